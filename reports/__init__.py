@@ -1,0 +1,1 @@
+"""One writer per report format; all read the run record."""

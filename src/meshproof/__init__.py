@@ -1,0 +1,1 @@
+"""meshproof proves that a service mesh routes as its rules say."""

@@ -1,0 +1,1 @@
+"""Stand-ins for the demo apps: standard library only, one process per workload."""

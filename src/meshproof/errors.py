@@ -1,0 +1,45 @@
+"""Errors that end a run, each with the exit code of the `meshproof` command."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_PASSED = 0
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 2
+EXIT_INCONCLUSIVE = 3
+EXIT_USAGE = 64
+EXIT_BAD_RULES = 65
+EXIT_NOT_READY = 69
+EXIT_FINDINGS = 79
+
+
+class MeshproofError(Exception):
+    """Something the user can act on; printed as one message, without a traceback."""
+
+    exit_code = EXIT_FAILED
+
+
+class UsageError(MeshproofError):
+    """An option or argument that cannot be used (exit code 64, sysexits EX_USAGE)."""
+
+    exit_code = EXIT_USAGE
+
+
+class BadRules(MeshproofError):
+    """A rule or manifest that cannot be read or served (exit code 65, sysexits EX_DATAERR)."""
+
+    exit_code = EXIT_BAD_RULES
+
+
+class NotReady(MeshproofError):
+    """The mesh, an app or an addon did not come up (exit code 69, sysexits EX_UNAVAILABLE)."""
+
+    exit_code = EXIT_NOT_READY
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the valid word closest to `word`, or an empty string."""
+    found = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
+    return f"; did you mean '{found[0]}'?" if found else ""

@@ -1,0 +1,1 @@
+"""Meshes: one protocol, several ways to serve the rules."""

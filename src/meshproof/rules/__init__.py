@@ -1,0 +1,1 @@
+"""One model of routing, read from several dialects."""
