@@ -1,1 +1,31 @@
 """Kubernetes files of the apps, and the rules of every promise in each dialect."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from meshproof.manifest import Document, read
+
+_HERE = Path(str(files("meshproof.manifests")))
+
+
+def apps() -> list[Document]:
+    """Return the objects of all demo apps and of the way in to them."""
+    return read([_HERE / "apps"])
+
+
+def dialects(promise: str) -> list[str]:
+    """Return the dialects in which a promise's rules are written: `v1`, `v1alpha2`.
+
+    Raises LookupError when there are none: a promise over no rules must not pass.
+    """
+    found = sorted(path.stem for path in (_HERE / "rules" / promise).glob("*.yaml"))
+    if not found:
+        raise LookupError(f"no rules in manifests/rules/{promise}")
+    return found
+
+
+def rules(promise: str, dialect: str) -> list[Document]:
+    """Return the objects of a promise's rules in one dialect."""
+    return read([_HERE / "rules" / promise / f"{dialect}.yaml"])

@@ -1,0 +1,139 @@
+"""Sentences that several reports share, so that no two of them can disagree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from meshproof.run import Check, Outcome, Result, Run
+from meshproof.verdict.phrases import percent, points, promise
+
+_UNPRINTABLE = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def clean(text: str) -> str:
+    r"""Return `text` with control characters spelled out, as `\x1b`.
+
+    XML 1.0 forbids them and a terminal would obey them; names and answers come from strangers.
+    """
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `1 promise`, `2 promises`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def headline(run: Run) -> str:
+    """Return the verdict on the run as one sentence without a full stop."""
+    total = len(run.results)
+    if run.interrupted:
+        return f"Interrupted after {plural(total, 'promise')}"
+    if not total:
+        return "Inconclusive: nothing was checked"
+    count = run.count(run.outcome)
+    promises = f"{count} of {plural(total, 'promise')}"
+    if run.outcome is Outcome.FAILED:
+        return f"Failed: {promises} {_are(count)} broken"
+    if run.outcome is Outcome.MESH_NOT_READY:
+        return f"Mesh not ready: {promises} could not be checked"
+    if run.outcome is Outcome.PASSED:
+        return f"Passed: {promises} {_are(count)} kept"
+    if not count:
+        return f"Inconclusive: none of {plural(total, 'promise')} was checked"
+    return f"Inconclusive: {promises} {_are(count)} undecided"
+
+
+def counts(run: Run) -> str:
+    """Return `6 passed, 1 failed`: how many results ended with each outcome that occurs."""
+    found = [(run.count(outcome), outcome) for outcome in Outcome]
+    return ", ".join(f"{count} {outcome}" for count, outcome in found if count) or "no results"
+
+
+def requests(run: Run) -> int:
+    """Return how many requests the verdicts of the run rest on, with those that got no answer."""
+    checks = [check for result in run.results for check in result.checks]
+    return sum(check.verdict.n + check.transport_errors for check in checks)
+
+
+def seconds(duration: float) -> str:
+    """Return a duration as people say it: `0.4 s`, `14 s`, `2 min 5 s`."""
+    if duration < 9.95:
+        return f"{duration:.1f} s"
+    minutes, rest = divmod(round(duration), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def expected(check: Check) -> str:
+    """Return what was promised: `v1 50 %, v3 50 % (within 10 points)`."""
+    return f"{promise(check.verdict.kind, check.verdict.expected)} ({bound(check)})"
+
+
+def bound(check: Check) -> str:
+    """Return which error the check does not let through."""
+    settings, shares = check.verdict.settings, check.verdict.expected.values()
+    if check.verdict.kind == "presence":
+        return f"a share of {percent(settings.present)} or more is seen"
+    bounds = []
+    if any(0 < share < 1 for share in shares):
+        bounds.append(f"within {points(settings.tolerance)}")
+    if any(share in (0, 1) for share in shares):
+        bounds.append(f"leak below {percent(settings.leak)}")
+    return ", ".join(bounds)
+
+
+def observed(check: Check) -> str:
+    """Return what was seen: counts with intervals, the reason, n and the error rates."""
+    head, seen, rest = check.verdict.paragraph().partition(". Seen")
+    lost = f" {check.transport_errors} more had no answer." if check.transport_errors else ""
+    return (f"Seen{rest}" if seen else head) + lost
+
+
+def said(result: Result) -> list[str]:
+    """Return what a result says for itself, without the outcome, which stands beside it."""
+    if result.message:
+        lines = [result.summary]
+    elif len(result.checks) == 1:
+        lines = [str(result.checks[0].verdict)]
+    else:
+        lines = [f"{check.name}: {_bare(str(check.verdict))}" for check in result.checks]
+    return [_bare(line, result.outcome) for line in lines]
+
+
+def _bare(line: str, outcome: str = Outcome.PASSED) -> str:
+    return line.removeprefix(f"{outcome}: ")
+
+
+def cause(result: Result) -> str:
+    """Return the message without the lines that only repeat a verdict."""
+    told = {str(check.verdict) for check in result.checks}
+    return "\n".join(line for line in result.message.splitlines() if line not in told)
+
+
+def parts(result: Result) -> Iterator[tuple[str, str]]:
+    """Yield the parts of a failure: promise, cause, expected, observed, a curl, the evidence.
+
+    Nothing is said twice: a message that holds a check's curl is taken to hold its figures.
+    """
+    where = f" ({result.rule})" if result.rule and result.rule not in result.message else ""
+    yield "promise", result.title + where
+    if why := cause(result):
+        yield "cause", why
+    for check in result.checks:
+        if check.verdict.holds or (check.curl and check.curl in result.message):
+            continue
+        yield "expected", f"{check.name}: {expected(check)}"
+        yield "observed", observed(check)
+        if check.curl:
+            yield "see it", check.curl
+    if result.diagnosis and result.diagnosis not in result.message:
+        yield "evidence", result.diagnosis
+
+
+def failure(result: Result) -> str:
+    """Return the parts of a failure as lines of text."""
+    return "\n".join(f"{name}: {text}" for name, text in parts(result))

@@ -1,0 +1,191 @@
+"""The Bookinfo services: `python -m meshproof.apps.bookinfo productpage|details|reviews|ratings`.
+
+Paths, JSON, environment and behaviour under failure are those of the official images, so that
+the same check reads both. Text and page are our own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from urllib.parse import parse_qs, quote
+
+from meshproof.apps import page, serve
+from meshproof.apps.calls import CallFailed, Reply, call, service
+from meshproof.apps.http1 import Headers
+
+PORT = 9080
+RATINGS_DOWN = {"error": "Ratings service is currently unavailable"}
+REVIEWS = (
+    ("Reviewer1", "Two pairs of twins and one long misunderstanding. I laughed on every page."),
+    ("Reviewer2", "Quick, light and funny. The later plays go deeper, few of them go faster."),
+)
+
+
+def details(request: serve.Request) -> serve.Response:
+    """GET /details/{id}: the facts about one book."""
+    match request.parts:
+        case ["details", number] if number.isdecimal():
+            return serve.answer(
+                {
+                    "id": int(number),
+                    "author": "William Shakespeare",
+                    "year": 1595,
+                    "type": "paperback",
+                    "pages": 200,
+                    "publisher": "PublisherA",
+                    "language": "English",
+                    "ISBN-10": "1234567890",
+                    "ISBN-13": "123-1234567890",
+                }
+            )
+        case ["details", *_]:
+            return serve.answer({"error": "please provide numeric product id"}, 400)
+    return serve.missing(request)
+
+
+def ratings(request: serve.Request) -> serve.Response:
+    """GET /ratings/{id}: the stars that each reviewer gave."""
+    match request.parts:
+        case ["ratings", number] if number.isdecimal():
+            return serve.answer({"id": int(number), "ratings": {"Reviewer1": 5, "Reviewer2": 4}})
+        case ["ratings", *_]:
+            return serve.answer({"error": "please provide numeric product ID"}, 400)
+    return serve.missing(request)
+
+
+def reviews(request: serve.Request) -> serve.Response:
+    """GET /reviews/{id}: v1 has no stars and asks nobody; v2 and v3 ask ratings for theirs."""
+    match request.parts:
+        case ["reviews", number] if number.isdecimal():
+            return _reviews(number, request.passed_on)
+    return serve.missing(request)
+
+
+def _reviews(number: str, headers: Headers) -> serve.Response:
+    written: list[dict[str, object]] = [{"reviewer": who, "text": text} for who, text in REVIEWS]
+    if os.environ.get("ENABLE_RATINGS", "").lower() == "true":
+        color = os.environ.get("STAR_COLOR", "black")
+        stars = _stars(number, headers, timeout=10.0 if color == "black" else 2.5)
+        for review in written:
+            given = stars.get(str(review["reviewer"]))
+            rating = {"stars": given, "color": color} if given is not None else RATINGS_DOWN
+            review["rating"] = rating
+    return serve.answer(
+        {
+            "id": number,
+            "podname": serve.pod(),
+            "clustername": os.environ.get("CLUSTER_NAME", "null"),
+            "reviews": written,
+        }
+    )
+
+
+def _stars(number: str, headers: Headers, *, timeout: float) -> dict[str, int]:
+    """Return reviewer -> stars, empty if ratings has no usable answer."""
+    url = f"{service('ratings', PORT)}/ratings/{number}"
+    try:
+        reply = call(url, headers, timeout=timeout)
+        if reply.status != 200:
+            raise CallFailed(f"GET {url}: status {reply.status}")
+        given = json.loads(reply.body)["ratings"]
+        return {str(who): int(stars) for who, stars in given.items()}
+    except (CallFailed, ValueError, KeyError, AttributeError, TypeError) as error:
+        sys.stderr.write(f"no ratings: {error}\n")
+        return {}
+
+
+def productpage(request: serve.Request) -> serve.Response:
+    """Show the page, sign users in and out, and offer the API in front of the other services."""
+    match (request.method, request.parts):
+        case ("POST", ["login"]):
+            return _login(request)
+        case (_, ["login"]):
+            return serve.not_allowed(request, "POST")
+        case (_, ["logout"]):
+            return _to_page("user=; Path=/; HttpOnly; Max-Age=0")
+        case ("GET" | "HEAD", parts):
+            return _read(request, parts)
+    return serve.not_allowed(request, "GET")
+
+
+def _read(request: serve.Request, parts: list[str]) -> serve.Response:
+    match parts:
+        case [] | ["index.html"]:
+            return serve.Response(page.index(), kind=serve.HTML)
+        case ["productpage"]:
+            return _front(request)
+        case ["api", "v1", "products"]:
+            return serve.answer([page.PRODUCT])
+        case ["api", "v1", "products", number]:
+            return _pass_on(_ask(request, "details", number))
+        case ["api", "v1", "products", number, ("reviews" | "ratings") as part]:
+            return _pass_on(_ask(request, part, number))
+    return serve.missing(request)
+
+
+def _front(request: serve.Request) -> serve.Response:
+    """Answer 200 whatever the other services do; what is missing is told on the page."""
+    html = page.productpage(
+        user=request.cookie("user"),
+        details=page.Part(_ask(request, "details", "0")),
+        reviews=page.Part(_ask(request, "reviews", "0")),
+        pod=serve.pod(),
+        version=serve.version(),
+    )
+    return serve.Response(html, kind=serve.HTML, headers={"cache-control": "no-store"})
+
+
+def _ask(request: serve.Request, name: str, number: str) -> Reply:
+    """Return what a service answers; if it does not answer 200, an error in its place.
+
+    Reviews are asked for twice, with 3 s each: a known flaw of the official page that the
+    fault-injection task of Istio's documentation relies on.
+    """
+    headers = request.passed_on
+    user = request.cookie("user")
+    if user:
+        headers["end-user"] = user
+    url = f"{service(name, PORT)}/{name}/{number}"
+    status = 500
+    for _ in range(2 if name == "reviews" else 1):
+        try:
+            reply = call(url, headers)
+            if reply.status == 200:
+                return reply
+            status, reason = reply.status, f"GET {url}: status {reply.status}"
+        except CallFailed as error:
+            status, reason = 500, str(error)
+        sys.stderr.write(f"no {name}: {reason}\n")
+    error_text = f"Sorry, product {name} are currently unavailable for this book."
+    return Reply(status, {}, json.dumps({"error": error_text}).encode())
+
+
+def _pass_on(reply: Reply) -> serve.Response:
+    return serve.Response(reply.body, status=reply.status, kind=serve.JSON)
+
+
+def _login(request: serve.Request) -> serve.Response:
+    """Sign in as anybody: the name becomes the cookie that the user's rules route on."""
+    names = parse_qs(request.body.decode("utf-8", "replace")).get("username", [""])
+    name = quote(names[0].strip()[:64], safe="@")
+    return _to_page(f"user={name}; Path=/; HttpOnly" if name else None)
+
+
+def _to_page(cookie: str | None) -> serve.Response:
+    headers = {"location": "/productpage"}
+    if cookie:
+        headers["set-cookie"] = cookie
+    return serve.Response("", status=302, headers=headers)
+
+
+ROLES = {
+    "productpage": (productpage, PORT),
+    "details": (details, PORT),
+    "reviews": (reviews, PORT),
+    "ratings": (ratings, PORT),
+}
+
+if __name__ == "__main__":
+    serve.main(ROLES, sys.argv[1:])

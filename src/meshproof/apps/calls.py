@@ -1,0 +1,163 @@
+"""Calls from one service to another: pooled, through HTTP_PROXY if set, with headers passed on."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from meshproof.apps.http1 import BadMessage, Headers, Reader
+
+# What an app hands on so that a trace stays one trace and a rule sees the same user at each hop:
+# https://istio.io/latest/docs/tasks/observability/distributed-tracing/overview/
+PASSED_ON = {
+    "authorization",
+    "b3",
+    "cookie",
+    "end-user",
+    "grpc-trace-bin",
+    "jwt",
+    "sw8",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "x-cloud-trace-context",
+    "x-datadog-parent-id",
+    "x-datadog-sampling-priority",
+    "x-datadog-trace-id",
+    "x-meshproof-run",
+    "x-ot-span-context",
+    "x-request-id",
+}
+TIMEOUT = 3.0
+
+Address = tuple[str, int]
+
+
+class CallFailed(Exception):
+    """No usable answer: refused, timed out, cut off or not HTTP."""
+
+
+class _Stale(Exception):
+    """The connection ended before a byte of the answer came."""
+
+
+class Reply:
+    """An answer: status, headers (names in lower case) and body."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+def passed_on(headers: Headers) -> Headers:
+    """Return those headers of an incoming request that every outgoing one carries too."""
+    return {k: v for k, v in headers.items() if k in PASSED_ON or k.startswith("x-b3-")}
+
+
+def call(
+    url: str,
+    headers: Headers,
+    *,
+    method: str = "GET",
+    body: bytes = b"",
+    timeout: float = TIMEOUT,
+) -> Reply:
+    """Send one request (`http://HOST[:PORT]/PATH`) and return the answer of whatever status.
+
+    A pooled connection that the other end has closed is replaced once by a fresh one, and only
+    if nothing of an answer had come. Raises CallFailed.
+    """
+    authority, _, path = url.removeprefix("http://").partition("/")
+    proxy = os.environ.get("HTTP_PROXY", "")
+    address = _address(proxy.removeprefix("http://").rstrip("/") or authority)
+    target = f"http://{authority}/{path}" if proxy else f"/{path}"
+    lines = [f"{method} {target} HTTP/1.1", f"host: {authority}", "accept: */*"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    if body or method not in ("GET", "HEAD"):
+        lines.append(f"content-length: {len(body)}")
+    message = "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+    try:
+        return _exchange(address, message, method, timeout)
+    except TimeoutError:
+        raise CallFailed(f"{method} {url}: no answer within {timeout:g} s") from None
+    except (OSError, BadMessage, _Stale) as error:
+        raise CallFailed(f"{method} {url}: {error}") from None
+
+
+def _address(authority: str) -> Address:
+    host, _, port = authority.rpartition(":")
+    return (host.strip("[]"), int(port)) if port.isdigit() and host else (authority, 80)
+
+
+# Idle connections by address. list.append and list.pop are atomic; no lock is needed.
+_idle: dict[Address, list[Reader]] = {}
+
+
+def _exchange(address: Address, message: bytes, method: str, timeout: float) -> Reply:
+    idle = _idle.setdefault(address, [])
+    try:
+        reader = idle.pop()
+    except IndexError:
+        reader = None
+    if reader is not None:
+        reader.sock.settimeout(timeout)
+        try:
+            return _over(reader, message, method, idle)
+        except _Stale:
+            pass
+    sock = socket.create_connection(address, timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return _over(Reader(sock), message, method, idle)
+
+
+def _over(reader: Reader, message: bytes, method: str, idle: list[Reader]) -> Reply:
+    """Send and receive on one connection; give it back to the pool if it may live on."""
+    try:
+        reply = _answer(reader, message, method)
+    except BaseException:
+        reader.sock.close()
+        raise
+    if "close" in reply.headers.get("connection", "").lower() or reader.buffer:
+        reader.sock.close()
+    else:
+        idle.append(reader)
+    return reply
+
+
+def _answer(reader: Reader, message: bytes, method: str) -> Reply:
+    try:
+        reader.sock.sendall(message)
+        head = reader.head()
+    except (BrokenPipeError, ConnectionResetError) as error:
+        if reader.buffer:
+            raise
+        raise _Stale(error.strerror) from None
+    if head is None:
+        raise _Stale("connection closed without an answer")
+    line, headers = head
+    code = line[9:12]
+    if not (line.startswith("HTTP/1.") and code.isdigit()):
+        raise BadMessage(f"not an HTTP answer: {line[:80]!r}")
+    status = int(code)
+    if method == "HEAD" or status in (204, 304):
+        return Reply(status, headers, b"")
+    ends = not ("content-length" in headers or "transfer-encoding" in headers)
+    body = reader.body(headers, until_close=ends)
+    if ends or (line.startswith("HTTP/1.0") and "connection" not in headers):
+        headers["connection"] = "close"
+    return Reply(status, headers, body)
+
+
+def service(name: str, default_port: int) -> str:
+    """Return the base URL of a service, from NAME_HOSTNAME, NAME_SERVICE_PORT, SERVICES_DOMAIN.
+
+    The names are those of the official images; Kubernetes sets NAME_SERVICE_PORT by itself.
+    """
+    prefix = name.upper().replace("-", "_")
+    host = os.environ.get(f"{prefix}_HOSTNAME") or name
+    domain = os.environ.get("SERVICES_DOMAIN")
+    port = os.environ.get(f"{prefix}_SERVICE_PORT") or str(default_port)
+    return f"http://{host}{'.' + domain if domain else ''}{'' if port == '80' else ':' + port}"

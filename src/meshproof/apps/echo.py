@@ -1,0 +1,32 @@
+"""The echo workload: answers any request with what it got and who it is.
+
+Stands in for hosts that only rules mention. `python -m meshproof.apps.echo [SERVICE]`; the
+service is named by the argument, else by SERVICE_NAME.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from meshproof.apps import serve
+
+
+def echo(request: serve.Request) -> serve.Response:
+    """Answer any method and path, /health too, with 200 and the request as JSON."""
+    return serve.answer(
+        {
+            "service": os.environ.get("SERVICE_NAME", "echo"),
+            "version": serve.version(),
+            "pod": serve.pod(),
+            "method": request.method,
+            "path": request.path + (f"?{request.query}" if request.query else ""),
+            "headers": request.headers,
+        }
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        os.environ["SERVICE_NAME"] = sys.argv[1]
+    serve.run(echo, default_port=8080, health=False)

@@ -1,0 +1,109 @@
+"""HTTP/1.1 messages on a socket: reads start line, headers and body; used by both ends."""
+
+from __future__ import annotations
+
+import socket
+
+MAX_HEAD = 64 * 1024
+MAX_BODY = 4 * 1024 * 1024
+_CHUNK = 64 * 1024
+
+Headers = dict[str, str]
+
+
+class BadMessage(Exception):
+    """The peer sent what is not HTTP/1.1, too much of it, or stopped in the middle."""
+
+
+class Reader:
+    """The incoming half of one connection; keeps what was read beyond the current message."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.buffer = b""
+
+    def head(self) -> tuple[str, Headers] | None:
+        """Return the start line and the headers (names in lower case); None at a clean end.
+
+        A header that comes more than once is joined, cookies by `; ` (RFC 9113, 8.2.3).
+        """
+        while (end := self.buffer.find(b"\r\n\r\n")) < 0:
+            if len(self.buffer) > MAX_HEAD:
+                raise BadMessage("headers longer than 64 KiB")
+            if not self._more():
+                if self.buffer:
+                    raise BadMessage("connection closed within the headers")
+                return None
+        text = self.buffer[:end].decode("latin-1")
+        lines = text.split("\r\n")
+        if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1:
+            raise BadMessage("a bare CR or LF within the headers")  # would split what we pass on
+        self.buffer = self.buffer[end + 4 :]
+        headers: Headers = {}
+        for line in lines[1:]:
+            name, colon, value = line.partition(":")
+            if not colon or not name or name[-1] <= " ":
+                raise BadMessage(f"malformed header line {line[:80]!r}")
+            name, value = name.lower(), value.strip(" \t")
+            if name in headers:
+                value = headers[name] + ("; " if name == "cookie" else ", ") + value
+            headers[name] = value
+        return lines[0], headers
+
+    def body(self, headers: Headers, *, until_close: bool = False) -> bytes:
+        """Return the body that the headers announce; all until the end if `until_close`."""
+        if headers.get("transfer-encoding", "").lower().endswith("chunked"):
+            return self._chunked()
+        length = headers.get("content-length")
+        if length is not None:
+            if not (length.isascii() and length.isdigit()):
+                raise BadMessage(f"malformed content-length {length[:80]!r}")
+            return self._exactly(int(length))
+        if until_close:
+            while self._more():
+                self._check(len(self.buffer))
+            body, self.buffer = self.buffer, b""
+            return body
+        return b""
+
+    def _chunked(self) -> bytes:
+        parts: list[bytes] = []
+        total = 0
+        while True:
+            size_text = self._line().partition(b";")[0].strip()
+            try:
+                size = int(size_text, 16)
+            except ValueError:
+                raise BadMessage(f"malformed chunk size {size_text[:80]!r}") from None
+            if size == 0:
+                while self._line():  # trailers
+                    pass
+                return b"".join(parts)
+            total += size
+            self._check(total)
+            parts.append(self._exactly(size))
+            self._line()
+
+    def _exactly(self, size: int) -> bytes:
+        self._check(size)
+        while len(self.buffer) < size:
+            if not self._more():
+                raise BadMessage("connection closed within the body")
+        body, self.buffer = self.buffer[:size], self.buffer[size:]
+        return body
+
+    def _line(self) -> bytes:
+        while (end := self.buffer.find(b"\r\n")) < 0:
+            if len(self.buffer) > MAX_HEAD or not self._more():
+                raise BadMessage("connection closed within a chunk")
+        line, self.buffer = self.buffer[:end], self.buffer[end + 2 :]
+        return line
+
+    def _check(self, size: int) -> None:
+        if not 0 <= size <= MAX_BODY:
+            raise BadMessage("body longer than 4 MiB")
+
+    def _more(self) -> bool:
+        data = self.sock.recv(_CHUNK)
+        self.buffer += data
+        return bool(data)

@@ -1,0 +1,2 @@
+"""Addons."""
+NAMES = ("prometheus", "grafana", "service-graph", "zipkin", "jaeger")

@@ -1,0 +1,187 @@
+"""Envoy's listeners: the sidecar's inbound and outbound ones and the gateway's.
+
+Source: Envoy's v3 API reference (listener, HTTP connection manager, TLS) and Istio's page on
+mutual TLS: a PERMISSIVE sidecar tells TLS from plaintext by the first bytes, a STRICT one takes
+TLS with a certificate of the mesh only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from meshproof.mesh.certificates import Identity
+from meshproof.mesh.envoy import Resource, path_source, socket_address
+from meshproof.rules.model import MtlsMode
+
+_API = "type.googleapis.com/envoy"
+_ALPN = ["istio"]
+#: Header by which our requests are told apart, in traces too.
+RUN_HEADER = "x-meshproof-run"
+RUN_TAG = "meshproof.run"
+TRACE_CLUSTER = "trace_collector"
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """What every listener does beside routing: write an access log and, maybe, send spans."""
+
+    access_log: str
+    tracing: bool
+
+
+def inbound(
+    port: int, cluster: str, mode: MtlsMode, identity: Identity, telemetry: Telemetry
+) -> Resource:
+    """Return the listener where the mesh reaches the pod: plaintext, mutual TLS or both."""
+    chains = []
+    if mode != "DISABLE":
+        tls = {"transport_protocol": "tls"}
+        chains.append({"filter_chain_match": tls, "transport_socket": _server_tls(identity)})
+    if mode != "STRICT":
+        chains.append({"filter_chain_match": {"transport_protocol": "raw_buffer"}})
+    manager = _manager("inbound", telemetry, "INBOUND") | {
+        "forward_client_cert_details": "SANITIZE_SET",
+        "set_current_client_cert_details": {"uri": True},
+        "route_config": {
+            "name": "inbound",
+            "validate_clusters": False,
+            "virtual_hosts": [
+                {
+                    "name": "inbound",
+                    "domains": ["*"],
+                    "routes": [
+                        {
+                            "match": {"prefix": "/"},
+                            "route": {"cluster": cluster, "timeout": "0s"},
+                            "decorator": {"operation": cluster},
+                        }
+                    ],
+                }
+            ],
+        },
+    }
+    return {
+        "name": "inbound",
+        "address": socket_address("127.0.0.1", port),
+        "traffic_direction": "INBOUND",
+        "listener_filters": [
+            {
+                "name": "envoy.filters.listener.tls_inspector",
+                "typed_config": {
+                    "@type": f"{_API}.extensions.filters.listener.tls_inspector.v3.TlsInspector"
+                },
+            }
+        ],
+        "filter_chains": [{**chain, "filters": [_network_filter(manager)]} for chain in chains],
+    }
+
+
+def outbound(name: str, port: int, routes_path: str, telemetry: Telemetry) -> Resource:
+    """Return the listener through which the app (as HTTP proxy) or an outside client comes."""
+    manager = _manager(name, telemetry, "OUTBOUND") | _routes(name, routes_path)
+    return {
+        "name": name,
+        "address": socket_address("127.0.0.1", port),
+        "traffic_direction": "OUTBOUND",
+        "filter_chains": [{"filters": [_network_filter(manager)]}],
+    }
+
+
+def _routes(name: str, path: str) -> Resource:
+    from pathlib import Path
+
+    return {"rds": {"route_config_name": name, "config_source": path_source(Path(path))}}
+
+
+def _network_filter(manager: Resource) -> Resource:
+    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+
+
+def _manager(prefix: str, telemetry: Telemetry, direction: str) -> Resource:
+    manager: Resource = {
+        "@type": f"{_API}.extensions.filters.network.http_connection_manager.v3"
+        ".HttpConnectionManager",
+        "stat_prefix": prefix,
+        "server_name": "istio-envoy",
+        "access_log": [_access_log(telemetry.access_log, direction)],
+        "http_filters": [
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {"@type": f"{_API}.extensions.filters.http.router.v3.Router"},
+            }
+        ],
+    }
+    if telemetry.tracing:
+        manager["tracing"] = _tracing()
+    return manager
+
+
+def _access_log(path: str, direction: str) -> Resource:
+    line = (
+        f"[%START_TIME%] {direction.lower()} %REQ(:METHOD)% %REQ(:AUTHORITY)%%REQ(:PATH)% "
+        "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% -> %UPSTREAM_CLUSTER% "
+        f"%UPSTREAM_HOST% peer=%DOWNSTREAM_PEER_URI_SAN% run=%REQ({RUN_HEADER})%\n"
+    )
+    return {
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": f"{_API}.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": path,
+            "log_format": {"text_format_source": {"inline_string": line}},
+        },
+    }
+
+
+def _tracing() -> Resource:
+    return {
+        "random_sampling": {"value": 100.0},
+        "custom_tags": [{"tag": RUN_TAG, "request_header": {"name": RUN_HEADER}}],
+        "provider": {
+            "name": "envoy.tracers.zipkin",
+            "typed_config": {
+                "@type": f"{_API}.config.trace.v3.ZipkinConfig",
+                "collector_cluster": TRACE_CLUSTER,
+                "collector_endpoint": "/api/v2/spans",
+                "collector_endpoint_version": "HTTP_JSON",
+                "trace_id_128bit": True,
+                "shared_span_context": False,
+            },
+        },
+    }
+
+
+def _common_tls(identity: Identity, validation: Resource) -> Resource:
+    return {
+        "alpn_protocols": _ALPN,
+        "tls_certificates": [
+            {
+                "certificate_chain": {"filename": str(identity.chain)},
+                "private_key": {"filename": str(identity.key)},
+            }
+        ],
+        "validation_context": {"trusted_ca": {"filename": str(identity.ca)}, **validation},
+    }
+
+
+def _server_tls(identity: Identity) -> Resource:
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_API}.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "require_client_certificate": True,
+            "common_tls_context": _common_tls(identity, {}),
+        },
+    }
+
+
+def client_tls(identity: Identity, peers: list[str], sni: str) -> Resource:
+    """Return the transport that shows `identity` and takes only servers with one of `peers`' ids."""
+    names = [{"san_type": "URI", "matcher": {"exact": peer}} for peer in peers]
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": f"{_API}.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": sni,
+            "common_tls_context": _common_tls(identity, {"match_typed_subject_alt_names": names}),
+        },
+    }

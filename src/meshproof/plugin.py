@@ -1,0 +1,102 @@
+"""The pytest plugin: options, marks and the record of a run. Imports nothing heavy.
+
+Without our options and fixtures a run does not change.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+_MARKS = (
+    "promise(number, name, title): what this test proves to the user; names it in every report",
+    "rules(folder): the rules to serve, manifests/rules/<folder>/, in each dialect (with `routed`)",
+    "needs(*features): features of the mesh without which the test is reported as not supported",
+    "checks(n): how many times this test judges (1 where it is not said); shares the run's alpha",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options; all begin with --mesh."""
+    group = parser.getgroup("meshproof", "meshproof: does the mesh route as its rules say?")
+    add = group.addoption
+    add("--mesh", metavar="NAME", help="the mesh to stand up: local (default)")
+    add("--mesh-mtls", metavar="MODE", default="permissive", help="permissive, strict or disable")
+    add("--mesh-port", metavar="PORT", type=int, default=0, help="ingress port (0: a free one)")
+    add("--mesh-envoy", metavar="PATH", help="the Envoy to run (default: the wheel's)")
+    add(
+        "--mesh-addon",
+        metavar="NAME=PATH",
+        action="append",
+        default=[],
+        help="where an addon's program is, or NAME=off; else it is looked for on PATH",
+    )
+    add("--mesh-require-addon", metavar="NAME", action="append", default=[], help="fail without it")
+    add("--mesh-report", metavar="DIR", help="write the reports to this folder")
+    add("--mesh-format", metavar="NAME", action="append", help="reports to write (default: all)")
+    add("--mesh-cli", action="store_true", help="print verdicts in place of pytest's own output")
+    judge = parser.getgroup("meshproof-judge", "meshproof: error rates of the verdicts")
+    add = judge.addoption
+    add("--mesh-profile", choices=["gate", "nightly"], default="gate", help="set of defaults")
+    add("--mesh-alpha", type=float, default=1e-4, help="chance of any false FAIL in the whole run")
+    add("--mesh-beta", type=float, help="chance to miss a fault of the tolerated size, per check")
+    add("--mesh-tolerance", type=float, help="share error that must be caught (0.10: 10 points)")
+    add("--mesh-leak", type=float, help="share of a version of weight 0 that must be caught")
+    add("--mesh-budget", type=int, help="most requests per check; too few: inconclusive")
+    add("--mesh-workers", type=int, default=4, help="requests at a time (default 4)")
+    add("--mesh-fresh-connections", action="store_true", help="a new connection for each request")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register marks, every module of the fixtures folder and, if asked for, the recorder."""
+    for line in _MARKS:
+        config.addinivalue_line("markers", line)
+    for path in _fixture_folders():
+        for module in pkgutil.iter_modules([str(path)]):
+            config.pluginmanager.import_plugin(f"meshproof.fixtures.{module.name}")
+    if config.getoption("mesh_report"):
+        from meshproof.recorder import Recorder
+
+        config.pluginmanager.register(Recorder(config), "meshproof.recorder")
+
+
+def _fixture_folders() -> list[Path]:
+    from importlib.util import find_spec
+
+    spec = find_spec("meshproof.fixtures")
+    return [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with `rules` and `routed` once for each dialect of its rules."""
+    mark = metafunc.definition.get_closest_marker("rules")
+    if mark is not None and "routed" in metafunc.fixturenames:
+        from meshproof import manifests
+
+        metafunc.parametrize("routed", manifests.dialects(mark.args[0]), indirect=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put promises in the order of their numbers; fix how many checks share the run's alpha."""
+    if any(item.get_closest_marker("promise") for item in items):
+        from meshproof import settings
+
+        items.sort(key=_number)
+        settings.count_checks(config, items)
+
+
+def _number(item: pytest.Item) -> int:
+    mark = item.get_closest_marker("promise")
+    return int(mark.args[0]) if mark else 0
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out a test whose mesh lacks a feature that it needs, by the feature's name."""
+    mark = item.get_closest_marker("needs")
+    if mark is not None:
+        from meshproof.recorder import require_features
+
+        require_features(item, mark.args)

@@ -1,0 +1,280 @@
+"""Fills the run record from pytest's hooks and passes every event on to the report writers."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from meshproof import settings
+from meshproof.errors import EXIT_FAILED, MeshproofError, NotReady, UsageError, nearest
+from meshproof.run import Check, Outcome, Result, Run, Writer, formats, writers
+from meshproof.verdict import Outcome as Judged
+
+if TYPE_CHECKING:
+    from meshproof.mesh.protocol import Mesh
+
+_EVIDENCE = pytest.StashKey["Evidence"]()
+
+
+class NotSupported(pytest.skip.Exception):
+    """The mesh lacks something that the test needs; reported by name, never as passed."""
+
+
+@dataclass
+class Evidence:
+    """What a test leaves for its report: its rule, its checks."""
+
+    dialect: str = ""
+    rule: str = ""
+    checks: list[Check] = field(default_factory=list)
+
+
+def evidence(item: pytest.Item) -> Evidence:
+    """Return the evidence of a test, to be added to."""
+    return item.stash.setdefault(_EVIDENCE, Evidence())
+
+
+def require_features(item: pytest.Item, features: Iterable[str]) -> None:
+    """Raise NotSupported when the chosen mesh lacks one of `features`, UsageError for a typo."""
+    import importlib
+
+    from meshproof.mesh.protocol import MESHES, Feature
+
+    name = item.config.getoption("mesh") or "local"
+    if name not in MESHES:
+        return
+    module, _, cls = MESHES[name].partition(":")
+    supports = getattr(importlib.import_module(module), cls).supports
+    valid = [str(known) for known in Feature]
+    for feature in features:
+        if feature not in valid:
+            raise UsageError(f"needs('{feature}'): no such feature{nearest(feature, valid)}")
+        if feature not in supports:
+            raise NotSupported(f"the {name} mesh does not support {feature}")
+
+
+class Recorder:
+    """A pytest plugin: one Result for each test, passed to every writer as it comes."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        from meshproof import __version__
+
+        self._config = config
+        self._folder = Path(config.getoption("mesh_report"))
+        self._began = time.monotonic()
+        self._mesh: Mesh | None = None
+        self._seen: dict[str, str] = {}
+        self._writers = self._chosen_writers()
+        self.run = Run(
+            version=__version__,
+            mesh=config.getoption("mesh") or "local",
+            proven=_proven(config.getoption("mesh") or "local"),
+            command=shlex.join(["pytest", *map(str, config.invocation_params.args)]),
+            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        )
+
+    def _chosen_writers(self) -> list[Writer]:
+        valid = formats()
+        chosen = self._config.getoption("mesh_format") or [
+            name for name in valid if name != "console" or self._config.getoption("mesh_cli")
+        ]
+        for name in chosen:
+            if name not in valid:
+                raise pytest.UsageError(
+                    f"--mesh-format {name}: not one of {', '.join(valid)}{nearest(name, valid)}"
+                )
+        return writers(chosen, self._folder)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Tell the writers that the run begins."""
+        settings.tell_by(self._config, self._progress)
+        for writer in self._writers:
+            writer.started(self.run)
+
+    def _progress(self, text: str) -> None:
+        for writer in self._writers:
+            writer.progress(text)
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        """Forget the mesh once it is gone."""
+        if fixturedef.argname == "mesh":
+            self._mesh = None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Iterator[Any]:
+        """Make a Result of the test's call, or of a setup that did not get so far."""
+        report = yield
+        failed = call.excinfo is not None
+        if call.when == "call" or (call.when == "setup" and failed):
+            self._finish(self._result(item, call))
+        elif failed and call.when == "teardown":
+            self._finish(self._result(item, call))
+        return report
+
+    def _finish(self, result: Result) -> None:
+        self.run.results.append(result)
+        for writer in self._writers:
+            writer.finished(result)
+
+    def _result(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Result:
+        noted = evidence(item)
+        promise = item.get_closest_marker("promise")
+        name, title = promise.args[1:3] if promise else (item.name, item.nodeid)
+        outcome = self._outcome(call, noted)
+        self._meet_mesh(item)
+        diagnosis, hints = "", ""
+        if outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.MESH_NOT_READY):
+            diagnosis, hints = self._diagnose(f"{name} {noted.dialect}".strip())
+        return Result(
+            promise=name,
+            title=title,
+            outcome=outcome,
+            dialect=noted.dialect,
+            message=_message(outcome, title, call, noted, hints, diagnosis),
+            rule=noted.rule,
+            checks=tuple(noted.checks),
+            diagnosis=diagnosis,
+            seconds=round(call.duration, 3),
+            exit_code=_exit_code(call),
+        )
+
+    def _outcome(self, call: pytest.CallInfo[None], noted: Evidence) -> Outcome:
+        if call.excinfo is None:
+            return Outcome.PASSED
+        error = call.excinfo.value
+        if isinstance(error, NotSupported):
+            return Outcome.NOT_SUPPORTED
+        if isinstance(error, pytest.skip.Exception):
+            return Outcome.SKIPPED
+        if isinstance(error, MeshproofError):
+            return Outcome.MESH_NOT_READY
+        judged = [check.verdict.outcome for check in noted.checks]
+        if isinstance(error, AssertionError) and Judged.INCONCLUSIVE in judged:
+            return Outcome.FAILED if Judged.FAILED in judged else Outcome.INCONCLUSIVE
+        return Outcome.FAILED
+
+    def _meet_mesh(self, item: pytest.Item) -> None:
+        found = getattr(item, "funcargs", {}).get("mesh")
+        if found is not None:
+            self._mesh = found
+            self.run.standins = found.standins
+
+    def _diagnose(self, name: str) -> tuple[str, str]:
+        """Save the evidence; return its folder and what looks wrong."""
+        if self._mesh is None:
+            return "", ""
+        folder = self._folder / "diagnosis" / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        try:
+            return str(folder), self._mesh.diagnose(folder)
+        except (MeshproofError, OSError) as error:
+            return str(folder), f"the diagnosis is not complete: {error}"
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Close the record and let every writer write its report."""
+        self.run.interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        self.run.seconds = round(time.monotonic() - self._began, 2)
+        for writer in self._writers:
+            writer.ended(self.run)
+
+
+def _proven(mesh: str) -> str:
+    import importlib
+
+    from meshproof.mesh.protocol import MESHES
+
+    if mesh not in MESHES:
+        return ""
+    module, _, cls = MESHES[mesh].partition(":")
+    return str(getattr(importlib.import_module(module), cls).proven)
+
+
+def _exit_code(call: pytest.CallInfo[None]) -> int:
+    error = call.excinfo.value if call.excinfo else None
+    return error.exit_code if isinstance(error, MeshproofError) else 0
+
+
+def _message(
+    outcome: Outcome,
+    title: str,
+    call: pytest.CallInfo[None],
+    noted: Evidence,
+    hints: str,
+    diagnosis: str,
+) -> str:
+    """Return the failure text in its five parts: promise, expected, observed, curl, diagnosis."""
+    if call.excinfo is None:
+        return ""
+    error = call.excinfo.value
+    bad = next((check for check in noted.checks if not check.verdict.holds), None)
+    if isinstance(error, (pytest.skip.Exception, MeshproofError)) or bad is None:
+        first = str(error).strip() or type(error).__name__
+        if not isinstance(error, (pytest.skip.Exception, MeshproofError, AssertionError)):
+            first = call.excinfo.exconly() + "\n" + str(call.excinfo.getrepr(style="short"))
+        parts = [first]
+        if isinstance(error, pytest.skip.Exception):
+            return first
+    else:
+        verdict = bad.verdict
+        parts = [f"{verdict}", f"expected: {_expected(verdict.kind, verdict.expected)}"]
+        if bad.name:
+            parts[0] = f"{bad.name}: {verdict}"
+        parts.append(f"observed: {verdict.paragraph()}")
+    rule = f", rule at {noted.rule}" if noted.rule else ""
+    parts.insert(1, f"promise: {title}{rule}")
+    if bad is not None:
+        parts.append(f"see it: {bad.curl}")
+    if hints:
+        parts.append(f"looks wrong: {hints}")
+    if diagnosis:
+        parts.append(f"diagnosis: {diagnosis}")
+    return "\n".join(parts)
+
+
+def _expected(kind: str, shares: dict[str, float]) -> str:
+    if kind == "presence":
+        return f"each of {', '.join(shares)} is seen, nothing else"
+    return ", ".join(f"{name} {share:.4g}" for name, share in shares.items())
+
+
+def run_suites(arguments: list[str]) -> int:
+    """Run pytest with `arguments` (with --mesh-report); return the exit code of `meshproof`."""
+    keeper = _Keeper()
+    with contextlib.redirect_stdout(sys.stdout):
+        status = pytest.main(arguments, plugins=[keeper])
+    if status == pytest.ExitCode.USAGE_ERROR:
+        return UsageError.exit_code
+    if keeper.recorder is None or status == pytest.ExitCode.INTERNAL_ERROR:
+        return EXIT_FAILED
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        sys.stderr.write("meshproof: no promise was selected: nothing was checked\n")
+        return UsageError.exit_code
+    code = keeper.recorder.run.exit_code
+    return code or (EXIT_FAILED if status not in (0, 5) else 0)
+
+
+class _Keeper:
+    """Remembers the run's recorder for the time after pytest."""
+
+    recorder: Recorder | None = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Take hold of the recorder."""
+        self.recorder = session.config.pluginmanager.get_plugin("meshproof.recorder")
+
+
+__all__ = ["NotReady", "NotSupported", "Recorder", "evidence", "require_features", "run_suites"]

@@ -1,0 +1,173 @@
+"""One model of routing for every dialect: host -> ordered arms (match -> split)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from meshproof.manifest import At
+
+Labels = tuple[tuple[str, str], ...]
+MtlsMode = Literal["DISABLE", "PERMISSIVE", "STRICT"]
+
+#: The reserved gateway name that stands for all sidecars (Istio reference, VirtualService.gateways).
+MESH = "mesh"
+CLUSTER_DOMAIN = "svc.cluster.local"
+
+
+@dataclass(frozen=True)
+class StringMatch:
+    """How one string is compared. `regex` is RE2 on the whole value (Istio reference)."""
+
+    kind: Literal["exact", "prefix", "regex", "present"]
+    value: str
+    at: At = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value!r}"
+
+
+@dataclass(frozen=True)
+class Match:
+    """Conditions that must all hold. Header names are lower case; empty means: every request.
+
+    `gateways` restricts the match to requests that came in there (empty: as the route says);
+    `source` to calling workloads with these labels.
+    """
+
+    at: At = field(compare=False)
+    uri: StringMatch | None = None
+    ignore_uri_case: bool = False
+    method: StringMatch | None = None
+    authority: StringMatch | None = None
+    headers: tuple[tuple[str, StringMatch], ...] = ()
+    without_headers: tuple[tuple[str, StringMatch], ...] = ()
+    query: tuple[tuple[str, StringMatch], ...] = ()
+    gateways: tuple[str, ...] = ()
+    source: Labels = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """One destination of a split: a service, the labels that pick its subset, and its weight.
+
+    `host` is the full name (`reviews.default.svc.cluster.local`), `port` None means the port that
+    was asked for, `weight` is 0 or more; what counts is its part of the split's sum.
+    """
+
+    host: str
+    labels: Labels
+    weight: int
+    port: int | None = None
+    at: At | None = field(default=None, compare=False)
+
+    @property
+    def subset(self) -> str:
+        """Name of the subset: the version where that is the only label, else all labels."""
+        if len(self.labels) == 1 and self.labels[0][0] == "version":
+            return self.labels[0][1]
+        return ",".join(f"{key}={value}" for key, value in self.labels)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One branch of a route: the first arm with a match that holds decides (no match: always)."""
+
+    matches: tuple[Match, ...]
+    split: tuple[Target, ...]
+    at: At = field(compare=False)
+    name: str = field(default="", compare=False)
+
+    def shares(self) -> dict[str, float]:
+        """Return the declared share of each subset, in 0..1, summing to 1."""
+        total = sum(target.weight for target in self.split)
+        shares: dict[str, float] = {}
+        for target in self.split:
+            shares[target.subset] = shares.get(target.subset, 0.0) + target.weight / total
+        return shares
+
+
+@dataclass(frozen=True)
+class Route:
+    """The ordered arms for some hosts, and where they hold: in sidecars (`mesh`) or at gateways.
+
+    Gateways are `namespace/name`. `None` stands for everywhere (RouteRule knew no gateways).
+    """
+
+    hosts: tuple[str, ...]
+    arms: tuple[Arm, ...]
+    gateways: tuple[str, ...] | None
+    at: At = field(compare=False)
+    name: str = field(default="", compare=False)
+    namespace: str = "default"
+
+
+@dataclass(frozen=True)
+class Server:
+    """One port of a gateway: its number and the hosts that it serves (`*` for all)."""
+
+    port: int
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A way in: `name` is namespace/name, `servers` its ports."""
+
+    name: str
+    servers: tuple[Server, ...]
+    at: At = field(compare=False)
+
+
+@dataclass(frozen=True)
+class PeerPolicy:
+    """Which transport sidecars accept: for the mesh (root namespace), a namespace or workloads."""
+
+    namespace: str
+    mode: MtlsMode
+    selector: Labels = ()
+    at: At | None = field(default=None, compare=False)
+
+
+#: Policies of this namespace hold for the whole mesh (Istio reference, PeerAuthentication).
+ROOT_NAMESPACE = "istio-system"
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """All rules that are served together, and the dialect of their routes (for reports)."""
+
+    routes: tuple[Route, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
+    policies: tuple[PeerPolicy, ...] = ()
+    dialect: str = field(default="", compare=False)
+
+    def __add__(self, other: RuleSet) -> RuleSet:
+        return RuleSet(
+            self.routes + other.routes,
+            self.gateways + other.gateways,
+            self.policies + other.policies,
+            self.dialect or other.dialect,
+        )
+
+    @property
+    def empty(self) -> bool:
+        """True when there is no rule at all."""
+        return not (self.routes or self.gateways or self.policies)
+
+
+def full_name(host: str, namespace: str) -> str:
+    """Return the full name of a service's short name as seen from `namespace`.
+
+    Names with a dot are taken as they are, except `service.namespace` forms of the cluster.
+    """
+    if "." not in host and host != "*":
+        return f"{host}.{namespace}.{CLUSTER_DOMAIN}"
+    if host.endswith(".svc"):
+        return f"{host}.cluster.local"
+    return host
+
+
+def labels(mapping: dict[str, str]) -> Labels:
+    """Return labels in a fixed order, so that equal sets compare equal."""
+    return tuple(sorted(mapping.items()))

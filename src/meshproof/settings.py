@@ -1,0 +1,129 @@
+"""From pytest's options to what the engine takes: one place, read late."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, get_args
+
+from meshproof.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    import pytest
+
+    from meshproof.mesh.protocol import Options
+    from meshproof.traffic import Sampling
+    from meshproof.verdict import Settings
+
+_PROGRESS = "_meshproof_told"
+_RUN_ID = "_meshproof_run_id"
+_CHECKS = "_meshproof_checks"
+
+
+def mesh_options(config: pytest.Config) -> Options:
+    """Return how the mesh is to be stood up. Raises UsageError for an option out of its range."""
+    from meshproof.mesh.protocol import Options
+    from meshproof.rules.model import MtlsMode
+
+    mode = str(config.getoption("mesh_mtls")).upper()
+    for known in get_args(MtlsMode):
+        if mode == known:
+            return Options(
+                mtls=known,
+                ingress_port=_port(config.getoption("mesh_port")),
+                envoy=config.getoption("mesh_envoy"),
+                addons=dict(_pair(given) for given in config.getoption("mesh_addon")),
+            )
+    valid = [str(known).lower() for known in get_args(MtlsMode)]
+    raise UsageError(f"--mesh-mtls {mode.lower()}: not one of {', '.join(valid)}")
+
+
+def _port(number: int) -> int:
+    if not 0 <= number <= 65535:
+        raise UsageError(f"--mesh-port {number}: not a port (0 to 65535)")
+    return number
+
+
+def _pair(given: str) -> tuple[str, str]:
+    from meshproof.mesh.addons import NAMES
+
+    name, equals, place = given.partition("=")
+    if name not in NAMES or not equals:
+        raise UsageError(
+            f"--mesh-addon {given}: expected NAME=PATH or NAME=off with a NAME of "
+            f"{', '.join(NAMES)}{nearest(name, NAMES)}"
+        )
+    return name, place
+
+
+def judge_settings(config: pytest.Config) -> Settings:
+    """Return the error rates of one check: the profile's, with the user's changes.
+
+    The run's alpha is shared over all checks that were collected, before the first request.
+    """
+    from dataclasses import replace
+
+    from meshproof.verdict import PROFILES, share_alpha
+
+    profile = PROFILES[config.getoption("mesh_profile")]
+    alpha, independence = share_alpha(config.getoption("mesh_alpha"), checks(config))
+    chosen = {
+        name: config.getoption(f"mesh_{name}")
+        for name in ("tolerance", "leak", "beta", "budget")
+        if config.getoption(f"mesh_{name}") is not None
+    }
+    try:
+        return replace(profile, alpha=alpha, alpha_independence=independence, **chosen)
+    except ValueError as error:
+        raise UsageError(f"the judge's options: {error}") from None
+
+
+def checks_of(item: pytest.Item) -> int:
+    """Return how many times a test may judge: its mark `checks(n)`, else once."""
+    mark = item.get_closest_marker("checks")
+    return int(mark.args[0]) if mark else 1
+
+
+def count_checks(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fix the number of checks of this run: those of every collected test that judges."""
+    judging = [item for item in items if "judge" in getattr(item, "fixturenames", ())]
+    setattr(config, _CHECKS, sum(checks_of(item) for item in judging))
+
+
+def checks(config: pytest.Config) -> int:
+    """Return the number of checks that the run's alpha is shared over, at least 1."""
+    return max(1, int(getattr(config, _CHECKS, 1)))
+
+
+def sampling(config: pytest.Config) -> Sampling:
+    """Return how requests are sent."""
+    from meshproof.traffic import Sampling
+
+    return Sampling(
+        workers=config.getoption("mesh_workers"),
+        keep_alive=not config.getoption("mesh_fresh_connections"),
+    )
+
+
+def run_id(config: pytest.Config) -> str:
+    """Return the id that every request of this run carries."""
+    found = getattr(config, _RUN_ID, None)
+    if found is None:
+        found = secrets.token_hex(6)
+        setattr(config, _RUN_ID, found)
+    return str(found)
+
+
+def tell_by(config: pytest.Config, told: Callable[[str], None]) -> None:
+    """Send progress to `told` from now on."""
+    setattr(config, _PROGRESS, told)
+
+
+def told(config: pytest.Config) -> Callable[[str], None]:
+    """Return what to call with a line on what is going on."""
+    found: Callable[[str], None] = getattr(config, _PROGRESS, _nobody)
+    return found
+
+
+def _nobody(text: str) -> None:
+    """Nobody listens."""

@@ -1,0 +1,25 @@
+"""Every deadline in one table, in seconds. Waiting ends as soon as the state is there."""
+
+from __future__ import annotations
+
+#: An Envoy answers on its admin address after its start.
+ENVOY_START = 20.0
+#: An app says which port it listens on, then answers its readiness probe.
+APP_START = 20.0
+#: Every Envoy has acknowledged a new config version.
+CONFIG_SERVED = 15.0
+#: One request from the client, connecting included.
+REQUEST = 10.0
+#: One request to an admin address or an addon's API.
+ADMIN = 5.0
+#: A process ends by itself after SIGTERM; after that it is killed.
+PROCESS_END = 2.0
+#: An addon answers after its start (Zipkin is a JVM: about 6 s, more on a busy machine).
+ADDON_START = 60.0
+#: Our tagged traffic shows up in an addon (Prometheus scrapes each second, spans are sent in 1 s).
+TELEMETRY = 20.0
+
+#: Pause between two looks at a state that is waited for.
+POLL = 0.01
+#: The same for states that take seconds to come.
+POLL_SLOW = 0.2

@@ -1,0 +1,203 @@
+"""Requests to visits: who answered, with which status. Sends in batches; judges nothing."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from meshproof import timeouts
+from meshproof.errors import NotReady, UsageError, nearest
+from meshproof.mesh.protocol import Address
+
+if TYPE_CHECKING:
+    import urllib3
+
+#: Header that marks our requests: in access logs, in traces.
+RUN_HEADER = "x-meshproof-run"
+#: The total that only the changed build of `orders` answers (promise 5).
+CHANGED_TOTAL = 1000
+
+_REVIEWS_POD = re.compile(r"Reviews served by:.*?<u>\s*([^<\s]+)\s*</u>", re.S)
+_TOTAL = re.compile(rb'"total"\s*:\s*([0-9.]+)')
+
+
+@dataclass(frozen=True)
+class Request:
+    """One kind of request: a GET of `path` with `headers` (each a pair, names as written)."""
+
+    path: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def curl(self, base: str) -> str:
+        """Return a command line that sends this request to `base` (an http URL)."""
+        words = ["curl", "-i"]
+        for name, value in self.headers:
+            words += ["-H", f"{name}: {value}"]
+        return shlex.join([*words, base + self.path])
+
+
+@dataclass(frozen=True)
+class Visit:
+    """An answered request: its HTTP status (100..599), headers (lower case) and body."""
+
+    request: Request
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text; what is not UTF-8 is replaced."""
+        return self.body.decode(errors="replace")
+
+
+Label = Callable[[Visit], str | None]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Tells from an answer which version of an app gave it, given pod name -> version."""
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def by(self, app: str) -> Label:
+        """Return the function for `app`. Raises UsageError for one whose answers name no version."""
+        known = {"reviews": self.reviews, "orders": self.orders}
+        if app not in known:
+            raise UsageError(f"answers do not tell versions of '{app}'{nearest(app, known)}")
+        return known[app]
+
+    def reviews(self, visit: Visit) -> str | None:
+        """Return the version of the reviews pod that the productpage names, None if it names none.
+
+        A pod that the mesh does not know is returned by its name: it is no version that was asked.
+        """
+        found = _REVIEWS_POD.search(visit.text) if visit.status == 200 else None
+        return self.versions.get(found[1], found[1]) if found else None
+
+    def orders(self, visit: Visit) -> str | None:
+        """Return v2 for the changed build's total, v1 for another, None without a total."""
+        found = _TOTAL.search(visit.body) if visit.status == 200 else None
+        if found is None:
+            return None
+        return "v2" if float(found[1]) == CHANGED_TOTAL else "v1"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How requests are sent: so many at once, over kept or fresh connections, in such batches.
+
+    A batch is judged whole, in send order: judging answers as they arrive would count the faster
+    version too often. `errors_allowed` requests may get no answer at all (each is sent again at
+    most twice); they are counted and never judged.
+    """
+
+    workers: int = 4
+    keep_alive: bool = True
+    batch: int = 10
+    errors_allowed: int = 5
+
+    def __str__(self) -> str:
+        kept = "kept-alive" if self.keep_alive else "fresh"
+        return f"batches of {self.batch}, {self.workers} at a time, {kept} connections, 1 client"
+
+
+class Visits:
+    """An endless, lazy sample of one or several kinds of request, sent in turn.
+
+    Iterate over it: each batch is sent when its first visit is asked for. Close it (or use it as a
+    context) to end its connections.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        requests: Sequence[Request],
+        run: str,
+        sampling: Sampling | None = None,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        if not requests:
+            raise UsageError("no request to send")
+        self.address = address
+        self.requests = tuple(requests)
+        self.sampling = sampling or Sampling()
+        self.sent = 0
+        self.transport_errors = 0
+        self._run = run
+        self._tell = tell
+        self._last_error = ""
+        self._pool: urllib3.HTTPConnectionPool | None = None
+
+    @property
+    def curl(self) -> str:
+        """A command line that shows the first kind of request."""
+        return self.requests[0].curl(self.address.url)
+
+    def __iter__(self) -> Iterator[Visit]:
+        with ThreadPoolExecutor(self.sampling.workers) as executor:
+            while True:
+                chosen = [
+                    self.requests[(self.sent + index) % len(self.requests)]
+                    for index in range(self.sampling.batch)
+                ]
+                self.sent += len(chosen)
+                yield from executor.map(self._send, chosen)
+                self._tell(f"{self.sent} visits to {self.requests[0].path}")
+
+    def take(self, count: int) -> list[Visit]:
+        """Send `count` requests and return their visits, in send order."""
+        found: list[Visit] = []
+        for visit in self:
+            found.append(visit)
+            if len(found) == count:
+                break
+        return found
+
+    def _send(self, request: Request) -> Visit:
+        import tenacity
+        import urllib3
+
+        try:
+            return tenacity.Retrying(
+                stop=tenacity.stop_after_attempt(3),
+                retry=tenacity.retry_if_exception_type(urllib3.exceptions.HTTPError),
+                after=self._count,
+                reraise=True,
+            )(self._once, request)
+        except urllib3.exceptions.HTTPError as error:
+            raise NotReady(f"{self.address.url}{request.path}: no answer: {error}") from None
+
+    def _count(self, state: object) -> None:
+        self.transport_errors += 1
+        if self.transport_errors > self.sampling.errors_allowed:
+            raise NotReady(
+                f"{self.address.url}: {self.transport_errors} requests got no answer at all "
+                f"(allowed: {self.sampling.errors_allowed}); they are never judged as versions"
+            )
+
+    def _once(self, request: Request) -> Visit:
+        pool = self._connections()
+        headers = [*request.headers, (RUN_HEADER, self._run)]
+        if not self.sampling.keep_alive:
+            headers.append(("connection", "close"))
+        answer = pool.request("GET", request.path, headers=dict(headers), redirect=False)
+        found = {name.lower(): value for name, value in answer.headers.items()}
+        return Visit(request, answer.status, found, answer.data)
+
+    def _connections(self) -> urllib3.HTTPConnectionPool:
+        import urllib3
+
+        if self._pool is None:
+            self._pool = urllib3.HTTPConnectionPool(
+                self.address.host,
+                self.address.port,
+                maxsize=self.sampling.workers,
+                timeout=urllib3.Timeout(timeouts.REQUEST),
+                retries=False,
+            )
+        return self._pool

@@ -1,0 +1,205 @@
+"""The judge: answers in send order go in, a verdict with stated error rates comes out."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import islice
+
+from .independence import Independence, misfit
+from .presence import Presence
+from .reasons import reason
+from .record import Verdict
+from .settings import Outcome, Settings, declared_names, declared_shares
+from .strikeoff import StrikeOff
+
+Expect = Mapping[str, float] | Iterable[str]
+Finding = tuple[Outcome, str]
+
+_WEIGHTS_CODES = {
+    Outcome.PASSED: "struck-off",
+    Outcome.FAILED: "wrong-split",
+    Outcome.INCONCLUSIVE: "budget",
+}
+_PRESENCE_CODES = {Outcome.PASSED: "all-seen", Outcome.FAILED: "missing"}
+
+
+class Judge:
+    """Judges one promise while its answers come in.
+
+    expect: weights by version (any scale, 0 allowed), or names of versions of which each
+        must be seen and no other. A version that is not named must not answer at all; name
+        it with weight 0 to have a leak of `settings.leak` ruled out as well.
+    settings: error rates and limits.
+
+    Looks fall after every `look_every` answers and at the answer that reaches n_max or the
+    budget, however the answers are cut into batches. Raises ValueError if nothing sensible
+    is expected.
+    """
+
+    def __init__(self, expect: Expect, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.independence: Independence | None = None
+        if isinstance(expect, Mapping):
+            self.expected = declared_shares(expect)
+            self.test: StrikeOff | Presence = StrikeOff(self.expected, self.settings)
+            if self.settings.independence and max(self.expected.values()) < 1:
+                self.independence = Independence(self.expected)
+        else:
+            names = declared_names(expect, self.settings.present)
+            self.expected = dict.fromkeys(names, self.settings.present)
+            self.test = Presence(names, self.settings)
+        self.limit = min(self.test.n_max, self.settings.budget or self.test.n_max)
+        self.counts = dict.fromkeys(self.expected, 0)
+        self.labels: list[str | None] = []
+        self.n = self.unnamed = self.looked_at = 0
+        self.decided: Verdict | None = None
+
+    def feed(self, batch: Iterable[str | None]) -> Verdict | None:
+        """Take answers in send order; return the verdict, or None to go on.
+
+        None and "" stand for an answer that names no version. Answers after the one that
+        decides are not taken.
+        """
+        for label in batch:
+            if self.decided:
+                break
+            self._take(label or None)
+            if len(self.labels) % self.settings.look_every == 0 or self.n == self.limit:
+                self._look()
+        return self.decided
+
+    def verdict(self) -> Verdict:
+        """Return what can be said now, inconclusive if that is not enough; changes nothing."""
+        if self.decided:
+            return self.decided
+        now = copy.deepcopy(self)
+        if now.looked_at < len(now.labels):
+            now._look()
+        if now.decided:
+            return now.decided
+        if not self.labels:
+            code = "empty"
+        elif self.n == 0 or self.unnamed > self._unnamed_allowed(len(self.labels)):
+            code = "errors"
+        else:
+            code = "budget"
+        return now._verdict(Outcome.INCONCLUSIVE, code)
+
+    def _take(self, label: str | None) -> None:
+        self.labels.append(label)
+        if label is None:
+            self.unnamed += 1
+            return
+        self.n += 1
+        self.counts[label] = self.counts.get(label, 0) + 1
+        if self.independence and self.expected.get(label):
+            self.independence.add(label)
+
+    def _look(self) -> None:
+        self.looked_at = len(self.labels)
+        if finding := self._find():
+            self.decided = self._verdict(*finding)
+
+    def _find(self) -> Finding | None:
+        """Return what this look decides. An answer that must never come beats all else."""
+        if certain := self._certain():
+            return certain
+        if self.unnamed > self._unnamed_allowed(len(self.labels) + self.limit - self.n):
+            return Outcome.INCONCLUSIVE, "errors"
+        outcome = self.test.look(self.counts, self.n)
+        finding = self._order(outcome) or self._shares(outcome)
+        if finding and self.unnamed > self._unnamed_allowed(len(self.labels)):
+            return Outcome.INCONCLUSIVE, "errors"
+        return finding
+
+    def _certain(self) -> Finding | None:
+        if len(self.counts) > len(self.expected):
+            return Outcome.FAILED, "undeclared"
+        if any(self.counts[version] for version, share in self.expected.items() if share <= 0):
+            return Outcome.FAILED, "weight-zero"
+        return None
+
+    def _order(self, outcome: Outcome | None) -> Finding | None:
+        """Judge the order of the answers, given what the shares alone would decide.
+
+        The e-values refute independent draws *with the declared shares*, so wrong shares
+        raise them, too. The order is named as the cause only where it fits 1/beta times
+        better than independent draws with any shares: a plain wrong split is then called
+        correlated at most beta of the time (universal inference, Wasserman 2020).
+        """
+        if not self.independence:
+            return None
+        over, under = self.independence.log_evalues()
+        limit = math.log(2 / self.settings.alpha_independence)
+        by_shares = misfit(self.counts, self.expected) - math.log(self.settings.beta)
+        if under >= limit:
+            return Outcome.FAILED, "round-robin" if under >= by_shares else "wrong-split"
+        if over >= limit and (over >= by_shares or outcome is Outcome.PASSED):
+            return Outcome.INCONCLUSIVE, "correlated"
+        return None
+
+    def _shares(self, outcome: Outcome | None) -> Finding | None:
+        if outcome is None:
+            return (Outcome.INCONCLUSIVE, "budget") if self.n >= self.limit else None
+        codes = _WEIGHTS_CODES if isinstance(self.test, StrikeOff) else _PRESENCE_CODES
+        return outcome, codes[outcome]
+
+    def _unnamed_allowed(self, answers: int) -> float:
+        """Return how many of `answers` may name no version."""
+        if self.test_is_weights and any(share in (0, 1) for share in self.expected.values()):
+            return 0
+        budget = self.settings.unnamed_budget
+        if budget is None:
+            budget = self.settings.tolerance / 10
+        if budget >= 1 or budget == 0:
+            return budget
+        return max(1, math.floor(budget * answers))
+
+    @property
+    def test_is_weights(self) -> bool:
+        """True for declared weights, False for a presence check."""
+        return isinstance(self.test, StrikeOff)
+
+    def _verdict(self, outcome: Outcome, code: str) -> Verdict:
+        over, under = self.independence.log_evalues() if self.independence else (0.0, 0.0)
+        found = Verdict(
+            outcome=outcome,
+            code=code,
+            reason="",
+            kind="weights" if self.test_is_weights else "presence",
+            n=self.n,
+            counts=dict(self.counts),
+            unnamed=self.unnamed,
+            expected=dict(self.expected),
+            settings=self.settings,
+            n_max=self.test.n_max,
+            labels=tuple(self.labels),
+            over=over,
+            under=under,
+            splits=self.test.splits() if isinstance(self.test, StrikeOff) else (),
+        )
+        return replace(found, reason=reason(found))
+
+
+def judge(
+    labels: Iterable[str | None], expect: Expect, settings: Settings | None = None
+) -> Verdict:
+    """Judge answers in send order, pulling them lazily and stopping once decided.
+
+    Labels that run out too early give an inconclusive verdict, never a pass.
+    """
+    bench = Judge(expect, settings)
+    source = iter(labels)
+    while batch := list(islice(source, bench.settings.look_every)):
+        if verdict := bench.feed(batch):
+            return verdict
+    return bench.verdict()
+
+
+def replay(verdict: Verdict) -> Verdict:
+    """Judge the stored answers again: the same outcome, n and reason, or it was tampered with."""
+    expect: Expect = verdict.expected if verdict.kind == "weights" else tuple(verdict.expected)
+    return judge(verdict.labels, expect, verdict.settings)

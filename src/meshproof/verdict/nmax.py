@@ -1,0 +1,90 @@
+"""How many answers a weights check needs at most.
+
+n_max is the smallest n for which the exact test of fixed size holds a tenth of alpha and a
+tenth of beta for every version at once (statistics.md, section 1): whatever is undecided
+there, that test decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import lru_cache
+
+from .binomial import at_least, at_most, log_pmf, lower_critical, upper_critical
+from .settings import EPS
+
+SEQUENTIAL = 0.9  # part of alpha and of beta spent on the way; the rest is spent at n_max
+
+
+def clean_answers(share: float, beta: float) -> int:
+    """Return how many answers without a version rule out that its share is `share` or more.
+
+    Wrong at most `beta` of the time: (1 - share)^n <= beta. 688 for 0.01 and 1e-3.
+    """
+    return math.ceil(math.log(beta) / math.log1p(-share) - EPS)
+
+
+@lru_cache(maxsize=256)
+def n_max(
+    shares: tuple[float, ...], tolerance: float, leak: float, alpha: float, beta: float, sides: int
+) -> int:
+    """Return the largest number of answers that a weights check may take.
+
+    shares: declared shares, sum 1. sides: number of nearest wrong splits, over which the
+    fixed-size test spreads its alpha.
+    """
+    if max(shares) >= 1:
+        return clean_answers(leak, beta)
+    clean = clean_answers(leak, SEQUENTIAL * beta) if min(shares) <= 0 else 1
+    versions = {share for share in shares if share > 0}
+    if len(shares) == 2:
+        versions = {min(versions)}
+    spare = 1 - SEQUENTIAL
+    return max(clean, fixed_size(versions, tolerance, spare * alpha / sides, spare * beta))
+
+
+def fixed_size(shares: Iterable[float], tolerance: float, alpha: float, beta: float) -> int:
+    """Return the smallest n whose exact test holds alpha per tail and beta for all shares.
+
+    Feasibility is not monotone in n, because counts are whole numbers. It is for the
+    randomised test (more answers never hurt it, Neyman-Pearson), which needs no more than
+    the plain one: bisect for that, then walk up.
+    """
+    tails = []
+    for share in shares:
+        tails += [(share, share + tolerance), (1 - share, 1 - share + tolerance)]
+    n = max(_least_randomised(p, q, alpha, beta) for p, q in tails)
+    while not all(_feasible(n, p, q, alpha, beta) for p, q in tails):
+        n += 1
+    return n
+
+
+def _feasible(n: int, p: float, q: float, alpha: float, beta: float) -> bool:
+    """Return whether n answers tell p from q > p: P_q(X <= c) <= beta, P_p(X > c) <= alpha."""
+    c = lower_critical(n, q, beta) if q < 1 - EPS else n - 1
+    return at_least(c + 1, n, p) <= alpha
+
+
+def _least_randomised(p: float, q: float, alpha: float, beta: float) -> int:
+    """Return the smallest n for which a randomised test tells share p from q > p."""
+    if q >= 1 - EPS:
+        return math.ceil(math.log(alpha) / math.log(p) - EPS)
+    high = 1
+    while _missed(high, p, q, alpha) > beta:
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _missed(middle, p, q, alpha) > beta:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _missed(n: int, p: float, q: float, alpha: float) -> float:
+    """Return the chance that the best test of level alpha against p misses a share q > p."""
+    c, tail = upper_critical(n, p, alpha)
+    on_edge = (alpha - tail) / math.exp(log_pmf(c, n, p))
+    return at_most(c - 1, n, q) + (1 - on_edge) * math.exp(log_pmf(c, n, q))

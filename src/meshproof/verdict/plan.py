@@ -1,0 +1,169 @@
+"""What a check will cost before it is run: requests at truth and for typical faults."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .judge import Expect
+from .nmax import clean_answers
+from .phrases import percent, promise
+from .presence import Presence
+from .recursion import Course, courses
+from .settings import EPS, Settings, declared_names, declared_shares
+from .strikeoff import StrikeOff
+
+EXACT = "exact for independent answers"
+ESTIMATE = (
+    "estimates, from one version against the rest; with three versions the true mean at truth "
+    "is up to a quarter higher"
+)
+EQUAL = "exact for versions that answer equally often"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One row of a plan: what is really there and what the check then costs.
+
+    mean: expected answers. passes, fails: chances (0 to 1) by shares alone.
+    """
+
+    name: str
+    mean: float
+    passes: float
+    fails: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cost of a check in answers that name a version.
+
+    n_max: answers after which the check is decided. limit: the same, or a lower budget.
+    basis: what the scenarios rest on (exact or estimate). The order of the answers is not
+    part of it: it can only end a check earlier.
+    """
+
+    kind: str
+    expected: dict[str, float]
+    settings: Settings
+    n_max: int
+    limit: int
+    basis: str
+    scenarios: tuple[Scenario, ...]
+
+    def __str__(self) -> str:
+        width = max(len(scenario.name) for scenario in self.scenarios)
+        rows = [
+            f"  {s.name:{width}}  {s.mean:8.0f}  {percent(s.passes):>9}  {percent(s.fails):>9}"
+            for s in self.scenarios
+        ]
+        budget = f", here {self.limit} by budget" if self.limit < self.n_max else ""
+        return "\n".join(
+            [
+                f"{promise(self.kind, self.expected)}: never more than {self.n_max} requests{budget}",
+                f"  {'if there is':{width}}  {'requests':>8}  {'passes':>9}  {'fails':>9}",
+                *rows,
+                f"  ({self.basis})",
+            ]
+        )
+
+
+def plan(expect: Expect, settings: Settings | None = None) -> Plan:
+    """Return what judging `expect` will cost; arguments and errors as for `Judge`."""
+    settings = settings or Settings()
+    if not isinstance(expect, Mapping):
+        return _presence_plan(declared_names(expect, settings.present), settings)
+    shares = declared_shares(expect)
+    test = StrikeOff(shares, settings)
+    limit = min(test.n_max, settings.budget or test.n_max)
+    if max(shares.values()) >= 1:
+        basis, found = EXACT, _alone(shares, settings, limit)
+    else:
+        exact = sum(share > 0 for share in shares.values()) == 2
+        basis = EXACT if exact else ESTIMATE
+        found = _weights(shares, settings, limit)
+    return Plan("weights", shares, settings, test.n_max, limit, basis, tuple(found))
+
+
+def _weights(shares: Mapping[str, float], settings: Settings, limit: int) -> list[Scenario]:
+    """Return truth and faults of the smallest version, exact for two versions with traffic."""
+    small = min((v for v, share in shares.items() if share > 0), key=lambda v: shares[v])
+    share, step = shares[small], settings.tolerance
+    faults = {
+        f"{small} at {percent(share + add)} ({word})": share + add
+        for word, add in (
+            ("half the tolerance off", step / 2),
+            ("off by the tolerance", step),
+            ("off by twice the tolerance", 2 * step),
+        )
+        if share + add < 1 - EPS
+    }
+    names = ["what is declared", *faults, f"no {small}"]
+    found = _against_rest(small, shares, settings, limit, [share, *faults.values(), 0.0])
+    if sum(value > 0 for value in shares.values()) > 2:
+        slowest = min(shares, key=lambda v: abs(shares[v] - 0.5))
+        found[:1] = _against_rest(slowest, shares, settings, limit, [shares[slowest]])
+    return [
+        Scenario(name, course.mean, course.passes, course.fails)
+        for name, course in zip(names, found, strict=True)
+    ]
+
+
+def _against_rest(
+    version: str,
+    shares: Mapping[str, float],
+    settings: Settings,
+    limit: int,
+    true_shares: Sequence[float],
+) -> list[Course]:
+    """Return the courses of one version against all others, as two versions with traffic."""
+    zero = {v: 0.0 for v, share in shares.items() if share <= 0}
+    rest = "\0".join(v for v in shares if v != version)  # a name that no version has
+    test = StrikeOff({version: shares[version], rest: 1 - shares[version], **zero}, settings)
+    return courses(test, true_shares, min(limit, test.n_max))
+
+
+def _alone(shares: Mapping[str, float], settings: Settings, limit: int) -> list[Scenario]:
+    """Return the course of a check that one version answers alone: truth and a leak."""
+    clean, leak = clean_answers(settings.leak, settings.beta), settings.leak
+    enough = float(limit >= clean)
+    alone = next(v for v, share in shares.items() if share >= 1)
+    mean, n, still = 0.0, 0, 1.0
+    while n < limit:
+        step = min(settings.look_every - n % settings.look_every, limit - n)
+        mean += still * step
+        still, n = still * (1 - leak) ** step, n + step
+    return [
+        Scenario(f"only {alone}", float(limit), enough, 0.0),
+        Scenario(f"a leak of {percent(leak)}", mean, still * enough, 1 - still),
+    ]
+
+
+def _presence_plan(names: Sequence[str], settings: Settings) -> Plan:
+    """Return the plan of a presence check: all there in equal parts, and one missing."""
+    test = Presence(names, settings)
+    limit = min(test.n_max, settings.budget or test.n_max)
+    every, n, mean, before = settings.look_every, 0, 0.0, 1.0
+    while n < limit:
+        n = min(n + every - n % every, limit)
+        unseen = _some_unseen(len(names), n) if n >= test.clean else 1.0
+        mean += n * (before - unseen)
+        before = unseen
+    fails = before if limit >= test.patience else 0.0
+    mean += limit * before
+    missing = min(limit, math.ceil(test.patience / every) * every)
+    scenarios = (
+        Scenario("all of them", mean, 1 - before, fails),
+        Scenario("one missing", float(missing), 0.0, float(limit >= test.patience)),
+    )
+    expected = dict.fromkeys(names, settings.present)
+    return Plan("presence", expected, settings, test.n_max, limit, EQUAL, scenarios)
+
+
+def _some_unseen(versions: int, n: int) -> float:
+    """Return the chance that one of equally likely versions is unseen after n answers."""
+    return math.fsum(
+        (-1) ** (j + 1) * math.comb(versions, j) * (1 - j / versions) ** n
+        for j in range(1, versions + 1)
+    )

@@ -1,0 +1,119 @@
+"""A verdict: what was promised, seen and decided, complete enough to be judged again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from . import report
+from .intervals import share_intervals
+from .settings import Outcome, Settings
+from .strikeoff import WrongSplit
+
+FORMAT = "meshproof.verdict/1"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge found about one promise.
+
+    outcome: passed, failed or inconclusive.
+    code: why, as one word for machines: "struck-off" or "all-seen" (passed); "undeclared",
+        "weight-zero", "wrong-split", "round-robin" or "missing" (failed); "correlated",
+        "budget", "errors" or "empty" (inconclusive).
+    reason: why, as one sentence that names the version at fault.
+    kind: "weights" or "presence".
+    n: answers judged, those that name a version. counts: the same by version.
+    unnamed: answers that name no version; they are no part of n.
+    expected: declared shares (weights) or the smallest share that counts (presence).
+    n_max: answers after which the check is decided, whatever comes.
+    labels: every answer in send order, None where unnamed.
+    over, under: log e-values of independence against repeats and against regularity;
+        0 where not computed.
+    splits: the wrong splits that were tried (weights only), with the odds against each.
+    """
+
+    outcome: Outcome
+    code: str
+    reason: str
+    kind: str
+    n: int
+    counts: dict[str, int]
+    unnamed: int
+    expected: dict[str, float]
+    settings: Settings
+    n_max: int
+    labels: tuple[str | None, ...]
+    over: float = 0.0
+    under: float = 0.0
+    splits: tuple[WrongSplit, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """True only if the promise was shown to hold; inconclusive is not a pass."""
+        return self.outcome is Outcome.PASSED
+
+    def intervals(self, confidence: float | None = None) -> dict[str, tuple[float, float]]:
+        """Return (low, high) of each version's share, 0 to 1; see `share_intervals`."""
+        return share_intervals(self, confidence)
+
+    def ruled_out(self) -> list[tuple[str, float]]:
+        """Return the nearest wrong splits that are struck off: (description, odds to 1)."""
+        return report.nearest_splits(self, struck=True)
+
+    def not_ruled_out(self) -> list[tuple[str, float]]:
+        """Return the nearest wrong splits that still stand: (description, odds to 1)."""
+        return report.nearest_splits(self, struck=False)
+
+    def paragraph(self) -> str:
+        """Return the verdict as one paragraph for a report.
+
+        Two examples, shortened:
+        "Promised: only v3. Seen in 688 answers: v3 688 (100 %, 99 to 100 %); [...]. Passed:
+        only v3 answered. Ruled out: other versions getting 1 % in all (odds 1007 to 1). [...]"
+        "Promised: v1 50 %, v2 50 %. Seen in 30 answers: v1 30 (100 %, 77.6 to 100 %), v2 0
+        (0 %, 0 to 22.4 %); [...]. Failed: v2 never answered in 30 answers where 50 % was
+        declared; looks like 100/0: the weights are ignored or traffic is pinned to v1. [...]"
+        """
+        return report.paragraph(self)
+
+    def __str__(self) -> str:
+        return report.line(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as plain JSON values; nothing is lost."""
+        stored = asdict(self)
+        stored["outcome"] = str(self.outcome)
+        stored["labels"] = list(self.labels)
+        for name in ("over", "under"):
+            stored[name] = _to_json(stored[name])
+        stored["splits"] = [
+            {**split, "log_odds": _to_json(split["log_odds"])} for split in stored["splits"]
+        ]
+        return {"format": FORMAT, **stored}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Verdict:
+        """Return the verdict that `to_dict` wrote; raises ValueError for anything else."""
+        try:
+            values = dict(stored)
+            if values.pop("format") != FORMAT:
+                raise ValueError(f"not a {FORMAT}: {stored['format']!r}")
+            values["outcome"] = Outcome(values["outcome"])
+            values["settings"] = Settings(**values["settings"])
+            values["labels"] = tuple(values["labels"])
+            values["over"], values["under"] = float(values["over"]), float(values["under"])
+            values["splits"] = tuple(
+                WrongSplit(**{**split, "log_odds": float(split["log_odds"])})
+                for split in values["splits"]
+            )
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a stored verdict: {error}") from error
+
+
+def _to_json(number: float) -> float | str:
+    """JSON has no infinity: write it as a word that float() reads."""
+    return number if math.isfinite(number) else str(number)

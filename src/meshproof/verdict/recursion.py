@@ -1,0 +1,170 @@
+"""Exact chances and mean length of the strike-off test where two versions get traffic.
+
+The count of the first version is a random walk; its distribution is carried forward from
+look to look, split by which wrong splits are already struck, and emptied where the test
+stops. No simulation, no normal approximation; rounding stays below 1e-12.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .binomial import log_pmf
+from .settings import Outcome
+from .strikeoff import StrikeOff, WrongSplit
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+_NOTHING = 1e-22  # counts less likely than this are dropped
+_UPPER, _LOWER = 1, 2  # bits of a layer: the wrong split above, below is struck
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a check ends when its first version really has `share` (0 to 1).
+
+    passes, fails: chances, 0 to 1; what is missing to 1 is inconclusive. mean: answers.
+    """
+
+    share: float
+    passes: float
+    fails: float
+    mean: float
+
+
+def courses(test: StrikeOff, shares: Sequence[float], limit: int) -> list[Course]:
+    """Return the course of `test` for each true share of its first version with traffic.
+
+    Exactly two of the test's versions must have a weight above 0. limit: most answers.
+    """
+    return _Walk(test, shares, limit).run()
+
+
+class _Walk:
+    def __init__(self, test: StrikeOff, shares: Sequence[float], limit: int) -> None:
+        import numpy as np
+
+        self.np: Any = np
+        self.test, self.shares, self.limit = test, shares, limit
+        self.first, self.second = (v for v, share in test.shares.items() if share > 0)
+        self.mass = np.zeros((4, len(shares), 1))  # layer, true share, count - low
+        self.mass[0] = 1.0
+        self.low = 0
+        self.ends = np.zeros((2, len(shares)))  # passes, fails
+        self.mean = np.zeros(len(shares))
+        above, below = self._struck_by(+1), self._struck_by(-1)
+        self.nearest = {_UPPER: above, _LOWER: below}
+
+    def run(self) -> list[Course]:
+        n = 0
+        while n < self.limit and self.mass.sum() > 1e-13:
+            every = self.test.settings.look_every
+            step = min(every - n % every, self.limit - n)
+            self._draw(step)
+            n += step
+            self._look(n)
+            if n == self.limit:
+                self._end(n)
+            self._trim()
+        return [
+            Course(share, float(passed), float(failed), float(mean))
+            for share, passed, failed, mean in zip(self.shares, *self.ends, self.mean, strict=True)
+        ]
+
+    def _struck_by(self, sign: int) -> int:
+        """Return the index of the nearest candidate with more (+1) or less (-1) of the first."""
+        for j, candidate in enumerate(self.test.candidates):
+            wrong = candidate.wrong
+            if wrong.nearest and wrong.version == self.first:
+                if sign * (wrong.share - self.test.shares[self.first]) > 0:
+                    return j
+        raise AssertionError("every version with traffic can have more or less of it")
+
+    def _draw(self, step: int) -> None:
+        """Let `step` more answers come."""
+        width = self.mass.shape[2]
+        grown = self.np.zeros((4, len(self.shares), width + step))
+        for j in range(step + 1):
+            chance = self.np.array([math.exp(log_pmf(j, step, share)) for share in self.shares])
+            grown[:, :, j : j + width] += self.mass * chance[None, :, None]
+        self.mass = grown
+
+    def _look(self, n: int) -> None:
+        """Stop and strike as the test does after n answers."""
+        odds = self._odds(n)
+        priors = self.np.log([c.prior for c in self.test.candidates])[:, None]
+        evidence = self.np.logaddexp.reduce(odds + priors, axis=0)
+        self._stop(evidence >= self.test.fail_at, n, fails=True)
+        struck = odds <= self.test.strike_at
+        for bit, j in self.nearest.items():
+            for layer in (0, _UPPER + _LOWER - bit):
+                moved = self.mass[layer] * struck[j]
+                self.mass[layer] -= moved
+                self.mass[layer | bit] += moved
+        leaks = [
+            j for j, c in enumerate(self.test.candidates) if not self.test.shares[c.wrong.version]
+        ]
+        if all(struck[j].all() for j in leaks):
+            self._stop(self.np.ones(self.mass.shape[2], bool), n, layers=[_UPPER | _LOWER])
+
+    def _odds(self, n: int) -> Floats:
+        """Return log odds by candidate and count, as `_Candidate.log_odds` does for one."""
+        count = self.np.arange(self.low, self.low + self.mass.shape[2])
+        rows = []
+        for candidate in self.test.candidates:
+            hits = {self.first: count, self.second: n - count}.get(
+                candidate.wrong.version, 0 * count
+            )
+            rows.append(
+                self._product(hits, candidate.hit) + self._product(n - hits, candidate.miss)
+            )
+        found: Floats = self.np.array(rows)
+        return found
+
+    def _product(self, count: Any, log_odds: float) -> Any:
+        """Return count * log_odds with 0 * infinity = 0."""
+        with self.np.errstate(invalid="ignore"):
+            return self.np.where(count == 0, 0.0, count * log_odds)
+
+    def _stop(
+        self, where: Mask, n: int, *, fails: bool = False, layers: Sequence[int] = (0, 1, 2, 3)
+    ) -> None:
+        for layer in layers:
+            gone = self.mass[layer][:, where].sum(axis=1)
+            self.mass[layer][:, where] = 0.0
+            self.ends[int(fails)] += gone
+            self.mean += n * gone
+
+    def _end(self, n: int) -> None:
+        """Settle what is open at the limit, by the exact last look if it is n_max."""
+        left = self.mass.max(axis=(0, 1)) > _NOTHING
+        for column in self.np.flatnonzero(left) if n == self.test.n_max else ():
+            count = self.low + int(column)
+            counts = dict.fromkeys(self.test.shares, 0)
+            counts |= {self.first: count, self.second: n - count}
+            here = self.np.arange(self.mass.shape[2]) == column
+            for layer in range(4):
+                outcome = self.test.last_look(counts, n, self._still_open(layer))
+                if outcome is not Outcome.INCONCLUSIVE:
+                    self._stop(here, n, fails=outcome is Outcome.FAILED, layers=[layer])
+        self.mean += n * self.mass.sum(axis=(0, 2))
+        self.mass[:] = 0.0
+
+    def _still_open(self, layer: int) -> list[WrongSplit]:
+        near = self.nearest.items()
+        return [self.test.candidates[j].wrong for bit, j in near if not layer & bit]
+
+    def _trim(self) -> None:
+        """Drop counts at both ends that are too unlikely to matter."""
+        kept = self.np.flatnonzero(self.mass.max(axis=(0, 1)) > _NOTHING)
+        if len(kept):
+            self.mass = self.mass[:, :, kept[0] : kept[-1] + 1]
+            self.low += int(kept[0])

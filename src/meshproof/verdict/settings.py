@@ -1,0 +1,125 @@
+"""What a check promises about its error rates, and what may be expected of a mesh.
+
+Source of every default: statistics.md, section 1 (parameter table).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+EPS = 1e-9  # shares closer than this to 0, 1 or a bound count as equal to it
+
+
+class Outcome(StrEnum):
+    """The three things a judge may say; only `passed` holds the promise."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Error rates and limits of one check.
+
+    tolerance: share error that must be caught, 0 to 1 (0.10 = 10 points).
+    leak: share of a version with weight 0 that must be caught, 0 to 1.
+    alpha: chance that a mesh that keeps its weights fails on shares.
+    alpha_independence: chance that independent answers are called regular or correlated.
+    beta: chance that a split off by `tolerance` (or a leak of `leak`) passes.
+    look_every: answers per look; the verdict may fall only after a whole batch.
+    budget: most answers to judge; None = n_max. Below n_max the check may be inconclusive.
+    independence: judge the order of the answers too (weights only).
+    unnamed_budget: answers that may name no version; below 1 a share of all answers, else a
+        count. None = a tenth of `tolerance`: unseen, they move a share by no more than that.
+        One is always let through, except where some declared share is 0 or 1: there none is.
+    present: presence checks only, the smallest share that counts as present, 0 to 1.
+
+    Raises ValueError for a value out of range.
+    """
+
+    tolerance: float = 0.10
+    leak: float = 0.01
+    alpha: float = 5e-5
+    alpha_independence: float = 5e-5
+    beta: float = 1e-3
+    look_every: int = 10
+    budget: int | None = None
+    independence: bool = True
+    unnamed_budget: float | None = None
+    present: float = 0.10
+
+    def __post_init__(self) -> None:
+        for name in ("tolerance", "leak", "alpha", "alpha_independence", "beta", "present"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise ValueError(f"{name} must lie between 0 and 1, not {value!r}")
+        if self.look_every < 1:
+            raise ValueError(f"look_every must be 1 answer or more, not {self.look_every!r}")
+        if self.budget is not None and self.budget < 1:
+            raise ValueError(f"budget must be 1 answer or more, not {self.budget!r}")
+        if self.unnamed_budget is not None and not 0 <= self.unnamed_budget < math.inf:
+            raise ValueError(f"unnamed_budget must be 0 or more, not {self.unnamed_budget!r}")
+
+
+PROFILES: Mapping[str, Settings] = {
+    "gate": Settings(tolerance=0.10, leak=0.01),
+    "nightly": Settings(tolerance=0.05, leak=0.001),
+}
+
+
+def share_alpha(alpha_run: float, checks: int) -> tuple[float, float]:
+    """Split a run's false alarm rate evenly: (`alpha`, `alpha_independence`) of each check.
+
+    `checks` is the number of collected checks, fixed before the first request and counted
+    over all workers. Bonferroni, so the run's rate holds however the checks depend on each
+    other (statistics.md, section 4). Raises ValueError for a rate or a count out of range.
+    """
+    if not 0 < alpha_run < 1:
+        raise ValueError(f"alpha_run must lie between 0 and 1, not {alpha_run!r}")
+    if checks < 1:
+        raise ValueError(f"a run has 1 check or more, not {checks!r}")
+    each = alpha_run / (2 * checks)
+    return each, each
+
+
+def declared_shares(weights: Mapping[str, float]) -> dict[str, float]:
+    """Return weights as shares that sum to 1, in the given order.
+
+    Shares that already sum to 1 are kept to the last bit, so that a stored verdict is
+    replayed with the numbers it was made with. Raises ValueError for no weights, for a
+    negative or infinite one, and if all are 0.
+    """
+    if not weights:
+        raise ValueError("no weights declared: name at least one version")
+    for name, weight in weights.items():
+        if not 0 <= weight < math.inf:
+            raise ValueError(f"the weight of {name} must be 0 or more, not {weight!r}")
+    total = math.fsum(weights.values())
+    if total <= 0:
+        raise ValueError(f"all weights are 0 ({', '.join(weights)}): no version may answer")
+    scale = 1.0 if abs(total - 1) < 1e-12 else total
+    return {name: float(weight) / scale for name, weight in weights.items()}
+
+
+def declared_names(names: Iterable[str], present: float) -> tuple[str, ...]:
+    """Return the versions of a presence check, in the given order.
+
+    Raises ValueError for no names, a name given twice, one bare string, or more versions
+    than can have a share of `present` each.
+    """
+    if isinstance(names, str):
+        raise ValueError(f"expected several version names, not the one string {names!r}")
+    found = tuple(names)
+    if not found:
+        raise ValueError("no versions declared: name at least one")
+    if len(set(found)) < len(found):
+        raise ValueError(f"a version is named twice in {', '.join(found)}")
+    if len(found) * present > 1 + EPS:
+        raise ValueError(
+            f"{len(found)} versions cannot each have a share of {present:g}: lower `present`"
+        )
+    return found

@@ -1,0 +1,161 @@
+"""One sample run with every outcome, judged by the real judge, for all reports."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+
+import pytest
+
+from meshproof.run import Check, Outcome, Result, Run
+from meshproof.verdict import Settings, judge
+
+SETTINGS = Settings(alpha=1e-6, alpha_independence=1e-6)
+CURL = "curl -s -H 'Host: bookinfo.local' http://127.0.0.1:32801/productpage"
+
+
+def check(
+    name: str,
+    answers: Iterable[str | None],
+    expect: Mapping[str, float] | Iterable[str],
+    curl: str = CURL,
+    by: str = "reviews",
+) -> Check:
+    return Check(name, by, curl, judge(answers, expect, SETTINGS), sampling="2 workers")
+
+
+def drawn(seed: int, **weights: int) -> list[str]:
+    return random.Random(seed).choices(list(weights), list(weights.values()), k=5000)
+
+
+def kept() -> list[Result]:
+    only_v3 = {"v1": 0, "v2": 0, "v3": 100}
+    burr = check("user=burr goes to v3", ["v3"] * 2000, only_v3, f"{CURL} -b 'user=burr'")
+    others = check("everyone else is not moved", drawn(3, v1=1, v2=1, v3=1), ["v1", "v2", "v3"])
+    return [
+        Result(
+            promise="v3 only",
+            title="reviews answers from v3 and from no other version",
+            outcome=Outcome.PASSED,
+            dialect="VirtualService",
+            rule="manifests/rules/v3_only/v1.yaml:8",
+            checks=(check("reviews is v3 only", ["v3"] * 2000, only_v3),),
+            seconds=1.34,
+        ),
+        Result(
+            promise="cookie user=burr",
+            title="the cookie user=burr leads to v3; nobody else is moved",
+            outcome=Outcome.PASSED,
+            dialect="RouteRule",
+            rule="manifests/rules/cookie_burr/v1alpha2.yaml:14",
+            checks=(burr, others),
+            seconds=2.71,
+        ),
+    ]
+
+
+def broken() -> list[Result]:
+    half = {"v1": 50, "v2": 50}
+    turns = check("orders is half and half", ["v1", "v2"] * 900, half, by="orders")
+    return [
+        Result(
+            promise="split half",
+            title="half of the orders go to each version",
+            outcome=Outcome.FAILED,
+            dialect="VirtualService",
+            rule="manifests/rules/split_half/v1.yaml:21",
+            checks=(check("orders is half and half", drawn(1, v1=60, v2=40), half, by="orders"),),
+            diagnosis="meshproof-report/evidence/split-half",
+            seconds=3.02,
+        ),
+        Result(
+            promise="split half",
+            title="half of the orders go to each version",
+            outcome=Outcome.FAILED,
+            dialect="RouteRule",
+            rule="manifests/rules/split_half/v1alpha2.yaml:11",
+            checks=(turns,),
+            message=f"{turns.verdict}\nNo route weighs the versions: they take turns.",
+            seconds=0.41,
+        ),
+    ]
+
+
+def undecided() -> list[Result]:
+    return [
+        Result(
+            promise="default rotation",
+            title="without a rule v1, v2 and v3 are all seen",
+            outcome=Outcome.INCONCLUSIVE,
+            checks=(check("all versions are seen", ["v1", "v2", "v3"] * 5, ["v1", "v2", "v3"]),),
+            seconds=0.2,
+        ),
+        Result(
+            promise="addon grafana",
+            title="Grafana is reachable and shows our requests",
+            outcome=Outcome.NOT_SUPPORTED,
+            message="grafana is not installed\nget it: apt-get install grafana, or --grafana PATH",
+        ),
+        Result(
+            promise="own rules",
+            title="each case of the given rules holds",
+            outcome=Outcome.SKIPPED,
+            message="no --rules given",
+        ),
+        Result(
+            promise="productpage",
+            title="the productpage holds its reviews and details",
+            outcome=Outcome.MESH_NOT_READY,
+            message="ratings-v1 did not answer within 20 s\nlast log line: address in use",
+            diagnosis="meshproof-report/evidence/productpage",
+            seconds=20.0,
+        ),
+    ]
+
+
+def sample(results: Iterable[Result]) -> Run:
+    return Run(
+        version="0.1.0",
+        mesh="local",
+        proven="the rules mean what you think, and Envoy does it; it says nothing about Istio",
+        command="meshproof test --mesh local",
+        started="2026-11-24T10:00:00+00:00",
+        standins=["reviews v1 to v3: meshproof.apps.reviews for istio/examples-bookinfo-reviews"],
+        results=list(results),
+        seconds=29.6,
+    )
+
+
+@pytest.fixture(scope="session")
+def mixed_run() -> Run:
+    return sample([*kept(), *broken(), *undecided()])
+
+
+@pytest.fixture(scope="session")
+def green_run() -> Run:
+    return sample(kept())
+
+
+@pytest.fixture(scope="session")
+def empty_run() -> Run:
+    return sample([])
+
+
+@pytest.fixture(scope="session")
+def hostile_run() -> Run:
+    """Names and answers as a stranger may choose them: markup, escapes, half a surrogate pair."""
+    nasty = "<script>alert(1)</script> & \x1b[31m\x00 \ud800"
+    judged = check(nasty, [nasty, "v1"] * 500, {"v1": 50, nasty: 50}, nasty)
+    return sample(
+        [
+            Result(
+                promise=nasty,
+                title=nasty,
+                outcome=Outcome.FAILED,
+                rule=nasty,
+                message=nasty,
+                checks=(judged,),
+                diagnosis=nasty,
+            )
+        ]
+    )

@@ -1,0 +1,201 @@
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from meshproof.reports import console
+from meshproof.run import Outcome, Result, Run
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CI", "COLUMNS", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def report(run: Run, folder: Path, *progress: str) -> None:
+    writer = console.Writer(folder)
+    writer.started(Run.from_json(run.to_json()))
+    for text in progress:
+        writer.progress(text)
+    for result in run.results:
+        writer.finished(result)
+    writer.ended(run)
+
+
+def printed(run: Run, capsys: pytest.CaptureFixture[str], *progress: str) -> list[str]:
+    report(run, Path("meshproof-report"), *progress)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_exact_lines_without_a_terminal(mixed_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(mixed_run, capsys)
+    assert lines[:3] == [
+        "meshproof 0.1.0, local mesh",
+        f"  proves    {mixed_run.proven}",
+        f"  stand-in  {mixed_run.standins[0]}",
+    ]
+    at = lines.index("+ v3 only (VirtualService)                         passed             1.3 s")
+    assert lines[at + 1] == (
+        "  688 of 688 answers from v3; a leak of 1 % or more is ruled out "
+        "(missed at most 1 time in 1000)"
+    )
+    assert lines[-2:] == [
+        "Failed: 2 of 8 promises are broken. 2 passed, 2 failed, 1 inconclusive, "
+        "1 not supported, 1 skipped,",
+        "1 mesh not ready; 2501 requests judged in 30 s; reports in meshproof-report",
+    ]
+
+
+def test_a_failure_has_its_five_parts(mixed_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(mixed_run, capsys)
+    at = lines.index("1. split half (VirtualService): failed")
+    block = lines[at : lines.index("", at)]
+    assert block[1].endswith(
+        "half of the orders go to each version (manifests/rules/split_half/v1.yaml:21)"
+    )
+    assert block[2] == "   expected  orders is half and half: v1 50 %, v2 50 % (within 10 points)"
+    assert block[3].startswith("   observed  Seen in 1010 answers: v1 595 (58.91 %, 53.72 to")
+    assert "Error rates: " in "".join(block)
+    assert block[-2:] == [
+        "   see it    curl -s -H 'Host: bookinfo.local' http://127.0.0.1:32801/productpage",
+        "   evidence  meshproof-report/evidence/split-half",
+    ]
+
+
+def test_not_supported_names_the_feature_and_how_to_get_it(
+    mixed_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = printed(mixed_run, capsys)
+    at = next(number for number, line in enumerate(lines) if "addon grafana" in line)
+    assert lines[at + 1 : at + 3] == [
+        "  grafana is not installed",
+        "  get it: apt-get install grafana, or --grafana PATH",
+    ]
+
+
+def test_a_log_gets_a_line_that_counts_on_once(
+    empty_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = printed(empty_run, capsys, "starting 8 Envoys", "starting 9 Envoys", "sending")
+    assert [line for line in lines if line.startswith("...")] == [
+        "... starting 8 Envoys",
+        "... sending",
+    ]
+
+
+def test_a_run_over_nothing_is_not_green(
+    empty_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = printed(empty_run, capsys)[-1]
+    assert last.startswith("Inconclusive: nothing was checked. no results; 0 requests judged")
+
+
+@pytest.mark.parametrize("columns", [30, 50, 80])
+def test_a_narrow_terminal_breaks_everything_but_the_curl(
+    mixed_run: Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = printed(mixed_run, capsys)
+    assert [line for line in lines if len(line) > columns and "see it" not in line] == []
+    assert sum("see it    curl -s -H 'Host: bookinfo.local'" in line for line in lines) == 3
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_a_name_cannot_steer_the_terminal(
+    hostile_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = "\n".join(printed(hostile_run, capsys))
+    assert r"x <script>alert(1)</script> & \x1b[31m\x00 \ud800" in out
+    assert "\x1b" not in out
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from meshproof.reports.console import Writer
+from meshproof.run import Run
+run = Run.from_json(Path(sys.argv[1]).read_text())
+results, run.results = run.results, []
+writer = Writer(Path("out"))
+writer.started(run)
+print("between")
+writer.progress("waiting for Envoys")
+for result in results * int(sys.argv[2]):
+    writer.finished(result)
+writer.ended(run)
+print("after")
+"""
+
+
+@pytest.fixture
+def script(green_run: Run, tmp_path: Path) -> list[str]:
+    (tmp_path / "run.json").write_text(green_run.to_json())
+    return [sys.executable, "-c", SCRIPT, str(tmp_path / "run.json")]
+
+
+def test_the_order_holds_in_a_pipe(script: list[str]) -> None:
+    done = subprocess.run([*script, "1"], capture_output=True, text=True, check=True, timeout=60)
+    lines = done.stdout.splitlines()
+    order = [lines.index(line) for line in ("between", "... waiting for Envoys", "after")]
+    assert order == sorted(order)
+    assert lines[-1] == "after"
+    assert done.stderr == ""
+
+
+def test_a_reader_that_leaves_is_no_error(script: list[str]) -> None:
+    with subprocess.Popen(
+        [*script, "2000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout
+        assert running.stderr
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "shown", "hidden"),
+    [
+        ({"TERM": "xterm"}, ["✓ v3 only", "\x1b[?25l", "\x1b[?25h"], ["... waiting"]),
+        ({"TERM": "dumb"}, ["+ v3 only", "... waiting"], ["\x1b", "✓"]),
+        ({"TERM": "xterm", "CI": "true"}, ["✓ v3 only", "... waiting"], ["\x1b[?25l"]),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, ["+ v3 only"], ["✓", "\x1b[32m", "... waiting"]),
+        ({"TERM": "xterm", "PYTHONIOENCODING": "ascii"}, ["+ v3 only"], ["✓"]),
+    ],
+)
+def test_a_terminal(
+    script: list[str], environment: dict[str, str], shown: list[str], hidden: list[str]
+) -> None:
+    keeper, terminal = pty.openpty()
+    env = {**os.environ, **environment}
+    running = subprocess.Popen([*script, "1"], stdout=terminal, stdin=terminal, env=env)
+    os.close(terminal)
+    out = b""
+    try:
+        while chunk := os.read(keeper, 65536):
+            out += chunk
+    except OSError:  # Linux: the other end has closed
+        pass
+    os.close(keeper)
+    assert running.wait(60) == 0
+    text = out.decode()
+    assert [part for part in shown if part not in text] == []
+    assert [part for part in hidden if part in text] == []
+
+
+def test_the_first_line_of_a_failure_stands_under_its_name(
+    empty_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Run.from_json(empty_run.to_json())
+    run.results.append(Result("productpage", "", Outcome.FAILED, message="no reviews\ndetails"))
+    lines = printed(run, capsys)
+    at = next(number for number, line in enumerate(lines) if line.startswith("x productpage"))
+    assert lines[at + 1] == "  no reviews"

@@ -1,0 +1,97 @@
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from meshproof.reports import html
+from meshproof.run import Outcome, Result, Run
+
+
+class Page(HTMLParser):
+    """The tags and the text of a page; every tag that opens must close."""
+
+    VOID = ("meta", "rect", "line", "circle")
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(source)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+
+def written(run: Run, folder: Path) -> Page:
+    html.Writer(folder).ended(run)
+    return Page((folder / "index.html").read_text("utf-8"))
+
+
+def test_the_verdict_comes_first_and_every_check_is_there(mixed_run: Run, tmp_path: Path) -> None:
+    page = written(mixed_run, tmp_path)
+    assert page.text.index("2 of 8 promises are broken") < page.text.index("v3 only")
+    for words in (mixed_run.proven, mixed_run.command, mixed_run.standins[0], "1 not supported"):
+        assert words in page.text
+    assert page.count("details") == len(mixed_run.results)
+    for result in mixed_run.results:
+        for check in result.checks:
+            assert check.verdict.paragraph() in page.text
+            assert check.curl in page.text
+
+
+def test_a_bar_shows_promise_tolerance_and_interval(mixed_run: Run, tmp_path: Path) -> None:
+    check = mixed_run.results[2].checks[0]
+    first, second = html._shares(check)
+    assert (first.promised, first.count, first.band) == (0.5, 595, (0.4, 0.6))
+    assert first.low < first.seen < first.high
+    assert first.wrong
+    assert first.at(0.5) + second.at(0.5) == html.TRACK
+    labels = [attrs.get("aria-label") for tag, attrs in written(mixed_run, tmp_path).tags]
+    assert "v1: seen 58.91 %, tolerated 40 % to 60 %" in labels
+
+
+def test_it_needs_nothing_from_elsewhere(mixed_run: Run, tmp_path: Path) -> None:
+    page = written(mixed_run, tmp_path)
+    assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in page.tags}
+    assert not [attrs for _, attrs in page.tags if "src" in attrs or "onclick" in attrs]
+    assert "url(" not in page.text
+
+
+def test_a_run_over_nothing_is_not_green(empty_run: Run, tmp_path: Path) -> None:
+    page = written(empty_run, tmp_path)
+    assert "Inconclusive: nothing was checked" in page.text
+    assert ("header", {"class": "verdict open"}) in page.tags
+
+
+def test_names_from_strangers_stay_text(hostile_run: Run, tmp_path: Path) -> None:
+    page = written(hostile_run, tmp_path)
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert r"<script>alert(1)</script> & \x1b[31m\x00 \ud800" in page.text
+    assert "\x1b" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("diagnosis", "address"),
+    [("evidence/a b", "./evidence/a%20b"), ("../elsewhere", None), ("/etc", None)],
+)
+def test_only_evidence_beside_the_page_is_linked(
+    empty_run: Run, tmp_path: Path, diagnosis: str, address: str | None
+) -> None:
+    run = Run.from_json(empty_run.to_json())
+    run.results.append(Result("p", "", Outcome.FAILED, diagnosis=str(tmp_path / diagnosis)))
+    links = [attrs["href"] for tag, attrs in written(run, tmp_path).tags if tag == "a"]
+    assert links == ([address] if address else [])

@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from meshproof.reports import _files, record
+from meshproof.run import Run, formats, writers
+
+
+def test_run_json_reads_back_as_the_same_run(mixed_run: Run, tmp_path: Path) -> None:
+    record.Writer(tmp_path).ended(mixed_run)
+    again = Run.from_json((tmp_path / "run.json").read_text("utf-8"))
+    assert again == mixed_run
+    assert again.exit_code == mixed_run.exit_code
+
+
+@pytest.mark.parametrize("name", ["empty_run", "hostile_run"])
+def test_odd_runs_survive_too(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    run = request.getfixturevalue(name)
+    record.Writer(tmp_path).ended(run)
+    assert Run.from_json((tmp_path / "run.json").read_text("utf-8")) == run
+
+
+def test_a_failed_write_leaves_the_old_report_and_no_draft(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    _files.write(folder / "page", "old")
+    (folder / "page.d").mkdir()
+    with pytest.raises(OSError):
+        _files.write(folder / "page.d", "a folder is in the way")
+    _files.write(folder / "page", "new \udc80")
+    assert (folder / "page").read_text("utf-8") == "new \\udc80"
+    assert sorted(path.name for path in folder.iterdir()) == ["page", "page.d"]
+
+
+def test_formats_are_the_public_modules_of_the_folder(tmp_path: Path) -> None:
+    assert {"console", "html", "junit", "record"} <= set(formats())
+    assert not [name for name in formats() if name.startswith("_")]
+    assert len(writers(formats(), tmp_path)) == len(formats())
