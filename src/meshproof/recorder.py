@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
+import io
 import re
 import shlex
 import sys
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 from meshproof import settings
-from meshproof.errors import EXIT_FAILED, MeshproofError, NotReady, UsageError, nearest
+from meshproof.errors import EXIT_FAILED, MeshproofError, UsageError, nearest
 from meshproof.run import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
 
@@ -46,15 +47,10 @@ def evidence(item: pytest.Item) -> Evidence:
 
 def require_features(item: pytest.Item, features: Iterable[str]) -> None:
     """Raise NotSupported when the chosen mesh lacks one of `features`, UsageError for a typo."""
-    import importlib
-
-    from meshproof.mesh.protocol import MESHES, Feature
+    from meshproof.mesh.protocol import Feature, mesh_class
 
     name = item.config.getoption("mesh") or "local"
-    if name not in MESHES:
-        return
-    module, _, cls = MESHES[name].partition(":")
-    supports = getattr(importlib.import_module(module), cls).supports
+    supports = mesh_class(name).supports
     valid = [str(known) for known in Feature]
     for feature in features:
         if feature not in valid:
@@ -68,7 +64,9 @@ class Recorder:
 
     def __init__(self, config: pytest.Config) -> None:
         from meshproof import __version__
+        from meshproof.mesh.protocol import mesh_class
 
+        name = config.getoption("mesh") or "local"
         self._config = config
         self._folder = Path(config.getoption("mesh_report"))
         self._began = time.monotonic()
@@ -77,8 +75,8 @@ class Recorder:
         self._writers = self._chosen_writers()
         self.run = Run(
             version=__version__,
-            mesh=config.getoption("mesh") or "local",
-            proven=_proven(config.getoption("mesh") or "local"),
+            mesh=name,
+            proven=mesh_class(name).proven,
             command=shlex.join(["pytest", *map(str, config.invocation_params.args)]),
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
@@ -191,17 +189,6 @@ class Recorder:
             writer.ended(self.run)
 
 
-def _proven(mesh: str) -> str:
-    import importlib
-
-    from meshproof.mesh.protocol import MESHES
-
-    if mesh not in MESHES:
-        return ""
-    module, _, cls = MESHES[mesh].partition(":")
-    return str(getattr(importlib.import_module(module), cls).proven)
-
-
 def _exit_code(call: pytest.CallInfo[None]) -> int:
     error = call.excinfo.value if call.excinfo else None
     return error.exit_code if isinstance(error, MeshproofError) else 0
@@ -251,30 +238,48 @@ def _expected(kind: str, shares: dict[str, float]) -> str:
 
 
 def run_suites(arguments: list[str]) -> int:
-    """Run pytest with `arguments` (with --mesh-report); return the exit code of `meshproof`."""
+    """Run the suites with pytest `arguments`, our console in place of pytest's.
+
+    Paths in `arguments` are run in place of the packaged suites. Returns the exit code of
+    `meshproof` (architecture: words and exit codes).
+    """
     keeper = _Keeper()
-    with contextlib.redirect_stdout(sys.stdout):
-        status = pytest.main(arguments, plugins=[keeper])
-    if status == pytest.ExitCode.USAGE_ERROR:
-        return UsageError.exit_code
-    if keeper.recorder is None or status == pytest.ExitCode.INTERNAL_ERROR:
-        return EXIT_FAILED
-    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+    status = pytest.main(
+        ["--mesh-cli", "-p", "no:cacheprovider", "-s", *_selected(arguments)], plugins=[keeper]
+    )
+    recorder = keeper.recorder
+    if recorder is None or status in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
+        sys.stderr.write(keeper.output.getvalue())
+        return EXIT_FAILED if status == pytest.ExitCode.INTERNAL_ERROR else UsageError.exit_code
+    if not recorder.run.results and status != pytest.ExitCode.INTERRUPTED:
+        sys.stderr.write(keeper.output.getvalue())
         sys.stderr.write("meshproof: no promise was selected: nothing was checked\n")
         return UsageError.exit_code
-    code = keeper.recorder.run.exit_code
-    return code or (EXIT_FAILED if status not in (0, 5) else 0)
+    return recorder.run.exit_code
+
+
+def _selected(arguments: list[str]) -> list[str]:
+    """Add the packaged suites unless a path or node id was given."""
+    given = any(
+        not word.startswith("-") and Path(word.partition("::")[0]).exists() for word in arguments
+    )
+    return arguments if given else ["--pyargs", "meshproof.suites", *arguments]
 
 
 class _Keeper:
-    """Remembers the run's recorder for the time after pytest."""
+    """Keeps pytest's own output for the case that pytest has an error to tell."""
 
-    recorder: Recorder | None = None
+    def __init__(self) -> None:
+        self.recorder: Recorder | None = None
+        self.output = io.StringIO()
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Take hold of the recorder."""
-        self.recorder = session.config.pluginmanager.get_plugin("meshproof.recorder")
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Turn pytest's terminal reporter aside, take hold of the recorder."""
+        self.recorder = config.pluginmanager.get_plugin("meshproof.recorder")
+        if config.pluginmanager.unregister(name="terminalreporter") is not None:
+            quiet = TerminalReporter(config, self.output)
+            config.pluginmanager.register(quiet, "terminalreporter")
 
 
-__all__ = ["NotReady", "NotSupported", "Recorder", "evidence", "require_features", "run_suites"]
+__all__ = ["NotSupported", "Recorder", "evidence", "require_features", "run_suites"]

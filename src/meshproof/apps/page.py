@@ -152,7 +152,7 @@ def _hint(user: str) -> str:
     if user:
         return (
             f'<p class="hint">The cookie <code>user={escape(user)}</code> goes along to every '
-            "service. A rule that matches it decides which reviews you see.</p>"
+            "service. A rule on it decides which reviews you see.</p>"
         )
     return (
         '<p class="hint">Sign in as <b>burr</b> and a rule on <code>Cookie: user=burr</code> can '

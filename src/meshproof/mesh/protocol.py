@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from meshproof.errors import UsageError, nearest
 from meshproof.manifest import Document
@@ -130,10 +130,20 @@ def open_mesh(name: str, options: Options) -> Iterator[Mesh]:
 
     Raises UsageError for a name that is none, with the nearest one.
     """
+    with mesh_class(name).opened(options) as mesh:
+        yield mesh
+
+
+def mesh_class(name: str) -> Any:
+    """Return the class of the mesh called `name`. Raises UsageError with the nearest name."""
+    check_name(name)
+    module, _, cls = MESHES[name].partition(":")
+    return getattr(importlib.import_module(module), cls)
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError, with the nearest name, when there is no mesh called `name`."""
     if name in PLANNED:
         raise UsageError(f"--mesh {name}: this mesh is not supported yet; there is: local")
     if name not in MESHES:
         raise UsageError(f"--mesh {name}: no such mesh{nearest(name, [*MESHES, *PLANNED])}")
-    module, _, cls = MESHES[name].partition(":")
-    with getattr(importlib.import_module(module), cls).opened(options) as mesh:
-        yield mesh

@@ -2,24 +2,30 @@
 
     judge(["v1", "v2", ...], {"v1": 50, "v2": 50})     weights
     judge(["v1", "v2", ...], ["v1", "v2", "v3"])       each is seen, no other
+    plan({"v1": 50, "v2": 50})                         what that will cost, beforehand
 
 It knows nothing of meshes or HTTP and imports only the standard library; the maths is
 specified in statistics.md.
 """
 
-from .judge import Judge, judge, replay
+from .judging import Expect, Judge, judge, replay
+from .planning import Plan, Scenario, plan
 from .record import Verdict
 from .settings import PROFILES, Outcome, Settings, share_alpha
 from .strikeoff import WrongSplit
 
 __all__ = [
     "PROFILES",
+    "Expect",
     "Judge",
     "Outcome",
+    "Plan",
+    "Scenario",
     "Settings",
     "Verdict",
     "WrongSplit",
     "judge",
+    "plan",
     "replay",
     "share_alpha",
 ]

@@ -83,9 +83,9 @@ class _Walk:
         """Return the index of the nearest candidate with more (+1) or less (-1) of the first."""
         for j, candidate in enumerate(self.test.candidates):
             wrong = candidate.wrong
-            if wrong.nearest and wrong.version == self.first:
-                if sign * (wrong.share - self.test.shares[self.first]) > 0:
-                    return j
+            more = wrong.share - self.test.shares[self.first] if wrong.nearest else 0.0
+            if wrong.version == self.first and sign * more > 0:
+                return j
         raise AssertionError("every version with traffic can have more or less of it")
 
     def _draw(self, step: int) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .judge import Expect
+from .judging import Expect
 from .nmax import clean_answers
 from .phrases import percent, promise
 from .presence import Presence
@@ -54,19 +54,25 @@ class Plan:
 
     def __str__(self) -> str:
         width = max(len(scenario.name) for scenario in self.scenarios)
-        rows = [
-            f"  {s.name:{width}}  {s.mean:8.0f}  {percent(s.passes):>9}  {percent(s.fails):>9}"
-            for s in self.scenarios
-        ]
         budget = f", here {self.limit} by budget" if self.limit < self.n_max else ""
+        what = promise(self.kind, self.expected)
+        rows = [("if there is", "requests", "passes", "fails")]
+        rows += [
+            (s.name, f"{s.mean:.0f}", _chance(s.passes), _chance(s.fails)) for s in self.scenarios
+        ]
         return "\n".join(
             [
-                f"{promise(self.kind, self.expected)}: never more than {self.n_max} requests{budget}",
-                f"  {'if there is':{width}}  {'requests':>8}  {'passes':>9}  {'fails':>9}",
-                *rows,
+                f"{what}: never more than {self.n_max} requests{budget}",
+                *(f"  {row[0]:{width}}" + "".join(f"{x:>10}" for x in row[1:]) for row in rows),
                 f"  ({self.basis})",
             ]
         )
+
+
+def _chance(chance: float) -> str:
+    if 0 < chance < 1e-4:
+        return f"{chance:.1e}"
+    return percent(chance)
 
 
 def plan(expect: Expect, settings: Settings | None = None) -> Plan:
@@ -144,20 +150,20 @@ def _presence_plan(names: Sequence[str], settings: Settings) -> Plan:
     """Return the plan of a presence check: all there in equal parts, and one missing."""
     test = Presence(names, settings)
     limit = min(test.n_max, settings.budget or test.n_max)
-    every, n, mean, before = settings.look_every, 0, 0.0, 1.0
+    every = settings.look_every
+    last = min(limit, math.ceil(test.patience / every) * every)  # then unseen is missing
+    passed, mean, n = 0.0, 0.0, 0
+    fails = _some_unseen(len(names), last) if limit >= test.patience else 0.0
     while n < limit:
-        n = min(n + every - n % every, limit)
-        unseen = _some_unseen(len(names), n) if n >= test.clean else 1.0
-        mean += n * (before - unseen)
-        before = unseen
-    fails = before if limit >= test.patience else 0.0
-    mean += limit * before
-    missing = min(limit, math.ceil(test.patience / every) * every)
-    scenarios = (
-        Scenario("all of them", mean, 1 - before, fails),
-        Scenario("one missing", float(missing), 0.0, float(limit >= test.patience)),
-    )
+        step = min(every - n % every, limit - n)
+        mean += step * (1 - passed - (fails if n >= last else 0.0))
+        n += step
+        passed = 1 - _some_unseen(len(names), min(n, last)) if n >= test.clean else 0.0
     expected = dict.fromkeys(names, settings.present)
+    scenarios = (
+        Scenario("all of them", mean, passed, fails),
+        Scenario("one missing", float(last), 0.0, float(limit >= test.patience)),
+    )
     return Plan("presence", expected, settings, test.n_max, limit, EQUAL, scenarios)
 
 
