@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from meshproof.run import Check, Outcome, Result, Run
 from meshproof.verdict.phrases import percent, points, promise
 
 _UNPRINTABLE = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+# How a message names its parts, one to a line.
+LABELS = ("promise", "expected", "observed", "see it", "looks wrong", "diagnosis")
 
 
 def clean(text: str) -> str:
@@ -51,7 +54,7 @@ def headline(run: Run) -> str:
 def counts(run: Run) -> str:
     """Return `6 passed, 1 failed`: how many results ended with each outcome that occurs."""
     found = [(run.count(outcome), outcome) for outcome in Outcome]
-    return ", ".join(f"{count} {outcome}" for count, outcome in found if count) or "no results"
+    return ", ".join(f"{count} {outcome}" for count, outcome in found if count) or "0 promises"
 
 
 def requests(run: Run) -> int:
@@ -66,6 +69,11 @@ def seconds(duration: float) -> str:
         return f"{duration:.1f} s"
     minutes, rest = divmod(round(duration), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def name(check: Check) -> str:
+    """Return what the check is called; one without a name goes by the app that it judges."""
+    return check.name or check.by
 
 
 def expected(check: Check) -> str:
@@ -88,9 +96,8 @@ def bound(check: Check) -> str:
 
 def observed(check: Check) -> str:
     """Return what was seen: counts with intervals, the reason, n and the error rates."""
-    head, seen, rest = check.verdict.paragraph().partition(". Seen")
     lost = f" {check.transport_errors} more had no answer." if check.transport_errors else ""
-    return (f"Seen{rest}" if seen else head) + lost
+    return check.verdict.paragraph() + lost
 
 
 def said(result: Result) -> list[str]:
@@ -100,7 +107,7 @@ def said(result: Result) -> list[str]:
     elif len(result.checks) == 1:
         lines = [str(result.checks[0].verdict)]
     else:
-        lines = [f"{check.name}: {_bare(str(check.verdict))}" for check in result.checks]
+        lines = [f"{name(check)}: {_bare(str(check.verdict))}" for check in result.checks]
     return [_bare(line, result.outcome) for line in lines]
 
 
@@ -108,32 +115,44 @@ def _bare(line: str, outcome: str = Outcome.PASSED) -> str:
     return line.removeprefix(f"{outcome}: ")
 
 
-def cause(result: Result) -> str:
-    """Return the message without the lines that only repeat a verdict."""
-    told = {str(check.verdict) for check in result.checks}
-    return "\n".join(line for line in result.message.splitlines() if line not in told)
+def parts(result: Result) -> list[tuple[str, str]]:
+    """Return the parts of a failure: promise, cause, expected, observed, a curl, the diagnosis.
 
-
-def parts(result: Result) -> Iterator[tuple[str, str]]:
-    """Yield the parts of a failure: promise, cause, expected, observed, a curl, the evidence.
-
-    Nothing is said twice: a message that holds a check's curl is taken to hold its figures.
+    What the message has under such a name is taken from it, the rest from the result itself.
     """
-    where = f" ({result.rule})" if result.rule and result.rule not in result.message else ""
-    yield "promise", result.title + where
-    if why := cause(result):
-        yield "cause", why
-    for check in result.checks:
-        if check.verdict.holds or (check.curl and check.curl in result.message):
+    told = _told(result)
+    where = f", rule at {result.rule}" if result.rule else ""
+    found = [("promise", told.pop("promise", result.title + where))]
+    found.append(("cause", told.pop("cause", "")))
+    if "observed" not in told:
+        for check in result.checks:
+            if not check.verdict.holds:
+                found.append(("expected", f"{name(check)}: {expected(check)}"))
+                found.append(("observed", observed(check)))
+                found.append(("see it", check.curl))
+    diagnosis = told.pop("diagnosis", result.diagnosis)
+    found += [*told.items(), ("diagnosis", diagnosis)]
+    return [(label, text) for label, text in found if text]
+
+
+def _told(result: Result) -> dict[str, str]:
+    """Return what the message says by label; without one it is the cause.
+
+    A line that only repeats a verdict is left out: the observation says it in full.
+    """
+    verdicts = tuple(str(check.verdict) for check in result.checks)
+    told: dict[str, str] = {}
+    label = "cause"
+    for line in result.message.splitlines():
+        word, _, rest = line.partition(": ")
+        if word in LABELS:
+            label, line = word, rest
+        elif line.endswith(verdicts):
             continue
-        yield "expected", f"{check.name}: {expected(check)}"
-        yield "observed", observed(check)
-        if check.curl:
-            yield "see it", check.curl
-    if result.diagnosis and result.diagnosis not in result.message:
-        yield "evidence", result.diagnosis
+        told[label] = f"{told[label]}\n{line}" if label in told else line
+    return told
 
 
 def failure(result: Result) -> str:
     """Return the parts of a failure as lines of text."""
-    return "\n".join(f"{name}: {text}" for name, text in parts(result))
+    return "\n".join(f"{label}: {text}" for label, text in parts(result))

@@ -48,6 +48,7 @@ class Writer:
         self._status = _Status(lively_dots=self._mark == 0)
         self._live: Live | None = None
         self._told: set[str] = set()
+        self._run: Run | None = None
 
     def started(self, run: Run) -> None:
         """Say which mesh this is and what its green is worth; start the status line."""
@@ -61,6 +62,7 @@ class Writer:
             highlight=False,
         )
         self._say(f"meshproof {run.version}, {run.mesh} mesh", style="bold")
+        self._run = run
         self._tell(run)
         if self._lively:
             from rich.live import Live
@@ -85,6 +87,8 @@ class Writer:
     def finished(self, result: Result) -> None:
         """Print one line for the promise, and under it what the verdict rests on."""
         self._status.update("")
+        if self._run:
+            self._tell(self._run)  # a mesh knows its stand-ins only once it is up
         mark, colour = _LOOK[result.outcome][self._mark], _LOOK[result.outcome][2]
         took = _words.seconds(result.seconds)
         room = min(self._console.width - 2 - 25, NAME_WIDTH)
@@ -106,22 +110,22 @@ class Writer:
             self._console.print()
             self._trouble(number, result)
         self._console.print()
-        took = _words.seconds(run.seconds)
-        self._say(
+        took, requests = _words.seconds(run.seconds), _words.requests(run)
+        last = (  # one line however long: it is what `| tail -1` shows
             f"{_words.headline(run)}. {_words.counts(run)}; "
-            f"{_words.requests(run)} requests judged in {took}; reports in {self._folder}",
-            style=_LOOK[run.outcome][2],
+            f"{_words.plural(requests, 'request')} judged in {took}; reports in {self._folder}"
         )
+        self._console.print(_words.clean(last), style=_LOOK[run.outcome][2], soft_wrap=True)
         self._out.close()
 
     def _trouble(self, number: int, result: Result) -> None:
         """Print one failure with its parts. A command line is never broken: it is to be copied."""
         self._say(f"{result.name}: {result.outcome}", f"{number}. ", _LOOK[result.outcome][2])
-        for name, text in _words.parts(result):
-            if name == "see it":
-                self._console.print(f"   {name:<9} {_words.clean(text)}", soft_wrap=True)
+        for label, text in _words.parts(result):
+            if label == "see it":
+                self._console.print(f"   {label:<11} {_words.clean(text)}", soft_wrap=True)
             else:
-                self._say(text, f"   {name:<9} ")
+                self._say(text, f"   {label:<11} ")
 
     def _tell(self, run: Run) -> None:
         """Print what green proves and what stands in for what, each once."""
@@ -137,7 +141,7 @@ class Writer:
         """Print `text` behind `lead`, wrapped so that every further line starts below the first."""
         from rich.text import Text
 
-        room = max(self._console.width - len(lead), 20)
+        room = max(self._console.width - len(lead), 10)
         for paragraph in _words.clean(text).splitlines():
             for line in Text(paragraph).wrap(self._console, room):
                 self._console.print(lead + line.plain.rstrip(), style=style, soft_wrap=True)

@@ -72,7 +72,7 @@ def _case(result: Result) -> junitparser.TestCase:
     properties = junitparser.Properties()  # type: ignore[no-untyped-call]  # bare in junitparser
     for check in result.checks:
         for name, value in _figures(check):
-            label = _words.clean(f"{check.name}: {name}")
+            label = _words.clean(f"{_words.name(check)}: {name}")
             properties.add_property(junitparser.Property(label, _words.clean(value)))
     if result.checks:
         case.append(properties)  # type: ignore[no-untyped-call]  # bare in junitparser

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 _MARKS = (
-    "promise(number, name, title): what this test proves to the user; names it in every report",
+    "promise(number, name, title): what this test proves to the user; names it in every report "
+    "({addon} stands for the parameter of that name)",
     "rules(folder): the rules to serve, manifests/rules/<folder>/, in each dialect (with `routed`)",
     "needs(*features): features of the mesh without which the test is reported as not supported",
     "checks(n): how many times this test judges (1 where it is not said); shares the run's alpha",
@@ -47,6 +48,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--mesh-budget", type=int, help="most requests per check; too few: inconclusive")
     add("--mesh-workers", type=int, default=4, help="requests at a time (default 4)")
     add("--mesh-fresh-connections", action="store_true", help="a new connection for each request")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Let `meshproof test` without a path of your own run the packaged suites."""
+    known = early_config.known_args_namespace
+    if known.mesh_cli and not known.file_or_dir:
+        args += ["--pyargs", "meshproof.suites"]
+        known.pyargs, known.file_or_dir = True, ["meshproof.suites"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -85,7 +95,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         from meshproof import settings
 
         items.sort(key=_number)
-        settings.count_checks(config, items)
+        settings.plan_run(config, items)
 
 
 def _number(item: pytest.Item) -> int:

@@ -71,6 +71,7 @@ class Recorder:
         self._folder = Path(config.getoption("mesh_report"))
         self._began = time.monotonic()
         self._mesh: Mesh | None = None
+        self.broken = False
         self._seen: dict[str, str] = {}
         self._writers = self._chosen_writers()
         self.run = Run(
@@ -99,6 +100,10 @@ class Recorder:
         settings.tell_by(self._config, self._progress)
         for writer in self._writers:
             writer.started(self.run)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Remember that something could not be collected: pytest then calls itself interrupted."""
+        self.broken = self.broken or report.failed
 
     def _progress(self, text: str) -> None:
         for writer in self._writers:
@@ -130,7 +135,7 @@ class Recorder:
     def _result(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Result:
         noted = evidence(item)
         promise = item.get_closest_marker("promise")
-        name, title = promise.args[1:3] if promise else (item.name, item.nodeid)
+        name, title = _names(item, promise.args[1:3]) if promise else (item.name, item.nodeid)
         outcome = self._outcome(call, noted)
         self._meet_mesh(item)
         diagnosis, hints = "", ""
@@ -183,10 +188,16 @@ class Recorder:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Close the record and let every writer write its report."""
-        self.run.interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        self.run.interrupted = exitstatus == pytest.ExitCode.INTERRUPTED and not self.broken
         self.run.seconds = round(time.monotonic() - self._began, 2)
         for writer in self._writers:
             writer.ended(self.run)
+
+
+def _names(item: pytest.Item, texts: tuple[str, str]) -> tuple[str, str]:
+    """Put a test's parameters into its promise's name and title: `addon {addon}`."""
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return texts[0].format(**parameters), texts[1].format(**parameters)
 
 
 def _exit_code(call: pytest.CallInfo[None]) -> int:
@@ -245,25 +256,20 @@ def run_suites(arguments: list[str]) -> int:
     """
     keeper = _Keeper()
     status = pytest.main(
-        ["--mesh-cli", "-p", "no:cacheprovider", "-s", *_selected(arguments)], plugins=[keeper]
+        ["--mesh-cli", "-p", "no:cacheprovider", "-s", *arguments], plugins=[keeper]
     )
     recorder = keeper.recorder
     if recorder is None or status in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
         sys.stderr.write(keeper.output.getvalue())
         return EXIT_FAILED if status == pytest.ExitCode.INTERNAL_ERROR else UsageError.exit_code
+    if recorder.broken:
+        sys.stderr.write(keeper.output.getvalue())
+        return UsageError.exit_code
     if not recorder.run.results and status != pytest.ExitCode.INTERRUPTED:
         sys.stderr.write(keeper.output.getvalue())
         sys.stderr.write("meshproof: no promise was selected: nothing was checked\n")
         return UsageError.exit_code
     return recorder.run.exit_code
-
-
-def _selected(arguments: list[str]) -> list[str]:
-    """Add the packaged suites unless a path or node id was given."""
-    given = any(
-        not word.startswith("-") and Path(word.partition("::")[0]).exists() for word in arguments
-    )
-    return arguments if given else ["--pyargs", "meshproof.suites", *arguments]
 
 
 class _Keeper:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PROGRESS = "_meshproof_told"
 _RUN_ID = "_meshproof_run_id"
 _CHECKS = "_meshproof_checks"
+_ADDONS = "_meshproof_addons"
 
 
 def mesh_options(config: pytest.Config) -> Options:
@@ -33,6 +34,7 @@ def mesh_options(config: pytest.Config) -> Options:
                 ingress_port=_port(config.getoption("mesh_port")),
                 envoy=config.getoption("mesh_envoy"),
                 addons=dict(_pair(given) for given in config.getoption("mesh_addon")),
+                with_addons=getattr(config, _ADDONS, False),
             )
     valid = [str(known).lower() for known in get_args(MtlsMode)]
     raise UsageError(f"--mesh-mtls {mode.lower()}: not one of {', '.join(valid)}")
@@ -45,13 +47,13 @@ def _port(number: int) -> int:
 
 
 def _pair(given: str) -> tuple[str, str]:
-    from meshproof.mesh.addons import NAMES
+    from meshproof.mesh.addons import names
 
     name, equals, place = given.partition("=")
-    if name not in NAMES or not equals:
+    if name not in names() or not equals:
         raise UsageError(
             f"--mesh-addon {given}: expected NAME=PATH or NAME=off with a NAME of "
-            f"{', '.join(NAMES)}{nearest(name, NAMES)}"
+            f"{', '.join(names())}{nearest(name, names())}"
         )
     return name, place
 
@@ -84,8 +86,9 @@ def checks_of(item: pytest.Item) -> int:
     return int(mark.args[0]) if mark else 1
 
 
-def count_checks(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Fix the number of checks of this run: those of every collected test that judges."""
+def plan_run(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fix what follows from the collected tests: the number of checks, whether addons start."""
+    setattr(config, _ADDONS, any("addon" in getattr(item, "fixturenames", ()) for item in items))
     judging = [item for item in items if "judge" in getattr(item, "fixturenames", ())]
     setattr(config, _CHECKS, sum(checks_of(item) for item in judging))
 

@@ -21,7 +21,8 @@ RUN_HEADER = "x-meshproof-run"
 #: The total that only the changed build of `orders` answers (promise 5).
 CHANGED_TOTAL = 1000
 
-_REVIEWS_POD = re.compile(r"Reviews served by:.*?<u>\s*([^<\s]+)\s*</u>", re.S)
+#: The official page has had `</dt>` and `<u>` around the pod's name, or nothing.
+_REVIEWS_POD = re.compile(r"Reviews served by:(?:\s|</?\w[^>]*>)*([\w.-]+)")
 _TOTAL = re.compile(rb'"total"\s*:\s*([0-9.]+)')
 
 
@@ -182,7 +183,7 @@ class Visits:
 
     def _once(self, request: Request) -> Visit:
         pool = self._connections()
-        headers = [*request.headers, (RUN_HEADER, self._run)]
+        headers = [(RUN_HEADER, self._run), *request.headers]
         if not self.sampling.keep_alive:
             headers.append(("connection", "close"))
         answer = pool.request("GET", request.path, headers=dict(headers), redirect=False)

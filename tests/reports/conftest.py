@@ -65,7 +65,7 @@ def broken() -> list[Result]:
             dialect="VirtualService",
             rule="manifests/rules/split_half/v1.yaml:21",
             checks=(check("orders is half and half", drawn(1, v1=60, v2=40), half, by="orders"),),
-            diagnosis="meshproof-report/evidence/split-half",
+            diagnosis="meshproof-report/diagnosis/split-half",
             seconds=3.02,
         ),
         Result(
@@ -75,7 +75,14 @@ def broken() -> list[Result]:
             dialect="RouteRule",
             rule="manifests/rules/split_half/v1alpha2.yaml:11",
             checks=(turns,),
-            message=f"{turns.verdict}\nNo route weighs the versions: they take turns.",
+            message=f"orders is half and half: {turns.verdict}\n"
+            "promise: half of the orders go to each version, rule at v1alpha2.yaml:11\n"
+            "expected: v1 0.5, v2 0.5\n"
+            f"observed: {turns.verdict.paragraph()}\n"
+            f"see it: {CURL}\n"
+            "looks wrong: no route weighs the versions\n"
+            "diagnosis: meshproof-report/diagnosis/split-half-routerule",
+            diagnosis="meshproof-report/diagnosis/split-half-routerule",
             seconds=0.41,
         ),
     ]
@@ -107,7 +114,7 @@ def undecided() -> list[Result]:
             title="the productpage holds its reviews and details",
             outcome=Outcome.MESH_NOT_READY,
             message="ratings-v1 did not answer within 20 s\nlast log line: address in use",
-            diagnosis="meshproof-report/evidence/productpage",
+            diagnosis="meshproof-report/diagnosis/productpage",
             seconds=20.0,
         ),
     ]

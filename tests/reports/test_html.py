@@ -2,9 +2,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-
 from meshproof.reports import html
+
 from meshproof.run import Outcome, Result, Run
+from meshproof.verdict.phrases import percent
 
 
 class Page(HTMLParser):
@@ -61,7 +62,7 @@ def test_a_bar_shows_promise_tolerance_and_interval(mixed_run: Run, tmp_path: Pa
     assert first.wrong
     assert first.at(0.5) + second.at(0.5) == html.TRACK
     labels = [attrs.get("aria-label") for tag, attrs in written(mixed_run, tmp_path).tags]
-    assert "v1: seen 58.91 %, tolerated 40 % to 60 %" in labels
+    assert f"v1: seen {percent(595 / 1010)}, tolerated 40 % to 60 %" in labels
 
 
 def test_it_needs_nothing_from_elsewhere(mixed_run: Run, tmp_path: Path) -> None:
@@ -85,13 +86,13 @@ def test_names_from_strangers_stay_text(hostile_run: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("diagnosis", "address"),
+    ("folder", "address"),
     [("evidence/a b", "./evidence/a%20b"), ("../elsewhere", None), ("/etc", None)],
 )
-def test_only_evidence_beside_the_page_is_linked(
-    empty_run: Run, tmp_path: Path, diagnosis: str, address: str | None
+def test_only_a_diagnosis_beside_the_page_is_linked(
+    empty_run: Run, tmp_path: Path, folder: str, address: str | None
 ) -> None:
     run = Run.from_json(empty_run.to_json())
-    run.results.append(Result("p", "", Outcome.FAILED, diagnosis=str(tmp_path / diagnosis)))
+    run.results.append(Result("p", "", Outcome.FAILED, diagnosis=str(tmp_path / folder)))
     links = [attrs["href"] for tag, attrs in written(run, tmp_path).tags if tag == "a"]
     assert links == ([address] if address else [])

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import junitparser
 import pytest
-
 from meshproof.reports import junit
+
 from meshproof.run import Outcome, Result, Run
 
 
@@ -42,7 +42,7 @@ def test_junitparser_reads_it_back(mixed_run: Run, tmp_path: Path) -> None:
     failed = next(case for case in suite if case.is_failure)
     assert failed.classname == "meshproof.split half"
     assert failed.time == 3.02
-    for part in ("split_half/v1.yaml:21", "v1 50 %", "1010 answers", "curl -s", "evidence/"):
+    for part in ("split_half/v1.yaml:21", "v1 50 %", "1010 answers", "curl -s", "diagnosis/"):
         assert part in failed.result[0].text
 
 

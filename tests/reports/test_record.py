@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-
 from meshproof.reports import _files, record
+
 from meshproof.run import Run, formats, writers
 
 
@@ -24,7 +24,7 @@ def test_a_failed_write_leaves_the_old_report_and_no_draft(tmp_path: Path) -> No
     folder = tmp_path / "new" / "folder"
     _files.write(folder / "page", "old")
     (folder / "page.d").mkdir()
-    with pytest.raises(OSError):
+    with pytest.raises(IsADirectoryError):
         _files.write(folder / "page.d", "a folder is in the way")
     _files.write(folder / "page", "new \udc80")
     assert (folder / "page").read_text("utf-8") == "new \\udc80"

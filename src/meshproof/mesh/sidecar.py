@@ -38,7 +38,7 @@ class Sidecar:
         self.envoy = envoy
         self.identity = identity
         self._workspace = workspace
-        self._collector = collector
+        self.collector = collector
         self._ports: dict[str, int] = {}
         self._app: Process | None = None
         self._app_port = 0
@@ -62,7 +62,7 @@ class Sidecar:
     def listeners(self, mode: MtlsMode) -> list[Resource]:
         """Return the inbound and outbound listener for an mTLS mode."""
         log = self._workspace.path / f"{self.pod.name}.access.log"
-        telemetry = Telemetry(str(log), self._collector is not None)
+        telemetry = Telemetry(str(log), self.collector is not None)
         routes = str(self.envoy.config_path("rds.outbound"))
         return [
             listeners.inbound(0, self._inbound_cluster, mode, self.identity, telemetry),
@@ -72,12 +72,12 @@ class Sidecar:
     def own_clusters(self) -> list[Resource]:
         """Return the clusters that no rule is about: the app, and the trace collector."""
         app = translate.local_cluster(self._inbound_cluster, "127.0.0.1", self._app_port)
-        return [app, *([self._collector] if self._collector else [])]
+        return [app, *([self.collector] if self.collector else [])]
 
     def start_envoy(self) -> None:
         """Start the Envoy with its listeners open and nothing behind them."""
         self.envoy.serve("rds.outbound", [{"name": "outbound", "virtual_hosts": []}])
-        self.envoy.serve("cds", [self._collector] if self._collector else [])
+        self.envoy.serve("cds", [self.collector] if self.collector else [])
         self.envoy.serve("lds", self.listeners("PERMISSIVE"))
         self.envoy.start()
 

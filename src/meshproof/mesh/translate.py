@@ -326,6 +326,8 @@ def _cluster(
     sni = f"outbound_.{port}_.{subset}_.{service.host}"
     return {
         "name": name,
+        # Envoy would cut the name at its first dot to make a label of it.
+        "alt_stat_name": name.replace(".", "_"),
         "type": "STATIC",
         "connect_timeout": "10s",
         "lb_policy": "LEAST_REQUEST",

@@ -66,8 +66,8 @@ def _wrong_split(verdict: Verdict) -> str:
 
 
 def _round_robin(verdict: Verdict) -> str:
-    fits = misfit(verdict.counts, verdict.expected) < math.log(100)
-    shares = "the shares fit but" if fits else "the shares do not fit, and"
+    fits = misfit(verdict.counts, verdict.expected) < math.log(10)
+    shares = "the shares fit but" if fits else "the shares fit badly, and"
     return (
         f"{shares} answers alternate more regularly than independent weighted draws would "
         f"(odds {odds_to_one(verdict.under)}): round robin, not the rule, makes the split"

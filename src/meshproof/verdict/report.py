@@ -131,10 +131,7 @@ def _seen_with_intervals(verdict: Verdict) -> str:
 def _evidence(verdict: Verdict) -> list[str]:
     """Return the odds behind the decision, those nearest to the limit first."""
     if verdict.code == "wrong-split":
-        test = StrikeOff(verdict.expected, verdict.settings)
-        found = odds_to_one(test.evidence(verdict.counts, verdict.n))
-        limit = odds_to_one(test.fail_at)
-        return [f"Wrong splits fit better than the declared one by {found}, where {limit} counts."]
+        return _against(verdict)
     if verdict.outcome is Outcome.FAILED:
         return []
     sentences = []
@@ -146,6 +143,18 @@ def _evidence(verdict: Verdict) -> list[str]:
         if shown:
             sentences.append(f"{title}: {'; '.join(shown)}.")
     return sentences
+
+
+def _against(verdict: Verdict) -> list[str]:
+    """Return the odds of the wrong splits, or which other limit a wrong split failed at."""
+    test = StrikeOff(verdict.expected, verdict.settings)
+    found, limit = test.evidence(verdict.counts, verdict.n), test.fail_at
+    if found >= limit:
+        odds = f"{odds_to_one(found)}, where {odds_to_one(limit)} counts"
+        return [f"Wrong splits fit better than the declared one by {odds}."]
+    if verdict.n >= verdict.n_max:
+        return ["Open at the last answer allowed, it was decided by the exact test of that size."]
+    return []  # failed by the order of the answers, whose odds are given anyway
 
 
 def _order(verdict: Verdict) -> str:

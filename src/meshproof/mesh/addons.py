@@ -1,2 +1,0 @@
-"""Addons."""
-NAMES = ("prometheus", "grafana", "service-graph", "zipkin", "jaeger")

@@ -1,0 +1,212 @@
+"""Addons of a mesh: each is asked for our traffic, not for an open port. One module for each.
+
+A module has `HOW_TO_GET` (a sentence), `find(given)` (the command that starts it, None where the
+machine lacks it) and a class `Addon` (see `Addon` here).
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+from meshproof import timeouts
+from meshproof.errors import NotReady, UsageError
+from meshproof.mesh.process import Process, Workspace, wait_for
+
+#: Value of an option that leaves an addon out.
+OFF = "off"
+
+
+class MeshView(Protocol):
+    """What an addon needs to know of the mesh."""
+
+    def admins(self) -> dict[str, tuple[str, int]]:
+        """Return pod name -> admin address of every proxy."""
+
+    def ingress_requests(self) -> int:
+        """Return how many requests the ingress has sent to the productpage so far."""
+
+    def addon_url(self, name: str) -> str:
+        """Return the URL of another addon that runs, or an empty string."""
+
+    def trace_to(self, port: int) -> None:
+        """Let every proxy send its spans (Zipkin v2) to that port of this machine."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What an addon shows: how many of our requests it holds, and in words what that looks like."""
+
+    count: int
+    words: str
+
+
+class Addon(Protocol):
+    """An addon that was started: where it is and what it has seen of our traffic."""
+
+    url: str
+
+    def before(self) -> int:
+        """Return the count from which requests that are sent now add up."""
+
+    def seen(self, tag: str) -> Sight:
+        """Return what the addon shows of requests with our tag."""
+
+
+def names() -> list[str]:
+    """Return the names of all addons: the modules of this folder."""
+    return sorted(
+        module.name.replace("_", "-")
+        for module in pkgutil.iter_modules(__path__)
+        if not module.name.startswith("_")
+    )
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
+
+
+class Addons:
+    """The addons of one mesh: those that the machine has are started, the others are named."""
+
+    def __init__(self, workspace: Workspace, mesh: MeshView, given: dict[str, str]) -> None:
+        self._workspace = workspace
+        self._mesh = mesh
+        self._given = given
+        self._started: dict[str, Any] = {}
+
+    def start(self) -> None:
+        """Start every addon that the machine has; they come up while the mesh does."""
+        for name in names():
+            given = self._given.get(name)
+            command = None if given == OFF else _module(name).find(given)
+            if command is not None and name not in self._started:
+                self._started[name] = _module(name).Addon(self._workspace, self._mesh, command)
+
+    def watch(self) -> None:
+        """Tell the addons that look at every proxy which there are now."""
+        for addon in self._started.values():
+            if hasattr(addon, "watch"):
+                addon.watch()
+
+    def missing(self, name: str) -> str:
+        """Return why an addon does not run and how to get it; an empty string when it does."""
+        if name in self._started:
+            return ""
+        if self._given.get(name) == OFF:
+            return f"{name} was switched off"
+        return f"{name} is not installed. {_module(name).HOW_TO_GET}"
+
+    def ready(self, name: str) -> Addon:
+        """Return a started addon once it answers. Raises NotReady with its last log lines."""
+        addon: Addon = self._started[name]
+        self._started[name].wait_ready()
+        return addon
+
+    def url(self, name: str) -> str:
+        """Return the URL of an addon, once it answers; empty when it does not run."""
+        return self.ready(name).url if name in self._started else ""
+
+
+def program(given: str | None, *called: str) -> list[str] | None:
+    """Return the command of a program: the given path, or one of the names on PATH, or None.
+
+    Raises UsageError when the given path is no program.
+    """
+    if given is None:
+        found = next((path for path in map(shutil.which, called) if path), None)
+        return [found] if found else None
+    found = shutil.which(given)
+    if found is None:
+        raise UsageError(f"--mesh-addon: {given} is not a program that can be run")
+    return [found]
+
+
+def jar(path: str) -> list[str]:
+    """Return the command of a jar. Raises UsageError when the file or Java is not there."""
+    java = shutil.which("java")
+    if not Path(path).is_file():
+        raise UsageError(f"--mesh-addon: there is no file {path}")
+    if java is None:
+        raise UsageError(f"--mesh-addon: {path} needs java (17 or later) on PATH")
+    return [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-jar", path]
+
+
+def listening(process: Process, wanted: int = 1) -> list[int]:
+    """Return the ports on which a process listens once there are `wanted` of them, sorted."""
+    import psutil
+
+    def look() -> list[int] | None:
+        process.require_alive()
+        try:
+            found = psutil.Process(process.pid).net_connections("tcp")
+        except psutil.NoSuchProcess:
+            return None
+        ports = sorted({one.laddr.port for one in found if one.status == psutil.CONN_LISTEN})
+        return ports if len(ports) >= wanted else None
+
+    return wait_for(
+        look,
+        timeouts.ADDON_START,
+        lambda: (
+            f"{process.name} does not listen after {timeouts.ADDON_START:.0f} s; "
+            f"last lines of its log:\n{process.tail()}"
+        ),
+        timeouts.POLL_SLOW,
+    )
+
+
+def get_json(url: str, **parameters: str) -> Any:
+    """Return the JSON that a GET of `url` answers. Raises NotReady for any other answer."""
+    import requests
+
+    try:
+        answer = requests.get(url, params=parameters, timeout=timeouts.ADMIN)
+        answer.raise_for_status()
+        return answer.json()
+    except (requests.RequestException, ValueError) as error:
+        raise NotReady(f"{url}: {error}") from None
+
+
+def wait_answering(process: Process, look: Callable[[], Any]) -> None:
+    """Wait until `look` no longer raises NotReady. Raises NotReady when the process ends."""
+
+    def answering() -> bool | None:
+        process.require_alive()
+        try:
+            look()
+        except NotReady:
+            return None
+        return True
+
+    wait_for(
+        answering,
+        timeouts.ADDON_START,
+        lambda: f"{process.name} does not answer; last lines of its log:\n{process.tail()}",
+        timeouts.POLL_SLOW,
+    )
+
+
+def wait_for_traffic(addon: Addon, tag: str, wanted: int) -> Sight:
+    """Return what an addon shows once it holds `wanted` requests, or when the deadline is over."""
+    last = Sight(0, "nothing")
+
+    def look() -> Sight | None:
+        nonlocal last
+        last = addon.seen(tag)
+        return last if last.count >= wanted else None
+
+    try:
+        return wait_for(look, timeouts.TELEMETRY, lambda: "", timeouts.POLL_SLOW)
+    except NotReady as error:
+        if str(error):
+            raise
+        return last
+
+

@@ -1,0 +1,91 @@
+"""Jaeger: the same as Zipkin, asked by Jaeger's own API; takes spans in Zipkin's format.
+
+Source: Jaeger 1 docs, "APIs" (/api/traces) and "CLI flags" of all-in-one.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+from meshproof.mesh.addons import MeshView, Sight, get_json, program, wait_answering
+from meshproof.mesh.addons.zipkin import whole_traces
+from meshproof.mesh.listeners import RUN_TAG
+from meshproof.mesh.process import Workspace
+
+HOW_TO_GET = (
+    "Get Jaeger 1 all-in-one (for instance `go install "
+    "github.com/jaegertracing/jaeger/cmd/all-in-one@v1.76.0`) "
+    "and name it with --mesh-addon jaeger=PATH"
+)
+_LISTENERS = (
+    "query.http-server.host-port",
+    "collector.zipkin.host-port",
+    "query.grpc-server.host-port",
+    "collector.http-server.host-port",
+    "collector.grpc-server.host-port",
+    "collector.otlp.grpc.host-port",
+    "collector.otlp.http.host-port",
+    "admin.http.host-port",
+    "http-server.host-port",
+)
+
+
+def find(given: str | None) -> list[str] | None:
+    """Return the command that starts Jaeger all-in-one, or None."""
+    return program(given, "jaeger-all-in-one")
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return free ports; held together while they are chosen, so that they differ."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
+
+
+class Addon:
+    """A Jaeger all-in-one of this run, with its storage in memory."""
+
+    def __init__(self, workspace: Workspace, mesh: MeshView, command: list[str]) -> None:
+        self._mesh = mesh
+        ports = _free_ports(len(_LISTENERS))
+        self._process = workspace.start(
+            "jaeger",
+            [
+                *command,
+                *(
+                    f"--{option}=127.0.0.1:{port}"
+                    for option, port in zip(_LISTENERS, ports, strict=True)
+                ),
+            ],
+        )
+        self.url = f"http://127.0.0.1:{ports[0]}"
+        self._collector = ports[1]
+
+    def wait_ready(self) -> None:
+        """Wait until Jaeger answers, then have the spans sent there."""
+        wait_answering(self._process, lambda: get_json(f"{self.url}/api/services"))
+        self._mesh.trace_to(self._collector)
+
+    def before(self) -> int:
+        """Return 0: each check has a tag of its own."""
+        return 0
+
+    def seen(self, tag: str) -> Sight:
+        """Return how many whole traces have our tag."""
+        found = get_json(
+            f"{self.url}/api/traces",
+            service="istio-ingressgateway",
+            tags=json.dumps({RUN_TAG: tag}),
+            limit="1000",
+            lookback="1h",
+        )
+        return whole_traces([_services(trace) for trace in found.get("data") or []])
+
+
+def _services(trace: dict[str, Any]) -> set[str]:
+    processes = trace["processes"]
+    return {processes[span["processID"]]["serviceName"] for span in trace["spans"]}
