@@ -6,6 +6,7 @@ import re
 
 from meshproof.run import Check, Outcome, Result, Run
 from meshproof.verdict.phrases import percent, points, promise
+from meshproof.verdict.report import false_alarm
 
 _UNPRINTABLE = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -94,6 +95,11 @@ def bound(check: Check) -> str:
     return ", ".join(bounds)
 
 
+def alpha(check: Check) -> str:
+    """Return the chance at most that a kept promise fails this check, shares and order together."""
+    return f"{false_alarm(check.verdict):.2g}"
+
+
 def observed(check: Check) -> str:
     """Return what was seen: counts with intervals, the reason, n and the error rates."""
     lost = f" {check.transport_errors} more had no answer." if check.transport_errors else ""
@@ -107,12 +113,15 @@ def said(result: Result) -> list[str]:
     elif len(result.checks) == 1:
         lines = [str(result.checks[0].verdict)]
     else:
-        lines = [f"{name(check)}: {_bare(str(check.verdict))}" for check in result.checks]
-    return [_bare(line, result.outcome) for line in lines]
+        lines = [f"{name(check)}: {check.verdict}" for check in result.checks]
+    return [_bare(line, result) for line in lines]
 
 
-def _bare(line: str, outcome: str = Outcome.PASSED) -> str:
-    return line.removeprefix(f"{outcome}: ")
+def _bare(line: str, result: Result) -> str:
+    for lead in ("", *(f"{name(check)}: " for check in result.checks)):
+        if line.startswith(f"{lead}{result.outcome}: "):
+            return lead + line.removeprefix(f"{lead}{result.outcome}: ")
+    return line
 
 
 def parts(result: Result) -> list[tuple[str, str]]:

@@ -144,7 +144,7 @@ class Writer:
         room = max(self._console.width - len(lead), 10)
         for paragraph in _words.clean(text).splitlines():
             for line in Text(paragraph).wrap(self._console, room):
-                self._console.print(lead + line.plain.rstrip(), style=style, soft_wrap=True)
+                self._console.print(Text(lead + line.plain.rstrip(), style), soft_wrap=True)
                 lead = " " * len(lead)
 
     def _width(self) -> int:

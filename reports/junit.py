@@ -114,8 +114,7 @@ def _figures(check: Check) -> list[tuple[str, str]]:
         ("counts", _pairs(verdict.counts)),
         ("expected", _pairs(verdict.expected)),
         ("bound", _words.bound(check)),
-        ("alpha", f"{verdict.settings.alpha:.3g}"),
-        ("alpha of the order", f"{verdict.settings.alpha_independence:.3g}"),
+        ("alpha", _words.alpha(check)),
         ("beta", f"{verdict.settings.beta:.3g}"),
         ("without an answer", str(check.transport_errors)),
     ]

@@ -8,7 +8,9 @@ from meshproof.fixtures.visit import Visitor
 from meshproof.mesh.addons import Addon, names, wait_for_traffic
 from meshproof.traffic import RUN_HEADER
 
-pytestmark = pytest.mark.promise(6, "addon {addon}", "{addon} is reachable and holds our own traffic")
+pytestmark = pytest.mark.promise(
+    6, "addon {addon}", "{addon} is reachable and holds our own traffic"
+)
 
 VISITS = 20
 

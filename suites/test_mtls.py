@@ -36,4 +36,6 @@ def test_strict_refuses_plaintext(mesh: Mesh, visit: Visitor) -> None:
     accepted = [f"{name} ({status})" for name, status in answers(mesh).items() if status]
     assert not accepted, f"STRICT is declared, but plaintext was answered by {', '.join(accepted)}"
     wrong = [one.status for one in visit("/productpage").take(VISITS) if one.status != 200]
-    assert not wrong, f"STRICT stops the mesh itself: {len(wrong)} of {VISITS} visits got {wrong[0]}"
+    assert not wrong, (
+        f"STRICT stops the mesh itself: {len(wrong)} of {VISITS} visits got {wrong[0]}"
+    )

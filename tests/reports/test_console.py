@@ -75,7 +75,9 @@ def test_a_message_that_holds_the_parts_is_not_said_twice(
     mixed_run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed = mixed_run.results[3]
-    assert block(printed(mixed_run, capsys), "2. split half (RouteRule): failed") == [
+    lines = printed(mixed_run, capsys)
+    assert [line for line in lines if line.startswith("  orders is half and half: the shares fit")]
+    assert block(lines, "2. split half (RouteRule): failed") == [
         ("promise", f"{failed.title}, rule at v1alpha2.yaml:11"),
         ("expected", "v1 0.5, v2 0.5"),
         ("observed", failed.checks[0].verdict.paragraph()),

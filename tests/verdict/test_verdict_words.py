@@ -109,8 +109,9 @@ def test_the_paragraph_of_a_pass():
         "Promised: v1 50 %, v2 50 %. Seen in 350 answers: v1 175 (50 %; 41.1 to 58.9 %), v2 175 "
         "(50 %; 41.1 to 58.9 %), with 99.9 % Clopper-Pearson intervals. Passed: the shares fit: "
         "no version is off by 10 points or more. Ruled out: v1/v2 at 60/40 (odds 1270 to 1); "
-        "v1/v2 at 40/60 (odds 1270 to 1). A fault of that size passes at most 1 time in 1000; a "
-        "kept promise fails at most 1 time in 20000. Never more than 1695 answers are needed."
+        "v1/v2 at 40/60 (odds 1270 to 1). A share off by 10 points or more passes at most 1 time "
+        "in 1000; a kept promise fails at most 1 time in 20000. Never more than 1695 answers "
+        "are needed."
     )
 
 
@@ -127,12 +128,13 @@ def test_the_paragraph_of_a_clean_pass():
     text = of(["v3"], ONLY_V3).paragraph()
     assert text.startswith("Promised: only v3. Seen in 688 answers: v1 0 (0 %; 0 to 1.1 %)")
     assert "Ruled out: other versions getting 1 % in all (odds 1010 to 1)." in text
+    assert "A leak of 1 % or more passes at most 1 time in 1000" in text
     assert "a kept promise never fails" in text
 
 
 def test_the_paragraph_says_how_little_a_small_weight_is_checked():
     text = of(["v1"] * 99 + ["v2"], {"v1": 99, "v2": 1}, independence=False).paragraph()
-    assert "The tolerance is above the weight of v2, which is therefore only checked" in text
+    assert "The weight of v2 is no more than the tolerance: only its absence and 10 points" in text
 
 
 @pytest.mark.parametrize("labels", [[], [None], ["v1"], ["v1", "v2", "v9"] * 9, ["v1", "v2"] * 99])

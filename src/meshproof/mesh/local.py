@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -216,7 +215,9 @@ class LocalMesh:
             for port in self._ingress_ports
         }
         clusters = translate.clusters(snapshot, self._identity)
-        return Plan(self._ingress, [*clusters, *([self._collector] if self._collector else [])], routes)
+        return Plan(
+            self._ingress, [*clusters, *([self._collector] if self._collector else [])], routes
+        )
 
     def _await(self, steps: list[Callable[[], None]]) -> None:
         """Take one step on every Envoy, then wait until each has acknowledged it."""
@@ -357,5 +358,3 @@ def _culprit(wanted: RuleSet, reason: str) -> str:
                     if one is not None and len(one.value) > 2 and one.value in reason:
                         return f"{one.at}: "
     return ""
-
-

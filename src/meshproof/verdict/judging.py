@@ -18,12 +18,13 @@ from .strikeoff import StrikeOff
 Expect = Mapping[str, float] | Iterable[str]
 Finding = tuple[Outcome, str]
 
-_WEIGHTS_CODES = {
-    Outcome.PASSED: "struck-off",
-    Outcome.FAILED: "wrong-split",
-    Outcome.INCONCLUSIVE: "budget",
+_CODES = {
+    ("weights", Outcome.PASSED): "struck-off",
+    ("weights", Outcome.FAILED): "wrong-split",
+    ("weights", Outcome.INCONCLUSIVE): "budget",
+    ("presence", Outcome.PASSED): "all-seen",
+    ("presence", Outcome.FAILED): "missing",
 }
-_PRESENCE_CODES = {Outcome.PASSED: "all-seen", Outcome.FAILED: "missing"}
 
 
 class Judge:
@@ -42,6 +43,7 @@ class Judge:
     def __init__(self, expect: Expect, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.independence: Independence | None = None
+        self.kind = "weights" if isinstance(expect, Mapping) else "presence"
         if isinstance(expect, Mapping):
             self.expected = declared_shares(expect)
             self.test: StrikeOff | Presence = StrikeOff(self.expected, self.settings)
@@ -144,12 +146,11 @@ class Judge:
     def _shares(self, outcome: Outcome | None) -> Finding | None:
         if outcome is None:
             return (Outcome.INCONCLUSIVE, "budget") if self.n >= self.limit else None
-        codes = _WEIGHTS_CODES if isinstance(self.test, StrikeOff) else _PRESENCE_CODES
-        return outcome, codes[outcome]
+        return outcome, _CODES[self.kind, outcome]
 
     def _unnamed_allowed(self, answers: int) -> float:
         """Return how many of `answers` may name no version."""
-        if self.test_is_weights and any(share in (0, 1) for share in self.expected.values()):
+        if self.kind == "weights" and not {0.0, 1.0}.isdisjoint(self.expected.values()):
             return 0
         budget = self.settings.unnamed_budget
         if budget is None:
@@ -158,18 +159,13 @@ class Judge:
             return budget
         return max(1, math.floor(budget * answers))
 
-    @property
-    def test_is_weights(self) -> bool:
-        """True for declared weights, False for a presence check."""
-        return isinstance(self.test, StrikeOff)
-
     def _verdict(self, outcome: Outcome, code: str) -> Verdict:
         over, under = self.independence.log_evalues() if self.independence else (0.0, 0.0)
         found = Verdict(
             outcome=outcome,
             code=code,
             reason="",
-            kind="weights" if self.test_is_weights else "presence",
+            kind=self.kind,
             n=self.n,
             counts=dict(self.counts),
             unnamed=self.unnamed,

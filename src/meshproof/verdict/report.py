@@ -9,6 +9,7 @@ from .intervals import method, share_intervals
 from .phrases import (
     answers,
     listed,
+    never,
     odds_to_one,
     only,
     percent,
@@ -17,7 +18,7 @@ from .phrases import (
     times,
     wrong_split,
 )
-from .settings import Outcome
+from .settings import EPS, Outcome
 from .strikeoff import StrikeOff
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 def line(verdict: Verdict) -> str:
     """Return the verdict as one line: outcome, n, counts, bound and error rates."""
     if verdict.outcome is Outcome.PASSED:
-        missed = times(verdict.settings.beta)
-        return f"passed: {_seen(verdict)}; {_bound(verdict)} (missed at most {missed})"
+        shares = verdict.kind == "weights" and not only(verdict.expected)
+        declared = f"; declared {promise(verdict.kind, verdict.expected)}" if shares else ""
+        missed = f"(missed at most {times(verdict.settings.beta)})"
+        return f"passed: {_seen(verdict)}{declared}; {_fault(verdict)} is ruled out {missed}"
     alpha = false_alarm(verdict) if verdict.outcome is Outcome.FAILED else 0.0
     rate = f"; a false alarm at most {times(alpha)}" if alpha else ""
     return f"{verdict.outcome}: {verdict.reason} [{_seen(verdict)}{rate}]"
@@ -100,16 +103,15 @@ def _unnamed(verdict: Verdict) -> str:
     return f", and {verdict.unnamed} that named no version" if verdict.unnamed else ""
 
 
-def _bound(verdict: Verdict) -> str:
-    """Return what a pass rules out."""
+def _fault(verdict: Verdict) -> str:
+    """Return the smallest fault that must be caught."""
     settings = verdict.settings
     if verdict.kind == "presence":
-        return f"another version with {percent(settings.present)} or more is ruled out"
+        return f"another version with {percent(settings.present)} or more"
     if only(verdict.expected):
-        return f"a leak of {percent(settings.leak)} or more is ruled out"
-    leak = f" or a leak of {percent(settings.leak)}" if 0 in verdict.expected.values() else ""
-    off = f"a share off by {points(settings.tolerance)}{leak} or more is ruled out"
-    return f"declared {promise(verdict.kind, verdict.expected)}; {off}"
+        return f"a leak of {percent(settings.leak)} or more"
+    leak = f" or a leak of {percent(settings.leak)}" if never(verdict.expected) else ""
+    return f"a share off by {points(settings.tolerance)}{leak} or more"
 
 
 def _seen_with_intervals(verdict: Verdict) -> str:
@@ -170,20 +172,21 @@ def _order(verdict: Verdict) -> str:
 def _below_tolerance(verdict: Verdict) -> str:
     """Name the versions whose weight is below the tolerance: little is said about those."""
     tolerance = verdict.settings.tolerance
-    small = [v for v, share in verdict.expected.items() if 0 < share < tolerance]
+    small = [v for v, share in verdict.expected.items() if 0 < share < tolerance + EPS]
     if verdict.kind == "presence" or not small:
         return ""
     return (
-        f"The tolerance is above the weight of {listed(small)}, which is therefore only checked "
-        f"for being missing and for {points(tolerance)} too many."
+        f"The weight of {listed(small)} is no more than the tolerance: only its absence and "
+        f"{points(tolerance)} too many are checked."
     )
 
 
 def _rates(verdict: Verdict) -> str:
     alpha = false_alarm(verdict)
     fails = f"fails at most {times(alpha)}" if alpha else "never fails"
+    fault = _fault(verdict)
     return (
-        f"A fault of that size passes at most {times(verdict.settings.beta)}; "
+        f"{fault[0].upper()}{fault[1:]} passes at most {times(verdict.settings.beta)}; "
         f"a kept promise {fails}. Never more than {answers(verdict.n_max)} are needed."
     )
 

@@ -208,5 +208,3 @@ def wait_for_traffic(addon: Addon, tag: str, wanted: int) -> Sight:
         if str(error):
             raise
         return last
-
-
