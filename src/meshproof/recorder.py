@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ from meshproof.verdict import Outcome as Judged
 
 if TYPE_CHECKING:
     from meshproof.mesh.protocol import Mesh
+    from meshproof.traffic import Visit
+    from meshproof.verdict import Verdict
 
 _EVIDENCE = pytest.StashKey["Evidence"]()
 
@@ -43,6 +45,25 @@ class Evidence:
 def evidence(item: pytest.Item) -> Evidence:
     """Return the evidence of a test, to be added to."""
     return item.stash.setdefault(_EVIDENCE, Evidence())
+
+
+def check_of(
+    verdict: Verdict, sample: object, by: str | Callable[[Visit], str | None], name: str
+) -> Check:
+    """Return the record of a verdict; of visits it keeps how they were sent and one as curl."""
+    from meshproof.traffic import Visits
+
+    by = by if isinstance(by, str) else by.__name__
+    if not isinstance(sample, Visits):
+        return Check(name=name, by=by, curl="", verdict=verdict)
+    return Check(
+        name=name,
+        by=by,
+        curl=sample.curl,
+        verdict=verdict,
+        transport_errors=sample.transport_errors,
+        sampling=str(sample.sampling),
+    )
 
 
 def require_features(item: pytest.Item, features: Iterable[str]) -> None:
@@ -121,9 +142,11 @@ class Recorder:
         """Make a Result of the test's call, or of a setup that did not get so far."""
         report = yield
         failed = call.excinfo is not None
-        if call.when == "call" or (call.when == "setup" and failed):
-            self._finish(self._result(item, call))
-        elif failed and call.when == "teardown":
+        if (
+            call.when == "call"
+            or (call.when == "setup" and failed)
+            or (failed and call.when == "teardown")
+        ):
             self._finish(self._result(item, call))
         return report
 
@@ -196,7 +219,11 @@ class Recorder:
 
 def _names(item: pytest.Item, texts: tuple[str, str]) -> tuple[str, str]:
     """Put a test's parameters into its promise's name and title: `addon {addon}`."""
-    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    parameters = (
+        item.callspec.params
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        else {}
+    )
     return texts[0].format(**parameters), texts[1].format(**parameters)
 
 

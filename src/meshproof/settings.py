@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from typing import TYPE_CHECKING, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from meshproof.errors import UsageError, nearest
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pytest
 
     from meshproof.mesh.protocol import Options
-    from meshproof.traffic import Sampling
+    from meshproof.traffic import Sampling, Visit, Visits
     from meshproof.verdict import Settings
 
 _PROGRESS = "_meshproof_told"
@@ -58,8 +58,8 @@ def _pair(given: str) -> tuple[str, str]:
     return name, place
 
 
-def judge_settings(config: pytest.Config) -> Settings:
-    """Return the error rates of one check: the profile's, with the user's changes.
+def judge_settings(config: pytest.Config, own: Mapping[str, float]) -> Settings:
+    """Return the error rates of one check: the profile's, with the user's changes, then its own.
 
     The run's alpha is shared over all checks that were collected, before the first request.
     """
@@ -75,9 +75,35 @@ def judge_settings(config: pytest.Config) -> Settings:
         if config.getoption(f"mesh_{name}") is not None
     }
     try:
-        return replace(profile, alpha=alpha, alpha_independence=independence, **chosen)
+        settings = replace(profile, alpha=alpha, alpha_independence=independence, **chosen)
     except ValueError as error:
         raise UsageError(f"the judge's options: {error}") from None
+    wrong = [name for name in own if name not in _OWN_SETTINGS]
+    if wrong:
+        raise UsageError(f"judge: no setting '{wrong[0]}'{nearest(wrong[0], _OWN_SETTINGS)}")
+    return replace(settings, **cast("dict[str, Any]", dict(own)))
+
+
+#: What a check may set for itself; the alpha is the run's.
+_OWN_SETTINGS = ("tolerance", "leak", "beta", "budget", "look_every", "present", "unnamed_budget")
+
+
+def labels(
+    sample: Visits | Iterable[str | None], by: str | Callable[[Visit], str | None]
+) -> Iterator[str | None]:
+    """Return the labels of a sample: of visits by the app that answered, labels as they are.
+
+    Raises UsageError when visits come without `by`, or labels with it.
+    """
+    from meshproof.traffic import Visits
+
+    if isinstance(sample, Visits):
+        if not by:
+            raise UsageError("judge: visits need by=APP or by=FUNCTION")
+        return map(sample.attribution.by(by) if isinstance(by, str) else by, sample)
+    if by:
+        raise UsageError("judge: `by` is for visits; these are labels already")
+    return iter(sample)
 
 
 def checks_of(item: pytest.Item) -> int:

@@ -66,7 +66,7 @@ class Attribution:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def by(self, app: str) -> Label:
-        """Return the function for `app`. Raises UsageError for one whose answers name no version."""
+        """Return the function for `app`. Raises UsageError for an app that this cannot tell."""
         known = {"reviews": self.reviews, "orders": self.orders}
         if app not in known:
             raise UsageError(f"answers do not tell versions of '{app}'{nearest(app, known)}")
@@ -110,8 +110,8 @@ class Sampling:
 class Visits:
     """An endless, lazy sample of one or several kinds of request, sent in turn.
 
-    Iterate over it: each batch is sent when its first visit is asked for. Close it (or use it as a
-    context) to end its connections.
+    Iterate over it: each batch is sent when its first visit is asked for. `attribution` tells which
+    version gave an answer, `run` is the value of the header that marks the requests.
     """
 
     def __init__(
@@ -121,12 +121,14 @@ class Visits:
         run: str,
         sampling: Sampling | None = None,
         tell: Callable[[str], None] = lambda text: None,
+        attribution: Attribution | None = None,
     ) -> None:
         if not requests:
             raise UsageError("no request to send")
         self.address = address
         self.requests = tuple(requests)
         self.sampling = sampling or Sampling()
+        self.attribution = attribution or Attribution()
         self.sent = 0
         self.transport_errors = 0
         self._run = run

@@ -71,11 +71,12 @@ class Verdict:
         """Return the verdict as one paragraph for a report.
 
         Two examples, shortened:
-        "Promised: only v3. Seen in 688 answers: v3 688 (100 %, 99 to 100 %); [...]. Passed:
-        only v3 answered. Ruled out: other versions getting 1 % in all (odds 1007 to 1). [...]"
-        "Promised: v1 50 %, v2 50 %. Seen in 30 answers: v1 30 (100 %, 77.6 to 100 %), v2 0
-        (0 %, 0 to 22.4 %); [...]. Failed: v2 never answered in 30 answers where 50 % was
-        declared; looks like 100/0: the weights are ignored or traffic is pinned to v1. [...]"
+        "Promised: only v3. Seen in 688 answers: v3 688 (100 %; 98.9 to 100 %) ... Passed: only
+        v3 answered. Ruled out: other versions getting 1 % in all (odds 1010 to 1). A leak of
+        1 % or more passes at most 1 time in 1000; a kept promise never fails. ..."
+        "Promised: v1 50 %, v2 50 %. Seen in 20 answers: v1 20 (100 %; 68.4 to 100 %), v2 0 ...
+        Failed: v2 never answered in 20 answers where 50 % was declared, which looks like 100/0:
+        the weights are ignored or traffic is pinned to v1. ..."
         """
         return report.paragraph(self)
 
