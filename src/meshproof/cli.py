@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from meshproof import __version__, errors
+from meshproof import __version__, errors, judge_command
 from meshproof.errors import MeshproofError, nearest
 
 _EXIT_CODES = (
@@ -39,6 +39,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     test.add_argument("--mesh", default="local", metavar="NAME", help="local (default)")
     test.add_argument("--report", default="meshproof-report", metavar="DIR", help="default: %(default)s")
+    judge = commands.add_parser(
+        "judge",
+        help="judge labels from any log: --expect v1=50,v2=50 < labels.txt",
+        description=judge_command.DESCRIPTION,
+    )
+    judge_command.add_arguments(judge)
     mesh = commands.add_parser("mesh", help="keep a mesh up: up, status, down")
     actions = mesh.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
     up = actions.add_parser("up", help="start the local mesh with its apps and leave it running")
@@ -63,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return errors.EXIT_USAGE
     commands: dict[str, Callable[[], int]] = {
         "test": lambda: _test(options, rest),
+        "judge": lambda: judge_command.run(options),
         "mesh": lambda: _mesh(options),
     }
     try:
@@ -79,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check_command(parser: argparse.ArgumentParser, given: list[str]) -> None:
-    known = ("test", "mesh")
+    known = ("test", "judge", "mesh")
     first = next((word for word in given if not word.startswith("-")), "test")
     if first not in known:
         parser.error(f"unknown command '{first}'{nearest(first, known)}")

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from meshproof.run import Result, Run
+
+
+@dataclass
+class Ended:
+    code: int
+    said: str
+    results: dict[str, Result]
+
+
+@pytest.fixture
+def addon_run(tmp_path: Path) -> Callable[..., Ended]:
+    """Run `meshproof test -k NAMES` in an empty folder; return what became of each addon."""
+
+    def run(select: str, *options: str) -> Ended:
+        command = [sys.executable, "-m", "meshproof", "test", "-k", select, *options]
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
+        )
+        record = tmp_path / "meshproof-report" / "run.json"
+        results = Run.from_json(record.read_text()).results if record.exists() else []
+        return Ended(
+            done.returncode,
+            done.stdout + done.stderr,
+            {result.promise.removeprefix("addon "): result for result in results},
+        )
+
+    return run
+
+
+@pytest.fixture
+def needs_program() -> Callable[[str], None]:
+    """Skip where a program is lacking, except in CI: there it must be."""
+
+    def need(name: str) -> None:
+        there = "ZIPKIN_JAR" in os.environ if name == "zipkin" else shutil.which(name)
+        if there:
+            return
+        if "CI" in os.environ:
+            pytest.fail(f"{name} must be there in CI")
+        pytest.skip(f"{name} is not on this machine")
+
+    return need
+
+
+@pytest.fixture
+def grafana(tmp_path: Path) -> Path:
+    """A program that answers as Grafana does; it stands in for it."""
+    source = Path(__file__).with_name("grafana_stand_in.py")
+    path = tmp_path / "grafana-server"
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{source}" "$@"\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from meshproof.run import Check, Outcome, Result, Run
+from meshproof.verdict import judge
+
+
+def meshproof_judge(*arguments: str, labels: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "meshproof", "judge", *arguments],
+        input=labels,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def draws(shares: dict[str, float], count: int = 3000, seed: int = 7) -> str:
+    chosen = random.Random(seed).choices(list(shares), list(shares.values()), k=count)
+    return "\n".join(chosen) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("labels", "code", "outcome"),
+    [
+        (draws({"v1": 50, "v2": 50}), 0, "passed"),
+        (draws({"v1": 65, "v2": 35}), 1, "failed"),
+        (draws({"v1": 100}), 1, "failed"),
+        ("v1\nv2\n" * 1000, 1, "failed"),
+        (draws({"v1": 50, "v2": 50}, count=40), 3, "inconclusive"),
+        ("-\n\n" * 400, 3, "inconclusive"),
+        ("", 3, "inconclusive"),
+    ],
+    ids=["half", "65-35", "100-0", "round-robin", "too-few", "no-version-named", "nothing"],
+)
+def test_exit_code_and_json_tell_the_verdict(labels: str, code: int, outcome: str) -> None:
+    done = meshproof_judge("--expect", "v1=50,v2=50", "-o", "json", labels=labels)
+    assert done.returncode == code, done.stderr
+    found = json.loads(done.stdout)
+    assert found["outcome"] == outcome
+    assert found["n"] == sum(found["counts"].values())
+    assert found["expected"] == {"v1": 0.5, "v2": 0.5}
+    assert found["reason"]
+
+
+def test_text_and_json_end_with_the_same_code() -> None:
+    labels = draws({"v1": 100})
+    text = meshproof_judge("--expect", "v1=50,v2=50", labels=labels)
+    assert text.returncode == 1
+    assert text.stdout.startswith("failed: ")
+    assert "Promised: v1 50 %, v2 50 %" in text.stdout
+
+
+def test_a_regular_split_passes_without_the_order() -> None:
+    labels = "v1\nv2\n" * 1000
+    done = meshproof_judge("--expect", "v1=50,v2=50", "--no-independence", labels=labels)
+    assert done.returncode == 0, done.stdout
+
+
+def test_names_alone_ask_for_presence() -> None:
+    assert meshproof_judge("--expect", "v1,v2", labels=draws({"v1": 1, "v2": 1})).returncode == 0
+    missing = meshproof_judge("--expect", "v1,v2,v3", labels=draws({"v1": 1, "v2": 1}))
+    assert missing.returncode == 1
+    assert "v3 never answered" in missing.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--expect is missing"),
+        (["--expect", "v1=half,v2=50"], "expected NAME=WEIGHT, found 'v1=half'"),
+        (["--expect", "v1=50,v2"], "expected NAME=WEIGHT, found 'v2'"),
+        (["--expect", "v1=50,v1=50"], "named twice"),
+        (["--expect", "v1=0,v2=0"], "all weights are 0"),
+        (["--expect", "v1=50,=50"], "has no name"),
+        (["--expect", "v1=50,v2=50", "--tolerance", "2"], "tolerance must lie between 0 and 1"),
+        (["--expect", "v1=50,v2=50", "--alpha", "0"], "alpha"),
+        (["--replay", "no-such-report"], "No such file"),
+    ],
+)
+def test_unusable_options_end_with_64(arguments: list[str], said: str) -> None:
+    done = meshproof_judge(*arguments, labels="v1\n")
+    assert done.returncode == 64
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_plan_tells_the_cost_beforehand() -> None:
+    done = meshproof_judge("--plan", "--expect", "v1=50,v2=50")
+    assert done.returncode == 0
+    assert "never more than" in done.stdout
+    assert "no v1" in done.stdout
+    found = json.loads(meshproof_judge("--plan", "--expect", "v1=1,v2=1", "-o", "json").stdout)
+    assert found["scenarios"][0]["mean"] < found["n_max"]
+
+
+def report(folder: Path, labels: list[str]) -> Path:
+    verdict = judge(labels, {"v1": 50, "v2": 50})
+    check = Check(name="", by="orders", curl="", verdict=verdict)
+    result = Result("split half", "half each", Outcome(str(verdict.outcome)), checks=(check,))
+    run = Run("0", "local", "", "", "", results=[result])
+    (folder / "run.json").write_text(run.to_json(), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(("share", "code"), [(50, 0), (70, 1)])
+def test_a_report_is_judged_again_with_the_same_answer(
+    tmp_path: Path, share: int, code: int
+) -> None:
+    labels = draws({"v1": share, "v2": 100 - share}).split()
+    done = meshproof_judge("--replay", str(report(tmp_path, labels)))
+    assert done.returncode == code, done.stderr
+    assert done.stdout.startswith("split half: ")
+
+
+def test_a_report_whose_labels_say_otherwise_is_refused(tmp_path: Path) -> None:
+    report(tmp_path, draws({"v1": 50, "v2": 50}).split())
+    stored = json.loads((tmp_path / "run.json").read_text())
+    verdict = stored["results"][0]["checks"][0]["verdict"]
+    verdict["labels"] = list(itertools.repeat("v1", len(verdict["labels"])))
+    (tmp_path / "run.json").write_text(json.dumps(stored))
+    done = meshproof_judge("--replay", str(tmp_path))
+    assert done.returncode == 65
+    assert "recorded 'passed" in done.stderr
+
+
+def test_a_file_that_is_no_report_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    done = meshproof_judge("--replay", str(tmp_path))
+    assert done.returncode == 65
+    assert "not a run record" in done.stderr
