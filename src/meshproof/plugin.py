@@ -47,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--mesh-leak", type=float, help="share of a version of weight 0 that must be caught")
     add("--mesh-budget", type=int, help="most requests per check; too few: inconclusive")
     add("--mesh-workers", type=int, default=4, help="requests at a time (default 4)")
+    add("--mesh-clients", type=int, default=1, help="source addresses that take turns (default 1)")
     add("--mesh-fresh-connections", action="store_true", help="a new connection for each request")
 
 

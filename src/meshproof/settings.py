@@ -129,9 +129,17 @@ def sampling(config: pytest.Config) -> Sampling:
     from meshproof.traffic import Sampling
 
     return Sampling(
-        workers=config.getoption("mesh_workers"),
+        workers=_count(config, "workers", 64),
         keep_alive=not config.getoption("mesh_fresh_connections"),
+        clients=_count(config, "clients", 200),
     )
+
+
+def _count(config: pytest.Config, name: str, most: int) -> int:
+    found = int(config.getoption(f"mesh_{name}"))
+    if not 1 <= found <= most:
+        raise UsageError(f"--mesh-{name} {found}: expected 1 to {most}")
+    return found
 
 
 def run_id(config: pytest.Config) -> str:

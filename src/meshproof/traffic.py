@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meshproof import timeouts
 from meshproof.errors import NotReady, UsageError, nearest
@@ -92,19 +92,22 @@ class Attribution:
 class Sampling:
     """How requests are sent: so many at once, over kept or fresh connections, in such batches.
 
-    A batch is judged whole, in send order: judging answers as they arrive would count the faster
+    `clients` is the number of source addresses (127.0.0.1, 127.0.0.2, ...) that take turns, for
+    meshes that keep a client with one version; loopback has more than one on Linux only. A batch is judged whole, in send order: judging answers as they arrive would count the faster
     version too often. `errors_allowed` requests may get no answer at all (each is sent again at
     most twice); they are counted and never judged.
     """
 
     workers: int = 4
     keep_alive: bool = True
+    clients: int = 1
     batch: int = 10
     errors_allowed: int = 5
 
     def __str__(self) -> str:
         kept = "kept-alive" if self.keep_alive else "fresh"
-        return f"batches of {self.batch}, {self.workers} at a time, {kept} connections, 1 client"
+        clients = "1 client" if self.clients == 1 else f"{self.clients} clients in turn"
+        return f"batches of {self.batch}, {self.workers} at a time, {kept} connections, {clients}"
 
 
 class Visits:
@@ -134,7 +137,7 @@ class Visits:
         self._run = run
         self._tell = tell
         self._last_error = ""
-        self._pool: urllib3.HTTPConnectionPool | None = None
+        self._pools: list[urllib3.HTTPConnectionPool] = []
 
     @property
     def curl(self) -> str:
@@ -144,12 +147,9 @@ class Visits:
     def __iter__(self) -> Iterator[Visit]:
         with ThreadPoolExecutor(self.sampling.workers) as executor:
             while True:
-                chosen = [
-                    self.requests[(self.sent + index) % len(self.requests)]
-                    for index in range(self.sampling.batch)
-                ]
-                self.sent += len(chosen)
-                yield from executor.map(self._send, chosen)
+                numbers = range(self.sent, self.sent + self.sampling.batch)
+                self.sent += self.sampling.batch
+                yield from executor.map(self._send, numbers)
                 self._tell(f"{self.sent} visits to {self.requests[0].path}")
 
     def take(self, count: int) -> list[Visit]:
@@ -161,17 +161,20 @@ class Visits:
                 break
         return found
 
-    def _send(self, request: Request) -> Visit:
+    def _send(self, number: int) -> Visit:
+        """Send the request of that number (from 0) until it is answered."""
         import tenacity
         import urllib3
 
+        request = self.requests[number % len(self.requests)]
+        pool = self._connections(number)
         try:
             return tenacity.Retrying(
                 stop=tenacity.stop_after_attempt(3),
                 retry=tenacity.retry_if_exception_type(urllib3.exceptions.HTTPError),
                 after=self._count,
                 reraise=True,
-            )(self._once, request)
+            )(self._once, pool, request)
         except urllib3.exceptions.HTTPError as error:
             raise NotReady(f"{self.address.url}{request.path}: no answer: {error}") from None
 
@@ -183,24 +186,33 @@ class Visits:
                 f"(allowed: {self.sampling.errors_allowed}); they are never judged as versions"
             )
 
-    def _once(self, request: Request) -> Visit:
-        pool = self._connections()
+    def _once(self, pool: urllib3.HTTPConnectionPool, request: Request) -> Visit:
         headers = [(RUN_HEADER, self._run), *request.headers]
         if not self.sampling.keep_alive:
             headers.append(("connection", "close"))
         answer = pool.request("GET", request.path, headers=dict(headers), redirect=False)
+        if not self.sampling.keep_alive:
+            pool.close()
         found = {name.lower(): value for name, value in answer.headers.items()}
         return Visit(request, answer.status, found, answer.data)
 
-    def _connections(self) -> urllib3.HTTPConnectionPool:
+    def _connections(self, number: int) -> urllib3.HTTPConnectionPool:
+        """Return the connections of the client whose turn it is."""
+        if not self._pools:
+            self._pools = [self._pool(client) for client in range(self.sampling.clients)]
+        client = number % len(self._pools)
+        # A server may close a connection without saying so: a fresh one is never handed back.
+        return self._pools[client] if self.sampling.keep_alive else self._pool(client)
+
+    def _pool(self, client: int) -> urllib3.HTTPConnectionPool:
         import urllib3
 
-        if self._pool is None:
-            self._pool = urllib3.HTTPConnectionPool(
-                self.address.host,
-                self.address.port,
-                maxsize=self.sampling.workers,
-                timeout=urllib3.Timeout(timeouts.REQUEST),
-                retries=False,
-            )
-        return self._pool
+        source: dict[str, Any] = {"source_address": (f"127.0.0.{client + 1}", 0)} if client else {}
+        return urllib3.HTTPConnectionPool(
+            self.address.host,
+            self.address.port,
+            maxsize=self.sampling.workers,
+            timeout=urllib3.Timeout(timeouts.REQUEST),
+            retries=False,
+            **source,
+        )

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from meshproof.errors import NotReady, UsageError
+from meshproof.mesh.protocol import Address
+from meshproof.traffic import Attribution, Request, Sampling, Visit, Visits
+
+
+class Site(ThreadingHTTPServer):
+    """Counts connections, hangs up on the requests whose numbers are in `silent`."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.numbers = itertools.count()
+        self.silent: set[int] = set()
+        self.clients: list[str] = []
+        self.connections = 0
+
+    @property
+    def address(self) -> Address:
+        return Address("127.0.0.1", self.server_address[1])
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Site
+
+    def setup(self) -> None:
+        self.server.connections += 1
+        super().setup()
+
+    def do_GET(self) -> None:
+        number = next(self.server.numbers)
+        self.server.clients.append(self.client_address[0])
+        if number in self.server.silent:
+            self.close_connection = True
+            return
+        body = f"{self.path} {self.headers.get('Cookie')} {self.headers['x-meshproof-run']}"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_kinds_of_request_take_turns_in_send_order(site: Site) -> None:
+    kinds = [Request("/a", (("Cookie", "user=burr"),)), Request("/b")]
+    visits = Visits(site.address, kinds, "run-1").take(25)
+    assert [visit.request.path for visit in visits] == ["/a", "/b"] * 12 + ["/a"]
+    assert visits[0].text == "/a user=burr run-1"
+    assert visits[1].text == "/b None run-1"
+
+
+def test_a_request_is_sent_only_when_its_batch_is_asked_for(site: Site) -> None:
+    visits = Visits(site.address, [Request("/")], "r")
+    assert next(site.numbers) == 0
+    visits.take(11)
+    assert visits.sent == 20
+
+
+def test_connections_are_kept_or_fresh_as_asked(site: Site) -> None:
+    Visits(site.address, [Request("/")], "r", Sampling(workers=2)).take(40)
+    kept = site.connections
+    assert kept <= 2
+    Visits(site.address, [Request("/")], "r", Sampling(workers=2, keep_alive=False)).take(40)
+    assert site.connections - kept == 40
+
+
+def test_clients_take_turns(site: Site) -> None:
+    Visits(site.address, [Request("/")], "r", Sampling(workers=1, clients=3)).take(9)
+    assert site.clients[:9] == ["127.0.0.1", "127.0.0.2", "127.0.0.3"] * 3
+
+
+def test_no_answer_is_asked_again_counted_and_not_judged(site: Site) -> None:
+    site.silent = {3, 7}
+    visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1))
+    assert len(visits.take(20)) == 20
+    assert visits.transport_errors == 2
+
+
+def test_too_many_without_an_answer_end_the_sample(site: Site) -> None:
+    site.silent = set(range(0, 100, 2))
+    visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1, errors_allowed=3))
+    with pytest.raises(NotReady, match="4 requests got no answer at all"):
+        visits.take(50)
+
+
+def test_nobody_there_is_said_with_the_address(site: Site) -> None:
+    nobody = Address("127.0.0.1", 9)
+    with pytest.raises(NotReady, match=r"http://127\.0\.0\.1:9/x: no answer"):
+        Visits(nobody, [Request("/x")], "r", Sampling(workers=1)).take(1)
+
+
+def test_an_empty_sample_is_refused(site: Site) -> None:
+    with pytest.raises(UsageError, match="no request"):
+        Visits(site.address, [], "r")
+
+
+def test_curl_shows_the_request() -> None:
+    request = Request("/productpage", (("Cookie", "a=b; user=burr"),))
+    shown = request.curl("http://127.0.0.1:80")
+    assert shown == "curl -i -H 'Cookie: a=b; user=burr' http://127.0.0.1:80/productpage"
+
+
+def answer(body: str, status: int = 200) -> Visit:
+    return Visit(Request("/"), status, {}, body.encode())
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<dt>Reviews served by:</dt>\n <u>reviews-v3-0</u>",
+        "Reviews served by: <u>reviews-v3-0</u>",
+        "Reviews served by: reviews-v3-0 on cluster",
+    ],
+)
+def test_reviews_are_told_by_the_pod_that_the_page_names(page: str) -> None:
+    by = Attribution({"reviews-v3-0": "v3"}).by("reviews")
+    assert by(answer(page)) == "v3"
+    assert by(answer(page, 503)) is None
+    assert by(answer("Error fetching product reviews!")) is None
+    assert by(answer("Reviews served by: <u>somebody-else</u>")) == "somebody-else"
+
+
+def test_orders_are_told_by_their_total() -> None:
+    by = Attribution().by("orders")
+    assert by(answer('{"total": 1000}')) == "v2"
+    assert by(answer('{"total": 1000.0}')) == "v2"
+    assert by(answer('{"total": 104.98}')) == "v1"
+    assert by(answer("{}")) is None
+
+
+def test_an_app_whose_answers_tell_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="did you mean 'reviews'"):
+        Attribution().by("review")
