@@ -1,0 +1,76 @@
+"""Checks of rule files, each with a stable code. One module for each code, `mpNNNN_name.py`.
+
+A module's docstring is the code's doc page: the first line is its title, then what it means and
+why it matters, then the blocks `Bad::` and `Good::`, which are its tests. It has `CODE`, `LEVEL`
+and `check(project)`, which yields a Hit for each place. Modules are found by listing this folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+
+from meshproof.lint.finding import Finding, Hit, Level
+from meshproof.lint.project import Project
+from meshproof.manifest import Document
+
+__all__ = ["Finding", "Hit", "Level", "Page", "Project", "lint", "modules", "page"]
+
+_MODULE = re.compile(r"mp\d{4}_\w+")
+_BLOCK = re.compile(r"^(Bad|Good)::\n\n((?:    .*\n|\n)+)", re.M)
+
+
+@dataclass(frozen=True)
+class Page:
+    """The doc page of a code: its title, its text, one bad and one good example in YAML."""
+
+    code: str
+    level: Level
+    title: str
+    text: str
+    bad: str
+    good: str
+
+
+@cache
+def modules() -> tuple[ModuleType, ...]:
+    """Return the module of every code, in the order of the codes."""
+    names = sorted(one.name for one in pkgutil.iter_modules(__path__) if _MODULE.match(one.name))
+    return tuple(importlib.import_module(f"{__name__}.{name}") for name in names)
+
+
+def page(module: ModuleType) -> Page:
+    """Return the doc page in a module's docstring. Raises ValueError when a part is missing."""
+    import textwrap
+
+    found = (module.__doc__ or "").strip() + "\n"
+    blocks = {name: textwrap.dedent(body).strip() + "\n" for name, body in _BLOCK.findall(found)}
+    if set(blocks) != {"Bad", "Good"}:
+        raise ValueError(f"{module.__name__}: the docstring needs one Bad:: and one Good:: block")
+    title, _, text = _BLOCK.split(found)[0].partition("\n")
+    return Page(
+        module.CODE, module.LEVEL, title.rstrip("."), text.strip(), blocks["Bad"], blocks["Good"]
+    )
+
+
+def lint(documents: Iterable[Document], suppress: Iterable[str] = ()) -> list[Finding]:
+    """Return what is wrong with `documents`, sorted by place; codes in `suppress` are left out."""
+    left_out = set(suppress)
+    project = Project(documents)
+    return sorted(
+        finding
+        for module in modules()
+        if module.CODE not in left_out
+        for finding in _findings(module, project)
+    )
+
+
+def _findings(module: ModuleType, project: Project) -> Iterator[Finding]:
+    hit: Hit
+    for hit in module.check(project):
+        yield Finding(hit.at, module.CODE, module.LEVEL, hit.message, hit.suggestion)

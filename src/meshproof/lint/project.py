@@ -1,0 +1,170 @@
+"""What the checks look at: all documents together, with the services and workloads among them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from meshproof.errors import BadRules
+from meshproof.manifest import Document, Value
+from meshproof.rules.model import CLUSTER_DOMAIN, Labels, full_name, labels
+
+T = TypeVar("T")
+_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod")
+
+
+@dataclass(frozen=True)
+class ServicePort:
+    """A port of a Service: number, name ("" where unnamed) and appProtocol ("" where unsaid)."""
+
+    number: int
+    name: str
+    app_protocol: str
+
+
+@dataclass(frozen=True)
+class ServiceObject:
+    """A Service among the documents."""
+
+    document: Document
+    ports: tuple[ServicePort, ...]
+    selector: Labels
+
+    @property
+    def host(self) -> str:
+        """Full name in the cluster."""
+        return f"{self.document.name}.{self.document.namespace}.{CLUSTER_DOMAIN}"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A workload among the documents, with the labels of its pods."""
+
+    document: Document
+    pod_labels: Labels
+
+    def selected(self, selector: Labels) -> bool:
+        """Say whether the pods have every label of `selector`."""
+        return set(selector) <= set(self.pod_labels)
+
+
+@dataclass(frozen=True)
+class SubsetEntry:
+    """A subset of a DestinationRule: full host, name, labels, and where it stands."""
+
+    host: str
+    name: str
+    labels: Labels
+    value: Value
+    document: Document
+
+
+class Project:
+    """All documents that are linted together. What cannot be read is left out of the views here.
+
+    (It has a finding of its own.) A check that compares with services or workloads should be silent
+    where there is none among the documents at all: the file may be one of many.
+    """
+
+    def __init__(self, documents: Iterable[Document]) -> None:
+        self.documents = list(documents)
+
+    def of(self, *kinds: str) -> list[Document]:
+        """Return the documents of these kinds whose name can be read, in order."""
+        return [one for one in self.documents if _kind(one) in kinds and _named(one)]
+
+    @cached_property
+    def services(self) -> list[ServiceObject]:
+        """Every Service that can be read."""
+        return [found for one in self.of("Service") for found in _readable(_service, one)]
+
+    @cached_property
+    def workloads(self) -> list[Workload]:
+        """Every workload that can be read."""
+        return [found for one in self.of(*_WORKLOADS) for found in _readable(_workload, one)]
+
+    @cached_property
+    def subsets(self) -> list[SubsetEntry]:
+        """Every subset of every DestinationRule that can be read."""
+        rules = self.of("DestinationRule")
+        return [found for one in rules for found in _readable_all(_subsets, one)]
+
+    def service(self, host: str) -> ServiceObject | None:
+        """Return the Service of a full host name, or None."""
+        return next((one for one in self.services if one.host == host), None)
+
+
+def _kind(document: Document) -> str:
+    kind = document.root.mapping().get("kind")
+    return kind.content if kind is not None and isinstance(kind.content, str) else ""
+
+
+def _named(document: Document) -> bool:
+    return bool(list(_readable(lambda one: (one.name, one.namespace), document)))
+
+
+def _readable(read: Callable[[Document], T], document: Document) -> Iterator[T]:
+    with contextlib.suppress(BadRules):
+        yield read(document)
+
+
+def _readable_all(read: Callable[[Document], Iterator[T]], document: Document) -> Iterator[T]:
+    with contextlib.suppress(BadRules):
+        yield from read(document)
+
+
+def children(parent: Value | None, *path: str) -> list[Value]:
+    """Return the values at a path below `parent`; every list on the way is gone into.
+
+    `children(spec, "http", "route", "destination")` are all destinations. What has another shape
+    is left out: a check of its own names it.
+    """
+    found = [parent] if parent is not None else []
+    for key in path:
+        step = [
+            one.content[key]
+            for one in found
+            if isinstance(one.content, dict) and key in one.content
+        ]
+        found = []
+        for one in step:
+            found += one.content if isinstance(one.content, list) else [one]
+    return found
+
+
+def spec(document: Document) -> Value | None:
+    """Return a document's spec, or None."""
+    found = document.root.mapping().get("spec")
+    return found if found is not None and isinstance(found.content, dict) else None
+
+
+def text(value: Value | None) -> str:
+    """Return the value if it is text, else an empty string."""
+    return value.content if value is not None and isinstance(value.content, str) else ""
+
+
+def _service(document: Document) -> ServiceObject:
+    ports = []
+    for port in document.spec.need("ports").items():
+        name, protocol = port.get("name"), port.get("appProtocol")
+        ports.append(ServicePort(port.need("port").integer(1, 65535), text(name), text(protocol)))
+    selector = document.spec.get("selector")
+    return ServiceObject(document, tuple(ports), labels(selector.texts()) if selector else ())
+
+
+def _workload(document: Document) -> Workload:
+    template = document.root if _kind(document) == "Pod" else document.spec.need("template")
+    found = template.need("metadata").get("labels")
+    return Workload(document, labels(found.texts()) if found else ())
+
+
+def _subsets(document: Document) -> Iterator[SubsetEntry]:
+    host = full_name(document.spec.need("host").text(), document.namespace)
+    for entry in children(document.spec, "subsets"):
+        found = entry.get("labels")
+        yield SubsetEntry(
+            host, entry.need("name").text(), labels(found.texts()) if found else (), entry, document
+        )
