@@ -92,7 +92,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put promises in the order of their numbers; fix how many checks share the run's alpha."""
-    if any(item.get_closest_marker("promise") for item in items):
+    if any({"judge", "mesh"} & set(getattr(item, "fixturenames", ())) for item in items):
         from meshproof import settings
 
         items.sort(key=_number)
@@ -100,6 +100,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _number(item: pytest.Item) -> int:
+    """Return the number of a test's promise; other tests keep their place, before all promises."""
     mark = item.get_closest_marker("promise")
     return int(mark.args[0]) if mark else 0
 
