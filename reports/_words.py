@@ -12,7 +12,7 @@ _UNPRINTABLE = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U
 
 
 # How a message names its parts, one to a line.
-LABELS = ("promise", "expected", "observed", "see it", "looks wrong", "diagnosis")
+LABELS = ("promise", "expected", "observed", "see it", "clues", "diagnosis")
 
 
 def clean(text: str) -> str:

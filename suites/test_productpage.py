@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from meshproof.clues import words
 from meshproof.fixtures.judge import Judge
 from meshproof.fixtures.visit import Visitor
 from meshproof.traffic import Visit
@@ -23,7 +24,7 @@ PARTS = {
 def page(visit: Visit) -> str:
     """Return COMPLETE or what is wrong with the page."""
     if visit.status != 200:
-        return f"HTTP {visit.status}: {visit.text.strip()[:60] or 'empty'}"
+        return words(visit)
     for part, (heading, error) in PARTS.items():
         if error in visit.text or heading not in visit.text:
             return f"HTTP 200 without {part}"

@@ -33,6 +33,12 @@ class BadRules(MeshproofError):
     exit_code = EXIT_BAD_RULES
 
 
+class Inconclusive(MeshproofError):
+    """A promise that cannot be judged: what it needs is broken elsewhere (exit code 3)."""
+
+    exit_code = EXIT_INCONCLUSIVE
+
+
 class NotReady(MeshproofError):
     """The mesh, an app or an addon did not come up (exit code 69, sysexits EX_UNAVAILABLE)."""
 

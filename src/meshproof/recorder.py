@@ -9,7 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,13 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from meshproof import settings
-from meshproof.errors import EXIT_FAILED, MeshproofError, UsageError, nearest
+from meshproof.errors import EXIT_FAILED, Inconclusive, MeshproofError, UsageError, nearest
 from meshproof.run import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
+from meshproof.verdict.phrases import listed, percent, points, promise
 
 if TYPE_CHECKING:
+    from meshproof.clues import Clues
     from meshproof.mesh.protocol import Mesh
     from meshproof.traffic import Visit
     from meshproof.verdict import Verdict
@@ -35,11 +37,23 @@ class NotSupported(pytest.skip.Exception):
 
 @dataclass
 class Evidence:
-    """What a test leaves for its report: its rule, its checks."""
+    """What a test leaves for its report: its rule (`matching`: only for some requests), its checks.
+
+    `clues` are those of each check, None where answers were labels from elsewhere.
+    """
 
     dialect: str = ""
     rule: str = ""
+    matching: bool = False
     checks: list[Check] = field(default_factory=list)
+    clues: list[Clues | None] = field(default_factory=list)
+
+    def add(self, check: Check, clues: Clues | None = None) -> None:
+        """Note a check and what is known beside its verdict."""
+        if clues and clues.curl:
+            check = replace(check, curl=clues.curl)
+        self.checks.append(check)
+        self.clues.append(clues)
 
 
 def evidence(item: pytest.Item) -> Evidence:
@@ -185,6 +199,8 @@ class Recorder:
             return Outcome.NOT_SUPPORTED
         if isinstance(error, pytest.skip.Exception):
             return Outcome.SKIPPED
+        if isinstance(error, Inconclusive):
+            return Outcome.INCONCLUSIVE
         if isinstance(error, MeshproofError):
             return Outcome.MESH_NOT_READY
         judged = [check.verdict.outcome for check in noted.checks]
@@ -199,7 +215,7 @@ class Recorder:
             self.run.standins = found.standins
 
     def _diagnose(self, name: str) -> tuple[str, str]:
-        """Save the evidence; return its folder and what looks wrong."""
+        """Save the evidence; return its folder and what the mesh itself knows."""
         if self._mesh is None:
             return "", ""
         folder = self._folder / "diagnosis" / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
@@ -244,35 +260,56 @@ def _message(
     if call.excinfo is None:
         return ""
     error = call.excinfo.value
-    bad = next((check for check in noted.checks if not check.verdict.holds), None)
-    if isinstance(error, (pytest.skip.Exception, MeshproofError)) or bad is None:
-        first = str(error).strip() or type(error).__name__
-        if not isinstance(error, (pytest.skip.Exception, MeshproofError, AssertionError)):
-            first = call.excinfo.exconly() + "\n" + str(call.excinfo.getrepr(style="short"))
-        parts = [first]
-        if isinstance(error, pytest.skip.Exception):
-            return first
+    at = next((index for index, one in enumerate(noted.checks) if not one.verdict.holds), None)
+    if isinstance(error, pytest.skip.Exception):
+        return str(error).strip() or "skipped"
+    if isinstance(error, MeshproofError) or at is None:
+        parts = [_said(call.excinfo)]
     else:
-        verdict = bad.verdict
-        parts = [f"{verdict}", f"expected: {_expected(verdict.kind, verdict.expected)}"]
-        if bad.name:
-            parts[0] = f"{bad.name}: {verdict}"
-        parts.append(f"observed: {verdict.paragraph()}")
+        parts = _judged(noted.checks[at], clues := noted.clues[at])
+        hints = "\n".join([*(clues.lines if clues else ()), *([hints] if hints else [])])
     rule = f", rule at {noted.rule}" if noted.rule else ""
     parts.insert(1, f"promise: {title}{rule}")
-    if bad is not None:
-        parts.append(f"see it: {bad.curl}")
     if hints:
-        parts.append(f"looks wrong: {hints}")
+        parts.append(f"clues: {hints}")
     if diagnosis:
         parts.append(f"diagnosis: {diagnosis}")
     return "\n".join(parts)
 
 
-def _expected(kind: str, shares: dict[str, float]) -> str:
-    if kind == "presence":
-        return f"each of {', '.join(shares)} is seen, nothing else"
-    return ", ".join(f"{name} {share:.4g}" for name, share in shares.items())
+def _said(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    """Return the words of an error; with its place in the code when it is none of ours."""
+    error = excinfo.value
+    if isinstance(error, (MeshproofError, AssertionError)):
+        # pytest adds the values below an assertion's own words: the words are for the user.
+        said = str(error).partition("\nassert ")[0].strip()
+        return said or str(error).strip() or type(error).__name__
+    return f"{excinfo.exconly()}\n{excinfo.getrepr(style='short')}"
+
+
+def _judged(check: Check, clues: Clues | None) -> list[str]:
+    """Return what happened, expected, observed and a curl of a check that does not hold."""
+    verdict = check.verdict
+    first = clues.summary if clues else str(verdict)
+    parts = [
+        f"{check.name}: {first}" if check.name else first,
+        f"expected: {_expected(verdict)}",
+        f"observed: {verdict.paragraph()}",
+    ]
+    return [*parts, f"see it: {check.curl}"] if check.curl else parts
+
+
+def _expected(verdict: Verdict) -> str:
+    """Return what was promised with the error that must be caught: `only v3 (leak below 1 %)`."""
+    shares, settings = verdict.expected.values(), verdict.settings
+    if verdict.kind == "presence":
+        return f"each of {listed(list(verdict.expected))} is seen, nothing else"
+    bounds = []
+    if any(0 < share < 1 for share in shares):
+        bounds.append(f"within {points(settings.tolerance)}")
+    if any(share in (0, 1) for share in shares):
+        bounds.append(f"leak below {percent(settings.leak)}")
+    return f"{promise(verdict.kind, verdict.expected)} ({', '.join(bounds)})"
 
 
 def run_suites(arguments: list[str]) -> int:

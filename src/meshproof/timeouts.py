@@ -12,6 +12,8 @@ CONFIG_SERVED = 15.0
 REQUEST = 10.0
 #: One request to an admin address or an addon's API.
 ADMIN = 5.0
+#: Every Envoy has written what it has of its access log (it does so each 0.2 s).
+ACCESS_LOGS = 1.0
 #: A process ends by itself after SIGTERM; after that it is killed.
 PROCESS_END = 2.0
 #: An addon answers after its start (Zipkin is a JVM: about 6 s, more on a busy machine).

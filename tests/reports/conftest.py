@@ -80,7 +80,7 @@ def broken() -> list[Result]:
             "expected: v1 0.5, v2 0.5\n"
             f"observed: {turns.verdict.paragraph()}\n"
             f"see it: {CURL}\n"
-            "looks wrong: no route weighs the versions\n"
+            "clues: no route weighs the versions\n"
             "diagnosis: meshproof-report/diagnosis/split-half-routerule",
             diagnosis="meshproof-report/diagnosis/split-half-routerule",
             seconds=0.41,

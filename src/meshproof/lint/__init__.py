@@ -58,16 +58,24 @@ def page(module: ModuleType) -> Page:
     )
 
 
-def lint(documents: Iterable[Document], suppress: Iterable[str] = ()) -> list[Finding]:
-    """Return what is wrong with `documents`, sorted by place; codes in `suppress` are left out."""
+def lint(
+    documents: Iterable[Document],
+    suppress: Iterable[str] = (),
+    unreadable: Iterable[Hit] = (),
+) -> list[Finding]:
+    """Return what is wrong with `documents`, sorted by place; codes in `suppress` are left out.
+
+    `unreadable` are hits of files or parts of files that gave no document (reported as MP0100).
+    """
     left_out = set(suppress)
-    project = Project(documents)
-    return sorted(
+    project = Project(documents, unreadable)
+    found = {
         finding
         for module in modules()
         if module.CODE not in left_out
         for finding in _findings(module, project)
-    )
+    }
+    return sorted(found)
 
 
 def _findings(module: ModuleType, project: Project) -> Iterator[Finding]:

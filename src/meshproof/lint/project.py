@@ -9,6 +9,9 @@ from functools import cached_property
 from typing import TypeVar
 
 from meshproof.errors import BadRules
+from meshproof.lint.defect import Defect, Sort
+from meshproof.lint.finding import Hit
+from meshproof.lint.shape_walk import examine
 from meshproof.manifest import Document, Value
 from meshproof.rules.model import CLUSTER_DOMAIN, Labels, full_name, labels
 
@@ -65,16 +68,42 @@ class SubsetEntry:
 class Project:
     """All documents that are linted together. What cannot be read is left out of the views here.
 
-    (It has a finding of its own.) A check that compares with services or workloads should be silent
-    where there is none among the documents at all: the file may be one of many.
+    (It has a finding of its own.) `unreadable` are hits in files that gave no document. A check
+    that compares with services or workloads should be silent where there is none among the
+    documents at all: the file may be one of many.
     """
 
-    def __init__(self, documents: Iterable[Document]) -> None:
-        self.documents = list(documents)
+    def __init__(self, documents: Iterable[Document], unreadable: Iterable[Hit] = ()) -> None:
+        self.unreadable = tuple(unreadable)
+        examined = [examine(one) for one in documents]
+        #: The documents as they were meant: what is misspelt stands here under its right name.
+        self.documents = [document for document, _ in examined]
+        self._defects = {id(document): found for document, found in examined}
 
-    def of(self, *kinds: str) -> list[Document]:
-        """Return the documents of these kinds whose name can be read, in order."""
-        return [one for one in self.documents if _kind(one) in kinds and _named(one)]
+    def defects(self, sort: Sort, document: Document | None = None) -> list[Defect]:
+        """Return what is wrong with the form of the documents, or of one of them, of one sort."""
+        wanted = self.documents if document is None else [document]
+        return [one for each in wanted for one in self._defects[id(each)] if one.sort is sort]
+
+    def lacks(self, document: Document, mapping: Value, *keys: str) -> bool:
+        """Say whether a mapping has none of these keys, and nothing that may stand for one.
+
+        A key without a value and an unknown key that was not made out have findings of their own.
+        """
+        if not isinstance(mapping.content, dict) or not set(keys).isdisjoint(mapping.content):
+            return False
+        paths = {f"{mapping.path}.{key}" for key in keys}
+        empty = any(one.where in paths for one in self.defects(Sort.NO_VALUE, document))
+        unknown = self.defects(Sort.UNKNOWN_KEY, document)
+        return not empty and not any(one.where == mapping.path and not one.meant for one in unknown)
+
+    def every(self, *kinds: str) -> list[Document]:
+        """Return the documents of these kinds, in order."""
+        return [one for one in self.documents if kind(one) in kinds]
+
+    def of(self, *kinds: str, group: str | None = None) -> list[Document]:
+        """Return the documents of these kinds (and of an API group) with a name, in order."""
+        return [one for one in self.every(*kinds) if _named(one) and group in (None, one.group)]
 
     @cached_property
     def services(self) -> list[ServiceObject]:
@@ -97,9 +126,9 @@ class Project:
         return next((one for one in self.services if one.host == host), None)
 
 
-def _kind(document: Document) -> str:
-    kind = document.root.mapping().get("kind")
-    return kind.content if kind is not None and isinstance(kind.content, str) else ""
+def kind(document: Document) -> str:
+    """Return a document's kind, or an empty text."""
+    return text(document.root.mapping().get("kind"))
 
 
 def _named(document: Document) -> bool:
@@ -156,7 +185,7 @@ def _service(document: Document) -> ServiceObject:
 
 
 def _workload(document: Document) -> Workload:
-    template = document.root if _kind(document) == "Pod" else document.spec.need("template")
+    template = document.root if kind(document) == "Pod" else document.spec.need("template")
     found = template.need("metadata").get("labels")
     return Workload(document, labels(found.texts()) if found else ())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from meshproof.mesh import hops
 from meshproof.mesh.certificates import Identity
 from meshproof.mesh.envoy import Resource, path_source, socket_address
 from meshproof.rules.model import MtlsMode
@@ -117,11 +118,7 @@ def _manager(prefix: str, telemetry: Telemetry, direction: str) -> Resource:
 
 
 def _access_log(path: str, direction: str) -> Resource:
-    line = (
-        f"[%START_TIME%] {direction.lower()} %REQ(:METHOD)% %REQ(:AUTHORITY)%%REQ(:PATH)% "
-        "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% -> %UPSTREAM_CLUSTER% "
-        f"%UPSTREAM_HOST% peer=%DOWNSTREAM_PEER_URI_SAN% run=%REQ({RUN_HEADER})%\n"
-    )
+    line = hops.LINE.format(direction=direction.lower(), run_header=RUN_HEADER)
     return {
         "name": "envoy.access_loggers.file",
         "typed_config": {

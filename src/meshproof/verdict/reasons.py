@@ -34,7 +34,9 @@ def _all_seen(verdict: Verdict) -> str:
 def _undeclared(verdict: Verdict) -> str:
     strangers = [version for version in verdict.counts if version not in verdict.expected]
     worst = max(strangers, key=lambda version: verdict.counts[version])
-    return f"{_answered(verdict, worst)} though it is not declared{_hint(verdict)}"
+    alone = only(verdict.expected)
+    why = f"only {alone} is declared" if alone else "it is not declared"
+    return f"{_answered(verdict, worst)} though {why}{_hint(verdict)}"
 
 
 def _weight_zero(verdict: Verdict) -> str:
@@ -133,13 +135,15 @@ def _hint(verdict: Verdict) -> str:
     n, counts, expected = verdict.n, verdict.counts, verdict.expected
     top = max(counts, key=lambda version: counts[version])
     if counts[top] == n and n > 1:
+        if top not in expected:
+            return ""
         shape = "100/0" if len(expected) == 2 else f"{top} alone"
         return f", which looks like {shape}: the weights are ignored or traffic is pinned to {top}"
     if n < 6:
         return ""
     even = 1 / len(counts)
     uneven = any(abs(share - even) > 0.02 for share in expected.values())
-    if uneven and all(abs(count / n - even) <= even / 2 for count in counts.values()):
+    if uneven and all(abs(count / n - even) <= even / 3 for count in counts.values()):
         return "; all versions answer about equally often, so the rule does not seem to be applied"
     if len(counts) == 2 and _swapped(counts[top] / n, expected.get(top, 0.0)):
         return "; the weights look swapped"

@@ -1,0 +1,174 @@
+"""Walks a document along the shape of its kind: says what does not fit, and puts it right.
+
+The document that is handed on reads as it was meant (a misspelt key under its right name, a key
+that stands too deep where it belongs), so that later checks do not report the same defect again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from meshproof.lint.defect import Defect, Sort
+from meshproof.lint.identity import identify
+from meshproof.lint.leaves import check, mended
+from meshproof.lint.schema import Kind, Shape
+from meshproof.lint.unknown_key import Home, Level, find_home
+from meshproof.manifest import At, Document, Value
+
+#: Needed texts that no server takes empty.
+_NOT_EMPTY = ("host", "name")
+
+
+def examine(document: Document) -> tuple[Document, list[Defect]]:
+    """Return the document as it was meant, and what is wrong with its form."""
+    found = identify(document.root)
+    if found.kind is None:
+        return Document(found.root), found.defects
+    walk = _Walk(found.kind)
+    root = walk.mapping(found.root, found.kind.root, None)
+    return Document(root), [*found.defects, *walk.defects]
+
+
+@dataclass
+class _Walk:
+    kind: Kind
+    defects: list[Defect] = field(default_factory=list)
+    _nulls: set[str] = field(default_factory=set)
+    _done: dict[tuple[int, int], tuple[Value, Value]] = field(default_factory=dict)
+
+    def value(self, value: Value, shape: Shape, above: Level) -> Value:
+        """Return the value as it was meant; one that an alias repeats is examined once."""
+        known = (id(value), id(shape))
+        if known not in self._done:
+            self._done[known] = value, self._value(value, shape, above)
+        return self._done[known][1]
+
+    def _value(self, value: Value, shape: Shape, above: Level) -> Value:
+        content = value.content
+        if shape.type == "any":
+            return value
+        if isinstance(content, dict) and shape.type == "mapping":
+            return self.mapping(value, shape, above)
+        if isinstance(content, list) and shape.type == "list" and shape.each:
+            each = shape.each
+            items = [self.value(one, each, above) for one in content if self._filled(one)]
+            return replace(value, content=items)
+        if isinstance(content, str) and (shape.text or shape.old_text):
+            return self._text(value, content, shape, above)
+        found = check(value, shape)
+        self.defects += found
+        return mended(value, shape) if found else value
+
+    def _text(self, value: Value, text: str, shape: Shape, above: Level) -> Value:
+        """Return the mapping that a bare text stands for."""
+        key = shape.text or shape.old_text["." in text]
+        if not shape.text:
+            how = f"{{{key}: {text}}}"
+            self.defects.append(Defect(Sort.OLD_SPELLING, value.at, value.path, text, "", how))
+        inner = Value(value.at, f"{value.path}.{key}", text)
+        return self.mapping(replace(value, content={key: inner}, keys={}), shape, above)
+
+    def mapping(self, value: Value, shape: Shape, above: Level | None) -> Value:
+        """Return a mapping as it was meant."""
+        level = Level(value.path, shape, {}, dict(value.keys))
+        written = value.mapping()
+        unknown = [key for key in written if not (shape.each or key in shape.keys)]
+        for key in written:
+            if key not in unknown and self._kept(value, key):
+                level.content[key] = written[key]
+        for key in unknown:
+            home = find_home(key, value, level.content, shape, above)
+            self._move(home, key, value, level, above)
+        examined: set[str] = set()
+        while left := [key for key in level.content if key not in examined]:
+            for (
+                key
+            ) in left:  # a key that stands too deep comes up while its neighbours are examined
+                below = shape.each or shape.keys[key]
+                level.content[key] = self.value(level.content[key], below, level)
+            examined.update(left)
+        self._complete(value, level)
+        return replace(value, content=level.content, keys=level.keys)
+
+    def _kept(self, parent: Value, key: str) -> bool:
+        """Say whether a key has a value; a rule's key without one is a defect."""
+        return self._filled(parent.mapping()[key], parent.keys.get(key))
+
+    def _filled(self, value: Value, at: At | None = None) -> bool:
+        if value.content is not None:
+            return True
+        if self.kind.is_rule and value.path.startswith("spec"):
+            self._nulls.add(value.path)
+            key = value.path.rpartition(".")[2]
+            self.defects.append(Defect(Sort.NO_VALUE, at or value.at, value.path, key))
+        return False
+
+    def _move(self, home: Home, key: str, parent: Value, level: Level, above: Level | None) -> None:
+        """Note an unknown key, and put its value where it was meant to be."""
+        at, value = parent.keys.get(key, parent.at), parent.mapping()[key]
+        self.defects.append(Defect(home.sort, at, parent.path, key, home.meant, home.how))
+        target = above if home.up and above is not None else level
+        if value.content is None or not home.path:
+            return
+        if len(home.path) == 1:
+            self._put(target, home.path[0], value, at)
+        else:
+            _plant(target, home.path, value, at)
+
+    def _put(self, target: Level, key: str, value: Value, at: At) -> None:
+        """Put a value under the key that was meant, unless something stands there."""
+        shape = target.shape.keys[key]
+        fitting = value if shape.takes(value.content) else mended(value, shape)
+        if not shape.takes(fitting.content):
+            self._nulls.add(f"{target.path}.{key}" if target.path else key)
+        elif key not in target.content:
+            target.content[key] = fitting
+            target.keys[key] = at
+
+    def _complete(self, value: Value, level: Level) -> None:
+        """Note keys that are missing, that exclude each other, and lists that are empty."""
+        shape, content = level.shape, level.content
+        for key in shape.required:
+            filled = key in content and (content[key].content != "" or key not in _NOT_EMPTY)
+            path = f"{value.path}.{key}" if value.path else key
+            if not filled and path not in self._nulls:
+                self.defects.append(Defect(Sort.MISSING_KEY, value.at, value.path, key))
+        for group in shape.exclusive:
+            there = [key for key in group if key in content]
+            if len(there) > 1:
+                at = max(level.keys.get(key, value.at) for key in there)
+                self.defects.append(
+                    Defect(Sort.EXCLUSIVE_KEYS, at, value.path, " and ".join(there))
+                )
+        for key in shape.filled:
+            if key in content and content[key].content == []:
+                at = level.keys.get(key, value.at)
+                self.defects.append(Defect(Sort.EMPTY_LIST, at, content[key].path, key))
+
+
+def _plant(level: Level, names: tuple[str, ...], value: Value, at: At) -> None:
+    """Put a value deeper: along mappings, making those that are not there."""
+    first, *rest = names
+    inner = level.content.get(first)
+    here = inner.content if inner is not None else {}
+    if isinstance(here, list) and len(here) == 1 and isinstance(here[0].content, dict):
+        below = Level("", level.shape, dict(here[0].content), dict(here[0].keys))
+        _plant_one(below, tuple(rest), value, at)
+        level.content[first] = replace(
+            inner or value, content=[replace(here[0], content=below.content, keys=below.keys)]
+        )
+    elif isinstance(here, dict):
+        keys = dict(inner.keys) if inner is not None else {}
+        below = Level("", level.shape, dict(here), keys)
+        _plant_one(below, tuple(rest), value, at)
+        path = inner.path if inner is not None else f"{level.path}.{first}"
+        level.content[first] = Value(value.at, path, below.content, below.keys)
+        level.keys.setdefault(first, at)
+
+
+def _plant_one(below: Level, names: tuple[str, ...], value: Value, at: At) -> None:
+    if len(names) > 1:
+        _plant(below, names, value, at)
+    elif names[0] not in below.content:
+        below.content[names[0]] = value
+        below.keys[names[0]] = at

@@ -1,0 +1,96 @@
+"""A change of config over all Envoys: in three steps, each acknowledged by every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from meshproof import timeouts
+from meshproof.errors import BadRules
+from meshproof.mesh.envoy import Envoy, Rejected, Resource
+from meshproof.mesh.process import wait_for
+from meshproof.rules.model import RuleSet
+
+
+class Plan:
+    """What one Envoy is to serve, in the three steps of a change."""
+
+    def __init__(
+        self,
+        envoy: Envoy,
+        clusters: list[Resource],
+        routes: dict[str, Resource],
+        opened: list[Resource] | None = None,
+    ) -> None:
+        self.envoy = envoy
+        self._clusters = clusters
+        self._routes = routes
+        self._opened = opened
+
+    def grow(self) -> None:
+        """Add the clusters that the new routes need, keep those of the old routes."""
+        wanted = {cluster["name"] for cluster in self._clusters}
+        kept = [one for one in self.envoy.serving("cds") if one["name"] not in wanted]
+        self.envoy.serve("cds", [*self._clusters, *kept])
+
+    def route(self) -> None:
+        """Switch the routes, and the listeners where they differ."""
+        for name, routes in self._routes.items():
+            self.envoy.serve(f"rds.{name}", [routes])
+        if self._opened is not None:
+            self.envoy.serve("lds", self._opened)
+
+    def shrink(self) -> None:
+        """Drop the clusters that no route needs any more."""
+        self.envoy.serve("cds", self._clusters)
+
+
+def rollout(plans: Sequence[Plan], rules: RuleSet) -> None:
+    """Serve the plans: clusters first, then routes, then unused clusters away.
+
+    The order is istiod's (make before break): no route ever names a cluster that is not there.
+    Raises BadRules, with the place in `rules` if Envoy quotes it, when an Envoy rejects its plan;
+    NotReady, naming the Envoys, when some have not acknowledged it in time.
+    """
+    try:
+        _await(plans, [plan.grow for plan in plans])
+        _await(plans, [plan.route for plan in plans])
+        _await(plans, [plan.shrink for plan in plans])
+    except Rejected as rejected:
+        raise BadRules(f"{_culprit(rules, rejected.reason)}{rejected}") from None
+
+
+def _await(plans: Sequence[Plan], steps: Sequence[Callable[[], None]]) -> None:
+    """Take one step on every Envoy, then wait until each has acknowledged it."""
+    for step in steps:
+        step()
+    waiting = [plan.envoy for plan in plans]
+
+    def look() -> bool | None:
+        waiting[:] = [envoy for envoy in waiting if not envoy.acknowledged()]
+        return True if not waiting else None
+
+    wait_for(look, timeouts.CONFIG_SERVED, lambda: _stale(waiting))
+
+
+def _stale(waiting: list[Envoy]) -> str:
+    lines = []
+    for envoy in waiting:
+        kinds = ", ".join(envoy.stale(envoy.state())) or "listeners or clusters still warming"
+        lines.append(f"{envoy.name} has not taken: {kinds}")
+    return (
+        f"the rules are not served by every proxy after {timeouts.CONFIG_SERVED:.0f} s "
+        "(stale config): " + "; ".join(lines)
+    )
+
+
+def _culprit(wanted: RuleSet, reason: str) -> str:
+    """Return `file:line: ` of the value that Envoy's words quote, if there is one."""
+    for route in wanted.routes:
+        for arm in route.arms:
+            for match in arm.matches:
+                strings = [match.uri, match.method, match.authority]
+                strings += [one for _, one in match.headers + match.without_headers + match.query]
+                for one in strings:
+                    if one is not None and len(one.value) > 2 and one.value in reason:
+                        return f"{one.at}: "
+    return ""

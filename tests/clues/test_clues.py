@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
+
+import pytest
+
+from meshproof.clues import Watch, words
+from meshproof.errors import NotReady
+from meshproof.mesh.protocol import Address
+from meshproof.traffic import Request, Visit, Visits
+from meshproof.verdict import Verdict, judge
+
+PLAIN = Request("/productpage")
+Answer = Callable[[int], tuple[str, str]]
+
+
+class Scripted(Visits):
+    """Visits without a mesh: `answer` gives version and pod of each by its number."""
+
+    def __init__(self, answer: Answer, requests: Sequence[Request] = (PLAIN,)) -> None:
+        super().__init__(Address("127.0.0.1", 1), requests, "run")
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[Visit]:
+        while True:
+            version, pod = self._answer(self.sent)
+            request = self.requests[self.sent % len(self.requests)]
+            self.sent += 1
+            status = 200 if version else 404
+            body = f"Reviews served by: {version}" if version else ""
+            yield Visit(request, status, {"x-served-by": pod}, body.encode())
+
+
+def seen(sample: Visits, expect: dict[str, float]) -> tuple[Watch, Verdict]:
+    watch = Watch(sample, "reviews")
+    return watch, judge(map(watch, sample), expect)
+
+
+def test_a_promise_kept_needs_no_clue() -> None:
+    watch, verdict = seen(Scripted(lambda number: ("v3", "p0")), {"v3": 1})
+    assert watch.clues(verdict).lines == ()
+
+
+def test_a_verdict_after_few_answers_is_looked_at_further() -> None:
+    versions = cycle(["v1", "v2", "v3"])
+    sample = Scripted(lambda number: (next(versions), "p0"))
+    watch, verdict = seen(sample, {"v3": 1})
+    (line,) = watch.clues(verdict).lines
+    assert verdict.n == 10
+    assert line.startswith("of 200 visits in all: v1 67, v2 67, v3 66; all versions answer about")
+    assert line.endswith("or an arm before it takes everything (arm order)")
+
+
+def test_a_rule_with_a_match_may_also_not_fit() -> None:
+    versions = cycle(["v1", "v2", "v3"])
+    watch, verdict = seen(Scripted(lambda number: (next(versions), "p0")), {"v3": 1})
+    (line,) = watch.clues(verdict, matching=True).lines
+    assert "its match does not fit" in line
+
+
+def test_a_mesh_that_no_longer_answers_is_no_error_of_the_verdict() -> None:
+    def answer(number: int) -> tuple[str, str]:
+        if number >= 10:
+            raise NotReady("gone")
+        return "v1", "p0"
+
+    watch, verdict = seen(Scripted(answer), {"v3": 1})
+    assert watch.clues(verdict).lines == ()
+
+
+def test_the_pod_that_all_wrong_answers_came_through_is_named() -> None:
+    sample = Scripted(lambda number: ("v1", "p1") if number % 2 else ("v3", "p0"))
+    watch, verdict = seen(sample, {"v3": 1})
+    assert watch.clues(verdict).lines[1] == (
+        "only some pods give wrong answers: p1: 100 of 100 wrong; p0: none"
+    )
+
+
+def test_a_pod_is_not_cleared_by_luck() -> None:
+    sample = Scripted(lambda number: ("v1" if number == 1 else "v3", f"p{number % 2}"))
+    watch, verdict = seen(sample, {"v3": 1})
+    assert watch.clues(verdict).lines == ("of 200 visits in all: v1 1, v3 199",)
+
+
+def test_the_requests_that_are_answered_wrong_are_named_and_shown() -> None:
+    kinds = [Request("/productpage", (("Cookie", value),)) for value in ("user=burr", "a=b")]
+    sample = Scripted(lambda number: ("v1" if number % 2 else "v3", "p0"), kinds)
+    watch, verdict = seen(sample, {"v3": 1})
+    clues = watch.clues(verdict)
+    assert clues.lines[1] == (
+        "only some requests give wrong answers: Cookie: a=b: 100 of 100 wrong; "
+        "Cookie: user=burr: none"
+    )
+    assert clues.curl == "curl -i -H 'Cookie: a=b' http://127.0.0.1:1/productpage"
+
+
+def test_answers_without_a_version_are_told() -> None:
+    watch, verdict = seen(Scripted(lambda number: ("", "p0")), {"v3": 1})
+    assert watch.clues(verdict).summary == (
+        "inconclusive: 10 of 10 answers named no version, too many to judge by the others; "
+        "all were HTTP 404, empty"
+    )
+
+
+def test_what_is_no_version_is_not_spoken_of_as_one() -> None:
+    sample = Scripted(lambda number: ("v3", "p0"))
+    watch = Watch(sample, lambda visit: "half a page")
+    verdict = judge(map(watch, sample), {"whole page": 1})
+    clues = watch.clues(verdict)
+    assert clues.summary == "failed: 10 of 10 answers: half a page"
+    assert clues.lines == ("of 200 visits in all: half a page 200",)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("", "HTTP 503, empty"),
+        ("no healthy upstream", 'HTTP 503, "no healthy upstream"'),
+        (
+            "<title>A</title><h1>Shop</h1><p>Sorry, &lt;closed&gt;</p>",
+            'HTTP 503, "Sorry, <closed>"',
+        ),
+        ("<style>a { error: b }</style><p>Fine", 'HTTP 503, "Fine"'),
+        ("x" * 99, f'HTTP 503, "{"x" * 80}..."'),
+    ],
+)
+def test_words_of_an_answer(body: str, said: str) -> None:
+    assert words(Visit(PLAIN, 503, {}, body.encode())) == said

@@ -1,0 +1,36 @@
+"""Faults in an app: another build stands in for its image (`doctored_builds.py`)."""
+
+from __future__ import annotations
+
+import pytest
+from planting import fault
+
+from meshproof import apps
+from meshproof.apps import StandIn
+
+
+def built(patch: pytest.MonkeyPatch, image: str, role: str) -> None:
+    """Run `role` of doctored_builds where the app of `image` is asked for."""
+    env = apps.STANDINS[image].env
+    patch.setitem(apps.STANDINS, image, StandIn("doctored_builds", (role,), env))
+
+
+@fault(
+    "cookie not forwarded by productpage",
+    "-k=cookie or v3_only or productpage",
+    failed=dict.fromkeys(
+        ("cookie user=burr", "cookie among others"),
+        "though only v3 is declared.*productpage-v1-0 .* without the cookie",
+    ),
+)
+def cookie_lost(patch: pytest.MonkeyPatch) -> None:
+    built(patch, "istio/examples-bookinfo-productpage-v1", "productpage-without-cookie")
+
+
+@fault(
+    "an app that answers 503 one time in fifty",
+    "-k=productpage or rotation or v3_only or plaintext or prometheus",
+    failed={"productpage": r"without details.*app of details-v1-0 answered 503: \d+ of"},
+)
+def one_in_fifty(patch: pytest.MonkeyPatch) -> None:
+    built(patch, "istio/examples-bookinfo-details-v1", "details-503-one-in-fifty")

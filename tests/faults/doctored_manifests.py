@@ -1,0 +1,102 @@
+"""Faults in what is deployed: the Kubernetes files, or pods that are not there any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import psutil
+import pytest
+from planting import fault
+
+from meshproof.manifest import Document, parse
+from meshproof.mesh import process
+from meshproof.mesh.local import LocalMesh
+
+MANIFESTS = Path(str(files("meshproof.manifests")))
+
+NO_REVIEWS = 'HTTP 200, "Error fetching product reviews!'
+NOT_FOUND = "HTTP 404, empty"
+READS_REVIEWS = (
+    "default rotation",
+    "v3 only",
+    "cookie user=burr",
+    "cookie among others",
+    "cookie: others stay",
+)
+
+
+def edited(patch: pytest.MonkeyPatch, file: str, old: str, new: str) -> None:
+    """Deploy `file` with `new` in the place of `old`."""
+
+    def apps() -> list[Document]:
+        documents = []
+        for path in sorted((MANIFESTS / "apps").glob("*.yaml")):
+            text = path.read_text()
+            if path.name == file:
+                assert text.count(old) == 1, f"{file}: {old!r} must stand there once"
+                text = text.replace(old, new)
+            documents += parse(text, str(path))
+        return documents
+
+    patch.setattr("meshproof.manifests.apps", apps)
+
+
+def two_productpages(patch: pytest.MonkeyPatch) -> None:
+    """Deploy productpage twice."""
+    deployment = "  name: productpage-v1\n  labels:\n    app: productpage\n    version: v1\nspec:\n"
+    edited(patch, "bookinfo.yaml", f"{deployment}  replicas: 1", f"{deployment}  replicas: 2")
+
+
+def after_deploy(patch: pytest.MonkeyPatch, then: Callable[[LocalMesh], None]) -> None:
+    """Call `then` once the apps are up."""
+    deploy = LocalMesh.deploy
+
+    def deploy_then(mesh: LocalMesh, documents: Sequence[Document]) -> None:
+        deploy(mesh, documents)
+        then(mesh)
+
+    patch.setattr(LocalMesh, "deploy", deploy_then)
+
+
+def kill(mesh: LocalMesh, workload: str) -> None:
+    """Kill the apps of the pods whose name begins so; their sidecars live on."""
+    apps = [
+        one
+        for one in process.marked(mesh.workspace.path)
+        if one.environ().get("HOSTNAME", "").startswith(workload) and "envoy" not in one.name()
+    ]
+    assert apps, f"no app of {workload} runs"
+    for app in apps:
+        app.kill()
+    psutil.wait_procs(apps)
+
+
+@fault(
+    "reviews down while productpage says 200",
+    failed={"productpage": "HTTP 200 without reviews.*reviews-v1-0: its app has ended"},
+    inconclusive=dict.fromkeys(READS_REVIEWS, NO_REVIEWS),
+)
+def reviews_down(patch: pytest.MonkeyPatch) -> None:
+    after_deploy(patch, lambda mesh: kill(mesh, "reviews-"))
+
+
+@fault(
+    "details down",
+    "-k=productpage or rotation or v3_only or plaintext or prometheus",
+    failed={"productpage": "HTTP 200 without details.*details-v1-0: its app has ended"},
+)
+def details_down(patch: pytest.MonkeyPatch) -> None:
+    after_deploy(patch, lambda mesh: kill(mesh, "details-"))
+
+
+@fault(
+    "ingress route missing",
+    failed={
+        "productpage": f"{NOT_FOUND}.*Envoy of istio-ingressgateway has no route for .*/productpage"
+    },
+    inconclusive=dict.fromkeys((*READS_REVIEWS, "addon prometheus", "mtls strict"), NOT_FOUND),
+)
+def no_ingress_route(patch: pytest.MonkeyPatch) -> None:
+    edited(patch, "bookinfo-gateway.yaml", "    - uri:\n        exact: /productpage\n", "")

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from planting import Fault, found
+
+from meshproof.mesh import process
+from meshproof.run import Outcome, Result, Run
+
+PARTS = ("promise: ", "expected: ", "observed: ", "see it: curl ", "diagnosis: ")
+
+
+@dataclass
+class Ended:
+    code: int
+    said: str
+    folder: Path
+    results: list[Result]
+
+
+def run(fault: Fault, folder: Path) -> Ended:
+    """Run `meshproof test` with a fault in it, in an empty folder; nothing of it may be left."""
+    command = [sys.executable, "-m", "meshproof", "test", "--report", "report"]
+    command += ["-p", "fault_plugin", "--fault", fault.name, *fault.arguments]
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as started:
+        said, _ = started.communicate(timeout=180)
+    assert_nothing_left(started.pid)
+    record = folder / "report" / "run.json"
+    assert record.exists(), said
+    return Ended(started.returncode, said, folder, Run.from_json(record.read_text()).results)
+
+
+def assert_nothing_left(pid: int) -> None:
+    """A run's folder is called after its process; every process of it names the folder."""
+    run_of = f"{process.home()}/run-{pid}-"
+    assert [str(one.path) for one in process.runs() if str(one.path).startswith(run_of)] == []
+    left = []
+    for one in psutil.process_iter():
+        try:
+            if one.environ().get(process.MARK, "").startswith(run_of):
+                left.append(one.cmdline())
+        except psutil.Error:  # it has just ended, or it is not ours
+            continue
+    assert left == []
+
+
+def expected(fault: Fault, result: Result) -> tuple[Outcome, str]:
+    """Return how a promise must end with the fault, and what its message must match."""
+    for outcome, promises in (
+        (Outcome.FAILED, fault.failed),
+        (Outcome.INCONCLUSIVE, fault.inconclusive),
+        (Outcome.MESH_NOT_READY, fault.not_ready),
+    ):
+        if result.promise in promises and result.outcome is not Outcome.NOT_SUPPORTED:
+            return outcome, promises[result.promise]
+    missing = result.promise.startswith("addon ") and result.outcome is Outcome.NOT_SUPPORTED
+    return Outcome.NOT_SUPPORTED if missing else Outcome.PASSED, ""
+
+
+@pytest.mark.parametrize("name", found())
+def test_fault(name: str, tmp_path: Path) -> None:
+    fault = found()[name]
+    ended = run(fault, tmp_path)
+    for result in ended.results:
+        outcome, words = expected(fault, result)
+        assert result.outcome is outcome, f"{result.name} is {result.outcome}:\n{ended.said}"
+        assert re.search(words, result.message, re.S), f"{result.name}: {result.message}"
+    assert {*fault.failed, *fault.inconclusive, *fault.not_ready} <= {
+        result.promise for result in ended.results
+    }
+    assert ended.code == fault.exit_code, ended.said
+    for result in ended.results:
+        if result.outcome is Outcome.FAILED and result.checks:
+            assert_complete(result, ended)
+
+
+def assert_complete(result: Result, ended: Ended) -> None:
+    """A failure has its parts: they are in the record and on the terminal."""
+    for part in PARTS:
+        assert f"\n{part}" in result.message, result.message
+    if result.rule:
+        assert f", rule at {result.rule}" in result.message
+    assert list((ended.folder / result.diagnosis).glob("*.config_dump.json"))
+    assert result.name in ended.said

@@ -1,0 +1,310 @@
+"""Makes src/meshproof/lint/shapes/<group>/<Kind>.yaml from the CRDs of Istio and Gateway API.
+
+    python tests/lint/shapes_from_crds.py
+
+Both are read from the Go module cache (`go mod download istio.io/istio@VERSION` and
+`sigs.k8s.io/gateway-api@VERSION` fill it). The notation is explained in lint/schema.py; what the
+CRDs do not say, and older words for today's keys, stand in the tables below.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SHAPES = Path(__file__).parents[2] / "src" / "meshproof" / "lint" / "shapes"
+CRDS = {
+    "istio.io/istio": "manifests/charts/base/files/crd-all.gen.yaml",
+    "sigs.k8s.io/gateway-api": "config/crd/experimental/*.yaml",  # has all of the standard channel
+}
+KINDS = {
+    "networking.istio.io": (
+        "VirtualService",
+        "DestinationRule",
+        "Gateway",
+        "ServiceEntry",
+        "Sidecar",
+        "WorkloadEntry",
+        "WorkloadGroup",
+    ),
+    "security.istio.io": ("PeerAuthentication", "AuthorizationPolicy", "RequestAuthentication"),
+    "gateway.networking.k8s.io": ("HTTPRoute", "GRPCRoute", "Gateway", "ReferenceGrant"),
+}
+#: What Istio's validation demands beyond its CRDs: (kind or "" for any, key) -> leaf.
+TIGHTER = {
+    ("", "number"): "integer 1..65535",
+    ("", "port"): "integer 1..65535",
+    ("", "targetPort"): "integer 1..65535",
+    ("", "httpStatus"): "integer 200..599",
+    ("", "statusCode"): "integer 300..399",
+    ("", "redirectCode"): "integer 300..399",
+    ("VirtualService", "status"): "integer 200..599",
+    ("", "percent"): "integer 0..100",
+    ("", "attempts"): "integer 0..",
+    ("", "weight"): "integer",  # a negative one is a finding of its own
+    ("", "idleTimeout"): "duration or 0s",
+    ("", "ttl"): "duration or 0s",
+    ("", "budgetInterval"): "duration or 0s",
+    ("Gateway", "protocol"): "protocol",
+    ("ServiceEntry", "protocol"): "protocol",
+    ("Sidecar", "protocol"): "protocol",
+}
+PERCENTAGES = ("percentage", "mirrorPercentage")
+#: Keys that Istio's validation demands: (kind, key of the mapping) -> keys.
+REQUIRED = {
+    ("Gateway", "spec"): ["servers"],
+    ("Gateway", "servers"): ["port", "hosts"],
+    ("Gateway", "port"): ["number", "protocol", "name"],
+}
+#: Keys of which one at most may be there, as Istio's validation says.
+EXCLUSIVE = {
+    ("VirtualService", "http"): [
+        ["delegate", "directResponse", "redirect", "route"],
+        ["fault", "redirect"],
+        ["redirect", "rewrite"],
+        ["directResponse", "fault"],
+        ["directResponse", "rewrite"],
+        ["mirror", "mirrors"],
+    ],
+    ("VirtualService", "redirect"): [["prefixRewrite", "uri"]],
+    ("ServiceEntry", "spec"): [["endpoints", "workloadSelector"]],
+    ("HTTPRoute", "path"): [["replaceFullPath", "replacePrefixMatch"]],
+}
+#: Lists that may be absent but, when they are there, not empty.
+FILLED = {
+    ("VirtualService", "spec"): ["hosts", "http", "tcp", "tls"],
+    ("VirtualService", "http"): ["route"],
+    ("VirtualService", "tcp"): ["route"],
+    ("VirtualService", "tls"): ["route", "match"],
+    ("Gateway", "spec"): ["servers"],
+    ("Gateway", "servers"): ["hosts"],
+    ("HTTPRoute", "spec"): ["rules"],
+    ("GRPCRoute", "spec"): ["rules"],
+}
+#: Words of earlier APIs for what has another name here; without one it says what is done instead.
+OLD = {
+    ("VirtualService", "spec"): {"precedence": "the order of the http list"},
+    ("VirtualService", "http"): {
+        "httpReqTimeout": "timeout",
+        "httpReqRetries": "retries",
+        "httpFault": "fault",
+        "appendHeaders": "headers.request.add",
+        "appendRequestHeaders": "headers.request.add",
+        "removeRequestHeaders": "headers.request.remove",
+        "appendResponseHeaders": "headers.response.add",
+        "removeResponseHeaders": "headers.response.remove",
+        "websocketUpgrade": "nothing: upgrades always pass",
+    },
+    ("VirtualService", "route"): {"labels": "destination.subset", "tags": "destination.subset"},
+    ("VirtualService", "match"): {
+        "request": "headers, without request above it",
+        "httpHeaders": "headers",
+    },
+    ("VirtualService", "destination"): {"name": "host", "service": "host"},
+    ("HTTPRoute", "spec"): {"gateways": "parentRefs"},
+    ("HTTPRoute", "rules"): {"forwardTo": "backendRefs"},
+    ("HTTPRoute", "backendRefs"): {"serviceName": "name"},
+}
+#: Versions that earlier CRDs served.
+GONE = {"gateway.networking.k8s.io": ["v1alpha2"]}
+
+
+def shape(schema: dict[str, Any], kind: str, key: str = "") -> Any:
+    """Return an OpenAPI schema in our notation."""
+    leaf = TIGHTER.get((kind, key)) or TIGHTER.get(("", key))
+    if schema.get("type") in ("integer", "number") and leaf:
+        return leaf
+    if schema.get("type") == "string":
+        fits = leaf in ("protocol", "duration or 0s") and "pattern" not in schema
+        return leaf if fits else _text(schema)
+    if schema.get("x-kubernetes-int-or-string"):
+        return "integer or text"
+    if schema.get("type") in ("integer", "number"):
+        return _number(schema)
+    if schema.get("type") == "boolean":
+        return "boolean"
+    if schema.get("type") == "array":
+        return [shape(schema["items"], kind, key)]
+    if "additionalProperties" in schema:
+        return {"$each": shape(schema["additionalProperties"], kind)}
+    if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        return _mapping(schema, kind, key)
+    return "any"
+
+
+def _text(schema: dict[str, Any]) -> str:
+    rules = json.dumps(schema.get("x-kubernetes-validations", [])) + schema.get("pattern", "")
+    if "duration(self)" in rules:
+        return "duration"
+    if "(h|m|s|ms)" in rules:
+        return "duration or 0s"
+    words = [word for word in schema.get("enum", []) if word]
+    return f"one of {' '.join(words)}" if words else "text"
+
+
+def _number(schema: dict[str, Any]) -> str:
+    least, most = schema.get("minimum"), schema.get("maximum")
+    most = None if most is not None and most >= 2**32 - 1 else most
+    if least is None and most is None:
+        return str(schema["type"])
+    low, high = ("" if one is None else f"{one:g}" for one in (least, most))
+    return f"{schema['type']} {low}..{high}"
+
+
+def _mapping(schema: dict[str, Any], kind: str, key: str) -> dict[str, Any]:
+    keys = schema["properties"]
+    found: dict[str, Any] = {
+        "$required": {*schema.get("required", [])}
+        | {name for name in REQUIRED.get((kind, key), []) if name in keys},
+        "$filled": {*(name for name in keys if keys[name].get("minItems"))}
+        | {name for name in FILLED.get((kind, key), []) if name in keys},
+        "$exclusive": _exclusive(schema) + EXCLUSIVE.get((kind, key), []),
+        "$old": OLD.get((kind, "destination" if {"host", "subset"} <= set(keys) else key)),
+    }
+    found = {name: sorted(one) if name != "$old" else one for name, one in found.items() if one}
+    for name, one in sorted(keys.items()):
+        found[name] = shape(one, kind, name)
+    if key in PERCENTAGES:
+        found["value"] = "number 0..100"
+    return found
+
+
+def _exclusive(schema: dict[str, Any]) -> list[list[str]]:
+    """Return the groups of keys of which only one may be there (a oneOf of `required`)."""
+    groups = [
+        sorted(one["required"][0] for one in part.get("oneOf", []) if "required" in one)
+        for part in [schema, *schema.get("allOf", [])]
+    ]
+    return [group for group in groups if len(group) > 1]
+
+
+def text(kind: str, group: str, versions: list[dict[str, Any]], source: str) -> str:
+    """Return the file of one kind."""
+    served = sorted((one["name"] for one in versions if one["served"]), key=_age)
+    gone = {one["name"] for one in versions if not one["served"]} | {*GONE.get(group, [])}
+    schema = next(one for one in versions if one["name"] == served[0])["schema"]["openAPIV3Schema"]
+    spec = shape(schema["properties"]["spec"], kind, "spec")
+    lines = [
+        f"# {kind} of {group}, from the CRD (Apache-2.0) in",
+        f"# {source}",
+        "# Made by tests/lint/shapes_from_crds.py; lint/schema.py explains the notation.",
+        f"versions: [{', '.join(served)}]",
+        *([f"gone: [{', '.join(sorted(gone, key=_age))}]"] if gone else []),
+        f"needs_spec: {json.dumps('spec' in schema.get('required', []) or '$required' in spec)}",
+        "spec:",
+    ]
+    return "\n".join([*lines, *Writer(spec).lines(spec, 1)]) + "\n"
+
+
+def _age(version: str) -> tuple[int, str]:
+    """Sort v1 before v1beta1 before v1alpha3."""
+    return ("alpha" in version) * 2 + ("beta" in version), version
+
+
+class Writer:
+    """Writes a shape as YAML in which what stands twice is an anchor and its aliases."""
+
+    def __init__(self, whole: Any) -> None:
+        self.counts: dict[str, int] = {}
+        self.anchors: dict[str, str] = {}
+        self._count(whole)
+
+    def _count(self, part: Any) -> None:
+        if isinstance(part, list):
+            self._count(part[0])
+        elif isinstance(part, dict):
+            content = json.dumps(part)
+            self.counts[content] = self.counts.get(content, 0) + 1
+            if self.counts[content] == 1:
+                for name, one in part.items():
+                    if not name.startswith("$") or name == "$each":
+                        self._count(one)
+
+    def lines(self, mapping: dict[str, Any], depth: int) -> Iterator[str]:
+        """Yield the lines of a mapping's entries."""
+        pad = "  " * depth
+        for name, one in mapping.items():
+            if name == "$old":
+                yield f"{pad}$old:"
+                yield from (f"{pad}  {old}: '{new}'" for old, new in one.items())
+            elif name.startswith("$") and name != "$each":
+                yield f"{pad}{name}: {json.dumps(one).replace(chr(34), '')}"
+            elif isinstance(one, list):
+                yield from self._list(name, one[0], depth)
+            else:
+                yield from self._value(f"{pad}{name}:", name, one, depth)
+
+    def _list(self, name: str, item: Any, depth: int) -> Iterator[str]:
+        pad = "  " * depth
+        first, *rest = self._value("", name, item, depth)
+        if not rest:
+            yield f"{pad}{name}: [{first.strip()}]"
+            return
+        yield f"{pad}{name}:"
+        if first.strip():
+            yield f"{pad}- {first.strip()}"
+        else:
+            yield f"{pad}- {rest.pop(0).strip()}"
+        yield from rest
+
+    def _value(self, head: str, name: str, one: Any, depth: int) -> Iterator[str]:
+        content = json.dumps(one)
+        if isinstance(one, str):
+            yield f"{head} {one}"
+        elif content in self.anchors:
+            yield f"{head} *{self.anchors[content]}"
+        elif set(one) == {"$each"} and isinstance(one["$each"], str):
+            yield f"{head} {{$each: {one['$each']}}}"
+        else:
+            yield f"{head}{self._anchor(name, one, content)}"
+            yield from self.lines(one, depth + 1)
+
+    def _anchor(self, name: str, one: dict[str, Any], content: str) -> str:
+        if self.counts[content] == 1:
+            return ""
+        label = "stringMatch" if {"exact", "prefix"} <= set(one) else name.strip("$")
+        taken = sum(known.rstrip("23456789") == label for known in self.anchors.values())
+        self.anchors[content] = f"{label}{taken + 1}" if taken else label
+        return f" &{self.anchors[content]}"
+
+
+def modules() -> dict[str, Path]:
+    """Return the newest copy of each module in the Go module cache; those not there are absent."""
+    cache = os.environ.get("GOMODCACHE") or str(Path.home() / "go" / "pkg" / "mod")
+    found = {}
+    for name in CRDS:
+        parent, _, last = name.rpartition("/")
+        copies = [one for one in sorted(Path(cache, parent).glob(f"{last}@*")) if one.is_dir()]
+        if copies:
+            found[name] = copies[-1]
+    return found
+
+
+def files() -> dict[Path, str]:
+    """Return path and text of every shape file that can be made from the module cache."""
+    found = {}
+    for name, folder in modules().items():
+        for file in sorted(folder.glob(CRDS[name])):
+            source = f"{name}@{folder.name.partition('@')[2]}"
+            for crd in yaml.load_all(file.read_text(), Loader=yaml.CSafeLoader):
+                if not crd or crd.get("kind") != "CustomResourceDefinition":
+                    continue
+                group, kind = crd["spec"]["group"], crd["spec"]["names"]["kind"]
+                if kind in KINDS.get(group, ()):
+                    found[SHAPES / group / f"{kind}.yaml"] = text(
+                        kind, group, crd["spec"]["versions"], source
+                    )
+    return found
+
+
+if __name__ == "__main__":
+    for path, content in files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        subprocess.run(["wc", "-l", path], check=True)
