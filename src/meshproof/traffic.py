@@ -21,6 +21,9 @@ RUN_HEADER = "x-meshproof-run"
 #: The total that only the changed build of `orders` answers (promise 5).
 CHANGED_TOTAL = 1000
 
+#: So often a request is sent until it is answered; more would hide a mesh that loses some.
+_ATTEMPTS = 3
+
 #: The official page has had `</dt>` and `<u>` around the pod's name, or nothing.
 _REVIEWS_POD = re.compile(r"Reviews served by:(?:\s|</?\w[^>]*>)*([\w.-]+)")
 _TOTAL = re.compile(rb'"total"\s*:\s*([0-9.]+)')
@@ -163,22 +166,19 @@ class Visits:
 
     def _send(self, number: int) -> Visit:
         """Send the request of that number (from 0) until it is answered."""
-        import tenacity
         import urllib3
 
         request = self.requests[number % len(self.requests)]
         pool = self._connections(number)
-        try:
-            return tenacity.Retrying(
-                stop=tenacity.stop_after_attempt(3),
-                retry=tenacity.retry_if_exception_type(urllib3.exceptions.HTTPError),
-                after=self._count,
-                reraise=True,
-            )(self._once, pool, request)
-        except urllib3.exceptions.HTTPError as error:
-            raise NotReady(f"{self.address.url}{request.path}: no answer: {error}") from None
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._once(pool, request)
+            except urllib3.exceptions.HTTPError as error:
+                lost = error
+                self._count_lost()
+        raise NotReady(f"{self.address.url}{request.path}: no answer: {lost}")
 
-    def _count(self, state: object) -> None:
+    def _count_lost(self) -> None:
         self.transport_errors += 1
         if self.transport_errors > self.sampling.errors_allowed:
             raise NotReady(

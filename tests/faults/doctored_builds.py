@@ -15,6 +15,12 @@ def without_cookie(request: serve.Request) -> serve.Response:
     return bookinfo.productpage(request)
 
 
+def without_trace(request: serve.Request) -> serve.Response:
+    for name in [name for name in request.headers if name.startswith("x-b3-")]:
+        del request.headers[name]
+    return bookinfo.productpage(request)
+
+
 def one_in_fifty(request: serve.Request) -> serve.Response:
     if next(_count) % 50 == 0:
         return serve.answer({"error": "no connection to the database left"}, 503)
@@ -23,6 +29,7 @@ def one_in_fifty(request: serve.Request) -> serve.Response:
 
 ROLES = {
     "productpage-without-cookie": (without_cookie, bookinfo.PORT),
+    "productpage-without-trace": (without_trace, bookinfo.PORT),
     "details-503-one-in-fifty": (one_in_fifty, bookinfo.PORT),
 }
 

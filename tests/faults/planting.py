@@ -18,7 +18,8 @@ class Fault:
 
     `plant` spoils the mesh from inside the run's process, before anything is started. `failed`,
     `inconclusive` and `not_ready` are promise -> regex that its message must match, in each
-    dialect; every other promise of the run must pass. `arguments` go to `meshproof test`.
+    dialect; every other promise of the run must pass. `arguments` go to `meshproof test`. `needs`
+    is an addon that the machine must have.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Fault:
     inconclusive: Mapping[str, str] = field(default_factory=dict)
     not_ready: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
+    needs: str = ""
 
 
 FAULTS: dict[str, Fault] = {}
@@ -40,13 +42,21 @@ def fault(
     failed: Mapping[str, str] | None = None,
     inconclusive: Mapping[str, str] | None = None,
     not_ready: Mapping[str, str] | None = None,
+    needs: str = "",
 ) -> Callable[[Plant], Plant]:
     """Make a fault of the function below: it plants it, the words here say what must come of it."""
 
     def add(plant: Plant) -> Plant:
         assert name not in FAULTS, f"two faults are called {name}"
         FAULTS[name] = Fault(
-            name, plant, exit_code, failed or {}, inconclusive or {}, not_ready or {}, arguments
+            name,
+            plant,
+            exit_code,
+            failed or {},
+            inconclusive or {},
+            not_ready or {},
+            arguments,
+            needs,
         )
         return plant
 

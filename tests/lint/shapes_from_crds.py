@@ -196,7 +196,7 @@ def text(kind: str, group: str, versions: list[dict[str, Any]], source: str) -> 
         "# Made by tests/lint/shapes_from_crds.py; lint/schema.py explains the notation.",
         f"versions: [{', '.join(served)}]",
         *([f"gone: [{', '.join(sorted(gone, key=_age))}]"] if gone else []),
-        f"needs_spec: {json.dumps('spec' in schema.get('required', []) or '$required' in spec)}",
+        f"needs_spec: {json.dumps(bool({'$required', '$filled'} & set(spec)))}",
         "spec:",
     ]
     return "\n".join([*lines, *Writer(spec).lines(spec, 1)]) + "\n"

@@ -133,6 +133,7 @@ def _guess(found: Identity) -> bool:
     if kind is not None:
         words = {"apiVersion": said["apiVersion"] or kind.api_version, "kind": kind.name}
         how = " and ".join(f"{key}: {words[key]}" for key in missing)
+        how += ", and then meshproof convert" if kind.group == _LEGACY else ""
         for key in missing:
             found.put(key, words[key])
     meant = kind.name if kind is not None else ""

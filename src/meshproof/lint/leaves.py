@@ -33,7 +33,7 @@ _PROTOCOLS = (
 
 def check(value: Value, shape: Shape) -> list[Defect]:
     """Return what is wrong with a value that has no mapping's or list's place."""
-    if isinstance(value.content, (dict, list)) or shape.type in ("mapping", "list"):
+    if isinstance(value.content, (dict, list)) or shape.is_composed:
         return [_wrong_type(value, shape, _bracketed(value, shape))]
     return list(_CHECKS[shape.type](value, value.content, shape))
 
@@ -43,6 +43,8 @@ def mended(value: Value, shape: Shape) -> Value:
     content = value.content
     if shape.type == "list" and not isinstance(content, list):
         return replace(value, content=[value])
+    if shape.type == "mapping":
+        return _unbracketed(value, shape)
     if isinstance(content, str) and shape.type in ("integer", "number"):
         digits = _NUMBER.match(content)
         return (
@@ -64,10 +66,24 @@ def _bracketed(value: Value, shape: Shape) -> str:
     if shape.type == "list" and not isinstance(value.content, list):
         return "write '- ' before it: a list of one"
     if shape.type == "mapping" and isinstance(value.content, list):
-        return "without the '- ' before it" if len(value.content) == 1 else ""
+        return "without the '- ' before it" if _is_one_mapping(value.content) else ""
     if shape.type == "mapping" and "exact" in shape.keys:
         return f"{{exact: {shown(value)}}}"
     return ""
+
+
+def _is_one_mapping(content: list[Value]) -> bool:
+    return len(content) == 1 and isinstance(content[0].content, dict)
+
+
+def _unbracketed(value: Value, shape: Shape) -> Value:
+    """Return the mapping that was meant by a list of one mapping, or by a bare text."""
+    if isinstance(value.content, list) and _is_one_mapping(value.content):
+        return value.content[0]
+    if isinstance(value.content, str) and "exact" in shape.keys:
+        inner = Value(value.at, f"{value.path}.exact", value.content)
+        return replace(value, content={"exact": inner})
+    return value
 
 
 def shown(value: Value) -> str:

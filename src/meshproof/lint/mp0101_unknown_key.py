@@ -69,6 +69,9 @@ LEVEL = Level.ERROR
 def check(project: Project) -> Iterator[Hit]:
     """Report each key that its mapping does not have, with the nearest that it has."""
     for one in project.defects(Sort.UNKNOWN_KEY):
-        nearest = f"; did you mean '{one.meant}'?" if one.meant else ""
         where = f"{one.where}: " if one.where else ""
-        yield Hit(one.at, f"{where}unknown key '{one.written}'{nearest}", one.how)
+        nearest = f"; did you mean '{one.meant}'?" if one.meant else ""
+        said = f"unknown key '{one.written}'{nearest}"
+        if one.meant == one.written:
+            said = f"'{one.written}' stands one level too deep"
+        yield Hit(one.at, f"{where}{said}", one.how)

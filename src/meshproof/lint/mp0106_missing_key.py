@@ -44,7 +44,7 @@ from collections.abc import Iterator
 
 from meshproof.lint.defect import Sort
 from meshproof.lint.finding import Hit, Level
-from meshproof.lint.project import Project, children, spec, text
+from meshproof.lint.project import Project, children, spec, spec_at, text
 
 CODE = "MP0106"
 LEVEL = Level.ERROR
@@ -61,14 +61,15 @@ def check(project: Project) -> Iterator[Hit]:
         name = (document.namespace, document.name)
         if found is not None and name not in delegates and project.lacks(document, found, "hosts"):
             yield Hit(
-                found.at,
+                spec_at(document),
                 f"spec: 'hosts' is missing, and no VirtualService here delegates to {name[1]}",
                 "hosts: [the service's name]",
             )
     for document in project.every("RouteRule", "DestinationPolicy"):
         for to in children(spec(document), "destination"):
             if project.lacks(document, to, "name", "service"):
-                yield Hit(to.at, "spec.destination: 'name' is missing", "name: the service's name")
+                at = document.spec.keys.get("destination", to.at)
+                yield Hit(at, "spec.destination: 'name' is missing", "name: the service's name")
 
 
 def _delegates(project: Project) -> set[tuple[str, str]]:

@@ -38,7 +38,7 @@ from collections.abc import Iterator
 
 from meshproof.lint.defect import Sort
 from meshproof.lint.finding import Hit, Level
-from meshproof.lint.project import Project, spec
+from meshproof.lint.project import Project, spec, spec_at
 
 CODE = "MP0110"
 LEVEL = Level.ERROR
@@ -51,4 +51,4 @@ def check(project: Project) -> Iterator[Hit]:
     for document in project.every("VirtualService"):
         found = spec(document)
         if found is not None and project.lacks(document, found, "http", "tls", "tcp"):
-            yield Hit(found.at, "spec: no routes: there is none of http, tls and tcp", "http:")
+            yield Hit(spec_at(document), "spec: no routes: there is none of http, tls and tcp", "http:")

@@ -53,7 +53,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.lint.finding import Hit, Level
-from meshproof.lint.project import Project, kind, text
+from meshproof.lint.project import Project, api_group, kind
 
 CODE = "MP0204"
 LEVEL = Level.ERROR
@@ -83,7 +83,7 @@ def check(project: Project) -> Iterator[Hit]:
     for document in project.documents:
         root = document.root
         found = root.mapping().get("kind")
-        group = text(root.mapping().get("apiVersion")).rpartition("/")[0]
+        group = api_group(document)
         removed = REMOVED.get((group, kind(document))) or REMOVED.get((group, ""))
         if found is not None and removed and "kind" in root.keys:
             since, instead = removed

@@ -49,7 +49,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.lint.finding import Hit, Level
-from meshproof.lint.project import Project, children, spec, text
+from meshproof.lint.project import Project, children, spec, spec_at, text
 from meshproof.manifest import Value
 
 CODE = "MP0208"
@@ -66,7 +66,7 @@ def check(project: Project) -> Iterator[Hit]:
         shown = ", ".join(f"{key}: {value}" for key, value in pods.items())
         repair = f"selector: {{matchLabels: {{{shown}}}}}" if pods else "selector:"
         if project.lacks(document, found, "selector"):
-            yield Hit(found.at, "spec: 'selector' is missing", repair)
+            yield Hit(spec_at(document), "spec: 'selector' is missing", repair)
             continue
         for selector in children(found, "selector"):
             wanted = _texts(children(selector, "matchLabels"))

@@ -43,7 +43,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.lint.finding import Hit, Level
-from meshproof.lint.project import Project, kind, text
+from meshproof.lint.project import Project, api_group, kind
 from meshproof.manifest import Document
 
 CODE = "MP0209"
@@ -54,7 +54,7 @@ def check(project: Project) -> Iterator[Hit]:
     """Report each object that replaces an earlier one."""
     seen: dict[tuple[str, ...], Document] = {}
     for document in project.of(*{kind(one) for one in project.documents} - {""}):
-        group = text(document.root.mapping().get("apiVersion")).rpartition("/")[0]
+        group = api_group(document)
         first = seen.setdefault((group, document.kind, document.namespace, document.name), document)
         if first is not document:
             yield Hit(

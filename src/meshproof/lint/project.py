@@ -12,7 +12,7 @@ from meshproof.errors import BadRules
 from meshproof.lint.defect import Defect, Sort
 from meshproof.lint.finding import Hit
 from meshproof.lint.shape_walk import examine
-from meshproof.manifest import Document, Value
+from meshproof.manifest import At, Document, Value
 from meshproof.rules.model import CLUSTER_DOMAIN, Labels, full_name, labels
 
 T = TypeVar("T")
@@ -93,9 +93,11 @@ class Project:
         if not isinstance(mapping.content, dict) or not set(keys).isdisjoint(mapping.content):
             return False
         paths = {f"{mapping.path}.{key}" for key in keys}
-        empty = any(one.where in paths for one in self.defects(Sort.NO_VALUE, document))
+        empty = self.defects(Sort.NO_VALUE, document) + self.defects(Sort.EMPTY_LIST, document)
         unknown = self.defects(Sort.UNKNOWN_KEY, document)
-        return not empty and not any(one.where == mapping.path and not one.meant for one in unknown)
+        return not any(one.where in paths for one in empty) and not any(
+            one.where == mapping.path and not one.meant for one in unknown
+        )
 
     def every(self, *kinds: str) -> list[Document]:
         """Return the documents of these kinds, in order."""
@@ -103,7 +105,9 @@ class Project:
 
     def of(self, *kinds: str, group: str | None = None) -> list[Document]:
         """Return the documents of these kinds (and of an API group) with a name, in order."""
-        return [one for one in self.every(*kinds) if _named(one) and group in (None, one.group)]
+        return [
+            one for one in self.every(*kinds) if _named(one) and group in (None, api_group(one))
+        ]
 
     @cached_property
     def services(self) -> list[ServiceObject]:
@@ -168,6 +172,16 @@ def spec(document: Document) -> Value | None:
     """Return a document's spec, or None."""
     found = document.root.mapping().get("spec")
     return found if found is not None and isinstance(found.content, dict) else None
+
+
+def api_group(document: Document) -> str:
+    """Return the API group of a document, or an empty text."""
+    return text(document.root.mapping().get("apiVersion")).rpartition("/")[0]
+
+
+def spec_at(document: Document) -> At:
+    """Return where a document's spec stands (its key), or where the document begins."""
+    return document.root.keys.get("spec", document.at)
 
 
 def text(value: Value | None) -> str:

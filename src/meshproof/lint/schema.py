@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -100,13 +100,18 @@ class Shape:
         }.get(self.type, "text")
 
     @property
+    def is_composed(self) -> bool:
+        """True for a mapping or a list."""
+        return self.type in ("mapping", "list")
+
+    @property
     def of_mappings(self) -> Shape:
         """The shape of the mapping here, or of the mappings in the list here."""
         return self.each.of_mappings if self.type == "list" and self.each else self
 
     def takes(self, content: object) -> bool:
         """Say whether a value of this kind (mapping, list, scalar) can stand here at all."""
-        if self.type in ("mapping", "list"):
+        if self.is_composed:
             return isinstance(content, dict if self.type == "mapping" else list)
         return self.type == "any" or not isinstance(content, (dict, list))
 
@@ -192,7 +197,7 @@ def kind(group: str, name: str) -> Kind | None:
         keys={
             "apiVersion": Shape("text"),
             "kind": Shape("text"),
-            "metadata": metadata(),
+            "metadata": replace(metadata(), required=("name",)),
             "spec": _shape(content["spec"], {}),
             "status": Shape("any"),
         },

@@ -51,13 +51,18 @@ class _Walk:
             return self.mapping(value, shape, above)
         if isinstance(content, list) and shape.type == "list" and shape.each:
             each = shape.each
-            items = [self.value(one, each, above) for one in content if self._filled(one)]
+            for one in content:
+                if one.content is None:
+                    self._no_value(one, "", shape, one.at)
+            items = [self.value(one, each, above) for one in content if one.content is not None]
             return replace(value, content=items)
         if isinstance(content, str) and (shape.text or shape.old_text):
             return self._text(value, content, shape, above)
         found = check(value, shape)
         self.defects += found
-        return mended(value, shape) if found else value
+        fixed = mended(value, shape) if found else value
+        again = fixed is not value and shape.takes(fixed.content)
+        return self._value(fixed, shape, above) if again and shape.is_composed else fixed
 
     def _text(self, value: Value, text: str, shape: Shape, above: Level) -> Value:
         """Return the mapping that a bare text stands for."""
@@ -73,12 +78,14 @@ class _Walk:
         level = Level(value.path, shape, {}, dict(value.keys))
         written = value.mapping()
         unknown = [key for key in written if not (shape.each or key in shape.keys)]
-        for key in written:
-            if key not in unknown and self._kept(value, key):
-                level.content[key] = written[key]
+        known = {key: written[key] for key in written if key not in unknown}
+        level.content |= {key: one for key, one in known.items() if one.content is not None}
         for key in unknown:
             home = find_home(key, value, level.content, shape, above)
             self._move(home, key, value, level, above)
+        for key, one in known.items():
+            if one.content is None and key not in level.content:
+                self._no_value(one, key, shape, value.keys.get(key, one.at))
         examined: set[str] = set()
         while left := [key for key in level.content if key not in examined]:
             for (
@@ -87,21 +94,20 @@ class _Walk:
                 below = shape.each or shape.keys[key]
                 level.content[key] = self.value(level.content[key], below, level)
             examined.update(left)
-        self._complete(value, level)
+        self._complete(value, level, _key_at(value, above))
         return replace(value, content=level.content, keys=level.keys)
 
-    def _kept(self, parent: Value, key: str) -> bool:
-        """Say whether a key has a value; a rule's key without one is a defect."""
-        return self._filled(parent.mapping()[key], parent.keys.get(key))
-
-    def _filled(self, value: Value, at: At | None = None) -> bool:
-        if value.content is not None:
-            return True
-        if self.kind.is_rule and value.path.startswith("spec"):
-            self._nulls.add(value.path)
-            key = value.path.rpartition(".")[2]
-            self.defects.append(Defect(Sort.NO_VALUE, at or value.at, value.path, key))
-        return False
+    def _no_value(self, value: Value, key: str, shape: Shape, at: At) -> None:
+        """Note a key of a rule that has no value; in Kubernetes' own kinds that is common."""
+        if not self.kind.is_rule or not value.path.startswith("spec"):
+            return
+        self._nulls.add(value.path)
+        if key in shape.required:
+            where = value.path.rpartition(".")[0]
+            self.defects.append(Defect(Sort.MISSING_KEY, at, where, key))
+        else:
+            sort = Sort.EMPTY_LIST if key in shape.filled else Sort.NO_VALUE
+            self.defects.append(Defect(sort, at, value.path, key))
 
     def _move(self, home: Home, key: str, parent: Value, level: Level, above: Level | None) -> None:
         """Note an unknown key, and put its value where it was meant to be."""
@@ -125,25 +131,31 @@ class _Walk:
             target.content[key] = fitting
             target.keys[key] = at
 
-    def _complete(self, value: Value, level: Level) -> None:
+    def _complete(self, value: Value, level: Level, at: At) -> None:
         """Note keys that are missing, that exclude each other, and lists that are empty."""
         shape, content = level.shape, level.content
         for key in shape.required:
             filled = key in content and (content[key].content != "" or key not in _NOT_EMPTY)
+            filled = filled or (key == "name" and "generateName" in content)
             path = f"{value.path}.{key}" if value.path else key
             if not filled and path not in self._nulls:
-                self.defects.append(Defect(Sort.MISSING_KEY, value.at, value.path, key))
+                self.defects.append(Defect(Sort.MISSING_KEY, at, value.path, key))
         for group in shape.exclusive:
             there = [key for key in group if key in content]
             if len(there) > 1:
-                at = max(level.keys.get(key, value.at) for key in there)
-                self.defects.append(
-                    Defect(Sort.EXCLUSIVE_KEYS, at, value.path, " and ".join(there))
-                )
+                last = max(level.keys.get(key, value.at) for key in there)
+                said = " and ".join(there)
+                self.defects.append(Defect(Sort.EXCLUSIVE_KEYS, last, value.path, said))
         for key in shape.filled:
             if key in content and content[key].content == []:
-                at = level.keys.get(key, value.at)
-                self.defects.append(Defect(Sort.EMPTY_LIST, at, content[key].path, key))
+                place = level.keys.get(key, value.at)
+                self.defects.append(Defect(Sort.EMPTY_LIST, place, content[key].path, key))
+
+
+def _key_at(value: Value, above: Level | None) -> At:
+    """Return where the key of a mapping stands; of a list's entry, where the entry begins."""
+    head, _, key = value.path.rpartition(".")
+    return above.keys.get(key, value.at) if above is not None and head == above.path else value.at
 
 
 def _plant(level: Level, names: tuple[str, ...], value: Value, at: At) -> None:

@@ -1,0 +1,186 @@
+"""Regexes as Envoy reads them: RE2, on the whole value.
+
+Validity and matches come from google-re2, which wraps the very library that Envoy uses: one wheel
+of 0.6 MB for CPython 3.9 and later on Linux, macOS and Windows, loaded in 30 ms and only where a
+rule holds a regex. A check of our own of what RE2 lacks would be wrong about `{1001}` or `\\Z`, and
+Python's `re` takes and matches other things. The form of a pattern is read here, without a guess:
+what is not understood gives no answer.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from typing import Any
+
+_ESCAPE = re.compile(r"\\(?:x\{[0-9a-fA-F]+\}|x[0-9a-fA-F]{2}|[pP]\{\^?\w+\}|[pP]\w|.)", re.S)
+_CLASS = re.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", re.S)
+_TIMES = re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})\??")
+_REST = re.compile(r"\(\?:\.[*+]\??\)|\(\.[*+]\??\)|\.")
+_FLAGS = re.compile(r"\(\?[a-zA-Z-]+\)")
+
+#: What other dialects have and RE2 has not -> what to do instead.
+_LACKING = (
+    (re.compile(r"(?<!\\)\(\?!"), "look-ahead (?!...)", "an arm before this one, or withoutHeaders"),
+    (re.compile(r"(?<!\\)\(\?="), "look-ahead (?=...)", "two conditions, or both orders with |"),
+    (re.compile(r"(?<!\\)\(\?<[!=]"), "look-behind (?<...)", "the text before it, in the regex"),
+    (re.compile(r"(?<!\\)\(\?>"), "atomic group (?>...)", "(?:...): RE2 never backtracks"),
+    (re.compile(r"(?<!\\)[*+?}]\+"), "possessive quantifier", "without the second +"),
+    (re.compile(r"\\[1-9]"), "back-reference", "what the group takes, written out"),
+    (re.compile(r"\\Z"), r"\Z", r"$: the whole value is compared anyway"),
+    (re.compile(r"\\/"), r"escaped slash \/", "/ without a backslash"),
+)
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> Any:
+    """Return the compiled pattern, or RE2's complaint as text."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        said = error.args[0] if error.args else "not a regex"
+        return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+
+
+def complaint(pattern: str) -> str:
+    """Return what RE2 says against a pattern, or an empty text."""
+    found = _compiled(pattern)
+    return found if isinstance(found, str) else ""
+
+
+def instead(pattern: str) -> tuple[str, str]:
+    """Return what a rejected pattern uses that RE2 lacks, and what to write instead."""
+    for wanted, name, repair in _LACKING:
+        if wanted.search(pattern):
+            return name, repair
+    return "", ""
+
+
+def takes(pattern: str, value: str) -> bool:
+    """Say whether a pattern matches the whole of a value; a rejected pattern takes nothing."""
+    found = _compiled(pattern)
+    return not isinstance(found, str) and found.fullmatch(value) is not None
+
+
+def occurs(pattern: str, value: str) -> bool:
+    """Say whether a pattern matches some part of a value."""
+    found = _compiled(pattern)
+    return not isinstance(found, str) and found.search(value) is not None
+
+
+@cache
+def pieces(pattern: str) -> tuple[tuple[str, str], ...] | None:
+    """Return the pattern's atoms, each with its quantifier, without anchors at its ends.
+
+    None where it has alternatives at its top level, flags, or an anchor in its middle.
+    """
+    found: list[tuple[str, str]] = []
+    index = 0
+    while index < len(pattern):
+        end = _end_of_atom(pattern, index)
+        if end is None:
+            return None
+        times = _TIMES.match(pattern, end)
+        found.append((pattern[index:end], times[0] if times else ""))
+        index = times.end() if times else end
+    if found and found[0] in (("^", ""), ("\\A", "")):
+        found = found[1:]
+    if found and found[-1] in (("$", ""), ("\\z", "")):
+        found = found[:-1]
+    odd = any(atom in ("^", "$", "\\A", "\\z", "\\b", "\\B") for atom, _ in found)
+    return None if odd else tuple(found)
+
+
+def _end_of_atom(pattern: str, index: int) -> int | None:
+    first = pattern[index]
+    if first in "|*+?)" or _FLAGS.match(pattern, index):
+        return None
+    if first == "\\":
+        found = _ESCAPE.match(pattern, index)
+        return found.end() if found and found[0] not in ("\\Q", "\\E") else None
+    if first == "[":
+        found = _CLASS.match(pattern, index)
+        return found.end() if found else None
+    if first == "(":
+        return _end_of_group(pattern, index)
+    return index + 1
+
+
+def _end_of_group(pattern: str, index: int) -> int | None:
+    depth = 0
+    while index < len(pattern):
+        found = {"\\": _ESCAPE, "[": _CLASS}.get(pattern[index])
+        if found is not None:
+            inner = found.match(pattern, index)
+            if inner is None:
+                return None
+            index = inner.end()
+            continue
+        depth += {"(": 1, ")": -1}.get(pattern[index], 0)
+        index += 1
+        if depth == 0:
+            return index
+    return None
+
+
+def _letter(atom: str) -> str:
+    """Return the one character that an atom stands for, or an empty text."""
+    if len(atom) == 1:
+        return "" if atom in ".^$" else atom
+    return atom[1] if len(atom) == 2 and atom[0] == "\\" and not atom[1].isalnum() else ""
+
+
+def literal(pattern: str) -> str | None:
+    """Return the only value that a pattern takes, None where it takes others."""
+    found = pieces(pattern)
+    if found is None or any(times or not _letter(atom) for atom, times in found):
+        return None
+    return "".join(_letter(atom) for atom, _ in found)
+
+
+def leading(pattern: str) -> str:
+    """Return the text that every value begins with that a pattern takes."""
+    text = ""
+    for atom, times in pieces(pattern) or ():
+        if not _letter(atom) or times not in ("", "+", "+?"):
+            break
+        text += _letter(atom)
+        if times:
+            break
+    return text
+
+
+def open_ended(pattern: str) -> bool:
+    """Say whether what a pattern takes is taken with anything after it, too."""
+    found = pieces(pattern)
+    return bool(found) and found is not None and _is_rest(*found[-1])
+
+
+def _is_rest(atom: str, times: str) -> bool:
+    if atom == ".":
+        return times.rstrip("?") in ("*", "+") and times != "?"
+    return not times and _REST.fullmatch(atom) is not None and atom != "."
+
+
+def prefix(pattern: str) -> str | None:
+    """Return the prefix that a pattern stands for (`/api.*`, `.*`), None where it is another."""
+    found = pieces(pattern)
+    if not found or not _is_rest(*found[-1]) or "+" in "".join(found[-1]):
+        return None
+    if any(times or not _letter(atom) for atom, times in found[:-1]):
+        return None
+    return "".join(_letter(atom) for atom, _ in found[:-1])
+
+
+def loose_dots(pattern: str) -> bool:
+    """Say whether a dot between letters is not escaped, as in `www.example.com`."""
+    found = pieces(pattern) or ()
+    for before, dot, after in zip(found, found[1:], found[2:], strict=False):
+        letters = _letter(before[0]).isalnum() and _letter(after[0]).isalnum()
+        if dot == (".", "") and letters:
+            return True
+    return False
