@@ -69,6 +69,8 @@ def _bracketed(value: Value, shape: Shape) -> str:
         return "without the '- ' before it" if _is_one_mapping(value.content) else ""
     if shape.type == "mapping" and "exact" in shape.keys:
         return f"{{exact: {shown(value)}}}"
+    if shape.type == "mapping" and len(shape.keys) == 1 and not isinstance(value.content, list):
+        return f"{{{next(iter(shape.keys))}: {shown(value)}}}"
     return ""
 
 

@@ -66,21 +66,25 @@ def check(project: Project) -> Iterator[Hit]:
     for document in project.every(*_PLACES):
         for way, key in _PLACES[kind(document)]:
             for holder in children(spec(document), *way):
-                if isinstance(holder.content, dict) and key in holder.content:
-                    yield from _matches(holder, key)
+                found = holder.content.get(key) if isinstance(holder.content, dict) else None
+                if found is None:
+                    continue
+                if found.content == []:
+                    yield Hit(
+                        holder.keys.get(key, found.at), f"{found.path}: no condition", _REPAIR
+                    )
+                for match in found.content if isinstance(found.content, list) else [found]:
+                    if not project.has_defect(document, match.path):
+                        yield from _match(match)
 
 
-def _matches(holder: Value, key: str) -> Iterator[Hit]:
-    found = holder.mapping()[key]
-    if found.content == []:
-        yield Hit(holder.keys.get(key, found.at), f"{found.path}: no condition", _REPAIR)
-    for match in found.content if isinstance(found.content, list) else [found]:
-        if not isinstance(match.content, dict):
-            continue
-        parts = {name: one for name, one in match.content.items() if name not in _NO_CONDITION}
-        if not parts:
-            yield Hit(match.at, f"{match.path}: no condition", _REPAIR)
-        for name, one in parts.items():
-            if name in _PARTS and one.content == {}:
-                at = match.keys.get(name, one.at)
-                yield Hit(at, f"{one.path}: nothing to compare with", _REPAIR)
+def _match(match: Value) -> Iterator[Hit]:
+    if not isinstance(match.content, dict):
+        return
+    parts = {name: one for name, one in match.content.items() if name not in _NO_CONDITION}
+    if not parts:
+        yield Hit(match.at, f"{match.path}: no condition", _REPAIR)
+    for name, one in parts.items():
+        if name in _PARTS and one.content == {}:
+            at = match.keys.get(name, one.at)
+            yield Hit(at, f"{one.path}: nothing to compare with", _REPAIR)

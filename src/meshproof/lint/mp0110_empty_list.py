@@ -51,4 +51,6 @@ def check(project: Project) -> Iterator[Hit]:
     for document in project.every("VirtualService"):
         found = spec(document)
         if found is not None and project.lacks(document, found, "http", "tls", "tcp"):
-            yield Hit(spec_at(document), "spec: no routes: there is none of http, tls and tcp", "http:")
+            yield Hit(
+                spec_at(document), "spec: no routes: there is none of http, tls and tcp", "http:"
+            )

@@ -99,6 +99,10 @@ class Project:
             one.where == mapping.path and not one.meant for one in unknown
         )
 
+    def has_defect(self, document: Document, path: str) -> bool:
+        """Say whether the form of what stands at a path has a finding already."""
+        return any(one.where == path for one in self._defects[id(document)])
+
     def every(self, *kinds: str) -> list[Document]:
         """Return the documents of these kinds, in order."""
         return [one for one in self.documents if kind(one) in kinds]

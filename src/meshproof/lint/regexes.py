@@ -16,7 +16,7 @@ from typing import Any
 _ESCAPE = re.compile(r"\\(?:x\{[0-9a-fA-F]+\}|x[0-9a-fA-F]{2}|[pP]\{\^?\w+\}|[pP]\w|.)", re.S)
 _CLASS = re.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", re.S)
 _TIMES = re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})\??")
-_REST = re.compile(r"\(\?:\.[*+]\??\)|\(\.[*+]\??\)|\.")
+_REST = re.compile(r"\((?:\?:)?\.[*+]\??\)")
 _FLAGS = re.compile(r"\(\?[a-zA-Z-]+\)")
 
 #: What other dialects have and RE2 has not -> what to do instead.
@@ -27,8 +27,7 @@ _LACKING = (
     (re.compile(r"(?<!\\)\(\?>"), "atomic group (?>...)", "(?:...): RE2 never backtracks"),
     (re.compile(r"(?<!\\)[*+?}]\+"), "possessive quantifier", "without the second +"),
     (re.compile(r"\\[1-9]"), "back-reference", "what the group takes, written out"),
-    (re.compile(r"\\Z"), r"\Z", r"$: the whole value is compared anyway"),
-    (re.compile(r"\\/"), r"escaped slash \/", "/ without a backslash"),
+    (re.compile(r"\\Z"), r"\Z", "nothing: the whole value is compared anyway"),
 )
 
 
@@ -157,13 +156,13 @@ def leading(pattern: str) -> str:
 def open_ended(pattern: str) -> bool:
     """Say whether what a pattern takes is taken with anything after it, too."""
     found = pieces(pattern)
-    return bool(found) and found is not None and _is_rest(*found[-1])
+    return _is_rest(*found[-1]) if found else False
 
 
 def _is_rest(atom: str, times: str) -> bool:
     if atom == ".":
-        return times.rstrip("?") in ("*", "+") and times != "?"
-    return not times and _REST.fullmatch(atom) is not None and atom != "."
+        return times in ("*", "*?", "+", "+?")
+    return not times and _REST.fullmatch(atom) is not None
 
 
 def prefix(pattern: str) -> str | None:
