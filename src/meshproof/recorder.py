@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.outcomes import Skipped
 from _pytest.terminal import TerminalReporter
 
 from meshproof import settings
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _EVIDENCE = pytest.StashKey["Evidence"]()
 
 
-class NotSupported(pytest.skip.Exception):
+class NotSupported(Skipped):
     """The mesh lacks something that the test needs; reported by name, never as passed."""
 
 
@@ -113,7 +114,7 @@ class Recorder:
             version=__version__,
             mesh=name,
             proven=mesh_class(name).proven,
-            command=shlex.join(["pytest", *map(str, config.invocation_params.args)]),
+            command=_command(config),
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
 
@@ -197,7 +198,7 @@ class Recorder:
         error = call.excinfo.value
         if isinstance(error, NotSupported):
             return Outcome.NOT_SUPPORTED
-        if isinstance(error, pytest.skip.Exception):
+        if isinstance(error, Skipped):
             return Outcome.SKIPPED
         if isinstance(error, Inconclusive):
             return Outcome.INCONCLUSIVE
@@ -233,6 +234,13 @@ class Recorder:
             writer.ended(self.run)
 
 
+def _command(config: pytest.Config) -> str:
+    """Return the command line that makes this run again."""
+    if config.getoption("mesh_cli"):
+        return shlex.join(["meshproof", *sys.argv[1:]])
+    return shlex.join(["pytest", *map(str, config.invocation_params.args)])
+
+
 def _names(item: pytest.Item, texts: tuple[str, str]) -> tuple[str, str]:
     """Put a test's parameters into its promise's name and title: `addon {addon}`."""
     parameters = (
@@ -261,7 +269,7 @@ def _message(
         return ""
     error = call.excinfo.value
     at = next((index for index, one in enumerate(noted.checks) if not one.verdict.holds), None)
-    if isinstance(error, pytest.skip.Exception):
+    if isinstance(error, Skipped):
         return str(error).strip() or "skipped"
     if isinstance(error, MeshproofError) or at is None:
         parts = [_said(call.excinfo)]

@@ -164,7 +164,11 @@ def _mapping(schema: dict[str, Any], kind: str, key: str) -> dict[str, Any]:
         | {name for name in REQUIRED.get((kind, key), []) if name in keys},
         "$filled": {*(name for name in keys if keys[name].get("minItems"))}
         | {name for name in FILLED.get((kind, key), []) if name in keys},
-        "$exclusive": _exclusive(schema) + EXCLUSIVE.get((kind, key), []),
+        "$exclusive": [
+            group
+            for group in _exclusive(schema) + EXCLUSIVE.get((kind, key), [])
+            if set(group) <= set(keys)
+        ],
         "$old": OLD.get((kind, "destination" if {"host", "subset"} <= set(keys) else key)),
     }
     found = {name: sorted(one) if name != "$old" else one for name, one in found.items() if one}

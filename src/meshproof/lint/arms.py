@@ -1,32 +1,133 @@
-"""The arms of all dialects in one form, as far as they can be read.
+"""The arms of every dialect in one form, for the checks that compare them.
 
-Unlike the reader in `rules/`, which refuses what is not served as written, this one passes over
-what it cannot read (a finding of another check names it) and marks a match that it is not sure of.
+Unlike the model in `rules/`, this one is tolerant: what cannot be read is left out (a finding of
+another check names it), and a match that was not read whole is marked as not sure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import combinations
 from typing import Literal
 
-from meshproof.lint import dialect_httproute, dialect_routerule, dialect_virtualservice
-from meshproof.lint.conditions import apart, implies
-from meshproof.lint.project import Project
-from meshproof.lint.routing import Arm, Match, Route, Target
+from meshproof.lint.conditions import Condition, apart, implies
+from meshproof.manifest import At, Document, Value
+from meshproof.rules.model import Labels
 
-__all__ = ["Arm", "Match", "Route", "Target", "covers", "impossible", "routes"]
-
-Protocol = Literal["http", "tcp", "tls"]
+Dialect = Literal["VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute"]
 
 
-@lru_cache(maxsize=2)
-def routes(project: Project) -> tuple[Route, ...]:
-    """Return the routes of all dialects."""
-    return tuple(_routes(project))
+@dataclass(frozen=True, eq=False)
+class Match:
+    """Conditions that must all hold; none at all is: every request."""
+
+    conditions: tuple[Condition, ...]
+    at: At
+    sure: bool = True
 
 
-def _routes(project: Project) -> Iterator[Route]:
-    for dialect in (dialect_virtualservice, dialect_routerule, dialect_httproute):
-        yield from dialect.read(project)
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A destination: the full host and how it is written, its subset or labels, its port."""
+
+    host: str
+    written: str
+    at: At
+    namespace: str
+    subset: Value | None = None
+    labels: Labels = ()
+    port: Value | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Host and subset."""
+        return self.host, _text(self.subset)
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One branch: what it takes, where it sends that. `order` sorts arms, the highest first."""
+
+    document: Document
+    value: Value
+    name: str
+    matches: tuple[Match, ...]
+    targets: tuple[Target, ...] = ()
+    mirrors: tuple[Target, ...] = ()
+    protocol: Literal["http", "tcp", "tls"] = "http"
+    order: int = 0
+
+    @property
+    def sure(self) -> bool:
+        """True when all of its matches were read whole."""
+        return all(match.sure for match in self.matches)
+
+    @property
+    def takes_all(self) -> bool:
+        """True when it takes every request."""
+        return any(match.sure and not match.conditions for match in self.matches)
+
+
+@dataclass(frozen=True, eq=False)
+class Name:
+    """A name that a rule mentions: in full, as written, and where."""
+
+    full: str
+    written: str
+    at: At
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """The arms for some hosts. `gateways` are `namespace/name` or `mesh`; empty is everywhere.
+
+    `in_order` says whether the first arm that takes a request decides (else the closest match).
+    """
+
+    document: Document
+    dialect: Dialect
+    hosts: tuple[Name, ...]
+    gateways: tuple[Name, ...]
+    arms: tuple[Arm, ...]
+    in_order: bool = True
+
+    @property
+    def in_mesh(self) -> bool:
+        """True when sidecars use it."""
+        return not self.gateways or any(one.full == "mesh" for one in self.gateways)
+
+    def of(self, protocol: str) -> list[Arm]:
+        """Return the arms of one protocol, in order."""
+        return [arm for arm in self.arms if arm.protocol == protocol]
+
+
+def covers(outer: Match, inner: Match) -> bool:
+    """Say whether every request that `inner` takes is taken by `outer`, for certain."""
+    if not (outer.sure and inner.sure):
+        return False
+    return all(any(implies(one, wanted) for one in inner.conditions) for wanted in outer.conditions)
+
+
+def impossible(match: Match) -> tuple[Condition, Condition] | None:
+    """Return two conditions of a match that no request satisfies both, or None."""
+    for one, other in combinations(match.conditions, 2):
+        if apart(one, other):
+            return one, other
+    return None
+
+
+def before(arms: Iterable[Arm], later: Arm) -> list[Arm]:
+    """Return the arms that are asked before another: higher in order, and not replaced by it."""
+    found: list[Arm] = []
+    for arm in arms:
+        if arm is later:
+            break
+        same = arm.document is not later.document and arm.name == later.name
+        if arm.order > later.order and not same:
+            found.append(arm)
+    return found
+
+
+def _text(value: Value | None) -> str:
+    return value.content if value is not None and isinstance(value.content, str) else ""
