@@ -109,7 +109,7 @@ class Plan:
 
 
 def derive(rules: RuleSet) -> Plan:
-    """Return the cases of all routes. Raises BadRules when there is none: nothing would be proved."""
+    """Return the cases of all routes. Raises BadRules when there is none to prove anything."""
     found: list[Case] = []
     coverage: list[Coverage] = []
     for route in rules.routes:
@@ -181,7 +181,7 @@ def _uri(wanted: StringMatch, ignore_case: bool) -> _Condition:
     def missed(call: Call) -> Iterator[tuple[str, Call]]:
         for words, path in strings.missing(wanted, call.path):
             if path.startswith("/"):
-                yield f"path {words}", replace(call, path=path)
+                yield f"path {path} ({words})", replace(call, path=path)
 
     return _Condition(f"path {wanted}", wanted.at, test, satisfied, missed)
 
@@ -221,10 +221,10 @@ def _header(name: str, wanted: StringMatch) -> _Condition:
         if wanted.kind == "present":
             return
         for words, other in strings.missing(wanted, value):
-            yield f"{name} {words}", call.with_header(name, other)
+            yield f"{name} {other} ({words})", call.with_header(name, other)
         if name == "cookie":
             for words, other in strings.cookies(value):
-                yield f"cookie {words}", call.with_header(name, other)
+                yield f"cookie {other} ({words})", call.with_header(name, other)
 
     return _Condition(
         f"{name} {wanted}",
@@ -262,7 +262,7 @@ def _query(name: str, wanted: StringMatch) -> _Condition:
         yield f"without query {name}", call.with_query(name, None)
         if wanted.kind != "present":
             for words, other in strings.missing(wanted, dict(call.query).get(name, "")):
-                yield f"query {name} {words}", call.with_query(name, other)
+                yield f"query {name}={other} ({words})", call.with_query(name, other)
 
     return _Condition(
         f"query {name} {wanted}",
@@ -329,9 +329,7 @@ class _Deriver:
         yield self._case(call, words, arm.at if match is None else match.at)
         for condition in _conditions(match) if match else ():
             for missed, other in condition.missed(call):
-                if not condition.holds(other):
-                    yield self._case(other, missed, condition.at)
-                elif missed.startswith("cookie "):
+                if not condition.holds(other) or missed.startswith("cookie "):
                     yield self._case(other, missed, condition.at)
 
     def _reaching(self, index: int, match: Match | None) -> Call | None:

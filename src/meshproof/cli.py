@@ -38,7 +38,16 @@ def _parser() -> argparse.ArgumentParser:
         "own tests. `pytest --help` lists those that begin with --mesh.",
     )
     test.add_argument("--mesh", default="local", metavar="NAME", help="local (default)")
-    test.add_argument("--report", default="meshproof-report", metavar="DIR", help="default: %(default)s")
+    test.add_argument(
+        "--rules",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="check your own rules instead: every case that follows from these files",
+    )
+    test.add_argument(
+        "--report", default="meshproof-report", metavar="DIR", help="default: %(default)s"
+    )
     judge = commands.add_parser(
         "judge",
         help="judge labels from any log: --expect v1=50,v2=50 < labels.txt",
@@ -46,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     judge_command.add_arguments(judge)
     mesh = commands.add_parser("mesh", help="keep a mesh up: up, status, down")
-    actions = mesh.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    actions = mesh.add_subparsers(
+        dest="action", metavar="ACTION", required=True, parser_class=_Parser
+    )
     up = actions.add_parser("up", help="start the local mesh with its apps and leave it running")
     up.add_argument("--port", type=int, default=0, help="ingress port (default: a free one)")
     up.add_argument("--mtls", default="permissive", choices=["permissive", "strict", "disable"])
@@ -97,7 +108,13 @@ def _test(options: argparse.Namespace, rest: list[str]) -> int:
     from meshproof.recorder import run_suites
 
     check_name(options.mesh)
-    return run_suites(["--mesh", options.mesh, "--mesh-report", options.report, *rest])
+    if options.rules:
+        from meshproof.own import load
+
+        load(options.rules)  # what is wrong with them ends the run here, with its own exit code
+    own = [f"--mesh-rules={path}" for path in options.rules]
+    chosen = ["--mesh", options.mesh, "--mesh-report", options.report, *own]
+    return run_suites([*chosen, *rest])
 
 
 def _mesh(options: argparse.Namespace) -> int:

@@ -24,6 +24,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("meshproof", "meshproof: does the mesh route as its rules say?")
     add = group.addoption
     add("--mesh", metavar="NAME", help="the mesh to stand up: local (default)")
+    add(
+        "--mesh-rules",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="your own rule files: every test that takes `rule_case` runs once for each case",
+    )
     add("--mesh-mtls", metavar="MODE", default="permissive", help="permissive, strict or disable")
     add("--mesh-port", metavar="PORT", type=int, default=0, help="ingress port (0: a free one)")
     add("--mesh-envoy", metavar="PATH", help="the Envoy to run (default: the wheel's)")
@@ -56,8 +63,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     """Let `meshproof test` without a path of your own run the packaged suites."""
     known = early_config.known_args_namespace
     if known.mesh_cli and not known.file_or_dir:
-        args += ["--pyargs", "meshproof.suites"]
-        known.pyargs, known.file_or_dir = True, ["meshproof.suites"]
+        suites = "meshproof.suites.test_own_rules" if known.mesh_rules else "meshproof.suites"
+        args += ["--pyargs", suites]
+        known.pyargs, known.file_or_dir = True, [suites]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,10 +75,23 @@ def pytest_configure(config: pytest.Config) -> None:
     for path in _fixture_folders():
         for module in pkgutil.iter_modules([str(path)]):
             config.pluginmanager.import_plugin(f"meshproof.fixtures.{module.name}")
+    if config.getoption("mesh_rules"):
+        _read_own_rules(config)
     if config.getoption("mesh_report"):
         from meshproof.recorder import Recorder
 
         config.pluginmanager.register(Recorder(config), "meshproof.recorder")
+
+
+def _read_own_rules(config: pytest.Config) -> None:
+    """Read the rules before anything is collected: what is wrong with them is said at once."""
+    from meshproof import settings
+    from meshproof.errors import MeshproofError
+
+    try:
+        settings.own_rules(config)
+    except MeshproofError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _fixture_folders() -> list[Path]:
@@ -87,11 +108,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         from meshproof import manifests
 
         metafunc.parametrize("routed", manifests.dialects(mark.args[0]), indirect=True)
+    if "rule_case" in metafunc.fixturenames and metafunc.config.getoption("mesh_rules"):
+        from meshproof import settings
+
+        cases = settings.own_rules(metafunc.config).plan.cases
+        ids = [case.id for case in cases]
+        metafunc.parametrize("rule_case", cases, ids=ids, indirect=True)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put promises in the order of their numbers; fix how many checks share the run's alpha."""
+    """Put promises in the order of their numbers; fix how many checks share the run's alpha.
+
+    Without --mesh-rules there is no case, and a test of cases is left out.
+    """
+    if not config.getoption("mesh_rules"):
+        cases = [item for item in items if "rule_case" in getattr(item, "fixturenames", ())]
+        if cases:
+            config.hook.pytest_deselected(items=cases)
+            items[:] = [item for item in items if item not in cases]
     if any({"judge", "mesh"} & set(getattr(item, "fixturenames", ())) for item in items):
         from meshproof import settings
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pytest
 
     from meshproof.mesh.protocol import Options
+    from meshproof.own import OwnRules
     from meshproof.traffic import Sampling, Visit, Visits
     from meshproof.verdict import Settings
 
@@ -19,6 +20,7 @@ _PROGRESS = "_meshproof_told"
 _RUN_ID = "_meshproof_run_id"
 _CHECKS = "_meshproof_checks"
 _ADDONS = "_meshproof_addons"
+_OWN = "_meshproof_own_rules"
 
 
 def mesh_options(config: pytest.Config) -> Options:
@@ -104,6 +106,17 @@ def labels(
     if by:
         raise UsageError("judge: `by` is for visits; these are labels already")
     return iter(sample)
+
+
+def own_rules(config: pytest.Config) -> OwnRules:
+    """Return the rules of --mesh-rules and their cases, read once. Raises BadRules."""
+    found: OwnRules | None = getattr(config, _OWN, None)
+    if found is None:
+        from meshproof import own
+
+        found = own.load(config.getoption("mesh_rules"))
+        setattr(config, _OWN, found)
+    return found
 
 
 def checks_of(item: pytest.Item) -> int:

@@ -31,14 +31,15 @@ _TOTAL = re.compile(rb'"total"\s*:\s*([0-9.]+)')
 
 @dataclass(frozen=True)
 class Request:
-    """One kind of request: a GET of `path` with `headers` (each a pair, names as written)."""
+    """One kind of request: `method` and `path` with `headers` (each a pair, names as written)."""
 
     path: str
     headers: tuple[tuple[str, str], ...] = ()
+    method: str = "GET"
 
     def curl(self, base: str) -> str:
         """Return a command line that sends this request to `base` (an http URL)."""
-        words = ["curl", "-i"]
+        words = ["curl", "-i", *(["-X", self.method] if self.method != "GET" else [])]
         for name, value in self.headers:
             words += ["-H", f"{name}: {value}"]
         return shlex.join([*words, base + self.path])
@@ -96,9 +97,10 @@ class Sampling:
     """How requests are sent: so many at once, over kept or fresh connections, in such batches.
 
     `clients` is the number of source addresses (127.0.0.1, 127.0.0.2, ...) that take turns, for
-    meshes that keep a client with one version; loopback has more than one on Linux only. A batch is judged whole, in send order: judging answers as they arrive would count the faster
-    version too often. `errors_allowed` requests may get no answer at all (each is sent again at
-    most twice); they are counted and never judged.
+    meshes that keep a client with one version; loopback has more than one on Linux only. A batch
+    is judged whole, in send order: judging answers as they arrive would count the faster version
+    too often. `errors_allowed` requests may get no answer at all (each is sent again at most
+    twice); they are counted and never judged.
     """
 
     workers: int = 4
@@ -190,7 +192,7 @@ class Visits:
         headers = [(RUN_HEADER, self._run), *request.headers]
         if not self.sampling.keep_alive:
             headers.append(("connection", "close"))
-        answer = pool.request("GET", request.path, headers=dict(headers), redirect=False)
+        answer = pool.request(request.method, request.path, headers=dict(headers), redirect=False)
         if not self.sampling.keep_alive:
             pool.close()
         found = {name.lower(): value for name, value in answer.headers.items()}

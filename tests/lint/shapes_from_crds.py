@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -194,13 +193,16 @@ def text(kind: str, group: str, versions: list[dict[str, Any]], source: str) -> 
     gone = {one["name"] for one in versions if not one["served"]} | {*GONE.get(group, [])}
     schema = next(one for one in versions if one["name"] == served[0])["schema"]["openAPIV3Schema"]
     spec = shape(schema["properties"]["spec"], kind, "spec")
+    needed = "spec" in schema.get("required", []) or not spec.keys().isdisjoint(
+        ("$required", "$filled")
+    )
     lines = [
         f"# {kind} of {group}, from the CRD (Apache-2.0) in",
         f"# {source}",
         "# Made by tests/lint/shapes_from_crds.py; lint/schema.py explains the notation.",
         f"versions: [{', '.join(served)}]",
         *([f"gone: [{', '.join(sorted(gone, key=_age))}]"] if gone else []),
-        f"needs_spec: {json.dumps(bool({'$required', '$filled'} & set(spec)))}",
+        f"needs_spec: {json.dumps(needed)}",
         "spec:",
     ]
     return "\n".join([*lines, *Writer(spec).lines(spec, 1)]) + "\n"
@@ -278,22 +280,33 @@ class Writer:
         return f" &{self.anchors[content]}"
 
 
-def modules() -> dict[str, Path]:
-    """Return the newest copy of each module in the Go module cache; those not there are absent."""
+def modules(newest: bool = False) -> dict[str, Path]:
+    """Return the copy of each module in the Go module cache that the files were made from.
+
+    With `newest` it is the newest copy there is. A module without one is absent.
+    """
     cache = os.environ.get("GOMODCACHE") or str(Path.home() / "go" / "pkg" / "mod")
     found = {}
     for name in CRDS:
         parent, _, last = name.rpartition("/")
         copies = [one for one in sorted(Path(cache, parent).glob(f"{last}@*")) if one.is_dir()]
+        kept = {one.partition("@")[2] for one in sources() if one.startswith(f"{name}@")}
+        copies = [one for one in copies if newest or one.name.partition("@")[2] in kept]
         if copies:
             found[name] = copies[-1]
     return found
 
 
-def files() -> dict[Path, str]:
+def sources() -> set[str]:
+    """Return module@version of every module that the files were made from, as their heads say."""
+    heads = [file.read_text().splitlines()[1] for file in SHAPES.glob("*/*.yaml")]
+    return {head.removeprefix("# ") for head in heads if "@" in head}
+
+
+def files(newest: bool = False) -> dict[Path, str]:
     """Return path and text of every shape file that can be made from the module cache."""
     found = {}
-    for name, folder in modules().items():
+    for name, folder in modules(newest).items():
         for file in sorted(folder.glob(CRDS[name])):
             source = f"{name}@{folder.name.partition('@')[2]}"
             for crd in yaml.load_all(file.read_text(), Loader=yaml.CSafeLoader):
@@ -308,7 +321,6 @@ def files() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    for path, content in files().items():
+    for path, content in files(newest=True).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
-        subprocess.run(["wc", "-l", path], check=True)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshproof import manifests
 from meshproof.lint import Finding, Project, lint
 from meshproof.lint.project import children, spec, text
 from meshproof.manifest import parse
 
-MANIFESTS = Path(manifests.__file__).parent
+MANIFESTS = Path(str(files("meshproof.manifests")))
 HEAD = {
     "VirtualService": "networking.istio.io/v1",
     "DestinationRule": "networking.istio.io/v1",

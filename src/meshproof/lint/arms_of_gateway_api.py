@@ -101,7 +101,7 @@ def _match(value: Value, blurred: tuple[str, ...], grpc: bool) -> Match:
     method = content.get("method")
     if method is not None and not grpc:
         found.append(Condition("method", "exact", text(method), at=method.at))
-    sure = not doubtful(value.path, blurred) and not (grpc and method is not None)
+    sure = bool(content) and not doubtful(value.path, blurred) and not grpc
     return Match(tuple(found), value.at, sure)
 
 

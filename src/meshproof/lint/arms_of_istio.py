@@ -104,7 +104,7 @@ def _arm(
         if isinstance(one.content, dict)
     ]
     if not matches:
-        matches = [Match((), value.at, "match" not in content or content["match"].content == [])]
+        matches = [Match((), value.at, "match" not in content)]
     mirrors = [*children(value, "mirror"), *children(value, "mirrors", "destination")]
     return Arm(
         document,
@@ -158,6 +158,8 @@ def _match(value: Value, namespace: str, blurred: tuple[str, ...], sure: bool) -
             found += _string(entry, f"{word} {folded}", negated=key == "withoutHeaders")
     found += _plain(content, namespace)
     known = set(content) <= _KNOWN and (sure or not doubtful(value.path, blurred))
+    known = known and not (set(content) <= _NO_CONDITION)
+    known = known and not any(content[part].content == {} for part in _STRINGS if part in content)
     return Match(tuple(found), value.at, known)
 
 

@@ -21,7 +21,7 @@ Sort = Literal["exact", "prefix", "path", "regex", "present", "any of", "host"]
 class Condition:
     """One condition: on a part of a request (`uri`, `header cookie`, `query q`, `source app`).
 
-    A negated one is: that part is not so, or not there. `fold` compares without upper or lower case.
+    A negated one is: that part is not so, or not there. `fold` takes upper and lower case as one.
     """
 
     part: str
@@ -40,27 +40,28 @@ class Condition:
 
 def simplified(condition: Condition) -> Condition | None:
     """Return the condition in its plainest form, None where it holds for every request."""
-    found = condition
-    if found.sort == "regex":
-        value, start = regexes.literal(found.text), regexes.prefix(found.text)
-        if value is not None:
-            found = replace(found, sort="exact", text=value, fold=False)
-        elif start is not None:
-            found = replace(found, sort="prefix", text=start, fold=False)
+    found = _without_regex(condition)
     if found.sort == "exact" and found.fold:
         found = replace(found, text=found.text.lower())
     if found.sort == "path":
         found = replace(found, text=found.text.rstrip("/"))
-    always = found.sort == "prefix" and found.text == ""
-    if found.part == "uri":
-        if found.sort == "present" or (found.sort in ("prefix", "path") and found.text in ("", "/")):
-            return None
-    elif found.part in ("method", "authority", "scheme"):
-        if found.sort == "present" or always:
-            return None
-    elif always:
-        found = replace(found, sort="present")
-    return found
+    anything = ("", "/") if found.part == "uri" else ("",)
+    if found.sort in ("prefix", "path") and found.text in anything:
+        found = replace(found, sort="present", text="")
+    always = found.part in ("uri", "method", "authority", "scheme")
+    return None if always and found.sort == "present" else found
+
+
+def _without_regex(condition: Condition) -> Condition:
+    """Return a regex that takes one value, or all that begin with a text, as what it is."""
+    if condition.sort != "regex":
+        return condition
+    value, start = regexes.literal(condition.text), regexes.prefix(condition.text)
+    if value is not None:
+        return replace(condition, sort="exact", text=value, fold=False)
+    if start is not None:
+        return replace(condition, sort="prefix", text=start, fold=False)
+    return condition
 
 
 def takes(condition: Condition, value: str) -> bool:
@@ -105,7 +106,7 @@ def apart(one: Condition, other: Condition) -> bool:
 
 
 def host_within(host: str, pattern: str) -> bool:
-    """Say whether a host (or a pattern of hosts) is covered by a host or pattern `*.example.com`."""
+    """Say whether a host, or all hosts of a pattern, are covered by a pattern `*.example.com`."""
     if pattern == "*" or host == pattern:
         return True
     return pattern.startswith("*") and host.endswith(pattern[1:]) and host != pattern[1:]

@@ -1,8 +1,8 @@
-"""Regexes as Envoy reads them: RE2, on the whole value.
+r"""Regexes as Envoy reads them: RE2, on the whole value.
 
 Validity and matches come from google-re2, which wraps the very library that Envoy uses: one wheel
 of 0.6 MB for CPython 3.9 and later on Linux, macOS and Windows, loaded in 30 ms and only where a
-rule holds a regex. A check of our own of what RE2 lacks would be wrong about `{1001}` or `\\Z`, and
+rule holds a regex. A check of our own of what RE2 lacks would be wrong about `{1001}` or `\Z`, and
 Python's `re` takes and matches other things. The form of a pattern is read here, without a guess:
 what is not understood gives no answer.
 """
@@ -21,7 +21,7 @@ _FLAGS = re.compile(r"\(\?[a-zA-Z-]+\)")
 
 #: What other dialects have and RE2 has not -> what to do instead.
 _LACKING = (
-    (re.compile(r"(?<!\\)\(\?!"), "look-ahead (?!...)", "an arm before this one, or withoutHeaders"),
+    (re.compile(r"(?<!\\)\(\?!"), "look-ahead (?!...)", "an arm before it, or withoutHeaders"),
     (re.compile(r"(?<!\\)\(\?="), "look-ahead (?=...)", "two conditions, or both orders with |"),
     (re.compile(r"(?<!\\)\(\?<[!=]"), "look-behind (?<...)", "the text before it, in the regex"),
     (re.compile(r"(?<!\\)\(\?>"), "atomic group (?>...)", "(?:...): RE2 never backtracks"),

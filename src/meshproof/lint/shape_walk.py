@@ -6,6 +6,8 @@ that stands too deep where it belongs), so that later checks do not report the s
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from meshproof.lint.defect import Defect, Sort
@@ -38,6 +40,8 @@ class _Walk:
 
     def value(self, value: Value, shape: Shape, above: Level) -> Value:
         """Return the value as it was meant; one that an alias repeats is examined once."""
+        if shape.type == "text" and isinstance(value.content, str):
+            return value
         known = (id(value), id(shape))
         if known not in self._done:
             self._done[known] = value, self._value(value, shape, above)
@@ -51,11 +55,13 @@ class _Walk:
             return self.mapping(value, shape, above)
         if isinstance(content, list) and shape.type == "list" and shape.each:
             each = shape.each
-            for one in content:
-                if one.content is None:
-                    self._no_value(one, "", shape, one.at)
+            self.defects += [
+                Defect(Sort.WRONG_TYPE, one.at, one.path, "nothing", each.name)
+                for one in content
+                if one.content is None
+            ]
             items = [self.value(one, each, above) for one in content if one.content is not None]
-            return replace(value, content=items)
+            return value if _same(items, content) else replace(value, content=items)
         if isinstance(content, str) and (shape.text or shape.old_text):
             return self._text(value, content, shape, above)
         found = check(value, shape)
@@ -75,7 +81,7 @@ class _Walk:
 
     def mapping(self, value: Value, shape: Shape, above: Level | None) -> Value:
         """Return a mapping as it was meant."""
-        level = Level(value.path, shape, {}, dict(value.keys))
+        level = Level(value.path, shape, {}, value.keys)
         written = value.mapping()
         unknown = [key for key in written if not (shape.each or key in shape.keys)]
         known = {key: written[key] for key in written if key not in unknown}
@@ -95,6 +101,8 @@ class _Walk:
                 level.content[key] = self.value(level.content[key], below, level)
             examined.update(left)
         self._complete(value, level, _key_at(value, above))
+        if level.keys is value.keys and _same(level.content.values(), written.values()):
+            return value
         return replace(value, content=level.content, keys=level.keys)
 
     def _no_value(self, value: Value, key: str, shape: Shape, at: At) -> None:
@@ -129,7 +137,7 @@ class _Walk:
             self._nulls.add(f"{target.path}.{key}" if target.path else key)
         elif key not in target.content:
             target.content[key] = fitting
-            target.keys[key] = at
+            target.keys = {**target.keys, key: at}
 
     def _complete(self, value: Value, level: Level, at: At) -> None:
         """Note keys that are missing, that exclude each other, and lists that are empty."""
@@ -150,6 +158,11 @@ class _Walk:
             if key in content and content[key].content == []:
                 place = level.keys.get(key, value.at)
                 self.defects.append(Defect(Sort.EMPTY_LIST, place, content[key].path, key))
+
+
+def _same(ours: Collection[Value], theirs: Collection[Value]) -> bool:
+    """Say whether nothing was put right: these are the very same values."""
+    return len(ours) == len(theirs) and all(map(operator.is_, ours, theirs))
 
 
 def _key_at(value: Value, above: Level | None) -> At:
@@ -175,7 +188,7 @@ def _plant(level: Level, names: tuple[str, ...], value: Value, at: At) -> None:
         _plant_one(below, tuple(rest), value, at)
         path = inner.path if inner is not None else f"{level.path}.{first}"
         level.content[first] = Value(value.at, path, below.content, below.keys)
-        level.keys.setdefault(first, at)
+        level.keys = {first: at, **level.keys}
 
 
 def _plant_one(below: Level, names: tuple[str, ...], value: Value, at: At) -> None:
@@ -183,4 +196,4 @@ def _plant_one(below: Level, names: tuple[str, ...], value: Value, at: At) -> No
         _plant(below, names, value, at)
     elif names[0] not in below.content:
         below.content[names[0]] = value
-        below.keys[names[0]] = at
+        below.keys = {**below.keys, names[0]: at}

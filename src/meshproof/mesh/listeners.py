@@ -88,6 +88,17 @@ def outbound(name: str, port: int, routes_path: str, telemetry: Telemetry) -> Re
     }
 
 
+def answering(name: str, routes: Resource) -> Resource:
+    """Return a listener that answers by itself, without an app or an access log."""
+    manager = {**_manager(name, Telemetry("/dev/null", False), "INBOUND"), "route_config": routes}
+    del manager["access_log"]
+    return {
+        "name": name,
+        "address": socket_address("127.0.0.1", 0),
+        "filter_chains": [{"filters": [_network_filter(manager)]}],
+    }
+
+
 def _routes(name: str, path: str) -> Resource:
     from pathlib import Path
 

@@ -1,0 +1,138 @@
+"""Ctrl-C, SIGTERM and SIGHUP: each ends the run in good order, once, and cuts no cleanup short.
+
+A signal becomes a KeyboardInterrupt in the main thread, whichever of the three it is. While
+something must not be cut short it waits. After it has ended the run, more of them change nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: So long after it has ended the run a further signal is the same wish; later it interrupts again,
+#: since somebody may have swallowed the first.
+_AGAIN = 5.0
+
+
+@dataclass
+class _Watch:
+    """The state of signals in this process. Only the main thread changes it.
+
+    `depth` counts the contexts that want the signals, `held` those that hold them back; `waiting`
+    is a signal that was held back, `raised` the time at which one ended the run.
+    """
+
+    before: dict[int, Any] = field(default_factory=dict)
+    depth: int = 0
+    held: int = 0
+    waiting: int = 0
+    raised: float | None = None
+    settled: bool = False
+
+
+_watch = _Watch()
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    if _watch.settled:
+        return
+    if _watch.held:
+        _watch.waiting = _watch.waiting or number
+        return
+    now = time.monotonic()
+    if _watch.raised is None or now - _watch.raised > _AGAIN:
+        _watch.raised = now
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def _install() -> None:
+    """Take the signals over, but for those that are ignored (`nohup`, a shell's background job)."""
+    for number in _SIGNALS:
+        before = signal.getsignal(number)
+        if before not in (signal.SIG_IGN, None):
+            _watch.before[number] = before
+            signal.signal(number, _handle)
+
+
+def _restore() -> None:
+    """Give the signals back; one that still waits is for whoever had them before."""
+    waiting = 0 if _watch.raised else _watch.waiting
+    for number, handler in _watch.before.items():
+        signal.signal(number, handler)
+    _watch.before.clear()
+    _watch.waiting, _watch.raised, _watch.settled = 0, None, False
+    if waiting:
+        os.kill(os.getpid(), waiting)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end what is done here as Ctrl-C does, so that it is cleaned up.
+
+    Contexts may be nested; in a thread other than the main one this changes nothing.
+    """
+    if not _in_main_thread():
+        yield
+        return
+    if not _watch.depth:
+        _install()
+    _watch.depth += 1
+    try:
+        yield
+    finally:
+        _watch.depth -= 1
+        if not _watch.depth:
+            _restore()
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold signals back while something must not be cut short; the first one comes after it."""
+    if not _in_main_thread():
+        yield
+        return
+    with interruptible():
+        _watch.held += 1
+        try:
+            yield
+        finally:
+            _watch.held -= 1
+            _deliver()
+
+
+def _deliver() -> None:
+    """Interrupt for a signal that was held back, unless that is left to an outer context."""
+    if _watch.waiting and not _watch.held and _watch.depth > 1:
+        number, _watch.waiting = _watch.waiting, 0
+        _handle(number, None)
+
+
+def pending() -> bool:
+    """Say whether a signal was held back and waits."""
+    return bool(_watch.waiting)
+
+
+def ending() -> bool:
+    """Say whether a signal has ended the run, or will as soon as it is let."""
+    return pending() or _watch.raised is not None
+
+
+def settle() -> None:
+    """Ignore signals from here on, also one that waits: what was asked for is done.
+
+    Holds until the outermost `interruptible` ends.
+    """
+    _watch.waiting = 0
+    _watch.settled = True

@@ -1,0 +1,96 @@
+"""The user's own rule files: every defect that is known is found on its line, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshproof.lint import Finding, lint, modules, page
+from meshproof.manifest import read
+
+SEED = Path(__file__).parents[1] / "rules" / "seed"
+BURR = "route-rule-reviews-burr-v3.yaml"
+V3 = "route-rule-reviews-v3.yaml"
+ORDERS = "route-rule-sock-shop-orders.yaml"
+DEPLOYMENT = "orders-test.yaml"
+
+#: Every defect of the files when they are linted together: file, line, code, and what to do.
+DEFECTS = [
+    (DEPLOYMENT, 1, "MP0207", "apps/v1"),
+    (DEPLOYMENT, 6, "MP0208", "selector: {matchLabels: {name: orders, version: v2}}"),
+    (BURR, 1, "MP0102", "apiVersion"),
+    (BURR, 2, "MP0204", "VirtualService and DestinationRule (meshproof convert writes it)"),
+    (BURR, 9, "MP0205", "request.headers"),
+    (BURR, 11, "cookie", r"^(.*?;\s*)?user=burr(;.*)?$"),
+    (BURR, 12, "MP0101", "precedence"),
+    (V3, 2, "MP0204", "VirtualService and DestinationRule (meshproof convert writes it)"),
+    (V3, 4, "MP0209", "another name, or one object for both"),
+    (
+        ORDERS,
+        1,
+        "MP0107",
+        "apiVersion: config.istio.io/v1alpha2 and kind: RouteRule, and then meshproof convert",
+    ),
+]
+#: What is found only where both files are there: the second replaces the first.
+TOGETHER = {"MP0209"}
+
+
+def _code(code: str) -> str:
+    """Return a code, or that of the check whose title has this word ("" while there is none)."""
+    if code.startswith("MP"):
+        return code
+    found = [one.CODE for one in modules() if code in page(one).title.lower()]
+    return found[0] if found else ""
+
+
+EXPECTED = [(file, line, _code(code), repair) for file, line, code, repair in DEFECTS]
+
+
+def _said(found: list[Finding]) -> list[tuple[str, int, str]]:
+    return sorted((Path(one.at.file).name, one.at.line, one.code) for one in found)
+
+
+def _expected(file: str = "") -> list[tuple[str, int, str]]:
+    rows = [(name, line, code) for name, line, code, _ in EXPECTED if code]
+    return sorted(one for one in rows if not file or (one[0] == file and one[2] not in TOGETHER))
+
+
+def test_together_every_defect_and_no_other() -> None:
+    found = lint(read([SEED]))
+    assert _said(found) == _expected(), "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize("file", [BURR, V3, ORDERS, DEPLOYMENT])
+def test_alone_every_defect_and_no_other(file: str) -> None:
+    found = lint(read([SEED / file]))
+    assert _said(found) == _expected(file), "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "code", "repair"),
+    [one for one in EXPECTED if one[2]],
+    ids=lambda value: str(value)[:40],
+)
+def test_each_defect_comes_with_its_repair(file: str, line: int, code: str, repair: str) -> None:
+    (found,) = [
+        one
+        for one in lint(read([SEED]))
+        if one.code == code and one.at.line == line and Path(one.at.file).name == file
+    ]
+    assert repair in found.suggestion
+
+
+def test_the_second_of_one_name_says_which_it_replaces() -> None:
+    (found,) = [one for one in lint(read([SEED])) if one.code == "MP0209"]
+    assert "'reviews-default' replaces the one at " in found.message
+    assert found.message.endswith(f"{BURR}:1")
+
+
+def test_the_copies_are_the_users_files() -> None:
+    original = Path("/work/shared/seed-rules")
+    if not original.is_dir():
+        pytest.skip("the user's folder is not on this machine")
+    for file in (BURR, V3, ORDERS, DEPLOYMENT):
+        assert (SEED / file).read_text() == (original / file).read_text()

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+#: Made by a run or a build, ignored by git: none of it may get into a package.
+JUNK = (
+    "build/lib/meshproof/stale.py",
+    "fixtures/__pycache__/mesh.cpython-311.pyc",
+    "meshproof-report/index.html",
+    "reports/out/run.html",
+    "reports/out/rules.yaml",
+)
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def in_git() -> list[str]:
+    """Return every file of the checkout that git tracks or would add."""
+    asked = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    try:
+        done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("the list of files comes from git, and this is no checkout of it")
+    return [name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, in_git: list[str]) -> Path:
+    """Build the sdist of a copy of the checkout, junk lying about, and of that the wheel."""
+    pytest.importorskip("setuptools", "80", reason="building takes setuptools 80")
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in (*in_git, *JUNK):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes((ROOT / name).read_bytes() if name in in_git else b"junk")
+    dist = copy / "dist"
+    sdist = build("sdist", copy, dist)
+    with tarfile.open(dist / sdist) as opened:
+        opened.extractall(copy / "unpacked", filter="data")
+    build("wheel", copy / "unpacked" / sdist.removesuffix(".tar.gz"), dist)
+    return dist
+
+
+def build(kind: str, source: Path, dist: Path) -> str:
+    """Build as pip does, with the backend of this environment; return the name of the file."""
+    code = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(dist)!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def folders(project: dict[str, Any]) -> Iterator[tuple[str, PurePosixPath]]:
+    """Yield package -> folder, by the longest mapped package that it is in."""
+    mapped = project["tool"]["setuptools"]["package-dir"]
+    for package in project["tool"]["setuptools"]["packages"]:
+        parent = max((name for name in mapped if f"{package}.".startswith(f"{name}.")), key=len)
+        inside = package.removeprefix(parent).strip(".").replace(".", "/")
+        yield package, PurePosixPath(mapped[parent]) / inside
+
+
+def installed_as(project: dict[str, Any], name: str) -> str | None:
+    """Return where a file of the checkout is in the wheel, None if it is in no package."""
+    path = PurePosixPath(name)
+    homes = [(package, home) for package, home in folders(project) if path.is_relative_to(home)]
+    if not homes:
+        return None
+    package, home = max(homes, key=lambda found: len(found[1].parts))
+    return str(PurePosixPath(*package.split(".")) / path.relative_to(home))
+
+
+def test_every_folder_with_modules_is_in_the_list_of_packages(
+    project: dict[str, Any], in_git: list[str]
+) -> None:
+    listed = {str(folder) for _, folder in folders(project)}
+    roots = tuple(f"{root}/" for root in project["tool"]["setuptools"]["package-dir"].values())
+    there = {
+        str(PurePosixPath(name).parent)
+        for name in in_git
+        if name.startswith(roots) and name.endswith(".py")
+    }
+    assert there == listed
+    assert all(f"{folder}/__init__.py" in in_git for folder in listed)
+
+
+def test_the_plugin_is_called_as_its_module(project: dict[str, Any]) -> None:
+    declared = project["project"]["entry-points"]["pytest11"]
+    assert declared == {"meshproof.plugin": "meshproof.plugin"}
+    (found,) = [one for one in entry_points(group="pytest11") if one.name.startswith("meshproof")]
+    assert found.value == found.name == "meshproof.plugin"
+
+
+def test_the_wheel_has_what_git_has(
+    project: dict[str, Any], in_git: list[str], built: Path
+) -> None:
+    (wheel,) = built.glob("*.whl")
+    there = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    wanted = {installed_as(project, name) for name in in_git} - {None}
+    assert there == wanted
+    assert {
+        "meshproof/py.typed",
+        "meshproof/manifests/apps/bookinfo.yaml",
+        "meshproof/manifests/rules/v3_only/v1alpha2.yaml",
+        "meshproof/reports/templates/run.html",
+        "meshproof/suites/test_v3_only.py",
+    } <= there
+
+
+def test_the_wheel_names_its_licence_and_its_readme(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        info = {name.partition(".dist-info/")[2]: name for name in opened.namelist()}
+        assert "licenses/LICENSE" in info
+        metadata = opened.read(info["METADATA"]).decode()
+    assert "License-Expression: Apache-2.0" in metadata
+    assert "meshproof test" in metadata
+
+
+def test_the_sdist_has_what_git_has(in_git: list[str], built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as opened:
+        names = [member.name.partition("/")[2] for member in opened if member.isfile()]
+    made = {"PKG-INFO", "setup.cfg"}
+    there = {name for name in names if name not in made and ".egg-info/" not in name}
+    assert there == set(in_git) - {".gitignore"}
+    assert {"conftest.py", "tox.ini", "tests/test_packaging.py"} <= there

@@ -1,0 +1,3 @@
+"""shop/ is a user's repository: its tests run there, not here."""
+
+collect_ignore = ["shop"]
