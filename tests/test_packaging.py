@@ -15,12 +15,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 #: Made by a run or a build, ignored by git: none of it may get into a package.
 JUNK = (
-    "build/lib/meshproof/stale.py",
     "fixtures/__pycache__/mesh.cpython-311.pyc",
     "meshproof-report/index.html",
     "reports/out/run.html",
     "reports/out/rules.yaml",
 )
+#: What setuptools would take into a wheel from an earlier build, were it not for the sdist.
+STALE = "build/lib/meshproof/stale.py"
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +42,29 @@ def in_git() -> list[str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, in_git: list[str]) -> Path:
-    """Build the sdist of a copy of the checkout, junk lying about, and of that the wheel."""
+    """Build in a copy of the checkout with junk in it; return the folder of what was built.
+
+    A wheel straight from the checkout (`pip install .`) is in straight/; the sdist and the wheel
+    that is made of it (a release) are in dist/.
+    """
     pytest.importorskip("setuptools", "80", reason="building takes setuptools 80")
     copy = tmp_path_factory.mktemp("checkout")
-    for name in (*in_git, *JUNK):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        (copy / name).write_bytes((ROOT / name).read_bytes() if name in in_git else b"junk")
-    dist = copy / "dist"
-    sdist = build("sdist", copy, dist)
-    with tarfile.open(dist / sdist) as opened:
+    for name in in_git:
+        put(copy / name, (ROOT / name).read_bytes())
+    for name in JUNK:
+        put(copy / name, b"junk")
+    build("wheel", copy, copy / "straight")
+    put(copy / STALE, b"junk")
+    sdist = build("sdist", copy, copy / "dist")
+    with tarfile.open(copy / "dist" / sdist) as opened:
         opened.extractall(copy / "unpacked", filter="data")
-    build("wheel", copy / "unpacked" / sdist.removesuffix(".tar.gz"), dist)
-    return dist
+    build("wheel", copy / "unpacked" / sdist.removesuffix(".tar.gz"), copy / "dist")
+    return copy
+
+
+def put(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
 
 
 def build(kind: str, source: Path, dist: Path) -> str:
@@ -105,10 +117,11 @@ def test_the_plugin_is_called_as_its_module(project: dict[str, Any]) -> None:
     assert found.value == found.name == "meshproof.plugin"
 
 
+@pytest.mark.parametrize("folder", ["straight", "dist"])
 def test_the_wheel_has_what_git_has(
-    project: dict[str, Any], in_git: list[str], built: Path
+    project: dict[str, Any], in_git: list[str], built: Path, folder: str
 ) -> None:
-    (wheel,) = built.glob("*.whl")
+    (wheel,) = (built / folder).glob("*.whl")
     there = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     wanted = {installed_as(project, name) for name in in_git} - {None}
     assert there == wanted
@@ -122,7 +135,7 @@ def test_the_wheel_has_what_git_has(
 
 
 def test_the_wheel_names_its_licence_and_its_readme(built: Path) -> None:
-    (wheel,) = built.glob("*.whl")
+    (wheel,) = (built / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as opened:
         info = {name.partition(".dist-info/")[2]: name for name in opened.namelist()}
         assert "licenses/LICENSE" in info
@@ -132,7 +145,7 @@ def test_the_wheel_names_its_licence_and_its_readme(built: Path) -> None:
 
 
 def test_the_sdist_has_what_git_has(in_git: list[str], built: Path) -> None:
-    (sdist,) = built.glob("*.tar.gz")
+    (sdist,) = (built / "dist").glob("*.tar.gz")
     with tarfile.open(sdist) as opened:
         names = [member.name.partition("/")[2] for member in opened if member.isfile()]
     made = {"PKG-INFO", "setup.cfg"}

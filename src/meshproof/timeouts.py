@@ -16,6 +16,8 @@ ADMIN = 5.0
 ACCESS_LOGS = 1.0
 #: A process ends by itself after SIGTERM; after that it is killed.
 PROCESS_END = 2.0
+#: Another meshproof has made or cleared its run (it may have to kill processes that it finds).
+RUNS_LOCKED = 20.0
 #: An addon answers after its start (Zipkin is a JVM: about 6 s, more on a busy machine).
 ADDON_START = 60.0
 #: Our tagged traffic shows up in an addon (Prometheus scrapes each second, spans are sent in 1 s).

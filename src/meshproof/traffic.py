@@ -172,13 +172,27 @@ class Visits:
 
         request = self.requests[number % len(self.requests)]
         pool = self._connections(number)
-        for _ in range(_ATTEMPTS):
-            try:
-                return self._once(pool, request)
-            except urllib3.exceptions.HTTPError as error:
-                lost = error
-                self._count_lost()
-        raise NotReady(f"{self.address.url}{request.path}: no answer: {lost}")
+        try:
+            return self._once(pool, request)
+        except urllib3.exceptions.HTTPError:
+            self._count_lost()
+            return self._again(pool, request)
+
+    def _again(self, pool: urllib3.HTTPConnectionPool, request: Request) -> Visit:
+        """Send a request that got no answer again. Raises NotReady when it gets none at all."""
+        import tenacity
+        import urllib3
+
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(_ATTEMPTS - 1),
+            retry=tenacity.retry_if_exception_type(urllib3.exceptions.HTTPError),
+            after=lambda state: self._count_lost(),
+            reraise=True,
+        )
+        try:
+            return retrying(self._once, pool, request)
+        except urllib3.exceptions.HTTPError as error:
+            raise NotReady(f"{self.address.url}{request.path}: no answer: {error}") from None
 
     def _count_lost(self) -> None:
         self.transport_errors += 1

@@ -351,6 +351,21 @@ def test_good_rules_have_no_finding(file: Path) -> None:
     assert _lint(apps) == []
 
 
+def test_a_long_key_or_value_is_no_riddle() -> None:
+    body = f"spec:\n  {'host' * 100}: a\n  host: 1\n  exportTo: {'x' * 5000}\n"
+    unknown, number, text_for_list = _lint(_document("DestinationRule", body))
+    assert (unknown.code, "did you mean" in unknown.message) == ("MP0101", False)
+    assert number.suggestion == 'in quotes: "1"'
+    assert len(text_for_list.message) < 150
+
+
+def test_thousands_of_unknown_keys_are_named_without_a_search() -> None:
+    keys = "".join(f"  hosts{number}: a\n" for number in range(3000))
+    found = _lint(_document("VirtualService", f"spec:\n  hosts: [a]\n{keys}"))
+    assert len(found) == 3000
+    assert not any("did you mean" in one.message for one in found)
+
+
 WORDS = ["apiVersion", "kind", "metadata", "spec", "name", "http", "route", "match", "hosts", "uri"]
 WORDS += [
     "destination",

@@ -129,5 +129,10 @@ def before(arms: Iterable[Arm], later: Arm) -> list[Arm]:
     return found
 
 
+def near(place: At, seen_from: At) -> str:
+    """Return a place as it is named in a message about another: the line, in another file both."""
+    return f"line {place.line}" if place.file == seen_from.file else str(place)
+
+
 def _text(value: Value | None) -> str:
     return value.content if value is not None and isinstance(value.content, str) else ""

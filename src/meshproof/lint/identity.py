@@ -207,15 +207,19 @@ def _version(found: Identity, kind: Kind, group: str, version: str) -> None:
 def _other(found: Identity, group: str, name: str, version: str) -> None:
     """Judge the version of a kind that is known and has no shape."""
     other = schema.others(group)
-    home = schema.MOVED.get((group, name), group)
-    newest = next(iter(schema.others(home).versions), "")
-    meant = f"{home}/{newest}".lstrip("/") if newest else ""
+    meant = _newest(schema.MOVED.get((group, name), group))
     if version in other.gone:
         found.defect(Sort.GONE_VERSION, "apiVersion", found.text("apiVersion"), meant, name)
     elif version not in other.versions:
         found.defect(Sort.UNKNOWN_VERSION, "apiVersion", found.text("apiVersion"), meant, name)
     elif other.is_mesh:
         found.defect(Sort.NOT_CHECKED, "kind", f"{name} is not read by meshproof")
+
+
+def _newest(group: str) -> str:
+    """Return the newest apiVersion of a group's kinds without a shape, empty where all are gone."""
+    version = next(iter(schema.others(group).versions), "")
+    return f"{group}/{version}".lstrip("/") if version else ""
 
 
 @cache
@@ -236,7 +240,8 @@ def _strayed(found: Identity, group: str, name: str) -> None:
     best = _best(found.root, None, name)
     kind = kinds[near] if near else (best or kinds[homes[0]])
     if kind is None:
-        found.defect(Sort.UNKNOWN_VERSION, "apiVersion", written, near or homes[0], name)
+        meant = _newest(near or homes[0])
+        found.defect(Sort.UNKNOWN_VERSION, "apiVersion", written, meant, name)
         return
     if kind.group != _LEGACY:  # a removed kind is one finding, whatever group is written
         found.defect(Sort.UNKNOWN_VERSION, "apiVersion", written, kind.api_version, name)

@@ -15,6 +15,8 @@ _DURATION = re.compile(r"\d+(\.\d+)?(ns|us|µs|ms|s|m|h)(\d+(\.\d+)?(ns|us|µs|m
 _SPELT_OUT = re.compile(r"(\d+(?:\.\d+)?) *(h|m|s|ms)?[a-z]*", re.I)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+#: So much of a text is shown in a message.
+_SHOWN = 60
 _PROTOCOLS = (
     "HTTP",
     "HTTPS",
@@ -94,7 +96,10 @@ def shown(value: Value) -> str:
         return "a mapping"
     if isinstance(value.content, list):
         return "a list"
-    return f'"{value.content}"' if isinstance(value.content, str) else _written(value.content)
+    if isinstance(value.content, str):
+        cut = "..." if len(value.content) > _SHOWN else ""
+        return f'"{value.content[:_SHOWN]}{cut}"'
+    return _written(value.content)
 
 
 def _written(content: Scalar) -> str:

@@ -28,6 +28,9 @@ Bad::
         - destination:
             host: reviews-new
           weight: 20
+      - route:
+        - destination:
+            host: reviews
 
 Good::
 

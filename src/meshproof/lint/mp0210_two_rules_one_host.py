@@ -19,8 +19,8 @@ Bad::
       http:
       - match:
         - headers:
-            cookie:
-              exact: user=burr
+            end-user:
+              exact: burr
         route:
         - destination:
             host: reviews-new
@@ -52,8 +52,8 @@ Good::
       http:
       - match:
         - headers:
-            cookie:
-              exact: user=burr
+            end-user:
+              exact: burr
         route:
         - destination:
             host: reviews-new

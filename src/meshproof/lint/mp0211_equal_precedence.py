@@ -30,8 +30,8 @@ Bad::
       match:
         request:
           headers:
-            cookie:
-              exact: user=burr
+            end-user:
+              exact: burr
       route:
       - labels:
           version: v3
@@ -48,8 +48,8 @@ Good::
       http:
       - match:
         - headers:
-            cookie:
-              exact: user=burr
+            end-user:
+              exact: burr
         route:
         - destination:
             host: reviews-new

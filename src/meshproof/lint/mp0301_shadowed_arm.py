@@ -1,7 +1,7 @@
 """Arm that is shadowed.
 
 An earlier arm takes every request that this one takes, so this one is never asked. Arms are asked
-in their order (RouteRules: of precedence), and the first whose match holds decides. Paths, prefixes,
+in their order (RouteRules: of precedence), and the first whose match holds decides. Paths,
 regexes with a fixed beginning, headers, methods, source labels and the rest are compared.
 
 In an HTTPRoute the closest match wins, whatever the order; there, only a rule with the very same
@@ -67,7 +67,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.arms import Arm, Route, before, covers, impossible
+from meshproof.lint.arms import Arm, Route, before, covers, impossible, near
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
 from meshproof.lint.routes import routes
@@ -123,8 +123,6 @@ def _hit(route: Route, arm: Arm, shadow: Arm) -> Hit:
         repair = f"move this arm before line {shadow.value.at.line}, or narrow that one"
     if route.dialect == "RouteRule":
         repair = f"a precedence above {shadow.order}"
-    place = shadow.value.at
-    where = f"line {place.line}" if place.file == arm.value.at.file else str(place)
-    return Hit(
-        arm.value.at, f"{arm.name} is never reached: {shadow.name} ({where}) {said}", repair
-    )
+    where = near(shadow.value.at, arm.value.at)
+    said = f"{arm.name} is never reached: {shadow.name} ({where}) {said}"
+    return Hit(arm.value.at, said, repair)

@@ -82,7 +82,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.arms import Arm, Route
+from meshproof.lint.arms import Arm, Route, near
 from meshproof.lint.conditions import Condition
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project, children, text
@@ -127,8 +127,7 @@ def _same_hosts(route: Route, other: Route) -> bool:
 
 
 def _hit(header: Value, other: Route, condition: Condition) -> Hit:
-    place = condition.at
-    where = f"line {place.line}" if place.file == header.at.file else str(place)
+    where = near(condition.at, header.at)
     names = ", ".join(one.written for one in other.hosts) or "another host"
     return Hit(
         header.at,

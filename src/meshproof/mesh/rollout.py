@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 from meshproof import timeouts
-from meshproof.errors import BadRules
+from meshproof.errors import BadRules, NotReady
 from meshproof.mesh.envoy import Envoy, Rejected, Resource
 from meshproof.mesh.process import wait_for
-from meshproof.rules.model import RuleSet
+from meshproof.rules.model import RuleSet, StringMatch
 
 
 class Plan:
@@ -49,14 +50,20 @@ def rollout(plans: Sequence[Plan], rules: RuleSet) -> None:
 
     The order is istiod's (make before break): no route ever names a cluster that is not there.
     Raises BadRules, with the place in `rules` if Envoy quotes it, when an Envoy rejects its plan;
-    NotReady, naming the Envoys, when some have not acknowledged it in time.
+    NotReady, naming the Envoys, when some have not acknowledged it in time. Either way each Envoy
+    is asked to go on with what it has; serving what was there before is up to the caller.
     """
     try:
         _await(plans, [plan.grow for plan in plans])
         _await(plans, [plan.route for plan in plans])
         _await(plans, [plan.shrink for plan in plans])
-    except Rejected as rejected:
-        raise BadRules(f"{_culprit(rules, rejected.reason)}{rejected}") from None
+    except (Rejected, NotReady) as error:
+        for plan in plans:
+            with contextlib.suppress(NotReady):
+                plan.envoy.withdraw()
+        if isinstance(error, Rejected):
+            raise BadRules(f"{_culprit(rules, error.reason)}{error}") from None
+        raise
 
 
 def _await(plans: Sequence[Plan], steps: Sequence[Callable[[], None]]) -> None:
@@ -84,13 +91,23 @@ def _stale(waiting: list[Envoy]) -> str:
 
 
 def _culprit(wanted: RuleSet, reason: str) -> str:
-    """Return `file:line: ` of the value that Envoy's words quote, if there is one."""
-    for route in wanted.routes:
-        for arm in route.arms:
-            for match in arm.matches:
-                strings = [match.uri, match.method, match.authority]
-                strings += [one for _, one in match.headers + match.without_headers + match.query]
-                for one in strings:
-                    if one is not None and len(one.value) > 2 and one.value in reason:
-                        return f"{one.at}: "
+    """Return `file:line: ` of the value that Envoy's words are about, if there is one.
+
+    RE2 ends its words with the part of a regex that it refuses: `invalid perl operator: (?!`.
+    """
+    strings = list(_strings(wanted))
+    part = reason.rpartition(": ")[2].strip()
+    for one in strings:
+        if len(one.value) > 2 and one.value in reason:
+            return f"{one.at}: "
+    for one in strings:
+        if one.kind == "regex" and part and part in one.value:
+            return f"{one.at}: "
     return ""
+
+
+def _strings(wanted: RuleSet) -> Iterator[StringMatch]:
+    """Yield every string that a match of the rules compares with."""
+    for match in (match for route in wanted.routes for arm in route.arms for match in arm.matches):
+        yield from (one for one in (match.uri, match.method, match.authority) if one)
+        yield from (one for _, one in match.headers + match.without_headers + match.query)

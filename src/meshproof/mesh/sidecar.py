@@ -88,7 +88,10 @@ class Sidecar:
             wait_for(
                 lambda: self.envoy.acknowledged() or None,
                 timeouts.ENVOY_START,
-                lambda: f"{self.pod.name}: its Envoy does not listen; {self.envoy.process.tail()}",
+                lambda: (
+                    f"{self.pod.name}: its Envoy does not listen; "
+                    f"last lines of its log:\n{self.envoy.process.tail()}"
+                ),
             )
         except Rejected as rejected:
             raise NotReady(str(rejected)) from None
@@ -97,7 +100,8 @@ class Sidecar:
         proxy = f"http://127.0.0.1:{self._ports['outbound']}"
         self._app = self._workspace.start(
             self.pod.name,
-            [sys.executable, "-m", standin.module, *standin.args],
+            # -P: no file in the user's folder may stand in for a module that the app imports.
+            [sys.executable, "-P", "-m", standin.module, *standin.args],
             {
                 **standin.env,
                 **self.pod.env,
@@ -112,16 +116,18 @@ class Sidecar:
         """Wait until the app has said which port it listens on."""
 
         def look() -> int | None:
-            said = _LISTENING.search(self.app.log.read_text(encoding="utf-8", errors="replace"))
+            said = _LISTENING.search(self.app.said())
             if said is None:
                 self.app.require_alive(f"{self.pod.at}")
             return int(said[2]) if said else None
 
-        self._app_port = wait_for(look, timeouts.APP_START, self._silent)
+        self._app_port = wait_for(
+            look, timeouts.APP_START, lambda: self._late("has not said `listening on HOST:PORT`")
+        )
 
-    def _silent(self) -> str:
+    def _late(self, what: str) -> str:
         return (
-            f"{self.pod.name} ({self.pod.at}) did not answer within {timeouts.APP_START:.0f} s; "
+            f"{self.pod.name} ({self.pod.at}) {what} after {timeouts.APP_START:.0f} s; "
             f"last lines of its log:\n{self.app.tail()}"
         )
 
@@ -129,7 +135,11 @@ class Sidecar:
         """Wait until the app answers its readiness probe, as a kubelet would ask it."""
         if self.pod.readiness is None:
             return
-        wait_for(self._probe, timeouts.APP_START, self._silent)
+        wait_for(
+            self._probe,
+            timeouts.APP_START,
+            lambda: self._late(f"does not answer its readiness probe GET {self.pod.readiness}"),
+        )
 
     def _probe(self) -> bool | None:
         self.app.require_alive(f"{self.pod.at}")

@@ -1,0 +1,94 @@
+"""Short host of another namespace.
+
+A host without a dot means the service of that name in the namespace of the rule, not of the client
+or of the service; the service of that name is in another namespace. And a name such as
+`reviews.prod` is not completed at all: it is a host of its own.
+
+Why: the rule routes a host that does not exist, and the one that exists is not routed. Istio's
+reference asks for full names for this reason.
+
+Bad::
+
+    apiVersion: v1
+    kind: Service
+    metadata:
+      name: reviews
+      namespace: prod
+    spec:
+      ports:
+      - name: http
+        port: 9080
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+      namespace: istio-rules
+    spec:
+      hosts:
+      - reviews.prod.svc.cluster.local
+      http:
+      - route:
+        - destination:
+            host: reviews
+
+Good::
+
+    apiVersion: v1
+    kind: Service
+    metadata:
+      name: reviews
+      namespace: prod
+    spec:
+      ports:
+      - name: http
+        port: 9080
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+      namespace: istio-rules
+    spec:
+      hosts:
+      - reviews.prod.svc.cluster.local
+      http:
+      - route:
+        - destination:
+            host: reviews.prod.svc.cluster.local
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.lint.arms import Name
+from meshproof.lint.finding import Hit, Level
+from meshproof.lint.mp0507_host_without_service import elsewhere, mentioned
+from meshproof.lint.project import Project
+from meshproof.lint.routes import routes
+from meshproof.lint.surroundings import surroundings
+from meshproof.rules.model import CLUSTER_DOMAIN
+
+CODE = "MP0508"
+LEVEL = Level.WARNING
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each host that means no service in its place, and one in another namespace."""
+    around = surroundings(project)
+    for name in _names(project):
+        if name.full.startswith("*") or around.exists(name.full):
+            continue
+        meant = elsewhere(around, name.full)
+        if meant and not name.written.endswith(CLUSTER_DOMAIN):
+            yield Hit(
+                name.at, f"'{name.written}' means {name.full} here, which no service is", meant
+            )
+
+
+def _names(project: Project) -> Iterator[Name]:
+    yield from mentioned(project)
+    for route in routes(project):
+        if route.dialect == "VirtualService" and route.in_mesh:
+            yield from route.hosts

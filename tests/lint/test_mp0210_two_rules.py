@@ -1,0 +1,99 @@
+"""Two rules meet where a request can reach both: in sidecars always, at a gateway by their arms."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproof.lint import Project
+from meshproof.lint.mp0210_two_rules_one_host import check
+from meshproof.manifest import parse
+
+
+def _rule(name: str, host: str = "shop", where: str = "", arm: str = "") -> str:
+    """Return a VirtualService: more of its spec, and the match of its arm."""
+    match = f"match: [{{{arm}}}], " if arm else ""
+    return (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
+        f"metadata: {{name: {name}, namespace: default}}\n"
+        f"spec: {{hosts: [{host}], {where}"
+        f"http: [{{{match}route: [{{destination: {{host: a}}}}]}}]}}\n"
+    )
+
+
+def _found(*rules: str) -> list[str]:
+    return [hit.message for hit in check(Project(parse("---\n".join(rules), "f.yaml")))]
+
+
+AT_GATEWAY = "gateways: [front], "
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (_rule("one"), _rule("two")),
+        (_rule("one"), _rule("two", host="shop.default.svc.cluster.local")),
+        (_rule("one", arm="uri: {exact: /a}"), _rule("two", arm="uri: {exact: /b}")),
+        (_rule("one", where=AT_GATEWAY), _rule("two", where="gateways: [default/front], ")),
+        (
+            _rule("one", where=AT_GATEWAY, arm="uri: {prefix: /a}"),
+            _rule("two", where=AT_GATEWAY, arm="uri: {exact: /a/b}"),
+        ),
+        (
+            _rule("one", where=AT_GATEWAY, arm="uri: {regex: /a.*}"),
+            _rule("two", where=AT_GATEWAY, arm="uri: {exact: /b}"),
+        ),
+    ],
+    ids=[
+        "one host",
+        "its short and its full name",
+        "apart by path, in sidecars",
+        "one gateway by two names",
+        "a path under a prefix",
+        "a regex may match all",
+    ],
+)
+def test_they_meet(first: str, second: str) -> None:
+    (message,) = _found(first, second)
+    assert "VirtualService 'one' at f.yaml:4" in message
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (_rule("one"), _rule("two", host="pay")),
+        (_rule("one"), _rule("two", where=AT_GATEWAY)),
+        (_rule("one", where=AT_GATEWAY), _rule("two", where="gateways: [back], ")),
+        (
+            _rule("one", where=AT_GATEWAY, arm="uri: {prefix: /a}"),
+            _rule("two", where=AT_GATEWAY, arm="uri: {prefix: /b}"),
+        ),
+        (
+            _rule("one", where=AT_GATEWAY, arm="method: {exact: GET}"),
+            _rule("two", where=AT_GATEWAY, arm="method: {exact: POST}"),
+        ),
+        (
+            _rule("one", host="shop.pay", where="exportTo: [.], "),
+            _rule("two", host="shop.pay", where="exportTo: [other], "),
+        ),
+        (_rule("one"), _rule("one")),
+    ],
+    ids=[
+        "two hosts",
+        "sidecars and a gateway",
+        "two gateways",
+        "two paths",
+        "two methods",
+        "seen from two namespaces",
+        "one name: another finding",
+    ],
+)
+def test_they_do_not_meet(first: str, second: str) -> None:
+    assert _found(first, second) == []
+
+
+def test_a_rule_for_all_meets_one_for_a_namespace() -> None:
+    assert len(_found(_rule("one"), _rule("two", where="exportTo: [.], "))) == 1
+
+
+def test_a_pair_is_told_once() -> None:
+    assert len(_found(_rule("one", host="a, b"), _rule("two", host="a, b"))) == 1
