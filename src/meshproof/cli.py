@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from dataclasses import asdict
+from typing import Any, NoReturn, cast
 
-from meshproof import __version__, errors, judge_command
+from meshproof import __version__, errors, interrupts
 from meshproof.errors import MeshproofError, nearest
 
 _EXIT_CODES = (
@@ -19,14 +22,27 @@ _EXIT_CODES = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser that ends with 64 and names the nearest command."""
+    """An argument parser that ends with 64 and names the nearest word."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+        self.set_defaults(parser=self)
 
     def error(self, message: str) -> NoReturn:
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if choice:
+            message += nearest(choice[1], re.findall(r"[\w-]+", choice[2]))
         self.print_usage(sys.stderr)
         self.exit(errors.EXIT_USAGE, f"{self.prog}: {message}\n")
 
+    def options(self) -> list[str]:
+        """Return the names of its options."""
+        return re.findall(r"(?<!\w)--[\w-]+", self.format_help())
 
-def _parser() -> argparse.ArgumentParser:
+
+def _parser() -> _Parser:
+    from meshproof import judge_command, lint_command
+
     parser = _Parser(prog="meshproof", description=__doc__.split(".")[0], epilog=_EXIT_CODES)
     parser.description = "Proves that a service mesh routes as its rules say."
     parser.add_argument("--version", action="version", version=f"meshproof {__version__}")
@@ -54,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
         description=judge_command.DESCRIPTION,
     )
     judge_command.add_arguments(judge)
+    lint = commands.add_parser(
+        "lint",
+        help="say what is wrong with rule files: PATH ... [-o text|json|sarif]",
+        description=lint_command.DESCRIPTION,
+    )
+    lint_command.add_arguments(lint)
     mesh = commands.add_parser("mesh", help="keep a mesh up: up, status, down")
     actions = mesh.add_subparsers(
         dest="action", metavar="ACTION", required=True, parser_class=_Parser
@@ -62,42 +84,97 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--port", type=int, default=0, help="ingress port (default: a free one)")
     up.add_argument("--mtls", default="permissive", choices=["permissive", "strict", "disable"])
     up.add_argument("--envoy", metavar="PATH", help="the Envoy to run (default: the wheel's)")
-    actions.add_parser("status", help="say which meshes are up")
+    status = actions.add_parser(
+        "status", help="say which meshes are up, and whether all of each is"
+    )
+    status.add_argument("-o", "--output", choices=["text", "json"], default="text")
     actions.add_parser("down", help="end every mesh that was left running")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (default: sys.argv); return the exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is not None:
+        with interrupts.interruptible():
+            return _guarded(list(arguments))
+    interrupts.take()
+    code = _guarded(sys.argv[1:])
+    interrupts.ignore()
+    return code
+
+
+def _guarded(given: list[str]) -> int:
+    """Run the command; turn what ends it early into a line on standard error and an exit code."""
+    try:
+        code = _run(given)
+    except MeshproofError as error:
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return errors.EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _leave_stdout()
+        return errors.EXIT_FAILED
+    except OSError as error:
+        _complain(": ".join(str(part) for part in (error.filename, error.strerror) if part))
+        return errors.EXIT_NOT_READY
+    return _flushed(code)
+
+
+def _flushed(code: int) -> int:
+    """Return `code` once everything is written, or that of an output that takes no more."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `| head`: whoever reads has seen enough
+        _leave_stdout()
+    except OSError as error:
+        _complain(f"standard output: {error.strerror}")
+        _leave_stdout()
+        return errors.EXIT_NOT_READY
+    return code
+
+
+def _leave_stdout() -> None:
+    """Send what is still buffered to nowhere, so that nothing fails again on exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        sys.stderr.write(f"meshproof: {text}\n")
+
+
+def _say(text: str) -> None:
+    try:
+        if sys.stdout is not None:  # closed by the caller: `>&-`
+            sys.stdout.write(f"{text}\n")
+    except BrokenPipeError:
+        _leave_stdout()
+
+
+def _run(given: list[str]) -> int:
     parser = _parser()
     _check_command(parser, given)
     options, rest = parser.parse_known_args(given)
     if rest and options.command != "test":
-        parser.error(f"unknown argument {rest[0]}")
+        chosen: _Parser = options.parser
+        chosen.error(f"unknown argument {rest[0]}{nearest(rest[0], chosen.options())}")
     if options.command is None:
         parser.print_help()
         return errors.EXIT_USAGE
     commands: dict[str, Callable[[], int]] = {
         "test": lambda: _test(options, rest),
-        "judge": lambda: judge_command.run(options),
+        "judge": lambda: _judge(options),
+        "lint": lambda: _lint(options),
         "mesh": lambda: _mesh(options),
     }
-    try:
-        return commands[options.command]()
-    except MeshproofError as error:
-        sys.stderr.write(f"meshproof: {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("meshproof: interrupted\n")
-        return errors.EXIT_INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return errors.EXIT_FAILED
+    return commands[options.command]()
 
 
 def _check_command(parser: argparse.ArgumentParser, given: list[str]) -> None:
-    known = ("test", "judge", "mesh")
+    known = ("test", "judge", "lint", "mesh")
     first = next((word for word in given if not word.startswith("-")), "test")
     if first not in known:
         parser.error(f"unknown command '{first}'{nearest(first, known)}")
@@ -114,7 +191,47 @@ def _test(options: argparse.Namespace, rest: list[str]) -> int:
         load(options.rules)  # what is wrong with them ends the run here, with its own exit code
     own = [f"--mesh-rules={path}" for path in options.rules]
     chosen = ["--mesh", options.mesh, "--mesh-report", options.report, *own]
-    return run_suites([*chosen, *rest])
+    code = run_suites([*chosen, *rest])
+    if code == errors.EXIT_USAGE:
+        _hint(rest, options.parser)
+    return code
+
+
+def _hint(rest: list[str], parser: _Parser) -> None:
+    """Name the option that was meant where pytest says that it does not know one of ours."""
+    from meshproof import plugin
+
+    names = _Names()
+    plugin.pytest_addoption(cast("Any", names))
+    known = [*parser.options(), *names.found]
+    for word in (word.partition("=")[0] for word in rest if word.startswith("--")):
+        if word not in known and (said := nearest(word, known)):
+            _complain(f"{word}{said}")
+
+
+class _Names:
+    """Stands in for pytest's parser to learn the names of our options."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def getgroup(self, *words: str) -> _Names:
+        return self
+
+    def addoption(self, name: str, **settings: object) -> None:
+        self.found.append(name)
+
+
+def _judge(options: argparse.Namespace) -> int:
+    from meshproof import judge_command
+
+    return judge_command.run(options)
+
+
+def _lint(options: argparse.Namespace) -> int:
+    from meshproof import lint_command
+
+    return lint_command.run(options)
 
 
 def _mesh(options: argparse.Namespace) -> int:
@@ -125,12 +242,12 @@ def _mesh(options: argparse.Namespace) -> int:
 def _up(options: argparse.Namespace) -> int:
     from meshproof.mesh import keep
 
-    kept = keep.up(options.mtls.upper(), options.port, options.envoy)
-    sys.stdout.write(
-        f"The local mesh is up: {kept['pods']} pods behind {kept['url']}\n"
-        f"  productpage   {kept['url']}/productpage\n"
-        f"  orders        {kept['url']}/orders\n"
-        "End it with `meshproof mesh down`.\n"
+    kept, new = keep.up(options.mtls.upper(), options.port, options.envoy)
+    _say(
+        f"The local mesh is up{'' if new else ' already'}: {kept.pods} pods behind {kept.url}\n"
+        f"  productpage   {kept.url}/productpage\n"
+        f"  orders        {kept.url}/orders\n"
+        "End it with `meshproof mesh down`."
     )
     return errors.EXIT_PASSED
 
@@ -139,18 +256,21 @@ def _status(options: argparse.Namespace) -> int:
     from meshproof.mesh import keep
 
     found = keep.status()
-    for kept in found:
-        sys.stdout.write(f"{json.dumps(kept)}\n")
-    if not found:
-        sys.stdout.write("No mesh was left running.\n")
-    return errors.EXIT_PASSED if found else errors.EXIT_NOT_READY
+    if options.output == "json":
+        _say(json.dumps([{**asdict(kept), "whole": kept.whole} for kept in found], indent=1))
+    else:
+        for kept in found:
+            _say(str(kept))
+        _say("End it with `meshproof mesh down`." if found else "No mesh was left running.")
+    whole = [kept.whole for kept in found]
+    return errors.EXIT_PASSED if whole and all(whole) else errors.EXIT_NOT_READY
 
 
 def _down(options: argparse.Namespace) -> int:
     from meshproof.mesh import keep
 
     ended = keep.down()
-    sys.stdout.write(f"Ended {ended} mesh{'' if ended == 1 else 'es'}.\n")
+    _say(f"Ended {ended} mesh{'' if ended == 1 else 'es'}." if ended else "No mesh was up.")
     return errors.EXIT_PASSED
 
 

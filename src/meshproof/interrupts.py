@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -77,24 +77,33 @@ def _restore() -> None:
         os.kill(os.getpid(), waiting)
 
 
+def take() -> Callable[[], None]:
+    """Take the signals over as `interruptible` does, until what is returned is called, if ever."""
+    if not _in_main_thread():
+        return lambda: None
+    if not _watch.depth:
+        _install()
+    _watch.depth += 1
+    return _give_back
+
+
+def _give_back() -> None:
+    _watch.depth -= 1
+    if not _watch.depth:
+        _restore()
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end what is done here as Ctrl-C does, so that it is cleaned up.
 
     Contexts may be nested; in a thread other than the main one this changes nothing.
     """
-    if not _in_main_thread():
-        yield
-        return
-    if not _watch.depth:
-        _install()
-    _watch.depth += 1
+    give_back = take()
     try:
         yield
     finally:
-        _watch.depth -= 1
-        if not _watch.depth:
-            _restore()
+        give_back()
 
 
 @contextlib.contextmanager
@@ -127,6 +136,13 @@ def pending() -> bool:
 def ending() -> bool:
     """Say whether a signal has ended the run, or will as soon as it is let."""
     return pending() or _watch.raised is not None
+
+
+def ignore() -> None:
+    """Ignore signals for the little that is left of this process, even while Python ends itself."""
+    settle()
+    for number in _watch.before:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def settle() -> None:

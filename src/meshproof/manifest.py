@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +15,16 @@ from meshproof.errors import BadRules, nearest
 
 Scalar = str | int | float | bool | None
 
+#: A Kubernetes object nests some 30 levels at most (a CRD's schema).
+_DEEPEST = 100
+#: So many values may come from aliases; ten lines of YAML can make a billion of them.
+_MOST_ALIASED = 100_000
+_TAG = "tag:yaml.org,2002:"
+#: Plain scalars that Kubernetes takes as text, although YAML 1.1 has other ideas of some.
+_MERGE = _TAG + "merge"
+_TEXT = (_MERGE, *(_TAG + name for name in ("str", "timestamp", "value")))
+_PLAIN = tuple(_TAG + name for name in ("bool", "int", "float", "null"))
+
 
 @dataclass(frozen=True, order=True)
 class At:
@@ -26,6 +36,10 @@ class At:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
+
+    def error(self, said: str) -> BadRules:
+        """Return the error about this place, as `file:line:column: said`."""
+        return BadRules(f"{self.file}:{self.line}:{self.column}: {said}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +55,14 @@ class Value:
     content: dict[str, Value] | list[Value] | Scalar
     keys: dict[str, At] = field(default_factory=dict)
 
+    @property
+    def where(self) -> str:
+        """The path, in words where it is empty."""
+        return _where(self.path)
+
     def error(self, expected: str) -> BadRules:
         """Return the error that says what was expected here and what stands here instead."""
-        where = self.path or "the document"
-        return BadRules(f"{self.at}: {where}: expected {expected}, found {self._shown()}")
+        return self.at.error(f"{self.where}: expected {expected}, found {self._shown()}")
 
     def _shown(self) -> str:
         if isinstance(self.content, dict):
@@ -59,12 +77,17 @@ class Value:
         return None if found is None or found.content is None else found
 
     def need(self, key: str) -> Value:
-        """Return the value under `key`. Raises BadRules with the nearest key when it is missing."""
+        """Return the value under `key`. Raises BadRules when it is missing, naming a near key."""
         found = self.get(key)
+        if found is None and key in self.mapping():
+            raise self.keys[key].error(f"{self.where}: '{key}' is empty")
         if found is None:
             others = [name for name in self.mapping() if name != key]
-            where = self.path or "the document"
-            raise BadRules(f"{self.at}: {where}: '{key}' is missing{_instead(key, others)}")
+            for near in difflib.get_close_matches(key, others, n=1, cutoff=0.7):
+                raise self.keys[near].error(
+                    f"{self.where}: '{key}' is missing; is '{near}' a misspelling of it?"
+                )
+            raise self.at.error(f"{self.where}: '{key}' is missing")
         return found
 
     def mapping(self) -> dict[str, Value]:
@@ -106,9 +129,8 @@ class Value:
         """Return the content as one of `valid`. Raises BadRules with the nearest one."""
         found = self.text()
         if found not in valid:
-            raise BadRules(
-                f"{self.at}: {self.path}: '{found}' is not one of {', '.join(valid)}"
-                f"{nearest(found, valid)}"
+            raise self.at.error(
+                f"{self.where}: '{found}' is not one of {', '.join(valid)}{nearest(found, valid)}"
             )
         return found
 
@@ -120,14 +142,12 @@ class Value:
         """
         missing = set(unsupported)
         for key in self.mapping():
-            where = f"{self.path}.{key}" if self.path else key
+            place = f"{self.path}.{key}" if self.path else key
             if key in missing:
-                raise BadRules(f"{self.keys[key]}: {where} is not supported yet")
+                raise self.keys[key].error(f"{place} is not supported yet")
             if key not in valid:
-                raise BadRules(
-                    f"{self.keys[key]}: {where}: unknown key '{key}'"
-                    f"{nearest(key, [*valid, *missing])}"
-                )
+                hint = nearest(key, [*valid, *missing])
+                raise self.keys[key].error(f"{place}: unknown key '{key}'{hint}")
 
     def plain(self) -> Any:
         """Return the content as ordinary Python values (dict, list, scalars)."""
@@ -138,9 +158,8 @@ class Value:
         return self.content
 
 
-def _instead(key: str, others: list[str]) -> str:
-    hint = nearest(key, others)
-    return hint.replace("did you mean", "is it written as").replace("?", "") + "?" if hint else ""
+def _where(path: str) -> str:
+    return path or "the document"
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +231,8 @@ def read(paths: Iterable[str | Path]) -> list[Document]:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        return sorted(file for file in path.rglob("*.y*ml") if file.suffix in (".yaml", ".yml"))
+        found = (*path.rglob("*.yaml"), *path.rglob("*.yml"))
+        return sorted(file for file in found if file.is_file())
     return [path]
 
 
@@ -220,8 +240,8 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise BadRules(f"{file}:{line}: not a text file (byte {error.start} is not UTF-8)") from None
+        at = _place(error.object, error.start, str(file))
+        raise at.error(f"not a text file (byte {error.start} is not UTF-8)") from None
     except OSError as error:
         raise BadRules(f"{file}: cannot be read: {error.strerror}") from None
 
@@ -229,21 +249,18 @@ def _text(file: Path) -> str:
 def parse(text: str, file: str) -> list[Document]:
     """Return the Kubernetes objects in YAML `text`; `file` is its name in messages.
 
-    Raises BadRules with file and line for anything that is no YAML or no mapping.
+    Raises BadRules with file, line and column for anything that is no YAML or no mapping.
     """
+    reader = _Reader(file)
     return [
-        document
-        for node in _nodes(text, file)
-        for document in _objects(_value(node, file, "", {}, ()))
+        document for node in _nodes(text, file) for document in _objects(reader.value(node, ""))
     ]
 
 
 def _objects(root: Value) -> Iterator[Document]:
     if root.content is None:
         return
-    root.mapping()
-    items = root.get("items")
-    kind = root.get("kind")
+    items, kind = root.get("items"), root.get("kind")
     if items is not None and kind is not None and kind.content == "List":
         for item in items.items():
             yield Document(Value(item.at, "", item.mapping(), item.keys))
@@ -253,64 +270,127 @@ def _objects(root: Value) -> Iterator[Document]:
 
 def _nodes(text: str, file: str) -> list[yaml.Node]:
     try:
-        return [node for node in yaml.compose_all(text, Loader=yaml.CSafeLoader) if node]
+        _check_depth(text, file)
+        return list(yaml.compose_all(text, Loader=yaml.CSafeLoader))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+        at = _at(file, error.problem_mark or error.context_mark)
         said = ", ".join(part for part in (error.context, error.problem) if part)
-        raise BadRules(f"{place}: not readable as YAML: {said}") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        said = str(error).splitlines()[0] if str(error) else "nested too deeply"
-        raise BadRules(f"{file}: not readable as YAML: {said}") from None
+        raise at.error(f"not readable as YAML: {said}") from None
+    except yaml.reader.ReaderError as error:
+        at = _place(text.encode(), error.position, file)
+        said = str(error).splitlines()[0]
+        raise at.error(f"not readable as YAML: {said}") from None
+    except UnicodeEncodeError as error:
+        raise BadRules(f"{file}: not readable as YAML: {error.reason}") from None
 
 
-def _value(
-    node: yaml.Node, file: str, path: str, seen: dict[int, Value], above: tuple[int, ...]
-) -> Value:
-    """Turn a YAML node into a Value; an aliased node is turned once, so aliases cannot explode."""
-    at = At(file, node.start_mark.line + 1, node.start_mark.column + 1)
-    if id(node) in above:
-        raise BadRules(f"{at}: {path}: the alias contains itself")
-    if id(node) in seen:
-        return seen[id(node)]
-    if len(above) > sys.getrecursionlimit() // 4:
-        raise BadRules(f"{at}: nested too deeply")
-    above = (*above, id(node))
-    if isinstance(node, yaml.MappingNode):
-        value = _mapping(node, at, path, seen, above)
-    elif isinstance(node, yaml.SequenceNode):
-        entries = [
-            _value(item, file, f"{path}[{index}]", seen, above)
-            for index, item in enumerate(node.value)
-        ]
-        value = Value(at, path, entries)
-    else:
-        value = Value(at, path, _scalar(node, at))
-    seen[id(node)] = value
-    return value
+def _at(file: str, mark: Any) -> At:
+    return At(file, mark.line + 1, mark.column + 1) if mark else At(file, 1)
 
 
-def _mapping(
-    node: yaml.MappingNode, at: At, path: str, seen: dict[int, Value], above: tuple[int, ...]
-) -> Value:
-    content: dict[str, Value] = {}
-    keys: dict[str, At] = {}
-    for key_node, value_node in node.value:
-        place = At(at.file, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise BadRules(f"{place}: {path}: a key must be text")
-        key = str(key_node.value)
-        if key in content:
-            raise BadRules(f"{place}: {path}: '{key}' stands twice, first in line {keys[key].line}")
-        keys[key] = place
-        content[key] = _value(value_node, at.file, f"{path}.{key}" if path else key, seen, above)
-    return Value(at, path, content, keys)
+def _place(data: bytes, offset: int, file: str) -> At:
+    before = data[:offset]
+    column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
+    return At(file, before.count(b"\n") + 1, column)
 
 
-def _scalar(node: yaml.Node, at: At) -> Scalar:
-    loader = yaml.SafeLoader("")
-    try:
-        value = loader.construct_object(node)  # type: ignore[no-untyped-call]  # untyped in PyYAML
-    except (yaml.YAMLError, ValueError) as error:
-        raise BadRules(f"{at}: not readable as YAML: {error}") from None
-    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+def _check_depth(text: str, file: str) -> None:
+    """Refuse what nests too deeply, event by event: composing it would overflow the C stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            at = _at(file, event.start_mark)
+            raise at.error(f"nested more than {_DEEPEST} levels deep")
+
+
+class _Reader:
+    """Turns the YAML nodes of one file into values.
+
+    An aliased node is turned once. `_sizes` has, by node, how many values are reached through it.
+    """
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._values: dict[yaml.Node, Value] = {}
+        self._sizes: dict[yaml.Node, int] = {}
+        self._above: set[yaml.Node] = set()
+        self._count = 0
+        self._aliased = 0
+        self._scalars = yaml.SafeLoader("")
+
+    def value(self, node: yaml.Node, path: str) -> Value:
+        """Return the value of a node that stands at `path`."""
+        at = _at(self._file, node.start_mark)
+        if node in self._above:
+            raise at.error(f"{_where(path)}: the alias contains itself")
+        if node in self._values:
+            return self._again(node, at, path)
+        self._above.add(node)
+        before = self._count
+        self._count += 1
+        if isinstance(node, yaml.MappingNode):
+            value = self._mapping(node, at, path)
+        elif isinstance(node, yaml.SequenceNode):
+            parts = enumerate(node.value)
+            value = Value(at, path, [self.value(one, f"{path}[{index}]") for index, one in parts])
+        else:
+            value = Value(at, path, self._scalar(node, at, path))
+        self._above.remove(node)
+        self._values[node] = value
+        self._sizes[node] = self._count - before
+        return value
+
+    def _again(self, node: yaml.Node, at: At, path: str) -> Value:
+        """Return the value of an alias. Whoever walks all values would walk these once more."""
+        self._count += self._sizes[node]
+        self._aliased += self._sizes[node]
+        if self._aliased > _MOST_ALIASED:
+            raise at.error(f"{_where(path)}: the aliases make more than {_MOST_ALIASED} values")
+        return self._values[node]
+
+    def _mapping(self, node: yaml.MappingNode, at: At, path: str) -> Value:
+        content: dict[str, Value] = {}
+        keys: dict[str, At] = {}
+        merged: Value | None = None
+        for key_node, value_node in node.value:
+            place = _at(self._file, key_node.start_mark)
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise place.error(f"{_where(path)}: a key must be text")
+            key = str(key_node.value)
+            if key in content:
+                first = keys[key].line
+                raise place.error(f"{_where(path)}: '{key}' stands twice, first in line {first}")
+            keys[key] = place
+            content[key] = self.value(value_node, f"{path}.{key}" if path else key)
+            if key_node.tag == _MERGE:
+                merged = content[key]
+        if merged is not None:
+            _merge(merged, content, keys)
+        return Value(at, path, content, keys)
+
+    def _scalar(self, node: yaml.Node, at: At, path: str) -> Scalar:
+        tag, text = str(node.tag).replace(_TAG, "!!"), str(node.value)
+        if node.tag in _TEXT or (
+            node.tag in _PLAIN and ":" in text
+        ):  # 1:30 is no number of base 60
+            return text
+        if node.tag not in _PLAIN:
+            raise at.error(f"{_where(path)}: the tag {tag} is not supported")
+        try:
+            value: Scalar = self._scalars.construct_object(node)
+        except (yaml.YAMLError, ValueError, KeyError):
+            raise at.error(f"{_where(path)}: {text[:40]!r} is not readable as {tag}") from None
+        return value
+
+
+def _merge(merged: Value, content: dict[str, Value], keys: dict[str, At]) -> None:
+    """Put in place of `<<: *defaults` (YAML 1.1, merge key) the keys that are not there yet."""
+    del content["<<"], keys["<<"]
+    for one in merged.content if isinstance(merged.content, list) else [merged]:
+        for key, value in one.mapping().items():
+            if key not in content:
+                content[key], keys[key] = value, one.keys[key]

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from meshproof import interrupts
+from meshproof.errors import MeshproofError
+
 _MARKS = (
     "promise(number, name, title): what this test proves to the user; names it in every report "
     "({addon} stands for the parameter of that name)",
@@ -75,23 +78,24 @@ def pytest_configure(config: pytest.Config) -> None:
     for path in _fixture_folders():
         for module in pkgutil.iter_modules([str(path)]):
             config.pluginmanager.import_plugin(f"meshproof.fixtures.{module.name}")
-    if config.getoption("mesh_rules"):
-        _read_own_rules(config)
-    if config.getoption("mesh_report"):
-        from meshproof.recorder import Recorder
-
-        config.pluginmanager.register(Recorder(config), "meshproof.recorder")
-
-
-def _read_own_rules(config: pytest.Config) -> None:
-    """Read the rules before anything is collected: what is wrong with them is said at once."""
-    from meshproof import settings
-    from meshproof.errors import MeshproofError
-
+    config.pluginmanager.import_plugin("meshproof.endings")
     try:
-        settings.own_rules(config)
+        _begin(config)
     except MeshproofError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _begin(config: pytest.Config) -> None:
+    """Look at what was given before anything is collected: what is wrong with it is said at once."""
+    if config.getoption("mesh_rules"):
+        from meshproof import settings
+
+        settings.own_rules(config)
+    if config.getoption("mesh_report"):
+        from meshproof import recorder
+
+        config.pluginmanager.register(recorder.Recorder(config), "meshproof.recorder")
+        config.add_cleanup(interrupts.take())
 
 
 def _fixture_folders() -> list[Path]:

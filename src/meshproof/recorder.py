@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
+import os
 import re
 import shlex
 import sys
@@ -17,7 +19,7 @@ import pytest
 from _pytest.outcomes import Skipped
 from _pytest.terminal import TerminalReporter
 
-from meshproof import settings
+from meshproof import interrupts, settings
 from meshproof.errors import EXIT_FAILED, Inconclusive, MeshproofError, UsageError, nearest
 from meshproof.run import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from meshproof.traffic import Visit
     from meshproof.verdict import Verdict
 
+#: Bytes that must fit into the folder for the reports.
+_PROBE = 1 << 18
 _EVIDENCE = pytest.StashKey["Evidence"]()
 
 
@@ -104,10 +108,11 @@ class Recorder:
 
         name = config.getoption("mesh") or "local"
         self._config = config
-        self._folder = Path(config.getoption("mesh_report"))
+        self._folder = _usable(Path(config.getoption("mesh_report")))
         self._began = time.monotonic()
         self._mesh: Mesh | None = None
         self.broken = False
+        self.unwritten = ""
         self._seen: dict[str, str] = {}
         self._writers = self._chosen_writers()
         self.run = Run(
@@ -134,16 +139,23 @@ class Recorder:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Tell the writers that the run begins."""
         settings.tell_by(self._config, self._progress)
-        for writer in self._writers:
-            writer.started(self.run)
+        self._tell(lambda writer: writer.started(self.run))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Remember that something could not be collected: pytest then calls itself interrupted."""
         self.broken = self.broken or report.failed
 
     def _progress(self, text: str) -> None:
-        for writer in self._writers:
-            writer.progress(text)
+        self._tell(lambda writer: writer.progress(text))
+
+    def _tell(self, told: Callable[[Writer], None]) -> None:
+        """Tell every writer something. One that cannot write is left out from there on."""
+        for writer in list(self._writers):
+            try:
+                told(writer)
+            except OSError as error:
+                self._writers.remove(writer)
+                self.unwritten = f"a report cannot be written: {error}"
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Forget the mesh once it is gone."""
@@ -167,8 +179,7 @@ class Recorder:
 
     def _finish(self, result: Result) -> None:
         self.run.results.append(result)
-        for writer in self._writers:
-            writer.finished(result)
+        self._tell(lambda writer: writer.finished(result))
 
     def _result(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Result:
         noted = evidence(item)
@@ -228,10 +239,30 @@ class Recorder:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Close the record and let every writer write its report."""
-        self.run.interrupted = exitstatus == pytest.ExitCode.INTERRUPTED and not self.broken
+        stopped = exitstatus == pytest.ExitCode.INTERRUPTED and not self.broken
+        self.run.interrupted = stopped or interrupts.ending()
         self.run.seconds = round(time.monotonic() - self._began, 2)
-        for writer in self._writers:
-            writer.ended(self.run)
+        self._tell(lambda writer: writer.ended(self.run))
+        if self.unwritten:
+            sys.stderr.write(f"meshproof: {self.unwritten}\n")
+
+
+def _usable(folder: Path) -> Path:
+    """Return the folder for the reports, made and tried: later, a whole run would be in vain.
+
+    Raises UsageError when nothing can be written there.
+    """
+    probe = folder / f".probe.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(bytes(_PROBE))
+    except OSError as error:
+        said = f"{folder}: reports cannot be written there: {error.strerror}"
+        raise UsageError(said) from None
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    return folder
 
 
 def _command(config: pytest.Config) -> str:
@@ -331,6 +362,10 @@ def run_suites(arguments: list[str]) -> int:
         ["--mesh-cli", "-p", "no:cacheprovider", "-s", *arguments], plugins=[keeper]
     )
     recorder = keeper.recorder
+    if recorder and recorder.run.interrupted:
+        return recorder.run.exit_code
+    if interrupts.ending():
+        raise KeyboardInterrupt  # before there was a run to tell of
     if recorder is None or status in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
         sys.stderr.write(keeper.output.getvalue())
         return EXIT_FAILED if status == pytest.ExitCode.INTERNAL_ERROR else UsageError.exit_code
@@ -341,6 +376,8 @@ def run_suites(arguments: list[str]) -> int:
         sys.stderr.write(keeper.output.getvalue())
         sys.stderr.write("meshproof: no promise was selected: nothing was checked\n")
         return UsageError.exit_code
+    if recorder.unwritten and not recorder.run.exit_code:
+        return UsageError.exit_code  # as if the folder had been unusable from the start
     return recorder.run.exit_code
 
 

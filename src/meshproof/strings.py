@@ -5,28 +5,57 @@ Istio's regexes are RE2 on the whole value (Istio reference, StringMatch).
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
+import string
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
+from typing import Any
 
 from meshproof.rules.model import StringMatch
 
 _SAMPLES = 40
-#: Characters that a request line or a header can carry without being encoded.
+#: So long may a value be that stands for a regex: a longer one proves no more.
+_LONGEST = 512
+#: What a value is made of where a regex leaves the choice.
+_SIMPLE = frozenset(string.ascii_lowercase + string.digits)
+#: Values that a header can carry without being encoded or trimmed.
 _PLAIN = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 def matches(wanted: StringMatch, value: str) -> bool:
-    """Say whether a value is taken: exact, by prefix, by RE2 on the whole value, or present."""
+    """Say whether a value is taken: exact, by prefix, by RE2 on the whole value, or present.
+
+    Raises BadRules for a regex that RE2 does not take.
+    """
     if wanted.kind == "exact":
         return value == wanted.value
     if wanted.kind == "prefix":
         return value.startswith(wanted.value)
     if wanted.kind == "regex":
-        import re2
-
-        return re2.fullmatch(wanted.value, value) is not None
+        return _compiled(wanted).fullmatch(value) is not None
     return True
+
+
+def _compiled(wanted: StringMatch) -> Any:
+    found = _compile(wanted.value)
+    if isinstance(found, str):
+        raise wanted.at.error(f"RE2 does not take the regex '{wanted.value}': {found}")
+    return found
+
+
+@functools.lru_cache(maxsize=4096)
+def _compile(pattern: str) -> Any:
+    """Return the compiled regex, or why RE2 does not take it."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False  # it would go to standard error
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        said = error.args[0]
+        return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
 
 def matching(wanted: StringMatch, default: str) -> Iterator[str]:
@@ -37,49 +66,73 @@ def matching(wanted: StringMatch, default: str) -> Iterator[str]:
         yield wanted.value
         yield f"{wanted.value}x"
     elif wanted.kind == "regex":
-        yield from _generated(wanted)
+        yield from (one for one in _generated(wanted.value) if matches(wanted, one))
     else:
         yield default
 
 
-def _generated(wanted: StringMatch) -> Iterator[str]:
-    """Yield values made from a regex, shortest first; each is checked with RE2."""
+class _Simplest(Random):
+    """Draws small numbers and simple characters, so that what is made of a regex can be read.
+
+    Its draws depend on the seed alone: rstr hands over sets whose order is another in each run.
+    """
+
+    def randint(self, a: int, b: int) -> int:
+        """Return the least number, or one more."""
+        return min(a + (self.random() < 0.5), b)
+
+    def choice(self, seq: Sequence[Any]) -> Any:
+        """Return a simple character where there is one, else any of the sorted characters."""
+        if not isinstance(seq, str) and not all(isinstance(one, str) for one in seq):
+            return seq[int(self.random() * len(seq))]  # branches of an alternation
+        found = sorted(set(seq))
+        simple = [one for one in found if one in _SIMPLE] or found
+        return simple[int(self.random() * len(simple))]
+
+
+@functools.lru_cache(maxsize=4096)
+def _generated(pattern: str) -> tuple[str, ...]:
+    """Return values made from a regex, shortest first; what takes them is up to RE2."""
     import rstr
 
-    maker = rstr.Rstr(Random(wanted.value))
-    seen: set[str] = set()
+    maker = rstr.Rstr(_Simplest(pattern))
+    seen = {bare} if (bare := _letters(pattern)) else set()
     for _ in range(_SAMPLES):
         try:
-            made = maker.xeger(wanted.value)
+            seen.add(maker.xeger(pattern))
         except Exception:  # whatever the generator cannot do, RE2 may still take
             break
-        seen.add(made)
-    seen.update(_literal(wanted.value))
-    usable = [one for one in seen if _PLAIN.fullmatch(one) and matches(wanted, one)]
-    yield from sorted(usable, key=lambda one: (len(one), one))
+    usable = [one for one in seen if len(one) <= _LONGEST and _PLAIN.fullmatch(one)]
+    return tuple(sorted(usable, key=lambda one: (len(one), one)))
 
 
-def _literal(pattern: str) -> list[str]:
+def _letters(pattern: str) -> str:
     """Return the pattern's plain letters: for many regexes they are a value that is meant."""
-    bare = re.sub(r"\(\?[^)]*\)|\[[^\]]*\]|\(\.[^)]*\)\??|[\^$]|\\.|[.*+?(){}|]", "", pattern)
-    return [bare] if bare else []
+    bare = re.sub(r"\(\?[^)]*\)|\[[^\]]*\]|\(\.[^)]*\)\??|[\^$]|\\[a-zA-Z]", "", pattern)
+    return re.sub(r"[*+?(){}|]|(?<!\\)\.|\\(?=\W)", "", bare)
 
 
 def missing(wanted: StringMatch, value: str) -> Iterator[tuple[str, str]]:
     """Yield (words, other value) for values near `value` that are not taken."""
-    for words, other in (
+    path = value.startswith("/")
+    near = (
         ("one character short", value[:-1]),
         ("one character more", f"{value}x"),
         ("in other case", value.swapcase()),
-        ("with something before it", f"x{value}"),
-        ("that is another", _another(value)),
-    ):
-        if other != value and _PLAIN.fullmatch(other) and not matches(wanted, other):
+        ("with something before it", f"/x{value}" if path else f"x{value}"),
+        ("something else", "/meshproof-other" if path else "meshproof-other"),
+    )
+    return _not_taken(wanted, value, near)
+
+
+def _not_taken(
+    wanted: StringMatch, value: str, near: Iterable[tuple[str, str]]
+) -> Iterator[tuple[str, str]]:
+    seen = {value}
+    for words, other in near:
+        if other not in seen and _PLAIN.fullmatch(other) and not matches(wanted, other):
+            seen.add(other)
             yield words, other
-
-
-def _another(value: str) -> str:
-    return "/meshproof-other" if value.startswith("/") else "meshproof-other"
 
 
 def cookies(value: str) -> Iterator[tuple[str, str]]:
@@ -90,6 +143,6 @@ def cookies(value: str) -> Iterator[tuple[str, str]]:
     yield "first of two", f"{value}; a=b"
     yield "last of two", f"a=b; {value}"
     yield "between two", f"a=b; {value}; c=d"
-    yield "longer", f"{value}x"
+    yield "with a longer value", f"{value}x"
     yield "with a longer name", f"x{value}"
     yield "in other case", f"{name}={content.swapcase()}"

@@ -205,7 +205,9 @@ def serve(mesh: Mesh, scenario: Scenario) -> rules.RuleSet:
 
 def line(*cells: object) -> None:
     widths = (26, 20, 6, 12, 13, 12)
-    sys.stdout.write("".join(f"{cell!s:<{width}}" for cell, width in zip(cells, widths, strict=True)))
+    sys.stdout.write(
+        "".join(f"{cell!s:<{width}}" for cell, width in zip(cells, widths, strict=True))
+    )
     sys.stdout.write("\n")
     sys.stdout.flush()
 

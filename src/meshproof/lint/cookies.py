@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from meshproof.lint import regexes
 from meshproof.lint.patterns import Pattern
 
-_PAIR = re.compile(
-    r"(?P<name>[A-Za-z0-9_-]+)=(?P<value>(?:[A-Za-z0-9_%/+-]|\\\.)*)(?P<more>[^;$]?)"
-)
-_VALUES = ("x", "1", "true", "abc", "a1b2", "A", "0123456789abcdef")
+_NAME, _VALUE = r"[A-Za-z0-9_-]+", r"(?:[A-Za-z0-9_%/+-]|\\\.)"
+_PAIR = re.compile(rf"(?P<name>{_NAME})=(?P<value>{_VALUE}*)(?P<after>.{{0,2}})", re.S)
+_CHOICE = re.compile(rf"(?P<name>{_NAME})=\((?:\?:)?(?P<first>{_VALUE}+)(?:\|{_VALUE}+)*\)")
+#: What may stand after a cookie's value that is written out: its end, or "whatever follows".
+_FIXED = re.compile(r"$|[)(|;$]|\.[*+]|\[\^;")
+_TRIED = ("x", "1", "true", "abc", "a1b2", "A", "0123456789abcdef")
 
 
 def pair(one: Pattern) -> tuple[str, str] | None:
@@ -18,18 +21,35 @@ def pair(one: Pattern) -> tuple[str, str] | None:
 
     None where the match names no cookie, or takes it in no place at all.
     """
-    found = _PAIR.search(one.text)
-    if found is None:
-        return None
-    name, value = found["name"], found["value"].replace("\\.", ".")
-    fixed = found["more"] in ("", ")", "(", "|") or one.sort != "regex"
-    if value and fixed:
-        sent, wanted = f"{name}={value}", re.escape(f"{name}={value}").replace("\\-", "-")
-        return (wanted, sent) if one.sort != "regex" or _in_any_place(one, sent) else None
-    for tried in (f"{value}{more}" for more in _VALUES):
-        if _in_any_place(one, f"{name}={tried}"):
-            return f"{name}=[^;]*" if not value else f"{name}={value}[^;]*", f"{name}={tried}"
+    if one.sort != "regex":
+        found = _PAIR.fullmatch(one.text)
+        return (re.escape(one.text).replace("\\-", "-"), one.text) if found else None
+    for wanted, sent in _candidates(one.text):
+        if _in_any_place(one, sent):
+            return wanted, sent
     return None
+
+
+def _candidates(text: str) -> Iterator[tuple[str, str]]:
+    """Yield what a regex may be about: regex of the cookie, cookie as it is sent."""
+    choice = _CHOICE.search(text)
+    if choice:
+        yield choice[0], f"{choice['name']}={_plain(choice['first'])}"
+        return
+    pairs = list(_PAIR.finditer(text))
+    fixed = [each for each in pairs if each["value"] and _FIXED.match(each["after"])]
+    if fixed and len(fixed) == len(pairs):
+        every = [f"{each['name']}={each['value']}" for each in fixed]
+        yield every[0] if len(every) == 1 else f"({'|'.join(every)})", _plain(every[0])
+    elif len(pairs) == 1:
+        (each,) = pairs
+        start = f"{each['name']}={each['value']}"
+        for more in _TRIED:
+            yield f"{start}[^;]*", f"{_plain(start)}{more}"
+
+
+def _plain(text: str) -> str:
+    return text.replace("\\.", ".")
 
 
 def _headers(sent: str) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def check(project: Project) -> Iterator[Hit]:
     """Report each match that no request can satisfy."""
     for route in routes(project):
         for arm in route.arms:
-            for match in arm.matches:
+            for match in (one for one in arm.matches if one.sure):
                 yield from _hits(route, arm, match)
 
 

@@ -94,17 +94,25 @@ def check(project: Project) -> Iterator[Hit]:
     for one in regexes_of(project):
         header = one.part.removeprefix("header ")
         values = _REAL.get(header, ()) if header != one.part else ()
-        inside = next((value for value in values if regexes.occurs(one.text, value)), None)
+        bare = _bare(one.text)
+        inside = next((value for value in values if regexes.occurs(bare, value)), None)
         if inside and not any(regexes.takes(one.text, value) for value in values):
             yield _hit(one, inside)
 
 
+def _bare(text: str) -> str:
+    """Return a regex without anchors at its ends."""
+    return text.removeprefix("^").removesuffix("$")
+
+
 def _hit(one: Pattern, inside: str) -> Hit:
-    bare = one.text.removeprefix("^").removesuffix("$")
-    several = regexes.pieces(bare) is None
+    bare = _bare(one.text)
+    if regexes.pieces(bare) is None:
+        bare = f"({bare})"
+    at_start = one.text.startswith("^") and regexes.occurs(f"^{bare}", inside)
     shown = inside if len(inside) < 60 else f"{inside[:57]}..."
     return Hit(
         one.at,
         f"{one.part}: regex '{one.text}' has to match the whole value, such as '{shown}'",
-        f".*({bare}).*" if several else f".*{bare}.*",
+        f"{bare}.*" if at_start else f".*{bare}.*",
     )

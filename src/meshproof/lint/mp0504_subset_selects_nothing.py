@@ -106,6 +106,9 @@ from meshproof.rules.model import Labels
 CODE = "MP0504"
 LEVEL = Level.WARNING
 
+#: Istio adds these labels to pods itself, from the node that they run on.
+_BY_PLACE = "topology."
+
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each set of labels that none of the host's workloads has."""
@@ -123,7 +126,8 @@ def selections(project: Project) -> Iterator[tuple[str, str, Labels, At]]:
     """Yield every set of labels that a rule selects pods of a host with, in words, and where."""
     for policy in surroundings(project).policies:
         for subset in policy.subsets:
-            yield policy.host, f"subset '{subset.name}'", subset.labels, subset.at
+            if not any(key.startswith(_BY_PLACE) for key, _ in subset.labels):
+                yield policy.host, f"subset '{subset.name}'", subset.labels, subset.at
     for _, _, target in targets(project):
         if target.labels:
             shown = ", ".join(f"{key}: {value}" for key, value in target.labels)

@@ -69,62 +69,69 @@ from meshproof.rules.model import CLUSTER_DOMAIN
 CODE = "MP0507"
 LEVEL = Level.WARNING
 
+#: Namespaces that no one's files hold the whole of: there only what looks like a typo is said.
+_OF_THE_PLATFORM = ("istio-ingress", "istio-system", "kube-system")
+
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each destination that is no service's host, where services are known."""
     around = surroundings(project)
-    for name in mentioned(project):
-        if name.full.startswith("*") or around.exists(name.full) or elsewhere(around, name.full):
+    if not _outside(around):
+        return
+    for name, _, owner in mentioned(project):
+        there = name.full.startswith("*") or around.exists(name.full, owner)
+        if there or elsewhere(around, name):
             continue
         namespace = namespace_of(name.full)
         known = namespace in around.namespaces if namespace else _outside(around)
-        if known:
-            yield Hit(name.at, f"no service has the host {name.full}", _meant(around, name))
+        meant = _meant(around, name)
+        if known and (meant or namespace not in _OF_THE_PLATFORM):
+            repair = meant or _all_of(around, namespace)
+            yield Hit(name.at, f"no service has the host {name.full}", repair)
 
 
-def mentioned(project: Project) -> Iterator[Name]:
-    """Yield every host that a rule sends to or that a DestinationRule is for."""
-    for _, _, target in targets(project):
-        yield Name(target.host, target.written, target.at)
+def mentioned(project: Project) -> Iterator[tuple[Name, str, str]]:
+    """Yield every host that a rule sends to or a DestinationRule is for, its kind and namespace."""
+    for route, _, target in targets(project):
+        name = Name(target.host, target.written, target.at)
+        yield name, route.dialect, route.document.namespace
     for policy in surroundings(project).policies:
-        yield Name(policy.host, short(policy.host), policy.at)
+        name = Name(policy.host, policy.written, policy.at)
+        yield name, "DestinationRule", policy.document.namespace
 
 
-def elsewhere(around: Surroundings, host: str) -> str:
+def elsewhere(around: Surroundings, name: Name) -> str:
     """Return the full host of the service that a name may mean in another namespace, or nothing.
 
     A short name is completed with the rule's own namespace, `reviews.prod` is not completed at all.
     """
-    name = short(host)
-    first, _, rest = host.partition(".")
-    if rest and "." not in rest and f"{host}.{CLUSTER_DOMAIN}" in around.service_names:
-        return f"{host}.{CLUSTER_DOMAIN}"
-    if name == host or namespace_of(host) in ("", *_with(around, first)):
+    if name.written.count(".") == 1 and f"{name.written}.{CLUSTER_DOMAIN}" in around.service_names:
+        return f"{name.written}.{CLUSTER_DOMAIN}"
+    if "." in name.written:
         return ""
-    homes = _with(around, name)
-    return f"{name}.{homes[0]}.{CLUSTER_DOMAIN}" if len(homes) == 1 else ""
-
-
-def _with(around: Surroundings, name: str) -> list[str]:
-    """Return the namespaces that have a service of this name."""
-    return [
-        one
-        for one in sorted(around.namespaces)
-        if f"{name}.{one}.{CLUSTER_DOMAIN}" in (around.service_names)
-    ]
+    hosts = [f"{name.written}.{one}.{CLUSTER_DOMAIN}" for one in sorted(around.namespaces)]
+    there = [host for host in hosts if host in around.service_names]
+    return there[0] if len(there) == 1 and name.full not in there else ""
 
 
 def _outside(around: Surroundings) -> bool:
     return bool(around.entries or around.namespaces)
 
 
+def _there(around: Surroundings, namespace: str) -> list[str]:
+    return sorted(short(one) for one in around.service_names if namespace_of(one) == namespace)
+
+
 def _meant(around: Surroundings, name: Name) -> str:
+    """Return the host that was probably meant."""
     namespace = namespace_of(name.full)
     if not namespace:
-        meant = closest(name.full, around.entry_hosts(), 0.75)
-        return meant or f"a ServiceEntry for {name.full}"
-    there = [short(one) for one in around.service_names if namespace_of(one) == namespace]
-    meant = closest(short(name.full), there)
-    if meant:
-        return meant if "." not in name.written else f"{meant}.{namespace}.{CLUSTER_DOMAIN}"
-    return f"one of {', '.join(sorted(there)[:8])}" if there else ""
+        return closest(name.full, around.entry_hosts(), 0.75)
+    meant = closest(short(name.full), _there(around, namespace))
+    return f"{meant}.{namespace}.{CLUSTER_DOMAIN}" if meant and "." in name.written else meant
+
+
+def _all_of(around: Surroundings, namespace: str) -> str:
+    there = _there(around, namespace)
+    more = ", ..." if len(there) > 8 else ""
+    return f"one of {', '.join(there[:8])}{more}" if there else "a ServiceEntry for it"

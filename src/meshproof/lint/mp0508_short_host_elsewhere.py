@@ -67,8 +67,7 @@ from meshproof.lint.finding import Hit, Level
 from meshproof.lint.mp0507_host_without_service import elsewhere, mentioned
 from meshproof.lint.project import Project
 from meshproof.lint.routes import routes
-from meshproof.lint.surroundings import surroundings
-from meshproof.rules.model import CLUSTER_DOMAIN
+from meshproof.lint.surroundings import namespace_of, surroundings
 
 CODE = "MP0508"
 LEVEL = Level.WARNING
@@ -77,18 +76,19 @@ LEVEL = Level.WARNING
 def check(project: Project) -> Iterator[Hit]:
     """Report each host that means no service in its place, and one in another namespace."""
     around = surroundings(project)
-    for name in _names(project):
-        if name.full.startswith("*") or around.exists(name.full):
+    for name, kind, owner in _names(project) if around.namespaces else ():
+        if name.full.startswith("*") or around.exists(name.full, owner):
             continue
-        meant = elsewhere(around, name.full)
-        if meant and not name.written.endswith(CLUSTER_DOMAIN):
-            yield Hit(
-                name.at, f"'{name.written}' means {name.full} here, which no service is", meant
-            )
+        meant = elsewhere(around, name)
+        if meant:
+            said = f"'{name.written}' means {name.full} here, which no service is"
+            by_namespace = kind in ("HTTPRoute", "GRPCRoute", "RouteRule")
+            yield Hit(name.at, said, f"namespace: {namespace_of(meant)}" if by_namespace else meant)
 
 
-def _names(project: Project) -> Iterator[Name]:
+def _names(project: Project) -> Iterator[tuple[Name, str, str]]:
     yield from mentioned(project)
     for route in routes(project):
         if route.dialect == "VirtualService" and route.in_mesh:
-            yield from route.hosts
+            for host in route.hosts:
+                yield host, route.dialect, route.document.namespace

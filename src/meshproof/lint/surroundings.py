@@ -30,10 +30,11 @@ class Subset:
 
 @dataclass(frozen=True, eq=False)
 class Policy:
-    """A DestinationRule: its full host, its subsets; `whole` where all of them could be read."""
+    """A DestinationRule: its host and subsets; `whole` where all of these could be read."""
 
     document: Document
     host: str
+    written: str
     at: At
     subsets: tuple[Subset, ...]
     whole: bool
@@ -41,14 +42,23 @@ class Policy:
 
 @dataclass(frozen=True, eq=False)
 class Server:
-    """A port of a gateway: number, protocol (upper case), hosts (no namespace), its `tls`."""
+    """A port of a gateway: number, protocol (upper case), hosts, its `tls`.
+
+    `owners` has for each host the namespace whose rules may use it, `*` for all.
+    """
 
     number: int
     protocol: str
     hosts: tuple[str, ...]
+    owners: tuple[str, ...]
     at: At
     tls: Value | None
     name: str = ""
+
+    def hosts_for(self, namespace: str) -> list[str]:
+        """Return the hosts that rules of a namespace may use."""
+        pairs = zip(self.hosts, self.owners, strict=True)
+        return [host for host, owner in pairs if owner in ("*", namespace)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +79,11 @@ class Entry:
     document: Document
     hosts: tuple[str, ...]
     ports: tuple[tuple[int, str, int], ...]
+    export_to: frozenset[str] = frozenset()
+
+    def seen_from(self, namespace: str) -> bool:
+        """Say whether proxies of a namespace see it; an empty one stands for any."""
+        return not (self.export_to and namespace) or bool({"*", namespace} & self.export_to)
 
 
 class Surroundings:
@@ -82,7 +97,10 @@ class Surroundings:
         }
         self.namespaces = {one.namespace for one in project.of("Service")}
         self.entries = [_entry(one) for one in project.of("ServiceEntry")]
-        self._entry_hosts = {host: entry for entry in self.entries for host in entry.hosts}
+        self._entry_hosts: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            for host in entry.hosts:
+                self._entry_hosts.setdefault(host, []).append(entry)
         self._wildcards = [host for host in self._entry_hosts if host.startswith("*")]
         self.policies = [
             found
@@ -124,15 +142,25 @@ class Surroundings:
         fits = [one for one in self._policies if one.startswith("*") and host_within(host, one)]
         return self._policies[max(fits, key=len)] if fits else []
 
-    def entry(self, host: str) -> Entry | None:
-        """Return the ServiceEntry of a host, or None."""
-        found = self._entry_hosts.get(host)
-        fits = [one for one in self._wildcards if host_within(host, one)]
-        return found or (self._entry_hosts[max(fits, key=len)] if fits else None)
+    def entry(self, host: str, namespace: str = "") -> Entry | None:
+        """Return the ServiceEntry of a host that a namespace sees, or None."""
+        wide = sorted((one for one in self._wildcards if host_within(host, one)), key=len)
+        for name in (host, *reversed(wide)):
+            for found in self._entry_hosts.get(name, ()):
+                if found.seen_from(namespace):
+                    return found
+        return None
 
-    def exists(self, host: str) -> bool:
-        """Say whether a full host is a Service's or a ServiceEntry's."""
-        return host in self.service_names or self.entry(host) is not None
+    def exists(self, host: str, namespace: str) -> bool:
+        """Say whether a full host is a Service's or, as seen from a namespace, a ServiceEntry's."""
+        return host in self.service_names or self.entry(host, namespace) is not None
+
+    def ports(self, host: str) -> list[int]:
+        """Return the port numbers of a host's Service or ServiceEntry, empty where not known."""
+        service, entry = self.services.get(host), self.entry(host)
+        if service is not None:
+            return [port.number for port in service.ports]
+        return [number for number, _, _ in entry.ports if number] if entry is not None else []
 
     def entry_hosts(self) -> list[str]:
         """Return every host of every ServiceEntry."""
@@ -190,6 +218,7 @@ def _policy(project: Project, document: Document) -> Iterator[Policy]:
         yield Policy(
             document,
             full_name(text(host), document.namespace),
+            text(host),
             host.at,
             tuple(subsets),
             whole and len(subsets) == len(entries),
@@ -202,7 +231,8 @@ def _way(document: Document) -> Iterator[Way]:
     is_istio = document.group == _ISTIO
     read = _istio_server if is_istio else _listener
     found = children(spec(document), "servers" if is_istio else "listeners")
-    servers = [read(one) for one in found if isinstance(one.content, dict)]
+    own = document.namespace
+    servers = [read(one, own) for one in found if isinstance(one.content, dict)]
     selector = spec(document)
     yield Way(
         document,
@@ -213,26 +243,28 @@ def _way(document: Document) -> Iterator[Way]:
     )
 
 
-def _istio_server(value: Value) -> Server:
+def _istio_server(value: Value, namespace: str) -> Server:
     content, port = value.mapping(), children(value, "port")
     numbers, protocols = children(value, "port", "number"), children(value, "port", "protocol")
-    hosts = [text(one).rpartition("/")[2] for one in children(value, "hosts")]
+    hosts = [text(one).rpartition("/") for one in children(value, "hosts")]
     return Server(
         _number(numbers[0]) if numbers else 0,
         text(protocols[0]).upper() if protocols else "",
-        tuple(hosts),
+        tuple(host for _, _, host in hosts),
+        tuple(namespace if owner == "." else owner or "*" for owner, _, _ in hosts),
         port[0].at if port else value.at,
         content.get("tls"),
     )
 
 
-def _listener(value: Value) -> Server:
+def _listener(value: Value, namespace: str) -> Server:
     content = value.mapping()
     port = content.get("port")
     return Server(
         _number(port) if port is not None else 0,
         text(content.get("protocol")).upper(),
         (text(content.get("hostname")) or "*",),
+        ("*",),
         value.at,
         content.get("tls"),
         text(content.get("name")),
@@ -250,7 +282,9 @@ def _entry(document: Document) -> Entry:
         if isinstance(one.content, dict)
     ]
     hosts = tuple(text(one) for one in children(spec(document), "hosts"))
-    return Entry(document, hosts, tuple(ports))
+    export_to = {text(one) for one in children(spec(document), "exportTo")}
+    seen = frozenset(document.namespace if one == "." else one for one in export_to)
+    return Entry(document, hosts, tuple(ports), seen)
 
 
 def _number(value: Value | None) -> int:

@@ -8,6 +8,7 @@ TLS with a certificate of the mesh only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from meshproof.mesh import hops
 from meshproof.mesh.certificates import Identity
@@ -100,8 +101,6 @@ def answering(name: str, routes: Resource) -> Resource:
 
 
 def _routes(name: str, path: str) -> Resource:
-    from pathlib import Path
-
     return {"rds": {"route_config_name": name, "config_source": path_source(Path(path))}}
 
 
@@ -183,7 +182,7 @@ def _server_tls(identity: Identity) -> Resource:
 
 
 def client_tls(identity: Identity, peers: list[str], sni: str) -> Resource:
-    """Return the transport that shows `identity` and takes only servers with one of `peers`' ids."""
+    """Return the transport that shows `identity` and takes only servers that are one of `peers`."""
     names = [{"san_type": "URI", "matcher": {"exact": peer}} for peer in peers]
     return {
         "name": "envoy.transport_sockets.tls",

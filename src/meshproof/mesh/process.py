@@ -246,16 +246,11 @@ class Process:
 
     def said(self) -> str:
         """Return its log so far."""
-        try:
-            return self.log.read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            return f"(its log cannot be read: {error.strerror})"
+        return _text(self.log)
 
     def tail(self, lines: int = 8) -> str:
         """Return the last lines of the log, indented, for a message."""
-        said = self.said()
-        last = [line.rstrip()[:300] for line in said.splitlines() if line.strip()][-lines:]
-        return "\n".join(f"    {line}" for line in last) or "    (its log is empty)"
+        return last_lines(self.log, lines)
 
     def require_alive(self, source: str = "") -> None:
         """Raise NotReady with the last log lines when the process has ended.
@@ -280,6 +275,19 @@ class Process:
         except subprocess.TimeoutExpired:
             self._popen.kill()
             self._popen.wait()
+
+
+def _text(log: Path) -> str:
+    try:
+        return log.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        return f"(its log cannot be read: {error.strerror})"
+
+
+def last_lines(log: Path, lines: int) -> str:
+    """Return the last lines of a log, indented, for a message."""
+    last = [line.rstrip()[:300] for line in _text(log).splitlines() if line.strip()][-lines:]
+    return "\n".join(f"    {line}" for line in last) or "    (its log is empty)"
 
 
 T = TypeVar("T")
@@ -382,6 +390,7 @@ __all__ = [
     "clear",
     "home",
     "interruptible",
+    "last_lines",
     "marked",
     "runs",
     "sweep",

@@ -97,20 +97,19 @@ class Sidecar:
             raise NotReady(str(rejected)) from None
         self._ports = self.envoy.listeners()
         standin = apps.find(self.pod.image)
-        proxy = f"http://127.0.0.1:{self._ports['outbound']}"
-        self._app = self._workspace.start(
-            self.pod.name,
-            # -P: no file in the user's folder may stand in for a module that the app imports.
-            [sys.executable, "-P", "-m", standin.module, *standin.args],
-            {
-                **standin.env,
-                **self.pod.env,
-                "HOST": "127.0.0.1",
-                "PORT": "0",
-                "HOSTNAME": self.pod.name,
-                "HTTP_PROXY": proxy,
-            },
-        )
+        # -P: no file in the user's folder may stand in for a module that the app imports.
+        command = [sys.executable, "-P", "-m", standin.module, *standin.args]
+        given = {
+            "HOST": "127.0.0.1",
+            "PORT": "0",
+            "HOSTNAME": self.pod.name,
+            "HTTP_PROXY": f"http://127.0.0.1:{self._ports['outbound']}",
+        }
+        env = {**standin.env, **self.pod.env, **given}
+        try:
+            self._app = self._workspace.start(self.pod.name, command, env)
+        except NotReady as error:
+            raise NotReady(f"{self.pod.at}: {error}") from None
 
     def wait_app(self) -> None:
         """Wait until the app has said which port it listens on."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from meshproof.errors import BadRules
 from meshproof.manifest import At, Document, Value
 from meshproof.rules.model import CLUSTER_DOMAIN, Labels, labels
 
@@ -27,6 +26,7 @@ class Pod:
     port: int
     readiness: str | None
     at: At
+    port_name: str = ""
 
     @property
     def version(self) -> str:
@@ -40,12 +40,12 @@ class Pod:
 
 @dataclass(frozen=True)
 class Service:
-    """A Kubernetes Service: its ports are port number -> target port of the pods."""
+    """A Kubernetes Service: its ports are port number -> the pods' port, by number or name."""
 
     name: str
     namespace: str
     selector: Labels
-    ports: Mapping[int, int]
+    ports: Mapping[int, int | str]
     at: At
 
     @property
@@ -67,6 +67,11 @@ class Topology:
     services: tuple[Service, ...] = ()
     pods: tuple[Pod, ...] = field(default=())
 
+    def __post_init__(self) -> None:
+        _check_names((service.host, service.at) for service in self.services)
+        # Each pod has a folder of its name, of whatever namespace it is.
+        _check_names((pod.name, pod.at) for pod in self.pods)
+
     def __add__(self, other: Topology) -> Topology:
         return Topology(self.services + other.services, self.pods + other.pods)
 
@@ -81,37 +86,63 @@ class Topology:
         ]
 
 
+def _check_names(named: Iterable[tuple[str, At]]) -> None:
+    known: dict[str, At] = {}
+    for name, at in named:
+        if name in known:
+            raise at.error(f"the name {name} is taken, by what stands at {known[name]}")
+        known[name] = at
+
+
 def read(documents: Iterable[Document]) -> Topology:
     """Return the services and pods in `documents`.
 
-    Raises BadRules with file and line for a kind that the local mesh cannot stand up, a workload of
-    several containers or ports, and a service without pods.
+    Raises BadRules with its place for a kind that the local mesh cannot stand up, a workload of
+    several containers or ports, a name that is taken, and a service that reaches no pod.
     """
     services: list[Service] = []
     pods: list[Pod] = []
     for document in documents:
-        if document.kind == "Service":
+        if document.kind == "Service" and document.api_version == "v1":
             services.append(_service(document))
         elif document.kind == "Deployment" and document.api_version == "apps/v1":
             pods.extend(_pods(document))
         elif document.kind not in _PASSED_OVER:
-            raise BadRules(
-                f"{document.at}: {document.kind} of {document.api_version} is not an object that "
-                "the local mesh can stand up (it takes Service and Deployment of apps/v1)"
+            raise document.at.error(
+                f"{document.kind} of {document.api_version} is not an object that the local mesh "
+                "can stand up (it takes Service of v1 and Deployment of apps/v1)"
             )
     topology = Topology(tuple(services), tuple(pods))
     for service in services:
-        if not topology.behind(service):
-            raise BadRules(f"{service.at}: service {service.name} selects no pod")
+        _check_reached(service, topology.behind(service))
     return topology
+
+
+def _check_reached(service: Service, pods: Iterable[Pod]) -> None:
+    pod = None
+    for pod in pods:
+        for target in service.ports.values():
+            if target not in (pod.port, pod.port_name):
+                raise service.at.error(
+                    f"service {service.name} sends to port {target} of its pods, but that of "
+                    f"{pod.workload} ({pod.at}) is {pod.port}"
+                )
+    if pod is None:
+        raise service.at.error(f"service {service.name} selects no pod")
 
 
 def _service(document: Document) -> Service:
     spec = document.spec
-    ports: dict[int, int] = {}
-    for port in spec.need("ports").items():
-        number, target = port.need("port").integer(1, 65535), port.get("targetPort")
-        ports[number] = target.integer(1, 65535) if target else number
+    entries = spec.need("ports")
+    if not entries.items():
+        raise entries.error("at least one port")
+    ports: dict[int, int | str] = {}
+    for entry in entries.items():
+        port, target = entry.need("port"), entry.get("targetPort")
+        number = port.integer(1, 65535)
+        if number in ports:
+            raise port.at.error(f"{port.path}: {number} stands twice")
+        ports[number] = _target_port(target) if target else number
     return Service(
         name=document.name,
         namespace=document.namespace,
@@ -119,6 +150,10 @@ def _service(document: Document) -> Service:
         ports=ports,
         at=document.at,
     )
+
+
+def _target_port(target: Value) -> int | str:
+    return target.text() if isinstance(target.content, str) else target.integer(1, 65535)
 
 
 def _pods(document: Document) -> list[Pod]:
@@ -130,36 +165,34 @@ def _pods(document: Document) -> list[Pod]:
     account, count = pod_spec.get("serviceAccountName"), spec.get("replicas")
     container = _only(pod_spec.need("containers"), "container")
     port = _only(container.need("ports"), "port of a container")
-    image = container.need("image")
-    pods = []
-    for index in range(count.integer(0, 100) if count else 1):
-        pods.append(
-            Pod(
-                name=f"{document.name}-{index}",
-                workload=document.name,
-                namespace=document.namespace,
-                labels=pod_labels,
-                service_account=account.text() if account else "default",
-                image=image.text(),
-                env=_env(container),
-                port=port.need("containerPort").integer(1, 65535),
-                readiness=_readiness(container),
-                at=image.at,
-            )
-        )
-    return pods
+    image, port_name = container.need("image"), port.get("name")
+    first = Pod(
+        name="",
+        workload=document.name,
+        namespace=document.namespace,
+        labels=pod_labels,
+        service_account=account.text() if account else "default",
+        image=image.text(),
+        env=_env(container),
+        port=port.need("containerPort").integer(1, 65535),
+        readiness=_readiness(container),
+        at=image.at,
+        port_name=port_name.text() if port_name else "",
+    )
+    replicas = range(count.integer(0, 100) if count else 1)
+    return [replace(first, name=f"{document.name}-{index}") for index in replicas]
 
 
 def _check_selector(spec: Value, pod_labels: Labels) -> None:
     selector = spec.need("selector").need("matchLabels")
     if not set(labels(selector.texts())) <= set(pod_labels):
-        raise BadRules(f"{selector.at}: spec.selector does not match the labels of the template")
+        raise selector.at.error(f"{selector.path} does not match the labels of the template")
 
 
 def _only(values: Value, what: str) -> Value:
     found = values.items()
     if len(found) != 1:
-        raise BadRules(f"{values.at}: {values.path}: the local mesh takes exactly one {what}")
+        raise values.at.error(f"{values.path}: the local mesh takes exactly one {what}")
     return found[0]
 
 

@@ -7,13 +7,16 @@ and, for defaults, Istio's pages on VirtualService and traffic management.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from meshproof.errors import BadRules, nearest
+from meshproof.manifest import At
 from meshproof.mesh.certificates import Identity, spiffe_id
 from meshproof.mesh.envoy import Resource, socket_address
 from meshproof.mesh.listeners import client_tls
+from meshproof.mesh.matching import route_match
 from meshproof.mesh.topology import Pod, Service, Topology
 from meshproof.rules.model import (
     MESH,
@@ -22,9 +25,9 @@ from meshproof.rules.model import (
     Labels,
     Match,
     MtlsMode,
+    PeerPolicy,
     Route,
     RuleSet,
-    StringMatch,
     Target,
 )
 
@@ -57,34 +60,73 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything the config of all Envoys follows from."""
+    """Everything the config of all Envoys follows from.
+
+    Raises BadRules, with its place, for a rule that could not hold anywhere: it would pass unseen.
+    """
 
     topology: Topology
     rules: RuleSet
     endpoints: tuple[Endpoint, ...]
     default_mtls: MtlsMode = "PERMISSIVE"
 
-    def service(self, host: str, target: Target) -> Service:
-        """Return the service called `host`. Raises BadRules with the place of the rule."""
+    def __post_init__(self) -> None:
+        for route in self.rules.routes:
+            self._check_gateways(route)
+            for host in route.hosts if _in_mesh(route) else ():
+                self.service(host, route.at)
+
+    def _check_gateways(self, route: Route) -> None:
+        named = {name: route.at for name in route.gateways or ()}
+        for match in (match for arm in route.arms for match in arm.matches):
+            named |= dict.fromkeys(match.gateways, match.at)
+        known = {gateway.name: gateway for gateway in self.rules.gateways}
+        for name, at in named.items():
+            if name != MESH and name not in known:
+                raise at.error(f"there is no Gateway {name}{nearest(name, known)}")
+        for gateway in (known[name] for name in route.gateways or () if name != MESH):
+            served = [host for server in gateway.servers for host in server.hosts]
+            if not _common_hosts(route.hosts, served):
+                raise route.at.error(
+                    f"{gateway.name} at {gateway.at} serves {', '.join(served)}, which is none of "
+                    f"the hosts {', '.join(route.hosts)}"
+                )
+
+    def service(self, host: str, at: At | None) -> Service:
+        """Return the service called `host`. Raises BadRules with `at`, the place of the rule."""
         for service in self.topology.services:
             if service.host == host:
                 return service
         known = [service.host for service in self.topology.services]
-        raise BadRules(f"{target.at}: there is no service {host}{nearest(host, known)}")
+        raise _error(at, f"there is no service {host}{nearest(host, known)}")
 
     def mtls(self, pod: Pod) -> MtlsMode:
-        """Return what the pod's sidecar accepts: the narrowest policy wins (PeerAuthentication)."""
-        best, mode = 0, self.default_mtls
+        """Return what the pod's sidecar accepts: the narrowest policy that says it decides.
+
+        Raises BadRules for two policies of the same width: which of them holds is not specified.
+        """
+        found: dict[int, PeerPolicy] = {}
         for policy in self.rules.policies:
-            if policy.namespace == pod.namespace and policy.selector:
-                rank = 3 if pod.selected(policy.selector) else 0
-            elif policy.namespace == pod.namespace:
-                rank = 2
-            else:
-                rank = 1 if policy.namespace == ROOT_NAMESPACE else 0
-            if rank > best:
-                best, mode = rank, policy.mode
-        return mode
+            width = _width(policy, pod)
+            if width is not None and found.setdefault(width, policy) is not policy:
+                raise policy.at.error(
+                    f"a second policy for {pod.name}, as wide as the one at {found[width].at}"
+                )
+        modes = [found[width].mode for width in sorted(found)]
+        return next((mode for mode in modes if mode), self.default_mtls)
+
+
+def _error(at: At | None, said: str) -> BadRules:
+    return at.error(said) if at else BadRules(said)
+
+
+def _width(policy: PeerPolicy, pod: Pod) -> int | None:
+    """Return 0 for a policy of this workload, 1 of its namespace, 2 of the mesh, None of others."""
+    if policy.namespace == pod.namespace and policy.selector:
+        return 0 if pod.selected(policy.selector) else None
+    if policy.namespace == ROOT_NAMESPACE:
+        return 2
+    return 1 if policy.namespace == pod.namespace else None
 
 
 def cluster_name(service: Service, port: int, subset: str) -> str:
@@ -113,35 +155,27 @@ _UNKNOWN_HOST: Resource = {
 def _service_host(snapshot: Snapshot, pod: Pod, service: Service, port: int) -> Resource:
     names = service.names_from(pod.namespace)
     domains = [f"{name}:{port}" for name in names] + (names if port == 80 else [])
-    routes = [
-        route
-        for rule in _rules_for(snapshot.rules, service)
-        for arm in rule.arms
-        for route in _arm_routes(snapshot, arm, MESH, pod.labels, port, rule)
-    ]
-    if not _rules_for(snapshot.rules, service) or _open_ended(snapshot.rules, service):
-        plain = Arm((), (Target(service.host, (), 100),), service.at)
-        routes += _arm_routes(snapshot, plain, MESH, pod.labels, port, None)
+    rule = _rule_for(snapshot.rules, service)
+    routes = _arms_routes(snapshot, rule, MESH, pod.labels, port) if rule else []
+    if rule is None or rule.gateways is None:
+        # What no RouteRule matches goes to all versions; what no VirtualService does gets a 404.
+        everyone = Arm((), (Target(service.host, (), 100),), service.at)
+        routes.append(_route(snapshot, everyone, None, "default", port))
     return {"name": f"{service.host}:{port}", "domains": domains, "routes": routes}
 
 
-def _rules_for(rules: RuleSet, service: Service) -> list[Route]:
-    found = [
-        route
-        for route in rules.routes
-        if service.host in route.hosts and (route.gateways is None or MESH in route.gateways)
-    ]
+def _in_mesh(route: Route) -> bool:
+    return route.gateways is None or MESH in route.gateways
+
+
+def _rule_for(rules: RuleSet, service: Service) -> Route | None:
+    found = [route for route in rules.routes if service.host in route.hosts and _in_mesh(route)]
     if len(found) > 1:
-        raise BadRules(
-            f"{found[1].at}: a second rule for {service.host}, which has one at {found[0].at}; "
+        raise found[1].at.error(
+            f"a second rule for {service.host}, which has one at {found[0].at}; "
             "which arms come first is not specified"
         )
-    return found
-
-
-def _open_ended(rules: RuleSet, service: Service) -> bool:
-    """RouteRule: what no rule matches goes to all versions. VirtualService: it gets a 404."""
-    return any(route.gateways is None for route in _rules_for(rules, service))
+    return found[0] if found else None
 
 
 def gateway_routes(snapshot: Snapshot, port: int) -> Resource:
@@ -149,19 +183,16 @@ def gateway_routes(snapshot: Snapshot, port: int) -> Resource:
     domains: dict[str, list[Resource]] = {}
     for route in snapshot.rules.routes:
         for gateway in snapshot.rules.gateways:
-            if route.gateways is None or gateway.name not in route.gateways:
+            if gateway.name not in (route.gateways or ()):
                 continue
-            for server in gateway.servers:
-                if server.port == port:
-                    for host in _common_hosts(route.hosts, server.hosts):
-                        domains.setdefault(host, []).extend(
-                            _gateway_arms(snapshot, route, gateway.name, port)
-                        )
+            served = [host for one in gateway.servers if one.port == port for host in one.hosts]
+            arms = _gateway_arms(snapshot, route, gateway.name, port)
+            for host in _common_hosts(route.hosts, served):
+                domains.setdefault(host, []).extend(arms)
     return {
         "name": gateway_route_name(port),
         "virtual_hosts": [
-            {"name": host, "domains": [host, *([f"{host}:*"] if host != "*" else [])], "routes": arms}
-            for host, arms in domains.items()
+            {"name": host, "domains": [host], "routes": arms} for host, arms in domains.items()
         ],
         "ignore_port_in_host_matching": True,
     }
@@ -173,41 +204,47 @@ def gateway_route_name(port: int) -> str:
 
 
 def _common_hosts(wanted: Iterable[str], served: Iterable[str]) -> list[str]:
-    return [host for host in wanted if any(one in ("*", host) for one in served)] or [
-        one for one in served if "*" in wanted
-    ]
+    """Return the hosts that both name: of two where one is within the other, the narrower."""
+    pairs = itertools.product(wanted, dict.fromkeys(served))
+    common = [one if _within(one, two) else two for one, two in pairs if _overlap(one, two)]
+    return list(dict.fromkeys(common))
+
+
+def _overlap(one: str, two: str) -> bool:
+    return _within(one, two) or _within(two, one)
+
+
+def _within(host: str, other: str) -> bool:
+    """Say whether `other` is `host`, or a wildcard (`*`, `*.example.com`) that takes it."""
+    return host == other or (other.startswith("*") and host.endswith(other[1:]))
 
 
 def _gateway_arms(snapshot: Snapshot, route: Route, gateway: str, port: int) -> list[Resource]:
-    found = []
-    for arm in route.arms:
-        for target in arm.split:
-            _check_ingress_target(snapshot.rules, target)
-        found += _arm_routes(snapshot, arm, gateway, _INGRESS_LABELS, port, route)
-    return found
+    for target in (target for arm in route.arms for target in arm.split):
+        _check_ingress_target(snapshot.rules, target)
+    return _arms_routes(snapshot, route, gateway, _INGRESS_LABELS, port)
 
 
 def _check_ingress_target(rules: RuleSet, target: Target) -> None:
     for route in rules.routes:
         if route.gateways is None and target.host in route.hosts:
-            raise BadRules(
-                f"{route.at}: a RouteRule for {target.host}, which the ingress reaches itself "
+            raise route.at.error(
+                f"a RouteRule for {target.host}, which the ingress reaches itself "
                 f"({target.at}), is not supported yet"
             )
 
 
-def _arm_routes(
-    snapshot: Snapshot, arm: Arm, where: str, source: Labels, port: int, rule: Route | None
+def _arms_routes(
+    snapshot: Snapshot, rule: Route, where: str, source: Labels, port: int
 ) -> list[Resource]:
-    """Return Envoy's routes of one arm: one for each of its matches that can hold here."""
-    action = _action(snapshot, arm, port)
-    name = f"{rule.name}.{arm.name}" if rule and arm.name else rule.name if rule else "default"
-    matches: Iterable[Match | None] = arm.matches or (None,)
-    return [
-        {"name": name, "match": _match(match), "route": action, "decorator": {"operation": name}}
-        for match in matches
-        if match is None or _holds_here(match, where, source)
-    ]
+    """Return Envoy's routes of a rule: one for each match of its arms that can hold here."""
+    found = []
+    for arm in rule.arms:
+        name = f"{rule.name}.{arm.name}" if arm.name else rule.name
+        for match in arm.matches or (None,):
+            if match is None or _holds_here(match, where, source):
+                found.append(_route(snapshot, arm, match, name, port))
+    return found
 
 
 def _holds_here(match: Match, where: str, source: Labels) -> bool:
@@ -216,7 +253,7 @@ def _holds_here(match: Match, where: str, source: Labels) -> bool:
     return set(match.source) <= set(source)
 
 
-def _action(snapshot: Snapshot, arm: Arm, port: int) -> Resource:
+def _route(snapshot: Snapshot, arm: Arm, match: Match | None, name: str, port: int) -> Resource:
     clusters = [
         {"name": _target_cluster(snapshot, target, port), "weight": target.weight}
         for target in arm.split
@@ -226,80 +263,34 @@ def _action(snapshot: Snapshot, arm: Arm, port: int) -> Resource:
         if len(clusters) == 1
         else {"weighted_clusters": {"clusters": clusters}}
     )
-    return {**destination, "timeout": "0s", "retry_policy": _RETRIES}
+    return {
+        "name": name,
+        "match": route_match(match),
+        "route": {**destination, "timeout": "0s", "retry_policy": _RETRIES},
+        "decorator": {"operation": name},
+    }
 
 
 def _target_cluster(snapshot: Snapshot, target: Target, port: int) -> str:
-    service = snapshot.service(target.host, target)
-    wanted = target.port or (port if port in service.ports else next(iter(service.ports)))
+    """Return the cluster of a target: its port, else the service's only one, else the asked one."""
+    service = snapshot.service(target.host, target.at)
+    only = next(iter(service.ports)) if len(service.ports) == 1 else port
+    wanted = target.port or only
     if wanted not in service.ports:
-        raise BadRules(f"{target.at}: {service.name} has no port {wanted}")
+        ports = ", ".join(map(str, service.ports))
+        raise _error(target.at, f"{service.name} has no port {wanted}; it has: {ports}")
     return cluster_name(service, wanted, target.subset)
 
 
-def _match(match: Match | None) -> Resource:
-    if match is None:
-        return {"prefix": "/"}
-    found = _path(match)
-    headers = [_header(name, condition) for name, condition in match.headers]
-    headers += [_absent(name, condition) for name, condition in match.without_headers]
-    if match.method:
-        headers.append(_header(":method", match.method))
-    if match.authority:
-        headers.append(_header(":authority", match.authority))
-    if headers:
-        found["headers"] = headers
-    if match.query:
-        found["query_parameters"] = [
-            {"name": name, **_present_or(condition)} for name, condition in match.query
-        ]
-    return found
-
-
-def _path(match: Match) -> Resource:
-    uri = match.uri
-    if uri is None or uri.kind == "present":
-        return {"prefix": "/"}
-    if uri.kind == "regex":
-        return {"safe_regex": {"regex": uri.value}}
-    found: Resource = {"prefix" if uri.kind == "prefix" else "path": uri.value}
-    if match.ignore_uri_case:
-        found["case_sensitive"] = False
-    return found
-
-
-def _string(condition: StringMatch) -> Resource:
-    if condition.kind == "regex":
-        return {"safe_regex": {"regex": condition.value}}
-    return {condition.kind: condition.value}
-
-
-def _present_or(condition: StringMatch) -> Resource:
-    if condition.kind == "present":
-        return {"present_match": True}
-    return {"string_match": _string(condition)}
-
-
-def _header(name: str, condition: StringMatch) -> Resource:
-    return {"name": name, **_present_or(condition)}
-
-
-def _absent(name: str, condition: StringMatch) -> Resource:
-    found = {**_header(name, condition), "invert_match": True}
-    if condition.kind != "present":
-        found["treat_missing_header_as_empty"] = True
-    return found
-
-
 def clusters(snapshot: Snapshot, identity: Identity) -> list[Resource]:
-    """Return the outbound clusters: every service port, whole and by each subset that rules name."""
+    """Return the outbound clusters: each service port, whole and by the subsets that rules name."""
     subsets: dict[str, dict[str, Labels]] = {
         service.host: {"": ()} for service in snapshot.topology.services
     }
     for route in snapshot.rules.routes:
         for arm in route.arms:
             for target in arm.split:
-                snapshot.service(target.host, target)
+                snapshot.service(target.host, target.at)
                 subsets[target.host][target.subset] = target.labels
     return [
         _cluster(snapshot, service, port, name, labels, identity)

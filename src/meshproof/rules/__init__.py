@@ -12,32 +12,59 @@ from meshproof.rules.model import RuleSet
 __all__ = ["RuleSet", "read"]
 
 _READERS = (v1, v1alpha2)
-_KINDS = (*v1.KINDS, "RouteRule")
+_KINDS = (*v1.KINDS, v1alpha2.KIND)
+#: The keys of every object (Kubernetes API reference, ObjectMeta).
+_OBJECT = ("apiVersion", "kind", "metadata", "spec", "status")
+_METADATA = (
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+)
 
 
 def read(documents: Iterable[Document]) -> RuleSet:
     """Return the rules in `documents`, in whatever dialect each is written.
 
-    Raises BadRules with file and line for a document of no known dialect (it is never passed over),
-    for one that cannot be read, and when there is no rule at all.
+    Raises BadRules with its place for a document of no known dialect (it is never passed over), for
+    one that cannot be read, for two of one name, and when there is no rule at all.
     """
     found = list(documents)
-    shares: dict[str, list[Document]] = {reader.__name__: [] for reader in _READERS}
-    for document in found:
-        reader = next((reader for reader in _READERS if reader.handles(document)), None)
-        if reader is None:
-            raise BadRules(_unknown(document))
-        shares[reader.__name__].append(document)
+    _check_names(found)
     rules = RuleSet()
     for reader in _READERS:
-        rules = rules + reader.read(shares[reader.__name__])
+        rules = rules + reader.read(one for one in found if reader.handles(one))
     if rules.empty:
-        raise BadRules("no rules found")
+        said = "no rules found"
+        raise found[0].at.error(f"{said}: subsets alone route nothing") if found else BadRules(said)
     return rules
 
 
-def _unknown(document: Document) -> str:
-    return (
-        f"{document.at}: {document.kind} of {document.api_version} is not a rule that meshproof "
-        f"reads{nearest(document.kind, _KINDS)}"
-    )
+def _check_names(documents: Iterable[Document]) -> None:
+    """Check what does not depend on the dialect: the type, the outermost keys, the name."""
+    named: dict[tuple[str, str, str], Document] = {}
+    for document in documents:
+        if not any(reader.handles(document) for reader in _READERS):
+            raise document.at.error(
+                f"{document.kind} of {document.api_version} is not a rule that meshproof "
+                f"reads{nearest(document.kind, _KINDS)}"
+            )
+        document.root.allow(*_OBJECT)
+        document.metadata.allow(*_METADATA)
+        twin = named.setdefault((document.kind, document.namespace, document.name), document)
+        if twin is not document:
+            raise document.at.error(
+                f"two objects of kind {document.kind} are named '{document.name}'; this one would "
+                f"replace the one at {twin.at}"
+            )

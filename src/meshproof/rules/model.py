@@ -10,7 +10,7 @@ from meshproof.manifest import At
 Labels = tuple[tuple[str, str], ...]
 MtlsMode = Literal["DISABLE", "PERMISSIVE", "STRICT"]
 
-#: The reserved gateway name that stands for all sidecars (Istio reference, VirtualService.gateways).
+#: The gateway name that stands for all sidecars (Istio reference, VirtualService.gateways).
 MESH = "mesh"
 CLUSTER_DOMAIN = "svc.cluster.local"
 
@@ -121,12 +121,15 @@ class Gateway:
 
 @dataclass(frozen=True)
 class PeerPolicy:
-    """Which transport sidecars accept: for the mesh (root namespace), a namespace or workloads."""
+    """Which transport sidecars accept: for the mesh (root namespace), a namespace or workloads.
+
+    `mode` None means: as the next wider policy says.
+    """
 
     namespace: str
-    mode: MtlsMode
+    mode: MtlsMode | None
+    at: At = field(compare=False)
     selector: Labels = ()
-    at: At | None = field(default=None, compare=False)
 
 
 #: Policies of this namespace hold for the whole mesh (Istio reference, PeerAuthentication).
@@ -159,13 +162,11 @@ class RuleSet:
 def full_name(host: str, namespace: str) -> str:
     """Return the full name of a service's short name as seen from `namespace`.
 
-    Names with a dot are taken as they are, except `service.namespace` forms of the cluster.
+    A name with a dot is taken as it is, `reviews.default` too (Istio reference, Destination.host).
     """
-    if "." not in host and host != "*":
-        return f"{host}.{namespace}.{CLUSTER_DOMAIN}"
-    if host.endswith(".svc"):
-        return f"{host}.cluster.local"
-    return host
+    if "." in host or host == "*":
+        return host
+    return f"{host}.{namespace}.{CLUSTER_DOMAIN}"
 
 
 def labels(mapping: dict[str, str]) -> Labels:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import get_args
 
-from meshproof.errors import BadRules, nearest
+from meshproof.errors import nearest
 from meshproof.manifest import Document, Value
+from meshproof.rules.conditions import string_match
 from meshproof.rules.model import (
     MESH,
+    ROOT_NAMESPACE,
     Arm,
     Gateway,
     Labels,
     Match,
+    MtlsMode,
     PeerPolicy,
     Route,
     RuleSet,
@@ -28,7 +32,13 @@ from meshproof.rules.model import (
 )
 
 VERSIONS = ("v1", "v1beta1", "v1alpha3")
-KINDS = ("VirtualService", "DestinationRule", "Gateway", "PeerAuthentication")
+#: Kind -> its API group.
+KINDS = {
+    "VirtualService": "networking.istio.io",
+    "DestinationRule": "networking.istio.io",
+    "Gateway": "networking.istio.io",
+    "PeerAuthentication": "security.istio.io",
+}
 DIALECT = "VirtualService"
 
 _HTTP_UNSUPPORTED = (
@@ -46,17 +56,15 @@ _HTTP_UNSUPPORTED = (
     "timeout",
 )
 _MATCH_UNSUPPORTED = ("port", "scheme", "sourceNamespace", "statPrefix")
-_MODES = ("DISABLE", "PERMISSIVE", "STRICT")
+#: Keys that Istio ignores among `headers`: they are conditions of their own (HTTPMatchRequest).
+_NO_HEADERS = ("uri", "scheme", "method", "authority")
+_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS", "TLS", "TCP", "MONGO")
 
 
 def handles(document: Document) -> bool:
     """Say whether this reader knows the document's group, version and kind."""
     group, _, version = document.api_version.rpartition("/")
-    return (
-        group in ("networking.istio.io", "security.istio.io")
-        and version in VERSIONS
-        and document.kind in KINDS
-    )
+    return KINDS.get(document.kind) == group and version in VERSIONS
 
 
 def read(documents: Iterable[Document]) -> RuleSet:
@@ -85,19 +93,15 @@ class _Subsets:
     @classmethod
     def read(cls, documents: Iterable[Document]) -> _Subsets:
         known: dict[tuple[str, str], Labels] = {}
+        unsupported = ("exportTo", "trafficPolicy", "workloadSelector")
         for document in documents:
-            spec = document.spec
-            spec.allow(
-                "host",
-                "subsets",
-                unsupported=("exportTo", "trafficPolicy", "workloadSelector"),
-            )
-            host = full_name(spec.need("host").text(), document.namespace)
-            for entry in _entries(spec, "subsets"):
+            document.spec.allow("host", "subsets", unsupported=unsupported)
+            host = full_name(document.spec.need("host").text(), document.namespace)
+            for entry in _entries(document.spec, "subsets"):
                 entry.allow("labels", "name", unsupported=("trafficPolicy",))
                 name = entry.need("name")
                 if (host, name.text()) in known:
-                    raise BadRules(f"{name.at}: subset '{name.text()}' of {host} is defined twice")
+                    raise name.at.error(f"subset '{name.text()}' of {host} is defined twice")
                 known[host, name.text()] = labels(entry.need("labels").texts())
         return cls(known)
 
@@ -107,8 +111,8 @@ class _Subsets:
         name = subset.text()
         if (host, name) not in self.known:
             defined = sorted(known for owner, known in self.known if owner == host)
-            raise BadRules(
-                f"{subset.at}: subset '{name}' of {host} is not defined by any DestinationRule; "
+            raise subset.at.error(
+                f"subset '{name}' of {host} is not defined by any DestinationRule; "
                 f"defined: {', '.join(defined) or 'none'}{nearest(name, defined)}"
             )
         return self.known[host, name]
@@ -125,8 +129,10 @@ def _route(document: Document, subsets: _Subsets) -> Route:
     namespace = document.namespace
     hosts = tuple(full_name(host.text(), namespace) for host in spec.need("hosts").items())
     arms = spec.need("http").items()
-    if not hosts or not arms:
-        raise BadRules(f"{document.at}: {document.name} has no hosts or no http routes")
+    if not hosts:
+        raise spec.need("hosts").error("at least one host")
+    if not arms:
+        raise spec.need("http").error("at least one route")
     return Route(
         hosts=hosts,
         arms=tuple(_arm(arm, namespace, subsets) for arm in arms),
@@ -139,10 +145,18 @@ def _route(document: Document, subsets: _Subsets) -> Route:
 
 def _gateway_names(parent: Value, namespace: str) -> tuple[str, ...]:
     names = [entry.text() for entry in _entries(parent, "gateways")]
-    return tuple(
-        name if name == MESH or "/" in name else f"{namespace}/{name.split('.')[0]}"
-        for name in names
-    )
+    return tuple(_gateway_name(name, namespace) for name in names)
+
+
+def _gateway_name(name: str, namespace: str) -> str:
+    """Return namespace/name for the ways to write it: name, ns/name, ./name, name.ns.svc.*."""
+    if name == MESH:
+        return name
+    owner, slash, short = name.rpartition("/")
+    if slash:
+        return f"{namespace if owner == '.' else owner}/{short}"
+    short, dot, rest = name.partition(".")
+    return f"{rest.partition('.')[0] if dot else namespace}/{short}"
 
 
 def _arm(arm: Value, namespace: str, subsets: _Subsets) -> Arm:
@@ -179,7 +193,7 @@ def _match(match: Value, namespace: str) -> Match:
         authority=_optional_string(match, "authority"),
         headers=_strings(match, "headers"),
         without_headers=_strings(match, "withoutHeaders"),
-        query=_strings(match, "queryParams", lower=False),
+        query=_strings(match, "queryParams"),
         gateways=_gateway_names(match, namespace),
         source=labels(source.texts()) if source else (),
     )
@@ -187,38 +201,37 @@ def _match(match: Value, namespace: str) -> Match:
 
 def _optional_string(match: Value, key: str) -> StringMatch | None:
     found = match.get(key)
-    return string_match(found) if found else None
+    return _condition(found) if found else None
 
 
-def _strings(match: Value, key: str, lower: bool = True) -> tuple[tuple[str, StringMatch], ...]:
+def _strings(match: Value, key: str) -> tuple[tuple[str, StringMatch], ...]:
     found = match.get(key)
     if found is None:
         return ()
-    return tuple(
-        (name.lower() if lower else name, string_match(value))
-        for name, value in found.mapping().items()
-    )
+    if key == "queryParams":
+        return tuple((name, _condition(value)) for name, value in found.mapping().items())
+    conditions: dict[str, StringMatch] = {}
+    for name, value in found.mapping().items():
+        if name in _NO_HEADERS:
+            raise found.keys[name].error(f"{value.path}: Istio ignores '{name}' among {key}")
+        if name.lower() in conditions:
+            raise found.keys[name].error(f"{value.path}: a second condition on this header")
+        conditions[name.lower()] = _condition(value)
+    return tuple(conditions.items())
 
 
-def string_match(value: Value) -> StringMatch:
-    """Return a StringMatch (exact, prefix or regex; an empty one means: is present)."""
-    content = value.mapping()
-    value.allow("exact", "prefix", "regex")
-    if not content:
-        return StringMatch("present", "", value.at)
-    if len(content) > 1:
-        raise value.error("one of exact, prefix, regex")
-    for kind in ("exact", "prefix", "regex"):
-        if kind in content:
-            return StringMatch(kind, content[kind].text(), content[kind].at)
-    raise value.error("one of exact, prefix, regex")
+def _condition(value: Value) -> StringMatch:
+    """Return a condition on a string; an empty mapping means: it is present."""
+    return string_match(value) if value.mapping() else StringMatch("present", "", value.at)
 
 
 def _split(route: Value, namespace: str, subsets: _Subsets) -> tuple[Target, ...]:
     entries = route.items()
     if not entries:
         raise route.error("at least one destination")
-    targets = tuple(_target(entry, namespace, subsets, alone=len(entries) == 1) for entry in entries)
+    targets = tuple(
+        _target(entry, namespace, subsets, alone=len(entries) == 1) for entry in entries
+    )
     if not sum(target.weight for target in targets):
         raise route.error("weights of which at least one is above 0")
     return targets
@@ -233,7 +246,7 @@ def _target(entry: Value, namespace: str, subsets: _Subsets, alone: bool) -> Tar
     if port is not None:
         port.allow("number")
     if weight is None and not alone:
-        raise BadRules(f"{entry.at}: {entry.path}: a split of several needs a weight on each")
+        raise entry.at.error(f"{entry.path}: a split of several needs a weight on each")
     return Target(
         host=host,
         labels=subsets.labels(host, destination.get("subset")),
@@ -251,43 +264,59 @@ def _weight(weight: Value | None) -> int:
 def _gateway(document: Document) -> Gateway:
     spec = document.spec
     spec.allow("selector", "servers")
-    selector = spec.need("selector").texts()
-    if selector.get("istio") != "ingressgateway":
-        raise BadRules(
-            f"{spec.need('selector').at}: spec.selector: only 'istio: ingressgateway' is supported"
-        )
+    selector, servers = spec.need("selector"), spec.need("servers")
+    if selector.texts() != {"istio": "ingressgateway"}:
+        raise selector.at.error(f"{selector.path}: only 'istio: ingressgateway' is supported")
+    if not servers.items():
+        raise servers.error("at least one server")
     return Gateway(
         name=f"{document.namespace}/{document.name}",
-        servers=tuple(_server(server) for server in spec.need("servers").items()),
+        servers=tuple(_server(server) for server in servers.items()),
         at=document.at,
     )
 
 
 def _server(server: Value) -> Server:
     server.allow("hosts", "name", "port", unsupported=("bind", "defaultEndpoint", "tls"))
-    port = server.need("port")
+    port, hosts = server.need("port"), server.need("hosts")
     port.allow("name", "number", "protocol", unsupported=("targetPort",))
-    port.need("protocol").choice("HTTP", "HTTP2")
-    hosts = tuple(host.text().rpartition("/")[2] for host in server.need("hosts").items())
-    if not hosts:
-        raise server.error("at least one host")
-    return Server(port.need("number").integer(1, 65535), hosts)
+    protocol = port.need("protocol")
+    if protocol.choice(*_PROTOCOLS) not in ("HTTP", "HTTP2"):
+        raise protocol.at.error(f"{protocol.path}: {protocol.text()} is not supported yet")
+    if not hosts.items():
+        raise hosts.error("at least one host")
+    return Server(
+        port.need("number").integer(1, 65535), tuple(_served(host) for host in hosts.items())
+    )
+
+
+def _served(host: Value) -> str:
+    """Return a host of a server; `*/` before it stands for rules of every namespace, as nothing."""
+    namespace, _, name = host.text().rpartition("/")
+    if namespace not in ("", "*"):
+        raise host.at.error(f"{host.path}: a namespace of its rules is not supported yet")
+    return name
 
 
 def _policy(document: Document) -> PeerPolicy:
-    found = document.root.get("spec")
-    policy = PeerPolicy(document.namespace, "PERMISSIVE", at=document.at)
-    if found is None:
+    policy = PeerPolicy(document.namespace, None, at=document.at)
+    spec = document.root.get("spec")
+    if spec is None:
         return policy
-    found.allow("mtls", "selector", unsupported=("portLevelMtls",))
-    mtls, selector = found.get("mtls"), found.get("selector")
+    spec.allow("mtls", "selector", unsupported=("portLevelMtls",))
+    mtls, selector = spec.get("mtls"), spec.get("selector")
     if mtls is not None:
         mtls.allow("mode")
-        mode = mtls.need("mode").choice(*_MODES)
-        for known in ("DISABLE", "PERMISSIVE", "STRICT"):
-            if mode == known:
-                policy = replace(policy, mode=known)
+        policy = replace(policy, mode=_mode(mtls.get("mode")))
     if selector is not None:
         selector.allow("matchLabels")
-        policy = replace(policy, selector=labels(selector.need("matchLabels").texts()))
+        found = selector.get("matchLabels")
+        policy = replace(policy, selector=labels(found.texts()) if found else ())
+    if policy.selector and policy.namespace == ROOT_NAMESPACE:
+        raise document.at.error(f"in {ROOT_NAMESPACE} a policy with a selector has no effect")
     return policy
+
+
+def _mode(mode: Value | None) -> MtlsMode | None:
+    found = mode.choice(*get_args(MtlsMode), "UNSET") if mode else "UNSET"
+    return next((known for known in get_args(MtlsMode) if found == known), None)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
-from meshproof.errors import BadRules, nearest
 from meshproof.manifest import Document, Value
+from meshproof.rules.conditions import string_match
 from meshproof.rules.model import (
     CLUSTER_DOMAIN,
     Arm,
@@ -24,7 +25,7 @@ from meshproof.rules.model import (
 )
 
 API_VERSION = "config.istio.io/v1alpha2"
-DIALECT = "RouteRule"
+KIND = DIALECT = "RouteRule"
 
 _UNSUPPORTED = (
     "appendHeaders",
@@ -52,24 +53,16 @@ class _Rule:
 
 def handles(document: Document) -> bool:
     """Say whether this reader knows the document's group, version and kind."""
-    return document.api_version == API_VERSION and document.kind == "RouteRule"
+    return document.api_version == API_VERSION and document.kind == KIND
 
 
 def read(documents: Iterable[Document]) -> RuleSet:
     """Return the rules in `documents`, one route per destination, in order of precedence.
 
-    Raises BadRules for two rules of one name (the second would replace the first) and for two rules
-    of one destination and precedence (their order is unspecified).
+    Raises BadRules for two rules of one destination and precedence: their order is unspecified.
     """
     hosts: dict[str, list[_Rule]] = {}
-    named: dict[tuple[str, str], Document] = {}
     for document in documents:
-        twin = named.setdefault((document.namespace, document.name), document)
-        if twin is not document:
-            raise BadRules(
-                f"{document.at}: two rules are named '{document.name}'; this one would replace "
-                f"the one at {twin.at}"
-            )
         rule = _rule(document)
         hosts.setdefault(rule.host, []).append(rule)
     routes = tuple(_route(host, rules) for host, rules in hosts.items())
@@ -78,12 +71,11 @@ def read(documents: Iterable[Document]) -> RuleSet:
 
 def _route(host: str, rules: list[_Rule]) -> Route:
     ordered = sorted(rules, key=lambda rule: -rule.precedence)
-    for first, second in zip(ordered, ordered[1:], strict=False):
+    for first, second in pairwise(ordered):
         if first.precedence == second.precedence:
-            raise BadRules(
-                f"{second.document.at}: '{second.document.name}' has the same precedence "
-                f"({second.precedence}) as '{first.document.name}' at {first.document.at}; "
-                "their order is unspecified"
+            raise second.document.at.error(
+                f"'{second.document.name}' has the same precedence ({second.precedence}) as "
+                f"'{first.document.name}' at {first.document.at}; their order is unspecified"
             )
     return Route(
         hosts=(host,),
@@ -128,22 +120,12 @@ def _host(destination: Value, namespace: str) -> str:
 def _match(match: Value) -> Match:
     if not match.mapping():
         raise match.error("conditions (a match may be absent, but not empty)")
-    if "httpHeaders" in match.mapping():
-        raise BadRules(
-            f"{match.keys['httpHeaders']}: match.httpHeaders is the v1alpha1 spelling; "
-            "v1alpha2 has match.request.headers"
-        )
+    _refuse_old(match, "httpHeaders", "match.request.headers")
     match.allow("request", "source", unsupported=("tcp", "udp"))
     request, source = match.get("request"), match.get("source")
-    strings: dict[str, StringMatch] = {}
-    if request is not None:
-        request.allow("headers")
-        for name, value in request.need("headers").mapping().items():
-            strings[name.lower()] = _string(value)
-    if "scheme" in strings:
-        raise BadRules(f"{match.at}: match.request.headers.scheme is not supported yet")
     if source is not None:
         source.allow("labels", unsupported=("name", "namespace", "service", "domain"))
+    strings = _strings(request) if request else {}
     return Match(
         at=match.at,
         uri=strings.get("uri"),
@@ -154,15 +136,27 @@ def _match(match: Value) -> Match:
     )
 
 
-def _string(value: Value) -> StringMatch:
-    if isinstance(value.content, str):
-        return StringMatch("exact", value.content, value.at)
-    content = value.mapping()
-    value.allow("exact", "prefix", "regex")
-    for kind in ("exact", "prefix", "regex"):
-        if kind in content and len(content) == 1:
-            return StringMatch(kind, content[kind].text(), content[kind].at)
-    raise value.error("one of exact, prefix, regex")
+def _refuse_old(value: Value, key: str, new: str) -> None:
+    if key in value.mapping():
+        raise value.keys[key].error(
+            f"{value.path}.{key} is the v1alpha1 spelling; v1alpha2 has {new}"
+        )
+
+
+def _strings(request: Value) -> dict[str, StringMatch]:
+    """Return the conditions by header name (lower case) or part of the request."""
+    request.allow("headers")
+    headers = request.need("headers")
+    found: dict[str, StringMatch] = {}
+    for name, value in headers.mapping().items():
+        key = name.lower()
+        if key == "scheme":
+            raise headers.keys[name].error(f"{value.path} is not supported yet")
+        if key in found:
+            raise headers.keys[name].error(f"{value.path}: a second condition on this header")
+        bare = isinstance(value.content, str)
+        found[key] = StringMatch("exact", value.text(), value.at) if bare else string_match(value)
+    return found
 
 
 def _split(route: Value, host: str, namespace: str) -> tuple[Target, ...]:
@@ -170,23 +164,23 @@ def _split(route: Value, host: str, namespace: str) -> tuple[Target, ...]:
     targets = tuple(_target(entry, host, namespace, alone=len(entries) == 1) for entry in entries)
     total = sum(target.weight for target in targets)
     if total != 100:
-        raise BadRules(f"{route.at}: {route.path}: weights must sum to 100, found {total}")
+        raise route.at.error(f"{route.path}: weights must sum to 100, found {total}")
+    for entry, target in zip(entries, targets, strict=True):
+        if [(one.host, one.labels) for one in targets].count((target.host, target.labels)) > 1:
+            raise entry.at.error(f"{entry.path}: nothing tells it from another entry: add labels")
     return targets
 
 
 def _target(entry: Value, host: str, namespace: str, alone: bool) -> Target:
-    if "tags" in entry.mapping():
-        raise BadRules(
-            f"{entry.keys['tags']}: {entry.path}.tags is the v1alpha1 spelling; v1alpha2 has labels"
-            f"{nearest('tags', ['labels'])}"
-        )
+    _refuse_old(entry, "tags", "labels")
     entry.allow("destination", "labels", "weight")
     weight, found, other = entry.get("weight"), entry.get("labels"), entry.get("destination")
     if weight is None and not alone:
-        raise BadRules(f"{entry.at}: {entry.path}: a split of several needs a weight on each")
+        raise entry.at.error(f"{entry.path}: a split of several needs a weight on each")
+    share = weight.integer(0, 100) if weight else 100
     return Target(
         host=_host(other, namespace) if other else host,
         labels=labels(found.texts()) if found else (),
-        weight=100 if alone or weight is None else weight.integer(0, 100),
+        weight=100 if alone else share,  # a single entry counts as 100, whatever it says
         at=entry.at,
     )

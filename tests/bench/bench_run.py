@@ -1,0 +1,42 @@
+"""How long the whole of `meshproof test` takes, with the addons of this machine and without."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+
+from measuring import Row, empty_folder, in_turn, python, spread, timed
+
+from meshproof.mesh.addons import names
+
+ROUNDS = 5
+OFF = [f"--mesh-addon={name}=off" for name in names()]
+
+
+def whole() -> float:
+    return timed(python("-m", "meshproof", "test"))
+
+
+def without_addons() -> float:
+    return timed(python("-m", "meshproof", "test", *OFF))
+
+
+def rows(options: argparse.Namespace) -> Iterator[Row]:
+    with empty_folder() as folder:
+        bare, addons = in_turn([without_addons, whole], ROUNDS)
+        record = json.loads((folder / "meshproof-report" / "run.json").read_text())
+    checked = ", ".join(addons_of(record)) or "none there"
+    yield Row("`meshproof test` without addons", spread(bare), "<= 30 s, aim 15 s")
+    yield Row(f"`meshproof test` with {checked}", spread(addons), "<= 30 s")
+    spent = sum(result["seconds"] for result in record["results"])
+    yield Row("  of which the promises themselves, last run", f"{spent:.2f} s")
+
+
+def addons_of(record: dict[str, list[dict[str, str]]]) -> list[str]:
+    """Return the addons that a run has checked."""
+    return [
+        result["promise"].removeprefix("addon ")
+        for result in record["results"]
+        if result["promise"].startswith("addon ") and result["outcome"] == "passed"
+    ]

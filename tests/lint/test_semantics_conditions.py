@@ -1,0 +1,117 @@
+"""The comparison of conditions never says too much: tried on every value over a small alphabet."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshproof.lint import regexes
+from meshproof.lint.arms import Match, covers, impossible
+from meshproof.lint.conditions import Condition, Sort, apart, implies, simplified, takes
+from meshproof.manifest import At
+
+VALUES = ["".join(each) for n in range(5) for each in itertools.product("/ab", repeat=n)]
+VALUES += ["/A", "/AB", "/aB/b", "A", "B/"]
+
+texts = st.sampled_from(["", "/", "/a", "/a/", "/ab", "/A", "a", "ab", "b", "/a/b"])
+patterns = st.lists(
+    st.sampled_from(
+        ["/", "a", "b", ".", ".*", ".+", "a+", "b?", "[ab]", "(a|b)", "(.*)", "(?:.+)", "\\.", "|"]
+    ),
+    min_size=1,
+    max_size=4,
+).map("".join)
+anchored = st.tuples(st.sampled_from(["", "^"]), patterns, st.sampled_from(["", "$"])).map("".join)
+
+
+def condition(part: str) -> st.SearchStrategy[Condition]:
+    sorts: list[Sort] = ["exact", "prefix", "path"]
+    plain = st.builds(
+        Condition,
+        part=st.just(part),
+        sort=st.sampled_from(sorts),
+        text=texts,
+        negated=st.booleans(),
+        fold=st.booleans(),
+    )
+    regex = st.builds(
+        Condition, part=st.just(part), sort=st.just("regex"), text=anchored, negated=st.booleans()
+    )
+    there = st.builds(Condition, part=st.just(part), sort=st.just("present"), negated=st.booleans())
+    return st.one_of(plain, regex, there)
+
+
+def holds(one: Condition, value: str | None) -> bool:
+    """Say whether a request with this value of the part (None: without it) satisfies it."""
+    return (value is not None and takes(one, value)) != one.negated
+
+
+@settings(max_examples=400, deadline=None)
+@given(condition("header x"), condition("header x"))
+def test_implies_and_apart_are_never_wrong(one: Condition, other: Condition) -> None:
+    asked = [None, *VALUES]
+    if implies(one, other):
+        assert [value for value in asked if holds(one, value) and not holds(other, value)] == []
+    if apart(one, other):
+        assert [value for value in asked if holds(one, value) and holds(other, value)] == []
+
+
+@settings(max_examples=400, deadline=None)
+@given(condition("uri"))
+def test_the_plainest_form_takes_the_same_paths(one: Condition) -> None:
+    paths = [value for value in VALUES if value.startswith("/")]
+    plain = simplified(one)
+    if one.sort == "path":
+        return  # its text is kept without the slash at its end
+    if plain is None:
+        assert one.negated or all(takes(one, path) for path in paths)
+    else:
+        assert [path for path in paths if takes(plain, path) != takes(one, path)] == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.one_of(condition("header x"), condition("header y")), max_size=3),
+    st.lists(st.one_of(condition("header x"), condition("header y")), max_size=3),
+)
+def test_covers_and_impossible_are_never_wrong(
+    first: list[Condition], second: list[Condition]
+) -> None:
+    outer, inner = (Match(tuple(each), At("a", 1)) for each in (first, second))
+    values: list[str | None] = [None, "", "/", "/a", "/ab", "/A", "a", "/a/b"]
+    requests = [{"header x": x, "header y": y} for x in values for y in values]
+
+    def taken(match: Match, request: dict[str, str | None]) -> bool:
+        return all(holds(one, request[one.part]) for one in match.conditions)
+
+    if covers(outer, inner):
+        assert [one for one in requests if taken(inner, one) and not taken(outer, one)] == []
+    if impossible(inner):
+        assert [one for one in requests if taken(inner, one)] == []
+
+
+@settings(max_examples=400, deadline=None)
+@given(anchored)
+def test_the_form_of_a_regex_is_read_rightly(pattern: str) -> None:
+    if regexes.complaint(pattern):
+        return
+    taken = [value for value in VALUES if regexes.takes(pattern, value)]
+    value, start = regexes.literal(pattern), regexes.prefix(pattern)
+    if value is not None:
+        assert set(taken) <= {value}
+    if start is not None:
+        assert taken == [one for one in VALUES if one.startswith(start)]
+    assert all(one.startswith(regexes.leading(pattern)) for one in taken)
+    if regexes.open_ended(pattern):
+        assert all(regexes.takes(pattern, f"{one}/ab") for one in taken)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet="ab/\\.*+?()[]{}|^$1,:PQ", max_size=12))
+def test_no_pattern_brings_the_reader_of_patterns_down(pattern: str) -> None:
+    regexes.pieces(pattern)
+    regexes.leading(pattern)
+    regexes.with_dots_escaped(pattern)
+    regexes.complaint(pattern)

@@ -1,0 +1,193 @@
+"""Regexes of rules: what RE2 rejects, what they miss, what they take too much."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproof.lint import Finding, lint, regexes
+from meshproof.manifest import parse
+
+HEAD = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: reviews
+spec:
+  hosts: [reviews]
+  http:
+"""
+SEED = "^(.*?;)?(user=burr)(;.*)?$"
+REPAIRED = r"^(.*?;\s*)?user=burr(;.*)?$"
+
+
+def found(place: str) -> list[Finding]:
+    """Return what is found in an arm of which this is the first line (line 8)."""
+    text = (
+        f"{HEAD}  - {place}\n    route: [{{destination: {{host: b}}}}]\n"
+        "  - route: [{destination: {host: reviews}}]\n"
+    )
+    return [one for one in lint(parse(text, "rules.yaml")) if one.code >= "MP03"]
+
+
+def one(match: str) -> Finding:
+    (each,) = found(matched(match))
+    return each
+
+
+def matched(match: str) -> str:
+    return f"match: [{{{match}}}]"
+
+
+def cookie(sort: str, text: str) -> str:
+    return f"headers: {{cookie: {{{sort}: '{text}'}}}}"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said", "repair"),
+    [
+        ("(?!burr).*", "look-ahead (?!...)", "withoutHeaders"),
+        ("(?=.*a)(?=.*b).*", "look-ahead (?=...)", "with |"),
+        ("(?<=a)b", "look-behind", "the text before it"),
+        (r"(a)\1", "back-reference", "written out"),
+        ("a++", "possessive", "without the second +"),
+        ("(?>a)b", "atomic", "(?:...)"),
+        ("a{1001}", "invalid repetition size", ""),
+        ("(a", "missing )", ""),
+        ("*a", "no argument for repetition operator", ""),
+    ],
+)
+def test_what_re2_rejects_is_named(pattern: str, said: str, repair: str) -> None:
+    hit = one(f"headers: {{x: {{regex: '{pattern}'}}}}")
+    assert (hit.code, hit.level, hit.at.line) == ("MP0401", "error", 8)
+    assert said in hit.message
+    assert repair in hit.suggestion
+
+
+def test_nothing_is_written_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    assert regexes.complaint("(?=a)")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "match: [{uri: {regex: '(a'}}]",
+        "match: [{withoutHeaders: {a: {regex: '(a'}}}]",
+        "match: [{queryParams: {a: {regex: '(a'}}}]",
+        "corsPolicy: {allowOrigins: [{regex: '(a'}]}",
+        "rewrite: {uriRegexRewrite: {match: '(a', rewrite: b}}",
+    ],
+)
+def test_regexes_are_found_wherever_they_stand(place: str) -> None:
+    assert "MP0401" in {one.code for one in found(place)}
+
+
+def test_gateway_api_and_route_rules_have_regexes_too() -> None:
+    route = (
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\nspec:\n"
+        "  parentRefs: [{name: gateway}]\n  rules:\n"
+        "  - matches: [{headers: [{name: Cookie, type: RegularExpression, value: 'user=burr'}]}]\n"
+        "    backendRefs: [{name: a, port: 80}]\n"
+    )
+    assert [one.code for one in lint(parse(route, "a.yaml"))] == ["MP0403"]
+    rule = (
+        "apiVersion: config.istio.io/v1alpha2\nkind: RouteRule\nmetadata: {name: a}\nspec:\n"
+        "  destination: {name: reviews}\n  precedence: 1\n"
+        f"  match: {{request: {{headers: {{cookie: {{regex: '{SEED}'}}}}}}}}\n"
+        "  route: [{labels: {version: v3}}]\n"
+    )
+    hits = lint(parse(rule, "a.yaml"), {"MP0204"})
+    assert [(one.code, one.suggestion) for one in hits] == [("MP0403", REPAIRED)]
+
+
+@pytest.mark.parametrize(
+    ("sort", "text", "header"),
+    [
+        ("regex", SEED, "a=b; user=burr"),
+        ("regex", "user=burr", "a=b; user=burr"),
+        ("regex", ".*user=burr", "user=burr; a=b"),
+        ("regex", "user=burr.*", "a=b; user=burr"),
+        ("regex", "^(.*; )?user=burr$", "user=burr; a=b"),
+        ("exact", "user=burr", "a=b; user=burr"),
+        ("prefix", "user=burr", "a=b; user=burr"),
+    ],
+)
+def test_a_cookie_among_others_is_missed(sort: str, text: str, header: str) -> None:
+    hit = one(cookie(sort, text))
+    assert hit.code == "MP0403"
+    assert f"'Cookie: {header}'" in hit.message
+    assert hit.suggestion.removeprefix("regex: ") == REPAIRED
+
+
+def test_the_repair_takes_the_cookie_in_each_place_and_no_other() -> None:
+    for header in ("user=burr", "a=b; user=burr", "user=burr; a=b", "a=b;user=burr;c=d"):
+        assert regexes.takes(REPAIRED, header)
+    for header in ("user=burrito", "xuser=burr", "a=user=burr", "user=Burr", ""):
+        assert not regexes.takes(REPAIRED, header)
+    assert found(matched(cookie("regex", REPAIRED))) == []
+
+
+def test_a_cookie_of_any_value_is_repaired_with_any_value() -> None:
+    hit = one(cookie("regex", "^(.*?;)?(session=[a-z0-9]+)(;.*)?$"))
+    assert (hit.code, hit.suggestion) == ("MP0403", r"^(.*?;\s*)?session=[^;]*(;.*)?$")
+
+
+@pytest.mark.parametrize("text", [".*user=burr.*", r"^(.*;\s*)?user=burr.*$"])
+def test_a_cookie_regex_that_takes_others_is_too_wide(text: str) -> None:
+    hit = one(cookie("regex", text))
+    assert (hit.code, hit.suggestion) == ("MP0404", REPAIRED)
+
+
+@pytest.mark.parametrize("text", [".*", "[a-z]*", r"^(.*?;\s*)?(user|name)=burr(;.*)?$", "a|b"])
+def test_a_cookie_regex_without_one_cookie_says_nothing(text: str) -> None:
+    assert [one for one in found(matched(cookie("regex", text))) if one.code == "MP0404"] == []
+
+
+@pytest.mark.parametrize(
+    ("header", "pattern", "repair"),
+    [
+        ("user-agent", "Mobile", ".*Mobile.*"),
+        ("User-Agent", "^(Android|iPhone)", ".*(Android|iPhone).*"),
+        ("user-agent", "Android|iPhone", ".*(Android|iPhone).*"),
+        ("authorization", "Bearer", ".*Bearer.*"),
+        ("x-forwarded-for", r"10\.4\.", r".*10\.4\..*"),
+    ],
+)
+def test_a_part_of_a_real_value_is_not_enough(header: str, pattern: str, repair: str) -> None:
+    hit = one(f"headers: {{{header}: {{regex: '{pattern}'}}}}")
+    assert (hit.code, hit.suggestion) == ("MP0402", repair)
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        "headers: {user-agent: {regex: '.*Mobile.*'}}",
+        "headers: {user-agent: {regex: 'curl/.*'}}",
+        "headers: {user-agent: {regex: 'our-own-client/[0-9.]+'}}",
+        "headers: {x-request-kind: {regex: 'a|b'}}",
+        "uri: {regex: '/users/[0-9]+'}",
+        r"authority: {regex: '.*\.example\.com'}",
+    ],
+)
+def test_a_regex_that_does_what_it_says_is_not_reported(match: str) -> None:
+    assert [one for one in found(matched(match)) if one.code.startswith("MP04")] == []
+
+
+def test_a_regex_of_plain_text_is_an_info() -> None:
+    hit = one("uri: {regex: /api}")
+    assert (hit.code, hit.level) == ("MP0405", "info")
+    assert hit.suggestion.startswith("exact: /api")
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("https://.*.example.com", r"https://.*\.example\.com"),
+        ("https://www.example.com", r"https://www\.example\.com"),
+        (r"https://.*\.example\.com", ""),
+    ],
+)
+def test_dots_of_an_origin_are_escaped(text: str, escaped: str) -> None:
+    hits = found(f"corsPolicy: {{allowOrigins: [{{regex: '{text}'}}]}}")
+    expected = [("MP0404", escaped)] if escaped else []
+    assert [(one.code, one.suggestion) for one in hits if one.code == "MP0404"] == expected
