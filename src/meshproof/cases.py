@@ -8,52 +8,22 @@ model: two independent readings of the rules are compared by real traffic.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from meshproof import strings
-from meshproof.errors import BadRules
+from meshproof.conditions import OTHER, Call, Condition, conditions
+from meshproof.errors import BadRules, nearest
 from meshproof.manifest import At
-from meshproof.rules.model import MESH, Arm, Labels, Match, Route, RuleSet, StringMatch
+from meshproof.rules.model import MESH, Arm, Labels, Match, Route, RuleSet
 
-Pairs = tuple[tuple[str, str], ...]
-#: So many ways to satisfy a match are tried until one gets past the arms before it.
+__all__ = ["Call", "Case", "Coverage", "Destination", "Plan", "decide", "derive", "holds"]
+
+#: So many calls are tried until one gets past the arms before its own.
 _TRIES = 300
-#: A header, value or path that no sensible rule asks for.
-_OTHER = "meshproof-other"
-
-
-@dataclass(frozen=True)
-class Call:
-    """A request as the rules see it.
-
-    `host` is the full name of the service that is called (or a gateway's host), `source` are the
-    labels of the calling workload, `gateway` is where it comes in (`mesh`: from a sidecar).
-    Header names are lower case.
-    """
-
-    host: str
-    path: str = "/"
-    method: str = "GET"
-    headers: Pairs = ()
-    query: Pairs = ()
-    authority: str = ""
-    source: Labels = ()
-    gateway: str = MESH
-
-    def header(self, name: str) -> str | None:
-        """Return the value of a header, None when it is absent."""
-        return dict(self.headers).get(name)
-
-    def with_header(self, name: str, value: str | None) -> Call:
-        """Return the call with a header set, or left out for None."""
-        kept = tuple(pair for pair in self.headers if pair[0] != name)
-        return replace(self, headers=kept if value is None else (*kept, (name, value)))
-
-    def with_query(self, name: str, value: str | None) -> Call:
-        """Return the call with a query parameter set, or left out for None."""
-        kept = tuple(pair for pair in self.query if pair[0] != name)
-        return replace(self, query=kept if value is None else (*kept, (name, value)))
+#: So many ways to satisfy one match are looked at.
+_WAYS = 60
+_DEFAULT_PORTS = (80,)
 
 
 @dataclass(frozen=True)
@@ -72,7 +42,7 @@ class Case:
     `shares` are destination -> share (0..1, summing to 1), empty where `status` is not 200: then no
     destination answers. `arm` is the index of the arm that decides, None when none does. `id` reads
     as words and is unique in its rule set; `at` is the place of the arm or condition that the case
-    is about; `title` is the sentence that it proves.
+    is about; `title` is the sentence that it proves; `route` is the place of its route.
     """
 
     id: str
@@ -82,7 +52,12 @@ class Case:
     status: int
     arm: int | None
     at: At
-    route: str = field(default="", compare=False)
+    route: At = field(compare=False)
+
+    @property
+    def split(self) -> bool:
+        """True when chance decides who answers, so that it takes a judge."""
+        return len(self.shares) > 1
 
 
 @dataclass(frozen=True)
@@ -108,18 +83,66 @@ class Plan:
         return sum(len(one.reached) for one in self.coverage) / arms if arms else 0.0
 
 
-def derive(rules: RuleSet) -> Plan:
-    """Return the cases of all routes. Raises BadRules when there is none to prove anything."""
-    found: list[Case] = []
+def derive(rules: RuleSet, ports: Mapping[str, Sequence[int]] | None = None) -> Plan:
+    """Return the cases of all routes; `ports` are those of services by full host (else 80).
+
+    Raises BadRules for a gateway that is not there and when there is no case to prove anything.
+    """
+    places = [list(_places(rules, route, ports or {})) for route in rules.routes]
+    cases: list[Case] = []
     coverage: list[Coverage] = []
-    for route in rules.routes:
-        for host in route.hosts:
-            cases, covered = _Deriver(route, host).derive()
-            found += cases
-            coverage.append(covered)
-    if not found:
-        raise BadRules("the rules give no case: there is no route in them")
-    return Plan(tuple(_unique(found)), tuple(coverage))
+    for route, own in zip(rules.routes, places, strict=True):
+        others = zip(rules.routes, places, strict=True)
+        rivals = [(other, theirs) for other, theirs in others if other is not route]
+        found, covered = _Deriver(route, own, rivals).derive()
+        cases += found
+        coverage.append(covered)
+    if not cases:
+        reasons = [f"\n{route.at}: {words}" for route, words in _reasons(coverage)]
+        raise BadRules(
+            f"no request follows from the rules{':' if reasons else ', there is no route in them'}"
+            + "".join(reasons)
+        )
+    return Plan(tuple(_unique(cases)), tuple(coverage))
+
+
+def _reasons(coverage: Iterable[Coverage]) -> Iterator[tuple[Arm, str]]:
+    for one in coverage:
+        for index, words in one.unreached:
+            yield one.route.arms[index], words
+
+
+def _places(rules: RuleSet, route: Route, ports: Mapping[str, Sequence[int]]) -> Iterator[Call]:
+    """Yield the plainest call for each host, gateway and port of a route."""
+    known = {gateway.name: gateway for gateway in rules.gateways}
+    for name in (MESH,) if route.gateways is None else route.gateways:
+        if name == MESH:
+            for host in route.hosts:
+                for port in ports.get(host, _DEFAULT_PORTS):
+                    yield Call(host, port=port)
+            continue
+        if name not in known:
+            raise route.at.error(f"there is no Gateway {name}{nearest(name, known)}")
+        for server in known[name].servers:
+            for host, served in itertools.product(route.hosts, server.hosts):
+                if narrower := _narrower(host, served):
+                    authority = _example(narrower)
+                    yield Call(narrower, authority=authority, gateway=name, port=server.port)
+
+
+def _narrower(one: str, two: str) -> str:
+    """Return the host that both take: `*` and `*.example.com` take more than one. Else nothing."""
+    for wide, host in ((one, two), (two, one)):
+        if wide == host or (wide.startswith("*") and host.endswith(wide[1:])):
+            return host
+    return ""
+
+
+def _example(host: str) -> str:
+    """Return a name that a host with a wildcard takes."""
+    if host == "*":
+        return f"{OTHER}.example"
+    return OTHER + host[1:] if host.startswith("*") else host
 
 
 def decide(route: Route, call: Call) -> int | None:
@@ -132,278 +155,191 @@ def decide(route: Route, call: Call) -> int | None:
 
 def holds(match: Match, call: Call) -> bool:
     """Say whether every condition of a match holds for the call."""
-    return all(condition.holds(call) for condition in _conditions(match))
-
-
-@dataclass(frozen=True)
-class _Condition:
-    """One condition: whether it holds, calls that satisfy it, calls that just miss it."""
-
-    name: str
-    at: At
-    holds: Callable[[Call], bool]
-    satisfied: Callable[[Call], Iterable[Call]]
-    missed: Callable[[Call], Iterable[tuple[str, Call]]]
-
-
-def _conditions(match: Match) -> list[_Condition]:
-    found: list[_Condition] = []
-    if match.uri is not None:
-        found.append(_uri(match.uri, match.ignore_uri_case))
-    if match.method is not None:
-        found.append(_method(match.method))
-    if match.authority is not None:
-        found.append(_authority(match.authority))
-    found += [_header(name, value) for name, value in match.headers]
-    found += [_no_header(name, value) for name, value in match.without_headers]
-    found += [_query(name, value) for name, value in match.query]
-    if match.source:
-        found.append(_source(match.source, match.at))
-    if match.gateways:
-        found.append(_gateways(match.gateways, match.at))
-    return found
-
-
-def _uri(wanted: StringMatch, ignore_case: bool) -> _Condition:
-    def test(call: Call) -> bool:
-        if ignore_case and wanted.kind != "regex":
-            lowered = replace(wanted, value=wanted.value.lower())
-            return strings.matches(lowered, call.path.lower())
-        return strings.matches(wanted, call.path)
-
-    def satisfied(call: Call) -> Iterator[Call]:
-        for path in strings.matching(wanted, "/"):
-            if path.startswith("/"):
-                yield replace(call, path=path)
-                if ignore_case:
-                    yield replace(call, path=path.swapcase())
-
-    def missed(call: Call) -> Iterator[tuple[str, Call]]:
-        for words, path in strings.missing(wanted, call.path):
-            if path.startswith("/"):
-                yield f"path {path} ({words})", replace(call, path=path)
-
-    return _Condition(f"path {wanted}", wanted.at, test, satisfied, missed)
-
-
-def _method(wanted: StringMatch) -> _Condition:
-    def missed(call: Call) -> Iterator[tuple[str, Call]]:
-        for method in ("GET", "POST", "DELETE"):
-            yield f"method {method}", replace(call, method=method)
-
-    return _Condition(
-        f"method {wanted}",
-        wanted.at,
-        lambda call: strings.matches(wanted, call.method),
-        lambda call: (replace(call, method=value) for value in strings.matching(wanted, "GET")),
-        missed,
-    )
-
-
-def _authority(wanted: StringMatch) -> _Condition:
-    return _Condition(
-        f"authority {wanted}",
-        wanted.at,
-        lambda call: strings.matches(wanted, call.authority or call.host),
-        lambda call: (replace(call, authority=one) for one in strings.matching(wanted, call.host)),
-        lambda call: [("another authority", replace(call, authority=f"{_OTHER}.example"))],
-    )
-
-
-def _header(name: str, wanted: StringMatch) -> _Condition:
-    def test(call: Call) -> bool:
-        value = call.header(name)
-        return value is not None and strings.matches(wanted, value)
-
-    def missed(call: Call) -> Iterator[tuple[str, Call]]:
-        yield f"without {name}", call.with_header(name, None)
-        value = call.header(name) or ""
-        if wanted.kind == "present":
-            return
-        for words, other in strings.missing(wanted, value):
-            yield f"{name} {other} ({words})", call.with_header(name, other)
-        if name == "cookie":
-            for words, other in strings.cookies(value):
-                yield f"cookie {other} ({words})", call.with_header(name, other)
-
-    return _Condition(
-        f"{name} {wanted}",
-        wanted.at,
-        test,
-        lambda call: (call.with_header(name, one) for one in strings.matching(wanted, "1")),
-        missed,
-    )
-
-
-def _no_header(name: str, wanted: StringMatch) -> _Condition:
-    def test(call: Call) -> bool:
-        value = call.header(name)
-        return value is None or not strings.matches(wanted, value)
-
-    def missed(call: Call) -> Iterator[tuple[str, Call]]:
-        for value in itertools.islice(strings.matching(wanted, "1"), 1):
-            yield f"with {name}", call.with_header(name, value)
-
-    return _Condition(
-        f"without {name} {wanted}",
-        wanted.at,
-        test,
-        lambda call: [call.with_header(name, None), call.with_header(name, _OTHER)],
-        missed,
-    )
-
-
-def _query(name: str, wanted: StringMatch) -> _Condition:
-    def test(call: Call) -> bool:
-        value = dict(call.query).get(name)
-        return value is not None and strings.matches(wanted, value)
-
-    def missed(call: Call) -> Iterator[tuple[str, Call]]:
-        yield f"without query {name}", call.with_query(name, None)
-        if wanted.kind != "present":
-            for words, other in strings.missing(wanted, dict(call.query).get(name, "")):
-                yield f"query {name}={other} ({words})", call.with_query(name, other)
-
-    return _Condition(
-        f"query {name} {wanted}",
-        wanted.at,
-        test,
-        lambda call: (call.with_query(name, one) for one in strings.matching(wanted, "1")),
-        missed,
-    )
-
-
-def _source(wanted: Labels, at: At) -> _Condition:
-    words = ",".join(f"{key}={value}" for key, value in wanted)
-    return _Condition(
-        f"source {words}",
-        at,
-        lambda call: set(wanted) <= set(call.source),
-        lambda call: [replace(call, source=tuple(sorted({*call.source, *wanted})))],
-        lambda call: [("from another workload", replace(call, source=(("app", _OTHER),)))],
-    )
-
-
-def _gateways(wanted: tuple[str, ...], at: At) -> _Condition:
-    return _Condition(
-        f"through {', '.join(wanted)}",
-        at,
-        lambda call: call.gateway in wanted,
-        lambda call: (replace(call, gateway=one) for one in wanted),
-        lambda call: (),
-    )
+    return all(condition.holds(call) for condition in conditions(match))
 
 
 class _Deriver:
-    """Derives the cases of one host of a route."""
+    """Derives the cases of a route at its places.
 
-    def __init__(self, route: Route, host: str) -> None:
+    `rivals` are other routes with theirs: at a place that two share it is not specified whose arms
+    come first, so that no case follows from a call that both take.
+    """
+
+    def __init__(
+        self, route: Route, places: list[Call], rivals: list[tuple[Route, list[Call]]]
+    ) -> None:
         self._route = route
-        self._host = host
-        where = (route.gateways or (MESH,))[0]
-        self._plain = Call(host, gateway=where)
+        self._places = places
+        self._rivals = {
+            place: [other for other, theirs in rivals if _place(place) in map(_place, theirs)]
+            for place in places
+        }
 
     def derive(self) -> tuple[list[Case], Coverage]:
         """Return the cases, and which arms they reach."""
         cases: list[Case] = []
         unreached: list[tuple[int, str]] = []
         for index, arm in enumerate(self._route.arms):
-            found = [
-                case
-                for match in arm.matches or (None,)
-                for case in self._match_cases(index, arm, match)
-            ]
-            if not any(case.arm == index for case in found):
+            reaching = [self._match_cases(index, arm, match) for match in arm.matches or (None,)]
+            cases += itertools.chain(*reaching)
+            if not any(reaching):
                 unreached.append((index, self._why_unreached(index, arm)))
-            cases += found
         cases += self._rest(cases)
-        reached = sorted({case.arm for case in cases if case.arm is not None})
-        left = tuple(one for one in unreached if one[0] not in reached)
-        return cases, Coverage(self._route, tuple(reached), left)
+        reached = {case.arm for case in cases if case.arm is not None}
+        return cases, Coverage(
+            self._route,
+            tuple(sorted(reached)),
+            tuple((index, words) for index, words in unreached if index not in reached),
+        )
 
-    def _match_cases(self, index: int, arm: Arm, match: Match | None) -> Iterator[Case]:
-        call = self._reaching(index, match)
-        if call is None:
-            return
-        words = "everything" if match is None else _described(match)
-        yield self._case(call, words, arm.at if match is None else match.at)
-        for condition in _conditions(match) if match else ():
-            for missed, other in condition.missed(call):
-                if not condition.holds(other) or missed.startswith("cookie "):
-                    yield self._case(other, missed, condition.at)
+    def _match_cases(self, index: int, arm: Arm, match: Match | None) -> list[Case]:
+        """Return the cases of one match: one at each place, its near misses at the first."""
+        cases: list[Case] = []
+        for place in self._places:
+            call = self._reaching(place, index, match)
+            if call is None:
+                continue
+            first = not cases
+            cases.append(self._reached(place, call, index, arm, match))
+            if first and match is not None:
+                cases += self._near_cases(place, call, match)
+        return cases
 
-    def _reaching(self, index: int, match: Match | None) -> Call | None:
-        """Return a call that the arm takes because of this match, None where there is none."""
-        if match is None:
-            candidates: Iterable[Call] = self._variants()
-        else:
-            candidates = _satisfying(_conditions(match), self._plain)
-        for call in itertools.islice(candidates, _TRIES):
-            if decide(self._route, call) == index and (match is None or holds(match, call)):
+    def _reached(self, place: Call, call: Call, index: int, arm: Arm, match: Match | None) -> Case:
+        found = conditions(match) if match else []
+        told = " and ".join(one.told(call) for one in found) or _told(call, place, index)
+        said = " and ".join(one.name for one in found)
+        at = arm.at if match is None else match.at
+        return self._case(call, told + self._through(place), at, f" ({said})" if said else "")
+
+    def _near_cases(self, place: Call, call: Call, match: Match) -> Iterator[Case]:
+        for condition in conditions(match):
+            for near in condition.near(call):
+                if not self._contested(place, near.call):
+                    yield self._case(near.call, near.words, condition.at)
+
+    def _reaching(self, place: Call, index: int | None, match: Match | None) -> Call | None:
+        """Return a call at a place that the arm takes because of this match, None without one.
+
+        A call that an arm before it takes is changed until that arm's match does not hold.
+        """
+        start = [place] if match is None else _satisfying(conditions(match), place)
+        queue = deque(itertools.islice(start, _WAYS))
+        seen = set(queue)
+        for _ in range(_TRIES):
+            if not queue:
+                return None
+            call = queue.popleft()
+            blocking = self._blocking(place, call, index)
+            if blocking is None:
                 return call
+            for condition in conditions(blocking):
+                for near in condition.near(call):
+                    fits = match is None or holds(match, near.call)
+                    if fits and not condition.holds(near.call) and near.call not in seen:
+                        seen.add(near.call)
+                        queue.append(near.call)
         return None
 
-    def _variants(self) -> Iterator[Call]:
-        """Yield calls for an arm without a match: plain ones, then such as others just miss."""
-        yield self._plain
-        yield replace(self._plain, path=f"/{_OTHER}")
-        for arm in self._route.arms:
-            for match in arm.matches:
-                for condition in _conditions(match):
-                    for _, other in condition.missed(self._plain):
-                        yield other
-                        yield replace(other, path=f"/{_OTHER}")
+    def _blocking(self, place: Call, call: Call, index: int | None) -> Match | None:
+        """Return a match that takes the call before the arm `index` (None: at all), if one does.
 
-    def _rest(self, cases: list[Case]) -> list[Case]:
-        """Return the case of a call that no arm takes, if one can be found and has none yet."""
+        For an arm without a match that is a match without conditions.
+        """
+        arms = list(self._route.arms if index is None else self._route.arms[:index])
+        for arm in arms + [arm for rival in self._rivals[place] for arm in rival.arms]:
+            for match in arm.matches or (Match(arm.at),):
+                if holds(match, call):
+                    return match
+        return None
+
+    def _contested(self, place: Call, call: Call) -> bool:
+        return any(decide(rival, call) is not None for rival in self._rivals[place])
+
+    def _rest(self, cases: list[Case]) -> Iterator[Case]:
+        """Yield the case of a call that no arm takes, if there is one that no case has yet."""
         if any(case.arm is None for case in cases):
-            return []
-        for call in itertools.islice(self._variants(), _TRIES):
-            if decide(self._route, call) is None:
-                return [self._case(call, "nothing that matches", self._route.at)]
-        return []
+            return
+        for place in self._places:
+            call = self._reaching(place, None, None)
+            if call is not None:
+                yield self._case(call, _told(call, place, 1), self._route.at)
+                return
 
     def _why_unreached(self, index: int, arm: Arm) -> str:
-        for match in arm.matches or (None,):
-            calls = [self._plain] if match is None else _satisfying(_conditions(match), self._plain)
-            for call in itertools.islice(calls, _TRIES):
-                taken = decide(self._route, call)
-                if taken is not None and taken < index:
-                    before = self._route.arms[taken]
-                    return f"the arm at {before.at} takes everything that it matches"
+        if not self._places:
+            names = ", ".join(self._route.gateways or ())
+            return f"{names} serves none of the hosts {', '.join(self._route.hosts)}"
+        for place, match in itertools.product(self._places, arm.matches or (None,)):
+            start = [place] if match is None else _satisfying(conditions(match), place)
+            for call in itertools.islice(start, 1):
+                if blocking := self._blocking(place, call, index):
+                    return self._blocked(blocking, index)
         return "no request was found that satisfies its match"
 
-    def _case(self, call: Call, words: str, at: At) -> Case:
+    def _blocked(self, blocking: Match, index: int) -> str:
+        for arm in self._route.arms[:index]:
+            if arm.at == blocking.at or blocking in arm.matches:
+                return f"the arm at {arm.at} takes everything that it matches"
+        return f"the rule at {blocking.at} takes it too; which comes first is not specified"
+
+    def _through(self, place: Call) -> str:
+        """Return what tells a place from others of its host."""
+        same = [one for one in self._places if one.host == place.host]
+        words = ""
+        if len({one.gateway for one in same}) > 1:
+            words += f" through {place.gateway}"
+        if len({one.port for one in same if one.gateway == place.gateway}) > 1:
+            words += f" on port {place.port}"
+        return words
+
+    def _case(self, call: Call, words: str, at: At, said: str = "") -> Case:
         index = decide(self._route, call)
-        service = self._host.split(".")[0]
+        service = call.host if call.gateway != MESH else call.host.split(".")[0]
         shares: tuple[tuple[Destination, float], ...] = ()
         status = 200
         if index is not None:
             shares = _shares(self._route.arms[index])
         elif self._route.gateways is None:
-            shares = ((Destination(self._host, (), ""), 1.0),)
+            shares = ((Destination(call.host, (), ""), 1.0),)
         else:
             status = 404
         goal = _goal(shares, service) if status == 200 else str(status)
+        ending = f"goes to {goal}" if status == 200 else f"is answered {status}"
         return Case(
             id=f"{service}: {words} -> {goal}",
-            title=f"{words} goes to {goal}" if status == 200 else f"{words} is answered {status}",
+            title=f"{service}: {words}{said} {ending}",
             call=call,
             shares=shares,
             status=status,
             arm=index,
             at=at,
-            route=self._route.name,
+            route=self._route.at,
         )
 
 
-def _satisfying(conditions: list[_Condition], call: Call) -> Iterator[Call]:
+def _place(call: Call) -> tuple[str, str, int]:
+    return call.gateway, call.host, call.port
+
+
+def _told(call: Call, place: Call, index: int) -> str:
+    """Return in words a call that no condition describes: how it differs from the plainest."""
+    words = [f"path {call.path}"] if call.path != place.path else []
+    words += [f"method {call.method}"] if call.method != place.method else []
+    words += [f"{name} {value}" for name, value in call.headers]
+    words += [f"query {name}={value}" for name, value in call.query]
+    plain = "any other request" if index else "any request"
+    return f"{plain} with {' and '.join(words)}" if words else plain
+
+
+def _satisfying(wanted: list[Condition], call: Call) -> Iterator[Call]:
     """Yield calls that satisfy every condition."""
-    if not conditions:
+    if not wanted:
         yield call
         return
-    first, *rest = conditions
-    for satisfied in itertools.islice(first.satisfied(call), 8):
+    first, *rest = wanted
+    ways: Callable[[Call], bool] = first.holds
+    for satisfied in itertools.islice(filter(ways, first.satisfied(call)), 8):
         yield from _satisfying(rest, satisfied)
 
 
@@ -428,17 +364,14 @@ def _goal(shares: tuple[tuple[Destination, float], ...], service: str) -> str:
     return ", ".join(f"{name(one)} {share * 100:.4g} %" for one, share in shares)
 
 
-def _described(match: Match) -> str:
-    return " and ".join(condition.name for condition in _conditions(match)) or "everything"
-
-
 def _unique(cases: Iterable[Case]) -> Iterator[Case]:
-    """Leave out repeated calls with the same answer; tell equal ids apart by a number."""
-    seen: set[tuple[Call, int | None]] = set()
-    ids: dict[str, int] = {}
+    """Leave out repeated calls; tell equal ids apart by a number."""
+    seen: set[Call] = set()
+    ids: Counter[str] = Counter()
     for case in cases:
-        if (case.call, case.arm) in seen:
+        if case.call in seen:
             continue
-        seen.add((case.call, case.arm))
-        ids[case.id] = ids.get(case.id, 0) + 1
-        yield case if ids[case.id] == 1 else replace(case, id=f"{case.id} ({ids[case.id]})")
+        seen.add(case.call)
+        ids[case.id] += 1
+        number = ids[case.id]
+        yield case if number == 1 else replace(case, id=f"{case.id} ({number})")

@@ -40,7 +40,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show an error of ours as its message, whole only once; --tb=STYLE shows where it came from."""
+    """Show an error of ours as its message, whole only once; --tb=STYLE shows its place."""
     report = yield
     found = call.excinfo
     if report.failed and found is not None and item.config.getoption("tbstyle") == "auto":

@@ -86,7 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _begin(config: pytest.Config) -> None:
-    """Look at what was given before anything is collected: what is wrong with it is said at once."""
+    """Look at what was given before anything is collected: what is wrong is said at once."""
     if config.getoption("mesh_rules"):
         from meshproof import settings
 

@@ -23,6 +23,8 @@ CHANGED_TOTAL = 1000
 
 #: So often a request is sent until it is answered; more would hide a mesh that loses some.
 _ATTEMPTS = 3
+#: Headers that urllib3 adds.
+_AUTOMATIC = ("accept-encoding", "user-agent")
 
 #: The official page has had `</dt>` and `<u>` around the pod's name, or nothing.
 _REVIEWS_POD = re.compile(r"Reviews served by:(?:\s|</?\w[^>]*>)*([\w.-]+)")
@@ -31,17 +33,23 @@ _TOTAL = re.compile(rb'"total"\s*:\s*([0-9.]+)')
 
 @dataclass(frozen=True)
 class Request:
-    """One kind of request: `method` and `path` with `headers` (each a pair, names as written)."""
+    """One kind of request: `method` and `path` with `headers` (each a pair, names as written).
+
+    `without` are headers that a client sends of its own accord and that must not be there.
+    """
 
     path: str
     headers: tuple[tuple[str, str], ...] = ()
     method: str = "GET"
+    without: tuple[str, ...] = ()
 
     def curl(self, base: str) -> str:
         """Return a command line that sends this request to `base` (an http URL)."""
         words = ["curl", "-i", *(["-X", self.method] if self.method != "GET" else [])]
         for name, value in self.headers:
             words += ["-H", f"{name}: {value}"]
+        for name in self.without:
+            words += ["-H", f"{name}:"]
         return shlex.join([*words, base + self.path])
 
 
@@ -203,7 +211,10 @@ class Visits:
             )
 
     def _once(self, pool: urllib3.HTTPConnectionPool, request: Request) -> Visit:
+        from urllib3.util import SKIP_HEADER
+
         headers = [(RUN_HEADER, self._run), *request.headers]
+        headers += [(name, SKIP_HEADER) for name in request.without if name in _AUTOMATIC]
         if not self.sampling.keep_alive:
             headers.append(("connection", "close"))
         answer = pool.request(request.method, request.path, headers=dict(headers), redirect=False)

@@ -36,9 +36,7 @@ def test_how_to_get_it_is_said(
 
 
 def test_one_that_is_required_must_be_there(addon_run: Callable[..., Any]) -> None:
-    ended = addon_run(
-        "grafana", "--mesh-addon", "grafana=off", "--mesh-require-addon", "grafana"
-    )
+    ended = addon_run("grafana", "--mesh-addon", "grafana=off", "--mesh-require-addon", "grafana")
     assert ended.code == 69, ended.said
     assert ended.results["grafana"].outcome is Outcome.MESH_NOT_READY
 
@@ -52,9 +50,7 @@ def test_one_that_is_required_must_be_there(addon_run: Callable[..., Any]) -> No
         ("zipkin=/nowhere/zipkin.jar", "there is no file"),
     ],
 )
-def test_a_wrong_option_ends_with_64(
-    addon_run: Callable[..., Any], given: str, said: str
-) -> None:
+def test_a_wrong_option_ends_with_64(addon_run: Callable[..., Any], given: str, said: str) -> None:
     ended = addon_run("addon", "--mesh-addon", given)
     assert ended.code == 64, ended.said
     assert said in ended.said

@@ -36,7 +36,9 @@ def spans_go_nowhere(patch: pytest.MonkeyPatch) -> None:
 @fault(
     "an app that does not pass on the trace headers",
     "-k=rotation or zipkin",
-    failed={"addon zipkin": r"\d+ traces have our tag, 0 of them are whole; spans are missing from"},
+    failed={
+        "addon zipkin": r"\d+ traces have our tag, 0 of them are whole; spans are missing from"
+    },
     needs="zipkin",
 )
 def trace_lost(patch: pytest.MonkeyPatch) -> None:

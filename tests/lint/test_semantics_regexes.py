@@ -191,3 +191,16 @@ def test_dots_of_an_origin_are_escaped(text: str, escaped: str) -> None:
     hits = found(f"corsPolicy: {{allowOrigins: [{{regex: '{text}'}}]}}")
     expected = [("MP0404", escaped)] if escaped else []
     assert [(one.code, one.suggestion) for one in hits if one.code == "MP0404"] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "repair"),
+    [
+        ("^(.*?;)?(user=(burr|jason))(;.*)?$", r"^(.*?;\s*)?user=(burr|jason)(;.*)?$"),
+        ("(user=burr|user=jason)", r"^(.*?;\s*)?(user=burr|user=jason)(;.*)?$"),
+        (r"^(.*?;)?v=1\.0(;.*)?$", r"^(.*?;\s*)?v=1\.0(;.*)?$"),
+    ],
+)
+def test_the_repair_keeps_alternatives(text: str, repair: str) -> None:
+    hit = one(cookie("regex", text))
+    assert (hit.code, hit.suggestion) == ("MP0403", repair)

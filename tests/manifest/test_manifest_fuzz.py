@@ -43,17 +43,19 @@ def survives(text: str) -> None:
 
 @example("a: &a\n  <<: *a\n")
 @example("? |\n  a\n: b")
+@settings(deadline=None)
 @given(st.lists(snippets | st.text(max_size=5) | words, max_size=30).map("".join))
 def test_any_text(text: str) -> None:
     survives(text)
 
 
+@settings(deadline=None)
 @given(st.lists(objects, min_size=1, max_size=3))
 def test_any_objects(found: list[object]) -> None:
     survives(yaml.safe_dump_all(found))
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_a_real_file_with_a_few_edits(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(REAL))
@@ -64,7 +66,7 @@ def test_a_real_file_with_a_few_edits(data: st.DataObject) -> None:
     survives(text)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_in_a_file(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:

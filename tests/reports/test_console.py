@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from meshproof.reports import console
 
+from meshproof.reports import console
 from meshproof.run import Run
 
 CURL = "see it      curl -s -H 'Host: bookinfo.local' http://127.0.0.1:32801/productpage"

@@ -2,8 +2,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from meshproof.reports import html
 
+from meshproof.reports import html
 from meshproof.run import Outcome, Result, Run
 from meshproof.verdict.phrases import percent
 

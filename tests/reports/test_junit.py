@@ -3,8 +3,8 @@ from pathlib import Path
 
 import junitparser
 import pytest
-from meshproof.reports import junit
 
+from meshproof.reports import junit
 from meshproof.run import Outcome, Result, Run
 
 

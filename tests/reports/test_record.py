@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from meshproof.reports import _files, record
 
+from meshproof.reports import _files, record
 from meshproof.run import Run, formats, writers
 
 

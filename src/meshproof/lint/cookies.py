@@ -9,7 +9,7 @@ from meshproof.lint import regexes
 from meshproof.lint.patterns import Pattern
 
 _NAME, _VALUE = r"[A-Za-z0-9_-]+", r"(?:[A-Za-z0-9_%/+-]|\\\.)"
-_PAIR = re.compile(rf"(?P<name>{_NAME})=(?P<value>{_VALUE}*)(?P<after>.{{0,2}})", re.S)
+_PAIR = re.compile(rf"(?P<name>{_NAME})=(?P<value>{_VALUE}*)(?=(?P<after>.{{0,2}}))", re.S)
 _CHOICE = re.compile(rf"(?P<name>{_NAME})=\((?:\?:)?(?P<first>{_VALUE}+)(?:\|{_VALUE}+)*\)")
 #: What may stand after a cookie's value that is written out: its end, or "whatever follows".
 _FIXED = re.compile(r"$|[)(|;$]|\.[*+]|\[\^;")

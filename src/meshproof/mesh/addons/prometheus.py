@@ -83,7 +83,7 @@ class Addon:
         write_whole(self._targets, json.dumps(targets))
 
     def before(self) -> int:
-        """Return what the ingress's Envoy itself has counted: Prometheus lags behind by a scrape."""
+        """Return what the ingress's Envoy itself has counted; Prometheus lags by a scrape."""
         return self._mesh.ingress_requests()
 
     def seen(self, tag: str) -> Sight:

@@ -1,4 +1,4 @@
-"""The service graph (ServiceGraph of old, Kiali today): it reads a cluster, so only a cluster has it."""
+"""The service graph (ServiceGraph of old, Kiali today): only a cluster has it."""
 
 from __future__ import annotations
 
