@@ -132,12 +132,13 @@ def _uri(wanted: StringMatch, ignore_case: bool) -> Condition:
                 yield replace(call, path=path)
 
     def near(call: Call) -> Iterator[Near]:
-        for words, path in strings.missing(wanted, call.path):
+        other = [("in other case", call.path.swapcase())] if ignore_case else []
+        for words, path in [*other, *strings.missing(wanted, call.path, test)]:
             if sendable(path):
                 yield Near(f"path {short(path)} ({words})", replace(call, path=path))
 
     return Condition(
-        f"path {wanted}{' in any case' if ignore_case else ''}",
+        f"path {strings.said(wanted)}{' in any case' if ignore_case else ''}",
         wanted.at,
         lambda call: test(call.path),
         satisfied,
@@ -163,7 +164,7 @@ def _method(wanted: StringMatch) -> Condition:
             yield Near(f"method {method}", replace(call, method=method))
 
     return Condition(
-        f"method {wanted}",
+        f"method {strings.said(wanted)}",
         wanted.at,
         lambda call: strings.matches(wanted, call.method),
         satisfied,
@@ -183,7 +184,7 @@ def _authority(wanted: StringMatch) -> Condition:
             yield Near(f"authority {short(other.authority)}", other)
 
     return Condition(
-        f"authority {wanted}",
+        f"authority {strings.said(wanted)}",
         wanted.at,
         lambda call: strings.matches(wanted, call.sent_to),
         lambda call: of(call, True),
@@ -200,10 +201,9 @@ def _names(call: Call) -> Iterator[str]:
         return
     name, _, rest = call.host.removesuffix(f".{CLUSTER_DOMAIN}").partition(".")
     names = [f"{name}.{rest}", f"{name}.{rest}.svc", call.host]
-    for one in [name, *names] if rest == "default" else names:
-        yield f"{one}:{call.port}"
-        if call.port == 80:
-            yield one
+    names = [name, *names] if rest == "default" else names
+    yield from names if call.port == 80 else ()
+    yield from (f"{one}:{call.port}" for one in names)
 
 
 def _header(name: str, wanted: StringMatch) -> Condition:
@@ -221,7 +221,7 @@ def _header(name: str, wanted: StringMatch) -> Condition:
             yield Near(f"{name} {short(other)} ({words})", call.with_header(name, other))
 
     return Condition(
-        f"{name} {wanted}",
+        f"{name} {strings.said(wanted)}",
         wanted.at,
         test,
         lambda call: (call.with_header(name, one) for one in strings.matching(wanted, "1")),
@@ -249,7 +249,7 @@ def _no_header(name: str, wanted: StringMatch) -> Condition:
         return f"no {name}" if value is None else f"{name} {short(value)}"
 
     return Condition(
-        f"no {name} {wanted}",
+        f"no {name} {strings.said(wanted)}",
         wanted.at,
         test,
         lambda call: [call.with_header(name, None), call.with_header(name, OTHER)],
@@ -280,7 +280,7 @@ def _query(name: str, wanted: StringMatch) -> Condition:
                     yield Near(f"query {name}={short(other)} ({words})", changed)
 
     return Condition(
-        f"query {name} {wanted}",
+        f"query {name} {strings.said(wanted)}",
         wanted.at,
         test,
         satisfied,

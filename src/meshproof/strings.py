@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 import string
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -35,6 +35,11 @@ def matches(wanted: StringMatch, value: str) -> bool:
     if wanted.kind == "regex":
         return _compiled(wanted).fullmatch(value) is not None
     return True
+
+
+def said(wanted: StringMatch) -> str:
+    """Return a condition in words: `prefix '/a'`, or `present`."""
+    return f"{wanted.kind} '{wanted.value}'" if wanted.value else wanted.kind
 
 
 def _compiled(wanted: StringMatch) -> Any:
@@ -81,7 +86,7 @@ class _Simplest(Random):
         """Return the least number, or one more."""
         return min(a + (self.random() < 0.5), b)
 
-    def choice(self, seq: Sequence[Any]) -> Any:
+    def choice(self, seq: Any) -> Any:
         """Return a simple character where there is one, else any of the sorted characters."""
         if not isinstance(seq, str) and not all(isinstance(one, str) for one in seq):
             return seq[int(self.random() * len(seq))]  # branches of an alternation
@@ -112,8 +117,10 @@ def _letters(pattern: str) -> str:
     return re.sub(r"[*+?(){}|]|(?<!\\)\.|\\(?=\W)", "", bare)
 
 
-def missing(wanted: StringMatch, value: str) -> Iterator[tuple[str, str]]:
-    """Yield (words, other value) for values near `value` that are not taken."""
+def missing(
+    wanted: StringMatch, value: str, taken: Callable[[str], bool] | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield (words, other value) for values near `value` that are not taken (as `matches` says)."""
     path = value.startswith("/")
     near = (
         ("one character short", value[:-1]),
@@ -122,15 +129,10 @@ def missing(wanted: StringMatch, value: str) -> Iterator[tuple[str, str]]:
         ("with something before it", f"/x{value}" if path else f"x{value}"),
         ("something else", "/meshproof-other" if path else "meshproof-other"),
     )
-    return _not_taken(wanted, value, near)
-
-
-def _not_taken(
-    wanted: StringMatch, value: str, near: Iterable[tuple[str, str]]
-) -> Iterator[tuple[str, str]]:
+    taken = taken or functools.partial(matches, wanted)
     seen = {value}
     for words, other in near:
-        if other not in seen and _PLAIN.fullmatch(other) and not matches(wanted, other):
+        if other not in seen and _PLAIN.fullmatch(other) and not taken(other):
             seen.add(other)
             yield words, other
 

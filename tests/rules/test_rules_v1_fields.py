@@ -95,10 +95,10 @@ def test_a_match_has_every_condition() -> None:
 
 def test_conditions_know_their_place() -> None:
     match, _ = route().arms[0].matches
-    assert match.at == At("r.yaml", 18, 7)
+    assert match.at == At("r.yaml", 19, 7)
     assert match.uri is not None
-    assert match.uri.at == At("r.yaml", 19, 21)
-    assert [one.at.line for _, one in match.headers] == [24, 25, 26]
+    assert match.uri.at == At("r.yaml", 20, 21)
+    assert [one.at.line for _, one in match.headers] == [25, 26, 27]
 
 
 def test_an_arm_has_its_split_in_order() -> None:

@@ -107,7 +107,8 @@ UNKNOWN = {
     ),
     "port": (
         in_route("destination: {host: a, port: {name: http}}"),
-        "8:37: spec.http[0].route[0].destination.port.name: unknown key 'name'",
+        "8:37: spec.http[0].route[0].destination.port.name: unknown key 'name'; "
+        "did you mean 'number'?",
     ),
     "key of an unsupported field": (
         f"{HEAD}  hosts: [reviews]\n  http:\n  - rewrit: 1\n",

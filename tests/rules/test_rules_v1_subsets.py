@@ -77,7 +77,7 @@ def test_one_that_nothing_defines(more: str, said: str) -> None:
 def test_one_that_is_defined_twice() -> None:
     text = TEXT + subsets("reviews", "{name: stable, labels: {a: b}}")
     text += subsets("reviews", "{name: stable, labels: {a: c}}", name="more")
-    with pytest.raises(BadRules, match=r"^r\.yaml:15:38: subset 'stable' of .* is defined twice$"):
+    with pytest.raises(BadRules, match=r"^r\.yaml:16:40: subset 'stable' of .* is defined twice$"):
         target(text)
 
 

@@ -58,15 +58,15 @@ def routed_ports(project: Project) -> Iterator[RoutedPort]:
                 yield from _port(service, number, rule)
 
 
-def _rules(project: Project) -> dict[str, tuple[str, set[object]]]:
+def _rules(project: Project) -> dict[str, tuple[str, set[int]]]:
     """Return the hosts that HTTP arms send to: the first such rule, and the ports it names."""
-    found: dict[str, tuple[str, set[object]]] = {}
+    found: dict[str, tuple[str, set[int]]] = {}
     for route in routes(project):
         for arm in route.of("http"):
             rule = f"{route.dialect} '{arm.document.name}'"
             for target in (*arm.targets, *arm.mirrors):
                 _, ports = found.setdefault(target.host, (rule, set()))
-                if target.port is not None:
+                if target.port is not None and isinstance(target.port.content, int):
                     ports.add(target.port.content)
     return found
 

@@ -80,6 +80,8 @@ def check(project: Project) -> Iterator[Hit]:
             continue
         precedence = found.get("precedence")
         order = precedence.content if precedence is not None else 0
+        if not isinstance(order, int):
+            continue
         for destination in children(found, "destination"):
             first = seen.setdefault((_host(destination, document.namespace), order), document)
             if first is document or (first.namespace, first.name) == (

@@ -34,9 +34,8 @@ _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 
 #: What the YAML reader says -> what mostly is the repair.
 _REPAIRS = (
-    (r"'\\t'", "spaces instead of the tab"),
     (r"unknown escape character", "single quotes: in double quotes a backslash begins an escape"),
-    (r"'@'|'`'|'%'|expected alphabetic or numeric character", "quotes around the value"),
+    (r"expected alphabetic or numeric character", "quotes around the value"),
     (r"mapping values are not allowed", "quotes around a text with ': ', or the right indentation"),
     (r"could not find expected ':'", "a space after each ':', and one indentation for all keys"),
     (
@@ -212,7 +211,9 @@ def _piece(found: Reading, file: str, piece: str, line: int, named: bool) -> Non
         if not named and "expected a mapping" in broken.message and _is_list_or_text(piece):
             found.documents.append(Document(Value(at, "", {})))  # reported as not checked
             return
-        repair = _repair(broken.message, piece)
+        lines = _BREAK.split(piece)
+        there = lines[broken.at.line - 1] if broken.at.line <= len(lines) else ""
+        repair = _repair(broken.message, there)
         found.unreadable.append(Hit(at, broken.message, repair))
     else:
         found.documents += [_moved(document, line) for document in documents]
@@ -231,9 +232,13 @@ def _is_list_or_text(piece: str) -> bool:
         return False
 
 
-def _repair(said: str, piece: str) -> str:
-    if "{{" in piece and "}}" in piece:
+def _repair(said: str, line: str) -> str:
+    """Return what mostly helps against what the YAML reader says about a line."""
+    if "{{" in line:
         return "this is a template: helm template CHART | meshproof lint -"
+    if "cannot start any token" in said:
+        tab = line.lstrip(" ").startswith("\t")
+        return "spaces instead of the tab" if tab else "quotes around the value"
     return next((repair for sign, repair in _REPAIRS if re.search(sign, said)), "")
 
 

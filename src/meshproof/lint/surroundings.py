@@ -226,9 +226,10 @@ def _policy(project: Project, document: Document) -> Iterator[Policy]:
 
 
 def _way(document: Document) -> Iterator[Way]:
-    if document.group not in (_ISTIO, _GATEWAY_API):
+    group = text(document.root.mapping().get("apiVersion")).rpartition("/")[0]
+    if group not in (_ISTIO, _GATEWAY_API):
         return
-    is_istio = document.group == _ISTIO
+    is_istio = group == _ISTIO
     read = _istio_server if is_istio else _listener
     found = children(spec(document), "servers" if is_istio else "listeners")
     own = document.namespace

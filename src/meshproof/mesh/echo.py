@@ -7,12 +7,14 @@ each), one is every client's sidecar (a listener for each set of source labels),
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 from meshproof import timeouts
-from meshproof.cases import Case, Destination
-from meshproof.errors import BadRules, NotReady
+from meshproof.cases import Call, Case, Destination
+from meshproof.errors import NotReady
 from meshproof.manifest import At
 from meshproof.mesh import ingress, listeners, process, translate
 from meshproof.mesh.certificates import Authority
@@ -24,13 +26,14 @@ from meshproof.mesh.protocol import Address, Options
 from meshproof.mesh.rollout import Plan, rollout
 from meshproof.mesh.topology import Pod, Service, Topology
 from meshproof.mesh.translate import Endpoint, Snapshot
-from meshproof.rules.model import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels, Match, RuleSet
+from meshproof.rules.model import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels, Route, RuleSet
+from meshproof.surroundings import Surroundings
 
 #: Header by which an echo workload says who it is.
 SERVED_BY = "x-served-by"
 #: Label of the workload that no subset of the rules selects: it shows that others are not moved.
 OTHER: Labels = (("version", "other"),)
-_DEFAULT_PORT = 80
+_DEFAULT_PORTS = (80,)
 
 
 @dataclass(frozen=True)
@@ -51,53 +54,51 @@ class EchoMesh:
     )
 
     def __init__(
-        self, options: Options, workspace: Workspace, ports: Mapping[str, tuple[int, ...]]
+        self,
+        options: Options,
+        workspace: Workspace,
+        rules: RuleSet,
+        cases: Iterable[Case],
+        around: Surroundings,
     ) -> None:
         binary = find_binary(options.envoy)
         self._workspace = workspace
-        self._known_ports = ports
+        self._rules = rules
+        self._around = around
         self._identity = Authority(workspace.path / "certificates").issue(
             ROOT_NAMESPACE, ingress.NAME
         )
         self._servers = Envoy("echo", workspace, binary)
         self._clients = Envoy("client", workspace, binary)
         self._ingress = Ingress(workspace, binary, self._identity, options.ingress_port)
-        self._sources: dict[Labels, str] = {}
-        self.echoes: list[Echo] = []
+        calls = [case.call for case in cases]
+        sources = sorted({call.source for call in calls if call.gateway == MESH} | {()})
+        self._sources = {labels: f"source-{at}" for at, labels in enumerate(sources)}
+        self.echoes = _echoes(rules, around)
 
     @classmethod
     @contextlib.contextmanager
     def opened(
-        cls, options: Options, rules: RuleSet, ports: Mapping[str, tuple[int, ...]] | None = None
+        cls, options: Options, rules: RuleSet, cases: Iterable[Case], around: Surroundings
     ) -> Iterator[EchoMesh]:
-        """Serve `rules`; end everything with the context.
+        """Serve the rules to the clients that the cases need; end everything with the context.
 
-        `ports` are full host -> ports of the services that are known; others get port 80 and those
-        that the rules name. Raises BadRules when an Envoy rejects the rules.
+        Raises BadRules when an Envoy rejects the rules.
         """
-        with process.interruptible():
-            workspace = Workspace.create()
-            try:
-                mesh = cls(options, workspace, ports or {})
-                mesh._serve(rules)
-                yield mesh
-            finally:
-                workspace.close()
+        with process.interruptible(), Workspace.create() as workspace:
+            mesh = cls(options, workspace, rules, cases, around)
+            mesh._serve()
+            yield mesh
 
-    def _serve(self, rules: RuleSet) -> None:
-        self.echoes = _echoes(rules)
-        sources = {match.source for _, match in _matches(rules)} | {()}
-        self._sources = {labels: f"source-{at}" for at, labels in enumerate(sorted(sources))}
+    def _serve(self) -> None:
         self._start()
         opened = self._servers.listeners()
-        pods = {echo.name: _pod(echo) for echo in self.echoes}
-        endpoints = tuple(
-            Endpoint(pods[name], "127.0.0.1", opened[name]) for name in pods if name in opened
-        )
-        topology = Topology(tuple(self._services(rules)), tuple(pods.values()))
-        snapshot = Snapshot(topology, rules, endpoints, "DISABLE")
-        self._ingress.open(rules.gateways)
-        rollout([self._client_plan(snapshot), self._ingress.plan(snapshot)], rules)
+        pods = {one.name: _pod(one, _selector(self._around, one.host)) for one in self.echoes}
+        endpoints = tuple(Endpoint(pods[name], "127.0.0.1", opened[name]) for name in pods)
+        topology = Topology(tuple(self._services()), tuple(pods.values()))
+        snapshot = Snapshot(topology, self._rules, endpoints, "DISABLE")
+        self._ingress.open(self._rules.gateways)
+        rollout([self._client_plan(snapshot), self._ingress.plan(snapshot)], self._rules)
 
     def _start(self) -> None:
         self._servers.serve("cds", [])
@@ -134,107 +135,129 @@ class EchoMesh:
         }
         return Plan(self._clients, translate.clusters(snapshot, self._identity), routes)
 
-    def _services(self, rules: RuleSet) -> Iterator[Service]:
-        wanted: dict[str, set[int]] = {}
-        for host in _hosts(rules):
-            wanted.setdefault(host, set())
-        for route in rules.routes:
-            for arm in route.arms:
-                for target in arm.split:
-                    wanted[target.host] |= {target.port} if target.port else set()
-        for host, named in wanted.items():
+    def _services(self) -> Iterator[Service]:
+        for host in dict.fromkeys(echo.host for echo in self.echoes):
             name, namespace = host.split(".")[:2]
-            ports = named | set(self._known_ports.get(host, ())) or {_DEFAULT_PORT}
-            selector = (("app", name),)
+            ports = self._around.ports.get(host, _DEFAULT_PORTS)
+            selector = _selector(self._around, host)
             yield Service(name, namespace, selector, {one: one for one in ports}, At("echo", 1))
 
-    def address(self, gateway: str, source: Labels = ()) -> Address:
-        """Return where a client sends a request: a sidecar's listener, or the ingress."""
-        if gateway != MESH:
-            return self._ingress.address()
-        name = self._sources.get(source) or self._sources[()]
-        return Address("127.0.0.1", self._clients.listeners()[name])
+    def address(self, call: Call) -> Address:
+        """Return where a client sends a call: a sidecar's listener, or the ingress."""
+        if call.gateway == MESH:
+            return self._sidecars[call.source]
+        return self._gateways[call.port]
+
+    @cached_property
+    def _sidecars(self) -> dict[Labels, Address]:
+        opened = self._clients.listeners()
+        return {
+            labels: Address("127.0.0.1", opened[name]) for labels, name in self._sources.items()
+        }
+
+    @cached_property
+    def _gateways(self) -> dict[int, Address]:
+        servers = [server for gateway in self._rules.gateways for server in gateway.servers]
+        return {server.port: self._ingress.address(server.port) for server in servers}
 
     def names(self, case: Case) -> dict[str, str]:
-        """Return name of an echo workload -> destination of the case that it belongs to."""
-        return {
-            echo.name: _destination(one)
-            for one, _ in case.shares
-            for echo in self.echoes
-            if echo.host == one.host and set(one.labels) <= set(echo.labels)
-        }
+        """Return name of an echo workload -> destination of the case that it belongs to.
+
+        Raises TwoAtOnce for one that belongs to two: an answer of it does not tell which was meant.
+        """
+        found: dict[str, str] = {}
+        for one, _ in case.shares:
+            for echo in self.echoes:
+                if echo.host == one.host and set(one.labels) <= set(echo.labels):
+                    named = _destination(one, case)
+                    if found.setdefault(echo.name, named) != named:
+                        raise TwoAtOnce(f"{echo.name} is in {found[echo.name]} and in {named}")
+        return found
 
     def expected(self, case: Case) -> dict[str, float]:
         """Return destination -> share (0..1) of a case, by the names that `names` gives."""
-        return {_destination(one): share for one, share in case.shares}
-
-    def port(self, host: str) -> int:
-        """Return the first port of a service."""
-        return min(self._known_ports.get(host, (_DEFAULT_PORT,)))
+        return {_destination(one, case): share for one, share in case.shares}
 
 
-def _destination(one: Destination) -> str:
-    return f"{one.host.split('.')[0]} {one.subset}".strip()
+class TwoAtOnce(Exception):
+    """A split between parts that overlap, as a service and one of its subsets."""
 
 
-def _hosts(rules: RuleSet) -> list[str]:
-    """Return every service that the rules are about or send to, in order."""
-    found: dict[str, None] = {}
+def _destination(one: Destination, case: Case) -> str:
+    """Return a destination in words: with its namespace where the case has two of that name."""
+    name, namespace = one.host.split(".")[:2]
+    hosts = {other.host for other, _ in case.shares if other.host.split(".")[0] == name}
+    return f"{name}{f'.{namespace}' if len(hosts) > 1 else ''} {one.subset}".strip()
+
+
+def _selector(around: Surroundings, host: str) -> Labels:
+    return around.selectors.get(host) or (("app", host.split(".")[0]),)
+
+
+def _hosts(rules: RuleSet) -> dict[str, At]:
+    """Return every service that the rules are about or send to, in order, with a place of it.
+
+    Raises BadRules for a host that is no service of the cluster.
+    """
+    found: dict[str, At] = {}
     for route in rules.routes:
-        if route.gateways is None or MESH in route.gateways:
-            found.update(dict.fromkeys(route.hosts))
-        for arm in route.arms:
-            found.update(dict.fromkeys(target.host for target in arm.split))
-    for host in found:
-        if not host.endswith(f".{CLUSTER_DOMAIN}") or len(host.split(".")) != 5:
-            raise BadRules(f"{host}: only services of the cluster get an echo workload yet")
-    return list(found)
+        for host, at in _named(route):
+            if not host.endswith(f".{CLUSTER_DOMAIN}") or len(host.split(".")) != 5:
+                raise at.error(f"{host}: only services of the cluster get an echo workload yet")
+            found.setdefault(host, at)
+    return found
 
 
-def _echoes(rules: RuleSet) -> list[Echo]:
-    """Return an echo workload for each subset of each service, and one that no subset selects."""
-    subsets: dict[str, dict[Labels, None]] = {host: {OTHER: None} for host in _hosts(rules)}
-    for route in rules.routes:
-        for arm in route.arms:
-            for target in arm.split:
-                if target.labels:
-                    subsets[target.host][target.labels] = None
-    return [
-        Echo(f"{host.split('.')[0]}.{host.split('.')[1]}.{_words(labels)}", host, labels)
-        for host, found in subsets.items()
-        for labels in found
-    ]
+def _named(route: Route) -> Iterator[tuple[str, At]]:
+    if route.gateways is None or MESH in route.gateways:
+        yield from ((host, route.at) for host in route.hosts)
+    for target in (target for arm in route.arms for target in arm.split):
+        yield target.host, target.at or route.at
 
 
-def _words(labels: Labels) -> str:
-    return "-".join(value for _, value in labels)
+def _echoes(rules: RuleSet, around: Surroundings) -> list[Echo]:
+    """Return the echo workloads: those that are known, else one for each subset and one of none."""
+    found: dict[str, Echo] = {}
+    for host in _hosts(rules):
+        name, namespace = host.split(".")[:2]
+        for labels in around.workloads.get(host) or _subsets(rules, around, host):
+            base = called = f"{name}.{namespace}.{_words(labels, around.selectors.get(host, ()))}"
+            for number in itertools.count(2):
+                if found.setdefault(called, Echo(called, host, labels)).labels == labels:
+                    break
+                called = f"{base}-{number}"
+    return list(found.values())
 
 
-def _matches(rules: RuleSet) -> Iterable[tuple[str, Match]]:
-    return [
-        (route.name, match) for route in rules.routes for arm in route.arms for match in arm.matches
-    ]
+def _subsets(rules: RuleSet, around: Surroundings, host: str) -> list[Labels]:
+    arms = [arm for route in rules.routes for arm in route.arms]
+    used = [target.labels for arm in arms for target in arm.split if target.host == host]
+    named = [labels for labels in (*used, *around.subsets.get(host, ())) if labels]
+    return list(dict.fromkeys([OTHER, *named]))
 
 
-def _pod(echo: Echo) -> Pod:
-    name, namespace = echo.host.split(".")[:2]
+def _words(labels: Labels, selector: Labels) -> str:
+    return "-".join(value for key, value in labels if (key, value) not in selector) or "plain"
+
+
+def _pod(echo: Echo, selector: Labels) -> Pod:
+    namespace = echo.host.split(".")[1]
     return Pod(
         name=echo.name,
         workload=echo.name,
         namespace=namespace,
-        labels=tuple(sorted({("app", name), *echo.labels})),
+        labels=tuple(sorted({*selector, *echo.labels})),
         service_account="default",
         image="meshproof/echo",
         env={},
-        port=_DEFAULT_PORT,
+        port=_DEFAULT_PORTS[0],
         readiness=None,
         at=At("echo", 1),
     )
 
 
 def _client(labels: Labels) -> Pod:
-    plain = _pod(Echo("client", f"client.default.{CLUSTER_DOMAIN}", ()))
-    return replace(plain, labels=labels)
+    return _pod(Echo("client", f"client.default.{CLUSTER_DOMAIN}", labels), ())
 
 
 def _echo_listener(name: str) -> Resource:

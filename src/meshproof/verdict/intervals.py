@@ -45,7 +45,7 @@ def share_intervals(
 
 def _clopper_pearson(counts: list[int], n: int, alpha: float) -> list[tuple[float, float]]:
     # statsmodels has no types; its import takes 2 s
-    from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
+    from statsmodels.stats.proportion import proportion_confint
 
     pairs = (proportion_confint(count, n, alpha=alpha, method="beta") for count in counts)
     return [(float(low), float(high)) for low, high in pairs]

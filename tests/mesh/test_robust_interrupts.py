@@ -1,0 +1,120 @@
+"""Signals become one KeyboardInterrupt, wait while something must not be cut short, and go back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from meshproof import interrupts, timeouts
+from meshproof.errors import NotReady
+from meshproof.interrupts import interruptible, uninterrupted
+from meshproof.mesh.process import wait_for
+
+ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Every test gives the signals back as it found them."""
+    before = [signal.getsignal(number) for number in ALL]
+    yield
+    after = [signal.getsignal(number) for number in ALL]
+    for number, handler in zip(ALL, before, strict=True):
+        signal.signal(number, handler)
+    assert after == before
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_each_is_an_interrupt(number: int) -> None:
+    with pytest.raises(KeyboardInterrupt), interruptible(), interruptible():
+        send(number)
+
+
+def test_more_of_them_are_the_same_wish() -> None:
+    with interruptible():
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
+        for number in ALL:
+            send(number)
+        assert interrupts.ending()
+
+
+def test_one_that_was_swallowed_can_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_AGAIN", 0.0)
+    with interruptible():
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                send(signal.SIGINT)
+
+
+def test_it_waits_for_what_must_not_be_cut_short() -> None:
+    done = []
+    with interruptible():
+        with pytest.raises(KeyboardInterrupt, match="SIGTERM"), uninterrupted():
+            with uninterrupted():
+                send(signal.SIGTERM)
+                send(signal.SIGINT)
+            done.append("after the inner one")
+            assert interrupts.pending()
+        assert done
+
+
+def test_it_waits_through_a_failing_cleanup() -> None:
+    with interruptible(), pytest.raises(KeyboardInterrupt) as caught, uninterrupted():
+        send(signal.SIGTERM)
+        raise NotReady("a cleanup that fails")
+    assert isinstance(caught.value.__context__, NotReady)
+
+
+def test_it_goes_to_whoever_had_the_signals_before() -> None:
+    seen = []
+    signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    before = signal.getsignal(signal.SIGTERM)
+    with uninterrupted():
+        send(signal.SIGTERM)
+        assert seen == []
+    assert seen == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) is before
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def test_what_is_settled_is_not_interrupted() -> None:
+    with interruptible(), uninterrupted():
+        send(signal.SIGINT)
+        interrupts.settle()
+        send(signal.SIGTERM)
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    with interruptible():
+        send(signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def test_a_thread_stops_to_wait_once_the_run_ends() -> None:
+    ended: list[str] = []
+
+    def wait() -> None:
+        with uninterrupted():  # changes nothing here
+            try:
+                wait_for(lambda: None, timeouts.APP_START, lambda: "too late")
+            except NotReady as error:
+                ended.append(str(error))
+
+    with interruptible():
+        thread = threading.Thread(target=wait)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            send(signal.SIGINT)
+        thread.join()
+    assert ended == ["interrupted"]

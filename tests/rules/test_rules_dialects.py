@@ -1,0 +1,45 @@
+"""A promise's rules say the same in each dialect, as far as the dialects can."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from meshproof import manifests, rules
+from meshproof.rules.model import Arm, Route, RuleSet
+
+FOLDERS = sorted(path.name for path in Path(str(files("meshproof.manifests"))).glob("rules/*"))
+TWO = [folder for folder in FOLDERS if len(manifests.dialects(folder)) > 1]
+
+
+def read(folder: str, dialect: str) -> RuleSet:
+    return rules.read(manifests.rules(folder, dialect))
+
+
+def arms(route: Route) -> tuple[Arm, ...]:
+    """Return the arms; of a VirtualService without the one that says what RouteRules imply."""
+    last = route.arms[-1]
+    plain = not last.matches and [one.labels for one in last.split] == [()]
+    implied = route.gateways is not None and plain and last.split[0].host in route.hosts
+    return route.arms[:-1] if implied else route.arms
+
+
+def test_folders_are_found() -> None:
+    assert {"cookie_burr", "split_half", "v3_only"} <= set(TWO)
+
+
+@pytest.mark.parametrize("folder", TWO)
+def test_both_dialects_have_the_same_arms(folder: str) -> None:
+    first, second = (read(folder, dialect) for dialect in manifests.dialects(folder))
+    assert {first.dialect, second.dialect} == {"VirtualService", "RouteRule"}
+    assert [route.hosts for route in first.routes] == [route.hosts for route in second.routes]
+    for one, two in zip(first.routes, second.routes, strict=True):
+        assert arms(one), "no arm is left to compare"
+        assert arms(one) == arms(two)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_file_can_be_read(folder: str) -> None:
+    assert all(not read(folder, dialect).empty for dialect in manifests.dialects(folder))

@@ -1,0 +1,83 @@
+"""PeerAuthentication: modes, selectors, and what is inherited where nothing is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproof import manifest, rules
+from meshproof.errors import BadRules
+from meshproof.manifest import At
+from meshproof.rules.model import PeerPolicy
+
+
+def text(spec: str, namespace: str = "shop", version: str = "v1") -> str:
+    return (
+        f"apiVersion: security.istio.io/{version}\nkind: PeerAuthentication\n"
+        f"metadata: {{name: default, namespace: {namespace}}}\n{spec}\n"
+    )
+
+
+def policy(spec: str, namespace: str = "shop", version: str = "v1") -> PeerPolicy:
+    (found,) = rules.read(manifest.parse(text(spec, namespace, version), "p.yaml")).policies
+    return found
+
+
+@pytest.mark.parametrize("mode", ["STRICT", "PERMISSIVE", "DISABLE"])
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+def test_modes(mode: str, version: str) -> None:
+    found = policy(f"spec: {{mtls: {{mode: {mode}}}}}", version=version)
+    assert (found.namespace, found.mode, found.selector) == ("shop", mode, ())
+    assert found.at == At("p.yaml", 1, 1)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["", "spec: {}", "spec: {mtls: {}}", "spec: {mtls: {mode: UNSET}}", "spec: {mtls: null}"],
+)
+def test_what_says_no_mode_leaves_it_to_the_wider_policy(spec: str) -> None:
+    assert policy(spec).mode is None
+
+
+def test_a_selector() -> None:
+    found = policy("spec: {selector: {matchLabels: {b: '2', a: '1'}}, mtls: {mode: STRICT}}")
+    assert found.selector == (("a", "1"), ("b", "2"))
+
+
+@pytest.mark.parametrize("selector", ["{}", "{matchLabels: {}}"])
+def test_an_empty_selector_takes_the_whole_namespace(selector: str) -> None:
+    assert policy(f"spec: {{selector: {selector}}}").selector == ()
+
+
+REFUSED = {
+    "per port": ("spec: {portLevelMtls: {}}", "4:8: spec.portLevelMtls is not supported yet"),
+    "no such mode": (
+        "spec: {mtls: {mode: STRIKT}}",
+        "4:21: spec.mtls.mode: 'STRIKT' is not one of DISABLE, PERMISSIVE, STRICT, UNSET; "
+        "did you mean 'STRICT'?",
+    ),
+    "a truth for a mode": (
+        "spec: {mtls: {mode: off}}",
+        "4:21: spec.mtls.mode: expected text, found False",
+    ),
+    "unknown key": (
+        "spec: {mTLS: {mode: STRICT}}",
+        "4:8: spec.mTLS: unknown key 'mTLS'",
+    ),
+    "unknown key of the selector": (
+        "spec: {selector: {matchLabel: {}}}",
+        "4:19: spec.selector.matchLabel: unknown key 'matchLabel'; did you mean 'matchLabels'?",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "said"), REFUSED.values(), ids=REFUSED)
+def test_refused_with_its_place(spec: str, said: str) -> None:
+    with pytest.raises(BadRules) as error:
+        policy(spec)
+    assert str(error.value) == f"p.yaml:{said}"
+
+
+def test_a_selector_in_the_root_namespace_has_no_effect_in_istio() -> None:
+    with pytest.raises(BadRules) as error:
+        policy("spec: {selector: {matchLabels: {a: b}}}", namespace="istio-system")
+    assert str(error.value) == "p.yaml:1:1: in istio-system a policy with a selector has no effect"

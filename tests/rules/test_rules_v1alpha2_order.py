@@ -1,0 +1,54 @@
+"""RouteRules of one destination make one route, the highest precedence first."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from meshproof import manifest, rules
+from meshproof.errors import BadRules
+from meshproof.rules.model import RuleSet
+
+
+def rule(
+    name: str, precedence: int | None, host: str = "reviews", namespace: str = "default"
+) -> str:
+    order = "" if precedence is None else f", precedence: {precedence}"
+    return (
+        "apiVersion: config.istio.io/v1alpha2\nkind: RouteRule\n"
+        f"metadata: {{name: {name}, namespace: {namespace}}}\n"
+        f"spec: {{destination: {{name: {host}}}{order}, "
+        f"route: [{{labels: {{version: {name}}}}}]}}\n"
+    )
+
+
+def read(*texts: str) -> RuleSet:
+    return rules.read(manifest.parse("---\n".join(texts), "r.yaml"))
+
+
+def test_the_order_is_that_of_precedence_not_of_the_file() -> None:
+    given = [("low", -5), ("none", None), ("one", 1), ("two", 2), ("most", 2**31 - 1)]
+    for seed in range(10):
+        shuffled = random.Random(seed).sample(given, len(given))
+        (route,) = read(*(rule(name, precedence) for name, precedence in shuffled)).routes
+        assert [arm.name for arm in route.arms] == ["most", "two", "one", "none", "low"]
+
+
+def test_each_destination_has_a_route() -> None:
+    found = read(rule("a", 1), rule("b", 1, host="ratings"), rule("c", 1, namespace="shop"))
+    assert [route.hosts for route in found.routes] == [
+        ("reviews.default.svc.cluster.local",),
+        ("ratings.default.svc.cluster.local",),
+        ("reviews.shop.svc.cluster.local",),
+    ]
+
+
+@pytest.mark.parametrize(("first", "second", "said"), [(2, 2, 2), (None, 0, 0), (None, None, 0)])
+def test_equal_precedence_has_no_order(first: int | None, second: int | None, said: int) -> None:
+    with pytest.raises(BadRules) as error:
+        read(rule("a", first), rule("b", second))
+    assert str(error.value) == (
+        f"r.yaml:6:1: 'b' has the same precedence ({said}) as 'a' at r.yaml:1; "
+        "their order is unspecified"
+    )

@@ -1,0 +1,108 @@
+"""Whatever a RouteRule says that we do not serve is refused by name, old spellings with the new."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproof import manifest, rules
+from meshproof.errors import BadRules
+
+HEAD = """\
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: reviews}
+spec:
+  destination: {name: reviews}
+"""
+ROUTE = "  route: [{labels: {version: v1}}]\n"
+NOT_SERVED = (
+    *("appendHeaders", "corsPolicy", "httpFault", "httpReqRetries", "httpReqTimeout"),
+    *("l4Fault", "mirror", "redirect", "rewrite", "websocketUpgrade"),
+)
+
+
+def refused(text: str) -> str:
+    with pytest.raises(BadRules) as error:
+        rules.read(manifest.parse(text, "r.yaml"))
+    return str(error.value)
+
+
+@pytest.mark.parametrize("key", NOT_SERVED)
+def test_keys_that_are_not_served(key: str) -> None:
+    assert refused(f"{HEAD}  {key}: 1\n{ROUTE}") == f"r.yaml:6:3: spec.{key} is not supported yet"
+
+
+REFUSED = {
+    "labels of the destination": (
+        HEAD.replace("destination: {name: reviews}", "destination: {name: a, labels: {}}"),
+        "5:26: spec.destination.labels is not supported yet",
+    ),
+    "TCP": (f"{HEAD}  match: {{tcp: {{}}}}\n", "6:11: spec.match.tcp is not supported yet"),
+    "UDP": (f"{HEAD}  match: {{udp: {{}}}}\n", "6:11: spec.match.udp is not supported yet"),
+    "scheme": (
+        f"{HEAD}  match: {{request: {{headers: {{scheme: https}}}}}}\n{ROUTE}",
+        "6:31: spec.match.request.headers.scheme is not supported yet",
+    ),
+    "name of the source": (
+        f"{HEAD}  match: {{source: {{name: page}}}}\n",
+        "6:20: spec.match.source.name is not supported yet",
+    ),
+    "precedence": (
+        f"{HEAD}  percendence: 2\n",
+        "6:3: spec.percendence: unknown key 'percendence'; did you mean 'precedence'?",
+    ),
+    "key of a route": (
+        f"{HEAD}  route: [{{label: {{version: v1}}}}]\n",
+        "6:12: spec.route[0].label: unknown key 'label'; did you mean 'labels'?",
+    ),
+    "key of a destination": (
+        HEAD.replace("destination: {name", "destination: {nmae"),
+        "5:17: spec.destination.nmae: unknown key 'nmae'; did you mean 'name'?",
+    ),
+    "subset of later times": (
+        f"{HEAD}  route: [{{destination: {{name: a, subset: v1}}}}]\n",
+        "6:35: spec.route[0].destination.subset: unknown key 'subset'",
+    ),
+    "httpHeaders": (
+        f"{HEAD}  match: {{httpHeaders: {{}}}}\n",
+        "6:11: spec.match.httpHeaders is the v1alpha1 spelling; v1alpha2 has match.request.headers",
+    ),
+    "tags": (
+        f"{HEAD}  route: [{{tags: {{version: v1}}}}]\n",
+        "6:12: spec.route[0].tags is the v1alpha1 spelling; v1alpha2 has labels",
+    ),
+    "empty match": (
+        f"{HEAD}  match: {{}}\n{ROUTE}",
+        "6:10: spec.match: expected conditions (a match may be absent, but not empty), "
+        "found a mapping",
+    ),
+    "empty condition": (
+        f"{HEAD}  match: {{request: {{headers: {{cookie: {{}}}}}}}}\n{ROUTE}",
+        "6:39: spec.match.request.headers.cookie: expected one of exact, prefix, regex, "
+        "found a mapping",
+    ),
+    "header twice": (
+        f"{HEAD}  match: {{request: {{headers: {{a: b, A: c}}}}}}\n{ROUTE}",
+        "6:37: spec.match.request.headers.A: a second condition on this header",
+    ),
+    "no route": (HEAD, "5:3: spec: 'route' is missing"),
+    "empty route": (f"{HEAD}  route: []", "6:10: spec.route: weights must sum to 100, found 0"),
+    "no destination": (
+        HEAD.replace("  destination: {name: reviews}", "  precedence: 1"),
+        "5:3: spec: 'destination' is missing",
+    ),
+    "destination as text": (
+        HEAD.replace("destination: {name: reviews}", "destination: reviews.default"),
+        "5:16: spec.destination: expected a mapping, found 'reviews.default'",
+    ),
+    "precedence as text": (
+        f"{HEAD}  precedence: high\n{ROUTE}",
+        "6:15: spec.precedence: expected a whole number from -2147483648 to 2147483647, "
+        "found 'high'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)
+def test_refused_with_its_place(text: str, said: str) -> None:
+    assert refused(text) == f"r.yaml:{said}"
