@@ -1,7 +1,7 @@
 """Every case that follows from the user's own rules is answered as they say.
 
-Rules: --mesh-rules PATH. A request that one destination must answer is sent a few times (Envoy's
-choice of an arm is no matter of chance), a split is judged.
+Rules: --mesh-rules PATH. A request that one destination must answer is sent three times: Envoy's choice
+of an arm is no matter of chance, and every arm has several cases. A split is judged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from meshproof.traffic import Visit, Visits
 
 pytestmark = pytest.mark.promise(8, "{rule_case.id}", "{rule_case.title}")
 
-VISITS = 5
+VISITS = 3
 
 
 def test_case(rule_case: Case, rule_mesh: EchoMesh, rule_visits: Visits, judge: Judge) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from meshproof.conditions import OTHER, Call, Condition, conditions
 from meshproof.errors import BadRules, nearest
 from meshproof.manifest import At
-from meshproof.rules.model import MESH, Arm, Labels, Match, Route, RuleSet
+from meshproof.rules.model import CLUSTER_DOMAIN, MESH, Arm, Labels, Match, Route, RuleSet
 
 __all__ = ["Call", "Case", "Coverage", "Destination", "Plan", "decide", "derive", "holds"]
 
@@ -223,8 +223,7 @@ class _Deriver:
 
         A call that an arm before it takes is changed until that arm's match does not hold.
         """
-        start = [place] if match is None else _satisfying(conditions(match), place)
-        queue = deque(itertools.islice(start, _WAYS))
+        queue = deque(itertools.islice(_ways(place, match), _WAYS))
         seen = set(queue)
         for _ in range(_TRIES):
             if not queue:
@@ -271,8 +270,7 @@ class _Deriver:
             names = ", ".join(self._route.gateways or ())
             return f"{names} serves none of the hosts {', '.join(self._route.hosts)}"
         for place, match in itertools.product(self._places, arm.matches or (None,)):
-            start = [place] if match is None else _satisfying(conditions(match), place)
-            for call in itertools.islice(start, 1):
+            for call in itertools.islice(_ways(place, match), 1):
                 if blocking := self._blocking(place, call, index):
                     return self._blocked(blocking, index)
         return "no request was found that satisfies its match"
@@ -295,7 +293,8 @@ class _Deriver:
 
     def _case(self, call: Call, words: str, at: At, said: str = "") -> Case:
         index = decide(self._route, call)
-        service = call.host if call.gateway != MESH else call.host.split(".")[0]
+        inside = call.gateway == MESH and call.host.endswith(CLUSTER_DOMAIN)
+        service = call.host.split(".")[0] if inside else call.host
         shares: tuple[tuple[Destination, float], ...] = ()
         status = 200
         if index is not None:
@@ -330,6 +329,13 @@ def _told(call: Call, place: Call, index: int) -> str:
     words += [f"query {name}={value}" for name, value in call.query]
     plain = "any other request" if index else "any request"
     return f"{plain} with {' and '.join(words)}" if words else plain
+
+
+def _ways(place: Call, match: Match | None) -> Iterator[Call]:
+    """Yield calls at a place for which a match holds. One condition may undo what another needs."""
+    if match is None:
+        return iter((place,))
+    return (call for call in _satisfying(conditions(match), place) if holds(match, call))
 
 
 def _satisfying(wanted: list[Condition], call: Call) -> Iterator[Call]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -123,6 +123,10 @@ class Sampling:
         return f"batches of {self.batch}, {self.workers} at a time, {kept} connections, {clients}"
 
 
+#: Kept connections by address, client and number of workers.
+Pools = dict[tuple[Address, int, int], "urllib3.HTTPConnectionPool"]
+
+
 class Visits:
     """An endless, lazy sample of one or several kinds of request, sent in turn.
 
@@ -138,6 +142,7 @@ class Visits:
         sampling: Sampling | None = None,
         tell: Callable[[str], None] = lambda text: None,
         attribution: Attribution | None = None,
+        pools: Pools | None = None,
     ) -> None:
         if not requests:
             raise UsageError("no request to send")
@@ -150,7 +155,7 @@ class Visits:
         self._run = run
         self._tell = tell
         self._last_error = ""
-        self._pools: list[urllib3.HTTPConnectionPool] = []
+        self._pools: Pools = {} if pools is None else pools
 
     @property
     def curl(self) -> str:
@@ -158,12 +163,17 @@ class Visits:
         return self.requests[0].curl(self.address.url)
 
     def __iter__(self) -> Iterator[Visit]:
+        if self.sampling.workers == 1:
+            yield from self._batches(map)
         with ThreadPoolExecutor(self.sampling.workers) as executor:
-            while True:
-                numbers = range(self.sent, self.sent + self.sampling.batch)
-                self.sent += self.sampling.batch
-                yield from executor.map(self._send, numbers)
-                self._tell(f"{self.sent} visits to {self.requests[0].path}")
+            yield from self._batches(executor.map)
+
+    def _batches(self, send: Callable[..., Iterable[Visit]]) -> Iterator[Visit]:
+        while True:
+            numbers = range(self.sent, self.sent + self.sampling.batch)
+            self.sent += self.sampling.batch
+            yield from list(send(self._send, numbers))
+            self._tell(f"{self.sent} visits to {self.requests[0].path}")
 
     def take(self, count: int) -> list[Visit]:
         """Send `count` requests and return their visits, in send order."""
@@ -225,11 +235,14 @@ class Visits:
 
     def _connections(self, number: int) -> urllib3.HTTPConnectionPool:
         """Return the connections of the client whose turn it is."""
-        if not self._pools:
-            self._pools = [self._pool(client) for client in range(self.sampling.clients)]
-        client = number % len(self._pools)
-        # A server may close a connection without saying so: a fresh one is never handed back.
-        return self._pools[client] if self.sampling.keep_alive else self._pool(client)
+        client = number % self.sampling.clients
+        if not self.sampling.keep_alive:
+            # A server may close a connection without saying so: a fresh one is never handed back.
+            return self._pool(client)
+        key = self.address, client, self.sampling.workers
+        if key not in self._pools:
+            self._pools.setdefault(key, self._pool(client))
+        return self._pools[key]
 
     def _pool(self, client: int) -> urllib3.HTTPConnectionPool:
         import urllib3

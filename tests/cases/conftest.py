@@ -32,20 +32,15 @@ spec:
 TO_V3 = "  route: [{destination: {host: reviews, subset: v3}}]\n"
 TO_V1 = "- route: [{destination: {host: reviews, subset: v1}}]\n"
 
-#: What a case says, short enough for a table: id -> destinations with shares, or the status.
-Said = dict[str, str]
 
-
-def read(text: str) -> RuleSet:
-    return rules.read(manifest.parse(text, "rules.yaml"))
-
-
-def said(plan: Plan) -> Said:
-    return {case.id: case.id.rpartition(" -> ")[2] for case in plan.cases}
+@pytest.fixture
+def read() -> Callable[[str], RuleSet]:
+    """Read rules in YAML."""
+    return lambda text: rules.read(manifest.parse(text, "rules.yaml"))
 
 
 @pytest.fixture
-def plan() -> Callable[[str], Plan]:
+def plan(read: Callable[[str], RuleSet]) -> Callable[[str], Plan]:
     """Derive the cases of rules in YAML, with the subsets v1, v2 and v3 of reviews beside them."""
     return lambda text: derive(read(SUBSETS + text))
 
@@ -63,5 +58,36 @@ def match(arms: Callable[[str], Plan]) -> Callable[[str], list[str]]:
     def ids(conditions: str) -> list[str]:
         found = arms(f"- match: [{conditions}]\n{TO_V3}{TO_V1}")
         return [case.id.removeprefix("reviews: ") for case in found.cases]
+
+    return ids
+
+
+@pytest.fixture
+def gateway(plan: Callable[[str], Plan]) -> Callable[..., list[str]]:
+    """Return the ids of the cases of a VirtualService with these hosts, gateways and servers."""
+
+    def ids(hosts: str, gateways: str, *servers: str, rules: str = "") -> list[str]:
+        text = f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: shop}}
+spec:
+  hosts: [{hosts}]
+  gateways: [{gateways}]
+  http:
+  {TO_V1}
+"""
+        for number, server in enumerate(servers):
+            host, _, port = server.partition(" ")
+            text += f"""
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: gate-{number}}}
+spec:
+  selector: {{istio: ingressgateway}}
+  servers: [{{hosts: ['{host}'], port: {{number: {port or 80}, name: http, protocol: HTTP}}}}]
+"""
+        return [f"{case.call.sent_to} | {case.id}" for case in plan(text + rules).cases]
 
     return ids

@@ -48,7 +48,7 @@ def holds(one: Condition, value: str | None) -> bool:
     return (value is not None and takes(one, value)) != one.negated
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(condition("header x"), condition("header x"))
 def test_implies_and_apart_are_never_wrong(one: Condition, other: Condition) -> None:
     asked = [None, *VALUES]
@@ -58,7 +58,7 @@ def test_implies_and_apart_are_never_wrong(one: Condition, other: Condition) -> 
         assert [value for value in asked if holds(one, value) and holds(other, value)] == []
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(condition("uri"))
 def test_the_plainest_form_takes_the_same_paths(one: Condition) -> None:
     paths = [value for value in VALUES if value.startswith("/")]
@@ -92,7 +92,7 @@ def test_covers_and_impossible_are_never_wrong(
         assert [one for one in requests if taken(inner, one)] == []
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(anchored)
 def test_the_form_of_a_regex_is_read_rightly(pattern: str) -> None:
     if regexes.complaint(pattern):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -118,3 +119,21 @@ def test_a_thread_stops_to_wait_once_the_run_ends() -> None:
             send(signal.SIGINT)
         thread.join()
     assert ended == ["interrupted"]
+
+
+def test_an_interrupt_within_an_exec_does_not_change_the_exit_code(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        one="""
+        import sys
+        from meshproof import interrupts
+
+        try:
+            exec("raise KeyboardInterrupt")
+        except KeyboardInterrupt:
+            interrupts.settle()
+        sys.exit(2)
+        """
+    )
+    assert pytester.run(sys.executable, "-m", "one").ret == 2

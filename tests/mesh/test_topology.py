@@ -120,7 +120,7 @@ def test_a_service_reaches_pods_of_its_own_namespace_only() -> None:
 def test_what_only_a_cluster_needs_is_passed_over() -> None:
     extra = "apiVersion: v1\nkind: {}\nmetadata: {{name: a}}\n"
     texts = [extra.format(kind) for kind in ("Namespace", "ServiceAccount")]
-    assert read(*texts, DEPLOYMENT) == read(DEPLOYMENT)
+    assert read(DEPLOYMENT, *texts) == read(DEPLOYMENT)
 
 
 REFUSED = {
@@ -159,7 +159,7 @@ REFUSED = {
     ),
     "number in the environment": (
         DEPLOYMENT.replace('"1"', "1"),
-        "16:27: spec.template.spec.containers[0].env[0].value: expected text, found 1",
+        "16:28: spec.template.spec.containers[0].env[0].value: expected text, found 1",
     ),
     "environment from elsewhere": (
         DEPLOYMENT.replace("{name: B}", "{name: B, valueFrom: {}}"),
@@ -207,7 +207,7 @@ def test_a_target_port_that_the_pods_lack(port: str, target: str) -> None:
 
 def test_names_are_taken_once() -> None:
     assert refused(SERVICE, DEPLOYMENT, SERVICE) == (
-        "a.yaml:28:1: the name reviews.shop.svc.cluster.local is taken, by what stands at a.yaml:1"
+        "a.yaml:29:1: the name reviews.shop.svc.cluster.local is taken, by what stands at a.yaml:1"
     )
     other = DEPLOYMENT.replace("namespace: shop", "namespace: other")
     assert refused(DEPLOYMENT, other) == (

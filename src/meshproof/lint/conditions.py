@@ -67,7 +67,7 @@ def _without_regex(condition: Condition) -> Condition:
 def takes(condition: Condition, value: str) -> bool:
     """Say whether a value satisfies a condition (leaving its negation aside)."""
     wanted = condition.text
-    if condition.fold and condition.sort in ("exact", "prefix"):
+    if condition.fold and condition.sort in ("exact", "prefix", "path"):
         value, wanted = value.lower(), wanted.lower()
     if condition.sort == "exact":
         return value == wanted
@@ -145,7 +145,7 @@ def _all_begin(start: str, outer: Condition) -> bool:
     if outer.sort == "prefix":
         return takes(outer, start)
     if outer.sort == "path":
-        return start.startswith(f"{outer.text}/")
+        return takes(replace(outer, sort="prefix", text=f"{outer.text}/"), start)
     return outer.sort == "regex" and regexes.open_ended(outer.text) and takes(outer, start)
 
 

@@ -75,41 +75,41 @@ def without_ignored(
     `codes` are all that exist; of those in `left_out` nothing was looked for, so that a comment for
     one of them is never idle.
     """
-    kept, found = list(findings), []
+    places: dict[tuple[str, int, str], list[Finding]] = {}
+    for one in findings:
+        places.setdefault((one.at.file, one.at.line, one.code), []).append(one)
+    taken: set[Finding] = set()
+    idle: list[Finding] = []
     for file, text in reading.texts.items():
-        if "meshproof:" not in text:
-            continue
-        for ignore in _ignores(file, reading.lines(file)):
-            taken = [one for one in kept if _holds(ignore, one)]
-            kept = [one for one in kept if not _holds(ignore, one)]
-            if not taken and ignore.code not in left_out:
-                found.append(_idle(ignore, codes))
-    idle = [] if CODE in left_out else found
-    return sorted([*kept, *idle])
-
-
-def _holds(ignore: Ignore, finding: Finding) -> bool:
-    place = finding.at.file, finding.at.line
-    return finding.code == ignore.code != _NEVER and place == (ignore.at.file, ignore.line)
+        for ignore in _ignores(file, reading.lines(file)) if "meshproof:" in text else ():
+            here = places.get((file, ignore.line, ignore.code), [])
+            if here and ignore.code != _NEVER:
+                taken.update(here)
+            elif ignore.code not in left_out:
+                idle.append(_idle(ignore, codes))
+    kept = [one for one in findings if one not in taken]
+    return sorted(kept if CODE in left_out else [*kept, *idle])
 
 
 def _ignores(file: str, lines: list[str]) -> Iterator[Ignore]:
+    following = _following(lines)
     for index, line in enumerate(lines):
         for comment in _COMMENT.finditer(line):
-            target = index
-            if not line[: comment.start()].strip():
-                target = next(
-                    (
-                        number
-                        for number in range(index + 1, len(lines))
-                        if lines[number].strip() and lines[number].lstrip()[0] != "#"
-                    ),
-                    index,
-                )
-            column = comment.start() + 1
+            target = following[index] if line.lstrip().startswith("#") else index
+            at = At(file, index + 1, comment.start() + 1)
             codes = [one.strip().upper() for one in (comment["codes"] or "").split(",")]
             for code in dict.fromkeys(codes):
-                yield Ignore(code, target + 1, At(file, index + 1, column))
+                yield Ignore(code, target + 1, at)
+
+
+def _following(lines: list[str]) -> list[int]:
+    """Return for each line the next one that is neither empty nor a comment (else the last)."""
+    found, last = [], len(lines) - 1
+    for index in range(len(lines) - 1, -1, -1):
+        found.append(last)
+        if lines[index].strip() and not lines[index].lstrip().startswith("#"):
+            last = index
+    return found[::-1]
 
 
 def _idle(ignore: Ignore, codes: Collection[str]) -> Finding:

@@ -39,7 +39,7 @@ _REPAIRS = (
     (r"mapping values are not allowed", "quotes around a text with ': ', or the right indentation"),
     (r"could not find expected ':'", "a space after each ':', and one indentation for all keys"),
     (
-        r"did not find expected <block end>|<block end>",
+        r"did not find expected (key|<block end>)",
         "the same indentation for keys of one level",
     ),
     (r"did not find expected (',' or|'-')", "the bracket or dash that is missing"),

@@ -44,23 +44,7 @@ def inbound(
     manager = _manager("inbound", telemetry, "INBOUND") | {
         "forward_client_cert_details": "SANITIZE_SET",
         "set_current_client_cert_details": {"uri": True},
-        "route_config": {
-            "name": "inbound",
-            "validate_clusters": False,
-            "virtual_hosts": [
-                {
-                    "name": "inbound",
-                    "domains": ["*"],
-                    "routes": [
-                        {
-                            "match": {"prefix": "/"},
-                            "route": {"cluster": cluster, "timeout": "0s"},
-                            "decorator": {"operation": cluster},
-                        }
-                    ],
-                }
-            ],
-        },
+        "route_config": _everything_to(cluster),
     }
     return {
         "name": "inbound",
@@ -75,6 +59,19 @@ def inbound(
             }
         ],
         "filter_chains": [{**chain, "filters": [_network_filter(manager)]} for chain in chains],
+    }
+
+
+def _everything_to(cluster: str) -> Resource:
+    route = {
+        "match": {"prefix": "/"},
+        "route": {"cluster": cluster, "timeout": "0s"},
+        "decorator": {"operation": cluster},
+    }
+    return {
+        "name": "inbound",
+        "validate_clusters": False,
+        "virtual_hosts": [{"name": "inbound", "domains": ["*"], "routes": [route]}],
     }
 
 

@@ -34,8 +34,6 @@ from meshproof.interrupts import interruptible, uninterrupted
 MARK = "MESHPROOF_RUN"
 _KEPT = "kept"
 _NAME = re.compile(r"run-\d+-[0-9a-f]{8}")
-#: So often what was marked is looked for again, should a process have started another meanwhile.
-_ROUNDS = 5
 
 
 def home() -> Path:
@@ -333,14 +331,12 @@ def marked(path: Path) -> list[psutil.Process]:
 
 def clear(path: Path) -> None:
     """Kill what still runs for the run in folder `path` and remove the folder."""
-    for _ in range(_ROUNDS):
-        left = marked(path)
-        if not left:
-            break
-        for process in left:
+    deadline = time.monotonic() + timeouts.PROCESS_END
+    while (left := marked(path)) and time.monotonic() < deadline:
+        for process in left:  # one may have started another since the last look
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(left, timeout=timeouts.PROCESS_END)
+        time.sleep(timeouts.POLL)
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -7,6 +7,7 @@ and, for defaults, Istio's pages on VirtualService and traffic management.
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -97,8 +98,11 @@ class Snapshot:
         for service in self.topology.services:
             if service.host == host:
                 return service
-        known = [service.host for service in self.topology.services]
-        raise _error(at, f"there is no service {host}{nearest(host, known)}")
+        # By the short names: the long ones are all alike, since they end alike.
+        known = {service.name: service.host for service in self.topology.services}
+        near = difflib.get_close_matches(host.partition(".")[0], known, n=1)
+        hint = f"; did you mean '{known[near[0]]}'?" if near else ""
+        raise _error(at, f"there is no service {host}{hint}")
 
     def mtls(self, pod: Pod) -> MtlsMode:
         """Return what the pod's sidecar accepts: the narrowest policy that says it decides.

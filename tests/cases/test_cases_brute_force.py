@@ -1,0 +1,133 @@
+"""Whatever the route: a case says what an independent reading of the rules says."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshproof.cases import Call, derive
+from meshproof.manifest import At
+from meshproof.rules.model import Arm, Match, Route, RuleSet, StringMatch, Target
+
+HOST = "reviews.default.svc.cluster.local"
+HERE = At("random.yaml", 1)
+
+
+def kinds(values: list[str], regexes: list[str]) -> st.SearchStrategy[StringMatch]:
+    plain = st.builds(
+        StringMatch, st.sampled_from(["exact", "prefix"]), st.sampled_from(values), st.just(HERE)
+    )
+    by_regex = st.builds(StringMatch, st.just("regex"), st.sampled_from(regexes), st.just(HERE))
+    return plain | by_regex
+
+
+PATHS = kinds(["/", "/a", "/ab", "/a/b"], ["/a.*", "/[ab]", "/(a|b)/?", "/x?y*"])
+VALUES = kinds(["1", "b", "bc"], ["b.*", "[a-c]{2}", "(b|c)+", "1|2"])
+METHODS = kinds(["GET", "POST", "P"], ["GET|PUT", "P.*"])
+PRESENT = st.just(StringMatch("present", "", HERE))
+
+
+def pairs(*names: str) -> st.SearchStrategy[tuple[tuple[str, StringMatch], ...]]:
+    found = st.dictionaries(st.sampled_from(names), VALUES | PRESENT, max_size=2)
+    return found.map(lambda one: tuple(sorted(one.items())))
+
+
+MATCHES = st.builds(
+    Match,
+    at=st.just(HERE),
+    uri=st.none() | PATHS,
+    ignore_uri_case=st.booleans(),
+    method=st.none() | METHODS,
+    headers=pairs("x-a", "cookie"),
+    without_headers=pairs("x-a", "x-c"),
+    query=pairs("q"),
+    source=st.sampled_from([(), (("app", "a"),)]),
+)
+TARGETS = st.builds(
+    Target,
+    host=st.just(HOST),
+    labels=st.sampled_from([(("version", f"v{number}"),) for number in range(1, 4)]),
+    weight=st.integers(0, 3),
+)
+SPLITS = st.lists(TARGETS, min_size=1, max_size=3).filter(lambda one: sum(t.weight for t in one))
+ARMS = st.builds(
+    Arm,
+    matches=st.lists(MATCHES, max_size=2).map(tuple),
+    split=SPLITS.map(tuple),
+    at=st.integers(1, 10_000).map(lambda line: At("random.yaml", line)),
+)
+ROUTES = st.builds(
+    Route,
+    hosts=st.just((HOST,)),
+    arms=st.lists(ARMS, min_size=1, max_size=4).map(tuple),
+    gateways=st.sampled_from([None, ("mesh",)]),
+    at=st.just(HERE),
+)
+
+
+def compares(wanted: StringMatch, value: str) -> bool:
+    """The patterns above mean the same to Python's re and to RE2."""
+    if wanted.kind == "regex":
+        return re.compile(rf"(?:{wanted.value})\Z").match(value) is not None
+    wanted_part = value[: len(wanted.value)] if wanted.kind == "prefix" else value
+    return wanted.kind == "present" or wanted_part == wanted.value
+
+
+def takes(match: Match, call: Call) -> bool:
+    """Read a match once more, straight down the Istio reference (HTTPMatchRequest)."""
+    headers, query = dict(call.headers), dict(call.query)
+    parts = [path_fits(match, call.path)]
+    parts += [match.method is None or compares(match.method, call.method)]
+    parts += [name in headers and compares(one, headers[name]) for name, one in match.headers]
+    parts += [name in query and compares(one, query[name]) for name, one in match.query]
+    for name, one in match.without_headers:
+        there = name in headers if one.kind == "present" else compares(one, headers.get(name, ""))
+        parts.append(not there)
+    parts += [label in call.source for label in match.source]
+    return False not in parts
+
+
+def path_fits(match: Match, path: str) -> bool:
+    if match.uri is None:
+        return True
+    fold = match.ignore_uri_case and match.uri.kind in ("exact", "prefix")
+    value = match.uri.value.lower() if fold else match.uri.value
+    return compares(StringMatch(match.uri.kind, value, HERE), path.lower() if fold else path)
+
+
+def expected(route: Route, call: Call) -> tuple[int, dict[str, float]]:
+    for arm in route.arms:
+        if arm.matches == () or True in [takes(match, call) for match in arm.matches]:
+            total = sum(target.weight for target in arm.split)
+            shares: dict[str, float] = {}
+            for target in arm.split:
+                shares.setdefault(target.subset, 0)
+                shares[target.subset] += target.weight / total
+            return 200, shares
+    return (200, {"": 1.0}) if route.gateways is None else (404, {})
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROUTES)
+def test_a_case_says_what_a_second_reading_of_the_rules_says(route: Route) -> None:
+    plan = derive(RuleSet(routes=(route,)))
+    assert plan.cases
+    for case in plan.cases:
+        status, shares = expected(route, case.call)
+        assert case.status == status, case
+        found = {one.subset: share for one, share in case.shares}
+        assert found.keys() == shares.keys()
+        assert all(abs(found[name] - shares[name]) < 1e-9 for name in found)
+    assert len({case.call for case in plan.cases}) == len(plan.cases)
+    assert len({case.id for case in plan.cases}) == len(plan.cases)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROUTES)
+def test_every_arm_is_reached_or_has_a_reason(route: Route) -> None:
+    (coverage,) = derive(RuleSet(routes=(route,))).coverage
+    arms = {*coverage.reached, *(index for index, _ in coverage.unreached)}
+    assert arms == set(range(len(route.arms)))
+    assert all(reason for _, reason in coverage.unreached)

@@ -1,0 +1,199 @@
+"""The command as it is typed: exit codes, options, streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from meshproof.lint import modules
+
+CLEAN = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews}
+spec: {host: reviews}
+"""
+INFO = CLEAN.replace("{host: reviews}", "{host: reviews, trafficPolicy: {tls: {mode: SIMPLE}}}")
+WARNING = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http:
+  - match: [{headers: {cookie: {exact: user=burr}}}]
+    route: [{destination: {host: b}}]
+  - route: [{destination: {host: reviews}}]
+"""
+ERROR = CLEAN.replace("host: reviews", "hots: reviews")
+BROKEN = "kind: [\n"
+
+
+def meshproof(
+    *arguments: str, given: str = "", env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "meshproof", "lint", *arguments],
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
+
+
+@pytest.mark.parametrize("output", ["text", "json", "sarif"])
+@pytest.mark.parametrize(
+    ("text", "fail_on", "code"),
+    [
+        (CLEAN, "warning", 0),
+        (INFO, "warning", 0),
+        (INFO, "info", 79),
+        (WARNING, "warning", 79),
+        (WARNING, "error", 0),
+        (ERROR, "error", 79),
+        (f"{CLEAN}---\n{BROKEN}", "error", 65),
+        (f"{ERROR}---\n{BROKEN}", "info", 65),
+        ("", "error", 65),
+    ],
+    ids=[
+        "clean",
+        "info",
+        "info-fails",
+        "warning",
+        "warning-passes",
+        "error",
+        "broken",
+        "both",
+        "empty",
+    ],
+)
+def test_exit_code_does_not_depend_on_the_output(
+    text: str, fail_on: str, code: int, output: str
+) -> None:
+    done = meshproof("-", "--fail-on", fail_on, "-o", output, given=text)
+    assert done.returncode == code, done.stderr
+    assert done.stderr == ""
+    if output != "text":
+        json.loads(done.stdout)
+
+
+def test_files_folders_and_standard_input_are_linted_together(tmp_path: Path) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules/a.yaml").write_text(WARNING)
+    (tmp_path / "b.yaml").write_text(CLEAN)
+    done = meshproof(str(tmp_path / "rules"), str(tmp_path / "b.yaml"), "-", given=INFO)
+    assert done.returncode == 79
+    assert "Checked: 3 objects in 3 files." in done.stdout
+    assert "<stdin>:3:" in done.stdout
+    assert "MP0209" in done.stdout  # one name in b.yaml and on standard input: seen together
+
+
+def test_a_path_that_is_not_there_is_unreadable(tmp_path: Path) -> None:
+    done = meshproof(str(tmp_path / "gone.yaml"))
+    assert done.returncode == 65
+    assert "cannot be read: No such file or directory" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "PATH is missing"),
+        (("-", "--suppress", "MP304"), "did you mean 'MP0304'?"),
+        (("-", "--suppress", "MP0100"), "cannot be suppressed"),
+        (("--explain", "MP9999"), "there is no such code"),
+        (("-", "-o", "yaml"), "invalid choice"),
+        (("-", "--fail-on", "warn"), "did you mean 'warning'?"),
+        (("-", "--supress", "MP0304"), "did you mean '--suppress'?"),
+    ],
+)
+def test_what_cannot_be_used_ends_with_64(arguments: tuple[str, ...], said: str) -> None:
+    done = meshproof(*arguments)
+    assert done.returncode == 64
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+def test_codes_are_suppressed() -> None:
+    for options in (["--suppress", "MP0403"], ["--suppress", "mp0304,mp0403"]):
+        done = meshproof("-", *options, given=WARNING)
+        assert done.returncode == 0
+        assert done.stdout == "Nothing found in 1 object in 1 file.\n"
+
+
+def test_comments_are_obeyed_and_idle_ones_named() -> None:
+    text = WARNING.replace("  - match:", "  # meshproof: ignore[MP0403]\n  - match:")
+    assert meshproof("-", given=text).returncode == 0
+    done = meshproof("-", "-o", "json", given=text.replace("MP0403", "MP0301"))
+    assert [one["code"] for one in json.loads(done.stdout)] == ["MP0001", "MP0403"]
+
+
+def test_parts_of_folders_are_excluded(tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates/a.yaml").write_text("{{ a }}: [")
+    (tmp_path / "b.yaml").write_text(CLEAN)
+    assert meshproof(str(tmp_path)).returncode == 65
+    assert meshproof(str(tmp_path), "--exclude", "templates").returncode == 0
+
+
+def test_every_code_is_listed_and_explained() -> None:
+    done = meshproof("--list")
+    assert done.returncode == 0
+    codes = [line.split()[0] for line in done.stdout.splitlines()]
+    assert codes == ["MP0001", *(module.CODE for module in modules())]
+    listed = json.loads(meshproof("--list", "-o", "json").stdout)
+    assert [one["code"] for one in listed] == codes
+    explained = meshproof("--explain", "mp0301")
+    assert explained.returncode == 0
+    assert explained.stdout.startswith("MP0301 (warning): Arm that is shadowed\n")
+    assert "\nWhy: " in explained.stdout
+    assert "\nBad:\n\napiVersion: networking.istio.io/v1\n" in explained.stdout
+    assert "\nGood:\n\n" in explained.stdout
+
+
+def test_help_names_the_exit_codes() -> None:
+    done = meshproof("--help")
+    assert done.returncode == 0
+    for word in ("79 findings", "65", "64 usage", "--suppress", "--fail-on", "--explain", "--list"):
+        assert word in done.stdout
+
+
+def test_a_stream_that_is_not_utf_8_gets_numbers() -> None:
+    text = WARNING.replace("user=burr", "user=bürr").replace("name: reviews", "name: rüviews")
+    done = meshproof("-", given=text, env={"PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"})
+    assert done.returncode in (65, 79)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    for index in range(300):
+        (tmp_path / f"{index}.yaml").write_text(ERROR)
+    command = [sys.executable, "-m", "meshproof", "lint", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_heavy_packages_are_not_loaded() -> None:
+    """What makes the start slow is not there after a lint of one file without a regex."""
+    script = (
+        "import sys, io; sys.stdin = io.TextIOWrapper(io.BytesIO(sys.argv[1].encode()));"
+        "from meshproof.cli import main; main(['lint', '-']);"
+        "heavy = ('rich', 're2', 'scipy', 'numpy', 'statsmodels', 'kubernetes', 'requests',"
+        " 'pytest', 'jinja2', 'psutil', 'cryptography');"
+        "sys.exit(', '.join(name for name in heavy if name in sys.modules) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, CLEAN], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0

@@ -1,0 +1,107 @@
+"""A small topology without processes, for the tests of what we make Envoy do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from meshproof import manifest, rules
+from meshproof.mesh import topology, translate
+from meshproof.mesh.certificates import Identity
+from meshproof.mesh.envoy import Resource
+from meshproof.mesh.topology import Pod
+from meshproof.mesh.translate import Endpoint, Snapshot
+from meshproof.rules.model import MtlsMode, RuleSet
+
+IDENTITY = Identity("spiffe://me", Path("/me.pem"), Path("/me.key"), Path("/ca.pem"))
+APPS = """\
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {{selector: {{app: {name}}}, ports: [{ports}]}}
+"""
+POD = """\
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: {name}-{version}, namespace: {namespace}}}
+spec:
+  selector: {{matchLabels: {{app: {name}, version: {version}}}}}
+  template:
+    metadata: {{labels: {{app: {name}, version: {version}}}}}
+    spec:
+      serviceAccountName: {name}
+      containers: [{{image: meshproof/echo, ports: [{{containerPort: 9080}}]}}]
+"""
+
+
+def app(
+    name: str, *versions: str, namespace: str = "default", ports: tuple[int, ...] = (80,)
+) -> str:
+    """Return the manifests of a service with one pod for each version."""
+    entries = ", ".join(f"{{port: {port}, targetPort: 9080}}" for port in ports)
+    text = APPS.format(name=name, namespace=namespace, ports=entries)
+    return text + "".join(
+        POD.format(name=name, namespace=namespace, version=version) for version in versions
+    )
+
+
+SHOP = "---\n".join(
+    (
+        app("reviews", "v1", "v2", "v3"),
+        app("ratings", "v1", ports=(8080,)),
+        app("page", "v1"),
+        app("many", "v1", ports=(80, 81)),
+        app("orders", "v1", namespace="shop"),
+    )
+)
+
+
+def ruleset(text: str) -> RuleSet:
+    """Return the rules in a text; none for an empty one."""
+    return rules.read(manifest.parse(text, "r.yaml")) if text else RuleSet()
+
+
+def snapshot(text: str = "", mtls: MtlsMode = "PERMISSIVE", apps: str = SHOP) -> Snapshot:
+    """Return the snapshot of some rules; the pods listen on 15001 and up."""
+    found = topology.read(manifest.parse(apps, "apps.yaml"))
+    endpoints = tuple(
+        Endpoint(pod, "127.0.0.1", port) for port, pod in enumerate(found.pods, start=15001)
+    )
+    return Snapshot(found, ruleset(text), endpoints, mtls)
+
+
+def pod(snapshot: Snapshot, name: str = "page-v1-0") -> Pod:
+    """Return a pod by its name."""
+    (found,) = (one for one in snapshot.topology.pods if one.name == name)
+    return found
+
+
+def routes(
+    text: str, host: str = "reviews", caller: str = "page-v1-0", port: int = 80
+) -> list[Resource]:
+    """Return Envoy's routes for a service as the sidecar of `caller` has them."""
+    given = snapshot(text)
+    config = translate.sidecar_routes(given, pod(given, caller))
+    (found,) = (one for one in config["virtual_hosts"] if f"{host}:{port}" in one["domains"])
+    matched: list[Resource] = found["routes"]
+    return matched
+
+
+def goals(
+    text: str, host: str = "reviews", caller: str = "page-v1-0", port: int = 80
+) -> list[object]:
+    """Return where each route leads, in order: a cluster's name, or cluster -> weight."""
+    return [goal(route) for route in routes(text, host, caller, port)]
+
+
+def goal(route: Resource) -> object:
+    """Return where a route leads: a cluster's name, or cluster -> weight."""
+    action = route["route"]
+    if "cluster" in action:
+        return action["cluster"]
+    return {one["name"]: one["weight"] for one in action["weighted_clusters"]["clusters"]}
+
+
+def cluster(subset: str, host: str = "reviews", port: int = 80, namespace: str = "default") -> str:
+    """Return the name of a cluster."""
+    return f"outbound|{port}|{subset}|{host}.{namespace}.svc.cluster.local"

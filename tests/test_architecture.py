@@ -1,0 +1,312 @@
+"""Which module may import which, how long a function may be, and what is never done.
+
+Everything here is read from the source files, not from what happens to be imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src" / "meshproof"
+#: What stands in a row imports only from the rows above it (style.md, section 2).
+ORDER = (
+    ("__init__", "apps", "errors", "interrupts", "timeouts"),
+    ("manifest",),
+    ("rules",),
+    ("strings", "surroundings"),
+    ("conditions",),
+    ("lint", "cases"),
+    ("mesh",),
+    ("traffic",),
+    ("own",),
+    ("verdict",),
+    ("clues", "run"),
+    ("settings",),
+    ("recorder", "endings"),
+    ("plugin",),
+    ("judge_command", "lint_command"),
+    ("cli",),
+    ("__main__",),
+)
+#: The folders that are installed as sub-packages. The engine finds them by name, late.
+DATA = ("fixtures", "manifests", "reports", "suites")
+#: Modules that are pytest's side of the engine.
+PYTEST = ("endings", "plugin", "recorder")
+HEAVY = (
+    *("cryptography", "jinja2", "kubernetes", "numpy", "psutil", "pytest_kubernetes", "requests"),
+    *("rich", "scipy", "statsmodels", "tenacity", "urllib3", "yaml"),
+)
+NO_NETWORK = (
+    "manifest",
+    "rules",
+    "strings",
+    "surroundings",
+    "conditions",
+    "lint",
+    "cases",
+    "verdict",
+)
+NETWORK = ("asyncio", "http", "requests", "socket", "subprocess", "urllib.request", "urllib3")
+
+
+@dataclass(frozen=True)
+class Import:
+    """A module that is imported, by which file and line, and how."""
+
+    file: Path
+    line: int
+    module: str
+    late: bool
+    typing_only: bool
+
+    @property
+    def importer(self) -> str:
+        """The name below meshproof of the module or sub-package that imports."""
+        return self.file.relative_to(SRC).parts[0].removesuffix(".py")
+
+    @property
+    def imported(self) -> str:
+        """The same of what is imported; empty for what is not ours."""
+        package, *rest = self.module.split(".")[:2]
+        if package != "meshproof":
+            return ""
+        name = "".join(rest)
+        return name if name in DATA or any(name in row for row in ORDER) else "__init__"
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(ROOT)}:{self.line} imports {self.module}"
+
+
+def python_files(*folders: str) -> list[Path]:
+    found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert len(found) > 10 * len(folders) / 4, f"too few files in {folders}: {len(found)}"
+    return found
+
+
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def imports_of(file: Path) -> Iterator[Import]:
+    """Yield each import of a file; `from meshproof import x` is one of meshproof.x."""
+    pending: list[tuple[ast.AST, bool, bool]] = [(tree(file), False, False)]
+    while pending:
+        node, late, typing_only = pending.pop()
+        for name in _modules(node, file):
+            yield Import(file, getattr(node, "lineno", 0), name, late, typing_only)
+        late = late or isinstance(node, ast.FunctionDef)
+        typing_only = typing_only or (
+            isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        )
+        pending += [(child, late, typing_only) for child in ast.iter_child_nodes(node)]
+
+
+def _modules(node: ast.AST, file: Path) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [name.name for name in node.names]
+    if not isinstance(node, ast.ImportFrom):
+        return []
+    package = _name(file).split(".")[: -node.level] if node.level else []
+    module = ".".join([*package, *([node.module] if node.module else [])])
+    ours = module.partition(".")[0] == "meshproof"
+    if ours and (SRC / Path(*module.split(".")[1:])).is_dir():
+        return [f"{module}.{name.name}" for name in node.names]
+    return [module]
+
+
+def _name(file: Path) -> str:
+    return ".".join(("meshproof", *file.relative_to(ROOT).with_suffix("").parts[2:]))
+
+
+@cache
+def engine() -> tuple[Import, ...]:
+    found = tuple(one for file in python_files("src") for one in imports_of(file))
+    assert len(found) > 200
+    return found
+
+
+def rank(name: str) -> int:
+    (found,) = (index for index, row in enumerate(ORDER) if name in row)
+    return found
+
+
+def test_every_module_has_its_place_in_the_order() -> None:
+    places = {path.name.removesuffix(".py") for path in SRC.iterdir() if path.name != "py.typed"}
+    placed = [name for row in ORDER for name in row]
+    assert sorted(places - {"__pycache__"}) == sorted(placed), "ORDER must name every module once"
+
+
+def test_imports_go_one_way() -> None:
+    wrong = [
+        str(one)
+        for one in engine()
+        if one.imported not in ("", one.importer, *DATA)
+        and rank(one.imported) >= rank(one.importer)
+    ]
+    assert not wrong
+
+
+def test_the_oracle_and_what_envoy_does_share_nothing_but_the_model() -> None:
+    def reached(start: str) -> set[str]:
+        """Return every module that a module stands on, itself included."""
+        found: set[str] = set()
+        pending = [start]
+        while pending:
+            name = pending.pop()
+            if name in found:
+                continue
+            found.add(name)
+            pending += [one.module for one in engine() if _name(one.file) == name]
+        return {name for name in found if name.startswith("meshproof.")}
+
+    envoy = reached("meshproof.mesh.translate")
+    assert {"meshproof.rules.model", "meshproof.mesh.matching"} <= _bare(envoy)
+    for oracle in ("cases", "conditions", "strings"):
+        assert f"meshproof.{oracle}" not in _bare(envoy)
+    if (SRC / "cases.py").exists():
+        assert not [name for name in reached("meshproof.cases") if ".mesh" in name]
+
+
+def _bare(names: set[str]) -> set[str]:
+    """Add the module of every `module.thing`."""
+    return names | {name.rpartition(".")[0] for name in names}
+
+
+def test_the_verdict_knows_neither_meshes_nor_traffic() -> None:
+    imported = {one.imported for one in engine() if one.importer == "verdict"}
+    assert "verdict" in imported
+    assert not imported & {"mesh", "traffic", "apps"}
+
+
+def test_only_the_plugin_side_imports_pytest() -> None:
+    wrong = [
+        str(one)
+        for one in engine()
+        if one.module.partition(".")[0] in ("pytest", "_pytest", "pluggy")
+        and one.importer not in PYTEST
+        and not (one.importer == "settings" and one.typing_only)
+    ]
+    assert not wrong
+    assert not [
+        one
+        for file in python_files("reports")
+        for one in imports_of(file)
+        if one.module == "pytest"
+    ]
+
+
+def test_the_data_folders_are_never_imported_by_statement() -> None:
+    """But by plugin.py, late: it runs to the right of everything, once tests are collected.
+
+    It needs the dialects in which a promise's rules are written to parametrize the test.
+    """
+    found = [one for one in engine() if one.imported in DATA]
+    allowed = [one for one in found if one.importer == "plugin" and one.late]
+    assert [one.module for one in allowed] == ["meshproof.manifests"]
+    assert not [str(one) for one in found if one not in allowed]
+
+
+def test_apps_run_anywhere() -> None:
+    """They are mounted into a cluster's Python images one by one: standard library alone."""
+    wrong = [
+        str(one)
+        for one in engine()
+        if one.importer == "apps"
+        and one.imported != "apps"
+        and one.module.partition(".")[0] not in sys.stdlib_module_names
+    ]
+    assert not wrong
+
+
+def test_what_is_right_is_decided_without_a_network() -> None:
+    wrong = [
+        str(one)
+        for one in engine()
+        if one.importer in NO_NETWORK and one.module.startswith(NETWORK)
+    ]
+    assert not wrong
+
+
+def test_kubernetes_is_for_the_cluster_alone() -> None:
+    wrong = [
+        str(one)
+        for one in engine()
+        if one.module.partition(".")[0] in ("kubernetes", "pytest_kubernetes")
+        and one.file != SRC / "mesh" / "cluster.py"
+    ]
+    assert not wrong
+
+
+def test_the_plugin_starts_light() -> None:
+    code = "import json, sys, meshproof.plugin; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(done.stdout))
+    assert "meshproof.plugin" in loaded
+    assert not loaded & set(HEAVY)
+
+
+@pytest.mark.parametrize("folder", ["src", "suites", "fixtures", "reports"])
+def test_functions_have_60_lines_at_most_and_files_400(folder: str) -> None:
+    wrong = []
+    for file in sorted((ROOT / folder).rglob("*.py")):
+        lines = file.read_text(encoding="utf-8").count("\n")
+        wrong += [f"{file.relative_to(ROOT)}: {lines} lines"] if lines > 400 else []
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                place = f"{file.relative_to(ROOT)}:{node.lineno}"
+                wrong += [f"{place} {node.name}: {length} lines"] if length > 60 else []
+    assert not wrong
+
+
+#: Beside mesh/process.py, the one place for waiting: an app without file handles is no wait for
+#: readiness, and apps have no mesh/process.py.
+SLEEPERS = ("src/meshproof/mesh/process.py", "src/meshproof/apps/serve.py")
+
+
+def test_nobody_sleeps() -> None:
+    wrong = []
+    for file in python_files("src", "suites", "fixtures", "reports"):
+        for node in ast.walk(tree(file)):
+            named = isinstance(node, ast.Attribute) and node.attr == "sleep"
+            taken = isinstance(node, ast.ImportFrom) and any(
+                one.name == "sleep" for one in node.names
+            )
+            if (named or taken) and str(file.relative_to(ROOT)) not in SLEEPERS:
+                wrong.append(f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}")
+    assert not wrong
+
+
+READS = {"load", "load_all", "compose", "compose_all", "parse", "scan"}
+SAFE = {"yaml.SafeLoader", "yaml.CSafeLoader"}
+UNSAFE = {"Loader", "CLoader", "FullLoader", "CFullLoader", "UnsafeLoader", "CUnsafeLoader"}
+UNSAFE |= {f"{how}_load{all_}" for how in ("full", "unsafe") for all_ in ("", "_all")}
+
+
+def test_yaml_is_read_by_safe_loaders_only() -> None:
+    seen, wrong = 0, []
+    for file in python_files("src", "suites", "fixtures", "reports"):
+        for node in ast.walk(tree(file)):
+            place = f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.ImportFrom) and node.module == "yaml":
+                wrong.append(f"{place}: names of yaml are written with yaml.")
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "yaml":
+                wrong += [f"{place}: yaml.{node.attr}"] if node.attr in UNSAFE else []
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {
+                f"yaml.{one}" for one in READS
+            }:
+                seen += 1
+                loaders = {ast.unparse(one.value) for one in node.keywords if one.arg == "Loader"}
+                wrong += [f"{place}: {ast.unparse(node)}"] if not loaders or loaders - SAFE else []
+    assert seen >= 2, "manifest.py reads YAML"
+    assert not wrong
