@@ -274,6 +274,8 @@ def _nodes(text: str, file: str) -> list[yaml.Node]:
         return list(yaml.compose_all(text, Loader=yaml.CSafeLoader))
     except yaml.MarkedYAMLError as error:
         at = _at(file, error.problem_mark or error.context_mark)
+        if "maximum nesting" in (error.problem or ""):  # some libyaml look so far ahead themselves
+            raise at.error(f"nested more than {_DEEPEST} levels deep") from None
         said = ", ".join(part for part in (error.context, error.problem) if part)
         raise at.error(f"not readable as YAML: {said}") from None
     except yaml.reader.ReaderError as error:
