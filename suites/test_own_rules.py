@@ -1,7 +1,7 @@
 """Every case that follows from the user's own rules is answered as they say.
 
-Rules: --mesh-rules PATH. A request that one destination must answer is sent three times: Envoy's choice
-of an arm is no matter of chance, and every arm has several cases. A split is judged.
+Rules: --mesh-rules PATH. A request that one destination must answer is sent three times: Envoy's
+choice of an arm is no matter of chance, and every arm has several cases. A split is judged.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from meshproof.cases import Case
 from meshproof.clues import words
 from meshproof.fixtures.judge import Judge
 from meshproof.mesh.echo import SERVED_BY, EchoMesh, TwoAtOnce
+from meshproof.own import VISITS
 from meshproof.recorder import NotSupported
 from meshproof.traffic import Visit, Visits
 
 pytestmark = pytest.mark.promise(8, "{rule_case.id}", "{rule_case.title}")
-
-VISITS = 3
 
 
 def test_case(rule_case: Case, rule_mesh: EchoMesh, rule_visits: Visits, judge: Judge) -> None:
@@ -34,12 +33,12 @@ def test_case(rule_case: Case, rule_mesh: EchoMesh, rule_visits: Visits, judge: 
         verdict = judge(rule_visits, expect=expected, by=by)
         assert verdict.holds, verdict
         return
-    wanted = next(iter(expected), f"HTTP {rule_case.status} and nobody")
     for visit in rule_visits.take(VISITS):
-        right = visit.status == rule_case.status and by(visit) in (expected or (None,))
-        assert right, (
-            f"{by(visit) or words(visit)} answered\n"
-            f"expected: {wanted} answers, each of {VISITS} requests\n"
-            f"observed: {words(visit)}\n"
-            f"see it: {rule_visits.curl}"
-        )
+        if visit.status != rule_case.status or by(visit) not in (expected or (None,)):
+            wanted = next(iter(expected), f"HTTP {rule_case.status} and nobody")
+            raise AssertionError(  # not `assert`: pytest would indent the parts
+                f"{by(visit) or words(visit)} answered\n"
+                f"expected: {wanted} answers, each of {VISITS} requests\n"
+                f"observed: {words(visit)}\n"
+                f"see it: {rule_visits.curl}"
+            )

@@ -41,7 +41,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> _Parser:
-    from meshproof import judge_command, lint_command
+    from meshproof import judge_command, lint_command, plan_command
 
     parser = _Parser(prog="meshproof", description=__doc__.split(".")[0], epilog=_EXIT_CODES)
     parser.description = "Proves that a service mesh routes as its rules say."
@@ -76,6 +76,12 @@ def _parser() -> _Parser:
         description=lint_command.DESCRIPTION,
     )
     lint_command.add_arguments(lint)
+    plan = commands.add_parser(
+        "plan",
+        help="list the cases that follow from rule files, and the arms that they cover: PATH ...",
+        description=plan_command.DESCRIPTION,
+    )
+    plan_command.add_arguments(plan)
     mesh = commands.add_parser("mesh", help="keep a mesh up: up, status, down")
     actions = mesh.add_subparsers(
         dest="action", metavar="ACTION", required=True, parser_class=_Parser
@@ -107,6 +113,8 @@ def _guarded(given: list[str]) -> int:
     """Run the command; turn what ends it early into a line on standard error and an exit code."""
     try:
         code = _run(given)
+    except SystemExit as ended:  # argparse has said all: --help, a wrong word
+        raise SystemExit(_flushed(int(ended.code or 0))) from None
     except MeshproofError as error:
         _complain(str(error))
         return error.exit_code
@@ -168,13 +176,14 @@ def _run(given: list[str]) -> int:
         "test": lambda: _test(options, rest),
         "judge": lambda: _judge(options),
         "lint": lambda: _lint(options),
+        "plan": lambda: _plan(options),
         "mesh": lambda: _mesh(options),
     }
     return commands[options.command]()
 
 
 def _check_command(parser: argparse.ArgumentParser, given: list[str]) -> None:
-    known = ("test", "judge", "lint", "mesh")
+    known = ("test", "judge", "lint", "plan", "mesh")
     first = next((word for word in given if not word.startswith("-")), "test")
     if first not in known:
         parser.error(f"unknown command '{first}'{nearest(first, known)}")
@@ -232,6 +241,12 @@ def _lint(options: argparse.Namespace) -> int:
     from meshproof import lint_command
 
     return lint_command.run(options)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from meshproof import plan_command
+
+    return plan_command.run(options)
 
 
 def _mesh(options: argparse.Namespace) -> int:

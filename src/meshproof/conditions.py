@@ -21,6 +21,8 @@ _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 #: Paths that reach Envoy as they are: no character that a client encodes, no dots to resolve.
 _PATH = re.compile(r"/(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-F]{2})*", re.A)
 _DOTS = re.compile(r"/\.{1,2}(?:/|$)")
+#: Names of headers (RFC 9110, section 5.6.2).
+_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.A)
 #: Query values that mean the same whether or not they are decoded.
 _QUERY = re.compile(r"[\w.~!$'()*,;:@/?-]+", re.A)
 #: Values that are too long to be read in an id are cut.
@@ -119,21 +121,23 @@ def conditions(match: Match) -> list[Condition]:
 
 
 def _uri(wanted: StringMatch, ignore_case: bool) -> Condition:
+    lower = replace(wanted, value=wanted.value.lower())
+    fold = ignore_case and wanted.kind != "regex"  # Istio reference, HTTPMatchRequest
+
     def test(value: str) -> bool:
-        if ignore_case and wanted.kind != "regex":
-            return strings.matches(replace(wanted, value=wanted.value.lower()), value.lower())
-        return strings.matches(wanted, value)
+        return strings.matches(lower, value.lower()) if fold else strings.matches(wanted, value)
 
     def satisfied(call: Call) -> Iterator[Call]:
-        for path in strings.matching(wanted, "/"):
-            if sendable(path):
-                if ignore_case and test(path.swapcase()):
-                    yield replace(call, path=path.swapcase())
-                yield replace(call, path=path)
+        for path in filter(sendable, strings.matching(wanted, "/")):
+            if fold:
+                yield replace(call, path=path.swapcase())
+            yield replace(call, path=path)
 
     def near(call: Call) -> Iterator[Near]:
-        other = [("in other case", call.path.swapcase())] if ignore_case else []
-        for words, path in [*other, *strings.missing(wanted, call.path, test)]:
+        others = list(strings.taken_too(wanted, call.path))
+        others += [("in other case", call.path.swapcase())] if fold else []
+        others += strings.missing(wanted, call.path, test)
+        for words, path in others:
             if sendable(path):
                 yield Near(f"path {short(path)} ({words})", replace(call, path=path))
 
@@ -211,10 +215,17 @@ def _header(name: str, wanted: StringMatch) -> Condition:
         value = call.header(name)
         return value is not None and strings.matches(wanted, value)
 
+    def satisfied(call: Call) -> Iterator[Call]:
+        if _TOKEN.fullmatch(name):
+            for one in strings.matching(wanted, "1"):
+                if strings.sendable(one):
+                    yield call.with_header(name, one)
+
     def near(call: Call) -> Iterator[Near]:
         yield Near(f"no {name}", call.with_header(name, None))
         value = call.header(name) or ""
-        others = [] if wanted.kind == "present" else list(strings.missing(wanted, value))
+        others = list(strings.taken_too(wanted, value))
+        others += [] if wanted.kind == "present" else strings.missing(wanted, value)
         if name == "cookie":
             others += strings.cookies(value)
         for words, other in others:
@@ -224,7 +235,7 @@ def _header(name: str, wanted: StringMatch) -> Condition:
         f"{name} {strings.said(wanted)}",
         wanted.at,
         test,
-        lambda call: (call.with_header(name, one) for one in strings.matching(wanted, "1")),
+        satisfied,
         near,
         lambda call: f"{name} {short(call.header(name) or '')}",
     )
@@ -274,7 +285,9 @@ def _query(name: str, wanted: StringMatch) -> Condition:
     def near(call: Call) -> Iterator[Near]:
         yield Near(f"no query {name}", call.with_query(name, None))
         if wanted.kind != "present":
-            for words, other in strings.missing(wanted, value(call) or ""):
+            found = value(call) or ""
+            near = [*strings.taken_too(wanted, found), *strings.missing(wanted, found)]
+            for words, other in near:
                 if _QUERY.fullmatch(other):
                     changed = call.with_query(name, other)
                     yield Near(f"query {name}={short(other)} ({words})", changed)

@@ -12,6 +12,8 @@ from meshproof.rules.model import RuleSet
 from meshproof.surroundings import Surroundings
 from meshproof.traffic import Request
 
+#: So often the request of a case is sent that one destination must answer.
+VISITS = 3
 #: Headers that a client sends though nobody asked it to.
 _OF_CLIENTS = ("accept", "accept-encoding", "user-agent")
 

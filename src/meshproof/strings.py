@@ -63,6 +63,11 @@ def _compile(pattern: str) -> Any:
         return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
 
+def sendable(value: str) -> bool:
+    """Say whether a header can carry a value as it is."""
+    return _PLAIN.fullmatch(value) is not None
+
+
 def matching(wanted: StringMatch, default: str) -> Iterator[str]:
     """Yield different values that are taken, the simplest first; `default` where any will do."""
     if wanted.kind == "exact":
@@ -135,6 +140,15 @@ def missing(
         if other not in seen and _PLAIN.fullmatch(other) and not taken(other):
             seen.add(other)
             yield words, other
+
+
+def taken_too(wanted: StringMatch, value: str) -> Iterator[tuple[str, str]]:
+    """Yield (words, other value) for values unlike `value` that are taken all the same."""
+    if wanted.kind == "prefix":
+        yield "and more", f"{value}x"
+    elif wanted.kind == "regex":
+        for other in [one for one in matching(wanted, "") if one != value][-1:]:
+            yield "another that fits", other
 
 
 def cookies(value: str) -> Iterator[tuple[str, str]]:

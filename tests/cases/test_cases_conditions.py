@@ -25,6 +25,7 @@ TABLE = {
         "{uri: {prefix: /api/}}",
         [
             "path /api/ -> v3",
+            "path /api/x (and more) -> v3",
             "path /api (one character short) -> v1",
             "path /API/ (in other case) -> v1",
             "path /x/api/ (with something before it) -> v1",
@@ -36,6 +37,7 @@ TABLE = {
         r"{uri: {regex: '/v\d/.*'}}",
         [
             "path /v0/ -> v3",
+            "path /v9/x (another that fits) -> v3",
             "path /v0 (one character short) -> v1",
             "path /V0/ (in other case) -> v1",
             "path /x/v0/ (with something before it) -> v1",
@@ -47,6 +49,7 @@ TABLE = {
         "{uri: {prefix: /api}, ignoreUriCase: true}",
         [
             "path /API -> v3",
+            "path /APIx (and more) -> v3",
             "path /api (in other case) -> v3",
             "path /AP (one character short) -> v1",
             "path /x/API (with something before it) -> v1",
@@ -87,6 +90,7 @@ TABLE = {
         [
             "x-user b -> v3",
             "no x-user -> v1",
+            "x-user bx (and more) -> v3",
             "x-user B (in other case) -> v1",
             "x-user xb (with something before it) -> v1",
             "x-user meshproof-other (something else) -> v1",
@@ -97,6 +101,7 @@ TABLE = {
         [
             "user-agent Firefox/1 -> v3",
             "no user-agent -> v1",
+            "user-agent yFirefox/160 (another that fits) -> v3",
             "user-agent Firefox/ (one character short) -> v1",
             "user-agent fIREFOX/1 (in other case) -> v1",
             "user-agent meshproof-other (something else) -> v1",
@@ -159,14 +164,19 @@ SEED = r"{headers: {cookie: {regex: '^(.*?;)?(user=burr)(;.*)?$'}}}"
 REPAIRED = r"{headers: {cookie: {regex: '^(.*?;\s*)?user=burr(;.*)?$'}}}"
 
 
-@pytest.mark.parametrize(("conditions", "among"), [(SEED, "v1"), (REPAIRED, "v3")])
+@pytest.mark.parametrize(
+    ("conditions", "among", "fits"),
+    [(SEED, "v1", "f;user=burr;c"), (REPAIRED, "v3", "8; user=burr;v")],
+    ids=["seed", "repaired"],
+)
 def test_a_cookie_alone_first_last_and_between_others(
-    match: Match, conditions: str, among: str
+    match: Match, conditions: str, among: str, fits: str
 ) -> None:
     """The seed's regex takes no space after `;`, which a browser sends (RFC 6265, 4.2.1)."""
     assert match(conditions) == [
         "cookie user=burr -> v3",
         "no cookie -> v1",
+        f"cookie {fits} (another that fits) -> v3",
         "cookie user=bur (one character short) -> v1",
         "cookie user=burrx (one character more) -> v1",
         "cookie USER=BURR (in other case) -> v1",

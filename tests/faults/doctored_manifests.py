@@ -96,7 +96,9 @@ def details_down(patch: pytest.MonkeyPatch) -> None:
     failed={
         "productpage": f"{NOT_FOUND}.*Envoy of istio-ingressgateway has no route for .*/productpage"
     },
-    inconclusive=dict.fromkeys((*READS_REVIEWS, "addon prometheus", "mtls strict"), NOT_FOUND),
+    inconclusive=dict.fromkeys(
+        (*READS_REVIEWS, "addon prometheus", "addon zipkin", "mtls strict"), NOT_FOUND
+    ),
 )
 def no_ingress_route(patch: pytest.MonkeyPatch) -> None:
     edited(patch, "bookinfo-gateway.yaml", "    - uri:\n        exact: /productpage\n", "")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from meshproof.lint import Finding, Level, output
-from meshproof.lint.reading import STDIN, Reading
+from meshproof.lint.reading import STDIN_NAME, Reading
 from meshproof.manifest import At, parse
 
 TEXT = "kind: A\nmetadata: {name: a}\nspec: {hosts: [reviews]}\n"
@@ -96,7 +96,7 @@ def test_markup_in_a_message_is_text(reading: Reading) -> None:
 
 
 def test_json_is_a_list_of_objects() -> None:
-    stdin = replace(ONE, at=At(STDIN, 1))
+    stdin = replace(ONE, at=At(STDIN_NAME, 1))
     assert json.loads(output.as_json([ONE, stdin])) == [
         {
             "code": "MP0301",

@@ -16,7 +16,7 @@ import pytest
 
 from meshproof import __version__
 from meshproof.lint import Finding, Level, Page, ignoring, lint, modules, output, page
-from meshproof.lint.reading import STDIN, Reading
+from meshproof.lint.reading import STDIN_NAME, Reading
 from meshproof.manifest import At, parse
 
 SCHEMA = Path(__file__).with_name("sarif-2.1.0-rtm.5.json")
@@ -79,7 +79,7 @@ def test_rules_come_from_the_doc_pages() -> None:
     [
         ("rules/a b.yaml", "rules/a%20b.yaml"),
         ("/srv/rules/ä.yaml", "file:///srv/rules/%C3%A4.yaml"),
-        (STDIN, "stdin"),
+        (STDIN_NAME, "stdin"),
         ("a\udce4.yaml", "a%E4.yaml"),
     ],
 )

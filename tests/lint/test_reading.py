@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meshproof.lint import lint
-from meshproof.lint.reading import MOST_BYTES, STDIN, Reading, read
+from meshproof.lint.reading import MOST_BYTES, STDIN, STDIN_NAME, Reading, read
 
 GOOD = """\
 apiVersion: networking.istio.io/v1
@@ -185,7 +185,8 @@ def test_links_that_go_round_end(put: Put, tmp_path: Path) -> None:
 
 def test_a_file_that_is_named_twice_is_read_once(put: Put, tmp_path: Path) -> None:
     file = put("a.yaml", good("a"))
-    assert names(read([file, str(tmp_path), file])) == ["a"]
+    found = read([file, str(tmp_path), file])
+    assert (names(found), found.unreadable) == (["a"], [])
 
 
 def test_folders_with_thousands_of_files_are_read_in_order(put: Put, tmp_path: Path) -> None:
@@ -228,7 +229,7 @@ def test_standard_input_is_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(good("a").encode())))
     found = read([STDIN])
     assert names(found) == ["a"]
-    assert found.lines(STDIN)[3] == "  name: a"
+    assert found.lines(STDIN_NAME)[3] == "  name: a"
 
 
 def test_closed_standard_input_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshproof.lint import regexes
-from meshproof.lint.arms import Match, covers, impossible
+from meshproof.lint.arms import Arm, Match, covers, impossible
 from meshproof.lint.conditions import Condition, Sort, apart, implies, simplified, takes
-from meshproof.manifest import At
+from meshproof.lint.covering import Index
+from meshproof.manifest import At, parse
 
 VALUES = ["".join(each) for n in range(5) for each in itertools.product("/ab", repeat=n)]
 VALUES += ["/A", "/AB", "/aB/b", "A", "B/"]
@@ -90,6 +91,22 @@ def test_covers_and_impossible_are_never_wrong(
         assert [one for one in requests if taken(inner, one) and not taken(outer, one)] == []
     if impossible(inner):
         assert [one for one in requests if taken(inner, one)] == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.lists(st.one_of(condition("header x"), condition("uri")), max_size=2), max_size=6)
+)
+def test_the_index_finds_every_match_that_covers(matches: list[list[Condition]]) -> None:
+    (found,) = parse("kind: A\nmetadata: {name: a}\n", "a.yaml")
+    arm = Arm(found, found.root, "a", ())
+    others = [Match(tuple(one), At("a", 1)) for one in matches]
+    wanted = Match(tuple(matches[0]) if matches else (), At("a", 1))
+    index = Index()
+    for one in others:
+        index.add(arm, one)
+    expected = [id(one) for one in others if covers(one, wanted)]
+    assert [id(one) for _, one in index.covering(wanted)] == expected
 
 
 @settings(max_examples=500, deadline=None)

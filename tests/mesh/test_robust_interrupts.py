@@ -58,20 +58,28 @@ def test_one_that_was_swallowed_can_be_sent_again(monkeypatch: pytest.MonkeyPatc
 
 def test_it_waits_for_what_must_not_be_cut_short() -> None:
     done = []
-    with interruptible():
-        with pytest.raises(KeyboardInterrupt, match="SIGTERM"), uninterrupted():
+
+    def clean_up() -> None:
+        with uninterrupted():
             with uninterrupted():
                 send(signal.SIGTERM)
                 send(signal.SIGINT)
-            done.append("after the inner one")
-            assert interrupts.pending()
-        assert done
+            done.append(interrupts.pending())
+
+    with interruptible():
+        with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+            clean_up()
+        assert done == [True]
 
 
 def test_it_waits_through_a_failing_cleanup() -> None:
-    with interruptible(), pytest.raises(KeyboardInterrupt) as caught, uninterrupted():
-        send(signal.SIGTERM)
-        raise NotReady("a cleanup that fails")
+    def clean_up() -> None:
+        with uninterrupted():
+            send(signal.SIGTERM)
+            raise NotReady("a cleanup that fails")
+
+    with interruptible(), pytest.raises(KeyboardInterrupt) as caught:
+        clean_up()
     assert isinstance(caught.value.__context__, NotReady)
 
 

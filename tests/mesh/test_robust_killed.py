@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -88,6 +89,7 @@ def test_a_run_whose_owner_is_gone_is_cleared_whoever_has_its_pid_now(own_tmp: P
     abandon(workspace)
     process.sweep()
     assert not workspace.path.exists()
+    sleeping.wait(5)
     assert not sleeping.alive
 
 
@@ -103,6 +105,17 @@ def test_a_kept_run_is_cleared_only_when_nothing_of_it_lives(own_tmp: Path) -> N
     sleeping.wait(5)
     process.sweep()
     assert not workspace.path.exists()
+
+
+def test_what_has_lost_its_folder_and_its_owner_is_ended(place: Place) -> None:
+    kill(place, 1.0)
+    left = place.processes()
+    assert left
+    shutil.rmtree(place.runs()[0])
+    assert place.run(*MESHPROOF, "mesh", "up").code == 0
+    assert not {one.pid for one in left} & {one.pid for one in place.processes()}
+    assert place.run(*MESHPROOF, "mesh", "down").code == 0
+    place.assert_nothing_left()
 
 
 def test_a_folder_of_another_name_is_left_alone(own_tmp: Path) -> None:

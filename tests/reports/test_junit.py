@@ -38,7 +38,8 @@ def test_junitparser_reads_it_back(mixed_run: Run, tmp_path: Path) -> None:
     junit.Writer(tmp_path).ended(mixed_run)
     (suite,) = junitparser.JUnitXml.fromfile(str(tmp_path / "junit.xml"))
     assert [case.name for case in suite] == [result.name for result in mixed_run.results]
-    assert {item.name: item.value for item in suite.properties()}["mesh"] == "local"
+    found = suite.properties()  # type: ignore[no-untyped-call]  # bare in junitparser
+    assert {item.name: item.value for item in found}["mesh"] == "local"
     failed = next(case for case in suite if case.is_failure)
     assert failed.classname == "meshproof.split half"
     assert failed.time == 3.02

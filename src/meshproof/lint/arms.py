@@ -6,7 +6,6 @@ another check names it), and a match that was not read whole is marked as not su
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -63,6 +62,11 @@ class Arm:
         """True when all of its matches were read whole."""
         return all(match.sure for match in self.matches)
 
+    def is_before(self, later: Arm) -> bool:
+        """Say whether it is asked before another, that stands after it and does not replace it."""
+        replaced = self.document is not later.document and self.name == later.name
+        return self.order > later.order and not replaced
+
     @property
     def takes_all(self) -> bool:
         """True when it takes every request."""
@@ -115,18 +119,6 @@ def impossible(match: Match) -> tuple[Condition, Condition] | None:
         if apart(one, other):
             return one, other
     return None
-
-
-def before(arms: Iterable[Arm], later: Arm) -> list[Arm]:
-    """Return the arms that are asked before another: higher in order, and not replaced by it."""
-    found: list[Arm] = []
-    for arm in arms:
-        if arm is later:
-            break
-        same = arm.document is not later.document and arm.name == later.name
-        if arm.order > later.order and not same:
-            found.append(arm)
-    return found
 
 
 def near(place: At, seen_from: At) -> str:

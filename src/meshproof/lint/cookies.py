@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from meshproof.lint import regexes
 from meshproof.lint.patterns import Pattern
@@ -16,6 +17,7 @@ _FIXED = re.compile(r"$|[)(|;$]|\.[*+]|\[\^;")
 _TRIED = ("x", "1", "true", "abc", "a1b2", "A", "0123456789abcdef")
 
 
+@lru_cache(maxsize=4096)
 def pair(one: Pattern) -> tuple[str, str] | None:
     """Return the cookie that a match is about, as the regex for it and as it is sent.
 
@@ -67,6 +69,7 @@ def _takes(one: Pattern, header: str) -> bool:
     return header == one.text if one.sort == "exact" else header.startswith(one.text)
 
 
+@lru_cache(maxsize=4096)
 def missed(one: Pattern) -> tuple[str, str] | None:
     """Return a header that a match should take and does not, and the regex of its cookie."""
     found = pair(one)

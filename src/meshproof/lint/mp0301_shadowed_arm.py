@@ -67,7 +67,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.arms import Arm, Route, before, covers, impossible, near
+from meshproof.lint.arms import Arm, Route, covers, impossible, near
+from meshproof.lint.covering import Index, taken_before
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
 from meshproof.lint.routes import routes
@@ -79,40 +80,39 @@ LEVEL = Level.WARNING
 def check(project: Project) -> Iterator[Hit]:
     """Report each arm of which earlier arms take every request."""
     for route in routes(project):
-        for arm in route.arms:
-            shadow = shadowed_by(route, arm)
+        for arm, twin in _twins(route).items() if not route.in_order else ():
+            yield _hit(route, arm, twin)
+        for arm in route.arms if route.in_order else ():
+            shadow = shadowed_by(project, arm)
             if shadow is not None:
                 yield _hit(route, arm, shadow)
 
 
-def shadowed_by(route: Route, arm: Arm) -> Arm | None:
-    """Return the last of the arms that take all that this one takes, None where some is left.
-
-    An arm that takes every request is left out: it is reported itself (MP0304).
-    """
-    if not arm.sure or not route.in_order:
-        return None if route.in_order else _twin(route, arm)
-    asked = [one for one in before(route.of(arm.protocol), arm) if not one.takes_all]
-    found: list[Arm] = []
+def shadowed_by(project: Project, arm: Arm) -> Arm | None:
+    """Return the last of the arms that take all that this one takes, None where some is left."""
+    taken, found = taken_before(project), list[Arm]()
     for match in arm.matches:
-        if impossible(match):
-            continue
-        taken = next((one for one in asked if any(covers(out, match) for out in one.matches)), None)
-        if taken is None or not match.conditions:
+        if id(match) in taken:
+            found.append(taken[id(match)][0])
+        elif not impossible(match):
             return None
-        found.append(taken)
     return max(found, key=lambda one: one.value.at) if found else None
 
 
-def _twin(route: Route, arm: Arm) -> Arm | None:
-    """Return an earlier rule of an HTTPRoute that has each of this one's matches."""
-    earlier = route.arms[: route.arms.index(arm)]
-    for one in earlier:
-        if arm.sure and all(
-            any(covers(a, match) and covers(match, a) for a in one.matches) for match in arm.matches
-        ):
-            return one
-    return None
+def _twins(route: Route) -> dict[Arm, Arm]:
+    """Return the rules of an HTTPRoute of which an earlier one has each match."""
+    index, found = Index(), dict[Arm, Arm]()
+    for arm in route.arms:
+        twins = [
+            {id(one): one for one, other in index.covering(match) if covers(match, other)}
+            for match in arm.matches
+        ]
+        shared = set.intersection(*(set(each) for each in twins)) if twins else set()
+        if shared:
+            found[arm] = min((twins[0][one] for one in shared), key=lambda one: one.value.at)
+        for match in arm.matches:
+            index.add(arm, match)
+    return found
 
 
 def _hit(route: Route, arm: Arm, shadow: Arm) -> Hit:

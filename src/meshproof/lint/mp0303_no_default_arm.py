@@ -54,6 +54,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from meshproof.lint.arms import Arm, Match
+from meshproof.lint.conditions import Condition
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
 from meshproof.lint.routes import routes
@@ -86,18 +87,17 @@ def check(project: Project) -> Iterator[Hit]:
 
 def _ends(arms: list[Arm]) -> bool:
     matches = [match for arm in arms for match in arm.matches]
-    return any(_takes_all(match, matches) for match in matches)
+    single = {one.conditions[0] for one in matches if len(one.conditions) == 1}
+    return any(_takes_all(match, single) for match in matches)
 
 
-def _takes_all(match: Match, others: list[Match]) -> bool:
-    """Say whether a match, with others that take what it leaves, may take every request."""
+def _takes_all(match: Match, single: set[Condition]) -> bool:
+    """Say whether a match, with others of a single condition, may take every request."""
     left = [
         one
         for one in match.conditions
         if one.part != "port" and not (one.part == "gateway" and MESH in one.values)
     ]
     if not match.sure or not left:
-        return not left or not match.sure
-    opposites = [replace(one, negated=not one.negated) for one in left]
-    single = [one.conditions[0] for one in others if len(one.conditions) == 1]
-    return all(one in single for one in opposites)
+        return True
+    return all(replace(one, negated=not one.negated) in single for one in left)

@@ -57,7 +57,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.arms import Arm, before
+from meshproof.lint.arms import Arm
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
 from meshproof.lint.routes import routes
@@ -74,7 +74,7 @@ def check(project: Project) -> Iterator[Hit]:
             first = next((arm for arm in arms if arm.takes_all), None)
             if first is None or not route.in_order:
                 continue
-            after = [arm for arm in arms if first in before(arms, arm)]
+            after = [arm for arm in arms[arms.index(first) + 1 :] if first.is_before(arm)]
             if after:
                 yield _hit(first, after, route.dialect == "RouteRule")
 

@@ -60,7 +60,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.arms import Arm, Match, Route, before, covers, impossible
+from meshproof.lint.arms import Arm, Match, Route, covers, impossible
+from meshproof.lint.covering import Index, taken_before
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.mp0301_shadowed_arm import shadowed_by
 from meshproof.lint.project import Project
@@ -73,20 +74,26 @@ LEVEL = Level.INFO
 def check(project: Project) -> Iterator[Hit]:
     """Report each match that another one makes idle, where the arm is still reached."""
     for route in routes(project):
+        closed: set[str] = set()
         for arm in route.arms:
-            if len(arm.matches) > 1 and shadowed_by(route, arm) is None:
-                yield from _idle(route, arm)
+            several = arm.protocol not in closed and len(arm.matches) > 1
+            if several and shadowed_by(project, arm) is None:
+                yield from _idle(project, route, arm)
+            if arm.takes_all and route.in_order:
+                closed.add(arm.protocol)  # what follows is never asked: MP0304
 
 
-def _idle(route: Route, arm: Arm) -> Iterator[Hit]:
-    asked = before(route.of(arm.protocol), arm)
-    if any(one.takes_all for one in asked):
-        return
-    earlier = [match for one in asked for match in one.matches]
+def _idle(project: Project, route: Route, arm: Arm) -> Iterator[Hit]:
+    index = Index()
+    for match in arm.matches:
+        index.add(arm, match)
+    numbers = {id(match): number for number, match in enumerate(arm.matches)}
     for match in arm.matches:
         if impossible(match):
             continue
-        other = _other(route, arm, match, earlier)
+        _, other = taken_before(project).get(id(match), (arm, None))
+        if other is None:
+            other = _sibling(index, match, numbers, route.in_order)
         if other is not None:
             yield Hit(
                 match.at,
@@ -95,16 +102,10 @@ def _idle(route: Route, arm: Arm) -> Iterator[Hit]:
             )
 
 
-def _other(route: Route, arm: Arm, match: Match, earlier: list[Match]) -> Match | None:
-    """Return a match that takes all that this one takes; of two equal ones the first stays."""
-    for one in earlier:
-        if covers(one, match):
-            return one
-    index = arm.matches.index(match)
-    for place, one in enumerate(arm.matches):
-        if one is match or not covers(one, match):
-            continue
+def _sibling(index: Index, match: Match, numbers: dict[int, int], in_order: bool) -> Match | None:
+    """Return a match of the same arm that takes all of one; of two equal ones the first stays."""
+    for _, one in index.covering(match):
         equal = covers(match, one)
-        if (equal and place < index) or (not equal and route.in_order):
+        if (equal and numbers[id(one)] < numbers[id(match)]) or (not equal and in_order):
             return one
     return None

@@ -91,7 +91,7 @@ def check(project: Project) -> Iterator[Hit]:
     for route in routes(project):
         for gateway in route.gateways:
             way = around.ways.get(gateway.full)
-            if way is None or not all(server.hosts and all(server.hosts) for server in way.servers):
+            if way is None or not _whole(way):
                 continue
             owner = route.document.namespace
             hosts = [host for server in way.servers for host in server.hosts_for(owner)]
@@ -100,6 +100,11 @@ def check(project: Project) -> Iterator[Hit]:
                 yield from (_hit(host, way, hosts) for host in left)
         if route.dialect in ("HTTPRoute", "GRPCRoute"):
             yield from _listeners(around, route)
+
+
+def _whole(way: Way) -> bool:
+    """Say whether all of a gateway's servers could be read."""
+    return bool(way.servers) and all(one.hosts and all(one.hosts) for one in way.servers)
 
 
 def _served(host: Name, hosts: list[str]) -> bool:

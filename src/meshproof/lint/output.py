@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from meshproof import __version__
 from meshproof.lint import Page
 from meshproof.lint.finding import Finding, Level
-from meshproof.lint.reading import STDIN, Reading
+from meshproof.lint.reading import STDIN_NAME, Reading
 
 _STYLES = {Level.ERROR: "bold red", Level.WARNING: "bold yellow", Level.INFO: "bold cyan"}
 _NOTES = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
@@ -52,7 +52,7 @@ def text(findings: Sequence[Finding], reading: Reading) -> Iterator[Part]:
 
 
 def _finding(one: Finding, lines: Sequence[str]) -> Iterator[Part]:
-    yield f"{_shown(name(one.at.file))}:{one.at.line}:{one.at.column}: ", "bold"
+    yield f"{_shown(one.at.file)}:{one.at.line}:{one.at.column}: ", "bold"
     yield f"{one.level} {one.code}", _STYLES[one.level]
     yield f": {_shown(one.message)}\n", ""
     margin = " " * len(str(one.at.line))
@@ -83,11 +83,6 @@ def _shown(said: str) -> str:
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in said)
 
 
-def name(file: str) -> str:
-    """Return a file's name as it is shown."""
-    return "<stdin>" if file == STDIN else file
-
-
 def write(parts: Iterator[Part], stream: TextIO) -> None:
     """Write text to a stream, in colour where it is a terminal that wants it."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
@@ -103,8 +98,7 @@ def write(parts: Iterator[Part], stream: TextIO) -> None:
 
 def as_json(findings: Sequence[Finding]) -> str:
     """Return the findings as a JSON list of objects."""
-    found = [{**one.to_dict(), "file": name(one.at.file)} for one in findings]
-    return json.dumps(found, indent=1)
+    return json.dumps([one.to_dict() for one in findings], indent=1)
 
 
 def as_sarif(
@@ -175,7 +169,7 @@ def _fingerprint(one: Finding, source: str) -> str:
     """Return what stays the same when lines above are added: so that old findings stay old."""
     import hashlib
 
-    said = f"{one.code}\n{name(one.at.file)}\n{source.strip()}\n{one.message}"
+    said = f"{one.code}\n{one.at.file}\n{source.strip()}\n{one.message}"
     return hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
@@ -183,7 +177,7 @@ def _uri(file: str) -> str:
     """Return a file's URI: relative as it was named, `file:` for an absolute path."""
     from urllib.parse import quote
 
-    if file == STDIN:
+    if file == STDIN_NAME:
         return "stdin"
     path = PurePath(file)
     raw = os.fsencode(path.as_posix())

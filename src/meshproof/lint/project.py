@@ -105,13 +105,24 @@ class Project:
 
     def every(self, *kinds: str) -> list[Document]:
         """Return the documents of these kinds, in order."""
-        return [one for one in self.documents if kind(one) in kinds]
+        found = [pair for each in kinds for pair in self._by_kind.get(each, ())]
+        return [one for _, one in (found if len(kinds) == 1 else sorted(found, key=_place))]
 
     def of(self, *kinds: str, group: str | None = None) -> list[Document]:
         """Return the documents of these kinds (and of an API group) with a name, in order."""
-        return [
-            one for one in self.every(*kinds) if _named(one) and group in (None, api_group(one))
-        ]
+        named = (one for one in self.every(*kinds) if id(one) in self._named)
+        return [one for one in named if group in (None, api_group(one))]
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[tuple[int, Document]]]:
+        found: dict[str, list[tuple[int, Document]]] = {}
+        for place, one in enumerate(self.documents):
+            found.setdefault(kind(one), []).append((place, one))
+        return found
+
+    @cached_property
+    def _named(self) -> set[int]:
+        return {id(one) for one in self.documents if _named(one)}
 
     @cached_property
     def services(self) -> list[ServiceObject]:
@@ -137,6 +148,10 @@ class Project:
 def kind(document: Document) -> str:
     """Return a document's kind, or an empty text."""
     return text(document.root.mapping().get("kind"))
+
+
+def _place(found: tuple[int, Document]) -> int:
+    return found[0]
 
 
 def _named(document: Document) -> bool:

@@ -26,6 +26,8 @@ from meshproof.manifest import At, Document, Value, parse
 #: The most that one file may hold. `helm template` of a large chart is 2 MB.
 MOST_BYTES = 20 * 1024 * 1024
 STDIN = "-"
+#: The name of standard input in findings.
+STDIN_NAME = "<stdin>"
 _SUFFIXES = (".yaml", ".yml")
 _OBJECT = {"apiVersion", "kind", "metadata", "spec"}
 _MARK = re.compile(r"^---(?=[ \t\r\n]|$)", re.M)
@@ -69,20 +71,23 @@ def read(paths: Iterable[str], exclude: Iterable[str] = ()) -> Reading:
     """
     found, seen, left_out = Reading(), set[tuple[int, int]](), list(exclude)
     for path in paths:
-        before = len(found.documents), len(found.unreadable)
+        documents, hits = len(found.documents), len(found.unreadable)
+        is_folder, again = os.path.isdir(path), False
         if path == STDIN:
-            _take(found, STDIN, _stdin(), named=True)
-        elif os.path.isdir(path):
+            _take(found, STDIN_NAME, _stdin(), named=True)
+        elif is_folder:
             for file in _walk(path, found, left_out):
-                _file(found, file, seen, named=False)
+                again |= _file(found, file, seen, named=False)
         else:
-            _file(found, path, seen, named=True)
-        read_here = found.documents[before[0] :]
-        if len(found.unreadable) == before[1] and not any(map(_is_object, read_here)):
-            del found.documents[before[0] :]
-            what = "folder" if os.path.isdir(path) else "file"
+            again = _file(found, path, seen, named=True)
+        if again or len(found.unreadable) > hits:
+            continue
+        if not any(map(_is_object, found.documents[documents:])):
+            del found.documents[documents:]
+            place = At(STDIN_NAME if path == STDIN else path, 1)
+            what = "folder" if is_folder else "file"
             said = f"there is no Kubernetes object in this {what}: nothing was checked"
-            found.unreadable.append(Hit(At(path, 1), said))
+            found.unreadable.append(Hit(place, said))
     return found
 
 
@@ -136,25 +141,26 @@ def _key(path: str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _file(found: Reading, file: str, seen: set[tuple[int, int]], named: bool) -> None:
-    """Read one file, unless it was read under another name."""
+def _file(found: Reading, file: str, seen: set[tuple[int, int]], named: bool) -> bool:
+    """Read one file; say whether it had been read already, under this name or another."""
     try:
         status = os.stat(file)
         if not named and not stat.S_ISREG(status.st_mode):
-            return
+            return False
         if (status.st_dev, status.st_ino) in seen:
-            return
+            return True
         seen.add((status.st_dev, status.st_ino))
         if status.st_size > MOST_BYTES:
             found.unreadable.append(_too_large(file, status.st_size))
-            return
+            return False
         with open(file, "rb") as stream:
             data = stream.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
         found.unreadable.append(Hit(At(file, 1), f"cannot be read: {said}"))
-        return
+        return False
     _take(found, file, data, named)
+    return False
 
 
 def _stdin() -> bytes:

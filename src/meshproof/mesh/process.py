@@ -19,21 +19,21 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
 
 import psutil
 
-from meshproof import interrupts, timeouts
+from meshproof import timeouts
 from meshproof.errors import NotReady
 from meshproof.interrupts import interruptible, uninterrupted
+from meshproof.mesh.waiting import wait_for
 
 #: Name of the variable that marks our processes.
 MARK = "MESHPROOF_RUN"
 _KEPT = "kept"
-_NAME = re.compile(r"run-\d+-[0-9a-f]{8}")
+_NAME = re.compile(r"run-(\d+)-[0-9a-f]{8}")
 
 
 def home() -> Path:
@@ -54,7 +54,8 @@ def home() -> Path:
 
 
 def _home() -> Path:
-    return Path(tempfile.gettempdir()) / f"meshproof-{os.getuid()}"
+    # Resolved: by another name of the same folder nobody would find the processes of its runs.
+    return Path(tempfile.gettempdir()).resolve() / f"meshproof-{os.getuid()}"
 
 
 @contextlib.contextmanager
@@ -288,56 +289,39 @@ def last_lines(log: Path, lines: int) -> str:
     return "\n".join(f"    {line}" for line in last) or "    (its log is empty)"
 
 
-T = TypeVar("T")
-
-
-def wait_for(
-    look: Callable[[], T | None], seconds: float, failure: Callable[[], str], poll: float = 0
-) -> T:
-    """Return what `look` returns once that is not None; look again until `seconds` are over.
-
-    Raises NotReady with the words of `failure`. `look` may raise to end the waiting early.
-    """
-    import tenacity
-
-    def watched() -> T | None:
-        if interrupts.ending() and threading.current_thread() is not threading.main_thread():
-            raise NotReady("interrupted")  # a signal reaches the main thread only
-        return look()
-
-    retrying = tenacity.Retrying(
-        stop=tenacity.stop_after_delay(seconds),
-        wait=tenacity.wait_fixed(poll or timeouts.POLL),
-        retry=tenacity.retry_if_result(lambda found: found is None),
-    )
-    try:
-        found = retrying(watched)
-    except tenacity.RetryError:
-        found = None
-    if found is None:
-        raise NotReady(failure())
-    return found
-
-
 def marked(path: Path) -> list[psutil.Process]:
     """Return the live processes that belong to the run in folder `path`."""
-    found = []
+    return [process for process, mark in _all_marked() if mark == path]
+
+
+def _all_marked() -> Iterator[tuple[psutil.Process, Path]]:
+    """Yield every live process but this one that belongs to a run, with the run's folder."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == str(path) and process.pid != os.getpid():
-                found.append(process)
-    return found
+            mark = process.environ().get(MARK)
+            if mark and process.pid != os.getpid():
+                yield process, Path(mark)
 
 
 def clear(path: Path) -> None:
     """Kill what still runs for the run in folder `path` and remove the folder."""
     deadline = time.monotonic() + timeouts.PROCESS_END
-    while (left := marked(path)) and time.monotonic() < deadline:
-        for process in left:  # one may have started another since the last look
+    left = {*marked(path)}
+    while left and time.monotonic() < deadline:
+        for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         time.sleep(timeouts.POLL)
+        # One may have started another since the last look; one that dies still has its ports.
+        left = {*marked(path), *filter(_lives, left)}
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def runs() -> list[Workspace]:
@@ -349,7 +333,10 @@ def runs() -> list[Workspace]:
 
 
 def sweep() -> None:
-    """Clear the runs whose owner is gone, unless they were kept and still have processes."""
+    """Clear the runs whose owner is gone, unless they were kept and still have processes.
+
+    Ends processes, too, whose run has lost its folder (a cleaner of temporary files) and its owner.
+    """
     with uninterrupted(), _alone():
         _sweep()
 
@@ -364,6 +351,12 @@ def _sweep() -> None:
                 clear(workspace.path)
         finally:
             os.close(handle)
+    for process, path in _all_marked():
+        name = _NAME.fullmatch(path.name)
+        if path.parent == _home() and name and not path.exists():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if not psutil.pid_exists(int(name[1])):
+                    process.kill()
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""A change of config over all Envoys: in three steps, each acknowledged by every one of them."""
+"""A change of config over all Envoys: step by step, each acknowledged by every one of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from meshproof.rules.model import RuleSet, StringMatch
 
 
 class Plan:
-    """What one Envoy is to serve, in the three steps of a change."""
+    """What one Envoy is to serve, in the steps of a change.
+
+    `opened` are its listeners (None: they stay), `widened` such as take both what those of before
+    and what those of after take.
+    """
 
     def __init__(
         self,
@@ -21,11 +25,17 @@ class Plan:
         clusters: list[Resource],
         routes: dict[str, Resource],
         opened: list[Resource] | None = None,
+        widened: list[Resource] | None = None,
     ) -> None:
         self.envoy = envoy
         self._clusters = clusters
         self._routes = routes
         self._opened = opened
+        self._widened = widened
+
+    def widen(self) -> bool:
+        """Let callers come in the old way or the new one; say if that is a change."""
+        return self._widened is not None and self.envoy.serve("lds", self._widened)
 
     def grow(self) -> None:
         """Add the clusters that the new routes need, keep those of the old routes."""
@@ -48,12 +58,15 @@ class Plan:
 def rollout(plans: Sequence[Plan], rules: RuleSet) -> None:
     """Serve the plans: clusters first, then routes, then unused clusters away.
 
-    The order is istiod's (make before break): no route ever names a cluster that is not there.
+    The order is istiod's (make before break): no route ever names a cluster that is not there, and
+    where mTLS goes on or off, listeners take both before any caller changes its way.
     Raises BadRules, with the place in `rules` if Envoy quotes it, when an Envoy rejects its plan;
     NotReady, naming the Envoys, when some have not acknowledged it in time. Either way each Envoy
     is asked to go on with what it has; serving what was there before is up to the caller.
     """
     try:
+        if any([plan.widen() for plan in plans]):
+            _await(plans, [])
         _await(plans, [plan.grow for plan in plans])
         _await(plans, [plan.route for plan in plans])
         _await(plans, [plan.shrink for plan in plans])
@@ -82,7 +95,7 @@ def _await(plans: Sequence[Plan], steps: Sequence[Callable[[], None]]) -> None:
 def _stale(waiting: list[Envoy]) -> str:
     lines = []
     for envoy in waiting:
-        kinds = ", ".join(envoy.stale(envoy.state())) or "listeners or clusters still warming"
+        kinds = ", ".join(envoy.stale(envoy.state())) or "listeners or clusters not settled"
         lines.append(f"{envoy.name} has not taken: {kinds}")
     return (
         f"the rules are not served by every proxy after {timeouts.CONFIG_SERVED:.0f} s "

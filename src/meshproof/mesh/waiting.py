@@ -1,0 +1,40 @@
+"""Waiting for a state: look again until it is there, or say what was seen last."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from meshproof import interrupts, timeouts
+from meshproof.errors import NotReady
+
+T = TypeVar("T")
+
+
+def wait_for(
+    look: Callable[[], T | None], seconds: float, failure: Callable[[], str], poll: float = 0
+) -> T:
+    """Return what `look` returns once that is not None; look again until `seconds` are over.
+
+    Raises NotReady with the words of `failure`. `look` may raise to end the waiting early.
+    """
+    import tenacity
+
+    def watched() -> T | None:
+        if interrupts.ending() and threading.current_thread() is not threading.main_thread():
+            raise NotReady("interrupted")  # a signal reaches the main thread only
+        return look()
+
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_delay(seconds),
+        wait=tenacity.wait_fixed(poll or timeouts.POLL),
+        retry=tenacity.retry_if_result(lambda found: found is None),
+    )
+    try:
+        found = retrying(watched)
+    except tenacity.RetryError:
+        found = None
+    if found is None:
+        raise NotReady(failure())
+    return found

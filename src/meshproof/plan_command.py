@@ -1,0 +1,232 @@
+"""`meshproof plan`: the cases that follow from rule files and what they cover, without a mesh."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from meshproof import errors
+from meshproof.errors import UsageError
+
+if TYPE_CHECKING:
+    from meshproof.cases import Case, Coverage
+    from meshproof.manifest import At
+    from meshproof.own import OwnRules
+    from meshproof.rules.model import Arm
+    from meshproof.verdict import Settings
+
+DESCRIPTION = (
+    "Lists the cases that `meshproof test --rules` would send: for each route and arm, with file "
+    "and line, the requests that follow from it, how many will be sent, and the arms that no "
+    "request reaches. PATH is a file or a folder (all of its *.yaml and *.yml)."
+)
+EPILOG = (
+    "exit codes: 0 listed, 1 fewer arms are reached than --fail-under says, 64 usage, 65 bad rule "
+    "file"
+)
+#: The chance of a false alarm in a run, as `meshproof test` has it.
+_ALPHA = 1e-4
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Requests of a case: expected while it is kept, and at most."""
+
+    expected: int
+    most: int
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.expected + other.expected, self.most + other.most)
+
+    def __str__(self) -> str:
+        if self.expected == self.most:
+            return f"{self.most} requests"
+        return f"about {self.expected} requests, at most {self.most}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.epilog = EPILOG
+    add = parser.add_argument
+    add("paths", nargs="*", metavar="PATH", help="rule files and folders")
+    add("-o", "--output", choices=["text", "json"], default="text", help="default: text")
+    add(
+        "--fail-under",
+        type=float,
+        metavar="PERCENT",
+        default=0.0,
+        help="end with 1 when requests reach fewer of the arms (0 to 100)",
+    )
+    add(
+        "--profile",
+        choices=["gate", "nightly"],
+        default="gate",
+        help="of the judge (default: gate)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out the command; return its exit code. Raises UsageError for unusable options."""
+    if not options.paths:
+        raise UsageError("plan: no PATH given, e.g. `meshproof plan rules/`")
+    if not 0 <= options.fail_under <= 100:
+        raise UsageError(f"plan: --fail-under {options.fail_under:g}: expected 0 to 100")
+    from meshproof import own
+
+    found = own.load(options.paths)
+    costs = _costs(found, options.profile)
+    if options.output == "json":
+        text = json.dumps(_json(found, costs), indent=1)
+    else:
+        text = "\n".join(_lines(found, costs))
+    sys.stdout.write(f"{text}\n")
+    share = found.plan.share * 100
+    if share < options.fail_under:
+        sys.stderr.write(
+            f"meshproof: {share:.4g} % of the arms are reached, less than "
+            f"--fail-under {options.fail_under:g}\n"
+        )
+        return errors.EXIT_FAILED
+    return errors.EXIT_PASSED
+
+
+def _costs(found: OwnRules, profile: str) -> dict[str, Cost]:
+    """Return the requests of each case by its id. A split costs what its judge needs."""
+    from meshproof.own import VISITS
+    from meshproof.verdict import PROFILES, share_alpha
+
+    splits = sum(case.split for case in found.plan.cases)
+    alpha, independence = share_alpha(_ALPHA, max(1, splits))
+    settings = replace(PROFILES[profile], alpha=alpha, alpha_independence=independence)
+    known: dict[tuple[float, ...], Cost] = {}
+    costs: dict[str, Cost] = {}
+    for case in found.plan.cases:
+        shares = tuple(share for _, share in case.shares)
+        if not case.split:
+            costs[case.id] = Cost(VISITS, VISITS)
+            continue
+        if shares not in known:
+            known[shares] = _judged(shares, settings)
+        costs[case.id] = known[shares]
+    return costs
+
+
+def _judged(shares: tuple[float, ...], settings: Settings) -> Cost:
+    from meshproof.verdict import plan
+
+    judged = plan({str(number): share for number, share in enumerate(shares)}, settings)
+    return Cost(round(judged.scenarios[0].mean), judged.limit)
+
+
+def _lines(found: OwnRules, costs: dict[str, Cost]) -> Iterator[str]:
+    for coverage in found.plan.coverage:
+        route = coverage.route
+        yield f"{route.name} ({', '.join(route.hosts)}), {route.at}"
+        own_cases = [case for case in found.plan.cases if case.route == route.at]
+        for index, arm in enumerate(route.arms):
+            yield f"  {_name(index, arm)}, {arm.at}"
+            reached = [case for case in own_cases if case.arm == index]
+            yield from _case_lines(reached, costs)
+            if not reached:
+                yield f"    not reached: {_reason(coverage, index)}"
+        rest = [case for case in own_cases if case.arm is None]
+        if rest:
+            yield "  no arm"
+        yield from _case_lines(rest, costs)
+        yield ""
+    yield from _summary(found, costs)
+
+
+def _case_lines(cases: list[Case], costs: dict[str, Cost]) -> Iterator[str]:
+    for case in cases:
+        yield f"    {case.id}"
+        yield f"      {costs[case.id]}, {case.at}"
+
+
+def _name(index: int, arm: Arm) -> str:
+    return f"arm {index + 1} '{arm.name}'" if arm.name else f"arm {index + 1}"
+
+
+def _reason(coverage: Coverage, index: int) -> str:
+    """Return why no case reaches an arm; without a reason, rules at other places have its cases."""
+    return dict(coverage.unreached).get(index, "another rule has the same requests")
+
+
+def _summary(found: OwnRules, costs: dict[str, Cost]) -> Iterator[str]:
+    cases = found.plan.cases
+    splits = sum(case.split for case in cases)
+    total = sum(costs.values(), Cost(0, 0))
+    judged = f", of which {_plural(splits, 'split')} to be judged" if splits else ""
+    yield f"{_plural(len(cases), 'case')}{judged}: {total}"
+    arms = sum(len(one.route.arms) for one in found.plan.coverage)
+    reached = sum(len(one.reached) for one in found.plan.coverage)
+    yield f"{reached} of {_plural(arms, 'arm')} reached ({found.plan.share * 100:.4g} %)"
+    for coverage in found.plan.coverage:
+        for index, reason in coverage.unreached:
+            arm = coverage.route.arms[index]
+            yield f"{arm.at}: {_name(index, arm)} of {coverage.route.name} is not reached: {reason}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _json(found: OwnRules, costs: dict[str, Cost]) -> dict[str, Any]:
+    total = sum(costs.values(), Cost(0, 0))
+    return {
+        "cases": [_case(case, found, costs) for case in found.plan.cases],
+        "routes": [_route(coverage) for coverage in found.plan.coverage],
+        "coverage": found.plan.share,
+        "requests": asdict(total),
+    }
+
+
+def _case(case: Case, found: OwnRules, costs: dict[str, Cost]) -> dict[str, Any]:
+    request = found.request(case)
+    return {
+        "id": case.id,
+        "title": case.title,
+        **_at(case.at),
+        "route": str(case.route),
+        "arm": case.arm,
+        "request": {
+            "method": request.method,
+            "path": request.path,
+            "headers": dict(request.headers),
+            "gateway": case.call.gateway,
+            "port": case.call.port,
+            "source": dict(case.call.source),
+        },
+        "status": case.status,
+        "shares": [
+            {"host": one.host, "labels": dict(one.labels), "share": share}
+            for one, share in case.shares
+        ],
+        "requests": asdict(costs[case.id]),
+    }
+
+
+def _route(coverage: Coverage) -> dict[str, Any]:
+    reasons = dict(coverage.unreached)
+    return {
+        "name": coverage.route.name,
+        "hosts": list(coverage.route.hosts),
+        **_at(coverage.route.at),
+        "arms": [
+            {
+                "name": arm.name,
+                **_at(arm.at),
+                "reached": index in coverage.reached,
+                "reason": reasons.get(index, ""),
+            }
+            for index, arm in enumerate(coverage.route.arms)
+        ],
+    }
+
+
+def _at(at: At) -> dict[str, Any]:
+    return {"file": at.file, "line": at.line, "column": at.column}

@@ -1,0 +1,92 @@
+"""What the command says to a wrong word, and its exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from meshproof.cli import main
+
+COMMAND = (sys.executable, "-m", "meshproof")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("tset", "unknown command 'tset'; did you mean 'test'?"),
+        ("xyz", "unknown command 'xyz'"),
+        ("--versoin", "unknown argument --versoin; did you mean '--version'?"),
+        ("mesh", "the following arguments are required: ACTION"),
+        (
+            "mesh dwon",
+            "invalid choice: 'dwon' (choose from up, status, down); did you mean 'down'?",
+        ),
+        ("mesh up --prot 80", "unknown argument --prot; did you mean '--port'?"),
+        ("mesh up --por 80", "unknown argument --por; did you mean '--port'?"),
+        ("mesh up --port http", "argument --port: invalid int value: 'http'"),
+        ("mesh up --port 99999", "--port 99999: not a port (0 to 65535)"),
+        ("mesh up --mtls strct", "did you mean 'strict'?"),
+        ("mesh status -o yaml", "invalid choice: 'yaml'"),
+        ("test --mesh locl", "--mesh locl: no such mesh; did you mean 'local'?"),
+        ("test --mesh cluster", "--mesh cluster: this mesh is not supported yet; there is: local"),
+        ("test --mesh-prot 80", "--mesh-prot; did you mean '--mesh-port'?"),
+        ("test --mesh-mtsl strict", "--mesh-mtsl; did you mean '--mesh-mtls'?"),
+        ("test --reprot x", "--reprot; did you mean '--report'?"),
+        ("test --mesh-format htlm", "did you mean 'html'?"),
+        ("test -k nothing_has_this_name", "no promise was selected: nothing was checked"),
+        ("test no_such_file.py", "file or directory not found: no_such_file.py"),
+    ],
+)
+def test_a_wrong_word_is_64_and_answered_with_the_nearest(
+    pytester: pytest.Pytester, words: str, said: str
+) -> None:
+    ended = pytester.run(*COMMAND, *words.split())
+    text = "\n".join(ended.errlines).replace("'up', 'status', 'down'", "up, status, down")
+    assert said in text
+    assert "Traceback" not in text
+    assert ended.ret == 64
+
+
+def test_alone_it_says_how_to_use_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 64
+    said = capsys.readouterr().out
+    assert "check every promise; reports go to ./meshproof-report/" in said
+    assert "exit codes: 0 passed, 1 failed, 2 interrupted, 3 inconclusive, 64 usage" in said
+
+
+@pytest.mark.parametrize("words", ["--help", "mesh --help", "test --help", "--version"])
+def test_what_was_asked_for_is_no_error(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 0
+    assert "meshproof" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("words", "out", "code"),
+    [
+        ("mesh status", "| head -0", 69),
+        ("mesh status", ">&-", 69),
+        ("mesh down", "| head -0", 0),
+        ("--help", "| head -0", 0),
+        ("mesh down", "> /dev/full", 69),
+    ],
+)
+def test_an_output_that_takes_nothing(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    out: str,
+    code: int,
+    unbuffered: str,
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    monkeypatch.setenv("TMPDIR", str(pytester.path))
+    line = f"set -o pipefail; {' '.join(COMMAND)} {words} {out}"
+    ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert "Exception" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == code, ended.stderr

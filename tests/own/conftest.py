@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from meshproof.mesh import process
+from meshproof.run import Outcome, Result, Run
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Ended:
+    """A run of the command: exit code, what it printed, what it recorded by promise."""
+
+    code: int
+    said: str
+    results: dict[str, Result]
+
+    def failed(self) -> list[str]:
+        return [name for name, one in self.results.items() if one.outcome is Outcome.FAILED]
+
+
+@pytest.fixture
+def meshproof(tmp_path: Path) -> Callable[..., Ended]:
+    """Run `meshproof` in an empty folder; nothing of the run may be left."""
+
+    def run(*arguments: str) -> Ended:
+        with subprocess.Popen(
+            [sys.executable, "-m", "meshproof", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(HERE)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as started:
+            said, _ = started.communicate(timeout=120)
+        assert_nothing_left(started.pid)
+        record = tmp_path / "meshproof-report" / "run.json"
+        results = Run.from_json(record.read_text()).results if record.exists() else []
+        return Ended(started.returncode, said, {one.promise: one for one in results})
+
+    return run
+
+
+def assert_nothing_left(pid: int) -> None:
+    """A run's folder is called after its process; every process of it names the folder."""
+    run_of = f"{process.home()}/run-{pid}-"
+    assert [str(one.path) for one in process.runs() if str(one.path).startswith(run_of)] == []
+    left = []
+    for one in psutil.process_iter():
+        try:
+            if one.environ().get(process.MARK, "").startswith(run_of):
+                left.append(one.cmdline())
+        except psutil.Error:  # it has just ended, or it is not ours
+            continue
+    assert left == []

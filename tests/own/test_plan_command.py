@@ -1,0 +1,104 @@
+"""`meshproof plan` lists what `meshproof test --rules` would send, and fails under a coverage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from meshproof import cli
+
+RULES = Path(__file__).with_name("shop.yaml")
+Plan = Callable[..., tuple[int, str, str]]
+
+SHADOWED = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: [shop]
+  http:
+  - match: [{uri: {prefix: /a}}]
+    route: [{destination: {host: shop}}]
+  - name: late
+    match: [{uri: {prefix: /ab}}]
+    route: [{destination: {host: shop}}]
+"""
+
+
+@pytest.fixture
+def plan(capsys: pytest.CaptureFixture[str]) -> Plan:
+    """Run the command; return its exit code, standard output and standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = cli.main(["plan", *arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_text_lists_cases_by_route_and_arm_with_their_lines(plan: Plan) -> None:
+    code, out, _ = plan(str(RULES))
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == f"shop (shop.default.svc.cluster.local), {RULES}:19"
+    assert lines[1] == f"  arm 1 'api', {RULES}:27"
+    assert lines[2:4] == ["    shop: path /API -> v2", f"      3 requests, {RULES}:29"]
+    at = lines.index("    shop: path /half -> v1 50 %, v2 50 %")
+    assert lines[at + 1].startswith("      about ")
+    assert lines[-1] == "5 of 5 arms reached (100 %)"
+
+
+def test_json_says_the_same(plan: Plan) -> None:
+    code, out, _ = plan(str(RULES), "-o", "json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["coverage"] == 1
+    (split,) = [case for case in found["cases"] if len(case["shares"]) > 1]
+    assert split["request"]["path"] == "/half"
+    assert 3 < split["requests"]["expected"] < split["requests"]["most"]
+    others = [case["requests"] for case in found["cases"] if case is not split]
+    assert all(one == {"expected": 3, "most": 3} for one in others)
+    assert found["requests"]["most"] == split["requests"]["most"] + 3 * len(others)
+    assert [arm["line"] for arm in found["routes"][0]["arms"]] == [27, 36, 48, 56, 69]
+
+
+def test_an_arm_that_nothing_reaches_is_named_with_its_reason(plan: Plan, tmp_path: Path) -> None:
+    rule = tmp_path / "rule.yaml"
+    rule.write_text(SHADOWED)
+    code, out, error = plan(str(rule), "--fail-under", "80")
+    assert code == 1
+    assert out.splitlines()[-2:] == [
+        "1 of 2 arms reached (50 %)",
+        f"{rule}:10: arm 2 'late' of shop is not reached: the arm at {rule}:8 takes everything "
+        "that it matches",
+    ]
+    assert error == "meshproof: 50 % of the arms are reached, less than --fail-under 80\n"
+    assert plan(str(rule), "--fail-under", "50")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no PATH given"),
+        (["x.yaml", "--fail-under", "101"], "--fail-under 101: expected 0 to 100"),
+    ],
+)
+def test_usage(plan: Plan, arguments: list[str], words: str) -> None:
+    code, _, error = plan(*arguments)
+    assert code == 64
+    assert words in error
+
+
+def test_an_option_that_is_not_there_names_the_nearest(plan: Plan) -> None:
+    with pytest.raises(SystemExit) as ended:
+        plan("x.yaml", "--fail-undr=3")
+    assert ended.value.code == 64
+
+
+def test_a_file_that_is_not_there(plan: Plan) -> None:
+    code, _, error = plan("nowhere.yaml")
+    assert code == 65
+    assert error == "meshproof: nowhere.yaml: cannot be read: No such file or directory\n"
