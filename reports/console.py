@@ -92,10 +92,11 @@ class Writer:
         mark, colour = _LOOK[result.outcome][self._mark], _LOOK[result.outcome][2]
         took = _words.seconds(result.seconds)
         room = min(self._console.width - 2 - 25, NAME_WIDTH)
-        if len(result.name) <= room:
+        own = result.rule and not result.dialect  # one of many cases of a user's own rules
+        if len(result.name) <= room and not own:
             line = f"{result.name:<{room}} {result.outcome:<14} {took:>9}"
         else:
-            line = f"{result.name}  {result.outcome}  {took}"
+            line = "  ".join([result.name, result.outcome, took, *([result.rule] if own else [])])
         self._say(line, f"{mark} ", colour)
         said = _words.said(result)
         if result.outcome is Outcome.NOT_SUPPORTED:

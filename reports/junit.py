@@ -74,7 +74,9 @@ def _case(result: Result) -> junitparser.TestCase:
         for name, value in _figures(check):
             label = _words.clean(f"{_words.name(check)}: {name}")
             properties.add_property(junitparser.Property(label, _words.clean(value)))
-    if result.checks:
+    if result.rule:
+        properties.add_property(junitparser.Property("rule", _words.clean(result.rule)))
+    if result.checks or result.rule:
         case.append(properties)  # type: ignore[no-untyped-call]  # bare in junitparser
     if result.outcome is not Outcome.PASSED:
         case.result = [_ending(result)]

@@ -191,7 +191,7 @@ def _check_command(parser: argparse.ArgumentParser, given: list[str]) -> None:
 
 def _test(options: argparse.Namespace, rest: list[str]) -> int:
     from meshproof.mesh.protocol import check_name
-    from meshproof.recorder import run_suites
+    from meshproof.suites_command import run_suites
 
     check_name(options.mesh)
     if options.rules:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import io
 import os
 import re
 import shlex
@@ -17,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest.outcomes import Skipped
-from _pytest.terminal import TerminalReporter
 
 from meshproof import interrupts, settings
-from meshproof.errors import EXIT_FAILED, Inconclusive, MeshproofError, UsageError, nearest
+from meshproof.errors import Inconclusive, MeshproofError, UsageError, nearest
 from meshproof.run import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
 from meshproof.verdict.phrases import listed, percent, points, promise
@@ -351,50 +349,4 @@ def _expected(verdict: Verdict) -> str:
     return f"{promise(verdict.kind, verdict.expected)} ({', '.join(bounds)})"
 
 
-def run_suites(arguments: list[str]) -> int:
-    """Run the suites with pytest `arguments`, our console in place of pytest's.
-
-    Paths in `arguments` are run in place of the packaged suites. Returns the exit code of
-    `meshproof` (architecture: words and exit codes).
-    """
-    keeper = _Keeper()
-    status = pytest.main(
-        ["--mesh-cli", "-p", "no:cacheprovider", "-s", *arguments], plugins=[keeper]
-    )
-    recorder = keeper.recorder
-    if recorder and recorder.run.interrupted:
-        return recorder.run.exit_code
-    if interrupts.ending():
-        raise KeyboardInterrupt  # before there was a run to tell of
-    if recorder is None or status in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
-        sys.stderr.write(keeper.output.getvalue())
-        return EXIT_FAILED if status == pytest.ExitCode.INTERNAL_ERROR else UsageError.exit_code
-    if recorder.broken:
-        sys.stderr.write(keeper.output.getvalue())
-        return UsageError.exit_code
-    if not recorder.run.results and status != pytest.ExitCode.INTERRUPTED:
-        sys.stderr.write(keeper.output.getvalue())
-        sys.stderr.write("meshproof: no promise was selected: nothing was checked\n")
-        return UsageError.exit_code
-    if recorder.unwritten and not recorder.run.exit_code:
-        return UsageError.exit_code  # as if the folder had been unusable from the start
-    return recorder.run.exit_code
-
-
-class _Keeper:
-    """Keeps pytest's own output for the case that pytest has an error to tell."""
-
-    def __init__(self) -> None:
-        self.recorder: Recorder | None = None
-        self.output = io.StringIO()
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_configure(self, config: pytest.Config) -> None:
-        """Turn pytest's terminal reporter aside, take hold of the recorder."""
-        self.recorder = config.pluginmanager.get_plugin("meshproof.recorder")
-        if config.pluginmanager.unregister(name="terminalreporter") is not None:
-            quiet = TerminalReporter(config, self.output)
-            config.pluginmanager.register(quiet, "terminalreporter")
-
-
-__all__ = ["NotSupported", "Recorder", "evidence", "require_features", "run_suites"]
+__all__ = ["NotSupported", "Recorder", "evidence", "require_features"]

@@ -114,15 +114,21 @@ def own_rules(config: pytest.Config) -> OwnRules:
     if found is None:
         from meshproof import own
 
-        found = own.load(config.getoption("mesh_rules"))
+        found = own.loaded(config.getoption("mesh_rules"))
         setattr(config, _OWN, found)
     return found
 
 
 def checks_of(item: pytest.Item) -> int:
-    """Return how many times a test may judge: its mark `checks(n)`, else once."""
+    """Return how many times a test may judge: its mark `checks(n)`, else once.
+
+    A case of own rules that is no split is not judged: it takes no part of the run's alpha.
+    """
     mark = item.get_closest_marker("checks")
-    return int(mark.args[0]) if mark else 1
+    if mark is not None:
+        return int(mark.args[0])
+    case = getattr(getattr(item, "callspec", None), "params", {}).get("rule_case")
+    return 1 if case is None else int(case.split)
 
 
 def plan_run(config: pytest.Config, items: list[pytest.Item]) -> None:

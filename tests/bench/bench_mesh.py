@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Iterator
 
-from measuring import Row, empty_folder, in_turn, python, spread, timed
+from measuring import Row, empty_folder, in_turn, median, python, timed
 
 from meshproof import manifests
 from meshproof.mesh.protocol import Options, open_mesh
@@ -32,5 +32,5 @@ def command() -> float:
 def rows(options: argparse.Namespace) -> Iterator[Row]:
     with empty_folder():
         mesh, up = in_turn([deployed, command], ROUNDS)
-    yield Row("mesh with all apps ready", spread(mesh), "<= 5 s")
-    yield Row("`meshproof mesh up`, the whole command", spread(up))
+    yield Row("mesh with all apps ready", median(mesh), "<= 5 s")
+    yield Row("`meshproof mesh up`, the whole command", median(up))

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from measuring import Row, empty_folder, in_turn, python, ratio, spread, timed
+from measuring import Row, empty_folder, in_turn, median, python, ratio, timed
 
 ROUNDS = 25
 TRIVIAL = "def test_one():\n    assert 1 + 1 == 2\n"
@@ -43,8 +43,8 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             ],
             ROUNDS,
         )
-    yield Row("trivial pytest run, plugin there but unused", spread(unused, "ms", 1000))
+    yield Row("trivial pytest run, plugin there but unused", median(unused, "ms", 1000))
     yield Row("  over -p no:meshproof.plugin, pair by pair", f"{ratio(unused, off):.3f}", "<= 1.1")
     yield Row("  over a venv with pytest alone", f"{ratio(unused, alone):.3f}", "<= 1.1")
     more = [a - b for a, b in zip(plugin, pytest, strict=True)]
-    yield Row("import meshproof.plugin, beyond pytest itself", spread(more, "ms", 1000))
+    yield Row("import meshproof.plugin, beyond pytest itself", median(more, "ms", 1000))

@@ -78,6 +78,7 @@ def ratio(over: Iterable[float], under: Iterable[float]) -> float:
     return statistics.median(a / b for a, b in zip(over, under, strict=True))
 
 
-def spread(values: Sequence[float], unit: str = "s", scale: float = 1) -> str:
-    """Return the median as words."""
-    return f"{statistics.median(values) * scale:.2f} {unit}"
+def median(values: Sequence[float], unit: str = "s", scale: float = 1) -> str:
+    """Return the median as words; it is in seconds times `scale`."""
+    digits = 2 if unit == "s" else 0
+    return f"{statistics.median(values) * scale:.{digits}f} {unit}"

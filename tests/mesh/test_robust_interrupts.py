@@ -7,6 +7,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from types import FrameType, SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -54,6 +56,19 @@ def test_one_that_was_swallowed_can_be_sent_again(monkeypatch: pytest.MonkeyPatc
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 send(signal.SIGINT)
+
+
+def test_it_comes_a_moment_later_where_the_code_has_no_line() -> None:
+    """Pytest fails to show a traceback through such an instruction."""
+    came = False
+    with interruptible():
+        try:
+            interrupts._handle(signal.SIGINT, cast("FrameType", SimpleNamespace(f_lineno=None)))
+            for _ in range(1000):
+                pass
+        except KeyboardInterrupt as interrupt:
+            came = interrupt.__traceback__ is not None
+    assert came
 
 
 def test_it_waits_for_what_must_not_be_cut_short() -> None:

@@ -89,6 +89,11 @@ ROWS: dict[str, tuple[str, list[Request], list[Request]]] = {
         [Request(), having(x_bot="no")],
         [having(x_bot="yes")],
     ),
+    "without a value that an absent header has too": (
+        "withoutHeaders: {x-bot: {regex: '.*'}}",
+        [],
+        [Request(), having(x_bot="no")],
+    ),
     "query exact": (
         "queryParams: {user: {exact: burr}}",
         [get("/?user=burr"), get("/a?x=1&user=burr")],

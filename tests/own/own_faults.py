@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from meshproof.mesh import translate
+from meshproof.mesh.matching import route_match
 from meshproof.rules.model import Arm, Match, StringMatch, labels
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -16,7 +17,6 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 def matched(doctor: Callable[[Match], Match]) -> Plant:
     """Serve another match in the place of each."""
-    route_match = translate.route_match
 
     def plant(patch: pytest.MonkeyPatch) -> None:
         def wrong(match: Match | None) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.local
 Run = Callable[..., Any]
 RULES = Path(__file__).with_name("shop.yaml")
 
@@ -188,4 +189,4 @@ def test_rules_through_the_door_of_pytest_that_cannot_be_read(pytester: pytest.P
     pytester.makepyfile(test_it=OWN)
     done = pytester.run(sys.executable, "-m", "pytest", "--mesh-rules", "rule.yaml")
     assert done.ret == pytest.ExitCode.USAGE_ERROR
-    done.stderr.fnmatch_lines(["ERROR: rule.yaml:7:*"])
+    done.stderr.fnmatch_lines(["ERROR: rule.yaml:6:*"])
