@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -50,9 +49,11 @@ def passed(said: str) -> int:
 
 
 def test_the_data_folders_come_from_where_it_is_installed() -> None:
-    # A checkout that was built has an egg-info, too, which knows nothing of an origin.
-    origins = [one.read_text("direct_url.json") or "{}" for one in distributions(name="meshproof")]
-    editable = any(json.loads(one).get("dir_info", {}).get("editable") for one in origins)
+    # A checkout that was built has an egg-info, too, whose list of files says nothing of a place.
+    installed = [one for one in distributions(name="meshproof") if one.read_text("RECORD")]
+    files = {str(file) for one in installed for file in one.files or ()}
+    editable = any(file.startswith("__editable__") for file in files)
+    assert editable == ("meshproof/suites/__init__.py" not in files)
     for name in ("suites", "fixtures", "manifests", "reports"):
         (place,) = import_module(f"meshproof.{name}").__path__
         assert (Path(place) == ROOT / name) == editable

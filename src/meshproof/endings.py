@@ -22,6 +22,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.add_cleanup(interrupts.take())
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Start no test after a signal, should somebody have swallowed its interrupt."""
+    if interrupts.ending():
+        raise KeyboardInterrupt
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     """Take everything down and write the reports before a signal has its effect: exit code 2."""

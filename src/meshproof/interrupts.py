@@ -6,6 +6,7 @@ something must not be cut short it waits. After it has ended the run, more of th
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
@@ -20,6 +21,25 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: So long after it has ended the run a further signal is the same wish; later it interrupts again,
 #: since somebody may have swallowed the first.
 _AGAIN = 5.0
+#: So long a signal waits for a moment in which it does no harm, looking again after _MOMENT.
+_PATIENCE = 3.0
+_MOMENT = 0.002
+#: Functions of `threading` in which a thread waits.
+_WAITS = ("wait", "join", "_wait_for_tstate_lock")
+_LIBRARY = os.path.dirname(threading.__file__)
+#: Files of code in the midst of which nothing may be raised.
+_NOT_IN = {contextlib.__file__, "<frozen importlib._bootstrap>", __file__}
+#: Files of code that must have returned before: what uses locks that are written in Python.
+_NOT_BELOW = {
+    os.path.join(_LIBRARY, *file.split("/"))
+    for file in (
+        "threading.py",
+        "queue.py",
+        "logging/__init__.py",
+        "concurrent/futures/_base.py",
+        "concurrent/futures/thread.py",
+    )
+}
 
 
 @dataclass
@@ -27,15 +47,18 @@ class _Watch:
     """The state of signals in this process. Only the main thread changes it.
 
     `depth` counts the contexts that want the signals, `held` those that hold them back; `waiting`
-    is a signal that was held back, `raised` the time at which one ended the run.
+    is a signal that was held back, `asked` the time of one that waits for a harmless moment,
+    `raised` the time at which one ended the run, `seen` where the main thread was last.
     """
 
     before: dict[int, Any] = field(default_factory=dict)
     depth: int = 0
     held: int = 0
     waiting: int = 0
+    asked: float | None = None
     raised: float | None = None
     settled: bool = False
+    seen: tuple[str, int] = ("", 0)
 
 
 _watch = _Watch()
@@ -52,13 +75,40 @@ def _handle(number: int, frame: FrameType | None) -> None:
         _watch.waiting = _watch.waiting or number
         return
     now = time.monotonic()
-    if _watch.raised is None or now - _watch.raised > _AGAIN:
-        if frame is not None and frame.f_lineno is None:
-            # Within an instruction of no line pytest could not show where it was: a moment later.
-            os.kill(os.getpid(), number)
-            return
-        _watch.raised = now
-        raise KeyboardInterrupt(signal.Signals(number).name)
+    if _watch.raised is not None and now - _watch.raised <= _AGAIN:
+        return
+    _watch.asked = _watch.asked or now
+    if now - _watch.asked < _PATIENCE and not _harmless(frame):
+        _thread.start_new_thread(_send_again, (number,))  # not `threading`: see _harmless
+        return
+    _watch.raised, _watch.asked = now, None
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def _send_again(number: int) -> None:
+    time.sleep(_MOMENT)
+    os.kill(os.getpid(), number)
+
+
+def _harmless(frame: FrameType | None) -> bool:
+    """Say whether an exception may be raised at this point of the main thread.
+
+    In the midst of Python's own locks it would leave one locked for ever (a thread pool then hangs
+    at its end), in that of a context manager it would pass its end by. Where an instruction has no
+    line, pytest fails to show the traceback.
+    """
+    if frame is None:
+        return True
+    if frame.f_lineno is None or frame.f_code.co_filename in _NOT_IN:
+        return False
+    if _blocked(frame):
+        return True
+    below: FrameType | None = frame
+    while below is not None:
+        if below.f_code.co_filename in _NOT_BELOW:
+            return False
+        below = below.f_back
+    return True
 
 
 def _install() -> None:
@@ -76,7 +126,7 @@ def _restore() -> None:
     for number, handler in _watch.before.items():
         signal.signal(number, handler)
     _watch.before.clear()
-    _watch.waiting, _watch.raised, _watch.settled = 0, None, False
+    _watch.waiting, _watch.asked, _watch.raised, _watch.settled = 0, None, None, False
     if waiting:
         os.kill(os.getpid(), waiting)
 
@@ -95,6 +145,16 @@ def _give_back() -> None:
     _watch.depth -= 1
     if not _watch.depth:
         _restore()
+
+
+def _blocked(frame: FrameType) -> bool:
+    """Say whether the main thread waits in one of Python's locks, still where it was last time.
+
+    These waits are written to be interrupted.
+    """
+    seen, _watch.seen = _watch.seen, (frame.f_code.co_name, frame.f_lasti)
+    ours = frame.f_code.co_filename == threading.__file__ and frame.f_code.co_name in _WAITS
+    return ours and seen == _watch.seen
 
 
 @contextlib.contextmanager

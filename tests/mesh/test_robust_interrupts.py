@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -64,11 +65,33 @@ def test_it_comes_a_moment_later_where_the_code_has_no_line() -> None:
     with interruptible():
         try:
             interrupts._handle(signal.SIGINT, cast("FrameType", SimpleNamespace(f_lineno=None)))
-            for _ in range(1000):
-                pass
+            threading.Event().wait(5)
         except KeyboardInterrupt as interrupt:
             came = interrupt.__traceback__ is not None
     assert came
+
+
+def test_it_leaves_no_lock_of_python_locked() -> None:
+    """Raised within a condition's end it would lock it for ever, and with it a thread pool."""
+    for _ in range(40):
+        lock = threading.Condition(threading.Lock())
+        with interruptible():
+            sender = threading.Timer(0.003, send, [signal.SIGINT])
+            with contextlib.suppress(KeyboardInterrupt):
+                sender.start()
+                while not interrupts.ending():
+                    with lock:
+                        pass
+        sender.join()
+        assert lock.acquire(blocking=False)
+
+
+def test_it_interrupts_a_wait_for_another_thread() -> None:
+    sender = threading.Timer(0.01, send, [signal.SIGINT])
+    sender.start()
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        threading.Event().wait()
+    sender.join()
 
 
 def test_it_waits_for_what_must_not_be_cut_short() -> None:

@@ -95,7 +95,9 @@ def test_more_signals_do_not_cut_the_cleanup_short(
         time.sleep(0.1)
     ended = end(started)
     place.assert_nothing_left()
-    assert ended.code == 2, ended.said
+    # Once all is gone a signal is pytest's own again: one that comes so late may end it at once.
+    assert ended.code == 2 or (command == SUITES and ended.code == -15), ended.said
+    assert "KeyboardInterrupt" in ended.said or command != SUITES
     assert "Traceback" not in ended.said
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from meshproof import timeouts
 from meshproof.errors import NotReady
-from meshproof.mesh.process import Process, Workspace, wait_for, write_whole
+from meshproof.mesh.process import Process, Workspace, uninterrupted, wait_for, write_whole
 
 Resource = dict[str, Any]
 _TYPE = "type.googleapis.com/envoy.config."
@@ -103,11 +103,12 @@ class Envoy:
         if before == version:
             return False
         kept = {before: self.serving(kind)} if before else {}
-        self._wanted[kind] = version
-        self._resources[kind] = {**kept, version: list(resources)}
-        write_whole(
-            self.config_path(kind), json.dumps({"version_info": version, "resources": typed})
-        )
+        with uninterrupted():  # what is wanted and what is in the file are the same
+            write_whole(
+                self.config_path(kind), json.dumps({"version_info": version, "resources": typed})
+            )
+            self._wanted[kind] = version
+            self._resources[kind] = {**kept, version: list(resources)}
         return True
 
     def serving(self, kind: str) -> list[Resource]:

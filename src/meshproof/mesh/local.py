@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from meshproof import apps, rules, timeouts
+from meshproof import apps, interrupts, rules, timeouts
 from meshproof.errors import BadRules, MeshproofError, NotReady
 from meshproof.manifest import Document
 from meshproof.mesh import hops, ingress, listeners, process, topology, translate
@@ -153,8 +153,10 @@ class LocalMesh:
             self._return_to(before)
 
     def _return_to(self, before: RuleSet) -> None:
+        """Serve the rules of before; after a signal that is left out, since the mesh will go."""
         self._current = before
-        self._serve(self._base + before)
+        if not interrupts.ending():
+            self._serve(self._base + before)
 
     def _serve(self, wanted: RuleSet) -> None:
         """Serve `wanted` everywhere; return when every Envoy has acknowledged it."""
