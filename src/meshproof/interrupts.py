@@ -86,7 +86,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
 
 
 def _send_again(number: int) -> None:
-    time.sleep(_MOMENT)
+    threading.Event().wait(_MOMENT)
     os.kill(os.getpid(), number)
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType, SimpleNamespace
 from typing import cast
@@ -27,12 +28,16 @@ def send(number: int) -> None:
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Every test gives the signals back as it found them."""
-    before = [signal.getsignal(number) for number in ALL]
+    """Every test gives the signals back as it found them: Python's own, though run by `nohup`."""
+    outside = [signal.getsignal(number) for number in ALL]
+    before: list[object] = [signal.default_int_handler, signal.SIG_DFL, signal.SIG_DFL]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     after = [signal.getsignal(number) for number in ALL]
-    for number, handler in zip(ALL, before, strict=True):
-        signal.signal(number, handler)
+    for number, found in zip(ALL, outside, strict=True):
+        signal.signal(number, found)
     assert after == before
 
 
@@ -79,10 +84,12 @@ def test_it_leaves_no_lock_of_python_locked() -> None:
             sender = threading.Timer(0.003, send, [signal.SIGINT])
             with contextlib.suppress(KeyboardInterrupt):
                 sender.start()
-                while not interrupts.ending():
+                until = time.monotonic() + 5
+                while not interrupts.ending() and time.monotonic() < until:
                     with lock:
                         pass
         sender.join()
+        assert time.monotonic() < until
         assert lock.acquire(blocking=False)
 
 
@@ -90,7 +97,7 @@ def test_it_interrupts_a_wait_for_another_thread() -> None:
     sender = threading.Timer(0.01, send, [signal.SIGINT])
     sender.start()
     with interruptible(), pytest.raises(KeyboardInterrupt):
-        threading.Event().wait()
+        threading.Event().wait(5)
     sender.join()
 
 
