@@ -26,12 +26,15 @@ ORDER = (
     ("rules",),
     ("strings", "surroundings"),
     ("conditions",),
+    ("cases_actions",),
+    ("cases_plan",),
     ("lint", "cases"),
     ("mesh",),
     ("traffic",),
     ("own",),
     ("verdict",),
     ("clues", "run"),
+    ("own_answers",),
     ("settings",),
     ("recorder", "endings"),
     ("plugin",),
@@ -55,6 +58,8 @@ NO_NETWORK = (
     "conditions",
     "lint",
     "cases",
+    "cases_actions",
+    "cases_plan",
     "verdict",
 )
 NETWORK = ("asyncio", "http", "requests", "socket", "subprocess", "urllib.request", "urllib3")
@@ -178,7 +183,7 @@ def test_the_oracle_and_what_envoy_does_share_nothing_but_the_model() -> None:
 
     envoy = reached("meshproof.mesh.translate")
     assert {"meshproof.rules.model", "meshproof.mesh.matching"} <= _bare(envoy)
-    for oracle in ("cases", "conditions", "strings"):
+    for oracle in ("cases", "cases_actions", "cases_plan", "conditions", "strings"):
         assert f"meshproof.{oracle}" not in _bare(envoy)
     if (SRC / "cases.py").exists():
         assert not [name for name in reached("meshproof.cases") if ".mesh" in name]

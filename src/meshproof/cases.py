@@ -10,12 +10,15 @@ from __future__ import annotations
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from meshproof import cases_actions
+from meshproof.cases_actions import Answer, Destination, Reply
+from meshproof.cases_plan import Case, Coverage, Plan, changes, goal
 from meshproof.conditions import OTHER, Call, Condition, conditions
 from meshproof.errors import BadRules, nearest
 from meshproof.manifest import At
-from meshproof.rules.model import CLUSTER_DOMAIN, MESH, Arm, Labels, Match, Route, RuleSet
+from meshproof.rules.model import CLUSTER_DOMAIN, MESH, Arm, Match, Route, RuleSet
 
 __all__ = ["Call", "Case", "Coverage", "Destination", "Plan", "decide", "derive", "holds"]
 
@@ -24,63 +27,6 @@ _TRIES = 300
 #: So many ways to satisfy one match are looked at.
 _WAYS = 60
 _DEFAULT_PORTS = (80,)
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Who must answer: a service and, with labels, one subset of it."""
-
-    host: str
-    labels: Labels
-    subset: str
-
-
-@dataclass(frozen=True)
-class Case:
-    """A request and how it must be answered.
-
-    `shares` are destination -> share (0..1, summing to 1), empty where `status` is not 200: then no
-    destination answers. `arm` is the index of the arm that decides, None when none does. `id` reads
-    as words and is unique in its rule set; `at` is the place of the arm or condition that the case
-    is about; `title` is the sentence that it proves; `route` is the place of its route.
-    """
-
-    id: str
-    title: str
-    call: Call
-    shares: tuple[tuple[Destination, float], ...]
-    status: int
-    arm: int | None
-    at: At
-    route: At = field(compare=False)
-
-    @property
-    def split(self) -> bool:
-        """True when chance decides who answers, so that it takes a judge."""
-        return len(self.shares) > 1
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Which arms of a route have a case that reaches them; the others with the reason why not."""
-
-    route: Route
-    reached: tuple[int, ...]
-    unreached: tuple[tuple[int, str], ...]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All cases of a rule set and the coverage of its arms."""
-
-    cases: tuple[Case, ...]
-    coverage: tuple[Coverage, ...]
-
-    @property
-    def share(self) -> float:
-        """Part of all arms that a case reaches, 0..1."""
-        arms = sum(len(one.route.arms) for one in self.coverage)
-        return sum(len(one.reached) for one in self.coverage) / arms if arms else 0.0
 
 
 def derive(rules: RuleSet, ports: Mapping[str, Sequence[int]] | None = None) -> Plan:
@@ -147,10 +93,16 @@ def _example(host: str) -> str:
 
 def decide(route: Route, call: Call) -> int | None:
     """Return the index of the first arm that takes the call, None when none does."""
+    return _taken(route, call)[0]
+
+
+def _taken(route: Route, call: Call) -> tuple[int | None, Match | None]:
+    """Return the index of the arm that takes the call, and the first of its matches that holds."""
     for index, arm in enumerate(route.arms):
-        if not arm.matches or any(holds(match, call) for match in arm.matches):
-            return index
-    return None
+        for match in arm.matches or (None,):
+            if match is None or holds(match, call):
+                return index, match
+    return None, None
 
 
 def holds(match: Match, call: Call) -> bool:
@@ -200,17 +152,30 @@ class _Deriver:
             if call is None:
                 continue
             first = not cases
-            cases.append(self._reached(place, call, index, arm, match))
+            told, said = self._words(place, call, index, match)
+            at = arm.at if match is None else match.at
+            cases.append(self._case(call, told, at, said))
+            if first:
+                cases += self._variants(arm, match, call, told)
             if first and match is not None:
                 cases += self._near_cases(place, call, match)
         return cases
 
-    def _reached(self, place: Call, call: Call, index: int, arm: Arm, match: Match | None) -> Case:
+    def _words(self, place: Call, call: Call, index: int, match: Match | None) -> tuple[str, str]:
+        """Return what tells a call that an arm takes from others, and what the arm asks for."""
         found = conditions(match) if match else []
-        told = " and ".join(one.told(call) for one in found) or _told(call, place, index)
+        words = " and ".join(filter(None, (one.told(call) for one in found)))
         said = " and ".join(one.name for one in found)
-        at = arm.at if match is None else match.at
-        return self._case(call, told + self._through(place), at, f" ({said})" if said else "")
+        told = (words or _told(call, place, index)) + self._through(place)
+        return told, f" ({said})" if said else ""
+
+    def _variants(self, arm: Arm, match: Match | None, call: Call, told: str) -> Iterator[Case]:
+        """Yield the cases that the actions of an arm need beside the one that reaches it."""
+        for variant in cases_actions.variants(arm, match, call):
+            if _taken(self._route, variant.call) == _taken(self._route, call):
+                yield self._case(
+                    variant.call, f"{told}, {variant.words}", arm.at, answer=variant.answer
+                )
 
     def _near_cases(self, place: Call, call: Call, match: Match) -> Iterator[Case]:
         for condition in conditions(match):
@@ -291,29 +256,33 @@ class _Deriver:
             words += f" on port {place.port}"
         return words
 
-    def _case(self, call: Call, words: str, at: At, said: str = "") -> Case:
-        index = decide(self._route, call)
+    def _case(
+        self, call: Call, words: str, at: At, said: str = "", answer: Answer | None = None
+    ) -> Case:
+        index, match = _taken(self._route, call)
         inside = call.gateway == MESH and call.host.endswith(CLUSTER_DOMAIN)
         service = call.host.split(".")[0] if inside else call.host
         shares: tuple[tuple[Destination, float], ...] = ()
         status = 200
         if index is not None:
-            shares = _shares(self._route.arms[index])
+            arm = self._route.arms[index]
+            answer = answer or cases_actions.answer(arm, match, call)
+            shares = _shares(arm, 1 - answer.replied)
+            status = answer.reply.status if answer.reply and not shares else 200
         elif self._route.gateways is None:
-            shares = ((Destination(call.host, (), ""), 1.0),)
+            answer, shares = cases_actions.plain(call), ((Destination(call.host, (), ""), 1.0),)
         else:
             status = 404
-        goal = _goal(shares, service) if status == 200 else str(status)
-        ending = f"goes to {goal}" if status == 200 else f"is answered {status}"
-        return Case(
-            id=f"{service}: {words} -> {goal}",
-            title=f"{service}: {words}{said} {ending}",
-            call=call,
-            shares=shares,
-            status=status,
-            arm=index,
-            at=at,
-            route=self._route.at,
+            answer = Answer(Reply(status, str(status)), 1.0)
+        found = Case("", "", call, shares, status, index, at, self._route.at, answer)
+        to = goal(found, service)
+        ending = f"goes to {to}" if shares else f"is answered {to}"
+        lacking = "".join(f"; {said}" for said in changes(answer))
+        lacking += "".join(f"; not proven: {said}" for said in answer.unproven)
+        return replace(
+            found,
+            id=f"{service}: {words} -> {to}",
+            title=f"{service}: {words}{said} {ending}{lacking}",
         )
 
 
@@ -349,35 +318,26 @@ def _satisfying(wanted: list[Condition], call: Call) -> Iterator[Call]:
         yield from _satisfying(rest, satisfied)
 
 
-def _shares(arm: Arm) -> tuple[tuple[Destination, float], ...]:
+def _shares(arm: Arm, rest: float) -> tuple[tuple[Destination, float], ...]:
+    """Return the shares of an arm's destinations, which are `rest` in sum."""
+    if not rest:
+        return ()
     total = sum(target.weight for target in arm.split)
-    found: dict[Destination, float] = {}
-    for target in arm.split:
-        one = Destination(target.host, target.labels, target.subset)
-        found[one] = found.get(one, 0.0) + target.weight / total
-    return tuple(found.items())
-
-
-def _goal(shares: tuple[tuple[Destination, float], ...], service: str) -> str:
-    def name(one: Destination) -> str:
-        owner = one.host.split(".")[0]
-        if owner == service:
-            return one.subset or "any version"
-        return f"{owner} {one.subset}".strip()
-
-    if len(shares) == 1:
-        return name(shares[0][0])
-    return ", ".join(f"{name(one)} {share * 100:.4g} %" for one, share in shares)
+    return tuple(
+        (one, rest * sum(target.weight for target in targets) / total)
+        for one, targets in cases_actions.by_destination(arm).items()
+    )
 
 
 def _unique(cases: Iterable[Case]) -> Iterator[Case]:
     """Leave out repeated calls; tell equal ids apart by a number."""
-    seen: set[Call] = set()
+    seen: set[tuple[object, ...]] = set()
     ids: Counter[str] = Counter()
     for case in cases:
-        if case.call in seen:
+        asked = case.call, case.answer.asked, case.answer.mirrors
+        if asked in seen:
             continue
-        seen.add(case.call)
+        seen.add(asked)
         ids[case.id] += 1
         number = ids[case.id]
         yield case if number == 1 else replace(case, id=f"{case.id} ({number})")

@@ -35,8 +35,8 @@ class Call:
 
     `host` is the full name of the service that is called (or the host of a rule at a gateway),
     `port` its port (or the gateway's), `authority` what the Host header says ("": host and port),
-    `source` are the labels of the calling workload, `gateway` is where the call comes in (`mesh`:
-    from a sidecar). Header names are lower case.
+    `source` are the labels of the calling workload and `namespace` is its own, `gateway` is where
+    the call comes in (`mesh`: from a sidecar). Header names are lower case.
     """
 
     host: str
@@ -48,6 +48,7 @@ class Call:
     source: Labels = ()
     gateway: str = MESH
     port: int = 80
+    namespace: str = "default"
 
     def header(self, name: str) -> str | None:
         """Return the value of a header, None when it is absent."""
@@ -84,8 +85,8 @@ class Near:
 class Condition:
     """One condition: what it says, whether it holds, calls that satisfy it, calls beside those.
 
-    `told` names what a call has for it (`cookie user=burr`). `near` are calls that miss it, and
-    such as look much like one that does (a cookie among others).
+    `told` names what a call has for it (`cookie user=burr`), nothing where its place says it.
+    `near` are calls that miss it, and such as look much like one that does (a cookie among others).
     """
 
     name: str
@@ -108,6 +109,12 @@ def conditions(match: Match) -> list[Condition]:
         found.append(_gateways(match.gateways, match.at))
     if match.source:
         found.append(_source(match.source, match.at))
+    if match.source_namespace:
+        found.append(_namespace(match.source_namespace, match.at))
+    if match.port is not None:
+        found.append(_port(match.port, match.at))
+    if match.scheme is not None:
+        found.append(_scheme(match.scheme))
     if match.uri is not None:
         found.append(_uri(match.uri, match.ignore_uri_case))
     if match.method is not None:
@@ -205,7 +212,7 @@ def _names(call: Call) -> Iterator[str]:
         return
     name, _, rest = call.host.removesuffix(f".{CLUSTER_DOMAIN}").partition(".")
     names = [f"{name}.{rest}", f"{name}.{rest}.svc", call.host]
-    names = [name, *names] if rest == "default" else names
+    names = [name, *names] if rest == call.namespace else names
     yield from names if call.port == 80 else ()
     yield from (f"{one}:{call.port}" for one in names)
 
@@ -316,6 +323,51 @@ def _source(wanted: Labels, at: At) -> Condition:
         satisfied,
         lambda call: [Near("from another workload", replace(call, source=()))],
         lambda call: f"from {short(words)}",
+    )
+
+
+def _namespace(wanted: str, at: At) -> Condition:
+    """Return the condition on the caller's namespace; whoever calls a gateway has none."""
+
+    def satisfied(call: Call) -> Iterator[Call]:
+        if call.gateway == MESH:
+            yield replace(call, namespace=wanted)
+
+    def near(call: Call) -> Iterator[Near]:
+        other = "default" if wanted != "default" else OTHER
+        yield Near(f"from namespace {other}", replace(call, namespace=other))
+
+    return Condition(
+        f"from namespace {wanted}",
+        at,
+        lambda call: call.gateway == MESH and call.namespace == wanted,
+        satisfied,
+        near,
+        lambda call: f"from namespace {short(call.namespace)}",
+    )
+
+
+def _port(wanted: int, at: At) -> Condition:
+    """Return the condition on the port that is asked: each has its own place, so none is near."""
+    return Condition(
+        f"on port {wanted}",
+        at,
+        lambda call: call.port == wanted,
+        lambda call: [call] if call.port == wanted else [],
+        lambda call: (),
+        lambda call: "",
+    )
+
+
+def _scheme(wanted: StringMatch) -> Condition:
+    """Return the condition on the scheme: requests are plain HTTP here, all of them."""
+    return Condition(
+        f"scheme {strings.said(wanted)}",
+        wanted.at,
+        lambda call: strings.matches(wanted, "http"),
+        lambda call: [call] if strings.matches(wanted, "http") else [],
+        lambda call: (),
+        lambda call: "",
     )
 
 

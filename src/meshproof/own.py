@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from meshproof import cases, manifest, rules, surroundings
 from meshproof.cases import Case, Plan
+from meshproof.mesh.listeners import MIRROR
 from meshproof.rules.model import RuleSet
 from meshproof.surroundings import Surroundings
 from meshproof.traffic import Request
 
 #: So often the request of a case is sent that one destination must answer.
 VISITS = 3
+#: So many requests are sent before their copies are looked for.
+COPIED = 200
 #: Headers that a client sends though nobody asked it to.
 _OF_CLIENTS = ("accept", "accept-encoding", "user-agent")
 
@@ -33,16 +36,32 @@ class OwnRules:
         asked = {name for one in matches for name, _ in one.headers + one.without_headers}
         return tuple(name for name in _OF_CLIENTS if name in asked)
 
+    def requests(self, case: Case) -> list[Request]:
+        """Return the requests of a case, to be sent in turn; each that is mirrored has a name."""
+        request = self.request(case)
+        if not case.answer.mirrors:
+            return [request]
+        return [
+            replace(request, headers=(*request.headers, (MIRROR, f"{case.token}-{number}")))
+            for number in range(COPIED)
+        ]
+
     def request(self, case: Case) -> Request:
         """Return the request of a case as HTTP."""
         call = case.call
         query = "&".join(f"{name}={value}" for name, value in call.query)
         return Request(
             f"{call.path}?{query}" if query else call.path,
-            (("Host", call.sent_to), *call.headers),
+            (("Host", call.sent_to), *call.headers, *case.answer.asked),
             call.method,
             tuple(name for name in self._without if call.header(name) is None),
+            case.answer.late,
         )
+
+
+def visits(case: Case) -> int:
+    """Return how often the request of a case is sent that is not judged."""
+    return 1 if case.answer.late or case.answer.least else VISITS
 
 
 def load(paths: Sequence[str]) -> OwnRules:

@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _costs(found: OwnRules, profile: str) -> dict[str, Cost]:
     """Return the requests of each case by its id. A split costs what its judge needs."""
-    from meshproof.own import VISITS
+    from meshproof.own import visits
     from meshproof.verdict import PROFILES, share_alpha
 
     splits = sum(case.split for case in found.plan.cases)
@@ -105,10 +105,13 @@ def _costs(found: OwnRules, profile: str) -> dict[str, Cost]:
     known: dict[tuple[float, ...], Cost] = {}
     costs: dict[str, Cost] = {}
     for case in found.plan.cases:
-        shares = tuple(share for _, share in case.shares)
         if not case.split:
-            costs[case.id] = Cost(VISITS, VISITS)
+            costs[case.id] = Cost(visits(case), visits(case))
             continue
+        replied = (case.answer.replied,) if case.answer.reply else ()
+        shares = (*(share for _, share in case.shares), *replied)
+        if case.answer.mirrors:
+            shares = (case.answer.mirrors[0][1], 1 - case.answer.mirrors[0][1])
         if shares not in known:
             known[shares] = _judged(shares, settings)
         costs[case.id] = known[shares]
@@ -145,6 +148,8 @@ def _case_lines(cases: list[Case], costs: dict[str, Cost]) -> Iterator[str]:
     for case in cases:
         yield f"    {case.id}"
         yield f"      {costs[case.id]}, {case.at}"
+        for words in case.answer.unproven:
+            yield f"      not proven: {words}"
 
 
 def _name(index: int, arm: Arm) -> str:
@@ -206,8 +211,36 @@ def _case(case: Case, found: OwnRules, costs: dict[str, Cost]) -> dict[str, Any]
             {"host": one.host, "labels": dict(one.labels), "share": share}
             for one, share in case.shares
         ],
+        "answer": _answer(case),
         "requests": asdict(costs[case.id]),
     }
+
+
+def _answer(case: Case) -> dict[str, Any]:
+    """Return what is looked at beside who answers; what is not looked at is left out."""
+    answer = case.answer
+    found: dict[str, Any] = {}
+    if answer.reply:
+        reply = answer.reply
+        found["replied"] = answer.replied
+        found["reply"] = {"status": reply.status, "location": reply.location, "body": reply.body}
+    if answer.arrivals:
+        found["arrivals"] = [
+            {
+                "path": one.path,
+                "authority": one.authority,
+                "request_headers": dict(one.request),
+                "response_headers": dict(one.response),
+            }
+            for one in answer.arrivals
+        ]
+    if answer.mirrors:
+        found["mirrors"] = [
+            {"host": one.host, "labels": dict(one.labels), "share": share}
+            for one, share in answer.mirrors
+        ]
+    plain = {"least_seconds": answer.least, "not_proven": list(answer.unproven)}
+    return found | {key: value for key, value in plain.items() if value}
 
 
 def _route(coverage: Coverage) -> dict[str, Any]:

@@ -63,6 +63,19 @@ def _compile(pattern: str) -> Any:
         return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
 
+def replaced(wanted: StringMatch, substitution: str, value: str) -> str:
+    r"""Return a value with every part that a regex finds replaced; \1 is its first group.
+
+    Raises BadRules for what RE2 does not take.
+    """
+    import re2
+
+    try:
+        return str(_compiled(wanted).sub(substitution, value))
+    except (re2.error, IndexError) as error:
+        raise wanted.at.error(f"RE2 does not take '{substitution}': {error}") from None
+
+
 def sendable(value: str) -> bool:
     """Say whether a header can carry a value as it is."""
     return _PLAIN.fullmatch(value) is not None

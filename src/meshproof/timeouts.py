@@ -14,6 +14,8 @@ REQUEST = 10.0
 ADMIN = 5.0
 #: Every Envoy has written what it has of its access log (it does so each 0.2 s).
 ACCESS_LOGS = 1.0
+#: A workload has got the copy of a request that a mirror makes, and written so.
+COPIES = 5.0
 #: A process ends by itself after SIGTERM; after that it is killed.
 PROCESS_END = 2.0
 #: Another meshproof has made or cleared its run (it may have to kill processes that it finds).

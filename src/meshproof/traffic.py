@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -35,13 +36,15 @@ _TOTAL = re.compile(rb'"total"\s*:\s*([0-9.]+)')
 class Request:
     """One kind of request: `method` and `path` with `headers` (each a pair, names as written).
 
-    `without` are headers that a client sends of its own accord and that must not be there.
+    `without` are headers that a client sends of its own accord and that must not be there. The
+    answer may take `late` seconds more than others.
     """
 
     path: str
     headers: tuple[tuple[str, str], ...] = ()
     method: str = "GET"
     without: tuple[str, ...] = ()
+    late: float = 0.0
 
     def curl(self, base: str) -> str:
         """Return a command line that sends this request to `base` (an http URL)."""
@@ -55,12 +58,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Visit:
-    """An answered request: its HTTP status (100..599), headers (lower case) and body."""
+    """An answered request: its HTTP status (100..599), headers (lower case) and body.
+
+    `seconds` is how long the answer took.
+    """
 
     request: Request
     status: int
     headers: Mapping[str, str]
     body: bytes
+    seconds: float = 0.0
 
     @property
     def text(self) -> str:
@@ -227,11 +234,19 @@ class Visits:
         headers += [(name, SKIP_HEADER) for name in request.without if name in _AUTOMATIC]
         if not self.sampling.keep_alive:
             headers.append(("connection", "close"))
-        answer = pool.request(request.method, request.path, headers=dict(headers), redirect=False)
+        began = time.monotonic()
+        answer = pool.request(
+            request.method,
+            request.path,
+            headers=dict(headers),
+            redirect=False,
+            timeout=timeouts.REQUEST + request.late,
+        )
+        took = time.monotonic() - began
         if not self.sampling.keep_alive:
             pool.close()
-        found = {name.lower(): value for name, value in answer.headers.items()}
-        return Visit(request, answer.status, found, answer.data)
+        found = {name.lower(): value for name, value in answer.headers.itermerged()}
+        return Visit(request, answer.status, found, answer.data, took)
 
     def _connections(self, number: int) -> urllib3.HTTPConnectionPool:
         """Return the connections of the client whose turn it is."""

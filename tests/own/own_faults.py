@@ -10,6 +10,7 @@ import pytest
 
 from meshproof.mesh import translate
 from meshproof.mesh.matching import route_match
+from meshproof.rules.actions import HeaderChanges, Headers
 from meshproof.rules.model import Arm, Match, StringMatch, labels
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -82,6 +83,99 @@ def default_to_v3(arm: Arm) -> Arm:
     return replace(arm, split=tuple(replace(one, labels=version) for one in arm.split))
 
 
+def by_name(doctors: dict[str, Callable[[Arm], Arm]]) -> Callable[[Arm], Arm]:
+    """Doctor each arm of actions.yaml by its name."""
+    return lambda arm: doctors.get(arm.name, lambda it: it)(arm)
+
+
+def part(name: str, **changes: Any) -> Callable[[Arm], Arm]:
+    """Change fields of one of an arm's actions."""
+    return lambda arm: replace(arm, **{name: replace(getattr(arm, name), **changes)})
+
+
+def without(name: str, value: Any = None) -> Callable[[Arm], Arm]:
+    return lambda arm: replace(arm, **{name: value})
+
+
+def set_as_add(arm: Arm) -> Arm:
+    """Every value that is set is added instead."""
+
+    def changed(one: HeaderChanges) -> HeaderChanges:
+        return replace(one, set=(), add=one.set + one.add)
+
+    headers = Headers(changed(arm.headers.request), changed(arm.headers.response))
+    return replace(arm, headers=headers)
+
+
+def add_as_set(arm: Arm) -> Arm:
+    def changed(one: HeaderChanges) -> HeaderChanges:
+        return replace(one, set=one.set + one.add, add=())
+
+    headers = Headers(changed(arm.headers.request), changed(arm.headers.response))
+    return replace(arm, headers=headers)
+
+
+def own_headers_swapped(arm: Arm) -> Arm:
+    first, second = arm.split
+    return replace(
+        arm,
+        split=(replace(first, headers=second.headers), replace(second, headers=first.headers)),
+    )
+
+
+def mirror_to_v1(arm: Arm) -> Arm:
+    (mirror,) = arm.mirrors
+    target = replace(mirror.target, labels=labels({"version": "v1"}))
+    return replace(arm, mirrors=(replace(mirror, target=target),))
+
+
+#: Arm -> what is wrong with its action, one at a time; see `test_own_actions.py`.
+ACTIONS: dict[str, dict[str, Callable[[Arm], Arm]]] = {
+    "actions, first": {
+        "moved": part("redirect", code=301),
+        "elsewhere": part("redirect", port=None),
+        "teapot": part("direct", body="tall and stout"),
+        "api": part("rewrite", uri="/v2"),
+        "whole path": without("rewrite"),
+        "by regex": part("rewrite", substitution=r"/\1"),
+        "headers": set_as_add,
+        "aborted": part("fault", status=500),
+        "sometimes aborted": part("fault", aborted=60.0),
+        "delayed": part("fault", delay=0.1),
+        "timeout": without("timeout"),
+        "retries": part("retries", attempts=2),
+        "mirrored": without("mirrors", ()),
+    },
+    "actions, second": {
+        "moved": part("redirect", uri="/newer"),
+        "elsewhere": part("redirect", scheme=""),
+        "teapot": without("headers", Headers()),
+        "api": part("rewrite", authority=""),
+        "headers": own_headers_swapped,
+        "aborted": without("fault"),
+        "sometimes aborted": part("fault", status=503),
+        "delayed": without("fault"),
+        "timeout": without("timeout", 0.1),
+        "retries": part("retries", attempts=4),
+        "mirrored": mirror_to_v1,
+    },
+    "actions, third": {
+        "elsewhere": part("redirect", authority=""),
+        "teapot": part("direct", status=200),
+        "headers": add_as_set,
+        "partly mirrored": lambda arm: replace(
+            arm, mirrors=(replace(arm.mirrors[0], percent=70.0),)
+        ),
+        "retries": part("retries", on=("reset",)),
+    },
+    "actions, fourth": {
+        "headers": lambda arm: replace(arm, headers=replace(arm.headers, request=HeaderChanges())),
+    },
+    "actions, fifth": {
+        "headers": lambda arm: replace(arm, headers=replace(arm.headers, response=HeaderChanges())),
+    },
+}
+
 FAULTS: dict[str, Plant] = {
     "nothing": lambda patch: None,
     "prefix as exact": matched(prefix_as_exact),
@@ -93,6 +187,7 @@ FAULTS: dict[str, Plant] = {
     "first arm last": first_arm_last,
     "60/40": sent(sixty_forty),
     "default to v3": sent(default_to_v3),
+    **{name: sent(by_name(doctors)) for name, doctors in ACTIONS.items()},
 }
 
 

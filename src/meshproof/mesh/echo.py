@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,8 @@ from meshproof.errors import NotReady
 from meshproof.manifest import At
 from meshproof.mesh import ingress, listeners, process, translate
 from meshproof.mesh.certificates import Authority
+from meshproof.mesh.copies import Copies
+from meshproof.mesh.echo_listener import SERVED_BY, Lesson, listener
 from meshproof.mesh.envoy import Envoy, Rejected, Resource, find_binary
 from meshproof.mesh.ingress import Ingress
 from meshproof.mesh.listeners import Telemetry
@@ -29,8 +31,8 @@ from meshproof.mesh.translate import Endpoint, Snapshot
 from meshproof.rules.model import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels, Route, RuleSet
 from meshproof.surroundings import Surroundings
 
-#: Header by which an echo workload says who it is.
-SERVED_BY = "x-served-by"
+__all__ = ["SERVED_BY", "Echo", "EchoMesh", "TwoAtOnce"]
+
 #: Label of the workload that no subset of the rules selects: it shows that others are not moved.
 OTHER: Labels = (("version", "other"),)
 _DEFAULT_PORTS = (80,)
@@ -71,9 +73,14 @@ class EchoMesh:
         self._servers = Envoy("echo", workspace, binary)
         self._clients = Envoy("client", workspace, binary)
         self._ingress = Ingress(workspace, binary, self._identity, options.ingress_port)
-        calls = [case.call for case in cases]
-        sources = sorted({call.source for call in calls if call.gateway == MESH} | {()})
-        self._sources = {labels: f"source-{at}" for at, labels in enumerate(sources)}
+        cases = list(cases)
+        calls = [case.call for case in cases if case.call.gateway == MESH]
+        sources = sorted({_source(call) for call in calls})
+        self._sources = {one: f"source-{at}" for at, one in enumerate(sources)}
+        self._lesson = Lesson.of(cases)
+        self._copies = Copies(
+            workspace.path / "copies.log", self._servers, (self._clients, self._ingress.envoy)
+        )
         self.echoes = _echoes(rules, around)
 
     @classmethod
@@ -102,7 +109,7 @@ class EchoMesh:
 
     def _start(self) -> None:
         self._servers.serve("cds", [])
-        self._servers.serve("lds", [_echo_listener(echo.name) for echo in self.echoes])
+        self._servers.serve("lds", [self._listener(echo) for echo in self.echoes])
         self._clients.serve("cds", [])
         for name in self._sources.values():
             self._clients.serve(f"rds.{name}", [{"name": name, "virtual_hosts": []}])
@@ -113,6 +120,9 @@ class EchoMesh:
         for envoy in (self._servers, self._clients):
             envoy.wait_started()
             self._wait(envoy)
+
+    def _listener(self, echo: Echo) -> Resource:
+        return listener(echo.name, self._lesson, str(self._copies.path))
 
     def _wait(self, envoy: Envoy) -> None:
         try:
@@ -130,8 +140,8 @@ class EchoMesh:
 
     def _client_plan(self, snapshot: Snapshot) -> Plan:
         routes = {
-            name: {**translate.sidecar_routes(snapshot, _client(labels)), "name": name}
-            for labels, name in self._sources.items()
+            name: {**translate.sidecar_routes(snapshot, _client(*source)), "name": name}
+            for source, name in self._sources.items()
         }
         return Plan(self._clients, translate.clusters(snapshot, self._identity), routes)
 
@@ -145,15 +155,13 @@ class EchoMesh:
     def address(self, call: Call) -> Address:
         """Return where a client sends a call: a sidecar's listener, or the ingress."""
         if call.gateway == MESH:
-            return self._sidecars[call.source]
+            return self._sidecars[_source(call)]
         return self._gateways[call.port]
 
     @cached_property
-    def _sidecars(self) -> dict[Labels, Address]:
+    def _sidecars(self) -> dict[_Source, Address]:
         opened = self._clients.listeners()
-        return {
-            labels: Address("127.0.0.1", opened[name]) for labels, name in self._sources.items()
-        }
+        return {one: Address("127.0.0.1", opened[name]) for one, name in self._sources.items()}
 
     @cached_property
     def _gateways(self) -> dict[int, Address]:
@@ -167,16 +175,35 @@ class EchoMesh:
         """
         found: dict[str, str] = {}
         for one, _ in case.shares:
-            for echo in self.echoes:
-                if echo.host == one.host and set(one.labels) <= set(echo.labels):
-                    named = _destination(one, case)
-                    if found.setdefault(echo.name, named) != named:
-                        raise TwoAtOnce(f"{echo.name} is in {found[echo.name]} and in {named}")
+            for echo in self._behind(one):
+                named = _destination(one, case)
+                if found.setdefault(echo.name, named) != named:
+                    raise TwoAtOnce(f"{echo.name} is in {found[echo.name]} and in {named}")
         return found
 
     def expected(self, case: Case) -> dict[str, float]:
         """Return destination -> share (0..1) of a case, by the names that `names` gives."""
         return {_destination(one, case): share for one, share in case.shares}
+
+    def _behind(self, one: Destination) -> list[Echo]:
+        return [
+            echo
+            for echo in self.echoes
+            if echo.host == one.host and set(one.labels) <= set(echo.labels)
+        ]
+
+    def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
+        """Return how many copies the mirror of a case has got of each of its last requests.
+
+        `asked` are, for each, the value of its header MIRROR and the workload that answered it.
+        """
+        (goal, _), *_ = case.answer.mirrors
+        behind = [echo.name for echo in self._behind(goal)]
+        news = self._copies.news()
+        return [
+            sum(news[token, name] for name in behind) - (answered in behind)
+            for token, answered in asked
+        ]
 
 
 class TwoAtOnce(Exception):
@@ -211,7 +238,7 @@ def _hosts(rules: RuleSet) -> dict[str, At]:
 def _named(route: Route) -> Iterator[tuple[str, At]]:
     if route.gateways is None or MESH in route.gateways:
         yield from ((host, route.at) for host in route.hosts)
-    for target in (target for arm in route.arms for target in arm.split):
+    for target in (target for arm in route.arms for target in arm.targets):
         yield target.host, target.at or route.at
 
 
@@ -231,7 +258,7 @@ def _echoes(rules: RuleSet, around: Surroundings) -> list[Echo]:
 
 def _subsets(rules: RuleSet, around: Surroundings, host: str) -> list[Labels]:
     arms = [arm for route in rules.routes for arm in route.arms]
-    used = [target.labels for arm in arms for target in arm.split if target.host == host]
+    used = [target.labels for arm in arms for target in arm.targets if target.host == host]
     named = [labels for labels in (*used, *around.subsets.get(host, ())) if labels]
     return list(dict.fromkeys([OTHER, *named]))
 
@@ -256,19 +283,13 @@ def _pod(echo: Echo, selector: Labels) -> Pod:
     )
 
 
-def _client(labels: Labels) -> Pod:
-    return _pod(Echo("client", f"client.default.{CLUSTER_DOMAIN}", labels), ())
+#: The namespace and the labels of a calling workload.
+_Source = tuple[str, Labels]
 
 
-def _echo_listener(name: str) -> Resource:
-    """Return a listener that answers every request with its name and what it was asked."""
-    seen = {"x-seen-path": "%REQ(:PATH)%", "x-seen-authority": "%REQ(:AUTHORITY)%"}
-    headers = [
-        {"header": {"key": key, "value": value}} for key, value in {SERVED_BY: name, **seen}.items()
-    ]
-    answer = {
-        "match": {"prefix": "/"},
-        "direct_response": {"status": 200, "body": {"inline_string": f"{name}\n"}},
-    }
-    host = {"name": name, "domains": ["*"], "routes": [answer], "response_headers_to_add": headers}
-    return listeners.answering(name, {"name": name, "virtual_hosts": [host]})
+def _source(call: Call) -> _Source:
+    return call.namespace, call.source
+
+
+def _client(namespace: str, labels: Labels) -> Pod:
+    return _pod(Echo("client", f"client.{namespace}.{CLUSTER_DOMAIN}", labels), ())

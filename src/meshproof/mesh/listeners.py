@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meshproof.mesh import hops
+from meshproof.mesh.actions import fault_filter
 from meshproof.mesh.certificates import Identity
 from meshproof.mesh.envoy import Resource, path_source, socket_address
 from meshproof.rules.model import MtlsMode
@@ -19,6 +20,8 @@ _API = "type.googleapis.com/envoy"
 _ALPN = ["istio"]
 #: Header by which our requests are told apart, in traces too.
 RUN_HEADER = "x-meshproof-run"
+#: Header of requests whose copies are looked for at the workloads.
+MIRROR = "x-meshproof-mirror"
 RUN_TAG = "meshproof.run"
 TRACE_CLUSTER = "trace_collector"
 
@@ -78,6 +81,7 @@ def _everything_to(cluster: str) -> Resource:
 def outbound(name: str, port: int, routes_path: str, telemetry: Telemetry) -> Resource:
     """Return the listener through which the app (as HTTP proxy) or an outside client comes."""
     manager = _manager(name, telemetry, "OUTBOUND") | _routes(name, routes_path)
+    manager["http_filters"].insert(0, fault_filter())
     return {
         "name": name,
         "address": socket_address("127.0.0.1", port),
@@ -86,10 +90,19 @@ def outbound(name: str, port: int, routes_path: str, telemetry: Telemetry) -> Re
     }
 
 
-def answering(name: str, routes: Resource) -> Resource:
-    """Return a listener that answers by itself, without an app or an access log."""
-    manager = {**_manager(name, Telemetry("/dev/null", False), "INBOUND"), "route_config": routes}
-    del manager["access_log"]
+def answering(name: str, routes: Resource, seen: str) -> Resource:
+    """Return a listener that answers by itself, without an app.
+
+    By Envoy's own headers a request asks for a late answer (its docs, "Fault injection"). One with
+    the header MIRROR is noted in the file `seen`: a line of its value and the name.
+    """
+    manager = {**_manager(name, Telemetry(seen, False), "INBOUND"), "route_config": routes}
+    late = {"header_delay": {}, "percentage": {"numerator": 100}}
+    manager["http_filters"].insert(0, fault_filter({"delay": late}))
+    line = f"%REQ({MIRROR})% {name}\n"
+    (log,) = manager["access_log"]
+    log["typed_config"]["log_format"]["text_format_source"]["inline_string"] = line
+    log["filter"] = {"header_filter": {"header": {"name": MIRROR, "present_match": True}}}
     return {
         "name": name,
         "address": socket_address("127.0.0.1", 0),

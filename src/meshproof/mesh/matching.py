@@ -18,6 +18,8 @@ def route_match(match: Match | None) -> Resource:
     headers += [_absent(name, condition) for name, condition in match.without_headers]
     if match.method:
         headers.append(_header(":method", match.method))
+    if match.scheme:
+        headers.append(_header(":scheme", match.scheme))
     if match.authority:
         headers.append(_header(":authority", match.authority))
     if headers:

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 
 from meshproof.errors import BadRules, nearest
 from meshproof.manifest import At
+from meshproof.mesh import actions
 from meshproof.mesh.certificates import Identity, spiffe_id
 from meshproof.mesh.envoy import Resource, socket_address
 from meshproof.mesh.listeners import client_tls
 from meshproof.mesh.matching import route_match
 from meshproof.mesh.topology import Pod, Service, Topology
+from meshproof.rules.actions import UNCHANGED
 from meshproof.rules.model import (
     MESH,
     ROOT_NAMESPACE,
@@ -32,22 +34,9 @@ from meshproof.rules.model import (
     Target,
 )
 
-#: Istio's default retries: only when the request cannot have reached an app (VirtualService page).
-_RETRIES: Resource = {
-    "retry_on": "connect-failure,refused-stream,unavailable,cancelled",
-    "num_retries": 2,
-    "host_selection_retry_max_attempts": 5,
-    "retry_host_predicate": [
-        {
-            "name": "envoy.retry_host_predicates.previous_hosts",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3"
-                ".PreviousHostsPredicate"
-            },
-        }
-    ],
-}
 _INGRESS_LABELS: Labels = (("istio", "ingressgateway"),)
+#: istiod's limit for the bodies of direct responses; Envoy's own is 4096.
+_LONGEST_BODY = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -145,7 +134,17 @@ def sidecar_routes(snapshot: Snapshot, pod: Pod) -> Resource:
         for service in snapshot.topology.services
         for port in service.ports
     ]
-    return {"name": "outbound", "virtual_hosts": [*hosts, _UNKNOWN_HOST]}
+    return _route_configuration("outbound", [*hosts, _UNKNOWN_HOST])
+
+
+def _route_configuration(name: str, hosts: list[Resource]) -> Resource:
+    # Workloads are told which attempt it is, as with istiod.
+    hosts = [{**host, "include_request_attempt_count": True} for host in hosts]
+    return {
+        "name": name,
+        "virtual_hosts": hosts,
+        "max_direct_response_body_size_bytes": _LONGEST_BODY,
+    }
 
 
 #: Nothing leaves the local mesh (as with Istio's REGISTRY_ONLY).
@@ -160,7 +159,8 @@ def _service_host(snapshot: Snapshot, pod: Pod, service: Service, port: int) -> 
     names = service.names_from(pod.namespace)
     domains = [f"{name}:{port}" for name in names] + (names if port == 80 else [])
     rule = _rule_for(snapshot.rules, service)
-    routes = _arms_routes(snapshot, rule, MESH, pod.labels, port) if rule else []
+    caller = _Caller(MESH, pod.labels, pod.namespace, port)
+    routes = _arms_routes(snapshot, rule, caller) if rule else []
     if rule is None or rule.gateways is None:
         # What no RouteRule matches goes to all versions; what no VirtualService does gets a 404.
         everyone = Arm((), (Target(service.host, (), 100),), service.at)
@@ -193,13 +193,9 @@ def gateway_routes(snapshot: Snapshot, port: int) -> Resource:
             arms = _gateway_arms(snapshot, route, gateway.name, port)
             for host in _common_hosts(route.hosts, served):
                 domains.setdefault(host, []).extend(arms)
-    return {
-        "name": gateway_route_name(port),
-        "virtual_hosts": [
-            {"name": host, "domains": [host], "routes": arms} for host, arms in domains.items()
-        ],
-        "ignore_port_in_host_matching": True,
-    }
+    hosts = [{"name": host, "domains": [host], "routes": arms} for host, arms in domains.items()]
+    found = _route_configuration(gateway_route_name(port), hosts)
+    return {**found, "ignore_port_in_host_matching": True}
 
 
 def gateway_route_name(port: int) -> str:
@@ -224,9 +220,9 @@ def _within(host: str, other: str) -> bool:
 
 
 def _gateway_arms(snapshot: Snapshot, route: Route, gateway: str, port: int) -> list[Resource]:
-    for target in (target for arm in route.arms for target in arm.split):
+    for target in (target for arm in route.arms for target in arm.targets):
         _check_ingress_target(snapshot.rules, target)
-    return _arms_routes(snapshot, route, gateway, _INGRESS_LABELS, port)
+    return _arms_routes(snapshot, route, _Caller(gateway, _INGRESS_LABELS, "", port))
 
 
 def _check_ingress_target(rules: RuleSet, target: Target) -> None:
@@ -238,41 +234,66 @@ def _check_ingress_target(rules: RuleSet, target: Target) -> None:
             )
 
 
-def _arms_routes(
-    snapshot: Snapshot, rule: Route, where: str, source: Labels, port: int
-) -> list[Resource]:
+@dataclass(frozen=True)
+class _Caller:
+    """Who calls and by which way: `where` is `mesh` or a gateway, which is of no namespace."""
+
+    where: str
+    labels: Labels
+    namespace: str
+    port: int
+
+    def may(self, match: Match | None) -> bool:
+        """Say whether a match can hold for requests of this caller."""
+        return match is None or (
+            (not match.gateways or self.where in match.gateways)
+            and set(match.source) <= set(self.labels)
+            and match.source_namespace in ("", self.namespace)
+            and match.port in (None, self.port)
+        )
+
+
+def _arms_routes(snapshot: Snapshot, rule: Route, caller: _Caller) -> list[Resource]:
     """Return Envoy's routes of a rule: one for each match of its arms that can hold here."""
     found = []
     for arm in rule.arms:
         name = f"{rule.name}.{arm.name}" if arm.name else rule.name
-        for match in arm.matches or (None,):
-            if match is None or _holds_here(match, where, source):
-                found.append(_route(snapshot, arm, match, name, port))
+        for match in filter(caller.may, arm.matches or (None,)):
+            found.append(_route(snapshot, arm, match, name, caller.port))
     return found
 
 
-def _holds_here(match: Match, where: str, source: Labels) -> bool:
-    if match.gateways and where not in match.gateways:
-        return False
-    return set(match.source) <= set(source)
-
-
 def _route(snapshot: Snapshot, arm: Arm, match: Match | None, name: str, port: int) -> Resource:
-    clusters = [
-        {"name": _target_cluster(snapshot, target, port), "weight": target.weight}
-        for target in arm.split
-    ]
-    destination: Resource = (
-        {"cluster": clusters[0]["name"]}
-        if len(clusters) == 1
-        else {"weighted_clusters": {"clusters": clusters}}
-    )
-    return {
+    found: Resource = {
         "name": name,
         "match": route_match(match),
-        "route": {**destination, "timeout": "0s", "retry_policy": _RETRIES},
         "decorator": {"operation": name},
+        **actions.around(arm),
     }
+    if arm.redirect is not None:
+        return {**found, "redirect": actions.redirect(arm.redirect, port)}
+    if arm.direct is not None:
+        return {**found, "direct_response": actions.direct_response(arm.direct)}
+    mirrors = [
+        actions.mirrored(mirror, _target_cluster(snapshot, mirror.target, port))
+        for mirror in arm.mirrors
+    ]
+    action = {**_destination(snapshot, arm, port), **actions.on_the_way(arm)}
+    return {**found, "route": {**action, "request_mirror_policies": mirrors}}
+
+
+def _destination(snapshot: Snapshot, arm: Arm, port: int) -> Resource:
+    found = [
+        {
+            "name": _target_cluster(snapshot, target, port),
+            "weight": target.weight,
+            **actions.header_changes(target.headers),
+        }
+        for target in arm.split
+    ]
+    if len(found) == 1 and arm.split[0].headers == UNCHANGED:
+        return {"cluster": found[0]["name"]}
+    return {"weighted_clusters": {"clusters": found}}
 
 
 def _target_cluster(snapshot: Snapshot, target: Target, port: int) -> str:
@@ -293,7 +314,7 @@ def clusters(snapshot: Snapshot, identity: Identity) -> list[Resource]:
     }
     for route in snapshot.rules.routes:
         for arm in route.arms:
-            for target in arm.split:
+            for target in arm.targets:
                 snapshot.service(target.host, target.at)
                 subsets[target.host][target.subset] = target.labels
     return [

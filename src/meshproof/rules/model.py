@@ -6,6 +6,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from meshproof.manifest import At
+from meshproof.rules.actions import (
+    UNCHANGED,
+    DirectResponse,
+    Fault,
+    Headers,
+    Redirect,
+    Retries,
+    Rewrite,
+)
 
 Labels = tuple[tuple[str, str], ...]
 MtlsMode = Literal["DISABLE", "PERMISSIVE", "STRICT"]
@@ -32,7 +41,8 @@ class Match:
     """Conditions that must all hold. Header names are lower case; empty means: every request.
 
     `gateways` restricts the match to requests that came in there (empty: as the route says);
-    `source` to calling workloads with these labels.
+    `source` and `source_namespace` to calling workloads with these labels, of this namespace;
+    `port` to requests for that port of the host.
     """
 
     at: At = field(compare=False)
@@ -45,6 +55,9 @@ class Match:
     query: tuple[tuple[str, StringMatch], ...] = ()
     gateways: tuple[str, ...] = ()
     source: Labels = ()
+    source_namespace: str = ""
+    port: int | None = None
+    scheme: StringMatch | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,8 @@ class Target:
     """One destination of a split: a service, the labels that pick its subset, and its weight.
 
     `host` is the full name (`reviews.default.svc.cluster.local`), `port` None means the port that
-    was asked for, `weight` is 0 or more; what counts is its part of the split's sum.
+    was asked for, `weight` is 0 or more; what counts is its part of the split's sum. `headers` are
+    changed for this destination alone.
     """
 
     host: str
@@ -60,6 +74,7 @@ class Target:
     weight: int
     port: int | None = None
     at: At | None = field(default=None, compare=False)
+    headers: Headers = UNCHANGED
 
     @property
     def subset(self) -> str:
@@ -70,13 +85,38 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Mirror:
+    """A destination that gets a copy of `percent` (0..100) of the requests; nobody hears it."""
+
+    target: Target
+    percent: float = 100.0
+
+
+@dataclass(frozen=True)
 class Arm:
-    """One branch of a route: the first arm with a match that holds decides (no match: always)."""
+    """One branch of a route: the first arm with a match that holds decides (no match: always).
+
+    Its requests go to the split, or are answered by `redirect` or `direct`: exactly one is there.
+    `timeout` is in seconds; None and 0 mean no limit.
+    """
 
     matches: tuple[Match, ...]
     split: tuple[Target, ...]
     at: At = field(compare=False)
     name: str = field(default="", compare=False)
+    redirect: Redirect | None = None
+    direct: DirectResponse | None = None
+    rewrite: Rewrite | None = None
+    headers: Headers = UNCHANGED
+    fault: Fault | None = None
+    timeout: float | None = None
+    retries: Retries | None = None
+    mirrors: tuple[Mirror, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Every destination that requests or copies of them are sent to."""
+        return (*self.split, *(mirror.target for mirror in self.mirrors))
 
     def shares(self) -> dict[str, float]:
         """Return the declared share of each subset, in 0..1, summing to 1."""

@@ -7,18 +7,17 @@ PeerAuthentication.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import get_args
 
-from meshproof.errors import nearest
 from meshproof.manifest import Document, Value
+from meshproof.rules import v1_actions
 from meshproof.rules.conditions import string_match
 from meshproof.rules.model import (
     MESH,
     ROOT_NAMESPACE,
     Arm,
     Gateway,
-    Labels,
     Match,
     MtlsMode,
     PeerPolicy,
@@ -26,10 +25,11 @@ from meshproof.rules.model import (
     RuleSet,
     Server,
     StringMatch,
-    Target,
     full_name,
     labels,
 )
+from meshproof.rules.v1_destinations import Destinations, Subsets
+from meshproof.rules.v1_policies import check_export
 
 VERSIONS = ("v1", "v1beta1", "v1alpha3")
 #: Kind -> its API group.
@@ -41,21 +41,6 @@ KINDS = {
 }
 DIALECT = "VirtualService"
 
-_HTTP_UNSUPPORTED = (
-    "corsPolicy",
-    "delegate",
-    "directResponse",
-    "fault",
-    "headers",
-    "mirror",
-    "mirrorPercentage",
-    "mirrors",
-    "redirect",
-    "retries",
-    "rewrite",
-    "timeout",
-)
-_MATCH_UNSUPPORTED = ("port", "scheme", "sourceNamespace", "statPrefix")
 #: Keys that Istio ignores among `headers`: they are conditions of their own (HTTPMatchRequest).
 _NO_HEADERS = ("uri", "scheme", "method", "authority")
 _PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS", "TLS", "TCP", "MONGO")
@@ -75,7 +60,7 @@ def read(documents: Iterable[Document]) -> RuleSet:
     found: dict[str, list[Document]] = {kind: [] for kind in KINDS}
     for document in documents:
         found[document.kind].append(document)
-    subsets = _Subsets.read(found["DestinationRule"])
+    subsets = Subsets.read(found["DestinationRule"])
     return RuleSet(
         routes=tuple(_route(document, subsets) for document in found["VirtualService"]),
         gateways=tuple(_gateway(document) for document in found["Gateway"]),
@@ -84,48 +69,15 @@ def read(documents: Iterable[Document]) -> RuleSet:
     )
 
 
-@dataclass(frozen=True)
-class _Subsets:
-    """The subsets of all DestinationRules: (full host, subset name) -> labels."""
-
-    known: dict[tuple[str, str], Labels]
-
-    @classmethod
-    def read(cls, documents: Iterable[Document]) -> _Subsets:
-        known: dict[tuple[str, str], Labels] = {}
-        unsupported = ("exportTo", "trafficPolicy", "workloadSelector")
-        for document in documents:
-            document.spec.allow("host", "subsets", unsupported=unsupported)
-            host = full_name(document.spec.need("host").text(), document.namespace)
-            for entry in _entries(document.spec, "subsets"):
-                entry.allow("labels", "name", unsupported=("trafficPolicy",))
-                name = entry.need("name")
-                if (host, name.text()) in known:
-                    raise name.at.error(f"subset '{name.text()}' of {host} is defined twice")
-                known[host, name.text()] = labels(entry.need("labels").texts())
-        return cls(known)
-
-    def labels(self, host: str, subset: Value | None) -> Labels:
-        if subset is None:
-            return ()
-        name = subset.text()
-        if (host, name) not in self.known:
-            defined = sorted(known for owner, known in self.known if owner == host)
-            raise subset.at.error(
-                f"subset '{name}' of {host} is not defined by any DestinationRule; "
-                f"defined: {', '.join(defined) or 'none'}{nearest(name, defined)}"
-            )
-        return self.known[host, name]
-
-
 def _entries(parent: Value, key: str) -> list[Value]:
     found = parent.get(key)
     return found.items() if found else []
 
 
-def _route(document: Document, subsets: _Subsets) -> Route:
+def _route(document: Document, subsets: Subsets) -> Route:
     spec = document.spec
-    spec.allow("gateways", "hosts", "http", unsupported=("exportTo", "tcp", "tls"))
+    spec.allow("exportTo", "gateways", "hosts", "http", unsupported=("tcp", "tls"))
+    check_export(spec)
     namespace = document.namespace
     hosts = tuple(full_name(host.text(), namespace) for host in spec.need("hosts").items())
     arms = spec.need("http").items()
@@ -135,7 +87,7 @@ def _route(document: Document, subsets: _Subsets) -> Route:
         raise spec.need("http").error("at least one route")
     return Route(
         hosts=hosts,
-        arms=tuple(_arm(arm, namespace, subsets) for arm in arms),
+        arms=tuple(_arm(arm, Destinations(subsets, namespace)) for arm in arms),
         gateways=_gateway_names(spec, namespace) or (MESH,),
         at=document.at,
         name=document.name,
@@ -159,15 +111,19 @@ def _gateway_name(name: str, namespace: str) -> str:
     return f"{rest.partition('.')[0] if dot else namespace}/{short}"
 
 
-def _arm(arm: Value, namespace: str, subsets: _Subsets) -> Arm:
-    arm.allow("match", "name", "route", unsupported=_HTTP_UNSUPPORTED)
+def _arm(arm: Value, destinations: Destinations) -> Arm:
+    arm.allow("match", "name", "route", *v1_actions.KEYS, unsupported=("corsPolicy", "delegate"))
     name = arm.get("name")
-    return Arm(
-        matches=tuple(_match(match, namespace) for match in _entries(arm, "match")),
-        split=_split(arm.need("route"), namespace, subsets),
+    sends_on = v1_actions.sends_on(arm)
+    found = Arm(
+        matches=tuple(_match(match, destinations.namespace) for match in _entries(arm, "match")),
+        split=destinations.split(arm.need("route")) if sends_on else (),
         at=arm.at,
         name=name.text() if name else "",
     )
+    found = v1_actions.acting(found, arm, destinations.destination)
+    v1_actions.check_headers(found)
+    return found
 
 
 def _match(match: Value, namespace: str) -> Match:
@@ -178,13 +134,17 @@ def _match(match: Value, namespace: str) -> Match:
         "ignoreUriCase",
         "method",
         "name",
+        "port",
         "queryParams",
+        "scheme",
         "sourceLabels",
+        "sourceNamespace",
+        "statPrefix",
         "uri",
         "withoutHeaders",
-        unsupported=_MATCH_UNSUPPORTED,
     )
     case, source = match.get("ignoreUriCase"), match.get("sourceLabels")
+    namespace_of, port = match.get("sourceNamespace"), match.get("port")
     return Match(
         at=match.at,
         uri=_optional_string(match, "uri"),
@@ -196,6 +156,9 @@ def _match(match: Value, namespace: str) -> Match:
         query=_strings(match, "queryParams"),
         gateways=_gateway_names(match, namespace),
         source=labels(source.texts()) if source else (),
+        source_namespace=namespace_of.text() if namespace_of else "",
+        port=port.integer(1, 65535) if port else None,
+        scheme=_optional_string(match, "scheme"),
     )
 
 
@@ -223,42 +186,6 @@ def _strings(match: Value, key: str) -> tuple[tuple[str, StringMatch], ...]:
 def _condition(value: Value) -> StringMatch:
     """Return a condition on a string; an empty mapping means: it is present."""
     return string_match(value) if value.mapping() else StringMatch("present", "", value.at)
-
-
-def _split(route: Value, namespace: str, subsets: _Subsets) -> tuple[Target, ...]:
-    entries = route.items()
-    if not entries:
-        raise route.error("at least one destination")
-    targets = tuple(
-        _target(entry, namespace, subsets, alone=len(entries) == 1) for entry in entries
-    )
-    if not sum(target.weight for target in targets):
-        raise route.error("weights of which at least one is above 0")
-    return targets
-
-
-def _target(entry: Value, namespace: str, subsets: _Subsets, alone: bool) -> Target:
-    entry.allow("destination", "weight", unsupported=("headers",))
-    destination = entry.need("destination")
-    destination.allow("host", "port", "subset")
-    host = full_name(destination.need("host").text(), namespace)
-    weight, port = entry.get("weight"), destination.get("port")
-    if port is not None:
-        port.allow("number")
-    if weight is None and not alone:
-        raise entry.at.error(f"{entry.path}: a split of several needs a weight on each")
-    return Target(
-        host=host,
-        labels=subsets.labels(host, destination.get("subset")),
-        weight=_weight(weight),
-        port=port.need("number").integer(1, 65535) if port else None,
-        at=entry.at,
-    )
-
-
-def _weight(weight: Value | None) -> int:
-    """Return the weight; a single destination without one gets everything."""
-    return 100 if weight is None else weight.integer(0, 2**31 - 1)
 
 
 def _gateway(document: Document) -> Gateway:

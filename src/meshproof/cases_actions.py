@@ -1,0 +1,382 @@
+"""The oracle of actions: what a call must become on its way, and what its answer must be.
+
+Nothing here is shared with `mesh/` beyond the model. Source: Istio reference, VirtualService;
+where it leaves something open (which part of a path a rewrite replaces, which port a redirect
+names), what istiod is known to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from meshproof import strings
+from meshproof.conditions import OTHER, Call, Pairs, short
+from meshproof.rules.actions import Fault, HeaderChanges, Redirect, Retries, Rewrite
+from meshproof.rules.model import Arm, Labels, Match, StringMatch, Target
+
+#: Headers by which a request tells an echo workload what to do. Only tests send them.
+LATE = "x-envoy-fault-delay-request"
+FAILING = "x-meshproof-fails"
+ANSWERING = "x-meshproof-answers-"
+#: A longer time than this is not waited for (seconds).
+LONGEST = 10.0
+#: So much late is an answer that must come too late, beyond twice its limit (seconds).
+_LATER = 2.0
+#: A delay of so much in the mean makes the hundreds of requests of a split too dear.
+_DEAR = 0.05
+_MOST_ATTEMPTS = 10
+#: Time for each attempt at most: Envoy's longest pause before a retry (its docs, retry_back_off).
+_PAUSE = 0.25
+#: Condition of a retry -> how a workload fails so that it holds (`gRPC 14` is a grpc-status).
+_FAILURES = {
+    "5xx": "503",
+    "gateway-error": "503",
+    "retriable-4xx": "409",
+    "unavailable": "gRPC 14",
+    "cancelled": "gRPC 1",
+    "deadline-exceeded": "gRPC 4",
+    "resource-exhausted": "gRPC 8",
+    "internal": "gRPC 13",
+}
+#: What Istio retries on where nothing is said, as far as a workload can fail so.
+_BY_DEFAULT = ("unavailable", "cancelled")
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Who must answer: a service and, with labels, one subset of it."""
+
+    host: str
+    labels: Labels
+    subset: str
+
+
+#: Header (lower case) -> its value; None: it must not be there. A `%` stands for any value.
+Wanted = tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What a destination must see of a request, and the client of its answer.
+
+    `path` is with its query. Of a header that comes several times the workload tells the first.
+    """
+
+    path: str
+    authority: str
+    request: Wanted = ()
+    response: Wanted = ()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer that no workload gives; an empty `location` and a `body` of None are not looked at.
+
+    `told` is the answer in a few words, for ids.
+    """
+
+    status: int
+    told: str
+    location: str = ""
+    body: str | None = None
+    response: Wanted = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an answer must be, beside who gives it.
+
+    `reply` comes instead of a destination's answer for the share `replied` of the requests
+    (0..1). `arrivals` are those at each destination of the case, in order. `least` is the time in
+    seconds before which no answer may come, `late` what it may take beyond other answers. `asked`
+    are headers that tell the workload what to do. Copies go to `mirrors`, each for its share.
+    `unproven` says what is not looked at; `unjudged` that shares are not.
+    """
+
+    reply: Reply | None = None
+    replied: float = 0.0
+    arrivals: tuple[Arrival, ...] = ()
+    least: float = 0.0
+    late: float = 0.0
+    asked: Pairs = ()
+    mirrors: tuple[tuple[Destination, float], ...] = ()
+    unproven: tuple[str, ...] = ()
+    unjudged: bool = False
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A further request for the sake of an action: what is different about it, in words."""
+
+    words: str
+    call: Call
+    answer: Answer
+
+
+def answer(arm: Arm, match: Match | None, call: Call) -> Answer:
+    """Return what the answer to a call must be that an arm takes because of a match."""
+    fault = arm.fault or Fault()
+    reply, replied = _reply(arm, call), 1.0
+    if reply is None:
+        replied = fault.aborted / 100 if fault.status else 0.0
+        reply = Reply(fault.status, str(fault.status)) if replied else None
+    arrivals = tuple(
+        _arrival(arm, targets, match, call) for targets in by_destination(arm).values()
+    )
+    always = fault.delay if fault.delayed == 100 else 0.0
+    return Answer(
+        reply=reply,
+        replied=replied if reply else 0.0,
+        arrivals=arrivals if replied < 1 else (),
+        least=always,
+        late=fault.delay if fault.delayed else 0.0,
+        unproven=tuple(_unproven(arm)),
+        unjudged=fault.delay * fault.delayed / 100 > _DEAR,
+    )
+
+
+def plain(call: Call) -> Answer:
+    """Return what the answer to a call must be that goes on as it is."""
+    return Answer(arrivals=(Arrival(_with_query(call), call.sent_to),))
+
+
+def by_destination(arm: Arm) -> dict[Destination, list[Target]]:
+    """Return the targets of a split by who answers for them."""
+    found: dict[Destination, list[Target]] = {}
+    for target in arm.split:
+        found.setdefault(_destination(target), []).append(target)
+    return found
+
+
+def _destination(target: Target) -> Destination:
+    return Destination(target.host, target.labels, target.subset)
+
+
+def variants(arm: Arm, match: Match | None, call: Call) -> Iterator[Variant]:
+    """Yield the requests that it takes beside the call itself to prove the arm's actions."""
+    found = answer(arm, match, call)
+    if names := _changed(arm):
+        yield from _already_there(arm, match, call, names)
+    if found.replied == 1:
+        return
+    if arm.fault is None:
+        yield from _too_late(arm, call, found)
+        yield from _failing(arm, call, found)
+    mirrors = tuple((_destination(one.target), one.percent / 100) for one in arm.mirrors)
+    for target, share in mirrors:
+        if share and not found.replied:
+            name = f"{target.host.split('.')[0]} {target.subset}".strip()
+            said = "" if share == 1 else f" for {share * 100:.4g} %"
+            changed = replace(found, mirrors=((target, share),), unjudged=True)
+            yield Variant(f"mirrored to {name}{said}", call, changed)
+
+
+def _unproven(arm: Arm) -> Iterator[str]:
+    """Yield in words what of an arm no request looks at."""
+    fault = arm.fault or Fault()
+    if fault.delay and 0 < fault.delayed < 100:
+        yield f"that {fault.delayed:.4g} % are delayed by {fault.delay:.4g} s"
+    if arm.timeout and (arm.fault or _limit(arm) > LONGEST):
+        yield f"the timeout of {arm.timeout:.4g} s"
+    if arm.retries is not None and (arm.fault or not _provable(arm.retries, arm.timeout)):
+        yield f"the {arm.retries.attempts} retries"
+
+
+# Answers that no workload gives.
+
+
+def _reply(arm: Arm, call: Call) -> Reply | None:
+    response = _after(arm.headers.response, {})
+    if arm.redirect is not None:
+        code, place = arm.redirect.code, _location(arm.redirect, call)
+        told = place if arm.redirect.authority or arm.redirect.scheme else arm.redirect.uri
+        return Reply(code, f"{code} to {short(told or place)}", place, None, response)
+    if arm.direct is not None:
+        status = arm.direct.status
+        empty = call.method == "HEAD" or status in (204, 304)
+        body = "" if empty else arm.direct.body
+        return Reply(status, str(status), body=body, response=response)
+    return None
+
+
+def _location(redirect: Redirect, call: Call) -> str:
+    """Return the URL that a redirect names, without a port that its scheme implies."""
+    asked, _, asked_port = call.sent_to.partition(":")
+    scheme = redirect.scheme or "http"
+    named = call.port if redirect.asked_port else redirect.port
+    if named is None and not redirect.authority and asked_port not in ("", "80"):
+        named = int(asked_port)
+    authority = redirect.authority or asked
+    if named is not None and named != _PORTS[scheme]:
+        authority += f":{named}"
+    path, _, query = _with_query(call).partition("?")
+    return f"{scheme}://{authority}{_asking(redirect.uri or path, query)}"
+
+
+def _asking(path: str, query: str) -> str:
+    return f"{path}?{query}" if query and "?" not in path else path
+
+
+def _with_query(call: Call) -> str:
+    query = "&".join(f"{name}={value}" for name, value in call.query)
+    return f"{call.path}?{query}" if query else call.path
+
+
+# What arrives.
+
+
+def _arrival(arm: Arm, targets: list[Target], match: Match | None, call: Call) -> Arrival:
+    """Return the arrival at targets that cannot be told apart: what is true of each of them."""
+    ways = []
+    for target in targets:
+        changes = (arm.headers.request, target.headers.request)
+        back = (arm.headers.response, target.headers.response)
+        given = {
+            name.removeprefix(ANSWERING): value
+            for name, value in call.headers
+            if name.startswith(ANSWERING)
+        }
+        ways.append(
+            (
+                {pair for one in changes for pair in _after(one, dict(call.headers))},
+                {pair for one in back for pair in _after(one, given, joined=True)},
+            )
+        )
+    path, authority = _with_query(call), call.sent_to
+    if arm.rewrite is not None:
+        path, authority = _rewritten(arm.rewrite, match, call)
+    return Arrival(
+        path,
+        authority,
+        tuple(sorted(set.intersection(*(one for one, _ in ways)), key=str)),
+        tuple(sorted(set.intersection(*(one for _, one in ways)), key=str)),
+    )
+
+
+def _rewritten(rewrite: Rewrite, match: Match | None, call: Call) -> tuple[str, str]:
+    """Return path and authority after a rewrite. Without a path in the match it is the prefix /."""
+    path, uri = call.path, match.uri if match else None
+    if rewrite.pattern:
+        wanted = StringMatch("regex", rewrite.pattern, rewrite.at)
+        path = strings.replaced(wanted, rewrite.substitution, path)
+    elif rewrite.uri:
+        taken = uri.value if uri is not None and uri.kind == "prefix" else "/"
+        whole = uri is not None and uri.kind != "prefix"
+        path = rewrite.uri if whole else rewrite.uri + path[len(taken) :]
+    _, mark, query = _with_query(call).partition("?")
+    return f"{path}{mark}{query}", rewrite.authority or call.sent_to
+
+
+def _after(changes: HeaderChanges, given: dict[str, str], joined: bool = False) -> Wanted:
+    """Return the changed headers as they are after the change; `joined`: with all their values."""
+    found: dict[str, str | None] = dict.fromkeys(changes.remove)
+    found |= dict(changes.set)
+    for name, value in changes.add:
+        before = given.get(name)
+        if before is None:
+            found[name] = value
+        else:
+            found[name] = f"{before}, {value}" if joined else before
+    return tuple(found.items())
+
+
+def _changed(arm: Arm) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Return the headers that an arm changes in requests and in answers, if there are any."""
+    every = (arm.headers, *(target.headers for target in arm.split))
+    asking = dict.fromkeys(name for one in every for name in one.request.names)
+    back = dict.fromkeys(name for one in every for name in one.response.names)
+    if arm.redirect or arm.direct:
+        return None
+    return (tuple(asking), tuple(back)) if asking or back else None
+
+
+def _already_there(
+    arm: Arm, match: Match | None, call: Call, names: tuple[tuple[str, ...], tuple[str, ...]]
+) -> Iterator[Variant]:
+    """Yield the request whose headers, and whose answer's, are there before they are changed."""
+    asking, back = names
+    free = [name for name in asking if call.header(name) is None]
+    changed = call
+    for name in (*free, *(f"{ANSWERING}{name}" for name in back)):
+        changed = changed.with_header(name, OTHER)
+    if free or back:
+        words = f"{short(', '.join(dict.fromkeys((*free, *back))))} already there"
+        found = answer(arm, match, changed)
+        yield Variant(words, changed, replace(found, unjudged=True))
+
+
+# Times and failures.
+
+
+def _limit(arm: Arm) -> float:
+    """Return the time after which the proxy gives up on a workload that does not answer."""
+    each = arm.retries.each if arm.retries else 0.0
+    tries = 1 + (arm.retries.attempts if arm.retries else 0)
+    limits = [one for one in (arm.timeout or 0.0, each * tries) if one]
+    return min(limits, default=0.0)
+
+
+def _too_late(arm: Arm, call: Call, found: Answer) -> Iterator[Variant]:
+    """Yield the request that a workload answers too late."""
+    limit = _limit(arm)
+    if not limit or limit > LONGEST:
+        return
+    each = arm.retries.each if arm.retries else 0.0
+    late = 2 * limit + _LATER
+    yield Variant(
+        "answered too late",
+        call,
+        replace(
+            found,
+            reply=Reply(504, "504"),
+            replied=1.0,
+            arrivals=(),
+            least=min(limit, each) if each else limit,
+            late=late,
+            asked=((LATE, str(round(late * 1000))),),
+        ),
+    )
+
+
+def _provable(retries: Retries, timeout: float | None) -> bool:
+    enough = not timeout or timeout > _PAUSE * (retries.attempts + 2)
+    return bool(_failure(retries)) and retries.attempts <= _MOST_ATTEMPTS and enough
+
+
+def _failure(retries: Retries) -> str:
+    """Return how a workload fails so that it is asked again; nothing where it cannot."""
+    for word in retries.on or _BY_DEFAULT:
+        if word in _FAILURES or word.isdigit():
+            return _FAILURES.get(word, word)
+    return ""
+
+
+def _failing(arm: Arm, call: Call, found: Answer) -> Iterator[Variant]:
+    """Yield the requests that a workload fails as often as is forgiven, and once more."""
+    retries = arm.retries
+    if retries is None or not _provable(retries, arm.timeout):
+        return
+    how = _failure(retries)
+    often, more = retries.attempts, retries.attempts + 1
+    if often:
+        asked = ((FAILING, f"{how} x{often}"),)
+        forgiven = replace(found, asked=asked, unjudged=True)
+        yield Variant(f"failing {_times(often)} with {how}", call, forgiven)
+    status = 200 if how.startswith("gRPC") else int(how)
+    yield Variant(
+        f"failing {_times(more)} with {how}",
+        call,
+        replace(
+            found,
+            reply=Reply(status, how),
+            replied=1.0,
+            arrivals=(),
+            asked=((FAILING, f"{how} x{more}"),),
+        ),
+    )
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")

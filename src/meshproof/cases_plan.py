@@ -1,0 +1,112 @@
+"""What is derived from rules: cases, and which arms they cover."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from meshproof.cases_actions import Answer, Destination
+from meshproof.conditions import Call, short
+from meshproof.manifest import At
+from meshproof.rules.model import Route
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request and how it must be answered.
+
+    `shares` are destination -> share (0..1), empty where no destination answers; with the part that
+    `answer.reply` has of the requests they sum to 1. `status` is that of a destination's answer
+    (200), else that of the reply. `arm` is the index of the arm that decides, None when none does.
+    `id` reads as words and is unique in its rule set; `at` is the place of the arm or condition
+    that the case is about; `title` is the sentence that it proves; `route` is the place of its
+    route.
+    """
+
+    id: str
+    title: str
+    call: Call
+    shares: tuple[tuple[Destination, float], ...]
+    status: int
+    arm: int | None
+    at: At
+    route: At = field(compare=False)
+    answer: Answer = field(default_factory=Answer)
+
+    @property
+    def token(self) -> str:
+        """A word that tells the case's requests from those of others."""
+        return hashlib.sha256(self.id.encode()).hexdigest()[:16]
+
+    @property
+    def split(self) -> bool:
+        """True when chance decides who answers, or what is copied, so that it takes a judge."""
+        if self.answer.mirrors:
+            return self.answer.mirrors[0][1] < 1
+        outcomes = len(self.shares) + (self.answer.reply is not None)
+        return outcomes > 1 and not self.answer.unjudged
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which arms of a route have a case that reaches them; the others with the reason why not."""
+
+    route: Route
+    reached: tuple[int, ...]
+    unreached: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cases of a rule set and the coverage of its arms."""
+
+    cases: tuple[Case, ...]
+    coverage: tuple[Coverage, ...]
+
+    @property
+    def share(self) -> float:
+        """Part of all arms that a case reaches, 0..1."""
+        arms = sum(len(one.route.arms) for one in self.coverage)
+        return sum(len(one.reached) for one in self.coverage) / arms if arms else 0.0
+
+
+def goal(case: Case, service: str) -> str:
+    """Return in words who answers a case, or how it is answered."""
+    answer = case.answer
+    after = f" after {answer.least:.4g} s" if answer.least else ""
+    if not case.shares:
+        return f"{answer.reply.told if answer.reply else case.status}{after}"
+    names = [(_name(one, service), share) for one, share in case.shares]
+    if answer.reply:
+        names.append((f"{answer.reply.told} (aborted)", answer.replied))
+    if len(names) == 1:
+        return f"{names[0][0]}{_changed(case)}{after}"
+    shares = ", ".join(f"{name} {share * 100:.4g} %" for name, share in names)
+    return f"{shares}{_changed(case)}{after}"
+
+
+def _changed(case: Case) -> str:
+    """Return in words what arrives otherwise than it was sent: path and authority."""
+    arrival, *_ = case.answer.arrivals
+    path, _, _ = arrival.path.partition("?")
+    words = f" as {short(path)}" if path != case.call.path else ""
+    sent = case.call.sent_to
+    return words + (f" at {short(arrival.authority)}" if arrival.authority != sent else "")
+
+
+def changes(answer: Answer) -> list[str]:
+    """Return in words which headers must arrive at destinations, and come back from there."""
+    words: dict[str, None] = {}
+    for arrival in answer.arrivals:
+        for wanted, how in ((arrival.request, "arrives as"), (arrival.response, "comes back as")):
+            for name, value in wanted:
+                goal = "is removed" if value is None else f"{how} '{short(value)}'"
+                words[f"{name} {goal}"] = None
+    return list(words)
+
+
+def _name(one: Destination, service: str) -> str:
+    owner = one.host.split(".")[0]
+    if owner == service:
+        return one.subset or "any version"
+    return f"{owner} {one.subset}".strip()

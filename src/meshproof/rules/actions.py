@@ -1,0 +1,103 @@
+"""The model of what an arm does beside choosing who answers: the same for every dialect.
+
+Source: Istio reference, VirtualService (HTTPRedirect, HTTPDirectResponse, HTTPRewrite, Headers,
+HTTPFaultInjection, HTTPRetry).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from meshproof.manifest import At
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """The client is sent elsewhere with `code`; what is empty stays as it was asked.
+
+    `uri` is a whole path. `port` is the one to name, None: none of its own; `asked_port` means the
+    port that was asked.
+    """
+
+    code: int
+    uri: str = ""
+    authority: str = ""
+    scheme: str = ""
+    port: int | None = None
+    asked_port: bool = False
+
+
+@dataclass(frozen=True)
+class DirectResponse:
+    """The proxy answers itself, with this status and body."""
+
+    status: int
+    body: str = ""
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """What is changed of path and host before the request goes on; what is empty stays.
+
+    `uri` takes the place of what the match took: of its prefix, else of the whole path. `pattern`
+    is RE2; each part of the path that it finds becomes `substitution`.
+    """
+
+    uri: str = ""
+    authority: str = ""
+    pattern: str = ""
+    substitution: str = ""
+    at: At = field(default=At("", 0), compare=False)
+
+
+@dataclass(frozen=True)
+class HeaderChanges:
+    """Headers (lower case) that are set, added to and removed; no name stands twice."""
+
+    set: Pairs = ()
+    add: Pairs = ()
+    remove: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every header that is changed."""
+        return (*(name for name, _ in self.set + self.add), *self.remove)
+
+
+_NOTHING = HeaderChanges()
+
+
+@dataclass(frozen=True)
+class Headers:
+    """Changes of the request before it goes on and of the answer before it goes back."""
+
+    request: HeaderChanges = _NOTHING
+    response: HeaderChanges = _NOTHING
+
+
+#: As they come, so they go.
+UNCHANGED = Headers()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A delay in seconds and an abort with a status, each for its percentage (0..100)."""
+
+    delay: float = 0.0
+    delayed: float = 0.0
+    status: int = 0
+    aborted: float = 0.0
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often a request is sent again, on which conditions (none: the mesh's own).
+
+    `each` is the time in seconds for one try, 0 without a limit of its own.
+    """
+
+    attempts: int
+    each: float = 0.0
+    on: tuple[str, ...] = ()

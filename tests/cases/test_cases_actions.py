@@ -1,0 +1,252 @@
+"""Actions give cases of their own, and say what each answer must be beside who gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from meshproof.cases import Case, Plan
+from meshproof.cases_actions import ANSWERING, FAILING, LATE
+from meshproof.conditions import OTHER
+
+Arms = Callable[[str], Plan]
+HOST = "reviews.default.svc.cluster.local"
+ROUTE = "  route: [{destination: {host: reviews, subset: v1}}]\n"
+SPLIT = (
+    "  route: [{destination: {host: reviews, subset: v1}, weight: 50},\n"
+    "          {destination: {host: reviews, subset: v2}, weight: 50}]\n"
+)
+
+
+@pytest.fixture
+def of(arms: Arms) -> Callable[..., dict[str, Case]]:
+    """Return the cases of the arm for /a with some actions, by their ids without the service."""
+
+    def cases(
+        actions: str, route: str = ROUTE, match: str = "uri: {prefix: /a}"
+    ) -> dict[str, Case]:
+        plan = arms(f"- match: [{{{match}}}]\n  {actions}\n{route}")
+        found = {one.id.removeprefix("reviews: "): one for one in plan.cases}
+        return {name: one for name, one in found.items() if one.arm is not None}
+
+    return cases
+
+
+Of = Callable[..., dict[str, Case]]
+
+REDIRECTS = {
+    "{uri: /b}": ("301 to /b", f"http://{HOST}/b"),
+    "{authority: b, redirectCode: 308}": ("308 to http://b/a", "http://b/a"),
+    "{scheme: https}": (f"301 to https://{HOST}/a", f"https://{HOST}/a"),
+    "{scheme: https, port: 443}": ("", f"https://{HOST}/a"),
+    "{port: 8080, uri: /b}": ("301 to /b", f"http://{HOST}:8080/b"),
+    "{derivePort: FROM_REQUEST_PORT, uri: /b}": ("301 to /b", f"http://{HOST}/b"),
+    "{scheme: https, derivePort: FROM_REQUEST_PORT}": ("", f"https://{HOST}:80/a"),
+}
+
+
+@pytest.mark.parametrize(("text", "wanted"), REDIRECTS.items(), ids=REDIRECTS)
+def test_redirect(of: Of, text: str, wanted: tuple[str, str]) -> None:
+    told, location = wanted
+    name, case = next(iter(of(f"redirect: {text}", "").items()))
+    assert name.startswith("path /a -> 30")
+    assert name.endswith(told)
+    assert case.answer.reply is not None
+    assert (case.answer.reply.location, case.shares) == (location, ())
+    assert (case.status, case.answer.replied, case.split) == (case.answer.reply.status, 1.0, False)
+
+
+def test_a_redirect_keeps_the_query(of: Of) -> None:
+    case, *_ = of("redirect: {uri: /b}", "", "queryParams: {q: {exact: '1'}}").values()
+    assert case.answer.reply is not None
+    assert case.answer.reply.location == f"http://{HOST}/b?q=1"
+
+
+def test_direct_response(of: Of) -> None:
+    found = of("directResponse: {status: 503, body: {string: later}}", "")
+    assert list(found) == ["path /a -> 503", "path /ax (and more) -> 503"]
+    assert found["path /a -> 503"].answer.reply is not None
+    assert found["path /a -> 503"].answer.reply.body == "later"
+    head = of("directResponse: {status: 200, body: {string: a}}", "", "method: {exact: HEAD}")
+    (case,) = head.values()
+    assert case.answer.reply is not None
+    assert case.answer.reply.body == ""
+
+
+REWRITES = {
+    "prefix": ("{uri: /b}", "uri: {prefix: /a}", ["/b", "/bx"]),
+    "prefix with a slash": ("{uri: /}", "uri: {prefix: /a/}", ["/", "/x"]),
+    "exact": ("{uri: /b}", "uri: {exact: /a}", ["/b"]),
+    "regex": ("{uri: /b}", "uri: {regex: '/a+'}", ["/b", "/b"]),
+    "no path in the match": ("{uri: /b}", "headers: {x-a: {exact: b}}", ["/b"]),
+    "by regex": (
+        "{uriRegexRewrite: {match: '^/(a)(.*)$', rewrite: '/\\2/\\1'}}",
+        "uri: {prefix: /a}",
+        ["//a", "/x/a"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "match", "paths"), REWRITES.values(), ids=REWRITES)
+def test_rewrite(of: Of, text: str, match: str, paths: list[str]) -> None:
+    found = of(f"rewrite: {text}", match=match).values()
+    assert [case.answer.arrivals[0].path for case in found] == paths
+    assert {case.answer.arrivals[0].authority for case in found} == {HOST}
+
+
+def test_the_authority_that_arrives(of: Of) -> None:
+    (name, case), *_ = of("rewrite: {authority: other.example}").items()
+    assert name == "path /a -> v1 at other.example"
+    assert case.answer.arrivals[0].authority == "other.example"
+    assert case.answer.arrivals[0].path == "/a"
+
+
+HEADERS = (
+    "headers: {request: {set: {x-set: a}, add: {x-add: b}, remove: [x-gone]},\n"
+    "            response: {set: {y-set: '%PROTOCOL%'}, add: {y-add: d}, remove: [y-gone]}}"
+)
+
+
+def test_headers_that_were_not_there_and_that_were(of: Of) -> None:
+    found = of(HEADERS)
+    assert list(found) == [
+        "path /a -> v1",
+        "path /a, x-set, x-add, x-gone, y-set, y-add, y-gone already there -> v1",
+        "path /ax (and more) -> v1",
+    ]
+    plain, there, _ = found.values()
+    (arrival,) = plain.answer.arrivals
+    assert arrival.request == (("x-add", "b"), ("x-gone", None), ("x-set", "a"))
+    assert arrival.response == (("y-add", "d"), ("y-gone", None), ("y-set", "%PROTOCOL%"))
+    (arrival,) = there.answer.arrivals
+    assert dict(arrival.request)["x-add"] == OTHER  # the first of two values is told
+    assert dict(arrival.response)["y-add"] == f"{OTHER}, d"
+    assert there.call.header("x-set") == there.call.header(f"{ANSWERING}y-set") == OTHER
+    assert plain.title.endswith(
+        "; x-add arrives as 'b'; x-gone is removed; x-set arrives as 'a'; y-add comes back as 'd'; "
+        "y-gone is removed; y-set comes back as '%PROTOCOL%'"
+    )
+
+
+def test_headers_of_a_destination_are_for_it_alone(of: Of) -> None:
+    own = SPLIT.replace("weight: 50},\n", "weight: 50, headers: {request: {set: {x: a}}}},\n")
+    case, there, _ = of("name: a", own).values()
+    assert [one.request for one in case.answer.arrivals] == [(("x", "a"),), ()]
+    assert case.split
+    assert not there.split
+
+
+def test_two_destinations_that_cannot_be_told_apart(of: Of) -> None:
+    same = SPLIT.replace("v2", "v1").replace(
+        "weight: 50},\n", "weight: 50, headers: {request: {set: {x: a}}}},\n"
+    )
+    case, *_ = of("name: a", same).values()
+    assert [share for _, share in case.shares] == [1]
+    assert case.answer.arrivals[0].request == ()
+
+
+FAULTS = {
+    "abort": (
+        "{abort: {httpStatus: 503, percentage: {value: 100}}}",
+        ["path /a -> 503"],
+    ),
+    "abort of some": (
+        "{abort: {httpStatus: 503, percentage: {value: 25}}}",
+        ["path /a -> v1 75 %, 503 (aborted) 25 %"],
+    ),
+    "abort of none": ("{abort: {httpStatus: 503}}", ["path /a -> v1"]),
+    "delay": (
+        "{delay: {fixedDelay: 1s, percentage: {value: 100}}}",
+        ["path /a -> v1 after 1 s"],
+    ),
+    "delay, then abort": (
+        "{delay: {fixedDelay: 1s, percent: 100},\n"
+        "   abort: {httpStatus: 400, percentage: {value: 100}}}",
+        ["path /a -> 400 after 1 s"],
+    ),
+    "delay of some": ("{delay: {fixedDelay: 1s, percent: 10}}", ["path /a -> v1"]),
+}
+
+
+@pytest.mark.parametrize(("text", "ids"), FAULTS.values(), ids=FAULTS)
+def test_fault(of: Of, text: str, ids: list[str]) -> None:
+    assert list(of(f"fault: {text}", match="uri: {exact: /a}")) == ids
+
+
+def test_an_abort_of_some_is_judged_as_a_split(of: Of) -> None:
+    text = "fault: {abort: {httpStatus: 503, percentage: {value: 50}}}"
+    case, *_ = of(text, SPLIT).values()
+    assert case.split
+    assert [share for _, share in case.shares] == [0.25, 0.25]
+    assert (case.answer.replied, case.status) == (0.5, 200)
+
+
+def test_a_split_whose_answers_take_long_is_not_judged(of: Of) -> None:
+    case, *_ = of("fault: {delay: {fixedDelay: 1s, percent: 100}}", SPLIT).values()
+    assert not case.split
+    assert (case.answer.least, case.answer.late) == (1, 1)
+
+
+def test_what_is_not_proven_is_named(of: Of) -> None:
+    delay, *_ = of("fault: {delay: {fixedDelay: 1s, percent: 10}}\n  timeout: 3s").values()
+    assert delay.answer.unproven == ("that 10 % are delayed by 1 s", "the timeout of 3 s")
+    assert delay.title.endswith("; not proven: the timeout of 3 s")
+    retries, *_ = of("timeout: 1m\n  retries: {attempts: 2, retryOn: reset}").values()
+    assert retries.answer.unproven == ("the timeout of 60 s", "the 2 retries")
+
+
+def test_timeout(of: Of) -> None:
+    found = of("timeout: 1s", match="uri: {exact: /a}")
+    assert list(found) == ["path /a -> v1", "path /a, answered too late -> 504 after 1 s"]
+    answer = found["path /a, answered too late -> 504 after 1 s"].answer
+    assert (answer.least, answer.late, answer.asked) == (1, 4, ((LATE, "4000"),))
+
+
+def test_time_for_each_try(of: Of) -> None:
+    found = of("retries: {attempts: 1, perTryTimeout: 1s}", match="uri: {exact: /a}")
+    late = found["path /a, answered too late -> 504 after 1 s"]
+    assert late.answer.asked == ((LATE, "6000"),)
+
+
+RETRIES = {
+    "{attempts: 1, retryOn: 5xx}": ("once with 503", "twice with 503", "503", "503 x1"),
+    "{attempts: 2, retryOn: 'reset,409'}": ("twice with 409", "3 times with 409", "409", "409 x2"),
+    "{attempts: 1}": ("once with gRPC 14", "twice with gRPC 14", "gRPC 14", "gRPC 14 x1"),
+}
+
+
+@pytest.mark.parametrize(("text", "wanted"), RETRIES.items(), ids=RETRIES)
+def test_retries(of: Of, text: str, wanted: tuple[str, str, str, str]) -> None:
+    once, more, status, asked = wanted
+    found = of(f"retries: {text}", match="uri: {exact: /a}")
+    assert list(found) == [
+        "path /a -> v1",
+        f"path /a, failing {once} -> v1",
+        f"path /a, failing {more} -> {status}",
+    ]
+    assert found[f"path /a, failing {once} -> v1"].answer.asked == ((FAILING, asked),)
+
+
+def test_no_retries(of: Of) -> None:
+    found = of("retries: {attempts: 0, retryOn: 5xx}", match="uri: {exact: /a}")
+    assert list(found) == ["path /a -> v1", "path /a, failing once with 503 -> 503"]
+
+
+def test_mirrors(of: Of) -> None:
+    text = "mirrors: [{destination: {host: a}}, {destination: {host: b}, percentage: {value: 0}}]"
+    found = of(text, match="uri: {exact: /a}")
+    assert list(found) == ["path /a -> v1", "path /a, mirrored to a -> v1"]
+    ((goal, share),) = found["path /a, mirrored to a -> v1"].answer.mirrors
+    assert (goal.host, share) == (HOST.replace("reviews", "a"), 1)
+
+
+def test_port_scheme_and_namespace_of_the_caller(of: Of, arms: Arms) -> None:
+    assert list(of("name: a", match="port: 80, scheme: {exact: http}")) == ["any request -> v1"]
+    assert list(of("name: a", match="scheme: {exact: https}")) == []
+    assert list(of("name: a", match="port: 81")) == []
+    ids = [case.id for case in arms(f"- match: [{{sourceNamespace: a}}]\n{ROUTE}").cases]
+    assert ids == [
+        "reviews: from namespace a -> v1",
+        "reviews: from namespace default -> 404",
+    ]

@@ -1,0 +1,217 @@
+"""What an arm does beside its split is read into the model, or refused with its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproof import manifest, rules
+from meshproof.errors import BadRules
+from meshproof.rules.actions import (
+    UNCHANGED,
+    DirectResponse,
+    Fault,
+    HeaderChanges,
+    Headers,
+    Redirect,
+    Retries,
+    Rewrite,
+)
+from meshproof.rules.model import Arm, Mirror, Target
+
+HOST = "reviews.default.svc.cluster.local"
+HEAD = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http:
+  - match: [{uri: {prefix: /a}}]
+"""
+ROUTE = "    route: [{destination: {host: reviews}}]\n"
+
+
+def arm(text: str, route: str = ROUTE) -> Arm:
+    (found,) = rules.read(manifest.parse(f"{HEAD}    {text}\n{route}", "r.yaml")).routes
+    return found.arms[0]
+
+
+def refused(text: str, route: str = ROUTE) -> str:
+    with pytest.raises(BadRules) as error:
+        arm(text, route)
+    return str(error.value)
+
+
+REDIRECTS = {
+    "{uri: /b}": Redirect(301, "/b"),
+    "{authority: b, redirectCode: 307}": Redirect(307, authority="b"),
+    "{scheme: https, port: 8443}": Redirect(301, scheme="https", port=8443),
+    "{derivePort: FROM_REQUEST_PORT}": Redirect(301, asked_port=True),
+    "{scheme: https, derivePort: FROM_PROTOCOL_DEFAULT}": Redirect(301, scheme="https"),
+}
+
+
+@pytest.mark.parametrize(("text", "wanted"), REDIRECTS.items(), ids=REDIRECTS)
+def test_redirect(text: str, wanted: Redirect) -> None:
+    found = arm(f"redirect: {text}", route="")
+    assert found.redirect == wanted
+    assert found.split == ()
+
+
+def test_direct_response() -> None:
+    found = arm("directResponse: {status: 418, body: {string: tea}}", route="")
+    assert (found.direct, found.split) == (DirectResponse(418, "tea"), ())
+    assert arm("directResponse: {status: 204}", route="").direct == DirectResponse(204)
+
+
+def test_rewrite() -> None:
+    assert arm("rewrite: {uri: /b, authority: b}").rewrite == Rewrite("/b", "b")
+    by_regex = arm("rewrite: {uriRegexRewrite: {match: '^/a(.*)', rewrite: '/b\\1'}}").rewrite
+    assert by_regex == Rewrite(pattern="^/a(.*)", substitution="/b\\1")
+    assert by_regex.at.line == 8
+
+
+def test_headers_of_an_arm_and_of_a_destination() -> None:
+    changes = (
+        "headers: {request: {set: {X-A: a}, add: {b: b}, remove: [C]}, response: {set: {d: d}}}"
+    )
+    wanted = Headers(
+        HeaderChanges((("x-a", "a"),), (("b", "b"),), ("c",)), HeaderChanges((("d", "d"),))
+    )
+    assert arm(changes).headers == wanted
+    assert wanted.request.names == ("x-a", "b", "c")
+    route = f"    route: [{{destination: {{host: reviews}}, {changes}}}]\n"
+    found = arm("name: x", route)
+    assert (found.headers, found.split[0].headers) == (UNCHANGED, wanted)
+
+
+FAULTS = {
+    "{delay: {fixedDelay: 1m30s, percentage: {value: 12.5}}}": Fault(90, 12.5),
+    "{delay: {fixedDelay: 100ms, percent: 7}}": Fault(0.1, 7),
+    "{delay: {fixedDelay: 2s}}": Fault(2, 0),
+    "{abort: {httpStatus: 503, percentage: {value: 100}}}": Fault(status=503, aborted=100),
+    "{abort: {httpStatus: 503, percentage: {}}}": Fault(status=503, aborted=0),
+}
+
+
+@pytest.mark.parametrize(("text", "wanted"), FAULTS.items(), ids=FAULTS)
+def test_fault(text: str, wanted: Fault) -> None:
+    assert arm(f"fault: {text}").fault == wanted
+
+
+def test_timeout_and_retries() -> None:
+    found = arm("timeout: 2.5s\n    retries: {attempts: 3, perTryTimeout: 1s, retryOn: '5xx, 409'}")
+    assert found.timeout == 2.5
+    assert found.retries == Retries(3, 1.0, ("5xx", "409"))
+    assert arm("retries: {attempts: 0}").retries == Retries(0)
+    assert (arm("name: a").timeout, arm("name: a").retries) == (None, None)
+
+
+def test_mirrors() -> None:
+    to = Target("m." + HOST.partition(".")[2], (), 100)
+    assert arm("mirror: {host: m}").mirrors == (Mirror(to),)
+    half = "mirror: {host: m}\n    mirrorPercentage: {value: 50}"
+    assert arm(half).mirrors == (Mirror(to, 50),)
+    several = (
+        "mirrors: [{destination: {host: m}, percentage: {value: 5}}, {destination: {host: m}}]"
+    )
+    found = arm(several)
+    assert found.mirrors == (Mirror(to, 5), Mirror(to))
+    assert [target.host for target in found.targets] == [HOST, to.host, to.host]
+
+
+def test_conditions_on_port_scheme_and_namespace() -> None:
+    text = f"{HEAD}{ROUTE}".replace(
+        "{uri: {prefix: /a}}",
+        "{port: 80, scheme: {exact: http}, sourceNamespace: a, statPrefix: b}",
+    )
+    (found,) = rules.read(manifest.parse(text, "r.yaml")).routes[0].arms[0].matches
+    assert (found.port, found.source_namespace) == (80, "a")
+    assert found.scheme is not None
+    assert found.scheme.value == "http"
+
+
+REFUSED = {
+    "redirect and route": (
+        "redirect: {uri: /b}",
+        "9:5: spec.http[0]: 'route' has no place beside 'redirect'",
+    ),
+    "direct response and route": (
+        "directResponse: {status: 200}",
+        "9:5: spec.http[0]: 'route' has no place beside 'directResponse'",
+    ),
+    "rewrite twice": (
+        "rewrite: {uri: /, uriRegexRewrite: {match: a, rewrite: b}}",
+        "8:40: spec.http[0].rewrite: 'uriRegexRewrite' has no place beside 'uri'",
+    ),
+    "empty rewrite": (
+        "rewrite: {}",
+        "8:14: spec.http[0].rewrite: expected at least one of authority, uri, uriRegexRewrite, "
+        "found a mapping",
+    ),
+    "header twice": (
+        "headers: {request: {set: {A: b}, remove: [a]}}",
+        "8:47: spec.http[0].headers.request: 'a' is changed twice; which comes first is not "
+        "specified",
+    ),
+    "host among headers": (
+        "headers: {request: {set: {Host: b}}}",
+        "8:31: spec.http[0].headers.request.set: 'Host' is no header; rewrite.authority changes "
+        "the host",
+    ),
+    "delay that is no duration": (
+        "fault: {delay: {fixedDelay: 5, percent: 1}}",
+        "8:33: spec.http[0].fault.delay.fixedDelay: expected text, found 5",
+    ),
+    "delay without a unit": (
+        "fault: {delay: {fixedDelay: '5', percent: 1}}",
+        "8:33: spec.http[0].fault.delay.fixedDelay: expected a duration as 5s, 100ms or 1m30s, "
+        "found '5'",
+    ),
+    "percentage": (
+        "fault: {delay: {fixedDelay: 5s, percentage: {value: 101}}}",
+        "8:57: spec.http[0].fault.delay.percentage.value: expected a number from 0 to 100, "
+        "found 101",
+    ),
+    "exponential delay": (
+        "fault: {delay: {exponentialDelay: 5s}}",
+        "8:21: spec.http[0].fault.delay.exponentialDelay is not supported yet",
+    ),
+    "abort by gRPC": (
+        "fault: {abort: {grpcStatus: OK}}",
+        "8:21: spec.http[0].fault.abort.grpcStatus is not supported yet",
+    ),
+    "condition of a retry": (
+        "retries: {attempts: 1, retryOn: '5xx,connect-failur'}",
+        "8:37: spec.http[0].retries.retryOn: 'connect-failur' is no condition of a retry, nor a "
+        "status; did you mean 'connect-failure'?",
+    ),
+    "mirrors": (
+        "mirror: {host: a}\n    mirrors: []",
+        "9:14: spec.http[0]: 'mirrors' has no place beside 'mirror'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)
+def test_refused_with_its_place(text: str, said: str) -> None:
+    assert refused(text) == f"r.yaml:{said}"
+
+
+def test_redirect_that_is_wrong() -> None:
+    assert refused("redirect: {redirectCode: 302}", "").startswith(
+        "r.yaml:8:15: spec.http[0].redirect: expected at least one of authority, port, scheme, uri"
+    )
+    assert refused("redirect: {uri: /, redirectCode: 300}", "") == (
+        "r.yaml:8:38: spec.http[0].redirect.redirectCode: expected one of 301, 302, 303, 307, 308, "
+        "found 300"
+    )
+    assert "did you mean 'FROM_REQUEST_PORT'" in refused("redirect: {derivePort: FROM_REQUES}", "")
+
+
+def test_a_header_that_an_arm_and_its_destination_change() -> None:
+    route = "    route: [{destination: {host: reviews}, headers: {request: {set: {a: c}}}}]\n"
+    assert refused("headers: {request: {add: {A: b}}}", route) == (
+        "r.yaml:9:13: 'a' is changed here and for the whole arm at r.yaml:7; which change is the "
+        "last one is not specified"
+    )

@@ -1,0 +1,79 @@
+"""A trafficPolicy that leaves alone who answers is passed over; one that does not is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproof import manifest, rules
+from meshproof.errors import BadRules
+from meshproof.rules.model import RuleSet
+
+TEXT = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http: [{route: [{destination: {host: reviews, subset: v1}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews}
+spec:
+  host: reviews
+  POLICY
+  subsets: [{name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {simple: RANDOM}}}]
+"""
+
+
+def read(policy: str) -> RuleSet:
+    text = TEXT.replace("POLICY", f"trafficPolicy: {policy}")
+    return rules.read(manifest.parse(text, "r.yaml"))
+
+
+PASSED = (
+    "{loadBalancer: {simple: ROUND_ROBIN, warmup: {duration: 5s}}}",
+    "{connectionPool: {tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1}}}",
+    "{outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 3m}}",
+    "{tls: {mode: ISTIO_MUTUAL}}",
+    "{portLevelSettings: [{port: {number: 80}, loadBalancer: {simple: LEAST_REQUEST}}]}",
+)
+
+
+@pytest.mark.parametrize("policy", PASSED)
+def test_what_leaves_alone_who_answers(policy: str) -> None:
+    (route,) = read(policy).routes
+    assert route.arms[0].split[0].subset == "v1"
+
+
+REFUSED = {
+    "{loadBalancer: {consistentHash: {httpHeaderName: a}}}": "34: spec.trafficPolicy.loadBalancer"
+    ".consistentHash is not supported yet",
+    "{loadBalancer: {localityLbSetting: {}}}": "34: spec.trafficPolicy.loadBalancer"
+    ".localityLbSetting is not supported yet",
+    "{loadBalancer: {simple: ROUND_ROBBIN}}": "42: spec.trafficPolicy.loadBalancer.simple: "
+    "'ROUND_ROBBIN' is not one of LEAST_CONN, LEAST_REQUEST, PASSTHROUGH, RANDOM, ROUND_ROBIN, "
+    "UNSPECIFIED; did you mean 'ROUND_ROBIN'?",
+    "{tunnel: {}}": "19: spec.trafficPolicy.tunnel is not supported yet",
+    "{tls: {mod: SIMPLE}}": "25: spec.trafficPolicy.tls.mod: unknown key 'mod'; did you mean "
+    "'mode'?",
+    "{portLevelSettings: [{port: {number: 1}, loadBalancer: {consistentHash: {}}}]}": "74: "
+    "spec.trafficPolicy.portLevelSettings[0].loadBalancer.consistentHash is not supported yet",
+}
+
+
+@pytest.mark.parametrize(("policy", "said"), REFUSED.items(), ids=REFUSED)
+def test_what_moves_requests_or_is_unknown(policy: str, said: str) -> None:
+    with pytest.raises(BadRules) as error:
+        read(policy)
+    assert str(error.value) == f"r.yaml:13:{said}"
+
+
+def test_policies_of_a_subset_are_read_too() -> None:
+    with pytest.raises(BadRules, match="consistentHash is not supported yet"):
+        rules.read(
+            manifest.parse(
+                TEXT.replace("  POLICY\n", "").replace("simple: RANDOM", "consistentHash: {}"),
+                "r.yaml",
+            )
+        )
