@@ -65,7 +65,7 @@ def _places(rules: RuleSet, route: Route, ports: Mapping[str, Sequence[int]]) ->
         if name == MESH:
             for host in route.hosts:
                 for port in ports.get(host, _DEFAULT_PORTS):
-                    yield Call(host, port=port)
+                    yield Call(host, authority=_example(host) if "*" in host else "", port=port)
             continue
         if name not in known:
             raise route.at.error(f"there is no Gateway {name}{nearest(name, known)}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from meshproof import strings
 from meshproof.conditions import OTHER, Call, Pairs, short
 from meshproof.rules.actions import Fault, HeaderChanges, Redirect, Retries, Rewrite
-from meshproof.rules.model import Arm, Labels, Match, StringMatch, Target
+from meshproof.rules.model import CLUSTER_DOMAIN, Arm, Labels, Match, StringMatch, Target
 
 #: Headers by which a request tells an echo workload what to do. Only tests send them.
 LATE = "x-envoy-fault-delay-request"
@@ -167,7 +167,9 @@ def variants(arm: Arm, match: Match | None, call: Call) -> Iterator[Variant]:
     mirrors = tuple((_destination(one.target), one.percent / 100) for one in arm.mirrors)
     for target, share in mirrors:
         if share and not found.replied:
-            name = f"{target.host.split('.')[0]} {target.subset}".strip()
+            inside = target.host.endswith(CLUSTER_DOMAIN)
+            owner = target.host.split(".")[0] if inside else target.host
+            name = f"{owner} {target.subset}".strip()
             said = "" if share == 1 else f" for {share * 100:.4g} %"
             changed = replace(found, mirrors=((target, share),), unjudged=True)
             yield Variant(f"mirrored to {name}{said}", call, changed)

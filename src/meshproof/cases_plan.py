@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from meshproof.cases_actions import Answer, Destination
 from meshproof.conditions import Call, short
 from meshproof.manifest import At
-from meshproof.rules.model import Route
+from meshproof.rules.model import CLUSTER_DOMAIN, Route
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def changes(answer: Answer) -> list[str]:
 
 
 def _name(one: Destination, service: str) -> str:
-    owner = one.host.split(".")[0]
+    owner = one.host.split(".")[0] if one.host.endswith(CLUSTER_DOMAIN) else one.host
     if owner == service:
         return one.subset or "any version"
     return f"{owner} {one.subset}".strip()

@@ -207,8 +207,9 @@ def _authority(wanted: StringMatch) -> Condition:
 def _names(call: Call) -> Iterator[str]:
     """Yield the names by which the host of a call is reached; others never get to its rules."""
     yield call.sent_to
-    if call.gateway != MESH:
-        yield f"{call.sent_to}:{call.port}"
+    if call.gateway != MESH or not call.host.endswith(CLUSTER_DOMAIN):
+        if ":" not in call.sent_to:
+            yield f"{call.sent_to}:{call.port}"
         return
     name, _, rest = call.host.removesuffix(f".{CLUSTER_DOMAIN}").partition(".")
     names = [f"{name}.{rest}", f"{name}.{rest}.svc", call.host]

@@ -85,12 +85,22 @@ def default_to_v3(arm: Arm) -> Arm:
 
 def by_name(doctors: dict[str, Callable[[Arm], Arm]]) -> Callable[[Arm], Arm]:
     """Doctor each arm of actions.yaml by its name."""
-    return lambda arm: doctors.get(arm.name, lambda it: it)(arm)
+
+    def doctor(arm: Arm) -> Arm:
+        return doctors[arm.name](arm) if arm.name in doctors else arm
+
+    return doctor
 
 
 def part(name: str, **changes: Any) -> Callable[[Arm], Arm]:
     """Change fields of one of an arm's actions."""
-    return lambda arm: replace(arm, **{name: replace(getattr(arm, name), **changes)})
+
+    def doctor(arm: Arm) -> Arm:
+        action: Any = getattr(arm, name)
+        changed: Any = replace(action, **changes)
+        return replace(arm, **{name: changed})
+
+    return doctor
 
 
 def without(name: str, value: Any = None) -> Callable[[Arm], Arm]:

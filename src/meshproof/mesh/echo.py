@@ -147,10 +147,17 @@ class EchoMesh:
 
     def _services(self) -> Iterator[Service]:
         for host in dict.fromkeys(echo.host for echo in self.echoes):
-            name, namespace = host.split(".")[:2]
+            name, namespace = _named_in(host)
             ports = self._around.ports.get(host, _DEFAULT_PORTS)
             selector = _selector(self._around, host)
-            yield Service(name, namespace, selector, {one: one for one in ports}, At("echo", 1))
+            yield Service(
+                name,
+                namespace,
+                selector,
+                {one: one for one in ports},
+                At("echo", 1),
+                namespace == _OUTSIDE,
+            )
 
     def address(self, call: Call) -> Address:
         """Return where a client sends a call: a sidecar's listener, or the ingress."""
@@ -212,25 +219,41 @@ class TwoAtOnce(Exception):
 
 def _destination(one: Destination, case: Case) -> str:
     """Return a destination in words: with its namespace where the case has two of that name."""
-    name, namespace = one.host.split(".")[:2]
-    hosts = {other.host for other, _ in case.shares if other.host.split(".")[0] == name}
+    name, namespace = _named_in(one.host)
+    hosts = {other.host for other, _ in case.shares if _named_in(other.host)[0] == name}
     return f"{name}{f'.{namespace}' if len(hosts) > 1 else ''} {one.subset}".strip()
 
 
+#: Where hosts are that are no services of the cluster.
+_OUTSIDE = "outside"
+
+
+def _named_in(host: str) -> tuple[str, str]:
+    """Return name and namespace of a service."""
+    if not host.endswith(f".{CLUSTER_DOMAIN}"):
+        return host, _OUTSIDE
+    name, namespace = host.split(".")[:2]
+    return name, namespace
+
+
 def _selector(around: Surroundings, host: str) -> Labels:
-    return around.selectors.get(host) or (("app", host.split(".")[0]),)
+    return around.selectors.get(host) or (("app", _named_in(host)[0]),)
 
 
-def _hosts(rules: RuleSet) -> dict[str, At]:
+def _hosts(rules: RuleSet, around: Surroundings) -> dict[str, At]:
     """Return every service that the rules are about or send to, in order, with a place of it.
 
-    Raises BadRules for a host that is no service of the cluster.
+    Raises BadRules for a host that is no service of the cluster, nor of a ServiceEntry.
     """
     found: dict[str, At] = {}
     for route in rules.routes:
         for host, at in _named(route):
-            if not host.endswith(f".{CLUSTER_DOMAIN}") or len(host.split(".")) != 5:
-                raise at.error(f"{host}: only services of the cluster get an echo workload yet")
+            inside = host.endswith(f".{CLUSTER_DOMAIN}") and len(host.split(".")) == 5
+            if not inside and host not in around.outside:
+                raise at.error(
+                    f"{host}: only services of the cluster get an echo workload yet, and hosts of "
+                    "a ServiceEntry"
+                )
             found.setdefault(host, at)
     return found
 
@@ -245,8 +268,8 @@ def _named(route: Route) -> Iterator[tuple[str, At]]:
 def _echoes(rules: RuleSet, around: Surroundings) -> list[Echo]:
     """Return the echo workloads: those that are known, else one for each subset and one of none."""
     found: dict[str, Echo] = {}
-    for host in _hosts(rules):
-        name, namespace = host.split(".")[:2]
+    for host in _hosts(rules, around):
+        name, namespace = _named_in(host)
         for labels in around.workloads.get(host) or _subsets(rules, around, host):
             base = called = f"{name}.{namespace}.{_words(labels, around.selectors.get(host, ()))}"
             for number in itertools.count(2):
@@ -268,7 +291,7 @@ def _words(labels: Labels, selector: Labels) -> str:
 
 
 def _pod(echo: Echo, selector: Labels) -> Pod:
-    namespace = echo.host.split(".")[1]
+    namespace = _named_in(echo.host)[1]
     return Pod(
         name=echo.name,
         workload=echo.name,

@@ -40,21 +40,29 @@ class Pod:
 
 @dataclass(frozen=True)
 class Service:
-    """A Kubernetes Service: its ports are port number -> the pods' port, by number or name."""
+    """A Kubernetes Service: its ports are port number -> the pods' port, by number or name.
+
+    One that is `outside` is no part of the cluster: its name is its host (a ServiceEntry's).
+    """
 
     name: str
     namespace: str
     selector: Labels
     ports: Mapping[int, int | str]
     at: At
+    outside: bool = False
 
     @property
     def host(self) -> str:
-        """Full name in the cluster."""
+        """Full name in the cluster; outside of it, the name alone."""
+        if self.outside:
+            return self.name
         return f"{self.name}.{self.namespace}.{CLUSTER_DOMAIN}"
 
     def names_from(self, namespace: str) -> list[str]:
         """Return every name by which a pod in `namespace` may call the service."""
+        if self.outside:
+            return [self.name]
         qualified = f"{self.name}.{self.namespace}"
         short = [self.name] if namespace == self.namespace else []
         return [*short, qualified, f"{qualified}.svc", self.host]
