@@ -343,7 +343,7 @@ def _too_late(arm: Arm, call: Call, found: Answer) -> Iterator[Variant]:
 
 
 def _provable(retries: Retries, timeout: float | None) -> bool:
-    enough = not timeout or timeout > _PAUSE * (retries.attempts + 2)
+    enough = not timeout or timeout >= _PAUSE * (retries.attempts + 2)
     return bool(_failure(retries)) and retries.attempts <= _MOST_ATTEMPTS and enough
 
 

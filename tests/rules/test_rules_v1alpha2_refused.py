@@ -15,10 +15,7 @@ spec:
   destination: {name: reviews}
 """
 ROUTE = "  route: [{labels: {version: v1}}]\n"
-NOT_SERVED = (
-    *("appendHeaders", "corsPolicy", "httpFault", "httpReqRetries", "httpReqTimeout"),
-    *("l4Fault", "mirror", "redirect", "rewrite", "websocketUpgrade"),
-)
+NOT_SERVED = ("corsPolicy", "l4Fault")
 
 
 def refused(text: str) -> str:
@@ -33,6 +30,26 @@ def test_keys_that_are_not_served(key: str) -> None:
 
 
 REFUSED = {
+    "route beside a redirect": (
+        f"{HEAD}  redirect: {{uri: /b}}\n{ROUTE}",
+        "7:3: spec: 'route' has no place beside 'redirect'",
+    ),
+    "empty redirect": (
+        f"{HEAD}  redirect: {{}}\n",
+        "6:13: spec.redirect: expected at least one of authority, uri, found a mapping",
+    ),
+    "custom timeout": (
+        f"{HEAD}  httpReqTimeout: {{custom: {{}}}}\n{ROUTE}",
+        "6:20: spec.httpReqTimeout.custom is not supported yet",
+    ),
+    "override of a retry": (
+        f"{HEAD}  httpReqRetries: {{simpleRetry: {{overrideHeaderName: a}}}}\n{ROUTE}",
+        "6:34: spec.httpReqRetries.simpleRetry.overrideHeaderName is not supported yet",
+    ),
+    "percentage of later times": (
+        f"{HEAD}  httpFault: {{abort: {{httpStatus: 400, percentage: 5}}}}\n{ROUTE}",
+        "6:40: spec.httpFault.abort.percentage: unknown key 'percentage'; did you mean 'percent'?",
+    ),
     "labels of the destination": (
         HEAD.replace("destination: {name: reviews}", "destination: {name: a, labels: {}}"),
         "5:26: spec.destination.labels is not supported yet",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from meshproof.manifest import Document, Value
+from meshproof.rules import v1alpha2_actions
 from meshproof.rules.conditions import string_match
 from meshproof.rules.model import (
     CLUSTER_DOMAIN,
@@ -27,18 +28,7 @@ from meshproof.rules.model import (
 API_VERSION = "config.istio.io/v1alpha2"
 KIND = DIALECT = "RouteRule"
 
-_UNSUPPORTED = (
-    "appendHeaders",
-    "corsPolicy",
-    "httpFault",
-    "httpReqRetries",
-    "httpReqTimeout",
-    "l4Fault",
-    "mirror",
-    "redirect",
-    "rewrite",
-    "websocketUpgrade",
-)
+_UNSUPPORTED = ("corsPolicy", "l4Fault")
 #: Keys of request.headers that are not headers but parts of the request.
 _PARTS = ("uri", "scheme", "method", "authority")
 
@@ -89,21 +79,37 @@ def _route(host: str, rules: list[_Rule]) -> Route:
 
 def _rule(document: Document) -> _Rule:
     spec = document.spec
-    spec.allow("destination", "match", "precedence", "route", unsupported=_UNSUPPORTED)
+    own = ("destination", "match", "precedence", "route")
+    spec.allow(*own, *v1alpha2_actions.KEYS, unsupported=_UNSUPPORTED)
     precedence, match = spec.get("precedence"), spec.get("match")
-    host = _host(spec.need("destination"), document.namespace)
+    namespace = document.namespace
+    host = _host(spec.need("destination"), namespace)
+    sends_on = v1alpha2_actions.sends_on(spec)
     arm = Arm(
         matches=(_match(match),) if match else (),
-        split=_split(spec.need("route"), host, document.namespace),
+        split=_split(spec.need("route"), host, namespace) if sends_on else (),
         at=document.at,
         name=document.name,
     )
+    arm = v1alpha2_actions.acting(arm, spec, lambda found: _copied(found, namespace))
     order = precedence.integer(-(2**31), 2**31 - 1) if precedence else 0
     return _Rule(host, order, arm, document)
 
 
+def _copied(destination: Value, namespace: str) -> Target:
+    """Return the destination of a mirror, which may have labels."""
+    destination.allow("domain", "labels", "name", "namespace", "service")
+    found = destination.get("labels")
+    carried = labels(found.texts()) if found else ()
+    return Target(_named(destination, namespace), carried, 100, at=destination.at)
+
+
 def _host(destination: Value, namespace: str) -> str:
     destination.allow("domain", "name", "namespace", "service", unsupported=("labels",))
+    return _named(destination, namespace)
+
+
+def _named(destination: Value, namespace: str) -> str:
     service = destination.get("service")
     if service is not None:
         return full_name(service.text(), namespace)

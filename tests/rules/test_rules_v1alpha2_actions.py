@@ -1,0 +1,67 @@
+"""The actions of a RouteRule are those of the one model."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproof import manifest, rules
+from meshproof.rules.actions import (
+    Fault,
+    HeaderChanges,
+    Headers,
+    Redirect,
+    Retries,
+    Rewrite,
+)
+from meshproof.rules.model import Arm, Mirror, Target
+
+HEAD = """\
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: reviews, namespace: shop}
+spec:
+  destination: {name: reviews}
+"""
+ROUTE = "  route: [{labels: {version: v1}}]\n"
+
+
+def arm(text: str, route: str = ROUTE) -> Arm:
+    (found,) = rules.read(manifest.parse(f"{HEAD}  {text}\n{route}", "r.yaml")).routes
+    return found.arms[0]
+
+
+def test_a_redirect_is_a_302_without_a_route() -> None:
+    found = arm("redirect: {uri: /b, authority: c}", "")
+    assert (found.redirect, found.split) == (Redirect(302, "/b", "c"), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "wanted"),
+    [
+        ("rewrite: {uri: /b}", "rewrite", Rewrite("/b")),
+        ("httpReqTimeout: {simpleTimeout: {timeout: 10s}}", "timeout", 10.0),
+        (
+            "httpReqRetries: {simpleRetry: {attempts: 3, perTryTimeout: 2s}}",
+            "retries",
+            Retries(3, 2.0, ("5xx", "connect-failure", "refused-stream")),
+        ),
+        ("httpFault: {delay: {percent: 12.5, fixedDelay: 5s}}", "fault", Fault(5, 12.5)),
+        ("httpFault: {abort: {percent: 100, httpStatus: 400}}", "fault", Fault(0, 0, 400, 100)),
+        ("httpFault: {abort: {httpStatus: 400}}", "fault", Fault(0, 0, 400, 0)),
+        (
+            "appendHeaders: {X-A: b}",
+            "headers",
+            Headers(request=HeaderChanges(add=(("x-a", "b"),))),
+        ),
+        (
+            "mirror: {name: copy, labels: {version: v2}}",
+            "mirrors",
+            (Mirror(Target("copy.shop.svc.cluster.local", (("version", "v2"),), 100)),),
+        ),
+        ("websocketUpgrade: true", "rewrite", None),
+    ],
+)
+def test_action(text: str, field: str, wanted: object) -> None:
+    found = arm(text)
+    assert getattr(found, field) == wanted
+    assert [target.subset for target in found.split] == ["v1"]
