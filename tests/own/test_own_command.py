@@ -24,6 +24,11 @@ UNREADABLE = HEAD + "  http: [{route: [{destination: {hots: shop}}]}]\n"
 REFUSED = (
     HEAD + "  http: [{match: [{uri: {regex: '/a(?!b)'}}], route: [{destination: {host: shop}}]}]\n"
 )
+REWRITTEN = (
+    HEAD + "  http: [{rewrite: {uriRegexRewrite: {match: '/(?!b)', rewrite: c}}, "
+    "route: [{destination: {host: shop}}]}]\n"
+)
+NO_GROUP = REWRITTEN.replace("(?!b)", "").replace("rewrite: c", "rewrite: '\\2'")
 NO_SUBSET = HEAD + "  http: [{route: [{destination: {host: shop, subset: v9}}]}]\n"
 OUTSIDE = (
     HEAD.replace("[shop]", "[shop.example]") + "  http: [{route: [{destination: {host: a}}]}]\n"
@@ -41,12 +46,23 @@ spec: {mtls: {mode: STRICT}}
     [
         (UNREADABLE, "unknown key 'hots'; did you mean 'host'?"),
         (REFUSED, ":7:33: RE2 does not take the regex '/a(?!b)'"),
+        (REWRITTEN, ":7:46: RE2 does not take the regex '/(?!b)'"),
+        (NO_GROUP, ":7:46: RE2 does not take '\\2'"),
         (NO_SUBSET, ":7:54: subset 'v9' of shop.default.svc.cluster.local is not defined"),
         (NO_ROUTE, "no request follows from the rules, there is no route in them"),
         ("# nothing\n", "no Kubernetes objects found"),
         ("a: [b\n", "not readable as YAML"),
     ],
-    ids=["unreadable", "refused by RE2", "no subset", "no case", "empty", "no YAML"],
+    ids=[
+        "unreadable",
+        "refused by RE2",
+        "rewrite",
+        "no group",
+        "no subset",
+        "no case",
+        "empty",
+        "no YAML",
+    ],
 )
 @pytest.mark.parametrize("command", ["test", "plan"])
 def test_rules_that_prove_nothing_end_with_65(
@@ -71,7 +87,8 @@ def test_a_host_outside_the_cluster_is_named(meshproof: Run, tmp_path: Path) -> 
     (tmp_path / "rule.yaml").write_text(OUTSIDE)
     ended = meshproof("test", "--rules", "rule.yaml")
     assert ended.code == 65, ended.said
-    assert "shop.example: only services of the cluster get an echo workload yet" in ended.said
+    said = " ".join(ended.said.split())
+    assert "shop.example: only services of the cluster get an echo workload yet, and hosts" in said
 
 
 def test_what_only_envoy_refuses_ends_with_65(meshproof: Run) -> None:
@@ -81,6 +98,20 @@ def test_what_only_envoy_refuses_ends_with_65(meshproof: Run) -> None:
     assert "rejected the config" in ended.said
     assert f"{RULES.name}:51" in ended.said
     assert "Traceback" not in ended.said
+
+
+def test_a_header_value_that_envoy_refuses_is_told_with_its_line(
+    meshproof: Run, tmp_path: Path
+) -> None:
+    text = HEAD + (
+        "  http:\n  - headers: {request: {set: {x-a: '%NO_SUCH%'}}}\n"
+        "    route: [{destination: {host: shop}}]\n"
+    )
+    (tmp_path / "rule.yaml").write_text(text)
+    ended = meshproof("test", "--rules", "rule.yaml")
+    assert ended.code == 65, ended.said
+    assert "rule.yaml:8" in ended.said
+    assert "NO_SUCH" in ended.said
 
 
 OWN = """

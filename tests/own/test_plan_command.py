@@ -79,6 +79,48 @@ def test_an_arm_that_nothing_reaches_is_named_with_its_reason(plan: Plan, tmp_pa
     assert plan(str(rule), "--fail-under", "50")[0] == 0
 
 
+ACTIONS = Path(__file__).with_name("actions.yaml")
+
+
+def test_json_says_what_is_looked_at_beside_who_answers(plan: Plan) -> None:
+    code, out, _ = plan(str(ACTIONS), "-o", "json")
+    assert code == 0
+    found = {case["id"].removeprefix("shop: "): case for case in json.loads(out)["cases"]}
+    assert found["path /old -> 302 to /new"]["answer"] == {
+        "replied": 1.0,
+        "reply": {
+            "status": 302,
+            "location": "http://shop.default.svc.cluster.local/new",
+            "body": None,
+        },
+    }
+    (arrival,) = found["path /api/ -> v1 as /v2/ at api.example"]["answer"]["arrivals"]
+    assert (arrival["path"], arrival["authority"]) == ("/v2/", "api.example")
+    first, second = found["path /headers -> v1 50 %, v2 50 %"]["answer"]["arrivals"]
+    assert first["request_headers"]["x-version"] == "first"
+    assert second["request_headers"]["x-version"] == "second"
+    assert first["response_headers"]["x-back-remove"] is None
+    late = found["path /timeout, answered too late -> 504 after 0.5 s"]
+    assert late["answer"]["least_seconds"] == 0.5
+    assert late["request"]["headers"]["x-envoy-fault-delay-request"] == "3000"
+    assert late["requests"] == {"expected": 1, "most": 1}
+    partly = found["path /partly, mirrored to audit for 50 % -> v1"]
+    assert [one["share"] for one in partly["answer"]["mirrors"]] == [0.5]
+    assert partly["requests"]["most"] > 100
+
+
+def test_what_no_request_looks_at_is_named(plan: Plan, tmp_path: Path) -> None:
+    rule = tmp_path / "rule.yaml"
+    rule.write_text(SHADOWED.replace("    route:", "    timeout: 1m\n    route:", 1))
+    _, out, _ = plan(str(rule))
+    assert out.count("      not proven: the timeout of 60 s\n") == 2
+    _, out, _ = plan(str(rule), "-o", "json")
+    answers = [case["answer"] for case in json.loads(out)["cases"]]
+    assert {"the timeout of 60 s"} == {
+        words for answer in answers for words in answer.get("not_proven", ())
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -106,7 +106,8 @@ def _stale(waiting: list[Envoy]) -> str:
 def _culprit(wanted: RuleSet, reason: str) -> str:
     """Return `file:line: ` of the value that Envoy's words are about, if there is one.
 
-    RE2 ends its words with the part of a regex that it refuses: `invalid perl operator: (?!`.
+    RE2 ends its words with the part of a regex that it refuses, `invalid perl operator: (?!`, and
+    so does Envoy for the operators in a header's value.
     """
     strings = list(_strings(wanted))
     part = reason.rpartition(": ")[2].strip()
@@ -114,7 +115,7 @@ def _culprit(wanted: RuleSet, reason: str) -> str:
         if len(one.value) > 2 and one.value in reason:
             return f"{one.at}: "
     for one in strings:
-        if one.kind == "regex" and part and part in one.value:
+        if (one.kind == "regex" or "%" in one.value) and part and part in one.value:
             return f"{one.at}: "
     return ""
 
