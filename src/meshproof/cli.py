@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeAlias, cast
 
 from meshproof import __version__, errors, interrupts
 from meshproof.errors import MeshproofError, nearest
@@ -19,6 +20,16 @@ _EXIT_CODES = (
     "exit codes: 0 passed, 1 failed, 2 interrupted, 3 inconclusive, 64 usage, 65 bad rule file, "
     "69 mesh not ready"
 )
+
+
+#: Commands with a module of their own, `<command>_command.py`, and what `--help` says of each.
+_MODULES = {
+    "judge": "judge labels from any log: --expect v1=50,v2=50 < labels.txt",
+    "lint": "say what is wrong with rule files: PATH ... [-o text|json|sarif]",
+    "plan": "list the cases that follow from rule files, and the arms that they cover: PATH ...",
+    "convert": "turn rules of Istio 0.x into those of today, proven the same: PATH ... [-o FILE]",
+}
+_COMMANDS = ("test", *_MODULES, "mesh")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -40,13 +51,24 @@ class _Parser(argparse.ArgumentParser):
         return re.findall(r"(?<!\w)--[\w-]+", self.format_help())
 
 
-def _parser() -> _Parser:
-    from meshproof import judge_command, lint_command, plan_command
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
+
+def _parser() -> _Parser:
     parser = _Parser(prog="meshproof", description=__doc__.split(".")[0], epilog=_EXIT_CODES)
     parser.description = "Proves that a service mesh routes as its rules say."
     parser.add_argument("--version", action="version", version=f"meshproof {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    _add_test(commands)
+    for name, words in _MODULES.items():
+        module = importlib.import_module(f"meshproof.{name}_command")
+        command = commands.add_parser(name, help=words, description=module.DESCRIPTION)
+        module.add_arguments(command)
+    _add_mesh(commands)
+    return parser
+
+
+def _add_test(commands: _Commands) -> None:
     test = commands.add_parser(
         "test",
         help="check every promise; reports go to ./meshproof-report/",
@@ -64,24 +86,9 @@ def _parser() -> _Parser:
     test.add_argument(
         "--report", default="meshproof-report", metavar="DIR", help="default: %(default)s"
     )
-    judge = commands.add_parser(
-        "judge",
-        help="judge labels from any log: --expect v1=50,v2=50 < labels.txt",
-        description=judge_command.DESCRIPTION,
-    )
-    judge_command.add_arguments(judge)
-    lint = commands.add_parser(
-        "lint",
-        help="say what is wrong with rule files: PATH ... [-o text|json|sarif]",
-        description=lint_command.DESCRIPTION,
-    )
-    lint_command.add_arguments(lint)
-    plan = commands.add_parser(
-        "plan",
-        help="list the cases that follow from rule files, and the arms that they cover: PATH ...",
-        description=plan_command.DESCRIPTION,
-    )
-    plan_command.add_arguments(plan)
+
+
+def _add_mesh(commands: _Commands) -> None:
     mesh = commands.add_parser("mesh", help="keep a mesh up: up, status, down")
     actions = mesh.add_subparsers(
         dest="action", metavar="ACTION", required=True, parser_class=_Parser
@@ -95,7 +102,6 @@ def _parser() -> _Parser:
     )
     status.add_argument("-o", "--output", choices=["text", "json"], default="text")
     actions.add_parser("down", help="end every mesh that was left running")
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -172,21 +178,19 @@ def _run(given: list[str]) -> int:
     if options.command is None:
         parser.print_help()
         return errors.EXIT_USAGE
-    commands: dict[str, Callable[[], int]] = {
-        "test": lambda: _test(options, rest),
-        "judge": lambda: _judge(options),
-        "lint": lambda: _lint(options),
-        "plan": lambda: _plan(options),
-        "mesh": lambda: _mesh(options),
-    }
-    return commands[options.command]()
+    if options.command == "test":
+        return _test(options, rest)
+    if options.command == "mesh":
+        return _mesh(options)
+    module = importlib.import_module(f"meshproof.{options.command}_command")
+    code: int = module.run(options)
+    return code
 
 
 def _check_command(parser: argparse.ArgumentParser, given: list[str]) -> None:
-    known = ("test", "judge", "lint", "plan", "mesh")
     first = next((word for word in given if not word.startswith("-")), "test")
-    if first not in known:
-        parser.error(f"unknown command '{first}'{nearest(first, known)}")
+    if first not in _COMMANDS:
+        parser.error(f"unknown command '{first}'{nearest(first, _COMMANDS)}")
 
 
 def _test(options: argparse.Namespace, rest: list[str]) -> int:
@@ -229,24 +233,6 @@ class _Names:
 
     def addoption(self, name: str, **settings: object) -> None:
         self.found.append(name)
-
-
-def _judge(options: argparse.Namespace) -> int:
-    from meshproof import judge_command
-
-    return judge_command.run(options)
-
-
-def _lint(options: argparse.Namespace) -> int:
-    from meshproof import lint_command
-
-    return lint_command.run(options)
-
-
-def _plan(options: argparse.Namespace) -> int:
-    from meshproof import plan_command
-
-    return plan_command.run(options)
 
 
 def _mesh(options: argparse.Namespace) -> int:

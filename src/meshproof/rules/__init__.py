@@ -6,13 +6,20 @@ from collections.abc import Iterable
 
 from meshproof.errors import BadRules, nearest
 from meshproof.manifest import Document
-from meshproof.rules import v1, v1alpha2
+from meshproof.rules import (
+    legacy_destination_policy,
+    legacy_egress,
+    legacy_ingress,
+    v1,
+    v1alpha2,
+)
 from meshproof.rules.model import RuleSet
 
 __all__ = ["RuleSet", "read"]
 
-_READERS = (v1, v1alpha2)
-_KINDS = (*v1.KINDS, v1alpha2.KIND)
+_LEGACY = (v1alpha2, legacy_destination_policy, legacy_egress, legacy_ingress)
+_READERS = (v1, *_LEGACY)
+_KINDS = (*v1.KINDS, *(reader.KIND for reader in _LEGACY))
 #: The keys of every object (Kubernetes API reference, ObjectMeta).
 _OBJECT = ("apiVersion", "kind", "metadata", "spec", "status")
 _METADATA = (

@@ -1,0 +1,297 @@
+"""The proof of a conversion: both sides read into the routing model, and the cases of each.
+
+The sides are compared service by service, so that a part which the model cannot hold is named and
+takes nothing else with it. On the mesh the cases that follow from the source are sent to Envoys
+with the converted rules, and the other way round: a reader that is wrong about one dialect, or a
+translation of it, shows as a red case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+from meshproof import cases, manifest, rules, surroundings
+from meshproof.conditions import conditions
+from meshproof.convert.notes import Level, Note
+from meshproof.convert.reading import Source
+from meshproof.convert.services import named
+from meshproof.errors import BadRules
+from meshproof.manifest import Document
+from meshproof.own import OwnRules
+from meshproof.rules.legacy_ingress import paths
+from meshproof.rules.model import CLUSTER_DOMAIN, MESH, Arm, Route, RuleSet, full_name
+
+#: What a reader says of a true key that the model does not hold.
+_UNSUPPORTED = "is not supported yet"
+#: So much of what differs is shown.
+_SHOWN = 160
+
+
+@dataclass(frozen=True)
+class Part:
+    """The routes of one host or of one Ingress, as both sides read."""
+
+    source: RuleSet
+    converted: RuleSet
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts of its routes."""
+        return tuple(host for route in self.source.routes for host in route.hosts)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What came of a comparison: parts that are the same, what differs, what is not compared.
+
+    `outside` are objects that say nothing of who answers.
+    """
+
+    same: tuple[Part, ...]
+    different: tuple[str, ...]
+    unproven: tuple[str, ...]
+    outside: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person should read."""
+        yield from self.different
+        yield from self.unproven
+        yield from self.outside
+        arms = sum(len(route.arms) for part in self.same for route in part.source.routes)
+        if self.same:
+            hosts = list(dict.fromkeys(host for part in self.same for host in part.hosts))
+            shown = ", ".join(hosts[:3]) + (f" and {len(hosts) - 3} more" * (len(hosts) > 3))
+            yield f"the same in the routing model: {_plural(arms, 'arm')} of {shown}"
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Cases of one side, to be answered by Envoys with the rules of the other."""
+
+    words: str
+    crossed: OwnRules
+
+
+def compare(source: Source, text: str, name: str, notes: Sequence[Note]) -> Compared:
+    """Return what both sides mean, part by part; `name` is that of the output in messages.
+
+    A part that is not converted as a whole (`notes`), that the model cannot hold, or of which the
+    order is not specified, is not compared.
+    """
+    converted = manifest.parse(text, name)
+    known = Compared((), (), (), tuple(_outside(source.legacy)))
+    for documents in _parts(source.legacy):
+        known = _compared(known, documents, source, converted, notes)
+    return known
+
+
+def _compared(
+    known: Compared,
+    documents: list[Document],
+    source: Source,
+    converted: list[Document],
+    notes: Sequence[Note],
+) -> Compared:
+    """Return what is known with one part more."""
+    names = documents[0].kind + " " + ", ".join(f"'{one.name}'" for one in documents)
+    try:
+        theirs = rules.read(documents)
+        _check_whole(documents, source, notes)
+    except BadRules as error:
+        return replace(known, unproven=(*known.unproven, f"{error} (not proven: {names})"))
+    wanted = _counterpart(theirs, documents, converted)
+    try:
+        routed = any(one.kind != "DestinationRule" for one in wanted)
+        ours = rules.read(wanted) if routed else RuleSet()
+    except BadRules as error:
+        said = f"{error} (converted from {names})"
+        if _UNSUPPORTED in str(error):
+            return replace(known, unproven=(*known.unproven, said))
+        return replace(known, different=(*known.different, said))
+    if found := list(differences(theirs, ours)):
+        return replace(known, different=(*known.different, *found))
+    return replace(known, same=(*known.same, Part(theirs, ours)))
+
+
+def _outside(documents: Iterable[Document]) -> Iterator[str]:
+    for one in documents:
+        if one.kind in ("DestinationPolicy", "EgressRule"):
+            yield (
+                f"{one.at}: {one.kind} '{one.name}' says nothing of who answers: it is no part of "
+                "the proof"
+            )
+
+
+def _parts(documents: Iterable[Document]) -> list[list[Document]]:
+    """Return the RouteRules of each host, and each Ingress by itself."""
+    found: dict[str, list[Document]] = {}
+    for one in documents:
+        if one.kind == "RouteRule":
+            service = named(one.spec.need("destination"), one.namespace)
+            found.setdefault(service.host, []).append(one)
+        elif one.kind == "Ingress":
+            found[f"Ingress {one.namespace}/{one.name}"] = [one]
+    return list(found.values())
+
+
+def _check_whole(documents: list[Document], source: Source, notes: Sequence[Note]) -> None:
+    """Raise BadRules for a part of which something is not converted."""
+    for note in notes:
+        if note.level is not Level.ERROR:
+            continue
+        owners = [one for one in source.legacy if one.at.file == note.at.file and one.at <= note.at]
+        if owners and max(owners, key=lambda one: one.at) in documents:
+            raise note.at.error("what is not converted is not compared")
+    behind = {
+        full_name(path.service.text(), one.namespace): one
+        for one in documents
+        if one.kind == "Ingress"
+        for found in paths(one).values()
+        for path in found
+    }
+    for rule in (one for one in source.legacy if one.kind == "RouteRule"):
+        host = named(rule.spec.need("destination"), rule.namespace).host
+        if host in behind:
+            raise behind[host].at.error(
+                f"the RouteRule at {rule.at} held behind it; the model has no such rules"
+            )
+
+
+def _counterpart(
+    theirs: RuleSet, documents: list[Document], converted: list[Document]
+) -> list[Document]:
+    """Return the converted objects that a part became, with every DestinationRule."""
+    entrances = {(one.namespace, one.name) for one in documents if one.kind == "Ingress"}
+    hosts = {host for route in theirs.routes for host in route.hosts}
+    return [
+        one
+        for one in converted
+        if one.kind == "DestinationRule"
+        or (one.kind == "Gateway" and (one.namespace, one.name) in entrances)
+        or (one.kind == "VirtualService" and _belongs(one, hosts, entrances))
+    ]
+
+
+def _belongs(document: Document, hosts: set[str], entrances: set[tuple[str, str]]) -> bool:
+    gateways = document.spec.get("gateways")
+    names = {(document.namespace, one.text()) for one in gateways.items()} if gateways else set()
+    own = {full_name(one.text(), document.namespace) for one in document.spec.need("hosts").items()}
+    return names <= entrances and bool(names) == bool(entrances) and bool(own & hosts)
+
+
+def differences(theirs: RuleSet, ours: RuleSet) -> Iterator[str]:
+    """Yield where the converted rules mean something else, each with rule and line."""
+    if theirs.gateways != ours.gateways:
+        yield f"{theirs.gateways[0].at}: the converted Gateway has other ports or hosts"
+    for route in theirs.routes:
+        twins = [one for one in ours.routes if one.hosts == route.hosts and _same_place(one, route)]
+        if len(twins) != 1:
+            yield f"{route.at}: {len(twins)} converted rules are for {', '.join(route.hosts)}"
+            continue
+        yield from _of_arms(route, _without_implied(route, twins[0]), twins[0])
+
+
+def _same_place(ours: Route, theirs: Route) -> bool:
+    return ours.gateways == ((MESH,) if theirs.gateways is None else theirs.gateways)
+
+
+def _without_implied(theirs: Route, ours: Route) -> tuple[Arm, ...]:
+    """Return the converted arms but for the last where it says what RouteRules imply."""
+    if theirs.gateways is not None or any(not arm.matches for arm in theirs.arms):
+        return ours.arms
+    last = ours.arms[-1]
+    implied = Arm((), (replace(last.split[0], host=theirs.hosts[0], labels=()),), last.at)
+    return ours.arms[:-1] if last.split and last == implied else ours.arms
+
+
+def _of_arms(route: Route, arms: tuple[Arm, ...], twin: Route) -> Iterator[str]:
+    for index, arm in enumerate(route.arms):
+        name = f"'{arm.name}'" if arm.name else f"arm {index + 1}"
+        if index >= len(arms):
+            yield f"{arm.at}: {name} has no arm in the converted rule at {twin.at}"
+        elif arm != arms[index]:
+            other = arms[index]
+            for field in fields(Arm):
+                if field.compare and getattr(arm, field.name) != getattr(other, field.name):
+                    one, two = (_shown(getattr(it, field.name)) for it in (arm, other))
+                    yield (
+                        f"{arm.at}: {name}: {field.name} {one}; the converted arm at {other.at} "
+                        f"has {two}"
+                    )
+    for arm in arms[len(route.arms) :]:
+        yield f"{arm.at}: this converted arm has no rule (those of {route.hosts[0]}: {route.at})"
+
+
+def _shown(found: object) -> str:
+    """Return a part of an arm in words."""
+    if isinstance(found, tuple):
+        return " or ".join(_shown_one(one) for one in found) or "none"
+    return str(found)[:_SHOWN]
+
+
+def _shown_one(one: object) -> str:
+    if isinstance(one, rules.model.Match):
+        return " and ".join(each.name for each in conditions(one))[:_SHOWN]
+    if isinstance(one, rules.model.Target):
+        return f"{one.host} {one.subset or 'of any version'} weight {one.weight}"
+    return str(one)[:_SHOWN]
+
+
+def directions(source: Source, text: str, name: str, compared: Compared) -> list[Direction]:
+    """Return both directions of the proof on the mesh, for the parts that are the same.
+
+    Parts that are about hosts outside the cluster are left out. Raises BadRules when no case
+    follows.
+    """
+    parts = [part for part in compared.same if on_mesh(part)]
+    if not parts:
+        return []
+    theirs = sum((part.source for part in parts), RuleSet())
+    ours = sum((part.converted for part in parts), RuleSet())
+    beside = [one for one in source.others if _is_of(one, surroundings.KINDS)]
+    subsets = [one for one in manifest.parse(text, name) if one.kind == "DestinationRule"]
+    around = surroundings.read([*beside, *subsets], ours)
+    return [
+        Direction(
+            "the cases of the source, answered by the converted rules",
+            OwnRules(ours, cases.derive(theirs, around.ports), around),
+        ),
+        Direction(
+            "the cases of the converted rules, answered by the source",
+            OwnRules(theirs, cases.derive(ours, around.ports), around),
+        ),
+    ]
+
+
+def place(at: str, source: Source) -> str:
+    """Return a place (`file:line`) with the name of the legacy rule that stands there, if any."""
+    file, _, line = at.rpartition(":")
+    here = [one for one in source.legacy if one.at.file == file and line.isdigit()]
+    before = [one for one in here if one.at.line <= int(line)]
+    if not before:
+        return at
+    rule = max(before, key=lambda one: one.at)
+    return f"{at}: {rule.kind} '{rule.name}'"
+
+
+def on_mesh(part: Part) -> bool:
+    """Say whether echo workloads can stand for every service of a part."""
+    inside = [host for one in part.source.routes if one.gateways is None for host in one.hosts]
+    targets = [
+        target.host for one in part.source.routes for arm in one.arms for target in arm.split
+    ]
+    return all(
+        host.endswith(f".{CLUSTER_DOMAIN}") and host.count(".") == 4 for host in inside + targets
+    )
+
+
+def _is_of(document: Document, kinds: Sequence[str]) -> bool:
+    content = document.root.mapping()
+    return content.get("apiVersion") is not None and (
+        content.get("kind") is not None and document.kind in kinds
+    )
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

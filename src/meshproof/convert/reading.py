@@ -1,0 +1,87 @@
+"""What is converted, and what stands beside it: checked for its form before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshproof.errors import BadRules
+from meshproof.lint import lint
+from meshproof.lint.identity import identify
+from meshproof.lint.reading import read as read_files
+from meshproof.manifest import Document, Value
+from meshproof.rules import legacy_ingress
+
+_GROUP = "config.istio.io"
+KINDS = ("RouteRule", "DestinationPolicy", "EgressRule")
+#: Findings that stand in the way: what has no form has no meaning either.
+_FORM = ("MP01", "MP02")
+#: But for these: that a kind is gone is why it is converted, that order is unspecified is noted.
+_PASSED = ("MP0111", "MP0203", "MP0204", "MP0206", "MP0207", "MP0211")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The objects to convert, the others among them, and the text of every file by name."""
+
+    legacy: list[Document]
+    others: list[Document]
+    texts: dict[str, str]
+
+
+def read(paths: Iterable[str]) -> Source:
+    """Return what stands at `paths` (files, folders, `-` for standard input).
+
+    Raises BadRules with every place where a legacy rule, or what may be one, is wrong in its form;
+    for what cannot be read; and when there is no legacy rule.
+    """
+    given = list(paths)
+    reading = read_files(given)
+    suspects = [one for one in reading.documents if _may_be_legacy(one.root)]
+    found = lint(suspects, unreadable=reading.unreadable)
+    wrong = [one for one in found if one.code.startswith(_FORM) and one.code not in _PASSED]
+    if wrong:
+        raise BadRules("not converted:\n" + "\n".join(map(str, wrong)))
+    legacy = [one for one in suspects if _kind(one.root) in KINDS]
+    legacy += [one for one in reading.documents if _is_ingress(one)]
+    _check_others(suspects)
+    if not legacy:
+        raise BadRules(
+            f"{', '.join(given)}: nothing to convert: no {', '.join(KINDS)} of {_GROUP} and no "
+            f"Ingress with {legacy_ingress.ANNOTATION}: istio"
+        )
+    chosen = {id(one) for one in legacy}
+    order = {id(one): index for index, one in enumerate(reading.documents)}
+    others = [one for one in reading.documents if id(one) not in chosen]
+    return Source(sorted(legacy, key=lambda one: order[id(one)]), others, reading.texts)
+
+
+def _may_be_legacy(root: Value) -> bool:
+    """Say whether a document is a legacy rule, looks like one, or does not say what it is."""
+    content = root.mapping()
+    version = content.get("apiVersion")
+    if version is None or content.get("kind") is None:
+        found = identify(root).kind
+        return found is None or found.group == _GROUP
+    return str(version.content).partition("/")[0] == _GROUP
+
+
+def _kind(root: Value) -> str:
+    found = root.mapping().get("kind")
+    return str(found.content) if found is not None else ""
+
+
+def _is_ingress(document: Document) -> bool:
+    content = document.root.mapping()
+    if content.get("kind") is None or content.get("apiVersion") is None:
+        return False
+    return document.kind == legacy_ingress.KIND and legacy_ingress.handles(document)
+
+
+def _check_others(suspects: Iterable[Document]) -> None:
+    """Raise BadRules for a rule of the old group that nothing of today stands for."""
+    for document in suspects:
+        kind = _kind(document.root)
+        if kind and kind not in KINDS and document.root.mapping().get("apiVersion") is not None:
+            place = document.root.mapping()["kind"].at
+            raise place.error(f"a {kind} of {_GROUP} is not converted: it is no rule of routing")

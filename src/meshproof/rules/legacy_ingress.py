@@ -1,0 +1,159 @@
+"""Reads Ingress objects that Istio serves by an annotation (`kubernetes.io/ingress.class: istio`).
+
+Source: Kubernetes reference, Ingress (networking.k8s.io/v1 and extensions/v1beta1), and Istio 0.x's
+page on ingress: there a path was exact, and one that ends in `.*` a prefix. Exact paths come before
+prefixes, longer ones before shorter ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from meshproof.manifest import Document, Value
+from meshproof.rules.model import (
+    Arm,
+    Gateway,
+    Match,
+    Route,
+    RuleSet,
+    Server,
+    StringMatch,
+    Target,
+    full_name,
+)
+
+API_VERSIONS = ("extensions/v1beta1", "networking.k8s.io/v1beta1", "networking.k8s.io/v1")
+KIND = DIALECT = "Ingress"
+ANNOTATION = "kubernetes.io/ingress.class"
+PORT = 80
+_TYPES = ("Exact", "Prefix", "ImplementationSpecific")
+_REST = re.compile(r"\.\*$")
+
+
+@dataclass(frozen=True)
+class Path:
+    """A path of an Ingress: the conditions of which one must hold (none: every request), the goal.
+
+    `port` is the backend's: a number, or the name of a Service's port.
+    """
+
+    at: Value
+    conditions: tuple[StringMatch, ...]
+    service: Value
+    port: Value | None
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Exact before prefix before the rest; the longer first."""
+        kinds = {one.kind for one in self.conditions}
+        rank = 0 if kinds == {"exact"} else 1 if kinds else 2
+        return rank, -max((len(one.value) for one in self.conditions), default=0)
+
+
+def handles(document: Document) -> bool:
+    """Say whether this is an Ingress of Istio's class."""
+    if document.kind != KIND or document.api_version not in API_VERSIONS:
+        return False
+    annotations = document.metadata.get("annotations")
+    found = annotations.get(ANNOTATION) if annotations is not None else None
+    return found is not None and found.content == "istio"
+
+
+def read(documents: Iterable[Document]) -> RuleSet:
+    """Return a gateway for each Ingress and a route for each of its hosts.
+
+    Raises BadRules with its place for what is unknown, and for what has no place in the model: TLS,
+    a port by its name.
+    """
+    routes: list[Route] = []
+    gateways: list[Gateway] = []
+    for document in documents:
+        tls = document.spec.get("tls")
+        if tls is not None:
+            raise document.spec.keys["tls"].error(f"{tls.path} is not supported yet")
+        hosts = paths(document)
+        name = f"{document.namespace}/{document.name}"
+        gateways.append(Gateway(name, (Server(PORT, tuple(hosts)),), document.at))
+        for host, found in hosts.items():
+            arms = tuple(_arm(one, document.namespace) for one in found)
+            routes.append(
+                Route((host,), arms, (name,), document.at, document.name, document.namespace)
+            )
+    return RuleSet(tuple(routes), tuple(gateways), dialect=DIALECT if routes else "")
+
+
+def _arm(path: Path, namespace: str) -> Arm:
+    if path.port is not None and not isinstance(path.port.content, int):
+        raise path.port.at.error(f"{path.port.path}: a port by its name is not supported yet")
+    target = Target(
+        full_name(path.service.text(), namespace),
+        (),
+        100,
+        path.port.integer(1, 65535) if path.port is not None else None,
+        path.at.at,
+    )
+    matches = tuple(Match(one.at, uri=one) for one in path.conditions)
+    return Arm(matches, (target,), path.at.at)
+
+
+def paths(document: Document) -> dict[str, list[Path]]:
+    """Return the paths by host (`*` for every host), in the order in which they are tried.
+
+    Raises BadRules with its place for unknown keys, for no rule at all, and for a rule twice.
+    """
+    spec = document.spec
+    spec.allow("backend", "defaultBackend", "ingressClassName", "rules", "tls")
+    found: dict[str, list[Path]] = {}
+    rules = spec.get("rules")
+    for rule in rules.items() if rules is not None else []:
+        rule.allow("host", "http")
+        host = rule.get("host")
+        name = host.text() if host is not None else "*"
+        http = rule.get("http")
+        found.setdefault(name, []).extend(_paths(http) if http is not None else ())
+    rest = spec.get("defaultBackend") or spec.get("backend")
+    if rest is not None:
+        found.setdefault("*", []).append(Path(rest, (), *_backend(rest)))
+    if not any(found.values()):
+        raise spec.error("at least one rule with a path, or a default backend")
+    return {host: sorted(each, key=lambda path: path.order) for host, each in found.items() if each}
+
+
+def _paths(http: Value) -> Iterator[Path]:
+    http.allow("paths")
+    for entry in http.need("paths").items():
+        entry.allow("backend", "path", "pathType")
+        backend, path, how = entry.need("backend"), entry.get("path"), entry.get("pathType")
+        kind = how.choice(*_TYPES) if how is not None else ""
+        yield Path(entry, _conditions(path, kind), *_backend(backend))
+
+
+def _conditions(path: Value | None, kind: str) -> tuple[StringMatch, ...]:
+    """Return the conditions that a path stands for. A Prefix is one of whole parts of the path."""
+    if path is None or not path.text():
+        return ()
+    text = path.text()
+    if kind == "Prefix":
+        whole = text.rstrip("/")
+        inside = StringMatch("prefix", f"{whole}/", path.at)
+        return (StringMatch("exact", whole, path.at), inside) if whole else (inside,)
+    if kind != "Exact" and _REST.search(text):
+        return (StringMatch("prefix", _REST.sub("", text) or "/", path.at),)
+    return (StringMatch("exact", text, path.at),)
+
+
+def _backend(backend: Value) -> tuple[Value, Value | None]:
+    """Return the service and the port of a backend, in the words of either version."""
+    service = backend.get("service")
+    if service is None:
+        backend.allow("serviceName", "servicePort", unsupported=("resource",))
+        return backend.need("serviceName"), backend.get("servicePort")
+    backend.allow("service")
+    service.allow("name", "port")
+    port = service.get("port")
+    if port is not None:
+        port.allow("name", "number")
+        port = port.get("number") or port.get("name")
+    return service.need("name"), port

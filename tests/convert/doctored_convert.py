@@ -1,0 +1,65 @@
+"""`meshproof convert` with a wrong conversion that nobody compares: `python FILE FAULT ARGUMENTS`.
+
+Only the requests of --prove can tell.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import yaml
+
+from meshproof import cli, convert
+from meshproof.convert import Conversion, proof
+from meshproof.convert.reading import Source
+
+Arms = list[dict[str, Any]]
+
+
+def nothing(arms: Arms) -> None:
+    """Leave it as it is."""
+
+
+def weights_swapped(arms: Arms) -> None:
+    one, two = next(arm["route"] for arm in arms if len(arm["route"]) == 2)
+    one["weight"], two["weight"] = two["weight"], one["weight"]
+
+
+def order_swapped(arms: Arms) -> None:
+    arms[1], arms[2] = arms[2], arms[1]
+
+
+def cookie_lost(arms: Arms) -> None:
+    del arms[0]["match"]
+
+
+def default_lost(arms: Arms) -> None:
+    arms.pop()
+
+
+FAULTS: dict[str, Callable[[Arms], None]] = {
+    one.__name__: one
+    for one in (nothing, weights_swapped, order_swapped, cookie_lost, default_lost)
+}
+
+
+def main(fault: str, arguments: list[str]) -> int:
+    right = convert.convert
+
+    def wrong(source: Source, **options: bool) -> Conversion:
+        made = right(source, **options)
+        objects = list(yaml.safe_load_all(made.text))
+        (rule,) = (one for one in objects if one["kind"] == "VirtualService")
+        FAULTS[fault](rule["spec"]["http"])
+        return replace(made, text=yaml.safe_dump_all(objects, sort_keys=False))
+
+    vars(convert)["convert"] = wrong
+    vars(proof)["differences"] = lambda *_: iter(())
+    return cli.main(["convert", *arguments])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,277 @@
+"""Both sides mean the same in the routing model; a wrong conversion is named by rule and line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from meshproof.convert import proof
+from meshproof.convert.proof import Compared
+
+ROUTE = "route: [{labels: {version: v1}}]"
+
+
+def compared(found: Any, text: str | None = None) -> Compared:
+    given_text = found.text if text is None else text
+    return proof.compare(found.source, given_text, "new.yaml", found.conversion.notes)
+
+
+SHOP = """\
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: burr}
+spec:
+  destination: {name: shop}
+  precedence: 2
+  match: {request: {headers: {cookie: {regex: '^(.*?;\\s*)?user=burr(;.*)?$'}}}}
+  route: [{labels: {version: v3}}]
+---
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: split}
+spec:
+  destination: {name: shop}
+  precedence: 1
+  match: {request: {headers: {uri: {prefix: /half}}}}
+  route:
+  - {labels: {version: v1}, weight: 90}
+  - {labels: {version: v2}, weight: 10}
+"""
+
+Objects = dict[str, Any]
+
+
+def arms(objects: list[Objects]) -> list[Any]:
+    found: list[Any] = objects[-1]["spec"]["http"]
+    return found
+
+
+def weights_swapped(objects: list[Objects]) -> None:
+    one, two = arms(objects)[1]["route"]
+    one["weight"], two["weight"] = two["weight"], one["weight"]
+
+
+def order_swapped(objects: list[Objects]) -> None:
+    found = arms(objects)
+    found[0], found[1] = found[1], found[0]
+
+
+def cookie_lost(objects: list[Objects]) -> None:
+    del arms(objects)[0]["match"]
+
+
+def subset_wrong(objects: list[Objects]) -> None:
+    objects[0]["spec"]["subsets"][0]["labels"]["version"] = "v1"
+
+
+def arm_lost(objects: list[Objects]) -> None:
+    del arms(objects)[1:]
+
+
+def default_wrong(objects: list[Objects]) -> None:
+    arms(objects)[-1]["route"][0]["destination"]["host"] = "other"
+
+
+def at_a_gateway(objects: list[Objects]) -> None:
+    objects[-1]["spec"]["gateways"] = ["gate"]
+
+
+FAULTS: dict[str, tuple[Callable[[list[Objects]], None], str]] = {
+    "weights swapped": (
+        weights_swapped,
+        "old.yaml:10: 'split': split shop.default.svc.cluster.local v1 weight 90 or "
+        "shop.default.svc.cluster.local v2 weight 10; the converted arm at new.yaml:",
+    ),
+    "order swapped": (order_swapped, "old.yaml:1: 'burr': matches cookie regex "),
+    "cookie lost": (
+        cookie_lost,
+        "old.yaml:1: 'burr': matches cookie regex '^(.*?;\\s*)?user=burr(;.*)?$'; the converted "
+        "arm at new.yaml:26 has none",
+    ),
+    "subset of other labels": (
+        subset_wrong,
+        "old.yaml:1: 'burr': split shop.default.svc.cluster.local v3 weight 100; the converted arm",
+    ),
+    "arm lost": (arm_lost, "old.yaml:10: 'split' has no arm in the converted rule at new.yaml:"),
+    "default elsewhere": (default_wrong, "this converted arm has no rule (those of shop.default"),
+    "at a gateway": (at_a_gateway, "old.yaml:1: 0 converted rules are for shop.default"),
+}
+
+
+@pytest.mark.parametrize(("plant", "said"), FAULTS.values(), ids=FAULTS)
+def test_a_wrong_conversion_is_named_by_rule_and_line(
+    converted: Any, plant: Callable[[list[Objects]], None], said: str
+) -> None:
+    found = converted(SHOP)
+    objects = list(yaml.safe_load_all(found.text))
+    plant(objects)
+    wrong = compared(found, yaml.safe_dump_all(objects, sort_keys=False))
+    assert not wrong.same
+    assert any(said in one for one in wrong.different), wrong
+
+
+def test_without_a_fault_it_is_the_same(converted: Any) -> None:
+    found = compared(converted(SHOP))
+    assert not found.different + found.unproven
+    assert list(found.lines()) == [
+        "the same in the routing model: 2 arms of shop.default.svc.cluster.local"
+    ]
+
+
+def test_what_is_not_converted_is_not_claimed(converted: Any, rule: Any) -> None:
+    wrong = rule("match: {request: {headers: {a: {regex: '(?!b)c'}}}}", ROUTE)
+    other = rule(ROUTE).replace("name: shop", "name: other").replace("name: r}", "name: s}")
+    found = compared(converted(f"{wrong}---\n{other}"))
+    assert [part.hosts for part in found.same] == [("other.default.svc.cluster.local",)]
+    assert len(found.unproven) == 1
+    assert found.unproven[0].startswith("old.yaml:6:")
+    assert found.unproven[0].endswith(" (not proven: RouteRule 'r')")
+
+
+def test_what_the_model_does_not_know_is_not_claimed(converted: Any, rule: Any) -> None:
+    found = compared(converted(rule(ROUTE, "corsPolicy: {allowMethods: [GET]}")))
+    assert not found.same
+    (said,) = found.unproven
+    assert "is not supported yet (not proven: RouteRule 'r')" in said
+
+
+def test_an_order_that_was_not_specified_is_not_claimed(converted: Any, rule: Any) -> None:
+    found = compared(converted("---\n".join([rule(ROUTE, name="a"), rule(ROUTE, name="b")])))
+    assert not found.same
+    assert "same precedence" in found.unproven[0]
+
+
+def test_objects_without_a_route_are_no_part_of_the_proof(converted: Any, rule: Any) -> None:
+    egress = (
+        "---\napiVersion: config.istio.io/v1alpha2\nkind: EgressRule\nmetadata: {name: out}\n"
+        "spec: {destination: {service: a.example}, ports: [{port: 80, protocol: http}]}\n"
+    )
+    found = compared(converted(rule(ROUTE) + egress))
+    assert found.outside == (
+        "old.yaml:8: EgressRule 'out' says nothing of who answers: it is no part of the proof",
+    )
+    assert len(found.same) == 1
+
+
+INGRESS = """\
+apiVersion: extensions/v1beta1
+kind: Ingress
+metadata: {name: gate, annotations: {kubernetes.io/ingress.class: istio}}
+spec:
+  rules:
+  - host: a.example
+    http:
+      paths:
+      - {path: /a.*, backend: {serviceName: shop, servicePort: 80}}
+      - {path: /b, backend: {serviceName: other, servicePort: 80}}
+"""
+
+
+def test_an_ingress_is_the_same_at_its_gateway(converted: Any) -> None:
+    found = converted(INGRESS)
+    assert len(compared(found).same) == 1
+    objects = list(yaml.safe_load_all(found.text))
+    arms(objects).reverse()
+    assert compared(found, yaml.safe_dump_all(objects)).different
+    objects[0]["spec"]["servers"][0]["hosts"] = ["b.example"]
+    wrong = compared(found, yaml.safe_dump_all(objects)).different
+    assert "old.yaml:1: the converted Gateway has other ports or hosts" in wrong
+
+
+def test_rules_behind_an_ingress_are_not_claimed_there(converted: Any, rule: Any) -> None:
+    found = compared(converted(f"{INGRESS}---\n{rule(ROUTE)}"))
+    assert [part.hosts for part in found.same] == [("shop.default.svc.cluster.local",)]
+    assert (
+        "held behind it; the model has no such rules (not proven: Ingress 'gate')"
+        in (found.unproven[0])
+    )
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+VERSIONS = st.sampled_from(["v1", "v2", "1.2", "V"])
+LABELS = st.dictionaries(st.sampled_from(["version", "track"]), VERSIONS, max_size=2)
+TEXT = st.text(st.characters(codec="ascii", categories=["L", "N", "P"]), min_size=1, max_size=6)
+CONDITIONS = st.one_of(
+    TEXT,
+    st.builds(lambda kind, one: {kind: one}, st.sampled_from(["exact", "prefix"]), TEXT),
+    st.builds(
+        lambda one: {"regex": one}, st.sampled_from([".*", "a|b", "^x[0-9]+$", "(.*; )?u=b"])
+    ),
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(["uri", "method", "authority", "cookie", "X-User"]), CONDITIONS, min_size=1
+)
+
+
+@st.composite
+def matches(draw: st.DrawFn) -> Any:
+    found: dict[str, Any] = {}
+    if draw(st.booleans()):
+        found["request"] = {"headers": draw(HEADERS)}
+    labels = draw(LABELS)
+    if labels or not found:
+        found["source"] = {"labels": labels or {"app": "page"}}
+    return found
+
+
+@st.composite
+def routes(draw: st.DrawFn) -> Any:
+    labels = draw(
+        st.lists(LABELS, min_size=1, max_size=3, unique_by=lambda one: str(sorted(one.items())))
+    )
+    if len(labels) == 1:
+        return [{"labels": labels[0]}]
+    first = draw(st.integers(0, 100))
+    weights = [first, 100 - first, 0]
+    return [{"labels": one, "weight": part} for one, part in zip(labels, weights, strict=False)]
+
+
+@st.composite
+def rule_sets(draw: st.DrawFn) -> str:
+    """Return legal RouteRules: of one destination each has a precedence of its own."""
+    found: list[Any] = []
+    for host in draw(st.lists(NAMES, min_size=1, max_size=3, unique=True)):
+        for order in draw(st.lists(st.integers(-9, 9), min_size=1, max_size=4, unique=True)):
+            spec: dict[str, Any] = {"destination": {"name": host}, "precedence": order}
+            if draw(st.booleans()):
+                spec["match"] = draw(matches())
+            spec["route"] = draw(routes())
+            found.append(
+                {
+                    "apiVersion": "config.istio.io/v1alpha2",
+                    "kind": "RouteRule",
+                    "metadata": {"name": f"r{len(found)}"},
+                    "spec": spec,
+                }
+            )
+    return yaml.safe_dump_all(draw(st.permutations(found)))
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(rule_sets())
+def test_any_legal_rules_mean_the_same(converted: Any, text: str) -> None:
+    found = converted(text)
+    result = compared(found)
+    assert not result.different + result.unproven, found.text
+    hosts = {one["spec"]["destination"]["name"] for one in yaml.safe_load_all(text)}
+    assert len(result.same) == len(hosts)
+    assert sum(len(part.source.routes[0].arms) for part in result.same) == text.count("kind: ")
+
+
+def test_the_two_sides_are_read_by_two_readers(converted: Any) -> None:
+    """Equality of one reading with itself would prove nothing."""
+    (part,) = compared(converted(SHOP)).same
+    assert part.source.dialect == "RouteRule"
+    assert part.converted.dialect == "VirtualService"
+    moved = replace(part.source.routes[0], hosts=("x",))
+    assert list(proof.differences(replace(part.source, routes=(moved,)), part.converted))
