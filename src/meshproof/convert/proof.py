@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 from meshproof import cases, manifest, rules, surroundings
 from meshproof.conditions import conditions
@@ -18,9 +19,11 @@ from meshproof.convert.reading import Source
 from meshproof.convert.services import named
 from meshproof.errors import BadRules
 from meshproof.manifest import Document
-from meshproof.own import OwnRules
 from meshproof.rules.legacy_ingress import paths
 from meshproof.rules.model import CLUSTER_DOMAIN, MESH, Arm, Route, RuleSet, full_name
+
+if TYPE_CHECKING:
+    from meshproof.own import OwnRules
 
 #: What a reader says of a true key that the model does not hold.
 _UNSUPPORTED = "is not supported yet"
@@ -244,6 +247,8 @@ def directions(source: Source, text: str, name: str, compared: Compared) -> list
     Parts that are about hosts outside the cluster are left out. Raises BadRules when no case
     follows.
     """
+    from meshproof.own import OwnRules
+
     parts = [part for part in compared.same if on_mesh(part)]
     if not parts:
         return []
