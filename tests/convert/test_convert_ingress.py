@@ -93,6 +93,14 @@ def test_each_host_has_its_virtual_service(converted: Any) -> None:
     }
 
 
+def test_a_host_without_a_dot_is_named(converted: Any) -> None:
+    found = converted(ingress(f"rules: [{{host: a, http: {{paths: [{{{SHOP}}}]}}}}]"))
+    assert found.said == [
+        "old.yaml:1:1: error: the host 'a' without a dot is taken for a Service's name by a "
+        "VirtualService"
+    ]
+
+
 SERVICE = """\
 apiVersion: v1
 kind: Service

@@ -8,6 +8,7 @@ value, or the nearest value above it: there always is one, so that none is lost.
 from __future__ import annotations
 
 import bisect
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -141,39 +142,34 @@ def _scan(text: str) -> tuple[list[Comment], list[tuple[Place, bool]]]:
 
     A comment stands between two tokens; the first line of a block scalar may have one, too.
     """
-    comments: list[Comment] = []
+    gaps: list[tuple[int, int]] = []
     parts: list[tuple[Place, bool]] = [((1, 1), False)]
     end = 0
-    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+    for token in yaml.scan(text, Loader=yaml.CSafeLoader):
         start = token.start_mark.index
-        comments += _between(text, end, start)
+        gaps.append((end, start))
         if isinstance(token, (yaml.DocumentStartToken, yaml.DocumentEndToken)):
             parts.append(((token.start_mark.line + 1, 1), False))
         elif isinstance(token, (yaml.ScalarToken, yaml.AliasToken, yaml.FlowMappingStartToken)):
             parts[-1] = (parts[-1][0], True)
         end = max(end, token.end_mark.index)
         if isinstance(token, yaml.ScalarToken) and token.style in ("|", ">"):
-            comments += _of_block(text, start, end)
-    comments += _between(text, end, len(text))
-    return comments, parts
+            line_end = text.find("\n", start, end)
+            gaps.append((start, line_end if line_end >= 0 else end))
+    gaps.append((end, len(text)))
+    lines = [0, *(found.end() for found in re.finditer("\n", text))]
+    return [one for start, end in gaps for one in _between(text, start, end, lines)], parts
 
 
-def _of_block(text: str, start: int, end: int) -> Iterator[Comment]:
-    """Yield the comments of a block scalar: beside its sign, and those after it that it took in."""
-    line_end = text.find("\n", start, end)
-    yield from _between(text, start, line_end if line_end >= 0 else end)
-
-
-def _between(text: str, start: int, end: int) -> Iterator[Comment]:
-    """Yield the comments of a stretch of text that holds no value."""
+def _between(text: str, start: int, end: int, lines: list[int]) -> Iterator[Comment]:
+    """Yield the comments of a stretch of text without values; `lines` are where lines begin."""
     position = start
     while (sign := text.find("#", position, end)) >= 0:
         line_end = text.find("\n", sign)
         line_end = len(text) if line_end < 0 else line_end
-        line_start = text.rfind("\n", 0, sign) + 1
-        if sign == 0 or text[sign - 1] in " \t\n\r":
-            place = (text.count("\n", 0, sign) + 1, sign - line_start + 1)
-            said = text[sign + 1 : line_end].rstrip()
-            alone = not text[line_start:sign].strip(" \t-?")
-            yield Comment(place, said.removeprefix(" "), alone)
+        number = bisect.bisect_right(lines, sign)
+        before = text[lines[number - 1] : sign]
+        if not before or before[-1] in " \t":
+            said = text[sign + 1 : line_end].rstrip().removeprefix(" ")
+            yield Comment((number, len(before) + 1), said, not before.strip(" \t-?"))
         position = line_end

@@ -113,6 +113,9 @@ def _virtual_service(
     suffix = "" if alone else f"-{of_host(host).name if host != '*' else 'all'}"
     head = metadata(f"{document.name}{suffix}", document.namespace, is_explicit(document))
     root = Node({})
+    if full_name(host, document.namespace) != host:
+        said = f"the host '{host}' without a dot is taken for a Service's name by a VirtualService"
+        context.notes.doubt(document.at, said, root)
     arms = [arm for path in found for arm in _arms(path, document, around, context, root)]
     root.content = {
         "apiVersion": scalar(API_VERSION),
@@ -156,8 +159,8 @@ def _port(path: Path, service: Service, around: Around, context: Context, root: 
     if path.port is None or isinstance(path.port.content, int):
         return path.port.integer(1, 65535) if path.port is not None else None
     name = path.port.text()
-    if name.isdigit():
-        return int(name)
+    if name.isdecimal():
+        raise path.port.error("a number without quotes, or the name of a port")
     number = around.ports.get((service.host, name))
     if number is None:
         context.notes.lost(

@@ -82,7 +82,7 @@ def compare(source: Source, text: str, name: str, notes: Sequence[Note]) -> Comp
     A part that is not converted as a whole (`notes`), that the model cannot hold, or of which the
     order is not specified, is not compared.
     """
-    converted = manifest.parse(text, name)
+    converted = _Index(manifest.parse(text, name))
     known = Compared((), (), (), tuple(_outside(source.legacy)))
     for documents in _parts(source.legacy):
         known = _compared(known, documents, source, converted, notes)
@@ -93,7 +93,7 @@ def _compared(
     known: Compared,
     documents: list[Document],
     source: Source,
-    converted: list[Document],
+    converted: _Index,
     notes: Sequence[Note],
 ) -> Compared:
     """Return what is known with one part more."""
@@ -103,7 +103,7 @@ def _compared(
         _check_whole(documents, source, notes)
     except BadRules as error:
         return replace(known, unproven=(*known.unproven, f"{error} (not proven: {names})"))
-    wanted = _counterpart(theirs, documents, converted)
+    wanted = converted.counterpart(theirs, documents)
     try:
         routed = any(one.kind != "DestinationRule" for one in wanted)
         ours = rules.read(wanted) if routed else RuleSet()
@@ -153,7 +153,7 @@ def _check_whole(documents: list[Document], source: Source, notes: Sequence[Note
         for found in paths(one).values()
         for path in found
     }
-    for rule in (one for one in source.legacy if one.kind == "RouteRule"):
+    for rule in (one for one in source.legacy if behind and one.kind == "RouteRule"):
         host = named(rule.spec.need("destination"), rule.namespace).host
         if host in behind:
             raise behind[host].at.error(
@@ -161,26 +161,55 @@ def _check_whole(documents: list[Document], source: Source, notes: Sequence[Note
             )
 
 
-def _counterpart(
-    theirs: RuleSet, documents: list[Document], converted: list[Document]
-) -> list[Document]:
-    """Return the converted objects that a part became, with every DestinationRule."""
-    entrances = {(one.namespace, one.name) for one in documents if one.kind == "Ingress"}
-    hosts = {host for route in theirs.routes for host in route.hosts}
-    return [
-        one
-        for one in converted
-        if one.kind == "DestinationRule"
-        or (one.kind == "Gateway" and (one.namespace, one.name) in entrances)
-        or (one.kind == "VirtualService" and _belongs(one, hosts, entrances))
-    ]
+class _Index:
+    """The converted objects: those of routes by host, DestinationRules by theirs."""
+
+    def __init__(self, converted: Iterable[Document]) -> None:
+        self._routes: dict[str, list[Document]] = {}
+        self._subsets: dict[str, list[Document]] = {}
+        self._entrances: dict[tuple[str, str], Document] = {}
+        for one in converted:
+            if one.kind == "Gateway":
+                self._entrances[one.namespace, one.name] = one
+            elif one.kind == "DestinationRule":
+                host = full_name(one.spec.need("host").text(), one.namespace)
+                self._subsets.setdefault(host, []).append(one)
+            elif one.kind == "VirtualService":
+                for value in one.spec.need("hosts").items():
+                    host = full_name(value.text(), one.namespace)
+                    self._routes.setdefault(host, []).append(one)
+
+    def counterpart(self, theirs: RuleSet, documents: list[Document]) -> list[Document]:
+        """Return the converted objects that a part became, with what they send to."""
+        keys = {(one.namespace, one.name) for one in documents if one.kind == "Ingress"}
+        hosts = dict.fromkeys(host for route in theirs.routes for host in route.hosts)
+        found = {
+            id(one): one
+            for host in hosts
+            for one in self._routes.get(host, [])
+            if _is_at(one, keys)
+        }
+        routes = list(found.values())
+        goals = dict.fromkeys(goal for one in routes for goal in _goals(one))
+        subsets = [one for goal in goals for one in self._subsets.get(goal, [])]
+        entrances = [one for key, one in self._entrances.items() if key in keys]
+        return [*subsets, *entrances, *routes]
 
 
-def _belongs(document: Document, hosts: set[str], entrances: set[tuple[str, str]]) -> bool:
+def _is_at(document: Document, entrances: set[tuple[str, str]]) -> bool:
+    """Say whether a VirtualService is at one of these gateways, or in sidecars if there is none."""
     gateways = document.spec.get("gateways")
     names = {(document.namespace, one.text()) for one in gateways.items()} if gateways else set()
-    own = {full_name(one.text(), document.namespace) for one in document.spec.need("hosts").items()}
-    return names <= entrances and bool(names) == bool(entrances) and bool(own & hosts)
+    return names <= entrances and bool(names) == bool(entrances)
+
+
+def _goals(document: Document) -> Iterator[str]:
+    """Yield the full host of every destination of a VirtualService."""
+    for arm in document.spec.need("http").items():
+        route, mirror = arm.get("route"), arm.get("mirror")
+        found = [one.need("destination") for one in route.items()] if route is not None else []
+        for one in [*found, *([mirror] if mirror is not None else [])]:
+            yield full_name(one.need("host").text(), document.namespace)
 
 
 def differences(theirs: RuleSet, ours: RuleSet) -> Iterator[str]:

@@ -46,9 +46,13 @@ class Service:
 def named(value: Value, namespace: str) -> Service:
     """Return the service that an IstioService of a rule in `namespace` names.
 
-    Source: IstioService in routing/v1alpha1/route_rule.proto. Raises BadRules for none.
+    Source: IstioService in routing/v1alpha1/route_rule.proto. Raises BadRules for none, and for an
+    empty name.
     """
     whole, owner, domain = (value.get(key) for key in ("service", "namespace", "domain"))
+    for one in (whole, owner, domain, value.get("name")):
+        if one is not None and not one.text():
+            raise one.error("text that is not empty")
     if whole is not None:
         return of_host(full_name(whole.text(), namespace))
     name = value.need("name").text()

@@ -50,7 +50,9 @@ def check(document: Document) -> None:
         spec.get("useEgressProxy"),
     )
     destination.allow("service")
-    destination.need("service").text()
+    host = destination.need("service")
+    if not host.text():
+        raise host.error("text that is not empty")
     if not ports.items():
         raise ports.error("at least one port")
     for port in ports.items():
