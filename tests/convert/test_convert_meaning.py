@@ -82,6 +82,48 @@ def at_a_gateway(objects: list[Objects]) -> None:
     objects[-1]["spec"]["gateways"] = ["gate"]
 
 
+#: Lines of a rule's spec, what a wrong conversion says instead, and the field that is named.
+WRONG = {
+    "redirect": (["redirect: {uri: /a}"], ("redirectCode: 302", "redirectCode: 301"), "redirect"),
+    "rewrite": ([ROUTE, "rewrite: {uri: /a}"], ("uri: /a", "uri: /b"), "rewrite"),
+    "timeout": (
+        [ROUTE, "httpReqTimeout: {simpleTimeout: {timeout: 3s}}"],
+        ("timeout: 3s", "timeout: 4s"),
+        "timeout",
+    ),
+    "retries": (
+        [ROUTE, "httpReqRetries: {simpleRetry: {attempts: 3}}"],
+        ("5xx,", ""),
+        "retries",
+    ),
+    "fault": (
+        [ROUTE, "httpFault: {abort: {percent: 5, httpStatus: 503}}"],
+        ("value: 5", "value: 50"),
+        "fault",
+    ),
+    "mirror": (
+        [ROUTE, "mirror: {name: shadow}"],
+        ("host: shadow", "host: other"),
+        "mirrors",
+    ),
+    "headers": ([ROUTE, "appendHeaders: {x-a: b}"], ("x-a: b", "x-a: c"), "headers"),
+}
+
+
+@pytest.mark.parametrize(("lines", "change", "field"), WRONG.values(), ids=WRONG)
+def test_a_wrong_action_is_named_by_rule_and_line(
+    converted: Any, rule: Any, lines: list[str], change: tuple[str, str], field: str
+) -> None:
+    found = converted(rule(*lines))
+    right = compared(found)
+    assert len(right.same) == 1, right
+    assert found.text.count(change[0]) == 1
+    wrong = compared(found, found.text.replace(*change))
+    (said,) = wrong.different
+    assert said.startswith(f"old.yaml:1: 'r': {field} ")
+    assert "; the converted arm at new.yaml:" in said
+
+
 FAULTS: dict[str, tuple[Callable[[list[Objects]], None], str]] = {
     "weights swapped": (
         weights_swapped,
@@ -232,6 +274,29 @@ def routes(draw: st.DrawFn) -> Any:
     return [{"labels": one, "weight": part} for one, part in zip(labels, weights, strict=False)]
 
 
+ACTIONS: dict[str, list[Any]] = {
+    "rewrite": [{"uri": "/x"}, {"authority": "a.example"}],
+    "httpReqTimeout": [{"simpleTimeout": {"timeout": "3s"}}],
+    "httpReqRetries": [
+        {"simpleRetry": {"attempts": 2}},
+        {"simpleRetry": {"attempts": 3, "perTryTimeout": "250ms"}},
+    ],
+    "httpFault": [
+        {"abort": {"percent": 5, "httpStatus": 503}},
+        {"delay": {"fixedDelay": "1s"}, "abort": {"httpStatus": 400}},
+    ],
+    "mirror": [{"name": "shadow"}, {"name": "b", "labels": {"version": "v9"}}],
+    "appendHeaders": [{"x-a": "1"}, {"X-A": "1", "x-b": "two"}],
+    "websocketUpgrade": [True],
+}
+
+
+@st.composite
+def actions(draw: st.DrawFn) -> Any:
+    chosen = draw(st.sets(st.sampled_from(sorted(ACTIONS)), max_size=3))
+    return {key: draw(st.sampled_from(ACTIONS[key])) for key in sorted(chosen)}
+
+
 @st.composite
 def rule_sets(draw: st.DrawFn) -> str:
     """Return legal RouteRules: of one destination each has a precedence of its own."""
@@ -241,7 +306,10 @@ def rule_sets(draw: st.DrawFn) -> str:
             spec: dict[str, Any] = {"destination": {"name": host}, "precedence": order}
             if draw(st.booleans()):
                 spec["match"] = draw(matches())
-            spec["route"] = draw(routes())
+            if draw(st.integers(0, 5)):
+                spec |= {"route": draw(routes()), **draw(actions())}
+            else:
+                spec["redirect"] = draw(st.sampled_from([{"uri": "/to"}, {"authority": "b"}]))
             found.append(
                 {
                     "apiVersion": "config.istio.io/v1alpha2",

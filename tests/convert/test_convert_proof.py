@@ -97,6 +97,46 @@ def test_both_directions_hold(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["new.yaml", "old.yaml"], "no report is left"
 
 
+ACTING = """\
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: moved}
+spec:
+  destination: {name: shop}
+  precedence: 3
+  match: {request: {headers: {uri: {exact: /old}}}}
+  redirect: {uri: /new}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: changed}
+spec:
+  destination: {name: shop}
+  precedence: 2
+  match: {request: {headers: {uri: {prefix: /api}}}}
+  rewrite: {uri: /v2}
+  appendHeaders: {x-a: b}
+  httpReqRetries: {simpleRetry: {attempts: 2}}
+  httpFault: {abort: {percent: 100, httpStatus: 503}}
+  route: [{labels: {version: v2}}]
+---
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: rest}
+spec:
+  destination: {name: shop}
+  rewrite: {authority: other.example}
+  route: [{labels: {version: v1}}]
+"""
+
+
+def test_what_rules_do_beside_routing_holds_in_both_directions(tmp_path: Path) -> None:
+    done = plain(tmp_path, ACTING)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("the same on the local mesh") == 2
+    assert "redirectCode: 302" in done.stdout
+
+
 #: Fault -> a case of the source that fails, its rule, what was seen instead.
 FAULTS: dict[str, tuple[str, str, str]] = {
     "weights_swapped": (

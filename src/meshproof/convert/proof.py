@@ -313,7 +313,7 @@ def on_mesh(part: Part) -> bool:
     """Say whether echo workloads can stand for every service of a part."""
     inside = [host for one in part.source.routes if one.gateways is None for host in one.hosts]
     targets = [
-        target.host for one in part.source.routes for arm in one.arms for target in arm.split
+        target.host for one in part.source.routes for arm in one.arms for target in arm.targets
     ]
     return all(
         host.endswith(f".{CLUSTER_DOMAIN}") and host.count(".") == 4 for host in inside + targets
