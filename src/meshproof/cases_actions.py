@@ -42,6 +42,11 @@ _FAILURES = {
 #: What Istio retries on where nothing is said, as far as a workload can fail so.
 _BY_DEFAULT = ("unavailable", "cancelled")
 _PORTS = {"http": 80, "https": 443}
+#: Headers that frame a message or belong to one hop: with any other value it could not be sent.
+_FRAMING = (
+    *("connection", "content-length", "expect", "keep-alive", "te", "trailer"),
+    *("transfer-encoding", "upgrade"),
+)
 
 
 @dataclass(frozen=True)
@@ -299,7 +304,8 @@ def _already_there(
 ) -> Iterator[Variant]:
     """Yield the request whose headers, and whose answer's, are there before they are changed."""
     asking, back = names
-    free = [name for name in asking if call.header(name) is None]
+    free = [name for name in asking if call.header(name) is None and name not in _FRAMING]
+    back = tuple(name for name in back if name not in _FRAMING)
     changed = call
     for name in (*free, *(f"{ANSWERING}{name}" for name in back)):
         changed = changed.with_header(name, OTHER)

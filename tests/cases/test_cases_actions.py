@@ -129,6 +129,16 @@ def test_headers_that_were_not_there_and_that_were(of: Of) -> None:
     )
 
 
+def test_no_request_carries_a_header_that_frames_it(of: Of) -> None:
+    text = "headers: {request: {remove: [connection, x-a]}, response: {remove: [content-length]}}"
+    assert list(of(text, match="uri: {exact: /a}")) == [
+        "path /a -> v1",
+        "path /a, x-a already there -> v1",
+    ]
+    text = "headers: {response: {remove: [content-length]}}"
+    assert list(of(text, match="uri: {exact: /a}")) == ["path /a -> v1"]
+
+
 def test_headers_of_a_destination_are_for_it_alone(of: Of) -> None:
     own = SPLIT.replace("weight: 50},\n", "weight: 50, headers: {request: {set: {x: a}}}},\n")
     case, there, _ = of("name: a", own).values()

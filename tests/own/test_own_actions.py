@@ -111,3 +111,23 @@ def test_a_wrong_action_fails_its_cases_and_no_others(meshproof: Run, name: str)
         assert result.rule.startswith(f"{RULES}:"), result.rule
         curl = "see it: curl -i -H 'Host: shop.default.svc.cluster.local'"
         assert curl in result.message or case == PARTLY  # there labels are judged, not visits
+
+
+def test_actions_at_a_gateway_and_of_route_rules(meshproof: Run) -> None:
+    ended = meshproof("test", "--rules", str(RULES.with_name("gate.yaml")))
+    assert ended.code == 0, ended.said
+    assert {
+        "shop.example: path /here -> 301 to /there",
+        "shop.example: path /api/x (and more) -> shop as /x at shop",
+        "shop.example: path /api/, failing twice with gRPC 14 -> shop as / at shop",
+        "shop.example: path /api/, failing 3 times with gRPC 14 -> gRPC 14",
+        "shop.example: path /api/, mirrored to audit -> shop as / at shop",
+        "shop.example: path /down -> 503",
+        "old: path /moved -> 302 to http://new.example/new",
+        "old: any other request -> v1 at older",
+        "old: any other request, x-old already there -> v1 at older",
+        "old: any other request, answered too late -> 504 after 1 s",
+        "old: any other request, failing once with 503 -> v1 at older",
+        "old: any other request, failing twice with 503 -> 503",
+        "old: any other request, mirrored to copy v2 -> v1 at older",
+    } <= set(ended.results)
