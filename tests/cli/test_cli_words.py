@@ -17,6 +17,9 @@ COMMAND = (sys.executable, "-m", "meshproof")
     [
         ("tset", "unknown command 'tset'; did you mean 'test'?"),
         ("xyz", "unknown command 'xyz'"),
+        ("covnert x", "unknown command 'covnert'; did you mean 'convert'?"),
+        ("convert", "convert: PATH is missing"),
+        ("convert --outptu x", "unknown argument --outptu; did you mean '--output'?"),
         ("--versoin", "unknown argument --versoin; did you mean '--version'?"),
         ("mesh", "the following arguments are required: ACTION"),
         (
@@ -56,7 +59,9 @@ def test_alone_it_says_how_to_use_it(capsys: pytest.CaptureFixture[str]) -> None
     assert "exit codes: 0 passed, 1 failed, 2 interrupted, 3 inconclusive, 64 usage" in said
 
 
-@pytest.mark.parametrize("words", ["--help", "mesh --help", "test --help", "--version"])
+@pytest.mark.parametrize(
+    "words", ["--help", "mesh --help", "test --help", "convert --help", "--version"]
+)
 def test_what_was_asked_for_is_no_error(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words.split())

@@ -137,6 +137,26 @@ def test_what_rules_do_beside_routing_holds_in_both_directions(tmp_path: Path) -
     assert "redirectCode: 302" in done.stdout
 
 
+INGRESS = """\
+apiVersion: extensions/v1beta1
+kind: Ingress
+metadata: {name: gate, annotations: {kubernetes.io/ingress.class: istio}}
+spec:
+  rules:
+  - host: a.example
+    http:
+      paths:
+      - {path: /api.*, backend: {serviceName: shop, servicePort: 80}}
+      - {path: /b, backend: {serviceName: other, servicePort: 80}}
+"""
+
+
+def test_an_ingress_holds_at_its_gateway_in_both_directions(tmp_path: Path) -> None:
+    done = plain(tmp_path, INGRESS)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("the same on the local mesh") == 2
+
+
 #: Fault -> a case of the source that fails, its rule, what was seen instead.
 FAULTS: dict[str, tuple[str, str, str]] = {
     "weights_swapped": (

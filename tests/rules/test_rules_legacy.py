@@ -1,0 +1,117 @@
+"""DestinationPolicy, EgressRule and Ingress of Istio's class: what of them is in the model."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproof import manifest, rules
+from meshproof.errors import BadRules
+from meshproof.manifest import At
+from meshproof.rules.model import Arm, Gateway, Match, Route, RuleSet, Server, StringMatch, Target
+
+NOWHERE = At("", 0)
+RULE = """\
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: r}
+spec: {destination: {name: shop}, route: [{labels: {version: v1}}]}
+"""
+POLICY = """\
+apiVersion: config.istio.io/v1alpha2
+kind: DestinationPolicy
+metadata: {name: p}
+spec:
+  destination: {name: shop, labels: {version: v1}}
+  loadBalancing: {name: RANDOM}
+  circuitBreaker: {simpleCb: {maxConnections: 1, sleepWindow: 30s, httpMaxEjectionPercent: 10}}
+"""
+EGRESS = """\
+apiVersion: config.istio.io/v1alpha2
+kind: EgressRule
+metadata: {name: e}
+spec: {destination: {service: a.example}, ports: [{port: 80, protocol: http}]}
+"""
+INGRESS = """\
+apiVersion: extensions/v1beta1
+kind: Ingress
+metadata: {name: gate, namespace: shop, annotations: {kubernetes.io/ingress.class: istio}}
+spec:
+  rules:
+  - host: a.example
+    http:
+      paths:
+      - {path: /a.*, backend: {serviceName: shop, servicePort: 80}}
+      - {path: /b, backend: {serviceName: other, servicePort: 8080}}
+"""
+
+
+def read(*texts: str) -> RuleSet:
+    return rules.read(manifest.parse("---\n".join(texts), "old.yaml"))
+
+
+def test_a_policy_and_an_egress_rule_do_not_change_who_answers() -> None:
+    assert read(RULE, POLICY, EGRESS) == read(RULE)
+
+
+@pytest.mark.parametrize("text", [POLICY, EGRESS])
+def test_alone_they_are_no_rules(text: str) -> None:
+    with pytest.raises(BadRules, match=r"^old\.yaml:1:1: no rules found"):
+        read(text)
+
+
+def test_an_ingress_is_a_gateway_and_a_route_for_each_host() -> None:
+    def arm(kind: str, path: str, host: str, port: int) -> Arm:
+        match = StringMatch("exact" if kind == "exact" else "prefix", path, NOWHERE)
+        target = Target(f"{host}.shop.svc.cluster.local", (), 100, port)
+        return Arm((Match(NOWHERE, uri=match),), (target,), NOWHERE)
+
+    found = read(INGRESS)
+    arms = (arm("exact", "/b", "other", 8080), arm("prefix", "/a", "shop", 80))
+    assert found.gateways == (Gateway("shop/gate", (Server(80, ("a.example",)),), NOWHERE),)
+    assert found.routes == (Route(("a.example",), arms, ("shop/gate",), NOWHERE, namespace="shop"),)
+    assert [one.at.line for one in found.routes[0].arms] == [10, 9]
+    assert found.dialect == "Ingress"
+
+
+PATHS = INGRESS.partition("  rules:")[2]
+#: Text, what stands there and what is written instead, where the error points to, what it says.
+BAD = {
+    "a wrong key": (POLICY, "simpleCb", "simpelCb", "simpelCb", "did you mean 'simpleCb'?"),
+    "a wrong word": (POLICY, "RANDOM", "RANDUM", "RANDUM", "did you mean 'RANDOM'?"),
+    "too much": (POLICY, "Percent: 10", "Percent: 101", "101", "from 0 to 100"),
+    "no duration": (POLICY, "30s", "30 s", "30 s", "a duration as 30s"),
+    "no port": (EGRESS, "port: 80", "port: 0", "0, protocol", "from 1 to 65535"),
+    "no protocol": (EGRESS, ": http}", ": htpp}", "htpp", "did you mean 'http'?"),
+    "no ports": (EGRESS, "{port: 80, protocol: http}", "", "[]", "at least one port"),
+    "TLS": (INGRESS, "  rules:", "  tls: [{secretName: s}]\n  rules:", "tls", "not supported yet"),
+    "a port by name": (INGRESS, "8080", "web", "web", "a port by its name is not supported"),
+    "no path": (INGRESS, PATHS, " []\n", "rules: []", "at least one rule with a path"),
+}
+
+
+@pytest.mark.parametrize(("text", "old", "new", "there", "said"), BAD.values(), ids=BAD)
+def test_what_is_wrong_is_named_by_its_place(
+    text: str, old: str, new: str, there: str, said: str
+) -> None:
+    assert text.count(old) == 1
+    wrong = "---\n".join([RULE, text.replace(old, new)])
+    before = wrong[: wrong.index(there)].splitlines()
+    with pytest.raises(BadRules) as error:
+        rules.read(manifest.parse(wrong, "old.yaml"))
+    place = f"old.yaml:{len(before)}:{len(before[-1]) + 1}: "
+    assert str(error.value).startswith(place), (place, str(error.value))
+    assert said in str(error.value)
+
+
+TWINS = [(POLICY, ("name: p", "name: q")), (EGRESS, ("name: e", "name: f"))]
+
+
+@pytest.mark.parametrize(("text", "renamed"), TWINS)
+def test_two_for_the_same_are_refused(text: str, renamed: tuple[str, str]) -> None:
+    with pytest.raises(BadRules, match="a second "):
+        read(RULE, text, text.replace(*renamed))
+
+
+def test_an_ingress_of_another_class_is_not_read() -> None:
+    with pytest.raises(BadRules, match="Ingress of extensions/v1beta1 is not a rule that"):
+        read(INGRESS.replace("class: istio", "class: nginx"))
