@@ -26,8 +26,9 @@ def test_case(rule_case: Case, rule_mesh: EchoMesh, rule_visits: Visits, judge: 
     except TwoAtOnce as overlap:
         raise NotSupported(f"a split between parts that overlap: {overlap}") from None
     if rule_case.split and rule_case.answer.mirrors:
-        verdict = judge(answers.copies(rule_visits, rule_mesh, COPIED), expect=answers.copied)
-        assert verdict.holds, f"{verdict}\nsee it: {rule_visits.curl}"
+        copies = answers.copies(rule_visits, rule_mesh, COPIED)
+        verdict = judge(copies, expect=answers.copied, curl=rule_visits.curl)
+        assert verdict.holds, verdict
     elif rule_case.split:
         verdict = judge(rule_visits, expect=answers.expected, by=answers.label)
         assert verdict.holds, verdict

@@ -57,6 +57,14 @@ class Destination:
     labels: Labels
     subset: str
 
+    @property
+    def owner(self) -> str:
+        """The service in a word; outside the cluster its host."""
+        return self.host.split(".")[0] if self.host.endswith(CLUSTER_DOMAIN) else self.host
+
+    def __str__(self) -> str:
+        return f"{self.owner} {self.subset}".strip()
+
 
 #: Header (lower case) -> its value; None: it must not be there. A `%` stands for any value.
 Wanted = tuple[tuple[str, str | None], ...]
@@ -144,7 +152,7 @@ def answer(arm: Arm, match: Match | None, call: Call) -> Answer:
 
 def plain(call: Call) -> Answer:
     """Return what the answer to a call must be that goes on as it is."""
-    return Answer(arrivals=(Arrival(_with_query(call), call.sent_to),))
+    return Answer(arrivals=(Arrival(call.target, call.sent_to),))
 
 
 def by_destination(arm: Arm) -> dict[Destination, list[Target]]:
@@ -172,12 +180,9 @@ def variants(arm: Arm, match: Match | None, call: Call) -> Iterator[Variant]:
     mirrors = tuple((_destination(one.target), one.percent / 100) for one in arm.mirrors)
     for target, share in mirrors:
         if share and not found.replied:
-            inside = target.host.endswith(CLUSTER_DOMAIN)
-            owner = target.host.split(".")[0] if inside else target.host
-            name = f"{owner} {target.subset}".strip()
             said = "" if share == 1 else f" for {share * 100:.4g} %"
             changed = replace(found, mirrors=((target, share),), unjudged=True)
-            yield Variant(f"mirrored to {name}{said}", call, changed)
+            yield Variant(f"mirrored to {target}{said}", call, changed)
 
 
 def _unproven(arm: Arm) -> Iterator[str]:
@@ -189,6 +194,8 @@ def _unproven(arm: Arm) -> Iterator[str]:
         yield f"the timeout of {arm.timeout:.4g} s"
     if arm.retries is not None and (arm.fault or not _provable(arm.retries, arm.timeout)):
         yield f"the {arm.retries.attempts} retries"
+    if fault.aborted:
+        yield from (f"the copies for {_destination(one.target)}" for one in arm.mirrors)
 
 
 # Answers that no workload gives.
@@ -218,17 +225,12 @@ def _location(redirect: Redirect, call: Call) -> str:
     authority = redirect.authority or asked
     if named is not None and named != _PORTS[scheme]:
         authority += f":{named}"
-    path, _, query = _with_query(call).partition("?")
+    path, _, query = call.target.partition("?")
     return f"{scheme}://{authority}{_asking(redirect.uri or path, query)}"
 
 
 def _asking(path: str, query: str) -> str:
     return f"{path}?{query}" if query and "?" not in path else path
-
-
-def _with_query(call: Call) -> str:
-    query = "&".join(f"{name}={value}" for name, value in call.query)
-    return f"{call.path}?{query}" if query else call.path
 
 
 # What arrives.
@@ -251,7 +253,7 @@ def _arrival(arm: Arm, targets: list[Target], match: Match | None, call: Call) -
                 {pair for one in back for pair in _after(one, given, joined=True)},
             )
         )
-    path, authority = _with_query(call), call.sent_to
+    path, authority = call.target, call.sent_to
     if arm.rewrite is not None:
         path, authority = _rewritten(arm.rewrite, match, call)
     return Arrival(
@@ -272,7 +274,7 @@ def _rewritten(rewrite: Rewrite, match: Match | None, call: Call) -> tuple[str, 
         taken = uri.value if uri is not None and uri.kind == "prefix" else "/"
         whole = uri is not None and uri.kind != "prefix"
         path = rewrite.uri if whole else rewrite.uri + path[len(taken) :]
-    _, mark, query = _with_query(call).partition("?")
+    _, mark, query = call.target.partition("?")
     return f"{path}{mark}{query}", rewrite.authority or call.sent_to
 
 

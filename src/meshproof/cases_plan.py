@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from meshproof.cases_actions import Answer, Destination
 from meshproof.conditions import Call, short
 from meshproof.manifest import At
-from meshproof.rules.model import CLUSTER_DOMAIN, Route
+from meshproof.rules.model import Route
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,10 @@ def goal(case: Case, service: str) -> str:
     after = f" after {answer.least:.4g} s" if answer.least else ""
     if not case.shares:
         return f"{answer.reply.told if answer.reply else case.status}{after}"
-    names = [(_name(one, service), share) for one, share in case.shares]
+    names = [
+        (one.subset or "any version" if one.owner == service else str(one), share)
+        for one, share in case.shares
+    ]
     if answer.reply:
         names.append((f"{answer.reply.told} (aborted)", answer.replied))
     if len(names) == 1:
@@ -103,10 +106,3 @@ def changes(answer: Answer) -> list[str]:
                 goal = "is removed" if value is None else f"{how} '{short(value)}'"
                 words[f"{name} {goal}"] = None
     return list(words)
-
-
-def _name(one: Destination, service: str) -> str:
-    owner = one.host.split(".")[0] if one.host.endswith(CLUSTER_DOMAIN) else one.host
-    if owner == service:
-        return one.subset or "any version"
-    return f"{owner} {one.subset}".strip()

@@ -55,6 +55,12 @@ class Call:
         return dict(self.headers).get(name)
 
     @property
+    def target(self) -> str:
+        """Path and query."""
+        query = "&".join(f"{name}={value}" for name, value in self.query)
+        return f"{self.path}?{query}" if query else self.path
+
+    @property
     def sent_to(self) -> str:
         """The Host header."""
         return self.authority or (self.host if self.port == 80 else f"{self.host}:{self.port}")

@@ -52,9 +52,8 @@ class OwnRules:
     def request(self, case: Case) -> Request:
         """Return the request of a case as HTTP."""
         call = case.call
-        query = "&".join(f"{name}={value}" for name, value in call.query)
         return Request(
-            f"{call.path}?{query}" if query else call.path,
+            call.target,
             (("Host", call.sent_to), *call.headers, *case.answer.asked),
             call.method,
             tuple(name for name in self._without if call.header(name) is None),

@@ -202,6 +202,10 @@ def test_what_is_not_proven_is_named(of: Of) -> None:
     delay, *_ = of("fault: {delay: {fixedDelay: 1s, percent: 10}}\n  timeout: 3s").values()
     assert delay.answer.unproven == ("that 10 % are delayed by 1 s", "the timeout of 3 s")
     assert delay.title.endswith("; not proven: the timeout of 3 s")
+    mirrored, *_ = of(
+        "fault: {abort: {httpStatus: 503, percentage: {value: 5}}}\n  mirror: {host: a}"
+    ).values()
+    assert mirrored.answer.unproven == ("the copies for a",)
     retries, *_ = of("timeout: 1m\n  retries: {attempts: 2, retryOn: reset}").values()
     assert retries.answer.unproven == ("the timeout of 60 s", "the 2 retries")
 
