@@ -54,6 +54,17 @@ REFUSED = {
         "f.yaml:1:4: a: the tag !!python/name:os.system is not supported",
     ),
     "tag that does not fit": ("a: !!int x", "f.yaml:1:4: a: 'x' is not readable as !!int"),
+    "tag on nothing": ("a: !!int", "f.yaml:1:4: a: '' is not readable as !!int"),
+    "anchor twice": (
+        "a: &a 1\nb: &a 2\n",
+        "f.yaml:2:4: not readable as YAML: found duplicate anchor; first occurrence, "
+        "second occurrence",
+    ),
+    "no YAML after a wrong value": (
+        "a: !foo x\nb: [",
+        "f.yaml:3:1: not readable as YAML: while parsing a flow node, "
+        "did not find expected node content",
+    ),
     "number of 5000 digits": (
         f"a: {'9' * 5000}",
         f"f.yaml:1:4: a: '{'9' * 40}' is not readable as !!int",

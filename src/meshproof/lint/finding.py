@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
 from meshproof.manifest import At
@@ -45,6 +45,10 @@ class Finding:
 
     def to_dict(self) -> dict[str, str | int]:
         """Return code, level, file, line, column, message and suggestion, ready for JSON."""
-        found = asdict(self)
-        place = found.pop("at")
-        return {"code": self.code, "level": str(self.level), **place, **found}
+        return {
+            "code": self.code,
+            "level": str(self.level),
+            **self.at._asdict(),
+            "message": self.message,
+            "suggestion": self.suggestion,
+        }

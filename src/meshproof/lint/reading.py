@@ -15,7 +15,7 @@ import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from meshproof.errors import BadRules
@@ -213,7 +213,7 @@ def _piece(found: Reading, file: str, piece: str, line: int, named: bool) -> Non
         found.unreadable.append(Hit(At(file, line + 1), "nested too deeply"))
     except BadRules as error:
         broken = hit(error, file)
-        at = replace(broken.at, line=broken.at.line + line)
+        at = broken.at._replace(line=broken.at.line + line)
         if not named and "expected a mapping" in broken.message and _is_list_or_text(piece):
             found.documents.append(Document(Value(at, "", {})))  # reported as not checked
             return
