@@ -21,6 +21,12 @@ _MERGE = _TAG + "merge"
 _TEXT = (_MERGE, *(_TAG + name for name in ("str", "timestamp", "value")))
 _PLAIN = tuple(_TAG + name for name in ("bool", "int", "float", "null"))
 _UNTAGGED = (None, "!")
+#: What a plain scalar begins with that may be more than text.
+_TELLING = frozenset(yaml.SafeLoader.yaml_implicit_resolvers)
+#: A place is made as At(...) makes it, in half the time.
+_new = tuple.__new__
+_STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+_ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 
 def roots(text: str, file: str) -> list[Value]:
@@ -31,9 +37,9 @@ def roots(text: str, file: str) -> list[Value]:
     """
     reader = _Reader(file)
     try:
-        events = yaml.parse(text, Loader=yaml.CSafeLoader)
+        events = iter(yaml.CSafeLoader(text).get_event, None)
         try:
-            return list(reader.documents(events))
+            return reader.documents(events)
         except BadRules:
             reader.check_rest(events)  # what is no YAML at all is told first
             raise
@@ -91,7 +97,8 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._open: list[_Open] = []
+        #: What is open, the innermost last; the outermost stands for the file, a list of documents.
+        self._open = [_Open(Value(At(file, 1), "", None), None, [], None, 0)]
         self._count = 0
         self._aliased = 0
         self._values: dict[str, Value] = {}
@@ -103,7 +110,7 @@ class _Reader:
 
     def check_rest(self, events: Iterator[Any]) -> None:
         """Read on to the end, only to see whether it is YAML, and not too deep."""
-        depth = len(self._open)
+        depth = len(self._open) - 1
         for event in events:
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
@@ -112,64 +119,55 @@ class _Reader:
             if depth > _DEEPEST:
                 raise _too_deep(_at(self._file, event.start_mark))
 
-    def documents(self, events: Iterator[Any]) -> Iterator[Value]:
-        """Yield the root of every document."""
-        opened = self._open
-        handlers = {
-            yaml.ScalarEvent: self._scalar,
-            yaml.MappingStartEvent: self._begin,
-            yaml.SequenceStartEvent: self._begin,
-            yaml.MappingEndEvent: self._end,
-            yaml.SequenceEndEvent: self._end,
-            yaml.AliasEvent: self._alias,
-            yaml.DocumentStartEvent: self._forget,
-        }
+    def documents(self, events: Iterator[Any]) -> list[Value]:
+        """Return the root of every document."""
+        top = self._open[0]
         for event in events:
-            handle = handlers.get(type(event))
-            value = handle(event) if handle is not None else None
+            kind = type(event)
+            if kind is yaml.ScalarEvent:
+                value = self._scalar(event, top)
+            elif kind in _STARTS:
+                top = self._begin(event, top)
+                continue
+            elif kind in _ENDS:
+                value = self._end()
+                top = self._open[-1]
+            elif kind is yaml.AliasEvent:
+                value = self._alias(event, top)
+            else:
+                self._scalars, self._values, self._sizes = {}, {}, {}
+                continue
             if value is None:
                 continue
-            if not opened:
-                yield value
-                continue
-            top = opened[-1]
             if top.pairs is None:
                 top.items.append(value)
             elif top.key is not None:
                 top.pairs[top.key] = value
                 top.key = None
+        return top.items
 
-    def _forget(self, event: Any) -> None:
-        """Begin a document: no anchor of the one before is known in it."""
-        if self._scalars or self._values:
-            self._scalars, self._values, self._sizes = {}, {}, {}
-
-    def _path(self) -> str:
+    def _path(self, top: _Open) -> str:
         """Return the path of the value that comes next."""
-        if not self._open:
-            return ""
-        top = self._open[-1]
-        if top.key is None:
-            return f"{top.value.path}[{len(top.items)}]"
-        return f"{top.value.path}.{top.key}" if top.value.path else top.key
+        above, key = top.value.path, top.key
+        if key is not None:
+            return f"{above}.{key}" if above else key
+        return f"{above}[{len(top.items)}]" if len(self._open) > 1 else ""
 
-    def _scalar(self, event: Any) -> Value | None:
-        """Return the value of a scalar; None for a key, which is only noted."""
+    def _scalar(self, event: Any, top: _Open) -> Value | None:
+        """Return the value of a scalar; None for a key, which is noted."""
         mark, text = event.start_mark, event.value
-        at = At(self._file, mark.line + 1, mark.column + 1)
+        at = _new(At, (self._file, mark.line + 1, mark.column + 1))
         if event.anchor is not None:
-            self._name(event.anchor, event)
+            self._name(event)
             self._scalars[event.anchor] = event
-        top = self._open[-1] if self._open else None
-        if top is not None and top.pairs is not None and top.key is None:
+        if top.key is None and top.pairs is not None:
             self._key(top, event, at)
             return None
-        path = self._path()
+        path = self._path(top)
         if event.implicit[0] and text in self._plain:
-            content = self._plain[text]
+            value = Value(at, path, self._plain[text], {})
         else:
-            content = self._content(event, at, path)
-        value = Value(at, path, content, {})
+            value = Value(at, path, self._content(event, at, path), {})
         self._count += 1
         if event.anchor is not None:
             self._values[event.anchor], self._sizes[event.anchor] = value, 1
@@ -188,24 +186,26 @@ class _Reader:
         if key == "<<":
             top.merges = self._tag(event) == _MERGE
 
-    def _begin(self, event: Any) -> None:
+    def _begin(self, event: Any, top: _Open) -> _Open:
         """Open a mapping or a list."""
-        at, opened = _at(self._file, event.start_mark), self._open
-        if len(opened) == _DEEPEST:
+        mark, opened = event.start_mark, self._open
+        at = _new(At, (self._file, mark.line + 1, mark.column + 1))
+        if len(opened) > _DEEPEST:
             raise _too_deep(at)
-        top = opened[-1] if opened else None
-        if top is not None and top.pairs is not None and top.key is None:
+        if top.key is None and top.pairs is not None:
             raise at.error(f"{top.value.where}: a key must be text")
-        pairs: dict[str, Value] | None = {} if type(event) is yaml.MappingStartEvent else None
         items: list[Value] = []
-        value = Value(at, self._path(), items if pairs is None else pairs, {})
+        pairs: dict[str, Value] | None = {} if type(event) is yaml.MappingStartEvent else None
+        value = Value(at, self._path(top), items if pairs is None else pairs, {})
         if event.anchor is not None:
-            self._name(event.anchor, event)
+            self._name(event)
             self._values[event.anchor] = value
-        opened.append(_Open(value, pairs, items, event.anchor, self._count))
+        begun = _Open(value, pairs, items, event.anchor, self._count)
+        opened.append(begun)
         self._count += 1
+        return begun
 
-    def _end(self, event: Any) -> Value:
+    def _end(self) -> Value:
         """Close a mapping or a list, and return it."""
         done = self._open.pop()
         if done.merges and done.pairs is not None:
@@ -214,10 +214,9 @@ class _Reader:
             self._sizes[done.anchor] = self._count - done.before
         return done.value
 
-    def _name(self, anchor: str, event: Any) -> None:
-        """Note an anchor. Raises ComposerError for one that the document has already."""
-        first = self._scalars.get(anchor) or self._values.get(anchor)
-        if first is not None:
+    def _name(self, event: Any) -> None:
+        """Look at an anchor. Raises ComposerError for one that the document has already."""
+        if event.anchor in self._scalars or event.anchor in self._values:
             raise yaml.composer.ComposerError(
                 "found duplicate anchor; first occurrence",
                 None,
@@ -225,16 +224,21 @@ class _Reader:
                 event.start_mark,
             )
 
-    def _alias(self, event: Any) -> Value | None:
-        """Return the value that an alias names. Whoever walks all values walks it once more."""
+    def _alias(self, event: Any, top: _Open) -> Value | None:
+        """Return the value that an alias names; None where it stands for a key, which is noted."""
         name = event.anchor
         if name not in self._scalars and name not in self._values:
             raise yaml.composer.ComposerError(None, None, "found undefined alias", event.start_mark)
-        top = self._open[-1] if self._open else None
-        if top is not None and top.pairs is not None and top.key is None:
-            self._alias_as_key(top, name)
-            return None
-        path = self._path()
+        if top.key is not None or top.pairs is None:
+            return self._again(name, self._path(top))
+        if name not in self._scalars:
+            raise self._values[name].at.error(f"{top.value.where}: a key must be text")
+        scalar = self._scalars[name]
+        self._key(top, scalar, _at(self._file, scalar.start_mark))
+        return None
+
+    def _again(self, name: str, path: str) -> Value:
+        """Return the value of an anchor. Whoever walks all values walks it once more."""
         if name not in self._values:  # the anchor is that of a key
             scalar = self._scalars[name]
             at = _at(self._file, scalar.start_mark)
@@ -246,16 +250,9 @@ class _Reader:
         self._count += self._sizes[name]
         self._aliased += self._sizes[name]
         if self._aliased > _MOST_ALIASED:
-            raise value.at.error(
-                f"{where(path)}: the aliases make more than {_MOST_ALIASED} values"
-            )
+            said = f"{where(path)}: the aliases make more than {_MOST_ALIASED} values"
+            raise value.at.error(said)
         return value
-
-    def _alias_as_key(self, top: _Open, name: str) -> None:
-        if name not in self._scalars:
-            raise self._values[name].at.error(f"{top.value.where}: a key must be text")
-        scalar = self._scalars[name]
-        self._key(top, scalar, _at(self._file, scalar.start_mark))
 
     def _tag(self, event: Any) -> str:
         """Return the tag of a scalar, as YAML 1.1 finds it for one that has none."""
@@ -265,7 +262,10 @@ class _Reader:
 
     def _content(self, event: Any, at: At, path: str) -> Scalar:
         """Return what a scalar stands for. Raises BadRules for a tag that it cannot have."""
-        tag, text = self._tag(event), str(event.value)
+        text: str = event.value
+        if event.tag is None and text[:1] not in _TELLING:
+            return text
+        tag = self._tag(event)
         if tag in _TEXT or (tag in _PLAIN and ":" in text):  # 1:30 is no number of base 60
             found: Scalar = text
         elif tag not in _PLAIN:

@@ -17,7 +17,7 @@ from meshproof.rules.model import Labels
 Dialect = Literal["VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Match:
     """Conditions that must all hold; none at all is: every request."""
 
@@ -26,7 +26,7 @@ class Match:
     sure: bool = True
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Target:
     """A destination: the full host and how it is written, its subset or labels, its port."""
 
@@ -44,7 +44,7 @@ class Target:
         return self.host, _text(self.subset)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Arm:
     """One branch: what it takes, where it sends that. `order` sorts arms, the highest first."""
 
@@ -73,7 +73,7 @@ class Arm:
         return any(match.sure and not match.conditions for match in self.matches)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Name:
     """A name that a rule mentions: in full, as written, and where."""
 
@@ -82,7 +82,7 @@ class Name:
     at: At
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Route:
     """The arms for some hosts. `gateways` are `namespace/name` or `mesh`; empty is everywhere.
 

@@ -51,6 +51,8 @@ def _route(project: Project, document: Document) -> Route:
 
 def places_of_doubt(project: Project, document: Document) -> tuple[str, ...]:
     """Return the paths in a document where something could not be read as it was meant."""
+    if not project.has_defects(document):
+        return ()
     found = [
         f"{one.where}." for one in project.defects(Defects.UNKNOWN_KEY, document) if not one.meant
     ]

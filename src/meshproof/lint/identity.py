@@ -56,6 +56,9 @@ class Identity:
 def identify(root: Value) -> Identity:
     """Return what the document with this root is."""
     found = Identity(root)
+    found.kind = _as_written(root)
+    if found.kind is not None:
+        return found
     _first_version(found)
     if _is_foreign(found):
         return found
@@ -65,6 +68,17 @@ def identify(root: Value) -> Identity:
         return found
     _look_up(found)
     return found
+
+
+def _as_written(root: Value) -> Kind | None:
+    """Return the kind of a document that says it rightly, in its newest version."""
+    content = root.mapping()
+    version, name = content.get("apiVersion"), content.get("kind")
+    if version is None or name is None or not isinstance(name.content, str):
+        return None
+    group = version.content.rpartition("/")[0] if isinstance(version.content, str) else ""
+    kind = schema.kind(group, name.content)
+    return kind if kind is not None and kind.api_version == version.content else None
 
 
 def _respell(found: Identity, key: str) -> None:

@@ -100,4 +100,10 @@ def _takes_all(match: Match, single: set[Condition]) -> bool:
     ]
     if not match.sure or not left:
         return True
-    return all(replace(one, negated=not one.negated) in single for one in left)
+    return all(_opposite_in(single, one) for one in left)
+
+
+def _opposite_in(single: set[Condition], wanted: Condition) -> bool:
+    """Say whether a condition stands there negated (or, being negated, stands there plainly)."""
+    alike = any(one.part == wanted.part and one.negated != wanted.negated for one in single)
+    return alike and replace(wanted, negated=not wanted.negated) in single

@@ -9,6 +9,9 @@ from functools import lru_cache
 from meshproof.lint.project import Project, children, kind, spec, text
 from meshproof.manifest import At, Document, Value
 
+_PARTS = ("uri", "scheme", "method", "authority")
+_MAPS = {"headers": "header", "withoutHeaders": "header", "queryParams": "query"}
+
 
 @dataclass(frozen=True)
 class Pattern:
@@ -50,12 +53,13 @@ def regexes_of(project: Project) -> Iterator[Pattern]:
 def _virtual_service(document: Document) -> Iterator[Pattern]:
     for arm in children(spec(document), "http"):
         for match in children(arm, "match"):
-            for part in ("uri", "scheme", "method", "authority"):
-                for value in children(match, part):
-                    yield from _strings(document, value, part)
-            for key, word in (("headers", "header"), ("withoutHeaders", "header")):
-                yield from _named(document, children(match, key), word, key == "withoutHeaders")
-            yield from _named(document, children(match, "queryParams"), "query")
+            for key in match.content if isinstance(match.content, dict) else ():
+                if key in _PARTS:
+                    for value in children(match, key):
+                        yield from _strings(document, value, key)
+                elif key in _MAPS:
+                    found = children(match, key)
+                    yield from _named(document, found, _MAPS[key], key == "withoutHeaders")
         for origin in children(arm, "corsPolicy", "allowOrigins"):
             yield from _strings(document, origin, "origin")
         for value in children(arm, "rewrite", "uriRegexRewrite", "match"):

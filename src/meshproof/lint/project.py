@@ -79,18 +79,26 @@ class Project:
         #: The documents as they were meant: what is misspelt stands here under its right name.
         self.documents = [document for document, _ in examined]
         self._defects = {id(document): found for document, found in examined}
+        self._with_sort: dict[Sort, list[Defect]] = {}
+        for _, found in examined:
+            for one in found:
+                self._with_sort.setdefault(one.sort, []).append(one)
+        self._of: dict[tuple[tuple[str, ...], str | None], list[Document]] = {}
 
     def defects(self, sort: Sort, document: Document | None = None) -> list[Defect]:
         """Return what is wrong with the form of the documents, or of one of them, of one sort."""
-        wanted = self.documents if document is None else [document]
-        return [one for each in wanted for one in self._defects[id(each)] if one.sort is sort]
+        found = self._with_sort.get(sort, [])
+        if document is None or not found:
+            return found
+        return [one for one in self._defects[id(document)] if one.sort is sort]
 
     def lacks(self, document: Document, mapping: Value, *keys: str) -> bool:
         """Say whether a mapping has none of these keys, and nothing that may stand for one.
 
         A key without a value and an unknown key that was not made out have findings of their own.
         """
-        if not isinstance(mapping.content, dict) or not set(keys).isdisjoint(mapping.content):
+        content = mapping.content
+        if not isinstance(content, dict) or any(key in content for key in keys):
             return False
         paths = {f"{mapping.path}.{key}" for key in keys}
         empty = self.defects(Sort.NO_VALUE, document) + self.defects(Sort.EMPTY_LIST, document)
@@ -98,6 +106,10 @@ class Project:
         return not any(one.where in paths for one in empty) and not any(
             one.where == mapping.path and not one.meant for one in unknown
         )
+
+    def has_defects(self, document: Document) -> bool:
+        """Say whether anything is wrong with the form of a document."""
+        return bool(self._defects[id(document)])
 
     def has_defect(self, document: Document, path: str) -> bool:
         """Say whether the form of what stands at a path has a finding already."""
@@ -110,8 +122,11 @@ class Project:
 
     def of(self, *kinds: str, group: str | None = None) -> list[Document]:
         """Return the documents of these kinds (and of an API group) with a name, in order."""
-        named = (one for one in self.every(*kinds) if id(one) in self._named)
-        return [one for one in named if group in (None, api_group(one))]
+        asked = kinds, group
+        if asked not in self._of:
+            named = (one for one in self.every(*kinds) if id(one) in self._named)
+            self._of[asked] = [one for one in named if group in (None, api_group(one))]
+        return self._of[asked]
 
     @cached_property
     def _by_kind(self) -> dict[str, list[tuple[int, Document]]]:
@@ -155,7 +170,11 @@ def _place(found: tuple[int, Document]) -> int:
 
 
 def _named(document: Document) -> bool:
-    return bool(list(_readable(lambda one: (one.name, one.namespace), document)))
+    try:
+        _ = document.name, document.namespace
+    except BadRules:
+        return False
+    return True
 
 
 def _readable(read: Callable[[Document], T], document: Document) -> Iterator[T]:
@@ -176,20 +195,24 @@ def children(parent: Value | None, *path: str) -> list[Value]:
     """
     found = [parent] if parent is not None else []
     for key in path:
-        step = [
-            one.content[key]
-            for one in found
-            if isinstance(one.content, dict) and key in one.content
-        ]
-        found = []
-        for one in step:
-            found += one.content if isinstance(one.content, list) else [one]
+        above, found = found, []
+        for one in above:
+            content = one.content
+            if isinstance(content, dict) and key in content:
+                below = content[key]
+                if isinstance(below.content, list):
+                    found += below.content
+                else:
+                    found.append(below)
+        if not found:
+            break
     return found
 
 
 def spec(document: Document) -> Value | None:
     """Return a document's spec, or None."""
-    found = document.root.mapping().get("spec")
+    content = document.root.content
+    found = content.get("spec") if isinstance(content, dict) else None
     return found if found is not None and isinstance(found.content, dict) else None
 
 

@@ -11,21 +11,20 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from meshproof.lint.defect import Defect, Sort
+from meshproof.lint.fitting import NOT_EMPTY, fits
 from meshproof.lint.identity import identify
 from meshproof.lint.leaves import check, mended
 from meshproof.lint.schema import Kind, Shape
 from meshproof.lint.unknown_key import Home, Level, find_home
 from meshproof.manifest import At, Document, Value
 
-#: Needed texts that no server takes empty.
-_NOT_EMPTY = ("host", "name")
-
 
 def examine(document: Document) -> tuple[Document, list[Defect]]:
     """Return the document as it was meant, and what is wrong with its form."""
     found = identify(document.root)
-    if found.kind is None:
-        return Document(found.root), found.defects
+    if found.kind is None or fits(found.root, found.kind.root):
+        whole = document if found.root is document.root else Document(found.root)
+        return whole, found.defects
     walk = _Walk(found.kind)
     root = walk.mapping(found.root, found.kind.root, None)
     return Document(root), [*found.defects, *walk.defects]
@@ -143,7 +142,7 @@ class _Walk:
         """Note keys that are missing, that exclude each other, and lists that are empty."""
         shape, content = level.shape, level.content
         for key in shape.required:
-            filled = key in content and (content[key].content != "" or key not in _NOT_EMPTY)
+            filled = key in content and (content[key].content != "" or key not in NOT_EMPTY)
             filled = filled or (key == "name" and "generateName" in content)
             path = f"{value.path}.{key}" if value.path else key
             if not filled and path not in self._nulls:

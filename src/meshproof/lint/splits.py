@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 from meshproof.lint.project import Project, children, kind, spec
 from meshproof.manifest import At, Document, Value
@@ -28,7 +29,7 @@ class Split:
     entries: tuple[Value, ...]
     unsaid: int
 
-    @property
+    @cached_property
     def weights(self) -> list[int] | None:
         """The weight of every entry, or None where one is no whole number (it has a finding)."""
         found = []
@@ -46,9 +47,14 @@ class Split:
         return [entry for entry in self.entries if "weight" not in entry.mapping()]
 
 
-def splits(project: Project) -> Iterator[Split]:
-    """Yield every split that has an entry."""
-    for document in project.documents:
+@lru_cache(maxsize=2)
+def splits(project: Project) -> tuple[Split, ...]:
+    """Return every split that has an entry, read once for all checks of a project."""
+    return tuple(_read(project))
+
+
+def _read(project: Project) -> Iterator[Split]:
+    for document in project.every(*_PLACES):
         name = kind(document)
         for way, key, unsaid in _PLACES.get(name, ()):
             for holder in children(spec(document), *way):

@@ -19,7 +19,7 @@ from meshproof.rules.model import CLUSTER_DOMAIN, Labels, full_name, labels
 _ISTIO, _GATEWAY_API = "networking.istio.io", "gateway.networking.k8s.io"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Subset:
     """A subset of a DestinationRule."""
 
@@ -28,7 +28,7 @@ class Subset:
     at: At
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Policy:
     """A DestinationRule: its host and subsets; `whole` where all of these could be read."""
 

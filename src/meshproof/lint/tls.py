@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from meshproof.lint.project import children, spec, text
 from meshproof.lint.surroundings import Policy, Surroundings
@@ -27,15 +28,16 @@ class Setting:
         return self.policy.host
 
 
-def settings(around: Surroundings) -> Iterator[Setting]:
-    """Yield the TLS settings of every DestinationRule, those of its subsets too."""
-    for policy in around.policies:
-        found = spec(policy.document)
-        for holder in (
-            *children(found, "trafficPolicy"),
-            *children(found, "subsets", "trafficPolicy"),
-        ):
-            yield from _of(policy, holder)
+@lru_cache(maxsize=2)
+def settings(around: Surroundings) -> tuple[Setting, ...]:
+    """Return the TLS settings of every DestinationRule, those of its subsets too."""
+    return tuple(
+        setting
+        for policy in around.policies
+        for way in (("trafficPolicy",), ("subsets", "trafficPolicy"))
+        for holder in children(spec(policy.document), *way)
+        for setting in _of(policy, holder)
+    )
 
 
 def _of(policy: Policy, holder: Value) -> Iterator[Setting]:
