@@ -80,7 +80,6 @@ from meshproof.lint.arms import near
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
 from meshproof.lint.surroundings import Server, Way, surroundings
-from meshproof.rules.model import Labels
 
 CODE = "MP0516"
 LEVEL = Level.WARNING
@@ -98,7 +97,7 @@ def check(project: Project) -> Iterator[Hit]:
     for number, rivals in claims.items():
         told: set[int] = set()
         for (one, first), (other, second) in combinations(rivals, 2):
-            if id(second) in told or not _same_proxies(one.selector, other.selector):
+            if id(second) in told or not one.same_proxies(other):
                 continue
             said = _collision(first, second)
             if said:
@@ -109,10 +108,6 @@ def check(project: Project) -> Iterator[Hit]:
                     f"({near(first.at, second.at)}): {said}",
                     "another port, or both in one gateway",
                 )
-
-
-def _same_proxies(one: Labels, other: Labels) -> bool:
-    return set(one) <= set(other) or set(other) <= set(one)
 
 
 def _collision(first: Server, second: Server) -> str:

@@ -71,6 +71,11 @@ class Way:
     selector: Labels
     is_istio: bool
 
+    def same_proxies(self, other: Way) -> bool:
+        """Say whether two gateways are of the same proxies: one selector contains the other."""
+        ours, theirs = set(self.selector), set(other.selector)
+        return ours <= theirs or theirs <= ours
+
 
 @dataclass(frozen=True, eq=False)
 class Entry:

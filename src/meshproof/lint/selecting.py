@@ -1,0 +1,56 @@
+"""What selects workloads of its own namespace by their labels, in whatever kind it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from meshproof.lint.project import Project, Workload, children, spec
+from meshproof.manifest import At, Document
+from meshproof.rules.model import Labels, labels
+
+#: Kind -> the way to the labels.
+KINDS = {
+    "Sidecar": ("workloadSelector", "labels"),
+    "DestinationRule": ("workloadSelector", "matchLabels"),
+    "PeerAuthentication": ("selector", "matchLabels"),
+    "RequestAuthentication": ("selector", "matchLabels"),
+    "AuthorizationPolicy": ("selector", "matchLabels"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Selector:
+    """A document with the labels that it selects by (none: all of its namespace), and where."""
+
+    document: Document
+    labels: Labels
+    at: At
+
+
+def selectors(project: Project, *kinds: str) -> Iterator[Selector]:
+    """Yield the selector of every document of these kinds; one that is no text is left out."""
+    for document in project.of(*kinds):
+        found = next(iter(children(spec(document), *KINDS[document.kind])), None)
+        content = found.content if found is not None else {}
+        if not isinstance(content, dict):
+            continue
+        values = {key: one.content for key, one in content.items()}
+        texts = {key: one for key, one in values.items() if isinstance(one, str)}
+        if len(texts) == len(values):
+            at = found.at if found is not None else document.metadata.need("name").at
+            yield Selector(document, labels(texts), at)
+
+
+@lru_cache(maxsize=2)
+def _by_namespace(project: Project) -> dict[str, list[Workload]]:
+    found: dict[str, list[Workload]] = {}
+    for one in project.workloads:
+        found.setdefault(one.document.namespace, []).append(one)
+    return found
+
+
+def workloads_of(project: Project, namespace: str) -> list[Workload]:
+    """Return the workloads of a namespace."""
+    return _by_namespace(project).get(namespace, [])
