@@ -58,7 +58,10 @@ def check(project: Project) -> Iterator[Hit]:
         if _has_address(document):
             continue
         for port in children(spec(document), "ports"):
-            if not isinstance(port.content, dict) or project.has_defect(document, port.path):
+            doubtful = (port.path, f"{port.path}.protocol")
+            if not isinstance(port.content, dict) or any(
+                project.has_defect(document, path) for path in doubtful
+            ):
                 continue
             protocol = text(port.content.get("protocol"))
             if protocol.upper() in ("", "TCP"):
