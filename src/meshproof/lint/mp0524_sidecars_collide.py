@@ -59,11 +59,12 @@ Good::
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from meshproof.lint.arms import near
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
-from meshproof.lint.selecting import Selector, selectors, workloads_of
+from meshproof.lint.selecting import Selector, selected, selectors
 from meshproof.rules.model import Labels
 
 CODE = "MP0524"
@@ -72,35 +73,49 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two Sidecars that are for the same workload."""
-    before: dict[str, list[Selector]] = {}
+    told: set[int] = set()
+    for one, other, said in chain(_of_namespaces(project), _of_labels(project)):
+        if id(other.document) not in told:
+            told.add(id(other.document))
+            place = near(one.document.at, other.at)
+            yield Hit(
+                other.at,
+                f"Sidecar '{other.document.name}' is for {said}, as Sidecar "
+                f"'{one.document.name}' is ({place})",
+                "one Sidecar for both, or a workloadSelector that keeps them apart",
+            )
+
+
+def _of_namespaces(project: Project) -> Iterator[tuple[Selector, Selector, str]]:
+    """Yield two Sidecars for all of a namespace, and what they are both for."""
+    first: dict[str, Selector] = {}
     for one in selectors(project, "Sidecar"):
-        earlier = before.setdefault(one.document.namespace, [])
-        for other in earlier:
-            said = _shared(project, other, one)
-            if said:
-                place = near(other.document.at, one.at)
-                yield Hit(
-                    one.at,
-                    f"Sidecar '{one.document.name}' is for {said}, as Sidecar "
-                    f"'{other.document.name}' is ({place})",
-                    "one Sidecar for both, or a workloadSelector that keeps them apart",
-                )
-                break
-        earlier.append(one)
+        namespace = one.document.namespace
+        if not one.labels and first.setdefault(namespace, one) is not one:
+            yield first[namespace], one, f"all of namespace {namespace}"
 
 
-def _shared(project: Project, one: Selector, other: Selector) -> str:
-    """Return in words what two Sidecars are both for, empty where that is not known."""
-    if not (one.labels and other.labels):
-        whole = not one.labels and not other.labels
-        return f"all of namespace {one.document.namespace}" if whole else ""
-    if _within(one.labels, other.labels) or _within(other.labels, one.labels):
-        both = sorted({*one.labels, *other.labels})
-        return "pods with " + ", ".join(f"{key}: {value}" for key, value in both)
-    for workload in workloads_of(project, one.document.namespace):
-        if workload.selected(one.labels) and workload.selected(other.labels):
-            return f"{workload.document.kind} '{workload.document.name}'"
-    return ""
+def _of_labels(project: Project) -> Iterator[tuple[Selector, Selector, str]]:
+    """Yield two Sidecars that select the same pods: by their labels, or since a workload has both.
+
+    Selectors of which one contains the other share a label: only those are compared.
+    """
+    filed: dict[tuple[str, tuple[str, str]], list[Selector]] = {}
+    chosen: dict[int, Selector] = {}
+    for one in selectors(project, "Sidecar"):
+        for pair in one.labels:
+            earlier = filed.setdefault((one.document.namespace, pair), [])
+            for other in earlier:
+                if _within(one.labels, other.labels) or _within(other.labels, one.labels):
+                    both = sorted({*one.labels, *other.labels})
+                    words = ", ".join(f"{key}: {value}" for key, value in both)
+                    yield other, one, f"pods with {words}"
+                    break
+            earlier.append(one)
+        for workload in selected(project, one) if one.labels else ():
+            other = chosen.setdefault(id(workload.document), one)
+            if other is not one:
+                yield other, one, f"{workload.document.kind} '{workload.document.name}'"
 
 
 def _within(one: Labels, other: Labels) -> bool:

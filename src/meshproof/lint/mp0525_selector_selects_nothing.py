@@ -63,7 +63,7 @@ from collections.abc import Iterator
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
 from meshproof.lint.schema import closest
-from meshproof.lint.selecting import KINDS, Selector, selectors, workloads_of
+from meshproof.lint.selecting import KINDS, Selector, selected, selectors, workloads_of
 
 CODE = "MP0525"
 LEVEL = Level.WARNING
@@ -77,8 +77,7 @@ def check(project: Project) -> Iterator[Hit]:
     for one in selectors(project, *KINDS):
         if not one.labels or one.document.namespace == _ROOT:
             continue
-        workloads = workloads_of(project, one.document.namespace)
-        if workloads and not any(each.selected(one.labels) for each in workloads):
+        if workloads_of(project, one.document.namespace) and not selected(project, one):
             shown = ", ".join(f"{key}: {value}" for key, value in one.labels)
             said = f"no workload of namespace {one.document.namespace} has {shown}"
             yield Hit(

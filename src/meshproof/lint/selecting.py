@@ -44,13 +44,21 @@ def selectors(project: Project, *kinds: str) -> Iterator[Selector]:
 
 
 @lru_cache(maxsize=2)
-def _by_namespace(project: Project) -> dict[str, list[Workload]]:
-    found: dict[str, list[Workload]] = {}
+def _by_label(project: Project) -> dict[tuple[str, tuple[str, str] | None], list[Workload]]:
+    """Return the workloads by namespace and each of their labels; under None those of all."""
+    found: dict[tuple[str, tuple[str, str] | None], list[Workload]] = {}
     for one in project.workloads:
-        found.setdefault(one.document.namespace, []).append(one)
+        for pair in (None, *one.pod_labels):
+            found.setdefault((one.document.namespace, pair), []).append(one)
     return found
 
 
 def workloads_of(project: Project, namespace: str) -> list[Workload]:
     """Return the workloads of a namespace."""
-    return _by_namespace(project).get(namespace, [])
+    return _by_label(project).get((namespace, None), [])
+
+
+def selected(project: Project, one: Selector) -> list[Workload]:
+    """Return the workloads that a selector with labels selects in its namespace."""
+    filed = one.document.namespace, one.labels[0]
+    return [each for each in _by_label(project).get(filed, ()) if each.selected(one.labels)]
