@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from meshproof.errors import plural
 from meshproof.run import Check, Outcome, Result, Run
 from meshproof.verdict.phrases import percent, points, promise
 from meshproof.verdict.report import false_alarm
@@ -21,11 +22,6 @@ def clean(text: str) -> str:
     XML 1.0 forbids them and a terminal would obey them; names and answers come from strangers.
     """
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
-
-
-def plural(count: int, noun: str) -> str:
-    """Return `1 promise`, `2 promises`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _are(count: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+from meshproof.errors import plural
 from meshproof.run import Outcome, Result, Run
 
 from . import _terminal, _words
@@ -114,7 +115,7 @@ class Writer:
         took, requests = _words.seconds(run.seconds), _words.requests(run)
         last = (  # one line however long: it is what `| tail -1` shows
             f"{_words.headline(run)}. {_words.counts(run)}; "
-            f"{_words.plural(requests, 'request')} judged in {took}; reports in {self._folder}"
+            f"{plural(requests, 'request')} judged in {took}; reports in {self._folder}"
         )
         self._console.print(_words.clean(last), style=_LOOK[run.outcome][2], soft_wrap=True)
         self._out.close()

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
+from meshproof.errors import plural
 from meshproof.run import Check, Outcome, Result, Run
 from meshproof.verdict.phrases import percent
 
@@ -56,6 +57,7 @@ class Writer:
             run=run,
             words=_words,
             percent=percent,
+            plural=plural,
             look=_LOOK,
             shares=lambda check: list(_shares(check)),
             link=self._link,

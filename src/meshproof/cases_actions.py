@@ -293,7 +293,7 @@ def _after(changes: HeaderChanges, given: dict[str, str], joined: bool = False) 
 
 def _changed(arm: Arm) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """Return the headers that an arm changes in requests and in answers, if there are any."""
-    every = (arm.headers, *(target.headers for target in arm.split))
+    every = arm.every_headers
     asking = dict.fromkeys(name for one in every for name in one.request.names)
     back = dict.fromkeys(name for one in every for name in one.response.names)
     if arm.redirect or arm.direct:

@@ -43,8 +43,16 @@ class Case:
         """True when chance decides who answers, or what is copied, so that it takes a judge."""
         if self.answer.mirrors:
             return self.answer.mirrors[0][1] < 1
-        outcomes = len(self.shares) + (self.answer.reply is not None)
-        return outcomes > 1 and not self.answer.unjudged
+        return len(self.chances) > 1 and not self.answer.unjudged
+
+    @property
+    def chances(self) -> tuple[float, ...]:
+        """The share (0..1) of each thing that can happen: who answers, or whether it is copied."""
+        if self.answer.mirrors:
+            copied = self.answer.mirrors[0][1]
+            return copied, 1 - copied
+        replied = (self.answer.replied,) if self.answer.reply else ()
+        return (*(share for _, share in self.shares), *replied)
 
 
 @dataclass(frozen=True)

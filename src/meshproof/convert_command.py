@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshproof import errors
+from meshproof import errors, files
 from meshproof.errors import UsageError
 
 if TYPE_CHECKING:
@@ -159,13 +159,9 @@ def _write(text: str, output: str) -> None:
             sys.stdout.flush()
             sys.stdout.buffer.write(data)
         return
-    file = Path(output)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        unfinished.write_bytes(data)
-        unfinished.replace(file)
+        files.write_whole(Path(output), data)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise UsageError(f"convert: -o {output}: cannot be written: {error.strerror}") from None
 
 

@@ -45,6 +45,11 @@ class NotReady(MeshproofError):
     exit_code = EXIT_NOT_READY
 
 
+def plural(count: int, noun: str) -> str:
+    """Return `1 promise`, `2 promises`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the valid word closest to `word`, or an empty string."""
     found = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)

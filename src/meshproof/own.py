@@ -35,7 +35,7 @@ class OwnRules:
         matches = [match for one in self.rules.routes for arm in one.arms for match in arm.matches]
         asked = {name for one in matches for name, _ in one.headers + one.without_headers}
         for arm in (arm for route in self.rules.routes for arm in route.arms):
-            for changes in (arm.headers, *(target.headers for target in arm.split)):
+            for changes in arm.every_headers:
                 asked |= set(changes.request.names)
         return tuple(name for name in _OF_CLIENTS if name in asked)
 

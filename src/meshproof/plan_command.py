@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from meshproof import errors
-from meshproof.errors import UsageError
+from meshproof.errors import UsageError, plural
 
 if TYPE_CHECKING:
     from meshproof.cases import Case, Coverage
@@ -108,13 +108,9 @@ def _costs(found: OwnRules, profile: str) -> dict[str, Cost]:
         if not case.split:
             costs[case.id] = Cost(visits(case), visits(case))
             continue
-        replied = (case.answer.replied,) if case.answer.reply else ()
-        shares = (*(share for _, share in case.shares), *replied)
-        if case.answer.mirrors:
-            shares = (case.answer.mirrors[0][1], 1 - case.answer.mirrors[0][1])
-        if shares not in known:
-            known[shares] = _judged(shares, settings)
-        costs[case.id] = known[shares]
+        if case.chances not in known:
+            known[case.chances] = _judged(case.chances, settings)
+        costs[case.id] = known[case.chances]
     return costs
 
 
@@ -165,19 +161,15 @@ def _summary(found: OwnRules, costs: dict[str, Cost]) -> Iterator[str]:
     cases = found.plan.cases
     splits = sum(case.split for case in cases)
     total = sum(costs.values(), Cost(0, 0))
-    judged = f", of which {_plural(splits, 'split')} to be judged" if splits else ""
-    yield f"{_plural(len(cases), 'case')}{judged}: {total}"
+    judged = f", of which {plural(splits, 'split')} to be judged" if splits else ""
+    yield f"{plural(len(cases), 'case')}{judged}: {total}"
     arms = sum(len(one.route.arms) for one in found.plan.coverage)
     reached = sum(len(one.reached) for one in found.plan.coverage)
-    yield f"{reached} of {_plural(arms, 'arm')} reached ({found.plan.share * 100:.4g} %)"
+    yield f"{reached} of {plural(arms, 'arm')} reached ({found.plan.share * 100:.4g} %)"
     for coverage in found.plan.coverage:
         for index, reason in coverage.unreached:
             arm = coverage.route.arms[index]
             yield f"{arm.at}: {_name(index, arm)} of {coverage.route.name} is not reached: {reason}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _json(found: OwnRules, costs: dict[str, Cost]) -> dict[str, Any]:

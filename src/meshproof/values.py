@@ -93,6 +93,12 @@ class Value:
             raise self.error("text")
         return self.content
 
+    def filled(self) -> str:
+        """Return the content as text that is not empty. Raises BadRules for anything else."""
+        if not self.text():
+            raise self.error("text that is not empty")
+        return self.text()
+
     def integer(self, least: int, most: int) -> int:
         """Return the content as a whole number in [least, most]. Raises BadRules otherwise."""
         value = self.content

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from meshproof.convert.nodes import Node
 from meshproof.convert.notes import Notes
+from meshproof.convert.reading import says_kind
 from meshproof.manifest import Document
 from meshproof.rules.model import CLUSTER_DOMAIN, Labels, full_name, labels
 
@@ -38,7 +39,7 @@ def ports(others: Iterable[Document]) -> dict[tuple[str, str], int]:
 
 def check(objects: Sequence[Node], others: Iterable[Document], notes: Notes) -> None:
     """Name objects of today that are for the same host as a converted one, or of its name."""
-    existing = [one for one in others if _says_kind(one) and one.group == _GROUP]
+    existing = [one for one in others if says_kind(one) and one.group == _GROUP]
     for node in objects:
         plain = node.plain()
         head = plain["metadata"]
@@ -55,12 +56,7 @@ def check(objects: Sequence[Node], others: Iterable[Document], notes: Notes) -> 
 
 
 def _services(others: Iterable[Document]) -> Iterator[Document]:
-    return (one for one in others if _says_kind(one) and one.kind == "Service")
-
-
-def _says_kind(document: Document) -> bool:
-    content = document.root.mapping()
-    return content.get("kind") is not None and content.get("apiVersion") is not None
+    return (one for one in others if says_kind(one) and one.kind == "Service")
 
 
 def _host(service: Document) -> str:

@@ -6,11 +6,11 @@ today's pages on ServiceEntry and on TLS origination.
 
 from __future__ import annotations
 
-from meshproof.convert.nodes import Node, copied, listed, mapping, scalar
+from meshproof.convert.nodes import Node, listed, mapping, scalar
 from meshproof.convert.route_rule import Context
 from meshproof.convert.services import (
-    API_VERSION,
-    LAST_APPLIED,
+    carried,
+    completed,
     is_explicit,
     metadata,
     of_host,
@@ -29,31 +29,19 @@ def convert(document: Document, context: Context) -> Node:
     ports = [_port(port, host, document, context) for port in spec.need("ports").items()]
     head = metadata(document.name, document.namespace, is_explicit(document))
     for key in ("labels", "annotations"):
-        head.put(key, _carried(document, key))
+        kept, _ = carried([document], key)
+        head.put(key, kept)
     proxied = spec.get("useEgressProxy")
     if proxied is not None and proxied.boolean():
         why = "it takes an egress gateway, a VirtualService through it and its own DestinationRule"
         context.notes.lost(proxied, why, root)
-    root.content = {
-        "apiVersion": scalar(API_VERSION),
-        "kind": scalar("ServiceEntry"),
-        "metadata": head,
-        "spec": mapping(
-            **_whereabouts(host, destination, document, context),
-            ports=Node(list(ports), (spec.need("ports"),)),
-            location=scalar("MESH_EXTERNAL"),
-            resolution=scalar("NONE" if _is_many(host.text()) else "DNS"),
-        ),
-    }
-    return root
-
-
-def _carried(document: Document, key: str) -> Node | None:
-    found = document.metadata.get(key)
-    if found is None:
-        return None
-    kept = {name: copied(value) for name, value in found.mapping().items() if name != LAST_APPLIED}
-    return Node(dict(kept), (found,)) if kept else None
+    made = mapping(
+        **_whereabouts(host, destination, document, context),
+        ports=Node(list(ports), (spec.need("ports"),)),
+        location=scalar("MESH_EXTERNAL"),
+        resolution=scalar("NONE" if _is_many(host.text()) else "DNS"),
+    )
+    return completed(root, "ServiceEntry", head, made)
 
 
 def _is_many(host: str) -> bool:

@@ -13,9 +13,9 @@ from meshproof.convert.at_gateway import arm_below
 from meshproof.convert.nodes import Node, listed, mapping, scalar
 from meshproof.convert.route_rule import Context, Rule
 from meshproof.convert.services import (
-    API_VERSION,
     Service,
     carried,
+    completed,
     is_explicit,
     metadata,
     of_host,
@@ -59,13 +59,8 @@ def _gateway(document: Document, hosts: list[str], context: Context) -> Node:
     tls = document.spec.get("tls")
     for index, entry in enumerate(tls.items() if tls is not None else []):
         servers.append(_secure(entry, index, hosts, context))
-    root.content = {
-        "apiVersion": scalar(API_VERSION),
-        "kind": scalar("Gateway"),
-        "metadata": head,
-        "spec": mapping(selector=mapping(istio=scalar("ingressgateway")), servers=listed(*servers)),
-    }
-    return root
+    spec = mapping(selector=mapping(istio=scalar("ingressgateway")), servers=listed(*servers))
+    return completed(root, "Gateway", head, spec)
 
 
 def _carry_annotations(document: Document, head: Node, context: Context) -> None:
@@ -117,17 +112,12 @@ def _virtual_service(
         said = f"the host '{host}' without a dot is taken for a Service's name by a VirtualService"
         context.notes.doubt(document.at, said, root)
     arms = [arm for path in found for arm in _arms(path, document, around, context, root)]
-    root.content = {
-        "apiVersion": scalar(API_VERSION),
-        "kind": scalar("VirtualService"),
-        "metadata": head,
-        "spec": mapping(
-            hosts=listed(scalar(host)),
-            gateways=listed(scalar(document.name)),
-            http=listed(*arms),
-        ),
-    }
-    return root
+    spec = mapping(
+        hosts=listed(scalar(host)),
+        gateways=listed(scalar(document.name)),
+        http=listed(*arms),
+    )
+    return completed(root, "VirtualService", head, spec)
 
 
 def _arms(

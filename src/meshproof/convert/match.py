@@ -61,8 +61,7 @@ class Conditions:
                 raise value.error("one of exact, prefix, regex")
             kind = kinds[0]
             text, node = value.need(kind), copied(value)
-        if not text.text():
-            raise text.error("text that is not empty")
+        text.filled()
         if kind == "regex" and (said := _rejected(text.text())):
             self.lose(text, said)
             return None

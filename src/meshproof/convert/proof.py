@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from meshproof import cases, manifest, rules, surroundings
 from meshproof.conditions import conditions
 from meshproof.convert.notes import Level, Note
-from meshproof.convert.reading import Source
+from meshproof.convert.reading import Source, says_kind
 from meshproof.convert.services import named
-from meshproof.errors import BadRules
+from meshproof.errors import BadRules, plural
 from meshproof.manifest import Document
 from meshproof.rules.legacy_ingress import paths
-from meshproof.rules.model import CLUSTER_DOMAIN, MESH, Arm, Route, RuleSet, full_name
+from meshproof.rules.model import MESH, Arm, Route, RuleSet, full_name, is_service
 
 if TYPE_CHECKING:
     from meshproof.own import OwnRules
@@ -65,7 +65,7 @@ class Compared:
         if self.same:
             hosts = list(dict.fromkeys(host for part in self.same for host in part.hosts))
             shown = ", ".join(hosts[:3]) + (f" and {len(hosts) - 3} more" * (len(hosts) > 3))
-            yield f"the same in the routing model: {_plural(arms, 'arm')} of {shown}"
+            yield f"the same in the routing model: {plural(arms, 'arm')} of {shown}"
 
 
 @dataclass(frozen=True)
@@ -283,7 +283,7 @@ def directions(source: Source, text: str, name: str, compared: Compared) -> list
         return []
     theirs = sum((part.source for part in parts), RuleSet())
     ours = sum((part.converted for part in parts), RuleSet())
-    beside = [one for one in source.others if _is_of(one, surroundings.KINDS)]
+    beside = [one for one in source.others if says_kind(one) and one.kind in surroundings.KINDS]
     subsets = [one for one in manifest.parse(text, name) if one.kind == "DestinationRule"]
     around = surroundings.read([*beside, *subsets], ours)
     return [
@@ -315,17 +315,4 @@ def on_mesh(part: Part) -> bool:
     targets = [
         target.host for one in part.source.routes for arm in one.arms for target in arm.targets
     ]
-    return all(
-        host.endswith(f".{CLUSTER_DOMAIN}") and host.count(".") == 4 for host in inside + targets
-    )
-
-
-def _is_of(document: Document, kinds: Sequence[str]) -> bool:
-    content = document.root.mapping()
-    return content.get("apiVersion") is not None and (
-        content.get("kind") is not None and document.kind in kinds
-    )
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return all(map(is_service, inside + targets))

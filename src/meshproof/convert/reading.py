@@ -66,16 +66,19 @@ def _may_be_legacy(root: Value) -> bool:
     return str(version.content).partition("/")[0] == _GROUP
 
 
+def says_kind(document: Document) -> bool:
+    """Say whether a document tells its kind and its version, so that both can be asked for."""
+    content = document.root.mapping()
+    return all(content.get(key) is not None for key in ("apiVersion", "kind"))
+
+
 def _kind(root: Value) -> str:
     found = root.mapping().get("kind")
     return str(found.content) if found is not None else ""
 
 
 def _is_ingress(document: Document) -> bool:
-    content = document.root.mapping()
-    if content.get("kind") is None or content.get("apiVersion") is None:
-        return False
-    return document.kind == legacy_ingress.KIND and legacy_ingress.handles(document)
+    return says_kind(document) and legacy_ingress.handles(document)
 
 
 def _check_others(suspects: Iterable[Document]) -> None:

@@ -13,10 +13,10 @@ from meshproof.convert import actions, match
 from meshproof.convert.nodes import Node, listed, mapping, scalar
 from meshproof.convert.notes import Notes
 from meshproof.convert.services import (
-    API_VERSION,
     Policies,
     Service,
     carried,
+    completed,
     is_explicit,
     metadata,
     named,
@@ -99,15 +99,10 @@ def virtual_service(rules: list[Rule], context: Context) -> Node:
     _carry_metadata(rules, head, context.notes)
     destinations = [rule.document.spec.need("destination") for rule in rules]
     origins = [one for each in destinations for one in (each, *each.mapping().values())]
-    root.content = {
-        "apiVersion": scalar(API_VERSION),
-        "kind": scalar("VirtualService"),
-        "metadata": head,
-        "spec": mapping(
-            hosts=listed(scalar(service.written(home.namespace), *origins)), http=listed(*arms)
-        ),
-    }
-    return root
+    spec = mapping(
+        hosts=listed(scalar(service.written(home.namespace), *origins)), http=listed(*arms)
+    )
+    return completed(root, "VirtualService", head, spec)
 
 
 def _carry_metadata(rules: list[Rule], head: Node, notes: Notes) -> None:

@@ -51,8 +51,8 @@ def named(value: Value, namespace: str) -> Service:
     """
     whole, owner, domain = (value.get(key) for key in ("service", "namespace", "domain"))
     for one in (whole, owner, domain, value.get("name")):
-        if one is not None and not one.text():
-            raise one.error("text that is not empty")
+        if one is not None:
+            one.filled()
     if whole is not None:
         return of_host(full_name(whole.text(), namespace))
     name = value.need("name").text()
@@ -92,6 +92,17 @@ def metadata(name: str, namespace: str, explicit: bool) -> Node:
     if explicit or namespace != "default":
         entries["namespace"] = scalar(namespace)
     return Node(entries)
+
+
+def completed(root: Node, kind: str, head: Node, spec: Node) -> Node:
+    """Return the object `root` with the keys that every object has; what it had said stays."""
+    root.content = {
+        "apiVersion": scalar(API_VERSION),
+        "kind": scalar(kind),
+        "metadata": head,
+        "spec": spec,
+    }
+    return root
 
 
 def carried(documents: Iterable[Document], key: str) -> tuple[Node | None, list[Value]]:
@@ -199,10 +210,4 @@ class Policy:
         for key in ("labels", "annotations"):
             kept, _ = carried(self.documents, key)
             head.put(key, kept)
-        self.root.content = {
-            "apiVersion": scalar(API_VERSION),
-            "kind": scalar("DestinationRule"),
-            "metadata": head,
-            "spec": spec,
-        }
-        return self.root
+        return completed(self.root, "DestinationRule", head, spec)

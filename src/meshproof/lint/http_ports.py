@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from meshproof.lint.project import Project, ServiceObject, children, spec, text
+from meshproof.lint.project import Project, ServiceObject, text
 from meshproof.lint.routes import routes
 from meshproof.lint.surroundings import short, speaks_http, surroundings
 from meshproof.manifest import At
@@ -72,14 +72,13 @@ def _rules(project: Project) -> dict[str, tuple[str, set[int]]]:
 
 
 def _port(service: ServiceObject, number: int, rule: str) -> Iterator[RoutedPort]:
-    for port in children(spec(service.document), "ports"):
-        content = port.content if isinstance(port.content, dict) else {}
-        value = content.get("port")
-        if value is None or value.content != number or text(content.get("protocol")) == "UDP":
+    for port in service.ports:
+        content = port.value.mapping()
+        if port.number != number or text(content.get("protocol")) == "UDP":
             continue
-        name, declared = text(content.get("name")), text(content.get("appProtocol"))
+        name, declared = port.name, port.app_protocol
         key = "appProtocol" if declared else "name"
-        at = content[key].at if key in content else port.at
+        at = content[key].at if key in content else port.value.at
         said = f"{key} '{declared or name}'" if declared or name else ""
         protocol = speaks_http(service, number)
         yield RoutedPort(short(service.host), number, name, protocol, said, at, rule)

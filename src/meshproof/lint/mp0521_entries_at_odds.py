@@ -72,9 +72,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.lint.finding import Hit, Level
-from meshproof.lint.project import Project, children, spec
+from meshproof.lint.project import Project
 from meshproof.lint.surroundings import Entry, surroundings
-from meshproof.manifest import At
 
 CODE = "MP0521"
 LEVEL = Level.WARNING
@@ -84,13 +83,13 @@ def check(project: Project) -> Iterator[Hit]:
     """Report the later of two ServiceEntries with one host and port and two protocols."""
     seen: dict[tuple[str, int], list[tuple[Entry, str]]] = {}
     for entry in surroundings(project).entries:
-        for index, (number, protocol, _) in enumerate(entry.ports):
+        for number, protocol, _, at in entry.ports:
             for host in entry.hosts:
                 earlier = seen.setdefault((host, number), [])
                 for other, first in earlier if number else ():
                     if first != protocol and _meet(entry, other):
                         yield Hit(
-                            _at(entry, index),
+                            at,
                             f"port {number} of {host} is {protocol or 'without protocol'} here and "
                             f"{first or 'without protocol'} in ServiceEntry "
                             f"'{other.document.namespace}/{other.document.name}' "
@@ -105,10 +104,3 @@ def _meet(one: Entry, other: Entry) -> bool:
     """Say whether some namespace sees both; an empty `export_to` is seen by all."""
     first, second = one.export_to or {"*"}, other.export_to or {"*"}
     return "*" in first or "*" in second or not first.isdisjoint(second)
-
-
-def _at(entry: Entry, index: int) -> At:
-    ports = [
-        one for one in children(spec(entry.document), "ports") if isinstance(one.content, dict)
-    ]
-    return ports[index].at

@@ -65,7 +65,7 @@ from meshproof.lint.arms import near
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
 from meshproof.lint.selecting import Selector, selected, selectors
-from meshproof.rules.model import Labels
+from meshproof.lint.surroundings import nested
 
 CODE = "MP0524"
 LEVEL = Level.ERROR
@@ -106,7 +106,7 @@ def _of_labels(project: Project) -> Iterator[tuple[Selector, Selector, str]]:
         for pair in one.labels:
             earlier = filed.setdefault((one.document.namespace, pair), [])
             for other in earlier:
-                if _within(one.labels, other.labels) or _within(other.labels, one.labels):
+                if nested(one.labels, other.labels):
                     both = sorted({*one.labels, *other.labels})
                     words = ", ".join(f"{key}: {value}" for key, value in both)
                     yield other, one, f"pods with {words}"
@@ -116,7 +116,3 @@ def _of_labels(project: Project) -> Iterator[tuple[Selector, Selector, str]]:
             other = chosen.setdefault(id(workload.document), one)
             if other is not one:
                 yield other, one, f"{workload.document.kind} '{workload.document.name}'"
-
-
-def _within(one: Labels, other: Labels) -> bool:
-    return set(one) <= set(other)

@@ -64,19 +64,17 @@ from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
 from meshproof.lint.schema import closest
 from meshproof.lint.selecting import KINDS, Selector, selected, selectors, workloads_of
+from meshproof.rules.model import ROOT_NAMESPACE
 
 CODE = "MP0525"
 LEVEL = Level.WARNING
-
-#: What stands in the root namespace is for all namespaces (its usual name).
-_ROOT = "istio-system"
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each selector that no workload of its namespace has the labels of."""
     for one in selectors(project, *KINDS):
-        if not one.labels or one.document.namespace == _ROOT:
-            continue
+        if not one.labels or one.document.namespace == ROOT_NAMESPACE:
+            continue  # it is for all namespaces
         if workloads_of(project, one.document.namespace) and not selected(project, one):
             shown = ", ".join(f"{key}: {value}" for key, value in one.labels)
             said = f"no workload of namespace {one.document.namespace} has {shown}"

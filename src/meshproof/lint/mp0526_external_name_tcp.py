@@ -52,14 +52,13 @@ def check(project: Project) -> Iterator[Hit]:
     for service in project.services:
         if [text(one) for one in children(spec(service.document), "type")] != ["ExternalName"]:
             continue
-        values = children(spec(service.document), "ports")
-        for port, value in zip(service.ports, values, strict=True):
+        for port in service.ports:
             spoken = speaks_http(service, port.number)
             if spoken == "tcp" or spoken not in PROTOCOLS:
                 said = f"named '{port.name}'" if port.name else "without a name"
                 name = f"ExternalName service '{service.document.name}'"
                 yield Hit(
-                    value.at,
+                    port.value.at,
                     f"port {port.number} of {name} is {said}, which is TCP for Istio",
                     "name: http, name: https or name: tls, whichever it is",
                 )

@@ -101,9 +101,9 @@ def _client(around: Surroundings, setting: Setting) -> Iterator[Hit]:
         plain = [one for one in numbers if speaks_http(service, one) in _PLAIN]
     elif entry is not None:
         plain = [
-            number
-            for number, protocol, target in entry.ports
-            if protocol.lower() in _PLAIN and (target or number) in _PLAIN_PORTS
+            one.number
+            for one in entry.ports
+            if one.protocol.lower() in _PLAIN and (one.target or one.number) in _PLAIN_PORTS
         ]
     for number in plain:
         if setting.port in (None, number) and not (setting.port is None and number in setting.own):

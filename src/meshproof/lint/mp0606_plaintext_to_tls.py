@@ -117,7 +117,7 @@ def _protocol(around: Surroundings, target: Target) -> str:
     service, entry = around.services.get(target.host), around.entry(target.host)
     if service is not None:
         return speaks_http(service, number)
-    for port, protocol, _ in entry.ports if entry is not None else ():
-        if port == number:
-            return protocol.lower()
+    for port in entry.ports if entry is not None else ():
+        if port.number == number:
+            return port.protocol.lower()
     return ""

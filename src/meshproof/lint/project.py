@@ -21,11 +21,15 @@ _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod")
 
 @dataclass(frozen=True)
 class ServicePort:
-    """A port of a Service: number, name ("" where unnamed) and appProtocol ("" where unsaid)."""
+    """A port of a Service: number, name ("" where unnamed) and appProtocol ("" where unsaid).
+
+    `value` is the port as it stands.
+    """
 
     number: int
     name: str
     app_protocol: str
+    value: Value
 
 
 @dataclass(frozen=True)
@@ -235,7 +239,8 @@ def _service(document: Document) -> ServiceObject:
     ports = []
     for port in document.spec.need("ports").items():
         name, protocol = port.get("name"), port.get("appProtocol")
-        ports.append(ServicePort(port.need("port").integer(1, 65535), text(name), text(protocol)))
+        number = port.need("port").integer(1, 65535)
+        ports.append(ServicePort(number, text(name), text(protocol), port))
     selector = document.spec.get("selector")
     return ServiceObject(document, tuple(ports), labels(selector.texts()) if selector else ())
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from meshproof.lint.http_ports import PROTOCOLS
-from meshproof.lint.project import Project, ServiceObject, Workload, children, spec, text
+from meshproof.lint.project import Project, ServiceObject, Workload, text
 from meshproof.lint.surroundings import speaks_http
 from meshproof.manifest import At
 
@@ -58,17 +58,16 @@ def _services(
 
 
 def _ports(service: ServiceObject) -> list[ServedPort]:
-    values = children(spec(service.document), "ports")
     found = []
-    for port, value in zip(service.ports, values, strict=True):
-        content = value.mapping()
+    for port in service.ports:
+        content = port.value.mapping()
         target, transport = content.get("targetPort"), text(content.get("protocol"))
         leads = str(target.content) if target is not None and target.content else str(port.number)
         said = speaks_http(service, port.number)
         speaks = said if said in PROTOCOLS else ""
         found.append(
             ServedPort(
-                service.document.name, port.number, leads, transport or "TCP", speaks, value.at
+                service.document.name, port.number, leads, transport or "TCP", speaks, port.value.at
             )
         )
     return found

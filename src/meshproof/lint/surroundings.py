@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from meshproof.lint.arms_of_istio import doubtful, places_of_doubt
 from meshproof.lint.conditions import host_within
@@ -73,22 +74,36 @@ class Way:
 
     def same_proxies(self, other: Way) -> bool:
         """Say whether two gateways are of the same proxies: one selector contains the other."""
-        ours, theirs = set(self.selector), set(other.selector)
-        return ours <= theirs or theirs <= ours
+        return nested(self.selector, other.selector)
+
+
+class EntryPort(NamedTuple):
+    """A port of a ServiceEntry: protocol in upper case, 0 and "" for what is not said."""
+
+    number: int
+    protocol: str
+    target: int
+    at: At
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A ServiceEntry: its hosts, and its ports as (number, protocol, target port)."""
+    """A ServiceEntry: its hosts and its ports."""
 
     document: Document
     hosts: tuple[str, ...]
-    ports: tuple[tuple[int, str, int], ...]
+    ports: tuple[EntryPort, ...]
     export_to: frozenset[str] = frozenset()
 
     def seen_from(self, namespace: str) -> bool:
         """Say whether proxies of a namespace see it; an empty one stands for any."""
         return not (self.export_to and namespace) or bool({"*", namespace} & self.export_to)
+
+
+def nested(one: Labels, other: Labels) -> bool:
+    """Say whether one of two sets of labels contains the other."""
+    ours, theirs = set(one), set(other)
+    return ours <= theirs or theirs <= ours
 
 
 class Surroundings:
@@ -165,7 +180,7 @@ class Surroundings:
         service, entry = self.services.get(host), self.entry(host)
         if service is not None:
             return [port.number for port in service.ports]
-        return [number for number, _, _ in entry.ports if number] if entry is not None else []
+        return [one.number for one in entry.ports if one.number] if entry is not None else []
 
     def entry_hosts(self) -> list[str]:
         """Return every host of every ServiceEntry."""
@@ -279,10 +294,11 @@ def _listener(value: Value, namespace: str) -> Server:
 
 def _entry(document: Document) -> Entry:
     ports = [
-        (
+        EntryPort(
             _number(one.content.get("number")),
             text(one.content.get("protocol")).upper(),
             _number(one.content.get("targetPort")),
+            one.at,
         )
         for one in children(spec(document), "ports")
         if isinstance(one.content, dict)

@@ -19,7 +19,7 @@ from meshproof.manifest import At
 from meshproof.mesh import ingress, listeners, process, translate
 from meshproof.mesh.certificates import Authority
 from meshproof.mesh.copies import Copies
-from meshproof.mesh.echo_listener import SERVED_BY, Lesson, listener
+from meshproof.mesh.echo_listener import Lesson, listener
 from meshproof.mesh.envoy import Envoy, Rejected, Resource, find_binary
 from meshproof.mesh.ingress import Ingress
 from meshproof.mesh.listeners import Telemetry
@@ -28,10 +28,16 @@ from meshproof.mesh.protocol import Address, Options
 from meshproof.mesh.rollout import Plan, rollout
 from meshproof.mesh.topology import Pod, Service, Topology
 from meshproof.mesh.translate import Endpoint, Snapshot
-from meshproof.rules.model import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels, Route, RuleSet
+from meshproof.rules.model import (
+    CLUSTER_DOMAIN,
+    MESH,
+    ROOT_NAMESPACE,
+    Labels,
+    Route,
+    RuleSet,
+    is_service,
+)
 from meshproof.surroundings import Surroundings
-
-__all__ = ["SERVED_BY", "Echo", "EchoMesh", "TwoAtOnce"]
 
 #: Label of the workload that no subset of the rules selects: it shows that others are not moved.
 OTHER: Labels = (("version", "other"),)
@@ -248,8 +254,7 @@ def _hosts(rules: RuleSet, around: Surroundings) -> dict[str, At]:
     found: dict[str, At] = {}
     for route in rules.routes:
         for host, at in _named(route):
-            inside = host.endswith(f".{CLUSTER_DOMAIN}") and len(host.split(".")) == 5
-            if not inside and host not in around.outside:
+            if not is_service(host) and host not in around.outside:
                 raise at.error(
                     f"{host}: only services of the cluster get an echo workload yet, and hosts of "
                     "a ServiceEntry"

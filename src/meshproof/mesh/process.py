@@ -25,7 +25,7 @@ from types import TracebackType
 
 import psutil
 
-from meshproof import timeouts
+from meshproof import files, timeouts
 from meshproof.errors import NotReady
 from meshproof.interrupts import interruptible, uninterrupted
 from meshproof.mesh.waiting import wait_for
@@ -364,10 +364,8 @@ def write_whole(path: Path, text: str) -> None:
 
     Raises NotReady when that cannot be done, as on a full disk.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        files.write_whole(path, text.encode())
     except OSError as error:
         raise NotReady(f"{path}: cannot be written: {error.strerror}") from None
 

@@ -123,7 +123,7 @@ def _culprit(wanted: RuleSet, reason: str) -> str:
 def _strings(wanted: RuleSet) -> Iterator[StringMatch]:
     """Yield every string that a match of the rules compares with, and those that headers get."""
     for arm in (arm for route in wanted.routes for arm in route.arms):
-        for headers in (arm.headers, *(target.headers for target in arm.split)):
+        for headers in arm.every_headers:
             for changes in (headers.request, headers.response):
                 for _, value in changes.set + changes.add:
                     yield StringMatch("exact", value, arm.at)

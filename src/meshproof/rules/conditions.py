@@ -20,7 +20,5 @@ def string_match(value: Value) -> StringMatch:
     for kind in _KINDS:
         if kind in content and len(content) == 1:
             found = content[kind]
-            if not found.text():
-                raise found.error("text that is not empty")
-            return StringMatch(kind, found.text(), found.at)
+            return StringMatch(kind, found.filled(), found.at)
     raise value.error("one of exact, prefix, regex")

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from meshproof.manifest import Document, Value
 from meshproof.rules.model import RuleSet
+from meshproof.rules.v1alpha2 import API_VERSION
 
-API_VERSION = "config.istio.io/v1alpha2"
 KIND = "DestinationPolicy"
 
 BALANCERS = ("ROUND_ROBIN", "LEAST_CONN", "RANDOM")

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from meshproof.manifest import Document
 from meshproof.rules.model import RuleSet
+from meshproof.rules.v1alpha2 import API_VERSION
 
-API_VERSION = "config.istio.io/v1alpha2"
 KIND = "EgressRule"
 
 PROTOCOLS = ("http", "https", "http2", "grpc", "tcp", "mongo", "redis")
@@ -50,9 +50,7 @@ def check(document: Document) -> None:
         spec.get("useEgressProxy"),
     )
     destination.allow("service")
-    host = destination.need("service")
-    if not host.text():
-        raise host.error("text that is not empty")
+    destination.need("service").filled()
     if not ports.items():
         raise ports.error("at least one port")
     for port in ports.items():

@@ -104,14 +104,14 @@ def paths(document: Document) -> dict[str, list[Path]]:
     Raises BadRules with its place for unknown keys, for no rule at all, and for a rule twice.
     """
     spec = document.spec
-    _filled(document.metadata.need("name"))
+    document.metadata.need("name").filled()
     spec.allow("backend", "defaultBackend", "ingressClassName", "rules", "tls")
     found: dict[str, list[Path]] = {}
     rules = spec.get("rules")
     for rule in rules.items() if rules is not None else []:
         rule.allow("host", "http")
         host = rule.get("host")
-        name = _filled(host).text() if host is not None else "*"
+        name = host.filled() if host is not None else "*"
         http = rule.get("http")
         found.setdefault(name, []).extend(_paths(http) if http is not None else ())
     rest = spec.get("defaultBackend") or spec.get("backend")
@@ -150,18 +150,15 @@ def _backend(backend: Value) -> tuple[Value, Value | None]:
     service = backend.get("service")
     if service is None:
         backend.allow("serviceName", "servicePort", unsupported=("resource",))
-        return _filled(backend.need("serviceName")), backend.get("servicePort")
+        name = backend.need("serviceName")
+        name.filled()
+        return name, backend.get("servicePort")
     backend.allow("service")
     service.allow("name", "port")
     port = service.get("port")
     if port is not None:
         port.allow("name", "number")
         port = port.get("number") or port.get("name")
-    return _filled(service.need("name")), port
-
-
-def _filled(value: Value) -> Value:
-    """Return a value that holds text. Raises BadRules for another, and for an empty one."""
-    if not value.text():
-        raise value.error("text that is not empty")
-    return value
+    name = service.need("name")
+    name.filled()
+    return name, port

@@ -118,6 +118,11 @@ class Arm:
         """Every destination that requests or copies of them are sent to."""
         return (*self.split, *(mirror.target for mirror in self.mirrors))
 
+    @property
+    def every_headers(self) -> tuple[Headers, ...]:
+        """The header changes of the arm and those of each of its destinations."""
+        return (self.headers, *(target.headers for target in self.split))
+
     def shares(self) -> dict[str, float]:
         """Return the declared share of each subset, in 0..1, summing to 1."""
         total = sum(target.weight for target in self.split)
@@ -197,6 +202,11 @@ class RuleSet:
     def empty(self) -> bool:
         """True when there is no rule at all."""
         return not (self.routes or self.gateways or self.policies)
+
+
+def is_service(host: str) -> bool:
+    """Say whether a host is the full name of a service of the cluster."""
+    return host.endswith(f".{CLUSTER_DOMAIN}") and host.count(".") == 4
 
 
 def full_name(host: str, namespace: str) -> str:
