@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from meshproof.errors import plural
+from meshproof.mesh.protocol import Served
 from meshproof.run import Check, Outcome, Result, Run
 from meshproof.verdict.phrases import percent, points, promise
 from meshproof.verdict.report import false_alarm
@@ -66,6 +67,15 @@ def seconds(duration: float) -> str:
         return f"{duration:.1f} s"
     minutes, rest = divmod(round(duration), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def settled(served: Served) -> str:
+    """Return how the mesh settled before anything was judged."""
+    sent = plural(served.requests, "request")
+    return (
+        f"{plural(served.proxies, 'proxy', 'proxies')} took version {served.version[:8]} in "
+        f"{served.seconds:.2f} s; {sent} before that, none counted"
+    )
 
 
 def name(check: Check) -> str:

@@ -103,6 +103,8 @@ class Writer:
         if result.outcome is Outcome.NOT_SUPPORTED:
             said = result.message.splitlines()  # the feature, and how to get it
         self._say("\n".join(said), "  ")
+        if result.served:
+            self._once("settled", _words.settled(result.served))
 
     def ended(self, run: Run) -> None:
         """Print every failure whole, then the verdict on the run as the last line."""
@@ -135,9 +137,13 @@ class Writer:
         lines += [("stand-in", standin) for standin in run.standins]
         lines += [("note", note) for note in run.notes]
         for name, text in lines:
-            if text and text not in self._told:
-                self._told.add(text)
-                self._say(text, f"  {name:<9} ")
+            self._once(name, text)
+
+    def _once(self, name: str, text: str) -> None:
+        """Print a line below its name, unless it stands there already."""
+        if text and text not in self._told:
+            self._told.add(text)
+            self._say(text, f"  {name:<9} ")
 
     def _say(self, text: str, lead: str = "", style: str = "") -> None:
         """Print `text` behind `lead`, wrapped so that every further line starts below the first."""

@@ -76,7 +76,10 @@ def _case(result: Result) -> junitparser.TestCase:
             properties.add_property(junitparser.Property(label, _words.clean(value)))
     if result.rule:
         properties.add_property(junitparser.Property("rule", _words.clean(result.rule)))
-    if result.checks or result.rule:
+    if result.served:
+        settled = _words.clean(_words.settled(result.served))
+        properties.add_property(junitparser.Property("settled", settled))
+    if result.checks or result.rule or result.served:
         case.append(properties)  # type: ignore[no-untyped-call]  # bare in junitparser
     if result.outcome is not Outcome.PASSED:
         case.result = [_ending(result)]

@@ -45,9 +45,9 @@ class NotReady(MeshproofError):
     exit_code = EXIT_NOT_READY
 
 
-def plural(count: int, noun: str) -> str:
-    """Return `1 promise`, `2 promises`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def plural(count: int, noun: str, several: str = "") -> str:
+    """Return `1 promise`, `2 promises`; `several` is a plural that does not just add an s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {several or f'{noun}s'}"
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:

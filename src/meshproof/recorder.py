@@ -25,7 +25,7 @@ from meshproof.verdict.phrases import listed, percent, points, promise
 
 if TYPE_CHECKING:
     from meshproof.clues import Clues
-    from meshproof.mesh.protocol import Mesh
+    from meshproof.mesh.protocol import Mesh, Served
     from meshproof.traffic import Visit
     from meshproof.verdict import Verdict
 
@@ -199,6 +199,7 @@ class Recorder:
             diagnosis=diagnosis,
             seconds=round(call.duration, 3),
             exit_code=_exit_code(call),
+            served=_served(item) if call.when == "call" else None,
         )
 
     def _outcome(self, call: pytest.CallInfo[None], noted: Evidence) -> Outcome:
@@ -278,6 +279,14 @@ def _names(item: pytest.Item, texts: tuple[str, str]) -> tuple[str, str]:
         else {}
     )
     return texts[0].format(**parameters), texts[1].format(**parameters)
+
+
+def _served(item: pytest.Item) -> Served | None:
+    """Return how the mesh of a test had settled when the test began."""
+    found = getattr(item, "funcargs", {})
+    mesh = found.get("mesh") or found.get("rule_mesh")
+    served: Served | None = getattr(mesh, "served", None)
+    return served
 
 
 def _exit_code(call: pytest.CallInfo[None]) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from meshproof import errors
+from meshproof.mesh.protocol import Served
 from meshproof.verdict import Verdict
 
 
@@ -51,7 +52,9 @@ class Result:
     `promise` is its name ("v3 only"), `title` the sentence that it keeps, `dialect` the language of
     its rules ("VirtualService", "RouteRule" or "" without rules), `rule` the file:line of the rule,
     `message` the whole failure text ("" when passed), `diagnosis` the folder with the evidence,
-    `seconds` the time it took, `exit_code` that of the error that ended it (0: none of its own).
+    `seconds` the time it took, `exit_code` that of the error that ended it (0: none of its own),
+    `served` how the mesh had settled before the first request was judged (None: it had not, or
+    the test has no mesh).
     """
 
     promise: str
@@ -64,6 +67,7 @@ class Result:
     diagnosis: str = ""
     seconds: float = 0.0
     exit_code: int = 0
+    served: Served | None = None
 
     @property
     def name(self) -> str:
@@ -144,9 +148,9 @@ class Run:
                 Check(**{**check, "verdict": Verdict.from_dict(check["verdict"])})
                 for check in item.pop("checks")
             ]
-            results.append(
-                Result(**{**item, "outcome": Outcome(item["outcome"]), "checks": tuple(checks)})
-            )
+            served = item.pop("served", None)
+            item |= {"outcome": Outcome(item["outcome"]), "checks": tuple(checks)}
+            results.append(Result(**item, served=Served(**served) if served else None))
         return cls(**record, results=results)
 
 

@@ -91,6 +91,16 @@ def test_fault(name: str, tmp_path: Path) -> None:
     for result in ended.results:
         if result.outcome is Outcome.FAILED and result.checks:
             assert_complete(result, ended)
+        assert_settled_first(result)
+
+
+def assert_settled_first(result: Result) -> None:
+    """Nothing is judged on a mesh that has not settled, and nothing was sent until it had."""
+    if result.outcome is Outcome.MESH_NOT_READY:
+        assert (result.checks, result.served) == ((), None)
+    elif result.checks:
+        assert result.served is not None
+        assert result.served.requests == 0
 
 
 def assert_complete(result: Result, ended: Ended) -> None:

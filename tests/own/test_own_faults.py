@@ -111,6 +111,9 @@ def test_every_case_passes_without_a_fault_and_names_its_line(meshproof: Run) ->
     assert len(ended.results) > 25
     for result in ended.results.values():
         assert result.rule.startswith(f"{RULES}:"), result
+        assert result.served is not None
+        assert (result.served.proxies, result.served.requests) == (2, 0)
+    assert ended.said.count("  settled   2 proxies took version ") == 1
     assert {int(one.rule.rpartition(":")[2]) for one in ended.results.values()} >= {29, 38, 41, 43}
 
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
+from meshproof.mesh.protocol import Served
 from meshproof.run import Check, Outcome, Result, Run
 from meshproof.verdict import Settings, judge
 
 SETTINGS = Settings(alpha=1e-6, alpha_independence=1e-6)
+SERVED = Served("3f2a19c8d7e6b5a4", 11, 0.214)
 CURL = "curl -s -H 'Host: bookinfo.local' http://127.0.0.1:32801/productpage"
 
 
@@ -41,6 +43,7 @@ def kept() -> list[Result]:
             rule="manifests/rules/v3_only/v1.yaml:8",
             checks=(check("reviews is v3 only", ["v3"] * 2000, only_v3),),
             seconds=1.34,
+            served=SERVED,
         ),
         Result(
             promise="cookie user=burr",

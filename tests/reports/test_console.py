@@ -2,6 +2,7 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,20 @@ def test_exact_lines_without_a_terminal(mixed_run: Run, capsys: pytest.CaptureFi
         "Failed: 2 of 8 promises are broken. 2 passed, 2 failed, 1 inconclusive, "
         "1 not supported, 1 skipped, 1 mesh not ready; 2501 requests judged in 30 s; "
         "reports in meshproof-report"
+    )
+
+
+SETTLED = "11 proxies took version 3f2a19c8 in 0.21 s; 0 requests before that, none counted"
+
+
+def test_how_the_mesh_settled_is_said_once(
+    green_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twice = [replace(result, served=green_run.results[0].served) for result in green_run.results]
+    lines = printed(replace(green_run, results=twice), capsys)
+    assert [line for line in lines if "settled" in line] == [f"  settled   {SETTLED}"]
+    assert lines.index(f"  settled   {SETTLED}") > lines.index(
+        "+ v3 only (VirtualService)                         passed             1.3 s"
     )
 
 

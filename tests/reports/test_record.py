@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,15 @@ def test_run_json_reads_back_as_the_same_run(mixed_run: Run, tmp_path: Path) -> 
     again = Run.from_json((tmp_path / "run.json").read_text("utf-8"))
     assert again == mixed_run
     assert again.exit_code == mixed_run.exit_code
+
+
+def test_a_record_says_how_the_mesh_settled_or_is_read_without(green_run: Run) -> None:
+    stored = json.loads(green_run.to_json())
+    assert [result.pop("served") for result in stored["results"]] == [
+        {"version": "3f2a19c8d7e6b5a4", "proxies": 11, "seconds": 0.214, "requests": 0},
+        None,
+    ]
+    assert [result.served for result in Run.from_json(json.dumps(stored)).results] == [None, None]
 
 
 @pytest.mark.parametrize("name", ["empty_run", "hostile_run"])

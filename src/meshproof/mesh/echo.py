@@ -24,7 +24,7 @@ from meshproof.mesh.envoy import Envoy, Rejected, Resource, find_binary
 from meshproof.mesh.ingress import Ingress
 from meshproof.mesh.listeners import Telemetry
 from meshproof.mesh.process import Workspace, wait_for
-from meshproof.mesh.protocol import Address, Options
+from meshproof.mesh.protocol import Address, Options, Served
 from meshproof.mesh.rollout import Plan, rollout
 from meshproof.mesh.topology import Pod, Service, Topology
 from meshproof.mesh.translate import Endpoint, Snapshot
@@ -88,6 +88,7 @@ class EchoMesh:
             workspace.path / "copies.log", self._servers, (self._clients, self._ingress.envoy)
         )
         self.echoes = _echoes(rules, around)
+        self.served: Served | None = None
 
     @classmethod
     @contextlib.contextmanager
@@ -111,7 +112,8 @@ class EchoMesh:
         topology = Topology(tuple(self._services()), tuple(pods.values()))
         snapshot = Snapshot(topology, self._rules, endpoints, "DISABLE")
         self._ingress.open(self._rules.gateways)
-        rollout([self._client_plan(snapshot), self._ingress.plan(snapshot)], self._rules)
+        plans = [self._client_plan(snapshot), self._ingress.plan(snapshot)]
+        self.served = rollout(plans, self._rules)
 
     def _start(self) -> None:
         self._servers.serve("cds", [])

@@ -115,6 +115,11 @@ class Envoy:
         """Return the resources of a kind that were served last."""
         return self._resources[kind][self._wanted[kind]] if kind in self._wanted else []
 
+    @property
+    def version(self) -> str:
+        """The versions of everything that was served last, by kind."""
+        return " ".join(f"{kind}={self._wanted[kind]}" for kind in sorted(self._wanted))
+
     def withdraw(self) -> None:
         """Go back to what is in use wherever that is not what was served last.
 

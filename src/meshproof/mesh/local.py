@@ -18,7 +18,7 @@ from meshproof.mesh.certificates import Authority
 from meshproof.mesh.envoy import Envoy, Resource, find_binary
 from meshproof.mesh.ingress import Ingress
 from meshproof.mesh.process import Workspace, wait_for
-from meshproof.mesh.protocol import Address, Feature, Options, Replica
+from meshproof.mesh.protocol import Address, Feature, Options, Replica, Served
 from meshproof.mesh.rollout import Plan, rollout
 from meshproof.mesh.sidecar import Sidecar
 from meshproof.mesh.translate import Endpoint, Snapshot
@@ -49,7 +49,8 @@ class LocalMesh:
         self._modes: dict[str, MtlsMode] = {}
         self._base = RuleSet()
         self._current = RuleSet()
-        self._served = datetime.now(UTC)
+        self.served: Served | None = None
+        self._served_at = datetime.now(UTC)
         self._collector = _collector(_NOBODY) if options.with_addons else None
         self._ingress.collector = self._collector
         self.addons = Addons(workspace, self, options.addons)
@@ -138,13 +139,13 @@ class LocalMesh:
         return [self._ingress.envoy, *(sidecar.envoy for sidecar in self._sidecars)]
 
     @contextlib.contextmanager
-    def applied(self, rules: RuleSet) -> Iterator[None]:
+    def applied(self, rules: RuleSet) -> Iterator[Served]:
         """Serve `rules` beside those of the way in while the context lasts."""
         before = self._current
         try:
-            self._serve(self._base + rules)
+            served = self._serve(self._base + rules)
             self._current = rules
-            yield
+            yield served
         except BaseException:
             with contextlib.suppress(MeshproofError):  # the first error is the one to be told
                 self._return_to(before)
@@ -158,12 +159,13 @@ class LocalMesh:
         if not interrupts.ending():
             self._serve(self._base + before)
 
-    def _serve(self, wanted: RuleSet) -> None:
+    def _serve(self, wanted: RuleSet) -> Served:
         """Serve `wanted` everywhere; return when every Envoy has acknowledged it."""
         snapshot = self._snapshot(wanted)
         plans = [self._plan(sidecar, snapshot) for sidecar in self._sidecars]
-        rollout([*plans, self._ingress.plan(snapshot)], wanted)
-        self._served = datetime.now(UTC)
+        self.served = served = rollout([*plans, self._ingress.plan(snapshot)], wanted)
+        self._served_at = datetime.now(UTC)
+        return served
 
     def _snapshot(self, wanted: RuleSet) -> Snapshot:
         endpoints = tuple(
@@ -233,7 +235,7 @@ class LocalMesh:
         for sidecar in self._sidecars:
             if not sidecar.app_alive:
                 said.append(f"{sidecar.pod.name}: its app has ended")
-        said += hops.said(hops.read(self._workspace.path, self._served), self._current.routes)
+        said += hops.said(hops.read(self._workspace.path, self._served_at), self._current.routes)
         return "\n".join(said)
 
     def _logs_written(self) -> bool | None:

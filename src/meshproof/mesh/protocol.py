@@ -73,6 +73,23 @@ class Options:
     with_addons: bool = False
 
 
+@dataclass(frozen=True)
+class Served:
+    """That a mesh has settled on some rules: what comes before this is never judged.
+
+    `version` stands for all that the `proxies` have acknowledged, `seconds` is how long it took
+    from the first change until then, connections and listeners of before being closed. `requests`
+    were sent by the mesh itself meanwhile, where nothing else shows that it has settled (proxies
+    that keep connections to what was served before): they are no visits and never counted. A mesh
+    that asks its proxies sends none.
+    """
+
+    version: str
+    proxies: int
+    seconds: float
+    requests: int = 0
+
+
 class AddonSet(Protocol):
     """The addons of a mesh, by name (see `meshproof.mesh.addons.names`)."""
 
@@ -89,6 +106,8 @@ class Mesh(Protocol):
     name: str
     #: What a green run proves; printed in every report.
     proven: str
+    #: What is served now, None before anything is.
+    served: Served | None
 
     @property
     def addons(self) -> AddonSet:
@@ -109,12 +128,12 @@ class Mesh(Protocol):
         manifest that cannot be stood up.
         """
 
-    def applied(self, rules: RuleSet) -> AbstractContextManager[None]:
+    def applied(self, rules: RuleSet) -> AbstractContextManager[Served]:
         """Serve these rules beside those of the way in, for as long as the context lasts.
 
-        Enters when every proxy has acknowledged their config version, leaves when each has that of
-        before. Raises BadRules when a proxy rejects them, NotReady when one does not take them in
-        time, naming it.
+        Enters when the mesh has settled: every proxy has acknowledged their config version and has
+        closed what it had of before. Leaves when each is back there. Raises BadRules when a proxy
+        rejects them, NotReady when one does not take them in time, naming it.
         """
 
     def address(self, service: str) -> Address:

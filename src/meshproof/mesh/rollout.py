@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from meshproof import timeouts
 from meshproof.errors import BadRules, NotReady
 from meshproof.mesh.envoy import Envoy, Rejected, Resource
 from meshproof.mesh.process import wait_for
+from meshproof.mesh.protocol import Served
 from meshproof.rules.model import RuleSet, StringMatch
 
 
@@ -55,8 +58,8 @@ class Plan:
         self.envoy.serve("cds", self._clusters)
 
 
-def rollout(plans: Sequence[Plan], rules: RuleSet) -> None:
-    """Serve the plans: clusters first, then routes, then unused clusters away.
+def rollout(plans: Sequence[Plan], rules: RuleSet) -> Served:
+    """Serve the plans: clusters first, then routes, then unused clusters away; return what came.
 
     The order is istiod's (make before break): no route ever names a cluster that is not there, and
     where mTLS goes on or off, listeners take both before any caller changes its way.
@@ -64,6 +67,7 @@ def rollout(plans: Sequence[Plan], rules: RuleSet) -> None:
     NotReady, naming the Envoys, when some have not acknowledged it in time. Either way each Envoy
     is asked to go on with what it has; serving what was there before is up to the caller.
     """
+    began = time.monotonic()
     try:
         if any([plan.widen() for plan in plans]):
             _await(plans, [])
@@ -77,6 +81,13 @@ def rollout(plans: Sequence[Plan], rules: RuleSet) -> None:
         if isinstance(error, Rejected):
             raise BadRules(f"{_culprit(rules, error.reason)}{error}") from None
         raise
+    return Served(_version(plans), len(plans), round(time.monotonic() - began, 3))
+
+
+def _version(plans: Sequence[Plan]) -> str:
+    """Return one version for what all Envoys have acknowledged."""
+    told = "\n".join(sorted(f"{plan.envoy.name} {plan.envoy.version}" for plan in plans))
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _await(plans: Sequence[Plan], steps: Sequence[Callable[[], None]]) -> None:
