@@ -28,7 +28,7 @@ ORDER = (
     ("rules",),
     ("strings", "surroundings"),
     ("conditions",),
-    ("cases_actions",),
+    ("cases_actions", "overlaps"),
     ("cases_plan",),
     ("lint", "cases"),
     ("mesh",),
@@ -66,6 +66,7 @@ NO_NETWORK = (
     "cases",
     "cases_actions",
     "cases_plan",
+    "overlaps",
     "verdict",
 )
 NETWORK = ("asyncio", "http", "requests", "socket", "subprocess", "urllib.request", "urllib3")
@@ -189,7 +190,7 @@ def test_the_oracle_and_what_envoy_does_share_nothing_but_the_model() -> None:
 
     envoy = reached("meshproof.mesh.translate")
     assert {"meshproof.rules.model", "meshproof.mesh.matching"} <= _bare(envoy)
-    for oracle in ("cases", "cases_actions", "cases_plan", "conditions", "strings"):
+    for oracle in ("cases", "cases_actions", "cases_plan", "conditions", "overlaps", "strings"):
         assert f"meshproof.{oracle}" not in _bare(envoy)
     if (SRC / "cases.py").exists():
         assert not [name for name in reached("meshproof.cases") if ".mesh" in name]

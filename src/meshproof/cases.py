@@ -1,20 +1,21 @@
 """The oracle: from the rules alone, which request must be answered by whom.
 
-For every arm a request that reaches it; for every condition of every match its near misses; every
-weight as a split; what no arm takes. Nothing here is shared with `mesh/translate.py` beyond the
-model: two independent readings of the rules are compared by real traffic.
+For every arm a request that reaches it; for every condition of every match its near misses; for
+arms that overlap a request that both match; every weight as a split; what no arm takes. Nothing
+here is shared with `mesh/translate.py` beyond the model: two independent readings of the rules are
+compared by real traffic.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from meshproof import cases_actions
+from meshproof import cases_actions, overlaps
 from meshproof.cases_actions import Answer, Destination, Reply
-from meshproof.cases_plan import Case, Coverage, Plan, changes, goal
+from meshproof.cases_plan import Case, Coverage, Plan, changes, goal, unique
 from meshproof.conditions import OTHER, Call, Condition, conditions
 from meshproof.errors import BadRules, nearest
 from meshproof.manifest import At
@@ -49,7 +50,7 @@ def derive(rules: RuleSet, ports: Mapping[str, Sequence[int]] | None = None) -> 
             f"no request follows from the rules{':' if reasons else ', there is no route in them'}"
             + "".join(reasons)
         )
-    return Plan(tuple(_unique(cases)), tuple(coverage))
+    return Plan(tuple(unique(cases)), tuple(coverage))
 
 
 def _reasons(coverage: Iterable[Coverage]) -> Iterator[tuple[Arm, str]]:
@@ -137,11 +138,14 @@ class _Deriver:
             if not any(reaching):
                 unreached.append((index, self._why_unreached(index, arm)))
         cases += self._rest(cases)
+        first, unordered = self._first_matches(cases)
+        cases += first
         reached = {case.arm for case in cases if case.arm is not None}
         return cases, Coverage(
             self._route,
             tuple(sorted(reached)),
             tuple((index, words) for index, words in unreached if index not in reached),
+            unordered,
         )
 
     def _match_cases(self, index: int, arm: Arm, match: Match | None) -> list[Case]:
@@ -183,12 +187,57 @@ class _Deriver:
                 if not self._contested(place, near.call):
                     yield self._case(near.call, near.words, condition.at)
 
-    def _reaching(self, place: Call, index: int | None, match: Match | None) -> Call | None:
-        """Return a call at a place that the arm takes because of this match, None without one.
+    def _first_matches(self, cases: list[Case]) -> tuple[list[Case], int]:
+        """Return cases of requests that an arm and a later one match and would answer otherwise.
+
+        For each match and later arm there is one at most, and none where one of `cases` is such a
+        request. The second is the number of pairs that were not looked at: overlaps has a limit.
+        """
+        known: dict[tuple[int | None, Match | None], list[Call]] = defaultdict(list)
+        for case in cases:
+            known[_taken(self._route, case.call)].append(case.call)
+        found: list[Case] = []
+        pairs = overlaps.pairs(self._route)
+        for index, match, later in itertools.islice(pairs, overlaps.MOST_PAIRS):
+            if any(self._later(index, later, call) for call in known[index, match]):
+                continue
+            if first := self._first_match(index, match, later):
+                found.append(first)
+                known[index, match].append(first.call)
+                if len(found) == overlaps.MOST_CASES:
+                    break
+        return found, sum(1 for _ in pairs)
+
+    def _first_match(self, index: int, match: Match, later: int) -> Case | None:
+        """Return the case of a request that this match takes and a later arm would take too."""
+        for other in self._route.arms[later].matches or (Match(self._route.arms[later].at),):
+            for place in self._places:
+                call = self._reaching(place, index, match, other)
+                if call is None or self._later(index, later, call) is None:
+                    continue
+                told = [one.told(call) for one in (*conditions(match), *conditions(other))]
+                words = " and ".join(dict.fromkeys(filter(None, told))) or _told(call, place, index)
+                said = f" (the arm at {other.at} matches it too, but is later)"
+                words += f"{self._through(place)}, first match"
+                return self._case(call, words, match.at, said)
+        return None
+
+    def _later(self, index: int, later: int, call: Call) -> Match | None:
+        """Return the match by which a later arm would take a call and answer it otherwise."""
+        arm = self._route.arms[later]
+        match = next((it for it in arm.matches or (Match(arm.at),) if holds(it, call)), None)
+        if match is None:
+            return None
+        taken, by = _taken(self._route, call)
+        ours = _answered(self._route.arms[index], by, call)
+        return match if taken == index and ours != _answered(arm, match, call) else None
+
+    def _reaching(self, place: Call, index: int | None, *matches: Match | None) -> Call | None:
+        """Return a call at a place that the arm takes and all these matches, None without one.
 
         A call that an arm before it takes is changed until that arm's match does not hold.
         """
-        queue = deque(itertools.islice(_ways(place, match), _WAYS))
+        queue = deque(itertools.islice(_ways(place, *matches), _WAYS))
         seen = set(queue)
         for _ in range(_TRIES):
             if not queue:
@@ -199,7 +248,7 @@ class _Deriver:
                 return call
             for condition in conditions(blocking):
                 for near in condition.near(call):
-                    fits = match is None or holds(match, near.call)
+                    fits = all(match is None or holds(match, near.call) for match in matches)
                     if fits and not condition.holds(near.call) and near.call not in seen:
                         seen.add(near.call)
                         queue.append(near.call)
@@ -300,10 +349,12 @@ def _told(call: Call, place: Call, index: int) -> str:
     return f"{plain} with {' and '.join(words)}" if words else plain
 
 
-def _ways(place: Call, match: Match | None) -> Iterator[Call]:
-    """Yield calls at a place for which a match holds. One condition may undo what another needs."""
+def _ways(place: Call, match: Match | None, other: Match | None = None) -> Iterator[Call]:
+    """Yield calls at a place for which both hold. One condition may undo what another needs."""
     if match is None:
         return iter((place,))
+    if other is not None:
+        return overlaps.calls(match, other, place)
     return (call for call in _satisfying(conditions(match), place) if holds(match, call))
 
 
@@ -329,15 +380,8 @@ def _shares(arm: Arm, rest: float) -> tuple[tuple[Destination, float], ...]:
     )
 
 
-def _unique(cases: Iterable[Case]) -> Iterator[Case]:
-    """Leave out repeated calls; tell equal ids apart by a number."""
-    seen: set[tuple[object, ...]] = set()
-    ids: Counter[str] = Counter()
-    for case in cases:
-        asked = case.call, case.answer.asked, case.answer.mirrors
-        if asked in seen:
-            continue
-        seen.add(asked)
-        ids[case.id] += 1
-        number = ids[case.id]
-        yield case if number == 1 else replace(case, id=f"{case.id} ({number})")
+def _answered(arm: Arm, match: Match | None, call: Call) -> tuple[object, ...]:
+    """Return what requests can tell of the answer to a call that an arm takes."""
+    answer = cases_actions.answer(arm, match, call)
+    shares = frozenset(_shares(arm, 1 - answer.replied))
+    return shares, answer.reply, answer.replied, answer.arrivals, answer.least

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from meshproof.cases_actions import Answer, Destination
 from meshproof.conditions import Call, short
@@ -57,11 +59,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Which arms of a route have a case that reaches them; the others with the reason why not."""
+    """Which arms of a route have a case that reaches them; the others with the reason why not.
+
+    `unordered` pairs of a match and a later arm were not looked at for requests that both take.
+    """
 
     route: Route
     reached: tuple[int, ...]
     unreached: tuple[tuple[int, str], ...]
+    unordered: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,3 +120,17 @@ def changes(answer: Answer) -> list[str]:
                 goal = "is removed" if value is None else f"{how} '{short(value)}'"
                 words[f"{name} {goal}"] = None
     return list(words)
+
+
+def unique(cases: Iterable[Case]) -> Iterator[Case]:
+    """Yield the cases without repeated calls; equal ids are told apart by a number."""
+    seen: set[tuple[object, ...]] = set()
+    ids: Counter[str] = Counter()
+    for case in cases:
+        asked = case.call, case.answer.asked, case.answer.mirrors
+        if asked in seen:
+            continue
+        seen.add(asked)
+        ids[case.id] += 1
+        number = ids[case.id]
+        yield case if number == 1 else replace(case, id=f"{case.id} ({number})")

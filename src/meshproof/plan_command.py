@@ -167,6 +167,12 @@ def _summary(found: OwnRules, costs: dict[str, Cost]) -> Iterator[str]:
     reached = sum(len(one.reached) for one in found.plan.coverage)
     yield f"{reached} of {plural(arms, 'arm')} reached ({found.plan.share * 100:.4g} %)"
     for coverage in found.plan.coverage:
+        if coverage.unordered:
+            pairs = plural(coverage.unordered, "pair")
+            yield (
+                f"{coverage.route.at}: not proven: the order of {pairs} of arms of "
+                f"{coverage.route.name} for requests that both match"
+            )
         for index, reason in coverage.unreached:
             arm = coverage.route.arms[index]
             yield f"{arm.at}: {_name(index, arm)} of {coverage.route.name} is not reached: {reason}"
@@ -241,6 +247,7 @@ def _route(coverage: Coverage) -> dict[str, Any]:
         "name": coverage.route.name,
         "hosts": list(coverage.route.hosts),
         **_at(coverage.route.at),
+        "unordered_pairs": coverage.unordered,
         "arms": [
             {
                 "name": arm.name,

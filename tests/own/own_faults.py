@@ -11,7 +11,7 @@ import pytest
 from meshproof.mesh import translate
 from meshproof.mesh.matching import route_match
 from meshproof.rules.actions import HeaderChanges, Headers
-from meshproof.rules.model import Arm, Match, StringMatch, labels
+from meshproof.rules.model import Arm, Match, Route, StringMatch, labels
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -44,6 +44,21 @@ def sent(doctor: Callable[[Arm], Arm]) -> Plant:
 def first_arm_last(patch: pytest.MonkeyPatch) -> None:
     routes = translate._arms_routes
     patch.setattr(translate, "_arms_routes", lambda *given: list(reversed(routes(*given))))
+
+
+def swapped(first: int, second: int) -> Plant:
+    """Serve two arms of every rule in each other's place."""
+    routes = translate._arms_routes
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        def wrong(snapshot: translate.Snapshot, rule: Route, caller: Any) -> Any:
+            arms = list(rule.arms)
+            arms[first], arms[second] = arms[second], arms[first]
+            return routes(snapshot, replace(rule, arms=tuple(arms)), caller)
+
+        patch.setattr(translate, "_arms_routes", wrong)
+
+    return plant
 
 
 def prefix_as_exact(match: Match) -> Match:
@@ -195,6 +210,8 @@ FAULTS: dict[str, Plant] = {
     "regex open at its end": matched(open_ended),
     "regex that is none": matched(broken),
     "first arm last": first_arm_last,
+    "arms 1 and 2 swapped": swapped(0, 1),
+    "arms 2 and 3 swapped": swapped(1, 2),
     "60/40": sent(sixty_forty),
     "default to v3": sent(default_to_v3),
     **{name: sent(by_name(doctors)) for name, doctors in ACTIONS.items()},
