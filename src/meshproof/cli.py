@@ -75,7 +75,9 @@ def _add_test(commands: _Commands) -> None:
         epilog="Every other argument goes to pytest: --mesh-mtls strict, -k cookie, PATH of your "
         "own tests. `pytest --help` lists those that begin with --mesh.",
     )
-    test.add_argument("--mesh", default="local", metavar="NAME", help="local (default)")
+    test.add_argument("--mesh", default="local", metavar="NAME", help="local (default) or cluster")
+    test.add_argument("--context", metavar="NAME", help="cluster: context of the kubeconfig")
+    test.add_argument("--kubeconfig", metavar="PATH", help="cluster: default as kubectl finds it")
     test.add_argument(
         "--rules",
         action="append",
@@ -204,6 +206,9 @@ def _test(options: argparse.Namespace, rest: list[str]) -> int:
         load(options.rules)  # what is wrong with them ends the run here, with its own exit code
     own = [f"--mesh-rules={path}" for path in options.rules]
     chosen = ["--mesh", options.mesh, "--mesh-report", options.report, *own]
+    for name in ("context", "kubeconfig"):
+        if getattr(options, name):
+            chosen.append(f"--mesh-{name}={getattr(options, name)}")
     code = run_suites([*chosen, *rest])
     if code == errors.EXIT_USAGE:
         _hint(rest, options.parser)

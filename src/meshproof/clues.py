@@ -105,7 +105,7 @@ class Watch:
         return Clues(
             self._summary(verdict),
             tuple(line for line in found if line),
-            first.curl(self._sample.address.url),
+            first.curl(self._sample.address),
         )
 
     def _look_further(self) -> None:

@@ -6,6 +6,7 @@ Without our options and fixtures a run does not change.
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options; all begin with --mesh."""
     group = parser.getgroup("meshproof", "meshproof: does the mesh route as its rules say?")
     add = group.addoption
-    add("--mesh", metavar="NAME", help="the mesh to stand up: local (default)")
+    add("--mesh", metavar="NAME", help="the mesh: local (default) or cluster")
     add(
         "--mesh-rules",
         metavar="PATH",
@@ -48,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--mesh-report", metavar="DIR", help="write the reports to this folder")
     add("--mesh-format", metavar="NAME", action="append", help="reports to write (default: all)")
     add("--mesh-cli", action="store_true", help="print verdicts in place of pytest's own output")
+    _add_cluster(parser.getgroup("meshproof-cluster", "meshproof: --mesh cluster").addoption)
     judge = parser.getgroup("meshproof-judge", "meshproof: error rates of the verdicts")
     add = judge.addoption
     add("--mesh-profile", choices=["gate", "nightly"], default="gate", help="set of defaults")
@@ -59,6 +61,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--mesh-workers", type=int, default=4, help="requests at a time (default 4)")
     add("--mesh-clients", type=int, default=1, help="source addresses that take turns (default 1)")
     add("--mesh-fresh-connections", action="store_true", help="a new connection for each request")
+
+
+def _add_cluster(add: Callable[..., None]) -> None:
+    """Add the options of the cluster mesh."""
+    add("--mesh-kubeconfig", metavar="PATH", help="default: as kubectl finds it")
+    add("--mesh-context", metavar="NAME", help="context of the kubeconfig (default: the current)")
+    add("--mesh-istio-namespace", metavar="NAME", help="where istiod runs (istio-system)")
+    add("--mesh-revision", metavar="NAME", help="the revision of Istio that injects")
+    add("--mesh-ingress", metavar="NAMESPACE/NAME", help="Service of the ingress gateway")
+    add(
+        "--mesh-gateway-url", metavar="URL", help="the way in (default: GATEWAY_URL, or looked for)"
+    )
+    add("--mesh-image-map", metavar="IMAGE=IMAGE", action="append", default=[], help="pull instead")
+    add("--mesh-image-prefix", metavar="PREFIX", help="registry and path that all images come from")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -223,7 +223,7 @@ class Recorder:
         found = getattr(item, "funcargs", {}).get("mesh")
         if found is not None:
             self._mesh = found
-            self.run.standins = found.standins
+            self.run.standins, self.run.notes = found.standins, found.notes
 
     def _diagnose(self, name: str) -> tuple[str, str]:
         """Save the evidence; return its folder and what the mesh itself knows."""

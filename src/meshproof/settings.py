@@ -11,7 +11,7 @@ from meshproof.errors import UsageError, nearest
 if TYPE_CHECKING:
     import pytest
 
-    from meshproof.mesh.protocol import Options
+    from meshproof.mesh.protocol import ClusterOptions, Options
     from meshproof.own import OwnRules
     from meshproof.traffic import Sampling, Visit, Visits
     from meshproof.verdict import Settings
@@ -37,9 +37,36 @@ def mesh_options(config: pytest.Config) -> Options:
                 envoy=config.getoption("mesh_envoy"),
                 addons=dict(_pair(given) for given in config.getoption("mesh_addon")),
                 with_addons=getattr(config, _ADDONS, False),
+                cluster=cluster_options(config),
             )
     valid = [str(known).lower() for known in get_args(MtlsMode)]
     raise UsageError(f"--mesh-mtls {mode.lower()}: not one of {', '.join(valid)}")
+
+
+def cluster_options(config: pytest.Config) -> ClusterOptions:
+    """Return which cluster is meant. Raises UsageError for an option that cannot be read."""
+    import os
+
+    from meshproof.mesh.protocol import ClusterOptions
+
+    default = ClusterOptions()
+    pairs = [given.partition("=") for given in config.getoption("mesh_image_map")]
+    for old, equals, new in pairs:
+        if not (old and equals and new):
+            raise UsageError(f"--mesh-image-map {old}{equals}{new}: expected IMAGE=IMAGE")
+    ingress = config.getoption("mesh_ingress") or default.ingress
+    if ingress.count("/") != 1:
+        raise UsageError(f"--mesh-ingress {ingress}: expected NAMESPACE/NAME of a Service")
+    return ClusterOptions(
+        kubeconfig=config.getoption("mesh_kubeconfig") or "",
+        context=config.getoption("mesh_context") or "",
+        istio_namespace=config.getoption("mesh_istio_namespace") or default.istio_namespace,
+        revision=config.getoption("mesh_revision") or "",
+        ingress=ingress,
+        gateway_url=config.getoption("mesh_gateway_url") or os.environ.get("GATEWAY_URL", ""),
+        image_map={old: new for old, _, new in pairs},
+        image_prefix=config.getoption("mesh_image_prefix") or "",
+    )
 
 
 def _port(number: int) -> int:

@@ -25,6 +25,18 @@ ADDON_START = 60.0
 #: Our tagged traffic shows up in an addon (Prometheus scrapes each second, spans are sent in 1 s).
 TELEMETRY = 20.0
 
+#: A cluster's API server answers at first, and again after it was away.
+API_START = 5.0
+API_AWAY = 60.0
+#: A TCP connection to a way in.
+CONNECT = 2.0
+#: Every Deployment of the run is available (images are pulled, sidecars start).
+APPS_START = 180.0
+#: A deleted namespace is gone.
+NAMESPACE_END = 90.0
+#: A run in a cluster lasts at most so long: a namespace that is older was left behind.
+RUN_LIFE = 7200.0
+
 #: Pause between two looks at a state that is waited for.
 POLL = 0.01
 #: The same for states that take seconds to come.

@@ -46,14 +46,21 @@ class Request:
     without: tuple[str, ...] = ()
     late: float = 0.0
 
-    def curl(self, base: str) -> str:
-        """Return a command line that sends this request to `base` (an http URL)."""
+    def sent_to(self, address: Address) -> tuple[tuple[str, str], ...]:
+        """Return the headers as sent to an address, which may be known by another host name."""
+        named = any(name.lower() == "host" for name, _ in self.headers)
+        if named or not address.authority:
+            return self.headers
+        return (("Host", address.authority), *self.headers)
+
+    def curl(self, address: Address) -> str:
+        """Return a command line that sends this request to an address."""
         words = ["curl", "-i", *(["-X", self.method] if self.method != "GET" else [])]
-        for name, value in self.headers:
+        for name, value in self.sent_to(address):
             words += ["-H", f"{name}: {value}"]
         for name in self.without:
             words += ["-H", f"{name}:"]
-        return shlex.join([*words, base + self.path])
+        return shlex.join([*words, address.url + self.path])
 
 
 @dataclass(frozen=True)
@@ -167,7 +174,7 @@ class Visits:
     @property
     def curl(self) -> str:
         """A command line that shows the first kind of request."""
-        return self.requests[0].curl(self.address.url)
+        return self.requests[0].curl(self.address)
 
     def __iter__(self) -> Iterator[Visit]:
         if self.sampling.workers == 1:
@@ -230,7 +237,7 @@ class Visits:
     def _once(self, pool: urllib3.HTTPConnectionPool, request: Request) -> Visit:
         from urllib3.util import SKIP_HEADER
 
-        headers = [(RUN_HEADER, self._run), *request.headers]
+        headers = [(RUN_HEADER, self._run), *request.sent_to(self.address)]
         headers += [(name, SKIP_HEADER) for name in request.without if name in _AUTOMATIC]
         if not self.sampling.keep_alive:
             headers.append(("connection", "close"))

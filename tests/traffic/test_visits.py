@@ -119,7 +119,7 @@ def test_an_empty_sample_is_refused(site: Site) -> None:
 
 def test_curl_shows_the_request() -> None:
     request = Request("/productpage", (("Cookie", "a=b; user=burr"),))
-    shown = request.curl("http://127.0.0.1:80")
+    shown = request.curl(Address("127.0.0.1", 80))
     assert shown == "curl -i -H 'Cookie: a=b; user=burr' http://127.0.0.1:80/productpage"
 
 

@@ -82,6 +82,11 @@ class LocalMesh:
             *(f"{module} for {', '.join(images)}" for module, images in modules.items()),
         ]
 
+    @property
+    def notes(self) -> list[str]:
+        """What a report says of this mesh: nothing beyond its name."""
+        return []
+
     def trace_to(self, port: int) -> None:
         """Let every Envoy send its spans (Zipkin v2) to that port of this machine."""
         self._collector = _collector(Address("127.0.0.1", port))

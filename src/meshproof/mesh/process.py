@@ -332,6 +332,14 @@ def runs() -> list[Workspace]:
     return [Workspace(path) for path in found]
 
 
+def is_owned(path: Path) -> bool:
+    """Say whether a process of this machine holds the folder of its run."""
+    handle = _lock(path)
+    if handle is not None:
+        os.close(handle)
+    return handle is None and path.exists()
+
+
 def sweep() -> None:
     """Clear the runs whose owner is gone, unless they were kept and still have processes.
 
@@ -377,6 +385,7 @@ __all__ = [
     "clear",
     "home",
     "interruptible",
+    "is_owned",
     "last_lines",
     "marked",
     "runs",

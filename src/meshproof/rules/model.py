@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from meshproof.manifest import At
+from meshproof.manifest import At, Document
 from meshproof.rules.actions import (
     UNCHANGED,
     DirectResponse,
@@ -183,12 +183,16 @@ ROOT_NAMESPACE = "istio-system"
 
 @dataclass(frozen=True)
 class RuleSet:
-    """All rules that are served together, and the dialect of their routes (for reports)."""
+    """All rules that are served together, and the dialect of their routes (for reports).
+
+    `documents` are the objects that they were read from: a cluster gets those.
+    """
 
     routes: tuple[Route, ...] = ()
     gateways: tuple[Gateway, ...] = ()
     policies: tuple[PeerPolicy, ...] = ()
     dialect: str = field(default="", compare=False)
+    documents: tuple[Document, ...] = field(default=(), compare=False, repr=False)
 
     def __add__(self, other: RuleSet) -> RuleSet:
         return RuleSet(
@@ -196,6 +200,7 @@ class RuleSet:
             self.gateways + other.gateways,
             self.policies + other.policies,
             self.dialect or other.dialect,
+            self.documents + other.documents,
         )
 
     @property

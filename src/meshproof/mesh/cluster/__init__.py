@@ -1,0 +1,174 @@
+"""The cluster mesh: real Istio in a Kubernetes cluster, in namespaces of this run alone."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from meshproof import images, interrupts
+from meshproof.errors import MeshproofError, NotReady
+from meshproof.manifest import Document
+from meshproof.mesh import process
+from meshproof.mesh.cluster import evidence, namespaces, proxies, workloads
+from meshproof.mesh.cluster.addons import ClusterAddons
+from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.cluster.istio import Istio
+from meshproof.mesh.cluster.objects import RUN_LABEL, Place, Placed
+from meshproof.mesh.cluster.way_in import WayIn, way_in
+from meshproof.mesh.process import Workspace
+from meshproof.mesh.protocol import Address, Feature, Options, Replica
+from meshproof.rules.model import RuleSet
+
+_ROUTING = ("networking.istio.io", "security.istio.io")
+
+
+class ClusterMesh:
+    """The Istio of a cluster, with the run's apps in namespaces of the run."""
+
+    name = "cluster"
+    proven = "this cluster, its Istio and its sidecars do what the rules say"
+    supports = frozenset(
+        {Feature.HTTP_WEIGHTS, Feature.HEADER_MATCH, Feature.INGRESS, Feature.MTLS}
+    )
+
+    def __init__(self, options: Options, workspace: Workspace, kube: Kube) -> None:
+        self._options = options.cluster
+        self._workspace = workspace
+        self._kube = kube
+        self._place = Place(
+            secrets.token_hex(4), images.mapped(self._options.image_map, self._options.image_prefix)
+        )
+        self._istio = Istio.found(kube, self._options)
+        self._stack = contextlib.ExitStack()
+        self._names: list[str] = []
+        self._way_in: WayIn | None = None
+        self.addons = ClusterAddons()
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, options: Options) -> Iterator[ClusterMesh]:
+        """Reach the cluster, clear what killed runs left, and delete what this run has created."""
+        with (
+            process.interruptible(),
+            Workspace.create() as workspace,
+            Kube.connected(options.cluster, workspace.path) as kube,
+        ):
+            for run in namespaces.leftovers(kube):
+                namespaces.delete(kube, namespaces.of_run(kube, run))
+            mesh = cls(options, workspace, kube)
+            try:
+                yield mesh
+            finally:
+                mesh._end()
+
+    def _end(self) -> None:
+        """Delete the run's namespaces and wait for it; a signal waits meanwhile."""
+        with interrupts.uninterrupted():
+            self._stack.close()
+            namespaces.delete(self._kube, namespaces.of_run(self._kube, self._place.run))
+            namespaces.require_gone(self._kube, self._place.run)
+
+    @property
+    def standins(self) -> list[str]:
+        """What stands in for an official part: nothing, in a cluster."""
+        return []
+
+    @property
+    def notes(self) -> list[str]:
+        """What the report says of this cluster: its versions and the way in."""
+        said = [*self._istio.notes, f"namespaces {', '.join(self._names)}"]
+        return [*said, f"way in: {self._way_in.words}"] if self._way_in else said
+
+    @property
+    def _labels(self) -> str:
+        return f"{RUN_LABEL}={self._place.run}"
+
+    def deploy(self, documents: Sequence[Document]) -> None:
+        """Stand up the apps in namespaces of the run; return when each is available."""
+        files = self._place.namespaces(documents)
+        self._names = [self._place.namespace(name) for name in files]
+        namespaces.create(
+            self._kube,
+            self._names,
+            self._place.labels,
+            self._workspace.path,
+            **self._istio.injection,
+        )
+        placed = [one for document in documents for one in self._place.place(document, files)]
+        for one in sorted(placed, key=lambda one: one.kind == "Deployment"):
+            self._kube.apply(one.body, one.at or "")
+        workloads.wait_available(self._kube, self._names, self._labels)
+        workloads.check_injected(self._kube, self._names, self._labels)
+        namespace, _, service = self._options.ingress.partition("/")
+        found = way_in(self._kube, namespace, service, self._options.gateway_url, self._place.host)
+        self._way_in = self._stack.enter_context(found)
+        routing = [one for one in placed if one.body["apiVersion"].startswith(_ROUTING)]
+        proxies.wait_served(self._kube, self._proxies(), routing)
+
+    def _proxies(self) -> list[proxies.Proxy]:
+        pods = workloads.pods(self._kube, self._names, self._labels)
+        return [*proxies.sidecars(pods), *self._istio.gateways(self._kube)]
+
+    @contextlib.contextmanager
+    def applied(self, rules: RuleSet) -> Iterator[None]:
+        """Apply the documents of `rules`; every proxy serves them while the context lasts."""
+        files = [name for name in self._known()]
+        placed = [one for doc in rules.documents for one in self._place.place(doc, files)]
+        if not placed:
+            raise NotReady("rules without their documents cannot be applied to a cluster")
+        try:
+            for one in placed:
+                self._kube.apply(one.body, one.at or "")
+            proxies.wait_served(self._kube, self._proxies(), placed, True, _strict(placed))
+            yield
+        except BaseException:
+            with contextlib.suppress(MeshproofError):  # the first error is the one to be told
+                self._withdraw(placed)
+            raise
+        else:
+            self._withdraw(placed)
+
+    def _known(self) -> list[str]:
+        head = self._place.namespace("default")
+        return [
+            name.removeprefix(f"{head}-") if name != head else "default" for name in self._names
+        ]
+
+    def _withdraw(self, placed: Sequence[Placed]) -> None:
+        """Delete the rules; return when no proxy serves them any more."""
+        if interrupts.ending():
+            return  # the namespaces go
+        for one in placed:
+            api_version, kind, namespace, name = one.key
+            self._kube.delete(api_version, kind, name, namespace)
+        strict = None if _strict(placed) is None else set[str]()
+        proxies.wait_served(self._kube, self._proxies(), placed, False, strict)
+
+    def address(self, service: str) -> Address:
+        """Return where a client outside the mesh reaches the way in, `ingress`."""
+        if service != "ingress" or self._way_in is None:
+            raise NotReady(f"{service} is not reached from outside the mesh, only `ingress` is")
+        return self._way_in.address
+
+    def replicas(self) -> list[Replica]:
+        """Return the pods of the run."""
+        found = workloads.pods(self._kube, self._names, self._labels)
+        return [workloads.replica(pod) for pod in found]
+
+    def diagnose(self, folder: Path) -> str:
+        """Save logs, events and proxy configs in `folder`; name what looks wrong."""
+        return evidence.save(self._kube, self._names, self._labels, folder)
+
+
+def _strict(placed: Sequence[Placed]) -> set[str] | None:
+    """Return the namespaces in which policies ask for mutual TLS only; None without a policy."""
+    policies = [one for one in placed if one.kind == "PeerAuthentication"]
+    if not policies:
+        return None
+    return {
+        one.namespace
+        for one in policies
+        if one.body.get("spec", {}).get("mtls", {}).get("mode") == "STRICT"
+    }

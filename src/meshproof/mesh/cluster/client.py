@@ -1,0 +1,272 @@
+"""The Kubernetes API: objects read, applied and deleted; its errors in words a user can act on.
+
+Source: Kubernetes docs, "Kubernetes API Concepts" (server-side apply) and "API access control".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from meshproof import timeouts
+from meshproof.errors import BadRules, MeshproofError, NotReady, UsageError, nearest
+from meshproof.mesh.protocol import ClusterOptions
+
+T = TypeVar("T")
+Object = dict[str, Any]
+
+#: Whose fields they are in server-side apply, and who manages an object.
+MANAGER = "meshproof"
+#: Answers after which the same request may succeed (RFC 9110, 15.6; Kubernetes sends 429 under
+#: load and 500 while it starts).
+_PASSING = frozenset({0, 429, 500, 502, 503, 504})
+
+
+class Kube:
+    """One cluster's API server, as one user.
+
+    Reads, applies and deletes are repeated while the API server is away, at most
+    `timeouts.API_AWAY` seconds.
+    """
+
+    def __init__(self, api: Any, place: str, folder: Path) -> None:
+        from kubernetes.dynamic import DynamicClient
+
+        self.place = place
+        self._api = api
+        self._patience = timeouts.API_START
+        self._streams = threading.Lock()
+        cache = str(folder / "discovery.json")
+        self._dynamic = self._call("discover its kinds", lambda: DynamicClient(api, cache))
+        self._patience = timeouts.API_AWAY
+
+    @classmethod
+    @contextlib.contextmanager
+    def connected(cls, options: ClusterOptions, folder: Path) -> Iterator[Kube]:
+        """Reach the cluster of a kubeconfig, or the one that this process runs in.
+
+        Raises UsageError for a context that is not there, NotReady when no cluster answers.
+        """
+        api, place = _client(options)
+        api.configuration.retries = False  # ours are counted in seconds
+        try:
+            yield cls(api, place, folder)
+        finally:
+            with contextlib.suppress(Exception):
+                api.close()
+
+    def version(self) -> str:
+        """Return the version of Kubernetes, `v1.35.4`."""
+        found: str = self._dynamic.version["kubernetes"]["gitVersion"]
+        return found
+
+    def has(self, api_version: str, kind: str) -> bool:
+        """Say whether the cluster knows a kind."""
+        from kubernetes.dynamic.exceptions import ResourceNotFoundError
+
+        try:
+            self._resource(api_version, kind)
+        except ResourceNotFoundError:
+            return False
+        return True
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
+        """Return an object, None where there is none of that name."""
+        what = f"get {kind} {name}"
+        return self._call(what, lambda: self._get(api_version, kind, name, namespace))
+
+    def list(
+        self, api_version: str, kind: str, namespace: str = "", labels: str = ""
+    ) -> list[Object]:
+        """Return the objects of a kind: in a namespace (empty: all), with labels `a=b,c`."""
+        asked = {"namespace": namespace or None, "label_selector": labels or None}
+
+        def get() -> list[Object]:
+            found = self._resource(api_version, kind).get(**asked).to_dict()
+            return list(found["items"])
+
+        return self._call(f"list {kind}", get)
+
+    def apply(self, body: Object, at: object = "") -> Object:
+        """Create an object or change it to `body` (server-side apply).
+
+        Raises BadRules, beginning with the place `at`, when the cluster refuses what is in it, in
+        the words of whoever refuses (an admission webhook, the schema).
+        """
+        metadata = body["metadata"]
+
+        def apply() -> Object:
+            resource = self._resource(body["apiVersion"], body["kind"])
+            done: Object = self._dynamic.server_side_apply(
+                resource,
+                body=body,
+                name=metadata["name"],
+                namespace=metadata.get("namespace"),
+                field_manager=MANAGER,
+                force_conflicts=True,
+            ).to_dict()
+            return done
+
+        where = f"{at}: " if at else ""
+        return self._call(f"{where}apply {body['kind']} {metadata['name']}", apply, where)
+
+    def delete(self, api_version: str, kind: str, name: str, namespace: str = "") -> None:
+        """Delete an object, if it is there; dependents are deleted by the cluster, later."""
+
+        def delete() -> None:
+            from kubernetes.client.exceptions import ApiException
+
+            try:
+                self._resource(api_version, kind).delete(
+                    name=name, namespace=namespace or None, body={"propagationPolicy": "Background"}
+                )
+            except ApiException as error:
+                if error.status != 404:
+                    raise
+
+        self._call(f"delete {kind} {name}", delete)
+
+    def log(self, pod: str, namespace: str, container: str, lines: int = 200) -> str:
+        """Return the last lines of a container's log."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        asked = {"query_params": [("container", container), ("tailLines", lines)]}
+        return self._call(
+            f"read the log of {pod}",
+            lambda: str(self._dynamic.request("get", path, serialize=False, **asked).data.decode()),
+        )
+
+    def forward(self, pod: str, namespace: str, port: int) -> Any:
+        """Return a connected socket to a port inside a pod (the API's port-forward).
+
+        It ends at the pod's loopback, past what a sidecar captures.
+        """
+        from kubernetes.client import CoreV1Api
+        from kubernetes.stream import portforward
+
+        ask = CoreV1Api(self._api).connect_get_namespaced_pod_portforward
+
+        def forward() -> Any:
+            # The client library swaps a method of the API client while it connects.
+            with self._streams:
+                return portforward(ask, pod, namespace, ports=str(port)).socket(port)
+
+        return self._call(f"forward port {port} of {pod}", forward)
+
+    def _resource(self, api_version: str, kind: str) -> Any:
+        return self._dynamic.resources.get(api_version=api_version, kind=kind)
+
+    def _get(self, api_version: str, kind: str, name: str, namespace: str) -> Object | None:
+        from kubernetes.client.exceptions import ApiException
+
+        try:
+            found: Object = (
+                self._resource(api_version, kind)
+                .get(name=name, namespace=namespace or None)
+                .to_dict()
+            )
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+        return found
+
+    def _call(self, what: str, call: Callable[[], T], where: str = "") -> T:
+        """Return what a call returns; repeat it while the API server is away."""
+        import tenacity
+        import urllib3
+        from kubernetes.client.exceptions import ApiException
+
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_delay(self._patience),
+            wait=tenacity.wait_fixed(timeouts.POLL_SLOW),
+            retry=tenacity.retry_if_exception(_passes),
+            reraise=True,
+        )
+        try:
+            return retrying(call)
+        except ApiException as error:
+            raise self._said(what, error, where) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise NotReady(
+                f"{self.place}: the API server does not answer: {_short(error)}"
+            ) from None
+
+    def _said(self, what: str, error: Any, where: str) -> MeshproofError:
+        """Return the error that names what an answer of the API means for its user."""
+        message = _message(error)
+        if error.status == 401:
+            return NotReady(
+                f"{self.place}: the credentials are refused (expired, or of another cluster): "
+                f"cannot {what}: {message}"
+            )
+        if error.status == 403 and "admission webhook" not in message:
+            return NotReady(
+                f"{self.place}: not allowed to {what}: {message}\n"
+                "`meshproof rbac` prints the Role that a run needs"
+            )
+        if error.status in (400, 403, 422) and where:
+            return BadRules(f"{where}the cluster refuses it: {message}")
+        if error.status in _PASSING:
+            return NotReady(f"{self.place}: the API server does not answer: {message}")
+        return NotReady(f"{self.place}: cannot {what}: {message}")
+
+
+def _passes(error: BaseException) -> bool:
+    """Say whether an error may be gone at the next try: the API server is away, or busy."""
+    import ssl
+
+    import urllib3
+    from kubernetes.client.exceptions import ApiException
+
+    if isinstance(error, ApiException):
+        # An admission webhook that cannot be reached is answered with 500, in its own words.
+        return error.status in _PASSING and "certificate verify failed" not in str(error.reason)
+    if isinstance(error, urllib3.exceptions.HTTPError):
+        return "CERTIFICATE_VERIFY_FAILED" not in str(error)
+    return isinstance(error, OSError) and not isinstance(error, ssl.SSLCertVerificationError)
+
+
+def _message(error: Any) -> str:
+    """Return the words of an answer: the Status object's message, else the reason."""
+    import json
+
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return str(error.reason or error)
+
+
+def _short(error: BaseException) -> str:
+    return str(error).rpartition(": ")[2] or type(error).__name__
+
+
+def _client(options: ClusterOptions) -> tuple[Any, str]:
+    """Return an API client and the name by which messages call the cluster."""
+    from kubernetes import client, config
+
+    if not options.kubeconfig and not options.context:
+        with contextlib.suppress(config.ConfigException):
+            inside = client.Configuration()
+            config.load_incluster_config(inside)
+            return client.ApiClient(inside), "this cluster"
+    file = options.kubeconfig or None
+    try:
+        contexts, active = config.list_kube_config_contexts(file)
+    except (config.ConfigException, OSError, TypeError, ValueError) as error:
+        raise NotReady(f"no cluster: {file or 'the kubeconfig'}: {_short(error)}") from None
+    names = [str(one["name"]) for one in contexts]
+    chosen = options.context or str(active["name"])
+    if chosen not in names:
+        raise UsageError(f"--context {chosen}: no such context{nearest(chosen, names)}")
+    try:
+        return config.new_client_from_config(file, chosen), f"context {chosen}"
+    except (config.ConfigException, OSError, ValueError) as error:
+        raise NotReady(f"context {chosen}: {_short(error)}") from None
+
+
+def labels_of(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels of an object."""
+    return dict(found["metadata"].get("labels") or {})

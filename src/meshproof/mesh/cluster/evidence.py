@@ -1,0 +1,62 @@
+"""What a run leaves to look at before its namespaces go: logs, events, objects, proxy configs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from meshproof.errors import NotReady
+from meshproof.mesh.cluster import proxies, workloads
+from meshproof.mesh.cluster.client import Kube, Object
+from meshproof.mesh.cluster.forward import get
+
+
+def save(kube: Kube, namespaces: Sequence[str], labels: str, folder: Path) -> str:
+    """Save what there is of a run's namespaces; return lines on what looks wrong.
+
+    Secrets are not among it: neither the objects of that kind nor certificates in config dumps
+    (Envoy itself redacts private keys).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pods = workloads.pods(kube, namespaces, labels)
+    said = [words for pod in pods for words in _wrong(pod)]
+    for name in namespaces:
+        events = kube.list("v1", "Event", name)
+        (folder / f"events-{name}.json").write_text(json.dumps(events, indent=1), encoding="utf-8")
+    (folder / "pods.json").write_text(json.dumps(pods, indent=1), encoding="utf-8")
+    with ThreadPoolExecutor(8) as pool:
+        lines = pool.map(lambda pod: list(_save_pod(kube, pod, folder)), pods)
+        said += [line for found in lines for line in found]
+    return "\n".join(said)
+
+
+def _save_pod(kube: Kube, pod: Object, folder: Path) -> Iterable[str]:
+    name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
+    for container in pod["spec"]["containers"]:
+        try:
+            text = kube.log(name, namespace, str(container["name"]))
+        except NotReady as error:
+            yield str(error)
+            continue
+        (folder / f"{name}.{container['name']}.log").write_text(text, encoding="utf-8")
+    if not proxies.running(pod) or not proxies.has_sidecar(pod):
+        return
+    try:
+        text = get(kube, name, namespace, proxies.ADMIN_PORT, "/config_dump")
+    except NotReady as error:
+        yield str(error)
+        return
+    (folder / f"{name}.config_dump.json").write_text(text, encoding="utf-8")
+
+
+def _wrong(pod: Object) -> Iterable[str]:
+    name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+    if not proxies.has_sidecar(pod):
+        yield f"{name} has no sidecar"
+    for one in (pod.get("status") or {}).get("containerStatuses") or ():
+        if one.get("restartCount"):
+            yield f"{name}: container {one['name']} was restarted {one['restartCount']} times"
+        elif not one.get("ready"):
+            yield f"{name}: container {one['name']} is not ready"

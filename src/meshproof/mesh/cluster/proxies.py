@@ -1,0 +1,190 @@
+"""The proxies of a run and what each serves, read from its own config dump, not from istiod.
+
+Source: Envoy docs, "Administration interface" (/config_dump); istiod writes the path of the object
+that a route or cluster comes from into its metadata (`filter_metadata.istio.config`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from meshproof import timeouts
+from meshproof.errors import NotReady
+from meshproof.mesh.cluster.client import Kube, Object, labels_of
+from meshproof.mesh.cluster.forward import get
+from meshproof.mesh.cluster.objects import Placed
+from meshproof.mesh.waiting import wait_for
+from meshproof.rules.model import MESH
+
+CONTAINER = "istio-proxy"
+ADMIN_PORT = 15000
+_SOURCE = re.compile(r'"config":\s*"(/apis/[^"]+)"')
+_HYPHENATED = {
+    "VirtualService": "virtual-service",
+    "DestinationRule": "destination-rule",
+    "ServiceEntry": "service-entry",
+}
+#: How many proxies are asked at a time.
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A pod with an Envoy of the mesh: a sidecar, or a gateway's (`gateway`)."""
+
+    pod: str
+    namespace: str
+    gateway: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.pod}.{self.namespace}"
+
+
+def has_sidecar(pod: Object) -> bool:
+    """Say whether a pod was injected: its proxy is a container, or a native sidecar."""
+    spec = pod["spec"]
+    return any(
+        one["name"] == CONTAINER
+        for one in [*spec.get("containers", ()), *(spec.get("initContainers") or ())]
+    )
+
+
+def running(pod: Object) -> bool:
+    """Say whether a pod runs and is not about to end."""
+    ends = pod["metadata"].get("deletionTimestamp")
+    return pod.get("status", {}).get("phase") == "Running" and not ends
+
+
+def of_gateway(kube: Kube, namespace: str, selector: str) -> list[Proxy]:
+    """Return the pods of the gateway with these labels (`istio=ingressgateway`)."""
+    return [
+        Proxy(str(pod["metadata"]["name"]), namespace, gateway=True)
+        for pod in kube.list("v1", "Pod", namespace, selector)
+        if running(pod)
+    ]
+
+
+def sidecars(pods: Iterable[Object]) -> list[Proxy]:
+    """Return the sidecars of pods that run."""
+    return [
+        Proxy(str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"]))
+        for pod in pods
+        if running(pod) and has_sidecar(pod)
+    ]
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What a proxy serves: the paths of the objects that its routes and clusters come from.
+
+    `strict` says whether it takes mutual TLS only on every port that a sidecar captures.
+    """
+
+    proxy: Proxy
+    sources: frozenset[str]
+    strict: bool | None = None
+
+
+def dump(kube: Kube, proxy: Proxy, policies: bool = False) -> Dump:
+    """Read a proxy's config; with `policies` its inbound listener, too."""
+
+    def read(query: str) -> str:
+        return get(kube, proxy.pod, proxy.namespace, ADMIN_PORT, f"/config_dump?{query}")
+
+    found: set[str] = set()
+    for resource in ("dynamic_route_configs", "dynamic_active_clusters"):
+        found |= set(_SOURCE.findall(read(f"resource={resource}")))
+    strict = None
+    if policies and not proxy.gateway:
+        strict = _is_strict(read("resource=dynamic_listeners&name_regex=^virtualInbound$"))
+    return Dump(proxy, frozenset(found), strict)
+
+
+def _is_strict(text: str) -> bool:
+    """Say whether no filter chain of an inbound listener takes plaintext."""
+    chains: list[dict[str, Any]] = [
+        chain
+        for listener in json.loads(text)["configs"]
+        for chain in listener["active_state"]["listener"]["filter_chains"]
+    ]
+    return not any(
+        chain.get("filter_chain_match", {}).get("transport_protocol") == "raw_buffer"
+        for chain in chains
+    )
+
+
+def source(placed: Placed) -> str:
+    """Return the path that istiod writes for an object; empty for a kind without one."""
+    name = _HYPHENATED.get(placed.kind)
+    group = str(placed.body["apiVersion"]).partition("/")[0]
+    if name is None:
+        return ""
+    return f"/apis/{group}/v1/namespaces/{placed.namespace}/{name}/{placed.name}"
+
+
+def _concerns(placed: Placed, proxy: Proxy) -> bool:
+    """Say whether a proxy of the run must have what an object says."""
+    gateways = placed.body.get("spec", {}).get("gateways") or [MESH]
+    if placed.kind == "VirtualService" and proxy.gateway:
+        return gateways != [MESH]
+    if placed.kind == "VirtualService" and MESH not in gateways:
+        return False
+    return not proxy.gateway and proxy.namespace == placed.namespace
+
+
+def _lacking(one: Dump, objects: Sequence[Placed], there: bool, strict: set[str] | None) -> str:
+    """Return in words what a proxy does not have yet, or still has."""
+    for placed in objects:
+        path = source(placed)
+        if path and _concerns(placed, one.proxy) and (path in one.sources) != there:
+            return f"{'does not have' if there else 'still has'} {placed.kind} {placed.name}"
+    if strict is not None and one.strict is not None:
+        wanted = one.proxy.namespace in strict
+        if one.strict != wanted:
+            return "still takes plaintext" if wanted else "still refuses plaintext"
+    return ""
+
+
+def wait_served(
+    kube: Kube,
+    proxies: Sequence[Proxy],
+    objects: Sequence[Placed],
+    there: bool = True,
+    strict: set[str] | None = None,
+) -> None:
+    """Wait until every proxy serves the objects, or (`there` False) none of them any more.
+
+    `strict` are the namespaces whose sidecars must take mutual TLS only, others must take
+    plaintext; None where no policy is among the objects. Raises NotReady naming the proxies that
+    are late and what they lack.
+    """
+    late: dict[Proxy, str] = dict.fromkeys(proxies, "was not asked")
+
+    def look() -> bool | None:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            dumps = list(pool.map(lambda one: dump(kube, one, strict is not None), list(late)))
+        for found in dumps:
+            words = _lacking(found, objects, there, strict)
+            if words:
+                late[found.proxy] = words
+            else:
+                del late[found.proxy]
+        return True if not late else None
+
+    def said() -> str:
+        lines = "; ".join(f"{proxy} {words}" for proxy, words in late.items())
+        return f"not served everywhere after {timeouts.CONFIG_SERVED:.0f} s: {lines}"
+
+    if not proxies:
+        raise NotReady("there is no proxy that could serve the rules")
+    wait_for(look, timeouts.CONFIG_SERVED, said, timeouts.POLL_SLOW)
+
+
+def version_of(pod: Object) -> str:
+    """Return the version label of a pod, empty without one."""
+    return labels_of(pod).get("version", "")

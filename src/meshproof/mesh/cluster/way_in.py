@@ -1,0 +1,107 @@
+"""The way in to the mesh: which address of the ingress gateway a client outside can reach, and why.
+
+Source: Istio docs, "Ingress Gateways", section "Determining the ingress IP and ports".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from meshproof import timeouts
+from meshproof.errors import NotReady, UsageError
+from meshproof.mesh.cluster.client import Kube, Object
+from meshproof.mesh.cluster.forward import Forwarder
+from meshproof.mesh.cluster.proxies import running
+from meshproof.mesh.protocol import Address
+
+HTTP_PORT = 80
+
+
+@dataclass(frozen=True)
+class WayIn:
+    """Where requests are sent, and in words which way that is and why no better one was taken."""
+
+    address: Address
+    words: str
+
+
+@contextlib.contextmanager
+def way_in(kube: Kube, namespace: str, name: str, given: str, host: str) -> Iterator[WayIn]:
+    """Find the way in through the Service `name`, or take the URL that the user has `given`.
+
+    `host` is the name that requests carry. A port-forward ends with the context. Raises NotReady
+    when there is no such Service or nothing behind it.
+    """
+    if given:
+        yield WayIn(_of_url(given, host), f"{given}, as it was given")
+        return
+    service = kube.get("v1", "Service", name, namespace)
+    if service is None:
+        raise NotReady(
+            f"{kube.place}: there is no ingress gateway: Service {namespace}/{name} is missing; "
+            "name another with --mesh-ingress NAMESPACE/NAME or give --mesh-gateway-url"
+        )
+    pods = [pod for pod in _pods(kube, service) if running(pod)]
+    if not pods:
+        raise NotReady(f"{kube.place}: no pod runs behind the ingress {namespace}/{name}")
+    said: list[str] = []
+    for address, words in _direct(service, pods, host, said):
+        if why := _unreachable(address):
+            said.append(f"{words} {why}")
+        else:
+            yield WayIn(address, "; ".join([f"{words} ({address.url})", *said]))
+            return
+    pod = pods[0]["metadata"]
+    port = _port(service).get("targetPort", HTTP_PORT)
+    with Forwarder(kube, pod["name"], pod["namespace"], int(port)) as forwarder:
+        near = forwarder.address
+        words = "; ".join([f"port-forward to {pod['name']}", *said])
+        yield WayIn(Address(near.host, near.port, host), words)
+
+
+def _of_url(given: str, host: str) -> Address:
+    parts = urlsplit(given if "//" in given else f"http://{given}")
+    if parts.scheme != "http" or not parts.hostname:
+        raise UsageError(f"--mesh-gateway-url {given}: expected http://HOST[:PORT]")
+    return Address(parts.hostname, parts.port or HTTP_PORT, host)
+
+
+def _pods(kube: Kube, service: Object) -> list[Object]:
+    selector = ",".join(f"{key}={value}" for key, value in service["spec"]["selector"].items())
+    return kube.list("v1", "Pod", service["metadata"]["namespace"], selector)
+
+
+def _port(service: Object) -> Object:
+    for port in service["spec"]["ports"]:
+        if port["port"] == HTTP_PORT:
+            found: Object = port
+            return found
+    raise NotReady(f"the ingress {service['metadata']['name']} has no port {HTTP_PORT}")
+
+
+def _direct(
+    service: Object, pods: list[Object], host: str, said: list[str]
+) -> Iterator[tuple[Address, str]]:
+    """Yield addresses without a port-forward, the best one first; say why there is none."""
+    port = _port(service)
+    found = (service.get("status", {}).get("loadBalancer") or {}).get("ingress") or []
+    for one in found:
+        yield Address(one.get("ip") or one["hostname"], HTTP_PORT, host), "LoadBalancer"
+    kind = service["spec"]["type"]
+    if not found:
+        said.append("LoadBalancer is pending" if kind == "LoadBalancer" else f"it is a {kind}")
+    if port.get("nodePort"):
+        yield Address(pods[0]["status"]["hostIP"], int(port["nodePort"]), host), "NodePort"
+
+
+def _unreachable(address: Address) -> str:
+    """Return why nothing can be connected to at an address; empty when something can."""
+    try:
+        socket.create_connection((address.host, address.port), timeouts.CONNECT).close()
+    except OSError as error:
+        return f"({address.url}) cannot be reached: {error}"
+    return ""

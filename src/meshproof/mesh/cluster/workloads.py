@@ -1,0 +1,156 @@
+"""Deployments of a run: waited for, and when one does not come up, why, in the cluster's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from meshproof import timeouts
+from meshproof.errors import NotReady
+from meshproof.mesh.cluster.client import Kube, Object
+from meshproof.mesh.cluster.proxies import has_sidecar
+from meshproof.mesh.protocol import Replica
+from meshproof.mesh.waiting import wait_for
+
+#: Reasons of a waiting container that do not pass by themselves in the time of a run
+#: (Kubernetes docs, "Images" and "Pod Lifecycle").
+_HOPELESS = (
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "RunContainerError",
+)
+
+
+def pods(kube: Kube, namespaces: Sequence[str], labels: str) -> list[Object]:
+    """Return the pods of the namespaces that have the labels, without those that end."""
+    found = [pod for name in namespaces for pod in kube.list("v1", "Pod", name, labels)]
+    return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+
+def replica(pod: Object) -> Replica:
+    """Return a pod as a suite knows it."""
+    metadata = pod["metadata"]
+    labels = metadata.get("labels") or {}
+    workload = str(metadata.get("generateName", metadata["name"])).rstrip("-")
+    return Replica(
+        str(metadata["name"]),
+        workload.removesuffix(f"-{labels.get('pod-template-hash')}"),
+        str(metadata["namespace"]),
+        labels.get("app", ""),
+        labels.get("version", ""),
+    )
+
+
+def wait_available(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
+    """Wait until every Deployment with the labels has all its pods.
+
+    Raises NotReady naming the pod that does not come up and why, with the last lines of its log; at
+    once for a reason that does not pass by itself.
+    """
+    waiting: list[str] = ["nothing was seen of them"]
+
+    def look() -> bool | None:
+        waiting[:] = []
+        for name in namespaces:
+            for one in kube.list("apps/v1", "Deployment", name, labels):
+                if not _complete(one):
+                    waiting.append(f"{name}/{one['metadata']['name']}")
+        if waiting:
+            for pod in pods(kube, namespaces, labels):
+                if why := _hopeless(pod):
+                    raise NotReady(_told(kube, pod, why))
+        return None if waiting else True
+
+    def said() -> str:
+        late = [pod for pod in pods(kube, namespaces, labels) if not _ready(pod)]
+        lines = [_told(kube, pod, _state(pod)) for pod in late[:3]] or [*_events(kube, namespaces)]
+        return "\n".join(
+            [f"not available after {timeouts.APPS_START:.0f} s: {', '.join(waiting)}", *lines]
+        )
+
+    wait_for(look, timeouts.APPS_START, said, timeouts.POLL_SLOW)
+
+
+def check_injected(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
+    """Raise NotReady naming each pod of the run that has no sidecar."""
+    bare = [
+        f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+        for pod in pods(kube, namespaces, labels)
+        if not has_sidecar(pod)
+    ]
+    if bare:
+        raise NotReady(
+            f"no sidecar was injected into {', '.join(bare)}: look at the labels of the namespace "
+            "(istio-injection, istio.io/rev) and at the sidecar injector of that revision"
+        )
+
+
+def _complete(deployment: Object) -> bool:
+    status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
+    return bool(
+        status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+        and status.get("updatedReplicas", 0) == wanted
+        and status.get("availableReplicas", 0) == wanted
+        and status.get("replicas", 0) == wanted
+    )
+
+
+def _ready(pod: Object) -> bool:
+    found = (pod.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in found)
+
+
+def _containers(pod: Object) -> Iterator[Object]:
+    status = pod.get("status") or {}
+    yield from status.get("initContainerStatuses") or ()
+    yield from status.get("containerStatuses") or ()
+
+
+def _hopeless(pod: Object) -> str:
+    for one in _containers(pod):
+        waiting = (one.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in _HOPELESS:
+            return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
+    return ""
+
+
+def _state(pod: Object) -> str:
+    """Return in words what a pod waits for."""
+    status = pod.get("status") or {}
+    for one in status.get("conditions") or ():
+        if one["type"] == "PodScheduled" and one["status"] != "True":
+            return f"not scheduled: {one.get('message', one.get('reason', ''))}"
+    late = [str(one["name"]) for one in _containers(pod) if not one.get("ready")]
+    return f"{status.get('phase', 'unknown')}, not ready: {', '.join(late) or 'no container yet'}"
+
+
+def _told(kube: Kube, pod: Object, why: str) -> str:
+    """Return why a pod does not come up, with the end of the log of the container at fault."""
+    metadata = pod["metadata"]
+    name, namespace = str(metadata["name"]), str(metadata["namespace"])
+    lines = [f"{namespace}/{name}: {why}"]
+    for one in _containers(pod):
+        if one.get("ready") or not one.get("restartCount"):
+            continue
+        try:
+            log = kube.log(name, namespace, str(one["name"]), lines=5).rstrip()
+        except NotReady:
+            continue
+        if log:
+            lines += [f"last lines of {one['name']}:", log]
+    return "\n".join(lines)
+
+
+def _events(kube: Kube, namespaces: Sequence[str]) -> Iterator[str]:
+    """Yield the warnings of the namespaces: where no pod is, they say why."""
+    seen: set[str] = set()
+    for name in namespaces:
+        for event in kube.list("v1", "Event", name):
+            text = f"{event['involvedObject']['name']}: {event.get('message', '')}"
+            if event.get("type") == "Warning" and text not in seen and len(seen) < 5:
+                seen.add(text)
+                yield text
