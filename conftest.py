@@ -1,12 +1,18 @@
-"""Marks the tests that stand up real meshes, so that `pytest -m "not local"` takes seconds."""
+"""Marks the tests that stand up real meshes: `pytest -m "not local and not lab"` takes seconds.
+
+Tests of a cluster run in the lab alone (`tox -e cluster`); elsewhere they are skipped by name.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parent / "tests"
+#: Variable that tests/lab/laboratory.py sets for what it runs in the lab.
+IN_LAB = "MESHPROOF_IN_LAB"
 #: Folders and files of tests/ in which every test stands up a mesh.
 LOCAL = ("addons", "cli", "faults", "mesh", "test_installed.py")
 
@@ -16,3 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in LOCAL:
             item.add_marker(pytest.mark.local)
+        if item.path.is_relative_to(TESTS / "lab"):
+            item.add_marker(pytest.mark.lab)
+            if IN_LAB not in os.environ:
+                item.add_marker(pytest.mark.skip("needs a cluster: `tox -e cluster`"))

@@ -32,7 +32,7 @@ SERVICES = frozenset({"istio-ingressgateway", "productpage-v1", "details-v1", "r
 def find(given: str | None) -> list[str] | None:
     """Return the command that starts Zipkin, or None."""
     place = given or os.environ.get("ZIPKIN_JAR")
-    if place is None:
+    if not place:
         return program(None, "zipkin", "zipkin-server")
     return jar(place) if place.endswith(".jar") else program(place)
 

@@ -18,7 +18,7 @@ from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.objects import RUN_LABEL, Place, Placed
 from meshproof.mesh.cluster.way_in import WayIn, way_in
 from meshproof.mesh.process import Workspace
-from meshproof.mesh.protocol import Address, Feature, Options, Replica
+from meshproof.mesh.protocol import Address, Feature, Options, Replica, Served
 from meshproof.rules.model import RuleSet
 
 _ROUTING = ("networking.istio.io", "security.istio.io")
@@ -44,6 +44,7 @@ class ClusterMesh:
         self._stack = contextlib.ExitStack()
         self._names: list[str] = []
         self._way_in: WayIn | None = None
+        self.served: Served | None = None
         self.addons = ClusterAddons()
 
     @classmethod
@@ -105,14 +106,14 @@ class ClusterMesh:
         found = way_in(self._kube, namespace, service, self._options.gateway_url, self._place.host)
         self._way_in = self._stack.enter_context(found)
         routing = [one for one in placed if one.body["apiVersion"].startswith(_ROUTING)]
-        proxies.wait_served(self._kube, self._proxies(), routing)
+        self.served = proxies.wait_served(self._kube, self._proxies(), routing)
 
     def _proxies(self) -> list[proxies.Proxy]:
         pods = workloads.pods(self._kube, self._names, self._labels)
         return [*proxies.sidecars(pods), *self._istio.gateways(self._kube)]
 
     @contextlib.contextmanager
-    def applied(self, rules: RuleSet) -> Iterator[None]:
+    def applied(self, rules: RuleSet) -> Iterator[Served]:
         """Apply the documents of `rules`; every proxy serves them while the context lasts."""
         files = [name for name in self._known()]
         placed = [one for doc in rules.documents for one in self._place.place(doc, files)]
@@ -121,8 +122,9 @@ class ClusterMesh:
         try:
             for one in placed:
                 self._kube.apply(one.body, one.at or "")
-            proxies.wait_served(self._kube, self._proxies(), placed, True, _strict(placed))
-            yield
+            strict = _strict(placed)
+            self.served = proxies.wait_served(self._kube, self._proxies(), placed, True, strict)
+            yield self.served
         except BaseException:
             with contextlib.suppress(MeshproofError):  # the first error is the one to be told
                 self._withdraw(placed)
@@ -144,7 +146,7 @@ class ClusterMesh:
             api_version, kind, namespace, name = one.key
             self._kube.delete(api_version, kind, name, namespace)
         strict = None if _strict(placed) is None else set[str]()
-        proxies.wait_served(self._kube, self._proxies(), placed, False, strict)
+        self.served = proxies.wait_served(self._kube, self._proxies(), placed, False, strict)
 
     def address(self, service: str) -> Address:
         """Return where a client outside the mesh reaches the way in, `ingress`."""

@@ -6,8 +6,10 @@ that a route or cluster comes from into its metadata (`filter_metadata.istio.con
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,12 +20,14 @@ from meshproof.errors import NotReady
 from meshproof.mesh.cluster.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.forward import get
 from meshproof.mesh.cluster.objects import Placed
+from meshproof.mesh.protocol import Served
 from meshproof.mesh.waiting import wait_for
 from meshproof.rules.model import MESH
 
 CONTAINER = "istio-proxy"
 ADMIN_PORT = 15000
 _SOURCE = re.compile(r'"config":\s*"(/apis/[^"]+)"')
+_VERSION = re.compile(r'"last_updated":\s*"([^"]+)"')
 _HYPHENATED = {
     "VirtualService": "virtual-service",
     "DestinationRule": "destination-rule",
@@ -88,6 +92,7 @@ class Dump:
     proxy: Proxy
     sources: frozenset[str]
     strict: bool | None = None
+    version: str = ""
 
 
 def dump(kube: Kube, proxy: Proxy, policies: bool = False) -> Dump:
@@ -96,13 +101,14 @@ def dump(kube: Kube, proxy: Proxy, policies: bool = False) -> Dump:
     def read(query: str) -> str:
         return get(kube, proxy.pod, proxy.namespace, ADMIN_PORT, f"/config_dump?{query}")
 
-    found: set[str] = set()
-    for resource in ("dynamic_route_configs", "dynamic_active_clusters"):
-        found |= set(_SOURCE.findall(read(f"resource={resource}")))
+    resources = ("dynamic_route_configs", "dynamic_active_clusters")
+    texts = [read(f"resource={resource}") for resource in resources]
     strict = None
     if policies and not proxy.gateway:
         strict = _is_strict(read("resource=dynamic_listeners&name_regex=^virtualInbound$"))
-    return Dump(proxy, frozenset(found), strict)
+    versions = sorted({found for text in texts for found in _VERSION.findall(text)})
+    sources = frozenset(found for text in texts for found in _SOURCE.findall(text))
+    return Dump(proxy, sources, strict, " ".join(versions))
 
 
 def _is_strict(text: str) -> bool:
@@ -156,33 +162,42 @@ def wait_served(
     objects: Sequence[Placed],
     there: bool = True,
     strict: set[str] | None = None,
-) -> None:
+) -> Served:
     """Wait until every proxy serves the objects, or (`there` False) none of them any more.
 
     `strict` are the namespaces whose sidecars must take mutual TLS only, others must take
-    plaintext; None where no policy is among the objects. Raises NotReady naming the proxies that
-    are late and what they lack.
+    plaintext; None where no policy is among the objects. Each proxy must show it in two looks: what
+    its main thread shows, its workers have a moment later (Envoy docs, "Threading model").
+    Raises NotReady naming the proxies that are late and what they lack.
     """
-    late: dict[Proxy, str] = dict.fromkeys(proxies, "was not asked")
-
-    def look() -> bool | None:
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            dumps = list(pool.map(lambda one: dump(kube, one, strict is not None), list(late)))
-        for found in dumps:
-            words = _lacking(found, objects, there, strict)
-            if words:
-                late[found.proxy] = words
-            else:
-                del late[found.proxy]
-        return True if not late else None
-
-    def said() -> str:
-        lines = "; ".join(f"{proxy} {words}" for proxy, words in late.items())
-        return f"not served everywhere after {timeouts.CONFIG_SERVED:.0f} s: {lines}"
-
     if not proxies:
         raise NotReady("there is no proxy that could serve the rules")
-    wait_for(look, timeouts.CONFIG_SERVED, said, timeouts.POLL_SLOW)
+    began = time.monotonic()
+    late: dict[Proxy, str] = dict.fromkeys(proxies, "was not asked")
+    once: dict[Proxy, str] = {}
+
+    def look() -> list[Dump] | None:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            dumps = list(pool.map(lambda one: dump(kube, one, strict is not None), proxies))
+        for found in dumps:
+            late[found.proxy] = _lacking(found, objects, there, strict)
+        before, once_more = dict(once), {one.proxy: one.version for one in dumps}
+        once.clear()
+        once.update(once_more)
+        settled = not any(late.values()) and before == once_more
+        return dumps if settled else None
+
+    def said() -> str:
+        lines = "; ".join(f"{proxy} {words}" for proxy, words in late.items() if words)
+        return (
+            f"not served everywhere after {timeouts.CONFIG_SERVED:.0f} s: "
+            f"{lines or 'the config of the proxies does not come to rest'}"
+        )
+
+    dumps = wait_for(look, timeouts.CONFIG_SERVED, said, timeouts.POLL_SLOW)
+    told = "\n".join(sorted(f"{one.proxy} {one.version}" for one in dumps))
+    version = hashlib.sha256(told.encode()).hexdigest()[:16]
+    return Served(version, len(dumps), round(time.monotonic() - began, 3))
 
 
 def version_of(pod: Object) -> str:

@@ -1,0 +1,79 @@
+"""The lab: a real Kubernetes with a real Istio on this machine (its README says how it is made).
+
+    python tests/lab/laboratory.py LAB pytest -m lab       up, with our images; then the command; down
+
+LAB is the lab's program. A lab that is up already is used and stays up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from meshproof import apps, manifests
+
+APPS = Path(apps.__file__).parent
+#: Seconds: the first build makes Kubernetes and Istio from their sources.
+BUILD, UP, LOAD = 3600, 300, 60
+
+
+def images() -> list[str]:
+    """Return the references of all images that the apps' manifests name."""
+    return sorted(
+        {
+            container.need("image").text()
+            for document in manifests.apps()
+            if document.kind == "Deployment"
+            for container in document.spec.need("template").need("spec").need("containers").items()
+        }
+    )
+
+
+def load_images(lab: str) -> None:
+    """Give the lab our stand-ins under the names of the official images."""
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "meshproof"
+        shutil.copytree(APPS, package / "apps", ignore=shutil.ignore_patterns("__pycache__"))
+        (package / "__init__.py").touch()
+        for image in images():
+            found = apps.find(image)
+            environment = {"PYTHONPATH": "/opt", "PYTHONUNBUFFERED": "1", **found.env}
+            options = [
+                word for key, value in environment.items() for word in ("--env", f"{key}={value}")
+            ]
+            entry = ["python3", "-m", found.module, *found.args]
+            command = [lab, "load", *options, "--user", "1000", image, f"{folder}:/opt", *entry]
+            subprocess.run(command, check=True, timeout=LOAD)
+
+
+@contextlib.contextmanager
+def up(lab: str) -> Iterator[None]:
+    """Have the lab up with our images; end it if it was not up before."""
+    subprocess.run([lab, "build"], check=True, timeout=BUILD)
+    was_up = subprocess.run([lab, "status"], stdout=subprocess.DEVNULL, check=False).returncode == 0
+    try:
+        if not was_up:
+            subprocess.run([lab, "up", "--addons"], check=True, timeout=UP)
+        load_images(lab)
+        yield
+    finally:
+        if not was_up:
+            subprocess.run([lab, "down"], check=True, timeout=UP)
+
+
+def main() -> int:
+    """Run a command in the network of the lab; return its exit code."""
+    lab, *command = sys.argv[1:]
+    with up(lab):
+        environment = {**os.environ, "MESHPROOF_IN_LAB": "1"}
+        return subprocess.run([lab, "exec", *command], env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
