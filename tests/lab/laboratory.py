@@ -1,6 +1,6 @@
 """The lab: a real Kubernetes with a real Istio on this machine (its README says how it is made).
 
-    python tests/lab/laboratory.py LAB pytest -m lab       up, with our images; then the command; down
+    python tests/lab/laboratory.py LAB pytest -m lab    up, with our images; that command; down
 
 LAB is the lab's program. A lab that is up already is used and stays up.
 """
@@ -16,7 +16,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from meshproof import apps, manifests
+import meshproof.manifests as manifests
+from meshproof import apps
 
 APPS = Path(apps.__file__).parent
 #: Seconds: the first build makes Kubernetes and Istio from their sources.
@@ -38,6 +39,7 @@ def images() -> list[str]:
 def load_images(lab: str) -> None:
     """Give the lab our stand-ins under the names of the official images."""
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # it becomes /opt, which the user of the image must read
         package = Path(folder) / "meshproof"
         shutil.copytree(APPS, package / "apps", ignore=shutil.ignore_patterns("__pycache__"))
         (package / "__init__.py").touch()
