@@ -38,11 +38,11 @@ def derive(rules: RuleSet, ports: Mapping[str, Sequence[int]] | None = None) -> 
     places = [list(_places(rules, route, ports or {})) for route in rules.routes]
     cases: list[Case] = []
     coverage: list[Coverage] = []
-    for route, own in zip(rules.routes, places, strict=True):
+    for number, (route, own) in enumerate(zip(rules.routes, places, strict=True)):
         others = zip(rules.routes, places, strict=True)
         rivals = [(other, theirs) for other, theirs in others if other is not route]
         found, covered = _Deriver(route, own, rivals).derive()
-        cases += found
+        cases += (replace(case, number=number) for case in found)
         coverage.append(covered)
     if not cases:
         reasons = [f"\n{route.at}: {words}" for route, words in _reasons(coverage)]
@@ -65,7 +65,7 @@ def _places(rules: RuleSet, route: Route, ports: Mapping[str, Sequence[int]]) ->
     for name in (MESH,) if route.gateways is None else route.gateways:
         if name == MESH:
             for host in route.hosts:
-                for port in ports.get(host, _DEFAULT_PORTS):
+                for port in filter(route.takes, ports.get(host, route.ports or _DEFAULT_PORTS)):
                     yield Call(host, authority=_example(host) if "*" in host else "", port=port)
             continue
         if name not in known:
@@ -281,6 +281,9 @@ class _Deriver:
 
     def _why_unreached(self, index: int, arm: Arm) -> str:
         if not self._places:
+            if self._route.ports:
+                wanted = ", ".join(map(str, self._route.ports))
+                return f"{', '.join(self._route.hosts)} has no port {wanted}"
             names = ", ".join(self._route.gateways or ())
             return f"{names} serves none of the hosts {', '.join(self._route.hosts)}"
         for place, match in itertools.product(self._places, arm.matches or (None,)):

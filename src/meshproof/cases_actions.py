@@ -131,7 +131,7 @@ class Variant:
 def answer(arm: Arm, match: Match | None, call: Call) -> Answer:
     """Return what the answer to a call must be that an arm takes because of a match."""
     fault = arm.fault or Fault()
-    reply, replied = _reply(arm, call), 1.0
+    reply, replied = _reply(arm, match, call), 1.0
     if reply is None:
         replied = fault.aborted / 100 if fault.status else 0.0
         reply = Reply(fault.status, str(fault.status)) if replied else None
@@ -201,10 +201,10 @@ def _unproven(arm: Arm) -> Iterator[str]:
 # Answers that no workload gives.
 
 
-def _reply(arm: Arm, call: Call) -> Reply | None:
+def _reply(arm: Arm, match: Match | None, call: Call) -> Reply | None:
     response = _after(arm.headers.response, {})
     if arm.redirect is not None:
-        code, place = arm.redirect.code, _location(arm.redirect, call)
+        code, place = arm.redirect.code, _location(arm.redirect, match, call)
         told = place if arm.redirect.authority or arm.redirect.scheme else arm.redirect.uri
         return Reply(code, f"{code} to {short(told or place)}", place, None, response)
     if arm.direct is not None:
@@ -215,7 +215,7 @@ def _reply(arm: Arm, call: Call) -> Reply | None:
     return None
 
 
-def _location(redirect: Redirect, call: Call) -> str:
+def _location(redirect: Redirect, match: Match | None, call: Call) -> str:
     """Return the URL that a redirect names, without a port that its scheme implies."""
     asked, _, asked_port = call.sent_to.partition(":")
     scheme = redirect.scheme or "http"
@@ -226,6 +226,8 @@ def _location(redirect: Redirect, call: Call) -> str:
     if named is not None and named != _PORTS[scheme]:
         authority += f":{named}"
     path, _, query = call.target.partition("?")
+    if redirect.prefix and match and match.uri:
+        path = strings.moved(match.uri.value, redirect.prefix, path)
     return f"{scheme}://{authority}{_asking(redirect.uri or path, query)}"
 
 
@@ -270,6 +272,8 @@ def _rewritten(rewrite: Rewrite, match: Match | None, call: Call) -> tuple[str, 
     if rewrite.pattern:
         wanted = StringMatch("regex", rewrite.pattern, rewrite.at)
         path = strings.replaced(wanted, rewrite.substitution, path)
+    elif rewrite.uri and uri is not None and uri.kind == "below":
+        path = strings.moved(uri.value, rewrite.uri, path)
     elif rewrite.uri:
         taken = uri.value if uri is not None and uri.kind == "prefix" else "/"
         whole = uri is not None and uri.kind != "prefix"

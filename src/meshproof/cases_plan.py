@@ -22,7 +22,7 @@ class Case:
     (200), else that of the reply. `arm` is the index of the arm that decides, None when none does.
     `id` reads as words and is unique in its rule set; `at` is the place of the arm or condition
     that the case is about; `title` is the sentence that it proves; `route` is the place of its
-    route.
+    route, `number` which of the rule set's it is.
     """
 
     id: str
@@ -34,6 +34,7 @@ class Case:
     at: At
     route: At = field(compare=False)
     answer: Answer = field(default_factory=Answer)
+    number: int = field(default=0, compare=False)
 
     @property
     def token(self) -> str:

@@ -122,10 +122,10 @@ def _judged(shares: tuple[float, ...], settings: Settings) -> Cost:
 
 
 def _lines(found: OwnRules, costs: dict[str, Cost]) -> Iterator[str]:
-    for coverage in found.plan.coverage:
+    for number, coverage in enumerate(found.plan.coverage):
         route = coverage.route
         yield f"{route.name} ({', '.join(route.hosts)}), {route.at}"
-        own_cases = [case for case in found.plan.cases if case.route == route.at]
+        own_cases = [case for case in found.plan.cases if case.number == number]
         for index, arm in enumerate(route.arms):
             yield f"  {_name(index, arm)}, {arm.at}"
             reached = [case for case in own_cases if case.arm == index]

@@ -24,7 +24,7 @@ _PLAIN = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 def matches(wanted: StringMatch, value: str) -> bool:
-    """Say whether a value is taken: exact, by prefix, by RE2 on the whole value, or present.
+    """Say whether a value is taken: exact, by prefix, below a path, by RE2 as a whole, or present.
 
     Raises BadRules for a regex that RE2 does not take.
     """
@@ -32,6 +32,8 @@ def matches(wanted: StringMatch, value: str) -> bool:
         return value == wanted.value
     if wanted.kind == "prefix":
         return value.startswith(wanted.value)
+    if wanted.kind == "below":
+        return f"{value}/".startswith(f"{wanted.value}/")
     if wanted.kind == "regex":
         return _compiled(wanted).fullmatch(value) is not None
     return True
@@ -76,6 +78,15 @@ def replaced(wanted: StringMatch, substitution: str, value: str) -> str:
         raise wanted.at.error(f"RE2 does not take '{substitution}': {error}") from None
 
 
+def moved(prefix: str, to: str, path: str) -> str:
+    """Return a path below `prefix` as it is below `to`, element by element.
+
+    Source: Gateway API reference, HTTPPathModifier (the table of ReplacePrefixMatch).
+    """
+    rest = path[len(prefix) :].split("/")[1:]
+    return "/".join([to.rstrip("/"), *rest]) or "/"
+
+
 def sendable(value: str) -> bool:
     """Say whether a header can carry a value as it is."""
     return _PLAIN.fullmatch(value) is not None
@@ -88,6 +99,9 @@ def matching(wanted: StringMatch, default: str) -> Iterator[str]:
     elif wanted.kind == "prefix":
         yield wanted.value
         yield f"{wanted.value}x"
+    elif wanted.kind == "below":
+        yield wanted.value
+        yield f"{wanted.value}/x"
     elif wanted.kind == "regex":
         yield from (one for one in _generated(wanted.value) if matches(wanted, one))
     else:
@@ -159,6 +173,9 @@ def taken_too(wanted: StringMatch, value: str) -> Iterator[tuple[str, str]]:
     """Yield (words, other value) for values unlike `value` that are taken all the same."""
     if wanted.kind == "prefix":
         yield "and more", f"{value}x"
+    elif wanted.kind == "below":
+        yield "with a slash after it", f"{wanted.value}/"
+        yield "and what is below it", f"{wanted.value}/x"
     elif wanted.kind == "regex":
         for other in [one for one in matching(wanted, "") if one != value][-1:]:
             yield "another that fits", other

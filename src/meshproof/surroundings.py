@@ -165,8 +165,9 @@ def _ports(service: Document) -> Iterator[int]:
 
 
 def _named_ports(found: RuleSet) -> Iterator[tuple[str, int]]:
-    """Yield (host, port) for every port that a rule sends to, or that a match asks for."""
+    """Yield (host, port) for every port that a rule is for, sends to or has in a match."""
     for route in found.routes:
+        yield from ((host, port) for host in route.hosts for port in route.ports)
         for arm in route.arms:
             for target in arm.targets:
                 if target.port:

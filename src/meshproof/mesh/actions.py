@@ -6,6 +6,8 @@ VirtualService for what is left open there.
 
 from __future__ import annotations
 
+import re
+
 from meshproof.mesh.envoy import Resource
 from meshproof.rules.actions import (
     DirectResponse,
@@ -16,7 +18,7 @@ from meshproof.rules.actions import (
     Retries,
     Rewrite,
 )
-from meshproof.rules.model import Arm, Mirror
+from meshproof.rules.model import Arm, Match, Mirror
 
 FAULT_FILTER = "envoy.filters.http.fault"
 _FAULT_TYPE = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"
@@ -46,8 +48,11 @@ def fault_filter(more: Resource | None = None) -> Resource:
     return {"name": FAULT_FILTER, "typed_config": {"@type": _FAULT_TYPE, **(more or {})}}
 
 
-def redirect(wanted: Redirect, port: int) -> Resource:
-    """Return Envoy's redirect. The port that was asked is that of the listener, as with istiod."""
+def redirect(wanted: Redirect, match: Match | None, port: int) -> Resource:
+    """Return Envoy's redirect of what `match` took.
+
+    The port that was asked is that of the listener, as with istiod.
+    """
     found: Resource = {"response_code": _CODES[wanted.code]}
     parts = (
         ("host_redirect", wanted.authority),
@@ -55,6 +60,8 @@ def redirect(wanted: Redirect, port: int) -> Resource:
         ("scheme_redirect", wanted.scheme),
     )
     found |= {key: value for key, value in parts if value}
+    if wanted.prefix:
+        found |= _moved(match, wanted.prefix)
     named = port if wanted.asked_port else wanted.port
     if named and named != _DEFAULT_PORTS[wanted.scheme or "http"]:
         found["port_redirect"] = named
@@ -67,11 +74,14 @@ def direct_response(wanted: DirectResponse) -> Resource:
     return {**found, "body": {"inline_string": wanted.body}} if wanted.body else found
 
 
-def on_the_way(arm: Arm) -> Resource:
-    """Return what an action that sends on has beside its clusters and its mirrors."""
+def on_the_way(arm: Arm, match: Match | None) -> Resource:
+    """Return what an action that sends on has beside its clusters and its mirrors.
+
+    `match` is what took the request: its prefix is what a rewrite replaces.
+    """
     found: Resource = {
         "timeout": duration(arm.timeout or 0.0),
-        **(_rewrite(arm.rewrite) if arm.rewrite else {}),
+        **(_rewrite(arm.rewrite, match) if arm.rewrite else {}),
     }
     if arm.retries is None or arm.retries.attempts:
         found["retry_policy"] = _retry_policy(arm.retries)
@@ -98,18 +108,31 @@ def _changes(side: str, wanted: HeaderChanges) -> Resource:
     return found | ({f"{side}_headers_to_remove": list(wanted.remove)} if wanted.remove else {})
 
 
-def _rewrite(wanted: Rewrite) -> Resource:
+def _rewrite(wanted: Rewrite, match: Match | None) -> Resource:
     found: Resource = {}
     if wanted.pattern:
         found["regex_rewrite"] = {
             "pattern": {"regex": wanted.pattern},
             "substitution": wanted.substitution,
         }
+    elif wanted.uri and match and match.uri and match.uri.kind == "below":
+        found |= _moved(match, wanted.uri)
     elif wanted.uri:
         found["prefix_rewrite"] = wanted.uri  # of an exact match or a regex: the whole path
     if wanted.authority:
         found["host_rewrite_literal"] = wanted.authority
     return found
+
+
+def _moved(match: Match | None, to: str) -> Resource:
+    """Return the words that put `to` in the place of a prefix of whole elements.
+
+    A prefix that is replaced by nothing would leave no slash, or two: that takes a regex.
+    """
+    if to.rstrip("/"):
+        return {"prefix_rewrite": to.rstrip("/")}
+    prefix = re.escape(match.uri.value if match and match.uri else "")
+    return {"regex_rewrite": {"pattern": {"regex": f"^{prefix}/?"}, "substitution": "/"}}
 
 
 def _fault(wanted: Fault) -> Resource:

@@ -29,13 +29,16 @@ def route_match(match: Match | None) -> Resource:
     return found
 
 
+_PATHS = {"exact": "path", "prefix": "prefix", "below": "path_separated_prefix"}
+
+
 def _path(match: Match) -> Resource:
     uri = match.uri
     if uri is None or uri.kind == "present":
         return {"prefix": "/"}
     if uri.kind == "regex":
         return {"safe_regex": {"regex": uri.value}}
-    found: Resource = {"prefix" if uri.kind == "prefix" else "path": uri.value}
+    found: Resource = {_PATHS[uri.kind]: uri.value}
     if match.ignore_uri_case:
         found["case_sensitive"] = False
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from meshproof.errors import BadRules, nearest
@@ -17,6 +17,7 @@ from meshproof.manifest import At
 from meshproof.mesh import actions
 from meshproof.mesh.certificates import Identity, spiffe_id
 from meshproof.mesh.envoy import Resource, socket_address
+from meshproof.mesh.hosts import common_hosts
 from meshproof.mesh.listeners import client_tls
 from meshproof.mesh.matching import route_match
 from meshproof.mesh.topology import Pod, Service, Topology
@@ -64,7 +65,24 @@ class Snapshot:
         for route in self.rules.routes:
             self._check_gateways(route)
             for host in route.hosts if _in_mesh(route) else ():
-                self.service(host, route.at)
+                self._check_ports(route, self.service(host, route.at))
+        self._check_proxies()
+
+    def _check_ports(self, route: Route, service: Service) -> None:
+        for port in set(route.ports) - set(service.ports):
+            ports = ", ".join(map(str, service.ports))
+            raise route.at.error(f"{service.name} has no port {port}; it has: {ports}")
+
+    def _check_proxies(self) -> None:
+        """Refuse hosts of one port that different proxies serve: here there is one ingress."""
+        for one, two in itertools.combinations(self.rules.gateways, 2):
+            servers = itertools.product(one.servers, two.servers) if one.proxy != two.proxy else ()
+            for first, second in servers:
+                if first.port == second.port and common_hosts(first.hosts, second.hosts):
+                    raise two.at.error(
+                        f"{two.name} and {one.name} at {one.at} have hosts of port {first.port} in "
+                        "common, but not the proxy; that is not supported yet"
+                    )
 
     def _check_gateways(self, route: Route) -> None:
         named = {name: route.at for name in route.gateways or ()}
@@ -76,7 +94,7 @@ class Snapshot:
                 raise at.error(f"there is no Gateway {name}{nearest(name, known)}")
         for gateway in (known[name] for name in route.gateways or () if name != MESH):
             served = [host for server in gateway.servers for host in server.hosts]
-            if not _common_hosts(route.hosts, served):
+            if not common_hosts(route.hosts, served):
                 raise route.at.error(
                     f"{gateway.name} at {gateway.at} serves {', '.join(served)}, which is none of "
                     f"the hosts {', '.join(route.hosts)}"
@@ -158,7 +176,7 @@ _UNKNOWN_HOST: Resource = {
 def _service_host(snapshot: Snapshot, pod: Pod, service: Service, port: int) -> Resource:
     names = service.names_from(pod.namespace)
     domains = [f"{name}:{port}" for name in names] + (names if port == 80 else [])
-    rule = _rule_for(snapshot.rules, service)
+    rule = _rule_for(snapshot.rules, service, port)
     caller = _Caller(MESH, pod.labels, pod.namespace, port)
     routes = _arms_routes(snapshot, rule, caller) if rule else []
     if rule is None or rule.gateways is None:
@@ -172,8 +190,9 @@ def _in_mesh(route: Route) -> bool:
     return route.gateways is None or MESH in route.gateways
 
 
-def _rule_for(rules: RuleSet, service: Service) -> Route | None:
-    found = [route for route in rules.routes if service.host in route.hosts and _in_mesh(route)]
+def _rule_for(rules: RuleSet, service: Service, port: int) -> Route | None:
+    here = (route for route in rules.routes if _in_mesh(route) and route.takes(port))
+    found = [route for route in here if service.host in route.hosts]
     if len(found) > 1:
         raise found[1].at.error(
             f"a second rule for {service.host}, which has one at {found[0].at}; "
@@ -191,7 +210,7 @@ def gateway_routes(snapshot: Snapshot, port: int) -> Resource:
                 continue
             served = [host for one in gateway.servers if one.port == port for host in one.hosts]
             arms = _gateway_arms(snapshot, route, gateway.name, port)
-            for host in _common_hosts(route.hosts, served):
+            for host in common_hosts(route.hosts, served):
                 domains.setdefault(host, []).extend(arms)
     hosts = [{"name": host, "domains": [host], "routes": arms} for host, arms in domains.items()]
     found = _route_configuration(gateway_route_name(port), hosts)
@@ -201,22 +220,6 @@ def gateway_routes(snapshot: Snapshot, port: int) -> Resource:
 def gateway_route_name(port: int) -> str:
     """Return the name of the route configuration of a gateway port."""
     return f"http.{port}"
-
-
-def _common_hosts(wanted: Iterable[str], served: Iterable[str]) -> list[str]:
-    """Return the hosts that both name: of two where one is within the other, the narrower."""
-    pairs = itertools.product(wanted, dict.fromkeys(served))
-    common = [one if _within(one, two) else two for one, two in pairs if _overlap(one, two)]
-    return list(dict.fromkeys(common))
-
-
-def _overlap(one: str, two: str) -> bool:
-    return _within(one, two) or _within(two, one)
-
-
-def _within(host: str, other: str) -> bool:
-    """Say whether `other` is `host`, or a wildcard (`*`, `*.example.com`) that takes it."""
-    return host == other or (other.startswith("*") and host.endswith(other[1:]))
 
 
 def _gateway_arms(snapshot: Snapshot, route: Route, gateway: str, port: int) -> list[Resource]:
@@ -271,14 +274,14 @@ def _route(snapshot: Snapshot, arm: Arm, match: Match | None, name: str, port: i
         **actions.around(arm),
     }
     if arm.redirect is not None:
-        return {**found, "redirect": actions.redirect(arm.redirect, port)}
+        return {**found, "redirect": actions.redirect(arm.redirect, match, port)}
     if arm.direct is not None:
         return {**found, "direct_response": actions.direct_response(arm.direct)}
     mirrors = [
         actions.mirrored(mirror, _target_cluster(snapshot, mirror.target, port))
         for mirror in arm.mirrors
     ]
-    action = {**_destination(snapshot, arm, port), **actions.on_the_way(arm)}
+    action = {**_destination(snapshot, arm, port), **actions.on_the_way(arm, match)}
     return {**found, "route": {**action, "request_mirror_policies": mirrors}}
 
 

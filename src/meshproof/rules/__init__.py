@@ -8,6 +8,7 @@ from dataclasses import replace
 from meshproof.errors import BadRules, nearest
 from meshproof.manifest import Document
 from meshproof.rules import (
+    gateway_api,
     legacy_destination_policy,
     legacy_egress,
     legacy_ingress,
@@ -19,8 +20,8 @@ from meshproof.rules.model import RuleSet
 __all__ = ["RuleSet", "read"]
 
 _LEGACY = (v1alpha2, legacy_destination_policy, legacy_egress, legacy_ingress)
-_READERS = (v1, *_LEGACY)
-_KINDS = (*v1.KINDS, *(reader.KIND for reader in _LEGACY))
+_READERS = (v1, gateway_api, *_LEGACY)
+_KINDS = (*v1.KINDS, *gateway_api.KINDS, *(reader.KIND for reader in _LEGACY))
 #: The keys of every object (Kubernetes API reference, ObjectMeta).
 _OBJECT = ("apiVersion", "kind", "metadata", "spec", "status")
 _METADATA = (
@@ -61,7 +62,7 @@ def read(documents: Iterable[Document]) -> RuleSet:
 
 def _check_names(documents: Iterable[Document]) -> None:
     """Check what does not depend on the dialect: the type, the outermost keys, the name."""
-    named: dict[tuple[str, str, str], Document] = {}
+    named: dict[tuple[str, str, str, str], Document] = {}
     for document in documents:
         if not any(reader.handles(document) for reader in _READERS):
             raise document.at.error(
@@ -70,7 +71,8 @@ def _check_names(documents: Iterable[Document]) -> None:
             )
         document.root.allow(*_OBJECT)
         document.metadata.allow(*_METADATA)
-        twin = named.setdefault((document.kind, document.namespace, document.name), document)
+        name = (document.group, document.kind, document.namespace, document.name)
+        twin = named.setdefault(name, document)
         if twin is not document:
             raise document.at.error(
                 f"two objects of kind {document.kind} are named '{document.name}'; this one would "

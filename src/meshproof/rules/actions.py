@@ -17,8 +17,8 @@ Pairs = tuple[tuple[str, str], ...]
 class Redirect:
     """The client is sent elsewhere with `code`; what is empty stays as it was asked.
 
-    `uri` is a whole path. `port` is the one to name, None: none of its own; `asked_port` means the
-    port that was asked.
+    `uri` is a whole path; `prefix` takes the place of what a match `below` a path took. `port` is
+    the one to name, None: none of its own; `asked_port` means the port that was asked.
     """
 
     code: int
@@ -27,6 +27,7 @@ class Redirect:
     scheme: str = ""
     port: int | None = None
     asked_port: bool = False
+    prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ class DirectResponse:
 class Rewrite:
     """What is changed of path and host before the request goes on; what is empty stays.
 
-    `uri` takes the place of what the match took: of its prefix, else of the whole path. `pattern`
-    is RE2; each part of the path that it finds becomes `substitution`.
+    `uri` takes the place of what the match took: of its prefix, else of the whole path. Below a
+    path it is whole elements, too: the slash before the rest stays one. `pattern` is RE2; each part
+    of the path that it finds becomes `substitution`.
     """
 
     uri: str = ""

@@ -26,9 +26,13 @@ CLUSTER_DOMAIN = "svc.cluster.local"
 
 @dataclass(frozen=True)
 class StringMatch:
-    """How one string is compared. `regex` is RE2 on the whole value (Istio reference)."""
+    """How one string is compared. `regex` is RE2 on the whole value (Istio reference).
 
-    kind: Literal["exact", "prefix", "regex", "present"]
+    `below` is a path itself and what is below it: a prefix of whole elements (Gateway API
+    reference, PathPrefix). Its value has no slash at its end and is never `/` alone.
+    """
+
+    kind: Literal["exact", "prefix", "below", "regex", "present"]
     value: str
     at: At = field(compare=False)
 
@@ -136,7 +140,8 @@ class Arm:
 class Route:
     """The ordered arms for some hosts, and where they hold: in sidecars (`mesh`) or at gateways.
 
-    Gateways are `namespace/name`. `None` stands for everywhere (RouteRule knew no gateways).
+    Gateways are named as in `Gateway`. `None` stands for everywhere (RouteRule knew no gateways).
+    In sidecars they hold for `ports` of the hosts alone, for every port where there are none.
     """
 
     hosts: tuple[str, ...]
@@ -145,6 +150,11 @@ class Route:
     at: At = field(compare=False)
     name: str = field(default="", compare=False)
     namespace: str = "default"
+    ports: tuple[int, ...] = ()
+
+    def takes(self, port: int) -> bool:
+        """Say whether the route holds for a port of its hosts, in sidecars."""
+        return not self.ports or port in self.ports
 
 
 @dataclass(frozen=True)
@@ -157,11 +167,16 @@ class Server:
 
 @dataclass(frozen=True)
 class Gateway:
-    """A way in: `name` is namespace/name, `servers` its ports."""
+    """A way in: `name` is namespace/name, `servers` its ports.
+
+    A listener of Gateway API is a way in of its own, namespace/name/listener. `proxy` is what
+    serves it: a Gateway of Gateway API has its own (namespace/name), Istio's share one (nothing).
+    """
 
     name: str
     servers: tuple[Server, ...]
     at: At = field(compare=False)
+    proxy: str = ""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ KINDS = {
 DIALECT = "VirtualService"
 
 #: Keys that Istio ignores among `headers`: they are conditions of their own (HTTPMatchRequest).
-_NO_HEADERS = ("uri", "scheme", "method", "authority")
+NO_HEADERS = ("uri", "scheme", "method", "authority")
 _PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS", "TLS", "TCP", "MONGO")
 
 
@@ -175,7 +175,7 @@ def _strings(match: Value, key: str) -> tuple[tuple[str, StringMatch], ...]:
         return tuple((name, _condition(value)) for name, value in found.mapping().items())
     conditions: dict[str, StringMatch] = {}
     for name, value in found.mapping().items():
-        if name in _NO_HEADERS:
+        if name in NO_HEADERS:
             raise found.keys[name].error(f"{value.path}: Istio ignores '{name}' among {key}")
         if name.lower() in conditions:
             raise found.keys[name].error(f"{value.path}: a second condition on this header")

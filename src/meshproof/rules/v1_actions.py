@@ -38,7 +38,8 @@ KEYS = (
 )
 #: What makes no sense where nothing is sent on; Istio refuses it too.
 _ON_THE_WAY = ("fault", "mirror", "mirrors", "rewrite", "route")
-_CODES = (301, 302, 303, 307, 308)
+#: Statuses of a redirect.
+CODES = (301, 302, 303, 307, 308)
 #: Conditions of a retry (Envoy's docs, x-envoy-retry-on and x-envoy-retry-grpc-on).
 _RETRY_ON = (
     "5xx",
@@ -115,8 +116,8 @@ def _redirect(arm: Value) -> Redirect | None:
     if port and derive:
         raise derive.at.error(f"{found.path}: 'derivePort' has no place beside 'port'")
     how = derive.choice("FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT") if derive else ""
-    if code is not None and code.content not in _CODES:
-        raise code.error(f"one of {', '.join(map(str, _CODES))}")
+    if code is not None and code.content not in CODES:
+        raise code.error(f"one of {', '.join(map(str, CODES))}")
     scheme = found.get("scheme")
     return Redirect(
         code=code.integer(301, 308) if code else 301,
@@ -199,7 +200,7 @@ def _changes(found: Value | None) -> HeaderChanges:
     pairs = {key: _pairs(found, key, seen) for key in ("set", "add")}
     names = [(one.text(), one.at) for one in removed.items()] if removed else []
     for name, at in names:
-        _check_header(name, at, seen, found.path)
+        check_header(name, at, seen, found.path)
     return HeaderChanges(pairs["set"], pairs["add"], tuple(name.lower() for name, _ in names))
 
 
@@ -208,11 +209,12 @@ def _pairs(found: Value, key: str, seen: set[str]) -> tuple[tuple[str, str], ...
     if given is None:
         return ()
     for name in given.mapping():
-        _check_header(name, given.keys[name], seen, given.path)
+        check_header(name, given.keys[name], seen, given.path)
     return tuple((name.lower(), value) for name, value in given.texts().items())
 
 
-def _check_header(name: str, at: At, seen: set[str], path: str) -> None:
+def check_header(name: str, at: At, seen: set[str], path: str) -> None:
+    """Note a changed header in `seen`. Raises BadRules for a second change, and for no header."""
     lower = name.lower()
     if lower.startswith(":") or lower == "host":
         raise at.error(f"{path}: '{name}' is no header; rewrite.authority changes the host")

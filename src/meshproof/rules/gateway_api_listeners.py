@@ -1,0 +1,135 @@
+"""Reads the listeners of Gateway API's Gateways.
+
+Source: Gateway API reference, Gateway (Listener, AllowedRoutes).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from meshproof.manifest import At, Document, Value
+
+GROUP = "gateway.networking.k8s.io"
+#: The class of the gateways that Istio makes; others are of other controllers.
+CLASS = "istio"
+ROUTES = ("HTTPRoute", "GRPCRoute")
+_PROTOCOLS = ("HTTP", "HTTPS", "TCP", "TLS", "UDP")
+_OTHER_ROUTES = ("TCPRoute", "TLSRoute", "UDPRoute")
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A listener: its Gateway (namespace/name), its host (`*` for all), which routes it takes.
+
+    `namespace` is the Gateway's; `same` lets in routes of that namespace alone, `kinds` are those
+    of the routes.
+    """
+
+    gateway: str
+    name: str
+    namespace: str
+    host: str
+    port: int
+    same: bool
+    kinds: tuple[str, ...]
+    at: At
+
+    @property
+    def full_name(self) -> str:
+        """The name that it has as a gateway of the model."""
+        return f"{self.gateway}/{self.name}"
+
+    def takes(self, route: Document) -> bool:
+        """Say whether a route may attach."""
+        return route.kind in self.kinds and (not self.same or route.namespace == self.namespace)
+
+    def narrows(self, other: Listener) -> bool:
+        """Say whether requests that its host takes are none of `other`'s, which is wider."""
+        beside = self.gateway == other.gateway and self.port == other.port
+        return beside and self.host != other.host and narrower(self.host, other.host) == self.host
+
+
+def narrower(one: str, two: str) -> str:
+    """Return the host that both take, where `*` and `*.example.com` take many; else nothing."""
+    for host, wide in ((one, two), (two, one)):
+        if wide in (host, "*") or (wide.startswith("*.") and host.endswith(wide[1:])):
+            return host
+    return ""
+
+
+def listeners(gateway: Document) -> Iterator[Listener]:
+    """Yield the listeners of a Gateway.
+
+    Raises BadRules with its place for what is unknown, or not supported yet: another class, TLS.
+    """
+    spec = gateway.spec
+    spec.allow(
+        *("addresses", "gatewayClassName", "infrastructure", "listeners"),
+        unsupported=("allowedListeners", "defaultScope", "tls"),
+    )
+    name = spec.need("gatewayClassName")
+    if name.text() != CLASS:
+        raise name.at.error(f"{name.path}: only '{CLASS}' is supported, found '{name.text()}'")
+    entries = spec.need("listeners")
+    if not entries.items():
+        raise entries.error("at least one listener")
+    for entry in entries.items():
+        yield _listener(gateway, entry)
+
+
+def _listener(gateway: Document, entry: Value) -> Listener:
+    entry.allow("allowedRoutes", "hostname", "name", "port", "protocol", unsupported=("tls",))
+    protocol, hostname = entry.need("protocol"), entry.get("hostname")
+    if protocol.choice(*_PROTOCOLS) != "HTTP":
+        raise protocol.at.error(f"{protocol.path}: {protocol.text()} is not supported yet")
+    allowed = entry.get("allowedRoutes")
+    if allowed is not None:
+        allowed.allow("kinds", "namespaces")
+    return Listener(
+        gateway=f"{gateway.namespace}/{gateway.name}",
+        name=entry.need("name").filled(),
+        namespace=gateway.namespace,
+        host=hostname.text() or "*" if hostname else "*",
+        port=entry.need("port").integer(1, 65535),
+        same=_same(allowed.get("namespaces") if allowed else None),
+        kinds=_kinds(allowed.get("kinds") if allowed else None),
+        at=entry.at,
+    )
+
+
+def _same(namespaces: Value | None) -> bool:
+    if namespaces is None:
+        return True
+    namespaces.allow("from", "selector")
+    where = namespaces.get("from")
+    found = where.choice("All", "Same", "Selector") if where else "Same"
+    if where and found == "Selector":
+        raise where.at.error(f"{where.path}: Selector is not supported yet")
+    return found == "Same"
+
+
+def _kinds(kinds: Value | None) -> tuple[str, ...]:
+    found = []
+    for kind in kinds.items() if kinds else ():
+        kind.allow("group", "kind")
+        group = kind.get("group")
+        if group is not None:
+            group.choice(GROUP)
+        found.append(kind.need("kind").choice(*ROUTES, *_OTHER_ROUTES))
+    return tuple(found) or ROUTES
+
+
+def check_apart(known: Iterable[Listener]) -> None:
+    """Raise BadRules for two listeners of a Gateway that are called, or listen, alike."""
+    for one, two in itertools.combinations(known, 2):
+        if one.gateway != two.gateway:
+            continue
+        if one.name == two.name:
+            raise two.at.error(f"a second listener '{two.name}'; the first is at {one.at}")
+        if (one.port, one.host) == (two.port, two.host):
+            raise two.at.error(
+                f"the listener '{two.name}' has port {two.port} and host {two.host} of "
+                f"'{one.name}' at {one.at}"
+            )
