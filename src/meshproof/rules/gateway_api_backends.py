@@ -22,7 +22,7 @@ _REFERENCE = ("group", "kind", "name", "namespace", "port")
 class Grants:
     """Who may send to Services of another namespace.
 
-    `known` is (kind of route, its namespace, namespace of the Service, its name or nothing for all).
+    `known` are kind of route, its namespace, that of the Service, its name (nothing: all of them).
     """
 
     known: frozenset[tuple[str, str, str, str]]

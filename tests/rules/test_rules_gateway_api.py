@@ -1,0 +1,238 @@
+"""HTTPRoutes and GRPCRoutes are read into the arms that VirtualServices become, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from gateway_api_texts import TO_SHOP, arm, gateway, only, read, refused, route
+
+from meshproof.manifest import At
+from meshproof.rules.actions import (
+    DirectResponse,
+    HeaderChanges,
+    Headers,
+    Redirect,
+    Retries,
+    Rewrite,
+)
+from meshproof.rules.model import Gateway, Match, Mirror, Server, StringMatch, Target
+
+NOWHERE = At("", 0)
+SHOP = "shop.default.svc.cluster.local"
+
+
+def string(kind: Any, value: str) -> StringMatch:
+    return StringMatch(kind, value, NOWHERE)
+
+
+def target(host: str = SHOP, weight: int = 1, port: int = 80, **rest: Any) -> Target:
+    return Target(host, (), weight, port, **rest)
+
+
+MATCHES = {
+    "path: {type: Exact, value: /a/}": {"uri": string("exact", "/a/")},
+    "path: {type: PathPrefix, value: /a/b/}": {"uri": string("below", "/a/b")},
+    "path: {value: /a}": {"uri": string("below", "/a")},
+    "path: {type: RegularExpression, value: '/a|/b'}": {"uri": string("regex", "/a|/b")},
+    "path: {type: PathPrefix}, method: PUT": {"method": string("exact", "PUT")},
+    "path: {value: /}, headers: [{name: X-A, value: '1'}]": {
+        "headers": (("x-a", string("exact", "1")),)
+    },
+    "headers: [{name: a, value: b+, type: RegularExpression}, {name: b, value: c, type: Exact}]": {
+        "headers": (("a", string("regex", "b+")), ("b", string("exact", "c")))
+    },
+    "queryParams: [{name: Q, value: '1'}, {name: q, value: .*, type: RegularExpression}]": {
+        "query": (("Q", string("exact", "1")), ("q", string("regex", ".*")))
+    },
+}
+
+
+@pytest.mark.parametrize("text", MATCHES)
+def test_a_match(text: str) -> None:
+    (found,) = arm(f"- {{matches: [{{{text}}}], {TO_SHOP}}}").matches
+    assert found == Match(NOWHERE, **MATCHES[text])
+
+
+@pytest.mark.parametrize("text", ["", "matches: [],", "matches: [{}],", "matches: [{path: {}}],"])
+def test_a_rule_without_conditions_takes_everything(text: str) -> None:
+    assert arm(f"- {{{text} {TO_SHOP}}}").matches == ()
+
+
+CALLS = {
+    "{service: a.B, method: C}": string("exact", "/a.B/C"),
+    "{service: a.B, type: Exact}": string("prefix", "/a.B/"),
+    "{method: C}": string("regex", "/[^/]+/C"),
+    "{type: RegularExpression, service: 'a.*', method: 'C|D'}": string("regex", "/a.*/C|D"),
+    "{type: RegularExpression, service: a.b}": string("regex", "/a.b/.+"),
+    "{type: RegularExpression, method: 'C.'}": string("regex", "/[^/]+/C."),
+}
+
+
+@pytest.mark.parametrize("text", CALLS)
+def test_a_call_of_grpc_is_a_path(text: str) -> None:
+    found = arm(
+        f"- {{matches: [{{method: {text}, headers: [{{name: A, value: b}}]}}], {TO_SHOP}}}",
+        "GRPCRoute",
+    )
+    assert found.matches == (
+        Match(NOWHERE, uri=CALLS[text], headers=(("a", string("exact", "b")),)),
+    )
+
+
+SPLITS = {
+    "{name: shop, port: 80}": (target(),),
+    "{name: a, port: 80, weight: 0}, {name: b, namespace: default, port: 81, weight: 7}": (
+        target("a.default.svc.cluster.local", 0),
+        target("b.default.svc.cluster.local", 7, 81),
+    ),
+    "{name: shop, port: 80, group: '', kind: Service, filters: [{type: RequestHeaderModifier, "
+    "requestHeaderModifier: {add: [{name: X-A, value: b}], remove: [X-C]}}]}": (
+        target(headers=Headers(HeaderChanges((), (("x-a", "b"),), ("x-c",)))),
+    ),
+}
+
+
+@pytest.mark.parametrize("text", SPLITS)
+def test_a_split(text: str) -> None:
+    assert arm(f"- {{backendRefs: [{text}]}}").split == SPLITS[text]
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "{backendRefs: []}", "{backendRefs: [{name: shop, port: 80, weight: 0}]}"]
+)
+@pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
+def test_without_a_weight_it_is_answered_500(text: str, kind: str) -> None:
+    found = arm(f"- {text}", kind)
+    assert found.direct == DirectResponse(500)
+    assert not found.split
+
+
+def test_an_http_route_without_rules_answers_500() -> None:
+    text = gateway() + route().replace(f"  rules:\n  - {TO_SHOP}\n", "")
+    (found,) = read(text).routes
+    assert [one.direct for one in found.arms] == [DirectResponse(500)]
+    said = refused(text.replace("HTTPRoute", "GRPCRoute"))
+    assert said == "g.yaml:12:3: spec: 'rules' is missing"
+
+
+BELOW = "matches: [{path: {value: /a}}], "
+SET = "requestHeaderModifier: {set: [{name: X, value: y}]}"
+BACK = "responseHeaderModifier: {add: [{name: x, value: '%A%'}], remove: [Server]}"
+PREFIX = "path: {type: ReplacePrefixMatch, replacePrefixMatch: "
+FULL = "path: {type: ReplaceFullPath, replaceFullPath: "
+AUDIT = "backendRef: {name: audit, port: 81}"
+COPY = target("audit.default.svc.cluster.local", 100, 81)
+ON = ("connect-failure", "refused-stream", "unavailable", "cancelled")
+ACTIONS: dict[str, dict[str, Any]] = {
+    f"filters: [{{type: RequestHeaderModifier, {SET}}}]": {
+        "headers": Headers(HeaderChanges(set=(("x", "y"),)))
+    },
+    f"filters: [{{type: ResponseHeaderModifier, {BACK}}}]": {
+        "headers": Headers(response=HeaderChanges((), (("x", "%A%"),), ("server",)))
+    },
+    "filters: [{type: URLRewrite, urlRewrite: {hostname: a.example}}]": {
+        "rewrite": Rewrite(authority="a.example", at=At("", 0))
+    },
+    f"filters: [{{type: URLRewrite, urlRewrite: {{{PREFIX}/b/}}}}}}]": {"rewrite": Rewrite("/b/")},
+    f"filters: [{{type: URLRewrite, urlRewrite: {{{PREFIX}''}}}}}}]": {"rewrite": Rewrite("/")},
+    f"filters: [{{type: URLRewrite, urlRewrite: {{{FULL}'/b\\c'}}}}}}]": {
+        "rewrite": Rewrite(pattern="/.*", substitution="/b\\\\c")
+    },
+    f"filters: [{{type: RequestMirror, requestMirror: {{{AUDIT}}}}}]": {"mirrors": (Mirror(COPY),)},
+    f"filters: [{{type: RequestMirror, requestMirror: {{{AUDIT}, percent: 5}}}}, "
+    f"{{type: RequestMirror, requestMirror: {{{AUDIT}, fraction: {{numerator: 1, denominator: 8}}"
+    f"}}}}, {{type: RequestMirror, requestMirror: {{{AUDIT}, fraction: {{numerator: 3}}}}}}]": {
+        "mirrors": (Mirror(COPY, 5.0), Mirror(COPY, 12.5), Mirror(COPY, 3.0))
+    },
+    "timeouts: {request: 1m30s}": {"timeout": 90.0},
+    "timeouts: {request: 10s, backendRequest: 500ms}": {"timeout": 0.5},
+    "timeouts: {request: 0s, backendRequest: 2s}": {"timeout": 2.0},
+    "timeouts: {request: 10s, backendRequest: 2s}, retry: {attempts: 3, codes: [503, 429]}": {
+        "timeout": 10.0,
+        "retries": Retries(3, 2.0, ("503", "429", *ON)),
+    },
+    "retry: {}": {"retries": Retries(2, 0.0, ON)},
+    "retry: {attempts: 0}": {"retries": Retries(0, 0.0, ON)},
+}
+
+
+@pytest.mark.parametrize("text", ACTIONS)
+def test_an_action(text: str) -> None:
+    found = arm(f"- {{{BELOW} {TO_SHOP}, {text}}}")
+    plain = arm(f"- {{{BELOW} {TO_SHOP}}}")
+    assert {name: getattr(found, name) for name in ACTIONS[text]} == ACTIONS[text]
+    others = vars(found).keys() - ACTIONS[text].keys()
+    assert {name: getattr(found, name) for name in others} == {
+        name: getattr(plain, name) for name in others
+    }
+
+
+REDIRECTS = {
+    "{}": Redirect(302, asked_port=True),
+    "{hostname: b.example, statusCode: 308}": Redirect(308, authority="b.example", asked_port=True),
+    "{scheme: https}": Redirect(302, scheme="https"),
+    "{scheme: https, port: 8443}": Redirect(302, scheme="https", port=8443),
+    "{port: 81}": Redirect(302, port=81),
+    f"{{{FULL}/b}}}}": Redirect(302, uri="/b", asked_port=True),
+    f"{{{PREFIX}/b}}}}": Redirect(302, prefix="/b", asked_port=True),
+    f"{{{PREFIX}''}}}}": Redirect(302, prefix="/", asked_port=True),
+}
+
+
+@pytest.mark.parametrize("text", REDIRECTS)
+def test_a_redirect(text: str) -> None:
+    found = arm(f"- {{{BELOW} filters: [{{type: RequestRedirect, requestRedirect: {text}}}]}}")
+    assert found.redirect == REDIRECTS[text]
+    assert (found.split, found.direct) == ((), None)
+
+
+def test_what_is_answered_500_keeps_changes_of_the_answer_alone() -> None:
+    found = arm(
+        f"- {{{BELOW} filters: [{{type: ResponseHeaderModifier, {BACK}}}, "
+        f"{{type: RequestHeaderModifier, {SET}}}, "
+        f"{{type: RequestMirror, requestMirror: {{{AUDIT}}}}}], timeouts: {{request: 1s}}}}"
+    )
+    assert found.headers == Headers(response=HeaderChanges((), (("x", "%A%"),), ("server",)))
+    assert (found.mirrors, found.timeout) == ((), None)
+
+
+def test_every_value_keeps_its_place() -> None:
+    found = only(
+        f"""
+        - name: late
+          {TO_SHOP}
+        - name: first
+          matches:
+          - headers:
+            - {{name: a, value: b}}
+          - path:
+              value: /a
+          backendRefs:
+          - name: shop
+            port: 80
+        """
+    )
+    assert [one.name for one in found.arms] == ["first", "first", "late"]
+    by_path, by_header, _ = found.arms
+    assert by_path.at == by_header.at == At("g.yaml", 17, 5)
+    assert by_path.matches[0].at == At("g.yaml", 21, 7)
+    assert by_path.matches[0].uri is not None
+    assert by_path.matches[0].uri.at == At("g.yaml", 22, 16)
+    assert by_header.matches[0].headers[0][1].at == At("g.yaml", 20, 26)
+    assert by_path.split[0].at == At("g.yaml", 24, 7)
+    assert found.at == At("g.yaml", 8, 1)
+
+
+def test_older_versions_and_istios_own_gateways_stand_beside() -> None:
+    istio = (
+        "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: gate}\n"
+        "spec: {selector: {istio: ingressgateway}, servers: [{hosts: [a.example], "
+        "port: {number: 81, name: http, protocol: HTTP}}]}\n"
+    )
+    found = read((gateway() + route()).replace("k8s.io/v1", "k8s.io/v1beta1") + istio)
+    assert found.gateways == (
+        Gateway("default/gate", (Server(81, ("a.example",)),), NOWHERE),
+        Gateway("default/gate/web", (Server(80, ("*",)),), NOWHERE, proxy="default/gate"),
+    )
+    assert found.dialect == "HTTPRoute"

@@ -1,0 +1,174 @@
+"""Where a route of Gateway API holds: at which listeners, for which hosts, for which Services."""
+
+from __future__ import annotations
+
+import pytest
+from gateway_api_texts import TO_SHOP, gateway, read, refused, route
+
+from meshproof.rules.model import Route
+
+GATE = "default/gate"
+SERVICE = "{group: '', kind: Service, name: shop"
+
+
+def listener(name: str, host: str = "", port: int = 80, more: str = "") -> str:
+    named = f"hostname: '{host}', " if host else ""
+    return f"{{name: {name}, {named}port: {port}, protocol: HTTP{more}}}"
+
+
+def placed(text: str) -> dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]]:
+    """Return (hosts, listeners) -> names of the arms, of every route."""
+    return {(one.hosts, gates(one)): [arm.name for arm in one.arms] for one in read(text).routes}
+
+
+def gates(one: Route) -> tuple[str, ...]:
+    return tuple(name.removeprefix(f"{GATE}/") for name in one.gateways or ())
+
+
+#: Hosts of a listener, hosts of the route -> hosts that are left.
+COMMON = {
+    ("", ""): "*",
+    ("", "a.example"): "a.example",
+    ("a.example", ""): "a.example",
+    ("*.example", "a.example, x.b.example"): "a.example x.b.example",
+    ("a.example", "'*.example'"): "a.example",
+    ("*.a.example", "'*.example', '*.x.a.example'"): "*.a.example *.x.a.example",
+}
+
+
+@pytest.mark.parametrize("hosts", COMMON)
+def test_the_narrower_of_both_hosts_is_left(hosts: tuple[str, str]) -> None:
+    text = gateway(listener("web", hosts[0])) + route(hosts=hosts[1])
+    (found,) = read(text).routes
+    assert found.hosts == tuple(COMMON[hosts].split())
+
+
+@pytest.mark.parametrize("host", ["example", "a.examples", "aexample"])
+def test_a_wildcard_takes_whole_labels(host: str) -> None:
+    said = refused(gateway(listener("web", "*.example")) + route(hosts=host))
+    assert said.endswith(f"no listener that this route attaches to serves {host}")
+
+
+LISTENERS = (listener("one"), listener("two", port=81), listener("three", "*.example", 82))
+ATTACHED = {
+    "{name: gate}": {(("*",), ("one", "two")): [""], (("*.example",), ("three",)): [""]},
+    "{name: gate, sectionName: two}": {(("*",), ("two",)): [""]},
+    "{name: gate, port: 82}": {(("*.example",), ("three",)): [""]},
+    "{name: gate, namespace: default, port: 80}, {name: gate, sectionName: one}": {
+        (("*",), ("one",)): [""]
+    },
+}
+
+
+@pytest.mark.parametrize("parents", ATTACHED)
+def test_by_name_section_and_port(parents: str) -> None:
+    assert placed(gateway(*LISTENERS) + route(parents=parents)) == ATTACHED[parents]
+
+
+def test_a_route_of_another_namespace_attaches_where_all_are_allowed() -> None:
+    more = ", allowedRoutes: {namespaces: {from: All}, kinds: [{kind: HTTPRoute}]}"
+    text = gateway(listener("own"), listener("open", port=81, more=more)) + route(
+        parents="{name: gate, namespace: default}"
+    ).replace("{name: shop}", "{name: shop, namespace: other}")
+    found = read(text)
+    assert placed(text) == {(("*",), ("open",)): [""]}
+    assert found.routes[0].arms[0].split[0].host == "shop.other.svc.cluster.local"
+
+
+def test_routes_of_one_host_are_one_and_others_stay_apart() -> None:
+    rule = f"- name: NAME\n  matches: [{{path: {{value: /NAME}}}}]\n  {TO_SHOP}"
+    text = (
+        gateway()
+        + route(rule.replace("NAME", "a"), "x.example, y.example", name="a")
+        + route(rule.replace("NAME", "long"), "y.example", name="b")
+    )
+    assert placed(text) == {
+        (("x.example",), ("web",)): ["a"],
+        (("y.example",), ("web",)): ["long", "a"],
+    }
+    assert [one.name for one in read(text).routes] == ["a", "a + b"]
+
+
+def test_requests_are_those_of_the_narrowest_listener() -> None:
+    listeners = (listener("wide", "*.example"), listener("narrow", "*.a.example"))
+    wide = route(hosts="", parents="{name: gate, sectionName: wide}")
+    assert placed(gateway(*listeners) + wide) == {
+        (("*.example",), ("wide",)): [""],
+        (("*.a.example",), ("narrow",)): [],  # 404, not what the wide listener says
+    }
+    said = refused(gateway(*listeners) + wide.replace("[]", "[x.a.example]", 1))
+    assert said == "g.yaml:13:15: no listener that this route attaches to serves x.a.example"
+    both = wide.replace("{name: gate, sectionName: wide}", "{name: gate}")
+    assert placed(gateway(*listeners) + both) == {
+        (("*.example",), ("wide",)): [""],
+        (("*.a.example",), ("narrow",)): [""],
+    }
+    other_port = (listeners[0], listener("narrow", "*.a.example", 81))
+    assert placed(gateway(*other_port) + wide) == {(("*.example",), ("wide",)): [""]}
+
+
+def test_a_route_of_a_service_holds_in_the_mesh() -> None:
+    (found,) = read(route(hosts="ignored.example", parents=f"{SERVICE}}}")).routes
+    assert (found.hosts, found.gateways) == (("shop.default.svc.cluster.local",), ("mesh",))
+    assert found.ports == ()
+    assert found.takes(80)
+
+
+def test_routes_of_ports_of_a_service() -> None:
+    text = route(parents=f"{SERVICE}, port: 80}}, {SERVICE}, port: 81}}", name="a") + route(
+        parents=f"{SERVICE}, port: 81}}", name="b"
+    )
+    found = read(text).routes
+    assert [(one.ports, one.name) for one in found] == [((80,), "a"), ((81,), "a + b")]
+    assert not found[0].takes(81)
+
+
+GRANT = """\
+apiVersion: gateway.networking.k8s.io/KIND
+kind: ReferenceGrant
+metadata: {name: a, namespace: other}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: FROM, namespace: default}]
+  to: [{group: '', kind: TO}]
+---
+"""
+ACROSS = route("- backendRefs: [{name: shop, namespace: other, port: 80}]")
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+@pytest.mark.parametrize("to", ["Service", "Service, name: shop"])
+def test_a_grant_lets_a_route_send_across_namespaces(to: str, version: str) -> None:
+    grant = GRANT.replace("FROM", "HTTPRoute").replace("TO", to).replace("KIND", version)
+    (found,) = read(gateway() + ACROSS + grant).routes
+    assert found.arms[0].split[0].host == "shop.other.svc.cluster.local"
+
+
+@pytest.mark.parametrize(
+    ("kind", "to", "where"),
+    [
+        ("GRPCRoute", "Service", "other"),
+        ("HTTPRoute", "Service, name: shops", "other"),
+        ("HTTPRoute", "Secret", "other"),
+        ("HTTPRoute", "Service", "third"),
+    ],
+)
+def test_a_grant_for_something_else_does_not(kind: str, to: str, where: str) -> None:
+    grant = GRANT.replace("FROM", kind).replace("TO", to).replace("KIND", "v1")
+    said = refused(gateway() + ACROSS + grant.replace("namespace: other", f"namespace: {where}"))
+    assert "no ReferenceGrant of namespace other lets a HTTPRoute of default send to shop" in said
+
+
+def test_in_the_mesh_nobody_asks_for_a_grant() -> None:
+    (found,) = read(ACROSS.replace("{name: gate}", f"{SERVICE}}}")).routes
+    assert found.arms[0].split[0].host == "shop.other.svc.cluster.local"
+
+
+def test_objects_of_one_name_in_two_groups_are_two() -> None:
+    istio = (
+        "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: gate}\n"
+        "spec: {selector: {istio: ingressgateway}, servers: [{hosts: ['*'], "
+        "port: {number: 81, name: http, protocol: HTTP}}]}\n---\n"
+    )
+    assert len(read(istio + gateway() + route()).gateways) == 2
+    said = refused(gateway() + gateway())
+    assert "two objects of kind Gateway are named 'gate'" in said
