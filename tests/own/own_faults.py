@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshproof.mesh import translate
+from meshproof.mesh import actions, translate
 from meshproof.mesh.matching import route_match
 from meshproof.rules.actions import HeaderChanges, Headers
 from meshproof.rules.model import Arm, Match, Route, StringMatch, labels
@@ -59,6 +59,30 @@ def swapped(first: int, second: int) -> Plant:
         patch.setattr(translate, "_arms_routes", wrong)
 
     return plant
+
+
+def as_in_the_file(patch: pytest.MonkeyPatch) -> None:
+    """Try arms in the order in which they are written."""
+    routes = translate._arms_routes
+
+    def wrong(snapshot: translate.Snapshot, rule: Route, *rest: Any) -> Any:
+        return routes(snapshot, replace(rule, arms=tuple(sorted(rule.arms, key=_line))), *rest)
+
+    patch.setattr(translate, "_arms_routes", wrong)
+
+
+def _line(arm: Arm) -> int:
+    return arm.at.line
+
+
+def moved_by_letters(patch: pytest.MonkeyPatch) -> None:
+    """Replace a prefix as if it were no path."""
+    patch.setattr(actions, "_moved", lambda match, to: {"prefix_rewrite": to})
+
+
+def elements_as_letters(match: Match) -> Match:
+    whole = match.uri and match.uri.kind == "below"
+    return replace(match, uri=replace(match.uri, kind="prefix")) if whole and match.uri else match
 
 
 def prefix_as_exact(match: Match) -> Match:
@@ -148,6 +172,14 @@ def own_headers_swapped(arm: Arm) -> Arm:
     )
 
 
+def even(arm: Arm) -> Arm:
+    return replace(arm, split=tuple(replace(one, weight=1) for one in arm.split))
+
+
+def without_own_headers(arm: Arm) -> Arm:
+    return replace(arm, split=tuple(replace(one, headers=Headers()) for one in arm.split))
+
+
 def mirror_to_v1(arm: Arm) -> Arm:
     (mirror,) = arm.mirrors
     target = replace(mirror.target, labels=labels({"version": "v1"}))
@@ -199,6 +231,25 @@ ACTIONS: dict[str, dict[str, Callable[[Arm], Arm]]] = {
     "actions, fifth": {
         "headers": lambda arm: replace(arm, headers=replace(arm.headers, response=HeaderChanges())),
     },
+    # The arms of gateway_api.yaml; see `test_own_gateway_api.py`.
+    "gateway api, first": {
+        "split": even,
+        "moved": part("redirect", asked_port=False),
+        "elsewhere": part("redirect", uri="/"),
+        "api": without("headers", Headers()),
+        "without prefix": without("rewrite"),
+        "whole path": without("mirrors", ()),
+        "slow": without("timeout"),
+        "again": part("retries", on=("connect-failure",)),
+        "nowhere": part("direct", status=503),
+    },
+    "gateway api, second": {
+        "split": without_own_headers,
+        "moved": part("redirect", code=301),
+        "api": without("rewrite"),
+        "whole path": without("rewrite"),
+        "again": part("retries", attempts=2),
+    },
 }
 
 FAULTS: dict[str, Plant] = {
@@ -212,6 +263,9 @@ FAULTS: dict[str, Plant] = {
     "first arm last": first_arm_last,
     "arms 1 and 2 swapped": swapped(0, 1),
     "arms 2 and 3 swapped": swapped(1, 2),
+    "order of the file": as_in_the_file,
+    "elements as letters": matched(elements_as_letters),
+    "prefix moved by letters": moved_by_letters,
     "60/40": sent(sixty_forty),
     "default to v3": sent(default_to_v3),
     **{name: sent(by_name(doctors)) for name, doctors in ACTIONS.items()},

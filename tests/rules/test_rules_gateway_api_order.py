@@ -171,8 +171,8 @@ EXAMPLE: Any = [
         [
             [{}],
             [{"path": {"type": "RegularExpression", "value": "/a/b/.*"}}],
-            [{"path": {"value": "/a"}, "queryParams": NAMED[:2]}],
             [{"path": {"value": "/a"}, "queryParams": NAMED[:1]}],
+            [{"path": {"value": "/a"}, "queryParams": NAMED[:2]}],
             [{"path": {"value": "/a"}, "headers": NAMED[:1]}],
             [{"path": {"value": "/a"}, "headers": NAMED[:2]}],
             [{"path": {"value": "/a"}, "method": "PUT"}],
