@@ -25,7 +25,7 @@ NAMES = ("x-a", "x-b", "x-c")
 
 
 def where(kind: str, value: str) -> Match:
-    assert kind in ("exact", "prefix", "regex")
+    assert kind in ("exact", "prefix", "below", "regex")
     return Match(HERE, StringMatch(kind, value, HERE))  # type: ignore[arg-type]  # checked above
 
 
@@ -34,6 +34,7 @@ MATCHES = st.sampled_from(
         where("exact", "/a"),
         where("prefix", "/a/"),
         where("prefix", "/b"),
+        where("below", "/b/c"),
         where("regex", "/c+"),
         Match(HERE, query=(("q", StringMatch("exact", "1", HERE)),)),
         Match(HERE, headers=(("x-a", StringMatch("exact", "1", HERE)),)),
@@ -144,6 +145,10 @@ def path_after(arm: Arm, case: Case) -> str:
         return path
     if uri is None:
         return path.replace("/", arm.rewrite.uri, 1)
+    if uri.kind == "below":
+        rest = [*arm.rewrite.uri.split("/"), *path.split("/")[len(uri.value.split("/")) :]]
+        # No element is lost, and none is empty but the last one.
+        return "/".join(["", *filter(None, rest[:-1]), rest[-1]])
     return path.replace(uri.value, arm.rewrite.uri, 1) if uri.kind == "prefix" else arm.rewrite.uri
 
 

@@ -23,7 +23,10 @@ def kinds(values: list[str], regexes: list[str]) -> st.SearchStrategy[StringMatc
     return plain | by_regex
 
 
-PATHS = kinds(["/", "/a", "/ab", "/a/b"], ["/a.*", "/[ab]", "/(a|b)/?", "/x?y*"])
+BELOW = st.builds(
+    StringMatch, st.just("below"), st.sampled_from(["/a", "/ab", "/a/b"]), st.just(HERE)
+)
+PATHS = kinds(["/", "/a", "/ab", "/a/b"], ["/a.*", "/[ab]", "/(a|b)/?", "/x?y*"]) | BELOW
 VALUES = kinds(["1", "b", "bc"], ["b.*", "[a-c]{2}", "(b|c)+", "1|2"])
 METHODS = kinds(["GET", "POST", "P"], ["GET|PUT", "P.*"])
 PRESENT = st.just(StringMatch("present", "", HERE))
@@ -71,6 +74,9 @@ def compares(wanted: StringMatch, value: str) -> bool:
     """The patterns above mean the same to Python's re and to RE2."""
     if wanted.kind == "regex":
         return re.compile(rf"(?:{wanted.value})\Z").match(value) is not None
+    if wanted.kind == "below":
+        elements = wanted.value.split("/")
+        return value.split("/")[: len(elements)] == elements
     wanted_part = value[: len(wanted.value)] if wanted.kind == "prefix" else value
     return wanted.kind == "present" or wanted_part == wanted.value
 
@@ -92,7 +98,7 @@ def takes(match: Match, call: Call) -> bool:
 def path_fits(match: Match, path: str) -> bool:
     if match.uri is None:
         return True
-    fold = match.ignore_uri_case and match.uri.kind in ("exact", "prefix")
+    fold = match.ignore_uri_case and match.uri.kind in ("exact", "prefix", "below")
     value = match.uri.value.lower() if fold else match.uri.value
     return compares(StringMatch(match.uri.kind, value, HERE), path.lower() if fold else path)
 

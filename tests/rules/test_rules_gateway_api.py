@@ -30,7 +30,7 @@ def target(host: str = SHOP, weight: int = 1, port: int = 80, **rest: Any) -> Ta
     return Target(host, (), weight, port, **rest)
 
 
-MATCHES = {
+MATCHES: dict[str, dict[str, Any]] = {
     "path: {type: Exact, value: /a/}": {"uri": string("exact", "/a/")},
     "path: {type: PathPrefix, value: /a/b/}": {"uri": string("below", "/a/b")},
     "path: {value: /a}": {"uri": string("below", "/a")},

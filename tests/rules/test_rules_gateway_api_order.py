@@ -19,22 +19,23 @@ from meshproof.rules.gateway_api_arms import Ranked
 from meshproof.rules.model import Match
 
 Routes = list[tuple[str, list[list[dict[str, Any]]]]]
-PATHS = [
+PATHS: list[dict[str, str]] = [
     *({"type": "Exact", "value": value} for value in ("/a", "/a/b", "/ab")),
     *({"type": "PathPrefix", "value": value} for value in ("/", "/a", "/a/", "/a/b", "/ab")),
     *({"type": "RegularExpression", "value": value} for value in ("/a.*", "/[ab]+", "/a/?b?")),
     {},
 ]
-NAMED = [{"name": name, "value": value} for name, value in (("x", "1"), ("y", "1"), ("y", "2"))]
+NAMED: list[dict[str, str]] = [
+    {"name": name, "value": value} for name, value in (("x", "1"), ("y", "1"), ("y", "2"))
+]
+PAIRS = st.lists(st.sampled_from(NAMED), max_size=2, unique_by=lambda one: one["name"])
 MATCHES = st.fixed_dictionaries(
     {},
     optional={
         "path": st.sampled_from(PATHS),
         "method": st.sampled_from(["GET", "PUT"]),
-        "headers": st.lists(st.sampled_from(NAMED), max_size=2, unique_by=lambda one: one["name"]),
-        "queryParams": st.lists(
-            st.sampled_from(NAMED), max_size=2, unique_by=lambda one: one["name"]
-        ),
+        "headers": PAIRS,
+        "queryParams": PAIRS,
     },
 )
 RULES = st.lists(st.lists(MATCHES, max_size=3), min_size=1, max_size=4)
@@ -55,18 +56,10 @@ def written(routes: Routes) -> str:
             for rule, matches in enumerate(own)
         ]
         # Names go down, so that the order of files is not that of names.
-        metadata = {"name": f"route-{9 - number}"} | (
-            {"creationTimestamp": created} if created else {}
-        )
+        head = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute"}
+        metadata = {"name": f"route-{9 - number}", "creationTimestamp": created or None}
         spec = {"parentRefs": [{"name": "gate"}], "rules": rules}
-        objects.append(
-            {
-                "apiVersion": "gateway.networking.k8s.io/v1",
-                "kind": "HTTPRoute",
-                "metadata": metadata,
-                "spec": spec,
-            }
-        )
+        objects.append({**head, "metadata": metadata, "spec": spec})
     return gateway() + "\n---\n".join(json.dumps(one) for one in objects)
 
 
@@ -90,7 +83,7 @@ def takes(match: dict[str, Any], call: Call) -> bool:
 
 
 def path_of(match: dict[str, Any]) -> tuple[str, str]:
-    path = match.get("path", {})
+    path: dict[str, str] = match.get("path", {})
     return path.get("type", "PathPrefix"), path.get("value", "/")
 
 
@@ -125,7 +118,7 @@ def calls() -> Iterator[Call]:
 CALLS = list(calls())
 
 
-def differences(text: str, wanted: Callable[[Call], str | None]) -> list[tuple[Call, object]]:
+def differences(text: str, wanted: Callable[[Call], str | None]) -> list[tuple[Call, str | None]]:
     """Return the calls that another rule takes than the one that must."""
     (route,) = read(text).routes
     found = []
