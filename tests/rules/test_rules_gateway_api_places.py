@@ -75,6 +75,28 @@ def test_a_route_of_another_namespace_attaches_where_all_are_allowed() -> None:
     assert found.routes[0].arms[0].split[0].host == "shop.other.svc.cluster.local"
 
 
+NAME = "kubernetes.io/metadata.name"
+SELECTORS = {
+    f"{{matchLabels: {{{NAME}: other}}}}": True,
+    f"{{matchLabels: {{{NAME}: default}}}}": False,
+    f"{{matchExpressions: [{{key: {NAME}, operator: In, values: [third, other]}}]}}": True,
+    f"{{matchLabels: {{{NAME}: third}}, matchExpressions: [{{key: {NAME}, operator: In, values: "
+    "[third, other]}]}": False,
+}
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_namespaces_by_their_names(selector: str) -> None:
+    more = f", allowedRoutes: {{namespaces: {{from: Selector, selector: {selector}}}}}"
+    text = gateway(listener("web", more=more)) + route(
+        parents="{name: gate, namespace: default}"
+    ).replace("{name: shop}", "{name: shop, namespace: other}")
+    if SELECTORS[selector]:
+        assert placed(text) == {(("*",), ("web",)): [""]}
+    else:
+        assert "takes a HTTPRoute of namespace other; see allowedRoutes" in refused(text)
+
+
 def test_routes_of_one_host_are_one_and_others_stay_apart() -> None:
     rule = f"- name: NAME\n  matches: [{{path: {{value: /NAME}}}}]\n  {TO_SHOP}"
     text = (

@@ -149,6 +149,7 @@ def listener(text: str) -> str:
     return gateway(f"{{name: web, {text}}}") + route()
 
 
+SELECTED = "port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: "
 GATEWAYS = {
     gateway().replace("istio", "nginx")
     + route(): "g.yaml:5:21: spec.gatewayClassName: only 'istio' is supported, found 'nginx'",
@@ -160,8 +161,15 @@ GATEWAYS = {
     listener("port: 80, protocol: HTTP2"): "'HTTP2' is not one of HTTP, HTTPS, TCP, TLS, UDP; did "
     "you mean 'HTTP'?",
     listener("port: 80, protocol: HTTP, tls: {}"): "spec.listeners[0].tls is not supported yet",
-    listener("port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector}}"): "Selector "
-    "is not supported yet",
+    listener(
+        "port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector}}"
+    ): "'selector' is missing",
+    listener(SELECTED + "{matchLabels: {team: a}}}}"): "spec.listeners[0].allowedRoutes.namespaces"
+    ".selector: only the label kubernetes.io/metadata.name is supported yet",
+    listener(SELECTED + "{}}}"): "only the label kubernetes.io/metadata.name is supported yet",
+    listener(
+        SELECTED + "{matchExpressions: [{key: a, operator: NotIn}]}}}"
+    ): "expected In, the only one that is supported yet, found 'NotIn'",
     listener(
         "port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: HttpRoute}]}"
     ): "did you mean 'HTTPRoute'?",

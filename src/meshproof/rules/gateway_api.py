@@ -101,18 +101,18 @@ def _routes(
     for place, documents in at_place.items():
         hosts.setdefault((place.where, place.port, tuple(documents)), []).append(place.host)
     where: dict[tuple[int | None, tuple[Document, ...], tuple[str, ...]], list[str]] = {}
-    for (gateway, port, documents_), named in hosts.items():
-        where.setdefault((port, documents_, tuple(named)), []).append(gateway)
-    for (port, merged, named_), gateways in where.items():
+    for (gateway, port, same), names in hosts.items():
+        where.setdefault((port, same, tuple(names)), []).append(gateway)
+    for (port, merged, named), gateways in where.items():
         tried = sorted((one for document in merged for one in arms[document]), key=Ranked.order)
         yield Route(
-            named_,
-            tuple(one.arm for one in tried),
-            tuple(gateways),
-            merged[0].at,
-            " + ".join(document.name for document in merged),
-            merged[0].namespace,
-            (port,) if port else (),
+            hosts=named,
+            arms=tuple(one.arm for one in tried),
+            gateways=tuple(gateways),
+            at=merged[0].at,
+            name=" + ".join(document.name for document in merged),
+            namespace=merged[0].namespace,
+            ports=(port,) if port else (),
         )
 
 
@@ -124,4 +124,4 @@ def _unrouted(known: list[Listener], at_place: dict[Place, list[Document]]) -> I
     for one in known:
         hides = any(one.narrows(wide) for wide in known)
         if hides and Place(one.full_name, one.host) not in at_place:
-            yield Route((one.host,), (), (one.full_name,), one.at, one.name, one.namespace)
+            yield Route((one.host,), (), (one.full_name,), one.at, one.name)

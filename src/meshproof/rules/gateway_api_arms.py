@@ -137,7 +137,7 @@ def _path(path: Value | None) -> StringMatch | None:
 
 
 def _call(method: Value | None) -> StringMatch | None:
-    """Return the condition on the path of a gRPC call, /service/method."""
+    """Return the condition on the path of a gRPC call: /service/method, joined as istiod does."""
     if method is None:
         return None
     method.allow("method", "service", "type")
@@ -150,10 +150,7 @@ def _call(method: Value | None) -> StringMatch | None:
     if not called and not owner:
         raise method.error("at least one of method, service")
     if exact and owner:
-        kind = "exact" if called else "prefix"
-        return StringMatch(
-            "exact" if kind == "exact" else "prefix", f"/{owner}/{called}", method.at
-        )
+        return StringMatch("exact" if called else "prefix", f"/{owner}/{called}", method.at)
     return StringMatch("regex", f"/{owner or '[^/]+'}/{called or '.+'}", method.at)
 
 

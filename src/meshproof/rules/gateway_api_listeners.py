@@ -15,6 +15,8 @@ GROUP = "gateway.networking.k8s.io"
 #: The class of the gateways that Istio makes; others are of other controllers.
 CLASS = "istio"
 ROUTES = ("HTTPRoute", "GRPCRoute")
+#: The label that every namespace has: its name (Kubernetes reference, well-known labels).
+_NAME = "kubernetes.io/metadata.name"
 _PROTOCOLS = ("HTTP", "HTTPS", "TCP", "TLS", "UDP")
 _OTHER_ROUTES = ("TCPRoute", "TLSRoute", "UDPRoute")
 
@@ -23,16 +25,14 @@ _OTHER_ROUTES = ("TCPRoute", "TLSRoute", "UDPRoute")
 class Listener:
     """A listener: its Gateway (namespace/name), its host (`*` for all), which routes it takes.
 
-    `namespace` is the Gateway's; `same` lets in routes of that namespace alone, `kinds` are those
-    of the routes.
+    Routes must be of one of `kinds`, in one of `namespaces` (None: of any).
     """
 
     gateway: str
     name: str
-    namespace: str
     host: str
     port: int
-    same: bool
+    namespaces: tuple[str, ...] | None
     kinds: tuple[str, ...]
     at: At
 
@@ -43,7 +43,8 @@ class Listener:
 
     def takes(self, route: Document) -> bool:
         """Say whether a route may attach."""
-        return route.kind in self.kinds and (not self.same or route.namespace == self.namespace)
+        near = self.namespaces is None or route.namespace in self.namespaces
+        return route.kind in self.kinds and near
 
     def narrows(self, other: Listener) -> bool:
         """Say whether requests that its host takes are none of `other`'s, which is wider."""
@@ -90,24 +91,40 @@ def _listener(gateway: Document, entry: Value) -> Listener:
     return Listener(
         gateway=f"{gateway.namespace}/{gateway.name}",
         name=entry.need("name").filled(),
-        namespace=gateway.namespace,
         host=hostname.text() or "*" if hostname else "*",
         port=entry.need("port").integer(1, 65535),
-        same=_same(allowed.get("namespaces") if allowed else None),
+        namespaces=_namespaces(allowed.get("namespaces") if allowed else None, gateway),
         kinds=_kinds(allowed.get("kinds") if allowed else None),
         at=entry.at,
     )
 
 
-def _same(namespaces: Value | None) -> bool:
+def _namespaces(namespaces: Value | None, gateway: Document) -> tuple[str, ...] | None:
     if namespaces is None:
-        return True
+        return (gateway.namespace,)
     namespaces.allow("from", "selector")
     where = namespaces.get("from")
     found = where.choice("All", "Same", "Selector") if where else "Same"
-    if where and found == "Selector":
-        raise where.at.error(f"{where.path}: Selector is not supported yet")
-    return found == "Same"
+    if found == "Selector":
+        return _selected(namespaces.need("selector"))
+    return None if found == "All" else (gateway.namespace,)
+
+
+def _selected(selector: Value) -> tuple[str, ...]:
+    """Return the namespaces that a selector names; what other labels they have is not known."""
+    selector.allow("matchExpressions", "matchLabels")
+    labels, expressions = selector.get("matchLabels"), selector.get("matchExpressions")
+    given = labels.texts() if labels else {}
+    each: list[tuple[str, list[str]]] = [(key, [value]) for key, value in given.items()]
+    for one in expressions.items() if expressions else ():
+        one.allow("key", "operator", "values")
+        if one.need("operator").choice("DoesNotExist", "Exists", "In", "NotIn") != "In":
+            raise one.need("operator").error("In, the only one that is supported yet")
+        each.append((one.need("key").text(), [it.text() for it in one.need("values").items()]))
+    if not each or {key for key, _ in each} != {_NAME}:
+        raise selector.at.error(f"{selector.path}: only the label {_NAME} is supported yet")
+    first, *others = (set(names) for _, names in each)
+    return tuple(sorted(first.intersection(*others)))
 
 
 def _kinds(kinds: Value | None) -> tuple[str, ...]:
