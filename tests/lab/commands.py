@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshproof.run import Outcome, Run
 
 #: Seconds that one run may take; they take less than one minute each on a free machine.
 LONGEST = 400
@@ -27,25 +32,61 @@ def kubectl(*words: str, text: str = "") -> str:
     return done.stdout.strip()
 
 
-def meshproof(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command; its output and errors are in `stdout`."""
-    return subprocess.run(
-        [sys.executable, "-m", "meshproof", *words],
+@dataclass
+class Ended:
+    """A run that has ended: its exit code, all that it printed and its record."""
+
+    code: int
+    said: str
+    run: Run
+    pid: int
+
+    def outcomes(self, dialect: str) -> dict[str, str]:
+        """Return promise -> outcome of the results in a dialect, without what is not supported."""
+        return {
+            one.promise: str(one.outcome)
+            for one in self.run.results
+            if one.dialect == dialect and one.outcome is not Outcome.NOT_SUPPORTED
+        }
+
+    def message(self, promise: str) -> str:
+        """Return the message of the one result of a promise that did not pass."""
+        said = [one.message for one in self.run.results if one.promise == promise and one.message]
+        told = [one for one in said if "not support" not in one]
+        assert len(told) == 1, f"{promise}: {said}\n{self.said}"
+        return told[0]
+
+
+def meshproof(*words: str, folder: Path, **environment: str) -> Ended:
+    """Run the command in a folder; its report goes there, too."""
+    report = folder / "report"
+    with subprocess.Popen(
+        [sys.executable, "-m", "meshproof", *words, "--report", str(report)],
+        cwd=folder,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-        timeout=LONGEST,
-    )
+    ) as started:
+        said, _ = started.communicate(timeout=LONGEST)
+    record = report / "run.json"
+    assert record.exists(), said
+    return Ended(started.returncode, said, Run.from_json(record.read_text()), started.pid)
+
+
+def left(ended: Ended) -> list[str]:
+    """Return the namespaces of a run that are still there; its owner's folder tells whose."""
+    found = json.loads(kubectl("get", "namespaces", "-o", "json"))["items"]
+    owner = f"/run-{ended.pid}-"
+    return [
+        one["metadata"]["name"]
+        for one in found
+        if owner in one["metadata"].get("annotations", {}).get("meshproof/owner", "")
+    ]
 
 
 def snapshot() -> set[str]:
-    """Return every object of the cluster of the kinds that a run makes: `pod/x` with its uid."""
+    """Return the objects of the kinds that a run makes, with their uid, but for those of runs."""
     columns = "custom-columns=K:.kind,N:.metadata.namespace,NAME:.metadata.name,UID:.metadata.uid"
-    return {
-        line
-        for line in kubectl(
-            "get", ",".join(KINDS), "-A", "--no-headers", "-o", columns
-        ).splitlines()
-    }
+    found = kubectl("get", ",".join(KINDS), "-A", "--no-headers", "-o", columns)
+    return {line for line in found.splitlines() if " meshproof-" not in line}

@@ -1,0 +1,123 @@
+"""When a proxy serves what was applied: read from dumps as Envoy writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from meshproof import timeouts
+from meshproof.errors import NotReady
+from meshproof.mesh.cluster import proxies
+from meshproof.mesh.cluster.objects import Placed
+from meshproof.mesh.cluster.proxies import Proxy, wait_served
+
+SIDECAR, GATEWAY = Proxy("cart-1", "ours"), Proxy("gw-1", "istio-system", gateway=True)
+ELSEWHERE = Proxy("pay-1", "ours-pay")
+
+
+def rule(kind: str = "VirtualService", **spec: object) -> Placed:
+    metadata = {"name": "cart", "namespace": "ours"}
+    version = "networking.istio.io/v1"
+    return Placed({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
+
+
+def routes(*sources: str, updated: str = "1") -> str:
+    return json.dumps(
+        {"configs": [{"last_updated": updated, "config": path} for path in sources]}, indent=1
+    )
+
+
+def listener(*chains: str) -> str:
+    found = [{"filter_chain_match": {"transport_protocol": one}} for one in chains]
+    return json.dumps({"configs": [{"active_state": {"listener": {"filter_chains": found}}}]})
+
+
+SOURCE = "/apis/networking.istio.io/v1/namespaces/ours/virtual-service/cart"
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "CONFIG_SERVED", 0.5)
+    monkeypatch.setattr(timeouts, "POLL_SLOW", 0.01)
+
+
+def serve(
+    monkeypatch: pytest.MonkeyPatch, answers: dict[str, list[str]], inbound: str = ""
+) -> None:
+    """Let each pod answer its texts in turn for routes, the last one from then on."""
+    turns: dict[str, Iterator[str]] = {pod: iter(texts) for pod, texts in answers.items()}
+    last: dict[str, str] = {}
+
+    def get(kube: object, pod: str, namespace: str, port: int, path: str) -> str:
+        if "listeners" in path:
+            return inbound
+        if "clusters" in path:
+            return routes()
+        last[pod] = next(turns[pod], last.get(pod, ""))
+        return last[pod]
+
+    monkeypatch.setattr(proxies, "get", get)
+
+
+def test_it_is_served_once_every_proxy_shows_it_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [routes(), routes(SOURCE), routes(SOURCE)]
+    serve(monkeypatch, {"cart-1": asked})
+    served = wait_served(None, [SIDECAR], [rule()])  # type: ignore[arg-type]
+    assert (served.proxies, served.requests) == (1, 0)
+    assert len(served.version) == 16
+
+
+def test_config_that_still_changes_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    changing = [routes(SOURCE, updated=str(number)) for number in range(1000)]
+    serve(monkeypatch, {"cart-1": changing})
+    with pytest.raises(NotReady, match="the config of the proxies does not come to rest"):
+        wait_served(None, [SIDECAR], [rule()])  # type: ignore[arg-type]
+
+
+def test_a_stale_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Proxy("cart-2", "ours")
+    serve(monkeypatch, {"cart-1": [routes(SOURCE)], "cart-2": [routes()]})
+    with pytest.raises(NotReady, match=r"s: cart-2\.ours does not have VirtualService cart$"):
+        wait_served(None, [SIDECAR, other], [rule()])  # type: ignore[arg-type]
+
+
+def test_what_was_deleted_must_be_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, {"cart-1": [routes(SOURCE)]})
+    with pytest.raises(NotReady, match=r"cart-1\.ours still has VirtualService cart"):
+        wait_served(None, [SIDECAR], [rule()], there=False)  # type: ignore[arg-type]
+    serve(monkeypatch, {"cart-1": [routes()]})
+    assert wait_served(None, [SIDECAR], [rule()], there=False)  # type: ignore[arg-type]
+
+
+def test_a_rule_of_the_mesh_concerns_the_sidecars_of_its_namespace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    serve(monkeypatch, {"cart-1": [routes(SOURCE)], "gw-1": [routes()], "pay-1": [routes()]})
+    assert wait_served(None, [SIDECAR, GATEWAY, ELSEWHERE], [rule()])  # type: ignore[arg-type]
+
+
+def test_a_rule_of_a_gateway_concerns_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, {"cart-1": [routes()], "gw-1": [routes(SOURCE)]})
+    at_gateway = rule(gateways=["ours/in"])
+    assert wait_served(None, [SIDECAR, GATEWAY], [at_gateway])  # type: ignore[arg-type]
+    serve(monkeypatch, {"cart-1": [routes(SOURCE)], "gw-1": [routes()]})
+    with pytest.raises(NotReady, match="gw-1"):
+        wait_served(None, [SIDECAR, GATEWAY], [at_gateway])  # type: ignore[arg-type]
+
+
+def test_a_policy_is_served_once_no_chain_takes_plaintext(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = rule("PeerAuthentication")
+    serve(monkeypatch, {"cart-1": [routes()]}, listener("tls", "tls"))
+    assert wait_served(None, [SIDECAR], [policy], strict={"ours"})  # type: ignore[arg-type]
+    with pytest.raises(NotReady, match="still refuses plaintext"):
+        wait_served(None, [SIDECAR], [policy], False, strict=set())  # type: ignore[arg-type]
+    serve(monkeypatch, {"cart-1": [routes()]}, listener("tls", "raw_buffer"))
+    with pytest.raises(NotReady, match="still takes plaintext"):
+        wait_served(None, [SIDECAR], [policy], strict={"ours"})  # type: ignore[arg-type]
+
+
+def test_no_proxy_serves_nothing() -> None:
+    with pytest.raises(NotReady, match="there is no proxy"):
+        wait_served(None, [], [rule()])  # type: ignore[arg-type]

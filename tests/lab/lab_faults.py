@@ -1,0 +1,84 @@
+"""A pytest plugin that plants a fault in a cluster run: `-p lab_faults --fault NAME`.
+
+The files of the run itself are edited: nothing of the cluster is touched that is not the run's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from doctored_manifests import MANIFESTS, edited
+from doctored_rules import written
+
+from meshproof.manifest import Document, parse
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def rewritten(patch: pytest.MonkeyPatch, promise: str, *changes: tuple[str, str]) -> None:
+    """Apply a promise's rules with each old text replaced by a new one, wherever it stands."""
+
+    def text(dialect: str) -> list[Document]:
+        path = MANIFESTS / "rules" / promise / f"{dialect}.yaml"
+        changed = path.read_text()
+        for old, new in changes:
+            assert old in changed or dialect != "v1", f"{path}: {old!r} must stand there"
+            changed = changed.replace(old, new)
+        return parse(changed, str(path))
+
+    written(patch, promise, text)
+
+
+def wrong_rules(patch: pytest.MonkeyPatch) -> None:
+    """60/40 for 50/50, a subset without a workload, a VirtualService in the wrong namespace."""
+    rewritten(
+        patch,
+        "split_half",
+        ("subset: v2\n      weight: 50", "subset: v2\n      weight: 60"),
+        ("subset: v1\n      weight: 50", "subset: v1\n      weight: 40"),
+    )
+    rewritten(patch, "cookie_burr", ("      version: v3", "      version: v9"))
+    rewritten(
+        patch,
+        "v3_only",
+        ("  name: reviews-default", "  name: reviews-default\n  namespace: sock-shop"),
+    )
+
+
+def no_sidecar(patch: pytest.MonkeyPatch) -> None:
+    """reviews-v2 asks not to be injected."""
+    label = "        app: reviews\n        version: v2\n    spec:"
+    bare = label.replace("    spec:", '        sidecar.istio.io/inject: "false"\n    spec:')
+    edited(patch, "bookinfo.yaml", label, bare)
+
+
+def crash_loop(patch: pytest.MonkeyPatch) -> None:
+    """The app of reviews-v2 ends at once."""
+    image = "        image: docker.io/istio/examples-bookinfo-reviews-v2:1.20.3\n"
+    command = "        command: [python3, -c, \"raise SystemExit('no database')\"]\n"
+    edited(patch, "bookinfo.yaml", image, image + command)
+
+
+def refused_rule(patch: pytest.MonkeyPatch) -> None:
+    """A rule that meshproof reads and istiod's admission webhook refuses."""
+    rewritten(patch, "v3_only", ("  - reviews\n  http", "  - reviews\n  - reviews\n  http"))
+
+
+FAULTS: dict[str, Plant] = {
+    "wrong rules": wrong_rules,
+    "no sidecar": no_sidecar,
+    "crash loop": crash_loop,
+    "refused rule": refused_rule,
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fault", metavar="NAME", required=True, choices=sorted(FAULTS))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        FAULTS[session.config.getoption("fault")](patch)
+        return (yield)

@@ -1,0 +1,114 @@
+"""Faults seen red on a real cluster: the right promise, for its reason, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from away import Away
+from commands import Ended, kubectl, left, meshproof, snapshot
+
+#: Folders of the plugin that plants the faults, and of what it uses.
+PATHS = (Path(__file__).parent, Path(__file__).parents[1] / "faults")
+
+
+def run_with(fault: str, chosen: str, folder: Path) -> Ended:
+    """Run the promises that `-k` chooses on the cluster with a fault in it."""
+    before = snapshot()
+    ended = meshproof(
+        *("test", "--mesh", "cluster", "-p", "lab_faults", "--fault", fault, "-k", chosen),
+        folder=folder,
+        PYTHONPATH=os.pathsep.join(map(str, PATHS)),
+    )
+    assert (snapshot(), left(ended)) == (before, [])
+    return ended
+
+
+def test_wrong_rules(tmp_path: Path) -> None:
+    ended = run_with("wrong rules", "rotation or v3_only or burr_goes or split", tmp_path)
+    assert ended.code == 1, ended.said
+    assert ended.outcomes("VirtualService") == {
+        "v3 only": "failed",
+        "cookie user=burr": "failed",
+        "split half": "failed",
+    }
+    assert ended.outcomes("") == {"default rotation": "passed"}
+    message = ended.message("v3 only")
+    assert "though only v3 is declared" in message
+    assert "the rule does not seem to be applied" in message
+    assert "Error fetching product reviews" in ended.message("cookie user=burr")
+    assert "50 % was" in ended.message("split half")
+
+
+def test_a_sidecar_that_is_missing(tmp_path: Path) -> None:
+    ended = run_with("no sidecar", "rotation", tmp_path)
+    assert ended.code == 69, ended.said
+    assert "no sidecar was injected into" in ended.message("default rotation")
+    assert "/reviews-v2-" in ended.message("default rotation")
+
+
+def test_a_pod_that_crashes_again_and_again(tmp_path: Path) -> None:
+    ended = run_with("crash loop", "rotation", tmp_path)
+    assert ended.code == 69, ended.said
+    message = ended.message("default rotation")
+    assert "/reviews-v2-" in message
+    assert "CrashLoopBackOff" in message
+    assert "no database" in message
+
+
+def test_a_rule_that_the_cluster_refuses(tmp_path: Path) -> None:
+    ended = run_with("refused rule", "rotation or v3_only", tmp_path)
+    assert ended.code == 65, ended.said
+    assert ended.outcomes("") == {"default rotation": "passed"}
+    message = ended.message("v3 only")
+    assert "v3_only/v1.yaml:" in message
+    assert 'admission webhook "validation.istio.io" denied the request' in message
+
+
+def test_credentials_that_are_refused(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(kubectl("config", "view", "--raw", "--minify", "--flatten"))
+    kubectl(
+        "--kubeconfig", str(kubeconfig), "config", "set-credentials", "admin", "--token=expired"
+    )
+    ended = meshproof(
+        "test", "--mesh", "cluster", "--kubeconfig", str(kubeconfig), "-k=rotation", folder=tmp_path
+    )
+    assert ended.code == 69, ended.said
+    assert "the credentials are refused" in ended.message("default rotation")
+
+
+def test_credentials_that_may_do_nothing(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(kubectl("config", "view", "--raw", "--minify", "--flatten"))
+    token = kubectl("create", "token", "default", "-n", "default", "--duration=10m")
+    kubectl(
+        "--kubeconfig", str(kubeconfig), "config", "set-credentials", "admin", f"--token={token}"
+    )
+    ended = meshproof(
+        "test", "--mesh", "cluster", "--kubeconfig", str(kubeconfig), "-k=rotation", folder=tmp_path
+    )
+    assert ended.code == 69, ended.said
+    message = ended.message("default rotation")
+    assert "not allowed to" in message
+    assert "meshproof rbac" in message
+
+
+def test_an_api_server_that_is_away_for_a_while(tmp_path: Path) -> None:
+    with Away(kubectl("config", "view", "--raw", "--minify", "--flatten"), tmp_path) as away:
+        ended = meshproof(
+            *("test", "--mesh", "cluster", "--kubeconfig", str(away.kubeconfig)),
+            *("-k", "rotation or v3_only or split"),
+            folder=tmp_path,
+        )
+    assert away.refused > 0, "the run did not ask while the API server was away"
+    assert ended.code == 0, ended.said
+
+
+def test_an_ingress_that_cannot_be_reached(tmp_path: Path) -> None:
+    ended = meshproof(
+        *("test", "--mesh", "cluster", "--mesh-gateway-url", "http://198.18.0.10:9", "-k=rotation"),
+        folder=tmp_path,
+    )
+    assert ended.code == 69, ended.said
+    assert "no answer" in ended.message("default rotation")
