@@ -16,6 +16,7 @@ from meshproof.manifest import Document, parse, read
 from meshproof.mesh import translate
 from meshproof.mesh.envoy import Resource
 from meshproof.mesh.local import LocalMesh
+from meshproof.mesh.protocol import Served
 from meshproof.rules.model import Arm, Route, RuleSet, Target, labels
 
 _HERE = Path(__file__).parent / "rules"
@@ -28,7 +29,7 @@ def served(patch: pytest.MonkeyPatch, doctor: Callable[[RuleSet], RuleSet]) -> N
     """Serve what `doctor` makes of the rules in the place of them."""
     applied = LocalMesh.applied
 
-    def apply(mesh: LocalMesh, rules: RuleSet) -> AbstractContextManager[None]:
+    def apply(mesh: LocalMesh, rules: RuleSet) -> AbstractContextManager[Served]:
         return applied(mesh, doctor(rules))
 
     patch.setattr(LocalMesh, "applied", apply)

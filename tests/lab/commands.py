@@ -89,4 +89,4 @@ def snapshot() -> set[str]:
     """Return the objects of the kinds that a run makes, with their uid, but for those of runs."""
     columns = "custom-columns=K:.kind,N:.metadata.namespace,NAME:.metadata.name,UID:.metadata.uid"
     found = kubectl("get", ",".join(KINDS), "-A", "--no-headers", "-o", columns)
-    return {line for line in found.splitlines() if " meshproof-" not in line}
+    return {" ".join(line.split()) for line in found.splitlines() if " meshproof-" not in line}

@@ -33,10 +33,12 @@ class Kube:
     """
 
     def __init__(self, api: Any, place: str, folder: Path) -> None:
+        from kubernetes.client import ApiClient
         from kubernetes.dynamic import DynamicClient
 
         self.place = place
-        self._api = api
+        # The library swaps a method of its client to connect a stream: this one is for those only.
+        self._streams_api = ApiClient(api.configuration)
         self._patience = timeouts.API_START
         self._streams = threading.Lock()
         cache = str(folder / "discovery.json")
@@ -146,10 +148,9 @@ class Kube:
         from kubernetes.client import CoreV1Api
         from kubernetes.stream import portforward
 
-        ask = CoreV1Api(self._api).connect_get_namespaced_pod_portforward
+        ask = CoreV1Api(self._streams_api).connect_get_namespaced_pod_portforward
 
         def forward() -> Any:
-            # The client library swaps a method of the API client while it connects.
             with self._streams:
                 return portforward(ask, pod, namespace, ports=str(port)).socket(port)
 
