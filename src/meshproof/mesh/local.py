@@ -35,7 +35,7 @@ class LocalMesh:
         "the rules mean what you think and a real Envoy does it; "
         "the control plane is meshproof's own translator, not istiod"
     )
-    supports = frozenset(Feature)
+    supports = frozenset(Feature) - {Feature.CONTROL_PLANE}
 
     def __init__(self, options: Options, workspace: Workspace) -> None:
         self._options = options

@@ -29,12 +29,39 @@ PLANNED = ("istiod",)
 class Feature(StrEnum):
     """What a suite may need of a mesh. A test that needs a missing one is not supported there."""
 
+    CONTROL_PLANE = "control-plane"
     HTTP_WEIGHTS = "http-weights"
     HEADER_MATCH = "header-match"
     INGRESS = "ingress"
     MTLS = "mtls"
     PLAINTEXT_PROBE = "plaintext-probe"
     ROUTE_RULE = "route-rule"
+
+
+class Aspect(StrEnum):
+    """What there is to look at in a control plane."""
+
+    READY = "ready"
+    INJECTION = "injection"
+    IN_SYNC = "in sync"
+    ACCEPTED = "accepted"
+    ANALYSIS = "analysis"
+    VERSIONS = "versions"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a look at one aspect of a control plane has found.
+
+    `things` counts what was looked at: nothing must not pass. `wrong` has a sentence for each
+    fault, `notes` for what is odd but no fault; `lacking` says why there was no look and how to
+    get what it needs.
+    """
+
+    things: int
+    wrong: tuple[str, ...] = ()
+    lacking: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,6 +207,9 @@ class Mesh(Protocol):
         Returns the HTTP status, or None when the pod's sidecar ends the connection without an
         answer, as a STRICT one must. Raises NotReady when nobody listens there.
         """
+
+    def control_plane(self, aspect: Aspect) -> Looked:
+        """Look at one aspect of the control plane. Raises NotReady when it does not answer."""
 
     def replicas(self) -> list[Replica]:
         """The pods that run now."""

@@ -14,11 +14,13 @@ from meshproof.mesh import process
 from meshproof.mesh.cluster import evidence, namespaces, proxies, workloads
 from meshproof.mesh.cluster.addons import ClusterAddons
 from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.cluster.control_plane import ControlPlane
 from meshproof.mesh.cluster.istio import Istio
+from meshproof.mesh.cluster.istioctl import Istioctl
 from meshproof.mesh.cluster.objects import RUN_LABEL, Place, Placed
 from meshproof.mesh.cluster.way_in import WayIn, way_in
 from meshproof.mesh.process import Workspace
-from meshproof.mesh.protocol import Address, Feature, Options, Replica, Served
+from meshproof.mesh.protocol import Address, Aspect, Feature, Looked, Options, Replica, Served
 from meshproof.rules.model import RuleSet
 
 _ROUTING = ("networking.istio.io", "security.istio.io")
@@ -30,7 +32,13 @@ class ClusterMesh:
     name = "cluster"
     proven = "this cluster, its Istio and its sidecars do what the rules say"
     supports = frozenset(
-        {Feature.HTTP_WEIGHTS, Feature.HEADER_MATCH, Feature.INGRESS, Feature.MTLS}
+        {
+            Feature.CONTROL_PLANE,
+            Feature.HTTP_WEIGHTS,
+            Feature.HEADER_MATCH,
+            Feature.INGRESS,
+            Feature.MTLS,
+        }
     )
 
     def __init__(self, options: Options, workspace: Workspace, kube: Kube) -> None:
@@ -43,6 +51,7 @@ class ClusterMesh:
         self._istio = Istio.found(kube, self._options)
         self._stack = contextlib.ExitStack()
         self._names: list[str] = []
+        self._noted: list[str] = []
         self._way_in: WayIn | None = None
         self.served: Served | None = None
         self.addons = ClusterAddons()
@@ -79,8 +88,13 @@ class ClusterMesh:
     @property
     def notes(self) -> list[str]:
         """What the report says of this cluster: its versions and the way in."""
-        said = [*self._istio.notes, f"namespaces {', '.join(self._names)}"]
+        said = [*self._istio.notes, *self._noted, f"namespaces {', '.join(self._names)}"]
         return [*said, f"way in: {self._way_in.words}"] if self._way_in else said
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of everything that the run creates."""
+        return self._place.labels
 
     @property
     def _labels(self) -> str:
@@ -107,6 +121,18 @@ class ClusterMesh:
         self._way_in = self._stack.enter_context(found)
         routing = [one for one in placed if one.body["apiVersion"].startswith(_ROUTING)]
         self.served = proxies.wait_served(self._kube, self._proxies(), routing)
+        self._noted = self._control_plane.notes()
+
+    @property
+    def _control_plane(self) -> ControlPlane:
+        istioctl = Istioctl(self._options, self._workspace.path)
+        return ControlPlane(self._kube, self._istio, istioctl, self._names, self._labels)
+
+    def control_plane(self, aspect: Aspect) -> Looked:
+        """Look at one aspect of the control plane."""
+        found = self._control_plane.look(aspect)
+        self._noted += [one for one in found.notes if one not in self._noted]
+        return found
 
     def _proxies(self) -> list[proxies.Proxy]:
         pods = workloads.pods(self._kube, self._names, self._labels)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from meshproof.errors import NotReady
 from meshproof.mesh.cluster import proxies
-from meshproof.mesh.cluster.client import Kube, labels_of
+from meshproof.mesh.cluster.client import Kube, Object, labels_of
+from meshproof.mesh.cluster.forward import get
+from meshproof.mesh.cluster.sync import MONITORING_PORT
 from meshproof.mesh.protocol import ClusterOptions
 
 REVISION = "istio.io/rev"
@@ -18,10 +20,11 @@ _INJECTION = {"istio-injection": "enabled"}
 
 @dataclass(frozen=True)
 class Istio:
-    """A control plane that was found: its namespace, revision and what reports say of it."""
+    """A control plane that was found: its namespace, revision, version, what reports say of it."""
 
     namespace: str
     revision: str
+    version: str
     notes: tuple[str, ...]
     ingress: str
 
@@ -43,12 +46,16 @@ class Istio:
         running = [pod for pod in fitting if proxies.running(pod)]
         if not running:
             raise NotReady(f"{kube.place}: no istiod runs in namespace {namespace}")
-        image = str(running[0]["spec"]["containers"][0]["image"])
-        version = labels_of(running[0]).get("app.kubernetes.io/version") or image
+        version = _version(kube, running[0])
+        revision = labels_of(running[0]).get(REVISION, "default")
         return cls(
             namespace,
             wanted,
-            (f"Kubernetes {kube.version()}", f"Istio {version} (istiod's image {image})"),
+            version,
+            (
+                f"Kubernetes {kube.version()}",
+                f"istiod {version} (namespace {namespace}, revision {revision})",
+            ),
             options.ingress,
         )
 
@@ -57,7 +64,15 @@ class Istio:
         """The labels by which a namespace asks for injection."""
         return {REVISION: self.revision} if self.revision else dict(_INJECTION)
 
-    def gateways(self, kube: Kube) -> list[proxies.Proxy]:
+    def pods(self, kube: Kube) -> list[Object]:
+        """Return the pods of istiod, of the chosen revision."""
+        return [
+            pod
+            for pod in kube.list("v1", "Pod", self.namespace, "app=istiod")
+            if not self.revision or labels_of(pod).get(REVISION) == self.revision
+        ]
+
+    def gateway_pods(self, kube: Kube) -> list[Object]:
         """Return the pods of the ingress gateway."""
         namespace, _, name = self.ingress.partition("/")
         service = kube.get("v1", "Service", name, namespace)
@@ -65,4 +80,18 @@ class Istio:
             return []
         selector = service["spec"].get("selector") or {}
         words = ",".join(f"{key}={value}" for key, value in selector.items())
-        return proxies.of_gateway(kube, namespace, words)
+        return kube.list("v1", "Pod", namespace, words)
+
+    def gateways(self, kube: Kube) -> list[proxies.Proxy]:
+        """Return the proxies of the ingress gateway that run."""
+        return proxies.of_gateway(self.gateway_pods(kube))
+
+
+def _version(kube: Kube, pod: Object) -> str:
+    """Return what istiod says of itself: labels and image tags need not tell its version.
+
+    It answers `1.31.0-<commit>-Clean`.
+    """
+    name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
+    answer = get(kube, name, namespace, MONITORING_PORT, "/version").strip()
+    return answer.removesuffix("-Clean").rpartition("-")[0] or answer

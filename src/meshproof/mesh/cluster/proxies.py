@@ -34,7 +34,7 @@ _HYPHENATED = {
     "ServiceEntry": "service-entry",
 }
 #: How many proxies are asked at a time.
-_AT_ONCE = 8
+AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ def running(pod: Object) -> bool:
     return pod.get("status", {}).get("phase") == "Running" and not ends
 
 
-def of_gateway(kube: Kube, namespace: str, selector: str) -> list[Proxy]:
-    """Return the pods of the gateway with these labels (`istio=ingressgateway`)."""
+def of_gateway(pods: Iterable[Object]) -> list[Proxy]:
+    """Return the proxies of a gateway's pods that run."""
     return [
-        Proxy(str(pod["metadata"]["name"]), namespace, gateway=True)
-        for pod in kube.list("v1", "Pod", namespace, selector)
+        Proxy(str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"]), gateway=True)
+        for pod in pods
         if running(pod)
     ]
 
@@ -177,7 +177,7 @@ def wait_served(
     once: dict[Proxy, str] = {}
 
     def look() -> list[Dump] | None:
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             dumps = list(pool.map(lambda one: dump(kube, one, strict is not None), proxies))
         for found in dumps:
             late[found.proxy] = _lacking(found, objects, there, strict)

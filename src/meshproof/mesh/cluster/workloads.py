@@ -99,6 +99,17 @@ def _complete(deployment: Object) -> bool:
     )
 
 
+def unready(pod: Object) -> Iterator[str]:
+    """Yield in words that a pod is not ready and what it waits for."""
+    if not _ready(pod):
+        yield f"{pod['metadata']['namespace']}/{pod['metadata']['name']}: {_state(pod)}"
+
+
+def container_ready(pod: Object, name: str) -> bool:
+    """Say whether a container of a pod is ready."""
+    return any(one["name"] == name and one.get("ready") for one in _containers(pod))
+
+
 def _ready(pod: Object) -> bool:
     found = (pod.get("status") or {}).get("conditions") or ()
     return any(one["type"] == "Ready" and one["status"] == "True" for one in found)

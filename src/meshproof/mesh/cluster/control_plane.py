@@ -1,0 +1,170 @@
+"""Whether the control plane does its work: promise 7, one aspect at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from meshproof import timeouts
+from meshproof.errors import NotReady
+from meshproof.mesh.cluster import proxies, versions, workloads
+from meshproof.mesh.cluster.client import Kube, Object
+from meshproof.mesh.cluster.forward import get
+from meshproof.mesh.cluster.istio import Istio
+from meshproof.mesh.cluster.istioctl import HOW_TO_GET, Istioctl
+from meshproof.mesh.cluster.sync import MONITORING_PORT, Sync
+from meshproof.mesh.protocol import Aspect, Looked
+from meshproof.mesh.waiting import wait_for
+
+
+#: "Conflicting gateways": a run's gateways share its one host, and the ingress merges them. Beside
+#: another run the analyzer calls that a conflict with gateways of other hosts, too.
+_MERGED = "IST0145"
+
+
+@dataclass
+class ControlPlane:
+    """An istiod and what of a run hangs on it: its namespaces and the label of its objects."""
+
+    kube: Kube
+    istio: Istio
+    istioctl: Istioctl
+    namespaces: Sequence[str]
+    labels: str
+
+    def look(self, aspect: Aspect) -> Looked:
+        """Look at one aspect now; one that takes a moment to come right is waited for."""
+        looks: dict[Aspect, Callable[[], Looked]] = {
+            Aspect.READY: self._ready,
+            Aspect.INJECTION: self._injected,
+            Aspect.IN_SYNC: self._in_sync,
+            Aspect.ACCEPTED: self._accepted,
+            Aspect.ANALYSIS: self._analysis,
+            Aspect.VERSIONS: self._versions,
+        }
+        return looks[aspect]()
+
+    def notes(self) -> list[str]:
+        """Return what a report says of versions: of the proxies, of istioctl, and any skew."""
+        found = self._proxy_versions()
+        client = self.istioctl.version()
+        said = [f"proxies {versions.told(found.values())}"]
+        said += [f"istioctl {client}"] if client else []
+        return said + [f"skew: {one}" for one in versions.skew(self.istio.version, found, client)]
+
+    def _pods(self) -> list[Object]:
+        return workloads.pods(self.kube, self.namespaces, self.labels)
+
+    def _proxies(self) -> list[proxies.Proxy]:
+        return [*proxies.sidecars(self._pods()), *self.istio.gateways(self.kube)]
+
+    def _ready(self) -> Looked:
+        """Every istiod of the revision and every pod of the gateway is ready."""
+        pods = self.istio.pods(self.kube)
+        wrong = [] if pods else [f"there is no istiod in namespace {self.istio.namespace}"]
+        wrong += [words for pod in pods for words in workloads.unready(pod)]
+        gateways = self.istio.gateway_pods(self.kube)
+        wrong += [words for pod in gateways for words in workloads.unready(pod)]
+        return Looked(len(pods) + len(gateways), tuple(wrong))
+
+    def _injected(self) -> Looked:
+        """Every pod of the run has a sidecar, and it is ready."""
+        pods = self._pods()
+        bare = [_name(pod) for pod in pods if not proxies.has_sidecar(pod)]
+        wrong = [f"{name} has no sidecar" for name in bare]
+        wrong += [
+            f"{_name(pod)}: its sidecar is not ready"
+            for pod in pods
+            if _name(pod) not in bare and not workloads.container_ready(pod, proxies.CONTAINER)
+        ]
+        return Looked(len(pods), tuple(wrong))
+
+    def _sync(self) -> Sync:
+        """Return what every istiod says; a proxy may hang on any of them, of any revision."""
+        found = Sync()
+        for pod in self.kube.list("v1", "Pod", self.istio.namespace, "app=istiod"):
+            if proxies.running(pod):
+                name = str(pod["metadata"]["name"])
+                path = "/debug/syncz"
+                found.add(get(self.kube, name, self.istio.namespace, MONITORING_PORT, path))
+        return found
+
+    def _in_sync(self) -> Looked:
+        names = [str(one) for one in self._proxies()]
+        wrong: list[str] = []
+
+        def look() -> bool | None:
+            wrong[:] = self._sync().faults(names)
+            return None if any("NACK" not in one for one in wrong) else True
+
+        try:
+            wait_for(look, timeouts.CONFIG_SERVED, lambda: "not in sync", timeouts.POLL_SLOW)
+        except NotReady:
+            if not wrong:
+                raise
+        return Looked(len(names), tuple(wrong))
+
+    def _accepted(self) -> Looked:
+        """No proxy shows an update that it has refused."""
+        found = self._proxies()
+        with ThreadPoolExecutor(proxies.AT_ONCE) as pool:
+            wrong = [line for lines in pool.map(self._refused, found) for line in lines]
+        return Looked(len(found), tuple(wrong))
+
+    def _refused(self, proxy: proxies.Proxy) -> list[str]:
+        text = get(self.kube, proxy.pod, proxy.namespace, proxies.ADMIN_PORT, "/config_dump")
+        return [f"{proxy}: {words}" for words in refused(json.loads(text))]
+
+    def _analysis(self) -> Looked:
+        if not self.istioctl.path:
+            return Looked(0, lacking=HOW_TO_GET)
+        found = [
+            one
+            for name in self.namespaces
+            for one in self.istioctl.analyze(name)
+            if one["code"] != _MERGED
+        ]
+        return Looked(
+            len(self.namespaces),
+            tuple(message(one) for one in found if one["level"] == "Error"),
+            notes=tuple(message(one) for one in found if one["level"] == "Warning"),
+        )
+
+    def _proxy_versions(self) -> dict[str, str]:
+        known = self._sync().proxies
+        names = [str(one) for one in self._proxies()]
+        return {name: known[name].version for name in names if name in known}
+
+    def _versions(self) -> Looked:
+        found = self._proxy_versions()
+        wrong = versions.skew(self.istio.version, found, self.istioctl.version())
+        return Looked(len(found), tuple(wrong))
+
+
+def refused(dump: Any) -> Iterator[str]:
+    """Yield what a proxy's config dump says of updates that it has refused, with Envoy's reason.
+
+    Source: Envoy API, admin.v3.UpdateFailureState; gone after the next update that is taken.
+    """
+    if isinstance(dump, list):
+        for one in dump:
+            yield from refused(one)
+    elif isinstance(dump, dict):
+        state = dump.get("error_state")
+        if isinstance(state, dict) and state.get("details"):
+            yield f"it refuses {dump.get('name', 'an update')}: {state['details'].strip()}"
+        for key, one in dump.items():
+            if key != "error_state":
+                yield from refused(one)
+
+
+def message(found: Object) -> str:
+    """Return a message of istiod's analyzers as one line."""
+    return f"{found['code']} {found.get('origin', '')}: {found['message']}"
+
+
+def _name(pod: Object) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"

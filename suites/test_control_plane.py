@@ -1,0 +1,27 @@
+"""The control plane works: it is up, every proxy has what it says, and nothing is amiss in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproof.fixtures.control_plane import Look
+from meshproof.mesh.protocol import Aspect
+
+pytestmark = pytest.mark.needs("control-plane")
+
+PROMISES = {
+    Aspect.READY: "istiod and the ingress gateway are ready",
+    Aspect.INJECTION: "every pod of the apps has its sidecar",
+    Aspect.IN_SYNC: "every proxy has acknowledged all that istiod sent it",
+    Aspect.ACCEPTED: "no proxy refuses its config",
+    Aspect.ANALYSIS: "istioctl analyze finds no error in the apps' namespaces",
+    Aspect.VERSIONS: "istiod, proxies and istioctl are of versions that fit",
+}
+
+
+@pytest.mark.promise(7, "control plane: {aspect}", "{says}")
+@pytest.mark.parametrize(("aspect", "says"), PROMISES.items(), ids=list(PROMISES))
+def test_control_plane(look: Look, aspect: Aspect, says: str) -> None:
+    found = look(aspect)
+    assert found.things, f"there was nothing to look at, so nothing shows that {says}"
+    assert not found.wrong, f"not so that {says}:\n" + "\n".join(found.wrong)
