@@ -19,7 +19,6 @@ from meshproof.mesh.cluster.sync import MONITORING_PORT, Sync
 from meshproof.mesh.protocol import Aspect, Looked
 from meshproof.mesh.waiting import wait_for
 
-
 #: "Conflicting gateways": a run's gateways share its one host, and the ingress merges them. Beside
 #: another run the analyzer calls that a conflict with gateways of other hosts, too.
 _MERGED = "IST0145"
