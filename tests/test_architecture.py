@@ -30,7 +30,8 @@ ORDER = (
     ("conditions",),
     ("cases_actions", "overlaps"),
     ("cases_plan",),
-    ("lint", "cases"),
+    ("lint", "cases_cors"),
+    ("cases",),
     ("mesh",),
     ("traffic",),
     ("own",),
@@ -65,6 +66,7 @@ NO_NETWORK = (
     "lint",
     "cases",
     "cases_actions",
+    "cases_cors",
     "cases_plan",
     "overlaps",
     "verdict",
@@ -190,7 +192,15 @@ def test_the_oracle_and_what_envoy_does_share_nothing_but_the_model() -> None:
 
     envoy = reached("meshproof.mesh.translate")
     assert {"meshproof.rules.model", "meshproof.mesh.matching"} <= _bare(envoy)
-    for oracle in ("cases", "cases_actions", "cases_plan", "conditions", "overlaps", "strings"):
+    for oracle in (
+        "cases",
+        "cases_actions",
+        "cases_cors",
+        "cases_plan",
+        "conditions",
+        "overlaps",
+        "strings",
+    ):
         assert f"meshproof.{oracle}" not in _bare(envoy)
     if (SRC / "cases.py").exists():
         assert not [name for name in reached("meshproof.cases") if ".mesh" in name]

@@ -73,7 +73,10 @@ def load(paths: Sequence[str]) -> OwnRules:
     """
     _last.clear()
     documents = manifest.read(paths)
-    found = rules.read(one for one in documents if one.kind not in surroundings.KINDS)
+    found = rules.read(
+        (one for one in documents if one.kind not in surroundings.KINDS),
+        surroundings.selectors(one for one in documents if one.kind == "Service"),
+    )
     around = surroundings.read(documents, found)
     _last[tuple(paths)] = loaded = OwnRules(found, cases.derive(found, around.ports), around)
     return loaded

@@ -68,7 +68,7 @@ def read(documents: Sequence[Document], found: RuleSet) -> Surroundings:
     for sidecar in (one for one in documents if one.kind == "Sidecar"):
         _check_visible(sidecar, found)
     services = [one for one in documents if one.kind == "Service"]
-    selectors = {_host(one): _labels(one, "selector") for one in services}
+    selected = selectors(services)
     pods = [(one.namespace, _pod_labels(one)) for one in documents if one.kind in _WORKLOADS]
     ports = {_host(one): tuple(sorted(_ports(one))) for one in services}
     workloads = {
@@ -77,7 +77,7 @@ def read(documents: Sequence[Document], found: RuleSet) -> Surroundings:
             for namespace, carried in pods
             if selector and host.split(".")[1] == namespace and set(selector) <= set(carried)
         )
-        for host, selector in selectors.items()
+        for host, selector in selected.items()
     }
     entries = [one for one in documents if one.kind == "ServiceEntry"]
     for entry in entries:
@@ -90,11 +90,16 @@ def read(documents: Sequence[Document], found: RuleSet) -> Surroundings:
             ports[host] = tuple(sorted({*ports.get(host, ()), port}))
     return Surroundings(
         ports,
-        {host: selector for host, selector in selectors.items() if selector},
+        {host: selector for host, selector in selected.items() if selector},
         workloads,
         _subsets(one for one in documents if one.kind == "DestinationRule"),
         tuple(dict.fromkeys(host for entry in entries for host in _entry_hosts(entry))),
     )
+
+
+def selectors(services: Iterable[Document]) -> dict[str, Labels]:
+    """Return the labels that Services select, by full host; none for one without a selector."""
+    return {_host(one): _labels(one, "selector") for one in services}
 
 
 def _entry_hosts(entry: Document) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -125,17 +125,20 @@ class Value:
             )
         return found
 
-    def allow(self, *valid: str, unsupported: Iterable[str] = ()) -> None:
+    def allow(self, *valid: str, unsupported: Mapping[str, str] | Iterable[str] = ()) -> None:
         """Check the keys of a mapping: those in `valid` pass, everything else raises BadRules.
 
-        A key in `unsupported` is a true one that meshproof cannot serve yet: it is named, since a
-        rule that is half served proves nothing. An unknown key is answered with the nearest.
+        A key in `unsupported` is a true one that meshproof cannot serve: it is named, with the
+        reason where there is one, since a rule that is half served proves nothing. An unknown key
+        is answered with the nearest.
         """
-        missing = set(unsupported)
+        missing = dict(unsupported) if isinstance(unsupported, Mapping) else {}
+        missing = missing or dict.fromkeys(unsupported, "")
         for key in self.mapping():
             place = f"{self.path}.{key}" if self.path else key
             if key in missing:
-                raise self.keys[key].error(f"{place} is not supported yet")
+                why = f": {missing[key]}" if missing[key] else " yet"
+                raise self.keys[key].error(f"{place} is not supported{why}")
             if key not in valid:
                 hint = nearest(key, [*valid, *missing])
                 raise self.keys[key].error(f"{place}: unknown key '{key}'{hint}")

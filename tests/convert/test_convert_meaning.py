@@ -177,10 +177,10 @@ def test_what_is_not_converted_is_not_claimed(converted: Any, rule: Any) -> None
 
 
 def test_what_the_model_does_not_know_is_not_claimed(converted: Any, rule: Any) -> None:
-    found = compared(converted(rule(ROUTE, "corsPolicy: {allowMethods: [GET]}")))
+    found = compared(converted(rule(ROUTE, "l4Fault: {terminate: {percent: 1}}")))
     assert not found.same
     (said,) = found.unproven
-    assert "is not supported yet (not proven: RouteRule 'r')" in said
+    assert "of which no HTTP request tells (not proven: RouteRule 'r')" in said
 
 
 def test_an_order_that_was_not_specified_is_not_claimed(converted: Any, rule: Any) -> None:

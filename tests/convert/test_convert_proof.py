@@ -203,7 +203,7 @@ def test_what_the_mesh_cannot_answer_is_named_and_ends_with_3(tmp_path: Path) ->
 def test_a_part_that_is_not_compared_ends_with_3(tmp_path: Path) -> None:
     done = plain(tmp_path, SHOP + ODD)
     assert done.returncode == 3, done.stderr
-    assert "spec.l4Fault is not supported yet (not proven: RouteRule 'odd')" in done.stderr
+    assert "of which no HTTP request tells (not proven: RouteRule 'odd')" in done.stderr
     assert done.stderr.count("the same on the local mesh") == 2
     assert "kind: VirtualService" in done.stdout
 

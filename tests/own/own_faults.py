@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from meshproof.manifest import At
 from meshproof.mesh import actions, translate
 from meshproof.mesh.matching import route_match
 from meshproof.rules.actions import HeaderChanges, Headers
@@ -83,6 +84,15 @@ def moved_by_letters(patch: pytest.MonkeyPatch) -> None:
 def elements_as_letters(match: Match) -> Match:
     whole = match.uri and match.uri.kind == "below"
     return replace(match, uri=replace(match.uri, kind="prefix")) if whole and match.uri else match
+
+
+def callers_ignored(patch: pytest.MonkeyPatch) -> None:
+    right = translate._Caller.may
+
+    def wrong(caller: Any, match: Match | None) -> bool:
+        return right(caller, replace(match, source=()) if match else None)
+
+    patch.setattr(translate._Caller, "may", wrong)
 
 
 def prefix_as_exact(match: Match) -> Match:
@@ -186,6 +196,18 @@ def mirror_to_v1(arm: Arm) -> Arm:
     return replace(arm, mirrors=(replace(mirror, target=target),))
 
 
+def cors(arm: Arm, **changes: Any) -> Arm:
+    return part("cors", **changes)(arm)
+
+
+def origins(arm: Arm) -> tuple[StringMatch, ...]:
+    assert arm.cors
+    return arm.cors.origins
+
+
+#: Takes origins that only begin like the one that is meant.
+WEAK = StringMatch("prefix", "https://a.exampl", At("own_faults", 1))
+
 #: Arm -> what is wrong with its action, one at a time; see `test_own_actions.py`.
 ACTIONS: dict[str, dict[str, Callable[[Arm], Arm]]] = {
     "actions, first": {
@@ -225,6 +247,20 @@ ACTIONS: dict[str, dict[str, Callable[[Arm], Arm]]] = {
         ),
         "retries": part("retries", on=("reset",)),
     },
+    "cors, first": {
+        "api": lambda arm: cors(arm, origins=origins(arm)[:2], methods=("POST",)),
+        "ignoring": part("cors", forward=True),
+    },
+    "cors, second": {
+        "api": part("cors", exposed=()),
+        "gets": part("cors", origins=()),
+        "anything": part("cors", headers=("x-a",)),
+        "old": part("cors", methods=("POST",)),
+    },
+    "cors, third": {
+        "api": lambda arm: cors(arm, origins=(WEAK, *origins(arm)[1:]), credentials=None),
+    },
+    "cors, fourth": {"api": part("cors", headers=("x-a",), age=3600, forward=False)},
     "actions, fourth": {
         "headers": lambda arm: replace(arm, headers=replace(arm.headers, request=HeaderChanges())),
     },
@@ -266,6 +302,7 @@ FAULTS: dict[str, Plant] = {
     "order of the file": as_in_the_file,
     "elements as letters": matched(elements_as_letters),
     "prefix moved by letters": moved_by_letters,
+    "callers ignored": callers_ignored,
     "60/40": sent(sixty_forty),
     "default to v3": sent(default_to_v3),
     **{name: sent(by_name(doctors)) for name, doctors in ACTIONS.items()},

@@ -48,12 +48,6 @@ def test_keys_of_a_virtual_service_that_are_not_served(key: str) -> None:
     assert refused(f"{HEAD}  {key}: []\n{ROUTE}") == f"r.yaml:5:3: spec.{key} is not supported yet"
 
 
-@pytest.mark.parametrize("key", ["corsPolicy", "delegate"])
-def test_keys_of_an_arm_that_are_not_served(key: str) -> None:
-    text = f"{HEAD}  hosts: [reviews]\n  http:\n  - {key}: 1\n"
-    assert refused(text) == f"r.yaml:7:5: spec.http[0].{key} is not supported yet"
-
-
 def test_keys_of_a_destination_rule_that_are_not_served() -> None:
     text = f"{HEAD}{ROUTE}{SUBSETS}  workloadSelector: 1\n  host: reviews\n"
     assert refused(text) == "r.yaml:12:3: spec.workloadSelector is not supported yet"

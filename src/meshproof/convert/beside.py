@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from meshproof import surroundings
 from meshproof.convert.nodes import Node
 from meshproof.convert.notes import Notes
 from meshproof.convert.reading import says_kind
 from meshproof.manifest import Document
-from meshproof.rules.model import CLUSTER_DOMAIN, Labels, full_name, labels
+from meshproof.rules.model import CLUSTER_DOMAIN, Labels, full_name
 
 _GROUP = "networking.istio.io"
 #: Kinds of which one host has one object for sidecars; of more, parts are not seen.
@@ -17,12 +18,7 @@ _ALONE = ("VirtualService", "DestinationRule")
 
 def selectors(others: Iterable[Document]) -> dict[str, Labels]:
     """Return the labels that Services select, by host."""
-    found: dict[str, Labels] = {}
-    for service in _services(others):
-        selector = service.spec.get("selector")
-        if selector is not None:
-            found[_host(service)] = labels(selector.texts())
-    return found
+    return surroundings.selectors(_services(others))
 
 
 def ports(others: Iterable[Document]) -> dict[tuple[str, str], int]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from meshproof import cases, manifest, rules, surroundings
 from meshproof.conditions import conditions
+from meshproof.convert import beside
 from meshproof.convert.notes import Level, Note
 from meshproof.convert.reading import Source, says_kind
 from meshproof.convert.services import named
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from meshproof.own import OwnRules
 
 #: What a reader says of a true key that the model does not hold.
-_UNSUPPORTED = "is not supported yet"
+_UNSUPPORTED = "is not supported"
 #: So much of what differs is shown.
 _SHOWN = 160
 
@@ -99,7 +100,7 @@ def _compared(
     """Return what is known with one part more."""
     names = documents[0].kind + " " + ", ".join(f"'{one.name}'" for one in documents)
     try:
-        theirs = rules.read(documents)
+        theirs = rules.read(documents, beside.selectors(source.others))
         _check_whole(documents, source, notes)
     except BadRules as error:
         return replace(known, unproven=(*known.unproven, f"{error} (not proven: {names})"))
@@ -283,9 +284,9 @@ def directions(source: Source, text: str, name: str, compared: Compared) -> list
         return []
     theirs = sum((part.source for part in parts), RuleSet())
     ours = sum((part.converted for part in parts), RuleSet())
-    beside = [one for one in source.others if says_kind(one) and one.kind in surroundings.KINDS]
+    others = [one for one in source.others if says_kind(one) and one.kind in surroundings.KINDS]
     subsets = [one for one in manifest.parse(text, name) if one.kind == "DestinationRule"]
-    around = surroundings.read([*beside, *subsets], ours)
+    around = surroundings.read([*others, *subsets], ours)
     return [
         Direction(
             "the cases of the source, answered by the converted rules",

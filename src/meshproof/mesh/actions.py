@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 
 from meshproof.mesh.envoy import Resource
+from meshproof.mesh.matching import string_match
 from meshproof.rules.actions import (
+    Cors,
     DirectResponse,
     Fault,
     HeaderChanges,
@@ -22,6 +24,8 @@ from meshproof.rules.model import Arm, Match, Mirror
 
 FAULT_FILTER = "envoy.filters.http.fault"
 _FAULT_TYPE = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"
+CORS_FILTER = "envoy.filters.http.cors"
+_CORS_TYPE = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CODES = {
     301: "MOVED_PERMANENTLY",
@@ -36,11 +40,19 @@ _ATTEMPTS = 2
 
 
 def around(arm: Arm) -> Resource:
-    """Return what a route has beside its match and its action: header changes and faults."""
-    found = header_changes(arm.headers)
+    """Return what a route has beside its match and its action: header changes, faults, CORS."""
+    filters: Resource = {}
     if arm.fault is not None and (fault := _fault(arm.fault)):
-        found["typed_per_filter_config"] = {FAULT_FILTER: {"@type": _FAULT_TYPE, **fault}}
-    return found
+        filters[FAULT_FILTER] = {"@type": _FAULT_TYPE, **fault}
+    if arm.cors is not None:
+        filters[CORS_FILTER] = {"@type": f"{_CORS_TYPE}Policy", **_cors(arm.cors)}
+    found = header_changes(arm.headers)
+    return {**found, "typed_per_filter_config": filters} if filters else found
+
+
+def cors_filter() -> Resource:
+    """Return the filter that carries out the CORS policies of routes."""
+    return {"name": CORS_FILTER, "typed_config": {"@type": _CORS_TYPE}}
 
 
 def fault_filter(more: Resource | None = None) -> Resource:
@@ -145,6 +157,23 @@ def _fault(wanted: Fault) -> Resource:
     if wanted.status and wanted.aborted:
         found["abort"] = {"http_status": wanted.status, "percentage": _fraction(wanted.aborted)}
     return found
+
+
+def _cors(wanted: Cors) -> Resource:
+    words = {
+        "allow_methods": ",".join(wanted.methods),
+        "allow_headers": ",".join(wanted.headers),
+        "expose_headers": ",".join(wanted.exposed),
+        "max_age": "" if wanted.age is None else str(wanted.age),
+    }
+    found: Resource = {key: value for key, value in words.items() if value}
+    if wanted.credentials is not None:
+        found["allow_credentials"] = wanted.credentials
+    return {
+        **found,
+        "allow_origin_string_match": [string_match(one) for one in wanted.origins],
+        "forward_not_matching_preflights": wanted.forward,
+    }
 
 
 def _retry_policy(wanted: Retries | None) -> Resource:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meshproof.mesh import hops
-from meshproof.mesh.actions import fault_filter
+from meshproof.mesh.actions import cors_filter, fault_filter
 from meshproof.mesh.certificates import Identity
 from meshproof.mesh.envoy import Resource, path_source, socket_address
 from meshproof.rules.model import MtlsMode
@@ -81,7 +81,7 @@ def _everything_to(cluster: str) -> Resource:
 def outbound(name: str, port: int, routes_path: str, telemetry: Telemetry) -> Resource:
     """Return the listener through which the app (as HTTP proxy) or an outside client comes."""
     manager = _manager(name, telemetry, "OUTBOUND") | _routes(name, routes_path)
-    manager["http_filters"].insert(0, fault_filter())
+    manager["http_filters"][:0] = [fault_filter(), cors_filter()]  # in istiod's order
     return {
         "name": name,
         "address": socket_address("127.0.0.1", port),

@@ -48,10 +48,11 @@ def _header(name: str, condition: StringMatch) -> Resource:
     """Return a matcher of a header or, in the same words, of a query parameter."""
     if condition.kind == "present":
         return {"name": name, "present_match": True}
-    return {"name": name, "string_match": _string(condition)}
+    return {"name": name, "string_match": string_match(condition)}
 
 
-def _string(condition: StringMatch) -> Resource:
+def string_match(condition: StringMatch) -> Resource:
+    """Return a matcher of a string that is exact, a prefix or a regex."""
     if condition.kind == "regex":
         return {"safe_regex": {"regex": condition.value}}
     return {condition.kind: condition.value}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from meshproof.errors import BadRules, nearest
 from meshproof.manifest import Document
@@ -15,7 +16,7 @@ from meshproof.rules import (
     v1,
     v1alpha2,
 )
-from meshproof.rules.model import RuleSet
+from meshproof.rules.model import Labels, RuleSet
 
 __all__ = ["RuleSet", "read"]
 
@@ -43,8 +44,12 @@ _METADATA = (
 )
 
 
-def read(documents: Iterable[Document]) -> RuleSet:
+def read(
+    documents: Iterable[Document], selectors: Mapping[str, Labels] = MappingProxyType({})
+) -> RuleSet:
     """Return the rules in `documents`, in whatever dialect each is written.
+
+    `selectors` are the labels that Services select, by full host: RouteRules name callers so.
 
     Raises BadRules with its place for a document of no known dialect (it is never passed over), for
     one that cannot be read, for two of one name, and when there is no rule at all.
@@ -53,7 +58,8 @@ def read(documents: Iterable[Document]) -> RuleSet:
     _check_names(found)
     rules = RuleSet()
     for reader in _READERS:
-        rules = rules + reader.read(one for one in found if reader.handles(one))
+        own = (one for one in found if reader.handles(one))
+        rules += v1alpha2.read(own, selectors) if reader is v1alpha2 else reader.read(own)
     if rules.empty:
         said = "no rules found"
         raise found[0].at.error(f"{said}: subsets alone route nothing") if found else BadRules(said)

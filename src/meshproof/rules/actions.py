@@ -7,8 +7,12 @@ HTTPFaultInjection, HTTPRetry).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from meshproof.manifest import At
+
+if TYPE_CHECKING:
+    from meshproof.rules.model import StringMatch
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -91,6 +95,24 @@ class Fault:
     delayed: float = 0.0
     status: int = 0
     aborted: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cors:
+    """Which pages of other origins may ask (of any `origins`), and what they may ask and see.
+
+    `methods` and `headers` may be asked with, `exposed` headers be seen; a preflight's answer may
+    be kept `age` seconds. `credentials`, when true, lets cookies pass. What is empty or None is not
+    said. A preflight of another origin goes on to a workload when `forward` is true.
+    """
+
+    origins: tuple[StringMatch, ...]
+    methods: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
+    age: int | None = None
+    credentials: bool | None = None
+    forward: bool = True
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Literal
 from meshproof.manifest import At, Document
 from meshproof.rules.actions import (
     UNCHANGED,
+    Cors,
     DirectResponse,
     Fault,
     Headers,
@@ -116,6 +117,7 @@ class Arm:
     timeout: float | None = None
     retries: Retries | None = None
     mirrors: tuple[Mirror, ...] = ()
+    cors: Cors | None = None
 
     @property
     def targets(self) -> tuple[Target, ...]:

@@ -6,7 +6,7 @@ PeerAuthentication.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import get_args
 
@@ -28,6 +28,7 @@ from meshproof.rules.model import (
     full_name,
     labels,
 )
+from meshproof.rules.v1_delegates import Delegates
 from meshproof.rules.v1_destinations import Destinations, Subsets
 from meshproof.rules.v1_policies import check_export
 
@@ -61,8 +62,9 @@ def read(documents: Iterable[Document]) -> RuleSet:
     for document in documents:
         found[document.kind].append(document)
     subsets = Subsets.read(found["DestinationRule"])
+    delegates = Delegates.among(found["VirtualService"], lambda part: _parts(part, subsets))
     return RuleSet(
-        routes=tuple(_route(document, subsets) for document in found["VirtualService"]),
+        routes=tuple(_route(document, subsets, delegates) for document in delegates.roots()),
         gateways=tuple(_gateway(document) for document in found["Gateway"]),
         policies=tuple(_policy(document) for document in found["PeerAuthentication"]),
         dialect=DIALECT if found["VirtualService"] else "",
@@ -74,7 +76,14 @@ def _entries(parent: Value, key: str) -> list[Value]:
     return found.items() if found else []
 
 
-def _route(document: Document, subsets: Subsets) -> Route:
+def _parts(document: Document, subsets: Subsets) -> tuple[Arm, ...]:
+    """Return the arms of a delegate."""
+    check_export(document.spec)
+    destinations = Destinations(subsets, document.namespace)
+    return tuple(_arm(arm, destinations) for arm in document.spec.need("http").items())
+
+
+def _route(document: Document, subsets: Subsets, delegates: Delegates) -> Route:
     spec = document.spec
     spec.allow("exportTo", "gateways", "hosts", "http", unsupported=("tcp", "tls"))
     check_export(spec)
@@ -87,7 +96,7 @@ def _route(document: Document, subsets: Subsets) -> Route:
         raise spec.need("http").error("at least one route")
     return Route(
         hosts=hosts,
-        arms=tuple(_arm(arm, Destinations(subsets, namespace)) for arm in arms),
+        arms=tuple(_arms(arms, Destinations(subsets, namespace), delegates)),
         gateways=_gateway_names(spec, namespace) or (MESH,),
         at=document.at,
         name=document.name,
@@ -111,8 +120,17 @@ def _gateway_name(name: str, namespace: str) -> str:
     return f"{rest.partition('.')[0] if dot else namespace}/{short}"
 
 
+def _arms(arms: Iterable[Value], destinations: Destinations, delegates: Delegates) -> Iterator[Arm]:
+    for arm in arms:
+        found = _arm(arm, destinations)
+        if arm.get("delegate") is None:
+            yield found
+        else:
+            yield from delegates.arms(found, arm, destinations.namespace)
+
+
 def _arm(arm: Value, destinations: Destinations) -> Arm:
-    arm.allow("match", "name", "route", *v1_actions.KEYS, unsupported=("corsPolicy", "delegate"))
+    arm.allow("delegate", "match", "name", "route", *v1_actions.KEYS)
     name = arm.get("name")
     sends_on = v1_actions.sends_on(arm)
     found = Arm(

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from meshproof.errors import nearest
 from meshproof.manifest import At, Value
+from meshproof.rules import cors_policies
 from meshproof.rules.actions import (
     DirectResponse,
     Fault,
@@ -24,6 +25,7 @@ from meshproof.rules.quantities import percentage, seconds
 
 #: The keys of an arm that are read here.
 KEYS = (
+    "corsPolicy",
     "directResponse",
     "fault",
     "headers",
@@ -38,6 +40,7 @@ KEYS = (
 )
 #: What makes no sense where nothing is sent on; Istio refuses it too.
 _ON_THE_WAY = ("fault", "mirror", "mirrors", "rewrite", "route")
+_ANSWERS = ("redirect", "directResponse")
 #: Statuses of a redirect.
 CODES = (301, 302, 303, 307, 308)
 #: Conditions of a retry (Envoy's docs, x-envoy-retry-on and x-envoy-retry-grpc-on).
@@ -78,18 +81,19 @@ def acting(arm: Arm, value: Value, destination: Destination) -> Arm:
         timeout=_seconds(value, "timeout"),
         retries=_retries(value),
         mirrors=_mirrors(value, destination),
+        cors=cors_policies.of_virtual_service(value),
     )
 
 
 def sends_on(arm: Value) -> bool:
-    """Say whether an arm needs a route: one that answers itself must have none.
+    """Say whether an arm needs a route: one that answers itself or delegates must have none.
 
     Raises BadRules for one that answers itself and has what only makes sense on the way.
     """
-    ends = next((key for key in ("redirect", "directResponse") if arm.get(key)), None)
+    ends = next((key for key in (*_ANSWERS, "delegate") if arm.get(key)), None)
     if ends is None:
         return True
-    others = ("redirect", "directResponse", *_ON_THE_WAY)
+    others = (*_ANSWERS, "route") if ends == "delegate" else (*_ANSWERS, *_ON_THE_WAY)
     for key in (key for key in others if key != ends and arm.get(key)):
         raise arm.keys[key].error(f"{arm.path}: '{key}' has no place beside '{ends}'")
     return False

@@ -6,16 +6,18 @@ one destination make one route, the highest precedence first; a rule without `ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+from meshproof.errors import nearest
 from meshproof.manifest import Document, Value
 from meshproof.rules import v1alpha2_actions
 from meshproof.rules.conditions import string_match
 from meshproof.rules.model import (
     CLUSTER_DOMAIN,
     Arm,
+    Labels,
     Match,
     Route,
     RuleSet,
@@ -28,7 +30,9 @@ from meshproof.rules.model import (
 API_VERSION = "config.istio.io/v1alpha2"
 KIND = DIALECT = "RouteRule"
 
-_UNSUPPORTED = ("corsPolicy", "l4Fault")
+#: Key -> why requests cannot prove it.
+_UNSUPPORTED = {"l4Fault": "it is about connections of TCP, of which no HTTP request tells"}
+_NO_HTTP = dict.fromkeys(("tcp", "udp"), "only HTTP requests are sent and served")
 #: Keys of request.headers that are not headers but parts of the request.
 _PARTS = ("uri", "scheme", "method", "authority")
 
@@ -46,14 +50,15 @@ def handles(document: Document) -> bool:
     return document.api_version == API_VERSION and document.kind == KIND
 
 
-def read(documents: Iterable[Document]) -> RuleSet:
+def read(documents: Iterable[Document], selectors: Mapping[str, Labels]) -> RuleSet:
     """Return the rules in `documents`, one route per destination, in order of precedence.
 
+    `selectors` are the labels that Services select, by full host: callers are told by labels.
     Raises BadRules for two rules of one destination and precedence: their order is unspecified.
     """
     hosts: dict[str, list[_Rule]] = {}
     for document in documents:
-        rule = _rule(document)
+        rule = _rule(document, selectors)
         hosts.setdefault(rule.host, []).append(rule)
     routes = tuple(_route(host, rules) for host, rules in hosts.items())
     return RuleSet(routes=routes, dialect=DIALECT if routes else "")
@@ -77,7 +82,7 @@ def _route(host: str, rules: list[_Rule]) -> Route:
     )
 
 
-def _rule(document: Document) -> _Rule:
+def _rule(document: Document, selectors: Mapping[str, Labels]) -> _Rule:
     spec = document.spec
     own = ("destination", "match", "precedence", "route")
     spec.allow(*own, *v1alpha2_actions.KEYS, unsupported=_UNSUPPORTED)
@@ -86,7 +91,7 @@ def _rule(document: Document) -> _Rule:
     host = _host(spec.need("destination"), namespace)
     sends_on = v1alpha2_actions.sends_on(spec)
     arm = Arm(
-        matches=(_match(match),) if match else (),
+        matches=(_match(match, _Callers(namespace, selectors)),) if match else (),
         split=_split(spec.need("route"), host, namespace) if sends_on else (),
         at=document.at,
         name=document.name,
@@ -123,14 +128,51 @@ def _named(destination: Value, namespace: str) -> str:
     )
 
 
-def _match(match: Value) -> Match:
+@dataclass(frozen=True)
+class _Callers:
+    """Tells calling workloads as they are seen from a namespace; `selectors` are by full host."""
+
+    namespace: str
+    selectors: Mapping[str, Labels]
+
+    def read(self, source: Value) -> tuple[Labels, str]:
+        """Return the labels and the namespace of callers, empty for any.
+
+        Raises BadRules for a service of which no labels are known, or that excludes them.
+        """
+        source.allow("domain", "labels", "name", "namespace", "service")
+        found, owner = source.get("labels"), source.get("namespace")
+        carried = labels(found.texts()) if found else ()
+        named = source.get("service") or source.get("name")
+        if named is None:
+            if not carried and owner is None:
+                raise source.error("at least one of labels, name, namespace, service")
+            return carried, owner.text() if owner else ""
+        host = _named(source, self.namespace)
+        selector = self.selectors.get(host)
+        if not selector:
+            hint = nearest(host, self.selectors)
+            raise named.at.error(
+                f"{named.path}: the labels of callers tell them apart: give the Service {host} "
+                f"too, whose selector says which{hint}"
+            )
+        own = dict(carried)
+        for key, value in selector:
+            if own.get(key, value) != value:
+                raise named.at.error(
+                    f"{named.path}: the Service {host} selects {key}={value}, the labels beside "
+                    f"say {key}={own[key]}: nobody is both"
+                )
+        return labels({**dict(selector), **own}), host.split(".")[1]
+
+
+def _match(match: Value, callers: _Callers) -> Match:
     if not match.mapping():
         raise match.error("conditions (a match may be absent, but not empty)")
     _refuse_old(match, "httpHeaders", "match.request.headers")
-    match.allow("request", "source", unsupported=("tcp", "udp"))
+    match.allow("request", "source", unsupported=_NO_HTTP)
     request, source = match.get("request"), match.get("source")
-    if source is not None:
-        source.allow("labels", unsupported=("name", "namespace", "service", "domain"))
+    carried, owner = callers.read(source) if source else ((), "")
     strings = _strings(request) if request else {}
     return Match(
         at=match.at,
@@ -138,7 +180,9 @@ def _match(match: Value) -> Match:
         method=strings.get("method"),
         authority=strings.get("authority"),
         headers=tuple((key, value) for key, value in strings.items() if key not in _PARTS),
-        source=labels(source.need("labels").texts()) if source else (),
+        source=carried,
+        source_namespace=owner,
+        scheme=strings.get("scheme"),
     )
 
 
@@ -156,8 +200,6 @@ def _strings(request: Value) -> dict[str, StringMatch]:
     found: dict[str, StringMatch] = {}
     for name, value in headers.mapping().items():
         key = name.lower()
-        if key == "scheme":
-            raise headers.keys[name].error(f"{value.path} is not supported yet")
         if key in found:
             raise headers.keys[name].error(f"{value.path}: a second condition on this header")
         bare = isinstance(value.content, str)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from meshproof.manifest import Value
+from meshproof.rules import cors_policies
 from meshproof.rules.actions import (
     UNCHANGED,
     Fault,
@@ -26,6 +27,7 @@ from meshproof.rules.quantities import percent, seconds
 #: The keys of a spec that are read here. Envoy upgrades to WebSocket wherever it is asked to.
 KEYS = (
     "appendHeaders",
+    "corsPolicy",
     "httpFault",
     "httpReqRetries",
     "httpReqTimeout",
@@ -35,7 +37,14 @@ KEYS = (
     "websocketUpgrade",
 )
 _RETRIED = ("5xx", "connect-failure", "refused-stream")
-_OVERRIDE = "overrideHeaderName"
+#: Key -> why no proxy of today can do it.
+_OVERRIDE = {"overrideHeaderName": "Envoy lets no header of a request decide it"}
+_CUSTOM = {"custom": "it was never more than a name for config of Envoy's own"}
+_OTHER_DELAYS = {"exponentialDelay": "Envoy delays by a fixed time only"}
+_OTHER_ABORTS = {
+    "grpcStatus": "the echo workloads are asked by HTTP",
+    "http2Error": "Envoy aborts with a status, not with an error of HTTP/2",
+}
 _ON_THE_WAY = ("httpFault", "mirror", "rewrite", "route")
 
 
@@ -56,6 +65,7 @@ def acting(arm: Arm, spec: Value, destination: Callable[[Value], Target]) -> Arm
         timeout=_timeout(spec),
         retries=_retries(spec),
         mirrors=(Mirror(destination(mirror)),) if mirror else (),
+        cors=cors_policies.of_route_rule(spec),
     )
 
 
@@ -103,11 +113,11 @@ def _fault(spec: Value) -> Fault | None:
     delay, abort = found.get("delay"), found.get("abort")
     fault = Fault()
     if delay is not None:
-        delay.allow("fixedDelay", "percent", unsupported=("exponentialDelay", _OVERRIDE))
+        delay.allow("fixedDelay", "percent", unsupported=_OTHER_DELAYS | _OVERRIDE)
         wait = seconds(delay.need("fixedDelay"))
         fault = replace(fault, delay=wait, delayed=_percent(delay))
     if abort is not None:
-        abort.allow("httpStatus", "percent", unsupported=("grpcStatus", "http2Error", _OVERRIDE))
+        abort.allow("httpStatus", "percent", unsupported=_OTHER_ABORTS | _OVERRIDE)
         status = abort.need("httpStatus").integer(200, 599)
         fault = replace(fault, status=status, aborted=_percent(abort))
     return fault
@@ -123,9 +133,9 @@ def _simple(spec: Value, key: str, name: str, *valid: str) -> Value | None:
     found = spec.get(key)
     if found is None:
         return None
-    found.allow(name, unsupported=("custom",))
+    found.allow(name, unsupported=_CUSTOM)
     simple = found.need(name)
-    simple.allow(*valid, unsupported=(_OVERRIDE,))
+    simple.allow(*valid, unsupported=_OVERRIDE)
     return simple
 
 

@@ -1,0 +1,201 @@
+"""A VirtualService fills an arm of another one as Istio merges them, or is refused with why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from meshproof import manifest, rules
+from meshproof.conditions import conditions
+from meshproof.errors import BadRules
+from meshproof.rules.model import Arm, Match
+
+ROOT = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: root}
+spec:
+  hosts: [shop]
+  http:
+"""
+PART = """\
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: part, namespace: team}
+spec:
+  http:
+"""
+TO = "  - delegate: {name: part, namespace: team}\n"
+ROUTE = "    route: [{destination: {host: cart}}]\n"
+
+
+def arms(text: str) -> tuple[Arm, ...]:
+    (route,) = rules.read(manifest.parse(text, "r.yaml")).routes
+    assert route.hosts == ("shop.default.svc.cluster.local",)
+    return route.arms
+
+
+def refused(text: str) -> str:
+    with pytest.raises(BadRules) as error:
+        rules.read(manifest.parse(text, "r.yaml"))
+    return str(error.value)
+
+
+def merged(root: str, part: str) -> str:
+    return f"{ROOT}{TO}    match: [{root}]\n{PART}  - match: [{part}]\n{ROUTE}"
+
+
+def said(matches: tuple[Match, ...]) -> list[str]:
+    return [" and ".join(one.name for one in conditions(match)) for match in matches]
+
+
+def test_the_arms_of_the_other_take_the_place_of_the_one() -> None:
+    first = "  - match: [{uri: {exact: /first}}]\n    route: [{destination: {host: shop}}]\n"
+    last = "  - route: [{destination: {host: shop}}]\n"
+    parts = f"  - match: [{{uri: {{prefix: /cart/a}}}}]\n{ROUTE}  -{ROUTE[3:]}"
+    found = arms(f"{ROOT}{first}{TO}    match: [{{uri: {{prefix: /cart}}}}]\n{last}{PART}{parts}")
+    assert [said(arm.matches) for arm in found] == [
+        ["path exact '/first'"],
+        ["path prefix '/cart/a'"],
+        ["path prefix '/cart'"],
+        [],
+    ]
+    hosts = [arm.split[0].host.split(".")[:2] for arm in found]
+    assert hosts == [["shop", "default"], ["cart", "team"], ["cart", "team"], ["shop", "default"]]
+    assert [arm.at.line for arm in found] == [7, 18, 20, 11]
+
+
+#: Matches of both, and what is asked for in the end.
+MATCHES = {
+    "prefix in prefix": (
+        "{uri: {prefix: /a}}",
+        "{uri: {prefix: /a/b}}",
+        ["path prefix '/a/b'"],
+    ),
+    "exact in prefix": ("{uri: {prefix: /a}}", "{uri: {exact: /ab}}", ["path exact '/ab'"]),
+    "different parts": (
+        "{uri: {prefix: /a}, port: 80}",
+        "{method: {exact: GET}, headers: {x: {exact: y}}}",
+        ["on port 80 and path prefix '/a' and method exact 'GET' and x exact 'y'"],
+    ),
+    "headers of both": (
+        "{headers: {a: {exact: b}, c: {prefix: d}}}",
+        "{headers: {c: {exact: de}, e: {regex: f}}}",
+        ["a exact 'b' and c exact 'de' and e regex 'f'"],
+    ),
+    "each with each that takes it": (
+        "{uri: {prefix: /a}}, {uri: {prefix: /b}}, {headers: {x: {exact: y}}}",
+        "{uri: {exact: /a1}}, {uri: {exact: /b1}}",
+        [
+            "path exact '/a1'",
+            "path exact '/a1' and x exact 'y'",
+            "path exact '/b1'",
+            "path exact '/b1' and x exact 'y'",
+        ],
+    ),
+    "callers": (
+        "{sourceLabels: {app: a}, gateways: [mesh, gate]}",
+        "{sourceLabels: {tier: b}, gateways: [mesh]}",
+        ["through mesh and from a workload with app=a,tier=b"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MATCHES)
+def test_the_matches_of_both_must_hold(name: str) -> None:
+    root, part, wanted = MATCHES[name]
+    (arm,) = arms(merged(root, part))
+    assert said(arm.matches) == wanted
+
+
+#: Matches of which the second is no part of the first, as istiod tells it.
+CONFLICTS = {
+    "another prefix": ("{uri: {prefix: /a/b}}", "{uri: {prefix: /a}}"),
+    "a prefix in an exact path": ("{uri: {exact: /a}}", "{uri: {prefix: /a}}"),
+    "two exact paths": ("{uri: {exact: /a}}", "{uri: {exact: /b}}"),
+    "a regex in a prefix": ("{uri: {prefix: /a}}", "{uri: {regex: /a.*}}"),
+    "an exact path in a regex": ("{uri: {regex: /a.*}}", "{uri: {exact: /ab}}"),
+    "equal regexes": ("{method: {regex: GET}}", "{method: {regex: GET}}"),
+    "headers": ("{headers: {a: {exact: b}}}", "{headers: {a: {exact: c}}}"),
+    "absent headers": ("{withoutHeaders: {a: {exact: b}}}", "{withoutHeaders: {a: {exact: c}}}"),
+    "queries": ("{queryParams: {a: {exact: b}}}", "{queryParams: {a: {exact: c}}}"),
+    "ports": ("{port: 80}", "{port: 81}"),
+    "case": ("{uri: {prefix: /a}, ignoreUriCase: true}", "{method: {exact: GET}}"),
+    "labels": ("{sourceLabels: {app: a}}", "{sourceLabels: {app: b}}"),
+    "namespaces": ("{sourceNamespace: a}", "{method: {exact: GET}}"),
+    "gateways": ("{gateways: [gate]}", "{gateways: [other]}"),
+    "one of two": ("{uri: {prefix: /a}}", "{uri: {prefix: /a}}, {uri: {prefix: /b}}"),
+}
+
+
+@pytest.mark.parametrize("name", CONFLICTS)
+def test_an_arm_that_istio_would_leave_out_is_named(name: str) -> None:
+    root, part = CONFLICTS[name]
+    found = refused(merged(root, part))
+    assert found.startswith("r.yaml:15:")
+    assert found.endswith(
+        "this match is not part of one of the arm at r.yaml:7, which delegates to it: Istio "
+        "leaves such an arm out"
+    )
+
+
+def test_what_the_other_does_not_say_it_has_from_the_one() -> None:
+    here = "    timeout: 2s\n    rewrite: {uri: /x}\n    corsPolicy: {allowMethods: [GET]}\n"
+    here += "    headers: {request: {set: {a: b}}}\n    name: one\n"
+    (arm,) = arms(f"{ROOT}{TO}{here}{PART}  - name: two\n    timeout: 3s\n{ROUTE}")
+    assert (arm.timeout, arm.name) == (3.0, "one-two")
+    assert arm.rewrite is not None
+    assert arm.rewrite.uri == "/x"
+    assert arm.cors is not None
+    assert arm.cors.methods == ("GET",)
+    assert arm.headers.request.set == (("a", "b"),)
+
+
+WRONG = {
+    "nobody there": (
+        f"{ROOT}{TO}{PART.replace('part', 'prat')}  -{ROUTE[3:]}",
+        "7:15: spec.http[0].delegate: there is no VirtualService team/part; did you mean "
+        "'team/prat'?",
+    ),
+    "one with hosts": (
+        f"{ROOT}{TO}{PART.replace('  http', '  hosts: [cart]' + chr(10) + '  http')}  -{ROUTE[3:]}",
+        "7:15: spec.http[0].delegate: team/part at r.yaml:9 has hosts of its own, so that nothing "
+        "can be delegated to it",
+    ),
+    "a second level": (
+        f"{ROOT}{TO}{PART}{TO}",
+        "14:15: spec.http[0].delegate: team/part is delegated to itself, and Istio delegates once",
+    ),
+    "a route beside it": (
+        f"{ROOT}{TO}{ROUTE}",
+        "8:5: spec.http[0]: 'route' has no place beside 'delegate'",
+    ),
+    "gateways of the other": (
+        f"{ROOT}{TO}{PART.replace('  http', '  gateways: [a]' + chr(10) + '  http')}  -{ROUTE[3:]}",
+        "13:3: spec.gateways: unknown key 'gateways'",
+    ),
+    "a fault for a redirect": (
+        f"{ROOT}{TO}    fault: {{abort: {{httpStatus: 500}}}}\n{PART}  - redirect: {{uri: /a}}\n",
+        "15:5: the arm at r.yaml:7 delegates to this one and has 'fault', which makes no sense "
+        "where nothing is sent on",
+    ),
+    "one that nobody names": (
+        f"{ROOT}  -{ROUTE[3:]}{PART}  -{ROUTE[3:]}",
+        "13:3: spec: 'hosts' is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_merged_is_refused_with_its_place(text: str, said: str) -> None:
+    assert refused(text).startswith(f"r.yaml:{said}")
+
+
+def test_delegates_may_stand_in_files_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(PART + f"  -{ROUTE[3:]}")
+    (tmp_path / "b.yaml").write_text(ROOT + TO)
+    (route,) = rules.read(manifest.read([tmp_path])).routes
+    assert route.arms[0].at.file.endswith("a.yaml")
+    assert route.at.file.endswith("b.yaml")
