@@ -150,4 +150,4 @@ def _retries(spec: Value) -> Retries | None:
         return None
     each = found.get("perTryTimeout")
     attempts = found.need("attempts").integer(0, 2**31 - 1)
-    return Retries(attempts, seconds(each) if each else 0.0, _RETRIED)
+    return Retries(attempts, seconds(each) if each else 0.0, _RETRIED if attempts else ())
