@@ -91,12 +91,33 @@ def test_a_fault_for_nobody_is_none() -> None:
     assert "typed_per_filter_config" not in route(f"fault: {{abort: {{httpStatus: 503}}}}, {TO}")
 
 
-def test_every_way_out_has_the_filter_of_faults_before_the_router() -> None:
+def test_cors() -> None:
+    policy = (
+        "corsPolicy: {allowOrigins: [{exact: a}, {prefix: b}, {regex: c}], "
+        "allowMethods: [GET, POST], maxAge: 1m, allowCredentials: true, unmatchedPreflights: IGNORE}"
+    )
+    (found,) = route(f"{policy}, {TO}")["typed_per_filter_config"].values()
+    assert found == {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
+        "allow_origin_string_match": [
+            {"exact": "a"},
+            {"prefix": "b"},
+            {"safe_regex": {"regex": "c"}},
+        ],
+        "allow_methods": "GET,POST",
+        "max_age": "60",
+        "allow_credentials": True,
+        "forward_not_matching_preflights": False,
+    }
+
+
+def test_every_way_out_has_the_filters_of_faults_and_cors_before_the_router() -> None:
     listener = listeners.outbound("a", 1, "/a.json", Telemetry("/dev/null", False))
     (chain,) = listener["filter_chains"]
     filters = chain["filters"][0]["typed_config"]["http_filters"]
     assert [one["name"] for one in filters] == [
         "envoy.filters.http.fault",
+        "envoy.filters.http.cors",
         "envoy.filters.http.router",
     ]
 
