@@ -15,6 +15,12 @@ def apps() -> list[Document]:
     return read([_HERE / "apps"])
 
 
+def apps_by_gateway_api() -> list[Document]:
+    """Return the same with a way in that is written in Gateway API."""
+    files = [path for path in (_HERE / "apps").glob("*.yaml") if "-gateway" not in path.name]
+    return read([*sorted(files), _HERE / "gateway-api"])
+
+
 def dialects(promise: str) -> list[str]:
     """Return the dialects in which a promise's rules are written: `v1`, `v1alpha2`.
 

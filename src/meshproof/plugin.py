@@ -69,6 +69,12 @@ def _add_cluster(add: Callable[..., None]) -> None:
     add("--mesh-context", metavar="NAME", help="context of the kubeconfig (default: the current)")
     add("--mesh-istio-namespace", metavar="NAME", help="where istiod runs (istio-system)")
     add("--mesh-revision", metavar="NAME", help="the revision of Istio that injects")
+    add(
+        "--mesh-way-in",
+        choices=["istio", "gateway-api"],
+        default="istio",
+        help="how the way in to our apps is written: Istio's Gateway (default) or Gateway API",
+    )
     add("--mesh-ingress", metavar="NAMESPACE/NAME", help="Service of the ingress gateway")
     add(
         "--mesh-gateway-url", metavar="URL", help="the way in (default: GATEWAY_URL, or looked for)"

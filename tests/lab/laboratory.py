@@ -8,6 +8,7 @@ LAB is the lab's program. A lab that is up already is used and stays up.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ from meshproof import apps
 APPS = Path(apps.__file__).parent
 #: Seconds: the first build makes Kubernetes and Istio from their sources.
 BUILD, UP, LOAD = 3600, 300, 60
+GATEWAY_API_GROUP = "gateway.networking.k8s.io"
+GATEWAY_API = "sigs.k8s.io/gateway-api@v1.6.0"
 
 
 def images() -> list[str]:
@@ -54,6 +57,21 @@ def load_images(lab: str) -> None:
             subprocess.run(command, check=True, timeout=LOAD)
 
 
+def add_gateway_api(lab: str) -> None:
+    """Give the cluster the definitions of Gateway API, of the version that its istiod is made for.
+
+    They are in the module's own files, which Go has since the lab was built.
+    """
+    asked = ["go", "mod", "download", "-json", GATEWAY_API]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=LOAD)
+    folder = Path(json.loads(done.stdout)["Dir"]) / "config" / "crd" / "standard"
+    names = [str(path) for path in sorted(folder.glob(f"{GATEWAY_API_GROUP}_*s.yaml"))]
+    definitions = [path for path in names if not path.endswith("_vap_safeupgrades.yaml")]
+    files = [word for path in definitions for word in ("-f", path)]
+    apply = [lab, "exec", "kubectl", "apply", "--server-side", *files]
+    subprocess.run(apply, check=True, timeout=LOAD, stdout=subprocess.DEVNULL)
+
+
 @contextlib.contextmanager
 def up(lab: str) -> Iterator[None]:
     """Have the lab up with our images; end it if it was not up before."""
@@ -63,6 +81,7 @@ def up(lab: str) -> Iterator[None]:
         if not was_up:
             subprocess.run([lab, "up", "--addons"], check=True, timeout=UP)
         load_images(lab)
+        add_gateway_api(lab)
         yield
     finally:
         if not was_up:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from meshproof import images, interrupts
 from meshproof.errors import MeshproofError, NotReady
 from meshproof.manifest import Document
 from meshproof.mesh import process
-from meshproof.mesh.cluster import evidence, namespaces, proxies, workloads
+from meshproof.mesh.cluster import evidence, gateway_api, namespaces, proxies, workloads
 from meshproof.mesh.cluster.addons import ClusterAddons
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.control_plane import ControlPlane
@@ -23,7 +24,7 @@ from meshproof.mesh.process import Workspace
 from meshproof.mesh.protocol import Address, Aspect, Feature, Looked, Options, Replica, Served
 from meshproof.rules.model import RuleSet
 
-_ROUTING = ("networking.istio.io", "security.istio.io")
+_ROUTING = ("networking.istio.io", "security.istio.io", gateway_api.GROUP)
 
 
 class ClusterMesh:
@@ -112,11 +113,14 @@ class ClusterMesh:
             **self._istio.injection,
         )
         placed = [one for document in documents for one in self._place.place(document, files)]
+        gateway_api.require_known(self._kube, placed)
         for one in sorted(placed, key=lambda one: one.kind == "Deployment"):
             self._kube.apply(one.body, one.at or "")
+        if ingress := gateway_api.ingress(self._kube, placed):
+            self._istio = replace(self._istio, ingress=ingress)
         workloads.wait_available(self._kube, self._names, self._labels)
         workloads.check_injected(self._kube, self._names, self._labels)
-        namespace, _, service = self._options.ingress.partition("/")
+        namespace, _, service = self._istio.ingress.partition("/")
         found = way_in(self._kube, namespace, service, self._options.gateway_url, self._place.host)
         self._way_in = self._stack.enter_context(found)
         routing = [one for one in placed if one.body["apiVersion"].startswith(_ROUTING)]

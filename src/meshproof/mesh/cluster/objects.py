@@ -135,6 +135,8 @@ class _Moved:
             return value
         if key == "image":
             return self._place.image(value)
+        if key == "namespace":  # of a reference; the object's own is set after this
+            return self._place.namespace(value)
         if key in ("gateways", "hosts", "host"):
             return self._named(value)
         return value

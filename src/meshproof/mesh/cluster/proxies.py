@@ -28,6 +28,8 @@ CONTAINER = "istio-proxy"
 ADMIN_PORT = 15000
 _SOURCE = re.compile(r'"config":\s*"(/apis/[^"]+)"')
 _VERSION = re.compile(r'"last_updated":\s*"([^"]+)"')
+#: A route that istiod makes of an HTTPRoute: `namespace.name.index`.
+_ROUTE = re.compile(r'"name":\s*"([^"/|]+\.[^"/|]+)\.\d+"')
 _HYPHENATED = {
     "VirtualService": "virtual-service",
     "DestinationRule": "destination-rule",
@@ -107,7 +109,8 @@ def dump(kube: Kube, proxy: Proxy, policies: bool = False) -> Dump:
     if policies and not proxy.gateway:
         strict = _is_strict(read("resource=dynamic_listeners&name_regex=^virtualInbound$"))
     versions = sorted({found for text in texts for found in _VERSION.findall(text)})
-    sources = frozenset(found for text in texts for found in _SOURCE.findall(text))
+    marks = (_SOURCE, _ROUTE)
+    sources = frozenset(found for text in texts for mark in marks for found in mark.findall(text))
     return Dump(proxy, sources, strict, " ".join(versions))
 
 
@@ -125,7 +128,9 @@ def _is_strict(text: str) -> bool:
 
 
 def source(placed: Placed) -> str:
-    """Return the path that istiod writes for an object; empty for a kind without one."""
+    """Return by what istiod marks what it makes of an object; empty for a kind without a mark."""
+    if placed.kind == "HTTPRoute":
+        return f"{placed.namespace}.{placed.name}"
     name = _HYPHENATED.get(placed.kind)
     group = str(placed.body["apiVersion"]).partition("/")[0]
     if name is None:
@@ -135,6 +140,9 @@ def source(placed: Placed) -> str:
 
 def _concerns(placed: Placed, proxy: Proxy) -> bool:
     """Say whether a proxy of the run must have what an object says."""
+    if placed.kind == "HTTPRoute":
+        parents = placed.body["spec"].get("parentRefs", ())
+        return proxy.gateway == any(one.get("kind", "Gateway") == "Gateway" for one in parents)
     gateways = placed.body.get("spec", {}).get("gateways") or [MESH]
     if placed.kind == "VirtualService" and proxy.gateway:
         return gateways != [MESH]

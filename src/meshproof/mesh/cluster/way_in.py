@@ -56,8 +56,7 @@ def way_in(kube: Kube, namespace: str, name: str, given: str, host: str) -> Iter
             yield WayIn(address, "; ".join([f"{words} ({address.url})", *said]))
             return
     pod = pods[0]["metadata"]
-    port = _port(service).get("targetPort", HTTP_PORT)
-    with Forwarder(kube, pod["name"], pod["namespace"], int(port)) as forwarder:
+    with Forwarder(kube, pod["name"], pod["namespace"], _target(service, pods[0])) as forwarder:
         near = forwarder.address
         words = "; ".join([f"port-forward to {pod['name']}", *said])
         yield WayIn(Address(near.host, near.port, host), words)
@@ -81,6 +80,21 @@ def _port(service: Object) -> Object:
             found: Object = port
             return found
     raise NotReady(f"the ingress {service['metadata']['name']} has no port {HTTP_PORT}")
+
+
+def _target(service: Object, pod: Object) -> int:
+    """Return the port inside the pod: a Service may name it as one of the pod's containers does."""
+    target = _port(service).get("targetPort", HTTP_PORT)
+    if isinstance(target, int):
+        return target
+    for container in pod["spec"]["containers"]:
+        for port in container.get("ports") or ():
+            if port.get("name") == target:
+                return int(port["containerPort"])
+    raise NotReady(
+        f"the ingress {service['metadata']['name']} sends port {HTTP_PORT} to the port "
+        f"'{target}', which no container of {pod['metadata']['name']} has"
+    )
 
 
 def _direct(

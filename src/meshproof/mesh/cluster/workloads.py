@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from meshproof import timeouts
 from meshproof.errors import NotReady
+from meshproof.mesh.cluster import gateway_api
 from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.proxies import has_sidecar
 from meshproof.mesh.protocol import Replica
@@ -26,8 +27,15 @@ _HOPELESS = (
 
 
 def pods(kube: Kube, namespaces: Sequence[str], labels: str) -> list[Object]:
-    """Return the pods of the namespaces that have the labels, without those that end."""
-    found = [pod for name in namespaces for pod in kube.list("v1", "Pod", name, labels)]
+    """Return the pods of the namespaces that have the labels.
+
+    Without those that end, and without the proxies of a Gateway, which take over its labels.
+    """
+    found = [
+        pod
+        for name in namespaces
+        for pod in kube.list("v1", "Pod", name, f"{labels},!{gateway_api.NAME_LABEL}")
+    ]
     return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
 
 
