@@ -22,10 +22,11 @@ INTERNAL = {"--mesh-cli"}
 
 
 def rows(heading: str) -> list[list[str]]:
-    """Return the cells of the table whose first header cell is `heading`."""
-    table = README.partition(f"\n| {heading} |")[2].partition("\n\n")[0].splitlines()[2:]
-    assert table, f"no table {heading}"
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    """Return the cells of the tables whose first header cell is `heading`."""
+    tables = [text.partition("\n\n")[0] for text in README.split(f"\n| {heading} |")[1:]]
+    assert tables, f"no table {heading}"
+    lines = [line for table in tables for line in table.splitlines()[2:]]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def python(*arguments: str) -> str:
