@@ -121,6 +121,7 @@ def _figures(check: Check) -> list[tuple[str, str]]:
         ("bound", _words.bound(check)),
         ("alpha", _words.alpha(check)),
         ("beta", f"{verdict.settings.beta:.3g}"),
+        ("limits", "; ".join(verdict.limits())),
         ("without an answer", str(check.transport_errors)),
     ]
 

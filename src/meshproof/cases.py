@@ -329,7 +329,8 @@ class _Deriver:
         else:
             status = 404
             answer = Answer(Reply(status, str(status)), 1.0)
-        found = Case("", "", call, shares, status, index, at, self._route.at, answer)
+        options = self._route.arms[index].options if index is not None else ()
+        found = Case("", "", call, shares, status, index, at, self._route.at, answer, options)
         to = goal(found, service)
         ending = f"goes to {to}" if shares else f"is answered {to}"
         lacking = "".join(f"; {said}" for said in changes(answer))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from meshproof.cases_actions import Answer, Destination
 from meshproof.conditions import Call, short
 from meshproof.manifest import At
+from meshproof.rule_options import Options
 from meshproof.rules.model import Route
 
 
@@ -22,7 +23,8 @@ class Case:
     (200), else that of the reply. `arm` is the index of the arm that decides, None when none does.
     `id` reads as words and is unique in its rule set; `at` is the place of the arm or condition
     that the case is about; `title` is the sentence that it proves; `route` is the place of its
-    route, `number` which of the rule set's it is.
+    route, `number` which of the rule set's it is; `options` are those that its rule sets for the
+    judge.
     """
 
     id: str
@@ -34,6 +36,7 @@ class Case:
     at: At
     route: At = field(compare=False)
     answer: Answer = field(default_factory=Answer)
+    options: Options = ()
     number: int = field(default=0, compare=False)
 
     @property

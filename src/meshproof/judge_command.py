@@ -19,6 +19,7 @@ from meshproof.verdict import (
     Settings,
     Verdict,
     judge,
+    limits,
     plan,
     replay,
     share_alpha,
@@ -98,18 +99,16 @@ def _name(name: str, text: str) -> str:
 
 def _settings(options: argparse.Namespace) -> Settings:
     alpha, independence = share_alpha(options.alpha, 1)
-    chosen = {
-        name: getattr(options, name)
-        for name in ("tolerance", "leak", "beta", "look_every", "budget")
-        if getattr(options, name) is not None
-    }
-    return replace(
+    settings = replace(
         PROFILES[options.profile],
         alpha=alpha,
         alpha_independence=independence,
         independence=not options.no_independence,
-        **chosen,
     )
+    for name in ("tolerance", "leak", "beta", "look_every", "budget"):
+        if (value := getattr(options, name)) is not None:
+            settings = settings.given(f"--{name.replace('_', '-')}", {name: value})
+    return settings
 
 
 def _labels(lines: TextIO) -> Iterator[str | None]:
@@ -132,6 +131,7 @@ def _plan(expect: Expect, settings: Settings, output: str) -> int:
                 "limit": found.limit,
                 "basis": found.basis,
                 "scenarios": scenarios,
+                "limits": limits.stored(found.kind, found.expected, found.settings),
             }
         )
     else:

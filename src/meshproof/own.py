@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from meshproof import cases, manifest, rules, surroundings
+from meshproof import cases, manifest, rule_options, rules, surroundings
 from meshproof.cases import Case, Plan
 from meshproof.mesh.listeners import MIRROR
 from meshproof.rules.model import RuleSet
@@ -73,6 +73,8 @@ def load(paths: Sequence[str]) -> OwnRules:
     """
     _last.clear()
     documents = manifest.read(paths)
+    for beside in (one for one in documents if one.kind in surroundings.KINDS):
+        rule_options.read(beside)  # an option there holds for nothing
     found = rules.read(
         (one for one in documents if one.kind not in surroundings.KINDS),
         surroundings.selectors(one for one in documents if one.kind == "Service"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from meshproof import errors
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from meshproof.cases import Case, Coverage
     from meshproof.manifest import At
     from meshproof.own import OwnRules
+    from meshproof.rule_options import Options
     from meshproof.rules.model import Arm
     from meshproof.verdict import Settings
 
@@ -34,10 +35,12 @@ _ALPHA = 1e-4
 
 @dataclass(frozen=True)
 class Cost:
-    """Requests of a case: expected while it is kept, and at most."""
+    """Requests of a case: expected while it is kept, and at most; the limits it is judged by."""
 
     expected: int
     most: int
+    limits: tuple[str, ...] = ()
+    stored: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(self.expected + other.expected, self.most + other.most)
@@ -97,28 +100,36 @@ def run(options: argparse.Namespace) -> int:
 def _costs(found: OwnRules, profile: str) -> dict[str, Cost]:
     """Return the requests of each case by its id. A split costs what its judge needs."""
     from meshproof.own import visits
+    from meshproof.settings import of_rules
     from meshproof.verdict import PROFILES, share_alpha
 
     splits = sum(case.split for case in found.plan.cases)
     alpha, independence = share_alpha(_ALPHA, max(1, splits))
     settings = replace(PROFILES[profile], alpha=alpha, alpha_independence=independence)
-    known: dict[tuple[float, ...], Cost] = {}
+    known: dict[tuple[tuple[float, ...], Options], Cost] = {}
     costs: dict[str, Cost] = {}
     for case in found.plan.cases:
         if not case.split:
             costs[case.id] = Cost(visits(case), visits(case))
             continue
-        if case.chances not in known:
-            known[case.chances] = _judged(case.chances, settings)
-        costs[case.id] = known[case.chances]
+        key = case.chances, case.options
+        if key not in known:
+            known[key] = _judged(case.chances, of_rules(settings, [case.options]))
+        costs[case.id] = known[key]
     return costs
 
 
 def _judged(shares: tuple[float, ...], settings: Settings) -> Cost:
-    from meshproof.verdict import plan
+    from meshproof.verdict import limits, plan
 
     judged = plan({str(number): share for number, share in enumerate(shares)}, settings)
-    return Cost(round(judged.scenarios[0].mean), judged.limit)
+    given = judged.kind, judged.expected, settings
+    return Cost(
+        round(judged.scenarios[0].mean),
+        judged.limit,
+        tuple(limits.limits(*given)),
+        limits.stored(*given),
+    )
 
 
 def _lines(found: OwnRules, costs: dict[str, Cost]) -> Iterator[str]:
@@ -144,6 +155,8 @@ def _case_lines(cases: list[Case], costs: dict[str, Cost]) -> Iterator[str]:
     for case in cases:
         yield f"    {case.id}"
         yield f"      {costs[case.id]}, {case.at}"
+        if costs[case.id].limits:
+            yield f"      judged with {'; '.join(costs[case.id].limits)}"
         for words in case.answer.unproven:
             yield f"      not proven: {words}"
 
@@ -184,7 +197,7 @@ def _json(found: OwnRules, costs: dict[str, Cost]) -> dict[str, Any]:
         "cases": [_case(case, found, costs) for case in found.plan.cases],
         "routes": [_route(coverage) for coverage in found.plan.coverage],
         "coverage": found.plan.share,
-        "requests": asdict(total),
+        "requests": _requests(total),
     }
 
 
@@ -210,8 +223,13 @@ def _case(case: Case, found: OwnRules, costs: dict[str, Cost]) -> dict[str, Any]
             for one, share in case.shares
         ],
         "answer": _answer(case),
-        "requests": asdict(costs[case.id]),
+        "requests": _requests(costs[case.id]),
+        **({"limits": costs[case.id].stored} if case.split else {}),
     }
+
+
+def _requests(cost: Cost) -> dict[str, int]:
+    return {"expected": cost.expected, "most": cost.most}
 
 
 def _answer(case: Case) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from _pytest.outcomes import Skipped
 
 from meshproof import interrupts, settings
-from meshproof.errors import Inconclusive, MeshproofError, UsageError, nearest
+from meshproof.errors import Inconclusive, MeshproofError, UsageError, nearest, plural
 from meshproof.run import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
 from meshproof.verdict.phrases import listed, percent, points, promise
@@ -26,6 +27,7 @@ from meshproof.verdict.phrases import listed, percent, points, promise
 if TYPE_CHECKING:
     from meshproof.clues import Clues
     from meshproof.mesh.protocol import Mesh, Served
+    from meshproof.rule_options import Options
     from meshproof.traffic import Visit
     from meshproof.verdict import Verdict
 
@@ -42,12 +44,14 @@ class NotSupported(Skipped):
 class Evidence:
     """What a test leaves for its report: its rule (`matching`: only for some requests), its checks.
 
-    `clues` are those of each check, None where answers were labels from elsewhere.
+    `options` are those that each of its rules sets for the judge. `clues` are those of each check,
+    None where answers were labels from elsewhere.
     """
 
     dialect: str = ""
     rule: str = ""
     matching: bool = False
+    options: list[Options] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     clues: list[Clues | None] = field(default_factory=list)
 
@@ -240,10 +244,20 @@ class Recorder:
         """Close the record and let every writer write its report."""
         stopped = exitstatus == pytest.ExitCode.INTERRUPTED and not self.broken
         self.run.interrupted = stopped or interrupts.ending()
+        self.run.notes = [*self.run.notes, *_loosened(self.run.results)]
         self.run.seconds = round(time.monotonic() - self._began, 2)
         self._tell(lambda writer: writer.ended(self.run))
         if self.unwritten:
             sys.stderr.write(f"meshproof: {self.unwritten}\n")
+
+
+def _loosened(results: Iterable[Result]) -> list[str]:
+    """Return what rules and checks have set that lets more through than the run's options."""
+    checks = [check for result in results for check in result.checks]
+    counts = Counter(words for check in checks for words in check.verdict.loosened())
+    return [
+        f"looser than the run in {plural(count, 'check')}: {it}" for it, count in counts.items()
+    ]
 
 
 def _usable(folder: Path) -> Path:

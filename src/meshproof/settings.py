@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, get_args
 
 from meshproof.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     import pytest
 
-    from meshproof.mesh.protocol import ClusterOptions, Options
+    from meshproof.mesh.protocol import ClusterOptions
+    from meshproof.mesh.protocol import Options as MeshOptions
     from meshproof.own import OwnRules
+    from meshproof.rule_options import Option, Options
     from meshproof.traffic import Sampling, Visit, Visits
     from meshproof.verdict import Settings
 
@@ -23,7 +26,7 @@ _ADDONS = "_meshproof_addons"
 _OWN = "_meshproof_own_rules"
 
 
-def mesh_options(config: pytest.Config) -> Options:
+def mesh_options(config: pytest.Config) -> MeshOptions:
     """Return how the mesh is to be stood up. Raises UsageError for an option out of its range."""
     from meshproof.mesh.protocol import Options
     from meshproof.rules.model import MtlsMode
@@ -87,34 +90,61 @@ def _pair(given: str) -> tuple[str, str]:
     return name, place
 
 
-def judge_settings(config: pytest.Config, own: Mapping[str, float]) -> Settings:
-    """Return the error rates of one check: the profile's, with the user's changes, then its own.
+def judge_settings(
+    config: pytest.Config, own: Mapping[str, float], rules: Sequence[Options] = ()
+) -> Settings:
+    """Return the limits of one check: its own, else its rule's, else the run's, else the profile's.
 
-    The run's alpha is shared over all checks that were collected, before the first request.
+    `rules` are the options of each rule that the check is about. The run's alpha is shared over all
+    checks that were collected, before the first request. Raises UsageError for an option of the run
+    that is out of its range, ValueError for one of the check.
     """
     from dataclasses import replace
 
+    from meshproof.rule_options import NAMES
     from meshproof.verdict import PROFILES, share_alpha
 
     profile = PROFILES[config.getoption("mesh_profile")]
     alpha, independence = share_alpha(config.getoption("mesh_alpha"), checks(config))
-    chosen = {
-        name: config.getoption(f"mesh_{name}")
-        for name in ("tolerance", "leak", "beta", "budget")
-        if config.getoption(f"mesh_{name}") is not None
-    }
-    try:
-        settings = replace(profile, alpha=alpha, alpha_independence=independence, **chosen)
-    except ValueError as error:
-        raise UsageError(f"the judge's options: {error}") from None
-    wrong = [name for name in own if name not in _OWN_SETTINGS]
+    settings = replace(profile, alpha=alpha, alpha_independence=independence)
+    for name in ("tolerance", "leak", "beta", "budget"):
+        if (value := config.getoption(f"mesh_{name}")) is not None:
+            try:
+                settings = settings.given(f"--mesh-{name}", {name: value})
+            except ValueError as error:
+                raise UsageError(f"the judge's options: {error}") from None
+    wrong = [name for name in own if name not in NAMES]
     if wrong:
-        raise UsageError(f"judge: no setting '{wrong[0]}'{nearest(wrong[0], _OWN_SETTINGS)}")
-    return replace(settings, **cast("dict[str, Any]", dict(own)))
+        raise UsageError(f"judge: no setting '{wrong[0]}'{nearest(wrong[0], NAMES)}")
+    return of_rules(settings, rules).given("the check itself", own, own=True)
 
 
-#: What a check may set for itself; the alpha is the run's.
-_OWN_SETTINGS = ("tolerance", "leak", "beta", "budget", "look_every", "present", "unnamed_budget")
+def of_rules(settings: Settings, rules: Sequence[Options]) -> Settings:
+    """Return the run's settings with what rules set for themselves.
+
+    Where a check is about several, the strictest of them holds; a rule that says nothing has what
+    the run has.
+    """
+    found = settings
+    for name in {option.name: None for options in rules for option in options}:
+        said = [{one.name: one for one in options}.get(name) for options in rules]
+        strictest = min(said, key=lambda one: _strictness(name, one, settings))
+        if strictest is not None:
+            found = found.given(str(strictest.at), {name: strictest.value}, own=True)
+    return found
+
+
+def _strictness(name: str, option: Option | None, run: Settings) -> float:
+    """Return a number that is the lower the stricter the option is, the run's where there is none.
+
+    A greater budget is the stricter: it does not end a check before it is decided.
+    """
+    if name == "budget":
+        most = run.budget if option is None else option.value
+        return -math.inf if most is None else -most
+    if option is None:
+        return float(run.unnamed_allowed if name == "unnamed_budget" else getattr(run, name))
+    return option.value
 
 
 def labels(

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from meshproof import manifest, rules
 from meshproof.mesh.protocol import Mesh, Options, open_mesh
 from meshproof.traffic import Request, Sampling, Visits
-from meshproof.verdict import PROFILES, Outcome, Settings, judge, share_alpha
+from meshproof.verdict import PROFILES, Outcome, Settings, judge, plan, share_alpha
 
 WORKLOAD = """
 apiVersion: apps/v1
@@ -227,7 +227,9 @@ def bench(mesh: Mesh, runs: int) -> None:
             report(scenario, "meshproof", mine)
             for name, rule in PEERS.items():
                 report(scenario, name, score(rule, stream, scenario, runs, len(stream.kept)))
-            sys.stdout.write(f"  ({len(stream.kept)} answers, {speed:.0f} a second)\n")
+            planned = plan(scenario.promised, replace(settings, tolerance=scenario.tolerance))
+            at_truth = f"; planned mean {planned.scenarios[0].mean:.0f}" if scenario.healthy else ""
+            sys.stdout.write(f"  ({len(stream.kept)} answers, {speed:.0f} a second{at_truth})\n")
 
 
 def report(scenario: Scenario, rule: str, found: Score) -> None:

@@ -103,6 +103,17 @@ def test_a_plan_tells_the_cost_beforehand() -> None:
     assert found["scenarios"][0]["mean"] < found["n_max"]
 
 
+def test_plan_and_verdict_say_where_the_limits_come_from() -> None:
+    given = ["--expect", "v1=50,v2=50", "--tolerance", "0.2", "--look-every", "20"]
+    done = meshproof_judge("--plan", *given)
+    assert "  tolerance 20 points (--tolerance)\n" in done.stdout
+    assert "  beta 1 time in 1000 (profile gate)\n" in done.stdout
+    found = json.loads(meshproof_judge("--plan", *given, "-o", "json").stdout)
+    assert found["limits"]["tolerance"] == {"value": 0.2, "by": "--tolerance", "run": None}
+    text = meshproof_judge(*given, labels=draws({"v1": 50, "v2": 50})).stdout
+    assert "Limits: tolerance 20 points (--tolerance); beta 1 time in 1000 (profile gate);" in text
+
+
 def report(folder: Path, labels: list[str]) -> Path:
     verdict = judge(labels, {"v1": 50, "v2": 50})
     check = Check(name="", by="orders", curl="", verdict=verdict)

@@ -118,11 +118,16 @@ def broken(match: Match) -> Match:
     )
 
 
-def sixty_forty(arm: Arm) -> Arm:
-    if len(arm.split) < 2:
-        return arm
-    weighted = zip(arm.split, (60, 40), strict=True)
-    return replace(arm, split=tuple(replace(one, weight=weight) for one, weight in weighted))
+def weighted(*weights: int) -> Callable[[Arm], Arm]:
+    """Give a split of several other weights."""
+
+    def doctor(arm: Arm) -> Arm:
+        if len(arm.split) < 2:
+            return arm
+        pairs = zip(arm.split, weights, strict=True)
+        return replace(arm, split=tuple(replace(one, weight=weight) for one, weight in pairs))
+
+    return doctor
 
 
 def default_to_v3(arm: Arm) -> Arm:
@@ -303,7 +308,8 @@ FAULTS: dict[str, Plant] = {
     "elements as letters": matched(elements_as_letters),
     "prefix moved by letters": moved_by_letters,
     "callers ignored": callers_ignored,
-    "60/40": sent(sixty_forty),
+    "60/40": sent(weighted(60, 40)),
+    "55/45": sent(weighted(55, 45)),
     "default to v3": sent(default_to_v3),
     **{name: sent(by_name(doctors)) for name, doctors in ACTIONS.items()},
 }

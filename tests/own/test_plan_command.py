@@ -144,3 +144,59 @@ def test_a_file_that_is_not_there(plan: Plan) -> None:
     code, _, error = plan("nowhere.yaml")
     assert code == 65
     assert error == "meshproof: nowhere.yaml: cannot be read: No such file or directory\n"
+
+
+LOOSE = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, annotations: {meshproof/tolerance: "0.2"}}
+spec:
+  hosts: [shop]
+  http:
+  - route: [{destination: {host: shop}, weight: 50}, {destination: {host: other}, weight: 50}]
+"""
+
+
+def test_limits_that_a_rule_sets_are_used_and_named(plan: Plan, tmp_path: Path) -> None:
+    rule = tmp_path / "rule.yaml"
+    rule.write_text(LOOSE)
+    said = f"tolerance 20 points ({rule}:4, looser than the run's 10 points)"
+    code, out, _ = plan(str(rule))
+    assert code == 0
+    assert f"      judged with {said}; beta 1 time in 1000 (profile gate)\n" in out
+    (case,) = json.loads(plan(str(rule), "-o", "json")[1])["cases"]
+    assert case["limits"]["tolerance"] == {"value": 0.2, "by": f"{rule}:4", "run": 0.1}
+    rule.write_text(LOOSE.replace(", annotations", ", labels").replace("meshproof/", ""))
+    (plain,) = json.loads(plan(str(rule), "-o", "json")[1])["cases"]
+    assert plain["limits"]["tolerance"]["by"] == "profile gate"
+    assert plain["requests"]["most"] > 3 * case["requests"]["most"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            LOOSE.replace("tolerance", "tolerence"),
+            ":4:38: meshproof/tolerence: meshproof has no "
+            "option 'tolerence'; did you mean 'tolerance'?",
+        ),
+        (
+            LOOSE
+            + """---
+apiVersion: v1
+kind: Service
+metadata: {name: shop, annotations: {meshproof/leak: "0.1"}}
+spec: {selector: {app: shop}, ports: [{port: 80}]}
+""",
+            ":12:38: meshproof/leak: it holds for nothing in a Service",
+        ),
+    ],
+)
+def test_an_option_that_cannot_hold_ends_with_65(
+    plan: Plan, tmp_path: Path, text: str, said: str
+) -> None:
+    rule = tmp_path / "rule.yaml"
+    rule.write_text(text)
+    code, out, error = plan(str(rule))
+    assert (code, out) == (65, "")
+    assert said in error

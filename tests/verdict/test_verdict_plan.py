@@ -105,6 +105,18 @@ def test_a_budget_leaves_some_undecided():
     assert plan(["v1", "v2"], Settings(budget=50)).scenarios[0].passes == 0.0
 
 
+@pytest.mark.parametrize(("share", "tolerance"), [(0.5, 0.10), (0.1, 0.10), (0.01, 0.05)])
+def test_a_kept_promise_costs_the_judge_what_is_specified(draws, strict, figure, share, tolerance):
+    """The mean of 500 runs is within 5 % of the exact one, which is that of table 2.1 (above)."""
+    settings = replace(strict, tolerance=tolerance, look_every=10, independence=False)
+    expect = {"v1": 1 - share, "v2": share}
+    exact = plan(expect, settings).scenarios[0].mean
+    runs = [judge(draws(expect, seed), expect, settings).n for seed in range(500)]
+    mean = sum(runs) / len(runs)
+    figure(f"{share:g}, tolerance {tolerance}: mean {mean:.1f} of 500 runs, exact {exact:.1f}")
+    assert mean == pytest.approx(exact, rel=0.05)
+
+
 def test_the_plan_agrees_with_the_judge(draws):
     """Gate settings, off by twice the tolerance: 160 answers."""
     found = plan({"v1": 1, "v2": 1}).scenarios[3]

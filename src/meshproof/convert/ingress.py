@@ -15,6 +15,7 @@ from meshproof.convert.route_rule import Context, Rule
 from meshproof.convert.services import (
     Service,
     carried,
+    carry_options,
     completed,
     is_explicit,
     metadata,
@@ -107,6 +108,7 @@ def _virtual_service(
 ) -> Node:
     suffix = "" if alone else f"-{of_host(host).name if host != '*' else 'all'}"
     head = metadata(f"{document.name}{suffix}", document.namespace, is_explicit(document))
+    carry_options([document], head, context.notes)
     root = Node({})
     if full_name(host, document.namespace) != host:
         said = f"the host '{host}' without a dot is taken for a Service's name by a VirtualService"

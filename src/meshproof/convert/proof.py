@@ -235,6 +235,7 @@ def _without_implied(theirs: Route, ours: Route) -> tuple[Arm, ...]:
         return ours.arms
     last = ours.arms[-1]
     implied = Arm((), (replace(last.split[0], host=theirs.hosts[0], labels=()),), last.at)
+    implied = replace(implied, options=last.options)  # there is nothing to judge there
     return ours.arms[:-1] if last.split and last == implied else ours.arms
 
 

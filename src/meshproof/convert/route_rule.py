@@ -16,6 +16,7 @@ from meshproof.convert.services import (
     Policies,
     Service,
     carried,
+    carry_options,
     completed,
     is_explicit,
     metadata,
@@ -112,6 +113,7 @@ def _carry_metadata(rules: list[Rule], head: Node, notes: Notes) -> None:
         head.put(key, kept)
         for value in conflicts:
             notes.lost(value, "another rule that becomes the same object has another value", head)
+    carry_options(documents, head, notes)
 
 
 def _check_order(rules: list[Rule], arms: list[Node], notes: Notes) -> None:

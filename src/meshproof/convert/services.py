@@ -13,7 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from meshproof.convert.nodes import Node, copied, listed, mapping, scalar
+from meshproof.convert.notes import Notes
 from meshproof.manifest import Document, Value
+from meshproof.rule_options import PREFIX
 from meshproof.rules.model import CLUSTER_DOMAIN, Labels, full_name, labels
 
 API_VERSION = "networking.istio.io/v1"
@@ -106,7 +108,10 @@ def completed(root: Node, kind: str, head: Node, spec: Node) -> Node:
 
 
 def carried(documents: Iterable[Document], key: str) -> tuple[Node | None, list[Value]]:
-    """Return the labels or annotations of objects that become one, and those in conflict."""
+    """Return the labels or annotations of objects that become one, and those in conflict.
+
+    Options of the judge are left out: see `carry_options`.
+    """
     entries: dict[str, Node] = {}
     origins: list[Value] = []
     conflicts: list[Value] = []
@@ -116,12 +121,37 @@ def carried(documents: Iterable[Document], key: str) -> tuple[Node | None, list[
             continue
         origins.append(found)
         for name, value in found.mapping().items():
-            if name == LAST_APPLIED:
+            if name == LAST_APPLIED or name.startswith(PREFIX):
                 continue
             kept = entries.setdefault(name, copied(value))
             if kept.content != value.content:
                 conflicts.append(value)
     return (Node(dict(entries), tuple(origins)) if entries else None), conflicts
+
+
+def carry_options(documents: Iterable[Document], head: Node, notes: Notes) -> None:
+    """Let a rule have the options of the judge that all rules which become it have in common.
+
+    Another would hold for the arms of those that do not set it, too.
+    """
+    options = [_options(document) for document in documents]
+    content = head.content if isinstance(head.content, dict) else {}
+    annotations = content.get("annotations") or Node({})
+    for key in dict.fromkeys(key for one in options for key in one):
+        values = [one[key] for one in options if key in one]
+        if len(values) == len(options) and len({value.text() for value in values}) == 1:
+            annotations.put(key, copied(values[0]))
+            continue
+        for value in values:
+            notes.lost(value, "not every rule that becomes the same object sets it alike", head)
+    head.put("annotations", annotations if annotations.content else None)
+
+
+def _options(document: Document) -> dict[str, Value]:
+    found = document.metadata.get("annotations")
+    return (
+        {key: it for key, it in found.mapping().items() if key.startswith(PREFIX)} if found else {}
+    )
 
 
 @dataclass

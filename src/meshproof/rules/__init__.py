@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from meshproof import rule_options
 from meshproof.errors import BadRules, nearest
 from meshproof.manifest import Document
 from meshproof.rules import (
@@ -63,7 +64,17 @@ def read(
     if rules.empty:
         said = "no rules found"
         raise found[0].at.error(f"{said}: subsets alone route nothing") if found else BadRules(said)
+    _check_options(found, rules)
     return replace(rules, documents=tuple(found))
+
+
+def _check_options(documents: Iterable[Document], rules: RuleSet) -> None:
+    """Check that every option that an object sets for the judge holds for an arm of the rules."""
+    arms = [arm for route in rules.routes for arm in route.arms]
+    held = {option.at for arm in arms for option in arm.options}
+    for option in (one for document in documents for one in rule_options.read(document)):
+        if option.at not in held:
+            raise option.at.error(f"{option.name.replace('_', '-')} holds for no arm of the rules")
 
 
 def _check_names(documents: Iterable[Document]) -> None:

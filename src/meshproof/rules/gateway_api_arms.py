@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from meshproof import rule_options
 from meshproof.manifest import Document, Value
 from meshproof.rules import gateway_api_filters as filters
 from meshproof.rules.actions import DirectResponse
@@ -54,16 +55,18 @@ def ranked(route: Document, grants: Grants | None) -> list[Ranked]:
     Without `grants` backends may be anywhere. Raises BadRules with its place for what is unknown or
     not supported yet.
     """
-    spec, grpc = route.spec, route.kind == "GRPCRoute"
+    spec, grpc, options = route.spec, route.kind == "GRPCRoute", rule_options.read(route)
     spec.allow("hostnames", "parentRefs", "rules", unsupported=("useDefaultGateways",))
     if spec.get("rules") is None and not grpc:
         # One rule that takes everything is what the API server puts in its place.
-        return [Ranked(Arm((), (), spec.at, direct=DirectResponse(500)), _RANKS["below"], 1)]
+        alone = Arm((), (), spec.at, direct=DirectResponse(500), options=options)
+        return [Ranked(alone, _RANKS["below"], 1)]
     rules = spec.need("rules")
     if not rules.items():
         raise rules.error("at least one rule")
     backends = Backends(route, grants)
-    return [one for rule in rules.items() for one in _arms(rule, backends, grpc)]
+    found = [one for rule in rules.items() for one in _arms(rule, backends, grpc)]
+    return [replace(one, arm=replace(one.arm, options=options)) for one in found]
 
 
 def _arms(rule: Value, backends: Backends, grpc: bool) -> Iterator[Ranked]:

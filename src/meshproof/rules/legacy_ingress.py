@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from meshproof import rule_options
 from meshproof.manifest import Document, Value
+from meshproof.rule_options import Options
 from meshproof.rules.model import (
     Arm,
     Gateway,
@@ -74,17 +76,17 @@ def read(documents: Iterable[Document]) -> RuleSet:
         if tls is not None:
             raise document.spec.keys["tls"].error(f"{tls.path} is not supported yet")
         hosts = paths(document)
-        name = f"{document.namespace}/{document.name}"
+        name, options = f"{document.namespace}/{document.name}", rule_options.read(document)
         gateways.append(Gateway(name, (Server(PORT, tuple(hosts)),), document.at))
         for host, found in hosts.items():
-            arms = tuple(_arm(one, document.namespace) for one in found)
+            arms = tuple(_arm(one, document.namespace, options) for one in found)
             routes.append(
                 Route((host,), arms, (name,), document.at, document.name, document.namespace)
             )
     return RuleSet(tuple(routes), tuple(gateways), dialect=DIALECT if routes else "")
 
 
-def _arm(path: Path, namespace: str) -> Arm:
+def _arm(path: Path, namespace: str, options: Options) -> Arm:
     if path.port is not None and not isinstance(path.port.content, int):
         raise path.port.at.error(f"{path.port.path}: a port by its name is not supported yet")
     target = Target(
@@ -95,7 +97,7 @@ def _arm(path: Path, namespace: str) -> Arm:
         path.at.at,
     )
     matches = tuple(Match(one.at, uri=one) for one in path.conditions)
-    return Arm(matches, (target,), path.at.at)
+    return Arm(matches, (target,), path.at.at, options=options)
 
 
 def paths(document: Document) -> dict[str, list[Path]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from meshproof.manifest import At, Document
+from meshproof.rule_options import Options
 from meshproof.rules.actions import (
     UNCHANGED,
     Cors,
@@ -102,7 +103,8 @@ class Arm:
     """One branch of a route: the first arm with a match that holds decides (no match: always).
 
     Its requests go to the split, or are answered by `redirect` or `direct`: exactly one is there.
-    `timeout` is in seconds; None and 0 mean no limit.
+    `timeout` is in seconds; None and 0 mean no limit. `options` are those that its rule sets for
+    the judge.
     """
 
     matches: tuple[Match, ...]
@@ -118,6 +120,7 @@ class Arm:
     retries: Retries | None = None
     mirrors: tuple[Mirror, ...] = ()
     cors: Cors | None = None
+    options: Options = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:

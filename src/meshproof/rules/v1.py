@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import get_args
 
+from meshproof import rule_options
 from meshproof.manifest import Document, Value
+from meshproof.rule_options import Options
 from meshproof.rules import v1_actions
 from meshproof.rules.conditions import string_match
 from meshproof.rules.model import (
@@ -79,8 +81,8 @@ def _entries(parent: Value, key: str) -> list[Value]:
 def _parts(document: Document, subsets: Subsets) -> tuple[Arm, ...]:
     """Return the arms of a delegate."""
     check_export(document.spec)
-    destinations = Destinations(subsets, document.namespace)
-    return tuple(_arm(arm, destinations) for arm in document.spec.need("http").items())
+    destinations, options = Destinations(subsets, document.namespace), rule_options.read(document)
+    return tuple(_arm(arm, destinations, options) for arm in document.spec.need("http").items())
 
 
 def _route(document: Document, subsets: Subsets, delegates: Delegates) -> Route:
@@ -94,9 +96,10 @@ def _route(document: Document, subsets: Subsets, delegates: Delegates) -> Route:
         raise spec.need("hosts").error("at least one host")
     if not arms:
         raise spec.need("http").error("at least one route")
+    destinations, options = Destinations(subsets, namespace), rule_options.read(document)
     return Route(
         hosts=hosts,
-        arms=tuple(_arms(arms, Destinations(subsets, namespace), delegates)),
+        arms=tuple(_arms(arms, destinations, options, delegates)),
         gateways=_gateway_names(spec, namespace) or (MESH,),
         at=document.at,
         name=document.name,
@@ -120,16 +123,18 @@ def _gateway_name(name: str, namespace: str) -> str:
     return f"{rest.partition('.')[0] if dot else namespace}/{short}"
 
 
-def _arms(arms: Iterable[Value], destinations: Destinations, delegates: Delegates) -> Iterator[Arm]:
+def _arms(
+    arms: Iterable[Value], destinations: Destinations, options: Options, delegates: Delegates
+) -> Iterator[Arm]:
     for arm in arms:
-        found = _arm(arm, destinations)
+        found = _arm(arm, destinations, options)
         if arm.get("delegate") is None:
             yield found
         else:
             yield from delegates.arms(found, arm, destinations.namespace)
 
 
-def _arm(arm: Value, destinations: Destinations) -> Arm:
+def _arm(arm: Value, destinations: Destinations, options: Options) -> Arm:
     arm.allow("delegate", "match", "name", "route", *v1_actions.KEYS)
     name = arm.get("name")
     sends_on = v1_actions.sends_on(arm)
@@ -138,6 +143,7 @@ def _arm(arm: Value, destinations: Destinations) -> Arm:
         split=destinations.split(arm.need("route")) if sends_on else (),
         at=arm.at,
         name=name.text() if name else "",
+        options=options,
     )
     found = v1_actions.acting(found, arm, destinations.destination)
     v1_actions.check_headers(found)

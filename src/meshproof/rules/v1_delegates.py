@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from meshproof import rule_options
 from meshproof.errors import nearest
 from meshproof.manifest import Document, Value
 from meshproof.rules import v1_actions
@@ -114,6 +115,7 @@ def _merged(root: Arm, part: Arm) -> Arm:
         part,
         matches=tuple(_matches(root, part)),
         name="-".join(filter(None, (root.name, part.name))),
+        options=rule_options.over(part.options, root.options),
         **inherited,
     )
     v1_actions.check_headers(found)

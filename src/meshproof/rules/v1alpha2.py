@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+from meshproof import rule_options
 from meshproof.errors import nearest
 from meshproof.manifest import Document, Value
 from meshproof.rules import v1alpha2_actions
@@ -95,6 +96,7 @@ def _rule(document: Document, selectors: Mapping[str, Labels]) -> _Rule:
         split=_split(spec.need("route"), host, namespace) if sends_on else (),
         at=document.at,
         name=document.name,
+        options=rule_options.read(document),
     )
     arm = v1alpha2_actions.acting(arm, spec, lambda found: _copied(found, namespace))
     order = precedence.integer(-(2**31), 2**31 - 1) if precedence else 0

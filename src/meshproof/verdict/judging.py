@@ -152,9 +152,7 @@ class Judge:
         """Return how many of `answers` may name no version."""
         if self.kind == "weights" and not {0.0, 1.0}.isdisjoint(self.expected.values()):
             return 0
-        budget = self.settings.unnamed_budget
-        if budget is None:
-            budget = self.settings.tolerance / 10
+        budget = self.settings.unnamed_allowed
         if budget >= 1 or budget == 0:
             return budget
         return max(1, math.floor(budget * answers))

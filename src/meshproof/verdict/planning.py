@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .judging import Expect
+from .limits import limits
 from .nmax import clean_answers
 from .phrases import percent, promise
 from .presence import Presence
@@ -65,6 +66,7 @@ class Plan:
                 f"{what}: never more than {self.n_max} requests{budget}",
                 *(f"  {row[0]:{width}}" + "".join(f"{x:>10}" for x in row[1:]) for row in rows),
                 f"  ({self.basis})",
+                *(f"  {limit}" for limit in limits(self.kind, self.expected, self.settings)),
             ]
         )
 

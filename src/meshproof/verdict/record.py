@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import report
+from . import limits, report
 from .intervals import share_intervals
-from .settings import Outcome, Settings
+from .settings import Origin, Outcome, Settings
 from .strikeoff import WrongSplit
 
 FORMAT = "meshproof.verdict/1"
@@ -67,6 +67,14 @@ class Verdict:
         """Return the nearest wrong splits that still stand: (description, odds to 1)."""
         return report.nearest_splits(self, struck=False)
 
+    def limits(self) -> list[str]:
+        """Return the limits that it was judged by, each with where it comes from, if known."""
+        return limits.limits(self.kind, self.expected, self.settings)
+
+    def loosened(self) -> list[str]:
+        """Return the limits that let more through here than the run's options do."""
+        return limits.loosened(self.kind, self.expected, self.settings)
+
     def paragraph(self) -> str:
         """Return the verdict as one paragraph for a report.
 
@@ -103,7 +111,7 @@ class Verdict:
             if values.pop("format") != FORMAT:
                 raise ValueError(f"not a {FORMAT}: {stored['format']!r}")
             values["outcome"] = Outcome(values["outcome"])
-            values["settings"] = Settings(**values["settings"])
+            values["settings"] = _settings(values["settings"])
             values["labels"] = tuple(values["labels"])
             values["over"], values["under"] = float(values["over"]), float(values["under"])
             values["splits"] = tuple(
@@ -113,6 +121,11 @@ class Verdict:
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a stored verdict: {error}") from error
+
+
+def _settings(stored: Mapping[str, Any]) -> Settings:
+    origins = {name: Origin(**origin) for name, origin in stored.get("origins", {}).items()}
+    return Settings(**{**stored, "origins": origins})
 
 
 def _to_json(number: float) -> float | str:

@@ -31,7 +31,11 @@ def line(verdict: Verdict) -> str:
         shares = verdict.kind == "weights" and not only(verdict.expected)
         declared = f"; declared {promise(verdict.kind, verdict.expected)}" if shares else ""
         missed = f"(missed at most {times(verdict.settings.beta)})"
-        return f"passed: {_seen(verdict)}{declared}; {_fault(verdict)} is ruled out {missed}"
+        found = verdict.loosened()
+        looser = f"; looser than the run: {listed(found)}" if found else ""
+        return (
+            f"passed: {_seen(verdict)}{declared}; {_fault(verdict)} is ruled out {missed}{looser}"
+        )
     alpha = false_alarm(verdict) if verdict.outcome is Outcome.FAILED else 0.0
     rate = f"; a false alarm at most {times(alpha)}" if alpha else ""
     return f"{verdict.outcome}: {verdict.reason} [{_seen(verdict)}{rate}]"
@@ -47,6 +51,7 @@ def paragraph(verdict: Verdict) -> str:
         _order(verdict),
         _below_tolerance(verdict),
         _rates(verdict),
+        _limits(verdict),
     ]
     return " ".join(part for part in parts if part)
 
@@ -189,6 +194,11 @@ def _rates(verdict: Verdict) -> str:
         f"{fault[0].upper()}{fault[1:]} passes at most {times(verdict.settings.beta)}; "
         f"a kept promise {fails}. Never more than {answers(verdict.n_max)} are needed."
     )
+
+
+def _limits(verdict: Verdict) -> str:
+    found = verdict.limits()
+    return f"Limits: {'; '.join(found)}." if found else ""
 
 
 def _exp(log_odds: float) -> float:

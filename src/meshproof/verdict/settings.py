@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 EPS = 1e-9  # shares closer than this to 0, 1 or a bound count as equal to it
 
@@ -19,6 +20,17 @@ class Outcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a setting comes from: `by` in words (`profile gate`, `--tolerance`, `shop.yaml:7`).
+
+    run: what the run has where a rule or a check says otherwise, else None.
+    """
+
+    by: str
+    run: float | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,7 @@ class Settings:
         count. None = a tenth of `tolerance`: unseen, they move a share by no more than that.
         One is always let through, except where some declared share is 0 or 1: there none is.
     present: presence checks only, the smallest share that counts as present, 0 to 1.
+    origins: where these values come from, by name, as far as that is known.
 
     Raises ValueError for a value out of range.
     """
@@ -51,6 +64,7 @@ class Settings:
     independence: bool = True
     unnamed_budget: float | None = None
     present: float = 0.10
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("tolerance", "leak", "alpha", "alpha_independence", "beta", "present"):
@@ -64,10 +78,38 @@ class Settings:
         if self.unnamed_budget is not None and not 0 <= self.unnamed_budget < math.inf:
             raise ValueError(f"unnamed_budget must be 0 or more, not {self.unnamed_budget!r}")
 
+    @property
+    def unnamed_allowed(self) -> float:
+        """`unnamed_budget`, or what it is where nobody has said."""
+        return self.tolerance / 10 if self.unnamed_budget is None else self.unnamed_budget
+
+    def _effective(self, name: str) -> float | None:
+        found: float | None = getattr(self, "unnamed_allowed" if name == "unnamed_budget" else name)
+        return found
+
+    def given(self, by: str, values: Mapping[str, float], *, own: bool = False) -> Settings:
+        """Return these settings with `values` by name, which come from `by`.
+
+        own: they are those of one rule or check; what the run has is kept beside them. Raises
+        ValueError for a value out of range.
+        """
+        origins = dict(self.origins)
+        for name, value in values.items():
+            known = origins.get(name)
+            run = self._effective(name) if known is None or known.run is None else known.run
+            origins[name] = Origin(by, run if own and run != value else None)
+        changes: dict[str, Any] = dict(values)
+        return replace(self, origins=origins, **changes)
+
+
+def _profile(name: str, tolerance: float, leak: float) -> Settings:
+    same = {"beta": Settings.beta, "present": Settings.present}
+    return Settings().given(f"profile {name}", {"tolerance": tolerance, "leak": leak, **same})
+
 
 PROFILES: Mapping[str, Settings] = {
-    "gate": Settings(tolerance=0.10, leak=0.01),
-    "nightly": Settings(tolerance=0.05, leak=0.001),
+    name: _profile(name, tolerance, leak)
+    for name, tolerance, leak in (("gate", 0.10, 0.01), ("nightly", 0.05, 0.001))
 }
 
 

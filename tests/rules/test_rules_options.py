@@ -1,0 +1,231 @@
+"""Options that a rule sets for the judge: read in every dialect, never passed over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from meshproof import cases, manifest, rule_options, rules
+from meshproof.errors import BadRules
+from meshproof.rule_options import ROUTING, Options
+from meshproof.rules.model import Arm, Route
+from meshproof.verdict import Settings
+
+SUBSETS = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: shop}
+spec:
+  host: shop
+  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
+---
+"""
+VIRTUAL_SERVICE = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: shop
+  annotations:
+    team: shop
+    %s
+spec:
+  hosts: [shop]
+  http:
+  - match: [{uri: {prefix: /half}}]
+    route:
+    - {destination: {host: shop, subset: v1}, weight: 50}
+    - {destination: {host: shop, subset: v2}, weight: 50}
+  - route: [{destination: {host: shop, subset: v1}}]
+"""
+ROUTE_RULE = """\
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata:
+  name: half
+  annotations:
+    team: shop
+    %s
+spec:
+  destination: {name: shop}
+  route: [{labels: {version: v1}, weight: 50}, {labels: {version: v2}, weight: 50}]
+---
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: burr}
+spec:
+  destination: {name: shop}
+  precedence: 2
+  match: {request: {headers: {x-user: {exact: burr}}}}
+  route: [{labels: {version: v1}}]
+"""
+INGRESS = """\
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: shop
+  annotations:
+    kubernetes.io/ingress.class: istio
+    %s
+spec:
+  rules:
+  - http:
+      paths:
+      - {path: /, pathType: Prefix, backend: {service: {name: shop, port: {number: 80}}}}
+"""
+HTTP_ROUTE = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: shop
+  annotations:
+    team: shop
+    %s
+spec:
+  parentRefs: [{kind: Service, group: "", name: shop}]
+  rules:
+  - backendRefs: [{name: v1, port: 80, weight: 1}, {name: v2, port: 80, weight: 1}]
+"""
+GRPC_ROUTE = HTTP_ROUTE.replace("HTTPRoute", "GRPCRoute")
+DIALECTS = {
+    "VirtualService": VIRTUAL_SERVICE,
+    "RouteRule": ROUTE_RULE,
+    "Ingress": INGRESS,
+    "HTTPRoute": HTTP_ROUTE,
+    "GRPCRoute": GRPC_ROUTE,
+}
+
+
+def arms(text: str) -> list[Arm]:
+    found = rules.read(manifest.parse(text, "shop.yaml"))
+    return [arm for route in found.routes for arm in route.arms]
+
+
+def subsets(dialect: str) -> str:
+    return SUBSETS if dialect == "VirtualService" else ""
+
+
+def said(options: Options) -> list[tuple[str, float, str]]:
+    return [(one.name, one.value, str(one.at)) for one in options]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_dialect_has_them_with_their_line(dialect: str) -> None:
+    found = arms(subsets(dialect) + DIALECTS[dialect] % 'meshproof/look-every: "20"')
+    line = 7 + subsets(dialect).count("\n")
+    assert said(next(arm.options for arm in found if arm.options)) == [
+        ("look_every", 20, f"shop.yaml:{line}")
+    ]
+
+
+def test_those_of_a_virtual_service_hold_for_all_its_arms() -> None:
+    first, second = arms(SUBSETS + VIRTUAL_SERVICE % 'meshproof/tolerance: "5e-2"')
+    assert said(first.options) == said(second.options) == [("tolerance", 0.05, "shop.yaml:14")]
+
+
+def test_a_delegate_has_its_own_before_those_of_the_rule_that_delegates() -> None:
+    both = 'meshproof/tolerance: "0.05", meshproof/leak: "0.02"'
+    found = arms(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
+        f"metadata: {{name: shop, annotations: {{{both}}}}}\n"
+        "spec: {hosts: [shop], http: [{delegate: {name: part}}, "
+        "{route: [{destination: {host: shop}}]}]}\n---\n"
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
+        'metadata: {name: part, annotations: {meshproof/leak: "0.03"}}\n'
+        "spec: {http: [{route: [{destination: {host: shop}}]}]}\n"
+    )
+    (delegated, own) = ({name: value for name, value, _ in said(arm.options)} for arm in found)
+    assert delegated == {"tolerance": 0.05, "leak": 0.03}
+    assert own == {"tolerance": 0.05, "leak": 0.02}
+
+
+def test_those_of_a_route_rule_hold_for_its_arm_alone() -> None:
+    first, second = arms(ROUTE_RULE % 'meshproof/tolerance: "0.05"')
+    assert (first.name, first.options) == ("burr", ())
+    assert (second.name, said(second.options)) == ("half", [("tolerance", 0.05, "shop.yaml:7")])
+
+
+def test_a_case_has_those_of_its_rule() -> None:
+    found = rules.read(manifest.parse(ROUTE_RULE % 'meshproof/leak: ".02"', "shop.yaml"))
+    plan = cases.derive(found)
+    assert {case.arm: said(case.options) for case in plan.cases} == {
+        0: [],
+        1: [("leak", 0.02, "shop.yaml:7")],
+    }
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (
+            'meshproof/tolerence: "0.05"',
+            "7:5: meshproof/tolerence: meshproof has no option "
+            "'tolerence'; did you mean 'tolerance'?",
+        ),
+        ('meshproof/look_every: "5"', "7:5: meshproof/look_every: .*mean 'look-every'?"),
+        ('meshproof/alpha: "0.1"', "7:5: meshproof/alpha: the alpha is shared over all checks"),
+        ('meshproof.io/leak: "0.1"', "7:5: meshproof.io/leak: options of meshproof are written"),
+        ('meshprof/leak: "0.1"', "7:5: meshprof/leak: options of meshproof are written"),
+        (
+            "meshproof/tolerance: 0.05",
+            '7:26: meshproof/tolerance: expected a number .* as text, such as "0.05", found 0.05',
+        ),
+        ('meshproof/tolerance: "5"', "7:26: meshproof/tolerance: expected .*, found '5'"),
+        ('meshproof/tolerance: "5 %"', "7:26: meshproof/tolerance: expected .*, found '5 %'"),
+        ('meshproof/tolerance: "nan"', "7:26: meshproof/tolerance: expected .*, found 'nan'"),
+        ('meshproof/leak: "0"', "7:21: meshproof/leak: expected .*, found '0'"),
+        ('meshproof/beta: "-0.1"', "7:21: meshproof/beta: expected .*, found '-0.1'"),
+        ('meshproof/budget: "1.5"', "7:23: meshproof/budget: expected a whole number"),
+        ('meshproof/budget: "0"', "7:23: meshproof/budget: expected a whole number"),
+        ('meshproof/unnamed-budget: "1e999"', "7:31: meshproof/unnamed-budget: expected"),
+        ("meshproof/present: [a]", "7:24: meshproof/present: expected"),
+    ],
+)
+def test_what_cannot_hold_is_refused_at_its_place(
+    dialect: str, annotation: str, words: str
+) -> None:
+    with pytest.raises(BadRules, match=f"^shop.yaml:{words}"):
+        arms(DIALECTS[dialect] % annotation)
+
+
+def test_an_object_that_routes_nothing_has_none() -> None:
+    noted = SUBSETS.replace("{name: shop}", '{name: shop, annotations: {meshproof/leak: "0.1"}}', 1)
+    with pytest.raises(BadRules, match=r"shop.yaml:3:\d+: .* it holds for nothing in a"):
+        arms(noted + VIRTUAL_SERVICE % "a: b")
+
+
+def test_a_reader_that_passes_over_them_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted fault: a reader gives its arms no options."""
+    monkeypatch.setattr("meshproof.rules.v1.Route", _without_options)
+    with pytest.raises(BadRules, match=r"shop.yaml:14:\d+: look-every holds for no arm"):
+        arms(SUBSETS + VIRTUAL_SERVICE % 'meshproof/look-every: "20"')
+
+
+def _without_options(**fields: Any) -> Route:
+    found = Route(**fields)
+    return replace(found, arms=tuple(replace(arm, options=()) for arm in found.arms))
+
+
+def test_every_dialect_that_routes_is_tried_here() -> None:
+    assert sorted(DIALECTS) == sorted(ROUTING)
+
+
+@pytest.mark.parametrize("name", rule_options.NAMES)
+@pytest.mark.parametrize("value", ["0", "1e-9", "0.5", "0.999", "1", "2", "2.5", "1e3", "1e999"])
+def test_ranges_are_those_of_the_judge(name: str, value: str) -> None:
+    key = f"meshproof/{name.replace('_', '-')}"
+    try:
+        (arm, _) = arms(SUBSETS + VIRTUAL_SERVICE % f'{key}: "{value}"')
+        taken = [one.value for one in arm.options]
+    except BadRules:
+        taken = []
+    whole = name in ("budget", "look_every")
+    number = float(value)
+    try:
+        Settings().given("", {name: number})
+        judged = not whole or number.is_integer()
+    except ValueError:
+        judged = False
+    assert taken == ([number] if judged else [])
