@@ -39,11 +39,9 @@ def wrong_rules(patch: pytest.MonkeyPatch) -> None:
         ("subset: v1\n      weight: 50", "subset: v1\n      weight: 40"),
     )
     rewritten(patch, "cookie_burr", ("      version: v3", "      version: v9"))
-    rewritten(
-        patch,
-        "v3_only",
-        ("  name: reviews-default", "  name: reviews-default\n  namespace: sock-shop"),
-    )
+    names = "  name: reviews-default\n", "  name: reviews\nspec"
+    moved = [(name, name.replace("\n", "\n  namespace: sock-shop\n", 1)) for name in names]
+    rewritten(patch, "v3_only", *moved)
 
 
 def no_sidecar(patch: pytest.MonkeyPatch) -> None:

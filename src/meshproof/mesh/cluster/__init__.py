@@ -153,7 +153,7 @@ class ClusterMesh:
             for one in placed:
                 self._kube.apply(one.body, one.at or "")
             strict = _strict(placed)
-            self.served = proxies.wait_served(self._kube, self._proxies(), placed, True, strict)
+            self.served = self._wait_served(placed, strict)
             yield self.served
         except BaseException:
             with contextlib.suppress(MeshproofError):  # the first error is the one to be told
@@ -161,6 +161,13 @@ class ClusterMesh:
             raise
         else:
             self._withdraw(placed)
+
+    def _wait_served(self, placed: Sequence[Placed], strict: set[str] | None) -> Served:
+        try:
+            return proxies.wait_served(self._kube, self._proxies(), placed, True, strict)
+        except NotReady as error:
+            hints = evidence.hosts_without_service(self._kube, placed)
+            raise NotReady("\n".join([str(error), *hints])) from None
 
     def _known(self) -> list[str]:
         head = self._place.namespace("default")

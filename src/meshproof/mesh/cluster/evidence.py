@@ -9,8 +9,9 @@ from pathlib import Path
 
 from meshproof.errors import NotReady
 from meshproof.mesh.cluster import proxies, workloads
-from meshproof.mesh.cluster.client import Kube, Object
+from meshproof.mesh.cluster.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.forward import get
+from meshproof.mesh.cluster.objects import Placed
 
 
 def save(kube: Kube, namespaces: Sequence[str], labels: str, folder: Path) -> str:
@@ -22,6 +23,7 @@ def save(kube: Kube, namespaces: Sequence[str], labels: str, folder: Path) -> st
     folder.mkdir(parents=True, exist_ok=True)
     pods = workloads.pods(kube, namespaces, labels)
     said = [words for pod in pods for words in _wrong(pod)]
+    said += _empty_subsets(kube, namespaces, pods)
     for name in namespaces:
         events = kube.list("v1", "Event", name)
         (folder / f"events-{name}.json").write_text(json.dumps(events, indent=1), encoding="utf-8")
@@ -49,6 +51,37 @@ def _save_pod(kube: Kube, pod: Object, folder: Path) -> Iterable[str]:
         yield str(error)
         return
     (folder / f"{name}.config_dump.json").write_text(text, encoding="utf-8")
+
+
+def hosts_without_service(kube: Kube, placed: Iterable[Placed]) -> Iterable[str]:
+    """Yield the short hosts of VirtualServices that are no Service of their namespace.
+
+    A short name is one of the rule's own namespace (Istio reference, VirtualService.hosts).
+    """
+    for one in placed:
+        if one.kind != "VirtualService":
+            continue
+        for host in one.body["spec"].get("hosts") or ():
+            if "." in host or host == "*" or kube.get("v1", "Service", host, one.namespace):
+                continue
+            yield (
+                f"{one.at}: there is no Service {host} in namespace {one.namespace}: is "
+                f"VirtualService {one.name} in the wrong namespace?"
+            )
+
+
+def _empty_subsets(kube: Kube, namespaces: Sequence[str], pods: Sequence[Object]) -> Iterable[str]:
+    """Yield the subsets of the run's DestinationRules that select none of its pods."""
+    for name in namespaces:
+        for rule in kube.list("networking.istio.io/v1", "DestinationRule", name):
+            for subset in rule["spec"].get("subsets") or ():
+                wanted = (subset.get("labels") or {}).items()
+                if not any(wanted <= labels_of(pod).items() for pod in pods):
+                    words = ", ".join(f"{key}={value}" for key, value in wanted)
+                    yield (
+                        f"DestinationRule {rule['metadata']['name']}: subset {subset['name']} "
+                        f"({words}) selects no pod"
+                    )
 
 
 def _wrong(pod: Object) -> Iterable[str]:
