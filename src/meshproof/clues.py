@@ -105,7 +105,7 @@ class Watch:
         return Clues(
             self._summary(verdict),
             tuple(line for line in found if line),
-            first.curl(self._sample.address),
+            self._sample.curl_of(first),
         )
 
     def _look_further(self) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshproof import timeouts
 from meshproof.errors import NotReady, UsageError, nearest
-from meshproof.mesh.protocol import Address
+from meshproof.mesh.protocol import Address, Answer, Asked, Sender
 
 if TYPE_CHECKING:
     import urllib3
@@ -145,7 +145,8 @@ class Visits:
     """An endless, lazy sample of one or several kinds of request, sent in turn.
 
     Iterate over it: each batch is sent when its first visit is asked for. `attribution` tells which
-    version gave an answer, `run` is the value of the header that marks the requests.
+    version gave an answer, `run` is the value of the header that marks the requests. A `sender`
+    sends the batches from elsewhere, else they are sent from here.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class Visits:
         tell: Callable[[str], None] = lambda text: None,
         attribution: Attribution | None = None,
         pools: Pools | None = None,
+        sender: Sender | None = None,
     ) -> None:
         if not requests:
             raise UsageError("no request to send")
@@ -170,13 +172,22 @@ class Visits:
         self._tell = tell
         self._last_error = ""
         self._pools: Pools = {} if pools is None else pools
+        self._sender = sender
 
     @property
     def curl(self) -> str:
         """A command line that shows the first kind of request."""
-        return self.requests[0].curl(self.address)
+        return self.curl_of(self.requests[0])
+
+    def curl_of(self, request: Request) -> str:
+        """Return a command line that sends a request the way that this sample is sent."""
+        curl = request.curl(self.address)
+        return self._sender.shown(curl) if self._sender else curl
 
     def __iter__(self) -> Iterator[Visit]:
+        if self._sender is not None:
+            sender = self._sender
+            yield from self._batches(lambda _, numbers: self._elsewhere(sender, numbers))
         if self.sampling.workers == 1:
             yield from self._batches(map)
         with ThreadPoolExecutor(self.sampling.workers) as executor:
@@ -225,6 +236,39 @@ class Visits:
             return retrying(self._once, pool, request)
         except urllib3.exceptions.HTTPError as error:
             raise NotReady(f"{self.address.url}{request.path}: no answer: {error}") from None
+
+    def _elsewhere(self, sender: Sender, numbers: Sequence[int]) -> list[Visit]:
+        """Have a batch sent by the sender; what gets no answer is sent again, as from here."""
+        requests = [self.requests[number % len(self.requests)] for number in numbers]
+        answers = self._asked(sender, requests)
+        for _attempt in range(_ATTEMPTS - 1):
+            lost = [place for place, answer in enumerate(answers) if answer.lost]
+            for _one in lost:
+                self._count_lost()
+            again = self._asked(sender, [requests[place] for place in lost]) if lost else []
+            for place, answer in zip(lost, again, strict=True):
+                answers[place] = answer
+        for request, answer in zip(requests, answers, strict=True):
+            if answer.lost:
+                said = f"{answer.lost}: {answer.why}"
+                raise NotReady(f"{self.address.url}{request.path}: no answer: {said}")
+        return [
+            Visit(request, answer.status, answer.headers, answer.body, answer.seconds)
+            for request, answer in zip(requests, answers, strict=True)
+        ]
+
+    def _asked(self, sender: Sender, requests: Sequence[Request]) -> list[Answer]:
+        asked = [
+            Asked(
+                request.method,
+                request.path,
+                ((RUN_HEADER, self._run), *request.sent_to(self.address)),
+                request.without,
+                timeouts.REQUEST + request.late,
+            )
+            for request in requests
+        ]
+        return sender.send(self.address, asked, self.sampling.workers, self.sampling.keep_alive)
 
     def _count_lost(self) -> None:
         self.transport_errors += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -35,6 +35,7 @@ class Feature(StrEnum):
     INGRESS = "ingress"
     MTLS = "mtls"
     PLAINTEXT_PROBE = "plaintext-probe"
+    INSIDE = "inside"
     ROUTE_RULE = "route-rule"
 
 
@@ -87,6 +88,48 @@ class Replica:
     namespace: str
     app: str
     version: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it is sent: headers as pairs, `without` those that a client adds by itself.
+
+    The answer may take `seconds`.
+    """
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    without: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a request: an answer, or (`lost`) in a word why there is none.
+
+    `lost` is `refused`, `ended` (the connection, without an answer), `late`, `unknown host` or
+    `unreachable`, and `why` the words of the system; headers have lower-case names.
+    """
+
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    seconds: float = 0.0
+    lost: str = ""
+    why: str = ""
+
+
+class Sender(Protocol):
+    """Sends requests from elsewhere than this machine, a batch at a time."""
+
+    def send(
+        self, address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+    ) -> list[Answer]:
+        """Send a batch, `workers` at a time; return what became of each, in send order."""
+
+    def shown(self, curl: str) -> str:
+        """Return the command line that sends what `curl` would send, from where this sends."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +253,13 @@ class Mesh(Protocol):
 
     def control_plane(self, aspect: Aspect) -> Looked:
         """Look at one aspect of the control plane. Raises NotReady when it does not answer."""
+
+    def inside(self, service: str) -> tuple[Address, Sender]:
+        """Where a client inside the mesh reaches `service` or `service.namespace`, and that client.
+
+        The client's own sidecar routes what it sends. Raises NotReady for a service that is not
+        there. For a mesh with the feature `inside`.
+        """
 
     def replicas(self) -> list[Replica]:
         """The pods that run now."""

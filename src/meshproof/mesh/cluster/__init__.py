@@ -14,11 +14,13 @@ from meshproof.manifest import Document
 from meshproof.mesh import process
 from meshproof.mesh.cluster import evidence, gateway_api, namespaces, proxies, workloads
 from meshproof.mesh.cluster.addons import ClusterAddons
-from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.control_plane import ControlPlane
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.istioctl import Istioctl
 from meshproof.mesh.cluster.objects import RUN_LABEL, Place, Placed
+from meshproof.mesh.cluster.probe import NO_PROBES, Probe
+from meshproof.mesh.cluster.probing import Probes
 from meshproof.mesh.cluster.way_in import WayIn, way_in
 from meshproof.mesh.process import Workspace
 from meshproof.mesh.protocol import Address, Aspect, Feature, Looked, Options, Replica, Served
@@ -39,6 +41,8 @@ class ClusterMesh:
             Feature.HEADER_MATCH,
             Feature.INGRESS,
             Feature.MTLS,
+            Feature.PLAINTEXT_PROBE,
+            Feature.INSIDE,
         }
     )
 
@@ -53,6 +57,8 @@ class ClusterMesh:
         self._stack = contextlib.ExitStack()
         self._names: list[str] = []
         self._noted: list[str] = []
+        self._probes = Probes(kube, self._place)
+        self._stack.callback(self._probes.close)
         self._way_in: WayIn | None = None
         self.served: Served | None = None
         self.addons = ClusterAddons()
@@ -191,10 +197,23 @@ class ClusterMesh:
             raise NotReady(f"{service} is not reached from outside the mesh, only `ingress` is")
         return self._way_in.address
 
+    def plaintext(self, replica: str) -> int | None:
+        """Ask a pod in plaintext from a probe without sidecar; see `Mesh.plaintext`."""
+        for pod in self._apps():
+            if pod["metadata"]["name"] == replica:
+                return self._probes.plaintext(pod)
+        raise NotReady(f"there is no pod {replica} in the mesh")
+
+    def inside(self, service: str) -> tuple[Address, Probe]:
+        """Return where a probe with a sidecar reaches a service, and the probe."""
+        return self._probes.inside(service, self._known)
+
     def replicas(self) -> list[Replica]:
-        """Return the pods of the run."""
-        found = workloads.pods(self._kube, self._names, self._labels)
-        return [workloads.replica(pod) for pod in found]
+        """Return the pods of the run's apps."""
+        return [workloads.replica(pod) for pod in self._apps()]
+
+    def _apps(self) -> list[Object]:
+        return workloads.pods(self._kube, self._names, f"{self._labels},{NO_PROBES}")
 
     def diagnose(self, folder: Path) -> str:
         """Save logs, events and proxy configs in `folder`; name what looks wrong."""

@@ -12,6 +12,7 @@ from meshproof.mesh.cluster import proxies, workloads
 from meshproof.mesh.cluster.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.forward import get
 from meshproof.mesh.cluster.objects import Placed
+from meshproof.mesh.cluster.probe import INJECT
 
 
 def save(kube: Kube, namespaces: Sequence[str], labels: str, folder: Path) -> str:
@@ -86,7 +87,7 @@ def _empty_subsets(kube: Kube, namespaces: Sequence[str], pods: Sequence[Object]
 
 def _wrong(pod: Object) -> Iterable[str]:
     name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-    if not proxies.has_sidecar(pod):
+    if not proxies.has_sidecar(pod) and labels_of(pod).get(INJECT) != "false":
         yield f"{name} has no sidecar"
     for one in (pod.get("status") or {}).get("containerStatuses") or ():
         if one.get("restartCount"):

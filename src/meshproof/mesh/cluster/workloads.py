@@ -83,6 +83,24 @@ def wait_available(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
     wait_for(look, timeouts.APPS_START, said, timeouts.POLL_SLOW)
 
 
+def wait_running(kube: Kube, namespace: str, name: str) -> None:
+    """Wait until a pod runs with all its containers ready. Raises NotReady with why it does not."""
+
+    def look() -> bool | None:
+        pod = kube.get("v1", "Pod", name, namespace)
+        if pod is not None and (why := _hopeless(pod)):
+            raise NotReady(_told(kube, pod, why))
+        return True if pod is not None and _ready(pod) else None
+
+    def said() -> str:
+        pod = kube.get("v1", "Pod", name, namespace)
+        if pod is None:
+            return f"{namespace}/{name} is gone"
+        return _told(kube, pod, _state(pod))
+
+    wait_for(look, timeouts.APPS_START, said, timeouts.POLL_SLOW)
+
+
 def check_injected(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
     """Raise NotReady naming each pod of the run that has no sidecar."""
     bare = [

@@ -1,0 +1,237 @@
+"""The probe: a pod of the run that sends requests from inside the cluster, a batch at a time.
+
+With a sidecar it is a client inside the mesh; without one it asks past every sidecar. Its script is
+meshproof.apps.probe, from a ConfigMap, on any Python image. Its own containers keep to the standard
+`restricted` (Kubernetes docs, "Pod Security Standards").
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from meshproof import timeouts
+from meshproof.errors import NotReady
+from meshproof.mesh.cluster import workloads
+from meshproof.mesh.cluster.client import Kube, Object
+from meshproof.mesh.protocol import Address, Answer, Asked
+from meshproof.mesh.waiting import wait_for
+
+#: The image that runs the script (--mesh-image-map and --mesh-image-prefix change it).
+IMAGE = "docker.io/library/python:3-alpine"
+#: Label of a probe, and how to leave probes out of a choice by labels.
+LABEL = "meshproof/probe"
+NO_PROBES = f"!{LABEL}"
+#: Istio docs, "Resource Labels": whether a pod is injected.
+INJECT = "sidecar.istio.io/inject"
+CONTAINER = "probe"
+_PORT = 8099
+_FOLDER = "/meshproof"
+#: So often a batch is sent whose answers were lost on their way to here.
+_ATTEMPTS = 3
+
+
+class Probe:
+    """A probe that runs; see `placed`. A `meshproof.mesh.protocol.Sender`."""
+
+    def __init__(self, kube: Kube, pod: str, namespace: str) -> None:
+        self._kube = kube
+        self._pod, self._namespace = pod, namespace
+        self._connection: http.client.HTTPConnection | None = None
+
+    @classmethod
+    def placed(
+        cls,
+        kube: Kube,
+        namespace: str,
+        labels: Mapping[str, str],
+        image: Callable[[str], str] = str,
+        sidecar: bool = False,
+    ) -> Probe:
+        """Create a probe in a namespace, which must ask for injection to have one with a sidecar.
+
+        Returns when it takes batches. Raises NotReady when it does not come up, or when the
+        namespace's PodSecurity does not take its sidecar, with what to do.
+        """
+        name = f"meshproof-probe-{'inside' if sidecar else 'plain'}"
+        for body in _objects(name, namespace, dict(labels), image(IMAGE), sidecar):
+            try:
+                kube.apply(body)
+            except NotReady as error:
+                raise _explained(error, namespace) from None
+        workloads.wait_running(kube, namespace, name)
+        probe = cls(kube, name, namespace)
+        last: list[str] = []
+
+        def look() -> bool | None:
+            try:
+                probe._exchange("GET", "", timeouts.ADMIN)
+            except (OSError, http.client.HTTPException, NotReady) as error:
+                last[:] = [str(error)]
+                return None
+            return True
+
+        wait_for(
+            look,
+            timeouts.APP_START,
+            lambda: f"{namespace}/{name}: the probe takes no batches: {last[0] if last else ''}",
+            timeouts.POLL_SLOW,
+        )
+        return probe
+
+    def send(
+        self, address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+    ) -> list[Answer]:
+        """Send a batch; return what became of each request, in send order.
+
+        A batch whose answers do not get here is sent again, whole. Raises NotReady when they never
+        do.
+        """
+        batch = {
+            "host": address.host,
+            "port": address.port,
+            "workers": workers,
+            "keep_alive": keep_alive,
+            "requests": [
+                {
+                    "method": one.method,
+                    "path": one.path,
+                    "headers": one.headers,
+                    "without": one.without,
+                    "seconds": one.seconds,
+                }
+                for one in asked
+            ],
+        }
+        rounds = -(-len(asked) // max(1, workers))
+        patience = rounds * max((one.seconds for one in asked), default=0.0) + timeouts.ADMIN
+        found = json.loads(self._delivered(json.dumps(batch), patience))
+        return [_answer(one) for one in found]
+
+    def shown(self, curl: str) -> str:
+        """Return the command that sends what `curl` would send from the probe's pod."""
+        words = curl.removeprefix("curl ")
+        place = f"kubectl -n {self._namespace} exec {self._pod} -c {CONTAINER}"
+        return f"{place} -- python3 {_FOLDER}/probe.py {words}"
+
+    def close(self) -> None:
+        """End the connection to the pod."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.close()
+        self._connection = None
+
+    def _delivered(self, text: str, patience: float) -> str:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._exchange("POST", text, patience)
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                if attempt == _ATTEMPTS - 1:
+                    raise NotReady(
+                        f"{self._namespace}/{self._pod}: the probe does not answer: {error}"
+                    ) from None
+        raise AssertionError("the last attempt returns or raises")
+
+    def _exchange(self, method: str, text: str, patience: float) -> str:
+        """Return the body of the probe's answer, over a connection that is kept."""
+        try:
+            if self._connection is None:
+                self._connection = http.client.HTTPConnection("localhost", _PORT)
+                self._connection.sock = self._kube.forward(self._pod, self._namespace, _PORT)
+            self._connection.sock.settimeout(patience)
+            self._connection.request(method, "/", text or None)
+            answer = self._connection.getresponse()
+            body = answer.read().decode()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+        if answer.status != 200:
+            raise NotReady(f"{self._namespace}/{self._pod}: {answer.status}: {body[:200]}")
+        return body
+
+
+def _answer(found: dict[str, Any]) -> Answer:
+    if "lost" in found:
+        return Answer(lost=str(found["lost"]), why=str(found["why"]))
+    headers: dict[str, str] = {}
+    for name, value in found["headers"]:
+        name = str(name).lower()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else str(value)
+    body = base64.b64decode(found["body"])
+    return Answer(int(found["status"]), headers, body, float(found["seconds"]))
+
+
+def _explained(error: NotReady, namespace: str) -> NotReady:
+    """Return the error with what to do where PodSecurity refuses a sidecar."""
+    said = str(error)
+    if "PodSecurity" not in said:
+        return error
+    if "istio-init" in said:
+        return NotReady(
+            f"namespace {namespace} does not take a sidecar: its init container istio-init needs "
+            "NET_ADMIN and NET_RAW, which PodSecurity `restricted` and `baseline` forbid. Install "
+            "Istio's CNI plugin (`istioctl install --set components.cni.enabled=true`), with which "
+            f"there is no istio-init, or use a namespace without that label.\n{said}"
+        )
+    return NotReady(f"namespace {namespace} does not take the probe: {said}")
+
+
+def _objects(
+    name: str, namespace: str, labels: dict[str, str], image: str, sidecar: bool
+) -> list[Object]:
+    script = (files("meshproof.apps") / "probe.py").read_text(encoding="utf-8")
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    tags = {"app": name, **labels, LABEL: "true", INJECT: "true" if sidecar else "false"}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata,
+            "data": {"probe.py": script},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**metadata, "labels": tags},
+            "spec": {
+                "restartPolicy": "Always",
+                "automountServiceAccountToken": False,
+                "enableServiceLinks": False,
+                "terminationGracePeriodSeconds": 1,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": 65532,
+                    "runAsGroup": 65532,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [_container(image)],
+                "volumes": [{"name": "script", "configMap": {"name": name}}],
+            },
+        },
+    ]
+
+
+def _container(image: str) -> Object:
+    return {
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", f"{_FOLDER}/probe.py", "serve", str(_PORT)],
+        "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "32Mi"},
+            "limits": {"cpu": "1", "memory": "128Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "script", "mountPath": _FOLDER, "readOnly": True}],
+    }
