@@ -22,8 +22,16 @@ PROCESS_END = 2.0
 RUNS_LOCKED = 20.0
 #: An addon answers after its start (Zipkin is a JVM: about 6 s, more on a busy machine).
 ADDON_START = 60.0
+#: An addon of a cluster, which runs already, answers.
+ADDON_ANSWERS = 15.0
 #: Our tagged traffic shows up in an addon (Prometheus scrapes each second, spans are sent in 1 s).
 TELEMETRY = 20.0
+
+#: The same in an addon of a cluster: Istio's sample Prometheus scrapes every 15 s, Envoy sends
+#: spans every 5 s, a graph is made of what Prometheus has.
+SCRAPED = 45.0
+TRACED = 30.0
+GRAPHED = 60.0
 
 #: A cluster's API server answers at first, and again after it was away.
 API_START = 5.0

@@ -1,7 +1,9 @@
 """Addons of a mesh: each is asked for our traffic, not for an open port. One module for each.
 
 A module has `HOW_TO_GET` (a sentence), `find(given)` (the command that starts it, None where the
-machine lacks it) and a class `Addon` (see `Addon` here).
+machine lacks it) and a class `Addon` (see `Addon` here); for a cluster, where the addon is already,
+`IN_CLUSTER` (see `InCluster`) and a class `Remote`: an `Addon` made of a URL and a `ClusterView`,
+whose `answers` raises NotReady while the addon does not answer.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,8 @@ from meshproof.mesh.process import Process, Workspace, wait_for
 
 #: Value of an option that leaves an addon out.
 OFF = "off"
+#: Count of an addon that shows rates, not counts, and shows all of a visit.
+UNCOUNTED = sys.maxsize
 
 
 class MeshView(Protocol):
@@ -39,18 +44,53 @@ class MeshView(Protocol):
         """Let every proxy send its spans (Zipkin v2) to that port of this machine."""
 
 
+class ClusterView(Protocol):
+    """What an addon of a cluster needs to know of the mesh of a run."""
+
+    #: The namespace that the productpage is in; nobody else sends requests to it.
+    namespace: str
+
+    def requests(self) -> int:
+        """Return how many requests to the productpage the proxies themselves have counted."""
+
+    def sidecars(self) -> int:
+        """Return how many sidecars are in that namespace."""
+
+
+@dataclass(frozen=True)
+class InCluster:
+    """How an addon is found in a cluster: its Services by name, their ports by number or name.
+
+    The first one that fits is taken. `not_of` are values of a selector that lead elsewhere;
+    `traces` says that spans must be sent to it.
+    """
+
+    services: tuple[str, ...]
+    ports: tuple[int | str, ...]
+    install: str
+    not_of: tuple[str, ...] = ()
+    traces: bool = False
+
+
 @dataclass(frozen=True)
 class Sight:
-    """What an addon shows: how many of our requests it holds, and in words what that looks like."""
+    """What an addon shows: how many of our requests it holds, and in words what that looks like.
+
+    `count` is UNCOUNTED where it holds them but does not count.
+    """
 
     count: int
     words: str
 
 
 class Addon(Protocol):
-    """An addon that was started: where it is and what it has seen of our traffic."""
+    """An addon that answers: where it is and what it has seen of our traffic.
+
+    What is sent now shows up within `patience` seconds.
+    """
 
     url: str
+    patience: float
 
     def before(self) -> int:
         """Return the count from which requests that are sent now add up."""
@@ -68,7 +108,8 @@ def names() -> list[str]:
     )
 
 
-def _module(name: str) -> ModuleType:
+def module(name: str) -> ModuleType:
+    """Return the module of an addon."""
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 
@@ -85,9 +126,9 @@ class Addons:
         """Start every addon that the machine has; they come up while the mesh does."""
         for name in names():
             given = self._given.get(name)
-            command = None if given == OFF else _module(name).find(given)
+            command = None if given == OFF else module(name).find(given)
             if command is not None and name not in self._started:
-                self._started[name] = _module(name).Addon(self._workspace, self._mesh, command)
+                self._started[name] = module(name).Addon(self._workspace, self._mesh, command)
 
     def watch(self) -> None:
         """Tell the addons that look at every proxy which there are now."""
@@ -101,7 +142,7 @@ class Addons:
             return ""
         if self._given.get(name) == OFF:
             return f"{name} was switched off"
-        return f"{name} is not installed. {_module(name).HOW_TO_GET}"
+        return f"{name} is not installed. {module(name).HOW_TO_GET}"
 
     def ready(self, name: str) -> Addon:
         """Return a started addon once it answers. Raises NotReady with its last log lines."""
@@ -164,14 +205,24 @@ def listening(process: Process, wanted: int = 1) -> list[int]:
 
 def get_json(url: str, **parameters: str) -> Any:
     """Return the JSON that a GET of `url` answers. Raises NotReady for any other answer."""
+    import json
+
+    try:
+        return json.loads(get_text(url, **parameters))
+    except ValueError as error:
+        raise NotReady(f"{url}: {error}") from None
+
+
+def get_text(url: str, **parameters: str) -> str:
+    """Return the body that a GET of `url` answers with 200. Raises NotReady for anything else."""
     import requests
 
     try:
         answer = requests.get(url, params=parameters, timeout=timeouts.ADMIN)
         answer.raise_for_status()
-        return answer.json()
     except (requests.RequestException, ValueError) as error:
         raise NotReady(f"{url}: {error}") from None
+    return answer.text
 
 
 def wait_answering(process: Process, look: Callable[[], Any]) -> None:
@@ -203,7 +254,7 @@ def wait_for_traffic(addon: Addon, tag: str, wanted: int) -> Sight:
         return last if last.count >= wanted else None
 
     try:
-        return wait_for(look, timeouts.TELEMETRY, lambda: "", timeouts.POLL_SLOW)
+        return wait_for(look, addon.patience, lambda: "", timeouts.POLL_SLOW)
     except NotReady as error:
         if str(error):
             raise

@@ -13,6 +13,8 @@ import yaml
 from meshproof import timeouts
 from meshproof.errors import NotReady
 from meshproof.mesh.addons import (
+    ClusterView,
+    InCluster,
     MeshView,
     Sight,
     get_json,
@@ -20,14 +22,21 @@ from meshproof.mesh.addons import (
     program,
     wait_answering,
 )
-from meshproof.mesh.addons.prometheus import QUERY
+from meshproof.mesh.addons.prometheus import QUERY, query_of
 from meshproof.mesh.process import Workspace
 
 HOW_TO_GET = (
     "Get it from Grafana's package repository (`grafana-server` on PATH, or "
     "--mesh-addon grafana=PATH); it needs Prometheus beside it"
 )
+IN_CLUSTER = InCluster(
+    ("grafana",),
+    (3000, "service", "http", 80),
+    "kubectl apply -f samples/addons/grafana.yaml",
+)
 _DATASOURCE = "meshproof"
+#: The dashboards of Istio's sample by which users look at their apps.
+DASHBOARDS = ("Istio Mesh Dashboard", "Istio Service Dashboard", "Istio Workload Dashboard")
 
 
 def find(given: str | None) -> list[str] | None:
@@ -40,6 +49,8 @@ def find(given: str | None) -> list[str] | None:
 
 class Addon:
     """A Grafana of this run, whose one data source is this run's Prometheus."""
+
+    patience = timeouts.TELEMETRY
 
     def __init__(self, workspace: Workspace, mesh: MeshView, command: list[str]) -> None:
         self.url = ""
@@ -72,7 +83,7 @@ class Addon:
             },
         )
         self.url = f"http://127.0.0.1:{listening(process)[0]}"
-        wait_answering(process, self._health)
+        wait_answering(process, lambda: _require_healthy(self.url))
 
     def _provision(self, source: str) -> None:
         folder = self._folder / "etc" / "datasources"
@@ -81,39 +92,80 @@ class Addon:
         text = yaml.safe_dump({"apiVersion": 1, "datasources": [{**entry, "access": "proxy"}]})
         (folder / "prometheus.yaml").write_text(text, encoding="utf-8")
 
-    def _health(self) -> None:
-        found = get_json(f"{self.url}/api/health")
-        if found.get("database") != "ok":
-            raise NotReady(f"grafana is not healthy: {found}")
-
     def before(self) -> int:
         """Return what the ingress's Envoy itself has counted."""
         return self._mesh.ingress_requests()
 
     def seen(self, tag: str) -> Sight:
         """Return the count of our requests that the data source answers through Grafana."""
-        import requests
-
-        query = {
-            "refId": "A",
-            "datasource": {"uid": _DATASOURCE},
-            "expr": QUERY,
-            "instant": True,
-            "range": False,
-        }
-        try:
-            answer = requests.post(
-                f"{self.url}/api/ds/query",
-                json={"queries": [query], "from": "now-5m", "to": "now"},
-                timeout=timeouts.ADMIN,
-            )
-            answer.raise_for_status()
-            frames = answer.json()["results"]["A"].get("frames", [])
-            values = frames[0]["data"]["values"] if frames else []
-        except (requests.RequestException, ValueError, KeyError) as error:
-            raise NotReady(f"grafana does not answer a query of its data source: {error}") from None
-        count = int(float(values[-1][-1])) if values and values[-1] else 0
+        count = _queried(self.url, _DATASOURCE, QUERY)
         return Sight(count, f"its data source answers {count} requests to productpage")
+
+
+class Remote:
+    """A Grafana of a cluster, whose data source is that cluster's Prometheus."""
+
+    patience = timeouts.SCRAPED
+
+    def __init__(self, url: str, view: ClusterView) -> None:
+        self.url = url
+        self._view = view
+
+    def answers(self) -> None:
+        """Raise NotReady unless Grafana calls itself healthy."""
+        _require_healthy(self.url)
+
+    def before(self) -> int:
+        """Return what the proxies themselves have counted."""
+        return self._view.requests()
+
+    def seen(self, tag: str) -> Sight:
+        """Return the count of our requests that a data source answers; 0 without the dashboards."""
+        sources = [
+            str(one["uid"])
+            for one in get_json(f"{self.url}/api/datasources")
+            if one.get("type") == "prometheus"
+        ]
+        if not sources:
+            return Sight(0, "it has no data source of type prometheus")
+        count = max(_queried(self.url, one, query_of(self._view.namespace)) for one in sources)
+        words = f"its data source answers {count} requests to productpage"
+        found = get_json(f"{self.url}/api/search", type="dash-db", query="Istio")
+        lacking = set(DASHBOARDS) - {str(one.get("title")) for one in found}
+        if lacking:
+            return Sight(0, f"{words}, but dashboards are missing: {', '.join(sorted(lacking))}")
+        return Sight(count, words)
+
+
+def _require_healthy(url: str) -> None:
+    found = get_json(f"{url}/api/health")
+    if found.get("database") != "ok":
+        raise NotReady(f"grafana is not healthy: {found}")
+
+
+def _queried(url: str, source: str, expression: str) -> int:
+    """Return the number that a data source answers to a query. Raises NotReady."""
+    import requests
+
+    query = {
+        "refId": "A",
+        "datasource": {"uid": source},
+        "expr": expression,
+        "instant": True,
+        "range": False,
+    }
+    try:
+        answer = requests.post(
+            f"{url}/api/ds/query",
+            json={"queries": [query], "from": "now-5m", "to": "now"},
+            timeout=timeouts.ADMIN,
+        )
+        answer.raise_for_status()
+        frames = answer.json()["results"]["A"].get("frames", [])
+        values = frames[0]["data"]["values"] if frames else []
+    except (requests.RequestException, ValueError, KeyError) as error:
+        raise NotReady(f"grafana does not answer a query of its data source: {error}") from None
+    return int(float(values[-1][-1])) if values and values[-1] else 0
 
 
 def _home(program_path: str) -> Path | None:

@@ -9,8 +9,18 @@ import json
 import socket
 from typing import Any
 
-from meshproof.mesh.addons import MeshView, Sight, get_json, program, wait_answering
-from meshproof.mesh.addons.zipkin import whole_traces
+from meshproof import timeouts
+from meshproof.errors import NotReady
+from meshproof.mesh.addons import (
+    ClusterView,
+    InCluster,
+    MeshView,
+    Sight,
+    get_json,
+    program,
+    wait_answering,
+)
+from meshproof.mesh.addons.zipkin import SERVICES, SERVICES_INSIDE, whole_traces
 from meshproof.mesh.listeners import RUN_TAG
 from meshproof.mesh.process import Workspace
 
@@ -19,6 +29,14 @@ HOW_TO_GET = (
     "github.com/jaegertracing/jaeger/cmd/all-in-one@v1.76.0`) "
     "and name it with --mesh-addon jaeger=PATH"
 )
+IN_CLUSTER = InCluster(
+    ("tracing", "jaeger-query", "jaeger"),
+    (16686, "http-query", 80),
+    "kubectl apply -f samples/addons/jaeger.yaml",
+    traces=True,
+)
+#: Where Jaeger's API is: Istio's sample sets the base path `/jaeger`, Jaeger's default is none.
+_BASES = ("/jaeger", "")
 _LISTENERS = (
     "query.http-server.host-port",
     "collector.zipkin.host-port",
@@ -49,6 +67,8 @@ def _free_ports(count: int) -> list[int]:
 class Addon:
     """A Jaeger all-in-one of this run, with its storage in memory."""
 
+    patience = timeouts.TELEMETRY
+
     def __init__(self, workspace: Workspace, mesh: MeshView, command: list[str]) -> None:
         self._mesh = mesh
         ports = _free_ports(len(_LISTENERS))
@@ -76,14 +96,52 @@ class Addon:
 
     def seen(self, tag: str) -> Sight:
         """Return how many whole traces have our tag."""
-        found = get_json(
-            f"{self.url}/api/traces",
-            service="istio-ingressgateway",
-            tags=json.dumps({RUN_TAG: tag}),
-            limit="1000",
-            lookback="1h",
-        )
-        return whole_traces([_services(trace) for trace in found.get("data") or []])
+        return whole_traces(_tagged(self.url, "istio-ingressgateway", tag), SERVICES)
+
+
+class Remote:
+    """A Jaeger of a cluster, to which the sidecars of the run send their spans."""
+
+    patience = timeouts.TRACED
+
+    def __init__(self, url: str, view: ClusterView) -> None:
+        self.url = url
+        self._given = url
+        self._view = view
+
+    def answers(self) -> None:
+        """Raise NotReady unless Jaeger's API answers, with its usual base path or without."""
+        said = []
+        for base in _BASES:
+            try:
+                get_json(f"{self._given}{base}/api/services")
+            except NotReady as error:
+                said.append(str(error))
+            else:
+                self.url = f"{self._given}{base}"
+                return
+        raise NotReady("; ".join(said))
+
+    def before(self) -> int:
+        """Return 0: each check has a tag of its own."""
+        return 0
+
+    def seen(self, tag: str) -> Sight:
+        """Return how many whole traces have our tag: from the productpage through every app."""
+        first = f"productpage.{self._view.namespace}"  # Istio's name: app and namespace
+        return whole_traces(_tagged(self.url, first, tag), SERVICES_INSIDE)
+
+
+def _tagged(url: str, service: str, tag: str) -> list[set[str]]:
+    """Return, for each trace of a service with the tag, the services that have sent spans of it."""
+    found = get_json(
+        f"{url}/api/traces",
+        service=service,
+        tags=json.dumps({RUN_TAG: tag}),
+        limit="1000",
+        lookback="1h",
+    )
+    return [_services(trace) for trace in found.get("data") or []]
 
 
 def _services(trace: dict[str, Any]) -> set[str]:

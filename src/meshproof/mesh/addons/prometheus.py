@@ -9,7 +9,10 @@ import json
 
 import yaml
 
+from meshproof import timeouts
 from meshproof.mesh.addons import (
+    ClusterView,
+    InCluster,
     MeshView,
     Sight,
     get_json,
@@ -22,6 +25,11 @@ from meshproof.mesh.process import Workspace, write_whole
 HOW_TO_GET = (
     "Get it with `apt-get install prometheus` or `brew install prometheus`, "
     "or name one with --mesh-addon prometheus=PATH"
+)
+IN_CLUSTER = InCluster(
+    ("prometheus", "prometheus-server", "prometheus-k8s", "prometheus-operated"),
+    (9090, "http", "web", "http-web", 80),
+    "kubectl apply -f samples/addons/prometheus.yaml",
 )
 INGRESS = "istio-ingressgateway"
 #: The requests from the ingress to the productpage, as the ingress's Envoy counts them.
@@ -38,6 +46,8 @@ def find(given: str | None) -> list[str] | None:
 
 class Addon:
     """A Prometheus of this run; its targets are the proxies' admin addresses."""
+
+    patience = timeouts.TELEMETRY
 
     def __init__(self, workspace: Workspace, mesh: MeshView, command: list[str]) -> None:
         self._mesh = mesh
@@ -72,7 +82,7 @@ class Addon:
         """Wait until Prometheus answers."""
         if not self.url:
             self.url = f"http://127.0.0.1:{listening(self._process)[0]}"
-        wait_answering(self._process, lambda: self._query("vector(1)"))
+        wait_answering(self._process, lambda: ask(self.url, "vector(1)"))
 
     def watch(self) -> None:
         """Make the proxies that run now the targets (Prometheus takes them up within 5 s)."""
@@ -89,12 +99,60 @@ class Addon:
     def seen(self, tag: str) -> Sight:
         """Return the count of requests to the productpage; 0 unless every proxy is scraped."""
         proxies = len(self._mesh.admins())
-        up = self._query('sum(up{job="envoy"})')
-        count = self._query(QUERY)
+        up = ask(self.url, 'sum(up{job="envoy"})')
+        count = ask(self.url, QUERY)
         words = f"{up} of {proxies} proxies are scraped, {count} requests to productpage counted"
         return Sight(count if up >= proxies else 0, words)
 
-    def _query(self, query: str) -> int:
-        answer = get_json(f"{self.url}/api/v1/query", query=query)
-        result = answer["data"]["result"]
-        return int(float(result[0]["value"][1])) if result else 0
+
+class Remote:
+    """A Prometheus of a cluster, which must scrape the proxies of the run by itself."""
+
+    patience = timeouts.SCRAPED
+
+    def __init__(self, url: str, view: ClusterView) -> None:
+        self.url = url
+        self._view = view
+
+    def answers(self) -> None:
+        """Raise NotReady unless Prometheus answers a query."""
+        ask(self.url, "vector(1)")
+
+    def before(self) -> int:
+        """Return what the proxies themselves have counted; Prometheus lags by a scrape."""
+        return self._view.requests()
+
+    def seen(self, tag: str) -> Sight:
+        """Return the count of requests to the run's productpage."""
+        namespace = self._view.namespace
+        count = ask(self.url, query_of(namespace))
+        up = ask(self.url, f'count(up{{namespace="{namespace}"}} == 1)')
+        words = (
+            f"{up} of {self._view.sidecars()} sidecars of namespace {namespace} are scraped, "
+            f"{count} requests to its productpage counted"
+        )
+        return Sight(count, words)
+
+
+def query_of(namespace: str) -> str:
+    """Return the query for all requests to the productpage of a namespace, as clients count them.
+
+    Istio's standard metric where its proxies have it, else Envoy's own counter of the cluster
+    (Istio docs, "Istio Standard Metrics" and "Envoy Statistics").
+    """
+    istio = (
+        'istio_requests_total{reporter="source",destination_service_name="productpage",'
+        f'destination_service_namespace="{namespace}"}}'
+    )
+    envoy = (
+        "envoy_cluster_upstream_rq_total{cluster_name=~"
+        f'"outbound[|][0-9]+[|][^|]*[|]productpage[.]{namespace}[.].+"}}'
+    )
+    return f"sum({istio}) or sum({envoy})"
+
+
+def ask(url: str, query: str) -> int:
+    """Return the number that a query answers, 0 for nothing. Raises NotReady."""
+    answer = get_json(f"{url}/api/v1/query", query=query)
+    result = answer["data"]["result"]
+    return int(float(result[0]["value"][1])) if result else 0

@@ -1,12 +1,136 @@
-"""The service graph (ServiceGraph of old, Kiali today): only a cluster has it."""
+"""The service graph (ServiceGraph of old, Kiali today): only a cluster has it.
+
+Source: Kiali docs, "Graph" and its API (/api/namespaces/graph); README of Istio 1.0's
+addons/servicegraph (/graph, /dotviz, time_horizon, filter_empty).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from meshproof import timeouts
+from meshproof.errors import NotReady
+from meshproof.mesh.addons import (
+    UNCOUNTED,
+    ClusterView,
+    InCluster,
+    Sight,
+    get_json,
+    get_text,
+)
+
 HOW_TO_GET = (
     "ServiceGraph and Kiali read a Kubernetes cluster: the local mesh has none, "
-    "the cluster mesh will check them"
+    "the cluster mesh checks them"
 )
+IN_CLUSTER = InCluster(
+    ("kiali", "servicegraph"),
+    (20001, 8088, "http"),
+    "kubectl apply -f samples/addons/kiali.yaml",
+)
+#: Apps by apps: whom one visit to the productpage calls.
+VISIT = (("productpage", "details"), ("productpage", "reviews"))
+#: Requests a second between apps.
+Edges = dict[tuple[str, str], float]
 
 
 def find(given: str | None) -> None:
     """Return None: on a mesh without Kubernetes there is nothing that it could show."""
+
+
+class Remote:
+    """A service graph of a cluster: Kiali, or ServiceGraph of Istio 1.0 and before.
+
+    It has rates, no counts and no tags. Nobody but us sends requests in the namespace of the run:
+    the graph holds our traffic when each edge of a visit carries some there.
+    """
+
+    patience = timeouts.GRAPHED
+
+    def __init__(self, url: str, view: ClusterView) -> None:
+        self.url = url
+        self._view = view
+        self._edges: Callable[[], Edges] = self._servicegraph
+
+    def answers(self) -> None:
+        """Raise NotReady unless one of the two answers; from then on that one is asked."""
+        said = []
+        for look, edges in (
+            (self._kiali_status, self._kiali),
+            (self._servicegraph_page, self._servicegraph),
+        ):
+            try:
+                look()
+            except NotReady as error:
+                said.append(str(error))
+            else:
+                self._edges = edges
+                return
+        raise NotReady(f"neither Kiali nor ServiceGraph answers: {'; '.join(said)}")
+
+    def before(self) -> int:
+        """Return 0: a graph does not count."""
+        return 0
+
+    def seen(self, tag: str) -> Sight:
+        """Return UNCOUNTED once every edge of a visit has traffic in our namespace, else 0."""
+        edges = self._edges()
+        lacking = [
+            f"{source} -> {target}" for source, target in VISIT if not edges.get((source, target))
+        ]
+        if lacking:
+            words = f"no traffic on {', '.join(lacking)} in namespace {self._view.namespace}"
+            return Sight(0, words)
+        return Sight(UNCOUNTED, "every edge of a visit has traffic")
+
+    def _kiali_status(self) -> None:
+        found = get_json(f"{self.url}/kiali/api/status")
+        if "status" not in found:
+            raise NotReady(f"{self.url}/kiali/api/status: that is no Kiali: {found}")
+
+    def _kiali(self) -> Edges:
+        found = get_json(
+            f"{self.url}/kiali/api/namespaces/graph",
+            namespaces=self._view.namespace,
+            graphType="app",
+            duration="60s",
+            injectServiceNodes="false",
+        )
+        elements = found.get("elements") or {}
+        nodes = {
+            node["data"]["id"]: str(node["data"].get("app", ""))
+            for node in elements.get("nodes") or ()
+            if node["data"].get("namespace") == self._view.namespace
+        }
+        edges: Edges = {}
+        for one in elements.get("edges") or ():
+            data = one["data"]
+            rate = (data.get("traffic", {}).get("rates") or {}).get("http", "0")
+            ends = nodes.get(data["source"], ""), nodes.get(data["target"], "")
+            edges[ends] = edges.get(ends, 0.0) + float(rate)
+        return edges
+
+    def _servicegraph_page(self) -> None:
+        """Raise NotReady unless the graph and its picture answer."""
+        self._servicegraph()
+        get_text(f"{self.url}/dotviz")
+
+    def _servicegraph(self) -> Edges:
+        found = get_json(
+            f"{self.url}/graph",
+            time_horizon="1m",
+            filter_empty="true",
+            destination_namespace=self._view.namespace,
+            source_namespace=self._view.namespace,
+        )
+        edges: Edges = {}
+        for one in found.get("edges") or ():
+            ends = _app(one["source"]), _app(one["target"])
+            rate = (one.get("labels") or {}).get("reqs/sec", "0")
+            edges[ends] = edges.get(ends, 0.0) + float(rate)
+        return edges
+
+
+def _app(node: str) -> str:
+    """Return the app of a node: `reviews (reviews-v1)` is of `reviews`."""
+    return str(node).partition(" ")[0]

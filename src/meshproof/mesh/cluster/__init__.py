@@ -61,7 +61,9 @@ class ClusterMesh:
         self._stack.callback(self._probes.close)
         self._way_in: WayIn | None = None
         self.served: Served | None = None
-        self.addons = ClusterAddons()
+        self.addons = ClusterAddons(
+            kube, self._istio, self._place, options.addons, self._proxies, self._stack
+        )
 
     @classmethod
     @contextlib.contextmanager

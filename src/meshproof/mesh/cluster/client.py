@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -152,7 +153,11 @@ class Kube:
 
         def forward() -> Any:
             with self._streams:
-                return portforward(ask, pod, namespace, ports=str(port)).socket(port)
+                stream = portforward(ask, pod, namespace, ports=str(port))
+            if (wire := stream.websocket.sock) is not None:
+                # The library leaves it open when the other end is the first to close.
+                weakref.finalize(stream.websocket, wire.close)
+            return stream.socket(port)
 
         return self._call(f"forward port {port} of {pod}", forward)
 

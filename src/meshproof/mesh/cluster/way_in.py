@@ -45,7 +45,7 @@ def way_in(kube: Kube, namespace: str, name: str, given: str, host: str) -> Iter
             f"{kube.place}: there is no ingress gateway: Service {namespace}/{name} is missing; "
             "name another with --mesh-ingress NAMESPACE/NAME or give --mesh-gateway-url"
         )
-    pods = [pod for pod in _pods(kube, service) if running(pod)]
+    pods = [pod for pod in pods_of(kube, service) if running(pod)]
     if not pods:
         raise NotReady(f"{kube.place}: no pod runs behind the ingress {namespace}/{name}")
     said: list[str] = []
@@ -69,7 +69,8 @@ def _of_url(given: str, host: str) -> Address:
     return Address(parts.hostname, parts.port or HTTP_PORT, host)
 
 
-def _pods(kube: Kube, service: Object) -> list[Object]:
+def pods_of(kube: Kube, service: Object) -> list[Object]:
+    """Return the pods that a Service selects."""
     selector = ",".join(f"{key}={value}" for key, value in service["spec"]["selector"].items())
     return kube.list("v1", "Pod", service["metadata"]["namespace"], selector)
 
