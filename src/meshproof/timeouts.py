@@ -31,6 +31,7 @@ TELEMETRY = 20.0
 #: spans every 5 s, a graph is made of what Prometheus has.
 SCRAPED = 45.0
 TRACED = 30.0
+SPANS_SENT = 8.0
 GRAPHED = 60.0
 
 #: A cluster's API server answers at first, and again after it was away.

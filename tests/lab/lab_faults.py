@@ -11,7 +11,10 @@ import pytest
 from doctored_manifests import MANIFESTS, edited
 from doctored_rules import written
 
+from meshproof import timeouts
 from meshproof.manifest import Document, parse
+from meshproof.mesh.addons import prometheus, zipkin
+from meshproof.mesh.cluster import tracing
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -63,11 +66,21 @@ def refused_rule(patch: pytest.MonkeyPatch) -> None:
     rewritten(patch, "v3_only", ("  - reviews\n  http", "  - reviews\n  - reviews\n  http"))
 
 
+def untold_addons(patch: pytest.MonkeyPatch) -> None:
+    """No Telemetry is applied: nobody sends spans of ours. Nothing is waited for long."""
+    patch.setattr(tracing, "trace", lambda *_: "")
+    for name, seconds in (("SPANS_SENT", 0.5), ("TRACED", 3.0), ("SCRAPED", 8.0)):
+        patch.setattr(timeouts, name, seconds)
+    patch.setattr(zipkin.Remote, "patience", timeouts.TRACED)
+    patch.setattr(prometheus.Remote, "patience", timeouts.SCRAPED)
+
+
 FAULTS: dict[str, Plant] = {
     "wrong rules": wrong_rules,
     "no sidecar": no_sidecar,
     "crash loop": crash_loop,
     "refused rule": refused_rule,
+    "untold addons": untold_addons,
 }
 
 

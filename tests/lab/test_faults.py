@@ -13,11 +13,12 @@ from commands import Ended, kubectl, left, meshproof, snapshot
 PATHS = (Path(__file__).parent, Path(__file__).parents[1] / "faults")
 
 
-def run_with(fault: str, chosen: str, folder: Path) -> Ended:
+def run_with(fault: str, chosen: str, folder: Path, *options: str) -> Ended:
     """Run the promises that `-k` chooses on the cluster with a fault in it."""
     before = snapshot()
     ended = meshproof(
         *("test", "--mesh", "cluster", "-p", "lab_faults", "--fault", fault, "-k", chosen),
+        *options,
         folder=folder,
         PYTHONPATH=os.pathsep.join(map(str, PATHS)),
     )

@@ -23,5 +23,8 @@ def test_the_gate_is_green_and_leaves_nothing(tmp_path: Path) -> None:
     )
     assert ended.outcomes("")["productpage"] == ended.outcomes("")["default rotation"] == "passed"
     assert ended.outcomes("RouteRule") == {}
+    for name in ("mtls as declared", "addon prometheus", "addon zipkin", "addon jaeger"):
+        assert ended.outcomes("")[name] == "passed"
+    assert ended.outcomes("PeerAuthentication") == {"mtls strict": "passed"}
     assert any(note.startswith("way in: NodePort") for note in ended.run.notes)
     assert (snapshot() ^ before, left(ended)) == (set(), [])

@@ -244,8 +244,11 @@ def wait_answering(process: Process, look: Callable[[], Any]) -> None:
     )
 
 
-def wait_for_traffic(addon: Addon, tag: str, wanted: int) -> Sight:
-    """Return what an addon shows once it holds `wanted` requests, or when the deadline is over."""
+def wait_for_traffic(addon: Addon, tag: str, wanted: int, patience: float | None = None) -> Sight:
+    """Return what an addon shows once it holds `wanted` requests, or when the deadline is over.
+
+    The deadline is the addon's own unless `patience` is given.
+    """
     last = Sight(0, "nothing")
 
     def look() -> Sight | None:
@@ -254,7 +257,7 @@ def wait_for_traffic(addon: Addon, tag: str, wanted: int) -> Sight:
         return last if last.count >= wanted else None
 
     try:
-        return wait_for(look, addon.patience, lambda: "", timeouts.POLL_SLOW)
+        return wait_for(look, patience or addon.patience, lambda: "", timeouts.POLL_SLOW)
     except NotReady as error:
         if str(error):
             raise

@@ -62,7 +62,7 @@ class ClusterMesh:
         self._way_in: WayIn | None = None
         self.served: Served | None = None
         self.addons = ClusterAddons(
-            kube, self._istio, self._place, options.addons, self._proxies, self._stack
+            kube, self._istio, self._place, options.addons, self, self._stack
         )
 
     @classmethod
@@ -109,6 +109,10 @@ class ClusterMesh:
     def _labels(self) -> str:
         return f"{RUN_LABEL}={self._place.run}"
 
+    @property
+    def _app_labels(self) -> str:
+        return f"{self._labels},{NO_PROBES}"
+
     def deploy(self, documents: Sequence[Document]) -> None:
         """Stand up the apps in namespaces of the run; return when each is available."""
         files = self._place.namespaces(documents)
@@ -132,13 +136,13 @@ class ClusterMesh:
         found = way_in(self._kube, namespace, service, self._options.gateway_url, self._place.host)
         self._way_in = self._stack.enter_context(found)
         routing = [one for one in placed if one.body["apiVersion"].startswith(_ROUTING)]
-        self.served = proxies.wait_served(self._kube, self._proxies(), routing)
+        self.served = self._settled(routing)
         self._noted = self._control_plane.notes()
 
     @property
     def _control_plane(self) -> ControlPlane:
         istioctl = Istioctl(self._options, self._workspace.path)
-        return ControlPlane(self._kube, self._istio, istioctl, self._names, self._labels)
+        return ControlPlane(self._kube, self._istio, istioctl, self._names, self._app_labels)
 
     def control_plane(self, aspect: Aspect) -> Looked:
         """Look at one aspect of the control plane."""
@@ -146,7 +150,8 @@ class ClusterMesh:
         self._noted += [one for one in found.notes if one not in self._noted]
         return found
 
-    def _proxies(self) -> list[proxies.Proxy]:
+    def proxies(self) -> list[proxies.Proxy]:
+        """Return the sidecars of the run and the gateway."""
         pods = workloads.pods(self._kube, self._names, self._labels)
         return [*proxies.sidecars(pods), *self._istio.gateways(self._kube)]
 
@@ -161,7 +166,7 @@ class ClusterMesh:
             for one in placed:
                 self._kube.apply(one.body, one.at or "")
             strict = _strict(placed)
-            self.served = self._wait_served(placed, strict)
+            self.served = self._settled(placed, strict=strict)
             yield self.served
         except BaseException:
             with contextlib.suppress(MeshproofError):  # the first error is the one to be told
@@ -170,11 +175,14 @@ class ClusterMesh:
         else:
             self._withdraw(placed)
 
-    def _wait_served(self, placed: Sequence[Placed], strict: set[str] | None) -> Served:
+    def _settled(
+        self, placed: Sequence[Placed], there: bool = True, strict: set[str] | None = None
+    ) -> Served:
+        run = self._place.run
         try:
-            return proxies.wait_served(self._kube, self._proxies(), placed, True, strict)
+            return proxies.wait_served(self._kube, self.proxies(), placed, there, strict, run)
         except NotReady as error:
-            hints = evidence.hosts_without_service(self._kube, placed)
+            hints = evidence.hosts_without_service(self._kube, placed) if there else ()
             raise NotReady("\n".join([str(error), *hints])) from None
 
     def _known(self) -> list[str]:
@@ -191,7 +199,7 @@ class ClusterMesh:
             api_version, kind, namespace, name = one.key
             self._kube.delete(api_version, kind, name, namespace)
         strict = None if _strict(placed) is None else set[str]()
-        self.served = proxies.wait_served(self._kube, self._proxies(), placed, False, strict)
+        self.served = self._settled(placed, False, strict)
 
     def address(self, service: str) -> Address:
         """Return where a client outside the mesh reaches the way in, `ingress`."""
@@ -215,7 +223,7 @@ class ClusterMesh:
         return [workloads.replica(pod) for pod in self._apps()]
 
     def _apps(self) -> list[Object]:
-        return workloads.pods(self._kube, self._names, f"{self._labels},{NO_PROBES}")
+        return workloads.pods(self._kube, self._names, self._app_labels)
 
     def diagnose(self, folder: Path) -> str:
         """Save logs, events and proxy configs in `folder`; name what looks wrong."""

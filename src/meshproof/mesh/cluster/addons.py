@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
 
 from meshproof import timeouts
 from meshproof.errors import NotReady, UsageError
-from meshproof.mesh.addons import OFF, Addon, InCluster, module
+from meshproof.mesh.addons import OFF, Addon, InCluster, module, wait_for_traffic
 from meshproof.mesh.cluster import tracing
 from meshproof.mesh.cluster.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.forward import Forwarder, get
@@ -17,26 +19,41 @@ from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.objects import Place
 from meshproof.mesh.cluster.proxies import ADMIN_PORT, Proxy, running
 from meshproof.mesh.cluster.way_in import pods_of
+from meshproof.mesh.listeners import RUN_HEADER
+from meshproof.mesh.protocol import Address
 from meshproof.mesh.waiting import wait_for
 
 _APP_LABELS = ("app", "app.kubernetes.io/name")
 _STATS = "/stats/prometheus?filter=istio_requests_total|upstream_rq_total"
+#: Visits that show whether spans arrive, so many at a time, so often.
+_VISITS, _AT_ONCE, _ROUNDS = 20, 8, 3
 #: The counters by which clients count requests, the one that is taken first coming first.
 _ISTIO, _ENVOY = "istio_requests_total", "envoy_cluster_upstream_rq_total"
+
+
+class Run(Protocol):
+    """The mesh of a run, as its addons need it."""
+
+    def proxies(self) -> list[Proxy]:
+        """Return the sidecars of the run and the gateway."""
+
+    def address(self, service: str) -> Address:
+        """Return where the way in is."""
 
 
 class View:
     """What addons need to know of a run; see `meshproof.mesh.addons.ClusterView`."""
 
-    def __init__(self, kube: Kube, namespace: str, proxies: Callable[[], list[Proxy]]) -> None:
+    def __init__(self, kube: Kube, namespace: str, run: Run) -> None:
         self._kube = kube
-        self._proxies = proxies
+        self._run = run
         self.namespace = namespace
 
     def requests(self) -> int:
         """Return how many requests to the productpage the proxies themselves have counted."""
         texts = [
-            get(self._kube, one.pod, one.namespace, ADMIN_PORT, _STATS) for one in self._proxies()
+            get(self._kube, one.pod, one.namespace, ADMIN_PORT, _STATS)
+            for one in self._run.proxies()
         ]
         return counted("\n".join(texts), self.namespace)
 
@@ -46,7 +63,7 @@ class View:
 
     def inside(self) -> list[Proxy]:
         """Return the sidecars in the namespace of the productpage."""
-        return [one for one in self._proxies() if one.namespace == self.namespace]
+        return [one for one in self._run.proxies() if one.namespace == self.namespace]
 
 
 def counted(text: str, namespace: str) -> int:
@@ -73,16 +90,18 @@ class ClusterAddons:
         istio: Istio,
         place: Place,
         given: dict[str, str],
-        proxies: Callable[[], list[Proxy]],
+        run: Run,
         stack: contextlib.ExitStack,
     ) -> None:
         self._kube = kube
         self._istio = istio
         self._place = place
         self._stack = stack
-        self._view = View(kube, place.namespace("default"), proxies)
+        self._run = run
+        self._view = View(kube, place.namespace("default"), run)
         self._given = given
         self._ready: dict[str, Any] = {}
+        self._traced = ""
         for name, url in given.items():
             if url != OFF and not url.startswith(("http://", "https://")):
                 raise UsageError(f"--mesh-addon {name}={url}: in a cluster, expected a URL or off")
@@ -113,9 +132,24 @@ class ClusterAddons:
             url = self._forwarded(name, service) if service else self._given[name]
             self._ready[name] = self._answering(name, url.rstrip("/"))
         addon: Addon = self._ready[name]
-        if module(name).IN_CLUSTER.traces:
+        if module(name).IN_CLUSTER.traces and self._traced != name:
             self._trace(service)
+            with contextlib.suppress(NotReady):  # the check itself says what is lacking
+                self._settle(addon)
+            self._traced = name
         return addon
+
+    def _settle(self, addon: Addon) -> None:
+        """Send visits that nobody counts until the addon holds all of a handful.
+
+        A connection from before the change goes on as before for one more request, at which the
+        sidecar closes it (Envoy docs, "Draining"); nothing else shows that none is left.
+        """
+        for _round in range(_ROUNDS):
+            tag = f"settling-{secrets.token_hex(8)}"
+            _visit(self._run.address("ingress"), tag)
+            if wait_for_traffic(addon, tag, _VISITS, timeouts.SPANS_SENT).count >= _VISITS:
+                return
 
     def _answering(self, name: str, url: str) -> Any:
         addon = module(name).Remote(url, self._view)
@@ -168,6 +202,20 @@ class ClusterAddons:
         wanted: InCluster = module(name).IN_CLUSTER
         namespace = self._istio.namespace
         return find(self._kube.list("v1", "Service"), wanted, namespace)
+
+
+def _visit(address: Address, tag: str) -> None:
+    """Visit the productpage with a tag, several at a time, and look at no answer."""
+    import requests
+
+    headers = {RUN_HEADER: tag, **({"Host": address.authority} if address.authority else {})}
+
+    def get(_number: int) -> None:
+        with contextlib.suppress(requests.RequestException):
+            requests.get(f"{address.url}/productpage", headers=headers, timeout=timeouts.REQUEST)
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(get, range(_VISITS)))
 
 
 def find(services: Sequence[Object], wanted: InCluster, first: str) -> Object | None:

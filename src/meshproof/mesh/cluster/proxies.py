@@ -27,7 +27,6 @@ from meshproof.rules.model import MESH
 CONTAINER = "istio-proxy"
 ADMIN_PORT = 15000
 _SOURCE = re.compile(r'"config":\s*"(/apis/[^"]+)"')
-_VERSION = re.compile(r'"last_updated":\s*"([^"]+)"')
 #: A route that istiod makes of an HTTPRoute: `namespace.name.index`.
 _ROUTE = re.compile(r'"name":\s*"([^"/|]+\.[^"/|]+)\.\d+"')
 _HYPHENATED = {
@@ -88,7 +87,8 @@ def sidecars(pods: Iterable[Object]) -> list[Proxy]:
 class Dump:
     """What a proxy serves: the paths of the objects that its routes and clusters come from.
 
-    `strict` says whether it takes mutual TLS only on every port that a sidecar captures.
+    `strict` says whether it takes mutual TLS only on every port that a sidecar captures. `version`
+    stands for that and for those routes and clusters that concern the run.
     """
 
     proxy: Proxy
@@ -97,8 +97,11 @@ class Dump:
     version: str = ""
 
 
-def dump(kube: Kube, proxy: Proxy, policies: bool = False) -> Dump:
-    """Read a proxy's config; with `policies` its inbound listener, too."""
+def dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> Dump:
+    """Read a proxy's config; with `policies` its inbound listener, too.
+
+    `own` stands in all names of the run: what others change is no part of the version.
+    """
 
     def read(query: str) -> str:
         return get(kube, proxy.pod, proxy.namespace, ADMIN_PORT, f"/config_dump?{query}")
@@ -108,10 +111,23 @@ def dump(kube: Kube, proxy: Proxy, policies: bool = False) -> Dump:
     strict = None
     if policies and not proxy.gateway:
         strict = _is_strict(read("resource=dynamic_listeners&name_regex=^virtualInbound$"))
-    versions = sorted({found for text in texts for found in _VERSION.findall(text)})
     marks = (_SOURCE, _ROUTE)
     sources = frozenset(found for text in texts for mark in marks for found in mark.findall(text))
-    return Dump(proxy, sources, strict, " ".join(versions))
+    return Dump(proxy, sources, strict, _version(texts, own, f"strict: {strict}"))
+
+
+def _version(texts: Iterable[str], own: str, more: str) -> str:
+    """Return what stands for the virtual hosts and clusters in whose config `own` stands."""
+    parts = [more]
+    parts += [
+        words
+        for text in texts
+        for config in json.loads(text).get("configs", ())
+        for entry in [config.get("route_config") or config.get("cluster") or config]
+        for part in entry.get("virtual_hosts") or [entry]
+        if own in (words := json.dumps(part, sort_keys=True))
+    ]
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
 
 
 def _is_strict(text: str) -> bool:
@@ -170,9 +186,11 @@ def wait_served(
     objects: Sequence[Placed],
     there: bool = True,
     strict: set[str] | None = None,
+    own: str = "",
 ) -> Served:
     """Wait until every proxy serves the objects, or (`there` False) none of them any more.
 
+    `own` stands in the names of the run's namespaces and hosts, by which its config is told apart.
     `strict` are the namespaces whose sidecars must take mutual TLS only, others must take
     plaintext; None where no policy is among the objects. Each proxy must show it in two looks: what
     its main thread shows, its workers have a moment later (Envoy docs, "Threading model").
@@ -186,7 +204,7 @@ def wait_served(
 
     def look() -> list[Dump] | None:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            dumps = list(pool.map(lambda one: dump(kube, one, strict is not None), proxies))
+            dumps = list(pool.map(lambda one: dump(kube, one, strict is not None, own), proxies))
         for found in dumps:
             late[found.proxy] = _lacking(found, objects, there, strict)
         before, once_more = dict(once), {one.proxy: one.version for one in dumps}

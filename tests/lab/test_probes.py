@@ -1,0 +1,81 @@
+"""The probe pod on a real cluster: rules from inside, plaintext, a restricted namespace."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from commands import kubectl
+
+from meshproof import manifests, rules
+from meshproof.errors import NotReady
+from meshproof.mesh.cluster import ClusterMesh
+from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.cluster.probe import Probe
+from meshproof.mesh.protocol import Address, Asked, ClusterOptions
+from meshproof.traffic import Attribution, Request, Sampling, Visits
+from meshproof.verdict import Outcome, Settings, Verdict, judge
+
+HALF = {"v1": 50.0, "v2": 50.0}
+
+
+def judged(mesh: ClusterMesh, weights: dict[str, float]) -> Verdict:
+    """Judge orders from a client inside the mesh against weights."""
+    address, client = mesh.inside("orders.sock-shop")
+    attribution = Attribution({pod.name: pod.version for pod in mesh.replicas()})
+    sample = Visits(
+        address,
+        [Request("/orders")],
+        "lab",
+        Sampling(batch=50),
+        attribution=attribution,
+        sender=client,
+    )
+    return judge(map(attribution.orders, sample), weights, Settings())
+
+
+def test_a_split_is_judged_from_inside(shop: ClusterMesh) -> None:
+    with shop.applied(rules.read(manifests.rules("split_half", "v1"))):
+        half = judged(shop, HALF)
+        assert half.holds, half
+        wrong = judged(shop, {"v1": 60, "v2": 40})
+        assert wrong.outcome is Outcome.FAILED, wrong
+        address, client = shop.inside("orders.sock-shop")
+        shown = client.shown(Request("/orders").curl(address)).split()
+        done = subprocess.run(shown, capture_output=True, text=True, timeout=30, check=True)
+        assert done.stdout.startswith("HTTP/1.1 200\n")
+
+
+def test_probes_are_no_pods_of_the_mesh(shop: ClusterMesh) -> None:
+    shop.inside("orders.sock-shop")
+    assert {pod.app for pod in shop.replicas()} == {"front-end", "orders"}
+
+
+def test_plaintext_is_answered_until_a_policy_refuses_it(shop: ClusterMesh) -> None:
+    pods = [pod.name for pod in shop.replicas()]
+    assert all(shop.plaintext(pod) for pod in pods)
+    with shop.applied(rules.read(manifests.rules("mtls_strict", "v1"))):
+        assert [shop.plaintext(pod) for pod in pods] == [None] * len(pods)
+        assert judged(shop, {"v1": 1, "v2": 1}).n > 0, "the mesh itself goes on"
+    assert all(shop.plaintext(pod) for pod in pods)
+
+
+def test_a_restricted_namespace_takes_a_probe_without_a_sidecar(
+    shop: ClusterMesh, tmp_path: Path
+) -> None:
+    run = shop.labels["meshproof/run"]
+    name = f"meshproof-{run}-restricted"
+    kubectl("create", "namespace", name)
+    kubectl(
+        *("label", "namespace", name, "istio-injection=enabled", f"meshproof/run={run}"),
+        "pod-security.kubernetes.io/enforce=restricted",
+    )
+    with Kube.connected(ClusterOptions(), tmp_path) as kube:
+        probe = Probe.placed(kube, name, shop.labels)
+        ask = Asked("GET", "/version", (), (), 5)
+        (answer,) = probe.send(Address("kubernetes.default.svc", 443), [ask], 1, False)
+        assert answer.status == 400, "plaintext at a TLS port, answered by the API server"
+        probe.close()
+        with pytest.raises(NotReady, match=r"istio-init needs NET_ADMIN .* CNI plugin"):
+            Probe.placed(kube, name, shop.labels, sidecar=True)

@@ -1,0 +1,69 @@
+"""Samples that are sent from elsewhere: judged as those that are sent from here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from meshproof.errors import NotReady
+from meshproof.mesh.protocol import Address, Answer, Asked
+from meshproof.traffic import Request, Sampling, Visits
+
+THERE = Address("reviews.shop", 9080)
+
+
+class Elsewhere:
+    """Answers with the path and a number; loses the requests of these numbers."""
+
+    def __init__(self, *lost: int) -> None:
+        self.batches: list[list[Asked]] = []
+        self._lost = set(lost)
+        self._number = 0
+
+    def send(
+        self, address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+    ) -> list[Answer]:
+        assert (address, workers, keep_alive) == (THERE, 4, True)
+        self.batches.append(list(asked))
+        return [self._answer(one) for one in asked]
+
+    def _answer(self, asked: Asked) -> Answer:
+        self._number += 1
+        if self._number - 1 in self._lost:
+            return Answer(lost="ended", why="connection reset")
+        return Answer(200, {"x-number": str(self._number - 1)}, asked.path.encode(), 0.1)
+
+    def shown(self, curl: str) -> str:
+        return f"elsewhere {curl}"
+
+
+def visits(sender: Elsewhere, *kinds: Request, batch: int = 4) -> Visits:
+    kinds = kinds or (Request("/"),)
+    return Visits(THERE, kinds, "run-1", Sampling(batch=batch), sender=sender)
+
+
+def test_a_batch_is_one_call_and_kinds_take_turns() -> None:
+    sender = Elsewhere()
+    sample = visits(sender, Request("/a", (("Cookie", "user=burr"),)), Request("/b", late=3.0))
+    found = sample.take(6)
+    assert [one.text for one in found] == ["/a", "/b"] * 3
+    assert [len(one) for one in sender.batches] == [4, 4]
+    first, second = sender.batches[0][:2]
+    assert first.headers == (("x-meshproof-run", "run-1"), ("Cookie", "user=burr"))
+    assert second.seconds == first.seconds + 3.0
+    assert sample.curl == "elsewhere curl -i -H 'Cookie: user=burr' http://reviews.shop:9080/a"
+
+
+def test_what_is_lost_is_sent_again_and_counted() -> None:
+    sample = visits(Elsewhere(1, 3))
+    found = sample.take(4)
+    assert [one.headers["x-number"] for one in found] == ["0", "4", "2", "5"]
+    assert sample.transport_errors == 2
+
+
+def test_what_is_never_answered_ends_the_sample() -> None:
+    with pytest.raises(NotReady, match=r"reviews\.shop:9080/: no answer: ended: connection reset"):
+        visits(Elsewhere(0, 1, 2), batch=1).take(1)
+    with pytest.raises(NotReady, match="6 requests got no answer at all"):
+        visits(Elsewhere(*range(6)), batch=6).take(1)
