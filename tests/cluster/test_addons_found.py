@@ -9,7 +9,7 @@ import pytest
 
 from meshproof.errors import NotReady, UsageError
 from meshproof.mesh.addons import jaeger, module, zipkin
-from meshproof.mesh.cluster.addons import ClusterAddons, find, target_port
+from meshproof.mesh.cluster.addons import ClusterAddons, find
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.objects import Place
 
@@ -112,10 +112,3 @@ def test_a_service_without_endpoints_is_not_ready() -> None:
 def test_a_program_is_no_address_of_an_addon() -> None:
     with pytest.raises(UsageError, match="--mesh-addon grafana=/usr/sbin/grafana: in a cluster"):
         addons(grafana="/usr/sbin/grafana")
-
-
-def test_a_port_by_name_is_that_of_the_pod() -> None:
-    pod = {"spec": {"containers": [{}, {"ports": [{"name": "web", "containerPort": 3000}]}]}}
-    assert target_port(pod, {"port": 80, "targetPort": "web"}) == 3000
-    assert target_port(pod, {"port": 80, "targetPort": 16686}) == 16686
-    assert target_port(pod, {"port": 9411}) == 9411

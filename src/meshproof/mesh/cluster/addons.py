@@ -18,7 +18,7 @@ from meshproof.mesh.cluster.forward import Forwarder, get
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.objects import Place
 from meshproof.mesh.cluster.proxies import ADMIN_PORT, Proxy, running
-from meshproof.mesh.cluster.way_in import pods_of
+from meshproof.mesh.cluster.way_in import pods_of, target_port
 from meshproof.mesh.listeners import RUN_HEADER
 from meshproof.mesh.protocol import Address
 from meshproof.mesh.waiting import wait_for
@@ -192,7 +192,8 @@ class ClusterAddons:
         if not pods:
             raise NotReady(f"{name}: {there} has no endpoints: no pod runs behind it")
         pod = pods[0]
-        target = target_port(pod, _port(service, module(name).IN_CLUSTER.ports) or {})
+        port = _port(service, module(name).IN_CLUSTER.ports) or service["spec"]["ports"][0]
+        target = target_port(service, port, pod)
         at = pod["metadata"]
         forwarder = Forwarder(self._kube, at["name"], at["namespace"], target)
         return self._stack.enter_context(forwarder).address.url
@@ -253,13 +254,3 @@ def _port(service: Object, wanted: Sequence[int | str]) -> Object | None:
                 found: Object = port
                 return found
     return None
-
-
-def target_port(pod: Object, port: Object) -> int:
-    """Return the number of the port of a pod that a Service's port leads to."""
-    target: int | str = port.get("targetPort") or port["port"]
-    for container in pod["spec"]["containers"]:
-        for one in container.get("ports") or ():
-            if one.get("name") == target:
-                return int(one["containerPort"])
-    return int(target)

@@ -56,7 +56,9 @@ def way_in(kube: Kube, namespace: str, name: str, given: str, host: str) -> Iter
             yield WayIn(address, "; ".join([f"{words} ({address.url})", *said]))
             return
     pod = pods[0]["metadata"]
-    with Forwarder(kube, pod["name"], pod["namespace"], _target(service, pods[0])) as forwarder:
+    with Forwarder(
+        kube, pod["name"], pod["namespace"], target_port(service, _port(service), pods[0])
+    ) as forwarder:
         near = forwarder.address
         words = "; ".join([f"port-forward to {pod['name']}", *said])
         yield WayIn(Address(near.host, near.port, host), words)
@@ -83,17 +85,20 @@ def _port(service: Object) -> Object:
     raise NotReady(f"the ingress {service['metadata']['name']} has no port {HTTP_PORT}")
 
 
-def _target(service: Object, pod: Object) -> int:
-    """Return the port inside the pod: a Service may name it as one of the pod's containers does."""
-    target = _port(service).get("targetPort", HTTP_PORT)
+def target_port(service: Object, port: Object, pod: Object) -> int:
+    """Return the port inside a pod that a port of a Service leads to.
+
+    The Service may name it as one of the pod's containers does. Raises NotReady when none does.
+    """
+    target = port.get("targetPort") or port["port"]
     if isinstance(target, int):
         return target
     for container in pod["spec"]["containers"]:
-        for port in container.get("ports") or ():
-            if port.get("name") == target:
-                return int(port["containerPort"])
+        for one in container.get("ports") or ():
+            if one.get("name") == target:
+                return int(one["containerPort"])
     raise NotReady(
-        f"the ingress {service['metadata']['name']} sends port {HTTP_PORT} to the port "
+        f"Service {service['metadata']['name']} sends port {port['port']} to the port "
         f"'{target}', which no container of {pod['metadata']['name']} has"
     )
 
