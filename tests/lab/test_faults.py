@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from away import Away
 from commands import Ended, kubectl, left, meshproof, snapshot
 
@@ -117,3 +119,27 @@ def test_an_ingress_that_cannot_be_reached(tmp_path: Path) -> None:
     )
     assert ended.code == 69, ended.said
     assert "no answer" in ended.message("default rotation")
+
+
+@pytest.fixture
+def _no_istiod() -> Iterator[None]:
+    scale = ("scale", "-n", "istio-system", "deployment/istiod")
+    kubectl(*scale, "--replicas=0")
+    try:
+        kubectl(
+            *("wait", "-n", "istio-system", "pod", "-l", "app=istiod"),
+            *("--for=delete", "--timeout=60s"),
+        )
+        yield
+    finally:
+        kubectl(*scale, "--replicas=1")
+        kubectl("rollout", "status", "-n", "istio-system", "deployment/istiod", "--timeout=90s")
+
+
+@pytest.mark.usefixtures("_no_istiod")
+def test_an_istiod_that_is_scaled_to_zero(tmp_path: Path) -> None:
+    ended = meshproof("test", "--mesh", "cluster", "-k=rotation", folder=tmp_path)
+    assert ended.code == 69, ended.said
+    message = ended.message("default rotation")
+    assert "there is no istiod in namespace istio-system" in message
+    assert left(ended) == []
