@@ -1,8 +1,9 @@
 """Every case that follows from the user's own rules is answered as they say.
 
 Rules: --mesh-rules PATH. A request that one destination must answer is sent three times: Envoy's
-choice of an arm is no matter of chance, and every arm has several cases; it is sent once where an
-answer takes its time. A split is judged, and so is a mirror that copies a share.
+choice of an arm is no matter of chance, and every arm has several cases; it is sent once, ahead of
+the others, where an answer takes its time. A split is judged, and so are a mirror that copies a
+share and a fault that delays one.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ def test_case(rule_case: Case, rule_mesh: EchoMesh, rule_visits: Visits, judge: 
     if rule_case.split and rule_case.answer.mirrors:
         copies = answers.copies(rule_visits, rule_mesh, COPIED)
         verdict = judge(copies, expect=answers.copied, curl=rule_visits.curl)
+        assert verdict.holds, verdict
+    elif rule_case.answer.delayed:
+        verdict = judge(rule_visits, expect=answers.in_time, by=answers.delay)
         assert verdict.holds, verdict
     elif rule_case.split:
         verdict = judge(rule_visits, expect=answers.expected, by=answers.label)

@@ -13,7 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from meshproof import cases_actions, cases_cors, overlaps
+from meshproof import cases_actions, cases_cors, cases_times, overlaps
 from meshproof.cases_actions import Answer, Destination, Reply
 from meshproof.cases_plan import Case, Coverage, Plan, changes, goal, unique
 from meshproof.conditions import OTHER, Call, Condition, conditions
@@ -175,8 +175,8 @@ class _Deriver:
 
     def _variants(self, arm: Arm, match: Match | None, call: Call, told: str) -> Iterator[Case]:
         """Yield the cases that the actions of an arm need beside the one that reaches it."""
-        found = cases_actions.variants(arm, match, call), cases_cors.variants(arm, match, call)
-        for variant in itertools.chain(*found):
+        sources = cases_times, cases_actions, cases_cors
+        for variant in itertools.chain(*(one.variants(arm, match, call) for one in sources)):
             if _taken(self._route, variant.call) == _taken(self._route, call):
                 yield self._case(
                     variant.call, f"{told}, {variant.words}", arm.at, answer=variant.answer
@@ -320,8 +320,8 @@ class _Deriver:
         if index is not None:
             arm = self._route.arms[index]
             answer = answer or cases_actions.answer(arm, match, call)
-            missing = cases_cors.unproven(arm, match)
-            answer = replace(answer, unproven=(*answer.unproven, *missing))
+            missing = (*cases_times.unproven(arm), *cases_cors.unproven(arm, match))
+            answer = replace(answer, unproven=missing)
             shares = _shares(arm, 1 - answer.replied)
             status = answer.reply.status if answer.reply and not shares else 200
         elif self._route.gateways is None:

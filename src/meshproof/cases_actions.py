@@ -12,35 +12,15 @@ from dataclasses import dataclass, replace
 
 from meshproof import strings
 from meshproof.conditions import OTHER, Call, Pairs, short
-from meshproof.rules.actions import Fault, HeaderChanges, Redirect, Retries, Rewrite
+from meshproof.rules.actions import Fault, HeaderChanges, Redirect, Rewrite
 from meshproof.rules.model import CLUSTER_DOMAIN, Arm, Labels, Match, StringMatch, Target
 
 #: Headers by which a request tells an echo workload what to do. Only tests send them.
 LATE = "x-envoy-fault-delay-request"
 FAILING = "x-meshproof-fails"
 ANSWERING = "x-meshproof-answers-"
-#: A longer time than this is not waited for (seconds).
-LONGEST = 10.0
-#: So much late is an answer that must come too late, beyond twice its limit (seconds).
-_LATER = 2.0
-#: A delay of so much in the mean makes the hundreds of requests of a split too dear.
-_DEAR = 0.05
-_MOST_ATTEMPTS = 10
-#: Time for each attempt at most: Envoy's longest pause before a retry (its docs, retry_back_off).
-_PAUSE = 0.25
-#: Condition of a retry -> how a workload fails so that it holds (`gRPC 14` is a grpc-status).
-_FAILURES = {
-    "5xx": "503",
-    "gateway-error": "503",
-    "retriable-4xx": "409",
-    "unavailable": "gRPC 14",
-    "cancelled": "gRPC 1",
-    "deadline-exceeded": "gRPC 4",
-    "resource-exhausted": "gRPC 8",
-    "internal": "gRPC 13",
-}
-#: What Istio retries on where nothing is said, as far as a workload can fail so.
-_BY_DEFAULT = ("unavailable", "cancelled")
+#: A longer delay than this (seconds) makes the hundreds of requests of a judge too dear.
+LONGEST_OFTEN = 5.0
 _PORTS = {"http": 80, "https": 443}
 #: Headers that frame a message or belong to one hop: with any other value it could not be sent.
 _FRAMING = (
@@ -105,7 +85,8 @@ class Answer:
     (0..1). `arrivals` are those at each destination of the case, in order. `least` is the time in
     seconds before which no answer may come, `late` what it may take beyond other answers. `asked`
     are headers that tell the workload what to do. Copies go to `mirrors`, each for its share.
-    `unproven` says what is not looked at; `unjudged` that shares are not.
+    `unproven` says what is not looked at; `unjudged` that shares are not. With `delayed` above 0 it
+    is judged how many of the answers (0..1) take `late` seconds and more, and not who answers.
     """
 
     reply: Reply | None = None
@@ -117,6 +98,7 @@ class Answer:
     mirrors: tuple[tuple[Destination, float], ...] = ()
     unproven: tuple[str, ...] = ()
     unjudged: bool = False
+    delayed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -145,8 +127,7 @@ def answer(arm: Arm, match: Match | None, call: Call) -> Answer:
         arrivals=arrivals if replied < 1 else (),
         least=always,
         late=fault.delay if fault.delayed else 0.0,
-        unproven=tuple(_unproven(arm)),
-        unjudged=fault.delay * fault.delayed / 100 > _DEAR,
+        unjudged=bool(fault.delayed) and fault.delay > LONGEST_OFTEN,
     )
 
 
@@ -159,11 +140,12 @@ def by_destination(arm: Arm) -> dict[Destination, list[Target]]:
     """Return the targets of a split by who answers for them."""
     found: dict[Destination, list[Target]] = {}
     for target in arm.split:
-        found.setdefault(_destination(target), []).append(target)
+        found.setdefault(destination(target), []).append(target)
     return found
 
 
-def _destination(target: Target) -> Destination:
+def destination(target: Target) -> Destination:
+    """Return who answers for a target."""
     return Destination(target.host, target.labels, target.subset)
 
 
@@ -174,28 +156,12 @@ def variants(arm: Arm, match: Match | None, call: Call) -> Iterator[Variant]:
         yield from _already_there(arm, match, call, names)
     if found.replied == 1:
         return
-    if arm.fault is None:
-        yield from _too_late(arm, call, found)
-        yield from _failing(arm, call, found)
-    mirrors = tuple((_destination(one.target), one.percent / 100) for one in arm.mirrors)
+    mirrors = tuple((destination(one.target), one.percent / 100) for one in arm.mirrors)
     for target, share in mirrors:
         if share and not found.replied:
             said = "" if share == 1 else f" for {share * 100:.4g} %"
             changed = replace(found, mirrors=((target, share),), unjudged=True)
             yield Variant(f"mirrored to {target}{said}", call, changed)
-
-
-def _unproven(arm: Arm) -> Iterator[str]:
-    """Yield in words what of an arm no request looks at."""
-    fault = arm.fault or Fault()
-    if fault.delay and 0 < fault.delayed < 100:
-        yield f"that {fault.delayed:.4g} % are delayed by {fault.delay:.4g} s"
-    if arm.timeout and (arm.fault or _limit(arm) > LONGEST):
-        yield f"the timeout of {arm.timeout:.4g} s"
-    if arm.retries is not None and (arm.fault or not _provable(arm.retries, arm.timeout)):
-        yield f"the {arm.retries.attempts} retries"
-    if fault.aborted:
-        yield from (f"the copies for {_destination(one.target)}" for one in arm.mirrors)
 
 
 # Answers that no workload gives.
@@ -319,78 +285,3 @@ def _already_there(
         words = f"{short(', '.join(dict.fromkeys((*free, *back))))} already there"
         found = answer(arm, match, changed)
         yield Variant(words, changed, replace(found, unjudged=True))
-
-
-# Times and failures.
-
-
-def _limit(arm: Arm) -> float:
-    """Return the time after which the proxy gives up on a workload that does not answer."""
-    each = arm.retries.each if arm.retries else 0.0
-    tries = 1 + (arm.retries.attempts if arm.retries else 0)
-    limits = [one for one in (arm.timeout or 0.0, each * tries) if one]
-    return min(limits, default=0.0)
-
-
-def _too_late(arm: Arm, call: Call, found: Answer) -> Iterator[Variant]:
-    """Yield the request that a workload answers too late."""
-    limit = _limit(arm)
-    if not limit or limit > LONGEST:
-        return
-    each = arm.retries.each if arm.retries else 0.0
-    late = 2 * limit + _LATER
-    yield Variant(
-        "answered too late",
-        call,
-        replace(
-            found,
-            reply=Reply(504, "504"),
-            replied=1.0,
-            arrivals=(),
-            least=min(limit, each) if each else limit,
-            late=late,
-            asked=((LATE, str(round(late * 1000))),),
-        ),
-    )
-
-
-def _provable(retries: Retries, timeout: float | None) -> bool:
-    enough = not timeout or timeout >= _PAUSE * (retries.attempts + 2)
-    return bool(_failure(retries)) and retries.attempts <= _MOST_ATTEMPTS and enough
-
-
-def _failure(retries: Retries) -> str:
-    """Return how a workload fails so that it is asked again; nothing where it cannot."""
-    for word in retries.on or _BY_DEFAULT:
-        if word in _FAILURES or word.isdigit():
-            return _FAILURES.get(word, word)
-    return ""
-
-
-def _failing(arm: Arm, call: Call, found: Answer) -> Iterator[Variant]:
-    """Yield the requests that a workload fails as often as is forgiven, and once more."""
-    retries = arm.retries
-    if retries is None or not _provable(retries, arm.timeout):
-        return
-    how = _failure(retries)
-    often, more = retries.attempts, retries.attempts + 1
-    if often:
-        asked = ((FAILING, f"{how} x{often}"),)
-        forgiven = replace(found, asked=asked, unjudged=True)
-        yield Variant(f"failing {_times(often)} with {how}", call, forgiven)
-    status = 200 if how.startswith("gRPC") else int(how)
-    yield Variant(
-        f"failing {_times(more)} with {how}",
-        call,
-        replace(
-            found,
-            reply=Reply(status, how),
-            replied=1.0,
-            arrivals=(),
-            asked=((FAILING, f"{how} x{more}"),),
-        ),
-    )
-
-
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")

@@ -49,11 +49,18 @@ class Case:
         """True when chance decides who answers, or what is copied, so that it takes a judge."""
         if self.answer.mirrors:
             return self.answer.mirrors[0][1] < 1
+        if self.answer.delayed:
+            return True
         return len(self.chances) > 1 and not self.answer.unjudged
 
     @property
     def chances(self) -> tuple[float, ...]:
-        """The share (0..1) of each thing that can happen: who answers, or whether it is copied."""
+        """The share (0..1) of each thing that can happen.
+
+        It is who answers, whether a request is copied, or whether its answer is delayed.
+        """
+        if self.answer.delayed:
+            return self.answer.delayed, 1 - self.answer.delayed
         if self.answer.mirrors:
             copied = self.answer.mirrors[0][1]
             return copied, 1 - copied
@@ -131,7 +138,7 @@ def unique(cases: Iterable[Case]) -> Iterator[Case]:
     seen: set[tuple[object, ...]] = set()
     ids: Counter[str] = Counter()
     for case in cases:
-        asked = case.call, case.answer.asked, case.answer.mirrors
+        asked = case.call, case.answer.asked, case.answer.mirrors, case.answer.delayed
         if asked in seen:
             continue
         seen.add(asked)

@@ -69,14 +69,13 @@ def run(options: argparse.Namespace) -> int:
     from meshproof.convert.reading import read
 
     source = read(options.paths)
-    found = convert(source)
+    found = convert(source, options.old_defaults)
     for note in found.notes:
         _tell(str(note))
     code = _proven(source, found, options)
     if code not in (errors.EXIT_PASSED, errors.EXIT_INCONCLUSIVE):
         return code
-    text = convert(source, old_defaults=True).text if options.old_defaults else found.text
-    _write(text, options.output)
+    _write(found.text, options.output)
     if code == errors.EXIT_PASSED and not found.whole:
         return errors.EXIT_FINDINGS
     return code
@@ -87,7 +86,7 @@ def _proven(source: Source, found: Conversion, options: argparse.Namespace) -> i
     from meshproof.convert import proof
 
     name = "<converted>" if options.output == _STDOUT else options.output
-    compared = proof.compare(source, found.text, name, found.notes)
+    compared = proof.compare(source, found.text, name, found.notes, options.old_defaults)
     for line in compared.lines():
         _tell(line)
     if compared.different:

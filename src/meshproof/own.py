@@ -17,6 +17,10 @@ from meshproof.traffic import Request
 VISITS = 3
 #: So many requests are sent before their copies are looked for.
 COPIED = 200
+#: So many requests of which answers take their time are under way at once.
+AT_ONCE = 100
+#: An answer that takes longer (seconds) is asked for before it is looked at.
+_AHEAD = 0.9
 #: Headers that a client sends though nobody asked it to.
 _OF_CLIENTS = ("accept", "accept-encoding", "user-agent")
 
@@ -64,6 +68,11 @@ class OwnRules:
 def visits(case: Case) -> int:
     """Return how often the request of a case is sent that is not judged."""
     return 1 if case.answer.late or case.answer.least else VISITS
+
+
+def is_ahead(case: Case) -> bool:
+    """Say whether the request of a case is sent before others: its answer takes its time."""
+    return not case.split and max(case.answer.late, case.answer.least) > _AHEAD
 
 
 def load(paths: Sequence[str]) -> OwnRules:

@@ -17,6 +17,7 @@ from meshproof.mesh.listeners import MIRROR
 from meshproof.traffic import Visit
 
 COPIED, NOT_COPIED = "copied", "not copied"
+AT_ONCE = "at once"
 #: Clocks and timers may differ by so much (seconds).
 _EARLY = 0.02
 _PORTS = {"http": ":80", "https": ":443"}
@@ -96,6 +97,22 @@ class Answers:
         if visit.status != reply.status:
             return f"HTTP {visit.status}"
         return f"HTTP {visit.status}, but {', '.join(wrong)}" if wrong else _named(reply)
+
+    @property
+    def in_time(self) -> dict[str, float]:
+        """What `delay` must give, by share."""
+        return {self._late: self.case.answer.delayed, AT_ONCE: 1 - self.case.answer.delayed}
+
+    @property
+    def _late(self) -> str:
+        return f"after {self.case.answer.late:.4g} s"
+
+    def delay(self, visit: Visit) -> str | None:
+        """Return whether an answer was delayed; for one that was not expected what `label` says."""
+        label = self.label(visit)
+        if label not in self.expected:
+            return label
+        return self._late if visit.seconds >= self.case.answer.late - _EARLY else AT_ONCE
 
     def copies(self, sample: Iterable[Visit], mesh: EchoMesh, batch: int) -> Iterator[str | None]:
         """Yield for each visit, in send order, whether it was copied; see `EchoMesh.copied`.

@@ -255,6 +255,8 @@ def _answer(case: Case) -> dict[str, Any]:
             {"host": one.host, "labels": dict(one.labels), "share": share}
             for one, share in answer.mirrors
         ]
+    if answer.delayed:
+        found["delayed"] = {"share": answer.delayed, "seconds": answer.late}
     plain = {"least_seconds": answer.least, "not_proven": list(answer.unproven)}
     return found | {key: value for key, value in plain.items() if value}
 

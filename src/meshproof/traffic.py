@@ -6,7 +6,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -173,6 +173,7 @@ class Visits:
         self._last_error = ""
         self._pools: Pools = {} if pools is None else pools
         self._sender = sender
+        self._begun: Future[list[Visit]] | None = None
 
     @property
     def curl(self) -> str:
@@ -200,8 +201,19 @@ class Visits:
             yield from list(send(self._send, numbers))
             self._tell(f"{self.sent} visits to {self.requests[0].path}")
 
+    def begin(self, count: int, executor: Executor) -> None:
+        """Let `executor` send `count` requests; the next `take` returns their visits."""
+        self._begun = executor.submit(self._taken, count)
+
     def take(self, count: int) -> list[Visit]:
-        """Send `count` requests and return their visits, in send order."""
+        """Send `count` requests and return their visits, in send order, or those that `begin` sent.
+
+        Raises NotReady for a request that gets no answer at all.
+        """
+        begun, self._begun = self._begun, None
+        return begun.result() if begun else self._taken(count)
+
+    def _taken(self, count: int) -> list[Visit]:
         found: list[Visit] = []
         for visit in self:
             found.append(visit)

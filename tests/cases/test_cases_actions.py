@@ -175,7 +175,10 @@ FAULTS = {
         "   abort: {httpStatus: 400, percentage: {value: 100}}}",
         ["path /a -> 400 after 1 s"],
     ),
-    "delay of some": ("{delay: {fixedDelay: 1s, percent: 10}}", ["path /a -> v1"]),
+    "delay of some": (
+        "{delay: {fixedDelay: 1s, percent: 10}}",
+        ["path /a -> v1", "path /a, 10 % after 1 s -> v1"],
+    ),
 }
 
 
@@ -193,14 +196,35 @@ def test_an_abort_of_some_is_judged_as_a_split(of: Of) -> None:
 
 
 def test_a_split_whose_answers_take_long_is_not_judged(of: Of) -> None:
-    case, *_ = of("fault: {delay: {fixedDelay: 1s, percent: 100}}", SPLIT).values()
+    case, *_ = of("fault: {delay: {fixedDelay: 6s, percent: 100}}", SPLIT).values()
     assert not case.split
-    assert (case.answer.least, case.answer.late) == (1, 1)
+    assert (case.answer.least, case.answer.late) == (6, 6)
+    assert case.answer.unproven == ("its shares: answers take 6 s",)
+    case, *_ = of("fault: {delay: {fixedDelay: 5s, percent: 100}}", SPLIT).values()
+    assert case.split
+    assert case.answer.unproven == ()
+
+
+def test_a_delay_of_some_is_judged_by_itself(of: Of) -> None:
+    found = of("fault: {delay: {fixedDelay: 1s, percent: 10}}", match="uri: {exact: /a}")
+    assert list(found) == ["path /a -> v1", "path /a, 10 % after 1 s -> v1"]
+    plain, delayed = found.values()
+    assert (plain.split, plain.answer.least, plain.answer.late) == (False, 0, 1)
+    assert (delayed.split, delayed.chances, delayed.answer.unproven) == (True, (0.1, 0.9), ())
+
+
+@pytest.mark.parametrize("delay", ["300ms", "6s"])
+def test_a_delay_that_cannot_be_told_or_is_too_dear_is_named(of: Of, delay: str) -> None:
+    (case,) = of(
+        f"fault: {{delay: {{fixedDelay: {delay}, percent: 10}}}}", match="uri: {exact: /a}"
+    ).values()
+    seconds = {"300ms": "0.3", "6s": "6"}[delay]
+    assert case.answer.unproven == (f"that 10 % are delayed by {seconds} s",)
 
 
 def test_what_is_not_proven_is_named(of: Of) -> None:
     delay, *_ = of("fault: {delay: {fixedDelay: 1s, percent: 10}}\n  timeout: 3s").values()
-    assert delay.answer.unproven == ("that 10 % are delayed by 1 s", "the timeout of 3 s")
+    assert delay.answer.unproven == ("the timeout of 3 s",)
     assert delay.title.endswith("; not proven: the timeout of 3 s")
     mirrored, *_ = of(
         "fault: {abort: {httpStatus: 503, percentage: {value: 5}}}\n  mirror: {host: a}"
@@ -215,6 +239,12 @@ def test_timeout(of: Of) -> None:
     assert list(found) == ["path /a -> v1", "path /a, answered too late -> 504 after 1 s"]
     answer = found["path /a, answered too late -> 504 after 1 s"].answer
     assert (answer.least, answer.late, answer.asked) == (1, 4, ((LATE, "4000"),))
+
+
+def test_a_timeout_that_is_waited_for_and_one_that_is_not(of: Of) -> None:
+    assert len(of("timeout: 30s", match="uri: {exact: /a}")) == 2
+    (case,) = of("timeout: 31s", match="uri: {exact: /a}").values()
+    assert case.answer.unproven == ("the timeout of 31 s",)
 
 
 def test_time_for_each_try(of: Of) -> None:

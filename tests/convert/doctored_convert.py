@@ -36,21 +36,26 @@ def cookie_lost(arms: Arms) -> None:
     del arms[0]["match"]
 
 
+def timeouts_short(arms: Arms) -> None:
+    for arm in arms:
+        arm["timeout"] = "13s"
+
+
 def default_lost(arms: Arms) -> None:
     arms.pop()
 
 
 FAULTS: dict[str, Callable[[Arms], None]] = {
     one.__name__: one
-    for one in (nothing, weights_swapped, order_swapped, cookie_lost, default_lost)
+    for one in (nothing, weights_swapped, order_swapped, cookie_lost, timeouts_short, default_lost)
 }
 
 
 def main(fault: str, arguments: list[str]) -> int:
     right = convert.convert
 
-    def wrong(source: Source, **options: bool) -> Conversion:
-        made = right(source, **options)
+    def wrong(source: Source, old_defaults: bool = False) -> Conversion:
+        made = right(source, old_defaults)
         objects = list(yaml.safe_load_all(made.text))
         (rule,) = (one for one in objects if one["kind"] == "VirtualService")
         FAULTS[fault](rule["spec"]["http"])

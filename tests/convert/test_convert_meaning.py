@@ -166,6 +166,15 @@ def test_without_a_fault_it_is_the_same(converted: Any) -> None:
     ]
 
 
+def test_the_old_defaults_are_compared_with_what_they_say(converted: Any, rule: Any) -> None:
+    text = rule("precedence: 1", "match: {request: {headers: {a: b}}}", ROUTE)
+    old, new = converted(text, old_defaults=True), converted(text)
+    for found, differs in ((old, False), (new, True)):
+        said = proof.compare(found.source, found.text, "new.yaml", [], old_defaults=True)
+        assert bool(said.different) is differs, said
+    assert "timeout 15.0; the converted arm at new.yaml:" in said.different[0]
+
+
 def test_what_is_not_converted_is_not_claimed(converted: Any, rule: Any) -> None:
     wrong = rule("match: {request: {headers: {a: {regex: '(?!b)c'}}}}", ROUTE)
     other = rule(ROUTE).replace("name: shop", "name: other").replace("name: r}", "name: s}")

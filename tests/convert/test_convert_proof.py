@@ -58,9 +58,11 @@ spec:
 """
 
 
-def run(folder: Path, text: str, fault: str = "nothing") -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, text: str, fault: str = "nothing", *options: str
+) -> subprocess.CompletedProcess[str]:
     (folder / "old.yaml").write_text(text)
-    given = ("old.yaml", "-o", "new.yaml", "--prove")
+    given = ("old.yaml", "-o", "new.yaml", "--prove", *options)
     return subprocess.run(
         [sys.executable, str(DOCTORED), fault, *given],
         cwd=folder,
@@ -95,6 +97,20 @@ def test_both_directions_hold(tmp_path: Path) -> None:
         assert int(line.split()[-2]) >= 10, line
     assert (tmp_path / "new.yaml").read_text().startswith("apiVersion: networking.istio.io/v1")
     assert sorted(os.listdir(tmp_path)) == ["new.yaml", "old.yaml"], "no report is left"
+
+
+def test_the_old_defaults_are_proven_too(tmp_path: Path) -> None:
+    first, _, _ = SHOP.partition("---")
+    done = run(tmp_path, first, "nothing", "--old-defaults")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("the same on the local mesh") == 2
+    assert (tmp_path / "new.yaml").read_text().count("timeout: 15s") == 2
+    wrong = run(tmp_path, first, "timeouts_short", "--old-defaults")
+    assert wrong.returncode == 1, wrong.stderr
+    said = "failed: shop: cookie user=burr, answered too late -> 504 after 15 s"
+    assert f"old.yaml:1: RouteRule 'burr': {said}" in wrong.stderr
+    reports = Path(wrong.stderr.partition("; reports in ")[2].split()[0])
+    shutil.rmtree(reports)
 
 
 ACTING = """\

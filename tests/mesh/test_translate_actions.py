@@ -94,7 +94,8 @@ def test_a_fault_for_nobody_is_none() -> None:
 def test_cors() -> None:
     policy = (
         "corsPolicy: {allowOrigins: [{exact: a}, {prefix: b}, {regex: c}], "
-        "allowMethods: [GET, POST], maxAge: 1m, allowCredentials: true, unmatchedPreflights: IGNORE}"
+        "allowMethods: [GET, POST], maxAge: 1m, allowCredentials: true, "
+        "unmatchedPreflights: IGNORE}"
     )
     (found,) = route(f"{policy}, {TO}")["typed_per_filter_config"].values()
     assert found == {

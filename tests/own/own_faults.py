@@ -252,6 +252,15 @@ ACTIONS: dict[str, dict[str, Callable[[Arm], Arm]]] = {
         ),
         "retries": part("retries", on=("reset",)),
     },
+    "times, first": {
+        "sometimes late": part("fault", delayed=60.0),
+        "long": without("timeout", 14.0),
+    },
+    "times, second": {
+        "sometimes late": part("fault", delay=0.1),
+        "long": without("timeout"),
+        "late split": lambda arm: replace(arm, split=tuple(reversed(sixty_forty(arm).split))),
+    },
     "cors, first": {
         "api": lambda arm: cors(arm, origins=origins(arm)[:2], methods=("POST",)),
         "ignoring": part("cors", forward=True),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -77,6 +78,26 @@ def test_a_request_is_sent_only_when_its_batch_is_asked_for(site: Site) -> None:
     assert next(site.numbers) == 0
     visits.take(11)
     assert visits.sent == 20
+
+
+def test_what_is_begun_is_sent_ahead_once(site: Site) -> None:
+    visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1, batch=3))
+    with ThreadPoolExecutor(1) as executor:
+        visits.begin(3, executor)
+    assert next(site.numbers) == 3
+    assert len(visits.take(3)) == 3
+    assert next(site.numbers) == 4
+    visits.take(3)
+    assert next(site.numbers) == 8
+
+
+def test_what_is_begun_and_gets_no_answer_is_told_when_it_is_taken(site: Site) -> None:
+    site.silent = set(range(10))
+    visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1, batch=1))
+    with ThreadPoolExecutor(1) as executor:
+        visits.begin(1, executor)
+    with pytest.raises(NotReady):
+        visits.take(1)
 
 
 def test_connections_are_kept_or_fresh_as_asked(site: Site) -> None:

@@ -10,7 +10,8 @@ from meshproof.convert.notes import Notes
 from meshproof.manifest import Value
 
 #: Istio up to 0.8 ended a request after this time where no rule said otherwise.
-OLD_TIMEOUT = "15s"
+OLD_SECONDS = 15.0
+OLD_TIMEOUT = f"{OLD_SECONDS:g}s"
 #: What a retry was made for then; today's default leaves out answers of 500 and above.
 OLD_RETRY_ON = "5xx,connect-failure,refused-stream"
 

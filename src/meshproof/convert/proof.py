@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 from meshproof import cases, manifest, rules, surroundings
 from meshproof.conditions import conditions
 from meshproof.convert import beside
+from meshproof.convert.actions import OLD_SECONDS
 from meshproof.convert.notes import Level, Note
 from meshproof.convert.reading import Source, says_kind
 from meshproof.convert.services import named
 from meshproof.errors import BadRules, plural
 from meshproof.manifest import Document
+from meshproof.rules.actions import Retries
 from meshproof.rules.legacy_ingress import paths
-from meshproof.rules.model import MESH, Arm, Route, RuleSet, full_name, is_service
+from meshproof.rules.model import MESH, Arm, Route, RuleSet, Target, full_name, is_service
 
 if TYPE_CHECKING:
     from meshproof.own import OwnRules
@@ -77,16 +79,23 @@ class Direction:
     crossed: OwnRules
 
 
-def compare(source: Source, text: str, name: str, notes: Sequence[Note]) -> Compared:
+def compare(
+    source: Source,
+    text: str,
+    name: str,
+    notes: Sequence[Note],
+    old_defaults: bool = False,
+) -> Compared:
     """Return what both sides mean, part by part; `name` is that of the output in messages.
 
+    With `old_defaults` the source also means what the old mesh did by itself.
     A part that is not converted as a whole (`notes`), that the model cannot hold, or of which the
     order is not specified, is not compared.
     """
     converted = _Index(manifest.parse(text, name))
     known = Compared((), (), (), tuple(_outside(source.legacy)))
     for documents in _parts(source.legacy):
-        known = _compared(known, documents, source, converted, notes)
+        known = _compared(known, documents, source, converted, notes, old_defaults)
     return known
 
 
@@ -96,11 +105,13 @@ def _compared(
     source: Source,
     converted: _Index,
     notes: Sequence[Note],
+    old_defaults: bool,
 ) -> Compared:
     """Return what is known with one part more."""
     names = documents[0].kind + " " + ", ".join(f"'{one.name}'" for one in documents)
     try:
         theirs = rules.read(documents, beside.selectors(source.others))
+        theirs = _as_before(theirs) if old_defaults else theirs
         _check_whole(documents, source, notes)
     except BadRules as error:
         return replace(known, unproven=(*known.unproven, f"{error} (not proven: {names})"))
@@ -116,6 +127,25 @@ def _compared(
     if found := list(differences(theirs, ours)):
         return replace(known, different=(*known.different, *found))
     return replace(known, same=(*known.same, Part(theirs, ours)))
+
+
+def _as_before(found: RuleSet) -> RuleSet:
+    """Return rules with the timeout that the old mesh had by itself, and without retries."""
+    routes = []
+    for route in found.routes:
+        arms = route.arms
+        if route.gateways is None and all(arm.matches for arm in arms):
+            rest = Target(route.hosts[0], (), 100, at=route.at)
+            arms = (*arms, Arm((), (rest,), route.at))
+        if route.gateways is None:
+            arms = tuple(_defaulted(arm) if arm.split else arm for arm in arms)
+        routes.append(replace(route, arms=arms))
+    return replace(found, routes=tuple(routes))
+
+
+def _defaulted(arm: Arm) -> Arm:
+    timeout = OLD_SECONDS if arm.timeout is None else arm.timeout
+    return replace(arm, timeout=timeout, retries=arm.retries or Retries(0))
 
 
 def _outside(documents: Iterable[Document]) -> Iterator[str]:
