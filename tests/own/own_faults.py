@@ -259,7 +259,7 @@ ACTIONS: dict[str, dict[str, Callable[[Arm], Arm]]] = {
     "times, second": {
         "sometimes late": part("fault", delay=0.1),
         "long": without("timeout"),
-        "late split": lambda arm: replace(arm, split=tuple(reversed(sixty_forty(arm).split))),
+        "late split": weighted(40, 60),
     },
     "cors, first": {
         "api": lambda arm: cors(arm, origins=origins(arm)[:2], methods=("POST",)),
