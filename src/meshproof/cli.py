@@ -54,16 +54,19 @@ class _Parser(argparse.ArgumentParser):
 _Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 
-def _parser() -> _Parser:
+def _parser(chosen: str) -> _Parser:
+    """Return the parser; of the commands with a module the arguments of the chosen one alone."""
     parser = _Parser(prog="meshproof", description=__doc__.split(".")[0], epilog=_EXIT_CODES)
     parser.description = "Proves that a service mesh routes as its rules say."
     parser.add_argument("--version", action="version", version=f"meshproof {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     _add_test(commands)
     for name, words in _MODULES.items():
-        module = importlib.import_module(f"meshproof.{name}_command")
-        command = commands.add_parser(name, help=words, description=module.DESCRIPTION)
-        module.add_arguments(command)
+        command = commands.add_parser(name, help=words)
+        if name == chosen:
+            module = importlib.import_module(f"meshproof.{name}_command")
+            command.description = module.DESCRIPTION
+            module.add_arguments(command)
     _add_mesh(commands)
     return parser
 
@@ -171,8 +174,10 @@ def _say(text: str) -> None:
 
 
 def _run(given: list[str]) -> int:
-    parser = _parser()
-    _check_command(parser, given)
+    first = next((word for word in given if not word.startswith("-")), "test")
+    parser = _parser(first)
+    if first not in _COMMANDS:
+        parser.error(f"unknown command '{first}'{nearest(first, _COMMANDS)}")
     options, rest = parser.parse_known_args(given)
     if rest and options.command != "test":
         chosen: _Parser = options.parser
@@ -187,12 +192,6 @@ def _run(given: list[str]) -> int:
     module = importlib.import_module(f"meshproof.{options.command}_command")
     code: int = module.run(options)
     return code
-
-
-def _check_command(parser: argparse.ArgumentParser, given: list[str]) -> None:
-    first = next((word for word in given if not word.startswith("-")), "test")
-    if first not in _COMMANDS:
-        parser.error(f"unknown command '{first}'{nearest(first, _COMMANDS)}")
 
 
 def _test(options: argparse.Namespace, rest: list[str]) -> int:

@@ -3,95 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
-from meshproof import rule_options
-from meshproof.errors import BadRules, nearest
 from meshproof.manifest import Document
-from meshproof.rules import (
-    gateway_api,
-    legacy_destination_policy,
-    legacy_egress,
-    legacy_ingress,
-    v1,
-    v1alpha2,
-)
 from meshproof.rules.model import Labels, RuleSet
 
 __all__ = ["RuleSet", "read"]
-
-_LEGACY = (v1alpha2, legacy_destination_policy, legacy_egress, legacy_ingress)
-_READERS = (v1, gateway_api, *_LEGACY)
-_KINDS = (*v1.KINDS, *gateway_api.KINDS, *(reader.KIND for reader in _LEGACY))
-#: The keys of every object (Kubernetes API reference, ObjectMeta).
-_OBJECT = ("apiVersion", "kind", "metadata", "spec", "status")
-_METADATA = (
-    "annotations",
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "finalizers",
-    "generateName",
-    "generation",
-    "labels",
-    "managedFields",
-    "name",
-    "namespace",
-    "ownerReferences",
-    "resourceVersion",
-    "selfLink",
-    "uid",
-)
 
 
 def read(
     documents: Iterable[Document], selectors: Mapping[str, Labels] = MappingProxyType({})
 ) -> RuleSet:
-    """Return the rules in `documents`, in whatever dialect each is written.
+    """Return the rules in `documents`; see `meshproof.rules.reading.read`."""
+    from meshproof.rules import reading  # late: who wants the model alone needs no dialect
 
-    `selectors` are the labels that Services select, by full host: RouteRules name callers so.
-
-    Raises BadRules with its place for a document of no known dialect (it is never passed over), for
-    one that cannot be read, for two of one name, and when there is no rule at all.
-    """
-    found = list(documents)
-    _check_names(found)
-    rules = RuleSet()
-    for reader in _READERS:
-        own = (one for one in found if reader.handles(one))
-        rules += v1alpha2.read(own, selectors) if reader is v1alpha2 else reader.read(own)
-    if rules.empty:
-        said = "no rules found"
-        raise found[0].at.error(f"{said}: subsets alone route nothing") if found else BadRules(said)
-    _check_options(found, rules)
-    return replace(rules, documents=tuple(found))
-
-
-def _check_options(documents: Iterable[Document], rules: RuleSet) -> None:
-    """Check that every option that an object sets for the judge holds for an arm of the rules."""
-    arms = [arm for route in rules.routes for arm in route.arms]
-    held = {option.at for arm in arms for option in arm.options}
-    for option in (one for document in documents for one in rule_options.read(document)):
-        if option.at not in held:
-            raise option.at.error(f"{option.name.replace('_', '-')} holds for no arm of the rules")
-
-
-def _check_names(documents: Iterable[Document]) -> None:
-    """Check what does not depend on the dialect: the type, the outermost keys, the name."""
-    named: dict[tuple[str, str, str, str], Document] = {}
-    for document in documents:
-        if not any(reader.handles(document) for reader in _READERS):
-            raise document.at.error(
-                f"{document.kind} of {document.api_version} is not a rule that meshproof "
-                f"reads{nearest(document.kind, _KINDS)}"
-            )
-        document.root.allow(*_OBJECT)
-        document.metadata.allow(*_METADATA)
-        name = (document.group, document.kind, document.namespace, document.name)
-        twin = named.setdefault(name, document)
-        if twin is not document:
-            raise document.at.error(
-                f"two objects of kind {document.kind} are named '{document.name}'; this one would "
-                f"replace the one at {twin.at}"
-            )
+    return reading.read(documents, selectors)
