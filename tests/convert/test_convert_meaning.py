@@ -166,6 +166,23 @@ def test_without_a_fault_it_is_the_same(converted: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "httpFault: {}",
+        "httpReqRetries: {simpleRetry: {attempts: 0, perTryTimeout: 1s}}",
+        "corsPolicy: {allowOrigin: ['*'], allowMethods: [GET], maxAge: 24h}",
+        "match: {request: {headers: {scheme: http}}}",
+    ],
+)
+def test_what_is_hardly_said_or_newly_read_is_the_same(
+    converted: Any, rule: Any, spec: str
+) -> None:
+    found = compared(converted(rule(spec, ROUTE)))
+    assert not found.different + found.unproven
+    assert found.same
+
+
 def test_the_old_defaults_are_compared_with_what_they_say(converted: Any, rule: Any) -> None:
     text = rule("precedence: 1", "match: {request: {headers: {a: b}}}", ROUTE)
     old, new = converted(text, old_defaults=True), converted(text)

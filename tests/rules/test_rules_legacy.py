@@ -79,7 +79,7 @@ BAD = {
     "a wrong key": (POLICY, "simpleCb", "simpelCb", "simpelCb", "did you mean 'simpleCb'?"),
     "a wrong word": (POLICY, "RANDOM", "RANDUM", "RANDUM", "did you mean 'RANDOM'?"),
     "too much": (POLICY, "Percent: 10", "Percent: 101", "101", "from 0 to 100"),
-    "no duration": (POLICY, "30s", "30 s", "30 s", "a duration as 30s"),
+    "no duration": (POLICY, "30s", "30 s", "30 s", "a duration as 5s, 100ms or 1m30s"),
     "no port": (EGRESS, "port: 80", "port: 0", "0, protocol", "from 1 to 65535"),
     "no protocol": (EGRESS, ": http}", ": htpp}", "htpp", "did you mean 'http'?"),
     "no ports": (EGRESS, "{port: 80, protocol: http}", "", "[]", "at least one port"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from refusing import refused
 
 from meshproof import manifest, rules
 from meshproof.conditions import conditions
-from meshproof.errors import BadRules
 from meshproof.rules.model import Arm, Match
 
 ROOT = """\
@@ -35,12 +35,6 @@ def arms(text: str) -> tuple[Arm, ...]:
     (route,) = rules.read(manifest.parse(text, "r.yaml")).routes
     assert route.hosts == ("shop.default.svc.cluster.local",)
     return route.arms
-
-
-def refused(text: str) -> str:
-    with pytest.raises(BadRules) as error:
-        rules.read(manifest.parse(text, "r.yaml"))
-    return str(error.value)
 
 
 def merged(root: str, part: str) -> str:

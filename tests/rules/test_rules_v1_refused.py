@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from meshproof import manifest, rules
-from meshproof.errors import BadRules
+from refusing import refused
 
 HEAD = """\
 apiVersion: networking.istio.io/v1
@@ -21,12 +19,6 @@ metadata: {name: reviews}
 spec:
 """
 ROUTE = "  hosts: [reviews]\n  http: [{route: [{destination: {host: reviews}}]}]\n"
-
-
-def refused(text: str) -> str:
-    with pytest.raises(BadRules) as error:
-        rules.read(manifest.parse(text, "r.yaml"))
-    return str(error.value)
 
 
 def in_match(text: str) -> str:

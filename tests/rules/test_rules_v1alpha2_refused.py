@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from meshproof import manifest, rules
-from meshproof.errors import BadRules
+from refusing import refused
 
 HEAD = """\
 apiVersion: config.istio.io/v1alpha2
@@ -15,12 +13,6 @@ spec:
   destination: {name: reviews}
 """
 ROUTE = "  route: [{labels: {version: v1}}]\n"
-
-
-def refused(text: str) -> str:
-    with pytest.raises(BadRules) as error:
-        rules.read(manifest.parse(text, "r.yaml"))
-    return str(error.value)
 
 
 REFUSED = {

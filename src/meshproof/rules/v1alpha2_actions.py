@@ -120,7 +120,7 @@ def _fault(spec: Value) -> Fault | None:
         abort.allow("httpStatus", "percent", unsupported=_OTHER_ABORTS | _OVERRIDE)
         status = abort.need("httpStatus").integer(200, 599)
         fault = replace(fault, status=status, aborted=_percent(abort))
-    return fault
+    return fault if fault != Fault() else None
 
 
 def _percent(fault: Value) -> float:

@@ -1,0 +1,15 @@
+"""What the tests of refused rules have in common."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproof import manifest, rules
+from meshproof.errors import BadRules
+
+
+def refused(text: str, file: str = "r.yaml") -> str:
+    """Return what is said of rules in YAML that cannot be read; `file` is their name in it."""
+    with pytest.raises(BadRules) as error:
+        rules.read(manifest.parse(text, file))
+    return str(error.value)
