@@ -11,6 +11,10 @@ import pytest
 from away import Away
 from commands import Ended, kubectl, left, meshproof, snapshot
 
+from meshproof.errors import NotReady
+from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.protocol import ClusterOptions
+
 #: Folders of the plugin that plants the faults, and of what it uses.
 PATHS = (Path(__file__).parent, Path(__file__).parents[1] / "faults")
 
@@ -143,3 +147,11 @@ def test_an_istiod_that_is_scaled_to_zero(tmp_path: Path) -> None:
     message = ended.message("default rotation")
     assert "there is no istiod in namespace istio-system" in message
     assert left(ended) == []
+
+
+def test_a_kind_that_the_cluster_does_not_know(tmp_path: Path) -> None:
+    with Kube.connected(ClusterOptions(), tmp_path) as kube:
+        with pytest.raises(NotReady, match="list Widget: the cluster does not know that kind"):
+            kube.list("shop.example/v1", "Widget")
+        assert not kube.has("shop.example/v1", "Widget")
+        assert kube.has("networking.istio.io/v1", "VirtualService")

@@ -184,6 +184,7 @@ class Kube:
         import tenacity
         import urllib3
         from kubernetes.client.exceptions import ApiException
+        from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_delay(self._patience),
@@ -195,6 +196,11 @@ class Kube:
             return retrying(call)
         except ApiException as error:
             raise self._said(what, error, where) from None
+        except ResourceNotFoundError:
+            raise NotReady(
+                f"{self.place}: cannot {what}: the cluster does not know that kind: are the custom "
+                "resource definitions (of Istio, of Gateway API) installed?"
+            ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise NotReady(
                 f"{self.place}: the API server does not answer: {_short(error)}"
