@@ -159,7 +159,7 @@ def labels(
     if isinstance(sample, Visits):
         if not by:
             raise UsageError("judge: visits need by=APP or by=FUNCTION")
-        return map(sample.attribution.by(by) if isinstance(by, str) else by, sample)
+        return sample.labelled(by) if isinstance(by, str) else map(by, sample)
     if by:
         raise UsageError("judge: `by` is for visits; these are labels already")
     return iter(sample)

@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from meshproof import timeouts
@@ -16,6 +16,8 @@ from meshproof.mesh.protocol import Address, Answer, Asked, Sender
 
 if TYPE_CHECKING:
     import urllib3
+
+    from meshproof.mesh.counters import Counters
 
 #: Header that marks our requests: in access logs, in traces.
 RUN_HEADER = "x-meshproof-run"
@@ -83,19 +85,28 @@ class Visit:
 
 
 Label = Callable[[Visit], str | None]
+#: What `by` begins with where counters tell who answered: `counters:reviews`.
+BY_COUNTERS = "counters:"
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Tells from an answer which version of an app gave it, given pod name -> version."""
+    """Tells from an answer which version of an app gave it, given pod name -> version.
+
+    `counters` begins to count the requests to a service, for apps whose answers do not tell.
+    """
 
     versions: Mapping[str, str] = field(default_factory=dict)
+    counters: Callable[[str], Counters] | None = None
 
     def by(self, app: str) -> Label:
         """Return the function for `app`. Raises UsageError for an app that this cannot tell."""
         known = {"reviews": self.reviews, "orders": self.orders}
         if app not in known:
-            raise UsageError(f"answers do not tell versions of '{app}'{nearest(app, known)}")
+            raise UsageError(
+                f"answers do not tell versions of '{app}'{nearest(app, known)}; "
+                f"where they do not, by='{BY_COUNTERS}{app}' asks its clients' proxies"
+            )
         return known[app]
 
     def reviews(self, visit: Visit) -> str | None:
@@ -186,6 +197,11 @@ class Visits:
         return self._sender.shown(curl) if self._sender else curl
 
     def __iter__(self) -> Iterator[Visit]:
+        for batch in self.batches():
+            yield from batch
+
+    def batches(self) -> Iterator[list[Visit]]:
+        """Yield whole batches, each sent when it is asked for, without end."""
         if self._sender is not None:
             sender = self._sender
             yield from self._batches(lambda _, numbers: self._elsewhere(sender, numbers))
@@ -194,11 +210,30 @@ class Visits:
         with ThreadPoolExecutor(self.sampling.workers) as executor:
             yield from self._batches(executor.map)
 
-    def _batches(self, send: Callable[..., Iterable[Visit]]) -> Iterator[Visit]:
+    def labelled(self, app: str) -> Iterator[str | None]:
+        """Yield the version of an app that answered each request, as its answer or counters tell.
+
+        `app` is its name, or `counters:SERVICE[.NAMESPACE]`: then a version is the name of a
+        subset, and the order within a batch is not the real one (see `mesh.counters.labels`).
+        Raises UsageError for an app of neither.
+        """
+        service = app.removeprefix(BY_COUNTERS)
+        if service == app:
+            return map(self.attribution.by(app), self)
+        begin = self.attribution.counters
+        if begin is None:
+            raise UsageError(f"by='{app}': this mesh has no counters of clients")
+        from meshproof.mesh import counters
+
+        size = min(self.sampling.batch, counters.BATCH)
+        self.sampling = replace(self.sampling, batch=size)
+        return counters.labels(self.batches(), lambda: begin(service))
+
+    def _batches(self, send: Callable[..., Iterable[Visit]]) -> Iterator[list[Visit]]:
         while True:
             numbers = range(self.sent, self.sent + self.sampling.batch)
             self.sent += self.sampling.batch
-            yield from list(send(self._send, numbers))
+            yield list(send(self._send, numbers))
             self._tell(f"{self.sent} visits to {self.requests[0].path}")
 
     def begin(self, count: int, executor: Executor) -> None:

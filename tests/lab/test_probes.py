@@ -20,10 +20,11 @@ from meshproof.verdict import Outcome, Settings, Verdict, judge
 HALF = {"v1": 50.0, "v2": 50.0}
 
 
-def judged(mesh: ClusterMesh, weights: dict[str, float]) -> Verdict:
+def judged(mesh: ClusterMesh, weights: dict[str, float], by: str = "orders") -> Verdict:
     """Judge orders from a client inside the mesh against weights."""
     address, client = mesh.inside("orders.sock-shop")
-    attribution = Attribution({pod.name: pod.version for pod in mesh.replicas()})
+    versions = {pod.name: pod.version for pod in mesh.replicas()}
+    attribution = Attribution(versions, mesh.counters)
     sample = Visits(
         address,
         [Request("/orders")],
@@ -32,7 +33,7 @@ def judged(mesh: ClusterMesh, weights: dict[str, float]) -> Verdict:
         attribution=attribution,
         sender=client,
     )
-    return judge(map(attribution.orders, sample), weights, Settings())
+    return judge(sample.labelled(by), weights, Settings())
 
 
 def test_a_split_is_judged_from_inside(shop: ClusterMesh) -> None:
@@ -40,6 +41,10 @@ def test_a_split_is_judged_from_inside(shop: ClusterMesh) -> None:
         half = judged(shop, HALF)
         assert half.holds, half
         wrong = judged(shop, {"v1": 60, "v2": 40})
+        assert wrong.outcome is Outcome.FAILED, wrong
+        counted = judged(shop, HALF, by="counters:orders.sock-shop")
+        assert counted.holds, counted
+        wrong = judged(shop, {"v1": 60, "v2": 40}, by="counters:orders.sock-shop")
         assert wrong.outcome is Outcome.FAILED, wrong
         address, client = shop.inside("orders.sock-shop")
         shown = client.shown(Request("/orders").curl(address)).split()

@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from meshproof import apps, interrupts, rules, timeouts
-from meshproof.errors import BadRules, MeshproofError, NotReady
+from meshproof.errors import BadRules, MeshproofError, NotReady, nearest
 from meshproof.manifest import Document
 from meshproof.mesh import hops, ingress, listeners, process, topology, translate
 from meshproof.mesh.addons import Addons
 from meshproof.mesh.certificates import Authority
+from meshproof.mesh.counters import Counters
 from meshproof.mesh.envoy import Envoy, Resource, find_binary
 from meshproof.mesh.ingress import Ingress
 from meshproof.mesh.process import Workspace, wait_for
@@ -211,6 +212,34 @@ class LocalMesh:
             return None
         finally:
             connection.close()
+
+    def inside(self, service: str) -> tuple[Address, None]:
+        """Return where a pod beside a service calls it from: that pod's sidecar, by its own rules.
+
+        A client of this machine may use it: nothing but the name tells it from the pod's app.
+        """
+        found = self._service(service)
+        port = min(found.ports)
+        for sidecar in self._sidecars:
+            if sidecar.pod.namespace == found.namespace:
+                authority = f"{found.host}:{port}"
+                return Address("127.0.0.1", sidecar.outbound_port, authority), None
+        raise NotReady(f"there is no pod in namespace {found.namespace} that could call {service}")
+
+    def counters(self, service: str) -> Counters:
+        """Begin to count the requests to a service, at every Envoy."""
+        host = self._service(service).host
+        return Counters({envoy.name: envoy.get for envoy in self._envoys()}, host)
+
+    def _service(self, service: str) -> topology.Service:
+        """Return `service[.namespace]`. Raises NotReady with the nearest name when it is none."""
+        name, _, namespace = service.partition(".")
+        known = {(one.name, one.namespace): one for one in self._topology.services}
+        found = known.get((name, namespace or "default"))
+        if found is None:
+            near = nearest(service, [".".join(one) for one in known])
+            raise NotReady(f"there is no service {service} in the mesh{near}")
+        return found
 
     def replicas(self) -> list[Replica]:
         """Return the pods of the mesh."""

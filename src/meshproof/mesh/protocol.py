@@ -16,6 +16,7 @@ from meshproof.rules.model import ROOT_NAMESPACE, MtlsMode, RuleSet
 
 if TYPE_CHECKING:
     from meshproof.mesh.addons import Addon
+    from meshproof.mesh.counters import Counters
 
 #: Name of a mesh -> "module:class"; imported only when asked for.
 MESHES = {
@@ -36,6 +37,7 @@ class Feature(StrEnum):
     MTLS = "mtls"
     PLAINTEXT_PROBE = "plaintext-probe"
     INSIDE = "inside"
+    COUNTERS = "counters"
     ROUTE_RULE = "route-rule"
 
 
@@ -254,11 +256,18 @@ class Mesh(Protocol):
     def control_plane(self, aspect: Aspect) -> Looked:
         """Look at one aspect of the control plane. Raises NotReady when it does not answer."""
 
-    def inside(self, service: str) -> tuple[Address, Sender]:
+    def inside(self, service: str) -> tuple[Address, Sender | None]:
         """Where a client inside the mesh reaches `service` or `service.namespace`, and that client.
 
-        The client's own sidecar routes what it sends. Raises NotReady for a service that is not
-        there. For a mesh with the feature `inside`.
+        The client's own sidecar routes what it sends. None stands for this process, where it can be
+        that client. Raises NotReady for a service that is not there. For a mesh with the feature
+        `inside`.
+        """
+
+    def counters(self, service: str) -> Counters:
+        """Begin to count the requests to `service` or `service.namespace`, as its clients do.
+
+        For a mesh with the feature `counters`.
         """
 
     def replicas(self) -> list[Replica]:

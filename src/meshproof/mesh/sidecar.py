@@ -53,6 +53,11 @@ class Sidecar:
         return self._ports["inbound"]
 
     @property
+    def outbound_port(self) -> int:
+        """Port of the listener by which this pod calls others, by their names."""
+        return self._ports["outbound"]
+
+    @property
     def app(self) -> Process:
         """The app's process; only after `start_app`."""
         if self._app is None:

@@ -22,6 +22,7 @@ from meshproof.mesh.cluster.objects import RUN_LABEL, Place, Placed
 from meshproof.mesh.cluster.probe import NO_PROBES, Probe
 from meshproof.mesh.cluster.probing import Probes
 from meshproof.mesh.cluster.way_in import WayIn, way_in
+from meshproof.mesh.counters import Counters
 from meshproof.mesh.process import Workspace
 from meshproof.mesh.protocol import Address, Aspect, Feature, Looked, Options, Replica, Served
 from meshproof.rules.model import RuleSet
@@ -43,6 +44,7 @@ class ClusterMesh:
             Feature.MTLS,
             Feature.PLAINTEXT_PROBE,
             Feature.INSIDE,
+            Feature.COUNTERS,
         }
     )
 
@@ -217,6 +219,10 @@ class ClusterMesh:
     def inside(self, service: str) -> tuple[Address, Probe]:
         """Return where a probe with a sidecar reaches a service, and the probe."""
         return self._probes.inside(service, self._known)
+
+    def counters(self, service: str) -> Counters:
+        """Begin to count the requests to a service, at every sidecar of the run and the gateway."""
+        return self._probes.counters(service, self._known(), self.proxies())
 
     def replicas(self) -> list[Replica]:
         """Return the pods of the run's apps."""

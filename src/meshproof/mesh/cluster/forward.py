@@ -14,26 +14,65 @@ from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.protocol import Address
 
 _CHUNK = 1 << 16
+#: So often something is asked that is lost on its way.
+_ATTEMPTS = 3
 
 
 def get(kube: Kube, pod: str, namespace: str, port: int, path: str) -> str:
     """Return the body of `GET path` at a port inside a pod. Raises NotReady unless it is 200."""
-    connection = http.client.HTTPConnection("localhost", port, timeout=timeouts.ADMIN)
-    connection.sock = kube.forward(pod, namespace, port)
+    channel = Channel(kube, pod, namespace, port)
     try:
-        connection.sock.settimeout(timeouts.ADMIN)
-        connection.request("GET", path, headers={"Connection": "close"})
-        answer = connection.getresponse()
-        body = answer.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
-        raise NotReady(f"{namespace}/{pod}: port {port} does not answer: {error}") from None
+        return channel.ask(path)
     finally:
-        connection.close()
-    if answer.status != 200:
-        raise NotReady(
-            f"{namespace}/{pod}: port {port}{path} answers {answer.status}: {body[:200]}"
-        )
-    return body
+        channel.close()
+
+
+class Channel:
+    """HTTP to a port inside a pod over one connection, made when it is needed and kept.
+
+    For one thread at a time.
+    """
+
+    def __init__(self, kube: Kube, pod: str, namespace: str, port: int) -> None:
+        self._kube = kube
+        self._to = pod, namespace, port
+        self._connection: http.client.HTTPConnection | None = None
+
+    def ask(self, path: str, body: str | None = None, patience: float = timeouts.ADMIN) -> str:
+        """Return the body that a GET, or a POST of `body`, is answered with.
+
+        What is lost on the way is asked again. Raises NotReady when it is lost again and again, and
+        for any other status than 200.
+        """
+        pod, namespace, port = self._to
+        for attempt in range(_ATTEMPTS):
+            try:
+                answer, text = self._exchange(path, body, patience)
+                break
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                if attempt == _ATTEMPTS - 1:
+                    words = f"{namespace}/{pod}: port {port} does not answer: {error}"
+                    raise NotReady(words) from None
+        if answer != 200:
+            raise NotReady(f"{namespace}/{pod}: port {port}{path} answers {answer}: {text[:200]}")
+        return text
+
+    def _exchange(self, path: str, body: str | None, patience: float) -> tuple[int, str]:
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection("localhost", self._to[2])
+            self._connection.sock = self._kube.forward(*self._to)
+        self._connection.sock.settimeout(patience)
+        self._connection.request("GET" if body is None else "POST", path, body)
+        answer = self._connection.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.close()
+        self._connection = None
 
 
 class Forwarder:

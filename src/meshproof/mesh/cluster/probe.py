@@ -8,8 +8,6 @@ meshproof.apps.probe, from a ConfigMap, on any Python image. Its own containers 
 from __future__ import annotations
 
 import base64
-import contextlib
-import http.client
 import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
@@ -19,6 +17,8 @@ from meshproof import timeouts
 from meshproof.errors import NotReady
 from meshproof.mesh.cluster import workloads
 from meshproof.mesh.cluster.client import Kube, Object
+from meshproof.mesh.cluster.forward import Channel
+from meshproof.mesh.cluster.objects import COUNTING
 from meshproof.mesh.protocol import Address, Answer, Asked
 from meshproof.mesh.waiting import wait_for
 
@@ -32,17 +32,14 @@ INJECT = "sidecar.istio.io/inject"
 CONTAINER = "probe"
 _PORT = 8099
 _FOLDER = "/meshproof"
-#: So often a batch is sent whose answers were lost on their way to here.
-_ATTEMPTS = 3
 
 
 class Probe:
     """A probe that runs; see `placed`. A `meshproof.mesh.protocol.Sender`."""
 
     def __init__(self, kube: Kube, pod: str, namespace: str) -> None:
-        self._kube = kube
         self._pod, self._namespace = pod, namespace
-        self._connection: http.client.HTTPConnection | None = None
+        self._channel = Channel(kube, pod, namespace, _PORT)
 
     @classmethod
     def placed(
@@ -70,8 +67,8 @@ class Probe:
 
         def look() -> bool | None:
             try:
-                probe._exchange("GET", "", timeouts.ADMIN)
-            except (OSError, http.client.HTTPException, NotReady) as error:
+                probe._channel.ask("/")
+            except NotReady as error:
                 last[:] = [str(error)]
                 return None
             return True
@@ -110,7 +107,7 @@ class Probe:
         }
         rounds = -(-len(asked) // max(1, workers))
         patience = rounds * max((one.seconds for one in asked), default=0.0) + timeouts.ADMIN
-        found = json.loads(self._delivered(json.dumps(batch), patience))
+        found = json.loads(self._channel.ask("/", json.dumps(batch), patience))
         return [_answer(one) for one in found]
 
     def shown(self, curl: str) -> str:
@@ -121,39 +118,7 @@ class Probe:
 
     def close(self) -> None:
         """End the connection to the pod."""
-        if self._connection is not None:
-            with contextlib.suppress(OSError):
-                self._connection.close()
-        self._connection = None
-
-    def _delivered(self, text: str, patience: float) -> str:
-        for attempt in range(_ATTEMPTS):
-            try:
-                return self._exchange("POST", text, patience)
-            except (OSError, http.client.HTTPException) as error:
-                self.close()
-                if attempt == _ATTEMPTS - 1:
-                    raise NotReady(
-                        f"{self._namespace}/{self._pod}: the probe does not answer: {error}"
-                    ) from None
-        raise AssertionError("the last attempt returns or raises")
-
-    def _exchange(self, method: str, text: str, patience: float) -> str:
-        """Return the body of the probe's answer, over a connection that is kept."""
-        try:
-            if self._connection is None:
-                self._connection = http.client.HTTPConnection("localhost", _PORT)
-                self._connection.sock = self._kube.forward(self._pod, self._namespace, _PORT)
-            self._connection.sock.settimeout(patience)
-            self._connection.request(method, "/", text or None)
-            answer = self._connection.getresponse()
-            body = answer.read().decode()
-        except (OSError, http.client.HTTPException):
-            self.close()
-            raise
-        if answer.status != 200:
-            raise NotReady(f"{self._namespace}/{self._pod}: {answer.status}: {body[:200]}")
-        return body
+        self._channel.close()
 
 
 def _answer(found: dict[str, Any]) -> Answer:
@@ -198,7 +163,7 @@ def _objects(
         {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {**metadata, "labels": tags},
+            "metadata": {**metadata, "labels": tags, "annotations": dict(COUNTING)},
             "spec": {
                 "restartPolicy": "Always",
                 "automountServiceAccountToken": False,

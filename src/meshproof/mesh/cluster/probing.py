@@ -1,4 +1,4 @@
-"""What the probes of a run are for: plaintext past the sidecars, requests from inside the mesh."""
+"""What a run asks past its way in: plaintext, requests from inside, the counters of clients."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Callable
 from meshproof import timeouts
 from meshproof.errors import NotReady
 from meshproof.mesh.cluster.client import Kube, Object
+from meshproof.mesh.cluster.forward import Channel
 from meshproof.mesh.cluster.objects import Place
 from meshproof.mesh.cluster.probe import Probe
-from meshproof.mesh.cluster.proxies import CONTAINER
+from meshproof.mesh.cluster.proxies import ADMIN_PORT, CONTAINER, Proxy
+from meshproof.mesh.counters import Counters
 from meshproof.mesh.protocol import Address, Asked
 from meshproof.rules.model import CLUSTER_DOMAIN
 
@@ -21,6 +23,7 @@ class Probes:
         self._kube = kube
         self._place = place
         self._made: dict[tuple[str, bool], Probe] = {}
+        self._admins: dict[Proxy, Channel] = {}
 
     def of(self, namespace: str, sidecar: bool) -> Probe:
         """Return the probe in a namespace of the cluster, with a sidecar or without."""
@@ -32,9 +35,11 @@ class Probes:
         return self._made[key]
 
     def close(self) -> None:
-        """End the connections to the probes."""
+        """End the connections to the probes and to the proxies that count."""
         for probe in self._made.values():
             probe.close()
+        for admin in self._admins.values():
+            admin.close()
 
     def plaintext(self, pod: Object) -> int | None:
         """Ask a pod in plaintext, without a sidecar; return the status, None where it hangs up.
@@ -51,17 +56,33 @@ class Probes:
             raise NotReady(f"{namespace}/{name}: {address.url}: {answer.lost}: {answer.why}")
         return answer.status
 
+    def placed(self, service: str, known: list[str]) -> tuple[str, str]:
+        """Return the name and the namespace in the cluster of `service[.namespace]` of the files.
+
+        Raises NotReady for a namespace that is not among those `known`.
+        """
+        name, _, short = service.partition(".")
+        short = short or "default"
+        if short not in known:
+            raise NotReady(f"{service}: the run has no namespace {short}: {', '.join(known)}")
+        return name, self._place.namespace(short)
+
+    def counters(self, service: str, known: list[str], proxies: list[Proxy]) -> Counters:
+        """Begin to count the requests to `service[.namespace]` at these proxies."""
+        name, namespace = self.placed(service, known)
+        for proxy in proxies:
+            if proxy not in self._admins:
+                self._admins[proxy] = Channel(self._kube, proxy.pod, proxy.namespace, ADMIN_PORT)
+        readers = {str(proxy): self._admins[proxy].ask for proxy in proxies}
+        return Counters(readers, f"{name}.{namespace}.{CLUSTER_DOMAIN}")
+
     def inside(self, service: str, known: Callable[[], list[str]]) -> tuple[Address, Probe]:
         """Return where `service[.namespace]` of the files is for a client inside, and a client.
 
         The client is in the service's own namespace: no export keeps the service from it. `known`
         names the namespaces of the files. Raises NotReady for a service that is not there.
         """
-        name, _, short = service.partition(".")
-        short = short or "default"
-        if short not in known():
-            raise NotReady(f"{service}: the run has no namespace {short}: {', '.join(known())}")
-        namespace = self._place.namespace(short)
+        name, namespace = self.placed(service, known())
         found = self._kube.get("v1", "Service", name, namespace)
         if found is None:
             raise NotReady(f"there is no Service {name} in {namespace}")

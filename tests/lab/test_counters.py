@@ -1,0 +1,91 @@
+"""Who answered, by the counters of the clients' sidecars: as the apps themselves say."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from meshproof import manifest, manifests, rules
+from meshproof.errors import Inconclusive
+from meshproof.mesh import counters
+from meshproof.mesh.cluster import ClusterMesh
+from meshproof.rules.model import RuleSet
+from meshproof.traffic import Attribution, Request, Sampling, Visits
+from meshproof.verdict import Outcome, Settings, judge
+
+ORDERS = "counters:orders.sock-shop"
+
+
+def visits(mesh: ClusterMesh) -> Visits:
+    """Return a sample of orders from outside: the front-end is the client that counts."""
+    versions = {pod.name: pod.version for pod in mesh.replicas()}
+    return Visits(
+        mesh.address("ingress"),
+        [Request("/orders")],
+        "lab",
+        Sampling(),
+        attribution=Attribution(versions, mesh.counters),
+    )
+
+
+def split(**weights: int) -> RuleSet:
+    """Return the rules of split_half with other weights; v1 alone has no weight."""
+    (document,) = (
+        one for one in manifests.rules("split_half", "v1") if one.kind == "VirtualService"
+    )
+    others = [one for one in manifests.rules("split_half", "v1") if one is not document]
+    parts = "".join(
+        f"    - {{destination: {{host: orders, subset: {name}}}, weight: {weight}}}\n"
+        for name, weight in weights.items()
+    )
+    text = (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
+        "metadata: {name: orders, namespace: sock-shop}\n"
+        f"spec:\n  hosts: [orders]\n  http:\n  - route:\n{parts}"
+    )
+    return rules.read([*others, *manifest.parse(text, "orders.yaml")])
+
+
+def test_one_version_alone(shop: ClusterMesh) -> None:
+    with shop.applied(split(v2=100)):
+        sample = visits(shop)
+        told = Counter(map(sample.attribution.orders, sample.take(50)))
+        assert told == {"v2": 50}
+        verdict = judge(sample.labelled(ORDERS), {"v2": 100}, Settings(leak=0.1))
+        assert verdict.holds, verdict
+        red = judge(visits(shop).labelled(ORDERS), {"v1": 100}, Settings())
+        assert (red.outcome, red.code) == (Outcome.FAILED, "undeclared")
+
+
+def test_a_split_as_the_app_tells_it(shop: ClusterMesh) -> None:
+    with shop.applied(split(v1=50, v2=50)):
+        verdict = judge(visits(shop).labelled(ORDERS), {"v1": 50, "v2": 50}, Settings())
+        assert verdict.holds, verdict
+        sample, both = visits(shop), Counter[str | None]()
+        begun = shop.counters("orders.sock-shop")
+        for batch in (sample.take(10) for _ in range(5)):
+            told = Counter(map(sample.attribution.orders, batch))
+            assert begun.since(10) == told
+            both += told
+        assert set(both) == {"v1", "v2"}
+
+
+def test_sixty_to_forty_is_seen(shop: ClusterMesh) -> None:
+    with shop.applied(split(v1=60, v2=40)):
+        verdict = judge(visits(shop).labelled(ORDERS), {"v1": 50, "v2": 50}, Settings())
+        assert verdict.outcome is Outcome.FAILED, verdict
+        assert verdict.code == "wrong-split"
+
+
+def test_without_a_rule_no_subset_has_answered(shop: ClusterMesh) -> None:
+    verdict = judge(visits(shop).labelled(ORDERS), {"v1": 50, "v2": 50}, Settings())
+    assert (verdict.outcome, set(verdict.counts) - {"v1", "v2"}) == (
+        Outcome.FAILED,
+        {counters.NO_SUBSET},
+    )
+
+
+def test_a_service_that_nobody_calls_is_inconclusive(shop: ClusterMesh) -> None:
+    with pytest.raises(Inconclusive, match=r"no proxy has counted a request to nobody\."):
+        judge(visits(shop).labelled("counters:nobody.sock-shop"), {"v1": 1, "v2": 1}, Settings())

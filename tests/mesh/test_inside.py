@@ -1,0 +1,54 @@
+"""Requests from inside the local mesh, and who answered by the counters of the client's Envoy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from meshproof import manifests, rules
+from meshproof.errors import NotReady
+from meshproof.manifest import read
+from meshproof.mesh.local import LocalMesh
+from meshproof.mesh.protocol import Options
+from meshproof.traffic import Attribution, Request, Visits
+from meshproof.verdict import Outcome, judge
+
+APPS = Path(str(files("meshproof.manifests"))) / "apps"
+HALF = {"v1": 50, "v2": 50}
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[LocalMesh]:
+    with LocalMesh.opened(Options()) as mesh:
+        mesh.deploy(read([APPS / "sock-shop.yaml", APPS / "sock-shop-gateway.yaml"]))
+        yield mesh
+
+
+def visits(mesh: LocalMesh) -> Visits:
+    address, sender = mesh.inside("orders.sock-shop")
+    attribution = Attribution(counters=mesh.counters)
+    return Visits(address, [Request("/orders")], "run", attribution=attribution, sender=sender)
+
+
+@pytest.mark.parametrize("by", ["orders", "counters:orders.sock-shop"])
+def test_a_split_is_judged_from_inside(shop: LocalMesh, by: str) -> None:
+    with shop.applied(rules.read(manifests.rules("split_half", "v1"))):
+        half = judge(visits(shop).labelled(by), HALF)
+        assert half.holds, half
+        wrong = judge(visits(shop).labelled(by), {"v1": 60, "v2": 40})
+        assert wrong.outcome is Outcome.FAILED, wrong
+
+
+def test_without_the_rule_it_is_no_split(shop: LocalMesh) -> None:
+    verdict = judge(visits(shop).labelled("counters:orders.sock-shop"), HALF)
+    assert (verdict.outcome, verdict.code) == (Outcome.FAILED, "undeclared")
+
+
+def test_what_is_not_there_is_named(shop: LocalMesh) -> None:
+    with pytest.raises(NotReady, match=r"did you mean 'orders\.sock-shop'"):
+        shop.inside("order.sock-shop")
+    with pytest.raises(NotReady, match="no service reviews in the mesh"):
+        shop.counters("reviews")
