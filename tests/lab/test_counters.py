@@ -30,11 +30,9 @@ def visits(mesh: ClusterMesh) -> Visits:
 
 
 def split(**weights: int) -> RuleSet:
-    """Return the rules of split_half with other weights; v1 alone has no weight."""
-    (document,) = (
-        one for one in manifests.rules("split_half", "v1") if one.kind == "VirtualService"
-    )
-    others = [one for one in manifests.rules("split_half", "v1") if one is not document]
+    """Return the rules of split_half with other weights."""
+    written = manifests.rules("split_half", "v1")
+    others = [one for one in written if one.kind == "DestinationRule"]
     parts = "".join(
         f"    - {{destination: {{host: orders, subset: {name}}}, weight: {weight}}}\n"
         for name, weight in weights.items()
