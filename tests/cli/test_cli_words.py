@@ -33,7 +33,10 @@ COMMAND = (sys.executable, "-m", "meshproof")
         ("mesh up --mtls strct", "did you mean 'strict'?"),
         ("mesh status -o yaml", "invalid choice: 'yaml'"),
         ("test --mesh locl", "--mesh locl: no such mesh; did you mean 'local'?"),
-        ("test --mesh cluster", "--mesh cluster: this mesh is not supported yet; there is: local"),
+        (
+            "test --mesh istiod",
+            "--mesh istiod: this mesh is not supported yet; there are: cluster, local",
+        ),
         ("test --mesh-prot 80", "--mesh-prot; did you mean '--mesh-port'?"),
         ("test --mesh-mtsl strict", "--mesh-mtsl; did you mean '--mesh-mtls'?"),
         ("test --reprot x", "--reprot; did you mean '--report'?"),

@@ -69,7 +69,8 @@ def expected(fault: Fault, result: Result) -> tuple[Outcome, str]:
     ):
         if result.promise in promises and result.outcome is not Outcome.NOT_SUPPORTED:
             return outcome, promises[result.promise]
-    missing = result.promise.startswith("addon ") and result.outcome is Outcome.NOT_SUPPORTED
+    elsewhere = result.promise.startswith(("addon ", "control plane: "))
+    missing = elsewhere and result.outcome is Outcome.NOT_SUPPORTED
     return Outcome.NOT_SUPPORTED if missing else Outcome.PASSED, ""
 
 

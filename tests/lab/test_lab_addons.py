@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from test_faults import run_with
+from test_lab_faults import run_with
 
 from meshproof import timeouts
 from meshproof.mesh.waiting import wait_for
