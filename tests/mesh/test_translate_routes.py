@@ -120,7 +120,6 @@ def test_what_is_no_service_of_the_mesh_is_refused_by_the_sidecar() -> None:
         ("{app: page, version: v1}", "page-v1-0", True),
         ("{app: page, version: v2}", "page-v1-0", False),
         ("{app: page}", "ratings-v1-0", False),
-        ("{}", "ratings-v1-0", True),
     ],
 )
 def test_source_labels_choose_the_callers(labels: str, caller: str, reached: bool) -> None:
