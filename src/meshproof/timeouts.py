@@ -37,10 +37,8 @@ GRAPHED = 60.0
 #: A cluster's API server answers at first, and again after it was away.
 API_START = 5.0
 API_AWAY = 60.0
-#: istioctl has answered; it has installed Istio; it has removed it.
+#: istioctl has answered.
 ISTIOCTL = 60.0
-ISTIO_INSTALL = 300.0
-ISTIO_END = 120.0
 #: A TCP connection to a way in.
 CONNECT = 2.0
 #: Every Deployment of the run is available (images are pulled, sidecars start).

@@ -169,10 +169,7 @@ def test_a_client_is_beside_the_service_that_it_asks(port: int) -> None:
     services = ("reviews.meshproof-1", "orders.meshproof-1-shop")
     cluster = Cluster(port, services=services)
     probes = Probes(cluster, Place("1"))  # type: ignore[arg-type]
-
-    def known() -> list[str]:
-        return ["default", "shop"]
-
+    known = ["default", "shop"]
     address, client = probes.inside("reviews", known)
     assert address == Address("reviews.meshproof-1.svc.cluster.local", 9080)
     assert client.shown("curl -i http://x/").startswith(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,15 @@ class Ended:
 
     def failed(self) -> list[str]:
         return [name for name, one in self.results.items() if one.outcome is Outcome.FAILED]
+
+    def failed_as(self, expected: Mapping[str, str]) -> list[Result]:
+        """Check that exactly the cases `expected` failed, each with its words; return them."""
+        assert self.code == 1, self.said
+        assert sorted(self.failed()) == sorted(expected), self.said
+        found = [self.results[case] for case in expected]
+        for result, said in zip(found, expected.values(), strict=True):
+            assert said in result.message, result.message
+        return found
 
 
 @pytest.fixture

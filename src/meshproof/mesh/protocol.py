@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -188,6 +189,11 @@ class Served:
     proxies: int
     seconds: float
     requests: int = 0
+
+
+def one_version(lines: Iterable[str]) -> str:
+    """Return one version that stands for all of `lines`, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
 
 class AddonSet(Protocol):

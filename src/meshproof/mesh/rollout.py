@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,7 +10,7 @@ from meshproof import timeouts
 from meshproof.errors import BadRules, NotReady
 from meshproof.mesh.envoy import Envoy, Rejected, Resource
 from meshproof.mesh.process import wait_for
-from meshproof.mesh.protocol import Served
+from meshproof.mesh.protocol import Served, one_version
 from meshproof.rules.model import RuleSet, StringMatch
 
 
@@ -81,13 +80,8 @@ def rollout(plans: Sequence[Plan], rules: RuleSet) -> Served:
         if isinstance(error, Rejected):
             raise BadRules(f"{_culprit(rules, error.reason)}{error}") from None
         raise
-    return Served(_version(plans), len(plans), round(time.monotonic() - began, 3))
-
-
-def _version(plans: Sequence[Plan]) -> str:
-    """Return one version for what all Envoys have acknowledged."""
-    told = "\n".join(sorted(f"{plan.envoy.name} {plan.envoy.version}" for plan in plans))
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    version = one_version(f"{plan.envoy.name} {plan.envoy.version}" for plan in plans)
+    return Served(version, len(plans), round(time.monotonic() - began, 3))
 
 
 def _await(plans: Sequence[Plan], steps: Sequence[Callable[[], None]]) -> None:

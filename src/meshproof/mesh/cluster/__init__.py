@@ -160,8 +160,8 @@ class ClusterMesh:
     @contextlib.contextmanager
     def applied(self, rules: RuleSet) -> Iterator[Served]:
         """Apply the documents of `rules`; every proxy serves them while the context lasts."""
-        files = [name for name in self._known()]
-        placed = [one for doc in rules.documents for one in self._place.place(doc, files)]
+        known = self._known()
+        placed = [one for doc in rules.documents for one in self._place.place(doc, known)]
         if not placed:
             raise NotReady("rules without their documents cannot be applied to a cluster")
         try:
@@ -218,7 +218,7 @@ class ClusterMesh:
 
     def inside(self, service: str) -> tuple[Address, Probe]:
         """Return where a probe with a sidecar reaches a service, and the probe."""
-        return self._probes.inside(service, self._known)
+        return self._probes.inside(service, self._known())
 
     def counters(self, service: str) -> Counters:
         """Begin to count the requests to a service, at every sidecar of the run and the gateway."""

@@ -5,6 +5,7 @@ Source: Istio docs, "Installing the Sidecar" (labels of namespaces, revisions).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshproof.errors import NotReady
@@ -12,9 +13,11 @@ from meshproof.mesh.cluster import proxies
 from meshproof.mesh.cluster.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.forward import get
 from meshproof.mesh.cluster.sync import MONITORING_PORT
+from meshproof.mesh.cluster.way_in import pods_of
 from meshproof.mesh.protocol import ClusterOptions
 
 REVISION = "istio.io/rev"
+_ISTIOD = "app=istiod"
 _INJECTION = {"istio-injection": "enabled"}
 
 
@@ -32,14 +35,14 @@ class Istio:
     def found(cls, kube: Kube, options: ClusterOptions) -> Istio:
         """Look for istiod. Raises NotReady when there is none that runs, with what to do."""
         namespace = options.istio_namespace
-        pods = kube.list("v1", "Pod", namespace, "app=istiod")
+        pods = kube.list("v1", "Pod", namespace, _ISTIOD)
         if not pods:
             raise NotReady(
                 f"{kube.place}: there is no istiod in namespace {namespace}: install Istio, "
                 "or name its namespace with --mesh-istio-namespace"
             )
         wanted = options.revision
-        fitting = [pod for pod in pods if not wanted or labels_of(pod).get(REVISION) == wanted]
+        fitting = _of_revision(pods, wanted)
         if not fitting:
             known = sorted({labels_of(pod).get(REVISION, "default") for pod in pods})
             raise NotReady(f"no istiod of revision {wanted}; there are {', '.join(known)}")
@@ -66,11 +69,7 @@ class Istio:
 
     def pods(self, kube: Kube) -> list[Object]:
         """Return the pods of istiod, of the chosen revision."""
-        return [
-            pod
-            for pod in kube.list("v1", "Pod", self.namespace, "app=istiod")
-            if not self.revision or labels_of(pod).get(REVISION) == self.revision
-        ]
+        return _of_revision(kube.list("v1", "Pod", self.namespace, _ISTIOD), self.revision)
 
     def gateway_pods(self, kube: Kube) -> list[Object]:
         """Return the pods of the ingress gateway."""
@@ -78,13 +77,16 @@ class Istio:
         service = kube.get("v1", "Service", name, namespace)
         if service is None:
             return []
-        selector = service["spec"].get("selector") or {}
-        words = ",".join(f"{key}={value}" for key, value in selector.items())
-        return kube.list("v1", "Pod", namespace, words)
+        return pods_of(kube, service)
 
     def gateways(self, kube: Kube) -> list[proxies.Proxy]:
         """Return the proxies of the ingress gateway that run."""
         return proxies.of_gateway(self.gateway_pods(kube))
+
+
+def _of_revision(pods: Sequence[Object], revision: str) -> list[Object]:
+    """Return the pods of one revision, of any where it is empty."""
+    return [pod for pod in pods if not revision or labels_of(pod).get(REVISION) == revision]
 
 
 def _version(kube: Kube, pod: Object) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from meshproof import timeouts
 from meshproof.errors import NotReady
 from meshproof.mesh.cluster.client import Kube, Object
@@ -76,13 +74,13 @@ class Probes:
         readers = {str(proxy): self._admins[proxy].ask for proxy in proxies}
         return Counters(readers, f"{name}.{namespace}.{CLUSTER_DOMAIN}")
 
-    def inside(self, service: str, known: Callable[[], list[str]]) -> tuple[Address, Probe]:
+    def inside(self, service: str, known: list[str]) -> tuple[Address, Probe]:
         """Return where `service[.namespace]` of the files is for a client inside, and a client.
 
         The client is in the service's own namespace: no export keeps the service from it. `known`
         names the namespaces of the files. Raises NotReady for a service that is not there.
         """
-        name, namespace = self.placed(service, known())
+        name, namespace = self.placed(service, known)
         found = self._kube.get("v1", "Service", name, namespace)
         if found is None:
             raise NotReady(f"there is no Service {name} in {namespace}")

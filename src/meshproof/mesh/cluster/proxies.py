@@ -6,7 +6,6 @@ that a route or cluster comes from into its metadata (`filter_metadata.istio.con
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import time
@@ -17,10 +16,10 @@ from typing import Any
 
 from meshproof import timeouts
 from meshproof.errors import NotReady
-from meshproof.mesh.cluster.client import Kube, Object, labels_of
+from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.forward import get
 from meshproof.mesh.cluster.objects import Placed
-from meshproof.mesh.protocol import Served
+from meshproof.mesh.protocol import Served, one_version
 from meshproof.mesh.waiting import wait_for
 from meshproof.rules.model import MESH
 
@@ -127,7 +126,7 @@ def _version(texts: Iterable[str], own: str, more: str) -> str:
         for part in entry.get("virtual_hosts") or [entry]
         if own in (words := json.dumps(part, sort_keys=True))
     ]
-    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]
+    return one_version(parts)
 
 
 def _is_strict(text: str) -> bool:
@@ -221,11 +220,5 @@ def wait_served(
         )
 
     dumps = wait_for(look, timeouts.CONFIG_SERVED, said, timeouts.POLL_SLOW)
-    told = "\n".join(sorted(f"{one.proxy} {one.version}" for one in dumps))
-    version = hashlib.sha256(told.encode()).hexdigest()[:16]
+    version = one_version(f"{one.proxy} {one.version}" for one in dumps)
     return Served(version, len(dumps), round(time.monotonic() - began, 3))
-
-
-def version_of(pod: Object) -> str:
-    """Return the version label of a pod, empty without one."""
-    return labels_of(pod).get("version", "")

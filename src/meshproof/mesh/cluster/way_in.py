@@ -72,8 +72,11 @@ def _of_url(given: str, host: str) -> Address:
 
 
 def pods_of(kube: Kube, service: Object) -> list[Object]:
-    """Return the pods that a Service selects."""
-    selector = ",".join(f"{key}={value}" for key, value in service["spec"]["selector"].items())
+    """Return the pods that a Service selects: none, where it has no selector."""
+    labels = service["spec"].get("selector") or {}
+    if not labels:
+        return []
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
     return kube.list("v1", "Pod", service["metadata"]["namespace"], selector)
 
 
