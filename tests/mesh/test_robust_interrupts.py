@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import cast
 
@@ -190,3 +192,26 @@ def test_an_interrupt_within_an_exec_does_not_change_the_exit_code(
         """
     )
     assert pytester.run(sys.executable, "-m", "one").ret == 2
+
+
+def test_it_comes_once_an_import_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised while a class is made, it would come out of Python 3.11 as a RuntimeError."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "module_with_a_class.py").write_text(
+        "import os, signal, time\n"
+        "class Field:\n"
+        "    def __set_name__(self, owner, name):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(0.05)\n"
+        "class Owner:\n"
+        "    field = Field()\n"
+    )
+    came = False
+    with interruptible():
+        try:
+            importlib.import_module("module_with_a_class")
+            threading.Event().wait(5)
+        except KeyboardInterrupt:
+            came = True
+    assert came
+    assert sys.modules.pop("module_with_a_class").Owner
