@@ -34,6 +34,7 @@ ORDER = (
     ("lint", "cases_cors", "cases_times"),
     ("cases",),
     ("mesh",),
+    ("live",),
     ("traffic",),
     ("own",),
     ("convert",),

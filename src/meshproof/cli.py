@@ -86,7 +86,8 @@ def _add_test(commands: _Commands) -> None:
         action="append",
         default=[],
         metavar="PATH",
-        help="check your own rules instead: every case that follows from these files",
+        help="check your own rules instead: every case that follows from these files, or from "
+        "those of a live namespace, cluster:[CONTEXT/]NAMESPACE",
     )
     test.add_argument(
         "--report", default="meshproof-report", metavar="DIR", help="default: %(default)s"
@@ -200,9 +201,12 @@ def _test(options: argparse.Namespace, rest: list[str]) -> int:
 
     check_name(options.mesh)
     if options.rules:
+        from meshproof.mesh.protocol import ClusterOptions
         from meshproof.own import load
 
-        load(options.rules)  # what is wrong with them ends the run here, with its own exit code
+        reach = ClusterOptions(options.kubeconfig or "", options.context or "")
+        # What is wrong with them ends the run here, with its own exit code.
+        load(options.rules, reach)
     own = [f"--mesh-rules={path}" for path in options.rules]
     chosen = ["--mesh", options.mesh, "--mesh-report", options.report, *own]
     for name in ("context", "kubeconfig"):

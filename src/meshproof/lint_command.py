@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
     from meshproof.lint import Page
     from meshproof.lint.finding import Finding
+    from meshproof.lint.reading import Reading
 
 DESCRIPTION = (
     "Says what is wrong with rules, with line and repair: VirtualService, DestinationRule, "
     "Gateway, ServiceEntry, HTTPRoute, RouteRule. PATH is a file, a folder (all of its *.yaml and "
-    "*.yml) or `-`: `kustomize build . | meshproof lint -`. A comment "
+    "*.yml), `-`: `kustomize build . | meshproof lint -`, or a live namespace, read only: "
+    "cluster:[CONTEXT/]NAMESPACE[,NAMESPACE]. A comment "
     "`# meshproof: ignore[MP0301]` in a line, or alone above it, takes away that finding."
 )
 EPILOG = (
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("paths", nargs="*", metavar="PATH", help="files, folders, or - for standard input")
+    add("paths", nargs="*", metavar="PATH", help="files, folders, - or cluster:NAMESPACE")
     add("-o", "--output", choices=["text", "json", "sarif"], default="text", help="default: text")
     add(
         "--suppress", action="append", default=[], metavar="CODE", help="leave out, may be repeated"
@@ -69,13 +71,15 @@ def run(options: argparse.Namespace) -> int:
 def _lint(options: argparse.Namespace) -> int:
     import gc
 
+    from meshproof import live
     from meshproof.lint import ignoring, lint, output
     from meshproof.lint.reading import read
 
     left_out = _suppressed(options.suppress)
     gc.disable()  # many small objects, of which none is freed before the end: nor looked at then
     try:
-        reading = read(options.paths, options.exclude)
+        reading = read([one for one in options.paths if not live.is_live(one)], options.exclude)
+        _add_live(reading, [one for one in options.paths if live.is_live(one)])
         found = lint(reading.documents, left_out, reading.unreadable)
     finally:
         gc.freeze()
@@ -90,6 +94,16 @@ def _lint(options: argparse.Namespace) -> int:
     else:
         sys.stdout.write(f"{output.as_sarif(found, reading, _pages(), code)}\n")
     return code
+
+
+def _add_live(reading: Reading, paths: list[str]) -> None:
+    """Take the objects of live namespaces: they hold for the server that has them already."""
+    from meshproof import live
+    from meshproof.manifest import parse
+
+    for place, text in live.texts(paths).items() if paths else ():
+        reading.texts[place] = text
+        reading.documents += parse(text, place)
 
 
 def _exit_code(findings: Sequence[Finding], fail_on: str) -> int:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from meshproof import cases, manifest, rule_options, rules, surroundings
+from meshproof import cases, live, manifest, rule_options, rules, surroundings
 from meshproof.cases import Case, Plan
 from meshproof.mesh.listeners import MIRROR
 from meshproof.rules.model import RuleSet
 from meshproof.surroundings import Surroundings
 from meshproof.traffic import Request
+
+if TYPE_CHECKING:
+    from meshproof.mesh.protocol import ClusterOptions
 
 #: So often the request of a case is sent that one destination must answer.
 VISITS = 3
@@ -75,13 +79,15 @@ def is_ahead(case: Case) -> bool:
     return not case.split and max(case.answer.late, case.answer.least) > _AHEAD
 
 
-def load(paths: Sequence[str]) -> OwnRules:
-    """Read rule files and folders; derive their cases.
+def load(paths: Sequence[str], reach: ClusterOptions | None = None) -> OwnRules:
+    """Read rule files, folders and live namespaces; derive their cases.
 
-    Raises BadRules with file and line for what cannot be read and when no case follows.
+    `reach` says which cluster where `cluster:NAMESPACE` does not. Raises BadRules with file and
+    line for what cannot be read and when no case follows; for live rules as `live.texts` does.
     """
     _last.clear()
-    documents = manifest.read(paths)
+    documents = manifest.read(path for path in paths if not live.is_live(path))
+    documents += live.read((path for path in paths if live.is_live(path)), reach)
     for beside in (one for one in documents if one.kind in surroundings.KINDS):
         rule_options.read(beside)  # an option there holds for nothing
     found = rules.read(
@@ -103,6 +109,6 @@ def hand_over(paths: Sequence[str], found: OwnRules) -> None:
 _last: dict[tuple[str, ...], OwnRules] = {}
 
 
-def loaded(paths: Sequence[str]) -> OwnRules:
+def loaded(paths: Sequence[str], reach: ClusterOptions | None = None) -> OwnRules:
     """Return what `load` has just read from these paths, or read it."""
-    return _last.get(tuple(paths)) or load(paths)
+    return _last.get(tuple(paths)) or load(paths, reach)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 DESCRIPTION = (
     "Lists the cases that `meshproof test --rules` would send: for each route and arm, with file "
     "and line, the requests that follow from it, how many will be sent, and the arms that no "
-    "request reaches. PATH is a file or a folder (all of its *.yaml and *.yml)."
+    "request reaches. PATH is a file, a folder (all of its *.yaml and *.yml) or a live namespace: "
+    "cluster:[CONTEXT/]NAMESPACE[,NAMESPACE]."
 )
 EPILOG = (
     "exit codes: 0 listed, 1 fewer arms are reached than --fail-under says, 64 usage, 65 bad rule "
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("paths", nargs="*", metavar="PATH", help="rule files and folders")
+    add("paths", nargs="*", metavar="PATH", help="rule files, folders, cluster:NAMESPACE")
     add("-o", "--output", choices=["text", "json"], default="text", help="default: text")
     add(
         "--fail-under",

@@ -33,7 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PATH",
         action="append",
         default=[],
-        help="your own rule files: every test that takes `rule_case` runs once for each case",
+        help="your own rule files, or cluster:NAMESPACE: every test that takes `rule_case` runs "
+        "once for each case",
     )
     add("--mesh-mtls", metavar="MODE", default="permissive", help="permissive, strict or disable")
     add("--mesh-port", metavar="PORT", type=int, default=0, help="ingress port (0: a free one)")

@@ -171,7 +171,7 @@ def own_rules(config: pytest.Config) -> OwnRules:
     if found is None:
         from meshproof import own
 
-        found = own.loaded(config.getoption("mesh_rules"))
+        found = own.loaded(config.getoption("mesh_rules"), cluster_options(config))
         setattr(config, _OWN, found)
     return found
 

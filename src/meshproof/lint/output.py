@@ -30,7 +30,10 @@ def counts(findings: Sequence[Finding], reading: Reading) -> str:
     """Return the last line: how many findings of each level, in how much."""
     found = Counter(one.level for one in findings)
     objects, files = len(reading.documents), len(reading.texts)
-    seen = f"{_number(objects, 'object')} in {_number(files, 'file')}"
+    live = sum(one.startswith("cluster:") for one in reading.texts)
+    places = [_number(files - live, "file")] if files > live or not live else []
+    places += ["a cluster"] if live else []
+    seen = f"{_number(objects, 'object')} in {' and '.join(places)}"
     if not findings:
         return f"Nothing found in {seen}."
     levels = ", ".join(_number(found[level], str(level)) for level in Level if found[level])
