@@ -28,6 +28,7 @@ _MODULES = {
     "lint": "say what is wrong with rule files: PATH ... [-o text|json|sarif]",
     "plan": "list the cases that follow from rule files, and the arms that they cover: PATH ...",
     "convert": "turn rules of Istio 0.x into those of today, proven the same: PATH ... [-o FILE]",
+    "images": "the images that a run on a cluster needs: list, pull, push [--image-prefix PREFIX]",
 }
 _COMMANDS = ("test", *_MODULES, "mesh")
 

@@ -5,7 +5,12 @@ Source: distribution/reference, "Grammar" (domain, path, tag, digest of a refere
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+
+from meshproof.errors import UsageError
+
+#: What probe pods run on: any image with Python 3 does.
+PROBE = "docker.io/library/python:3-alpine"
 
 
 def mapped(changes: Mapping[str, str], prefix: str) -> Callable[[str], str]:
@@ -25,3 +30,17 @@ def mapped(changes: Mapping[str, str], prefix: str) -> Callable[[str], str]:
         return f"{prefix.rstrip('/')}/{rest if named else reference}"
 
     return image
+
+
+def changes(given: Iterable[str], option: str) -> dict[str, str]:
+    """Return reference -> reference of the `IMAGE=IMAGE` that `option` was given.
+
+    Raises UsageError for one that is not of that form.
+    """
+    found: dict[str, str] = {}
+    for pair in given:
+        old, equals, new = pair.partition("=")
+        if not (old and equals and new):
+            raise UsageError(f"{option} {pair}: expected IMAGE=IMAGE")
+        found[old] = new
+    return found

@@ -50,13 +50,10 @@ def cluster_options(config: pytest.Config) -> ClusterOptions:
     """Return which cluster is meant. Raises UsageError for an option that cannot be read."""
     import os
 
+    from meshproof import images
     from meshproof.mesh.protocol import ClusterOptions
 
     default = ClusterOptions()
-    pairs = [given.partition("=") for given in config.getoption("mesh_image_map")]
-    for old, equals, new in pairs:
-        if not (old and equals and new):
-            raise UsageError(f"--mesh-image-map {old}{equals}{new}: expected IMAGE=IMAGE")
     ingress = config.getoption("mesh_ingress") or default.ingress
     if ingress.count("/") != 1:
         raise UsageError(f"--mesh-ingress {ingress}: expected NAMESPACE/NAME of a Service")
@@ -67,7 +64,7 @@ def cluster_options(config: pytest.Config) -> ClusterOptions:
         revision=config.getoption("mesh_revision") or "",
         ingress=ingress,
         gateway_url=config.getoption("mesh_gateway_url") or os.environ.get("GATEWAY_URL", ""),
-        image_map={old: new for old, _, new in pairs},
+        image_map=images.changes(config.getoption("mesh_image_map"), "--mesh-image-map"),
         image_prefix=config.getoption("mesh_image_prefix") or "",
     )
 

@@ -39,6 +39,8 @@ API_START = 5.0
 API_AWAY = 60.0
 #: istioctl has answered.
 ISTIOCTL = 60.0
+#: One image is pulled or pushed (a JVM's is some 200 MB, over a slow line).
+IMAGE_MOVED = 900.0
 #: A TCP connection to a way in.
 CONNECT = 2.0
 #: Every Deployment of the run is available (images are pulled, sidecars start).

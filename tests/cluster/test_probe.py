@@ -12,8 +12,9 @@ import pytest
 from meshproof import timeouts
 from meshproof.apps import probe as script
 from meshproof.errors import NotReady
+from meshproof.images import PROBE
 from meshproof.mesh.cluster.objects import Place
-from meshproof.mesh.cluster.probe import IMAGE, Probe
+from meshproof.mesh.cluster.probe import Probe
 from meshproof.mesh.cluster.probing import Probes
 from meshproof.mesh.protocol import Address, Asked
 
@@ -95,7 +96,7 @@ def test_its_pod_is_restricted_labelled_and_not_injected(port: int) -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert container["image"] == IMAGE.replace("docker.io", "mirror.example")
+    assert container["image"] == PROBE.replace("docker.io", "mirror.example")
 
 
 def test_a_batch_goes_through_one_connection(port: int) -> None:

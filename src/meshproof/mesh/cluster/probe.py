@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from meshproof import timeouts
+from meshproof import images, timeouts
 from meshproof.errors import NotReady
 from meshproof.mesh.cluster import workloads
 from meshproof.mesh.cluster.client import Kube, Object
@@ -22,8 +22,6 @@ from meshproof.mesh.cluster.objects import COUNTING
 from meshproof.mesh.protocol import Address, Answer, Asked
 from meshproof.mesh.waiting import wait_for
 
-#: The image that runs the script (--mesh-image-map and --mesh-image-prefix change it).
-IMAGE = "docker.io/library/python:3-alpine"
 #: Label of a probe, and how to leave probes out of a choice by labels.
 LABEL = "meshproof/probe"
 NO_PROBES = f"!{LABEL}"
@@ -56,7 +54,7 @@ class Probe:
         namespace's PodSecurity does not take its sidecar, with what to do.
         """
         name = f"meshproof-probe-{'inside' if sidecar else 'plain'}"
-        for body in _objects(name, namespace, dict(labels), image(IMAGE), sidecar):
+        for body in _objects(name, namespace, dict(labels), image(images.PROBE), sidecar):
             try:
                 kube.apply(body)
             except NotReady as error:
