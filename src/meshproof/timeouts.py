@@ -18,6 +18,8 @@ ACCESS_LOGS = 1.0
 COPIES = 5.0
 #: A process ends by itself after SIGTERM; after that it is killed.
 PROCESS_END = 2.0
+#: A process that has hung up on us is gone, if it is its end that it did so for.
+PROCESS_DIES = 0.5
 #: Another meshproof has made or cleared its run (it may have to kill processes that it finds).
 RUNS_LOCKED = 20.0
 #: An addon answers after its start (Zipkin is a JVM: about 6 s, more on a busy machine).

@@ -23,6 +23,7 @@ from typing import Any
 
 from meshproof import timeouts
 from meshproof.errors import NotReady
+from meshproof.mesh import limits
 from meshproof.mesh.process import Process, Workspace, uninterrupted, wait_for, write_whole
 
 Resource = dict[str, Any]
@@ -204,7 +205,8 @@ class Envoy:
         try:
             connection.request("GET", path)
             return connection.getresponse().read().decode()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
+            self.process.ends_within(timeouts.PROCESS_DIES)
             self.process.require_alive()
             raise NotReady(f"{self.name}: its admin interface does not answer: {error}") from None
         finally:
@@ -228,7 +230,10 @@ class Envoy:
         return State(versions, rejected, unsettled)
 
     def acknowledged(self) -> bool:
-        """Say whether everything that was served is in use. Raises Rejected on a NACK."""
+        """Say whether everything that was served is in use. Raises Rejected on a NACK.
+
+        Raises NotReady when the process has ended, or refuses for a limit of this machine.
+        """
         self.process.require_alive()
         state = self.state()
         stale = self.stale(state)
@@ -236,10 +241,15 @@ class Envoy:
         nacks = [kind for kind in stale if state.rejected[kind] > self._rejected.get(kind, 0)]
         self._rejected = state.rejected
         if nacks:
-            raise Rejected(self.name, self._reason())
+            raise self._nack()
         if not stale:
             self._log_known = self.process.log.stat().st_size
         return not state.unsettled and not stale
+
+    def _nack(self) -> Rejected | NotReady:
+        rejected = Rejected(self.name, self._reason())
+        hints = limits.hints(rejected.reason)  # then no rule is to blame
+        return NotReady("\n".join([str(rejected), *hints])) if hints else rejected
 
     def stale(self, state: State) -> list[str]:
         """Return the kinds whose acknowledged version is not the wanted one."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from meshproof import interrupts
 from meshproof.errors import UsageError
-from meshproof.mesh import process
+from meshproof.mesh import logs, process
 from meshproof.mesh.local import LocalMesh
 from meshproof.mesh.process import Workspace
 from meshproof.mesh.protocol import Options
@@ -50,7 +50,7 @@ class Kept:
         lines = [f"The local mesh at {self.url} is broken: {_those(self.ended)} ended."]
         for name in self.ended[:_LAST_LINES]:
             lines.append(f"  Last lines of {self.folder}/{name}.log:")
-            lines.append(process.last_lines(Path(self.folder) / f"{name}.log", _LAST_LINES))
+            lines.append(logs.tail(Path(self.folder) / f"{name}.log", _LAST_LINES))
         return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -28,6 +29,7 @@ import psutil
 from meshproof import files, timeouts
 from meshproof.errors import NotReady
 from meshproof.interrupts import interruptible, uninterrupted
+from meshproof.mesh import limits, logs
 from meshproof.mesh.waiting import wait_for
 
 #: Name of the variable that marks our processes.
@@ -245,22 +247,31 @@ class Process:
 
     def said(self) -> str:
         """Return its log so far."""
-        return _text(self.log)
+        return logs.text(self.log)
 
     def tail(self, lines: int = 8) -> str:
-        """Return the last lines of the log, indented, for a message."""
-        return last_lines(self.log, lines)
+        """Return the last lines of the log, indented, for a message: see `logs.tail`."""
+        return logs.tail(self.log, lines)
 
     def require_alive(self, source: str = "") -> None:
-        """Raise NotReady with the last log lines when the process has ended.
+        """Raise NotReady with the telling log lines when the process has ended.
 
         `source` says where it was asked for (file:line).
         """
         if not self.alive:
             code = self._popen.returncode
-            how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            how = f"ended with exit code {code}"
+            if code < 0:
+                how = f"was ended by signal {-code} ({signal.strsignal(-code)})"
             where = f" ({source})" if source else ""
-            raise NotReady(f"{self.name}{where} {how}; last lines of its log:\n{self.tail()}")
+            said = [f"{self.name}{where} {how}; last lines of its log:", self.tail()]
+            raise NotReady("\n".join(said + limits.hints(self.said())))
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait so long at most for its end; say whether it has come."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(seconds)
+        return not self.alive
 
     def terminate(self) -> None:
         """Ask the process to end."""
@@ -274,19 +285,6 @@ class Process:
         except subprocess.TimeoutExpired:
             self._popen.kill()
             self._popen.wait()
-
-
-def _text(log: Path) -> str:
-    try:
-        return log.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        return f"(its log cannot be read: {error.strerror})"
-
-
-def last_lines(log: Path, lines: int) -> str:
-    """Return the last lines of a log, indented, for a message."""
-    last = [line.rstrip()[:300] for line in _text(log).splitlines() if line.strip()][-lines:]
-    return "\n".join(f"    {line}" for line in last) or "    (its log is empty)"
 
 
 def marked(path: Path) -> list[psutil.Process]:
@@ -386,7 +384,6 @@ __all__ = [
     "home",
     "interruptible",
     "is_owned",
-    "last_lines",
     "marked",
     "runs",
     "sweep",

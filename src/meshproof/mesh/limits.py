@@ -1,0 +1,75 @@
+"""Limits of the machine that end an Envoy, and what the user can do about each.
+
+Source: inotify(7) and sysctl/fs of the kernel's documentation. Envoy has an inotify instance for
+each file that it reads its config from, and aborts when it gets none
+(its source/common/filesystem/inotify/watcher_impl.cc).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+_PROC = Path("/proc")
+_SHOWN = 3
+_ENOUGH = 1024
+
+
+def hints(log: str) -> list[str]:
+    """Return what to do where a log says that the machine had no more to give, else nothing."""
+    if "inotify_fd_ >= 0" in log:
+        return [_instances()]
+    if "unable to add filesystem watch" in log and "No space left" in log:
+        name, limit = _limit("watches")
+        raised = f"`sudo sysctl {name}={_more(limit)}`"
+        return [f"This user may watch no more folders: {name} is {limit}. Raise it: {raised}."]
+    if "Too many open files" in log:
+        return ["It may open no more files: raise the limit (`ulimit -n 4096`) and run again."]
+    return []
+
+
+def _instances() -> str:
+    name, limit = _limit("instances")
+    held = Counter(_holders())
+    by = ", ".join(f"{program} {count}" for program, count in held.most_common(_SHOWN))
+    return (
+        "This user's inotify instances are used up: an Envoy takes one for each file that it reads "
+        f"its config from, and {name} is {limit}{f' (held now: {by})' if by else ''}. End another "
+        f"mesh (`meshproof mesh status`) or raise the limit: `sudo sysctl {name}={_more(limit)}`."
+    )
+
+
+def _limit(kind: str) -> tuple[str, str]:
+    """Return the setting that is in force for inotify's instances or watches, and its value.
+
+    A container may have a lower one of its own.
+    """
+    names = (f"fs.inotify.max_user_{kind}", f"user.max_inotify_{kind}")
+    found = []
+    for name in names:
+        with contextlib.suppress(OSError, ValueError):
+            found.append((int((_PROC / "sys" / name.replace(".", "/")).read_text()), name))
+    if not found:
+        return names[0], "not known"
+    least, name = min(found, key=lambda one: one[0])
+    return name, str(least)
+
+
+def _more(limit: str) -> int:
+    return max(_ENOUGH, 2 * int(limit)) if limit.isdigit() else _ENOUGH
+
+
+def _holders() -> Iterator[str]:
+    """Yield, for each inotify instance of this user that can be seen, the program that holds it."""
+    for folder in _PROC.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if folder.stat().st_uid != os.getuid():
+                continue
+            program = (folder / "comm").read_text().strip()
+            for opened in os.scandir(folder / "fd"):
+                with contextlib.suppress(OSError):
+                    if os.readlink(opened.path) == "anon_inode:inotify":
+                        yield program

@@ -1,0 +1,44 @@
+"""What a process wrote in its log, as far as a message needs it: the cause first, then the end.
+
+Source: Envoy writes `assert failure: ...` and then the stack, twice, by address (its
+source/common/common/assert.h and source/server/backtrace.h); a Go program `panic: ...` and then
+every goroutine.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+#: What a program says when it gives up; what is written after it tells only where it did.
+_CAUSE = re.compile(
+    r"\[critical\]\[(?!backtrace\])|assert failure|envoy bug failure|"
+    r"^\[err\]|^panic: |^fatal error: "
+)
+#: A line of a stack that is nothing but an address, or a function at one.
+_STACK = re.compile(r"#\d+:? .*\[0x[0-9a-f]+\]\s*$")
+_LONGEST = 300
+_CAUSES = 2
+
+
+def text(log: Path) -> str:
+    """Return a log, or in brackets why it cannot be read."""
+    try:
+        return log.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        return f"(its log cannot be read: {error.strerror})"
+
+
+def tail(log: Path, lines: int) -> str:
+    """Return for a message, indented, the end of a log and above it what names the cause.
+
+    The end is the last `lines` lines without those of a stack. What names the cause are the first
+    two lines by which a program gives up; where they are not in the end, `...` stands between.
+    """
+    written = [line.rstrip()[:_LONGEST] for line in text(log).splitlines() if line.strip()]
+    told = [line for line in written if not _STACK.search(line)] or written
+    begin = max(len(told) - lines, 0)
+    causes = [at for at, line in enumerate(told) if _CAUSE.search(line)][:_CAUSES]
+    above = [told[at] for at in causes if at < begin]
+    shown = [*above, *(["..."] if above else []), *told[begin:]]
+    return "\n".join(f"    {line}" for line in shown) or "    (its log is empty)"
