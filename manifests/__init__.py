@@ -21,6 +21,12 @@ def apps_by_gateway_api() -> list[Document]:
     return read([*sorted(files), _HERE / "gateway-api"])
 
 
+def smoke() -> list[Document]:
+    """Return what `meshproof smoke` stands up: Bookinfo, the way in to it, and its one rule."""
+    files = [_HERE / "apps" / "bookinfo.yaml", _HERE / "apps" / "bookinfo-gateway.yaml"]
+    return [*read(files), *rules("smoke", "v1")]
+
+
 def dialects(promise: str) -> list[str]:
     """Return the dialects in which a promise's rules are written: `v1`, `v1alpha2`.
 

@@ -35,6 +35,7 @@ ORDER = (
     ("cases",),
     ("mesh",),
     ("live",),
+    ("rights",),
     ("traffic",),
     ("own",),
     ("convert",),

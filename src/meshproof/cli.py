@@ -27,6 +27,8 @@ _MODULES = {
     "judge": "judge labels from any log: --expect v1=50,v2=50 < labels.txt",
     "lint": "say what is wrong with rule files: PATH ... [-o text|json|sarif]",
     "plan": "list the cases that follow from rule files, and the arms that they cover: PATH ...",
+    "smoke": "look whether the mesh of a cluster works, every night: [--context NAME]",
+    "rbac": "print the rights that a run needs: [--for smoke|test] [--cronjob --image IMAGE]",
     "convert": "turn rules of Istio 0.x into those of today, proven the same: PATH ... [-o FILE]",
     "images": "the images that a run on a cluster needs: list, pull, push [--image-prefix PREFIX]",
 }

@@ -52,6 +52,14 @@ _OF_GATEWAY = "gateway.networking.k8s.io/gateway-name"
 _INGRESS_CLASS = "kubernetes.io/ingress.class"
 
 
+def resource(kind: str) -> str:
+    """Return a kind as the API's paths and RBAC have it: `VirtualService` -> `virtualservices`."""
+    name = kind.lower()
+    if name.endswith("try"):
+        return f"{name[:-1]}ies"
+    return f"{name}es" if name.endswith("ss") else f"{name}s"
+
+
 @dataclass(frozen=True)
 class Source:
     """Namespaces of a cluster; `context` as in a kubeconfig, empty for the current one."""

@@ -19,6 +19,7 @@ _MARKS = (
     "({addon} stands for the parameter of that name)",
     "rules(folder): the rules to serve, manifests/rules/<folder>/, in each dialect (with `routed`)",
     "needs(*features): features of the mesh without which the test is reported as not supported",
+    "smoke: a test of the nightly run alone (`meshproof smoke`)",
     "checks(n): how many times this test judges (1 where it is not said); shares the run's alpha",
 )
 
@@ -69,6 +70,11 @@ def _add_cluster(add: Callable[..., None]) -> None:
     add("--mesh-kubeconfig", metavar="PATH", help="default: as kubectl finds it")
     add("--mesh-context", metavar="NAME", help="context of the kubeconfig (default: the current)")
     add("--mesh-istio-namespace", metavar="NAME", help="where istiod runs (istio-system)")
+    add(
+        "--mesh-smoke",
+        action="store_true",
+        help="the small set of `meshproof smoke`: few pods, with small requests and limits",
+    )
     add("--mesh-revision", metavar="NAME", help="the revision of Istio that injects")
     add(
         "--mesh-way-in",
@@ -89,9 +95,16 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     """Let `meshproof test` without a path of your own run the packaged suites."""
     known = early_config.known_args_namespace
     if known.mesh_cli and not known.file_or_dir:
-        suites = "meshproof.suites.test_own_rules" if known.mesh_rules else "meshproof.suites"
-        args += ["--pyargs", suites]
-        known.pyargs, known.file_or_dir = True, [suites]
+        suites = _suites(known.mesh_smoke, bool(known.mesh_rules))
+        args += ["--pyargs", *suites]
+        known.pyargs, known.file_or_dir = True, suites
+
+
+def _suites(smoke: bool, own: bool) -> list[str]:
+    """Return the modules of the packaged suites that a run is about."""
+    parts = ["productpage", "smoke", "control_plane"] if smoke else []
+    parts += ["own_rules"] if own else []
+    return [f"meshproof.suites.test_{name}" for name in parts] or ["meshproof.suites"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -147,13 +160,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put promises in the order of their numbers; fix how many checks share the run's alpha.
 
-    Without --mesh-rules there is no case, and a test of cases is left out.
+    Without --mesh-rules there is no case, and a test of cases is left out; so are those of the
+    nightly run without --mesh-smoke.
     """
+    left_out: list[pytest.Item] = []
     if not config.getoption("mesh_rules"):
-        cases = [item for item in items if "rule_case" in getattr(item, "fixturenames", ())]
-        if cases:
-            config.hook.pytest_deselected(items=cases)
-            items[:] = [item for item in items if item not in cases]
+        left_out += [one for one in items if "rule_case" in getattr(one, "fixturenames", ())]
+    if not config.getoption("mesh_smoke"):
+        left_out += [one for one in items if one.get_closest_marker("smoke")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     if any({"judge", "mesh"} & set(getattr(item, "fixturenames", ())) for item in items):
         from meshproof import settings
 

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 #: Bytes that must fit into the folder for the reports.
 _PROBE = 1 << 18
+#: Said of cases of own rules in a run on another mesh than the local one.
+_ELSEWHERE = (
+    "the cases of your rules ran on a local mesh of real Envoys with echo workloads: meshproof's "
+    "own translator stands in for the istiod of this cluster"
+)
 _EVIDENCE = pytest.StashKey["Evidence"]()
 
 
@@ -115,6 +120,7 @@ class Recorder:
         self._mesh: Mesh | None = None
         self.broken = False
         self.unwritten = ""
+        self._elsewhere = ""
         self._seen: dict[str, str] = {}
         self._writers = self._chosen_writers()
         self.run = Run(
@@ -228,6 +234,10 @@ class Recorder:
         if found is not None:
             self._mesh = found
             self.run.standins, self.run.notes = found.standins, found.notes
+        if getattr(item, "funcargs", {}).get("rule_mesh") is not None and self.run.mesh != "local":
+            self._elsewhere = _ELSEWHERE
+        if self._elsewhere and self._elsewhere not in self.run.standins:
+            self.run.standins = [*self.run.standins, self._elsewhere]
 
     def _diagnose(self, name: str) -> tuple[str, str]:
         """Save the evidence; return its folder and what the mesh itself knows."""

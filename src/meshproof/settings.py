@@ -66,6 +66,7 @@ def cluster_options(config: pytest.Config) -> ClusterOptions:
         gateway_url=config.getoption("mesh_gateway_url") or os.environ.get("GATEWAY_URL", ""),
         image_map=images.changes(config.getoption("mesh_image_map"), "--mesh-image-map"),
         image_prefix=config.getoption("mesh_image_prefix") or "",
+        small=bool(config.getoption("mesh_smoke")),
     )
 
 

@@ -143,7 +143,8 @@ class ClusterOptions:
     process runs in), `istio_namespace` where istiod runs, `revision` which one injects (empty: the
     default), `ingress` the gateway's Service as namespace/name, `gateway_url` the way in where the
     user knows it, `image_map` reference -> reference and `image_prefix` (a registry and path) by
-    which images are pulled from elsewhere.
+    which images are pulled from elsewhere, `small` whether pods that say nothing of it get
+    small requests and limits, as a quota wants them.
     """
 
     kubeconfig: str = ""
@@ -154,6 +155,7 @@ class ClusterOptions:
     gateway_url: str = ""
     image_map: dict[str, str] = field(default_factory=dict)
     image_prefix: str = ""
+    small: bool = False
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,9 @@ class ClusterMesh:
         self._workspace = workspace
         self._kube = kube
         self._place = Place(
-            secrets.token_hex(4), images.mapped(self._options.image_map, self._options.image_prefix)
+            secrets.token_hex(4),
+            images.mapped(self._options.image_map, self._options.image_prefix),
+            self._options.small,
         )
         self._istio = Istio.found(kube, self._options)
         self._stack = contextlib.ExitStack()

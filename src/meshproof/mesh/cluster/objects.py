@@ -51,11 +51,13 @@ class Placed:
 class Place:
     """Where the objects of a run go: `run` is its name, a valid part of a DNS label.
 
-    `image` maps the reference of an image to the one to pull (see `images`).
+    `image` maps the reference of an image to the one to pull (see `images`); `small` gives pods
+    that say nothing of it small requests and limits.
     """
 
     run: str
     image: Callable[[str], str] = str
+    small: bool = False
 
     @property
     def host(self) -> str:
@@ -94,6 +96,8 @@ class Place:
             metadata["namespace"] = name
             metadata["labels"] = {**metadata.get("labels", {}), **self.labels}
             _label_pods(body, self.labels)
+            if self.small:
+                _make_small(body)
             if document.group == _ROUTING:
                 self._own_host(body)
             yield Placed(body, document.at)
@@ -126,6 +130,32 @@ def _label_pods(body: dict[str, Any], labels: dict[str, str]) -> None:
         metadata = template.setdefault("metadata", {})
         metadata["labels"] = {**metadata.get("labels", {}), **labels}
         metadata["annotations"] = {**COUNTING, **metadata.get("annotations", {})}
+
+
+#: For a container and for its sidecar (Istio docs, "Resource Annotations"): a namespace with a
+#: ResourceQuota takes no pod without them (Kubernetes docs, "Resource Quotas").
+_SMALL = {
+    "requests": {"cpu": "10m", "memory": "32Mi"},
+    "limits": {"cpu": "1", "memory": "512Mi"},
+}
+_SMALL_SIDECAR = {
+    "sidecar.istio.io/proxyCPU": "10m",
+    "sidecar.istio.io/proxyMemory": "64Mi",
+    "sidecar.istio.io/proxyCPULimit": "1",
+    "sidecar.istio.io/proxyMemoryLimit": "256Mi",
+}
+
+
+def _make_small(body: dict[str, Any]) -> None:
+    """Give each container of a workload, and its sidecar, small requests and limits."""
+    template = body.get("spec", {}).get("template")
+    if body["kind"] != "Deployment" or not template:
+        return
+    metadata = template.setdefault("metadata", {})
+    metadata["annotations"] = {**_SMALL_SIDECAR, **metadata.get("annotations", {})}
+    pod = template["spec"]
+    for container in (*pod["containers"], *pod.get("initContainers", ())):
+        container.setdefault("resources", _SMALL)
 
 
 class _Moved:

@@ -1,0 +1,227 @@
+"""The rights that a run needs, no more: what `meshproof rbac` prints.
+
+A run makes its own namespaces, whose names nobody knows before, and RBAC grants by no prefix of a
+name: what it does in them is granted for the cluster. Rules of users are read in namespaces that
+are named. Source: Kubernetes docs, "Using RBAC Authorization", "Pod Security Standards", "CronJob".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meshproof.live import KINDS, resource
+
+Object = dict[str, Any]
+
+#: Name of everything that is printed.
+NAME = "meshproof"
+_RBAC = "rbac.authorization.k8s.io"
+_MAKE = ("create", "patch")
+#: Kubernetes up to 1.34 asks for `get` where a websocket is opened, later ones for `create`.
+_STREAM = ("create", "get")
+
+
+@dataclass(frozen=True)
+class Right:
+    """One rule of a Role, and what it is for."""
+
+    why: str
+    group: str
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+
+    @property
+    def rule(self) -> Object:
+        """The rule as RBAC has it."""
+        return {
+            "apiGroups": [self.group],
+            "resources": list(self.resources),
+            "verbs": list(self.verbs),
+        }
+
+
+_BOTH = (
+    Right(
+        "the namespaces of a run, and those that a killed run has left",
+        "",
+        ("namespaces",),
+        ("get", "list", "create", "patch", "delete"),
+    ),
+    Right(
+        "the apps in them; the Service of the ingress gateway",
+        "",
+        ("services",),
+        ("get", *_MAKE),
+    ),
+    Right("the apps in them", "", ("serviceaccounts",), _MAKE),
+    Right("the apps in them, and whether they are up", "apps", ("deployments",), ("list", *_MAKE)),
+    Right("pods of the run, of istiod, of the ingress gateway", "", ("pods",), ("get", "list")),
+    Right("the config of proxies, what istiod says of them", "", ("pods/portforward",), _STREAM),
+    Right("why an app does not come up", "", ("pods/log",), ("get",)),
+    Right("why an app does not come up", "", ("events",), ("list",)),
+    Right(
+        "rules, in the namespaces of the run",
+        "networking.istio.io",
+        ("gateways", "virtualservices"),
+        (*_MAKE, "delete"),
+    ),
+    Right(
+        "rules, in the namespaces of the run; which subsets select no pod",
+        "networking.istio.io",
+        ("destinationrules",),
+        ("list", *_MAKE, "delete"),
+    ),
+)
+_TEST = (
+    Right("the probe in the namespaces of the run", "", ("configmaps", "pods"), _MAKE),
+    Right("where spans are sent (mesh config)", "", ("configmaps",), ("get",)),
+    Right("addons are found by their Services", "", ("services",), ("list",)),
+    Right(
+        "the promise mtls, in the namespaces of the run",
+        "security.istio.io",
+        ("peerauthentications",),
+        (*_MAKE, "delete"),
+    ),
+    Right(
+        "tags of spans, in the namespaces of the run",
+        "telemetry.istio.io",
+        ("telemetries",),
+        _MAKE,
+    ),
+    Right(
+        "--mesh-way-in gateway-api, in the namespaces of the run",
+        "gateway.networking.k8s.io",
+        ("gateways", "httproutes"),
+        ("get", *_MAKE, "delete"),
+    ),
+)
+#: What a run is for -> what it needs in the cluster.
+RIGHTS = {"smoke": _BOTH, "test": (*_BOTH, *_TEST)}
+
+
+def reading() -> tuple[Right, ...]:
+    """Return what reading the rules of a namespace needs there, by API group."""
+    found: dict[str, list[str]] = {}
+    for group, kind, _ in KINDS:
+        found.setdefault(group, []).append(resource(kind))
+    rights = [
+        Right("live rules and what they are about", group, tuple(names), ("list",))
+        for group, names in found.items()
+    ]
+    return (*rights, Right("whether the namespace is there", "", ("namespaces",), ("get",)))
+
+
+def objects(purpose: str, namespace: str, live: Sequence[str]) -> list[Object]:
+    """Return ServiceAccount, ClusterRole and binding; a Role for each namespace of live rules."""
+    subject = {"kind": "ServiceAccount", "name": NAME, "namespace": namespace}
+    cluster_name = f"{NAME}-{purpose}"
+    found = [
+        {"apiVersion": "v1", **_head("ServiceAccount", NAME, namespace)},
+        _role("ClusterRole", cluster_name, "", RIGHTS[purpose]),
+        _binding("ClusterRole", cluster_name, "", subject),
+    ]
+    for one in live:
+        found.append(_role("Role", f"{NAME}-rules", one, reading()))
+        found.append(_binding("Role", f"{NAME}-rules", one, subject))
+    return found
+
+
+def own_namespace() -> Object:
+    """Return the namespace that everything is in where no other is named."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    body = {"apiVersion": "v1", **_head("Namespace", NAME)}
+    body["metadata"]["labels"] = {**body["metadata"]["labels"], **labels}
+    return body
+
+
+def _head(kind: str, name: str, namespace: str = "") -> Object:
+    metadata: Object = {"name": name, "labels": {"app.kubernetes.io/name": NAME}}
+    if namespace:
+        metadata["namespace"] = namespace
+    return {"kind": kind, "metadata": metadata}
+
+
+def _role(kind: str, name: str, namespace: str, rights: Sequence[Right]) -> Object:
+    return {
+        "apiVersion": f"{_RBAC}/v1",
+        **_head(kind, name, namespace),
+        "rules": [right.rule for right in rights],
+    }
+
+
+def _binding(kind: str, name: str, namespace: str, subject: Object) -> Object:
+    return {
+        "apiVersion": f"{_RBAC}/v1",
+        **_head(f"{kind}Binding", name, namespace),
+        "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": name},
+        "subjects": [subject],
+    }
+
+
+def cron_job(namespace: str, image: str, schedule: str, words: Sequence[str]) -> Object:
+    """Return the CronJob that runs `meshproof smoke`, within PodSecurity `restricted`.
+
+    One run at a time, never repeated by itself: a run that is red is to be seen. Its pod stays
+    outside the mesh, where a job with a sidecar would not end.
+    """
+    pod: Object = {
+        "metadata": {
+            "labels": {"app.kubernetes.io/name": NAME, "sidecar.istio.io/inject": "false"}
+        },
+        "spec": {
+            "serviceAccountName": NAME,
+            "restartPolicy": "Never",
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": 120,  # it deletes its namespaces when it is ended
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65532,
+                "runAsGroup": 65532,
+                "fsGroup": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [_container(image, words)],
+            "volumes": [{"name": "tmp", "emptyDir": {}}],
+        },
+    }
+    return {
+        "apiVersion": "batch/v1",
+        **_head("CronJob", f"{NAME}-smoke", namespace),
+        "spec": {
+            "schedule": schedule,
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": 600,
+            "successfulJobsHistoryLimit": 3,
+            "failedJobsHistoryLimit": 3,
+            "jobTemplate": {
+                "spec": {"backoffLimit": 0, "activeDeadlineSeconds": 900, "template": pod}
+            },
+        },
+    }
+
+
+def _container(image: str, words: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": NAME,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", "-m", "meshproof", "smoke", "--report", "/tmp/report", *words],
+        "workingDir": "/tmp",
+        "env": [
+            {"name": "HOME", "value": "/tmp"},
+            {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
+        ],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "256Mi"},
+            "limits": {"cpu": "2", "memory": "1Gi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }

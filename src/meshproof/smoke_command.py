@@ -1,0 +1,62 @@
+"""`meshproof smoke`: the nightly run against a live cluster, small, and read only for its users."""
+
+from __future__ import annotations
+
+import argparse
+
+from meshproof.errors import UsageError
+
+DESCRIPTION = (
+    "Looks whether the mesh of a cluster works: a page through its way in, a cookie and a split by "
+    "real requests, sidecars injected, the control plane and its proxies in sync. The run has a "
+    "namespace of its own, small, which it deletes; objects of others are never changed. With "
+    "--rules-from it reads the live rules of a namespace, too, and checks every case that follows "
+    "from them, on a local mesh of real Envoys as a stand-in."
+)
+EPILOG = (
+    "exit codes: 0 passed, 1 failed, 2 interrupted, 3 inconclusive, 64 usage, 65 rules that cannot "
+    "be read, 69 mesh or cluster not ready"
+)
+#: Requests at a time, and the most for each check: it is a small run on somebody's cluster.
+_WORKERS, _BUDGET = 8, 3000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.epilog = EPILOG
+    add = parser.add_argument
+    add("--context", metavar="NAME", help="of the kubeconfig (default: the current one)")
+    add("--kubeconfig", metavar="PATH", help="default: as kubectl finds it; in a pod its own")
+    add(
+        "--rules-from",
+        action="append",
+        default=[],
+        metavar="NAMESPACE",
+        help="check the live rules of this namespace, too; may be repeated",
+    )
+    add("--report", default="meshproof-report", metavar="DIR", help="default: %(default)s")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out the command; return its exit code. Raises UsageError, BadRules or NotReady."""
+    from meshproof.suites_command import run_suites
+
+    chosen = ["--mesh", "cluster", "--mesh-smoke", "--mesh-report", options.report]
+    chosen += [f"--mesh-workers={_WORKERS}", f"--mesh-budget={_BUDGET}"]
+    chosen += [
+        f"--mesh-{name}={given}"
+        for name, given in (("context", options.context), ("kubeconfig", options.kubeconfig))
+        if given
+    ]
+    if options.rules_from:
+        from meshproof import own
+        from meshproof.mesh.protocol import ClusterOptions
+
+        for name in options.rules_from:
+            if "/" in name or not name:
+                raise UsageError(f"smoke: --rules-from {name}: expected the name of a namespace")
+        path = f"cluster:{','.join(options.rules_from)}"
+        reach = ClusterOptions(options.kubeconfig or "", options.context or "")
+        own.load([path], reach)  # what is wrong with them has an exit code of its own
+        chosen.append(f"--mesh-rules={path}")
+    return run_suites(chosen)

@@ -1,0 +1,142 @@
+"""What `meshproof rbac` prints: rights without more than is used, a CronJob within `restricted`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from meshproof.cli import main
+from meshproof.live import KINDS, resource
+
+IMAGE = "registry.example:5000/team/meshproof:1"
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
+    assert main(["rbac", *words]) == 0
+    found = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert found
+    return found
+
+
+def one(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (only,) = [body for body in found if body["kind"] == kind]
+    return only
+
+
+def allowed(role: dict[str, Any]) -> set[tuple[str, str, str]]:
+    return {
+        (group, name, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for name in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_the_objects_belong_together(capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed(capsys)
+    kinds = [body["kind"] for body in found]
+    assert kinds == ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"]
+    binding, account = one(found, "ClusterRoleBinding"), one(found, "ServiceAccount")["metadata"]
+    assert binding["roleRef"]["name"] == one(found, "ClusterRole")["metadata"]["name"]
+    (subject,) = binding["subjects"]
+    assert (subject["name"], subject["namespace"]) == (account["name"], account["namespace"])
+
+
+def test_a_namespace_of_somebody_else_is_not_made(capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed(capsys, "--namespace", "ops")
+    assert "Namespace" not in {body["kind"] for body in found}
+    assert one(found, "ServiceAccount")["metadata"]["namespace"] == "ops"
+
+
+@pytest.mark.parametrize("purpose", ["smoke", "test"])
+def test_nothing_is_granted_at_large(purpose: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rights = allowed(one(printed(capsys, "--for", purpose), "ClusterRole"))
+    assert len(rights) > 10
+    assert not {right for right in rights if "*" in right}
+    granted = {name for _, name, _ in rights}
+    assert not granted & {"secrets", "nodes", "clusterroles", "clusterrolebindings", "roles"}
+    assert {verb for _, name, verb in rights if name == "pods/portforward"} == {"create", "get"}
+
+
+def test_the_gate_needs_more_than_the_nightly_run(capsys: pytest.CaptureFixture[str]) -> None:
+    smoke = allowed(one(printed(capsys), "ClusterRole"))
+    gate = allowed(one(printed(capsys, "--for", "test"), "ClusterRole"))
+    assert smoke < gate
+    assert ("security.istio.io", "peerauthentications", "patch") in gate - smoke
+
+
+def test_live_rules_are_read_in_the_namespaces_that_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = printed(capsys, "--rules-from", "shop", "--rules-from", "pay")
+    roles = [body for body in found if body["kind"] == "Role"]
+    assert [body["metadata"]["namespace"] for body in roles] == ["shop", "pay"]
+    for role in roles:
+        rights = allowed(role)
+        assert {(group, resource(kind), "list") for group, kind, _ in KINDS} <= rights
+        assert {verb for _, _, verb in rights} == {"list", "get"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("Gateway", "gateways"),
+        ("ServiceEntry", "serviceentries"),
+        ("Ingress", "ingresses"),
+        ("GRPCRoute", "grpcroutes"),
+    ],
+)
+def test_kinds_have_the_names_of_the_api(kind: str, name: str) -> None:
+    assert resource(kind) == name
+
+
+def test_the_cron_job_keeps_to_restricted(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--cronjob", "--image", IMAGE, "--schedule", "0 4 * * 1-5", "--rules-from", "shop")
+    job = one(printed(capsys, *words), "CronJob")["spec"]
+    assert (job["schedule"], job["concurrencyPolicy"]) == ("0 4 * * 1-5", "Forbid")
+    spec = job["jobTemplate"]["spec"]
+    assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (0, 900)
+    pod = spec["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = pod["containers"]
+    assert container["image"] == IMAGE
+    assert container["command"][-2:] == ["--rules-from", "shop"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--cronjob"], "--cronjob needs --image"),
+        (["--image", IMAGE], "are for --cronjob"),
+        (["--for", "test", "--cronjob", "--image", IMAGE], "leave out --for test"),
+        (["--namespace", "Shop"], "no name of a namespace"),
+        (["--rules-from", "a/b"], "no name of a namespace"),
+        (["--cronjob", "--image", "a b"], "expected [HOST/]NAME"),
+        (["--cronjob", "--image", IMAGE, "--schedule", "4 am"], "expected five fields"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rbac", *words]) == 64
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert not captured.out
+
+
+def test_a_purpose_that_is_none_is_answered_with_the_nearest(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["rbac", "--for", "smok"])
+    assert ended.value.code == 64
+    assert "did you mean 'smoke'?" in capsys.readouterr().err
