@@ -42,6 +42,7 @@ ORDER = (
     ("verdict",),
     ("clues", "run"),
     ("own_answers",),
+    ("cluster_settings",),
     ("settings",),
     ("recorder", "endings"),
     ("plugin",),
@@ -229,7 +230,7 @@ def test_only_the_plugin_side_imports_pytest() -> None:
         for one in engine()
         if one.module.partition(".")[0] in ("pytest", "_pytest", "pluggy")
         and one.importer not in PYTEST
-        and not (one.importer == "settings" and one.typing_only)
+        and not (one.importer in ("cluster_settings", "settings") and one.typing_only)
     ]
     assert not wrong
     assert not [

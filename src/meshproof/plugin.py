@@ -52,6 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--mesh-format", metavar="NAME", action="append", help="reports to write (default: all)")
     add("--mesh-cli", action="store_true", help="print verdicts in place of pytest's own output")
     _add_cluster(parser.getgroup("meshproof-cluster", "meshproof: --mesh cluster").addoption)
+    _add_install(parser.getgroup("meshproof-cluster").addoption)
     judge = parser.getgroup("meshproof-judge", "meshproof: error rates of the verdicts")
     add = judge.addoption
     add("--mesh-profile", choices=["gate", "nightly"], default="gate", help="set of defaults")
@@ -65,6 +66,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--mesh-fresh-connections", action="store_true", help="a new connection for each request")
 
 
+def _add_install(add: Callable[..., None]) -> None:
+    """Add the options of an Istio that a run installs."""
+    add(
+        "--mesh-install",
+        metavar="PROFILE",
+        nargs="?",
+        const="default",
+        help="install Istio for the run with istioctl, and remove it at the end",
+    )
+    add("--mesh-install-revision", metavar="NAME", help="its revision (default: one of the run's)")
+    add("--mesh-install-hub", metavar="HUB", help="where its images come from")
+    add("--mesh-install-tag", metavar="TAG", help="the tag of its images")
+    add(
+        "--mesh-install-set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="what `istioctl install --set` takes",
+    )
+
+
 def _add_cluster(add: Callable[..., None]) -> None:
     """Add the options of the cluster mesh."""
     add("--mesh-kubeconfig", metavar="PATH", help="default: as kubectl finds it")
@@ -76,6 +98,12 @@ def _add_cluster(add: Callable[..., None]) -> None:
         help="the small set of `meshproof smoke`: few pods, with small requests and limits",
     )
     add("--mesh-revision", metavar="NAME", help="the revision of Istio that injects")
+    add(
+        "--mesh-injection",
+        choices=["namespace", "istioctl"],
+        default="namespace",
+        help="sidecars by a label of the namespace (default) or by `istioctl kube-inject`",
+    )
     add(
         "--mesh-way-in",
         choices=["istio", "gateway-api"],

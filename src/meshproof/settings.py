@@ -50,7 +50,7 @@ def cluster_options(config: pytest.Config) -> ClusterOptions:
     """Return which cluster is meant. Raises UsageError for an option that cannot be read."""
     import os
 
-    from meshproof import images
+    from meshproof import cluster_settings, images
     from meshproof.mesh.protocol import ClusterOptions
 
     default = ClusterOptions()
@@ -64,6 +64,8 @@ def cluster_options(config: pytest.Config) -> ClusterOptions:
         revision=config.getoption("mesh_revision") or "",
         ingress=ingress,
         gateway_url=config.getoption("mesh_gateway_url") or os.environ.get("GATEWAY_URL", ""),
+        install=cluster_settings.install(config),
+        injection=config.getoption("mesh_injection"),
         image_map=images.changes(config.getoption("mesh_image_map"), "--mesh-image-map"),
         image_prefix=config.getoption("mesh_image_prefix") or "",
         small=bool(config.getoption("mesh_smoke")),

@@ -41,6 +41,9 @@ API_START = 5.0
 API_AWAY = 60.0
 #: istioctl has answered.
 ISTIOCTL = 60.0
+#: An Istio is installed and ready (images are pulled); what it consists of is gone again.
+ISTIO_INSTALL = 300.0
+ISTIO_END = 90.0
 #: One image is pulled or pushed (a JVM's is some 200 MB, over a slow line).
 IMAGE_MOVED = 900.0
 #: A TCP connection to a way in.

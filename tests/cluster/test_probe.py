@@ -137,7 +137,7 @@ def test_a_sidecar_that_is_not_taken_is_explained(port: int) -> None:
 
 
 def test_plaintext_is_answered_refused_or_hung_up(port: int) -> None:
-    probes = Probes(Cluster(port), Place("1"))  # type: ignore[arg-type]
+    probes = Probes(Cluster(port), Place("1"), {})  # type: ignore[arg-type]
 
     def pod(number: int) -> dict[str, Any]:
         containers = [
@@ -169,7 +169,7 @@ def test_plaintext_is_answered_refused_or_hung_up(port: int) -> None:
 def test_a_client_is_beside_the_service_that_it_asks(port: int) -> None:
     services = ("reviews.meshproof-1", "orders.meshproof-1-shop")
     cluster = Cluster(port, services=services)
-    probes = Probes(cluster, Place("1"))  # type: ignore[arg-type]
+    probes = Probes(cluster, Place("1"), {})  # type: ignore[arg-type]
     known = ["default", "shop"]
     address, client = probes.inside("reviews", known)
     assert address == Address("reviews.meshproof-1.svc.cluster.local", 9080)

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from meshproof.errors import UsageError, nearest
 from meshproof.manifest import Document
@@ -136,15 +136,31 @@ class Sender(Protocol):
 
 
 @dataclass(frozen=True)
+class Install:
+    """An Istio to install for a run: as `istioctl install` takes it, empty words its defaults.
+
+    `settings` are those of --set, `KEY=VALUE`; a run without a revision makes one up.
+    """
+
+    profile: str
+    revision: str = ""
+    hub: str = ""
+    tag: str = ""
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ClusterOptions:
     """Which cluster, and what of it: for the cluster mesh alone.
 
     `kubeconfig` and `context` as kubectl takes them (empty: its defaults, or the cluster that this
     process runs in), `istio_namespace` where istiod runs, `revision` which one injects (empty: the
     default), `ingress` the gateway's Service as namespace/name, `gateway_url` the way in where the
-    user knows it, `image_map` reference -> reference and `image_prefix` (a registry and path) by
-    which images are pulled from elsewhere, `small` whether pods that say nothing of it get
-    small requests and limits, as a quota wants them.
+    user knows it, `injection` how pods get their sidecars (by a label of their namespace or by
+    `istioctl kube-inject`), `image_map` reference -> reference and `image_prefix` (a registry and
+    path) by which images are pulled from elsewhere, `install` the Istio to install for the
+    run, `small` whether pods that say nothing of it get small requests and limits, as a quota wants
+    them.
     """
 
     kubeconfig: str = ""
@@ -153,9 +169,11 @@ class ClusterOptions:
     revision: str = ""
     ingress: str = "istio-system/istio-ingressgateway"
     gateway_url: str = ""
+    injection: Literal["namespace", "istioctl"] = "namespace"
     image_map: dict[str, str] = field(default_factory=dict)
     image_prefix: str = ""
     small: bool = False
+    install: Install | None = None
 
 
 @dataclass(frozen=True)

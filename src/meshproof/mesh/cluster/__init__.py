@@ -12,12 +12,13 @@ from meshproof import images, interrupts
 from meshproof.errors import MeshproofError, NotReady
 from meshproof.manifest import Document
 from meshproof.mesh import process
-from meshproof.mesh.cluster import evidence, gateway_api, namespaces, proxies, workloads
+from meshproof.mesh.cluster import evidence, gateway_api, install, namespaces, proxies, workloads
 from meshproof.mesh.cluster.addons import ClusterAddons
 from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.control_plane import ControlPlane
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.istioctl import Istioctl
+from meshproof.mesh.cluster.kube_inject import injected
 from meshproof.mesh.cluster.objects import RUN_LABEL, Place, Placed
 from meshproof.mesh.cluster.probe import NO_PROBES, Probe
 from meshproof.mesh.cluster.probing import Probes
@@ -48,20 +49,21 @@ class ClusterMesh:
         }
     )
 
-    def __init__(self, options: Options, workspace: Workspace, kube: Kube) -> None:
+    def __init__(self, options: Options, workspace: Workspace, kube: Kube, run: str) -> None:
         self._options = options.cluster
         self._workspace = workspace
         self._kube = kube
         self._place = Place(
-            secrets.token_hex(4),
+            run,
             images.mapped(self._options.image_map, self._options.image_prefix),
             self._options.small,
         )
         self._istio = Istio.found(kube, self._options)
+        self._istioctl = Istioctl(self._options, workspace.path)
         self._stack = contextlib.ExitStack()
         self._names: list[str] = []
         self._noted: list[str] = []
-        self._probes = Probes(kube, self._place)
+        self._probes = Probes(kube, self._place, self._istio.asking)
         self._stack.callback(self._probes.close)
         self._way_in: WayIn | None = None
         self.served: Served | None = None
@@ -78,13 +80,18 @@ class ClusterMesh:
             Workspace.create() as workspace,
             Kube.connected(options.cluster, workspace.path) as kube,
         ):
-            for run in namespaces.leftovers(kube):
-                namespaces.delete(kube, namespaces.of_run(kube, run))
-            mesh = cls(options, workspace, kube)
-            try:
-                yield mesh
-            finally:
-                mesh._end()
+            for left in namespaces.leftovers(kube):
+                install.clear(kube, [left])
+                namespaces.delete(kube, namespaces.of_run(kube, left))
+            run = secrets.token_hex(4)
+            istioctl = Istioctl(options.cluster, workspace.path)
+            todo = install.Installing(kube, istioctl, options.cluster, run, workspace.path)
+            with install.installed(todo, options.mtls) as cluster:
+                mesh = cls(replace(options, cluster=cluster), workspace, kube, run)
+                try:
+                    yield mesh
+                finally:
+                    mesh._end()
 
     def _end(self) -> None:
         """Delete the run's namespaces and wait for it; a signal waits meanwhile."""
@@ -102,6 +109,10 @@ class ClusterMesh:
     def notes(self) -> list[str]:
         """What the report says of this cluster: its versions and the way in."""
         said = [*self._istio.notes, *self._noted, f"namespaces {', '.join(self._names)}"]
+        if wanted := self._options.install:
+            said.append(f"Istio was installed for this run alone: profile {wanted.profile}")
+        if self._options.injection == "istioctl":
+            said.append("sidecars: by istioctl kube-inject, the namespaces ask for none")
         return [*said, f"way in: {self._way_in.words}"] if self._way_in else said
 
     @property
@@ -121,15 +132,16 @@ class ClusterMesh:
         """Stand up the apps in namespaces of the run; return when each is available."""
         files = self._place.namespaces(documents)
         self._names = [self._place.namespace(name) for name in files]
+        by_hand = self._options.injection == "istioctl"
+        asking = {} if by_hand else self._istio.injection
         namespaces.create(
-            self._kube,
-            self._names,
-            self._place.labels,
-            self._workspace.path,
-            **self._istio.injection,
+            self._kube, self._names, self._place.labels, self._workspace.path, **asking
         )
         placed = [one for document in documents for one in self._place.place(document, files)]
         gateway_api.require_known(self._kube, placed)
+        if by_hand:
+            istio = self._istio
+            placed = injected(placed, self._istioctl, istio.namespace, istio.revision)
         for one in sorted(placed, key=lambda one: one.kind == "Deployment"):
             self._kube.apply(one.body, one.at or "")
         if ingress := gateway_api.ingress(self._kube, placed):
@@ -145,8 +157,7 @@ class ClusterMesh:
 
     @property
     def _control_plane(self) -> ControlPlane:
-        istioctl = Istioctl(self._options, self._workspace.path)
-        return ControlPlane(self._kube, self._istio, istioctl, self._names, self._app_labels)
+        return ControlPlane(self._kube, self._istio, self._istioctl, self._names, self._app_labels)
 
     def control_plane(self, aspect: Aspect) -> Looked:
         """Look at one aspect of the control plane."""

@@ -67,6 +67,11 @@ class Istio:
         """The labels by which a namespace asks for injection."""
         return {REVISION: self.revision} if self.revision else dict(_INJECTION)
 
+    @property
+    def asking(self) -> dict[str, str]:
+        """The labels by which a pod asks for this revision where its namespace does not."""
+        return {REVISION: self.revision} if self.revision else {}
+
     def pods(self, kube: Kube) -> list[Object]:
         """Return the pods of istiod, of the chosen revision."""
         return _of_revision(kube.list("v1", "Pod", self.namespace, _ISTIOD), self.revision)

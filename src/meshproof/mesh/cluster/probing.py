@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from meshproof import timeouts
 from meshproof.errors import NotReady
 from meshproof.mesh.cluster.client import Kube, Object
@@ -17,9 +19,11 @@ from meshproof.rules.model import CLUSTER_DOMAIN
 class Probes:
     """The probes of one run, each made when it is needed first: they end with their namespaces."""
 
-    def __init__(self, kube: Kube, place: Place) -> None:
+    def __init__(self, kube: Kube, place: Place, asking: Mapping[str, str]) -> None:
+        """`asking` are labels by which a pod asks for a sidecar of the right revision."""
         self._kube = kube
         self._place = place
+        self._labels = {**place.labels, **asking}
         self._made: dict[tuple[str, bool], Probe] = {}
         self._admins: dict[Proxy, Channel] = {}
 
@@ -28,7 +32,7 @@ class Probes:
         key = namespace, sidecar
         if key not in self._made:
             self._made[key] = Probe.placed(
-                self._kube, namespace, self._place.labels, self._place.image, sidecar
+                self._kube, namespace, self._labels, self._place.image, sidecar
             )
         return self._made[key]
 

@@ -131,6 +131,11 @@ def unready(pod: Object) -> Iterator[str]:
         yield f"{pod['metadata']['namespace']}/{pod['metadata']['name']}: {_state(pod)}"
 
 
+def late(kube: Kube, found: Sequence[Object]) -> list[str]:
+    """Return for each pod that is not ready why, with the end of the log of what restarts."""
+    return [_told(kube, pod, _hopeless(pod) or _state(pod)) for pod in found if not _ready(pod)]
+
+
 def container_ready(pod: Object, name: str) -> bool:
     """Say whether a container of a pod is ready."""
     return any(one["name"] == name and one.get("ready") for one in _containers(pod))

@@ -1,0 +1,56 @@
+"""From pytest's options to the Istio that is to be installed: read late, as `settings` is."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from meshproof.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    import pytest
+
+    from meshproof.mesh.protocol import Install
+
+#: Those with an istiod that injects sidecars (Istio docs, "Installation Configuration Profiles").
+PROFILES = ("default", "demo", "minimal", "openshift", "preview", "stable")
+_PARTS = ("revision", "hub", "tag", "set")
+#: It becomes a part of names and a label's value; names get to 63 characters with it.
+_REVISION = re.compile(r"[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?")
+
+
+def install(config: pytest.Config) -> Install | None:
+    """Return which Istio is to be installed, None for the one that is there.
+
+    Raises UsageError for a word that cannot be used, or that says nothing without --mesh-install.
+    """
+    from meshproof.mesh.protocol import Install
+
+    profile = config.getoption("mesh_install")
+    parts = {name: config.getoption(f"mesh_install_{name}") for name in _PARTS}
+    if not profile:
+        given = [name for name, value in parts.items() if value]
+        if given:
+            raise UsageError(f"--mesh-install-{given[0]} says nothing without --mesh-install")
+        return None
+    if profile not in PROFILES:
+        known = ", ".join(PROFILES)
+        raise UsageError(
+            f"--mesh-install {profile}: not one of {known}{nearest(profile, PROFILES)}"
+        )
+    if config.getoption("mesh_revision"):
+        raise UsageError(
+            "--mesh-revision is for an Istio that is there: with --mesh-install say "
+            "--mesh-install-revision"
+        )
+    revision = parts["revision"] or ""
+    if revision and (revision == "default" or not _REVISION.fullmatch(revision)):
+        raise UsageError(
+            f"--mesh-install-revision {revision}: expected lower-case letters, digits and '-', 30 "
+            "at most, and not 'default', which is somebody else's"
+        )
+    for pair in parts["set"]:
+        name, equals, _ = pair.partition("=")
+        if not (name and equals):
+            raise UsageError(f"--mesh-install-set {pair}: expected KEY=VALUE")
+    return Install(profile, revision, parts["hub"] or "", parts["tag"] or "", tuple(parts["set"]))

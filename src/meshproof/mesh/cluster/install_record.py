@@ -1,0 +1,179 @@
+"""What a run has installed, written down in the cluster before it is: whoever cleans up reads it.
+
+It is a ConfigMap in a namespace of its own, labelled as those of a run: after `kill -9` the next
+run finds it as it finds the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from meshproof import timeouts
+from meshproof.mesh.cluster import namespaces
+from meshproof.mesh.cluster.client import Kube, Object
+from meshproof.mesh.cluster.istio import REVISION
+from meshproof.mesh.waiting import wait_for
+
+_ISTIOD = "app=istiod"
+_NAME = "installed"
+_SECURITY = "security.istio.io/v1"
+_WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+_ADMISSION = "admissionregistration.k8s.io/v1"
+_GATEWAY_API = "gateway.networking.k8s.io/v1"
+
+
+class Key(NamedTuple):
+    """What tells an object from any other."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    @property
+    def asked(self) -> tuple[str, str, str, str]:
+        """The same in the order in which a `Kube` is asked for it."""
+        return self.api_version, self.kind, self.name, self.namespace
+
+
+@dataclass(frozen=True)
+class Record:
+    """An installation: its run, its revision, the namespace of its istiod, its objects.
+
+    `own` carry the revision in a name or a label, `shared` (definitions, the reader's account) are
+    only installed where there was no Istio; `made` says whether its namespace was made, too.
+    """
+
+    run: str
+    revision: str
+    namespace: str
+    own: tuple[Key, ...]
+    shared: tuple[Key, ...]
+    made: bool
+
+
+def key_of(body: Object) -> Key:
+    """Return the key of an object as it is written in a file."""
+    metadata = body["metadata"]
+    return Key(body["apiVersion"], body["kind"], metadata.get("namespace") or "", metadata["name"])
+
+
+def shown(key: Key) -> str:
+    """Return an object's kind and name for a message."""
+    return f"{key.kind} {key.namespace}{'/' if key.namespace else ''}{key.name}"
+
+
+def place(run: str) -> str:
+    """Return the namespace that keeps the record of a run."""
+    return f"meshproof-{run}-istio"
+
+
+def policy(revision: str, namespace: str = "") -> Key:
+    """Return the key of the policy for the whole mesh of a revision."""
+    return Key(_SECURITY, "PeerAuthentication", namespace, f"meshproof-{revision}")
+
+
+def write(kube: Kube, record: Record, labels: dict[str, str], folder: Path) -> None:
+    """Keep a record; `folder` is what its run holds a lock on."""
+    namespaces.create(kube, [place(record.run)], labels, folder)
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": _NAME, "namespace": place(record.run), "labels": labels},
+            "data": {"record": json.dumps(asdict(record))},
+        }
+    )
+
+
+def read(kube: Kube, run: str) -> Iterator[Record]:
+    """Yield the records in the namespaces of a run (`namespaces.leftovers`), at most one each."""
+    for name in namespaces.of_run(kube, run):
+        found = kube.get("v1", "ConfigMap", _NAME, name)
+        if found is not None and "record" in (found.get("data") or {}):
+            yield _record(json.loads(found["data"]["record"]))
+
+
+def _record(found: dict[str, Any]) -> Record:
+    keys = {name: tuple(Key(*one) for one in found[name]) for name in ("own", "shared")}
+    return Record(**{**found, **keys})
+
+
+def remove(kube: Kube, record: Record) -> None:
+    """Delete an installation and wait until it is gone; what others share only if nobody does.
+
+    Raises NotReady naming what does not go.
+    """
+    hooks = [one for one in record.own if one.kind in _WEBHOOKS]
+    rest = [one for one in record.own if one.kind not in _WEBHOOKS]
+    # A webhook whose istiod is gone would refuse what it is asked about.
+    _delete(kube, [policy(record.revision, record.namespace), *hooks, *_tags(kube, record), *rest])
+    _wait_ended(kube, record)
+    _delete(kube, list(_elections(kube, record)))
+    if record.shared and not kube.list("apps/v1", "Deployment", labels=_ISTIOD):
+        _delete(kube, [*record.shared, *_of_nobody(kube)])
+        if record.made:
+            namespaces.delete(kube, [record.namespace])
+
+
+def _delete(kube: Kube, keys: list[Key]) -> None:
+    keys = [one for one in keys if kube.has(one.api_version, one.kind)]
+    for key in keys:
+        kube.delete(*key.asked)
+    left = list(keys)
+
+    def look() -> bool | None:
+        left[:] = [one for one in left if kube.get(*one.asked) is not None]
+        return None if left else True
+
+    def said() -> str:
+        return f"not gone after {timeouts.ISTIO_END:.0f} s: {', '.join(map(shown, left))}"
+
+    wait_for(look, timeouts.ISTIO_END, said, timeouts.POLL_SLOW)
+
+
+def _tags(kube: Kube, record: Record) -> Iterator[Key]:
+    """Yield the webhooks that istioctl adds for a revision that it makes the default one."""
+    for kind in _WEBHOOKS:
+        for one in kube.list(_ADMISSION, kind, labels=f"{REVISION}={record.revision}"):
+            yield Key(_ADMISSION, kind, "", one["metadata"]["name"])
+
+
+def _wait_ended(kube: Kube, record: Record) -> None:
+    """Wait until no pod of the revision's istiod and gateways is left: one would write again."""
+    labels = f"{REVISION}={record.revision}"
+    left: list[str] = []
+
+    def look() -> bool | None:
+        pods = kube.list("v1", "Pod", record.namespace, labels)
+        left[:] = [one["metadata"]["name"] for one in pods]
+        return None if left else True
+
+    def said() -> str:
+        return f"pods of revision {record.revision} do not end: {', '.join(left)}"
+
+    wait_for(look, timeouts.ISTIO_END, said, timeouts.POLL_SLOW)
+
+
+def _elections(kube: Kube, record: Record) -> Iterator[Key]:
+    """Yield what istiod keeps to elect a leader of its revision (pilot/pkg/leaderelection)."""
+    for api_version, kind in (("v1", "ConfigMap"), ("coordination.k8s.io/v1", "Lease")):
+        for one in kube.list(api_version, kind, record.namespace):
+            name = one["metadata"]["name"]
+            if name.startswith("istio-") and name.endswith(f"-{record.revision}"):
+                yield Key(api_version, kind, record.namespace, name)
+
+
+def _of_nobody(kube: Kube) -> Iterator[Key]:
+    """Yield what an istiod writes all over a cluster, once there is none any more."""
+    for one in kube.list("v1", "ConfigMap", labels="istio.io/config=true"):
+        if one["metadata"]["name"] == "istio-ca-root-cert":
+            yield Key("v1", "ConfigMap", one["metadata"]["namespace"], one["metadata"]["name"])
+    if kube.has(_GATEWAY_API, "GatewayClass"):
+        for one in kube.list(_GATEWAY_API, "GatewayClass"):
+            if one["spec"]["controllerName"].startswith("istio.io/"):
+                yield Key(_GATEWAY_API, "GatewayClass", "", one["metadata"]["name"])

@@ -1,0 +1,270 @@
+"""An Istio for the run alone: what is installed, what stays, what is never touched.
+
+Stand-ins: `fake_istioctl.py` for istioctl, `fake_kube.py` for the cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+from fake_istioctl import made
+from fake_kube import FakeKube
+
+from meshproof import timeouts
+from meshproof.errors import NotReady
+from meshproof.mesh.cluster import install, install_record, istio
+from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.cluster.install import Installing, installed
+from meshproof.mesh.cluster.istioctl import Istioctl
+from meshproof.mesh.protocol import ClusterOptions, Install
+
+Calls = Callable[[], list[list[str]]]
+ROOT = "istio-system"
+CRD = "apiextensions.k8s.io/v1"
+DEFAULT = {"istio.io/rev": "default"}
+
+
+def somebodys() -> list[dict[str, Any]]:
+    """Return an Istio that is there: of the default revision, with its definitions and gateway."""
+    names = ("virtualservices.networking.istio.io", "peerauthentications.security.istio.io")
+    pod = made("v1", "Pod", ROOT, "istiod-1", {"app": "istiod", **DEFAULT})
+    pod["status"] = {"phase": "Running"}
+    return [
+        made("v1", "Namespace", "", ROOT, {}),
+        *(made(CRD, "CustomResourceDefinition", "", name, {}) for name in names),
+        made("v1", "ServiceAccount", ROOT, "istio-reader-service-account", {}),
+        made("apps/v1", "Deployment", ROOT, "istiod", {"app": "istiod", **DEFAULT}),
+        made("v1", "Service", ROOT, "istio-ingressgateway", DEFAULT),
+        made("apps/v1", "Deployment", ROOT, "istio-ingressgateway", DEFAULT),
+        made("v1", "ConfigMap", ROOT, "istio-ca-root-cert", {"istio.io/config": "true"}),
+        made("coordination.k8s.io/v1", "Lease", ROOT, "istio-gateway-default", {}),
+        pod,
+    ]
+
+
+@pytest.fixture
+def cluster(
+    istioctl_calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., FakeKube]:
+    file = tmp_path / "cluster.json"
+    monkeypatch.setenv("FAKE_CLUSTER", str(file))
+    monkeypatch.setattr(istio, "get", lambda *_: "1.31.0-abc-Clean")
+    for name in ("ISTIO_END", "NAMESPACE_END"):
+        monkeypatch.setattr(timeouts, name, 0.3)
+    return lambda *objects: FakeKube(file, *objects)
+
+
+def todo(kube: FakeKube, folder: Path, wanted: Install | None, **more: Any) -> Installing:
+    options = ClusterOptions(install=wanted, **more)
+    return Installing(cast("Kube", kube), Istioctl(options, folder), options, "ab12", folder)
+
+
+def operator(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((folder / "istio-operator.yaml").read_text())["spec"]
+    return found
+
+
+def test_without_the_option_nothing_is_done(
+    cluster: Callable[..., FakeKube], tmp_path: Path
+) -> None:
+    kube = cluster(*somebodys())
+    before = kube.names
+    with installed(todo(kube, tmp_path, None)) as options:
+        assert options == ClusterOptions()
+        assert kube.names == before
+
+
+def test_beside_another_istio_what_both_share_is_left_out_and_stays(
+    cluster: Callable[..., FakeKube], istioctl_calls: Calls, tmp_path: Path
+) -> None:
+    kube = cluster(*somebodys())
+    before = kube.objects
+    wanted = Install("default", "canary", "mirror.example/istio", "1.31.0", ("meshConfig.x=y",))
+    with installed(todo(kube, tmp_path, wanted)) as options:
+        assert options.revision == "canary"
+        assert "Deployment istio-system/istiod-canary" in kube.names
+        assert "ConfigMap meshproof-ab12-istio/installed" in kube.names
+    assert sorted(map(str, kube.objects)) == sorted(map(str, before))
+    spec = operator(tmp_path)
+    assert spec["components"] == {
+        "base": {"enabled": False},
+        "ingressGateways": [{"name": "istio-ingressgateway", "enabled": False}],
+        "egressGateways": [{"name": "istio-egressgateway", "enabled": False}],
+    }
+    assert (spec["hub"], spec["tag"]) == ("mirror.example/istio", "1.31.0")
+    generate, install = istioctl_calls()
+    assert generate[:2] == ["manifest", "generate"]
+    assert install[0] == "install"
+    assert "--set=meshConfig.x=y" in install
+    assert "--set=meshConfig.x=y" in generate
+    assert not [call for call in istioctl_calls() if "uninstall" in call or "--purge" in call]
+
+
+def test_alone_all_of_it_goes_again(cluster: Callable[..., FakeKube], tmp_path: Path) -> None:
+    kube = cluster(made("v1", "Namespace", "", "default", {}))
+    before = kube.names
+    with installed(todo(kube, tmp_path, Install("default"))) as options:
+        assert options.revision == "mp-ab12"
+        assert "Service istio-system/istio-ingressgateway" in kube.names
+        assert "CustomResourceDefinition /virtualservices.networking.istio.io" in kube.names
+    assert kube.names == before
+
+
+def test_what_is_shared_stays_if_somebody_has_installed_another_meanwhile(
+    cluster: Callable[..., FakeKube], tmp_path: Path
+) -> None:
+    kube = cluster()
+    with installed(todo(kube, tmp_path, Install("minimal"))):
+        kube.apply(made("apps/v1", "Deployment", "other", "istiod", {"app": "istiod"}))
+    assert "CustomResourceDefinition /virtualservices.networking.istio.io" in kube.names
+    assert "ServiceAccount istio-system/istio-reader-service-account" in kube.names
+    assert not [name for name in kube.names if "mp-ab12" in name]
+
+
+def test_a_revision_that_is_there_is_used_and_stays(
+    cluster: Callable[..., FakeKube], tmp_path: Path
+) -> None:
+    pod = made("v1", "Pod", ROOT, "istiod-canary-1", {"app": "istiod", "istio.io/rev": "canary"})
+    pod["status"] = {"phase": "Running"}
+    kube = cluster(*somebodys(), pod)
+    before = kube.names
+    with installed(todo(kube, tmp_path, Install("default", "canary"))) as options:
+        assert (options.revision, options.install) == ("canary", None)
+        assert kube.names == before
+    assert kube.names == before
+
+
+def test_an_object_of_somebody_else_is_in_the_way_and_nothing_is_changed(
+    cluster: Callable[..., FakeKube], tmp_path: Path
+) -> None:
+    kube = cluster(*somebodys(), made("v1", "ConfigMap", ROOT, "istio-canary", {}))
+    before = kube.names
+    with (
+        pytest.raises(NotReady, match=r"ConfigMap istio-system/istio-canary is there already"),
+        installed(todo(kube, tmp_path, Install("default", "canary"))),
+    ):
+        pytest.fail("it must not get here")
+    assert kube.names == before
+
+
+def test_one_that_does_not_come_up_is_removed_and_its_pod_named(
+    cluster: Callable[..., FakeKube], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_ISTIOCTL_FAILS", "install")
+    kube = cluster(*somebodys())
+    before = kube.names
+    with (
+        pytest.raises(NotReady, match=r"no such thing\n.*istiod-canary-1: Pending, not ready"),
+        installed(todo(kube, tmp_path, Install("default", "canary"))),
+    ):
+        pytest.fail("it must not get here")
+    assert kube.names == before
+
+
+def test_an_interrupted_run_removes_it(cluster: Callable[..., FakeKube], tmp_path: Path) -> None:
+    kube = cluster(*somebodys())
+    before = kube.names
+    with (
+        pytest.raises(KeyboardInterrupt),
+        installed(todo(kube, tmp_path, Install("default", "canary"))),
+    ):
+        raise KeyboardInterrupt
+    assert kube.names == before
+
+
+def test_what_a_killed_run_has_left_the_next_one_removes(
+    cluster: Callable[..., FakeKube], tmp_path: Path
+) -> None:
+    kube = cluster(*somebodys())
+    before = kube.names
+    killed = installed(todo(kube, tmp_path, Install("default", "canary")), "STRICT")
+    killed.__enter__()
+    assert "PeerAuthentication istio-system/meshproof-canary" in kube.names
+    install.clear(cast("Kube", kube), ["ab12", "ab12-istio"])
+    assert kube.names - before == {
+        "Namespace /meshproof-ab12-istio",
+        "ConfigMap meshproof-ab12-istio/installed",
+    }
+    assert before <= kube.names
+
+
+def test_what_does_not_go_is_named(
+    cluster: Callable[..., FakeKube], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kube = cluster(*somebodys())
+    gone = FakeKube.delete
+
+    def delete(self: FakeKube, *key: str) -> None:
+        if key[1] != "Service":
+            gone(self, *key)
+
+    with (
+        pytest.raises(NotReady, match=r"not gone after 0 s: Service istio-system/istiod-canary"),
+        installed(todo(kube, tmp_path, Install("default", "canary"))),
+    ):
+        monkeypatch.setattr(FakeKube, "delete", delete)
+
+
+def test_strict_is_for_this_revision_alone(
+    cluster: Callable[..., FakeKube], tmp_path: Path
+) -> None:
+    kube = cluster(*somebodys())
+    before = kube.names
+    with installed(todo(kube, tmp_path, Install("default", "canary")), "STRICT"):
+        policy = kube.get("security.istio.io/v1", "PeerAuthentication", "meshproof-canary", ROOT)
+        assert policy is not None
+        assert policy["metadata"]["labels"]["istio.io/rev"] == "canary"
+        assert policy["spec"] == {"mtls": {"mode": "STRICT"}}
+    assert kube.names == before
+
+
+def test_strict_beside_an_older_policy_of_the_whole_mesh_is_refused(
+    cluster: Callable[..., FakeKube], tmp_path: Path
+) -> None:
+    policy = made("security.istio.io/v1", "PeerAuthentication", ROOT, "default", {})
+    policy["spec"] = {"mtls": {"mode": "PERMISSIVE"}}
+    kube = cluster(*somebodys(), policy)
+    before = kube.names
+    with (
+        pytest.raises(NotReady, match="PeerAuthentication istio-system/default is older"),
+        installed(todo(kube, tmp_path, Install("default", "canary")), "STRICT"),
+    ):
+        pytest.fail("it must not get here")
+    assert kube.names == before
+
+
+def test_a_record_is_read_as_it_was_written(
+    cluster: Callable[..., FakeKube], tmp_path: Path
+) -> None:
+    kube = cast("Kube", cluster())
+    key = install_record.Key("v1", "ConfigMap", ROOT, "istio-x")
+    record = install_record.Record("ab12", "x", ROOT, (key,), (key, key), True)
+    install_record.write(kube, record, {"meshproof/run": "ab12-istio"}, tmp_path)
+    assert list(install_record.read(kube, "ab12-istio")) == [record]
+    assert list(install_record.read(kube, "ab12")) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--mesh-install=minmal", "--mesh-install minmal: not one of default, demo"),
+        ("--mesh-install=minmal", "did you mean 'minimal'?"),
+        ("--mesh-install=ambient", "--mesh-install ambient: not one of"),
+        ("--mesh-install-tag 1", "--mesh-install-tag says nothing without --mesh-install"),
+        ("--mesh-install --mesh-revision x", "say --mesh-install-revision"),
+        ("--mesh-install --mesh-install-revision default", "is somebody else's"),
+        ("--mesh-install --mesh-install-revision A_b", "--mesh-install-revision A_b: expected"),
+        ("--mesh-install --mesh-install-set x", "--mesh-install-set x: expected KEY=VALUE"),
+    ],
+)
+def test_a_word_that_cannot_be_used_is_said(
+    pytester: pytest.Pytester, words: str, said: str
+) -> None:
+    pytester.makepyfile("def test_it(mesh):\n    pass\n")
+    done = pytester.runpytest_subprocess("--mesh", "cluster", *words.split())
+    assert said in done.stdout.str()
+    assert done.ret != 0
