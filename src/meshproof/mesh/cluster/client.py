@@ -24,6 +24,7 @@ MANAGER = "meshproof"
 #: Answers after which the same request may succeed (RFC 9110, 15.6; Kubernetes sends 429 under
 #: load and 500 while it starts).
 _PASSING = frozenset({0, 429, 500, 502, 503, 504})
+_REVIEW = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
 
 
 class Kube:
@@ -132,6 +133,21 @@ class Kube:
 
         self._call(f"delete {kind} {name}", delete)
 
+    def may(self, verb: str, group: str, resource: str) -> bool:
+        """Say whether this user has a right in all namespaces (`list`, empty group, `secrets`).
+
+        Source: Kubernetes docs, "Authorization", section "Checking API access".
+        """
+        asked = {"verb": verb, "group": group, "resource": resource}
+        body = {**_REVIEW, "spec": {"resourceAttributes": asked}}
+        what = f"ask whether it may {verb} {resource}"
+
+        def ask() -> bool:
+            kind = self._resource(_REVIEW["apiVersion"], _REVIEW["kind"])
+            return bool(kind.create(body=body).to_dict()["status"]["allowed"])
+
+        return self._call(what, ask)
+
     def log(self, pod: str, namespace: str, container: str, lines: int = 200) -> str:
         """Return the last lines of a container's log."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
@@ -147,13 +163,17 @@ class Kube:
         It ends at the pod's loopback, past what a sidecar captures.
         """
         from kubernetes.client import CoreV1Api
+        from kubernetes.client.exceptions import ApiException
         from kubernetes.stream import portforward
 
         ask = CoreV1Api(self._streams_api).connect_get_namespaced_pod_portforward
 
         def forward() -> Any:
-            with self._streams:
-                stream = portforward(ask, pod, namespace, ports=str(port))
+            try:
+                with self._streams:
+                    stream = portforward(ask, pod, namespace, ports=str(port))
+            except ApiException as error:
+                raise _answered(error) from None
             if (wire := stream.websocket.sock) is not None:
                 # The library leaves it open when the other end is the first to close.
                 weakref.finalize(stream.websocket, wire.close)
@@ -239,6 +259,14 @@ def _passes(error: BaseException) -> bool:
     if isinstance(error, urllib3.exceptions.HTTPError):
         return "CERTIFICATE_VERIFY_FAILED" not in str(error)
     return isinstance(error, OSError) and not isinstance(error, ssl.SSLCertVerificationError)
+
+
+def _answered(error: Any) -> Any:
+    """Return the error of a stream with the API's answer, of which the library keeps the text."""
+    answer = error.__context__
+    if hasattr(answer, "status_code"):
+        error.status, error.body = answer.status_code, answer.resp_body
+    return error
 
 
 def _message(error: Any) -> str:

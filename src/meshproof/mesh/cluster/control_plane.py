@@ -24,6 +24,14 @@ from meshproof.mesh.waiting import wait_for
 _MERGED = "IST0145"
 
 
+#: What `istioctl analyze` reads beside routing; where it may not it waits in vain, and says little.
+_ANALYZED = (("", "secrets"), ("", "configmaps"), ("", "pods"))
+_NO_RIGHT = (
+    "istioctl analyze was not run: this user has no right to list Secrets, ConfigMaps and pods of "
+    "the whole cluster, which it reads"
+)
+
+
 @dataclass
 class ControlPlane:
     """An istiod and what of a run hangs on it: its namespaces and the label of its objects."""
@@ -120,6 +128,8 @@ class ControlPlane:
     def _analysis(self) -> Looked:
         if not self.istioctl.path:
             return Looked(0, lacking=HOW_TO_GET)
+        if not all(self.kube.may("list", *one) for one in _ANALYZED):
+            return Looked(0, lacking=_NO_RIGHT)
         found = [
             one
             for name in self.namespaces
