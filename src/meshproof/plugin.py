@@ -95,7 +95,7 @@ def _add_cluster(add: Callable[..., None]) -> None:
     add(
         "--mesh-smoke",
         action="store_true",
-        help="the small set of `meshproof smoke`: few pods, with small requests and limits",
+        help="stand up what `meshproof smoke` does: few pods, with small requests and limits",
     )
     add("--mesh-revision", metavar="NAME", help="the revision of Istio that injects")
     add(

@@ -38,6 +38,7 @@ _ELSEWHERE = (
     "the cases of your rules ran on a local mesh of real Envoys with echo workloads: meshproof's "
     "own translator stands in for the istiod of this cluster"
 )
+_PROVEN_ELSEWHERE = "; of the cases of your rules, that a real Envoy on this machine does it"
 _EVIDENCE = pytest.StashKey["Evidence"]()
 
 
@@ -120,13 +121,13 @@ class Recorder:
         self._mesh: Mesh | None = None
         self.broken = False
         self.unwritten = ""
-        self._elsewhere = ""
+        self._is_elsewhere = name != "local" and bool(config.getoption("mesh_rules"))
         self._seen: dict[str, str] = {}
         self._writers = self._chosen_writers()
         self.run = Run(
             version=__version__,
             mesh=name,
-            proven=mesh_class(name).proven,
+            proven=mesh_class(name).proven + (_PROVEN_ELSEWHERE if self._is_elsewhere else ""),
             command=_command(config),
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
@@ -234,10 +235,8 @@ class Recorder:
         if found is not None:
             self._mesh = found
             self.run.standins, self.run.notes = found.standins, found.notes
-        if getattr(item, "funcargs", {}).get("rule_mesh") is not None and self.run.mesh != "local":
-            self._elsewhere = _ELSEWHERE
-        if self._elsewhere and self._elsewhere not in self.run.standins:
-            self.run.standins = [*self.run.standins, self._elsewhere]
+        if self._is_elsewhere and _ELSEWHERE not in self.run.standins:
+            self.run.standins = [*self.run.standins, _ELSEWHERE]
 
     def _diagnose(self, name: str) -> tuple[str, str]:
         """Save the evidence; return its folder and what the mesh itself knows."""

@@ -221,3 +221,14 @@ def test_rules_through_the_door_of_pytest_that_cannot_be_read(pytester: pytest.P
     done = pytester.run(sys.executable, "-m", "pytest", "--mesh-rules", "rule.yaml")
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines(["ERROR: rule.yaml:6:*"])
+
+
+def test_on_a_cluster_the_cases_run_on_a_local_mesh_and_the_report_says_so(
+    meshproof: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "rule.yaml").write_text(HEAD + "  http: [{route: [{destination: {host: shop}}]}]\n")
+    ended = meshproof("test", "--mesh", "cluster", "--rules", "rule.yaml")
+    assert ended.code == 0, ended.said
+    said = " ".join(ended.said.split())
+    assert "of the cases of your rules, that a real Envoy on this machine does it" in said
+    assert "own translator stands in for the istiod of this cluster" in said
