@@ -29,6 +29,7 @@ _MODULES = {
     "plan": "list the cases that follow from rule files, and the arms that they cover: PATH ...",
     "smoke": "look whether the mesh of a cluster works, every night: [--context NAME]",
     "rbac": "print the rights that a run needs: [--for smoke|test] [--cronjob --image IMAGE]",
+    "cleanup": "remove what killed runs have left, in a cluster and on this machine",
     "convert": "turn rules of Istio 0.x into those of today, proven the same: PATH ... [-o FILE]",
     "images": "the images that a run on a cluster needs: list, pull, push [--image-prefix PREFIX]",
 }

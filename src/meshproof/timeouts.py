@@ -52,7 +52,12 @@ CONNECT = 2.0
 APPS_START = 180.0
 #: A deleted namespace is gone.
 NAMESPACE_END = 90.0
-#: A run in a cluster lasts at most so long: a namespace that is older was left behind.
+#: What dead runs have left is gone, before a run begins: it does so without that, too.
+LEFTOVERS_END = 60.0
+#: The evidence of a run in a cluster is saved: what takes longer is left out.
+EVIDENCE = 30.0
+#: A run in a cluster lasts at most so long from its last change of rules, at which it says so
+#: anew: from then on other machines take it for dead.
 RUN_LIFE = 7200.0
 
 #: Pause between two looks at a state that is waited for.

@@ -330,39 +330,36 @@ def runs() -> list[Workspace]:
     return [Workspace(path) for path in found]
 
 
-def is_owned(path: Path) -> bool:
-    """Say whether a process of this machine holds the folder of its run."""
-    handle = _lock(path)
-    if handle is not None:
-        os.close(handle)
-    return handle is None and path.exists()
-
-
-def sweep() -> None:
+def sweep(dry_run: bool = False) -> list[Path]:
     """Clear the runs whose owner is gone, unless they were kept and still have processes.
 
     Ends processes, too, whose run has lost its folder (a cleaner of temporary files) and its owner.
+    Returns the folders of those runs; `dry_run` clears none.
     """
     with uninterrupted(), _alone():
-        _sweep()
+        return _sweep(dry_run)
 
 
-def _sweep() -> None:
+def _sweep(dry_run: bool = False) -> list[Path]:
+    found: list[Path] = []
     for workspace in runs():
         handle = _lock(workspace.path)
         if handle is None:  # its owner lives
             continue
         try:
             if workspace.kept is None or not marked(workspace.path):
-                clear(workspace.path)
+                found.append(workspace.path)
+                if not dry_run:
+                    clear(workspace.path)
         finally:
             os.close(handle)
     for process, path in _all_marked():
         name = _NAME.fullmatch(path.name)
-        if path.parent == _home() and name and not path.exists():
+        if path.parent == _home() and name and not path.exists() and not dry_run:
             with contextlib.suppress(psutil.NoSuchProcess):
                 if not psutil.pid_exists(int(name[1])):
                     process.kill()
+    return found
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -383,7 +380,6 @@ __all__ = [
     "clear",
     "home",
     "interruptible",
-    "is_owned",
     "marked",
     "runs",
     "sweep",

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from meshproof import images, interrupts
-from meshproof.errors import MeshproofError, NotReady
+from meshproof import images, interrupts, timeouts
+from meshproof.errors import BadRules, MeshproofError, NotReady
 from meshproof.manifest import Document
 from meshproof.mesh import process
-from meshproof.mesh.cluster import evidence, gateway_api, install, namespaces, proxies, workloads
+from meshproof.mesh.cluster import (
+    evidence,
+    gateway_api,
+    install,
+    leftovers,
+    namespaces,
+    proxies,
+    workloads,
+)
 from meshproof.mesh.cluster.addons import ClusterAddons
 from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.control_plane import ControlPlane
@@ -63,6 +72,8 @@ class ClusterMesh:
         self._stack = contextlib.ExitStack()
         self._names: list[str] = []
         self._noted: list[str] = []
+        self._asking: dict[str, str] = {}
+        self._stayed = -timeouts.RUN_LIFE
         self._probes = Probes(kube, self._place, self._istio.asking)
         self._stack.callback(self._probes.close)
         self._way_in: WayIn | None = None
@@ -80,25 +91,25 @@ class ClusterMesh:
             Workspace.create() as workspace,
             Kube.connected(options.cluster, workspace.path) as kube,
         ):
-            for left in namespaces.leftovers(kube):
-                install.clear(kube, [left])
-                namespaces.delete(kube, namespaces.of_run(kube, left))
+            told = leftovers.clear(kube)
             run = secrets.token_hex(4)
             istioctl = Istioctl(options.cluster, workspace.path)
             todo = install.Installing(kube, istioctl, options.cluster, run, workspace.path)
             with install.installed(todo, options.mtls) as cluster:
                 mesh = cls(replace(options, cluster=cluster), workspace, kube, run)
+                mesh._noted = told
                 try:
                     yield mesh
                 finally:
                     mesh._end()
 
     def _end(self) -> None:
-        """Delete the run's namespaces and wait for it; a signal waits meanwhile."""
+        """Delete what the run has created and wait for it; a signal waits meanwhile."""
         with interrupts.uninterrupted():
-            self._stack.close()
-            namespaces.delete(self._kube, namespaces.of_run(self._kube, self._place.run))
-            namespaces.require_gone(self._kube, self._place.run)
+            try:
+                self._stack.close()
+            finally:
+                leftovers.end(self._kube, self._place.run)
 
     @property
     def standins(self) -> list[str]:
@@ -133,11 +144,10 @@ class ClusterMesh:
         files = self._place.namespaces(documents)
         self._names = [self._place.namespace(name) for name in files]
         by_hand = self._options.injection == "istioctl"
-        asking = {} if by_hand else self._istio.injection
-        namespaces.create(
-            self._kube, self._names, self._place.labels, self._workspace.path, **asking
-        )
+        self._asking = {} if by_hand else self._istio.injection
         placed = [one for document in documents for one in self._place.place(document, files)]
+        self._require_own(placed)
+        self._stay()
         gateway_api.require_known(self._kube, placed)
         if by_hand:
             istio = self._istio
@@ -153,7 +163,29 @@ class ClusterMesh:
         self._way_in = self._stack.enter_context(found)
         routing = [one for one in placed if one.body["apiVersion"].startswith(_ROUTING)]
         self.served = self._settled(routing)
-        self._noted = self._control_plane.notes()
+        self._noted += self._control_plane.notes()
+
+    def _stay(self) -> None:
+        """Make the run's namespaces, or say anew that it goes on, if the last time is long ago."""
+        if time.monotonic() - self._stayed < timeouts.RUN_LIFE / 8:
+            return
+        namespaces.create(
+            self._kube,
+            self._names,
+            self._place.labels,
+            self._workspace.path,
+            **self._asking,
+        )
+        self._stayed = time.monotonic()
+
+    def _require_own(self, placed: Sequence[Placed]) -> None:
+        """Raise BadRules for an object of the whole cluster: it would be put beside others'."""
+        for one in placed:
+            if not self._kube.namespaced(*one.key[:2]):
+                raise BadRules(
+                    f"{one.at}: {one.kind} {one.name} is an object of the whole cluster; a run "
+                    "makes only what lies in its own namespaces: leave it out"
+                )
 
     @property
     def _control_plane(self) -> ControlPlane:
@@ -177,6 +209,8 @@ class ClusterMesh:
         placed = [one for doc in rules.documents for one in self._place.place(doc, known)]
         if not placed:
             raise NotReady("rules without their documents cannot be applied to a cluster")
+        self._require_own(placed)
+        self._stay()
         try:
             for one in placed:
                 self._kube.apply(one.body, one.at or "")

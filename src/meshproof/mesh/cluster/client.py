@@ -6,9 +6,10 @@ Source: Kubernetes docs, "Kubernetes API Concepts" (server-side apply) and "API 
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,10 @@ _PASSING = frozenset({0, 429, 500, 502, 503, 504})
 _REVIEW = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
 
 
+class NoCluster(NotReady):
+    """There is no kubeconfig that tells of a cluster."""
+
+
 class Kube:
     """One cluster's API server, as one user.
 
@@ -41,6 +46,8 @@ class Kube:
         self.place = place
         # The library swaps a method of its client to connect a stream: this one is for those only.
         self._streams_api = ApiClient(api.configuration)
+        #: The kinds of which objects were applied, as `apiVersion, kind`.
+        self.applied: set[tuple[str, str]] = set()
         self._patience = timeouts.API_START
         self._streams = threading.Lock()
         cache = str(folder / "discovery.json")
@@ -77,10 +84,36 @@ class Kube:
             return False
         return True
 
+    def namespaced(self, api_version: str, kind: str) -> bool:
+        """Say whether the objects of a kind lie in namespaces; so is a kind that is not known."""
+        if not self.has(api_version, kind):
+            return True
+        return bool(self._resource(api_version, kind).namespaced)
+
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         """Return an object, None where there is none of that name."""
         what = f"get {kind} {name}"
         return self._call(what, lambda: self._get(api_version, kind, name, namespace))
+
+    def read(self, path: str, accept: str, query: Sequence[tuple[str, str]] = ()) -> Object:
+        """Return what the API answers at a path; `accept` are the forms that are understood."""
+        asked: dict[str, Any] = {"header_params": {"Accept": accept}, "query_params": list(query)}
+
+        def read() -> Object:
+            answer = self._dynamic.request("get", path, serialize=False, **asked)
+            found: Object = json.loads(answer.data)
+            return found
+
+        return self._call(f"read {path}", read)
+
+    @contextlib.contextmanager
+    def patient(self, seconds: float) -> Iterator[None]:
+        """Repeat what the API server does not answer for so long only; for one thread at a time."""
+        before, self._patience = self._patience, seconds
+        try:
+            yield
+        finally:
+            self._patience = before
 
     def list(
         self, api_version: str, kind: str, namespace: str = "", labels: str = ""
@@ -101,6 +134,7 @@ class Kube:
         the words of whoever refuses (an admission webhook, the schema).
         """
         metadata = body["metadata"]
+        self.applied.add((str(body["apiVersion"]), str(body["kind"])))
 
         def apply() -> Object:
             resource = self._resource(body["apiVersion"], body["kind"])
@@ -117,18 +151,26 @@ class Kube:
         where = f"{at}: " if at else ""
         return self._call(f"{where}apply {body['kind']} {metadata['name']}", apply, where)
 
-    def delete(self, api_version: str, kind: str, name: str, namespace: str = "") -> None:
-        """Delete an object, if it is there; dependents are deleted by the cluster, later."""
+    def delete(
+        self, api_version: str, kind: str, name: str, namespace: str = "", uid: str = ""
+    ) -> None:
+        """Delete an object, if it is there; dependents are deleted by the cluster, later.
+
+        With `uid` no other of the same name is deleted that has taken its place.
+        """
+        body: Object = {"propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
 
         def delete() -> None:
             from kubernetes.client.exceptions import ApiException
 
             try:
                 self._resource(api_version, kind).delete(
-                    name=name, namespace=namespace or None, body={"propagationPolicy": "Background"}
+                    name=name, namespace=namespace or None, body=body
                 )
             except ApiException as error:
-                if error.status != 404:
+                if error.status != 404 and not (uid and error.status == 409):
                     raise
 
         self._call(f"delete {kind} {name}", delete)
@@ -271,8 +313,6 @@ def _answered(error: Any) -> Any:
 
 def _message(error: Any) -> str:
     """Return the words of an answer: the Status object's message, else the reason."""
-    import json
-
     try:
         return str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):
@@ -296,7 +336,7 @@ def _client(options: ClusterOptions) -> tuple[Any, str]:
     try:
         contexts, active = config.list_kube_config_contexts(file)
     except (config.ConfigException, OSError, TypeError, ValueError) as error:
-        raise NotReady(f"no cluster: {file or 'the kubeconfig'}: {_short(error)}") from None
+        raise NoCluster(f"no cluster: {file or 'the kubeconfig'}: {_short(error)}") from None
     names = [str(one["name"]) for one in contexts]
     chosen = options.context or str(active["name"])
     if chosen not in names:

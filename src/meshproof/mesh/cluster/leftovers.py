@@ -1,0 +1,200 @@
+"""What runs have left in a cluster: found by their label in every kind, deleted by it, waited for.
+
+A run's objects lie in namespaces of its own, so what is in one goes with it. What carries the label
+elsewhere is deleted one by one, if it says that meshproof manages it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from meshproof import timeouts
+from meshproof.errors import NotReady
+from meshproof.mesh.cluster import namespaces, ownership
+from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.cluster.kinds import Item, Kind, known, listed
+from meshproof.mesh.cluster.objects import MANAGED_BY, RUN_LABEL
+from meshproof.mesh.cluster.ownership import Standing, State
+from meshproof.mesh.waiting import wait_for
+
+_NAMESPACE = "Namespace"
+_MANAGER = "meshproof"
+
+
+@dataclass(frozen=True)
+class Left:
+    """What carries the label of one run, and whether that run goes on."""
+
+    run: str
+    standing: Standing
+    items: Sequence[Item]
+
+    @property
+    def namespaces(self) -> list[str]:
+        """The namespaces of the run."""
+        return [one.name for one in self.items if one.kind.kind == _NAMESPACE]
+
+    @property
+    def outside(self) -> list[Item]:
+        """What lies in no namespace of the run and goes with no other object."""
+        within = set(self.namespaces)
+        return [
+            one
+            for one in self.items
+            if one.kind.kind != _NAMESPACE
+            and one.namespace not in within
+            and not one.metadata.get("ownerReferences")
+        ]
+
+    @property
+    def to_delete(self) -> list[Item]:
+        """What must be deleted for all of it to go, as far as it says that it is ours."""
+        return [one for one in self.whole if _labels(one).get(MANAGED_BY) == _MANAGER]
+
+    @property
+    def whole(self) -> list[Item]:
+        """Its namespaces, and what lies in none of them."""
+        return [*(one for one in self.items if one.kind.kind == _NAMESPACE), *self.outside]
+
+    @property
+    def foreign(self) -> list[Item]:
+        """What carries the run's label, but not that of meshproof: whose it is nobody knows."""
+        return [one for one in self.whole if one not in self.to_delete]
+
+
+@dataclass
+class Found:
+    """The runs of a cluster, and the kinds that could not be looked at, each with the reason."""
+
+    runs: list[Left]
+    unseen: dict[Kind, str]
+
+    def of(self, state: State) -> list[Left]:
+        """Return the runs that are in a state."""
+        return [one for one in self.runs if one.standing.state is state]
+
+
+def _labels(item: Item) -> dict[str, str]:
+    return dict(item.metadata.get("labels") or {})
+
+
+def find(kube: Kube, kinds: Sequence[Kind] | None = None, run: str = "") -> Found:
+    """Look in all kinds of the cluster (or those given) for what runs have left, or one run.
+
+    Raises NotReady when namespaces cannot be looked at; other kinds that cannot are `unseen`.
+    """
+    label = f"{RUN_LABEL}={run}" if run else RUN_LABEL
+    items, unseen = listed(kube, known(kube) if kinds is None else kinds, label)
+    for kind, words in unseen.items():
+        if kind.kind == _NAMESPACE:
+            raise NotReady(words)
+    by_run: dict[str, list[Item]] = {}
+    for item in sorted(items, key=str):
+        by_run.setdefault(_labels(item)[RUN_LABEL], []).append(item)
+    return Found([Left(name, _standing(of), of) for name, of in sorted(by_run.items())], unseen)
+
+
+def _standing(items: Sequence[Item]) -> Standing:
+    """Return how a run stands: by all of its objects that tell, each namespace being one.
+
+    One that lives decides before one that does not tell, that before one that is gone.
+    """
+    noted = [one for one in items if one.kind.kind == _NAMESPACE or _notes(one)]
+    found = [ownership.standing(_notes(one)) for one in noted]
+    for state in (State.LIVES, State.UNKNOWN, State.GONE):
+        for one in found:
+            if one.state is state:
+                return one
+    return Standing(State.UNKNOWN, f"nothing of it has the annotation {ownership.OWNER}")
+
+
+def _notes(item: Item) -> dict[str, str]:
+    found = item.metadata.get("annotations") or {}
+    return {key: found[key] for key in (ownership.OWNER, ownership.UNTIL) if key in found}
+
+
+def delete(kube: Kube, items: Iterable[Item], seconds: float = 0) -> None:
+    """Delete objects and wait until they are gone.
+
+    Raises NotReady for what does not go in `seconds` (0: `timeouts.NAMESPACE_END`), naming what
+    holds it.
+    """
+    left = list(items)
+    for one in left:
+        kube.delete(one.kind.api_version, one.kind.kind, one.name, one.namespace, one.uid)
+
+    def look() -> bool | None:
+        left[:] = still_there(kube, left)
+        return None if left else True
+
+    def said() -> str:
+        return "\n".join(_held(kube, one) for one in left)
+
+    wait_for(look, seconds or timeouts.NAMESPACE_END, said, timeouts.POLL_SLOW)
+
+
+def still_there(kube: Kube, items: Iterable[Item]) -> list[Item]:
+    """Return those of some objects that are not gone."""
+    return [one for one in items if _is_there(kube, one)]
+
+
+def _is_there(kube: Kube, item: Item) -> bool:
+    found = kube.get(item.kind.api_version, item.kind.kind, item.name, item.namespace)
+    return found is not None and found["metadata"]["uid"] == item.uid
+
+
+def _held(kube: Kube, item: Item) -> str:
+    if item.kind.kind == _NAMESPACE:
+        return namespaces.held(kube, item.name)
+    finalizers = ", ".join(item.metadata.get("finalizers") or ())
+    return f"{item} does not go{f': it has the finalizers {finalizers}' if finalizers else ''}"
+
+
+def clear(kube: Kube) -> list[str]:
+    """Delete what dead runs have left, before a run begins; return what is to be told of it.
+
+    What does not go, or whose run nobody can tell, is told: it does not keep a run from beginning.
+    """
+    found = find(kube)
+    said = [f"{told(one)}; see `meshproof cleanup`" for one in found.of(State.UNKNOWN)]
+    items = [item for one in found.of(State.GONE) for item in one.to_delete]
+    stuck = [one for one in items if _is_stuck(one)]
+    try:
+        delete(kube, [one for one in items if one not in stuck], timeouts.LEFTOVERS_END)
+    except NotReady as error:
+        said += str(error).splitlines()
+    said += [_held(kube, one) for one in still_there(kube, stuck)]
+    return [f"left by another run: {one}" for one in said]
+
+
+def told(left: Left) -> str:
+    """Return what is there of a run and how the run stands, in a line."""
+    return f"run {left.run} ({left.standing.why}): {', '.join(map(str, left.whole))}"
+
+
+def _is_stuck(item: Item) -> bool:
+    """Say whether an object is being deleted for longer than one waits for it."""
+    since = item.metadata.get("deletionTimestamp")
+    if not since:
+        return False
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(str(since))).total_seconds()
+    return seconds > timeouts.NAMESPACE_END
+
+
+def end(kube: Kube, run: str) -> None:
+    """Delete everything of a run that ends and wait until it is gone.
+
+    Looks at each kind of which it has applied objects, in the whole cluster. Raises NotReady for
+    what does not go, what is left, and for a kind that cannot be looked at.
+    """
+    applied = {(api_version.rpartition("/")[0], kind) for api_version, kind in kube.applied}
+    applied.add(("", _NAMESPACE))
+    kinds = [one for one in known(kube) if (one.group, one.kind) in applied]
+    delete(kube, [item for one in find(kube, kinds, run).runs for item in one.to_delete])
+    after = find(kube, kinds, run)
+    left = [str(item) for one in after.runs for item in one.items]
+    words = [f"run {run} left {', '.join(left)}"] if left else []
+    if words := words + list(after.unseen.values()):
+        raise NotReady("\n".join(words))
