@@ -19,6 +19,10 @@ class MeshproofError(Exception):
     """Something the user can act on; printed as one message, without a traceback."""
 
     exit_code = EXIT_FAILED
+    #: The folder of the evidence that was saved before all was taken down, and lines on what looked
+    #: wrong then; empty when there is none.
+    diagnosis = ""
+    clues = ""
 
 
 class UsageError(MeshproofError):

@@ -198,7 +198,7 @@ class Recorder:
         self._meet_mesh(item)
         diagnosis, hints = "", ""
         if outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.MESH_NOT_READY):
-            diagnosis, hints = self._diagnose(f"{name} {noted.dialect}".strip())
+            diagnosis, hints = self._diagnose(f"{name} {noted.dialect}".strip(), call)
         return Result(
             promise=name,
             title=title,
@@ -238,11 +238,19 @@ class Recorder:
         if self._is_elsewhere and _ELSEWHERE not in self.run.standins:
             self.run.standins = [*self.run.standins, _ELSEWHERE]
 
-    def _diagnose(self, name: str) -> tuple[str, str]:
-        """Save the evidence; return its folder and what the mesh itself knows."""
+    def _diagnose(self, name: str, call: pytest.CallInfo[None]) -> tuple[str, str]:
+        """Save the evidence; return its folder and what the mesh itself knows.
+
+        A mesh that did not come up is gone already: its error says what it has saved before.
+        """
+        error = call.excinfo.value if call.excinfo else None
+        if isinstance(error, MeshproofError) and error.diagnosis:
+            return error.diagnosis, error.clues
         if self._mesh is None:
             return "", ""
-        folder = self._folder / "diagnosis" / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        folder = (
+            self._folder / settings.DIAGNOSIS / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        )
         try:
             return str(folder), self._mesh.diagnose(folder)
         except (MeshproofError, OSError) as error:

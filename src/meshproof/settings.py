@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from meshproof.errors import UsageError, nearest
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from meshproof.traffic import Sampling, Visit, Visits
     from meshproof.verdict import Settings
 
+#: The folder, in that for reports, in which the evidence of failures lies.
+DIAGNOSIS = "diagnosis"
 _PROGRESS = "_meshproof_told"
 _RUN_ID = "_meshproof_run_id"
 _CHECKS = "_meshproof_checks"
@@ -41,9 +44,15 @@ def mesh_options(config: pytest.Config) -> MeshOptions:
                 addons=dict(_pair(given) for given in config.getoption("mesh_addon")),
                 with_addons=getattr(config, _ADDONS, False),
                 cluster=cluster_options(config),
+                evidence=_evidence(config),
             )
     valid = [str(known).lower() for known in get_args(MtlsMode)]
     raise UsageError(f"--mesh-mtls {mode.lower()}: not one of {', '.join(valid)}")
+
+
+def _evidence(config: pytest.Config) -> Path | None:
+    report = config.getoption("mesh_report")
+    return Path(report) / DIAGNOSIS if report else None
 
 
 def cluster_options(config: pytest.Config) -> ClusterOptions:

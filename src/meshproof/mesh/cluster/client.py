@@ -190,10 +190,14 @@ class Kube:
 
         return self._call(what, ask)
 
-    def log(self, pod: str, namespace: str, container: str, lines: int = 200) -> str:
-        """Return the last lines of a container's log."""
+    def log(
+        self, pod: str, namespace: str, container: str, lines: int = 200, previous: bool = False
+    ) -> str:
+        """Return the last lines of a container's log, or (`previous`) of the one before it."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-        asked = {"query_params": [("container", container), ("tailLines", lines)]}
+        asked = {
+            "query_params": [("container", container), ("tailLines", lines), ("previous", previous)]
+        }
         return self._call(
             f"read the log of {pod}",
             lambda: str(self._dynamic.request("get", path, serialize=False, **asked).data.decode()),

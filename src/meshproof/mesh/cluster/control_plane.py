@@ -62,6 +62,17 @@ class ControlPlane:
         said += [f"istioctl {client}"] if client else []
         return said + [f"skew: {one}" for one in versions.skew(self.istio.version, found, client)]
 
+    def proxy_status(self) -> list[str]:
+        """Return a line for each proxy: its version, and whether it has what istiod has sent."""
+        found = self._sync()
+        names = [str(one) for one in self._proxies()]
+        versions_of = {name: one.version for name, one in found.proxies.items()}
+        return [
+            f"{name} {versions_of.get(name) or '-'} "
+            f"{'; '.join(found.faults([name])).removeprefix(f'{name}: ') or 'SYNCED'}"
+            for name in names
+        ]
+
     def _pods(self) -> list[Object]:
         return workloads.pods(self.kube, self.namespaces, self.labels)
 

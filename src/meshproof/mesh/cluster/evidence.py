@@ -1,57 +1,156 @@
-"""What a run leaves to look at before its namespaces go: logs, events, objects, proxy configs."""
+"""What a run leaves to look at before its namespaces go: logs, events, objects, proxy configs.
+
+Nothing of it is written with a secret in it (`meshproof.mesh.redaction`); objects of the kind
+Secret are not read at all.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from meshproof import timeouts
 from meshproof.errors import NotReady
-from meshproof.mesh.cluster import proxies, workloads
+from meshproof.mesh import redaction
+from meshproof.mesh.cluster import describe, proxies, workloads
 from meshproof.mesh.cluster.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.forward import get
 from meshproof.mesh.cluster.objects import Placed
 from meshproof.mesh.cluster.probe import INJECT
 
+#: Kinds that are saved otherwise, or never.
+_NOT_AS_OBJECTS = ("Namespace", "Pod", "Secret")
+_LINES = 2000
 
-def save(kube: Kube, namespaces: Sequence[str], labels: str, folder: Path) -> str:
-    """Save what there is of a run's namespaces; return lines on what looks wrong.
 
-    Secrets are not among it: neither the objects of that kind nor certificates in config dumps
-    (Envoy itself redacts private keys).
+@dataclass(frozen=True)
+class Run:
+    """What of a run there is to save: its namespaces, the labels of its pods, its own name.
+
+    `status` says what the control plane knows of each proxy; `gateways` are looked at for what of
+    them is the run's, by `own`, which stands in all names of it.
+    """
+
+    namespaces: Sequence[str]
+    labels: str
+    own: str
+    status: Callable[[], Iterable[str]] = tuple
+    gateways: Callable[[], Iterable[proxies.Proxy]] = tuple
+
+
+def save(kube: Kube, run: Run, folder: Path) -> str:
+    """Save what there is of a run in `folder`; return lines on what looks wrong.
+
+    What cannot be had is a line, too, and what takes longer than `timeouts.EVIDENCE` is left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pods = workloads.pods(kube, namespaces, labels)
-    said = [words for pod in pods for words in _wrong(pod)]
-    said += _empty_subsets(kube, namespaces, pods)
-    for name in namespaces:
-        events = kube.list("v1", "Event", name)
-        (folder / f"events-{name}.json").write_text(json.dumps(events, indent=1), encoding="utf-8")
-    (folder / "pods.json").write_text(json.dumps(pods, indent=1), encoding="utf-8")
-    with ThreadPoolExecutor(8) as pool:
-        lines = pool.map(lambda pod: list(_save_pod(kube, pod, folder)), pods)
-        said += [line for found in lines for line in found]
-    return "\n".join(said)
+    saving = _Saving(kube, run, folder)
+    with kube.patient(timeouts.ADMIN):
+        return "\n".join(saving.all())
 
 
-def _save_pod(kube: Kube, pod: Object, folder: Path) -> Iterable[str]:
-    name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
-    for container in pod["spec"]["containers"]:
+class _Saving:
+    """One saving: what could not be had is in `said`."""
+
+    def __init__(self, kube: Kube, run: Run, folder: Path) -> None:
+        self._kube = kube
+        self._run = run
+        self._folder = folder
+        self._ends = time.monotonic() + timeouts.EVIDENCE
+        self._late: list[str] = []
+
+    def all(self) -> list[str]:
+        """Save everything; return what looks wrong, then what could not be had."""
+        kube, run = self._kube, self._run
+        pods = self._had(lambda: workloads.pods(kube, run.namespaces, run.labels)) or []
+        said = [words for pod in pods for words in _wrong(pod)]
+        said += self._had(lambda: [*_empty_subsets(kube, run.namespaces, pods)]) or []
+        self._write("pods.json", pods)
+        events = [event for name in run.namespaces for event in self._events(name)]
+        jobs: list[Callable[[], None]] = [partial(self._pod, pod, events) for pod in pods]
+        jobs += [self._status, self._objects]
+        jobs += [partial(self._gateway, one) for one in self._had(run.gateways) or ()]
+        with ThreadPoolExecutor(proxies.AT_ONCE) as pool:
+            for done in [pool.submit(job) for job in jobs]:
+                done.result()
+        return said + self._late
+
+    def _had(self, ask: Callable[[], Any]) -> Any:
+        """Return what is asked for; None where it cannot be had, or not in time."""
+        if time.monotonic() > self._ends:
+            if (words := f"the evidence is not complete after {timeouts.EVIDENCE:.0f} s") not in (
+                self._late
+            ):
+                self._late.append(words)
+            return None
         try:
-            text = kube.log(name, namespace, str(container["name"]))
+            return ask()
         except NotReady as error:
-            yield str(error)
-            continue
-        (folder / f"{name}.{container['name']}.log").write_text(text, encoding="utf-8")
-    if not proxies.running(pod) or not proxies.has_sidecar(pod):
-        return
-    try:
-        text = get(kube, name, namespace, proxies.ADMIN_PORT, "/config_dump")
-    except NotReady as error:
-        yield str(error)
-        return
-    (folder / f"{name}.config_dump.json").write_text(text, encoding="utf-8")
+            self._late.append(str(error))
+            return None
+
+    def _write(self, name: str, found: Any) -> None:
+        """Write an object as JSON, or a text, without its secrets."""
+        if found is None:
+            return
+        if isinstance(found, str):
+            text = redaction.text(found)
+        else:
+            text = json.dumps(redaction.value(found), indent=1)
+        (self._folder / name).write_text(text, encoding="utf-8")
+
+    def _events(self, namespace: str) -> list[Object]:
+        found: list[Object] = self._had(lambda: self._kube.list("v1", "Event", namespace)) or []
+        self._write(f"events-{namespace}.json", found)
+        return found
+
+    def _status(self) -> None:
+        lines = self._had(lambda: [*self._run.status()])
+        if lines:
+            self._write("proxy-status.txt", "\n".join([*lines, ""]))
+
+    def _objects(self) -> None:
+        """Save the objects of the run, of each kind that it has applied."""
+        found = [
+            one
+            for api_version, kind in sorted(self._kube.applied)
+            if kind not in _NOT_AS_OBJECTS
+            for namespace in self._run.namespaces
+            for one in self._had(partial(self._kube.list, api_version, kind, namespace)) or ()
+        ]
+        self._write("objects.json", found)
+
+    def _pod(self, pod: Object, events: Sequence[Object]) -> None:
+        name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
+        if [*_wrong(pod)]:
+            described = describe.pod(redaction.value(pod), events)
+            self._write(f"{name}.describe.txt", described)
+        for state in describe.containers(pod):
+            container = str(state["name"])
+            if state.get("state", {}).get("waiting") is None or state.get("restartCount"):
+                self._log(f"{name}.{container}.log", name, namespace, container, False)
+            if state.get("restartCount"):
+                self._log(f"{name}.{container}.previous.log", name, namespace, container, True)
+        if proxies.running(pod) and proxies.has_sidecar(pod):
+            ask = partial(get, self._kube, name, namespace, proxies.ADMIN_PORT, "/config_dump")
+            dump = self._had(ask)
+            if dump is not None:
+                self._write(f"{name}.config_dump.json", json.loads(dump))
+
+    def _log(self, file: str, pod: str, namespace: str, container: str, previous: bool) -> None:
+        ask = partial(self._kube.log, pod, namespace, container, _LINES, previous)
+        self._write(file, self._had(ask))
+
+    def _gateway(self, proxy: proxies.Proxy) -> None:
+        """Save the routes and clusters of a gateway that are the run's: others share it."""
+        found = self._had(lambda: proxies.own_parts(self._kube, proxy, self._run.own))
+        self._write(f"{proxy.pod}.own_config.json", found)
 
 
 def hosts_without_service(kube: Kube, placed: Iterable[Placed]) -> Iterable[str]:

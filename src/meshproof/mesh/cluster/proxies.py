@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +33,8 @@ _HYPHENATED = {
     "DestinationRule": "destination-rule",
     "ServiceEntry": "service-entry",
 }
+_RESOURCES = ("dynamic_route_configs", "dynamic_active_clusters")
+_INBOUND = "resource=dynamic_listeners&name_regex=^virtualInbound$"
 #: How many proxies are asked at a time.
 AT_ONCE = 8
 
@@ -101,15 +103,10 @@ def dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> Dum
 
     `own` stands in all names of the run: what others change is no part of the version.
     """
-
-    def read(query: str) -> str:
-        return get(kube, proxy.pod, proxy.namespace, ADMIN_PORT, f"/config_dump?{query}")
-
-    resources = ("dynamic_route_configs", "dynamic_active_clusters")
-    texts = [read(f"resource={resource}") for resource in resources]
+    texts = _served(kube, proxy)
     strict = None
     if policies and not proxy.gateway:
-        strict = _is_strict(read("resource=dynamic_listeners&name_regex=^virtualInbound$"))
+        strict = _is_strict(_read(kube, proxy, _INBOUND))
     marks = (_SOURCE, _ROUTE)
     sources = frozenset(found for text in texts for mark in marks for found in mark.findall(text))
     return Dump(proxy, sources, strict, _version(texts, own, f"strict: {strict}"))
@@ -117,16 +114,30 @@ def dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> Dum
 
 def _version(texts: Iterable[str], own: str, more: str) -> str:
     """Return what stands for the virtual hosts and clusters in whose config `own` stands."""
-    parts = [more]
-    parts += [
-        words
-        for text in texts
-        for config in json.loads(text).get("configs", ())
-        for entry in [config.get("route_config") or config.get("cluster") or config]
-        for part in entry.get("virtual_hosts") or [entry]
-        if own in (words := json.dumps(part, sort_keys=True))
-    ]
-    return one_version(parts)
+    return one_version([more, *(json.dumps(one, sort_keys=True) for one in _parts(texts, own))])
+
+
+def _parts(texts: Iterable[str], own: str) -> Iterator[Any]:
+    """Yield the virtual hosts and clusters of config dumps in which `own` stands."""
+    for text in texts:
+        for config in json.loads(text).get("configs", ()):
+            entry = config.get("route_config") or config.get("cluster") or config
+            for part in entry.get("virtual_hosts") or [entry]:
+                if own in json.dumps(part):
+                    yield part
+
+
+def own_parts(kube: Kube, proxy: Proxy, own: str) -> list[Any]:
+    """Return the virtual hosts and clusters of a proxy in which `own` stands."""
+    return list(_parts(_served(kube, proxy), own))
+
+
+def _served(kube: Kube, proxy: Proxy) -> list[str]:
+    return [_read(kube, proxy, f"resource={one}") for one in _RESOURCES]
+
+
+def _read(kube: Kube, proxy: Proxy, query: str) -> str:
+    return get(kube, proxy.pod, proxy.namespace, ADMIN_PORT, f"/config_dump?{query}")
 
 
 def _is_strict(text: str) -> bool:

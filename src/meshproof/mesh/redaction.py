@@ -1,0 +1,128 @@
+"""Takes secrets out of what is kept as evidence: logs, objects, config dumps.
+
+What is taken out: PEM blocks (also in base64), JSON web tokens, credentials after Bearer or Basic,
+passwords in URLs, and whatever stands under a name that is one of a secret: passwords, tokens, API
+keys, authorization, cookies. Rather too much than too little. What a rule matches cookies by stays:
+it is what is judged.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+HIDDEN = "[redacted]"
+_WORDS = (
+    r"pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
+    r"|authorization|credential|cookie|session[_-]?id|signature|jwt"
+)
+#: A name of several words: `DB_PASSWORD`, `clientSecret`, `x-api-key`, `secret_key_base`.
+_NAMED = rf"(?:{_WORDS})s?(?:[_-](?:base|hash|id|key|value))*"
+_SECRET = re.compile(rf"{_NAMED}$", re.I)
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)"
+    r"|^(?:[A-Za-z0-9+/=]{20,}\n)*-----END [A-Z0-9 ]+-----",  # a log may begin in its midst
+    re.S | re.M,
+)
+#: What `-----BEGIN` is in base64.
+_PEM64 = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/=_-]*")
+_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_SCHEME = re.compile(r"\b(Bearer|Basic|Digest|Negotiate)(\s+)[A-Za-z0-9._~+/=-]{6,}", re.I)
+_URL = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)[^\s/@\"']+@", re.I)
+_IS = r"""\\?["']?[ \t]*[:=][ \t]*"""
+#: Headers whose value is the rest of the line, or of the quoted text.
+_HEADER = re.compile(
+    rf"""((?:authorization|cookie){_IS}\\?["']?)([^"'\n\r\\]+)""",
+    re.I,
+)
+_PAIR = re.compile(
+    rf"""(?P<name>{_NAMED}{_IS})"""
+    r"""(?P<value>\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|[^\s,;&"'{}\[\]]+)""",
+    re.I,
+)
+_FLAG = re.compile(rf"(--[\w-]{{0,40}}?{_NAMED}[ ]+)\S+", re.I)
+#: Keys of a thing with a name and a value: an env variable, a header to add, a matcher.
+_NAMES = ("name", "key", "headerName", "header_name")
+_VALUES = ("value", "raw_value", "inline_string", "inline_bytes", "data")
+_MATCHES = ("exact", "prefix", "suffix", "contains", "regex")
+_MATCHERS = ("string_match", "exact_match", "prefix_match", "safe_regex_match")
+
+
+def text(given: str) -> str:
+    """Return a text without secrets."""
+    found = _PEM64.sub(HIDDEN, _PEM.sub(HIDDEN, given))
+    found = _URL.sub(rf"\1{HIDDEN}@", _JWT.sub(HIDDEN, found))
+    found = _HEADER.sub(rf"\1{HIDDEN}", _SCHEME.sub(rf"\1\2{HIDDEN}", found))
+    return _FLAG.sub(rf"\1{HIDDEN}", _PAIR.sub(_without_value, found))
+
+
+def _without_value(match: re.Match[str]) -> str:
+    found = match["value"]
+    if found.startswith(HIDDEN[:-1]) or found in ("true", "false", "null", "None"):
+        return match[0]
+    quote = '\\"' if found.startswith('\\"') else found[0] if found[0] in "\"'" else ""
+    return f"{match['name']}{quote}{HIDDEN}{quote}"
+
+
+def names_a_secret(name: str) -> bool:
+    """Say whether what stands under a name is a secret: `DB_PASSWORD`, `apiToken`, `set-cookie`."""
+    return _SECRET.search(name) is not None
+
+
+def _is_flag(word: str) -> bool:
+    """Say whether the next word of a command is a secret: `--password`."""
+    return word.startswith("-") and "=" not in word and names_a_secret(word)
+
+
+def value(given: Any) -> Any:
+    """Return a value as of JSON without secrets, in the same shape.
+
+    Of a Secret (the kind) nothing stays but its metadata.
+    """
+    if isinstance(given, str):
+        return text(given)
+    if isinstance(given, list):
+        flags = [False, *(isinstance(one, str) and _is_flag(one) for one in given)]
+        return [HIDDEN if after else value(one) for after, one in zip(flags, given, strict=False)]
+    if not isinstance(given, dict):
+        return given
+    if given.get("kind") == "Secret" and "metadata" in given:
+        kept = ("apiVersion", "kind", "metadata")
+        return {key: value(given[key]) for key in kept if key in given}
+    name = next((str(given[key]) for key in _NAMES if key in given), "")
+    if names_a_secret(name):
+        return _of_secret(name, given)
+    return {
+        key: _under(str(key), one) if names_a_secret(str(key)) else value(one)
+        for key, one in given.items()
+    }
+
+
+def _under(name: str, given: Any) -> Any:
+    """Return what stands under the name of a secret: its shape, and what is true or not."""
+    if isinstance(given, dict):
+        return _of_secret(name, given)
+    if isinstance(given, list):
+        return [_under(name, one) for one in given]
+    return given if isinstance(given, bool) or given is None else HIDDEN
+
+
+def _of_secret(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return a thing that has the name of a secret without its value."""
+    hidden = _VALUES if "cookie" in name.lower() else (*_VALUES, *_MATCHES, *_MATCHERS)
+    found: dict[str, Any] = {}
+    for key, one in given.items():
+        if key in hidden or (key in (*_VALUES, *_MATCHERS) and isinstance(one, (dict, list))):
+            found[key] = _under(name, one)
+        else:
+            found[key] = _under(key, one) if names_a_secret(key) else value(one)
+    return found
+
+
+def as_json(given: str) -> str:
+    """Return a text that should be JSON without secrets; one that is none as a text."""
+    try:
+        return json.dumps(value(json.loads(given)), indent=1)
+    except ValueError:
+        return text(given)
