@@ -178,10 +178,14 @@ def test_a_run_that_ends_looks_at_every_kind_that_it_has_applied(
         with pytest.raises(NotReady, match=r"run dead0001 left ConfigMap theirs/copied"):
             leftovers.end(kube, DEAD)
         assert of(cluster, DEAD) == {"clusterroles/reader-dead0001"}, "it has applied none"
-        cluster.forbidden = {"envoyfilters"}
-        with pytest.raises(NotReady, match=r"not allowed to read .*envoyfilters"):
-            leftovers.end(kube, ALIVE)
         kube.applied.clear()
+        kube.applied |= {("rbac.authorization.k8s.io/v1", "ClusterRole"), ("v1", "ConfigMap")}
+        cluster.forbidden = {"configmaps"}
+        leftovers.end(kube, ALIVE)
+        assert of(cluster, ALIVE) == {f"envoyfilters/istio-system/planted-{ALIVE}"}
+        cluster.forbidden = {"clusterroles"}
+        with pytest.raises(NotReady, match=r"not allowed to read .*clusterroles"):
+            leftovers.end(kube, ALIVE)
         cluster.forbidden = {"namespaces"}
         with pytest.raises(NotReady, match=r"not allowed to read .*namespaces"):
             leftovers.end(kube, UNCLEAR)

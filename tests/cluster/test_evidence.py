@@ -12,7 +12,6 @@ import pytest
 
 from meshproof import interrupts, timeouts
 from meshproof.errors import NotReady
-from meshproof.mesh import cluster as cluster_mesh
 from meshproof.mesh.cluster import ClusterMesh, evidence, leftovers, proxies
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.istio import Istio
@@ -140,7 +139,9 @@ def test_what_cannot_be_had_is_said_and_the_rest_is_saved(
         raise NotReady("port 15000 does not answer")
 
     monkeypatch.setattr(evidence, "get", refused)
-    assert "port 15000 does not answer" in saved(kube, tmp_path)
+    assert "port 15000" not in saved(kube, tmp_path), "that is nothing of the mesh"
+    lines = (tmp_path / "not-saved.txt").read_text().splitlines()
+    assert lines == ["port 15000 does not answer"] * 2
     assert (tmp_path / "good.app.log").exists()
     assert not (tmp_path / "good.config_dump.json").exists()
 
@@ -163,10 +164,8 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         happened.append(f"saved {folder.name[:5]}")
         return "something looks wrong"
 
-    monkeypatch.setattr(
-        cluster_mesh.Kube, "connected", lambda *_: contextlib.nullcontext(Cluster())
-    )
-    monkeypatch.setattr(cluster_mesh.Istio, "found", lambda *_: istio)
+    monkeypatch.setattr(Kube, "connected", lambda *_: contextlib.nullcontext(Cluster()))
+    monkeypatch.setattr(Istio, "found", lambda *_: istio)
     monkeypatch.setattr(leftovers, "clear", lambda _: [])
     monkeypatch.setattr(leftovers, "end", lambda *_: happened.append("deleted"))
     monkeypatch.setattr(evidence, "save", save)

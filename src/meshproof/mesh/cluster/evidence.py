@@ -47,7 +47,8 @@ class Run:
 def save(kube: Kube, run: Run, folder: Path) -> str:
     """Save what there is of a run in `folder`; return lines on what looks wrong.
 
-    What cannot be had is a line, too, and what takes longer than `timeouts.EVIDENCE` is left out.
+    What cannot be had, a right that the user lacks say, is in `not-saved.txt`; what takes longer
+    than `timeouts.EVIDENCE` is left out, which is a line, too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     saving = _Saving(kube, run, folder)
@@ -56,17 +57,18 @@ def save(kube: Kube, run: Run, folder: Path) -> str:
 
 
 class _Saving:
-    """One saving: what could not be had is in `said`."""
+    """One saving, and what could not be had of it."""
 
     def __init__(self, kube: Kube, run: Run, folder: Path) -> None:
         self._kube = kube
         self._run = run
         self._folder = folder
         self._ends = time.monotonic() + timeouts.EVIDENCE
-        self._late: list[str] = []
+        self._late = False
+        self._lacking: list[str] = []
 
     def all(self) -> list[str]:
-        """Save everything; return what looks wrong, then what could not be had."""
+        """Save everything; return what looks wrong."""
         kube, run = self._kube, self._run
         pods = self._had(lambda: workloads.pods(kube, run.namespaces, run.labels)) or []
         said = [words for pod in pods for words in _wrong(pod)]
@@ -79,20 +81,21 @@ class _Saving:
         with ThreadPoolExecutor(proxies.AT_ONCE) as pool:
             for done in [pool.submit(job) for job in jobs]:
                 done.result()
-        return said + self._late
+        if self._lacking:
+            self._write("not-saved.txt", "\n".join([*self._lacking, ""]))
+        if self._late:
+            said.append(f"the evidence is not complete after {timeouts.EVIDENCE:.0f} s")
+        return said
 
     def _had(self, ask: Callable[[], Any]) -> Any:
         """Return what is asked for; None where it cannot be had, or not in time."""
         if time.monotonic() > self._ends:
-            if (words := f"the evidence is not complete after {timeouts.EVIDENCE:.0f} s") not in (
-                self._late
-            ):
-                self._late.append(words)
+            self._late = True
             return None
         try:
             return ask()
         except NotReady as error:
-            self._late.append(str(error))
+            self._lacking.append(str(error))
             return None
 
     def _write(self, name: str, found: Any) -> None:

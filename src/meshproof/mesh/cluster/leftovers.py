@@ -186,8 +186,10 @@ def _is_stuck(item: Item) -> bool:
 def end(kube: Kube, run: str) -> None:
     """Delete everything of a run that ends and wait until it is gone.
 
-    Looks at each kind of which it has applied objects, in the whole cluster. Raises NotReady for
-    what does not go, what is left, and for a kind that cannot be looked at.
+    Looks at each kind of which it has applied objects, in the whole cluster. A kind of objects in
+    namespaces that the user may not list everywhere is shown to be gone by the run's namespaces:
+    they go when nothing is in them. Raises NotReady for what does not go, what is left, and for a
+    kind of the whole cluster that cannot be looked at.
     """
     applied = {(api_version.rpartition("/")[0], kind) for api_version, kind in kube.applied}
     applied.add(("", _NAMESPACE))
@@ -196,5 +198,6 @@ def end(kube: Kube, run: str) -> None:
     after = find(kube, kinds, run)
     left = [str(item) for one in after.runs for item in one.items]
     words = [f"run {run} left {', '.join(left)}"] if left else []
-    if words := words + list(after.unseen.values()):
+    words += [why for kind, why in after.unseen.items() if not kind.namespaced]
+    if words:
         raise NotReady("\n".join(words))
