@@ -150,14 +150,17 @@ def _clean(kube: Kube, report: Report, chosen: str) -> None:
         done = Cleaned(left.run, str(left.standing.state), left.standing.why)
         report.runs.append(done)
         removed = left.standing.state is State.GONE or (chosen and left.to_delete)
+        known = leftovers.installed(kube, left) if removed else []
+        istio = [f"Istio of revision {one.revision}" for one in known]
         if removed and not report.dry_run:
             try:
+                leftovers.uninstall(kube, left)
                 leftovers.delete(kube, left.to_delete)
             except NotReady as error:
                 report.stuck += str(error).splitlines()
                 done.left = [str(one) for one in leftovers.still_there(kube, left.to_delete)]
         if removed:
-            names = [str(one) for one in left.to_delete]
+            names = [*istio, *(str(one) for one in left.to_delete)]
             done.deleted = [one for one in names if one not in done.left]
             done.left += [str(one) for one in left.foreign]
         else:

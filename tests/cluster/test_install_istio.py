@@ -16,7 +16,7 @@ from fake_kube import FakeKube
 
 from meshproof import timeouts
 from meshproof.errors import NotReady
-from meshproof.mesh.cluster import install, install_record, istio
+from meshproof.mesh.cluster import install_record, istio
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.install import Installing, installed
 from meshproof.mesh.cluster.istioctl import Istioctl
@@ -184,7 +184,9 @@ def test_what_a_killed_run_has_left_the_next_one_removes(
     killed = installed(todo(kube, tmp_path, Install("default", "canary")), "STRICT")
     killed.__enter__()
     assert "PeerAuthentication istio-system/meshproof-canary" in kube.names
-    install.clear(cast("Kube", kube), ["ab12", "ab12-istio"])
+    names = ["meshproof-ab12", "meshproof-ab12-istio"]
+    (record,) = install_record.read(cast("Kube", kube), names)
+    install_record.remove(cast("Kube", kube), record)
     assert kube.names - before == {
         "Namespace /meshproof-ab12-istio",
         "ConfigMap meshproof-ab12-istio/installed",
@@ -244,7 +246,7 @@ def test_a_record_is_read_as_it_was_written(
     key = install_record.Key("v1", "ConfigMap", ROOT, "istio-x")
     record = install_record.Record("ab12", "x", ROOT, (key,), (key, key), True)
     install_record.write(kube, record, {"meshproof/run": "ab12-istio"}, tmp_path)
-    assert list(install_record.read(kube, "ab12-istio")) == [record]
+    assert list(install_record.read(kube, [install_record.place("ab12")])) == [record]
     assert list(install_record.read(kube, "ab12")) == []
 
 

@@ -197,10 +197,3 @@ def _strict(record: Record, labels: Mapping[str, str]) -> dict[str, Any]:
         },
         "spec": {"mtls": {"mode": "STRICT"}},
     }
-
-
-def clear(kube: Kube, runs: Sequence[str]) -> None:
-    """Remove what killed runs installed; `runs` are names as `namespaces.leftovers` gives them."""
-    for run in runs:
-        for record in install_record.read(kube, run):
-            install_record.remove(kube, record)

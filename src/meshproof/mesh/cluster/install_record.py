@@ -7,7 +7,7 @@ run finds it as it finds the others.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from meshproof.mesh.waiting import wait_for
 
 _ISTIOD = "app=istiod"
 _NAME = "installed"
+_SUFFIX = "-istio"
 _SECURITY = "security.istio.io/v1"
 _WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _ADMISSION = "admissionregistration.k8s.io/v1"
@@ -69,7 +70,7 @@ def shown(key: Key) -> str:
 
 def place(run: str) -> str:
     """Return the namespace that keeps the record of a run."""
-    return f"meshproof-{run}-istio"
+    return f"meshproof-{run}{_SUFFIX}"
 
 
 def policy(revision: str, namespace: str = "") -> Key:
@@ -90,9 +91,9 @@ def write(kube: Kube, record: Record, labels: dict[str, str], folder: Path) -> N
     )
 
 
-def read(kube: Kube, run: str) -> Iterator[Record]:
-    """Yield the records in the namespaces of a run (`namespaces.leftovers`), at most one each."""
-    for name in namespaces.of_run(kube, run):
+def read(kube: Kube, names: Iterable[str]) -> Iterator[Record]:
+    """Yield the records in the namespaces of a run, at most one each."""
+    for name in (one for one in names if one.endswith(_SUFFIX)):
         found = kube.get("v1", "ConfigMap", _NAME, name)
         if found is not None and "record" in (found.get("data") or {}):
             yield _record(json.loads(found["data"]["record"]))

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 
 from meshproof import timeouts
 from meshproof.errors import NotReady
-from meshproof.mesh.cluster import namespaces, ownership
+from meshproof.mesh.cluster import install_record, namespaces, ownership
 from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.cluster.install_record import Record
 from meshproof.mesh.cluster.kinds import Item, Kind, known, listed
 from meshproof.mesh.cluster.objects import MANAGED_BY, RUN_LABEL
 from meshproof.mesh.cluster.ownership import Standing, State
@@ -152,6 +153,17 @@ def _held(kube: Kube, item: Item) -> str:
     return f"{item} does not go{f': it has the finalizers {finalizers}' if finalizers else ''}"
 
 
+def installed(kube: Kube, left: Left) -> list[Record]:
+    """Return what a run has installed of Istio: its record is in a namespace of the run."""
+    return list(install_record.read(kube, left.namespaces))
+
+
+def uninstall(kube: Kube, left: Left) -> None:
+    """Remove what a run has installed of Istio, before its record goes. Raises NotReady."""
+    for record in installed(kube, left):
+        install_record.remove(kube, record)
+
+
 def clear(kube: Kube) -> list[str]:
     """Delete what dead runs have left, before a run begins; return what is to be told of it.
 
@@ -159,7 +171,13 @@ def clear(kube: Kube) -> list[str]:
     """
     found = find(kube)
     said = [f"{told(one)}; see `meshproof cleanup`" for one in found.of(State.UNKNOWN)]
-    items = [item for one in found.of(State.GONE) for item in one.to_delete]
+    items: list[Item] = []
+    for one in found.of(State.GONE):
+        try:
+            uninstall(kube, one)
+            items += one.to_delete
+        except NotReady as error:  # its record stays, for the next who tries
+            said += str(error).splitlines()
     stuck = [one for one in items if _is_stuck(one)]
     try:
         delete(kube, [one for one in items if one not in stuck], timeouts.LEFTOVERS_END)

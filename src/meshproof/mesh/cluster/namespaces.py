@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from meshproof import interrupts
+from meshproof import interrupts, timeouts
 from meshproof.mesh.cluster import ownership
 from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.kinds import Item, known, listed
+from meshproof.mesh.waiting import wait_for
 
 
 def create(
@@ -29,6 +30,25 @@ def create(
         # Cut short it might come to be after the run has looked for what it must delete.
         with interrupts.uninterrupted():
             kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+
+def delete(kube: Kube, names: Sequence[str]) -> None:
+    """Delete namespaces and wait until they are gone.
+
+    Raises NotReady for one that does not go, naming what holds it.
+    """
+    for name in names:
+        kube.delete("v1", "Namespace", name)
+    left = list(names)
+
+    def look() -> bool | None:
+        left[:] = [name for name in left if kube.get("v1", "Namespace", name) is not None]
+        return None if left else True
+
+    def said() -> str:
+        return "\n".join(held(kube, name) for name in left)
+
+    wait_for(look, timeouts.NAMESPACE_END, said, timeouts.POLL_SLOW)
 
 
 def held(kube: Kube, name: str) -> str:
