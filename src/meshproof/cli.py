@@ -86,6 +86,9 @@ def _add_test(commands: _Commands) -> None:
     test.add_argument("--context", metavar="NAME", help="cluster: context of the kubeconfig")
     test.add_argument("--kubeconfig", metavar="PATH", help="cluster: default as kubectl finds it")
     test.add_argument(
+        "--provider", metavar="NAME", help="cluster: make one by kind, minikube or k3d; or external"
+    )
+    test.add_argument(
         "--rules",
         action="append",
         default=[],
@@ -213,7 +216,7 @@ def _test(options: argparse.Namespace, rest: list[str]) -> int:
         load(options.rules, reach)
     own = [f"--mesh-rules={path}" for path in options.rules]
     chosen = ["--mesh", options.mesh, "--mesh-report", options.report, *own]
-    for name in ("context", "kubeconfig"):
+    for name in ("context", "kubeconfig", "provider"):
         if getattr(options, name):
             chosen.append(f"--mesh-{name}={getattr(options, name)}")
     code = run_suites([*chosen, *rest])

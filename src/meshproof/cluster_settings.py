@@ -1,4 +1,4 @@
-"""From pytest's options to the Istio that is to be installed: read late, as `settings` is."""
+"""From pytest's options to the cluster and the Istio of a run: read late, as `settings` is."""
 
 from __future__ import annotations
 
@@ -10,13 +10,47 @@ from meshproof.errors import UsageError, nearest
 if TYPE_CHECKING:
     import pytest
 
-    from meshproof.mesh.protocol import Install
+    from meshproof.mesh.protocol import Install, Provider
 
+PROVIDERS = ("kind", "minikube", "k3d", "external")
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
 #: Those with an istiod that injects sidecars (Istio docs, "Installation Configuration Profiles").
 PROFILES = ("default", "demo", "minimal", "openshift", "preview", "stable")
 _PARTS = ("revision", "hub", "tag", "set")
 #: It becomes a part of names and a label's value; names get to 63 characters with it.
 _REVISION = re.compile(r"[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?")
+
+
+def provider(config: pytest.Config) -> Provider | None:
+    """Return what makes the cluster, None for one that is there.
+
+    Raises UsageError for a word that cannot be used, or that says nothing without --mesh-provider.
+    """
+    from meshproof.mesh.protocol import Provider
+
+    name = config.getoption("mesh_provider")
+    parts = {one: config.getoption(f"mesh_provider_{one}") for one in ("config", "version")}
+    given = [f"--mesh-provider-{one}" for one, value in parts.items() if value]
+    there = config.getoption("mesh_kubeconfig") or config.getoption("mesh_context")
+    if not name:
+        if given:
+            raise UsageError(f"{given[0]} says nothing without --mesh-provider")
+        return None
+    if name not in PROVIDERS:
+        known = ", ".join(PROVIDERS)
+        raise UsageError(f"--mesh-provider {name}: not one of {known}{nearest(name, PROVIDERS)}")
+    if name == "external" and not config.getoption("mesh_kubeconfig"):
+        raise UsageError("--mesh-provider external: which one? Give --mesh-kubeconfig PATH")
+    if name == "external" and given:
+        raise UsageError(f"{given[0]}: --mesh-provider external makes no cluster")
+    if name != "external" and there:
+        raise UsageError(
+            f"--mesh-provider {name} makes a cluster of its own: leave out the kubeconfig and the "
+            "context"
+        )
+    if parts["version"] and not _VERSION.fullmatch(parts["version"]):
+        raise UsageError(f"--mesh-provider-version {parts['version']}: expected such as 1.35.0")
+    return Provider(name, parts["config"] or "", parts["version"] or Provider.version)
 
 
 def install(config: pytest.Config) -> Install | None:

@@ -67,7 +67,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _add_install(add: Callable[..., None]) -> None:
-    """Add the options of an Istio that a run installs."""
+    """Add the options of a cluster, and of an Istio, that are made for the run."""
+    add(
+        "--mesh-provider",
+        metavar="NAME",
+        help="make a cluster for the run: kind, minikube or k3d; external: use --mesh-kubeconfig",
+    )
+    add("--mesh-provider-config", metavar="PATH", help="the provider's own config file")
+    add("--mesh-provider-version", metavar="VERSION", help="of Kubernetes (default: 1.35.0)")
     add(
         "--mesh-install",
         metavar="PROFILE",

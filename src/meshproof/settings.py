@@ -74,6 +74,7 @@ def cluster_options(config: pytest.Config) -> ClusterOptions:
         ingress=ingress,
         gateway_url=config.getoption("mesh_gateway_url") or os.environ.get("GATEWAY_URL", ""),
         install=cluster_settings.install(config),
+        provider=cluster_settings.provider(config),
         injection=config.getoption("mesh_injection"),
         image_map=images.changes(config.getoption("mesh_image_map"), "--mesh-image-map"),
         image_prefix=config.getoption("mesh_image_prefix") or "",

@@ -41,6 +41,9 @@ API_START = 5.0
 API_AWAY = 60.0
 #: istioctl has answered.
 ISTIOCTL = 60.0
+#: A provider has made or deleted a cluster (it pulls the node's image); the cluster answers then.
+CLUSTER_START = 600.0
+CLUSTER_ANSWERS = 60.0
 #: An Istio is installed and ready (images are pulled); what it consists of is gone again.
 ISTIO_INSTALL = 300.0
 ISTIO_END = 90.0

@@ -150,6 +150,18 @@ class Install:
 
 
 @dataclass(frozen=True)
+class Provider:
+    """What makes a cluster for the run: kind, minikube or k3d, or `external` for one that is there.
+
+    `config` is the path of the provider's own config file, `version` that of Kubernetes.
+    """
+
+    name: str
+    config: str = ""
+    version: str = "1.35.0"
+
+
+@dataclass(frozen=True)
 class ClusterOptions:
     """Which cluster, and what of it: for the cluster mesh alone.
 
@@ -158,9 +170,9 @@ class ClusterOptions:
     default), `ingress` the gateway's Service as namespace/name, `gateway_url` the way in where the
     user knows it, `injection` how pods get their sidecars (by a label of their namespace or by
     `istioctl kube-inject`), `image_map` reference -> reference and `image_prefix` (a registry and
-    path) by which images are pulled from elsewhere, `install` the Istio to install for the
-    run, `small` whether pods that say nothing of it get small requests and limits, as a quota wants
-    them.
+    path) by which images are pulled from elsewhere, `install` the Istio to install for the run,
+    `provider` what makes the cluster, `small` whether pods that say nothing of it get small
+    requests and limits, as a quota wants them.
     """
 
     kubeconfig: str = ""
@@ -174,6 +186,7 @@ class ClusterOptions:
     image_prefix: str = ""
     small: bool = False
     install: Install | None = None
+    provider: Provider | None = None
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ from meshproof.mesh.cluster.kube_inject import injected
 from meshproof.mesh.cluster.objects import RUN_LABEL, Place, Placed
 from meshproof.mesh.cluster.probe import NO_PROBES, Probe
 from meshproof.mesh.cluster.probing import Probes
+from meshproof.mesh.cluster.provider import provided
 from meshproof.mesh.cluster.way_in import WayIn, way_in
 from meshproof.mesh.counters import Counters
 from meshproof.mesh.process import Workspace
@@ -92,12 +93,14 @@ class ClusterMesh:
         with (
             process.interruptible(),
             Workspace.create() as workspace,
-            Kube.connected(options.cluster, workspace.path) as kube,
+            provided(options.cluster, workspace.path) as given,
+            Kube.connected(given, workspace.path) as kube,
         ):
             told = leftovers.clear(kube)
             run = secrets.token_hex(4)
-            istioctl = Istioctl(options.cluster, workspace.path)
-            todo = install.Installing(kube, istioctl, options.cluster, run, workspace.path)
+            given = install.needed(kube, given)
+            istioctl = Istioctl(given, workspace.path)
+            todo = install.Installing(kube, istioctl, given, run, workspace.path)
             with install.installed(todo, options.mtls) as cluster:
                 mesh = cls(replace(options, cluster=cluster), workspace, kube, run)
                 mesh._noted = told
@@ -127,6 +130,8 @@ class ClusterMesh:
     def notes(self) -> list[str]:
         """What the report says of this cluster: its versions and the way in."""
         said = [*self._istio.notes, *self._noted, f"namespaces {', '.join(self._names)}"]
+        if made := self._options.provider:
+            said.append(f"cluster: {made.name}, for this run alone")
         if wanted := self._options.install:
             said.append(f"Istio was installed for this run alone: profile {wanted.profile}")
         if self._options.injection == "istioctl":

@@ -99,6 +99,14 @@ def _remove(kube: Kube, record: Record) -> None:
         namespaces.delete(kube, [install_record.place(record.run)])
 
 
+def needed(kube: Kube, options: ClusterOptions) -> ClusterOptions:
+    """Return the options with an Istio to install where a cluster was made and has none."""
+    made = options.provider is not None and options.provider.name != "external"
+    if not made or options.install or kube.list("v1", "Pod", options.istio_namespace, "app=istiod"):
+        return options
+    return replace(options, install=Install("default"))
+
+
 def _is_there(kube: Kube, options: ClusterOptions) -> bool:
     """Say whether an istiod of the revision runs; one that does not run is found in the way."""
     try:
