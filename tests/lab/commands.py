@@ -13,6 +13,8 @@ from meshproof.run import Outcome, Run
 
 #: Seconds that one run may take; they take less than one minute each on a free machine.
 LONGEST = 400
+#: A secret that an app of a planted fault is given and tells in its log.
+PLANTED = "hunter2-Zq9"
 #: Kinds of which a run makes objects, or might.
 KINDS = (
     *("namespaces", "pods", "services", "deployments", "serviceaccounts", "roles"),
@@ -57,27 +59,36 @@ class Ended:
         return told[0]
 
 
-def meshproof(*words: str, folder: Path, **environment: str) -> Ended:
-    """Run the command in a folder; its report goes there, too."""
-    report = folder / "report"
-    with subprocess.Popen(
-        [sys.executable, "-m", "meshproof", *words, "--report", str(report)],
+def begun(*words: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start a run in a folder; its report goes there, too."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "meshproof", *words, "--report", str(folder / "report")],
         cwd=folder,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as started:
+    )
+
+
+def meshproof(*words: str, folder: Path, **environment: str) -> Ended:
+    """Run the command in a folder until it ends."""
+    with begun(*words, folder=folder, **environment) as started:
         said, _ = started.communicate(timeout=LONGEST)
-    record = report / "run.json"
+    record = folder / "report" / "run.json"
     assert record.exists(), said
     return Ended(started.returncode, said, Run.from_json(record.read_text()), started.pid)
 
 
 def left(ended: Ended) -> list[str]:
-    """Return the namespaces of a run that are still there; its owner's folder tells whose."""
+    """Return the namespaces of a run that are still there."""
+    return of_process(ended.pid)
+
+
+def of_process(pid: int) -> list[str]:
+    """Return the namespaces of the run of a process; its owner's folder tells whose."""
     found = json.loads(kubectl("get", "namespaces", "-o", "json"))["items"]
-    owner = f"/run-{ended.pid}-"
+    owner = f"/run-{pid}-"
     return [
         one["metadata"]["name"]
         for one in found
@@ -90,3 +101,20 @@ def snapshot() -> set[str]:
     columns = "custom-columns=K:.kind,N:.metadata.namespace,NAME:.metadata.name,UID:.metadata.uid"
     found = kubectl("get", ",".join(KINDS), "-A", "--no-headers", "-o", columns)
     return {" ".join(line.split()) for line in found.splitlines() if " meshproof-" not in line}
+
+
+def everything() -> set[str]:
+    """Return every object of every kind that can be listed and deleted, with uid and generation.
+
+    A generation changes with what an object says, not with its status. Events and Leases come and
+    go by themselves.
+    """
+    names = kubectl("api-resources", "--verbs=list,delete", "-o", "name").split()
+    kinds = [one for one in names if one.partition(".")[0] not in ("events", "leases")]
+    assert len(kinds) > 30, kinds
+    columns = (
+        "custom-columns=K:.kind,N:.metadata.namespace,NAME:.metadata.name,UID:.metadata.uid,"
+        "G:.metadata.generation"
+    )
+    found = kubectl("get", ",".join(kinds), "-A", "--no-headers", "-o", columns)
+    return {" ".join(line.split()) for line in found.splitlines()}

@@ -5,18 +5,26 @@ The files of the run itself are edited: nothing of the cluster is touched that i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
+from commands import PLANTED
 from doctored_manifests import MANIFESTS, edited
 from doctored_rules import written
 
-from meshproof import timeouts
+from meshproof import manifests, timeouts
 from meshproof.manifest import Document, parse
 from meshproof.mesh.addons import prometheus, zipkin
-from meshproof.mesh.cluster import tracing
+from meshproof.mesh.cluster import tracing, workloads
 
 Plant = Callable[[pytest.MonkeyPatch], None]
+STRICT = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec: {mtls: {mode: STRICT}}
+"""
 
 
 def rewritten(patch: pytest.MonkeyPatch, promise: str, *changes: tuple[str, str]) -> None:
@@ -61,6 +69,30 @@ def crash_loop(patch: pytest.MonkeyPatch) -> None:
     edited(patch, "bookinfo.yaml", image, image + command)
 
 
+def leaking_crash(patch: pytest.MonkeyPatch) -> None:
+    """The app of reviews-v2 tells its secrets and ends at once."""
+    image = "        image: docker.io/istio/examples-bookinfo-reviews-v2:1.20.3\n"
+    said = (
+        f"starting with password={PLANTED}\nAuthorization: Bearer {PLANTED}\n"
+        f"-----BEGIN PRIVATE KEY-----\n{PLANTED}\n-----END PRIVATE KEY-----\n"
+    )
+    command = json.dumps(["python3", "-c", f"raise SystemExit({said!r})"])
+    env = json.dumps([{"name": "DB_PASSWORD", "value": PLANTED}])
+    more = f"        command: {command}\n        env: {env}\n"
+    edited(patch, "bookinfo.yaml", image, image + more)
+
+
+def bare_client(patch: pytest.MonkeyPatch) -> None:
+    """productpage has no sidecar, which nobody notices, and reviews takes mutual TLS alone."""
+    label = "        app: productpage\n        version: v1\n    spec:"
+    bare = label.replace("    spec:", '        sidecar.istio.io/inject: "false"\n    spec:')
+    edited(patch, "bookinfo.yaml", label, bare)
+    apps = manifests.apps
+    policy = parse(STRICT, "strict.yaml")
+    patch.setattr(manifests, "apps", lambda: [*apps(), *policy])
+    patch.setattr(workloads, "check_injected", lambda *_: None)
+
+
 def refused_rule(patch: pytest.MonkeyPatch) -> None:
     """A rule that meshproof reads and istiod's admission webhook refuses."""
     rewritten(patch, "v3_only", ("  - reviews\n  http", "  - reviews\n  - reviews\n  http"))
@@ -79,6 +111,8 @@ FAULTS: dict[str, Plant] = {
     "wrong rules": wrong_rules,
     "no sidecar": no_sidecar,
     "crash loop": crash_loop,
+    "leaking crash": leaking_crash,
+    "bare client": bare_client,
     "refused rule": refused_rule,
     "untold addons": untold_addons,
 }

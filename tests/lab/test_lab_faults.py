@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -9,11 +10,15 @@ from pathlib import Path
 
 import pytest
 from away import Away
-from commands import Ended, kubectl, left, meshproof, snapshot
+from commands import LONGEST, Ended, begun, kubectl, left, meshproof, of_process, snapshot
+from test_lab_way_in import blocked
 
+from meshproof.cli import main
 from meshproof.errors import NotReady
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.protocol import ClusterOptions
+from meshproof.mesh.waiting import wait_for
+from meshproof.run import Run
 
 #: Folders of the plugin that plants the faults, and of what it uses.
 PATHS = (Path(__file__).parent, Path(__file__).parents[1] / "faults")
@@ -114,6 +119,79 @@ def test_an_api_server_that_is_away_for_a_while(tmp_path: Path) -> None:
         )
     assert away.refused > 0, "the run did not ask while the API server was away"
     assert ended.code == 0, ended.said
+
+
+def test_a_client_without_sidecar_where_mutual_tls_is_strict(tmp_path: Path) -> None:
+    ended = run_with("bare client", "productpage or rotation", tmp_path)
+    assert ended.code in (1, 3), ended.said
+    for promise in ("productpage", "default rotation"):
+        message = ended.message(promise)
+        assert "Error fetching product reviews" in message
+        assert re.search(r"/productpage-v1-\S+ has no sidecar", message)
+
+
+def test_a_node_port_that_is_blocked(tmp_path: Path) -> None:
+    """The run goes on by a port-forward and says why; with no way in but that port it is red."""
+    port = int(
+        kubectl(
+            *("get", "service", "istio-ingressgateway", "-n", "istio-system"),
+            *("-o", "jsonpath={.spec.ports[?(@.port==80)].nodePort}"),
+        )
+    )
+    with blocked(port):
+        ended = meshproof("test", "--mesh", "cluster", "-k=rotation", folder=tmp_path)
+        assert ended.code == 0, ended.said
+        (way,) = [note for note in ended.run.notes if note.startswith("way in: ")]
+        assert way.startswith("way in: port-forward to istio-ingressgateway-")
+        assert f":{port}) cannot be reached: timed out" in way
+        url = f"http://198.18.0.10:{port}"
+        ended = meshproof(
+            *("test", "--mesh", "cluster", "--mesh-gateway-url", url, "-k=rotation"),
+            folder=tmp_path,
+        )
+    assert ended.code == 69, ended.said
+    assert "no answer" in ended.message("default rotation")
+    assert left(ended) == []
+
+
+ACCOUNT = "meshproof-test-expiring"
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Path]:
+    """The kubeconfig of an account of the test's own, which may do everything until it is gone."""
+    kubectl("create", "serviceaccount", ACCOUNT, "-n", "default")
+    kubectl(
+        *("create", "clusterrolebinding", ACCOUNT, "--clusterrole=cluster-admin"),
+        f"--serviceaccount=default:{ACCOUNT}",
+    )
+    try:
+        config = json.loads(
+            kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json")
+        )
+        token = kubectl("create", "token", ACCOUNT, "-n", "default", "--duration=10m")
+        config["users"][0]["user"] = {"token": token}
+        path = tmp_path / "kubeconfig"
+        path.write_text(json.dumps(config))
+        yield path
+    finally:
+        kubectl("delete", "clusterrolebinding", ACCOUNT)
+        kubectl("delete", "serviceaccount", ACCOUNT, "-n", "default", "--ignore-not-found")
+
+
+def test_credentials_that_expire_in_the_middle_of_a_run(account: Path, tmp_path: Path) -> None:
+    """What the run may not delete any more, `meshproof cleanup` does with good credentials."""
+    words = ("test", "--mesh", "cluster", "--kubeconfig", str(account), "-k=rotation or v3_only")
+    with begun(*words, folder=tmp_path) as run:
+        wait_for(lambda: of_process(run.pid) or None, 60, lambda: "no namespace", 0.2)
+        kubectl("delete", "serviceaccount", ACCOUNT, "-n", "default")
+        said, _ = run.communicate(timeout=LONGEST)
+    assert run.returncode == 69, said
+    record = Run.from_json((tmp_path / "report" / "run.json").read_text())
+    assert any("the credentials are refused (expired" in one.message for one in record.results)
+    assert of_process(run.pid), "it could not delete anything"
+    assert main(["cleanup"]) == 0
+    assert of_process(run.pid) == []
 
 
 def test_an_ingress_that_cannot_be_reached(tmp_path: Path) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from commands import left, meshproof, snapshot
+from commands import everything, left, meshproof
 
 
 def test_the_gate_is_green_and_leaves_nothing(tmp_path: Path) -> None:
-    before = snapshot()
+    before = everything()
     ended = meshproof("test", "--mesh", "cluster", folder=tmp_path)
     assert ended.code == 0, ended.said
     assert ended.outcomes("VirtualService") == dict.fromkeys(
@@ -27,4 +27,4 @@ def test_the_gate_is_green_and_leaves_nothing(tmp_path: Path) -> None:
         assert ended.outcomes("")[name] == "passed"
     assert ended.outcomes("PeerAuthentication") == {"mtls strict": "passed"}
     assert any(note.startswith("way in: NodePort") for note in ended.run.notes)
-    assert (snapshot() ^ before, left(ended)) == (set(), [])
+    assert (everything() ^ before, left(ended)) == (set(), [])

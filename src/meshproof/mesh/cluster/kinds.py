@@ -113,12 +113,17 @@ def _wanted(kind: str, verbs: Iterable[str]) -> bool:
 
 
 def listed(
-    kube: Kube, kinds: Sequence[Kind], labels: str = "", namespace: str = ""
+    kube: Kube,
+    kinds: Sequence[Kind],
+    labels: str = "",
+    namespace: str = "",
+    patience: float = 0,
 ) -> tuple[list[Item], dict[Kind, str]]:
     """Return what there is of some kinds, and which could not be looked at, each in words.
 
     `labels` as in `a=b,c`; `namespace` empty: in all. A kind that is of the whole cluster is left
-    out where a namespace is named.
+    out where a namespace is named. A kind that is not answered for `patience` seconds (0:
+    `timeouts.API_START`) cannot be looked at: that may be its own server, not the cluster's.
     """
     asked = [one for one in kinds if one.namespaced or not namespace]
 
@@ -128,7 +133,7 @@ def listed(
         except NotReady as error:
             return [], str(error).splitlines()[0]
 
-    with kube.patient(timeouts.API_START), ThreadPoolExecutor(_AT_ONCE) as pool:
+    with kube.patient(patience or timeouts.API_START), ThreadPoolExecutor(_AT_ONCE) as pool:
         answers = list(pool.map(look, asked))
     found = {item.uid: item for items, _ in answers for item in items}
     unseen = {kind: words for kind, (_, words) in zip(asked, answers, strict=True) if words}
@@ -140,7 +145,7 @@ def _pages(kube: Kube, kind: Kind, labels: str, namespace: str) -> Iterator[Item
     while True:
         query = [("limit", str(_PAGE)), ("labelSelector", labels), ("continue", more)]
         answer = kube.read(kind.within(namespace), _METADATA, [one for one in query if one[1]])
-        for one in answer["items"]:
+        for one in answer["items"] or ():
             yield Item(kind, one["metadata"])
         more = answer["metadata"].get("continue", "")
         if not more:

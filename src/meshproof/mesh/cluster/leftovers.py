@@ -87,7 +87,10 @@ def find(kube: Kube, kinds: Sequence[Kind] | None = None, run: str = "") -> Foun
     Raises NotReady when namespaces cannot be looked at; other kinds that cannot are `unseen`.
     """
     label = f"{RUN_LABEL}={run}" if run else RUN_LABEL
-    items, unseen = listed(kube, known(kube) if kinds is None else kinds, label)
+    if kinds is None:
+        items, unseen = listed(kube, known(kube), label)
+    else:
+        items, unseen = listed(kube, kinds, label, patience=timeouts.API_AWAY)
     for kind, words in unseen.items():
         if kind.kind == _NAMESPACE:
             raise NotReady(words)
