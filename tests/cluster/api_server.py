@@ -38,12 +38,13 @@ class Cluster:
     """What the stand-in holds: objects by plural, namespace and name; `asked` are its requests.
 
     `forbidden` are plurals that nobody may list; `aggregated` whether discovery is, as it is from
-    Kubernetes 1.27 on.
+    Kubernetes 1.27 on; so many lists are answered with 503 as `away` says.
     """
 
     objects: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     forbidden: set[str] = field(default_factory=set)
     aggregated: bool = True
+    away: int = 0
     asked: list[tuple[str, str]] = field(default_factory=list)
     kubeconfig: Path = Path()
 
@@ -64,6 +65,13 @@ class Cluster:
     def names(self) -> set[str]:
         """Return what there is, as `plural/namespace/name`."""
         return {"/".join(part for part in key if part) for key in self.objects}
+
+    def apply(self, key: tuple[str, str, str], body: Object) -> Object:
+        """Put an object in the place of the one that is there, which keeps its uid."""
+        known = self.objects.get(key, {"metadata": {"uid": f"uid-{len(self.asked)}"}})
+        body["metadata"]["uid"] = known["metadata"]["uid"]
+        self.objects[key] = body
+        return body
 
     def delete(self, key: tuple[str, str, str]) -> None:
         """Delete as the API server does: what has finalizers stays, a namespace with it."""
@@ -97,6 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve("GET")
 
+    def do_PATCH(self) -> None:
+        self._serve("PATCH")
+
     def do_DELETE(self) -> None:
         self._serve("DELETE")
 
@@ -113,6 +124,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(*self._list(at, plural, namespace, query.get("labelSelector", "")))
             return
         key = (plural, namespace, name)
+        if method == "PATCH":
+            self._answer(200, self.cluster.apply(key, json.loads(body)))
+            return
         if key not in self.cluster.objects:
             self._answer(404, _status(404, f'{plural} "{name}" not found'))
             return
@@ -126,6 +140,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, found)
 
     def _list(self, at: str, plural: str, namespace: str, labels: str) -> tuple[int, Object]:
+        if self.cluster.away:
+            self.cluster.away -= 1
+            return 503, _status(503, "the server is currently unable to handle the request")
         if plural in self.cluster.forbidden:
             return 403, _status(403, f"{plural} is forbidden: User cannot list resource")
         metadata_only = "PartialObjectMetadataList" in self.headers["Accept"]

@@ -191,6 +191,17 @@ def test_a_run_that_ends_looks_at_every_kind_that_it_has_applied(
             leftovers.end(kube, UNCLEAR)
 
 
+def test_a_run_that_ends_waits_for_an_api_server_that_is_away(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeouts, "API_START", 0.1)
+    with connected(cluster, tmp_path) as kube:
+        cluster.away = 4
+        leftovers.end(kube, ALIVE)
+    assert cluster.away == 0
+    assert f"namespaces/meshproof-{ALIVE}" not in cluster.names()
+
+
 def test_kinds_that_nobody_may_list_are_named(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,80 @@
+"""What a run makes is its own: it says so anew while it goes on, and makes nothing elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from api_server import Cluster, served
+
+from meshproof import timeouts
+from meshproof.errors import BadRules
+from meshproof.manifest import parse
+from meshproof.mesh.cluster import ClusterMesh
+from meshproof.mesh.cluster.istio import Istio
+from meshproof.mesh.cluster.ownership import UNTIL, State, standing
+from meshproof.mesh.protocol import ClusterOptions, Options
+
+READER = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: reader}
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with served(tmp_path) as cluster:
+        cluster.add("ClusterRole", "reader")
+        yield cluster
+
+
+@pytest.fixture
+def mesh(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterMesh]:
+    istio = Istio("istio-system", "", "1.31", (), "istio-system/istio-ingressgateway")
+    monkeypatch.setattr(Istio, "found", lambda *_: istio)
+    options = Options(cluster=ClusterOptions(kubeconfig=str(cluster.kubeconfig)))
+    with ClusterMesh.opened(options) as mesh:
+        yield mesh
+
+
+def test_an_object_of_the_whole_cluster_is_refused_before_anything_is_made(
+    cluster: Cluster, mesh: ClusterMesh
+) -> None:
+    with pytest.raises(
+        BadRules, match=r"apps.yaml:2: ClusterRole reader is an object of the whole"
+    ):
+        mesh.deploy(parse(READER, "apps.yaml"))
+    assert cluster.names() == {"clusterroles/reader"}
+    assert not [path for method, path in cluster.asked if method == "PATCH"]
+
+
+def test_a_run_says_anew_that_it_goes_on(cluster: Cluster, mesh: ClusterMesh) -> None:
+    mesh._names = ["meshproof-own"]
+    mesh._stay()
+    key = ("namespaces", "", "meshproof-own")
+    first = cluster.objects[key]["metadata"]["annotations"]
+    assert standing(first).state is State.LIVES
+    cluster.objects[key]["metadata"]["annotations"] = {**first, UNTIL: "long ago"}
+    mesh._stay()
+    assert cluster.objects[key]["metadata"]["annotations"][UNTIL] == "long ago"
+    mesh._stayed -= timeouts.RUN_LIFE / 8
+    mesh._stay()
+    found = cluster.objects[key]["metadata"]["annotations"]
+    assert found[UNTIL] >= first[UNTIL]
+    assert found[UNTIL] != "long ago"
+
+
+def test_what_a_run_has_made_goes_with_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    istio = Istio("istio-system", "", "1.31", (), "istio-system/istio-ingressgateway")
+    monkeypatch.setattr(Istio, "found", lambda *_: istio)
+    options = Options(cluster=ClusterOptions(kubeconfig=str(cluster.kubeconfig)))
+    before = cluster.names()
+    with ClusterMesh.opened(options) as mesh:
+        mesh._names = ["meshproof-own"]
+        mesh._stay()
+        assert cluster.names() - before == {"namespaces/meshproof-own"}
+    assert cluster.names() == before
