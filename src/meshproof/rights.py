@@ -18,7 +18,8 @@ Object = dict[str, Any]
 #: Name of everything that is printed.
 NAME = "meshproof"
 _RBAC = "rbac.authorization.k8s.io"
-_MAKE = ("create", "patch")
+#: To make objects, to see (and to save, where a run fails) what there is of them.
+_MAKE = ("list", "create", "patch")
 #: Kubernetes up to 1.34 asks for `get` where a websocket is opened, later ones for `create`.
 _STREAM = ("create", "get")
 
@@ -31,15 +32,15 @@ class Right:
     group: str
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
     @property
     def rule(self) -> Object:
         """The rule as RBAC has it."""
-        return {
-            "apiGroups": [self.group],
-            "resources": list(self.resources),
-            "verbs": list(self.verbs),
-        }
+        found: Object = {"apiGroups": [self.group], "resources": list(self.resources)}
+        if self.names:
+            found["resourceNames"] = list(self.names)
+        return {**found, "verbs": list(self.verbs)}
 
 
 _BOTH = (
@@ -50,13 +51,20 @@ _BOTH = (
         ("get", "list", "create", "patch", "delete"),
     ),
     Right(
-        "the apps in them; the Service of the ingress gateway",
+        "the apps in them; the Services of the ingress gateway and of addons",
         "",
         ("services",),
         ("get", *_MAKE),
     ),
     Right("the apps in them", "", ("serviceaccounts",), _MAKE),
-    Right("the apps in them, and whether they are up", "apps", ("deployments",), ("list", *_MAKE)),
+    Right("the apps in them, and whether they are up", "apps", ("deployments",), _MAKE),
+    Right(
+        "what a killed run has installed (its record)",
+        "",
+        ("configmaps",),
+        ("get",),
+        ("installed",),
+    ),
     Right("pods of the run, of istiod, of the ingress gateway", "", ("pods",), ("get", "list")),
     Right("the config of proxies, what istiod says of them", "", ("pods/portforward",), _STREAM),
     Right("why an app does not come up", "", ("pods/log",), ("get",)),
@@ -64,20 +72,15 @@ _BOTH = (
     Right(
         "rules, in the namespaces of the run",
         "networking.istio.io",
-        ("gateways", "virtualservices"),
+        ("destinationrules", "gateways", "virtualservices"),
         (*_MAKE, "delete"),
-    ),
-    Right(
-        "rules, in the namespaces of the run; which subsets select no pod",
-        "networking.istio.io",
-        ("destinationrules",),
-        ("list", *_MAKE, "delete"),
     ),
 )
 _TEST = (
-    Right("the probe in the namespaces of the run", "", ("configmaps", "pods"), _MAKE),
+    Right(
+        "the probe in the namespaces of the run", "", ("configmaps", "pods"), ("create", "patch")
+    ),
     Right("where spans are sent (mesh config)", "", ("configmaps",), ("get",)),
-    Right("addons are found by their Services", "", ("services",), ("list",)),
     Right(
         "the promise mtls, in the namespaces of the run",
         "security.istio.io",
