@@ -1,8 +1,9 @@
 """Every case that follows from the user's own rules is answered as they say.
 
 Rules: --mesh-rules PATH. A request that one destination must answer is sent three times: Envoy's
-choice of an arm is no matter of chance, and every arm has several cases; it is sent once, ahead of
-the others, where an answer takes its time. A split is judged, and so are a mirror that copies a
+choice of an arm is no matter of chance, and every arm has several cases. It is sent more often
+where another arm could give the same answers by chance, and once, ahead of the others, where an
+answer takes its time. A split is judged, and so are a mirror that copies a
 share and a fault that delays one.
 """
 
@@ -13,7 +14,7 @@ import pytest
 from meshproof.cases import Case
 from meshproof.fixtures.judge import Judge
 from meshproof.mesh.echo import EchoMesh, TwoAtOnce
-from meshproof.own import COPIED, visits
+from meshproof.own import COPIED
 from meshproof.own_answers import Answers
 from meshproof.recorder import NotSupported
 from meshproof.traffic import Visits
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.promise(8, "{rule_case.id}", "{rule_case.title}")
 
 def test_case(rule_case: Case, rule_mesh: EchoMesh, rule_visits: Visits, judge: Judge) -> None:
     try:
-        answers = Answers(rule_case, rule_mesh.names(rule_case), rule_mesh.expected(rule_case))
+        answers = Answers.of(rule_case, rule_mesh)
     except TwoAtOnce as overlap:
         raise NotSupported(f"a split between parts that overlap: {overlap}") from None
     if rule_case.split and rule_case.answer.mirrors:
@@ -37,6 +38,9 @@ def test_case(rule_case: Case, rule_mesh: EchoMesh, rule_visits: Visits, judge: 
         verdict = judge(rule_visits, expect=answers.expected, by=answers.label)
         assert verdict.holds, verdict
     else:
-        found = rule_visits.take(visits(rule_case))
+        often = rule_mesh.workloads.visits(rule_case)
+        found = rule_visits.take(often)
+        while answers.may_hide(found):
+            found += rule_visits.take(often)
         if wrong := answers.wrong(found, rule_mesh):
             raise AssertionError(f"{wrong}\nsee it: {rule_visits.curl}")  # pytest would indent it

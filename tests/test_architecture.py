@@ -27,7 +27,7 @@ ORDER = (
     ("manifest",),
     ("rule_options",),
     ("rules",),
-    ("strings", "surroundings"),
+    ("strings", "surroundings", "unproven"),
     ("conditions",),
     ("cases_actions", "overlaps"),
     ("cases_plan",),
@@ -75,6 +75,7 @@ NO_NETWORK = (
     "cases_plan",
     "cases_times",
     "overlaps",
+    "unproven",
     "verdict",
 )
 NETWORK = ("asyncio", "http", "requests", "socket", "subprocess", "urllib.request", "urllib3")

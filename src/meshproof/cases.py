@@ -12,9 +12,10 @@ import itertools
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from meshproof import cases_actions, cases_cors, cases_times, overlaps
-from meshproof.cases_actions import Answer, Destination, Reply
+from meshproof.cases_actions import Answer, Destination, Reply, Shares
 from meshproof.cases_plan import Case, Coverage, Plan, changes, goal, unique
 from meshproof.conditions import OTHER, Call, Condition, conditions
 from meshproof.errors import BadRules, nearest
@@ -147,6 +148,16 @@ class _Deriver:
             tuple((index, words) for index, words in unreached if index not in reached),
             unordered,
         )
+
+    @cached_property
+    def _outcomes(self) -> tuple[Shares, ...]:
+        """The shares of every arm, and of what none takes: each a way to answer a call."""
+        found = [
+            cases_actions.shares(arm, 1 - cases_actions.aborted(arm)) for arm in self._route.arms
+        ]
+        if self._route.gateways is None and all(arm.matches for arm in self._route.arms):
+            found += [((Destination(host, (), ""), 1.0),) for host in self._route.hosts]
+        return tuple(dict.fromkeys(filter(None, found)))
 
     def _match_cases(self, index: int, arm: Arm, match: Match | None) -> list[Case]:
         """Return the cases of one match: one at each place, its near misses at the first."""
@@ -315,14 +326,14 @@ class _Deriver:
         index, match = _taken(self._route, call)
         inside = call.gateway == MESH and call.host.endswith(CLUSTER_DOMAIN)
         service = call.host.split(".")[0] if inside else call.host
-        shares: tuple[tuple[Destination, float], ...] = ()
+        shares: Shares = ()
         status = 200
         if index is not None:
             arm = self._route.arms[index]
             answer = answer or cases_actions.answer(arm, match, call)
             missing = (*cases_times.unproven(arm), *cases_cors.unproven(arm, match))
             answer = replace(answer, unproven=missing)
-            shares = _shares(arm, 1 - answer.replied)
+            shares = cases_actions.shares(arm, 1 - answer.replied)
             status = answer.reply.status if answer.reply and not shares else 200
         elif self._route.gateways is None:
             answer, shares = cases_actions.plain(call), ((Destination(call.host, (), ""), 1.0),)
@@ -337,6 +348,7 @@ class _Deriver:
         lacking += "".join(f"; not proven: {said}" for said in answer.unproven)
         return replace(
             found,
+            rivals=self._outcomes,
             id=f"{service}: {words} -> {to}",
             title=f"{service}: {words}{said} {ending}{lacking}",
         )
@@ -376,19 +388,8 @@ def _satisfying(wanted: list[Condition], call: Call) -> Iterator[Call]:
         yield from _satisfying(rest, satisfied)
 
 
-def _shares(arm: Arm, rest: float) -> tuple[tuple[Destination, float], ...]:
-    """Return the shares of an arm's destinations, which are `rest` in sum."""
-    if not rest:
-        return ()
-    total = sum(target.weight for target in arm.split)
-    return tuple(
-        (one, rest * sum(target.weight for target in targets) / total)
-        for one, targets in cases_actions.by_destination(arm).items()
-    )
-
-
 def _answered(arm: Arm, match: Match | None, call: Call) -> tuple[object, ...]:
     """Return what requests can tell of the answer to a call that an arm takes."""
     answer = cases_actions.answer(arm, match, call)
-    shares = frozenset(_shares(arm, 1 - answer.replied))
+    shares = frozenset(cases_actions.shares(arm, 1 - answer.replied))
     return shares, answer.reply, answer.replied, answer.arrivals, answer.least

@@ -46,6 +46,8 @@ class Destination:
         return f"{self.owner} {self.subset}".strip()
 
 
+#: Destination -> its part of the requests (0..1).
+Shares = tuple[tuple[Destination, float], ...]
 #: Header (lower case) -> its value; None: it must not be there. A `%` stands for any value.
 Wanted = tuple[tuple[str, str | None], ...]
 
@@ -115,7 +117,7 @@ def answer(arm: Arm, match: Match | None, call: Call) -> Answer:
     fault = arm.fault or Fault()
     reply, replied = _reply(arm, match, call), 1.0
     if reply is None:
-        replied = fault.aborted / 100 if fault.status else 0.0
+        replied = aborted(arm)
         reply = Reply(fault.status, str(fault.status)) if replied else None
     arrivals = tuple(
         _arrival(arm, targets, match, call) for targets in by_destination(arm).values()
@@ -131,6 +133,11 @@ def answer(arm: Arm, match: Match | None, call: Call) -> Answer:
     )
 
 
+def aborted(arm: Arm) -> float:
+    """Return the part (0..1) of an arm's requests that its fault answers."""
+    return arm.fault.aborted / 100 if arm.fault and arm.fault.status else 0.0
+
+
 def plain(call: Call) -> Answer:
     """Return what the answer to a call must be that goes on as it is."""
     return Answer(arrivals=(Arrival(call.target, call.sent_to),))
@@ -142,6 +149,17 @@ def by_destination(arm: Arm) -> dict[Destination, list[Target]]:
     for target in arm.split:
         found.setdefault(destination(target), []).append(target)
     return found
+
+
+def shares(arm: Arm, rest: float) -> Shares:
+    """Return the part that each destination of an arm gets; all parts together are `rest`."""
+    if not rest:
+        return ()
+    total = sum(target.weight for target in arm.split)
+    return tuple(
+        (one, rest * sum(target.weight for target in targets) / total)
+        for one, targets in by_destination(arm).items()
+    )
 
 
 def destination(target: Target) -> Destination:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from meshproof.cases_actions import Answer, Destination
+from meshproof.cases_actions import Answer, Shares
 from meshproof.conditions import Call, short
 from meshproof.manifest import At
 from meshproof.rule_options import Options
@@ -24,13 +24,14 @@ class Case:
     `id` reads as words and is unique in its rule set; `at` is the place of the arm or condition
     that the case is about; `title` is the sentence that it proves; `route` is the place of its
     route, `number` which of the rule set's it is; `options` are those that its rule sets for the
-    judge.
+    judge. `rivals` are the shares of every arm of the route, and of calls that none takes: what
+    would answer in its place if the wrong arm took the call.
     """
 
     id: str
     title: str
     call: Call
-    shares: tuple[tuple[Destination, float], ...]
+    shares: Shares
     status: int
     arm: int | None
     at: At
@@ -38,6 +39,7 @@ class Case:
     answer: Answer = field(default_factory=Answer)
     options: Options = ()
     number: int = field(default=0, compare=False)
+    rivals: tuple[Shares, ...] = field(default=(), compare=False)
 
     @property
     def token(self) -> str:

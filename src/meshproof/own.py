@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from meshproof import cases, live, manifest, rule_options, rules, surroundings
+from meshproof import cases, live, manifest, rule_options, rules, surroundings, unproven
 from meshproof.cases import Case, Plan
+from meshproof.mesh.echo_workloads import Workloads, echoes
 from meshproof.mesh.listeners import MIRROR
 from meshproof.rules.model import RuleSet
 from meshproof.surroundings import Surroundings
 from meshproof.traffic import Request
+from meshproof.unproven import Unproven
 
 if TYPE_CHECKING:
     from meshproof.mesh.protocol import ClusterOptions
 
-#: So often the request of a case is sent that one destination must answer.
-VISITS = 3
 #: So many requests are sent before their copies are looked for.
 COPIED = 200
 #: So many requests of which answers take their time are under way at once.
@@ -31,11 +31,17 @@ _OF_CLIENTS = ("accept", "accept-encoding", "user-agent")
 
 @dataclass(frozen=True)
 class OwnRules:
-    """Rules, their cases, and what is known beside them."""
+    """Rules, their cases, what is known beside them, and what of them no case can prove."""
 
     rules: RuleSet
     plan: Plan
     around: Surroundings
+    unproven: tuple[Unproven, ...] = ()
+
+    @cached_property
+    def workloads(self) -> Workloads:
+        """The echo workloads that stand for the services of the rules."""
+        return Workloads(echoes(self.rules, self.around))
 
     @cached_property
     def _without(self) -> tuple[str, ...]:
@@ -69,11 +75,6 @@ class OwnRules:
         )
 
 
-def visits(case: Case) -> int:
-    """Return how often the request of a case is sent that is not judged."""
-    return 1 if case.answer.late or case.answer.least else VISITS
-
-
 def is_ahead(case: Case) -> bool:
     """Say whether the request of a case is sent before others: its answer takes its time."""
     return not case.split and max(case.answer.late, case.answer.least) > _AHEAD
@@ -95,7 +96,9 @@ def load(paths: Sequence[str], reach: ClusterOptions | None = None) -> OwnRules:
         surroundings.selectors(one for one in documents if one.kind == "Service"),
     )
     around = surroundings.read(documents, found)
-    _last[tuple(paths)] = loaded = OwnRules(found, cases.derive(found, around.ports), around)
+    plan = cases.derive(found, around.ports)
+    loaded = OwnRules(found, plan, around, tuple(unproven.fields(documents)))
+    _last[tuple(paths)] = loaded
     return loaded
 
 

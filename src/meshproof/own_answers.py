@@ -13,6 +13,7 @@ from meshproof.clues import words
 from meshproof.conditions import short
 from meshproof.mesh.echo import EchoMesh
 from meshproof.mesh.echo_listener import SEEN_AUTHORITY, SEEN_HEADER, SEEN_PATH, SERVED_BY
+from meshproof.mesh.echo_workloads import Hiding
 from meshproof.mesh.listeners import MIRROR
 from meshproof.traffic import Visit
 
@@ -27,12 +28,19 @@ _PORTS = {"http": ":80", "https": ":443"}
 class Answers:
     """The answers to a case.
 
-    `names` is name of an echo workload -> destination in words, `shares` destination -> share.
+    `names` is name of an echo workload -> destination in words, `shares` destination -> share,
+    `hiding` what could answer in the place of the case's own arm without a strange answer.
     """
 
     case: Case
     names: Mapping[str, str]
     shares: Mapping[str, float]
+    hiding: Sequence[Hiding] = ()
+
+    @classmethod
+    def of(cls, case: Case, mesh: EchoMesh) -> Answers:
+        """Return the answers to a case of a mesh. Raises TwoAtOnce as `EchoMesh.names` does."""
+        return cls(case, mesh.names(case), mesh.expected(case), mesh.workloads.hiding(case))
 
     @cached_property
     def expected(self) -> dict[str, float]:
@@ -54,6 +62,17 @@ class Answers:
         share = self.case.answer.mirrors[0][1]
         return {COPIED: share, NOT_COPIED: 1 - share}
 
+    def may_hide(self, found: Sequence[Visit]) -> bool:
+        """Say whether more answers are needed to tell the case's own arm from others."""
+        if any(self.label(visit) not in self.expected for visit in found):
+            return False
+        return any(len(found) < one.patience for one in self._hidden(found))
+
+    def _hidden(self, found: Sequence[Visit]) -> list[Hiding]:
+        """Return what may have answered in the place of the case's own arm."""
+        seen = {visit.headers.get(SERVED_BY, "") for visit in found}
+        return [one for one in self.hiding if not one.beyond & seen]
+
     def wrong(self, found: Sequence[Visit], mesh: EchoMesh) -> str:
         """Return what is wrong with some answers, none of which is a matter of chance.
 
@@ -67,6 +86,12 @@ class Answers:
                 said = label if ", but " in label else f"{label} answered"
                 expected, observed = f"{self.wanted}{each}", words(visit)
                 return f"{said}\nexpected: {expected}\nobserved: {observed}"
+        for one in self._hidden(found):
+            observed = ", ".join(sorted({visit.headers.get(SERVED_BY, "") for visit in found}))
+            return (
+                f"only {one.words} answered\n"
+                f"expected: {self.wanted}, by any of its workloads{each}\nobserved: {observed}"
+            )
         if not self.case.answer.mirrors:
             return ""
         copies = list(self.copies(found, mesh, len(found)))

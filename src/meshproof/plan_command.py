@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from meshproof.errors import UsageError, plural
 if TYPE_CHECKING:
     from meshproof.cases import Case, Coverage
     from meshproof.manifest import At
+    from meshproof.mesh.echo_workloads import Workloads
     from meshproof.own import OwnRules
     from meshproof.rule_options import Options
     from meshproof.rules.model import Arm
@@ -100,7 +102,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _costs(found: OwnRules, profile: str) -> dict[str, Cost]:
     """Return the requests of each case by its id. A split costs what its judge needs."""
-    from meshproof.own import visits
     from meshproof.settings import of_rules
     from meshproof.verdict import PROFILES, share_alpha
 
@@ -111,13 +112,20 @@ def _costs(found: OwnRules, profile: str) -> dict[str, Cost]:
     costs: dict[str, Cost] = {}
     for case in found.plan.cases:
         if not case.split:
-            costs[case.id] = Cost(visits(case), visits(case))
+            costs[case.id] = _cost(case, found.workloads)
             continue
         key = case.chances, case.options
         if key not in known:
             known[key] = _judged(case.chances, of_rules(settings, [case.options]))
         costs[case.id] = known[key]
     return costs
+
+
+def _cost(case: Case, workloads: Workloads) -> Cost:
+    """Return the requests of a case that is not judged."""
+    often = workloads.visits(case)
+    most = max((one.patience for one in workloads.hiding(case)), default=often)
+    return Cost(often, often * math.ceil(most / often))
 
 
 def _judged(shares: tuple[float, ...], settings: Settings) -> Cost:
@@ -190,6 +198,7 @@ def _summary(found: OwnRules, costs: dict[str, Cost]) -> Iterator[str]:
         for index, reason in coverage.unreached:
             arm = coverage.route.arms[index]
             yield f"{arm.at}: {_name(index, arm)} of {coverage.route.name} is not reached: {reason}"
+    yield from map(str, found.unproven)
 
 
 def _json(found: OwnRules, costs: dict[str, Cost]) -> dict[str, Any]:
@@ -199,6 +208,9 @@ def _json(found: OwnRules, costs: dict[str, Cost]) -> dict[str, Any]:
         "routes": [_route(coverage) for coverage in found.plan.coverage],
         "coverage": found.plan.share,
         "requests": _requests(total),
+        "not_proven": [
+            {**_at(one.at), "path": one.path, "because": one.because} for one in found.unproven
+        ],
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from meshproof import cli, convert
-from meshproof.convert import Conversion, proof
+from meshproof.convert import Conversion, outside, proof
 from meshproof.convert.reading import Source
 
 Arms = list[dict[str, Any]]
@@ -51,18 +51,37 @@ FAULTS: dict[str, Callable[[Arms], None]] = {
 }
 
 
+def host_lost(entry: dict[str, Any]) -> None:
+    entry["hosts"] = ["b.example"]
+
+
+def port_lost(entry: dict[str, Any]) -> None:
+    entry["ports"] = entry["ports"][:1]
+
+
+#: The same for the spec of a ServiceEntry.
+OUTSIDE: dict[str, Callable[[dict[str, Any]], None]] = {
+    one.__name__: one for one in (host_lost, port_lost)
+}
+
+
 def main(fault: str, arguments: list[str]) -> int:
     right = convert.convert
 
     def wrong(source: Source, old_defaults: bool = False) -> Conversion:
         made = right(source, old_defaults)
         objects = list(yaml.safe_load_all(made.text))
-        (rule,) = (one for one in objects if one["kind"] == "VirtualService")
-        FAULTS[fault](rule["spec"]["http"])
+        kind = "ServiceEntry" if fault in OUTSIDE else "VirtualService"
+        (rule,) = (one for one in objects if one["kind"] == kind)
+        if fault in OUTSIDE:
+            OUTSIDE[fault](rule["spec"])
+        else:
+            FAULTS[fault](rule["spec"]["http"])
         return replace(made, text=yaml.safe_dump_all(objects, sort_keys=False))
 
     vars(convert)["convert"] = wrong
-    vars(proof)["differences"] = lambda *_: iter(())
+    for compared in (proof, outside):
+        vars(compared)["differences"] = lambda *_: iter(())
     return cli.main(["convert", *arguments])
 
 

@@ -215,16 +215,53 @@ def test_an_order_that_was_not_specified_is_not_claimed(converted: Any, rule: An
     assert "same precedence" in found.unproven[0]
 
 
-def test_objects_without_a_route_are_no_part_of_the_proof(converted: Any, rule: Any) -> None:
-    egress = (
-        "---\napiVersion: config.istio.io/v1alpha2\nkind: EgressRule\nmetadata: {name: out}\n"
-        "spec: {destination: {service: a.example}, ports: [{port: 80, protocol: http}]}\n"
-    )
-    found = compared(converted(rule(ROUTE) + egress))
-    assert found.outside == (
-        "old.yaml:8: EgressRule 'out' says nothing of who answers: it is no part of the proof",
-    )
+EGRESS = """\
+---
+apiVersion: config.istio.io/v1alpha2
+kind: EgressRule
+metadata: {name: out}
+spec:
+  destination: {service: a.example}
+  ports:
+  - {port: 80, protocol: http}
+  - {port: 443, protocol: https}
+  - {port: 9, protocol: tcp}
+"""
+
+
+def test_ways_out_are_compared_and_what_no_request_tells_is_named(
+    converted: Any, rule: Any
+) -> None:
+    found = compared(converted(rule(ROUTE) + EGRESS))
+    assert [said.partition(": ")[2] for said in found.outside] == [
+        "spec.ports[1].protocol is not proven by requests: the workload that stands for the host "
+        "speaks plaintext (EgressRule 'out')",
+        "spec.ports[2].protocol is not proven by requests: only HTTP is asked for (EgressRule "
+        "'out')",
+    ]
     assert len(found.same) == 1
+    assert (
+        "the same ways out of the mesh: a.example:80 (http), a.example:443 (http, with TLS), "
+        in ("\n".join(found.lines()))
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("a.example\n", "b.example\n", ":7: the converted rules do not let out a.example:80"),
+        ("number: 443", "number: 444", "the converted rules let out a.example:444 (http), which"),
+        ("mode: SIMPLE", "mode: DISABLE", "do not let out a.example:443 (http, with TLS)"),
+        ("protocol: TCP", "protocol: MONGO", "do not let out a.example:9 (tcp)"),
+    ],
+)
+def test_a_way_out_that_is_lost_is_seen(converted: Any, old: str, new: str, said: str) -> None:
+    made = converted(EGRESS.removeprefix("---\n"))
+    assert not compared(made).different
+    wrong = made.text.replace(old, new, 1)
+    assert wrong != made.text
+    found = compared(made, wrong)
+    assert any(said in one for one in found.different), found.different
 
 
 INGRESS = """\

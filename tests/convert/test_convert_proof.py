@@ -227,8 +227,41 @@ def test_a_part_that_is_not_compared_ends_with_3(tmp_path: Path) -> None:
 def test_nothing_to_answer_is_no_proof(tmp_path: Path) -> None:
     text = (
         "apiVersion: config.istio.io/v1alpha2\nkind: EgressRule\nmetadata: {name: out}\n"
-        "spec: {destination: {service: a.example}, ports: [{port: 80, protocol: http}]}\n"
+        "spec: {destination: {service: a.example}, ports: [{port: 9, protocol: tcp}]}\n"
     )
     done = plain(tmp_path, text)
     assert done.returncode == 3, done.stderr
     assert "not proven on the mesh: there is no rule that it can answer" in done.stderr
+
+
+WAYS_OUT = """\
+apiVersion: config.istio.io/v1alpha2
+kind: EgressRule
+metadata: {name: out}
+spec:
+  destination: {service: a.example}
+  ports:
+  - {port: 80, protocol: http}
+  - {port: 443, protocol: https}
+  - {port: 9, protocol: tcp}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: EgressRule
+metadata: {name: many}
+spec:
+  destination: {service: '*.b.example'}
+  ports: [{port: 8080, protocol: http}]
+"""
+
+
+def test_requests_get_out_of_the_mesh_in_both_directions(tmp_path: Path) -> None:
+    done = plain(tmp_path, WAYS_OUT)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[-2] for line in done.stderr.splitlines()[-2:]] == ["2", "2"]
+    assert "old.yaml:9: spec.ports[2].protocol is not proven by requests: only HTTP" in done.stderr
+    assert "old.yaml:15: spec.destination.service is not proven by requests: it" in done.stderr
+    wrong, _, _ = WAYS_OUT.partition("---")
+    done = run(tmp_path, wrong, "port_lost")
+    assert done.returncode == 1, done.stderr
+    assert "failed: a.example: any request on port 443 -> any version" in done.stderr
+    shutil.rmtree(Path(done.stderr.partition("; reports in ")[2].split()[0]))

@@ -130,6 +130,11 @@ def weighted(*weights: int) -> Callable[[Arm], Arm]:
     return doctor
 
 
+def canary_for_all(match: Match) -> Match:
+    kept = tuple(one for one in match.headers if one[0] != "x-canary")
+    return replace(match, headers=kept)
+
+
 def default_to_v3(arm: Arm) -> Arm:
     if arm.matches:
         return arm
@@ -306,6 +311,7 @@ FAULTS: dict[str, Plant] = {
     "nothing": lambda patch: None,
     "prefix as exact": matched(prefix_as_exact),
     "header dropped": matched(lambda match: replace(match, headers=())),
+    "canary for all": matched(canary_for_all),
     "query ignored": matched(lambda match: replace(match, query=())),
     "case not ignored": matched(lambda match: replace(match, ignore_uri_case=False)),
     "regex open at its end": matched(open_ended),

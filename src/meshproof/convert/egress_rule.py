@@ -46,7 +46,7 @@ def convert(document: Document, context: Context) -> Node:
 
 def _is_many(host: str) -> bool:
     """Say whether a host stands for many, so that the caller's address must be taken."""
-    return host.startswith("*") or legacy_egress.ADDRESS.fullmatch(host) is not None
+    return not legacy_egress.is_one(host)
 
 
 def _whereabouts(

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from meshproof import cases, manifest, rules, surroundings
+from meshproof import cases, manifest, rules, surroundings, unproven
 from meshproof.conditions import conditions
-from meshproof.convert import beside
+from meshproof.convert import beside, outside
 from meshproof.convert.actions import OLD_SECONDS
 from meshproof.convert.notes import Level, Note
+from meshproof.convert.outside import Exit
 from meshproof.convert.reading import Source, says_kind
 from meshproof.convert.services import named
 from meshproof.errors import BadRules, plural
@@ -51,13 +52,14 @@ class Part:
 class Compared:
     """What came of a comparison: parts that are the same, what differs, what is not compared.
 
-    `outside` are objects that say nothing of who answers.
+    `outside` are fields that no request proves; `exits` what is let out of the mesh, as both say.
     """
 
     same: tuple[Part, ...]
     different: tuple[str, ...]
     unproven: tuple[str, ...]
     outside: tuple[str, ...]
+    exits: tuple[tuple[Exit, ...], tuple[Exit, ...]] = ((), ())
 
     def lines(self) -> Iterator[str]:
         """Yield what a person should read."""
@@ -69,6 +71,8 @@ class Compared:
             hosts = list(dict.fromkeys(host for part in self.same for host in part.hosts))
             shown = ", ".join(hosts[:3]) + (f" and {len(hosts) - 3} more" * (len(hosts) > 3))
             yield f"the same in the routing model: {plural(arms, 'arm')} of {shown}"
+        if self.exits[0] and not self.different:
+            yield f"the same ways out of the mesh: {', '.join(map(str, self.exits[0]))}"
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,12 @@ def compare(
     A part that is not converted as a whole (`notes`), that the model cannot hold, or of which the
     order is not specified, is not compared.
     """
-    converted = _Index(manifest.parse(text, name))
-    known = Compared((), (), (), tuple(_outside(source.legacy)))
+    made = manifest.parse(text, name)
+    converted = _Index(made)
+    theirs, ours = outside.of_egress_rules(source.legacy), outside.of_service_entries(made)
+    exits = tuple(theirs), tuple(ours)
+    different = tuple(outside.differences(*exits))
+    known = Compared((), different, (), tuple(_outside(source.legacy)), exits)
     for documents in _parts(source.legacy):
         known = _compared(known, documents, source, converted, notes, old_defaults)
     return known
@@ -150,11 +158,8 @@ def _defaulted(arm: Arm) -> Arm:
 
 def _outside(documents: Iterable[Document]) -> Iterator[str]:
     for one in documents:
-        if one.kind in ("DestinationPolicy", "EgressRule"):
-            yield (
-                f"{one.at}: {one.kind} '{one.name}' says nothing of who answers: it is no part of "
-                "the proof"
-            )
+        for field in unproven.fields([one]):
+            yield f"{field} ({one.kind} '{one.name}')"
 
 
 def _parts(documents: Iterable[Document]) -> list[list[Document]]:
@@ -311,21 +316,23 @@ def directions(source: Source, text: str, name: str, compared: Compared) -> list
     from meshproof.own import OwnRules
 
     parts = [part for part in compared.same if on_mesh(part)]
-    if not parts:
+    out, made = map(outside.routes, compared.exits)
+    if not parts and not out.routes:
         return []
-    theirs = sum((part.source for part in parts), RuleSet())
-    ours = sum((part.converted for part in parts), RuleSet())
+    theirs = sum((part.source for part in parts), out)
+    ours = sum((part.converted for part in parts), made)
     others = [one for one in source.others if says_kind(one) and one.kind in surroundings.KINDS]
     subsets = [one for one in manifest.parse(text, name) if one.kind == "DestinationRule"]
-    around = surroundings.read([*others, *subsets], ours)
+    known = surroundings.read([*others, *subsets], ours)
+    there, here = outside.around(known, out), outside.around(known, made)
     return [
         Direction(
             "the cases of the source, answered by the converted rules",
-            OwnRules(ours, cases.derive(theirs, around.ports), around),
+            OwnRules(ours, cases.derive(theirs, there.ports), here),
         ),
         Direction(
             "the cases of the converted rules, answered by the source",
-            OwnRules(theirs, cases.derive(ours, around.ports), around),
+            OwnRules(theirs, cases.derive(ours, here.ports), there),
         ),
     ]
 

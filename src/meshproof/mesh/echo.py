@@ -7,9 +7,7 @@ each), one is every client's sidecar (a listener for each set of source labels),
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from meshproof import timeouts
@@ -20,6 +18,14 @@ from meshproof.mesh import ingress, listeners, process, translate
 from meshproof.mesh.certificates import Authority
 from meshproof.mesh.copies import Copies
 from meshproof.mesh.echo_listener import Lesson, listener
+from meshproof.mesh.echo_workloads import (
+    OUTSIDE,
+    Echo,
+    Workloads,
+    check_hosts,
+    echoes,
+    named_in,
+)
 from meshproof.mesh.envoy import Envoy, Rejected, Resource, find_binary
 from meshproof.mesh.ingress import Ingress
 from meshproof.mesh.listeners import Telemetry
@@ -33,24 +39,11 @@ from meshproof.rules.model import (
     MESH,
     ROOT_NAMESPACE,
     Labels,
-    Route,
     RuleSet,
-    is_service,
 )
 from meshproof.surroundings import Surroundings
 
-#: Label of the workload that no subset of the rules selects: it shows that others are not moved.
-OTHER: Labels = (("version", "other"),)
 _DEFAULT_PORTS = (80,)
-
-
-@dataclass(frozen=True)
-class Echo:
-    """An echo workload: the service it belongs to and its labels; `name` is what it answers."""
-
-    name: str
-    host: str
-    labels: Labels
 
 
 class EchoMesh:
@@ -87,7 +80,9 @@ class EchoMesh:
         self._copies = Copies(
             workspace.path / "copies.log", self._servers, (self._clients, self._ingress.envoy)
         )
-        self.echoes = _echoes(rules, around)
+        check_hosts(rules, around)
+        self.echoes = echoes(rules, around)
+        self.workloads = Workloads(self.echoes)
         self.served: Served | None = None
 
     @classmethod
@@ -155,7 +150,7 @@ class EchoMesh:
 
     def _services(self) -> Iterator[Service]:
         for host in dict.fromkeys(echo.host for echo in self.echoes):
-            name, namespace = _named_in(host)
+            name, namespace = named_in(host)
             ports = self._around.ports.get(host, _DEFAULT_PORTS)
             selector = _selector(self._around, host)
             yield Service(
@@ -164,7 +159,7 @@ class EchoMesh:
                 selector,
                 {one: one for one in ports},
                 At("echo", 1),
-                namespace == _OUTSIDE,
+                namespace == OUTSIDE,
             )
 
     def address(self, call: Call) -> Address:
@@ -190,22 +185,15 @@ class EchoMesh:
         """
         found: dict[str, str] = {}
         for one, _ in case.shares:
-            for echo in self._behind(one):
-                named = _destination(one, case)
-                if found.setdefault(echo.name, named) != named:
-                    raise TwoAtOnce(f"{echo.name} is in {found[echo.name]} and in {named}")
+            named = _destination(one, case)
+            for name in self.workloads.behind(one):
+                if found.setdefault(name, named) != named:
+                    raise TwoAtOnce(f"{name} is in {found[name]} and in {named}")
         return found
 
     def expected(self, case: Case) -> dict[str, float]:
         """Return destination -> share (0..1) of a case, by the names that `names` gives."""
         return {_destination(one, case): share for one, share in case.shares}
-
-    def _behind(self, one: Destination) -> list[Echo]:
-        return [
-            echo
-            for echo in self.echoes
-            if echo.host == one.host and set(one.labels) <= set(echo.labels)
-        ]
 
     def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
         """Return how many copies the mirror of a case has got of each of its last requests.
@@ -213,7 +201,7 @@ class EchoMesh:
         `asked` are, for each, the value of its header MIRROR and the workload that answered it.
         """
         (goal, _), *_ = case.answer.mirrors
-        behind = [echo.name for echo in self._behind(goal)]
+        behind = self.workloads.behind(goal)
         news = self._copies.news()
         return [
             sum(news[token, name] for name in behind) - (answered in behind)
@@ -227,78 +215,17 @@ class TwoAtOnce(Exception):
 
 def _destination(one: Destination, case: Case) -> str:
     """Return a destination in words: with its namespace where the case has two of that name."""
-    name, namespace = _named_in(one.host)
-    hosts = {other.host for other, _ in case.shares if _named_in(other.host)[0] == name}
+    name, namespace = named_in(one.host)
+    hosts = {other.host for other, _ in case.shares if named_in(other.host)[0] == name}
     return f"{name}{f'.{namespace}' if len(hosts) > 1 else ''} {one.subset}".strip()
 
 
-#: Where hosts are that are no services of the cluster.
-_OUTSIDE = "outside"
-
-
-def _named_in(host: str) -> tuple[str, str]:
-    """Return name and namespace of a service."""
-    if not host.endswith(f".{CLUSTER_DOMAIN}"):
-        return host, _OUTSIDE
-    name, namespace = host.split(".")[:2]
-    return name, namespace
-
-
 def _selector(around: Surroundings, host: str) -> Labels:
-    return around.selectors.get(host) or (("app", _named_in(host)[0]),)
-
-
-def _hosts(rules: RuleSet, around: Surroundings) -> dict[str, At]:
-    """Return every service that the rules are about or send to, in order, with a place of it.
-
-    Raises BadRules for a host that is no service of the cluster, nor of a ServiceEntry.
-    """
-    found: dict[str, At] = {}
-    for route in rules.routes:
-        for host, at in _named(route):
-            if not is_service(host) and host not in around.outside:
-                raise at.error(
-                    f"{host}: only services of the cluster get an echo workload yet, and hosts of "
-                    "a ServiceEntry"
-                )
-            found.setdefault(host, at)
-    return found
-
-
-def _named(route: Route) -> Iterator[tuple[str, At]]:
-    if route.gateways is None or MESH in route.gateways:
-        yield from ((host, route.at) for host in route.hosts)
-    for target in (target for arm in route.arms for target in arm.targets):
-        yield target.host, target.at or route.at
-
-
-def _echoes(rules: RuleSet, around: Surroundings) -> list[Echo]:
-    """Return the echo workloads: those that are known, else one for each subset and one of none."""
-    found: dict[str, Echo] = {}
-    for host in _hosts(rules, around):
-        name, namespace = _named_in(host)
-        for labels in around.workloads.get(host) or _subsets(rules, around, host):
-            base = called = f"{name}.{namespace}.{_words(labels, around.selectors.get(host, ()))}"
-            for number in itertools.count(2):
-                if found.setdefault(called, Echo(called, host, labels)).labels == labels:
-                    break
-                called = f"{base}-{number}"
-    return list(found.values())
-
-
-def _subsets(rules: RuleSet, around: Surroundings, host: str) -> list[Labels]:
-    arms = [arm for route in rules.routes for arm in route.arms]
-    used = [target.labels for arm in arms for target in arm.targets if target.host == host]
-    named = [labels for labels in (*used, *around.subsets.get(host, ())) if labels]
-    return list(dict.fromkeys([OTHER, *named]))
-
-
-def _words(labels: Labels, selector: Labels) -> str:
-    return "-".join(value for key, value in labels if (key, value) not in selector) or "plain"
+    return around.selectors.get(host) or (("app", named_in(host)[0]),)
 
 
 def _pod(echo: Echo, selector: Labels) -> Pod:
-    namespace = _named_in(echo.host)[1]
+    namespace = named_in(echo.host)[1]
     return Pod(
         name=echo.name,
         workload=echo.name,

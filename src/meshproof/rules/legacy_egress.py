@@ -20,6 +20,11 @@ PROTOCOLS = ("http", "https", "http2", "grpc", "tcp", "mongo", "redis")
 ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?")
 
 
+def is_one(host: str) -> bool:
+    """Say whether a host is one by its name: no wildcard and no address."""
+    return not host.startswith("*") and ADDRESS.fullmatch(host) is None
+
+
 def handles(document: Document) -> bool:
     """Say whether this reader knows the document's group, version and kind."""
     return document.api_version == API_VERSION and document.kind == KIND

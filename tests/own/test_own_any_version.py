@@ -1,0 +1,59 @@
+"""A near miss may go to any version: that one subset alone answers it is seen all the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshproof import own
+
+RULES = Path(__file__).with_name("any_version.yaml")
+Run = Callable[..., Any]
+
+
+def command(fault: str) -> list[str]:
+    return ["test", "--rules", str(RULES), "-p", "own_faults", "--own-fault", fault]
+
+
+@pytest.mark.local
+def test_every_case_passes_without_a_fault(meshproof: Run) -> None:
+    ended = meshproof(*command("nothing"))
+    assert ended.code == 0, ended.said
+    assert sum("-> any version" in case for case in ended.results) > 10
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    ("fault", "spared", "only"),
+    [
+        ("header dropped", r"-> v3$", r"shop v3"),
+        ("canary for all", r"-> v3$|v1 90 %", r"shop v1 or shop v2"),
+    ],
+)
+def test_a_condition_that_leaks_is_seen(meshproof: Run, fault: str, spared: str, only: str) -> None:
+    ended = meshproof(*command(fault))
+    assert ended.code == 1, ended.said
+    assert ended.failed() == [case for case in ended.results if not re.search(spared, case)]
+    for case in (case for case in ended.failed() if case.endswith("-> any version")):
+        message = ended.results[case].message
+        assert f"only {only} answered\n" in message, message
+        assert "expected: shop answers, by any of its workloads, each of " in message, message
+
+
+def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_arm() -> None:
+    found = own.load([str(RULES)])
+    often = {case.id: found.workloads.visits(case) for case in found.plan.cases if not case.split}
+    assert often["shop: x-user burr -> v3"] == 5  # one of four answers any version, too
+    assert often["shop: path /v1 -> v1"] == 66  # and 90 of 100 are v1 where the canary is
+    assert often["shop: no x-user -> any version"] == 3
+    (case,) = [case for case in found.plan.cases if case.id.startswith("shop: no x-user ->")]
+    hiding = {one.words: (len(one.beyond), one.patience) for one in found.workloads.hiding(case)}
+    assert hiding == {
+        "shop v3": (3, 15),
+        "shop v1 or shop v2": (2, 30),
+        "shop v1": (3, 15),
+    }

@@ -1,0 +1,95 @@
+"""What no request can show is named with its place and the reason, by `plan` in both formats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from meshproof import cli
+
+RULES = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: [shop]
+  http: [{route: [{destination: {host: shop}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: shop}
+spec:
+  host: shop
+  trafficPolicy:
+    loadBalancer: {simple: RANDOM}
+    portLevelSettings:
+    - port: {number: 80}
+      tls: {mode: SIMPLE}
+  subsets:
+  - name: v1
+    labels: {version: v1}
+    trafficPolicy: {outlierDetection: {interval: 5s}, connectionPool: {http: {maxRetries: 3}}}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: out}
+spec:
+  hosts: [a.example]
+  ports: [{number: 80, name: http, protocol: HTTP}, {number: 9, name: tcp, protocol: TCP}]
+  resolution: DNS
+---
+apiVersion: config.istio.io/v1alpha2
+kind: DestinationPolicy
+metadata: {name: old}
+spec:
+  destination: {name: shop}
+  loadBalancing: {name: RANDOM}
+  circuitBreaker: {simpleCb: {maxConnections: 9, sleepWindow: 5s}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: EgressRule
+metadata: {name: many}
+spec:
+  destination: {service: '*.b.example'}
+  ports: [{port: 443, protocol: https}, {port: 80, protocol: http}, {port: 9, protocol: tcp}]
+"""
+#: Line and path -> a word of the reason.
+UNPROVEN = {
+    (14, "spec.trafficPolicy.loadBalancer.simple"): "equal",
+    (17, "spec.trafficPolicy.portLevelSettings[0].tls.mode"): "plaintext",
+    (21, "spec.subsets[0].trafficPolicy.outlierDetection.interval"): "fail",
+    (21, "spec.subsets[0].trafficPolicy.connectionPool.http.maxRetries"): "exceeded",
+    (28, "spec.ports[1].protocol"): "only HTTP",
+    (29, "spec.resolution"): "stands for the host",
+    (36, "spec.loadBalancing.name"): "equal",
+    (37, "spec.circuitBreaker.simpleCb.maxConnections"): "exceeded",
+    (37, "spec.circuitBreaker.simpleCb.sleepWindow"): "fail",
+    (43, "spec.destination.service"): "many",
+    (44, "spec.ports[0].protocol"): "plaintext",
+    (44, "spec.ports[2].protocol"): "only HTTP",
+}
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> str:
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    return str(path)
+
+
+def test_plan_names_each_field(rules: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", rules, "-o", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["not_proven"]
+    assert {(one["line"], one["path"]) for one in found} == set(UNPROVEN)
+    for one in found:
+        assert UNPROVEN[one["line"], one["path"]] in one["because"], one
+
+
+def test_the_text_says_the_same(rules: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", rules]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for (line, path), because in UNPROVEN.items():
+        begin = f"{rules}:{line}: {path} is not proven by requests: "
+        assert any(one.startswith(begin) and because in one for one in lines), begin
