@@ -20,7 +20,8 @@ from meshproof.cases_plan import Case, Coverage, Plan, changes, goal, unique
 from meshproof.conditions import OTHER, Call, Condition, conditions
 from meshproof.errors import BadRules, nearest
 from meshproof.manifest import At
-from meshproof.rules.model import CLUSTER_DOMAIN, MESH, Arm, Match, Route, RuleSet
+from meshproof.names import CLUSTER_DOMAIN, MESH
+from meshproof.rules.model import Arm, Match, Route, RuleSet
 
 __all__ = ["Call", "Case", "Coverage", "Destination", "Plan", "decide", "derive", "holds"]
 

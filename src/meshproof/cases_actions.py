@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from meshproof import strings
 from meshproof.conditions import OTHER, Call, Pairs, short
+from meshproof.names import CLUSTER_DOMAIN, Labels
 from meshproof.rules.actions import Fault, HeaderChanges, Redirect, Rewrite
-from meshproof.rules.model import CLUSTER_DOMAIN, Arm, Labels, Match, StringMatch, Target
+from meshproof.rules.model import Arm, Match, StringMatch, Target
 
 #: Headers by which a request tells an echo workload what to do. Only tests send them.
 LATE = "x-envoy-fault-delay-request"

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from meshproof import strings
 from meshproof.manifest import At
-from meshproof.rules.model import CLUSTER_DOMAIN, MESH, Labels, Match, StringMatch
+from meshproof.names import CLUSTER_DOMAIN, MESH, Labels
+from meshproof.rules.model import Match, StringMatch
 
 Pairs = tuple[tuple[str, str], ...]
 #: A header, value or path that no sensible rule asks for.

@@ -9,15 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from meshproof.manifest import Document
-from meshproof.rules.model import (
-    CLUSTER_DOMAIN,
-    MESH,
-    ROOT_NAMESPACE,
-    Labels,
-    RuleSet,
-    full_name,
-    labels,
-)
+from meshproof.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels, full_name, labels
+from meshproof.rules.model import RuleSet
 
 #: Kinds that say what the rules are about; no rule stands in them.
 KINDS = (

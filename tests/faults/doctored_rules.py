@@ -17,7 +17,8 @@ from meshproof.mesh import translate
 from meshproof.mesh.envoy import Resource
 from meshproof.mesh.local import LocalMesh
 from meshproof.mesh.protocol import Served
-from meshproof.rules.model import Arm, Route, RuleSet, Target, labels
+from meshproof.names import labels
+from meshproof.rules.model import Arm, Route, RuleSet, Target
 
 _HERE = Path(__file__).parent / "rules"
 

@@ -11,8 +11,9 @@ import pytest
 from meshproof.manifest import At
 from meshproof.mesh import actions, translate
 from meshproof.mesh.matching import route_match
+from meshproof.names import labels
 from meshproof.rules.actions import HeaderChanges, Headers
-from meshproof.rules.model import Arm, Match, Route, StringMatch, labels
+from meshproof.rules.model import Arm, Match, Route, StringMatch
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 

@@ -6,7 +6,8 @@ import pytest
 
 from meshproof import manifest, rules
 from meshproof.errors import BadRules
-from meshproof.rules.model import RuleSet, full_name
+from meshproof.names import full_name
+from meshproof.rules.model import RuleSet
 
 OLD = """\
 apiVersion: config.istio.io/v1alpha2

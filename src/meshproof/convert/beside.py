@@ -9,7 +9,7 @@ from meshproof.convert.nodes import Node
 from meshproof.convert.notes import Notes
 from meshproof.convert.reading import says_kind
 from meshproof.manifest import Document
-from meshproof.rules.model import CLUSTER_DOMAIN, Labels, full_name
+from meshproof.names import CLUSTER_DOMAIN, Labels, full_name
 
 _GROUP = "networking.istio.io"
 #: Kinds of which one host has one object for sidecars; of more, parts are not seen.

@@ -22,9 +22,10 @@ from meshproof.convert.services import (
     of_host,
 )
 from meshproof.manifest import Document, Value
+from meshproof.names import full_name
 from meshproof.rules import legacy_ingress
 from meshproof.rules.legacy_ingress import Path
-from meshproof.rules.model import StringMatch, full_name
+from meshproof.rules.model import StringMatch
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from meshproof.convert.services import named
 from meshproof.lint import cookies, regexes
 from meshproof.lint.patterns import Pattern
 from meshproof.manifest import Document, Value
-from meshproof.rules.model import Labels, labels
+from meshproof.names import Labels, labels
 
 #: Keys of request.headers that are not headers but parts of the request.
 PARTS = ("uri", "scheme", "method", "authority")

@@ -22,9 +22,10 @@ from meshproof.convert.reading import Source, says_kind
 from meshproof.convert.services import named
 from meshproof.errors import BadRules, plural
 from meshproof.manifest import Document
+from meshproof.names import MESH, full_name, is_service
 from meshproof.rules.actions import Retries
 from meshproof.rules.legacy_ingress import paths
-from meshproof.rules.model import MESH, Arm, Route, RuleSet, Target, full_name, is_service
+from meshproof.rules.model import Arm, Route, RuleSet, Target
 
 if TYPE_CHECKING:
     from meshproof.own import OwnRules

@@ -24,7 +24,7 @@ from meshproof.convert.services import (
 )
 from meshproof.convert.writing import lines
 from meshproof.manifest import Document, Value
-from meshproof.rules.model import Labels
+from meshproof.names import Labels
 
 
 @dataclass

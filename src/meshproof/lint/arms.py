@@ -12,7 +12,7 @@ from typing import Literal
 
 from meshproof.lint.conditions import Condition, apart, implies
 from meshproof.manifest import At, Document, Value
-from meshproof.rules.model import Labels
+from meshproof.names import Labels
 
 Dialect = Literal["VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute"]
 

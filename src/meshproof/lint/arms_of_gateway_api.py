@@ -9,7 +9,7 @@ from meshproof.lint.arms_of_istio import doubtful, places_of_doubt
 from meshproof.lint.conditions import Condition, Sort, simplified
 from meshproof.lint.project import Project, children, spec, text
 from meshproof.manifest import Document, Value
-from meshproof.rules.model import CLUSTER_DOMAIN, MESH
+from meshproof.names import CLUSTER_DOMAIN, MESH
 
 _SORTS: dict[str, Sort] = {
     "Exact": "exact",

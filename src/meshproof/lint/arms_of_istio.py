@@ -10,7 +10,7 @@ from meshproof.lint.conditions import Condition, Sort, simplified
 from meshproof.lint.defect import Sort as Defects
 from meshproof.lint.project import Project, children, spec, text
 from meshproof.manifest import Document, Value
-from meshproof.rules.model import MESH, full_name
+from meshproof.names import MESH, full_name
 
 _STRINGS = ("uri", "scheme", "method", "authority")
 _MAPS = {"headers": "header", "withoutHeaders": "header", "queryParams": "query"}

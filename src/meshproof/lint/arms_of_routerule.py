@@ -9,7 +9,7 @@ from meshproof.lint.arms_of_istio import doubtful, places_of_doubt
 from meshproof.lint.conditions import Condition, Sort, simplified
 from meshproof.lint.project import Project, children, spec, text
 from meshproof.manifest import Document, Value
-from meshproof.rules.model import CLUSTER_DOMAIN, Labels, full_name, labels
+from meshproof.names import CLUSTER_DOMAIN, Labels, full_name, labels
 
 #: Keys of request.headers that are not headers but parts of the request.
 _PARTS = ("uri", "scheme", "method", "authority")

@@ -71,7 +71,7 @@ from itertools import combinations
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project, children, spec, text
 from meshproof.manifest import Document, Value
-from meshproof.rules.model import MESH, full_name
+from meshproof.names import MESH, full_name
 
 CODE = "MP0210"
 LEVEL = Level.WARNING

@@ -65,7 +65,7 @@ from collections.abc import Iterator
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project, children, spec, text
 from meshproof.manifest import Document, Value
-from meshproof.rules.model import CLUSTER_DOMAIN, full_name
+from meshproof.names import CLUSTER_DOMAIN, full_name
 
 CODE = "MP0211"
 LEVEL = Level.ERROR

@@ -60,7 +60,7 @@ from meshproof.lint.conditions import Condition, host_within
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
 from meshproof.lint.routes import routes
-from meshproof.rules.model import MESH
+from meshproof.names import MESH
 
 CODE = "MP0302"
 LEVEL = Level.WARNING

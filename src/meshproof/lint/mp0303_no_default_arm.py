@@ -58,7 +58,7 @@ from meshproof.lint.conditions import Condition
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
 from meshproof.lint.routes import routes
-from meshproof.rules.model import MESH
+from meshproof.names import MESH
 
 CODE = "MP0303"
 LEVEL = Level.WARNING

@@ -61,7 +61,7 @@ from meshproof.lint.project import Project, Workload, children, spec, text
 from meshproof.lint.routes import routes
 from meshproof.lint.surroundings import surroundings
 from meshproof.manifest import Document
-from meshproof.rules.model import MESH, ROOT_NAMESPACE
+from meshproof.names import MESH, ROOT_NAMESPACE
 
 CODE = "MP0307"
 LEVEL = Level.WARNING

@@ -101,7 +101,7 @@ from meshproof.lint.project import Project, Workload
 from meshproof.lint.routes import targets
 from meshproof.lint.surroundings import surroundings
 from meshproof.manifest import At
-from meshproof.rules.model import Labels
+from meshproof.names import Labels
 
 CODE = "MP0504"
 LEVEL = Level.WARNING

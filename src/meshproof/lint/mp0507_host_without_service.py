@@ -64,7 +64,7 @@ from meshproof.lint.project import Project
 from meshproof.lint.routes import targets
 from meshproof.lint.schema import closest
 from meshproof.lint.surroundings import Surroundings, namespace_of, short, surroundings
-from meshproof.rules.model import CLUSTER_DOMAIN
+from meshproof.names import CLUSTER_DOMAIN
 
 CODE = "MP0507"
 LEVEL = Level.WARNING

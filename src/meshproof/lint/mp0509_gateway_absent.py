@@ -79,7 +79,7 @@ from meshproof.lint.project import Project
 from meshproof.lint.routes import routes
 from meshproof.lint.schema import closest
 from meshproof.lint.surroundings import Way, surroundings
-from meshproof.rules.model import MESH
+from meshproof.names import MESH
 
 CODE = "MP0509"
 LEVEL = Level.WARNING

@@ -69,7 +69,7 @@ from meshproof.lint.project import Project, children, spec
 from meshproof.lint.routes import routes, targets
 from meshproof.lint.surroundings import surroundings
 from meshproof.manifest import Value
-from meshproof.rules.model import MESH
+from meshproof.names import MESH
 
 CODE = "MP0510"
 LEVEL = Level.ERROR

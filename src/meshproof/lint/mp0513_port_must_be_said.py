@@ -72,7 +72,7 @@ from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
 from meshproof.lint.routes import targets
 from meshproof.lint.surroundings import Surroundings, surroundings
-from meshproof.rules.model import MESH
+from meshproof.names import MESH
 
 CODE = "MP0513"
 LEVEL = Level.WARNING

@@ -56,7 +56,7 @@ from meshproof.lint.project import Project, children, spec, text
 from meshproof.lint.routes import routes
 from meshproof.lint.surroundings import Surroundings, surroundings
 from meshproof.manifest import Document, Value
-from meshproof.rules.model import MESH
+from meshproof.names import MESH
 
 CODE = "MP0514"
 LEVEL = Level.WARNING

@@ -64,7 +64,7 @@ from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
 from meshproof.lint.schema import closest
 from meshproof.lint.selecting import KINDS, Selector, selected, selectors, workloads_of
-from meshproof.rules.model import ROOT_NAMESPACE
+from meshproof.names import ROOT_NAMESPACE
 
 CODE = "MP0525"
 LEVEL = Level.WARNING

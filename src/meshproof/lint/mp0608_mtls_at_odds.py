@@ -60,7 +60,7 @@ from meshproof.lint.project import Project, children, spec, text
 from meshproof.lint.surroundings import namespace_of, surroundings
 from meshproof.lint.tls import settings
 from meshproof.manifest import Document
-from meshproof.rules.model import ROOT_NAMESPACE
+from meshproof.names import ROOT_NAMESPACE
 
 CODE = "MP0608"
 LEVEL = Level.WARNING

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from meshproof.lint.project import Project, Workload, children, spec
 from meshproof.manifest import At, Document
-from meshproof.rules.model import Labels, labels
+from meshproof.names import Labels, labels
 
 #: Kind -> the way to the labels.
 KINDS = {

@@ -15,7 +15,7 @@ from meshproof.lint.arms_of_istio import doubtful, places_of_doubt
 from meshproof.lint.conditions import host_within
 from meshproof.lint.project import Project, ServiceObject, Workload, children, spec, text
 from meshproof.manifest import At, Document, Value
-from meshproof.rules.model import CLUSTER_DOMAIN, Labels, full_name, labels
+from meshproof.names import CLUSTER_DOMAIN, Labels, full_name, labels
 
 _ISTIO, _GATEWAY_API = "networking.istio.io", "gateway.networking.k8s.io"
 

@@ -34,13 +34,8 @@ from meshproof.mesh.protocol import Address, Options, Served
 from meshproof.mesh.rollout import Plan, rollout
 from meshproof.mesh.topology import Pod, Service, Topology
 from meshproof.mesh.translate import Endpoint, Snapshot
-from meshproof.rules.model import (
-    CLUSTER_DOMAIN,
-    MESH,
-    ROOT_NAMESPACE,
-    Labels,
-    RuleSet,
-)
+from meshproof.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
+from meshproof.rules.model import RuleSet
 from meshproof.surroundings import Surroundings
 
 _DEFAULT_PORTS = (80,)

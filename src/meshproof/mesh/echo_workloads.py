@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from meshproof.cases import Case, Destination
 from meshproof.cases_actions import Shares
 from meshproof.manifest import At
-from meshproof.rules.model import CLUSTER_DOMAIN, MESH, Labels, Route, RuleSet, is_service
+from meshproof.names import CLUSTER_DOMAIN, MESH, Labels, is_service
+from meshproof.rules.model import Route, RuleSet
 from meshproof.surroundings import Surroundings
 
 #: Label of the workload that no subset of the rules selects: it shows that others are not moved.

@@ -23,7 +23,8 @@ from meshproof.mesh.protocol import Address, Feature, Options, Replica, Served
 from meshproof.mesh.rollout import Plan, rollout
 from meshproof.mesh.sidecar import Sidecar
 from meshproof.mesh.translate import Endpoint, Snapshot
-from meshproof.rules.model import ROOT_NAMESPACE, MtlsMode, RuleSet
+from meshproof.names import ROOT_NAMESPACE
+from meshproof.rules.model import MtlsMode, RuleSet
 
 _RULE_GROUPS = ("networking.istio.io", "security.istio.io", "config.istio.io")
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from meshproof.errors import UsageError, nearest
 from meshproof.manifest import Document
-from meshproof.rules.model import ROOT_NAMESPACE, MtlsMode, RuleSet
+from meshproof.names import ROOT_NAMESPACE
+from meshproof.rules.model import MtlsMode, RuleSet
 
 if TYPE_CHECKING:
     from meshproof.mesh.addons import Addon

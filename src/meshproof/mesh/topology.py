@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from meshproof.manifest import At, Document, Value
-from meshproof.rules.model import CLUSTER_DOMAIN, Labels, labels
+from meshproof.names import CLUSTER_DOMAIN, Labels, labels
 
 #: Kinds that a cluster needs and the local mesh has no use for.
 _PASSED_OVER = ("Namespace", "ServiceAccount")

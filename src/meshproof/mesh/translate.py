@@ -21,19 +21,9 @@ from meshproof.mesh.hosts import common_hosts
 from meshproof.mesh.listeners import client_tls
 from meshproof.mesh.matching import route_match
 from meshproof.mesh.topology import Pod, Service, Topology
+from meshproof.names import MESH, ROOT_NAMESPACE, Labels
 from meshproof.rules.actions import UNCHANGED
-from meshproof.rules.model import (
-    MESH,
-    ROOT_NAMESPACE,
-    Arm,
-    Labels,
-    Match,
-    MtlsMode,
-    PeerPolicy,
-    Route,
-    RuleSet,
-    Target,
-)
+from meshproof.rules.model import Arm, Match, MtlsMode, PeerPolicy, Route, RuleSet, Target
 
 _INGRESS_LABELS: Labels = (("istio", "ingressgateway"),)
 #: istiod's limit for the bodies of direct responses; Envoy's own is 4096.

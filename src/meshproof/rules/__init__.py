@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from meshproof.manifest import Document
-from meshproof.rules.model import Labels, RuleSet
+from meshproof.names import Labels
+from meshproof.rules.model import RuleSet
 
 __all__ = ["RuleSet", "read"]
 

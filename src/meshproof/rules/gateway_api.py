@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from meshproof.manifest import Document
+from meshproof.names import MESH
 from meshproof.rules.gateway_api_arms import Ranked, ranked
 from meshproof.rules.gateway_api_backends import Grants
 from meshproof.rules.gateway_api_listeners import GROUP, Listener, check_apart, listeners
 from meshproof.rules.gateway_api_parents import Place, places
-from meshproof.rules.model import MESH, Gateway, Route, RuleSet, Server
+from meshproof.rules.model import Gateway, Route, RuleSet, Server
 
 #: Kind -> its versions.
 KINDS = {

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from meshproof.errors import nearest
 from meshproof.manifest import Document, Value
+from meshproof.names import full_name
 from meshproof.rules.actions import UNCHANGED, Headers
 from meshproof.rules.gateway_api_listeners import GROUP, ROUTES
-from meshproof.rules.model import Target, full_name
+from meshproof.rules.model import Target
 
 _MOST = 1_000_000
 _REFERENCE = ("group", "kind", "name", "namespace", "port")

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from meshproof.errors import nearest
 from meshproof.manifest import At, Document, Value
+from meshproof.names import MESH, full_name
 from meshproof.rules.gateway_api_listeners import GROUP, Listener, narrower
-from meshproof.rules.model import MESH, full_name
 
 
 class Place(NamedTuple):

@@ -13,18 +13,9 @@ from dataclasses import dataclass
 
 from meshproof import rule_options
 from meshproof.manifest import Document, Value
+from meshproof.names import full_name
 from meshproof.rule_options import Options
-from meshproof.rules.model import (
-    Arm,
-    Gateway,
-    Match,
-    Route,
-    RuleSet,
-    Server,
-    StringMatch,
-    Target,
-    full_name,
-)
+from meshproof.rules.model import Arm, Gateway, Match, Route, RuleSet, Server, StringMatch, Target
 
 API_VERSIONS = ("extensions/v1beta1", "networking.k8s.io/v1beta1", "networking.k8s.io/v1")
 KIND = DIALECT = "Ingress"

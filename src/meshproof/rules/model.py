@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from meshproof.manifest import At, Document
+from meshproof.names import Labels
 from meshproof.rule_options import Options
 from meshproof.rules.actions import (
     UNCHANGED,
@@ -18,12 +19,7 @@ from meshproof.rules.actions import (
     Rewrite,
 )
 
-Labels = tuple[tuple[str, str], ...]
 MtlsMode = Literal["DISABLE", "PERMISSIVE", "STRICT"]
-
-#: The gateway name that stands for all sidecars (Istio reference, VirtualService.gateways).
-MESH = "mesh"
-CLUSTER_DOMAIN = "svc.cluster.local"
 
 
 @dataclass(frozen=True)
@@ -197,10 +193,6 @@ class PeerPolicy:
     selector: Labels = ()
 
 
-#: Policies of this namespace hold for the whole mesh (Istio reference, PeerAuthentication).
-ROOT_NAMESPACE = "istio-system"
-
-
 @dataclass(frozen=True)
 class RuleSet:
     """All rules that are served together, and the dialect of their routes (for reports).
@@ -227,23 +219,3 @@ class RuleSet:
     def empty(self) -> bool:
         """True when there is no rule at all."""
         return not (self.routes or self.gateways or self.policies)
-
-
-def is_service(host: str) -> bool:
-    """Say whether a host is the full name of a service of the cluster."""
-    return host.endswith(f".{CLUSTER_DOMAIN}") and host.count(".") == 4
-
-
-def full_name(host: str, namespace: str) -> str:
-    """Return the full name of a service's short name as seen from `namespace`.
-
-    A name with a dot is taken as it is, `reviews.default` too (Istio reference, Destination.host).
-    """
-    if "." in host or host == "*":
-        return host
-    return f"{host}.{namespace}.{CLUSTER_DOMAIN}"
-
-
-def labels(mapping: dict[str, str]) -> Labels:
-    """Return labels in a fixed order, so that equal sets compare equal."""
-    return tuple(sorted(mapping.items()))

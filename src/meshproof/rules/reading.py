@@ -9,6 +9,7 @@ from types import MappingProxyType
 from meshproof import rule_options
 from meshproof.errors import BadRules, nearest
 from meshproof.manifest import Document
+from meshproof.names import Labels
 from meshproof.rules import (
     gateway_api,
     legacy_destination_policy,
@@ -17,7 +18,7 @@ from meshproof.rules import (
     v1,
     v1alpha2,
 )
-from meshproof.rules.model import Labels, RuleSet
+from meshproof.rules.model import RuleSet
 
 _LEGACY = (v1alpha2, legacy_destination_policy, legacy_egress, legacy_ingress)
 _READERS = (v1, gateway_api, *_LEGACY)

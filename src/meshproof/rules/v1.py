@@ -12,12 +12,11 @@ from typing import get_args
 
 from meshproof import rule_options
 from meshproof.manifest import Document, Value
+from meshproof.names import MESH, ROOT_NAMESPACE, full_name, labels
 from meshproof.rule_options import Options
 from meshproof.rules import v1_actions
 from meshproof.rules.conditions import string_match
 from meshproof.rules.model import (
-    MESH,
-    ROOT_NAMESPACE,
     Arm,
     Gateway,
     Match,
@@ -27,8 +26,6 @@ from meshproof.rules.model import (
     RuleSet,
     Server,
     StringMatch,
-    full_name,
-    labels,
 )
 from meshproof.rules.v1_delegates import Delegates
 from meshproof.rules.v1_destinations import Destinations, Subsets

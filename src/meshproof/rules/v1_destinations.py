@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from meshproof.errors import nearest
 from meshproof.manifest import Document, Value
+from meshproof.names import Labels, full_name, labels
 from meshproof.rules import v1_actions, v1_policies
-from meshproof.rules.model import Labels, Target, full_name, labels
+from meshproof.rules.model import Target
 
 
 @dataclass(frozen=True)

@@ -13,20 +13,10 @@ from itertools import pairwise
 from meshproof import rule_options
 from meshproof.errors import nearest
 from meshproof.manifest import Document, Value
+from meshproof.names import CLUSTER_DOMAIN, Labels, full_name, labels
 from meshproof.rules import v1alpha2_actions
 from meshproof.rules.conditions import string_match
-from meshproof.rules.model import (
-    CLUSTER_DOMAIN,
-    Arm,
-    Labels,
-    Match,
-    Route,
-    RuleSet,
-    StringMatch,
-    Target,
-    full_name,
-    labels,
-)
+from meshproof.rules.model import Arm, Match, Route, RuleSet, StringMatch, Target
 
 API_VERSION = "config.istio.io/v1alpha2"
 KIND = DIALECT = "RouteRule"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshproof.manifest import At, Document
-from meshproof.rules.model import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE
+from meshproof.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE
 
 #: Label of everything that a run creates; its value is the run's name.
 RUN_LABEL = "meshproof/run"

@@ -13,7 +13,7 @@ from meshproof.mesh.cluster.probe import Probe
 from meshproof.mesh.cluster.proxies import ADMIN_PORT, CONTAINER, Proxy
 from meshproof.mesh.counters import Counters
 from meshproof.mesh.protocol import Address, Asked
-from meshproof.rules.model import CLUSTER_DOMAIN
+from meshproof.names import CLUSTER_DOMAIN
 
 
 class Probes:

@@ -21,7 +21,7 @@ from meshproof.mesh.cluster.forward import get
 from meshproof.mesh.cluster.objects import Placed
 from meshproof.mesh.protocol import Served, one_version
 from meshproof.mesh.waiting import wait_for
-from meshproof.rules.model import MESH
+from meshproof.names import MESH
 
 CONTAINER = "istio-proxy"
 ADMIN_PORT = 15000

@@ -15,7 +15,7 @@ from meshproof.mesh.cluster.forward import get
 from meshproof.mesh.cluster.proxies import ADMIN_PORT, Proxy
 from meshproof.mesh.listeners import RUN_HEADER, RUN_TAG
 from meshproof.mesh.waiting import wait_for
-from meshproof.rules.model import CLUSTER_DOMAIN
+from meshproof.names import CLUSTER_DOMAIN
 
 NAME = "meshproof"
 _INBOUND = "/config_dump?resource=dynamic_listeners&name_regex=^virtualInbound$"

@@ -1,0 +1,31 @@
+"""Names that every dialect shares, apart from the routing model: lint needs no more than these."""
+
+from __future__ import annotations
+
+Labels = tuple[tuple[str, str], ...]
+
+#: The gateway name that stands for all sidecars (Istio reference, VirtualService.gateways).
+MESH = "mesh"
+CLUSTER_DOMAIN = "svc.cluster.local"
+#: Policies of this namespace hold for the whole mesh (Istio reference, PeerAuthentication).
+ROOT_NAMESPACE = "istio-system"
+
+
+def is_service(host: str) -> bool:
+    """Say whether a host is the full name of a service of the cluster."""
+    return host.endswith(f".{CLUSTER_DOMAIN}") and host.count(".") == 4
+
+
+def full_name(host: str, namespace: str) -> str:
+    """Return the full name of a service's short name as seen from `namespace`.
+
+    A name with a dot is taken as it is, `reviews.default` too (Istio reference, Destination.host).
+    """
+    if "." in host or host == "*":
+        return host
+    return f"{host}.{namespace}.{CLUSTER_DOMAIN}"
+
+
+def labels(mapping: dict[str, str]) -> Labels:
+    """Return labels in a fixed order, so that equal sets compare equal."""
+    return tuple(sorted(mapping.items()))
