@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,10 @@ from pathlib import Path
 from meshproof.errors import BadRules
 from meshproof.values import At, Scalar, Value
 from meshproof.yaml_reader import place, roots
+
+#: The path that stands for standard input, and its name in messages.
+STDIN = "-"
+STDIN_NAME = "<stdin>"
 
 __all__ = ["At", "Document", "Scalar", "Value", "parse", "read"]
 
@@ -68,17 +73,32 @@ class Document:
 def read(paths: Iterable[str | Path]) -> list[Document]:
     """Return the objects of YAML files and folders (`*.yaml`, `*.yml`, sorted, recursive).
 
-    A `kind: List` is taken apart. Raises BadRules with file and line for what cannot be read, and
-    for a path without any object: a check over nothing must not pass.
+    `-` is standard input. A `kind: List` is taken apart. Raises BadRules with file and line for
+    what cannot be read, and for a path without any object: a check over nothing must not pass.
     """
     found: list[Document] = []
-    for path in map(Path, paths):
+    for path in paths:
         before = len(found)
-        for file in _files(path):
-            found.extend(parse(_text(file), str(file)))
+        if path == STDIN:
+            found.extend(parse(_decoded(_stdin(), STDIN_NAME), STDIN_NAME))
+        else:
+            for file in _files(Path(path)):
+                found.extend(parse(_text(file), str(file)))
         if len(found) == before:
-            raise BadRules(f"{path}: no Kubernetes objects found")
+            raise BadRules(f"{_shown(path)}: no Kubernetes objects found")
     return found
+
+
+def _shown(path: str | Path) -> str:
+    return STDIN_NAME if path == STDIN else str(path)
+
+
+def _stdin() -> bytes:
+    """Return what stands on standard input; nothing where there is none, as within pytest."""
+    try:
+        return sys.stdin.buffer.read() if sys.stdin is not None else b""
+    except OSError:  # pytest's own, while it captures
+        return b""
 
 
 def _files(path: Path) -> list[Path]:
@@ -90,12 +110,17 @@ def _files(path: Path) -> list[Path]:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        at = place(error.object, error.start, str(file))
-        raise at.error(f"not a text file (byte {error.start} is not UTF-8)") from None
+        return _decoded(file.read_bytes(), str(file))
     except OSError as error:
         raise BadRules(f"{file}: cannot be read: {error.strerror}") from None
+
+
+def _decoded(data: bytes, file: str) -> str:
+    try:
+        return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        at = place(error.object, error.start, file)
+        raise at.error(f"not a text file (byte {error.start} is not UTF-8)") from None
 
 
 def parse(text: str, file: str) -> list[Document]:

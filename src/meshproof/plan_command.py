@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 DESCRIPTION = (
     "Lists the cases that `meshproof test --rules` would send: for each route and arm, with file "
     "and line, the requests that follow from it, how many will be sent, and the arms that no "
-    "request reaches. PATH is a file, a folder (all of its *.yaml and *.yml) or a live namespace: "
-    "cluster:[CONTEXT/]NAMESPACE[,NAMESPACE]."
+    "request reaches. PATH is a file, a folder (all of its *.yaml and *.yml), - for standard "
+    "input, or a live namespace: cluster:[CONTEXT/]NAMESPACE[,NAMESPACE]."
 )
 EPILOG = (
     "exit codes: 0 listed, 1 fewer arms are reached than --fail-under says, 64 usage, 65 bad rule "

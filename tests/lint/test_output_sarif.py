@@ -16,8 +16,8 @@ import pytest
 
 from meshproof import __version__
 from meshproof.lint import Finding, Level, Page, ignoring, lint, modules, output, page
-from meshproof.lint.reading import STDIN_NAME, Reading
-from meshproof.manifest import At, parse
+from meshproof.lint.reading import Reading
+from meshproof.manifest import STDIN_NAME, At, parse
 
 SCHEMA = Path(__file__).with_name("sarif-2.1.0-rtm.5.json")
 SHA256 = "2d99159ae54a3eea97f81781cff48780548657c35949f4b7f25e99a2ba4de4f8"

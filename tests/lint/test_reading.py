@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meshproof.lint import lint
-from meshproof.lint.reading import MOST_BYTES, STDIN, STDIN_NAME, Reading, read
+from meshproof.lint.reading import MOST_BYTES, Reading, read
+from meshproof.manifest import STDIN, STDIN_NAME
 
 GOOD = """\
 apiVersion: networking.istio.io/v1
@@ -325,3 +326,10 @@ def test_text_is_read_or_reported(tmp_path: Path, text: str) -> None:
     file = tmp_path / "a.yaml"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     examine(file)
+
+
+def test_a_second_place_in_a_message_is_counted_from_the_top_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text("kind: A\n---\nkind: B\n---\nb: {}\na: 1\na: 2\n")
+    (found,) = read([str(file)]).unreadable
+    assert (found.at.line, found.message) == (7, "the document: 'a' stands twice, first in line 6")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -232,3 +234,18 @@ def test_on_a_cluster_the_cases_run_on_a_local_mesh_and_the_report_says_so(
     said = " ".join(ended.said.split())
     assert "of the cases of your rules, that a real Envoy on this machine does it" in said
     assert "own translator stands in for the istiod of this cluster" in said
+
+
+def test_rules_from_standard_input(tmp_path: Path) -> None:
+    """What `helm template` or `kustomize build` prints needs no file."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "meshproof", "test", "--rules", "-", "-k", "burr"],
+        cwd=tmp_path,
+        input=Path(__file__).with_name("shop.yaml").read_bytes(),
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    said = ended.stdout.decode()
+    assert ended.returncode == 0, said
+    assert re.search(r"x-user burr.* -> v3 +passed .*<stdin>:\d+", said), said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -202,3 +203,27 @@ def test_an_option_that_cannot_hold_ends_with_65(
     code, out, error = plan(str(rule))
     assert (code, out) == (65, "")
     assert said in error
+
+
+def test_rules_from_standard_input(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(RULES.read_bytes())))
+    code, out, _ = plan("-")
+    assert code == 0
+    assert out == plan(str(RULES))[1].replace(str(RULES), "<stdin>")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "<stdin>: no Kubernetes objects found"),
+        (b"kind: A\n\xff", "<stdin>:2:1: not a text file (byte 8 is not UTF-8)"),
+        (b"a: [", "<stdin>:2:1: not readable as YAML: "),
+    ],
+)
+def test_standard_input_that_cannot_be_read(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, data: bytes, said: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    code, out, error = plan("-")
+    assert (code, out) == (65, "")
+    assert error.startswith(f"meshproof: {said}"), error

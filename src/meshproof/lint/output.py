@@ -12,7 +12,8 @@ from typing import Any, TextIO
 from meshproof import __version__
 from meshproof.lint import Page
 from meshproof.lint.finding import Finding, Level
-from meshproof.lint.reading import STDIN_NAME, Reading
+from meshproof.lint.reading import Reading
+from meshproof.manifest import STDIN_NAME
 
 _STYLES = {Level.ERROR: "bold red", Level.WARNING: "bold yellow", Level.INFO: "bold cyan"}
 _NOTES = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}

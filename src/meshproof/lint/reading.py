@@ -21,16 +21,15 @@ from pathlib import PurePath
 from meshproof.errors import BadRules
 from meshproof.lint.finding import Hit
 from meshproof.lint.mp0100_unreadable import hit
-from meshproof.manifest import At, Document, Value, parse
+from meshproof.manifest import STDIN, STDIN_NAME, At, Document, Value, parse
 
 #: The most that one file may hold. `helm template` of a large chart is 2 MB.
 MOST_BYTES = 20 * 1024 * 1024
-STDIN = "-"
-#: The name of standard input in findings.
-STDIN_NAME = "<stdin>"
 _SUFFIXES = (".yaml", ".yml")
 _OBJECT = {"apiVersion", "kind", "metadata", "spec"}
 _MARK = re.compile(r"^---(?=[ \t\r\n]|$)", re.M)
+#: The line of a place that a message names beside its own.
+_LINE = re.compile(r"(?<=first in line )\d+")
 _BLANK = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?(?:\n|$)|%[^\n]*\n|\.\.\.\r?\n?)*")
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 
@@ -220,7 +219,8 @@ def _piece(found: Reading, file: str, piece: str, line: int, named: bool) -> Non
         lines = _BREAK.split(piece)
         there = lines[broken.at.line - 1] if broken.at.line <= len(lines) else ""
         repair = _repair(broken.message, there)
-        found.unreadable.append(Hit(at, broken.message, repair))
+        said = _LINE.sub(lambda match: str(int(match[0]) + line), broken.message)
+        found.unreadable.append(Hit(at, said, repair))
     else:
         found.documents += [_moved(document, line) for document in documents]
 
