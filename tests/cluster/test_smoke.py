@@ -37,6 +37,7 @@ def test_every_pod_has_small_requests_and_limits() -> None:
         notes = template["metadata"]["annotations"]
         assert notes["sidecar.istio.io/proxyCPU"] == "10m"
         assert notes["sidecar.istio.io/proxyMemoryLimit"] == "256Mi"
+        assert template["spec"]["terminationGracePeriodSeconds"] == 1
         for container in template["spec"]["containers"]:
             assert set(container["resources"]) == {"requests", "limits"}
 
