@@ -1,0 +1,80 @@
+"""A second Istio beside the lab's: installed for the run, judged, removed; all else stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import kubectl, left, meshproof
+
+#: What comes and goes by itself, and what the lab's own addons write.
+PASSING = ("events", "events.events.k8s.io", "leases.coordination.k8s.io")
+REVISION = "mp-second"
+#: What the lab's manifests/istio.yaml has: its images, an Envoy without Istio's own filters.
+INSTALL = (
+    *("--mesh-install=minimal", "--mesh-install-revision", REVISION),
+    *("--mesh-install-hub", "localhost/lab", "--mesh-install-tag", "1"),
+    *("--mesh-install-set", "values.telemetry.enabled=false"),
+    *("--mesh-install-set", "values.pilot.env.PILOT_ENABLE_METADATA_EXCHANGE=false"),
+    *("--mesh-install-set", "values.pilot.env.PILOT_ENABLE_ALPN_FILTER=false"),
+    *("--mesh-install-set", "values.pilot.resources.requests.cpu=50m"),
+    *("--mesh-install-set", "values.pilot.resources.requests.memory=128Mi"),
+    *("--mesh-install-set", "values.global.proxy.resources.requests.cpu=10m"),
+    *("--mesh-install-set", "values.global.proxy.resources.requests.memory=64Mi"),
+)
+
+
+def everything() -> set[str]:
+    """Return every object of the cluster, of every kind, with its uid."""
+    kinds = kubectl("api-resources", "--verbs=list", "-o", "name").splitlines()
+    kinds = [kind for kind in kinds if kind not in PASSING and "metrics.k8s.io" not in kind]
+    assert len(kinds) > 40
+    columns = "custom-columns=K:.kind,N:.metadata.namespace,NAME:.metadata.name,UID:.metadata.uid"
+    found = kubectl("get", ",".join(kinds), "-A", "--no-headers", "-o", columns)
+    leases = kubectl("get", "leases", "-n", "istio-system", "--no-headers", "-o", columns)
+    return {" ".join(line.split()) for line in [*found.splitlines(), *leases.splitlines()]}
+
+
+@pytest.fixture
+def _nothing_is_left() -> Iterator[None]:
+    before = everything()
+    yield
+    assert everything() ^ before == set()
+
+
+@pytest.mark.usefixtures("_nothing_is_left")
+def test_a_small_gate_on_a_second_revision(tmp_path: Path) -> None:
+    ended = meshproof(
+        *("test", "--mesh", "cluster", *INSTALL, "-k", "v3_only or control_plane"), folder=tmp_path
+    )
+    assert ended.code == 0, ended.said
+    notes = "\n".join(ended.run.notes)
+    assert f"(namespace istio-system, revision {REVISION})" in notes
+    assert "Istio was installed for this run alone: profile minimal" in notes
+    assert set(ended.outcomes("").values()) == {"passed"}
+    assert ended.outcomes("VirtualService") == {"v3 only": "passed"}
+    assert left(ended) == []
+
+
+@pytest.mark.usefixtures("_nothing_is_left")
+def test_strict_for_the_second_revision_alone(tmp_path: Path) -> None:
+    ended = meshproof(
+        *("test", "--mesh", "cluster", *INSTALL, "--mesh-mtls", "strict"),
+        *("-k", "plaintext_is_as_declared or rotation"),
+        folder=tmp_path,
+    )
+    assert ended.code == 0, ended.said
+    assert ended.outcomes("") == {"mtls as declared": "passed", "default rotation": "passed"}
+
+
+@pytest.mark.usefixtures("_nothing_is_left")
+def test_a_profile_that_cannot_be_had_is_told_in_the_words_of_istioctl(tmp_path: Path) -> None:
+    ended = meshproof(
+        *("test", "--mesh", "cluster", *INSTALL, "-k", "rotation"),
+        *("--mesh-install-set", "values.pilot.replicaCount=many"),
+        folder=tmp_path,
+    )
+    assert ended.code == 69, ended.said
+    assert "istioctl" in ended.message("default rotation")
+    assert "replicaCount" in ended.message("default rotation")
