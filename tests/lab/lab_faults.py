@@ -77,8 +77,8 @@ def leaking_crash(patch: pytest.MonkeyPatch) -> None:
         f"-----BEGIN PRIVATE KEY-----\n{PLANTED}\n-----END PRIVATE KEY-----\n"
     )
     command = json.dumps(["python3", "-c", f"raise SystemExit({said!r})"])
-    env = json.dumps([{"name": "DB_PASSWORD", "value": PLANTED}])
-    more = f"        command: {command}\n        env: {env}\n"
+    args = json.dumps(["--db-password", PLANTED])
+    more = f"        command: {command}\n        args: {args}\n"
     edited(patch, "bookinfo.yaml", image, image + more)
 
 
