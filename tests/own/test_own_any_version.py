@@ -57,3 +57,12 @@ def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_arm() -> None:
         "shop v1 or shop v2": (2, 30),
         "shop v1": (3, 15),
     }
+
+
+def test_a_weight_of_zero_hides_nothing(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    text = RULES.read_text().replace("weight: 10\n", "weight: 0\n")
+    rules.write_text(text.replace("weight: 90\n", "weight: 100\n"))
+    found = own.load([str(rules)])
+    (case,) = [case for case in found.plan.cases if case.id.startswith("shop: no x-user ->")]
+    assert {one.words for one in found.workloads.hiding(case)} == {"shop v3", "shop v1"}

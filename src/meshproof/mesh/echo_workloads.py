@@ -162,11 +162,11 @@ class Workloads:
         own = self.behind(case.shares[0][0])
         found = []
         for rival in case.rivals:
-            parts = [self.behind(one) for one, _ in rival]
+            parts = [self.behind(one) for one, share in rival if share]
             used = frozenset[str]().union(*parts)
             if all(parts) and used < own and math.isclose(sum(share for _, share in rival), 1):
                 share = (len(own) - len(used)) / len(own)
-                words = " or ".join(dict.fromkeys(str(one) for one, _ in rival))
+                words = " or ".join(dict.fromkeys(str(one) for one, share in rival if share))
                 enough = math.ceil(math.log(FALSE_ALARM) / math.log1p(-share))
                 found.append(Hiding(own - used, words, enough))
         return found
