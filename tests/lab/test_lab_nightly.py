@@ -1,0 +1,85 @@
+"""The nightly run on the lab: green, red for a fault in live rules, and it touches nobody."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import left, meshproof, snapshot
+from nightly import USERS, stored, users
+
+from meshproof import live
+
+
+def test_a_nightly_run_is_green_and_touches_nobody(tmp_path: Path) -> None:
+    with users():
+        before, objects = snapshot(), stored(USERS, "istio-system")
+        ended = meshproof("smoke", "--rules-from", USERS, folder=tmp_path)
+        assert (snapshot() ^ before, left(ended)) == (set(), [])
+        assert stored(USERS, "istio-system") == objects
+    assert ended.code == 0, ended.said
+    sys.stdout.write(f"smoke with live rules: {ended.run.seconds:.0f} s\n")
+    found = ended.outcomes("") | ended.outcomes("VirtualService")
+    assert set(found.values()) == {"passed"}
+    for name in ("productpage", "smoke: cookie user=burr", "smoke: split half"):
+        assert name in found
+    assert "control plane: in sync" in found
+    assert "cart: x-beta yes -> v2" in found
+    assert any("ran on a local mesh" in one for one in ended.run.standins)
+
+
+def test_without_live_rules(tmp_path: Path) -> None:
+    ended = meshproof("smoke", folder=tmp_path)
+    assert ended.code == 0, ended.said
+    sys.stdout.write(f"smoke without live rules: {ended.run.seconds:.0f} s\n")
+    assert ended.run.standins == []
+    assert left(ended) == []
+
+
+def test_a_fault_in_live_rules_is_seen_by_exactly_its_case(tmp_path: Path) -> None:
+    with users(second="v9"):
+        objects = stored(USERS)
+        ended = meshproof("smoke", "--rules-from", USERS, folder=tmp_path)
+        assert stored(USERS) == objects
+    assert ended.code == 1, ended.said
+    found = ended.outcomes("") | ended.outcomes("VirtualService")
+    red = {name: outcome for name, outcome in found.items() if outcome != "passed"}
+    assert red == {"cart: x-beta yes -> v9": "failed"}
+    message = ended.message("cart: x-beta yes -> v9")
+    assert "no healthy upstream" in message
+    assert f"/{USERS} VirtualService/cart:" in message
+
+
+def test_live_rules_are_linted_planned_and_tested_by_their_name(tmp_path: Path) -> None:
+    def said(code: int, *words: str) -> str:
+        command = [sys.executable, "-m", "meshproof", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    source = f"{live.PREFIX}{USERS}"
+    with users(second="v9"):
+        objects = stored(USERS)
+        found = said(79, "lint", source)
+        assert "MP0504" in found
+        assert f"/{USERS} DestinationRule/cart:" in found
+        assert f"/{USERS} VirtualService/cart:" in said(0, "plan", source)
+        assert "no healthy upstream" in said(1, "test", "--rules", source)
+        assert stored(USERS) == objects
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "words"),
+    [
+        (f"{live.PREFIX}{USERS}x", 64, f"has no namespace {USERS}x"),
+        (f"{live.PREFIX}istio-systen", 64, "did you mean 'istio-system'?"),
+        (f"{live.PREFIX}none/shop", 64, "--context none: no such context"),
+        (f"{live.PREFIX}kube-node-lease", 65, "nothing to check in namespace kube-node-lease"),
+    ],
+)
+def test_a_source_that_is_not_there(source: str, code: int, words: str) -> None:
+    command = [sys.executable, "-m", "meshproof", "lint", source]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, words in done.stderr) == (code, True), done.stderr

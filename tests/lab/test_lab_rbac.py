@@ -1,0 +1,45 @@
+"""Runs with exactly the rights that `meshproof rbac` prints; with one of them taken away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import left, meshproof
+from nightly import USERS, account, users
+
+
+def test_the_nightly_run_with_its_rights(tmp_path: Path) -> None:
+    with users(), account(tmp_path, "--rules-from", USERS) as kubeconfig:
+        ended = meshproof(
+            *("smoke", "--kubeconfig", kubeconfig, "--rules-from", USERS), folder=tmp_path
+        )
+    assert ended.code == 0, ended.said
+    found = ended.outcomes("") | ended.outcomes("VirtualService")
+    assert set(found.values()) == {"passed"}
+    assert "cart: x-beta yes -> v2" in found
+    (analysis,) = [one for one in ended.run.results if one.promise == "control plane: analysis"]
+    assert str(analysis.outcome) == "not supported"
+    assert "no right" in analysis.message
+    assert left(ended) == []
+
+
+@pytest.mark.parametrize(
+    ("resource", "words"),
+    [
+        ("deployments", "deployments.apps"),
+        ("pods/portforward", "pods/portforward"),
+    ],
+)
+def test_a_right_that_is_missing_is_named(resource: str, words: str, tmp_path: Path) -> None:
+    def lacks(rule: Any) -> bool:
+        return resource in rule["resources"]
+
+    with account(tmp_path, but=lacks) as kubeconfig:
+        ended = meshproof("smoke", "--kubeconfig", kubeconfig, folder=tmp_path)
+        assert ended.code == 69, ended.said
+        message = ended.message("productpage")
+    assert "not allowed to" in message
+    assert words in message
+    assert "`meshproof rbac` prints the Role" in message
