@@ -1,0 +1,121 @@
+"""Orders v2 is replaced as its user does it, `kubectl replace --force`, while requests run."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from commands import kubectl
+
+from meshproof.mesh.cluster import ClusterMesh
+from meshproof.mesh.waiting import wait_for
+
+#: Seconds: the replaced one answers again, and at most so long nobody answers well.
+BACK, SILENT = 90.0, 5.0
+TOTALS = {104.98: "v1", 1000.0: "v2"}
+
+
+@dataclass
+class Client:
+    """Asks for /orders through the ingress, again and again: when, and who answered (or what)."""
+
+    mesh: ClusterMesh
+    seen: list[tuple[float, str]] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self.ended.wait(0.02):
+            self.seen.append((time.monotonic(), self._ask()))
+
+    def _ask(self) -> str:
+        address = self.mesh.address("ingress")
+        connection = http.client.HTTPConnection(address.host, address.port, timeout=SILENT)
+        try:
+            connection.request("GET", "/orders", headers={"Host": address.authority})
+            answer = connection.getresponse()
+            body = answer.read()
+            if answer.status != 200:
+                return f"status {answer.status}"
+            (order,) = json.loads(body)["_embedded"]["customerOrders"]
+            return TOTALS[order["total"]]
+        except OSError as error:
+            return type(error).__name__
+        finally:
+            connection.close()
+
+    def since(self, begin: float) -> list[str]:
+        return [who for when, who in list(self.seen) if when >= begin]
+
+    def longest_silence(self, begin: float) -> float:
+        """Return the longest time in seconds without a good answer."""
+        good = [when for when, who in self.seen if when >= begin and who in TOTALS.values()]
+        assert good, "nobody answered"
+        return max(b - a for a, b in zip([begin, *good], [*good, self.seen[-1][0]], strict=True))
+
+
+@pytest.fixture
+def client(shop: ClusterMesh) -> Iterator[Client]:
+    one = Client(shop)
+    thread = threading.Thread(target=one.run)
+    thread.start()
+    try:
+        yield one
+    finally:
+        one.ended.set()
+        thread.join()
+
+
+def replaced(namespace: str, name: str) -> None:
+    """Replace a Deployment by the same as it was written, without what the cluster adds."""
+    found = json.loads(kubectl("get", "deployment", name, "-n", namespace, "-o", "json"))
+    kept = {key: found["metadata"][key] for key in ("name", "namespace", "labels")}
+    body = {**{key: found[key] for key in ("apiVersion", "kind", "spec")}, "metadata": kept}
+    kubectl("replace", "--force", "-f", "-", text=json.dumps(body))
+
+
+def service(namespace: str) -> tuple[str, str]:
+    found = json.loads(kubectl("get", "service", "orders", "-n", namespace, "-o", "json"))
+    return found["metadata"]["uid"], found["spec"]["clusterIP"]
+
+
+def pods(namespace: str, version: str) -> set[str]:
+    label = f"name=orders,version={version}"
+    return set(kubectl("get", "pods", "-n", namespace, "-l", label, "-o", "name").split())
+
+
+def until_both(client: Client, begin: float) -> None:
+    def look() -> bool | None:
+        return True if {"v1", "v2"} <= set(client.since(begin)) else None
+
+    wait_for(look, BACK, lambda: f"not both of v1 and v2 answer: {client.since(begin)[-5:]}", 0.1)
+
+
+def test_the_service_is_not_lost(
+    shop: ClusterMesh, client: Client, record_property: Callable[[str, object], None]
+) -> None:
+    (namespace,) = {one.namespace for one in shop.replicas() if one.app == "orders"}
+    until_both(client, 0)
+    before, first, other = service(namespace), pods(namespace, "v2"), pods(namespace, "v1")
+    begin = time.monotonic()
+    replaced(namespace, "orders-v2")
+    kubectl("rollout", "status", "deployment/orders-v2", "-n", namespace, f"--timeout={BACK:.0f}s")
+    new = pods(namespace, "v2") - first
+    assert len(new) == 1
+    until_both(client, time.monotonic())
+    back = time.monotonic() - begin
+    client.ended.set()
+    answers = client.since(begin)
+    errors = [who for who in answers if who not in TOTALS.values()]
+    said = f"{len(errors)} errors in {len(answers)} answers, v2 is back after {back:.1f} s"
+    record_property("replaced", said)
+    print(f"\n{said}; nobody answered for {client.longest_silence(begin):.2f} s at most")  # noqa: T201
+    assert service(namespace) == before
+    assert pods(namespace, "v1") == other
+    assert answers.count("v1") > len(answers) / 10
+    assert client.longest_silence(begin) < SILENT, said
+    assert len(errors) < len(answers) / 20, f"{said}: {errors[:5]}"
