@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from meshproof import timeouts
 from meshproof.errors import NotReady
+from meshproof.mesh import redaction
 from meshproof.mesh.cluster import gateway_api
 from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.proxies import has_sidecar
 from meshproof.mesh.protocol import Replica
 from meshproof.mesh.waiting import wait_for
 
+#: So many lines of a log are told, of those without secrets.
+_TOLD = 5
 #: Reasons of a waiting container that do not pass by themselves in the time of a run
 #: (Kubernetes docs, "Images" and "Pod Lifecycle").
 _HOPELESS = (
@@ -179,11 +182,11 @@ def _told(kube: Kube, pod: Object, why: str) -> str:
         if one.get("ready") or not one.get("restartCount"):
             continue
         try:
-            log = kube.log(name, namespace, str(one["name"]), lines=5).rstrip()
+            log = redaction.text(kube.log(name, namespace, str(one["name"]))).rstrip()
         except NotReady:
             continue
         if log:
-            lines += [f"last lines of {one['name']}:", log]
+            lines += [f"last lines of {one['name']}:", *log.splitlines()[-_TOLD:]]
     return "\n".join(lines)
 
 
