@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def test_the_nightly_run_with_its_rights(tmp_path: Path) -> None:
     ("resource", "words"),
     [
         ("deployments", "deployments.apps"),
+        ("virtualservices", "networking.istio.io"),
         ("pods/portforward", "pods/portforward"),
     ],
 )
@@ -43,3 +45,11 @@ def test_a_right_that_is_missing_is_named(resource: str, words: str, tmp_path: P
     assert "not allowed to" in message
     assert words in message
     assert "`meshproof rbac` prints the Role" in message
+
+
+def test_live_rules_that_may_not_be_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from meshproof.cli import main
+
+    with users(), account(tmp_path) as kubeconfig:
+        assert main(["smoke", "--kubeconfig", kubeconfig, "--rules-from", USERS]) == 69
+    assert re.search(r"not allowed to list \w+: .* is forbidden", capfd.readouterr().err)
