@@ -15,7 +15,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 import meshproof.manifests as manifests
 from meshproof import apps
@@ -23,6 +26,9 @@ from meshproof import apps
 APPS = Path(apps.__file__).parent
 #: What the probe runs on: any image with Python 3 does, the lab's own among them.
 PYTHON = "docker.io/library/python:3-alpine"
+#: The image of this project itself.
+MESHPROOF = "registry.example/meshproof:lab"
+ROOT = Path(__file__).parents[2]
 #: Seconds: the first build makes Kubernetes and Istio from their sources.
 BUILD, UP, LOAD = 3600, 300, 60
 GATEWAY_API_GROUP = "gateway.networking.k8s.io"
@@ -61,6 +67,54 @@ def load_images(lab: str) -> None:
         subprocess.run([lab, "load", PYTHON, empty, "python3"], check=True, timeout=LOAD)
 
 
+def load_meshproof(lab: str) -> str:
+    """Give the lab an image of this project and all that it needs; return its reference.
+
+    What is installed here is copied: the lab's images have the same Python.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        for file in _files():
+            target = Path(folder) / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.locate(), target)
+            shutil.copymode(file.locate(), target)
+        made = ["-W", "ignore", "-c", "from setuptools import setup; setup()", "-q"]
+        made += ["build_py", "--build-lib", folder, "dist_info", "--output-dir", folder]
+        subprocess.run(
+            [sys.executable, *made],
+            cwd=ROOT,
+            check=True,
+            timeout=LOAD,
+        )
+        options = ["--env", "PYTHONPATH=/opt", "--env", "PYTHONUNBUFFERED=1", "--user", "65532"]
+        command = [lab, "load", *options, MESHPROOF, f"{folder}:/opt", "python3", "-m", "meshproof"]
+        subprocess.run(command, check=True, timeout=5 * LOAD)
+    return MESHPROOF
+
+
+def _files() -> Iterator[metadata.PackagePath]:
+    """Yield the installed files of all that this project needs."""
+    for name in sorted(_needed("meshproof")):
+        for file in metadata.files(name) or ():
+            if ".." not in file.parts and "__pycache__" not in file.parts:
+                yield file
+
+
+def _needed(name: str) -> set[str]:
+    """Return the distributions that one needs at run time, itself left out."""
+    found: set[str] = set()
+    pending = [name]
+    while pending:
+        for line in metadata.requires(pending.pop()) or ():
+            needed = Requirement(line)
+            wanted = needed.marker is None or needed.marker.evaluate({"extra": ""})
+            if wanted and needed.name not in found:
+                found.add(needed.name)
+                pending.append(needed.name)
+    return found
+
+
 def add_gateway_api(lab: str) -> None:
     """Give the cluster the definitions of Gateway API, of the version that its istiod is made for.
 
@@ -96,7 +150,7 @@ def main() -> int:
     """Run a command in the network of the lab; return its exit code."""
     lab, *command = sys.argv[1:]
     with up(lab):
-        environment = {**os.environ, "MESHPROOF_IN_LAB": "1"}
+        environment = {**os.environ, "MESHPROOF_IN_LAB": "1", "MESHPROOF_LAB": lab}
         return subprocess.run([lab, "exec", *command], env=environment, check=False).returncode
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,19 @@ def account(folder: Path, *words: str, but: Callable[[Any], bool] | None = None)
     """Have what `meshproof rbac` prints; yield a kubeconfig with its account's token alone."""
     with granted(*words, but=but):
         yield _kubeconfig(folder)
+
+
+def job(name: str, seconds: float = 240) -> str:
+    """Wait until a Job of the CronJob's namespace has ended; return the log of its one pod."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = json.loads(kubectl("get", "job", name, "-n", OPS, "-o", "json"))
+        ended = found.get("status", {}).get("conditions") or []
+        if any(one["type"] in ("Complete", "Failed") for one in ended):
+            return kubectl("logs", "-n", OPS, f"job/{name}")
+        time.sleep(1)
+    events = kubectl("get", "events", "-n", OPS)
+    raise AssertionError(f"job {name} has not ended after {seconds:.0f} s:\n{events}")
 
 
 def _kubeconfig(folder: Path) -> str:

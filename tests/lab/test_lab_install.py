@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import kubectl, left, meshproof
+from commands import LONGEST, kubectl, left, meshproof
 
 #: What comes and goes by itself, and what the lab's own addons write.
 PASSING = ("events", "events.events.k8s.io", "leases.coordination.k8s.io")
@@ -78,3 +81,18 @@ def test_a_profile_that_cannot_be_had_is_told_in_the_words_of_istioctl(tmp_path:
     assert ended.code == 69, ended.said
     assert "istioctl" in ended.message("default rotation")
     assert "replicaCount" in ended.message("default rotation")
+
+
+@pytest.mark.usefixtures("_nothing_is_left")
+def test_what_a_killed_run_installed_the_next_one_removes(tmp_path: Path) -> None:
+    words = ("-m", "meshproof", "test", "--mesh", "cluster", *INSTALL, "-k", "rotation")
+    with subprocess.Popen(
+        [sys.executable, *words], cwd=tmp_path, stdout=subprocess.DEVNULL
+    ) as killed:
+        until = time.monotonic() + LONGEST
+        while "istiod" not in kubectl("get", "deploy", "-A", "-l", f"istio.io/rev={REVISION}"):
+            assert time.monotonic() < until
+            time.sleep(0.5)
+        killed.kill()
+    ended = meshproof("test", "--mesh", "cluster", "-k", "rotation", folder=tmp_path)
+    assert ended.code == 0, ended.said

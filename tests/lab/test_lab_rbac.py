@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import left, meshproof
-from nightly import USERS, account, users
+from commands import kubectl, left, meshproof, snapshot
+from laboratory import load_meshproof
+from nightly import OPS, USERS, account, granted, job, users
 
 
 def test_the_nightly_run_with_its_rights(tmp_path: Path) -> None:
@@ -23,6 +25,21 @@ def test_the_nightly_run_with_its_rights(tmp_path: Path) -> None:
     (analysis,) = [one for one in ended.run.results if one.promise == "control plane: analysis"]
     assert str(analysis.outcome) == "not supported"
     assert "no right" in analysis.message
+    assert left(ended) == []
+
+
+def test_the_gate_with_its_rights(tmp_path: Path) -> None:
+    with account(tmp_path, "--for", "test") as kubeconfig:
+        ended = meshproof(
+            *("test", "--mesh", "cluster", "--kubeconfig", kubeconfig),
+            *("-k", "rotation or mtls or addon or control"),
+            folder=tmp_path,
+        )
+    assert ended.code == 0, ended.said
+    found = ended.outcomes("") | ended.outcomes("PeerAuthentication")
+    assert set(found.values()) == {"passed"}
+    for name in ("default rotation", "mtls strict", "addon zipkin", "control plane: in sync"):
+        assert name in found
     assert left(ended) == []
 
 
@@ -53,3 +70,25 @@ def test_live_rules_that_may_not_be_read(tmp_path: Path, capfd: pytest.CaptureFi
     with users(), account(tmp_path) as kubeconfig:
         assert main(["smoke", "--kubeconfig", kubeconfig, "--rules-from", USERS]) == 69
     assert re.search(r"not allowed to list \w+: .* is forbidden", capfd.readouterr().err)
+
+
+@pytest.fixture
+def image() -> str:
+    """The reference of an image with this project and what it needs, loaded into the lab."""
+    lab = os.environ.get("MESHPROOF_LAB")
+    if not lab:
+        pytest.skip("needs the lab's program in MESHPROOF_LAB")
+    return load_meshproof(lab)
+
+
+def test_the_cron_job_runs_as_a_job(image: str) -> None:
+    words = ("--rules-from", USERS, "--cronjob", "--image", image)
+    with users(), granted(*words):
+        before = snapshot()
+        kubectl("create", "job", "-n", OPS, "now", "--from=cronjob/meshproof-smoke")
+        said = job("now")
+        created = {line for line in snapshot() ^ before if f" {OPS} now" not in line}
+        assert created == set()
+    assert "+ smoke: split half" in said, said
+    assert "+ cart: x-beta yes -> v2" in said
+    assert "Passed: " in said
