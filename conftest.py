@@ -15,6 +15,8 @@ TESTS = Path(__file__).parent / "tests"
 IN_LAB = "MESHPROOF_IN_LAB"
 #: Folders and files of tests/ in which every test stands up a mesh.
 LOCAL = ("addons", "cli", "faults", "mesh", "test_installed.py")
+#: Files of tests/lab that take minutes each.
+LONG = ("cleanup", "install", "kube_inject", "nightly", "provider", "rbac")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,5 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.local)
         if item.path.is_relative_to(TESTS / "lab"):
             item.add_marker(pytest.mark.lab)
+            if item.path.stem.removeprefix("test_lab_") in LONG:
+                item.add_marker(pytest.mark.long)
             if IN_LAB not in os.environ:
                 item.add_marker(pytest.mark.skip("needs a cluster: `tox -e cluster`"))
