@@ -69,11 +69,11 @@ def test_plaintext_is_answered_until_a_policy_refuses_it(shop: ClusterMesh) -> N
 def test_a_restricted_namespace_takes_a_probe_without_a_sidecar(
     shop: ClusterMesh, tmp_path: Path
 ) -> None:
-    run = shop.labels["meshproof/run"]
-    name = f"meshproof-{run}-restricted"
+    name = f"meshproof-{shop.labels['meshproof/run']}-restricted"
     kubectl("create", "namespace", name)
     kubectl(
-        *("label", "namespace", name, "istio-injection=enabled", f"meshproof/run={run}"),
+        *("label", "namespace", name, "istio-injection=enabled"),
+        *(f"{key}={value}" for key, value in shop.labels.items()),
         "pod-security.kubernetes.io/enforce=restricted",
     )
     with Kube.connected(ClusterOptions(), tmp_path) as kube:
