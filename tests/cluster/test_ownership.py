@@ -14,8 +14,8 @@ import pytest
 from meshproof.mesh.cluster.ownership import OWNER, UNTIL, State, machine, owned_by, standing
 from meshproof.mesh.process import Workspace
 
-PAST = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
-FUTURE = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+PAST = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+FUTURE = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 FOLDER = "/tmp/meshproof-0/run-1-00000000"
 
 
