@@ -29,14 +29,16 @@ _WAITS = ("wait", "join", "_wait_for_tstate_lock")
 _LIBRARY = os.path.dirname(threading.__file__)
 #: Files of code in the midst of which nothing may be raised.
 _NOT_IN = {contextlib.__file__, __file__}
-#: Files of code that must have returned before: what uses locks that are written in Python, and
-#: imports, since what is raised while a class is made comes out of 3.11 as a RuntimeError
-#: (`__set_name__`), and a module that is half there breaks whoever imports it again.
+#: Files of code that must have returned before: what uses locks that are written in Python;
+#: `tempfile`, which tries its folder by a file that would stay; and imports, since what is raised
+#: while a class is made comes out of 3.11 as a RuntimeError (`__set_name__`), and a module that is
+#: half there breaks whoever imports it again.
 _NOT_BELOW = {"<frozen importlib._bootstrap>"} | {
     os.path.join(_LIBRARY, *file.split("/"))
     for file in (
         "threading.py",
         "queue.py",
+        "tempfile.py",
         "logging/__init__.py",
         "concurrent/futures/_base.py",
         "concurrent/futures/thread.py",

@@ -7,12 +7,13 @@ import importlib
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType, SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -215,3 +216,29 @@ def test_it_comes_once_an_import_is_done(tmp_path: Path, monkeypatch: pytest.Mon
             came = True
     assert came
     assert sys.modules.pop("module_with_a_class").Owner
+
+
+def test_it_leaves_no_file_where_the_folder_for_temporary_ones_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python writes a file there and removes it: raised in between, the file would stay."""
+    real = os.open
+
+    def opened(*given: Any) -> int:
+        handle = real(*given)
+        send(signal.SIGTERM)
+        return handle
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    came = False
+    with interruptible():
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "open", opened)
+                assert tempfile.gettempdir() == str(tmp_path)
+            threading.Event().wait(5)
+        except KeyboardInterrupt:
+            came = True
+    assert came
+    assert list(tmp_path.iterdir()) == []
