@@ -45,6 +45,7 @@ def mesh_options(config: pytest.Config) -> MeshOptions:
                 with_addons=getattr(config, _ADDONS, False),
                 cluster=cluster_options(config),
                 evidence=_evidence(config),
+                beta=_beta(config),
             )
     valid = [str(known).lower() for known in get_args(MtlsMode)]
     raise UsageError(f"--mesh-mtls {mode.lower()}: not one of {', '.join(valid)}")
@@ -80,6 +81,13 @@ def cluster_options(config: pytest.Config) -> ClusterOptions:
         image_prefix=config.getoption("mesh_image_prefix") or "",
         small=bool(config.getoption("mesh_smoke")),
     )
+
+
+def _beta(config: pytest.Config) -> float | None:
+    beta: float | None = config.getoption("mesh_beta")
+    if beta is not None and not 0 < beta < 1:
+        raise UsageError(f"--mesh-beta {beta:g}: not a chance (between 0 and 1)")
+    return beta
 
 
 def _port(number: int) -> int:

@@ -49,8 +49,8 @@ FAULTS = {
         SOMETIMES: "where 60 % was declared",
         DELAYED: ", not 0.4 s\nexpected: shop v1 answers after 0.4 s\nobserved: HTTP 200",
         LATE: "shop.default.v1 answered\nexpected: HTTP 504 answers after 0.5 s\n",
-        FORGIVEN: "HTTP 503, empty answered\nexpected: shop v1 answers, each of 14 requests\n",
-        MIRRORED: "0 of 14 requests were copied\nexpected: one copy, each of 14 requests\n",
+        FORGIVEN: "HTTP 503, empty answered\nexpected: shop v1 answers, each of 28 requests\n",
+        MIRRORED: "0 of 28 requests were copied\nexpected: one copy, each of 28 requests\n",
     },
     "actions, second": {
         MOVED: "to http://shop.default.svc.cluster.local/newer, not http://",
@@ -66,7 +66,7 @@ FAULTS = {
         DELAYED: ", not 0.4 s\nexpected: shop v1 answers after 0.4 s\n",
         LATE: " s, not 0.5 s\nexpected: HTTP 504 answers after 0.5 s\n",
         UNFORGIVEN: "shop.default.v1 answered\nexpected: HTTP 503 answers, each of 3 requests\n",
-        MIRRORED: "0 of 14 requests were copied\n",
+        MIRRORED: "0 of 28 requests were copied\n",
     },
     "actions, third": {
         DOCS: "to https://shop.default.svc.cluster.local:8443/docs/, not https://docs.example",

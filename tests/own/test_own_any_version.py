@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from meshproof import own
+from meshproof.mesh.echo_workloads import Workloads, echoes
 
 RULES = Path(__file__).with_name("any_version.yaml")
 Run = Callable[..., Any]
 
 
 def command(fault: str) -> list[str]:
-    return ["test", "--rules", str(RULES), "-p", "own_faults", "--own-fault", fault]
+    faults = ["-p", "own_faults", "--own-fault", fault]
+    return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
 
 
 @pytest.mark.local
@@ -57,6 +59,13 @@ def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_arm() -> None:
         "shop v1 or shop v2": (2, 30),
         "shop v1": (3, 15),
     }
+
+
+def test_the_chance_to_miss_another_arm_is_the_run_s() -> None:
+    found = own.load([str(RULES)])
+    (case,) = [one for one in found.plan.cases if one.id == "shop: path /v1 -> v1"]
+    workloads = Workloads(echoes(found.rules, found.around), 1e-6)
+    assert 0.9 ** workloads.visits(case) <= 1e-6 < 0.9 ** (workloads.visits(case) - 1)
 
 
 def test_a_weight_of_zero_hides_nothing(tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ FAULTS = {
 
 
 def command(fault: str) -> list[str]:
-    return ["test", "--rules", str(RULES), "-p", "own_faults", "--own-fault", fault]
+    faults = ["-p", "own_faults", "--own-fault", fault]
+    return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
 
 
 def test_what_a_policy_cannot_do_is_named() -> None:

@@ -29,7 +29,8 @@ FAULTS: dict[str, Callable[[str], bool]] = {
 
 
 def command(fault: str) -> list[str]:
-    return ["test", "--rules", str(RULES), "-p", "own_faults", "--own-fault", fault]
+    faults = ["-p", "own_faults", "--own-fault", fault]
+    return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
 
 
 def test_the_merged_arms_and_the_callers_are_proven(meshproof: Run) -> None:

@@ -19,6 +19,7 @@ from meshproof.mesh.certificates import Authority
 from meshproof.mesh.copies import Copies
 from meshproof.mesh.echo_listener import Lesson, listener
 from meshproof.mesh.echo_workloads import (
+    MISSED,
     OUTSIDE,
     Echo,
     Workloads,
@@ -77,7 +78,7 @@ class EchoMesh:
         )
         check_hosts(rules, around)
         self.echoes = echoes(rules, around)
-        self.workloads = Workloads(self.echoes)
+        self.workloads = Workloads(self.echoes, options.beta or MISSED)
         self.served: Served | None = None
 
     @classmethod

