@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+GATEWAY_CLASSES = "gatewayclasses.gateway.networking.k8s.io"
 PROXY = {"name": "istio-proxy", "image": "registry.istio.io/release/proxyv2:1.31.0"}
 
 
@@ -75,6 +76,19 @@ def made(
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
 
 
+def gateway_classes() -> list[dict[str, Any]]:
+    """Return the classes that istiod makes, once there is a definition of them."""
+    found = []
+    for name, controller in (
+        ("istio", "gateway-controller"),
+        ("istio-remote", "unmanaged-gateway"),
+    ):
+        one = made("gateway.networking.k8s.io/v1", "GatewayClass", "", name, {})
+        one["metadata"]["managedFields"] = [{"manager": "pilot-discovery", "operation": "Update"}]
+        found.append({**one, "spec": {"controllerName": f"istio.io/{controller}"}})
+    return found
+
+
 def manifest(words: list[str]) -> None:
     assert words[0] == "generate", words
     sys.stdout.write("---\n".join(yaml.safe_dump(one) for one in istio(words)))
@@ -102,7 +116,8 @@ def install(words: list[str]) -> None:
             lease = made("coordination.k8s.io/v1", "Lease", place, f"istio-gateway-{rev}", {})
             root = made("v1", "ConfigMap", place, "istio-ca-root-cert", {"istio.io/config": "true"})
             there = [was["metadata"]["name"] for was in cluster]
-            more = [one for one in (lease, root) if one["metadata"]["name"] not in there]
+            classes = gateway_classes() if GATEWAY_CLASSES in there else ()
+            more = [one for one in (lease, root, *classes) if one["metadata"]["name"] not in there]
             cluster += [pod, *more]
     file.write_text(json.dumps(cluster))
 

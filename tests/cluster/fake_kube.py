@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from meshproof.live import resource
+
 Object = dict[str, Any]
 
 
@@ -47,7 +49,7 @@ class FakeKube:
         group = api_version.partition("/")[0]
         return any(
             one["kind"] == "CustomResourceDefinition"
-            and one["metadata"]["name"].startswith(f"{kind.lower()}s.{group}")
+            and one["metadata"]["name"] == f"{resource(kind)}.{group}"
             for one in self.objects
         )
 

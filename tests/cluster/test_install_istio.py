@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 import yaml
-from fake_istioctl import made
+from fake_istioctl import GATEWAY_CLASSES, made
 from fake_kube import FakeKube
 
 from meshproof import timeouts
@@ -112,6 +112,31 @@ def test_alone_all_of_it_goes_again(cluster: Callable[..., FakeKube], tmp_path: 
         assert "Service istio-system/istio-ingressgateway" in kube.names
         assert "CustomResourceDefinition /virtualservices.networking.istio.io" in kube.names
     assert kube.names == before
+
+
+def gateway_class(name: str) -> dict[str, Any]:
+    """Return a class of Istio's controller that a user has made by kubectl."""
+    found = made("gateway.networking.k8s.io/v1", "GatewayClass", "", name, {})
+    found["metadata"]["managedFields"] = [
+        {"manager": "kubectl-create", "operation": "Update"},
+        {"manager": "pilot-discovery", "operation": "Update", "subresource": "status"},
+    ]
+    return {**found, "spec": {"controllerName": "istio.io/gateway-controller"}}
+
+
+def test_the_classes_of_gateways_that_users_made_stay(
+    cluster: Callable[..., FakeKube], tmp_path: Path
+) -> None:
+    """One of a user, one that an Istio of before has left, one that a user makes meanwhile."""
+    left = gateway_class("istio-remote")
+    left["metadata"]["managedFields"] = [{"manager": "pilot-discovery"}]
+    kube = cluster(made(CRD, "CustomResourceDefinition", "", GATEWAY_CLASSES, {}), left)
+    kube.apply(gateway_class("of-a-user"))
+    before = kube.names
+    with installed(todo(kube, tmp_path, Install("default"))):
+        assert "GatewayClass /istio" in kube.names
+        kube.apply(gateway_class("meanwhile"))
+    assert kube.names == before | {"GatewayClass /meanwhile"}
 
 
 def test_what_is_shared_stays_if_somebody_has_installed_another_meanwhile(
@@ -244,7 +269,7 @@ def test_a_record_is_read_as_it_was_written(
 ) -> None:
     kube = cast("Kube", cluster())
     key = install_record.Key("v1", "ConfigMap", ROOT, "istio-x")
-    record = install_record.Record("ab12", "x", ROOT, (key,), (key, key), True)
+    record = install_record.Record("ab12", "x", ROOT, (key,), (key, key), True, (key,))
     install_record.write(kube, record, {"meshproof/run": "ab12-istio"}, tmp_path)
     assert list(install_record.read(kube, [install_record.place("ab12")])) == [record]
     assert list(install_record.read(kube, "ab12")) == []

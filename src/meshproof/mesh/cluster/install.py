@@ -170,6 +170,7 @@ def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
         carrying,
         tuple(one for one in objects if one not in carrying),
         todo.kube.get("v1", "Namespace", namespace) is None,
+        tuple(install_record.written_by_istiod(todo.kube)),
     )
 
 

@@ -46,7 +46,8 @@ class Record:
     """An installation: its run, its revision, the namespace of its istiod, its objects.
 
     `own` carry the revision in a name or a label, `shared` (definitions, the reader's account) are
-    only installed where there was no Istio; `made` says whether its namespace was made, too.
+    only installed where there was no Istio; `made` says whether its namespace was made, too;
+    `before` are the objects that look as if this istiod had written them, but were there already.
     """
 
     run: str
@@ -55,6 +56,7 @@ class Record:
     own: tuple[Key, ...]
     shared: tuple[Key, ...]
     made: bool
+    before: tuple[Key, ...] = ()
 
 
 def key_of(body: Object) -> Key:
@@ -100,7 +102,8 @@ def read(kube: Kube, names: Iterable[str]) -> Iterator[Record]:
 
 
 def _record(found: dict[str, Any]) -> Record:
-    keys = {name: tuple(Key(*one) for one in found[name]) for name in ("own", "shared")}
+    names = ("own", "shared", "before")
+    keys = {name: tuple(Key(*one) for one in found[name]) for name in names}
     return Record(**{**found, **keys})
 
 
@@ -116,7 +119,8 @@ def remove(kube: Kube, record: Record) -> None:
     _wait_ended(kube, record)
     _delete(kube, list(_elections(kube, record)))
     if record.shared and not kube.list("apps/v1", "Deployment", labels=_ISTIOD):
-        _delete(kube, [*record.shared, *_of_nobody(kube)])
+        spread = [one for one in written_by_istiod(kube) if one not in record.before]
+        _delete(kube, [*record.shared, *spread])
         if record.made:
             namespaces.delete(kube, [record.namespace])
 
@@ -169,12 +173,22 @@ def _elections(kube: Kube, record: Record) -> Iterator[Key]:
                 yield Key(api_version, kind, record.namespace, name)
 
 
-def _of_nobody(kube: Kube) -> Iterator[Key]:
-    """Yield what an istiod writes all over a cluster, once there is none any more."""
+def written_by_istiod(kube: Kube) -> Iterator[Key]:
+    """Yield what an istiod writes all over a cluster, and leaves there when it ends.
+
+    A GatewayClass of Istio's controllers is not one of these where its spec is somebody else's
+    (Kubernetes docs, "Server-Side Apply", on managedFields).
+    """
     for one in kube.list("v1", "ConfigMap", labels="istio.io/config=true"):
         if one["metadata"]["name"] == "istio-ca-root-cert":
             yield Key("v1", "ConfigMap", one["metadata"]["namespace"], one["metadata"]["name"])
     if kube.has(_GATEWAY_API, "GatewayClass"):
         for one in kube.list(_GATEWAY_API, "GatewayClass"):
-            if one["spec"]["controllerName"].startswith("istio.io/"):
+            if one["spec"]["controllerName"].startswith("istio.io/") and _is_istiods(one):
                 yield Key(_GATEWAY_API, "GatewayClass", "", one["metadata"]["name"])
+
+
+def _is_istiods(body: Object) -> bool:
+    """Say whether istiod alone has written an object: the program is `pilot-discovery`."""
+    authors = {one.get("manager") for one in body["metadata"].get("managedFields") or ()}
+    return authors == {"pilot-discovery"}
