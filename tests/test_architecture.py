@@ -36,6 +36,7 @@ ORDER = (
     ("mesh",),
     ("live",),
     ("rights",),
+    ("attribution",),
     ("traffic",),
     ("own",),
     ("convert",),

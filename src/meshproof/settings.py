@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -167,9 +167,10 @@ def _strictness(name: str, option: Option | None, run: Settings) -> float:
 
 def labels(
     sample: Visits | Iterable[str | None], by: str | Callable[[Visit], str | None]
-) -> Iterator[str | None]:
+) -> Generator[str | None]:
     """Return the labels of a sample: of visits by the app that answered, labels as they are.
 
+    To be closed when enough was seen: then nothing is under way any more.
     Raises UsageError when visits come without `by`, or labels with it.
     """
     from meshproof.traffic import Visits
@@ -177,10 +178,10 @@ def labels(
     if isinstance(sample, Visits):
         if not by:
             raise UsageError("judge: visits need by=APP or by=FUNCTION")
-        return sample.labelled(by) if isinstance(by, str) else map(by, sample)
+        return sample.labelled(by) if isinstance(by, str) else sample.judged_by(by)
     if by:
         raise UsageError("judge: `by` is for visits; these are labels already")
-    return iter(sample)
+    return (label for label in sample)
 
 
 def own_rules(config: pytest.Config) -> OwnRules:

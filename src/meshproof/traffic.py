@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from meshproof import timeouts
-from meshproof.errors import NotReady, UsageError, nearest
+from meshproof.attribution import BY_COUNTERS, Attribution
+from meshproof.errors import NotReady, UsageError
 from meshproof.mesh.protocol import Address, Answer, Asked, Sender
 
 if TYPE_CHECKING:
     import urllib3
 
-    from meshproof.mesh.counters import Counters
 
 #: Header that marks our requests: in access logs, in traces.
 RUN_HEADER = "x-meshproof-run"
-#: The total that only the changed build of `orders` answers (promise 5).
-CHANGED_TOTAL = 1000
-
 #: So often a request is sent until it is answered; more would hide a mesh that loses some.
 _ATTEMPTS = 3
 #: Headers that urllib3 adds.
 _AUTOMATIC = ("accept-encoding", "user-agent")
-
-#: The official page has had `</dt>` and `<u>` around the pod's name, or nothing.
-_REVIEWS_POD = re.compile(r"Reviews served by:(?:\s|</?\w[^>]*>)*([\w.-]+)")
-_TOTAL = re.compile(rb'"total"\s*:\s*([0-9.]+)')
 
 
 @dataclass(frozen=True)
@@ -85,44 +77,6 @@ class Visit:
 
 
 Label = Callable[[Visit], str | None]
-#: What `by` begins with where counters tell who answered: `counters:reviews`.
-BY_COUNTERS = "counters:"
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """Tells from an answer which version of an app gave it, given pod name -> version.
-
-    `counters` begins to count the requests to a service, for apps whose answers do not tell.
-    """
-
-    versions: Mapping[str, str] = field(default_factory=dict)
-    counters: Callable[[str], Counters] | None = None
-
-    def by(self, app: str) -> Label:
-        """Return the function for `app`. Raises UsageError for an app that this cannot tell."""
-        known = {"reviews": self.reviews, "orders": self.orders}
-        if app not in known:
-            raise UsageError(
-                f"answers do not tell versions of '{app}'{nearest(app, known)}; "
-                f"where they do not, by='{BY_COUNTERS}{app}' asks its clients' proxies"
-            )
-        return known[app]
-
-    def reviews(self, visit: Visit) -> str | None:
-        """Return the version of the reviews pod that the productpage names, None if it names none.
-
-        A pod that the mesh does not know is returned by its name: it is no version that was asked.
-        """
-        found = _REVIEWS_POD.search(visit.text) if visit.status == 200 else None
-        return self.versions.get(found[1], found[1]) if found else None
-
-    def orders(self, visit: Visit) -> str | None:
-        """Return v2 for the changed build's total, v1 for another, None without a total."""
-        found = _TOTAL.search(visit.body) if visit.status == 200 else None
-        if found is None:
-            return None
-        return "v2" if float(found[1]) == CHANGED_TOTAL else "v1"
 
 
 @dataclass(frozen=True)
@@ -210,7 +164,35 @@ class Visits:
         with ThreadPoolExecutor(self.sampling.workers) as executor:
             yield from self._batches(executor.map)
 
-    def labelled(self, app: str) -> Iterator[str | None]:
+    def to_judge(self) -> Generator[Visit]:
+        """Yield visits in send order, without end; the next batch is under way while one is judged.
+
+        So no worker waits for the slowest answer of a batch. Close it when enough was seen: what is
+        under way then is waited for and looked at by nobody.
+        """
+        if self._sender is not None or self.sampling.workers == 1:
+            yield from self
+            return
+        with ThreadPoolExecutor(self.sampling.workers) as executor:
+            coming = self._begin(executor)
+            try:
+                while True:
+                    batch = coming
+                    self.sent += len(batch)
+                    coming = self._begin(executor)
+                    visits = [one.result() for one in batch]
+                    self._tell_progress()
+                    yield from visits
+            finally:
+                for one in coming:
+                    one.cancel()
+
+    def _begin(self, executor: Executor) -> list[Future[Visit]]:
+        """Let `executor` send the next batch."""
+        numbers = range(self.sent, self.sent + self.sampling.batch)
+        return [executor.submit(self._send, number) for number in numbers]
+
+    def labelled(self, app: str) -> Generator[str | None]:
         """Yield the version of an app that answered each request, as its answer or counters tell.
 
         `app` is its name, or `counters:SERVICE[.NAMESPACE]`: then a version is the name of a
@@ -219,7 +201,7 @@ class Visits:
         """
         service = app.removeprefix(BY_COUNTERS)
         if service == app:
-            return map(self.attribution.by(app), self)
+            return self.judged_by(self.attribution.by(app))
         begin = self.attribution.counters
         if begin is None:
             raise UsageError(f"by='{app}': this mesh has no counters of clients")
@@ -229,12 +211,19 @@ class Visits:
         self.sampling = replace(self.sampling, batch=size)
         return counters.labels(self.batches(), lambda: begin(service))
 
+    def judged_by(self, label: Label) -> Generator[str | None]:
+        """Yield the label of each visit of `to_judge`; to be closed as that."""
+        return (label(visit) for visit in self.to_judge())
+
     def _batches(self, send: Callable[..., Iterable[Visit]]) -> Iterator[list[Visit]]:
         while True:
             numbers = range(self.sent, self.sent + self.sampling.batch)
             self.sent += self.sampling.batch
             yield list(send(self._send, numbers))
-            self._tell(f"{self.sent} visits to {self.requests[0].path}")
+            self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        self._tell(f"{self.sent} visits to {self.requests[0].path}")
 
     def begin(self, count: int, executor: Executor) -> None:
         """Let `executor` send `count` requests; the next `take` returns their visits."""

@@ -7,11 +7,12 @@ from collections import Counter
 import pytest
 
 from meshproof import manifest, manifests, rules
+from meshproof.attribution import Attribution
 from meshproof.errors import Inconclusive
 from meshproof.mesh import counters
 from meshproof.mesh.cluster import ClusterMesh
 from meshproof.rules.model import RuleSet
-from meshproof.traffic import Attribution, Request, Sampling, Visits
+from meshproof.traffic import Request, Sampling, Visits
 from meshproof.verdict import Outcome, Settings, judge
 
 ORDERS = "counters:orders.sock-shop"

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from meshproof import manifests, rules
+from meshproof.attribution import Attribution
 from meshproof.errors import NotReady
 from meshproof.manifest import read
 from meshproof.mesh.local import LocalMesh
 from meshproof.mesh.protocol import Options
-from meshproof.traffic import Attribution, Request, Visits
+from meshproof.traffic import Request, Visits
 from meshproof.verdict import Outcome, judge
 
 APPS = Path(str(files("meshproof.manifests"))) / "apps"

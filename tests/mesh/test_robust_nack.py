@@ -6,11 +6,12 @@ import pytest
 from real_runs import MESHPROOF, Place
 
 from meshproof import manifests, rules
+from meshproof.attribution import Attribution
 from meshproof.errors import BadRules
 from meshproof.manifest import parse
 from meshproof.mesh.local import LocalMesh
 from meshproof.rules import RuleSet
-from meshproof.traffic import Attribution, Request, Visits
+from meshproof.traffic import Request, Visits
 
 VIRTUAL_SERVICE = """\
 apiVersion: networking.istio.io/v1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections.abc import Iterator
@@ -8,9 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from meshproof.attribution import Attribution
 from meshproof.errors import NotReady, UsageError
 from meshproof.mesh.protocol import Address
-from meshproof.traffic import Attribution, Request, Sampling, Visit, Visits
+from meshproof.traffic import Request, Sampling, Visit, Visits
 
 
 class Site(ThreadingHTTPServer):
@@ -78,6 +80,27 @@ def test_a_request_is_sent_only_when_its_batch_is_asked_for(site: Site) -> None:
     assert next(site.numbers) == 0
     visits.take(11)
     assert visits.sent == 20
+
+
+def test_one_batch_is_under_way_while_another_is_judged(site: Site) -> None:
+    visits = Visits(site.address, [Request("/a"), Request("/b")], "r", Sampling(batch=3))
+    with contextlib.closing(visits.to_judge()) as stream:
+        seen = [next(stream) for _ in range(12)]
+    assert [visit.request.path for visit in seen] == ["/a", "/b"] * 6
+    assert visits.sent == 12
+    arrived = next(site.numbers)
+    assert 12 <= arrived <= 15
+    visits.take(3)
+    assert next(site.numbers) - arrived == 4, "nothing was under way any more"
+
+
+def test_what_nobody_looks_at_may_get_no_answer(site: Site) -> None:
+    site.silent = set(range(6, 30))
+    visits = Visits(site.address, [Request("/")], "r", Sampling(batch=3, errors_allowed=0))
+    with contextlib.closing(visits.to_judge()) as stream:
+        assert len([next(stream) for _ in range(3)]) == 3
+    with pytest.raises(NotReady):
+        list(itertools.islice(visits.to_judge(), 6))
 
 
 def test_what_is_begun_is_sent_ahead_once(site: Site) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
@@ -90,7 +90,7 @@ class Counters:
 
 def labels(
     batches: Iterable[Sequence[object]], begin: Callable[[], Counters]
-) -> Iterator[str | None]:
+) -> Generator[str | None]:
     """Yield, for each request of each batch, the subset that answered it; None where none is known.
 
     `begin` begins to count. Each request must make its client call the service once. Counters say
