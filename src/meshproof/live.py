@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshproof.errors import BadRules, NotReady, UsageError, nearest
 from meshproof.manifest import Document, parse
+from meshproof.names import INGRESS_ANNOTATION, INGRESS_CLASS, INGRESS_CONTROLLER
 
 if TYPE_CHECKING:
     from meshproof.mesh.cluster.client import Kube
@@ -48,8 +49,7 @@ _SET_BY_SERVER = (
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 #: Label of what the control plane makes for a Gateway: nobody wrote it.
 _OF_GATEWAY = "gateway.networking.k8s.io/gateway-name"
-#: By which an Ingress says that it is Istio's; others are served by somebody else.
-_INGRESS_CLASS = "kubernetes.io/ingress.class"
+_INGRESSES, _CLASS = "networking.k8s.io/v1", "IngressClass"
 
 
 def resource(kind: str) -> str:
@@ -125,8 +125,9 @@ def _texts(chosen: Source, options: ClusterOptions, folder: Path) -> dict[str, s
             before = len(found)
             for body in objects(kube, namespace):
                 metadata = body["metadata"]
-                place = f"{_place(kube)}{namespace} {body['kind']}/{metadata['name']}"
-                if place in found:  # a Gateway of Istio and one of Gateway API
+                within = namespace if metadata.get("namespace") else ""
+                place = f"{_place(kube)}{within} {body['kind']}/{metadata['name']}"
+                if place in found and within:  # a Gateway of Istio and one of Gateway API
                     place = f"{place} ({body['apiVersion']})"
                 found[place] = _yaml(body)
             if len(found) == before:
@@ -143,21 +144,52 @@ def _place(kube: Kube) -> str:
 def objects(kube: Kube, namespace: str) -> Iterator[dict[str, Any]]:
     """Yield the objects of a namespace that say something of routing, as their authors wrote them.
 
-    Without those that the control plane has made, and without Ingresses of somebody else.
+    Without those that the control plane has made, and without Ingresses of somebody else; with the
+    IngressClasses that make an Ingress Istio's, which are of the whole cluster. Raises NotReady
+    where it is not allowed to look at a class.
     """
+    classes: dict[str, dict[str, Any]] = {}
     for group, kind, versions in KINDS:
         names = [f"{group}/{version}" if group else version for version in versions]
         served = next((name for name in names if kube.has(name, kind)), None)
         for body in kube.list(served, kind, namespace) if served else ():
-            if not _made_by_others(body, kind):
+            if kind == "Ingress" and not _is_istios(kube, body, classes):
+                continue
+            if not _is_made(body, kind):
                 yield _written({**body, "apiVersion": served, "kind": kind})
+    for body in classes.values():
+        yield _written({**body, "apiVersion": _INGRESSES, "kind": _CLASS})
 
 
-def _made_by_others(body: dict[str, Any], kind: str) -> bool:
-    metadata = body["metadata"]
-    if kind == "Ingress":
-        return (metadata.get("annotations") or {}).get(_INGRESS_CLASS) != "istio"
-    return kind in ("Service", "Deployment") and _OF_GATEWAY in (metadata.get("labels") or {})
+def _is_made(body: dict[str, Any], kind: str) -> bool:
+    """Say whether the control plane has made an object."""
+    labels = body["metadata"].get("labels") or {}
+    return kind in ("Service", "Deployment") and _OF_GATEWAY in labels
+
+
+def _is_istios(kube: Kube, ingress: dict[str, Any], classes: dict[str, dict[str, Any]]) -> bool:
+    """Say whether Istio serves an Ingress; add the class that makes it so to `classes`."""
+    said = (ingress["metadata"].get("annotations") or {}).get(INGRESS_ANNOTATION)
+    name = ingress["spec"].get("ingressClassName")
+    if said is not None or name is None:
+        return bool(said == INGRESS_CLASS)
+    found = classes.get(name) or _ingress_class(kube, name)
+    if found is None:
+        return bool(name == INGRESS_CLASS)
+    if found["spec"].get("controller") != INGRESS_CONTROLLER:
+        return False
+    classes[name] = found
+    return True
+
+
+def _ingress_class(kube: Kube, name: str) -> dict[str, Any] | None:
+    """Return an IngressClass, None where there is none, or none may be seen of Istio's name."""
+    try:
+        return kube.get(_INGRESSES, _CLASS, name)
+    except NotReady:
+        if name != INGRESS_CLASS:
+            raise
+        return None
 
 
 def _written(body: dict[str, Any]) -> dict[str, Any]:

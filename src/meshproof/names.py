@@ -9,6 +9,12 @@ MESH = "mesh"
 CLUSTER_DOMAIN = "svc.cluster.local"
 #: Policies of this namespace hold for the whole mesh (Istio reference, PeerAuthentication).
 ROOT_NAMESPACE = "istio-system"
+#: By which an Ingress says whose it is; it decides before the field ingressClassName.
+INGRESS_ANNOTATION = "kubernetes.io/ingress.class"
+#: The class that is Istio's as long as no IngressClass of that name says otherwise.
+INGRESS_CLASS = "istio"
+#: What an IngressClass of Istio's has as its controller.
+INGRESS_CONTROLLER = "istio.io/ingress-controller"
 
 
 def is_service(host: str) -> bool:

@@ -11,6 +11,7 @@ from meshproof import cases, live, manifest, rule_options, rules, surroundings, 
 from meshproof.cases import Case, Plan
 from meshproof.mesh.echo_workloads import Workloads, echoes
 from meshproof.mesh.listeners import MIRROR
+from meshproof.rules import legacy_ingress
 from meshproof.rules.model import RuleSet
 from meshproof.surroundings import Surroundings
 from meshproof.traffic import Request
@@ -94,6 +95,7 @@ def load(paths: Sequence[str], reach: ClusterOptions | None = None) -> OwnRules:
     found = rules.read(
         (one for one in documents if one.kind not in surroundings.KINDS),
         surroundings.selectors(one for one in documents if one.kind == "Service"),
+        legacy_ingress.classes(documents),
     )
     around = surroundings.read(documents, found)
     plan = cases.derive(found, around.ports)

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         words = [word for one in live for word in ("--rules-from", one)]
         schedule = options.schedule or "17 3 * * *"
         found.append(rights.cron_job(namespace, options.image, schedule, words))
-    why = {tuple(map(str, one.rule.values())): one.why for one in rights.RIGHTS[purpose]}
+    why = {tuple(map(str, one.rule.values())): one.why for one in rights.for_cluster(purpose, live)}
     why |= {tuple(map(str, one.rule.values())): one.why for one in rights.reading()}
     sys.stdout.write("---\n".join("".join(_text(body, why)) for body in found))
     return errors.EXIT_PASSED

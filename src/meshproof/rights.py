@@ -104,6 +104,17 @@ _TEST = (
 RIGHTS = {"smoke": _BOTH, "test": (*_BOTH, *_TEST)}
 
 
+#: Where live rules are read: IngressClasses lie in no namespace.
+_OF_INGRESSES = Right(
+    "whether Istio serves an Ingress", "networking.k8s.io", ("ingressclasses",), ("get",)
+)
+
+
+def for_cluster(purpose: str, live: Sequence[str]) -> tuple[Right, ...]:
+    """Return the rights in the whole cluster for a purpose; `live` as for `objects`."""
+    return (*RIGHTS[purpose], *((_OF_INGRESSES,) if live else ()))
+
+
 def reading() -> tuple[Right, ...]:
     """Return what reading the rules of a namespace needs there, by API group."""
     found: dict[str, list[str]] = {}
@@ -122,7 +133,7 @@ def objects(purpose: str, namespace: str, live: Sequence[str]) -> list[Object]:
     cluster_name = f"{NAME}-{purpose}"
     found = [
         {"apiVersion": "v1", **_head("ServiceAccount", NAME, namespace)},
-        _role("ClusterRole", cluster_name, "", RIGHTS[purpose]),
+        _role("ClusterRole", cluster_name, "", for_cluster(purpose, live)),
         _binding("ClusterRole", cluster_name, "", subject),
     ]
     for one in live:

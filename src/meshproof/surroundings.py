@@ -18,6 +18,7 @@ KINDS = (
     "DaemonSet",
     "Deployment",
     "HorizontalPodAutoscaler",
+    "IngressClass",
     "Namespace",
     "Pod",
     "PodDisruptionBudget",

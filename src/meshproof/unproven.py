@@ -6,11 +6,11 @@ arrives. What only load, failures, TLS or a real network could show is named, wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from meshproof.manifest import At, Document, Value
-from meshproof.rules import legacy_egress
+from meshproof.rules import legacy_egress, legacy_ingress
 
 _EQUALS = "which of several equal workloads answers says nothing of who may answer"
 _LIMIT = "a limit shows only once it is exceeded, and no case sends that many requests at once"
@@ -50,11 +50,27 @@ class Unproven:
 
 
 def fields(documents: Iterable[Document]) -> Iterator[Unproven]:
-    """Yield the unproven fields of DestinationRules, ServiceEntries and their forerunners."""
-    for document in documents:
+    """Yield the unproven fields of DestinationRules, ServiceEntries and their forerunners.
+
+    And the class of an Ingress where no IngressClass among the documents says whose it is.
+    """
+    given = list(documents)
+    classes = {one.name for one in given if one.kind == legacy_ingress.CLASS_KIND}
+    for document in given:
+        if document.kind == legacy_ingress.KIND:
+            yield from _ingress(document, classes)
         found = _KINDS.get(document.kind)
         if found is not None:
             yield from found(document.spec)
+
+
+def _ingress(document: Document, classes: Collection[str]) -> Iterator[Unproven]:
+    named = legacy_ingress.class_name(document)
+    if named is None or legacy_ingress.annotated(document) is not None:
+        return
+    if named.content not in classes:
+        because = f"there is no IngressClass '{named.text()}' that says that Istio serves it"
+        yield Unproven(named.at, named.path, because)
 
 
 def _destination_rule(spec: Value) -> Iterator[Unproven]:

@@ -80,6 +80,14 @@ def test_live_rules_are_read_in_the_namespaces_that_are_named(
         assert {verb for _, _, verb in rights} == {"list", "get"}
 
 
+def test_the_classes_of_ingresses_are_looked_at_for_live_rules_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    right = ("networking.k8s.io", "ingressclasses", "get")
+    assert right not in allowed(one(printed(capsys), "ClusterRole"))
+    assert right in allowed(one(printed(capsys, "--rules-from", "shop"), "ClusterRole"))
+
+
 @pytest.mark.parametrize(
     ("kind", "name"),
     [

@@ -49,6 +49,19 @@ def test_a_gateway_for_its_hosts(converted: Any) -> None:
     }
 
 
+def test_one_by_its_class_is_converted_like_one_by_its_annotation(converted: Any) -> None:
+    lines = f"rules: [{{http: {{paths: [{{{SHOP}}}]}}}}]"
+    by_class = HEAD.replace("extensions/v1beta1", "networking.k8s.io/v1beta1").replace(
+        ", annotations: {kubernetes.io/ingress.class: istio}", ""
+    )
+    of_istio = (
+        "---\napiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: public}\n"
+        "spec: {controller: istio.io/ingress-controller}\n"
+    )
+    text = f"{by_class}  ingressClassName: public\n  {lines}\n{of_istio}"
+    assert converted(text).objects == converted(ingress(lines)).objects
+
+
 def test_exact_paths_come_first_then_the_longest_prefix(converted: Any) -> None:
     entries = [SHOP, f"path: /a.*, {SHOP}", f"path: /a/b/.*, {SHOP}", f"path: /c, {SHOP}"]
     found = [arm.get("match") for arm in converted(paths(*entries)).arms("gate")]

@@ -79,7 +79,10 @@ class Cluster:
         return [json.loads(json.dumps(one)) for one in found]
 
     def get(self, api: str, kind: str, name: str, namespace: str = "") -> Any:
-        return {} if name == "shop" else None
+        if kind == "Namespace":
+            return {} if name == "shop" else None
+        found = [one for one in self.list(api, kind) if one["metadata"]["name"] == name]
+        return found[0] if found else None
 
 
 @pytest.fixture
@@ -144,6 +147,81 @@ def test_what_nobody_wrote_or_others_serve_is_left_out(cluster: Cluster) -> None
     theirs = stored("networking.k8s.io/v1", "Ingress", "theirs", {})
     cluster.objects = (*SHOP, service("in-istio", labels=label), theirs)
     assert len(live.texts(["cluster:shop"])) == len(SHOP)
+
+
+def ingress(name: str, chosen: str, **annotations: str) -> dict[str, Any]:
+    backend = {"service": {"name": "cart", "port": {"number": 80}}}
+    paths = [{"path": f"/{name}", "pathType": "Exact", "backend": backend}]
+    spec = {"ingressClassName": chosen, "rules": [{"host": "a.example", "http": {"paths": paths}}]}
+    return stored("networking.k8s.io/v1", "Ingress", name, spec, annotations=annotations)
+
+
+def ingress_class(name: str, controller: str) -> dict[str, Any]:
+    spec = {"controller": controller}
+    found = stored("networking.k8s.io/v1", "IngressClass", name, spec)
+    del found["metadata"]["namespace"]
+    return found
+
+
+OURS = "istio.io/ingress-controller"
+
+
+@pytest.mark.parametrize(
+    ("one", "classes", "is_read"),
+    [
+        (ingress("a", "public"), [ingress_class("public", OURS)], True),
+        (ingress("a", "public"), [ingress_class("public", "k8s.io/ingress-nginx")], False),
+        (ingress("a", "public"), [], False),
+        (ingress("a", "istio"), [], True),
+        (ingress("a", "istio"), [ingress_class("istio", "k8s.io/ingress-nginx")], False),
+        (
+            ingress("a", "public", **{"kubernetes.io/ingress.class": "nginx"}),
+            [ingress_class("public", OURS)],
+            False,
+        ),
+    ],
+    ids=["class", "of nginx", "no class", "name", "name of nginx", "annotation first"],
+)
+def test_an_ingress_is_read_if_istio_serves_it(
+    cluster: Cluster, one: dict[str, Any], classes: list[dict[str, Any]], is_read: bool
+) -> None:
+    cluster.objects = (*SHOP, one, *classes)
+    assert ("cluster:lab/shop Ingress/a" in live.texts(["cluster:shop"])) is is_read
+
+
+def test_cases_follow_from_an_ingress_by_its_class(cluster: Cluster) -> None:
+    """Its class is read with it, once, also for two namespaces."""
+    both = (ingress("a", "public"), ingress("b", "public"))
+    cluster.objects = (*SHOP, *both, ingress_class("public", OURS))
+    classes = [name for name in live.texts(["cluster:shop,pay"]) if "IngressClass" in name]
+    assert classes == ["cluster:lab/ IngressClass/public"]
+    found = own.load(["cluster:shop"])
+    hosts = {case.call.sent_to for case in found.plan.cases}
+    assert "a.example" in hosts
+    assert found.unproven == ()
+
+
+def test_that_no_class_says_that_istio_serves_an_ingress_is_named(cluster: Cluster) -> None:
+    cluster.objects = (*SHOP, ingress("a", "istio"))
+    (unproven,) = own.load(["cluster:shop"]).unproven
+    assert str(unproven.at).startswith("cluster:lab/shop Ingress/a:")
+    assert "spec.ingressClassName is not proven by requests: there is no IngressClass" in str(
+        unproven
+    )
+
+
+def test_a_class_that_may_not_be_looked_at_is_named(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get(self: Cluster, api: str, kind: str, name: str, namespace: str = "") -> Any:
+        raise NotReady(f"not allowed to get {kind} {name}")
+
+    monkeypatch.setattr(Cluster, "get", get)
+    cluster.objects = (*SHOP, ingress("a", "istio"))
+    assert "cluster:lab/shop Ingress/a" in live.texts(["cluster:shop"])
+    cluster.objects = (*SHOP, ingress("a", "public"))
+    with pytest.raises(NotReady, match="not allowed to get IngressClass public"):
+        live.texts(["cluster:shop"])
 
 
 def test_the_context_of_the_path_comes_first(cluster: Cluster) -> None:

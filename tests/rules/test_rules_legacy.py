@@ -7,6 +7,7 @@ import pytest
 from meshproof import manifest, rules
 from meshproof.errors import BadRules
 from meshproof.manifest import At
+from meshproof.rules import legacy_ingress
 from meshproof.rules.model import Arm, Gateway, Match, Route, RuleSet, Server, StringMatch, Target
 
 NOWHERE = At("", 0)
@@ -110,6 +111,45 @@ TWINS = [(POLICY, ("name: p", "name: q")), (EGRESS, ("name: e", "name: f"))]
 def test_two_for_the_same_are_refused(text: str, renamed: tuple[str, str]) -> None:
     with pytest.raises(BadRules, match="a second "):
         read(RULE, text, text.replace(*renamed))
+
+
+NAMED = INGRESS.replace(", annotations: {kubernetes.io/ingress.class: istio}", "").replace(
+    "spec:\n", "spec:\n  ingressClassName: istio\n"
+)
+
+
+def test_an_ingress_by_the_name_of_its_class_says_the_same() -> None:
+    assert read(NAMED) == read(INGRESS)
+
+
+@pytest.mark.parametrize(
+    ("text", "controller", "is_read"),
+    [
+        (NAMED, "k8s.io/ingress-nginx", False),
+        (NAMED.replace("Name: istio", "Name: public"), "istio.io/ingress-controller", True),
+        (NAMED.replace("Name: istio", "Name: other"), "istio.io/ingress-controller", False),
+    ],
+)
+def test_an_ingress_class_says_whose_an_ingress_is(
+    text: str, controller: str, is_read: bool
+) -> None:
+    name = "public" if is_read else "istio"
+    one = f"kind: IngressClass\nmetadata: {{name: {name}}}\nspec: {{controller: {controller}}}\n"
+    classes = legacy_ingress.classes(
+        manifest.parse(f"apiVersion: networking.k8s.io/v1\n{one}", "class.yaml")
+    )
+    documents = manifest.parse(text, "old.yaml")
+    if is_read:
+        assert rules.read(documents, classes=classes).routes == read(INGRESS).routes
+        return
+    with pytest.raises(BadRules, match="Ingress of extensions/v1beta1 is not a rule that"):
+        rules.read(documents, classes=classes)
+
+
+def test_an_ingress_class_without_a_controller_is_named_by_its_place() -> None:
+    text = "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: a}\nspec: {}\n"
+    with pytest.raises(BadRules, match=r"class.yaml:4.*controller"):
+        legacy_ingress.classes(manifest.parse(text, "class.yaml"))
 
 
 def test_an_ingress_of_another_class_is_not_read() -> None:

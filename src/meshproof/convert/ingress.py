@@ -22,7 +22,7 @@ from meshproof.convert.services import (
     of_host,
 )
 from meshproof.manifest import Document, Value
-from meshproof.names import full_name
+from meshproof.names import INGRESS_ANNOTATION, full_name
 from meshproof.rules import legacy_ingress
 from meshproof.rules.legacy_ingress import Path
 from meshproof.rules.model import StringMatch
@@ -69,7 +69,7 @@ def _carry_annotations(document: Document, head: Node, context: Context) -> None
     kept, _ = carried([document], "annotations")
     if kept is None or not isinstance(kept.content, dict):
         return
-    kept.content.pop(legacy_ingress.ANNOTATION, None)
+    kept.content.pop(INGRESS_ANNOTATION, None)
     for name, node in list(kept.content.items()):
         if ".ingress.kubernetes.io/" in name or name.startswith("ingress.kubernetes.io/"):
             context.notes.lost(node.origins[0], "it is for an ingress controller", head)

@@ -18,11 +18,12 @@ from meshproof.convert import beside, outside
 from meshproof.convert.actions import OLD_SECONDS
 from meshproof.convert.notes import Level, Note
 from meshproof.convert.outside import Exit
-from meshproof.convert.reading import Source, says_kind
+from meshproof.convert.reading import Source
 from meshproof.convert.services import named
 from meshproof.errors import BadRules, plural
 from meshproof.manifest import Document
 from meshproof.names import MESH, full_name, is_service
+from meshproof.rules import legacy_ingress
 from meshproof.rules.actions import Retries
 from meshproof.rules.legacy_ingress import paths
 from meshproof.rules.model import Arm, Route, RuleSet, Target
@@ -102,7 +103,7 @@ def compare(
     theirs, ours = outside.of_egress_rules(source.legacy), outside.of_service_entries(made)
     exits = tuple(theirs), tuple(ours)
     different = tuple(outside.differences(*exits))
-    known = Compared((), different, (), tuple(_outside(source.legacy)), exits)
+    known = Compared((), different, (), tuple(_outside(source)), exits)
     for documents in _parts(source.legacy):
         known = _compared(known, documents, source, converted, notes, old_defaults)
     return known
@@ -119,7 +120,9 @@ def _compared(
     """Return what is known with one part more."""
     names = documents[0].kind + " " + ", ".join(f"'{one.name}'" for one in documents)
     try:
-        theirs = rules.read(documents, beside.selectors(source.others))
+        theirs = rules.read(
+            documents, beside.selectors(source.others), legacy_ingress.classes(source.around)
+        )
         theirs = _as_before(theirs) if old_defaults else theirs
         _check_whole(documents, source, notes)
     except BadRules as error:
@@ -157,9 +160,10 @@ def _defaulted(arm: Arm) -> Arm:
     return replace(arm, timeout=timeout, retries=arm.retries or Retries(0))
 
 
-def _outside(documents: Iterable[Document]) -> Iterator[str]:
-    for one in documents:
-        for field in unproven.fields([one]):
+def _outside(source: Source) -> Iterator[str]:
+    classes = [one for one in source.around if one.kind == legacy_ingress.CLASS_KIND]
+    for one in source.legacy:
+        for field in unproven.fields([one, *classes]):
             yield f"{field} ({one.kind} '{one.name}')"
 
 
@@ -322,9 +326,8 @@ def directions(source: Source, text: str, name: str, compared: Compared) -> list
         return []
     theirs = sum((part.source for part in parts), out)
     ours = sum((part.converted for part in parts), made)
-    others = [one for one in source.others if says_kind(one) and one.kind in surroundings.KINDS]
     subsets = [one for one in manifest.parse(text, name) if one.kind == "DestinationRule"]
-    known = surroundings.read([*others, *subsets], ours)
+    known = surroundings.read([*source.around, *subsets], ours)
     there, here = outside.around(known, out), outside.around(known, made)
     return [
         Direction(

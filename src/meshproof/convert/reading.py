@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from meshproof import surroundings
 from meshproof.errors import BadRules
 from meshproof.lint import lint
 from meshproof.lint.identity import identify
 from meshproof.lint.reading import read as read_files
 from meshproof.manifest import Document, Value
+from meshproof.names import INGRESS_ANNOTATION
 from meshproof.rules import legacy_ingress
 
 _GROUP = "config.istio.io"
@@ -28,6 +30,11 @@ class Source:
     others: list[Document]
     texts: dict[str, str]
 
+    @property
+    def around(self) -> list[Document]:
+        """Those of the others that say what the rules are about."""
+        return [one for one in self.others if says_kind(one) and one.kind in surroundings.KINDS]
+
 
 def read(paths: Iterable[str]) -> Source:
     """Return what stands at `paths` (files, folders, `-` for standard input).
@@ -43,12 +50,14 @@ def read(paths: Iterable[str]) -> Source:
     if wrong:
         raise BadRules("not converted:\n" + "\n".join(map(str, wrong)))
     legacy = [one for one in suspects if _kind(one.root) in KINDS]
-    legacy += [one for one in reading.documents if _is_ingress(one)]
+    telling = [one for one in reading.documents if says_kind(one)]
+    classes = legacy_ingress.classes(telling)
+    legacy += [one for one in telling if legacy_ingress.handles(one, classes)]
     _check_others(suspects)
     if not legacy:
         raise BadRules(
             f"{', '.join(given)}: nothing to convert: no {', '.join(KINDS)} of {_GROUP} and no "
-            f"Ingress with {legacy_ingress.ANNOTATION}: istio"
+            f"Ingress with {INGRESS_ANNOTATION}: istio or a class of Istio's"
         )
     chosen = {id(one) for one in legacy}
     order = {id(one): index for index, one in enumerate(reading.documents)}
@@ -75,10 +84,6 @@ def says_kind(document: Document) -> bool:
 def _kind(root: Value) -> str:
     found = root.mapping().get("kind")
     return str(found.content) if found is not None else ""
-
-
-def _is_ingress(document: Document) -> bool:
-    return says_kind(document) and legacy_ingress.handles(document)
 
 
 def _check_others(suspects: Iterable[Document]) -> None:

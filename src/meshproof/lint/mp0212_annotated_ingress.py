@@ -71,11 +71,10 @@ from collections.abc import Iterator
 from meshproof.lint.defect import Sort
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project, children, text
+from meshproof.names import INGRESS_ANNOTATION, INGRESS_CLASS
 
 CODE = "MP0212"
 LEVEL = Level.WARNING
-
-_ANNOTATION = "kubernetes.io/ingress.class"
 
 
 def check(project: Project) -> Iterator[Hit]:
@@ -84,9 +83,10 @@ def check(project: Project) -> Iterator[Hit]:
         if project.defects(Sort.GONE_VERSION, document):
             continue  # it has to be rewritten anyway
         for noted in children(document.root, "metadata", "annotations"):
-            if [text(one) for one in children(noted, _ANNOTATION)] == ["istio"]:
+            if [text(one) for one in children(noted, INGRESS_ANNOTATION)] == [INGRESS_CLASS]:
                 yield Hit(
-                    noted.keys[_ANNOTATION],
-                    f"the annotation {_ANNOTATION} is deprecated, and an Ingress cannot split",
+                    noted.keys[INGRESS_ANNOTATION],
+                    f"the annotation {INGRESS_ANNOTATION} is deprecated, and an Ingress cannot "
+                    "split",
                     "Gateway and VirtualService, or Gateway and HTTPRoute of Gateway API",
                 )

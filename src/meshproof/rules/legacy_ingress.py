@@ -1,25 +1,26 @@
-"""Reads Ingress objects that Istio serves by an annotation (`kubernetes.io/ingress.class: istio`).
+"""Reads Ingress objects that Istio serves: by `kubernetes.io/ingress.class: istio`, or their class.
 
-Source: Kubernetes reference, Ingress (networking.k8s.io/v1 and extensions/v1beta1), and Istio 0.x's
-page on ingress: there a path was exact, and one that ends in `.*` a prefix. Exact paths come before
-prefixes, longer ones before shorter ones.
+Source: Kubernetes reference, Ingress and IngressClass (networking.k8s.io/v1, extensions/v1beta1),
+and Istio 0.x's page on ingress: there a path was exact, and one that ends in `.*` a prefix. Exact
+paths come before prefixes, longer ones before shorter ones. Whose an Ingress is: istiod's
+shouldProcessIngressWithClass (pilot/pkg/config/kube/ingress), ingressControllerMode STRICT.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from meshproof import rule_options
 from meshproof.manifest import Document, Value
-from meshproof.names import full_name
+from meshproof.names import INGRESS_ANNOTATION, INGRESS_CLASS, INGRESS_CONTROLLER, full_name
 from meshproof.rule_options import Options
 from meshproof.rules.model import Arm, Gateway, Match, Route, RuleSet, Server, StringMatch, Target
 
 API_VERSIONS = ("extensions/v1beta1", "networking.k8s.io/v1beta1", "networking.k8s.io/v1")
 KIND = DIALECT = "Ingress"
-ANNOTATION = "kubernetes.io/ingress.class"
+CLASS_KIND = "IngressClass"
 PORT = 80
 _TYPES = ("Exact", "Prefix", "ImplementationSpecific")
 _REST = re.compile(r"\.\*$")
@@ -45,13 +46,41 @@ class Path:
         return rank, -max((len(one.value) for one in self.conditions), default=0)
 
 
-def handles(document: Document) -> bool:
-    """Say whether this is an Ingress of Istio's class."""
+def handles(document: Document, classes: Collection[str] = (INGRESS_CLASS,)) -> bool:
+    """Say whether this is an Ingress of Istio's; `classes` are the names of its IngressClasses."""
     if document.kind != KIND or document.api_version not in API_VERSIONS:
         return False
+    found = annotated(document)
+    if found is not None:
+        return found.content == INGRESS_CLASS  # it decides before any IngressClass
+    named = class_name(document)
+    return named is not None and named.content in classes
+
+
+def annotated(document: Document) -> Value | None:
+    """Return what an Ingress' annotation says of its class, None where it has none."""
     annotations = document.metadata.get("annotations")
-    found = annotations.get(ANNOTATION) if annotations is not None else None
-    return found is not None and found.content == "istio"
+    return annotations.get(INGRESS_ANNOTATION) if annotations is not None else None
+
+
+def class_name(document: Document) -> Value | None:
+    """Return the name of an Ingress' class, None where it has none."""
+    spec = document.root.get("spec")
+    return spec.get("ingressClassName") if spec is not None else None
+
+
+def classes(documents: Iterable[Document]) -> frozenset[str]:
+    """Return the names of the IngressClasses that are Istio's, by those among the documents.
+
+    Raises BadRules with its place for an IngressClass without name or controller.
+    """
+    found = {INGRESS_CLASS}
+    for one in (one for one in documents if one.kind == CLASS_KIND):
+        if one.spec.need("controller").text() == INGRESS_CONTROLLER:
+            found.add(one.name)
+        else:
+            found.discard(one.name)
+    return frozenset(found)
 
 
 def read(documents: Iterable[Document]) -> RuleSet:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 
 from meshproof import rule_options
 from meshproof.errors import BadRules, nearest
 from meshproof.manifest import Document
-from meshproof.names import Labels
+from meshproof.names import INGRESS_CLASS, Labels
 from meshproof.rules import (
     gateway_api,
     legacy_destination_policy,
@@ -45,26 +45,42 @@ _METADATA = (
 
 
 def read(
-    documents: Iterable[Document], selectors: Mapping[str, Labels] = MappingProxyType({})
+    documents: Iterable[Document],
+    selectors: Mapping[str, Labels] = MappingProxyType({}),
+    classes: Collection[str] = (INGRESS_CLASS,),
 ) -> RuleSet:
     """Return the rules in `documents`, in whatever dialect each is written.
 
     `selectors` are the labels that Services select, by full host: RouteRules name callers so.
+    `classes` are the names of the IngressClasses that are Istio's.
 
     Raises BadRules with its place for a document of no known dialect (it is never passed over), for
     one that cannot be read, for two of one name, and when there is no rule at all.
     """
     found = list(documents)
+    readers = [_reader(one, classes) for one in found]
     _check_names(found)
     rules = RuleSet()
     for reader in _READERS:
-        own = (one for one in found if reader.handles(one))
+        own = (one for one, by in zip(found, readers, strict=True) if by is reader)
         rules += v1alpha2.read(own, selectors) if reader is v1alpha2 else reader.read(own)
     if rules.empty:
         said = "no rules found"
         raise found[0].at.error(f"{said}: subsets alone route nothing") if found else BadRules(said)
     _check_options(found, rules)
     return replace(rules, documents=tuple(found))
+
+
+def _reader(document: Document, classes: Collection[str]) -> ModuleType:
+    """Return the reader of a document. Raises BadRules with its place if there is none."""
+    for reader in _READERS:
+        own = (classes,) if reader is legacy_ingress else ()
+        if reader.handles(document, *own):
+            return reader
+    raise document.at.error(
+        f"{document.kind} of {document.api_version} is not a rule that meshproof "
+        f"reads{nearest(document.kind, _KINDS)}"
+    )
 
 
 def _check_options(documents: Iterable[Document], rules: RuleSet) -> None:
@@ -77,14 +93,9 @@ def _check_options(documents: Iterable[Document], rules: RuleSet) -> None:
 
 
 def _check_names(documents: Iterable[Document]) -> None:
-    """Check what does not depend on the dialect: the type, the outermost keys, the name."""
+    """Check what does not depend on the dialect: the outermost keys, the name."""
     named: dict[tuple[str, str, str, str], Document] = {}
     for document in documents:
-        if not any(reader.handles(document) for reader in _READERS):
-            raise document.at.error(
-                f"{document.kind} of {document.api_version} is not a rule that meshproof "
-                f"reads{nearest(document.kind, _KINDS)}"
-            )
         document.root.allow(*_OBJECT)
         document.metadata.allow(*_METADATA)
         name = (document.group, document.kind, document.namespace, document.name)
