@@ -142,7 +142,8 @@ def _clean(kube: Kube, report: Report, chosen: str) -> None:
 
     found = leftovers.find(kube, run=chosen)
     report.not_looked_at = {
-        f"{one.kind} ({one.api_version})": why for one, why in found.unseen.items()
+        f"{one.kind} ({one.api_version})": why.splitlines()[0]  # a run's Role is not for all kinds
+        for one, why in found.unseen.items()
     }
     if chosen:
         _require_ended(kube, found, chosen)

@@ -23,6 +23,7 @@ from meshproof.mesh.cluster.ownership import OWNER, UNTIL, machine, owned_by
 from meshproof.mesh.process import Workspace
 from meshproof.mesh.protocol import ClusterOptions
 
+HINT = "`meshproof rbac` prints the Role that a run needs"
 DEAD, ALIVE, UNCLEAR = "dead0001", "alive001", "unclear1"
 
 
@@ -187,8 +188,10 @@ def test_a_run_that_ends_looks_at_every_kind_that_it_has_applied(
         with pytest.raises(NotReady, match=r"not allowed to read .*clusterroles"):
             leftovers.end(kube, ALIVE)
         cluster.forbidden = {"namespaces"}
-        with pytest.raises(NotReady, match=r"not allowed to read .*namespaces"):
+        with pytest.raises(NotReady, match=f"not allowed to read .*namespaces.*\n{HINT}"):
             leftovers.end(kube, UNCLEAR)
+        with pytest.raises(NotReady, match=f"not allowed to read .*namespaces.*\n{HINT}"):
+            leftovers.clear(kube)
 
 
 def test_a_run_that_ends_waits_for_an_api_server_that_is_away(
@@ -209,6 +212,7 @@ def test_kinds_that_nobody_may_list_are_named(
     cleanup(cluster)
     said = capsys.readouterr().out
     assert "not looked at: ClusterRole (rbac.authorization.k8s.io/v1), Secret (v1): " in said
+    assert "meshproof rbac" not in said, "its Role does not let one list all kinds"
     assert f"namespaces/meshproof-{DEAD}" not in cluster.names()
 
 

@@ -46,6 +46,7 @@ def test_the_gate_with_its_rights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("resource", "words"),
     [
+        ("namespaces", "namespaces"),
         ("deployments", "deployments.apps"),
         ("virtualservices", "networking.istio.io"),
         ("pods/portforward", "pods/portforward"),

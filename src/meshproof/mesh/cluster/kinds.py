@@ -131,7 +131,7 @@ def listed(
         try:
             return list(_pages(kube, kind, labels, namespace)), ""
         except NotReady as error:
-            return [], str(error).splitlines()[0]
+            return [], str(error)
 
     with kube.patient(patience or timeouts.API_START), ThreadPoolExecutor(_AT_ONCE) as pool:
         answers = list(pool.map(look, asked))
