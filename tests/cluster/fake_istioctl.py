@@ -4,7 +4,8 @@ What is installed goes into a stand-in for a cluster, the file $FAKE_CLUSTER (`f
 same names and labels as the real one gives, a few objects in place of twenty.
 
 A workload whose pods say `sidecar.istio.io/inject: "false"` is left as it is, as the real one does.
-The words of each call go to $FAKE_ISTIOCTL_LOG; $FAKE_ISTIOCTL_FAILS has the verb that fails.
+The words of each call go to $FAKE_ISTIOCTL_LOG; $FAKE_ISTIOCTL_FAILS has the verb that fails. With
+$FAKE_ISTIOCTL_NO_IMAGE the pods wait for their images, for that reason, and it waits, too.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 GATEWAY_CLASSES = "gatewayclasses.gateway.networking.k8s.io"
+#: Seconds in which the real one waits for pods.
+PATIENCE = 280
 PROXY = {"name": "istio-proxy", "image": "registry.istio.io/release/proxyv2:1.31.0"}
 
 
@@ -112,6 +116,10 @@ def install(words: list[str]) -> None:
             ready = os.environ.get("FAKE_ISTIOCTL_FAILS") != "install"
             status = [{"type": "Ready", "status": "True" if ready else "False"}]
             pod["status"] = {"phase": "Running" if ready else "Pending", "conditions": status}
+            if reason := os.environ.get("FAKE_ISTIOCTL_NO_IMAGE"):
+                waiting = {"reason": reason, "message": f'Back-off pulling image "{name}:9"'}
+                container = {"name": "discovery", "ready": False, "state": {"waiting": waiting}}
+                pod["status"] = {"phase": "Pending", "containerStatuses": [container]}
             rev = labels["istio.io/rev"]
             lease = made("coordination.k8s.io/v1", "Lease", place, f"istio-gateway-{rev}", {})
             root = made("v1", "ConfigMap", place, "istio-ca-root-cert", {"istio.io/config": "true"})
@@ -119,7 +127,12 @@ def install(words: list[str]) -> None:
             classes = gateway_classes() if GATEWAY_CLASSES in there else ()
             more = [one for one in (lease, root, *classes) if one["metadata"]["name"] not in there]
             cluster += [pod, *more]
-    file.write_text(json.dumps(cluster))
+    written = file.with_suffix(".new")  # whoever watches reads the one or the other
+    written.write_text(json.dumps(cluster))
+    written.replace(file)
+    if "FAKE_ISTIOCTL_NO_IMAGE" in os.environ:
+        Path(os.environ["FAKE_ISTIOCTL_LOG"]).with_suffix(".pid").write_text(str(os.getpid()))
+        time.sleep(PATIENCE)
 
 
 def main() -> int:

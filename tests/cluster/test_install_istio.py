@@ -5,13 +5,16 @@ Stand-ins: `fake_istioctl.py` for istioctl, `fake_kube.py` for the cluster.
 
 from __future__ import annotations
 
+import os
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import yaml
-from fake_istioctl import GATEWAY_CLASSES, made
+from fake_istioctl import GATEWAY_CLASSES, PATIENCE, made
 from fake_kube import FakeKube
 
 from meshproof import timeouts
@@ -188,6 +191,29 @@ def test_one_that_does_not_come_up_is_removed_and_its_pod_named(
     ):
         pytest.fail("it must not get here")
     assert kube.names == before
+
+
+@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"])
+def test_an_image_that_cannot_be_had_is_said_at_once(
+    cluster: Callable[..., FakeKube],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reason: str,
+) -> None:
+    monkeypatch.setenv("FAKE_ISTIOCTL_NO_IMAGE", reason)
+    kube = cluster(*somebodys())
+    before, since = kube.names, time.monotonic()
+    told = f'istio-system/istiod-canary-1: {reason}: Back-off pulling image "istiod-canary:9"'
+    with (
+        pytest.raises(NotReady, match=f"look at --mesh-install-hub.*\n{re.escape(told)}"),
+        installed(todo(kube, tmp_path, Install("default", "canary", tag="9"))),
+    ):
+        pytest.fail("it must not get here")
+    assert time.monotonic() - since < PATIENCE / 5
+    assert kube.names == before
+    process = int((tmp_path / "istioctl.pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
 
 
 def test_an_interrupted_run_removes_it(cluster: Callable[..., FakeKube], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from commands import LONGEST, kubectl, left, meshproof
+
+from meshproof import timeouts
 
 #: What comes and goes by itself, and what the lab's own addons write.
 PASSING = ("events", "events.events.k8s.io", "leases.coordination.k8s.io")
@@ -81,6 +84,22 @@ def test_a_profile_that_cannot_be_had_is_told_in_the_words_of_istioctl(tmp_path:
     assert ended.code == 69, ended.said
     assert "istioctl" in ended.message("default rotation")
     assert "replicaCount" in ended.message("default rotation")
+
+
+@pytest.mark.usefixtures("_nothing_is_left")
+def test_an_image_that_is_not_there_is_said_long_before_istioctl_gives_up(tmp_path: Path) -> None:
+    since = time.monotonic()
+    ended = meshproof(
+        *("test", "--mesh", "cluster", *INSTALL, "--mesh-install-tag", "0.0-none"),
+        *("-k", "rotation"),
+        folder=tmp_path,
+    )
+    assert ended.code == 69, ended.said
+    assert time.monotonic() - since < timeouts.ISTIO_INSTALL / 2
+    said = ended.message("default rotation")
+    assert "look at --mesh-install-hub and --mesh-install-tag" in said
+    named = r"istio-system/istiod-mp-second-\S+: (Err|Image)\w+: .*localhost/lab/pilot:0\.0-none"
+    assert re.search(named, said), said
 
 
 @pytest.mark.usefixtures("_nothing_is_left")

@@ -18,7 +18,7 @@ from typing import Any
 from meshproof import interrupts, timeouts
 from meshproof.errors import MeshproofError, NotReady
 from meshproof.mesh.cluster import install_record, namespaces, workloads
-from meshproof.mesh.cluster.client import Kube, labels_of
+from meshproof.mesh.cluster.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.install_record import Record, key_of, shown
 from meshproof.mesh.cluster.istio import REVISION, Istio
 from meshproof.mesh.cluster.istioctl import Istioctl
@@ -28,6 +28,10 @@ from meshproof.rules.model import MtlsMode
 
 _SECURITY = "security.istio.io/v1"
 _CRDS = "apiextensions.k8s.io/v1"
+_NO_IMAGE = (
+    "--mesh-install: an image cannot be had: look at --mesh-install-hub and --mesh-install-tag, "
+    "which say where it is"
+)
 
 
 @dataclass(frozen=True)
@@ -81,15 +85,25 @@ def installed(todo: Installing, mtls: MtlsMode = "PERMISSIVE") -> Iterator[Clust
 
 
 def _install(todo: Installing, record: Record, words: Sequence[str]) -> None:
-    """Run `istioctl install`. Raises NotReady with what it says and why which pod does not come."""
+    """Run `istioctl install`. Raises NotReady with what it says and why which pod does not come.
+
+    It is ended once an image cannot be had: it would wait for its pod until its time is over.
+    """
+    labels = f"{REVISION}={record.revision}"
+
+    def pods() -> list[Object]:
+        return todo.kube.list("v1", "Pod", record.namespace, labels)
+
+    def watch() -> None:
+        if any(workloads.unpullable(pod) for pod in pods()):
+            raise NotReady(_NO_IMAGE)
+
     patience = f"--readiness-timeout={timeouts.ISTIO_INSTALL - 20:.0f}s"
     command = ("install", "--skip-confirmation", patience, *words)
     try:
-        todo.istioctl.run(*command, seconds=timeouts.ISTIO_INSTALL)
+        todo.istioctl.run(*command, seconds=timeouts.ISTIO_INSTALL, watch=watch)
     except NotReady as error:
-        labels = f"{REVISION}={record.revision}"
-        pods = todo.kube.list("v1", "Pod", record.namespace, labels)
-        raise NotReady("\n".join([str(error), *workloads.late(todo.kube, pods)])) from None
+        raise NotReady("\n".join([str(error), *workloads.late(todo.kube, pods())])) from None
 
 
 def _remove(kube: Kube, record: Record) -> None:

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from meshproof import timeouts
@@ -32,11 +34,18 @@ class Istioctl:
         """Where it is; empty when it is not on PATH."""
         return shutil.which("istioctl") or ""
 
-    def run(self, *words: str, text: str = "", seconds: float = timeouts.ISTIOCTL) -> str:
+    def run(
+        self,
+        *words: str,
+        text: str = "",
+        seconds: float = timeouts.ISTIOCTL,
+        watch: Callable[[], None] = lambda: None,
+    ) -> str:
         """Return what a command prints; `text` is its standard input.
 
-        Raises NotReady when there is no istioctl, when it fails (with what it says) or takes
-        longer than `seconds`.
+        `watch` is called again and again meanwhile: what it raises ends the command. Raises
+        NotReady when there is no istioctl, when it fails (with what it says) or takes longer than
+        `seconds`.
         """
         if not self.path:
             raise NotReady(HOW_TO_GET)
@@ -50,24 +59,24 @@ class Istioctl:
         ]
         said = f"istioctl {' '.join(words)}"
         try:
-            done = subprocess.run(
+            with subprocess.Popen(
                 [self.path, *words, *place],
-                input=text,
-                capture_output=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                check=False,
-                timeout=seconds,
                 env={**os.environ, MARK: str(self._folder)},
-            )
+            ) as started:
+                out, err = _ended(started, text, seconds, watch)
         except subprocess.TimeoutExpired:
             raise NotReady(f"{said}: not done after {seconds:.0f} s") from None
         except OSError as error:
             raise NotReady(f"{self.path}: cannot be run: {error.strerror}") from None
         # `analyze` ends with 79 for findings, which it has printed.
-        if done.returncode and not (words[0] == "analyze" and done.returncode == 79):
-            raise NotReady(f"{said}: {(done.stderr or done.stdout).strip()}")
-        return done.stdout
+        if started.returncode and not (words[0] == "analyze" and started.returncode == 79):
+            raise NotReady(f"{said}: {(err or out).strip()}")
+        return out
 
     def version(self) -> str:
         """Return its version; empty when it is not on PATH."""
@@ -81,3 +90,22 @@ class Istioctl:
         words = ("analyze", f"--namespace={namespace}", "--output=json")
         found: list[Object] = json.loads(self.run(*words) or "[]")
         return found
+
+
+def _ended(
+    started: subprocess.Popen[str], text: str, seconds: float, watch: Callable[[], None]
+) -> tuple[str, str]:
+    """Return what a program prints until its end, on both ways; it is killed for any error."""
+    until, given = time.monotonic() + seconds, text or None
+    try:
+        while True:
+            try:
+                return started.communicate(given, timeout=timeouts.POLL_SLOW)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > until:
+                    raise
+            given = None  # it is taken once
+            watch()
+    except BaseException:
+        started.kill()
+        raise

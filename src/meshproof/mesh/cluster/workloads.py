@@ -16,15 +16,13 @@ from meshproof.mesh.waiting import wait_for
 #: So many lines of a log are told, of those without secrets.
 _TOLD = 5
 #: Reasons of a waiting container that do not pass by themselves in the time of a run
-#: (Kubernetes docs, "Images" and "Pod Lifecycle").
+#: (Kubernetes docs, "Images" and "Pod Lifecycle"): those of its image, and all.
+_NO_IMAGE = ("ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName")
 _HOPELESS = (
+    *_NO_IMAGE,
     "CrashLoopBackOff",
     "CreateContainerConfigError",
     "CreateContainerError",
-    "ErrImageNeverPull",
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
     "RunContainerError",
 )
 
@@ -155,10 +153,15 @@ def _containers(pod: Object) -> Iterator[Object]:
     yield from status.get("containerStatuses") or ()
 
 
-def _hopeless(pod: Object) -> str:
+def unpullable(pod: Object) -> str:
+    """Return in words why an image of a pod cannot be had; empty where nothing says so."""
+    return _hopeless(pod, _NO_IMAGE)
+
+
+def _hopeless(pod: Object, reasons: Sequence[str] = _HOPELESS) -> str:
     for one in _containers(pod):
         waiting = (one.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in _HOPELESS:
+        if waiting.get("reason") in reasons:
             return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
     return ""
 
