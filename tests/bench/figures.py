@@ -12,6 +12,7 @@ import argparse
 import importlib
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unknown = set(options.names) - set(benches)
     if unknown:
         parser.error(f"no bench {', '.join(sorted(unknown))}; there are {', '.join(benches)}")
+    # Ended from outside, a bench still takes its folder away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     say(f"Python {platform.python_version()}, {os.cpu_count()} cores, {load()} before")
     for name in options.names or benches:
         for row in importlib.import_module(f"bench_{name}").rows(options):
