@@ -50,6 +50,11 @@ def provider(config: pytest.Config) -> Provider | None:
         )
     if parts["version"] and not _VERSION.fullmatch(parts["version"]):
         raise UsageError(f"--mesh-provider-version {parts['version']}: expected such as 1.35.0")
+    if parts["version"] and parts["config"]:
+        raise UsageError(
+            "--mesh-provider-version says nothing beside --mesh-provider-config: the version (kind, "
+            "k3d: the node's image) stands in that file"
+        )
     return Provider(name, parts["config"] or "", parts["version"] or Provider.version)
 
 

@@ -142,6 +142,41 @@ def test_one_that_fails_to_start_is_deleted_and_its_words_are_told(
     assert machine.there == machine.recorded == []
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("kind", "kindest/node:v1.35.1"),
+        ("k3d", "rancher/k3s:v1.35.1-k3s1"),
+        ("minikube", "Kubernetes v1.35.1"),
+    ],
+)
+def test_the_version_that_was_asked_for_is_told_where_none_starts(
+    machine: Machine, folder: Path, name: str, asked: str
+) -> None:
+    machine.put(name, "kubectl")
+    machine.fails("create")
+    with pytest.raises(NotReady) as error, provided(wanted(name), folder):
+        pytest.fail("it must not get here")
+    last = str(error.value).splitlines()[-1]
+    assert last.startswith(f"it was asked for {asked} (")
+    assert last.endswith("; --mesh-provider-version names another")
+    assert asked.rpartition(" ")[2] in machine.log.read_text(), "the words of pytest-kubernetes"
+
+
+def test_the_version_in_a_config_of_the_user_is_not_ours_to_tell(
+    machine: Machine, folder: Path
+) -> None:
+    machine.put("kind", "kubectl")
+    machine.fails("create")
+    config = machine.folder / "kind.yaml"
+    config.write_text("kind: Cluster\n")
+    with (
+        pytest.raises(NotReady, match="node's image$"),
+        provided(wanted("kind", str(config)), folder),
+    ):
+        pytest.fail("it must not get here")
+
+
 def test_one_that_does_not_answer_is_deleted(machine: Machine, folder: Path) -> None:
     machine.put("kind", "kubectl")
     machine.fails("ready")
@@ -245,6 +280,11 @@ def test_ctrl_c_while_it_starts_deletes_it(
         ("--mesh-provider kind --mesh-context x", "makes a cluster of its own"),
         ("--mesh-provider-config x", "--mesh-provider-config says nothing without"),
         ("--mesh-provider kind --mesh-provider-version new", "expected such as 1.35.0"),
+        ("--mesh-provider kind --mesh-provider-version v1.35.0", "expected such as 1.35.0"),
+        (
+            "--mesh-provider kind --mesh-provider-version 1.35.1 --mesh-provider-config x",
+            "--mesh-provider-version says nothing beside --mesh-provider-config",
+        ),
         (
             "--mesh-provider external --mesh-kubeconfig x --mesh-provider-version 1.35.0",
             "--mesh-provider-version: --mesh-provider external makes no cluster",

@@ -154,7 +154,9 @@ class Install:
 class Provider:
     """What makes a cluster for the run: kind, minikube or k3d, or `external` for one that is there.
 
-    `config` is the path of the provider's own config file, `version` that of Kubernetes.
+    `config` is the path of the provider's own config file, which has the version then; `version`
+    that of Kubernetes. The default is one that all three have: it is kind v0.31.0's own (release
+    notes: kindest/node:v1.35.0), and k3s was released for it (v1.35.0+k3s1).
     """
 
     name: str

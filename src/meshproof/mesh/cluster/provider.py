@@ -26,6 +26,12 @@ from meshproof.mesh.protocol import ClusterOptions, Provider
 
 #: Providers that make a cluster; `external` uses one that is there.
 MAKERS = ("kind", "minikube", "k3d")
+#: What pytest-kubernetes asks each of them for, by the version, and where its versions are listed.
+_ASKED = {
+    "kind": "kindest/node:v{} (the release notes of a kind list the images made for it)",
+    "k3d": "rancher/k3s:v{}-k3s1 (the releases of k3s)",
+    "minikube": "Kubernetes v{} (minikube config defaults kubernetes-version)",
+}
 
 
 @contextlib.contextmanager
@@ -90,8 +96,16 @@ class _Cluster:
             cluster_timeout=int(timeouts.CLUSTER_START),
         )
         words = [self.name] if config and self._wanted.name == "k3d" else []
-        with _telling(f"{self._wanted.name}: the cluster {self.name} does not start", self._folder):
+        what = f"{self._wanted.name}: the cluster {self.name} does not start"
+        with _telling(what, self._folder, self._version()):
             self._manager.create(asked, timeout=int(timeouts.CLUSTER_ANSWERS), options=words)
+
+    def _version(self) -> str:
+        """Return in words which version is asked for; empty where the provider's config says it."""
+        if self._given is not None or self._wanted.config:
+            return ""
+        asked = _ASKED[self._wanted.name].format(self._wanted.version)
+        return f"\nit was asked for {asked}; --mesh-provider-version names another"
 
     def _config(self) -> Path | None:
         """Copy the provider's config with our name in it: else it makes a cluster that we lose."""
@@ -180,15 +194,18 @@ def _copy(given: Path, to: Path) -> None:
 
 
 @contextlib.contextmanager
-def _telling(what: str, folder: Path) -> Iterator[None]:
-    """Turn what pytest-kubernetes raises into NotReady; keep what it does to the environment."""
+def _telling(what: str, folder: Path, hint: str = "") -> Iterator[None]:
+    """Turn what pytest-kubernetes raises into NotReady; keep what it does to the environment.
+
+    `hint` is told after what a program says that fails.
+    """
     before = dict(os.environ)
     os.environ[MARK] = str(folder)
     try:
         yield
     except subprocess.CalledProcessError as error:
         said = (error.stderr or error.stdout or b"").decode(errors="replace").strip()
-        raise NotReady(f"{what}: {said or f'exit code {error.returncode}'}") from None
+        raise NotReady(f"{what}: {said or f'exit code {error.returncode}'}{hint}") from None
     except subprocess.TimeoutExpired as error:
         raise NotReady(f"{what}: not done after {error.timeout:.0f} s") from None
     except (RuntimeError, OSError, ValueError, KeyError) as error:
