@@ -25,6 +25,7 @@ KINDS = (
     ("v1", "configmaps", "ConfigMap", True),
     ("v1", "secrets", "Secret", True),
     ("v1", "events", "Event", True),
+    ("apps/v1", "deployments", "Deployment", True),
     ("rbac.authorization.k8s.io/v1", "clusterroles", "ClusterRole", False),
     ("networking.istio.io/v1", "virtualservices", "VirtualService", True),
     ("networking.istio.io/v1alpha3", "virtualservices", "VirtualService", True),
@@ -37,12 +38,14 @@ _VERBS = ["create", "delete", "get", "list", "patch"]
 class Cluster:
     """What the stand-in holds: objects by plural, namespace and name; `asked` are its requests.
 
-    `forbidden` are plurals that nobody may list; `aggregated` whether discovery is, as it is from
+    `forbidden` are plurals that nobody may list, `refused` those of which a change is answered with
+    403 and done by the cluster itself; `aggregated` whether discovery is, as it is from
     Kubernetes 1.27 on; so many lists are answered with 503 as `away` says.
     """
 
     objects: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     forbidden: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
     aggregated: bool = True
     away: int = 0
     asked: list[tuple[str, str]] = field(default_factory=list)
@@ -73,10 +76,24 @@ class Cluster:
         self.objects[key] = body
         return body
 
+    def merge(self, key: tuple[str, str, str], body: Object) -> Object:
+        """Change the `spec` of an object; a namespace that is to go does so with its last pod."""
+        found = self.objects[key]
+        found["spec"].update(body["spec"])
+        namespace = ("namespaces", "", key[1])
+        if self.objects[namespace]["metadata"].get("deletionTimestamp"):
+            self.delete(namespace)
+        return found
+
     def delete(self, key: tuple[str, str, str]) -> None:
-        """Delete as the API server does: what has finalizers stays, a namespace with it."""
+        """Delete as the API server does: what has finalizers stays, a namespace with it.
+
+        So does a Deployment with pods, which take their time.
+        """
         found = self.objects[key]
         metadata = found["metadata"]
+        if found["spec"].get("replicas"):
+            return
         if key[0] == "namespaces":
             for other in [one for one in self.objects if one[1] == key[2]]:
                 self.delete(other)
@@ -125,7 +142,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         key = (plural, namespace, name)
         if method == "PATCH":
-            self._answer(200, self.cluster.apply(key, json.loads(body)))
+            merges = self.headers["Content-Type"] == "application/merge-patch+json"
+            change = self.cluster.merge if merges else self.cluster.apply
+            changed = change(key, json.loads(body))
+            refused = _status(403, f'{plural} "{name}" is forbidden: User cannot patch resource')
+            self._answer(*((403, refused) if plural in self.cluster.refused else (200, changed)))
             return
         if key not in self.cluster.objects:
             self._answer(404, _status(404, f'{plural} "{name}" not found'))

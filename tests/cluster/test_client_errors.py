@@ -23,11 +23,13 @@ class Server(http.server.BaseHTTPRequestHandler):
     """An API server that discovers nothing and forbids port-forwards, as Kubernetes words it."""
 
     asked: ClassVar[list[str]] = []
+    credentials: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
         path = self.path.partition("?")[0]
         if path.endswith("/portforward"):
+            self.credentials.append(self.headers["Authorization"])
             self._answer(403, {"kind": "Status", "message": FORBIDDEN, "code": 403})
         elif path == "/version":
             self._answer(200, {"gitVersion": "v1.35.4", "major": "1", "minor": "35"})
@@ -76,3 +78,21 @@ def test_a_stream_that_is_forbidden_is_named_at_once(kube: Kube) -> None:
     assert FORBIDDEN in str(told.value)
     assert "`meshproof rbac` prints the Role" in str(told.value)
     assert len(Server.asked) == 1, "it was asked again and again"
+
+
+def test_an_interrupt_of_a_stream_is_no_error_of_it(
+    kube: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*asked: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kubernetes.stream.ws_client.create_websocket", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        kube.forward("p", "shop", 15000)
+
+
+def test_a_stream_is_asked_for_with_the_credentials(kube: Kube) -> None:
+    Server.credentials.clear()
+    with pytest.raises(NotReady):
+        kube.forward("p", "shop", 15000)
+    assert Server.credentials == ["Bearer t"]

@@ -57,6 +57,35 @@ def cleanup(cluster: Cluster, *words: str) -> int:
     return main(["cleanup", "--kubeconfig", str(cluster.kubeconfig), *words])
 
 
+def test_the_pods_of_a_dead_run_are_told_to_end_at_once(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeouts, "NAMESPACE_END", 1.0)
+    for run in (DEAD, ALIVE):
+        labels = {"meshproof/run": run, "app.kubernetes.io/managed-by": "meshproof"}
+        made = cluster.add("Deployment", "app", f"meshproof-{run}", labels=labels)
+        made["spec"]["replicas"] = 2
+    assert cleanup(cluster) == 1, "one run does not tell whether it goes on"
+    changes = [one for one in cluster.asked if one[0] in ("DELETE", "PATCH") and DEAD in one[1]]
+    head = f"/api/v1/namespaces/meshproof-{DEAD}"
+    assert changes[0] == ("DELETE", head)
+    assert ("PATCH", f"/apis/apps/v1/namespaces/meshproof-{DEAD}/deployments/app") in changes
+    assert f"namespaces/meshproof-{DEAD}" not in cluster.names()
+    assert cluster.objects["deployments", f"meshproof-{ALIVE}", "app"]["spec"]["replicas"] == 2
+
+
+def test_who_may_not_end_pods_waits_for_the_cluster_to_do_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeouts, "NAMESPACE_END", 1.0)
+    labels = {"meshproof/run": DEAD, "app.kubernetes.io/managed-by": "meshproof"}
+    cluster.add("Deployment", "app", f"meshproof-{DEAD}", labels=labels)["spec"]["replicas"] = 1
+    cluster.refused.add("deployments")
+    assert cleanup(cluster) == 1, "one run does not tell whether it goes on"
+    assert [one for one in cluster.asked if one[0] == "PATCH"]
+    assert f"namespaces/meshproof-{DEAD}" not in cluster.names()
+
+
 def test_what_dead_runs_left_goes_and_nothing_else(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,6 +256,7 @@ def test_every_kind_is_known_once_in_its_preferred_version(
         "Namespace": "v1",
         "ConfigMap": "v1",
         "Secret": "v1",
+        "Deployment": "apps/v1",
         "ClusterRole": "rbac.authorization.k8s.io/v1",
         "VirtualService": "networking.istio.io/v1",
         "EnvoyFilter": "networking.istio.io/v1alpha3",

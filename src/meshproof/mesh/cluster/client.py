@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,16 +39,13 @@ class Kube:
     """
 
     def __init__(self, api: Any, place: str, folder: Path) -> None:
-        from kubernetes.client import ApiClient
         from kubernetes.dynamic import DynamicClient
 
         self.place = place
-        # The library swaps a method of its client to connect a stream: this one is for those only.
-        self._streams_api = ApiClient(api.configuration)
+        self._streamed = api.configuration
         #: The kinds of which objects were applied, as `apiVersion, kind`.
         self.applied: set[tuple[str, str]] = set()
         self._patience = timeouts.API_START
-        self._streams = threading.Lock()
         cache = str(folder / "discovery.json")
         self._dynamic = self._call("discover its kinds", lambda: DynamicClient(api, cache))
         self._patience = timeouts.API_AWAY
@@ -122,8 +118,9 @@ class Kube:
         asked = {"namespace": namespace or None, "label_selector": labels or None}
 
         def get() -> list[Object]:
-            found = self._resource(api_version, kind).get(**asked).to_dict()
-            return list(found["items"])
+            found = self._resource(api_version, kind).get(**asked, serializer=_plain)
+            told = {"apiVersion": api_version, "kind": kind}  # which the items of a list lack
+            return [{**told, **one} for one in found["items"] or ()]
 
         return self._call(f"list {kind}", get)
 
@@ -145,7 +142,8 @@ class Kube:
                 namespace=metadata.get("namespace"),
                 field_manager=MANAGER,
                 force_conflicts=True,
-            ).to_dict()
+                serializer=_plain,
+            )
             return done
 
         where = f"{at}: " if at else ""
@@ -175,6 +173,19 @@ class Kube:
 
         self._call(f"delete {kind} {name}", delete)
 
+    def merge(self, api_version: str, kind: str, name: str, namespace: str, body: Object) -> None:
+        """Change what `body` names of an object that is there (JSON merge patch, RFC 7396)."""
+        self._call(
+            f"change {kind} {name}",
+            lambda: self._resource(api_version, kind).patch(
+                name=name,
+                namespace=namespace,
+                body=body,
+                content_type="application/merge-patch+json",
+                serializer=_plain,
+            ),
+        )
+
     def may(self, verb: str, group: str, resource: str) -> bool:
         """Say whether this user has a right in all namespaces (`list`, empty group, `secrets`).
 
@@ -186,7 +197,7 @@ class Kube:
 
         def ask() -> bool:
             kind = self._resource(_REVIEW["apiVersion"], _REVIEW["kind"])
-            return bool(kind.create(body=body).to_dict()["status"]["allowed"])
+            return bool(kind.create(body=body, serializer=_plain)["status"]["allowed"])
 
         return self._call(what, ask)
 
@@ -208,16 +219,20 @@ class Kube:
 
         It ends at the pod's loopback, past what a sidecar captures.
         """
-        from kubernetes.client import CoreV1Api
         from kubernetes.client.exceptions import ApiException
-        from kubernetes.stream import portforward
+        from kubernetes.stream import ws_client
 
-        ask = CoreV1Api(self._streams_api).connect_get_namespaced_pod_portforward
+        # Not by CoreV1Api, whose import takes a second, and one at a time: its call is this one.
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
+        given = self._streamed.auth_settings().values()
+        headers = {one["key"]: one["value"] for one in given if one["in"] == "header"}
+        asked = {"query_params": [("ports", str(port))], "headers": headers}
 
         def forward() -> Any:
             try:
-                with self._streams:
-                    stream = portforward(ask, pod, namespace, ports=str(port))
+                stream = ws_client.portforward_call(
+                    self._streamed, "GET", f"{self._streamed.host}{path}", **asked
+                )
             except ApiException as error:
                 raise _answered(error) from None
             if (wire := stream.websocket.sock) is not None:
@@ -234,10 +249,8 @@ class Kube:
         from kubernetes.client.exceptions import ApiException
 
         try:
-            found: Object = (
-                self._resource(api_version, kind)
-                .get(name=name, namespace=namespace or None)
-                .to_dict()
+            found: Object = self._resource(api_version, kind).get(
+                name=name, namespace=namespace or None, serializer=_plain
             )
         except ApiException as error:
             if error.status == 404:
@@ -292,6 +305,11 @@ class Kube:
         return NotReady(f"{self.place}: cannot {what}: {message}")
 
 
+def _plain(client: Any, found: Object) -> Object:
+    """Return an answer as it is: the library makes each value an object, which takes time."""
+    return found
+
+
 def _passes(error: BaseException) -> bool:
     """Say whether an error may be gone at the next try: the API server is away, or busy."""
     import ssl
@@ -308,8 +326,13 @@ def _passes(error: BaseException) -> bool:
 
 
 def _answered(error: Any) -> Any:
-    """Return the error of a stream with the API's answer, of which the library keeps the text."""
+    """Return the error of a stream with the API's answer, of which the library keeps the text.
+
+    It takes a KeyboardInterrupt for one, too: that is returned as it was.
+    """
     answer = error.__context__
+    if isinstance(answer, KeyboardInterrupt):
+        return answer
     if hasattr(answer, "status_code"):
         error.status, error.body = answer.status_code, answer.resp_body
     return error

@@ -19,7 +19,8 @@ _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 _DISCOVERY_BEFORE = _DISCOVERY.replace("v=v2", "v=v2beta1")
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE = 500
-_AT_ONCE = 8
+#: How many requests are under way at a time.
+AT_ONCE = 8
 #: What tells of other objects, by itself and for a while: nothing that anybody would delete.
 _TELLING = ("Event", "Lease")
 
@@ -133,7 +134,7 @@ def listed(
         except NotReady as error:
             return [], str(error)
 
-    with kube.patient(patience or timeouts.API_START), ThreadPoolExecutor(_AT_ONCE) as pool:
+    with kube.patient(patience or timeouts.API_START), ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(look, asked))
     found = {item.uid: item for items, _ in answers for item in items}
     unseen = {kind: words for kind, (_, words) in zip(asked, answers, strict=True) if words}

@@ -96,6 +96,7 @@ class Place:
             metadata["namespace"] = name
             metadata["labels"] = {**metadata.get("labels", {}), **self.labels}
             _label_pods(body, self.labels)
+            _end_at_once(body)
             if self.small:
                 _make_small(body)
             if document.group == _ROUTING:
@@ -144,22 +145,30 @@ _SMALL_SIDECAR = {
     "sidecar.istio.io/proxyCPULimit": "1",
     "sidecar.istio.io/proxyMemoryLimit": "256Mi",
 }
-#: Seconds; a sidecar drains for 5 (Istio docs, "ProxyConfig", terminationDrainDuration).
+#: Seconds; a sidecar drains for 5 (Istio docs, "ProxyConfig", terminationDrainDuration). By the
+#: longest of its pods a namespace that is deleted waits between two looks (Kubernetes,
+#: namespaced_resources_deleter.go).
 _GRACE = 1
 
 
-def _make_small(body: dict[str, Any]) -> None:
-    """Give each container of a workload, and its sidecar, small requests and limits.
+def _end_at_once(body: dict[str, Any]) -> None:
+    """Let the pods of a workload end at once, unless the file says otherwise.
 
-    They end at once: nobody is served by them any more when they do.
+    Nobody is served by them any more when they do.
     """
+    template = body.get("spec", {}).get("template")
+    if body["kind"] == "Deployment" and template:
+        template["spec"].setdefault("terminationGracePeriodSeconds", _GRACE)
+
+
+def _make_small(body: dict[str, Any]) -> None:
+    """Give each container of a workload, and its sidecar, small requests and limits."""
     template = body.get("spec", {}).get("template")
     if body["kind"] != "Deployment" or not template:
         return
     metadata = template.setdefault("metadata", {})
     metadata["annotations"] = {**_SMALL_SIDECAR, **metadata.get("annotations", {})}
     pod = template["spec"]
-    pod.setdefault("terminationGracePeriodSeconds", _GRACE)
     for container in (*pod["containers"], *pod.get("initContainers", ())):
         container.setdefault("resources", _SMALL)
 
