@@ -52,8 +52,8 @@ def provider(config: pytest.Config) -> Provider | None:
         raise UsageError(f"--mesh-provider-version {parts['version']}: expected such as 1.35.0")
     if parts["version"] and parts["config"]:
         raise UsageError(
-            "--mesh-provider-version says nothing beside --mesh-provider-config: the version (kind, "
-            "k3d: the node's image) stands in that file"
+            "--mesh-provider-version says nothing beside --mesh-provider-config: that file has the "
+            "version (of kind and k3d: the node's image)"
         )
     return Provider(name, parts["config"] or "", parts["version"] or Provider.version)
 

@@ -171,7 +171,7 @@ def test_the_version_in_a_config_of_the_user_is_not_ours_to_tell(
     config = machine.folder / "kind.yaml"
     config.write_text("kind: Cluster\n")
     with (
-        pytest.raises(NotReady, match="node's image$"),
+        pytest.raises(NotReady, match=r"node's image$"),
         provided(wanted("kind", str(config)), folder),
     ):
         pytest.fail("it must not get here")
