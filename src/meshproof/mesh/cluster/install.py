@@ -19,9 +19,10 @@ from meshproof import interrupts, timeouts
 from meshproof.errors import MeshproofError, NotReady
 from meshproof.mesh.cluster import install_record, namespaces, workloads
 from meshproof.mesh.cluster.client import Kube, Object, labels_of
-from meshproof.mesh.cluster.install_record import Record, key_of, shown
+from meshproof.mesh.cluster.install_record import Record
 from meshproof.mesh.cluster.istio import REVISION, Istio
 from meshproof.mesh.cluster.istioctl import Istioctl
+from meshproof.mesh.cluster.keys import Key, is_there
 from meshproof.mesh.cluster.objects import MANAGED_BY, RUN_LABEL
 from meshproof.mesh.protocol import ClusterOptions, Install
 from meshproof.rules.model import MtlsMode
@@ -160,16 +161,16 @@ def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
     import yaml
 
     found = [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one]
-    objects = tuple(key_of(one) for one in found if one["kind"] != "Namespace")
+    objects = tuple(Key.of(one) for one in found if one["kind"] != "Namespace")
     if not any(one.kind == "Deployment" for one in objects):
         raise NotReady("istioctl manifest generate: the profile has no control plane")
     carrying = tuple(
-        key_of(one)
+        Key.of(one)
         for one in found
         if labels_of(one).get(REVISION) == options.revision
         or options.revision in one["metadata"]["name"]
     )
-    in_the_way = [shown(one) for one in objects if _taken(todo.kube, one)]
+    in_the_way = [str(one) for one in objects if _taken(todo.kube, one)]
     if in_the_way:
         raise NotReady(
             f"revision {options.revision} cannot be installed: {', '.join(in_the_way[:3])}"
@@ -188,9 +189,8 @@ def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
     )
 
 
-def _taken(kube: Kube, key: install_record.Key) -> bool:
-    known = kube.has(key.api_version, key.kind)
-    return known and kube.get(*key.asked) is not None
+def _taken(kube: Kube, key: Key) -> bool:
+    return kube.has(key.api_version, key.kind) and is_there(kube, key)
 
 
 def _check_no_policy(kube: Kube, record: Record) -> None:

@@ -10,12 +10,13 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from meshproof import timeouts
 from meshproof.mesh.cluster import namespaces
 from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.istio import REVISION
+from meshproof.mesh.cluster.keys import Key, wait_gone
 from meshproof.mesh.waiting import wait_for
 
 _ISTIOD = "app=istiod"
@@ -25,20 +26,6 @@ _SECURITY = "security.istio.io/v1"
 _WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _ADMISSION = "admissionregistration.k8s.io/v1"
 _GATEWAY_API = "gateway.networking.k8s.io/v1"
-
-
-class Key(NamedTuple):
-    """What tells an object from any other."""
-
-    api_version: str
-    kind: str
-    namespace: str
-    name: str
-
-    @property
-    def asked(self) -> tuple[str, str, str, str]:
-        """The same in the order in which a `Kube` is asked for it."""
-        return self.api_version, self.kind, self.name, self.namespace
 
 
 @dataclass(frozen=True)
@@ -57,17 +44,6 @@ class Record:
     shared: tuple[Key, ...]
     made: bool
     before: tuple[Key, ...] = ()
-
-
-def key_of(body: Object) -> Key:
-    """Return the key of an object as it is written in a file."""
-    metadata = body["metadata"]
-    return Key(body["apiVersion"], body["kind"], metadata.get("namespace") or "", metadata["name"])
-
-
-def shown(key: Key) -> str:
-    """Return an object's kind and name for a message."""
-    return f"{key.kind} {key.namespace}{'/' if key.namespace else ''}{key.name}"
 
 
 def place(run: str) -> str:
@@ -129,16 +105,8 @@ def _delete(kube: Kube, keys: list[Key]) -> None:
     keys = [one for one in keys if kube.has(one.api_version, one.kind)]
     for key in keys:
         kube.delete(*key.asked)
-    left = list(keys)
-
-    def look() -> bool | None:
-        left[:] = [one for one in left if kube.get(*one.asked) is not None]
-        return None if left else True
-
-    def said() -> str:
-        return f"not gone after {timeouts.ISTIO_END:.0f} s: {', '.join(map(shown, left))}"
-
-    wait_for(look, timeouts.ISTIO_END, said, timeouts.POLL_SLOW)
+    seconds = timeouts.ISTIO_END
+    wait_gone(kube, keys, seconds, lambda key: f"{key} is not gone after {seconds:.0f} s")
 
 
 def _tags(kube: Kube, record: Record) -> Iterator[Key]:

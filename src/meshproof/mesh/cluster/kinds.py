@@ -14,6 +14,7 @@ from urllib.parse import quote
 from meshproof import timeouts
 from meshproof.errors import NotReady
 from meshproof.mesh.cluster.client import Kube, Object
+from meshproof.mesh.cluster.keys import Key
 
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _DISCOVERY_BEFORE = _DISCOVERY.replace("v=v2", "v=v2beta1")
@@ -69,9 +70,13 @@ class Item:
         """What no other object ever has, of the same name neither."""
         return str(self.metadata["uid"])
 
+    @property
+    def key(self) -> Key:
+        """What tells it from any other, also from one that takes its place."""
+        return Key(self.kind.api_version, self.kind.kind, self.namespace, self.name, self.uid)
+
     def __str__(self) -> str:
-        where = f"{self.namespace}/" if self.namespace else ""
-        return f"{self.kind.kind} {where}{self.name}"
+        return str(self.key)
 
 
 def known(kube: Kube) -> list[Kind]:

@@ -17,10 +17,10 @@ from meshproof.errors import NotReady
 from meshproof.mesh.cluster import install_record, namespaces, ownership
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.install_record import Record
+from meshproof.mesh.cluster.keys import is_there, wait_gone
 from meshproof.mesh.cluster.kinds import AT_ONCE, Item, Kind, known, listed
 from meshproof.mesh.cluster.objects import MANAGED_BY, RUN_LABEL
 from meshproof.mesh.cluster.ownership import Standing, State
-from meshproof.mesh.waiting import wait_for
 
 _NAMESPACE = "Namespace"
 _MANAGER = "meshproof"
@@ -127,21 +127,14 @@ def delete(kube: Kube, items: Iterable[Item], seconds: float = 0) -> None:
     Raises NotReady for what does not go in `seconds` (0: `timeouts.NAMESPACE_END`), naming what
     holds it.
     """
-    left = list(items)
-    for one in left:
-        kube.delete(one.kind.api_version, one.kind.kind, one.name, one.namespace, one.uid)
-    for one in left:
+    by_key = {one.key: one for one in items}
+    for key in by_key:
+        kube.delete(*key.asked, key.uid)
+    for one in by_key.values():
         if one.kind.kind == _NAMESPACE:
             _hasten(kube, one)
-
-    def look() -> bool | None:
-        left[:] = still_there(kube, left)
-        return None if left else True
-
-    def said() -> str:
-        return "\n".join(_held(kube, one) for one in left)
-
-    wait_for(look, seconds or timeouts.NAMESPACE_END, said, timeouts.POLL_SLOW)
+    seconds = seconds or timeouts.NAMESPACE_END
+    wait_gone(kube, by_key, seconds, lambda key: _held(kube, by_key[key]))
 
 
 def _hasten(kube: Kube, namespace: Item) -> None:
@@ -165,12 +158,7 @@ def _end_pods(kube: Kube, deployment: str, namespace: str) -> None:
 
 def still_there(kube: Kube, items: Iterable[Item]) -> list[Item]:
     """Return those of some objects that are not gone."""
-    return [one for one in items if _is_there(kube, one)]
-
-
-def _is_there(kube: Kube, item: Item) -> bool:
-    found = kube.get(item.kind.api_version, item.kind.kind, item.name, item.namespace)
-    return found is not None and found["metadata"]["uid"] == item.uid
+    return [one for one in items if is_there(kube, one.key)]
 
 
 def _held(kube: Kube, item: Item) -> str:

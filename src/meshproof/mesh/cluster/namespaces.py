@@ -9,8 +9,8 @@ from typing import Any
 from meshproof import interrupts, timeouts
 from meshproof.mesh.cluster import ownership
 from meshproof.mesh.cluster.client import Kube, Object
+from meshproof.mesh.cluster.keys import Key, wait_gone
 from meshproof.mesh.cluster.kinds import Item, known, listed
-from meshproof.mesh.waiting import wait_for
 
 
 def create(
@@ -37,18 +37,10 @@ def delete(kube: Kube, names: Sequence[str]) -> None:
 
     Raises NotReady for one that does not go, naming what holds it.
     """
-    for name in names:
-        kube.delete("v1", "Namespace", name)
-    left = list(names)
-
-    def look() -> bool | None:
-        left[:] = [name for name in left if kube.get("v1", "Namespace", name) is not None]
-        return None if left else True
-
-    def said() -> str:
-        return "\n".join(held(kube, name) for name in left)
-
-    wait_for(look, timeouts.NAMESPACE_END, said, timeouts.POLL_SLOW)
+    keys = [Key("v1", "Namespace", "", name) for name in names]
+    for key in keys:
+        kube.delete(*key.asked)
+    wait_gone(kube, keys, timeouts.NAMESPACE_END, lambda key: held(kube, key.name))
 
 
 def held(kube: Kube, name: str) -> str:
