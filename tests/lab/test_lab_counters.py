@@ -72,7 +72,7 @@ def test_a_split_as_the_app_tells_it(shop: ClusterMesh) -> None:
 
 def test_sixty_to_forty_is_seen(shop: ClusterMesh) -> None:
     with shop.applied(split(v1=60, v2=40)):
-        verdict = judge(visits(shop).labelled(ORDERS), {"v1": 50, "v2": 50}, Settings())
+        verdict = judge(visits(shop).labelled(ORDERS), {"v1": 50, "v2": 50}, Settings(beta=1e-6))
         assert verdict.outcome is Outcome.FAILED, verdict
         assert verdict.code == "wrong-split"
 

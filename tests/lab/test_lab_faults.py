@@ -38,7 +38,8 @@ def run_with(fault: str, chosen: str, folder: Path, *options: str) -> Ended:
 
 
 def test_wrong_rules(tmp_path: Path) -> None:
-    ended = run_with("wrong rules", "rotation or v3_only or burr_goes or split", tmp_path)
+    chosen = "rotation or v3_only or burr_goes or split"
+    ended = run_with("wrong rules", chosen, tmp_path, "--mesh-beta=1e-6")
     assert ended.code == 1, ended.said
     assert ended.outcomes("VirtualService") == {
         "v3 only": "mesh not ready",

@@ -41,11 +41,11 @@ def test_a_split_is_judged_from_inside(shop: ClusterMesh) -> None:
     with shop.applied(rules.read(manifests.rules("split_half", "v1"))):
         half = judged(shop, HALF)
         assert half.holds, half
-        wrong = judged(shop, {"v1": 60, "v2": 40})
+        wrong = judged(shop, {"v1": 70, "v2": 30})
         assert wrong.outcome is Outcome.FAILED, wrong
         counted = judged(shop, HALF, by="counters:orders.sock-shop")
         assert counted.holds, counted
-        wrong = judged(shop, {"v1": 60, "v2": 40}, by="counters:orders.sock-shop")
+        wrong = judged(shop, {"v1": 70, "v2": 30}, by="counters:orders.sock-shop")
         assert wrong.outcome is Outcome.FAILED, wrong
         address, client = shop.inside("orders.sock-shop")
         shown = client.shown(Request("/orders").curl(address)).split()

@@ -39,7 +39,7 @@ def test_a_split_is_judged_from_inside(shop: LocalMesh, by: str) -> None:
     with shop.applied(rules.read(manifests.rules("split_half", "v1"))):
         half = judge(visits(shop).labelled(by), HALF)
         assert half.holds, half
-        wrong = judge(visits(shop).labelled(by), {"v1": 60, "v2": 40})
+        wrong = judge(visits(shop).labelled(by), {"v1": 70, "v2": 30})
         assert wrong.outcome is Outcome.FAILED, wrong
 
 
