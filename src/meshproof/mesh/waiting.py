@@ -12,6 +12,32 @@ from meshproof.errors import NotReady
 T = TypeVar("T")
 
 
+def wait_answered(
+    ask: Callable[[], object],
+    seconds: float,
+    failure: Callable[[str], str],
+    watch: Callable[[], None] = lambda: None,
+) -> None:
+    """Wait until `ask` no longer raises NotReady; ask again until `seconds` are over.
+
+    Raises NotReady with the words of `failure`, which gets those of the last one. `watch`, called
+    before each, may raise to end the waiting early.
+    """
+    last = ""
+
+    def look() -> bool | None:
+        nonlocal last
+        watch()
+        try:
+            ask()
+        except NotReady as error:
+            last = str(error)
+            return None
+        return True
+
+    wait_for(look, seconds, lambda: failure(last), timeouts.POLL_SLOW)
+
+
 def wait_for(
     look: Callable[[], T | None], seconds: float, failure: Callable[[], str], poll: float = 0
 ) -> T:

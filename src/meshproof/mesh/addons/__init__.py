@@ -20,7 +20,8 @@ from typing import Any, Protocol
 
 from meshproof import timeouts
 from meshproof.errors import NotReady, UsageError
-from meshproof.mesh.process import Process, Workspace, wait_for
+from meshproof.mesh.process import Process, Workspace
+from meshproof.mesh.waiting import wait_answered, wait_for
 
 #: Value of an option that leaves an addon out.
 OFF = "off"
@@ -227,20 +228,11 @@ def get_text(url: str, **parameters: str) -> str:
 
 def wait_answering(process: Process, look: Callable[[], Any]) -> None:
     """Wait until `look` no longer raises NotReady. Raises NotReady when the process ends."""
-
-    def answering() -> bool | None:
-        process.require_alive()
-        try:
-            look()
-        except NotReady:
-            return None
-        return True
-
-    wait_for(
-        answering,
+    wait_answered(
+        look,
         timeouts.ADDON_START,
-        lambda: f"{process.name} does not answer; last lines of its log:\n{process.tail()}",
-        timeouts.POLL_SLOW,
+        lambda _: f"{process.name} does not answer; last lines of its log:\n{process.tail()}",
+        process.require_alive,
     )
 
 

@@ -21,7 +21,7 @@ from meshproof.mesh.cluster.proxies import ADMIN_PORT, Proxy, running
 from meshproof.mesh.cluster.way_in import pods_of, target_port
 from meshproof.mesh.listeners import RUN_HEADER
 from meshproof.mesh.protocol import Address
-from meshproof.mesh.waiting import wait_for
+from meshproof.mesh.waiting import wait_answered
 
 _APP_LABELS = ("app", "app.kubernetes.io/name")
 _STATS = "/stats/prometheus?filter=istio_requests_total|upstream_rq_total"
@@ -153,21 +153,10 @@ class ClusterAddons:
 
     def _answering(self, name: str, url: str) -> Any:
         addon = module(name).Remote(url, self._view)
-        last: list[str] = []
-
-        def look() -> bool | None:
-            try:
-                addon.answers()
-            except NotReady as error:
-                last[:] = [str(error)]
-                return None
-            return True
-
-        wait_for(
-            look,
+        wait_answered(
+            addon.answers,
             timeouts.ADDON_ANSWERS,
-            lambda: f"{name} does not answer at {url}: {last[0] if last else ''}",
-            timeouts.POLL_SLOW,
+            lambda last: f"{name} does not answer at {url}: {last}",
         )
         return addon
 

@@ -13,7 +13,7 @@ from meshproof.errors import NotReady
 from meshproof.mesh.cluster import proxies, versions, workloads
 from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.forward import get
-from meshproof.mesh.cluster.istio import Istio
+from meshproof.mesh.cluster.istio import Istio, istiods
 from meshproof.mesh.cluster.istioctl import HOW_TO_GET, Istioctl
 from meshproof.mesh.cluster.sync import MONITORING_PORT, Sync
 from meshproof.mesh.protocol import Aspect, Looked
@@ -103,7 +103,7 @@ class ControlPlane:
     def _sync(self) -> Sync:
         """Return what every istiod says; a proxy may hang on any of them, of any revision."""
         found = Sync()
-        for pod in self.kube.list("v1", "Pod", self.istio.namespace, "app=istiod"):
+        for pod in istiods(self.kube, self.istio.namespace):
             if proxies.running(pod):
                 name = str(pod["metadata"]["name"])
                 path = "/debug/syncz"

@@ -20,7 +20,7 @@ from meshproof.errors import MeshproofError, NotReady
 from meshproof.mesh.cluster import install_record, namespaces, workloads
 from meshproof.mesh.cluster.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.install_record import Record
-from meshproof.mesh.cluster.istio import REVISION, Istio
+from meshproof.mesh.cluster.istio import REVISION, Istio, istiods
 from meshproof.mesh.cluster.istioctl import Istioctl
 from meshproof.mesh.cluster.keys import Key, is_there
 from meshproof.mesh.cluster.objects import MANAGED_BY, RUN_LABEL
@@ -117,7 +117,7 @@ def _remove(kube: Kube, record: Record) -> None:
 def needed(kube: Kube, options: ClusterOptions) -> ClusterOptions:
     """Return the options with an Istio to install where a cluster was made and has none."""
     made = options.provider is not None and options.provider.name != "external"
-    if not made or options.install or kube.list("v1", "Pod", options.istio_namespace, "app=istiod"):
+    if not made or options.install or istiods(kube, options.istio_namespace):
         return options
     return replace(options, install=Install("default"))
 

@@ -15,11 +15,10 @@ from typing import Any
 from meshproof import timeouts
 from meshproof.mesh.cluster import namespaces
 from meshproof.mesh.cluster.client import Kube, Object
-from meshproof.mesh.cluster.istio import REVISION
+from meshproof.mesh.cluster.istio import ISTIOD, REVISION
 from meshproof.mesh.cluster.keys import Key, wait_gone
 from meshproof.mesh.waiting import wait_for
 
-_ISTIOD = "app=istiod"
 _NAME = "installed"
 _SUFFIX = "-istio"
 _SECURITY = "security.istio.io/v1"
@@ -94,7 +93,7 @@ def remove(kube: Kube, record: Record) -> None:
     _delete(kube, [policy(record.revision, record.namespace), *hooks, *_tags(kube, record), *rest])
     _wait_ended(kube, record)
     _delete(kube, list(_elections(kube, record)))
-    if record.shared and not kube.list("apps/v1", "Deployment", labels=_ISTIOD):
+    if record.shared and not kube.list("apps/v1", "Deployment", labels=ISTIOD):
         spread = [one for one in written_by_istiod(kube) if one not in record.before]
         _delete(kube, [*record.shared, *spread])
         if record.made:

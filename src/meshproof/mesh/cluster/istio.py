@@ -17,7 +17,8 @@ from meshproof.mesh.cluster.way_in import pods_of
 from meshproof.mesh.protocol import ClusterOptions
 
 REVISION = "istio.io/rev"
-_ISTIOD = "app=istiod"
+#: The label of istiod's workload and pods, whatever its revision.
+ISTIOD = "app=istiod"
 _INJECTION = {"istio-injection": "enabled"}
 
 
@@ -35,7 +36,7 @@ class Istio:
     def found(cls, kube: Kube, options: ClusterOptions) -> Istio:
         """Look for istiod. Raises NotReady when there is none that runs, with what to do."""
         namespace = options.istio_namespace
-        pods = kube.list("v1", "Pod", namespace, _ISTIOD)
+        pods = istiods(kube, namespace)
         if not pods:
             raise NotReady(
                 f"{kube.place}: there is no istiod in namespace {namespace}: install Istio, "
@@ -74,7 +75,7 @@ class Istio:
 
     def pods(self, kube: Kube) -> list[Object]:
         """Return the pods of istiod, of the chosen revision."""
-        return _of_revision(kube.list("v1", "Pod", self.namespace, _ISTIOD), self.revision)
+        return _of_revision(istiods(kube, self.namespace), self.revision)
 
     def gateway_pods(self, kube: Kube) -> list[Object]:
         """Return the pods of the ingress gateway."""
@@ -87,6 +88,11 @@ class Istio:
     def gateways(self, kube: Kube) -> list[proxies.Proxy]:
         """Return the proxies of the ingress gateway that run."""
         return proxies.of_gateway(self.gateway_pods(kube))
+
+
+def istiods(kube: Kube, namespace: str) -> list[Object]:
+    """Return the pods of istiod in a namespace, of every revision."""
+    return kube.list("v1", "Pod", namespace, ISTIOD)
 
 
 def _of_revision(pods: Sequence[Object], revision: str) -> list[Object]:

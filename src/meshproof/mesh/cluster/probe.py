@@ -20,7 +20,7 @@ from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.forward import Channel
 from meshproof.mesh.cluster.objects import COUNTING
 from meshproof.mesh.protocol import Address, Answer, Asked
-from meshproof.mesh.waiting import wait_for
+from meshproof.mesh.waiting import wait_answered
 
 #: Label of a probe, and how to leave probes out of a choice by labels.
 LABEL = "meshproof/probe"
@@ -61,21 +61,10 @@ class Probe:
                 raise _explained(error, namespace) from None
         workloads.wait_running(kube, namespace, name)
         probe = cls(kube, name, namespace)
-        last: list[str] = []
-
-        def look() -> bool | None:
-            try:
-                probe._channel.ask("/")
-            except NotReady as error:
-                last[:] = [str(error)]
-                return None
-            return True
-
-        wait_for(
-            look,
+        wait_answered(
+            lambda: probe._channel.ask("/"),
             timeouts.APP_START,
-            lambda: f"{namespace}/{name}: the probe takes no batches: {last[0] if last else ''}",
-            timeouts.POLL_SLOW,
+            lambda last: f"{namespace}/{name}: the probe takes no batches: {last}",
         )
         return probe
 

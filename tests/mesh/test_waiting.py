@@ -1,0 +1,40 @@
+"""Waiting for an answer: asked again until it is there, its last words told where it is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproof.errors import NotReady
+from meshproof.mesh.waiting import wait_answered
+
+
+def test_it_is_asked_until_it_answers() -> None:
+    said = ["refused", "starting"]
+
+    def ask() -> None:
+        if said:
+            raise NotReady(said.pop(0))
+
+    wait_answered(ask, 10, lambda last: f"it was {last} to the end")
+    assert said == []
+
+
+def test_the_last_words_are_told() -> None:
+    said = ["refused"]
+
+    def ask() -> None:
+        raise NotReady(said.pop() if said else "starting")
+
+    with pytest.raises(NotReady, match=r"^no answer: starting$"):
+        wait_answered(ask, 0.5, lambda last: f"no answer: {last}")
+
+
+def test_who_watches_ends_it_early() -> None:
+    def ask() -> None:
+        raise NotReady("starting")
+
+    def watch() -> None:
+        raise NotReady("its process has ended")
+
+    with pytest.raises(NotReady, match=r"^its process has ended$"):
+        wait_answered(ask, 60, lambda last: last, watch)
