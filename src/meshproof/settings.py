@@ -46,6 +46,7 @@ def mesh_options(config: pytest.Config) -> MeshOptions:
                 cluster=cluster_options(config),
                 evidence=_evidence(config),
                 beta=_beta(config),
+                meanwhile=_prepare_intervals,
             )
     valid = [str(known).lower() for known in get_args(MtlsMode)]
     raise UsageError(f"--mesh-mtls {mode.lower()}: not one of {', '.join(valid)}")
@@ -81,6 +82,12 @@ def cluster_options(config: pytest.Config) -> ClusterOptions:
         image_prefix=config.getoption("mesh_image_prefix") or "",
         small=bool(config.getoption("mesh_smoke")),
     )
+
+
+def _prepare_intervals() -> None:
+    from meshproof.verdict import intervals
+
+    intervals.prepare()
 
 
 def _beta(config: pytest.Config) -> float | None:

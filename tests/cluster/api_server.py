@@ -92,7 +92,7 @@ class Cluster:
         """
         found = self.objects[key]
         metadata = found["metadata"]
-        if found["spec"].get("replicas"):
+        if found.get("spec", {}).get("replicas"):
             return
         if key[0] == "namespaces":
             for other in [one for one in self.objects if one[1] == key[2]]:

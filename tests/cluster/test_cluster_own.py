@@ -9,9 +9,9 @@ import pytest
 from api_server import Cluster, served
 
 from meshproof import timeouts
-from meshproof.errors import BadRules
+from meshproof.errors import BadRules, NotReady
 from meshproof.manifest import parse
-from meshproof.mesh.cluster import ClusterMesh
+from meshproof.mesh.cluster import ClusterMesh, workloads
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.ownership import UNTIL, State, standing
 from meshproof.mesh.protocol import ClusterOptions, Options
@@ -20,6 +20,19 @@ READER = """
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: reader}
+"""
+
+SHOP = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: shop}
+spec:
+  selector: {matchLabels: {app: shop}}
+  template:
+    metadata: {labels: {app: shop}}
+    spec:
+      containers:
+      - {name: shop, image: shop}
 """
 
 
@@ -64,6 +77,23 @@ def test_a_run_says_anew_that_it_goes_on(cluster: Cluster, mesh: ClusterMesh) ->
     found = cluster.objects[key]["metadata"]["annotations"]
     assert found[UNTIL] >= first[UNTIL]
     assert found[UNTIL] != "long ago"
+
+
+def test_what_the_run_needs_later_is_done_while_pods_start(
+    cluster: Cluster, mesh: ClusterMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def wait(*_: object) -> None:
+        assert [key for key in cluster.objects if key[0] == "deployments"]
+        done.append("waited")
+        raise NotReady("that is enough")
+
+    mesh._meanwhile = lambda: done.append("prepared")
+    monkeypatch.setattr(workloads, "wait_available", wait)
+    with pytest.raises(NotReady, match="enough"):
+        mesh.deploy(parse(SHOP, "apps.yaml"))
+    assert done == ["prepared", "waited"]
 
 
 def test_what_a_run_has_made_goes_with_it(

@@ -24,3 +24,17 @@ def test_judging_loads_nothing_heavy_either():
         f"raise SystemExit(any(name in sys.modules for name in {HEAVY}))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_intervals_need_can_be_loaded_ahead():
+    code = (
+        "import sys, meshproof.verdict as v\n"
+        "from meshproof.verdict import intervals\n"
+        "found = v.judge(['v1', 'v2'] * 900, ['v1', 'v2'])\n"
+        "intervals.prepare()\n"
+        "before = set(sys.modules)\n"
+        "found.intervals()\n"
+        "late = set(sys.modules) - before\n"
+        "raise SystemExit(any(name.startswith('statsmodels') for name in late))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -201,7 +201,7 @@ class Options:
     user (or `off`), `with_addons` whether to start those that the machine has; `cluster` is for the
     cluster mesh. `evidence` is the folder for what a mesh saves that ends by an error, before it
     takes all down (None: nothing). `beta` is the chance to miss a fault (0..1, both excluded; None:
-    the default).
+    the default). `meanwhile` is called once while pods start, where that takes seconds.
     """
 
     mtls: MtlsMode = "PERMISSIVE"
@@ -212,6 +212,7 @@ class Options:
     cluster: ClusterOptions = ClusterOptions()
     evidence: Path | None = None
     beta: float | None = None
+    meanwhile: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

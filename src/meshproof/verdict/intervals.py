@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from .record import Verdict
 
 
+def prepare() -> None:
+    """Import what intervals are made with, so that the first one need not wait for it."""
+    import statsmodels.stats.proportion  # noqa: F401
+
+
 def method(verdict: Verdict) -> str:
     """Return the name of the interval used.
 

@@ -62,6 +62,7 @@ class ClusterMesh:
     def __init__(self, options: Options, workspace: Workspace, kube: Kube, run: str) -> None:
         self._options = options.cluster
         self._evidence = options.evidence
+        self._meanwhile = options.meanwhile
         #: Where evidence is being saved, until it is complete.
         self._begun: Path | None = None
         self._workspace = workspace
@@ -168,6 +169,7 @@ class ClusterMesh:
             self._kube.apply(one.body, one.at or "")
         if ingress := gateway_api.ingress(self._kube, placed):
             self._istio = replace(self._istio, ingress=ingress)
+        self._meanwhile()
         workloads.wait_available(self._kube, self._names, self._labels)
         workloads.check_injected(self._kube, self._names, self._labels)
         namespace, _, service = self._istio.ingress.partition("/")
