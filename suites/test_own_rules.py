@@ -13,7 +13,8 @@ import pytest
 
 from meshproof.cases import Case
 from meshproof.fixtures.judge import Judge
-from meshproof.mesh.echo import EchoMesh, TwoAtOnce
+from meshproof.mesh.case_mesh import CaseMesh
+from meshproof.mesh.echo_workloads import TwoAtOnce
 from meshproof.own import COPIED
 from meshproof.own_answers import Answers
 from meshproof.recorder import NotSupported
@@ -22,7 +23,7 @@ from meshproof.traffic import Visits
 pytestmark = pytest.mark.promise(8, "{rule_case.id}", "{rule_case.title}")
 
 
-def test_case(rule_case: Case, rule_mesh: EchoMesh, rule_visits: Visits, judge: Judge) -> None:
+def test_case(rule_case: Case, rule_mesh: CaseMesh, rule_visits: Visits, judge: Judge) -> None:
     try:
         answers = Answers.of(rule_case, rule_mesh)
     except TwoAtOnce as overlap:

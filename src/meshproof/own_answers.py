@@ -11,7 +11,7 @@ from meshproof.cases import Case
 from meshproof.cases_actions import Arrival, Reply, Wanted
 from meshproof.clues import words
 from meshproof.conditions import short
-from meshproof.mesh.echo import EchoMesh
+from meshproof.mesh.case_mesh import CaseMesh
 from meshproof.mesh.echo_listener import SEEN_AUTHORITY, SEEN_HEADER, SEEN_PATH, SERVED_BY
 from meshproof.mesh.echo_workloads import Hiding
 from meshproof.mesh.listeners import MIRROR
@@ -38,9 +38,10 @@ class Answers:
     hiding: Sequence[Hiding] = ()
 
     @classmethod
-    def of(cls, case: Case, mesh: EchoMesh) -> Answers:
-        """Return the answers to a case of a mesh. Raises TwoAtOnce as `EchoMesh.names` does."""
-        return cls(case, mesh.names(case), mesh.expected(case), mesh.workloads.hiding(case))
+    def of(cls, case: Case, mesh: CaseMesh) -> Answers:
+        """Return the answers to a case of a mesh. Raises TwoAtOnce as `Workloads.names` does."""
+        known = mesh.workloads
+        return cls(case, known.names(case), known.expected(case), known.hiding(case))
 
     @cached_property
     def expected(self) -> dict[str, float]:
@@ -73,7 +74,7 @@ class Answers:
         seen = {visit.headers.get(SERVED_BY, "") for visit in found}
         return [one for one in self.hiding if not one.beyond & seen]
 
-    def wrong(self, found: Sequence[Visit], mesh: EchoMesh) -> str:
+    def wrong(self, found: Sequence[Visit], mesh: CaseMesh) -> str:
         """Return what is wrong with some answers, none of which is a matter of chance.
 
         Three lines (what happened, what is expected, what was observed), or nothing.
@@ -139,8 +140,8 @@ class Answers:
             return label
         return self._late if visit.seconds >= self.case.answer.late - _EARLY else AT_ONCE
 
-    def copies(self, sample: Iterable[Visit], mesh: EchoMesh, batch: int) -> Iterator[str | None]:
-        """Yield for each visit, in send order, whether it was copied; see `EchoMesh.copied`.
+    def copies(self, sample: Iterable[Visit], mesh: CaseMesh, batch: int) -> Iterator[str | None]:
+        """Yield for each visit, in send order, whether it was copied; see `CaseMesh.copied`.
 
         For an answer that was not expected it is what `label` says.
         """

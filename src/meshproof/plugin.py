@@ -104,6 +104,13 @@ def _add_cluster(add: Callable[..., None]) -> None:
         action="store_true",
         help="stand up what `meshproof smoke` does: few pods, with small requests and limits",
     )
+    add(
+        "--mesh-sandbox",
+        metavar="N",
+        type=int,
+        help="check the cases of --mesh-rules in a sandbox of the cluster, with at most N echo "
+        "workloads (more: on a local mesh)",
+    )
     add("--mesh-revision", metavar="NAME", help="the revision of Istio that injects")
     add(
         "--mesh-injection",
@@ -158,6 +165,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _begin(config: pytest.Config) -> None:
     """Look at what was given before anything is collected: what is wrong is said at once."""
+    if config.getoption("mesh_sandbox") is not None:
+        from meshproof import own_place
+
+        own_place.sandbox(config)
     if config.getoption("mesh_rules"):
         from meshproof import settings
 

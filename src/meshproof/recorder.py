@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest.outcomes import Skipped
 
-from meshproof import interrupts, settings
+from meshproof import interrupts, own_place, settings
 from meshproof.errors import Inconclusive, MeshproofError, UsageError, nearest, plural
 from meshproof.run import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
@@ -33,12 +33,6 @@ if TYPE_CHECKING:
 
 #: Bytes that must fit into the folder for the reports.
 _PROBE = 1 << 18
-#: Said of cases of own rules in a run on another mesh than the local one.
-_ELSEWHERE = (
-    "the cases of your rules ran on a local mesh of real Envoys with echo workloads: meshproof's "
-    "own translator stands in for the istiod of this cluster"
-)
-_PROVEN_ELSEWHERE = "; of the cases of your rules, that a real Envoy on this machine does it"
 _EVIDENCE = pytest.StashKey["Evidence"]()
 
 
@@ -121,13 +115,13 @@ class Recorder:
         self._mesh: Mesh | None = None
         self.broken = False
         self.unwritten = ""
-        self._is_elsewhere = name != "local" and bool(config.getoption("mesh_rules"))
+        proven, self._standins = own_place.told(config)
         self._seen: dict[str, str] = {}
         self._writers = self._chosen_writers()
         self.run = Run(
             version=__version__,
             mesh=name,
-            proven=mesh_class(name).proven + (_PROVEN_ELSEWHERE if self._is_elsewhere else ""),
+            proven=mesh_class(name).proven + proven,
             command=_command(config),
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )
@@ -166,6 +160,14 @@ class Recorder:
                 self._writers.remove(writer)
                 self.unwritten = f"a report cannot be written: {error}"
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[Any]:
+        """Remember the mesh: a sandbox of it is what a test of own rules takes."""
+        found = yield
+        if fixturedef.argname == "mesh":
+            self._mesh = found
+        return found
+
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Forget the mesh once it is gone."""
         if fixturedef.argname == "mesh":
@@ -195,7 +197,7 @@ class Recorder:
         promise = item.get_closest_marker("promise")
         name, title = _names(item, promise.args[1:3]) if promise else (item.name, item.nodeid)
         outcome = self._outcome(call, noted)
-        self._meet_mesh(item)
+        self._meet_mesh()
         diagnosis, hints = "", ""
         if outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.MESH_NOT_READY):
             diagnosis, hints = self._diagnose(f"{name} {noted.dialect}".strip(), call)
@@ -230,13 +232,11 @@ class Recorder:
             return Outcome.FAILED if Judged.FAILED in judged else Outcome.INCONCLUSIVE
         return Outcome.FAILED
 
-    def _meet_mesh(self, item: pytest.Item) -> None:
-        found = getattr(item, "funcargs", {}).get("mesh")
-        if found is not None:
-            self._mesh = found
-            self.run.standins, self.run.notes = found.standins, found.notes
-        if self._is_elsewhere and _ELSEWHERE not in self.run.standins:
-            self.run.standins = [*self.run.standins, _ELSEWHERE]
+    def _meet_mesh(self) -> None:
+        if self._mesh is not None:
+            self.run.standins, self.run.notes = self._mesh.standins, self._mesh.notes
+        more = [one for one in self._standins if one not in self.run.standins]
+        self.run.standins = [*self.run.standins, *more]
 
     def _diagnose(self, name: str, call: pytest.CallInfo[None]) -> tuple[str, str]:
         """Save the evidence; return its folder and what the mesh itself knows.

@@ -76,10 +76,14 @@ _BOTH = (
         (*_MAKE, "delete"),
     ),
 )
+_PODS = Right(
+    "probes, and the echo workloads of a sandbox, in the namespaces of the run",
+    "",
+    ("configmaps", "pods"),
+    ("create", "patch"),
+)
 _TEST = (
-    Right(
-        "the probe in the namespaces of the run", "", ("configmaps", "pods"), ("create", "patch")
-    ),
+    _PODS,
     Right("where spans are sent (mesh config)", "", ("configmaps",), ("get",)),
     Right(
         "the promise mtls, in the namespaces of the run",
@@ -102,8 +106,6 @@ _TEST = (
 )
 #: What a run is for -> what it needs in the cluster.
 RIGHTS = {"smoke": _BOTH, "test": (*_BOTH, *_TEST)}
-
-
 #: Where live rules are read: IngressClasses lie in no namespace.
 _OF_INGRESSES = Right(
     "whether Istio serves an Ingress", "networking.k8s.io", ("ingressclasses",), ("get",)
@@ -112,7 +114,8 @@ _OF_INGRESSES = Right(
 
 def for_cluster(purpose: str, live: Sequence[str]) -> tuple[Right, ...]:
     """Return the rights in the whole cluster for a purpose; `live` as for `objects`."""
-    return (*RIGHTS[purpose], *((_OF_INGRESSES,) if live else ()))
+    rights = RIGHTS[purpose]
+    return (*rights, *(one for one in (_OF_INGRESSES, _PODS) if live and one not in rights))
 
 
 def reading() -> tuple[Right, ...]:

@@ -11,7 +11,8 @@ DESCRIPTION = (
     "real requests, sidecars injected, the control plane and its proxies in sync. The run has a "
     "namespace of its own, small, which it deletes; objects of others are never changed. With "
     "--rules-from it reads the live rules of a namespace, too, and checks every case that follows "
-    "from them, on a local mesh of real Envoys as a stand-in."
+    "from them, in a sandbox: on this cluster's istiod and proxies, with echo workloads in "
+    "namespaces of the run."
 )
 EPILOG = (
     "exit codes: 0 passed, 1 failed, 2 interrupted, 3 inconclusive, 64 usage, 65 rules that cannot "
@@ -19,6 +20,8 @@ EPILOG = (
 )
 #: Requests at a time, and the most for each check: it is a small run on somebody's cluster.
 _WORKERS, _BUDGET = 8, 3000
+#: Pods of a sandbox, each with an echo and a sidecar, that no quota should mind.
+_MOST_WORKLOADS = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,11 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMESPACE",
         help="check the live rules of this namespace, too; may be repeated",
     )
+    add(
+        "--most-workloads",
+        type=int,
+        default=_MOST_WORKLOADS,
+        metavar="N",
+        help="so many echo workloads at most in the sandbox of --rules-from; more, or 0: the cases "
+        "run on a local mesh as a stand-in (default: %(default)s)",
+    )
     add("--report", default="meshproof-report", metavar="DIR", help="default: %(default)s")
 
 
 def run(options: argparse.Namespace) -> int:
     """Carry out the command; return its exit code. Raises UsageError, BadRules or NotReady."""
+    from meshproof.own_place import MOST_WORKLOADS
     from meshproof.suites_command import run_suites
 
     chosen = ["--mesh", "cluster", "--mesh-smoke", "--mesh-report", options.report]
@@ -48,6 +60,9 @@ def run(options: argparse.Namespace) -> int:
         for name, given in (("context", options.context), ("kubeconfig", options.kubeconfig))
         if given
     ]
+    if not 0 <= options.most_workloads <= MOST_WORKLOADS:
+        given = options.most_workloads
+        raise UsageError(f"smoke: --most-workloads {given}: expected 0 to {MOST_WORKLOADS}")
     if options.rules_from:
         from meshproof import own
         from meshproof.mesh.protocol import ClusterOptions
@@ -59,4 +74,5 @@ def run(options: argparse.Namespace) -> int:
         reach = ClusterOptions(options.kubeconfig or "", options.context or "")
         own.load([path], reach)  # what is wrong with them has an exit code of its own
         chosen.append(f"--mesh-rules={path}")
+        chosen += [f"--mesh-sandbox={options.most_workloads}"] if options.most_workloads else []
     return run_suites(chosen)

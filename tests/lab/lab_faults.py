@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from commands import PLANTED
@@ -17,6 +18,8 @@ from meshproof import manifests, timeouts
 from meshproof.manifest import Document, parse
 from meshproof.mesh.addons import prometheus, zipkin
 from meshproof.mesh.cluster import tracing, workloads
+from meshproof.mesh.cluster.objects import Placed
+from meshproof.mesh.cluster.sandbox_rules import Rewriting
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 STRICT = """
@@ -107,7 +110,33 @@ def untold_addons(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(prometheus.Remote, "patience", timeouts.SCRAPED)
 
 
+def served_otherwise(*changes: tuple[str, str]) -> Plant:
+    """Return what serves a sandbox's VirtualServices with each old text replaced by a new one."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        rewrite = Rewriting.virtual_service
+
+        def doctored(self: Rewriting, document: Document) -> Placed:
+            placed = rewrite(self, document)
+            text = json.dumps(placed.body)
+            if placed.name == "cart":
+                for old, new in changes:
+                    assert old in text, f"{old!r} must stand in {text}"
+                    text = text.replace(old, new)
+            body = json.loads(text)
+            if "kube-public" in text:  # nobody of the run sees it
+                body["spec"]["exportTo"] = ["kube-public"]
+            return replace(placed, body=body)
+
+        patch.setattr(Rewriting, "virtual_service", doctored)
+
+    return plant
+
+
 FAULTS: dict[str, Plant] = {
+    "other weights": served_otherwise(('"weight": 50}]', '"weight": 900}]')),
+    "other redirect": served_otherwise(('"uri": "/new"', '"uri": "/newer"')),
+    "lost rule": served_otherwise(('"exportTo": [', '"exportTo": ["kube-public", ')),
     "wrong rules": wrong_rules,
     "no sidecar": no_sidecar,
     "crash loop": crash_loop,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
 from meshproof import timeouts
-from meshproof.cases import Call, Case, Destination
+from meshproof.cases import Call, Case
 from meshproof.errors import NotReady
 from meshproof.manifest import At
 from meshproof.mesh import ingress, listeners, process, translate
@@ -31,7 +31,7 @@ from meshproof.mesh.envoy import Envoy, Rejected, Resource, find_binary
 from meshproof.mesh.ingress import Ingress
 from meshproof.mesh.listeners import Telemetry
 from meshproof.mesh.process import Workspace, wait_for
-from meshproof.mesh.protocol import Address, Options, Served
+from meshproof.mesh.protocol import Address, Options, Sender, Served
 from meshproof.mesh.rollout import Plan, rollout
 from meshproof.mesh.topology import Pod, Service, Topology
 from meshproof.mesh.translate import Endpoint, Snapshot
@@ -174,22 +174,13 @@ class EchoMesh:
         servers = [server for gateway in self._rules.gateways for server in gateway.servers]
         return {server.port: self._ingress.address(server.port) for server in servers}
 
-    def names(self, case: Case) -> dict[str, str]:
-        """Return name of an echo workload -> destination of the case that it belongs to.
+    def unproven(self, case: Case) -> str:
+        """Return why a case cannot be proven here: each can."""
+        return ""
 
-        Raises TwoAtOnce for one that belongs to two: an answer of it does not tell which was meant.
-        """
-        found: dict[str, str] = {}
-        for one, _ in case.shares:
-            named = _destination(one, case)
-            for name in self.workloads.behind(one):
-                if found.setdefault(name, named) != named:
-                    raise TwoAtOnce(f"{name} is in {found[name]} and in {named}")
-        return found
-
-    def expected(self, case: Case) -> dict[str, float]:
-        """Return destination -> share (0..1) of a case, by the names that `names` gives."""
-        return {_destination(one, case): share for one, share in case.shares}
+    def sender(self, call: Call) -> Sender | None:
+        """Return what sends a call: this process, None."""
+        return None
 
     def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
         """Return how many copies the mirror of a case has got of each of its last requests.
@@ -203,17 +194,6 @@ class EchoMesh:
             sum(news[token, name] for name in behind) - (answered in behind)
             for token, answered in asked
         ]
-
-
-class TwoAtOnce(Exception):
-    """A split between parts that overlap, as a service and one of its subsets."""
-
-
-def _destination(one: Destination, case: Case) -> str:
-    """Return a destination in words: with its namespace where the case has two of that name."""
-    name, namespace = named_in(one.host)
-    hosts = {other.host for other, _ in case.shares if named_in(other.host)[0] == name}
-    return f"{name}{f'.{namespace}' if len(hosts) > 1 else ''} {one.subset}".strip()
 
 
 def _selector(around: Surroundings, host: str) -> Labels:

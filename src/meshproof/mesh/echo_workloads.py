@@ -111,11 +111,15 @@ class Hiding:
     patience: int
 
 
+class TwoAtOnce(Exception):
+    """A split between parts that overlap, as a service and one of its subsets."""
+
+
 class Workloads:
     """Which echo workloads may answer a case, and how many requests tell that from other arms."""
 
     def __init__(self, echoes: Sequence[Echo], missed: float = MISSED) -> None:
-        self._echoes = echoes
+        self.echoes = tuple(echoes)
         self._missed = missed
         self._behind: dict[Destination, frozenset[str]] = {}
         self._visits: dict[tuple[int, Destination], int] = {}
@@ -125,10 +129,27 @@ class Workloads:
         if one not in self._behind:
             self._behind[one] = frozenset(
                 echo.name
-                for echo in self._echoes
+                for echo in self.echoes
                 if echo.host == one.host and set(one.labels) <= set(echo.labels)
             )
         return self._behind[one]
+
+    def names(self, case: Case) -> dict[str, str]:
+        """Return name of an echo workload -> destination of the case that it belongs to.
+
+        Raises TwoAtOnce for one that belongs to two: an answer of it does not tell which was meant.
+        """
+        found: dict[str, str] = {}
+        for one, _ in case.shares:
+            named = _destination(one, case)
+            for name in self.behind(one):
+                if found.setdefault(name, named) != named:
+                    raise TwoAtOnce(f"{name} is in {found[name]} and in {named}")
+        return found
+
+    def expected(self, case: Case) -> dict[str, float]:
+        """Return destination -> share (0..1) of a case, by the names that `names` gives."""
+        return {_destination(one, case): share for one, share in case.shares}
 
     def visits(self, case: Case) -> int:
         """Return how often the request of a case is sent that is not judged; see `hiding`.
@@ -175,3 +196,10 @@ class Workloads:
 
 def _is_plain(case: Case) -> bool:
     return len(case.shares) == 1 and not case.split and not case.answer.replied
+
+
+def _destination(one: Destination, case: Case) -> str:
+    """Return a destination in words: with its namespace where the case has two of that name."""
+    name, namespace = named_in(one.host)
+    hosts = {other.host for other, _ in case.shares if named_in(other.host)[0] == name}
+    return f"{name}{f'.{namespace}' if len(hosts) > 1 else ''} {one.subset}".strip()

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from meshproof import images, interrupts, timeouts
+from meshproof.cases import Case
 from meshproof.errors import BadRules, MeshproofError, NotReady
 from meshproof.manifest import Document
 from meshproof.mesh import process
@@ -32,11 +33,13 @@ from meshproof.mesh.cluster.objects import RUN_LABEL, Place, Placed
 from meshproof.mesh.cluster.probe import NO_PROBES, Probe
 from meshproof.mesh.cluster.probing import Probes
 from meshproof.mesh.cluster.provider import provided
+from meshproof.mesh.cluster.sandbox import Sandbox
 from meshproof.mesh.cluster.way_in import WayIn, way_in
 from meshproof.mesh.counters import Counters
 from meshproof.mesh.process import Workspace
 from meshproof.mesh.protocol import Address, Aspect, Feature, Looked, Options, Replica, Served
 from meshproof.rules.model import RuleSet
+from meshproof.surroundings import Surroundings
 
 _ROUTING = ("networking.istio.io", "security.istio.io", gateway_api.GROUP)
 
@@ -60,7 +63,7 @@ class ClusterMesh:
     )
 
     def __init__(self, options: Options, workspace: Workspace, kube: Kube, run: str) -> None:
-        self._options = options.cluster
+        self._options, self._beta = options.cluster, options.beta
         self._evidence = options.evidence
         self._meanwhile = options.meanwhile
         #: Where evidence is being saved, until it is complete.
@@ -76,6 +79,8 @@ class ClusterMesh:
         self._istioctl = Istioctl(self._options, workspace.path)
         self._stack = contextlib.ExitStack()
         self._names: list[str] = []
+        self._sandbox: Sandbox | None = None
+        self._sandbox_error: MeshproofError | None = None
         self._noted: list[str] = []
         self._asking: dict[str, str] = {}
         self._stayed = -timeouts.RUN_LIFE
@@ -130,7 +135,8 @@ class ClusterMesh:
     @property
     def notes(self) -> list[str]:
         """What the report says of this cluster: its versions and the way in."""
-        said = [*self._istio.notes, *self._noted, f"namespaces {', '.join(self._names)}"]
+        said = [*self._istio.notes, *self._noted, f"namespaces {', '.join(self._everywhere)}"]
+        said += self._sandbox.notes if self._sandbox else []
         if made := self._options.provider:
             said.append(f"cluster: {made.name}, for this run alone")
         if wanted := self._options.install:
@@ -172,9 +178,7 @@ class ClusterMesh:
         self._meanwhile()
         workloads.wait_available(self._kube, self._names, self._labels)
         workloads.check_injected(self._kube, self._names, self._labels)
-        namespace, _, service = self._istio.ingress.partition("/")
-        found = way_in(self._kube, namespace, service, self._options.gateway_url, self._place.host)
-        self._way_in = self._stack.enter_context(found)
+        self._found_way_in()
         routing = [one for one in placed if one.body["apiVersion"].startswith(_ROUTING)]
         self.served = self._settled(routing)
         self._noted += self._control_plane.notes()
@@ -185,7 +189,7 @@ class ClusterMesh:
             return
         namespaces.create(
             self._kube,
-            self._names,
+            self._everywhere,
             self._place.labels,
             self._workspace.path,
             **self._asking,
@@ -237,6 +241,53 @@ class ClusterMesh:
             raise
         else:
             self._withdraw(placed)
+
+    def begin_sandbox(self, rules: RuleSet, cases: Sequence[Case], around: Surroundings) -> None:
+        """Have the pods of a sandbox for a user's rules come up, in further namespaces of the run.
+
+        What keeps them from that is told by `sandbox`.
+        """
+        self._sandbox = Sandbox(rules, cases, around, self._place, self._istio, self._beta)
+        labels, folder = self._place.labels, self._workspace.path
+        names, asking = self._sandbox.namespaces, self._istio.injection
+        try:
+            namespaces.create(self._kube, names, labels, folder, **asking)
+            self._sandbox.begin(self._kube)
+        except MeshproofError as error:
+            self._sandbox_error = error
+
+    @contextlib.contextmanager
+    def sandbox(self) -> Iterator[Sandbox]:
+        """Serve a user's rules to echo workloads, in the sandbox that was begun.
+
+        Raises NotReady for what does not come up, BadRules for a rule that the cluster refuses.
+        """
+        begun = self._sandbox
+        if begun is None:
+            raise NotReady("no sandbox was begun")
+        with contextlib.ExitStack() as ending:
+            try:
+                if self._sandbox_error is not None:
+                    raise self._sandbox_error
+                ending.enter_context(begun.serving(self._kube, self._found_way_in))
+            except MeshproofError as error:
+                self._keep_evidence(error)
+                raise
+            yield begun
+
+    @property
+    def _everywhere(self) -> list[str]:
+        """The namespaces of the run, those of its sandbox, too."""
+        return [*self._names, *(self._sandbox.namespaces if self._sandbox else ())]
+
+    def _found_way_in(self) -> Address:
+        """Return the way in; it is looked for once."""
+        if self._way_in is None:
+            namespace, _, service = self._istio.ingress.partition("/")
+            given, host = self._options.gateway_url, self._place.host
+            found = way_in(self._kube, namespace, service, given, host)
+            self._way_in = self._stack.enter_context(found)
+        return self._way_in.address
 
     def _settled(
         self, placed: Sequence[Placed], there: bool = True, strict: set[str] | None = None
@@ -296,7 +347,7 @@ class ClusterMesh:
         """Save logs, events and proxy configs in `folder`; name what looks wrong."""
         self._begun = folder
         run = evidence.Run(
-            self._names,
+            self._everywhere,
             self._labels,
             self._place.run,
             lambda: self._control_plane.proxy_status(),
@@ -314,7 +365,7 @@ class ClusterMesh:
         folder, self._begun = self._begun, None
         if error is not None and self._evidence is not None:
             folder = self._evidence / f"mesh-{self._place.run}"
-        if folder is None or not self._names:
+        if folder is None or not self._everywhere:
             return
         with interrupts.uninterrupted(), contextlib.suppress(MeshproofError, OSError):
             said = self.diagnose(folder)

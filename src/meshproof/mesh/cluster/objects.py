@@ -135,11 +135,11 @@ def _label_pods(body: dict[str, Any], labels: dict[str, str]) -> None:
 
 #: For a container and for its sidecar (Istio docs, "Resource Annotations"): a namespace with a
 #: ResourceQuota takes no pod without them (Kubernetes docs, "Resource Quotas").
-_SMALL = {
+SMALL = {
     "requests": {"cpu": "10m", "memory": "32Mi"},
     "limits": {"cpu": "1", "memory": "512Mi"},
 }
-_SMALL_SIDECAR = {
+SMALL_SIDECAR = {
     "sidecar.istio.io/proxyCPU": "10m",
     "sidecar.istio.io/proxyMemory": "64Mi",
     "sidecar.istio.io/proxyCPULimit": "1",
@@ -167,10 +167,10 @@ def _make_small(body: dict[str, Any]) -> None:
     if body["kind"] != "Deployment" or not template:
         return
     metadata = template.setdefault("metadata", {})
-    metadata["annotations"] = {**_SMALL_SIDECAR, **metadata.get("annotations", {})}
+    metadata["annotations"] = {**SMALL_SIDECAR, **metadata.get("annotations", {})}
     pod = template["spec"]
     for container in (*pod["containers"], *pod.get("initContainers", ())):
-        container.setdefault("resources", _SMALL)
+        container.setdefault("resources", SMALL)
 
 
 class _Moved:

@@ -18,7 +18,7 @@ from meshproof.errors import NotReady
 from meshproof.mesh.cluster import workloads
 from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.forward import Channel
-from meshproof.mesh.cluster.objects import COUNTING
+from meshproof.mesh.cluster.objects import COUNTING, SMALL_SIDECAR
 from meshproof.mesh.protocol import Address, Answer, Asked
 from meshproof.mesh.waiting import wait_answered
 
@@ -28,6 +28,24 @@ NO_PROBES = f"!{LABEL}"
 #: Istio docs, "Resource Labels": whether a pod is injected.
 INJECT = "sidecar.istio.io/inject"
 CONTAINER = "probe"
+#: What `restricted` asks of a container, and what the pods of probes have beside it.
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+RESTRICTED_POD = {
+    "restartPolicy": "Always",
+    "automountServiceAccountToken": False,
+    "enableServiceLinks": False,
+    "terminationGracePeriodSeconds": 1,
+    "securityContext": {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    },
+}
 _PORT = 8099
 _FOLDER = "/meshproof"
 
@@ -36,8 +54,25 @@ class Probe:
     """A probe that runs; see `placed`. A `meshproof.mesh.protocol.Sender`."""
 
     def __init__(self, kube: Kube, pod: str, namespace: str) -> None:
-        self._pod, self._namespace = pod, namespace
+        self._kube, self.pod, self.namespace = kube, pod, namespace
         self._channel = Channel(kube, pod, namespace, _PORT)
+
+    @staticmethod
+    def made(
+        kube: Kube,
+        namespace: str,
+        labels: Mapping[str, str],
+        image: Callable[[str], str] = str,
+        sidecar: bool = False,
+    ) -> str:
+        """Create what `ready` waits for; return the pod's name. Raises as `placed` does."""
+        name = f"meshproof-probe-{'inside' if sidecar else 'plain'}"
+        for body in _objects(name, namespace, dict(labels), image(images.PROBE), sidecar):
+            try:
+                kube.apply(body)
+            except NotReady as error:
+                raise _explained(error, namespace) from None
+        return name
 
     @classmethod
     def placed(
@@ -53,12 +88,11 @@ class Probe:
         Returns when it takes batches. Raises NotReady when it does not come up, or when the
         namespace's PodSecurity does not take its sidecar, with what to do.
         """
-        name = f"meshproof-probe-{'inside' if sidecar else 'plain'}"
-        for body in _objects(name, namespace, dict(labels), image(images.PROBE), sidecar):
-            try:
-                kube.apply(body)
-            except NotReady as error:
-                raise _explained(error, namespace) from None
+        return cls.ready(kube, namespace, cls.made(kube, namespace, labels, image, sidecar))
+
+    @classmethod
+    def ready(cls, kube: Kube, namespace: str, name: str) -> Probe:
+        """Return the probe of a pod that was made, once it takes batches. Raises NotReady."""
         workloads.wait_running(kube, namespace, name)
         probe = cls(kube, name, namespace)
         wait_answered(
@@ -76,39 +110,51 @@ class Probe:
         A batch whose answers do not get here is sent again, whole. Raises NotReady when they never
         do.
         """
-        batch = {
-            "host": address.host,
-            "port": address.port,
-            "workers": workers,
-            "keep_alive": keep_alive,
-            "requests": [
-                {
-                    "method": one.method,
-                    "path": one.path,
-                    "headers": one.headers,
-                    "without": one.without,
-                    "seconds": one.seconds,
-                }
-                for one in asked
-            ],
-        }
+        batch = batch_of(address, asked, workers, keep_alive)
         rounds = -(-len(asked) // max(1, workers))
         patience = rounds * max((one.seconds for one in asked), default=0.0) + timeouts.ADMIN
         found = json.loads(self._channel.ask("/", json.dumps(batch), patience))
-        return [_answer(one) for one in found]
+        return [answer(one) for one in found]
 
     def shown(self, curl: str) -> str:
         """Return the command that sends what `curl` would send from the probe's pod."""
         words = curl.removeprefix("curl ")
-        place = f"kubectl -n {self._namespace} exec {self._pod} -c {CONTAINER}"
+        place = f"kubectl -n {self.namespace} exec {self.pod} -c {CONTAINER}"
         return f"{place} -- python3 {_FOLDER}/probe.py {words}"
+
+    def another(self) -> Probe:
+        """Return the same probe over a connection of its own, for another thread."""
+        return Probe(self._kube, self.pod, self.namespace)
 
     def close(self) -> None:
         """End the connection to the pod."""
         self._channel.close()
 
 
-def _answer(found: dict[str, Any]) -> Answer:
+def batch_of(
+    address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+) -> dict[str, Any]:
+    """Return a batch as `meshproof.apps.probe` takes it."""
+    return {
+        "host": address.host,
+        "port": address.port,
+        "workers": workers,
+        "keep_alive": keep_alive,
+        "requests": [
+            {
+                "method": one.method,
+                "path": one.path,
+                "headers": one.headers,
+                "without": one.without,
+                "seconds": one.seconds,
+            }
+            for one in asked
+        ],
+    }
+
+
+def answer(found: dict[str, Any]) -> Answer:
+    """Return what became of a request, from what `meshproof.apps.probe` says of it."""
     if "lost" in found:
         return Answer(lost=str(found["lost"]), why=str(found["why"]))
     headers: dict[str, str] = {}
@@ -150,18 +196,9 @@ def _objects(
         {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {**metadata, "labels": tags, "annotations": dict(COUNTING)},
+            "metadata": {**metadata, "labels": tags, "annotations": {**COUNTING, **SMALL_SIDECAR}},
             "spec": {
-                "restartPolicy": "Always",
-                "automountServiceAccountToken": False,
-                "enableServiceLinks": False,
-                "terminationGracePeriodSeconds": 1,
-                "securityContext": {
-                    "runAsNonRoot": True,
-                    "runAsUser": 65532,
-                    "runAsGroup": 65532,
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
+                **RESTRICTED_POD,
                 "containers": [_container(image)],
                 "volumes": [{"name": "script", "configMap": {"name": name}}],
             },
@@ -180,10 +217,6 @@ def _container(image: str) -> Object:
             "requests": {"cpu": "10m", "memory": "32Mi"},
             "limits": {"cpu": "1", "memory": "128Mi"},
         },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": RESTRICTED,
         "volumeMounts": [{"name": "script", "mountPath": _FOLDER, "readOnly": True}],
     }

@@ -169,12 +169,14 @@ def _concerns(placed: Placed, proxy: Proxy) -> bool:
     if placed.kind == "HTTPRoute":
         parents = placed.body["spec"].get("parentRefs", ())
         return proxy.gateway == any(one.get("kind", "Gateway") == "Gateway" for one in parents)
-    gateways = placed.body.get("spec", {}).get("gateways") or [MESH]
+    spec = placed.body.get("spec", {})
+    gateways = spec.get("gateways") or [MESH]
     if placed.kind == "VirtualService" and proxy.gateway:
         return gateways != [MESH]
     if placed.kind == "VirtualService" and MESH not in gateways:
         return False
-    return not proxy.gateway and proxy.namespace == placed.namespace
+    at_home = not proxy.gateway and proxy.namespace == placed.namespace
+    return at_home or proxy.namespace in (spec.get("exportTo") or ())
 
 
 def _lacking(one: Dump, objects: Sequence[Placed], there: bool, strict: set[str] | None) -> str:

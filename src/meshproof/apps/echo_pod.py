@@ -1,0 +1,100 @@
+"""An echo workload of a cluster's sandbox: its answer tells who it is and what arrived.
+
+    python3 echo_pod.py NAME PORT
+
+One file and the standard library: it runs from a ConfigMap on any Python image. The names of the
+headers are those of the local mesh's echo workloads (`meshproof.mesh.echo_listener`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+#: By which a request asks for an answer that is late (milliseconds), that fails (`503 x2`: at the
+#: first two attempts; `gRPC 14 x1`), or that has a header (`x-meshproof-answers-NAME`).
+LATE = "x-envoy-fault-delay-request"
+FAILING = "x-meshproof-fails"
+ANSWERING = "x-meshproof-answers-"
+ATTEMPT = "x-envoy-attempt-count"
+SERVED_BY = "x-served-by"
+SEEN_PATH = "x-seen-path"
+SEEN_AUTHORITY = "x-seen-authority"
+SEEN_HEADER = "x-seen-header-"
+#: Where the kubelet asks whether it is up.
+HEALTH = "/meshproof-health"
+_LONGEST = 120.0
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer leaves in one piece
+    disable_nagle_algorithm = True
+
+    def _told(self) -> None:
+        """Answer any method and path."""
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        name: str = self.server.name  # type: ignore[attr-defined]
+        late = self.headers.get(LATE, "")
+        if late.isdigit():
+            time.sleep(min(int(late) / 1000, _LONGEST))
+        kind, number = _failing(self.headers.get(FAILING, ""), self.headers.get(ATTEMPT, "1"))
+        if number:
+            more = {"grpc-status": number} if kind else {}
+            self._answer(200 if kind else int(number), more, b"")
+            return
+        told = {SERVED_BY: name, SEEN_PATH: self.path}
+        told[SEEN_AUTHORITY] = self.headers.get("host", "")
+        for header, value in self.headers.items():
+            header = header.lower()
+            if header.startswith(ANSWERING):
+                told.setdefault(header[len(ANSWERING) :], value)
+            else:
+                told.setdefault(SEEN_HEADER + header, value)
+        self._answer(200, told, f"{name}\n".encode())
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = _told
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Write no line for each request."""
+
+
+def _failing(asked: str, attempt: str) -> tuple[str, str]:
+    """Return how an attempt fails, as kind (`gRPC` or nothing) and number; nothing if it does not.
+
+    `503 x2` fails the first two attempts.
+    """
+    how, _, often = asked.rpartition(" x")
+    if not often.isdigit() or not attempt.isdigit() or int(attempt) > int(often):
+        return "", ""
+    kind, _, number = how.rpartition(" ")
+    return kind, number
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+    def __init__(self, name: str, port: int) -> None:
+        super().__init__(("", port), _Handler)
+        self.name = name
+
+
+def server(name: str, port: int) -> ThreadingHTTPServer:
+    """Return an echo workload of that name, on every address: 0 is a free port."""
+    return _Server(name, port)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        server(sys.argv[1], int(sys.argv[2])).serve_forever()

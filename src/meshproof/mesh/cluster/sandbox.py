@@ -1,0 +1,246 @@
+"""A sandbox: live rules on the cluster's own istiod and proxies, in namespaces of the run.
+
+Echo workloads stand for the services, each a small pod with a sidecar; the rules are rewritten to
+them (`sandbox_rules`). The client of what holds in sidecars is a probe with a sidecar; what holds
+at a gateway comes in from outside through the cluster's own gateway, by a Gateway of the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+
+from meshproof.cases import Call, Case
+from meshproof.errors import BadRules, NotReady
+from meshproof.manifest import Document
+from meshproof.mesh.cluster import proxies, sandbox_pods, workloads
+from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.cluster.istio import Istio
+from meshproof.mesh.cluster.objects import Place, Placed
+from meshproof.mesh.cluster.probe import Probe
+from meshproof.mesh.cluster.proxies import Proxy
+from meshproof.mesh.cluster.sandbox_cases import Provable
+from meshproof.mesh.cluster.sandbox_rules import ROUTING, Names, Rewriting
+from meshproof.mesh.cluster.sandbox_sender import Here, Lines, Renaming
+from meshproof.mesh.echo_workloads import MISSED, Workloads, check_hosts, echoes, named_in
+from meshproof.mesh.protocol import Address, Sender, Served
+from meshproof.names import MESH, full_name
+from meshproof.rules.model import Route, RuleSet
+from meshproof.surroundings import Surroundings
+
+
+class Sandbox:
+    """Rules served by a cluster to echo workloads. A `meshproof.mesh.case_mesh.CaseMesh`."""
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        cases: Sequence[Case],
+        around: Surroundings,
+        place: Place,
+        istio: Istio,
+        beta: float | None = None,
+    ) -> None:
+        """Raise BadRules for a host that is no service, and when no case can be proven."""
+        check_hosts(rules, around)
+        self._rules = rules
+        self._around = around
+        self._place = place
+        self._istio = istio
+        self._provable = Provable(rules)
+        self.echoes = echoes(rules, around)
+        self.workloads = Workloads(self.echoes, beta or MISSED)
+        self.names = Names.of(place, self._users_namespaces())
+        self._cases = [case for case in cases if not self.unproven(case)]
+        self._require_some(cases)
+        #: Namespace and name of the client's pod.
+        self._probe = "", ""
+        self._senders: dict[bool, Sender] = {}
+        self._way_in: Address | None = None
+        self.served: Served | None = None
+
+    def _require_some(self, cases: Sequence[Case]) -> None:
+        if not self._cases:
+            reasons = dict.fromkeys(f"{case.at}: {self.unproven(case)}" for case in cases)
+            raise BadRules(
+                "no case of these rules can be proven in a sandbox:\n" + "\n".join(reasons)
+            )
+
+    def _users_namespaces(self) -> list[str]:
+        """Return the namespaces of the rules and of the services that they name."""
+        found = {named_in(one.host)[1] for one in sandbox_pods.stood_up(self.echoes)}
+        found |= {one.namespace for one in self._rules.documents}
+        return sorted(found)
+
+    @property
+    def namespaces(self) -> list[str]:
+        """The namespaces of the sandbox."""
+        return list(self.names.namespaces.values())
+
+    @property
+    def notes(self) -> list[str]:
+        """What a report says of it."""
+        pods = len(sandbox_pods.stood_up(self.echoes))
+        said = [
+            f"sandbox: {pods} echo workloads with sidecars; of DestinationRules it has the subsets"
+        ]
+        if self._at_gateway:
+            said.append(
+                "sandbox: rules of gateways are asked through the ingress gateway of the cluster, "
+                f"at a Gateway of the run for hosts below {self.names.suffix}"
+            )
+        return said
+
+    def unproven(self, case: Case) -> str:
+        """Return why a case cannot be proven here; empty when it can."""
+        return self._provable.why_not(case)
+
+    @contextlib.contextmanager
+    def serving(self, kube: Kube, way_in: Callable[[], Address]) -> Iterator[None]:
+        """Wait for what was begun, then serve the rules; `way_in` finds that of the cluster.
+
+        What is made goes with the namespaces. Raises NotReady for a pod that does not come up and
+        a proxy that does not take the rules, BadRules for a rule that the cluster refuses.
+        """
+        with contextlib.ExitStack() as ending:
+            probe = Probe.ready(kube, *self._probe)
+            lines = Lines(probe)
+            ending.callback(lines.close)
+            for namespace, name in sandbox_pods.pod_names(self.echoes, self.names.namespaces):
+                workloads.wait_running(kube, namespace, name)
+            self._senders = {
+                True: Renaming(lines, self.names),
+                False: Renaming(Here(), self.names),
+            }
+            self._way_in = way_in() if self._at_gateway else None
+            self._serve(kube, probe)
+            yield
+
+    def begin(self, kube: Kube) -> None:
+        """Create what the sandbox consists of, but for its rules, in namespaces that are there."""
+        for body in sandbox_pods.objects(self.echoes, self._around, self._standing):
+            kube.apply(body)
+        # Where short names of services of `default` are known, if they are the user's.
+        namespace = self.names.namespaces.get("default", self.namespaces[0])
+        labels = {**self._place.labels, **self._istio.asking}
+        name = Probe.made(kube, namespace, labels, self._place.image, sidecar=True)
+        self._probe = namespace, name
+
+    def _serve(self, kube: Kube, probe: Probe) -> None:
+        placed = [*self._destination_rules(), *self._gateways(kube), *self._virtual_services()]
+        for one in placed:
+            kube.apply(one.body, one.at or "")
+        clients = [Proxy(probe.pod, probe.namespace)]
+        clients += self._istio.gateways(kube) if self._at_gateway else []
+        self.served = proxies.wait_served(kube, clients, self._awaited(placed), own=self._place.run)
+
+    @property
+    def _standing(self) -> sandbox_pods.Standing:
+        return sandbox_pods.Standing(
+            self.names.namespaces,
+            {**self._place.labels, **self._istio.asking},
+            self._place.image,
+            lambda host: self._rewriting.exports(host in self._rewriting.for_gateways),
+        )
+
+    # What is served.
+
+    @cached_property
+    def _rewriting(self) -> Rewriting:
+        targets = [
+            target.host
+            for route in self._rules.routes
+            if self._gateways_of(route)
+            for arm in route.arms
+            for target in arm.targets
+        ]
+        namespace, _, _ = self._istio.ingress.partition("/")
+        return Rewriting(
+            self.names, self._place.labels, self.namespaces, [namespace], frozenset(targets)
+        )
+
+    @cached_property
+    def _at_gateway(self) -> bool:
+        return any(case.call.gateway != MESH for case in self._cases)
+
+    @staticmethod
+    def _gateways_of(route: Route) -> list[str]:
+        return [one for one in route.gateways or () if one != MESH]
+
+    def _of_kind(self, kind: str) -> list[Document]:
+        documents = self._rules.documents
+        return [one for one in documents if one.kind == kind and one.group == ROUTING]
+
+    def _virtual_services(self) -> list[Placed]:
+        """Return the VirtualServices of which a case is proven, and those that they delegate to."""
+        used = [self._provable.document(case) for case in self._cases]
+        return [
+            self._rewriting.virtual_service(one)
+            for one in self._of_kind("VirtualService")
+            if one in used or one.spec.get("hosts") is None
+        ]
+
+    def _destination_rules(self) -> list[Placed]:
+        """Return the DestinationRules that name subsets of services that stand here."""
+        hosts = {one.host for one in sandbox_pods.stood_up(self.echoes)}
+        return [
+            self._rewriting.destination_rule(one)
+            for one in self._of_kind("DestinationRule")
+            if one.spec.get("subsets") is not None and _host(one) in hosts
+        ]
+
+    def _gateways(self, kube: Kube) -> list[Placed]:
+        """Return the Gateways through which a case comes, for the hosts of their routes alone."""
+        calls = [case.call for case in self._cases if case.call.gateway != MESH]
+        if not calls:
+            return []
+        selector = self._selector(kube)
+        found = []
+        for one in self._of_kind("Gateway"):
+            name = f"{one.namespace}/{one.name}"
+            hosts = [call.host for call in calls if call.gateway == name]
+            if hosts:
+                found.append(self._rewriting.gateway(one, hosts, selector))
+        return found
+
+    def _selector(self, kube: Kube) -> dict[str, str]:
+        namespace, _, name = self._istio.ingress.partition("/")
+        service = kube.get("v1", "Service", name, namespace)
+        selector = service["spec"].get("selector") if service else None
+        if not selector:
+            raise NotReady(f"Service {self._istio.ingress} of the ingress gateway selects no pod")
+        return dict(selector)
+
+    def _awaited(self, placed: Sequence[Placed]) -> list[Placed]:
+        """Return what a proxy must show by name: istiod shows one DestinationRule for a host."""
+        found: dict[tuple[str, str], Placed] = {}
+        for one in placed:
+            spec = one.body["spec"]
+            if one.kind == "DestinationRule":
+                found.setdefault((one.kind, spec["host"]), one)
+            elif one.kind == "VirtualService" and "hosts" in spec:
+                found[one.kind, f"{one.namespace}/{one.name}"] = one
+        return list(found.values())
+
+    # How it is asked.
+
+    def address(self, call: Call) -> Address:
+        """Return where a call is sent: the service itself, or the way in."""
+        if call.gateway == MESH:
+            return Address(self.names.host(call.host), call.port)
+        if self._way_in is None:
+            raise NotReady("the sandbox is not served yet")
+        return self._way_in
+
+    def sender(self, call: Call) -> Sender | None:
+        """Return the client of a call: the probe in the mesh, or this machine, outside."""
+        return self._senders[call.gateway == MESH]
+
+    def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
+        """Raise NotReady: copies are not counted here, see `unproven`."""
+        raise NotReady(f"{case.id}: {self.unproven(case)}")
+
+
+def _host(rule: Document) -> str:
+    return full_name(rule.spec.need("host").text(), rule.namespace)

@@ -1,0 +1,268 @@
+"""A sandbox without a cluster: what it can prove, its pods and requests, the script of an echo."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from meshproof import own
+from meshproof.apps import echo_pod
+from meshproof.cli import main
+from meshproof.errors import BadRules
+from meshproof.mesh import echo_listener
+from meshproof.mesh.cluster.istio import Istio
+from meshproof.mesh.cluster.objects import Place
+from meshproof.mesh.cluster.sandbox import Sandbox
+from meshproof.mesh.cluster.sandbox_pods import Standing, objects, pod_names
+from meshproof.mesh.cluster.sandbox_rules import Names
+from meshproof.mesh.cluster.sandbox_sender import Renaming
+from meshproof.mesh.protocol import Address, Answer, Asked
+from meshproof.own import OwnRules
+
+PLACE = Place("ab12")
+ISTIO = Istio("istio-system", "", "1.31", (), "istio-system/istio-ingressgateway")
+LAB = Path(__file__).parents[1] / "lab" / "sandbox.yaml"
+HEAD = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: api, namespace: shop}
+spec: {hosts: [api.example.net], ports: [{number: 80, name: http, protocol: HTTP}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: in, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 8080, name: http, protocol: HTTP}, hosts: ["*"]}]
+"""
+CHOSEN = """---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: cart, namespace: shop}
+"""
+#: A rule that any sandbox can prove: one over nothing is refused.
+GOOD = """---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: pay, namespace: shop}
+spec: {hosts: [pay], http: [{route: [{destination: {host: pay}}]}]}
+"""
+CART = "{destination: {host: cart}}"
+
+
+def loaded(folder: Path, spec: str, more: str = GOOD) -> OwnRules:
+    file = folder / "rules.yaml"
+    file.write_text(f"{HEAD}{more}{CHOSEN}spec: {{{spec}}}\n")
+    return own.load([str(file)])
+
+
+def sandbox(found: OwnRules) -> Sandbox:
+    return Sandbox(found.rules, found.plan.cases, found.around, PLACE, ISTIO)
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (f"match: [{{sourceLabels: {{app: x}}}}], route: [{CART}]", "without labels"),
+        (f"match: [{{sourceNamespace: default}}], route: [{CART}]", "without labels"),
+        (f"match: [{{authority: {{regex: 'cart.*'}}}}], route: [{CART}]", "matched by a part"),
+        (f"match: [{{uri: {{exact: /m}}}}], mirror: {{host: cart}}, route: [{CART}]", "copies"),
+        (
+            "match: [{uri: {exact: /o}}], route: [{destination: {host: api.example.net}}]",
+            "api.example.net, which is outside the cluster",
+        ),
+    ],
+)
+def test_what_it_cannot_prove_is_named(spec: str, why: str, tmp_path: Path) -> None:
+    found = loaded(tmp_path, f"hosts: [web], http: [{{{spec}}}, {{route: [{CART}]}}]")
+    box = sandbox(found)
+    reasons = {case.id: box.unproven(case) for case in found.plan.cases}
+    assert any(why in one for one in reasons.values()), reasons
+    assert any(not one for one in reasons.values()), reasons
+
+
+def test_a_port_of_a_gateway_that_is_not_there_is_named(tmp_path: Path) -> None:
+    redirect = "{match: [{uri: {exact: /r}}], redirect: {derivePort: FROM_REQUEST_PORT}}"
+    spec = f"hosts: [cart], gateways: [mesh, in], http: [{redirect}, {{route: [{CART}]}}]"
+    found = loaded(tmp_path, spec)
+    box = sandbox(found)
+    at_gateway = [case for case in found.plan.cases if case.call.gateway != "mesh"]
+    assert at_gateway
+    assert {box.unproven(case) for case in at_gateway} == {
+        "it asks for port 8080; the way in to a sandbox is 80"
+    }
+
+
+def test_rules_of_which_nothing_can_be_proven_are_an_error(tmp_path: Path) -> None:
+    spec = "hosts: [api.example.net], http: [{route: [{destination: {host: api.example.net}}]}]"
+    with pytest.raises(BadRules, match=r"(?s)no case .* proven in a sandbox:.*rules\.yaml:\d+"):
+        sandbox(loaded(tmp_path, spec, more=""))
+
+
+def standing(names: Names) -> Standing:
+    labels = {**PLACE.labels, "istio.io/rev": "canary"}
+    return Standing(names.namespaces, labels, lambda one: f"mirror/{one}", lambda host: ["a", "b"])
+
+
+def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> None:
+    found = own.load([str(LAB)])
+    box = sandbox(found)
+    bodies = list(objects(box.echoes, found.around, standing(box.names)))
+    pods = [one for one in bodies if one["kind"] == "Pod"]
+    assert [one["kind"] for one in bodies] == ["ConfigMap", *["Service"] * 2, *["Pod"] * 3]
+    assert {one["metadata"]["labels"]["version"] for one in pods} == {"v1", "v2", "other"}
+    assert len({one["metadata"]["name"] for one in pods}) == len(pods)
+    named = [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in pods]
+    assert named == pod_names(box.echoes, box.names.namespaces)
+    for one in pods:
+        labels, spec = one["metadata"]["labels"], one["spec"]
+        assert labels["sidecar.istio.io/inject"] == "true"
+        assert labels["istio.io/rev"] == "canary"
+        assert labels["meshproof/run"] == "ab12"
+        assert spec["securityContext"]["runAsNonRoot"]
+        (container,) = spec["containers"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert set(container["resources"]) == {"requests", "limits"}
+        assert container["image"].startswith("mirror/")
+        assert one["metadata"]["annotations"]["sidecar.istio.io/proxyCPU"] == "10m"
+
+
+def test_its_services_select_what_stands_behind_them_alone() -> None:
+    found = own.load([str(LAB)])
+    box = sandbox(found)
+    bodies = list(objects(box.echoes, found.around, standing(box.names)))
+    services = {one["metadata"]["name"]: one for one in bodies if one["kind"] == "Service"}
+    assert set(services) == {"cart", "web"}
+    for name, ports in (("cart", [80]), ("web", [8080])):
+        spec = services[name]["spec"]
+        assert [port["port"] for port in spec["ports"]] == ports
+        behind = [
+            one["metadata"]["labels"]
+            for one in bodies
+            if one["kind"] == "Pod"
+            and spec["selector"].items() <= one["metadata"]["labels"].items()
+        ]
+        assert {one["app"] for one in behind} == {name}
+        assert services[name]["metadata"]["annotations"] == {"networking.istio.io/exportTo": "a,b"}
+
+
+class Kept:
+    """A sender that keeps what it is asked and answers the same to each."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.asked: list[Asked] = []
+        self._answer = answer
+
+    def send(
+        self, address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+    ) -> list[Answer]:
+        self.asked += asked
+        return [self._answer for _ in asked]
+
+    def shown(self, curl: str) -> str:
+        return f"shown {curl}"
+
+
+def test_requests_have_names_of_the_run_and_answers_those_of_the_user() -> None:
+    names = Names.of(PLACE, ["shop"])
+    ours = f"cart.{names.namespaces['shop']}.svc.cluster.local"
+    theirs = "cart.shop.svc.cluster.local"
+    told = {
+        "x-seen-authority": ours,
+        "location": f"http://{ours}:8080/new?a={ours}",
+        "x-other": ours,
+    }
+    kept = Kept(Answer(301, told))
+    sender = Renaming(kept, names)
+    asked = Asked("GET", "/", (("Host", theirs), ("x-a", theirs)), (), 1.0)
+    (answer,) = sender.send(Address("cart", 80), [asked], 1, True)
+    assert kept.asked == [replace(asked, headers=(("Host", ours), ("x-a", theirs)))]
+    assert answer.headers == {
+        "x-seen-authority": theirs,
+        "location": f"http://{theirs}:8080/new?a={ours}",
+        "x-other": ours,
+    }
+    said = sender.shown(f"curl -i -H 'Host: {theirs}' -H 'x-a: b' http://{ours}/")
+    assert said == f"shown curl -i -H 'Host: {ours}' -H 'x-a: b' http://{ours}/"
+
+
+def test_a_redirect_to_nowhere_else_is_told_as_it_is() -> None:
+    kept = Kept(Answer(301, {"location": "/new"}))
+    sender = Renaming(kept, Names.of(PLACE, ["shop"]))
+    (answer,) = sender.send(Address("cart", 80), [Asked("GET", "/", (), (), 1.0)], 1, True)
+    assert answer.headers == {"location": "/new"}
+
+
+@pytest.fixture
+def echo() -> Iterator[http.client.HTTPConnection]:
+    """A connection to the script of an echo workload, which runs here."""
+    with echo_pod.server("cart.shop.v1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        connection = http.client.HTTPConnection("127.0.0.1", int(server.server_address[1]))
+        yield connection
+        connection.close()
+        server.shutdown()
+
+
+def asked_of(
+    echo: http.client.HTTPConnection, method: str = "GET", **headers: str
+) -> http.client.HTTPResponse:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    echo.request(method, "/a?b=c", headers=given)
+    answer = echo.getresponse()
+    answer.read()
+    return answer
+
+
+def test_the_echo_tells_who_it_is_and_what_arrived(echo: http.client.HTTPConnection) -> None:
+    answer = asked_of(echo, Host="cart.shop", X_A="1", X_Meshproof_Answers_X_B="2")
+    assert answer.status == 200
+    assert answer.getheader(echo_listener.SERVED_BY) == "cart.shop.v1"
+    assert answer.getheader(echo_listener.SEEN_PATH) == "/a?b=c"
+    assert answer.getheader(echo_listener.SEEN_AUTHORITY) == "cart.shop"
+    assert answer.getheader(f"{echo_listener.SEEN_HEADER}x-a") == "1"
+    assert answer.getheader("x-b") == "2"
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "DELETE", "OPTIONS", "PATCH"])
+def test_the_echo_answers_any_method(echo: http.client.HTTPConnection, method: str) -> None:
+    for _ in range(2):  # the connection is as good as new after an answer
+        assert asked_of(echo, method).getheader(echo_listener.SERVED_BY) == "cart.shop.v1"
+
+
+@pytest.mark.parametrize(
+    ("failing", "attempt", "status", "grpc"),
+    [
+        ("503 x2", "2", 503, None),
+        ("503 x2", "3", 200, None),
+        ("gRPC 14 x1", "1", 200, "14"),
+        ("nonsense", "1", 200, None),
+    ],
+)
+def test_the_echo_fails_as_it_is_asked(
+    echo: http.client.HTTPConnection, failing: str, attempt: str, status: int, grpc: str | None
+) -> None:
+    answer = asked_of(echo, X_Meshproof_Fails=failing, X_Envoy_Attempt_Count=attempt)
+    assert (answer.status, answer.getheader("grpc-status")) == (status, grpc)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["smoke", "--most-workloads", "-1", "--rules-from", "shop"], "expected 0 to 200"),
+        (["smoke", "--most-workloads", "201", "--rules-from", "shop"], "expected 0 to 200"),
+        (["test", "--mesh-sandbox", "0", "--mesh", "cluster"], "expected 1 to 200"),
+        (["test", "--mesh-sandbox", "5"], "it needs --mesh cluster"),
+    ],
+)
+def test_the_number_of_workloads_has_a_range(
+    given: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*given, "--report", str(tmp_path)]) == 64
+    assert words in capsys.readouterr().err

@@ -1,0 +1,129 @@
+"""Live rules in a sandbox of the lab's cluster: its istiod, its proxies, nothing of the users'."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import Ended, kubectl, left, meshproof, snapshot
+from nightly import USERS, stored, users
+
+RULES = Path(__file__).parent / "sandbox.yaml"
+#: Folders of the plugin that plants the faults, and of what it uses.
+PATHS = (Path(__file__).parent, Path(__file__).parents[1] / "faults")
+
+
+@pytest.fixture
+def shop() -> Iterator[str]:
+    """A user's namespace with the rules of sandbox.yaml."""
+    name = "sandbox-shop"
+    kubectl("create", "namespace", name)
+    try:
+        kubectl("apply", "-n", name, "-f", str(RULES))
+        yield name
+    finally:
+        kubectl("delete", "namespace", name, "--wait=true", "--timeout=90s")
+
+
+def cases(ended: Ended) -> dict[str, str]:
+    """Return name -> outcome of the cases of a user's rules."""
+    hosts = "cart: ", "shop.example.com: ", "web: "
+    results = [one for one in ended.run.results if one.promise.startswith(hosts)]
+    own = {one.promise: str(one.outcome) for one in results}
+    assert own, ended.said
+    return own
+
+
+def test_what_rules_say_is_proven_by_the_cluster(shop: str, tmp_path: Path) -> None:
+    before, objects = snapshot(), stored(shop, "istio-system")
+    ended = meshproof("smoke", "--rules-from", shop, folder=tmp_path)
+    assert (snapshot() ^ before, left(ended)) == (set(), [])
+    assert stored(shop, "istio-system") == objects
+    assert ended.code == 0, ended.said
+    found = cases(ended)
+    for name in (
+        "cart: cookie user=burr -> v2",
+        "cart: path /half -> v1 50 %, v2 50 %",
+        "cart: path /old/ -> 308 to /new",
+        "cart: path /gone -> 410",
+        "cart: path /api/, x-tenant, x-secret, x-via already there -> v1 as /v2/ at cart.example",
+        "cart: path /slow -> v1 after 1 s",
+        "cart: path /broken -> 418",
+        "cart: path /patient, answered too late -> 504 after 1 s",
+        "cart: path /stubborn, failing twice with 503 -> v2",
+        "cart: path /stubborn, failing 3 times with 503 -> 503",
+        "shop.example.com: path /cart and authority shop.example.com -> cart v2",
+        "shop.example.com: path /away -> 301 to /cart",
+        "web: from another workload -> any version",
+    ):
+        assert found.pop(name) == "passed", name
+    other = {name: outcome for name, outcome in found.items() if outcome != "passed"}
+    assert other == {
+        "web: from app=cart -> any version": "not supported",
+        "web: any other request, mirrored to cart v1 -> any version": "not supported",
+    }
+    assert "without labels of a user's workload" in ended.said
+    assert "copies of requests are not counted" in ended.said
+    assert "sandbox: 3 echo workloads with sidecars" in ended.said
+
+
+def test_more_workloads_than_are_allowed_are_on_a_local_mesh(tmp_path: Path) -> None:
+    with users():
+        ended = meshproof("smoke", "--rules-from", USERS, "--most-workloads", "1", folder=tmp_path)
+    assert ended.code == 0, ended.said
+    (said,) = ended.run.standins
+    assert "ran on a local mesh" in said
+    assert "a sandbox would need 2 echo workloads, and 1 are allowed" in said
+    assert "a sandbox would need 2" in " ".join(ended.said.split())
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "outcomes", "words"),
+    [
+        (
+            "other weights",
+            1,
+            {
+                "cart: path /half -> v1 50 %, v2 50 %": "failed",
+                "cart: path /halfx (and more) -> v1 50 %, v2 50 %": "failed",
+            },
+            r"cart v1 gave \d[\d.]* % of \d+ answers where 50 % was",
+        ),
+        (
+            "lost rule",
+            69,
+            {"*": "mesh not ready"},
+            r"meshproof-probe-inside\S* does not have VirtualService cart",
+        ),
+        (
+            "other redirect",
+            1,
+            {
+                "cart: path /old/ -> 308 to /new": "failed",
+                "cart: path /old/x (and more) -> 308 to /new": "failed",
+            },
+            r"HTTP 308, but to http://cart\.sandbox-shop\.svc\.cluster\.local/newer, not http://cart",
+        ),
+    ],
+)
+def test_a_fault_in_what_the_cluster_serves(
+    fault: str, code: int, outcomes: dict[str, str], words: str, shop: str, tmp_path: Path
+) -> None:
+    ended = meshproof(
+        *("test", "--mesh", "cluster", "--rules", f"cluster:{shop}", "--mesh-sandbox", "8"),
+        *("-p", "lab_faults", "--fault", fault, "-k", "half or old or burr"),
+        folder=tmp_path,
+        PYTHONPATH=os.pathsep.join(map(str, PATHS)),
+    )
+    assert ended.code == code, ended.said
+    good = "passed", "not supported"
+    found = {name: one for name, one in cases(ended).items() if one not in good}
+    if "*" in outcomes:
+        assert set(found.values()) == {outcomes["*"]}
+    else:
+        assert found == outcomes
+    assert re.search(words, " ".join(ended.said.split())), ended.said
+    assert left(ended) == []
