@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from old_texts import EGRESS, INGRESS
 
 from meshproof.convert import proof
 from meshproof.convert.proof import Compared
@@ -215,24 +216,10 @@ def test_an_order_that_was_not_specified_is_not_claimed(converted: Any, rule: An
     assert "same precedence" in found.unproven[0]
 
 
-EGRESS = """\
----
-apiVersion: config.istio.io/v1alpha2
-kind: EgressRule
-metadata: {name: out}
-spec:
-  destination: {service: a.example}
-  ports:
-  - {port: 80, protocol: http}
-  - {port: 443, protocol: https}
-  - {port: 9, protocol: tcp}
-"""
-
-
 def test_ways_out_are_compared_and_what_no_request_tells_is_named(
     converted: Any, rule: Any
 ) -> None:
-    found = compared(converted(rule(ROUTE) + EGRESS))
+    found = compared(converted(f"{rule(ROUTE)}---\n{EGRESS}"))
     assert [said.partition(": ")[2] for said in found.outside] == [
         "spec.ports[1].protocol is not proven by requests: the workload that stands for the host "
         "speaks plaintext (EgressRule 'out')",
@@ -256,26 +243,12 @@ def test_ways_out_are_compared_and_what_no_request_tells_is_named(
     ],
 )
 def test_a_way_out_that_is_lost_is_seen(converted: Any, old: str, new: str, said: str) -> None:
-    made = converted(EGRESS.removeprefix("---\n"))
+    made = converted(EGRESS)
     assert not compared(made).different
     wrong = made.text.replace(old, new, 1)
     assert wrong != made.text
     found = compared(made, wrong)
     assert any(said in one for one in found.different), found.different
-
-
-INGRESS = """\
-apiVersion: extensions/v1beta1
-kind: Ingress
-metadata: {name: gate, annotations: {kubernetes.io/ingress.class: istio}}
-spec:
-  rules:
-  - host: a.example
-    http:
-      paths:
-      - {path: /a.*, backend: {serviceName: shop, servicePort: 80}}
-      - {path: /b, backend: {serviceName: other, servicePort: 80}}
-"""
 
 
 def test_an_ingress_is_the_same_at_its_gateway(converted: Any) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from old_texts import EGRESS, INGRESS
 
 pytestmark = pytest.mark.local
 
@@ -153,20 +154,6 @@ def test_what_rules_do_beside_routing_holds_in_both_directions(tmp_path: Path) -
     assert "redirectCode: 302" in done.stdout
 
 
-INGRESS = """\
-apiVersion: extensions/v1beta1
-kind: Ingress
-metadata: {name: gate, annotations: {kubernetes.io/ingress.class: istio}}
-spec:
-  rules:
-  - host: a.example
-    http:
-      paths:
-      - {path: /api.*, backend: {serviceName: shop, servicePort: 80}}
-      - {path: /b, backend: {serviceName: other, servicePort: 80}}
-"""
-
-
 def test_an_ingress_holds_at_its_gateway_in_both_directions(tmp_path: Path) -> None:
     done = plain(tmp_path, INGRESS)
     assert done.returncode == 0, done.stderr
@@ -234,17 +221,7 @@ def test_nothing_to_answer_is_no_proof(tmp_path: Path) -> None:
     assert "not proven on the mesh: there is no rule that it can answer" in done.stderr
 
 
-WAYS_OUT = """\
-apiVersion: config.istio.io/v1alpha2
-kind: EgressRule
-metadata: {name: out}
-spec:
-  destination: {service: a.example}
-  ports:
-  - {port: 80, protocol: http}
-  - {port: 443, protocol: https}
-  - {port: 9, protocol: tcp}
----
+MANY = """\
 apiVersion: config.istio.io/v1alpha2
 kind: EgressRule
 metadata: {name: many}
@@ -255,13 +232,12 @@ spec:
 
 
 def test_requests_get_out_of_the_mesh_in_both_directions(tmp_path: Path) -> None:
-    done = plain(tmp_path, WAYS_OUT)
+    done = plain(tmp_path, f"{EGRESS}---\n{MANY}")
     assert done.returncode == 0, done.stderr
     assert [line.split()[-2] for line in done.stderr.splitlines()[-2:]] == ["2", "2"]
     assert "old.yaml:9: spec.ports[2].protocol is not proven by requests: only HTTP" in done.stderr
     assert "old.yaml:15: spec.destination.service is not proven by requests: it" in done.stderr
-    wrong, _, _ = WAYS_OUT.partition("---")
-    done = run(tmp_path, wrong, "port_lost")
+    done = run(tmp_path, EGRESS, "port_lost")
     assert done.returncode == 1, done.stderr
     assert "failed: a.example: any request on port 443 -> any version" in done.stderr
     shutil.rmtree(Path(done.stderr.partition("; reports in ")[2].split()[0]))
