@@ -80,6 +80,29 @@ def made(
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
 
 
+def place_of(one: dict[str, Any]) -> tuple[str, str, str]:
+    metadata = one["metadata"]
+    return one["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def written(place: str, namespaces: list[str]) -> list[dict[str, Any]]:
+    """Return what an istiod in `place` writes by itself, as seen on a real one of 1.31."""
+    found = [
+        made("v1", "ConfigMap", name, config, {"istio.io/config": "true"})
+        for name in namespaces
+        for config in ("istio-ca-root-cert", "istio-ca-crl")
+    ]
+    found += [
+        made("v1", "ConfigMap", place, name, {})
+        for name in ("istio-leader", "istio-namespace-controller-election")
+    ]
+    found.append(made("coordination.k8s.io/v1", "Lease", place, "istio-status-leader", {}))
+    found.append(made("v1", "Secret", place, "istio-ca-secret", {}))
+    for one in found:
+        one["metadata"]["managedFields"] = [{"manager": "pilot-discovery", "operation": "Update"}]
+    return found
+
+
 def gateway_classes() -> list[dict[str, Any]]:
     """Return the classes that istiod makes, once there is a definition of them."""
     found = []
@@ -122,14 +145,14 @@ def install(words: list[str]) -> None:
                 pod["status"] = {"phase": "Pending", "containerStatuses": [container]}
             rev = labels["istio.io/rev"]
             lease = made("coordination.k8s.io/v1", "Lease", place, f"istio-gateway-{rev}", {})
-            root = made("v1", "ConfigMap", place, "istio-ca-root-cert", {"istio.io/config": "true"})
-            there = [was["metadata"]["name"] for was in cluster]
-            classes = gateway_classes() if GATEWAY_CLASSES in there else ()
-            more = [one for one in (lease, root, *classes) if one["metadata"]["name"] not in there]
-            cluster += [pod, *more]
-    written = file.with_suffix(".new")  # whoever watches reads the one or the other
-    written.write_text(json.dumps(cluster))
-    written.replace(file)
+            names = [was["metadata"]["name"] for was in cluster if was["kind"] == "Namespace"]
+            classes = gateway_classes() if GATEWAY_CLASSES in str(cluster) else []
+            there = [place_of(was) for was in cluster]
+            more = [lease, *written(place, names), *classes]
+            cluster += [pod, *(one for one in more if place_of(one) not in there)]
+    new = file.with_suffix(".new")  # whoever watches reads the one or the other
+    new.write_text(json.dumps(cluster))
+    new.replace(file)
     if "FAKE_ISTIOCTL_NO_IMAGE" in os.environ:
         Path(os.environ["FAKE_ISTIOCTL_LOG"]).with_suffix(".pid").write_text(str(os.getpid()))
         time.sleep(PATIENCE)

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 import yaml
-from fake_istioctl import GATEWAY_CLASSES, PATIENCE, made
+from fake_istioctl import GATEWAY_CLASSES, PATIENCE, made, written
 from fake_kube import FakeKube
 
 from meshproof import timeouts
@@ -44,7 +44,7 @@ def somebodys() -> list[dict[str, Any]]:
         made("apps/v1", "Deployment", ROOT, "istiod", {"app": "istiod", **DEFAULT}),
         made("v1", "Service", ROOT, "istio-ingressgateway", DEFAULT),
         made("apps/v1", "Deployment", ROOT, "istio-ingressgateway", DEFAULT),
-        made("v1", "ConfigMap", ROOT, "istio-ca-root-cert", {"istio.io/config": "true"}),
+        *written(ROOT, [ROOT]),
         made("coordination.k8s.io/v1", "Lease", ROOT, "istio-gateway-default", {}),
         pod,
     ]
@@ -116,6 +116,51 @@ def test_alone_all_of_it_goes_again(cluster: Callable[..., FakeKube], tmp_path: 
         assert "Service istio-system/istio-ingressgateway" in kube.names
         assert "CustomResourceDefinition /virtualservices.networking.istio.io" in kube.names
     assert kube.names == before
+
+
+def test_alone_in_a_namespace_of_somebody_else_nothing_of_istiod_stays(
+    cluster: Callable[..., FakeKube], tmp_path: Path
+) -> None:
+    """Theirs: the namespace, a ConfigMap in it of such a name, what an Istio of before has left."""
+    theirs = made("v1", "ConfigMap", ROOT, "istio-notes", {})
+    theirs["metadata"]["managedFields"] = [{"manager": "kubectl-create", "operation": "Update"}]
+    left = made("v1", "Secret", ROOT, "istio-ca-secret", {})
+    names = [made("v1", "Namespace", "", name, {}) for name in ("default", ROOT)]
+    kube = cluster(*names, theirs, left)
+    before = kube.names
+    with installed(todo(kube, tmp_path, Install("default"))):
+        assert "ConfigMap default/istio-ca-crl" in kube.names
+        assert "Lease istio-system/istio-status-leader" in kube.names
+    assert kube.names == before
+
+
+def test_a_namespace_that_was_made_goes_though_definitions_were_there(
+    cluster: Callable[..., FakeKube], tmp_path: Path
+) -> None:
+    name = "virtualservices.networking.istio.io"
+    kube = cluster(made(CRD, "CustomResourceDefinition", "", name, {}))
+    before = kube.names
+    with installed(todo(kube, tmp_path, Install("minimal"))):
+        assert "Namespace /istio-system" in kube.names
+    assert kube.names == before
+
+
+def test_an_istio_in_another_namespace_is_not_robbed_of_its_root(
+    cluster: Callable[..., FakeKube], tmp_path: Path
+) -> None:
+    kube = cluster(*somebodys())
+    before = kube.names
+    with (
+        pytest.raises(
+            NotReady, match="there is an Istio in namespace istio-system: another in own"
+        ),
+        installed(todo(kube, tmp_path, Install("minimal", "canary"), istio_namespace="own")),
+    ):
+        pytest.fail("it must not get here")
+    assert kube.names == before
+    apart = Install("minimal", "canary", settings=("meshConfig.discoverySelectors[0].x=y",))
+    with installed(todo(kube, tmp_path, apart, istio_namespace="own")) as options:
+        assert options.istio_namespace == "own"
 
 
 def gateway_class(name: str) -> dict[str, Any]:
@@ -239,10 +284,9 @@ def test_what_a_killed_run_has_left_the_next_one_removes(
     names = ["meshproof-ab12", "meshproof-ab12-istio"]
     (record,) = install_record.read(cast("Kube", kube), names)
     install_record.remove(cast("Kube", kube), record)
-    assert kube.names - before == {
-        "Namespace /meshproof-ab12-istio",
-        "ConfigMap meshproof-ab12-istio/installed",
-    }
+    left = kube.names - before
+    assert {"Namespace /meshproof-ab12-istio", "ConfigMap meshproof-ab12-istio/installed"} <= left
+    assert [name for name in left if "meshproof-ab12-istio" not in name] == []
     assert before <= kube.names
 
 

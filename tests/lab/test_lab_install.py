@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -13,6 +14,10 @@ import pytest
 from commands import LONGEST, kubectl, left, meshproof
 
 from meshproof import timeouts
+from meshproof.mesh.cluster import install_record
+from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.cluster.keys import Key
+from meshproof.mesh.protocol import ClusterOptions
 
 #: What comes and goes by itself, and what the lab's own addons write.
 PASSING = ("events", "events.events.k8s.io", "leases.coordination.k8s.io")
@@ -47,6 +52,22 @@ def _nothing_is_left() -> Iterator[None]:
     before = everything()
     yield
     assert everything() ^ before == set()
+
+
+def test_all_that_an_istiod_writes_by_itself_is_known(tmp_path: Path) -> None:
+    """Who removes the one Istio of a cluster has to find it: no file of that Istio names it."""
+    names = kubectl("api-resources", "--verbs=list,delete", "-o", "name").splitlines()
+    kinds = ",".join(one for one in names if not one.startswith("events"))
+    text = kubectl("get", kinds, "-A", "-o", "json", "--show-managed-fields")
+    written = {
+        str(Key.of(one))
+        for one in json.loads(text)["items"]
+        if {by["manager"] for by in one["metadata"].get("managedFields", ())} == {"pilot-discovery"}
+    }
+    with Kube.connected(ClusterOptions(), tmp_path) as kube:
+        known = {str(one) for one in install_record.written_by_istiod(kube, "istio-system")}
+    assert len(known) > 5
+    assert written == known
 
 
 @pytest.mark.usefixtures("_nothing_is_left")

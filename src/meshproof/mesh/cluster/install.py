@@ -20,7 +20,7 @@ from meshproof.errors import MeshproofError, NotReady
 from meshproof.mesh.cluster import install_record, namespaces, workloads
 from meshproof.mesh.cluster.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.install_record import Record
-from meshproof.mesh.cluster.istio import REVISION, Istio, istiods
+from meshproof.mesh.cluster.istio import ISTIOD, REVISION, Istio, istiods
 from meshproof.mesh.cluster.istioctl import Istioctl
 from meshproof.mesh.cluster.keys import Key, is_there
 from meshproof.mesh.cluster.objects import MANAGED_BY, RUN_LABEL
@@ -29,6 +29,8 @@ from meshproof.rules.model import MtlsMode
 
 _SECURITY = "security.istio.io/v1"
 _CRDS = "apiextensions.k8s.io/v1"
+#: The setting by which an istiod looks at some namespaces only.
+_SELECTORS = "meshConfig.discoverySelectors"
 _NO_IMAGE = (
     "--mesh-install: an image cannot be had: look at --mesh-install-hub and --mesh-install-tag, "
     "which say where it is"
@@ -64,6 +66,7 @@ def installed(todo: Installing, mtls: MtlsMode = "PERMISSIVE") -> Iterator[Clust
     if _is_there(todo.kube, options):
         yield replace(options, install=None)
         return
+    _check_one_root(todo.kube, options, wanted.settings)
     file = todo.folder / "istio-operator.yaml"
     file.write_text(json.dumps(_operator(todo.kube, options, wanted)), encoding="utf-8")
     words = [f"--filename={file}", *(f"--set={one}" for one in wanted.settings)]
@@ -156,6 +159,23 @@ def _operator(kube: Kube, options: ClusterOptions, wanted: Install) -> dict[str,
     }
 
 
+def _check_one_root(kube: Kube, options: ClusterOptions, settings: Sequence[str]) -> None:
+    """Raise NotReady for an istiod in another namespace: both would write into all namespaces.
+
+    Each its own root certificate, so that proxies of the other trust nobody; but where each looks
+    at namespaces of its own (Istio docs, "Install Multiple Istio Control Planes in a Single
+    Cluster").
+    """
+    found = {one["metadata"]["namespace"] for one in kube.list("apps/v1", "Deployment", "", ISTIOD)}
+    there = sorted(found - {options.istio_namespace})
+    if there and not any(one.startswith(_SELECTORS) for one in settings):
+        raise NotReady(
+            f"there is an Istio in namespace {there[0]}: another in {options.istio_namespace} "
+            "would write its root certificate in the place of that one's, in every namespace; "
+            f"install it beside that: --mesh-istio-namespace {there[0]}"
+        )
+
+
 def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
     """Return what will be installed. Raises NotReady where any of it is there already."""
     import yaml
@@ -185,7 +205,7 @@ def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
         carrying,
         tuple(one for one in objects if one not in carrying),
         todo.kube.get("v1", "Namespace", namespace) is None,
-        tuple(install_record.written_by_istiod(todo.kube)),
+        tuple(install_record.written_by_istiod(todo.kube, namespace)),
     )
 
 

@@ -16,7 +16,7 @@ from meshproof import timeouts
 from meshproof.mesh.cluster import namespaces
 from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.istio import ISTIOD, REVISION
-from meshproof.mesh.cluster.keys import Key, wait_gone
+from meshproof.mesh.cluster.keys import Key, is_there, wait_gone
 from meshproof.mesh.waiting import wait_for
 
 _NAME = "installed"
@@ -24,6 +24,10 @@ _SUFFIX = "-istio"
 _SECURITY = "security.istio.io/v1"
 _WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _ADMISSION = "admissionregistration.k8s.io/v1"
+#: What istiod elects a leader by (pilot/pkg/leaderelection), keeps in every namespace, signs with.
+_ELECTED_BY = (("v1", "ConfigMap"), ("coordination.k8s.io/v1", "Lease"))
+_EVERYWHERE = ("istio-ca-root-cert", "istio-ca-crl")
+_CA = "istio-ca-secret"
 _GATEWAY_API = "gateway.networking.k8s.io/v1"
 
 
@@ -93,9 +97,9 @@ def remove(kube: Kube, record: Record) -> None:
     _delete(kube, [policy(record.revision, record.namespace), *hooks, *_tags(kube, record), *rest])
     _wait_ended(kube, record)
     _delete(kube, list(_elections(kube, record)))
-    if record.shared and not kube.list("apps/v1", "Deployment", labels=ISTIOD):
-        spread = [one for one in written_by_istiod(kube) if one not in record.before]
-        _delete(kube, [*record.shared, *spread])
+    if not kube.list("apps/v1", "Deployment", labels=ISTIOD):
+        written = written_by_istiod(kube, record.namespace)
+        _delete(kube, [*record.shared, *(one for one in written if one not in record.before)])
         if record.made:
             namespaces.delete(kube, [record.namespace])
 
@@ -133,26 +137,34 @@ def _wait_ended(kube: Kube, record: Record) -> None:
 
 def _elections(kube: Kube, record: Record) -> Iterator[Key]:
     """Yield what istiod keeps to elect a leader of its revision (pilot/pkg/leaderelection)."""
-    for api_version, kind in (("v1", "ConfigMap"), ("coordination.k8s.io/v1", "Lease")):
+    for api_version, kind in _ELECTED_BY:
         for one in kube.list(api_version, kind, record.namespace):
             name = one["metadata"]["name"]
             if name.startswith("istio-") and name.endswith(f"-{record.revision}"):
                 yield Key(api_version, kind, record.namespace, name)
 
 
-def written_by_istiod(kube: Kube) -> Iterator[Key]:
-    """Yield what an istiod writes all over a cluster, and leaves there when it ends.
+def written_by_istiod(kube: Kube, namespace: str) -> Iterator[Key]:
+    """Yield what an istiod in a namespace writes by itself, and leaves there when it ends.
 
-    A GatewayClass of Istio's controllers is not one of these where its spec is somebody else's
-    (Kubernetes docs, "Server-Side Apply", on managedFields).
+    In all namespaces its root certificate and a list of revoked ones (namespacecontroller.go), in
+    its own the key of that and its elections, and GatewayClasses. One of Istio's controllers that
+    somebody else has written (managedFields, in Kubernetes docs, "Server-Side Apply") is none.
     """
     for one in kube.list("v1", "ConfigMap", labels="istio.io/config=true"):
-        if one["metadata"]["name"] == "istio-ca-root-cert":
-            yield Key("v1", "ConfigMap", one["metadata"]["namespace"], one["metadata"]["name"])
+        if one["metadata"]["name"] in _EVERYWHERE:
+            yield Key.of(one)
+    for api_version, kind in _ELECTED_BY:
+        for one in kube.list(api_version, kind, namespace):
+            name = one["metadata"]["name"]
+            if name.startswith("istio-") and name not in _EVERYWHERE and _is_istiods(one):
+                yield Key.of(one)
+    if is_there(kube, secret := Key("v1", "Secret", namespace, _CA)):
+        yield secret
     if kube.has(_GATEWAY_API, "GatewayClass"):
         for one in kube.list(_GATEWAY_API, "GatewayClass"):
             if one["spec"]["controllerName"].startswith("istio.io/") and _is_istiods(one):
-                yield Key(_GATEWAY_API, "GatewayClass", "", one["metadata"]["name"])
+                yield Key.of(one)
 
 
 def _is_istiods(body: Object) -> bool:
