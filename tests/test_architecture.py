@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "meshproof"
 #: What stands in a row imports only from the rows above it (style.md, section 2).
 ORDER = (
-    ("__init__", "apps", "errors", "files", "interrupts", "names", "timeouts"),
+    ("__init__", "apps", "errors", "files", "interrupts", "names", "restricted", "timeouts"),
     ("images", "image_tools", "values"),
     ("yaml_reader",),
     ("manifest",),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from meshproof import restricted
 from meshproof.live import KINDS, resource
 
 Object = dict[str, Any]
@@ -192,13 +193,7 @@ def cron_job(namespace: str, image: str, schedule: str, words: Sequence[str]) ->
             "restartPolicy": "Never",
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": 120,  # it deletes its namespaces when it is ended
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 65532,
-                "runAsGroup": 65532,
-                "fsGroup": 65532,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": {**restricted.POD, "fsGroup": restricted.POD["runAsGroup"]},
             "containers": [_container(image, words)],
             "volumes": [{"name": "tmp", "emptyDir": {}}],
         },
@@ -235,10 +230,6 @@ def _container(image: str, words: Sequence[str]) -> dict[str, Any]:
             "requests": {"cpu": "100m", "memory": "256Mi"},
             "limits": {"cpu": "2", "memory": "1Gi"},
         },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": restricted.CONTAINER,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
     }

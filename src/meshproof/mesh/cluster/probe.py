@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from meshproof import images, timeouts
+from meshproof import images, restricted, timeouts
 from meshproof.errors import NotReady
 from meshproof.mesh.cluster import workloads
 from meshproof.mesh.cluster.client import Kube, Object
@@ -28,23 +28,13 @@ NO_PROBES = f"!{LABEL}"
 #: Istio docs, "Resource Labels": whether a pod is injected.
 INJECT = "sidecar.istio.io/inject"
 CONTAINER = "probe"
-#: What `restricted` asks of a container, and what the pods of probes have beside it.
-RESTRICTED = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
+#: What the pods of probes have in common.
 RESTRICTED_POD = {
     "restartPolicy": "Always",
     "automountServiceAccountToken": False,
     "enableServiceLinks": False,
     "terminationGracePeriodSeconds": 1,
-    "securityContext": {
-        "runAsNonRoot": True,
-        "runAsUser": 65532,
-        "runAsGroup": 65532,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    },
+    "securityContext": restricted.POD,
 }
 _PORT = 8099
 _FOLDER = "/meshproof"
@@ -217,6 +207,6 @@ def _container(image: str) -> Object:
             "requests": {"cpu": "10m", "memory": "32Mi"},
             "limits": {"cpu": "1", "memory": "128Mi"},
         },
-        "securityContext": RESTRICTED,
+        "securityContext": restricted.CONTAINER,
         "volumeMounts": [{"name": "script", "mountPath": _FOLDER, "readOnly": True}],
     }

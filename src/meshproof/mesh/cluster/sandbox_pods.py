@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from meshproof import images
+from meshproof import images, restricted
 from meshproof.apps.echo_pod import HEALTH
 from meshproof.mesh.cluster.client import Object
 from meshproof.mesh.cluster.objects import SMALL, SMALL_SIDECAR
-from meshproof.mesh.cluster.probe import INJECT, RESTRICTED, RESTRICTED_POD
+from meshproof.mesh.cluster.probe import INJECT, RESTRICTED_POD
 from meshproof.mesh.echo_workloads import Echo, named_in
 from meshproof.names import Labels, is_service
 from meshproof.surroundings import Surroundings
@@ -122,6 +122,6 @@ def _container(name: str, image: str) -> Object:
         "ports": [{"containerPort": _PORT}],
         "readinessProbe": {"httpGet": {"path": HEALTH, "port": _PORT}, "periodSeconds": 1},
         "resources": SMALL,
-        "securityContext": RESTRICTED,
+        "securityContext": restricted.CONTAINER,
         "volumeMounts": [{"name": "script", "mountPath": _FOLDER, "readOnly": True}],
     }

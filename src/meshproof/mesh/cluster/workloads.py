@@ -9,6 +9,7 @@ from meshproof.errors import NotReady
 from meshproof.mesh import redaction
 from meshproof.mesh.cluster import gateway_api
 from meshproof.mesh.cluster.client import Kube, Object
+from meshproof.mesh.cluster.describe import containers
 from meshproof.mesh.cluster.proxies import has_sidecar
 from meshproof.mesh.protocol import Replica
 from meshproof.mesh.waiting import wait_for
@@ -139,18 +140,12 @@ def late(kube: Kube, found: Sequence[Object]) -> list[str]:
 
 def container_ready(pod: Object, name: str) -> bool:
     """Say whether a container of a pod is ready."""
-    return any(one["name"] == name and one.get("ready") for one in _containers(pod))
+    return any(one["name"] == name and one.get("ready") for one in containers(pod))
 
 
 def _ready(pod: Object) -> bool:
     found = (pod.get("status") or {}).get("conditions") or ()
     return any(one["type"] == "Ready" and one["status"] == "True" for one in found)
-
-
-def _containers(pod: Object) -> Iterator[Object]:
-    status = pod.get("status") or {}
-    yield from status.get("initContainerStatuses") or ()
-    yield from status.get("containerStatuses") or ()
 
 
 def unpullable(pod: Object) -> str:
@@ -159,7 +154,7 @@ def unpullable(pod: Object) -> str:
 
 
 def _hopeless(pod: Object, reasons: Sequence[str] = _HOPELESS) -> str:
-    for one in _containers(pod):
+    for one in containers(pod):
         waiting = (one.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in reasons:
             return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
@@ -172,7 +167,7 @@ def _state(pod: Object) -> str:
     for one in status.get("conditions") or ():
         if one["type"] == "PodScheduled" and one["status"] != "True":
             return f"not scheduled: {one.get('message', one.get('reason', ''))}"
-    late = [str(one["name"]) for one in _containers(pod) if not one.get("ready")]
+    late = [str(one["name"]) for one in containers(pod) if not one.get("ready")]
     return f"{status.get('phase', 'unknown')}, not ready: {', '.join(late) or 'no container yet'}"
 
 
@@ -181,7 +176,7 @@ def _told(kube: Kube, pod: Object, why: str) -> str:
     metadata = pod["metadata"]
     name, namespace = str(metadata["name"]), str(metadata["namespace"])
     lines = [f"{namespace}/{name}: {why}"]
-    for one in _containers(pod):
+    for one in containers(pod):
         if one.get("ready") or not one.get("restartCount"):
             continue
         try:
