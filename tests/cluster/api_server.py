@@ -25,6 +25,7 @@ KINDS = (
     ("v1", "configmaps", "ConfigMap", True),
     ("v1", "secrets", "Secret", True),
     ("v1", "events", "Event", True),
+    ("v1", "pods", "Pod", True),
     ("apps/v1", "deployments", "Deployment", True),
     ("rbac.authorization.k8s.io/v1", "clusterroles", "ClusterRole", False),
     ("networking.istio.io/v1", "virtualservices", "VirtualService", True),
@@ -77,26 +78,31 @@ class Cluster:
         return body
 
     def merge(self, key: tuple[str, str, str], body: Object) -> Object:
-        """Change the `spec` of an object; a namespace that is to go does so with its last pod."""
+        """Change the `spec` of an object."""
         found = self.objects[key]
         found["spec"].update(body["spec"])
-        namespace = ("namespaces", "", key[1])
-        if self.objects[namespace]["metadata"].get("deletionTimestamp"):
-            self.delete(namespace)
+        self.go_on(key[1])
         return found
 
-    def delete(self, key: tuple[str, str, str]) -> None:
+    def go_on(self, name: str) -> None:
+        """Delete a namespace that is to go once its last pod has gone."""
+        namespace = self.objects.get(("namespaces", "", name), {"metadata": {}})
+        if namespace["metadata"].get("deletionTimestamp"):
+            self.delete(("namespaces", "", name))
+
+    def delete(self, key: tuple[str, str, str], within: bool = False) -> None:
         """Delete as the API server does: what has finalizers stays, a namespace with it.
 
-        So does a Deployment with pods, which take their time.
+        So does a Deployment with pods, which take their time, and a pod as long as its namespace
+        alone is deleted.
         """
         found = self.objects[key]
         metadata = found["metadata"]
-        if found.get("spec", {}).get("replicas"):
+        if found.get("spec", {}).get("replicas") or (within and key[0] == "pods"):
             return
         if key[0] == "namespaces":
             for other in [one for one in self.objects if one[1] == key[2]]:
-                self.delete(other)
+                self.delete(other, within=True)
         held = [one for one in self.objects.values() if one["metadata"].get("namespace") == key[2]]
         if not metadata.get("finalizers") and not held:
             del self.objects[key]
@@ -158,6 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(409, _status(409, "the UID in the precondition does not match"))
                 return
             self.cluster.delete(key)
+            self.cluster.go_on(namespace)
         self._answer(200, found)
 
     def _list(self, at: str, plural: str, namespace: str, labels: str) -> tuple[int, Object]:

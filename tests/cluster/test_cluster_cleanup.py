@@ -65,6 +65,7 @@ def test_the_pods_of_a_dead_run_are_told_to_end_at_once(
         labels = {"meshproof/run": run, "app.kubernetes.io/managed-by": "meshproof"}
         made = cluster.add("Deployment", "app", f"meshproof-{run}", labels=labels)
         made["spec"]["replicas"] = 2
+        cluster.add("Pod", "probe", f"meshproof-{run}", labels=labels)
     assert cleanup(cluster) == 1, "one run does not tell whether it goes on"
     changes = [one for one in cluster.asked if one[0] in ("DELETE", "PATCH") and DEAD in one[1]]
     head = f"/api/v1/namespaces/meshproof-{DEAD}"
@@ -256,6 +257,7 @@ def test_every_kind_is_known_once_in_its_preferred_version(
         "Namespace": "v1",
         "ConfigMap": "v1",
         "Secret": "v1",
+        "Pod": "v1",
         "Deployment": "apps/v1",
         "ClusterRole": "rbac.authorization.k8s.io/v1",
         "VirtualService": "networking.istio.io/v1",

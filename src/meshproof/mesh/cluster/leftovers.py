@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from meshproof import timeouts
 from meshproof.errors import NotReady
 from meshproof.mesh.cluster import install_record, namespaces, ownership
-from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.install_record import Record
 from meshproof.mesh.cluster.keys import is_there, wait_gone
 from meshproof.mesh.cluster.kinds import AT_ONCE, Item, Kind, known, listed
@@ -146,14 +146,26 @@ def _hasten(kube: Kube, namespace: Item) -> None:
     run = _labels(namespace).get(RUN_LABEL)
     labels = f"{RUN_LABEL}={run},{MANAGED_BY}={_MANAGER}"
     with contextlib.suppress(NotReady), kube.patient(timeouts.API_START):
-        found = kube.list("apps/v1", "Deployment", namespace.name, labels)
+        found = [
+            *kube.list("apps/v1", "Deployment", namespace.name, labels),
+            *(one for one in kube.list("v1", "Pod", namespace.name, labels) if _is_bare(one)),
+        ]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            names = [one["metadata"]["name"] for one in found]
-            list(pool.map(lambda name: _end_pods(kube, name, namespace.name), names))
+            list(pool.map(lambda one: _end(kube, one), found))
 
 
-def _end_pods(kube: Kube, deployment: str, namespace: str) -> None:
-    kube.merge("apps/v1", "Deployment", deployment, namespace, {"spec": {"replicas": 0}})
+def _is_bare(pod: Object) -> bool:
+    """Say whether nobody makes another one in the place of a pod."""
+    return not pod["metadata"].get("ownerReferences")
+
+
+def _end(kube: Kube, found: Object) -> None:
+    name, namespace = found["metadata"]["name"], found["metadata"]["namespace"]
+    with contextlib.suppress(NotReady):
+        if found["kind"] == "Pod":
+            kube.delete("v1", "Pod", name, namespace)
+        else:
+            kube.merge("apps/v1", "Deployment", name, namespace, {"spec": {"replicas": 0}})
 
 
 def still_there(kube: Kube, items: Iterable[Item]) -> list[Item]:
