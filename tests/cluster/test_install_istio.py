@@ -19,7 +19,7 @@ from fake_kube import FakeKube
 
 from meshproof import timeouts
 from meshproof.errors import NotReady
-from meshproof.mesh.cluster import install_record, istio
+from meshproof.mesh.cluster import install_record, istio, workloads
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.install import Installing, installed
 from meshproof.mesh.cluster.istioctl import Istioctl
@@ -260,6 +260,30 @@ def test_an_image_that_cannot_be_had_is_said_at_once(
     process = int((tmp_path / "istioctl.pid").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+def test_ctrl_c_while_istioctl_waits_ends_it_and_removes_all(
+    cluster: Callable[..., FakeKube], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_ISTIOCTL_NO_IMAGE", "ContainerCreating")
+    file = tmp_path / "istioctl.pid"
+
+    def interrupted(_pod: Any) -> str:
+        if file.exists() and file.read_text():
+            raise KeyboardInterrupt
+        return ""
+
+    monkeypatch.setattr(workloads, "unpullable", interrupted)
+    kube = cluster(*somebodys())
+    before = kube.names
+    with (
+        pytest.raises(KeyboardInterrupt),
+        installed(todo(kube, tmp_path, Install("default", "canary"))),
+    ):
+        pytest.fail("it must not get here")
+    assert kube.names == before
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(file.read_text()), 0)
 
 
 def test_an_interrupted_run_removes_it(cluster: Callable[..., FakeKube], tmp_path: Path) -> None:
