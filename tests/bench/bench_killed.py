@@ -1,11 +1,13 @@
 """Runs that are killed (SIGKILL) at moments from their start to their end, and what is left then.
 
-By turns the next is `meshproof cleanup` and another run. Nothing may be left after it.
+The moments are drawn anew each time, one in each part of a run. By turns the next is `meshproof
+cleanup` and another run. Nothing may be left after it.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import subprocess
 from collections.abc import Iterator
 
@@ -37,7 +39,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     with place() as here:
         whole = here.run("smoke").seconds
         for number in range(runs):
-            after = whole * (number + 0.5) / runs
+            after = whole * random.uniform(number, number + 1) / runs
             before = objects()
             was_going_on = killed(here, after)
             behind = len(here.changed(before))
