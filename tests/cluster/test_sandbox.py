@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from meshproof.mesh import echo_listener
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.objects import Place
 from meshproof.mesh.cluster.sandbox import Sandbox
-from meshproof.mesh.cluster.sandbox_pods import Standing, objects, pod_names
+from meshproof.mesh.cluster.sandbox_pods import Standing, objects, pods
 from meshproof.mesh.cluster.sandbox_rules import Names
 from meshproof.mesh.cluster.sandbox_sender import Renaming
 from meshproof.mesh.protocol import Address, Answer, Asked
@@ -71,7 +72,14 @@ def sandbox(found: OwnRules) -> Sandbox:
         (f"match: [{{sourceLabels: {{app: x}}}}], route: [{CART}]", "without labels"),
         (f"match: [{{sourceNamespace: default}}], route: [{CART}]", "without labels"),
         (f"match: [{{authority: {{regex: 'cart.*'}}}}], route: [{CART}]", "matched by a part"),
-        (f"match: [{{uri: {{exact: /m}}}}], mirror: {{host: cart}}, route: [{CART}]", "copies"),
+        (
+            f"match: [{{gateways: [in]}}], mirror: {{host: cart}}, route: [{CART}]",
+            "does not count copies",
+        ),
+        (
+            f"mirror: {{host: api.example.net}}, route: [{CART}]",
+            "api.example.net, which is outside",
+        ),
         (
             "match: [{uri: {exact: /o}}], route: [{destination: {host: api.example.net}}]",
             "api.example.net, which is outside the cluster",
@@ -79,7 +87,9 @@ def sandbox(found: OwnRules) -> Sandbox:
     ],
 )
 def test_what_it_cannot_prove_is_named(spec: str, why: str, tmp_path: Path) -> None:
-    found = loaded(tmp_path, f"hosts: [web], http: [{{{spec}}}, {{route: [{CART}]}}]")
+    found = loaded(
+        tmp_path, f"hosts: [web], gateways: [mesh, in], http: [{{{spec}}}, {{route: [{CART}]}}]"
+    )
     box = sandbox(found)
     reasons = {case.id: box.unproven(case) for case in found.plan.cases}
     assert any(why in one for one in reasons.values()), reasons
@@ -113,13 +123,13 @@ def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> Non
     found = own.load([str(LAB)])
     box = sandbox(found)
     bodies = list(objects(box.echoes, found.around, standing(box.names)))
-    pods = [one for one in bodies if one["kind"] == "Pod"]
+    found_pods = [one for one in bodies if one["kind"] == "Pod"]
     assert [one["kind"] for one in bodies] == ["ConfigMap", *["Service"] * 2, *["Pod"] * 3]
-    assert {one["metadata"]["labels"]["version"] for one in pods} == {"v1", "v2", "other"}
-    assert len({one["metadata"]["name"] for one in pods}) == len(pods)
-    named = [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in pods]
-    assert named == pod_names(box.echoes, box.names.namespaces)
-    for one in pods:
+    assert {one["metadata"]["labels"]["version"] for one in found_pods} == {"v1", "v2", "other"}
+    assert len({one["metadata"]["name"] for one in found_pods}) == len(found_pods)
+    named = [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in found_pods]
+    assert named == list(pods(box.echoes, box.names.namespaces).values())
+    for one in found_pods:
         labels, spec = one["metadata"]["labels"], one["spec"]
         assert labels["sidecar.istio.io/inject"] == "true"
         assert labels["istio.io/rev"] == "canary"
@@ -234,6 +244,14 @@ def test_the_echo_tells_who_it_is_and_what_arrived(echo: http.client.HTTPConnect
 def test_the_echo_answers_any_method(echo: http.client.HTTPConnection, method: str) -> None:
     for _ in range(2):  # the connection is as good as new after an answer
         assert asked_of(echo, method).getheader(echo_listener.SERVED_BY) == "cart.shop.v1"
+
+
+def test_the_echo_notes_what_may_be_mirrored(echo: http.client.HTTPConnection) -> None:
+    for value in ("a-1", "a-2", "a-1"):
+        asked_of(echo, X_Meshproof_Mirror=value)
+    asked_of(echo)
+    echo.request("GET", echo_pod.COPIES)
+    assert json.loads(echo.getresponse().read()) == {"a-1": 2, "a-2": 1}
 
 
 @pytest.mark.parametrize(

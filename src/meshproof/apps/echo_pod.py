@@ -1,6 +1,6 @@
 """An echo workload of a cluster's sandbox: its answer tells who it is and what arrived.
 
-    python3 echo_pod.py NAME PORT
+    python3 echo_pod.py NAME [PORT]
 
 One file and the standard library: it runs from a ConfigMap on any Python image. The names of the
 headers are those of the local mesh's echo workloads (`meshproof.mesh.echo_listener`).
@@ -9,8 +9,11 @@ headers are those of the local mesh's echo workloads (`meshproof.mesh.echo_liste
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
+import threading
 import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 #: By which a request asks for an answer that is late (milliseconds), that fails (`503 x2`: at the
@@ -23,8 +26,12 @@ SERVED_BY = "x-served-by"
 SEEN_PATH = "x-seen-path"
 SEEN_AUTHORITY = "x-seen-authority"
 SEEN_HEADER = "x-seen-header-"
-#: Where the kubelet asks whether it is up.
+#: By which a request is noted, for it may be mirrored.
+MIRROR = "x-meshproof-mirror"
+#: Where the kubelet asks whether it is up; where it tells how often it has got which of those.
 HEALTH = "/meshproof-health"
+COPIES = "/meshproof-copies"
+PORT = 8080
 _LONGEST = 120.0
 
 
@@ -36,7 +43,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _told(self) -> None:
         """Answer any method and path."""
         self.rfile.read(int(self.headers.get("content-length") or 0))
-        name: str = self.server.name  # type: ignore[attr-defined]
+        server: _Server = self.server  # type: ignore[assignment]
+        if self.path == COPIES:
+            self._answer(200, {}, json.dumps(server.copies()).encode())
+            return
+        server.note(self.headers.get(MIRROR))
         late = self.headers.get(LATE, "")
         if late.isdigit():
             time.sleep(min(int(late) / 1000, _LONGEST))
@@ -45,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
             more = {"grpc-status": number} if kind else {}
             self._answer(200 if kind else int(number), more, b"")
             return
-        told = {SERVED_BY: name, SEEN_PATH: self.path}
+        told = {SERVED_BY: server.name, SEEN_PATH: self.path}
         told[SEEN_AUTHORITY] = self.headers.get("host", "")
         for header, value in self.headers.items():
             header = header.lower()
@@ -53,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
                 told.setdefault(header[len(ANSWERING) :], value)
             else:
                 told.setdefault(SEEN_HEADER + header, value)
-        self._answer(200, told, f"{name}\n".encode())
+        self._answer(200, told, f"{server.name}\n".encode())
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = _told
 
@@ -88,6 +99,19 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, name: str, port: int) -> None:
         super().__init__(("", port), _Handler)
         self.name = name
+        self._noted: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def note(self, value: str | None) -> None:
+        """Count a request that has a value of MIRROR, before it is answered."""
+        if value is not None:
+            with self._lock:
+                self._noted[value] += 1
+
+    def copies(self) -> dict[str, int]:
+        """Return how often each value has come, since the start."""
+        with self._lock:
+            return dict(self._noted)
 
 
 def server(name: str, port: int) -> ThreadingHTTPServer:
@@ -97,4 +121,4 @@ def server(name: str, port: int) -> ThreadingHTTPServer:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        server(sys.argv[1], int(sys.argv[2])).serve_forever()
+        server(sys.argv[1], int(sys.argv[2]) if sys.argv[2:] else PORT).serve_forever()

@@ -21,6 +21,7 @@ from meshproof.mesh.cluster.objects import Place, Placed
 from meshproof.mesh.cluster.probe import Probe
 from meshproof.mesh.cluster.proxies import Proxy
 from meshproof.mesh.cluster.sandbox_cases import Provable
+from meshproof.mesh.cluster.sandbox_copies import Copies
 from meshproof.mesh.cluster.sandbox_rules import ROUTING, Names, Rewriting
 from meshproof.mesh.cluster.sandbox_sender import Here, Lines, Renaming
 from meshproof.mesh.echo_workloads import MISSED, Workloads, check_hosts, echoes, named_in
@@ -58,6 +59,7 @@ class Sandbox:
         self._probe = "", ""
         self._senders: dict[bool, Sender] = {}
         self._way_in: Address | None = None
+        self._copies: Copies | None = None
         self.served: Served | None = None
 
     def _require_some(self, cases: Sequence[Case]) -> None:
@@ -107,7 +109,10 @@ class Sandbox:
             probe = Probe.ready(kube, *self._probe)
             lines = Lines(probe)
             ending.callback(lines.close)
-            for namespace, name in sandbox_pods.pod_names(self.echoes, self.names.namespaces):
+            pods = sandbox_pods.pods(self.echoes, self.names.namespaces)
+            self._copies = Copies(kube, pods, Proxy(probe.pod, probe.namespace))
+            ending.callback(self._copies.close)
+            for namespace, name in pods.values():
                 workloads.wait_running(kube, namespace, name)
             self._senders = {
                 True: Renaming(lines, self.names),
@@ -238,8 +243,16 @@ class Sandbox:
         return self._senders[call.gateway == MESH]
 
     def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
-        """Raise NotReady: copies are not counted here, see `unproven`."""
-        raise NotReady(f"{case.id}: {self.unproven(case)}")
+        """Return how many copies each of the last requests has had; see `CaseMesh.copied`."""
+        if self._copies is None:
+            raise NotReady("the sandbox is not served yet")
+        (goal, _), *_ = case.answer.mirrors
+        behind = self.workloads.behind(goal)
+        news = self._copies.news()
+        return [
+            sum(news[token, name] for name in behind) - (answered in behind)
+            for token, answered in asked
+        ]
 
 
 def _host(rule: Document) -> str:

@@ -45,7 +45,8 @@ class Provable:
         matches = [match for arm in route.arms for match in arm.matches]
         if self.document(case) is None:
             yield "only a VirtualService is rewritten to a sandbox"
-        outside = [one.host for one, _ in case.shares if not is_service(one.host)]
+        told = (*case.shares, *case.answer.mirrors)
+        outside = [one.host for one, _ in told if not is_service(one.host)]
         if call.gateway == MESH and not is_service(call.host):
             outside.append(call.host)
         if outside:
@@ -55,8 +56,8 @@ class Provable:
             yield "the one client of a sandbox is a probe, without labels of a user's workload"
         if any(one.authority and one.authority.kind not in _REWRITTEN for one in matches):
             yield "hosts are others in a sandbox, and its authority is matched by a part"
-        if case.answer.mirrors:
-            yield "copies of requests are not counted in a sandbox"
+        if case.answer.mirrors and call.gateway != MESH:
+            yield "the gateway of the cluster does not count copies of requests for a sandbox"
         if call.gateway != MESH and call.port != GATEWAY_PORT:
             redirects = [arm.redirect for arm in route.arms if arm.redirect]
             if any(one.port for one in matches) or any(one.asked_port for one in redirects):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from meshproof import images, restricted
-from meshproof.apps.echo_pod import HEALTH
+from meshproof.apps.echo_pod import HEALTH, PORT
 from meshproof.mesh.cluster.client import Object
 from meshproof.mesh.cluster.objects import SMALL, SMALL_SIDECAR
 from meshproof.mesh.cluster.probe import INJECT, RESTRICTED_POD
@@ -24,7 +24,6 @@ LABEL = "meshproof/echo"
 #: Which namespaces see a Service (Istio reference, "Resource Annotations").
 EXPORT_TO = "networking.istio.io/exportTo"
 CONTAINER = "echo"
-_PORT = 8080
 _FOLDER = "/meshproof"
 _CONFIG = "meshproof-echo"
 _DEFAULT_PORTS = (80,)
@@ -66,12 +65,12 @@ def objects(echoes: Sequence[Echo], around: Surroundings, standing: Standing) ->
         yield _pod(one, number, around.selectors.get(one.host, ()), standing)
 
 
-def pod_names(echoes: Sequence[Echo], namespaces: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return namespace and name of each pod."""
-    return [
-        (namespaces[named_in(one.host)[1]], _name(one, number))
+def pods(echoes: Sequence[Echo], namespaces: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return name of an echo workload -> namespace and name of its pod."""
+    return {
+        one.name: (namespaces[named_in(one.host)[1]], _name(one, number))
         for number, one in enumerate(stood_up(echoes))
-    ]
+    }
 
 
 def _name(echo: Echo, number: int) -> str:
@@ -87,7 +86,7 @@ def _service(host: str, ports: Iterable[int], standing: Standing) -> Object:
     name, namespace = named_in(host)
     metadata = _metadata(name, standing.namespaces[namespace], standing.labels)
     metadata["annotations"] = {EXPORT_TO: ",".join(standing.exports(host))}
-    listed = [{"name": f"http-{port}", "port": port, "targetPort": _PORT} for port in ports]
+    listed = [{"name": f"http-{port}", "port": port, "targetPort": PORT} for port in ports]
     spec = {"selector": {LABEL: name}, "ports": listed}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
@@ -117,10 +116,10 @@ def _container(name: str, image: str) -> Object:
         "name": CONTAINER,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python3", f"{_FOLDER}/echo_pod.py", name, str(_PORT)],
+        "command": ["python3", f"{_FOLDER}/echo_pod.py", name],
         "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
-        "ports": [{"containerPort": _PORT}],
-        "readinessProbe": {"httpGet": {"path": HEALTH, "port": _PORT}, "periodSeconds": 1},
+        "ports": [{"containerPort": PORT}],
+        "readinessProbe": {"httpGet": {"path": HEALTH, "port": PORT}, "periodSeconds": 1},
         "resources": SMALL,
         "securityContext": restricted.CONTAINER,
         "volumeMounts": [{"name": "script", "mountPath": _FOLDER, "readOnly": True}],

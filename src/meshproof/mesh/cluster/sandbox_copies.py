@@ -1,0 +1,65 @@
+"""Copies of requests that mirrors make in a sandbox: what its echo workloads have noted.
+
+Nothing is guessed from a time that has passed: the sidecar of the client says that no request of it
+is on its way, a copy neither, and an echo notes a request before it answers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+from meshproof import timeouts
+from meshproof.apps.echo_pod import COPIES, PORT
+from meshproof.errors import NotReady
+from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.cluster.forward import Channel
+from meshproof.mesh.cluster.proxies import ADMIN_PORT, Proxy
+from meshproof.mesh.waiting import wait_for
+
+#: Requests that are sent or wait to be (Envoy's docs, cluster statistics).
+_UNDER_WAY = r"^cluster\.outbound.*upstream_rq_(pending_)?active$"
+_COUNT = re.compile(r": (\d+)$", re.M)
+
+
+class Copies:
+    """What echo workloads have noted of requests that may be mirrored; `pods` by their name."""
+
+    def __init__(self, kube: Kube, pods: Mapping[str, tuple[str, str]], client: Proxy) -> None:
+        self._client = client
+        self._admin = Channel(kube, client.pod, client.namespace, ADMIN_PORT)
+        self._echoes = {
+            name: Channel(kube, pod, namespace, PORT) for name, (namespace, pod) in pods.items()
+        }
+        self._known: Counter[tuple[str, str]] = Counter()
+
+    def news(self) -> Counter[tuple[str, str]]:
+        """Return (value of the header, workload) -> how often, since this was asked last.
+
+        Raises NotReady when copies are still on their way after their time.
+        """
+        wait_for(
+            self._idle,
+            timeouts.COPIES,
+            lambda: f"copies of requests of {self._client} do not get anywhere",
+            timeouts.POLL_SLOW,
+        )
+        found: Counter[tuple[str, str]] = Counter()
+        for name, channel in self._echoes.items():
+            for value, count in json.loads(channel.ask(COPIES)).items():
+                found[value, name] = int(count)
+        news, self._known = found - self._known, found
+        return news
+
+    def _idle(self) -> bool | None:
+        counts = _COUNT.findall(self._admin.ask(f"/stats?filter={_UNDER_WAY}"))
+        if not counts:
+            raise NotReady(f"{self._client} does not count its requests (cluster.outbound)")
+        return None if any(map(int, counts)) else True
+
+    def close(self) -> None:
+        """End the connections to the pods."""
+        for one in (self._admin, *self._echoes.values()):
+            one.close()
