@@ -19,7 +19,8 @@ from meshproof.mesh import echo_listener
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.objects import Place
 from meshproof.mesh.cluster.sandbox import Sandbox
-from meshproof.mesh.cluster.sandbox_pods import Standing, objects, pods
+from meshproof.mesh.cluster.sandbox_clients import MOST
+from meshproof.mesh.cluster.sandbox_pods import Standing, objects, pods, ports
 from meshproof.mesh.cluster.sandbox_rules import Names
 from meshproof.mesh.cluster.sandbox_sender import Renaming
 from meshproof.mesh.protocol import Address, Answer, Asked
@@ -66,11 +67,15 @@ def sandbox(found: OwnRules) -> Sandbox:
     return Sandbox(found.rules, found.plan.cases, found.around, PLACE, ISTIO)
 
 
+def own_ports(found: OwnRules) -> dict[str, tuple[int, ...]]:
+    calls = [(found.rules.routes[case.number], case.call.port) for case in found.plan.cases]
+    return ports([one.host for one in sandbox(found).echoes], found.around, calls)
+
+
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        (f"match: [{{sourceLabels: {{app: x}}}}], route: [{CART}]", "without labels"),
-        (f"match: [{{sourceNamespace: default}}], route: [{CART}]", "without labels"),
+        (f"match: [{{sourceNamespace: default}}], route: [{CART}]", "a namespace of a user"),
         (f"match: [{{authority: {{regex: 'cart.*'}}}}], route: [{CART}]", "matched by a part"),
         (
             f"match: [{{gateways: [in]}}], mirror: {{host: cart}}, route: [{CART}]",
@@ -96,6 +101,21 @@ def test_what_it_cannot_prove_is_named(spec: str, why: str, tmp_path: Path) -> N
     assert any(not one for one in reasons.values()), reasons
 
 
+def test_callers_with_labels_are_few(tmp_path: Path) -> None:
+    arms = [
+        f"{{match: [{{sourceLabels: {{app: a{n}}}}}], route: [{CART}]}}" for n in range(MOST + 1)
+    ]
+    found = loaded(tmp_path, f"hosts: [web], http: [{', '.join(arms)}, {{route: [{CART}]}}]")
+    box = sandbox(found)
+    sources = [case for case in found.plan.cases if case.call.source]
+    assert len(sources) == MOST + 1
+    reasons = [box.unproven(case) for case in sources]
+    assert reasons == [
+        *[""] * MOST,
+        f"a sandbox has at most {MOST} clients with labels of their own",
+    ]
+
+
 def test_a_port_of_a_gateway_that_is_not_there_is_named(tmp_path: Path) -> None:
     redirect = "{match: [{uri: {exact: /r}}], redirect: {derivePort: FROM_REQUEST_PORT}}"
     spec = f"hosts: [cart], gateways: [mesh, in], http: [{redirect}, {{route: [{CART}]}}]"
@@ -114,17 +134,19 @@ def test_rules_of_which_nothing_can_be_proven_are_an_error(tmp_path: Path) -> No
         sandbox(loaded(tmp_path, spec, more=""))
 
 
-def standing(names: Names) -> Standing:
+def standing(names: Names, ports: dict[str, tuple[int, ...]]) -> Standing:
     labels = {**PLACE.labels, "istio.io/rev": "canary"}
-    return Standing(names.namespaces, labels, lambda one: f"mirror/{one}", lambda host: ["a", "b"])
+    return Standing(
+        names.namespaces, ports, labels, lambda one: f"mirror/{one}", lambda host: ["a", "b"]
+    )
 
 
 def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> None:
     found = own.load([str(LAB)])
     box = sandbox(found)
-    bodies = list(objects(box.echoes, found.around, standing(box.names)))
+    bodies = list(objects(box.echoes, found.around, standing(box.names, own_ports(found))))
     found_pods = [one for one in bodies if one["kind"] == "Pod"]
-    assert [one["kind"] for one in bodies] == ["ConfigMap", *["Service"] * 2, *["Pod"] * 3]
+    assert [one["kind"] for one in bodies] == ["ConfigMap", *["Service"] * 3, *["Pod"] * 4]
     assert {one["metadata"]["labels"]["version"] for one in found_pods} == {"v1", "v2", "other"}
     assert len({one["metadata"]["name"] for one in found_pods}) == len(found_pods)
     named = [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in found_pods]
@@ -145,12 +167,12 @@ def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> Non
 def test_its_services_select_what_stands_behind_them_alone() -> None:
     found = own.load([str(LAB)])
     box = sandbox(found)
-    bodies = list(objects(box.echoes, found.around, standing(box.names)))
+    bodies = list(objects(box.echoes, found.around, standing(box.names, own_ports(found))))
     services = {one["metadata"]["name"]: one for one in bodies if one["kind"] == "Service"}
-    assert set(services) == {"cart", "web"}
-    for name, ports in (("cart", [80]), ("web", [8080])):
+    assert set(services) == {"cart", "pay", "web"}
+    for name, numbers in (("cart", [80]), ("web", [8080])):
         spec = services[name]["spec"]
-        assert [port["port"] for port in spec["ports"]] == ports
+        assert [port["port"] for port in spec["ports"]] == numbers
         behind = [
             one["metadata"]["labels"]
             for one in bodies
@@ -159,6 +181,16 @@ def test_its_services_select_what_stands_behind_them_alone() -> None:
         ]
         assert {one["app"] for one in behind} == {name}
         assert services[name]["metadata"]["annotations"] == {"networking.istio.io/exportTo": "a,b"}
+
+
+def test_a_service_that_is_not_known_has_the_ports_that_are_asked(tmp_path: Path) -> None:
+    spec = "hosts: [web], http: [{route: [{destination: {host: else}}]}]"
+    service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n"
+    found = loaded(tmp_path, spec, more=f"{service}spec: {{ports: [{{port: 9080}}]}}\n")
+    assert own_ports(found) == {
+        "else.shop.svc.cluster.local": (80, 9080),
+        "web.shop.svc.cluster.local": (9080,),
+    }
 
 
 class Kept:

@@ -54,9 +54,10 @@ class Probe:
         labels: Mapping[str, str],
         image: Callable[[str], str] = str,
         sidecar: bool = False,
+        name: str = "",
     ) -> str:
         """Create what `ready` waits for; return the pod's name. Raises as `placed` does."""
-        name = f"meshproof-probe-{'inside' if sidecar else 'plain'}"
+        name = name or f"meshproof-probe-{'inside' if sidecar else 'plain'}"
         for body in _objects(name, namespace, dict(labels), image(images.PROBE), sidecar):
             try:
                 kube.apply(body)

@@ -18,15 +18,13 @@ from meshproof.mesh.cluster import proxies, sandbox_pods, workloads
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.objects import Place, Placed
-from meshproof.mesh.cluster.probe import Probe
-from meshproof.mesh.cluster.proxies import Proxy
 from meshproof.mesh.cluster.sandbox_cases import Provable
+from meshproof.mesh.cluster.sandbox_clients import Clients
 from meshproof.mesh.cluster.sandbox_copies import Copies
 from meshproof.mesh.cluster.sandbox_rules import ROUTING, Names, Rewriting
-from meshproof.mesh.cluster.sandbox_sender import Here, Lines, Renaming
 from meshproof.mesh.echo_workloads import MISSED, Workloads, check_hosts, echoes, named_in
-from meshproof.mesh.protocol import Address, Sender, Served
-from meshproof.names import MESH, full_name
+from meshproof.mesh.protocol import Address, Sender, Served, one_version
+from meshproof.names import MESH, Labels, full_name
 from meshproof.rules.model import Route, RuleSet
 from meshproof.surroundings import Surroundings
 
@@ -49,15 +47,15 @@ class Sandbox:
         self._around = around
         self._place = place
         self._istio = istio
-        self._provable = Provable(rules)
+        self._provable = Provable(rules, cases)
         self.echoes = echoes(rules, around)
         self.workloads = Workloads(self.echoes, beta or MISSED)
         self.names = Names.of(place, self._users_namespaces())
         self._cases = [case for case in cases if not self.unproven(case)]
         self._require_some(cases)
-        #: Namespace and name of the client's pod.
-        self._probe = "", ""
-        self._senders: dict[bool, Sender] = {}
+        sources = [case.call.source for case in self._cases]
+        self._labels = {**place.labels, **istio.asking}
+        self._clients = Clients(self._labels, place.image, sources)
         self._way_in: Address | None = None
         self._copies: Copies | None = None
         self.served: Served | None = None
@@ -106,20 +104,15 @@ class Sandbox:
         a proxy that does not take the rules, BadRules for a rule that the cluster refuses.
         """
         with contextlib.ExitStack() as ending:
-            probe = Probe.ready(kube, *self._probe)
-            lines = Lines(probe)
-            ending.callback(lines.close)
+            ending.callback(self._clients.close)
+            self._clients.ready(kube, self.names)
             pods = sandbox_pods.pods(self.echoes, self.names.namespaces)
-            self._copies = Copies(kube, pods, Proxy(probe.pod, probe.namespace))
+            self._copies = Copies(kube, pods, self._clients.proxies.values())
             ending.callback(self._copies.close)
             for namespace, name in pods.values():
                 workloads.wait_running(kube, namespace, name)
-            self._senders = {
-                True: Renaming(lines, self.names),
-                False: Renaming(Here(), self.names),
-            }
             self._way_in = way_in() if self._at_gateway else None
-            self._serve(kube, probe)
+            self.served = self._serve(kube)
             yield
 
     def begin(self, kube: Kube) -> None:
@@ -127,24 +120,34 @@ class Sandbox:
         for body in sandbox_pods.objects(self.echoes, self._around, self._standing):
             kube.apply(body)
         # Where short names of services of `default` are known, if they are the user's.
-        namespace = self.names.namespaces.get("default", self.namespaces[0])
-        labels = {**self._place.labels, **self._istio.asking}
-        name = Probe.made(kube, namespace, labels, self._place.image, sidecar=True)
-        self._probe = namespace, name
+        self._clients.begin(kube, self.names.namespaces.get("default", self.namespaces[0]))
 
-    def _serve(self, kube: Kube, probe: Probe) -> None:
+    def _serve(self, kube: Kube) -> Served:
+        """Apply the rules; wait until each client has those that it must have."""
         placed = [*self._destination_rules(), *self._gateways(kube), *self._virtual_services()]
         for one in placed:
             kube.apply(one.body, one.at or "")
-        clients = [Proxy(probe.pod, probe.namespace)]
-        clients += self._istio.gateways(kube) if self._at_gateway else []
-        self.served = proxies.wait_served(kube, clients, self._awaited(placed), own=self._place.run)
+        asked = [(labels, [proxy]) for labels, proxy in self._clients.proxies.items()]
+        if self._at_gateway:
+            asked.append(((), self._istio.gateways(kube)))
+        found = [
+            proxies.wait_served(kube, of, self._awaited(placed, labels), own=self._place.run)
+            for labels, of in asked
+        ]
+        return Served(
+            one_version(one.version for one in found),
+            sum(one.proxies for one in found),
+            round(sum(one.seconds for one in found), 3),
+        )
 
     @property
     def _standing(self) -> sandbox_pods.Standing:
+        hosts = [one.host for one in sandbox_pods.stood_up(self.echoes)]
+        calls = [(self._rules.routes[case.number], case.call.port) for case in self._cases]
         return sandbox_pods.Standing(
             self.names.namespaces,
-            {**self._place.labels, **self._istio.asking},
+            sandbox_pods.ports(hosts, self._around, calls),
+            self._labels,
             self._place.image,
             lambda host: self._rewriting.exports(host in self._rewriting.for_gateways),
         )
@@ -217,14 +220,20 @@ class Sandbox:
             raise NotReady(f"Service {self._istio.ingress} of the ingress gateway selects no pod")
         return dict(selector)
 
-    def _awaited(self, placed: Sequence[Placed]) -> list[Placed]:
-        """Return what a proxy must show by name: istiod shows one DestinationRule for a host."""
+    def _awaited(self, placed: Sequence[Placed], source: Labels) -> list[Placed]:
+        """Return what a client with some labels must show by name.
+
+        istiod shows one DestinationRule for a host, and no rule without an arm for the client.
+        """
+        seen = {
+            one.at for one in self._of_kind("VirtualService") if self._provable.sees(one, source)
+        }
         found: dict[tuple[str, str], Placed] = {}
         for one in placed:
             spec = one.body["spec"]
             if one.kind == "DestinationRule":
                 found.setdefault((one.kind, spec["host"]), one)
-            elif one.kind == "VirtualService" and "hosts" in spec:
+            elif one.kind == "VirtualService" and "hosts" in spec and one.at in seen:
                 found[one.kind, f"{one.namespace}/{one.name}"] = one
         return list(found.values())
 
@@ -239,8 +248,8 @@ class Sandbox:
         return self._way_in
 
     def sender(self, call: Call) -> Sender | None:
-        """Return the client of a call: the probe in the mesh, or this machine, outside."""
-        return self._senders[call.gateway == MESH]
+        """Return the client of a call: a probe in the mesh, or this machine, outside."""
+        return self._clients.sender(call)
 
     def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
         """Return how many copies each of the last requests has had; see `CaseMesh.copied`."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from meshproof.cases import Case
 from meshproof.manifest import Document
+from meshproof.mesh.cluster.sandbox_clients import MOST
 from meshproof.mesh.cluster.sandbox_rules import ROUTING
-from meshproof.names import MESH, is_service
+from meshproof.names import MESH, Labels, is_service
 from meshproof.rules.model import Route, RuleSet
 
 #: The way in to a sandbox is this port of the cluster's ingress gateway.
@@ -20,13 +21,26 @@ _REWRITTEN = ("exact", "present")
 class Provable:
     """What of some rules a sandbox serves, and which of their cases it can prove."""
 
-    def __init__(self, rules: RuleSet) -> None:
+    def __init__(self, rules: RuleSet, cases: Iterable[Case]) -> None:
         self._rules = rules
+        sources = dict.fromkeys(case.call.source for case in cases if case.call.source)
+        self._sources = list(sources)[:MOST]
         self._documents = {
             (one.namespace, one.name, one.at.file): one
             for one in rules.documents
             if one.kind == "VirtualService" and one.group == ROUTING
         }
+
+    def sees(self, document: Document, source: Labels) -> bool:
+        """Say whether a VirtualService has an arm for callers with some labels."""
+        key = document.namespace, document.name, document.at.file
+        for one in self._rules.routes:
+            if (one.namespace, one.name, one.at.file) == key:
+                for match in (match for arm in one.arms for match in arm.matches or (None,)):
+                    named = match is not None and match.source_namespace
+                    if match is None or (not named and set(match.source) <= set(source)):
+                        return True
+        return False
 
     def document(self, case: Case) -> Document | None:
         """Return the VirtualService that a case follows from; None for another kind of rule."""
@@ -52,8 +66,10 @@ class Provable:
         if outside:
             yield f"no workload of a sandbox stands for {outside[0]}, which is outside the cluster"
         called = {one.source_namespace for one in matches}
-        if call.source or call.namespace != _NAMESPACE or _NAMESPACE in called:
-            yield "the one client of a sandbox is a probe, without labels of a user's workload"
+        if call.namespace != _NAMESPACE or _NAMESPACE in called:
+            yield "its caller has a namespace of a user, clients of a sandbox have one of the run"
+        if call.source and call.source not in self._sources:
+            yield f"a sandbox has at most {MOST} clients with labels of their own"
         if any(one.authority and one.authority.kind not in _REWRITTEN for one in matches):
             yield "hosts are others in a sandbox, and its authority is matched by a part"
         if case.answer.mirrors and call.gateway != MESH:

@@ -1,7 +1,7 @@
 """Copies of requests that mirrors make in a sandbox: what its echo workloads have noted.
 
-Nothing is guessed from a time that has passed: the sidecar of the client says that no request of it
-is on its way, a copy neither, and an echo notes a request before it answers.
+Nothing is guessed from a time that has passed: the sidecars of the clients say that no request
+of theirs is on its way, a copy neither, and an echo notes a request before it answers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from meshproof import timeouts
 from meshproof.apps.echo_pod import COPIES, PORT
@@ -27,9 +27,12 @@ _COUNT = re.compile(r": (\d+)$", re.M)
 class Copies:
     """What echo workloads have noted of requests that may be mirrored; `pods` by their name."""
 
-    def __init__(self, kube: Kube, pods: Mapping[str, tuple[str, str]], client: Proxy) -> None:
-        self._client = client
-        self._admin = Channel(kube, client.pod, client.namespace, ADMIN_PORT)
+    def __init__(
+        self, kube: Kube, pods: Mapping[str, tuple[str, str]], clients: Iterable[Proxy]
+    ) -> None:
+        self._admins = {
+            str(one): Channel(kube, one.pod, one.namespace, ADMIN_PORT) for one in clients
+        }
         self._echoes = {
             name: Channel(kube, pod, namespace, PORT) for name, (namespace, pod) in pods.items()
         }
@@ -43,7 +46,7 @@ class Copies:
         wait_for(
             self._idle,
             timeouts.COPIES,
-            lambda: f"copies of requests of {self._client} do not get anywhere",
+            lambda: "copies of requests do not get anywhere",
             timeouts.POLL_SLOW,
         )
         found: Counter[tuple[str, str]] = Counter()
@@ -54,12 +57,15 @@ class Copies:
         return news
 
     def _idle(self) -> bool | None:
-        counts = _COUNT.findall(self._admin.ask(f"/stats?filter={_UNDER_WAY}"))
-        if not counts:
-            raise NotReady(f"{self._client} does not count its requests (cluster.outbound)")
-        return None if any(map(int, counts)) else True
+        found = {
+            name: _COUNT.findall(admin.ask(f"/stats?filter={_UNDER_WAY}"))
+            for name, admin in self._admins.items()
+        }
+        if not any(found.values()):
+            raise NotReady(f"{', '.join(found)}: none counts its requests (cluster.outbound)")
+        return None if any(int(one) for counts in found.values() for one in counts) else True
 
     def close(self) -> None:
         """End the connections to the pods."""
-        for one in (self._admin, *self._echoes.values()):
+        for one in (*self._admins.values(), *self._echoes.values()):
             one.close()

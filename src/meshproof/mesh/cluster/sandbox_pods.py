@@ -17,6 +17,7 @@ from meshproof.mesh.cluster.objects import SMALL, SMALL_SIDECAR
 from meshproof.mesh.cluster.probe import INJECT, RESTRICTED_POD
 from meshproof.mesh.echo_workloads import Echo, named_in
 from meshproof.names import Labels, is_service
+from meshproof.rules.model import Route
 from meshproof.surroundings import Surroundings
 
 #: Label of an echo workload: the name of the Service that it is behind.
@@ -36,11 +37,13 @@ _OF_INJECTION = ("sidecar.istio.io/", "istio.io/", "service.istio.io/")
 class Standing:
     """How the echo workloads stand in the cluster: user's namespace -> the sandbox's, and so on.
 
-    `labels` are those of the run and of injection, `image` maps the reference of an image to the
-    one to pull, `exports` says which namespaces see the Service of a host.
+    `ports` are those of each host, `labels` those of the run and of injection, `image` maps the
+    reference of an image to the one to pull, `exports` says which namespaces see the Service of a
+    host.
     """
 
     namespaces: Mapping[str, str]
+    ports: Mapping[str, Sequence[int]]
     labels: Mapping[str, str]
     image: Callable[[str], str]
     exports: Callable[[str], Sequence[str]]
@@ -60,9 +63,26 @@ def objects(echoes: Sequence[Echo], around: Surroundings, standing: Standing) ->
         data = {"echo_pod.py": script}
         yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
     for host in dict.fromkeys(one.host for one in found):
-        yield _service(host, around.ports.get(host) or _DEFAULT_PORTS, standing)
+        yield _service(host, standing)
     for number, one in enumerate(found):
         yield _pod(one, number, around.selectors.get(one.host, ()), standing)
+
+
+def ports(
+    hosts: Iterable[str], around: Surroundings, asked: Iterable[tuple[Route, int]]
+) -> dict[str, tuple[int, ...]]:
+    """Return the ports of each host: those of its Service, where that is known.
+
+    Else those that are asked of a host whose rule sends there: a sidecar sends on to the port that
+    was asked for, where a rule names none. `asked` are routes with ports of their hosts.
+    """
+    found = {host: set(around.ports.get(host) or _DEFAULT_PORTS) for host in hosts}
+    unknown = [host for host in found if host not in around.workloads]
+    for route, port in asked:
+        for target in (target for arm in route.arms for target in arm.targets):
+            if target.host in unknown and target.port is None:
+                found[target.host].add(port)
+    return {host: tuple(sorted(listed)) for host, listed in found.items()}
 
 
 def pods(echoes: Sequence[Echo], namespaces: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -81,12 +101,14 @@ def _metadata(name: str, namespace: str, labels: Mapping[str, str]) -> Object:
     return {"name": name, "namespace": namespace, "labels": dict(labels)}
 
 
-def _service(host: str, ports: Iterable[int], standing: Standing) -> Object:
+def _service(host: str, standing: Standing) -> Object:
     """Return a Service of the user's ports, all of HTTP: one port of the echo answers for each."""
     name, namespace = named_in(host)
     metadata = _metadata(name, standing.namespaces[namespace], standing.labels)
     metadata["annotations"] = {EXPORT_TO: ",".join(standing.exports(host))}
-    listed = [{"name": f"http-{port}", "port": port, "targetPort": PORT} for port in ports]
+    listed = [
+        {"name": f"http-{port}", "port": port, "targetPort": PORT} for port in standing.ports[host]
+    ]
     spec = {"selector": {LABEL: name}, "ports": listed}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
