@@ -16,7 +16,7 @@ from functools import cached_property
 
 from meshproof import cases_actions, cases_cors, cases_times, overlaps
 from meshproof.cases_actions import Answer, Destination, Reply, Shares
-from meshproof.cases_plan import Case, Coverage, Plan, changes, goal, unique
+from meshproof.cases_plan import Case, Coverage, Plan, changes, goal, unique, unseen
 from meshproof.conditions import OTHER, Call, Condition, conditions
 from meshproof.errors import BadRules, nearest
 from meshproof.manifest import At
@@ -336,7 +336,7 @@ class _Deriver:
             answer = replace(answer, unproven=missing)
             shares = cases_actions.shares(arm, 1 - answer.replied)
             status = answer.reply.status if answer.reply and not shares else 200
-        elif self._route.gateways is None:
+        elif self._route.gateways is None or unseen(self._route, call):
             answer, shares = cases_actions.plain(call), ((Destination(call.host, (), ""), 1.0),)
         else:
             status = 404

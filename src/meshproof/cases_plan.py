@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from meshproof.cases_actions import Answer, Shares
 from meshproof.conditions import Call, short
 from meshproof.manifest import At
+from meshproof.names import MESH
 from meshproof.rule_options import Options
 from meshproof.rules.model import Route
 
@@ -95,6 +96,25 @@ class Plan:
         """Part of all arms that a case reaches, 0..1."""
         arms = sum(len(one.route.arms) for one in self.coverage)
         return sum(len(one.reached) for one in self.coverage) / arms if arms else 0.0
+
+
+def unseen(route: Route, call: Call) -> bool:
+    """Say whether the sidecar of a caller has nothing of a route: each match is for others.
+
+    Then it sends as if there were no rule, where it would answer 404 to what no match takes.
+    Source: Istio, pilot/pkg/networking/core/route, BuildHTTPRoutesForVirtualService.
+    """
+    matches = [match for arm in route.arms for match in arm.matches or (None,)]
+    return call.gateway == MESH and not any(
+        match is None
+        or (
+            set(match.source) <= set(call.source)
+            and match.source_namespace in ("", call.namespace)
+            and match.port in (None, call.port)
+            and (not match.gateways or MESH in match.gateways)
+        )
+        for match in matches
+    )
 
 
 def goal(case: Case, service: str) -> str:

@@ -292,5 +292,8 @@ def test_port_scheme_and_namespace_of_the_caller(of: Of, arms: Arms) -> None:
     ids = [case.id for case in arms(f"- match: [{{sourceNamespace: a}}]\n{ROUTE}").cases]
     assert ids == [
         "reviews: from namespace a -> v1",
-        "reviews: from namespace default -> 404",
+        "reviews: from namespace default -> any version",
     ]
+    more = f"- match: [{{uri: {{exact: /a}}}}]\n{ROUTE}"
+    ids = [case.id for case in arms(f"- match: [{{sourceNamespace: a}}]\n{ROUTE}{more}").cases]
+    assert "reviews: from namespace default -> 404" in ids

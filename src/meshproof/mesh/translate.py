@@ -169,8 +169,9 @@ def _service_host(snapshot: Snapshot, pod: Pod, service: Service, port: int) -> 
     rule = _rule_for(snapshot.rules, service, port)
     caller = _Caller(MESH, pod.labels, pod.namespace, port)
     routes = _arms_routes(snapshot, rule, caller) if rule else []
-    if rule is None or rule.gateways is None:
-        # What no RouteRule matches goes to all versions; what no VirtualService does gets a 404.
+    if rule is None or rule.gateways is None or not routes:
+        # What no RouteRule matches goes to all versions; what no VirtualService does gets a 404,
+        # unless each of its matches is for other callers: then istiod leaves it out.
         everyone = Arm((), (Target(service.host, (), 100),), service.at)
         routes.append(_route(snapshot, everyone, None, "default", port))
     return {"name": f"{service.host}:{port}", "domains": domains, "routes": routes}
