@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Bytes that must fit into the folder for the reports.
 _PROBE = 1 << 18
+#: What the evidence of cases of own rules is about.
+_OWN = "your rules"
 _EVIDENCE = pytest.StashKey["Evidence"]()
 
 
@@ -113,6 +115,8 @@ class Recorder:
         self._folder = _usable(Path(config.getoption("mesh_report")))
         self._began = time.monotonic()
         self._mesh: Mesh | None = None
+        #: The evidence of all cases of own rules: it is of one state of a mesh.
+        self._saved: dict[str, tuple[str, str]] = {}
         self.broken = False
         self.unwritten = ""
         proven, self._standins = own_place.told(config)
@@ -200,7 +204,9 @@ class Recorder:
         self._meet_mesh()
         diagnosis, hints = "", ""
         if outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.MESH_NOT_READY):
-            diagnosis, hints = self._diagnose(f"{name} {noted.dialect}".strip(), call)
+            own = "rule_case" in getattr(item, "fixturenames", ())
+            about = _OWN if own else f"{name} {noted.dialect}".strip()
+            diagnosis, hints = self._diagnose(about, call)
         return Result(
             promise=name,
             title=title,
@@ -246,15 +252,17 @@ class Recorder:
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, MeshproofError) and error.diagnosis:
             return error.diagnosis, error.clues
-        if self._mesh is None:
-            return "", ""
-        folder = (
-            self._folder / settings.DIAGNOSIS / re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        )
+        if self._mesh is None or name in self._saved:
+            return self._saved.get(name, ("", ""))
+        place = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        folder = self._folder / settings.DIAGNOSIS / place
         try:
-            return str(folder), self._mesh.diagnose(folder)
+            said = self._mesh.diagnose(folder)
         except (MeshproofError, OSError) as error:
-            return str(folder), f"the diagnosis is not complete: {error}"
+            said = f"the diagnosis is not complete: {error}"
+        if name == _OWN:
+            self._saved[name] = str(folder), said
+        return str(folder), said
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

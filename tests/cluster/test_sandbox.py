@@ -146,7 +146,7 @@ def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> Non
     box = sandbox(found)
     bodies = list(objects(box.echoes, found.around, standing(box.names, own_ports(found))))
     found_pods = [one for one in bodies if one["kind"] == "Pod"]
-    assert [one["kind"] for one in bodies] == ["ConfigMap", *["Service"] * 3, *["Pod"] * 4]
+    assert [one["kind"] for one in bodies] == [*["ConfigMap"] * 2, *["Service"] * 4, *["Pod"] * 5]
     assert {one["metadata"]["labels"]["version"] for one in found_pods} == {"v1", "v2", "other"}
     assert len({one["metadata"]["name"] for one in found_pods}) == len(found_pods)
     named = [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in found_pods]
@@ -169,7 +169,7 @@ def test_its_services_select_what_stands_behind_them_alone() -> None:
     box = sandbox(found)
     bodies = list(objects(box.echoes, found.around, standing(box.names, own_ports(found))))
     services = {one["metadata"]["name"]: one for one in bodies if one["kind"] == "Service"}
-    assert set(services) == {"cart", "pay", "web"}
+    assert set(services) == {"cart", "pay", "stock", "web"}
     for name, numbers in (("cart", [80]), ("web", [8080])):
         spec = services[name]["spec"]
         assert [port["port"] for port in spec["ports"]] == numbers
@@ -243,7 +243,7 @@ def test_a_redirect_to_nowhere_else_is_told_as_it_is() -> None:
 @pytest.fixture
 def echo() -> Iterator[http.client.HTTPConnection]:
     """A connection to the script of an echo workload, which runs here."""
-    with echo_pod.server("cart.shop.v1", 0) as server:
+    with echo_pod.server("cart.shop.v1", 0, "127.0.0.1") as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         connection = http.client.HTTPConnection("127.0.0.1", int(server.server_address[1]))

@@ -65,6 +65,20 @@ def test_a_right_that_is_missing_is_named(resource: str, words: str, tmp_path: P
     assert "`meshproof rbac` prints the Role" in message
 
 
+def test_a_sandbox_that_may_not_be_made(tmp_path: Path) -> None:
+    def makes_pods(rule: Any) -> bool:
+        return "pods" in rule["resources"] and "create" in rule["verbs"]
+
+    live = "--rules-from", USERS
+    with users(), account(tmp_path, *live, but=makes_pods) as kubeconfig:
+        ended = meshproof("smoke", "--kubeconfig", kubeconfig, *live, folder=tmp_path)
+    assert ended.code == 69, ended.said
+    assert (ended.outcomes("")["productpage"], left(ended)) == ("passed", [])
+    message = ended.message("cart: x-beta yes -> v2")
+    assert "not allowed to apply ConfigMap" in message
+    assert "`meshproof rbac` prints the Role" in message
+
+
 def test_live_rules_that_may_not_be_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     from meshproof.cli import main
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import Ended, kubectl, left, meshproof, snapshot
+from commands import (
+    LONGEST,
+    Ended,
+    begun,
+    everything,
+    kubectl,
+    left,
+    meshproof,
+    of_process,
+    snapshot,
+)
 from nightly import USERS, stored, users
+
+from meshproof.mesh.waiting import wait_for
 
 RULES = Path(__file__).parent / "sandbox.yaml"
 #: Folders of the plugin that plants the faults, and of what it uses.
@@ -38,10 +52,11 @@ def cases(ended: Ended) -> dict[str, str]:
 
 
 def test_what_rules_say_is_proven_by_the_cluster(shop: str, tmp_path: Path) -> None:
-    before, objects = snapshot(), stored(shop, "istio-system")
-    ended = meshproof("smoke", "--rules-from", shop, folder=tmp_path)
-    assert (snapshot() ^ before, left(ended)) == (set(), [])
-    assert stored(shop, "istio-system") == objects
+    with users():
+        before, objects = snapshot(), stored(shop, USERS, "istio-system")
+        ended = meshproof("smoke", "--rules-from", shop, "--rules-from", USERS, folder=tmp_path)
+        assert (snapshot() ^ before, left(ended)) == (set(), [])
+        assert stored(shop, USERS, "istio-system") == objects
     assert ended.code == 0, ended.said
     found = cases(ended)
     for name in (
@@ -59,6 +74,8 @@ def test_what_rules_say_is_proven_by_the_cluster(shop: str, tmp_path: Path) -> N
         "shop.example.com: path /away -> 301 to /cart",
         "pay: from namespace default -> any version",  # istiod leaves its one arm out
         "web: from app=cart -> cart v1",
+        "web: path /stock -> stock",
+        "cart: x-beta yes -> v2",
         "web: from another workload -> any version",
         "web: any other request, mirrored to cart v1 -> any version",
     ):
@@ -66,7 +83,25 @@ def test_what_rules_say_is_proven_by_the_cluster(shop: str, tmp_path: Path) -> N
     other = {name: outcome for name, outcome in found.items() if outcome != "passed"}
     assert other == {"pay: from namespace sandbox-shop -> any version": "not supported"}
     assert "its caller has a namespace of a user" in ended.said
-    assert "sandbox: 4 echo workloads with sidecars" in ended.said
+    assert "sandbox: 7 echo workloads with sidecars" in ended.said
+
+
+def test_a_signal_leaves_nothing_of_it_but_the_evidence(tmp_path: Path) -> None:
+    def pods() -> list[str]:
+        of_run = [one for one in of_process(run.pid) if "-rules-" in one]
+        return [kubectl("get", "pods", "-n", one, "-o", "name") for one in of_run]
+
+    with users():
+        before = everything()
+        with begun("smoke", "--rules-from", USERS, folder=tmp_path) as run:
+            wait_for(lambda: any(pods()) or None, 60, lambda: "there is no sandbox", 0.2)
+            run.send_signal(signal.SIGINT)
+            said, _ = run.communicate(timeout=LONGEST)
+        assert (everything() ^ before, of_process(run.pid)) == (set(), [])
+    assert run.returncode == 2, said
+    (folder,) = (tmp_path / "report" / "diagnosis").glob("mesh-*")
+    found = json.loads((folder / "pods.json").read_text())
+    assert any("-rules-" in one["metadata"]["namespace"] for one in found)
 
 
 def test_more_workloads_than_are_allowed_are_on_a_local_mesh(tmp_path: Path) -> None:
@@ -125,4 +160,6 @@ def test_a_fault_in_what_the_cluster_serves(
     else:
         assert found == outcomes
     assert re.search(words, " ".join(ended.said.split())), ended.said
+    (diagnosis,) = {one.diagnosis for one in ended.run.results if one.diagnosis}
+    assert [*Path(diagnosis).glob("**/meshproof-probe-inside*")]
     assert left(ended) == []

@@ -96,8 +96,8 @@ def _failing(asked: str, attempt: str) -> tuple[str, str]:
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
-    def __init__(self, name: str, port: int) -> None:
-        super().__init__(("", port), _Handler)
+    def __init__(self, name: str, port: int, host: str) -> None:
+        super().__init__((host, port), _Handler)
         self.name = name
         self._noted: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -114,9 +114,9 @@ class _Server(ThreadingHTTPServer):
             return dict(self._noted)
 
 
-def server(name: str, port: int) -> ThreadingHTTPServer:
-    """Return an echo workload of that name, on every address: 0 is a free port."""
-    return _Server(name, port)
+def server(name: str, port: int, host: str = "") -> ThreadingHTTPServer:
+    """Return an echo workload of that name: `port` 0 is a free one, no `host` every address."""
+    return _Server(name, port, host)
 
 
 if __name__ == "__main__":

@@ -270,7 +270,7 @@ class ClusterMesh:
                 if self._sandbox_error is not None:
                     raise self._sandbox_error
                 ending.enter_context(begun.serving(self._kube, self._found_way_in))
-            except MeshproofError as error:
+            except BaseException as error:
                 self._keep_evidence(error)
                 raise
             yield begun
