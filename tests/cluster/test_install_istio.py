@@ -108,6 +108,20 @@ def test_beside_another_istio_what_both_share_is_left_out_and_stays(
     assert not [call for call in istioctl_calls() if "uninstall" in call or "--purge" in call]
 
 
+def test_what_another_istio_has_written_stays_though_that_one_goes_meanwhile(
+    cluster: Callable[..., FakeKube], tmp_path: Path
+) -> None:
+    kube = cluster(*somebodys())
+    before = kube.names
+    with installed(todo(kube, tmp_path, Install("default", "canary"))):
+        (record,) = install_record.read(cast("Kube", kube), ["meshproof-ab12-istio"])
+        assert record.before is None, "not a list of what is in every namespace"
+        kube.delete("apps/v1", "Deployment", "istiod", ROOT)
+        kube.apply(made("v1", "ConfigMap", "new", "istio-ca-crl", {"istio.io/config": "true"}))
+    goes = {"Deployment istio-system/istiod"}
+    assert kube.names == before - goes | {"ConfigMap new/istio-ca-crl"}
+
+
 def test_alone_all_of_it_goes_again(cluster: Callable[..., FakeKube], tmp_path: Path) -> None:
     kube = cluster(made("v1", "Namespace", "", "default", {}))
     before = kube.names

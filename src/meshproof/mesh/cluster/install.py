@@ -198,6 +198,7 @@ def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
             "choose another --mesh-install-revision, or use what is there: --mesh-revision"
         )
     namespace = options.istio_namespace
+    alone = not todo.kube.list("apps/v1", "Deployment", labels=ISTIOD)
     return Record(
         todo.run,
         options.revision,
@@ -205,7 +206,7 @@ def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
         carrying,
         tuple(one for one in objects if one not in carrying),
         todo.kube.get("v1", "Namespace", namespace) is None,
-        tuple(install_record.written_by_istiod(todo.kube, namespace)),
+        tuple(install_record.written_by_istiod(todo.kube, namespace)) if alone else None,
     )
 
 

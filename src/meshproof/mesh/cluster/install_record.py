@@ -37,7 +37,8 @@ class Record:
 
     `own` carry the revision in a name or a label, `shared` (definitions, the reader's account) are
     only installed where there was no Istio; `made` says whether its namespace was made, too;
-    `before` are the objects that look as if this istiod had written them, but were there already.
+    `before` are the objects that look as if this istiod had written them, but were there already;
+    None where another istiod was there: such objects are its own.
     """
 
     run: str
@@ -46,7 +47,7 @@ class Record:
     own: tuple[Key, ...]
     shared: tuple[Key, ...]
     made: bool
-    before: tuple[Key, ...] = ()
+    before: tuple[Key, ...] | None = None
 
 
 def place(run: str) -> str:
@@ -81,7 +82,7 @@ def read(kube: Kube, names: Iterable[str]) -> Iterator[Record]:
 
 
 def _record(found: dict[str, Any]) -> Record:
-    names = ("own", "shared", "before")
+    names = [name for name in ("own", "shared", "before") if found.get(name) is not None]
     keys = {name: tuple(Key(*one) for one in found[name]) for name in names}
     return Record(**{**found, **keys})
 
@@ -98,8 +99,7 @@ def remove(kube: Kube, record: Record) -> None:
     _wait_ended(kube, record)
     _delete(kube, list(_elections(kube, record)))
     if not kube.list("apps/v1", "Deployment", labels=ISTIOD):
-        written = written_by_istiod(kube, record.namespace)
-        _delete(kube, [*record.shared, *(one for one in written if one not in record.before)])
+        _delete(kube, [*record.shared, *_written(kube, record)])
         if record.made:
             namespaces.delete(kube, [record.namespace])
 
@@ -142,6 +142,13 @@ def _elections(kube: Kube, record: Record) -> Iterator[Key]:
             name = one["metadata"]["name"]
             if name.startswith("istio-") and name.endswith(f"-{record.revision}"):
                 yield Key(api_version, kind, record.namespace, name)
+
+
+def _written(kube: Kube, record: Record) -> Iterator[Key]:
+    """Yield what the istiod of a record has written by itself."""
+    if record.before is not None:
+        spared = set(record.before)
+        yield from (one for one in written_by_istiod(kube, record.namespace) if one not in spared)
 
 
 def written_by_istiod(kube: Kube, namespace: str) -> Iterator[Key]:
