@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from api_server import Cluster, served
 
-from meshproof import timeouts
+from meshproof import own, timeouts
 from meshproof.errors import BadRules, NotReady
 from meshproof.manifest import parse
 from meshproof.mesh.cluster import ClusterMesh, workloads
@@ -22,6 +22,17 @@ kind: ClusterRole
 metadata: {name: reader}
 """
 
+OUTSIDE = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: api}
+spec: {hosts: [api.example.net], ports: [{number: 80, name: http, protocol: HTTP}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: api}
+spec: {hosts: [api.example.net], http: [{route: [{destination: {host: api.example.net}}]}]}
+"""
 SHOP = """
 apiVersion: apps/v1
 kind: Deployment
@@ -61,6 +72,18 @@ def test_an_object_of_the_whole_cluster_is_refused_before_anything_is_made(
         mesh.deploy(parse(READER, "apps.yaml"))
     assert cluster.names() == {"clusterroles/reader"}
     assert not [path for method, path in cluster.asked if method == "PATCH"]
+
+
+def test_rules_of_which_nothing_can_be_proven_are_told_where_a_sandbox_is_asked_for(
+    cluster: Cluster, mesh: ClusterMesh, tmp_path: Path
+) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(OUTSIDE)
+    found = own.load([str(file)])
+    mesh.begin_sandbox(found.rules, found.plan.cases, found.around)  # what else is asked goes on
+    with pytest.raises(BadRules, match="no case of these rules"), mesh.sandbox():
+        pass
+    assert not [key for key in cluster.objects if "-rules-" in str(key)]
 
 
 def test_a_run_says_anew_that_it_goes_on(cluster: Cluster, mesh: ClusterMesh) -> None:

@@ -132,7 +132,7 @@ def test_a_sidecar_that_is_not_taken_is_explained(port: int) -> None:
     with pytest.raises(NotReady, match=r"(?s)istio-init needs NET_ADMIN.*CNI plugin.*violates"):
         placed(Cluster(port, REFUSED), sidecar=True)
     other = REFUSED.replace("istio-init", "probe")
-    with pytest.raises(NotReady, match="does not take the probe"):
+    with pytest.raises(NotReady, match="does not take the pod"):
         placed(Cluster(port, other), sidecar=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from commands import (
     LONGEST,
     Ended,
@@ -23,6 +25,9 @@ from commands import (
 )
 from nightly import USERS, stored, users
 
+from meshproof import own
+from meshproof.mesh.cluster.probe import INJECT
+from meshproof.mesh.cluster.sandbox_pods import Standing, objects
 from meshproof.mesh.waiting import wait_for
 
 RULES = Path(__file__).parent / "sandbox.yaml"
@@ -102,6 +107,32 @@ def test_a_signal_leaves_nothing_of_it_but_the_evidence(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "report" / "diagnosis").glob("mesh-*")
     found = json.loads((folder / "pods.json").read_text())
     assert any("-rules-" in one["metadata"]["namespace"] for one in found)
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["as they are", "as root"])
+def test_its_pods_keep_to_restricted(changed: bool) -> None:
+    name = "sandbox-restricted"
+    found = own.load([str(RULES)])
+    ports = dict.fromkeys((one.host for one in found.workloads.echoes), (80,))
+    namespaces = dict.fromkeys(("default", "warehouse"), name)
+    standing = Standing(namespaces, ports, {}, str, lambda host: ["."])
+    pods = [one for one in objects(found.workloads.echoes, found.around, standing)]
+    pods = [one for one in pods if one["kind"] == "Pod"]
+    assert pods
+    for one in pods:
+        one["metadata"]["labels"][INJECT] = "false"  # istio-init needs more, where there is no CNI
+        if changed:
+            del one["spec"]["securityContext"]
+    kubectl("create", "namespace", name)
+    try:
+        kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+        accounts = ("get", "serviceaccounts", "-n", name, "-o", "name")
+        wait_for(lambda: kubectl(*accounts) or None, 30, lambda: "no account", 0.2)
+        refused = pytest.raises(RuntimeError, match=r'violates PodSecurity "restricted')
+        with refused if changed else contextlib.nullcontext():
+            kubectl("apply", "--dry-run=server", "-f", "-", text=yaml.safe_dump_all(pods))
+    finally:
+        kubectl("delete", "namespace", name, "--wait=true", "--timeout=90s")
 
 
 def test_more_workloads_than_are_allowed_are_on_a_local_mesh(tmp_path: Path) -> None:

@@ -247,12 +247,12 @@ class ClusterMesh:
 
         What keeps them from that is told by `sandbox`.
         """
-        self._sandbox = Sandbox(rules, cases, around, self._place, self._istio, self._beta)
-        labels, folder = self._place.labels, self._workspace.path
-        names, asking = self._sandbox.namespaces, self._istio.injection
+        labels, folder, asking = self._place.labels, self._workspace.path, self._istio.injection
         try:
-            namespaces.create(self._kube, names, labels, folder, **asking)
-            self._sandbox.begin(self._kube)
+            begun = Sandbox(rules, cases, around, self._place, self._istio, self._beta)
+            self._sandbox = begun
+            namespaces.create(self._kube, begun.namespaces, labels, folder, **asking)
+            begun.begin(self._kube)
         except MeshproofError as error:
             self._sandbox_error = error
 
@@ -264,7 +264,7 @@ class ClusterMesh:
         """
         begun = self._sandbox
         if begun is None:
-            raise NotReady("no sandbox was begun")
+            raise self._sandbox_error or NotReady("no sandbox was begun")
         with contextlib.ExitStack() as ending:
             try:
                 if self._sandbox_error is not None:

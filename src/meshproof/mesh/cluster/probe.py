@@ -62,7 +62,7 @@ class Probe:
             try:
                 kube.apply(body)
             except NotReady as error:
-                raise _explained(error, namespace) from None
+                raise explained(error, namespace) from None
         return name
 
     @classmethod
@@ -156,7 +156,7 @@ def answer(found: dict[str, Any]) -> Answer:
     return Answer(int(found["status"]), headers, body, float(found["seconds"]))
 
 
-def _explained(error: NotReady, namespace: str) -> NotReady:
+def explained(error: NotReady, namespace: str) -> NotReady:
     """Return the error with what to do where PodSecurity refuses a sidecar."""
     said = str(error)
     if "PodSecurity" not in said:
@@ -168,7 +168,7 @@ def _explained(error: NotReady, namespace: str) -> NotReady:
             "Istio's CNI plugin (`istioctl install --set components.cni.enabled=true`), with which "
             f"there is no istio-init, or use a namespace without that label.\n{said}"
         )
-    return NotReady(f"namespace {namespace} does not take the probe: {said}")
+    return NotReady(f"namespace {namespace} does not take the pod: {said}")
 
 
 def _objects(

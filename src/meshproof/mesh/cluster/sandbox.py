@@ -18,6 +18,7 @@ from meshproof.mesh.cluster import proxies, sandbox_pods, workloads
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.objects import Place, Placed
+from meshproof.mesh.cluster.probe import explained
 from meshproof.mesh.cluster.sandbox_cases import Provable
 from meshproof.mesh.cluster.sandbox_clients import Clients
 from meshproof.mesh.cluster.sandbox_copies import Copies
@@ -118,7 +119,10 @@ class Sandbox:
     def begin(self, kube: Kube) -> None:
         """Create what the sandbox consists of, but for its rules, in namespaces that are there."""
         for body in sandbox_pods.objects(self.echoes, self._around, self._standing):
-            kube.apply(body)
+            try:
+                kube.apply(body)
+            except NotReady as error:
+                raise explained(error, str(body["metadata"]["namespace"])) from None
         # Where short names of services of `default` are known, if they are the user's.
         self._clients.begin(kube, self.names.namespaces.get("default", self.namespaces[0]))
 
