@@ -83,6 +83,12 @@ _PODS = Right(
     ("configmaps", "pods"),
     ("create", "patch"),
 )
+_HTTP_ROUTES = Right(
+    "HTTPRoutes of a sandbox, in the namespaces of the run",
+    "gateway.networking.k8s.io",
+    ("httproutes",),
+    _MAKE,
+)
 _TEST = (
     _PODS,
     Right("where spans are sent (mesh config)", "", ("configmaps",), ("get",)),
@@ -116,7 +122,8 @@ _OF_INGRESSES = Right(
 def for_cluster(purpose: str, live: Sequence[str]) -> tuple[Right, ...]:
     """Return the rights in the whole cluster for a purpose; `live` as for `objects`."""
     rights = RIGHTS[purpose]
-    return (*rights, *(one for one in (_OF_INGRESSES, _PODS) if live and one not in rights))
+    more = (_OF_INGRESSES, _PODS, *((_HTTP_ROUTES,) if purpose == "smoke" else ()))
+    return (*rights, *(one for one in more if live and one not in rights))
 
 
 def reading() -> tuple[Right, ...]:

@@ -101,6 +101,35 @@ def test_what_it_cannot_prove_is_named(spec: str, why: str, tmp_path: Path) -> N
     assert any(not one for one in reasons.values()), reasons
 
 
+BOOKS = """---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: books, namespace: shop}
+spec:
+  parentRefs: [{group: "", kind: Service, name: books}]
+  rules: [{backendRefs: [{name: books-v1, port: 80NAMESPACE}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {name: all, namespace: pay}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: shop}]
+  to: [{group: "", kind: Service}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "why"), [("", ""), (", namespace: pay", "a sandbox has no ReferenceGrant")]
+)
+def test_http_routes_of_services(more: str, why: str, tmp_path: Path) -> None:
+    text = GOOD + BOOKS.replace("NAMESPACE", more)
+    found = loaded(tmp_path, f"hosts: [web], http: [{{route: [{CART}]}}]", more=text)
+    box = sandbox(found)
+    (case,) = [one for one in found.plan.cases if one.call.host.startswith("books.")]
+    assert box.unproven(case).startswith(why)
+    assert bool(box.unproven(case)) == bool(why)
+
+
 def test_callers_with_labels_are_few(tmp_path: Path) -> None:
     arms = [
         f"{{match: [{{sourceLabels: {{app: a{n}}}}}], route: [{CART}]}}" for n in range(MOST + 1)

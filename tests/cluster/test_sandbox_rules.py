@@ -176,3 +176,41 @@ def test_the_users_documents_stay_as_they_are() -> None:
     REWRITING.destination_rule(rule)
     REWRITING.gateway(gateway, ["*"], {})
     assert [one.root.plain() for one in (service, rule, gateway)] == before
+
+
+ROUTE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: books, namespace: shop}
+spec:
+  hostnames: [books.example]
+  parentRefs:
+    - {group: "", kind: Service, name: books, port: 80}
+    - {name: gate, namespace: pay}
+  rules:
+    - matches: [{path: {value: /a}}]
+      filters: [{type: RequestMirror, requestMirror: {backendRef: {name: copies, port: 80}}}]
+      backendRefs:
+        - name: books-v1
+          port: 80
+          weight: 3
+          filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [x-a]}}]
+"""
+
+
+def test_an_http_route_is_for_services_of_the_run_alone() -> None:
+    (route,) = parse(ROUTE, "rules.yaml")
+    found = REWRITING.http_route(route)
+    assert (found.body["apiVersion"], found.namespace) == ("gateway.networking.k8s.io/v1", SHOP)
+    rewritten = spec(found.body)
+    assert set(rewritten) == {"parentRefs", "rules"}
+    parent = {"group": "", "kind": "Service", "name": "books", "port": 80, "namespace": SHOP}
+    assert rewritten["parentRefs"] == [parent]
+    (rule,) = rewritten["rules"]
+    assert rule["matches"] == [{"path": {"value": "/a"}}]
+    copies = {"name": "copies", "port": 80, "namespace": SHOP}
+    assert rule["filters"][0]["requestMirror"] == {"backendRef": copies}
+    (backend,) = rule["backendRefs"]
+    changes = backend.pop("filters")
+    assert backend == {"name": "books-v1", "port": 80, "weight": 3, "namespace": SHOP}
+    assert changes[0]["requestHeaderModifier"] == {"remove": ["x-a"]}

@@ -79,6 +79,17 @@ def users(second: str = "v2") -> Iterator[None]:
         kubectl("delete", "namespace", USERS, "--wait=true", "--timeout=90s")
 
 
+@contextlib.contextmanager
+def holding(name: str, file: Path) -> Iterator[str]:
+    """Have a user's namespace with what a file holds."""
+    kubectl("create", "namespace", name)
+    try:
+        kubectl("apply", "-n", name, "-f", str(file))
+        yield name
+    finally:
+        kubectl("delete", "namespace", name, "--wait=true", "--timeout=90s")
+
+
 def stored(*namespaces: str) -> dict[str, Any]:
     """Return name -> the whole object, resourceVersion included, of what is in namespaces."""
     found = {}

@@ -10,18 +10,20 @@ from typing import Any
 import pytest
 from commands import kubectl, left, meshproof, snapshot
 from laboratory import load_meshproof
-from nightly import OPS, USERS, account, granted, job, users
+from nightly import OPS, USERS, account, granted, holding, job, users
 
 
 def test_the_nightly_run_with_its_rights(tmp_path: Path) -> None:
-    with users(), account(tmp_path, "--rules-from", USERS) as kubeconfig:
-        ended = meshproof(
-            *("smoke", "--kubeconfig", kubeconfig, "--rules-from", USERS), folder=tmp_path
-        )
+    file = Path(__file__).parent / "sandbox_books.yaml"
+    with users(), holding("sandbox-books", file) as name:
+        live = "--rules-from", USERS, "--rules-from", name
+        with account(tmp_path, *live) as kubeconfig:
+            ended = meshproof("smoke", "--kubeconfig", kubeconfig, *live, folder=tmp_path)
     assert ended.code == 0, ended.said
     found = ended.outcomes("") | ended.outcomes("VirtualService")
     assert set(found.values()) == {"passed"}
     assert "cart: x-beta yes -> v2" in found
+    assert "books: path /new -> books-v2" in found
     (analysis,) = [one for one in ended.run.results if one.promise == "control plane: analysis"]
     assert str(analysis.outcome) == "not supported"
     assert "no right" in analysis.message

@@ -23,7 +23,7 @@ from commands import (
     of_process,
     snapshot,
 )
-from nightly import USERS, stored, users
+from nightly import USERS, holding, stored, users
 
 from meshproof import own
 from meshproof.mesh.cluster.probe import INJECT
@@ -31,6 +31,7 @@ from meshproof.mesh.cluster.sandbox_pods import Standing, objects
 from meshproof.mesh.waiting import wait_for
 
 RULES = Path(__file__).parent / "sandbox.yaml"
+BOOKS = Path(__file__).parent / "sandbox_books.yaml"
 #: Folders of the plugin that plants the faults, and of what it uses.
 PATHS = (Path(__file__).parent, Path(__file__).parents[1] / "faults")
 
@@ -38,13 +39,8 @@ PATHS = (Path(__file__).parent, Path(__file__).parents[1] / "faults")
 @pytest.fixture
 def shop() -> Iterator[str]:
     """A user's namespace with the rules of sandbox.yaml."""
-    name = "sandbox-shop"
-    kubectl("create", "namespace", name)
-    try:
-        kubectl("apply", "-n", name, "-f", str(RULES))
+    with holding("sandbox-shop", RULES) as name:
         yield name
-    finally:
-        kubectl("delete", "namespace", name, "--wait=true", "--timeout=90s")
 
 
 def cases(ended: Ended) -> dict[str, str]:
@@ -107,6 +103,19 @@ def test_a_signal_leaves_nothing_of_it_but_the_evidence(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "report" / "diagnosis").glob("mesh-*")
     found = json.loads((folder / "pods.json").read_text())
     assert any("-rules-" in one["metadata"]["namespace"] for one in found)
+
+
+def test_an_http_route_of_a_service(tmp_path: Path) -> None:
+    with holding("sandbox-books", BOOKS) as name:
+        ended = meshproof(
+            *("test", "--mesh", "cluster", "--rules", f"cluster:{name}", "--mesh-sandbox", "8"),
+            folder=tmp_path,
+        )
+    assert (ended.code, left(ended)) == (0, []), ended.said
+    found = {one.promise: str(one.outcome) for one in ended.run.results}
+    assert found["books: path /half -> books-v1 50 %, books-v2 50 %"] == "passed", ended.said
+    assert found["books: path /new -> books-v2"] == "passed"
+    assert set(found.values()) == {"passed"}
 
 
 @pytest.mark.parametrize("changed", [False, True], ids=["as they are", "as root"])

@@ -128,7 +128,7 @@ class Sandbox:
 
     def _serve(self, kube: Kube) -> Served:
         """Apply the rules; wait until each client has those that it must have."""
-        placed = [*self._destination_rules(), *self._gateways(kube), *self._virtual_services()]
+        placed = [*self._destination_rules(), *self._gateways(kube), *self._routes()]
         for one in placed:
             kube.apply(one.body, one.at or "")
         asked = [(labels, [proxy]) for labels, proxy in self._clients.proxies.items()]
@@ -184,14 +184,16 @@ class Sandbox:
         documents = self._rules.documents
         return [one for one in documents if one.kind == kind and one.group == ROUTING]
 
-    def _virtual_services(self) -> list[Placed]:
-        """Return the VirtualServices of which a case is proven, and those that they delegate to."""
-        used = [self._provable.document(case) for case in self._cases]
-        return [
+    def _routes(self) -> list[Placed]:
+        """Return the rules of which a case is proven, and those that they delegate to."""
+        used = [one for case in self._cases for one in self._provable.documents(case)]
+        services = [
             self._rewriting.virtual_service(one)
             for one in self._of_kind("VirtualService")
             if one in used or one.spec.get("hosts") is None
         ]
+        routes = [one for one in self._rules.documents if one in used and one.kind == "HTTPRoute"]
+        return [*services, *map(self._rewriting.http_route, routes)]
 
     def _destination_rules(self) -> list[Placed]:
         """Return the DestinationRules that name subsets of services that stand here."""
@@ -232,14 +234,18 @@ class Sandbox:
         seen = {
             one.at for one in self._of_kind("VirtualService") if self._provable.sees(one, source)
         }
-        found: dict[tuple[str, str], Placed] = {}
+        found: dict[str, Placed] = {}
         for one in placed:
             spec = one.body["spec"]
             if one.kind == "DestinationRule":
-                found.setdefault((one.kind, spec["host"]), one)
-            elif one.kind == "VirtualService" and "hosts" in spec and one.at in seen:
-                found[one.kind, f"{one.namespace}/{one.name}"] = one
-        return list(found.values())
+                found.setdefault(spec["host"], one)
+        rules = [
+            one
+            for one in placed
+            if one.kind == "HTTPRoute"
+            or (one.kind == "VirtualService" and "hosts" in one.body["spec"] and one.at in seen)
+        ]
+        return [*found.values(), *rules]
 
     # How it is asked.
 

@@ -103,6 +103,39 @@ class Rewriting:
         spec["http"] = [self._arm(one, namespace) for one in spec.get("http") or ()]
         return self._placed(document, spec)
 
+    def http_route(self, document: Document) -> Placed:
+        """Return an HTTPRoute for Services of the sandbox: what holds at gateways is left out."""
+        spec, namespace = document.spec.plain(), document.namespace
+        parents = [one for one in spec["parentRefs"] if one.get("kind") == "Service"]
+        spec = {
+            "parentRefs": [self._reference(one, namespace) for one in parents],
+            "rules": [self._rule(one, namespace) for one in spec.get("rules") or ()],
+        }
+        return self._placed(document, spec, document.api_version)
+
+    def _rule(self, given: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        """Return a rule, or a backend of one, with the references below it moved."""
+        moved = dict(given)
+        if "backendRefs" in moved:
+            moved["backendRefs"] = [
+                self._reference(self._rule(one, namespace), namespace)
+                for one in moved["backendRefs"]
+            ]
+        if "filters" in moved:
+            moved["filters"] = [self._filter(one, namespace) for one in moved["filters"]]
+        return moved
+
+    def _filter(self, given: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        if "requestMirror" not in given:
+            return dict(given)
+        mirror = given["requestMirror"]
+        copied = self._reference(mirror["backendRef"], namespace)
+        return {**given, "requestMirror": {**mirror, "backendRef": copied}}
+
+    def _reference(self, given: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        own = given.get("namespace") or namespace
+        return {**given, "namespace": self.names.namespaces[own]}
+
     def destination_rule(self, document: Document) -> Placed:
         """Return the subsets of a DestinationRule, and nothing else of it."""
         spec = document.spec.plain()
@@ -128,9 +161,11 @@ class Rewriting:
         servers = [{"port": port, "hosts": served}]
         return self._placed(document, {"selector": dict(selector), "servers": servers})
 
-    def _placed(self, document: Document, spec: dict[str, Any]) -> Placed:
+    def _placed(
+        self, document: Document, spec: dict[str, Any], api_version: str = _VERSION
+    ) -> Placed:
         body = {
-            "apiVersion": _VERSION,
+            "apiVersion": api_version,
             "kind": document.kind,
             "metadata": {
                 "name": document.name,
