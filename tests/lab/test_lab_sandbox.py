@@ -37,7 +37,7 @@ PATHS = (Path(__file__).parent, Path(__file__).parents[1] / "faults")
 
 
 @pytest.fixture
-def shop() -> Iterator[str]:
+def live_shop() -> Iterator[str]:
     """A user's namespace with the rules of sandbox.yaml."""
     with holding("sandbox-shop", RULES) as name:
         yield name
@@ -52,12 +52,14 @@ def cases(ended: Ended) -> dict[str, str]:
     return own
 
 
-def test_what_rules_say_is_proven_by_the_cluster(shop: str, tmp_path: Path) -> None:
+def test_what_rules_say_is_proven_by_the_cluster(live_shop: str, tmp_path: Path) -> None:
     with users():
-        before, objects = snapshot(), stored(shop, USERS, "istio-system")
-        ended = meshproof("smoke", "--rules-from", shop, "--rules-from", USERS, folder=tmp_path)
+        before, objects = snapshot(), stored(live_shop, USERS, "istio-system")
+        ended = meshproof(
+            "smoke", "--rules-from", live_shop, "--rules-from", USERS, folder=tmp_path
+        )
         assert (snapshot() ^ before, left(ended)) == (set(), [])
-        assert stored(shop, USERS, "istio-system") == objects
+        assert stored(live_shop, USERS, "istio-system") == objects
     assert ended.code == 0, ended.said
     found = cases(ended)
     for name in (
@@ -87,6 +89,7 @@ def test_what_rules_say_is_proven_by_the_cluster(shop: str, tmp_path: Path) -> N
     assert "sandbox: 7 echo workloads with sidecars" in ended.said
 
 
+@pytest.mark.long
 def test_a_signal_leaves_nothing_of_it_but_the_evidence(tmp_path: Path) -> None:
     def pods() -> list[str]:
         of_run = [one for one in of_process(run.pid) if "-rules-" in one]
@@ -144,6 +147,7 @@ def test_its_pods_keep_to_restricted(changed: bool) -> None:
         kubectl("delete", "namespace", name, "--wait=true", "--timeout=90s")
 
 
+@pytest.mark.long
 def test_more_workloads_than_are_allowed_are_on_a_local_mesh(tmp_path: Path) -> None:
     with users():
         ended = meshproof("smoke", "--rules-from", USERS, "--most-workloads", "1", folder=tmp_path)
@@ -154,6 +158,7 @@ def test_more_workloads_than_are_allowed_are_on_a_local_mesh(tmp_path: Path) -> 
     assert "a sandbox would need 2" in " ".join(ended.said.split())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("fault", "code", "outcomes", "words"),
     [
@@ -184,10 +189,10 @@ def test_more_workloads_than_are_allowed_are_on_a_local_mesh(tmp_path: Path) -> 
     ],
 )
 def test_a_fault_in_what_the_cluster_serves(
-    fault: str, code: int, outcomes: dict[str, str], words: str, shop: str, tmp_path: Path
+    fault: str, code: int, outcomes: dict[str, str], words: str, live_shop: str, tmp_path: Path
 ) -> None:
     ended = meshproof(
-        *("test", "--mesh", "cluster", "--rules", f"cluster:{shop}", "--mesh-sandbox", "8"),
+        *("test", "--mesh", "cluster", "--rules", f"cluster:{live_shop}", "--mesh-sandbox", "8"),
         *("-p", "lab_faults", "--fault", fault, "-k", "half or old or burr"),
         folder=tmp_path,
         PYTHONPATH=os.pathsep.join(map(str, PATHS)),
