@@ -275,6 +275,22 @@ def test_a_gateways_rule_names_one_of_several_ports() -> None:
     assert codes(two.replace("9081", "80"), GATEWAY, route("{host: reviews}", bound)) == []
 
 
+def test_a_sidecar_asks_another_service_for_the_port_that_was_called() -> None:
+    other = SERVICE.replace("name: reviews,", "name: ratings,").replace("9080", "8080")
+    rule = route("{host: ratings}").replace("a.example.com", "reviews")
+    (one,) = found(SERVICE, other, rule)
+    assert (one.code, one.suggestion) == ("MP0513", "port: {number: 8080}")
+    assert one.message.endswith("has the port 8080, and sidecars ask for 9080, which was called")
+    said = rule.replace("{host: ratings}", "{host: ratings, port: {number: 8080}}")
+    assert codes(SERVICE, other, said) == []
+    assert codes(SERVICE, other.replace("8080", "9080"), rule) == []
+    ported = rule.replace("  - route:", "  - match: [{port: 8080}]\n    route:")
+    both = SERVICE.replace("}]", "}, {name: http-b, port: 8080}]")
+    assert "MP0513" not in codes(both, other, ported)
+    bound = rule.replace("  http:", "  gateways: [front]\n  http:")
+    assert "MP0513" not in codes(SERVICE, other, GATEWAY, bound)
+
+
 @pytest.mark.parametrize(
     ("gateways", "code", "repair"),
     [

@@ -144,3 +144,7 @@ def test_refused_with_its_place(text: str, said: str) -> None:
     with pytest.raises(BadRules) as error:
         translate.gateway_routes(snapshot(text), 80)
     assert str(error.value) == f"r.yaml:{said}"
+
+
+def test_a_gateway_takes_the_only_port_of_a_target() -> None:
+    assert hosts(gateway() + rule(target="ratings")) == {"*": [cluster("", "ratings", 8080)]}

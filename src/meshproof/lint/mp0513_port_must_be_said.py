@@ -1,10 +1,10 @@
 """Port that must be said.
 
-The rule is served by a gateway and sends to a service with several ports without saying which. The
-gateway then takes its own port's number, which the service does not have.
+The rule sends to a service without saying to which of its ports. A gateway then takes the only
+one; of several that with its own port's number, which the service does not have. A sidecar takes
+the port that was called, even if the service has but one, another.
 
-Why: the requests get 503. From a sidecar the same rule works, since there the port is the one that
-was called.
+Why: the requests get 503.
 
 Bad::
 
@@ -67,7 +67,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.arms import Route
+from meshproof.lint.arms import Arm, Route
 from meshproof.lint.finding import Hit, Level
 from meshproof.lint.project import Project
 from meshproof.lint.routes import targets
@@ -79,19 +79,34 @@ LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each destination of a gateway's rule that leaves the port open among several."""
+    """Report each destination whose port is left open, where proxies then ask for another."""
     around = surroundings(project)
-    for route, _, target in targets(project):
+    for route, arm, target in targets(project):
         ports = around.ports(target.host)
-        if route.dialect != "VirtualService" or target.port is not None or len(ports) < 2:
+        if route.dialect != "VirtualService" or target.port is not None or not ports:
             continue
-        if any(not _served(around, route, name.full, ports) for name in route.gateways):
-            shown = ", ".join(map(str, ports))
-            yield Hit(
-                target.at,
-                f"{target.written} has the ports {shown}, and a gateway does not know which",
-                f"port: {{number: {ports[0]}}}",
-            )
+        shown, repair = ", ".join(map(str, ports)), f"port: {{number: {ports[0]}}}"
+        ways = (_served(around, route, name.full, ports) for name in route.gateways)
+        if len(ports) > 1 and not all(ways):
+            said = f"{target.written} has the ports {shown}, and a gateway does not know which"
+            yield Hit(target.at, said, repair)
+        elif called := _called(around, route, arm, ports):
+            has = f"has the {'port' if len(ports) == 1 else 'ports'} {shown}"
+            said = f"{target.written} {has}, and sidecars ask for {called}, which was called"
+            yield Hit(target.at, said, repair)
+
+
+def _called(around: Surroundings, route: Route, arm: Arm, ports: list[int]) -> int | None:
+    """Return a port of the rule's hosts that sidecars would ask for in vain."""
+    if not route.in_mesh or arm.protocol != "http" or _asks_for_port(arm):
+        return None
+    called = [port for host in route.hosts for port in around.ports(host.full)]
+    return next((port for port in called if port not in ports), None)
+
+
+def _asks_for_port(arm: Arm) -> bool:
+    matches = arm.value.get("match")
+    return any(one.get("port") is not None for one in (matches.items() if matches else ()))
 
 
 def _served(around: Surroundings, route: Route, gateway: str, ports: list[int]) -> bool:

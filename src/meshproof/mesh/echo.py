@@ -19,6 +19,7 @@ from meshproof.mesh.certificates import Authority
 from meshproof.mesh.copies import Copies
 from meshproof.mesh.echo_listener import Lesson, listener
 from meshproof.mesh.echo_workloads import (
+    DEFAULT_PORTS,
     MISSED,
     OUTSIDE,
     Echo,
@@ -26,6 +27,7 @@ from meshproof.mesh.echo_workloads import (
     check_hosts,
     echoes,
     named_in,
+    ports,
 )
 from meshproof.mesh.envoy import Envoy, Rejected, Resource, find_binary
 from meshproof.mesh.ingress import Ingress
@@ -38,8 +40,6 @@ from meshproof.mesh.translate import Endpoint, Snapshot
 from meshproof.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
 from meshproof.rules.model import RuleSet
 from meshproof.surroundings import Surroundings
-
-_DEFAULT_PORTS = (80,)
 
 
 class EchoMesh:
@@ -145,15 +145,15 @@ class EchoMesh:
         return Plan(self._clients, translate.clusters(snapshot, self._identity), routes)
 
     def _services(self) -> Iterator[Service]:
+        listed = ports(self._rules, self._around)
         for host in dict.fromkeys(echo.host for echo in self.echoes):
             name, namespace = named_in(host)
-            ports = self._around.ports.get(host, _DEFAULT_PORTS)
             selector = _selector(self._around, host)
             yield Service(
                 name,
                 namespace,
                 selector,
-                {one: one for one in ports},
+                {one: one for one in listed[host]},
                 At("echo", 1),
                 namespace == OUTSIDE,
             )
@@ -210,7 +210,7 @@ def _pod(echo: Echo, selector: Labels) -> Pod:
         service_account="default",
         image="meshproof/echo",
         env={},
-        port=_DEFAULT_PORTS[0],
+        port=DEFAULT_PORTS[0],
         readiness=None,
         at=At("echo", 1),
     )

@@ -35,6 +35,8 @@ class Echo:
     labels: Labels
 
 
+#: The ports of a service of which nothing else is known.
+DEFAULT_PORTS = (80,)
 #: Where hosts are that are no services of the cluster.
 OUTSIDE = "outside"
 
@@ -85,6 +87,33 @@ def echoes(rules: RuleSet, around: Surroundings) -> list[Echo]:
                     break
                 called = f"{base}-{number}"
     return list(found.values())
+
+
+def ports(rules: RuleSet, around: Surroundings) -> dict[str, tuple[int, ...]]:
+    """Return the ports of each host that the rules name: those of its Service, where it is known.
+
+    Else the default one, and every port of which a rule sends there without naming one: a sidecar
+    sends on to the port that was called.
+    """
+    found = {host: set(around.ports.get(host) or DEFAULT_PORTS) for host in _hosts(rules)}
+    servers = {one.name: [server.port for server in one.servers] for one in rules.gateways}
+    sent = [
+        (route, target.host)
+        for route in rules.routes
+        for arm in route.arms
+        for target in arm.targets
+        if target.port is None and target.host not in around.ports
+    ]
+    grown = True
+    while grown:
+        grown = False
+        for route, host in sent:
+            called = {port for name in route.gateways or () for port in servers.get(name, ())}
+            if route.gateways is None or MESH in route.gateways:
+                called |= {port for one in route.hosts for port in found.get(one, ())}
+            grown = grown or not called <= found[host]
+            found[host] |= called
+    return {host: tuple(sorted(listed)) for host, listed in found.items()}
 
 
 def _subsets(rules: RuleSet, around: Surroundings, host: str) -> list[Labels]:

@@ -173,7 +173,7 @@ def _service_host(snapshot: Snapshot, pod: Pod, service: Service, port: int) -> 
         # What no RouteRule matches goes to all versions; what no VirtualService does gets a 404,
         # unless each of its matches is for other callers: then istiod leaves it out.
         everyone = Arm((), (Target(service.host, (), 100),), service.at)
-        routes.append(_route(snapshot, everyone, None, "default", port))
+        routes.append(_route(snapshot, everyone, None, "default", caller))
     return {"name": f"{service.host}:{port}", "domains": domains, "routes": routes}
 
 
@@ -253,11 +253,13 @@ def _arms_routes(snapshot: Snapshot, rule: Route, caller: _Caller) -> list[Resou
     for arm in rule.arms:
         name = f"{rule.name}.{arm.name}" if arm.name else rule.name
         for match in filter(caller.may, arm.matches or (None,)):
-            found.append(_route(snapshot, arm, match, name, caller.port))
+            found.append(_route(snapshot, arm, match, name, caller))
     return found
 
 
-def _route(snapshot: Snapshot, arm: Arm, match: Match | None, name: str, port: int) -> Resource:
+def _route(
+    snapshot: Snapshot, arm: Arm, match: Match | None, name: str, caller: _Caller
+) -> Resource:
     found: Resource = {
         "name": name,
         "match": route_match(match),
@@ -265,21 +267,21 @@ def _route(snapshot: Snapshot, arm: Arm, match: Match | None, name: str, port: i
         **actions.around(arm),
     }
     if arm.redirect is not None:
-        return {**found, "redirect": actions.redirect(arm.redirect, match, port)}
+        return {**found, "redirect": actions.redirect(arm.redirect, match, caller.port)}
     if arm.direct is not None:
         return {**found, "direct_response": actions.direct_response(arm.direct)}
     mirrors = [
-        actions.mirrored(mirror, _target_cluster(snapshot, mirror.target, port))
+        actions.mirrored(mirror, _target_cluster(snapshot, mirror.target, caller))
         for mirror in arm.mirrors
     ]
-    action = {**_destination(snapshot, arm, port), **actions.on_the_way(arm, match)}
+    action = {**_destination(snapshot, arm, caller), **actions.on_the_way(arm, match)}
     return {**found, "route": {**action, "request_mirror_policies": mirrors}}
 
 
-def _destination(snapshot: Snapshot, arm: Arm, port: int) -> Resource:
+def _destination(snapshot: Snapshot, arm: Arm, caller: _Caller) -> Resource:
     found = [
         {
-            "name": _target_cluster(snapshot, target, port),
+            "name": _target_cluster(snapshot, target, caller),
             "weight": target.weight,
             **actions.header_changes(target.headers),
         }
@@ -290,14 +292,21 @@ def _destination(snapshot: Snapshot, arm: Arm, port: int) -> Resource:
     return {"weighted_clusters": {"clusters": found}}
 
 
-def _target_cluster(snapshot: Snapshot, target: Target, port: int) -> str:
-    """Return the cluster of a target: its port, else the service's only one, else the asked one."""
+def _target_cluster(snapshot: Snapshot, target: Target, caller: _Caller) -> str:
+    """Return the cluster of a target: its port, else the called one.
+
+    A gateway takes the service's only port instead. A sidecar does not, whatever the reference of
+    `Destination` says of it: istiod gives its routes those services only that have the called port,
+    and the others' clusters are not found (503; seen on Istio 1.31).
+    """
     service = snapshot.service(target.host, target.at)
-    only = next(iter(service.ports)) if len(service.ports) == 1 else port
-    wanted = target.port or only
+    only = next(iter(service.ports))
+    called = only if caller.where != MESH and len(service.ports) == 1 else caller.port
+    wanted = target.port or called
     if wanted not in service.ports:
         ports = ", ".join(map(str, service.ports))
-        raise _error(target.at, f"{service.name} has no port {wanted}; it has: {ports}")
+        hint = "" if target.port else " (where no `port` is said, it is the one that was called)"
+        raise _error(target.at, f"{service.name} has no port {wanted}; it has: {ports}{hint}")
     return cluster_name(service, wanted, target.subset)
 
 

@@ -15,7 +15,7 @@ from meshproof.apps.echo_pod import HEALTH, PORT
 from meshproof.mesh.cluster.client import Object
 from meshproof.mesh.cluster.objects import SMALL, SMALL_SIDECAR
 from meshproof.mesh.cluster.probe import INJECT, RESTRICTED_POD
-from meshproof.mesh.echo_workloads import Echo, named_in
+from meshproof.mesh.echo_workloads import DEFAULT_PORTS, Echo, named_in
 from meshproof.names import Labels, is_service
 from meshproof.rules.model import Route
 from meshproof.surroundings import Surroundings
@@ -27,7 +27,6 @@ EXPORT_TO = "networking.istio.io/exportTo"
 CONTAINER = "echo"
 _FOLDER = "/meshproof"
 _CONFIG = "meshproof-echo"
-_DEFAULT_PORTS = (80,)
 _LONGEST = 50
 #: Labels by which a pod says how it is injected: here each is, as the run says.
 _OF_INJECTION = ("sidecar.istio.io/", "istio.io/", "service.istio.io/")
@@ -76,7 +75,7 @@ def ports(
     Else those that are asked of a host whose rule sends there: a sidecar sends on to the port that
     was asked for, where a rule names none. `asked` are routes with ports of their hosts.
     """
-    found = {host: set(around.ports.get(host) or _DEFAULT_PORTS) for host in hosts}
+    found = {host: set(around.ports.get(host) or DEFAULT_PORTS) for host in hosts}
     unknown = [host for host in found if host not in around.workloads]
     for route, port in asked:
         for target in (target for arm in route.arms for target in arm.targets):

@@ -1,0 +1,75 @@
+"""From a sidecar a destination without a port means the port that was called, as istiod has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshproof import own
+from meshproof.mesh.echo_workloads import ports
+
+Run = Callable[..., Any]
+RULES = """\
+apiVersion: v1
+kind: Service
+metadata: {name: reviews}
+spec: {selector: {app: reviews}, ports: [{name: http, port: 9080}]}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http: [{route: [{destination: {host: ratings}}]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: ratings}
+spec:
+  hosts: [ratings]
+  http: [{route: [{destination: {host: stars}}]}]
+"""
+RATINGS = """\
+---
+apiVersion: v1
+kind: Service
+metadata: {name: ratings}
+spec: {selector: {app: ratings}, ports: [{name: http, port: 8080}]}
+"""
+#: The place of the entry of the route in the first rule.
+SAID = (
+    "rules.yaml:11:19: ratings has no port 9080; it has: 8080 "
+    "(where no `port` is said, it is the one that was called)"
+)
+
+
+def test_a_service_that_nobody_describes_has_the_ports_that_are_called(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    found = own.load([str(path)])
+    listed = {
+        host.partition(".")[0]: said for host, said in ports(found.rules, found.around).items()
+    }
+    assert listed == {"reviews": (9080,), "ratings": (80, 9080), "stars": (80, 9080)}
+
+
+@pytest.mark.local
+def test_it_is_proven_where_ports_may_be_the_same(meshproof: Run, tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(RULES)
+    ended = meshproof("test", "--rules", "rules.yaml")
+    assert ended.code == 0, ended.said
+    assert "reviews: any request -> ratings" in ended.results
+
+
+@pytest.mark.local
+def test_another_port_is_refused_with_its_place(meshproof: Run, tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(RULES + RATINGS)
+    ended = meshproof("test", "--rules", "rules.yaml")
+    assert ended.code == 65, ended.said
+    assert SAID in " ".join(ended.said.split())
+    text = (RULES + RATINGS).replace("{host: ratings}", "{host: ratings, port: {number: 8080}}")
+    (tmp_path / "rules.yaml").write_text(text)
+    assert meshproof("test", "--rules", "rules.yaml").code == 0
