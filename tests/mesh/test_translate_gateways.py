@@ -54,8 +54,8 @@ def test_a_rule_holds_at_its_gateway_and_not_in_sidecars() -> None:
     text = gateway() + rule(target="reviews", hosts="reviews.default.svc.cluster.local")
     assert hosts(text) == {"reviews.default.svc.cluster.local": [cluster("")]}
     assert goals(
-        text + rule("page", "ratings", name="other").replace("[entry]", "[mesh]"), "page"
-    ) == [cluster("", "ratings", 8080)]
+        text + rule("page", "many", name="other").replace("[entry]", "[mesh]"), "page"
+    ) == [cluster("", "many", 80)]
     assert goals(text) == [cluster("")], "as without a rule"
 
 
