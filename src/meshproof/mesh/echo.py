@@ -187,13 +187,7 @@ class EchoMesh:
 
         `asked` are, for each, the value of its header MIRROR and the workload that answered it.
         """
-        (goal, _), *_ = case.answer.mirrors
-        behind = self.workloads.behind(goal)
-        news = self._copies.news()
-        return [
-            sum(news[token, name] for name in behind) - (answered in behind)
-            for token, answered in asked
-        ]
+        return self.workloads.copied(case, asked, self._copies.news())
 
 
 def _selector(around: Surroundings, host: str) -> Labels:

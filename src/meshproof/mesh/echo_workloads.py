@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -197,6 +198,21 @@ class Workloads:
             needed = math.log(self._missed) / math.log(largest) if largest else 0
             self._visits[key] = max(VISITS, math.ceil(needed))
         return self._visits[key]
+
+    def copied(
+        self, case: Case, asked: Sequence[tuple[str, str]], seen: Counter[tuple[str, str]]
+    ) -> list[int]:
+        """Return how many copies the mirror of a case has got of each of some requests.
+
+        `asked` are, for each, the value of its header MIRROR and the workload that answered it,
+        `seen` such pairs -> how often that workload has seen that value.
+        """
+        (goal, _), *_ = case.answer.mirrors
+        behind = self.behind(goal)
+        return [
+            sum(seen[token, name] for name in behind) - (answered in behind)
+            for token, answered in asked
+        ]
 
     def _part(self, own: Destination, rival: Shares) -> float:
         """Return which part (0..1) of the requests of a rival goes to workloads of `own`."""

@@ -265,13 +265,7 @@ class Sandbox:
         """Return how many copies each of the last requests has had; see `CaseMesh.copied`."""
         if self._copies is None:
             raise NotReady("the sandbox is not served yet")
-        (goal, _), *_ = case.answer.mirrors
-        behind = self.workloads.behind(goal)
-        news = self._copies.news()
-        return [
-            sum(news[token, name] for name in behind) - (answered in behind)
-            for token, answered in asked
-        ]
+        return self.workloads.copied(case, asked, self._copies.news())
 
 
 def _host(rule: Document) -> str:
