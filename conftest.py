@@ -11,8 +11,12 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent / "tests"
-#: Variable that tests/lab/laboratory.py sets for what it runs in the lab.
+#: Variable that tests/lab/laboratory.py sets for what it runs in the lab: "lab", or "bare".
 IN_LAB = "MESHPROOF_IN_LAB"
+#: What such a place is called -> the environment of tox.ini that makes it.
+ENVIRONMENTS = {"lab": "cluster", "bare": "bare"}
+#: File of tests/lab whose cluster has no Istio.
+BARE = "test_lab_bare"
 #: Folders and files of tests/ in which every test stands up a mesh.
 LOCAL = ("addons", "cli", "faults", "mesh", "test_installed.py")
 #: Files of tests/lab that take minutes each.
@@ -25,8 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in LOCAL:
             item.add_marker(pytest.mark.local)
         if item.path.is_relative_to(TESTS / "lab"):
-            item.add_marker(pytest.mark.lab)
+            of = "bare" if item.path.stem == BARE else "lab"
+            item.add_marker(of)
             if item.path.stem.removeprefix("test_lab_") in LONG:
                 item.add_marker(pytest.mark.long)
-            if IN_LAB not in os.environ:
-                item.add_marker(pytest.mark.skip("needs a cluster: `tox -e cluster`"))
+            if os.environ.get(IN_LAB) != of:
+                item.add_marker(pytest.mark.skip(f"needs a cluster: `tox -e {ENVIRONMENTS[of]}`"))

@@ -42,9 +42,10 @@ _CALLERS = ("default", ROOT_NAMESPACE)
 class Surroundings:
     """What is known beside the rules, by full host: ports, selectors and labels of workloads.
 
-    `ports` has every host that is known or that rules send to at a port. `workloads` are the labels
-    of those that a Service selects; `subsets` those that any DestinationRule names. `outside` are
-    the hosts of ServiceEntries, which are no services of the cluster.
+    `ports` has every host that is known or that rules send to at a port. `workloads` has every host
+    that a Service or ServiceEntry describes, with the labels of what it selects. `subsets` are
+    those that any DestinationRule names, `outside` the hosts of ServiceEntries, which are no
+    services of the cluster.
     """
 
     ports: dict[str, tuple[int, ...]] = field(default_factory=dict)

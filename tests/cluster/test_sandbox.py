@@ -20,9 +20,10 @@ from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.objects import Place
 from meshproof.mesh.cluster.sandbox import Sandbox
 from meshproof.mesh.cluster.sandbox_clients import MOST
-from meshproof.mesh.cluster.sandbox_pods import Standing, objects, pods, ports
+from meshproof.mesh.cluster.sandbox_pods import Standing, objects, pods
 from meshproof.mesh.cluster.sandbox_rules import Names
 from meshproof.mesh.cluster.sandbox_sender import Renaming
+from meshproof.mesh.echo_workloads import ports
 from meshproof.mesh.protocol import Address, Answer, Asked
 from meshproof.own import OwnRules
 
@@ -65,11 +66,6 @@ def loaded(folder: Path, spec: str, more: str = GOOD) -> OwnRules:
 
 def sandbox(found: OwnRules) -> Sandbox:
     return Sandbox(found.rules, found.plan.cases, found.around, PLACE, ISTIO)
-
-
-def own_ports(found: OwnRules) -> dict[str, tuple[int, ...]]:
-    calls = [(found.rules.routes[case.number], case.call.port) for case in found.plan.cases]
-    return ports([one.host for one in sandbox(found).echoes], found.around, calls)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +169,9 @@ def standing(names: Names, ports: dict[str, tuple[int, ...]]) -> Standing:
 def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> None:
     found = own.load([str(LAB)])
     box = sandbox(found)
-    bodies = list(objects(box.echoes, found.around, standing(box.names, own_ports(found))))
+    bodies = list(
+        objects(box.echoes, found.around, standing(box.names, ports(found.rules, found.around)))
+    )
     found_pods = [one for one in bodies if one["kind"] == "Pod"]
     assert [one["kind"] for one in bodies] == [*["ConfigMap"] * 2, *["Service"] * 4, *["Pod"] * 5]
     assert {one["metadata"]["labels"]["version"] for one in found_pods} == {"v1", "v2", "other"}
@@ -196,7 +194,9 @@ def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> Non
 def test_its_services_select_what_stands_behind_them_alone() -> None:
     found = own.load([str(LAB)])
     box = sandbox(found)
-    bodies = list(objects(box.echoes, found.around, standing(box.names, own_ports(found))))
+    bodies = list(
+        objects(box.echoes, found.around, standing(box.names, ports(found.rules, found.around)))
+    )
     services = {one["metadata"]["name"]: one for one in bodies if one["kind"] == "Service"}
     assert set(services) == {"cart", "pay", "stock", "web"}
     for name, numbers in (("cart", [80]), ("web", [8080])):
@@ -212,14 +212,36 @@ def test_its_services_select_what_stands_behind_them_alone() -> None:
         assert services[name]["metadata"]["annotations"] == {"networking.istio.io/exportTo": "a,b"}
 
 
-def test_a_service_that_is_not_known_has_the_ports_that_are_asked(tmp_path: Path) -> None:
-    spec = "hosts: [web], http: [{route: [{destination: {host: else}}]}]"
-    service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n"
-    found = loaded(tmp_path, spec, more=f"{service}spec: {{ports: [{{port: 9080}}]}}\n")
-    assert own_ports(found) == {
-        "else.shop.svc.cluster.local": (80, 9080),
-        "web.shop.svc.cluster.local": (9080,),
-    }
+SERVICE = """---
+apiVersion: v1
+kind: Service
+metadata: {name: NAME, namespace: shop}
+spec: {ports: [{port: PORT}]}
+"""
+
+
+def service(name: str, port: int) -> str:
+    return SERVICE.replace("NAME", name).replace("PORT", str(port))
+
+
+@pytest.mark.parametrize(
+    ("more", "of_other"), [("", (80, 9080)), (service("other", 8080), (8080,))]
+)
+def test_a_service_that_nobody_describes_has_the_ports_that_are_called(
+    more: str, of_other: tuple[int, ...], tmp_path: Path
+) -> None:
+    spec = "hosts: [web], http: [{route: [{destination: {host: other}}]}]"
+    found = loaded(tmp_path, spec, more=service("web", 9080) + more)
+    bodies = objects(
+        sandbox(found).echoes,
+        found.around,
+        standing(sandbox(found).names, ports(found.rules, found.around)),
+    )
+    assert {
+        one["metadata"]["name"]: tuple(port["port"] for port in one["spec"]["ports"])
+        for one in bodies
+        if one["kind"] == "Service"
+    } == {"web": (9080,), "other": of_other}
 
 
 class Kept:

@@ -15,6 +15,17 @@ from meshproof.run import Outcome, Run
 LONGEST = 400
 #: A secret that an app of a planted fault is given and tells in its log.
 PLANTED = "hunter2-Zq9"
+#: Options for an Istio as the lab has it (its manifests/istio.yaml): without filters of its own.
+ISTIO_OF_THE_LAB = (
+    *("--mesh-install-hub", "localhost/lab", "--mesh-install-tag", "1"),
+    *("--mesh-install-set", "values.telemetry.enabled=false"),
+    *("--mesh-install-set", "values.pilot.env.PILOT_ENABLE_METADATA_EXCHANGE=false"),
+    *("--mesh-install-set", "values.pilot.env.PILOT_ENABLE_ALPN_FILTER=false"),
+    *("--mesh-install-set", "values.pilot.resources.requests.cpu=50m"),
+    *("--mesh-install-set", "values.pilot.resources.requests.memory=128Mi"),
+    *("--mesh-install-set", "values.global.proxy.resources.requests.cpu=10m"),
+    *("--mesh-install-set", "values.global.proxy.resources.requests.memory=64Mi"),
+)
 #: Kinds of which a run makes objects, or might.
 KINDS = (
     *("namespaces", "pods", "services", "deployments", "serviceaccounts", "roles"),

@@ -1,12 +1,14 @@
 """The lab: a real Kubernetes with a real Istio on this machine (its README says how it is made).
 
-    python tests/lab/laboratory.py LAB pytest -m lab    up, with our images; that command; down
+    python tests/lab/laboratory.py LAB pytest -m lab           up, with our images; that; down
+    python tests/lab/laboratory.py --bare LAB pytest -m bare   the same, without an Istio
 
 LAB is the lab's program. A lab that is up already is used and stays up.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -131,13 +133,14 @@ def add_gateway_api(lab: str) -> None:
 
 
 @contextlib.contextmanager
-def up(lab: str) -> Iterator[None]:
+def up(lab: str, istio: bool = True) -> Iterator[None]:
     """Have the lab up with our images; end it if it was not up before."""
     subprocess.run([lab, "build"], check=True, timeout=BUILD)
     was_up = subprocess.run([lab, "status"], stdout=subprocess.DEVNULL, check=False).returncode == 0
     try:
         if not was_up:
-            subprocess.run([lab, "up", "--addons"], check=True, timeout=UP)
+            what = "--addons" if istio else "--no-istio"
+            subprocess.run([lab, "up", what], check=True, timeout=UP)
         load_images(lab)
         add_gateway_api(lab)
         yield
@@ -148,10 +151,16 @@ def up(lab: str) -> Iterator[None]:
 
 def main() -> int:
     """Run a command in the network of the lab; return its exit code."""
-    lab, *command = sys.argv[1:]
-    with up(lab):
-        environment = {**os.environ, "MESHPROOF_IN_LAB": "1", "MESHPROOF_LAB": lab}
-        return subprocess.run([lab, "exec", *command], env=environment, check=False).returncode
+    parser = argparse.ArgumentParser(description="Run a command in the lab.")
+    parser.add_argument("--bare", action="store_true", help="in one without an Istio")
+    parser.add_argument("lab", help="the lab's program")
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    of = "bare" if options.bare else "lab"
+    with up(options.lab, istio=not options.bare):
+        environment = {**os.environ, "MESHPROOF_IN_LAB": of, "MESHPROOF_LAB": options.lab}
+        command = [options.lab, "exec", *options.command]
+        return subprocess.run(command, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import LONGEST, kubectl, left, meshproof
+from commands import ISTIO_OF_THE_LAB, LONGEST, kubectl, left, meshproof
 
 from meshproof import timeouts
 from meshproof.mesh.cluster import install_record
@@ -22,18 +22,7 @@ from meshproof.mesh.protocol import ClusterOptions
 #: What comes and goes by itself, and what the lab's own addons write.
 PASSING = ("events", "events.events.k8s.io", "leases.coordination.k8s.io")
 REVISION = "mp-second"
-#: What the lab's manifests/istio.yaml has: its images, an Envoy without Istio's own filters.
-INSTALL = (
-    *("--mesh-install=minimal", "--mesh-install-revision", REVISION),
-    *("--mesh-install-hub", "localhost/lab", "--mesh-install-tag", "1"),
-    *("--mesh-install-set", "values.telemetry.enabled=false"),
-    *("--mesh-install-set", "values.pilot.env.PILOT_ENABLE_METADATA_EXCHANGE=false"),
-    *("--mesh-install-set", "values.pilot.env.PILOT_ENABLE_ALPN_FILTER=false"),
-    *("--mesh-install-set", "values.pilot.resources.requests.cpu=50m"),
-    *("--mesh-install-set", "values.pilot.resources.requests.memory=128Mi"),
-    *("--mesh-install-set", "values.global.proxy.resources.requests.cpu=10m"),
-    *("--mesh-install-set", "values.global.proxy.resources.requests.memory=64Mi"),
-)
+INSTALL = ("--mesh-install=minimal", "--mesh-install-revision", REVISION, *ISTIO_OF_THE_LAB)
 
 
 def everything() -> set[str]:

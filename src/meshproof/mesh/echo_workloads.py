@@ -91,10 +91,10 @@ def echoes(rules: RuleSet, around: Surroundings) -> list[Echo]:
 
 
 def ports(rules: RuleSet, around: Surroundings) -> dict[str, tuple[int, ...]]:
-    """Return the ports of each host that the rules name: those of its Service, where it is known.
+    """Return the ports of each host that the rules name: those that its Service describes.
 
-    Else the default one, and every port of which a rule sends there without naming one: a sidecar
-    sends on to the port that was called.
+    Where none does, those that rules name, or the default one, and every port of which a rule sends
+    there without naming one: a sidecar sends on to the port that was called.
     """
     found = {host: set(around.ports.get(host) or DEFAULT_PORTS) for host in _hosts(rules)}
     servers = {one.name: [server.port for server in one.servers] for one in rules.gateways}
@@ -103,7 +103,7 @@ def ports(rules: RuleSet, around: Surroundings) -> dict[str, tuple[int, ...]]:
         for route in rules.routes
         for arm in route.arms
         for target in arm.targets
-        if target.port is None and target.host not in around.ports
+        if target.port is None and target.host not in around.workloads
     ]
     grown = True
     while grown:

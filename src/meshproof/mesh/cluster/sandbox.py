@@ -23,7 +23,7 @@ from meshproof.mesh.cluster.sandbox_cases import Provable
 from meshproof.mesh.cluster.sandbox_clients import Clients
 from meshproof.mesh.cluster.sandbox_copies import Copies
 from meshproof.mesh.cluster.sandbox_rules import ROUTING, Names, Rewriting
-from meshproof.mesh.echo_workloads import MISSED, Workloads, check_hosts, echoes, named_in
+from meshproof.mesh.echo_workloads import MISSED, Workloads, check_hosts, echoes, named_in, ports
 from meshproof.mesh.protocol import Address, Sender, Served, one_version
 from meshproof.names import MESH, Labels, full_name
 from meshproof.rules.model import Route, RuleSet
@@ -146,11 +146,9 @@ class Sandbox:
 
     @property
     def _standing(self) -> sandbox_pods.Standing:
-        hosts = [one.host for one in sandbox_pods.stood_up(self.echoes)]
-        calls = [(self._rules.routes[case.number], case.call.port) for case in self._cases]
         return sandbox_pods.Standing(
             self.names.namespaces,
-            sandbox_pods.ports(hosts, self._around, calls),
+            ports(self._rules, self._around),
             self._labels,
             self._place.image,
             lambda host: self._rewriting.exports(host in self._rewriting.for_gateways),

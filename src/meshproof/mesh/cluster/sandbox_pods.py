@@ -6,7 +6,7 @@ the standard `restricted` (Kubernetes docs, "Pod Security Standards"), each with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -15,9 +15,8 @@ from meshproof.apps.echo_pod import HEALTH, PORT
 from meshproof.mesh.cluster.client import Object
 from meshproof.mesh.cluster.objects import SMALL, SMALL_SIDECAR
 from meshproof.mesh.cluster.probe import INJECT, RESTRICTED_POD
-from meshproof.mesh.echo_workloads import DEFAULT_PORTS, Echo, named_in
+from meshproof.mesh.echo_workloads import Echo, named_in
 from meshproof.names import Labels, is_service
-from meshproof.rules.model import Route
 from meshproof.surroundings import Surroundings
 
 #: Label of an echo workload: the name of the Service that it is behind.
@@ -65,23 +64,6 @@ def objects(echoes: Sequence[Echo], around: Surroundings, standing: Standing) ->
         yield _service(host, standing)
     for number, one in enumerate(found):
         yield _pod(one, number, around.selectors.get(one.host, ()), standing)
-
-
-def ports(
-    hosts: Iterable[str], around: Surroundings, asked: Iterable[tuple[Route, int]]
-) -> dict[str, tuple[int, ...]]:
-    """Return the ports of each host: those of its Service, where that is known.
-
-    Else those that are asked of a host whose rule sends there: a sidecar sends on to the port that
-    was asked for, where a rule names none. `asked` are routes with ports of their hosts.
-    """
-    found = {host: set(around.ports.get(host) or DEFAULT_PORTS) for host in hosts}
-    unknown = [host for host in found if host not in around.workloads]
-    for route, port in asked:
-        for target in (target for arm in route.arms for target in arm.targets):
-            if target.host in unknown and target.port is None:
-                found[target.host].add(port)
-    return {host: tuple(sorted(listed)) for host, listed in found.items()}
 
 
 def pods(echoes: Sequence[Echo], namespaces: Mapping[str, str]) -> dict[str, tuple[str, str]]:
