@@ -20,11 +20,14 @@ BARE = "test_lab_bare"
 #: Folders and files of tests/ in which every test stands up a mesh.
 LOCAL = ("addons", "cli", "faults", "mesh", "test_installed.py")
 #: Files of tests/lab that take minutes each.
-LONG = ("cleanup", "install", "kube_inject", "nightly", "provider", "rbac")
+LONG = ("cleanup", "install", "kube_inject", "nightly", "provider", "quota", "rbac")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark them; a single test of another folder may carry the mark itself."""
+    here = os.environ.get(IN_LAB)
+    if here and here not in ENVIRONMENTS:
+        raise pytest.UsageError(f"{IN_LAB}={here}: expected {' or '.join(ENVIRONMENTS)}")
     for item in items:
         if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in LOCAL:
             item.add_marker(pytest.mark.local)
@@ -33,5 +36,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(of)
             if item.path.stem.removeprefix("test_lab_") in LONG:
                 item.add_marker(pytest.mark.long)
-            if os.environ.get(IN_LAB) != of:
+            if here != of:
                 item.add_marker(pytest.mark.skip(f"needs a cluster: `tox -e {ENVIRONMENTS[of]}`"))

@@ -53,6 +53,9 @@ IMAGE_MOVED = 900.0
 CONNECT = 2.0
 #: Every Deployment of the run is available (images are pulled, sidecars start).
 APPS_START = 180.0
+#: Pods of a Deployment are refused: the cluster tries again, the quota of a namespace that is new
+#: is not counted yet.
+REFUSED = 20.0
 #: A deleted namespace is gone.
 NAMESPACE_END = 90.0
 #: What dead runs have left is gone, before a run begins: it does so without that, too.

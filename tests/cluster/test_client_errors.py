@@ -16,6 +16,14 @@ from meshproof.errors import NotReady
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.protocol import ClusterOptions
 
+#: A path that the server refuses -> how often, and in which words, those of Kubernetes' admission.
+REFUSED = {
+    "/new-quota": (2, 'pods "p" is forbidden: status unknown for quota: strict, resources: pods'),
+    "/quota": (
+        99,
+        'pods "p" is forbidden: exceeded quota: strict, requested: pods=1, used: pods=2',
+    ),
+}
 FORBIDDEN = 'pods "p" is forbidden: User "u" cannot create resource "pods/portforward"'
 
 
@@ -31,6 +39,8 @@ class Server(http.server.BaseHTTPRequestHandler):
         if path.endswith("/portforward"):
             self.credentials.append(self.headers["Authorization"])
             self._answer(403, {"kind": "Status", "message": FORBIDDEN, "code": 403})
+        elif path in REFUSED and self.asked.count(path) <= REFUSED[path][0]:
+            self._answer(403, {"kind": "Status", "message": REFUSED[path][1], "code": 403})
         elif path == "/version":
             self._answer(200, {"gitVersion": "v1.35.4", "major": "1", "minor": "35"})
         else:
@@ -78,6 +88,21 @@ def test_a_stream_that_is_forbidden_is_named_at_once(kube: Kube) -> None:
     assert FORBIDDEN in str(told.value)
     assert "`meshproof rbac` prints the Role" in str(told.value)
     assert len(Server.asked) == 1, "it was asked again and again"
+
+
+def test_a_quota_that_is_not_counted_yet_is_waited_for(kube: Kube) -> None:
+    Server.asked.clear()
+    assert kube.read("/new-quota", "application/json")
+    assert Server.asked == ["/new-quota"] * 3
+
+
+def test_a_quota_that_is_exceeded_is_no_missing_right(kube: Kube) -> None:
+    Server.asked.clear()
+    with pytest.raises(NotReady, match="context x: cannot read /quota: pods") as told:
+        kube.read("/quota", "application/json")
+    assert "exceeded quota: strict" in str(told.value)
+    assert "meshproof rbac" not in str(told.value)
+    assert len(Server.asked) == 1
 
 
 def test_an_interrupt_of_a_stream_is_no_error_of_it(

@@ -24,6 +24,10 @@ MANAGER = "meshproof"
 #: Answers after which the same request may succeed (RFC 9110, 15.6; Kubernetes sends 429 under
 #: load and 500 while it starts).
 _PASSING = frozenset({0, 429, 500, 502, 503, 504})
+#: What an answer of 403 says where a right is missing, and where a quota is so new that it is not
+#: counted yet (Kubernetes, responsewriters/errors.go, resourcequota/controller.go). Others refuse
+#: what an object says.
+_NO_RIGHT, _NOT_COUNTED = 'user "', "status unknown for quota"
 _REVIEW = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
 
 
@@ -293,7 +297,7 @@ class Kube:
                 f"{self.place}: the credentials are refused (expired, or of another cluster): "
                 f"cannot {what}: {message}"
             )
-        if error.status == 403 and "admission webhook" not in message:
+        if error.status == 403 and _NO_RIGHT in message.lower():
             return NotReady(
                 f"{self.place}: not allowed to {what}: {message}\n"
                 "`meshproof rbac` prints the Role that a run needs"
@@ -318,6 +322,8 @@ def _passes(error: BaseException) -> bool:
     from kubernetes.client.exceptions import ApiException
 
     if isinstance(error, ApiException):
+        if error.status == 403:
+            return _NOT_COUNTED in _message(error)
         # An admission webhook that cannot be reached is answered with 500, in its own words.
         return error.status in _PASSING and "certificate verify failed" not in str(error.reason)
     if isinstance(error, urllib3.exceptions.HTTPError):

@@ -62,7 +62,7 @@ class Probe:
             try:
                 kube.apply(body)
             except NotReady as error:
-                raise explained(error, namespace) from None
+                raise workloads.explained(error, namespace) from None
         return name
 
     @classmethod
@@ -154,21 +154,6 @@ def answer(found: dict[str, Any]) -> Answer:
         headers[name] = f"{headers[name]}, {value}" if name in headers else str(value)
     body = base64.b64decode(found["body"])
     return Answer(int(found["status"]), headers, body, float(found["seconds"]))
-
-
-def explained(error: NotReady, namespace: str) -> NotReady:
-    """Return the error with what to do where PodSecurity refuses a sidecar."""
-    said = str(error)
-    if "PodSecurity" not in said:
-        return error
-    if "istio-init" in said:
-        return NotReady(
-            f"namespace {namespace} does not take a sidecar: its init container istio-init needs "
-            "NET_ADMIN and NET_RAW, which PodSecurity `restricted` and `baseline` forbid. Install "
-            "Istio's CNI plugin (`istioctl install --set components.cni.enabled=true`), with which "
-            f"there is no istio-init, or use a namespace without that label.\n{said}"
-        )
-    return NotReady(f"namespace {namespace} does not take the pod: {said}")
 
 
 def _objects(

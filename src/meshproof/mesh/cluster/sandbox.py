@@ -18,7 +18,6 @@ from meshproof.mesh.cluster import proxies, sandbox_pods, workloads
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.objects import Place, Placed
-from meshproof.mesh.cluster.probe import explained
 from meshproof.mesh.cluster.sandbox_cases import Provable
 from meshproof.mesh.cluster.sandbox_clients import Clients
 from meshproof.mesh.cluster.sandbox_copies import Copies
@@ -122,7 +121,7 @@ class Sandbox:
             try:
                 kube.apply(body)
             except NotReady as error:
-                raise explained(error, str(body["metadata"]["namespace"])) from None
+                raise workloads.explained(error, str(body["metadata"]["namespace"])) from None
         # Where short names of services of `default` are known, if they are the user's.
         self._clients.begin(kube, self.names.namespaces.get("default", self.namespaces[0]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 from meshproof import timeouts
@@ -59,9 +60,10 @@ def wait_available(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
     """Wait until every Deployment with the labels has all its pods.
 
     Raises NotReady naming the pod that does not come up and why, with the last lines of its log; at
-    once for a reason that does not pass by itself.
+    once for a reason that does not pass by itself, and soon where the cluster takes no pod at all.
     """
     waiting: list[str] = ["nothing was seen of them"]
+    since: dict[str, float] = {}
 
     def look() -> bool | None:
         waiting[:] = []
@@ -69,6 +71,7 @@ def wait_available(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
             for one in kube.list("apps/v1", "Deployment", name, labels):
                 if not _complete(one):
                     waiting.append(f"{name}/{one['metadata']['name']}")
+                    _check_taken(one, waiting[-1], since)
         if waiting:
             for pod in pods(kube, namespaces, labels):
                 if why := _hopeless(pod):
@@ -125,6 +128,35 @@ def _complete(deployment: Object) -> bool:
         and status.get("availableReplicas", 0) == wanted
         and status.get("replicas", 0) == wanted
     )
+
+
+def _check_taken(deployment: Object, name: str, since: dict[str, float]) -> None:
+    """Raise NotReady where admission (PodSecurity, a quota, a LimitRange) goes on refusing pods.
+
+    `since` keeps when that was first seen. What cannot be asked (a webhook) may come back.
+    """
+    found = (deployment.get("status") or {}).get("conditions") or ()
+    said = [one.get("message", "") for one in found if one["type"] == "ReplicaFailure"]
+    refused = next((one for one in said if " is forbidden: " in one), "")
+    if not refused:
+        since.pop(name, None)
+    elif time.monotonic() - since.setdefault(name, time.monotonic()) > timeouts.REFUSED:
+        raise explained(NotReady(f"{name}: {refused}"), name.partition("/")[0])
+
+
+def explained(error: NotReady, namespace: str) -> NotReady:
+    """Return the error with what to do where PodSecurity refuses a sidecar."""
+    said = str(error)
+    if "PodSecurity" not in said:
+        return error
+    if "istio-init" in said:
+        return NotReady(
+            f"namespace {namespace} does not take a sidecar: its init container istio-init needs "
+            "NET_ADMIN and NET_RAW, which PodSecurity `restricted` and `baseline` forbid. Install "
+            "Istio's CNI plugin (`istioctl install --set components.cni.enabled=true`), with which "
+            f"there is no istio-init, or use a namespace without that label.\n{said}"
+        )
+    return NotReady(f"namespace {namespace} does not take the pod: {said}")
 
 
 def unready(pod: Object) -> Iterator[str]:
