@@ -182,10 +182,27 @@ def test_default_is_missing_only_where_sidecars_use_the_rule() -> None:
         ("{headers: {a: {}}}", "{withoutHeaders: {a: {}}}"),
         ("{uri: {prefix: /a}}", "{port: 80}"),
         ("{uri: {prefix: /a}}", "{gateways: [mesh]}"),
+        ("{sourceLabels: {app: web}}",),
+        ("{sourceNamespace: shop}",),
+        ("{sourceLabels: {app: a}, uri: {prefix: /a}}", "{sourceLabels: {app: a}}"),
+        ("{sourceLabels: {app: a, v: '1'}, uri: {prefix: /a}}", "{sourceLabels: {app: a}}"),
     ],
 )
 def test_arms_that_leave_nothing_over_need_no_default(matches: tuple[str, ...]) -> None:
     assert codes(arms(*matches, default=False)) == []
+
+
+@pytest.mark.parametrize(
+    "matches",
+    [
+        ("{sourceLabels: {app: a}}", "{uri: {prefix: /a}}"),
+        ("{sourceLabels: {app: a}, uri: {prefix: /a}}",),
+        ("{sourceLabels: {app: a}}", "{sourceLabels: {app: b}, uri: {prefix: /a}}"),
+        ("{sourceLabels: {app: a, v: '1'}}", "{sourceLabels: {app: a}, uri: {prefix: /a}}"),
+    ],
+)
+def test_an_arm_for_some_callers_is_no_default_for_others(matches: tuple[str, ...]) -> None:
+    assert "MP0303" in dict(codes(arms(*matches, default=False)))
 
 
 def test_a_rule_without_hosts_is_a_delegate_and_needs_no_default() -> None:

@@ -3,7 +3,8 @@
 Every arm has conditions, and sidecars use the rule: a request that no arm takes is answered with
 404 by the caller's own sidecar, although the service is there. (A gateway is meant to refuse what
 it does not know, so rules that only gateways use may end like this. RouteRules had no such end:
-what no rule took went to every version.)
+what no rule took went to every version. A caller for whom no arm is, by its labels or namespace,
+does not have the rule at all.)
 
 Why: the rule sends its special requests where it says, and breaks all others: health checks, the
 calls of a service that was forgotten, every cookie but one.
@@ -86,21 +87,36 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _ends(arms: list[Arm]) -> bool:
+    """Say whether every caller that has the rule has an arm for each request.
+
+    A sidecar has the arms for its own labels and namespace alone; without any it has no such rule
+    (Istio, route.go, `sourceMatchHTTP`).
+    """
     matches = [match for arm in arms for match in arm.matches]
-    single = {one.conditions[0] for one in matches if len(one.conditions) == 1}
-    return any(_takes_all(match, single) for match in matches)
+    callers = {_source(match) for match in matches}
+    if frozenset() in callers:
+        callers = {frozenset()}
+    return all(_takes_all([match for match in matches if _source(match) <= one]) for one in callers)
 
 
-def _takes_all(match: Match, single: set[Condition]) -> bool:
-    """Say whether a match, with others of a single condition, may take every request."""
-    left = [
-        one
-        for one in match.conditions
-        if one.part != "port" and not (one.part == "gateway" and MESH in one.values)
-    ]
-    if not match.sure or not left:
-        return True
-    return all(_opposite_in(single, one) for one in left)
+def _source(match: Match) -> frozenset[Condition]:
+    return frozenset(one for one in match.conditions if one.part.startswith("source "))
+
+
+def _takes_all(matches: list[Match]) -> bool:
+    """Say whether some matches for one caller may take every request of it."""
+    asked = [[one for one in match.conditions if _of_request(one)] for match in matches]
+    single = {one[0] for one in asked if len(one) == 1}
+    return any(
+        not match.sure or not left or all(_opposite_in(single, one) for one in left)
+        for match, left in zip(matches, asked, strict=True)
+    )
+
+
+def _of_request(one: Condition) -> bool:
+    """Say whether a condition tells the requests of one sidecar apart."""
+    of_caller = one.part == "port" or one.part.startswith("source ")
+    return not of_caller and not (one.part == "gateway" and MESH in one.values)
 
 
 def _opposite_in(single: set[Condition], wanted: Condition) -> bool:
