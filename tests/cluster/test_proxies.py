@@ -10,6 +10,7 @@ import pytest
 from meshproof import timeouts
 from meshproof.errors import NotReady
 from meshproof.mesh.cluster import proxies
+from meshproof.mesh.cluster.modes import Modes
 from meshproof.mesh.cluster.objects import Placed
 from meshproof.mesh.cluster.proxies import Proxy, wait_served
 
@@ -34,6 +35,13 @@ def listener(*chains: str) -> str:
     return json.dumps({"configs": [{"active_state": {"listener": {"filter_chains": found}}}]})
 
 
+def noted(found: list[Proxy], *placed: Placed) -> Modes:
+    modes = Modes.before(None, lambda: found, placed)  # type: ignore[arg-type]
+    assert modes is not None
+    return modes
+
+
+STRICT, PERMISSIVE = listener("tls", "tls"), listener("tls", "raw_buffer")
 SOURCE = "/apis/networking.istio.io/v1/namespaces/ours/virtual-service/cart"
 
 
@@ -108,14 +116,54 @@ def test_a_rule_of_a_gateway_concerns_the_gateway(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_policy_is_served_once_no_chain_takes_plaintext(monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = rule("PeerAuthentication")
-    serve(monkeypatch, {"cart-1": [routes()]}, listener("tls", "tls"))
-    assert wait_served(None, [SIDECAR], [policy], strict={"ours"})  # type: ignore[arg-type]
+    policy = rule("PeerAuthentication", mtls={"mode": "STRICT"})
+    serve(monkeypatch, {"cart-1": [routes()]}, PERMISSIVE)
+    modes = noted([SIDECAR], policy)
+    with pytest.raises(NotReady, match=r"cart-1\.ours still takes plaintext"):
+        wait_served(None, [SIDECAR], [policy], strict=modes.during)  # type: ignore[arg-type]
+    serve(monkeypatch, {"cart-1": [routes()]}, STRICT)
+    assert wait_served(None, [SIDECAR], [policy], strict=modes.during)  # type: ignore[arg-type]
     with pytest.raises(NotReady, match="still refuses plaintext"):
-        wait_served(None, [SIDECAR], [policy], False, strict=set())  # type: ignore[arg-type]
-    serve(monkeypatch, {"cart-1": [routes()]}, listener("tls", "raw_buffer"))
-    with pytest.raises(NotReady, match="still takes plaintext"):
-        wait_served(None, [SIDECAR], [policy], strict={"ours"})  # type: ignore[arg-type]
+        wait_served(None, [SIDECAR], [policy], False, modes.after)  # type: ignore[arg-type]
+
+
+def test_where_the_mesh_itself_is_strict_plaintext_stays_refused_after_a_policy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    policy = rule("PeerAuthentication", mtls={"mode": "STRICT"})
+    serve(monkeypatch, {"cart-1": [routes()], "cart-2": [routes()], "pay-1": [routes()]}, STRICT)
+    modes = noted([SIDECAR, ELSEWHERE], policy)
+    found = [SIDECAR, ELSEWHERE, Proxy("cart-2", "ours")]
+    assert wait_served(None, found, [policy], strict=modes.during)  # type: ignore[arg-type]
+    assert wait_served(None, found, [policy], False, modes.after)  # type: ignore[arg-type]
+    serve(
+        monkeypatch, {"cart-1": [routes()], "cart-2": [routes()], "pay-1": [routes()]}, PERMISSIVE
+    )
+    with pytest.raises(NotReady) as late:
+        wait_served(None, found, [policy], False, modes.after)  # type: ignore[arg-type]
+    for one in found:
+        assert f"{one} still takes plaintext" in str(late.value)
+
+
+def test_a_policy_may_make_room_for_plaintext(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = rule("PeerAuthentication", mtls={"mode": "PERMISSIVE"})
+    serve(monkeypatch, {"cart-1": [routes()]}, STRICT)
+    modes = noted([SIDECAR], policy)
+    with pytest.raises(NotReady, match="still refuses plaintext"):
+        wait_served(None, [SIDECAR], [policy], strict=modes.during)  # type: ignore[arg-type]
+
+
+def test_a_sidecar_without_a_listener_is_not_served_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = rule("PeerAuthentication", mtls={"mode": "STRICT"})
+    serve(monkeypatch, {"cart-1": [routes()]}, json.dumps({}))
+    modes = noted([SIDECAR], policy)
+    assert modes.after(SIDECAR) is None
+    with pytest.raises(NotReady, match="does not take connections yet"):
+        wait_served(None, [SIDECAR], [policy], strict=modes.during)  # type: ignore[arg-type]
+
+
+def test_only_for_policies_is_it_noted_what_sidecars_take() -> None:
+    assert Modes.before(None, lambda: [SIDECAR], [rule()]) is None  # type: ignore[arg-type]
 
 
 def test_no_proxy_serves_nothing() -> None:

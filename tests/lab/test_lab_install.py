@@ -77,11 +77,12 @@ def test_a_small_gate_on_a_second_revision(tmp_path: Path) -> None:
 def test_strict_for_the_second_revision_alone(tmp_path: Path) -> None:
     ended = meshproof(
         *("test", "--mesh", "cluster", *INSTALL, "--mesh-mtls", "strict"),
-        *("-k", "plaintext_is_as_declared or rotation"),
+        *("-k", "mtls or rotation"),
         folder=tmp_path,
     )
     assert ended.code == 0, ended.said
     assert ended.outcomes("") == {"mtls as declared": "passed", "default rotation": "passed"}
+    assert ended.outcomes("PeerAuthentication") == {"mtls strict": "passed"}
 
 
 @pytest.mark.usefixtures("_nothing_is_left")

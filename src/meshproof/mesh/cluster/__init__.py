@@ -29,6 +29,7 @@ from meshproof.mesh.cluster.control_plane import ControlPlane
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.istioctl import Istioctl
 from meshproof.mesh.cluster.kube_inject import injected
+from meshproof.mesh.cluster.modes import Modes
 from meshproof.mesh.cluster.objects import RUN_LABEL, Place, Placed
 from meshproof.mesh.cluster.probe import NO_PROBES, Probe
 from meshproof.mesh.cluster.probing import Probes
@@ -229,18 +230,18 @@ class ClusterMesh:
             raise NotReady("rules without their documents cannot be applied to a cluster")
         self._require_own(placed)
         self._stay()
+        modes = Modes.before(self._kube, self.proxies, placed)
         try:
             for one in placed:
                 self._kube.apply(one.body, one.at or "")
-            strict = _strict(placed)
-            self.served = self._settled(placed, strict=strict)
+            self.served = self._settled(placed, modes=modes)
             yield self.served
         except BaseException:
             with contextlib.suppress(MeshproofError):  # the first error is the one to be told
-                self._withdraw(placed)
+                self._withdraw(placed, modes)
             raise
         else:
-            self._withdraw(placed)
+            self._withdraw(placed, modes)
 
     def begin_sandbox(self, rules: RuleSet, cases: Sequence[Case], around: Surroundings) -> None:
         """Have the pods of a sandbox for a user's rules come up, in further namespaces of the run.
@@ -290,9 +291,10 @@ class ClusterMesh:
         return self._way_in.address
 
     def _settled(
-        self, placed: Sequence[Placed], there: bool = True, strict: set[str] | None = None
+        self, placed: Sequence[Placed], there: bool = True, modes: Modes | None = None
     ) -> Served:
         run = self._place.run
+        strict = None if modes is None else modes.during if there else modes.after
         try:
             return proxies.wait_served(self._kube, self.proxies(), placed, there, strict, run)
         except NotReady as error:
@@ -305,15 +307,14 @@ class ClusterMesh:
             name.removeprefix(f"{head}-") if name != head else "default" for name in self._names
         ]
 
-    def _withdraw(self, placed: Sequence[Placed]) -> None:
+    def _withdraw(self, placed: Sequence[Placed], modes: Modes | None) -> None:
         """Delete the rules; return when no proxy serves them any more."""
         if interrupts.ending():
             return  # the namespaces go
         for one in placed:
             api_version, kind, namespace, name = one.key
             self._kube.delete(api_version, kind, name, namespace)
-        strict = None if _strict(placed) is None else set[str]()
-        self.served = self._settled(placed, False, strict)
+        self.served = self._settled(placed, False, modes)
 
     def address(self, service: str) -> Address:
         """Return where a client outside the mesh reaches the way in, `ingress`."""
@@ -371,15 +372,3 @@ class ClusterMesh:
             said = self.diagnose(folder)
             if isinstance(error, MeshproofError):
                 error.diagnosis, error.clues = str(folder), said
-
-
-def _strict(placed: Sequence[Placed]) -> set[str] | None:
-    """Return the namespaces in which policies ask for mutual TLS only; None without a policy."""
-    policies = [one for one in placed if one.kind == "PeerAuthentication"]
-    if not policies:
-        return None
-    return {
-        one.namespace
-        for one in policies
-        if one.body.get("spec", {}).get("mtls", {}).get("mode") == "STRICT"
-    }

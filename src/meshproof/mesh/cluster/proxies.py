@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -84,12 +84,16 @@ def sidecars(pods: Iterable[Object]) -> list[Proxy]:
     ]
 
 
+#: Says of a sidecar whether it must take mutual TLS only; None where that is not known.
+Strict = Callable[[Proxy], bool | None]
+
+
 @dataclass(frozen=True)
 class Dump:
     """What a proxy serves: the paths of the objects that its routes and clusters come from.
 
-    `strict` says whether it takes mutual TLS only on every port that a sidecar captures. `version`
-    stands for that and for those routes and clusters that concern the run.
+    `strict` says whether a sidecar takes mutual TLS only, see `is_strict`. `version` stands for
+    that and for those routes and clusters that concern the run.
     """
 
     proxy: Proxy
@@ -106,7 +110,7 @@ def dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> Dum
     texts = _served(kube, proxy)
     strict = None
     if policies and not proxy.gateway:
-        strict = _is_strict(_read(kube, proxy, _INBOUND))
+        strict = is_strict(kube, proxy)
     marks = (_SOURCE, _ROUTE)
     sources = frozenset(found for text in texts for mark in marks for found in mark.findall(text))
     return Dump(proxy, sources, strict, _version(texts, own, f"strict: {strict}"))
@@ -140,17 +144,21 @@ def _read(kube: Kube, proxy: Proxy, query: str) -> str:
     return get(kube, proxy.pod, proxy.namespace, ADMIN_PORT, f"/config_dump?{query}")
 
 
-def _is_strict(text: str) -> bool:
-    """Say whether no filter chain of an inbound listener takes plaintext."""
+def is_strict(kube: Kube, proxy: Proxy) -> bool | None:
+    """Say whether no filter chain of a sidecar's inbound listener takes plaintext, on any port.
+
+    None where it has no such listener (yet).
+    """
     chains: list[dict[str, Any]] = [
         chain
-        for listener in json.loads(text)["configs"]
+        for listener in json.loads(_read(kube, proxy, _INBOUND)).get("configs", ())
         for chain in listener["active_state"]["listener"]["filter_chains"]
     ]
-    return not any(
-        chain.get("filter_chain_match", {}).get("transport_protocol") == "raw_buffer"
-        for chain in chains
-    )
+    return not any(_takes_plaintext(one) for one in chains) if chains else None
+
+
+def _takes_plaintext(chain: dict[str, Any]) -> bool:
+    return bool(chain.get("filter_chain_match", {}).get("transport_protocol") == "raw_buffer")
 
 
 def source(placed: Placed) -> str:
@@ -179,17 +187,18 @@ def _concerns(placed: Placed, proxy: Proxy) -> bool:
     return at_home or proxy.namespace in (spec.get("exportTo") or ())
 
 
-def _lacking(one: Dump, objects: Sequence[Placed], there: bool, strict: set[str] | None) -> str:
+def _lacking(one: Dump, objects: Sequence[Placed], there: bool, strict: Strict | None) -> str:
     """Return in words what a proxy does not have yet, or still has."""
     for placed in objects:
         path = source(placed)
         if path and _concerns(placed, one.proxy) and (path in one.sources) != there:
             return f"{'does not have' if there else 'still has'} {placed.kind} {placed.name}"
-    if strict is not None and one.strict is not None:
-        wanted = one.proxy.namespace in strict
-        if one.strict != wanted:
-            return "still takes plaintext" if wanted else "still refuses plaintext"
-    return ""
+    wanted = None if strict is None or one.proxy.gateway else strict(one.proxy)
+    if wanted is None or one.strict == wanted:
+        return ""
+    if one.strict is None:
+        return "does not take connections yet"
+    return "still takes plaintext" if wanted else "still refuses plaintext"
 
 
 def wait_served(
@@ -197,15 +206,15 @@ def wait_served(
     proxies: Sequence[Proxy],
     objects: Sequence[Placed],
     there: bool = True,
-    strict: set[str] | None = None,
+    strict: Strict | None = None,
     own: str = "",
 ) -> Served:
     """Wait until every proxy serves the objects, or (`there` False) none of them any more.
 
     `own` stands in the names of the run's namespaces and hosts, by which its config is told apart.
-    `strict` are the namespaces whose sidecars must take mutual TLS only, others must take
-    plaintext; None where no policy is among the objects. Each proxy must show it in two looks: what
-    its main thread shows, its workers have a moment later (Envoy docs, "Threading model").
+    `strict` says whether a sidecar must take mutual TLS only (None: either is right); it is None
+    where no policy is among the objects. Each proxy must show it in two looks: what its main thread
+    shows, its workers have a moment later (Envoy docs, "Threading model").
     Raises NotReady naming the proxies that are late and what they lack.
     """
     if not proxies:
