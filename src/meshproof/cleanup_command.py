@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _needs_no_cluster(options: argparse.Namespace, error: NotReady) -> bool:
     """Say whether nobody has asked for a cluster, and there is none."""
-    from meshproof.mesh.cluster.client import NoCluster
+    from meshproof.mesh.cluster.kubeconfig import NoCluster
 
     asked = options.kubeconfig or options.context or options.run or os.environ.get("KUBECONFIG")
     return isinstance(error, NoCluster) and not asked

@@ -29,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add = parser.add_argument
     add("--context", metavar="NAME", help="of the kubeconfig (default: the current one)")
-    add("--kubeconfig", metavar="PATH", help="default: as kubectl finds it; in a pod its own")
+    add(
+        "--kubeconfig",
+        metavar="PATH",
+        help="default: as kubectl finds it, last the cluster of the pod it runs in",
+    )
     add(
         "--rules-from",
         action="append",

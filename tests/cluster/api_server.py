@@ -151,8 +151,8 @@ class _Handler(BaseHTTPRequestHandler):
             merges = self.headers["Content-Type"] == "application/merge-patch+json"
             change = self.cluster.merge if merges else self.cluster.apply
             changed = change(key, json.loads(body))
-            refused = _status(403, f'{plural} "{name}" is forbidden: User cannot patch resource')
-            self._answer(*((403, refused) if plural in self.cluster.refused else (200, changed)))
+            refused = _forbidden(f'{plural} "{name}"', "patch")
+            self._answer(*(refused if plural in self.cluster.refused else (200, changed)))
             return
         if key not in self.cluster.objects:
             self._answer(404, _status(404, f'{plural} "{name}" not found'))
@@ -172,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.cluster.away -= 1
             return 503, _status(503, "the server is currently unable to handle the request")
         if plural in self.cluster.forbidden:
-            return 403, _status(403, f"{plural} is forbidden: User cannot list resource")
+            return _forbidden(plural, "list")
         metadata_only = "PartialObjectMetadataList" in self.headers["Accept"]
         items = [
             {"metadata": one["metadata"]} if metadata_only else one
@@ -232,6 +232,11 @@ def _selected(labels: dict[str, str], selector: str) -> bool:
 
 def _status(code: int, message: str) -> Object:
     return {"kind": "Status", "status": "Failure", "code": code, "message": message}
+
+
+def _forbidden(what: str, verb: str) -> tuple[int, Object]:
+    """Answer as the authorizer does (Kubernetes, responsewriters/errors.go)."""
+    return 403, _status(403, f'{what} is forbidden: User "me" cannot {verb} resource')
 
 
 def _group(name: str, versions: list[str]) -> Object:

@@ -18,6 +18,7 @@ from meshproof.mesh.cluster import (
     evidence,
     gateway_api,
     install,
+    kubeconfig,
     leftovers,
     namespaces,
     proxies,
@@ -100,8 +101,8 @@ class ClusterMesh:
         with (
             process.interruptible(),
             Workspace.create() as workspace,
-            provided(options.cluster, workspace.path) as given,
-            Kube.connected(given, workspace.path) as kube,
+            provided(options.cluster, workspace.path) as asked,
+            Kube.connected(given := kubeconfig.chosen(asked), workspace.path) as kube,
         ):
             told = leftovers.clear(kube)
             run = secrets.token_hex(4)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from meshproof import timeouts
-from meshproof.errors import BadRules, MeshproofError, NotReady, UsageError, nearest
+from meshproof.errors import BadRules, MeshproofError, NotReady
+from meshproof.mesh.cluster.kubeconfig import client_of
 from meshproof.mesh.protocol import ClusterOptions
 
 T = TypeVar("T")
@@ -29,10 +30,6 @@ _PASSING = frozenset({0, 429, 500, 502, 503, 504})
 #: what an object says.
 _NO_RIGHT, _NOT_COUNTED = 'user "', "status unknown for quota"
 _REVIEW = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
-
-
-class NoCluster(NotReady):
-    """There is no kubeconfig that tells of a cluster."""
 
 
 class Kube:
@@ -57,11 +54,11 @@ class Kube:
     @classmethod
     @contextlib.contextmanager
     def connected(cls, options: ClusterOptions, folder: Path) -> Iterator[Kube]:
-        """Reach the cluster of a kubeconfig, or the one that this process runs in.
+        """Reach the cluster that is meant (see `kubeconfig`).
 
         Raises UsageError for a context that is not there, NotReady when no cluster answers.
         """
-        api, place = _client(options)
+        api, place = client_of(options)
         api.configuration.retries = False  # ours are counted in seconds
         try:
             yield cls(api, place, folder)
@@ -354,30 +351,6 @@ def _message(error: Any) -> str:
 
 def _short(error: BaseException) -> str:
     return str(error).rpartition(": ")[2] or type(error).__name__
-
-
-def _client(options: ClusterOptions) -> tuple[Any, str]:
-    """Return an API client and the name by which messages call the cluster."""
-    from kubernetes import client, config
-
-    if not options.kubeconfig and not options.context:
-        with contextlib.suppress(config.ConfigException):
-            inside = client.Configuration()
-            config.load_incluster_config(inside)
-            return client.ApiClient(inside), "this cluster"
-    file = options.kubeconfig or None
-    try:
-        contexts, active = config.list_kube_config_contexts(file)
-    except (config.ConfigException, OSError, TypeError, ValueError) as error:
-        raise NoCluster(f"no cluster: {file or 'the kubeconfig'}: {_short(error)}") from None
-    names = [str(one["name"]) for one in contexts]
-    chosen = options.context or str(active["name"])
-    if chosen not in names:
-        raise UsageError(f"--context {chosen}: no such context{nearest(chosen, names)}")
-    try:
-        return config.new_client_from_config(file, chosen), f"context {chosen}"
-    except (config.ConfigException, OSError, ValueError) as error:
-        raise NotReady(f"context {chosen}: {_short(error)}") from None
 
 
 def labels_of(found: Mapping[str, Any]) -> dict[str, str]:
