@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -54,18 +54,8 @@ class OwnRules:
                 asked |= set(changes.request.names)
         return tuple(name for name in _OF_CLIENTS if name in asked)
 
-    def requests(self, case: Case) -> list[Request]:
-        """Return the requests of a case, to be sent in turn; each that is mirrored has a name."""
-        request = self.request(case)
-        if not case.answer.mirrors:
-            return [request]
-        return [
-            replace(request, headers=(*request.headers, (MIRROR, f"{case.token}-{number}")))
-            for number in range(COPIED)
-        ]
-
     def request(self, case: Case) -> Request:
-        """Return the request of a case as HTTP."""
+        """Return the request of a case as HTTP; if it is mirrored, each sending has its name."""
         call = case.call
         return Request(
             call.target,
@@ -73,6 +63,7 @@ class OwnRules:
             call.method,
             tuple(name for name in self._without if call.header(name) is None),
             case.answer.late,
+            (MIRROR, case.token) if case.answer.mirrors else None,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ RUN_HEADER = "x-meshproof-run"
 _ATTEMPTS = 3
 #: Headers that urllib3 adds.
 _AUTOMATIC = ("accept-encoding", "user-agent")
+#: Of the requests that are told apart: no two that this process sends have the same.
+_NUMBERS = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Request:
     """One kind of request: `method` and `path` with `headers` (each a pair, names as written).
 
     `without` are headers that a client sends of its own accord and that must not be there. The
-    answer may take `late` seconds more than others.
+    answer may take `late` seconds more than others. `numbered` is a header (name, start of its
+    value) that differs each time a request is sent, also when one is sent again.
     """
 
     path: str
@@ -39,6 +43,15 @@ class Request:
     method: str = "GET"
     without: tuple[str, ...] = ()
     late: float = 0.0
+    numbered: tuple[str, str] | None = None
+
+    def once(self) -> Request:
+        """Return the request as it is sent once: its `numbered` header has a number of its own."""
+        if self.numbered is None:
+            return self
+        name, start = self.numbered
+        value = f"{start}-{next(_NUMBERS)}"
+        return replace(self, headers=(*self.headers, (name, value)), numbered=None)
 
     def sent_to(self, address: Address) -> tuple[tuple[str, str], ...]:
         """Return the headers as sent to an address, which may be known by another host name."""
@@ -59,7 +72,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Visit:
-    """An answered request: its HTTP status (100..599), headers (lower case) and body.
+    """An answered request, as it was sent: its HTTP status (100..599), headers (lower case), body.
 
     `seconds` is how long the answer took.
     """
@@ -237,6 +250,11 @@ class Visits:
         begun, self._begun = self._begun, None
         return begun.result() if begun else self._taken(count)
 
+    def settle(self) -> None:
+        """Wait until what `begin` sent has got its answers, whatever they are; `take` tells."""
+        if self._begun is not None:
+            self._begun.exception()
+
     def _taken(self, count: int) -> list[Visit]:
         found: list[Visit] = []
         for visit in self:
@@ -275,12 +293,15 @@ class Visits:
 
     def _elsewhere(self, sender: Sender, numbers: Sequence[int]) -> list[Visit]:
         """Have a batch sent by the sender; what gets no answer is sent again, as from here."""
-        requests = [self.requests[number % len(self.requests)] for number in numbers]
+        kinds = [self.requests[number % len(self.requests)] for number in numbers]
+        requests = [kind.once() for kind in kinds]
         answers = self._asked(sender, requests)
         for _attempt in range(_ATTEMPTS - 1):
             lost = [place for place, answer in enumerate(answers) if answer.lost]
             for _one in lost:
                 self._count_lost()
+            for place in lost:
+                requests[place] = kinds[place].once()
             again = self._asked(sender, [requests[place] for place in lost]) if lost else []
             for place, answer in zip(lost, again, strict=True):
                 answers[place] = answer
@@ -317,6 +338,7 @@ class Visits:
     def _once(self, pool: urllib3.HTTPConnectionPool, request: Request) -> Visit:
         from urllib3.util import SKIP_HEADER
 
+        request = request.once()
         headers = [(RUN_HEADER, self._run), *request.sent_to(self.address)]
         headers += [(name, SKIP_HEADER) for name in request.without if name in _AUTOMATIC]
         if not self.sampling.keep_alive:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from meshproof import timeouts
+from meshproof.apps import echo_pod
 from meshproof.apps import probe as script
 from meshproof.errors import NotReady
 from meshproof.images import PROBE
@@ -26,12 +29,22 @@ REFUSED = (
 )
 
 
+class LostAnswer(socket.socket):
+    """A connection that ends when an answer has begun to come."""
+
+    def makefile(self, *arguments: Any, **more: Any) -> Any:
+        self.recv(1)
+        self.close()
+        return io.BytesIO()
+
+
 class Cluster:
     """Takes objects and forwards to a script that runs here; see `meshproof...client.Kube`."""
 
     def __init__(self, port: int, refused: str = "", services: tuple[str, ...] = ()) -> None:
         self.applied: list[dict[str, Any]] = []
         self.streams: list[socket.socket] = []
+        self.lost: list[int] = []
         self._port = port
         self._refused = refused
         self._services = services
@@ -53,7 +66,10 @@ class Cluster:
         }
 
     def forward(self, pod: str, namespace: str, port: int) -> socket.socket:
+        """Return a connection; from those whose numbers are in `lost` no answer gets here."""
         stream = socket.create_connection(("127.0.0.1", self._port))
+        if len(self.streams) in self.lost:
+            stream = LostAnswer(fileno=stream.detach())
         self.streams.append(stream)
         return stream
 
@@ -118,6 +134,24 @@ def test_a_connection_that_ended_is_made_again(port: int) -> None:
     assert probe.send(Address("127.0.0.1", port), [asked()], 1, True)[0].status == 200
     assert len(cluster.streams) == 2
     probe.close()
+
+
+def test_a_batch_whose_answers_are_lost_is_not_sent_again(port: int) -> None:
+    with echo_pod.server("cart.v1", 0, "127.0.0.1") as echo:
+        threading.Thread(target=echo.serve_forever, args=(0.01,), daemon=True).start()
+        cluster = Cluster(port)
+        probe = placed(cluster)
+        cluster.lost = [len(cluster.streams)]
+        probe.close()  # the next batch has a connection of its own
+        named = [Asked("GET", "/", ((echo_pod.MIRROR, f"a-{one}"),), (), 2.0) for one in range(3)]
+        here = Address("127.0.0.1", int(echo.server_address[1]))
+        assert [one.status for one in probe.send(here, named, 1, True)] == [200, 200, 200]
+        assert len(cluster.streams) == 3, "the answers were not lost"
+        assert [one.status for one in probe.send(here, named[:1], 1, True)] == [200]
+        (counts,) = probe.send(here, [asked(echo_pod.COPIES)], 1, True)
+        assert json.loads(counts.body) == {"a-0": 2, "a-1": 1, "a-2": 1}
+        probe.close()
+        echo.shutdown()
 
 
 def test_one_that_never_listens_is_named(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,6 +207,10 @@ def mirror_to_v1(arm: Arm) -> Arm:
     return replace(arm, mirrors=(replace(mirror, target=target),))
 
 
+def mirrored_twice(arm: Arm) -> Arm:
+    return replace(arm, mirrors=arm.mirrors * 2)
+
+
 def cors(arm: Arm, **changes: Any) -> Arm:
     return part("cors", **changes)(arm)
 
@@ -258,6 +262,8 @@ ACTIONS: dict[str, dict[str, Callable[[Arm], Arm]]] = {
         ),
         "retries": part("retries", on=("reset",)),
     },
+    "mirrors, first": {"first": without("mirrors", ()), "second": mirrored_twice},
+    "mirrors, second": {"first": mirrored_twice, "second": without("mirrors", ())},
     "times, first": {
         "sometimes late": part("fault", delayed=60.0),
         "long": without("timeout", 14.0),

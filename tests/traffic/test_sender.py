@@ -62,6 +62,15 @@ def test_what_is_lost_is_sent_again_and_counted() -> None:
     assert sample.transport_errors == 2
 
 
+def test_what_tells_a_request_from_others_is_new_when_it_is_sent_again() -> None:
+    sender = Elsewhere(1, 3)
+    found = visits(sender, Request("/", numbered=("x-name", "mine"))).take(4)
+    first, again = ([dict(one.headers)["x-name"] for one in batch] for batch in sender.batches)
+    assert len({*first, *again}) == 6
+    names = [dict(one.request.headers)["x-name"] for one in found]
+    assert names == [first[0], again[0], first[2], again[1]]
+
+
 def test_what_is_never_answered_ends_the_sample() -> None:
     with pytest.raises(NotReady, match=r"reviews\.shop:9080/: no answer: ended: connection reset"):
         visits(Elsewhere(0, 1, 2), batch=1).take(1)

@@ -26,6 +26,7 @@ class Site(ThreadingHTTPServer):
         self.numbers = itertools.count()
         self.silent: set[int] = set()
         self.clients: list[str] = []
+        self.names: list[str] = []
         self.connections = 0
 
     @property
@@ -44,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         number = next(self.server.numbers)
         self.server.clients.append(self.client_address[0])
+        self.server.names.append(self.headers.get("x-name", ""))
         if number in self.server.silent:
             self.close_connection = True
             return
@@ -141,6 +143,34 @@ def test_no_answer_is_asked_again_counted_and_not_judged(site: Site) -> None:
     visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1))
     assert len(visits.take(20)) == 20
     assert visits.transport_errors == 2
+
+
+def test_what_tells_a_request_from_others_is_new_each_time_it_is_sent(site: Site) -> None:
+    site.silent = {3, 7}
+    kind = Request("/", (("Cookie", "a=b"),), numbered=("x-name", "mine"))
+    visits = Visits(site.address, [kind], "r", Sampling(workers=1))
+    found = visits.take(20)
+    assert visits.transport_errors == 2
+    names = [dict(visit.request.headers)["x-name"] for visit in found]
+    assert all(one.startswith("mine-") for one in names)
+    assert len(set(site.names)) == len(site.names) == 22
+    assert names == [one for at, one in enumerate(site.names) if at not in site.silent]
+    again = Visits(site.address, [kind], "r", Sampling(workers=1)).take(20)
+    assert not {dict(visit.request.headers)["x-name"] for visit in again} & set(names)
+    assert "x-name" not in visits.curl
+
+
+def test_what_is_begun_is_waited_for_and_told_later(site: Site) -> None:
+    site.silent = set(range(10))
+    visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1, batch=1))
+    visits.settle()
+    with ThreadPoolExecutor(1) as executor:
+        visits.begin(1, executor)
+        visits.settle()
+        sent = next(site.numbers)
+        assert sent == 3
+    with pytest.raises(NotReady):
+        visits.take(1)
 
 
 def test_too_many_without_an_answer_end_the_sample(site: Site) -> None:

@@ -8,7 +8,8 @@ One file and the standard library: it runs from a ConfigMap on any Python image.
 `POST /` takes {"host", "port", "workers", "keep_alive", "requests": [{"method", "path",
 "headers": [[name, value]], "without": [name], "seconds"}]} and answers a list with one entry for
 each request, in the order given: {"status", "headers": [[name, value]], "body" (base64),
-"seconds"}, or {"lost": kind, "why"} for one that got no answer.
+"seconds"}, or {"lost": kind, "why"} for one that got no answer. It may have a {"line", "number"},
+too: the last batch of a line, asked for again, is not sent again, and has the same answer.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import socket
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -133,9 +134,35 @@ def batch(asked: dict[str, Any], connections: Connections) -> list[dict[str, Any
         )
 
 
+class Lines:
+    """The last batch of each line: one whose answer was lost is asked for again, not sent again."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, Future[list[dict[str, Any]]]]] = {}
+        self._lock = threading.Lock()
+
+    def once(self, asked: dict[str, Any], connections: Connections) -> list[dict[str, Any]]:
+        """Send a batch, unless that is done or under way; return its answers in both cases."""
+        if "line" not in asked:
+            return batch(asked, connections)
+        line, number = str(asked["line"]), int(asked["number"])
+        mine: tuple[int, Future[list[dict[str, Any]]]] = (number, Future())
+        with self._lock:
+            last = self._last.get(line)
+            if last is None or last[0] != number:
+                last = self._last[line] = mine
+        if last is mine:
+            try:
+                last[1].set_result(batch(asked, connections))
+            except Exception as error:  # each that asks is told
+                last[1].set_exception(error)
+        return last[1].result()
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     connections = Connections()
+    lines = Lines()
 
     def do_GET(self) -> None:
         self._answer(200, {"ready": True})
@@ -143,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         text = self.rfile.read(int(self.headers.get("content-length") or 0))
         try:
-            self._answer(200, batch(json.loads(text), self.connections))
+            self._answer(200, self.lines.once(json.loads(text), self.connections))
         except (KeyError, TypeError, ValueError) as error:
             self._answer(400, {"error": f"{type(error).__name__}: {error}"})
 

@@ -28,7 +28,7 @@ class CaseMesh(Protocol):
         """Return the client that sends a call, None where it is this process."""
 
     def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
-        """Return how many copies the mirror of a case has got of each of its last requests.
+        """Return how many copies the mirror of a case has got of each of some requests.
 
         `asked` are, for each, the value of its header MIRROR and the workload that answered it.
         """

@@ -33,9 +33,10 @@ class Copies:
         self._callers = callers
         self._fences = (f"fence-{number}" for number in itertools.count())
         self._read = 0
+        self._noted: Counter[tuple[str, str]] = Counter()
 
-    def news(self) -> Counter[tuple[str, str]]:
-        """Return (value of the header, workload) -> how often, since this was asked last.
+    def noted(self) -> Counter[tuple[str, str]]:
+        """Return (value of the header, workload) -> how often, since the start.
 
         Raises NotReady when copies are still on their way after their time.
         """
@@ -53,7 +54,8 @@ class Copies:
             timeouts.POLL_SLOW / 4,
         )
         pairs = (line.partition(" ") for line in lines)
-        return Counter((value, workload) for value, _, workload in pairs)
+        self._noted.update((value, workload) for value, _, workload in pairs)
+        return self._noted
 
     def _idle(self) -> bool | None:
         for envoy in self._callers:
@@ -68,8 +70,8 @@ class Copies:
         with self.path.open("rb") as file:
             file.seek(self._read)
             text = file.read()
-        lines = text.decode().splitlines()
-        if last not in lines:
+        whole, fence, _ = b"\n".join((b"", text)).partition(f"\n{last}\n".encode())
+        if not fence:
             return None
-        self._read += len(text)
-        return lines[: lines.index(last)]
+        self._read += len(whole) + len(fence) - 1  # what came after the fence is news yet
+        return whole.decode().split("\n")[1:]

@@ -183,11 +183,11 @@ class EchoMesh:
         return None
 
     def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
-        """Return how many copies the mirror of a case has got of each of its last requests.
+        """Return how many copies the mirror of a case has got of each of some requests.
 
         `asked` are, for each, the value of its header MIRROR and the workload that answered it.
         """
-        return self.workloads.copied(case, asked, self._copies.news())
+        return self.workloads.copied(case, asked, self._copies.noted())
 
 
 def _selector(around: Surroundings, host: str) -> Labels:

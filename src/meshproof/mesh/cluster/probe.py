@@ -8,7 +8,9 @@ meshproof.apps.probe, from a ConfigMap, on any Python image. Its own containers 
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -46,6 +48,7 @@ class Probe:
     def __init__(self, kube: Kube, pod: str, namespace: str) -> None:
         self._kube, self.pod, self.namespace = kube, pod, namespace
         self._channel = Channel(kube, pod, namespace, _PORT)
+        self._line, self._numbers = uuid.uuid4().hex, itertools.count()
 
     @staticmethod
     def made(
@@ -98,10 +101,11 @@ class Probe:
     ) -> list[Answer]:
         """Send a batch; return what became of each request, in send order.
 
-        A batch whose answers do not get here is sent again, whole. Raises NotReady when they never
-        do.
+        A batch whose answers do not get here is asked for again; its requests are sent but once.
+        Raises NotReady when they never do.
         """
         batch = batch_of(address, asked, workers, keep_alive)
+        batch |= {"line": self._line, "number": next(self._numbers)}
         rounds = -(-len(asked) // max(1, workers))
         patience = rounds * max((one.seconds for one in asked), default=0.0) + timeouts.ADMIN
         found = json.loads(self._channel.ask("/", json.dumps(batch), patience))

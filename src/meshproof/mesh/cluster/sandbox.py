@@ -259,10 +259,10 @@ class Sandbox:
         return self._clients.sender(call)
 
     def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
-        """Return how many copies each of the last requests has had; see `CaseMesh.copied`."""
+        """Return how many copies each of some requests has had; see `CaseMesh.copied`."""
         if self._copies is None:
             raise NotReady("the sandbox is not served yet")
-        return self.workloads.copied(case, asked, self._copies.news())
+        return self.workloads.copied(case, asked, self._copies.noted())
 
 
 def _host(rule: Document) -> str:

@@ -36,10 +36,9 @@ class Copies:
         self._echoes = {
             name: Channel(kube, pod, namespace, PORT) for name, (namespace, pod) in pods.items()
         }
-        self._known: Counter[tuple[str, str]] = Counter()
 
-    def news(self) -> Counter[tuple[str, str]]:
-        """Return (value of the header, workload) -> how often, since this was asked last.
+    def noted(self) -> Counter[tuple[str, str]]:
+        """Return (value of the header, workload) -> how often, since the start.
 
         Raises NotReady when copies are still on their way after their time.
         """
@@ -53,8 +52,7 @@ class Copies:
         for name, channel in self._echoes.items():
             for value, count in json.loads(channel.ask(COPIES)).items():
                 found[value, name] = int(count)
-        news, self._known = found - self._known, found
-        return news
+        return found
 
     def _idle(self) -> bool | None:
         found = {
