@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import pytest
 
+from meshproof.aside import Aside
 from meshproof.cases import Case
 from meshproof.fixtures.judge import Judge
 from meshproof.mesh.case_mesh import CaseMesh
@@ -21,6 +22,12 @@ from meshproof.recorder import NotSupported
 from meshproof.traffic import Visits
 
 pytestmark = pytest.mark.promise(8, "{rule_case.id}", "{rule_case.title}")
+
+
+@pytest.mark.promise(8, "{rule_aside.name}", "{rule_aside.title}")
+def test_aside(rule_aside: Aside) -> None:
+    """A live object that is beyond meshproof is named, with the reason: nothing is proven of it."""
+    raise NotSupported(rule_aside.because)
 
 
 def test_case(rule_case: Case, rule_mesh: CaseMesh, rule_visits: Visits, judge: Judge) -> None:

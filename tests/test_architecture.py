@@ -27,7 +27,7 @@ ORDER = (
     ("manifest",),
     ("rule_options",),
     ("rules",),
-    ("strings", "surroundings", "unproven"),
+    ("aside", "strings", "surroundings", "unproven"),
     ("conditions",),
     ("cases_actions", "overlaps"),
     ("cases_plan",),

@@ -71,7 +71,9 @@ def _places(rules: RuleSet, route: Route, ports: Mapping[str, Sequence[int]]) ->
                     yield Call(host, authority=_example(host) if "*" in host else "", port=port)
             continue
         if name not in known:
-            raise route.at.error(f"there is no Gateway {name}{nearest(name, known)}")
+            raise route.at.missing(
+                f"there is no Gateway {name}{nearest(name, known)}", name.partition("/")[0]
+            )
         for server in known[name].servers:
             for host, served in itertools.product(route.hosts, server.hosts):
                 if narrower := _narrower(host, served):

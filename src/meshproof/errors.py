@@ -35,6 +35,18 @@ class BadRules(MeshproofError):
     """A rule or manifest that cannot be read or served (exit code 65, sysexits EX_DATAERR)."""
 
     exit_code = EXIT_BAD_RULES
+    #: The file that it is about, as messages have it; empty where it is about none.
+    file = ""
+
+
+class Unsupported(BadRules):
+    """A rule that may well be right, of which meshproof does not know how to prove something."""
+
+
+class Missing(BadRules):
+    """A rule that names an object which was not read; `namespace` is where that would be."""
+
+    namespace = ""
 
 
 class Inconclusive(MeshproofError):

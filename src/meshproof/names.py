@@ -35,3 +35,14 @@ def full_name(host: str, namespace: str) -> str:
 def labels(mapping: dict[str, str]) -> Labels:
     """Return labels in a fixed order, so that equal sets compare equal."""
     return tuple(sorted(mapping.items()))
+
+
+def gateway_name(name: str, namespace: str) -> str:
+    """Return namespace/name for the ways to write it: name, ns/name, ./name, name.ns.svc.*."""
+    if name == MESH:
+        return name
+    owner, slash, short = name.rpartition("/")
+    if slash:
+        return f"{namespace if owner == '.' else owner}/{short}"
+    short, dot, rest = name.partition(".")
+    return f"{rest.partition('.')[0] if dot else namespace}/{short}"

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from meshproof import cases, live, manifest, rule_options, rules, surroundings, unproven
+from meshproof import aside, cases, live, manifest, rule_options, rules, surroundings, unproven
+from meshproof.aside import Aside
 from meshproof.cases import Case, Plan
-from meshproof.mesh.echo_workloads import Workloads, echoes
+from meshproof.errors import BadRules
+from meshproof.mesh.echo_workloads import Workloads, check_hosts, echoes
 from meshproof.mesh.listeners import MIRROR
 from meshproof.rules import legacy_ingress
 from meshproof.rules.model import RuleSet
@@ -18,6 +20,7 @@ from meshproof.traffic import Request
 from meshproof.unproven import Unproven
 
 if TYPE_CHECKING:
+    from meshproof.manifest import Document
     from meshproof.mesh.protocol import ClusterOptions
 
 #: So many requests are sent before their copies are looked for.
@@ -32,12 +35,16 @@ _OF_CLIENTS = ("accept", "accept-encoding", "user-agent")
 
 @dataclass(frozen=True)
 class OwnRules:
-    """Rules, their cases, what is known beside them, and what of them no case can prove."""
+    """Rules, their cases, what is known beside them, and what of them no case can prove.
+
+    `asides` are live objects that are not checked at all.
+    """
 
     rules: RuleSet
     plan: Plan
     around: Surroundings
     unproven: tuple[Unproven, ...] = ()
+    asides: tuple[Aside, ...] = ()
 
     @cached_property
     def workloads(self) -> Workloads:
@@ -72,15 +79,36 @@ def is_ahead(case: Case) -> bool:
     return not case.split and max(case.answer.late, case.answer.least) > _AHEAD
 
 
-def load(paths: Sequence[str], reach: ClusterOptions | None = None) -> OwnRules:
+def load(
+    paths: Sequence[str], reach: ClusterOptions | None = None, empty: bool = False
+) -> OwnRules:
     """Read rule files, folders and live namespaces; derive their cases.
 
-    `reach` says which cluster where `cluster:NAMESPACE` does not. Raises BadRules with file and
+    `reach` says which cluster where `cluster:NAMESPACE` does not. A live object that is beyond
+    meshproof is set aside; `empty` says that nothing may be left. Raises BadRules with file and
     line for what cannot be read and when no case follows; for live rules as `live.texts` does.
     """
     _last.clear()
-    documents = manifest.read(path for path in paths if not live.is_live(path))
-    documents += live.read((path for path in paths if live.is_live(path)), reach)
+    files = manifest.read(path for path in paths if not live.is_live(path))
+    chosen = [path for path in paths if live.is_live(path)]
+    namespaces = {name for path in chosen for name in live.source(path).namespaces}
+    living = aside.Living(live.read(chosen, reach), namespaces)
+    loaded: OwnRules | None = None
+    while loaded is None:
+        if empty and living.asides and not (files or living.routes):
+            loaded = OwnRules(RuleSet(), Plan((), ()), Surroundings())
+            break
+        try:
+            loaded = _loaded([*files, *living.documents], bool(chosen))
+        except BadRules as error:
+            if not living.take(error):
+                named = "".join(f"\n{one}" for one in living.asides)
+                raise BadRules(f"{error}{named}") from None
+    _last[tuple(paths)] = replace(loaded, asides=tuple(living.asides))
+    return _last[tuple(paths)]
+
+
+def _loaded(documents: Sequence[Document], are_live: bool) -> OwnRules:
     for beside in (one for one in documents if one.kind in surroundings.KINDS):
         rule_options.read(beside)  # an option there holds for nothing
     found = rules.read(
@@ -89,10 +117,10 @@ def load(paths: Sequence[str], reach: ClusterOptions | None = None) -> OwnRules:
         legacy_ingress.classes(documents),
     )
     around = surroundings.read(documents, found)
+    if are_live:
+        check_hosts(found, around)
     plan = cases.derive(found, around.ports)
-    loaded = OwnRules(found, plan, around, tuple(unproven.fields(documents)))
-    _last[tuple(paths)] = loaded
-    return loaded
+    return OwnRules(found, plan, around, tuple(unproven.fields(documents)))
 
 
 def hand_over(paths: Sequence[str], found: OwnRules) -> None:

@@ -45,7 +45,7 @@ def sandbox(config: pytest.Config) -> int:
 def in_sandbox(config: pytest.Config) -> bool:
     """Say whether the cases of --mesh-rules run in a sandbox of the cluster."""
     most = sandbox(config) if config.getoption("mesh_rules") else 0
-    return bool(most) and needed(config) <= most
+    return bool(most) and 0 < needed(config) <= most
 
 
 def needed(config: pytest.Config) -> int:
@@ -57,6 +57,8 @@ def told(config: pytest.Config) -> tuple[str, list[str]]:
     """Return what a run on a cluster proves of own rules, and what stands in for what there."""
     name = config.getoption("mesh") or "local"
     if name == "local" or not config.getoption("mesh_rules"):
+        return "", []
+    if not settings.own_rules(config).plan.cases:
         return "", []
     if in_sandbox(config):
         return _PROVEN_SANDBOX, [_SANDBOX]

@@ -198,7 +198,7 @@ def _summary(found: OwnRules, costs: dict[str, Cost]) -> Iterator[str]:
         for index, reason in coverage.unreached:
             arm = coverage.route.arms[index]
             yield f"{arm.at}: {_name(index, arm)} of {coverage.route.name} is not reached: {reason}"
-    yield from map(str, found.unproven)
+    yield from map(str, (*found.unproven, *found.asides))
 
 
 def _json(found: OwnRules, costs: dict[str, Cost]) -> dict[str, Any]:
@@ -210,6 +210,9 @@ def _json(found: OwnRules, costs: dict[str, Cost]) -> dict[str, Any]:
         "requests": _requests(total),
         "not_proven": [
             {**_at(one.at), "path": one.path, "because": one.because} for one in found.unproven
+        ],
+        "not_checked": [
+            {**_at(one.at), "object": one.name, "because": one.because} for one in found.asides
         ],
     }
 

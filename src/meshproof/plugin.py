@@ -200,18 +200,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         cases = settings.own_rules(metafunc.config).plan.cases
         ids = [case.id for case in cases]
         metafunc.parametrize("rule_case", cases, ids=ids, indirect=True)
+    if "rule_aside" in metafunc.fixturenames and metafunc.config.getoption("mesh_rules"):
+        from meshproof import settings
+
+        asides = settings.own_rules(metafunc.config).asides
+        metafunc.parametrize("rule_aside", asides, ids=[one.name for one in asides], indirect=True)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put promises in the order of their numbers; fix how many checks share the run's alpha.
 
-    Without --mesh-rules there is no case, and a test of cases is left out; so are those of the
-    nightly run without --mesh-smoke.
+    Without --mesh-rules there is no case, and a test of cases is left out; so is one of what was
+    set aside where nothing was, and those of the nightly run without --mesh-smoke.
     """
     left_out: list[pytest.Item] = []
-    if not config.getoption("mesh_rules"):
-        left_out += [one for one in items if "rule_case" in getattr(one, "fixturenames", ())]
+    for name in _without_values(config):
+        left_out += [one for one in items if name in getattr(one, "fixturenames", ())]
     if not config.getoption("mesh_smoke"):
         left_out += [one for one in items if one.get_closest_marker("smoke")]
     if left_out:
@@ -222,6 +227,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
         items.sort(key=_number)
         settings.plan_run(config, items)
+
+
+def _without_values(config: pytest.Config) -> list[str]:
+    """Return the parameters of tests of own rules that have no value in this run."""
+    if not config.getoption("mesh_rules"):
+        return ["rule_case", "rule_aside"]
+    from meshproof import settings
+
+    own = settings.own_rules(config)
+    given = {"rule_case": own.plan.cases, "rule_aside": own.asides}
+    return [name for name, values in given.items() if not values]
 
 
 def _number(item: pytest.Item) -> int:

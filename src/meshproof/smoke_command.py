@@ -76,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
                 raise UsageError(f"smoke: --rules-from {name}: expected the name of a namespace")
         path = f"cluster:{','.join(options.rules_from)}"
         reach = ClusterOptions(options.kubeconfig or "", options.context or "")
-        own.load([path], reach)  # what is wrong with them has an exit code of its own
+        # What is wrong with them has an exit code of its own.
+        own.load([path], reach, empty=True)
         chosen.append(f"--mesh-rules={path}")
         chosen += [f"--mesh-sandbox={options.most_workloads}"] if options.most_workloads else []
     return run_suites(chosen)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from meshproof.errors import BadRules, nearest
+from meshproof.errors import BadRules, Missing, Unsupported, nearest
 
+E = TypeVar("E", bound=BadRules)
 Scalar = str | int | float | bool | None
 
 
@@ -24,7 +25,22 @@ class At(NamedTuple):
 
     def error(self, said: str) -> BadRules:
         """Return the error about this place, as `file:line:column: said`."""
-        return BadRules(f"{self.file}:{self.line}:{self.column}: {said}")
+        return self._about(BadRules, said)
+
+    def unsupported(self, said: str) -> Unsupported:
+        """Return the error about what is right here, perhaps, but beyond what can be proven."""
+        return self._about(Unsupported, said)
+
+    def missing(self, said: str, namespace: str) -> Missing:
+        """Return the error about an object of a namespace that is named here and was not read."""
+        found = self._about(Missing, said)
+        found.namespace = namespace
+        return found
+
+    def _about(self, kind: type[E], said: str) -> E:
+        found = kind(f"{self.file}:{self.line}:{self.column}: {said}")
+        found.file = self.file
+        return found
 
 
 @dataclass(eq=False, slots=True)
@@ -138,7 +154,7 @@ class Value:
             place = f"{self.path}.{key}" if self.path else key
             if key in missing:
                 why = f": {missing[key]}" if missing[key] else " yet"
-                raise self.keys[key].error(f"{place} is not supported{why}")
+                raise self.keys[key].unsupported(f"{place} is not supported{why}")
             if key not in valid:
                 hint = nearest(key, [*valid, *missing])
                 raise self.keys[key].error(f"{place}: unknown key '{key}'{hint}")

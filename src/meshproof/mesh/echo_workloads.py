@@ -54,7 +54,7 @@ def check_hosts(rules: RuleSet, around: Surroundings) -> None:
     """Raise BadRules for a host that is no service of the cluster, nor of a ServiceEntry."""
     for host, at in _hosts(rules).items():
         if not is_service(host) and host not in around.outside:
-            raise at.error(
+            raise at.unsupported(
                 f"{host}: only services of the cluster get an echo workload yet, and hosts of "
                 "a ServiceEntry"
             )

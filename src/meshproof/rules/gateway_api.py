@@ -88,7 +88,7 @@ def _check_places(at_place: dict[Place, list[Document]]) -> None:
             known = ports.setdefault(place.host, set())
             known.add(place.port)
             if None in known and len(known) > 1:
-                raise first.at.error(
+                raise first.at.unsupported(
                     f"{place.host} has routes for all of its ports and for one; that is not "
                     "supported yet"
                 )

@@ -95,7 +95,7 @@ class Backends:
         called = kind.text() if kind else "Service"
         if (called, _group(entry)) != ("Service", ""):
             hint = nearest(called, ("Service",)) if called != "Service" else ""
-            raise (kind or entry).at.error(
+            raise (kind or entry).at.unsupported(
                 f"{entry.path}: only a Service as backend is supported yet, found a {called} of "
                 f"group '{_group(entry)}'{hint}"
             )
@@ -104,10 +104,11 @@ class Backends:
         given = entry.get("namespace")
         namespace = given.filled() if given else self.route.namespace
         if self.grants and not self.grants.allow(self.route, namespace, name.text()):
-            raise (given or name).at.error(
+            raise (given or name).at.missing(
                 f"{entry.path}: no ReferenceGrant of namespace {namespace} lets a "
                 f"{self.route.kind} of {self.route.namespace} send to {name.text()}; its share "
-                "would be answered with 500"
+                "would be answered with 500",
+                namespace,
             )
         return Target(
             full_name(name.text(), namespace),

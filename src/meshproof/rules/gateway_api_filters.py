@@ -88,7 +88,7 @@ def _filters(parent: Value, types: tuple[str, ...]) -> Iterator[tuple[str, Value
         named = entry.need("type")
         kind = named.choice(*_KEYS)
         if kind not in types:
-            raise named.at.error(f"{entry.path}: {kind} is not supported yet here")
+            raise named.at.unsupported(f"{entry.path}: {kind} is not supported yet here")
         for key in entry.mapping():
             if key != _KEYS[kind] and key in _KEYS.values():
                 raise entry.keys[key].error(f"{entry.path}: '{key}' has no place in a {kind}")

@@ -72,7 +72,9 @@ def listeners(gateway: Document) -> Iterator[Listener]:
     )
     name = spec.need("gatewayClassName")
     if name.text() != CLASS:
-        raise name.at.error(f"{name.path}: only '{CLASS}' is supported, found '{name.text()}'")
+        raise name.at.unsupported(
+            f"{name.path}: only '{CLASS}' is supported, found '{name.text()}'"
+        )
     entries = spec.need("listeners")
     if not entries.items():
         raise entries.error("at least one listener")
@@ -84,7 +86,7 @@ def _listener(gateway: Document, entry: Value) -> Listener:
     entry.allow("allowedRoutes", "hostname", "name", "port", "protocol", unsupported=("tls",))
     protocol, hostname = entry.need("protocol"), entry.get("hostname")
     if protocol.choice(*_PROTOCOLS) != "HTTP":
-        raise protocol.at.error(f"{protocol.path}: {protocol.text()} is not supported yet")
+        raise protocol.at.unsupported(f"{protocol.path}: {protocol.text()} is not supported yet")
     allowed = entry.get("allowedRoutes")
     if allowed is not None:
         allowed.allow("kinds", "namespaces")
@@ -122,7 +124,7 @@ def _selected(selector: Value) -> tuple[str, ...]:
             raise one.need("operator").error("In, the only one that is supported yet")
         each.append((one.need("key").text(), [it.text() for it in one.need("values").items()]))
     if not each or {key for key, _ in each} != {_NAME}:
-        raise selector.at.error(f"{selector.path}: only the label {_NAME} is supported yet")
+        raise selector.at.unsupported(f"{selector.path}: only the label {_NAME} is supported yet")
     first, *others = (set(names) for _, names in each)
     return tuple(sorted(first.intersection(*others)))
 

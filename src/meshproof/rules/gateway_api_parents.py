@@ -46,7 +46,7 @@ def places(route: Document, known: Sequence[Listener]) -> Iterator[Place]:
         if (group, kind) != (GROUP, "Gateway"):
             hint = nearest(kind, ("Gateway", "Service")) if group in (GROUP, "") else ""
             of = f"'{group}'" if group else "Kubernetes' own objects"
-            raise parent.at.error(
+            raise parent.at.unsupported(
                 f"{parent.path}: a {kind} of {of} as parent is not supported yet{hint}"
             )
         attached = True
@@ -76,10 +76,10 @@ def _hosts(route: Document) -> dict[str, At]:
 def _service(route: Document, parent: Value) -> Place:
     section, port = parent.get("sectionName"), parent.get("port")
     if section is not None:
-        raise section.at.error(f"{section.path}: of a Service it is not supported yet")
+        raise section.at.unsupported(f"{section.path}: of a Service it is not supported yet")
     namespace = _text(parent, "namespace", route.namespace)
     if namespace != route.namespace:
-        raise parent.keys["namespace"].error(
+        raise parent.keys["namespace"].unsupported(
             f"{parent.path}: a route for a Service of another namespace holds for callers of its "
             "own (a consumer route); that is not supported yet"
         )
@@ -94,7 +94,9 @@ def _listeners(route: Document, parent: Value, known: Sequence[Listener]) -> lis
     found = [one for one in known if one.gateway == full]
     if not found:
         hint = nearest(full, [one.gateway for one in known])
-        raise name.at.error(f"{name.path}: there is no Gateway {full}{hint}")
+        raise name.at.missing(
+            f"{name.path}: there is no Gateway {full}{hint}", full.partition("/")[0]
+        )
     section, port = parent.get("sectionName"), parent.get("port")
     if section is not None:
         section.choice(*(one.name for one in found))

@@ -94,7 +94,7 @@ def read(documents: Iterable[Document]) -> RuleSet:
     for document in documents:
         tls = document.spec.get("tls")
         if tls is not None:
-            raise document.spec.keys["tls"].error(f"{tls.path} is not supported yet")
+            raise document.spec.keys["tls"].unsupported(f"{tls.path} is not supported yet")
         hosts = paths(document)
         name, options = f"{document.namespace}/{document.name}", rule_options.read(document)
         gateways.append(Gateway(name, (Server(PORT, tuple(hosts)),), document.at))
@@ -108,7 +108,7 @@ def read(documents: Iterable[Document]) -> RuleSet:
 
 def _arm(path: Path, namespace: str, options: Options) -> Arm:
     if path.port is not None and not isinstance(path.port.content, int):
-        raise path.port.at.error(f"{path.port.path}: a port by its name is not supported yet")
+        raise path.port.at.unsupported(f"{path.port.path}: a port by its name is not supported yet")
     target = Target(
         full_name(path.service.text(), namespace),
         (),

@@ -12,7 +12,7 @@ from typing import get_args
 
 from meshproof import rule_options
 from meshproof.manifest import Document, Value
-from meshproof.names import MESH, ROOT_NAMESPACE, full_name, labels
+from meshproof.names import MESH, ROOT_NAMESPACE, full_name, gateway_name, labels
 from meshproof.rule_options import Options
 from meshproof.rules import v1_actions
 from meshproof.rules.conditions import string_match
@@ -106,18 +106,7 @@ def _route(document: Document, subsets: Subsets, delegates: Delegates) -> Route:
 
 def _gateway_names(parent: Value, namespace: str) -> tuple[str, ...]:
     names = [entry.text() for entry in _entries(parent, "gateways")]
-    return tuple(_gateway_name(name, namespace) for name in names)
-
-
-def _gateway_name(name: str, namespace: str) -> str:
-    """Return namespace/name for the ways to write it: name, ns/name, ./name, name.ns.svc.*."""
-    if name == MESH:
-        return name
-    owner, slash, short = name.rpartition("/")
-    if slash:
-        return f"{namespace if owner == '.' else owner}/{short}"
-    short, dot, rest = name.partition(".")
-    return f"{rest.partition('.')[0] if dot else namespace}/{short}"
+    return tuple(gateway_name(name, namespace) for name in names)
 
 
 def _arms(
@@ -214,7 +203,7 @@ def _gateway(document: Document) -> Gateway:
     spec.allow("selector", "servers")
     selector, servers = spec.need("selector"), spec.need("servers")
     if selector.texts() != {"istio": "ingressgateway"}:
-        raise selector.at.error(f"{selector.path}: only 'istio: ingressgateway' is supported")
+        raise selector.at.unsupported(f"{selector.path}: only 'istio: ingressgateway' is supported")
     if not servers.items():
         raise servers.error("at least one server")
     return Gateway(
@@ -230,7 +219,7 @@ def _server(server: Value) -> Server:
     port.allow("name", "number", "protocol", unsupported=("targetPort",))
     protocol = port.need("protocol")
     if protocol.choice(*_PROTOCOLS) not in ("HTTP", "HTTP2"):
-        raise protocol.at.error(f"{protocol.path}: {protocol.text()} is not supported yet")
+        raise protocol.at.unsupported(f"{protocol.path}: {protocol.text()} is not supported yet")
     if not hosts.items():
         raise hosts.error("at least one host")
     return Server(
@@ -242,7 +231,7 @@ def _served(host: Value) -> str:
     """Return a host of a server; `*/` before it stands for rules of every namespace, as nothing."""
     namespace, _, name = host.text().rpartition("/")
     if namespace not in ("", "*"):
-        raise host.at.error(f"{host.path}: a namespace of its rules is not supported yet")
+        raise host.at.unsupported(f"{host.path}: a namespace of its rules is not supported yet")
     return name
 
 

@@ -61,7 +61,7 @@ class Delegates:
         named = {
             _named(found, one.namespace)
             for one in self.rooted.values()
-            for arm in one.spec.need("http").items()
+            for arm in _arms(one)
             if (found := arm.get("delegate")) is not None
         }
         left = [one for key, one in self.known.items() if key not in named]
@@ -83,7 +83,7 @@ class Delegates:
             )
         if key not in self.known:
             hint = nearest(name, ["/".join(one) for one in self.known])
-            raise found.at.error(f"{found.path}: there is no VirtualService {name}{hint}")
+            raise found.at.missing(f"{found.path}: there is no VirtualService {name}{hint}", key[0])
         document = self.known[key]
         document.spec.allow("exportTo", "hosts", "http")
         for arm, part in zip(document.spec.need("http").items(), self.read(document), strict=True):
@@ -92,6 +92,11 @@ class Delegates:
                     f"{deeper.path}: {name} is delegated to itself, and Istio delegates once"
                 )
             yield _merged(root, part)
+
+
+def _arms(document: Document) -> list[Value]:
+    found = document.spec.get("http")
+    return found.items() if found is not None else []
 
 
 def _named(found: Value, namespace: str) -> tuple[str, str]:

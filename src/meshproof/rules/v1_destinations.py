@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from meshproof.errors import nearest
 from meshproof.manifest import Document, Value
-from meshproof.names import Labels, full_name, labels
+from meshproof.names import Labels, full_name, is_service, labels
 from meshproof.rules import v1_actions, v1_policies
 from meshproof.rules.model import Target
 
@@ -51,9 +51,10 @@ class Subsets:
         name = subset.text()
         if (host, name) not in self.known:
             defined = sorted(known for owner, known in self.known if owner == host)
-            raise subset.at.error(
+            raise subset.at.missing(
                 f"subset '{name}' of {host} is not defined by any DestinationRule; "
-                f"defined: {', '.join(defined) or 'none'}{nearest(name, defined)}"
+                f"defined: {', '.join(defined) or 'none'}{nearest(name, defined)}",
+                host.split(".")[1] if is_service(host) else "",
             )
         return self.known[host, name]
 

@@ -45,7 +45,7 @@ def check_export(spec: Value) -> None:
     """Check that a rule is exported everywhere. Raises BadRules for one that is hidden."""
     found = spec.get("exportTo")
     if found is not None and [one.text() for one in found.items()] != ["*"]:
-        raise found.at.error(f"{found.path} is not supported yet, but for ['*']")
+        raise found.at.unsupported(f"{found.path} is not supported yet, but for ['*']")
 
 
 def _check_parts(policy: Value) -> None:
