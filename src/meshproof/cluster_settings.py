@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from meshproof.errors import UsageError, nearest
 
 if TYPE_CHECKING:
+    import argparse
+
     import pytest
 
     from meshproof.mesh.protocol import Install, Provider
@@ -19,6 +21,45 @@ PROFILES = ("default", "demo", "minimal", "openshift", "preview", "stable")
 _PARTS = ("revision", "hub", "tag", "set")
 #: It becomes a part of names and a label's value; names get to 63 characters with it.
 _REVISION = re.compile(r"[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?")
+
+#: Which Istio of a cluster, which way in and whose images: options of `meshproof smoke`, which also
+#: go by the names that `meshproof test` has for them.
+_REACH = (
+    ("istio-namespace", "NAME", "where istiod runs (default: istio-system)"),
+    ("revision", "NAME", "the revision of Istio that injects"),
+    ("ingress", "NAMESPACE/NAME", "Service of the ingress gateway"),
+    ("gateway-url", "URL", "the way in (default: GATEWAY_URL, or looked for)"),
+    ("image-prefix", "PREFIX", "registry and path that all images come from"),
+)
+_IMAGE_MAP = "image-map"
+
+
+def add_reach(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which part of a cluster a run is about."""
+    for name, takes, words in _REACH:
+        parser.add_argument(
+            f"--{name}", f"--mesh-{name}", dest=_dest(name), metavar=takes, help=words
+        )
+    parser.add_argument(
+        f"--{_IMAGE_MAP}",
+        f"--mesh-{_IMAGE_MAP}",
+        dest=_dest(_IMAGE_MAP),
+        action="append",
+        default=[],
+        metavar="IMAGE=IMAGE",
+        help="pull instead; may be repeated",
+    )
+
+
+def reach(options: argparse.Namespace) -> list[str]:
+    """Return what was given of them, as `--mesh-NAME=VALUE` each."""
+    given = [(name, getattr(options, _dest(name))) for name, _, _ in _REACH]
+    given += [(_IMAGE_MAP, one) for one in getattr(options, _dest(_IMAGE_MAP))]
+    return [f"--mesh-{name}={value}" for name, value in given if value]
+
+
+def _dest(name: str) -> str:
+    return f"reach_{name.replace('-', '_')}"
 
 
 def provider(config: pytest.Config) -> Provider | None:

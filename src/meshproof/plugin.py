@@ -165,6 +165,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _begin(config: pytest.Config) -> None:
     """Look at what was given before anything is collected: what is wrong is said at once."""
+    if config.getoption("mesh_cli"):
+        from meshproof import settings
+
+        settings.mesh_options(config)
     if config.getoption("mesh_sandbox") is not None:
         from meshproof import own_place
 

@@ -7,7 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from meshproof import errors
+from meshproof import cluster_settings, errors
 from meshproof.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMESPACE",
         help="read the live rules of this namespace, too; may be repeated",
     )
+    cluster_settings.add_reach(parser)
     add("--cronjob", action="store_true", help="with the CronJob of `meshproof smoke`")
     add("--image", metavar="IMAGE", help="--cronjob: an image with Python and meshproof")
     add("--schedule", metavar="CRON", help='--cronjob: when (default: "17 3 * * *")')
@@ -64,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
     found += rights.objects(purpose, namespace, live)
     if options.cronjob:
         words = [word for one in live for word in ("--rules-from", one)]
+        words += cluster_settings.reach(options)
         schedule = options.schedule or "17 3 * * *"
         found.append(rights.cron_job(namespace, options.image, schedule, words))
     why = {tuple(map(str, one.rule.values())): one.why for one in rights.for_cluster(purpose, live)}
@@ -84,6 +86,8 @@ def _checked(options: argparse.Namespace) -> str:
             )
     if not options.cronjob and (options.image or options.schedule):
         raise UsageError("rbac: --image and --schedule are for --cronjob")
+    if not options.cronjob and (given := cluster_settings.reach(options)):
+        raise UsageError(f"rbac: {given[0].partition('=')[0]} is for --cronjob")
     if options.cronjob and options.purpose != "smoke":
         raise UsageError("rbac: --cronjob runs `meshproof smoke`: leave out --for test")
     if options.cronjob and not options.image:

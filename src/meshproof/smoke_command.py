@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from meshproof import cluster_settings
 from meshproof.errors import UsageError
 
 DESCRIPTION = (
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="so many echo workloads at most in the sandbox of --rules-from; more, or 0: the cases "
         "run on a local mesh as a stand-in (default: %(default)s)",
     )
+    cluster_settings.add_reach(parser)
     add("--report", default="meshproof-report", metavar="DIR", help="default: %(default)s")
 
 
@@ -64,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
         for name, given in (("context", options.context), ("kubeconfig", options.kubeconfig))
         if given
     ]
+    chosen += cluster_settings.reach(options)
     if not 0 <= options.most_workloads <= MOST_WORKLOADS:
         given = options.most_workloads
         raise UsageError(f"smoke: --most-workloads {given}: expected 0 to {MOST_WORKLOADS}")

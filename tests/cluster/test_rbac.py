@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 
 import pytest
 import yaml
 
+from meshproof import cluster_settings, smoke_command
 from meshproof.cli import main
 from meshproof.live import KINDS, resource
 
@@ -120,11 +122,29 @@ def test_the_cron_job_keeps_to_restricted(capsys: pytest.CaptureFixture[str]) ->
     }
 
 
+def test_the_cron_job_is_for_the_istio_and_the_images_that_are_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("--istio-namespace", "mesh", "--revision", "canary", "--image-prefix", "mirror/x")
+    job = one(printed(capsys, "--cronjob", "--image", IMAGE, *words), "CronJob")["spec"]
+    (container,) = job["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["command"][-3:] == [
+        "--mesh-istio-namespace=mesh",
+        "--mesh-revision=canary",
+        "--mesh-image-prefix=mirror/x",
+    ]
+    parser = argparse.ArgumentParser()
+    smoke_command.add_arguments(parser)
+    options = parser.parse_args(container["command"][4:])
+    assert cluster_settings.reach(options) == container["command"][-3:]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--cronjob"], "--cronjob needs --image"),
         (["--image", IMAGE], "are for --cronjob"),
+        (["--revision", "canary"], "--mesh-revision is for --cronjob"),
         (["--for", "test", "--cronjob", "--image", IMAGE], "leave out --for test"),
         (["--namespace", "Shop"], "no name of a namespace"),
         (["--rules-from", "a/b"], "no name of a namespace"),

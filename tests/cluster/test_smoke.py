@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -56,6 +58,14 @@ def test_the_gate_leaves_containers_as_their_files_have_them() -> None:
 def test_a_namespace_is_a_name(given: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["smoke", "--rules-from", given]) == 64
     assert "expected the name of a namespace" in capsys.readouterr().err
+
+
+def test_what_says_nothing_is_told_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "meshproof", "smoke", "--ingress", "nowhere"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 64, done.stdout
+    told = done.stdout + done.stderr
+    assert told.count("--mesh-ingress nowhere: expected NAMESPACE/NAME of a Service") == 1
 
 
 @pytest.mark.parametrize("more", [[], ["--rules-from", "shop"]])

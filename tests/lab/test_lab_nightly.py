@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import left, meshproof, snapshot
+from commands import kubectl, left, meshproof, snapshot
 from nightly import USERS, stored, users
 
 from meshproof import live
+from meshproof.run import Outcome
 
 
 def test_a_nightly_run_is_green_and_touches_nobody(tmp_path: Path) -> None:
@@ -28,6 +29,52 @@ def test_a_nightly_run_is_green_and_touches_nobody(tmp_path: Path) -> None:
     assert "control plane: in sync" in found
     assert "cart: x-beta yes -> v2" in found
     assert any(one.startswith("in a sandbox echo workloads") for one in ended.run.standins)
+
+
+#: A Gateway with a certificate, and a rule that holds in sidecars and at that Gateway.
+BEYOND = f"""
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: in, namespace: {USERS}}}
+spec:
+  selector: {{istio: ingressgateway}}
+  servers:
+  - port: {{number: 443, name: https, protocol: HTTPS}}
+    hosts: [web.example.com]
+    tls: {{mode: SIMPLE, credentialName: cert}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: web, namespace: {USERS}}}
+spec:
+  hosts: [web]
+  gateways: [mesh, in]
+  http:
+  - match: [{{gateways: [in]}}]
+    route: [{{destination: {{host: cart, subset: v2}}}}]
+  - route: [{{destination: {{host: cart, subset: v1}}}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: web, namespace: {USERS}}}
+spec: {{ports: [{{name: http, port: 80}}]}}
+"""
+
+
+def test_what_is_beyond_it_is_named_and_the_rest_is_checked(tmp_path: Path) -> None:
+    with users():
+        kubectl("apply", "-f", "-", text=BEYOND)
+        objects = stored(USERS)
+        ended = meshproof("smoke", "--rules-from", USERS, folder=tmp_path)
+        assert stored(USERS) == objects
+    assert ended.code == 0, ended.said
+    found = ended.outcomes("") | ended.outcomes("VirtualService")
+    assert set(found.values()) == {"passed"}
+    assert any(name.startswith("cart: ") for name in found)
+    assert "web: any request -> cart v1" in found
+    beyond = {one.promise for one in ended.run.results if one.outcome is Outcome.NOT_SUPPORTED}
+    named = {f"Gateway {USERS}/in", f"VirtualService {USERS}/web at Gateway {USERS}/in"}
+    assert named <= beyond
 
 
 def test_without_live_rules(tmp_path: Path) -> None:
