@@ -121,6 +121,19 @@ def test_all_that_tells_is_saved_without_a_secret(kube: Cluster, tmp_path: Path)
     assert "Secret" not in kube.listed
 
 
+def test_of_a_large_config_what_is_the_runs_is_saved(
+    kube: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = json.dumps({"configs": [{"of": "others", "text": "x" * 1000}] * 30_000})
+    monkeypatch.setattr(evidence, "get", lambda *_: large)
+    saved(kube, tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert not [name for name in names if name.endswith("config_dump.json")]
+    assert {"good.own_config.json", "bad.own_config.json"} <= names
+    assert "good: of a config of 31 MB only" in (tmp_path / "not-saved.txt").read_text()
+    assert PLANTED not in (tmp_path / "good.own_config.json").read_text()
+
+
 def test_a_failing_pod_is_described(kube: Cluster, tmp_path: Path) -> None:
     saved(kube, tmp_path)
     text = (tmp_path / "bad.describe.txt").read_text()

@@ -27,6 +27,9 @@ from meshproof.mesh.cluster.probe import INJECT
 #: Kinds that are saved otherwise, or never.
 _NOT_AS_OBJECTS = ("Namespace", "Pod", "Secret")
 _LINES = 2000
+#: Characters of a config that is saved whole. In a mesh of thousands of services it has more, takes
+#: a second for 3 MB to be rid of secrets, and is about everybody else.
+_WHOLE = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class _Saving:
         events = [event for name in run.namespaces for event in self._events(name)]
         jobs: list[Callable[[], None]] = [partial(self._pod, pod, events) for pod in pods]
         jobs += [self._status, self._objects]
-        jobs += [partial(self._gateway, one) for one in self._had(run.gateways) or ()]
+        jobs += [partial(self._own_config, one) for one in self._had(run.gateways) or ()]
         with ThreadPoolExecutor(proxies.AT_ONCE) as pool:
             for done in [pool.submit(job) for job in jobs]:
                 done.result()
@@ -141,17 +144,27 @@ class _Saving:
             if state.get("restartCount"):
                 self._log(f"{name}.{container}.previous.log", name, namespace, container, True)
         if proxies.running(pod) and proxies.has_sidecar(pod):
-            ask = partial(get, self._kube, name, namespace, proxies.ADMIN_PORT, "/config_dump")
-            dump = self._had(ask)
-            if dump is not None:
-                self._write(f"{name}.config_dump.json", json.loads(dump))
+            self._config(proxies.Proxy(name, namespace))
+
+    def _config(self, proxy: proxies.Proxy) -> None:
+        """Save the config of a sidecar; of a large one what is the run's."""
+        place = (proxy.pod, proxy.namespace, proxies.ADMIN_PORT, "/config_dump")
+        dump = self._had(partial(get, self._kube, *place))
+        if dump is None:
+            return
+        if len(dump) <= _WHOLE:
+            self._write(f"{proxy.pod}.config_dump.json", json.loads(dump))
+            return
+        size = f"{len(dump) / 1e6:.0f} MB"
+        self._lacking.append(f"{proxy.pod}: of a config of {size} only what is the run's is saved")
+        self._own_config(proxy)
 
     def _log(self, file: str, pod: str, namespace: str, container: str, previous: bool) -> None:
         ask = partial(self._kube.log, pod, namespace, container, _LINES, previous)
         self._write(file, self._had(ask))
 
-    def _gateway(self, proxy: proxies.Proxy) -> None:
-        """Save the routes and clusters of a gateway that are the run's: others share it."""
+    def _own_config(self, proxy: proxies.Proxy) -> None:
+        """Save the routes and clusters of a proxy that are the run's, as of a shared gateway."""
         found = self._had(lambda: proxies.own_parts(self._kube, proxy, self._run.own))
         self._write(f"{proxy.pod}.own_config.json", found)
 
