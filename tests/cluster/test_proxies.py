@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,8 @@ from meshproof.errors import NotReady
 from meshproof.mesh.cluster import proxies
 from meshproof.mesh.cluster.modes import Modes
 from meshproof.mesh.cluster.objects import Placed
-from meshproof.mesh.cluster.proxies import Proxy, wait_served
+from meshproof.mesh.cluster.proxies import Proxy
+from meshproof.mesh.cluster.settling import wait_served
 
 SIDECAR, GATEWAY = Proxy("cart-1", "ours"), Proxy("gw-1", "istio-system", gateway=True)
 ELSEWHERE = Proxy("pay-1", "ours-pay")
@@ -52,13 +54,22 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def serve(
-    monkeypatch: pytest.MonkeyPatch, answers: dict[str, list[str]], inbound: str = ""
+    monkeypatch: pytest.MonkeyPatch,
+    answers: dict[str, list[str]],
+    inbound: str = "",
+    slow: float = 0,
 ) -> None:
-    """Let each pod answer its texts in turn for routes, the last one from then on."""
+    """Let each pod answer its texts in turn for routes, the last one from then on.
+
+    `slow` is how long each answer takes, in seconds, and all the time that there is.
+    """
+    if slow:
+        monkeypatch.setattr(timeouts, "CONFIG_SERVED", slow)
     turns: dict[str, Iterator[str]] = {pod: iter(texts) for pod, texts in answers.items()}
     last: dict[str, str] = {}
 
     def get(kube: object, pod: str, namespace: str, port: int, path: str) -> str:
+        time.sleep(slow)
         if "listeners" in path:
             return inbound
         if "clusters" in path:
@@ -84,10 +95,29 @@ def test_config_that_still_changes_is_not_served(monkeypatch: pytest.MonkeyPatch
         wait_served(None, [SIDECAR], [rule()])  # type: ignore[arg-type]
 
 
+def test_a_second_look_is_had_though_one_takes_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    serve(monkeypatch, {"cart-1": [routes(SOURCE)]}, slow=0.05)
+    assert wait_served(None, [SIDECAR], [rule()])  # type: ignore[arg-type]
+    serve(monkeypatch, {"cart-1": [routes(), routes(SOURCE)]}, slow=0.05)  # late in the first look
+    assert wait_served(None, [SIDECAR], [rule()])  # type: ignore[arg-type]
+
+
+def test_looks_end_where_they_take_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, {"cart-1": [routes()]}, slow=0.1)
+    with pytest.raises(NotReady, match=r"2 looks at 1 proxy \(up to 0\.[2-9] s each\): cart-1"):
+        wait_served(None, [SIDECAR], [rule()])  # type: ignore[arg-type]
+    changing = [routes(SOURCE, updated=str(number)) for number in range(1000)]
+    serve(monkeypatch, {"cart-1": changing}, slow=0.1)
+    with pytest.raises(NotReady, match=r"2 looks .*: the config of the proxies does not come to"):
+        wait_served(None, [SIDECAR], [rule()])  # type: ignore[arg-type]
+
+
 def test_a_stale_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     other = Proxy("cart-2", "ours")
     serve(monkeypatch, {"cart-1": [routes(SOURCE)], "cart-2": [routes()]})
-    with pytest.raises(NotReady, match=r"s: cart-2\.ours does not have VirtualService cart$"):
+    with pytest.raises(NotReady, match=r"each\): cart-2\.ours does not have VirtualService cart$"):
         wait_served(None, [SIDECAR, other], [rule()])  # type: ignore[arg-type]
 
 

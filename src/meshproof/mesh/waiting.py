@@ -39,13 +39,20 @@ def wait_answered(
 
 
 def wait_for(
-    look: Callable[[], T | None], seconds: float, failure: Callable[[], str], poll: float = 0
+    look: Callable[[], T | None],
+    seconds: float,
+    failure: Callable[[], str],
+    poll: float = 0,
+    one_more: Callable[[], bool] = lambda: False,
 ) -> T:
     """Return what `look` returns once that is not None; look again until `seconds` are over.
 
+    When they are, `one_more` says after each look whether there is another one all the same.
     Raises NotReady with the words of `failure`. `look` may raise to end the waiting early.
     """
     import tenacity
+
+    over = tenacity.stop_after_delay(seconds)
 
     def watched() -> T | None:
         if interrupts.ending() and threading.current_thread() is not threading.main_thread():
@@ -53,7 +60,7 @@ def wait_for(
         return look()
 
     retrying = tenacity.Retrying(
-        stop=tenacity.stop_after_delay(seconds),
+        stop=lambda state: over(state) and not one_more(),
         wait=tenacity.wait_fixed(poll or timeouts.POLL),
         retry=tenacity.retry_if_result(lambda found: found is None),
     )

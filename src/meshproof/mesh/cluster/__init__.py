@@ -22,6 +22,7 @@ from meshproof.mesh.cluster import (
     leftovers,
     namespaces,
     proxies,
+    settling,
     workloads,
 )
 from meshproof.mesh.cluster.addons import ClusterAddons
@@ -297,7 +298,7 @@ class ClusterMesh:
         run = self._place.run
         strict = None if modes is None else modes.during if there else modes.after
         try:
-            return proxies.wait_served(self._kube, self.proxies(), placed, there, strict, run)
+            return settling.wait_served(self._kube, self.proxies(), placed, there, strict, run)
         except NotReady as error:
             hints = evidence.hosts_without_service(self._kube, placed) if there else ()
             raise NotReady("\n".join([str(error), *hints])) from None

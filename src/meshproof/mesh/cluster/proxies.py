@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from meshproof import timeouts
-from meshproof.errors import NotReady
 from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.forward import get
 from meshproof.mesh.cluster.objects import Placed
-from meshproof.mesh.protocol import Served, one_version
-from meshproof.mesh.waiting import wait_for
-from meshproof.names import MESH
+from meshproof.mesh.protocol import one_version
 
 CONTAINER = "istio-proxy"
 ADMIN_PORT = 15000
@@ -170,77 +164,3 @@ def source(placed: Placed) -> str:
     if name is None:
         return ""
     return f"/apis/{group}/v1/namespaces/{placed.namespace}/{name}/{placed.name}"
-
-
-def _concerns(placed: Placed, proxy: Proxy) -> bool:
-    """Say whether a proxy of the run must have what an object says."""
-    if placed.kind == "HTTPRoute":
-        parents = placed.body["spec"].get("parentRefs", ())
-        return proxy.gateway == any(one.get("kind", "Gateway") == "Gateway" for one in parents)
-    spec = placed.body.get("spec", {})
-    gateways = spec.get("gateways") or [MESH]
-    if placed.kind == "VirtualService" and proxy.gateway:
-        return gateways != [MESH]
-    if placed.kind == "VirtualService" and MESH not in gateways:
-        return False
-    at_home = not proxy.gateway and proxy.namespace == placed.namespace
-    return at_home or proxy.namespace in (spec.get("exportTo") or ())
-
-
-def _lacking(one: Dump, objects: Sequence[Placed], there: bool, strict: Strict | None) -> str:
-    """Return in words what a proxy does not have yet, or still has."""
-    for placed in objects:
-        path = source(placed)
-        if path and _concerns(placed, one.proxy) and (path in one.sources) != there:
-            return f"{'does not have' if there else 'still has'} {placed.kind} {placed.name}"
-    wanted = None if strict is None or one.proxy.gateway else strict(one.proxy)
-    if wanted is None or one.strict == wanted:
-        return ""
-    if one.strict is None:
-        return "does not take connections yet"
-    return "still takes plaintext" if wanted else "still refuses plaintext"
-
-
-def wait_served(
-    kube: Kube,
-    proxies: Sequence[Proxy],
-    objects: Sequence[Placed],
-    there: bool = True,
-    strict: Strict | None = None,
-    own: str = "",
-) -> Served:
-    """Wait until every proxy serves the objects, or (`there` False) none of them any more.
-
-    `own` stands in the names of the run's namespaces and hosts, by which its config is told apart.
-    `strict` says whether a sidecar must take mutual TLS only (None: either is right); it is None
-    where no policy is among the objects. Each proxy must show it in two looks: what its main thread
-    shows, its workers have a moment later (Envoy docs, "Threading model").
-    Raises NotReady naming the proxies that are late and what they lack.
-    """
-    if not proxies:
-        raise NotReady("there is no proxy that could serve the rules")
-    began = time.monotonic()
-    late: dict[Proxy, str] = dict.fromkeys(proxies, "was not asked")
-    once: dict[Proxy, str] = {}
-
-    def look() -> list[Dump] | None:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            dumps = list(pool.map(lambda one: dump(kube, one, strict is not None, own), proxies))
-        for found in dumps:
-            late[found.proxy] = _lacking(found, objects, there, strict)
-        before, once_more = dict(once), {one.proxy: one.version for one in dumps}
-        once.clear()
-        once.update(once_more)
-        settled = not any(late.values()) and before == once_more
-        return dumps if settled else None
-
-    def said() -> str:
-        lines = "; ".join(f"{proxy} {words}" for proxy, words in late.items() if words)
-        return (
-            f"not served everywhere after {timeouts.CONFIG_SERVED:.0f} s: "
-            f"{lines or 'the config of the proxies does not come to rest'}"
-        )
-
-    dumps = wait_for(look, timeouts.CONFIG_SERVED, said, timeouts.POLL_SLOW)
-    version = one_version(f"{one.proxy} {one.version}" for one in dumps)
-    return Served(version, len(dumps), round(time.monotonic() - began, 3))

@@ -14,7 +14,7 @@ from functools import cached_property
 from meshproof.cases import Call, Case
 from meshproof.errors import BadRules, NotReady
 from meshproof.manifest import Document
-from meshproof.mesh.cluster import proxies, sandbox_pods, workloads
+from meshproof.mesh.cluster import sandbox_pods, settling, workloads
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.objects import Place, Placed
@@ -134,7 +134,7 @@ class Sandbox:
         if self._at_gateway:
             asked.append(((), self._istio.gateways(kube)))
         found = [
-            proxies.wait_served(kube, of, self._awaited(placed, labels), own=self._place.run)
+            settling.wait_served(kube, of, self._awaited(placed, labels), own=self._place.run)
             for labels, of in asked
         ]
         return Served(
