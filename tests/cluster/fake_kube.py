@@ -64,13 +64,16 @@ class FakeKube:
     def list(
         self, api_version: str, kind: str, namespace: str = "", labels: str = ""
     ) -> list[Object]:
-        wanted = dict(part.split("=", 1) for part in labels.split(",") if part)
+        parts = [part for part in labels.split(",") if part]
+        wanted = dict(part.split("=", 1) for part in parts if not part.startswith("!"))
+        unwanted = {part[1:] for part in parts if part.startswith("!")}
         return [
             one
             for one in self.objects
             if (one["apiVersion"], one["kind"]) == (api_version, kind)
             and namespace in ("", one["metadata"].get("namespace", ""))
             and wanted.items() <= (one["metadata"].get("labels") or {}).items()
+            and not unwanted & {*(one["metadata"].get("labels") or {})}
         ]
 
     def apply(self, body: Object, at: object = "") -> Object:

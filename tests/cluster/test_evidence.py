@@ -12,7 +12,7 @@ import pytest
 
 from meshproof import interrupts, timeouts
 from meshproof.errors import NotReady
-from meshproof.mesh.cluster import ClusterMesh, evidence, leftovers, proxies
+from meshproof.mesh.cluster import ClusterMesh, evidence, kubeconfig, leftovers, proxies
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.protocol import Options
@@ -177,6 +177,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         happened.append(f"saved {folder.name[:5]}")
         return "something looks wrong"
 
+    monkeypatch.setattr(kubeconfig, "chosen", lambda options: options)
     monkeypatch.setattr(Kube, "connected", lambda *_: contextlib.nullcontext(Cluster()))
     monkeypatch.setattr(Istio, "found", lambda *_: istio)
     monkeypatch.setattr(leftovers, "clear", lambda _: [])

@@ -48,6 +48,7 @@ class Cluster:
     found: dict[str, Any] | None
     pods: list[dict[str, Any]] = field(default_factory=lambda: [pod()])
     place: str = "context x"
+    others: list[dict[str, Any]] = field(default_factory=list)
     forwarded: list[tuple[str, str, int]] = field(default_factory=list)
 
     def get(self, *asked: str) -> dict[str, Any] | None:
@@ -55,6 +56,8 @@ class Cluster:
         return self.found
 
     def list(self, *asked: str) -> list[dict[str, Any]]:
+        if asked == ("v1", "Service"):
+            return self.others
         assert asked == ("v1", "Pod", "ingress", "istio=gateway")
         return self.pods
 
@@ -136,8 +139,8 @@ def test_a_service_without_a_node_port_is_forwarded_to_its_named_port() -> None:
 def test_what_is_missing_is_named() -> None:
     ended = {**pod(), "status": {"phase": "Failed"}}
     for cluster, words in (
-        (Cluster(None), "there is no ingress gateway: Service ingress/gateway is missing"),
-        (Cluster(service(), [ended]), "no pod runs behind the ingress ingress/gateway"),
+        (Cluster(None), "no ingress gateway is known: Service ingress/gateway is missing"),
+        (Cluster(service(), [ended]), "no pod runs behind the ingress gateway ingress/gateway"),
         (
             Cluster(service("ClusterIP", target="wbe")),
             "the port 'wbe', which no container of gateway-0 has",
@@ -156,10 +159,35 @@ def test_a_service_without_the_port_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("given", ["http://127.0.0.1:8080", "127.0.0.1:8080"])
 def test_a_given_url_is_taken_as_it_is(given: str) -> None:
-    with Cluster(None).way_in(given) as found:
+    with Cluster(service()).way_in(given) as found:
         assert (found.address.host, found.address.port) == ("127.0.0.1", 8080)
         assert found.address.authority == HOST
         assert found.words == f"{given}, as it was given"
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (None, "Service ingress/gateway is missing"),
+        ({**service(), "spec": {"type": "ExternalName"}}, "Service ingress/gateway selects no pod"),
+    ],
+)
+def test_behind_a_given_url_the_gateway_is_to_be_known(found: Any, why: str) -> None:
+    helm = {
+        "metadata": {"name": "istio-ingress", "namespace": "istio-ingress"},
+        "spec": {"selector": {"app": "istio-ingress", "istio": "ingress"}},
+    }
+    istiod = {
+        "metadata": {"name": "istiod", "namespace": "istio-system"},
+        "spec": {"selector": {"app": "istiod", "istio": "pilot"}},
+    }
+    cluster = Cluster(found, others=[istiod, helm, {**istiod, "spec": {}}])
+    with pytest.raises(NotReady) as told, cluster.way_in("http://127.0.0.1:8080"):
+        pass
+    assert str(told.value) == (
+        f"context x: no ingress gateway is known: {why}; name the Service of yours with "
+        "--mesh-ingress NAMESPACE/NAME: there is istio-ingress/istio-ingress"
+    )
 
 
 @pytest.mark.parametrize("given", ["https://x", "ftp://x", "http://"])

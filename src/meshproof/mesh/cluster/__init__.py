@@ -219,9 +219,12 @@ class ClusterMesh:
         return found
 
     def proxies(self) -> list[proxies.Proxy]:
-        """Return the sidecars of the run and the gateway."""
+        """Return the sidecars of the run and the gateway. Raises NotReady without the latter."""
+        gateways = self._istio.gateways(self._kube)
+        if not gateways:
+            raise NotReady(self._istio.no_gateway(self._kube))
         pods = workloads.pods(self._kube, self._names, self._labels)
-        return [*proxies.sidecars(pods), *self._istio.gateways(self._kube)]
+        return [*proxies.sidecars(pods), *gateways]
 
     @contextlib.contextmanager
     def applied(self, rules: RuleSet) -> Iterator[Served]:

@@ -79,13 +79,19 @@ class ControlPlane:
     def _proxies(self) -> list[proxies.Proxy]:
         return [*proxies.sidecars(self._pods()), *self.istio.gateways(self.kube)]
 
+    def _no_gateway(self) -> list[str]:
+        """Return that there is no gateway, which serves every visit, to look at."""
+        there = self.istio.gateways(self.kube)
+        return [] if there else [self.istio.no_gateway(self.kube)]
+
     def _ready(self) -> Looked:
-        """Every istiod of the revision and every pod of the gateway is ready."""
+        """Every istiod of the revision and every pod of the gateway, one at least, is ready."""
         pods = self.istio.pods(self.kube)
         wrong = [] if pods else [f"there is no istiod in namespace {self.istio.namespace}"]
         wrong += [words for pod in pods for words in workloads.unready(pod)]
         gateways = self.istio.gateway_pods(self.kube)
         wrong += [words for pod in gateways for words in workloads.unready(pod)]
+        wrong += self._no_gateway()
         return Looked(len(pods) + len(gateways), tuple(wrong))
 
     def _injected(self) -> Looked:
@@ -123,14 +129,14 @@ class ControlPlane:
         except NotReady:
             if not wrong:
                 raise
-        return Looked(len(names), tuple(wrong))
+        return Looked(len(names), (*wrong, *self._no_gateway()))
 
     def _accepted(self) -> Looked:
         """No proxy shows an update that it has refused."""
         found = self._proxies()
         with ThreadPoolExecutor(proxies.AT_ONCE) as pool:
             wrong = [line for lines in pool.map(self._refused, found) for line in lines]
-        return Looked(len(found), tuple(wrong))
+        return Looked(len(found), (*wrong, *self._no_gateway()))
 
     def _refused(self, proxy: proxies.Proxy) -> list[str]:
         text = get(self.kube, proxy.pod, proxy.namespace, proxies.ADMIN_PORT, "/config_dump")

@@ -13,7 +13,7 @@ from meshproof.mesh.cluster import proxies
 from meshproof.mesh.cluster.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.forward import get
 from meshproof.mesh.cluster.sync import MONITORING_PORT
-from meshproof.mesh.cluster.way_in import pods_of
+from meshproof.mesh.cluster.way_in import no_gateway, pods_of
 from meshproof.mesh.protocol import ClusterOptions
 
 REVISION = "istio.io/rev"
@@ -88,6 +88,11 @@ class Istio:
     def gateways(self, kube: Kube) -> list[proxies.Proxy]:
         """Return the proxies of the ingress gateway that run."""
         return proxies.of_gateway(self.gateway_pods(kube))
+
+    def no_gateway(self, kube: Kube) -> str:
+        """Return in words that no pod of the ingress gateway runs, and what to give."""
+        namespace, _, name = self.ingress.partition("/")
+        return no_gateway(kube, namespace, name)
 
 
 def istiods(kube: Kube, namespace: str) -> list[Object]:

@@ -34,20 +34,17 @@ def way_in(kube: Kube, namespace: str, name: str, given: str, host: str) -> Iter
     """Find the way in through the Service `name`, or take the URL that the user has `given`.
 
     `host` is the name that requests carry. A port-forward ends with the context. Raises NotReady
-    when there is no such Service or nothing behind it.
+    when there is no such Service or nothing behind it, also with a URL: the proxies that serve
+    visits are those that tell when they have the rules.
     """
-    if given:
-        yield WayIn(_of_url(given, host), f"{given}, as it was given")
-        return
+    known = _of_url(given, host) if given else None
     service = kube.get("v1", "Service", name, namespace)
-    if service is None:
-        raise NotReady(
-            f"{kube.place}: there is no ingress gateway: Service {namespace}/{name} is missing; "
-            "name another with --mesh-ingress NAMESPACE/NAME or give --mesh-gateway-url"
-        )
-    pods = [pod for pod in pods_of(kube, service) if running(pod)]
-    if not pods:
-        raise NotReady(f"{kube.place}: no pod runs behind the ingress {namespace}/{name}")
+    pods = [pod for pod in pods_of(kube, service) if running(pod)] if service else []
+    if service is None or not pods:
+        raise NotReady(f"{kube.place}: {no_gateway(kube, namespace, name)}")
+    if known:
+        yield WayIn(known, f"{given}, as it was given")
+        return
     said: list[str] = []
     for address, words in _direct(service, pods, host, said):
         if why := _unreachable(address):
@@ -62,6 +59,39 @@ def way_in(kube: Kube, namespace: str, name: str, given: str, host: str) -> Iter
         near = forwarder.address
         words = "; ".join([f"port-forward to {pod['name']}", *said])
         yield WayIn(Address(near.host, near.port, host), words)
+
+
+def no_gateway(kube: Kube, namespace: str, name: str) -> str:
+    """Return in words that no pod of the ingress gateway runs, why, and what to give."""
+    service = kube.get("v1", "Service", name, namespace)
+    if service is None:
+        why = f"Service {namespace}/{name} is missing"
+    elif not service["spec"].get("selector"):
+        why = f"Service {namespace}/{name} selects no pod"
+    else:
+        return f"no pod runs behind the ingress gateway {namespace}/{name}"
+    found = [one for one in _gateways(kube) if one != f"{namespace}/{name}"]
+    near = f": there is {', '.join(found)}" if found else ""
+    return (
+        f"no ingress gateway is known: {why}; name the Service of yours with --mesh-ingress "
+        f"NAMESPACE/NAME{near}"
+    )
+
+
+def _gateways(kube: Kube) -> list[str]:
+    """Return the Services that look like those of ingress gateways, as far as one may list them.
+
+    Istio's profiles and its Helm chart label a gateway's pods `istio: ingressgateway`, `ingress`.
+    """
+    try:
+        services = kube.list("v1", "Service")
+    except NotReady:
+        return []
+    return [
+        f"{one['metadata']['namespace']}/{one['metadata']['name']}"
+        for one in services
+        if str((one["spec"].get("selector") or {}).get("istio", "")).startswith("ingress")
+    ]
 
 
 def _of_url(given: str, host: str) -> Address:
