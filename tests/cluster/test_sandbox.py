@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,6 +152,126 @@ def test_a_port_of_a_gateway_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert {box.unproven(case) for case in at_gateway} == {
         "it asks for port 8080; the way in to a sandbox is 80"
     }
+
+
+def subsets(namespace: str, host: str, *names: str) -> str:
+    listed = ", ".join(f"{{name: {one}, labels: {{version: {one}}}}}" for one in names)
+    return (
+        "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\n"
+        f"metadata: {{name: {host.partition('.')[0]}, namespace: {namespace}}}\n"
+        f"spec: {{host: {host}, subsets: [{listed}]}}\n"
+    )
+
+
+def to_subsets(namespace: str, host: str, *names: str, more: str = "") -> str:
+    arms = [
+        f"{{match: [{{uri: {{exact: /{one}}}}}], route: [{{destination: {{host: {host}, "
+        f"subset: {one}}}}}]}}"
+        for one in names
+    ]
+    rest = f"{{route: [{{destination: {{host: {host}}}}}]}}"
+    return (
+        "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\n"
+        f"metadata: {{name: {host.partition('.')[0]}, namespace: {namespace}}}\n"
+        f"spec: {{hosts: [{host}], {more}http: [{', '.join([*arms, rest])}]}}\n"
+    )
+
+
+class Taking:
+    """A cluster that takes every object; see `meshproof...client.Kube`."""
+
+    def __init__(self) -> None:
+        self.applied: list[dict[str, Any]] = []
+
+    def apply(self, body: dict[str, Any], at: str = "") -> dict[str, Any]:
+        self.applied.append(body)
+        return body
+
+
+def probes(box: Sandbox) -> list[str]:
+    """Return the namespaces, as the user calls them, in which clients of a sandbox come up."""
+    users = {ours: theirs for theirs, ours in box.names.namespaces.items()}
+    kube: Any = Taking()
+    box.begin(kube)
+    found = [one["metadata"] for one in kube.applied if one["kind"] == "Pod"]
+    return [users[one["namespace"]] for one in found if "meshproof/probe" in one["labels"]]
+
+
+PAID, STOCKED = "pay.payments.svc.cluster.local", "stock.warehouse.svc.cluster.local"
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (to_subsets("shop", PAID, "v1") + subsets("shop", PAID, "v1"), ["shop"]),
+        (to_subsets("alpha", PAID, "v1") + subsets("alpha", PAID, "v1"), ["alpha"]),
+        (to_subsets("shop", PAID, "v1") + subsets("payments", PAID, "v1"), ["payments"]),
+        (to_subsets("shop", PAID, "v1") + subsets("zeta", PAID, "v1"), ["zeta"]),
+        (to_subsets("default", PAID, "v1") + subsets("payments", PAID, "v1"), ["default"]),
+        (to_subsets("shop", PAID, "v1") + subsets("default", PAID, "v1"), ["default"]),
+        (
+            to_subsets("shop", PAID, "v1")
+            + subsets("shop", PAID, "v1")
+            + to_subsets("shop", STOCKED, "v1")
+            + subsets("warehouse", STOCKED, "v1")
+            + to_subsets("zeta", "cart.zeta.svc.cluster.local"),
+            ["shop", "payments"],
+        ),
+        (  # what the client at home lacks, because of a rule for clients beside it
+            to_subsets("zeta", STOCKED, "v1")
+            + subsets("warehouse", STOCKED, "v1")
+            + subsets("alpha", STOCKED, "v2"),
+            ["zeta"],
+        ),
+    ],
+    ids=[
+        "beside the rule",
+        "beside the rule, first by name",
+        "beside the service",
+        "of a third",
+        "beside the service, and default",
+        "of default",
+        "both",
+        "not at home",
+    ],
+)
+def test_clients_stand_where_the_subsets_are_known(
+    text: str, where: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(text)
+    found = own.load([str(file)])
+    box = sandbox(found)
+    assert probes(box) == where
+    assert not any(map(box.unproven, found.plan.cases))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            to_subsets("shop", PAID, "v1", "v2")
+            + subsets("alpha", PAID, "v1")
+            + subsets("zeta", PAID, "v2"),
+            f"no namespace has the DestinationRules of all its subsets: {PAID} v1 is elsewhere",
+        ),
+        (
+            HEAD.replace("8080", "80")
+            + to_subsets("shop", PAID, "v1", more="gateways: [in], ")
+            + subsets("shop", PAID, "v1"),
+            f"the DestinationRule of {PAID} v1 is not in the namespace of that service, and the "
+            "gateway of the cluster has no other",
+        ),
+    ],
+    ids=["in two", "at a gateway"],
+)
+def test_subsets_that_no_client_knows_are_named(text: str, why: str, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(text + to_subsets("zeta", "cart.zeta.svc.cluster.local"))
+    found = own.load([str(file)])
+    box = sandbox(found)
+    reasons = {box.unproven(case) for case in found.plan.cases}
+    assert reasons == {"", why}
 
 
 def test_rules_of_which_nothing_can_be_proven_are_an_error(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from meshproof.mesh.waiting import wait_for
 
 RULES = Path(__file__).parent / "sandbox.yaml"
 BOOKS = Path(__file__).parent / "sandbox_books.yaml"
+CLIENT_SIDE = Path(__file__).parent / "sandbox_client_side.yaml"
 #: Folders of the plugin that plants the faults, and of what it uses.
 PATHS = (Path(__file__).parent, Path(__file__).parents[1] / "faults")
 
@@ -119,6 +120,18 @@ def test_an_http_route_of_a_service(tmp_path: Path) -> None:
     assert found["books: path /half -> books-v1 50 %, books-v2 50 %"] == "passed", ended.said
     assert found["books: path /new -> books-v2"] == "passed"
     assert set(found.values()) == {"passed"}
+
+
+def test_subsets_beside_the_callers_of_another_namespace_s_service(tmp_path: Path) -> None:
+    ended = meshproof(
+        *("test", "--mesh", "cluster", "--rules", str(CLIENT_SIDE), "--mesh-sandbox", "8"),
+        folder=tmp_path,
+    )
+    assert (ended.code, left(ended)) == (0, []), ended.said
+    found = {one.promise: str(one.outcome) for one in ended.run.results}
+    for name in ("pay: path /new -> v2", "stock: path /new -> v2"):
+        assert found[name] == "passed", ended.said
+    assert set(found.values()) == {"passed"}, ended.said
 
 
 @pytest.mark.parametrize("changed", [False, True], ids=["as they are", "as root"])

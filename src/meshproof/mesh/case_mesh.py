@@ -24,8 +24,8 @@ class CaseMesh(Protocol):
     def address(self, call: Call) -> Address:
         """Return where a call is sent."""
 
-    def sender(self, call: Call) -> Sender | None:
-        """Return the client that sends a call, None where it is this process."""
+    def sender(self, case: Case) -> Sender | None:
+        """Return the client that sends a case, None where it is this process."""
 
     def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
         """Return how many copies the mirror of a case has got of each of some requests.

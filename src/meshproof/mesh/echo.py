@@ -178,8 +178,8 @@ class EchoMesh:
         """Return why a case cannot be proven here: each can."""
         return ""
 
-    def sender(self, call: Call) -> Sender | None:
-        """Return what sends a call: this process, None."""
+    def sender(self, case: Case) -> Sender | None:
+        """Return what sends a case: this process, None."""
         return None
 
     def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:

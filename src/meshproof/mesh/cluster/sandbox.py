@@ -18,13 +18,15 @@ from meshproof.mesh.cluster import sandbox_pods, settling, workloads
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.istio import Istio
 from meshproof.mesh.cluster.objects import Place, Placed
+from meshproof.mesh.cluster.proxies import Proxy
 from meshproof.mesh.cluster.sandbox_cases import Provable
-from meshproof.mesh.cluster.sandbox_clients import Clients
+from meshproof.mesh.cluster.sandbox_clients import Caller, Clients
 from meshproof.mesh.cluster.sandbox_copies import Copies
+from meshproof.mesh.cluster.sandbox_places import Places, host_of
 from meshproof.mesh.cluster.sandbox_rules import ROUTING, Names, Rewriting
 from meshproof.mesh.echo_workloads import MISSED, Workloads, check_hosts, echoes, named_in, ports
 from meshproof.mesh.protocol import Address, Sender, Served, one_version
-from meshproof.names import MESH, Labels, full_name
+from meshproof.names import MESH
 from meshproof.rules.model import Route, RuleSet
 from meshproof.surroundings import Surroundings
 
@@ -47,15 +49,19 @@ class Sandbox:
         self._around = around
         self._place = place
         self._istio = istio
-        self._provable = Provable(rules, cases)
         self.echoes = echoes(rules, around)
         self.workloads = Workloads(self.echoes, beta or MISSED)
-        self.names = Names.of(place, self._users_namespaces())
+        users = self._users_namespaces()
+        self.names = Names.of(place, users)
+        # Where short names of services of `default` are known, if they are the user's.
+        home = "default" if "default" in users else users[0]
+        self._places = Places(self._destination_rules, home)
+        self._provable = Provable(rules, cases, self._places)
         self._cases = [case for case in cases if not self.unproven(case)]
         self._require_some(cases)
-        sources = [case.call.source for case in self._cases]
         self._labels = {**place.labels, **istio.asking}
-        self._clients = Clients(self._labels, place.image, sources)
+        callers = [one for one in map(self._caller, self._cases) if one is not None]
+        self._clients = Clients(self._labels, place.image, callers or [(home, ())])
         self._way_in: Address | None = None
         self._copies: Copies | None = None
         self.served: Served | None = None
@@ -122,20 +128,22 @@ class Sandbox:
                 kube.apply(body)
             except NotReady as error:
                 raise workloads.explained(error, str(body["metadata"]["namespace"])) from None
-        # Where short names of services of `default` are known, if they are the user's.
-        self._clients.begin(kube, self.names.namespaces.get("default", self.namespaces[0]))
+        self._clients.begin(kube, self.names)
 
     def _serve(self, kube: Kube) -> Served:
         """Apply the rules; wait until each client has those that it must have."""
-        placed = [*self._destination_rules(), *self._gateways(kube), *self._routes()]
+        rules = map(self._rewriting.destination_rule, self._destination_rules)
+        placed = [*rules, *self._gateways(kube), *self._routes()]
         for one in placed:
             kube.apply(one.body, one.at or "")
-        asked = [(labels, [proxy]) for labels, proxy in self._clients.proxies.items()]
+        asked: list[tuple[Caller | None, list[Proxy]]] = [
+            (caller, [proxy]) for caller, proxy in self._clients.proxies.items()
+        ]
         if self._at_gateway:
-            asked.append(((), self._istio.gateways(kube)))
+            asked.append((None, self._istio.gateways(kube)))
         found = [
-            settling.wait_served(kube, of, self._awaited(placed, labels), own=self._place.run)
-            for labels, of in asked
+            settling.wait_served(kube, of, self._awaited(placed, caller), own=self._place.run)
+            for caller, of in asked
         ]
         return Served(
             one_version(one.version for one in found),
@@ -192,13 +200,14 @@ class Sandbox:
         routes = [one for one in self._rules.documents if one in used and one.kind == "HTTPRoute"]
         return [*services, *map(self._rewriting.http_route, routes)]
 
-    def _destination_rules(self) -> list[Placed]:
-        """Return the DestinationRules that name subsets of services that stand here."""
+    @cached_property
+    def _destination_rules(self) -> list[Document]:
+        """The DestinationRules that name subsets of services that stand here."""
         hosts = {one.host for one in sandbox_pods.stood_up(self.echoes)}
         return [
-            self._rewriting.destination_rule(one)
+            one
             for one in self._of_kind("DestinationRule")
-            if one.spec.get("subsets") is not None and _host(one) in hosts
+            if one.spec.get("subsets") is not None and host_of(one) in hosts
         ]
 
     def _gateways(self, kube: Kube) -> list[Placed]:
@@ -223,26 +232,28 @@ class Sandbox:
             raise NotReady(f"Service {self._istio.ingress} of the ingress gateway selects no pod")
         return dict(selector)
 
-    def _awaited(self, placed: Sequence[Placed], source: Labels) -> list[Placed]:
-        """Return what a client with some labels must show by name.
+    def _awaited(self, placed: Sequence[Placed], caller: Caller | None) -> list[Placed]:
+        """Return what a client, None: a gateway, must show by name.
 
         istiod shows one DestinationRule for a host, and no rule without an arm for the client.
         """
+        namespace, source = caller or (None, ())
         seen = {
             one.at for one in self._of_kind("VirtualService") if self._provable.sees(one, source)
         }
-        found: dict[str, Placed] = {}
-        for one in placed:
-            spec = one.body["spec"]
-            if one.kind == "DestinationRule":
-                found.setdefault(spec["host"], one)
+        shown = {
+            self._places.shown(host, namespace)[0].at
+            for host in map(host_of, self._destination_rules)
+            if self._places.shown(host, namespace)
+        }
         rules = [
             one
             for one in placed
             if one.kind == "HTTPRoute"
+            or (one.kind == "DestinationRule" and one.at in shown)
             or (one.kind == "VirtualService" and "hosts" in one.body["spec"] and one.at in seen)
         ]
-        return [*found.values(), *rules]
+        return rules
 
     # How it is asked.
 
@@ -254,16 +265,19 @@ class Sandbox:
             raise NotReady("the sandbox is not served yet")
         return self._way_in
 
-    def sender(self, call: Call) -> Sender | None:
-        """Return the client of a call: a probe in the mesh, or this machine, outside."""
-        return self._clients.sender(call)
+    def sender(self, case: Case) -> Sender | None:
+        """Return the client of a case: a probe in the mesh, or this machine, outside."""
+        return self._clients.sender(self._caller(case))
+
+    def _caller(self, case: Case) -> Caller | None:
+        """Return who sends a case, None for what comes in at a gateway."""
+        if case.call.gateway != MESH:
+            return None
+        namespace = self._places.of(self._rules.routes[case.number])
+        return namespace or self._places.home, case.call.source
 
     def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
         """Return how many copies each of some requests has had; see `CaseMesh.copied`."""
         if self._copies is None:
             raise NotReady("the sandbox is not served yet")
         return self.workloads.copied(case, asked, self._copies.noted())
-
-
-def _host(rule: Document) -> str:
-    return full_name(rule.spec.need("host").text(), rule.namespace)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from meshproof.cases import Case
 from meshproof.manifest import Document
 from meshproof.mesh.cluster.sandbox_clients import MOST
+from meshproof.mesh.cluster.sandbox_places import Places
 from meshproof.mesh.cluster.sandbox_rules import ROUTING
 from meshproof.names import MESH, Labels, is_service
 from meshproof.rules.model import Route, RuleSet
@@ -23,8 +24,9 @@ _REWRITTEN = ("exact", "present")
 class Provable:
     """What of some rules a sandbox serves, and which of their cases it can prove."""
 
-    def __init__(self, rules: RuleSet, cases: Iterable[Case]) -> None:
+    def __init__(self, rules: RuleSet, cases: Iterable[Case], places: Places) -> None:
         self._rules = rules
+        self._places = places
         sources = dict.fromkeys(case.call.source for case in cases if case.call.source)
         self._sources = list(sources)[:MOST]
         self._services = {
@@ -98,8 +100,19 @@ class Provable:
         called = {one.source_namespace for arm in self._route(case).arms for one in arm.matches}
         if call.namespace != _NAMESPACE or _NAMESPACE in called:
             yield "its caller has a namespace of a user, clients of a sandbox have one of the run"
+        yield from self._of_subsets(self._route(case), call.gateway == MESH)
         if call.source and call.source not in self._sources:
             yield f"a sandbox has at most {MOST} clients with labels of their own"
+
+    def _of_subsets(self, route: Route, inside: bool) -> Iterator[str]:
+        if not inside and (subset := self._places.lacking(route, None)):
+            yield (
+                f"the DestinationRule of {subset} is not in the namespace of that service, and the "
+                "gateway of the cluster has no other"
+            )
+        if inside and self._places.of(route) is None:
+            subset = self._places.lacking(route, route.namespace)
+            yield f"no namespace has the DestinationRules of all its subsets: {subset} is elsewhere"
 
 
 def _namespaces(value: object) -> set[str]:
