@@ -31,7 +31,15 @@ _REACH = (
     ("gateway-url", "URL", "the way in (default: GATEWAY_URL, or looked for)"),
     ("image-prefix", "PREFIX", "registry and path that all images come from"),
 )
-_IMAGE_MAP = "image-map"
+_SEVERAL = (
+    ("image-map", "IMAGE=IMAGE", "pull instead; may be repeated"),
+    ("namespace-label", "KEY=VALUE", "of the run's namespaces, too; may be repeated"),
+)
+#: Kubernetes docs, "Labels and Selectors"; a prefix is a DNS name.
+_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?")
+_VALUE = re.compile(r"([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?")
+#: By these a run knows its namespaces, and Istio which sidecars it injects: the run says them.
+_OWN = ("meshproof/", "app.kubernetes.io/managed-by", "istio-injection", "istio.io/rev")
 
 
 def add_reach(parser: argparse.ArgumentParser) -> None:
@@ -40,22 +48,39 @@ def add_reach(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}", f"--mesh-{name}", dest=_dest(name), metavar=takes, help=words
         )
-    parser.add_argument(
-        f"--{_IMAGE_MAP}",
-        f"--mesh-{_IMAGE_MAP}",
-        dest=_dest(_IMAGE_MAP),
-        action="append",
-        default=[],
-        metavar="IMAGE=IMAGE",
-        help="pull instead; may be repeated",
-    )
+    for name, takes, words in _SEVERAL:
+        parser.add_argument(
+            f"--{name}",
+            f"--mesh-{name}",
+            dest=_dest(name),
+            action="append",
+            default=[],
+            metavar=takes,
+            help=words,
+        )
 
 
 def reach(options: argparse.Namespace) -> list[str]:
     """Return what was given of them, as `--mesh-NAME=VALUE` each."""
     given = [(name, getattr(options, _dest(name))) for name, _, _ in _REACH]
-    given += [(_IMAGE_MAP, one) for one in getattr(options, _dest(_IMAGE_MAP))]
+    given += [(name, one) for name, _, _ in _SEVERAL for one in getattr(options, _dest(name))]
     return [f"--mesh-{name}={value}" for name, value in given if value]
+
+
+def namespace_labels(config: pytest.Config) -> dict[str, str]:
+    """Return the labels of --mesh-namespace-label.
+
+    Raises UsageError for one that is none, and for one that a run needs for itself.
+    """
+    found: dict[str, str] = {}
+    for given in config.getoption("mesh_namespace_label"):
+        key, equals, value = given.partition("=")
+        if not equals or not _KEY.fullmatch(key) or not _VALUE.fullmatch(value):
+            raise UsageError(f"--mesh-namespace-label {given}: expected KEY=VALUE, a label")
+        if key.startswith(_OWN):
+            raise UsageError(f"--mesh-namespace-label {given}: a run sets {key} itself")
+        found[key] = value
+    return found
 
 
 def _dest(name: str) -> str:

@@ -129,6 +129,14 @@ def _add_cluster(add: Callable[..., None]) -> None:
         "--mesh-gateway-url", metavar="URL", help="the way in (default: GATEWAY_URL, or looked for)"
     )
     add("--mesh-image-map", metavar="IMAGE=IMAGE", action="append", default=[], help="pull instead")
+    add(
+        "--mesh-namespace-label",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="the run's namespaces have this label, too: one that istiod's discoverySelectors ask "
+        "for, say",
+    )
     add("--mesh-image-prefix", metavar="PREFIX", help="registry and path that all images come from")
 
 

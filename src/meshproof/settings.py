@@ -81,6 +81,7 @@ def cluster_options(config: pytest.Config) -> ClusterOptions:
         image_map=images.changes(config.getoption("mesh_image_map"), "--mesh-image-map"),
         image_prefix=config.getoption("mesh_image_prefix") or "",
         small=bool(config.getoption("mesh_smoke")),
+        namespace_labels=cluster_settings.namespace_labels(config),
     )
 
 

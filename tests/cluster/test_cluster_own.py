@@ -58,7 +58,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 def mesh(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterMesh]:
     istio = Istio("istio-system", "", "1.31", (), "istio-system/istio-ingressgateway")
     monkeypatch.setattr(Istio, "found", lambda *_: istio)
-    options = Options(cluster=ClusterOptions(kubeconfig=str(cluster.kubeconfig)))
+    given = ClusterOptions(kubeconfig=str(cluster.kubeconfig), namespace_labels={"team": "a"})
+    options = Options(cluster=given)
     with ClusterMesh.opened(options) as mesh:
         yield mesh
 
@@ -90,6 +91,9 @@ def test_a_run_says_anew_that_it_goes_on(cluster: Cluster, mesh: ClusterMesh) ->
     mesh._names = ["meshproof-own"]
     mesh._stay()
     key = ("namespaces", "", "meshproof-own")
+    labels = cluster.objects[key]["metadata"]["labels"]
+    assert labels["team"] == "a"
+    assert set(labels) > {"team", "meshproof/run"}
     first = cluster.objects[key]["metadata"]["annotations"]
     assert standing(first).state is State.LIVES
     cluster.objects[key]["metadata"]["annotations"] = {**first, UNTIL: "long ago"}

@@ -60,12 +60,23 @@ def test_a_namespace_is_a_name(given: str, capsys: pytest.CaptureFixture[str]) -
     assert "expected the name of a namespace" in capsys.readouterr().err
 
 
-def test_what_says_nothing_is_told_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "meshproof", "smoke", "--ingress", "nowhere"]
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("ingress", "nowhere", "expected NAMESPACE/NAME of a Service"),
+        ("image-map", "a", "expected IMAGE=IMAGE"),
+        ("namespace-label", "a", "expected KEY=VALUE, a label"),
+        ("namespace-label", "a=b c", "expected KEY=VALUE, a label"),
+        ("namespace-label", "istio.io/rev=x", "a run sets istio.io/rev itself"),
+    ],
+)
+def test_what_cannot_be_used_is_told_once(
+    option: str, value: str, words: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "meshproof", "smoke", f"--{option}", value]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 64, done.stdout
-    told = done.stdout + done.stderr
-    assert told.count("--mesh-ingress nowhere: expected NAMESPACE/NAME of a Service") == 1
+    assert (done.stdout + done.stderr).count(f"--mesh-{option} {value}: {words}") == 1
 
 
 @pytest.mark.parametrize("more", [[], ["--rules-from", "shop"]])

@@ -175,7 +175,8 @@ class ClusterOptions:
     `istioctl kube-inject`), `image_map` reference -> reference and `image_prefix` (a registry and
     path) by which images are pulled from elsewhere, `install` the Istio to install for the run,
     `provider` what makes the cluster, `small` whether pods that say nothing of it get small
-    requests and limits, as a quota wants them.
+    requests and limits, as a quota wants them, `namespace_labels` what the namespaces of the run
+    carry beside its own labels.
     """
 
     kubeconfig: str = ""
@@ -190,6 +191,7 @@ class ClusterOptions:
     small: bool = False
     install: Install | None = None
     provider: Provider | None = None
+    namespace_labels: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

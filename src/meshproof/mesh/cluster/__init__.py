@@ -195,7 +195,7 @@ class ClusterMesh:
             self._everywhere,
             self._place.labels,
             self._workspace.path,
-            **self._asking,
+            **{**self._options.namespace_labels, **self._asking},
         )
         self._stayed = time.monotonic()
 
@@ -253,11 +253,12 @@ class ClusterMesh:
 
         What keeps them from that is told by `sandbox`.
         """
-        labels, folder, asking = self._place.labels, self._workspace.path, self._istio.injection
+        labels, folder = self._place.labels, self._workspace.path
+        more = {**self._options.namespace_labels, **self._istio.injection}
         try:
             begun = Sandbox(rules, cases, around, self._place, self._istio, self._beta)
             self._sandbox = begun
-            namespaces.create(self._kube, begun.namespaces, labels, folder, **asking)
+            namespaces.create(self._kube, begun.namespaces, labels, folder, **more)
             begun.begin(self._kube)
         except MeshproofError as error:
             self._sandbox_error = error
