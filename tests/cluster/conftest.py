@@ -1,4 +1,4 @@
-"""A stand-in for istioctl on PATH."""
+"""A stand-in for istioctl on PATH; waiting that is soon over."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from meshproof import timeouts
 
 FAKE = Path(__file__).parent / "fake_istioctl.py"
 
@@ -25,3 +27,10 @@ def istioctl_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("FAKE_ISTIOCTL_LOG", str(log))
     return lambda: [json.loads(line) for line in log.read_text().splitlines()]
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the config of proxies be waited for half a second at most."""
+    monkeypatch.setattr(timeouts, "CONFIG_SERVED", 0.5)
+    monkeypatch.setattr(timeouts, "POLL_SLOW", 0.01)

@@ -3,81 +3,23 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
 
 import pytest
+from dumps import ELSEWHERE, GATEWAY, PERMISSIVE, SIDECAR, SOURCE, STRICT, routes, rule, serve
 
-from meshproof import timeouts
 from meshproof.errors import NotReady
-from meshproof.mesh.cluster import proxies
 from meshproof.mesh.cluster.modes import Modes
 from meshproof.mesh.cluster.objects import Placed
 from meshproof.mesh.cluster.proxies import Proxy
 from meshproof.mesh.cluster.settling import wait_served
 
-SIDECAR, GATEWAY = Proxy("cart-1", "ours"), Proxy("gw-1", "istio-system", gateway=True)
-ELSEWHERE = Proxy("pay-1", "ours-pay")
-
-
-def rule(kind: str = "VirtualService", **spec: object) -> Placed:
-    metadata = {"name": "cart", "namespace": "ours"}
-    version = "networking.istio.io/v1"
-    return Placed({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
-
-
-def routes(*sources: str, updated: str = "1") -> str:
-    return json.dumps(
-        {"configs": [{"last_updated": updated, "config": path} for path in sources]}, indent=1
-    )
-
-
-def listener(*chains: str) -> str:
-    found = [{"filter_chain_match": {"transport_protocol": one}} for one in chains]
-    return json.dumps({"configs": [{"active_state": {"listener": {"filter_chains": found}}}]})
+pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def noted(found: list[Proxy], *placed: Placed) -> Modes:
     modes = Modes.before(None, lambda: found, placed)  # type: ignore[arg-type]
     assert modes is not None
     return modes
-
-
-STRICT, PERMISSIVE = listener("tls", "tls"), listener("tls", "raw_buffer")
-SOURCE = "/apis/networking.istio.io/v1/namespaces/ours/virtual-service/cart"
-
-
-@pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timeouts, "CONFIG_SERVED", 0.5)
-    monkeypatch.setattr(timeouts, "POLL_SLOW", 0.01)
-
-
-def serve(
-    monkeypatch: pytest.MonkeyPatch,
-    answers: dict[str, list[str]],
-    inbound: str = "",
-    slow: float = 0,
-) -> None:
-    """Let each pod answer its texts in turn for routes, the last one from then on.
-
-    `slow` is how long each answer takes, in seconds, and all the time that there is.
-    """
-    if slow:
-        monkeypatch.setattr(timeouts, "CONFIG_SERVED", slow)
-    turns: dict[str, Iterator[str]] = {pod: iter(texts) for pod, texts in answers.items()}
-    last: dict[str, str] = {}
-
-    def get(kube: object, pod: str, namespace: str, port: int, path: str) -> str:
-        time.sleep(slow)
-        if "listeners" in path:
-            return inbound
-        if "clusters" in path:
-            return routes()
-        last[pod] = next(turns[pod], last.get(pod, ""))
-        return last[pod]
-
-    monkeypatch.setattr(proxies, "get", get)
 
 
 def test_it_is_served_once_every_proxy_shows_it_twice(monkeypatch: pytest.MonkeyPatch) -> None:

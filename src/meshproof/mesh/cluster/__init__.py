@@ -302,7 +302,7 @@ class ClusterMesh:
         run = self._place.run
         strict = None if modes is None else modes.during if there else modes.after
         try:
-            return settling.wait_served(self._kube, self.proxies(), placed, there, strict, run)
+            return settling.wait_served(self._kube, self.proxies, placed, there, strict, run)
         except NotReady as error:
             hints = evidence.hosts_without_service(self._kube, placed) if there else ()
             raise NotReady("\n".join([str(error), *hints])) from None

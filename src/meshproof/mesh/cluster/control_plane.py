@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from meshproof import timeouts
 from meshproof.errors import NotReady
-from meshproof.mesh.cluster import proxies, versions, workloads
+from meshproof.mesh.cluster import asking, proxies, versions, workloads
 from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.forward import get
 from meshproof.mesh.cluster.istio import Istio, istiods
@@ -108,19 +107,24 @@ class ControlPlane:
 
     def _sync(self) -> Sync:
         """Return what every istiod says; a proxy may hang on any of them, of any revision."""
+        pods = filter(proxies.running, istiods(self.kube, self.istio.namespace))
+        asked = [proxies.Proxy(str(one["metadata"]["name"]), self.istio.namespace) for one in pods]
         found = Sync()
-        for pod in istiods(self.kube, self.istio.namespace):
-            if proxies.running(pod):
-                name = str(pod["metadata"]["name"])
-                path = "/debug/syncz"
-                found.add(get(self.kube, name, self.istio.namespace, MONITORING_PORT, path))
+        for said in asking.each(self.kube, asked, self._syncz).values():
+            if isinstance(said, str):
+                found.add(said)
         return found
 
+    def _syncz(self, istiod: proxies.Proxy) -> str:
+        return get(self.kube, istiod.pod, istiod.namespace, MONITORING_PORT, "/debug/syncz")
+
     def _in_sync(self) -> Looked:
-        names = [str(one) for one in self._proxies()]
+        """Every proxy that there is (pods of a gateway come and go) has what istiod has sent."""
+        names: list[str] = []
         wrong: list[str] = []
 
         def look() -> bool | None:
+            names[:] = [str(one) for one in self._proxies()]
             wrong[:] = self._sync().faults(names)
             return None if any("NACK" not in one for one in wrong) else True
 
@@ -133,9 +137,9 @@ class ControlPlane:
 
     def _accepted(self) -> Looked:
         """No proxy shows an update that it has refused."""
-        found = self._proxies()
-        with ThreadPoolExecutor(proxies.AT_ONCE) as pool:
-            wrong = [line for lines in pool.map(self._refused, found) for line in lines]
+        answers = asking.each(self.kube, self._proxies(), self._refused).values()
+        found = [lines for lines in answers if not isinstance(lines, NotReady)]
+        wrong = [line for lines in found for line in lines]
         return Looked(len(found), (*wrong, *self._no_gateway()))
 
     def _refused(self, proxy: proxies.Proxy) -> list[str]:

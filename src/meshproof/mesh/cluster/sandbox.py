@@ -24,6 +24,7 @@ from meshproof.mesh.cluster.sandbox_clients import Caller, Clients
 from meshproof.mesh.cluster.sandbox_copies import Copies
 from meshproof.mesh.cluster.sandbox_places import Places, host_of
 from meshproof.mesh.cluster.sandbox_rules import ROUTING, Names, Rewriting
+from meshproof.mesh.cluster.settling import Listed
 from meshproof.mesh.echo_workloads import MISSED, Workloads, check_hosts, echoes, named_in, ports
 from meshproof.mesh.protocol import Address, Sender, Served, one_version
 from meshproof.names import MESH
@@ -136,11 +137,11 @@ class Sandbox:
         placed = [*rules, *self._gateways(kube), *self._routes()]
         for one in placed:
             kube.apply(one.body, one.at or "")
-        asked: list[tuple[Caller | None, list[Proxy]]] = [
+        asked: list[tuple[Caller | None, Sequence[Proxy] | Listed]] = [
             (caller, [proxy]) for caller, proxy in self._clients.proxies.items()
         ]
         if self._at_gateway:
-            asked.append((None, self._istio.gateways(kube)))
+            asked.append((None, lambda: self._istio.gateways(kube)))
         found = [
             settling.wait_served(kube, of, self._awaited(placed, caller), own=self._place.run)
             for caller, of in asked

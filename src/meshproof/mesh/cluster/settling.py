@@ -7,15 +7,15 @@ Each proxy must show it in two looks: what its main thread shows, its workers ha
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
 from meshproof import timeouts
 from meshproof.errors import NotReady
+from meshproof.mesh.cluster import asking
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.objects import Placed
-from meshproof.mesh.cluster.proxies import AT_ONCE, Dump, Proxy, Strict, dump, source
+from meshproof.mesh.cluster.proxies import Dump, Proxy, Strict, dump, source
 from meshproof.mesh.protocol import Served, one_version
 from meshproof.mesh.waiting import wait_for
 from meshproof.names import MESH
@@ -50,9 +50,12 @@ def _lacking(one: Dump, objects: Sequence[Placed], there: bool, strict: Strict |
     return "still takes plaintext" if wanted else "still refuses plaintext"
 
 
+Listed = Callable[[], Sequence[Proxy]]
+
+
 def wait_served(
     kube: Kube,
-    proxies: Sequence[Proxy],
+    proxies: Sequence[Proxy] | Listed,
     objects: Sequence[Placed],
     there: bool = True,
     strict: Strict | None = None,
@@ -60,13 +63,12 @@ def wait_served(
 ) -> Served:
     """Wait until every proxy serves the objects, or (`there` False) none of them any more.
 
-    `own` stands in the names of the run's namespaces and hosts, by which its config is told apart.
-    `strict` says whether a sidecar must take mutual TLS only (None: either is right); it is None
-    where no policy is among the objects. Raises NotReady naming the proxies that are late and what
-    they lack.
+    `proxies` are pods that must stay, or what lists those that there are: in each look anew, for
+    pods of a gateway come and go. `own` stands in the names of the run's namespaces and hosts, by
+    which its config is told apart. `strict` says whether a sidecar must take mutual TLS only (None:
+    either is right); it is None where no policy is among the objects. Raises NotReady naming the
+    proxies that are late and what they lack.
     """
-    if not proxies:
-        raise NotReady("there is no proxy that could serve the rules")
     began = time.monotonic()
     looks = _Looks(kube, proxies, objects, there, strict, own)
     dumps = wait_for(
@@ -81,7 +83,7 @@ class _Looks:
     """The looks at all proxies, one after the other, and what the last ones have shown."""
 
     kube: Kube
-    proxies: Sequence[Proxy]
+    proxies: Sequence[Proxy] | Listed
     objects: Sequence[Placed]
     there: bool
     strict: Strict | None
@@ -95,17 +97,32 @@ class _Looks:
     def look(self) -> list[Dump] | None:
         """Look at every proxy; return what they serve once two looks have shown the same."""
         began = time.monotonic()
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            dumps = list(pool.map(self._dump, self.proxies))
+        answers = asking.each(self.kube, self._listed(), self._dump)
+        self._check_stayed(answers)
+        dumps = [one for one in answers.values() if isinstance(one, Dump)]
         self.late = {
-            one.proxy: words
-            for one in dumps
-            if (words := _lacking(one, self.objects, self.there, self.strict))
+            proxy: words for proxy, one in answers.items() if (words := self._lacking(one))
         }
         before, self.once = self.once, {one.proxy: one.version for one in dumps}
         self.taken.append(time.monotonic() - began)
-        self.complete.append(not self.late)
+        self.complete.append(bool(dumps) and not self.late)
         return dumps if self.complete[-1] and before == self.once else None
+
+    def _listed(self) -> Sequence[Proxy]:
+        found = self.proxies() if callable(self.proxies) else self.proxies
+        if not found and not self.taken:
+            raise NotReady("there is no proxy that could serve the rules")
+        return found
+
+    def _check_stayed(self, answers: Container[Proxy]) -> None:
+        for one in () if callable(self.proxies) else self.proxies:
+            if one not in answers:
+                raise NotReady(f"{one} is gone: it should have served the rules")
+
+    def _lacking(self, answer: Dump | NotReady) -> str:
+        if isinstance(answer, NotReady):
+            return f"does not answer yet: {answer}"
+        return _lacking(answer, self.objects, self.there, self.strict)
 
     def _dump(self, proxy: Proxy) -> Dump:
         return dump(self.kube, proxy, self.strict is not None, self.own)
@@ -121,8 +138,9 @@ class _Looks:
         """Return what was still not right in the last look."""
         lines = "; ".join(f"{proxy} {words}" for proxy, words in self.late.items())
         longest, count = max(self.taken), len(self.once)
+        restless = "the config of the proxies does not come to rest" if count else "none is left"
         return (
             f"not served everywhere after {timeouts.CONFIG_SERVED:.0f} s and {len(self.taken)} "
             f"looks at {count} {'proxy' if count == 1 else 'proxies'} (up to {longest:.1f} s each):"
-            f" {lines or 'the config of the proxies does not come to rest'}"
+            f" {lines or restless}"
         )

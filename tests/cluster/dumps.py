@@ -1,0 +1,68 @@
+"""Proxies of a stand-in whose config dumps have the form that Envoy gives them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from meshproof import timeouts
+from meshproof.errors import NotReady
+from meshproof.mesh.cluster import proxies
+from meshproof.mesh.cluster.objects import Placed
+from meshproof.mesh.cluster.proxies import Proxy
+
+SIDECAR, GATEWAY = Proxy("cart-1", "ours"), Proxy("gw-1", "istio-system", gateway=True)
+ELSEWHERE = Proxy("pay-1", "ours-pay")
+
+
+def rule(kind: str = "VirtualService", **spec: object) -> Placed:
+    metadata = {"name": "cart", "namespace": "ours"}
+    version = "networking.istio.io/v1"
+    return Placed({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
+
+
+def routes(*sources: str, updated: str = "1") -> str:
+    return json.dumps(
+        {"configs": [{"last_updated": updated, "config": path} for path in sources]}, indent=1
+    )
+
+
+def listener(*chains: str) -> str:
+    found = [{"filter_chain_match": {"transport_protocol": one}} for one in chains]
+    return json.dumps({"configs": [{"active_state": {"listener": {"filter_chains": found}}}]})
+
+
+STRICT, PERMISSIVE = listener("tls", "tls"), listener("tls", "raw_buffer")
+SOURCE = "/apis/networking.istio.io/v1/namespaces/ours/virtual-service/cart"
+
+
+def serve(
+    monkeypatch: pytest.MonkeyPatch,
+    answers: dict[str, list[str]],
+    inbound: str = "",
+    slow: float = 0,
+) -> None:
+    """Let each pod answer its texts in turn for routes, the last one from then on.
+
+    `slow` is how long each answer takes, in seconds, and all the time that there is.
+    """
+    if slow:
+        monkeypatch.setattr(timeouts, "CONFIG_SERVED", slow)
+    turns: dict[str, Iterator[str]] = {pod: iter(texts) for pod, texts in answers.items()}
+    last: dict[str, str] = {}
+
+    def get(kube: object, pod: str, namespace: str, port: int, path: str) -> str:
+        time.sleep(slow)
+        if pod not in turns:
+            raise NotReady(f"cannot forward port {port} of {pod}: not found")
+        if "listeners" in path:
+            return inbound
+        if "clusters" in path:
+            return routes()
+        last[pod] = next(turns[pod], last.get(pod, ""))
+        return last[pod]
+
+    monkeypatch.setattr(proxies, "get", get)
