@@ -39,8 +39,8 @@ class Istio:
         pods = istiods(kube, namespace)
         if not pods:
             raise NotReady(
-                f"{kube.place}: there is no istiod in namespace {namespace}: install Istio (for the "
-                "run alone: --mesh-install), or name its namespace with --mesh-istio-namespace"
+                f"{kube.place}: there is no istiod in namespace {namespace}: install Istio (for "
+                "the run alone: --mesh-install), or name its namespace with --mesh-istio-namespace"
             )
         wanted = options.revision
         fitting = _of_revision(pods, wanted)
