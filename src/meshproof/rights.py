@@ -71,6 +71,12 @@ _BOTH = (
     Right("why an app does not come up", "", ("pods/log",), ("get",)),
     Right("why an app does not come up", "", ("events",), ("list",)),
     Right(
+        "which revision of istiod injects, where there are several",
+        "admissionregistration.k8s.io",
+        ("mutatingwebhookconfigurations",),
+        ("list",),
+    ),
+    Right(
         "rules, in the namespaces of the run",
         "networking.istio.io",
         ("destinationrules", "gateways", "virtualservices"),

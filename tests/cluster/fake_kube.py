@@ -53,6 +53,9 @@ class FakeKube:
             for one in self.objects
         )
 
+    def may(self, verb: str, group: str, resource: str) -> bool:
+        return True
+
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         for one in self.objects:
             metadata = one["metadata"]

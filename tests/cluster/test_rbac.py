@@ -63,6 +63,15 @@ def test_nothing_is_granted_at_large(purpose: str, capsys: pytest.CaptureFixture
     assert {verb for _, name, verb in rights if name == "pods/portforward"} == {"create", "get"}
 
 
+@pytest.mark.parametrize("purpose", ["smoke", "test"])
+def test_who_injects_may_be_read_and_no_more(
+    purpose: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rights = allowed(one(printed(capsys, "--for", purpose), "ClusterRole"))
+    of_admission = {right for right in rights if right[0] == "admissionregistration.k8s.io"}
+    assert {right[1:] for right in of_admission} == {("mutatingwebhookconfigurations", "list")}
+
+
 def test_the_gate_needs_more_than_the_nightly_run(capsys: pytest.CaptureFixture[str]) -> None:
     smoke = allowed(one(printed(capsys), "ClusterRole"))
     gate = allowed(one(printed(capsys, "--for", "test"), "ClusterRole"))

@@ -173,7 +173,7 @@ class ClusterMesh:
         gateway_api.require_known(self._kube, placed)
         if by_hand:
             istio = self._istio
-            placed = injected(placed, self._istioctl, istio.namespace, istio.revision)
+            placed = injected(placed, self._istioctl, istio.namespace, istio.suffix)
         for one in sorted(placed, key=lambda one: one.kind == "Deployment"):
             self._kube.apply(one.body, one.at or "")
         if ingress := gateway_api.ingress(self._kube, placed):

@@ -161,7 +161,7 @@ class ClusterAddons:
         return addon
 
     def _trace(self, service: Object | None) -> None:
-        revision = self._istio.revision
+        revision = self._istio.suffix
         config = self._kube.get(
             "v1",
             "ConfigMap",

@@ -20,10 +20,11 @@ from meshproof.errors import MeshproofError, NotReady
 from meshproof.mesh.cluster import install_record, namespaces, workloads
 from meshproof.mesh.cluster.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.install_record import Record
-from meshproof.mesh.cluster.istio import ISTIOD, REVISION, Istio, istiods
+from meshproof.mesh.cluster.istio import ISTIOD, Istio, istiods
 from meshproof.mesh.cluster.istioctl import Istioctl
 from meshproof.mesh.cluster.keys import Key, is_there
 from meshproof.mesh.cluster.objects import MANAGED_BY, RUN_LABEL
+from meshproof.mesh.cluster.revisions import REVISION
 from meshproof.mesh.protocol import ClusterOptions, Install
 from meshproof.rules.model import MtlsMode
 

@@ -15,8 +15,9 @@ from typing import Any
 from meshproof import timeouts
 from meshproof.mesh.cluster import namespaces
 from meshproof.mesh.cluster.client import Kube, Object
-from meshproof.mesh.cluster.istio import ISTIOD, REVISION
+from meshproof.mesh.cluster.istio import ISTIOD
 from meshproof.mesh.cluster.keys import Key, is_there, wait_gone
+from meshproof.mesh.cluster.revisions import REVISION
 from meshproof.mesh.waiting import wait_for
 
 _NAME = "installed"

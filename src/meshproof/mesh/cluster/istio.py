@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshproof.errors import NotReady
-from meshproof.mesh.cluster import proxies
-from meshproof.mesh.cluster.client import Kube, Object, labels_of
+from meshproof.mesh.cluster import proxies, revisions, workloads
+from meshproof.mesh.cluster.client import Kube, Object
 from meshproof.mesh.cluster.forward import get
+from meshproof.mesh.cluster.revisions import DEFAULT, REVISION
 from meshproof.mesh.cluster.sync import MONITORING_PORT
 from meshproof.mesh.cluster.way_in import no_gateway, pods_of
 from meshproof.mesh.protocol import ClusterOptions
 
-REVISION = "istio.io/rev"
 #: The label of istiod's workload and pods, whatever its revision.
 ISTIOD = "app=istiod"
 _INJECTION = {"istio-injection": "enabled"}
@@ -24,13 +24,18 @@ _INJECTION = {"istio-injection": "enabled"}
 
 @dataclass(frozen=True)
 class Istio:
-    """A control plane that was found: its namespace, revision, version, what reports say of it."""
+    """A control plane that was found: its namespace, revision, version, what reports say of it.
+
+    `revision` is the one that namespaces ask for, or a tag (empty: that of
+    istio-injection=enabled), `injector` that of the istiod which injects then.
+    """
 
     namespace: str
     revision: str
     version: str
     notes: tuple[str, ...]
     ingress: str
+    injector: str = DEFAULT
 
     @classmethod
     def found(cls, kube: Kube, options: ClusterOptions) -> Istio:
@@ -42,25 +47,23 @@ class Istio:
                 f"{kube.place}: there is no istiod in namespace {namespace}: install Istio (for "
                 "the run alone: --mesh-install), or name its namespace with --mesh-istio-namespace"
             )
-        wanted = options.revision
-        fitting = _of_revision(pods, wanted)
-        if not fitting:
-            known = sorted({labels_of(pod).get(REVISION, "default") for pod in pods})
-            raise NotReady(f"no istiod of revision {wanted}; there are {', '.join(known)}")
+        revision = revisions.injecting(kube, namespace, pods, options.revision)
+        fitting = _of_revision(pods, revision)
         running = [pod for pod in fitting if proxies.running(pod)]
         if not running:
             raise NotReady(f"{kube.place}: no istiod runs in namespace {namespace}")
-        version = _version(kube, running[0])
-        revision = labels_of(running[0]).get(REVISION, "default")
+        ready = [pod for pod in running if not [*workloads.unready(pod)]]
+        version = _version(kube, (ready or running)[0])
         return cls(
             namespace,
-            wanted,
+            options.revision,
             version,
             (
                 f"Kubernetes {kube.version()}",
                 f"istiod {version} (namespace {namespace}, revision {revision})",
             ),
             options.ingress,
+            revision,
         )
 
     @property
@@ -73,9 +76,14 @@ class Istio:
         """The labels by which a pod asks for this revision where its namespace does not."""
         return {REVISION: self.revision} if self.revision else {}
 
+    @property
+    def suffix(self) -> str:
+        """What the names of the injector's objects end with; empty without a revision."""
+        return "" if self.injector == DEFAULT else self.injector
+
     def pods(self, kube: Kube) -> list[Object]:
-        """Return the pods of istiod, of the chosen revision."""
-        return _of_revision(istiods(kube, self.namespace), self.revision)
+        """Return the pods of istiod, of the revision that injects."""
+        return _of_revision(istiods(kube, self.namespace), self.injector)
 
     def gateway_pods(self, kube: Kube) -> list[Object]:
         """Return the pods of the ingress gateway."""
@@ -101,8 +109,7 @@ def istiods(kube: Kube, namespace: str) -> list[Object]:
 
 
 def _of_revision(pods: Sequence[Object], revision: str) -> list[Object]:
-    """Return the pods of one revision, of any where it is empty."""
-    return [pod for pod in pods if not revision or labels_of(pod).get(REVISION) == revision]
+    return [pod for pod in pods if revisions.of(pod) == revision]
 
 
 def _version(kube: Kube, pod: Object) -> str:
