@@ -87,6 +87,51 @@ def test_a_rule_of_a_gateway_concerns_the_gateway(monkeypatch: pytest.MonkeyPatc
         wait_served(None, [SIDECAR, GATEWAY], [at_gateway])  # type: ignore[arg-type]
 
 
+def http_route(*names: str) -> Placed:
+    metadata = {"name": "cart", "namespace": "ours"}
+    rules = [{"name": name} if name else {} for name in names]
+    spec = {"parentRefs": [{"kind": "Service", "name": "cart"}], "rules": rules}
+    return Placed({"apiVersion": "v1", "kind": "HTTPRoute", "metadata": metadata, "spec": spec})
+
+
+def host(domain: str, *names: str) -> str:
+    """Return the routes of a virtual host; one that is called `default` is of no rule."""
+    found = [{"name": one, **({} if one == "default" else {"metadata": {}})} for one in names]
+    config = {"virtual_hosts": [{"domains": [domain], "routes": found}]}
+    return json.dumps({"configs": [{"route_config": config}]})
+
+
+@pytest.mark.parametrize(
+    ("rules", "shown"),
+    [
+        (("",), host("cart.ours", "ours.cart.0")),
+        (("new", "rest"), host("cart.ours", "new", "rest")),
+        (("new", ""), host("cart.ours", "new", "ours.cart.1")),
+    ],
+    ids=["none", "all", "some"],
+)
+def test_an_http_route_is_served_once_each_rule_is_by_its_name(
+    rules: tuple[str, ...], shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route = http_route(*rules)
+    serve(monkeypatch, {"cart-1": [shown]})
+    assert wait_served(None, [SIDECAR], [route], own="ours")  # type: ignore[arg-type]
+    with pytest.raises(NotReady, match=r"cart-1\.ours still has HTTPRoute cart"):
+        wait_served(None, [SIDECAR], [route], there=False, own="ours")  # type: ignore[arg-type]
+    serve(monkeypatch, {"cart-1": [host("cart.ours", "ours.other.0", "rest", "default")]})
+    with pytest.raises(NotReady, match=r"cart-1\.ours does not have HTTPRoute cart"):
+        wait_served(None, [SIDECAR], [route], own="ours")  # type: ignore[arg-type]
+
+
+def test_a_rule_of_that_name_elsewhere_is_not_the_run_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    route = http_route("new", "default")
+    serve(monkeypatch, {"cart-1": [host("cart.theirs", "new")]})
+    with pytest.raises(NotReady, match="does not have HTTPRoute cart"):
+        wait_served(None, [SIDECAR], [route], own="ours")  # type: ignore[arg-type]
+    serve(monkeypatch, {"cart-1": [host("cart.ours", "default")]})
+    assert wait_served(None, [SIDECAR], [route], there=False, own="ours")  # type: ignore[arg-type]
+
+
 def test_a_policy_is_served_once_no_chain_takes_plaintext(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = rule("PeerAuthentication", mtls={"mode": "STRICT"})
     serve(monkeypatch, {"cart-1": [routes()]}, PERMISSIVE)

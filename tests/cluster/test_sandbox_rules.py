@@ -188,7 +188,8 @@ spec:
     - {group: "", kind: Service, name: books, port: 80}
     - {name: gate, namespace: pay}
   rules:
-    - matches: [{path: {value: /a}}]
+    - name: a
+      matches: [{path: {value: /a}}]
       filters: [{type: RequestMirror, requestMirror: {backendRef: {name: copies, port: 80}}}]
       backendRefs:
         - name: books-v1
@@ -207,6 +208,7 @@ def test_an_http_route_is_for_services_of_the_run_alone() -> None:
     parent = {"group": "", "kind": "Service", "name": "books", "port": 80, "namespace": SHOP}
     assert rewritten["parentRefs"] == [parent]
     (rule,) = rewritten["rules"]
+    assert set(rule) == {"matches", "filters", "backendRefs"}, "istiod would use its name alone"
     assert rule["matches"] == [{"path": {"value": "/a"}}]
     copies = {"name": "copies", "port": 80, "namespace": SHOP}
     assert rule["filters"][0]["requestMirror"] == {"backendRef": copies}

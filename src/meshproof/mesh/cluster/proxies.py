@@ -20,8 +20,10 @@ from meshproof.mesh.protocol import one_version
 CONTAINER = "istio-proxy"
 ADMIN_PORT = 15000
 _SOURCE = re.compile(r'"config":\s*"(/apis/[^"]+)"')
-#: A route that istiod makes of an HTTPRoute: `namespace.name.index`.
+#: A route that istiod makes of a rule of an HTTPRoute that has no name: `namespace.name.index`.
 _ROUTE = re.compile(r'"name":\s*"([^"/|]+\.[^"/|]+)\.\d+"')
+#: Before the name of a route, where it is looked for by that alone.
+_NAMED = "route "
 _HYPHENATED = {
     "VirtualService": "virtual-service",
     "DestinationRule": "destination-rule",
@@ -105,14 +107,18 @@ def dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> Dum
     strict = None
     if policies and not proxy.gateway:
         strict = is_strict(kube, proxy)
-    marks = (_SOURCE, _ROUTE)
-    sources = frozenset(found for text in texts for mark in marks for found in mark.findall(text))
-    return Dump(proxy, sources, strict, _version(texts, own, f"strict: {strict}"))
+    shown = (_SOURCE, _ROUTE)
+    found = {one for text in texts for mark in shown for one in mark.findall(text)}
+    parts = list(_parts(texts, own))
+    routes = (route for part in parts for route in part.get("routes", ()))
+    # One without metadata is of no rule: istiod calls it `default`.
+    found |= {f"{_NAMED}{one['name']}" for one in routes if "name" in one and "metadata" in one}
+    return Dump(proxy, frozenset(found), strict, _version(parts, f"strict: {strict}"))
 
 
-def _version(texts: Iterable[str], own: str, more: str) -> str:
-    """Return what stands for the virtual hosts and clusters in whose config `own` stands."""
-    return one_version([more, *(json.dumps(one, sort_keys=True) for one in _parts(texts, own))])
+def _version(parts: Iterable[Any], more: str) -> str:
+    """Return what stands for some virtual hosts and clusters."""
+    return one_version([more, *(json.dumps(one, sort_keys=True) for one in parts)])
 
 
 def _parts(texts: Iterable[str], own: str) -> Iterator[Any]:
@@ -155,12 +161,18 @@ def _takes_plaintext(chain: dict[str, Any]) -> bool:
     return bool(chain.get("filter_chain_match", {}).get("transport_protocol") == "raw_buffer")
 
 
-def source(placed: Placed) -> str:
-    """Return by what istiod marks what it makes of an object; empty for a kind without a mark."""
+def marks(placed: Placed) -> list[str]:
+    """Return by what istiod marks what it makes of an object; nothing for a kind without marks.
+
+    The route of an HTTPRoute's rule with a name has that name alone (istiod's `convertHTTPRoute`);
+    it is looked for among the virtual hosts of the run.
+    """
     if placed.kind == "HTTPRoute":
-        return f"{placed.namespace}.{placed.name}"
+        rules = [one.get("name") for one in placed.body["spec"].get("rules") or [{}]]
+        of_all = [] if all(rules) else [f"{placed.namespace}.{placed.name}"]
+        return [*of_all, *(f"{_NAMED}{name}" for name in rules if name)]
     name = _HYPHENATED.get(placed.kind)
     group = str(placed.body["apiVersion"]).partition("/")[0]
     if name is None:
-        return ""
-    return f"/apis/{group}/v1/namespaces/{placed.namespace}/{name}/{placed.name}"
+        return []
+    return [f"/apis/{group}/v1/namespaces/{placed.namespace}/{name}/{placed.name}"]

@@ -104,12 +104,18 @@ class Rewriting:
         return self._placed(document, spec)
 
     def http_route(self, document: Document) -> Placed:
-        """Return an HTTPRoute for Services of the sandbox: what holds at gateways is left out."""
+        """Return an HTTPRoute for Services of the sandbox: what holds at gateways is left out.
+
+        Names of its rules, too: istiod would call its routes by them alone, and nothing by it.
+        """
         spec, namespace = document.spec.plain(), document.namespace
         parents = [one for one in spec["parentRefs"] if one.get("kind") == "Service"]
         spec = {
             "parentRefs": [self._reference(one, namespace) for one in parents],
-            "rules": [self._rule(one, namespace) for one in spec.get("rules") or ()],
+            "rules": [
+                self._rule({key: one[key] for key in one if key != "name"}, namespace)
+                for one in spec.get("rules") or ()
+            ],
         }
         return self._placed(document, spec, document.api_version)
 

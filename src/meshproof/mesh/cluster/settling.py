@@ -15,7 +15,7 @@ from meshproof.errors import NotReady
 from meshproof.mesh.cluster import asking
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.objects import Placed
-from meshproof.mesh.cluster.proxies import Dump, Proxy, Strict, dump, source
+from meshproof.mesh.cluster.proxies import Dump, Proxy, Strict, dump, marks
 from meshproof.mesh.protocol import Served, one_version
 from meshproof.mesh.waiting import wait_for
 from meshproof.names import MESH
@@ -39,8 +39,8 @@ def _concerns(placed: Placed, proxy: Proxy) -> bool:
 def _lacking(one: Dump, objects: Sequence[Placed], there: bool, strict: Strict | None) -> str:
     """Return in words what a proxy does not have yet, or still has."""
     for placed in objects:
-        path = source(placed)
-        if path and _concerns(placed, one.proxy) and (path in one.sources) != there:
+        wrong = any((mark in one.sources) != there for mark in marks(placed))
+        if wrong and _concerns(placed, one.proxy):
             return f"{'does not have' if there else 'still has'} {placed.kind} {placed.name}"
     wanted = None if strict is None or one.proxy.gateway else strict(one.proxy)
     if wanted is None or one.strict == wanted:
