@@ -26,9 +26,11 @@ KINDS = (
     ("v1", "secrets", "Secret", True),
     ("v1", "events", "Event", True),
     ("v1", "pods", "Pod", True),
+    ("v1", "services", "Service", True),
     ("apps/v1", "deployments", "Deployment", True),
     ("rbac.authorization.k8s.io/v1", "clusterroles", "ClusterRole", False),
     ("networking.istio.io/v1", "virtualservices", "VirtualService", True),
+    ("networking.istio.io/v1", "gateways", "Gateway", True),
     ("networking.istio.io/v1alpha3", "virtualservices", "VirtualService", True),
     ("networking.istio.io/v1alpha3", "envoyfilters", "EnvoyFilter", True),
 )

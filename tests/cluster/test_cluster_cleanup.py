@@ -258,9 +258,11 @@ def test_every_kind_is_known_once_in_its_preferred_version(
         "ConfigMap": "v1",
         "Secret": "v1",
         "Pod": "v1",
+        "Service": "v1",
         "Deployment": "apps/v1",
         "ClusterRole": "rbac.authorization.k8s.io/v1",
         "VirtualService": "networking.istio.io/v1",
+        "Gateway": "networking.istio.io/v1",
         "EnvoyFilter": "networking.istio.io/v1alpha3",
     }
 

@@ -17,6 +17,7 @@ from meshproof.mesh import process
 from meshproof.mesh.cluster import (
     evidence,
     gateway_api,
+    gateways,
     install,
     kubeconfig,
     leftovers,
@@ -167,7 +168,7 @@ class ClusterMesh:
         self._names = [self._place.namespace(name) for name in files]
         by_hand = self._options.injection == "istioctl"
         self._asking = {} if by_hand else self._istio.injection
-        placed = [one for document in documents for one in self._place.place(document, files)]
+        placed = self._placed(documents, files)
         self._require_own(placed)
         self._stay()
         gateway_api.require_known(self._kube, placed)
@@ -185,6 +186,15 @@ class ClusterMesh:
         routing = [one for one in placed if one.body["apiVersion"].startswith(_ROUTING)]
         self.served = self._settled(routing)
         self._noted += self._control_plane.notes()
+
+    def _placed(self, documents: Sequence[Document], known: Sequence[str]) -> list[Placed]:
+        """Return the objects of the documents, Gateways at the ingress that visits come in by."""
+        found = [one for document in documents for one in self._place.place(document, known)]
+        placed = gateways.at_ingress(self._kube, self._istio, found)
+        said = f"Gateways with the usual selector are at the ingress {self._istio.ingress}"
+        if placed != found and said not in self._noted:
+            self._noted.append(said)
+        return placed
 
     def _stay(self) -> None:
         """Make the run's namespaces, or say anew that it goes on, if the last time is long ago."""
@@ -220,17 +230,17 @@ class ClusterMesh:
 
     def proxies(self) -> list[proxies.Proxy]:
         """Return the sidecars of the run and the gateway. Raises NotReady without the latter."""
-        gateways = self._istio.gateways(self._kube)
-        if not gateways:
+        at_gate = self._istio.gateways(self._kube)
+        if not at_gate:
             raise NotReady(self._istio.no_gateway(self._kube))
         pods = workloads.pods(self._kube, self._names, self._labels)
-        return [*proxies.sidecars(pods), *gateways]
+        return [*proxies.sidecars(pods), *at_gate]
 
     @contextlib.contextmanager
     def applied(self, rules: RuleSet) -> Iterator[Served]:
         """Apply the documents of `rules`; every proxy serves them while the context lasts."""
         known = self._known()
-        placed = [one for doc in rules.documents for one in self._place.place(doc, known)]
+        placed = self._placed(rules.documents, known)
         if not placed:
             raise NotReady("rules without their documents cannot be applied to a cluster")
         self._require_own(placed)

@@ -93,6 +93,15 @@ class Istio:
             return []
         return pods_of(kube, service)
 
+    def selector(self, kube: Kube) -> dict[str, str]:
+        """Return the labels that the ingress gateway's Service selects. Raises NotReady without."""
+        namespace, _, name = self.ingress.partition("/")
+        service = kube.get("v1", "Service", name, namespace)
+        selector = service["spec"].get("selector") if service else None
+        if not selector:
+            raise NotReady(no_gateway(kube, namespace, name))
+        return dict(selector)
+
     def gateways(self, kube: Kube) -> list[proxies.Proxy]:
         """Return the proxies of the ingress gateway that run."""
         return proxies.of_gateway(self.gateway_pods(kube))

@@ -16,7 +16,7 @@ from meshproof.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE
 #: Label of everything that a run creates; its value is the run's name.
 RUN_LABEL = "meshproof/run"
 MANAGED_BY = "app.kubernetes.io/managed-by"
-_ROUTING = "networking.istio.io"
+ROUTING = "networking.istio.io"
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Place:
             _end_at_once(body)
             if self.small:
                 _make_small(body)
-            if document.group == _ROUTING:
+            if document.group == ROUTING:
                 self._own_host(body)
             yield Placed(body, document.at)
 

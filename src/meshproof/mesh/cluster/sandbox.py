@@ -216,7 +216,7 @@ class Sandbox:
         calls = [case.call for case in self._cases if case.call.gateway != MESH]
         if not calls:
             return []
-        selector = self._selector(kube)
+        selector = self._istio.selector(kube)
         found = []
         for one in self._of_kind("Gateway"):
             name = f"{one.namespace}/{one.name}"
@@ -224,14 +224,6 @@ class Sandbox:
             if hosts:
                 found.append(self._rewriting.gateway(one, hosts, selector))
         return found
-
-    def _selector(self, kube: Kube) -> dict[str, str]:
-        namespace, _, name = self._istio.ingress.partition("/")
-        service = kube.get("v1", "Service", name, namespace)
-        selector = service["spec"].get("selector") if service else None
-        if not selector:
-            raise NotReady(f"Service {self._istio.ingress} of the ingress gateway selects no pod")
-        return dict(selector)
 
     def _awaited(self, placed: Sequence[Placed], caller: Caller | None) -> list[Placed]:
         """Return what a client, None: a gateway, must show by name.
