@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from meshproof.errors import NotReady
+from meshproof.errors import Inconclusive, NotReady
 from meshproof.traffic import Request, Visit, Visits
 from meshproof.verdict import Outcome, Verdict
 from meshproof.verdict.phrases import listed, only
@@ -28,6 +28,16 @@ DOUBT = 1e-3
 LONGEST = 80
 #: Header by which the app at the way in tells its pod.
 SERVED_BY = "x-served-by"
+
+#: What a proxy answers for an AuthorizationPolicy, with 403 (Envoy's HTTP filter RBAC).
+_REFUSED = "RBAC: access denied"
+#: What such an answer tells, and what to do.
+REFUSED = (
+    f"an AuthorizationPolicy of the mesh refuses the caller (HTTP 403, '{_REFUSED}'), so nothing "
+    "is known of the rule; let the run in by policies in Istio's root namespace with action ALLOW, "
+    "for pods with the label app.kubernetes.io/managed-by: meshproof and, at the ingress gateway, "
+    "for hosts *.test (docs/policies.md)"
+)
 
 _UNSEEN = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.S | re.I)
 _TROUBLE = re.compile(r"\b(error|sorry|unavailable|timeout|refused)\b", re.I)
@@ -52,6 +62,12 @@ class _Sighting:
     pod: str
     label: str | None
     words: str
+    refused: bool
+
+
+def refused(visit: Visit) -> bool:
+    """Say whether a policy of the mesh has answered, in the place of what rules lead to."""
+    return visit.status == 403 and visit.text == _REFUSED
 
 
 def words(visit: Visit) -> str:
@@ -82,8 +98,21 @@ class Watch:
         label = self._label(visit)
         pod = visit.headers.get(SERVED_BY, "")
         said = words(visit) if label is None else ""
-        self._seen.append(_Sighting(visit.request, pod, label, said))
+        self._seen.append(_Sighting(visit.request, pod, label, said, refused(visit)))
         return label
+
+    def require_let_in(self, verdict: Verdict) -> None:
+        """Raise Inconclusive where all that is wrong are refusals: nothing then tells of the rule.
+
+        With how many there were, and a command line that shows one.
+        """
+        wrong = [one for one in self._seen if _wrong(one.label, verdict)]
+        if verdict.holds or not wrong or not all(one.refused for one in wrong):
+            return
+        raise Inconclusive(
+            f"{REFUSED}\nobserved: {len(wrong)} of {len(self._seen)} answers are refusals\n"
+            f"see it: {self._sample.curl_of(wrong[0].request)}"
+        )
 
     def clues(self, verdict: Verdict, matching: bool = False) -> Clues:
         """Return what is known beside the verdict; `matching` says that the rule has a match.

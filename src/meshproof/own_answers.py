@@ -9,8 +9,9 @@ from functools import cached_property
 
 from meshproof.cases import Case
 from meshproof.cases_actions import Arrival, Reply, Wanted
-from meshproof.clues import words
+from meshproof.clues import REFUSED, refused, words
 from meshproof.conditions import short
+from meshproof.errors import Inconclusive
 from meshproof.mesh.case_mesh import CaseMesh
 from meshproof.mesh.echo_listener import SEEN_AUTHORITY, SEEN_HEADER, SEEN_PATH, SERVED_BY
 from meshproof.mesh.echo_workloads import Hiding
@@ -108,7 +109,8 @@ class Answers:
     def label(self, visit: Visit) -> str | None:
         """Return who answered, or how where no workload did; with what is wrong about it, if any.
 
-        None for an answer of nobody where a workload must answer.
+        None for an answer of nobody where a workload must answer. Raises Inconclusive for one that
+        a policy of the mesh has given.
         """
         served = visit.headers.get(SERVED_BY)
         if served is not None:
@@ -117,6 +119,8 @@ class Answers:
             wrong = [*self._early(visit), *(_differences(arrival, visit) if arrival else ())]
             return f"{named}, but {', '.join(wrong)}" if wrong else named
         reply = self.case.answer.reply
+        if refused(visit) and (reply is None or reply.body != visit.text):
+            raise Inconclusive(REFUSED)
         if reply is None:
             return None
         wrong = [*self._early(visit), *_unlike(reply, visit)]

@@ -5,8 +5,8 @@ from itertools import cycle
 
 import pytest
 
-from meshproof.clues import Watch, words
-from meshproof.errors import NotReady
+from meshproof.clues import Watch, refused, words
+from meshproof.errors import Inconclusive, NotReady
 from meshproof.mesh.protocol import Address
 from meshproof.traffic import Request, Visit, Visits
 from meshproof.verdict import Verdict, judge
@@ -127,3 +127,63 @@ def test_what_is_no_version_is_not_spoken_of_as_one() -> None:
 )
 def test_words_of_an_answer(body: str, said: str) -> None:
     assert words(Visit(PLAIN, 503, {}, body.encode())) == said
+
+
+class Refusing(Scripted):
+    """Visits that a policy of the mesh refuses, from one number on, up to another."""
+
+    def __init__(self, first: int, last: int, version: str = "v1") -> None:
+        super().__init__(lambda number: (version, "p0"))
+        self._refused = range(first, last)
+
+    def __iter__(self) -> Iterator[Visit]:
+        for number, visit in enumerate(super().__iter__()):
+            if number in self._refused:
+                yield Visit(visit.request, 403, {}, b"RBAC: access denied")
+            else:
+                yield visit
+
+
+def page(visit: Visit) -> str:
+    return "page" if visit.status == 200 else words(visit)
+
+
+@pytest.mark.parametrize("by", ["reviews", page], ids=["by an app", "by a function"])
+@pytest.mark.parametrize("first", [0, 5])
+def test_what_a_policy_of_the_mesh_refuses_tells_nothing_of_a_rule(
+    by: str | Callable[[Visit], str], first: int
+) -> None:
+    sample = Refusing(first, 10_000)
+    watch = Watch(sample, by)
+    verdict = judge(map(watch, sample), {"v1" if by == "reviews" else "page": 1})
+    assert not verdict.holds
+    told = r"(?s)AuthorizationPolicy.*action ALLOW.*observed: \d+ of \d+ answers.*see it: curl -i"
+    with pytest.raises(Inconclusive, match=told):
+        watch.require_let_in(verdict)
+
+
+def test_answers_that_are_wrong_otherwise_fail_though_others_are_refused() -> None:
+    watch = Watch(sample := Refusing(3, 10_000, "v2"), "reviews")
+    verdict = judge(map(watch, sample), {"v1": 1})
+    assert not verdict.holds
+    watch.require_let_in(verdict)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_verdict_that_holds_or_fails_without_a_refusal_stays(version: str) -> None:
+    watch, verdict = seen(Scripted(lambda number: (version, "p0")), {"v1": 1})
+    assert verdict.holds == (version == "v1")
+    watch.require_let_in(verdict)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_one"),
+    [
+        (403, b"RBAC: access denied", True),
+        (403, b"", False),
+        (403, b"RBAC: access denied by shop", False),
+        (200, b"RBAC: access denied", False),
+    ],
+)
+def test_a_refusal_has_exactly_the_words_of_envoy(status: int, body: bytes, is_one: bool) -> None:
+    assert refused(Visit(PLAIN, status, {}, body)) == is_one

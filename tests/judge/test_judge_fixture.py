@@ -129,3 +129,29 @@ def test_half(judge):
     done.assert_outcomes(failed=1)
     record = json.loads((pytester.path / "rep" / "run.json").read_text())
     assert record["results"][0]["outcome"] == "inconclusive"
+
+
+def test_visits_that_a_policy_of_the_mesh_refuses_are_inconclusive(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+from meshproof.mesh.protocol import Address
+from meshproof.traffic import Request, Visit, Visits
+
+class Refused(Visits):
+    def to_judge(self):
+        while True:
+            yield Visit(self.requests[0], 403, {}, b"RBAC: access denied")
+
+def test_page(judge):
+    visits = Refused(Address("127.0.0.1", 1), [Request("/")], "run")
+    verdict = judge(visits, by=lambda visit: str(visit.status), expect={"200": 1})
+    assert verdict.holds, verdict
+"""
+    )
+    done = pytester.runpytest_subprocess("-q", "--mesh-report", "rep", "--mesh-format", "record")
+    done.assert_outcomes(failed=1)
+    record = json.loads((pytester.path / "rep" / "run.json").read_text())
+    assert record["results"][0]["outcome"] == "inconclusive"
+    assert "action ALLOW" in record["results"][0]["message"]
