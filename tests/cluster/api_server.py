@@ -43,7 +43,8 @@ class Cluster:
 
     `forbidden` are plurals that nobody may list, `refused` those of which a change is answered with
     403 and done by the cluster itself; `aggregated` whether discovery is, as it is from
-    Kubernetes 1.27 on; so many lists are answered with 503 as `away` says.
+    Kubernetes 1.27 on; so many lists are answered with 503 as `away` says. It lacks the versions of
+    groups in `without`.
     """
 
     objects: dict[tuple[str, str, str], Object] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class Cluster:
     refused: set[str] = field(default_factory=set)
     aggregated: bool = True
     away: int = 0
+    without: set[str] = field(default_factory=set)
     asked: list[tuple[str, str]] = field(default_factory=list)
     kubeconfig: Path = Path()
 
@@ -186,7 +188,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _discovery(self, path: str) -> Object | None:
         aggregated = "as=APIGroupDiscoveryList" in self.headers["Accept"]
-        versions = list(dict.fromkeys(one[0] for one in KINDS))
+        known = dict.fromkeys(one[0] for one in KINDS)
+        versions = [one for one in known if one not in self.cluster.without]
         if path == "/version":
             return {"gitVersion": "v1.35.4"}
         if path in ("/api", "/apis") and aggregated and self.cluster.aggregated:

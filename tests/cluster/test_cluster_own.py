@@ -75,6 +75,23 @@ def test_an_object_of_the_whole_cluster_is_refused_before_anything_is_made(
     assert not [path for method, path in cluster.asked if method == "PATCH"]
 
 
+def test_an_istio_that_is_too_old_is_said_before_anything_is_made(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = Istio("istio-system", "", "1.20.3", (), "istio-system/istio-ingressgateway")
+    monkeypatch.setattr(Istio, "found", lambda *_: old)
+    cluster.without = {"networking.istio.io/v1"}
+    options = Options(cluster=ClusterOptions(kubeconfig=str(cluster.kubeconfig)))
+    with pytest.raises(NotReady) as told, ClusterMesh.opened(options):
+        pass
+    assert str(told.value) == (
+        "context stand-in: it does not serve networking.istio.io/v1, which Istio has since 1.22, "
+        "the oldest that is supported (istiod is 1.20.3): upgrade Istio, or only its custom "
+        "resource definitions where it is newer"
+    )
+    assert not [path for method, path in cluster.asked if method == "PATCH"]
+
+
 def test_rules_of_which_nothing_can_be_proven_are_told_where_a_sandbox_is_asked_for(
     cluster: Cluster, mesh: ClusterMesh, tmp_path: Path
 ) -> None:

@@ -61,6 +61,9 @@ class Cluster:
     def patient(self, seconds: float) -> Iterator[None]:
         yield
 
+    def has(self, _version: str, _kind: str) -> bool:
+        return True
+
     def list(self, _version: str, kind: str, *_where: str) -> list[dict[str, Any]]:
         self.listed.add(kind)
         if kind == "Pod":

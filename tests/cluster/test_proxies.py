@@ -30,6 +30,16 @@ def test_it_is_served_once_every_proxy_shows_it_twice(monkeypatch: pytest.Monkey
     assert len(served.version) == 16
 
 
+@pytest.mark.parametrize("version", ["v1", "v1beta1", "v1alpha3"])
+def test_the_version_in_the_mark_of_a_rule_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    serve(monkeypatch, {"cart-1": [routes(SOURCE.replace("/v1/", f"/{version}/"))]})
+    assert wait_served(None, [SIDECAR], [rule()]).proxies == 1  # type: ignore[arg-type]
+    with pytest.raises(NotReady, match=r"cart-1\.ours still has VirtualService cart"):
+        wait_served(None, [SIDECAR], [rule()], there=False)  # type: ignore[arg-type]
+
+
 def test_config_that_still_changes_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
     changing = [routes(SOURCE, updated=str(number)) for number in range(1000)]
     serve(monkeypatch, {"cart-1": changing})

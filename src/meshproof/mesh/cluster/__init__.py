@@ -24,6 +24,7 @@ from meshproof.mesh.cluster import (
     namespaces,
     proxies,
     settling,
+    versions,
     workloads,
 )
 from meshproof.mesh.cluster.addons import ClusterAddons
@@ -80,6 +81,7 @@ class ClusterMesh:
             self._options.small,
         )
         self._istio = Istio.found(kube, self._options)
+        versions.require_supported(kube, self._istio.version)
         self._istioctl = Istioctl(self._options, workspace.path)
         self._stack = contextlib.ExitStack()
         self._names: list[str] = []

@@ -20,6 +20,8 @@ from meshproof.mesh.protocol import one_version
 CONTAINER = "istio-proxy"
 ADMIN_PORT = 15000
 _SOURCE = re.compile(r'"config":\s*"(/apis/[^"]+)"')
+#: The version in it is that of istiod's own model, v1alpha3 in older ones: it tells nothing.
+_VERSIONED = re.compile(r"^(/apis/[^/]+)/[^/]+(?=/namespaces/)")
 #: A route that istiod makes of a rule of an HTTPRoute that has no name: `namespace.name.index`.
 _ROUTE = re.compile(r'"name":\s*"([^"/|]+\.[^"/|]+)\.\d+"')
 #: Before the name of a route, where it is looked for by that alone.
@@ -108,7 +110,9 @@ def dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> Dum
     if policies and not proxy.gateway:
         strict = is_strict(kube, proxy)
     shown = (_SOURCE, _ROUTE)
-    found = {one for text in texts for mark in shown for one in mark.findall(text)}
+    found = {
+        _VERSIONED.sub(r"\1", one) for text in texts for mark in shown for one in mark.findall(text)
+    }
     parts = list(_parts(texts, own))
     routes = (route for part in parts for route in part.get("routes", ()))
     # One without metadata is of no rule: istiod calls it `default`.
@@ -175,4 +179,4 @@ def marks(placed: Placed) -> list[str]:
     group = str(placed.body["apiVersion"]).partition("/")[0]
     if name is None:
         return []
-    return [f"/apis/{group}/v1/namespaces/{placed.namespace}/{name}/{placed.name}"]
+    return [f"/apis/{group}/namespaces/{placed.namespace}/{name}/{placed.name}"]

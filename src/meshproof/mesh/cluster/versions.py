@@ -2,7 +2,8 @@
 
 Source: Istio docs, "Supported Releases", section "Control Plane/Data Plane Skew": a control plane
 may be one minor version ahead of its proxies, proxies are never ahead of it; istioctl is of the
-same minor version, or one away.
+same minor version, or one away. The API that is used here is there since 1.22 (Istio docs, "1.22
+Change Notes": the networking, security and telemetry APIs are promoted to v1).
 """
 
 from __future__ import annotations
@@ -11,6 +12,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from meshproof.errors import NotReady
+from meshproof.mesh.cluster.client import Kube
+
+#: The oldest Istio that is supported, and what it has that older ones lack.
+OLDEST = "1.22"
+_API = "networking.istio.io/v1"
+
 _MINOR = re.compile(r"(\d+)\.(\d+)")
 
 
@@ -18,6 +26,16 @@ def minor(version: str) -> tuple[int, int] | None:
     """Return (1, 31) of `1.31.2`, `v1.31-alpha`; None for a version that has no such number."""
     found = _MINOR.match(version.lstrip("v"))
     return (int(found[1]), int(found[2])) if found else None
+
+
+def require_supported(kube: Kube, istiod: str) -> None:
+    """Raise NotReady for an Istio that is too old; `istiod` is its version."""
+    if not kube.has(_API, "VirtualService"):
+        raise NotReady(
+            f"{kube.place}: it does not serve {_API}, which Istio has since {OLDEST}, the oldest "
+            f"that is supported (istiod is {istiod}): upgrade Istio, or only its custom resource "
+            "definitions where it is newer"
+        )
 
 
 def skew(istiod: str, proxies: Mapping[str, str], istioctl: str) -> Iterator[str]:
