@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,26 @@ def listener(*chains: str) -> str:
     return json.dumps({"configs": [{"active_state": {"listener": {"filter_chains": found}}}]})
 
 
+def assigned(**clusters: list[str]) -> str:
+    """Return a dump of endpoints: cluster -> addresses, with `!` before one that is ejected."""
+
+    def endpoint(address: str) -> dict[str, Any]:
+        where = {"address": {"socket_address": {"address": address.strip("!"), "port_value": 80}}}
+        healthy = "UNHEALTHY" if address.startswith("!") else "HEALTHY"
+        return {"endpoint": where, "health_status": healthy}
+
+    configs = [
+        {
+            "endpoint_config": {
+                "cluster_name": name,
+                "endpoints": [{"lb_endpoints": [endpoint(one) for one in there]}] if there else [],
+            }
+        }
+        for name, there in clusters.items()
+    ]
+    return json.dumps({"configs": configs})
+
+
 STRICT, PERMISSIVE = listener("tls", "tls"), listener("tls", "raw_buffer")
 SOURCE = "/apis/networking.istio.io/v1/namespaces/ours/virtual-service/cart"
 
@@ -44,15 +65,18 @@ def serve(
     answers: dict[str, list[str]],
     inbound: str = "",
     slow: float = 0,
+    endpoints: Iterable[str] = (),
 ) -> None:
     """Let each pod answer its texts in turn for routes, the last one from then on.
 
-    `slow` is how long each answer takes, in seconds, and all the time that there is.
+    `endpoints` are what they answer in turn for those, likewise. `slow` is how long each answer
+    takes, in seconds, and all the time that there is.
     """
     if slow:
         monkeypatch.setattr(timeouts, "CONFIG_SERVED", slow)
     turns: dict[str, Iterator[str]] = {pod: iter(texts) for pod, texts in answers.items()}
     last: dict[str, str] = {}
+    of_endpoints = iter(endpoints)
 
     def get(kube: object, pod: str, namespace: str, port: int, path: str) -> str:
         time.sleep(slow)
@@ -60,6 +84,9 @@ def serve(
             raise NotReady(f"cannot forward port {port} of {pod}: not found")
         if "listeners" in path:
             return inbound
+        if "endpoint" in path:
+            last["endpoints"] = next(of_endpoints, last.get("endpoints", assigned()))
+            return last["endpoints"]
         if "clusters" in path:
             return routes()
         last[pod] = next(turns[pod], last.get(pod, ""))

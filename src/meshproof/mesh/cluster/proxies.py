@@ -1,15 +1,15 @@
 """The proxies of a run and what each serves, read from its own config dump, not from istiod.
 
-Source: Envoy docs, "Administration interface" (/config_dump); istiod writes the path of the object
-that a route or cluster comes from into its metadata (`filter_metadata.istio.config`).
+Source: Envoy docs, "Administration interface" (/config_dump, `include_eds`); istiod writes the path
+of the object that a route or cluster comes from into its metadata (`filter_metadata.istio.config`).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from meshproof.mesh.cluster.client import Kube, Object
@@ -33,6 +33,9 @@ _HYPHENATED = {
 }
 _RESOURCES = ("dynamic_route_configs", "dynamic_active_clusters")
 _INBOUND = "resource=dynamic_listeners&name_regex=^virtualInbound$"
+#: Of the clusters in whose name something stands.
+_ENDPOINTS = "include_eds&resource=dynamic_endpoint_configs&name_regex=.*{}.*"
+_HEALTHY = ("HEALTHY", "DEGRADED")
 #: How many proxies are asked at a time.
 AT_ONCE = 8
 
@@ -82,6 +85,8 @@ def sidecars(pods: Iterable[Object]) -> list[Proxy]:
     ]
 
 
+#: Name of a cluster -> address -> whether requests go there (outlier detection may keep them away).
+Endpoints = Mapping[str, Mapping[str, bool]]
 #: Says of a sidecar whether it must take mutual TLS only; None where that is not known.
 Strict = Callable[[Proxy], bool | None]
 
@@ -91,13 +96,15 @@ class Dump:
     """What a proxy serves: the paths of the objects that its routes and clusters come from.
 
     `strict` says whether a sidecar takes mutual TLS only, see `is_strict`. `version` stands for
-    that and for those routes and clusters that concern the run.
+    that and for those routes and clusters that concern the run. `endpoints` are those of
+    clusters of the run.
     """
 
     proxy: Proxy
     sources: frozenset[str]
     strict: bool | None = None
     version: str = ""
+    endpoints: Endpoints = field(default_factory=dict)
 
 
 def dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> Dump:
@@ -117,7 +124,9 @@ def dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> Dum
     routes = (route for part in parts for route in part.get("routes", ()))
     # One without metadata is of no rule: istiod calls it `default`.
     found |= {f"{_NAMED}{one['name']}" for one in routes if "name" in one and "metadata" in one}
-    return Dump(proxy, frozenset(found), strict, _version(parts, f"strict: {strict}"))
+    version = _version(parts, f"strict: {strict}")
+    endpoints = _endpoints(_read(kube, proxy, _ENDPOINTS.format(own))) if own else {}
+    return Dump(proxy, frozenset(found), strict, version, endpoints)
 
 
 def _version(parts: Iterable[Any], more: str) -> str:
@@ -133,6 +142,19 @@ def _parts(texts: Iterable[str], own: str) -> Iterator[Any]:
             for part in entry.get("virtual_hosts") or [entry]:
                 if own in json.dumps(part):
                     yield part
+
+
+def _endpoints(text: str) -> dict[str, dict[str, bool]]:
+    """Return the endpoints of a config dump, of clusters without one, too."""
+    found: dict[str, dict[str, bool]] = {}
+    for config in json.loads(text).get("configs", ()):
+        assigned = config["endpoint_config"]
+        there = found.setdefault(assigned["cluster_name"], {})
+        for locality in assigned.get("endpoints", ()):
+            for one in locality.get("lb_endpoints", ()):
+                address = one["endpoint"]["address"].get("socket_address", {}).get("address", "")
+                there[address] = one.get("health_status", "HEALTHY") in _HEALTHY
+    return found
 
 
 def own_parts(kube: Kube, proxy: Proxy, own: str) -> list[Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from meshproof import timeouts
 from meshproof.errors import NotReady
-from meshproof.mesh.cluster import asking
+from meshproof.mesh.cluster import asking, endpoints
 from meshproof.mesh.cluster.client import Kube
 from meshproof.mesh.cluster.objects import Placed
 from meshproof.mesh.cluster.proxies import Dump, Proxy, Strict, dump, marks
@@ -63,6 +63,7 @@ def wait_served(
 ) -> Served:
     """Wait until every proxy serves the objects, or (`there` False) none of them any more.
 
+    It serves them once its clusters have the endpoints that they should, too (`endpoints`).
     `proxies` are pods that must stay, or what lists those that there are: in each look anew, for
     pods of a gateway come and go. `own` stands in the names of the run's namespaces and hosts, by
     which its config is told apart. `strict` says whether a sidecar must take mutual TLS only (None:
@@ -78,6 +79,11 @@ def wait_served(
     return Served(version, len(dumps), round(time.monotonic() - began, 3))
 
 
+def _shown(one: Dump) -> object:
+    """Return what two looks at a proxy must show alike."""
+    return one.version, {name: frozenset(there) for name, there in one.endpoints.items()}
+
+
 @dataclass
 class _Looks:
     """The looks at all proxies, one after the other, and what the last ones have shown."""
@@ -89,7 +95,7 @@ class _Looks:
     strict: Strict | None
     own: str
     late: dict[Proxy, str] = field(default_factory=dict)
-    once: dict[Proxy, str] = field(default_factory=dict)
+    once: dict[Proxy, object] = field(default_factory=dict)
     #: How long each look has taken, in seconds, and whether all was there.
     taken: list[float] = field(default_factory=list)
     complete: list[bool] = field(default_factory=list)
@@ -103,7 +109,9 @@ class _Looks:
         self.late = {
             proxy: words for proxy, one in answers.items() if (words := self._lacking(one))
         }
-        before, self.once = self.once, {one.proxy: one.version for one in dumps}
+        if self.there and self.own and not self.late:
+            self.late = self._without_endpoints(dumps)
+        before, self.once = self.once, {one.proxy: _shown(one) for one in dumps}
         self.taken.append(time.monotonic() - began)
         self.complete.append(bool(dumps) and not self.late)
         return dumps if self.complete[-1] and before == self.once else None
@@ -123,6 +131,14 @@ class _Looks:
         if isinstance(answer, NotReady):
             return f"does not answer yet: {answer}"
         return _lacking(answer, self.objects, self.there, self.strict)
+
+    def _without_endpoints(self, dumps: Sequence[Dump]) -> dict[Proxy, str]:
+        awaited = endpoints.awaited(self.kube, {name for one in dumps for name in one.endpoints})
+        return {
+            one.proxy: words
+            for one in dumps
+            if (words := endpoints.lacking(one.endpoints, awaited))
+        }
 
     def _dump(self, proxy: Proxy) -> Dump:
         return dump(self.kube, proxy, self.strict is not None, self.own)
