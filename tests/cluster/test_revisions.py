@@ -112,6 +112,7 @@ def test_a_canary_that_injects_nothing_of_the_run_is_not_its_istiod(
     assert plane._sync().proxies == {}
 
 
+@pytest.mark.usefixtures("short_waits")
 def test_the_one_that_is_asked_for_is_looked_at(kube: Reader) -> None:
     istio = found(kube, CANARY, istiod("istiod-1-31-canary-1", "1-31-canary"), OLD)
     assert istio.injector == "default"

@@ -134,6 +134,30 @@ def test_a_gateway_that_stays_must_be_connected(
     assert found.wrong == ("gw-2.istio-system is not connected to istiod",)
 
 
+def test_a_pod_that_starts_is_waited_for_until_it_is_ready(tmp_path: Path) -> None:
+    starting = pod(JOINED, ready=False)
+    kube = cluster(tmp_path, pod(ISTIOD), pod(GATEWAY), starting, pod(SECOND, ends=True))
+    there, listed = plane(kube), kube.list
+
+    def soon(*asked: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = listed(*asked)
+        kube.apply(pod(JOINED))
+        return found
+
+    late = there.look(Aspect.READY)
+    assert late.things == 3
+    assert late.wrong == ("istio-system/gw-2: Running, not ready: no container yet",)
+    kube.list = soon
+    assert there.look(Aspect.READY).wrong == ()
+
+
+def test_a_gateway_whose_pods_all_end_is_none(tmp_path: Path) -> None:
+    kube = cluster(tmp_path, pod(ISTIOD, ends=True), pod(GATEWAY, ends=True))
+    none, no_gateway = plane(kube).look(Aspect.READY).wrong
+    assert none == "there is no istiod in namespace istio-system"
+    assert "istio-system/ingress" in no_gateway
+
+
 def test_an_istiod_that_goes_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     kube = cluster(tmp_path, pod(ISTIOD), pod(SECOND), pod(GATEWAY))
 

@@ -84,14 +84,24 @@ class ControlPlane:
         return [] if there else [self.istio.no_gateway(self.kube)]
 
     def _ready(self) -> Looked:
-        """Every istiod of the revision and every pod of the gateway, one at least, is ready."""
-        pods = self.istio.pods(self.kube)
-        wrong = [] if pods else [f"there is no istiod in namespace {self.istio.namespace}"]
-        wrong += [words for pod in pods for words in workloads.unready(pod)]
-        gateways = self.istio.gateway_pods(self.kube)
-        wrong += [words for pod in gateways for words in workloads.unready(pod)]
-        wrong += self._no_gateway()
-        return Looked(len(pods) + len(gateways), tuple(wrong))
+        """Every istiod of the revision and every pod of the gateway, one at least, is ready.
+
+        One that starts is waited for, one that ends is none of them.
+        """
+        found: list[Object] = []
+        late: list[str] = []
+        wrong: list[str] = []
+
+        def look() -> bool | None:
+            pods = _staying(self.istio.pods(self.kube))
+            found[:] = [*pods, *_staying(self.istio.gateway_pods(self.kube))]
+            late[:] = [words for pod in found for words in workloads.unready(pod)]
+            wrong[:] = [] if pods else [f"there is no istiod in namespace {self.istio.namespace}"]
+            wrong.extend(self._no_gateway())
+            return None if late else True
+
+        _watch(look, late)
+        return Looked(len(found), (*late, *wrong))
 
     def _injected(self) -> Looked:
         """Every pod of the run has a sidecar, and it is ready."""
@@ -128,11 +138,7 @@ class ControlPlane:
             wrong[:] = self._sync().faults(names)
             return None if any("NACK" not in one for one in wrong) else True
 
-        try:
-            wait_for(look, timeouts.CONFIG_SERVED, lambda: "not in sync", timeouts.POLL_SLOW)
-        except NotReady:
-            if not wrong:
-                raise
+        _watch(look, wrong)
         return Looked(len(names), (*wrong, *self._no_gateway()))
 
     def _accepted(self) -> Looked:
@@ -172,6 +178,19 @@ class ControlPlane:
         found = self._proxy_versions()
         wrong = versions.skew(self.istio.version, found, self.istioctl.version())
         return Looked(len(found), tuple(wrong))
+
+
+def _watch(look: Callable[[], bool | None], wrong: Sequence[str]) -> None:
+    """Look until it is right, or what is `wrong` has had its time."""
+    try:
+        wait_for(look, timeouts.CONFIG_SERVED, lambda: "not in time", timeouts.POLL_SLOW)
+    except NotReady:
+        if not wrong:
+            raise
+
+
+def _staying(pods: Sequence[Object]) -> list[Object]:
+    return [one for one in pods if not one["metadata"].get("deletionTimestamp")]
 
 
 def refused(dump: Any) -> Iterator[str]:
