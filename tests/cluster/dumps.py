@@ -78,7 +78,7 @@ def serve(
     last: dict[str, str] = {}
     of_endpoints = iter(endpoints)
 
-    def get(kube: object, pod: str, namespace: str, port: int, path: str) -> str:
+    def ask(pod: str, port: int, path: str) -> str:
         time.sleep(slow)
         if pod not in turns:
             raise NotReady(f"cannot forward port {port} of {pod}: not found")
@@ -92,4 +92,14 @@ def serve(
         last[pod] = next(turns[pod], last.get(pod, ""))
         return last[pod]
 
-    monkeypatch.setattr(proxies, "get", get)
+    class Channel:
+        def __init__(self, kube: object, pod: str, namespace: str, port: int) -> None:
+            self._to = pod, port
+
+        def ask(self, path: str) -> str:
+            return ask(*self._to, path)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(proxies, "Channel", Channel)

@@ -6,6 +6,7 @@ of the object that a route or cluster comes from into its metadata (`filter_meta
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meshproof.mesh.cluster.client import Kube, Object
-from meshproof.mesh.cluster.forward import get
+from meshproof.mesh.cluster.forward import Channel
 from meshproof.mesh.cluster.objects import Placed
 from meshproof.mesh.protocol import one_version
 
@@ -85,6 +86,8 @@ def sidecars(pods: Iterable[Object]) -> list[Proxy]:
     ]
 
 
+#: Returns the part of a config dump that a query asks for.
+Ask = Callable[[str], str]
 #: Name of a cluster -> address -> whether requests go there (outlier detection may keep them away).
 Endpoints = Mapping[str, Mapping[str, bool]]
 #: Says of a sidecar whether it must take mutual TLS only; None where that is not known.
@@ -112,10 +115,10 @@ def dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> Dum
 
     `own` stands in all names of the run: what others change is no part of the version.
     """
-    texts = _served(kube, proxy)
-    strict = None
-    if policies and not proxy.gateway:
-        strict = is_strict(kube, proxy)
+    with _admin(kube, proxy) as ask:
+        texts = _served(ask)
+        strict = _strict(ask(_INBOUND)) if policies and not proxy.gateway else None
+        endpoints = _endpoints(ask(_ENDPOINTS.format(own))) if own else {}
     shown = (_SOURCE, _ROUTE)
     found = {
         _VERSIONED.sub(r"\1", one) for text in texts for mark in shown for one in mark.findall(text)
@@ -125,7 +128,6 @@ def dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> Dum
     # One without metadata is of no rule: istiod calls it `default`.
     found |= {f"{_NAMED}{one['name']}" for one in routes if "name" in one and "metadata" in one}
     version = _version(parts, f"strict: {strict}")
-    endpoints = _endpoints(_read(kube, proxy, _ENDPOINTS.format(own))) if own else {}
     return Dump(proxy, frozenset(found), strict, version, endpoints)
 
 
@@ -159,15 +161,22 @@ def _endpoints(text: str) -> dict[str, dict[str, bool]]:
 
 def own_parts(kube: Kube, proxy: Proxy, own: str) -> list[Any]:
     """Return the virtual hosts and clusters of a proxy in which `own` stands."""
-    return list(_parts(_served(kube, proxy), own))
+    with _admin(kube, proxy) as ask:
+        return list(_parts(_served(ask), own))
 
 
-def _served(kube: Kube, proxy: Proxy) -> list[str]:
-    return [_read(kube, proxy, f"resource={one}") for one in _RESOURCES]
+@contextlib.contextmanager
+def _admin(kube: Kube, proxy: Proxy) -> Iterator[Ask]:
+    """Connect to a proxy's admin address, to ask for more than one part of its config."""
+    channel = Channel(kube, proxy.pod, proxy.namespace, ADMIN_PORT)
+    try:
+        yield lambda query: channel.ask(f"/config_dump?{query}")
+    finally:
+        channel.close()
 
 
-def _read(kube: Kube, proxy: Proxy, query: str) -> str:
-    return get(kube, proxy.pod, proxy.namespace, ADMIN_PORT, f"/config_dump?{query}")
+def _served(ask: Ask) -> list[str]:
+    return [ask(f"resource={one}") for one in _RESOURCES]
 
 
 def is_strict(kube: Kube, proxy: Proxy) -> bool | None:
@@ -175,9 +184,14 @@ def is_strict(kube: Kube, proxy: Proxy) -> bool | None:
 
     None where it has no such listener (yet).
     """
+    with _admin(kube, proxy) as ask:
+        return _strict(ask(_INBOUND))
+
+
+def _strict(text: str) -> bool | None:
     chains: list[dict[str, Any]] = [
         chain
-        for listener in json.loads(_read(kube, proxy, _INBOUND)).get("configs", ())
+        for listener in json.loads(text).get("configs", ())
         for chain in listener["active_state"]["listener"]["filter_chains"]
     ]
     return not any(_takes_plaintext(one) for one in chains) if chains else None
