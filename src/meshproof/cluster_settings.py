@@ -67,6 +67,15 @@ def reach(options: argparse.Namespace) -> list[str]:
     return [f"--mesh-{name}={value}" for name, value in given if value]
 
 
+def reached(options: argparse.Namespace) -> list[str]:
+    """Return the namespaces of istiod and of the ingress gateway."""
+    from meshproof.mesh.protocol import ClusterOptions
+
+    istio = getattr(options, _dest("istio-namespace")) or ClusterOptions.istio_namespace
+    ingress = getattr(options, _dest("ingress")) or ClusterOptions.ingress
+    return [istio, ingress.partition("/")[0]]
+
+
 def namespace_labels(config: pytest.Config) -> dict[str, str]:
     """Return the labels of --mesh-namespace-label.
 

@@ -50,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="read the live rules of this namespace, too; may be repeated",
     )
     cluster_settings.add_reach(parser)
+    add(
+        "--without-policy",
+        action="store_true",
+        help="leave out the policy that keeps the account to namespaces of its runs (it takes "
+        "Kubernetes 1.30)",
+    )
     add("--cronjob", action="store_true", help="with the CronJob of `meshproof smoke`")
     add("--image", metavar="IMAGE", help="--cronjob: an image with Python and meshproof")
     add("--schedule", metavar="CRON", help='--cronjob: when (default: "17 3 * * *")')
@@ -63,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
     purpose, live = options.purpose, list(dict.fromkeys(options.rules_from))
     found = [] if options.namespace else [rights.own_namespace()]
     found += rights.objects(purpose, namespace, live)
+    if not options.without_policy:
+        found += rights.policy(purpose, namespace, cluster_settings.reached(options))
     if options.cronjob:
         words = [word for one in live for word in ("--rules-from", one)]
         words += cluster_settings.reach(options)
@@ -86,8 +94,6 @@ def _checked(options: argparse.Namespace) -> str:
             )
     if not options.cronjob and (options.image or options.schedule):
         raise UsageError("rbac: --image and --schedule are for --cronjob")
-    if not options.cronjob and (given := cluster_settings.reach(options)):
-        raise UsageError(f"rbac: {given[0].partition('=')[0]} is for --cronjob")
     if options.cronjob and options.purpose != "smoke":
         raise UsageError("rbac: --cronjob runs `meshproof smoke`: leave out --for test")
     if options.cronjob and not options.image:

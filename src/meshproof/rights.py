@@ -1,8 +1,9 @@
 """The rights that a run needs, no more: what `meshproof rbac` prints.
 
 A run makes its own namespaces, whose names nobody knows before, and RBAC grants by no prefix of a
-name: what it does in them is granted for the cluster. Rules of users are read in namespaces that
-are named. Source: Kubernetes docs, "Using RBAC Authorization", "Pod Security Standards", "CronJob".
+name: what it does in them is granted for the cluster, and a policy of admission keeps it to them.
+Rules of users are read in namespaces that are named. Source: Kubernetes docs, "Using RBAC
+Authorization", "Validating Admission Policy", "Pod Security Standards", "CronJob".
 """
 
 from __future__ import annotations
@@ -19,6 +20,12 @@ Object = dict[str, Any]
 #: Name of everything that is printed.
 NAME = "meshproof"
 _RBAC = "rbac.authorization.k8s.io"
+_ADMISSION = "admissionregistration.k8s.io/v1"
+#: Whether a request is about a namespace of a run (CEL): see `meshproof.mesh.cluster.objects`.
+_OF_RUN = (
+    "(request.resource.resource == 'namespaces' ? request.name : request.namespace)"
+    f".startsWith('{NAME}-')"
+)
 #: To make objects, to see (and to save, where a run fails) what there is of them.
 _MAKE = ("list", "create", "patch")
 #: Kubernetes up to 1.34 asks for `get` where a websocket is opened, later ones for `create`.
@@ -157,6 +164,50 @@ def objects(purpose: str, namespace: str, live: Sequence[str]) -> list[Object]:
         found.append(_role("Role", f"{NAME}-rules", one, reading()))
         found.append(_binding("Role", f"{NAME}-rules", one, subject))
     return found
+
+
+def policy(purpose: str, namespace: str, reached: Sequence[str]) -> list[Object]:
+    """Return the policy, and its binding, by which the account changes nothing of others.
+
+    What it creates, changes and deletes is in namespaces of a run, by their names. The nightly run
+    reaches pods there and in the namespaces `reached` (those of istiod and of the gateway) alone;
+    the gate's addons may be anywhere. It takes Kubernetes 1.30.
+    """
+    groups = sorted({right.group for right in RIGHTS["test"]})
+    matched = [_matched(groups, ["CREATE", "UPDATE", "DELETE"], ["*"])]
+    checks = [(f"request.operation == 'CONNECT' || {_OF_RUN}", "changes objects of its own runs")]
+    if purpose == "smoke":
+        matched.append(_matched([""], ["CONNECT"], ["pods/portforward"]))
+        listed = ", ".join(f"'{one}'" for one in dict.fromkeys(reached))
+        there = f"request.operation != 'CONNECT' || {_OF_RUN} || request.namespace in [{listed}]"
+        checks.append((there, f"reaches pods of its own runs and of {', '.join(reached)}"))
+    name, user = f"{NAME}-{purpose}", f"system:serviceaccount:{namespace}:{NAME}"
+    spec = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": matched},
+        "matchConditions": [
+            {"name": "who", "expression": f"request.userInfo.username == '{user}'"}
+        ],
+        "validations": [
+            {"expression": one, "message": f"{NAME} {words} alone", "reason": "Forbidden"}
+            for one, words in checks
+        ],
+    }
+    bound = {"policyName": name, "validationActions": ["Deny"]}
+    kind = "ValidatingAdmissionPolicy"
+    return [
+        {"apiVersion": _ADMISSION, **_head(kind, name), "spec": spec},
+        {"apiVersion": _ADMISSION, **_head(f"{kind}Binding", name), "spec": bound},
+    ]
+
+
+def _matched(groups: Sequence[str], operations: list[str], resources: list[str]) -> Object:
+    return {
+        "apiGroups": list(groups),
+        "apiVersions": ["*"],
+        "operations": operations,
+        "resources": resources,
+    }
 
 
 def own_namespace() -> Object:

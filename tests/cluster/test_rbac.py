@@ -40,7 +40,10 @@ def allowed(role: dict[str, Any]) -> set[tuple[str, str, str]]:
 def test_the_objects_belong_together(capsys: pytest.CaptureFixture[str]) -> None:
     found = printed(capsys)
     kinds = [body["kind"] for body in found]
-    assert kinds == ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"]
+    assert kinds == [
+        *("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"),
+        *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
+    ]
     binding, account = one(found, "ClusterRoleBinding"), one(found, "ServiceAccount")["metadata"]
     assert binding["roleRef"]["name"] == one(found, "ClusterRole")["metadata"]["name"]
     (subject,) = binding["subjects"]
@@ -51,6 +54,35 @@ def test_a_namespace_of_somebody_else_is_not_made(capsys: pytest.CaptureFixture[
     found = printed(capsys, "--namespace", "ops")
     assert "Namespace" not in {body["kind"] for body in found}
     assert one(found, "ServiceAccount")["metadata"]["namespace"] == "ops"
+
+
+@pytest.mark.parametrize("purpose", ["smoke", "test"])
+def test_a_policy_keeps_it_to_its_own_namespaces(
+    purpose: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = printed(capsys, "--for", purpose, "--ingress", "edge/ingress", "--namespace", "ops")
+    spec = one(found, "ValidatingAdmissionPolicy")["spec"]
+    (who,) = spec["matchConditions"]
+    assert who["expression"] == "request.userInfo.username == 'system:serviceaccount:ops:meshproof'"
+    writes, *connects = spec["matchConstraints"]["resourceRules"]
+    assert set(writes["operations"]) == {"CREATE", "UPDATE", "DELETE"}
+    changed = {
+        group
+        for group, _, verb in allowed(one(found, "ClusterRole"))
+        if verb in ("create", "patch", "delete")
+    }
+    assert changed <= set(writes["apiGroups"])
+    assert bool(connects) == (purpose == "smoke")
+    said = " ".join(check["expression"] for check in spec["validations"])
+    assert ("in ['istio-system', 'edge']" in said) == (purpose == "smoke")
+    binding = one(found, "ValidatingAdmissionPolicyBinding")["spec"]
+    assert binding["policyName"] == one(found, "ValidatingAdmissionPolicy")["metadata"]["name"]
+    assert binding["validationActions"] == ["Deny"]
+
+
+def test_an_older_cluster_has_no_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = {body["kind"] for body in printed(capsys, "--without-policy")}
+    assert kinds == {"Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
 
 
 @pytest.mark.parametrize("purpose", ["smoke", "test"])
@@ -153,7 +185,6 @@ def test_the_cron_job_is_for_the_istio_and_the_images_that_are_said(
     [
         (["--cronjob"], "--cronjob needs --image"),
         (["--image", IMAGE], "are for --cronjob"),
-        (["--revision", "canary"], "--mesh-revision is for --cronjob"),
         (["--for", "test", "--cronjob", "--image", IMAGE], "leave out --for test"),
         (["--namespace", "Shop"], "no name of a namespace"),
         (["--rules-from", "a/b"], "no name of a namespace"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,40 @@ def test_the_nightly_run_with_its_rights(tmp_path: Path) -> None:
     assert str(analysis.outcome) == "not supported"
     assert "no right" in analysis.message
     assert left(ended) == []
+
+
+#: What RBAC lets the account do, and the policy does not.
+OF_OTHERS = {
+    "a pod": ("-n", USERS, "run", "intruder", "--image=none", "--dry-run=server"),
+    "a namespace": ("delete", "namespace", USERS, "--dry-run=server"),
+    "a new namespace": ("create", "namespace", "intruder", "--dry-run=server"),
+    "a port-forward": ("-n", "kube-system", "port-forward", "POD", ":53"),
+}
+
+
+def test_nothing_of_others_is_changed_or_reached(tmp_path: Path) -> None:
+    (pod, *_) = kubectl("get", "pods", "-n", "kube-system", "-o", "name").splitlines()
+    refused = {}
+    with users(), account(tmp_path, "--rules-from", USERS) as kubeconfig:
+        until = time.monotonic() + 20
+        for name, words in OF_OTHERS.items():
+            typed = [pod if word == "POD" else word for word in words]
+            # The API server takes a new policy into account within a second or two.
+            while not refused.get(name) and time.monotonic() < until:
+                refused[name] = said_of_refusal(kubeconfig, *typed)
+        own = ("create", "namespace", "meshproof-x", "--dry-run=server")
+        assert "created" in kubectl("--kubeconfig", kubeconfig, *own)
+    assert all("meshproof changes objects" in refused[name] for name in [*OF_OTHERS][:3]), refused
+    assert "meshproof reaches pods" in refused["a port-forward"]
+
+
+def said_of_refusal(kubeconfig: str, *words: str) -> str:
+    """Return what the policy says of a command; nothing where it is carried out."""
+    try:
+        kubectl("--kubeconfig", kubeconfig, *words)
+    except RuntimeError as error:
+        return str(error)
+    return ""
 
 
 def test_the_gate_with_its_rights(tmp_path: Path) -> None:
