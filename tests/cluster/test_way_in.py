@@ -190,6 +190,27 @@ def test_behind_a_given_url_the_gateway_is_to_be_known(found: Any, why: str) -> 
     )
 
 
+@pytest.mark.parametrize("refused", ["get", "list"])
+def test_what_one_may_not_read_is_no_gateway(refused: str) -> None:
+    """A load balancer is known by its URL, the gateway behind it may be somebody else's."""
+
+    class Forbidding(Cluster):
+        def get(self, *asked: str) -> dict[str, Any] | None:
+            if refused == "get":
+                raise NotReady("context x: not allowed to get Service gateway")
+            return super().get(*asked)
+
+        def list(self, *asked: str) -> list[dict[str, Any]]:
+            raise NotReady(f"context x: not allowed to list {asked[1]}")
+
+    said = {
+        "get": "not allowed to get Service gateway",
+        "list": "Service ingress/gateway is missing.*--mesh-ingress NAMESPACE/NAME$",
+    }
+    with pytest.raises(NotReady, match=said[refused]):
+        Forbidding(None).way_in("http://127.0.0.1:8080").__enter__()
+
+
 @pytest.mark.parametrize("given", ["https://x", "ftp://x", "http://"])
 def test_a_url_that_cannot_be_used_is_said(given: str) -> None:
     with pytest.raises(UsageError, match=r"expected http://HOST"), Cluster(None).way_in(given):

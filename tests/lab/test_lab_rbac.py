@@ -42,7 +42,7 @@ OF_OTHERS = {
 
 def test_nothing_of_others_is_changed_or_reached(tmp_path: Path) -> None:
     (pod, *_) = kubectl("get", "pods", "-n", "kube-system", "-o", "name").splitlines()
-    refused = {}
+    refused: dict[str, str] = {}
     with users(), account(tmp_path, "--rules-from", USERS) as kubeconfig:
         until = time.monotonic() + 20
         for name, words in OF_OTHERS.items():
