@@ -19,8 +19,11 @@ ENVIRONMENTS = {"lab": "cluster", "bare": "bare"}
 BARE = "test_lab_bare"
 #: Folders and files of tests/ in which every test stands up a mesh.
 LOCAL = ("addons", "cli", "faults", "mesh", "test_installed.py")
-#: Files of tests/lab that take minutes each.
-LONG = ("cleanup", "install", "kube_inject", "nightly", "provider", "quota", "rbac")
+#: Files of tests/lab that take minutes each, or change the whole mesh for a time.
+LONG = (
+    *("cleanup", "install", "kube_inject", "nightly", "pods_come_and_go", "policies", "provider"),
+    *("quota", "rbac"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -285,13 +286,15 @@ def test_a_cluster_that_does_not_answer_is_said(
     assert "the API server does not answer" in capsys.readouterr().err
 
 
-def killed_run() -> Path:
-    """Return the folder of a run of this machine whose process was killed."""
+def killed_run(place: Path) -> Path:
+    """Return the folder, in `place`, of a run of this machine whose process was killed."""
     code = (
         "import os, sys; from meshproof.mesh.process import Workspace; "
         "print(Workspace.create().path, flush=True); os.kill(os.getpid(), 9)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "TMPDIR": str(place)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == -9, done.stderr
     return Path(done.stdout.strip())
 
@@ -302,7 +305,8 @@ def test_this_machine_is_cleared_too_without_a_cluster(
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere")
-    folder = killed_run()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # others clear the machine's own place
+    folder = killed_run(tmp_path)
     assert main(["cleanup", "--dry-run"]) == 0
     assert folder.exists()
     assert f"to be removed: folder and processes of the run {folder}" in capsys.readouterr().out
