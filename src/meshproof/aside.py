@@ -17,7 +17,6 @@ from meshproof.names import MESH, full_name, gateway_name
 from meshproof.values import Value
 
 _ISTIO, _GATEWAY_API = "networking.istio.io", "gateway.networking.k8s.io"
-
 _ROUTES = ("GRPCRoute", "HTTPRoute", "Ingress", "VirtualService")
 
 
@@ -107,14 +106,9 @@ def _name(document: Document) -> str:
     return f"{document.kind} {document.namespace}/{document.name}"
 
 
-def _entries(parent: Value, key: str) -> list[Value]:
-    found = parent.get(key)
-    return found.items() if found is not None else []
-
-
 def _gateways(parent: Value, namespace: str) -> list[str]:
     """Return the Gateways that a VirtualService or a match of it names, as `namespace/name`."""
-    return [gateway_name(one.text(), namespace) for one in _entries(parent, "gateways")]
+    return [gateway_name(one.text(), namespace) for one in parent.entries("gateways")]
 
 
 def _without(document: Document, gone: Callable[[str], bool]) -> Document | None:
@@ -125,7 +119,7 @@ def _without(document: Document, gone: Callable[[str], bool]) -> Document | None
     spec = _left(document.spec, document.namespace, gone)
     if spec is None:
         return None
-    arms = _entries(spec, "http")
+    arms = spec.entries("http")
     kept = [arm for one in arms if (arm := _arm(one, document.namespace, gone)) is not None]
     if arms and not kept:
         return None
@@ -135,7 +129,7 @@ def _without(document: Document, gone: Callable[[str], bool]) -> Document | None
 
 
 def _arm(arm: Value, namespace: str, gone: Callable[[str], bool]) -> Value | None:
-    matches = _entries(arm, "match")
+    matches = arm.entries("match")
     kept = [one for match in matches if (one := _left(match, namespace, gone)) is not None]
     if kept == matches:
         return arm
@@ -144,7 +138,7 @@ def _arm(arm: Value, namespace: str, gone: Callable[[str], bool]) -> Value | Non
 
 def _left(holder: Value, namespace: str, gone: Callable[[str], bool]) -> Value | None:
     """Return a value without some of its `gateways`; None where none is left of them."""
-    entries = _entries(holder, "gateways")
+    entries = holder.entries("gateways")
     kept = [one for one in entries if not _is_gone(one, namespace, gone)]
     if len(kept) == len(entries):
         return holder
@@ -205,7 +199,7 @@ def _parents(route: Document) -> set[tuple[str, str, str]]:
 
 
 def _hosts(rule: Document) -> set[str]:
-    return {full_name(one.text(), rule.namespace) for one in _entries(rule.spec, "hosts")}
+    return {full_name(one.text(), rule.namespace) for one in rule.spec.entries("hosts")}
 
 
 def _where(rule: Document) -> set[str]:

@@ -91,6 +91,11 @@ class Value:
             raise self.at.error(f"{self.where}: '{key}' is missing")
         return found
 
+    def entries(self, key: str) -> list[Value]:
+        """Return the items of the list under `key`, none when it is absent or null."""
+        found = self.get(key)
+        return found.items() if found is not None else []
+
     def mapping(self) -> dict[str, Value]:
         """Return the content as a mapping. Raises BadRules when it is something else."""
         if not isinstance(self.content, dict):

@@ -70,11 +70,6 @@ def read(documents: Iterable[Document]) -> RuleSet:
     )
 
 
-def _entries(parent: Value, key: str) -> list[Value]:
-    found = parent.get(key)
-    return found.items() if found else []
-
-
 def _parts(document: Document, subsets: Subsets) -> tuple[Arm, ...]:
     """Return the arms of a delegate."""
     check_export(document.spec)
@@ -105,7 +100,7 @@ def _route(document: Document, subsets: Subsets, delegates: Delegates) -> Route:
 
 
 def _gateway_names(parent: Value, namespace: str) -> tuple[str, ...]:
-    names = [entry.text() for entry in _entries(parent, "gateways")]
+    names = [entry.text() for entry in parent.entries("gateways")]
     return tuple(gateway_name(name, namespace) for name in names)
 
 
@@ -125,7 +120,7 @@ def _arm(arm: Value, destinations: Destinations, options: Options) -> Arm:
     name = arm.get("name")
     sends_on = v1_actions.sends_on(arm)
     found = Arm(
-        matches=tuple(_match(match, destinations.namespace) for match in _entries(arm, "match")),
+        matches=tuple(_match(match, destinations.namespace) for match in arm.entries("match")),
         split=destinations.split(arm.need("route")) if sends_on else (),
         at=arm.at,
         name=name.text() if name else "",

@@ -61,7 +61,7 @@ class Delegates:
         named = {
             _named(found, one.namespace)
             for one in self.rooted.values()
-            for arm in _arms(one)
+            for arm in one.spec.entries("http")
             if (found := arm.get("delegate")) is not None
         }
         left = [one for key, one in self.known.items() if key not in named]
@@ -92,11 +92,6 @@ class Delegates:
                     f"{deeper.path}: {name} is delegated to itself, and Istio delegates once"
                 )
             yield _merged(root, part)
-
-
-def _arms(document: Document) -> list[Value]:
-    found = document.spec.get("http")
-    return found.items() if found is not None else []
 
 
 def _named(found: Value, namespace: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from meshproof.manifest import Document
 from meshproof.mesh.cluster.objects import Place, Placed
-from meshproof.names import CLUSTER_DOMAIN, MESH, full_name
+from meshproof.names import CLUSTER_DOMAIN, MESH, full_name, gateway_name
 
 ROUTING = "networking.istio.io"
 _VERSION = f"{ROUTING}/v1"
@@ -183,13 +183,10 @@ class Rewriting:
         return Placed(body, document.at)
 
     def _gateway(self, given: str, namespace: str) -> str:
-        """Return the name of a Gateway; `gateway.namespace` is an old way to say the namespace."""
+        """Return the name of a Gateway in the sandbox."""
         if given == MESH:
             return given
-        own, slash, name = given.rpartition("/")
-        if not slash:
-            name, dot, rest = given.partition(".")
-            own = rest.partition(".")[0] if dot else namespace
+        own, _, name = gateway_name(given, namespace).partition("/")
         return f"{self.names.namespaces[own]}/{name}"
 
     def _arm(self, given: Mapping[str, Any], namespace: str) -> dict[str, Any]:
