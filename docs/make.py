@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from meshproof.lint import Page, ignoring, modules, page
+from meshproof.lint import Page, modules, page
+from meshproof.lint.engine import ignoring
 
 FOLDER = Path(__file__).parent / "lint"
 INDEX = "README.md"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from meshproof.manifest import Document, read
+from meshproof.documents.manifest import Document, read
 
 _HERE = Path(str(files("meshproof.manifests")))
 

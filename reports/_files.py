@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from meshproof.files import write_whole
+from meshproof.base.files import write_whole
 
 
 def write(path: Path, text: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from meshproof.errors import plural
+from meshproof.base.errors import plural
 from meshproof.mesh.protocol import Served
-from meshproof.run import Check, Outcome, Result, Run
+from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict.phrases import percent, points, promise
 from meshproof.verdict.report import false_alarm
 

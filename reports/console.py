@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from meshproof.errors import plural
-from meshproof.run import Outcome, Result, Run
+from meshproof.base.errors import plural
+from meshproof.run.record import Outcome, Result, Run
 
 from . import _terminal, _words
 

@@ -8,8 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
-from meshproof.errors import plural
-from meshproof.run import Check, Outcome, Result, Run
+from meshproof.base.errors import plural
+from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict.phrases import percent
 
 from . import _files, _words

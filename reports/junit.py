@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshproof.run import Check, Outcome, Result, Run
+from meshproof.run.record import Check, Outcome, Result, Run
 
 from . import _files, _words
 

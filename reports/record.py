@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from meshproof.run import Result, Run
+from meshproof.run.record import Result, Run
 
 from . import _files
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof.clues import words
-from meshproof.errors import Inconclusive
+from meshproof.base.errors import Inconclusive
 from meshproof.fixtures.visit import Visitor
 from meshproof.mesh.addons import Addon, names, wait_for_traffic
-from meshproof.traffic import RUN_HEADER
+from meshproof.traffic.failure_analysis import words
+from meshproof.traffic.visits import RUN_HEADER
 
 pytestmark = pytest.mark.promise(
     6, "addon {addon}", "{addon} is reachable and holds our own traffic"

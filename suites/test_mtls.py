@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof.clues import words
-from meshproof.errors import Inconclusive
+from meshproof.base.errors import Inconclusive
 from meshproof.fixtures.visit import Visitor
 from meshproof.mesh.protocol import Mesh
-from meshproof.traffic import Visit
+from meshproof.traffic.failure_analysis import words
+from meshproof.traffic.visits import Visit
 
 VISITS = 20
 

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof.aside import Aside
-from meshproof.cases import Case
 from meshproof.fixtures.judge import Judge
-from meshproof.mesh.case_mesh import CaseMesh
-from meshproof.mesh.echo_workloads import TwoAtOnce
-from meshproof.own import COPIED
-from meshproof.own_answers import Answers
-from meshproof.recorder import NotSupported
-from meshproof.traffic import Visits
+from meshproof.mesh.echo.case_mesh import CaseMesh
+from meshproof.mesh.echo.workloads import TwoAtOnce
+from meshproof.oracle.derive import Case
+from meshproof.plugin.recorder import NotSupported
+from meshproof.traffic.visits import Visits
+from meshproof.user_rules.compare import Answers
+from meshproof.user_rules.excluded import Aside
+from meshproof.user_rules.loading import COPIED
 
 pytestmark = pytest.mark.promise(8, "{rule_case.id}", "{rule_case.title}")
 

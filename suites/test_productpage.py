@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof.clues import words
 from meshproof.fixtures.judge import Judge
 from meshproof.fixtures.visit import Visitor
-from meshproof.traffic import Visit
+from meshproof.traffic.failure_analysis import words
+from meshproof.traffic.visits import Visit
 
 pytestmark = pytest.mark.promise(1, "productpage", "answers 200 with its reviews and details")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from meshproof.mesh.addons import names
-from meshproof.run import Outcome, Run
+from meshproof.run.record import Outcome, Run
 
 ROOT = Path(__file__).parent.parent
 SUITE = "--pyargs", "meshproof.suites.test_rotation"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from meshproof import errors
+from meshproof.base import errors
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

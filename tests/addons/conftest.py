@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from meshproof.run import Result, Run
+from meshproof.run.record import Result, Run
 
 
 @dataclass

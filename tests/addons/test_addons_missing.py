@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from meshproof.mesh.addons import names
-from meshproof.run import Outcome
+from meshproof.run.record import Outcome
 
 OFF = [part for name in names() for part in ("--mesh-addon", f"{name}=off")]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshproof.run import Outcome
+from meshproof.run.record import Outcome
 
 
 @pytest.mark.parametrize("name", ["prometheus", "zipkin"])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from measuring import Row, empty_folder, environment
 
-from meshproof.run import Run
+from meshproof.run.record import Run
 
 RULES = 100
 SUBSETS = """

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from measuring import Row, empty_folder, environment, python
 
-from meshproof.mesh.process import MARK
+from meshproof.mesh.process.processes import MARK
 
 
 def left_by(temporary: Path) -> list[str]:

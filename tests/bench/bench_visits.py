@@ -11,7 +11,7 @@ from measuring import Row, empty_folder
 
 from meshproof import manifests
 from meshproof.mesh.protocol import Address, Options, open_mesh
-from meshproof.traffic import Request, Sampling, Visits
+from meshproof.traffic.visits import Request, Sampling, Visits
 
 VISITS = 1000
 ROUNDS = 5

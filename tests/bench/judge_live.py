@@ -18,9 +18,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from meshproof import manifest, rules
+from meshproof import rules
+from meshproof.documents import manifest
 from meshproof.mesh.protocol import Mesh, Options, open_mesh
-from meshproof.traffic import Request, Sampling, Visits
+from meshproof.traffic.visits import Request, Sampling, Visits
 from meshproof.verdict import PROFILES, Outcome, Settings, judge, plan, share_alpha
 
 WORKLOAD = """

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from meshproof import manifest, rules
-from meshproof.cases import Plan, derive
+from meshproof import rules
+from meshproof.documents import manifest
+from meshproof.oracle.derive import Plan, derive
 from meshproof.rules.model import RuleSet
 
 SUBSETS = """

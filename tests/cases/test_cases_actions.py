@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from meshproof.cases import Case, Plan
-from meshproof.cases_actions import ANSWERING, FAILING, LATE
-from meshproof.conditions import OTHER
+from meshproof.oracle.actions import ANSWERING, FAILING, LATE
+from meshproof.oracle.conditions import OTHER
+from meshproof.oracle.derive import Case, Plan
 
 Arms = Callable[[str], Plan]
 HOST = "reviews.default.svc.cluster.local"

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshproof.cases import Case, derive
-from meshproof.manifest import At
+from meshproof.documents.manifest import At
+from meshproof.oracle.derive import Case, derive
 from meshproof.rules.actions import (
     DirectResponse,
     Fault,

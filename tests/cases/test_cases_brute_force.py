@@ -7,8 +7,8 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshproof.cases import Call, derive
-from meshproof.manifest import At
+from meshproof.documents.manifest import At
+from meshproof.oracle.derive import Call, derive
 from meshproof.rules.model import Arm, Match, Route, RuleSet, StringMatch, Target
 
 HOST = "reviews.default.svc.cluster.local"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof import strings
-from meshproof.cases import Plan, derive
-from meshproof.cases_actions import Arrival
-from meshproof.manifest import At
+from meshproof.documents.manifest import At
+from meshproof.oracle import strings
+from meshproof.oracle.actions import Arrival
+from meshproof.oracle.derive import Plan, derive
 from meshproof.rules.actions import Redirect, Rewrite
 from meshproof.rules.model import Arm, Gateway, Match, Route, RuleSet, Server, StringMatch, Target
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_cases_brute_force import ARMS, HERE, HOST, expected, takes
 
-from meshproof import overlaps
-from meshproof.cases import Call, Plan, derive
+from meshproof.oracle import overlaps
+from meshproof.oracle.derive import Call, Plan, derive
 from meshproof.rules.model import Arm, Match, Route, RuleSet, StringMatch, Target
 
 Arms = Callable[[str], Plan]

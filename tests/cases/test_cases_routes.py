@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from meshproof import manifest, rules
-from meshproof.cases import Plan, derive
-from meshproof.errors import BadRules
+from meshproof import rules
+from meshproof.base.errors import BadRules
+from meshproof.documents import manifest
+from meshproof.oracle.derive import Plan, derive
 from meshproof.rules.model import RuleSet
 
 Arms = Callable[[str], Plan]
@@ -262,7 +263,7 @@ def test_ids_are_unique_and_read_as_words(path: Path) -> None:
 
 LISTING = """
 import sys
-from meshproof import own
+from meshproof.user_rules import loading as own
 for case in own.load(sys.argv[1:]).plan.cases:
     sys.stdout.write(f"{case}\\n")
 """
@@ -299,6 +300,6 @@ spec:
 
 
 def test_the_oracle_imports_nothing_of_the_mesh() -> None:
-    code = "import sys, meshproof.cases; print([m for m in sys.modules if '.mesh' in m])"
+    code = "import sys, meshproof.oracle.derive; print([m for m in sys.modules if '.mesh' in m])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

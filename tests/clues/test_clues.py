@@ -5,10 +5,10 @@ from itertools import cycle
 
 import pytest
 
-from meshproof.clues import Watch, refused, words
-from meshproof.errors import Inconclusive, NotReady
+from meshproof.base.errors import Inconclusive, NotReady
 from meshproof.mesh.protocol import Address
-from meshproof.traffic import Request, Visit, Visits
+from meshproof.traffic.failure_analysis import Watch, refused, words
+from meshproof.traffic.visits import Request, Visit, Visits
 from meshproof.verdict import Verdict, judge
 
 PLAIN = Request("/productpage")

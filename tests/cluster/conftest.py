@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from meshproof import timeouts
+from meshproof.base import timeouts
 
 FAKE = Path(__file__).parent / "fake_istioctl.py"
 

@@ -150,7 +150,7 @@ def zipkin(traces: list[list[str]], tag: str) -> Answers:
             [{"id": str(at), "localEndpoint": {"serviceName": name}} for at, name in enumerate(one)]
             for one in traces
         ]
-        return spans if asked["annotationQuery"] == f"meshproof.run={tag}" else []
+        return spans if asked["annotationQuery"] == f"meshproof.run.record={tag}" else []
 
     return {"/api/v2/services": lambda *_: [], "/api/v2/traces": found}
 
@@ -160,7 +160,7 @@ def jaeger(traces: list[list[str]], tag: str, base: str = "/jaeger") -> Answers:
 
     def found(asked: dict[str, str], _body: Any) -> Any:
         ours = asked["service"] == "productpage.ours"
-        ours = ours and json.loads(asked["tags"]) == {"meshproof.run": tag}
+        ours = ours and json.loads(asked["tags"]) == {"meshproof.run.record": tag}
         data = [
             {
                 "processes": {f"p{at}": {"serviceName": name} for at, name in enumerate(one)},

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from meshproof import timeouts
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster import proxies
-from meshproof.mesh.cluster.objects import Placed
-from meshproof.mesh.cluster.proxies import Proxy
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.api.objects import Placed
+from meshproof.mesh.cluster.proxies import proxies
+from meshproof.mesh.cluster.proxies.proxies import Proxy
 
 SIDECAR, GATEWAY = Proxy("cart-1", "ours"), Proxy("gw-1", "istio-system", gateway=True)
 ELSEWHERE = Proxy("pay-1", "ours-pay")

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from meshproof.live import resource
+from meshproof.user_rules.live import resource
 
 Object = dict[str, Any]
 

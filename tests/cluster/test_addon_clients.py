@@ -8,13 +8,13 @@ from contextlib import ExitStack
 import pytest
 from contract import Answers, grafana, jaeger, kiali, prometheus, served, servicegraph, zipkin
 
-from meshproof.errors import NotReady
+from meshproof.base.errors import NotReady
 from meshproof.mesh.addons import UNCOUNTED, module, names, service_graph
 from meshproof.mesh.addons import grafana as grafana_addon
 from meshproof.mesh.addons import jaeger as jaeger_addon
 from meshproof.mesh.addons import prometheus as prometheus_addon
 from meshproof.mesh.addons import zipkin as zipkin_addon
-from meshproof.mesh.cluster.addons import counted
+from meshproof.mesh.cluster.run.addons import counted
 
 TAG = "check-1"
 WHOLE = ["productpage.ours", "details.ours", "reviews.ours", "ratings.ours"]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from meshproof.errors import NotReady, UsageError
+from meshproof.base.errors import NotReady, UsageError
 from meshproof.mesh.addons import jaeger, module, zipkin
-from meshproof.mesh.cluster.addons import ClusterAddons, find
-from meshproof.mesh.cluster.istio import Istio
-from meshproof.mesh.cluster.objects import Place
+from meshproof.mesh.cluster.api.objects import Place
+from meshproof.mesh.cluster.istio.istio import Istio
+from meshproof.mesh.cluster.run.addons import ClusterAddons, find
 
 ISTIO = Istio("istio-system", "", "1.31", (), "istio-system/istio-ingressgateway")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshproof.mesh.cluster.control_plane import ControlPlane
+from meshproof.mesh.cluster.istio.control_plane import ControlPlane
 from meshproof.mesh.protocol import Aspect
 
 

@@ -12,8 +12,8 @@ from typing import ClassVar
 import pytest
 import yaml
 
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster.client import Kube
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.protocol import ClusterOptions
 
 #: A path that the server refuses -> how often, and in which words, those of Kubernetes' admission.

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 from api_server import Cluster, served
 
-from meshproof import timeouts
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
 from meshproof.cli import main
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster import kinds, leftovers
-from meshproof.mesh.cluster.client import Kube
-from meshproof.mesh.cluster.ownership import OWNER, UNTIL, machine, owned_by
-from meshproof.mesh.process import Workspace
+from meshproof.mesh.cluster.api import kinds
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.run import leftovers
+from meshproof.mesh.cluster.run.ownership import OWNER, UNTIL, machine, owned_by
+from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import ClusterOptions
 
 HINT = "`meshproof rbac` prints the Role that a run needs"
@@ -289,7 +290,7 @@ def test_a_cluster_that_does_not_answer_is_said(
 def killed_run(place: Path) -> Path:
     """Return the folder, in `place`, of a run of this machine whose process was killed."""
     code = (
-        "import os, sys; from meshproof.mesh.process import Workspace; "
+        "import os, sys; from meshproof.mesh.process.processes import Workspace; "
         "print(Workspace.create().path, flush=True); os.kill(os.getpid(), 9)"
     )
     environment = {**os.environ, "TMPDIR": str(place)}

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from api_server import Cluster, served
 
-from meshproof import own, timeouts
-from meshproof.errors import BadRules, NotReady
-from meshproof.manifest import parse
-from meshproof.mesh.cluster import ClusterMesh, workloads
-from meshproof.mesh.cluster.istio import Istio
-from meshproof.mesh.cluster.ownership import UNTIL, State, standing
+from meshproof.base import timeouts
+from meshproof.base.errors import BadRules, NotReady
+from meshproof.documents.manifest import parse
+from meshproof.mesh.cluster.istio.istio import Istio
+from meshproof.mesh.cluster.mesh import ClusterMesh
+from meshproof.mesh.cluster.run import workloads
+from meshproof.mesh.cluster.run.ownership import UNTIL, State, standing
 from meshproof.mesh.protocol import ClusterOptions, Options
+from meshproof.user_rules import loading
 
 READER = """
 apiVersion: rbac.authorization.k8s.io/v1
@@ -97,7 +99,7 @@ def test_rules_of_which_nothing_can_be_proven_are_told_where_a_sandbox_is_asked_
 ) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(OUTSIDE)
-    found = own.load([str(file)])
+    found = loading.load([str(file)])
     mesh.begin_sandbox(found.rules, found.plan.cases, found.around)  # what else is asked goes on
     with pytest.raises(BadRules, match="no case of these rules"), mesh.sandbox():
         pass

@@ -9,8 +9,8 @@ import pytest
 from dumps import SIDECAR, SOURCE, assigned, routes, rule, serve
 from fake_kube import FakeKube
 
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster.settling import wait_served
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.proxies.settling import wait_served
 
 HOST = "cart.ours.svc.cluster.local"
 ALL, V1, V9 = (f"outbound|80|{subset}|{HOST}" for subset in ("", "v1", "v9"))

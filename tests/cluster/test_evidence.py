@@ -10,11 +10,14 @@ from typing import Any, cast
 
 import pytest
 
-from meshproof import interrupts, timeouts
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster import ClusterMesh, evidence, kubeconfig, leftovers, proxies
-from meshproof.mesh.cluster.client import Kube
-from meshproof.mesh.cluster.istio import Istio
+from meshproof.base import signals, timeouts
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.api import kubeconfig
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.istio.istio import Istio
+from meshproof.mesh.cluster.mesh import ClusterMesh
+from meshproof.mesh.cluster.proxies import proxies
+from meshproof.mesh.cluster.run import evidence, leftovers
 from meshproof.mesh.protocol import Options
 
 PLANTED = "hunter2-Zq9"
@@ -242,7 +245,7 @@ def test_what_cannot_be_saved_keeps_nothing_from_being_deleted(
     events: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_asked: object) -> str:
-        assert not interrupts.pending()
+        assert not signals.pending()
         raise OSError("disk is full")
 
     monkeypatch.setattr(evidence, "save", refused)
@@ -255,7 +258,7 @@ import contextlib
 
 import pytest
 
-from meshproof.errors import NotReady
+from meshproof.base.errors import NotReady
 
 @pytest.fixture(scope="session")
 def mesh():

@@ -9,13 +9,14 @@ from typing import Any, cast
 import pytest
 from fake_kube import FakeKube
 
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster import ClusterMesh, control_plane
-from meshproof.mesh.cluster.control_plane import ControlPlane
-from meshproof.mesh.cluster.istio import Istio
-from meshproof.mesh.cluster.istioctl import Istioctl
-from meshproof.mesh.cluster.objects import RUN_LABEL
-from meshproof.mesh.cluster.sync import Sync
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.api.objects import RUN_LABEL
+from meshproof.mesh.cluster.istio import control_plane
+from meshproof.mesh.cluster.istio.control_plane import ControlPlane
+from meshproof.mesh.cluster.istio.istio import Istio
+from meshproof.mesh.cluster.istio.istioctl import Istioctl
+from meshproof.mesh.cluster.mesh import ClusterMesh
+from meshproof.mesh.cluster.proxies.sync import Sync
 from meshproof.mesh.protocol import Aspect, ClusterOptions
 
 LOOKS = (Aspect.READY, Aspect.IN_SYNC, Aspect.ACCEPTED)

@@ -10,10 +10,11 @@ import pytest
 from api_server import Cluster, served
 
 from meshproof import manifests
-from meshproof.errors import NotReady
-from meshproof.manifest import Document, parse
-from meshproof.mesh.cluster import ClusterMesh, workloads
-from meshproof.mesh.cluster.istio import Istio
+from meshproof.base.errors import NotReady
+from meshproof.documents.manifest import Document, parse
+from meshproof.mesh.cluster.istio.istio import Istio
+from meshproof.mesh.cluster.mesh import ClusterMesh
+from meshproof.mesh.cluster.run import workloads
 from meshproof.mesh.protocol import ClusterOptions, Options
 
 #: As Istio's Helm chart `gateway` labels what is called istio-ingress.

@@ -11,9 +11,11 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from meshproof import image_tools, manifests, timeouts
+from meshproof import manifests
+from meshproof.base import timeouts
 from meshproof.cli import main
-from meshproof.images import PROBE
+from meshproof.mesh.cluster.api import image_tools
+from meshproof.mesh.cluster.api.images import PROBE
 
 FAKE = Path(__file__).parent / "fake_image_tool.py"
 MIRROR = "mirror.example/team"

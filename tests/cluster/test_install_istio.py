@@ -17,13 +17,14 @@ import yaml
 from fake_istioctl import GATEWAY_CLASSES, PATIENCE, made, written
 from fake_kube import FakeKube
 
-from meshproof import timeouts
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster import install_record, istio, workloads
-from meshproof.mesh.cluster.client import Kube
-from meshproof.mesh.cluster.install import Installing, installed
-from meshproof.mesh.cluster.istioctl import Istioctl
-from meshproof.mesh.cluster.keys import Key
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.api.object_ref import Key
+from meshproof.mesh.cluster.istio import install_record, istio
+from meshproof.mesh.cluster.istio.install import Installing, installed
+from meshproof.mesh.cluster.istio.istioctl import Istioctl
+from meshproof.mesh.cluster.run import workloads
 from meshproof.mesh.protocol import ClusterOptions, Install
 
 Calls = Callable[[], list[list[str]]]

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from meshproof import manifests
-from meshproof.errors import NotReady
-from meshproof.manifest import parse
-from meshproof.mesh.cluster.istioctl import Istioctl
-from meshproof.mesh.cluster.kube_inject import injected
-from meshproof.mesh.cluster.objects import Place, Placed
-from meshproof.mesh.cluster.proxies import has_sidecar
+from meshproof.base.errors import NotReady
+from meshproof.documents.manifest import parse
+from meshproof.mesh.cluster.api.objects import Place, Placed
+from meshproof.mesh.cluster.istio.istioctl import Istioctl
+from meshproof.mesh.cluster.istio.kube_inject import injected
+from meshproof.mesh.cluster.proxies.proxies import has_sidecar
 from meshproof.mesh.protocol import ClusterOptions
 
 Calls = Callable[[], list[list[str]]]

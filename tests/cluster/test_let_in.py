@@ -7,9 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from meshproof.clues import REFUSED
-from meshproof.mesh.cluster.objects import Place
-from meshproof.mesh.cluster.sandbox_rules import Names
+from meshproof.mesh.cluster.api.objects import Place
+from meshproof.mesh.cluster.sandbox.rules import Names
+from meshproof.traffic.failure_analysis import REFUSED
 
 DOCS = Path(__file__).parents[2] / "docs" / "policies.md"
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshproof import images, manifests
-from meshproof.manifest import parse
-from meshproof.mesh.cluster.objects import RUN_LABEL, Place, Placed
+from meshproof import manifests
+from meshproof.documents.manifest import parse
+from meshproof.mesh.cluster.api import images
+from meshproof.mesh.cluster.api.objects import RUN_LABEL, Place, Placed
 
 PLACE = Place("ab12")
 RULES = """

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from meshproof.mesh.cluster.ownership import OWNER, UNTIL, State, machine, owned_by, standing
-from meshproof.mesh.process import Workspace
+from meshproof.mesh.cluster.run.ownership import OWNER, UNTIL, State, machine, owned_by, standing
+from meshproof.mesh.process.processes import Workspace
 
 PAST = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
 FUTURE = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
@@ -36,7 +36,7 @@ def test_on_its_machine_the_lock_tells_and_no_clock() -> None:
 
 def test_a_killed_process_is_known_at_once() -> None:
     code = (
-        "import os; from meshproof.mesh.process import Workspace; "
+        "import os; from meshproof.mesh.process.processes import Workspace; "
         "print(Workspace.create().path, flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -90,7 +90,7 @@ def test_another_users_run_is_told_by_its_latest_end(tmp_path: Path) -> None:
     folder.parent.chmod(0o700)
     code = (
         "import os; from pathlib import Path; "
-        "from meshproof.mesh.cluster.ownership import owned_by, standing; "
+        "from meshproof.mesh.cluster.run.ownership import owned_by, standing; "
         f"notes = owned_by(Path({str(folder)!r})); os.setuid(65534); print(standing(notes).why)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

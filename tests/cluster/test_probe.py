@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from meshproof import timeouts
 from meshproof.apps import echo_pod
 from meshproof.apps import probe as script
-from meshproof.errors import NotReady
-from meshproof.images import PROBE
-from meshproof.mesh.cluster.objects import Place
-from meshproof.mesh.cluster.probe import Probe
-from meshproof.mesh.cluster.probing import Probes
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.api.images import PROBE
+from meshproof.mesh.cluster.api.objects import Place
+from meshproof.mesh.cluster.run.probe import Probe
+from meshproof.mesh.cluster.run.probing import Probes
 from meshproof.mesh.protocol import Address, Asked
 
 LABELS = {"meshproof/run": "1"}

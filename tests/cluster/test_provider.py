@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from meshproof import timeouts
-from meshproof.errors import NotReady, UsageError
-from meshproof.mesh.cluster.ownership import owned_by
-from meshproof.mesh.cluster.provider import MAKERS, provided
-from meshproof.mesh.process import Workspace
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady, UsageError
+from meshproof.mesh.cluster.run.ownership import owned_by
+from meshproof.mesh.cluster.run.provider import MAKERS, provided
+from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import ClusterOptions, Provider
 
 FAKE = (Path(__file__).parent / "fake_provider.sh").read_text()

@@ -7,11 +7,11 @@ import json
 import pytest
 from dumps import ELSEWHERE, GATEWAY, PERMISSIVE, SIDECAR, SOURCE, STRICT, routes, rule, serve
 
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster.modes import Modes
-from meshproof.mesh.cluster.objects import Placed
-from meshproof.mesh.cluster.proxies import Proxy
-from meshproof.mesh.cluster.settling import wait_served
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.api.objects import Placed
+from meshproof.mesh.cluster.proxies.mtls import Modes
+from meshproof.mesh.cluster.proxies.proxies import Proxy
+from meshproof.mesh.cluster.proxies.settling import wait_served
 
 pytestmark = pytest.mark.usefixtures("short_waits")
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from meshproof import cluster_settings, smoke_command
 from meshproof.cli import main
-from meshproof.live import KINDS, resource
+from meshproof.cli import smoke as smoke_command
+from meshproof.plugin import cluster_settings
+from meshproof.user_rules.live import KINDS, resource
 
 IMAGE = "registry.example:5000/team/meshproof:1"
 

@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 from fake_kube import FakeKube
 
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster import control_plane
-from meshproof.mesh.cluster.control_plane import ControlPlane
-from meshproof.mesh.cluster.istio import Istio
-from meshproof.mesh.cluster.istioctl import Istioctl
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.istio import control_plane
+from meshproof.mesh.cluster.istio.control_plane import ControlPlane
+from meshproof.mesh.cluster.istio.istio import Istio
+from meshproof.mesh.cluster.istio.istioctl import Istioctl
 from meshproof.mesh.protocol import Aspect, ClusterOptions
 
 SYSTEM = "istio-system"

@@ -12,21 +12,21 @@ from typing import Any
 
 import pytest
 
-from meshproof import own
 from meshproof.apps import echo_pod
+from meshproof.base.errors import BadRules
 from meshproof.cli import main
-from meshproof.errors import BadRules
-from meshproof.mesh import echo_listener
-from meshproof.mesh.cluster.istio import Istio
-from meshproof.mesh.cluster.objects import Place
-from meshproof.mesh.cluster.sandbox import Sandbox
-from meshproof.mesh.cluster.sandbox_clients import MOST
-from meshproof.mesh.cluster.sandbox_pods import Standing, objects, pods
-from meshproof.mesh.cluster.sandbox_rules import Names
-from meshproof.mesh.cluster.sandbox_sender import Renaming
-from meshproof.mesh.echo_workloads import ports
+from meshproof.mesh.cluster.api.objects import Place
+from meshproof.mesh.cluster.istio.istio import Istio
+from meshproof.mesh.cluster.sandbox.clients import MOST
+from meshproof.mesh.cluster.sandbox.pods import Standing, objects, pods
+from meshproof.mesh.cluster.sandbox.rules import Names
+from meshproof.mesh.cluster.sandbox.sandbox import Sandbox
+from meshproof.mesh.cluster.sandbox.sender import Renaming
+from meshproof.mesh.echo import listener
+from meshproof.mesh.echo.workloads import ports
 from meshproof.mesh.protocol import Address, Answer, Asked
-from meshproof.own import OwnRules
+from meshproof.user_rules import loading
+from meshproof.user_rules.loading import OwnRules
 
 PLACE = Place("ab12")
 ISTIO = Istio("istio-system", "", "1.31", (), "istio-system/istio-ingressgateway")
@@ -62,7 +62,7 @@ CART = "{destination: {host: cart}}"
 def loaded(folder: Path, spec: str, more: str = GOOD) -> OwnRules:
     file = folder / "rules.yaml"
     file.write_text(f"{HEAD}{more}{CHOSEN}spec: {{{spec}}}\n")
-    return own.load([str(file)])
+    return loading.load([str(file)])
 
 
 def sandbox(found: OwnRules) -> Sandbox:
@@ -240,7 +240,7 @@ def test_clients_stand_where_the_subsets_are_known(
 ) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(text)
-    found = own.load([str(file)])
+    found = loading.load([str(file)])
     box = sandbox(found)
     assert probes(box) == where
     assert not any(map(box.unproven, found.plan.cases))
@@ -268,7 +268,7 @@ def test_clients_stand_where_the_subsets_are_known(
 def test_subsets_that_no_client_knows_are_named(text: str, why: str, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(text + to_subsets("zeta", "cart.zeta.svc.cluster.local"))
-    found = own.load([str(file)])
+    found = loading.load([str(file)])
     box = sandbox(found)
     reasons = {box.unproven(case) for case in found.plan.cases}
     assert reasons == {"", why}
@@ -288,7 +288,7 @@ def standing(names: Names, ports: dict[str, tuple[int, ...]]) -> Standing:
 
 
 def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> None:
-    found = own.load([str(LAB)])
+    found = loading.load([str(LAB)])
     box = sandbox(found)
     bodies = list(
         objects(box.echoes, found.around, standing(box.names, ports(found.rules, found.around)))
@@ -313,7 +313,7 @@ def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> Non
 
 
 def test_its_services_select_what_stands_behind_them_alone() -> None:
-    found = own.load([str(LAB)])
+    found = loading.load([str(LAB)])
     box = sandbox(found)
     bodies = list(
         objects(box.echoes, found.around, standing(box.names, ports(found.rules, found.around)))
@@ -437,17 +437,17 @@ def asked_of(
 def test_the_echo_tells_who_it_is_and_what_arrived(echo: http.client.HTTPConnection) -> None:
     answer = asked_of(echo, Host="cart.shop", X_A="1", X_Meshproof_Answers_X_B="2")
     assert answer.status == 200
-    assert answer.getheader(echo_listener.SERVED_BY) == "cart.shop.v1"
-    assert answer.getheader(echo_listener.SEEN_PATH) == "/a?b=c"
-    assert answer.getheader(echo_listener.SEEN_AUTHORITY) == "cart.shop"
-    assert answer.getheader(f"{echo_listener.SEEN_HEADER}x-a") == "1"
+    assert answer.getheader(listener.SERVED_BY) == "cart.shop.v1"
+    assert answer.getheader(listener.SEEN_PATH) == "/a?b=c"
+    assert answer.getheader(listener.SEEN_AUTHORITY) == "cart.shop"
+    assert answer.getheader(f"{listener.SEEN_HEADER}x-a") == "1"
     assert answer.getheader("x-b") == "2"
 
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "DELETE", "OPTIONS", "PATCH"])
 def test_the_echo_answers_any_method(echo: http.client.HTTPConnection, method: str) -> None:
     for _ in range(2):  # the connection is as good as new after an answer
-        assert asked_of(echo, method).getheader(echo_listener.SERVED_BY) == "cart.shop.v1"
+        assert asked_of(echo, method).getheader(listener.SERVED_BY) == "cart.shop.v1"
 
 
 def test_the_echo_notes_what_may_be_mirrored(echo: http.client.HTTPConnection) -> None:

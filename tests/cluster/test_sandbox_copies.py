@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from meshproof import timeouts
 from meshproof.apps import echo_pod
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster.proxies import ADMIN_PORT, Proxy
-from meshproof.mesh.cluster.sandbox_copies import Copies
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy
+from meshproof.mesh.cluster.sandbox.mirrored import Copies
 
 ACTIVE = "cluster.outbound|80||cart.upstream_rq_active: {}\n"
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from meshproof.manifest import Document, parse
-from meshproof.mesh.cluster.objects import Place
-from meshproof.mesh.cluster.sandbox_rules import Names, Rewriting
+from meshproof.documents.manifest import Document, parse
+from meshproof.mesh.cluster.api.objects import Place
+from meshproof.mesh.cluster.sandbox.rules import Names, Rewriting
 
 PLACE = Place("ab12")
 SHOP = "meshproof-ab12-rules-2-shop"

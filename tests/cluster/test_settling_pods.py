@@ -11,14 +11,14 @@ import pytest
 from dumps import GATEWAY, SIDECAR, SOURCE, routes, rule, serve
 from fake_kube import FakeKube
 
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster import control_plane
-from meshproof.mesh.cluster.client import Kube
-from meshproof.mesh.cluster.control_plane import ControlPlane
-from meshproof.mesh.cluster.istio import Istio
-from meshproof.mesh.cluster.istioctl import Istioctl
-from meshproof.mesh.cluster.proxies import Proxy
-from meshproof.mesh.cluster.settling import wait_served
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.istio import control_plane
+from meshproof.mesh.cluster.istio.control_plane import ControlPlane
+from meshproof.mesh.cluster.istio.istio import Istio
+from meshproof.mesh.cluster.istio.istioctl import Istioctl
+from meshproof.mesh.cluster.proxies.proxies import Proxy
+from meshproof.mesh.cluster.proxies.settling import wait_served
 from meshproof.mesh.protocol import Aspect, ClusterOptions
 
 JOINED = Proxy("gw-2", "istio-system", gateway=True)

@@ -11,7 +11,7 @@ import pytest
 
 from meshproof import manifests
 from meshproof.cli import main
-from meshproof.mesh.cluster.objects import Place, Placed
+from meshproof.mesh.cluster.api.objects import Place, Placed
 
 
 def placed(small: bool) -> list[Placed]:

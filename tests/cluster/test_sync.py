@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from meshproof.mesh.cluster.control_plane import refused
-from meshproof.mesh.cluster.sync import Sync
+from meshproof.mesh.cluster.istio.control_plane import refused
+from meshproof.mesh.cluster.proxies.sync import Sync
 
 CDS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 LDS = "type.googleapis.com/envoy.config.listener.v3.Listener"

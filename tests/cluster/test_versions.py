@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof.mesh.cluster.versions import minor, skew, told
+from meshproof.mesh.cluster.istio.versions import minor, skew, told
 
 
 @pytest.mark.parametrize(

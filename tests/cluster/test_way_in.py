@@ -11,13 +11,14 @@ from typing import Any, cast
 
 import pytest
 
-from meshproof import settings, timeouts
-from meshproof.errors import NotReady, UsageError
-from meshproof.mesh.cluster.client import Kube
-from meshproof.mesh.cluster.way_in import WayIn, way_in
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady, UsageError
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.ingress.way_in import WayIn, way_in
+from meshproof.plugin import settings
 
 #: The module; the package has the function under that name.
-ways = importlib.import_module("meshproof.mesh.cluster.way_in")
+ways = importlib.import_module("meshproof.mesh.cluster.ingress.way_in")
 HOST = "meshproof-x.test"
 
 

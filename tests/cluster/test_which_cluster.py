@@ -10,12 +10,14 @@ import pytest
 import yaml
 from kubernetes.config import incluster_config
 
-from meshproof.errors import MeshproofError, NotReady, UsageError
-from meshproof.mesh import cluster
-from meshproof.mesh.cluster import ClusterMesh
-from meshproof.mesh.cluster.client import Kube
-from meshproof.mesh.cluster.istioctl import Istioctl
-from meshproof.mesh.cluster.kubeconfig import NoCluster, chosen, client_of
+from meshproof.base.errors import MeshproofError, NotReady, UsageError
+from meshproof.mesh.cluster import mesh
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.api.kubeconfig import NoCluster, chosen, client_of
+from meshproof.mesh.cluster.istio import install
+from meshproof.mesh.cluster.istio.istioctl import Istioctl
+from meshproof.mesh.cluster.mesh import ClusterMesh
+from meshproof.mesh.cluster.run import leftovers
 from meshproof.mesh.protocol import ClusterOptions, Options
 
 
@@ -143,10 +145,10 @@ def test_istioctl_acts_on_the_cluster_of_the_client(
         used.append(options)
         raise Stopped("seen")
 
-    monkeypatch.setattr(cluster, "Istioctl", made)
+    monkeypatch.setattr(mesh, "Istioctl", made)
     monkeypatch.setattr(Kube, "__init__", lambda *_: None)
-    monkeypatch.setattr(cluster.leftovers, "clear", lambda *_: [])
-    monkeypatch.setattr(cluster.install, "needed", lambda _, options: options)
+    monkeypatch.setattr(leftovers, "clear", lambda *_: [])
+    monkeypatch.setattr(install, "needed", lambda _, options: options)
     with pytest.raises(Stopped), ClusterMesh.opened(Options()):
         pass
     Istioctl(used[0], home).run("kube-inject", "--filename=-", text="")

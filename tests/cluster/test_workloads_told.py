@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from meshproof import timeouts
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster import workloads
-from meshproof.mesh.cluster.client import Kube
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.run import workloads
 
 PLANTED = "hunter2-Zq9"
 LOG = (

@@ -14,8 +14,8 @@ import pytest
 from meshproof import manifests
 from meshproof.cli import main
 from meshproof.convert import proof
+from meshproof.documents.manifest import parse
 from meshproof.lint import Level, lint
-from meshproof.manifest import parse
 
 SEED = Path(__file__).parents[1] / "rules" / "seed"
 PROMISES = ("cookie_burr", "split_half", "v3_only")

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from meshproof.base.errors import BadRules
 from meshproof.convert import proof
-from meshproof.errors import BadRules
+from meshproof.documents.manifest import parse
 from meshproof.lint import Level, lint
-from meshproof.manifest import parse
 
 WHOLE = """
 apiVersion: config.istio.io/v1alpha2

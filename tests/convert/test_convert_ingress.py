@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from meshproof.base.errors import BadRules
 from meshproof.convert.at_gateway import both
-from meshproof.errors import BadRules
-from meshproof.manifest import At
+from meshproof.documents.manifest import At
 from meshproof.rules.model import StringMatch
 
 HEAD = """\

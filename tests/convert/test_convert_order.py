@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshproof.errors import BadRules
+from meshproof.base.errors import BadRules
 
 MATCH = "match: {request: {headers: {a: b}}}"
 

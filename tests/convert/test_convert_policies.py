@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshproof.errors import BadRules
+from meshproof.base.errors import BadRules
 
 HEAD = """\
 apiVersion: config.istio.io/v1alpha2

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from meshproof.errors import Inconclusive
+from meshproof.base.errors import Inconclusive
 from meshproof.mesh.counters import NO_SUBSET, Counters, labels
 from meshproof.verdict import Outcome, Settings, judge
 

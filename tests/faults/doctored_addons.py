@@ -6,9 +6,9 @@ import pytest
 from doctored_apps import built
 from planting import fault
 
-from meshproof import timeouts
+from meshproof.base import timeouts
 from meshproof.mesh.addons import prometheus
-from meshproof.mesh.local import LocalMesh
+from meshproof.mesh.local.mesh import LocalMesh
 
 
 @fault(

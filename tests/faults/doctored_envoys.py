@@ -9,8 +9,8 @@ import pytest
 from doctored_manifests import after_deploy, two_productpages
 from planting import fault
 
-from meshproof import timeouts
-from meshproof.mesh.process import write_whole
+from meshproof.base import timeouts
+from meshproof.mesh.process.processes import write_whole
 
 STALE = "productpage-v1-1"
 
@@ -32,7 +32,7 @@ def keep_old_routes(patch: pytest.MonkeyPatch, lying: bool) -> None:
         elif not kept or text == kept[0]:
             write_whole(path, text)
 
-    patch.setattr("meshproof.mesh.envoy.write_whole", stale)
+    patch.setattr("meshproof.mesh.envoy.envoy.write_whole", stale)
 
 
 @fault(

@@ -10,9 +10,9 @@ import psutil
 import pytest
 from planting import fault
 
-from meshproof.manifest import Document, parse
-from meshproof.mesh import process
-from meshproof.mesh.local import LocalMesh
+from meshproof.documents.manifest import Document, parse
+from meshproof.mesh.local.mesh import LocalMesh
+from meshproof.mesh.process import processes
 
 MANIFESTS = Path(str(files("meshproof.manifests")))
 
@@ -64,7 +64,7 @@ def kill(mesh: LocalMesh, workload: str) -> None:
     """Kill the apps of the pods whose name begins so; their sidecars live on."""
     apps = [
         one
-        for one in process.marked(mesh.workspace.path)
+        for one in processes.marked(mesh.workspace.path)
         if one.environ().get("HOSTNAME", "").startswith(workload) and "envoy" not in one.name()
     ]
     assert apps, f"no app of {workload} runs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from planting import fault
 
-from meshproof.mesh.translate import Snapshot
+from meshproof.mesh.envoy.translate import Snapshot
 
 
 @fault(

@@ -12,12 +12,12 @@ import pytest
 from doctored_manifests import MANIFESTS, READS_REVIEWS
 from planting import fault
 
-from meshproof.manifest import Document, parse, read
-from meshproof.mesh import translate
-from meshproof.mesh.envoy import Resource
-from meshproof.mesh.local import LocalMesh
+from meshproof.base.names import labels
+from meshproof.documents.manifest import Document, parse, read
+from meshproof.mesh.envoy import translate
+from meshproof.mesh.envoy.envoy import Resource
+from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.mesh.protocol import Served
-from meshproof.names import labels
 from meshproof.rules.model import Arm, Route, RuleSet, Target
 
 _HERE = Path(__file__).parent / "rules"

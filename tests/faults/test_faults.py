@@ -12,8 +12,8 @@ import psutil
 import pytest
 from planting import Fault, found
 
-from meshproof.mesh import process
-from meshproof.run import Outcome, Result, Run
+from meshproof.mesh.process import processes
+from meshproof.run.record import Outcome, Result, Run
 
 ADDON = "meshproof.mesh.addons."
 PARTS = ("promise: ", "expected: ", "observed: ", "see it: curl ", "diagnosis: ")
@@ -48,12 +48,12 @@ def run(fault: Fault, folder: Path) -> Ended:
 
 def assert_nothing_left(pid: int) -> None:
     """A run's folder is called after its process; every process of it names the folder."""
-    run_of = f"{process.home()}/run-{pid}-"
-    assert [str(one.path) for one in process.runs() if str(one.path).startswith(run_of)] == []
+    run_of = f"{processes.home()}/run-{pid}-"
+    assert [str(one.path) for one in processes.runs() if str(one.path).startswith(run_of)] == []
     left = []
     for one in psutil.process_iter():
         try:
-            if one.environ().get(process.MARK, "").startswith(run_of):
+            if one.environ().get(processes.MARK, "").startswith(run_of):
                 left.append(one.cmdline())
         except psutil.Error:  # it has just ended, or it is not ours
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from meshproof.run import Check, Outcome, Result, Run
+from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict import judge
 
 

@@ -137,7 +137,7 @@ def test_visits_that_a_policy_of_the_mesh_refuses_are_inconclusive(
     pytester.makepyfile(
         """
 from meshproof.mesh.protocol import Address
-from meshproof.traffic import Request, Visit, Visits
+from meshproof.traffic.visits import Request, Visit, Visits
 
 class Refused(Visits):
     def to_judge(self):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from meshproof.rule_options import Option, Options
-from meshproof.settings import of_rules
-from meshproof.values import At
+from meshproof.documents.value import At
+from meshproof.plugin.settings import of_rules
+from meshproof.rules.judge_options import Option, Options
 from meshproof.verdict import PROFILES
 
 GATE = PROFILES["gate"]
@@ -47,7 +47,7 @@ import contextlib
 
 import pytest
 
-from meshproof import manifest, manifests
+from meshproof.documents import manifest; from meshproof import manifests
 
 class Mesh:
     name, standins, notes, served, supports = "none", [], [], None, ()

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from meshproof.run import Outcome, Run
+from meshproof.run.record import Outcome, Run
 
 #: Seconds that one run may take; they take less than one minute each on a free machine.
 LONGEST = 400

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from meshproof.manifest import Document, read
-from meshproof.mesh.cluster import ClusterMesh
+from meshproof.documents.manifest import Document, read
+from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.mesh.protocol import Options
 
 APPS = Path(str(files("meshproof.manifests"))) / "apps"

@@ -14,12 +14,13 @@ from commands import PLANTED
 from doctored_manifests import MANIFESTS, edited
 from doctored_rules import written
 
-from meshproof import manifests, timeouts
-from meshproof.manifest import Document, parse
+from meshproof import manifests
+from meshproof.base import timeouts
+from meshproof.documents.manifest import Document, parse
 from meshproof.mesh.addons import prometheus, zipkin
-from meshproof.mesh.cluster import tracing, workloads
-from meshproof.mesh.cluster.objects import Placed
-from meshproof.mesh.cluster.sandbox_rules import Rewriting
+from meshproof.mesh.cluster.api.objects import Placed
+from meshproof.mesh.cluster.run import tracing, workloads
+from meshproof.mesh.cluster.sandbox.rules import Rewriting
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 STRICT = """

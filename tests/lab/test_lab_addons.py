@@ -13,8 +13,8 @@ import pytest
 import requests
 from test_lab_faults import run_with
 
-from meshproof import timeouts
-from meshproof.mesh.waiting import wait_for
+from meshproof.base import timeouts
+from meshproof.base.waiting import wait_for
 
 
 @pytest.fixture

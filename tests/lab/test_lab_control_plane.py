@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 import pytest
 from commands import kubectl
 
-from meshproof.mesh.cluster import ClusterMesh
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.mesh.protocol import Aspect, Looked
-from meshproof.mesh.waiting import wait_for
 
 #: A filter that istiod passes on and that Envoy refuses.
 REFUSED = {

@@ -6,13 +6,14 @@ from collections import Counter
 
 import pytest
 
-from meshproof import manifest, manifests, rules
-from meshproof.attribution import Attribution
-from meshproof.errors import Inconclusive
+from meshproof import manifests, rules
+from meshproof.base.errors import Inconclusive
+from meshproof.documents import manifest
 from meshproof.mesh import counters
-from meshproof.mesh.cluster import ClusterMesh
+from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.rules.model import RuleSet
-from meshproof.traffic import Request, Sampling, Visits
+from meshproof.traffic.attribution import Attribution
+from meshproof.traffic.visits import Request, Sampling, Visits
 from meshproof.verdict import Outcome, Settings, judge
 
 ORDERS = "counters:orders.sock-shop"

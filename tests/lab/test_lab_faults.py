@@ -13,12 +13,12 @@ from away import Away
 from commands import LONGEST, Ended, begun, kubectl, left, meshproof, of_process, snapshot
 from test_lab_way_in import blocked
 
+from meshproof.base.errors import NotReady
+from meshproof.base.waiting import wait_for
 from meshproof.cli import main
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.protocol import ClusterOptions
-from meshproof.mesh.waiting import wait_for
-from meshproof.run import Run
+from meshproof.run.record import Run
 
 #: Folders of the plugin that plants the faults, and of what it uses.
 PATHS = (Path(__file__).parent, Path(__file__).parents[1] / "faults")

@@ -8,8 +8,8 @@ import sys
 
 from commands import kubectl
 
-from meshproof.images import PROBE
-from meshproof.mesh.cluster import ClusterMesh
+from meshproof.mesh.cluster.api.images import PROBE
+from meshproof.mesh.cluster.mesh import ClusterMesh
 
 
 def test_every_image_of_a_run_is_in_the_list(shop: ClusterMesh) -> None:

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from commands import kubectl
 
-from meshproof import live, own
-from meshproof.mesh.cluster.client import Kube
-from meshproof.mesh.cluster.istio import Istio
-from meshproof.mesh.cluster.proxies import own_parts
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.istio.istio import Istio
+from meshproof.mesh.cluster.proxies.proxies import own_parts
 from meshproof.mesh.protocol import ClusterOptions
-from meshproof.mesh.waiting import wait_for
+from meshproof.user_rules import live, loading
 
 SHOP = "class-shop"
 API = "networking.k8s.io/v1"
@@ -93,7 +93,7 @@ def test_an_ingress_is_read_as_istiod_takes_it(tmp_path: Path) -> None:
     read = {name.partition(" Ingress/")[2] for name in texts if " Ingress/" in name}
     assert served(tmp_path) == {"ours", "annotated"}
     assert read == {"ours", "annotated", "named"}
-    found = own.load([f"cluster:{SHOP}"])
+    found = loading.load([f"cluster:{SHOP}"])
     hosts = {case.call.sent_to.partition(".")[0] for case in found.plan.cases}
     assert read <= hosts
     (unproven,) = found.unproven

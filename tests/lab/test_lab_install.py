@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from commands import ISTIO_OF_THE_LAB, LONGEST, kubectl, left, meshproof
 
-from meshproof import timeouts
-from meshproof.mesh.cluster import install_record
-from meshproof.mesh.cluster.client import Kube
-from meshproof.mesh.cluster.keys import Key
+from meshproof.base import timeouts
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.api.object_ref import Key
+from meshproof.mesh.cluster.istio import install_record
 from meshproof.mesh.protocol import ClusterOptions
 
 #: What comes and goes by itself, and what the lab's own addons write.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from commands import left, meshproof, snapshot
 
-from meshproof.run import Outcome
+from meshproof.run.record import Outcome
 
 
 def test_the_gate_is_green_with_sidecars_by_hand(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from commands import kubectl, left, meshproof, snapshot
 from nightly import USERS, stored, users
 
-from meshproof import live
-from meshproof.run import Outcome
+from meshproof.run.record import Outcome
+from meshproof.user_rules import live
 
 
 def test_a_nightly_run_is_green_and_touches_nobody(tmp_path: Path) -> None:

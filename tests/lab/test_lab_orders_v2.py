@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import pytest
 from commands import kubectl
 
-from meshproof.mesh.cluster import ClusterMesh
-from meshproof.mesh.waiting import wait_for
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.cluster.mesh import ClusterMesh
 
 #: Seconds: the replaced one answers again, and at most so long nobody answers well.
 BACK, SILENT = 90.0, 5.0

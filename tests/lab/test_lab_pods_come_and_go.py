@@ -10,11 +10,11 @@ import pytest
 from commands import kubectl
 
 from meshproof import manifests, rules
-from meshproof.mesh.cluster import ClusterMesh
-from meshproof.mesh.cluster.client import Kube
-from meshproof.mesh.cluster.settling import wait_served
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.mesh import ClusterMesh
+from meshproof.mesh.cluster.proxies.settling import wait_served
 from meshproof.mesh.protocol import Aspect, ClusterOptions
-from meshproof.mesh.waiting import wait_for
 
 GATEWAY = ("-n", "istio-system", "deployment/istio-ingressgateway")
 #: Seconds in which a pod is gone, or a new one ready.

@@ -13,7 +13,7 @@ import pytest
 from commands import kubectl, left, meshproof
 from nightly import USERS, users
 
-from meshproof.errors import EXIT_INCONCLUSIVE
+from meshproof.base.errors import EXIT_INCONCLUSIVE
 
 #: Allows nothing that no other policy allows (Istio docs, "Authorization Policy", allow-nothing).
 NOTHING = """

@@ -9,13 +9,13 @@ import pytest
 from commands import kubectl
 
 from meshproof import manifests, rules
-from meshproof.attribution import Attribution
-from meshproof.errors import NotReady
-from meshproof.mesh.cluster import ClusterMesh
-from meshproof.mesh.cluster.client import Kube
-from meshproof.mesh.cluster.probe import Probe
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.mesh import ClusterMesh
+from meshproof.mesh.cluster.run.probe import Probe
 from meshproof.mesh.protocol import Address, Asked, ClusterOptions
-from meshproof.traffic import Request, Sampling, Visits
+from meshproof.traffic.attribution import Attribution
+from meshproof.traffic.visits import Request, Sampling, Visits
 from meshproof.verdict import Outcome, Settings, Verdict, judge
 
 HALF = {"v1": 50.0, "v2": 50.0}

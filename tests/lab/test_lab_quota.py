@@ -15,9 +15,9 @@ from commands import left, meshproof
 from kubernetes.utils.quantity import parse_quantity
 from nightly import USERS, users
 
-from meshproof import timeouts
-from meshproof.mesh.cluster.client import Kube
-from meshproof.mesh.cluster.objects import RUN_LABEL
+from meshproof.base import timeouts
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.api.objects import RUN_LABEL
 from meshproof.mesh.protocol import ClusterOptions
 
 NAME = "strict"

@@ -25,10 +25,10 @@ from commands import (
 )
 from nightly import USERS, holding, stored, users
 
-from meshproof import own
-from meshproof.mesh.cluster.probe import INJECT
-from meshproof.mesh.cluster.sandbox_pods import Standing, objects
-from meshproof.mesh.waiting import wait_for
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.cluster.run.probe import INJECT
+from meshproof.mesh.cluster.sandbox.pods import Standing, objects
+from meshproof.user_rules import loading
 
 RULES = Path(__file__).parent / "sandbox.yaml"
 BOOKS = Path(__file__).parent / "sandbox_books.yaml"
@@ -137,7 +137,7 @@ def test_subsets_beside_the_callers_of_another_namespace_s_service(tmp_path: Pat
 @pytest.mark.parametrize("changed", [False, True], ids=["as they are", "as root"])
 def test_its_pods_keep_to_restricted(changed: bool) -> None:
     name = "sandbox-restricted"
-    found = own.load([str(RULES)])
+    found = loading.load([str(RULES)])
     ports = dict.fromkeys((one.host for one in found.workloads.echoes), (80,))
     namespaces = dict.fromkeys(("default", "warehouse"), name)
     standing = Standing(namespaces, ports, {}, str, lambda host: ["."])

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from commands import kubectl, left, meshproof, snapshot
 
-from meshproof.mesh.cluster import ClusterMesh
-from meshproof.mesh.cluster.client import Kube
-from meshproof.mesh.cluster.way_in import WayIn, way_in
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.ingress.way_in import WayIn, way_in
+from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.mesh.protocol import Address, ClusterOptions
-from meshproof.mesh.waiting import wait_for
 
 NAMESPACE = "istio-system"
 

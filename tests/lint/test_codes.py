@@ -10,10 +10,10 @@ from types import ModuleType
 
 import pytest
 
-from meshproof.errors import BadRules
+from meshproof.base.errors import BadRules
+from meshproof.documents.manifest import Document, parse
 from meshproof.lint import Finding, Hit, Page, lint, modules, page
-from meshproof.lint.mp0100_unreadable import hit
-from meshproof.manifest import Document, parse
+from meshproof.lint.checks.mp0100_unreadable import hit
 
 #: The code of a removed kind: it is found wherever a page shows a RouteRule.
 REMOVED = "MP0204"

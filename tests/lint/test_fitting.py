@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshproof.errors import BadRules
+from meshproof.base.errors import BadRules
+from meshproof.documents.manifest import Document, parse
 from meshproof.lint import Page, modules, page
-from meshproof.lint.fitting import fits
-from meshproof.lint.identity import identify
-from meshproof.lint.shape_walk import _Walk
-from meshproof.manifest import Document, parse
+from meshproof.lint.shapes.fitting import fits
+from meshproof.lint.shapes.identity import identify
+from meshproof.lint.shapes.walk import _Walk
 
 MANIFESTS = Path(str(files("meshproof.manifests")))
 REAL = [path.read_text() for path in sorted(MANIFESTS.rglob("*.yaml"))]

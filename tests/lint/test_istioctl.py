@@ -20,8 +20,9 @@ import pytest
 import yaml
 from tests.lint import shapes_from_crds
 
-from meshproof.lint import ignoring, lint, modules, page
-from meshproof.manifest import parse
+from meshproof.documents.manifest import parse
+from meshproof.lint import lint, modules, page
+from meshproof.lint.engine import ignoring
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "istioctl-analyze.md").read_text(encoding="utf-8")

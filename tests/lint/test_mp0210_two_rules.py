@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from meshproof.documents.manifest import parse
 from meshproof.lint import Project
-from meshproof.lint.mp0210_two_rules_one_host import check
-from meshproof.manifest import parse
+from meshproof.lint.checks.mp0210_two_rules_one_host import check
 
 
 def _rule(name: str, host: str = "shop", where: str = "", arm: str = "") -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from meshproof.documents.manifest import parse
 from meshproof.lint import lint
-from meshproof.manifest import parse
 
 RULE = """\
 apiVersion: networking.istio.io/v1

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from meshproof import __version__
-from meshproof.lint import Finding, Level, Page, ignoring, lint, modules, output, page
-from meshproof.lint.reading import Reading
-from meshproof.manifest import STDIN_NAME, At, parse
+from meshproof.documents.manifest import STDIN_NAME, At, parse
+from meshproof.lint import Finding, Level, Page, lint, modules, page
+from meshproof.lint.engine import ignoring, output
+from meshproof.lint.engine.reading import Reading
 
 SCHEMA = Path(__file__).with_name("sarif-2.1.0-rtm.5.json")
 SHA256 = "2d99159ae54a3eea97f81781cff48780548657c35949f4b7f25e99a2ba4de4f8"

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from meshproof.documents.manifest import STDIN, STDIN_NAME
 from meshproof.lint import lint
-from meshproof.lint.reading import MOST_BYTES, Reading, read
-from meshproof.manifest import STDIN, STDIN_NAME
+from meshproof.lint.engine.reading import MOST_BYTES, Reading, read
 
 GOOD = """\
 apiVersion: networking.istio.io/v1

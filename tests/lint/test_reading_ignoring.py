@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof.lint import Finding, ignoring, lint, modules, page
-from meshproof.lint.reading import Reading
-from meshproof.manifest import parse
+from meshproof.documents.manifest import parse
+from meshproof.lint import Finding, lint, modules, page
+from meshproof.lint.engine import ignoring
+from meshproof.lint.engine.reading import Reading
 
 RULE = """\
 apiVersion: networking.istio.io/v1

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from meshproof.lint import schema
-from meshproof.lint.schema import Kind, Shape, closest, kind
+from meshproof.documents import schema
+from meshproof.documents.schema import Kind, Shape, closest, kind
 
 KINDS = [(group, name) for group, names in schema.groups().items() for name in names]
 POINT_1 = (  # the kinds that the issue names, with their versions

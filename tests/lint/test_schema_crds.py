@@ -12,8 +12,8 @@ import pytest
 import yaml
 from tests.lint import shapes_from_crds
 
+from meshproof.documents.manifest import parse
 from meshproof.lint import Level, lint
-from meshproof.manifest import parse
 
 MODULES = shapes_from_crds.modules()
 needs_crds = pytest.mark.skipif(

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, Project, lint
-from meshproof.lint.project import children, spec, text
-from meshproof.manifest import parse
+from meshproof.lint.engine.project import children, spec, text
 
 MANIFESTS = Path(str(files("meshproof.manifests")))
 HEAD = {

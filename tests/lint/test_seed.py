@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from meshproof.documents.manifest import read
 from meshproof.lint import Finding, lint
-from meshproof.manifest import read
 
 SEED = Path(__file__).parents[1] / "rules" / "seed"
 BURR = "route-rule-reviews-burr-v3.yaml"

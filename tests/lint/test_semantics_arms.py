@@ -6,8 +6,8 @@ import textwrap
 
 import pytest
 
+from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, lint
-from meshproof.manifest import parse
 
 ARMS = ("MP0301", "MP0302", "MP0303", "MP0304", "MP0305", "MP0306", "MP0307")
 

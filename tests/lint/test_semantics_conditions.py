@@ -7,11 +7,11 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshproof.lint import regexes
-from meshproof.lint.arms import Arm, Match, covers, impossible
-from meshproof.lint.conditions import Condition, Sort, apart, implies, simplified, takes
-from meshproof.lint.covering import Index
-from meshproof.manifest import At, parse
+from meshproof.documents.manifest import At, parse
+from meshproof.lint.model import regexes
+from meshproof.lint.model.conditions import Condition, Sort, apart, implies, simplified, takes
+from meshproof.lint.model.covering import Index
+from meshproof.lint.model.route import Arm, Match, covers, impossible
 
 VALUES = ["".join(each) for n in range(5) for each in itertools.product("/ab", repeat=n)]
 VALUES += ["/A", "/AB", "/aB/b", "A", "B/"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, lint
-from meshproof.manifest import parse
 
 SERVICE = """\
 apiVersion: v1

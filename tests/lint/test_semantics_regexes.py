@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof.lint import Finding, lint, regexes
-from meshproof.manifest import parse
+from meshproof.documents.manifest import parse
+from meshproof.lint import Finding, lint
+from meshproof.lint.model import regexes
 
 HEAD = """\
 apiVersion: networking.istio.io/v1

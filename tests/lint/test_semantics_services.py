@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, lint
-from meshproof.manifest import parse
 
 NEW = ("MP0213", *(f"MP05{number}" for number in range(18, 27)))
 

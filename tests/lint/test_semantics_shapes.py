@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshproof.documents.manifest import parse
 from meshproof.lint import lint, modules, page
-from meshproof.manifest import parse
 
 ODD: st.SearchStrategy[Any] = st.sampled_from(
     [

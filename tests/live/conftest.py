@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from live_objects import SHOP, Cluster
 
-from meshproof.mesh.cluster.client import Kube
+from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.protocol import ClusterOptions
 
 

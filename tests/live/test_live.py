@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from live_objects import SHOP, Cluster, service, split, stored
 
-from meshproof import live, own
+from meshproof.base.errors import BadRules, NotReady, UsageError
 from meshproof.cli import main
-from meshproof.errors import BadRules, NotReady, UsageError
 from meshproof.mesh.protocol import ClusterOptions
+from meshproof.user_rules import live, loading
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_cases_follow_from_an_ingress_by_its_class(cluster: Cluster) -> None:
     cluster.objects = (*SHOP, *both, ingress_class("public", OURS))
     classes = [name for name in live.texts(["cluster:shop,pay"]) if "IngressClass" in name]
     assert classes == ["cluster:lab/ IngressClass/public"]
-    found = own.load(["cluster:shop"])
+    found = loading.load(["cluster:shop"])
     hosts = {case.call.sent_to for case in found.plan.cases}
     assert "a.example" in hosts
     assert found.unproven == ()
@@ -118,7 +118,7 @@ def test_cases_follow_from_an_ingress_by_its_class(cluster: Cluster) -> None:
 
 def test_that_no_class_says_that_istio_serves_an_ingress_is_named(cluster: Cluster) -> None:
     cluster.objects = (*SHOP, ingress("a", "istio"))
-    (unproven,) = own.load(["cluster:shop"]).unproven
+    (unproven,) = loading.load(["cluster:shop"]).unproven
     assert str(unproven.at).startswith("cluster:lab/shop Ingress/a:")
     assert "spec.ingressClassName is not proven by requests: there is no IngressClass" in str(
         unproven
@@ -148,7 +148,7 @@ def test_the_context_of_the_path_comes_first(cluster: Cluster) -> None:
 
 @pytest.mark.usefixtures("cluster")
 def test_cases_follow_from_live_rules() -> None:
-    (split,) = (case for case in own.load(["cluster:shop"]).plan.cases if case.split)
+    (split,) = (case for case in loading.load(["cluster:shop"]).plan.cases if case.split)
     assert split.chances == (0.5, 0.5)
     assert str(split.at).startswith("cluster:lab/shop VirtualService/cart:")
 

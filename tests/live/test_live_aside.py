@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from live_objects import ISTIO, SHOP, SUBSETS, Cluster, service, split, stored
 
-from meshproof import own
-from meshproof.errors import BadRules
-from meshproof.own import OwnRules
+from meshproof.base.errors import BadRules
+from meshproof.user_rules import loading
+from meshproof.user_rules.loading import OwnRules
 
 API = "gateway.networking.k8s.io/v1"
 CART = [{"destination": {"host": "cart"}}]
@@ -152,7 +152,7 @@ BEYOND: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str]]]] = {
 
 def loaded(cluster: Cluster, *more: dict[str, Any]) -> OwnRules:
     cluster.objects = (*SHOP, *more)
-    return own.load(["cluster:shop"])
+    return loading.load(["cluster:shop"])
 
 
 @pytest.mark.parametrize("name", BEYOND)
@@ -203,7 +203,7 @@ def test_a_rule_that_is_wrong_stays_an_error(
 ) -> None:
     cluster.objects = (service("cart"), SUBSETS, TLS, *objects)
     with pytest.raises(BadRules, match=said) as told:
-        own.load(["cluster:shop"])
+        loading.load(["cluster:shop"])
     # Rules are read before Gateways: the first two are said before any of those is looked at.
     assert ("Gateway shop/in is not checked" in str(told.value)) == ("Gateway" in said)
 
@@ -211,8 +211,8 @@ def test_a_rule_that_is_wrong_stays_an_error(
 def test_where_all_is_set_aside_nothing_is_proven(cluster: Cluster) -> None:
     cluster.objects = (service("db"), virtual_service("db", tcp=[{"route": CART}]))
     with pytest.raises(BadRules, match=r"(?s)no rules found.*spec\.tcp is not supported yet"):
-        own.load(["cluster:shop"])
-    found = own.load(["cluster:shop"], empty=True)
+        loading.load(["cluster:shop"])
+    found = loading.load(["cluster:shop"], empty=True)
     assert (found.plan.cases, len(found.asides)) == ((), 1)
 
 
@@ -223,4 +223,4 @@ def test_in_a_file_it_is_an_error(tmp_path: Any) -> None:
         "spec: {hosts: [db], tcp: []}\n"
     )
     with pytest.raises(BadRules, match=r"rules\.yaml:4:.*spec\.tcp is not supported yet"):
-        own.load([str(file)])
+        loading.load([str(file)])

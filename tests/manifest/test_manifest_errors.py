@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof.errors import BadRules
-from meshproof.manifest import parse
+from meshproof.base.errors import BadRules
+from meshproof.documents.manifest import parse
 
 REFUSED = {
     "tab": (

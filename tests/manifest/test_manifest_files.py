@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from meshproof.errors import EXIT_BAD_RULES, BadRules
-from meshproof.manifest import parse, read
+from meshproof.base.errors import EXIT_BAD_RULES, BadRules
+from meshproof.documents.manifest import parse, read
 
 
 def kinds(*paths: Path) -> list[str]:

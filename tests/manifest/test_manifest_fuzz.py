@@ -12,9 +12,10 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from meshproof import manifest, rules
-from meshproof.errors import BadRules
-from meshproof.mesh import topology
+from meshproof import rules
+from meshproof.base.errors import BadRules
+from meshproof.documents import manifest
+from meshproof.mesh.envoy import topology
 
 MANIFESTS = Path(str(files("meshproof.manifests")))
 REAL = [path.read_text() for path in sorted(MANIFESTS.rglob("*.yaml"))]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from meshproof.errors import BadRules
-from meshproof.manifest import At, parse
+from meshproof.base.errors import BadRules
+from meshproof.documents.manifest import At, parse
 
 TEXT = """\
 # a comment

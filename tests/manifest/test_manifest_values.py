@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from meshproof.errors import BadRules
-from meshproof.manifest import Value, parse
+from meshproof.base.errors import BadRules
+from meshproof.documents.manifest import Value, parse
 
 TEXT = """\
 text: hello

@@ -7,7 +7,7 @@ import pytest
 from real_runs import Place
 
 from meshproof import manifests
-from meshproof.mesh.local import LocalMesh
+from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.mesh.protocol import Options
 
 

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from meshproof import manifest, rules, timeouts
-from meshproof.mesh.local import LocalMesh
+from meshproof import rules
+from meshproof.base import timeouts
+from meshproof.documents import manifest
+from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.mesh.protocol import Address, Options
 from meshproof.rules.model import RuleSet
 

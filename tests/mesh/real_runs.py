@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from meshproof.mesh.process import MARK
+from meshproof.mesh.process.processes import MARK
 
 MESHPROOF = (sys.executable, "-m", "meshproof")
 SUITES = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--pyargs", "meshproof.suites")

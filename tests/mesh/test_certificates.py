@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from meshproof.mesh.certificates import Authority, Identity, spiffe_id
+from meshproof.mesh.envoy.certificates import Authority, Identity, spiffe_id
 
 
 @pytest.fixture

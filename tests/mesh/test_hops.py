@@ -4,8 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from meshproof import manifest, rules
-from meshproof.mesh.hops import Hop, read, said
+from meshproof import rules
+from meshproof.documents import manifest
+from meshproof.mesh.envoy.hops import Hop, read, said
 
 LINE = (
     "[2026-11-24T11:44:35.519Z] outbound GET reviews:9080/reviews/0?a=b 200 - via_upstream -> "

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from meshproof import manifests, rules
-from meshproof.attribution import Attribution
-from meshproof.errors import NotReady
-from meshproof.manifest import read
-from meshproof.mesh.local import LocalMesh
+from meshproof.base.errors import NotReady
+from meshproof.documents.manifest import read
+from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.mesh.protocol import Options
-from meshproof.traffic import Request, Visits
+from meshproof.traffic.attribution import Attribution
+from meshproof.traffic.visits import Request, Visits
 from meshproof.verdict import Outcome, judge
 
 APPS = Path(str(files("meshproof.manifests"))) / "apps"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from meshproof.mesh import redaction
-from meshproof.mesh.redaction import HIDDEN
+from meshproof.mesh.cluster.run import redaction
+from meshproof.mesh.cluster.run.redaction import HIDDEN
 
 PLANTED = "hunter2-Zq9"
 PEM = (

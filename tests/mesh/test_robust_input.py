@@ -34,7 +34,9 @@ spec:
 #: The way by which a user brings apps today.
 CONFTEST = """\
 import pytest
-from meshproof import apps, manifest, timeouts
+from meshproof import apps
+from meshproof.base import timeouts
+from meshproof.documents import manifest
 
 timeouts.APP_START = 1.0
 sleeps = ("-n1", "-r1", "print('still thinking', flush=True); import time; time.sleep(99)")

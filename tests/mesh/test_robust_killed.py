@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from real_runs import MESHPROOF, Place, end, until
 
-from meshproof.mesh import process
-from meshproof.mesh.process import Process, Workspace
+from meshproof.mesh.process import processes
+from meshproof.mesh.process.processes import Process, Workspace
 
 
 def delays(seed: int, count: int) -> list[float]:
@@ -55,7 +55,7 @@ def own_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of all runs, elsewhere than that of this machine's other runs."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     yield tmp_path / f"meshproof-{os.getuid()}"
-    for workspace in process.runs():
+    for workspace in processes.runs():
         workspace.close()
 
 
@@ -73,10 +73,10 @@ def abandon(workspace: Workspace) -> None:
 def test_a_run_whose_owner_lives_is_not_touched(own_tmp: Path) -> None:
     with Workspace.create() as workspace:
         sleeping = sleep(workspace)
-        code = "from meshproof.mesh.process import Workspace; Workspace.create().close()"
+        code = "from meshproof.mesh.process.processes import Workspace; Workspace.create().close()"
         env = {**os.environ, "TMPDIR": str(own_tmp.parent)}
         subprocess.run([sys.executable, "-c", code], check=True, env=env)
-        process.sweep()
+        processes.sweep()
         assert sleeping.alive
         assert workspace.path.is_dir()
     assert not own_tmp.exists()
@@ -87,7 +87,7 @@ def test_a_run_whose_owner_is_gone_is_cleared_whoever_has_its_pid_now(own_tmp: P
     assert workspace.path.name.startswith(f"run-{os.getpid()}-")
     sleeping = sleep(workspace)
     abandon(workspace)
-    process.sweep()
+    processes.sweep()
     assert not workspace.path.exists()
     sleeping.wait(5)
     assert not sleeping.alive
@@ -98,12 +98,12 @@ def test_a_kept_run_is_cleared_only_when_nothing_of_it_lives(own_tmp: Path) -> N
     sleeping = sleep(workspace)
     workspace.keep("{}")
     abandon(workspace)
-    process.sweep()
+    processes.sweep()
     assert sleeping.alive
     assert workspace.kept == "{}"
     sleeping.terminate()
     sleeping.wait(5)
-    process.sweep()
+    processes.sweep()
     assert not workspace.path.exists()
 
 
@@ -121,7 +121,7 @@ def test_what_has_lost_its_folder_and_its_owner_is_ended(place: Place) -> None:
 def test_a_folder_of_another_name_is_left_alone(own_tmp: Path) -> None:
     with Workspace.create():
         (own_tmp / "run-of-somebody").mkdir()
-        process.sweep()
+        processes.sweep()
         assert (own_tmp / "run-of-somebody").is_dir()
         (own_tmp / "run-of-somebody").rmdir()
 
@@ -131,16 +131,16 @@ def test_what_a_process_has_started_is_cleared_too(own_tmp: Path) -> None:
         code = "import os, time; os.setsid() if os.fork() == 0 else None; time.sleep(99)"
         workspace.start("forks", [sys.executable, "-c", code])
         deadline = time.monotonic() + 10
-        while len(process.marked(workspace.path)) < 2 and time.monotonic() < deadline:
+        while len(processes.marked(workspace.path)) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        started = process.marked(workspace.path)
+        started = processes.marked(workspace.path)
         assert len(started) == 2
     assert not any(one.is_running() and one.status() != "zombie" for one in started)
 
 
 def test_an_exit_without_an_end_ends_the_run(place: Place) -> None:
     code = (
-        "from meshproof.mesh.process import Workspace\n"
+        "from meshproof.mesh.process.processes import Workspace\n"
         "workspace = Workspace.create()\n"
         "workspace.start('sleep', ['sleep', '99'])\n"
     )
@@ -151,7 +151,7 @@ def test_an_exit_without_an_end_ends_the_run(place: Place) -> None:
 def test_a_child_that_was_forked_does_not_end_its_parents_run(place: Place) -> None:
     code = (
         "import os, sys\n"
-        "from meshproof.mesh import process\n"
+        "from meshproof.mesh.process import processes as process\n"
         "with process.Workspace.create() as workspace:\n"
         "    workspace.start('sleep', ['sleep', '99'])\n"
         "    child = os.fork()\n"

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from real_runs import MESHPROOF, Place
 
-from meshproof.errors import NotReady
-from meshproof.mesh import limits, logs
-from meshproof.mesh.process import Workspace
+from meshproof.base.errors import NotReady
+from meshproof.mesh.process import limits, logs
+from meshproof.mesh.process.processes import Workspace
 
 #: What Envoy 1.40 writes when it gets no inotify instance, cut to a few lines of each stack.
 ABORTED = """\

@@ -6,12 +6,12 @@ import pytest
 from real_runs import MESHPROOF, Place
 
 from meshproof import manifests, rules
-from meshproof.attribution import Attribution
-from meshproof.errors import BadRules
-from meshproof.manifest import parse
-from meshproof.mesh.local import LocalMesh
+from meshproof.base.errors import BadRules
+from meshproof.documents.manifest import parse
+from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.rules import RuleSet
-from meshproof.traffic import Request, Visits
+from meshproof.traffic.attribution import Attribution
+from meshproof.traffic.visits import Request, Visits
 
 VIRTUAL_SERVICE = """\
 apiVersion: networking.istio.io/v1
@@ -88,7 +88,7 @@ def test_the_place_is_named_and_the_rules_of_before_are_served(
 OWN_TEST = """\
 import pytest
 from meshproof import rules
-from meshproof.manifest import read
+from meshproof.documents.manifest import read
 
 @pytest.mark.promise(1, "own", "bob is served")
 @pytest.mark.parametrize("file", ["bad.yaml", "good.yaml"])

@@ -9,10 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from meshproof.errors import NotReady
-from meshproof.mesh import process
-from meshproof.mesh.local import LocalMesh
-from meshproof.mesh.process import Workspace
+from meshproof.base.errors import NotReady
+from meshproof.mesh.local.mesh import LocalMesh
+from meshproof.mesh.process import processes
+from meshproof.mesh.process.processes import Workspace
 
 
 def mode(path: Path) -> int:
@@ -33,7 +33,7 @@ def test_keys_are_the_users_alone(bookinfo: LocalMesh) -> None:
 
 def test_nothing_listens_beyond_loopback(bookinfo: LocalMesh) -> None:
     listening = {}
-    for one in process.marked(bookinfo.workspace.path):
+    for one in processes.marked(bookinfo.workspace.path):
         for socket in one.net_connections("inet"):
             if socket.status == psutil.CONN_LISTEN or socket.type != 1:
                 listening[one.pid, socket.laddr.port] = socket.laddr.ip
@@ -44,7 +44,7 @@ def test_nothing_listens_beyond_loopback(bookinfo: LocalMesh) -> None:
 
 
 def test_no_shell_is_between_us_and_the_processes(bookinfo: LocalMesh) -> None:
-    started = process.marked(bookinfo.workspace.path)
+    started = processes.marked(bookinfo.workspace.path)
     assert len(started) == 2 * len(bookinfo.replicas()) + 1
     assert {one.ppid() for one in started} == {os.getpid()}
     assert {Path(one.exe()).name.rstrip("0123456789.") for one in started} == {"envoy", "python"}

@@ -15,7 +15,7 @@ import time
 import pytest
 from real_runs import MESHPROOF, SUITES, Ended, Place, end, until
 
-from meshproof.run import Run
+from meshproof.run.record import Run
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 REPORTED = (*SUITES, "--mesh-report", "meshproof-report")

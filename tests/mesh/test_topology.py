@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof import manifest
-from meshproof.errors import BadRules
-from meshproof.manifest import At
-from meshproof.mesh import topology
-from meshproof.mesh.topology import Pod, Service, Topology
+from meshproof.base.errors import BadRules
+from meshproof.documents import manifest
+from meshproof.documents.manifest import At
+from meshproof.mesh.envoy import topology
+from meshproof.mesh.envoy.topology import Pod, Service, Topology
 
 SERVICE = """\
 apiVersion: v1

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from translating import cluster, pod, routes, snapshot
 
-from meshproof.mesh import listeners, translate
-from meshproof.mesh.listeners import Telemetry
+from meshproof.mesh.envoy import listeners, translate
+from meshproof.mesh.envoy.listeners import Telemetry
 
 HEAD = (
     "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: reviews}\n"

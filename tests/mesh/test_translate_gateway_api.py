@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from translating import cluster, goals, routes, snapshot
 
-from meshproof.errors import BadRules
-from meshproof.mesh import translate
-from meshproof.mesh.envoy import Resource
+from meshproof.base.errors import BadRules
+from meshproof.mesh.envoy import translate
+from meshproof.mesh.envoy.envoy import Resource
 
 GATEWAY = """\
 apiVersion: gateway.networking.k8s.io/v1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from translating import cluster, goal, goals, snapshot
 
-from meshproof.errors import BadRules
-from meshproof.mesh import translate
+from meshproof.base.errors import BadRules
+from meshproof.mesh.envoy import translate
 
 GATEWAY = """\
 apiVersion: networking.istio.io/v1

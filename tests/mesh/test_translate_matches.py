@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from translating import routes
 
-from meshproof.mesh.envoy import Resource
+from meshproof.mesh.envoy.envoy import Resource
 
 TEXT = """\
 apiVersion: networking.istio.io/v1

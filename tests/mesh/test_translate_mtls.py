@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from translating import IDENTITY, cluster, pod, snapshot
 
-from meshproof.errors import BadRules
-from meshproof.mesh import translate
-from meshproof.mesh.translate import Snapshot
+from meshproof.base.errors import BadRules
+from meshproof.mesh.envoy import translate
+from meshproof.mesh.envoy.translate import Snapshot
 from meshproof.rules.model import MtlsMode
 
 TEXT = """\

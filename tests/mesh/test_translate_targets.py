@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from translating import IDENTITY, cluster, goals, routes, snapshot
 
-from meshproof.errors import BadRules
-from meshproof.mesh import translate
+from meshproof.base.errors import BadRules
+from meshproof.mesh.envoy import translate
 
 TEXT = """\
 apiVersion: networking.istio.io/v1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof.errors import NotReady
-from meshproof.mesh.waiting import wait_answered
+from meshproof.base.errors import NotReady
+from meshproof.base.waiting import wait_answered
 
 
 def test_it_is_asked_until_it_answers() -> None:

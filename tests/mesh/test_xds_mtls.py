@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from echoes import Answer, Client, Echoes, Load, app, echo_mesh, ruleset
 
-from meshproof import timeouts
-from meshproof.mesh.certificates import Authority, Identity
+from meshproof.base import timeouts
+from meshproof.mesh.envoy.certificates import Authority, Identity
 from meshproof.rules.model import RuleSet
 
 POLICY = """\

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from meshproof import manifest, rules
-from meshproof.mesh import topology, translate
-from meshproof.mesh.certificates import Identity
-from meshproof.mesh.envoy import Resource
-from meshproof.mesh.topology import Pod
-from meshproof.mesh.translate import Endpoint, Snapshot
+from meshproof import rules
+from meshproof.documents import manifest
+from meshproof.mesh.envoy import topology, translate
+from meshproof.mesh.envoy.certificates import Identity
+from meshproof.mesh.envoy.envoy import Resource
+from meshproof.mesh.envoy.topology import Pod
+from meshproof.mesh.envoy.translate import Endpoint, Snapshot
 from meshproof.rules.model import MtlsMode, RuleSet
 
 IDENTITY = Identity("spiffe://me", Path("/me.pem"), Path("/me.key"), Path("/ca.pem"))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from meshproof.manifest import At
-from meshproof.mesh import actions, translate
-from meshproof.mesh.matching import route_match
-from meshproof.names import labels
+from meshproof.base.names import labels
+from meshproof.documents.manifest import At
+from meshproof.mesh.envoy import actions, translate
+from meshproof.mesh.envoy.matching import route_match
 from meshproof.rules.actions import HeaderChanges, Headers
 from meshproof.rules.model import Arm, Match, Route, StringMatch
 

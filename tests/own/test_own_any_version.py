@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from meshproof import own
-from meshproof.mesh.echo_workloads import Workloads, echoes
+from meshproof.mesh.echo.workloads import Workloads, echoes
+from meshproof.user_rules import loading
 
 RULES = Path(__file__).with_name("any_version.yaml")
 Run = Callable[..., Any]
@@ -47,7 +47,7 @@ def test_a_condition_that_leaks_is_seen(meshproof: Run, fault: str, spared: str,
 
 
 def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_arm() -> None:
-    found = own.load([str(RULES)])
+    found = loading.load([str(RULES)])
     often = {case.id: found.workloads.visits(case) for case in found.plan.cases if not case.split}
     assert often["shop: x-user burr -> v3"] == 5  # one of four answers any version, too
     assert often["shop: path /v1 -> v1"] == 66  # and 90 of 100 are v1 where the canary is
@@ -62,7 +62,7 @@ def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_arm() -> None:
 
 
 def test_the_chance_to_miss_another_arm_is_the_run_s() -> None:
-    found = own.load([str(RULES)])
+    found = loading.load([str(RULES)])
     (case,) = [one for one in found.plan.cases if one.id == "shop: path /v1 -> v1"]
     workloads = Workloads(echoes(found.rules, found.around), 1e-6)
     assert 0.9 ** workloads.visits(case) <= 1e-6 < 0.9 ** (workloads.visits(case) - 1)
@@ -72,6 +72,6 @@ def test_a_weight_of_zero_hides_nothing(tmp_path: Path) -> None:
     rules = tmp_path / "rules.yaml"
     text = RULES.read_text().replace("weight: 10\n", "weight: 0\n")
     rules.write_text(text.replace("weight: 90\n", "weight: 100\n"))
-    found = own.load([str(rules)])
+    found = loading.load([str(rules)])
     (case,) = [case for case in found.plan.cases if case.id.startswith("shop: no x-user ->")]
     assert {one.words for one in found.workloads.hiding(case)} == {"shop v3", "shop v1"}

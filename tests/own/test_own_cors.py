@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshproof import own
+from meshproof.user_rules import loading
 
 RULES = Path(__file__).with_name("cors.yaml")
 Run = Callable[..., Any]
@@ -64,11 +64,11 @@ def command(fault: str) -> list[str]:
 
 
 def test_what_a_policy_cannot_do_is_named() -> None:
-    (moved,) = (one for one in own.load([str(RULES)]).plan.cases if "/moved ->" in one.id)
+    (moved,) = (one for one in loading.load([str(RULES)]).plan.cases if "/moved ->" in one.id)
     assert moved.answer.unproven == (
         "its corsPolicy: Envoy has none where it redirects or answers by itself",
     )
-    gets = next(one for one in own.load([str(RULES)]).plan.cases if one.id == GETS)
+    gets = next(one for one in loading.load([str(RULES)]).plan.cases if one.id == GETS)
     assert gets.answer.unproven == (
         "the preflights of its corsPolicy: they are OPTIONS, which its match does not take",
     )

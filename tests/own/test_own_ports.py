@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from meshproof import own
-from meshproof.mesh.echo_workloads import ports
+from meshproof.mesh.echo.workloads import ports
+from meshproof.user_rules import loading
 
 Run = Callable[..., Any]
 RULES = """\
@@ -49,7 +49,7 @@ SAID = (
 def test_a_service_that_nobody_describes_has_the_ports_that_are_called(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text(RULES)
-    found = own.load([str(path)])
+    found = loading.load([str(path)])
     listed = {
         host.partition(".")[0]: said for host, said in ports(found.rules, found.around).items()
     }

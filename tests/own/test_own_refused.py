@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof import own
-from meshproof.cases import Case
-from meshproof.errors import Inconclusive
-from meshproof.own_answers import Answers
-from meshproof.traffic import Request, Visit
+from meshproof.base.errors import Inconclusive
+from meshproof.oracle.derive import Case
+from meshproof.traffic.visits import Request, Visit
+from meshproof.user_rules import loading
+from meshproof.user_rules.compare import Answers
 
 RULES = """
 apiVersion: networking.istio.io/v1
@@ -34,7 +34,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answers]:
     """Path -> the answers to the case of that path."""
     file = tmp_path_factory.mktemp("rules") / "rules.yaml"
     file.write_text(RULES)
-    found = own.load([str(file)])
+    found = loading.load([str(file)])
 
     def of(case: Case) -> Answers:
         known = found.workloads

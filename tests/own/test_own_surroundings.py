@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from meshproof import manifest, rules, surroundings
-from meshproof.errors import BadRules
-from meshproof.surroundings import Surroundings
+from meshproof import inventory, rules
+from meshproof.base.errors import BadRules
+from meshproof.documents import manifest
+from meshproof.inventory import Surroundings
 
 Run = Callable[..., Any]
 ENTRY = """\
@@ -46,8 +47,8 @@ spec: {egress: [{hosts: [HOSTS]}]}
 
 def read(text: str) -> Surroundings:
     documents = manifest.parse(text, "r.yaml")
-    found = rules.read(one for one in documents if one.kind not in surroundings.KINDS)
-    return surroundings.read(documents, found)
+    found = rules.read(one for one in documents if one.kind not in inventory.KINDS)
+    return inventory.read(documents, found)
 
 
 def test_hosts_of_a_service_entry_with_the_ports_of_http() -> None:

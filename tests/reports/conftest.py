@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from meshproof.mesh.protocol import Served
-from meshproof.run import Check, Outcome, Result, Run
+from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict import Settings, judge
 
 SETTINGS = Settings(alpha=1e-6, alpha_independence=1e-6)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshproof.reports import console
-from meshproof.run import Run
+from meshproof.run.record import Run
 
 CURL = "see it      curl -s -H 'Host: bookinfo.local' http://127.0.0.1:32801/productpage"
 
@@ -159,7 +159,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from meshproof.reports.console import Writer
-from meshproof.run import Run
+from meshproof.run.record import Run
 run = Run.from_json(Path(sys.argv[1]).read_text())
 results, run.results = run.results, []
 writer = Writer(Path("out"))

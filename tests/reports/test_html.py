@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from meshproof.reports import html
-from meshproof.run import Outcome, Result, Run
+from meshproof.run.record import Outcome, Result, Run
 from meshproof.verdict.phrases import percent
 
 

@@ -5,7 +5,7 @@ import junitparser
 import pytest
 
 from meshproof.reports import junit
-from meshproof.run import Outcome, Result, Run
+from meshproof.run.record import Outcome, Result, Run
 
 
 def written(run: Run, folder: Path) -> ET.Element:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from meshproof.reports import _files, record
-from meshproof.run import Run, formats, writers
+from meshproof.run.record import Run, formats, writers
 
 
 def test_run_json_reads_back_as_the_same_run(mixed_run: Run, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import textwrap
 
 import pytest
 
-from meshproof import manifest, rules
-from meshproof.errors import BadRules
+from meshproof import rules
+from meshproof.base.errors import BadRules
+from meshproof.documents import manifest
 from meshproof.rules.model import Arm, Route, RuleSet
 
 GATEWAY = """\

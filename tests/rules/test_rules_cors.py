@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof import manifest, rules
-from meshproof.errors import BadRules
-from meshproof.manifest import At
+from meshproof import rules
+from meshproof.base.errors import BadRules
+from meshproof.documents import manifest
+from meshproof.documents.manifest import At
 from meshproof.rules.actions import Cors
 from meshproof.rules.model import StringMatch
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from gateway_api_texts import TO_SHOP, arm, gateway, only, read, refused, route
 
-from meshproof.manifest import At
+from meshproof.documents.manifest import At
 from meshproof.rules.actions import (
     DirectResponse,
     HeaderChanges,

@@ -12,8 +12,8 @@ from gateway_api_texts import read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshproof.cases import derive
-from meshproof.errors import BadRules
+from meshproof.base.errors import BadRules
+from meshproof.oracle.derive import derive
 
 TEXT = (Path(__file__).parents[1] / "own" / "gateway_api.yaml").read_text()
 OBJECTS: list[Any] = list(yaml.safe_load_all(TEXT))

@@ -13,9 +13,10 @@ from gateway_api_texts import gateway, only, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshproof.cases import Call, decide
-from meshproof.rules import gateway_api, gateway_api_arms
-from meshproof.rules.gateway_api_arms import Ranked
+from meshproof.oracle.derive import Call, decide
+from meshproof.rules.gateway_api import objects as gateway_api
+from meshproof.rules.gateway_api import routes as gateway_api_arms
+from meshproof.rules.gateway_api.routes import Ranked
 from meshproof.rules.model import Match
 
 Routes = list[tuple[str, list[list[dict[str, Any]]]]]

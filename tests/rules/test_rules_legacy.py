@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof import manifest, rules
-from meshproof.errors import BadRules
-from meshproof.manifest import At
-from meshproof.rules import legacy_ingress
+from meshproof import rules
+from meshproof.base.errors import BadRules
+from meshproof.documents import manifest
+from meshproof.documents.manifest import At
+from meshproof.rules.legacy import ingress
 from meshproof.rules.model import Arm, Gateway, Match, Route, RuleSet, Server, StringMatch, Target
 
 NOWHERE = At("", 0)
@@ -135,7 +136,7 @@ def test_an_ingress_class_says_whose_an_ingress_is(
 ) -> None:
     name = "public" if is_read else "istio"
     one = f"kind: IngressClass\nmetadata: {{name: {name}}}\nspec: {{controller: {controller}}}\n"
-    classes = legacy_ingress.classes(
+    classes = ingress.classes(
         manifest.parse(f"apiVersion: networking.k8s.io/v1\n{one}", "class.yaml")
     )
     documents = manifest.parse(text, "old.yaml")
@@ -149,7 +150,7 @@ def test_an_ingress_class_says_whose_an_ingress_is(
 def test_an_ingress_class_without_a_controller_is_named_by_its_place() -> None:
     text = "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: a}\nspec: {}\n"
     with pytest.raises(BadRules, match=r"class.yaml:4.*controller"):
-        legacy_ingress.classes(manifest.parse(text, "class.yaml"))
+        ingress.classes(manifest.parse(text, "class.yaml"))
 
 
 def test_an_ingress_of_another_class_is_not_read() -> None:

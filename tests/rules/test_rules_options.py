@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from meshproof import cases, manifest, rule_options, rules
-from meshproof.errors import BadRules
-from meshproof.rule_options import ROUTING, Options
+from meshproof import rules
+from meshproof.base.errors import BadRules
+from meshproof.documents import manifest
+from meshproof.oracle import derive
+from meshproof.rules import judge_options
+from meshproof.rules.judge_options import ROUTING, Options
 from meshproof.rules.model import Arm, Route
 from meshproof.verdict import Settings
 
@@ -148,7 +151,7 @@ def test_those_of_a_route_rule_hold_for_its_arm_alone() -> None:
 
 def test_a_case_has_those_of_its_rule() -> None:
     found = rules.read(manifest.parse(ROUTE_RULE % 'meshproof/leak: ".02"', "shop.yaml"))
-    plan = cases.derive(found)
+    plan = derive.derive(found)
     assert {case.arm: said(case.options) for case in plan.cases} == {
         0: [],
         1: [("leak", 0.02, "shop.yaml:7")],
@@ -198,7 +201,7 @@ def test_an_object_that_routes_nothing_has_none() -> None:
 
 def test_a_reader_that_passes_over_them_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted fault: a reader gives its arms no options."""
-    monkeypatch.setattr("meshproof.rules.v1.Route", _without_options)
+    monkeypatch.setattr("meshproof.rules.istio.virtual_service.Route", _without_options)
     with pytest.raises(BadRules, match=r"shop.yaml:14:\d+: look-every holds for no arm"):
         arms(SUBSETS + VIRTUAL_SERVICE % 'meshproof/look-every: "20"')
 
@@ -212,7 +215,7 @@ def test_every_dialect_that_routes_is_tried_here() -> None:
     assert sorted(DIALECTS) == sorted(ROUTING)
 
 
-@pytest.mark.parametrize("name", rule_options.NAMES)
+@pytest.mark.parametrize("name", judge_options.NAMES)
 @pytest.mark.parametrize("value", ["0", "1e-9", "0.5", "0.999", "1", "2", "2.5", "1e3", "1e999"])
 def test_ranges_are_those_of_the_judge(name: str, value: str) -> None:
     key = f"meshproof/{name.replace('_', '-')}"

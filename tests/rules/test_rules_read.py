@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof import manifest, rules
-from meshproof.errors import BadRules
-from meshproof.names import full_name
+from meshproof import rules
+from meshproof.base.errors import BadRules
+from meshproof.base.names import full_name
+from meshproof.documents import manifest
 from meshproof.rules.model import RuleSet
 
 OLD = """\

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from meshproof import manifest, rules
-from meshproof.errors import BadRules
-from meshproof.mesh import topology
+from meshproof import rules
+from meshproof.base.errors import BadRules
+from meshproof.documents import manifest
+from meshproof.mesh.envoy import topology
 from meshproof.rules.model import RuleSet
 
 SEED = Path(__file__).parent / "seed"

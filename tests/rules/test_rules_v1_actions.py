@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof import manifest, rules
-from meshproof.errors import BadRules
+from meshproof import rules
+from meshproof.base.errors import BadRules
+from meshproof.documents import manifest
 from meshproof.rules.actions import (
     UNCHANGED,
     DirectResponse,

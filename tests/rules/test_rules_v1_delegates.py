@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from refusing import refused
 
-from meshproof import manifest, rules
-from meshproof.conditions import conditions
+from meshproof import rules
+from meshproof.documents import manifest
+from meshproof.oracle.conditions import conditions
 from meshproof.rules.model import Arm, Match
 
 ROOT = """\

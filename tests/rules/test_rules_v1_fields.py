@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from meshproof import manifest, rules
-from meshproof.manifest import At
+from meshproof import rules
+from meshproof.documents import manifest
+from meshproof.documents.manifest import At
 from meshproof.rules.model import Arm, Match, Route, StringMatch, Target
 
 TEXT = """\

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof import manifest, rules
+from meshproof import rules
+from meshproof.documents import manifest
 from meshproof.rules.actions import (
     Fault,
     HeaderChanges,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from meshproof import own
-from meshproof.errors import BadRules
+from meshproof.base.errors import BadRules
 from meshproof.rules.model import Match
+from meshproof.user_rules import loading
 
 RULE = """\
 apiVersion: config.istio.io/v1alpha2
@@ -30,7 +30,7 @@ spec: {{selector: {{app: page}}, ports: [{{port: 80}}]}}
 
 def match(tmp_path: Path, source: str) -> Match:
     (tmp_path / "r.yaml").write_text(RULE.format(source=source))
-    (route,) = own.load([str(tmp_path)]).rules.routes
+    (route,) = loading.load([str(tmp_path)]).rules.routes
     (found,) = route.arms[0].matches
     return found
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from meshproof import manifest, rules
-from meshproof.manifest import At
+from meshproof import rules
+from meshproof.documents import manifest
+from meshproof.documents.manifest import At
 from meshproof.rules.model import Match, Route, StringMatch, Target
 
 TEXT = """\

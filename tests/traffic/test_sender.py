@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from meshproof.errors import NotReady
+from meshproof.base.errors import NotReady
 from meshproof.mesh.protocol import Address, Answer, Asked
-from meshproof.traffic import Request, Sampling, Visits
+from meshproof.traffic.visits import Request, Sampling, Visits
 
 THERE = Address("reviews.shop", 9080)
 

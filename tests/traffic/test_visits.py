@@ -9,10 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from meshproof.attribution import Attribution
-from meshproof.errors import NotReady, UsageError
+from meshproof.base.errors import NotReady, UsageError
 from meshproof.mesh.protocol import Address
-from meshproof.traffic import Request, Sampling, Visit, Visits
+from meshproof.traffic.attribution import Attribution
+from meshproof.traffic.visits import Request, Sampling, Visit, Visits
 
 
 class Site(ThreadingHTTPServer):

@@ -3,7 +3,7 @@
     python3 echo_pod.py NAME [PORT]
 
 One file and the standard library: it runs from a ConfigMap on any Python image. The names of the
-headers are those of the local mesh's echo workloads (`meshproof.mesh.echo_listener`).
+headers are those of the local mesh's echo workloads (`meshproof.mesh.echo.listener`).
 """
 
 from __future__ import annotations

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from meshproof.base.errors import BadRules
 from meshproof.convert import beside, comments, destination_policy, egress_rule, ingress, route_rule
 from meshproof.convert.nodes import Node
 from meshproof.convert.notes import Level, Note
 from meshproof.convert.reading import Source
 from meshproof.convert.route_rule import Context
 from meshproof.convert.writing import written
-from meshproof.errors import BadRules
-from meshproof.manifest import Document
+from meshproof.documents.manifest import Document
 
 __all__ = ["Conversion", "Level", "Note", "convert"]
 

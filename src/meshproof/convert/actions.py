@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from meshproof.convert.nodes import Node, copied, mapping, scalar
 from meshproof.convert.notes import Notes
-from meshproof.manifest import Value
+from meshproof.documents.manifest import Value
 
 #: Istio up to 0.8 ended a request after this time where no rule said otherwise.
 OLD_SECONDS = 15.0

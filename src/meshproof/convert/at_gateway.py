@@ -7,7 +7,7 @@ from dataclasses import replace
 from meshproof.convert.nodes import Node, listed, mapping, scalar
 from meshproof.convert.notes import Notes
 from meshproof.convert.route_rule import Context, Rule, arm_of
-from meshproof.rules.legacy_ingress import Path
+from meshproof.rules.legacy.ingress import Path
 from meshproof.rules.model import StringMatch
 
 

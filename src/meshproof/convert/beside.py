@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from meshproof import surroundings
+from meshproof import inventory
+from meshproof.base.names import CLUSTER_DOMAIN, Labels, full_name
 from meshproof.convert.nodes import Node
 from meshproof.convert.notes import Notes
 from meshproof.convert.reading import says_kind
-from meshproof.manifest import Document
-from meshproof.names import CLUSTER_DOMAIN, Labels, full_name
+from meshproof.documents.manifest import Document
 
 _GROUP = "networking.istio.io"
 #: Kinds of which one host has one object for sidecars; of more, parts are not seen.
@@ -18,7 +18,7 @@ _ALONE = ("VirtualService", "DestinationRule")
 
 def selectors(others: Iterable[Document]) -> dict[str, Labels]:
     """Return the labels that Services select, by host."""
-    return surroundings.selectors(_services(others))
+    return inventory.selectors(_services(others))
 
 
 def ports(others: Iterable[Document]) -> dict[tuple[str, str], int]:

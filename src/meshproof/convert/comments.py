@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import yaml
 
 from meshproof.convert.nodes import Node
-from meshproof.manifest import Document, Value
+from meshproof.documents.manifest import Document, Value
 
 Place = tuple[int, int]
 

@@ -10,8 +10,8 @@ from meshproof.convert.nodes import Node, copied, mapping, scalar
 from meshproof.convert.route_rule import Context
 from meshproof.convert.services import named
 from meshproof.convert.writing import lines
-from meshproof.manifest import Document, Value
-from meshproof.rules import legacy_destination_policy
+from meshproof.documents.manifest import Document, Value
+from meshproof.rules.legacy import destination_policy
 
 #: The same algorithm has another name today.
 _BALANCERS = {"LEAST_CONN": "LEAST_REQUEST"}
@@ -34,7 +34,7 @@ def convert(document: Document, context: Context) -> None:
 
     Raises BadRules with its place for what a policy cannot say.
     """
-    legacy_destination_policy.check(document)
+    destination_policy.check(document)
     spec, notes = document.spec, context.notes
     destination = spec.need("destination")
     service = named(destination, document.namespace)

@@ -15,13 +15,13 @@ from meshproof.convert.services import (
     metadata,
     of_host,
 )
-from meshproof.manifest import Document, Value
-from meshproof.rules import legacy_egress
+from meshproof.documents.manifest import Document, Value
+from meshproof.rules.legacy import egress_rule
 
 
 def convert(document: Document, context: Context) -> Node:
     """Return the ServiceEntry of a rule. Raises BadRules for what a rule cannot say."""
-    legacy_egress.check(document)
+    egress_rule.check(document)
     spec = document.spec
     destination = spec.need("destination")
     host = destination.need("service")
@@ -46,14 +46,14 @@ def convert(document: Document, context: Context) -> Node:
 
 def _is_many(host: str) -> bool:
     """Say whether a host stands for many, so that the caller's address must be taken."""
-    return not legacy_egress.is_one(host)
+    return not egress_rule.is_one(host)
 
 
 def _whereabouts(
     host: Value, destination: Value, document: Document, context: Context
 ) -> dict[str, Node]:
     """Return the hosts of the entry, or the addresses under a name that nobody asks for."""
-    if legacy_egress.ADDRESS.fullmatch(host.text()) is None:
+    if egress_rule.ADDRESS.fullmatch(host.text()) is None:
         return {"hosts": listed(scalar(host.text(), destination, host))}
     name = f"{document.name}.{document.namespace}.egress"
     context.notes.known(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from meshproof.base.names import INGRESS_ANNOTATION, full_name
 from meshproof.convert.at_gateway import arm_below
 from meshproof.convert.nodes import Node, listed, mapping, scalar
 from meshproof.convert.route_rule import Context, Rule
@@ -21,10 +22,9 @@ from meshproof.convert.services import (
     metadata,
     of_host,
 )
-from meshproof.manifest import Document, Value
-from meshproof.names import INGRESS_ANNOTATION, full_name
-from meshproof.rules import legacy_ingress
-from meshproof.rules.legacy_ingress import Path
+from meshproof.documents.manifest import Document, Value
+from meshproof.rules.legacy import ingress
+from meshproof.rules.legacy.ingress import Path
 from meshproof.rules.model import StringMatch
 
 
@@ -41,7 +41,7 @@ def convert(document: Document, around: Around, context: Context) -> list[Node]:
 
     Raises BadRules with its place for what an Ingress cannot say.
     """
-    hosts = legacy_ingress.paths(document)
+    hosts = ingress.paths(document)
     gateway = _gateway(document, list(hosts), context)
     routes = [
         _virtual_service(document, host, found, len(hosts) == 1, around, context)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from meshproof.base.names import Labels, labels
 from meshproof.convert.nodes import Node, copied, scalar
 from meshproof.convert.notes import Notes
 from meshproof.convert.services import named
-from meshproof.lint import cookies, regexes
-from meshproof.lint.patterns import Pattern
-from meshproof.manifest import Document, Value
-from meshproof.names import Labels, labels
+from meshproof.documents.manifest import Document, Value
+from meshproof.lint.model import cookies, regexes
+from meshproof.lint.model.patterns import Pattern
 
 #: Keys of request.headers that are not headers but parts of the request.
 PARTS = ("uri", "scheme", "method", "authority")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from meshproof.manifest import Scalar, Value
+from meshproof.documents.manifest import Scalar, Value
 
 
 @dataclass

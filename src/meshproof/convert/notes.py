@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from meshproof.convert.nodes import Node
-from meshproof.manifest import At, Value
+from meshproof.documents.manifest import At, Value
 
 
 class Level(StrEnum):

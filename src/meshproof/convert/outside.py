@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from meshproof.manifest import At, Document
-from meshproof.rules import legacy_egress
+from meshproof.documents.manifest import At, Document
+from meshproof.inventory import Surroundings
+from meshproof.oracle.gaps import HTTP
+from meshproof.rules.legacy import egress_rule
 from meshproof.rules.model import Arm, Route, RuleSet, Target
-from meshproof.surroundings import Surroundings
-from meshproof.unproven import HTTP
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Exit:
     @property
     def asked(self) -> bool:
         """Say whether a request can be sent there."""
-        return self.protocol in HTTP and legacy_egress.is_one(self.host)
+        return self.protocol in HTTP and egress_rule.is_one(self.host)
 
 
 def of_egress_rules(documents: Iterable[Document]) -> Iterator[Exit]:
     """Yield what EgressRules let out. `https` there: callers speak HTTP, the sidecar opens TLS."""
     for one in documents:
-        if one.kind == legacy_egress.KIND:
+        if one.kind == egress_rule.KIND:
             host = one.spec.need("destination").need("service")
             for port in one.spec.need("ports").items():
                 word = port.need("protocol").text().lower()

@@ -12,24 +12,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from meshproof import cases, manifest, rules, surroundings, unproven
-from meshproof.conditions import conditions
+from meshproof import inventory, rules
+from meshproof.base.errors import BadRules, plural
+from meshproof.base.names import MESH, full_name, is_service
 from meshproof.convert import beside, outside
 from meshproof.convert.actions import OLD_SECONDS
 from meshproof.convert.notes import Level, Note
 from meshproof.convert.outside import Exit
 from meshproof.convert.reading import Source
 from meshproof.convert.services import named
-from meshproof.errors import BadRules, plural
-from meshproof.manifest import Document
-from meshproof.names import MESH, full_name, is_service
-from meshproof.rules import legacy_ingress
+from meshproof.documents import manifest
+from meshproof.documents.manifest import Document
+from meshproof.oracle import derive
+from meshproof.oracle import gaps as unproven
+from meshproof.oracle.conditions import conditions
 from meshproof.rules.actions import Retries
-from meshproof.rules.legacy_ingress import paths
+from meshproof.rules.legacy import ingress
+from meshproof.rules.legacy.ingress import paths
 from meshproof.rules.model import Arm, Route, RuleSet, Target
 
 if TYPE_CHECKING:
-    from meshproof.own import OwnRules
+    from meshproof.user_rules.loading import OwnRules
 
 #: What a reader says of a true key that the model does not hold.
 _UNSUPPORTED = "is not supported"
@@ -121,7 +124,7 @@ def _compared(
     names = documents[0].kind + " " + ", ".join(f"'{one.name}'" for one in documents)
     try:
         theirs = rules.read(
-            documents, beside.selectors(source.others), legacy_ingress.classes(source.around)
+            documents, beside.selectors(source.others), ingress.classes(source.around)
         )
         theirs = _as_before(theirs) if old_defaults else theirs
         _check_whole(documents, source, notes)
@@ -161,7 +164,7 @@ def _defaulted(arm: Arm) -> Arm:
 
 
 def _outside(source: Source) -> Iterator[str]:
-    classes = [one for one in source.around if one.kind == legacy_ingress.CLASS_KIND]
+    classes = [one for one in source.around if one.kind == ingress.CLASS_KIND]
     for one in source.legacy:
         for field in unproven.fields([one, *classes]):
             yield f"{field} ({one.kind} '{one.name}')"
@@ -318,7 +321,7 @@ def directions(source: Source, text: str, name: str, compared: Compared) -> list
     Parts that are about hosts outside the cluster are left out. Raises BadRules when no case
     follows.
     """
-    from meshproof.own import OwnRules
+    from meshproof.user_rules.loading import OwnRules
 
     parts = [part for part in compared.same if on_mesh(part)]
     out, made = map(outside.routes, compared.exits)
@@ -327,16 +330,16 @@ def directions(source: Source, text: str, name: str, compared: Compared) -> list
     theirs = sum((part.source for part in parts), out)
     ours = sum((part.converted for part in parts), made)
     subsets = [one for one in manifest.parse(text, name) if one.kind == "DestinationRule"]
-    known = surroundings.read([*source.around, *subsets], ours)
+    known = inventory.read([*source.around, *subsets], ours)
     there, here = outside.around(known, out), outside.around(known, made)
     return [
         Direction(
             "the cases of the source, answered by the converted rules",
-            OwnRules(ours, cases.derive(theirs, there.ports), here),
+            OwnRules(ours, derive.derive(theirs, there.ports), here),
         ),
         Direction(
             "the cases of the converted rules, answered by the source",
-            OwnRules(theirs, cases.derive(ours, here.ports), there),
+            OwnRules(theirs, derive.derive(ours, here.ports), there),
         ),
     ]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from meshproof import surroundings
-from meshproof.errors import BadRules
+from meshproof import inventory
+from meshproof.base.errors import BadRules
+from meshproof.base.names import INGRESS_ANNOTATION
+from meshproof.documents.manifest import Document, Value
 from meshproof.lint import lint
-from meshproof.lint.identity import identify
-from meshproof.lint.reading import read as read_files
-from meshproof.manifest import Document, Value
-from meshproof.names import INGRESS_ANNOTATION
-from meshproof.rules import legacy_ingress
+from meshproof.lint.engine.reading import read as read_files
+from meshproof.lint.shapes.identity import identify
+from meshproof.rules.legacy import ingress
 
 _GROUP = "config.istio.io"
 KINDS = ("RouteRule", "DestinationPolicy", "EgressRule")
@@ -33,7 +33,7 @@ class Source:
     @property
     def around(self) -> list[Document]:
         """Those of the others that say what the rules are about."""
-        return [one for one in self.others if says_kind(one) and one.kind in surroundings.KINDS]
+        return [one for one in self.others if says_kind(one) and one.kind in inventory.KINDS]
 
 
 def read(paths: Iterable[str]) -> Source:
@@ -51,8 +51,8 @@ def read(paths: Iterable[str]) -> Source:
         raise BadRules("not converted:\n" + "\n".join(map(str, wrong)))
     legacy = [one for one in suspects if _kind(one.root) in KINDS]
     telling = [one for one in reading.documents if says_kind(one)]
-    classes = legacy_ingress.classes(telling)
-    legacy += [one for one in telling if legacy_ingress.handles(one, classes)]
+    classes = ingress.classes(telling)
+    legacy += [one for one in telling if ingress.handles(one, classes)]
     _check_others(suspects)
     if not legacy:
         raise BadRules(

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from meshproof.base.names import Labels
 from meshproof.convert import actions, match
 from meshproof.convert.nodes import Node, listed, mapping, scalar
 from meshproof.convert.notes import Notes
@@ -23,8 +24,7 @@ from meshproof.convert.services import (
     named,
 )
 from meshproof.convert.writing import lines
-from meshproof.manifest import Document, Value
-from meshproof.names import Labels
+from meshproof.documents.manifest import Document, Value
 
 
 @dataclass

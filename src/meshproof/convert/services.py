@@ -12,11 +12,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from meshproof.base.names import CLUSTER_DOMAIN, Labels, full_name, labels
 from meshproof.convert.nodes import Node, copied, listed, mapping, scalar
 from meshproof.convert.notes import Notes
-from meshproof.manifest import Document, Value
-from meshproof.names import CLUSTER_DOMAIN, Labels, full_name, labels
-from meshproof.rule_options import PREFIX
+from meshproof.documents.manifest import Document, Value
+from meshproof.rules.judge_options import PREFIX
 
 API_VERSION = "networking.istio.io/v1"
 #: RFC 1123 labels: names of subsets (Istio's validation) and parts of host names.

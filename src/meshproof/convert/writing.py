@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from meshproof.convert.nodes import Node
-from meshproof.manifest import Scalar
+from meshproof.documents.manifest import Scalar
 
 _PLAIN = re.compile(r"/?[A-Za-z][\w./-]*|\d+(?:\.\d+)?(?:ms|s|m|h)|/", re.A)
 #: Texts that some YAML reader takes as a truth value or as nothing (YAML 1.1, type repository).

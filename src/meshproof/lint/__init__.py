@@ -2,7 +2,8 @@
 
 A module's docstring is the code's doc page: the first line is its title, then what it means and
 why it matters, then the blocks `Bad::` and `Good::`, which are its tests. It has `CODE`, `LEVEL`
-and `check(project)`, which yields a Hit for each place. Modules are found by listing this folder.
+and `check(project)`, which yields a Hit for each place. They are found by listing
+the folder `checks`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 
-from meshproof.lint.finding import Finding, Hit, Level
-from meshproof.lint.project import Project
-from meshproof.manifest import Document
+from meshproof.documents.manifest import Document
+from meshproof.lint import checks
+from meshproof.lint.engine.finding import Finding, Hit, Level
+from meshproof.lint.engine.project import Project
 
 __all__ = ["Finding", "Hit", "Level", "Page", "Project", "lint", "modules", "page"]
 
@@ -40,8 +42,10 @@ class Page:
 @cache
 def modules() -> tuple[ModuleType, ...]:
     """Return the module of every code, in the order of the codes."""
-    names = sorted(one.name for one in pkgutil.iter_modules(__path__) if _MODULE.match(one.name))
-    return tuple(importlib.import_module(f"{__name__}.{name}") for name in names)
+    names = sorted(
+        one.name for one in pkgutil.iter_modules(checks.__path__) if _MODULE.match(one.name)
+    )
+    return tuple(importlib.import_module(f"{checks.__name__}.{name}") for name in names)
 
 
 def page(module: ModuleType) -> Page:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
-from meshproof.errors import Inconclusive
+from meshproof.base.errors import Inconclusive
 
 #: What a request is counted as that went to a service by no subset: no rule sent it to one.
 NO_SUBSET = "no subset"

@@ -11,9 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from meshproof.errors import UsageError, nearest
-from meshproof.manifest import Document
-from meshproof.names import ROOT_NAMESPACE
+from meshproof.base.errors import UsageError, nearest
+from meshproof.base.names import ROOT_NAMESPACE
+from meshproof.documents.manifest import Document
 from meshproof.rules.model import MtlsMode, RuleSet
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 #: Name of a mesh -> "module:class"; imported only when asked for.
 MESHES = {
-    "cluster": "meshproof.mesh.cluster:ClusterMesh",
-    "local": "meshproof.mesh.local:LocalMesh",
+    "cluster": "meshproof.mesh.cluster.mesh:ClusterMesh",
+    "local": "meshproof.mesh.local.mesh:LocalMesh",
 }
 #: Meshes of the design that come later; they are refused by name.
 PLANNED = ("istiod",)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
-from meshproof.manifest import Document
-from meshproof.names import INGRESS_CLASS, Labels
+from meshproof.base.names import INGRESS_CLASS, Labels
+from meshproof.documents.manifest import Document
 from meshproof.rules.model import RuleSet
 
 __all__ = ["RuleSet", "read"]

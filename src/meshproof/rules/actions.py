@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from meshproof.manifest import At
+from meshproof.documents.manifest import At
 
 if TYPE_CHECKING:
     from meshproof.rules.model import StringMatch

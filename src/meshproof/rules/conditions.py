@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from meshproof.manifest import Value
+from meshproof.documents.manifest import Value
 from meshproof.rules.model import StringMatch
 
 _KINDS: tuple[Literal["exact", "prefix", "regex"], ...] = ("exact", "prefix", "regex")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from meshproof.manifest import At, Document
-from meshproof.names import Labels
-from meshproof.rule_options import Options
+from meshproof.base.names import Labels
+from meshproof.documents.manifest import At, Document
 from meshproof.rules.actions import (
     UNCHANGED,
     Cors,
@@ -18,6 +17,7 @@ from meshproof.rules.actions import (
     Retries,
     Rewrite,
 )
+from meshproof.rules.judge_options import Options
 
 MtlsMode = Literal["DISABLE", "PERMISSIVE", "STRICT"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from meshproof.manifest import Value
+from meshproof.documents.manifest import Value
 
 #: Go's durations (time.ParseDuration), as Kubernetes takes them: 5s, 100ms, 1h30m.
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")

@@ -6,23 +6,18 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType, ModuleType
 
-from meshproof import rule_options
-from meshproof.errors import BadRules, nearest
-from meshproof.manifest import Document
-from meshproof.names import INGRESS_CLASS, Labels
-from meshproof.rules import (
-    gateway_api,
-    legacy_destination_policy,
-    legacy_egress,
-    legacy_ingress,
-    v1,
-    v1alpha2,
-)
+from meshproof.base.errors import BadRules, nearest
+from meshproof.base.names import INGRESS_CLASS, Labels
+from meshproof.documents.manifest import Document
+from meshproof.rules import judge_options
+from meshproof.rules.gateway_api import objects
+from meshproof.rules.istio import virtual_service
+from meshproof.rules.legacy import destination_policy, egress_rule, ingress, route_rule
 from meshproof.rules.model import RuleSet
 
-_LEGACY = (v1alpha2, legacy_destination_policy, legacy_egress, legacy_ingress)
-_READERS = (v1, gateway_api, *_LEGACY)
-_KINDS = (*v1.KINDS, *gateway_api.KINDS, *(reader.KIND for reader in _LEGACY))
+_LEGACY = (route_rule, destination_policy, egress_rule, ingress)
+_READERS = (virtual_service, objects, *_LEGACY)
+_KINDS = (*virtual_service.KINDS, *objects.KINDS, *(reader.KIND for reader in _LEGACY))
 #: The keys of every object (Kubernetes API reference, ObjectMeta).
 _OBJECT = ("apiVersion", "kind", "metadata", "spec", "status")
 _METADATA = (
@@ -63,7 +58,7 @@ def read(
     rules = RuleSet()
     for reader in _READERS:
         own = (one for one, by in zip(found, readers, strict=True) if by is reader)
-        rules += v1alpha2.read(own, selectors) if reader is v1alpha2 else reader.read(own)
+        rules += route_rule.read(own, selectors) if reader is route_rule else reader.read(own)
     if rules.empty:
         said = "no rules found"
         raise found[0].at.error(f"{said}: subsets alone route nothing") if found else BadRules(said)
@@ -74,7 +69,7 @@ def read(
 def _reader(document: Document, classes: Collection[str]) -> ModuleType:
     """Return the reader of a document. Raises BadRules with its place if there is none."""
     for reader in _READERS:
-        own = (classes,) if reader is legacy_ingress else ()
+        own = (classes,) if reader is ingress else ()
         if reader.handles(document, *own):
             return reader
     raise document.at.error(
@@ -87,7 +82,7 @@ def _check_options(documents: Iterable[Document], rules: RuleSet) -> None:
     """Check that every option that an object sets for the judge holds for an arm of the rules."""
     arms = [arm for route in rules.routes for arm in route.arms]
     held = {option.at for arm in arms for option in arm.options}
-    for option in (one for document in documents for one in rule_options.read(document)):
+    for option in (one for document in documents for one in judge_options.read(document)):
         if option.at not in held:
             raise option.at.error(f"{option.name.replace('_', '-')} holds for no arm of the rules")
 

@@ -8,11 +8,11 @@ It knows nothing of meshes or HTTP and imports only the standard library; the ma
 specified in statistics.md.
 """
 
-from .judging import Expect, Judge, judge, replay
-from .planning import Plan, Scenario, plan
-from .record import Verdict
-from .settings import PROFILES, Outcome, Settings, share_alpha
-from .strikeoff import WrongSplit
+from meshproof.verdict.judging import Expect, Judge, judge, replay
+from meshproof.verdict.planning import Plan, Scenario, plan
+from meshproof.verdict.record import Verdict
+from meshproof.verdict.settings import PROFILES, Outcome, Settings, share_alpha
+from meshproof.verdict.strikeoff import WrongSplit
 
 __all__ = [
     "PROFILES",

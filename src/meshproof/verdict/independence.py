@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from .binomial import log_pmf, log_sum
+from meshproof.verdict.binomial import log_pmf, log_sum
 
 STICKY = (0.05, 0.1, 0.2, 0.4, 0.8)
 REGULAR = (*STICKY, 1.0)  # 1: the same version never twice in a row

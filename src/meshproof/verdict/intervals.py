@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .phrases import only
+from meshproof.verdict.phrases import only
 
 if TYPE_CHECKING:
-    from .record import Verdict
+    from meshproof.verdict.record import Verdict
 
 
 def prepare() -> None:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 
-from .independence import Independence, misfit
-from .presence import Presence
-from .reasons import reason
-from .record import Verdict
-from .settings import Outcome, Settings, declared_names, declared_shares
-from .strikeoff import StrikeOff
+from meshproof.verdict.independence import Independence, misfit
+from meshproof.verdict.presence import Presence
+from meshproof.verdict.reasons import reason
+from meshproof.verdict.record import Verdict
+from meshproof.verdict.settings import Outcome, Settings, declared_names, declared_shares
+from meshproof.verdict.strikeoff import StrikeOff
 
 Expect = Mapping[str, float] | Iterable[str]
 Finding = tuple[Outcome, str]

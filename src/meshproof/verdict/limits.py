@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 
-from .phrases import answers, percent, points, times
-from .settings import Settings
+from meshproof.verdict.phrases import answers, percent, points, times
+from meshproof.verdict.settings import Settings
 
 
 def _amount(value: float) -> str:

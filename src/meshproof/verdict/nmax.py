@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterable
 from functools import lru_cache
 
-from .binomial import at_least, at_most, log_pmf, lower_critical, upper_critical
-from .settings import EPS
+from meshproof.verdict.binomial import at_least, at_most, log_pmf, lower_critical, upper_critical
+from meshproof.verdict.settings import EPS
 
 SEQUENTIAL = 0.9  # part of alpha and of beta spent on the way; the rest is spent at n_max
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from .settings import EPS
+from meshproof.verdict.settings import EPS
 
 
 def percent(share: float) -> str:

@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .judging import Expect
-from .limits import limits
-from .nmax import clean_answers
-from .phrases import percent, promise
-from .presence import Presence
-from .recursion import Course, courses
-from .settings import EPS, Settings, declared_names, declared_shares
-from .strikeoff import StrikeOff
+from meshproof.verdict.judging import Expect
+from meshproof.verdict.limits import limits
+from meshproof.verdict.nmax import clean_answers
+from meshproof.verdict.phrases import percent, promise
+from meshproof.verdict.presence import Presence
+from meshproof.verdict.recursion import Course, courses
+from meshproof.verdict.settings import EPS, Settings, declared_names, declared_shares
+from meshproof.verdict.strikeoff import StrikeOff
 
 EXACT = "exact for independent answers"
 ESTIMATE = (

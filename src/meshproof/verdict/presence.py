@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from .nmax import clean_answers
-from .settings import EPS, Outcome, Settings
+from meshproof.verdict.nmax import clean_answers
+from meshproof.verdict.settings import EPS, Outcome, Settings
 
 
 class Presence:

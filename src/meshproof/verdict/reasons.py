@@ -6,11 +6,21 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from .independence import misfit
-from .phrases import answers, listed, never, odds_to_one, only, percent, points, times, wrong_split
+from meshproof.verdict.independence import misfit
+from meshproof.verdict.phrases import (
+    answers,
+    listed,
+    never,
+    odds_to_one,
+    only,
+    percent,
+    points,
+    times,
+    wrong_split,
+)
 
 if TYPE_CHECKING:
-    from .record import Verdict
+    from meshproof.verdict.record import Verdict
 
 
 def reason(verdict: Verdict) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import limits, report
-from .intervals import share_intervals
-from .settings import Origin, Outcome, Settings
-from .strikeoff import WrongSplit
+from meshproof.verdict import limits, report
+from meshproof.verdict.intervals import share_intervals
+from meshproof.verdict.settings import Origin, Outcome, Settings
+from meshproof.verdict.strikeoff import WrongSplit
 
 FORMAT = "meshproof.verdict/1"
 

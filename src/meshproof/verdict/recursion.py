@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .binomial import log_pmf
-from .settings import Outcome
-from .strikeoff import StrikeOff, WrongSplit
+from meshproof.verdict.binomial import log_pmf
+from meshproof.verdict.settings import Outcome
+from meshproof.verdict.strikeoff import StrikeOff, WrongSplit
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .intervals import method, share_intervals
-from .phrases import (
+from meshproof.verdict.intervals import method, share_intervals
+from meshproof.verdict.phrases import (
     answers,
     listed,
     never,
@@ -18,11 +18,11 @@ from .phrases import (
     times,
     wrong_split,
 )
-from .settings import EPS, Outcome
-from .strikeoff import StrikeOff
+from meshproof.verdict.settings import EPS, Outcome
+from meshproof.verdict.strikeoff import StrikeOff
 
 if TYPE_CHECKING:
-    from .record import Verdict
+    from meshproof.verdict.record import Verdict
 
 
 def line(verdict: Verdict) -> str:

@@ -13,9 +13,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .binomial import at_least, at_most, log_sum
-from .nmax import SEQUENTIAL, n_max
-from .settings import EPS, Outcome, Settings
+from meshproof.verdict.binomial import at_least, at_most, log_sum
+from meshproof.verdict.nmax import SEQUENTIAL, n_max
+from meshproof.verdict.settings import EPS, Outcome, Settings
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from meshproof import manifest, manifests
+from meshproof import manifests
+from meshproof.documents import manifest
 
 
 @pytest.fixture(scope="session")

@@ -18,10 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from meshproof import timeouts
-from meshproof.errors import NotReady, UsageError
-from meshproof.mesh.process import Process, Workspace
-from meshproof.mesh.waiting import wait_answered, wait_for
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady, UsageError
+from meshproof.base.waiting import wait_answered, wait_for
+from meshproof.mesh.process.processes import Process, Workspace
 
 #: Value of an option that leaves an addon out.
 OFF = "off"

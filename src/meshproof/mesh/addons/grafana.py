@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from meshproof import timeouts
-from meshproof.errors import NotReady
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
 from meshproof.mesh.addons import (
     ClusterView,
     InCluster,
@@ -23,7 +23,7 @@ from meshproof.mesh.addons import (
     wait_answering,
 )
 from meshproof.mesh.addons.prometheus import QUERY, query_of
-from meshproof.mesh.process import Workspace
+from meshproof.mesh.process.processes import Workspace
 
 HOW_TO_GET = (
     "Get it from Grafana's package repository (`grafana-server` on PATH, or "

@@ -9,8 +9,8 @@ import json
 import socket
 from typing import Any
 
-from meshproof import timeouts
-from meshproof.errors import NotReady
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
 from meshproof.mesh.addons import (
     ClusterView,
     InCluster,
@@ -21,8 +21,8 @@ from meshproof.mesh.addons import (
     wait_answering,
 )
 from meshproof.mesh.addons.zipkin import SERVICES, SERVICES_INSIDE, whole_traces
-from meshproof.mesh.listeners import RUN_TAG
-from meshproof.mesh.process import Workspace
+from meshproof.mesh.envoy.listeners import RUN_TAG
+from meshproof.mesh.process.processes import Workspace
 
 HOW_TO_GET = (
     "Get Jaeger 1 all-in-one (for instance `go install "

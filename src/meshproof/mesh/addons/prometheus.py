@@ -9,7 +9,7 @@ import json
 
 import yaml
 
-from meshproof import timeouts
+from meshproof.base import timeouts
 from meshproof.mesh.addons import (
     ClusterView,
     InCluster,
@@ -20,7 +20,7 @@ from meshproof.mesh.addons import (
     program,
     wait_answering,
 )
-from meshproof.mesh.process import Workspace, write_whole
+from meshproof.mesh.process.processes import Workspace, write_whole
 
 HOW_TO_GET = (
     "Get it with `apt-get install prometheus` or `brew install prometheus`, "

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from meshproof import timeouts
-from meshproof.errors import NotReady
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
 from meshproof.mesh.addons import (
     UNCOUNTED,
     ClusterView,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from meshproof import timeouts
+from meshproof.base import timeouts
 from meshproof.mesh.addons import (
     ClusterView,
     InCluster,
@@ -20,8 +20,8 @@ from meshproof.mesh.addons import (
     program,
     wait_answering,
 )
-from meshproof.mesh.listeners import RUN_TAG
-from meshproof.mesh.process import Workspace
+from meshproof.mesh.envoy.listeners import RUN_TAG
+from meshproof.mesh.process.processes import Workspace
 
 HOW_TO_GET = (
     "Get its jar with `mvn dependency:copy -Dartifact=io.zipkin:zipkin-server:3.5.1:jar:exec "

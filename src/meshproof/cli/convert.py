@@ -1,0 +1,169 @@
+"""`meshproof convert`: legacy rules in the words of today, proven to say the same."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshproof.base import errors, files
+from meshproof.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from meshproof.convert import Conversion
+    from meshproof.convert.proof import Direction
+    from meshproof.convert.reading import Source
+
+DESCRIPTION = (
+    "Turns RouteRule, DestinationPolicy and EgressRule (config.istio.io/v1alpha2) and Ingress of "
+    "class istio into VirtualService, DestinationRule, ServiceEntry and Gateway "
+    "(networking.istio.io/v1) that say the same, with the comments of the source. Only these are "
+    "printed: other objects at PATH are read for what they tell of hosts (a Service has the labels "
+    "of a caller and the numbers of named ports) and left out. What cannot be said is named on "
+    "standard error and in a comment where it is missing; what else is worth knowing, on standard "
+    "error only. PATH is a file, a folder, or `-`: "
+    "`kubectl get routerules -A -o yaml | meshproof convert -`."
+)
+EPILOG = (
+    "Both sides are always compared in the routing model; --prove also sends requests: the cases "
+    "that follow from the source to Envoys with the converted rules, and the other way round. "
+    "Nothing is written before that holds. "
+    "exit codes: 0 converted, 79 converted but for what standard error names, 1 the converted "
+    "rules do not say the same, 3 not proven (with --prove), 64 usage, 65 bad rule file, 69 mesh "
+    "not ready"
+)
+_STDOUT = "-"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.epilog = EPILOG
+    add = parser.add_argument
+    add("paths", nargs="*", metavar="PATH", help="files, folders, or - for standard input")
+    add("-o", "--output", metavar="FILE", default=_STDOUT, help="default: standard output")
+    add("--prove", action="store_true", help="prove on the local mesh that both say the same")
+    add(
+        "--old-defaults",
+        action="store_true",
+        help="also write out what the old mesh did by itself: a timeout of 15s, no retries",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out the command; return its exit code.
+
+    Raises UsageError for unusable options, BadRules for rules that cannot be converted.
+    """
+    if not options.paths:
+        raise UsageError(
+            "convert: PATH is missing, e.g. `meshproof convert istio/`, or - for stdin"
+        )
+    _check_output(options.output, options.paths)
+    from meshproof.convert import convert
+    from meshproof.convert.reading import read
+
+    source = read(options.paths)
+    found = convert(source, options.old_defaults)
+    for note in found.notes:
+        _tell(str(note))
+    code = _proven(source, found, options)
+    if code not in (errors.EXIT_PASSED, errors.EXIT_INCONCLUSIVE):
+        return code
+    _write(found.text, options.output)
+    if code == errors.EXIT_PASSED and not found.whole:
+        return errors.EXIT_FINDINGS
+    return code
+
+
+def _proven(source: Source, found: Conversion, options: argparse.Namespace) -> int:
+    """Compare both sides, and prove it on the mesh if that is wanted; say what came of it."""
+    from meshproof.convert import proof
+
+    name = "<converted>" if options.output == _STDOUT else options.output
+    compared = proof.compare(source, found.text, name, found.notes, options.old_defaults)
+    for line in compared.lines():
+        _tell(line)
+    if compared.different:
+        _tell("meshproof: nothing is written: the converted rules would not say the same")
+        return errors.EXIT_FAILED
+    if not options.prove:
+        return errors.EXIT_PASSED
+    directions = proof.directions(source, found.text, name, compared)
+    if not directions:
+        _tell("not proven on the mesh: there is no rule that it can answer")
+    for direction in directions:
+        if code := _prove(direction, source):
+            return code
+    left_out = [part for part in compared.same if not proof.on_mesh(part)]
+    for part in left_out:
+        _tell(f"not proven on the mesh: {', '.join(part.hosts)} (only services of the cluster)")
+    proven = directions and not left_out and not compared.unproven
+    return errors.EXIT_PASSED if proven else errors.EXIT_INCONCLUSIVE
+
+
+def _prove(direction: Direction, source: Source) -> int:
+    """Send the cases of a direction; return the exit code of the run.
+
+    It is a run as `meshproof test --rules` makes it: the same suite, the same judge. One that is
+    red is shown, and its reports are kept.
+    """
+    from meshproof.cli.test import run_suites
+    from meshproof.convert import proof
+    from meshproof.run.record import Outcome, Run
+    from meshproof.user_rules import loading
+
+    loading.hand_over([direction.words], direction.crossed)
+    said = io.StringIO()
+    folder = tempfile.mkdtemp(prefix="meshproof-proof-")
+    given = ["--mesh", "local", "--mesh-report", folder, f"--mesh-rules={direction.words}"]
+    with contextlib.redirect_stdout(said):
+        code = run_suites(given)
+    record = Path(folder) / "run.json"
+    results = Run.from_json(record.read_text()).results if record.exists() else []
+    if code == errors.EXIT_PASSED:
+        shutil.rmtree(folder, ignore_errors=True)
+        _tell(f"the same on the local mesh: {direction.words}: {len(results)} cases")
+        return code
+    _tell(said.getvalue())
+    for one in results:
+        if one.outcome is not Outcome.PASSED:
+            _tell(f"{proof.place(one.rule, source)}: {one.outcome}: {one.promise}")
+    _tell(f"not the same: {direction.words}" if code == 1 else f"not proven: {direction.words}")
+    return code
+
+
+def _check_output(output: str, paths: list[str]) -> None:
+    """Raise UsageError for an output that would replace what is converted."""
+    if output == _STDOUT:
+        return
+    for path in paths:
+        file, folder = Path(output).resolve(), Path(path).resolve()
+        if path != _STDOUT and (file == folder or (folder in file.parents and file.exists())):
+            raise UsageError(f"convert: -o {output}: this file is read itself; name another")
+    if os.path.isdir(output):
+        raise UsageError(f"convert: -o {output}: this is a folder; name a file in it")
+
+
+def _write(text: str, output: str) -> None:
+    """Write the output as a whole or not at all. Raises UsageError where that cannot be."""
+    data = text.encode()
+    if output == _STDOUT:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+        return
+    try:
+        files.write_whole(Path(output), data)
+    except OSError as error:
+        raise UsageError(f"convert: -o {output}: cannot be written: {error.strerror}") from None
+
+
+def _tell(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")

@@ -1,0 +1,127 @@
+"""`meshproof rbac`: prints the rights that a run needs, and the CronJob of the nightly one."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from meshproof.base import errors
+from meshproof.base.errors import UsageError
+from meshproof.plugin import cluster_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from meshproof.cli.rights import Object
+
+DESCRIPTION = (
+    "Prints a manifest: a ServiceAccount with exactly the rights that a run needs, and the CronJob "
+    "of the nightly run. `meshproof rbac | kubectl apply -f -`"
+)
+EPILOG = "exit codes: 0 printed, 64 usage"
+#: RFC 1123, as Kubernetes takes it for the name of a namespace.
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SCHEDULE = re.compile(r"@(hourly|daily|midnight|weekly|monthly|yearly|annually)|\S+( +\S+){4}")
+_IMAGE = re.compile(r"[\w.-]+(:\d+)?(/[\w.-]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.epilog = EPILOG
+    add = parser.add_argument
+    add(
+        "--for",
+        dest="purpose",
+        choices=["smoke", "test"],
+        default="smoke",
+        help="of which command (default: smoke)",
+    )
+    add(
+        "--namespace",
+        metavar="NAME",
+        help="of the ServiceAccount and the CronJob (default: meshproof, made by the manifest)",
+    )
+    add(
+        "--rules-from",
+        action="append",
+        default=[],
+        metavar="NAMESPACE",
+        help="read the live rules of this namespace, too; may be repeated",
+    )
+    cluster_settings.add_reach(parser)
+    add(
+        "--without-policy",
+        action="store_true",
+        help="leave out the policy that keeps the account to namespaces of its runs (it takes "
+        "Kubernetes 1.30)",
+    )
+    add("--cronjob", action="store_true", help="with the CronJob of `meshproof smoke`")
+    add("--image", metavar="IMAGE", help="--cronjob: an image with Python and meshproof")
+    add("--schedule", metavar="CRON", help='--cronjob: when (default: "17 3 * * *")')
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the manifest. Raises UsageError for an option that cannot be used."""
+    namespace = _checked(options)
+    from meshproof.cli import rights
+
+    purpose, live = options.purpose, list(dict.fromkeys(options.rules_from))
+    found = [] if options.namespace else [rights.own_namespace()]
+    found += rights.objects(purpose, namespace, live)
+    if not options.without_policy:
+        found += rights.policy(purpose, namespace, cluster_settings.reached(options))
+    if options.cronjob:
+        words = [word for one in live for word in ("--rules-from", one)]
+        words += cluster_settings.reach(options)
+        schedule = options.schedule or "17 3 * * *"
+        found.append(rights.cron_job(namespace, options.image, schedule, words))
+    why = {tuple(map(str, one.rule.values())): one.why for one in rights.for_cluster(purpose, live)}
+    why |= {tuple(map(str, one.rule.values())): one.why for one in rights.reading()}
+    sys.stdout.write("---\n".join("".join(_text(body, why)) for body in found))
+    return errors.EXIT_PASSED
+
+
+def _checked(options: argparse.Namespace) -> str:
+    """Return the namespace of the ServiceAccount. Raises UsageError for what does not fit."""
+    for option, given in (
+        ("--namespace", options.namespace),
+        *(("--rules-from", one) for one in options.rules_from),
+    ):
+        if given is not None and not _LABEL.fullmatch(given):
+            raise UsageError(
+                f"rbac: {option} {given}: no name of a namespace: a-z, 0-9 and -, at most 63"
+            )
+    if not options.cronjob and (options.image or options.schedule):
+        raise UsageError("rbac: --image and --schedule are for --cronjob")
+    if options.cronjob and options.purpose != "smoke":
+        raise UsageError("rbac: --cronjob runs `meshproof smoke`: leave out --for test")
+    if options.cronjob and not options.image:
+        raise UsageError("rbac: --cronjob needs --image, an image with Python and meshproof")
+    if options.image and not _IMAGE.fullmatch(options.image):
+        raise UsageError(f"rbac: --image {options.image}: expected [HOST/]NAME[:TAG][@DIGEST]")
+    if options.schedule and not _SCHEDULE.fullmatch(options.schedule):
+        raise UsageError(
+            f'rbac: --schedule "{options.schedule}": expected five fields, e.g. "17 3 * * *", '
+            "or @daily"
+        )
+    return str(options.namespace or "meshproof")
+
+
+def _text(body: Object, why: dict[tuple[str, ...], str]) -> Iterator[str]:
+    """Yield an object as YAML, each rule of a role below a comment on what it is for."""
+    import yaml
+
+    def dumped(value: object) -> str:
+        return yaml.safe_dump(value, sort_keys=False, width=1000)
+
+    rules = body.get("rules")
+    if rules is None:
+        yield dumped(body)
+        return
+    yield dumped({key: one for key, one in body.items() if key != "rules"})
+    yield "rules:\n"
+    for rule in rules:
+        yield f"# {why[tuple(map(str, rule.values()))]}\n"
+        yield dumped([rule])

@@ -1,0 +1,178 @@
+"""A YAML value that remembers where it stands, and the errors that say so."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from meshproof.base.errors import BadRules, Missing, Unsupported, nearest
+
+E = TypeVar("E", bound=BadRules)
+Scalar = str | int | float | bool | None
+
+
+class At(NamedTuple):
+    """A place in a file. `line` and `column` count from 1; printed as `file:line`."""
+
+    file: str
+    line: int
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+    def error(self, said: str) -> BadRules:
+        """Return the error about this place, as `file:line:column: said`."""
+        return self._about(BadRules, said)
+
+    def unsupported(self, said: str) -> Unsupported:
+        """Return the error about what is right here, perhaps, but beyond what can be proven."""
+        return self._about(Unsupported, said)
+
+    def missing(self, said: str, namespace: str) -> Missing:
+        """Return the error about an object of a namespace that is named here and was not read."""
+        found = self._about(Missing, said)
+        found.namespace = namespace
+        return found
+
+    def _about(self, kind: type[E], said: str) -> E:
+        found = kind(f"{self.file}:{self.line}:{self.column}: {said}")
+        found.file = self.file
+        return found
+
+
+@dataclass(eq=False, slots=True)
+class Value:
+    """A YAML value and where it stands. Nobody changes one: not frozen only to be made quickly.
+
+    `content` is a mapping of key to Value, a list of Values or a scalar; `path` is the way to it
+    from the document's root (`spec.http[0].route`); `keys` has the place of every mapping key.
+    """
+
+    at: At
+    path: str
+    content: dict[str, Value] | list[Value] | Scalar
+    keys: dict[str, At] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """The path, in words where it is empty."""
+        return where(self.path)
+
+    def error(self, expected: str) -> BadRules:
+        """Return the error that says what was expected here and what stands here instead."""
+        return self.at.error(f"{self.where}: expected {expected}, found {self._shown()}")
+
+    def _shown(self) -> str:
+        if isinstance(self.content, dict):
+            return "a mapping"
+        if isinstance(self.content, list):
+            return "a list"
+        return "nothing" if self.content is None else repr(self.content)
+
+    def get(self, key: str) -> Value | None:
+        """Return the value under `key`, or None when it is absent or null."""
+        found = self.mapping().get(key)
+        return None if found is None or found.content is None else found
+
+    def need(self, key: str) -> Value:
+        """Return the value under `key`. Raises BadRules when it is missing, naming a near key."""
+        found = self.get(key)
+        if found is None and key in self.mapping():
+            raise self.keys[key].error(f"{self.where}: '{key}' is empty")
+        if found is None:
+            others = [name for name in self.mapping() if name != key]
+            for near in difflib.get_close_matches(key, others, n=1, cutoff=0.7):
+                raise self.keys[near].error(
+                    f"{self.where}: '{key}' is missing; is '{near}' a misspelling of it?"
+                )
+            raise self.at.error(f"{self.where}: '{key}' is missing")
+        return found
+
+    def entries(self, key: str) -> list[Value]:
+        """Return the items of the list under `key`, none when it is absent or null."""
+        found = self.get(key)
+        return found.items() if found is not None else []
+
+    def mapping(self) -> dict[str, Value]:
+        """Return the content as a mapping. Raises BadRules when it is something else."""
+        if not isinstance(self.content, dict):
+            raise self.error("a mapping")
+        return self.content
+
+    def items(self) -> list[Value]:
+        """Return the content as a list. Raises BadRules when it is something else."""
+        if not isinstance(self.content, list):
+            raise self.error("a list")
+        return self.content
+
+    def text(self) -> str:
+        """Return the content as text. Raises BadRules for anything but a YAML string."""
+        if not isinstance(self.content, str):
+            raise self.error("text")
+        return self.content
+
+    def filled(self) -> str:
+        """Return the content as text that is not empty. Raises BadRules for anything else."""
+        if not self.text():
+            raise self.error("text that is not empty")
+        return self.text()
+
+    def integer(self, least: int, most: int) -> int:
+        """Return the content as a whole number in [least, most]. Raises BadRules otherwise."""
+        value = self.content
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise self.error(f"a whole number from {least} to {most}")
+        return value
+
+    def boolean(self) -> bool:
+        """Return the content as true or false. Raises BadRules otherwise."""
+        if not isinstance(self.content, bool):
+            raise self.error("true or false")
+        return self.content
+
+    def texts(self) -> dict[str, str]:
+        """Return a mapping of text to text. Raises BadRules otherwise."""
+        return {key: value.text() for key, value in self.mapping().items()}
+
+    def choice(self, *valid: str) -> str:
+        """Return the content as one of `valid`. Raises BadRules with the nearest one."""
+        found = self.text()
+        if found not in valid:
+            raise self.at.error(
+                f"{self.where}: '{found}' is not one of {', '.join(valid)}{nearest(found, valid)}"
+            )
+        return found
+
+    def allow(self, *valid: str, unsupported: Mapping[str, str] | Iterable[str] = ()) -> None:
+        """Check the keys of a mapping: those in `valid` pass, everything else raises BadRules.
+
+        A key in `unsupported` is a true one that meshproof cannot serve: it is named, with the
+        reason where there is one, since a rule that is half served proves nothing. An unknown key
+        is answered with the nearest.
+        """
+        missing = dict(unsupported) if isinstance(unsupported, Mapping) else {}
+        missing = missing or dict.fromkeys(unsupported, "")
+        for key in self.mapping():
+            place = f"{self.path}.{key}" if self.path else key
+            if key in missing:
+                why = f": {missing[key]}" if missing[key] else " yet"
+                raise self.keys[key].unsupported(f"{place} is not supported{why}")
+            if key not in valid:
+                hint = nearest(key, [*valid, *missing])
+                raise self.keys[key].error(f"{place}: unknown key '{key}'{hint}")
+
+    def plain(self) -> Any:
+        """Return the content as ordinary Python values (dict, list, scalars)."""
+        if isinstance(self.content, dict):
+            return {key: value.plain() for key, value in self.content.items()}
+        if isinstance(self.content, list):
+            return [value.plain() for value in self.content]
+        return self.content
+
+
+def where(path: str) -> str:
+    """Return a path as a message says it: in words where it is empty."""
+    return path or "the document"

@@ -1,0 +1,82 @@
+"""Key missing.
+
+A key without which the object means nothing is not there: the `host` of a destination, the `name`
+in the metadata, the `hosts` of a VirtualService, the `port` of a Gateway's server.
+
+Why: the API server or Istio's webhook refuses the object. A VirtualService without hosts is read as
+a part that another one delegates to; when none does, it routes nothing.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - route:
+        - destination:
+            port:
+              number: 9080
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - route:
+        - destination:
+            host: reviews
+            port:
+              number: 9080
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, children, spec, spec_at, text
+
+CODE = "MP0106"
+LEVEL = Level.ERROR
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each key that is needed and absent."""
+    for one in project.defects(Sort.MISSING_KEY):
+        where = one.where or "the document"
+        yield Hit(one.at, f"{where}: '{one.written}' is missing", one.how)
+    delegates = _delegates(project)
+    for document in project.of("VirtualService"):
+        found = spec(document)
+        name = (document.namespace, document.name)
+        if found is not None and name not in delegates and project.lacks(document, found, "hosts"):
+            yield Hit(
+                spec_at(document),
+                f"spec: 'hosts' is missing, and no VirtualService here delegates to {name[1]}",
+                "hosts: [the service's name]",
+            )
+    for document in project.every("RouteRule", "DestinationPolicy"):
+        for to in children(spec(document), "destination"):
+            if project.lacks(document, to, "name", "service"):
+                at = document.spec.keys.get("destination", to.at)
+                yield Hit(at, "spec.destination: 'name' is missing", "name: the service's name")
+
+
+def _delegates(project: Project) -> set[tuple[str, str]]:
+    """Return namespace and name of every VirtualService that another one delegates to."""
+    return {
+        (text(to.get("namespace")) or document.namespace, text(to.get("name")))
+        for document in project.of("VirtualService")
+        for to in children(spec(document), "http", "delegate")
+        if isinstance(to.content, dict)
+    }

@@ -1,0 +1,90 @@
+"""Match without a condition.
+
+The rule says `match`, and then no condition: an empty list, an empty entry, or a part of the
+request with nothing to compare it with (`uri: {}`).
+
+Why: an arm without a condition takes every request, and the arms after it take none. If that is
+meant, it is said by leaving `match` out; mostly a condition was lost. A RouteRule whose match is
+empty was refused. (`headers: {cookie: {}}` is a condition: the header is there.)
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - match:
+        - {}
+        route:
+        - destination:
+            host: reviews
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - route:
+        - destination:
+            host: reviews
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.documents.manifest import Value
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, children, kind, spec
+
+CODE = "MP0109"
+LEVEL = Level.WARNING
+
+#: Kind -> the way to what holds matches, and their key.
+_PLACES = {
+    "VirtualService": ((("http",), "match"), (("tcp",), "match"), (("tls",), "match")),
+    "RouteRule": (((), "match"),),
+    "HTTPRoute": ((("rules",), "matches"),),
+    "GRPCRoute": ((("rules",), "matches"),),
+}
+_PARTS = ("authority", "method", "path", "scheme", "uri")
+_NO_CONDITION = ("name", "statPrefix", "ignoreUriCase")
+_REPAIR = "write the condition, or leave the key out where every request is meant"
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each match that lets every request through."""
+    for document in project.every(*_PLACES):
+        for way, key in _PLACES[kind(document)]:
+            for holder in children(spec(document), *way):
+                found = holder.content.get(key) if isinstance(holder.content, dict) else None
+                if found is None:
+                    continue
+                if found.content == []:
+                    yield Hit(
+                        holder.keys.get(key, found.at), f"{found.path}: no condition", _REPAIR
+                    )
+                for match in found.content if isinstance(found.content, list) else [found]:
+                    if not project.has_defect(document, match.path):
+                        yield from _match(match)
+
+
+def _match(match: Value) -> Iterator[Hit]:
+    if not isinstance(match.content, dict):
+        return
+    parts = {name: one for name, one in match.content.items() if name not in _NO_CONDITION}
+    if not parts:
+        yield Hit(match.at, f"{match.path}: no condition", _REPAIR)
+    for name, one in parts.items():
+        if name in _PARTS and one.content == {}:
+            at = match.keys.get(name, one.at)
+            yield Hit(at, f"{one.path}: nothing to compare with", _REPAIR)

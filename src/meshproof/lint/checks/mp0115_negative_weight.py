@@ -1,0 +1,64 @@
+"""Negative weight.
+
+A destination's weight is below zero.
+
+Why: a share cannot be negative; the API server or Istio's webhook refuses the object.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - route:
+        - destination:
+            host: reviews
+          weight: 110
+        - destination:
+            host: reviews-new
+          weight: -10
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - route:
+        - destination:
+            host: reviews
+          weight: 90
+        - destination:
+            host: reviews-new
+          weight: 10
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model.splits import splits
+
+CODE = "MP0115"
+LEVEL = Level.ERROR
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each weight below zero."""
+    for split in splits(project):
+        for entry in split.entries:
+            weight = entry.mapping().get("weight")
+            if weight is None or isinstance(weight.content, bool):
+                continue
+            if isinstance(weight.content, (int, float)) and weight.content < 0:
+                yield Hit(weight.at, f"{weight.path}: {weight.content} is below 0", "0 or more")

@@ -1,0 +1,90 @@
+"""Removed kind.
+
+Istio served this kind once and does not any more: RouteRule, DestinationPolicy and EgressRule until
+0.8, Mixer's kinds until 1.7, the first authentication and authorization policies until 1.5.
+
+Why: a cluster of today refuses it ("no matches for kind"), and where its definition is still
+installed, it is stored and nobody reads it. The message names what says the same today.
+
+Bad::
+
+    apiVersion: config.istio.io/v1alpha2
+    kind: RouteRule
+    metadata:
+      name: reviews-default
+    spec:
+      destination:
+        name: reviews
+      precedence: 1
+      route:
+      - labels:
+          version: v3
+        weight: 100
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata:
+      name: reviews
+    spec:
+      host: reviews
+      subsets:
+      - name: v3
+        labels:
+          version: v3
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - route:
+        - destination:
+            host: reviews
+            subset: v3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, api_group, kind
+
+CODE = "MP0204"
+LEVEL = Level.ERROR
+
+_CONVERT = " (meshproof convert writes it)"
+_MIXER = "Telemetry, WasmPlugin or AuthorizationPolicy, whichever it was for"
+#: (group, kind) -> the release without it, and what says the same today. "" is any kind.
+REMOVED = {
+    ("config.istio.io", "RouteRule"): (
+        "Istio 1.0",
+        f"VirtualService and DestinationRule{_CONVERT}",
+    ),
+    ("config.istio.io", "DestinationPolicy"): ("Istio 1.0", f"DestinationRule{_CONVERT}"),
+    ("config.istio.io", "EgressRule"): ("Istio 1.0", f"ServiceEntry{_CONVERT}"),
+    ("config.istio.io", ""): ("Istio 1.8", _MIXER),
+    ("authentication.istio.io", "Policy"): (
+        "Istio 1.6",
+        "PeerAuthentication and RequestAuthentication",
+    ),
+    ("authentication.istio.io", "MeshPolicy"): ("Istio 1.6", "PeerAuthentication in istio-system"),
+    ("rbac.istio.io", ""): ("Istio 1.6", "AuthorizationPolicy of security.istio.io"),
+}
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each kind that was removed, where it stands as a kind."""
+    for document in project.documents:
+        root = document.root
+        found = root.mapping().get("kind")
+        group = api_group(document)
+        removed = REMOVED.get((group, kind(document))) or REMOVED.get((group, ""))
+        if found is not None and removed and "kind" in root.keys:
+            since, instead = removed
+            yield Hit(found.at, f"{kind(document)} was removed in {since}", instead)

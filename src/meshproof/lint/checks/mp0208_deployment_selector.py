@@ -1,0 +1,84 @@
+"""Deployment without a selector that fits its pods.
+
+The Deployment has no `selector`, or one that its own pod template does not satisfy.
+
+Why: until `apps/v1` the API server filled the selector in from the template's labels; since then it
+refuses the object ("spec.selector: Required value", "selector does not match template labels").
+
+Bad::
+
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata:
+      name: orders-v2
+    spec:
+      template:
+        metadata:
+          labels:
+            name: orders
+            version: v2
+        spec:
+          containers:
+          - name: orders
+            image: example.com/orders:2
+
+Good::
+
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata:
+      name: orders-v2
+    spec:
+      selector:
+        matchLabels:
+          name: orders
+          version: v2
+      template:
+        metadata:
+          labels:
+            name: orders
+            version: v2
+        spec:
+          containers:
+          - name: orders
+            image: example.com/orders:2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.documents.manifest import Value
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, children, spec, spec_at, text
+
+CODE = "MP0208"
+LEVEL = Level.ERROR
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each Deployment whose selector is missing or selects none of its own pods."""
+    for document in project.every("Deployment"):
+        found = spec(document)
+        if found is None:
+            continue
+        pods = _texts(children(found, "template", "metadata", "labels"))
+        shown = ", ".join(f"{key}: {value}" for key, value in pods.items())
+        repair = f"selector: {{matchLabels: {{{shown}}}}}" if pods else "selector:"
+        if project.lacks(document, found, "selector"):
+            yield Hit(spec_at(document), "spec: 'selector' is missing", repair)
+            continue
+        for selector in children(found, "selector"):
+            wanted = _texts(children(selector, "matchLabels"))
+            if not set(wanted.items()) <= set(pods.items()):
+                at = found.keys.get("selector", selector.at)
+                yield Hit(at, "spec.selector: the template's labels do not satisfy it", repair)
+
+
+def _texts(found: list[Value]) -> dict[str, str]:
+    return {
+        key: text(value)
+        for one in found
+        if isinstance(one.content, dict)
+        for key, value in one.content.items()
+    }

@@ -1,0 +1,186 @@
+"""Two rules for one host.
+
+Two VirtualServices route the same host at the same place. In sidecars only one of them is used; at
+a gateway they are merged in the order in which they were created, which is reported where arms of
+both can take the same request.
+
+Why: the order of files is not the order of creation. A rule that works in the test cluster is
+shadowed in the one where it was applied second.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews-new
+    spec:
+      hosts:
+      - reviews
+      http:
+      - match:
+        - headers:
+            end-user:
+              exact: burr
+        route:
+        - destination:
+            host: reviews-new
+      - route:
+        - destination:
+            host: reviews
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews.default.svc.cluster.local
+      http:
+      - route:
+        - destination:
+            host: reviews
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - match:
+        - headers:
+            end-user:
+              exact: burr
+        route:
+        - destination:
+            host: reviews-new
+      - route:
+        - destination:
+            host: reviews
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from meshproof.base.names import MESH, full_name
+from meshproof.documents.manifest import Document, Value
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, children, spec, text
+
+CODE = "MP0210"
+LEVEL = Level.WARNING
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A host that a VirtualService routes, in one protocol, at one place."""
+
+    host: str
+    place: str
+    protocol: str
+    value: Value
+    document: Document
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report the later of two VirtualServices that route one host at one place."""
+    claims: dict[tuple[str, str, str], list[_Claim]] = {}
+    for document in project.of("VirtualService"):
+        for claim in _claims(document):
+            claims.setdefault((claim.host, claim.place, claim.protocol), []).append(claim)
+    told: set[tuple[int, int]] = set()
+    for rivals in claims.values():
+        for first, second in combinations(rivals, 2):
+            pair = (id(first.document), id(second.document))
+            if pair not in told and _meet(first, second):
+                told.add(pair)
+                yield _hit(first, second)
+
+
+def _claims(document: Document) -> Iterator[_Claim]:
+    found = spec(document)
+    places = [_gateway(one, document) for one in children(found, "gateways")] or [MESH]
+    for host in children(found, "hosts"):
+        name = full_name(text(host), document.namespace)
+        for place in dict.fromkeys(places):
+            for protocol in ("http", "tls", "tcp"):
+                if children(found, protocol):
+                    yield _Claim(name, place, protocol, host, document)
+
+
+def _gateway(name: Value, document: Document) -> str:
+    said = text(name)
+    return said if said == MESH or "/" in said else f"{document.namespace}/{said.split('.')[0]}"
+
+
+def _meet(first: _Claim, second: _Claim) -> bool:
+    """Say whether both hold for some request: seen from one namespace, and not kept apart."""
+    one, other = first.document, second.document
+    seen = _seen(one) & _seen(other) or (_seen(one) | _seen(other)) & {"*"}
+    if not seen or (one.namespace, one.name) == (other.namespace, other.name):
+        return False
+    if first.place == MESH or first.protocol != "http":
+        return True
+    return any(
+        _overlap(arm, rival)
+        for arm in children(spec(one), "http")
+        for rival in children(spec(other), "http")
+    )
+
+
+def _seen(document: Document) -> set[str]:
+    """Return the namespaces that see a rule (its exportTo); `*` stands for all."""
+    names = {text(one) for one in children(spec(document), "exportTo")} or {"*"}
+    return {document.namespace if name == "." else name for name in names}
+
+
+def _overlap(arm: Value, rival: Value) -> bool:
+    """Say whether two arms can take one request, as far as path and method tell."""
+    ours, theirs = children(arm, "match"), children(rival, "match")
+    if not ours or not theirs:
+        return True
+    return any(not _apart(one, other) for one in ours for other in theirs)
+
+
+def _apart(one: Value, other: Value) -> bool:
+    for part in ("uri", "method", "scheme", "authority"):
+        pairs = [
+            (kind, text(value))
+            for match in (one, other)
+            for found in children(match, part)
+            if isinstance(found.content, dict)
+            for kind, value in found.content.items()
+        ]
+        if len(pairs) == 2 and _differ(*pairs):
+            return True
+    return False
+
+
+def _differ(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Say whether no text satisfies both conditions (kind, value)."""
+    kinds = {one[0], other[0]}
+    if kinds == {"exact"}:
+        return one[1] != other[1]
+    if kinds == {"prefix"}:
+        return not (one[1].startswith(other[1]) or other[1].startswith(one[1]))
+    if kinds == {"exact", "prefix"}:
+        exact, prefix = (one[1], other[1]) if one[0] == "exact" else (other[1], one[1])
+        return not exact.startswith(prefix)
+    return False
+
+
+def _hit(first: _Claim, second: _Claim) -> Hit:
+    other = f"VirtualService '{first.document.name}' at {first.value.at}"
+    if second.place == MESH:
+        said = f"routes {second.host} in sidecars too, and only one of them is used"
+    else:
+        said = f"routes {second.host} at {second.place} too, and which comes first is not said"
+    return Hit(
+        second.value.at, f"{other} {said}", "one VirtualService with the arms of both, in order"
+    )

@@ -1,0 +1,108 @@
+"""Two RouteRules of equal precedence.
+
+Two RouteRules of one destination have the same precedence (0 where none is written).
+
+Why: the order among equals was not specified, so either may win. A VirtualService says the order by
+its list.
+
+Bad::
+
+    apiVersion: config.istio.io/v1alpha2
+    kind: RouteRule
+    metadata:
+      name: reviews-default
+    spec:
+      destination:
+        name: reviews
+      precedence: 1
+      route:
+      - labels:
+          version: v1
+    ---
+    apiVersion: config.istio.io/v1alpha2
+    kind: RouteRule
+    metadata:
+      name: reviews-burr
+    spec:
+      destination:
+        name: reviews
+      precedence: 1
+      match:
+        request:
+          headers:
+            end-user:
+              exact: burr
+      route:
+      - labels:
+          version: v3
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - match:
+        - headers:
+            end-user:
+              exact: burr
+        route:
+        - destination:
+            host: reviews-new
+      - route:
+        - destination:
+            host: reviews
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.base.names import CLUSTER_DOMAIN, full_name
+from meshproof.documents.manifest import Document, Value
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, children, spec, text
+
+CODE = "MP0211"
+LEVEL = Level.ERROR
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each RouteRule that has the precedence of an earlier one of its destination."""
+    seen: dict[tuple[str, object], Document] = {}
+    for document in project.of("RouteRule"):
+        found = spec(document)
+        if found is None:
+            continue
+        precedence = found.get("precedence")
+        order = precedence.content if precedence is not None else 0
+        if not isinstance(order, int):
+            continue
+        for destination in children(found, "destination"):
+            first = seen.setdefault((_host(destination, document.namespace), order), document)
+            if first is document or (first.namespace, first.name) == (
+                document.namespace,
+                document.name,
+            ):
+                continue
+            yield Hit(
+                found.keys.get("precedence", document.at),
+                f"the precedence of '{document.name}' is {order}, as that of '{first.name}' at "
+                f"{first.at}: either may win",
+                "another precedence: the higher one is asked first",
+            )
+
+
+def _host(destination: Value, namespace: str) -> str:
+    if not isinstance(destination.content, dict):
+        return ""
+    service = text(destination.get("service"))
+    if service:
+        return full_name(service, namespace)
+    owner = text(destination.get("namespace")) or namespace
+    domain = text(destination.get("domain")) or CLUSTER_DOMAIN
+    return f"{text(destination.get('name'))}.{owner}.{domain}"

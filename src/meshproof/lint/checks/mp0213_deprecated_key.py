@@ -1,0 +1,102 @@
+"""Deprecated key.
+
+A key of today's version that Istio keeps for old files only, or does not look at any more:
+`percent` of a fault's delay, `mirrorPercent`, `mirror_percent`, `allowOrigin` of a CORS policy,
+`egressProxy` of a Sidecar.
+
+Why: the next version may drop it, without a word to those who apply the file. `percent` and
+`mirrorPercent` are whole numbers, too, so that half a percent cannot be said.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: ratings
+    spec:
+      hosts:
+      - ratings
+      http:
+      - match:
+        - headers:
+            end-user:
+              exact: tester
+        fault:
+          delay:
+            fixedDelay: 5s
+            percent: 50
+        route:
+        - destination:
+            host: ratings
+      - route:
+        - destination:
+            host: ratings
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: ratings
+    spec:
+      hosts:
+      - ratings
+      http:
+      - match:
+        - headers:
+            end-user:
+              exact: tester
+        fault:
+          delay:
+            fixedDelay: 5s
+            percentage:
+              value: 50
+        route:
+        - destination:
+            host: ratings
+      - route:
+        - destination:
+            host: ratings
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.documents.manifest import Document, Value
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, children, spec
+
+CODE = "MP0213"
+LEVEL = Level.WARNING
+
+#: Kind -> the way to what holds the key, the key, and what is written today.
+_PLACES = {
+    "VirtualService": (
+        (("http", "fault", "delay"), "percent", "percentage: {{value: {}}}"),
+        (("http",), "mirrorPercent", "mirrorPercentage: {{value: {}}}"),
+        (("http",), "mirror_percent", "mirrorPercentage: {{value: {}}}"),
+        (("http", "corsPolicy"), "allowOrigin", "allowOrigins: [{{exact: ...}}]"),
+    ),
+    "Sidecar": (
+        (("outboundTrafficPolicy",), "egressProxy", "leave it out: Istio does not look at it"),
+    ),
+}
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each key that Istio's reference calls deprecated."""
+    for kind, places in _PLACES.items():
+        for document in project.of(kind, group="networking.istio.io"):
+            for way, key, today in places:
+                for holder in children(spec(document), *way):
+                    yield from _hits(project, document, holder, key, today)
+
+
+def _hits(
+    project: Project, document: Document, holder: Value, key: str, today: str
+) -> Iterator[Hit]:
+    found = holder.content.get(key) if isinstance(holder.content, dict) else None
+    if found is not None and not project.has_defect(document, found.path):
+        at = holder.keys.get(key, found.at)
+        yield Hit(at, f"{holder.path}: '{key}' is deprecated", today.format(found.content))

@@ -1,0 +1,148 @@
+"""Match that never holds.
+
+No request satisfies it: two of its conditions exclude each other, a path does not begin with `/` or
+holds a `?` (the query is not part of the path), a method is written in lower case, a gateway is
+named that the rule is not bound to, or a host that is none of the rule's.
+
+Why: its arm is never asked, and the requests that it was written for go to another arm.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - match:
+        - uri:
+            exact: /reviews?user=burr
+        route:
+        - destination:
+            host: reviews-new
+      - route:
+        - destination:
+            host: reviews
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - match:
+        - uri:
+            exact: /reviews
+          queryParams:
+            user:
+              exact: burr
+        route:
+        - destination:
+            host: reviews-new
+      - route:
+        - destination:
+            host: reviews
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.base.names import MESH
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model import regexes
+from meshproof.lint.model.conditions import Condition, host_within
+from meshproof.lint.model.route import Arm, Match, Name, Route, impossible
+from meshproof.lint.model.route_tables import routes
+
+CODE = "MP0302"
+LEVEL = Level.WARNING
+
+_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each match that no request can satisfy."""
+    for route in routes(project):
+        for arm in route.arms:
+            for match in (one for one in arm.matches if one.sure):
+                yield from _hits(route, arm, match)
+
+
+def _hits(route: Route, arm: Arm, match: Match) -> Iterator[Hit]:
+    pair = impossible(match)
+    if pair is not None:
+        one, other = pair
+        at = max(one.at, other.at)
+        yield Hit(at, f"{arm.name}: no request is both '{one}' and '{other}'", "drop one of them")
+        return
+    for condition in match.conditions:
+        for said, repair in _never(route, condition):
+            yield Hit(condition.at, f"{arm.name}: never matches: {said}", repair)
+            return
+
+
+def _never(route: Route, condition: Condition) -> Iterator[tuple[str, str]]:
+    """Yield why no request satisfies a condition, and the repair."""
+    if condition.negated:
+        return
+    if condition.part == "uri":
+        yield from _path(condition)
+    elif condition.part == "gateway":
+        yield from _gateway(route, condition)
+    elif condition.sort == "exact":
+        yield from _value(route, condition)
+
+
+def _value(route: Route, condition: Condition) -> Iterator[tuple[str, str]]:
+    part, wanted = condition.part, condition.text
+    if part == "method" and wanted not in _METHODS and wanted.upper() in _METHODS:
+        yield "methods are written in capitals", wanted.upper()
+    elif part == "scheme" and wanted not in ("http", "https"):
+        yield f"there is no scheme '{wanted}'", wanted.lower().rstrip(":/")
+    elif part == "authority":
+        yield from _authority(route, condition)
+    elif part.startswith("header ") and wanted != wanted.strip():
+        yield "spaces around a header's value are not sent", wanted.strip()
+
+
+def _path(condition: Condition) -> Iterator[tuple[str, str]]:
+    is_regex = condition.sort == "regex"
+    start = regexes.leading(condition.text) if is_regex else condition.text
+    if "?" in start or "#" in start:
+        mark = "?" if "?" in start else "#"
+        repair = "queryParams" if mark == "?" else ""
+        yield f"'{mark}' and what follows is not part of the path", repair
+    elif "://" in start:
+        yield "a path holds no scheme and no host", "authority for the host, uri for the path"
+    elif start and not start.startswith("/") and start != "*":
+        yield "a path begins with '/'", f".*{condition.text}" if is_regex else f"/{start}"
+
+
+def _gateway(route: Route, condition: Condition) -> Iterator[tuple[str, str]]:
+    held = {one.full for one in route.gateways} or {MESH}
+    if condition.values.isdisjoint(held):
+        named = ", ".join(sorted(condition.values))
+        yield f"the rule is not bound to {named}", f"add it to spec.gateways: {named}"
+
+
+def _authority(route: Route, condition: Condition) -> Iterator[tuple[str, str]]:
+    wanted = condition.text.partition(":")[0]
+    if route.dialect != "VirtualService" or not route.hosts:
+        return
+    if not any(_is_name(wanted, host) for host in route.hosts):
+        hosts = ", ".join(host.written for host in route.hosts)
+        yield f"'{wanted}' is no host of this rule ({hosts})", f"add it to spec.hosts: {wanted}"
+
+
+def _is_name(wanted: str, host: Name) -> bool:
+    if wanted in (host.written, host.full) or host_within(wanted, host.written):
+        return True
+    return host.full.startswith(f"{wanted}.") and host.full.endswith(".svc.cluster.local")

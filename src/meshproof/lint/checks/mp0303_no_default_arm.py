@@ -1,0 +1,125 @@
+"""Rule without a default arm.
+
+Every arm has conditions, and sidecars use the rule: a request that no arm takes is answered with
+404 by the caller's own sidecar, although the service is there. (A gateway is meant to refuse what
+it does not know, so rules that only gateways use may end like this. RouteRules had no such end:
+what no rule took went to every version. A caller for whom no arm is, by its labels or namespace,
+does not have the rule at all.)
+
+Why: the rule sends its special requests where it says, and breaks all others: health checks, the
+calls of a service that was forgotten, every cookie but one.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - match:
+        - headers:
+            end-user:
+              exact: burr
+        route:
+        - destination:
+            host: reviews-new
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - match:
+        - headers:
+            end-user:
+              exact: burr
+        route:
+        - destination:
+            host: reviews-new
+      - route:
+        - destination:
+            host: reviews
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from meshproof.base.names import MESH
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model.conditions import Condition
+from meshproof.lint.model.route import Arm, Match
+from meshproof.lint.model.route_tables import routes
+
+CODE = "MP0303"
+LEVEL = Level.WARNING
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each rule of sidecars whose arms leave requests over."""
+    ended = {
+        host.full for route in routes(project) for host in route.hosts if _ends(route.of("http"))
+    }
+    for route in routes(project):
+        arms = route.of("http")
+        if route.dialect in ("RouteRule", "GRPCRoute") or not (arms and route.hosts):
+            continue
+        if route.in_mesh and route.gateways and not _ends(arms):
+            if route.dialect == "HTTPRoute" and {one.full for one in route.hosts} & ended:
+                continue
+            names = ", ".join(one.written for one in route.hosts)
+            yield Hit(
+                arms[-1].value.at,
+                f"{arms[-1].name} is the last arm and has a match: what no arm takes gets 404 "
+                f"instead of {names}",
+                "an arm without match at the end",
+            )
+
+
+def _ends(arms: list[Arm]) -> bool:
+    """Say whether every caller that has the rule has an arm for each request.
+
+    A sidecar has the arms for its own labels and namespace alone; without any it has no such rule
+    (Istio, route.go, `sourceMatchHTTP`).
+    """
+    matches = [match for arm in arms for match in arm.matches]
+    callers = {_source(match) for match in matches}
+    if frozenset() in callers:
+        callers = {frozenset()}
+    return all(_takes_all([match for match in matches if _source(match) <= one]) for one in callers)
+
+
+def _source(match: Match) -> frozenset[Condition]:
+    return frozenset(one for one in match.conditions if one.part.startswith("source "))
+
+
+def _takes_all(matches: list[Match]) -> bool:
+    """Say whether some matches for one caller may take every request of it."""
+    asked = [[one for one in match.conditions if _of_request(one)] for match in matches]
+    single = {one[0] for one in asked if len(one) == 1}
+    return any(
+        not match.sure or not left or all(_opposite_in(single, one) for one in left)
+        for match, left in zip(matches, asked, strict=True)
+    )
+
+
+def _of_request(one: Condition) -> bool:
+    """Say whether a condition tells the requests of one sidecar apart."""
+    of_caller = one.part == "port" or one.part.startswith("source ")
+    return not of_caller and not (one.part == "gateway" and MESH in one.values)
+
+
+def _opposite_in(single: set[Condition], wanted: Condition) -> bool:
+    """Say whether a condition stands there negated (or, being negated, stands there plainly)."""
+    alike = any(one.part == wanted.part and one.negated != wanted.negated for one in single)
+    return alike and replace(wanted, negated=not wanted.negated) in single

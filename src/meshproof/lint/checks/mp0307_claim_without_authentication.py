@@ -1,0 +1,104 @@
+"""Match on a claim that nobody checks.
+
+A match on a claim of a token (`@request.auth.claims.group`) holds only at a gateway, and only after
+a RequestAuthentication there has checked the token. Here the rule is for sidecars, or the gateway's
+workload is among the files and no RequestAuthentication is for it.
+
+Why: without it the claim is not there, so the arm is never asked and everyone gets the default.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - match:
+        - headers:
+            '@request.auth.claims.group':
+              exact: testers
+        route:
+        - destination:
+            host: reviews-new
+      - route:
+        - destination:
+            host: reviews
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews.example.com
+      gateways:
+      - istio-ingress/gateway
+      http:
+      - match:
+        - headers:
+            '@request.auth.claims.group':
+              exact: testers
+        route:
+        - destination:
+            host: reviews-new
+      - route:
+        - destination:
+            host: reviews
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.base.names import MESH, ROOT_NAMESPACE
+from meshproof.documents.manifest import Document
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, Workload, children, spec, text
+from meshproof.lint.model.inventory import surroundings
+from meshproof.lint.model.route import Route
+from meshproof.lint.model.route_tables import routes
+
+CODE = "MP0307"
+LEVEL = Level.WARNING
+
+_CLAIM = "header @request.auth.claims"
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each match on a claim where no token is checked before."""
+    for route in routes(project):
+        if route.dialect != "VirtualService":
+            continue
+        for arm in route.arms:
+            for one in (one for match in arm.matches for one in match.conditions):
+                said, repair = _wrong(project, route) if one.part.startswith(_CLAIM) else ("", "")
+                if said:
+                    yield Hit(one.at, f"{arm.name}: {said}", repair)
+
+
+def _wrong(project: Project, route: Route) -> tuple[str, str]:
+    names = [one.full for one in route.gateways]
+    if all(name == MESH for name in names):
+        said = "claims are matched at gateways only, and this rule is for sidecars"
+        return said, "spec.gateways: the gateway that the requests come in by"
+    around = surroundings(project)
+    policies = project.of("RequestAuthentication")
+    for name in names:
+        way = around.ways.get(name)
+        workloads = around.selected(way.selector) if way is not None else []
+        if workloads and not any(_is_for(one, each) for one in policies for each in workloads):
+            return f"no RequestAuthentication is for gateway {name}", "a RequestAuthentication"
+    return "", ""
+
+
+def _is_for(policy: Document, workload: Workload) -> bool:
+    if policy.namespace not in (ROOT_NAMESPACE, workload.document.namespace):
+        return False
+    found = children(spec(policy), "selector", "matchLabels")
+    content = found[0].content if found and isinstance(found[0].content, dict) else {}
+    return workload.selected(tuple((key, text(one)) for key, one in content.items()))

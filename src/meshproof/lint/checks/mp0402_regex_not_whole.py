@@ -1,0 +1,118 @@
+r"""Regex that would have to match the whole value.
+
+Envoy compares a regex with the whole value, as if it stood between `^` and `$`. This one is found
+inside real values of that header and takes none of them whole.
+
+Why: `Mobile` never matches a `User-Agent`: `grep` and most languages would find it there, Envoy
+does not. The arm exists, and nobody gets there.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - match:
+        - headers:
+            user-agent:
+              regex: Android|iPhone
+        route:
+        - destination:
+            host: reviews-mobile
+      - route:
+        - destination:
+            host: reviews
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - match:
+        - headers:
+            user-agent:
+              regex: .*(Android|iPhone).*
+        route:
+        - destination:
+            host: reviews-mobile
+      - route:
+        - destination:
+            host: reviews
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model import regexes
+from meshproof.lint.model.patterns import Pattern, regexes_of
+
+CODE = "MP0402"
+LEVEL = Level.WARNING
+
+_MOZILLA = "Mozilla/5.0"
+_KIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
+#: Values as clients of today send them, by header.
+_REAL = {
+    "user-agent": (
+        f"{_MOZILLA} (X11; Linux x86_64) {_KIT} Chrome/143.0.0.0 Safari/537.36",
+        f"{_MOZILLA} (Windows NT 10.0; Win64; x64) {_KIT} Chrome/143.0.0.0 Safari/537.36 Edg/143.0",
+        f"{_MOZILLA} (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0",
+        f"{_MOZILLA} (Macintosh; Intel Mac OS X 10_15_7) {_KIT} Version/18.5 Safari/605.1.15",
+        f"{_MOZILLA} (iPhone; CPU iPhone OS 18_5 like Mac OS X) {_KIT} Mobile/15E148 Safari/604.1",
+        f"{_MOZILLA} (iPad; CPU OS 18_5 like Mac OS X) {_KIT} Mobile/15E148 Safari/604.1",
+        f"{_MOZILLA} (Linux; Android 10; K) {_KIT} Chrome/143.0.0.0 Mobile Safari/537.36",
+        f"{_MOZILLA} (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+        "curl/8.15.0",
+        "python-requests/2.32.5",
+        "kube-probe/1.34",
+        "Go-http-client/2.0",
+    ),
+    "accept": ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "*/*"),
+    "accept-encoding": ("gzip, deflate, br, zstd",),
+    "accept-language": ("de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7", "en-US,en;q=0.5"),
+    "authorization": ("Bearer eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "Basic YnVycjpzZWNyZXQ="),
+    "content-type": ("application/json; charset=utf-8", "text/html; charset=utf-8"),
+    "referer": ("https://www.example.com/productpage?u=normal",),
+    "x-forwarded-for": ("203.0.113.7, 10.4.0.12",),
+}
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each regex that real values contain and that takes none of them."""
+    for one in regexes_of(project):
+        header = one.part.removeprefix("header ")
+        values = _REAL.get(header, ()) if header != one.part else ()
+        bare = _bare(one.text)
+        inside = next((value for value in values if regexes.occurs(bare, value)), None)
+        if inside and not any(regexes.takes(one.text, value) for value in values):
+            yield _hit(one, inside)
+
+
+def _bare(text: str) -> str:
+    """Return a regex without anchors at its ends."""
+    return text.removeprefix("^").removesuffix("$")
+
+
+def _hit(one: Pattern, inside: str) -> Hit:
+    bare = _bare(one.text)
+    if regexes.pieces(bare) is None:
+        bare = f"({bare})"
+    at_start = one.text.startswith("^") and regexes.occurs(f"^{bare}", inside)
+    shown = inside if len(inside) < 60 else f"{inside[:57]}..."
+    return Hit(
+        one.at,
+        f"{one.part}: regex '{one.text}' has to match the whole value, such as '{shown}'",
+        f"{bare}.*" if at_start else f".*{bare}.*",
+    )

@@ -1,0 +1,88 @@
+r"""Regex that takes more than it says.
+
+A cookie regex that also takes another cookie (`.*user=burr.*` takes `user=burrito` and
+`superuser=burr`), or a host or origin with dots that stand for any character.
+
+Why: the wrong visitors get to the arm. In a CORS policy it is a hole: `https://.*.example.com` lets
+in `https://evil-example.com`.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - match:
+        - headers:
+            cookie:
+              regex: .*user=burr.*
+        route:
+        - destination:
+            host: reviews-new
+      - route:
+        - destination:
+            host: reviews
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - match:
+        - headers:
+            cookie:
+              regex: ^(.*?;\s*)?user=burr(;.*)?$
+        route:
+        - destination:
+            host: reviews-new
+      - route:
+        - destination:
+            host: reviews
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model import cookies, regexes
+from meshproof.lint.model.patterns import Pattern, regexes_of
+
+CODE = "MP0404"
+LEVEL = Level.WARNING
+
+_HOSTS = ("authority", "origin", "header host", "header origin", "header referer")
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each regex of a cookie, host or origin that takes others, too."""
+    for one in regexes_of(project):
+        if one.part == "header cookie":
+            yield from _cookie(one)
+        elif one.part in _HOSTS and not regexes.complaint(one.text):
+            yield from _host(one)
+
+
+def _cookie(one: Pattern) -> Iterator[Hit]:
+    found = cookies.also_taken(one)
+    if found:
+        other, wanted = found
+        said = f"cookie: regex '{one.text}' also takes 'Cookie: {other}'"
+        yield Hit(one.at, said, cookies.repaired(wanted))
+
+
+def _host(one: Pattern) -> Iterator[Hit]:
+    escaped = regexes.with_dots_escaped(one.text)
+    if escaped != one.text:
+        said = f"{one.part}: in regex '{one.text}' a dot stands for any character"
+        yield Hit(one.at, said, escaped)

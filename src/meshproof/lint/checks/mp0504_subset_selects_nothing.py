@@ -1,0 +1,150 @@
+"""Subset that selects no workload.
+
+The service is here with workloads behind it, and none of their pods has the labels of the subset
+(or, in a RouteRule, of the route).
+
+Why: a subset without endpoints answers 503 "no healthy upstream" to its share of the requests.
+
+Bad::
+
+    apiVersion: v1
+    kind: Service
+    metadata:
+      name: reviews
+    spec:
+      selector:
+        app: reviews
+      ports:
+      - name: http
+        port: 9080
+    ---
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata:
+      name: reviews-v2
+    spec:
+      selector:
+        matchLabels:
+          app: reviews
+          version: v2
+      template:
+        metadata:
+          labels:
+            app: reviews
+            version: v2
+        spec:
+          containers:
+          - name: reviews
+            image: reviews:2
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata:
+      name: reviews
+    spec:
+      host: reviews
+      subsets:
+      - name: v3
+        labels:
+          version: "3"
+
+Good::
+
+    apiVersion: v1
+    kind: Service
+    metadata:
+      name: reviews
+    spec:
+      selector:
+        app: reviews
+      ports:
+      - name: http
+        port: 9080
+    ---
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata:
+      name: reviews-v2
+    spec:
+      selector:
+        matchLabels:
+          app: reviews
+          version: v2
+      template:
+        metadata:
+          labels:
+            app: reviews
+            version: v2
+        spec:
+          containers:
+          - name: reviews
+            image: reviews:2
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata:
+      name: reviews
+    spec:
+      host: reviews
+      subsets:
+      - name: v2
+        labels:
+          version: v2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.base.names import Labels
+from meshproof.documents.manifest import At
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, Workload
+from meshproof.lint.model.inventory import surroundings
+from meshproof.lint.model.route_tables import targets
+
+CODE = "MP0504"
+LEVEL = Level.WARNING
+
+#: Istio adds these labels to pods itself, from the node that they run on.
+_BY_PLACE = "topology."
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each set of labels that none of the host's workloads has."""
+    around = surroundings(project)
+    for host, words, wanted, at in selections(project):
+        workloads = around.workloads(host)
+        if not workloads or any(one.selected(wanted) for one in workloads):
+            continue
+        if _lacking_key(workloads, wanted):
+            continue  # the workload without the label is reported (MP0506)
+        yield Hit(at, f"{words} selects no workload of {host}", _repair(workloads, wanted))
+
+
+def selections(project: Project) -> Iterator[tuple[str, str, Labels, At]]:
+    """Yield every set of labels that a rule selects pods of a host with, in words, and where."""
+    for policy in surroundings(project).policies:
+        for subset in policy.subsets:
+            if not any(key.startswith(_BY_PLACE) for key, _ in subset.labels):
+                yield policy.host, f"subset '{subset.name}'", subset.labels, subset.at
+    for _, _, target in targets(project):
+        if target.labels:
+            shown = ", ".join(f"{key}: {value}" for key, value in target.labels)
+            yield target.host, f"'{shown}'", target.labels, target.at
+
+
+def _lacking_key(workloads: list[Workload], wanted: Labels) -> bool:
+    keys = {key for key, _ in wanted}
+    return any(not keys <= {key for key, _ in one.pod_labels} for one in workloads)
+
+
+def _repair(workloads: list[Workload], wanted: Labels) -> str:
+    keys = {key for key, _ in wanted}
+    found = sorted(
+        {
+            ", ".join(f"{key}: {value}" for key, value in one.pod_labels if key in keys)
+            for one in workloads
+        }
+    )
+    return f"the workloads have {' / '.join(found)}"

@@ -1,0 +1,139 @@
+"""Host without a service.
+
+The rule sends to a host that no Service and no ServiceEntry here has. It is said only where the
+files have Services of that namespace at all (or, for a name outside the cluster, ServiceEntries or
+Services): otherwise they may be a part of what the cluster has.
+
+Why: Envoy has no cluster for it. Every request of the arm gets 503; a DestinationRule for it has no
+effect.
+
+Bad::
+
+    apiVersion: v1
+    kind: Service
+    metadata:
+      name: reviews
+    spec:
+      ports:
+      - name: http
+        port: 9080
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - route:
+        - destination:
+            host: review
+
+Good::
+
+    apiVersion: v1
+    kind: Service
+    metadata:
+      name: reviews
+    spec:
+      ports:
+      - name: http
+        port: 9080
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - route:
+        - destination:
+            host: reviews
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.base.names import CLUSTER_DOMAIN
+from meshproof.documents.schema import closest
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model.inventory import Surroundings, namespace_of, short, surroundings
+from meshproof.lint.model.route import Name
+from meshproof.lint.model.route_tables import targets
+
+CODE = "MP0507"
+LEVEL = Level.WARNING
+
+#: Namespaces that no one's files hold the whole of: there only what looks like a typo is said.
+_OF_THE_PLATFORM = ("istio-ingress", "istio-system", "kube-system")
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each destination that is no service's host, where services are known."""
+    around = surroundings(project)
+    if not _outside(around):
+        return
+    for name, _, owner in mentioned(project):
+        there = name.full.startswith("*") or around.exists(name.full, owner)
+        if there or elsewhere(around, name):
+            continue
+        namespace = namespace_of(name.full)
+        known = namespace in around.namespaces if namespace else _outside(around)
+        meant = _meant(around, name)
+        if known and (meant or namespace not in _OF_THE_PLATFORM):
+            repair = meant or _all_of(around, namespace)
+            yield Hit(name.at, f"no service has the host {name.full}", repair)
+
+
+def mentioned(project: Project) -> Iterator[tuple[Name, str, str]]:
+    """Yield every host that a rule sends to or a DestinationRule is for, its kind and namespace."""
+    for route, _, target in targets(project):
+        name = Name(target.host, target.written, target.at)
+        yield name, route.dialect, route.document.namespace
+    for policy in surroundings(project).policies:
+        name = Name(policy.host, policy.written, policy.at)
+        yield name, "DestinationRule", policy.document.namespace
+
+
+def elsewhere(around: Surroundings, name: Name) -> str:
+    """Return the full host of the service that a name may mean in another place, or nothing.
+
+    A short name is completed with the rule's own namespace; `reviews.prod` and `reviews.prod.svc`
+    are not completed at all.
+    """
+    if "." in name.written:
+        full = f"{name.written.removesuffix('.svc')}.{CLUSTER_DOMAIN}"
+        return full if full in around.service_names and full != name.full else ""
+    hosts = [f"{name.written}.{one}.{CLUSTER_DOMAIN}" for one in sorted(around.namespaces)]
+    there = [host for host in hosts if host in around.service_names]
+    return there[0] if len(there) == 1 and name.full not in there else ""
+
+
+def _outside(around: Surroundings) -> bool:
+    return bool(around.entries or around.namespaces)
+
+
+def _there(around: Surroundings, namespace: str) -> list[str]:
+    return sorted(short(one) for one in around.service_names if namespace_of(one) == namespace)
+
+
+def _meant(around: Surroundings, name: Name) -> str:
+    """Return the host that was probably meant."""
+    namespace = namespace_of(name.full)
+    if name.written.endswith(".svc"):
+        return f"{name.written}.cluster.local"
+    if not namespace:
+        return closest(name.full, around.entry_hosts(), 0.75)
+    meant = closest(short(name.full), _there(around, namespace))
+    return f"{meant}.{namespace}.{CLUSTER_DOMAIN}" if meant and "." in name.written else meant
+
+
+def _all_of(around: Surroundings, namespace: str) -> str:
+    there = _there(around, namespace)
+    more = ", ..." if len(there) > 8 else ""
+    return f"one of {', '.join(there[:8])}{more}" if there else "a ServiceEntry for it"

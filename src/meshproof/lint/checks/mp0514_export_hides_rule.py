@@ -1,0 +1,119 @@
+"""exportTo that hides the rule.
+
+`exportTo` lists the namespaces whose sidecars and gateways see the object; `.` is its own. None of
+the workloads here that would need it is in one of them.
+
+Why: a VirtualService that its gateway does not see is not served: 404. A DestinationRule that the
+callers do not see leaves its subsets undefined for them: 503.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: bookinfo
+      namespace: bookinfo
+    spec:
+      exportTo:
+      - .
+      hosts:
+      - bookinfo.example.com
+      gateways:
+      - istio-ingress/gateway
+      http:
+      - route:
+        - destination:
+            host: productpage
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: bookinfo
+      namespace: bookinfo
+    spec:
+      exportTo:
+      - .
+      - istio-ingress
+      hosts:
+      - bookinfo.example.com
+      gateways:
+      - istio-ingress/gateway
+      http:
+      - route:
+        - destination:
+            host: productpage
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.base.names import MESH
+from meshproof.documents.manifest import Document, Value
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, children, spec, text
+from meshproof.lint.model.inventory import Surroundings, surroundings
+from meshproof.lint.model.istio_routes import gateway_names
+from meshproof.lint.model.route_tables import routes
+
+CODE = "MP0514"
+LEVEL = Level.WARNING
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each exportTo that leaves out all who need the rule, as far as they are here."""
+    around = surroundings(project)
+    for document in project.of("VirtualService", "DestinationRule", group="networking.istio.io"):
+        names = children(spec(document), "exportTo")
+        seen = {document.namespace if text(one) == "." else text(one) for one in names}
+        if not names or "*" in seen:
+            continue
+        needed = sorted(_needed(project, around, document))
+        if needed and seen.isdisjoint(needed):
+            listed = " and ".join(needed[:3])
+            yield Hit(
+                _list(document).at,
+                f"{document.kind} '{document.name}' is seen in {', '.join(sorted(seen))} only, "
+                f"and used in {listed}",
+                f"add {listed}, or leave exportTo out: then all see it",
+            )
+
+
+def _list(document: Document) -> Value:
+    found = spec(document)
+    return found.mapping()["exportTo"] if found is not None else document.root
+
+
+def _needed(project: Project, around: Surroundings, document: Document) -> set[str]:
+    """Return the namespaces whose proxies use a rule, empty where that is not known."""
+    if document.kind == "DestinationRule":
+        return _users(project, around, document)
+    names = list(gateway_names(children(spec(document), "gateways"), document.namespace))
+    if not names or any(one.full == MESH for one in names):
+        return around.workload_namespaces()
+    found: set[str] = set()
+    for one in names:
+        way = around.ways.get(one.full)
+        workloads = around.selected(way.selector) if way is not None else []
+        found |= {workload.document.namespace for workload in workloads}
+        if not workloads:
+            found.add(one.full.partition("/")[0])
+    return found
+
+
+def _users(project: Project, around: Surroundings, document: Document) -> set[str]:
+    """Return the namespaces of the gateways whose rules send to a DestinationRule's host."""
+    hosts = {one.host for one in around.policies if one.document is document}
+    found: set[str] = set()
+    for route in routes(project):
+        if route.dialect != "VirtualService" or not route.gateways:
+            continue
+        sent = {target.host for arm in route.arms for target in arm.targets}
+        if not hosts & sent:
+            continue
+        if route.in_mesh:
+            return set()
+        found |= {name.full.partition("/")[0] for name in route.gateways}
+    return found

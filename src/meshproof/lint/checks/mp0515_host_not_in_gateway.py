@@ -1,0 +1,137 @@
+"""Host that the gateway does not serve.
+
+The rule is bound to a gateway that is here, and one of its hosts is none of those that the
+gateway's servers take. Or the rule names a listener that the gateway does not have.
+
+Why: the gateway answers 404 to that host: a rule adds routes to a gateway, it does not add hosts.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: Gateway
+    metadata:
+      name: shop
+    spec:
+      selector:
+        istio: ingressgateway
+      servers:
+      - port:
+          number: 80
+          name: http
+          protocol: HTTP
+        hosts:
+        - shop.example.com
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: shop
+    spec:
+      hosts:
+      - www.example.com
+      gateways:
+      - shop
+      http:
+      - route:
+        - destination:
+            host: front-end
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: Gateway
+    metadata:
+      name: shop
+    spec:
+      selector:
+        istio: ingressgateway
+      servers:
+      - port:
+          number: 80
+          name: http
+          protocol: HTTP
+        hosts:
+        - shop.example.com
+        - www.example.com
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: shop
+    spec:
+      hosts:
+      - www.example.com
+      gateways:
+      - shop
+      http:
+      - route:
+        - destination:
+            host: front-end
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.documents.schema import closest
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, children, spec, text
+from meshproof.lint.model.conditions import host_within
+from meshproof.lint.model.inventory import Surroundings, Way, surroundings
+from meshproof.lint.model.route import Name, Route, near
+from meshproof.lint.model.route_tables import routes
+
+CODE = "MP0515"
+LEVEL = Level.WARNING
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each host of a rule, and each listener, that its gateway does not have."""
+    around = surroundings(project)
+    for route in routes(project):
+        for gateway in route.gateways:
+            way = around.ways.get(gateway.full)
+            if way is None or not _whole(way):
+                continue
+            owner = route.document.namespace
+            hosts = [host for server in way.servers for host in server.hosts_for(owner)]
+            left = [host for host in route.hosts if not _served(host, hosts)]
+            if left and (not route.in_mesh or len(left) == len(route.hosts)):
+                yield from (_hit(host, way, hosts) for host in left)
+        if route.dialect in ("HTTPRoute", "GRPCRoute"):
+            yield from _listeners(around, route)
+
+
+def _whole(way: Way) -> bool:
+    """Say whether all of a gateway's servers could be read."""
+    return bool(way.servers) and all(one.hosts and all(one.hosts) for one in way.servers)
+
+
+def _served(host: Name, hosts: list[str]) -> bool:
+    names = {host.written, host.full}
+    return any(host_within(a, b) or host_within(b, a) for a in names for b in hosts)
+
+
+def _hit(host: Name, way: Way, hosts: list[str]) -> Hit:
+    known = ", ".join(dict.fromkeys(hosts)) or "nothing of this namespace"
+    return Hit(
+        host.at,
+        f"gateway {way.name} ({near(way.document.at, host.at)}) does not serve {host.written}, it "
+        f"serves {known}",
+        closest(host.written, hosts, 0.8) or f"add {host.written} to the hosts of a server",
+    )
+
+
+def _listeners(around: Surroundings, route: Route) -> Iterator[Hit]:
+    for parent in children(spec(route.document), "parentRefs"):
+        for section in children(parent, "sectionName"):
+            content = parent.mapping()
+            owner = text(content.get("namespace")) or route.document.namespace
+            way = around.ways.get(f"{owner}/{text(content.get('name'))}")
+            names = [server.name for server in way.servers] if way else []
+            if way is not None and text(section) and text(section) not in names:
+                yield Hit(
+                    section.at,
+                    f"gateway {way.name} has no listener '{text(section)}'",
+                    closest(text(section), names) or f"one of {', '.join(names)}",
+                )

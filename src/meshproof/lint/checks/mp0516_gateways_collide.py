@@ -1,0 +1,127 @@
+"""Two gateways that claim the same.
+
+Two servers of gateways of the same proxies (the labels of one selector contain the other's) have
+one port number, and either different protocols on it, or one host with TLS on both.
+
+Why: Istio keeps one of the two and leaves the other out, with no more than a line in its log: which
+one depends on their age. (Plain HTTP servers of one port are merged, which is no problem.)
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: Gateway
+    metadata:
+      name: bookinfo
+    spec:
+      selector:
+        istio: ingressgateway
+      servers:
+      - port:
+          number: 80
+          name: http
+          protocol: HTTP
+        hosts:
+        - bookinfo.example.com
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: Gateway
+    metadata:
+      name: shop
+    spec:
+      selector:
+        istio: ingressgateway
+      servers:
+      - port:
+          number: 80
+          name: tcp
+          protocol: TCP
+        hosts:
+        - shop.example.com
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: Gateway
+    metadata:
+      name: bookinfo
+    spec:
+      selector:
+        istio: ingressgateway
+      servers:
+      - port:
+          number: 80
+          name: http
+          protocol: HTTP
+        hosts:
+        - bookinfo.example.com
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: Gateway
+    metadata:
+      name: shop
+    spec:
+      selector:
+        istio: ingressgateway
+      servers:
+      - port:
+          number: 8080
+          name: tcp
+          protocol: TCP
+        hosts:
+        - shop.example.com
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model.inventory import Server, Way, surroundings
+from meshproof.lint.model.route import near
+
+CODE = "MP0516"
+LEVEL = Level.WARNING
+
+_TLS = ("HTTPS", "TLS")
+_HTTP = ("GRPC", "GRPC-WEB", "HTTP", "HTTP2", "HTTP_PROXY")
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report the later of two servers that cannot both be on one port of the same proxies."""
+    claims: dict[int, list[tuple[Way, Server]]] = {}
+    for way in surroundings(project).ways.values():
+        for server in way.servers if way.is_istio and way.selector else ():
+            claims.setdefault(server.number, []).append((way, server))
+    for number, rivals in claims.items():
+        told: set[int] = set()
+        for (one, first), (other, second) in combinations(rivals, 2):
+            if id(second) in told or not one.same_proxies(other):
+                continue
+            said = _collision(first, second)
+            if said:
+                told.add(id(second))
+                yield Hit(
+                    second.at,
+                    f"port {number} is taken by gateway {one.name} "
+                    f"({near(first.at, second.at)}): {said}",
+                    "another port, or both in one gateway",
+                )
+
+
+def _collision(first: Server, second: Server) -> str:
+    if not (first.protocol and second.protocol):
+        return ""
+    if _family(first) != _family(second):
+        return f"{first.protocol} there, {second.protocol} here"
+    shared = set(first.hosts) & set(second.hosts)
+    if first.protocol in _TLS and shared:
+        return f"TLS for host {min(shared)} there, too"
+    return ""
+
+
+def _family(server: Server) -> str:
+    if server.protocol in _TLS:
+        return "tls"
+    return "http" if server.protocol in _HTTP else server.protocol

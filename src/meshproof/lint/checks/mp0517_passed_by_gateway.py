@@ -1,0 +1,110 @@
+"""Rule that a gateway passes by.
+
+A gateway's rule sends to a service without naming a subset, and another rule for that service
+splits or chooses between its versions for sidecars only.
+
+Why: a rule holds where it is bound to. What comes in by the gateway goes by the gateway's rule
+alone: to all versions of the service, whatever the other rule says. (Calls from within the mesh do
+follow it.)
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: bookinfo
+    spec:
+      hosts:
+      - bookinfo.example.com
+      gateways:
+      - bookinfo-gateway
+      http:
+      - route:
+        - destination:
+            host: productpage
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: productpage
+    spec:
+      hosts:
+      - productpage
+      http:
+      - route:
+        - destination:
+            host: productpage
+            subset: v1
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: bookinfo
+    spec:
+      hosts:
+      - bookinfo.example.com
+      gateways:
+      - bookinfo-gateway
+      http:
+      - route:
+        - destination:
+            host: productpage
+            subset: v1
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: productpage
+    spec:
+      hosts:
+      - productpage
+      http:
+      - route:
+        - destination:
+            host: productpage
+            subset: v1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model.route import Route, near
+from meshproof.lint.model.route_tables import routes
+
+CODE = "MP0517"
+LEVEL = Level.WARNING
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each destination of a gateway's rule that another rule chooses versions of."""
+    choosing: dict[str, Route] = {}
+    for route in routes(project):
+        if route.dialect == "VirtualService" and all(one.full == "mesh" for one in route.gateways):
+            for host in route.hosts:
+                if _chooses(route, host.full):
+                    choosing.setdefault(host.full, route)
+    for route in routes(project):
+        if route.dialect != "VirtualService" or route.in_mesh:
+            continue
+        for arm in route.of("http"):
+            for target in arm.targets:
+                other = choosing.get(target.host)
+                if other is not None and target.subset is None:
+                    place = near(other.document.at, target.at)
+                    yield Hit(
+                        target.at,
+                        f"{arm.name} sends to all versions of {target.written}: VirtualService "
+                        f"'{other.document.name}' ({place}) is for sidecars only",
+                        f"subset: NAME, or the arms of '{other.document.name}' here too",
+                    )
+
+
+def _chooses(route: Route, host: str) -> bool:
+    """Say whether a rule sends to a subset of its own host."""
+    targets = [target for arm in route.of("http") for target in arm.targets]
+    return any(one.host == host and one.subset is not None for one in targets)

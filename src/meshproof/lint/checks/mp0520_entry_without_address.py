@@ -1,0 +1,86 @@
+"""TCP port of a ServiceEntry without an address.
+
+A ServiceEntry has a port of protocol TCP (or of none, which is the same) and no `addresses`.
+
+Why: TCP has no host name in it. Without an address, Envoy knows the host by the port alone: all
+that leaves for that port, whoever it is for, goes to this host. A second such entry on the same
+port is never reached. (Where Istio gives entries an address itself, PILOT_ENABLE_IP_AUTOALLOCATE,
+it works only for clients that ask Istio's DNS proxy.)
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: ServiceEntry
+    metadata:
+      name: database
+    spec:
+      hosts:
+      - db.example.com
+      ports:
+      - number: 5432
+        name: tcp
+        protocol: TCP
+      resolution: DNS
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: ServiceEntry
+    metadata:
+      name: database
+    spec:
+      hosts:
+      - db.example.com
+      addresses:
+      - 192.0.2.10
+      ports:
+      - number: 5432
+        name: tcp
+        protocol: TCP
+      resolution: DNS
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.documents.manifest import Document, Value
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, children, spec, text
+
+CODE = "MP0520"
+LEVEL = Level.WARNING
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each TCP port of a ServiceEntry that has no address."""
+    for document in project.of("ServiceEntry", group="networking.istio.io"):
+        if _has_address(document):
+            continue
+        for port in children(spec(document), "ports"):
+            doubtful = (port.path, f"{port.path}.protocol")
+            if not isinstance(port.content, dict) or any(
+                project.has_defect(document, path) for path in doubtful
+            ):
+                continue
+            protocol = text(port.content.get("protocol"))
+            if protocol.upper() in ("", "TCP"):
+                said = "is TCP" if protocol else "names no protocol, which is TCP"
+                yield Hit(
+                    port.at,
+                    f"port {_number(port.content)} {said}, and ServiceEntry '{document.name}' has "
+                    "no addresses",
+                    "addresses: [the host's virtual address], or protocol: TLS where it is TLS",
+                )
+
+
+def _has_address(document: Document) -> bool:
+    """Say whether an address is written, or was given by Istio (in the status of a live object)."""
+    return bool(children(spec(document), "addresses")) or bool(
+        children(document.root, "status", "addresses")
+    )
+
+
+def _number(content: dict[str, Value]) -> str:
+    number = content.get("number")
+    return str(number.content) if number is not None else "without number"

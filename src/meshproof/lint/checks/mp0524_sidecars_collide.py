@@ -1,0 +1,118 @@
+"""Two Sidecars for one workload.
+
+Two Sidecars of a namespace are both for all of its workloads (they have no `workloadSelector`), or
+select one workload both.
+
+Why: a proxy takes one Sidecar. Which of two it takes is not defined (Istio reference, Sidecar):
+hosts that the other lets through are then unknown to it, and their rules have no effect.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: Sidecar
+    metadata:
+      name: default
+      namespace: shop
+    spec:
+      egress:
+      - hosts:
+        - ./*
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: Sidecar
+    metadata:
+      name: orders
+      namespace: shop
+    spec:
+      egress:
+      - hosts:
+        - ./*
+        - payments/*
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: Sidecar
+    metadata:
+      name: default
+      namespace: shop
+    spec:
+      egress:
+      - hosts:
+        - ./*
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: Sidecar
+    metadata:
+      name: orders
+      namespace: shop
+    spec:
+      workloadSelector:
+        labels:
+          app: orders
+      egress:
+      - hosts:
+        - ./*
+        - payments/*
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model.inventory import nested
+from meshproof.lint.model.route import near
+from meshproof.lint.model.selectors import Selector, selected, selectors
+
+CODE = "MP0524"
+LEVEL = Level.ERROR
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report the later of two Sidecars that are for the same workload."""
+    told: set[int] = set()
+    for one, other, said in chain(_of_namespaces(project), _of_labels(project)):
+        if id(other.document) not in told:
+            told.add(id(other.document))
+            place = near(one.document.at, other.at)
+            yield Hit(
+                other.at,
+                f"Sidecar '{other.document.name}' is for {said}, as Sidecar "
+                f"'{one.document.name}' is ({place})",
+                "one Sidecar for both, or a workloadSelector that keeps them apart",
+            )
+
+
+def _of_namespaces(project: Project) -> Iterator[tuple[Selector, Selector, str]]:
+    """Yield two Sidecars for all of a namespace, and what they are both for."""
+    first: dict[str, Selector] = {}
+    for one in selectors(project, "Sidecar"):
+        namespace = one.document.namespace
+        if not one.labels and first.setdefault(namespace, one) is not one:
+            yield first[namespace], one, f"all of namespace {namespace}"
+
+
+def _of_labels(project: Project) -> Iterator[tuple[Selector, Selector, str]]:
+    """Yield two Sidecars that select the same pods: by their labels, or since a workload has both.
+
+    Selectors of which one contains the other share a label: only those are compared.
+    """
+    filed: dict[tuple[str, tuple[str, str]], list[Selector]] = {}
+    chosen: dict[int, Selector] = {}
+    for one in selectors(project, "Sidecar"):
+        for pair in one.labels:
+            earlier = filed.setdefault((one.document.namespace, pair), [])
+            for other in earlier:
+                if nested(one.labels, other.labels):
+                    both = sorted({*one.labels, *other.labels})
+                    words = ", ".join(f"{key}: {value}" for key, value in both)
+                    yield other, one, f"pods with {words}"
+                    break
+            earlier.append(one)
+        for workload in selected(project, one) if one.labels else ():
+            other = chosen.setdefault(id(workload.document), one)
+            if other is not one:
+                yield other, one, f"{workload.document.kind} '{workload.document.name}'"

@@ -1,0 +1,91 @@
+"""Selector that selects no workload.
+
+A Sidecar, a DestinationRule or a policy of security.istio.io selects workloads by labels that none
+of its namespace has. It is said only where the files have workloads of that namespace.
+
+Why: it holds for nobody: hosts stay visible, calls stay allowed or plain, and nothing says so.
+
+Bad::
+
+    apiVersion: v1
+    kind: Pod
+    metadata:
+      name: orders
+      labels:
+        app: orders
+    spec:
+      containers:
+      - name: orders
+        image: orders:1
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: Sidecar
+    metadata:
+      name: orders
+    spec:
+      workloadSelector:
+        labels:
+          app: order
+      egress:
+      - hosts:
+        - ./*
+
+Good::
+
+    apiVersion: v1
+    kind: Pod
+    metadata:
+      name: orders
+      labels:
+        app: orders
+    spec:
+      containers:
+      - name: orders
+        image: orders:1
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: Sidecar
+    metadata:
+      name: orders
+    spec:
+      workloadSelector:
+        labels:
+          app: orders
+      egress:
+      - hosts:
+        - ./*
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.base.names import ROOT_NAMESPACE
+from meshproof.documents.schema import closest
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model.selectors import KINDS, Selector, selected, selectors, workloads_of
+
+CODE = "MP0525"
+LEVEL = Level.WARNING
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each selector that no workload of its namespace has the labels of."""
+    for one in selectors(project, *KINDS):
+        if not one.labels or one.document.namespace == ROOT_NAMESPACE:
+            continue  # it is for all namespaces
+        if workloads_of(project, one.document.namespace) and not selected(project, one):
+            shown = ", ".join(f"{key}: {value}" for key, value in one.labels)
+            said = f"no workload of namespace {one.document.namespace} has {shown}"
+            yield Hit(
+                one.at, f"{one.document.kind} '{one.document.name}': {said}", _repair(project, one)
+            )
+
+
+def _repair(project: Project, one: Selector) -> str:
+    """Return the labels that are nearest to those that are asked for."""
+    there = workloads_of(project, one.document.namespace)
+    known = {f"{key}: {value}" for each in there for key, value in each.pod_labels}
+    near = [closest(f"{key}: {value}", sorted(known), 0.7) for key, value in one.labels]
+    return ", ".join(near) if all(near) else "the labels of the pods that are meant"

@@ -1,0 +1,116 @@
+"""Timeout that is too short for the retries.
+
+`timeout` is for all tries together. Here it ends before as many tries could be made as `attempts`
+allows, each as long as `perTryTimeout` allows (attempts counts the retries: the first try comes on
+top). A RouteRule without a timeout has 15 s.
+
+Why: the retries that were asked for never happen when the service is slow, which is when they were
+meant to.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - timeout: 3s
+        retries:
+          attempts: 3
+          perTryTimeout: 2s
+        route:
+        - destination:
+            host: reviews
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: reviews
+    spec:
+      hosts:
+      - reviews
+      http:
+      - timeout: 8s
+        retries:
+          attempts: 3
+          perTryTimeout: 2s
+        route:
+        - destination:
+            host: reviews
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from meshproof.documents.manifest import Value
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, children, text
+from meshproof.lint.model.route import Arm, Route
+from meshproof.lint.model.route_tables import routes
+
+CODE = "MP0601"
+LEVEL = Level.WARNING
+
+#: Where the whole timeout, that of a try and the number of retries stand.
+_PLACES = {
+    "VirtualService": (("timeout",), ("retries", "perTryTimeout"), ("retries", "attempts")),
+    "RouteRule": (
+        ("httpReqTimeout", "simpleTimeout", "timeout"),
+        ("httpReqRetries", "simpleRetry", "perTryTimeout"),
+        ("httpReqRetries", "simpleRetry", "attempts"),
+    ),
+    "HTTPRoute": (("timeouts", "request"), ("timeouts", "backendRequest"), ("retry", "attempts")),
+}
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
+_LEGACY_TIMEOUT = 15.0
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each timeout that leaves no time for all tries."""
+    for route in routes(project):
+        for arm in route.of("http") if route.dialect in _PLACES else ():
+            yield from _hits(route, arm)
+
+
+def _hits(route: Route, arm: Arm) -> Iterator[Hit]:
+    whole, single, count = (_only(children(arm.value, *way)) for way in _PLACES[route.dialect])
+    attempts = count.content if count is not None else 0
+    if single is None or isinstance(attempts, bool) or not isinstance(attempts, int):
+        return
+    each = seconds(text(single))
+    total = seconds(text(whole)) if whole is not None else 0.0
+    if whole is None and route.dialect == "RouteRule":
+        total = _LEGACY_TIMEOUT
+    needed = each * (attempts + 1)
+    if attempts < 1 or not (each and total) or total >= needed:
+        return
+    fits, place = int(total / each + 1e-9), whole if whole is not None else single
+    said = f"of {attempts + 1} tries of {text(single)} each, " + (
+        f"{fits} fit into {shown(total)}" if fits else f"not even one fits into {shown(total)}"
+    )
+    yield Hit(place.at, f"{arm.name}: {said}", f"timeout: {shown(needed)}, or shorter tries")
+
+
+def _only(found: list[Value]) -> Value | None:
+    return found[0] if found else None
+
+
+def seconds(duration: str) -> float:
+    """Return a duration such as 1m30s in seconds, 0 for what is none."""
+    parts = _PART.findall(duration)
+    if "".join(number + unit for number, unit in parts) != duration:
+        return 0.0
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def shown(duration: float) -> str:
+    """Return seconds as a duration."""
+    return f"{duration:g}s" if duration >= 1 else f"{duration * 1000:g}ms"

@@ -1,0 +1,81 @@
+"""Redirect that comes back.
+
+A redirect was followed as a browser would: the place that it names is taken by the same rule, by
+this arm or by one that leads back to it.
+
+Why: the browser gives up with "too many redirects", a client without a limit does not.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: shop
+    spec:
+      hosts:
+      - shop.example.com
+      gateways:
+      - shop
+      http:
+      - match:
+        - uri:
+            prefix: /shop
+        redirect:
+          uri: /shop/home
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: shop
+    spec:
+      hosts:
+      - shop.example.com
+      gateways:
+      - shop
+      http:
+      - match:
+        - uri:
+            exact: /shop
+        redirect:
+          uri: /shop/home
+      - match:
+        - uri:
+            prefix: /shop/home
+        route:
+        - destination:
+            host: shop
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model.inventory import surroundings
+from meshproof.lint.model.redirects import follow, redirect_of
+from meshproof.lint.model.route_tables import routes
+
+CODE = "MP0604"
+LEVEL = Level.WARNING
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each redirect that leads back to itself."""
+    around = surroundings(project)
+    for route in routes(project):
+        told: set[int] = set()
+        for arm in route.of("http"):
+            found = redirect_of(arm)
+            way = follow(route, arm, around) if found is not None and arm.sure else []
+            if found is None or not way or any(id(one) in told for one, _ in way):
+                continue
+            told.update(id(one) for one, _ in way)
+            steps = " -> ".join(place for _, place in way)
+            yield Hit(
+                found.at.at,
+                f"{arm.name}: the redirect leads back to itself: {steps}",
+                "a match that leaves the new place out, or an arm for it before this one",
+            )

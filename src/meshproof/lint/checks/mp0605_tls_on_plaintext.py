@@ -1,0 +1,112 @@
+"""TLS on a plaintext port.
+
+A gateway's server has `tls` on a port whose protocol is plain (only `httpsRedirect` may stand
+there), or has HTTPS without `tls`; or a DestinationRule begins TLS (SIMPLE, MUTUAL) towards a port
+that is declared as plain HTTP.
+
+Why: Istio refuses such a server. A service that speaks plain HTTP answers a TLS handshake with
+nonsense: every request ends in 503 with "TLS error: WRONG_VERSION_NUMBER".
+
+Bad::
+
+    apiVersion: v1
+    kind: Service
+    metadata:
+      name: reviews
+    spec:
+      ports:
+      - name: http
+        port: 9080
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata:
+      name: reviews
+    spec:
+      host: reviews
+      trafficPolicy:
+        tls:
+          mode: SIMPLE
+          caCertificates: /etc/certs/ca.pem
+
+Good::
+
+    apiVersion: v1
+    kind: Service
+    metadata:
+      name: reviews
+    spec:
+      ports:
+      - name: https
+        port: 9443
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata:
+      name: reviews
+    spec:
+      host: reviews
+      trafficPolicy:
+        tls:
+          mode: SIMPLE
+          caCertificates: /etc/certs/ca.pem
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model.inventory import Server, Surroundings, speaks_http, surroundings
+from meshproof.lint.model.tls import Setting, settings
+
+CODE = "MP0605"
+LEVEL = Level.WARNING
+
+_PLAIN = ("grpc", "grpc-web", "http", "http2")
+_TLS = ("HTTPS", "TLS")
+_BEGINS = ("SIMPLE", "MUTUAL")
+#: Ports that an outside service serves plain HTTP on, whatever the rule says.
+_PLAIN_PORTS = (80, 8080)
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each TLS setting for a port that is plain, and HTTPS servers without any."""
+    around = surroundings(project)
+    for way in around.ways.values():
+        for server in way.servers if way.is_istio else ():
+            yield from _server(server)
+    for setting in settings(around):
+        if setting.mode in _BEGINS:
+            yield from _client(around, setting)
+
+
+def _server(server: Server) -> Iterator[Hit]:
+    if server.protocol in _TLS and server.tls is None:
+        said = f"port {server.number} is {server.protocol} and has no tls"
+        yield Hit(server.at, said, "tls: {mode: SIMPLE, credentialName: NAME}")
+    if server.protocol in ("", *_TLS) or server.tls is None:
+        return
+    if isinstance(server.tls.content, dict) and set(server.tls.content) - {"httpsRedirect"}:
+        said = f"port {server.number} is {server.protocol}, and tls is set for it"
+        yield Hit(server.tls.at, said, "protocol: HTTPS, or without tls")
+
+
+def _client(around: Surroundings, setting: Setting) -> Iterator[Hit]:
+    service, entry = around.services.get(setting.host), around.entry(setting.host)
+    plain: list[int] = []
+    if service is not None:
+        numbers = [one.number for one in service.ports]
+        plain = [one for one in numbers if speaks_http(service, one) in _PLAIN]
+    elif entry is not None:
+        plain = [
+            one.number
+            for one in entry.ports
+            if one.protocol.lower() in _PLAIN and (one.target or one.number) in _PLAIN_PORTS
+        ]
+    for number in plain:
+        if setting.port in (None, number) and not (setting.port is None and number in setting.own):
+            said = f"TLS ({setting.mode}) for {setting.host}, whose port {number} is plain HTTP"
+            yield Hit(setting.at, said, "tls under portLevelSettings for the TLS port, or DISABLE")
+            return

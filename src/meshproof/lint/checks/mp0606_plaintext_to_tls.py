@@ -1,0 +1,123 @@
+"""Plain HTTP to a TLS port.
+
+An HTTP arm sends to a port that is declared as HTTPS or TLS, and no DestinationRule begins TLS
+towards it. What reaches an HTTP arm was plain HTTP, and goes on as plain HTTP.
+
+Why: the server answers 400 "plain HTTP request was sent to HTTPS port", or closes the connection.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: ServiceEntry
+    metadata:
+      name: example
+    spec:
+      hosts:
+      - api.example.com
+      ports:
+      - number: 443
+        name: https
+        protocol: HTTPS
+      resolution: DNS
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: api
+    spec:
+      hosts:
+      - api
+      http:
+      - route:
+        - destination:
+            host: api.example.com
+            port:
+              number: 443
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: ServiceEntry
+    metadata:
+      name: example
+    spec:
+      hosts:
+      - api.example.com
+      ports:
+      - number: 443
+        name: https
+        protocol: HTTPS
+      resolution: DNS
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata:
+      name: example
+    spec:
+      host: api.example.com
+      trafficPolicy:
+        tls:
+          mode: SIMPLE
+          caCertificates: system
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: VirtualService
+    metadata:
+      name: api
+    spec:
+      hosts:
+      - api
+      http:
+      - route:
+        - destination:
+            host: api.example.com
+            port:
+              number: 443
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model.inventory import Surroundings, speaks_http, surroundings
+from meshproof.lint.model.route import Target
+from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.tls import settings
+
+CODE = "MP0606"
+LEVEL = Level.WARNING
+
+_TLS = ("https", "tls")
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each destination of an HTTP arm that expects TLS and gets none."""
+    around = surroundings(project)
+    begun = {one.host for one in settings(around) if one.mode not in ("", "DISABLE")}
+    for route in routes(project):
+        for arm in route.of("http"):
+            for target in (*arm.targets, *arm.mirrors):
+                if target.host in begun or _protocol(around, target) not in _TLS:
+                    continue
+                yield Hit(
+                    target.at,
+                    f"{arm.name} sends plain HTTP to {target.written}, whose port is "
+                    f"{_protocol(around, target).upper()}",
+                    f"a DestinationRule for {target.written} with tls: {{mode: SIMPLE}}",
+                )
+
+
+def _protocol(around: Surroundings, target: Target) -> str:
+    """Return the protocol of the port that is sent to, lower case, empty where not known."""
+    ports = around.ports(target.host)
+    wanted = target.port.content if target.port is not None else None
+    number = wanted if isinstance(wanted, int) else (ports[0] if len(ports) == 1 else 0)
+    service, entry = around.services.get(target.host), around.entry(target.host)
+    if service is not None:
+        return speaks_http(service, number)
+    for port in entry.ports if entry is not None else ():
+        if port.number == number:
+            return port.protocol.lower()
+    return ""

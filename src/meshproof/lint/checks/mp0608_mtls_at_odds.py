@@ -1,0 +1,102 @@
+"""Caller and service at odds on mutual TLS.
+
+A PeerAuthentication makes the service's sidecar take mutual TLS only (STRICT), and a
+DestinationRule makes the callers send plain text (`tls: DISABLE`) or a TLS that is not Istio's; or
+the callers send mutual TLS (ISTIO_MUTUAL) where it is switched off (DISABLE).
+
+Why: the handshake fails for every caller: 503 "upstream connect error or disconnect/reset before
+headers". It is the classic outage of an mTLS migration.
+
+Bad::
+
+    apiVersion: security.istio.io/v1
+    kind: PeerAuthentication
+    metadata:
+      name: default
+      namespace: istio-system
+    spec:
+      mtls:
+        mode: STRICT
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata:
+      name: reviews
+    spec:
+      host: reviews
+      trafficPolicy:
+        tls:
+          mode: DISABLE
+
+Good::
+
+    apiVersion: security.istio.io/v1
+    kind: PeerAuthentication
+    metadata:
+      name: default
+      namespace: istio-system
+    spec:
+      mtls:
+        mode: STRICT
+    ---
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata:
+      name: reviews
+    spec:
+      host: reviews
+      trafficPolicy:
+        tls:
+          mode: ISTIO_MUTUAL
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.base.names import ROOT_NAMESPACE
+from meshproof.documents.manifest import Document
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, children, spec, text
+from meshproof.lint.model.inventory import namespace_of, surroundings
+from meshproof.lint.model.route import near
+from meshproof.lint.model.tls import settings
+
+CODE = "MP0608"
+LEVEL = Level.WARNING
+
+_AT_ODDS = {"STRICT": ("DISABLE", "SIMPLE", "MUTUAL"), "DISABLE": ("ISTIO_MUTUAL",)}
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each TLS mode of callers that the service's sidecars refuse."""
+    for setting in settings(surroundings(project)):
+        namespace = namespace_of(setting.host)
+        found = _policy(project, namespace) if namespace else None
+        if found is None:
+            continue
+        mode = text(children(spec(found), "mtls", "mode")[0])
+        if setting.mode in _AT_ODDS.get(mode, ()):
+            yield Hit(
+                setting.at,
+                f"callers of {setting.host} use {setting.mode}, and PeerAuthentication "
+                f"'{found.name}' ({near(found.at, setting.at)}) says {mode}",
+                "mode: ISTIO_MUTUAL" if mode == "STRICT" else "mode: DISABLE",
+            )
+
+
+def _policy(project: Project, namespace: str) -> Document | None:
+    """Return the PeerAuthentication that holds for all of a namespace, None if it is not plain.
+
+    One for single workloads or ports may say otherwise for this service, so nothing is said then.
+    """
+    policies = project.of("PeerAuthentication")
+    there = [one for one in policies if one.namespace == namespace]
+    for one in there:
+        if children(spec(one), "selector") or children(spec(one), "portLevelMtls"):
+            return None
+    mesh = [one for one in policies if one.namespace == ROOT_NAMESPACE]
+    for found in (*there, *mesh):
+        if children(spec(found), "mtls", "mode") and not children(spec(found), "selector"):
+            return found
+    return None

@@ -1,0 +1,68 @@
+"""Server certificate that nothing verifies.
+
+A DestinationRule begins TLS (SIMPLE, MUTUAL) and names neither `caCertificates` nor a
+`credentialName` that holds them, or it says `insecureSkipVerify`. (Sidecars read a credentialName
+only with a `workloadSelector`; gateways always do.)
+
+Why: depending on the version, Istio then accepts any certificate, or checks against the CAs of the
+proxy's image. Name the one that is meant; `caCertificates: system` for those of the image.
+
+Bad::
+
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata:
+      name: example
+    spec:
+      host: api.example.com
+      trafficPolicy:
+        tls:
+          mode: SIMPLE
+
+Good::
+
+    apiVersion: networking.istio.io/v1
+    kind: DestinationRule
+    metadata:
+      name: example
+    spec:
+      host: api.example.com
+      trafficPolicy:
+        tls:
+          mode: SIMPLE
+          caCertificates: system
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.project import Project, children, spec
+from meshproof.lint.model.inventory import surroundings
+from meshproof.lint.model.tls import Setting, settings
+
+CODE = "MP0609"
+LEVEL = Level.INFO
+
+
+def check(project: Project) -> Iterator[Hit]:
+    """Report each TLS setting that accepts any server."""
+    for setting in settings(surroundings(project)):
+        content = setting.value.content if isinstance(setting.value.content, dict) else {}
+        if setting.mode not in ("SIMPLE", "MUTUAL"):
+            continue
+        skipped = content.get("insecureSkipVerify")
+        if skipped is not None and skipped.content is True:
+            said = f"insecureSkipVerify: any certificate passes for {setting.host}"
+            yield Hit(skipped.at, said, "caCertificates: system")
+        elif not _names_authority(setting):
+            said = f"no caCertificates for {setting.host}: what the server shows may not be checked"
+            yield Hit(setting.at, said, "caCertificates: system")
+
+
+def _names_authority(setting: Setting) -> bool:
+    content = setting.value.content if isinstance(setting.value.content, dict) else {}
+    by_name = "credentialName" in content
+    selected = bool(children(spec(setting.policy.document), "workloadSelector"))
+    return "caCertificates" in content or (by_name and selected)

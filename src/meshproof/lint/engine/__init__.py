@@ -1,0 +1,1 @@
+"""What every check needs: documents, findings, output."""

@@ -1,0 +1,1 @@
+"""The rules and what stands around them, as the checks compare them."""

@@ -1,0 +1,67 @@
+"""The splits of all dialects: the lists of destinations that share requests by weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from meshproof.documents.manifest import At, Document, Value
+from meshproof.lint.engine.project import Project, children, kind, spec
+
+#: Kind -> (way to the mappings that hold a split, its key, weight of an entry that has none).
+_PLACES: dict[str, tuple[tuple[tuple[str, ...], str, int], ...]] = {
+    "VirtualService": ((("http",), "route", 0), (("tcp",), "route", 0), (("tls",), "route", 0)),
+    "RouteRule": (((), "route", 0),),
+    "HTTPRoute": ((("rules",), "backendRefs", 1),),
+    "GRPCRoute": ((("rules",), "backendRefs", 1),),
+}
+
+
+@dataclass(frozen=True)
+class Split:
+    """One list of destinations, where its key stands, and what an entry without weight counts."""
+
+    document: Document
+    kind: str
+    at: At
+    path: str
+    entries: tuple[Value, ...]
+    unsaid: int
+
+    @cached_property
+    def weights(self) -> list[int] | None:
+        """The weight of every entry, or None where one is no whole number (it has a finding)."""
+        found = []
+        for entry in self.entries:
+            weight = entry.mapping().get("weight")
+            content = self.unsaid if weight is None else weight.content
+            if isinstance(content, bool) or not isinstance(content, int):
+                return None
+            found.append(content)
+        return found
+
+    @property
+    def without_weight(self) -> list[Value]:
+        """The entries that have no weight."""
+        return [entry for entry in self.entries if "weight" not in entry.mapping()]
+
+
+@lru_cache(maxsize=2)
+def splits(project: Project) -> tuple[Split, ...]:
+    """Return every split that has an entry, read once for all checks of a project."""
+    return tuple(_read(project))
+
+
+def _read(project: Project) -> Iterator[Split]:
+    for document in project.every(*_PLACES):
+        name = kind(document)
+        for way, key, unsaid in _PLACES.get(name, ()):
+            for holder in children(spec(document), *way):
+                found = holder.content.get(key) if isinstance(holder.content, dict) else None
+                if found is None or not isinstance(found.content, list):
+                    continue
+                entries = tuple(one for one in found.content if isinstance(one.content, dict))
+                if entries:
+                    at = holder.keys.get(key, found.at)
+                    yield Split(document, name, at, found.path, entries, unsaid)

@@ -1,0 +1,1 @@
+"""Compares a document with the shape of its kind."""

@@ -1,0 +1,358 @@
+"""The Kubernetes API: objects read, applied and deleted; its errors in words a user can act on.
+
+Source: Kubernetes docs, "Kubernetes API Concepts" (server-side apply) and "API access control".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from meshproof.base import timeouts
+from meshproof.base.errors import BadRules, MeshproofError, NotReady
+from meshproof.mesh.cluster.api.kubeconfig import client_of
+from meshproof.mesh.protocol import ClusterOptions
+
+T = TypeVar("T")
+Object = dict[str, Any]
+
+#: Whose fields they are in server-side apply, and who manages an object.
+MANAGER = "meshproof"
+#: Answers after which the same request may succeed (RFC 9110, 15.6; Kubernetes sends 429 under
+#: load and 500 while it starts).
+_PASSING = frozenset({0, 429, 500, 502, 503, 504})
+#: What an answer of 403 says where a right is missing, and where a quota is so new that it is not
+#: counted yet (Kubernetes, responsewriters/errors.go, resourcequota/controller.go). Others refuse
+#: what an object says.
+_NO_RIGHT, _NOT_COUNTED = 'user "', "status unknown for quota"
+_REVIEW = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+
+
+class Kube:
+    """One cluster's API server, as one user.
+
+    Reads, applies and deletes are repeated while the API server is away, at most
+    `timeouts.API_AWAY` seconds.
+    """
+
+    def __init__(self, api: Any, place: str, folder: Path) -> None:
+        from kubernetes.dynamic import DynamicClient
+
+        self.place = place
+        self._streamed = api.configuration
+        #: The kinds of which objects were applied, as `apiVersion, kind`.
+        self.applied: set[tuple[str, str]] = set()
+        self._patience = timeouts.API_START
+        cache = str(folder / "discovery.json")
+        self._dynamic = self._call("discover its kinds", lambda: DynamicClient(api, cache))
+        self._patience = timeouts.API_AWAY
+
+    @classmethod
+    @contextlib.contextmanager
+    def connected(cls, options: ClusterOptions, folder: Path) -> Iterator[Kube]:
+        """Reach the cluster that is meant (see `kubeconfig`).
+
+        Raises UsageError for a context that is not there, NotReady when no cluster answers.
+        """
+        api, place = client_of(options)
+        api.configuration.retries = False  # ours are counted in seconds
+        try:
+            yield cls(api, place, folder)
+        finally:
+            with contextlib.suppress(Exception):
+                api.close()
+
+    def version(self) -> str:
+        """Return the version of Kubernetes, `v1.35.4`."""
+        found: str = self._dynamic.version["kubernetes"]["gitVersion"]
+        return found
+
+    def has(self, api_version: str, kind: str) -> bool:
+        """Say whether the cluster knows a kind."""
+        from kubernetes.dynamic.exceptions import ResourceNotFoundError
+
+        try:
+            self._resource(api_version, kind)
+        except ResourceNotFoundError:
+            return False
+        return True
+
+    def namespaced(self, api_version: str, kind: str) -> bool:
+        """Say whether the objects of a kind lie in namespaces; so is a kind that is not known."""
+        if not self.has(api_version, kind):
+            return True
+        return bool(self._resource(api_version, kind).namespaced)
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
+        """Return an object, None where there is none of that name."""
+        what = f"get {kind} {name}"
+        return self._call(what, lambda: self._get(api_version, kind, name, namespace))
+
+    def read(self, path: str, accept: str, query: Sequence[tuple[str, str]] = ()) -> Object:
+        """Return what the API answers at a path; `accept` are the forms that are understood."""
+        asked: dict[str, Any] = {"header_params": {"Accept": accept}, "query_params": list(query)}
+
+        def read() -> Object:
+            answer = self._dynamic.request("get", path, serialize=False, **asked)
+            found: Object = json.loads(answer.data)
+            return found
+
+        return self._call(f"read {path}", read)
+
+    @contextlib.contextmanager
+    def patient(self, seconds: float) -> Iterator[None]:
+        """Repeat what the API server does not answer for so long only; for one thread at a time."""
+        before, self._patience = self._patience, seconds
+        try:
+            yield
+        finally:
+            self._patience = before
+
+    def list(
+        self, api_version: str, kind: str, namespace: str = "", labels: str = ""
+    ) -> list[Object]:
+        """Return the objects of a kind: in a namespace (empty: all), with labels `a=b,c`."""
+        asked = {"namespace": namespace or None, "label_selector": labels or None}
+
+        def get() -> list[Object]:
+            found = self._resource(api_version, kind).get(**asked, serializer=_plain)
+            told = {"apiVersion": api_version, "kind": kind}  # which the items of a list lack
+            return [{**told, **one} for one in found["items"] or ()]
+
+        return self._call(f"list {kind}", get)
+
+    def apply(self, body: Object, at: object = "") -> Object:
+        """Create an object or change it to `body` (server-side apply).
+
+        Raises BadRules, beginning with the place `at`, when the cluster refuses what is in it, in
+        the words of whoever refuses (an admission webhook, the schema).
+        """
+        metadata = body["metadata"]
+        self.applied.add((str(body["apiVersion"]), str(body["kind"])))
+
+        def apply() -> Object:
+            resource = self._resource(body["apiVersion"], body["kind"])
+            done: Object = self._dynamic.server_side_apply(
+                resource,
+                body=body,
+                name=metadata["name"],
+                namespace=metadata.get("namespace"),
+                field_manager=MANAGER,
+                force_conflicts=True,
+                serializer=_plain,
+            )
+            return done
+
+        where = f"{at}: " if at else ""
+        return self._call(f"{where}apply {body['kind']} {metadata['name']}", apply, where)
+
+    def delete(
+        self, api_version: str, kind: str, name: str, namespace: str = "", uid: str = ""
+    ) -> None:
+        """Delete an object, if it is there; dependents are deleted by the cluster, later.
+
+        With `uid` no other of the same name is deleted that has taken its place.
+        """
+        body: Object = {"propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+
+        def delete() -> None:
+            from kubernetes.client.exceptions import ApiException
+
+            try:
+                self._resource(api_version, kind).delete(
+                    name=name, namespace=namespace or None, body=body
+                )
+            except ApiException as error:
+                if error.status != 404 and not (uid and error.status == 409):
+                    raise
+
+        self._call(f"delete {kind} {name}", delete)
+
+    def merge(self, api_version: str, kind: str, name: str, namespace: str, body: Object) -> None:
+        """Change what `body` names of an object that is there (JSON merge patch, RFC 7396)."""
+        self._call(
+            f"change {kind} {name}",
+            lambda: self._resource(api_version, kind).patch(
+                name=name,
+                namespace=namespace,
+                body=body,
+                content_type="application/merge-patch+json",
+                serializer=_plain,
+            ),
+        )
+
+    def may(self, verb: str, group: str, resource: str) -> bool:
+        """Say whether this user has a right in all namespaces (`list`, empty group, `secrets`).
+
+        Source: Kubernetes docs, "Authorization", section "Checking API access".
+        """
+        asked = {"verb": verb, "group": group, "resource": resource}
+        body = {**_REVIEW, "spec": {"resourceAttributes": asked}}
+        what = f"ask whether it may {verb} {resource}"
+
+        def ask() -> bool:
+            kind = self._resource(_REVIEW["apiVersion"], _REVIEW["kind"])
+            return bool(kind.create(body=body, serializer=_plain)["status"]["allowed"])
+
+        return self._call(what, ask)
+
+    def log(
+        self, pod: str, namespace: str, container: str, lines: int = 200, previous: bool = False
+    ) -> str:
+        """Return the last lines of a container's log, or (`previous`) of the one before it."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        asked = {
+            "query_params": [("container", container), ("tailLines", lines), ("previous", previous)]
+        }
+        return self._call(
+            f"read the log of {pod}",
+            lambda: str(self._dynamic.request("get", path, serialize=False, **asked).data.decode()),
+        )
+
+    def forward(self, pod: str, namespace: str, port: int) -> Any:
+        """Return a connected socket to a port inside a pod (the API's port-forward).
+
+        It ends at the pod's loopback, past what a sidecar captures.
+        """
+        from kubernetes.client.exceptions import ApiException
+        from kubernetes.stream import ws_client
+
+        # Not by CoreV1Api, whose import takes a second, and one at a time: its call is this one.
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
+        given = self._streamed.auth_settings().values()
+        headers = {one["key"]: one["value"] for one in given if one["in"] == "header"}
+        asked = {"query_params": [("ports", str(port))], "headers": headers}
+
+        def forward() -> Any:
+            try:
+                stream = ws_client.portforward_call(
+                    self._streamed, "GET", f"{self._streamed.host}{path}", **asked
+                )
+            except ApiException as error:
+                raise _answered(error) from None
+            if (wire := stream.websocket.sock) is not None:
+                # The library leaves it open when the other end is the first to close.
+                weakref.finalize(stream.websocket, wire.close)
+            return stream.socket(port)
+
+        return self._call(f"forward port {port} of {pod}", forward)
+
+    def _resource(self, api_version: str, kind: str) -> Any:
+        return self._dynamic.resources.get(api_version=api_version, kind=kind)
+
+    def _get(self, api_version: str, kind: str, name: str, namespace: str) -> Object | None:
+        from kubernetes.client.exceptions import ApiException
+
+        try:
+            found: Object = self._resource(api_version, kind).get(
+                name=name, namespace=namespace or None, serializer=_plain
+            )
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+        return found
+
+    def _call(self, what: str, call: Callable[[], T], where: str = "") -> T:
+        """Return what a call returns; repeat it while the API server is away."""
+        import tenacity
+        import urllib3
+        from kubernetes.client.exceptions import ApiException
+        from kubernetes.dynamic.exceptions import ResourceNotFoundError
+
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_delay(self._patience),
+            wait=tenacity.wait_fixed(timeouts.POLL_SLOW),
+            retry=tenacity.retry_if_exception(_passes),
+            reraise=True,
+        )
+        try:
+            return retrying(call)
+        except ApiException as error:
+            raise self._said(what, error, where) from None
+        except ResourceNotFoundError:
+            raise NotReady(
+                f"{self.place}: cannot {what}: the cluster does not know that kind: are the custom "
+                "resource definitions (of Istio, of Gateway API) installed?"
+            ) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise NotReady(
+                f"{self.place}: the API server does not answer: {_short(error)}"
+            ) from None
+
+    def _said(self, what: str, error: Any, where: str) -> MeshproofError:
+        """Return the error that names what an answer of the API means for its user."""
+        message = _message(error)
+        if error.status == 401:
+            return NotReady(
+                f"{self.place}: the credentials are refused (expired, or of another cluster): "
+                f"cannot {what}: {message}"
+            )
+        if error.status == 403 and _NO_RIGHT in message.lower():
+            return NotReady(
+                f"{self.place}: not allowed to {what}: {message}\n"
+                "`meshproof rbac` prints the Role that a run needs"
+            )
+        if error.status in (400, 403, 422) and where:
+            return BadRules(f"{where}the cluster refuses it: {message}")
+        if error.status in _PASSING:
+            return NotReady(f"{self.place}: the API server does not answer: {message}")
+        return NotReady(f"{self.place}: cannot {what}: {message}")
+
+
+def _plain(client: Any, found: Object) -> Object:
+    """Return an answer as it is: the library makes each value an object, which takes time."""
+    return found
+
+
+def _passes(error: BaseException) -> bool:
+    """Say whether an error may be gone at the next try: the API server is away, or busy."""
+    import ssl
+
+    import urllib3
+    from kubernetes.client.exceptions import ApiException
+
+    if isinstance(error, ApiException):
+        if error.status == 403:
+            return _NOT_COUNTED in _message(error)
+        # An admission webhook that cannot be reached is answered with 500, in its own words.
+        return error.status in _PASSING and "certificate verify failed" not in str(error.reason)
+    if isinstance(error, urllib3.exceptions.HTTPError):
+        return "CERTIFICATE_VERIFY_FAILED" not in str(error)
+    return isinstance(error, OSError) and not isinstance(error, ssl.SSLCertVerificationError)
+
+
+def _answered(error: Any) -> Any:
+    """Return the error of a stream with the API's answer, of which the library keeps the text.
+
+    It takes a KeyboardInterrupt for one, too: that is returned as it was.
+    """
+    answer = error.__context__
+    if isinstance(answer, KeyboardInterrupt):
+        return answer
+    if hasattr(answer, "status_code"):
+        error.status, error.body = answer.status_code, answer.resp_body
+    return error
+
+
+def _message(error: Any) -> str:
+    """Return the words of an answer: the Status object's message, else the reason."""
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return str(error.reason or error)
+
+
+def _short(error: BaseException) -> str:
+    return str(error).rpartition(": ")[2] or type(error).__name__
+
+
+def labels_of(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels of an object."""
+    return dict(found["metadata"].get("labels") or {})

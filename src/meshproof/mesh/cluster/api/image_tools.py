@@ -1,0 +1,110 @@
+"""The tools that move images: docker, podman, nerdctl, crane, skopeo, whichever is on PATH.
+
+Source: the reference pages of `docker pull|tag|push|save|load` (podman and nerdctl take the same
+words), of `crane pull|push|copy`, and skopeo-copy(1).
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady, UsageError, nearest
+
+Command = Sequence[str]
+
+#: Those that keep images in a store of this machine, and those that know registries only.
+STORES = ("docker", "podman", "nerdctl")
+COPIERS = ("crane", "skopeo")
+TOOLS = (*STORES, *COPIERS)
+
+
+def found(wanted: str = "") -> str:
+    """Return the name of the tool to use: the one that is wanted, else the first on PATH.
+
+    Raises UsageError for a tool that is none of `TOOLS`, NotReady where none is on PATH.
+    """
+    if wanted and wanted not in TOOLS:
+        known = ", ".join(TOOLS)
+        raise UsageError(f"--tool {wanted}: not one of {known}{nearest(wanted, TOOLS)}")
+    for name in [wanted] if wanted else TOOLS:
+        if shutil.which(name):
+            return name
+    if wanted:
+        raise NotReady(f"{wanted} is not on PATH")
+    raise NotReady(f"none of {', '.join(TOOLS)} is on PATH: install one of them to move images")
+
+
+def pull(tool: str, image: str, archive: Path | None) -> None:
+    """Fetch an image to this machine: to the tool's store, or to a file (of `docker save`'s kind).
+
+    Raises NotReady with what the tool says; a file that is not whole does not stay.
+    """
+    if archive is None:
+        _run([tool, "pull", image])
+        return
+    part = archive.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    try:
+        for command in _to_file(tool, image, str(part)):
+            _run(command)
+        part.replace(archive)
+    except OSError as error:
+        raise NotReady(f"{archive}: cannot be written: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def push(tool: str, image: str, name: str, archive: Path | None) -> None:
+    """Put an image under another name into that name's registry; it comes from `archive` if given.
+
+    Raises NotReady with what the tool says.
+    """
+    for command in _to_registry(tool, image, name, archive):
+        _run(command)
+
+
+def _to_file(tool: str, image: str, file: str) -> Iterator[Command]:
+    if tool == "crane":
+        yield [tool, "pull", image, file]
+    elif tool == "skopeo":
+        yield [tool, "copy", f"docker://{image}", f"docker-archive:{file}:{image}"]
+    else:
+        yield [tool, "pull", image]
+        yield [tool, "save", "-o", file, image]
+
+
+def _to_registry(tool: str, image: str, name: str, archive: Path | None) -> Iterator[Command]:
+    if tool == "crane":
+        yield [tool, "push", str(archive), name] if archive else [tool, "copy", image, name]
+    elif tool == "skopeo":
+        source = f"docker-archive:{archive}" if archive else f"docker://{image}"
+        yield [tool, "copy", *([] if archive else ["--all"]), source, f"docker://{name}"]
+    else:
+        yield [tool, "load", "-i", str(archive)] if archive else [tool, "pull", image]
+        yield [tool, "tag", image, name]
+        yield [tool, "push", name]
+
+
+def _run(command: Command) -> None:
+    said = " ".join(command)
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=timeouts.IMAGE_MOVED,
+        )
+    except subprocess.TimeoutExpired:
+        raise NotReady(f"{said}: not done after {timeouts.IMAGE_MOVED:.0f} s") from None
+    except OSError as error:
+        raise NotReady(f"{said}: cannot be run: {error.strerror}") from None
+    if done.returncode:
+        why = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
+        raise NotReady(f"{said}: {why}")

@@ -1,0 +1,114 @@
+"""Which cluster is meant: one of a kubeconfig, or the one that this process runs in.
+
+As kubectl and istioctl have it: what the options say, else KUBECONFIG (a list of files), else
+~/.kube/config, and where none of them names a cluster the ServiceAccount of this pod. A KUBECONFIG
+that names none is an error, where kubectl would go on to the pod's own cluster.
+Source: Kubernetes docs, "Organizing Cluster Access Using kubeconfig Files"; client-go,
+tools/clientcmd/merged_client_builder.go (ClientConfig).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from meshproof.base.errors import NotReady, UsageError, nearest
+from meshproof.mesh.protocol import ClusterOptions
+
+_DEFAULT = "~/.kube/config"
+
+
+class NoCluster(NotReady):
+    """There is no kubeconfig that tells of a cluster."""
+
+
+def chosen(options: ClusterOptions) -> ClusterOptions:
+    """Return the options with the context by name; without one it is the cluster of this pod.
+
+    Raises NoCluster where neither is there, UsageError for a context that is not there.
+    """
+    files = _files(options)
+    asked = options.kubeconfig or options.context or os.environ.get("KUBECONFIG")
+    if not asked and not _there(files) and in_pod():
+        return options
+    try:
+        names, current = _contexts(files)
+    except (OSError, ValueError) as error:
+        raise NoCluster(f"no cluster: {files}: {error}") from None
+    if not asked and not current and in_pod():
+        return options
+    name = options.context or current
+    if not name:
+        raise NoCluster(f"no cluster: {files}: it has no current-context: name one with --context")
+    if name not in names:
+        said = f"--context {name}" if options.context else f"{files}: current-context {name}"
+        raise UsageError(f"{said}: no such context{nearest(name, names)}")
+    return replace(options, context=name)
+
+
+def client_of(options: ClusterOptions) -> tuple[Any, str]:
+    """Return an API client and the name by which messages call the cluster.
+
+    Raises what `chosen` does, NotReady for a context without what it takes to reach its cluster.
+    """
+    from kubernetes import client, config
+
+    options = chosen(options)
+    if not options.context:
+        inside = client.Configuration()
+        config.load_incluster_config(inside)
+        return client.ApiClient(inside), "this cluster"
+    place = f"context {options.context}"
+    try:
+        return config.new_client_from_config(_files(options), options.context), place
+    except (config.ConfigException, OSError, ValueError) as error:
+        raise NotReady(f"{place}: {str(error).rpartition(': ')[2]}") from None
+
+
+def in_pod() -> bool:
+    """Say whether this process runs in a pod with a ServiceAccount."""
+    from kubernetes import client, config
+
+    with contextlib.suppress(config.ConfigException):
+        config.load_incluster_config(client.Configuration())
+        return True
+    return False
+
+
+def _files(options: ClusterOptions) -> str:
+    return options.kubeconfig or os.environ.get("KUBECONFIG") or _DEFAULT
+
+
+def _there(files: str) -> list[Path]:
+    found = [Path(one).expanduser() for one in files.split(os.pathsep) if one]
+    return [one for one in found if one.exists()]
+
+
+def _contexts(files: str) -> tuple[list[str], str]:
+    """Return the names of the contexts, and which is the current one: the first file decides."""
+    found = [*_read(files)]
+    if not found:
+        raise ValueError("there is no such file")
+    contexts = [one for each in found for one in each.get("contexts") or ()]
+    names = [str(one["name"]) for one in contexts if isinstance(one, dict) and "name" in one]
+    current = (str(each["current-context"]) for each in found if each.get("current-context"))
+    return names, next(current, "")
+
+
+def _read(files: str) -> Iterator[dict[str, Any]]:
+    import yaml
+
+    for file in _there(files):
+        try:
+            found = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            raise ValueError(
+                f"{file.name} is no YAML: {getattr(error, 'problem', error)}"
+            ) from None
+        if not isinstance(found, dict):
+            raise ValueError(f"{file.name} is no kubeconfig")
+        yield found

@@ -1,0 +1,55 @@
+"""What tells an object of a cluster from any other, and the waiting until it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from meshproof.base import timeouts
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.cluster.api.client import Kube, Object
+
+
+class Key(NamedTuple):
+    """An object by its type and name; with `uid` no other that has taken its place.
+
+    `namespace` is empty for an object of the whole cluster. As text: `Kind namespace/name`.
+    """
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str = ""
+
+    @classmethod
+    def of(cls, body: Object) -> Key:
+        """Return the key of an object as it is written in a file."""
+        metadata = body["metadata"]
+        namespace = metadata.get("namespace") or ""
+        return cls(body["apiVersion"], body["kind"], namespace, metadata["name"])
+
+    @property
+    def asked(self) -> tuple[str, str, str, str]:
+        """Type and name in the order in which a `Kube` is asked for the object."""
+        return self.api_version, self.kind, self.name, self.namespace
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}{'/' if self.namespace else ''}{self.name}"
+
+
+def is_there(kube: Kube, key: Key) -> bool:
+    """Say whether an object is there, also while it is being deleted."""
+    found = kube.get(*key.asked)
+    return found is not None and (not key.uid or found["metadata"]["uid"] == key.uid)
+
+
+def wait_gone(kube: Kube, keys: Iterable[Key], seconds: float, held: Callable[[Key], str]) -> None:
+    """Wait until objects are gone. Raises NotReady with what `held` says of each that is not."""
+    left = list(keys)
+
+    def look() -> bool | None:
+        left[:] = [one for one in left if is_there(kube, one)]
+        return None if left else True
+
+    wait_for(look, seconds, lambda: "\n".join(map(held, left)), timeouts.POLL_SLOW)

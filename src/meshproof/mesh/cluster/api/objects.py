@@ -1,0 +1,206 @@
+"""Documents of the files -> objects of one run: in namespaces of its own, labelled, with its host.
+
+Nothing of a run is put beside the objects of somebody else: each namespace of the files becomes one
+of the run's, and the run's gateways take one host name that nobody else uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE
+from meshproof.documents.manifest import At, Document
+
+#: Label of everything that a run creates; its value is the run's name.
+RUN_LABEL = "meshproof/run"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+ROUTING = "networking.istio.io"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An object to apply, and the place in a file that it comes from."""
+
+    body: dict[str, Any]
+    at: At | None = None
+
+    @property
+    def kind(self) -> str:
+        """The object's kind."""
+        return str(self.body["kind"])
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return str(self.body["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        """The object's namespace, empty for an object of the whole cluster."""
+        return str(self.body["metadata"].get("namespace", ""))
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What tells the object from any other: its type, namespace and name."""
+        return str(self.body["apiVersion"]), self.kind, self.namespace, self.name
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the objects of a run go: `run` is its name, a valid part of a DNS label.
+
+    `image` maps the reference of an image to the one to pull (see `images`); `small` gives pods
+    that say nothing of it small requests and limits.
+    """
+
+    run: str
+    image: Callable[[str], str] = str
+    small: bool = False
+
+    @property
+    def host(self) -> str:
+        """The host name that the run's gateways take (RFC 6761: `.test` resolves nowhere)."""
+        return f"meshproof-{self.run}.test"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of everything that the run creates."""
+        return {RUN_LABEL: self.run, MANAGED_BY: "meshproof"}
+
+    def namespace(self, name: str) -> str:
+        """Return the run's namespace that stands for one of the files."""
+        return f"meshproof-{self.run}" + ("" if name == "default" else f"-{name}")
+
+    def namespaces(self, documents: Iterable[Document]) -> list[str]:
+        """Return the namespaces of the files that objects are in, without the root namespace."""
+        named = {one.name if one.kind == "Namespace" else one.namespace for one in documents}
+        return sorted(named - {ROOT_NAMESPACE})
+
+    def place(self, document: Document, known: Iterable[str]) -> Iterator[Placed]:
+        """Yield the objects to apply for one document; `known` are the namespaces of the run.
+
+        A policy for the whole mesh becomes one for each namespace of the run: others share the
+        mesh. A Namespace is left out: the run makes its own.
+        """
+        if document.kind == "Namespace":
+            return
+        if document.namespace == ROOT_NAMESPACE:
+            names = [self.namespace(name) for name in known]
+        else:
+            names = [self.namespace(document.namespace)]
+        for name in names:
+            body = _Moved(self).value(document.root.plain())
+            metadata = body["metadata"]
+            metadata["namespace"] = name
+            metadata["labels"] = {**metadata.get("labels", {}), **self.labels}
+            _label_pods(body, self.labels)
+            _end_at_once(body)
+            if self.small:
+                _make_small(body)
+            if document.group == ROUTING:
+                self._own_host(body)
+            yield Placed(body, document.at)
+
+    def _own_host(self, body: dict[str, Any]) -> None:
+        """Let a gateway, and the routes behind it, take the run's host alone."""
+        spec = body.get("spec", {})
+        for server in spec.get("servers", ()):
+            server["hosts"] = [_narrowed(host, self.host) for host in server.get("hosts", ())]
+        if body["kind"] == "VirtualService" and spec.get("gateways", [MESH]) != [MESH]:
+            spec["hosts"] = [_narrowed(host, self.host) for host in spec.get("hosts", ())]
+
+
+def _narrowed(host: str, own: str) -> str:
+    namespace, slash, name = host.rpartition("/")
+    return f"{namespace}{slash}{own}" if name == "*" else host
+
+
+#: Lets a sidecar count requests by cluster (Istio docs, "Envoy Statistics").
+COUNTING = {"sidecar.istio.io/statsInclusionPrefixes": "cluster.outbound"}
+
+
+def _label_pods(body: dict[str, Any], labels: dict[str, str]) -> None:
+    """Label the pods of a workload too: what a workload makes belongs to the run.
+
+    Their sidecars are to count, unless the file says what they count.
+    """
+    template = body.get("spec", {}).get("template")
+    if body["kind"] == "Deployment" and template:
+        metadata = template.setdefault("metadata", {})
+        metadata["labels"] = {**metadata.get("labels", {}), **labels}
+        metadata["annotations"] = {**COUNTING, **metadata.get("annotations", {})}
+
+
+#: For a container and for its sidecar (Istio docs, "Resource Annotations"): a namespace with a
+#: ResourceQuota takes no pod without them (Kubernetes docs, "Resource Quotas").
+SMALL = {
+    "requests": {"cpu": "10m", "memory": "32Mi"},
+    "limits": {"cpu": "1", "memory": "512Mi"},
+}
+SMALL_SIDECAR = {
+    "sidecar.istio.io/proxyCPU": "10m",
+    "sidecar.istio.io/proxyMemory": "64Mi",
+    "sidecar.istio.io/proxyCPULimit": "1",
+    "sidecar.istio.io/proxyMemoryLimit": "256Mi",
+}
+#: Seconds; a sidecar drains for 5 (Istio docs, "ProxyConfig", terminationDrainDuration). By the
+#: longest of its pods a namespace that is deleted waits between two looks (Kubernetes,
+#: namespaced_resources_deleter.go).
+_GRACE = 1
+
+
+def _end_at_once(body: dict[str, Any]) -> None:
+    """Let the pods of a workload end at once, unless the file says otherwise.
+
+    Nobody is served by them any more when they do.
+    """
+    template = body.get("spec", {}).get("template")
+    if body["kind"] == "Deployment" and template:
+        template["spec"].setdefault("terminationGracePeriodSeconds", _GRACE)
+
+
+def _make_small(body: dict[str, Any]) -> None:
+    """Give each container of a workload, and its sidecar, small requests and limits."""
+    template = body.get("spec", {}).get("template")
+    if body["kind"] != "Deployment" or not template:
+        return
+    metadata = template.setdefault("metadata", {})
+    metadata["annotations"] = {**SMALL_SIDECAR, **metadata.get("annotations", {})}
+    pod = template["spec"]
+    for container in (*pod["containers"], *pod.get("initContainers", ())):
+        container.setdefault("resources", SMALL)
+
+
+class _Moved:
+    """Names of namespaces inside values: full names of services, `namespace/name` of gateways."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+
+    def value(self, value: Any, key: str = "") -> Any:
+        if isinstance(value, dict):
+            return {name: self.value(one, name) for name, one in value.items()}
+        if isinstance(value, list):
+            return [self.value(one, key) for one in value]
+        if not isinstance(value, str):
+            return value
+        if key == "image":
+            return self._place.image(value)
+        if key == "namespace":  # of a reference; the object's own is set after this
+            return self._place.namespace(value)
+        if key in ("gateways", "hosts", "host"):
+            return self._named(value)
+        return value
+
+    def _named(self, text: str) -> str:
+        namespace, slash, name = text.partition("/")
+        if slash and namespace not in (".", "*"):
+            return f"{self._place.namespace(namespace)}/{self._named(name)}"
+        if slash:
+            return f"{namespace}/{self._named(name)}"
+        if text.endswith(f".{CLUSTER_DOMAIN}"):
+            service, _, rest = text.removesuffix(f".{CLUSTER_DOMAIN}").partition(".")
+            return f"{service}.{self._place.namespace(rest)}.{CLUSTER_DOMAIN}"
+        return text

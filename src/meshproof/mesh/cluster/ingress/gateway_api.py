@@ -1,0 +1,82 @@
+"""A Gateway of Gateway API as the way in: the control plane runs a proxy for it, found here.
+
+Source: Istio docs, "Kubernetes Gateway API", section "Automated deployment": a Deployment and a
+Service in the Gateway's namespace, with its labels and one that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.cluster.api.client import Kube, Object
+from meshproof.mesh.cluster.api.objects import Placed
+
+GROUP = "gateway.networking.k8s.io"
+#: Label of all that belongs to a Gateway; its value is the Gateway's name.
+NAME_LABEL = f"{GROUP}/gateway-name"
+
+
+def require_known(kube: Kube, placed: Sequence[Placed]) -> None:
+    """Raise NotReady when objects are of Gateway API and the cluster does not know it."""
+    for one in placed:
+        version = str(one.body["apiVersion"])
+        if version.startswith(f"{GROUP}/") and not kube.has(version, one.kind):
+            raise NotReady(
+                f"{one.at}: {kube.place} does not know {one.kind} of {version}: it lacks Gateway "
+                "API, whose definitions are applied once for a cluster (Gateway API docs, "
+                '"Installing Gateway API")'
+            )
+
+
+def ingress(kube: Kube, placed: Sequence[Placed]) -> str:
+    """Return namespace/name of the Service behind the Gateway among the objects; empty without one.
+
+    Waits until the control plane has made it. Raises NotReady with what the Gateway's conditions
+    say when it does not.
+    """
+    gateways = [
+        one
+        for one in placed
+        if one.kind == "Gateway" and str(one.body["apiVersion"]).startswith(f"{GROUP}/")
+    ]
+    if not gateways:
+        return ""
+    gateway, labels = gateways[0], f"{NAME_LABEL}={gateways[0].name}"
+
+    def look() -> Object | None:
+        found = kube.list("v1", "Service", gateway.namespace, labels)
+        return found[0] if found and _programmed(_read(kube, gateway)) else None
+
+    def said() -> str:
+        words = "; ".join(_told(_read(kube, gateway))) or "the cluster says nothing of it"
+        return (
+            f"{gateway.at}: Gateway {gateway.name} has no proxy after "
+            f"{timeouts.CONFIG_SERVED:.0f} s: {words}"
+        )
+
+    service = wait_for(look, timeouts.CONFIG_SERVED, said, timeouts.POLL_SLOW)
+    return f"{gateway.namespace}/{service['metadata']['name']}"
+
+
+def _read(kube: Kube, gateway: Placed) -> Object:
+    return kube.get(*gateway.key[:2], gateway.name, gateway.namespace) or {}
+
+
+def _programmed(gateway: Object) -> bool:
+    """Say whether every listener is programmed.
+
+    The Gateway itself is not, as long as it waits for an address that no load balancer gives.
+    """
+    listeners = (gateway.get("status") or {}).get("listeners") or ()
+    return bool(listeners) and all(
+        any(one["type"] == "Programmed" and one["status"] == "True" for one in of["conditions"])
+        for of in listeners
+    )
+
+
+def _told(gateway: Object) -> list[str]:
+    found = (gateway.get("status") or {}).get("conditions") or ()
+    return [f"{one['type']}: {one['message']}" for one in found if one["status"] != "True"]

@@ -1,0 +1,1 @@
+"""The Istio of a cluster: found, checked, installed."""

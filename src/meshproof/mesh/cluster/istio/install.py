@@ -1,0 +1,245 @@
+"""Istio installed for a run by `istioctl install`, beside another one or alone, and taken away.
+
+What is installed carries a revision of its own in its names and labels, and only such objects are
+deleted again. `istioctl uninstall --purge` is never called: it takes the others' along.
+Source: Istio docs, "Install with Istioctl", "Canary Upgrades", "Install Multiple Istio Control
+Planes in a Single Cluster" (objects with the label istio.io/rev are read by that revision alone).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from meshproof.base import signals, timeouts
+from meshproof.base.errors import MeshproofError, NotReady
+from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
+from meshproof.mesh.cluster.api.object_ref import Key, is_there
+from meshproof.mesh.cluster.api.objects import MANAGED_BY, RUN_LABEL
+from meshproof.mesh.cluster.istio import install_record
+from meshproof.mesh.cluster.istio.install_record import Record
+from meshproof.mesh.cluster.istio.istio import ISTIOD, Istio, istiods
+from meshproof.mesh.cluster.istio.istioctl import Istioctl
+from meshproof.mesh.cluster.istio.revisions import REVISION
+from meshproof.mesh.cluster.run import namespaces, workloads
+from meshproof.mesh.protocol import ClusterOptions, Install
+from meshproof.rules.model import MtlsMode
+
+_SECURITY = "security.istio.io/v1"
+_CRDS = "apiextensions.k8s.io/v1"
+#: The setting by which an istiod looks at some namespaces only.
+_SELECTORS = "meshConfig.discoverySelectors"
+_NO_IMAGE = (
+    "--mesh-install: an image cannot be had: look at --mesh-install-hub and --mesh-install-tag, "
+    "which say where it is"
+)
+
+
+@dataclass(frozen=True)
+class Installing:
+    """What there is to do: for which run, into which cluster, by what."""
+
+    kube: Kube
+    istioctl: Istioctl
+    options: ClusterOptions
+    run: str
+    folder: Path
+
+
+@contextlib.contextmanager
+def installed(todo: Installing, mtls: MtlsMode = "PERMISSIVE") -> Iterator[ClusterOptions]:
+    """Have the Istio that the options ask for, in its revision, for as long as the context lasts.
+
+    Yields the options with that revision; without `options.install` nothing is done. A revision
+    that is there already is used and stays: `install` is None in what is yielded then. Raises
+    NotReady, with what istioctl says, when it does not come up, and before anything is changed
+    where an object of it is somebody else's.
+    """
+    wanted = todo.options.install
+    if wanted is None:
+        yield todo.options
+        return
+    revision = wanted.revision or f"mp-{todo.run}"
+    options = replace(todo.options, revision=revision)
+    if _is_there(todo.kube, options):
+        yield replace(options, install=None)
+        return
+    _check_one_root(todo.kube, options, wanted.settings)
+    file = todo.folder / "istio-operator.yaml"
+    file.write_text(json.dumps(_operator(todo.kube, options, wanted)), encoding="utf-8")
+    words = [f"--filename={file}", *(f"--set={one}" for one in wanted.settings)]
+    record = _planned(todo, options, todo.istioctl.run("manifest", "generate", *words))
+    if mtls == "STRICT":
+        _check_no_policy(todo.kube, record)
+    labels = {RUN_LABEL: f"{todo.run}-istio", MANAGED_BY: "meshproof"}
+    try:
+        install_record.write(todo.kube, record, labels, todo.folder)
+        _install(todo, record, words)
+        if mtls == "STRICT":
+            todo.kube.apply(_strict(record, labels))
+        yield options
+    except BaseException:
+        with contextlib.suppress(MeshproofError):  # the first error is the one to be told
+            _remove(todo.kube, record)
+        raise
+    else:
+        _remove(todo.kube, record)
+
+
+def _install(todo: Installing, record: Record, words: Sequence[str]) -> None:
+    """Run `istioctl install`. Raises NotReady with what it says and why which pod does not come.
+
+    It is ended once an image cannot be had: it would wait for its pod until its time is over.
+    """
+    labels = f"{REVISION}={record.revision}"
+
+    def pods() -> list[Object]:
+        return todo.kube.list("v1", "Pod", record.namespace, labels)
+
+    def watch() -> None:
+        if any(workloads.unpullable(pod) for pod in pods()):
+            raise NotReady(_NO_IMAGE)
+
+    patience = f"--readiness-timeout={timeouts.ISTIO_INSTALL - 20:.0f}s"
+    command = ("install", "--skip-confirmation", patience, *words)
+    try:
+        todo.istioctl.run(*command, seconds=timeouts.ISTIO_INSTALL, watch=watch)
+    except NotReady as error:
+        raise NotReady("\n".join([str(error), *workloads.late(todo.kube, pods())])) from None
+
+
+def _remove(kube: Kube, record: Record) -> None:
+    """Remove an installation, then its record; a signal waits meanwhile."""
+    with signals.uninterrupted():
+        install_record.remove(kube, record)
+        namespaces.delete(kube, [install_record.place(record.run)])
+
+
+def needed(kube: Kube, options: ClusterOptions) -> ClusterOptions:
+    """Return the options with an Istio to install where a cluster was made and has none."""
+    made = options.provider is not None and options.provider.name != "external"
+    if not made or options.install or istiods(kube, options.istio_namespace):
+        return options
+    return replace(options, install=Install("default"))
+
+
+def _is_there(kube: Kube, options: ClusterOptions) -> bool:
+    """Say whether an istiod of the revision runs; one that does not run is found in the way."""
+    try:
+        Istio.found(kube, options)
+    except NotReady:
+        return False
+    return True
+
+
+def _operator(kube: Kube, options: ClusterOptions, wanted: Install) -> dict[str, Any]:
+    """Return the IstioOperator to install: beside another Istio without what both would share."""
+    namespace, _, gateway = options.ingress.partition("/")
+    components: dict[str, Any] = {}
+    if kube.get(_CRDS, "CustomResourceDefinition", "virtualservices.networking.istio.io"):
+        components["base"] = {"enabled": False}
+    if kube.get("v1", "Service", gateway, namespace) is not None:
+        names = {"ingressGateways": "istio-ingressgateway", "egressGateways": "istio-egressgateway"}
+        for component, name in names.items():
+            components[component] = [{"name": name, "enabled": False}]
+    spec: dict[str, Any] = {
+        "profile": wanted.profile,
+        "revision": options.revision,
+        "components": components,
+        "values": {"global": {"istioNamespace": options.istio_namespace}},
+    }
+    spec |= {name: text for name, text in (("hub", wanted.hub), ("tag", wanted.tag)) if text}
+    return {
+        "apiVersion": "install.istio.io/v1alpha1",
+        "kind": "IstioOperator",
+        "metadata": {"name": "meshproof", "namespace": options.istio_namespace},
+        "spec": spec,
+    }
+
+
+def _check_one_root(kube: Kube, options: ClusterOptions, settings: Sequence[str]) -> None:
+    """Raise NotReady for an istiod in another namespace: both would write into all namespaces.
+
+    Each its own root certificate, so that proxies of the other trust nobody; but where each looks
+    at namespaces of its own (Istio docs, "Install Multiple Istio Control Planes in a Single
+    Cluster").
+    """
+    found = {one["metadata"]["namespace"] for one in kube.list("apps/v1", "Deployment", "", ISTIOD)}
+    there = sorted(found - {options.istio_namespace})
+    if there and not any(one.startswith(_SELECTORS) for one in settings):
+        raise NotReady(
+            f"there is an Istio in namespace {there[0]}: another in {options.istio_namespace} "
+            "would write its root certificate in the place of that one's, in every namespace; "
+            f"install it beside that: --mesh-istio-namespace {there[0]}"
+        )
+
+
+def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
+    """Return what will be installed. Raises NotReady where any of it is there already."""
+    import yaml
+
+    found = [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one]
+    objects = tuple(Key.of(one) for one in found if one["kind"] != "Namespace")
+    if not any(one.kind == "Deployment" for one in objects):
+        raise NotReady("istioctl manifest generate: the profile has no control plane")
+    carrying = tuple(
+        Key.of(one)
+        for one in found
+        if labels_of(one).get(REVISION) == options.revision
+        or options.revision in one["metadata"]["name"]
+    )
+    in_the_way = [str(one) for one in objects if _taken(todo.kube, one)]
+    if in_the_way:
+        raise NotReady(
+            f"revision {options.revision} cannot be installed: {', '.join(in_the_way[:3])}"
+            f"{' and more' if len(in_the_way) > 3 else ''} is there already, and not this run's; "
+            "choose another --mesh-install-revision, or use what is there: --mesh-revision"
+        )
+    namespace = options.istio_namespace
+    alone = not todo.kube.list("apps/v1", "Deployment", labels=ISTIOD)
+    return Record(
+        todo.run,
+        options.revision,
+        namespace,
+        carrying,
+        tuple(one for one in objects if one not in carrying),
+        todo.kube.get("v1", "Namespace", namespace) is None,
+        tuple(install_record.written_by_istiod(todo.kube, namespace)) if alone else None,
+    )
+
+
+def _taken(kube: Kube, key: Key) -> bool:
+    return kube.has(key.api_version, key.kind) and is_there(kube, key)
+
+
+def _check_no_policy(kube: Kube, record: Record) -> None:
+    """Raise NotReady for a policy of the whole mesh that would decide in place of ours.
+
+    The oldest one does (Istio reference, "PeerAuthentication").
+    """
+    if not kube.has(_SECURITY, "PeerAuthentication"):
+        return
+    for one in kube.list(_SECURITY, "PeerAuthentication", record.namespace):
+        if REVISION not in labels_of(one) and not (one.get("spec") or {}).get("selector"):
+            name = f"{record.namespace}/{one['metadata']['name']}"
+            raise NotReady(
+                f"--mesh-mtls strict: PeerAuthentication {name} is older and for the whole mesh"
+            )
+
+
+def _strict(record: Record, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return the policy for the whole mesh of this revision, as istio-auth.yaml was one."""
+    return {
+        "apiVersion": _SECURITY,
+        "kind": "PeerAuthentication",
+        "metadata": {
+            "name": install_record.policy(record.revision).name,
+            "namespace": record.namespace,
+            "labels": {**labels, REVISION: record.revision},
+        },
+        "spec": {"mtls": {"mode": "STRICT"}},
+    }

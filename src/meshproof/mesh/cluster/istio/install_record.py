@@ -1,0 +1,181 @@
+"""What a run has installed, written down in the cluster before it is: whoever cleans up reads it.
+
+It is a ConfigMap in a namespace of its own, labelled as those of a run: after `kill -9` the next
+run finds it as it finds the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from meshproof.base import timeouts
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.cluster.api.client import Kube, Object
+from meshproof.mesh.cluster.api.object_ref import Key, is_there, wait_gone
+from meshproof.mesh.cluster.istio.istio import ISTIOD
+from meshproof.mesh.cluster.istio.revisions import REVISION
+from meshproof.mesh.cluster.run import namespaces
+
+_NAME = "installed"
+_SUFFIX = "-istio"
+_SECURITY = "security.istio.io/v1"
+_WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+_ADMISSION = "admissionregistration.k8s.io/v1"
+#: What istiod elects a leader by (pilot/pkg/leaderelection), keeps in every namespace, signs with.
+_ELECTED_BY = (("v1", "ConfigMap"), ("coordination.k8s.io/v1", "Lease"))
+_EVERYWHERE = ("istio-ca-root-cert", "istio-ca-crl")
+_CA = "istio-ca-secret"
+_GATEWAY_API = "gateway.networking.k8s.io/v1"
+
+
+@dataclass(frozen=True)
+class Record:
+    """An installation: its run, its revision, the namespace of its istiod, its objects.
+
+    `own` carry the revision in a name or a label, `shared` (definitions, the reader's account) are
+    only installed where there was no Istio; `made` says whether its namespace was made, too;
+    `before` are the objects that look as if this istiod had written them, but were there already;
+    None where another istiod was there: such objects are its own.
+    """
+
+    run: str
+    revision: str
+    namespace: str
+    own: tuple[Key, ...]
+    shared: tuple[Key, ...]
+    made: bool
+    before: tuple[Key, ...] | None = None
+
+
+def place(run: str) -> str:
+    """Return the namespace that keeps the record of a run."""
+    return f"meshproof-{run}{_SUFFIX}"
+
+
+def policy(revision: str, namespace: str = "") -> Key:
+    """Return the key of the policy for the whole mesh of a revision."""
+    return Key(_SECURITY, "PeerAuthentication", namespace, f"meshproof-{revision}")
+
+
+def write(kube: Kube, record: Record, labels: dict[str, str], folder: Path) -> None:
+    """Keep a record; `folder` is what its run holds a lock on."""
+    namespaces.create(kube, [place(record.run)], labels, folder)
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": _NAME, "namespace": place(record.run), "labels": labels},
+            "data": {"record": json.dumps(asdict(record))},
+        }
+    )
+
+
+def read(kube: Kube, names: Iterable[str]) -> Iterator[Record]:
+    """Yield the records in the namespaces of a run, at most one each."""
+    for name in (one for one in names if one.endswith(_SUFFIX)):
+        found = kube.get("v1", "ConfigMap", _NAME, name)
+        if found is not None and "record" in (found.get("data") or {}):
+            yield _record(json.loads(found["data"]["record"]))
+
+
+def _record(found: dict[str, Any]) -> Record:
+    names = [name for name in ("own", "shared", "before") if found.get(name) is not None]
+    keys = {name: tuple(Key(*one) for one in found[name]) for name in names}
+    return Record(**{**found, **keys})
+
+
+def remove(kube: Kube, record: Record) -> None:
+    """Delete an installation and wait until it is gone; what others share only if nobody does.
+
+    Raises NotReady naming what does not go.
+    """
+    hooks = [one for one in record.own if one.kind in _WEBHOOKS]
+    rest = [one for one in record.own if one.kind not in _WEBHOOKS]
+    # A webhook whose istiod is gone would refuse what it is asked about.
+    _delete(kube, [policy(record.revision, record.namespace), *hooks, *_tags(kube, record), *rest])
+    _wait_ended(kube, record)
+    _delete(kube, list(_elections(kube, record)))
+    if not kube.list("apps/v1", "Deployment", labels=ISTIOD):
+        _delete(kube, [*record.shared, *_written(kube, record)])
+        if record.made:
+            namespaces.delete(kube, [record.namespace])
+
+
+def _delete(kube: Kube, keys: list[Key]) -> None:
+    keys = [one for one in keys if kube.has(one.api_version, one.kind)]
+    for key in keys:
+        kube.delete(*key.asked)
+    seconds = timeouts.ISTIO_END
+    wait_gone(kube, keys, seconds, lambda key: f"{key} is not gone after {seconds:.0f} s")
+
+
+def _tags(kube: Kube, record: Record) -> Iterator[Key]:
+    """Yield the webhooks that istioctl adds for a revision that it makes the default one."""
+    for kind in _WEBHOOKS:
+        for one in kube.list(_ADMISSION, kind, labels=f"{REVISION}={record.revision}"):
+            yield Key(_ADMISSION, kind, "", one["metadata"]["name"])
+
+
+def _wait_ended(kube: Kube, record: Record) -> None:
+    """Wait until no pod of the revision's istiod and gateways is left: one would write again."""
+    labels = f"{REVISION}={record.revision}"
+    left: list[str] = []
+
+    def look() -> bool | None:
+        pods = kube.list("v1", "Pod", record.namespace, labels)
+        left[:] = [one["metadata"]["name"] for one in pods]
+        return None if left else True
+
+    def said() -> str:
+        return f"pods of revision {record.revision} do not end: {', '.join(left)}"
+
+    wait_for(look, timeouts.ISTIO_END, said, timeouts.POLL_SLOW)
+
+
+def _elections(kube: Kube, record: Record) -> Iterator[Key]:
+    """Yield what istiod keeps to elect a leader of its revision (pilot/pkg/leaderelection)."""
+    for api_version, kind in _ELECTED_BY:
+        for one in kube.list(api_version, kind, record.namespace):
+            name = one["metadata"]["name"]
+            if name.startswith("istio-") and name.endswith(f"-{record.revision}"):
+                yield Key(api_version, kind, record.namespace, name)
+
+
+def _written(kube: Kube, record: Record) -> Iterator[Key]:
+    """Yield what the istiod of a record has written by itself."""
+    if record.before is not None:
+        spared = set(record.before)
+        yield from (one for one in written_by_istiod(kube, record.namespace) if one not in spared)
+
+
+def written_by_istiod(kube: Kube, namespace: str) -> Iterator[Key]:
+    """Yield what an istiod in a namespace writes by itself, and leaves there when it ends.
+
+    In all namespaces its root certificate and a list of revoked ones (namespacecontroller.go), in
+    its own the key of that and its elections, and GatewayClasses. One of Istio's controllers that
+    somebody else has written (managedFields, in Kubernetes docs, "Server-Side Apply") is none.
+    """
+    for one in kube.list("v1", "ConfigMap", labels="istio.io/config=true"):
+        if one["metadata"]["name"] in _EVERYWHERE:
+            yield Key.of(one)
+    for api_version, kind in _ELECTED_BY:
+        for one in kube.list(api_version, kind, namespace):
+            name = one["metadata"]["name"]
+            if name.startswith("istio-") and name not in _EVERYWHERE and _is_istiods(one):
+                yield Key.of(one)
+    if is_there(kube, secret := Key("v1", "Secret", namespace, _CA)):
+        yield secret
+    if kube.has(_GATEWAY_API, "GatewayClass"):
+        for one in kube.list(_GATEWAY_API, "GatewayClass"):
+            if one["spec"]["controllerName"].startswith("istio.io/") and _is_istiods(one):
+                yield Key.of(one)
+
+
+def _is_istiods(body: Object) -> bool:
+    """Say whether istiod alone has written an object: the program is `pilot-discovery`."""
+    authors = {one.get("manager") for one in body["metadata"].get("managedFields") or ()}
+    return authors == {"pilot-discovery"}

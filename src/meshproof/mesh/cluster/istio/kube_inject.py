@@ -1,0 +1,64 @@
+"""Sidecars by hand: `istioctl kube-inject` on the workloads, in place of the namespaces' labels.
+
+Source: Istio docs, "Installing the Sidecar", section "Manual sidecar injection".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.api.objects import Placed
+from meshproof.mesh.cluster.istio.istioctl import Istioctl
+from meshproof.mesh.cluster.proxies.proxies import has_sidecar
+
+_WORKLOADS = frozenset({"DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"})
+
+
+def injected(
+    placed: Sequence[Placed], istioctl: Istioctl, namespace: str, revision: str
+) -> list[Placed]:
+    """Return the objects with a sidecar in the pod template of each workload.
+
+    `namespace` is the one of istiod, `revision` the one that injects (empty: the default). Raises
+    NotReady when istioctl is not there or fails, and for a workload that it leaves without one.
+    """
+    workloads = [one for one in placed if one.kind in _WORKLOADS]
+    if not workloads:
+        return list(placed)
+    words = ["kube-inject", "--filename=-", f"--istioNamespace={namespace}"]
+    words += [f"--revision={revision}"] if revision else []
+    text = "\n---\n".join(json.dumps(one.body) for one in workloads)
+    bodies = {_key(body): body for body in _read(istioctl.run(*words, text=text))}
+    return [
+        Placed(_checked(bodies, one), one.at) if one.kind in _WORKLOADS else one for one in placed
+    ]
+
+
+def _read(text: str) -> list[dict[str, Any]]:
+    import yaml
+
+    try:
+        found = list(yaml.load_all(text, Loader=yaml.CSafeLoader))
+    except yaml.YAMLError as error:
+        raise NotReady(f"istioctl kube-inject: what it prints is not YAML: {error}") from None
+    return [one for one in found if isinstance(one, dict)]
+
+
+def _key(body: dict[str, Any]) -> tuple[str, ...]:
+    metadata = body["metadata"]
+    return str(body["kind"]), str(metadata.get("namespace")), str(metadata["name"])
+
+
+def _checked(bodies: dict[tuple[str, ...], dict[str, Any]], one: Placed) -> dict[str, Any]:
+    """Return what kube-inject made of a workload, without what only a cluster may write."""
+    body = bodies.get(_key(one.body))
+    if body is None or not has_sidecar(body["spec"]["template"]):
+        why = "the label sidecar.istio.io/inject or hostNetwork keeps a sidecar out"
+        raise NotReady(f"{one.at}: istioctl kube-inject gave {one.name} no sidecar: {why}")
+    body.pop("status", None)
+    for part in (body, body["spec"]["template"]):
+        part.get("metadata", {}).pop("creationTimestamp", None)
+    return body

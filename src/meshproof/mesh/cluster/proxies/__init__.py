@@ -1,0 +1,1 @@
+"""The proxies of a cluster, and what each of them serves."""

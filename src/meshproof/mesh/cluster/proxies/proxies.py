@@ -1,0 +1,218 @@
+"""The proxies of a run and what each serves, read from its own config dump, not from istiod.
+
+Source: Envoy docs, "Administration interface" (/config_dump, `include_eds`); istiod writes the path
+of the object that a route or cluster comes from into its metadata (`filter_metadata.istio.config`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshproof.mesh.cluster.api.client import Kube, Object
+from meshproof.mesh.cluster.api.objects import Placed
+from meshproof.mesh.cluster.api.port_forward import Channel
+from meshproof.mesh.protocol import one_version
+
+CONTAINER = "istio-proxy"
+ADMIN_PORT = 15000
+_SOURCE = re.compile(r'"config":\s*"(/apis/[^"]+)"')
+#: The version in it is that of istiod's own model, v1alpha3 in older ones: it tells nothing.
+_VERSIONED = re.compile(r"^(/apis/[^/]+)/[^/]+(?=/namespaces/)")
+#: A route that istiod makes of a rule of an HTTPRoute that has no name: `namespace.name.index`.
+_ROUTE = re.compile(r'"name":\s*"([^"/|]+\.[^"/|]+)\.\d+"')
+#: Before the name of a route, where it is looked for by that alone.
+_NAMED = "route "
+_HYPHENATED = {
+    "VirtualService": "virtual-service",
+    "DestinationRule": "destination-rule",
+    "ServiceEntry": "service-entry",
+}
+_RESOURCES = ("dynamic_route_configs", "dynamic_active_clusters")
+_INBOUND = "resource=dynamic_listeners&name_regex=^virtualInbound$"
+#: Of the clusters in whose name something stands.
+_ENDPOINTS = "include_eds&resource=dynamic_endpoint_configs&name_regex=.*{}.*"
+_HEALTHY = ("HEALTHY", "DEGRADED")
+#: How many proxies are asked at a time.
+AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A pod with an Envoy of the mesh: a sidecar, or a gateway's (`gateway`)."""
+
+    pod: str
+    namespace: str
+    gateway: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.pod}.{self.namespace}"
+
+
+def has_sidecar(pod: Object) -> bool:
+    """Say whether a pod was injected: its proxy is a container, or a native sidecar."""
+    spec = pod["spec"]
+    return any(
+        one["name"] == CONTAINER
+        for one in [*spec.get("containers", ()), *(spec.get("initContainers") or ())]
+    )
+
+
+def running(pod: Object) -> bool:
+    """Say whether a pod runs and is not about to end."""
+    ends = pod["metadata"].get("deletionTimestamp")
+    return pod.get("status", {}).get("phase") == "Running" and not ends
+
+
+def of_gateway(pods: Iterable[Object]) -> list[Proxy]:
+    """Return the proxies of a gateway's pods that run."""
+    return [
+        Proxy(str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"]), gateway=True)
+        for pod in pods
+        if running(pod)
+    ]
+
+
+def sidecars(pods: Iterable[Object]) -> list[Proxy]:
+    """Return the sidecars of pods that run."""
+    return [
+        Proxy(str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"]))
+        for pod in pods
+        if running(pod) and has_sidecar(pod)
+    ]
+
+
+#: Returns the part of a config dump that a query asks for.
+Ask = Callable[[str], str]
+#: Name of a cluster -> address -> whether requests go there (outlier detection may keep them away).
+Endpoints = Mapping[str, Mapping[str, bool]]
+#: Says of a sidecar whether it must take mutual TLS only; None where that is not known.
+Strict = Callable[[Proxy], bool | None]
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What a proxy serves: the paths of the objects that its routes and clusters come from.
+
+    `strict` says whether a sidecar takes mutual TLS only, see `is_strict`. `version` stands for
+    that and for those routes and clusters that concern the run. `endpoints` are those of
+    clusters of the run.
+    """
+
+    proxy: Proxy
+    sources: frozenset[str]
+    strict: bool | None = None
+    version: str = ""
+    endpoints: Endpoints = field(default_factory=dict)
+
+
+def dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> Dump:
+    """Read a proxy's config; with `policies` its inbound listener, too.
+
+    `own` stands in all names of the run: what others change is no part of the version.
+    """
+    with _admin(kube, proxy) as ask:
+        texts = _served(ask)
+        strict = _strict(ask(_INBOUND)) if policies and not proxy.gateway else None
+        endpoints = _endpoints(ask(_ENDPOINTS.format(own))) if own else {}
+    shown = (_SOURCE, _ROUTE)
+    found = {
+        _VERSIONED.sub(r"\1", one) for text in texts for mark in shown for one in mark.findall(text)
+    }
+    parts = list(_parts(texts, own))
+    routes = (route for part in parts for route in part.get("routes", ()))
+    # One without metadata is of no rule: istiod calls it `default`.
+    found |= {f"{_NAMED}{one['name']}" for one in routes if "name" in one and "metadata" in one}
+    version = _version(parts, f"strict: {strict}")
+    return Dump(proxy, frozenset(found), strict, version, endpoints)
+
+
+def _version(parts: Iterable[Any], more: str) -> str:
+    """Return what stands for some virtual hosts and clusters."""
+    return one_version([more, *(json.dumps(one, sort_keys=True) for one in parts)])
+
+
+def _parts(texts: Iterable[str], own: str) -> Iterator[Any]:
+    """Yield the virtual hosts and clusters of config dumps in which `own` stands."""
+    for text in texts:
+        for config in json.loads(text).get("configs", ()):
+            entry = config.get("route_config") or config.get("cluster") or config
+            for part in entry.get("virtual_hosts") or [entry]:
+                if own in json.dumps(part):
+                    yield part
+
+
+def _endpoints(text: str) -> dict[str, dict[str, bool]]:
+    """Return the endpoints of a config dump, of clusters without one, too."""
+    found: dict[str, dict[str, bool]] = {}
+    for config in json.loads(text).get("configs", ()):
+        assigned = config["endpoint_config"]
+        there = found.setdefault(assigned["cluster_name"], {})
+        for locality in assigned.get("endpoints", ()):
+            for one in locality.get("lb_endpoints", ()):
+                address = one["endpoint"]["address"].get("socket_address", {}).get("address", "")
+                there[address] = one.get("health_status", "HEALTHY") in _HEALTHY
+    return found
+
+
+def own_parts(kube: Kube, proxy: Proxy, own: str) -> list[Any]:
+    """Return the virtual hosts and clusters of a proxy in which `own` stands."""
+    with _admin(kube, proxy) as ask:
+        return list(_parts(_served(ask), own))
+
+
+@contextlib.contextmanager
+def _admin(kube: Kube, proxy: Proxy) -> Iterator[Ask]:
+    """Connect to a proxy's admin address, to ask for more than one part of its config."""
+    channel = Channel(kube, proxy.pod, proxy.namespace, ADMIN_PORT)
+    try:
+        yield lambda query: channel.ask(f"/config_dump?{query}")
+    finally:
+        channel.close()
+
+
+def _served(ask: Ask) -> list[str]:
+    return [ask(f"resource={one}") for one in _RESOURCES]
+
+
+def is_strict(kube: Kube, proxy: Proxy) -> bool | None:
+    """Say whether no filter chain of a sidecar's inbound listener takes plaintext, on any port.
+
+    None where it has no such listener (yet).
+    """
+    with _admin(kube, proxy) as ask:
+        return _strict(ask(_INBOUND))
+
+
+def _strict(text: str) -> bool | None:
+    chains: list[dict[str, Any]] = [
+        chain
+        for listener in json.loads(text).get("configs", ())
+        for chain in listener["active_state"]["listener"]["filter_chains"]
+    ]
+    return not any(_takes_plaintext(one) for one in chains) if chains else None
+
+
+def _takes_plaintext(chain: dict[str, Any]) -> bool:
+    return bool(chain.get("filter_chain_match", {}).get("transport_protocol") == "raw_buffer")
+
+
+def marks(placed: Placed) -> list[str]:
+    """Return by what istiod marks what it makes of an object; nothing for a kind without marks.
+
+    The route of an HTTPRoute's rule with a name has that name alone (istiod's `convertHTTPRoute`);
+    it is looked for among the virtual hosts of the run.
+    """
+    if placed.kind == "HTTPRoute":
+        rules = [one.get("name") for one in placed.body["spec"].get("rules") or [{}]]
+        of_all = [] if all(rules) else [f"{placed.namespace}.{placed.name}"]
+        return [*of_all, *(f"{_NAMED}{name}" for name in rules if name)]
+    name = _HYPHENATED.get(placed.kind)
+    group = str(placed.body["apiVersion"]).partition("/")[0]
+    if name is None:
+        return []
+    return [f"/apis/{group}/namespaces/{placed.namespace}/{name}/{placed.name}"]

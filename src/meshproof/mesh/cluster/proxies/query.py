@@ -1,0 +1,40 @@
+"""Asking many pods at a time, while some of them come and go (an autoscaler, a node's drain)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.proxies.proxies import AT_ONCE, Proxy, running
+from meshproof.mesh.cluster.run import workloads
+
+T = TypeVar("T")
+
+
+def each(
+    kube: Kube, found: Iterable[Proxy], ask: Callable[[Proxy], T]
+) -> dict[Proxy, T | NotReady]:
+    """Return what each says that is asked; why it does not where its pod is not ready yet.
+
+    A pod that is gone, or ends, is left out when it does not answer: it takes no requests any more.
+    Raises NotReady for one that is ready and does not answer.
+    """
+
+    def asked(proxy: Proxy) -> T | NotReady | None:
+        try:
+            return ask(proxy)
+        except NotReady as error:
+            pod = kube.get("v1", "Pod", proxy.pod, proxy.namespace)
+            if pod is None or not running(pod):
+                return None
+            if [*workloads.unready(pod)]:
+                return error
+            raise
+
+    found = list(found)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = dict(zip(found, pool.map(asked, found), strict=True))
+    return {proxy: one for proxy, one in answers.items() if one is not None}

@@ -1,0 +1,1 @@
+"""What a run has in a cluster: namespaces, workloads, probes, evidence."""

@@ -1,0 +1,80 @@
+"""The namespaces of a run: made with its labels and its owner, and what keeps one from going."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from meshproof.base import signals, timeouts
+from meshproof.mesh.cluster.api.client import Kube, Object
+from meshproof.mesh.cluster.api.kinds import Item, known, listed
+from meshproof.mesh.cluster.api.object_ref import Key, wait_gone
+from meshproof.mesh.cluster.run import ownership
+
+
+def create(
+    kube: Kube, names: Sequence[str], labels: dict[str, str], folder: Path, **more: str
+) -> None:
+    """Make namespaces with `labels`, or say again whose they are and until when.
+
+    `folder` is what their owner holds a lock on.
+    """
+    annotations = ownership.owned_by(folder)
+    for name in names:
+        metadata: dict[str, Any] = {
+            "name": name,
+            "labels": {**labels, **more},
+            "annotations": annotations,
+        }
+        # Cut short it might come to be after the run has looked for what it must delete.
+        with signals.uninterrupted():
+            kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+
+def delete(kube: Kube, names: Sequence[str]) -> None:
+    """Delete namespaces and wait until they are gone.
+
+    Raises NotReady for one that does not go, naming what holds it.
+    """
+    keys = [Key("v1", "Namespace", "", name) for name in names]
+    for key in keys:
+        kube.delete(*key.asked)
+    wait_gone(kube, keys, timeouts.NAMESPACE_END, lambda key: held(kube, key.name))
+
+
+def held(kube: Kube, name: str) -> str:
+    """Return in words what keeps a namespace from going: its conditions, finalizers, objects."""
+    found = kube.get("v1", "Namespace", name)
+    if found is None:
+        return f"namespace {name} has just gone"
+    if not found["metadata"].get("deletionTimestamp"):
+        return f"namespace {name} is not being deleted"
+    items, _ = listed(kube, known(kube), namespace=name)
+    said = [*_conditions(found), *_finalizers(found), *_holding(items)]
+    return f"namespace {name} does not go: {'; '.join(said) or 'the cluster does not say why'}"
+
+
+def _conditions(namespace: Object) -> Iterable[str]:
+    """Yield what the namespace's conditions say: which kinds are left and how many of each.
+
+    Source: Kubernetes API, NamespaceConditionType.
+    """
+    for one in (namespace.get("status") or {}).get("conditions") or ():
+        if one["status"] == "True" and one.get("message"):
+            yield str(one["message"]).rstrip(", ")
+
+
+def _finalizers(namespace: Object) -> Iterable[str]:
+    """Yield the finalizers that are the namespace's own."""
+    spec = [one for one in namespace["spec"].get("finalizers") or () if one != "kubernetes"]
+    own = [*spec, *(namespace["metadata"].get("finalizers") or ())]
+    if own:
+        yield f"the namespace itself has the finalizers {', '.join(own)}"
+
+
+def _holding(items: Iterable[Item]) -> Iterable[str]:
+    """Yield the objects that have finalizers: whoever set one must take it away."""
+    for item in items:
+        if finalizers := item.metadata.get("finalizers"):
+            yield f"{item} has the finalizers {', '.join(finalizers)}"

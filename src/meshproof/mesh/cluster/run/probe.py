@@ -1,0 +1,203 @@
+"""The probe: a pod of the run that sends requests from inside the cluster, a batch at a time.
+
+With a sidecar it is a client inside the mesh; without one it asks past every sidecar. Its script is
+meshproof.apps.probe, from a ConfigMap, on any Python image. Its own containers keep to the standard
+`restricted` (Kubernetes docs, "Pod Security Standards").
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.base.waiting import wait_answered
+from meshproof.mesh.cluster.api import images, pod_security
+from meshproof.mesh.cluster.api.client import Kube, Object
+from meshproof.mesh.cluster.api.objects import COUNTING, SMALL_SIDECAR
+from meshproof.mesh.cluster.api.port_forward import Channel
+from meshproof.mesh.cluster.run import workloads
+from meshproof.mesh.protocol import Address, Answer, Asked
+
+#: Label of a probe, and how to leave probes out of a choice by labels.
+LABEL = "meshproof/probe"
+NO_PROBES = f"!{LABEL}"
+#: Istio docs, "Resource Labels": whether a pod is injected.
+INJECT = "sidecar.istio.io/inject"
+CONTAINER = "probe"
+#: What the pods of probes have in common.
+RESTRICTED_POD = {
+    "restartPolicy": "Always",
+    "automountServiceAccountToken": False,
+    "enableServiceLinks": False,
+    "terminationGracePeriodSeconds": 1,
+    "securityContext": pod_security.POD,
+}
+_PORT = 8099
+_FOLDER = "/meshproof"
+
+
+class Probe:
+    """A probe that runs; see `placed`. A `meshproof.mesh.protocol.Sender`."""
+
+    def __init__(self, kube: Kube, pod: str, namespace: str) -> None:
+        self._kube, self.pod, self.namespace = kube, pod, namespace
+        self._channel = Channel(kube, pod, namespace, _PORT)
+        self._line, self._numbers = uuid.uuid4().hex, itertools.count()
+
+    @staticmethod
+    def made(
+        kube: Kube,
+        namespace: str,
+        labels: Mapping[str, str],
+        image: Callable[[str], str] = str,
+        sidecar: bool = False,
+        name: str = "",
+    ) -> str:
+        """Create what `ready` waits for; return the pod's name. Raises as `placed` does."""
+        name = name or f"meshproof-probe-{'inside' if sidecar else 'plain'}"
+        for body in _objects(name, namespace, dict(labels), image(images.PROBE), sidecar):
+            try:
+                kube.apply(body)
+            except NotReady as error:
+                raise workloads.explained(error, namespace) from None
+        return name
+
+    @classmethod
+    def placed(
+        cls,
+        kube: Kube,
+        namespace: str,
+        labels: Mapping[str, str],
+        image: Callable[[str], str] = str,
+        sidecar: bool = False,
+    ) -> Probe:
+        """Create a probe in a namespace, which must ask for injection to have one with a sidecar.
+
+        Returns when it takes batches. Raises NotReady when it does not come up, or when the
+        namespace's PodSecurity does not take its sidecar, with what to do.
+        """
+        return cls.ready(kube, namespace, cls.made(kube, namespace, labels, image, sidecar))
+
+    @classmethod
+    def ready(cls, kube: Kube, namespace: str, name: str) -> Probe:
+        """Return the probe of a pod that was made, once it takes batches. Raises NotReady."""
+        workloads.wait_running(kube, namespace, name)
+        probe = cls(kube, name, namespace)
+        wait_answered(
+            lambda: probe._channel.ask("/"),
+            timeouts.APP_START,
+            lambda last: f"{namespace}/{name}: the probe takes no batches: {last}",
+        )
+        return probe
+
+    def send(
+        self, address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+    ) -> list[Answer]:
+        """Send a batch; return what became of each request, in send order.
+
+        A batch whose answers do not get here is asked for again; its requests are sent but once.
+        Raises NotReady when they never do.
+        """
+        batch = batch_of(address, asked, workers, keep_alive)
+        batch |= {"line": self._line, "number": next(self._numbers)}
+        rounds = -(-len(asked) // max(1, workers))
+        patience = rounds * max((one.seconds for one in asked), default=0.0) + timeouts.ADMIN
+        found = json.loads(self._channel.ask("/", json.dumps(batch), patience))
+        return [answer(one) for one in found]
+
+    def shown(self, curl: str) -> str:
+        """Return the command that sends what `curl` would send from the probe's pod."""
+        words = curl.removeprefix("curl ")
+        place = f"kubectl -n {self.namespace} exec {self.pod} -c {CONTAINER}"
+        return f"{place} -- python3 {_FOLDER}/probe.py {words}"
+
+    def another(self) -> Probe:
+        """Return the same probe over a connection of its own, for another thread."""
+        return Probe(self._kube, self.pod, self.namespace)
+
+    def close(self) -> None:
+        """End the connection to the pod."""
+        self._channel.close()
+
+
+def batch_of(
+    address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+) -> dict[str, Any]:
+    """Return a batch as `meshproof.apps.probe` takes it."""
+    return {
+        "host": address.host,
+        "port": address.port,
+        "workers": workers,
+        "keep_alive": keep_alive,
+        "requests": [
+            {
+                "method": one.method,
+                "path": one.path,
+                "headers": one.headers,
+                "without": one.without,
+                "seconds": one.seconds,
+            }
+            for one in asked
+        ],
+    }
+
+
+def answer(found: dict[str, Any]) -> Answer:
+    """Return what became of a request, from what `meshproof.apps.probe` says of it."""
+    if "lost" in found:
+        return Answer(lost=str(found["lost"]), why=str(found["why"]))
+    headers: dict[str, str] = {}
+    for name, value in found["headers"]:
+        name = str(name).lower()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else str(value)
+    body = base64.b64decode(found["body"])
+    return Answer(int(found["status"]), headers, body, float(found["seconds"]))
+
+
+def _objects(
+    name: str, namespace: str, labels: dict[str, str], image: str, sidecar: bool
+) -> list[Object]:
+    script = (files("meshproof.apps") / "probe.py").read_text(encoding="utf-8")
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    tags = {"app": name, **labels, LABEL: "true", INJECT: "true" if sidecar else "false"}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata,
+            "data": {"probe.py": script},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**metadata, "labels": tags, "annotations": {**COUNTING, **SMALL_SIDECAR}},
+            "spec": {
+                **RESTRICTED_POD,
+                "containers": [_container(image)],
+                "volumes": [{"name": "script", "configMap": {"name": name}}],
+            },
+        },
+    ]
+
+
+def _container(image: str) -> Object:
+    return {
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", f"{_FOLDER}/probe.py", "serve", str(_PORT)],
+        "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "32Mi"},
+            "limits": {"cpu": "1", "memory": "128Mi"},
+        },
+        "securityContext": pod_security.CONTAINER,
+        "volumeMounts": [{"name": "script", "mountPath": _FOLDER, "readOnly": True}],
+    }

@@ -1,0 +1,215 @@
+"""A cluster made for the run by kind, minikube or k3d, through pytest-kubernetes, and deleted.
+
+pytest-kubernetes (0.9) passes its words to a shell, unlinks the kubeconfig that it is given, leaves
+KUBECONFIG changed, and gives a name only to a cluster without a config of its own: so it gets
+copies in the run's folder, whose names a shell leaves alone, and the environment is put back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from meshproof.base import signals, timeouts
+from meshproof.base.errors import MeshproofError, NotReady, UsageError
+from meshproof.mesh.cluster.run import ownership
+from meshproof.mesh.process.processes import MARK, write_whole
+from meshproof.mesh.protocol import ClusterOptions, Provider
+
+#: Providers that make a cluster; `external` uses one that is there.
+MAKERS = ("kind", "minikube", "k3d")
+#: What pytest-kubernetes asks each of them for, by the version, and where its versions are listed.
+_ASKED = {
+    "kind": "kindest/node:v{} (the release notes of a kind list the images made for it)",
+    "k3d": "rancher/k3s:v{}-k3s1 (the releases of k3s)",
+    "minikube": "Kubernetes v{} (minikube config defaults kubernetes-version)",
+}
+
+
+@contextlib.contextmanager
+def provided(options: ClusterOptions, folder: Path) -> Iterator[ClusterOptions]:
+    """Have the cluster of `options.provider` for as long as the context lasts.
+
+    `folder` is the run's. Yields the options with its kubeconfig; without a provider, as they are.
+    Clusters that killed runs of this machine have left are deleted first. Raises NotReady, with
+    what the provider says, when there is none, when it fails or when its cluster does not answer.
+    """
+    wanted = options.provider
+    if wanted is None:
+        yield options
+        return
+    _require(wanted, folder)
+    _delete_leftovers()
+    made = _Cluster(wanted, options, folder)
+    try:
+        made.create()
+        yield replace(options, kubeconfig=str(made.kubeconfig), context=made.context)
+    except BaseException:
+        with signals.uninterrupted(), contextlib.suppress(MeshproofError):
+            made.delete()  # the first error is the one to be told
+        raise
+    else:
+        with signals.uninterrupted():
+            made.delete()
+
+
+class _Cluster:
+    """A cluster of pytest-kubernetes and the record by which the next run finds it."""
+
+    def __init__(self, wanted: Provider, options: ClusterOptions, folder: Path) -> None:
+        self._wanted = wanted
+        self._folder = folder
+        self._given = Path(options.kubeconfig) if wanted.name == "external" else None
+        self.context = options.context
+        self.name = f"pytest-meshproof-{folder.name.removeprefix('run-')}"
+        self.kubeconfig = folder / "kubeconfig"
+        self._manager: Any = None
+
+    def create(self) -> None:
+        """Make the cluster and wait until it answers."""
+        from pytest_kubernetes.options import ClusterOptions as Wanted
+
+        config = self._config()
+        if self._given is not None:
+            _copy(self._given, self.kubeconfig)
+        else:
+            self.kubeconfig.touch(mode=0o600)
+            write_whole(
+                _record(self.name),
+                json.dumps([self._wanted.name, ownership.owned_by(self._folder)]),
+            )
+        self._manager = _manager(self._wanted.name, self.name, config, self.kubeconfig)
+        self._manager.context = self.context or None
+        asked = Wanted(
+            cluster_name=self.name,
+            api_version=self._wanted.version,
+            kubeconfig_path=self.kubeconfig,
+            provider_config=config,
+            cluster_timeout=int(timeouts.CLUSTER_START),
+        )
+        words = [self.name] if config and self._wanted.name == "k3d" else []
+        what = f"{self._wanted.name}: the cluster {self.name} does not start"
+        with _telling(what, self._folder, self._version()):
+            self._manager.create(asked, timeout=int(timeouts.CLUSTER_ANSWERS), options=words)
+
+    def _version(self) -> str:
+        """Return in words which version is asked for; empty where the provider's config says it."""
+        if self._given is not None or self._wanted.config:
+            return ""
+        asked = _ASKED[self._wanted.name].format(self._wanted.version)
+        return f"\nit was asked for {asked}; --mesh-provider-version names another"
+
+    def _config(self) -> Path | None:
+        """Copy the provider's config with our name in it: else it makes a cluster that we lose."""
+        if not self._wanted.config:
+            return None
+        import yaml
+
+        given = Path(self._wanted.config)
+        try:
+            found = yaml.load(given.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UsageError(f"--mesh-provider-config {given}: cannot be read: {error}") from None
+        if not isinstance(found, dict):
+            raise UsageError(f"--mesh-provider-config {given}: expected a mapping")
+        named = {**found, "name": self.name}
+        if self._wanted.name == "k3d":
+            named = {**found, "metadata": {**(found.get("metadata") or {}), "name": self.name}}
+        copy = self._folder / "provider.yaml"
+        copy.write_text(yaml.safe_dump(named), encoding="utf-8")
+        return copy
+
+    def delete(self) -> None:
+        """Delete the cluster, whether or not all of it was made."""
+        if self._manager is None or self._given is not None:
+            return
+        _delete(self._manager, self._wanted.name, self.name, self._folder)
+
+
+def _manager(provider: str, name: str, config: Path | None, kubeconfig: Path) -> Any:
+    from pytest_kubernetes.providers import select_provider_manager
+
+    made: Any = select_provider_manager(provider, {"cluster_name": name})
+    if provider == "external":
+        return made(name, None, kubeconfig)
+    return made(name, str(config) if config else None)
+
+
+def _delete(manager: Any, provider: str, name: str, folder: Path) -> None:
+    with _telling(f"{provider}: the cluster {name} is not deleted", folder):
+        manager.delete()
+    _record(name).unlink(missing_ok=True)
+
+
+def _delete_leftovers() -> None:
+    """Delete the clusters of runs of this machine whose owner is gone."""
+    for path in sorted(_records().glob("pytest-meshproof-*")):
+        provider, notes = json.loads(path.read_text(encoding="utf-8"))
+        gone = ownership.standing(notes).state is ownership.State.GONE
+        if gone and shutil.which(provider):
+            manager = _manager(provider, path.name, None, Path(os.devnull))
+            _delete(manager, provider, path.name, path.parent)
+
+
+def _records() -> Path:
+    """Return the folder of the records (XDG Base Directory Specification: state of this user)."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "meshproof" / "clusters"
+
+
+def _record(name: str) -> Path:
+    folder = _records()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotReady(f"{folder}: cannot be made: {error.strerror}") from None
+    return folder / name
+
+
+def _require(wanted: Provider, folder: Path) -> None:
+    """Raise NotReady for a program that is missing, or a path that a shell would take apart."""
+    for program in ("kubectl", *([wanted.name] if wanted.name in MAKERS else [])):
+        path = shutil.which(program)
+        if path is None:
+            raise NotReady(f"{program} is not on PATH: --mesh-provider {wanted.name} needs it")
+        for part in (path, str(folder)):
+            if shlex.quote(part) != part:
+                raise NotReady(f"--mesh-provider: pytest-kubernetes cannot use the path {part!r}")
+
+
+def _copy(given: Path, to: Path) -> None:
+    try:
+        to.write_bytes(given.read_bytes())
+        to.chmod(0o600)
+    except OSError as error:
+        raise UsageError(f"--kubeconfig {given}: cannot be read: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _telling(what: str, folder: Path, hint: str = "") -> Iterator[None]:
+    """Turn what pytest-kubernetes raises into NotReady; keep what it does to the environment.
+
+    `hint` is told after what a program says that fails.
+    """
+    before = dict(os.environ)
+    os.environ[MARK] = str(folder)
+    try:
+        yield
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or error.stdout or b"").decode(errors="replace").strip()
+        raise NotReady(f"{what}: {said or f'exit code {error.returncode}'}{hint}") from None
+    except subprocess.TimeoutExpired as error:
+        raise NotReady(f"{what}: not done after {error.timeout:.0f} s") from None
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        raise NotReady(f"{what}: {error}") from None
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,101 @@
+"""Spans of a run's sidecars: sent to the collector that is asked about, each request's, tagged.
+
+Nothing is changed but in the namespaces of the run. Source: Istio docs, "Telemetry API" and "Custom
+tags", "Mesh Config" (extensionProviders).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from meshproof.base import timeouts
+from meshproof.base.names import CLUSTER_DOMAIN
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.cluster.api.client import Kube, Object
+from meshproof.mesh.cluster.api.port_forward import get
+from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy
+from meshproof.mesh.envoy.listeners import RUN_HEADER, RUN_TAG
+
+NAME = "meshproof"
+_INBOUND = "/config_dump?resource=dynamic_listeners&name_regex=^virtualInbound$"
+#: Kinds of extension providers that send spans to a service.
+_KINDS = ("zipkin", "opentelemetry")
+
+
+def trace(
+    kube: Kube,
+    config_map: Object | None,
+    service: Object | None,
+    namespaces: Sequence[str],
+    labels: dict[str, str],
+    sidecars: Sequence[Proxy],
+) -> str:
+    """Have the sidecars of `namespaces` send all spans to what is behind `service`.
+
+    `config_map` holds the mesh's config. Without a provider of it that leads there, spans go where
+    the mesh sends them anyway. Returns in words where they go, once every sidecar does so.
+    """
+    provider, collector = _provider(kube, config_map, service) if service else ("", "")
+    for namespace in namespaces:
+        kube.apply(_telemetry(namespace, labels, provider))
+    late = list(sidecars)
+
+    def look() -> bool | None:
+        late[:] = [
+            one
+            for one in late
+            if not {RUN_TAG, collector}
+            <= _found(get(kube, one.pod, one.namespace, ADMIN_PORT, _INBOUND), (RUN_TAG, collector))
+        ]
+        return None if late else True
+
+    wait_for(
+        look,
+        timeouts.CONFIG_SERVED,
+        lambda: f"Telemetry {NAME} is not served by {', '.join(map(str, late))}",
+        timeouts.POLL_SLOW,
+    )
+    if provider:
+        return f"sidecars send their spans to the extension provider {provider}"
+    return "no extension provider of the mesh's config leads there"
+
+
+def _found(text: str, words: Sequence[str]) -> set[str]:
+    return {word for word in words if word in text}
+
+
+def _provider(kube: Kube, config_map: Object | None, service: Object) -> tuple[str, str]:
+    """Return the extension provider that leads to a service's pods, and its cluster's name."""
+    import yaml
+
+    text = (config_map or {}).get("data", {}).get("mesh", "")
+    config: dict[str, Any] = yaml.safe_load(text) or {}
+    wanted = service["spec"].get("selector")
+    for provider in config.get("extensionProviders") or ():
+        for kind in _KINDS:
+            spec = provider.get(kind)
+            if not spec:
+                continue
+            host = str(spec["service"]).rpartition("/")[2]
+            name, _, rest = host.partition(".")
+            namespace = rest.removesuffix(CLUSTER_DOMAIN).rstrip(".").removesuffix(".svc")
+            found = kube.get("v1", "Service", name, namespace)
+            if found is not None and found["spec"].get("selector") == wanted:
+                return str(provider["name"]), f"outbound|{spec['port']}||{host}"
+    return "", ""
+
+
+def _telemetry(namespace: str, labels: dict[str, str], provider: str) -> Object:
+    tracing: Object = {
+        "randomSamplingPercentage": 100,
+        "customTags": {RUN_TAG: {"header": {"name": RUN_HEADER}}},
+    }
+    if provider:
+        tracing["providers"] = [{"name": provider}]
+    return {
+        "apiVersion": "telemetry.istio.io/v1",
+        "kind": "Telemetry",
+        "metadata": {"name": NAME, "namespace": namespace, "labels": labels},
+        "spec": {"tracing": [tracing]},
+    }

@@ -1,0 +1,231 @@
+"""Deployments of a run: waited for, and when one does not come up, why, in the cluster's words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.cluster.api.client import Kube, Object
+from meshproof.mesh.cluster.api.describe import containers
+from meshproof.mesh.cluster.ingress import gateway_api
+from meshproof.mesh.cluster.proxies.proxies import has_sidecar
+from meshproof.mesh.cluster.run import redaction
+from meshproof.mesh.protocol import Replica
+
+#: So many lines of a log are told, of those without secrets.
+_TOLD = 5
+#: Reasons of a waiting container that do not pass by themselves in the time of a run
+#: (Kubernetes docs, "Images" and "Pod Lifecycle"): those of its image, and all.
+_NO_IMAGE = ("ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName")
+_HOPELESS = (
+    *_NO_IMAGE,
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+)
+
+
+def pods(kube: Kube, namespaces: Sequence[str], labels: str) -> list[Object]:
+    """Return the pods of the namespaces that have the labels.
+
+    Without those that end, and without the proxies of a Gateway, which take over its labels.
+    """
+    found = [
+        pod
+        for name in namespaces
+        for pod in kube.list("v1", "Pod", name, f"{labels},!{gateway_api.NAME_LABEL}")
+    ]
+    return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+
+def replica(pod: Object) -> Replica:
+    """Return a pod as a suite knows it."""
+    metadata = pod["metadata"]
+    labels = metadata.get("labels") or {}
+    workload = str(metadata.get("generateName", metadata["name"])).rstrip("-")
+    return Replica(
+        str(metadata["name"]),
+        workload.removesuffix(f"-{labels.get('pod-template-hash')}"),
+        str(metadata["namespace"]),
+        labels.get("app", ""),
+        labels.get("version", ""),
+    )
+
+
+def wait_available(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
+    """Wait until every Deployment with the labels has all its pods.
+
+    Raises NotReady naming the pod that does not come up and why, with the last lines of its log; at
+    once for a reason that does not pass by itself, and soon where the cluster takes no pod at all.
+    """
+    waiting: list[str] = ["nothing was seen of them"]
+    since: dict[str, float] = {}
+
+    def look() -> bool | None:
+        waiting[:] = []
+        for name in namespaces:
+            for one in kube.list("apps/v1", "Deployment", name, labels):
+                if not _complete(one):
+                    waiting.append(f"{name}/{one['metadata']['name']}")
+                    _check_taken(one, waiting[-1], since)
+        if waiting:
+            for pod in pods(kube, namespaces, labels):
+                if why := _hopeless(pod):
+                    raise NotReady(_told(kube, pod, why))
+        return None if waiting else True
+
+    def said() -> str:
+        late = [pod for pod in pods(kube, namespaces, labels) if not _ready(pod)]
+        lines = [_told(kube, pod, _state(pod)) for pod in late[:3]] or [*_events(kube, namespaces)]
+        return "\n".join(
+            [f"not available after {timeouts.APPS_START:.0f} s: {', '.join(waiting)}", *lines]
+        )
+
+    wait_for(look, timeouts.APPS_START, said, timeouts.POLL_SLOW)
+
+
+def wait_running(kube: Kube, namespace: str, name: str) -> None:
+    """Wait until a pod runs with all its containers ready. Raises NotReady with why it does not."""
+
+    def look() -> bool | None:
+        pod = kube.get("v1", "Pod", name, namespace)
+        if pod is not None and (why := _hopeless(pod)):
+            raise NotReady(_told(kube, pod, why))
+        return True if pod is not None and _ready(pod) else None
+
+    def said() -> str:
+        pod = kube.get("v1", "Pod", name, namespace)
+        if pod is None:
+            return f"{namespace}/{name} is gone"
+        return _told(kube, pod, _state(pod))
+
+    wait_for(look, timeouts.APPS_START, said, timeouts.POLL_SLOW)
+
+
+def check_injected(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
+    """Raise NotReady naming each pod of the run that has no sidecar."""
+    bare = [
+        f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+        for pod in pods(kube, namespaces, labels)
+        if not has_sidecar(pod)
+    ]
+    if bare:
+        raise NotReady(
+            f"no sidecar was injected into {', '.join(bare)}: look at the labels of the namespace "
+            "(istio-injection, istio.io/rev) and at the sidecar injector of that revision"
+        )
+
+
+def _complete(deployment: Object) -> bool:
+    status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
+    return bool(
+        status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+        and status.get("updatedReplicas", 0) == wanted
+        and status.get("availableReplicas", 0) == wanted
+        and status.get("replicas", 0) == wanted
+    )
+
+
+def _check_taken(deployment: Object, name: str, since: dict[str, float]) -> None:
+    """Raise NotReady where admission (PodSecurity, a quota, a LimitRange) goes on refusing pods.
+
+    `since` keeps when that was first seen. What cannot be asked (a webhook) may come back.
+    """
+    found = (deployment.get("status") or {}).get("conditions") or ()
+    said = [one.get("message", "") for one in found if one["type"] == "ReplicaFailure"]
+    refused = next((one for one in said if " is forbidden: " in one), "")
+    if not refused:
+        since.pop(name, None)
+    elif time.monotonic() - since.setdefault(name, time.monotonic()) > timeouts.REFUSED:
+        raise explained(NotReady(f"{name}: {refused}"), name.partition("/")[0])
+
+
+def explained(error: NotReady, namespace: str) -> NotReady:
+    """Return the error with what to do where PodSecurity refuses a sidecar."""
+    said = str(error)
+    if "PodSecurity" not in said:
+        return error
+    if "istio-init" in said:
+        return NotReady(
+            f"namespace {namespace} does not take a sidecar: its init container istio-init needs "
+            "NET_ADMIN and NET_RAW, which PodSecurity `restricted` and `baseline` forbid. Install "
+            "Istio's CNI plugin (`istioctl install --set components.cni.enabled=true`), with which "
+            f"there is no istio-init, or use a namespace without that label.\n{said}"
+        )
+    return NotReady(f"namespace {namespace} does not take the pod: {said}")
+
+
+def unready(pod: Object) -> Iterator[str]:
+    """Yield in words that a pod is not ready and what it waits for."""
+    if not _ready(pod):
+        yield f"{pod['metadata']['namespace']}/{pod['metadata']['name']}: {_state(pod)}"
+
+
+def late(kube: Kube, found: Sequence[Object]) -> list[str]:
+    """Return for each pod that is not ready why, with the end of the log of what restarts."""
+    return [_told(kube, pod, _hopeless(pod) or _state(pod)) for pod in found if not _ready(pod)]
+
+
+def container_ready(pod: Object, name: str) -> bool:
+    """Say whether a container of a pod is ready."""
+    return any(one["name"] == name and one.get("ready") for one in containers(pod))
+
+
+def _ready(pod: Object) -> bool:
+    found = (pod.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in found)
+
+
+def unpullable(pod: Object) -> str:
+    """Return in words why an image of a pod cannot be had; empty where nothing says so."""
+    return _hopeless(pod, _NO_IMAGE)
+
+
+def _hopeless(pod: Object, reasons: Sequence[str] = _HOPELESS) -> str:
+    for one in containers(pod):
+        waiting = (one.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in reasons:
+            return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
+    return ""
+
+
+def _state(pod: Object) -> str:
+    """Return in words what a pod waits for."""
+    status = pod.get("status") or {}
+    for one in status.get("conditions") or ():
+        if one["type"] == "PodScheduled" and one["status"] != "True":
+            return f"not scheduled: {one.get('message', one.get('reason', ''))}"
+    late = [str(one["name"]) for one in containers(pod) if not one.get("ready")]
+    return f"{status.get('phase', 'unknown')}, not ready: {', '.join(late) or 'no container yet'}"
+
+
+def _told(kube: Kube, pod: Object, why: str) -> str:
+    """Return why a pod does not come up, with the end of the log of the container at fault."""
+    metadata = pod["metadata"]
+    name, namespace = str(metadata["name"]), str(metadata["namespace"])
+    lines = [f"{namespace}/{name}: {why}"]
+    for one in containers(pod):
+        if one.get("ready") or not one.get("restartCount"):
+            continue
+        try:
+            log = redaction.text(kube.log(name, namespace, str(one["name"]))).rstrip()
+        except NotReady:
+            continue
+        if log:
+            lines += [f"last lines of {one['name']}:", *log.splitlines()[-_TOLD:]]
+    return "\n".join(lines)
+
+
+def _events(kube: Kube, namespaces: Sequence[str]) -> Iterator[str]:
+    """Yield the warnings of the namespaces: where no pod is, they say why."""
+    seen: set[str] = set()
+    for name in namespaces:
+        for event in kube.list("v1", "Event", name):
+            text = f"{event['involvedObject']['name']}: {event.get('message', '')}"
+            if event.get("type") == "Warning" and text not in seen and len(seen) < 5:
+                seen.add(text)
+                yield text

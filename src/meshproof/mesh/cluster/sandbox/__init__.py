@@ -1,0 +1,1 @@
+"""Live rules tried in namespaces of the run."""

@@ -1,0 +1,125 @@
+"""Which cases a sandbox cannot prove, and why: each is named in the report, none passes there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from meshproof.base.names import MESH, Labels, is_service
+from meshproof.documents.manifest import Document
+from meshproof.mesh.cluster.sandbox.clients import MOST
+from meshproof.mesh.cluster.sandbox.places import Places
+from meshproof.mesh.cluster.sandbox.rules import ROUTING
+from meshproof.oracle.derive import Case
+from meshproof.rules.model import Route, RuleSet
+
+#: The way in to a sandbox is this port of the cluster's ingress gateway.
+GATEWAY_PORT = 80
+_NAMESPACE = "default"
+#: Between the names of HTTPRoutes that make one route (`rules.gateway_api`).
+_MERGED = " + "
+#: The conditions on an authority for which it is known what stands for it.
+_REWRITTEN = ("exact", "present")
+
+
+class Provable:
+    """What of some rules a sandbox serves, and which of their cases it can prove."""
+
+    def __init__(self, rules: RuleSet, cases: Iterable[Case], places: Places) -> None:
+        self._rules = rules
+        self._places = places
+        sources = dict.fromkeys(case.call.source for case in cases if case.call.source)
+        self._sources = list(sources)[:MOST]
+        self._services = {
+            (one.namespace, one.name, one.at.file): one
+            for one in rules.documents
+            if one.kind == "VirtualService" and one.group == ROUTING
+        }
+        self._routes = {
+            (one.namespace, one.name): one for one in rules.documents if one.kind == "HTTPRoute"
+        }
+
+    def sees(self, document: Document, source: Labels) -> bool:
+        """Say whether a VirtualService has an arm for callers with some labels."""
+        key = document.namespace, document.name, document.at.file
+        for one in self._rules.routes:
+            if (one.namespace, one.name, one.at.file) == key:
+                for match in (match for arm in one.arms for match in arm.matches or (None,)):
+                    named = match is not None and match.source_namespace
+                    if match is None or (not named and set(match.source) <= set(source)):
+                        return True
+        return False
+
+    def documents(self, case: Case) -> list[Document]:
+        """Return what a case follows from: a VirtualService, or HTTPRoutes; else nothing."""
+        route = self._route(case)
+        if found := self._services.get((route.namespace, route.name, route.at.file)):
+            return [found]
+        merged = [self._routes.get((route.namespace, one)) for one in route.name.split(_MERGED)]
+        return [one for one in merged if one is not None] if all(merged) else []
+
+    def _route(self, case: Case) -> Route:
+        return self._rules.routes[case.number]
+
+    def why_not(self, case: Case) -> str:
+        """Return why a case cannot be proven in a sandbox; empty when it can."""
+        return next(self._reasons(case), "")
+
+    def _reasons(self, case: Case) -> Iterator[str]:
+        yield from self._of_documents(case)
+        yield from self._of_places(case)
+        route, call = self._route(case), case.call
+        matches = [match for arm in route.arms for match in arm.matches]
+        if any(one.authority and one.authority.kind not in _REWRITTEN for one in matches):
+            yield "hosts are others in a sandbox, and its authority is matched by a part"
+        if case.answer.mirrors and call.gateway != MESH:
+            yield "the gateway of the cluster does not count copies of requests for a sandbox"
+        if call.gateway != MESH and call.port != GATEWAY_PORT:
+            redirects = [arm.redirect for arm in route.arms if arm.redirect]
+            if any(one.port for one in matches) or any(one.asked_port for one in redirects):
+                yield f"it asks for port {call.port}; the way in to a sandbox is {GATEWAY_PORT}"
+
+    def _of_documents(self, case: Case) -> Iterator[str]:
+        documents = self.documents(case)
+        if not documents:
+            yield "only VirtualServices and HTTPRoutes are rewritten to a sandbox"
+        if any(one.kind == "HTTPRoute" for one in documents):
+            if case.call.gateway != MESH:
+                yield "a Gateway of Gateway API would have a proxy of its own, a sandbox has none"
+            if any(_namespaces(one.spec.plain()) - {one.namespace} for one in documents):
+                yield "a sandbox has no ReferenceGrant, by which it reaches into another namespace"
+
+    def _of_places(self, case: Case) -> Iterator[str]:
+        """Yield what is wrong with where a case goes, and where it comes from."""
+        call = case.call
+        told = (*case.shares, *case.answer.mirrors)
+        outside = [one.host for one, _ in told if not is_service(one.host)]
+        if call.gateway == MESH and not is_service(call.host):
+            outside.append(call.host)
+        if outside:
+            yield f"no workload of a sandbox stands for {outside[0]}, which is outside the cluster"
+        called = {one.source_namespace for arm in self._route(case).arms for one in arm.matches}
+        if call.namespace != _NAMESPACE or _NAMESPACE in called:
+            yield "its caller has a namespace of a user, clients of a sandbox have one of the run"
+        yield from self._of_subsets(self._route(case), call.gateway == MESH)
+        if call.source and call.source not in self._sources:
+            yield f"a sandbox has at most {MOST} clients with labels of their own"
+
+    def _of_subsets(self, route: Route, inside: bool) -> Iterator[str]:
+        if not inside and (subset := self._places.lacking(route, None)):
+            yield (
+                f"the DestinationRule of {subset} is not in the namespace of that service, and the "
+                "gateway of the cluster has no other"
+            )
+        if inside and self._places.of(route) is None:
+            subset = self._places.lacking(route, route.namespace)
+            yield f"no namespace has the DestinationRules of all its subsets: {subset} is elsewhere"
+
+
+def _namespaces(value: object) -> set[str]:
+    """Return the namespaces that stand anywhere in an object."""
+    if isinstance(value, list):
+        return set[str]().union(*map(_namespaces, value))
+    if not isinstance(value, dict):
+        return set()
+    own = {str(value["namespace"])} if "namespace" in value else set()
+    return own.union(*map(_namespaces, value.values()))

@@ -1,0 +1,69 @@
+"""Copies of requests that mirrors make in a sandbox: what its echo workloads have noted.
+
+Nothing is guessed from a time that has passed: the sidecars of the clients say that no request
+of theirs is on its way, a copy neither, and an echo notes a request before it answers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from meshproof.apps.echo_pod import COPIES, PORT
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.api.port_forward import Channel
+from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy
+
+#: Requests that are sent or wait to be (Envoy's docs, cluster statistics).
+_UNDER_WAY = r"^cluster\.outbound.*upstream_rq_(pending_)?active$"
+_COUNT = re.compile(r": (\d+)$", re.M)
+
+
+class Copies:
+    """What echo workloads have noted of requests that may be mirrored; `pods` by their name."""
+
+    def __init__(
+        self, kube: Kube, pods: Mapping[str, tuple[str, str]], clients: Iterable[Proxy]
+    ) -> None:
+        self._admins = {
+            str(one): Channel(kube, one.pod, one.namespace, ADMIN_PORT) for one in clients
+        }
+        self._echoes = {
+            name: Channel(kube, pod, namespace, PORT) for name, (namespace, pod) in pods.items()
+        }
+
+    def noted(self) -> Counter[tuple[str, str]]:
+        """Return (value of the header, workload) -> how often, since the start.
+
+        Raises NotReady when copies are still on their way after their time.
+        """
+        wait_for(
+            self._idle,
+            timeouts.COPIES,
+            lambda: "copies of requests do not get anywhere",
+            timeouts.POLL_SLOW,
+        )
+        found: Counter[tuple[str, str]] = Counter()
+        for name, channel in self._echoes.items():
+            for value, count in json.loads(channel.ask(COPIES)).items():
+                found[value, name] = int(count)
+        return found
+
+    def _idle(self) -> bool | None:
+        found = {
+            name: _COUNT.findall(admin.ask(f"/stats?filter={_UNDER_WAY}"))
+            for name, admin in self._admins.items()
+        }
+        if not any(found.values()):
+            raise NotReady(f"{', '.join(found)}: none counts its requests (cluster.outbound)")
+        return None if any(int(one) for counts in found.values() for one in counts) else True
+
+    def close(self) -> None:
+        """End the connections to the pods."""
+        for one in (*self._admins.values(), *self._echoes.values()):
+            one.close()

@@ -1,0 +1,76 @@
+"""Where the clients of a sandbox stand: their namespace decides which DestinationRules they have.
+
+Source: istiod takes that of a host from the namespace of the client, else from that of the service
+(pilot/pkg/model/push_context.go, `destinationRule`), never from a third. Its own root namespace,
+which comes last there, is none in a sandbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from meshproof.base.names import Labels, full_name, is_service, labels
+from meshproof.documents.manifest import Document
+from meshproof.mesh.echo.workloads import named_in
+from meshproof.rules.model import Route
+
+
+def host_of(rule: Document) -> str:
+    """Return the full name of the host that a DestinationRule is about."""
+    return full_name(rule.spec.need("host").text(), rule.namespace)
+
+
+class Places:
+    """Namespaces of a user, by what a client there has; `home` is where one stands as a rule."""
+
+    def __init__(self, rules: Iterable[Document], home: str) -> None:
+        """`rules` are the DestinationRules that a sandbox serves."""
+        self._rules = list(rules)
+        self.home = home
+
+    def shown(self, host: str, namespace: str | None) -> list[Document]:
+        """Return the DestinationRules of a host for clients in a namespace, None: for a gateway."""
+        found = [one for one in self._rules if host_of(one) == host]
+        own = [one for one in found if one.namespace == namespace]
+        return own or [one for one in found if one.namespace == named_in(host)[1]]
+
+    def of(self, route: Route) -> str | None:
+        """Return where the sidecars stand that a route is for, None where none has all its subsets.
+
+        A DestinationRule beside the route for a service of elsewhere is for clients beside it.
+        """
+        hosts = {target.host for arm in route.arms for target in arm.targets}
+        beside = [one for one in self._rules if one.namespace == route.namespace]
+        if any(host_of(one) in hosts - _served_in(route.namespace, hosts) for one in beside):
+            return route.namespace
+        others = [one.namespace for one in self._rules if host_of(one) in hosts]
+        for namespace in (self.home, route.namespace, *others):
+            if not self.lacking(route, namespace):
+                return namespace
+        return None
+
+    def lacking(self, route: Route, namespace: str | None) -> str:
+        """Return the first subset of a route that clients in a namespace lack, or nothing.
+
+        None is a gateway's, in which no rule of a user's stands.
+        """
+        return next(self._lacked(route, namespace), "")
+
+    def _lacked(self, route: Route, namespace: str | None) -> Iterator[str]:
+        for target in (target for arm in route.arms for target in arm.targets):
+            if not is_service(target.host):
+                continue  # no workload of a sandbox stands for it
+            known = [found for one in self.shown(target.host, namespace) for found in _subsets(one)]
+            if target.labels and target.labels not in known:
+                yield f"{target.host} {target.subset}"
+
+
+def _served_in(namespace: str, hosts: Iterable[str]) -> set[str]:
+    return {one for one in hosts if named_in(one)[1] == namespace}
+
+
+def _subsets(rule: Document) -> Iterator[Labels]:
+    found = rule.spec.get("subsets")
+    for one in found.items() if found else ():
+        carried = one.get("labels")
+        yield labels(carried.texts()) if carried else ()

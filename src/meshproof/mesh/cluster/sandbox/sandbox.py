@@ -1,0 +1,278 @@
+"""A sandbox: live rules on the cluster's own istiod and proxies, in namespaces of the run.
+
+Echo workloads stand for the services, each a small pod with a sidecar; the rules are rewritten to
+them (`sandbox_rules`). The client of what holds in sidecars is a probe with a sidecar; what holds
+at a gateway comes in from outside through the cluster's own gateway, by a Gateway of the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+
+from meshproof.base.errors import BadRules, NotReady
+from meshproof.base.names import MESH
+from meshproof.documents.manifest import Document
+from meshproof.inventory import Surroundings
+from meshproof.mesh.cluster.api.client import Kube
+from meshproof.mesh.cluster.api.objects import Place, Placed
+from meshproof.mesh.cluster.istio.istio import Istio
+from meshproof.mesh.cluster.proxies import settling
+from meshproof.mesh.cluster.proxies.proxies import Proxy
+from meshproof.mesh.cluster.proxies.settling import Listed
+from meshproof.mesh.cluster.run import workloads
+from meshproof.mesh.cluster.sandbox import pods as sandbox_pods
+from meshproof.mesh.cluster.sandbox.cases import Provable
+from meshproof.mesh.cluster.sandbox.clients import Caller, Clients
+from meshproof.mesh.cluster.sandbox.mirrored import Copies
+from meshproof.mesh.cluster.sandbox.places import Places, host_of
+from meshproof.mesh.cluster.sandbox.rules import ROUTING, Names, Rewriting
+from meshproof.mesh.echo.workloads import MISSED, Workloads, check_hosts, echoes, named_in, ports
+from meshproof.mesh.protocol import Address, Sender, Served, one_version
+from meshproof.oracle.derive import Call, Case
+from meshproof.rules.model import Route, RuleSet
+
+
+class Sandbox:
+    """Rules served by a cluster to echo workloads. A `meshproof.mesh.echo.case_mesh.CaseMesh`."""
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        cases: Sequence[Case],
+        around: Surroundings,
+        place: Place,
+        istio: Istio,
+        beta: float | None = None,
+    ) -> None:
+        """Raise BadRules for a host that is no service, and when no case can be proven."""
+        check_hosts(rules, around)
+        self._rules = rules
+        self._around = around
+        self._place = place
+        self._istio = istio
+        self.echoes = echoes(rules, around)
+        self.workloads = Workloads(self.echoes, beta or MISSED)
+        users = self._users_namespaces()
+        self.names = Names.of(place, users)
+        # Where short names of services of `default` are known, if they are the user's.
+        home = "default" if "default" in users else users[0]
+        self._places = Places(self._destination_rules, home)
+        self._provable = Provable(rules, cases, self._places)
+        self._cases = [case for case in cases if not self.unproven(case)]
+        self._require_some(cases)
+        self._labels = {**place.labels, **istio.asking}
+        callers = [one for one in map(self._caller, self._cases) if one is not None]
+        self._clients = Clients(self._labels, place.image, callers or [(home, ())])
+        self._way_in: Address | None = None
+        self._copies: Copies | None = None
+        self.served: Served | None = None
+
+    def _require_some(self, cases: Sequence[Case]) -> None:
+        if not self._cases:
+            reasons = dict.fromkeys(f"{case.at}: {self.unproven(case)}" for case in cases)
+            raise BadRules(
+                "no case of these rules can be proven in a sandbox:\n" + "\n".join(reasons)
+            )
+
+    def _users_namespaces(self) -> list[str]:
+        """Return the namespaces of the rules and of the services that they name."""
+        found = {named_in(one.host)[1] for one in sandbox_pods.stood_up(self.echoes)}
+        found |= {one.namespace for one in self._rules.documents}
+        return sorted(found)
+
+    @property
+    def namespaces(self) -> list[str]:
+        """The namespaces of the sandbox."""
+        return list(self.names.namespaces.values())
+
+    @property
+    def notes(self) -> list[str]:
+        """What a report says of it."""
+        pods = len(sandbox_pods.stood_up(self.echoes))
+        said = [
+            f"sandbox: {pods} echo workloads with sidecars; of DestinationRules it has the subsets"
+        ]
+        if self._at_gateway:
+            said.append(
+                "sandbox: rules of gateways are asked through the ingress gateway of the cluster, "
+                f"at a Gateway of the run for hosts below {self.names.suffix}"
+            )
+        return said
+
+    def unproven(self, case: Case) -> str:
+        """Return why a case cannot be proven here; empty when it can."""
+        return self._provable.why_not(case)
+
+    @contextlib.contextmanager
+    def serving(self, kube: Kube, way_in: Callable[[], Address]) -> Iterator[None]:
+        """Wait for what was begun, then serve the rules; `way_in` finds that of the cluster.
+
+        What is made goes with the namespaces. Raises NotReady for a pod that does not come up and
+        a proxy that does not take the rules, BadRules for a rule that the cluster refuses.
+        """
+        with contextlib.ExitStack() as ending:
+            ending.callback(self._clients.close)
+            self._clients.ready(kube, self.names)
+            pods = sandbox_pods.pods(self.echoes, self.names.namespaces)
+            self._copies = Copies(kube, pods, self._clients.proxies.values())
+            ending.callback(self._copies.close)
+            for namespace, name in pods.values():
+                workloads.wait_running(kube, namespace, name)
+            self._way_in = way_in() if self._at_gateway else None
+            self.served = self._serve(kube)
+            yield
+
+    def begin(self, kube: Kube) -> None:
+        """Create what the sandbox consists of, but for its rules, in namespaces that are there."""
+        for body in sandbox_pods.objects(self.echoes, self._around, self._standing):
+            try:
+                kube.apply(body)
+            except NotReady as error:
+                raise workloads.explained(error, str(body["metadata"]["namespace"])) from None
+        self._clients.begin(kube, self.names)
+
+    def _serve(self, kube: Kube) -> Served:
+        """Apply the rules; wait until each client has those that it must have."""
+        rules = map(self._rewriting.destination_rule, self._destination_rules)
+        placed = [*rules, *self._gateways(kube), *self._routes()]
+        for one in placed:
+            kube.apply(one.body, one.at or "")
+        asked: list[tuple[Caller | None, Sequence[Proxy] | Listed]] = [
+            (caller, [proxy]) for caller, proxy in self._clients.proxies.items()
+        ]
+        if self._at_gateway:
+            asked.append((None, lambda: self._istio.gateways(kube)))
+        found = [
+            settling.wait_served(kube, of, self._awaited(placed, caller), own=self._place.run)
+            for caller, of in asked
+        ]
+        return Served(
+            one_version(one.version for one in found),
+            sum(one.proxies for one in found),
+            round(sum(one.seconds for one in found), 3),
+        )
+
+    @property
+    def _standing(self) -> sandbox_pods.Standing:
+        return sandbox_pods.Standing(
+            self.names.namespaces,
+            ports(self._rules, self._around),
+            self._labels,
+            self._place.image,
+            lambda host: self._rewriting.exports(host in self._rewriting.for_gateways),
+        )
+
+    # What is served.
+
+    @cached_property
+    def _rewriting(self) -> Rewriting:
+        targets = [
+            target.host
+            for route in self._rules.routes
+            if self._gateways_of(route)
+            for arm in route.arms
+            for target in arm.targets
+        ]
+        namespace, _, _ = self._istio.ingress.partition("/")
+        return Rewriting(
+            self.names, self._place.labels, self.namespaces, [namespace], frozenset(targets)
+        )
+
+    @cached_property
+    def _at_gateway(self) -> bool:
+        return any(case.call.gateway != MESH for case in self._cases)
+
+    @staticmethod
+    def _gateways_of(route: Route) -> list[str]:
+        return [one for one in route.gateways or () if one != MESH]
+
+    def _of_kind(self, kind: str) -> list[Document]:
+        documents = self._rules.documents
+        return [one for one in documents if one.kind == kind and one.group == ROUTING]
+
+    def _routes(self) -> list[Placed]:
+        """Return the rules of which a case is proven, and those that they delegate to."""
+        used = [one for case in self._cases for one in self._provable.documents(case)]
+        services = [
+            self._rewriting.virtual_service(one)
+            for one in self._of_kind("VirtualService")
+            if one in used or one.spec.get("hosts") is None
+        ]
+        routes = [one for one in self._rules.documents if one in used and one.kind == "HTTPRoute"]
+        return [*services, *map(self._rewriting.http_route, routes)]
+
+    @cached_property
+    def _destination_rules(self) -> list[Document]:
+        """The DestinationRules that name subsets of services that stand here."""
+        hosts = {one.host for one in sandbox_pods.stood_up(self.echoes)}
+        return [
+            one
+            for one in self._of_kind("DestinationRule")
+            if one.spec.get("subsets") is not None and host_of(one) in hosts
+        ]
+
+    def _gateways(self, kube: Kube) -> list[Placed]:
+        """Return the Gateways through which a case comes, for the hosts of their routes alone."""
+        calls = [case.call for case in self._cases if case.call.gateway != MESH]
+        if not calls:
+            return []
+        selector = self._istio.selector(kube)
+        found = []
+        for one in self._of_kind("Gateway"):
+            name = f"{one.namespace}/{one.name}"
+            hosts = [call.host for call in calls if call.gateway == name]
+            if hosts:
+                found.append(self._rewriting.gateway(one, hosts, selector))
+        return found
+
+    def _awaited(self, placed: Sequence[Placed], caller: Caller | None) -> list[Placed]:
+        """Return what a client, None: a gateway, must show by name.
+
+        istiod shows one DestinationRule for a host, and no rule without an arm for the client.
+        """
+        namespace, source = caller or (None, ())
+        seen = {
+            one.at for one in self._of_kind("VirtualService") if self._provable.sees(one, source)
+        }
+        shown = {
+            self._places.shown(host, namespace)[0].at
+            for host in map(host_of, self._destination_rules)
+            if self._places.shown(host, namespace)
+        }
+        rules = [
+            one
+            for one in placed
+            if one.kind == "HTTPRoute"
+            or (one.kind == "DestinationRule" and one.at in shown)
+            or (one.kind == "VirtualService" and "hosts" in one.body["spec"] and one.at in seen)
+        ]
+        return rules
+
+    # How it is asked.
+
+    def address(self, call: Call) -> Address:
+        """Return where a call is sent: the service itself, or the way in."""
+        if call.gateway == MESH:
+            return Address(self.names.host(call.host), call.port)
+        if self._way_in is None:
+            raise NotReady("the sandbox is not served yet")
+        return self._way_in
+
+    def sender(self, case: Case) -> Sender | None:
+        """Return the client of a case: a probe in the mesh, or this machine, outside."""
+        return self._clients.sender(self._caller(case))
+
+    def _caller(self, case: Case) -> Caller | None:
+        """Return who sends a case, None for what comes in at a gateway."""
+        if case.call.gateway != MESH:
+            return None
+        namespace = self._places.of(self._rules.routes[case.number])
+        return namespace or self._places.home, case.call.source
+
+    def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
+        """Return how many copies each of some requests has had; see `CaseMesh.copied`."""
+        if self._copies is None:
+            raise NotReady("the sandbox is not served yet")
+        return self.workloads.copied(case, asked, self._copies.noted())

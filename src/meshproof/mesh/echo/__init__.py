@@ -1,0 +1,1 @@
+"""A local mesh of echo workloads, for rules without their apps."""

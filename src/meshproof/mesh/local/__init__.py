@@ -1,0 +1,1 @@
+"""The local mesh: apps as processes on loopback, each with its Envoy."""

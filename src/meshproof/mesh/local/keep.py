@@ -1,0 +1,115 @@
+"""A local mesh that stays up after the command that started it, to be looked at and played with."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from meshproof.base import signals
+from meshproof.base.errors import UsageError
+from meshproof.mesh.local.mesh import LocalMesh
+from meshproof.mesh.process import logs
+from meshproof.mesh.process import processes as process
+from meshproof.mesh.process.processes import Workspace
+from meshproof.mesh.protocol import Options
+from meshproof.rules.model import MtlsMode
+
+_LAST_LINES = 4
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A mesh that was left running: where it answers, and its processes (name -> process id).
+
+    `ended` names those that do not run any more, `folder` has every log as NAME.log.
+    """
+
+    url: str = ""
+    pods: int = 0
+    mtls: str = ""
+    folder: str = ""
+    processes: dict[str, int] = field(default_factory=dict)
+    ended: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything of it runs."""
+        return bool(self.processes) and not self.ended
+
+    def __str__(self) -> str:
+        """Say in a few lines how it is."""
+        if self.whole:
+            count = len(self.processes)
+            return (
+                f"The local mesh at {self.url} is up: {self.pods} pods, {count} processes, "
+                f"mTLS {self.mtls.lower()}."
+            )
+        if len(self.ended) == len(self.processes):
+            return f"The local mesh at {self.url} has ended: none of its processes runs."
+        lines = [f"The local mesh at {self.url} is broken: {_those(self.ended)} ended."]
+        for name in self.ended[:_LAST_LINES]:
+            lines.append(f"  Last lines of {self.folder}/{name}.log:")
+            lines.append(logs.tail(Path(self.folder) / f"{name}.log", _LAST_LINES))
+        return "\n".join(lines)
+
+
+def _those(names: list[str]) -> str:
+    return f"{', '.join(names)} {'has' if len(names) == 1 else 'have'}"
+
+
+def up(mtls: MtlsMode, port: int, envoy: str | None) -> tuple[Kept, bool]:
+    """Start a mesh with all demo apps and leave it running; return it and True.
+
+    One that was left running with the same options is returned with False. Raises UsageError,
+    NotReady or BadRules, then nothing is left; so it is after a signal, until the mesh is kept:
+    from then on signals are ignored, since the mesh is up.
+    """
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port {port}: not a port (0 to 65535)")
+    for kept in status():
+        same = kept.mtls == mtls and (not port or kept.url.endswith(f":{port}"))
+        if same and kept.whole and envoy is None:
+            return kept, False
+    # By name: nothing in the engine imports the data folders by statement.
+    manifests = importlib.import_module("meshproof.manifests")
+    options = Options(mtls=mtls, ingress_port=port, envoy=envoy)
+    with LocalMesh.opened(options) as mesh:
+        mesh.deploy(manifests.apps())
+        kept = Kept(
+            url=mesh.address("ingress").url,
+            pods=len(mesh.replicas()),
+            mtls=mtls,
+            folder=str(mesh.workspace.path),
+            processes=mesh.workspace.processes,
+        )
+        with process.uninterrupted():
+            if signals.pending():
+                raise KeyboardInterrupt
+            mesh.workspace.keep(json.dumps(asdict(kept)))
+            signals.settle()
+    return kept, True
+
+
+def status() -> list[Kept]:
+    """Return every mesh that was left running, with those of its processes that have ended."""
+    return [_look(workspace) for workspace in process.runs() if workspace.kept is not None]
+
+
+def _look(workspace: Workspace) -> Kept:
+    try:
+        kept = Kept(**json.loads(workspace.kept or ""))
+    except (TypeError, ValueError):  # another version of meshproof wrote it
+        kept = Kept(folder=str(workspace.path))
+    alive = {found.pid for found in process.marked(workspace.path)}
+    kept.ended[:] = [name for name, pid in kept.processes.items() if pid not in alive]
+    return kept
+
+
+def down() -> int:
+    """End every mesh that was left running; return how many."""
+    kept = [workspace for workspace in process.runs() if workspace.kept is not None]
+    for workspace in kept:
+        workspace.close()
+    return len(kept)

@@ -1,0 +1,297 @@
+"""The local mesh: real Envoys and apps as processes on loopback, config by file-based xDS."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from meshproof import apps, rules
+from meshproof.base import signals, timeouts
+from meshproof.base.errors import BadRules, MeshproofError, NotReady, nearest
+from meshproof.base.names import ROOT_NAMESPACE
+from meshproof.documents.manifest import Document
+from meshproof.mesh.addons import Addons
+from meshproof.mesh.counters import Counters
+from meshproof.mesh.envoy import hops, ingress, listeners, topology, translate
+from meshproof.mesh.envoy.certificates import Authority
+from meshproof.mesh.envoy.envoy import Envoy, Resource, find_binary
+from meshproof.mesh.envoy.ingress import Ingress
+from meshproof.mesh.envoy.rollout import Plan, rollout
+from meshproof.mesh.envoy.translate import Endpoint, Snapshot
+from meshproof.mesh.local.sidecar import Sidecar
+from meshproof.mesh.process import processes
+from meshproof.mesh.process.processes import Workspace, wait_for
+from meshproof.mesh.protocol import Address, Feature, Options, Replica, Served
+from meshproof.rules.model import MtlsMode, RuleSet
+
+_RULE_GROUPS = ("networking.istio.io", "security.istio.io", "config.istio.io")
+
+
+class LocalMesh:
+    """An ingress and, for each pod of the manifests, an app process with its sidecar Envoy."""
+
+    name = "local"
+    proven = (
+        "the rules mean what you think and a real Envoy does it; "
+        "the control plane is meshproof's own translator, not istiod"
+    )
+    supports = frozenset(Feature) - {Feature.CONTROL_PLANE}
+
+    def __init__(self, options: Options, workspace: Workspace) -> None:
+        self._options = options
+        self._workspace = workspace
+        self._binary = find_binary(options.envoy)
+        self._authority = Authority(workspace.path / "certificates")
+        identity = self._authority.issue(ROOT_NAMESPACE, ingress.NAME)
+        self._ingress = Ingress(workspace, self._binary, identity, options.ingress_port)
+        self._sidecars: list[Sidecar] = []
+        self._topology = topology.Topology()
+        self._modes: dict[str, MtlsMode] = {}
+        self._base = RuleSet()
+        self._current = RuleSet()
+        self.served: Served | None = None
+        self._served_at = datetime.now(UTC)
+        self._collector = _collector(_NOBODY) if options.with_addons else None
+        self._ingress.collector = self._collector
+        self.addons = Addons(workspace, self, options.addons)
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, options: Options) -> Iterator[LocalMesh]:
+        """Start an empty mesh and end it, with everything in it, when the context ends."""
+        with processes.interruptible(), Workspace.create() as workspace:
+            mesh = cls(options, workspace)
+            if options.with_addons:
+                mesh.addons.start()
+            yield mesh
+
+    @property
+    def workspace(self) -> Workspace:
+        """Folder and processes of this mesh."""
+        return self._workspace
+
+    @property
+    def standins(self) -> list[str]:
+        """What stands in for an official part."""
+        modules: dict[str, list[str]] = {}
+        for image in sorted({sidecar.pod.image for sidecar in self._sidecars}):
+            modules.setdefault(apps.find(image).module, []).append(apps.repository(image))
+        return [
+            "meshproof's translator for istiod",
+            "upstream Envoy for istio-proxy",
+            *(f"{module} for {', '.join(images)}" for module, images in modules.items()),
+        ]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a report says of this mesh: nothing beyond its name."""
+        return []
+
+    def trace_to(self, port: int) -> None:
+        """Let every Envoy send its spans (Zipkin v2) to that port of this machine."""
+        self._collector = _collector(Address("127.0.0.1", port))
+        self._ingress.collector = self._collector
+        for sidecar in self._sidecars:
+            sidecar.collector = self._collector
+        self._serve(self._base + self._current)
+
+    def admins(self) -> dict[str, tuple[str, int]]:
+        """Return pod name -> admin address of its Envoy."""
+        return {envoy.name: envoy.admin for envoy in self._envoys()}
+
+    def ingress_requests(self) -> int:
+        """Return how many requests the ingress's Envoy has sent to the productpage."""
+        text = self._ingress.envoy.get(
+            "/stats?filter=^cluster.outbound.*productpage.*upstream_rq_total$"
+        )
+        return sum(int(line.rpartition(": ")[2]) for line in text.splitlines() if line)
+
+    def addon_url(self, name: str) -> str:
+        """Return the URL of an addon that runs, or an empty string."""
+        return self.addons.url(name)
+
+    def deploy(self, documents: Sequence[Document]) -> None:
+        """Stand up the apps in `documents` and serve the rules of their way in."""
+        routing = [document for document in documents if document.group in _RULE_GROUPS]
+        workloads = topology.read(
+            document for document in documents if document.group not in _RULE_GROUPS
+        )
+        for pod in workloads.pods:
+            _require_standin(pod)
+        self._base = self._base + rules.read(routing) if routing else self._base
+        self._topology = self._topology + workloads
+        added = [self._sidecar(pod) for pod in workloads.pods]
+        self._sidecars += added
+        self._ingress.start()
+        for sidecar in added:
+            sidecar.start_envoy()
+        self._ingress.open(self._base.gateways)
+        for sidecar in added:
+            sidecar.start_app()
+        for sidecar in added:
+            sidecar.wait_app()
+        self._serve(self._base + self._current)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(Sidecar.wait_ready, added))
+        self.addons.watch()
+
+    def _sidecar(self, pod: topology.Pod) -> Sidecar:
+        identity = self._authority.issue(pod.namespace, pod.service_account)
+        envoy = Envoy(pod.name, self._workspace, self._binary)
+        return Sidecar(pod, envoy, identity, self._workspace, self._collector)
+
+    def _envoys(self) -> list[Envoy]:
+        return [self._ingress.envoy, *(sidecar.envoy for sidecar in self._sidecars)]
+
+    @contextlib.contextmanager
+    def applied(self, rules: RuleSet) -> Iterator[Served]:
+        """Serve `rules` beside those of the way in while the context lasts."""
+        before = self._current
+        try:
+            served = self._serve(self._base + rules)
+            self._current = rules
+            yield served
+        except BaseException:
+            with contextlib.suppress(MeshproofError):  # the first error is the one to be told
+                self._return_to(before)
+            raise
+        else:
+            self._return_to(before)
+
+    def _return_to(self, before: RuleSet) -> None:
+        """Serve the rules of before; after a signal that is left out, since the mesh will go."""
+        self._current = before
+        if not signals.ending():
+            self._serve(self._base + before)
+
+    def _serve(self, wanted: RuleSet) -> Served:
+        """Serve `wanted` everywhere; return when every Envoy has acknowledged it."""
+        snapshot = self._snapshot(wanted)
+        plans = [self._plan(sidecar, snapshot) for sidecar in self._sidecars]
+        self.served = served = rollout([*plans, self._ingress.plan(snapshot)], wanted)
+        self._served_at = datetime.now(UTC)
+        return served
+
+    def _snapshot(self, wanted: RuleSet) -> Snapshot:
+        endpoints = tuple(
+            Endpoint(sidecar.pod, "127.0.0.1", sidecar.inbound_port) for sidecar in self._sidecars
+        )
+        return Snapshot(self._topology, wanted, endpoints, self._options.mtls)
+
+    def _plan(self, sidecar: Sidecar, snapshot: Snapshot) -> Plan:
+        clusters = [*sidecar.own_clusters(), *translate.clusters(snapshot, sidecar.identity)]
+        routes = {"outbound": translate.sidecar_routes(snapshot, sidecar.pod)}
+        mode = snapshot.mtls(sidecar.pod)
+        before = self._modes.get(sidecar.pod.name, mode)
+        self._modes[sidecar.pod.name] = mode
+        widened = sidecar.listeners(mode if mode == before else "PERMISSIVE")
+        return Plan(sidecar.envoy, clusters, routes, sidecar.listeners(mode), widened)
+
+    def address(self, service: str) -> Address:
+        """Return where a client outside the mesh reaches the way in, `ingress`."""
+        if service != "ingress":
+            raise NotReady(f"{service} is not reached from outside the mesh, only `ingress` is")
+        return self._ingress.address()
+
+    def plaintext(self, replica: str) -> int | None:
+        """Ask a pod's sidecar in plaintext; return the HTTP status, None when it hangs up."""
+        sidecar = next((one for one in self._sidecars if one.pod.name == replica), None)
+        if sidecar is None:
+            raise NotReady(f"there is no pod {replica} in the mesh")
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", sidecar.inbound_port, timeout=timeouts.REQUEST
+        )
+        try:
+            connection.connect()
+            connection.request("GET", sidecar.pod.readiness or "/")
+            return connection.getresponse().status
+        except ConnectionRefusedError:
+            raise NotReady(f"{replica}: nobody listens at its sidecar") from None
+        except (ConnectionError, http.client.HTTPException):
+            return None
+        finally:
+            connection.close()
+
+    def inside(self, service: str) -> tuple[Address, None]:
+        """Return where a pod beside a service calls it from: that pod's sidecar, by its own rules.
+
+        A client of this machine may use it: nothing but the name tells it from the pod's app.
+        """
+        found = self._service(service)
+        port = min(found.ports)
+        for sidecar in self._sidecars:
+            if sidecar.pod.namespace == found.namespace:
+                authority = f"{found.host}:{port}"
+                return Address("127.0.0.1", sidecar.outbound_port, authority), None
+        raise NotReady(f"there is no pod in namespace {found.namespace} that could call {service}")
+
+    def counters(self, service: str) -> Counters:
+        """Begin to count the requests to a service, at every Envoy."""
+        host = self._service(service).host
+        return Counters({envoy.name: envoy.get for envoy in self._envoys()}, host)
+
+    def _service(self, service: str) -> topology.Service:
+        """Return `service[.namespace]`. Raises NotReady with the nearest name when it is none."""
+        name, _, namespace = service.partition(".")
+        known = {(one.name, one.namespace): one for one in self._topology.services}
+        found = known.get((name, namespace or "default"))
+        if found is None:
+            near = nearest(service, [".".join(one) for one in known])
+            raise NotReady(f"there is no service {service} in the mesh{near}")
+        return found
+
+    def replicas(self) -> list[Replica]:
+        """Return the pods of the mesh."""
+        return [
+            Replica(
+                pod.name, pod.workload, pod.namespace, dict(pod.labels).get("app", ""), pod.version
+            )
+            for pod in (sidecar.pod for sidecar in self._sidecars)
+        ]
+
+    def diagnose(self, folder: Path) -> str:
+        """Save every log and Envoy config dump in `folder`; name the processes that have ended."""
+        import shutil
+
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(NotReady):
+            wait_for(self._logs_written, timeouts.ACCESS_LOGS, lambda: "access logs not written")
+        for log in self._workspace.path.glob("*.log"):
+            shutil.copy(log, folder / log.name)
+        said = []
+        for envoy in self._envoys():
+            try:
+                text = envoy.get("/config_dump")
+                (folder / f"{envoy.name}.config_dump.json").write_text(text, encoding="utf-8")
+            except NotReady as error:
+                said.append(str(error))
+        for sidecar in self._sidecars:
+            if not sidecar.app_alive:
+                said.append(f"{sidecar.pod.name}: its app has ended")
+        said += hops.said(hops.read(self._workspace.path, self._served_at), self._current.routes)
+        return "\n".join(said)
+
+    def _logs_written(self) -> bool | None:
+        """Say whether no Envoy has lines of its access log left to write."""
+        name = "filesystem.write_total_buffered"
+        texts = [envoy.get(f"/stats?filter=^{name}$") for envoy in self._envoys()]
+        return True if all(text.strip().endswith(" 0") for text in texts) else None
+
+
+#: Where spans go before a collector is up: port 9 (discard), where nobody listens.
+_NOBODY = Address("127.0.0.1", 9)
+
+
+def _collector(address: Address) -> Resource:
+    return translate.local_cluster(listeners.TRACE_CLUSTER, address.host, address.port)
+
+
+def _require_standin(pod: topology.Pod) -> None:
+    try:
+        apps.find(pod.image)
+    except LookupError as error:
+        raise BadRules(f"{pod.at}: {pod.workload}: {error}") from None

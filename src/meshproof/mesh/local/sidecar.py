@@ -1,0 +1,163 @@
+"""A pod of the local mesh: an app process and the Envoy through which everything passes."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import sys
+
+from meshproof import apps
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.mesh.envoy import listeners, translate
+from meshproof.mesh.envoy.certificates import Identity
+from meshproof.mesh.envoy.envoy import Envoy, Rejected, Resource
+from meshproof.mesh.envoy.listeners import Telemetry
+from meshproof.mesh.envoy.topology import Pod
+from meshproof.mesh.process.processes import Process, Workspace, wait_for
+from meshproof.rules.model import MtlsMode
+
+_LISTENING = re.compile(r"^listening on (\S+):(\d+)$", re.M)
+
+
+class Sidecar:
+    """One replica: started in the order that its ports become known.
+
+    First the Envoy (its outbound listener is the app's HTTP proxy), then the app, then the cluster
+    from the Envoy to the app.
+    """
+
+    def __init__(
+        self,
+        pod: Pod,
+        envoy: Envoy,
+        identity: Identity,
+        workspace: Workspace,
+        collector: Resource | None,
+    ) -> None:
+        self.pod = pod
+        self.envoy = envoy
+        self.identity = identity
+        self._workspace = workspace
+        self.collector = collector
+        self._ports: dict[str, int] = {}
+        self._app: Process | None = None
+        self._app_port = 0
+
+    @property
+    def _inbound_cluster(self) -> str:
+        return f"inbound|{self.pod.port}||"
+
+    @property
+    def inbound_port(self) -> int:
+        """Port of the listener where the mesh reaches this pod."""
+        return self._ports["inbound"]
+
+    @property
+    def outbound_port(self) -> int:
+        """Port of the listener by which this pod calls others, by their names."""
+        return self._ports["outbound"]
+
+    @property
+    def app(self) -> Process:
+        """The app's process; only after `start_app`."""
+        if self._app is None:
+            raise NotReady(f"{self.pod.name}: its app was not started")
+        return self._app
+
+    def listeners(self, mode: MtlsMode) -> list[Resource]:
+        """Return the inbound and outbound listener for an mTLS mode."""
+        log = self._workspace.path / f"{self.pod.name}.access.log"
+        telemetry = Telemetry(str(log), self.collector is not None)
+        routes = str(self.envoy.config_path("rds.outbound"))
+        return [
+            listeners.inbound(0, self._inbound_cluster, mode, self.identity, telemetry),
+            listeners.outbound("outbound", 0, routes, telemetry),
+        ]
+
+    def own_clusters(self) -> list[Resource]:
+        """Return the clusters that no rule is about: the app, and the trace collector."""
+        app = translate.local_cluster(self._inbound_cluster, "127.0.0.1", self._app_port)
+        return [app, *([self.collector] if self.collector else [])]
+
+    def start_envoy(self) -> None:
+        """Start the Envoy with its listeners open and nothing behind them."""
+        self.envoy.serve("rds.outbound", [{"name": "outbound", "virtual_hosts": []}])
+        self.envoy.serve("cds", [self.collector] if self.collector else [])
+        self.envoy.serve("lds", self.listeners("PERMISSIVE"))
+        self.envoy.start()
+
+    def start_app(self) -> None:
+        """Wait for the Envoy, then start the app with the Envoy as its HTTP proxy."""
+        self.envoy.wait_started()
+        try:
+            wait_for(
+                lambda: self.envoy.acknowledged() or None,
+                timeouts.ENVOY_START,
+                lambda: (
+                    f"{self.pod.name}: its Envoy does not listen; "
+                    f"last lines of its log:\n{self.envoy.process.tail()}"
+                ),
+            )
+        except Rejected as rejected:
+            raise NotReady(str(rejected)) from None
+        self._ports = self.envoy.listeners()
+        standin = apps.find(self.pod.image)
+        # -P: no file in the user's folder may stand in for a module that the app imports.
+        command = [sys.executable, "-P", "-m", standin.module, *standin.args]
+        given = {
+            "HOST": "127.0.0.1",
+            "PORT": "0",
+            "HOSTNAME": self.pod.name,
+            "HTTP_PROXY": f"http://127.0.0.1:{self._ports['outbound']}",
+        }
+        env = {**standin.env, **self.pod.env, **given}
+        try:
+            self._app = self._workspace.start(self.pod.name, command, env)
+        except NotReady as error:
+            raise NotReady(f"{self.pod.at}: {error}") from None
+
+    def wait_app(self) -> None:
+        """Wait until the app has said which port it listens on."""
+
+        def look() -> int | None:
+            said = _LISTENING.search(self.app.said())
+            if said is None:
+                self.app.require_alive(f"{self.pod.at}")
+            return int(said[2]) if said else None
+
+        self._app_port = wait_for(
+            look, timeouts.APP_START, lambda: self._late("has not said `listening on HOST:PORT`")
+        )
+
+    def _late(self, what: str) -> str:
+        return (
+            f"{self.pod.name} ({self.pod.at}) {what} after {timeouts.APP_START:.0f} s; "
+            f"last lines of its log:\n{self.app.tail()}"
+        )
+
+    def wait_ready(self) -> None:
+        """Wait until the app answers its readiness probe, as a kubelet would ask it."""
+        if self.pod.readiness is None:
+            return
+        wait_for(
+            self._probe,
+            timeouts.APP_START,
+            lambda: self._late(f"does not answer its readiness probe GET {self.pod.readiness}"),
+        )
+
+    def _probe(self) -> bool | None:
+        self.app.require_alive(f"{self.pod.at}")
+        connection = http.client.HTTPConnection("127.0.0.1", self._app_port, timeout=1)
+        try:
+            connection.request("GET", self.pod.readiness or "/")
+            return True if connection.getresponse().status < 400 else None
+        except OSError:
+            return None
+        finally:
+            connection.close()
+
+    @property
+    def app_alive(self) -> bool:
+        """Whether the app's process runs."""
+        return self._app is not None and self._app.alive

@@ -1,0 +1,1 @@
+"""The oracle: what must answer each request, derived from the rules alone."""

@@ -1,0 +1,1 @@
+"""Reads Gateways, HTTPRoutes and GRPCRoutes of Gateway API into the model."""

@@ -1,0 +1,1 @@
+"""Reads the routing objects of networking.istio.io into the model."""

@@ -1,0 +1,68 @@
+"""Checks legacy EgressRule objects (config.istio.io/v1alpha2, Istio 0.3 to 0.8).
+
+They let requests out of the mesh; who answers there is no matter of the routing model.
+Source: routing/v1alpha1/egress_rule.proto of that time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from meshproof.documents.manifest import Document
+from meshproof.rules.legacy.route_rule import API_VERSION
+from meshproof.rules.model import RuleSet
+
+KIND = "EgressRule"
+
+PROTOCOLS = ("http", "https", "http2", "grpc", "tcp", "mongo", "redis")
+#: An IPv4 address, or a range of them (CIDR): for TCP only.
+ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?")
+
+
+def is_one(host: str) -> bool:
+    """Say whether a host is one by its name: no wildcard and no address."""
+    return not host.startswith("*") and ADDRESS.fullmatch(host) is None
+
+
+def handles(document: Document) -> bool:
+    """Say whether this reader knows the document's group, version and kind."""
+    return document.api_version == API_VERSION and document.kind == KIND
+
+
+def read(documents: Iterable[Document]) -> RuleSet:
+    """Check rules and return none: they route nothing inside the mesh.
+
+    Raises BadRules with its place for unknown keys and wrong values, and for two of one host.
+    """
+    seen: dict[str, Document] = {}
+    for document in documents:
+        check(document)
+        host = document.spec.need("destination").need("service")
+        first = seen.setdefault(host.text(), document)
+        if first is not document:
+            raise host.at.error(f"a second rule for '{host.text()}', which has one at {first.at}")
+    return RuleSet()
+
+
+def check(document: Document) -> None:
+    """Check one rule. Raises BadRules with its place for unknown keys and wrong values."""
+    spec = document.spec
+    spec.allow("destination", "ports", "useEgressProxy")
+    destination, ports, proxy = (
+        spec.need("destination"),
+        spec.need("ports"),
+        spec.get("useEgressProxy"),
+    )
+    destination.allow("service")
+    destination.need("service").filled()
+    if not ports.items():
+        raise ports.error("at least one port")
+    for port in ports.items():
+        port.allow("port", "protocol")
+        port.need("port").integer(1, 65535)
+        protocol = port.need("protocol")
+        if protocol.text().lower() not in PROTOCOLS:
+            protocol.choice(*PROTOCOLS)
+    if proxy is not None:
+        proxy.boolean()

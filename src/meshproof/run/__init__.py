@@ -1,0 +1,1 @@
+"""The record of a run, which every report lays out."""

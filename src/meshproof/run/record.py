@@ -1,0 +1,185 @@
+"""The record of a run: what every report reads, and the six outcomes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from meshproof.base import errors
+from meshproof.mesh.protocol import Served
+from meshproof.verdict import Verdict
+
+
+class Outcome(StrEnum):
+    """How a promise ended. Only PASSED is green; the words are the same in every report."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    NOT_SUPPORTED = "not supported"
+    SKIPPED = "skipped"
+    MESH_NOT_READY = "mesh not ready"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One judged statement within a promise.
+
+    `name` says what was judged ("user=burr goes to v3"), `by` which app's answer gave the label,
+    `curl` is a command line that shows one such request, `transport_errors` counts requests that
+    got no answer at all (they are never judged as versions), `sampling` says how the requests
+    were sent (connections, workers).
+    """
+
+    name: str
+    by: str
+    curl: str
+    verdict: Verdict
+    transport_errors: int = 0
+    sampling: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one promise in one dialect.
+
+    `promise` is its name ("v3 only"), `title` the sentence that it keeps, `dialect` the language of
+    its rules ("VirtualService", "RouteRule" or "" without rules), `rule` the file:line of the rule,
+    `message` the whole failure text ("" when passed), `diagnosis` the folder with the evidence,
+    `seconds` the time it took, `exit_code` that of the error that ended it (0: none of its own),
+    `served` how the mesh had settled before the first request was judged (None: it had not, or
+    the test has no mesh).
+    """
+
+    promise: str
+    title: str
+    outcome: Outcome
+    dialect: str = ""
+    message: str = ""
+    rule: str = ""
+    checks: tuple[Check, ...] = ()
+    diagnosis: str = ""
+    seconds: float = 0.0
+    exit_code: int = 0
+    served: Served | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the promise with its dialect, as printed: `v3 only (RouteRule)`."""
+        return f"{self.promise} ({self.dialect})" if self.dialect else self.promise
+
+    @property
+    def summary(self) -> str:
+        """The verdict in one line: the first line of the message, or what the checks say."""
+        if self.message:
+            return self.message.splitlines()[0]
+        return "; ".join(str(check.verdict) for check in self.checks)
+
+
+@dataclass
+class Run:
+    """The whole run: what was asked, on which mesh, what it proves, and every result.
+
+    `proven` is the backend's sentence on what a green run proves, `standins` names each part that
+    stands in for an official one, `command` reproduces the run, `started` is an ISO 8601 time,
+    `seconds` the wall time.
+    """
+
+    version: str
+    mesh: str
+    proven: str
+    command: str
+    started: str
+    standins: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    def count(self, outcome: Outcome) -> int:
+        """Return how many results ended with `outcome`."""
+        return sum(result.outcome is outcome for result in self.results)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict on the run: the worst that happened; a run without a result is not green."""
+        for outcome in (Outcome.FAILED, Outcome.MESH_NOT_READY, Outcome.INCONCLUSIVE):
+            if self.count(outcome):
+                return outcome
+        if self.interrupted or not self.count(Outcome.PASSED):
+            return Outcome.INCONCLUSIVE
+        return Outcome.PASSED
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the `meshproof` command (architecture: words and exit codes)."""
+        if self.interrupted:
+            return errors.EXIT_INTERRUPTED
+        own = [result.exit_code for result in self.results if result.exit_code]
+        if own and self.outcome is Outcome.MESH_NOT_READY:
+            return own[0]
+        return {
+            Outcome.PASSED: errors.EXIT_PASSED,
+            Outcome.FAILED: errors.EXIT_FAILED,
+            Outcome.MESH_NOT_READY: errors.EXIT_NOT_READY,
+        }.get(self.outcome, errors.EXIT_INCONCLUSIVE)
+
+    def to_json(self) -> str:
+        """Return the record as JSON, with counts and send order of every verdict."""
+        record = asdict(self)
+        for result, source in zip(record["results"], self.results, strict=True):
+            for check, judged in zip(result["checks"], source.checks, strict=True):
+                check["verdict"] = judged.verdict.to_dict()
+        return json.dumps(record, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Run:
+        """Read a record written by `to_json`. Raises KeyError or ValueError when it is none."""
+        record: dict[str, Any] = json.loads(text)
+        results = []
+        for item in record.pop("results"):
+            checks = [
+                Check(**{**check, "verdict": Verdict.from_dict(check["verdict"])})
+                for check in item.pop("checks")
+            ]
+            served = item.pop("served", None)
+            item |= {"outcome": Outcome(item["outcome"]), "checks": tuple(checks)}
+            results.append(Result(**item, served=Served(**served) if served else None))
+        return cls(**record, results=results)
+
+
+class Writer(Protocol):
+    """A report format. The run calls it in this order; it prints or writes, and decides nothing."""
+
+    def started(self, run: Run) -> None:
+        """Report that the run has begun; `run` has no results yet."""
+
+    def progress(self, text: str) -> None:
+        """Report what is going on, one short line."""
+
+    def finished(self, result: Result) -> None:
+        """Report that one promise has ended."""
+
+    def ended(self, run: Run) -> None:
+        """Report that the run is over; write the report."""
+
+
+def writers(names: Iterable[str], folder: Path) -> list[Writer]:
+    """Return the writers called `names`, each found as `Writer` in meshproof.reports.NAME.
+
+    They are loaded by name, late: nothing in src/ imports a report by statement.
+    """
+    return [importlib.import_module(f"meshproof.reports.{name}").Writer(folder) for name in names]
+
+
+def formats() -> list[str]:
+    """Return the names of all report formats: the public modules in the reports folder."""
+    package = importlib.import_module("meshproof.reports")
+    names = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return sorted(name for name in names if not name.startswith("_"))

@@ -1,0 +1,1 @@
+"""Requests, their responses, and who sent each of them."""

@@ -1,0 +1,1 @@
+"""A user's own rules: loaded, their cases sent, what answers compared."""
