@@ -1,8 +1,8 @@
 """Every case that follows from the user's own rules is answered as they say.
 
 Rules: --mesh-rules PATH. A request that one destination must answer is sent three times: Envoy's
-choice of an arm is no matter of chance, and every arm has several cases. It is sent more often
-where another arm could give the same answers by chance, and once, ahead of the others, where an
+choice of a route is no matter of chance, and every route has several cases. It is sent more often
+where another route could give the same answers by chance, and once, ahead of the others, where an
 answer takes its time. A split is judged, and so are a mirror that copies a
 share and a fault that delays one.
 """
@@ -18,14 +18,14 @@ from meshproof.oracle.derive import Case
 from meshproof.plugin.recorder import NotSupported
 from meshproof.traffic.visits import Visits
 from meshproof.user_rules.compare import Answers
-from meshproof.user_rules.excluded import Aside
+from meshproof.user_rules.excluded import Excluded
 from meshproof.user_rules.loading import COPIED
 
 pytestmark = pytest.mark.promise(8, "{rule_case.id}", "{rule_case.title}")
 
 
 @pytest.mark.promise(8, "{rule_aside.name}", "{rule_aside.title}")
-def test_aside(rule_aside: Aside) -> None:
+def test_aside(rule_aside: Excluded) -> None:
     """A live object that is beyond meshproof is named, with the reason: nothing is proven of it."""
     raise NotSupported(rule_aside.because)
 

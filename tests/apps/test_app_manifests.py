@@ -73,14 +73,14 @@ def test_service_selects_pods_that_listen_on_its_target_port(file: Path) -> None
 
 @pytest.mark.parametrize("file", APPS, ids=lambda file: file.name)
 def test_the_way_in_leads_to_a_service_of_the_same_app(file: Path) -> None:
-    gateway, routes = objects(file.with_name(f"{file.stem}-gateway.yaml"))
-    assert routes["spec"]["gateways"] == [gateway["metadata"]["name"]]
+    gateway, tables = objects(file.with_name(f"{file.stem}-gateway.yaml"))
+    assert tables["spec"]["gateways"] == [gateway["metadata"]["name"]]
     ports = {
         one["metadata"]["name"]: one["spec"]["ports"][0]["port"]
         for one in objects(file)
         if one["kind"] == "Service"
     }
-    for arm in routes["spec"]["http"]:
-        for route in arm["route"]:
-            to = route["destination"]
+    for route in tables["spec"]["http"]:
+        for table in route["route"]:
+            to = table["destination"]
             assert ports[to["host"]] == to["port"]["number"]

@@ -47,17 +47,17 @@ def plan(read: Callable[[str], RuleSet]) -> Callable[[str], Plan]:
 
 
 @pytest.fixture
-def arms(plan: Callable[[str], Plan]) -> Callable[[str], Plan]:
-    """Derive the cases of the arms of a VirtualService for reviews."""
+def routes(plan: Callable[[str], Plan]) -> Callable[[str], Plan]:
+    """Derive the cases of the routes of a VirtualService for reviews."""
     return lambda text: plan(SERVICE + textwrap.indent(textwrap.dedent(text), "  "))
 
 
 @pytest.fixture
-def match(arms: Callable[[str], Plan]) -> Callable[[str], list[str]]:
+def match(routes: Callable[[str], Plan]) -> Callable[[str], list[str]]:
     """Return the ids of the cases of `match` to v3, everything else to v1, without the service."""
 
     def ids(conditions: str) -> list[str]:
-        found = arms(f"- match: [{conditions}]\n{TO_V3}{TO_V1}")
+        found = routes(f"- match: [{conditions}]\n{TO_V3}{TO_V1}")
         return [case.id.removeprefix("reviews: ") for case in found.cases]
 
     return ids

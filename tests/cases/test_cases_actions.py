@@ -10,7 +10,7 @@ from meshproof.oracle.actions import ANSWERING, FAILING, LATE
 from meshproof.oracle.conditions import OTHER
 from meshproof.oracle.derive import Case, Plan
 
-Arms = Callable[[str], Plan]
+Routes = Callable[[str], Plan]
 HOST = "reviews.default.svc.cluster.local"
 ROUTE = "  route: [{destination: {host: reviews, subset: v1}}]\n"
 SPLIT = (
@@ -20,15 +20,15 @@ SPLIT = (
 
 
 @pytest.fixture
-def of(arms: Arms) -> Callable[..., dict[str, Case]]:
-    """Return the cases of the arm for /a with some actions, by their ids without the service."""
+def of(routes: Routes) -> Callable[..., dict[str, Case]]:
+    """Return the cases of the route for /a with some actions, by their ids without the service."""
 
     def cases(
-        actions: str, route: str = ROUTE, match: str = "uri: {prefix: /a}"
+        actions: str, table: str = ROUTE, match: str = "uri: {prefix: /a}"
     ) -> dict[str, Case]:
-        plan = arms(f"- match: [{{{match}}}]\n  {actions}\n{route}")
+        plan = routes(f"- match: [{{{match}}}]\n  {actions}\n{table}")
         found = {one.id.removeprefix("reviews: "): one for one in plan.cases}
-        return {name: one for name, one in found.items() if one.arm is not None}
+        return {name: one for name, one in found.items() if one.route is not None}
 
     return cases
 
@@ -285,15 +285,15 @@ def test_mirrors(of: Of) -> None:
     assert (goal.host, share) == (HOST.replace("reviews", "a"), 1)
 
 
-def test_port_scheme_and_namespace_of_the_caller(of: Of, arms: Arms) -> None:
+def test_port_scheme_and_namespace_of_the_caller(of: Of, routes: Routes) -> None:
     assert list(of("name: a", match="port: 80, scheme: {exact: http}")) == ["any request -> v1"]
     assert list(of("name: a", match="scheme: {exact: https}")) == []
     assert list(of("name: a", match="port: 81")) == []
-    ids = [case.id for case in arms(f"- match: [{{sourceNamespace: a}}]\n{ROUTE}").cases]
+    ids = [case.id for case in routes(f"- match: [{{sourceNamespace: a}}]\n{ROUTE}").cases]
     assert ids == [
         "reviews: from namespace a -> v1",
         "reviews: from namespace default -> any version",
     ]
     more = f"- match: [{{uri: {{exact: /a}}}}]\n{ROUTE}"
-    ids = [case.id for case in arms(f"- match: [{{sourceNamespace: a}}]\n{ROUTE}{more}").cases]
+    ids = [case.id for case in routes(f"- match: [{{sourceNamespace: a}}]\n{ROUTE}{more}").cases]
     assert "reviews: from namespace default -> 404" in ids

@@ -1,4 +1,4 @@
-"""Whatever an arm does: what a case expects is what a second reading of the rules expects."""
+"""Whatever a route does: what a case expects is what a second reading of the rules expects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from meshproof.rules.actions import (
     Redirect,
     Rewrite,
 )
-from meshproof.rules.model import Arm, Match, Route, RuleSet, StringMatch, Target
+from meshproof.rules.model import Match, Route, RouteTable, RuleSet, StringMatch, Target
 
 HOST = "reviews.default.svc.cluster.local"
 HERE = At("random.yaml", 1)
@@ -25,7 +25,7 @@ NAMES = ("x-a", "x-b", "x-c")
 
 
 def where(kind: str, value: str) -> Match:
-    assert kind in ("exact", "prefix", "below", "regex")
+    assert kind in ("exact", "prefix", "path_prefix", "regex")
     return Match(HERE, StringMatch(kind, value, HERE))  # type: ignore[arg-type]  # checked above
 
 
@@ -34,7 +34,7 @@ MATCHES = st.sampled_from(
         where("exact", "/a"),
         where("prefix", "/a/"),
         where("prefix", "/b"),
-        where("below", "/b/c"),
+        where("path_prefix", "/b/c"),
         where("regex", "/c+"),
         Match(HERE, query=(("q", StringMatch("exact", "1", HERE)),)),
         Match(HERE, headers=(("x-a", StringMatch("exact", "1", HERE)),)),
@@ -60,7 +60,7 @@ def changes(draw: st.DrawFn) -> HeaderChanges:
 
 
 ONWARDS = st.builds(
-    Arm,
+    Route,
     matches=MATCHES.map(lambda one: (one,)),
     split=st.just((Target(HOST, (("version", "v1"),), 100),)),
     at=st.just(HERE),
@@ -76,13 +76,13 @@ ONWARDS = st.builds(
     ),
 )
 ANSWERED = st.builds(
-    Arm,
+    Route,
     matches=MATCHES.map(lambda one: (one,)),
     split=st.just(()),
     at=st.just(HERE),
     redirect=REDIRECTS,
 ) | st.builds(
-    Arm,
+    Route,
     matches=MATCHES.map(lambda one: (one,)),
     split=st.just(()),
     at=st.just(HERE),
@@ -90,24 +90,24 @@ ANSWERED = st.builds(
 )
 
 
-def cases(arm: Arm) -> list[Case]:
-    route = Route((HOST,), (arm,), ("mesh",), HERE)
-    found = [case for case in derive(RuleSet(routes=(route,))).cases if case.arm == 0]
+def cases(route: Route) -> list[Case]:
+    table = RouteTable((HOST,), (route,), ("mesh",), HERE)
+    found = [case for case in derive(RuleSet(tables=(table,))).cases if case.route == 0]
     assert found
     return found
 
 
 @settings(max_examples=150, deadline=None)
 @given(ANSWERED)
-def test_an_arm_that_answers_itself(arm: Arm) -> None:
-    for case in cases(arm):
+def test_an_route_that_answers_itself(route: Route) -> None:
+    for case in cases(route):
         reply = case.answer.reply
         assert reply is not None
         assert (case.shares, case.answer.replied, case.answer.arrivals) == ((), 1.0, ())
-        if arm.direct is not None:
-            assert (reply.status, reply.body) == (arm.direct.status, arm.direct.body)
+        if route.direct is not None:
+            assert (reply.status, reply.body) == (route.direct.status, route.direct.body)
             continue
-        redirect = arm.redirect
+        redirect = route.redirect
         assert redirect is not None
         url = urlsplit(reply.location)
         assert reply.status == redirect.code
@@ -121,10 +121,10 @@ def test_an_arm_that_answers_itself(arm: Arm) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(ONWARDS)
-def test_an_arm_that_sends_on(arm: Arm) -> None:
-    fault = arm.fault or Fault()
+def test_an_route_that_sends_on(route: Route) -> None:
+    fault = route.fault or Fault()
     aborted = fault.aborted / 100 if fault.status else 0.0
-    for case in cases(arm):
+    for case in cases(route):
         assert sum(share for _, share in case.shares) == 1 - aborted
         assert case.answer.replied == aborted
         assert case.answer.least == (fault.delay if fault.delayed else 0)
@@ -132,35 +132,37 @@ def test_an_arm_that_sends_on(arm: Arm) -> None:
         for arrival in case.answer.arrivals:
             path, _, query = arrival.path.partition("?")
             assert query == "&".join(f"{name}={value}" for name, value in case.call.query)
-            assert path == path_after(arm, case)
-            authority = arm.rewrite.authority if arm.rewrite else ""
+            assert path == path_after(route, case)
+            authority = route.rewrite.authority if route.rewrite else ""
             assert arrival.authority == (authority or case.call.sent_to)
-            check_headers(arm, case, dict(arrival.request), dict(arrival.response))
+            check_headers(route, case, dict(arrival.request), dict(arrival.response))
 
 
-def path_after(arm: Arm, case: Case) -> str:
+def path_after(route: Route, case: Case) -> str:
     """Say it once more, straight down the reference: the prefix is replaced, or the whole path."""
-    uri, path = arm.matches[0].uri, case.call.path
-    if arm.rewrite is None or not arm.rewrite.uri:
+    uri, path = route.matches[0].uri, case.call.path
+    if route.rewrite is None or not route.rewrite.uri:
         return path
     if uri is None:
-        return path.replace("/", arm.rewrite.uri, 1)
-    if uri.kind == "below":
-        rest = [*arm.rewrite.uri.split("/"), *path.split("/")[len(uri.value.split("/")) :]]
+        return path.replace("/", route.rewrite.uri, 1)
+    if uri.kind == "path_prefix":
+        rest = [*route.rewrite.uri.split("/"), *path.split("/")[len(uri.value.split("/")) :]]
         # No element is lost, and none is empty but the last one.
         return "/".join(["", *filter(None, rest[:-1]), rest[-1]])
-    return path.replace(uri.value, arm.rewrite.uri, 1) if uri.kind == "prefix" else arm.rewrite.uri
+    return (
+        path.replace(uri.value, route.rewrite.uri, 1) if uri.kind == "prefix" else route.rewrite.uri
+    )
 
 
 def check_headers(
-    arm: Arm, case: Case, request: dict[str, str | None], response: dict[str, str | None]
+    route: Route, case: Case, request: dict[str, str | None], response: dict[str, str | None]
 ) -> None:
     sent = dict(case.call.headers)
-    ((set_name, _),), ((add_name, _),) = arm.headers.request.set, arm.headers.request.add
-    (gone,) = arm.headers.request.remove
+    ((set_name, _),), ((add_name, _),) = route.headers.request.set, route.headers.request.add
+    (gone,) = route.headers.request.remove
     assert request == {set_name: "s", add_name: sent.get(add_name, "a"), gone: None}
-    ((set_name, _),), ((add_name, _),) = arm.headers.response.set, arm.headers.response.add
-    (gone,) = arm.headers.response.remove
+    ((set_name, _),), ((add_name, _),) = route.headers.response.set, route.headers.response.add
+    (gone,) = route.headers.response.remove
     before = sent.get(f"x-meshproof-answers-{add_name}")
     added = f"{before}, a" if before else "a"
     assert response == {set_name: "s", add_name: added, gone: None}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from meshproof.documents.manifest import At
 from meshproof.oracle.derive import Call, derive
-from meshproof.rules.model import Arm, Match, Route, RuleSet, StringMatch, Target
+from meshproof.rules.model import Match, Route, RouteTable, RuleSet, StringMatch, Target
 
 HOST = "reviews.default.svc.cluster.local"
 HERE = At("random.yaml", 1)
@@ -24,7 +24,7 @@ def kinds(values: list[str], regexes: list[str]) -> st.SearchStrategy[StringMatc
 
 
 BELOW = st.builds(
-    StringMatch, st.just("below"), st.sampled_from(["/a", "/ab", "/a/b"]), st.just(HERE)
+    StringMatch, st.just("path_prefix"), st.sampled_from(["/a", "/ab", "/a/b"]), st.just(HERE)
 )
 PATHS = kinds(["/", "/a", "/ab", "/a/b"], ["/a.*", "/[ab]", "/(a|b)/?", "/x?y*"]) | BELOW
 VALUES = kinds(["1", "b", "bc"], ["b.*", "[a-c]{2}", "(b|c)+", "1|2"])
@@ -56,15 +56,15 @@ TARGETS = st.builds(
 )
 SPLITS = st.lists(TARGETS, min_size=1, max_size=3).filter(lambda one: sum(t.weight for t in one))
 ARMS = st.builds(
-    Arm,
+    Route,
     matches=st.lists(MATCHES, max_size=2).map(tuple),
     split=SPLITS.map(tuple),
     at=st.integers(1, 10_000).map(lambda line: At("random.yaml", line)),
 )
 ROUTES = st.builds(
-    Route,
+    RouteTable,
     hosts=st.just((HOST,)),
-    arms=st.lists(ARMS, min_size=1, max_size=4).map(tuple),
+    routes=st.lists(ARMS, min_size=1, max_size=4).map(tuple),
     gateways=st.sampled_from([None, ("mesh",)]),
     at=st.just(HERE),
 )
@@ -74,7 +74,7 @@ def compares(wanted: StringMatch, value: str) -> bool:
     """The patterns above mean the same to Python's re and to RE2."""
     if wanted.kind == "regex":
         return re.compile(rf"(?:{wanted.value})\Z").match(value) is not None
-    if wanted.kind == "below":
+    if wanted.kind == "path_prefix":
         elements = wanted.value.split("/")
         return value.split("/")[: len(elements)] == elements
     wanted_part = value[: len(wanted.value)] if wanted.kind == "prefix" else value
@@ -98,36 +98,36 @@ def takes(match: Match, call: Call) -> bool:
 def path_fits(match: Match, path: str) -> bool:
     if match.uri is None:
         return True
-    fold = match.ignore_uri_case and match.uri.kind in ("exact", "prefix", "below")
+    fold = match.ignore_uri_case and match.uri.kind in ("exact", "prefix", "path_prefix")
     value = match.uri.value.lower() if fold else match.uri.value
     return compares(StringMatch(match.uri.kind, value, HERE), path.lower() if fold else path)
 
 
-def expected(route: Route, call: Call) -> tuple[int, dict[str, float]]:
-    for arm in route.arms:
-        if arm.matches == () or True in [takes(match, call) for match in arm.matches]:
-            total = sum(target.weight for target in arm.split)
+def expected(table: RouteTable, call: Call) -> tuple[int, dict[str, float]]:
+    for route in table.routes:
+        if route.matches == () or True in [takes(match, call) for match in route.matches]:
+            total = sum(target.weight for target in route.split)
             shares: dict[str, float] = {}
-            for target in arm.split:
+            for target in route.split:
                 shares.setdefault(target.subset, 0)
                 shares[target.subset] += target.weight / total
             return 200, shares
     foreign = [
         [label for label in match.source if label not in call.source]
-        for arm in route.arms
-        for match in arm.matches
+        for route in table.routes
+        for match in route.matches
     ]
     # istiod leaves out a rule that has nothing for a caller.
-    return (200, {"": 1.0}) if route.gateways is None or all(foreign) else (404, {})
+    return (200, {"": 1.0}) if table.gateways is None or all(foreign) else (404, {})
 
 
 @settings(max_examples=100, deadline=None)
 @given(ROUTES)
-def test_a_case_says_what_a_second_reading_of_the_rules_says(route: Route) -> None:
-    plan = derive(RuleSet(routes=(route,)))
+def test_a_case_says_what_a_second_reading_of_the_rules_says(table: RouteTable) -> None:
+    plan = derive(RuleSet(tables=(table,)))
     assert plan.cases
     for case in plan.cases:
-        status, shares = expected(route, case.call)
+        status, shares = expected(table, case.call)
         assert case.status == status, case
         found = {one.subset: share for one, share in case.shares}
         assert found.keys() == shares.keys()
@@ -138,8 +138,8 @@ def test_a_case_says_what_a_second_reading_of_the_rules_says(route: Route) -> No
 
 @settings(max_examples=100, deadline=None)
 @given(ROUTES)
-def test_every_arm_is_reached_or_has_a_reason(route: Route) -> None:
-    (coverage,) = derive(RuleSet(routes=(route,))).coverage
-    arms = {*coverage.reached, *(index for index, _ in coverage.unreached)}
-    assert arms == set(range(len(route.arms)))
+def test_every_route_is_reached_or_has_a_reason(table: RouteTable) -> None:
+    (coverage,) = derive(RuleSet(tables=(table,))).coverage
+    routes = {*coverage.reached, *(index for index, _ in coverage.unreached)}
+    assert routes == set(range(len(table.routes)))
     assert all(reason for _, reason in coverage.unreached)

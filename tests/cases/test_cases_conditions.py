@@ -201,7 +201,7 @@ def test_a_cookie_alone_first_last_and_between_others(
     ],
 )
 def test_what_no_client_can_send_is_not_reached(
-    arms: Callable[..., object], match: Match, conditions: str
+    routes: Callable[..., object], match: Match, conditions: str
 ) -> None:
     assert match(conditions) == ["any other request -> v1"]
 

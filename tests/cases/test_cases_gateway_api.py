@@ -9,22 +9,31 @@ from meshproof.oracle import strings
 from meshproof.oracle.actions import Arrival
 from meshproof.oracle.derive import Plan, derive
 from meshproof.rules.actions import Redirect, Rewrite
-from meshproof.rules.model import Arm, Gateway, Match, Route, RuleSet, Server, StringMatch, Target
+from meshproof.rules.model import (
+    Gateway,
+    Match,
+    Route,
+    RouteTable,
+    RuleSet,
+    Server,
+    StringMatch,
+    Target,
+)
 
 HERE = At("g.yaml", 1)
 HOST = "shop.default.svc.cluster.local"
 
 
 def below(path: str) -> Match:
-    return Match(HERE, StringMatch("below", path, HERE))
+    return Match(HERE, StringMatch("path_prefix", path, HERE))
 
 
-def plan(arm: Arm, ports: tuple[int, ...] = ()) -> Plan:
-    return derive(RuleSet((Route((HOST,), (arm,), ("mesh",), HERE, ports=ports),)))
+def plan(route: Route, ports: tuple[int, ...] = ()) -> Plan:
+    return derive(RuleSet((RouteTable((HOST,), (route,), ("mesh",), HERE, ports=ports),)))
 
 
-def to_shop(match: Match, rewrite: Rewrite | None = None) -> Arm:
-    return Arm((match,), (Target(HOST, (), 1),), HERE, rewrite=rewrite)
+def to_shop(match: Match, rewrite: Rewrite | None = None) -> Route:
+    return Route((match,), (Target(HOST, (), 1),), HERE, rewrite=rewrite)
 
 
 def test_a_prefix_of_whole_elements_and_its_near_misses() -> None:
@@ -46,7 +55,7 @@ def test_a_prefix_of_whole_elements_and_its_near_misses() -> None:
     [("/foo", True), ("/foo/", True), ("/foo/bar", True), ("/foobar", False), ("/", False)],
 )
 def test_which_paths_are_below(path: str, taken: bool) -> None:
-    assert strings.matches(StringMatch("below", "/foo", HERE), path) is taken
+    assert strings.matches(StringMatch("path_prefix", "/foo", HERE), path) is taken
 
 
 #: The reference's table of ReplacePrefixMatch: path, prefix, its replacement -> path.
@@ -72,7 +81,7 @@ def test_a_prefix_is_replaced_as_in_the_table_of_the_reference(
 @pytest.mark.parametrize(("to", "slash"), [("/xyz", "/xyz/"), ("/xyz/", "/xyz/"), ("/", "/")])
 def test_a_rewrite_below_a_path(to: str, slash: str) -> None:
     cases = plan(to_shop(below("/foo"), Rewrite(to))).cases
-    arrivals = {case.call.path: case.answer.arrivals for case in cases if case.arm == 0}
+    arrivals = {case.call.path: case.answer.arrivals for case in cases if case.route == 0}
     assert arrivals["/foo/"] == (Arrival(slash, HOST),)
     assert arrivals["/foo/x"] == (Arrival(f"{to.rstrip('/')}/x", HOST),)
 
@@ -80,10 +89,10 @@ def test_a_rewrite_below_a_path(to: str, slash: str) -> None:
 def test_a_redirect_below_a_path_names_the_port_of_the_listener() -> None:
     redirect = Redirect(302, prefix="/new", asked_port=True)
     gate = Gateway("default/gate/web", (Server(8080, ("*",)),), HERE)
-    arm = Arm((below("/old"),), (), HERE, redirect=redirect)
-    route = Route(("a.example",), (arm,), (gate.name,), HERE)
-    cases = derive(RuleSet((route,), (gate,))).cases
-    found = {case.call.path: case.answer.reply for case in cases if case.arm == 0}
+    route = Route((below("/old"),), (), HERE, redirect=redirect)
+    table = RouteTable(("a.example",), (route,), (gate.name,), HERE)
+    cases = derive(RuleSet((table,), (gate,))).cases
+    found = {case.call.path: case.answer.reply for case in cases if case.route == 0}
     locations = {path: reply.location for path, reply in found.items() if reply}
     assert locations == {
         "/old": "http://a.example:8080/new",
@@ -93,23 +102,23 @@ def test_a_redirect_below_a_path_names_the_port_of_the_listener() -> None:
 
 
 def test_a_route_for_one_port_is_asked_at_that_port() -> None:
-    arm = to_shop(below("/foo"))
-    assert {case.call.port for case in plan(arm, (8080,)).cases} == {8080}
-    rules = RuleSet((Route((HOST,), (arm,), ("mesh",), HERE, ports=(8080,)),))
+    route = to_shop(below("/foo"))
+    assert {case.call.port for case in plan(route, (8080,)).cases} == {8080}
+    rules = RuleSet((RouteTable((HOST,), (route,), ("mesh",), HERE, ports=(8080,)),))
     assert {case.call.port for case in derive(rules, {HOST: (80, 8080)}).cases} == {8080}
 
 
 def test_a_port_that_the_service_has_not_is_named() -> None:
-    routes = (
-        Route((HOST,), (to_shop(below("/foo")),), ("mesh",), HERE, ports=(81,)),
-        Route((HOST,), (to_shop(below("/foo")),), ("mesh",), HERE, ports=(80,)),
+    tables = (
+        RouteTable((HOST,), (to_shop(below("/foo")),), ("mesh",), HERE, ports=(81,)),
+        RouteTable((HOST,), (to_shop(below("/foo")),), ("mesh",), HERE, ports=(80,)),
     )
-    first, _ = derive(RuleSet(routes), {HOST: (80,)}).coverage
+    first, _ = derive(RuleSet(tables), {HOST: (80,)}).coverage
     assert first.unreached == ((0, f"{HOST} has no port 81"),)
 
 
-def test_a_host_without_arms_is_answered_404() -> None:
+def test_a_host_without_routes_is_answered_404() -> None:
     gate = Gateway("default/gate/web", (Server(80, ("a.example",)),), HERE)
-    found = derive(RuleSet((Route(("a.example",), (), (gate.name,), HERE),), (gate,)))
+    found = derive(RuleSet((RouteTable(("a.example",), (), (gate.name,), HERE),), (gate,)))
     assert [case.id for case in found.cases] == ["a.example: any other request -> 404"]
     assert found.share == 0.0

@@ -1,4 +1,4 @@
-"""Arms in their order, weights, hosts, gateways, dialects, and what is never reached."""
+"""Routes in their order, weights, hosts, gateways, dialects, and what is never reached."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from meshproof.documents import manifest
 from meshproof.oracle.derive import Plan, derive
 from meshproof.rules.model import RuleSet
 
-Arms = Callable[[str], Plan]
+Routes = Callable[[str], Plan]
 MANIFESTS = Path(__file__).parents[2] / "manifests" / "rules"
 
 
@@ -24,8 +24,8 @@ def said(plan: Plan) -> list[str]:
     return [case.id for case in plan.cases]
 
 
-def test_the_first_arm_with_a_match_that_holds_decides(arms: Arms) -> None:
-    plan = arms(
+def test_the_first_route_with_a_match_that_holds_decides(routes: Routes) -> None:
+    plan = routes(
         """
         - match: [{uri: {prefix: /a}}]
           route: [{destination: {host: reviews, subset: v1}}]
@@ -43,8 +43,8 @@ def test_the_first_arm_with_a_match_that_holds_decides(arms: Arms) -> None:
     assert coverage.unreached == ()
 
 
-def test_a_shadowed_arm_is_named_with_what_shadows_it(arms: Arms) -> None:
-    plan = arms(
+def test_a_shadowed_route_is_named_with_what_shadows_it(routes: Routes) -> None:
+    plan = routes(
         """
         - match: [{uri: {prefix: /a}}]
           route: [{destination: {host: reviews, subset: v1}}]
@@ -53,8 +53,8 @@ def test_a_shadowed_arm_is_named_with_what_shadows_it(arms: Arms) -> None:
         """
     )
     (coverage,) = plan.coverage
-    first, second = coverage.route.arms
-    assert coverage.unreached == ((1, f"the arm at {first.at} takes everything that it matches"),)
+    first, second = coverage.table.routes
+    assert coverage.unreached == ((1, f"the route at {first.at} takes everything that it matches"),)
     assert coverage.reached == (0,)
     assert second.at.line > first.at.line
     assert plan.share == 0.5
@@ -69,9 +69,9 @@ def test_a_shadowed_arm_is_named_with_what_shadows_it(arms: Arms) -> None:
         "uri: {regex: '/api.*'}, withoutHeaders: {x-a: {}, x-b: {}}",
     ],
 )
-def test_a_request_finds_its_way_past_the_arms_before(arms: Arms, first: str) -> None:
-    """Not only what the arm's own match says makes the request that reaches it."""
-    plan = arms(
+def test_a_request_finds_its_way_past_the_routes_before(routes: Routes, first: str) -> None:
+    """Not only what the route's own match says makes the request that reaches it."""
+    plan = routes(
         f"""
         - match: [{{{first}}}]
           route: [{{destination: {{host: reviews, subset: v1}}}}]
@@ -83,8 +83,8 @@ def test_a_request_finds_its_way_past_the_arms_before(arms: Arms, first: str) ->
     assert plan.coverage[0].reached == (0, 1, 2), plan.coverage[0].unreached
 
 
-def test_weights_are_shares(arms: Arms) -> None:
-    plan = arms(
+def test_weights_are_shares(routes: Routes) -> None:
+    plan = routes(
         """
         - route:
           - {destination: {host: reviews, subset: v1}, weight: 1}
@@ -99,20 +99,20 @@ def test_weights_are_shares(arms: Arms) -> None:
     assert case.split
 
 
-def test_what_no_arm_takes_is_404_by_virtualservice(arms: Arms) -> None:
-    plan = arms(
+def test_what_no_route_takes_is_404_by_virtualservice(routes: Routes) -> None:
+    plan = routes(
         """
         - match: [{uri: {prefix: /a}}]
           route: [{destination: {host: reviews, subset: v1}}]
         """
     )
-    rest = [case for case in plan.cases if case.arm is None]
+    rest = [case for case in plan.cases if case.route is None]
     assert rest
     assert {(case.status, case.shares) for case in rest} == {(404, ())}
     assert "reviews: path / (one character short) -> 404" in said(plan)
 
 
-def test_what_no_routerule_takes_goes_to_every_version(plan: Arms) -> None:
+def test_what_no_routerule_takes_goes_to_every_version(plan: Routes) -> None:
     found = plan(
         """
         apiVersion: config.istio.io/v1alpha2
@@ -128,7 +128,7 @@ def test_what_no_routerule_takes_goes_to_every_version(plan: Arms) -> None:
     assert {case.status for case in found.cases} == {200}
 
 
-def test_every_host_has_its_cases_and_the_near_misses_stand_at_the_first(plan: Arms) -> None:
+def test_every_host_has_its_cases_and_the_near_misses_stand_at_the_first(plan: Routes) -> None:
     found = plan(
         """
 apiVersion: networking.istio.io/v1
@@ -201,7 +201,7 @@ spec:
         gateway("shop.example", "gate-0", "*", rules=other.replace("match", "name: all #"))
 
 
-def test_both_ports_of_a_service_are_called(arms: Arms, read: Callable[[str], RuleSet]) -> None:
+def test_both_ports_of_a_service_are_called(routes: Routes, read: Callable[[str], RuleSet]) -> None:
     text = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -225,9 +225,9 @@ def test_nothing_to_prove_is_an_error() -> None:
         derive(RuleSet())
 
 
-def test_a_regex_that_re2_refuses_is_an_error_at_its_place(arms: Arms) -> None:
+def test_a_regex_that_re2_refuses_is_an_error_at_its_place(routes: Routes) -> None:
     with pytest.raises(BadRules, match=r"rules\.yaml:\d+:\d+: RE2 does not take .*\(\?!"):
-        arms(
+        routes(
             r"""
             - match: [{uri: {regex: '/(?!a).*'}}]
               route: [{destination: {host: reviews, subset: v1}}]

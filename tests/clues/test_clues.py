@@ -7,7 +7,7 @@ import pytest
 
 from meshproof.base.errors import Inconclusive, NotReady
 from meshproof.mesh.protocol import Address
-from meshproof.traffic.failure_analysis import Watch, refused, words
+from meshproof.traffic.failure_analysis import FailureAnalysis, refused, words
 from meshproof.traffic.visits import Request, Visit, Visits
 from meshproof.verdict import Verdict, judge
 
@@ -32,8 +32,8 @@ class Scripted(Visits):
             yield Visit(request, status, {"x-served-by": pod}, body.encode())
 
 
-def seen(sample: Visits, expect: dict[str, float]) -> tuple[Watch, Verdict]:
-    watch = Watch(sample, "reviews")
+def seen(sample: Visits, expect: dict[str, float]) -> tuple[FailureAnalysis, Verdict]:
+    watch = FailureAnalysis(sample, "reviews")
     return watch, judge(map(watch, sample), expect)
 
 
@@ -49,7 +49,7 @@ def test_a_verdict_after_few_answers_is_looked_at_further() -> None:
     (line,) = watch.clues(verdict).lines
     assert verdict.n == 10
     assert line.startswith("of 200 visits in all: v1 67, v2 67, v3 66; all versions answer about")
-    assert line.endswith("or an arm before it takes everything (arm order)")
+    assert line.endswith("or a route before it takes everything (route order)")
 
 
 def test_a_rule_with_a_match_may_also_not_fit() -> None:
@@ -105,7 +105,7 @@ def test_answers_without_a_version_are_told() -> None:
 
 def test_what_is_no_version_is_not_spoken_of_as_one() -> None:
     sample = Scripted(lambda number: ("v3", "p0"))
-    watch = Watch(sample, lambda visit: "half a page")
+    watch = FailureAnalysis(sample, lambda visit: "half a page")
     verdict = judge(map(watch, sample), {"whole page": 1})
     clues = watch.clues(verdict)
     assert clues.summary == "failed: 10 of 10 answers: half a page"
@@ -154,7 +154,7 @@ def test_what_a_policy_of_the_mesh_refuses_tells_nothing_of_a_rule(
     by: str | Callable[[Visit], str], first: int
 ) -> None:
     sample = Refusing(first, 10_000)
-    watch = Watch(sample, by)
+    watch = FailureAnalysis(sample, by)
     verdict = judge(map(watch, sample), {"v1" if by == "reviews" else "page": 1})
     assert not verdict.holds
     told = r"(?s)AuthorizationPolicy.*action ALLOW.*observed: \d+ of \d+ answers.*see it: curl -i"
@@ -163,7 +163,7 @@ def test_what_a_policy_of_the_mesh_refuses_tells_nothing_of_a_rule(
 
 
 def test_answers_that_are_wrong_otherwise_fail_though_others_are_refused() -> None:
-    watch = Watch(sample := Refusing(3, 10_000, "v2"), "reviews")
+    watch = FailureAnalysis(sample := Refusing(3, 10_000, "v2"), "reviews")
     verdict = judge(map(watch, sample), {"v1": 1})
     assert not verdict.holds
     watch.require_let_in(verdict)

@@ -20,7 +20,7 @@ from fake_kube import FakeKube
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.api.client import Kube
-from meshproof.mesh.cluster.api.object_ref import Key
+from meshproof.mesh.cluster.api.object_ref import ObjectRef
 from meshproof.mesh.cluster.istio import install_record, istio
 from meshproof.mesh.cluster.istio.install import Installing, installed
 from meshproof.mesh.cluster.istio.istioctl import Istioctl
@@ -378,7 +378,7 @@ def test_a_record_is_read_as_it_was_written(
     cluster: Callable[..., FakeKube], tmp_path: Path
 ) -> None:
     kube = cast("Kube", cluster())
-    key = Key("v1", "ConfigMap", ROOT, "istio-x")
+    key = ObjectRef("v1", "ConfigMap", ROOT, "istio-x")
     record = install_record.Record("ab12", "x", ROOT, (key,), (key, key), True, (key,))
     install_record.write(kube, record, {"meshproof/run": "ab12-istio"}, tmp_path)
     assert list(install_record.read(kube, [install_record.place("ab12")])) == [record]

@@ -9,15 +9,15 @@ from dumps import ELSEWHERE, GATEWAY, PERMISSIVE, SIDECAR, SOURCE, STRICT, route
 
 from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.api.objects import Placed
-from meshproof.mesh.cluster.proxies.mtls import Modes
+from meshproof.mesh.cluster.proxies.mtls import MtlsExpectation
 from meshproof.mesh.cluster.proxies.proxies import Proxy
 from meshproof.mesh.cluster.proxies.settling import wait_served
 
 pytestmark = pytest.mark.usefixtures("short_waits")
 
 
-def noted(found: list[Proxy], *placed: Placed) -> Modes:
-    modes = Modes.before(None, lambda: found, placed)  # type: ignore[arg-type]
+def noted(found: list[Proxy], *placed: Placed) -> MtlsExpectation:
+    modes = MtlsExpectation.before(None, lambda: found, placed)  # type: ignore[arg-type]
     assert modes is not None
     return modes
 
@@ -190,7 +190,7 @@ def test_a_sidecar_without_a_listener_is_not_served_yet(monkeypatch: pytest.Monk
 
 
 def test_only_for_policies_is_it_noted_what_sidecars_take() -> None:
-    assert Modes.before(None, lambda: [SIDECAR], [rule()]) is None  # type: ignore[arg-type]
+    assert MtlsExpectation.before(None, lambda: [SIDECAR], [rule()]) is None  # type: ignore[arg-type]
 
 
 def test_no_proxy_serves_nothing() -> None:

@@ -26,7 +26,7 @@ from meshproof.mesh.echo import listener
 from meshproof.mesh.echo.workloads import ports
 from meshproof.mesh.protocol import Address, Answer, Asked
 from meshproof.user_rules import loading
-from meshproof.user_rules.loading import OwnRules
+from meshproof.user_rules.loading import UserRules
 
 PLACE = Place("ab12")
 ISTIO = Istio("istio-system", "", "1.31", (), "istio-system/istio-ingressgateway")
@@ -59,13 +59,13 @@ spec: {hosts: [pay], http: [{route: [{destination: {host: pay}}]}]}
 CART = "{destination: {host: cart}}"
 
 
-def loaded(folder: Path, spec: str, more: str = GOOD) -> OwnRules:
+def loaded(folder: Path, spec: str, more: str = GOOD) -> UserRules:
     file = folder / "rules.yaml"
     file.write_text(f"{HEAD}{more}{CHOSEN}spec: {{{spec}}}\n")
     return loading.load([str(file)])
 
 
-def sandbox(found: OwnRules) -> Sandbox:
+def sandbox(found: UserRules) -> Sandbox:
     return Sandbox(found.rules, found.plan.cases, found.around, PLACE, ISTIO)
 
 
@@ -128,10 +128,10 @@ def test_http_routes_of_services(more: str, why: str, tmp_path: Path) -> None:
 
 
 def test_callers_with_labels_are_few(tmp_path: Path) -> None:
-    arms = [
+    routes = [
         f"{{match: [{{sourceLabels: {{app: a{n}}}}}], route: [{CART}]}}" for n in range(MOST + 1)
     ]
-    found = loaded(tmp_path, f"hosts: [web], http: [{', '.join(arms)}, {{route: [{CART}]}}]")
+    found = loaded(tmp_path, f"hosts: [web], http: [{', '.join(routes)}, {{route: [{CART}]}}]")
     box = sandbox(found)
     sources = [case for case in found.plan.cases if case.call.source]
     assert len(sources) == MOST + 1
@@ -164,7 +164,7 @@ def subsets(namespace: str, host: str, *names: str) -> str:
 
 
 def to_subsets(namespace: str, host: str, *names: str, more: str = "") -> str:
-    arms = [
+    routes = [
         f"{{match: [{{uri: {{exact: /{one}}}}}], route: [{{destination: {{host: {host}, "
         f"subset: {one}}}}}]}}"
         for one in names
@@ -173,7 +173,7 @@ def to_subsets(namespace: str, host: str, *names: str, more: str = "") -> str:
     return (
         "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\n"
         f"metadata: {{name: {host.partition('.')[0]}, namespace: {namespace}}}\n"
-        f"spec: {{hosts: [{host}], {more}http: [{', '.join([*arms, rest])}]}}\n"
+        f"spec: {{hosts: [{host}], {more}http: [{', '.join([*routes, rest])}]}}\n"
     )
 
 

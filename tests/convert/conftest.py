@@ -33,7 +33,7 @@ class Converted:
         assert len(named) == len(found)
         return named
 
-    def arms(self, name: str) -> Any:
+    def routes(self, name: str) -> Any:
         return self.objects["VirtualService", name]["spec"]["http"]
 
     @property

@@ -16,36 +16,36 @@ from meshproof import cli, convert
 from meshproof.convert import Conversion, outside, proof
 from meshproof.convert.reading import Source
 
-Arms = list[dict[str, Any]]
+Routes = list[dict[str, Any]]
 
 
-def nothing(arms: Arms) -> None:
+def nothing(routes: Routes) -> None:
     """Leave it as it is."""
 
 
-def weights_swapped(arms: Arms) -> None:
-    one, two = next(arm["route"] for arm in arms if len(arm["route"]) == 2)
+def weights_swapped(routes: Routes) -> None:
+    one, two = next(route["route"] for route in routes if len(route["route"]) == 2)
     one["weight"], two["weight"] = two["weight"], one["weight"]
 
 
-def order_swapped(arms: Arms) -> None:
-    arms[1], arms[2] = arms[2], arms[1]
+def order_swapped(routes: Routes) -> None:
+    routes[1], routes[2] = routes[2], routes[1]
 
 
-def cookie_lost(arms: Arms) -> None:
-    del arms[0]["match"]
+def cookie_lost(routes: Routes) -> None:
+    del routes[0]["match"]
 
 
-def timeouts_short(arms: Arms) -> None:
-    for arm in arms:
-        arm["timeout"] = "13s"
+def timeouts_short(routes: Routes) -> None:
+    for route in routes:
+        route["timeout"] = "13s"
 
 
-def default_lost(arms: Arms) -> None:
-    arms.pop()
+def default_lost(routes: Routes) -> None:
+    routes.pop()
 
 
-FAULTS: dict[str, Callable[[Arms], None]] = {
+FAULTS: dict[str, Callable[[Routes], None]] = {
     one.__name__: one
     for one in (nothing, weights_swapped, order_swapped, cookie_lost, timeouts_short, default_lost)
 }

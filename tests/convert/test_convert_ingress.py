@@ -64,7 +64,7 @@ def test_one_by_its_class_is_converted_like_one_by_its_annotation(converted: Any
 
 def test_exact_paths_come_first_then_the_longest_prefix(converted: Any) -> None:
     entries = [SHOP, f"path: /a.*, {SHOP}", f"path: /a/b/.*, {SHOP}", f"path: /c, {SHOP}"]
-    found = [arm.get("match") for arm in converted(paths(*entries)).arms("gate")]
+    found = [route.get("match") for route in converted(paths(*entries)).routes("gate")]
     uris = [{"exact": "/c"}, {"prefix": "/a/b/"}, {"prefix": "/a"}]
     assert found == [*([{"uri": one}] for one in uris), None]
 
@@ -84,12 +84,12 @@ V1 = "backend: {service: {name: shop, port: {number: 80}}}"
 )
 def test_path_types_of_today(converted: Any, path: str, match: list[Any]) -> None:
     text = paths(f"{path}, {V1}").replace("extensions/v1beta1", "networking.k8s.io/v1")
-    assert converted(text).arms("gate") == [{"match": match, "route": to("shop")}]
+    assert converted(text).routes("gate") == [{"match": match, "route": to("shop")}]
 
 
 def test_a_default_backend_takes_the_rest(converted: Any) -> None:
     found = converted(ingress("backend: {serviceName: rest, servicePort: 8080}"))
-    assert found.arms("gate") == [{"route": to("rest", 8080)}]
+    assert found.routes("gate") == [{"route": to("rest", 8080)}]
     assert found.objects["VirtualService", "gate"]["spec"]["hosts"] == ["*"]
 
 
@@ -125,7 +125,7 @@ BY_NAME = "path: /a, backend: {serviceName: shop, servicePort: web}"
 
 
 def test_a_port_by_name_is_that_of_the_service(converted: Any) -> None:
-    assert converted(SERVICE + paths(BY_NAME)).arms("gate")[0]["route"] == to("shop", 9080)
+    assert converted(SERVICE + paths(BY_NAME)).routes("gate")[0]["route"] == to("shop", 9080)
 
 
 def test_without_the_service_a_port_by_name_is_named(converted: Any) -> None:
@@ -133,7 +133,7 @@ def test_without_the_service_a_port_by_name_is_named(converted: Any) -> None:
     (said,) = found.said
     assert "old.yaml:5:" in said
     assert "give the Service shop too: it says which port 'web' is" in said
-    assert found.arms("gate")[0]["route"] == [{"destination": {"host": "shop"}}]
+    assert found.routes("gate")[0]["route"] == [{"destination": {"host": "shop"}}]
 
 
 def test_tls_has_its_certificate_from_a_secret(converted: Any) -> None:
@@ -178,7 +178,7 @@ def test_rules_of_the_service_hold_behind_it(converted: Any, rule: Any) -> None:
     )
     found = converted(text)
     port = {"number": 80}
-    assert found.arms("gate") == [
+    assert found.routes("gate") == [
         {
             "name": "two",
             "match": [{"headers": {"a": {"exact": "b"}}, "uri": {"prefix": "/api/v2"}}],
@@ -190,7 +190,12 @@ def test_rules_of_the_service_hold_behind_it(converted: Any, rule: Any) -> None:
             "route": [{"destination": {"host": "shop", "subset": "v1", "port": port}}],
         },
     ]
-    assert [arm["name"] for arm in found.arms("shop")] == ["two", "elsewhere", "inside", "rest"]
+    assert [route["name"] for route in found.routes("shop")] == [
+        "two",
+        "elsewhere",
+        "inside",
+        "rest",
+    ]
 
 
 def test_a_regex_for_the_path_behind_it_is_named(converted: Any, rule: Any) -> None:

@@ -10,7 +10,7 @@ ROUTE = "route: [{labels: {version: v2}}]"
 TIMES = "httpReqTimeout: {simpleTimeout: {timeout: 7s, overrideHeaderName: x}}"
 TRIES = "httpReqRetries: {simpleRetry: {attempts: 1, overrideHeaderName: x}}"
 
-#: One line of the spec -> column, what is named, why, and what the arm says all the same.
+#: One line of the spec -> column, what is named, why, and what the route says all the same.
 PARTS: dict[str, tuple[str, int, str, str, dict[str, Any]]] = {
     "l4Fault": (
         "l4Fault: {terminate: {percent: 1}}",
@@ -78,18 +78,18 @@ def test_a_part_is_named_and_the_rest_is_converted(
     found = converted(rule(ROUTE, line))
     assert found.said == [f"old.yaml:7:{column}: error: {path} is not converted: {why}"]
     assert f"  # old.yaml:7: {path} is not converted: {why}\n  - name: r\n" in found.text
-    (arm,) = found.arms("shop")
-    route = [{"destination": {"host": "shop", "subset": "v2"}}]
-    assert arm == {"name": "r", "route": route, **left}
+    (route,) = found.routes("shop")
+    table = [{"destination": {"host": "shop", "subset": "v2"}}]
+    assert route == {"name": "r", "route": table, **left}
     assert not found.conversion.whole
 
 
-def test_an_arm_that_redirects_has_no_fault(converted: Any, rule: Any) -> None:
+def test_an_route_that_redirects_has_no_fault(converted: Any, rule: Any) -> None:
     fault = "httpFault: {abort: {percent: 1, httpStatus: 500}}"
     found = converted(rule("redirect: {uri: /a}", fault))
-    said = "spec.httpFault is not converted: an arm that redirects cannot have a fault"
+    said = "spec.httpFault is not converted: a route that redirects cannot have a fault"
     assert found.said == [f"old.yaml:7:3: error: {said}"]
-    assert "fault" not in found.arms("shop")[0]
+    assert "fault" not in found.routes("shop")[0]
 
 
 #: A match -> column, what is named, why.
@@ -110,7 +110,7 @@ CONDITIONS = {
         "{request: {headers: {a: b, c: {regex: '(?!d).*'}}}}",
         48,
         "spec.match.request.headers.c.regex",
-        "RE2 has no look-ahead (?!...); instead: an arm before it, or withoutHeaders",
+        "RE2 has no look-ahead (?!...); instead: a route before it, or withoutHeaders",
     ),
     "back-reference": (
         r"{request: {headers: {a: b, c: {regex: '(x)\1'}}}}",
@@ -129,14 +129,14 @@ CONDITIONS = {
 
 
 @pytest.mark.parametrize(("match", "column", "path", "why"), CONDITIONS.values(), ids=CONDITIONS)
-def test_without_a_condition_the_arm_is_left_out(
+def test_without_a_condition_the_route_is_left_out(
     converted: Any, rule: Any, match: str, column: int, path: str, why: str
 ) -> None:
     """It would take requests that the rule did not take. What it says stands there as a comment."""
     found = converted(rule(f"match: {match}", ROUTE))
     said = f"{path} is not converted: {why}"
     assert found.said == [f"old.yaml:6:{column}: error: {said}"]
-    assert found.arms("shop") == [{"route": [{"destination": {"host": "shop"}}]}]
+    assert found.routes("shop") == [{"route": [{"destination": {"host": "shop"}}]}]
     comment = found.text.partition(f"# old.yaml:6: {said}\n")[2].partition("apiVersion")[0]
     assert comment == (
         "# 'r' is left out: it would take more requests than the rule. The rest:\n"
@@ -162,7 +162,7 @@ def test_a_cookie_that_is_missed_among_others_is_said_and_not_repaired(
     converted: Any, rule: Any
 ) -> None:
     found = converted(rule(f"match: {{request: {{headers: {{cookie: {{regex: '{COOKIE}'}}}}}}}}"))
-    assert found.arms("shop")[0]["match"] == [{"headers": {"cookie": {"regex": COOKIE}}}]
+    assert found.routes("shop")[0]["match"] == [{"headers": {"cookie": {"regex": COOKIE}}}]
     assert found.said == [
         "old.yaml:6:47: note: spec.match.request.headers.cookie.regex says the same as before and "
         r"so does not match 'Cookie: a=b; user=burr'; it would as ^(.*?;\s*)?user=burr(;.*)?$"

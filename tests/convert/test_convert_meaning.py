@@ -48,35 +48,35 @@ spec:
 Objects = dict[str, Any]
 
 
-def arms(objects: list[Objects]) -> list[Any]:
+def routes(objects: list[Objects]) -> list[Any]:
     found: list[Any] = objects[-1]["spec"]["http"]
     return found
 
 
 def weights_swapped(objects: list[Objects]) -> None:
-    one, two = arms(objects)[1]["route"]
+    one, two = routes(objects)[1]["route"]
     one["weight"], two["weight"] = two["weight"], one["weight"]
 
 
 def order_swapped(objects: list[Objects]) -> None:
-    found = arms(objects)
+    found = routes(objects)
     found[0], found[1] = found[1], found[0]
 
 
 def cookie_lost(objects: list[Objects]) -> None:
-    del arms(objects)[0]["match"]
+    del routes(objects)[0]["match"]
 
 
 def subset_wrong(objects: list[Objects]) -> None:
     objects[0]["spec"]["subsets"][0]["labels"]["version"] = "v1"
 
 
-def arm_lost(objects: list[Objects]) -> None:
-    del arms(objects)[1:]
+def route_lost(objects: list[Objects]) -> None:
+    del routes(objects)[1:]
 
 
 def default_wrong(objects: list[Objects]) -> None:
-    arms(objects)[-1]["route"][0]["destination"]["host"] = "other"
+    routes(objects)[-1]["route"][0]["destination"]["host"] = "other"
 
 
 def at_a_gateway(objects: list[Objects]) -> None:
@@ -122,27 +122,31 @@ def test_a_wrong_action_is_named_by_rule_and_line(
     wrong = compared(found, found.text.replace(*change))
     (said,) = wrong.different
     assert said.startswith(f"old.yaml:1: 'r': {field} ")
-    assert "; the converted arm at new.yaml:" in said
+    assert "; the converted route at new.yaml:" in said
 
 
 FAULTS: dict[str, tuple[Callable[[list[Objects]], None], str]] = {
     "weights swapped": (
         weights_swapped,
         "old.yaml:10: 'split': split shop.default.svc.cluster.local v1 weight 90 or "
-        "shop.default.svc.cluster.local v2 weight 10; the converted arm at new.yaml:",
+        "shop.default.svc.cluster.local v2 weight 10; the converted route at new.yaml:",
     ),
     "order swapped": (order_swapped, "old.yaml:1: 'burr': matches cookie regex "),
     "cookie lost": (
         cookie_lost,
         "old.yaml:1: 'burr': matches cookie regex '^(.*?;\\s*)?user=burr(;.*)?$'; the converted "
-        "arm at new.yaml:26 has none",
+        "route at new.yaml:26 has none",
     ),
     "subset of other labels": (
         subset_wrong,
-        "old.yaml:1: 'burr': split shop.default.svc.cluster.local v3 weight 100; the converted arm",
+        "old.yaml:1: 'burr': split shop.default.svc.cluster.local v3 weight 100; the converted "
+        "route",
     ),
-    "arm lost": (arm_lost, "old.yaml:10: 'split' has no arm in the converted rule at new.yaml:"),
-    "default elsewhere": (default_wrong, "this converted arm has no rule (those of shop.default"),
+    "route lost": (
+        route_lost,
+        "old.yaml:10: 'split' has no route in the converted rule at new.yaml:",
+    ),
+    "default elsewhere": (default_wrong, "this converted route has no rule (those of shop.default"),
     "at a gateway": (at_a_gateway, "old.yaml:1: 0 converted rules are for shop.default"),
 }
 
@@ -163,7 +167,7 @@ def test_without_a_fault_it_is_the_same(converted: Any) -> None:
     found = compared(converted(SHOP))
     assert not found.different + found.unproven
     assert list(found.lines()) == [
-        "the same in the routing model: 2 arms of shop.default.svc.cluster.local"
+        "the same in the routing model: 2 routes of shop.default.svc.cluster.local"
     ]
 
 
@@ -190,7 +194,7 @@ def test_the_old_defaults_are_compared_with_what_they_say(converted: Any, rule: 
     for found, differs in ((old, False), (new, True)):
         said = proof.compare(found.source, found.text, "new.yaml", [], old_defaults=True)
         assert bool(said.different) is differs, said
-    assert "timeout 15.0; the converted arm at new.yaml:" in said.different[0]
+    assert "timeout 15.0; the converted route at new.yaml:" in said.different[0]
 
 
 def test_what_is_not_converted_is_not_claimed(converted: Any, rule: Any) -> None:
@@ -255,7 +259,7 @@ def test_an_ingress_is_the_same_at_its_gateway(converted: Any) -> None:
     found = converted(INGRESS)
     assert len(compared(found).same) == 1
     objects = list(yaml.safe_load_all(found.text))
-    arms(objects).reverse()
+    routes(objects).reverse()
     assert compared(found, yaml.safe_dump_all(objects)).different
     objects[0]["spec"]["servers"][0]["hosts"] = ["b.example"]
     wrong = compared(found, yaml.safe_dump_all(objects)).different
@@ -299,7 +303,7 @@ def matches(draw: st.DrawFn) -> Any:
 
 
 @st.composite
-def routes(draw: st.DrawFn) -> Any:
+def tables(draw: st.DrawFn) -> Any:
     labels = draw(
         st.lists(LABELS, min_size=1, max_size=3, unique_by=lambda one: str(sorted(one.items())))
     )
@@ -343,7 +347,7 @@ def rule_sets(draw: st.DrawFn) -> str:
             if draw(st.booleans()):
                 spec["match"] = draw(matches())
             if draw(st.integers(0, 5)):
-                spec |= {"route": draw(routes()), **draw(actions())}
+                spec |= {"route": draw(tables()), **draw(actions())}
             else:
                 spec["redirect"] = draw(st.sampled_from([{"uri": "/to"}, {"authority": "b"}]))
             found.append(
@@ -369,7 +373,7 @@ def test_any_legal_rules_mean_the_same(converted: Any, text: str) -> None:
     assert not result.different + result.unproven, found.text
     hosts = {one["spec"]["destination"]["name"] for one in yaml.safe_load_all(text)}
     assert len(result.same) == len(hosts)
-    assert sum(len(part.source.routes[0].arms) for part in result.same) == text.count("kind: ")
+    assert sum(len(part.source.tables[0].routes) for part in result.same) == text.count("kind: ")
 
 
 def test_the_two_sides_are_read_by_two_readers(converted: Any) -> None:
@@ -377,5 +381,5 @@ def test_the_two_sides_are_read_by_two_readers(converted: Any) -> None:
     (part,) = compared(converted(SHOP)).same
     assert part.source.dialect == "RouteRule"
     assert part.converted.dialect == "VirtualService"
-    moved = replace(part.source.routes[0], hosts=("x",))
-    assert list(proof.differences(replace(part.source, routes=(moved,)), part.converted))
+    moved = replace(part.source.tables[0], hosts=("x",))
+    assert list(proof.differences(replace(part.source, tables=(moved,)), part.converted))

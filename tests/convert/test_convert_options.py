@@ -58,4 +58,4 @@ def test_one_that_came_to_hold_for_others_is_a_difference(converted: Any) -> Non
     noted = after.replace("team: a\n", 'team: a\n    meshproof/tolerance: "0.2"\n', 1)
     assert noted != after
     said = "; ".join(different(found, before + kind + noted))
-    assert re.search("options none; the converted arm at .* has tolerance 0.2", said)
+    assert re.search("options none; the converted route at .* has tolerance 0.2", said)

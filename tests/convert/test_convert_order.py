@@ -12,7 +12,7 @@ MATCH = "match: {request: {headers: {a: b}}}"
 
 
 def names(found: Any) -> list[str]:
-    return [arm.get("name", "") for arm in found.arms("shop")]
+    return [route.get("name", "") for route in found.routes("shop")]
 
 
 def test_the_highest_precedence_comes_first(converted: Any, rule: Any) -> None:
@@ -33,7 +33,7 @@ def test_without_a_match_nothing_is_left_for_a_default(converted: Any, rule: Any
 
 def test_what_no_rule_matches_goes_to_every_version(converted: Any, rule: Any) -> None:
     found = converted(rule(MATCH))
-    assert found.arms("shop")[-1] == {"route": [{"destination": {"host": "shop"}}]}
+    assert found.routes("shop")[-1] == {"route": [{"destination": {"host": "shop"}}]}
     assert "  # What no RouteRule matches goes to every version.\n  - route:\n" in found.text
 
 

@@ -91,7 +91,7 @@ def test_both_directions_hold(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     same, first, second = done.stderr.splitlines()
-    assert same == "the same in the routing model: 2 arms of shop.default.svc.cluster.local"
+    assert same == "the same in the routing model: 2 routes of shop.default.svc.cluster.local"
     assert first.startswith("the same on the local mesh: the cases of the source, answered by the ")
     assert second.startswith("the same on the local mesh: the cases of the converted rules, answ")
     for line in (first, second):

@@ -10,7 +10,7 @@ TO_ALL = [{"destination": {"host": "shop"}}]
 TO_V2 = [{"destination": {"host": "shop", "subset": "v2"}}]
 DEFAULT = {"route": TO_ALL}
 
-#: Lines of the spec -> what the arm says beside its name and the route to all versions.
+#: Lines of the spec -> what the route says beside its name and the route to all versions.
 FIELDS: dict[str, tuple[list[str], dict[str, Any]]] = {
     "labels become a subset": (["route: [{labels: {version: v2}}]"], {"route": TO_V2}),
     "a single weight of 100 stays": (
@@ -143,14 +143,14 @@ def test_a_field(converted: Any, rule: Any, lines: list[str], said: dict[str, An
     found = converted(rule(*lines))
     expected = {"name": "r", "route": TO_ALL, **said}
     ending = [DEFAULT] if "match" in said else []
-    assert found.arms("shop") == [expected, *ending]
+    assert found.routes("shop") == [expected, *ending]
     assert found.conversion.whole
 
 
 def test_a_redirect_was_a_302(converted: Any, rule: Any) -> None:
     found = converted(rule("redirect: {uri: /new, authority: a.example}"))
     redirect = {"uri": "/new", "authority": "a.example", "redirectCode": 302}
-    assert found.arms("shop") == [{"name": "r", "redirect": redirect}]
+    assert found.routes("shop") == [{"name": "r", "redirect": redirect}]
 
 
 WHOLE = """\
@@ -201,7 +201,7 @@ def test_a_subset_is_named_by_version_else_by_a_digest(
     found = converted(rule(f"route: [{{labels: {labels}}}]"))
     (subset,) = found.objects["DestinationRule", "shop"]["spec"]["subsets"]
     assert subset["name"] == name
-    assert found.arms("shop")[0]["route"][0]["destination"]["subset"] == name
+    assert found.routes("shop")[0]["route"][0]["destination"]["subset"] == name
 
 
 SERVICE = """\
@@ -218,7 +218,7 @@ def test_a_caller_by_name_has_the_labels_that_its_service_selects(
 ) -> None:
     text = SERVICE + rule("match: {source: {name: page, labels: {version: v1}}}")
     found = converted(text)
-    (match,) = found.arms("shop")[0]["match"]
+    (match,) = found.routes("shop")[0]["match"]
     labels = {"app": "page", "version": "v1"}
     assert match == {"sourceLabels": labels, "sourceNamespace": "default"}
     assert list(found.objects) == [("VirtualService", "shop")], "the Service is left out"
@@ -229,8 +229,8 @@ def test_the_defaults_of_the_old_mesh_are_written_out_on_request(converted: Any,
         "match: {request: {headers: {a: b}}}", "httpReqTimeout: {simpleTimeout: {timeout: 3s}}"
     )
     retries = {"attempts": 0}
-    first, last = converted(text, old_defaults=True).arms("shop")
+    first, last = converted(text, old_defaults=True).routes("shop")
     assert (first["timeout"], first["retries"]) == ("3s", retries)
     assert last == {**DEFAULT, "timeout": "15s", "retries": retries}
-    moved = converted(rule("redirect: {uri: /a}"), old_defaults=True).arms("shop")
+    moved = converted(rule("redirect: {uri: /a}"), old_defaults=True).routes("shop")
     assert set(moved[0]) == {"name", "redirect"}

@@ -18,7 +18,7 @@ from meshproof.mesh.envoy import translate
 from meshproof.mesh.envoy.envoy import Resource
 from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.mesh.protocol import Served
-from meshproof.rules.model import Arm, Route, RuleSet, Target
+from meshproof.rules.model import Route, RouteTable, RuleSet, Target
 
 _HERE = Path(__file__).parent / "rules"
 
@@ -39,7 +39,7 @@ def served(patch: pytest.MonkeyPatch, doctor: Callable[[RuleSet], RuleSet]) -> N
 def split(folder: str, **weights: int) -> Callable[[RuleSet], RuleSet]:
     """Return what gives the rules of a folder other weights, by version."""
 
-    def arm(given: Arm) -> Arm:
+    def route(given: Route) -> Route:
         if Path(given.at.file).parent.name != folder:
             return given
         targets = (
@@ -50,7 +50,9 @@ def split(folder: str, **weights: int) -> Callable[[RuleSet], RuleSet]:
 
     return lambda rules: replace(
         rules,
-        routes=tuple(replace(route, arms=tuple(map(arm, route.arms))) for route in rules.routes),
+        tables=tuple(
+            replace(table, routes=tuple(map(route, table.routes))) for table in rules.tables
+        ),
     )
 
 
@@ -81,7 +83,7 @@ def leak(patch: pytest.MonkeyPatch) -> None:
 )
 def not_applied(patch: pytest.MonkeyPatch) -> None:
     def drop(rules: RuleSet) -> RuleSet:
-        return RuleSet() if rules.routes and rules.routes[0].name == "reviews-default" else rules
+        return RuleSet() if rules.tables and rules.tables[0].name == "reviews-default" else rules
 
     served(patch, drop)
 
@@ -126,13 +128,13 @@ def hundred_zero(patch: pytest.MonkeyPatch) -> None:
     failed={"split half": "round robin, not the rule, makes the split"},
 )
 def round_robin(patch: pytest.MonkeyPatch) -> None:
-    def unsplit(route: Route) -> Route:
-        host = route.hosts[0]
-        everyone = Arm((), (Target(host, (), 100),), route.at)
-        return replace(route, arms=(everyone,)) if host.startswith("orders.") else route
+    def unsplit(table: RouteTable) -> RouteTable:
+        host = table.hosts[0]
+        everyone = Route((), (Target(host, (), 100),), table.at)
+        return replace(table, routes=(everyone,)) if host.startswith("orders.") else table
 
     clusters = translate.clusters
-    served(patch, lambda rules: replace(rules, routes=tuple(map(unsplit, rules.routes))))
+    served(patch, lambda rules: replace(rules, tables=tuple(map(unsplit, rules.tables))))
     patch.setattr(
         translate,
         "clusters",
@@ -141,15 +143,16 @@ def round_robin(patch: pytest.MonkeyPatch) -> None:
 
 
 @fault(
-    "cookie arm after the default arm",
+    "cookie route after the default route",
     "-k=cookie or v3_only",
     failed=dict.fromkeys(
         BURR_MOVED,
-        r"though only v3 is declared.*arm order.*by '(others|reviews-everyone)' at .*arm_order/v1",
+        r"though only v3 is declared.*route order.*by '(others|reviews-everyone)' at "
+        r".*route_order/v1",
     ),
 )
-def arm_order(patch: pytest.MonkeyPatch) -> None:
-    written(patch, "cookie_burr", lambda dialect: read([_HERE / "arm_order" / f"{dialect}.yaml"]))
+def route_order(patch: pytest.MonkeyPatch) -> None:
+    written(patch, "cookie_burr", lambda dialect: read([_HERE / "route_order" / f"{dialect}.yaml"]))
 
 
 @fault(

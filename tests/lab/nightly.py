@@ -48,7 +48,7 @@ def _objects(second: str) -> list[dict[str, Any]]:
         {"name": "v1", "labels": {"version": "v1"}},
         {"name": "v2", "labels": {"version": second}},
     ]
-    arms = [
+    routes = [
         {
             "name": "beta",
             "match": [{"headers": {"x-beta": {"exact": "yes"}}}],
@@ -59,7 +59,7 @@ def _objects(second: str) -> list[dict[str, Any]]:
     specs = [
         ("v1", "Service", service),
         (istio, "DestinationRule", {"host": "cart", "subsets": subsets}),
-        (istio, "VirtualService", {"hosts": ["cart"], "http": arms}),
+        (istio, "VirtualService", {"hosts": ["cart"], "http": routes}),
     ]
     found = [
         {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}

@@ -11,7 +11,7 @@ from commands import kubectl
 
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.mesh import ClusterMesh
-from meshproof.mesh.protocol import Aspect, Looked
+from meshproof.mesh.protocol import Aspect, AspectReport
 
 #: A filter that istiod passes on and that Envoy refuses.
 REFUSED = {
@@ -62,7 +62,7 @@ def planted(mesh: ClusterMesh, body: Mapping[str, object]) -> Iterator[str]:
 
 def until_wrong(mesh: ClusterMesh, aspect: Aspect, *words: str) -> None:
     """Wait until something is wrong, in these words."""
-    found: list[Looked] = []
+    found: list[AspectReport] = []
 
     def look() -> bool | None:
         found.append(mesh.control_plane(aspect))

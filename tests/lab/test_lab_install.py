@@ -15,7 +15,7 @@ from commands import ISTIO_OF_THE_LAB, LONGEST, kubectl, left, meshproof
 
 from meshproof.base import timeouts
 from meshproof.mesh.cluster.api.client import Kube
-from meshproof.mesh.cluster.api.object_ref import Key
+from meshproof.mesh.cluster.api.object_ref import ObjectRef
 from meshproof.mesh.cluster.istio import install_record
 from meshproof.mesh.protocol import ClusterOptions
 
@@ -49,7 +49,7 @@ def test_all_that_an_istiod_writes_by_itself_is_known(tmp_path: Path) -> None:
     kinds = ",".join(one for one in names if not one.startswith("events"))
     text = kubectl("get", kinds, "-A", "-o", "json", "--show-managed-fields")
     written = {
-        str(Key.of(one))
+        str(ObjectRef.of(one))
         for one in json.loads(text)["items"]
         if {by["manager"] for by in one["metadata"].get("managedFields", ())} == {"pilot-discovery"}
     }

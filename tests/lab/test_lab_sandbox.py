@@ -76,7 +76,7 @@ def test_what_rules_say_is_proven_by_the_cluster(live_shop: str, tmp_path: Path)
         "cart: path /stubborn, failing 3 times with 503 -> 503",
         "shop.example.com: path /cart and authority shop.example.com -> cart v2",
         "shop.example.com: path /away -> 301 to /cart",
-        "pay: from namespace default -> any version",  # istiod leaves its one arm out
+        "pay: from namespace default -> any version",  # istiod leaves its one route out
         "web: from app=cart -> cart v1",
         "web: path /stock -> stock",
         "cart: x-beta yes -> v2",

@@ -23,7 +23,7 @@ def test_the_index_leads_to_every_page() -> None:
 
 def test_a_page_has_what_the_docstring_has() -> None:
     text = MADE["MP0301.md"]
-    assert text.startswith("# MP0301: Arm that is shadowed\n\nLevel: warning.")
+    assert text.startswith("# MP0301: Route that is shadowed\n\nLevel: warning.")
     assert "\nWhy: " in text
     assert text.count("```yaml\napiVersion: networking.istio.io/v1\n") == 2
     assert text.index("## Bad") < text.index("## Good")

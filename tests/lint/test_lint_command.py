@@ -151,7 +151,7 @@ def test_every_code_is_listed_and_explained() -> None:
     assert [one["code"] for one in listed] == codes
     explained = meshproof("--explain", "mp0301")
     assert explained.returncode == 0
-    assert explained.stdout.startswith("MP0301 (warning): Arm that is shadowed\n")
+    assert explained.stdout.startswith("MP0301 (warning): Route that is shadowed\n")
     assert "\nWhy: " in explained.stdout
     assert "\nBad:\n\napiVersion: networking.istio.io/v1\n" in explained.stdout
     assert "\nGood:\n\n" in explained.stdout

@@ -1,4 +1,4 @@
-"""Two rules meet where a request can reach both: in sidecars always, at a gateway by their arms."""
+"""Two rules meet where a request can reach both: in sidecars always, at a gateway by routes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from meshproof.lint import Project
 from meshproof.lint.checks.mp0210_two_rules_one_host import check
 
 
-def _rule(name: str, host: str = "shop", where: str = "", arm: str = "") -> str:
-    """Return a VirtualService: more of its spec, and the match of its arm."""
-    match = f"match: [{{{arm}}}], " if arm else ""
+def _rule(name: str, host: str = "shop", where: str = "", route: str = "") -> str:
+    """Return a VirtualService: more of its spec, and the match of its route."""
+    match = f"match: [{{{route}}}], " if route else ""
     return (
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
         f"metadata: {{name: {name}, namespace: default}}\n"
@@ -32,15 +32,15 @@ AT_GATEWAY = "gateways: [front], "
     [
         (_rule("one"), _rule("two")),
         (_rule("one"), _rule("two", host="shop.default.svc.cluster.local")),
-        (_rule("one", arm="uri: {exact: /a}"), _rule("two", arm="uri: {exact: /b}")),
+        (_rule("one", route="uri: {exact: /a}"), _rule("two", route="uri: {exact: /b}")),
         (_rule("one", where=AT_GATEWAY), _rule("two", where="gateways: [default/front], ")),
         (
-            _rule("one", where=AT_GATEWAY, arm="uri: {prefix: /a}"),
-            _rule("two", where=AT_GATEWAY, arm="uri: {exact: /a/b}"),
+            _rule("one", where=AT_GATEWAY, route="uri: {prefix: /a}"),
+            _rule("two", where=AT_GATEWAY, route="uri: {exact: /a/b}"),
         ),
         (
-            _rule("one", where=AT_GATEWAY, arm="uri: {regex: /a.*}"),
-            _rule("two", where=AT_GATEWAY, arm="uri: {exact: /b}"),
+            _rule("one", where=AT_GATEWAY, route="uri: {regex: /a.*}"),
+            _rule("two", where=AT_GATEWAY, route="uri: {exact: /b}"),
         ),
     ],
     ids=[
@@ -64,12 +64,12 @@ def test_they_meet(first: str, second: str) -> None:
         (_rule("one"), _rule("two", where=AT_GATEWAY)),
         (_rule("one", where=AT_GATEWAY), _rule("two", where="gateways: [back], ")),
         (
-            _rule("one", where=AT_GATEWAY, arm="uri: {prefix: /a}"),
-            _rule("two", where=AT_GATEWAY, arm="uri: {prefix: /b}"),
+            _rule("one", where=AT_GATEWAY, route="uri: {prefix: /a}"),
+            _rule("two", where=AT_GATEWAY, route="uri: {prefix: /b}"),
         ),
         (
-            _rule("one", where=AT_GATEWAY, arm="method: {exact: GET}"),
-            _rule("two", where=AT_GATEWAY, arm="method: {exact: POST}"),
+            _rule("one", where=AT_GATEWAY, route="method: {exact: GET}"),
+            _rule("two", where=AT_GATEWAY, route="method: {exact: POST}"),
         ),
         (
             _rule("one", host="shop.pay", where="exportTo: [.], "),

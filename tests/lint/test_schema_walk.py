@@ -112,7 +112,7 @@ CASES: dict[str, tuple[str, str, list[tuple[int, str, str]]]] = {
     "a single destination of weight 0": (
         "VirtualService",
         "spec:\n  hosts: [a]\n  http:\n  - route:\n    - destination: {host: a}\n      weight: 0\n",
-        [(7, "MP0113", "drop the weight, or the arm")],
+        [(7, "MP0113", "drop the weight, or the route")],
     ),
     "keys of lists without a value": (
         "VirtualService",
@@ -272,8 +272,8 @@ def test_a_delegate_needs_no_hosts() -> None:
 
 
 def test_an_aliased_mistake_is_found_once() -> None:
-    arm = "  - &arm\n    route:\n    - destination: {hots: a}\n  - *arm\n"
-    found = _lint(_document("VirtualService", f"spec:\n  hosts: [a]\n  http:\n{arm}"))
+    route = "  - &route\n    route:\n    - destination: {hots: a}\n  - *route\n"
+    found = _lint(_document("VirtualService", f"spec:\n  hosts: [a]\n  http:\n{route}"))
     assert [(one.at.line, one.suggestion) for one in found] == [(9, "host")]
 
 

@@ -1,4 +1,4 @@
-"""Which arms are reached: shadowed, contradicting, without an end, in every dialect."""
+"""Which routes are reached: shadowed, contradicting, without an end, in every dialect."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def virtual_service(http: str, head: str = "hosts: [reviews]") -> str:
     )
 
 
-def arms(*matches: str, default: bool = True, head: str = "hosts: [reviews]") -> str:
-    """Return a VirtualService of one-line arms, three lines each, the first in line 8."""
+def routes(*matches: str, default: bool = True, head: str = "hosts: [reviews]") -> str:
+    """Return a VirtualService of one-line routes, three lines each, the first in line 8."""
     lines = []
     for match in matches:
         lines += [f"- match: [{match}]", "  route:", "  - destination: {host: reviews}"]
@@ -60,8 +60,8 @@ def arms(*matches: str, default: bool = True, head: str = "hosts: [reviews]") ->
         ("{gateways: [a, b]}", "{gateways: [a]}"),
     ],
 )
-def test_the_second_arm_is_shadowed(first: str, second: str) -> None:
-    text = arms(first, second, head="{hosts: [reviews], gateways: [a, b, mesh]}")
+def test_the_second_route_is_shadowed(first: str, second: str) -> None:
+    text = routes(first, second, head="{hosts: [reviews], gateways: [a, b, mesh]}")
     text = text.replace(
         "  {hosts: [reviews], gateways: [a, b, mesh]}\n",
         "  hosts: [reviews]\n  gateways: [a, b, mesh]\n",
@@ -90,17 +90,17 @@ def test_the_second_arm_is_shadowed(first: str, second: str) -> None:
         ("{queryParams: {Q: {exact: '1'}}}", "{queryParams: {q: {exact: '1'}}}"),
     ],
 )
-def test_the_second_arm_is_reached(first: str, second: str) -> None:
-    assert found(arms(first, second)) == []
+def test_the_second_route_is_reached(first: str, second: str) -> None:
+    assert found(routes(first, second)) == []
 
 
 def test_what_could_not_be_read_shadows_nothing() -> None:
-    assert found(arms("{uri: {prefix: /api}, nonsense: 1}", "{uri: {prefix: /api/v2}}")) == []
-    assert found(arms("{uri: {prefix: 5}}", "{uri: {prefix: /api/v2}}")) == []
+    assert found(routes("{uri: {prefix: /api}, nonsense: 1}", "{uri: {prefix: /api/v2}}")) == []
+    assert found(routes("{uri: {prefix: 5}}", "{uri: {prefix: /api/v2}}")) == []
 
 
-def test_several_earlier_arms_shadow_together() -> None:
-    text = arms(
+def test_several_earlier_routes_shadow_together() -> None:
+    text = routes(
         "{uri: {prefix: /a}}", "{uri: {prefix: /b}}", "{uri: {exact: /a}}, {uri: {exact: /b}}"
     )
     assert codes(text) == [("MP0301", 14)]
@@ -118,10 +118,10 @@ def test_several_earlier_arms_shadow_together() -> None:
     ],
 )
 def test_catch_all_is_reported_once_where_it_stands(match: str) -> None:
-    text = arms(match, "{uri: {prefix: /a}}", "{uri: {prefix: /a/b}}")
+    text = routes(match, "{uri: {prefix: /a}}", "{uri: {prefix: /a/b}}")
     (one,) = [each for each in found(text) if each.code == "MP0304"]
     assert one.at.line == 8
-    assert "the 3 arms after it (lines 11, 14, 17) are never reached" in one.message
+    assert "the 3 routes after it (lines 11, 14, 17) are never reached" in one.message
     assert one.suggestion == "move it to the end"
 
 
@@ -143,7 +143,7 @@ def test_catch_all_is_reported_once_where_it_stands(match: str) -> None:
     ],
 )
 def test_a_match_that_never_holds_says_why(match: str, said: str, repair: str) -> None:
-    (one,) = found(arms(match))
+    (one,) = found(routes(match))
     assert (one.code, one.at.line) == ("MP0302", 8)
     assert said in one.message
     assert repair in one.suggestion
@@ -163,17 +163,17 @@ def test_a_match_that_never_holds_says_why(match: str, said: str, repair: str) -
     ],
 )
 def test_a_match_that_can_hold_is_not_reported(match: str) -> None:
-    assert [one for one in found(arms(match)) if one.code == "MP0302"] == []
+    assert [one for one in found(routes(match)) if one.code == "MP0302"] == []
 
 
 def test_default_is_missing_only_where_sidecars_use_the_rule() -> None:
     only = "{uri: {prefix: /a}}"
-    assert codes(arms(only, default=False)) == [("MP0303", 8)]
+    assert codes(routes(only, default=False)) == [("MP0303", 8)]
     for gateways in ("[gateway]", "[ns/gateway]"):
         head = f"hosts: [reviews]\n  gateways: {gateways}"
-        assert codes(arms(only, default=False, head=head)) == []
+        assert codes(routes(only, default=False, head=head)) == []
     head = "hosts: [reviews]\n  gateways: [gateway, mesh]"
-    assert codes(arms(only, default=False, head=head)) == [("MP0303", 9)]
+    assert codes(routes(only, default=False, head=head)) == [("MP0303", 9)]
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_default_is_missing_only_where_sidecars_use_the_rule() -> None:
         ("{sourceLabels: {app: a, v: '1'}, uri: {prefix: /a}}", "{sourceLabels: {app: a}}"),
     ],
 )
-def test_arms_that_leave_nothing_over_need_no_default(matches: tuple[str, ...]) -> None:
-    assert codes(arms(*matches, default=False)) == []
+def test_routes_that_leave_nothing_over_need_no_default(matches: tuple[str, ...]) -> None:
+    assert codes(routes(*matches, default=False)) == []
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ def test_arms_that_leave_nothing_over_need_no_default(matches: tuple[str, ...]) 
         ("{sourceLabels: {app: a, v: '1'}}", "{sourceLabels: {app: a}, uri: {prefix: /a}}"),
     ],
 )
-def test_an_arm_for_some_callers_is_no_default_for_others(matches: tuple[str, ...]) -> None:
-    assert "MP0303" in dict(codes(arms(*matches, default=False)))
+def test_an_route_for_some_callers_is_no_default_for_others(matches: tuple[str, ...]) -> None:
+    assert "MP0303" in dict(codes(routes(*matches, default=False)))
 
 
 def test_a_rule_without_hosts_is_a_delegate_and_needs_no_default() -> None:
@@ -211,7 +211,7 @@ def test_a_rule_without_hosts_is_a_delegate_and_needs_no_default() -> None:
 
 
 def test_of_two_equal_matches_the_second_adds_nothing() -> None:
-    text = arms("{uri: {prefix: /a}}, {uri: {prefix: /b}}, {uri: {prefix: /a}}")
+    text = routes("{uri: {prefix: /a}}, {uri: {prefix: /b}}, {uri: {prefix: /a}}")
     (one,) = found(text)
     assert one.code == "MP0305"
     assert "line 8" in one.message
@@ -284,7 +284,7 @@ def test_a_header_is_removed_for_one_destination() -> None:
             "hosts: [productpage]",
         )
         + "---\n"
-        + arms("{headers: {cookie: {prefix: a}}}")
+        + routes("{headers: {cookie: {prefix: a}}}")
     )
     (one,) = found(text)
     assert (one.code, one.at.line) == ("MP0306", 10)
@@ -292,7 +292,7 @@ def test_a_header_is_removed_for_one_destination() -> None:
     assert found(text.replace("hosts: [productpage]", "hosts: [reviews]")) == []
 
 
-def test_tls_and_tcp_arms_are_compared_too() -> None:
+def test_tls_and_tcp_routes_are_compared_too() -> None:
     text = """\
 apiVersion: networking.istio.io/v1
 kind: VirtualService

@@ -11,7 +11,7 @@ from meshproof.documents.manifest import At, parse
 from meshproof.lint.model import regexes
 from meshproof.lint.model.conditions import Condition, Sort, apart, implies, simplified, takes
 from meshproof.lint.model.covering import Index
-from meshproof.lint.model.route import Arm, Match, covers, impossible
+from meshproof.lint.model.route import Match, Route, covers, impossible
 
 VALUES = ["".join(each) for n in range(5) for each in itertools.product("/ab", repeat=n)]
 VALUES += ["/A", "/AB", "/aB/b", "A", "B/"]
@@ -99,12 +99,12 @@ def test_covers_and_impossible_are_never_wrong(
 )
 def test_the_index_finds_every_match_that_covers(matches: list[list[Condition]]) -> None:
     (found,) = parse("kind: A\nmetadata: {name: a}\n", "a.yaml")
-    arm = Arm(found, found.root, "a", ())
+    route = Route(found, found.root, "a", ())
     others = [Match(tuple(one), At("a", 1)) for one in matches]
     wanted = Match(tuple(matches[0]) if matches else (), At("a", 1))
     index = Index()
     for one in others:
-        index.add(arm, one)
+        index.add(route, one)
     expected = [id(one) for one in others if covers(one, wanted)]
     assert [id(one) for _, one in index.covering(wanted)] == expected
 

@@ -8,11 +8,11 @@ from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, lint
 
 
-def rule(arm: str, *more: str, head: str = "  hosts: [reviews]\n") -> str:
-    arms = "".join(f"  - {one}\n" for one in (arm, *more))
+def rule(route: str, *more: str, head: str = "  hosts: [reviews]\n") -> str:
+    routes = "".join(f"  - {one}\n" for one in (route, *more))
     return (
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec:\n"
-        f"{head}  http:\n{arms}"
+        f"{head}  http:\n{routes}"
     )
 
 
@@ -110,7 +110,7 @@ def test_a_mirror_goes_elsewhere(target: str, mirror: str, expected: list[str]) 
 
 
 @pytest.mark.parametrize(
-    ("arms", "expected"),
+    ("routes", "expected"),
     [
         (["{match: [{uri: {prefix: /a}}], redirect: {uri: /a/b}}"], ["MP0604"]),
         (["{match: [{uri: {prefix: /a}}], redirect: {uri: /b}}"], []),
@@ -136,8 +136,8 @@ def test_a_mirror_goes_elsewhere(target: str, mirror: str, expected: list[str]) 
         (["{match: [{headers: {a: {}}}], redirect: {uri: /b}}"], ["MP0604"]),
     ],
 )
-def test_redirects_are_followed_to_their_end(arms: list[str], expected: list[str]) -> None:
-    assert codes(rule(*arms, f"{{{ROUTE}}}")) == expected
+def test_redirects_are_followed_to_their_end(routes: list[str], expected: list[str]) -> None:
+    assert codes(rule(*routes, f"{{{ROUTE}}}")) == expected
 
 
 def gateway(*ports: str) -> str:

@@ -22,7 +22,7 @@ REPAIRED = r"^(.*?;\s*)?user=burr(;.*)?$"
 
 
 def found(place: str) -> list[Finding]:
-    """Return what is found in an arm of which this is the first line (line 8)."""
+    """Return what is found in a route of which this is the first line (line 8)."""
     text = (
         f"{HEAD}  - {place}\n    route: [{{destination: {{host: b}}}}]\n"
         "  - route: [{destination: {host: reviews}}]\n"

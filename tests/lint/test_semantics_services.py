@@ -281,7 +281,7 @@ def test_an_external_name_is_no_tcp(port: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arm", "repair"),
+    ("route", "repair"),
     [
         ("fault: {delay: {percent: 5, fixedDelay: 5s}}", "percentage: {value: 5}"),
         ("mirror: {host: b}, mirrorPercent: 7", "mirrorPercentage: {value: 7}"),
@@ -290,8 +290,8 @@ def test_an_external_name_is_no_tcp(port: str, expected: list[str]) -> None:
         ("fault: {delay: {percentage: {value: 5}, fixedDelay: 5s}}", ""),
     ],
 )
-def test_a_deprecated_key_says_what_is_written_today(arm: str, repair: str) -> None:
-    spec = f"{{hosts: [a], http: [{{route: [{{destination: {{host: a}}}}], {arm}}}]}}"
+def test_a_deprecated_key_says_what_is_written_today(route: str, repair: str) -> None:
+    spec = f"{{hosts: [a], http: [{{route: [{{destination: {{host: a}}}}], {route}}}]}}"
     assert [one.suggestion for one in found(thing("VirtualService", "a", spec))] == [repair] * bool(
         repair
     )

@@ -9,7 +9,7 @@ from live_objects import ISTIO, SHOP, SUBSETS, Cluster, service, split, stored
 
 from meshproof.base.errors import BadRules
 from meshproof.user_rules import loading
-from meshproof.user_rules.loading import OwnRules
+from meshproof.user_rules.loading import UserRules
 
 API = "gateway.networking.k8s.io/v1"
 CART = [{"destination": {"host": "cart"}}]
@@ -53,7 +53,7 @@ BEYOND: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str]]]] = {
         [virtual_service("web", gateways=["edge/public"], http=[{"route": CART}])],
         [("VirtualService shop/web at Gateway edge/public", "namespace edge is not among")],
     ),
-    "arms for such a Gateway": (
+    "routes for such a Gateway": (
         [
             virtual_service(
                 "web",
@@ -150,7 +150,7 @@ BEYOND: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str]]]] = {
 }
 
 
-def loaded(cluster: Cluster, *more: dict[str, Any]) -> OwnRules:
+def loaded(cluster: Cluster, *more: dict[str, Any]) -> UserRules:
     cluster.objects = (*SHOP, *more)
     return loading.load(["cluster:shop"])
 
@@ -166,18 +166,18 @@ def test_it_is_set_aside_with_what_does_not_hold_without_it(name: str, cluster: 
     cases = [case for case in found.plan.cases if case.call.host.startswith("cart.")]
     assert cases, "the good rule is not checked any more"
     gone = {name for name, _ in expected}
-    left = {f"VirtualService shop/{route.name}" for route in found.rules.routes}
+    left = {f"VirtualService shop/{table.name}" for table in found.rules.tables}
     assert not gone & left
 
 
 def test_what_holds_in_sidecars_is_still_checked(cluster: Cluster) -> None:
-    objects, _ = BEYOND["arms for such a Gateway"]
+    objects, _ = BEYOND["routes for such a Gateway"]
     found = loaded(cluster, *objects)
     cases = [case for case in found.plan.cases if case.call.host.startswith("web.")]
     assert cases
     assert {case.call.gateway for case in cases} == {"mesh"}
-    (route,) = [one for one in found.rules.routes if one.name == "web"]
-    assert (route.gateways, len(route.arms)) == (("mesh",), 1)
+    (table,) = [one for one in found.rules.tables if one.name == "web"]
+    assert (table.gateways, len(table.routes)) == (("mesh",), 1)
     (document,) = [one for one in found.rules.documents if one.name == "web"]
     spec = document.spec.plain()
     assert (spec["gateways"], len(spec["http"])) == (["mesh"], 1)

@@ -39,8 +39,8 @@ CALL = Hop(
 ARRIVAL = replace(CALL, direction="inbound", cluster="inbound|9080||", route="-")
 
 
-def routes() -> tuple[rules.model.Route, ...]:
-    return rules.read(manifest.parse(RULE, "r.yaml")).routes
+def tables() -> tuple[rules.model.RouteTable, ...]:
+    return rules.read(manifest.parse(RULE, "r.yaml")).tables
 
 
 def test_a_log_line_is_a_hop(tmp_path: Path) -> None:
@@ -53,22 +53,22 @@ def test_hops_of_before_are_left_out(tmp_path: Path) -> None:
     assert list(read(tmp_path, datetime(2026, 11, 24, 11, 45, tzinfo=UTC))) == []
 
 
-def test_calls_are_told_by_the_arm_that_took_them() -> None:
+def test_calls_are_told_by_the_route_that_took_them() -> None:
     other = replace(CALL, pod="page-1", route="default")
-    assert said([CALL, CALL, replace(CALL, route="reviews-burr"), other], routes()) == [
+    assert said([CALL, CALL, replace(CALL, route="reviews-burr"), other], tables()) == [
         "calls to reviews by the rule that took them: page-0 2 by 'burr' at r.yaml:8; "
         "page-0 1 by 'reviews-burr' at r.yaml:2; page-1 1 by no rule"
     ]
 
 
 def test_a_lost_cookie_is_told_with_the_pod_that_lost_it() -> None:
-    assert said([ARRIVAL, CALL], routes())[1:] == []
-    (line,) = said([ARRIVAL, replace(CALL, cookie="-")], routes())[1:]
+    assert said([ARRIVAL, CALL], tables())[1:] == []
+    (line,) = said([ARRIVAL, replace(CALL, cookie="-")], tables())[1:]
     assert line.startswith("page-0 got 1 requests with a cookie and called reviews without")
 
 
 def test_a_call_without_a_cookie_lost_none_if_none_came() -> None:
-    assert said([replace(ARRIVAL, cookie="-"), replace(CALL, cookie="-")], routes())[1:] == []
+    assert said([replace(ARRIVAL, cookie="-"), replace(CALL, cookie="-")], tables())[1:] == []
 
 
 def test_answers_of_the_proxy_and_of_the_app_are_told_apart() -> None:

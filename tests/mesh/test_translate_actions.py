@@ -57,7 +57,7 @@ def test_every_host_tells_which_attempt_it_is() -> None:
     assert {host["include_request_attempt_count"] for host in hosts} == {True}
 
 
-def test_headers_of_an_arm_and_of_a_single_destination() -> None:
+def test_headers_of_an_route_and_of_a_single_destination() -> None:
     text = (
         "headers: {request: {set: {a: b}, remove: [c]}}, route: "
         "[{destination: {host: reviews}, headers: {response: {add: {d: e}}}}]"
@@ -157,7 +157,7 @@ def test_callers_on_other_ports_and_of_other_namespaces_do_not_get_the_route() -
     def count(match: str, caller: str = "page-v1-0") -> int:
         text = f"{HEAD}  - {{match: [{{{match}}}], {TO}}}\n"
         found = routes(text, "reviews.default", caller)
-        # Without an arm that can hold here it is as without the rule.
+        # Without a route that can hold here it is as without the rule.
         return len([one for one in found if one["name"] != "default"])
 
     assert [one["name"] for one in routes("", "reviews.default")] == ["default"]

@@ -54,7 +54,7 @@ def test_without_rules_every_version_is_reached() -> None:
     assert goals("") == [cluster("")]
 
 
-def test_each_match_is_a_route_in_the_order_of_the_arms() -> None:
+def test_each_match_is_a_route_in_the_order_of_the_routes() -> None:
     assert goals(SUBSETS + HEAD + BURR) == [
         cluster("v3"),
         cluster("v3"),
@@ -70,7 +70,7 @@ def test_each_match_is_a_route_in_the_order_of_the_arms() -> None:
     ]
 
 
-def test_a_route_is_named_by_its_rule_and_arm() -> None:
+def test_a_route_is_named_by_its_rule_and_route() -> None:
     names = [route["name"] for route in routes(SUBSETS + HEAD + BURR)]
     assert names == ["reviews.burr", "reviews.burr", "reviews"]
     assert [route["name"] for route in routes("")] == ["default"]
@@ -135,5 +135,5 @@ def test_a_second_rule_for_a_host_is_refused() -> None:
         routes(text)
     assert str(error.value) == (
         "r.yaml:23:1: a second rule for reviews.default.svc.cluster.local, which has one at "
-        "r.yaml:11; which arms come first is not specified"
+        "r.yaml:11; which routes come first is not specified"
     )

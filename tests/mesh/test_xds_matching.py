@@ -202,19 +202,21 @@ def test_source_labels_are_those_of_the_asking_pod(echoes: Echoes, client: Clien
         assert other.ask().version == "v1"
 
 
-def test_the_first_arm_that_matches_decides(echoes: Echoes, client: Client) -> None:
-    arms = (
+def test_the_first_route_that_matches_decides(echoes: Echoes, client: Client) -> None:
+    routes = (
         "  - match: [{uri: {prefix: /a}}]\n"
         "    route: [{destination: {host: reviews, subset: v1}}]\n",
         "  - match: [{uri: {prefix: /a/b}}]\n"
         "    route: [{destination: {host: reviews, subset: v2}}]\n",
     )
-    for order, wanted in ((arms, "v1"), (arms[::-1], "v2")):
+    for order, wanted in ((routes, "v1"), (routes[::-1], "v2")):
         with echoes.mesh.applied(ruleset(f"{SUBSETS}  http:\n{''.join(order)}")):
             assert client.ask("/a/b").version == wanted
 
 
-def test_what_no_arm_of_a_virtual_service_takes_gets_a_404(echoes: Echoes, client: Client) -> None:
+def test_what_no_route_of_a_virtual_service_takes_gets_a_404(
+    echoes: Echoes, client: Client
+) -> None:
     text = RULE.replace("MATCH", "uri: {exact: /a}").rpartition("  - route")[0]
     with echoes.mesh.applied(ruleset(text)):
         assert versions(client, [get("/a"), get("/b")]) == ["v2", "404"]

@@ -13,7 +13,7 @@ from meshproof.documents.manifest import At
 from meshproof.mesh.envoy import actions, translate
 from meshproof.mesh.envoy.matching import route_match
 from meshproof.rules.actions import HeaderChanges, Headers
-from meshproof.rules.model import Arm, Match, Route, StringMatch
+from meshproof.rules.model import Match, Route, RouteTable, StringMatch
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -30,33 +30,33 @@ def matched(doctor: Callable[[Match], Match]) -> Plant:
     return plant
 
 
-def sent(doctor: Callable[[Arm], Arm]) -> Plant:
-    """Serve another arm in the place of each."""
-    route = translate._route
+def sent(doctor: Callable[[Route], Route]) -> Plant:
+    """Serve another route in the place of each."""
+    table = translate._route
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        def wrong(snapshot: translate.Snapshot, arm: Arm, *rest: Any) -> Any:
-            return route(snapshot, doctor(arm), *rest)
+        def wrong(snapshot: translate.Snapshot, route: Route, *rest: Any) -> Any:
+            return table(snapshot, doctor(route), *rest)
 
         patch.setattr(translate, "_route", wrong)
 
     return plant
 
 
-def first_arm_last(patch: pytest.MonkeyPatch) -> None:
-    routes = translate._arms_routes
-    patch.setattr(translate, "_arms_routes", lambda *given: list(reversed(routes(*given))))
+def first_route_last(patch: pytest.MonkeyPatch) -> None:
+    tables = translate._envoy_routes
+    patch.setattr(translate, "_arms_routes", lambda *given: list(reversed(tables(*given))))
 
 
 def swapped(first: int, second: int) -> Plant:
-    """Serve two arms of every rule in each other's place."""
-    routes = translate._arms_routes
+    """Serve two routes of every rule in each other's place."""
+    tables = translate._envoy_routes
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        def wrong(snapshot: translate.Snapshot, rule: Route, caller: Any) -> Any:
-            arms = list(rule.arms)
-            arms[first], arms[second] = arms[second], arms[first]
-            return routes(snapshot, replace(rule, arms=tuple(arms)), caller)
+        def wrong(snapshot: translate.Snapshot, rule: RouteTable, caller: Any) -> Any:
+            routes = list(rule.routes)
+            routes[first], routes[second] = routes[second], routes[first]
+            return tables(snapshot, replace(rule, routes=tuple(routes)), caller)
 
         patch.setattr(translate, "_arms_routes", wrong)
 
@@ -64,17 +64,17 @@ def swapped(first: int, second: int) -> Plant:
 
 
 def as_in_the_file(patch: pytest.MonkeyPatch) -> None:
-    """Try arms in the order in which they are written."""
-    routes = translate._arms_routes
+    """Try routes in the order in which they are written."""
+    tables = translate._envoy_routes
 
-    def wrong(snapshot: translate.Snapshot, rule: Route, *rest: Any) -> Any:
-        return routes(snapshot, replace(rule, arms=tuple(sorted(rule.arms, key=_line))), *rest)
+    def wrong(snapshot: translate.Snapshot, rule: RouteTable, *rest: Any) -> Any:
+        return tables(snapshot, replace(rule, routes=tuple(sorted(rule.routes, key=_line))), *rest)
 
     patch.setattr(translate, "_arms_routes", wrong)
 
 
-def _line(arm: Arm) -> int:
-    return arm.at.line
+def _line(route: Route) -> int:
+    return route.at.line
 
 
 def moved_by_letters(patch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def moved_by_letters(patch: pytest.MonkeyPatch) -> None:
 
 
 def elements_as_letters(match: Match) -> Match:
-    whole = match.uri and match.uri.kind == "below"
+    whole = match.uri and match.uri.kind == "path_prefix"
     return replace(match, uri=replace(match.uri, kind="prefix")) if whole and match.uri else match
 
 
@@ -119,14 +119,14 @@ def broken(match: Match) -> Match:
     )
 
 
-def weighted(*weights: int) -> Callable[[Arm], Arm]:
+def weighted(*weights: int) -> Callable[[Route], Route]:
     """Give a split of several other weights."""
 
-    def doctor(arm: Arm) -> Arm:
-        if len(arm.split) < 2:
-            return arm
-        pairs = zip(arm.split, weights, strict=True)
-        return replace(arm, split=tuple(replace(one, weight=weight) for one, weight in pairs))
+    def doctor(route: Route) -> Route:
+        if len(route.split) < 2:
+            return route
+        pairs = zip(route.split, weights, strict=True)
+        return replace(route, split=tuple(replace(one, weight=weight) for one, weight in pairs))
 
     return doctor
 
@@ -136,95 +136,95 @@ def canary_for_all(match: Match) -> Match:
     return replace(match, headers=kept)
 
 
-def default_to_v3(arm: Arm) -> Arm:
-    if arm.matches:
-        return arm
+def default_to_v3(route: Route) -> Route:
+    if route.matches:
+        return route
     version = labels({"version": "v3"})
-    return replace(arm, split=tuple(replace(one, labels=version) for one in arm.split))
+    return replace(route, split=tuple(replace(one, labels=version) for one in route.split))
 
 
-def by_name(doctors: dict[str, Callable[[Arm], Arm]]) -> Callable[[Arm], Arm]:
-    """Doctor each arm of actions.yaml by its name."""
+def by_name(doctors: dict[str, Callable[[Route], Route]]) -> Callable[[Route], Route]:
+    """Doctor each route of actions.yaml by its name."""
 
-    def doctor(arm: Arm) -> Arm:
-        return doctors[arm.name](arm) if arm.name in doctors else arm
+    def doctor(route: Route) -> Route:
+        return doctors[route.name](route) if route.name in doctors else route
 
     return doctor
 
 
-def part(name: str, **changes: Any) -> Callable[[Arm], Arm]:
-    """Change fields of one of an arm's actions."""
+def part(name: str, **changes: Any) -> Callable[[Route], Route]:
+    """Change fields of one of a route's actions."""
 
-    def doctor(arm: Arm) -> Arm:
-        action: Any = getattr(arm, name)
+    def doctor(route: Route) -> Route:
+        action: Any = getattr(route, name)
         changed: Any = replace(action, **changes)
-        return replace(arm, **{name: changed})
+        return replace(route, **{name: changed})
 
     return doctor
 
 
-def without(name: str, value: Any = None) -> Callable[[Arm], Arm]:
-    return lambda arm: replace(arm, **{name: value})
+def without(name: str, value: Any = None) -> Callable[[Route], Route]:
+    return lambda route: replace(route, **{name: value})
 
 
-def set_as_add(arm: Arm) -> Arm:
+def set_as_add(route: Route) -> Route:
     """Every value that is set is added instead."""
 
     def changed(one: HeaderChanges) -> HeaderChanges:
         return replace(one, set=(), add=one.set + one.add)
 
-    headers = Headers(changed(arm.headers.request), changed(arm.headers.response))
-    return replace(arm, headers=headers)
+    headers = Headers(changed(route.headers.request), changed(route.headers.response))
+    return replace(route, headers=headers)
 
 
-def add_as_set(arm: Arm) -> Arm:
+def add_as_set(route: Route) -> Route:
     def changed(one: HeaderChanges) -> HeaderChanges:
         return replace(one, set=one.set + one.add, add=())
 
-    headers = Headers(changed(arm.headers.request), changed(arm.headers.response))
-    return replace(arm, headers=headers)
+    headers = Headers(changed(route.headers.request), changed(route.headers.response))
+    return replace(route, headers=headers)
 
 
-def own_headers_swapped(arm: Arm) -> Arm:
-    first, second = arm.split
+def own_headers_swapped(route: Route) -> Route:
+    first, second = route.split
     return replace(
-        arm,
+        route,
         split=(replace(first, headers=second.headers), replace(second, headers=first.headers)),
     )
 
 
-def even(arm: Arm) -> Arm:
-    return replace(arm, split=tuple(replace(one, weight=1) for one in arm.split))
+def even(route: Route) -> Route:
+    return replace(route, split=tuple(replace(one, weight=1) for one in route.split))
 
 
-def without_own_headers(arm: Arm) -> Arm:
-    return replace(arm, split=tuple(replace(one, headers=Headers()) for one in arm.split))
+def without_own_headers(route: Route) -> Route:
+    return replace(route, split=tuple(replace(one, headers=Headers()) for one in route.split))
 
 
-def mirror_to_v1(arm: Arm) -> Arm:
-    (mirror,) = arm.mirrors
+def mirror_to_v1(route: Route) -> Route:
+    (mirror,) = route.mirrors
     target = replace(mirror.target, labels=labels({"version": "v1"}))
-    return replace(arm, mirrors=(replace(mirror, target=target),))
+    return replace(route, mirrors=(replace(mirror, target=target),))
 
 
-def mirrored_twice(arm: Arm) -> Arm:
-    return replace(arm, mirrors=arm.mirrors * 2)
+def mirrored_twice(route: Route) -> Route:
+    return replace(route, mirrors=route.mirrors * 2)
 
 
-def cors(arm: Arm, **changes: Any) -> Arm:
-    return part("cors", **changes)(arm)
+def cors(route: Route, **changes: Any) -> Route:
+    return part("cors", **changes)(route)
 
 
-def origins(arm: Arm) -> tuple[StringMatch, ...]:
-    assert arm.cors
-    return arm.cors.origins
+def origins(route: Route) -> tuple[StringMatch, ...]:
+    assert route.cors
+    return route.cors.origins
 
 
 #: Takes origins that only begin like the one that is meant.
 WEAK = StringMatch("prefix", "https://a.exampl", At("own_faults", 1))
 
-#: Arm -> what is wrong with its action, one at a time; see `test_own_actions.py`.
-ACTIONS: dict[str, dict[str, Callable[[Arm], Arm]]] = {
+#: Route -> what is wrong with its action, one at a time; see `test_own_actions.py`.
+ACTIONS: dict[str, dict[str, Callable[[Route], Route]]] = {
     "actions, first": {
         "moved": part("redirect", code=301),
         "elsewhere": part("redirect", port=None),
@@ -257,8 +257,8 @@ ACTIONS: dict[str, dict[str, Callable[[Arm], Arm]]] = {
         "elsewhere": part("redirect", authority=""),
         "teapot": part("direct", status=200),
         "headers": add_as_set,
-        "partly mirrored": lambda arm: replace(
-            arm, mirrors=(replace(arm.mirrors[0], percent=70.0),)
+        "partly mirrored": lambda route: replace(
+            route, mirrors=(replace(route.mirrors[0], percent=70.0),)
         ),
         "retries": part("retries", on=("reset",)),
     },
@@ -274,7 +274,7 @@ ACTIONS: dict[str, dict[str, Callable[[Arm], Arm]]] = {
         "late split": weighted(40, 60),
     },
     "cors, first": {
-        "api": lambda arm: cors(arm, origins=origins(arm)[:2], methods=("POST",)),
+        "api": lambda route: cors(route, origins=origins(route)[:2], methods=("POST",)),
         "ignoring": part("cors", forward=True),
     },
     "cors, second": {
@@ -284,16 +284,20 @@ ACTIONS: dict[str, dict[str, Callable[[Arm], Arm]]] = {
         "old": part("cors", methods=("POST",)),
     },
     "cors, third": {
-        "api": lambda arm: cors(arm, origins=(WEAK, *origins(arm)[1:]), credentials=None),
+        "api": lambda route: cors(route, origins=(WEAK, *origins(route)[1:]), credentials=None),
     },
     "cors, fourth": {"api": part("cors", headers=("x-a",), age=3600, forward=False)},
     "actions, fourth": {
-        "headers": lambda arm: replace(arm, headers=replace(arm.headers, request=HeaderChanges())),
+        "headers": lambda route: replace(
+            route, headers=replace(route.headers, request=HeaderChanges())
+        ),
     },
     "actions, fifth": {
-        "headers": lambda arm: replace(arm, headers=replace(arm.headers, response=HeaderChanges())),
+        "headers": lambda route: replace(
+            route, headers=replace(route.headers, response=HeaderChanges())
+        ),
     },
-    # The arms of gateway_api.yaml; see `test_own_gateway_api.py`.
+    # The routes of gateway_api.yaml; see `test_own_gateway_api.py`.
     "gateway api, first": {
         "split": even,
         "moved": part("redirect", asked_port=False),
@@ -323,9 +327,9 @@ FAULTS: dict[str, Plant] = {
     "case not ignored": matched(lambda match: replace(match, ignore_uri_case=False)),
     "regex open at its end": matched(open_ended),
     "regex that is none": matched(broken),
-    "first arm last": first_arm_last,
-    "arms 1 and 2 swapped": swapped(0, 1),
-    "arms 2 and 3 swapped": swapped(1, 2),
+    "first route last": first_route_last,
+    "routes 1 and 2 swapped": swapped(0, 1),
+    "routes 2 and 3 swapped": swapped(1, 2),
     "order of the file": as_in_the_file,
     "elements as letters": matched(elements_as_letters),
     "prefix moved by letters": moved_by_letters,

@@ -46,14 +46,16 @@ def test_a_condition_that_leaks_is_seen(meshproof: Run, fault: str, spared: str,
         assert "expected: shop answers, by any of its workloads, each of " in message, message
 
 
-def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_arm() -> None:
+def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_route() -> None:
     found = loading.load([str(RULES)])
     often = {case.id: found.workloads.visits(case) for case in found.plan.cases if not case.split}
     assert often["shop: x-user burr -> v3"] == 5  # one of four answers any version, too
     assert often["shop: path /v1 -> v1"] == 66  # and 90 of 100 are v1 where the canary is
     assert often["shop: no x-user -> any version"] == 3
     (case,) = [case for case in found.plan.cases if case.id.startswith("shop: no x-user ->")]
-    hiding = {one.words: (len(one.beyond), one.patience) for one in found.workloads.hiding(case)}
+    hiding = {
+        one.words: (len(one.beyond), one.max_requests) for one in found.workloads.hiding(case)
+    }
     assert hiding == {
         "shop v3": (3, 15),
         "shop v1 or shop v2": (2, 30),
@@ -61,7 +63,7 @@ def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_arm() -> None:
     }
 
 
-def test_the_chance_to_miss_another_arm_is_the_run_s() -> None:
+def test_the_chance_to_miss_another_route_is_the_run_s() -> None:
     found = loading.load([str(RULES)])
     (case,) = [one for one in found.plan.cases if one.id == "shop: path /v1 -> v1"]
     workloads = Workloads(echoes(found.rules, found.around), 1e-6)

@@ -1,4 +1,4 @@
-"""Arms of delegates and of named callers: proven, and seen wrong."""
+"""Routes of delegates and of named callers: proven, and seen wrong."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def command(fault: str) -> list[str]:
     return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
 
 
-def test_the_merged_arms_and_the_callers_are_proven(meshproof: Run) -> None:
+def test_the_merged_routes_and_the_callers_are_proven(meshproof: Run) -> None:
     ended = meshproof(*command("nothing"))
     assert ended.code == 0, ended.said
     named = {CART, CART_MISSED, STOCK, CALLED, OTHER_CALLER, OTHER_NAMESPACE}

@@ -15,7 +15,7 @@ Run = Callable[..., Any]
 
 
 def always_v3(case: str) -> bool:
-    """Say whether a case fails when the arm `burr` takes all that `api` leaves."""
+    """Say whether a case fails when the route `burr` takes all that `api` leaves."""
     return not case.endswith("-> v3") and "path /API" not in case and "path /api" not in case
 
 
@@ -73,7 +73,7 @@ FAULTS = {
         'HTTP 200, "shop.default.v2"',
         "/0x",
     ),
-    "first arm last": Shown(
+    "first route last": Shown(
         lambda case: not case.endswith("-> v1"),
         "shop: query debug=on -> v3",
         41,

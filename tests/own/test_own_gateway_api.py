@@ -128,10 +128,12 @@ def test_a_regex_behind_a_prefix_of_everything_is_not_reached(meshproof: Run) ->
     """Istiod tries a regex after every prefix, also after `/` (istio issue 60695)."""
     ended = meshproof("plan", str(RULES), "--fail-under", "100")
     assert ended.code == 1, ended.said
-    assert f"{RULES}:77: arm 16 'regex' of shop + single is not reached: the arm at" in ended.said
+    assert (
+        f"{RULES}:77: route 16 'regex' of shop + single is not reached: the route at" in ended.said
+    )
 
 
 def test_lint_says_what_is_odd_about_these_rules_and_nothing_else(meshproof: Run) -> None:
-    """A rule without a weight above 0 is there on purpose, and a Service without a last arm."""
+    """A rule without a weight above 0 is there on purpose, and a Service without a last route."""
     ended = meshproof("lint", str(RULES))
     assert re.findall(r"(?:error|warning|info) (MP\d+)", ended.said) == ["MP0113", "MP0303"]

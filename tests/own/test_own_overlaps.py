@@ -1,4 +1,4 @@
-"""Overlapping arms that are served in another order fail the requests that both match, only."""
+"""Overlapping routes that are served in another order fail the requests that both match, only."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ BURR_HALF = "shop: cookie user=burr and path /half, first match -> v3"
 BETA_HALF = "shop: cookie group=beta and path /half, first match -> v2"
 #: Fault -> the cases that it fails, and what is seen instead.
 FAULTS = {
-    "arms 1 and 2 swapped": ([BOTH], "shop.default.v2"),
-    "arms 2 and 3 swapped": ([BETA_HALF], "shop.default.v1"),
+    "routes 1 and 2 swapped": ([BOTH], "shop.default.v2"),
+    "routes 2 and 3 swapped": ([BETA_HALF], "shop.default.v1"),
 }
 
 
@@ -41,5 +41,5 @@ def test_swapped_the_requests_fail_that_both_match(
     assert ended.failed() == fails
     result = ended.results[fails[0]]
     assert result.rule.startswith(f"{RULES}:")
-    assert "(the arm at " in result.message
+    assert "(the route at " in result.message
     assert seen in result.message or "50 %" in result.message, result.message

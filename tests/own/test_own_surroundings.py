@@ -11,7 +11,7 @@ import pytest
 from meshproof import inventory, rules
 from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
-from meshproof.inventory import Surroundings
+from meshproof.inventory import Inventory
 
 Run = Callable[..., Any]
 ENTRY = """\
@@ -45,7 +45,7 @@ spec: {egress: [{hosts: [HOSTS]}]}
 """
 
 
-def read(text: str) -> Surroundings:
+def read(text: str) -> Inventory:
     documents = manifest.parse(text, "r.yaml")
     found = rules.read(one for one in documents if one.kind not in inventory.KINDS)
     return inventory.read(documents, found)

@@ -40,16 +40,16 @@ def plan(capsys: pytest.CaptureFixture[str]) -> Plan:
     return run
 
 
-def test_text_lists_cases_by_route_and_arm_with_their_lines(plan: Plan) -> None:
+def test_text_lists_cases_by_route_and_route_with_their_lines(plan: Plan) -> None:
     code, out, _ = plan(str(RULES))
     assert code == 0
     lines = out.splitlines()
     assert lines[0] == f"shop (shop.default.svc.cluster.local), {RULES}:19"
-    assert lines[1] == f"  arm 1 'api', {RULES}:27"
+    assert lines[1] == f"  route 1 'api', {RULES}:27"
     assert lines[2:4] == ["    shop: path /API -> v2", f"      10 requests, {RULES}:29"]
     at = lines.index("    shop: path /half -> v1 50 %, v2 50 %")
     assert lines[at + 1].startswith("      about ")
-    assert lines[-1] == "5 of 5 arms reached (100 %)"
+    assert lines[-1] == "5 of 5 routes reached (100 %)"
 
 
 def test_json_says_the_same(plan: Plan) -> None:
@@ -65,20 +65,20 @@ def test_json_says_the_same(plan: Plan) -> None:
     often = [3 if "-> v3" in case["id"] else 10 for case in others]
     assert [case["requests"] for case in others] == [{"expected": n, "most": n} for n in often]
     assert found["requests"]["most"] == split["requests"]["most"] + sum(often)
-    assert [arm["line"] for arm in found["routes"][0]["arms"]] == [27, 36, 48, 56, 69]
+    assert [route["line"] for route in found["routes"][0]["routes"]] == [27, 36, 48, 56, 69]
 
 
-def test_an_arm_that_nothing_reaches_is_named_with_its_reason(plan: Plan, tmp_path: Path) -> None:
+def test_an_route_that_nothing_reaches_is_named_with_its_reason(plan: Plan, tmp_path: Path) -> None:
     rule = tmp_path / "rule.yaml"
     rule.write_text(SHADOWED)
     code, out, error = plan(str(rule), "--fail-under", "80")
     assert code == 1
     assert out.splitlines()[-2:] == [
-        "1 of 2 arms reached (50 %)",
-        f"{rule}:10: arm 2 'late' of shop is not reached: the arm at {rule}:8 takes everything "
+        "1 of 2 routes reached (50 %)",
+        f"{rule}:10: route 2 'late' of shop is not reached: the route at {rule}:8 takes everything "
         "that it matches",
     ]
-    assert error == "meshproof: 50 % of the arms are reached, less than --fail-under 80\n"
+    assert error == "meshproof: 50 % of the routes are reached, less than --fail-under 80\n"
     assert plan(str(rule), "--fail-under", "50")[0] == 0
 
 

@@ -9,7 +9,7 @@ import pytest
 from meshproof import rules
 from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
-from meshproof.rules.model import Arm, Route, RuleSet
+from meshproof.rules.model import Route, RouteTable, RuleSet
 
 GATEWAY = """\
 apiVersion: gateway.networking.k8s.io/v1
@@ -38,7 +38,7 @@ def gateway(*listeners: str) -> str:
     return GATEWAY.replace("LISTENERS", ", ".join(listeners or (LISTENER,)))
 
 
-def route(
+def http_route(
     own: str = f"- {TO_SHOP}",
     hosts: str = "",
     parents: str = "{name: gate}",
@@ -56,15 +56,15 @@ def read(text: str) -> RuleSet:
     return rules.read(manifest.parse(text, "g.yaml"))
 
 
-def only(own: str, kind: str = "HTTPRoute") -> Route:
+def only(own: str, kind: str = "HTTPRoute") -> RouteTable:
     """Return what a route with these rules at a plain gateway becomes."""
-    (found,) = read(gateway() + route(own, kind=kind)).routes
+    (found,) = read(gateway() + http_route(own, kind=kind)).tables
     return found
 
 
-def arm(own: str, kind: str = "HTTPRoute") -> Arm:
-    """Return the only arm of these rules."""
-    (found,) = only(own, kind).arms
+def route(own: str, kind: str = "HTTPRoute") -> Route:
+    """Return the only route of these rules."""
+    (found,) = only(own, kind).routes
     return found
 
 

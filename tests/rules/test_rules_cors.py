@@ -36,8 +36,8 @@ def exact(value: str) -> StringMatch:
 
 
 def read(text: str) -> Cors | None:
-    (route,) = rules.read(manifest.parse(text, "r.yaml")).routes
-    return route.arms[0].cors
+    (table,) = rules.read(manifest.parse(text, "r.yaml")).tables
+    return table.routes[0].cors
 
 
 ALL = "allowMethods: [GET, '*'], allowHeaders: [x-a], exposeHeaders: [x-b], maxAge: 1m30s"

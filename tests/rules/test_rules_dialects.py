@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshproof import manifests, rules
-from meshproof.rules.model import Arm, Route, RuleSet
+from meshproof.rules.model import Route, RouteTable, RuleSet
 
 FOLDERS = sorted(path.name for path in Path(str(files("meshproof.manifests"))).glob("rules/*"))
 TWO = [folder for folder in FOLDERS if len(manifests.dialects(folder)) > 1]
@@ -18,12 +18,12 @@ def read(folder: str, dialect: str) -> RuleSet:
     return rules.read(manifests.rules(folder, dialect))
 
 
-def arms(route: Route) -> tuple[Arm, ...]:
-    """Return the arms; of a VirtualService without the one that says what RouteRules imply."""
-    last = route.arms[-1]
+def routes(table: RouteTable) -> tuple[Route, ...]:
+    """Return the routes; of a VirtualService without the one that says what RouteRules imply."""
+    last = table.routes[-1]
     plain = not last.matches and [one.labels for one in last.split] == [()]
-    implied = route.gateways is not None and plain and last.split[0].host in route.hosts
-    return route.arms[:-1] if implied else route.arms
+    implied = table.gateways is not None and plain and last.split[0].host in table.hosts
+    return table.routes[:-1] if implied else table.routes
 
 
 def test_folders_are_found() -> None:
@@ -31,13 +31,13 @@ def test_folders_are_found() -> None:
 
 
 @pytest.mark.parametrize("folder", TWO)
-def test_both_dialects_have_the_same_arms(folder: str) -> None:
+def test_both_dialects_have_the_same_routes(folder: str) -> None:
     first, second = (read(folder, dialect) for dialect in manifests.dialects(folder))
     assert {first.dialect, second.dialect} == {"VirtualService", "RouteRule"}
-    assert [route.hosts for route in first.routes] == [route.hosts for route in second.routes]
-    for one, two in zip(first.routes, second.routes, strict=True):
-        assert arms(one), "no arm is left to compare"
-        assert arms(one) == arms(two)
+    assert [table.hosts for table in first.tables] == [table.hosts for table in second.tables]
+    for one, two in zip(first.tables, second.tables, strict=True):
+        assert routes(one), "no route is left to compare"
+        assert routes(one) == routes(two)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -1,11 +1,11 @@
-"""HTTPRoutes and GRPCRoutes are read into the arms that VirtualServices become, too."""
+"""HTTPRoutes and GRPCRoutes are read into the routes that VirtualServices become, too."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from gateway_api_texts import TO_SHOP, arm, gateway, only, read, refused, route
+from gateway_api_texts import TO_SHOP, gateway, http_route, only, read, refused, route
 
 from meshproof.documents.manifest import At
 from meshproof.rules.actions import (
@@ -32,8 +32,8 @@ def target(host: str = SHOP, weight: int = 1, port: int = 80, **rest: Any) -> Ta
 
 MATCHES: dict[str, dict[str, Any]] = {
     "path: {type: Exact, value: /a/}": {"uri": string("exact", "/a/")},
-    "path: {type: PathPrefix, value: /a/b/}": {"uri": string("below", "/a/b")},
-    "path: {value: /a}": {"uri": string("below", "/a")},
+    "path: {type: PathPrefix, value: /a/b/}": {"uri": string("path_prefix", "/a/b")},
+    "path: {value: /a}": {"uri": string("path_prefix", "/a")},
     "path: {type: RegularExpression, value: '/a|/b'}": {"uri": string("regex", "/a|/b")},
     "path: {type: PathPrefix}, method: PUT": {"method": string("exact", "PUT")},
     "path: {value: /}, headers: [{name: X-A, value: '1'}]": {
@@ -50,13 +50,13 @@ MATCHES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("text", MATCHES)
 def test_a_match(text: str) -> None:
-    (found,) = arm(f"- {{matches: [{{{text}}}], {TO_SHOP}}}").matches
+    (found,) = route(f"- {{matches: [{{{text}}}], {TO_SHOP}}}").matches
     assert found == Match(NOWHERE, **MATCHES[text])
 
 
 @pytest.mark.parametrize("text", ["", "matches: [],", "matches: [{}],", "matches: [{path: {}}],"])
 def test_a_rule_without_conditions_takes_everything(text: str) -> None:
-    assert arm(f"- {{{text} {TO_SHOP}}}").matches == ()
+    assert route(f"- {{{text} {TO_SHOP}}}").matches == ()
 
 
 CALLS = {
@@ -71,7 +71,7 @@ CALLS = {
 
 @pytest.mark.parametrize("text", CALLS)
 def test_a_call_of_grpc_is_a_path(text: str) -> None:
-    found = arm(
+    found = route(
         f"- {{matches: [{{method: {text}, headers: [{{name: A, value: b}}]}}], {TO_SHOP}}}",
         "GRPCRoute",
     )
@@ -95,7 +95,7 @@ SPLITS = {
 
 @pytest.mark.parametrize("text", SPLITS)
 def test_a_split(text: str) -> None:
-    assert arm(f"- {{backendRefs: [{text}]}}").split == SPLITS[text]
+    assert route(f"- {{backendRefs: [{text}]}}").split == SPLITS[text]
 
 
 @pytest.mark.parametrize(
@@ -103,15 +103,15 @@ def test_a_split(text: str) -> None:
 )
 @pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
 def test_without_a_weight_it_is_answered_500(text: str, kind: str) -> None:
-    found = arm(f"- {text}", kind)
+    found = route(f"- {text}", kind)
     assert found.direct == DirectResponse(500)
     assert not found.split
 
 
 def test_an_http_route_without_rules_answers_500() -> None:
-    text = gateway() + route().replace(f"  rules:\n  - {TO_SHOP}\n", "")
-    (found,) = read(text).routes
-    assert [one.direct for one in found.arms] == [DirectResponse(500)]
+    text = gateway() + http_route().replace(f"  rules:\n  - {TO_SHOP}\n", "")
+    (found,) = read(text).tables
+    assert [one.direct for one in found.routes] == [DirectResponse(500)]
     said = refused(text.replace("HTTPRoute", "GRPCRoute"))
     assert said == "g.yaml:12:3: spec: 'rules' is missing"
 
@@ -159,8 +159,8 @@ ACTIONS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("text", ACTIONS)
 def test_an_action(text: str) -> None:
-    found = arm(f"- {{{BELOW} {TO_SHOP}, {text}}}")
-    plain = arm(f"- {{{BELOW} {TO_SHOP}}}")
+    found = route(f"- {{{BELOW} {TO_SHOP}, {text}}}")
+    plain = route(f"- {{{BELOW} {TO_SHOP}}}")
     assert {name: getattr(found, name) for name in ACTIONS[text]} == ACTIONS[text]
     others = vars(found).keys() - ACTIONS[text].keys()
     assert {name: getattr(found, name) for name in others} == {
@@ -182,13 +182,13 @@ REDIRECTS = {
 
 @pytest.mark.parametrize("text", REDIRECTS)
 def test_a_redirect(text: str) -> None:
-    found = arm(f"- {{{BELOW} filters: [{{type: RequestRedirect, requestRedirect: {text}}}]}}")
+    found = route(f"- {{{BELOW} filters: [{{type: RequestRedirect, requestRedirect: {text}}}]}}")
     assert found.redirect == REDIRECTS[text]
     assert (found.split, found.direct) == ((), None)
 
 
 def test_what_is_answered_500_keeps_changes_of_the_answer_alone() -> None:
-    found = arm(
+    found = route(
         f"- {{{BELOW} filters: [{{type: ResponseHeaderModifier, {BACK}}}, "
         f"{{type: RequestHeaderModifier, {SET}}}, "
         f"{{type: RequestMirror, requestMirror: {{{AUDIT}}}}}], timeouts: {{request: 1s}}}}"
@@ -213,8 +213,8 @@ def test_every_value_keeps_its_place() -> None:
             port: 80
         """
     )
-    assert [one.name for one in found.arms] == ["first", "first", "late"]
-    by_path, by_header, _ = found.arms
+    assert [one.name for one in found.routes] == ["first", "first", "late"]
+    by_path, by_header, _ = found.routes
     assert by_path.at == by_header.at == At("g.yaml", 17, 5)
     assert by_path.matches[0].at == At("g.yaml", 21, 7)
     assert by_path.matches[0].uri is not None
@@ -230,7 +230,7 @@ def test_older_versions_and_istios_own_gateways_stand_beside() -> None:
         "spec: {selector: {istio: ingressgateway}, servers: [{hosts: [a.example], "
         "port: {number: 81, name: http, protocol: HTTP}}]}\n"
     )
-    found = read((gateway() + route()).replace("k8s.io/v1", "k8s.io/v1beta1") + istio)
+    found = read((gateway() + http_route()).replace("k8s.io/v1", "k8s.io/v1beta1") + istio)
     assert found.gateways == (
         Gateway("default/gate", (Server(81, ("a.example",)),), NOWHERE),
         Gateway("default/gate/web", (Server(80, ("*",)),), NOWHERE, proxy="default/gate"),

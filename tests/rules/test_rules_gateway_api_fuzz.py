@@ -62,4 +62,4 @@ def test_odd_values(changes: list[tuple[tuple[Any, ...], Any]], away: bool) -> N
 def test_the_objects_are_read_as_they_are() -> None:
     found = read("\n---\n".join(json.dumps(one) for one in OBJECTS))
     assert len(WAYS) > 200
-    assert len(found.routes) == 5
+    assert len(found.tables) == 5

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from meshproof.oracle.derive import Call, decide
 from meshproof.rules.gateway_api import objects as gateway_api
-from meshproof.rules.gateway_api import routes as gateway_api_arms
+from meshproof.rules.gateway_api import routes as gateway_api_routes
 from meshproof.rules.gateway_api.routes import Ranked
 from meshproof.rules.model import Match
 
@@ -44,10 +44,10 @@ CREATED = st.sampled_from(["", "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"])
 ROUTES = st.lists(st.tuples(CREATED, RULES), min_size=1, max_size=3)
 
 
-def written(routes: Routes) -> str:
+def written(tables: Routes) -> str:
     """Return the routes as YAML; the name of a rule says whose it is, and which."""
     objects = []
-    for number, (created, own) in enumerate(routes):
+    for number, (created, own) in enumerate(tables):
         rules = [
             {
                 "name": f"{number}-{rule}",
@@ -97,10 +97,10 @@ def before(match: dict[str, Any]) -> tuple[object, ...]:
     return rank, -length, "method" not in match, *(-count for count in counts)
 
 
-def expected(routes: Routes, call: Call) -> str | None:
+def expected(tables: Routes, call: Call) -> str | None:
     """Return the rule that must take a call."""
     candidates = []
-    for number, (created, own) in enumerate(routes):
+    for number, (created, own) in enumerate(tables):
         for rule, matches in enumerate(own):
             for match in matches or [{}]:
                 if takes(match, call):
@@ -121,11 +121,11 @@ CALLS = list(calls())
 
 def differences(text: str, wanted: Callable[[Call], str | None]) -> list[tuple[Call, str | None]]:
     """Return the calls that another rule takes than the one that must."""
-    (route,) = read(text).routes
+    (table,) = read(text).tables
     found = []
     for call in CALLS:
-        taken = decide(route, call)
-        name = None if taken is None else route.arms[taken].name
+        taken = decide(table, call)
+        name = None if taken is None else table.routes[taken].name
         if name != wanted(call):
             found.append((call, name))
     return found
@@ -133,8 +133,8 @@ def differences(text: str, wanted: Callable[[Call], str | None]) -> list[tuple[C
 
 @settings(max_examples=60, deadline=None)
 @given(ROUTES)
-def test_the_rule_that_decides_is_that_of_the_reference(routes: Any) -> None:
-    assert not differences(written(routes), lambda call: expected(routes, call))
+def test_the_rule_that_decides_is_that_of_the_reference(tables: Any) -> None:
+    assert not differences(written(tables), lambda call: expected(tables, call))
 
 
 def swapped(*order: int) -> Callable[[Ranked], tuple[int, ...]]:
@@ -147,7 +147,7 @@ def swapped(*order: int) -> Callable[[Ranked], tuple[int, ...]]:
     return wrong
 
 
-#: What is wrong -> an order in which arms are tried.
+#: What is wrong -> an order in which routes are tried.
 WRONG = {
     "kind of path not looked at": swapped(1, 2, 3, 4),
     "longest path not first": swapped(0, 2, 3, 4),
@@ -193,13 +193,13 @@ def test_a_wrong_age_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_dropped_condition_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = gateway_api_arms._match
+    right = gateway_api_routes._match
 
     def without_headers(*given: Any) -> Match:
         found = right(*given)
         return Match(found.at, found.uri, method=found.method, query=found.query)
 
-    monkeypatch.setattr(gateway_api_arms, "_match", without_headers)
+    monkeypatch.setattr(gateway_api_routes, "_match", without_headers)
     assert differences(written(EXAMPLE), lambda call: expected(EXAMPLE, call))
 
 
@@ -227,4 +227,4 @@ CALLS_OF_GRPC = """
 def test_calls_of_grpc_by_service_then_method_then_headers() -> None:
     found = only(CALLS_OF_GRPC, "GRPCRoute")
     names = ["both and header", "both", "service", "method", "header", "all"]
-    assert [one.name for one in found.arms] == names
+    assert [one.name for one in found.routes] == names

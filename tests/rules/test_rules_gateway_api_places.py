@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from gateway_api_texts import TO_SHOP, gateway, read, refused, route
+from gateway_api_texts import TO_SHOP, gateway, http_route, read, refused
 
-from meshproof.rules.model import Route
+from meshproof.rules.model import RouteTable
 
 GATE = "default/gate"
 SERVICE = "{group: '', kind: Service, name: shop"
@@ -17,11 +17,13 @@ def listener(name: str, host: str = "", port: int = 80, more: str = "") -> str:
 
 
 def placed(text: str) -> dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]]:
-    """Return (hosts, listeners) -> names of the arms, of every route."""
-    return {(one.hosts, gates(one)): [arm.name for arm in one.arms] for one in read(text).routes}
+    """Return (hosts, listeners) -> names of the routes, of every route."""
+    return {
+        (one.hosts, gates(one)): [route.name for route in one.routes] for one in read(text).tables
+    }
 
 
-def gates(one: Route) -> tuple[str, ...]:
+def gates(one: RouteTable) -> tuple[str, ...]:
     return tuple(name.removeprefix(f"{GATE}/") for name in one.gateways or ())
 
 
@@ -38,14 +40,14 @@ COMMON = {
 
 @pytest.mark.parametrize("hosts", COMMON)
 def test_the_narrower_of_both_hosts_is_left(hosts: tuple[str, str]) -> None:
-    text = gateway(listener("web", hosts[0])) + route(hosts=hosts[1])
-    (found,) = read(text).routes
+    text = gateway(listener("web", hosts[0])) + http_route(hosts=hosts[1])
+    (found,) = read(text).tables
     assert found.hosts == tuple(COMMON[hosts].split())
 
 
 @pytest.mark.parametrize("host", ["example", "a.examples", "aexample"])
 def test_a_wildcard_takes_whole_labels(host: str) -> None:
-    said = refused(gateway(listener("web", "*.example")) + route(hosts=host))
+    said = refused(gateway(listener("web", "*.example")) + http_route(hosts=host))
     assert said.endswith(f"no listener that this route attaches to serves {host}")
 
 
@@ -62,17 +64,17 @@ ATTACHED = {
 
 @pytest.mark.parametrize("parents", ATTACHED)
 def test_by_name_section_and_port(parents: str) -> None:
-    assert placed(gateway(*LISTENERS) + route(parents=parents)) == ATTACHED[parents]
+    assert placed(gateway(*LISTENERS) + http_route(parents=parents)) == ATTACHED[parents]
 
 
 def test_a_route_of_another_namespace_attaches_where_all_are_allowed() -> None:
     more = ", allowedRoutes: {namespaces: {from: All}, kinds: [{kind: HTTPRoute}]}"
-    text = gateway(listener("own"), listener("open", port=81, more=more)) + route(
+    text = gateway(listener("own"), listener("open", port=81, more=more)) + http_route(
         parents="{name: gate, namespace: default}"
     ).replace("{name: shop}", "{name: shop, namespace: other}")
     found = read(text)
     assert placed(text) == {(("*",), ("open",)): [""]}
-    assert found.routes[0].arms[0].split[0].host == "shop.other.svc.cluster.local"
+    assert found.tables[0].routes[0].split[0].host == "shop.other.svc.cluster.local"
 
 
 NAME = "kubernetes.io/metadata.name"
@@ -88,7 +90,7 @@ SELECTORS = {
 @pytest.mark.parametrize("selector", SELECTORS)
 def test_namespaces_by_their_names(selector: str) -> None:
     more = f", allowedRoutes: {{namespaces: {{from: Selector, selector: {selector}}}}}"
-    text = gateway(listener("web", more=more)) + route(
+    text = gateway(listener("web", more=more)) + http_route(
         parents="{name: gate, namespace: default}"
     ).replace("{name: shop}", "{name: shop, namespace: other}")
     if SELECTORS[selector]:
@@ -101,19 +103,19 @@ def test_routes_of_one_host_are_one_and_others_stay_apart() -> None:
     rule = f"- name: NAME\n  matches: [{{path: {{value: /NAME}}}}]\n  {TO_SHOP}"
     text = (
         gateway()
-        + route(rule.replace("NAME", "a"), "x.example, y.example", name="a")
-        + route(rule.replace("NAME", "long"), "y.example", name="b")
+        + http_route(rule.replace("NAME", "a"), "x.example, y.example", name="a")
+        + http_route(rule.replace("NAME", "long"), "y.example", name="b")
     )
     assert placed(text) == {
         (("x.example",), ("web",)): ["a"],
         (("y.example",), ("web",)): ["long", "a"],
     }
-    assert [one.name for one in read(text).routes] == ["a", "a + b"]
+    assert [one.name for one in read(text).tables] == ["a", "a + b"]
 
 
 def test_requests_are_those_of_the_narrowest_listener() -> None:
     listeners = (listener("wide", "*.example"), listener("narrow", "*.a.example"))
-    wide = route(hosts="", parents="{name: gate, sectionName: wide}")
+    wide = http_route(hosts="", parents="{name: gate, sectionName: wide}")
     assert placed(gateway(*listeners) + wide) == {
         (("*.example",), ("wide",)): [""],
         (("*.a.example",), ("narrow",)): [],  # 404, not what the wide listener says
@@ -130,17 +132,17 @@ def test_requests_are_those_of_the_narrowest_listener() -> None:
 
 
 def test_a_route_of_a_service_holds_in_the_mesh() -> None:
-    (found,) = read(route(hosts="ignored.example", parents=f"{SERVICE}}}")).routes
+    (found,) = read(http_route(hosts="ignored.example", parents=f"{SERVICE}}}")).tables
     assert (found.hosts, found.gateways) == (("shop.default.svc.cluster.local",), ("mesh",))
     assert found.ports == ()
     assert found.takes(80)
 
 
 def test_routes_of_ports_of_a_service() -> None:
-    text = route(parents=f"{SERVICE}, port: 80}}, {SERVICE}, port: 81}}", name="a") + route(
-        parents=f"{SERVICE}, port: 81}}", name="b"
-    )
-    found = read(text).routes
+    text = http_route(
+        parents=f"{SERVICE}, port: 80}}, {SERVICE}, port: 81}}", name="a"
+    ) + http_route(parents=f"{SERVICE}, port: 81}}", name="b")
+    found = read(text).tables
     assert [(one.ports, one.name) for one in found] == [((80,), "a"), ((81,), "a + b")]
     assert not found[0].takes(81)
 
@@ -154,15 +156,15 @@ spec:
   to: [{group: '', kind: TO}]
 ---
 """
-ACROSS = route("- backendRefs: [{name: shop, namespace: other, port: 80}]")
+ACROSS = http_route("- backendRefs: [{name: shop, namespace: other, port: 80}]")
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
 @pytest.mark.parametrize("to", ["Service", "Service, name: shop"])
 def test_a_grant_lets_a_route_send_across_namespaces(to: str, version: str) -> None:
     grant = GRANT.replace("FROM", "HTTPRoute").replace("TO", to).replace("KIND", version)
-    (found,) = read(gateway() + ACROSS + grant).routes
-    assert found.arms[0].split[0].host == "shop.other.svc.cluster.local"
+    (found,) = read(gateway() + ACROSS + grant).tables
+    assert found.routes[0].split[0].host == "shop.other.svc.cluster.local"
 
 
 @pytest.mark.parametrize(
@@ -181,8 +183,8 @@ def test_a_grant_for_something_else_does_not(kind: str, to: str, where: str) -> 
 
 
 def test_in_the_mesh_nobody_asks_for_a_grant() -> None:
-    (found,) = read(ACROSS.replace("{name: gate}", f"{SERVICE}}}")).routes
-    assert found.arms[0].split[0].host == "shop.other.svc.cluster.local"
+    (found,) = read(ACROSS.replace("{name: gate}", f"{SERVICE}}}")).tables
+    assert found.routes[0].split[0].host == "shop.other.svc.cluster.local"
 
 
 def test_objects_of_one_name_in_two_groups_are_two() -> None:
@@ -191,6 +193,6 @@ def test_objects_of_one_name_in_two_groups_are_two() -> None:
         "spec: {selector: {istio: ingressgateway}, servers: [{hosts: ['*'], "
         "port: {number: 81, name: http, protocol: HTTP}}]}\n---\n"
     )
-    assert len(read(istio + gateway() + route()).gateways) == 2
+    assert len(read(istio + gateway() + http_route()).gateways) == 2
     said = refused(gateway() + gateway())
     assert "two objects of kind Gateway are named 'gate'" in said

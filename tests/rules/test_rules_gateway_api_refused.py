@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gateway_api_texts import LISTENER, TO_SHOP, gateway, refused, route
+from gateway_api_texts import LISTENER, TO_SHOP, gateway, http_route, refused
 
 PREFIX = "path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}"
 
@@ -119,14 +119,16 @@ RULES = {
     "- {filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [a]}}], "
     "backendRefs: "
     "[{name: b, port: 1, filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: "
-    "[a]}}]}]}": "'a' is changed here and for the whole arm at g.yaml:15",
+    "[a]}}]}]}": "'a' is changed here and for the whole route at g.yaml:15",
     "[]": "expected at least one rule, found a list",
 }
 
 
 @pytest.mark.parametrize("own", RULES)
 def test_a_rule_that_is_refused(own: str) -> None:
-    text = gateway() + (route(own) if own != "[]" else route().replace(f"\n  - {TO_SHOP}", " []"))
+    text = gateway() + (
+        http_route(own) if own != "[]" else http_route().replace(f"\n  - {TO_SHOP}", " []")
+    )
     assert RULES[own] in refused(text)
 
 
@@ -142,17 +144,17 @@ OF_GRPC = {
 
 @pytest.mark.parametrize("own", OF_GRPC)
 def test_a_rule_of_grpc_that_is_refused(own: str) -> None:
-    assert OF_GRPC[own] in refused(gateway() + route(own, kind="GRPCRoute"))
+    assert OF_GRPC[own] in refused(gateway() + http_route(own, kind="GRPCRoute"))
 
 
 def listener(text: str) -> str:
-    return gateway(f"{{name: web, {text}}}") + route()
+    return gateway(f"{{name: web, {text}}}") + http_route()
 
 
 SELECTED = "port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: "
 GATEWAYS = {
     gateway().replace("istio", "nginx")
-    + route(): "g.yaml:5:21: spec.gatewayClassName: only 'istio' is supported, found 'nginx'",
+    + http_route(): "g.yaml:5:21: spec.gatewayClassName: only 'istio' is supported, found 'nginx'",
     gateway().replace("spec:", "spec:\n  tls: {}"): "spec.tls is not supported yet",
     gateway().replace("listeners: [", "listeners: []\n  x: ["): "unknown key 'x'",
     listener("port: 443, protocol: HTTPS"): "g.yaml:6:48: spec.listeners[0].protocol: HTTPS is not "
@@ -182,7 +184,7 @@ GATEWAYS = {
     gateway(
         LISTENER, LISTENER.replace("web", "more")
     ): "the listener 'more' has port 80 and host * of 'web' at g.yaml:6",
-    gateway("") + route(): "spec.listeners: expected at least one listener, found a list",
+    gateway("") + http_route(): "spec.listeners: expected at least one listener, found a list",
 }
 
 
@@ -219,17 +221,17 @@ PARENTS = {
 
 @pytest.mark.parametrize("parents", PARENTS)
 def test_a_parent_that_is_refused(parents: str) -> None:
-    assert PARENTS[parents] in refused(gateway() + route(parents=parents))
+    assert PARENTS[parents] in refused(gateway() + http_route(parents=parents))
 
 
 def test_a_hostname_that_no_listener_has() -> None:
     text = gateway("{name: web, port: 80, protocol: HTTP, hostname: '*.a.example'}")
-    said = refused(text + route(hosts="x.a.example, a.example"))
+    said = refused(text + http_route(hosts="x.a.example, a.example"))
     assert said == ("g.yaml:13:28: no listener that this route attaches to serves a.example")
 
 
 def test_two_kinds_of_route_for_one_host() -> None:
-    said = refused(gateway() + route() + route(kind="GRPCRoute", name="a"))
+    said = refused(gateway() + http_route() + http_route(kind="GRPCRoute", name="a"))
     assert said == (
         "g.yaml:8:1: * has a HTTPRoute here and a GRPCRoute at g.yaml:17; which of them holds is "
         "not "
@@ -240,5 +242,5 @@ def test_two_kinds_of_route_for_one_host() -> None:
 @pytest.mark.parametrize("kind", ["TCPRoute", "TLSRoute", "UDPRoute", "BackendTLSPolicy"])
 def test_a_kind_that_is_not_read(kind: str) -> None:
     assert f"{kind} of gateway.networking.k8s.io/v1 is not a rule that meshproof reads" in refused(
-        gateway() + route(kind=kind)
+        gateway() + http_route(kind=kind)
     )

@@ -9,7 +9,16 @@ from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
 from meshproof.documents.manifest import At
 from meshproof.rules.legacy import ingress
-from meshproof.rules.model import Arm, Gateway, Match, Route, RuleSet, Server, StringMatch, Target
+from meshproof.rules.model import (
+    Gateway,
+    Match,
+    Route,
+    RouteTable,
+    RuleSet,
+    Server,
+    StringMatch,
+    Target,
+)
 
 NOWHERE = At("", 0)
 RULE = """\
@@ -62,16 +71,18 @@ def test_alone_they_are_no_rules(text: str) -> None:
 
 
 def test_an_ingress_is_a_gateway_and_a_route_for_each_host() -> None:
-    def arm(kind: str, path: str, host: str, port: int) -> Arm:
+    def route(kind: str, path: str, host: str, port: int) -> Route:
         match = StringMatch("exact" if kind == "exact" else "prefix", path, NOWHERE)
         target = Target(f"{host}.shop.svc.cluster.local", (), 100, port)
-        return Arm((Match(NOWHERE, uri=match),), (target,), NOWHERE)
+        return Route((Match(NOWHERE, uri=match),), (target,), NOWHERE)
 
     found = read(INGRESS)
-    arms = (arm("exact", "/b", "other", 8080), arm("prefix", "/a", "shop", 80))
+    routes = (route("exact", "/b", "other", 8080), route("prefix", "/a", "shop", 80))
     assert found.gateways == (Gateway("shop/gate", (Server(80, ("a.example",)),), NOWHERE),)
-    assert found.routes == (Route(("a.example",), arms, ("shop/gate",), NOWHERE, namespace="shop"),)
-    assert [one.at.line for one in found.routes[0].arms] == [10, 9]
+    assert found.tables == (
+        RouteTable(("a.example",), routes, ("shop/gate",), NOWHERE, namespace="shop"),
+    )
+    assert [one.at.line for one in found.tables[0].routes] == [10, 9]
     assert found.dialect == "Ingress"
 
 
@@ -141,7 +152,7 @@ def test_an_ingress_class_says_whose_an_ingress_is(
     )
     documents = manifest.parse(text, "old.yaml")
     if is_read:
-        assert rules.read(documents, classes=classes).routes == read(INGRESS).routes
+        assert rules.read(documents, classes=classes).tables == read(INGRESS).tables
         return
     with pytest.raises(BadRules, match="Ingress of extensions/v1beta1 is not a rule that"):
         rules.read(documents, classes=classes)

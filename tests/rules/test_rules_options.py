@@ -13,7 +13,7 @@ from meshproof.documents import manifest
 from meshproof.oracle import derive
 from meshproof.rules import judge_options
 from meshproof.rules.judge_options import ROUTING, Options
-from meshproof.rules.model import Arm, Route
+from meshproof.rules.model import Route, RouteTable
 from meshproof.verdict import Settings
 
 SUBSETS = """\
@@ -100,9 +100,9 @@ DIALECTS = {
 }
 
 
-def arms(text: str) -> list[Arm]:
+def routes(text: str) -> list[Route]:
     found = rules.read(manifest.parse(text, "shop.yaml"))
-    return [arm for route in found.routes for arm in route.arms]
+    return [route for table in found.tables for route in table.routes]
 
 
 def subsets(dialect: str) -> str:
@@ -115,21 +115,21 @@ def said(options: Options) -> list[tuple[str, float, str]]:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_dialect_has_them_with_their_line(dialect: str) -> None:
-    found = arms(subsets(dialect) + DIALECTS[dialect] % 'meshproof/look-every: "20"')
+    found = routes(subsets(dialect) + DIALECTS[dialect] % 'meshproof/look-every: "20"')
     line = 7 + subsets(dialect).count("\n")
-    assert said(next(arm.options for arm in found if arm.options)) == [
+    assert said(next(route.options for route in found if route.options)) == [
         ("look_every", 20, f"shop.yaml:{line}")
     ]
 
 
-def test_those_of_a_virtual_service_hold_for_all_its_arms() -> None:
-    first, second = arms(SUBSETS + VIRTUAL_SERVICE % 'meshproof/tolerance: "5e-2"')
+def test_those_of_a_virtual_service_hold_for_all_its_routes() -> None:
+    first, second = routes(SUBSETS + VIRTUAL_SERVICE % 'meshproof/tolerance: "5e-2"')
     assert said(first.options) == said(second.options) == [("tolerance", 0.05, "shop.yaml:14")]
 
 
 def test_a_delegate_has_its_own_before_those_of_the_rule_that_delegates() -> None:
     both = 'meshproof/tolerance: "0.05", meshproof/leak: "0.02"'
-    found = arms(
+    found = routes(
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
         f"metadata: {{name: shop, annotations: {{{both}}}}}\n"
         "spec: {hosts: [shop], http: [{delegate: {name: part}}, "
@@ -138,13 +138,13 @@ def test_a_delegate_has_its_own_before_those_of_the_rule_that_delegates() -> Non
         'metadata: {name: part, annotations: {meshproof/leak: "0.03"}}\n'
         "spec: {http: [{route: [{destination: {host: shop}}]}]}\n"
     )
-    (delegated, own) = ({name: value for name, value, _ in said(arm.options)} for arm in found)
+    (delegated, own) = ({name: value for name, value, _ in said(route.options)} for route in found)
     assert delegated == {"tolerance": 0.05, "leak": 0.03}
     assert own == {"tolerance": 0.05, "leak": 0.02}
 
 
-def test_those_of_a_route_rule_hold_for_its_arm_alone() -> None:
-    first, second = arms(ROUTE_RULE % 'meshproof/tolerance: "0.05"')
+def test_those_of_a_route_rule_hold_for_its_route_alone() -> None:
+    first, second = routes(ROUTE_RULE % 'meshproof/tolerance: "0.05"')
     assert (first.name, first.options) == ("burr", ())
     assert (second.name, said(second.options)) == ("half", [("tolerance", 0.05, "shop.yaml:7")])
 
@@ -152,7 +152,7 @@ def test_those_of_a_route_rule_hold_for_its_arm_alone() -> None:
 def test_a_case_has_those_of_its_rule() -> None:
     found = rules.read(manifest.parse(ROUTE_RULE % 'meshproof/leak: ".02"', "shop.yaml"))
     plan = derive.derive(found)
-    assert {case.arm: said(case.options) for case in plan.cases} == {
+    assert {case.route: said(case.options) for case in plan.cases} == {
         0: [],
         1: [("leak", 0.02, "shop.yaml:7")],
     }
@@ -190,25 +190,25 @@ def test_what_cannot_hold_is_refused_at_its_place(
     dialect: str, annotation: str, words: str
 ) -> None:
     with pytest.raises(BadRules, match=f"^shop.yaml:{words}"):
-        arms(DIALECTS[dialect] % annotation)
+        routes(DIALECTS[dialect] % annotation)
 
 
 def test_an_object_that_routes_nothing_has_none() -> None:
     noted = SUBSETS.replace("{name: shop}", '{name: shop, annotations: {meshproof/leak: "0.1"}}', 1)
     with pytest.raises(BadRules, match=r"shop.yaml:3:\d+: .* it holds for nothing in a"):
-        arms(noted + VIRTUAL_SERVICE % "a: b")
+        routes(noted + VIRTUAL_SERVICE % "a: b")
 
 
 def test_a_reader_that_passes_over_them_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A planted fault: a reader gives its arms no options."""
-    monkeypatch.setattr("meshproof.rules.istio.virtual_service.Route", _without_options)
-    with pytest.raises(BadRules, match=r"shop.yaml:14:\d+: look-every holds for no arm"):
-        arms(SUBSETS + VIRTUAL_SERVICE % 'meshproof/look-every: "20"')
+    """A planted fault: a reader gives its routes no options."""
+    monkeypatch.setattr("meshproof.rules.istio.virtual_service.RouteTable", _without_options)
+    with pytest.raises(BadRules, match=r"shop.yaml:14:\d+: look-every holds for no route"):
+        routes(SUBSETS + VIRTUAL_SERVICE % 'meshproof/look-every: "20"')
 
 
-def _without_options(**fields: Any) -> Route:
-    found = Route(**fields)
-    return replace(found, arms=tuple(replace(arm, options=()) for arm in found.arms))
+def _without_options(**fields: Any) -> RouteTable:
+    found = RouteTable(**fields)
+    return replace(found, routes=tuple(replace(route, options=()) for route in found.routes))
 
 
 def test_every_dialect_that_routes_is_tried_here() -> None:
@@ -220,8 +220,8 @@ def test_every_dialect_that_routes_is_tried_here() -> None:
 def test_ranges_are_those_of_the_judge(name: str, value: str) -> None:
     key = f"meshproof/{name.replace('_', '-')}"
     try:
-        (arm, _) = arms(SUBSETS + VIRTUAL_SERVICE % f'{key}: "{value}"')
-        taken = [one.value for one in arm.options]
+        (route, _) = routes(SUBSETS + VIRTUAL_SERVICE % f'{key}: "{value}"')
+        taken = [one.value for one in route.options]
     except BadRules:
         taken = []
     whole = name in ("budget", "look_every")

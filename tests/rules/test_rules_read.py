@@ -47,7 +47,7 @@ def refused(*texts: str) -> str:
 
 def test_both_dialects_in_one_set() -> None:
     found = read(OLD, POLICY, NEW)
-    assert [route.hosts[0].partition(".")[0] for route in found.routes] == ["b", "a"]
+    assert [route.hosts[0].partition(".")[0] for route in found.tables] == ["b", "a"]
     assert len(found.policies) == 1
 
 

@@ -78,17 +78,17 @@ def test_each_defect_is_told_by_its_line_until_none_is_left(file: str) -> None:
         assert str(error.value) == f"{file}:{said}"
         assert content.count(bad) == 1
         content = content.replace(bad, good)
-    (route,) = read(content, file).routes
-    assert route.arms
+    (table,) = read(content, file).tables
+    assert table.routes
 
 
 def test_repaired_the_files_route_as_meant() -> None:
-    burr, v3, orders = (read(repaired(file), file).routes[0] for file in (BURR, V3, ORDERS))
-    assert [target.subset for target in burr.arms[0].split] == ["v3"]
-    assert burr.arms[0].matches[0].headers[0][1].value == "^(.*?;)?(user=burr)(;.*)?$"
-    assert v3.arms[0].shares() == {"v3": 1.0}
+    burr, v3, orders = (read(repaired(file), file).tables[0] for file in (BURR, V3, ORDERS))
+    assert [target.subset for target in burr.routes[0].split] == ["v3"]
+    assert burr.routes[0].matches[0].headers[0][1].value == "^(.*?;)?(user=burr)(;.*)?$"
+    assert v3.routes[0].shares() == {"v3": 1.0}
     assert orders.hosts == ("orders.sock-shop.svc.cluster.local",)
-    assert orders.arms[0].shares() == {"v2": 0.5, "v1": 0.5}
+    assert orders.routes[0].shares() == {"v2": 0.5, "v1": 0.5}
 
 
 def test_the_second_rule_of_one_name_would_replace_the_first() -> None:
@@ -104,8 +104,8 @@ def test_the_second_rule_of_one_name_would_replace_the_first() -> None:
 def test_renamed_both_hold_burr_first() -> None:
     burr = repaired(BURR).replace("name: reviews-default", "name: reviews-burr")
     documents = [*manifest.parse(repaired(V3), V3), *manifest.parse(burr, BURR)]
-    (route,) = rules.read(documents).routes
-    assert [arm.name for arm in route.arms] == ["reviews-burr", "reviews-default"]
+    (table,) = rules.read(documents).tables
+    assert [route.name for route in table.routes] == ["reviews-burr", "reviews-default"]
 
 
 def test_the_deployment_is_of_an_api_that_is_gone() -> None:

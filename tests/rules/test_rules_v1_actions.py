@@ -1,4 +1,4 @@
-"""What an arm does beside its split is read into the model, or refused with its place."""
+"""What a route does beside its split is read into the model, or refused with its place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from meshproof.rules.actions import (
     Retries,
     Rewrite,
 )
-from meshproof.rules.model import Arm, Mirror, Target
+from meshproof.rules.model import Mirror, Route, Target
 
 HOST = "reviews.default.svc.cluster.local"
 HEAD = """\
@@ -32,14 +32,14 @@ spec:
 ROUTE = "    route: [{destination: {host: reviews}}]\n"
 
 
-def arm(text: str, route: str = ROUTE) -> Arm:
-    (found,) = rules.read(manifest.parse(f"{HEAD}    {text}\n{route}", "r.yaml")).routes
-    return found.arms[0]
+def route(text: str, table: str = ROUTE) -> Route:
+    (found,) = rules.read(manifest.parse(f"{HEAD}    {text}\n{table}", "r.yaml")).tables
+    return found.routes[0]
 
 
-def refused(text: str, route: str = ROUTE) -> str:
+def refused(text: str, table: str = ROUTE) -> str:
     with pytest.raises(BadRules) as error:
-        arm(text, route)
+        route(text, table)
     return str(error.value)
 
 
@@ -54,35 +54,35 @@ REDIRECTS = {
 
 @pytest.mark.parametrize(("text", "wanted"), REDIRECTS.items(), ids=REDIRECTS)
 def test_redirect(text: str, wanted: Redirect) -> None:
-    found = arm(f"redirect: {text}", route="")
+    found = route(f"redirect: {text}", table="")
     assert found.redirect == wanted
     assert found.split == ()
 
 
 def test_direct_response() -> None:
-    found = arm("directResponse: {status: 418, body: {string: tea}}", route="")
+    found = route("directResponse: {status: 418, body: {string: tea}}", table="")
     assert (found.direct, found.split) == (DirectResponse(418, "tea"), ())
-    assert arm("directResponse: {status: 204}", route="").direct == DirectResponse(204)
+    assert route("directResponse: {status: 204}", table="").direct == DirectResponse(204)
 
 
 def test_rewrite() -> None:
-    assert arm("rewrite: {uri: /b, authority: b}").rewrite == Rewrite("/b", "b")
-    by_regex = arm("rewrite: {uriRegexRewrite: {match: '^/a(.*)', rewrite: '/b\\1'}}").rewrite
+    assert route("rewrite: {uri: /b, authority: b}").rewrite == Rewrite("/b", "b")
+    by_regex = route("rewrite: {uriRegexRewrite: {match: '^/a(.*)', rewrite: '/b\\1'}}").rewrite
     assert by_regex == Rewrite(pattern="^/a(.*)", substitution="/b\\1")
     assert by_regex.at.line == 8
 
 
-def test_headers_of_an_arm_and_of_a_destination() -> None:
+def test_headers_of_an_route_and_of_a_destination() -> None:
     changes = (
         "headers: {request: {set: {X-A: a}, add: {b: b}, remove: [C]}, response: {set: {d: d}}}"
     )
     wanted = Headers(
         HeaderChanges((("x-a", "a"),), (("b", "b"),), ("c",)), HeaderChanges((("d", "d"),))
     )
-    assert arm(changes).headers == wanted
+    assert route(changes).headers == wanted
     assert wanted.request.names == ("x-a", "b", "c")
-    route = f"    route: [{{destination: {{host: reviews}}, {changes}}}]\n"
-    found = arm("name: x", route)
+    table = f"    route: [{{destination: {{host: reviews}}, {changes}}}]\n"
+    found = route("name: x", table)
     assert (found.headers, found.split[0].headers) == (UNCHANGED, wanted)
 
 
@@ -97,26 +97,28 @@ FAULTS = {
 
 @pytest.mark.parametrize(("text", "wanted"), FAULTS.items(), ids=FAULTS)
 def test_fault(text: str, wanted: Fault) -> None:
-    assert arm(f"fault: {text}").fault == wanted
+    assert route(f"fault: {text}").fault == wanted
 
 
 def test_timeout_and_retries() -> None:
-    found = arm("timeout: 2.5s\n    retries: {attempts: 3, perTryTimeout: 1s, retryOn: '5xx, 409'}")
+    found = route(
+        "timeout: 2.5s\n    retries: {attempts: 3, perTryTimeout: 1s, retryOn: '5xx, 409'}"
+    )
     assert found.timeout == 2.5
     assert found.retries == Retries(3, 1.0, ("5xx", "409"))
-    assert arm("retries: {attempts: 0}").retries == Retries(0)
-    assert (arm("name: a").timeout, arm("name: a").retries) == (None, None)
+    assert route("retries: {attempts: 0}").retries == Retries(0)
+    assert (route("name: a").timeout, route("name: a").retries) == (None, None)
 
 
 def test_mirrors() -> None:
     to = Target("m." + HOST.partition(".")[2], (), 100)
-    assert arm("mirror: {host: m}").mirrors == (Mirror(to),)
+    assert route("mirror: {host: m}").mirrors == (Mirror(to),)
     half = "mirror: {host: m}\n    mirrorPercentage: {value: 50}"
-    assert arm(half).mirrors == (Mirror(to, 50),)
+    assert route(half).mirrors == (Mirror(to, 50),)
     several = (
         "mirrors: [{destination: {host: m}, percentage: {value: 5}}, {destination: {host: m}}]"
     )
-    found = arm(several)
+    found = route(several)
     assert found.mirrors == (Mirror(to, 5), Mirror(to))
     assert [target.host for target in found.targets] == [HOST, to.host, to.host]
 
@@ -126,7 +128,7 @@ def test_conditions_on_port_scheme_and_namespace() -> None:
         "{uri: {prefix: /a}}",
         "{port: 80, scheme: {exact: http}, sourceNamespace: a, statPrefix: b}",
     )
-    (found,) = rules.read(manifest.parse(text, "r.yaml")).routes[0].arms[0].matches
+    (found,) = rules.read(manifest.parse(text, "r.yaml")).tables[0].routes[0].matches
     assert (found.port, found.source_namespace) == (80, "a")
     assert found.scheme is not None
     assert found.scheme.value == "http"
@@ -210,9 +212,9 @@ def test_redirect_that_is_wrong() -> None:
     assert "did you mean 'FROM_REQUEST_PORT'" in refused("redirect: {derivePort: FROM_REQUES}", "")
 
 
-def test_a_header_that_an_arm_and_its_destination_change() -> None:
-    route = "    route: [{destination: {host: reviews}, headers: {request: {set: {a: c}}}}]\n"
-    assert refused("headers: {request: {add: {A: b}}}", route) == (
-        "r.yaml:9:13: 'a' is changed here and for the whole arm at r.yaml:7; which change is the "
+def test_a_header_that_an_route_and_its_destination_change() -> None:
+    table = "    route: [{destination: {host: reviews}, headers: {request: {set: {a: c}}}}]\n"
+    assert refused("headers: {request: {add: {A: b}}}", table) == (
+        "r.yaml:9:13: 'a' is changed here and for the whole route at r.yaml:7; which change is the "
         "last one is not specified"
     )

@@ -1,4 +1,4 @@
-"""A VirtualService fills an arm of another one as Istio merges them, or is refused with why."""
+"""A VirtualService fills a route of another one as Istio merges them, or is refused with why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from refusing import refused
 from meshproof import rules
 from meshproof.documents import manifest
 from meshproof.oracle.conditions import conditions
-from meshproof.rules.model import Arm, Match
+from meshproof.rules.model import Match, Route
 
 ROOT = """\
 apiVersion: networking.istio.io/v1
@@ -32,10 +32,10 @@ TO = "  - delegate: {name: part, namespace: team}\n"
 ROUTE = "    route: [{destination: {host: cart}}]\n"
 
 
-def arms(text: str) -> tuple[Arm, ...]:
-    (route,) = rules.read(manifest.parse(text, "r.yaml")).routes
-    assert route.hosts == ("shop.default.svc.cluster.local",)
-    return route.arms
+def routes(text: str) -> tuple[Route, ...]:
+    (table,) = rules.read(manifest.parse(text, "r.yaml")).tables
+    assert table.hosts == ("shop.default.svc.cluster.local",)
+    return table.routes
 
 
 def merged(root: str, part: str) -> str:
@@ -46,20 +46,20 @@ def said(matches: tuple[Match, ...]) -> list[str]:
     return [" and ".join(one.name for one in conditions(match)) for match in matches]
 
 
-def test_the_arms_of_the_other_take_the_place_of_the_one() -> None:
+def test_the_routes_of_the_other_take_the_place_of_the_one() -> None:
     first = "  - match: [{uri: {exact: /first}}]\n    route: [{destination: {host: shop}}]\n"
     last = "  - route: [{destination: {host: shop}}]\n"
     parts = f"  - match: [{{uri: {{prefix: /cart/a}}}}]\n{ROUTE}  -{ROUTE[3:]}"
-    found = arms(f"{ROOT}{first}{TO}    match: [{{uri: {{prefix: /cart}}}}]\n{last}{PART}{parts}")
-    assert [said(arm.matches) for arm in found] == [
+    found = routes(f"{ROOT}{first}{TO}    match: [{{uri: {{prefix: /cart}}}}]\n{last}{PART}{parts}")
+    assert [said(route.matches) for route in found] == [
         ["path exact '/first'"],
         ["path prefix '/cart/a'"],
         ["path prefix '/cart'"],
         [],
     ]
-    hosts = [arm.split[0].host.split(".")[:2] for arm in found]
+    hosts = [route.split[0].host.split(".")[:2] for route in found]
     assert hosts == [["shop", "default"], ["cart", "team"], ["cart", "team"], ["shop", "default"]]
-    assert [arm.at.line for arm in found] == [7, 18, 20, 11]
+    assert [route.at.line for route in found] == [7, 18, 20, 11]
 
 
 #: Matches of both, and what is asked for in the end.
@@ -101,8 +101,8 @@ MATCHES = {
 @pytest.mark.parametrize("name", MATCHES)
 def test_the_matches_of_both_must_hold(name: str) -> None:
     root, part, wanted = MATCHES[name]
-    (arm,) = arms(merged(root, part))
-    assert said(arm.matches) == wanted
+    (route,) = routes(merged(root, part))
+    assert said(route.matches) == wanted
 
 
 #: Matches of which the second is no part of the first, as istiod tells it.
@@ -126,26 +126,26 @@ CONFLICTS = {
 
 
 @pytest.mark.parametrize("name", CONFLICTS)
-def test_an_arm_that_istio_would_leave_out_is_named(name: str) -> None:
+def test_an_route_that_istio_would_leave_out_is_named(name: str) -> None:
     root, part = CONFLICTS[name]
     found = refused(merged(root, part))
     assert found.startswith("r.yaml:15:")
     assert found.endswith(
-        "this match is not part of one of the arm at r.yaml:7, which delegates to it: Istio "
-        "leaves such an arm out"
+        "this match is not part of one of the route at r.yaml:7, which delegates to it: Istio "
+        "leaves such a route out"
     )
 
 
 def test_what_the_other_does_not_say_it_has_from_the_one() -> None:
     here = "    timeout: 2s\n    rewrite: {uri: /x}\n    corsPolicy: {allowMethods: [GET]}\n"
     here += "    headers: {request: {set: {a: b}}}\n    name: one\n"
-    (arm,) = arms(f"{ROOT}{TO}{here}{PART}  - name: two\n    timeout: 3s\n{ROUTE}")
-    assert (arm.timeout, arm.name) == (3.0, "one-two")
-    assert arm.rewrite is not None
-    assert arm.rewrite.uri == "/x"
-    assert arm.cors is not None
-    assert arm.cors.methods == ("GET",)
-    assert arm.headers.request.set == (("a", "b"),)
+    (route,) = routes(f"{ROOT}{TO}{here}{PART}  - name: two\n    timeout: 3s\n{ROUTE}")
+    assert (route.timeout, route.name) == (3.0, "one-two")
+    assert route.rewrite is not None
+    assert route.rewrite.uri == "/x"
+    assert route.cors is not None
+    assert route.cors.methods == ("GET",)
+    assert route.headers.request.set == (("a", "b"),)
 
 
 WRONG = {
@@ -173,7 +173,7 @@ WRONG = {
     ),
     "a fault for a redirect": (
         f"{ROOT}{TO}    fault: {{abort: {{httpStatus: 500}}}}\n{PART}  - redirect: {{uri: /a}}\n",
-        "15:5: the arm at r.yaml:7 delegates to this one and has 'fault', which makes no sense "
+        "15:5: the route at r.yaml:7 delegates to this one and has 'fault', which makes no sense "
         "where nothing is sent on",
     ),
     "one that nobody names": (
@@ -191,6 +191,6 @@ def test_what_cannot_be_merged_is_refused_with_its_place(text: str, said: str) -
 def test_delegates_may_stand_in_files_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(PART + f"  -{ROUTE[3:]}")
     (tmp_path / "b.yaml").write_text(ROOT + TO)
-    (route,) = rules.read(manifest.read([tmp_path])).routes
-    assert route.arms[0].at.file.endswith("a.yaml")
-    assert route.at.file.endswith("b.yaml")
+    (table,) = rules.read(manifest.read([tmp_path])).tables
+    assert table.routes[0].at.file.endswith("a.yaml")
+    assert table.at.file.endswith("b.yaml")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshproof import rules
 from meshproof.documents import manifest
 from meshproof.documents.manifest import At
-from meshproof.rules.model import Arm, Match, Route, StringMatch, Target
+from meshproof.rules.model import Match, Route, RouteTable, StringMatch, Target
 
 TEXT = """\
 apiVersion: networking.istio.io/v1
@@ -54,8 +54,8 @@ HOST = "reviews.shop.svc.cluster.local"
 OTHER = "ratings.other.svc.cluster.local"
 
 
-def route() -> Route:
-    (found,) = rules.read(manifest.parse(TEXT, "r.yaml")).routes
+def table() -> RouteTable:
+    (found,) = rules.read(manifest.parse(TEXT, "r.yaml")).tables
     return found
 
 
@@ -67,14 +67,14 @@ def compared(kind: str, value: str) -> StringMatch:
 
 
 def test_a_route_has_its_hosts_gateways_and_name() -> None:
-    found = route()
+    found = table()
     assert found.hosts == (HOST, OTHER)
     assert found.gateways == ("mesh", "shop/entry", "other/entry", "shop/own", "third/legacy")
     assert (found.name, found.namespace, found.at) == ("routes", "shop", At("r.yaml", 10, 1))
 
 
 def test_a_match_has_every_condition() -> None:
-    found, other = route().arms[0].matches
+    found, other = table().routes[0].matches
     assert found == Match(
         at=At("", 0),
         uri=compared("prefix", "/api"),
@@ -95,16 +95,16 @@ def test_a_match_has_every_condition() -> None:
 
 
 def test_conditions_know_their_place() -> None:
-    match, _ = route().arms[0].matches
+    match, _ = table().routes[0].matches
     assert match.at == At("r.yaml", 19, 7)
     assert match.uri is not None
     assert match.uri.at == At("r.yaml", 20, 21)
     assert [one.at.line for _, one in match.headers] == [25, 26, 27]
 
 
-def test_an_arm_has_its_split_in_order() -> None:
-    first, last = route().arms
-    assert first == Arm(
+def test_an_route_has_its_split_in_order() -> None:
+    first, last = table().routes
+    assert first == Route(
         matches=first.matches,
         split=(
             Target(HOST, (("track", "canary"), ("version", "v2")), 75, 9080),
@@ -120,7 +120,7 @@ def test_an_arm_has_its_split_in_order() -> None:
 
 def test_without_gateways_a_route_holds_in_the_mesh() -> None:
     text = TEXT.replace("  gateways: [mesh, entry, other/entry, ./own, ", "  # ")
-    (found,) = rules.read(manifest.parse(text, "r.yaml")).routes
+    (found,) = rules.read(manifest.parse(text, "r.yaml")).tables
     assert found.gateways == ("mesh",)
 
 

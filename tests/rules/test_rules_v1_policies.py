@@ -43,8 +43,8 @@ PASSED = (
 
 @pytest.mark.parametrize("policy", PASSED)
 def test_what_leaves_alone_who_answers(policy: str) -> None:
-    (route,) = read(policy).routes
-    assert route.arms[0].split[0].subset == "v1"
+    (table,) = read(policy).tables
+    assert table.routes[0].split[0].subset == "v1"
 
 
 REFUSED = {

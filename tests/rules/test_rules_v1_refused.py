@@ -109,7 +109,7 @@ WRONG = {
         f"{HEAD}  hosts: []\n  http: [{{}}]",
         "5:10: spec.hosts: expected at least one host, found a list",
     ),
-    "no arms": (
+    "no routes": (
         f"{HEAD}  hosts: [a]\n  http: []",
         "6:9: spec.http: expected at least one route, found a list",
     ),

@@ -28,8 +28,8 @@ def subsets(host: str, entries: str, name: str = "reviews") -> str:
 
 
 def target(text: str) -> Target:
-    (route,) = rules.read(manifest.parse(text, "r.yaml")).routes
-    return route.arms[0].split[0]
+    (table,) = rules.read(manifest.parse(text, "r.yaml")).tables
+    return table.routes[0].split[0]
 
 
 def test_resolved_to_labels_whatever_the_name() -> None:

@@ -14,7 +14,7 @@ from meshproof.rules.actions import (
     Retries,
     Rewrite,
 )
-from meshproof.rules.model import Arm, Mirror, Target
+from meshproof.rules.model import Mirror, Route, Target
 
 HEAD = """\
 apiVersion: config.istio.io/v1alpha2
@@ -26,13 +26,13 @@ spec:
 ROUTE = "  route: [{labels: {version: v1}}]\n"
 
 
-def arm(text: str, route: str = ROUTE) -> Arm:
-    (found,) = rules.read(manifest.parse(f"{HEAD}  {text}\n{route}", "r.yaml")).routes
-    return found.arms[0]
+def route(text: str, table: str = ROUTE) -> Route:
+    (found,) = rules.read(manifest.parse(f"{HEAD}  {text}\n{table}", "r.yaml")).tables
+    return found.routes[0]
 
 
 def test_a_redirect_is_a_302_without_a_route() -> None:
-    found = arm("redirect: {uri: /b, authority: c}", "")
+    found = route("redirect: {uri: /b, authority: c}", "")
     assert (found.redirect, found.split) == (Redirect(302, "/b", "c"), ())
 
 
@@ -63,6 +63,6 @@ def test_a_redirect_is_a_302_without_a_route() -> None:
     ],
 )
 def test_action(text: str, field: str, wanted: object) -> None:
-    found = arm(text)
+    found = route(text)
     assert getattr(found, field) == wanted
     assert [target.subset for target in found.split] == ["v1"]

@@ -30,8 +30,8 @@ spec: {{selector: {{app: page}}, ports: [{{port: 80}}]}}
 
 def match(tmp_path: Path, source: str) -> Match:
     (tmp_path / "r.yaml").write_text(RULE.format(source=source))
-    (route,) = loading.load([str(tmp_path)]).rules.routes
-    (found,) = route.arms[0].matches
+    (table,) = loading.load([str(tmp_path)]).rules.tables
+    (found,) = table.routes[0].matches
     return found
 
 

@@ -7,7 +7,7 @@ import pytest
 from meshproof import rules
 from meshproof.documents import manifest
 from meshproof.documents.manifest import At
-from meshproof.rules.model import Match, Route, StringMatch, Target
+from meshproof.rules.model import Match, RouteTable, StringMatch, Target
 
 TEXT = """\
 apiVersion: config.istio.io/v1alpha2
@@ -31,13 +31,13 @@ spec:
 """
 
 
-def route(text: str = TEXT) -> Route:
-    (found,) = rules.read(manifest.parse(text, "r.yaml")).routes
+def table(text: str = TEXT) -> RouteTable:
+    (found,) = rules.read(manifest.parse(text, "r.yaml")).tables
     return found
 
 
 def test_a_route_has_its_host_and_knows_no_gateways() -> None:
-    found = route()
+    found = table()
     assert found.hosts == ("reviews.shop.svc.cluster.local",)
     assert found.gateways is None
     assert (found.name, found.namespace, found.at) == ("picky", "shop", At("r.yaml", 1, 1))
@@ -45,7 +45,7 @@ def test_a_route_has_its_host_and_knows_no_gateways() -> None:
 
 
 def test_a_match_has_every_condition() -> None:
-    (found,) = route().arms[0].matches
+    (found,) = table().routes[0].matches
     nowhere = At("", 0)
     assert found == Match(
         at=nowhere,
@@ -61,18 +61,18 @@ def test_a_match_has_every_condition() -> None:
     assert (found.at.line, found.headers[1][1].at) == (8, At("r.yaml", 15, 18))
 
 
-def test_an_arm_has_its_split_in_order() -> None:
-    (arm,) = route().arms
-    assert arm.split == (
+def test_an_route_has_its_split_in_order() -> None:
+    (route,) = table().routes
+    assert route.split == (
         Target("reviews.shop.svc.cluster.local", (("version", "v3"),), 60),
         Target("other.far.svc.cluster.local", (), 40),
     )
-    assert (arm.name, arm.at.line) == ("picky", 1)
-    assert [target.at and target.at.line for target in arm.split] == [17, 18]
+    assert (route.name, route.at.line) == ("picky", 1)
+    assert [target.at and target.at.line for target in route.split] == [17, 18]
 
 
 def test_a_rule_without_match_takes_everything() -> None:
-    assert route("\n".join(TEXT.splitlines()[:6] + TEXT.splitlines()[15:])).arms[0].matches == ()
+    assert table("\n".join(TEXT.splitlines()[:6] + TEXT.splitlines()[15:])).routes[0].matches == ()
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,4 @@ def test_a_rule_without_match_takes_everything() -> None:
     ],
 )
 def test_ways_to_write_a_destination(destination: str, host: str) -> None:
-    assert route(TEXT.replace("{name: reviews}", destination)).hosts == (host,)
+    assert table(TEXT.replace("{name: reviews}", destination)).hosts == (host,)

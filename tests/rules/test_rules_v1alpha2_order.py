@@ -32,13 +32,13 @@ def test_the_order_is_that_of_precedence_not_of_the_file() -> None:
     given = [("low", -5), ("none", None), ("one", 1), ("two", 2), ("most", 2**31 - 1)]
     for seed in range(10):
         shuffled = random.Random(seed).sample(given, len(given))
-        (route,) = read(*(rule(name, precedence) for name, precedence in shuffled)).routes
-        assert [arm.name for arm in route.arms] == ["most", "two", "one", "none", "low"]
+        (table,) = read(*(rule(name, precedence) for name, precedence in shuffled)).tables
+        assert [route.name for route in table.routes] == ["most", "two", "one", "none", "low"]
 
 
 def test_each_destination_has_a_route() -> None:
     found = read(rule("a", 1), rule("b", 1, host="ratings"), rule("c", 1, namespace="shop"))
-    assert [route.hosts for route in found.routes] == [
+    assert [table.hosts for table in found.tables] == [
         ("reviews.default.svc.cluster.local",),
         ("ratings.default.svc.cluster.local",),
         ("reviews.shop.svc.cluster.local",),

@@ -54,17 +54,17 @@ def refused(text: str, first: int | str | None, second: int | str | None) -> str
 @pytest.mark.parametrize("text", [V1, OLD], ids=["v1", "v1alpha2"])
 @pytest.mark.parametrize(("first", "second"), [(50, 50), (1, 99), (100, 0)])
 def test_shares_follow_from_weights(text: str, first: int, second: int) -> None:
-    (route,) = read(text, first, second).routes
-    assert route.arms[0].shares() == {"v1": first / 100, "v2": second / 100}
+    (table,) = read(text, first, second).tables
+    assert table.routes[0].shares() == {"v1": first / 100, "v2": second / 100}
 
 
 def test_a_virtual_service_takes_any_sum() -> None:
-    assert read(V1, 1, 3).routes[0].arms[0].shares() == {"v1": 0.25, "v2": 0.75}
+    assert read(V1, 1, 3).tables[0].routes[0].shares() == {"v1": 0.25, "v2": 0.75}
 
 
 def test_targets_of_one_subset_share() -> None:
-    (route,) = read(V1.replace("subset: v2", "subset: v1"), 30, 50).routes
-    assert route.arms[0].shares() == {"v1": 1.0}
+    (table,) = read(V1.replace("subset: v2", "subset: v1"), 30, 50).tables
+    assert table.routes[0].shares() == {"v1": 1.0}
 
 
 def test_a_route_rule_must_sum_to_100() -> None:
@@ -102,8 +102,8 @@ def test_a_single_target_gets_everything(weight: str) -> None:
     old = OLD.partition("  - {labels: {version: v2}")[0].replace(", FIRST", weight)
     new = V1.partition("    - {destination: {host: a, subset: v2}")[0].replace(", FIRST", weight)
     for text in (old, new):
-        (route,) = rules.read(manifest.parse(text, "r.yaml")).routes
-        assert route.arms[0].shares() == {"v1": 1.0}
+        (table,) = rules.read(manifest.parse(text, "r.yaml")).tables
+        assert table.routes[0].shares() == {"v1": 1.0}
 
 
 def test_a_single_weight_is_read_all_the_same() -> None:

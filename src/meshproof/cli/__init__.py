@@ -27,7 +27,7 @@ _EXIT_CODES = (
 _MODULES = {
     "judge": "judge labels from any log: --expect v1=50,v2=50 < labels.txt",
     "lint": "say what is wrong with rule files: PATH ... [-o text|json|sarif]",
-    "plan": "list the cases that follow from rule files, and the arms that they cover: PATH ...",
+    "plan": "list the cases that follow from rule files, and the routes that they cover: PATH ...",
     "smoke": "look whether the mesh of a cluster works, every night: [--context NAME]",
     "rbac": "print the rights that a run needs: [--for smoke|test] [--cronjob --image IMAGE]",
     "cleanup": "remove what killed runs have left, in a cluster and on this machine",

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from meshproof.mesh.echo.workloads import Workloads
     from meshproof.oracle.derive import Case, Coverage
     from meshproof.rules.judge_options import Options
-    from meshproof.rules.model import Arm
-    from meshproof.user_rules.loading import OwnRules
+    from meshproof.rules.model import Route
+    from meshproof.user_rules.loading import UserRules
     from meshproof.verdict import Settings
 
 DESCRIPTION = (
-    "Lists the cases that `meshproof test --rules` would send: for each route and arm, with file "
-    "and line, the requests that follow from it, how many will be sent, and the arms that no "
+    "Lists the cases that `meshproof test --rules` would send: for each rule and route, with file "
+    "and line, the requests that follow from it, how many will be sent, and the routes that no "
     "request reaches. PATH is a file, a folder (all of its *.yaml and *.yml), - for standard "
     "input, or a live namespace: cluster:[CONTEXT/]NAMESPACE[,NAMESPACE]."
 )
 EPILOG = (
-    "exit codes: 0 listed, 1 fewer arms are reached than --fail-under says, 64 usage, 65 bad rule "
-    "file"
+    "exit codes: 0 listed, 1 fewer routes are reached than --fail-under says, 64 usage, "
+    "65 bad rule file"
 )
 #: The chance of a false alarm in a run, as `meshproof test` has it.
 _ALPHA = 1e-4
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="PERCENT",
         default=0.0,
-        help="end with 1 when requests reach fewer of the arms (0 to 100)",
+        help="end with 1 when requests reach fewer of the routes (0 to 100)",
     )
     add(
         "--profile",
@@ -93,14 +93,14 @@ def run(options: argparse.Namespace) -> int:
     share = found.plan.share * 100
     if share < options.fail_under:
         sys.stderr.write(
-            f"meshproof: {share:.4g} % of the arms are reached, less than "
+            f"meshproof: {share:.4g} % of the routes are reached, less than "
             f"--fail-under {options.fail_under:g}\n"
         )
         return errors.EXIT_FAILED
     return errors.EXIT_PASSED
 
 
-def _costs(found: OwnRules, profile: str) -> dict[str, Cost]:
+def _costs(found: UserRules, profile: str) -> dict[str, Cost]:
     """Return the requests of each case by its id. A split costs what its judge needs."""
     from meshproof.plugin.settings import of_rules
     from meshproof.verdict import PROFILES, share_alpha
@@ -124,7 +124,7 @@ def _costs(found: OwnRules, profile: str) -> dict[str, Cost]:
 def _cost(case: Case, workloads: Workloads) -> Cost:
     """Return the requests of a case that is not judged."""
     often = workloads.visits(case)
-    most = max((one.patience for one in workloads.hiding(case)), default=often)
+    most = max((one.max_requests for one in workloads.hiding(case)), default=often)
     return Cost(often, often * math.ceil(most / often))
 
 
@@ -141,20 +141,20 @@ def _judged(shares: tuple[float, ...], settings: Settings) -> Cost:
     )
 
 
-def _lines(found: OwnRules, costs: dict[str, Cost]) -> Iterator[str]:
+def _lines(found: UserRules, costs: dict[str, Cost]) -> Iterator[str]:
     for number, coverage in enumerate(found.plan.coverage):
-        route = coverage.route
-        yield f"{route.name} ({', '.join(route.hosts)}), {route.at}"
+        table = coverage.table
+        yield f"{table.name} ({', '.join(table.hosts)}), {table.at}"
         own_cases = [case for case in found.plan.cases if case.number == number]
-        for index, arm in enumerate(route.arms):
-            yield f"  {_name(index, arm)}, {arm.at}"
-            reached = [case for case in own_cases if case.arm == index]
+        for index, route in enumerate(table.routes):
+            yield f"  {_name(index, route)}, {route.at}"
+            reached = [case for case in own_cases if case.route == index]
             yield from _case_lines(reached, costs)
             if not reached:
                 yield f"    not reached: {_reason(coverage, index)}"
-        rest = [case for case in own_cases if case.arm is None]
+        rest = [case for case in own_cases if case.route is None]
         if rest:
-            yield "  no arm"
+            yield "  no route"
         yield from _case_lines(rest, costs)
         yield ""
     yield from _summary(found, costs)
@@ -170,38 +170,39 @@ def _case_lines(cases: list[Case], costs: dict[str, Cost]) -> Iterator[str]:
             yield f"      not proven: {words}"
 
 
-def _name(index: int, arm: Arm) -> str:
-    return f"arm {index + 1} '{arm.name}'" if arm.name else f"arm {index + 1}"
+def _name(index: int, route: Route) -> str:
+    return f"route {index + 1} '{route.name}'" if route.name else f"route {index + 1}"
 
 
 def _reason(coverage: Coverage, index: int) -> str:
-    """Return why no case reaches an arm; without a reason, rules at other places have its cases."""
+    """Return why no case reaches a route: by default, rules at other places have its cases."""
     return dict(coverage.unreached).get(index, "another rule has the same requests")
 
 
-def _summary(found: OwnRules, costs: dict[str, Cost]) -> Iterator[str]:
+def _summary(found: UserRules, costs: dict[str, Cost]) -> Iterator[str]:
     cases = found.plan.cases
     splits = sum(case.split for case in cases)
     total = sum(costs.values(), Cost(0, 0))
     judged = f", of which {plural(splits, 'split')} to be judged" if splits else ""
     yield f"{plural(len(cases), 'case')}{judged}: {total}"
-    arms = sum(len(one.route.arms) for one in found.plan.coverage)
+    routes = sum(len(one.table.routes) for one in found.plan.coverage)
     reached = sum(len(one.reached) for one in found.plan.coverage)
-    yield f"{reached} of {plural(arms, 'arm')} reached ({found.plan.share * 100:.4g} %)"
+    yield f"{reached} of {plural(routes, 'route')} reached ({found.plan.share * 100:.4g} %)"
     for coverage in found.plan.coverage:
         if coverage.unordered:
             pairs = plural(coverage.unordered, "pair")
             yield (
-                f"{coverage.route.at}: not proven: the order of {pairs} of arms of "
-                f"{coverage.route.name} for requests that both match"
+                f"{coverage.table.at}: not proven: the order of {pairs} of routes of "
+                f"{coverage.table.name} for requests that both match"
             )
         for index, reason in coverage.unreached:
-            arm = coverage.route.arms[index]
-            yield f"{arm.at}: {_name(index, arm)} of {coverage.route.name} is not reached: {reason}"
+            route = coverage.table.routes[index]
+            name = f"{_name(index, route)} of {coverage.table.name}"
+            yield f"{route.at}: {name} is not reached: {reason}"
     yield from map(str, (*found.unproven, *found.asides))
 
 
-def _json(found: OwnRules, costs: dict[str, Cost]) -> dict[str, Any]:
+def _json(found: UserRules, costs: dict[str, Cost]) -> dict[str, Any]:
     total = sum(costs.values(), Cost(0, 0))
     return {
         "cases": [_case(case, found, costs) for case in found.plan.cases],
@@ -217,14 +218,14 @@ def _json(found: OwnRules, costs: dict[str, Cost]) -> dict[str, Any]:
     }
 
 
-def _case(case: Case, found: OwnRules, costs: dict[str, Cost]) -> dict[str, Any]:
+def _case(case: Case, found: UserRules, costs: dict[str, Cost]) -> dict[str, Any]:
     request = found.request(case)
     return {
         "id": case.id,
         "title": case.title,
         **_at(case.at),
-        "route": str(case.route),
-        "arm": case.arm,
+        "table": str(case.table),
+        "route": case.route,
         "request": {
             "method": request.method,
             "path": request.path,
@@ -280,18 +281,18 @@ def _answer(case: Case) -> dict[str, Any]:
 def _route(coverage: Coverage) -> dict[str, Any]:
     reasons = dict(coverage.unreached)
     return {
-        "name": coverage.route.name,
-        "hosts": list(coverage.route.hosts),
-        **_at(coverage.route.at),
+        "name": coverage.table.name,
+        "hosts": list(coverage.table.hosts),
+        **_at(coverage.table.at),
         "unordered_pairs": coverage.unordered,
-        "arms": [
+        "routes": [
             {
-                "name": arm.name,
-                **_at(arm.at),
+                "name": route.name,
+                **_at(route.at),
                 "reached": index in coverage.reached,
                 "reason": reasons.get(index, ""),
             }
-            for index, arm in enumerate(coverage.route.arms)
+            for index, route in enumerate(coverage.table.routes)
         ],
     }
 

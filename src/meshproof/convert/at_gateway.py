@@ -6,24 +6,24 @@ from dataclasses import replace
 
 from meshproof.convert.nodes import Node, listed, mapping, scalar
 from meshproof.convert.notes import Notes
-from meshproof.convert.route_rule import Context, Rule, arm_of
+from meshproof.convert.route_rule import Context, Rule, route_of
 from meshproof.rules.legacy.ingress import Path
 from meshproof.rules.model import StringMatch
 
 
-def arm_below(
+def route_below(
     rule: Rule, namespace: str, path: Path, port: int | None, root: Node, context: Context
 ) -> Node | None:
-    """Return the arm of a rule for requests that a path of an Ingress takes, None without any.
+    """Return the route of a rule for requests that a path of an Ingress takes, None without any.
 
     `port` is the one of the service that they go to. What the rule cannot say is named where it is
     converted for the sidecars; here, above `root`, only what comes of both together.
     """
-    arm = arm_of(rule, namespace, replace(context, notes=Notes()))
-    content = arm.node.content if isinstance(arm.node.content, dict) else {}
+    route = route_of(rule, namespace, replace(context, notes=Notes()))
+    content = route.node.content if isinstance(route.node.content, dict) else {}
     match = content.get("match")
     own = _first(match)
-    if not arm.whole or "sourceLabels" in own or "sourceNamespace" in own:
+    if not route.whole or "sourceLabels" in own or "sourceNamespace" in own:
         return None  # the ingress is none of these callers
     made = Node({"name": scalar(rule.document.name)})
     matches = _matches(own, path, rule, root, context)
@@ -59,7 +59,7 @@ def _matches(
             context.notes.doubt(
                 path.at.at,
                 f"'{rule.document.name}' at {rule.document.at} has a regex for the path: what "
-                "both take cannot be written; its arm is left out at the gateway",
+                "both take cannot be written; its route is left out at the gateway",
                 root,
             )
             return []
@@ -114,8 +114,8 @@ def _bare(node: Node) -> Node:
     return Node(node.content)
 
 
-def _put_port(route: Node | None, made: Node, port: int | None) -> None:
-    bare = _bare(route) if route is not None else None
+def _put_port(split: Node | None, made: Node, port: int | None) -> None:
+    bare = _bare(split) if split is not None else None
     for entry in bare.content if bare is not None and isinstance(bare.content, list) else []:
         content = entry.content if isinstance(entry.content, dict) else {}
         if port is not None and "destination" in content:

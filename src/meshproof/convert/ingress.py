@@ -1,7 +1,7 @@
 """Ingress of Istio's class -> Gateway, and a VirtualService for each host.
 
 What RouteRules of the same input say of a backend held for requests through the ingress, too; so
-their arms stand below its paths. Source: Istio 0.x's page on ingress, today's on Gateway.
+their routes stand below its paths. Source: Istio 0.x's page on ingress, today's on Gateway.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from meshproof.base.names import INGRESS_ANNOTATION, full_name
-from meshproof.convert.at_gateway import arm_below
+from meshproof.convert.at_gateway import route_below
 from meshproof.convert.nodes import Node, listed, mapping, scalar
 from meshproof.convert.route_rule import Context, Rule
 from meshproof.convert.services import (
@@ -43,11 +43,11 @@ def convert(document: Document, around: Around, context: Context) -> list[Node]:
     """
     hosts = ingress.paths(document)
     gateway = _gateway(document, list(hosts), context)
-    routes = [
+    tables = [
         _virtual_service(document, host, found, len(hosts) == 1, around, context)
         for host, found in hosts.items()
     ]
-    return [gateway, *routes]
+    return [gateway, *tables]
 
 
 def _gateway(document: Document, hosts: list[str], context: Context) -> Node:
@@ -114,26 +114,26 @@ def _virtual_service(
     if full_name(host, document.namespace) != host:
         said = f"the host '{host}' without a dot is taken for a Service's name by a VirtualService"
         context.notes.doubt(document.at, said, root)
-    arms = [arm for path in found for arm in _arms(path, document, around, context, root)]
+    routes = [route for path in found for route in _routes(path, document, around, context, root)]
     spec = mapping(
         hosts=listed(scalar(host)),
         gateways=listed(scalar(document.name)),
-        http=listed(*arms),
+        http=listed(*routes),
     )
     return completed(root, "VirtualService", head, spec)
 
 
-def _arms(
+def _routes(
     path: Path, document: Document, around: Around, context: Context, root: Node
 ) -> list[Node]:
-    """Return the arms of a path: those of its service's rules below it, then the service itself."""
+    """Return a path's routes: those of its service's rules below it, then the service itself."""
     service = of_host(full_name(path.service.text(), document.namespace))
     number = _port(path, service, around, context, root)
-    arms = []
+    routes = []
     for rule in around.rules.get(service.host, []):
-        arm = arm_below(rule, document.namespace, path, number, root, context)
-        if arm is not None:
-            arms.append(arm)
+        route = route_below(rule, document.namespace, path, number, root, context)
+        if route is not None:
+            routes.append(route)
     port = mapping(number=scalar(number)) if number is not None else None
     host = scalar(service.written(document.namespace), path.service)
     plain = mapping(path.at)
@@ -141,7 +141,7 @@ def _arms(
         plain.put("match", listed(*(mapping(uri=_string(one)) for one in path.conditions)))
     plain.put("route", listed(mapping(destination=mapping(host=host, port=port))))
     takes_all = any(rule.takes_all for rule in around.rules.get(service.host, []))
-    return arms if takes_all and arms else [*arms, plain]
+    return routes if takes_all and routes else [*routes, plain]
 
 
 def _string(one: StringMatch) -> Node:

@@ -1,6 +1,6 @@
 """The match of a RouteRule -> the match of a VirtualService.
 
-A condition that cannot be said is named, and the match is then not whole: its arm is left out,
+A condition that cannot be said is named, and the match is then not whole: its route is left out,
 since without that condition it would take requests that the rule did not take.
 """
 
@@ -27,7 +27,7 @@ class Conditions:
     """A match in the making; `whole` while every condition of the source is in it."""
 
     node: Node
-    arm: Node
+    route: Node
     notes: Notes
     document: Document
     whole: bool = True
@@ -35,7 +35,7 @@ class Conditions:
 
     def lose(self, value: Value, why: str) -> None:
         """Note that a condition is not converted."""
-        self.notes.lost(value, why, self.arm)
+        self.notes.lost(value, why, self.route)
         self.whole = False
 
     def add(self, name: str, value: Value) -> None:
@@ -96,13 +96,13 @@ def converted(
     document: Document,
     selectors: Mapping[str, Labels],
     notes: Notes,
-    arm: Node,
+    route: Node,
 ) -> Conditions:
-    """Return the match that says the same; what it cannot say is noted above `arm`.
+    """Return the match that says the same; what it cannot say is noted above `route`.
 
     Raises BadRules for conditions that are none, or two on one header.
     """
-    made = Conditions(Node({}, (found,)), arm, notes, document)
+    made = Conditions(Node({}, (found,)), route, notes, document)
     if not found.mapping():
         raise found.error("conditions (a match may be absent, but not empty)")
     for key in ("tcp", "udp"):

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from meshproof.documents.manifest import At, Document
-from meshproof.inventory import Surroundings
+from meshproof.inventory import Inventory
 from meshproof.oracle.gaps import HTTP
 from meshproof.rules.legacy import egress_rule
-from meshproof.rules.model import Arm, Route, RuleSet, Target
+from meshproof.rules.model import Route, RouteTable, RuleSet, Target
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def differences(theirs: Iterable[Exit], ours: Iterable[Exit]) -> Iterator[str]:
         yield f"{one.at}: the converted rules let out {one}, which no rule did"
 
 
-def routes(exits: Iterable[Exit]) -> RuleSet:
+def tables(exits: Iterable[Exit]) -> RuleSet:
     """Return a route to each host that requests can be sent to, for its ports."""
     found: dict[str, list[Exit]] = {}
     for one in filter(lambda it: it.asked, exits):
@@ -91,15 +91,15 @@ def routes(exits: Iterable[Exit]) -> RuleSet:
     return RuleSet(tuple(_route(host, own) for host, own in found.items()))
 
 
-def _route(host: str, exits: list[Exit]) -> Route:
+def _route(host: str, exits: list[Exit]) -> RouteTable:
     at, ports = exits[0].at, sorted({one.port for one in exits})
-    arm = Arm((), (Target(host, (), 100, at=at),), at, f"way out to {host}")
-    return Route((host,), (arm,), None, at, arm.name, ports=tuple(ports))
+    route = Route((), (Target(host, (), 100, at=at),), at, f"way out to {host}")
+    return RouteTable((host,), (route,), None, at, route.name, ports=tuple(ports))
 
 
-def around(known: Surroundings, ways: RuleSet) -> Surroundings:
+def around(known: Inventory, ways: RuleSet) -> Inventory:
     """Return the surroundings in which the hosts of these ways out are known, at their ports."""
-    ports = {host: route.ports for route in ways.routes for host in route.hosts}
+    ports = {host: table.ports for table in ways.tables for host in table.hosts}
     return replace(
         known,
         ports={**known.ports, **ports},

@@ -29,10 +29,10 @@ from meshproof.oracle.conditions import conditions
 from meshproof.rules.actions import Retries
 from meshproof.rules.legacy import ingress
 from meshproof.rules.legacy.ingress import paths
-from meshproof.rules.model import Arm, Route, RuleSet, Target
+from meshproof.rules.model import Route, RouteTable, RuleSet, Target
 
 if TYPE_CHECKING:
-    from meshproof.user_rules.loading import OwnRules
+    from meshproof.user_rules.loading import UserRules
 
 #: What a reader says of a true key that the model does not hold.
 _UNSUPPORTED = "is not supported"
@@ -50,7 +50,7 @@ class Part:
     @property
     def hosts(self) -> tuple[str, ...]:
         """The hosts of its routes."""
-        return tuple(host for route in self.source.routes for host in route.hosts)
+        return tuple(host for table in self.source.tables for host in table.hosts)
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ class Compared:
         yield from self.different
         yield from self.unproven
         yield from self.outside
-        arms = sum(len(route.arms) for part in self.same for route in part.source.routes)
+        routes = sum(len(table.routes) for part in self.same for table in part.source.tables)
         if self.same:
             hosts = list(dict.fromkeys(host for part in self.same for host in part.hosts))
             shown = ", ".join(hosts[:3]) + (f" and {len(hosts) - 3} more" * (len(hosts) > 3))
-            yield f"the same in the routing model: {plural(arms, 'arm')} of {shown}"
+            yield f"the same in the routing model: {plural(routes, 'route')} of {shown}"
         if self.exits[0] and not self.different:
             yield f"the same ways out of the mesh: {', '.join(map(str, self.exits[0]))}"
 
@@ -85,7 +85,7 @@ class Direction:
     """Cases of one side, to be answered by Envoys with the rules of the other."""
 
     words: str
-    crossed: OwnRules
+    crossed: UserRules
 
 
 def compare(
@@ -146,21 +146,21 @@ def _compared(
 
 def _as_before(found: RuleSet) -> RuleSet:
     """Return rules with the timeout that the old mesh had by itself, and without retries."""
-    routes = []
-    for route in found.routes:
-        arms = route.arms
-        if route.gateways is None and all(arm.matches for arm in arms):
-            rest = Target(route.hosts[0], (), 100, at=route.at)
-            arms = (*arms, Arm((), (rest,), route.at))
-        if route.gateways is None:
-            arms = tuple(_defaulted(arm) if arm.split else arm for arm in arms)
-        routes.append(replace(route, arms=arms))
-    return replace(found, routes=tuple(routes))
+    tables = []
+    for table in found.tables:
+        routes = table.routes
+        if table.gateways is None and all(route.matches for route in routes):
+            rest = Target(table.hosts[0], (), 100, at=table.at)
+            routes = (*routes, Route((), (rest,), table.at))
+        if table.gateways is None:
+            routes = tuple(_defaulted(route) if route.split else route for route in routes)
+        tables.append(replace(table, routes=routes))
+    return replace(found, tables=tuple(tables))
 
 
-def _defaulted(arm: Arm) -> Arm:
-    timeout = OLD_SECONDS if arm.timeout is None else arm.timeout
-    return replace(arm, timeout=timeout, retries=arm.retries or Retries(0))
+def _defaulted(route: Route) -> Route:
+    timeout = OLD_SECONDS if route.timeout is None else route.timeout
+    return replace(route, timeout=timeout, retries=route.retries or Retries(0))
 
 
 def _outside(source: Source) -> Iterator[str]:
@@ -226,18 +226,18 @@ class _Index:
     def counterpart(self, theirs: RuleSet, documents: list[Document]) -> list[Document]:
         """Return the converted objects that a part became, with what they send to."""
         keys = {(one.namespace, one.name) for one in documents if one.kind == "Ingress"}
-        hosts = dict.fromkeys(host for route in theirs.routes for host in route.hosts)
+        hosts = dict.fromkeys(host for table in theirs.tables for host in table.hosts)
         found = {
             id(one): one
             for host in hosts
             for one in self._routes.get(host, [])
             if _is_at(one, keys)
         }
-        routes = list(found.values())
-        goals = dict.fromkeys(goal for one in routes for goal in _goals(one))
+        tables = list(found.values())
+        goals = dict.fromkeys(goal for one in tables for goal in _goals(one))
         subsets = [one for goal in goals for one in self._subsets.get(goal, [])]
         entrances = [one for key, one in self._entrances.items() if key in keys]
-        return [*subsets, *entrances, *routes]
+        return [*subsets, *entrances, *tables]
 
 
 def _is_at(document: Document, entrances: set[tuple[str, str]]) -> bool:
@@ -249,9 +249,9 @@ def _is_at(document: Document, entrances: set[tuple[str, str]]) -> bool:
 
 def _goals(document: Document) -> Iterator[str]:
     """Yield the full host of every destination of a VirtualService."""
-    for arm in document.spec.need("http").items():
-        route, mirror = arm.get("route"), arm.get("mirror")
-        found = [one.need("destination") for one in route.items()] if route is not None else []
+    for route in document.spec.need("http").items():
+        split, mirror = route.get("route"), route.get("mirror")
+        found = [one.need("destination") for one in split.items()] if split is not None else []
         for one in [*found, *([mirror] if mirror is not None else [])]:
             yield full_name(one.need("host").text(), document.namespace)
 
@@ -260,48 +260,49 @@ def differences(theirs: RuleSet, ours: RuleSet) -> Iterator[str]:
     """Yield where the converted rules mean something else, each with rule and line."""
     if theirs.gateways != ours.gateways:
         yield f"{theirs.gateways[0].at}: the converted Gateway has other ports or hosts"
-    for route in theirs.routes:
-        twins = [one for one in ours.routes if one.hosts == route.hosts and _same_place(one, route)]
+    for table in theirs.tables:
+        twins = [one for one in ours.tables if one.hosts == table.hosts and _same_place(one, table)]
         if len(twins) != 1:
-            yield f"{route.at}: {len(twins)} converted rules are for {', '.join(route.hosts)}"
+            yield f"{table.at}: {len(twins)} converted rules are for {', '.join(table.hosts)}"
             continue
-        yield from _of_arms(route, _without_implied(route, twins[0]), twins[0])
+        yield from _of_routes(table, _without_implied(table, twins[0]), twins[0])
 
 
-def _same_place(ours: Route, theirs: Route) -> bool:
+def _same_place(ours: RouteTable, theirs: RouteTable) -> bool:
     return ours.gateways == ((MESH,) if theirs.gateways is None else theirs.gateways)
 
 
-def _without_implied(theirs: Route, ours: Route) -> tuple[Arm, ...]:
-    """Return the converted arms but for the last where it says what RouteRules imply."""
-    if theirs.gateways is not None or any(not arm.matches for arm in theirs.arms):
-        return ours.arms
-    last = ours.arms[-1]
-    implied = Arm((), (replace(last.split[0], host=theirs.hosts[0], labels=()),), last.at)
+def _without_implied(theirs: RouteTable, ours: RouteTable) -> tuple[Route, ...]:
+    """Return the converted routes but for the last where it says what RouteRules imply."""
+    if theirs.gateways is not None or any(not route.matches for route in theirs.routes):
+        return ours.routes
+    last = ours.routes[-1]
+    implied = Route((), (replace(last.split[0], host=theirs.hosts[0], labels=()),), last.at)
     implied = replace(implied, options=last.options)  # there is nothing to judge there
-    return ours.arms[:-1] if last.split and last == implied else ours.arms
+    return ours.routes[:-1] if last.split and last == implied else ours.routes
 
 
-def _of_arms(route: Route, arms: tuple[Arm, ...], twin: Route) -> Iterator[str]:
-    for index, arm in enumerate(route.arms):
-        name = f"'{arm.name}'" if arm.name else f"arm {index + 1}"
-        if index >= len(arms):
-            yield f"{arm.at}: {name} has no arm in the converted rule at {twin.at}"
-        elif arm != arms[index]:
-            other = arms[index]
-            for field in fields(Arm):
-                if field.compare and getattr(arm, field.name) != getattr(other, field.name):
-                    one, two = (_shown(getattr(it, field.name)) for it in (arm, other))
+def _of_routes(table: RouteTable, routes: tuple[Route, ...], twin: RouteTable) -> Iterator[str]:
+    for index, route in enumerate(table.routes):
+        name = f"'{route.name}'" if route.name else f"route {index + 1}"
+        if index >= len(routes):
+            yield f"{route.at}: {name} has no route in the converted rule at {twin.at}"
+        elif route != routes[index]:
+            other = routes[index]
+            for field in fields(Route):
+                if field.compare and getattr(route, field.name) != getattr(other, field.name):
+                    one, two = (_shown(getattr(it, field.name)) for it in (route, other))
                     yield (
-                        f"{arm.at}: {name}: {field.name} {one}; the converted arm at {other.at} "
-                        f"has {two}"
+                        f"{route.at}: {name}: {field.name} {one}; the converted route at "
+                        f"{other.at} has {two}"
                     )
-    for arm in arms[len(route.arms) :]:
-        yield f"{arm.at}: this converted arm has no rule (those of {route.hosts[0]}: {route.at})"
+    for route in routes[len(table.routes) :]:
+        rules = f"those of {table.hosts[0]}: {table.at}"
+        yield f"{route.at}: this converted route has no rule ({rules})"
 
 
 def _shown(found: object) -> str:
-    """Return a part of an arm in words."""
+    """Return a part of a route in words."""
     if isinstance(found, tuple):
         return " or ".join(_shown_one(one) for one in found) or "none"
     return str(found)[:_SHOWN]
@@ -321,11 +322,11 @@ def directions(source: Source, text: str, name: str, compared: Compared) -> list
     Parts that are about hosts outside the cluster are left out. Raises BadRules when no case
     follows.
     """
-    from meshproof.user_rules.loading import OwnRules
+    from meshproof.user_rules.loading import UserRules
 
     parts = [part for part in compared.same if on_mesh(part)]
-    out, made = map(outside.routes, compared.exits)
-    if not parts and not out.routes:
+    out, made = map(outside.tables, compared.exits)
+    if not parts and not out.tables:
         return []
     theirs = sum((part.source for part in parts), out)
     ours = sum((part.converted for part in parts), made)
@@ -335,11 +336,11 @@ def directions(source: Source, text: str, name: str, compared: Compared) -> list
     return [
         Direction(
             "the cases of the source, answered by the converted rules",
-            OwnRules(ours, derive.derive(theirs, there.ports), here),
+            UserRules(ours, derive.derive(theirs, there.ports), here),
         ),
         Direction(
             "the cases of the converted rules, answered by the source",
-            OwnRules(theirs, derive.derive(ours, here.ports), there),
+            UserRules(theirs, derive.derive(ours, here.ports), there),
         ),
     ]
 
@@ -357,8 +358,11 @@ def place(at: str, source: Source) -> str:
 
 def on_mesh(part: Part) -> bool:
     """Say whether echo workloads can stand for every service of a part."""
-    inside = [host for one in part.source.routes if one.gateways is None for host in one.hosts]
+    inside = [host for one in part.source.tables if one.gateways is None for host in one.hosts]
     targets = [
-        target.host for one in part.source.routes for arm in one.arms for target in arm.targets
+        target.host
+        for one in part.source.tables
+        for route in one.routes
+        for target in route.targets
     ]
     return all(map(is_service, inside + targets))

@@ -57,8 +57,8 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Arm:
-    """An arm of a VirtualService, and whether it says all that its rule's match says."""
+class Route:
+    """A route of a VirtualService, and whether it says all that its rule's match says."""
 
     node: Node
     rule: Rule
@@ -87,21 +87,21 @@ def virtual_service(rules: list[Rule], context: Context) -> Node:
     home = (at_home or [rules[0].document])[0]
     explicit = any(is_explicit(one) for one in at_home or [home])
     root = Node({}, (rules[0].document.root,) if len(rules) == 1 else ())
-    arms: list[Node] = []
-    for arm in (arm_of(rule, home.namespace, context) for rule in rules):
-        if arm.whole:
-            arms.append(arm.node)
+    routes: list[Node] = []
+    for route in (route_of(rule, home.namespace, context) for rule in rules):
+        if route.whole:
+            routes.append(route.node)
         else:
-            _leave_out(arm, root)
-    _check_order(rules, arms, context.notes)
+            _leave_out(route, root)
+    _check_order(rules, routes, context.notes)
     if not any(rule.takes_all for rule in rules):
-        arms.append(_default(service, home.namespace, context))
+        routes.append(_default(service, home.namespace, context))
     head = metadata(service.name, home.namespace, explicit)
     _carry_metadata(rules, head, context.notes)
     destinations = [rule.document.spec.need("destination") for rule in rules]
     origins = [one for each in destinations for one in (each, *each.mapping().values())]
     spec = mapping(
-        hosts=listed(scalar(service.written(home.namespace), *origins)), http=listed(*arms)
+        hosts=listed(scalar(service.written(home.namespace), *origins)), http=listed(*routes)
     )
     return completed(root, "VirtualService", head, spec)
 
@@ -116,9 +116,9 @@ def _carry_metadata(rules: list[Rule], head: Node, notes: Notes) -> None:
     carry_options(documents, head, notes)
 
 
-def _check_order(rules: list[Rule], arms: list[Node], notes: Notes) -> None:
+def _check_order(rules: list[Rule], routes: list[Node], notes: Notes) -> None:
     """Name neighbours of equal precedence: Istio never said which of them comes first."""
-    said = {id(one): node for node in arms for one in node.origins}
+    said = {id(one): node for node in routes for one in node.origins}
     for first, second in pairwise(rules):
         if first.precedence != second.precedence:
             continue
@@ -132,25 +132,25 @@ def _check_order(rules: list[Rule], arms: list[Node], notes: Notes) -> None:
             )
 
 
-def _leave_out(arm: Arm, root: Node) -> None:
-    """Write an arm as a comment: without a condition of its match it would take too much."""
-    name = arm.rule.document.name
-    root.origins += (arm.rule.document.root,)
-    root.above += arm.node.above
+def _leave_out(route: Route, root: Node) -> None:
+    """Write a route as a comment: without a condition of its match it would take too much."""
+    name = route.rule.document.name
+    root.origins += (route.rule.document.root,)
+    root.above += route.node.above
     root.above.append(f"'{name}' is left out: it would take more requests than the rule. The rest:")
-    root.above += [f"  {line}" for line in lines(Node(arm.node.content))]
+    root.above += [f"  {line}" for line in lines(Node(route.node.content))]
 
 
 def _default(service: Service, namespace: str, context: Context) -> Node:
     host = scalar(service.written(namespace))
-    arm = mapping(route=listed(mapping(destination=mapping(host=host))))
-    actions.put_old_defaults(arm, context.old_defaults)
-    arm.above.append("What no RouteRule matches goes to every version.")
-    return arm
+    route = mapping(route=listed(mapping(destination=mapping(host=host))))
+    actions.put_old_defaults(route, context.old_defaults)
+    route.above.append("What no RouteRule matches goes to every version.")
+    return route
 
 
-def arm_of(rule: Rule, namespace: str, context: Context) -> Arm:
-    """Return the arm of a VirtualService in `namespace` that says what a rule says."""
+def route_of(rule: Rule, namespace: str, context: Context) -> Route:
+    """Return the route of a VirtualService in `namespace` that says what a rule says."""
     document, notes = rule.document, context.notes
     spec = document.spec
     node = Node({"name": scalar(document.name, document.metadata.need("name"))}, (document.root,))
@@ -170,17 +170,17 @@ def arm_of(rule: Rule, namespace: str, context: Context) -> Arm:
     if mirrored is not None:
         node.put("mirror", _destination(mirrored, None, rule, namespace, context, mirrored))
     actions.put_old_defaults(node, context.old_defaults and spec.get("redirect") is None)
-    return Arm(node, rule, whole)
+    return Route(node, rule, whole)
 
 
 def _route(rule: Rule, namespace: str, context: Context) -> Node:
     """Return the split; without `route` all requests go to the destination."""
-    route = rule.document.spec.get("route")
-    if route is None:
+    split = rule.document.spec.get("route")
+    if split is None:
         host = scalar(rule.service.written(namespace))
         return listed(mapping(destination=mapping(host=host)))
-    entries = route.items()
-    _check_weights(route, entries)
+    entries = split.items()
+    _check_weights(split, entries)
     found = []
     for entry in entries:
         other, weight = entry.get("destination"), entry.get("weight")
@@ -191,7 +191,7 @@ def _route(rule: Rule, namespace: str, context: Context) -> Node:
             context.notes.known(
                 weight.at, f"{weight.path}: the weight of a single entry counts as 100"
             )
-    return Node(list(found), (route,))
+    return Node(list(found), (split,))
 
 
 def _weight(weight: Value | None, alone: bool) -> Node | None:
@@ -200,10 +200,10 @@ def _weight(weight: Value | None, alone: bool) -> Node | None:
     return scalar(weight.integer(0, 100), weight)
 
 
-def _check_weights(route: Value, entries: list[Value]) -> None:
+def _check_weights(split: Value, entries: list[Value]) -> None:
     weights = [entry.get("weight") for entry in entries]
     if len(entries) > 1 and (total := sum(one.integer(0, 100) for one in weights if one)) != 100:
-        raise route.at.error(f"{route.path}: weights must sum to 100, found {total}")
+        raise split.at.error(f"{split.path}: weights must sum to 100, found {total}")
 
 
 def _destination(

@@ -132,7 +132,7 @@ def carried(documents: Iterable[Document], key: str) -> tuple[Node | None, list[
 def carry_options(documents: Iterable[Document], head: Node, notes: Notes) -> None:
     """Let a rule have the options of the judge that all rules which become it have in common.
 
-    Another would hold for the arms of those that do not set it, too.
+    Another would hold for the routes of those that do not set it, too.
     """
     options = [_options(document) for document in documents]
     content = head.content if isinstance(head.content, dict) else {}

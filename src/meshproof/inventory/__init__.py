@@ -39,7 +39,7 @@ _CALLERS = ("default", ROOT_NAMESPACE)
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Inventory:
     """What is known beside the rules, by full host: ports, selectors and labels of workloads.
 
     `ports` has every host that is known or that rules send to at a port. `workloads` has every host
@@ -55,7 +55,7 @@ class Surroundings:
     outside: tuple[str, ...] = ()
 
 
-def read(documents: Sequence[Document], found: RuleSet) -> Surroundings:
+def read(documents: Sequence[Document], found: RuleSet) -> Inventory:
     """Return what the documents tell of the hosts of rules.
 
     Raises BadRules with its place for what cannot be read, and for a Sidecar that hides a rule.
@@ -83,7 +83,7 @@ def read(documents: Sequence[Document], found: RuleSet) -> Surroundings:
     for host, port in _named_ports(found):
         if host not in known:
             ports[host] = tuple(sorted({*ports.get(host, ()), port}))
-    return Surroundings(
+    return Inventory(
         ports,
         {host: selector for host, selector in selected.items() if selector},
         workloads,
@@ -125,15 +125,15 @@ def _check_visible(sidecar: Document, found: RuleSet) -> None:
     if not egress or sidecar.namespace not in _CALLERS:
         return
     seen = [host.text() for one in egress.items() for host in one.need("hosts").items()]
-    for route in found.routes:
-        if route.gateways is not None and MESH not in route.gateways:
+    for table in found.tables:
+        if table.gateways is not None and MESH not in table.gateways:
             continue
-        for host in route.hosts:
-            owner = host.split(".")[1] if host.endswith(CLUSTER_DOMAIN) else route.namespace
+        for host in table.hosts:
+            owner = host.split(".")[1] if host.endswith(CLUSTER_DOMAIN) else table.namespace
             if not any(_shows(one, host, owner, sidecar.namespace) for one in seen):
                 raise egress.at.error(
                     f"{egress.path}: this Sidecar hides {host} from its callers, so that the rule "
-                    f"at {route.at} has no effect"
+                    f"at {table.at} has no effect"
                 )
 
 
@@ -166,15 +166,15 @@ def _ports(service: Document) -> Iterator[int]:
 
 def _named_ports(found: RuleSet) -> Iterator[tuple[str, int]]:
     """Yield (host, port) for every port that a rule is for, sends to or has in a match."""
-    for route in found.routes:
-        yield from ((host, port) for host in route.hosts for port in route.ports)
-        for arm in route.arms:
-            for target in arm.targets:
+    for table in found.tables:
+        yield from ((host, port) for host in table.hosts for port in table.ports)
+        for route in table.routes:
+            for target in route.targets:
                 if target.port:
                     yield target.host, target.port
-            for match in arm.matches:
+            for match in route.matches:
                 if match.port:
-                    yield from ((host, match.port) for host in route.hosts)
+                    yield from ((host, match.port) for host in table.hosts)
 
 
 def _subsets(rules: Iterable[Document]) -> dict[str, tuple[Labels, ...]]:

@@ -55,7 +55,7 @@ class Aspect(StrEnum):
 
 
 @dataclass(frozen=True)
-class Looked:
+class AspectReport:
     """What a look at one aspect of a control plane has found.
 
     `things` counts what was looked at: nothing must not pass. `wrong` has a sentence for each
@@ -302,7 +302,7 @@ class Mesh(Protocol):
         answer, as a STRICT one must. Raises NotReady when nobody listens there.
         """
 
-    def control_plane(self, aspect: Aspect) -> Looked:
+    def control_plane(self, aspect: Aspect) -> AspectReport:
         """Look at one aspect of the control plane. Raises NotReady when it does not answer."""
 
     def inside(self, service: str) -> tuple[Address, Sender | None]:

@@ -14,7 +14,7 @@ from meshproof.base.names import CLUSTER_DOMAIN, Labels
 from meshproof.oracle import strings
 from meshproof.oracle.conditions import OTHER, Call, Pairs, short
 from meshproof.rules.actions import Fault, HeaderChanges, Redirect, Rewrite
-from meshproof.rules.model import Arm, Match, StringMatch, Target
+from meshproof.rules.model import Match, Route, StringMatch, Target
 
 #: Headers by which a request tells an echo workload what to do. Only tests send them.
 LATE = "x-envoy-fault-delay-request"
@@ -113,15 +113,15 @@ class Variant:
     answer: Answer
 
 
-def answer(arm: Arm, match: Match | None, call: Call) -> Answer:
-    """Return what the answer to a call must be that an arm takes because of a match."""
-    fault = arm.fault or Fault()
-    reply, replied = _reply(arm, match, call), 1.0
+def answer(route: Route, match: Match | None, call: Call) -> Answer:
+    """Return what the answer to a call must be that a route takes because of a match."""
+    fault = route.fault or Fault()
+    reply, replied = _reply(route, match, call), 1.0
     if reply is None:
-        replied = aborted(arm)
+        replied = aborted(route)
         reply = Reply(fault.status, str(fault.status)) if replied else None
     arrivals = tuple(
-        _arrival(arm, targets, match, call) for targets in by_destination(arm).values()
+        _arrival(route, targets, match, call) for targets in by_destination(route).values()
     )
     always = fault.delay if fault.delayed == 100 else 0.0
     return Answer(
@@ -134,9 +134,9 @@ def answer(arm: Arm, match: Match | None, call: Call) -> Answer:
     )
 
 
-def aborted(arm: Arm) -> float:
-    """Return the part (0..1) of an arm's requests that its fault answers."""
-    return arm.fault.aborted / 100 if arm.fault and arm.fault.status else 0.0
+def aborted(route: Route) -> float:
+    """Return the part (0..1) of a route's requests that its fault answers."""
+    return route.fault.aborted / 100 if route.fault and route.fault.status else 0.0
 
 
 def plain(call: Call) -> Answer:
@@ -144,22 +144,22 @@ def plain(call: Call) -> Answer:
     return Answer(arrivals=(Arrival(call.target, call.sent_to),))
 
 
-def by_destination(arm: Arm) -> dict[Destination, list[Target]]:
+def by_destination(route: Route) -> dict[Destination, list[Target]]:
     """Return the targets of a split by who answers for them."""
     found: dict[Destination, list[Target]] = {}
-    for target in arm.split:
+    for target in route.split:
         found.setdefault(destination(target), []).append(target)
     return found
 
 
-def shares(arm: Arm, rest: float) -> Shares:
-    """Return the part that each destination of an arm gets; all parts together are `rest`."""
+def shares(route: Route, rest: float) -> Shares:
+    """Return the part that each destination of a route gets; all parts together are `rest`."""
     if not rest:
         return ()
-    total = sum(target.weight for target in arm.split)
+    total = sum(target.weight for target in route.split)
     return tuple(
         (one, rest * sum(target.weight for target in targets) / total)
-        for one, targets in by_destination(arm).items()
+        for one, targets in by_destination(route).items()
     )
 
 
@@ -168,14 +168,14 @@ def destination(target: Target) -> Destination:
     return Destination(target.host, target.labels, target.subset)
 
 
-def variants(arm: Arm, match: Match | None, call: Call) -> Iterator[Variant]:
-    """Yield the requests that it takes beside the call itself to prove the arm's actions."""
-    found = answer(arm, match, call)
-    if names := _changed(arm):
-        yield from _already_there(arm, match, call, names)
+def variants(route: Route, match: Match | None, call: Call) -> Iterator[Variant]:
+    """Yield the requests that it takes beside the call itself to prove the route's actions."""
+    found = answer(route, match, call)
+    if names := _changed(route):
+        yield from _already_there(route, match, call, names)
     if found.replied == 1:
         return
-    mirrors = tuple((destination(one.target), one.percent / 100) for one in arm.mirrors)
+    mirrors = tuple((destination(one.target), one.percent / 100) for one in route.mirrors)
     for target, share in mirrors:
         if share and not found.replied:
             said = "" if share == 1 else f" for {share * 100:.4g} %"
@@ -186,16 +186,16 @@ def variants(arm: Arm, match: Match | None, call: Call) -> Iterator[Variant]:
 # Answers that no workload gives.
 
 
-def _reply(arm: Arm, match: Match | None, call: Call) -> Reply | None:
-    response = _after(arm.headers.response, {})
-    if arm.redirect is not None:
-        code, place = arm.redirect.code, _location(arm.redirect, match, call)
-        told = place if arm.redirect.authority or arm.redirect.scheme else arm.redirect.uri
+def _reply(route: Route, match: Match | None, call: Call) -> Reply | None:
+    response = _after(route.headers.response, {})
+    if route.redirect is not None:
+        code, place = route.redirect.code, _location(route.redirect, match, call)
+        told = place if route.redirect.authority or route.redirect.scheme else route.redirect.uri
         return Reply(code, f"{code} to {short(told or place)}", place, None, response)
-    if arm.direct is not None:
-        status = arm.direct.status
+    if route.direct is not None:
+        status = route.direct.status
         empty = call.method == "HEAD" or status in (204, 304)
-        body = "" if empty else arm.direct.body
+        body = "" if empty else route.direct.body
         return Reply(status, str(status), body=body, response=response)
     return None
 
@@ -223,12 +223,12 @@ def _asking(path: str, query: str) -> str:
 # What arrives.
 
 
-def _arrival(arm: Arm, targets: list[Target], match: Match | None, call: Call) -> Arrival:
+def _arrival(route: Route, targets: list[Target], match: Match | None, call: Call) -> Arrival:
     """Return the arrival at targets that cannot be told apart: what is true of each of them."""
     ways = []
     for target in targets:
-        changes = (arm.headers.request, target.headers.request)
-        back = (arm.headers.response, target.headers.response)
+        changes = (route.headers.request, target.headers.request)
+        back = (route.headers.response, target.headers.response)
         given = {
             name.removeprefix(ANSWERING): value
             for name, value in call.headers
@@ -241,8 +241,8 @@ def _arrival(arm: Arm, targets: list[Target], match: Match | None, call: Call) -
             )
         )
     path, authority = call.target, call.sent_to
-    if arm.rewrite is not None:
-        path, authority = _rewritten(arm.rewrite, match, call)
+    if route.rewrite is not None:
+        path, authority = _rewritten(route.rewrite, match, call)
     return Arrival(
         path,
         authority,
@@ -257,7 +257,7 @@ def _rewritten(rewrite: Rewrite, match: Match | None, call: Call) -> tuple[str, 
     if rewrite.pattern:
         wanted = StringMatch("regex", rewrite.pattern, rewrite.at)
         path = strings.replaced(wanted, rewrite.substitution, path)
-    elif rewrite.uri and uri is not None and uri.kind == "below":
+    elif rewrite.uri and uri is not None and uri.kind == "path_prefix":
         path = strings.moved(uri.value, rewrite.uri, path)
     elif rewrite.uri:
         taken = uri.value if uri is not None and uri.kind == "prefix" else "/"
@@ -280,18 +280,18 @@ def _after(changes: HeaderChanges, given: dict[str, str], joined: bool = False) 
     return tuple(found.items())
 
 
-def _changed(arm: Arm) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Return the headers that an arm changes in requests and in answers, if there are any."""
-    every = arm.every_headers
+def _changed(route: Route) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Return the headers that a route changes in requests and in answers, if there are any."""
+    every = route.every_headers
     asking = dict.fromkeys(name for one in every for name in one.request.names)
     back = dict.fromkeys(name for one in every for name in one.response.names)
-    if arm.redirect or arm.direct:
+    if route.redirect or route.direct:
         return None
     return (tuple(asking), tuple(back)) if asking or back else None
 
 
 def _already_there(
-    arm: Arm, match: Match | None, call: Call, names: tuple[tuple[str, ...], tuple[str, ...]]
+    route: Route, match: Match | None, call: Call, names: tuple[tuple[str, ...], tuple[str, ...]]
 ) -> Iterator[Variant]:
     """Yield the request whose headers, and whose answer's, are there before they are changed."""
     asking, back = names
@@ -302,5 +302,5 @@ def _already_there(
         changed = changed.with_header(name, OTHER)
     if free or back:
         words = f"{short(', '.join(dict.fromkeys((*free, *back))))} already there"
-        found = answer(arm, match, changed)
+        found = answer(route, match, changed)
         yield Variant(words, changed, replace(found, unjudged=True))

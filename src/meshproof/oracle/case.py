@@ -1,4 +1,4 @@
-"""What is derived from rules: cases, and which arms they cover."""
+"""What is derived from rules: cases, and which routes they cover."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshproof.documents.manifest import At
 from meshproof.oracle.actions import Answer, Shares
 from meshproof.oracle.conditions import Call, short
 from meshproof.rules.judge_options import Options
-from meshproof.rules.model import Route
+from meshproof.rules.model import RouteTable
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Case:
 
     `shares` are destination -> share (0..1), empty where no destination answers; with the part that
     `answer.reply` has of the requests they sum to 1. `status` is that of a destination's answer
-    (200), else that of the reply. `arm` is the index of the arm that decides, None when none does.
-    `id` reads as words and is unique in its rule set; `at` is the place of the arm or condition
+    (200), else that of the reply. `route` is the index of the route that decides, or None.
+    `id` reads as words and is unique in its rule set; `at` is the place of the route or condition
     that the case is about; `title` is the sentence that it proves; `route` is the place of its
     route, `number` which of the rule set's it is; `options` are those that its rule sets for the
-    judge. `rivals` are the shares of every arm of the route, and of calls that none takes: what
-    would answer in its place if the wrong arm took the call.
+    judge. `rivals` are the shares of every route of the table, and of calls that none takes: what
+    would answer in its place if the wrong route took the call.
     """
 
     id: str
@@ -34,9 +34,9 @@ class Case:
     call: Call
     shares: Shares
     status: int
-    arm: int | None
+    route: int | None
     at: At
-    route: At = field(compare=False)
+    table: At = field(compare=False)
     answer: Answer = field(default_factory=Answer)
     options: Options = ()
     number: int = field(default=0, compare=False)
@@ -73,12 +73,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Which arms of a route have a case that reaches them; the others with the reason why not.
+    """Which routes of a table have a case that reaches them; the others with the reason why not.
 
-    `unordered` pairs of a match and a later arm were not looked at for requests that both take.
+    `unordered` pairs of a match and a later route were not looked at for requests that both take.
     """
 
-    route: Route
+    table: RouteTable
     reached: tuple[int, ...]
     unreached: tuple[tuple[int, str], ...]
     unordered: int = 0
@@ -86,25 +86,25 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Plan:
-    """All cases of a rule set and the coverage of its arms."""
+    """All cases of a rule set and the coverage of its routes."""
 
     cases: tuple[Case, ...]
     coverage: tuple[Coverage, ...]
 
     @property
     def share(self) -> float:
-        """Part of all arms that a case reaches, 0..1."""
-        arms = sum(len(one.route.arms) for one in self.coverage)
-        return sum(len(one.reached) for one in self.coverage) / arms if arms else 0.0
+        """Part of all routes that a case reaches, 0..1."""
+        routes = sum(len(one.table.routes) for one in self.coverage)
+        return sum(len(one.reached) for one in self.coverage) / routes if routes else 0.0
 
 
-def unseen(route: Route, call: Call) -> bool:
+def unseen(table: RouteTable, call: Call) -> bool:
     """Say whether the sidecar of a caller has nothing of a route: each match is for others.
 
     Then it sends as if there were no rule, where it would answer 404 to what no match takes.
     Source: Istio, pilot/pkg/networking/core/route, BuildHTTPRoutesForVirtualService.
     """
-    matches = [match for arm in route.arms for match in arm.matches or (None,)]
+    matches = [match for route in table.routes for match in route.matches or (None,)]
     return call.gateway == MESH and not any(
         match is None
         or (

@@ -15,7 +15,7 @@ from meshproof.oracle import strings
 from meshproof.oracle.actions import Answer, Reply, Variant, Wanted, answer
 from meshproof.oracle.conditions import OTHER, Call, short
 from meshproof.rules.actions import Cors
-from meshproof.rules.model import Arm, Match, StringMatch
+from meshproof.rules.model import Match, Route, StringMatch
 
 _ORIGIN = "origin"
 _ASKED = "access-control-request-method"
@@ -27,32 +27,32 @@ _PAGE = "https://shop.example"
 _OTHER_PAGE = f"https://{OTHER}.example"
 
 
-def unproven(arm: Arm, match: Match | None) -> Iterator[str]:
-    """Yield in words what of an arm's policy no request can show."""
-    if arm.cors is None:
+def unproven(route: Route, match: Match | None) -> Iterator[str]:
+    """Yield in words what of a route's policy no request can show."""
+    if route.cors is None:
         return
-    if not arm.split:
+    if not route.split:
         yield "its corsPolicy: Envoy has none where it redirects or answers by itself"
-    elif arm.fault is not None:
+    elif route.fault is not None:
         yield "its corsPolicy: faults come before it"
     elif match is not None and match.method and not strings.matches(match.method, "OPTIONS"):
         yield "the preflights of its corsPolicy: they are OPTIONS, which its match does not take"
 
 
-def variants(arm: Arm, match: Match | None, call: Call) -> Iterator[Variant]:
+def variants(route: Route, match: Match | None, call: Call) -> Iterator[Variant]:
     """Yield the requests of pages, allowed and others, and what browsers ask before them."""
-    policy = arm.cors
-    if policy is None or arm.fault is not None or not arm.split:
+    policy = route.cors
+    if policy is None or route.fault is not None or not route.split:
         return
     allowed = list(itertools.islice(_origins(policy), _ORIGINS))
     for number, origin in enumerate(allowed):
-        yield _plain(arm, match, call.with_header(_ORIGIN, origin), _told(policy, origin))
+        yield _plain(route, match, call.with_header(_ORIGIN, origin), _told(policy, origin))
         if not number:
             yield from _preflights(policy, call, origin)
     for origin in _others(policy):
         changed = call.with_header(_ORIGIN, origin)
-        yield _plain(arm, match, changed, _untold(policy))
-        yield _unmatched(arm, match, _asking(changed, policy), policy)
+        yield _plain(route, match, changed, _untold(policy))
+        yield _unmatched(route, match, _asking(changed, policy), policy)
         break
 
 
@@ -96,8 +96,8 @@ def _untold(policy: Cors) -> Wanted:
     return tuple((name, None) for name, _ in _told(policy, ""))
 
 
-def _plain(arm: Arm, match: Match | None, call: Call, told: Wanted) -> Variant:
-    found = answer(arm, match, call)
+def _plain(route: Route, match: Match | None, call: Call, told: Wanted) -> Variant:
+    found = answer(route, match, call)
     return Variant(f"from {short(call.header(_ORIGIN) or '')}", call, _with(found, told))
 
 
@@ -137,9 +137,9 @@ def _listed(named: tuple[str, ...], asked: str | None) -> str | None:
     return asked if named == ("*",) else ",".join(named) or None
 
 
-def _unmatched(arm: Arm, match: Match | None, call: Call, policy: Cors) -> Variant:
+def _unmatched(route: Route, match: Match | None, call: Call, policy: Cors) -> Variant:
     """Return the preflight of a page that is not allowed: it goes on, or ends at the proxy."""
     words = f"preflight from {short(call.header(_ORIGIN) or '')}"
     if policy.forward:
-        return Variant(words, call, _with(answer(arm, match, call), _untold(policy)))
+        return Variant(words, call, _with(answer(route, match, call), _untold(policy)))
     return Variant(words, call, Answer(Reply(200, "200", response=_untold(policy)), 1.0))

@@ -1,7 +1,7 @@
 """The oracle: from the rules alone, which request must be answered by whom.
 
-For every arm a request that reaches it; for every condition of every match its near misses; for
-arms that overlap a request that both match; every weight as a split; what no arm takes. Nothing
+For every route a request that reaches it; for every condition of every match its near misses; for
+routes that overlap a request that both match; every weight as a split; what no route takes. Nothing
 here is shared with `mesh/translate.py` beyond the model: two independent readings of the rules are
 compared by real traffic.
 """
@@ -21,11 +21,11 @@ from meshproof.oracle import actions, cors, overlaps, timeouts_and_retries
 from meshproof.oracle.actions import Answer, Destination, Reply, Shares
 from meshproof.oracle.case import Case, Coverage, Plan, changes, goal, unique, unseen
 from meshproof.oracle.conditions import OTHER, Call, Condition, conditions
-from meshproof.rules.model import Arm, Match, Route, RuleSet
+from meshproof.rules.model import Match, Route, RouteTable, RuleSet
 
 __all__ = ["Call", "Case", "Coverage", "Destination", "Plan", "decide", "derive", "holds"]
 
-#: So many calls are tried until one gets past the arms before its own.
+#: So many calls are tried until one gets past the routes before its own.
 _TRIES = 300
 #: So many ways to satisfy one match are looked at.
 _WAYS = 60
@@ -37,17 +37,17 @@ def derive(rules: RuleSet, ports: Mapping[str, Sequence[int]] | None = None) -> 
 
     Raises BadRules for a gateway that is not there and when there is no case to prove anything.
     """
-    places = [list(_places(rules, route, ports or {})) for route in rules.routes]
+    places = [list(_places(rules, table, ports or {})) for table in rules.tables]
     cases: list[Case] = []
     coverage: list[Coverage] = []
-    for number, (route, own) in enumerate(zip(rules.routes, places, strict=True)):
-        others = zip(rules.routes, places, strict=True)
-        rivals = [(other, theirs) for other, theirs in others if other is not route]
-        found, covered = _Deriver(route, own, rivals).derive()
+    for number, (table, own) in enumerate(zip(rules.tables, places, strict=True)):
+        others = zip(rules.tables, places, strict=True)
+        rivals = [(other, theirs) for other, theirs in others if other is not table]
+        found, covered = _Deriver(table, own, rivals).derive()
         cases += (replace(case, number=number) for case in found)
         coverage.append(covered)
     if not cases:
-        reasons = [f"\n{route.at}: {words}" for route, words in _reasons(coverage)]
+        reasons = [f"\n{table.at}: {words}" for table, words in _reasons(coverage)]
         raise BadRules(
             f"no request follows from the rules{':' if reasons else ', there is no route in them'}"
             + "".join(reasons)
@@ -55,27 +55,29 @@ def derive(rules: RuleSet, ports: Mapping[str, Sequence[int]] | None = None) -> 
     return Plan(tuple(unique(cases)), tuple(coverage))
 
 
-def _reasons(coverage: Iterable[Coverage]) -> Iterator[tuple[Arm, str]]:
+def _reasons(coverage: Iterable[Coverage]) -> Iterator[tuple[Route, str]]:
     for one in coverage:
         for index, words in one.unreached:
-            yield one.route.arms[index], words
+            yield one.table.routes[index], words
 
 
-def _places(rules: RuleSet, route: Route, ports: Mapping[str, Sequence[int]]) -> Iterator[Call]:
+def _places(
+    rules: RuleSet, table: RouteTable, ports: Mapping[str, Sequence[int]]
+) -> Iterator[Call]:
     """Yield the plainest call for each host, gateway and port of a route."""
     known = {gateway.name: gateway for gateway in rules.gateways}
-    for name in (MESH,) if route.gateways is None else route.gateways:
+    for name in (MESH,) if table.gateways is None else table.gateways:
         if name == MESH:
-            for host in route.hosts:
-                for port in filter(route.takes, ports.get(host, route.ports or _DEFAULT_PORTS)):
+            for host in table.hosts:
+                for port in filter(table.takes, ports.get(host, table.ports or _DEFAULT_PORTS)):
                     yield Call(host, authority=_example(host) if "*" in host else "", port=port)
             continue
         if name not in known:
-            raise route.at.missing(
+            raise table.at.missing(
                 f"there is no Gateway {name}{nearest(name, known)}", name.partition("/")[0]
             )
         for server in known[name].servers:
-            for host, served in itertools.product(route.hosts, server.hosts):
+            for host, served in itertools.product(table.hosts, server.hosts):
                 if narrower := _narrower(host, served):
                     authority = _example(narrower)
                     yield Call(narrower, authority=authority, gateway=name, port=server.port)
@@ -96,15 +98,15 @@ def _example(host: str) -> str:
     return OTHER + host[1:] if host.startswith("*") else host
 
 
-def decide(route: Route, call: Call) -> int | None:
-    """Return the index of the first arm that takes the call, None when none does."""
-    return _taken(route, call)[0]
+def decide(table: RouteTable, call: Call) -> int | None:
+    """Return the index of the first route that takes the call, None when none does."""
+    return _taken(table, call)[0]
 
 
-def _taken(route: Route, call: Call) -> tuple[int | None, Match | None]:
-    """Return the index of the arm that takes the call, and the first of its matches that holds."""
-    for index, arm in enumerate(route.arms):
-        for match in arm.matches or (None,):
+def _taken(table: RouteTable, call: Call) -> tuple[int | None, Match | None]:
+    """Return the index of the route that takes the call, and its first match that holds."""
+    for index, route in enumerate(table.routes):
+        for match in route.matches or (None,):
             if match is None or holds(match, call):
                 return index, match
     return None, None
@@ -116,16 +118,16 @@ def holds(match: Match, call: Call) -> bool:
 
 
 class _Deriver:
-    """Derives the cases of a route at its places.
+    """Derives the cases of a route table at its places.
 
-    `rivals` are other routes with theirs: at a place that two share it is not specified whose arms
-    come first, so that no case follows from a call that both take.
+    `rivals` are other tables with theirs: at a place that two share it is not specified whose
+    routes come first, so that no case follows from a call that both take.
     """
 
     def __init__(
-        self, route: Route, places: list[Call], rivals: list[tuple[Route, list[Call]]]
+        self, table: RouteTable, places: list[Call], rivals: list[tuple[RouteTable, list[Call]]]
     ) -> None:
-        self._route = route
+        self._route = table
         self._places = places
         self._rivals = {
             place: [other for other, theirs in rivals if _place(place) in map(_place, theirs)]
@@ -133,18 +135,20 @@ class _Deriver:
         }
 
     def derive(self) -> tuple[list[Case], Coverage]:
-        """Return the cases, and which arms they reach."""
+        """Return the cases, and which routes they reach."""
         cases: list[Case] = []
         unreached: list[tuple[int, str]] = []
-        for index, arm in enumerate(self._route.arms):
-            reaching = [self._match_cases(index, arm, match) for match in arm.matches or (None,)]
+        for index, route in enumerate(self._route.routes):
+            reaching = [
+                self._match_cases(index, route, match) for match in route.matches or (None,)
+            ]
             cases += itertools.chain(*reaching)
             if not any(reaching):
-                unreached.append((index, self._why_unreached(index, arm)))
+                unreached.append((index, self._why_unreached(index, route)))
         cases += self._rest(cases)
         first, unordered = self._first_matches(cases)
         cases += first
-        reached = {case.arm for case in cases if case.arm is not None}
+        reached = {case.route for case in cases if case.route is not None}
         return cases, Coverage(
             self._route,
             tuple(sorted(reached)),
@@ -154,13 +158,13 @@ class _Deriver:
 
     @cached_property
     def _outcomes(self) -> tuple[Shares, ...]:
-        """The shares of every arm, and of what none takes: each a way to answer a call."""
-        found = [actions.shares(arm, 1 - actions.aborted(arm)) for arm in self._route.arms]
-        if self._route.gateways is None and all(arm.matches for arm in self._route.arms):
+        """The shares of every route, and of what none takes: each a way to answer a call."""
+        found = [actions.shares(route, 1 - actions.aborted(route)) for route in self._route.routes]
+        if self._route.gateways is None and all(route.matches for route in self._route.routes):
             found += [((Destination(host, (), ""), 1.0),) for host in self._route.hosts]
         return tuple(dict.fromkeys(filter(None, found)))
 
-    def _match_cases(self, index: int, arm: Arm, match: Match | None) -> list[Case]:
+    def _match_cases(self, index: int, route: Route, match: Match | None) -> list[Case]:
         """Return the cases of one match: one at each place, its near misses at the first."""
         cases: list[Case] = []
         for place in self._places:
@@ -169,29 +173,29 @@ class _Deriver:
                 continue
             first = not cases
             told, said = self._words(place, call, index, match)
-            at = arm.at if match is None else match.at
+            at = route.at if match is None else match.at
             cases.append(self._case(call, told, at, said))
             if first:
-                cases += self._variants(arm, match, call, told)
+                cases += self._variants(route, match, call, told)
             if first and match is not None:
                 cases += self._near_cases(place, call, match)
         return cases
 
     def _words(self, place: Call, call: Call, index: int, match: Match | None) -> tuple[str, str]:
-        """Return what tells a call that an arm takes from others, and what the arm asks for."""
+        """Return what tells a call that a route takes from others, and what the route asks for."""
         found = conditions(match) if match else []
         words = " and ".join(filter(None, (one.told(call) for one in found)))
         said = " and ".join(one.name for one in found)
         told = (words or _told(call, place, index)) + self._through(place)
         return told, f" ({said})" if said else ""
 
-    def _variants(self, arm: Arm, match: Match | None, call: Call, told: str) -> Iterator[Case]:
-        """Yield the cases that the actions of an arm need beside the one that reaches it."""
+    def _variants(self, route: Route, match: Match | None, call: Call, told: str) -> Iterator[Case]:
+        """Yield the cases that the actions of a route need beside the one that reaches it."""
         sources = timeouts_and_retries, actions, cors
-        for variant in itertools.chain(*(one.variants(arm, match, call) for one in sources)):
+        for variant in itertools.chain(*(one.variants(route, match, call) for one in sources)):
             if _taken(self._route, variant.call) == _taken(self._route, call):
                 yield self._case(
-                    variant.call, f"{told}, {variant.words}", arm.at, answer=variant.answer
+                    variant.call, f"{told}, {variant.words}", route.at, answer=variant.answer
                 )
 
     def _near_cases(self, place: Call, call: Call, match: Match) -> Iterator[Case]:
@@ -201,9 +205,9 @@ class _Deriver:
                     yield self._case(near.call, near.words, condition.at)
 
     def _first_matches(self, cases: list[Case]) -> tuple[list[Case], int]:
-        """Return cases of requests that an arm and a later one match and would answer otherwise.
+        """Return cases of requests that a route and a later one match and would answer otherwise.
 
-        For each match and later arm there is one at most, and none where one of `cases` is such a
+        For each match and later route there is one at most, and none where one of `cases` is such a
         request. The second is the number of pairs that were not looked at: overlaps has a limit.
         """
         known: dict[tuple[int | None, Match | None], list[Call]] = defaultdict(list)
@@ -222,33 +226,33 @@ class _Deriver:
         return found, sum(1 for _ in pairs)
 
     def _first_match(self, index: int, match: Match, later: int) -> Case | None:
-        """Return the case of a request that this match takes and a later arm would take too."""
-        for other in self._route.arms[later].matches or (Match(self._route.arms[later].at),):
+        """Return the case of a request that this match takes and a later route would take too."""
+        for other in self._route.routes[later].matches or (Match(self._route.routes[later].at),):
             for place in self._places:
                 call = self._reaching(place, index, match, other)
                 if call is None or self._later(index, later, call) is None:
                     continue
                 told = [one.told(call) for one in (*conditions(match), *conditions(other))]
                 words = " and ".join(dict.fromkeys(filter(None, told))) or _told(call, place, index)
-                said = f" (the arm at {other.at} matches it too, but is later)"
+                said = f" (the route at {other.at} matches it too, but is later)"
                 words += f"{self._through(place)}, first match"
                 return self._case(call, words, match.at, said)
         return None
 
     def _later(self, index: int, later: int, call: Call) -> Match | None:
-        """Return the match by which a later arm would take a call and answer it otherwise."""
-        arm = self._route.arms[later]
-        match = next((it for it in arm.matches or (Match(arm.at),) if holds(it, call)), None)
+        """Return the match by which a later route would take a call and answer it otherwise."""
+        route = self._route.routes[later]
+        match = next((it for it in route.matches or (Match(route.at),) if holds(it, call)), None)
         if match is None:
             return None
         taken, by = _taken(self._route, call)
-        ours = _answered(self._route.arms[index], by, call)
-        return match if taken == index and ours != _answered(arm, match, call) else None
+        ours = _answered(self._route.routes[index], by, call)
+        return match if taken == index and ours != _answered(route, match, call) else None
 
     def _reaching(self, place: Call, index: int | None, *matches: Match | None) -> Call | None:
-        """Return a call at a place that the arm takes and all these matches, None without one.
+        """Return a call at a place that the route takes and all these matches, None without one.
 
-        A call that an arm before it takes is changed until that arm's match does not hold.
+        A call that a route before it takes is changed until that route's match does not hold.
         """
         queue = deque(itertools.islice(_ways(place, *matches), _WAYS))
         seen = set(queue)
@@ -268,13 +272,13 @@ class _Deriver:
         return None
 
     def _blocking(self, place: Call, call: Call, index: int | None) -> Match | None:
-        """Return a match that takes the call before the arm `index` (None: at all), if one does.
+        """Return a match that takes the call before the route `index` (None: at all), if one does.
 
-        For an arm without a match that is a match without conditions.
+        For a route without a match that is a match without conditions.
         """
-        arms = list(self._route.arms if index is None else self._route.arms[:index])
-        for arm in arms + [arm for rival in self._rivals[place] for arm in rival.arms]:
-            for match in arm.matches or (Match(arm.at),):
+        routes = list(self._route.routes if index is None else self._route.routes[:index])
+        for route in routes + [route for rival in self._rivals[place] for route in rival.routes]:
+            for match in route.matches or (Match(route.at),):
                 if holds(match, call):
                     return match
         return None
@@ -283,8 +287,8 @@ class _Deriver:
         return any(decide(rival, call) is not None for rival in self._rivals[place])
 
     def _rest(self, cases: list[Case]) -> Iterator[Case]:
-        """Yield the case of a call that no arm takes, if there is one that no case has yet."""
-        if any(case.arm is None for case in cases):
+        """Yield the case of a call that no route takes, if there is one that no case has yet."""
+        if any(case.route is None for case in cases):
             return
         for place in self._places:
             call = self._reaching(place, None, None)
@@ -292,23 +296,23 @@ class _Deriver:
                 yield self._case(call, _told(call, place, 1), self._route.at)
                 return
 
-    def _why_unreached(self, index: int, arm: Arm) -> str:
+    def _why_unreached(self, index: int, route: Route) -> str:
         if not self._places:
             if self._route.ports:
                 wanted = ", ".join(map(str, self._route.ports))
                 return f"{', '.join(self._route.hosts)} has no port {wanted}"
             names = ", ".join(self._route.gateways or ())
             return f"{names} serves none of the hosts {', '.join(self._route.hosts)}"
-        for place, match in itertools.product(self._places, arm.matches or (None,)):
+        for place, match in itertools.product(self._places, route.matches or (None,)):
             for call in itertools.islice(_ways(place, match), 1):
                 if blocking := self._blocking(place, call, index):
                     return self._blocked(blocking, index)
         return "no request was found that satisfies its match"
 
     def _blocked(self, blocking: Match, index: int) -> str:
-        for arm in self._route.arms[:index]:
-            if arm.at == blocking.at or blocking in arm.matches:
-                return f"the arm at {arm.at} takes everything that it matches"
+        for route in self._route.routes[:index]:
+            if route.at == blocking.at or blocking in route.matches:
+                return f"the route at {route.at} takes everything that it matches"
         return f"the rule at {blocking.at} takes it too; which comes first is not specified"
 
     def _through(self, place: Call) -> str:
@@ -330,18 +334,18 @@ class _Deriver:
         shares: Shares = ()
         status = 200
         if index is not None:
-            arm = self._route.arms[index]
-            answer = answer or actions.answer(arm, match, call)
-            missing = (*timeouts_and_retries.unproven(arm), *cors.unproven(arm, match))
+            route = self._route.routes[index]
+            answer = answer or actions.answer(route, match, call)
+            missing = (*timeouts_and_retries.unproven(route), *cors.unproven(route, match))
             answer = replace(answer, unproven=missing)
-            shares = actions.shares(arm, 1 - answer.replied)
+            shares = actions.shares(route, 1 - answer.replied)
             status = answer.reply.status if answer.reply and not shares else 200
         elif self._route.gateways is None or unseen(self._route, call):
             answer, shares = actions.plain(call), ((Destination(call.host, (), ""), 1.0),)
         else:
             status = 404
             answer = Answer(Reply(status, str(status)), 1.0)
-        options = self._route.arms[index].options if index is not None else ()
+        options = self._route.routes[index].options if index is not None else ()
         found = Case("", "", call, shares, status, index, at, self._route.at, answer, options)
         to = goal(found, service)
         ending = f"goes to {to}" if shares else f"is answered {to}"
@@ -389,8 +393,8 @@ def _satisfying(wanted: list[Condition], call: Call) -> Iterator[Call]:
         yield from _satisfying(rest, satisfied)
 
 
-def _answered(arm: Arm, match: Match | None, call: Call) -> tuple[object, ...]:
-    """Return what requests can tell of the answer to a call that an arm takes."""
-    answer = actions.answer(arm, match, call)
-    shares = frozenset(actions.shares(arm, 1 - answer.replied))
+def _answered(route: Route, match: Match | None, call: Call) -> tuple[object, ...]:
+    """Return what requests can tell of the answer to a call that a route takes."""
+    answer = actions.answer(route, match, call)
+    shares = frozenset(actions.shares(route, 1 - answer.replied))
     return shares, answer.reply, answer.replied, answer.arrivals, answer.least

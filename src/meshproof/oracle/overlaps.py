@@ -1,4 +1,4 @@
-"""Requests that two matches take: what shows that the first arm decides, and not a later one.
+"""Requests that two matches take: what shows that the first route decides, and not a later one.
 
 Part of the oracle: nothing here is shared with `mesh/`.
 """
@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from meshproof.oracle import strings
 from meshproof.oracle.conditions import Call, Condition, Pairs, conditions, sendable
-from meshproof.rules.model import Match, Route
+from meshproof.rules.model import Match, RouteTable
 
 #: So many cases of a route are about overlaps alone.
 MOST_CASES = 100
-#: So many pairs of a match and a later arm are looked at for them.
+#: So many pairs of a match and a later route are looked at for them.
 MOST_PAIRS = 5000
 #: So many values are tried for each condition, and so many calls kept.
 _VALUES = 6
@@ -26,12 +26,12 @@ _JOINED = 2
 _BETWEEN = ("; ", ", ", "")
 
 
-def pairs(route: Route) -> Iterator[tuple[int, Match, int]]:
-    """Yield each match with the index of its arm and of a later arm, neighbours first."""
-    count = len(route.arms)
+def pairs(table: RouteTable) -> Iterator[tuple[int, Match, int]]:
+    """Yield each match with the index of its route and of a later route, neighbours first."""
+    count = len(table.routes)
     for distance in range(1, count):
         for index in range(count - distance):
-            for match in route.arms[index].matches:
+            for match in table.routes[index].matches:
                 yield index, match, index + distance
 
 

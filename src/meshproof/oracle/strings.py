@@ -32,7 +32,7 @@ def matches(wanted: StringMatch, value: str) -> bool:
         return value == wanted.value
     if wanted.kind == "prefix":
         return value.startswith(wanted.value)
-    if wanted.kind == "below":
+    if wanted.kind == "path_prefix":
         return f"{value}/".startswith(f"{wanted.value}/")
     if wanted.kind == "regex":
         return _compiled(wanted).fullmatch(value) is not None
@@ -99,7 +99,7 @@ def matching(wanted: StringMatch, default: str) -> Iterator[str]:
     elif wanted.kind == "prefix":
         yield wanted.value
         yield f"{wanted.value}x"
-    elif wanted.kind == "below":
+    elif wanted.kind == "path_prefix":
         yield wanted.value
         yield f"{wanted.value}/x"
     elif wanted.kind == "regex":
@@ -173,7 +173,7 @@ def taken_too(wanted: StringMatch, value: str) -> Iterator[tuple[str, str]]:
     """Yield (words, other value) for values unlike `value` that are taken all the same."""
     if wanted.kind == "prefix":
         yield "and more", f"{value}x"
-    elif wanted.kind == "below":
+    elif wanted.kind == "path_prefix":
         yield "with a slash after it", f"{wanted.value}/"
         yield "and what is below it", f"{wanted.value}/x"
     elif wanted.kind == "regex":

@@ -21,7 +21,7 @@ from meshproof.oracle.actions import (
 )
 from meshproof.oracle.conditions import Call
 from meshproof.rules.actions import Fault, Retries
-from meshproof.rules.model import Arm, Match
+from meshproof.rules.model import Match, Route
 
 #: A longer time than this is not waited for (seconds).
 LONGEST = 30.0
@@ -47,13 +47,13 @@ _FAILURES = {
 _BY_DEFAULT = ("unavailable", "cancelled")
 
 
-def variants(arm: Arm, match: Match | None, call: Call) -> Iterator[Variant]:
-    """Yield the requests that show how long an arm takes, and how often it is tried."""
-    found = answer(arm, match, call)
-    fault = arm.fault
+def variants(route: Route, match: Match | None, call: Call) -> Iterator[Variant]:
+    """Yield the requests that show how long a route takes, and how often it is tried."""
+    found = answer(route, match, call)
+    fault = route.fault
     if fault is None and found.replied < 1:
-        yield from _too_late(arm, call, found)
-        yield from _failing(arm, call, found)
+        yield from _too_late(route, call, found)
+        yield from _failing(route, call, found)
     if fault is not None and 0 < fault.delayed < 100 and _told(fault):
         changed = replace(found, delayed=fault.delayed / 100, unjudged=False)
         yield Variant(f"{fault.delayed:.4g} % after {fault.delay:.4g} s", call, changed)
@@ -64,35 +64,35 @@ def _told(fault: Fault) -> bool:
     return _LEAST_TOLD <= fault.delay <= LONGEST_OFTEN
 
 
-def unproven(arm: Arm) -> Iterator[str]:
-    """Yield in words what of an arm no request looks at."""
-    fault = arm.fault or Fault()
+def unproven(route: Route) -> Iterator[str]:
+    """Yield in words what of a route no request looks at."""
+    fault = route.fault or Fault()
     if fault.delay and 0 < fault.delayed < 100 and not _told(fault):
         yield f"that {fault.delayed:.4g} % are delayed by {fault.delay:.4g} s"
-    if len(arm.split) > 1 and fault.delayed and fault.delay > LONGEST_OFTEN:
+    if len(route.split) > 1 and fault.delayed and fault.delay > LONGEST_OFTEN:
         yield f"its shares: answers take {fault.delay:.4g} s"
-    if arm.timeout and (arm.fault or _limit(arm) > LONGEST):
-        yield f"the timeout of {arm.timeout:.4g} s"
-    if arm.retries is not None and (arm.fault or not _provable(arm.retries, arm.timeout)):
-        yield f"the {arm.retries.attempts} retries"
+    if route.timeout and (route.fault or _limit(route) > LONGEST):
+        yield f"the timeout of {route.timeout:.4g} s"
+    if route.retries is not None and (route.fault or not _provable(route.retries, route.timeout)):
+        yield f"the {route.retries.attempts} retries"
     if fault.aborted:
-        yield from (f"the copies for {destination(one.target)}" for one in arm.mirrors)
+        yield from (f"the copies for {destination(one.target)}" for one in route.mirrors)
 
 
-def _limit(arm: Arm) -> float:
+def _limit(route: Route) -> float:
     """Return the time after which the proxy gives up on a workload that does not answer."""
-    each = arm.retries.each if arm.retries else 0.0
-    tries = 1 + (arm.retries.attempts if arm.retries else 0)
-    limits = [one for one in (arm.timeout or 0.0, each * tries) if one]
+    each = route.retries.each if route.retries else 0.0
+    tries = 1 + (route.retries.attempts if route.retries else 0)
+    limits = [one for one in (route.timeout or 0.0, each * tries) if one]
     return min(limits, default=0.0)
 
 
-def _too_late(arm: Arm, call: Call, found: Answer) -> Iterator[Variant]:
+def _too_late(route: Route, call: Call, found: Answer) -> Iterator[Variant]:
     """Yield the request that a workload answers too late."""
-    limit = _limit(arm)
+    limit = _limit(route)
     if not limit or limit > LONGEST:
         return
-    each = arm.retries.each if arm.retries else 0.0
+    each = route.retries.each if route.retries else 0.0
     late = 2 * limit + _LATER
     yield Variant(
         "answered too late",
@@ -122,10 +122,10 @@ def _failure(retries: Retries) -> str:
     return ""
 
 
-def _failing(arm: Arm, call: Call, found: Answer) -> Iterator[Variant]:
+def _failing(route: Route, call: Call, found: Answer) -> Iterator[Variant]:
     """Yield the requests that a workload fails as often as is forgiven, and once more."""
-    retries = arm.retries
-    if retries is None or not _provable(retries, arm.timeout):
+    retries = route.retries
+    if retries is None or not _provable(retries, route.timeout):
         return
     how = _failure(retries)
     often, more = retries.attempts, retries.attempts + 1

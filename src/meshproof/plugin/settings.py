@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from meshproof.mesh.protocol import Options as MeshOptions
     from meshproof.rules.judge_options import Option, Options
     from meshproof.traffic.visits import Sampling, Visit, Visits
-    from meshproof.user_rules.loading import OwnRules
+    from meshproof.user_rules.loading import UserRules
     from meshproof.verdict import Settings
 
 #: The folder, in that for reports, in which the evidence of failures lies.
@@ -193,9 +193,9 @@ def labels(
     return (label for label in sample)
 
 
-def own_rules(config: pytest.Config) -> OwnRules:
+def own_rules(config: pytest.Config) -> UserRules:
     """Return the rules of --mesh-rules and their cases, read once. Raises BadRules."""
-    found: OwnRules | None = getattr(config, _OWN, None)
+    found: UserRules | None = getattr(config, _OWN, None)
     if found is None:
         from meshproof.user_rules import loading
 

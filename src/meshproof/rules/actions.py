@@ -1,4 +1,4 @@
-"""The model of what an arm does beside choosing who answers: the same for every dialect.
+"""The model of what a route does beside choosing who answers: the same for every dialect.
 
 Source: Istio reference, VirtualService (HTTPRedirect, HTTPDirectResponse, HTTPRewrite, Headers,
 HTTPFaultInjection, HTTPRetry).
@@ -21,7 +21,7 @@ Pairs = tuple[tuple[str, str], ...]
 class Redirect:
     """The client is sent elsewhere with `code`; what is empty stays as it was asked.
 
-    `uri` is a whole path; `prefix` takes the place of what a match `below` a path took. `port` is
+    `uri` is a whole path; `prefix` takes the place of what a path_prefix match took. `port` is
     the one to name, None: none of its own; `asked_port` means the port that was asked.
     """
 

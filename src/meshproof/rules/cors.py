@@ -16,9 +16,9 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS
 _SAME = ("allowCredentials", "allowHeaders", "allowMethods", "exposeHeaders", "maxAge")
 
 
-def of_virtual_service(arm: Value) -> Cors | None:
-    """Return the corsPolicy of an arm. Raises BadRules for what cannot be read."""
-    found = arm.get("corsPolicy")
+def of_virtual_service(route: Value) -> Cors | None:
+    """Return the corsPolicy of a route. Raises BadRules for what cannot be read."""
+    found = route.get("corsPolicy")
     if found is None:
         return None
     found.allow(*_SAME, "allowOrigin", "allowOrigins", "unmatchedPreflights")

@@ -85,7 +85,7 @@ def read(document: Document) -> Options:
 
 
 def over(first: Options, second: Options) -> Options:
-    """Return options of two objects that an arm comes from: where both set one, the first holds."""
+    """Return the options of two objects behind one route: where both set one, the first holds."""
     names = {one.name for one in first}
     return (*first, *(one for one in second if one.name not in names))
 

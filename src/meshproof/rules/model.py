@@ -1,4 +1,4 @@
-"""One model of routing for every dialect: host -> ordered arms (match -> split)."""
+"""One model of routing for every dialect: host -> ordered routes (match -> split)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ MtlsMode = Literal["DISABLE", "PERMISSIVE", "STRICT"]
 class StringMatch:
     """How one string is compared. `regex` is RE2 on the whole value (Istio reference).
 
-    `below` is a path itself and what is below it: a prefix of whole elements (Gateway API
+    `path_prefix` is a path itself and what is below it: a prefix of whole elements (Gateway API
     reference, PathPrefix). Its value has no slash at its end and is never `/` alone.
     """
 
-    kind: Literal["exact", "prefix", "below", "regex", "present"]
+    kind: Literal["exact", "prefix", "path_prefix", "regex", "present"]
     value: str
     at: At = field(compare=False)
 
@@ -95,8 +95,8 @@ class Mirror:
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One branch of a route: the first arm with a match that holds decides (no match: always).
+class Route:
+    """One branch of a table: the first route with a match that holds decides (no match: always).
 
     Its requests go to the split, or are answered by `redirect` or `direct`: exactly one is there.
     `timeout` is in seconds; None and 0 mean no limit. `options` are those that its rule sets for
@@ -125,7 +125,7 @@ class Arm:
 
     @property
     def every_headers(self) -> tuple[Headers, ...]:
-        """The header changes of the arm and those of each of its destinations."""
+        """The header changes of the route and those of each of its destinations."""
         return (self.headers, *(target.headers for target in self.split))
 
     def shares(self) -> dict[str, float]:
@@ -138,15 +138,15 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Route:
-    """The ordered arms for some hosts, and where they hold: in sidecars (`mesh`) or at gateways.
+class RouteTable:
+    """The ordered routes for some hosts, and where they hold: in sidecars (`mesh`) or at gateways.
 
     Gateways are named as in `Gateway`. `None` stands for everywhere (RouteRule knew no gateways).
     In sidecars they hold for `ports` of the hosts alone, for every port where there are none.
     """
 
     hosts: tuple[str, ...]
-    arms: tuple[Arm, ...]
+    routes: tuple[Route, ...]
     gateways: tuple[str, ...] | None
     at: At = field(compare=False)
     name: str = field(default="", compare=False)
@@ -200,7 +200,7 @@ class RuleSet:
     `documents` are the objects that they were read from: a cluster gets those.
     """
 
-    routes: tuple[Route, ...] = ()
+    tables: tuple[RouteTable, ...] = ()
     gateways: tuple[Gateway, ...] = ()
     policies: tuple[PeerPolicy, ...] = ()
     dialect: str = field(default="", compare=False)
@@ -208,7 +208,7 @@ class RuleSet:
 
     def __add__(self, other: RuleSet) -> RuleSet:
         return RuleSet(
-            self.routes + other.routes,
+            self.tables + other.tables,
             self.gateways + other.gateways,
             self.policies + other.policies,
             self.dialect or other.dialect,
@@ -218,4 +218,4 @@ class RuleSet:
     @property
     def empty(self) -> bool:
         """True when there is no rule at all."""
-        return not (self.routes or self.gateways or self.policies)
+        return not (self.tables or self.gateways or self.policies)

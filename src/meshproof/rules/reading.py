@@ -79,12 +79,14 @@ def _reader(document: Document, classes: Collection[str]) -> ModuleType:
 
 
 def _check_options(documents: Iterable[Document], rules: RuleSet) -> None:
-    """Check that every option that an object sets for the judge holds for an arm of the rules."""
-    arms = [arm for route in rules.routes for arm in route.arms]
-    held = {option.at for arm in arms for option in arm.options}
+    """Check that every option that an object sets for the judge holds for a route of the rules."""
+    routes = [route for table in rules.tables for route in table.routes]
+    held = {option.at for route in routes for option in route.options}
     for option in (one for document in documents for one in judge_options.read(document)):
         if option.at not in held:
-            raise option.at.error(f"{option.name.replace('_', '-')} holds for no arm of the rules")
+            raise option.at.error(
+                f"{option.name.replace('_', '-')} holds for no route of the rules"
+            )
 
 
 def _check_names(documents: Iterable[Document]) -> None:

@@ -83,7 +83,7 @@ def words(visit: Visit) -> str:
     return f'HTTP {visit.status}, "{shown if len(shown) <= LONGEST else shown[:LONGEST] + "..."}"'
 
 
-class Watch:
+class FailureAnalysis:
     """Labels visits as `by` does and remembers what each was."""
 
     def __init__(self, sample: Visits, by: str | Callable[[Visit], str | None]) -> None:
@@ -185,7 +185,7 @@ class Watch:
 
 _UNAPPLIED = (
     "all versions answer about equally often, so the rule does not seem to be applied: it is not "
-    "served, or an arm before it takes everything (arm order)"
+    "served, or a route before it takes everything (route order)"
 )
 _UNMATCHED = ", or its match does not fit, or an app on the way does not pass on what it matches"
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from meshproof.base.errors import Inconclusive
 from meshproof.mesh.echo.case_mesh import CaseMesh
 from meshproof.mesh.echo.listener import SEEN_AUTHORITY, SEEN_HEADER, SEEN_PATH, SERVED_BY
-from meshproof.mesh.echo.workloads import Hiding
+from meshproof.mesh.echo.workloads import Ambiguity
 from meshproof.mesh.envoy.listeners import MIRROR
 from meshproof.oracle.actions import Arrival, Reply, Wanted
 from meshproof.oracle.conditions import short
@@ -30,13 +30,13 @@ class Answers:
     """The answers to a case.
 
     `names` is name of an echo workload -> destination in words, `shares` destination -> share,
-    `hiding` what could answer in the place of the case's own arm without a strange answer.
+    `hiding` what could answer in the place of the case's own route without a strange answer.
     """
 
     case: Case
     names: Mapping[str, str]
     shares: Mapping[str, float]
-    hiding: Sequence[Hiding] = ()
+    hiding: Sequence[Ambiguity] = ()
 
     @classmethod
     def of(cls, case: Case, mesh: CaseMesh) -> Answers:
@@ -65,13 +65,13 @@ class Answers:
         return {COPIED: share, NOT_COPIED: 1 - share}
 
     def may_hide(self, found: Sequence[Visit]) -> bool:
-        """Say whether more answers are needed to tell the case's own arm from others."""
+        """Say whether more answers are needed to tell the case's own route from others."""
         if any(self.label(visit) not in self.expected for visit in found):
             return False
-        return any(len(found) < one.patience for one in self._hidden(found))
+        return any(len(found) < one.max_requests for one in self._hidden(found))
 
-    def _hidden(self, found: Sequence[Visit]) -> list[Hiding]:
-        """Return what may have answered in the place of the case's own arm."""
+    def _hidden(self, found: Sequence[Visit]) -> list[Ambiguity]:
+        """Return what may have answered in the place of the case's own route."""
         seen = {visit.headers.get(SERVED_BY, "") for visit in found}
         return [one for one in self.hiding if not one.beyond & seen]
 

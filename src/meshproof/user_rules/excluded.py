@@ -21,7 +21,7 @@ _ROUTES = ("GRPCRoute", "HTTPRoute", "Ingress", "VirtualService")
 
 
 @dataclass(frozen=True)
-class Aside:
+class Excluded:
     """A live object, or a part of one, that is not checked: its place, its name, and why."""
 
     at: At
@@ -43,7 +43,7 @@ class Living:
     def __init__(self, documents: Sequence[Document], namespaces: Collection[str]) -> None:
         """`namespaces` are those that were read; Gateways of others are set aside at once."""
         self.documents = list(documents)
-        self.asides: list[Aside] = []
+        self.asides: list[Excluded] = []
         self._read = frozenset(namespaces)
         self._detach(
             lambda name: name.partition("/")[0] not in self._read,
@@ -73,7 +73,7 @@ class Living:
 
     def _set_aside(self, document: Document, at: At, because: str) -> None:
         self.documents.remove(document)
-        self.asides.append(Aside(at, _name(document), because))
+        self.asides.append(Excluded(at, _name(document), because))
         if (document.kind, document.group) == ("Gateway", _ISTIO):
             own = f"{document.namespace}/{document.name}"
             self._detach(lambda name: name == own, f"{_name(document)} is not checked")
@@ -91,13 +91,13 @@ class Living:
             names = [name for name in listed if name != MESH and gone(name)]
             for name in names:
                 said = because.format(name.partition("/")[0])
-                self.asides.append(Aside(one.at, f"{_name(one)} at Gateway {name}", said))
+                self.asides.append(Excluded(one.at, f"{_name(one)} at Gateway {name}", said))
             rest = _without(one, gone)
             if rest is None:
                 self.documents.remove(one)
                 if not names:
-                    said = "each of its arms is for a Gateway that is not checked"
-                    self.asides.append(Aside(one.at, _name(one), said))
+                    said = "each of its routes is for a Gateway that is not checked"
+                    self.asides.append(Excluded(one.at, _name(one), said))
             elif rest is not one:
                 self.documents[self.documents.index(one)] = rest
 
@@ -119,21 +119,21 @@ def _without(document: Document, gone: Callable[[str], bool]) -> Document | None
     spec = _left(document.spec, document.namespace, gone)
     if spec is None:
         return None
-    arms = spec.entries("http")
-    kept = [arm for one in arms if (arm := _arm(one, document.namespace, gone)) is not None]
-    if arms and not kept:
+    routes = spec.entries("http")
+    kept = [route for one in routes if (route := _route(one, document.namespace, gone)) is not None]
+    if routes and not kept:
         return None
-    if kept != arms:
+    if kept != routes:
         spec = _with(spec, "http", kept)
     return document if spec is document.spec else replace(document, root=_put(document, spec))
 
 
-def _arm(arm: Value, namespace: str, gone: Callable[[str], bool]) -> Value | None:
-    matches = arm.entries("match")
+def _route(route: Value, namespace: str, gone: Callable[[str], bool]) -> Value | None:
+    matches = route.entries("match")
     kept = [one for match in matches if (one := _left(match, namespace, gone)) is not None]
     if kept == matches:
-        return arm
-    return _with(arm, "match", kept) if kept else None
+        return route
+    return _with(route, "match", kept) if kept else None
 
 
 def _left(holder: Value, namespace: str, gone: Callable[[str], bool]) -> Value | None:
@@ -189,11 +189,11 @@ def _own(gateway: Document) -> tuple[str, str, str]:
     return gateway.kind, gateway.namespace, gateway.name
 
 
-def _parents(route: Document) -> set[tuple[str, str, str]]:
+def _parents(http_route: Document) -> set[tuple[str, str, str]]:
     """Return kind, namespace and name of what a route of Gateway API attaches to."""
     found = set()
-    for one in route.spec.plain().get("parentRefs") or ():
-        kind, namespace = one.get("kind", "Gateway"), one.get("namespace", route.namespace)
+    for one in http_route.spec.plain().get("parentRefs") or ():
+        kind, namespace = one.get("kind", "Gateway"), one.get("namespace", http_route.namespace)
         found.add((kind, namespace, str(one.get("name"))))
     return found
 

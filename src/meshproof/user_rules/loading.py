@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from meshproof import inventory, rules
 from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
-from meshproof.inventory import Surroundings
+from meshproof.inventory import Inventory
 from meshproof.mesh.echo.workloads import Workloads, check_hosts, echoes
 from meshproof.mesh.envoy.listeners import MIRROR
 from meshproof.oracle import derive
@@ -22,7 +22,7 @@ from meshproof.rules.legacy import ingress
 from meshproof.rules.model import RuleSet
 from meshproof.traffic.visits import Request
 from meshproof.user_rules import excluded, live
-from meshproof.user_rules.excluded import Aside
+from meshproof.user_rules.excluded import Excluded
 
 if TYPE_CHECKING:
     from meshproof.documents.manifest import Document
@@ -39,7 +39,7 @@ _OF_CLIENTS = ("accept", "accept-encoding", "user-agent")
 
 
 @dataclass(frozen=True)
-class OwnRules:
+class UserRules:
     """Rules, their cases, what is known beside them, and what of them no case can prove.
 
     `asides` are live objects that are not checked at all.
@@ -47,9 +47,9 @@ class OwnRules:
 
     rules: RuleSet
     plan: Plan
-    around: Surroundings
+    around: Inventory
     unproven: tuple[Unproven, ...] = ()
-    asides: tuple[Aside, ...] = ()
+    asides: tuple[Excluded, ...] = ()
 
     @cached_property
     def workloads(self) -> Workloads:
@@ -59,10 +59,12 @@ class OwnRules:
     @cached_property
     def _without(self) -> tuple[str, ...]:
         """The headers of clients that the rules ask for or change."""
-        matches = [match for one in self.rules.routes for arm in one.arms for match in arm.matches]
+        matches = [
+            match for one in self.rules.tables for route in one.routes for match in route.matches
+        ]
         asked = {name for one in matches for name, _ in one.headers + one.without_headers}
-        for arm in (arm for route in self.rules.routes for arm in route.arms):
-            for changes in arm.every_headers:
+        for route in (route for table in self.rules.tables for route in table.routes):
+            for changes in route.every_headers:
                 asked |= set(changes.request.names)
         return tuple(name for name in _OF_CLIENTS if name in asked)
 
@@ -86,7 +88,7 @@ def is_ahead(case: Case) -> bool:
 
 def load(
     paths: Sequence[str], reach: ClusterOptions | None = None, empty: bool = False
-) -> OwnRules:
+) -> UserRules:
     """Read rule files, folders and live namespaces; derive their cases.
 
     `reach` says which cluster where `cluster:NAMESPACE` does not. A live object that is beyond
@@ -98,10 +100,10 @@ def load(
     chosen = [path for path in paths if live.is_live(path)]
     namespaces = {name for path in chosen for name in live.source(path).namespaces}
     living = excluded.Living(live.read(chosen, reach), namespaces)
-    loaded: OwnRules | None = None
+    loaded: UserRules | None = None
     while loaded is None:
         if empty and living.asides and not (files or living.routes):
-            loaded = OwnRules(RuleSet(), Plan((), ()), Surroundings())
+            loaded = UserRules(RuleSet(), Plan((), ()), Inventory())
             break
         try:
             loaded = _loaded([*files, *living.documents], bool(chosen))
@@ -113,7 +115,7 @@ def load(
     return _last[tuple(paths)]
 
 
-def _loaded(documents: Sequence[Document], are_live: bool) -> OwnRules:
+def _loaded(documents: Sequence[Document], are_live: bool) -> UserRules:
     for beside in (one for one in documents if one.kind in inventory.KINDS):
         judge_options.read(beside)  # an option there holds for nothing
     found = rules.read(
@@ -125,19 +127,19 @@ def _loaded(documents: Sequence[Document], are_live: bool) -> OwnRules:
     if are_live:
         check_hosts(found, around)
     plan = derive.derive(found, around.ports)
-    return OwnRules(found, plan, around, tuple(unproven.fields(documents)))
+    return UserRules(found, plan, around, tuple(unproven.fields(documents)))
 
 
-def hand_over(paths: Sequence[str], found: OwnRules) -> None:
+def hand_over(paths: Sequence[str], found: UserRules) -> None:
     """Let `loaded` return these rules for `paths`: their cases may come from elsewhere."""
     _last.clear()
     _last[tuple(paths)] = found
 
 
 #: What was read last: the command looks at the rules before pytest does.
-_last: dict[tuple[str, ...], OwnRules] = {}
+_last: dict[tuple[str, ...], UserRules] = {}
 
 
-def loaded(paths: Sequence[str], reach: ClusterOptions | None = None) -> OwnRules:
+def loaded(paths: Sequence[str], reach: ClusterOptions | None = None) -> UserRules:
     """Return what `load` has just read from these paths, or read it."""
     return _last.get(tuple(paths)) or load(paths, reach)

@@ -1,7 +1,7 @@
 """Keys that exclude each other.
 
-Of these keys one at most may be there: a condition is either exact, prefix or regex; an arm routes,
-redirects, answers itself or delegates; a redirect has no rewrite and no fault.
+Of these keys one at most may be there: a condition is either exact, prefix or regex; a route sends
+requests on, redirects, answers itself or delegates; a redirect has no rewrite and no fault.
 
 Why: the API server or Istio's webhook refuses the object; where neither looks, one of the keys wins
 and which one is not said.

@@ -3,7 +3,7 @@
 The rule says `match`, and then no condition: an empty list, an empty entry, or a part of the
 request with nothing to compare it with (`uri: {}`).
 
-Why: an arm without a condition takes every request, and the arms after it take none. If that is
+Why: a route without a condition takes every request, and the routes after it take none. If that is
 meant, it is said by leaving `match` out; mostly a condition was lost. A RouteRule whose match is
 empty was refused. (`headers: {cookie: {}}` is a condition: the header is there.)
 

@@ -4,7 +4,7 @@ The key stands there and nothing after it. Mostly the lines below it are not ind
 or are a comment.
 
 Why: the API server drops such a key, so the rule is served without it: a `match:` without a value
-is an arm that takes every request.
+is a route that takes every request.
 
 Bad::
 

@@ -1,7 +1,7 @@
 """Two rules for one host.
 
 Two VirtualServices route the same host at the same place. In sidecars only one of them is used; at
-a gateway they are merged in the order in which they were created, which is reported where arms of
+a gateway they are merged in the order in which they were created, which is reported where routes of
 both can take the same request.
 
 Why: the order of files is not the order of creation. A rule that works in the test cluster is
@@ -128,8 +128,8 @@ def _meet(first: _Claim, second: _Claim) -> bool:
     if first.place == MESH or first.protocol != "http":
         return True
     return any(
-        _overlap(arm, rival)
-        for arm in children(spec(one), "http")
+        _overlap(route, rival)
+        for route in children(spec(one), "http")
         for rival in children(spec(other), "http")
     )
 
@@ -140,9 +140,9 @@ def _seen(document: Document) -> set[str]:
     return {document.namespace if name == "." else name for name in names}
 
 
-def _overlap(arm: Value, rival: Value) -> bool:
-    """Say whether two arms can take one request, as far as path and method tell."""
-    ours, theirs = children(arm, "match"), children(rival, "match")
+def _overlap(route: Value, rival: Value) -> bool:
+    """Say whether two routes can take one request, as far as path and method tell."""
+    ours, theirs = children(route, "match"), children(rival, "match")
     if not ours or not theirs:
         return True
     return any(not _apart(one, other) for one in ours for other in theirs)
@@ -182,5 +182,5 @@ def _hit(first: _Claim, second: _Claim) -> Hit:
     else:
         said = f"routes {second.host} at {second.place} too, and which comes first is not said"
     return Hit(
-        second.value.at, f"{other} {said}", "one VirtualService with the arms of both, in order"
+        second.value.at, f"{other} {said}", "one VirtualService with the routes of both, in order"
     )

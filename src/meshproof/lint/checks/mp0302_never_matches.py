@@ -4,7 +4,7 @@ No request satisfies it: two of its conditions exclude each other, a path does n
 holds a `?` (the query is not part of the path), a method is written in lower case, a gateway is
 named that the rule is not bound to, or a host that is none of the rule's.
 
-Why: its arm is never asked, and the requests that it was written for go to another arm.
+Why: its route is never asked, and the requests that it was written for go to another route.
 
 Bad::
 
@@ -59,8 +59,8 @@ from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import regexes
 from meshproof.lint.model.conditions import Condition, host_within
-from meshproof.lint.model.route import Arm, Match, Name, Route, impossible
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route import Match, Name, Route, RouteTable, impossible
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0302"
 LEVEL = Level.WARNING
@@ -70,45 +70,45 @@ _METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each match that no request can satisfy."""
-    for route in routes(project):
-        for arm in route.arms:
-            for match in (one for one in arm.matches if one.sure):
-                yield from _hits(route, arm, match)
+    for table in tables(project):
+        for route in table.routes:
+            for match in (one for one in route.matches if one.sure):
+                yield from _hits(table, route, match)
 
 
-def _hits(route: Route, arm: Arm, match: Match) -> Iterator[Hit]:
+def _hits(table: RouteTable, route: Route, match: Match) -> Iterator[Hit]:
     pair = impossible(match)
     if pair is not None:
         one, other = pair
         at = max(one.at, other.at)
-        yield Hit(at, f"{arm.name}: no request is both '{one}' and '{other}'", "drop one of them")
+        yield Hit(at, f"{route.name}: no request is both '{one}' and '{other}'", "drop one of them")
         return
     for condition in match.conditions:
-        for said, repair in _never(route, condition):
-            yield Hit(condition.at, f"{arm.name}: never matches: {said}", repair)
+        for said, repair in _never(table, condition):
+            yield Hit(condition.at, f"{route.name}: never matches: {said}", repair)
             return
 
 
-def _never(route: Route, condition: Condition) -> Iterator[tuple[str, str]]:
+def _never(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]:
     """Yield why no request satisfies a condition, and the repair."""
     if condition.negated:
         return
     if condition.part == "uri":
         yield from _path(condition)
     elif condition.part == "gateway":
-        yield from _gateway(route, condition)
+        yield from _gateway(table, condition)
     elif condition.sort == "exact":
-        yield from _value(route, condition)
+        yield from _value(table, condition)
 
 
-def _value(route: Route, condition: Condition) -> Iterator[tuple[str, str]]:
+def _value(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]:
     part, wanted = condition.part, condition.text
     if part == "method" and wanted not in _METHODS and wanted.upper() in _METHODS:
         yield "methods are written in capitals", wanted.upper()
     elif part == "scheme" and wanted not in ("http", "https"):
         yield f"there is no scheme '{wanted}'", wanted.lower().rstrip(":/")
     elif part == "authority":
-        yield from _authority(route, condition)
+        yield from _authority(table, condition)
     elif part.startswith("header ") and wanted != wanted.strip():
         yield "spaces around a header's value are not sent", wanted.strip()
 
@@ -126,19 +126,19 @@ def _path(condition: Condition) -> Iterator[tuple[str, str]]:
         yield "a path begins with '/'", f".*{condition.text}" if is_regex else f"/{start}"
 
 
-def _gateway(route: Route, condition: Condition) -> Iterator[tuple[str, str]]:
-    held = {one.full for one in route.gateways} or {MESH}
+def _gateway(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]:
+    held = {one.full for one in table.gateways} or {MESH}
     if condition.values.isdisjoint(held):
         named = ", ".join(sorted(condition.values))
         yield f"the rule is not bound to {named}", f"add it to spec.gateways: {named}"
 
 
-def _authority(route: Route, condition: Condition) -> Iterator[tuple[str, str]]:
+def _authority(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]:
     wanted = condition.text.partition(":")[0]
-    if route.dialect != "VirtualService" or not route.hosts:
+    if table.dialect != "VirtualService" or not table.hosts:
         return
-    if not any(_is_name(wanted, host) for host in route.hosts):
-        hosts = ", ".join(host.written for host in route.hosts)
+    if not any(_is_name(wanted, host) for host in table.hosts):
+        hosts = ", ".join(host.written for host in table.hosts)
         yield f"'{wanted}' is no host of this rule ({hosts})", f"add it to spec.hosts: {wanted}"
 
 

@@ -1,11 +1,11 @@
 """Header that is removed before it is matched.
 
-An arm takes a header off the request; the rule of another host matches on that header. What the
-service behind the arm calls on behalf of the request can no longer carry it.
+A route takes a header off the request; the rule of another host matches on that header. What the
+service behind the route calls on behalf of the request can no longer carry it.
 
 Why: a route by cookie or `end-user` works through the chain of services only while each hop passes
-the header on. Taken off at the front door, the rule behind it never sees it, and its special arm is
-never asked.
+the header on. Taken off at the front door, the rule behind it never sees it, and its special route
+is never asked.
 
 Bad::
 
@@ -86,8 +86,8 @@ from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project, children, text
 from meshproof.lint.model.conditions import Condition
-from meshproof.lint.model.route import Arm, Route, near
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route import Route, RouteTable, near
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0306"
 LEVEL = Level.WARNING
@@ -95,38 +95,38 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each removed header that the rule of another host matches on."""
-    matched: dict[str, list[tuple[Route, Condition]]] = {}
-    for route in routes(project):
-        for arm in route.arms:
-            for condition in (one for match in arm.matches for one in match.conditions):
+    matched: dict[str, list[tuple[RouteTable, Condition]]] = {}
+    for table in tables(project):
+        for route in table.routes:
+            for condition in (one for match in route.matches for one in match.conditions):
                 if condition.part.startswith("header ") and not condition.negated:
-                    matched.setdefault(condition.part[7:], []).append((route, condition))
-    for route in routes(project):
-        for arm in route.arms:
-            for header in _removed(arm):
+                    matched.setdefault(condition.part[7:], []).append((table, condition))
+    for table in tables(project):
+        for route in table.routes:
+            for header in _removed(route):
                 for other, condition in matched.get(text(header).lower(), []):
-                    if not _same_hosts(route, other):
+                    if not _same_hosts(table, other):
                         yield _hit(header, other, condition)
                         break
 
 
-def _removed(arm: Arm) -> list[Value]:
-    """Return the request headers that an arm takes off, for all or for some destinations."""
+def _removed(route: Route) -> list[Value]:
+    """Return the request headers that a route takes off, for all or for some destinations."""
     return [
-        *children(arm.value, "headers", "request", "remove"),
-        *children(arm.value, "route", "headers", "request", "remove"),
-        *children(arm.value, "filters", "requestHeaderModifier", "remove"),
-        *children(arm.value, "backendRefs", "filters", "requestHeaderModifier", "remove"),
+        *children(route.value, "headers", "request", "remove"),
+        *children(route.value, "route", "headers", "request", "remove"),
+        *children(route.value, "filters", "requestHeaderModifier", "remove"),
+        *children(route.value, "backendRefs", "filters", "requestHeaderModifier", "remove"),
     ]
 
 
-def _same_hosts(route: Route, other: Route) -> bool:
-    if route is other:
+def _same_hosts(table: RouteTable, other: RouteTable) -> bool:
+    if table is other:
         return True
-    return bool({one.full for one in route.hosts} & {one.full for one in other.hosts})
+    return bool({one.full for one in table.hosts} & {one.full for one in other.hosts})
 
 
-def _hit(header: Value, other: Route, condition: Condition) -> Hit:
+def _hit(header: Value, other: RouteTable, condition: Condition) -> Hit:
     where = near(condition.at, header.at)
     names = ", ".join(one.written for one in other.hosts) or "another host"
     return Hit(

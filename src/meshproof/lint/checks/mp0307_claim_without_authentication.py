@@ -4,7 +4,7 @@ A match on a claim of a token (`@request.auth.claims.group`) holds only at a gat
 a RequestAuthentication there has checked the token. Here the rule is for sidecars, or the gateway's
 workload is among the files and no RequestAuthentication is for it.
 
-Why: without it the claim is not there, so the arm is never asked and everyone gets the default.
+Why: without it the claim is not there, so the route is never asked and everyone gets the default.
 
 Bad::
 
@@ -60,8 +60,8 @@ from meshproof.documents.manifest import Document
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project, Workload, children, spec, text
 from meshproof.lint.model.inventory import surroundings
-from meshproof.lint.model.route import Route
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route import RouteTable
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0307"
 LEVEL = Level.WARNING
@@ -71,18 +71,18 @@ _CLAIM = "header @request.auth.claims"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each match on a claim where no token is checked before."""
-    for route in routes(project):
-        if route.dialect != "VirtualService":
+    for table in tables(project):
+        if table.dialect != "VirtualService":
             continue
-        for arm in route.arms:
-            for one in (one for match in arm.matches for one in match.conditions):
-                said, repair = _wrong(project, route) if one.part.startswith(_CLAIM) else ("", "")
+        for route in table.routes:
+            for one in (one for match in route.matches for one in match.conditions):
+                said, repair = _wrong(project, table) if one.part.startswith(_CLAIM) else ("", "")
                 if said:
-                    yield Hit(one.at, f"{arm.name}: {said}", repair)
+                    yield Hit(one.at, f"{route.name}: {said}", repair)
 
 
-def _wrong(project: Project, route: Route) -> tuple[str, str]:
-    names = [one.full for one in route.gateways]
+def _wrong(project: Project, table: RouteTable) -> tuple[str, str]:
+    names = [one.full for one in table.gateways]
     if all(name == MESH for name in names):
         said = "claims are matched at gateways only, and this rule is for sidecars"
         return said, "spec.gateways: the gateway that the requests come in by"

@@ -4,7 +4,7 @@ Envoy compares a regex with the whole value, as if it stood between `^` and `$`.
 inside real values of that header and takes none of them whole.
 
 Why: `Mobile` never matches a `User-Agent`: `grep` and most languages would find it there, Envoy
-does not. The arm exists, and nobody gets there.
+does not. The route exists, and nobody gets there.
 
 Bad::
 

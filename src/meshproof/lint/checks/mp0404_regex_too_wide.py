@@ -3,8 +3,8 @@ r"""Regex that takes more than it says.
 A cookie regex that also takes another cookie (`.*user=burr.*` takes `user=burrito` and
 `superuser=burr`), or a host or origin with dots that stand for any character.
 
-Why: the wrong visitors get to the arm. In a CORS policy it is a hole: `https://.*.example.com` lets
-in `https://evil-example.com`.
+Why: the wrong visitors get to the route. In a CORS policy it is a hole: `https://.*.example.com`
+lets in `https://evil-example.com`.
 
 Bad::
 

@@ -3,7 +3,7 @@
 The rule sends requests to a subset; the DestinationRule of that host is here and has no subset of
 that name.
 
-Why: there is no such cluster in Envoy. Every request of the arm is answered with 503, also where
+Why: there is no such cluster in Envoy. Every request of the route is answered with 503, also where
 only a part of a split goes there.
 
 Bad::

@@ -3,7 +3,7 @@
 The rule sends requests to a subset of a host, and none of the files has a DestinationRule for that
 host, although they have DestinationRules for others, or the service itself.
 
-Why: subsets exist only in DestinationRules. Without one, every request of the arm gets 503. A
+Why: subsets exist only in DestinationRules. Without one, every request of the route gets 503. A
 DestinationRule for the short name in another namespace is one for another host.
 
 Bad::

@@ -4,8 +4,8 @@ The rule sends to a host that no Service and no ServiceEntry here has. It is sai
 files have Services of that namespace at all (or, for a name outside the cluster, ServiceEntries or
 Services): otherwise they may be a part of what the cluster has.
 
-Why: Envoy has no cluster for it. Every request of the arm gets 503; a DestinationRule for it has no
-effect.
+Why: Envoy has no cluster for it. Every request of the route gets 503; a DestinationRule for it has
+no effect.
 
 Bad::
 
@@ -62,7 +62,7 @@ from meshproof.base.names import CLUSTER_DOMAIN
 from meshproof.documents.schema import closest
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Surroundings, namespace_of, short, surroundings
+from meshproof.lint.model.inventory import Inventory, namespace_of, short, surroundings
 from meshproof.lint.model.route import Name
 from meshproof.lint.model.route_tables import targets
 
@@ -100,7 +100,7 @@ def mentioned(project: Project) -> Iterator[tuple[Name, str, str]]:
         yield name, "DestinationRule", policy.document.namespace
 
 
-def elsewhere(around: Surroundings, name: Name) -> str:
+def elsewhere(around: Inventory, name: Name) -> str:
     """Return the full host of the service that a name may mean in another place, or nothing.
 
     A short name is completed with the rule's own namespace; `reviews.prod` and `reviews.prod.svc`
@@ -114,15 +114,15 @@ def elsewhere(around: Surroundings, name: Name) -> str:
     return there[0] if len(there) == 1 and name.full not in there else ""
 
 
-def _outside(around: Surroundings) -> bool:
+def _outside(around: Inventory) -> bool:
     return bool(around.entries or around.namespaces)
 
 
-def _there(around: Surroundings, namespace: str) -> list[str]:
+def _there(around: Inventory, namespace: str) -> list[str]:
     return sorted(short(one) for one in around.service_names if namespace_of(one) == namespace)
 
 
-def _meant(around: Surroundings, name: Name) -> str:
+def _meant(around: Inventory, name: Name) -> str:
     """Return the host that was probably meant."""
     namespace = namespace_of(name.full)
     if name.written.endswith(".svc"):
@@ -133,7 +133,7 @@ def _meant(around: Surroundings, name: Name) -> str:
     return f"{meant}.{namespace}.{CLUSTER_DOMAIN}" if meant and "." in name.written else meant
 
 
-def _all_of(around: Surroundings, namespace: str) -> str:
+def _all_of(around: Inventory, namespace: str) -> str:
     there = _there(around, namespace)
     more = ", ..." if len(there) > 8 else ""
     return f"one of {', '.join(there[:8])}{more}" if there else "a ServiceEntry for it"

@@ -67,7 +67,7 @@ from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import namespace_of, surroundings
 from meshproof.lint.model.route import Name
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0508"
 LEVEL = Level.WARNING
@@ -88,7 +88,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 def _names(project: Project) -> Iterator[tuple[Name, str, str]]:
     yield from mentioned(project)
-    for route in routes(project):
-        if route.dialect == "VirtualService" and route.in_mesh:
-            for host in route.hosts:
-                yield host, route.dialect, route.document.namespace
+    for table in tables(project):
+        if table.dialect == "VirtualService" and table.in_mesh:
+            for host in table.hosts:
+                yield host, table.dialect, table.document.namespace

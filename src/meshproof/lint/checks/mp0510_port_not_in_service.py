@@ -68,8 +68,8 @@ from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project, children, spec
 from meshproof.lint.model.inventory import surroundings
-from meshproof.lint.model.route import Route
-from meshproof.lint.model.route_tables import routes, targets
+from meshproof.lint.model.route import RouteTable
+from meshproof.lint.model.route_tables import tables, targets
 
 CODE = "MP0510"
 LEVEL = Level.ERROR
@@ -83,9 +83,9 @@ def check(project: Project) -> Iterator[Hit]:
             shown = ", ".join(map(str, known))
             repair = str(known[0]) if len(known) == 1 else f"one of {shown}"
             yield Hit(port.at, f"{host} has no port {port.content}, it has {shown}", repair)
-    for route in routes(project):
-        if [one.full for one in route.gateways] == [MESH]:
-            yield from _matched(project, route)
+    for table in tables(project):
+        if [one.full for one in table.gateways] == [MESH]:
+            yield from _matched(project, table)
 
 
 def _ports(project: Project) -> Iterator[tuple[str, Value]]:
@@ -99,15 +99,15 @@ def _ports(project: Project) -> Iterator[tuple[str, Value]]:
                 yield policy.host, port
 
 
-def _matched(project: Project, route: Route) -> Iterator[Hit]:
+def _matched(project: Project, table: RouteTable) -> Iterator[Hit]:
     """Report a match on a port that none of the rule's hosts has."""
-    ports = [surroundings(project).ports(host.full) for host in route.hosts]
+    ports = [surroundings(project).ports(host.full) for host in table.hosts]
     if not ports or not all(ports):
         return
     known = sorted({number for each in ports for number in each})
-    for arm in route.arms:
-        for one in (one for match in arm.matches for one in match.conditions):
+    for route in table.routes:
+        for one in (one for match in route.matches for one in match.conditions):
             if one.part == "port" and one.text not in map(str, known):
                 shown = ", ".join(map(str, known))
-                hosts = ", ".join(host.written for host in route.hosts)
-                yield Hit(one.at, f"{arm.name} never matches: {hosts} has port {shown}", shown)
+                hosts = ", ".join(host.written for host in table.hosts)
+                yield Hit(one.at, f"{route.name} never matches: {hosts} has port {shown}", shown)

@@ -70,8 +70,8 @@ from collections.abc import Iterator
 from meshproof.base.names import MESH
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Surroundings, surroundings
-from meshproof.lint.model.route import Arm, Route
+from meshproof.lint.model.inventory import Inventory, surroundings
+from meshproof.lint.model.route import Route, RouteTable
 from meshproof.lint.model.route_tables import targets
 
 CODE = "MP0513"
@@ -81,35 +81,35 @@ LEVEL = Level.WARNING
 def check(project: Project) -> Iterator[Hit]:
     """Report each destination whose port is left open, where proxies then ask for another."""
     around = surroundings(project)
-    for route, arm, target in targets(project):
+    for table, route, target in targets(project):
         ports = around.ports(target.host)
-        if route.dialect != "VirtualService" or target.port is not None or not ports:
+        if table.dialect != "VirtualService" or target.port is not None or not ports:
             continue
         shown, repair = ", ".join(map(str, ports)), f"port: {{number: {ports[0]}}}"
-        ways = (_served(around, route, name.full, ports) for name in route.gateways)
+        ways = (_served(around, table, name.full, ports) for name in table.gateways)
         if len(ports) > 1 and not all(ways):
             said = f"{target.written} has the ports {shown}, and a gateway does not know which"
             yield Hit(target.at, said, repair)
-        elif called := _called(around, route, arm, ports):
+        elif called := _called(around, table, route, ports):
             has = f"has the {'port' if len(ports) == 1 else 'ports'} {shown}"
             said = f"{target.written} {has}, and sidecars ask for {called}, which was called"
             yield Hit(target.at, said, repair)
 
 
-def _called(around: Surroundings, route: Route, arm: Arm, ports: list[int]) -> int | None:
+def _called(around: Inventory, table: RouteTable, route: Route, ports: list[int]) -> int | None:
     """Return a port of the rule's hosts that sidecars would ask for in vain."""
-    if not route.in_mesh or arm.protocol != "http" or _asks_for_port(arm):
+    if not table.in_mesh or route.protocol != "http" or _asks_for_port(route):
         return None
-    called = [port for host in route.hosts for port in around.ports(host.full)]
+    called = [port for host in table.hosts for port in around.ports(host.full)]
     return next((port for port in called if port not in ports), None)
 
 
-def _asks_for_port(arm: Arm) -> bool:
-    matches = arm.value.get("match")
+def _asks_for_port(route: Route) -> bool:
+    matches = route.value.get("match")
     return any(one.get("port") is not None for one in (matches.items() if matches else ()))
 
 
-def _served(around: Surroundings, route: Route, gateway: str, ports: list[int]) -> bool:
+def _served(around: Inventory, table: RouteTable, gateway: str, ports: list[int]) -> bool:
     """Say whether the port is plain: in sidecars, or since the gateway has the same numbers."""
     if gateway == MESH:
         return True

@@ -54,9 +54,9 @@ from meshproof.base.names import MESH
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project, children, spec, text
-from meshproof.lint.model.inventory import Surroundings, surroundings
+from meshproof.lint.model.inventory import Inventory, surroundings
 from meshproof.lint.model.istio_routes import gateway_names
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0514"
 LEVEL = Level.WARNING
@@ -86,7 +86,7 @@ def _list(document: Document) -> Value:
     return found.mapping()["exportTo"] if found is not None else document.root
 
 
-def _needed(project: Project, around: Surroundings, document: Document) -> set[str]:
+def _needed(project: Project, around: Inventory, document: Document) -> set[str]:
     """Return the namespaces whose proxies use a rule, empty where that is not known."""
     if document.kind == "DestinationRule":
         return _users(project, around, document)
@@ -103,17 +103,17 @@ def _needed(project: Project, around: Surroundings, document: Document) -> set[s
     return found
 
 
-def _users(project: Project, around: Surroundings, document: Document) -> set[str]:
+def _users(project: Project, around: Inventory, document: Document) -> set[str]:
     """Return the namespaces of the gateways whose rules send to a DestinationRule's host."""
     hosts = {one.host for one in around.policies if one.document is document}
     found: set[str] = set()
-    for route in routes(project):
-        if route.dialect != "VirtualService" or not route.gateways:
+    for table in tables(project):
+        if table.dialect != "VirtualService" or not table.gateways:
             continue
-        sent = {target.host for arm in route.arms for target in arm.targets}
+        sent = {target.host for route in table.routes for target in route.targets}
         if not hosts & sent:
             continue
-        if route.in_mesh:
+        if table.in_mesh:
             return set()
-        found |= {name.full.partition("/")[0] for name in route.gateways}
+        found |= {name.full.partition("/")[0] for name in table.gateways}
     return found

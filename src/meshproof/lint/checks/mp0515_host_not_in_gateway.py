@@ -77,9 +77,9 @@ from meshproof.documents.schema import closest
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project, children, spec, text
 from meshproof.lint.model.conditions import host_within
-from meshproof.lint.model.inventory import Surroundings, Way, surroundings
-from meshproof.lint.model.route import Name, Route, near
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.inventory import Inventory, Way, surroundings
+from meshproof.lint.model.route import Name, RouteTable, near
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0515"
 LEVEL = Level.WARNING
@@ -88,18 +88,18 @@ LEVEL = Level.WARNING
 def check(project: Project) -> Iterator[Hit]:
     """Report each host of a rule, and each listener, that its gateway does not have."""
     around = surroundings(project)
-    for route in routes(project):
-        for gateway in route.gateways:
+    for table in tables(project):
+        for gateway in table.gateways:
             way = around.ways.get(gateway.full)
             if way is None or not _whole(way):
                 continue
-            owner = route.document.namespace
+            owner = table.document.namespace
             hosts = [host for server in way.servers for host in server.hosts_for(owner)]
-            left = [host for host in route.hosts if not _served(host, hosts)]
-            if left and (not route.in_mesh or len(left) == len(route.hosts)):
+            left = [host for host in table.hosts if not _served(host, hosts)]
+            if left and (not table.in_mesh or len(left) == len(table.hosts)):
                 yield from (_hit(host, way, hosts) for host in left)
-        if route.dialect in ("HTTPRoute", "GRPCRoute"):
-            yield from _listeners(around, route)
+        if table.dialect in ("HTTPRoute", "GRPCRoute"):
+            yield from _listeners(around, table)
 
 
 def _whole(way: Way) -> bool:
@@ -122,11 +122,11 @@ def _hit(host: Name, way: Way, hosts: list[str]) -> Hit:
     )
 
 
-def _listeners(around: Surroundings, route: Route) -> Iterator[Hit]:
-    for parent in children(spec(route.document), "parentRefs"):
+def _listeners(around: Inventory, table: RouteTable) -> Iterator[Hit]:
+    for parent in children(spec(table.document), "parentRefs"):
         for section in children(parent, "sectionName"):
             content = parent.mapping()
-            owner = text(content.get("namespace")) or route.document.namespace
+            owner = text(content.get("namespace")) or table.document.namespace
             way = around.ways.get(f"{owner}/{text(content.get('name'))}")
             names = [server.name for server in way.servers] if way else []
             if way is not None and text(section) and text(section) not in names:

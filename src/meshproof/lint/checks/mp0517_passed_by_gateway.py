@@ -73,8 +73,8 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.route import Route, near
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route import RouteTable, near
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0517"
 LEVEL = Level.WARNING
@@ -82,29 +82,29 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each destination of a gateway's rule that another rule chooses versions of."""
-    choosing: dict[str, Route] = {}
-    for route in routes(project):
-        if route.dialect == "VirtualService" and all(one.full == "mesh" for one in route.gateways):
-            for host in route.hosts:
-                if _chooses(route, host.full):
-                    choosing.setdefault(host.full, route)
-    for route in routes(project):
-        if route.dialect != "VirtualService" or route.in_mesh:
+    choosing: dict[str, RouteTable] = {}
+    for table in tables(project):
+        if table.dialect == "VirtualService" and all(one.full == "mesh" for one in table.gateways):
+            for host in table.hosts:
+                if _chooses(table, host.full):
+                    choosing.setdefault(host.full, table)
+    for table in tables(project):
+        if table.dialect != "VirtualService" or table.in_mesh:
             continue
-        for arm in route.of("http"):
-            for target in arm.targets:
+        for route in table.of("http"):
+            for target in route.targets:
                 other = choosing.get(target.host)
                 if other is not None and target.subset is None:
                     place = near(other.document.at, target.at)
                     yield Hit(
                         target.at,
-                        f"{arm.name} sends to all versions of {target.written}: VirtualService "
+                        f"{route.name} sends to all versions of {target.written}: VirtualService "
                         f"'{other.document.name}' ({place}) is for sidecars only",
-                        f"subset: NAME, or the arms of '{other.document.name}' here too",
+                        f"subset: NAME, or the routes of '{other.document.name}' here too",
                     )
 
 
-def _chooses(route: Route, host: str) -> bool:
+def _chooses(table: RouteTable, host: str) -> bool:
     """Say whether a rule sends to a subset of its own host."""
-    targets = [target for arm in route.of("http") for target in arm.targets]
+    targets = [target for route in table.of("http") for target in route.targets]
     return any(one.host == host and one.subset is not None for one in targets)

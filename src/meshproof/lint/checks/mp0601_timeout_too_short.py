@@ -52,8 +52,8 @@ from collections.abc import Iterator
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project, children, text
-from meshproof.lint.model.route import Arm, Route
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route import Route, RouteTable
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0601"
 LEVEL = Level.WARNING
@@ -75,19 +75,19 @@ _LEGACY_TIMEOUT = 15.0
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each timeout that leaves no time for all tries."""
-    for route in routes(project):
-        for arm in route.of("http") if route.dialect in _PLACES else ():
-            yield from _hits(route, arm)
+    for table in tables(project):
+        for route in table.of("http") if table.dialect in _PLACES else ():
+            yield from _hits(table, route)
 
 
-def _hits(route: Route, arm: Arm) -> Iterator[Hit]:
-    whole, single, count = (_only(children(arm.value, *way)) for way in _PLACES[route.dialect])
+def _hits(table: RouteTable, route: Route) -> Iterator[Hit]:
+    whole, single, count = (_only(children(route.value, *way)) for way in _PLACES[table.dialect])
     attempts = count.content if count is not None else 0
     if single is None or isinstance(attempts, bool) or not isinstance(attempts, int):
         return
     each = seconds(text(single))
     total = seconds(text(whole)) if whole is not None else 0.0
-    if whole is None and route.dialect == "RouteRule":
+    if whole is None and table.dialect == "RouteRule":
         total = _LEGACY_TIMEOUT
     needed = each * (attempts + 1)
     if attempts < 1 or not (each and total) or total >= needed:
@@ -96,7 +96,7 @@ def _hits(route: Route, arm: Arm) -> Iterator[Hit]:
     said = f"of {attempts + 1} tries of {text(single)} each, " + (
         f"{fits} fit into {shown(total)}" if fits else f"not even one fits into {shown(total)}"
     )
-    yield Hit(place.at, f"{arm.name}: {said}", f"timeout: {shown(needed)}, or shorter tries")
+    yield Hit(place.at, f"{route.name}: {said}", f"timeout: {shown(needed)}, or shorter tries")
 
 
 def _only(found: list[Value]) -> Value | None:

@@ -1,6 +1,6 @@
 """Fault for every request.
 
-An arm injects a delay or an error into 100 % of its requests, and no header, query or source label
+A route injects a delay or an error into 100 % of its requests, and no header, query or source label
 sets them apart from those of ordinary users.
 
 Why: it is what a chaos test leaves behind. Everything is healthy, and everyone gets 500 or waits.
@@ -58,8 +58,8 @@ from collections.abc import Iterator
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project, children
-from meshproof.lint.model.route import Arm, Match
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route import Match, Route
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0602"
 LEVEL = Level.WARNING
@@ -68,13 +68,13 @@ _CHOSEN = ("header ", "query ", "source ")
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each fault of 100 % in an arm that ordinary requests get to."""
-    for route in routes(project):
-        for arm in route.of("http"):
-            if any(match.sure and not _chosen(match) for match in arm.matches):
-                for name, share in shares(arm):
+    """Report each fault of 100 % in a route that ordinary requests get to."""
+    for table in tables(project):
+        for route in table.of("http"):
+            if any(match.sure and not _chosen(match) for match in route.matches):
+                for name, share in shares(route):
                     if share.content == 100 and not isinstance(share.content, bool):
-                        said = f"{arm.name}: the {name} holds for every request"
+                        said = f"{route.name}: the {name} holds for every request"
                         yield Hit(share.at, said, "a match on the tester's header, or no fault")
 
 
@@ -82,11 +82,11 @@ def _chosen(match: Match) -> bool:
     return any(one.part.startswith(_CHOSEN) for one in match.conditions)
 
 
-def shares(arm: Arm) -> Iterator[tuple[str, Value]]:
-    """Yield the percentages of an arm's faults, each with its sort (delay, abort)."""
+def shares(route: Route) -> Iterator[tuple[str, Value]]:
+    """Yield the percentages of a route's faults, each with its sort (delay, abort)."""
     for key in ("fault", "httpFault"):
         for name in ("delay", "abort"):
-            for fault in children(arm.value, key, name):
+            for fault in children(route.value, key, name):
                 for way in (("percentage", "value"), ("percent",)):
                     for share in children(fault, *way):
                         yield name, share

@@ -1,6 +1,6 @@
 """Mirror to itself.
 
-The arm mirrors its requests to a destination that it sends them to anyway: the same host, and the
+The route mirrors its requests to a destination that it sends them to anyway: the same host, and the
 same subset, or no subset on one of the two sides.
 
 Why: every request reaches the same pods twice. They carry twice the load, and what is not safe to
@@ -45,21 +45,21 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project, text
-from meshproof.lint.model.route import Arm, Target
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route import Route, Target
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0603"
 LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each mirror that is a destination of its own arm, too."""
-    for route in routes(project):
-        for arm in route.arms:
-            for mirror in arm.mirrors:
-                twin = next((one for one in arm.targets if _meets(one, mirror)), None)
+    """Report each mirror that is a destination of its own route, too."""
+    for table in tables(project):
+        for route in table.routes:
+            for mirror in route.mirrors:
+                twin = next((one for one in route.targets if _meets(one, mirror)), None)
                 if twin is not None:
-                    yield _hit(arm, twin, mirror)
+                    yield _hit(route, twin, mirror)
 
 
 def _meets(target: Target, mirror: Target) -> bool:
@@ -76,11 +76,11 @@ def _port(target: Target) -> object:
     return target.port.content if target.port is not None else None
 
 
-def _hit(arm: Arm, twin: Target, mirror: Target) -> Hit:
+def _hit(route: Route, twin: Target, mirror: Target) -> Hit:
     subset = f" subset '{text(twin.subset)}'" if twin.subset is not None else ""
     return Hit(
         mirror.at,
-        f"{arm.name} mirrors to {twin.written}, and sends to {twin.written}{subset} anyway "
+        f"{route.name} mirrors to {twin.written}, and sends to {twin.written}{subset} anyway "
         f"(line {twin.at.line})",
         "another host, or subsets that share no pod",
     )

@@ -1,7 +1,7 @@
 """Redirect that comes back.
 
 A redirect was followed as a browser would: the place that it names is taken by the same rule, by
-this arm or by one that leads back to it.
+this route or by one that leads back to it.
 
 Why: the browser gives up with "too many redirects", a client without a limit does not.
 
@@ -56,7 +56,7 @@ from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import surroundings
 from meshproof.lint.model.redirects import follow, redirect_of
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0604"
 LEVEL = Level.WARNING
@@ -65,17 +65,17 @@ LEVEL = Level.WARNING
 def check(project: Project) -> Iterator[Hit]:
     """Report each redirect that leads back to itself."""
     around = surroundings(project)
-    for route in routes(project):
+    for table in tables(project):
         told: set[int] = set()
-        for arm in route.of("http"):
-            found = redirect_of(arm)
-            way = follow(route, arm, around) if found is not None and arm.sure else []
+        for route in table.of("http"):
+            found = redirect_of(route)
+            way = follow(table, route, around) if found is not None and route.sure else []
             if found is None or not way or any(id(one) in told for one, _ in way):
                 continue
             told.update(id(one) for one, _ in way)
             steps = " -> ".join(place for _, place in way)
             yield Hit(
                 found.at.at,
-                f"{arm.name}: the redirect leads back to itself: {steps}",
-                "a match that leaves the new place out, or an arm for it before this one",
+                f"{route.name}: the redirect leads back to itself: {steps}",
+                "a match that leaves the new place out, or a route for it before this one",
             )

@@ -58,7 +58,7 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Server, Surroundings, speaks_http, surroundings
+from meshproof.lint.model.inventory import Inventory, Server, speaks_http, surroundings
 from meshproof.lint.model.tls import Setting, settings
 
 CODE = "MP0605"
@@ -93,7 +93,7 @@ def _server(server: Server) -> Iterator[Hit]:
         yield Hit(server.tls.at, said, "protocol: HTTPS, or without tls")
 
 
-def _client(around: Surroundings, setting: Setting) -> Iterator[Hit]:
+def _client(around: Inventory, setting: Setting) -> Iterator[Hit]:
     service, entry = around.services.get(setting.host), around.entry(setting.host)
     plain: list[int] = []
     if service is not None:

@@ -1,7 +1,7 @@
 """Plain HTTP to a TLS port.
 
-An HTTP arm sends to a port that is declared as HTTPS or TLS, and no DestinationRule begins TLS
-towards it. What reaches an HTTP arm was plain HTTP, and goes on as plain HTTP.
+An HTTP route sends to a port that is declared as HTTPS or TLS, and no DestinationRule begins TLS
+towards it. What reaches an HTTP route was plain HTTP, and goes on as plain HTTP.
 
 Why: the server answers 400 "plain HTTP request was sent to HTTPS port", or closes the connection.
 
@@ -81,9 +81,9 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Surroundings, speaks_http, surroundings
+from meshproof.lint.model.inventory import Inventory, speaks_http, surroundings
 from meshproof.lint.model.route import Target
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route_tables import tables
 from meshproof.lint.model.tls import settings
 
 CODE = "MP0606"
@@ -93,23 +93,23 @@ _TLS = ("https", "tls")
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each destination of an HTTP arm that expects TLS and gets none."""
+    """Report each destination of an HTTP route that expects TLS and gets none."""
     around = surroundings(project)
     begun = {one.host for one in settings(around) if one.mode not in ("", "DISABLE")}
-    for route in routes(project):
-        for arm in route.of("http"):
-            for target in (*arm.targets, *arm.mirrors):
+    for table in tables(project):
+        for route in table.of("http"):
+            for target in (*route.targets, *route.mirrors):
                 if target.host in begun or _protocol(around, target) not in _TLS:
                     continue
                 yield Hit(
                     target.at,
-                    f"{arm.name} sends plain HTTP to {target.written}, whose port is "
+                    f"{route.name} sends plain HTTP to {target.written}, whose port is "
                     f"{_protocol(around, target).upper()}",
                     f"a DestinationRule for {target.written} with tls: {{mode: SIMPLE}}",
                 )
 
 
-def _protocol(around: Surroundings, target: Target) -> str:
+def _protocol(around: Inventory, target: Target) -> str:
     """Return the protocol of the port that is sent to, lower case, empty where not known."""
     ports = around.ports(target.host)
     wanted = target.port.content if target.port is not None else None

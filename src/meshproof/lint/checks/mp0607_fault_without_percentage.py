@@ -48,7 +48,7 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project, children
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0607"
 LEVEL = Level.WARNING
@@ -56,13 +56,13 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each fault of a VirtualService that no request gets."""
-    for route in routes(project):
-        for arm in route.of("http") if route.dialect == "VirtualService" else ():
+    for table in tables(project):
+        for route in table.of("http") if table.dialect == "VirtualService" else ():
             for name in ("delay", "abort"):
-                for fault in children(arm.value, "fault", name):
+                for fault in children(route.value, "fault", name):
                     content = fault.content if isinstance(fault.content, dict) else {}
                     shares = [*children(fault, "percentage", "value"), *children(fault, "percent")]
                     empty = [key for key in content if key in ("percentage", "percent")]
                     if content and not shares and (not empty or empty == ["percentage"]):
-                        said = f"{arm.name}: the {name} has no percentage: no request gets it"
+                        said = f"{route.name}: the {name} has no percentage: no request gets it"
                         yield Hit(fault.at, said, "percentage: {value: 10}")

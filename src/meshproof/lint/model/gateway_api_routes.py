@@ -1,4 +1,4 @@
-"""Reads the arms of Gateway API's HTTPRoutes and GRPCRoutes."""
+"""Reads the routes of Gateway API's HTTPRoutes and GRPCRoutes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.project import Project, children, spec, text
 from meshproof.lint.model.conditions import Condition, Sort, simplified
 from meshproof.lint.model.istio_routes import doubtful, places_of_doubt
-from meshproof.lint.model.route import Arm, Match, Name, Route, Target
+from meshproof.lint.model.route import Match, Name, Route, RouteTable, Target
 
 _SORTS: dict[str, Sort] = {
     "Exact": "exact",
@@ -19,13 +19,13 @@ _SORTS: dict[str, Sort] = {
 }
 
 
-def read(project: Project) -> Iterator[Route]:
+def read(project: Project) -> Iterator[RouteTable]:
     """Yield the route of every HTTPRoute and GRPCRoute."""
     for document in project.of("HTTPRoute", "GRPCRoute", group="gateway.networking.k8s.io"):
-        yield _route(project, document)
+        yield _route_table(project, document)
 
 
-def _route(project: Project, document: Document) -> Route:
+def _route_table(project: Project, document: Document) -> RouteTable:
     found = spec(document)
     blurred = places_of_doubt(project, document)
     parents = [one for one in children(found, "parentRefs") if isinstance(one.content, dict)]
@@ -40,23 +40,23 @@ def _route(project: Project, document: Document) -> Route:
         elif text(content.get("kind")) == "Service":
             gateways.append(Name(MESH, text(name), name.at))
             hosts.append(Name(f"{text(name)}.{owner}.{CLUSTER_DOMAIN}", text(name), name.at))
-    arms = [
-        _arm(document, rule, blurred)
+    routes = [
+        _route(document, rule, blurred)
         for rule in children(found, "rules")
         if isinstance(rule.content, dict)
     ]
     dialect = "HTTPRoute" if document.kind == "HTTPRoute" else "GRPCRoute"
-    return Route(
+    return RouteTable(
         document,
         "HTTPRoute" if dialect == "HTTPRoute" else "GRPCRoute",
         tuple(hosts),
         tuple(gateways),
-        tuple(arms),
+        tuple(routes),
         in_order=False,
     )
 
 
-def _arm(document: Document, rule: Value, blurred: tuple[str, ...]) -> Arm:
+def _route(document: Document, rule: Value, blurred: tuple[str, ...]) -> Route:
     content = rule.mapping()
     name = text(content.get("name"))
     grpc = document.kind == "GRPCRoute"
@@ -67,7 +67,7 @@ def _arm(document: Document, rule: Value, blurred: tuple[str, ...]) -> Arm:
     ]
     backends = [*children(rule, "backendRefs")]
     mirrors = children(rule, "filters", "requestMirror", "backendRef")
-    return Arm(
+    return Route(
         document,
         rule,
         f"'{name}'" if name else rule.path.removeprefix("spec."),

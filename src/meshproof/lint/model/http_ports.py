@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from meshproof.documents.manifest import At
 from meshproof.lint.engine.project import Project, ServiceObject, text
 from meshproof.lint.model.inventory import short, speaks_http, surroundings
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route_tables import tables
 
 #: What Istio knows as a protocol (istio.io, "Protocol Selection").
 PROTOCOLS = (
@@ -59,12 +59,12 @@ def routed_ports(project: Project) -> Iterator[RoutedPort]:
 
 
 def _rules(project: Project) -> dict[str, tuple[str, set[int]]]:
-    """Return the hosts that HTTP arms send to: the first such rule, and the ports it names."""
+    """Return the hosts that HTTP routes send to: the first such rule, and the ports it names."""
     found: dict[str, tuple[str, set[int]]] = {}
-    for route in routes(project):
-        for arm in route.of("http"):
-            rule = f"{route.dialect} '{arm.document.name}'"
-            for target in (*arm.targets, *arm.mirrors):
+    for table in tables(project):
+        for route in table.of("http"):
+            rule = f"{table.dialect} '{route.document.name}'"
+            for target in (*route.targets, *route.mirrors):
                 _, ports = found.setdefault(target.host, (rule, set()))
                 if target.port is not None and isinstance(target.port.content, int):
                     ports.add(target.port.content)

@@ -106,7 +106,7 @@ def nested(one: Labels, other: Labels) -> bool:
     return ours <= theirs or theirs <= ours
 
 
-class Surroundings:
+class Inventory:
     """The index over a project's services, workloads, DestinationRules, gateways and entries."""
 
     def __init__(self, project: Project) -> None:
@@ -188,9 +188,9 @@ class Surroundings:
 
 
 @lru_cache(maxsize=2)
-def surroundings(project: Project) -> Surroundings:
+def surroundings(project: Project) -> Inventory:
     """Return the index of a project, made once for all checks."""
-    return Surroundings(project)
+    return Inventory(project)
 
 
 def short(host: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads the arms of VirtualServices."""
+"""Reads the routes of VirtualServices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.defect import Sort as Defects
 from meshproof.lint.engine.project import Project, children, spec, text
 from meshproof.lint.model.conditions import Condition, Sort, simplified
-from meshproof.lint.model.route import Arm, Match, Name, Route, Target
+from meshproof.lint.model.route import Match, Name, Route, RouteTable, Target
 
 _STRINGS = ("uri", "scheme", "method", "authority")
 _MAPS = {"headers": "header", "withoutHeaders": "header", "queryParams": "query"}
@@ -24,28 +24,28 @@ _NO_CONDITION = {"name", "statPrefix", "ignoreUriCase"}
 _KNOWN = {*_STRINGS, *_MAPS, *_LISTS, *_SINGLE, *_NO_CONDITION, "sourceLabels"}
 
 
-def read(project: Project) -> Iterator[Route]:
+def read(project: Project) -> Iterator[RouteTable]:
     """Yield the route of every VirtualService."""
     for document in project.of("VirtualService", group="networking.istio.io"):
-        yield _route(project, document)
+        yield _route_table(project, document)
 
 
-def _route(project: Project, document: Document) -> Route:
+def _route_table(project: Project, document: Document) -> RouteTable:
     found = spec(document)
     gateways = tuple(gateway_names(children(found, "gateways"), document.namespace))
     blurred = places_of_doubt(project, document)
-    arms = [
-        _arm(document, protocol, value, gateways, blurred, -index)
+    routes = [
+        _route(document, protocol, value, gateways, blurred, -index)
         for protocol in ("http", "tls", "tcp")
         for index, value in enumerate(children(found, protocol))
         if isinstance(value.content, dict)
     ]
-    return Route(
+    return RouteTable(
         document,
         "VirtualService",
         tuple(_names(children(found, "hosts"), document.namespace)),
         gateways or (Name(MESH, MESH, document.at),),
-        tuple(arms),
+        tuple(routes),
     )
 
 
@@ -89,14 +89,14 @@ def gateway_names(values: list[Value], namespace: str) -> Iterator[Name]:
         yield Name(full, written, value.at)
 
 
-def _arm(
+def _route(
     document: Document,
     protocol: Literal["http", "tls", "tcp"],
     value: Value,
     gateways: tuple[Name, ...],
     blurred: tuple[str, ...],
     order: int,
-) -> Arm:
+) -> Route:
     content, namespace = value.mapping(), document.namespace
     name = text(content.get("name"))
     found = children(value, "match")
@@ -108,7 +108,7 @@ def _arm(
     if not matches:
         matches = [Match((), value.at, "match" not in content)]
     mirrors = [*children(value, "mirror"), *children(value, "mirrors", "destination")]
-    return Arm(
+    return Route(
         document,
         value,
         f"'{name}'" if name else value.path.removeprefix("spec."),

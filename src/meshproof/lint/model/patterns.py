@@ -51,8 +51,8 @@ def regexes_of(project: Project) -> Iterator[Pattern]:
 
 
 def _virtual_service(document: Document) -> Iterator[Pattern]:
-    for arm in children(spec(document), "http"):
-        for match in children(arm, "match"):
+    for route in children(spec(document), "http"):
+        for match in children(route, "match"):
             for key in match.content if isinstance(match.content, dict) else ():
                 if key in _PARTS:
                     for value in children(match, key):
@@ -60,9 +60,9 @@ def _virtual_service(document: Document) -> Iterator[Pattern]:
                 elif key in _MAPS:
                     found = children(match, key)
                     yield from _named(document, found, _MAPS[key], key == "withoutHeaders")
-        for origin in children(arm, "corsPolicy", "allowOrigins"):
+        for origin in children(route, "corsPolicy", "allowOrigins"):
             yield from _strings(document, origin, "origin")
-        for value in children(arm, "rewrite", "uriRegexRewrite", "match"):
+        for value in children(route, "rewrite", "uriRegexRewrite", "match"):
             yield Pattern(document, "rewrite", "regex", text(value), value.at)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.project import children, spec, text
 from meshproof.lint.model.conditions import Condition, takes
-from meshproof.lint.model.inventory import Surroundings
-from meshproof.lint.model.route import Arm, Match, Route
+from meshproof.lint.model.inventory import Inventory
+from meshproof.lint.model.route import Match, Route, RouteTable
 
 #: So many redirects are followed.
 _MOST = 20
@@ -31,16 +31,16 @@ class Redirect:
 
 @dataclass(frozen=True)
 class Request:
-    """What a browser asks for; headers and the rest are those that the first arm wants."""
+    """What a browser asks for; headers and the rest are those that the first route wants."""
 
     scheme: str
     host: str
     path: str
 
 
-def redirect_of(arm: Arm) -> Redirect | None:
-    """Return an arm's redirect."""
-    for value in children(arm.value, "redirect"):
+def redirect_of(route: Route) -> Redirect | None:
+    """Return a route's redirect."""
+    for value in children(route.value, "redirect"):
         content = value.content if isinstance(value.content, dict) else {}
         cut = "prefixRewrite" in content
         return Redirect(
@@ -51,7 +51,7 @@ def redirect_of(arm: Arm) -> Redirect | None:
             text(content.get("scheme")),
             not {"port", "derivePort"} & set(content),
         )
-    for value in children(arm.value, "filters", "requestRedirect"):
+    for value in children(route.value, "filters", "requestRedirect"):
         content = value.content if isinstance(value.content, dict) else {}
         whole = [*children(value, "path", "replaceFullPath")]
         cuts = [*children(value, "path", "replacePrefixMatch")]
@@ -61,31 +61,31 @@ def redirect_of(arm: Arm) -> Redirect | None:
     return None
 
 
-def follow(route: Route, first: Arm, around: Surroundings) -> list[tuple[Arm, str]]:
-    """Return the arms of a circle of redirects with the places asked for, empty if it ends."""
+def follow(table: RouteTable, first: Route, around: Inventory) -> list[tuple[Route, str]]:
+    """Return the routes of a circle of redirects with the places asked for, empty if it ends."""
     for start in first.matches:
-        request = _first_request(route, start)
+        request = _first_request(table, start)
         if request is None:
             continue
-        seen: list[tuple[Arm, Request]] = []
-        arm: Arm | None = first
+        seen: list[tuple[Route, Request]] = []
+        route: Route | None = first
         for _ in range(_MOST):
-            found = redirect_of(arm) if arm is not None else None
-            if arm is None or found is None or not found.sure:
+            found = redirect_of(route) if route is not None else None
+            if route is None or found is None or not found.sure:
                 break
-            seen.append((arm, request))
-            request = _next(request, found, arm)
-            if not _stays(route, seen[-1][1], request, around):
+            seen.append((route, request))
+            request = _next(request, found, route)
+            if not _stays(table, seen[-1][1], request, around):
                 break
-            arm = _taking(route, request, start)
-            if arm is first:
+            route = _taking(table, request, start)
+            if route is first:
                 return [(one, _shown(asked)) for one, asked in [*seen, (first, request)]]
-            if any(arm is one for one, _ in seen):
+            if any(route is one for one, _ in seen):
                 break
     return []
 
 
-def _first_request(route: Route, match: Match) -> Request | None:
+def _first_request(table: RouteTable, match: Match) -> Request | None:
     path, scheme = "/", "http"
     for one in match.conditions:
         if one.negated:
@@ -96,7 +96,7 @@ def _first_request(route: Route, match: Match) -> Request | None:
             path = one.text or "/"
         elif one.part == "scheme":
             scheme = one.text
-    host = route.hosts[0].written if route.hosts else "*"
+    host = table.hosts[0].written if table.hosts else "*"
     return Request(scheme, host, path)
 
 
@@ -104,54 +104,54 @@ def _shown(request: Request) -> str:
     return f"{request.scheme}://{request.host}{request.path}"
 
 
-def _next(request: Request, found: Redirect, arm: Arm) -> Request:
+def _next(request: Request, found: Redirect, route: Route) -> Request:
     path = found.path or request.path
     if found.cut:
-        path = found.path + request.path[len(_prefix(request, arm)) :]
+        path = found.path + request.path[len(_prefix(request, route)) :]
     return Request(found.scheme or request.scheme, found.host or request.host, path or "/")
 
 
-def _prefix(request: Request, arm: Arm) -> str:
-    """Return the part of the path that the arm's match names."""
-    for match in arm.matches:
+def _prefix(request: Request, route: Route) -> str:
+    """Return the part of the path that the route's match names."""
+    for match in route.matches:
         for one in match.conditions:
             if one.part == "uri" and one.sort != "regex" and takes(one, request.path):
                 return one.text
     return "/" if request.path.startswith("/") else ""
 
 
-def _stays(route: Route, before: Request, after: Request, around: Surroundings) -> bool:
+def _stays(table: RouteTable, before: Request, after: Request, around: Inventory) -> bool:
     """Say whether the redirected request comes to the same rule again."""
-    if after.host != before.host and after.host not in {one.written for one in route.hosts}:
+    if after.host != before.host and after.host not in {one.written for one in table.hosts}:
         return False
-    if after.scheme == before.scheme or not route.gateways:
+    if after.scheme == before.scheme or not table.gateways:
         return True
-    ways = [around.ways.get(one.full) for one in route.gateways]
+    ways = [around.ways.get(one.full) for one in table.gateways]
     return any(
         server.tls is not None and server.protocol == "HTTPS"
         for way in ways
-        if way is not None and _all_servers(route)
+        if way is not None and _all_servers(table)
         for server in way.servers
     )
 
 
-def _all_servers(route: Route) -> bool:
+def _all_servers(table: RouteTable) -> bool:
     """Say whether the rule is for every listener of its gateway."""
-    named = children(spec(route.document), "parentRefs", "sectionName")
-    return not named and not children(spec(route.document), "parentRefs", "port")
+    named = children(spec(table.document), "parentRefs", "sectionName")
+    return not named and not children(spec(table.document), "parentRefs", "port")
 
 
-def _taking(route: Route, request: Request, start: Match) -> Arm | None:
-    """Return the arm that takes a request: the first, or by Gateway API the closest."""
+def _taking(table: RouteTable, request: Request, start: Match) -> Route | None:
+    """Return the route that takes a request: the first, or by Gateway API the closest."""
     found = [
-        (_closeness(match), arm)
-        for arm in route.of("http")
-        for match in arm.matches
+        (_closeness(match), route)
+        for route in table.of("http")
+        for match in route.matches
         if _holds(match, request, start)
     ]
     if not found:
         return None
-    return found[0][1] if route.in_order else max(found, key=lambda one: one[0])[1]
+    return found[0][1] if table.in_order else max(found, key=lambda one: one[0])[1]
 
 
 def _closeness(match: Match) -> tuple[int, int, int, int, int]:

@@ -21,7 +21,7 @@ _FLAGS = re.compile(r"\(\?[a-zA-Z-]+\)")
 
 #: What other dialects have and RE2 has not -> what to do instead.
 _LACKING = (
-    (re.compile(r"(?<!\\)\(\?!"), "look-ahead (?!...)", "an arm before it, or withoutHeaders"),
+    (re.compile(r"(?<!\\)\(\?!"), "look-ahead (?!...)", "a route before it, or withoutHeaders"),
     (re.compile(r"(?<!\\)\(\?="), "look-ahead (?=...)", "two conditions, or both orders with |"),
     (re.compile(r"(?<!\\)\(\?<[!=]"), "look-behind (?<...)", "the text before it, in the regex"),
     (re.compile(r"(?<!\\)\(\?>"), "atomic group (?>...)", "(?:...): RE2 never backtracks"),

@@ -1,4 +1,4 @@
-"""The arms of every dialect in one form, for the checks that compare them.
+"""The routes of every dialect in one form, for the checks that compare them.
 
 Unlike the model in `rules/`, this one is tolerant: what cannot be read is left out (a finding of
 another check names it), and a match that was not read whole is marked as not sure.
@@ -45,8 +45,8 @@ class Target:
 
 
 @dataclass(eq=False, slots=True)
-class Arm:
-    """One branch: what it takes, where it sends that. `order` sorts arms, the highest first."""
+class Route:
+    """One branch: what it takes, where it sends that. `order` sorts routes, the highest first."""
 
     document: Document
     value: Value
@@ -62,7 +62,7 @@ class Arm:
         """True when all of its matches were read whole."""
         return all(match.sure for match in self.matches)
 
-    def is_before(self, later: Arm) -> bool:
+    def is_before(self, later: Route) -> bool:
         """Say whether it is asked before another, that stands after it and does not replace it."""
         replaced = self.document is not later.document and self.name == later.name
         return self.order > later.order and not replaced
@@ -83,17 +83,17 @@ class Name:
 
 
 @dataclass(eq=False, slots=True)
-class Route:
-    """The arms for some hosts. `gateways` are `namespace/name` or `mesh`; empty is everywhere.
+class RouteTable:
+    """The routes for some hosts. `gateways` are `namespace/name` or `mesh`; empty is everywhere.
 
-    `in_order` says whether the first arm that takes a request decides (else the closest match).
+    `in_order` says whether the first route that takes a request decides (else the closest match).
     """
 
     document: Document
     dialect: Dialect
     hosts: tuple[Name, ...]
     gateways: tuple[Name, ...]
-    arms: tuple[Arm, ...]
+    routes: tuple[Route, ...]
     in_order: bool = True
 
     @property
@@ -101,9 +101,9 @@ class Route:
         """True when sidecars use it."""
         return not self.gateways or any(one.full == "mesh" for one in self.gateways)
 
-    def of(self, protocol: str) -> list[Arm]:
-        """Return the arms of one protocol, in order."""
-        return [arm for arm in self.arms if arm.protocol == protocol]
+    def of(self, protocol: str) -> list[Route]:
+        """Return the routes of one protocol, in order."""
+        return [route for route in self.routes if route.protocol == protocol]
 
 
 def covers(outer: Match, inner: Match) -> bool:

@@ -1,4 +1,4 @@
-"""Reads the arms of RouteRules: those of one destination together, the highest precedence first."""
+"""Reads the routes of RouteRules: those of a destination together, highest precedence first."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.project import Project, children, spec, text
 from meshproof.lint.model.conditions import Condition, Sort, simplified
 from meshproof.lint.model.istio_routes import doubtful, places_of_doubt
-from meshproof.lint.model.route import Arm, Match, Name, Route, Target
+from meshproof.lint.model.route import Match, Name, Route, RouteTable, Target
 
 #: Keys of request.headers that are not headers but parts of the request.
 _PARTS = ("uri", "scheme", "method", "authority")
 
 
-def read(project: Project) -> Iterator[Route]:
+def read(project: Project) -> Iterator[RouteTable]:
     """Yield one route for each destination."""
-    found: dict[str, list[Arm]] = {}
+    found: dict[str, list[Route]] = {}
     places: dict[str, Name] = {}
     for document in project.of("RouteRule"):
         for destination in children(spec(document), "destination"):
@@ -25,10 +25,10 @@ def read(project: Project) -> Iterator[Route]:
             if host:
                 written = _written(destination)
                 places.setdefault(host, Name(host, text(written) or host, written.at))
-                found.setdefault(host, []).append(_arm(project, document, host))
-    for host, arms in found.items():
-        ordered = tuple(sorted(arms, key=lambda arm: -arm.order))
-        yield Route(arms[0].document, "RouteRule", (places[host],), (), ordered)
+                found.setdefault(host, []).append(_route(project, document, host))
+    for host, routes in found.items():
+        ordered = tuple(sorted(routes, key=lambda route: -route.order))
+        yield RouteTable(routes[0].document, "RouteRule", (places[host],), (), ordered)
 
 
 def service(value: Value, namespace: str) -> str:
@@ -54,13 +54,13 @@ def _labels(value: Value | None) -> Labels:
     return labels({key: text(one) for key, one in value.content.items()})
 
 
-def _arm(project: Project, document: Document, host: str) -> Arm:
+def _route(project: Project, document: Document, host: str) -> Route:
     found = spec(document) or document.root
     content, namespace = found.mapping(), document.namespace
     order = content["precedence"].content if "precedence" in content else 0
     match, blurred = content.get("match"), places_of_doubt(project, document)
     name = Name(host, text(content["destination"]) or host, content["destination"].at)
-    return Arm(
+    return Route(
         document,
         found,
         f"'{document.name}'",

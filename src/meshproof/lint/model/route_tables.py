@@ -7,22 +7,22 @@ from functools import lru_cache
 
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import gateway_api_routes, istio_routes, route_rule_routes
-from meshproof.lint.model.route import Arm, Route, Target
+from meshproof.lint.model.route import Route, RouteTable, Target
 
 
 @lru_cache(maxsize=2)
-def routes(project: Project) -> tuple[Route, ...]:
+def tables(project: Project) -> tuple[RouteTable, ...]:
     """Return every route, read once for all checks of a project."""
     return tuple(
-        route
+        table
         for dialect in (istio_routes, route_rule_routes, gateway_api_routes)
-        for route in dialect.read(project)
+        for table in dialect.read(project)
     )
 
 
-def targets(project: Project) -> Iterator[tuple[Route, Arm, Target]]:
-    """Yield every destination and mirror with its route and arm."""
-    for route in routes(project):
-        for arm in route.arms:
-            for target in (*arm.targets, *arm.mirrors):
-                yield route, arm, target
+def targets(project: Project) -> Iterator[tuple[RouteTable, Route, Target]]:
+    """Yield every destination and mirror with its table and route."""
+    for table in tables(project):
+        for route in table.routes:
+            for target in (*route.targets, *route.mirrors):
+                yield table, route, target

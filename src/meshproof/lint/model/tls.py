@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from meshproof.documents.manifest import At, Value
 from meshproof.lint.engine.project import children, spec, text
-from meshproof.lint.model.inventory import Policy, Surroundings
+from meshproof.lint.model.inventory import Inventory, Policy
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Setting:
 
 
 @lru_cache(maxsize=2)
-def settings(around: Surroundings) -> tuple[Setting, ...]:
+def settings(around: Inventory) -> tuple[Setting, ...]:
     """Return the TLS settings of every DestinationRule, those of its subsets too."""
     return tuple(
         setting

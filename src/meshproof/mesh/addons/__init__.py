@@ -74,7 +74,7 @@ class InCluster:
 
 
 @dataclass(frozen=True)
-class Sight:
+class AddonEvidence:
     """What an addon shows: how many of our requests it holds, and in words what that looks like.
 
     `count` is UNCOUNTED where it holds them but does not count.
@@ -96,7 +96,7 @@ class Addon(Protocol):
     def before(self) -> int:
         """Return the count from which requests that are sent now add up."""
 
-    def seen(self, tag: str) -> Sight:
+    def seen(self, tag: str) -> AddonEvidence:
         """Return what the addon shows of requests with our tag."""
 
 
@@ -236,14 +236,16 @@ def wait_answering(process: Process, look: Callable[[], Any]) -> None:
     )
 
 
-def wait_for_traffic(addon: Addon, tag: str, wanted: int, patience: float | None = None) -> Sight:
+def wait_for_traffic(
+    addon: Addon, tag: str, wanted: int, patience: float | None = None
+) -> AddonEvidence:
     """Return what an addon shows once it holds `wanted` requests, or when the deadline is over.
 
     The deadline is the addon's own unless `patience` is given.
     """
-    last = Sight(0, "nothing")
+    last = AddonEvidence(0, "nothing")
 
-    def look() -> Sight | None:
+    def look() -> AddonEvidence | None:
         nonlocal last
         last = addon.seen(tag)
         return last if last.count >= wanted else None

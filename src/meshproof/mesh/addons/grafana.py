@@ -13,10 +13,10 @@ import yaml
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.addons import (
+    AddonEvidence,
     ClusterView,
     InCluster,
     MeshView,
-    Sight,
     get_json,
     listening,
     program,
@@ -96,10 +96,10 @@ class Addon:
         """Return what the ingress's Envoy itself has counted."""
         return self._mesh.ingress_requests()
 
-    def seen(self, tag: str) -> Sight:
+    def seen(self, tag: str) -> AddonEvidence:
         """Return the count of our requests that the data source answers through Grafana."""
         count = _queried(self.url, _DATASOURCE, QUERY)
-        return Sight(count, f"its data source answers {count} requests to productpage")
+        return AddonEvidence(count, f"its data source answers {count} requests to productpage")
 
 
 class Remote:
@@ -119,7 +119,7 @@ class Remote:
         """Return what the proxies themselves have counted."""
         return self._view.requests()
 
-    def seen(self, tag: str) -> Sight:
+    def seen(self, tag: str) -> AddonEvidence:
         """Return the count of our requests that a data source answers; 0 without the dashboards."""
         sources = [
             str(one["uid"])
@@ -127,14 +127,16 @@ class Remote:
             if one.get("type") == "prometheus"
         ]
         if not sources:
-            return Sight(0, "it has no data source of type prometheus")
+            return AddonEvidence(0, "it has no data source of type prometheus")
         count = max(_queried(self.url, one, query_of(self._view.namespace)) for one in sources)
         words = f"its data source answers {count} requests to productpage"
         found = get_json(f"{self.url}/api/search", type="dash-db", query="Istio")
         lacking = set(DASHBOARDS) - {str(one.get("title")) for one in found}
         if lacking:
-            return Sight(0, f"{words}, but dashboards are missing: {', '.join(sorted(lacking))}")
-        return Sight(count, words)
+            return AddonEvidence(
+                0, f"{words}, but dashboards are missing: {', '.join(sorted(lacking))}"
+            )
+        return AddonEvidence(count, words)
 
 
 def _require_healthy(url: str) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.addons import (
+    AddonEvidence,
     ClusterView,
     InCluster,
     MeshView,
-    Sight,
     get_json,
     program,
     wait_answering,
@@ -94,7 +94,7 @@ class Addon:
         """Return 0: each check has a tag of its own."""
         return 0
 
-    def seen(self, tag: str) -> Sight:
+    def seen(self, tag: str) -> AddonEvidence:
         """Return how many whole traces have our tag."""
         return whole_traces(_tagged(self.url, "istio-ingressgateway", tag), SERVICES)
 
@@ -126,7 +126,7 @@ class Remote:
         """Return 0: each check has a tag of its own."""
         return 0
 
-    def seen(self, tag: str) -> Sight:
+    def seen(self, tag: str) -> AddonEvidence:
         """Return how many whole traces have our tag: from the productpage through every app."""
         first = f"productpage.{self._view.namespace}"  # Istio's name: app and namespace
         return whole_traces(_tagged(self.url, first, tag), SERVICES_INSIDE)

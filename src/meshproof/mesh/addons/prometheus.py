@@ -11,10 +11,10 @@ import yaml
 
 from meshproof.base import timeouts
 from meshproof.mesh.addons import (
+    AddonEvidence,
     ClusterView,
     InCluster,
     MeshView,
-    Sight,
     get_json,
     listening,
     program,
@@ -96,13 +96,13 @@ class Addon:
         """Return what the ingress's Envoy itself has counted; Prometheus lags by a scrape."""
         return self._mesh.ingress_requests()
 
-    def seen(self, tag: str) -> Sight:
+    def seen(self, tag: str) -> AddonEvidence:
         """Return the count of requests to the productpage; 0 unless every proxy is scraped."""
         proxies = len(self._mesh.admins())
         up = ask(self.url, 'sum(up{job="envoy"})')
         count = ask(self.url, QUERY)
         words = f"{up} of {proxies} proxies are scraped, {count} requests to productpage counted"
-        return Sight(count if up >= proxies else 0, words)
+        return AddonEvidence(count if up >= proxies else 0, words)
 
 
 class Remote:
@@ -122,7 +122,7 @@ class Remote:
         """Return what the proxies themselves have counted; Prometheus lags by a scrape."""
         return self._view.requests()
 
-    def seen(self, tag: str) -> Sight:
+    def seen(self, tag: str) -> AddonEvidence:
         """Return the count of requests to the run's productpage."""
         namespace = self._view.namespace
         count = ask(self.url, query_of(namespace))
@@ -131,7 +131,7 @@ class Remote:
             f"{up} of {self._view.sidecars()} sidecars of namespace {namespace} are scraped, "
             f"{count} requests to its productpage counted"
         )
-        return Sight(count, words)
+        return AddonEvidence(count, words)
 
 
 def query_of(namespace: str) -> str:

@@ -12,9 +12,9 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.addons import (
     UNCOUNTED,
+    AddonEvidence,
     ClusterView,
     InCluster,
-    Sight,
     get_json,
     get_text,
 )
@@ -72,7 +72,7 @@ class Remote:
         """Return 0: a graph does not count."""
         return 0
 
-    def seen(self, tag: str) -> Sight:
+    def seen(self, tag: str) -> AddonEvidence:
         """Return UNCOUNTED once every edge of a visit has traffic in our namespace, else 0."""
         edges = self._edges()
         lacking = [
@@ -80,8 +80,8 @@ class Remote:
         ]
         if lacking:
             words = f"no traffic on {', '.join(lacking)} in namespace {self._view.namespace}"
-            return Sight(0, words)
-        return Sight(UNCOUNTED, "every edge of a visit has traffic")
+            return AddonEvidence(0, words)
+        return AddonEvidence(UNCOUNTED, "every edge of a visit has traffic")
 
     def _kiali_status(self) -> None:
         found = get_json(f"{self.url}/kiali/api/status")

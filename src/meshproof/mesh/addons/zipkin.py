@@ -10,10 +10,10 @@ from typing import Any
 
 from meshproof.base import timeouts
 from meshproof.mesh.addons import (
+    AddonEvidence,
     ClusterView,
     InCluster,
     MeshView,
-    Sight,
     get_json,
     jar,
     listening,
@@ -81,7 +81,7 @@ class Addon:
         """Return 0: each check has a tag of its own."""
         return 0
 
-    def seen(self, tag: str) -> Sight:
+    def seen(self, tag: str) -> AddonEvidence:
         """Return how many whole traces have our tag: from the ingress through every app."""
         return whole_traces(_tagged(self.url, tag), SERVICES)
 
@@ -102,7 +102,7 @@ class Remote:
         """Return 0: each check has a tag of its own."""
         return 0
 
-    def seen(self, tag: str) -> Sight:
+    def seen(self, tag: str) -> AddonEvidence:
         """Return how many whole traces have our tag: from the productpage through every app."""
         return whole_traces(_tagged(self.url, tag), SERVICES_INSIDE)
 
@@ -118,7 +118,7 @@ def _services(trace: list[dict[str, Any]]) -> set[str]:
     return {span.get("localEndpoint", {}).get("serviceName", "") for span in trace}
 
 
-def whole_traces(traces: list[set[str]], visit: frozenset[str]) -> Sight:
+def whole_traces(traces: list[set[str]], visit: frozenset[str]) -> AddonEvidence:
     """Return how many of the traces, each a set of service names, pass every app of a visit.
 
     `visit` are the beginnings of the names that a whole trace has.
@@ -135,4 +135,4 @@ def whole_traces(traces: list[set[str]], visit: frozenset[str]) -> Sight:
     words = f"{len(traces)} traces have our tag, {len(traces) - len(broken)} of them are whole"
     if broken:
         words += f"; spans are missing from: {', '.join(sorted(broken[0]))}"
-    return Sight(len(traces) - len(broken), words)
+    return AddonEvidence(len(traces) - len(broken), words)

@@ -12,7 +12,7 @@ from pathlib import Path
 from meshproof.base import signals, timeouts
 from meshproof.base.errors import BadRules, MeshproofError, NotReady
 from meshproof.documents.manifest import Document
-from meshproof.inventory import Surroundings
+from meshproof.inventory import Inventory
 from meshproof.mesh.cluster.api import images, kubeconfig
 from meshproof.mesh.cluster.api.client import Kube, Object
 from meshproof.mesh.cluster.api.objects import RUN_LABEL, Place, Placed
@@ -24,7 +24,7 @@ from meshproof.mesh.cluster.istio.istio import Istio
 from meshproof.mesh.cluster.istio.istioctl import Istioctl
 from meshproof.mesh.cluster.istio.kube_inject import injected
 from meshproof.mesh.cluster.proxies import proxies, settling
-from meshproof.mesh.cluster.proxies.mtls import Modes
+from meshproof.mesh.cluster.proxies.mtls import MtlsExpectation
 from meshproof.mesh.cluster.run import evidence, leftovers, namespaces, workloads
 from meshproof.mesh.cluster.run.addons import ClusterAddons
 from meshproof.mesh.cluster.run.probe import NO_PROBES, Probe
@@ -34,7 +34,7 @@ from meshproof.mesh.cluster.sandbox.sandbox import Sandbox
 from meshproof.mesh.counters import Counters
 from meshproof.mesh.process import processes
 from meshproof.mesh.process.processes import Workspace
-from meshproof.mesh.protocol import Address, Aspect, Feature, Looked, Options, Replica, Served
+from meshproof.mesh.protocol import Address, Aspect, AspectReport, Feature, Options, Replica, Served
 from meshproof.oracle.derive import Case
 from meshproof.rules.model import RuleSet
 
@@ -216,7 +216,7 @@ class ClusterMesh:
     def _control_plane(self) -> ControlPlane:
         return ControlPlane(self._kube, self._istio, self._istioctl, self._names, self._app_labels)
 
-    def control_plane(self, aspect: Aspect) -> Looked:
+    def control_plane(self, aspect: Aspect) -> AspectReport:
         """Look at one aspect of the control plane."""
         found = self._control_plane.look(aspect)
         self._noted += [one for one in found.notes if one not in self._noted]
@@ -239,7 +239,7 @@ class ClusterMesh:
             raise NotReady("rules without their documents cannot be applied to a cluster")
         self._require_own(placed)
         self._stay()
-        modes = Modes.before(self._kube, self.proxies, placed)
+        modes = MtlsExpectation.before(self._kube, self.proxies, placed)
         try:
             for one in placed:
                 self._kube.apply(one.body, one.at or "")
@@ -252,7 +252,7 @@ class ClusterMesh:
         else:
             self._withdraw(placed, modes)
 
-    def begin_sandbox(self, rules: RuleSet, cases: Sequence[Case], around: Surroundings) -> None:
+    def begin_sandbox(self, rules: RuleSet, cases: Sequence[Case], around: Inventory) -> None:
         """Have the pods of a sandbox for a user's rules come up, in further namespaces of the run.
 
         What keeps them from that is told by `sandbox`.
@@ -301,7 +301,7 @@ class ClusterMesh:
         return self._way_in.address
 
     def _settled(
-        self, placed: Sequence[Placed], there: bool = True, modes: Modes | None = None
+        self, placed: Sequence[Placed], there: bool = True, modes: MtlsExpectation | None = None
     ) -> Served:
         run = self._place.run
         strict = None if modes is None else modes.during if there else modes.after
@@ -317,7 +317,7 @@ class ClusterMesh:
             name.removeprefix(f"{head}-") if name != head else "default" for name in self._names
         ]
 
-    def _withdraw(self, placed: Sequence[Placed], modes: Modes | None) -> None:
+    def _withdraw(self, placed: Sequence[Placed], modes: MtlsExpectation | None) -> None:
         """Delete the rules; return when no proxy serves them any more."""
         if signals.ending():
             return  # the namespaces go

@@ -24,7 +24,7 @@ _ATTEMPT = "x-envoy-attempt-count"
 
 
 @dataclass(frozen=True)
-class Lesson:
+class EchoBehaviour:
     """What the workloads must be able to do for some cases.
 
     They tell the headers `told`, answer with the headers `answering` and fail as in `failing`
@@ -36,7 +36,7 @@ class Lesson:
     failing: tuple[str, ...]
 
     @classmethod
-    def of(cls, cases: Iterable[Case]) -> Lesson:
+    def of(cls, cases: Iterable[Case]) -> EchoBehaviour:
         """Return what the cases ask for."""
         told: dict[str, None] = {}
         answering: dict[str, None] = {}
@@ -51,7 +51,7 @@ class Lesson:
         return cls(tuple(told), tuple(answering), tuple(failing))
 
 
-def listener(name: str, lesson: Lesson, copies: str) -> Resource:
+def listener(name: str, lesson: EchoBehaviour, copies: str) -> Resource:
     """Return the listener of a workload; copies of requests are noted in the file `copies`."""
     seen = {SEEN_PATH: "%REQ(:PATH)%", SEEN_AUTHORITY: "%REQ(:AUTHORITY)%"}
     seen |= {f"{SEEN_HEADER}{header}": f"%REQ({header})%" for header in lesson.told}

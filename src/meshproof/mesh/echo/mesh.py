@@ -14,8 +14,8 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
 from meshproof.documents.manifest import At
-from meshproof.inventory import Surroundings
-from meshproof.mesh.echo.listener import Lesson, listener
+from meshproof.inventory import Inventory
+from meshproof.mesh.echo.listener import EchoBehaviour, listener
 from meshproof.mesh.echo.mirrored import Copies
 from meshproof.mesh.echo.workloads import (
     DEFAULT_PORTS,
@@ -57,7 +57,7 @@ class EchoMesh:
         workspace: Workspace,
         rules: RuleSet,
         cases: Iterable[Case],
-        around: Surroundings,
+        around: Inventory,
     ) -> None:
         binary = find_binary(options.envoy)
         self._workspace = workspace
@@ -73,7 +73,7 @@ class EchoMesh:
         calls = [case.call for case in cases if case.call.gateway == MESH]
         sources = sorted({_source(call) for call in calls})
         self._sources = {one: f"source-{at}" for at, one in enumerate(sources)}
-        self._lesson = Lesson.of(cases)
+        self._lesson = EchoBehaviour.of(cases)
         self._copies = Copies(
             workspace.path / "copies.log", self._servers, (self._clients, self._ingress.envoy)
         )
@@ -85,7 +85,7 @@ class EchoMesh:
     @classmethod
     @contextlib.contextmanager
     def opened(
-        cls, options: Options, rules: RuleSet, cases: Iterable[Case], around: Surroundings
+        cls, options: Options, rules: RuleSet, cases: Iterable[Case], around: Inventory
     ) -> Iterator[EchoMesh]:
         """Serve the rules to the clients that the cases need; end everything with the context.
 
@@ -191,7 +191,7 @@ class EchoMesh:
         return self.workloads.copied(case, asked, self._copies.noted())
 
 
-def _selector(around: Surroundings, host: str) -> Labels:
+def _selector(around: Inventory, host: str) -> Labels:
     return around.selectors.get(host) or (("app", named_in(host)[0]),)
 
 

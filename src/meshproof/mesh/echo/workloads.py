@@ -10,18 +10,18 @@ from dataclasses import dataclass
 
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, Labels, is_service
 from meshproof.documents.manifest import At
-from meshproof.inventory import Surroundings
+from meshproof.inventory import Inventory
 from meshproof.oracle.actions import Shares
 from meshproof.oracle.derive import Case, Destination
-from meshproof.rules.model import Route, RuleSet
+from meshproof.rules.model import RouteTable, RuleSet
 
 #: Label of the workload that no subset of the rules selects: it shows that others are not moved.
 OTHER: Labels = (("version", "other"),)
 #: So often at least the request of a case is sent that one destination must answer.
 VISITS = 3
-#: How often the answers of another arm may be taken for those of a case's own, if none is said.
+#: How often the answers of another route may be taken for those of a case's own, if none is said.
 MISSED = 1e-3
-#: An arm is told from one of whose requests its own workloads get this part at most.
+#: A route is told from one of whose requests its own workloads get this part at most.
 LARGEST = 0.9
 #: How often workloads may stay unseen by chance though they are asked.
 FALSE_ALARM = 1e-9
@@ -50,7 +50,7 @@ def named_in(host: str) -> tuple[str, str]:
     return name, namespace
 
 
-def check_hosts(rules: RuleSet, around: Surroundings) -> None:
+def check_hosts(rules: RuleSet, around: Inventory) -> None:
     """Raise BadRules for a host that is no service of the cluster, nor of a ServiceEntry."""
     for host, at in _hosts(rules).items():
         if not is_service(host) and host not in around.outside:
@@ -63,20 +63,20 @@ def check_hosts(rules: RuleSet, around: Surroundings) -> None:
 def _hosts(rules: RuleSet) -> dict[str, At]:
     """Return every host that the rules are about or send to, in order, with a place of it."""
     found: dict[str, At] = {}
-    for route in rules.routes:
-        for host, at in _named(route):
+    for table in rules.tables:
+        for host, at in _named(table):
             found.setdefault(host, at)
     return found
 
 
-def _named(route: Route) -> Iterator[tuple[str, At]]:
-    if route.gateways is None or MESH in route.gateways:
-        yield from ((host, route.at) for host in route.hosts)
-    for target in (target for arm in route.arms for target in arm.targets):
-        yield target.host, target.at or route.at
+def _named(table: RouteTable) -> Iterator[tuple[str, At]]:
+    if table.gateways is None or MESH in table.gateways:
+        yield from ((host, table.at) for host in table.hosts)
+    for target in (target for route in table.routes for target in route.targets):
+        yield target.host, target.at or table.at
 
 
-def echoes(rules: RuleSet, around: Surroundings) -> list[Echo]:
+def echoes(rules: RuleSet, around: Inventory) -> list[Echo]:
     """Return the echo workloads: those that are known, else one for each subset and one of none."""
     found: dict[str, Echo] = {}
     for host in _hosts(rules):
@@ -90,7 +90,7 @@ def echoes(rules: RuleSet, around: Surroundings) -> list[Echo]:
     return list(found.values())
 
 
-def ports(rules: RuleSet, around: Surroundings) -> dict[str, tuple[int, ...]]:
+def ports(rules: RuleSet, around: Inventory) -> dict[str, tuple[int, ...]]:
     """Return the ports of each host that the rules name: those that its Service describes.
 
     Where none does, those that rules name, or the default one, and every port of which a rule sends
@@ -99,27 +99,27 @@ def ports(rules: RuleSet, around: Surroundings) -> dict[str, tuple[int, ...]]:
     found = {host: set(around.ports.get(host) or DEFAULT_PORTS) for host in _hosts(rules)}
     servers = {one.name: [server.port for server in one.servers] for one in rules.gateways}
     sent = [
-        (route, target.host)
-        for route in rules.routes
-        for arm in route.arms
-        for target in arm.targets
+        (table, target.host)
+        for table in rules.tables
+        for route in table.routes
+        for target in route.targets
         if target.port is None and target.host not in around.workloads
     ]
     grown = True
     while grown:
         grown = False
-        for route, host in sent:
-            called = {port for name in route.gateways or () for port in servers.get(name, ())}
-            if route.gateways is None or MESH in route.gateways:
-                called |= {port for one in route.hosts for port in found.get(one, ())}
+        for table, host in sent:
+            called = {port for name in table.gateways or () for port in servers.get(name, ())}
+            if table.gateways is None or MESH in table.gateways:
+                called |= {port for one in table.hosts for port in found.get(one, ())}
             grown = grown or not called <= found[host]
             found[host] |= called
     return {host: tuple(sorted(listed)) for host, listed in found.items()}
 
 
-def _subsets(rules: RuleSet, around: Surroundings, host: str) -> list[Labels]:
-    arms = [arm for route in rules.routes for arm in route.arms]
-    used = [target.labels for arm in arms for target in arm.targets if target.host == host]
+def _subsets(rules: RuleSet, around: Inventory, host: str) -> list[Labels]:
+    routes = [route for table in rules.tables for route in table.routes]
+    used = [target.labels for route in routes for target in route.targets if target.host == host]
     named = [labels for labels in (*used, *around.subsets.get(host, ())) if labels]
     return list(dict.fromkeys([OTHER, *named]))
 
@@ -129,16 +129,16 @@ def _words(labels: Labels, selector: Labels) -> str:
 
 
 @dataclass(frozen=True)
-class Hiding:
+class Ambiguity:
     """A way to answer that some of a case's workloads could hide: only others tell that it is none.
 
-    `beyond` are the names of those others, `words` what would answer in that way, `patience` after
-    how many answers none of `beyond` is no chance any more.
+    `beyond` are the names of those others, `words` what would answer in that way, `max_requests`
+    after how many answers none of `beyond` is no chance any more.
     """
 
     beyond: frozenset[str]
     words: str
-    patience: int
+    max_requests: int
 
 
 class TwoAtOnce(Exception):
@@ -146,7 +146,7 @@ class TwoAtOnce(Exception):
 
 
 class Workloads:
-    """Which echo workloads may answer a case, and how many requests tell that from other arms."""
+    """Which echo workloads may answer a case, and how many requests tell that from other routes."""
 
     def __init__(self, echoes: Sequence[Echo], missed: float = MISSED) -> None:
         self.echoes = tuple(echoes)
@@ -184,7 +184,7 @@ class Workloads:
     def visits(self, case: Case) -> int:
         """Return how often the request of a case is sent that is not judged; see `hiding`.
 
-        An arm of which the case's workloads get a part of the requests is not taken for the
+        A route of which the case's workloads get a part of the requests is not taken for the
         case's own, but for `missed` of the runs; one of which they get more than LARGEST may be.
         """
         if case.answer.late or case.answer.least:
@@ -222,8 +222,8 @@ class Workloads:
             total += share * len(behind & self.behind(own)) / len(behind) if behind else 0
         return total
 
-    def hiding(self, case: Case) -> list[Hiding]:
-        """Return the other arms that send to some of a case's workloads and to nothing else."""
+    def hiding(self, case: Case) -> list[Ambiguity]:
+        """Return the other routes that send to some of a case's workloads and to nothing else."""
         if not _is_plain(case) or case.answer.late or case.answer.least:
             return []
         own = self.behind(case.shares[0][0])
@@ -235,7 +235,7 @@ class Workloads:
                 share = (len(own) - len(used)) / len(own)
                 words = " or ".join(dict.fromkeys(str(one) for one, share in rival if share))
                 enough = math.ceil(math.log(FALSE_ALARM) / math.log1p(-share))
-                found.append(Hiding(own - used, words, enough))
+                found.append(Ambiguity(own - used, words, enough))
         return found
 
 

@@ -1,4 +1,4 @@
-"""From the actions of an arm to Envoy's words for them.
+"""From the actions of a route to Envoy's words for them.
 
 Sources: Envoy's v3 API reference (route components, HTTP fault filter) and Istio's page on
 VirtualService for what is left open there.
@@ -20,7 +20,7 @@ from meshproof.rules.actions import (
     Retries,
     Rewrite,
 )
-from meshproof.rules.model import Arm, Match, Mirror
+from meshproof.rules.model import Match, Mirror, Route
 
 FAULT_FILTER = "envoy.filters.http.fault"
 _FAULT_TYPE = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"
@@ -39,14 +39,14 @@ _RETRY_ON = ("connect-failure", "refused-stream", "unavailable", "cancelled")
 _ATTEMPTS = 2
 
 
-def around(arm: Arm) -> Resource:
+def around(route: Route) -> Resource:
     """Return what a route has beside its match and its action: header changes, faults, CORS."""
     filters: Resource = {}
-    if arm.fault is not None and (fault := _fault(arm.fault)):
+    if route.fault is not None and (fault := _fault(route.fault)):
         filters[FAULT_FILTER] = {"@type": _FAULT_TYPE, **fault}
-    if arm.cors is not None:
-        filters[CORS_FILTER] = {"@type": f"{_CORS_TYPE}Policy", **_cors(arm.cors)}
-    found = header_changes(arm.headers)
+    if route.cors is not None:
+        filters[CORS_FILTER] = {"@type": f"{_CORS_TYPE}Policy", **_cors(route.cors)}
+    found = header_changes(route.headers)
     return {**found, "typed_per_filter_config": filters} if filters else found
 
 
@@ -86,17 +86,17 @@ def direct_response(wanted: DirectResponse) -> Resource:
     return {**found, "body": {"inline_string": wanted.body}} if wanted.body else found
 
 
-def on_the_way(arm: Arm, match: Match | None) -> Resource:
+def on_the_way(route: Route, match: Match | None) -> Resource:
     """Return what an action that sends on has beside its clusters and its mirrors.
 
     `match` is what took the request: its prefix is what a rewrite replaces.
     """
     found: Resource = {
-        "timeout": duration(arm.timeout or 0.0),
-        **(_rewrite(arm.rewrite, match) if arm.rewrite else {}),
+        "timeout": duration(route.timeout or 0.0),
+        **(_rewrite(route.rewrite, match) if route.rewrite else {}),
     }
-    if arm.retries is None or arm.retries.attempts:
-        found["retry_policy"] = _retry_policy(arm.retries)
+    if route.retries is None or route.retries.attempts:
+        found["retry_policy"] = _retry_policy(route.retries)
     return found
 
 
@@ -127,7 +127,7 @@ def _rewrite(wanted: Rewrite, match: Match | None) -> Resource:
             "pattern": {"regex": wanted.pattern},
             "substitution": wanted.substitution,
         }
-    elif wanted.uri and match and match.uri and match.uri.kind == "below":
+    elif wanted.uri and match and match.uri and match.uri.kind == "path_prefix":
         found |= _moved(match, wanted.uri)
     elif wanted.uri:
         found["prefix_rewrite"] = wanted.uri  # of an exact match or a regex: the whole path

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from meshproof.rules.model import Route
+from meshproof.rules.model import RouteTable
 
 #: Format of an access log line, in Envoy's command operators. The cookie is last: it has spaces.
 LINE = (
@@ -37,7 +37,7 @@ class Hop:
     """One request at one sidecar: as it came in (`inbound`) or as the app sent it (`outbound`).
 
     `asked` is host and path, `cluster` where it went, `flags` Envoy's (`-` for none), `route` the
-    name of the rule's arm that took it, `id` is the same at every hop of a request if the apps
+    name of the rule's route that took it, `id` is the same at every hop of a request if the apps
     pass it on, `cookie` is `-` without one.
     """
 
@@ -64,8 +64,8 @@ def read(folder: Path, since: datetime) -> Iterator[Hop]:
                 yield Hop(pod, **words)
 
 
-def said(hops: Iterable[Hop], rules: Iterable[Route]) -> list[str]:
-    """Return what went wrong at which pod, and which arms of `rules` took whose calls."""
+def said(hops: Iterable[Hop], rules: Iterable[RouteTable]) -> list[str]:
+    """Return what went wrong at which pod, and which routes of `rules` took whose calls."""
     seen = list(hops)
     lines = _errors(seen)
     for rule in rules:
@@ -73,7 +73,7 @@ def said(hops: Iterable[Hop], rules: Iterable[Route]) -> list[str]:
         calls = [hop for hop in seen if _statistics_name(hop.cluster).endswith(hosts)]
         service = rule.hosts[0].partition(".")[0]
         lines += _taken(calls, rule, service)
-        matches = [match for arm in rule.arms for match in arm.matches]
+        matches = [match for route in rule.routes for match in route.matches]
         if any(name == "cookie" for match in matches for name, _ in match.headers):
             lines += _lost(seen, calls, service)
     return lines
@@ -103,19 +103,19 @@ def _errors(seen: Iterable[Hop]) -> list[str]:
     ]
 
 
-def _taken(calls: Iterable[Hop], rule: Route, service: str) -> list[str]:
+def _taken(calls: Iterable[Hop], rule: RouteTable, service: str) -> list[str]:
     taken = Counter((hop.pod, hop.route) for hop in calls).most_common(_MOST)
-    shown = "; ".join(f"{pod} {count} by {_arm(rule, name)}" for (pod, name), count in taken)
+    shown = "; ".join(f"{pod} {count} by {_route(rule, name)}" for (pod, name), count in taken)
     return [f"calls to {service} by the rule that took them: {shown}"] if taken else []
 
 
-def _arm(rule: Route, name: str) -> str:
+def _route(rule: RouteTable, name: str) -> str:
     """Return words and place of what Envoy calls `RULE.ARM` or `RULE`, `default` without a rule."""
     if name == "default":
         return "no rule"
-    for arm in rule.arms:
-        if arm.name and name == f"{rule.name}.{arm.name}":
-            return f"'{arm.name}' at {arm.at}"
+    for route in rule.routes:
+        if route.name and name == f"{rule.name}.{route.name}":
+            return f"'{route.name}' at {route.at}"
     return f"'{name}' at {rule.at}"
 
 

@@ -29,7 +29,7 @@ def route_match(match: Match | None) -> Resource:
     return found
 
 
-_PATHS = {"exact": "path", "prefix": "prefix", "below": "path_separated_prefix"}
+_PATHS = {"exact": "path", "prefix": "prefix", "path_prefix": "path_separated_prefix"}
 
 
 def _path(match: Match) -> Resource:

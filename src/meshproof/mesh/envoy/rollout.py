@@ -127,11 +127,13 @@ def _culprit(wanted: RuleSet, reason: str) -> str:
 
 def _strings(wanted: RuleSet) -> Iterator[StringMatch]:
     """Yield every string that a match of the rules compares with, and those that headers get."""
-    for arm in (arm for route in wanted.routes for arm in route.arms):
-        for headers in arm.every_headers:
+    for route in (route for table in wanted.tables for route in table.routes):
+        for headers in route.every_headers:
             for changes in (headers.request, headers.response):
                 for _, value in changes.set + changes.add:
-                    yield StringMatch("exact", value, arm.at)
-    for match in (match for route in wanted.routes for arm in route.arms for match in arm.matches):
+                    yield StringMatch("exact", value, route.at)
+    for match in (
+        match for table in wanted.tables for route in table.routes for match in route.matches
+    ):
         yield from (one for one in (match.uri, match.method, match.authority) if one)
         yield from (one for _, one in match.headers + match.without_headers + match.query)

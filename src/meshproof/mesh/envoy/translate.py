@@ -23,7 +23,7 @@ from meshproof.mesh.envoy.listeners import client_tls
 from meshproof.mesh.envoy.matching import route_match
 from meshproof.mesh.envoy.topology import Pod, Service, Topology
 from meshproof.rules.actions import UNCHANGED
-from meshproof.rules.model import Arm, Match, MtlsMode, PeerPolicy, Route, RuleSet, Target
+from meshproof.rules.model import Match, MtlsMode, PeerPolicy, Route, RouteTable, RuleSet, Target
 
 _INGRESS_LABELS: Labels = (("istio", "ingressgateway"),)
 #: istiod's limit for the bodies of direct responses; Envoy's own is 4096.
@@ -52,16 +52,16 @@ class Snapshot:
     default_mtls: MtlsMode = "PERMISSIVE"
 
     def __post_init__(self) -> None:
-        for route in self.rules.routes:
-            self._check_gateways(route)
-            for host in route.hosts if _in_mesh(route) else ():
-                self._check_ports(route, self.service(host, route.at))
+        for table in self.rules.tables:
+            self._check_gateways(table)
+            for host in table.hosts if _in_mesh(table) else ():
+                self._check_ports(table, self.service(host, table.at))
         self._check_proxies()
 
-    def _check_ports(self, route: Route, service: Service) -> None:
-        for port in set(route.ports) - set(service.ports):
+    def _check_ports(self, table: RouteTable, service: Service) -> None:
+        for port in set(table.ports) - set(service.ports):
             ports = ", ".join(map(str, service.ports))
-            raise route.at.error(f"{service.name} has no port {port}; it has: {ports}")
+            raise table.at.error(f"{service.name} has no port {port}; it has: {ports}")
 
     def _check_proxies(self) -> None:
         """Refuse hosts of one port that different proxies serve: here there is one ingress."""
@@ -74,20 +74,20 @@ class Snapshot:
                         "common, but not the proxy; that is not supported yet"
                     )
 
-    def _check_gateways(self, route: Route) -> None:
-        named = {name: route.at for name in route.gateways or ()}
-        for match in (match for arm in route.arms for match in arm.matches):
+    def _check_gateways(self, table: RouteTable) -> None:
+        named = {name: table.at for name in table.gateways or ()}
+        for match in (match for route in table.routes for match in route.matches):
             named |= dict.fromkeys(match.gateways, match.at)
         known = {gateway.name: gateway for gateway in self.rules.gateways}
         for name, at in named.items():
             if name != MESH and name not in known:
                 raise at.error(f"there is no Gateway {name}{nearest(name, known)}")
-        for gateway in (known[name] for name in route.gateways or () if name != MESH):
+        for gateway in (known[name] for name in table.gateways or () if name != MESH):
             served = [host for server in gateway.servers for host in server.hosts]
-            if not common_hosts(route.hosts, served):
-                raise route.at.error(
+            if not common_hosts(table.hosts, served):
+                raise table.at.error(
                     f"{gateway.name} at {gateway.at} serves {', '.join(served)}, which is none of "
-                    f"the hosts {', '.join(route.hosts)}"
+                    f"the hosts {', '.join(table.hosts)}"
                 )
 
     def service(self, host: str, at: At | None) -> Service:
@@ -168,26 +168,26 @@ def _service_host(snapshot: Snapshot, pod: Pod, service: Service, port: int) -> 
     domains = [f"{name}:{port}" for name in names] + (names if port == 80 else [])
     rule = _rule_for(snapshot.rules, service, port)
     caller = _Caller(MESH, pod.labels, pod.namespace, port)
-    routes = _arms_routes(snapshot, rule, caller) if rule else []
+    routes = _envoy_routes(snapshot, rule, caller) if rule else []
     if rule is None or rule.gateways is None or not routes:
         # What no RouteRule matches goes to all versions; what no VirtualService does gets a 404,
         # unless each of its matches is for other callers: then istiod leaves it out.
-        everyone = Arm((), (Target(service.host, (), 100),), service.at)
+        everyone = Route((), (Target(service.host, (), 100),), service.at)
         routes.append(_route(snapshot, everyone, None, "default", caller))
     return {"name": f"{service.host}:{port}", "domains": domains, "routes": routes}
 
 
-def _in_mesh(route: Route) -> bool:
-    return route.gateways is None or MESH in route.gateways
+def _in_mesh(table: RouteTable) -> bool:
+    return table.gateways is None or MESH in table.gateways
 
 
-def _rule_for(rules: RuleSet, service: Service, port: int) -> Route | None:
-    here = (route for route in rules.routes if _in_mesh(route) and route.takes(port))
-    found = [route for route in here if service.host in route.hosts]
+def _rule_for(rules: RuleSet, service: Service, port: int) -> RouteTable | None:
+    here = (table for table in rules.tables if _in_mesh(table) and table.takes(port))
+    found = [table for table in here if service.host in table.hosts]
     if len(found) > 1:
         raise found[1].at.error(
             f"a second rule for {service.host}, which has one at {found[0].at}; "
-            "which arms come first is not specified"
+            "which routes come first is not specified"
         )
     return found[0] if found else None
 
@@ -195,15 +195,17 @@ def _rule_for(rules: RuleSet, service: Service, port: int) -> Route | None:
 def gateway_routes(snapshot: Snapshot, port: int) -> Resource:
     """Return the route configuration of a port of the ingress gateway."""
     domains: dict[str, list[Resource]] = {}
-    for route in snapshot.rules.routes:
+    for table in snapshot.rules.tables:
         for gateway in snapshot.rules.gateways:
-            if gateway.name not in (route.gateways or ()):
+            if gateway.name not in (table.gateways or ()):
                 continue
             served = [host for one in gateway.servers if one.port == port for host in one.hosts]
-            arms = _gateway_arms(snapshot, route, gateway.name, port)
-            for host in common_hosts(route.hosts, served):
-                domains.setdefault(host, []).extend(arms)
-    hosts = [{"name": host, "domains": [host], "routes": arms} for host, arms in domains.items()]
+            routes = _gateway_routes(snapshot, table, gateway.name, port)
+            for host in common_hosts(table.hosts, served):
+                domains.setdefault(host, []).extend(routes)
+    hosts = [
+        {"name": host, "domains": [host], "routes": routes} for host, routes in domains.items()
+    ]
     found = _route_configuration(gateway_route_name(port), hosts)
     return {**found, "ignore_port_in_host_matching": True}
 
@@ -213,16 +215,18 @@ def gateway_route_name(port: int) -> str:
     return f"http.{port}"
 
 
-def _gateway_arms(snapshot: Snapshot, route: Route, gateway: str, port: int) -> list[Resource]:
-    for target in (target for arm in route.arms for target in arm.targets):
+def _gateway_routes(
+    snapshot: Snapshot, table: RouteTable, gateway: str, port: int
+) -> list[Resource]:
+    for target in (target for route in table.routes for target in route.targets):
         _check_ingress_target(snapshot.rules, target)
-    return _arms_routes(snapshot, route, _Caller(gateway, _INGRESS_LABELS, "", port))
+    return _envoy_routes(snapshot, table, _Caller(gateway, _INGRESS_LABELS, "", port))
 
 
 def _check_ingress_target(rules: RuleSet, target: Target) -> None:
-    for route in rules.routes:
-        if route.gateways is None and target.host in route.hosts:
-            raise route.at.error(
+    for table in rules.tables:
+        if table.gateways is None and target.host in table.hosts:
+            raise table.at.error(
                 f"a RouteRule for {target.host}, which the ingress reaches itself "
                 f"({target.at}), is not supported yet"
             )
@@ -247,47 +251,47 @@ class _Caller:
         )
 
 
-def _arms_routes(snapshot: Snapshot, rule: Route, caller: _Caller) -> list[Resource]:
-    """Return Envoy's routes of a rule: one for each match of its arms that can hold here."""
+def _envoy_routes(snapshot: Snapshot, rule: RouteTable, caller: _Caller) -> list[Resource]:
+    """Return Envoy's routes of a table: one for each match of its routes that can hold here."""
     found = []
-    for arm in rule.arms:
-        name = f"{rule.name}.{arm.name}" if arm.name else rule.name
-        for match in filter(caller.may, arm.matches or (None,)):
-            found.append(_route(snapshot, arm, match, name, caller))
+    for route in rule.routes:
+        name = f"{rule.name}.{route.name}" if route.name else rule.name
+        for match in filter(caller.may, route.matches or (None,)):
+            found.append(_route(snapshot, route, match, name, caller))
     return found
 
 
 def _route(
-    snapshot: Snapshot, arm: Arm, match: Match | None, name: str, caller: _Caller
+    snapshot: Snapshot, route: Route, match: Match | None, name: str, caller: _Caller
 ) -> Resource:
     found: Resource = {
         "name": name,
         "match": route_match(match),
         "decorator": {"operation": name},
-        **actions.around(arm),
+        **actions.around(route),
     }
-    if arm.redirect is not None:
-        return {**found, "redirect": actions.redirect(arm.redirect, match, caller.port)}
-    if arm.direct is not None:
-        return {**found, "direct_response": actions.direct_response(arm.direct)}
+    if route.redirect is not None:
+        return {**found, "redirect": actions.redirect(route.redirect, match, caller.port)}
+    if route.direct is not None:
+        return {**found, "direct_response": actions.direct_response(route.direct)}
     mirrors = [
         actions.mirrored(mirror, _target_cluster(snapshot, mirror.target, caller))
-        for mirror in arm.mirrors
+        for mirror in route.mirrors
     ]
-    action = {**_destination(snapshot, arm, caller), **actions.on_the_way(arm, match)}
+    action = {**_destination(snapshot, route, caller), **actions.on_the_way(route, match)}
     return {**found, "route": {**action, "request_mirror_policies": mirrors}}
 
 
-def _destination(snapshot: Snapshot, arm: Arm, caller: _Caller) -> Resource:
+def _destination(snapshot: Snapshot, route: Route, caller: _Caller) -> Resource:
     found = [
         {
             "name": _target_cluster(snapshot, target, caller),
             "weight": target.weight,
             **actions.header_changes(target.headers),
         }
-        for target in arm.split
+        for target in route.split
     ]
-    if len(found) == 1 and arm.split[0].headers == UNCHANGED:
+    if len(found) == 1 and route.split[0].headers == UNCHANGED:
         return {"cluster": found[0]["name"]}
     return {"weighted_clusters": {"clusters": found}}
 
@@ -315,9 +319,9 @@ def clusters(snapshot: Snapshot, identity: Identity) -> list[Resource]:
     subsets: dict[str, dict[str, Labels]] = {
         service.host: {"": ()} for service in snapshot.topology.services
     }
-    for route in snapshot.rules.routes:
-        for arm in route.arms:
-            for target in arm.targets:
+    for table in snapshot.rules.tables:
+        for route in table.routes:
+            for target in route.targets:
                 snapshot.service(target.host, target.at)
                 subsets[target.host][target.subset] = target.labels
     return [

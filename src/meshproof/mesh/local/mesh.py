@@ -272,7 +272,7 @@ class LocalMesh:
         for sidecar in self._sidecars:
             if not sidecar.app_alive:
                 said.append(f"{sidecar.pod.name}: its app has ended")
-        said += hops.said(hops.read(self._workspace.path, self._served_at), self._current.routes)
+        said += hops.said(hops.read(self._workspace.path, self._served_at), self._current.tables)
         return "\n".join(said)
 
     def _logs_written(self) -> bool | None:

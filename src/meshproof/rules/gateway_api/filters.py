@@ -20,7 +20,7 @@ from meshproof.rules.actions import (
     Rewrite,
 )
 from meshproof.rules.istio.actions import CODES, check_header
-from meshproof.rules.model import Arm, Mirror, Target
+from meshproof.rules.model import Mirror, Route, Target
 from meshproof.rules.quantities import seconds
 
 _REQUEST, _RESPONSE = "RequestHeaderModifier", "ResponseHeaderModifier"
@@ -46,9 +46,9 @@ _ATTEMPTS = 2
 
 
 def acting(
-    arm: Arm, rule: Value, types: tuple[str, ...], backend: Callable[[Value], Target]
-) -> Arm:
-    """Return the arm with the filters of a rule, its timeouts and its retries.
+    route: Route, rule: Value, types: tuple[str, ...], backend: Callable[[Value], Target]
+) -> Route:
+    """Return the route with the filters of a rule, its timeouts and its retries.
 
     `types` are the filters that may be there, `backend` reads that of a mirror. A rule without any
     weight above 0 answers 500, and nothing else of it but changes of the answer has an effect.
@@ -60,15 +60,15 @@ def acting(
     redirect = _redirect(found[_REDIRECT]) if _REDIRECT in found else None
     if redirect is not None:
         _check_alone(rule, found)
-        return replace(arm, redirect=redirect, headers=headers)
+        return replace(route, redirect=redirect, headers=headers)
     rewrite = _rewrite(found[_REWRITE]) if _REWRITE in found else None
     mirrors = tuple(_mirror(one, backend) for kind, one in filters if kind == _MIRROR)
     timeout, retries = _limits(rule)
-    if not sum(target.weight for target in arm.split):
+    if not sum(target.weight for target in route.split):
         answer = DirectResponse(500)
-        return replace(arm, split=(), direct=answer, headers=replace(headers, request=_NOTHING))
+        return replace(route, split=(), direct=answer, headers=replace(headers, request=_NOTHING))
     return replace(
-        arm, headers=headers, rewrite=rewrite, mirrors=mirrors, timeout=timeout, retries=retries
+        route, headers=headers, rewrite=rewrite, mirrors=mirrors, timeout=timeout, retries=retries
     )
 
 

@@ -16,7 +16,7 @@ from meshproof.rules.gateway_api.backends import Grants
 from meshproof.rules.gateway_api.listeners import GROUP, Listener, check_apart, listeners
 from meshproof.rules.gateway_api.parents import Place, places
 from meshproof.rules.gateway_api.routes import Ranked, ranked
-from meshproof.rules.model import Gateway, Route, RuleSet, Server
+from meshproof.rules.model import Gateway, RouteTable, RuleSet, Server
 
 #: Kind -> its versions.
 KINDS = {
@@ -37,7 +37,7 @@ def handles(document: Document) -> bool:
 def read(documents: Iterable[Document]) -> RuleSet:
     """Return a gateway for each listener, and a route for the hosts that the same objects are for.
 
-    The arms of all HTTPRoutes of a host at a listener, or of a Service, are in the order in which
+    The routes of all HTTPRoutes of a host at a listener, or of a Service, are in the order in which
     they are tried. Raises BadRules with file and line for what is missing, unknown, not supported
     yet, or could not hold anywhere.
     """
@@ -48,18 +48,18 @@ def read(documents: Iterable[Document]) -> RuleSet:
     check_apart(known)
     grants = Grants.read(found["ReferenceGrant"])
     at_place: dict[Place, list[Document]] = {}
-    arms: dict[Document, list[Ranked]] = {}
+    routes: dict[Document, list[Ranked]] = {}
     for document in sorted((*found["HTTPRoute"], *found["GRPCRoute"]), key=_age):
         own = list(dict.fromkeys(places(document, known)))
         guarded = any(place.where != MESH for place in own)
-        arms[document] = ranked(document, grants if guarded else None)
+        routes[document] = ranked(document, grants if guarded else None)
         for place in own:
             at_place.setdefault(place, []).append(document)
     _check_places(at_place)
     return RuleSet(
-        (*_routes(at_place, arms), *_unrouted(known, at_place)),
+        (*_routes(at_place, routes), *_unrouted(known, at_place)),
         tuple(_gateway(one) for one in known),
-        dialect=DIALECT if arms else "",
+        dialect=DIALECT if routes else "",
     )
 
 
@@ -95,8 +95,8 @@ def _check_places(at_place: dict[Place, list[Document]]) -> None:
 
 
 def _routes(
-    at_place: dict[Place, list[Document]], arms: dict[Document, list[Ranked]]
-) -> Iterator[Route]:
+    at_place: dict[Place, list[Document]], routes: dict[Document, list[Ranked]]
+) -> Iterator[RouteTable]:
     """Yield the routes: hosts and listeners with the same objects share one."""
     hosts: dict[tuple[str, int | None, tuple[Document, ...]], list[str]] = {}
     for place, documents in at_place.items():
@@ -105,10 +105,10 @@ def _routes(
     for (gateway, port, same), names in hosts.items():
         where.setdefault((port, same, tuple(names)), []).append(gateway)
     for (port, merged, named), gateways in where.items():
-        tried = sorted((one for document in merged for one in arms[document]), key=Ranked.order)
-        yield Route(
+        tried = sorted((one for document in merged for one in routes[document]), key=Ranked.order)
+        yield RouteTable(
             hosts=named,
-            arms=tuple(one.arm for one in tried),
+            routes=tuple(one.route for one in tried),
             gateways=tuple(gateways),
             at=merged[0].at,
             name=" + ".join(document.name for document in merged),
@@ -117,12 +117,12 @@ def _routes(
         )
 
 
-def _unrouted(known: list[Listener], at_place: dict[Place, list[Document]]) -> Iterator[Route]:
-    """Yield a route without arms for each listener that hides hosts from a wider one.
+def _unrouted(known: list[Listener], at_place: dict[Place, list[Document]]) -> Iterator[RouteTable]:
+    """Yield a table without routes for each listener that hides hosts from a wider one.
 
     A request belongs to the listener with the narrowest host alone (Gateway reference, listeners).
     """
     for one in known:
         hides = any(one.narrows(wide) for wide in known)
         if hides and Place(one.full_name, one.host) not in at_place:
-            yield Route((one.host,), (), (one.full_name,), one.at, one.name)
+            yield RouteTable((one.host,), (), (one.full_name,), one.at, one.name)

@@ -17,7 +17,7 @@ from meshproof.rules.gateway_api import filters
 from meshproof.rules.gateway_api.backends import Backends, Grants
 from meshproof.rules.istio.actions import check_headers
 from meshproof.rules.istio.virtual_service import NO_HEADERS
-from meshproof.rules.model import Arm, Match, StringMatch
+from meshproof.rules.model import Match, Route, StringMatch
 
 _METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 _PATH = re.compile(r"/(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})*")
@@ -26,77 +26,83 @@ _NO_PATH = re.compile(r"//|/\.{1,2}(?:/|$)|%2f", re.I)
 _SERVICE = re.compile(r"\.?[a-z_]\w*(?:\.[a-z_]\w*)*", re.I | re.A)
 _METHOD = re.compile(r"[A-Za-z_]\w*", re.A)
 #: Kind of a path match -> its place in the order.
-_RANKS = {"exact": 3, "below": 2, "prefix": 2, "regex": 1}
+_RANKS = {"exact": 3, "path_prefix": 2, "prefix": 2, "regex": 1}
 #: The path of an HTTPRoute that none is written for.
 _ROOT = "/"
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """An arm with what its place among others follows from: the more, the earlier.
+    """A route with what its place among others follows from: the more, the earlier.
 
     `rank` is that of the kind of path, `length` is the path's; then come a method, headers, query.
     """
 
-    arm: Arm
+    route: Route
     rank: int
     length: int
 
     def order(self) -> tuple[int, ...]:
         """Return a key that sorts what is tried first to the front; equal ones keep their order."""
-        match = next(iter(self.arm.matches), Match(self.arm.at))
+        match = next(iter(self.route.matches), Match(self.route.at))
         counts = (match.method is not None, len(match.headers), len(match.query))
         return tuple(-one for one in (self.rank, self.length, *counts))
 
 
-def ranked(route: Document, grants: Grants | None) -> list[Ranked]:
-    """Return an arm for each match of a route's rules, in the order in which they are written.
+def ranked(http_route: Document, grants: Grants | None) -> list[Ranked]:
+    """Return a route for each match of an HTTPRoute's rules, in the order they are written.
 
     Without `grants` backends may be anywhere. Raises BadRules with its place for what is unknown or
     not supported yet.
     """
-    spec, grpc, options = route.spec, route.kind == "GRPCRoute", judge_options.read(route)
+    spec, grpc, options = (
+        http_route.spec,
+        http_route.kind == "GRPCRoute",
+        judge_options.read(http_route),
+    )
     spec.allow("hostnames", "parentRefs", "rules", unsupported=("useDefaultGateways",))
     if spec.get("rules") is None and not grpc:
         # One rule that takes everything is what the API server puts in its place.
-        alone = Arm((), (), spec.at, direct=DirectResponse(500), options=options)
-        return [Ranked(alone, _RANKS["below"], 1)]
+        alone = Route((), (), spec.at, direct=DirectResponse(500), options=options)
+        return [Ranked(alone, _RANKS["path_prefix"], 1)]
     rules = spec.need("rules")
     if not rules.items():
         raise rules.error("at least one rule")
-    backends = Backends(route, grants)
-    found = [one for rule in rules.items() for one in _arms(rule, backends, grpc)]
-    return [replace(one, arm=replace(one.arm, options=options)) for one in found]
+    backends = Backends(http_route, grants)
+    found = [one for rule in rules.items() for one in _routes(rule, backends, grpc)]
+    return [replace(one, route=replace(one.route, options=options)) for one in found]
 
 
-def _arms(rule: Value, backends: Backends, grpc: bool) -> Iterator[Ranked]:
+def _routes(rule: Value, backends: Backends, grpc: bool) -> Iterator[Ranked]:
     own = () if grpc else ("retry", "timeouts")
     rule.allow(
         *("backendRefs", "filters", "matches", "name", *own), unsupported=("sessionPersistence",)
     )
     name, found = rule.get("name"), rule.get("matches")
-    arm = Arm(
+    route = Route(
         matches=(),
         split=backends.split(rule, filters.backend_headers),
         at=rule.at,
         name=name.text() if name else "",
     )
     types = filters.OF_GRPC if grpc else filters.OF_HTTP
-    arm = filters.acting(arm, rule, types, backends.mirror)
-    check_headers(arm)
+    route = filters.acting(route, rule, types, backends.mirror)
+    check_headers(route)
     matches = [_match(one, grpc) for one in found.items()] if found else []
     for match in matches or [Match(rule.at)]:
-        _check_prefix(arm, match, rule)
-        taken = replace(arm, matches=(match,)) if match != Match(match.at) else arm
+        _check_prefix(route, match, rule)
+        taken = replace(route, matches=(match,)) if match != Match(match.at) else route
         uri = match.uri.value if match.uri else ("" if grpc else _ROOT)
-        rank = _RANKS[match.uri.kind] if match.uri else (0 if grpc else _RANKS["below"])
+        rank = _RANKS[match.uri.kind] if match.uri else (0 if grpc else _RANKS["path_prefix"])
         yield Ranked(taken, rank, len(uri.encode()))
 
 
-def _check_prefix(arm: Arm, match: Match, rule: Value) -> None:
+def _check_prefix(route: Route, match: Match, rule: Value) -> None:
     """Check that there is a prefix where one is replaced."""
-    moved = (arm.redirect.prefix if arm.redirect else "") or (arm.rewrite and arm.rewrite.uri)
-    if not moved or (match.uri and match.uri.kind == "below"):
+    moved = (route.redirect.prefix if route.redirect else "") or (
+        route.rewrite and route.rewrite.uri
+    )
+    if not moved or (match.uri and match.uri.kind == "path_prefix"):
         return
     if match.uri is None:
         raise match.at.error(
@@ -136,7 +142,7 @@ def _path(path: Value | None) -> StringMatch | None:
     if kind == "Exact":
         return StringMatch("exact", text, at)
     whole = text.rstrip("/")
-    return StringMatch("below", whole, at) if whole else None
+    return StringMatch("path_prefix", whole, at) if whole else None
 
 
 def _call(method: Value | None) -> StringMatch | None:

@@ -1,4 +1,4 @@
-"""What an arm of a VirtualService does beside its split: redirect, rewrite, fault and the like.
+"""What a route of a VirtualService does beside its split: redirect, rewrite, fault and the like.
 
 Source: Istio reference, VirtualService (HTTPRoute and what it holds).
 """
@@ -20,10 +20,10 @@ from meshproof.rules.actions import (
     Retries,
     Rewrite,
 )
-from meshproof.rules.model import Arm, Mirror, Target
+from meshproof.rules.model import Mirror, Route, Target
 from meshproof.rules.quantities import percentage, seconds
 
-#: The keys of an arm that are read here.
+#: The keys of a route that are read here.
 KEYS = (
     "corsPolicy",
     "directResponse",
@@ -66,13 +66,13 @@ _RETRY_ON = (
 Destination = Callable[[Value], Target]
 
 
-def acting(arm: Arm, value: Value, destination: Destination) -> Arm:
-    """Return the arm with the actions that stand beside its route.
+def acting(route: Route, value: Value, destination: Destination) -> Route:
+    """Return the route with the actions that stand beside its destinations.
 
     `destination` reads a Destination. Raises BadRules for actions that exclude each other.
     """
     return replace(
-        arm,
+        route,
         redirect=_redirect(value),
         direct=_direct(value),
         rewrite=_rewrite(value),
@@ -85,17 +85,17 @@ def acting(arm: Arm, value: Value, destination: Destination) -> Arm:
     )
 
 
-def sends_on(arm: Value) -> bool:
-    """Say whether an arm needs a route: one that answers itself or delegates must have none.
+def sends_on(route: Value) -> bool:
+    """Say whether a route needs destinations: one that answers itself or delegates must have none.
 
     Raises BadRules for one that answers itself and has what only makes sense on the way.
     """
-    ends = next((key for key in (*_ANSWERS, "delegate") if arm.get(key)), None)
+    ends = next((key for key in (*_ANSWERS, "delegate") if route.get(key)), None)
     if ends is None:
         return True
     others = (*_ANSWERS, "route") if ends == "delegate" else (*_ANSWERS, *_ON_THE_WAY)
-    for key in (key for key in others if key != ends and arm.get(key)):
-        raise arm.keys[key].error(f"{arm.path}: '{key}' has no place beside '{ends}'")
+    for key in (key for key in others if key != ends and route.get(key)):
+        raise route.keys[key].error(f"{route.path}: '{key}' has no place beside '{ends}'")
     return False
 
 
@@ -109,8 +109,8 @@ def _text(parent: Value, key: str) -> str:
     return found.text() if found else ""
 
 
-def _redirect(arm: Value) -> Redirect | None:
-    found = arm.get("redirect")
+def _redirect(route: Value) -> Redirect | None:
+    found = route.get("redirect")
     if found is None:
         return None
     found.allow("authority", "derivePort", "port", "redirectCode", "scheme", "uri")
@@ -133,8 +133,8 @@ def _redirect(arm: Value) -> Redirect | None:
     )
 
 
-def _direct(arm: Value) -> DirectResponse | None:
-    found = arm.get("directResponse")
+def _direct(route: Value) -> DirectResponse | None:
+    found = route.get("directResponse")
     if found is None:
         return None
     found.allow("body", "status")
@@ -146,8 +146,8 @@ def _direct(arm: Value) -> DirectResponse | None:
     )
 
 
-def _rewrite(arm: Value) -> Rewrite | None:
-    found = arm.get("rewrite")
+def _rewrite(route: Value) -> Rewrite | None:
+    found = route.get("rewrite")
     if found is None:
         return None
     found.allow("authority", "uri", "uriRegexRewrite")
@@ -167,7 +167,7 @@ def _rewrite(arm: Value) -> Rewrite | None:
 
 
 def headers(parent: Value) -> Headers:
-    """Return the header changes of an arm or of a destination.
+    """Return the header changes of a route or of a destination.
 
     Raises BadRules for a header that is changed twice: which comes first is not specified.
     """
@@ -178,20 +178,20 @@ def headers(parent: Value) -> Headers:
     return Headers(_changes(found.get("request")), _changes(found.get("response")))
 
 
-def check_headers(arm: Arm) -> None:
-    """Raise BadRules for a header that both an arm and one of its destinations change.
+def check_headers(route: Route) -> None:
+    """Raise BadRules for a header that both a route and one of its destinations change.
 
     Whose change is the last one depends on the number of destinations.
     """
-    for target in arm.split:
-        for of_arm, own in (
-            (arm.headers.request, target.headers.request),
-            (arm.headers.response, target.headers.response),
+    for target in route.split:
+        for of_route, own in (
+            (route.headers.request, target.headers.request),
+            (route.headers.response, target.headers.response),
         ):
-            for name in set(of_arm.names) & set(own.names):
-                raise (target.at or arm.at).error(
-                    f"'{name}' is changed here and for the whole arm at {arm.at}; which change is "
-                    "the last one is not specified"
+            for name in set(of_route.names) & set(own.names):
+                raise (target.at or route.at).error(
+                    f"'{name}' is changed here and for the whole route at {route.at}; which change "
+                    "is the last one is not specified"
                 )
 
 
@@ -227,8 +227,8 @@ def check_header(name: str, at: At, seen: set[str], path: str) -> None:
     seen.add(lower)
 
 
-def _fault(arm: Value) -> Fault | None:
-    found = arm.get("fault")
+def _fault(route: Value) -> Fault | None:
+    found = route.get("fault")
     if found is None:
         return None
     found.allow("abort", "delay")
@@ -251,8 +251,8 @@ def _fault(arm: Value) -> Fault | None:
     return fault
 
 
-def _retries(arm: Value) -> Retries | None:
-    found = arm.get("retries")
+def _retries(route: Value) -> Retries | None:
+    found = route.get("retries")
     if found is None:
         return None
     passed_over = ("retryIgnorePreviousHosts", "retryRemoteLocalities")
@@ -275,12 +275,12 @@ def _retried(on: Value) -> tuple[str, ...]:
     return words
 
 
-def _mirrors(arm: Value, destination: Destination) -> tuple[Mirror, ...]:
-    one, several = arm.get("mirror"), arm.get("mirrors")
+def _mirrors(route: Value, destination: Destination) -> tuple[Mirror, ...]:
+    one, several = route.get("mirror"), route.get("mirrors")
     if one is not None and several is not None:
-        raise several.at.error(f"{arm.path}: 'mirrors' has no place beside 'mirror'")
+        raise several.at.error(f"{route.path}: 'mirrors' has no place beside 'mirror'")
     if one is not None:
-        share = percentage(arm, "mirrorPercentage", "mirrorPercent", 100.0)
+        share = percentage(route, "mirrorPercentage", "mirrorPercent", 100.0)
         return (Mirror(destination(one), share),)
     found = []
     for entry in several.items() if several else ():

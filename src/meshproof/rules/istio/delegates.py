@@ -1,7 +1,7 @@
-"""Delegation: an arm of one VirtualService that another one without hosts fills.
+"""Delegation: a route of one VirtualService that another one without hosts fills.
 
 Source: Istio reference, VirtualService (Delegate): one level only, and the matches of the other
-must each be part of one of the arm's own. Where Istio would leave an arm out, it is named here.
+must each be part of one of the route's own. Where Istio would leave a route out, it is named here.
 What is part of what is told as istiod does: by exact values and prefixes, never by regexes.
 """
 
@@ -15,9 +15,9 @@ from meshproof.documents.manifest import Document, Value
 from meshproof.rules import judge_options
 from meshproof.rules.actions import UNCHANGED
 from meshproof.rules.istio import actions
-from meshproof.rules.model import Arm, Match, StringMatch
+from meshproof.rules.model import Match, Route, StringMatch
 
-#: What a delegate's arm has from the one that delegates, where it says nothing; nothing is this.
+#: What a delegate's route has from the one that delegates, where it says nothing; nothing is this.
 _INHERITED = {
     "rewrite": None,
     "headers": UNCHANGED,
@@ -34,15 +34,15 @@ Pairs = tuple[tuple[str, StringMatch], ...]
 
 @dataclass(frozen=True)
 class Delegates:
-    """The VirtualServices without hosts, by namespace and name; `read` returns the arms of one."""
+    """The VirtualServices without hosts, by namespace and name; `read` returns their routes."""
 
     known: dict[tuple[str, str], Document]
     rooted: dict[tuple[str, str], Document]
-    read: Callable[[Document], tuple[Arm, ...]]
+    read: Callable[[Document], tuple[Route, ...]]
 
     @classmethod
     def among(
-        cls, documents: Iterable[Document], read: Callable[[Document], tuple[Arm, ...]]
+        cls, documents: Iterable[Document], read: Callable[[Document], tuple[Route, ...]]
     ) -> Delegates:
         """Return those among some VirtualServices."""
         known: dict[tuple[str, str], Document] = {}
@@ -61,16 +61,16 @@ class Delegates:
         named = {
             _named(found, one.namespace)
             for one in self.rooted.values()
-            for arm in one.spec.entries("http")
-            if (found := arm.get("delegate")) is not None
+            for route in one.spec.entries("http")
+            if (found := route.get("delegate")) is not None
         }
         left = [one for key, one in self.known.items() if key not in named]
         return sorted([*self.rooted.values(), *left], key=lambda one: one.at)
 
-    def arms(self, root: Arm, value: Value, namespace: str) -> Iterator[Arm]:
-        """Yield the arms that a delegate puts in the place of `root`.
+    def routes(self, root: Route, value: Value, namespace: str) -> Iterator[Route]:
+        """Yield the routes that a delegate puts in the place of `root`.
 
-        Raises BadRules for a delegate that is missing or is none, and for an arm of it that Istio
+        Raises BadRules for a delegate that is missing or is none, and for a route of it that Istio
         would leave out.
         """
         found = value.need("delegate")
@@ -86,8 +86,10 @@ class Delegates:
             raise found.at.missing(f"{found.path}: there is no VirtualService {name}{hint}", key[0])
         document = self.known[key]
         document.spec.allow("exportTo", "hosts", "http")
-        for arm, part in zip(document.spec.need("http").items(), self.read(document), strict=True):
-            if (deeper := arm.get("delegate")) is not None:
+        for route, part in zip(
+            document.spec.need("http").items(), self.read(document), strict=True
+        ):
+            if (deeper := route.get("delegate")) is not None:
                 raise deeper.at.error(
                     f"{deeper.path}: {name} is delegated to itself, and Istio delegates once"
                 )
@@ -100,7 +102,7 @@ def _named(found: Value, namespace: str) -> tuple[str, str]:
     return owner.text() if owner else namespace, found.need("name").filled()
 
 
-def _merged(root: Arm, part: Arm) -> Arm:
+def _merged(root: Route, part: Route) -> Route:
     inherited = {
         key: getattr(root, key)
         for key, nothing in _INHERITED.items()
@@ -108,7 +110,7 @@ def _merged(root: Arm, part: Arm) -> Arm:
     }
     for key in (key for key in _ON_THE_WAY if key in inherited and not part.split):
         raise part.at.error(
-            f"the arm at {root.at} delegates to this one and has '{key}', which makes no sense "
+            f"the route at {root.at} delegates to this one and has '{key}', which makes no sense "
             "where nothing is sent on"
         )
     found = replace(
@@ -122,7 +124,7 @@ def _merged(root: Arm, part: Arm) -> Arm:
     return found
 
 
-def _matches(root: Arm, part: Arm) -> Iterator[Match]:
+def _matches(root: Route, part: Route) -> Iterator[Match]:
     """Yield the matches of both: each of the part's within each of the root's that takes it."""
     if not (root.matches and part.matches):
         yield from root.matches or part.matches
@@ -131,8 +133,8 @@ def _matches(root: Arm, part: Arm) -> Iterator[Match]:
         wider = [one for one in root.matches if not _conflict(one, match)]
         if not wider:
             raise match.at.error(
-                f"this match is not part of one of the arm at {root.at}, which delegates to it: "
-                "Istio leaves such an arm out"
+                f"this match is not part of one of the route at {root.at}, which delegates to it: "
+                "Istio leaves such a route out"
             )
         yield from (_both(one, match) for one in wider)
 

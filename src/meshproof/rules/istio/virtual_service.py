@@ -20,12 +20,12 @@ from meshproof.rules.istio.destinations import Destinations, Subsets
 from meshproof.rules.istio.policies import check_export
 from meshproof.rules.judge_options import Options
 from meshproof.rules.model import (
-    Arm,
     Gateway,
     Match,
     MtlsMode,
     PeerPolicy,
     Route,
+    RouteTable,
     RuleSet,
     Server,
     StringMatch,
@@ -63,35 +63,37 @@ def read(documents: Iterable[Document]) -> RuleSet:
     subsets = Subsets.read(found["DestinationRule"])
     delegates = Delegates.among(found["VirtualService"], lambda part: _parts(part, subsets))
     return RuleSet(
-        routes=tuple(_route(document, subsets, delegates) for document in delegates.roots()),
+        tables=tuple(_route_table(document, subsets, delegates) for document in delegates.roots()),
         gateways=tuple(_gateway(document) for document in found["Gateway"]),
         policies=tuple(_policy(document) for document in found["PeerAuthentication"]),
         dialect=DIALECT if found["VirtualService"] else "",
     )
 
 
-def _parts(document: Document, subsets: Subsets) -> tuple[Arm, ...]:
-    """Return the arms of a delegate."""
+def _parts(document: Document, subsets: Subsets) -> tuple[Route, ...]:
+    """Return the routes of a delegate."""
     check_export(document.spec)
     destinations, options = Destinations(subsets, document.namespace), judge_options.read(document)
-    return tuple(_arm(arm, destinations, options) for arm in document.spec.need("http").items())
+    return tuple(
+        _route(route, destinations, options) for route in document.spec.need("http").items()
+    )
 
 
-def _route(document: Document, subsets: Subsets, delegates: Delegates) -> Route:
+def _route_table(document: Document, subsets: Subsets, delegates: Delegates) -> RouteTable:
     spec = document.spec
     spec.allow("exportTo", "gateways", "hosts", "http", unsupported=("tcp", "tls"))
     check_export(spec)
     namespace = document.namespace
     hosts = tuple(full_name(host.text(), namespace) for host in spec.need("hosts").items())
-    arms = spec.need("http").items()
+    routes = spec.need("http").items()
     if not hosts:
         raise spec.need("hosts").error("at least one host")
-    if not arms:
+    if not routes:
         raise spec.need("http").error("at least one route")
     destinations, options = Destinations(subsets, namespace), judge_options.read(document)
-    return Route(
+    return RouteTable(
         hosts=hosts,
-        arms=tuple(_arms(arms, destinations, options, delegates)),
+        routes=tuple(_routes(routes, destinations, options, delegates)),
         gateways=_gateway_names(spec, namespace) or (MESH,),
         at=document.at,
         name=document.name,
@@ -104,29 +106,29 @@ def _gateway_names(parent: Value, namespace: str) -> tuple[str, ...]:
     return tuple(gateway_name(name, namespace) for name in names)
 
 
-def _arms(
-    arms: Iterable[Value], destinations: Destinations, options: Options, delegates: Delegates
-) -> Iterator[Arm]:
-    for arm in arms:
-        found = _arm(arm, destinations, options)
-        if arm.get("delegate") is None:
+def _routes(
+    routes: Iterable[Value], destinations: Destinations, options: Options, delegates: Delegates
+) -> Iterator[Route]:
+    for route in routes:
+        found = _route(route, destinations, options)
+        if route.get("delegate") is None:
             yield found
         else:
-            yield from delegates.arms(found, arm, destinations.namespace)
+            yield from delegates.routes(found, route, destinations.namespace)
 
 
-def _arm(arm: Value, destinations: Destinations, options: Options) -> Arm:
-    arm.allow("delegate", "match", "name", "route", *actions.KEYS)
-    name = arm.get("name")
-    sends_on = actions.sends_on(arm)
-    found = Arm(
-        matches=tuple(_match(match, destinations.namespace) for match in arm.entries("match")),
-        split=destinations.split(arm.need("route")) if sends_on else (),
-        at=arm.at,
+def _route(route: Value, destinations: Destinations, options: Options) -> Route:
+    route.allow("delegate", "match", "name", "route", *actions.KEYS)
+    name = route.get("name")
+    sends_on = actions.sends_on(route)
+    found = Route(
+        matches=tuple(_match(match, destinations.namespace) for match in route.entries("match")),
+        split=destinations.split(route.need("route")) if sends_on else (),
+        at=route.at,
         name=name.text() if name else "",
         options=options,
     )
-    found = actions.acting(found, arm, destinations.destination)
+    found = actions.acting(found, route, destinations.destination)
     actions.check_headers(found)
     return found
 

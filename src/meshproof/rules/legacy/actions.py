@@ -21,7 +21,7 @@ from meshproof.rules.actions import (
     Retries,
     Rewrite,
 )
-from meshproof.rules.model import Arm, Mirror, Target
+from meshproof.rules.model import Mirror, Route, Target
 from meshproof.rules.quantities import percent, seconds
 
 #: The keys of a spec that are read here. Envoy upgrades to WebSocket wherever it is asked to.
@@ -48,8 +48,8 @@ _OTHER_ABORTS = {
 _ON_THE_WAY = ("httpFault", "mirror", "rewrite", "route")
 
 
-def acting(arm: Arm, spec: Value, destination: Callable[[Value], Target]) -> Arm:
-    """Return the arm with the actions of a rule; `destination` reads an IstioService.
+def acting(route: Route, spec: Value, destination: Callable[[Value], Target]) -> Route:
+    """Return the route with the actions of a rule; `destination` reads an IstioService.
 
     Raises BadRules for what cannot be read, or excludes each other.
     """
@@ -57,7 +57,7 @@ def acting(arm: Arm, spec: Value, destination: Callable[[Value], Target]) -> Arm
     if upgrade is not None:
         upgrade.boolean()
     return replace(
-        arm,
+        route,
         redirect=_redirect(spec),
         rewrite=_rewrite(spec),
         headers=_headers(spec),

@@ -16,7 +16,16 @@ from meshproof.base.names import INGRESS_ANNOTATION, INGRESS_CLASS, INGRESS_CONT
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules import judge_options as rule_options
 from meshproof.rules.judge_options import Options
-from meshproof.rules.model import Arm, Gateway, Match, Route, RuleSet, Server, StringMatch, Target
+from meshproof.rules.model import (
+    Gateway,
+    Match,
+    Route,
+    RouteTable,
+    RuleSet,
+    Server,
+    StringMatch,
+    Target,
+)
 
 API_VERSIONS = ("extensions/v1beta1", "networking.k8s.io/v1beta1", "networking.k8s.io/v1")
 KIND = DIALECT = "Ingress"
@@ -89,7 +98,7 @@ def read(documents: Iterable[Document]) -> RuleSet:
     Raises BadRules with its place for what is unknown, and for what has no place in the model: TLS,
     a port by its name.
     """
-    routes: list[Route] = []
+    tables: list[RouteTable] = []
     gateways: list[Gateway] = []
     for document in documents:
         tls = document.spec.get("tls")
@@ -99,14 +108,14 @@ def read(documents: Iterable[Document]) -> RuleSet:
         name, options = f"{document.namespace}/{document.name}", rule_options.read(document)
         gateways.append(Gateway(name, (Server(PORT, tuple(hosts)),), document.at))
         for host, found in hosts.items():
-            arms = tuple(_arm(one, document.namespace, options) for one in found)
-            routes.append(
-                Route((host,), arms, (name,), document.at, document.name, document.namespace)
+            routes = tuple(_route(one, document.namespace, options) for one in found)
+            tables.append(
+                RouteTable((host,), routes, (name,), document.at, document.name, document.namespace)
             )
-    return RuleSet(tuple(routes), tuple(gateways), dialect=DIALECT if routes else "")
+    return RuleSet(tuple(tables), tuple(gateways), dialect=DIALECT if tables else "")
 
 
-def _arm(path: Path, namespace: str, options: Options) -> Arm:
+def _route(path: Path, namespace: str, options: Options) -> Route:
     if path.port is not None and not isinstance(path.port.content, int):
         raise path.port.at.unsupported(f"{path.port.path}: a port by its name is not supported yet")
     target = Target(
@@ -117,7 +126,7 @@ def _arm(path: Path, namespace: str, options: Options) -> Arm:
         path.at.at,
     )
     matches = tuple(Match(one.at, uri=one) for one in path.conditions)
-    return Arm(matches, (target,), path.at.at, options=options)
+    return Route(matches, (target,), path.at.at, options=options)
 
 
 def paths(document: Document) -> dict[str, list[Path]]:

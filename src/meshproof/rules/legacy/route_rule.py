@@ -16,7 +16,7 @@ from meshproof.documents.manifest import Document, Value
 from meshproof.rules import judge_options
 from meshproof.rules.conditions import string_match
 from meshproof.rules.legacy import actions
-from meshproof.rules.model import Arm, Match, Route, RuleSet, StringMatch, Target
+from meshproof.rules.model import Match, Route, RouteTable, RuleSet, StringMatch, Target
 
 API_VERSION = "config.istio.io/v1alpha2"
 KIND = DIALECT = "RouteRule"
@@ -32,7 +32,7 @@ _PARTS = ("uri", "scheme", "method", "authority")
 class _Rule:
     host: str
     precedence: int
-    arm: Arm
+    route: Route
     document: Document
 
 
@@ -51,11 +51,11 @@ def read(documents: Iterable[Document], selectors: Mapping[str, Labels]) -> Rule
     for document in documents:
         rule = _rule(document, selectors)
         hosts.setdefault(rule.host, []).append(rule)
-    routes = tuple(_route(host, rules) for host, rules in hosts.items())
-    return RuleSet(routes=routes, dialect=DIALECT if routes else "")
+    tables = tuple(_route_table(host, rules) for host, rules in hosts.items())
+    return RuleSet(tables=tables, dialect=DIALECT if tables else "")
 
 
-def _route(host: str, rules: list[_Rule]) -> Route:
+def _route_table(host: str, rules: list[_Rule]) -> RouteTable:
     ordered = sorted(rules, key=lambda rule: -rule.precedence)
     for first, second in pairwise(ordered):
         if first.precedence == second.precedence:
@@ -63,9 +63,9 @@ def _route(host: str, rules: list[_Rule]) -> Route:
                 f"'{second.document.name}' has the same precedence ({second.precedence}) as "
                 f"'{first.document.name}' at {first.document.at}; their order is unspecified"
             )
-    return Route(
+    return RouteTable(
         hosts=(host,),
-        arms=tuple(rule.arm for rule in ordered),
+        routes=tuple(rule.route for rule in ordered),
         gateways=None,
         at=ordered[0].document.at,
         name=ordered[0].document.name,
@@ -81,16 +81,16 @@ def _rule(document: Document, selectors: Mapping[str, Labels]) -> _Rule:
     namespace = document.namespace
     host = _host(spec.need("destination"), namespace)
     sends_on = actions.sends_on(spec)
-    arm = Arm(
+    route = Route(
         matches=(_match(match, _Callers(namespace, selectors)),) if match else (),
         split=_split(spec.need("route"), host, namespace) if sends_on else (),
         at=document.at,
         name=document.name,
         options=judge_options.read(document),
     )
-    arm = actions.acting(arm, spec, lambda found: _copied(found, namespace))
+    route = actions.acting(route, spec, lambda found: _copied(found, namespace))
     order = precedence.integer(-(2**31), 2**31 - 1) if precedence else 0
-    return _Rule(host, order, arm, document)
+    return _Rule(host, order, route, document)
 
 
 def _copied(destination: Value, namespace: str) -> Target:
@@ -199,12 +199,12 @@ def _strings(request: Value) -> dict[str, StringMatch]:
     return found
 
 
-def _split(route: Value, host: str, namespace: str) -> tuple[Target, ...]:
-    entries = route.items()
+def _split(split: Value, host: str, namespace: str) -> tuple[Target, ...]:
+    entries = split.items()
     targets = tuple(_target(entry, host, namespace, alone=len(entries) == 1) for entry in entries)
     total = sum(target.weight for target in targets)
     if total != 100:
-        raise route.at.error(f"{route.path}: weights must sum to 100, found {total}")
+        raise split.at.error(f"{split.path}: weights must sum to 100, found {total}")
     for entry, target in zip(entries, targets, strict=True):
         if [(one.host, one.labels) for one in targets].count((target.host, target.labels)) > 1:
             raise entry.at.error(f"{entry.path}: nothing tells it from another entry: add labels")

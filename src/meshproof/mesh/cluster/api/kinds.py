@@ -14,7 +14,7 @@ from urllib.parse import quote
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.api.client import Kube, Object
-from meshproof.mesh.cluster.api.object_ref import Key
+from meshproof.mesh.cluster.api.object_ref import ObjectRef
 
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _DISCOVERY_BEFORE = _DISCOVERY.replace("v=v2", "v=v2beta1")
@@ -71,9 +71,9 @@ class Item:
         return str(self.metadata["uid"])
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ObjectRef:
         """What tells it from any other, also from one that takes its place."""
-        return Key(self.kind.api_version, self.kind.kind, self.namespace, self.name, self.uid)
+        return ObjectRef(self.kind.api_version, self.kind.kind, self.namespace, self.name, self.uid)
 
     def __str__(self) -> str:
         return str(self.key)

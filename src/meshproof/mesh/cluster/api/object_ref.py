@@ -10,7 +10,7 @@ from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.api.client import Kube, Object
 
 
-class Key(NamedTuple):
+class ObjectRef(NamedTuple):
     """An object by its type and name; with `uid` no other that has taken its place.
 
     `namespace` is empty for an object of the whole cluster. As text: `Kind namespace/name`.
@@ -23,7 +23,7 @@ class Key(NamedTuple):
     uid: str = ""
 
     @classmethod
-    def of(cls, body: Object) -> Key:
+    def of(cls, body: Object) -> ObjectRef:
         """Return the key of an object as it is written in a file."""
         metadata = body["metadata"]
         namespace = metadata.get("namespace") or ""
@@ -38,13 +38,15 @@ class Key(NamedTuple):
         return f"{self.kind} {self.namespace}{'/' if self.namespace else ''}{self.name}"
 
 
-def is_there(kube: Kube, key: Key) -> bool:
+def is_there(kube: Kube, key: ObjectRef) -> bool:
     """Say whether an object is there, also while it is being deleted."""
     found = kube.get(*key.asked)
     return found is not None and (not key.uid or found["metadata"]["uid"] == key.uid)
 
 
-def wait_gone(kube: Kube, keys: Iterable[Key], seconds: float, held: Callable[[Key], str]) -> None:
+def wait_gone(
+    kube: Kube, keys: Iterable[ObjectRef], seconds: float, held: Callable[[ObjectRef], str]
+) -> None:
     """Wait until objects are gone. Raises NotReady with what `held` says of each that is not."""
     left = list(keys)
 

@@ -18,7 +18,7 @@ from meshproof.mesh.cluster.istio.istioctl import HOW_TO_GET, Istioctl
 from meshproof.mesh.cluster.proxies import proxies, query
 from meshproof.mesh.cluster.proxies.sync import MONITORING_PORT, Sync
 from meshproof.mesh.cluster.run import workloads
-from meshproof.mesh.protocol import Aspect, Looked
+from meshproof.mesh.protocol import Aspect, AspectReport
 
 #: "Conflicting gateways": a run's gateways share its one host, and the ingress merges them. Beside
 #: another run the analyzer calls that a conflict with gateways of other hosts, too.
@@ -43,9 +43,9 @@ class ControlPlane:
     namespaces: Sequence[str]
     labels: str
 
-    def look(self, aspect: Aspect) -> Looked:
+    def look(self, aspect: Aspect) -> AspectReport:
         """Look at one aspect now; one that takes a moment to come right is waited for."""
-        looks: dict[Aspect, Callable[[], Looked]] = {
+        looks: dict[Aspect, Callable[[], AspectReport]] = {
             Aspect.READY: self._ready,
             Aspect.INJECTION: self._injected,
             Aspect.IN_SYNC: self._in_sync,
@@ -85,7 +85,7 @@ class ControlPlane:
         there = self.istio.gateways(self.kube)
         return [] if there else [self.istio.no_gateway(self.kube)]
 
-    def _ready(self) -> Looked:
+    def _ready(self) -> AspectReport:
         """Every istiod of the revision and every pod of the gateway, one at least, is ready.
 
         One that starts is waited for, one that ends is none of them.
@@ -103,9 +103,9 @@ class ControlPlane:
             return None if late else True
 
         _watch(look, late)
-        return Looked(len(found), (*late, *wrong))
+        return AspectReport(len(found), (*late, *wrong))
 
-    def _injected(self) -> Looked:
+    def _injected(self) -> AspectReport:
         """Every pod of the run has a sidecar, and it is ready."""
         pods = self._pods()
         bare = [_name(pod) for pod in pods if not proxies.has_sidecar(pod)]
@@ -115,14 +115,14 @@ class ControlPlane:
             for pod in pods
             if _name(pod) not in bare and not workloads.container_ready(pod, proxies.CONTAINER)
         ]
-        return Looked(len(pods), tuple(wrong))
+        return AspectReport(len(pods), tuple(wrong))
 
     def _sync(self) -> Sync:
         """Return what every istiod says; a proxy may hang on any of them, of any revision."""
         pods = filter(proxies.running, istiods(self.kube, self.istio.namespace))
         asked = [proxies.Proxy(str(one["metadata"]["name"]), self.istio.namespace) for one in pods]
         found = Sync()
-        for said in query.each(self.kube, asked, self._syncz).values():
+        for said in query.query_all(self.kube, asked, self._syncz).values():
             if isinstance(said, str):
                 found.add(said)
         return found
@@ -130,7 +130,7 @@ class ControlPlane:
     def _syncz(self, istiod: proxies.Proxy) -> str:
         return get(self.kube, istiod.pod, istiod.namespace, MONITORING_PORT, "/debug/syncz")
 
-    def _in_sync(self) -> Looked:
+    def _in_sync(self) -> AspectReport:
         """Every proxy that there is (pods of a gateway come and go) has what istiod has sent."""
         names: list[str] = []
         wrong: list[str] = []
@@ -141,31 +141,31 @@ class ControlPlane:
             return None if any("NACK" not in one for one in wrong) else True
 
         _watch(look, wrong)
-        return Looked(len(names), (*wrong, *self._no_gateway()))
+        return AspectReport(len(names), (*wrong, *self._no_gateway()))
 
-    def _accepted(self) -> Looked:
+    def _accepted(self) -> AspectReport:
         """No proxy shows an update that it has refused."""
-        answers = query.each(self.kube, self._proxies(), self._refused).values()
+        answers = query.query_all(self.kube, self._proxies(), self._refused).values()
         found = [lines for lines in answers if not isinstance(lines, NotReady)]
         wrong = [line for lines in found for line in lines]
-        return Looked(len(found), (*wrong, *self._no_gateway()))
+        return AspectReport(len(found), (*wrong, *self._no_gateway()))
 
     def _refused(self, proxy: proxies.Proxy) -> list[str]:
         text = get(self.kube, proxy.pod, proxy.namespace, proxies.ADMIN_PORT, "/config_dump")
         return [f"{proxy}: {words}" for words in refused(json.loads(text))]
 
-    def _analysis(self) -> Looked:
+    def _analysis(self) -> AspectReport:
         if not self.istioctl.path:
-            return Looked(0, lacking=HOW_TO_GET)
+            return AspectReport(0, lacking=HOW_TO_GET)
         if not all(self.kube.may("list", *one) for one in _ANALYZED):
-            return Looked(0, lacking=_NO_RIGHT)
+            return AspectReport(0, lacking=_NO_RIGHT)
         found = [
             one
             for name in self.namespaces
             for one in self.istioctl.analyze(name)
             if one["code"] != _MERGED
         ]
-        return Looked(
+        return AspectReport(
             len(self.namespaces),
             tuple(message(one) for one in found if one["level"] == "Error"),
             notes=tuple(message(one) for one in found if one["level"] == "Warning"),
@@ -176,10 +176,10 @@ class ControlPlane:
         names = [str(one) for one in self._proxies()]
         return {name: known[name].version for name in names if name in known}
 
-    def _versions(self) -> Looked:
+    def _versions(self) -> AspectReport:
         found = self._proxy_versions()
         wrong = versions.skew(self.istio.version, found, self.istioctl.version())
-        return Looked(len(found), tuple(wrong))
+        return AspectReport(len(found), tuple(wrong))
 
 
 def _watch(look: Callable[[], bool | None], wrong: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from meshproof.base import signals, timeouts
 from meshproof.base.errors import MeshproofError, NotReady
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
-from meshproof.mesh.cluster.api.object_ref import Key, is_there
+from meshproof.mesh.cluster.api.object_ref import ObjectRef, is_there
 from meshproof.mesh.cluster.api.objects import MANAGED_BY, RUN_LABEL
 from meshproof.mesh.cluster.istio import install_record
 from meshproof.mesh.cluster.istio.install_record import Record
@@ -183,11 +183,11 @@ def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
     import yaml
 
     found = [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one]
-    objects = tuple(Key.of(one) for one in found if one["kind"] != "Namespace")
+    objects = tuple(ObjectRef.of(one) for one in found if one["kind"] != "Namespace")
     if not any(one.kind == "Deployment" for one in objects):
         raise NotReady("istioctl manifest generate: the profile has no control plane")
     carrying = tuple(
-        Key.of(one)
+        ObjectRef.of(one)
         for one in found
         if labels_of(one).get(REVISION) == options.revision
         or options.revision in one["metadata"]["name"]
@@ -212,7 +212,7 @@ def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
     )
 
 
-def _taken(kube: Kube, key: Key) -> bool:
+def _taken(kube: Kube, key: ObjectRef) -> bool:
     return kube.has(key.api_version, key.kind) and is_there(kube, key)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from meshproof.base import timeouts
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.api.client import Kube, Object
-from meshproof.mesh.cluster.api.object_ref import Key, is_there, wait_gone
+from meshproof.mesh.cluster.api.object_ref import ObjectRef, is_there, wait_gone
 from meshproof.mesh.cluster.istio.istio import ISTIOD
 from meshproof.mesh.cluster.istio.revisions import REVISION
 from meshproof.mesh.cluster.run import namespaces
@@ -45,10 +45,10 @@ class Record:
     run: str
     revision: str
     namespace: str
-    own: tuple[Key, ...]
-    shared: tuple[Key, ...]
+    own: tuple[ObjectRef, ...]
+    shared: tuple[ObjectRef, ...]
     made: bool
-    before: tuple[Key, ...] | None = None
+    before: tuple[ObjectRef, ...] | None = None
 
 
 def place(run: str) -> str:
@@ -56,9 +56,9 @@ def place(run: str) -> str:
     return f"meshproof-{run}{_SUFFIX}"
 
 
-def policy(revision: str, namespace: str = "") -> Key:
+def policy(revision: str, namespace: str = "") -> ObjectRef:
     """Return the key of the policy for the whole mesh of a revision."""
-    return Key(_SECURITY, "PeerAuthentication", namespace, f"meshproof-{revision}")
+    return ObjectRef(_SECURITY, "PeerAuthentication", namespace, f"meshproof-{revision}")
 
 
 def write(kube: Kube, record: Record, labels: dict[str, str], folder: Path) -> None:
@@ -84,7 +84,7 @@ def read(kube: Kube, names: Iterable[str]) -> Iterator[Record]:
 
 def _record(found: dict[str, Any]) -> Record:
     names = [name for name in ("own", "shared", "before") if found.get(name) is not None]
-    keys = {name: tuple(Key(*one) for one in found[name]) for name in names}
+    keys = {name: tuple(ObjectRef(*one) for one in found[name]) for name in names}
     return Record(**{**found, **keys})
 
 
@@ -105,7 +105,7 @@ def remove(kube: Kube, record: Record) -> None:
             namespaces.delete(kube, [record.namespace])
 
 
-def _delete(kube: Kube, keys: list[Key]) -> None:
+def _delete(kube: Kube, keys: list[ObjectRef]) -> None:
     keys = [one for one in keys if kube.has(one.api_version, one.kind)]
     for key in keys:
         kube.delete(*key.asked)
@@ -113,11 +113,11 @@ def _delete(kube: Kube, keys: list[Key]) -> None:
     wait_gone(kube, keys, seconds, lambda key: f"{key} is not gone after {seconds:.0f} s")
 
 
-def _tags(kube: Kube, record: Record) -> Iterator[Key]:
+def _tags(kube: Kube, record: Record) -> Iterator[ObjectRef]:
     """Yield the webhooks that istioctl adds for a revision that it makes the default one."""
     for kind in _WEBHOOKS:
         for one in kube.list(_ADMISSION, kind, labels=f"{REVISION}={record.revision}"):
-            yield Key(_ADMISSION, kind, "", one["metadata"]["name"])
+            yield ObjectRef(_ADMISSION, kind, "", one["metadata"]["name"])
 
 
 def _wait_ended(kube: Kube, record: Record) -> None:
@@ -136,23 +136,23 @@ def _wait_ended(kube: Kube, record: Record) -> None:
     wait_for(look, timeouts.ISTIO_END, said, timeouts.POLL_SLOW)
 
 
-def _elections(kube: Kube, record: Record) -> Iterator[Key]:
+def _elections(kube: Kube, record: Record) -> Iterator[ObjectRef]:
     """Yield what istiod keeps to elect a leader of its revision (pilot/pkg/leaderelection)."""
     for api_version, kind in _ELECTED_BY:
         for one in kube.list(api_version, kind, record.namespace):
             name = one["metadata"]["name"]
             if name.startswith("istio-") and name.endswith(f"-{record.revision}"):
-                yield Key(api_version, kind, record.namespace, name)
+                yield ObjectRef(api_version, kind, record.namespace, name)
 
 
-def _written(kube: Kube, record: Record) -> Iterator[Key]:
+def _written(kube: Kube, record: Record) -> Iterator[ObjectRef]:
     """Yield what the istiod of a record has written by itself."""
     if record.before is not None:
         spared = set(record.before)
         yield from (one for one in written_by_istiod(kube, record.namespace) if one not in spared)
 
 
-def written_by_istiod(kube: Kube, namespace: str) -> Iterator[Key]:
+def written_by_istiod(kube: Kube, namespace: str) -> Iterator[ObjectRef]:
     """Yield what an istiod in a namespace writes by itself, and leaves there when it ends.
 
     In all namespaces its root certificate and a list of revoked ones (namespacecontroller.go), in
@@ -161,18 +161,18 @@ def written_by_istiod(kube: Kube, namespace: str) -> Iterator[Key]:
     """
     for one in kube.list("v1", "ConfigMap", labels="istio.io/config=true"):
         if one["metadata"]["name"] in _EVERYWHERE:
-            yield Key.of(one)
+            yield ObjectRef.of(one)
     for api_version, kind in _ELECTED_BY:
         for one in kube.list(api_version, kind, namespace):
             name = one["metadata"]["name"]
             if name.startswith("istio-") and name not in _EVERYWHERE and _is_istiods(one):
-                yield Key.of(one)
-    if is_there(kube, secret := Key("v1", "Secret", namespace, _CA)):
+                yield ObjectRef.of(one)
+    if is_there(kube, secret := ObjectRef("v1", "Secret", namespace, _CA)):
         yield secret
     if kube.has(_GATEWAY_API, "GatewayClass"):
         for one in kube.list(_GATEWAY_API, "GatewayClass"):
             if one["spec"]["controllerName"].startswith("istio.io/") and _is_istiods(one):
-                yield Key.of(one)
+                yield ObjectRef.of(one)
 
 
 def _is_istiods(body: Object) -> bool:

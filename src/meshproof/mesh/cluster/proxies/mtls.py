@@ -20,7 +20,7 @@ _STRICT = {"STRICT": True, "PERMISSIVE": False, "DISABLE": False}
 
 
 @dataclass(frozen=True)
-class Modes:
+class MtlsExpectation:
     """What sidecars took before a run's policies, and what the policies ask of their namespaces."""
 
     found: Mapping[Proxy, bool | None]
@@ -29,7 +29,7 @@ class Modes:
     @classmethod
     def before(
         cls, kube: Kube, listed: Callable[[], Sequence[Proxy]], placed: Sequence[Placed]
-    ) -> Modes | None:
+    ) -> MtlsExpectation | None:
         """Note what the sidecars take now; None where there is no policy among the objects."""
         policies = [one for one in placed if one.kind == "PeerAuthentication"]
         if not policies:

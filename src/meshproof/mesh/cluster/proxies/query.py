@@ -14,7 +14,7 @@ from meshproof.mesh.cluster.run import workloads
 T = TypeVar("T")
 
 
-def each(
+def query_all(
     kube: Kube, found: Iterable[Proxy], ask: Callable[[Proxy], T]
 ) -> dict[Proxy, T | NotReady]:
     """Return what each says that is asked; why it does not where its pod is not ready yet.

@@ -103,7 +103,7 @@ class _Looks:
     def look(self) -> list[Dump] | None:
         """Look at every proxy; return what they serve once two looks have shown the same."""
         began = time.monotonic()
-        answers = query.each(self.kube, self._listed(), self._dump)
+        answers = query.query_all(self.kube, self._listed(), self._dump)
         self._check_stayed(answers)
         dumps = [one for one in answers.values() if isinstance(one, Dump)]
         self.late = {

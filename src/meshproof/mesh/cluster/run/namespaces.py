@@ -9,7 +9,7 @@ from typing import Any
 from meshproof.base import signals, timeouts
 from meshproof.mesh.cluster.api.client import Kube, Object
 from meshproof.mesh.cluster.api.kinds import Item, known, listed
-from meshproof.mesh.cluster.api.object_ref import Key, wait_gone
+from meshproof.mesh.cluster.api.object_ref import ObjectRef, wait_gone
 from meshproof.mesh.cluster.run import ownership
 
 
@@ -37,7 +37,7 @@ def delete(kube: Kube, names: Sequence[str]) -> None:
 
     Raises NotReady for one that does not go, naming what holds it.
     """
-    keys = [Key("v1", "Namespace", "", name) for name in names]
+    keys = [ObjectRef("v1", "Namespace", "", name) for name in names]
     for key in keys:
         kube.delete(*key.asked)
     wait_gone(kube, keys, timeouts.NAMESPACE_END, lambda key: held(kube, key.name))

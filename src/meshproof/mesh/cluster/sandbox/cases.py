@@ -10,7 +10,7 @@ from meshproof.mesh.cluster.sandbox.clients import MOST
 from meshproof.mesh.cluster.sandbox.places import Places
 from meshproof.mesh.cluster.sandbox.rules import ROUTING
 from meshproof.oracle.derive import Case
-from meshproof.rules.model import Route, RuleSet
+from meshproof.rules.model import RouteTable, RuleSet
 
 #: The way in to a sandbox is this port of the cluster's ingress gateway.
 GATEWAY_PORT = 80
@@ -39,11 +39,11 @@ class Provable:
         }
 
     def sees(self, document: Document, source: Labels) -> bool:
-        """Say whether a VirtualService has an arm for callers with some labels."""
+        """Say whether a VirtualService has a route for callers with some labels."""
         key = document.namespace, document.name, document.at.file
-        for one in self._rules.routes:
+        for one in self._rules.tables:
             if (one.namespace, one.name, one.at.file) == key:
-                for match in (match for arm in one.arms for match in arm.matches or (None,)):
+                for match in (match for route in one.routes for match in route.matches or (None,)):
                     named = match is not None and match.source_namespace
                     if match is None or (not named and set(match.source) <= set(source)):
                         return True
@@ -51,14 +51,14 @@ class Provable:
 
     def documents(self, case: Case) -> list[Document]:
         """Return what a case follows from: a VirtualService, or HTTPRoutes; else nothing."""
-        route = self._route(case)
-        if found := self._services.get((route.namespace, route.name, route.at.file)):
+        table = self._route(case)
+        if found := self._services.get((table.namespace, table.name, table.at.file)):
             return [found]
-        merged = [self._routes.get((route.namespace, one)) for one in route.name.split(_MERGED)]
+        merged = [self._routes.get((table.namespace, one)) for one in table.name.split(_MERGED)]
         return [one for one in merged if one is not None] if all(merged) else []
 
-    def _route(self, case: Case) -> Route:
-        return self._rules.routes[case.number]
+    def _route(self, case: Case) -> RouteTable:
+        return self._rules.tables[case.number]
 
     def why_not(self, case: Case) -> str:
         """Return why a case cannot be proven in a sandbox; empty when it can."""
@@ -67,14 +67,14 @@ class Provable:
     def _reasons(self, case: Case) -> Iterator[str]:
         yield from self._of_documents(case)
         yield from self._of_places(case)
-        route, call = self._route(case), case.call
-        matches = [match for arm in route.arms for match in arm.matches]
+        table, call = self._route(case), case.call
+        matches = [match for route in table.routes for match in route.matches]
         if any(one.authority and one.authority.kind not in _REWRITTEN for one in matches):
             yield "hosts are others in a sandbox, and its authority is matched by a part"
         if case.answer.mirrors and call.gateway != MESH:
             yield "the gateway of the cluster does not count copies of requests for a sandbox"
         if call.gateway != MESH and call.port != GATEWAY_PORT:
-            redirects = [arm.redirect for arm in route.arms if arm.redirect]
+            redirects = [route.redirect for route in table.routes if route.redirect]
             if any(one.port for one in matches) or any(one.asked_port for one in redirects):
                 yield f"it asks for port {call.port}; the way in to a sandbox is {GATEWAY_PORT}"
 
@@ -97,21 +97,23 @@ class Provable:
             outside.append(call.host)
         if outside:
             yield f"no workload of a sandbox stands for {outside[0]}, which is outside the cluster"
-        called = {one.source_namespace for arm in self._route(case).arms for one in arm.matches}
+        called = {
+            one.source_namespace for route in self._route(case).routes for one in route.matches
+        }
         if call.namespace != _NAMESPACE or _NAMESPACE in called:
             yield "its caller has a namespace of a user, clients of a sandbox have one of the run"
         yield from self._of_subsets(self._route(case), call.gateway == MESH)
         if call.source and call.source not in self._sources:
             yield f"a sandbox has at most {MOST} clients with labels of their own"
 
-    def _of_subsets(self, route: Route, inside: bool) -> Iterator[str]:
-        if not inside and (subset := self._places.lacking(route, None)):
+    def _of_subsets(self, table: RouteTable, inside: bool) -> Iterator[str]:
+        if not inside and (subset := self._places.lacking(table, None)):
             yield (
                 f"the DestinationRule of {subset} is not in the namespace of that service, and the "
                 "gateway of the cluster has no other"
             )
-        if inside and self._places.of(route) is None:
-            subset = self._places.lacking(route, route.namespace)
+        if inside and self._places.of(table) is None:
+            subset = self._places.lacking(table, table.namespace)
             yield f"no namespace has the DestinationRules of all its subsets: {subset} is elsewhere"
 
 

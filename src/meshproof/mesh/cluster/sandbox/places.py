@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from meshproof.base.names import Labels, full_name, is_service, labels
 from meshproof.documents.manifest import Document
 from meshproof.mesh.echo.workloads import named_in
-from meshproof.rules.model import Route
+from meshproof.rules.model import RouteTable
 
 
 def host_of(rule: Document) -> str:
@@ -34,30 +34,30 @@ class Places:
         own = [one for one in found if one.namespace == namespace]
         return own or [one for one in found if one.namespace == named_in(host)[1]]
 
-    def of(self, route: Route) -> str | None:
+    def of(self, table: RouteTable) -> str | None:
         """Return where the sidecars stand that a route is for, None where none has all its subsets.
 
         A DestinationRule beside the route for a service of elsewhere is for clients beside it.
         """
-        hosts = {target.host for arm in route.arms for target in arm.targets}
-        beside = [one for one in self._rules if one.namespace == route.namespace]
-        if any(host_of(one) in hosts - _served_in(route.namespace, hosts) for one in beside):
-            return route.namespace
+        hosts = {target.host for route in table.routes for target in route.targets}
+        beside = [one for one in self._rules if one.namespace == table.namespace]
+        if any(host_of(one) in hosts - _served_in(table.namespace, hosts) for one in beside):
+            return table.namespace
         others = [one.namespace for one in self._rules if host_of(one) in hosts]
-        for namespace in (self.home, route.namespace, *others):
-            if not self.lacking(route, namespace):
+        for namespace in (self.home, table.namespace, *others):
+            if not self.lacking(table, namespace):
                 return namespace
         return None
 
-    def lacking(self, route: Route, namespace: str | None) -> str:
+    def lacking(self, table: RouteTable, namespace: str | None) -> str:
         """Return the first subset of a route that clients in a namespace lack, or nothing.
 
         None is a gateway's, in which no rule of a user's stands.
         """
-        return next(self._lacked(route, namespace), "")
+        return next(self._lacked(table, namespace), "")
 
-    def _lacked(self, route: Route, namespace: str | None) -> Iterator[str]:
-        for target in (target for arm in route.arms for target in arm.targets):
+    def _lacked(self, table: RouteTable, namespace: str | None) -> Iterator[str]:
+        for target in (target for route in table.routes for target in route.targets):
             if not is_service(target.host):
                 continue  # no workload of a sandbox stands for it
             known = [found for one in self.shown(target.host, namespace) for found in _subsets(one)]

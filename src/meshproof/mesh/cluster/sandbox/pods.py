@@ -1,4 +1,4 @@
-"""The echo workloads of a sandbox: a Service for each host of the rules, a small pod for each arm.
+"""The echo workloads of a sandbox: a Service for each host of the rules, a pod for each route.
 
 Their script is meshproof.apps.echo_pod, from a ConfigMap, on the image of the probe. They keep to
 the standard `restricted` (Kubernetes docs, "Pod Security Standards"), each with a sidecar.
@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from meshproof.apps.echo_pod import HEALTH, PORT
 from meshproof.base.names import Labels, is_service
-from meshproof.inventory import Surroundings
+from meshproof.inventory import Inventory
 from meshproof.mesh.cluster.api import images, pod_security
 from meshproof.mesh.cluster.api.client import Object
 from meshproof.mesh.cluster.api.objects import SMALL, SMALL_SIDECAR
@@ -52,7 +52,7 @@ def stood_up(echoes: Sequence[Echo]) -> list[Echo]:
     return [one for one in echoes if is_service(one.host)]
 
 
-def objects(echoes: Sequence[Echo], around: Surroundings, standing: Standing) -> Iterator[Object]:
+def objects(echoes: Sequence[Echo], around: Inventory, standing: Standing) -> Iterator[Object]:
     """Yield the ConfigMap of each namespace, then Services, then pods."""
     found = stood_up(echoes)
     script = (files("meshproof.apps") / "echo_pod.py").read_text(encoding="utf-8")

@@ -100,7 +100,7 @@ class Rewriting:
             hosts = [self.names.host(full_name(one, namespace)) for one in spec["hosts"]]
             spec["hosts"] = list(dict.fromkeys(hosts))
         spec["exportTo"] = self.exports(any(one != MESH for one in gateways) or "hosts" not in spec)
-        spec["http"] = [self._arm(one, namespace) for one in spec.get("http") or ()]
+        spec["http"] = [self._route(one, namespace) for one in spec.get("http") or ()]
         return self._placed(document, spec)
 
     def http_route(self, document: Document) -> Placed:
@@ -189,22 +189,22 @@ class Rewriting:
         own, _, name = gateway_name(given, namespace).partition("/")
         return f"{self.names.namespaces[own]}/{name}"
 
-    def _arm(self, given: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-        arm = dict(given)
-        if "match" in arm:
-            arm["match"] = [self._match(one, namespace) for one in arm["match"]]
+    def _route(self, given: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        route = dict(given)
+        if "match" in route:
+            route["match"] = [self._match(one, namespace) for one in route["match"]]
         for key in ("route", "mirrors"):
-            if key in arm:
-                arm[key] = [
+            if key in route:
+                route[key] = [
                     {**one, "destination": self._destination(one["destination"], namespace)}
-                    for one in arm[key]
+                    for one in route[key]
                 ]
-        if "mirror" in arm:
-            arm["mirror"] = self._destination(arm["mirror"], namespace)
-        if "delegate" in arm:
-            own = arm["delegate"].get("namespace") or namespace
-            arm["delegate"] = {**arm["delegate"], "namespace": self.names.namespaces[own]}
-        return arm
+        if "mirror" in route:
+            route["mirror"] = self._destination(route["mirror"], namespace)
+        if "delegate" in route:
+            own = route["delegate"].get("namespace") or namespace
+            route["delegate"] = {**route["delegate"], "namespace": self.names.namespaces[own]}
+        return route
 
     def _match(self, given: Mapping[str, Any], namespace: str) -> dict[str, Any]:
         match = dict(given)

@@ -14,7 +14,7 @@ from functools import cached_property
 from meshproof.base.errors import BadRules, NotReady
 from meshproof.base.names import MESH
 from meshproof.documents.manifest import Document
-from meshproof.inventory import Surroundings
+from meshproof.inventory import Inventory
 from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.api.objects import Place, Placed
 from meshproof.mesh.cluster.istio.istio import Istio
@@ -31,7 +31,7 @@ from meshproof.mesh.cluster.sandbox.rules import ROUTING, Names, Rewriting
 from meshproof.mesh.echo.workloads import MISSED, Workloads, check_hosts, echoes, named_in, ports
 from meshproof.mesh.protocol import Address, Sender, Served, one_version
 from meshproof.oracle.derive import Call, Case
-from meshproof.rules.model import Route, RuleSet
+from meshproof.rules.model import RouteTable, RuleSet
 
 
 class Sandbox:
@@ -41,7 +41,7 @@ class Sandbox:
         self,
         rules: RuleSet,
         cases: Sequence[Case],
-        around: Surroundings,
+        around: Inventory,
         place: Place,
         istio: Istio,
         beta: float | None = None,
@@ -170,10 +170,10 @@ class Sandbox:
     def _rewriting(self) -> Rewriting:
         targets = [
             target.host
-            for route in self._rules.routes
-            if self._gateways_of(route)
-            for arm in route.arms
-            for target in arm.targets
+            for table in self._rules.tables
+            if self._gateways_of(table)
+            for route in table.routes
+            for target in route.targets
         ]
         namespace, _, _ = self._istio.ingress.partition("/")
         return Rewriting(
@@ -185,8 +185,8 @@ class Sandbox:
         return any(case.call.gateway != MESH for case in self._cases)
 
     @staticmethod
-    def _gateways_of(route: Route) -> list[str]:
-        return [one for one in route.gateways or () if one != MESH]
+    def _gateways_of(table: RouteTable) -> list[str]:
+        return [one for one in table.gateways or () if one != MESH]
 
     def _of_kind(self, kind: str) -> list[Document]:
         documents = self._rules.documents
@@ -230,7 +230,7 @@ class Sandbox:
     def _awaited(self, placed: Sequence[Placed], caller: Caller | None) -> list[Placed]:
         """Return what a client, None: a gateway, must show by name.
 
-        istiod shows one DestinationRule for a host, and no rule without an arm for the client.
+        istiod shows one DestinationRule for a host, and no rule without a route for the client.
         """
         namespace, source = caller or (None, ())
         seen = {
@@ -268,7 +268,7 @@ class Sandbox:
         """Return who sends a case, None for what comes in at a gateway."""
         if case.call.gateway != MESH:
             return None
-        namespace = self._places.of(self._rules.routes[case.number])
+        namespace = self._places.of(self._rules.tables[case.number])
         return namespace or self._places.home, case.call.source
 
     def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:

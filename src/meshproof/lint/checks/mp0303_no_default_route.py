@@ -1,10 +1,10 @@
-"""Rule without a default arm.
+"""Rule without a default route.
 
-Every arm has conditions, and sidecars use the rule: a request that no arm takes is answered with
-404 by the caller's own sidecar, although the service is there. (A gateway is meant to refuse what
-it does not know, so rules that only gateways use may end like this. RouteRules had no such end:
-what no rule took went to every version. A caller for whom no arm is, by its labels or namespace,
-does not have the rule at all.)
+Every route has conditions, and sidecars use the rule: a request that no route takes is answered
+with 404 by the caller's own sidecar, although the service is there. (A gateway is meant to refuse
+what it does not know, so rules that only gateways use may end like this. RouteRules had no such
+end: what no rule took went to every version. A caller for whom no route is, by its labels or
+namespace, does not have the rule at all.)
 
 Why: the rule sends its special requests where it says, and breaks all others: health checks, the
 calls of a service that was forgotten, every cookie but one.
@@ -58,41 +58,41 @@ from meshproof.base.names import MESH
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.conditions import Condition
-from meshproof.lint.model.route import Arm, Match
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route import Match, Route
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0303"
 LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each rule of sidecars whose arms leave requests over."""
+    """Report each rule of sidecars whose routes leave requests over."""
     ended = {
-        host.full for route in routes(project) for host in route.hosts if _ends(route.of("http"))
+        host.full for table in tables(project) for host in table.hosts if _ends(table.of("http"))
     }
-    for route in routes(project):
-        arms = route.of("http")
-        if route.dialect in ("RouteRule", "GRPCRoute") or not (arms and route.hosts):
+    for table in tables(project):
+        routes = table.of("http")
+        if table.dialect in ("RouteRule", "GRPCRoute") or not (routes and table.hosts):
             continue
-        if route.in_mesh and route.gateways and not _ends(arms):
-            if route.dialect == "HTTPRoute" and {one.full for one in route.hosts} & ended:
+        if table.in_mesh and table.gateways and not _ends(routes):
+            if table.dialect == "HTTPRoute" and {one.full for one in table.hosts} & ended:
                 continue
-            names = ", ".join(one.written for one in route.hosts)
+            names = ", ".join(one.written for one in table.hosts)
             yield Hit(
-                arms[-1].value.at,
-                f"{arms[-1].name} is the last arm and has a match: what no arm takes gets 404 "
-                f"instead of {names}",
-                "an arm without match at the end",
+                routes[-1].value.at,
+                f"{routes[-1].name} is the last route and has a match: what no route takes gets "
+                f"404 instead of {names}",
+                "a route without match at the end",
             )
 
 
-def _ends(arms: list[Arm]) -> bool:
-    """Say whether every caller that has the rule has an arm for each request.
+def _ends(routes: list[Route]) -> bool:
+    """Say whether every caller that has the rule has a route for each request.
 
-    A sidecar has the arms for its own labels and namespace alone; without any it has no such rule
+    A sidecar has the routes for its own labels and namespace alone; without any it has no such rule
     (Istio, route.go, `sourceMatchHTTP`).
     """
-    matches = [match for arm in arms for match in arm.matches]
+    matches = [match for route in routes for match in route.matches]
     callers = {_source(match) for match in matches}
     if frozenset() in callers:
         callers = {frozenset()}

@@ -1,14 +1,14 @@
-"""Arm that is shadowed.
+"""Route that is shadowed.
 
-An earlier arm takes every request that this one takes, so this one is never asked. Arms are asked
-in their order (RouteRules: of precedence), and the first whose match holds decides. Paths,
+An earlier route takes every request that this one takes, so this one is never asked. Routes are
+asked in their order (RouteRules: of precedence), and the first whose match holds decides. Paths,
 regexes with a fixed beginning, headers, methods, source labels and the rest are compared.
 
 In an HTTPRoute the closest match wins, whatever the order; there, only a rule with the very same
 match as an earlier one is shadowed.
 
-Why: the requests that the arm was written for go elsewhere, and nothing says so: the rule is valid,
-and every answer is 200.
+Why: the requests that the route was written for go elsewhere, and nothing says so: the rule is
+valid, and every answer is 200.
 
 Bad::
 
@@ -70,28 +70,28 @@ from collections.abc import Iterator
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.covering import Index, taken_before
-from meshproof.lint.model.route import Arm, Route, covers, impossible, near
-from meshproof.lint.model.route_tables import routes
+from meshproof.lint.model.route import Route, RouteTable, covers, impossible, near
+from meshproof.lint.model.route_tables import tables
 
 CODE = "MP0301"
 LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each arm of which earlier arms take every request."""
-    for route in routes(project):
-        for arm, twin in _twins(route).items() if not route.in_order else ():
-            yield _hit(route, arm, twin)
-        for arm in route.arms if route.in_order else ():
-            shadow = shadowed_by(project, arm)
+    """Report each route of which earlier routes take every request."""
+    for table in tables(project):
+        for route, twin in _twins(table).items() if not table.in_order else ():
+            yield _hit(table, route, twin)
+        for route in table.routes if table.in_order else ():
+            shadow = shadowed_by(project, route)
             if shadow is not None:
-                yield _hit(route, arm, shadow)
+                yield _hit(table, route, shadow)
 
 
-def shadowed_by(project: Project, arm: Arm) -> Arm | None:
-    """Return the last of the arms that take all that this one takes, None where some is left."""
-    taken, found = taken_before(project), list[Arm]()
-    for match in arm.matches:
+def shadowed_by(project: Project, route: Route) -> Route | None:
+    """Return the last of the routes that take all that this one takes, None where some is left."""
+    taken, found = taken_before(project), list[Route]()
+    for match in route.matches:
         if id(match) in taken:
             found.append(taken[id(match)][0])
         elif not impossible(match):
@@ -99,30 +99,30 @@ def shadowed_by(project: Project, arm: Arm) -> Arm | None:
     return max(found, key=lambda one: one.value.at) if found else None
 
 
-def _twins(route: Route) -> dict[Arm, Arm]:
+def _twins(table: RouteTable) -> dict[Route, Route]:
     """Return the rules of an HTTPRoute of which an earlier one has each match."""
-    index, found = Index(), dict[Arm, Arm]()
-    for arm in route.arms:
+    index, found = Index(), dict[Route, Route]()
+    for route in table.routes:
         twins = [
             {id(one): one for one, other in index.covering(match) if covers(match, other)}
-            for match in arm.matches
+            for match in route.matches
         ]
         shared = set.intersection(*(set(each) for each in twins)) if twins else set()
         if shared:
-            found[arm] = min((twins[0][one] for one in shared), key=lambda one: one.value.at)
-        for match in arm.matches:
-            index.add(arm, match)
+            found[route] = min((twins[0][one] for one in shared), key=lambda one: one.value.at)
+        for match in route.matches:
+            index.add(route, match)
     return found
 
 
-def _hit(route: Route, arm: Arm, shadow: Arm) -> Hit:
-    if not route.in_order:
+def _hit(table: RouteTable, route: Route, shadow: Route) -> Hit:
+    if not table.in_order:
         said, repair = "has the same match", "one rule for both, or another match"
     else:
         said = "takes every request that this one takes"
-        repair = f"move this arm before line {shadow.value.at.line}, or narrow that one"
-    if route.dialect == "RouteRule":
+        repair = f"move this route before line {shadow.value.at.line}, or narrow that one"
+    if table.dialect == "RouteRule":
         repair = f"a precedence above {shadow.order}"
-    where = near(shadow.value.at, arm.value.at)
-    said = f"{arm.name} is never reached: {shadow.name} ({where}) {said}"
-    return Hit(arm.value.at, said, repair)
+    where = near(shadow.value.at, route.value.at)
+    said = f"{route.name} is never reached: {shadow.name} ({where}) {said}"
+    return Hit(route.value.at, said, repair)

@@ -1,7 +1,8 @@
-"""Arm that goes nowhere.
+"""Route that goes nowhere.
 
-The arm says which requests it takes and not what happens to them: there is no `route`, `redirect`,
-`directResponse` or `delegate` in it; in a Gateway API rule no `backendRefs` and no redirect.
+The route says which requests it takes and not what happens to them: there is no `route`,
+`redirect`, `directResponse` or `delegate` in it; in a Gateway API rule no `backendRefs` and no
+redirect.
 
 Why: Istio's webhook refuses it ("HTTP route, redirect or direct_response is required"). A rule of
 Gateway API without backends answers 500 to all it takes. (A RouteRule without `route` was allowed:
@@ -64,12 +65,12 @@ _ANSWERING = ("requestRedirect", "extensionRef")
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each arm that does not say where its requests go."""
+    """Report each route that does not say where its requests go."""
     for document in project.every("VirtualService"):
         for key, ends in _ENDS.items():
-            for arm in children(spec(document), key):
-                if project.lacks(document, arm, *ends):
-                    yield Hit(arm.at, f"{arm.path}: there is no {' or '.join(ends)}", "route:")
+            for route in children(spec(document), key):
+                if project.lacks(document, route, *ends):
+                    yield Hit(route.at, f"{route.path}: there is no {' or '.join(ends)}", "route:")
     for document in project.every("HTTPRoute", "GRPCRoute"):
         for rule in children(spec(document), "rules"):
             if project.lacks(document, rule, "backendRefs") and not _answers(rule):
