@@ -17,8 +17,11 @@ IN_LAB = "MESHPROOF_IN_LAB"
 ENVIRONMENTS = {"lab": "cluster", "bare": "bare"}
 #: File of tests/lab whose cluster has no Istio.
 BARE = "test_lab_bare"
-#: Folders and files of tests/ in which every test stands up a mesh.
-LOCAL = ("addons", "cli", "faults", "mesh", "test_installed.py")
+#: Where every test stands up a mesh or runs the command: beginnings of paths in tests/.
+LOCAL = (
+    *("base/test_signals", "cli/test_cli_words", "faults/", "mesh/addons/", "mesh/envoy/test_xds"),
+    *("mesh/local/", "robust/", "test_installed"),
+)
 #: Files of tests/lab that take minutes each, or change the whole mesh for a time.
 LONG = (
     *("cleanup", "install", "kube_inject", "nightly", "pods_come_and_go", "policies", "provider"),
@@ -32,9 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if here and here not in ENVIRONMENTS:
         raise pytest.UsageError(f"{IN_LAB}={here}: expected {' or '.join(ENVIRONMENTS)}")
     for item in items:
-        if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in LOCAL:
+        if not item.path.is_relative_to(TESTS):
+            continue
+        path = item.path.relative_to(TESTS).as_posix()
+        if path.startswith(LOCAL):
             item.add_marker(pytest.mark.local)
-        if item.path.is_relative_to(TESTS / "lab"):
+        if path.startswith("lab/"):
             of = "bare" if item.path.stem == BARE else "lab"
             item.add_marker(of)
             if item.path.stem.removeprefix("test_lab_") in LONG:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests import ROOT
+
 SRC = ROOT / "src" / "meshproof"
 #: Each room of src/meshproof imports only from the rows above its own.
 ORDER = (

@@ -14,8 +14,8 @@ import pytest
 
 from meshproof.mesh.addons import names
 from meshproof.run.record import Outcome, Run
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent
 SUITE = "--pyargs", "meshproof.suites.test_rotation"
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
+
 #: Made by a run or a build, ignored by git: none of it may get into a package.
 JUNK = (
     "fixtures/__pycache__/mesh.cpython-311.pyc",

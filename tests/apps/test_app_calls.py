@@ -9,6 +9,7 @@ from meshproof.apps.calls import passed_on, service
 
 if TYPE_CHECKING:
     import pytest
+
     from tests.apps.conftest import Record, Start
 
 At = Callable[..., dict[str, str]]

@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from meshproof.apps import find
+from tests import ROOT
 
-FOLDER = Path(__file__).parents[2] / "manifests" / "apps"
+FOLDER = ROOT / "manifests" / "apps"
 FILES = sorted(FOLDER.glob("*.yaml"))
 APPS = [file for file in FILES if "gateway" not in file.name]
 

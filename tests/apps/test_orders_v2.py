@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 PAGE = (ROOT / "docs" / "orders-v2.md").read_text()
 
 

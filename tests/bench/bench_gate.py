@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from measuring import Row
-from on_cluster import figure, lacking, objects, place, red
+from tests.bench.measuring import Row
+from tests.bench.on_cluster import figure, lacking, objects, place, red
 
 MOST = 2
 SPLIT = "split half"

@@ -11,8 +11,8 @@ import random
 import subprocess
 from collections.abc import Iterator
 
-from measuring import Row
-from on_cluster import LONGEST, Place, figure, lacking, objects, place, red
+from tests.bench.measuring import Row
+from tests.bench.on_cluster import LONGEST, Place, figure, lacking, objects, place, red
 
 MOST = 10
 NEXT = (("cleanup",), ("smoke",))

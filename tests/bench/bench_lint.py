@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench_own_rules import rules
-from measuring import Row, empty_folder, environment, in_turn, median, ratio
+from tests.bench.bench_own_rules import rules
+from tests.bench.measuring import Row, empty_folder, environment, in_turn, median, ratio
 
 #: So many VirtualServices, and as many DestinationRules.
 RULES = 1000

@@ -6,10 +6,9 @@ import argparse
 import time
 from collections.abc import Iterator
 
-from measuring import Row, empty_folder, in_turn, median, python, timed
-
 from meshproof import manifests
 from meshproof.mesh.protocol import Options, open_mesh
+from tests.bench.measuring import Row, empty_folder, in_turn, median, python, timed
 
 ROUNDS = 7
 

@@ -9,9 +9,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from measuring import Row, empty_folder, environment
-
 from meshproof.run.record import Run
+from tests.bench.measuring import Row, empty_folder, environment
 
 RULES = 100
 SUBSETS = """

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from measuring import Row, empty_folder, in_turn, median, python, ratio, timed
+from tests.bench.measuring import Row, empty_folder, in_turn, median, python, ratio, timed
 
 ROUNDS = 25
 TRIVIAL = "def test_one():\n    assert 1 + 1 == 2\n"

@@ -6,9 +6,8 @@ import argparse
 import json
 from collections.abc import Iterator
 
-from measuring import Row, empty_folder, in_turn, median, python, timed
-
 from meshproof.mesh.addons import names
+from tests.bench.measuring import Row, empty_folder, in_turn, median, python, timed
 
 ROUNDS = 5
 OFF = [f"--mesh-addon={name}=off" for name in names()]

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-from measuring import Row, empty_folder, environment, python
 
 from meshproof.mesh.process.processes import MARK
+from tests.bench.measuring import Row, empty_folder, environment, python
 
 
 def left_by(temporary: Path) -> list[str]:

@@ -6,8 +6,8 @@ import argparse
 import statistics
 from collections.abc import Iterator
 
-from measuring import Row
-from on_cluster import figure, lacking, objects, place, red
+from tests.bench.measuring import Row
+from tests.bench.on_cluster import figure, lacking, objects, place, red
 
 MOST = 10
 

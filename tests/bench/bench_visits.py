@@ -7,11 +7,10 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from measuring import Row, empty_folder
-
 from meshproof import manifests
 from meshproof.mesh.protocol import Address, Options, open_mesh
 from meshproof.traffic.visits import Request, Sampling, Visits
+from tests.bench.measuring import Row, empty_folder
 
 VISITS = 1000
 ROUNDS = 5

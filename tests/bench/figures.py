@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     say(f"Python {platform.python_version()}, {os.cpu_count()} cores, {load()} before")
     for name in options.names or benches:
-        for row in importlib.import_module(f"bench_{name}").rows(options):
+        for row in importlib.import_module(f"tests.bench.bench_{name}").rows(options):
             say(f"{row.name:<58}{row.figure:>12}   {row.aim}")
     say(f"{load()} after")
 

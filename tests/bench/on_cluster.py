@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,12 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_runs_in_a_row import left_by
-from measuring import Row, environment, python
-
-sys.path.append(str(Path(__file__).parents[1] / "lab"))
-
-from commands import everything
+from tests.bench.bench_runs_in_a_row import left_by
+from tests.bench.measuring import Row, environment, python
+from tests.lab.commands import everything
 
 #: Seconds that one run may take, and that one which was interrupted may take to clean up.
 LONGEST, CLEANUP = 300, 150

@@ -16,8 +16,9 @@ from meshproof.cli import main
 from meshproof.convert import proof
 from meshproof.documents.manifest import parse
 from meshproof.lint import Level, lint
+from tests import TESTS
 
-SEED = Path(__file__).parents[1] / "rules" / "seed"
+SEED = TESTS / "rules" / "seed"
 PROMISES = ("cookie_burr", "split_half", "v3_only")
 ROUTE = "route: [{labels: {version: v1}}]"
 Ended = tuple[int, str, str]

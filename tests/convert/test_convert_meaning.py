@@ -10,10 +10,10 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from old_texts import EGRESS, INGRESS
 
 from meshproof.convert import proof
 from meshproof.convert.proof import Compared
+from tests.convert.old_texts import EGRESS, INGRESS
 
 ROUTE = "route: [{labels: {version: v1}}]"
 

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from old_texts import EGRESS, INGRESS
+
+from tests.convert.old_texts import EGRESS, INGRESS
 
 pytestmark = pytest.mark.local
 

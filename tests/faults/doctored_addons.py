@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from doctored_apps import built
-from planting import fault
 
 from meshproof.base import timeouts
 from meshproof.mesh.addons import prometheus
 from meshproof.mesh.local.mesh import LocalMesh
+from tests.faults.doctored_apps import built
+from tests.faults.planting import fault
 
 
 @fault(

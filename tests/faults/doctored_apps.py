@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from planting import fault
 
 from meshproof import apps
 from meshproof.apps import StandIn
+from tests.faults.planting import fault
 
 
 def built(patch: pytest.MonkeyPatch, image: str, role: str) -> None:

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from doctored_manifests import after_deploy, two_productpages
-from planting import fault
 
 from meshproof.base import timeouts
 from meshproof.mesh.process.processes import write_whole
+from tests.faults.doctored_manifests import after_deploy, two_productpages
+from tests.faults.planting import fault
 
 STALE = "productpage-v1-1"
 

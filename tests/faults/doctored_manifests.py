@@ -8,11 +8,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from planting import fault
 
 from meshproof.documents.manifest import Document, parse
 from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.mesh.process import processes
+from tests.faults.planting import fault
 
 MANIFESTS = Path(str(files("meshproof.manifests")))
 

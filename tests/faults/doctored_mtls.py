@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from planting import fault
 
 from meshproof.mesh.envoy.translate import Snapshot
+from tests.faults.planting import fault
 
 
 @fault(

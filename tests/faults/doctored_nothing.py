@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from doctored_manifests import READS_REVIEWS
-from planting import fault
+
+from tests.faults.doctored_manifests import READS_REVIEWS
+from tests.faults.planting import fault
 
 
 @fault("none", exit_code=0)

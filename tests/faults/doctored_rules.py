@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from doctored_manifests import MANIFESTS, READS_REVIEWS
-from planting import fault
 
 from meshproof.base.names import labels
 from meshproof.documents.manifest import Document, parse, read
@@ -19,6 +17,8 @@ from meshproof.mesh.envoy.envoy import Resource
 from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.mesh.protocol import Served
 from meshproof.rules.model import Route, RouteTable, RuleSet, Target
+from tests.faults.doctored_manifests import MANIFESTS, READS_REVIEWS
+from tests.faults.planting import fault
 
 _HERE = Path(__file__).parent / "rules"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from planting import found
+
+from tests.faults.planting import found
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

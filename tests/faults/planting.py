@@ -66,5 +66,5 @@ def fault(
 def found() -> dict[str, Fault]:
     """Return every fault by its name."""
     for path in sorted(Path(__file__).parent.glob("doctored_*.py")):
-        importlib.import_module(path.stem)
+        importlib.import_module(f"tests.faults.{path.stem}")
     return FAULTS

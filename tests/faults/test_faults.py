@@ -10,10 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from planting import Fault, found
 
 from meshproof.mesh.process import processes
 from meshproof.run.record import Outcome, Result, Run
+from tests import ROOT
+from tests.faults.planting import Fault, found
 
 ADDON = "meshproof.mesh.addons."
 PARTS = ("promise: ", "expected: ", "observed: ", "see it: curl ", "diagnosis: ")
@@ -30,11 +31,11 @@ class Ended:
 def run(fault: Fault, folder: Path) -> Ended:
     """Run `meshproof test` with a fault in it, in an empty folder; nothing of it may be left."""
     command = [sys.executable, "-m", "meshproof", "test", "--report", "report"]
-    command += ["-p", "fault_plugin", "--fault", fault.name, *fault.arguments]
+    command += ["-p", "tests.faults.fault_plugin", "--fault", fault.name, *fault.arguments]
     with subprocess.Popen(
         command,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

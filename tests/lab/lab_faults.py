@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from commands import PLANTED
-from doctored_manifests import MANIFESTS, edited
-from doctored_rules import written
 
 from meshproof import manifests
 from meshproof.base import timeouts
 from meshproof.documents.manifest import Document, parse
 from meshproof.mesh.addons import prometheus, zipkin
-from meshproof.mesh.cluster.api.objects import Placed
+from meshproof.mesh.cluster.api.objects import RunObject
 from meshproof.mesh.cluster.run import tracing, workloads
-from meshproof.mesh.cluster.sandbox.rules import Rewriting
+from meshproof.mesh.cluster.sandbox.rules import RuleRewriter
+from tests.faults.doctored_manifests import MANIFESTS, edited
+from tests.faults.doctored_rules import written
+from tests.lab.commands import PLANTED
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 STRICT = """
@@ -104,7 +104,7 @@ def refused_rule(patch: pytest.MonkeyPatch) -> None:
 
 def untold_addons(patch: pytest.MonkeyPatch) -> None:
     """No Telemetry is applied: nobody sends spans of ours. Nothing is waited for long."""
-    patch.setattr(tracing, "trace", lambda *_: "")
+    patch.setattr(tracing, "send_spans", lambda *_: "")
     for name, seconds in (("SPANS_SENT", 0.5), ("TRACED", 3.0), ("SCRAPED", 8.0)):
         patch.setattr(timeouts, name, seconds)
     patch.setattr(zipkin.Remote, "patience", timeouts.TRACED)
@@ -115,9 +115,9 @@ def served_otherwise(*changes: tuple[str, str]) -> Plant:
     """Return what serves a sandbox's VirtualServices with each old text replaced by a new one."""
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        rewrite = Rewriting.virtual_service
+        rewrite = RuleRewriter.virtual_service
 
-        def doctored(self: Rewriting, document: Document) -> Placed:
+        def doctored(self: RuleRewriter, document: Document) -> RunObject:
             placed = rewrite(self, document)
             text = json.dumps(placed.body)
             if placed.name == "cart":
@@ -129,7 +129,7 @@ def served_otherwise(*changes: tuple[str, str]) -> Plant:
                 body["spec"]["exportTo"] = ["kube-public"]
             return replace(placed, body=body)
 
-        patch.setattr(Rewriting, "virtual_service", doctored)
+        patch.setattr(RuleRewriter, "virtual_service", doctored)
 
     return plant
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from commands import kubectl
+
+from tests.lab.commands import kubectl
 
 USERS = "nightly-shop"
 OPS = "nightly-ops"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from test_lab_faults import run_with
 
 from meshproof.base import timeouts
 from meshproof.base.waiting import wait_for
+from tests.lab.test_lab_faults import run_with
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import ISTIO_OF_THE_LAB, LONGEST, begun, everything, kubectl, meshproof
 
 from meshproof.cli import main
+from tests.lab.commands import ISTIO_OF_THE_LAB, LONGEST, begun, everything, kubectl, meshproof
 
 RUN = ("test", "--mesh", "cluster")
 INSTALL = ("--mesh-install", *ISTIO_OF_THE_LAB)

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import LONGEST, PLANTED, begun, everything, kubectl, meshproof, of_process
-from test_lab_faults import run_with
 
 from meshproof.base import timeouts
 from meshproof.base.waiting import wait_for
 from meshproof.cli import main
 from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.mesh.process.processes import runs
+from tests.lab.commands import LONGEST, PLANTED, begun, everything, kubectl, meshproof, of_process
+from tests.lab.test_lab_faults import run_with
 
 RUN = ("test", "--mesh", "cluster", "-k", "rotation or v3_only")
 #: Seconds after its first namespace at which a run is ended, the same in every test run.

@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator, Mapping
 
 import pytest
-from commands import kubectl
 
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.mesh.protocol import Aspect, AspectReport
+from tests.lab.commands import kubectl
 
 #: A filter that istiod passes on and that Envoy refuses.
 REFUSED = {

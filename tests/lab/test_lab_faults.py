@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from away import Away
-from commands import LONGEST, Ended, begun, kubectl, left, meshproof, of_process, snapshot
-from test_lab_way_in import blocked
 
 from meshproof.base.errors import NotReady
 from meshproof.base.waiting import wait_for
@@ -19,19 +15,32 @@ from meshproof.cli import main
 from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.protocol import ClusterOptions
 from meshproof.run.record import Run
+from tests import ROOT
+from tests.lab.away import Away
+from tests.lab.commands import LONGEST, Ended, begun, kubectl, left, meshproof, of_process, snapshot
+from tests.lab.test_lab_way_in import blocked
 
 #: Folders of the plugin that plants the faults, and of what it uses.
-PATHS = (Path(__file__).parent, Path(__file__).parents[1] / "faults")
 
 
 def run_with(fault: str, chosen: str, folder: Path, *options: str) -> Ended:
     """Run the promises that `-k` chooses on the cluster with a fault in it."""
     before = snapshot()
     ended = meshproof(
-        *("test", "--mesh", "cluster", "-p", "lab_faults", "--fault", fault, "-k", chosen),
+        *(
+            "test",
+            "--mesh",
+            "cluster",
+            "-p",
+            "tests.lab.lab_faults",
+            "--fault",
+            fault,
+            "-k",
+            chosen,
+        ),
         *options,
         folder=folder,
-        PYTHONPATH=os.pathsep.join(map(str, PATHS)),
+        PYTHONPATH=str(ROOT),
     )
     assert (snapshot() ^ before, left(ended)) == (set(), [])
     return ended
@@ -231,5 +240,5 @@ def test_a_kind_that_the_cluster_does_not_know(tmp_path: Path) -> None:
     with Kube.connected(ClusterOptions(), tmp_path) as kube:
         with pytest.raises(NotReady, match="list Widget: the cluster does not know that kind"):
             kube.list("shop.example/v1", "Widget")
-        assert not kube.has("shop.example/v1", "Widget")
-        assert kube.has("networking.istio.io/v1", "VirtualService")
+        assert not kube.has_kind("shop.example/v1", "Widget")
+        assert kube.has_kind("networking.istio.io/v1", "VirtualService")

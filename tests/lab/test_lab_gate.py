@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from commands import everything, left, meshproof
+from tests.lab.commands import everything, left, meshproof
 
 
 def test_the_gate_is_green_and_leaves_nothing(tmp_path: Path) -> None:

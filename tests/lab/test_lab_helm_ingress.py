@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from commands import kubectl, left, meshproof
+
+from tests.lab.commands import kubectl, left, meshproof
 
 NAMESPACE, NAME = "helm-ingress", "istio-ingress"
 SELECTOR = {"app": NAME, "istio": "ingress"}

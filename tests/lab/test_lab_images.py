@@ -6,10 +6,9 @@ import json
 import subprocess
 import sys
 
-from commands import kubectl
-
-from meshproof.mesh.cluster.api.images import PROBE
+from meshproof.mesh.cluster.api.images import PROBE_IMAGE
 from meshproof.mesh.cluster.mesh import ClusterMesh
+from tests.lab.commands import kubectl
 
 
 def test_every_image_of_a_run_is_in_the_list(shop: ClusterMesh) -> None:
@@ -27,4 +26,4 @@ def test_every_image_of_a_run_is_in_the_list(shop: ClusterMesh) -> None:
     }
     assert used
     assert used <= set(done.stdout.splitlines())
-    assert PROBE in done.stdout.splitlines()
+    assert PROBE_IMAGE in done.stdout.splitlines()

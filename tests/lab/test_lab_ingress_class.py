@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
-from commands import kubectl
 
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.istio.istio import Istio
-from meshproof.mesh.cluster.proxies.proxies import own_parts
+from meshproof.mesh.cluster.proxies.proxies import read_run_parts
 from meshproof.mesh.protocol import ClusterOptions
 from meshproof.user_rules import live, loading
+from tests.lab.commands import kubectl
 
 SHOP = "class-shop"
 API = "networking.k8s.io/v1"
@@ -76,10 +76,10 @@ def _shop() -> Iterator[None]:
 def served(folder: Path) -> set[str]:
     """Return the names of the Ingresses that the gateway serves, once it serves any by a class."""
     with Kube.connected(ClusterOptions(), folder) as kube:
-        (gateway,) = Istio.found(kube, ClusterOptions()).gateways(kube)
+        (gateway,) = Istio.find(kube, ClusterOptions()).gateways(kube)
 
         def look() -> set[str] | None:
-            parts = own_parts(kube, gateway, f".{SHOP}.test")
+            parts = read_run_parts(kube, gateway, f".{SHOP}.test")
             hosts = {domain for one in parts for domain in one.get("domains", ())}
             found = {host.partition(".")[0] for host in hosts}
             return found if {"ours", "annotated"} <= found else None

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import ISTIO_OF_THE_LAB, LONGEST, kubectl, left, meshproof
 
 from meshproof.base import timeouts
 from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.api.object_ref import ObjectRef
 from meshproof.mesh.cluster.istio import install_record
 from meshproof.mesh.protocol import ClusterOptions
+from tests.lab.commands import ISTIO_OF_THE_LAB, LONGEST, kubectl, left, meshproof
 
 #: What comes and goes by itself, and what the lab's own addons write.
 PASSING = ("events", "events.events.k8s.io", "leases.coordination.k8s.io")
@@ -54,7 +54,7 @@ def test_all_that_an_istiod_writes_by_itself_is_known(tmp_path: Path) -> None:
         if {by["manager"] for by in one["metadata"].get("managedFields", ())} == {"pilot-discovery"}
     }
     with Kube.connected(ClusterOptions(), tmp_path) as kube:
-        known = {str(one) for one in install_record.written_by_istiod(kube, "istio-system")}
+        known = {str(one) for one in install_record.list_istiod_objects(kube, "istio-system")}
     assert len(known) > 5
     assert written == known
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from commands import left, meshproof, snapshot
-
 from meshproof.run.record import Outcome
+from tests.lab.commands import left, meshproof, snapshot
 
 
 def test_the_gate_is_green_with_sidecars_by_hand(tmp_path: Path) -> None:

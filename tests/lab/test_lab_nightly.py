@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import kubectl, left, meshproof, snapshot
-from nightly import USERS, stored, users
 
 from meshproof.run.record import Outcome
 from meshproof.user_rules import live
+from tests.lab.commands import kubectl, left, meshproof, snapshot
+from tests.lab.nightly import USERS, stored, users
 
 
 def test_a_nightly_run_is_green_and_touches_nobody(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from commands import kubectl
 
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.mesh import ClusterMesh
+from tests.lab.commands import kubectl
 
 #: Seconds: the replaced one answers again, and at most so long nobody answers well.
 BACK, SILENT = 90.0, 5.0

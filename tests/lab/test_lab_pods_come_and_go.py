@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import kubectl
 
 from meshproof import manifests, rules
 from meshproof.base.waiting import wait_for
@@ -15,6 +14,7 @@ from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.mesh.cluster.proxies.settling import wait_served
 from meshproof.mesh.protocol import Aspect, ClusterOptions
+from tests.lab.commands import kubectl
 
 GATEWAY = ("-n", "istio-system", "deployment/istio-ingressgateway")
 #: Seconds in which a pod is gone, or a new one ready.

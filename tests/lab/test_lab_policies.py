@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import kubectl, left, meshproof
-from nightly import USERS, users
 
 from meshproof.base.errors import EXIT_INCONCLUSIVE
+from tests import ROOT
+from tests.lab.commands import kubectl, left, meshproof
+from tests.lab.nightly import USERS, users
 
 #: Allows nothing that no other policy allows (Istio docs, "Authorization Policy", allow-nothing).
 NOTHING = """
@@ -22,7 +23,7 @@ kind: AuthorizationPolicy
 metadata: {name: allow-nothing, namespace: istio-system}
 spec: {}
 """
-DOCS = Path(__file__).parents[2] / "docs" / "policies.md"
+DOCS = ROOT / "docs" / "policies.md"
 
 
 @contextlib.contextmanager

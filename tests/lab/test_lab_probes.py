@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands import kubectl
 
 from meshproof import manifests, rules
 from meshproof.base.errors import NotReady
@@ -17,6 +16,7 @@ from meshproof.mesh.protocol import Address, Asked, ClusterOptions
 from meshproof.traffic.attribution import Attribution
 from meshproof.traffic.visits import Request, Sampling, Visits
 from meshproof.verdict import Outcome, Settings, Verdict, judge
+from tests.lab.commands import kubectl
 
 HALF = {"v1": 50.0, "v2": 50.0}
 

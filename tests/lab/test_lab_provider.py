@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from commands import left, meshproof, snapshot
+from tests import TESTS
+from tests.lab.commands import left, meshproof, snapshot
 
-FAKE = Path(__file__).parents[1] / "cluster" / "fake_provider.sh"
+FAKE = TESTS / "mesh" / "cluster" / "fake_provider.sh"
 
 
 def test_a_run_on_a_cluster_that_kind_makes(tmp_path: Path) -> None:

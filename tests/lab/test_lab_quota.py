@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from commands import left, meshproof
 from kubernetes.utils.quantity import parse_quantity
-from nightly import USERS, users
 
 from meshproof.base import timeouts
 from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.api.objects import RUN_LABEL
 from meshproof.mesh.protocol import ClusterOptions
+from tests.lab.commands import left, meshproof
+from tests.lab.nightly import USERS, users
 
 NAME = "strict"
 #: For each namespace of a run. With it no container comes in without requests and limits of both.

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import kubectl, left, meshproof, snapshot
-from laboratory import load_meshproof
-from nightly import OPS, USERS, account, granted, holding, job, users
+
+from tests.lab.commands import kubectl, left, meshproof, snapshot
+from tests.lab.laboratory import load_meshproof
+from tests.lab.nightly import OPS, USERS, account, granted, holding, job, users
 
 
 def test_the_nightly_run_with_its_rights(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import signal
 from collections.abc import Iterator
@@ -12,7 +11,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from commands import (
+
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.cluster.run.probe import INJECT_LABEL
+from meshproof.mesh.cluster.sandbox.pods import EchoPlacement, make_objects
+from meshproof.user_rules import loading
+from tests import ROOT
+from tests.lab.commands import (
     LONGEST,
     Ended,
     begun,
@@ -23,18 +28,12 @@ from commands import (
     of_process,
     snapshot,
 )
-from nightly import USERS, holding, stored, users
-
-from meshproof.base.waiting import wait_for
-from meshproof.mesh.cluster.run.probe import INJECT
-from meshproof.mesh.cluster.sandbox.pods import Standing, objects
-from meshproof.user_rules import loading
+from tests.lab.nightly import USERS, holding, stored, users
 
 RULES = Path(__file__).parent / "sandbox.yaml"
 BOOKS = Path(__file__).parent / "sandbox_books.yaml"
 CLIENT_SIDE = Path(__file__).parent / "sandbox_client_side.yaml"
 #: Folders of the plugin that plants the faults, and of what it uses.
-PATHS = (Path(__file__).parent, Path(__file__).parents[1] / "faults")
 
 
 @pytest.fixture
@@ -140,12 +139,14 @@ def test_its_pods_keep_to_restricted(changed: bool) -> None:
     found = loading.load([str(RULES)])
     ports = dict.fromkeys((one.host for one in found.workloads.echoes), (80,))
     namespaces = dict.fromkeys(("default", "warehouse"), name)
-    standing = Standing(namespaces, ports, {}, str, lambda host: ["."])
-    pods = [one for one in objects(found.workloads.echoes, found.around, standing)]
+    standing = EchoPlacement(namespaces, ports, {}, str, lambda host: ["."])
+    pods = [one for one in make_objects(found.workloads.echoes, found.around, standing)]
     pods = [one for one in pods if one["kind"] == "Pod"]
     assert pods
     for one in pods:
-        one["metadata"]["labels"][INJECT] = "false"  # istio-init needs more, where there is no CNI
+        one["metadata"]["labels"][INJECT_LABEL] = (
+            "false"  # istio-init needs more, where there is no CNI
+        )
         if changed:
             del one["spec"]["securityContext"]
     kubectl("create", "namespace", name)
@@ -206,9 +207,9 @@ def test_a_fault_in_what_the_cluster_serves(
 ) -> None:
     ended = meshproof(
         *("test", "--mesh", "cluster", "--rules", f"cluster:{live_shop}", "--mesh-sandbox", "8"),
-        *("-p", "lab_faults", "--fault", fault, "-k", "half or old or burr"),
+        *("-p", "tests.lab.lab_faults", "--fault", fault, "-k", "half or old or burr"),
         folder=tmp_path,
-        PYTHONPATH=os.pathsep.join(map(str, PATHS)),
+        PYTHONPATH=str(ROOT),
     )
     assert ended.code == code, ended.said
     good = "passed", "not supported"

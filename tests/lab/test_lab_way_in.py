@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import kubectl, left, meshproof, snapshot
 
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.api.client import Kube
-from meshproof.mesh.cluster.ingress.way_in import WayIn, way_in
+from meshproof.mesh.cluster.ingress.way_in import IngressAddress, open_ingress
 from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.mesh.protocol import Address, ClusterOptions
+from tests.lab.commands import kubectl, left, meshproof, snapshot
 
 NAMESPACE = "istio-system"
 
@@ -66,8 +66,10 @@ def answer(address: Address, path: str) -> tuple[int, str]:
         return found.status, found.read().decode()
 
 
-def way(kube: Kube, service: dict[str, Any], host: str) -> contextlib.AbstractContextManager[WayIn]:
-    return way_in(kube, NAMESPACE, name_of(service), "", host)
+def way(
+    kube: Kube, service: dict[str, Any], host: str
+) -> contextlib.AbstractContextManager[IngressAddress]:
+    return open_ingress(kube, NAMESPACE, name_of(service), "", host)
 
 
 def test_the_node_port_is_taken_where_no_load_balancer_gives_an_address(shop: ClusterMesh) -> None:

@@ -17,7 +17,9 @@ from typing import Any
 
 import yaml
 
-SHAPES = Path(__file__).parents[2] / "src" / "meshproof" / "lint" / "shapes"
+from tests import ROOT
+
+SHAPES = ROOT / "src" / "meshproof" / "documents" / "shapes"
 CRDS = {
     "istio.io/istio": "manifests/charts/base/files/crd-all.gen.yaml",
     "sigs.k8s.io/gateway-api": "config/crd/experimental/*.yaml",  # has all of the standard channel

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import runpy
-from pathlib import Path
 
-DOCS = Path(__file__).parents[2] / "docs"
+from tests import ROOT
+
+DOCS = ROOT / "docs"
 MADE: dict[str, str] = runpy.run_path(str(DOCS / "make.py"))["pages"]()
 
 

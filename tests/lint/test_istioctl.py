@@ -18,13 +18,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.lint import shapes_from_crds
 
 from meshproof.documents.manifest import parse
 from meshproof.lint import lint, modules, page
-from meshproof.lint.engine import ignoring
+from meshproof.lint.engine import ignore_comments
+from tests import ROOT
+from tests.lint import shapes_from_crds
 
-ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "istioctl-analyze.md").read_text(encoding="utf-8")
 VERSION = "1.31-alpha.eed52ebb66ad"
 PAGES = {module.CODE: page(module) for module in modules()}
@@ -178,7 +178,7 @@ def test_every_link_and_title_is_right() -> None:
         (name,) = ours(code)
         assert title == PAGES[name].title
         assert not code.startswith("[") or code == f"[{name}](lint/{name}.md)"
-    assert (ROOT / "docs" / "lint" / f"{ignoring.CODE}.md").is_file()
+    assert (ROOT / "docs" / "lint" / f"{ignore_comments.CODE}.md").is_file()
 
 
 def test_every_code_of_istioctl_has_a_place() -> None:

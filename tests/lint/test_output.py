@@ -11,7 +11,7 @@ import pytest
 from meshproof.documents.manifest import STDIN_NAME, At, parse
 from meshproof.lint import Finding, Level
 from meshproof.lint.engine import output
-from meshproof.lint.engine.reading import Reading
+from meshproof.lint.engine.lint_input import Reading
 
 TEXT = "kind: A\nmetadata: {name: a}\nspec: {hosts: [reviews]}\n"
 ONE = Finding(At("a.yaml", 3, 15), "MP0301", Level.WARNING, "it is shadowed", "move it")

@@ -17,12 +17,12 @@ import pytest
 from meshproof import __version__
 from meshproof.documents.manifest import STDIN_NAME, At, parse
 from meshproof.lint import Finding, Level, Page, lint, modules, page
-from meshproof.lint.engine import ignoring, output
-from meshproof.lint.engine.reading import Reading
+from meshproof.lint.engine import ignore_comments, output
+from meshproof.lint.engine.lint_input import Reading
 
 SCHEMA = Path(__file__).with_name("sarif-2.1.0-rtm.5.json")
 SHA256 = "2d99159ae54a3eea97f81781cff48780548657c35949f4b7f25e99a2ba4de4f8"
-PAGES: list[Page] = [page(module) for module in (ignoring, *modules())]
+PAGES: list[Page] = [page(module) for module in (ignore_comments, *modules())]
 
 
 @pytest.fixture(scope="module")

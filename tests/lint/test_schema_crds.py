@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.lint import shapes_from_crds
 
 from meshproof.documents.manifest import parse
 from meshproof.lint import Level, lint
+from tests.lint import shapes_from_crds
 
 MODULES = shapes_from_crds.modules()
 needs_crds = pytest.mark.skipif(

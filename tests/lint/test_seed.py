@@ -8,8 +8,9 @@ import pytest
 
 from meshproof.documents.manifest import read
 from meshproof.lint import Finding, lint
+from tests import TESTS
 
-SEED = Path(__file__).parents[1] / "rules" / "seed"
+SEED = TESTS / "rules" / "seed"
 BURR = "route-rule-reviews-burr-v3.yaml"
 V3 = "route-rule-reviews-v3.yaml"
 ORDERS = "route-rule-sock-shop-orders.yaml"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from meshproof.documents.manifest import At, parse
 from meshproof.lint.model import regexes
 from meshproof.lint.model.conditions import Condition, Sort, apart, implies, simplified, takes
-from meshproof.lint.model.covering import Index
+from meshproof.lint.model.match_index import Index
 from meshproof.lint.model.route import Match, Route, covers, impossible
 
 VALUES = ["".join(each) for n in range(5) for each in itertools.product("/ab", repeat=n)]

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_runs import Place
 
 from meshproof import manifests
 from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.mesh.protocol import Options
+from tests.robust.real_runs import Place
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from gateway_api_texts import TO_SHOP, gateway, http_route, only, read, refused, route
 
 from meshproof.documents.manifest import At
 from meshproof.rules.actions import (
@@ -17,6 +16,7 @@ from meshproof.rules.actions import (
     Rewrite,
 )
 from meshproof.rules.model import Gateway, Match, Mirror, Server, StringMatch, Target
+from tests.rules.gateway_api_texts import TO_SHOP, gateway, http_route, only, read, refused, route
 
 NOWHERE = At("", 0)
 SHOP = "shop.default.svc.cluster.local"

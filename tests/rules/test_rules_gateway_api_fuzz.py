@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import yaml
-from gateway_api_texts import read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshproof.base.errors import BadRules
 from meshproof.oracle.derive import derive
+from tests import TESTS
+from tests.rules.gateway_api_texts import read
 
-TEXT = (Path(__file__).parents[1] / "own" / "gateway_api.yaml").read_text()
+TEXT = (TESTS / "user_rules" / "gateway_api.yaml").read_text()
 OBJECTS: list[Any] = list(yaml.safe_load_all(TEXT))
 ODD = st.sampled_from(
     [None, "", "x", "*", "/", "/a/", "/(", -1, 0, 70_000, 1.5, True, [], {}, ["x"], {"x": "y"}]

@@ -9,7 +9,6 @@ from itertools import product
 from typing import Any
 
 import pytest
-from gateway_api_texts import gateway, only, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from meshproof.rules.gateway_api import objects as gateway_api
 from meshproof.rules.gateway_api import routes as gateway_api_routes
 from meshproof.rules.gateway_api.routes import Ranked
 from meshproof.rules.model import Match
+from tests.rules.gateway_api_texts import gateway, only, read
 
 Routes = list[tuple[str, list[list[dict[str, Any]]]]]
 PATHS: list[dict[str, str]] = [

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from gateway_api_texts import TO_SHOP, gateway, http_route, read, refused
 
 from meshproof.rules.model import RouteTable
+from tests.rules.gateway_api_texts import TO_SHOP, gateway, http_route, read, refused
 
 GATE = "default/gate"
 SERVICE = "{group: '', kind: Service, name: shop"

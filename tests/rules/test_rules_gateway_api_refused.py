@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from gateway_api_texts import LISTENER, TO_SHOP, gateway, http_route, refused
+
+from tests.rules.gateway_api_texts import LISTENER, TO_SHOP, gateway, http_route, refused
 
 PREFIX = "path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}"
 

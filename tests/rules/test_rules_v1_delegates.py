@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from refusing import refused
 
 from meshproof import rules
 from meshproof.documents import manifest
 from meshproof.oracle.conditions import conditions
 from meshproof.rules.model import Match, Route
+from tests.rules.refusing import refused
 
 ROOT = """\
 apiVersion: networking.istio.io/v1

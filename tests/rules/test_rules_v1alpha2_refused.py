@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from refusing import refused
+
+from tests.rules.refusing import refused
 
 HEAD = """\
 apiVersion: config.istio.io/v1alpha2

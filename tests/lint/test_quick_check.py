@@ -1,0 +1,67 @@
+"""The quick look at a document agrees with the walk: what it lets pass has no defect at all."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshproof.base.errors import BadRules
+from meshproof.documents.manifest import Document, parse
+from meshproof.lint import Page, modules, page
+from meshproof.lint.shapes.identity import identify
+from meshproof.lint.shapes.quick_check import fits
+from meshproof.lint.shapes.walk import _Walk
+
+MANIFESTS = Path(str(files("meshproof.manifests")))
+REAL = [path.read_text() for path in sorted(MANIFESTS.rglob("*.yaml"))]
+PAGES = [page(module) for module in modules()]
+EXAMPLES = [one for each in PAGES for one in (each.bad, each.good)]
+#: Every line of an example is a word to put in the place of another.
+LINES = sorted({line for text in EXAMPLES for line in text.splitlines()})
+
+
+def documents(text: str) -> list[Document]:
+    try:
+        return parse(text, "f.yaml")
+    except BadRules:
+        return []
+
+
+def agree(document: Document) -> bool:
+    """Hold the two against each other; say whether the document passed at the first look."""
+    found = identify(document.root)
+    if found.kind is None or not fits(found.root, found.kind.root):
+        return False
+    walk = _Walk(found.kind)
+    assert walk.mapping(found.root, found.kind.root, None) is found.root
+    assert walk.defects == []
+    return True
+
+
+@pytest.mark.parametrize("described", PAGES, ids=lambda one: one.code)
+def test_examples(described: Page) -> None:
+    assert [agree(one) for text in (described.bad, described.good) for one in documents(text)]
+
+
+def test_what_is_right_passes_at_the_first_look() -> None:
+    """Else nothing would be quick: of the documents that are shipped, and of good examples."""
+    shipped = [agree(one) for text in REAL for one in documents(text)]
+    good = [agree(one) for each in PAGES for one in documents(each.good)]
+    assert sum(shipped) > 0.8 * len(shipped)
+    assert sum(good) > 0.8 * len(good)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_an_example_with_a_few_edits(data: st.DataObject) -> None:
+    lines = data.draw(st.sampled_from(EXAMPLES)).splitlines()
+    for _ in range(data.draw(st.integers(1, 3))):
+        index = data.draw(st.integers(0, len(lines) - 1))
+        edit = st.sampled_from(LINES) | st.just("") | st.just(lines[index].partition(":")[0] + ":")
+        lines[index] = data.draw(edit | st.sampled_from(lines))
+    for document in documents("\n".join(lines)):
+        agree(document)

@@ -1,0 +1,100 @@
+"""A stand-in for a cluster: its objects are in a file, without any controller but for deletion.
+
+What belongs to a namespace or to an owner goes with it. It stands in for `client.Kube`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from meshproof.user_rules.live import resource
+
+Object = dict[str, Any]
+
+
+class FakeKube:
+    """The part of `client.Kube` that installs, records and removes."""
+
+    cluster_name = "context fake"
+
+    def __init__(self, file: Path, *objects: Object) -> None:
+        self._file = file
+        self._write(list(objects))
+
+    @property
+    def objects(self) -> list[Object]:
+        found: list[Object] = json.loads(self._file.read_text())
+        return found
+
+    @property
+    def names(self) -> set[str]:
+        """Every object as `Kind namespace/name`."""
+        return {
+            f"{one['kind']} {one['metadata'].get('namespace', '')}/{one['metadata']['name']}"
+            for one in self.objects
+        }
+
+    def _write(self, objects: list[Object]) -> None:
+        self._file.write_text(json.dumps(objects))
+
+    def version(self) -> str:
+        return "v1.35.4"
+
+    def has_kind(self, api_version: str, kind: str) -> bool:
+        """Custom kinds are known by their definitions."""
+        if "istio.io/" not in api_version and "gateway." not in api_version:
+            return True
+        group = api_version.partition("/")[0]
+        return any(
+            one["kind"] == "CustomResourceDefinition"
+            and one["metadata"]["name"] == f"{resource(kind)}.{group}"
+            for one in self.objects
+        )
+
+    def has_right(self, verb: str, group: str, resource: str) -> bool:
+        return True
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
+        for one in self.objects:
+            metadata = one["metadata"]
+            same = (one["apiVersion"], one["kind"], metadata["name"]) == (api_version, kind, name)
+            if same and metadata.get("namespace", "") == namespace:
+                return one
+        return None
+
+    def list(
+        self, api_version: str, kind: str, namespace: str = "", labels: str = ""
+    ) -> list[Object]:
+        parts = [part for part in labels.split(",") if part]
+        wanted = dict(part.split("=", 1) for part in parts if not part.startswith("!"))
+        unwanted = {part[1:] for part in parts if part.startswith("!")}
+        return [
+            one
+            for one in self.objects
+            if (one["apiVersion"], one["kind"]) == (api_version, kind)
+            and namespace in ("", one["metadata"].get("namespace", ""))
+            and wanted.items() <= (one["metadata"].get("labels") or {}).items()
+            and not unwanted & {*(one["metadata"].get("labels") or {})}
+        ]
+
+    def apply(self, body: Object, at: object = "") -> Object:
+        metadata = body["metadata"]
+        key = (body["apiVersion"], body["kind"], metadata["name"], metadata.get("namespace", ""))
+        kept = [one for one in self.objects if one != self.get(*key)]
+        self._write([*kept, body])
+        return body
+
+    def delete(self, api_version: str, kind: str, name: str, namespace: str = "") -> None:
+        gone = self.get(api_version, kind, name, namespace)
+        if gone is None:
+            return
+        self._write([one for one in self.objects if one != gone and not _goes_with(one, gone)])
+
+
+def _goes_with(one: Object, gone: Object) -> bool:
+    metadata, name = one["metadata"], gone["metadata"]["name"]
+    if gone["kind"] == "Namespace":
+        return bool(metadata.get("namespace") == name)
+    return any(owner["name"] == name for owner in metadata.get("ownerReferences") or ())

@@ -1,0 +1,114 @@
+"""Addons of a cluster: which Service is taken for one, and what is said when there is none."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from meshproof.base.errors import NotReady, UsageError
+from meshproof.mesh.addons import jaeger, module, zipkin
+from meshproof.mesh.cluster.api.objects import RunScope
+from meshproof.mesh.cluster.istio.istio import Istio
+from meshproof.mesh.cluster.run.addons import ClusterAddons, find_addon_service
+
+ISTIO = Istio("istio-system", "", "1.31", (), "istio-system/istio-ingressgateway")
+
+
+def service(
+    name: str,
+    *ports: dict[str, Any],
+    namespace: str = "istio-system",
+    app: str = "",
+    selector: str = "",
+) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": app} if app else {}},
+        "spec": {"ports": list(ports), "selector": {"app": selector or app or name}},
+    }
+
+
+QUERY = {"name": "http-query", "port": 80, "targetPort": 16686}
+COLLECTOR = {"name": "http-zipkin", "port": 9411}
+
+
+class Cluster:
+    """The Services of a cluster; no pod runs in it."""
+
+    cluster_name = "context x"
+
+    def __init__(self, *services: dict[str, Any]) -> None:
+        self._services = list(services)
+
+    def list(self, api: str, kind: str, namespace: str = "", labels: str = "") -> list[Any]:
+        return self._services if kind == "Service" else []
+
+
+def addons(*services: dict[str, Any], **given: str) -> ClusterAddons:
+    return ClusterAddons(
+        Cluster(*services),  # type: ignore[arg-type]
+        ISTIO,
+        RunScope("1"),
+        given,
+        None,  # type: ignore[arg-type]
+        ExitStack(),
+    )
+
+
+def found(*services: dict[str, Any], of: str) -> str:
+    one = find_addon_service(services, module(of).IN_CLUSTER, "istio-system")
+    return f"{one['metadata']['namespace']}/{one['metadata']['name']}" if one else ""
+
+
+def test_istios_namespace_comes_first_then_any_other() -> None:
+    there = service("prometheus", {"port": 9090}, namespace="monitoring")
+    assert found(there, of="prometheus") == "monitoring/prometheus"
+    assert found(there, service("prometheus", {"port": 9090}), of="prometheus") == (
+        "istio-system/prometheus"
+    )
+
+
+def test_a_name_comes_before_a_label_and_the_port_must_fit() -> None:
+    labelled = service("kiali-a", {"port": 20001}, app="kiali")
+    assert found(labelled, of="service-graph") == "istio-system/kiali-a"
+    assert found(labelled, service("kiali", {"port": 20001}), of="service-graph") == (
+        "istio-system/kiali"
+    )
+    assert found(service("grafana", {"port": 9094, "name": "gossip"}), of="grafana") == ""
+
+
+def test_the_collector_of_jaeger_is_neither_zipkin_nor_jaegers_api() -> None:
+    sample = [
+        service("jaeger-collector", COLLECTOR, app="jaeger"),
+        service("zipkin", COLLECTOR, selector="jaeger"),
+        service("tracing", QUERY, app="jaeger"),
+    ]
+    assert found(*sample, of="zipkin") == ""
+    assert found(*sample, of="jaeger") == "istio-system/tracing"
+    assert found(service("zipkin", COLLECTOR), of="zipkin") == "istio-system/zipkin"
+
+
+def test_what_is_missing_says_where_it_was_looked_for_and_how_to_install_it() -> None:
+    said = addons().missing("zipkin")
+    assert (
+        "no Service called zipkin or zipkin-query (or labelled app=zipkin) with port 9411" in said
+    )
+    assert zipkin.IN_CLUSTER.install in said
+    assert "--mesh-addon zipkin=URL" in said
+    assert addons(zipkin="off").missing("zipkin") == "zipkin was switched off"
+    assert addons(zipkin="http://zipkin.test").missing("zipkin") == ""
+    assert addons(service("zipkin", COLLECTOR)).missing("zipkin") == ""
+
+
+def test_a_service_without_endpoints_is_not_ready() -> None:
+    there = addons(service("tracing", QUERY))
+    assert there.missing("jaeger") == ""
+    with pytest.raises(NotReady, match="jaeger: Service istio-system/tracing has no endpoints"):
+        there.ready("jaeger")
+    assert jaeger.IN_CLUSTER.traces
+
+
+def test_a_program_is_no_address_of_an_addon() -> None:
+    with pytest.raises(UsageError, match="--mesh-addon grafana=/usr/sbin/grafana: in a cluster"):
+        addons(grafana="/usr/sbin/grafana")

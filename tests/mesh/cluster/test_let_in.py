@@ -1,0 +1,28 @@
+"""The policies of docs/policies.md are for what a run has: its pods' label, its hosts."""
+
+from __future__ import annotations
+
+import fnmatch
+
+import yaml
+
+from meshproof.mesh.cluster.api.objects import RunScope
+from meshproof.mesh.cluster.sandbox.rules import SandboxNames
+from meshproof.traffic.failure_analysis import REFUSED
+from tests import ROOT
+
+DOCS = ROOT / "docs" / "policies.md"
+
+
+def test_the_policies_that_let_a_run_in_are_for_what_it_has() -> None:
+    _, advised, _ = DOCS.read_text(encoding="utf-8").split("```")
+    pods, way_in = yaml.safe_load_all(advised.removeprefix("yaml\n"))
+    assert {one["spec"]["action"] for one in (pods, way_in)} == {"ALLOW"}
+    place = RunScope("ab12")
+    (label,) = pods["spec"]["selector"]["matchLabels"].items()
+    assert label in place.labels.items()
+    assert ": ".join(label) in REFUSED
+    (host,) = way_in["spec"]["rules"][0]["to"][0]["operation"]["hosts"]
+    for one in (place.host, SandboxNames.of(place, ["shop"]).host("shop.example.com")):
+        assert fnmatch.fnmatch(one, host), one
+    assert host in REFUSED

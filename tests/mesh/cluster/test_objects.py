@@ -1,0 +1,112 @@
+"""What a run makes of the files: its own namespaces, its labels, its host, its images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshproof import manifests
+from meshproof.documents.manifest import parse
+from meshproof.mesh.cluster.api import images
+from meshproof.mesh.cluster.api.objects import RUN_LABEL, RunObject, RunScope
+
+PLACE = RunScope("ab12")
+RULES = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: shop}
+spec:
+  hosts: ["*"]
+  gateways: [default/in, mesh]
+  http:
+  - match:
+    - headers: {host: {exact: "*"}}
+    route:
+    - destination: {host: cart}
+    - destination: {host: cart.shop.svc.cluster.local}
+    - destination: {host: pay.default.svc.cluster.local}
+    - destination: {host: api.example.com}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: in}
+spec:
+  servers:
+  - hosts: ["*", "shop/*", "*/*", "shop.example.com"]
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default, namespace: istio-system}
+spec: {mtls: {mode: STRICT}}
+"""
+
+
+def placed(text: str, place: RunScope = PLACE) -> list[RunObject]:
+    documents = parse(text, "rules.yaml")
+    names = place.file_namespaces(documents)
+    return [one for document in documents for one in place.make_objects(document, names)]
+
+
+def test_each_namespace_becomes_one_of_the_run() -> None:
+    assert PLACE.file_namespaces(parse(RULES, "rules.yaml")) == ["default", "shop"]
+    assert [(one.kind, one.namespace) for one in placed(RULES)] == [
+        ("VirtualService", "meshproof-ab12-shop"),
+        ("Gateway", "meshproof-ab12"),
+        ("PeerAuthentication", "meshproof-ab12"),
+        ("PeerAuthentication", "meshproof-ab12-shop"),
+    ]
+
+
+def test_a_policy_of_the_whole_mesh_never_gets_there() -> None:
+    assert all(one.namespace.startswith("meshproof-ab12") for one in placed(RULES))
+
+
+def test_names_of_namespaces_inside_values_follow() -> None:
+    spec = placed(RULES)[0].body["spec"]
+    assert spec["gateways"] == ["meshproof-ab12/in", "mesh"]
+    assert [one["destination"]["host"] for one in spec["http"][0]["route"]] == [
+        "cart",
+        "cart.meshproof-ab12-shop.svc.cluster.local",
+        "pay.meshproof-ab12.svc.cluster.local",
+        "api.example.com",
+    ]
+
+
+def test_what_all_would_take_is_taken_for_the_host_of_the_run_alone() -> None:
+    service, gateway, *_ = placed(RULES)
+    assert service.body["spec"]["hosts"] == ["meshproof-ab12.test"]
+    assert gateway.body["spec"]["servers"][0]["hosts"] == [
+        "meshproof-ab12.test",
+        "meshproof-ab12-shop/meshproof-ab12.test",
+        "*/meshproof-ab12.test",
+        "shop.example.com",
+    ]
+
+
+def test_a_value_that_is_compared_is_left_as_it_is() -> None:
+    match = placed(RULES)[0].body["spec"]["http"][0]["match"][0]
+    assert match == {"headers": {"host": {"exact": "*"}}}
+
+
+def test_everything_is_labelled_pods_too() -> None:
+    documents = manifests.apps()
+    names = PLACE.file_namespaces(documents)
+    found = [one for document in documents for one in PLACE.make_objects(document, names)]
+    assert len(found) > 20
+    assert {one.body["metadata"]["labels"][RUN_LABEL] for one in found} == {"ab12"}
+    pods: list[dict[str, Any]] = [
+        one.body["spec"]["template"] for one in found if one.kind == "Deployment"
+    ]
+    assert {pod["metadata"]["labels"][RUN_LABEL] for pod in pods} == {"ab12"}
+    assert "Namespace" not in {one.kind for one in found}
+
+
+def test_images_come_from_a_mirror() -> None:
+    image = images.make_image_mapper({"docker.io/a/x:1": "here/x:2"}, "mirror.example/team/")
+    assert image("docker.io/a/x:1") == "here/x:2"
+    assert image("docker.io/istio/y:1") == "mirror.example/team/istio/y:1"
+    assert image("localhost:5000/y@sha256:ab") == "mirror.example/team/y@sha256:ab"
+    assert image("istio/y") == "mirror.example/team/istio/y"
+    assert images.make_image_mapper({}, "")("docker.io/istio/y:1") == "docker.io/istio/y:1"
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{image: a/b}]}"
+    (found,) = placed(pod, RunScope("ab12", image))
+    assert found.body["spec"]["containers"][0]["image"] == "mirror.example/team/a/b"

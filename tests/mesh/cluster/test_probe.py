@@ -1,0 +1,221 @@
+"""The probe pod, without a cluster: its script runs here, a socket stands for the port-forward."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from meshproof.apps import echo_pod
+from meshproof.apps import probe as script
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.api.images import PROBE_IMAGE
+from meshproof.mesh.cluster.api.objects import RunScope
+from meshproof.mesh.cluster.run.probe import Probe
+from meshproof.mesh.cluster.run.probing import Probes
+from meshproof.mesh.protocol import Address, Asked
+
+LABELS = {"meshproof/run": "1"}
+REFUSED = (
+    'context x: not allowed to apply Pod p: pods "p" is forbidden: violates PodSecurity '
+    '"restricted:latest": unrestricted capabilities (container "istio-init" must not include '
+    '"NET_ADMIN", "NET_RAW")'
+)
+
+
+class LostAnswer(socket.socket):
+    """A connection that ends when an answer has begun to come."""
+
+    def makefile(self, *arguments: Any, **more: Any) -> Any:
+        self.recv(1)
+        self.close()
+        return io.BytesIO()
+
+
+class Cluster:
+    """Takes objects and forwards to a script that runs here; see `meshproof...client.Kube`."""
+
+    def __init__(self, port: int, refused: str = "", services: tuple[str, ...] = ()) -> None:
+        self.applied: list[dict[str, Any]] = []
+        self.streams: list[socket.socket] = []
+        self.lost: list[int] = []
+        self._port = port
+        self._refused = refused
+        self._services = services
+
+    def apply(self, body: dict[str, Any]) -> dict[str, Any]:
+        if self._refused and body["kind"] == "Pod":
+            raise NotReady(self._refused)
+        self.applied.append(body)
+        return body
+
+    def get(self, api: str, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
+        if kind == "Service":
+            known = f"{name}.{namespace}" in self._services
+            return {"spec": {"ports": [{"port": 9080}]}} if known else None
+        metadata = {"name": name, "namespace": namespace}
+        return {
+            "metadata": metadata,
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }
+
+    def open_port(self, pod: str, namespace: str, port: int) -> socket.socket:
+        """Return a connection; from those whose numbers are in `lost` no answer gets here."""
+        stream = socket.create_connection(("127.0.0.1", self._port))
+        if len(self.streams) in self.lost:
+            stream = LostAnswer(fileno=stream.detach())
+        self.streams.append(stream)
+        return stream
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with script.server(0) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield int(server.server_address[1])
+        server.shutdown()
+
+
+def placed(cluster: Cluster, **more: Any) -> Probe:
+    return Probe.placed(cluster, "ours", LABELS, **more)  # type: ignore[arg-type]
+
+
+def asked(path: str = "/") -> Asked:
+    return Asked("GET", path, (), (), 2.0)
+
+
+def test_its_pod_is_restricted_labelled_and_not_injected(port: int) -> None:
+    cluster = Cluster(port)
+    placed(cluster, image=lambda one: one.replace("docker.io", "mirror.example")).close()
+    config, pod = cluster.applied
+    assert "def batch(" in config["data"]["probe.py"]
+    assert (
+        pod["metadata"]["labels"].items()
+        >= {
+            **LABELS,
+            "sidecar.istio.io/inject": "false",
+        }.items()
+    )
+    spec, (container,) = pod["spec"], pod["spec"]["containers"]
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is False
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["image"] == PROBE_IMAGE.replace("docker.io", "mirror.example")
+
+
+def test_a_batch_goes_through_one_connection(port: int) -> None:
+    cluster = Cluster(port)
+    probe = placed(cluster, sidecar=True)
+    here = Address("127.0.0.1", port)
+    for _ in range(2):
+        found = probe.send(here, [asked(), asked("/x")], 2, True)
+        assert [one.status for one in found] == [200, 200]
+        assert found[0].headers["content-type"] == "application/json"
+    assert len(cluster.streams) == 1
+    probe.close()
+
+
+def test_a_connection_that_ended_is_made_again(port: int) -> None:
+    cluster = Cluster(port)
+    probe = placed(cluster)
+    cluster.streams[0].shutdown(socket.SHUT_RDWR)
+    assert probe.send(Address("127.0.0.1", port), [asked()], 1, True)[0].status == 200
+    assert len(cluster.streams) == 2
+    probe.close()
+
+
+def test_a_batch_whose_answers_are_lost_is_not_sent_again(port: int) -> None:
+    with echo_pod.server("cart.v1", 0, "127.0.0.1") as echo:
+        threading.Thread(target=echo.serve_forever, args=(0.01,), daemon=True).start()
+        cluster = Cluster(port)
+        probe = placed(cluster)
+        cluster.lost = [len(cluster.streams)]
+        probe.close()  # the next batch has a connection of its own
+        named = [Asked("GET", "/", ((echo_pod.MIRROR, f"a-{one}"),), (), 2.0) for one in range(3)]
+        here = Address("127.0.0.1", int(echo.server_address[1]))
+        assert [one.status for one in probe.send(here, named, 1, True)] == [200, 200, 200]
+        assert len(cluster.streams) == 3, "the answers were not lost"
+        assert [one.status for one in probe.send(here, named[:1], 1, True)] == [200]
+        (counts,) = probe.send(here, [asked(echo_pod.COPIES)], 1, True)
+        assert json.loads(counts.body) == {"a-0": 2, "a-1": 1, "a-2": 1}
+        probe.close()
+        echo.shutdown()
+
+
+def test_one_that_never_listens_is_named(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "APP_START", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = free.getsockname()[1]
+    with pytest.raises(NotReady, match=r"ours/meshproof-probe-plain: the probe takes no batches"):
+        placed(Cluster(nobody))
+
+
+def test_a_sidecar_that_is_not_taken_is_explained(port: int) -> None:
+    with pytest.raises(NotReady, match=r"(?s)istio-init needs NET_ADMIN.*CNI plugin.*violates"):
+        placed(Cluster(port, REFUSED), sidecar=True)
+    other = REFUSED.replace("istio-init", "probe")
+    with pytest.raises(NotReady, match="does not take the pod"):
+        placed(Cluster(port, other), sidecar=True)
+
+
+def test_plaintext_is_answered_refused_or_hung_up(port: int) -> None:
+    probes = Probes(Cluster(port), RunScope("1"), {})  # type: ignore[arg-type]
+
+    def pod(number: int) -> dict[str, Any]:
+        containers = [
+            {"name": "istio-proxy", "ports": [{"containerPort": 15090}]},
+            {"name": "app", "ports": [{"containerPort": number}]},
+        ]
+        metadata = {"name": "cart-1", "namespace": "ours"}
+        return {
+            "metadata": metadata,
+            "status": {"podIP": "127.0.0.1"},
+            "spec": {"containers": containers},
+        }
+
+    assert probes.plaintext(pod(port)) == 200
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hangs_up = threading.Thread(target=lambda: silent.accept()[0].close(), daemon=True)
+        hangs_up.start()
+        assert probes.plaintext(pod(silent.getsockname()[1])) is None
+        nobody = silent.getsockname()[1]
+    with pytest.raises(NotReady, match=r"ours/cart-1: http://127.*: refused"):
+        probes.plaintext(pod(nobody))
+    silent_pod = pod(port)
+    del silent_pod["spec"]["containers"][1]["ports"]
+    with pytest.raises(NotReady, match="declare no port"):
+        probes.plaintext(silent_pod)
+    probes.close()
+
+
+def test_a_client_is_beside_the_service_that_it_asks(port: int) -> None:
+    services = ("reviews.meshproof-1", "orders.meshproof-1-shop")
+    cluster = Cluster(port, services=services)
+    probes = Probes(cluster, RunScope("1"), {})  # type: ignore[arg-type]
+    known = ["default", "shop"]
+    address, client = probes.inside("reviews", known)
+    assert address == Address("reviews.meshproof-1.svc.cluster.local", 9080)
+    assert client.shown("curl -i http://x/").startswith(
+        "kubectl -n meshproof-1 exec meshproof-probe-inside -c probe -- python3 /meshproof/probe.py"
+    )
+    address, other = probes.inside("orders.shop", known)
+    assert address.host == "orders.meshproof-1-shop.svc.cluster.local"
+    assert other is not client
+    assert probes.inside("reviews", known)[1] is client
+    with pytest.raises(NotReady, match="there is no Service cart in meshproof-1"):
+        probes.inside("cart", known)
+    with pytest.raises(NotReady, match="the run has no namespace shp: default, shop"):
+        probes.inside("orders.shp", known)
+    probes.close()

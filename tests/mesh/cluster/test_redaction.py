@@ -1,0 +1,170 @@
+"""No planted secret is left in evidence, and what is no secret is."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import pytest
+
+from meshproof.mesh.cluster.run import redaction
+from meshproof.mesh.cluster.run.redaction import HIDDEN
+
+PLANTED = "hunter2-Zq9"
+PEM = (
+    "-----BEGIN RSA PRIVATE KEY-----\n"
+    + "\n".join(["MIIEowIBAAKCAQEAplanted" * 2] * 3)
+    + "\n-----END RSA PRIVATE KEY-----"
+)
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJwbGFudGVkIn0.c2lnbmF0dXJlLXBsYW50ZWQ"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"password={PLANTED}",
+        f"db.password = {PLANTED}",
+        f"DB_PASSWORD: '{PLANTED} with words'",
+        f'{{"password":"{PLANTED}","user":"me"}}',
+        f'msg="{{\\"apiToken\\":\\"{PLANTED}\\"}}"',
+        f"clientSecret={PLANTED}&next=1",
+        f"SECRET_KEY_BASE={PLANTED}",
+        f"GET /login?access_token={PLANTED}&a=b HTTP/1.1",
+        f"Authorization: Bearer {PLANTED}",
+        f"authorization: Basic {PLANTED}=",
+        f"Proxy-Authorization: custom {PLANTED} and more {PLANTED}",
+        f"Cookie: a=b; session={PLANTED}; c={PLANTED}",
+        f"set-cookie: id={PLANTED}; HttpOnly",
+        f"curl -H 'Authorization: Bearer {PLANTED}' http://x",
+        f"x-api-key: {PLANTED}",
+        f"postgres://user:{PLANTED}@db:5432/x",
+        f"mysql --password {PLANTED} -h db",
+        f"mysql --db-password={PLANTED} -h db",
+        f"aws_secret_access_key={PLANTED}",
+        f"sent with Bearer {PLANTED}",
+    ],
+)
+def test_no_secret_stays_in_a_line(line: str) -> None:
+    found = redaction.redact_text(f"before\n{line}\nafter")
+    assert PLANTED not in found
+    assert HIDDEN in found
+    assert found.startswith("before\n")
+    assert found.endswith("\nafter")
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        PEM,
+        PEM.replace("\n", "\\n"),
+        PEM.partition("-----END")[0],
+        PEM.partition("KEY-----\n")[2],
+        base64.b64encode(PEM.encode()).decode(),
+        f"token {JWT}",
+    ],
+    ids=["PEM", "PEM in JSON", "no end", "no beginning", "base64", "JWT"],
+)
+def test_no_block_stays(planted: str) -> None:
+    found = redaction.redact_text(f"before\n{planted}\n")
+    assert "planted" not in found
+    assert "cGxhbnRlZ" not in found
+    assert "MIIE" not in found
+    assert "eyJ" not in found
+    assert found.startswith("before\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "GET /productpage HTTP/1.1 200 via reviews-v3",
+        "secretName: reviews-certificate",
+        "tokenPath: /var/run/secrets/tokens/istio-token",
+        "cookie regex ^(.*?;)?(user=burr)(;.*)?$ matched",
+        "automountServiceAccountToken: false",
+        "http://reviews:9080/reviews/1",
+        "passed 3 of 4",
+    ],
+)
+def test_what_is_no_secret_stays(line: str) -> None:
+    assert redaction.redact_text(line) == line
+
+
+def test_values_lose_their_secrets_and_keep_their_shape() -> None:
+    given: dict[str, Any] = {
+        "kind": "Pod",
+        "spec": {
+            "automountServiceAccountToken": False,
+            "containers": [
+                {
+                    "name": "app",
+                    "args": ["--db-password", PLANTED, f"--token={PLANTED}", "--fast"],
+                    "env": [
+                        {"name": "DB_PASSWORD", "value": PLANTED},
+                        {"name": "URL", "value": f"amqp://me:{PLANTED}@queue"},
+                        {"name": "MODE", "value": "fast"},
+                        {
+                            "name": "API_KEY",
+                            "valueFrom": {"secretKeyRef": {"name": "keys", "key": "api"}},
+                        },
+                    ],
+                }
+            ],
+        },
+        "list": [{"kind": "Secret", "metadata": {"name": "keys"}, "data": {"api": PLANTED}}],
+        "token": PLANTED,
+        "apiTokens": [PLANTED, {"value": PLANTED}],
+        "password": {"inline_string": PLANTED},
+    }
+    found = redaction.redact_value(given)
+    assert PLANTED not in json.dumps(found)
+    args = found["spec"]["containers"][0]["args"]
+    assert args == ["--db-password", HIDDEN, f"--token={HIDDEN}", "--fast"]
+    env = found["spec"]["containers"][0]["env"]
+    assert env[0] == {"name": "DB_PASSWORD", "value": HIDDEN}
+    assert env[2:] == given["spec"]["containers"][0]["env"][2:]
+    assert found["spec"]["automountServiceAccountToken"] is False
+    assert found["list"] == [{"kind": "Secret", "metadata": {"name": "keys"}}]
+
+
+def test_a_config_dump_loses_credentials_and_keeps_the_rules() -> None:
+    cookie = {"name": "cookie", "string_match": {"safe_regex": {"regex": "^user=burr$"}}}
+    credential = {"name": "authorization", "string_match": {"exact": PLANTED}}
+    given = {
+        "routes": [
+            {
+                "match": {"prefix": "/", "headers": [cookie, credential]},
+                "request_headers_to_add": [
+                    {"header": {"key": "x-api-key", "value": PLANTED}, "append": True},
+                    {"header": {"key": "x-seen", "value": "yes"}},
+                ],
+            }
+        ],
+        "certificate": {"inline_bytes": base64.b64encode(PEM.encode()).decode()},
+    }
+    text = redaction.redact_json(json.dumps(given))
+    assert PLANTED not in text
+    (route,) = json.loads(text)["routes"]
+    assert route["match"]["headers"][0] == cookie
+    assert route["match"]["headers"][1]["name"] == "authorization"
+    assert route["request_headers_to_add"][1] == {"header": {"key": "x-seen", "value": "yes"}}
+    assert json.loads(text)["certificate"] == {"inline_bytes": HIDDEN}
+
+
+def test_a_rule_on_a_credential_loses_it() -> None:
+    rule = {"match": [{"headers": {"authorization": {"exact": PLANTED}, "cookie": {"regex": "a"}}}]}
+    assert redaction.redact_value(rule) == {
+        "match": [{"headers": {"authorization": {"exact": HIDDEN}, "cookie": {"regex": "a"}}}]
+    }
+
+
+def test_what_is_not_json_is_redacted_as_text() -> None:
+    assert redaction.redact_json(f"{{ token={PLANTED}") == f"{{ token={HIDDEN}"
+
+
+def test_long_texts_take_no_long_time() -> None:
+    began = time.process_time()
+    redaction.redact_text("QUJD+/" * 100_000)
+    redaction.redact_text("token " * 50_000 + "a" * 200_000)
+    assert time.process_time() - began < 5

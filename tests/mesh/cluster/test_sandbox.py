@@ -1,0 +1,496 @@
+"""A sandbox without a cluster: what it can prove, its pods and requests, the script of an echo."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshproof.apps import echo_pod
+from meshproof.base.errors import BadRules
+from meshproof.cli import main
+from meshproof.mesh.cluster.api.objects import RunScope
+from meshproof.mesh.cluster.istio.istio import Istio
+from meshproof.mesh.cluster.sandbox.clients import MAX_LABELLED_CLIENTS
+from meshproof.mesh.cluster.sandbox.pods import EchoPlacement, make_objects, name_pods
+from meshproof.mesh.cluster.sandbox.rules import SandboxNames
+from meshproof.mesh.cluster.sandbox.sandbox import Sandbox
+from meshproof.mesh.cluster.sandbox.sender import RenamingSender
+from meshproof.mesh.echo import listener
+from meshproof.mesh.echo.workloads import ports
+from meshproof.mesh.protocol import Address, Answer, Asked
+from meshproof.user_rules import loading
+from meshproof.user_rules.loading import UserRules
+from tests import TESTS
+
+PLACE = RunScope("ab12")
+ISTIO = Istio("istio-system", "", "1.31", (), "istio-system/istio-ingressgateway")
+LAB = TESTS / "lab" / "sandbox.yaml"
+HEAD = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: api, namespace: shop}
+spec: {hosts: [api.example.net], ports: [{number: 80, name: http, protocol: HTTP}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: in, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 8080, name: http, protocol: HTTP}, hosts: ["*"]}]
+"""
+CHOSEN = """---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: cart, namespace: shop}
+"""
+#: A rule that any sandbox can prove: one over nothing is refused.
+GOOD = """---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: pay, namespace: shop}
+spec: {hosts: [pay], http: [{route: [{destination: {host: pay}}]}]}
+"""
+CART = "{destination: {host: cart}}"
+
+
+def loaded(folder: Path, spec: str, more: str = GOOD) -> UserRules:
+    file = folder / "rules.yaml"
+    file.write_text(f"{HEAD}{more}{CHOSEN}spec: {{{spec}}}\n")
+    return loading.load([str(file)])
+
+
+def sandbox(found: UserRules) -> Sandbox:
+    return Sandbox(found.rules, found.plan.cases, found.around, PLACE, ISTIO)
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (f"match: [{{sourceNamespace: default}}], route: [{CART}]", "a namespace of a user"),
+        (f"match: [{{authority: {{regex: 'cart.*'}}}}], route: [{CART}]", "matched by a part"),
+        (
+            f"match: [{{gateways: [in]}}], mirror: {{host: cart}}, route: [{CART}]",
+            "does not count copies",
+        ),
+        (
+            f"mirror: {{host: api.example.net}}, route: [{CART}]",
+            "api.example.net, which is outside",
+        ),
+        (
+            "match: [{uri: {exact: /o}}], route: [{destination: {host: api.example.net}}]",
+            "api.example.net, which is outside the cluster",
+        ),
+    ],
+)
+def test_what_it_cannot_prove_is_named(spec: str, why: str, tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path, f"hosts: [web], gateways: [mesh, in], http: [{{{spec}}}, {{route: [{CART}]}}]"
+    )
+    box = sandbox(found)
+    reasons = {case.id: box.unproven(case) for case in found.plan.cases}
+    assert any(why in one for one in reasons.values()), reasons
+    assert any(not one for one in reasons.values()), reasons
+
+
+BOOKS = """---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: books, namespace: shop}
+spec:
+  parentRefs: [{group: "", kind: Service, name: books}]
+  rules: [{backendRefs: [{name: books-v1, port: 80NAMESPACE}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ReferenceGrant
+metadata: {name: all, namespace: pay}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: shop}]
+  to: [{group: "", kind: Service}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "why"), [("", ""), (", namespace: pay", "a sandbox has no ReferenceGrant")]
+)
+def test_http_routes_of_services(more: str, why: str, tmp_path: Path) -> None:
+    text = GOOD + BOOKS.replace("NAMESPACE", more)
+    found = loaded(tmp_path, f"hosts: [web], http: [{{route: [{CART}]}}]", more=text)
+    box = sandbox(found)
+    (case,) = [one for one in found.plan.cases if one.call.host.startswith("books.")]
+    assert box.unproven(case).startswith(why)
+    assert bool(box.unproven(case)) == bool(why)
+
+
+def test_callers_with_labels_are_few(tmp_path: Path) -> None:
+    routes = [
+        f"{{match: [{{sourceLabels: {{app: a{n}}}}}], route: [{CART}]}}"
+        for n in range(MAX_LABELLED_CLIENTS + 1)
+    ]
+    found = loaded(tmp_path, f"hosts: [web], http: [{', '.join(routes)}, {{route: [{CART}]}}]")
+    box = sandbox(found)
+    sources = [case for case in found.plan.cases if case.call.source]
+    assert len(sources) == MAX_LABELLED_CLIENTS + 1
+    reasons = [box.unproven(case) for case in sources]
+    assert reasons == [
+        *[""] * MAX_LABELLED_CLIENTS,
+        f"a sandbox has at most {MAX_LABELLED_CLIENTS} clients with labels of their own",
+    ]
+
+
+def test_a_port_of_a_gateway_that_is_not_there_is_named(tmp_path: Path) -> None:
+    redirect = "{match: [{uri: {exact: /r}}], redirect: {derivePort: FROM_REQUEST_PORT}}"
+    spec = f"hosts: [cart], gateways: [mesh, in], http: [{redirect}, {{route: [{CART}]}}]"
+    found = loaded(tmp_path, spec)
+    box = sandbox(found)
+    at_gateway = [case for case in found.plan.cases if case.call.gateway != "mesh"]
+    assert at_gateway
+    assert {box.unproven(case) for case in at_gateway} == {
+        "it asks for port 8080; the way in to a sandbox is 80"
+    }
+
+
+def subsets(namespace: str, host: str, *names: str) -> str:
+    listed = ", ".join(f"{{name: {one}, labels: {{version: {one}}}}}" for one in names)
+    return (
+        "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\n"
+        f"metadata: {{name: {host.partition('.')[0]}, namespace: {namespace}}}\n"
+        f"spec: {{host: {host}, subsets: [{listed}]}}\n"
+    )
+
+
+def to_subsets(namespace: str, host: str, *names: str, more: str = "") -> str:
+    routes = [
+        f"{{match: [{{uri: {{exact: /{one}}}}}], route: [{{destination: {{host: {host}, "
+        f"subset: {one}}}}}]}}"
+        for one in names
+    ]
+    rest = f"{{route: [{{destination: {{host: {host}}}}}]}}"
+    return (
+        "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\n"
+        f"metadata: {{name: {host.partition('.')[0]}, namespace: {namespace}}}\n"
+        f"spec: {{hosts: [{host}], {more}http: [{', '.join([*routes, rest])}]}}\n"
+    )
+
+
+class Taking:
+    """A cluster that takes every object; see `meshproof...client.Kube`."""
+
+    def __init__(self) -> None:
+        self.applied: list[dict[str, Any]] = []
+
+    def apply(self, body: dict[str, Any], at: str = "") -> dict[str, Any]:
+        self.applied.append(body)
+        return body
+
+
+def probes(box: Sandbox) -> list[str]:
+    """Return the namespaces, as the user calls them, in which clients of a sandbox come up."""
+    users = {ours: theirs for theirs, ours in box.names.namespaces.items()}
+    kube: Any = Taking()
+    box.begin(kube)
+    found = [one["metadata"] for one in kube.applied if one["kind"] == "Pod"]
+    return [users[one["namespace"]] for one in found if "meshproof/probe" in one["labels"]]
+
+
+PAID, STOCKED = "pay.payments.svc.cluster.local", "stock.warehouse.svc.cluster.local"
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (to_subsets("shop", PAID, "v1") + subsets("shop", PAID, "v1"), ["shop"]),
+        (to_subsets("alpha", PAID, "v1") + subsets("alpha", PAID, "v1"), ["alpha"]),
+        (to_subsets("shop", PAID, "v1") + subsets("payments", PAID, "v1"), ["payments"]),
+        (to_subsets("shop", PAID, "v1") + subsets("zeta", PAID, "v1"), ["zeta"]),
+        (to_subsets("default", PAID, "v1") + subsets("payments", PAID, "v1"), ["default"]),
+        (to_subsets("shop", PAID, "v1") + subsets("default", PAID, "v1"), ["default"]),
+        (
+            to_subsets("shop", PAID, "v1")
+            + subsets("shop", PAID, "v1")
+            + to_subsets("shop", STOCKED, "v1")
+            + subsets("warehouse", STOCKED, "v1")
+            + to_subsets("zeta", "cart.zeta.svc.cluster.local"),
+            ["shop", "payments"],
+        ),
+        (  # what the client at home lacks, because of a rule for clients beside it
+            to_subsets("zeta", STOCKED, "v1")
+            + subsets("warehouse", STOCKED, "v1")
+            + subsets("alpha", STOCKED, "v2"),
+            ["zeta"],
+        ),
+    ],
+    ids=[
+        "beside the rule",
+        "beside the rule, first by name",
+        "beside the service",
+        "of a third",
+        "beside the service, and default",
+        "of default",
+        "both",
+        "not at home",
+    ],
+)
+def test_clients_stand_where_the_subsets_are_known(
+    text: str, where: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(text)
+    found = loading.load([str(file)])
+    box = sandbox(found)
+    assert probes(box) == where
+    assert not any(map(box.unproven, found.plan.cases))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            to_subsets("shop", PAID, "v1", "v2")
+            + subsets("alpha", PAID, "v1")
+            + subsets("zeta", PAID, "v2"),
+            f"no namespace has the DestinationRules of all its subsets: {PAID} v1 is elsewhere",
+        ),
+        (
+            HEAD.replace("8080", "80")
+            + to_subsets("shop", PAID, "v1", more="gateways: [in], ")
+            + subsets("shop", PAID, "v1"),
+            f"the DestinationRule of {PAID} v1 is not in the namespace of that service, and the "
+            "gateway of the cluster has no other",
+        ),
+    ],
+    ids=["in two", "at a gateway"],
+)
+def test_subsets_that_no_client_knows_are_named(text: str, why: str, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(text + to_subsets("zeta", "cart.zeta.svc.cluster.local"))
+    found = loading.load([str(file)])
+    box = sandbox(found)
+    reasons = {box.unproven(case) for case in found.plan.cases}
+    assert reasons == {"", why}
+
+
+def test_rules_of_which_nothing_can_be_proven_are_an_error(tmp_path: Path) -> None:
+    spec = "hosts: [api.example.net], http: [{route: [{destination: {host: api.example.net}}]}]"
+    with pytest.raises(BadRules, match=r"(?s)no case .* proven in a sandbox:.*rules\.yaml:\d+"):
+        sandbox(loaded(tmp_path, spec, more=""))
+
+
+def standing(names: SandboxNames, ports: dict[str, tuple[int, ...]]) -> EchoPlacement:
+    labels = {**PLACE.labels, "istio.io/rev": "canary"}
+    return EchoPlacement(
+        names.namespaces, ports, labels, lambda one: f"mirror/{one}", lambda host: ["a", "b"]
+    )
+
+
+def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> None:
+    found = loading.load([str(LAB)])
+    box = sandbox(found)
+    bodies = list(
+        make_objects(
+            box.echoes, found.around, standing(box.names, ports(found.rules, found.around))
+        )
+    )
+    found_pods = [one for one in bodies if one["kind"] == "Pod"]
+    assert [one["kind"] for one in bodies] == [*["ConfigMap"] * 2, *["Service"] * 4, *["Pod"] * 5]
+    assert {one["metadata"]["labels"]["version"] for one in found_pods} == {"v1", "v2", "other"}
+    assert len({one["metadata"]["name"] for one in found_pods}) == len(found_pods)
+    named = [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in found_pods]
+    assert named == list(name_pods(box.echoes, box.names.namespaces).values())
+    for one in found_pods:
+        labels, spec = one["metadata"]["labels"], one["spec"]
+        assert labels["sidecar.istio.io/inject"] == "true"
+        assert labels["istio.io/rev"] == "canary"
+        assert labels["meshproof/run"] == "ab12"
+        assert spec["securityContext"]["runAsNonRoot"]
+        (container,) = spec["containers"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert set(container["resources"]) == {"requests", "limits"}
+        assert container["image"].startswith("mirror/")
+        assert one["metadata"]["annotations"]["sidecar.istio.io/proxyCPU"] == "10m"
+
+
+def test_its_services_select_what_stands_behind_them_alone() -> None:
+    found = loading.load([str(LAB)])
+    box = sandbox(found)
+    bodies = list(
+        make_objects(
+            box.echoes, found.around, standing(box.names, ports(found.rules, found.around))
+        )
+    )
+    services = {one["metadata"]["name"]: one for one in bodies if one["kind"] == "Service"}
+    assert set(services) == {"cart", "pay", "stock", "web"}
+    for name, numbers in (("cart", [80]), ("web", [8080])):
+        spec = services[name]["spec"]
+        assert [port["port"] for port in spec["ports"]] == numbers
+        behind = [
+            one["metadata"]["labels"]
+            for one in bodies
+            if one["kind"] == "Pod"
+            and spec["selector"].items() <= one["metadata"]["labels"].items()
+        ]
+        assert {one["app"] for one in behind} == {name}
+        assert services[name]["metadata"]["annotations"] == {"networking.istio.io/exportTo": "a,b"}
+
+
+SERVICE = """---
+apiVersion: v1
+kind: Service
+metadata: {name: NAME, namespace: shop}
+spec: {ports: [{port: PORT}]}
+"""
+
+
+def service(name: str, port: int) -> str:
+    return SERVICE.replace("NAME", name).replace("PORT", str(port))
+
+
+@pytest.mark.parametrize(
+    ("more", "of_other"), [("", (80, 9080)), (service("other", 8080), (8080,))]
+)
+def test_a_service_that_nobody_describes_has_the_ports_that_are_called(
+    more: str, of_other: tuple[int, ...], tmp_path: Path
+) -> None:
+    spec = "hosts: [web], http: [{route: [{destination: {host: other}}]}]"
+    found = loaded(tmp_path, spec, more=service("web", 9080) + more)
+    bodies = make_objects(
+        sandbox(found).echoes,
+        found.around,
+        standing(sandbox(found).names, ports(found.rules, found.around)),
+    )
+    assert {
+        one["metadata"]["name"]: tuple(port["port"] for port in one["spec"]["ports"])
+        for one in bodies
+        if one["kind"] == "Service"
+    } == {"web": (9080,), "other": of_other}
+
+
+class Kept:
+    """A sender that keeps what it is asked and answers the same to each."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.asked: list[Asked] = []
+        self._answer = answer
+
+    def send(
+        self, address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+    ) -> list[Answer]:
+        self.asked += asked
+        return [self._answer for _ in asked]
+
+    def shown(self, curl: str) -> str:
+        return f"shown {curl}"
+
+
+def test_requests_have_names_of_the_run_and_answers_those_of_the_user() -> None:
+    names = SandboxNames.of(PLACE, ["shop"])
+    ours = f"cart.{names.namespaces['shop']}.svc.cluster.local"
+    theirs = "cart.shop.svc.cluster.local"
+    told = {
+        "x-seen-authority": ours,
+        "location": f"http://{ours}:8080/new?a={ours}",
+        "x-other": ours,
+    }
+    kept = Kept(Answer(301, told))
+    sender = RenamingSender(kept, names)
+    asked = Asked("GET", "/", (("Host", theirs), ("x-a", theirs)), (), 1.0)
+    (answer,) = sender.send(Address("cart", 80), [asked], 1, True)
+    assert kept.asked == [replace(asked, headers=(("Host", ours), ("x-a", theirs)))]
+    assert answer.headers == {
+        "x-seen-authority": theirs,
+        "location": f"http://{theirs}:8080/new?a={ours}",
+        "x-other": ours,
+    }
+    said = sender.shown(f"curl -i -H 'Host: {theirs}' -H 'x-a: b' http://{ours}/")
+    assert said == f"shown curl -i -H 'Host: {ours}' -H 'x-a: b' http://{ours}/"
+
+
+def test_a_redirect_to_nowhere_else_is_told_as_it_is() -> None:
+    kept = Kept(Answer(301, {"location": "/new"}))
+    sender = RenamingSender(kept, SandboxNames.of(PLACE, ["shop"]))
+    (answer,) = sender.send(Address("cart", 80), [Asked("GET", "/", (), (), 1.0)], 1, True)
+    assert answer.headers == {"location": "/new"}
+
+
+@pytest.fixture
+def echo() -> Iterator[http.client.HTTPConnection]:
+    """A connection to the script of an echo workload, which runs here."""
+    with echo_pod.server("cart.shop.v1", 0, "127.0.0.1") as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        connection = http.client.HTTPConnection("127.0.0.1", int(server.server_address[1]))
+        yield connection
+        connection.close()
+        server.shutdown()
+
+
+def asked_of(
+    echo: http.client.HTTPConnection, method: str = "GET", **headers: str
+) -> http.client.HTTPResponse:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    echo.request(method, "/a?b=c", headers=given)
+    answer = echo.getresponse()
+    answer.read()
+    return answer
+
+
+def test_the_echo_tells_who_it_is_and_what_arrived(echo: http.client.HTTPConnection) -> None:
+    answer = asked_of(echo, Host="cart.shop", X_A="1", X_Meshproof_Answers_X_B="2")
+    assert answer.status == 200
+    assert answer.getheader(listener.SERVED_BY) == "cart.shop.v1"
+    assert answer.getheader(listener.SEEN_PATH) == "/a?b=c"
+    assert answer.getheader(listener.SEEN_AUTHORITY) == "cart.shop"
+    assert answer.getheader(f"{listener.SEEN_HEADER}x-a") == "1"
+    assert answer.getheader("x-b") == "2"
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "DELETE", "OPTIONS", "PATCH"])
+def test_the_echo_answers_any_method(echo: http.client.HTTPConnection, method: str) -> None:
+    for _ in range(2):  # the connection is as good as new after an answer
+        assert asked_of(echo, method).getheader(listener.SERVED_BY) == "cart.shop.v1"
+
+
+def test_the_echo_notes_what_may_be_mirrored(echo: http.client.HTTPConnection) -> None:
+    for value in ("a-1", "a-2", "a-1"):
+        asked_of(echo, X_Meshproof_Mirror=value)
+    asked_of(echo)
+    echo.request("GET", echo_pod.COPIES)
+    assert json.loads(echo.getresponse().read()) == {"a-1": 2, "a-2": 1}
+
+
+@pytest.mark.parametrize(
+    ("failing", "attempt", "status", "grpc"),
+    [
+        ("503 x2", "2", 503, None),
+        ("503 x2", "3", 200, None),
+        ("gRPC 14 x1", "1", 200, "14"),
+        ("nonsense", "1", 200, None),
+    ],
+)
+def test_the_echo_fails_as_it_is_asked(
+    echo: http.client.HTTPConnection, failing: str, attempt: str, status: int, grpc: str | None
+) -> None:
+    answer = asked_of(echo, X_Meshproof_Fails=failing, X_Envoy_Attempt_Count=attempt)
+    assert (answer.status, answer.getheader("grpc-status")) == (status, grpc)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["smoke", "--most-workloads", "-1", "--rules-from", "shop"], "expected 0 to 200"),
+        (["smoke", "--most-workloads", "201", "--rules-from", "shop"], "expected 0 to 200"),
+        (["test", "--mesh-sandbox", "0", "--mesh", "cluster"], "expected 1 to 200"),
+        (["test", "--mesh-sandbox", "5"], "it needs --mesh cluster"),
+    ],
+)
+def test_the_number_of_workloads_has_a_range(
+    given: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*given, "--report", str(tmp_path)]) == 64
+    assert words in capsys.readouterr().err

@@ -1,0 +1,117 @@
+"""Copies of requests in a sandbox, without a cluster: an echo's script, a sidecar's stand-in."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from meshproof.apps import echo_pod
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy
+from meshproof.mesh.cluster.sandbox.mirrored import MirroredCopies
+
+ACTIVE = "cluster.outbound|80||cart.upstream_rq_active: {}\n"
+
+
+class Admin(BaseHTTPRequestHandler):
+    """A sidecar's admin address: it answers what is left of `said`, the last again and again."""
+
+    protocol_version = "HTTP/1.1"
+    said: tuple[str, ...] = ()
+    asked = 0
+
+    def do_GET(self) -> None:
+        text = self.said[min(Admin.asked, len(self.said) - 1)].encode()
+        Admin.asked += 1
+        self.send_response(200)
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Write nothing."""
+
+
+class Cluster:
+    """Forwards to what listens here, by the port inside a pod."""
+
+    def __init__(self, ports: dict[int, int]) -> None:
+        self._ports = ports
+
+    def open_port(self, pod: str, namespace: str, port: int) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self._ports[port]))
+
+
+def _echo() -> ThreadingHTTPServer:
+    return echo_pod.server("cart.v1", 0, "127.0.0.1")
+
+
+@pytest.fixture
+def servers() -> Iterator[dict[int, int]]:
+    """Ports inside a pod -> those of an echo and of an admin address that are here."""
+    Admin.asked = 0
+    with _echo() as echo, ThreadingHTTPServer(("127.0.0.1", 0), Admin) as admin:
+        for one in (echo, admin):
+            threading.Thread(target=one.serve_forever, args=(0.01,), daemon=True).start()
+        yield {
+            echo_pod.PORT: int(echo.server_address[1]),
+            ADMIN_PORT: int(admin.server_address[1]),
+        }
+        for one in (echo, admin):
+            one.shutdown()
+
+
+@pytest.fixture
+def copies(servers: dict[int, int]) -> Iterator[MirroredCopies]:
+    cluster: Any = Cluster(servers)
+    found = MirroredCopies(cluster, {"cart.v1": ("ours", "cart-0")}, [Proxy("probe", "ours")])
+    yield found
+    found.close()
+
+
+def ask(servers: dict[int, int], value: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", servers[echo_pod.PORT])
+    connection.request("GET", "/", headers={echo_pod.MIRROR: value})
+    connection.getresponse().read()
+    connection.close()
+
+
+def test_what_has_come_since_the_start(
+    servers: dict[int, int], copies: MirroredCopies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Admin, "said", (ACTIVE.format(0),))
+    for value in ("a-0", "a-1", "a-0"):
+        ask(servers, value)
+    assert copies.noted() == Counter({("a-0", "cart.v1"): 2, ("a-1", "cart.v1"): 1})
+    ask(servers, "a-1")
+    for _ in range(2):
+        assert copies.noted() == Counter({("a-0", "cart.v1"): 2, ("a-1", "cart.v1"): 2})
+
+
+def test_copies_that_are_on_their_way_are_waited_for(
+    copies: MirroredCopies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Admin, "said", (ACTIVE.format(2), ACTIVE.format(1), ACTIVE.format(0)))
+    assert copies.noted() == Counter()
+    assert Admin.asked == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [(ACTIVE.format(1), "do not get anywhere"), ("", "none counts its requests")],
+)
+def test_a_sidecar_that_does_not_say_so(
+    said: str, words: str, copies: MirroredCopies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeouts, "COPIES", 0.3)
+    monkeypatch.setattr(Admin, "said", (said,))
+    with pytest.raises(NotReady, match=words):
+        copies.noted()

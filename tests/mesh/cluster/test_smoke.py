@@ -1,0 +1,98 @@
+"""The nightly run, without a cluster: what it stands up is small, what it takes is checked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from meshproof import manifests
+from meshproof.cli import main
+from meshproof.mesh.cluster.api.objects import RunObject, RunScope
+
+
+def placed(small: bool) -> list[RunObject]:
+    documents = manifests.smoke()
+    place = RunScope("ab12", small=small)
+    names = place.file_namespaces(documents)
+    assert names == ["default"], "one namespace is what a quota is for"
+    return [one for document in documents for one in place.make_objects(document, names)]
+
+
+def test_what_it_stands_up_is_one_of_each() -> None:
+    kinds = Counter(one.kind for one in placed(small=True))
+    assert kinds["Deployment"] == 6
+    assert kinds["VirtualService"] == 2, "the way in, and the one rule"
+    for one in placed(small=True):
+        if one.kind == "Deployment":
+            assert one.body["spec"]["replicas"] == 1
+
+
+def test_every_pod_has_small_requests_and_limits() -> None:
+    deployments = [one.body for one in placed(small=True) if one.kind == "Deployment"]
+    assert deployments
+    for body in deployments:
+        template = body["spec"]["template"]
+        notes = template["metadata"]["annotations"]
+        assert notes["sidecar.istio.io/proxyCPU"] == "10m"
+        assert notes["sidecar.istio.io/proxyMemoryLimit"] == "256Mi"
+        assert template["spec"]["terminationGracePeriodSeconds"] == 1
+        for container in template["spec"]["containers"]:
+            assert set(container["resources"]) == {"requests", "limits"}
+
+
+def test_the_gate_leaves_containers_as_their_files_have_them() -> None:
+    deployments = [one.body for one in placed(small=False) if one.kind == "Deployment"]
+    assert deployments
+    for body in deployments:
+        pod = body["spec"]["template"]["spec"]
+        assert pod["terminationGracePeriodSeconds"] == 1, "a namespace's end waits for it"
+        for container in pod["containers"]:
+            assert "resources" not in container
+
+
+@pytest.mark.parametrize("given", ["other/shop", ""])
+def test_a_namespace_is_a_name(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["smoke", "--rules-from", given]) == 64
+    assert "expected the name of a namespace" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("ingress", "nowhere", "expected NAMESPACE/NAME of a Service"),
+        ("image-map", "a", "expected IMAGE=IMAGE"),
+        ("namespace-label", "a", "expected KEY=VALUE, a label"),
+        ("namespace-label", "a=b c", "expected KEY=VALUE, a label"),
+        ("namespace-label", "istio.io/rev=x", "a run sets istio.io/rev itself"),
+    ],
+)
+def test_what_cannot_be_used_is_told_once(
+    option: str, value: str, words: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "meshproof", "smoke", f"--{option}", value]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 64, done.stdout
+    assert (done.stdout + done.stderr).count(f"--mesh-{option} {value}: {words}") == 1
+
+
+@pytest.mark.parametrize("more", [[], ["--rules-from", "shop"]])
+def test_no_cluster_is_not_ready(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    none = str(tmp_path / "none")
+    report = str(tmp_path / "report")
+    assert main(["smoke", "--kubeconfig", none, "--report", report, *more]) == 69
+    captured = capsys.readouterr()
+    assert "no cluster" in captured.out + captured.err
+
+
+@pytest.mark.parametrize("smoke", [True, False])
+def test_its_tests_are_run_by_it_alone(smoke: bool, pytester: pytest.Pytester) -> None:
+    words = ["--collect-only", "-q", "--pyargs", "meshproof.suites"]
+    done = pytester.runpytest_subprocess(*words, *(["--mesh-smoke"] if smoke else []))
+    assert ("test_smoke.py::test_others_are_split" in done.stdout.str()) == smoke
+    assert "test_productpage.py" in done.stdout.str()

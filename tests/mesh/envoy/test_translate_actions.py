@@ -1,0 +1,166 @@
+"""Actions in Envoy's words, where istiod's choice is not the nearest one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from meshproof.mesh.envoy import listeners, translate
+from meshproof.mesh.envoy.listeners import Telemetry
+from tests.mesh.envoy.translating import cluster, pod, routes, snapshot
+
+HEAD = (
+    "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: reviews}\n"
+    "spec:\n  hosts: [reviews]\n  http:\n"
+)
+TO = "route: [{destination: {host: reviews}}]"
+
+
+def route(actions: str, port: int = 80, host: str = "reviews") -> dict[str, Any]:
+    text = HEAD.replace("[reviews]", f"[{host}]")
+    (found,) = routes(f"{text}  - {{{actions}}}\n", host=host, port=port)
+    return found
+
+
+REDIRECTS = {
+    "uri: /b": {"path_redirect": "/b"},
+    "scheme: https, port: 443": {"scheme_redirect": "https"},
+    "scheme: https, port: 80": {"scheme_redirect": "https", "port_redirect": 80},
+    "port: 80": {},
+    "derivePort: FROM_REQUEST_PORT": {"port_redirect": 8080},
+    "derivePort: FROM_PROTOCOL_DEFAULT": {},
+}
+
+
+@pytest.mark.parametrize(("text", "wanted"), REDIRECTS.items(), ids=REDIRECTS)
+def test_a_redirect_names_no_port_that_is_implied(text: str, wanted: dict[str, Any]) -> None:
+    found = route(f"redirect: {{{text}}}", 8080, "ratings")
+    assert found["redirect"] == {"response_code": "MOVED_PERMANENTLY", **wanted}
+    assert "route" not in found
+
+
+def test_direct_responses_may_be_long() -> None:
+    found = route("directResponse: {status: 418, body: {string: tea}}")
+    assert found["direct_response"] == {"status": 418, "body": {"inline_string": "tea"}}
+    given = snapshot()
+    for config in (
+        translate.sidecar_routes(given, pod(given)),
+        translate.gateway_routes(given, 80),
+    ):
+        assert config["max_direct_response_body_size_bytes"] == 1 << 20
+
+
+def test_every_host_tells_which_attempt_it_is() -> None:
+    given = snapshot()
+    hosts = translate.sidecar_routes(given, pod(given))["virtual_hosts"]
+    assert {host["include_request_attempt_count"] for host in hosts} == {True}
+
+
+def test_headers_of_an_route_and_of_a_single_destination() -> None:
+    text = (
+        "headers: {request: {set: {a: b}, remove: [c]}}, route: "
+        "[{destination: {host: reviews}, headers: {response: {add: {d: e}}}}]"
+    )
+    found = route(text)
+    assert found["request_headers_to_add"] == [
+        {"header": {"key": "a", "value": "b"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    ]
+    assert found["request_headers_to_remove"] == ["c"]
+    (only,) = found["route"]["weighted_clusters"]["clusters"]
+    assert (only["name"], only["weight"]) == (cluster(""), 100)
+    assert only["response_headers_to_add"] == [
+        {"header": {"key": "d", "value": "e"}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
+    ]
+
+
+def test_faults_have_parts_of_a_million() -> None:
+    text = (
+        "fault: {delay: {fixedDelay: 1.5s, percentage: {value: 0.01}}, "
+        f"abort: {{httpStatus: 503, percentage: {{value: 100}}}}}}, {TO}"
+    )
+    (fault,) = route(text)["typed_per_filter_config"].values()
+    assert fault["delay"] == {
+        "fixed_delay": "1.5s",
+        "percentage": {"numerator": 100, "denominator": "MILLION"},
+    }
+    assert fault["abort"]["percentage"]["numerator"] == 1_000_000
+
+
+def test_a_fault_for_nobody_is_none() -> None:
+    assert "typed_per_filter_config" not in route(f"fault: {{abort: {{httpStatus: 503}}}}, {TO}")
+
+
+def test_cors() -> None:
+    policy = (
+        "corsPolicy: {allowOrigins: [{exact: a}, {prefix: b}, {regex: c}], "
+        "allowMethods: [GET, POST], maxAge: 1m, allowCredentials: true, "
+        "unmatchedPreflights: IGNORE}"
+    )
+    (found,) = route(f"{policy}, {TO}")["typed_per_filter_config"].values()
+    assert found == {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
+        "allow_origin_string_match": [
+            {"exact": "a"},
+            {"prefix": "b"},
+            {"safe_regex": {"regex": "c"}},
+        ],
+        "allow_methods": "GET,POST",
+        "max_age": "60",
+        "allow_credentials": True,
+        "forward_not_matching_preflights": False,
+    }
+
+
+def test_every_way_out_has_the_filters_of_faults_and_cors_before_the_router() -> None:
+    listener = listeners.outbound("a", 1, "/a.json", Telemetry("/dev/null", False))
+    (chain,) = listener["filter_chains"]
+    filters = chain["filters"][0]["typed_config"]["http_filters"]
+    assert [one["name"] for one in filters] == [
+        "envoy.filters.http.fault",
+        "envoy.filters.http.cors",
+        "envoy.filters.http.router",
+    ]
+
+
+def test_retries() -> None:
+    usual = route(TO)["route"]["retry_policy"]
+    assert (usual["retry_on"], usual["num_retries"]) == (
+        "connect-failure,refused-stream,unavailable,cancelled",
+        2,
+    )
+    own = route(f"retries: {{attempts: 3, perTryTimeout: 2s, retryOn: '503,reset'}}, {TO}")
+    policy = own["route"]["retry_policy"]
+    assert policy["retry_on"] == "reset,retriable-status-codes"
+    assert policy["retriable_status_codes"] == [503]
+    assert (policy["num_retries"], policy["per_try_timeout"]) == (3, "2s")
+    assert "retry_policy" not in route(f"retries: {{attempts: 0}}, {TO}")["route"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("timeout: 10s, ", "10s"), ("timeout: 0.25s, ", "0.25s"), ("", "0s")]
+)
+def test_timeout(text: str, wanted: str) -> None:
+    assert route(text + TO)["route"]["timeout"] == wanted
+
+
+def test_mirrors() -> None:
+    found = route(
+        f"mirror: {{host: many, port: {{number: 81}}}}, mirrorPercentage: {{value: 5}}, {TO}"
+    )
+    (policy,) = found["route"]["request_mirror_policies"]
+    assert policy["cluster"] == cluster("", "many", 81)
+    assert policy["runtime_fraction"]["default_value"]["numerator"] == 50_000
+
+
+def test_callers_on_other_ports_and_of_other_namespaces_do_not_get_the_route() -> None:
+    def count(match: str, caller: str = "page-v1-0") -> int:
+        text = f"{HEAD}  - {{match: [{{{match}}}], {TO}}}\n"
+        found = routes(text, "reviews.default", caller)
+        # Without a route that can hold here it is as without the rule.
+        return len([one for one in found if one["name"] != "default"])
+
+    assert [one["name"] for one in routes("", "reviews.default")] == ["default"]
+    assert (count("port: 80"), count("port: 81")) == (1, 0)
+    assert (count("sourceNamespace: default"), count("sourceNamespace: shop")) == (1, 0)
+    assert count("sourceNamespace: shop", "orders-v1-0") == 1

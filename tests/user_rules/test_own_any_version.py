@@ -1,0 +1,79 @@
+"""A near miss may go to any version: that one subset alone answers it is seen all the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshproof.mesh.echo.workloads import Workloads, echoes
+from meshproof.user_rules import loading
+
+RULES = Path(__file__).with_name("any_version.yaml")
+Run = Callable[..., Any]
+
+
+def command(fault: str) -> list[str]:
+    faults = ["-p", "tests.user_rules.own_faults", "--own-fault", fault]
+    return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
+
+
+@pytest.mark.local
+def test_every_case_passes_without_a_fault(meshproof: Run) -> None:
+    ended = meshproof(*command("nothing"))
+    assert ended.code == 0, ended.said
+    assert sum("-> any version" in case for case in ended.results) > 10
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    ("fault", "spared", "only"),
+    [
+        ("header dropped", r"-> v3$", r"shop v3"),
+        ("canary for all", r"-> v3$|v1 90 %", r"shop v1 or shop v2"),
+    ],
+)
+def test_a_condition_that_leaks_is_seen(meshproof: Run, fault: str, spared: str, only: str) -> None:
+    ended = meshproof(*command(fault))
+    assert ended.code == 1, ended.said
+    assert ended.failed() == [case for case in ended.results if not re.search(spared, case)]
+    for case in (case for case in ended.failed() if case.endswith("-> any version")):
+        message = ended.results[case].message
+        assert f"only {only} answered\n" in message, message
+        assert "expected: shop answers, by any of its workloads, each of " in message, message
+
+
+def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_route() -> None:
+    found = loading.load([str(RULES)])
+    often = {case.id: found.workloads.visits(case) for case in found.plan.cases if not case.split}
+    assert often["shop: x-user burr -> v3"] == 5  # one of four answers any version, too
+    assert often["shop: path /v1 -> v1"] == 66  # and 90 of 100 are v1 where the canary is
+    assert often["shop: no x-user -> any version"] == 3
+    (case,) = [case for case in found.plan.cases if case.id.startswith("shop: no x-user ->")]
+    hiding = {
+        one.words: (len(one.beyond), one.max_requests) for one in found.workloads.hiding(case)
+    }
+    assert hiding == {
+        "shop v3": (3, 15),
+        "shop v1 or shop v2": (2, 30),
+        "shop v1": (3, 15),
+    }
+
+
+def test_the_chance_to_miss_another_route_is_the_run_s() -> None:
+    found = loading.load([str(RULES)])
+    (case,) = [one for one in found.plan.cases if one.id == "shop: path /v1 -> v1"]
+    workloads = Workloads(echoes(found.rules, found.around), 1e-6)
+    assert 0.9 ** workloads.visits(case) <= 1e-6 < 0.9 ** (workloads.visits(case) - 1)
+
+
+def test_a_weight_of_zero_hides_nothing(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    text = RULES.read_text().replace("weight: 10\n", "weight: 0\n")
+    rules.write_text(text.replace("weight: 90\n", "weight: 100\n"))
+    found = loading.load([str(rules)])
+    (case,) = [case for case in found.plan.cases if case.id.startswith("shop: no x-user ->")]
+    assert {one.words for one in found.workloads.hiding(case)} == {"shop v3", "shop v1"}

@@ -1,0 +1,89 @@
+"""CORS policies: what pages of each origin are told is proven, and seen wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshproof.user_rules import loading
+
+RULES = Path(__file__).with_name("cors.yaml")
+Run = Callable[..., Any]
+
+A = "shop: path /api, from https://a.example -> any version"
+B = "shop: path /api, from https://b. -> any version"
+C = "shop: path /api, from https://e.c.example -> any version"
+OTHER = "shop: path /api, from https://a.exampl -> any version"
+ASKED = "shop: path /api, preflight from https://a.example -> 200 to its preflight"
+UNMATCHED = "shop: path /api, preflight from https://a.exampl -> any version"
+IGNORED = "shop: path /ignoring, preflight from https://a.exampl -> 200"
+IGNORING = "shop: path /ignoring, from https://a.example -> any version"
+GETS = "shop: path /gets and method GET, from https://shop.example -> any version"
+ANYTHING = "shop: path /anything, preflight from https://shop.example -> 200 to its preflight"
+OLD = "old: any request, from https://shop.example -> v1"
+OLD_ASKED = "old: any request, preflight from https://shop.example -> 200 to its preflight"
+
+#: Fault -> every case that fails, with what its message says.
+FAULTS = {
+    "cors, first": {
+        C: "access-control-allow-origin is missing, 'https://e.c.example' expected",
+        ASKED: "access-control-allow-methods came back as 'POST', not 'POST,GET'",
+        IGNORED: "shop.default.other answered\nexpected: HTTP 200 answers",
+    },
+    "cors, second": {
+        A: "access-control-expose-headers is missing, 'x-c' expected",
+        B: "access-control-expose-headers is missing",
+        C: "access-control-expose-headers is missing",
+        ASKED: "access-control-expose-headers is missing",
+        ANYTHING: "access-control-allow-headers came back as 'x-a', not 'x-meshproof-other'",
+        GETS: "access-control-allow-origin is missing, 'https://shop.example' expected",
+        OLD_ASKED: "access-control-allow-methods came back as 'POST', not 'GET'",
+    },
+    "cors, third": {
+        A: "access-control-allow-credentials is missing, 'true' expected",
+        B: "access-control-allow-credentials is missing",
+        C: "access-control-allow-credentials is missing",
+        ASKED: "access-control-allow-credentials is missing",
+        OTHER: "access-control-allow-origin came back as 'https://a.exampl', not removed",
+        UNMATCHED: "HTTP 200",
+    },
+    "cors, fourth": {
+        ASKED: "access-control-allow-headers came back as 'x-a', not 'x-a,x-b', "
+        "access-control-max-age came back as '3600', not '86400'",
+        UNMATCHED: "HTTP 200",
+    },
+}
+
+
+def command(fault: str) -> list[str]:
+    faults = ["-p", "tests.user_rules.own_faults", "--own-fault", fault]
+    return ["test", "--rules", str(RULES), "--mesh-beta=1e-6", *faults]
+
+
+def test_what_a_policy_cannot_do_is_named() -> None:
+    (moved,) = (one for one in loading.load([str(RULES)]).plan.cases if "/moved ->" in one.id)
+    assert moved.answer.unproven == (
+        "its corsPolicy: Envoy has none where it redirects or answers by itself",
+    )
+    gets = next(one for one in loading.load([str(RULES)]).plan.cases if one.id == GETS)
+    assert gets.answer.unproven == (
+        "the preflights of its corsPolicy: they are OPTIONS, which its match does not take",
+    )
+
+
+@pytest.mark.local
+def test_every_policy_is_proven(meshproof: Run) -> None:
+    ended = meshproof(*command("nothing"))
+    assert ended.code == 0, ended.said
+    named = {A, B, C, OTHER, ASKED, UNMATCHED, IGNORED, IGNORING, GETS, ANYTHING, OLD, OLD_ASKED}
+    assert named <= set(ended.results), sorted(ended.results)
+
+
+@pytest.mark.local
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_wrong_policy_fails_its_cases_and_no_others(meshproof: Run, name: str) -> None:
+    for result in meshproof(*command(name)).failed_as(FAULTS[name]):
+        assert result.rule.startswith(f"{RULES}:"), result.rule
