@@ -201,7 +201,7 @@ def text(kind: str, group: str, versions: list[dict[str, Any]], source: str) -> 
     lines = [
         f"# {kind} of {group}, from the CRD (Apache-2.0) in",
         f"# {source}",
-        "# Made by tests/lint/shapes_from_crds.py; lint/schema.py explains the notation.",
+        "# Made by tests/lint/shapes_from_crds.py; documents/schema.py explains the notation.",
         f"versions: [{', '.join(served)}]",
         *([f"gone: [{', '.join(sorted(gone, key=_age))}]"] if gone else []),
         f"needs_spec: {json.dumps(needed)}",
