@@ -45,7 +45,7 @@ def sent(doctor: Callable[[Route], Route]) -> Plant:
 
 def first_route_last(patch: pytest.MonkeyPatch) -> None:
     tables = translate._envoy_routes
-    patch.setattr(translate, "_arms_routes", lambda *given: list(reversed(tables(*given))))
+    patch.setattr(translate, "_envoy_routes", lambda *given: list(reversed(tables(*given))))
 
 
 def swapped(first: int, second: int) -> Plant:
@@ -58,7 +58,7 @@ def swapped(first: int, second: int) -> Plant:
             routes[first], routes[second] = routes[second], routes[first]
             return tables(snapshot, replace(rule, routes=tuple(routes)), caller)
 
-        patch.setattr(translate, "_arms_routes", wrong)
+        patch.setattr(translate, "_envoy_routes", wrong)
 
     return plant
 
@@ -70,7 +70,7 @@ def as_in_the_file(patch: pytest.MonkeyPatch) -> None:
     def wrong(snapshot: translate.Snapshot, rule: RouteTable, *rest: Any) -> Any:
         return tables(snapshot, replace(rule, routes=tuple(sorted(rule.routes, key=_line))), *rest)
 
-    patch.setattr(translate, "_arms_routes", wrong)
+    patch.setattr(translate, "_envoy_routes", wrong)
 
 
 def _line(route: Route) -> int:
