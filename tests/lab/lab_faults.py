@@ -17,7 +17,7 @@ from meshproof.documents.manifest import Document, parse
 from meshproof.mesh.addons import prometheus, zipkin
 from meshproof.mesh.cluster.api.objects import RunObject
 from meshproof.mesh.cluster.run import tracing, workloads
-from meshproof.mesh.cluster.sandbox.rules import RuleRewriter
+from meshproof.mesh.cluster.sandbox.rule_rewriter import RuleRewriter
 from tests.faults.doctored_manifests import MANIFESTS, edited
 from tests.faults.doctored_rules import written
 from tests.lab.commands import PLANTED
@@ -115,7 +115,7 @@ def served_otherwise(*changes: tuple[str, str]) -> Plant:
     """Return what serves a sandbox's VirtualServices with each old text replaced by a new one."""
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        rewrite = RuleRewriter.virtual_service
+        rewrite = RuleRewriter.rewrite_virtual_service
 
         def doctored(self: RuleRewriter, document: Document) -> RunObject:
             placed = rewrite(self, document)
@@ -129,7 +129,7 @@ def served_otherwise(*changes: tuple[str, str]) -> Plant:
                 body["spec"]["exportTo"] = ["kube-public"]
             return replace(placed, body=body)
 
-        patch.setattr(RuleRewriter, "virtual_service", doctored)
+        patch.setattr(RuleRewriter, "rewrite_virtual_service", doctored)
 
     return plant
 

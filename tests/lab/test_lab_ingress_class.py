@@ -76,7 +76,7 @@ def _shop() -> Iterator[None]:
 def served(folder: Path) -> set[str]:
     """Return the names of the Ingresses that the gateway serves, once it serves any by a class."""
     with Kube.connected(ClusterOptions(), folder) as kube:
-        (gateway,) = Istio.find(kube, ClusterOptions()).gateways(kube)
+        (gateway,) = Istio.find(kube, ClusterOptions()).list_gateways(kube)
 
         def look() -> set[str] | None:
             parts = read_run_parts(kube, gateway, f".{SHOP}.test")

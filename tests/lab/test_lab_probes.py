@@ -78,10 +78,10 @@ def test_a_restricted_namespace_takes_a_probe_without_a_sidecar(
         "pod-security.kubernetes.io/enforce=restricted",
     )
     with Kube.connected(ClusterOptions(), tmp_path) as kube:
-        probe = Probe.placed(kube, name, shop.labels)
+        probe = Probe.start(kube, name, shop.labels)
         ask = Asked("GET", "/version", (), (), 5)
         (answer,) = probe.send(Address("kubernetes.default.svc", 443), [ask], 1, False)
         assert answer.status == 400, "plaintext at a TLS port, answered by the API server"
         probe.close()
         with pytest.raises(NotReady, match=r"istio-init needs NET_ADMIN .* CNI plugin"):
-            Probe.placed(kube, name, shop.labels, sidecar=True)
+            Probe.start(kube, name, shop.labels, sidecar=True)

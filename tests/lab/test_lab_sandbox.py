@@ -14,7 +14,7 @@ import yaml
 
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.run.probe import INJECT_LABEL
-from meshproof.mesh.cluster.sandbox.pods import EchoPlacement, make_objects
+from meshproof.mesh.cluster.sandbox.echo_pods import EchoPlacement, make_objects
 from meshproof.user_rules import loading
 from tests import ROOT
 from tests.lab.commands import (

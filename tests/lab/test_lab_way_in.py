@@ -15,7 +15,7 @@ import pytest
 
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.api.client import Kube
-from meshproof.mesh.cluster.ingress.way_in import IngressAddress, open_ingress
+from meshproof.mesh.cluster.ingress.address import IngressAddress, open_ingress
 from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.mesh.protocol import Address, ClusterOptions
 from tests.lab.commands import kubectl, left, meshproof, snapshot

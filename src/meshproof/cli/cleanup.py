@@ -18,7 +18,7 @@ from meshproof.base.errors import NotReady, UsageError, nearest, plural
 
 if TYPE_CHECKING:
     from meshproof.mesh.cluster.api.client import Kube
-    from meshproof.mesh.cluster.run.leftovers import Found
+    from meshproof.mesh.cluster.run.leftovers import Leftovers
     from meshproof.mesh.protocol import ClusterOptions
 
 DESCRIPTION = (
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         with _connected(
             ClusterOptions(kubeconfig=options.kubeconfig, context=options.context), options.dry_run
         ) as kube:
-            report.cluster = kube.place
+            report.cluster = kube.cluster_name
             _clean(kube, report, options.run)
     except NotReady as error:
         if _needs_no_cluster(options, error):
@@ -138,9 +138,9 @@ def _connected(options: ClusterOptions, dry_run: bool) -> Iterator[Kube]:
 def _clean(kube: Kube, report: Report, chosen: str) -> None:
     """Find what runs have left, delete what may be deleted, and note all of it."""
     from meshproof.mesh.cluster.run import leftovers
-    from meshproof.mesh.cluster.run.ownership import State
+    from meshproof.mesh.cluster.run.ownership import RunState
 
-    found = leftovers.find(kube, run=chosen)
+    found = leftovers.find_leftovers(kube, run=chosen)
     report.not_looked_at = {
         f"{one.kind} ({one.api_version})": why.splitlines()[0]  # a run's Role is not for all kinds
         for one, why in found.unseen.items()
@@ -148,38 +148,38 @@ def _clean(kube: Kube, report: Report, chosen: str) -> None:
     if chosen:
         _require_ended(kube, found, chosen)
     for left in found.runs:
-        done = Cleaned(left.run, str(left.standing.state), left.standing.why)
+        done = Cleaned(left.run, str(left.status.state), left.status.why)
         report.runs.append(done)
-        removed = left.standing.state is State.GONE or (chosen and left.to_delete)
-        known = leftovers.installed(kube, left) if removed else []
+        removed = left.status.state is RunState.GONE or (chosen and left.to_delete)
+        known = leftovers.read_install_records(kube, left) if removed else []
         istio = [f"Istio of revision {one.revision}" for one in known]
         if removed and not report.dry_run:
             try:
-                leftovers.uninstall(kube, left)
-                leftovers.delete(kube, left.to_delete)
+                leftovers.uninstall_istio(kube, left)
+                leftovers.delete_objects(kube, left.to_delete)
             except NotReady as error:
                 report.stuck += str(error).splitlines()
-                done.left = [str(one) for one in leftovers.still_there(kube, left.to_delete)]
+                done.left = [str(one) for one in leftovers.filter_existing(kube, left.to_delete)]
         if removed:
             names = [*istio, *(str(one) for one in left.to_delete)]
             done.deleted = [one for one in names if one not in done.left]
             done.left += [str(one) for one in left.foreign]
         else:
-            done.left = [str(one) for one in left.whole]
+            done.left = [str(one) for one in left.roots]
 
 
-def _require_ended(kube: Kube, found: Found, chosen: str) -> None:
+def _require_ended(kube: Kube, found: Leftovers, chosen: str) -> None:
     from meshproof.mesh.cluster.run import leftovers
-    from meshproof.mesh.cluster.run.ownership import State
+    from meshproof.mesh.cluster.run.ownership import RunState
 
     if not found.runs:
-        names = [one.run for one in leftovers.find(kube).runs]
+        names = [one.run for one in leftovers.find_leftovers(kube).runs]
         known = f"; there are {', '.join(names)}" if names else "; there is none"
         raise UsageError(f"--run {chosen}: no such run{nearest(chosen, names) or known}")
     (left,) = found.runs
-    if left.standing.state is State.LIVES:
+    if left.status.state is RunState.LIVES:
         raise UsageError(
-            f"--run {chosen}: it goes on: {left.standing.why}. Ctrl-C ends it in good order; if "
+            f"--run {chosen}: it goes on: {left.status.why}. Ctrl-C ends it in good order; if "
             f"you know that it is dead: kubectl delete namespace {' '.join(left.namespaces)}"
         )
 

@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     Raises UsageError for options that do not fit, BadRules for files that cannot be read, NotReady
     when there is no tool or when an image cannot be moved (the others are, all the same).
     """
-    found = needed(options.paths, images.changes(options.image_map, "--image-map"), options)
+    found = needed(options.paths, images.read_image_changes(options.image_map, "--image-map"), options)
     if options.action == "list":
         _list(found, options.output)
         return errors.EXIT_PASSED
@@ -94,11 +94,11 @@ def needed(
             by.setdefault(_reference(value), {})[f"{document.kind} {document.name}"] = None
     if not by:
         raise UsageError(f"images: {', '.join(paths)}: no object there names an image")
-    by.setdefault(images.PROBE, {})["probe"] = None
+    by.setdefault(images.PROBE_IMAGE, {})["probe"] = None
     for old in changes:
         if old not in by:
             raise UsageError(f"--image-map {old}: nothing needs that image{nearest(old, by)}")
-    image = images.mapped(changes, options.image_prefix)
+    image = images.make_image_mapper(changes, options.image_prefix)
     return [Image(one, image(one), tuple(by[one])) for one in sorted(by)]
 
 
@@ -138,7 +138,7 @@ def _list(found: Sequence[Image], output: str) -> None:
 
 
 def _pull(found: Sequence[Image], options: argparse.Namespace) -> int:
-    tool = image_tools.found(options.tool)
+    tool = image_tools.find_tool(options.tool)
     if tool in image_tools.COPIERS and not options.folder:
         raise UsageError(f"images pull: {tool} keeps no images on this machine: give --folder DIR")
     folder = _folder(options.folder, make=True)
@@ -158,7 +158,7 @@ def _push(found: Sequence[Image], options: argparse.Namespace) -> int:
             "images push: nothing says where to: give --image-prefix PREFIX or --image-map "
             "IMAGE=IMAGE"
         )
-    tool = image_tools.found(options.tool)
+    tool = image_tools.find_tool(options.tool)
     folder = _folder(options.folder, make=False)
 
     def move(official: str) -> str:

@@ -257,7 +257,7 @@ def cron_job(namespace: str, image: str, schedule: str, words: Sequence[str]) ->
             "restartPolicy": "Never",
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": 120,  # it deletes its namespaces when it is ended
-            "securityContext": {**pod_security.POD, "fsGroup": pod_security.POD["runAsGroup"]},
+            "securityContext": {**pod_security.POD_CONTEXT, "fsGroup": pod_security.POD_CONTEXT["runAsGroup"]},
             "containers": [_container(image, words)],
             "volumes": [{"name": "tmp", "emptyDir": {}}],
         },
@@ -294,6 +294,6 @@ def _container(image: str, words: Sequence[str]) -> dict[str, Any]:
             "requests": {"cpu": "100m", "memory": "256Mi"},
             "limits": {"cpu": "2", "memory": "1Gi"},
         },
-        "securityContext": pod_security.CONTAINER,
+        "securityContext": pod_security.CONTAINER_CONTEXT,
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
     }

@@ -79,7 +79,7 @@ def cluster_options(config: pytest.Config) -> ClusterOptions:
         install=cluster_settings.install(config),
         provider=cluster_settings.provider(config),
         injection=config.getoption("mesh_injection"),
-        image_map=images.changes(config.getoption("mesh_image_map"), "--mesh-image-map"),
+        image_map=images.read_image_changes(config.getoption("mesh_image_map"), "--mesh-image-map"),
         image_prefix=config.getoption("mesh_image_prefix") or "",
         small=bool(config.getoption("mesh_smoke")),
         namespace_labels=cluster_settings.namespace_labels(config),

@@ -137,7 +137,7 @@ def _texts(chosen: Source, options: ClusterOptions, folder: Path) -> dict[str, s
 
 def _place(kube: Kube) -> str:
     """Return `cluster:CONTEXT/`; without the context for the cluster that this process runs in."""
-    named, _, context = kube.place.partition("context ")
+    named, _, context = kube.cluster_name.partition("context ")
     return PREFIX if named else f"{PREFIX}{context}/"
 
 
@@ -151,7 +151,7 @@ def objects(kube: Kube, namespace: str) -> Iterator[dict[str, Any]]:
     classes: dict[str, dict[str, Any]] = {}
     for group, kind, versions in KINDS:
         names = [f"{group}/{version}" if group else version for version in versions]
-        served = next((name for name in names if kube.has(name, kind)), None)
+        served = next((name for name in names if kube.has_kind(name, kind)), None)
         for body in kube.list(served, kind, namespace) if served else ():
             if kind == "Ingress" and not _is_istios(kube, body, classes):
                 continue
@@ -221,13 +221,13 @@ def _nothing(kube: Kube, chosen: Source, namespace: str) -> Exception:
         if kube.get("v1", "Namespace", namespace) is None:
             known = [str(one["metadata"]["name"]) for one in kube.list("v1", "Namespace")]
             return UsageError(
-                f"{chosen.words}: {kube.place} has no namespace {namespace}"
+                f"{chosen.words}: {kube.cluster_name} has no namespace {namespace}"
                 f"{nearest(namespace, known)}"
             )
     except NotReady:  # not allowed to look: then it is said as far as it is known
         pass
     kinds = ", ".join(dict.fromkeys(kind for _, kind, _ in KINDS))
     return BadRules(
-        f"{chosen.words}: nothing to check in namespace {namespace} of {kube.place} "
+        f"{chosen.words}: nothing to check in namespace {namespace} of {kube.cluster_name} "
         f"(looked for: {kinds})"
     )

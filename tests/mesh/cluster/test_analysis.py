@@ -31,7 +31,7 @@ class Analyzer:
 
 def looked(*lacking: str) -> Any:
     parts: Any = (User(*lacking), None, Analyzer(), ["shop"], "")
-    return ControlPlane(*parts).look(Aspect.ANALYSIS)
+    return ControlPlane(*parts).inspect(Aspect.ANALYSIS)
 
 
 def test_it_is_run_with_the_rights_that_it_needs() -> None:

@@ -107,8 +107,8 @@ def test_rules_of_which_nothing_can_be_proven_are_told_where_a_sandbox_is_asked_
 
 
 def test_a_run_says_anew_that_it_goes_on(cluster: Cluster, mesh: ClusterMesh) -> None:
-    mesh._names = ["meshproof-own"]
-    mesh._stay()
+    mesh._app_namespaces = ["meshproof-own"]
+    mesh._renew_namespaces()
     key = ("namespaces", "", "meshproof-own")
     labels = cluster.objects[key]["metadata"]["labels"]
     assert labels["team"] == "a"
@@ -116,10 +116,10 @@ def test_a_run_says_anew_that_it_goes_on(cluster: Cluster, mesh: ClusterMesh) ->
     first = cluster.objects[key]["metadata"]["annotations"]
     assert read_run_status(first).state is RunState.LIVES
     cluster.objects[key]["metadata"]["annotations"] = {**first, UNTIL: "long ago"}
-    mesh._stay()
+    mesh._renew_namespaces()
     assert cluster.objects[key]["metadata"]["annotations"][UNTIL] == "long ago"
-    mesh._stayed -= timeouts.RUN_LIFE / 8
-    mesh._stay()
+    mesh._renewed_at -= timeouts.RUN_LIFE / 8
+    mesh._renew_namespaces()
     found = cluster.objects[key]["metadata"]["annotations"]
     assert found[UNTIL] >= first[UNTIL]
     assert found[UNTIL] != "long ago"
@@ -150,7 +150,7 @@ def test_what_a_run_has_made_goes_with_it(
     options = Options(cluster=ClusterOptions(kubeconfig=str(cluster.kubeconfig)))
     before = cluster.names()
     with ClusterMesh.opened(options) as mesh:
-        mesh._names = ["meshproof-own"]
-        mesh._stay()
+        mesh._app_namespaces = ["meshproof-own"]
+        mesh._renew_namespaces()
         assert cluster.names() - before == {"namespaces/meshproof-own"}
     assert cluster.names() == before

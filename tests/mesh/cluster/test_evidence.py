@@ -199,7 +199,7 @@ def stopped(error: BaseException, folder: Path | None, names: list[str]) -> Base
 
     def run() -> None:
         with ClusterMesh.opened(Options(evidence=folder)) as mesh:
-            mesh._names = names
+            mesh._app_namespaces = names
             raise error
 
     with pytest.raises(type(error)) as found:
@@ -237,7 +237,7 @@ def test_evidence_that_a_signal_cuts_short_is_completed(
 
     monkeypatch.setattr(evidence, "save", cut_short)
     with ClusterMesh.opened(Options(evidence=tmp_path)) as mesh:
-        mesh._names = [NAMESPACE]
+        mesh._app_namespaces = [NAMESPACE]
         with pytest.raises(KeyboardInterrupt):
             mesh.diagnose(tmp_path / "first")
     assert events == ["saved first", "deleted"]

@@ -74,7 +74,7 @@ def look(kube: FakeKube, aspect: Aspect, ingress: str, monkeypatch: pytest.Monke
     istioctl = Istioctl(ClusterOptions(), Path())
     return ControlPlane(
         cast("Any", kube), istio(ingress), istioctl, ["shop"], f"{RUN_LABEL}=x"
-    ).look(aspect)
+    ).inspect(aspect)
 
 
 @pytest.mark.parametrize("aspect", LOOKS)
@@ -104,7 +104,7 @@ def test_one_without_a_running_pod_is_none(
 
 def test_rules_are_not_waited_for_without_the_gateway(kube: FakeKube) -> None:
     mesh = cast("Any", ClusterMesh.__new__(ClusterMesh))
-    mesh._kube, mesh._names = kube, ["shop"]
+    mesh._kube, mesh._app_namespaces = kube, ["shop"]
     mesh._scope = type("Place", (), {"run": "x"})
     mesh._istio = istio("istio-system/istio-ingressgateway")
     with pytest.raises(NotReady) as told:

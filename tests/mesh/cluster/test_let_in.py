@@ -7,7 +7,7 @@ import fnmatch
 import yaml
 
 from meshproof.mesh.cluster.api.objects import RunScope
-from meshproof.mesh.cluster.sandbox.rules import SandboxNames
+from meshproof.mesh.cluster.sandbox.rule_rewriter import SandboxNames
 from meshproof.traffic.failure_analysis import REFUSED
 from tests import ROOT
 
@@ -23,6 +23,6 @@ def test_the_policies_that_let_a_run_in_are_for_what_it_has() -> None:
     assert label in place.labels.items()
     assert ": ".join(label) in REFUSED
     (host,) = way_in["spec"]["rules"][0]["to"][0]["operation"]["hosts"]
-    for one in (place.host, SandboxNames.of(place, ["shop"]).host("shop.example.com")):
+    for one in (place.host, SandboxNames.for_namespaces(place, ["shop"]).rewrite_host("shop.example.com")):
         assert fnmatch.fnmatch(one, host), one
     assert host in REFUSED

@@ -18,7 +18,7 @@ from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.api.images import PROBE_IMAGE
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.run.probe import Probe
-from meshproof.mesh.cluster.run.probing import Probes
+from meshproof.mesh.cluster.run.probes import Probes
 from meshproof.mesh.protocol import Address, Asked
 
 LABELS = {"meshproof/run": "1"}
@@ -84,7 +84,7 @@ def port() -> Iterator[int]:
 
 
 def placed(cluster: Cluster, **more: Any) -> Probe:
-    return Probe.placed(cluster, "ours", LABELS, **more)  # type: ignore[arg-type]
+    return Probe.start(cluster, "ours", LABELS, **more)  # type: ignore[arg-type]
 
 
 def asked(path: str = "/") -> Asked:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("short_waits")
 
 
 def noted(found: list[Proxy], *placed: RunObject) -> MtlsExpectation:
-    modes = MtlsExpectation.before(None, lambda: found, placed)  # type: ignore[arg-type]
+    modes = MtlsExpectation.observe(None, lambda: found, placed)  # type: ignore[arg-type]
     assert modes is not None
     return modes
 
@@ -157,11 +157,11 @@ def test_a_policy_is_served_once_no_chain_takes_plaintext(monkeypatch: pytest.Mo
     serve(monkeypatch, {"cart-1": [routes()]}, PERMISSIVE)
     modes = noted([SIDECAR], policy)
     with pytest.raises(NotReady, match=r"cart-1\.ours still takes plaintext"):
-        wait_served(None, [SIDECAR], [policy], strict=modes.during)  # type: ignore[arg-type]
+        wait_served(None, [SIDECAR], [policy], strict=modes.is_strict_during)  # type: ignore[arg-type]
     serve(monkeypatch, {"cart-1": [routes()]}, STRICT)
-    assert wait_served(None, [SIDECAR], [policy], strict=modes.during)  # type: ignore[arg-type]
+    assert wait_served(None, [SIDECAR], [policy], strict=modes.is_strict_during)  # type: ignore[arg-type]
     with pytest.raises(NotReady, match="still refuses plaintext"):
-        wait_served(None, [SIDECAR], [policy], False, modes.after)  # type: ignore[arg-type]
+        wait_served(None, [SIDECAR], [policy], False, modes.is_strict_after)  # type: ignore[arg-type]
 
 
 def test_where_the_mesh_itself_is_strict_plaintext_stays_refused_after_a_policy(
@@ -171,13 +171,13 @@ def test_where_the_mesh_itself_is_strict_plaintext_stays_refused_after_a_policy(
     serve(monkeypatch, {"cart-1": [routes()], "cart-2": [routes()], "pay-1": [routes()]}, STRICT)
     modes = noted([SIDECAR, ELSEWHERE], policy)
     found = [SIDECAR, ELSEWHERE, Proxy("cart-2", "ours")]
-    assert wait_served(None, found, [policy], strict=modes.during)  # type: ignore[arg-type]
-    assert wait_served(None, found, [policy], False, modes.after)  # type: ignore[arg-type]
+    assert wait_served(None, found, [policy], strict=modes.is_strict_during)  # type: ignore[arg-type]
+    assert wait_served(None, found, [policy], False, modes.is_strict_after)  # type: ignore[arg-type]
     serve(
         monkeypatch, {"cart-1": [routes()], "cart-2": [routes()], "pay-1": [routes()]}, PERMISSIVE
     )
     with pytest.raises(NotReady) as late:
-        wait_served(None, found, [policy], False, modes.after)  # type: ignore[arg-type]
+        wait_served(None, found, [policy], False, modes.is_strict_after)  # type: ignore[arg-type]
     for one in found:
         assert f"{one} still takes plaintext" in str(late.value)
 
@@ -187,20 +187,20 @@ def test_a_policy_may_make_room_for_plaintext(monkeypatch: pytest.MonkeyPatch) -
     serve(monkeypatch, {"cart-1": [routes()]}, STRICT)
     modes = noted([SIDECAR], policy)
     with pytest.raises(NotReady, match="still refuses plaintext"):
-        wait_served(None, [SIDECAR], [policy], strict=modes.during)  # type: ignore[arg-type]
+        wait_served(None, [SIDECAR], [policy], strict=modes.is_strict_during)  # type: ignore[arg-type]
 
 
 def test_a_sidecar_without_a_listener_is_not_served_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = rule("PeerAuthentication", mtls={"mode": "STRICT"})
     serve(monkeypatch, {"cart-1": [routes()]}, json.dumps({}))
     modes = noted([SIDECAR], policy)
-    assert modes.after(SIDECAR) is None
+    assert modes.is_strict_after(SIDECAR) is None
     with pytest.raises(NotReady, match="does not take connections yet"):
-        wait_served(None, [SIDECAR], [policy], strict=modes.during)  # type: ignore[arg-type]
+        wait_served(None, [SIDECAR], [policy], strict=modes.is_strict_during)  # type: ignore[arg-type]
 
 
 def test_only_for_policies_is_it_noted_what_sidecars_take() -> None:
-    assert MtlsExpectation.before(None, lambda: [SIDECAR], [rule()]) is None  # type: ignore[arg-type]
+    assert MtlsExpectation.observe(None, lambda: [SIDECAR], [rule()]) is None  # type: ignore[arg-type]
 
 
 def test_no_proxy_serves_nothing() -> None:

@@ -107,7 +107,7 @@ def test_a_canary_that_injects_nothing_of_the_run_is_not_its_istiod(
     assert istio.notes[1] == "istiod istiod-7f (namespace istio-system, revision default)"
     assert istio.injection_labels == {"istio-injection": "enabled"}
     plane = ControlPlane(cast("Any", kube), istio, Istioctl(ClusterOptions(), Path()), [], "")
-    wrong = plane.look(Aspect.READY).wrong
+    wrong = plane.inspect(Aspect.READY).wrong
     assert not [words for words in wrong if "istiod-" in words]
     assert plane._read_sync().proxies == {}
 
@@ -123,7 +123,7 @@ def test_the_one_that_is_asked_for_is_looked_at(kube: Reader) -> None:
         [],
         "",
     )
-    wrong = plane.look(Aspect.READY).wrong
+    wrong = plane.inspect(Aspect.READY).wrong
     assert [words for words in wrong if "istiod-1-31-canary-0: " in words]
 
 
@@ -140,7 +140,9 @@ def test_the_default_tag_names_it(kube: Reader, reads: bool) -> None:
 
 
 def test_a_tag_of_another_mesh_names_none_of_this(kube: Reader) -> None:
-    assert found(kube, OLD, STABLE, *tag("default", "stable", "other")).injector == "default"
+    assert (
+        found(kube, OLD, STABLE, *tag("default", "stable", "other")).injecting_revision == "default"
+    )
 
 
 def test_a_tag_may_be_asked_for(kube: Reader) -> None:
@@ -171,4 +173,4 @@ def test_where_none_fits_it_is_said_which_there_are(
 
 def test_one_alone_needs_no_tag_and_no_right(kube: Reader) -> None:
     kube.reads = False
-    assert found(kube, STABLE).injector == "stable"
+    assert found(kube, STABLE).injecting_revision == "stable"

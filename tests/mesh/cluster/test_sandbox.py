@@ -17,11 +17,10 @@ from meshproof.base.errors import BadRules
 from meshproof.cli import main
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.istio.istio import Istio
-from meshproof.mesh.cluster.sandbox.clients import MAX_LABELLED_CLIENTS
-from meshproof.mesh.cluster.sandbox.pods import EchoPlacement, make_objects, name_pods
-from meshproof.mesh.cluster.sandbox.rules import SandboxNames
+from meshproof.mesh.cluster.sandbox.clients import MAX_LABELLED_CLIENTS, RenamingSender
+from meshproof.mesh.cluster.sandbox.echo_pods import EchoPlacement, make_objects, name_pods
+from meshproof.mesh.cluster.sandbox.rule_rewriter import SandboxNames
 from meshproof.mesh.cluster.sandbox.sandbox import Sandbox
-from meshproof.mesh.cluster.sandbox.sender import RenamingSender
 from meshproof.mesh.echo import listener
 from meshproof.mesh.echo.workloads import ports
 from meshproof.mesh.protocol import Address, Answer, Asked
@@ -194,7 +193,7 @@ def probes(box: Sandbox) -> list[str]:
     """Return the namespaces, as the user calls them, in which clients of a sandbox come up."""
     users = {ours: theirs for theirs, ours in box.names.namespaces.items()}
     kube: Any = Taking()
-    box.begin(kube)
+    box.create_workloads(kube)
     found = [one["metadata"] for one in kube.applied if one["kind"] == "Pod"]
     return [users[one["namespace"]] for one in found if "meshproof/probe" in one["labels"]]
 
@@ -389,7 +388,7 @@ class Kept:
 
 
 def test_requests_have_names_of_the_run_and_answers_those_of_the_user() -> None:
-    names = SandboxNames.of(PLACE, ["shop"])
+    names = SandboxNames.for_namespaces(PLACE, ["shop"])
     ours = f"cart.{names.namespaces['shop']}.svc.cluster.local"
     theirs = "cart.shop.svc.cluster.local"
     told = {
@@ -413,7 +412,7 @@ def test_requests_have_names_of_the_run_and_answers_those_of_the_user() -> None:
 
 def test_a_redirect_to_nowhere_else_is_told_as_it_is() -> None:
     kept = Kept(Answer(301, {"location": "/new"}))
-    sender = RenamingSender(kept, SandboxNames.of(PLACE, ["shop"]))
+    sender = RenamingSender(kept, SandboxNames.for_namespaces(PLACE, ["shop"]))
     (answer,) = sender.send(Address("cart", 80), [Asked("GET", "/", (), (), 1.0)], 1, True)
     assert answer.headers == {"location": "/new"}
 

@@ -16,7 +16,7 @@ from meshproof.apps import echo_pod
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy
-from meshproof.mesh.cluster.sandbox.mirrored import MirroredCopies
+from meshproof.mesh.cluster.sandbox.mirrored_copies import MirroredCopies
 
 ACTIVE = "cluster.outbound|80||cart.upstream_rq_active: {}\n"
 
@@ -90,17 +90,17 @@ def test_what_has_come_since_the_start(
     monkeypatch.setattr(Admin, "said", (ACTIVE.format(0),))
     for value in ("a-0", "a-1", "a-0"):
         ask(servers, value)
-    assert copies.noted() == Counter({("a-0", "cart.v1"): 2, ("a-1", "cart.v1"): 1})
+    assert copies.count() == Counter({("a-0", "cart.v1"): 2, ("a-1", "cart.v1"): 1})
     ask(servers, "a-1")
     for _ in range(2):
-        assert copies.noted() == Counter({("a-0", "cart.v1"): 2, ("a-1", "cart.v1"): 2})
+        assert copies.count() == Counter({("a-0", "cart.v1"): 2, ("a-1", "cart.v1"): 2})
 
 
 def test_copies_that_are_on_their_way_are_waited_for(
     copies: MirroredCopies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Admin, "said", (ACTIVE.format(2), ACTIVE.format(1), ACTIVE.format(0)))
-    assert copies.noted() == Counter()
+    assert copies.count() == Counter()
     assert Admin.asked == 3
 
 
@@ -114,4 +114,4 @@ def test_a_sidecar_that_does_not_say_so(
     monkeypatch.setattr(timeouts, "COPIES", 0.3)
     monkeypatch.setattr(Admin, "said", (said,))
     with pytest.raises(NotReady, match=words):
-        copies.noted()
+        copies.count()

@@ -9,12 +9,12 @@ import pytest
 
 from meshproof.documents.manifest import Document, parse
 from meshproof.mesh.cluster.api.objects import RunScope
-from meshproof.mesh.cluster.sandbox.rules import RuleRewriter, SandboxNames
+from meshproof.mesh.cluster.sandbox.rule_rewriter import RuleRewriter, SandboxNames
 
 PLACE = RunScope("ab12")
 SHOP = "meshproof-ab12-rules-2-shop"
 PAY = "meshproof-ab12-rules-1-pay"
-NAMES = SandboxNames.of(PLACE, ["pay", "shop"])
+NAMES = SandboxNames.for_namespaces(PLACE, ["pay", "shop"])
 REWRITING = RuleRewriter(
     NAMES, PLACE.labels, [SHOP, PAY], ["istio-system"], frozenset({"cart.shop.svc.cluster.local"})
 )
@@ -83,25 +83,25 @@ def spec(body: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_a_host_is_the_runs_own_and_can_be_told_back(host: str, moved: str) -> None:
-    assert NAMES.authority(host) == moved
-    assert NAMES.back(moved) == host
+    assert NAMES.rewrite_authority(host) == moved
+    assert NAMES.restore_authority(moved) == host
 
 
 def test_what_a_rule_has_written_itself_is_told_as_it_is() -> None:
-    assert NAMES.back("elsewhere.example") == "elsewhere.example"
-    assert NAMES.back("cart.shop.svc.cluster.local") == "cart.shop.svc.cluster.local"
+    assert NAMES.restore_authority("elsewhere.example") == "elsewhere.example"
+    assert NAMES.restore_authority("cart.shop.svc.cluster.local") == "cart.shop.svc.cluster.local"
 
 
 def test_a_long_name_of_a_namespace_stays_one_that_kubernetes_takes() -> None:
     long = "a" * 63
-    found = SandboxNames.of(PLACE, ["b", long]).namespaces
+    found = SandboxNames.for_namespaces(PLACE, ["b", long]).namespaces
     assert len(found[long]) == 63
     assert found[long].startswith("meshproof-ab12-rules-2-a")
 
 
 def test_a_virtual_service_is_for_hosts_of_the_run_alone() -> None:
     service, _, _ = documents()
-    found = REWRITING.virtual_service(service)
+    found = REWRITING.rewrite_virtual_service(service)
     assert (found.namespace, found.name, found.at) == (SHOP, "cart", service.at)
     assert found.body["metadata"]["labels"] == PLACE.labels
     rewritten = spec(found.body)
@@ -133,7 +133,7 @@ def test_a_virtual_service_is_for_hosts_of_the_run_alone() -> None:
 
 def test_nothing_is_sent_outside() -> None:
     service, _, _ = documents()
-    text = json.dumps(REWRITING.virtual_service(service).body)
+    text = json.dumps(REWRITING.rewrite_virtual_service(service).body)
     assert text.count("api.example.net.meshproof-ab12.test") == 2
     assert text.replace("api.example.net.meshproof-ab12.test", "").count("example.net") == 0
 
@@ -143,12 +143,12 @@ def test_what_is_not_for_a_gateway_is_seen_by_the_run_alone() -> None:
     body = service.root.plain()
     body["spec"]["gateways"] = ["mesh"]
     (inside,) = parse(json.dumps(body), "rules.yaml")
-    assert spec(REWRITING.virtual_service(inside).body)["exportTo"] == [SHOP, PAY]
+    assert spec(REWRITING.rewrite_virtual_service(inside).body)["exportTo"] == [SHOP, PAY]
 
 
 def test_of_a_destination_rule_the_subsets_stay() -> None:
     _, rule, _ = documents()
-    assert spec(REWRITING.destination_rule(rule).body) == {
+    assert spec(REWRITING.rewrite_destination_rule(rule).body) == {
         "host": f"cart.{SHOP}.svc.cluster.local",
         "subsets": [{"name": "v1", "labels": {"version": "v1"}}],
         "exportTo": [SHOP, PAY, "istio-system"],
@@ -157,7 +157,7 @@ def test_of_a_destination_rule_the_subsets_stay() -> None:
 
 def test_a_gateway_is_at_the_clusters_own_for_hosts_of_the_run() -> None:
     _, _, gateway = documents()
-    found = REWRITING.gateway(gateway, ["*", "shop.example.com"], {"app": "ours"})
+    found = REWRITING.rewrite_gateway(gateway, ["*", "shop.example.com"], {"app": "ours"})
     assert spec(found.body) == {
         "selector": {"app": "ours"},
         "servers": [
@@ -172,9 +172,9 @@ def test_a_gateway_is_at_the_clusters_own_for_hosts_of_the_run() -> None:
 def test_the_users_documents_stay_as_they_are() -> None:
     before = [one.root.plain() for one in documents()]
     service, rule, gateway = documents()
-    REWRITING.virtual_service(service)
-    REWRITING.destination_rule(rule)
-    REWRITING.gateway(gateway, ["*"], {})
+    REWRITING.rewrite_virtual_service(service)
+    REWRITING.rewrite_destination_rule(rule)
+    REWRITING.rewrite_gateway(gateway, ["*"], {})
     assert [one.root.plain() for one in (service, rule, gateway)] == before
 
 
@@ -201,7 +201,7 @@ spec:
 
 def test_an_http_route_is_for_services_of_the_run_alone() -> None:
     (route,) = parse(ROUTE, "rules.yaml")
-    found = REWRITING.http_route(route)
+    found = REWRITING.rewrite_http_route(route)
     assert (found.body["apiVersion"], found.namespace) == ("gateway.networking.k8s.io/v1", SHOP)
     rewritten = spec(found.body)
     assert set(rewritten) == {"parentRefs", "rules"}

@@ -121,7 +121,7 @@ def test_a_gateway_that_goes_is_not_missed_by_istiod(
         return connected("gw-1")
 
     monkeypatch.setattr(control_plane, "get_from_pod", syncz)
-    found = plane(kube).look(Aspect.IN_SYNC)
+    found = plane(kube).inspect(Aspect.IN_SYNC)
     assert (found.things, found.wrong) == (1, ())
 
 
@@ -130,7 +130,7 @@ def test_a_gateway_that_stays_must_be_connected(
 ) -> None:
     kube = cluster(tmp_path, pod(ISTIOD), pod(GATEWAY), pod(JOINED))
     monkeypatch.setattr(control_plane, "get_from_pod", lambda *_: connected("gw-1"))
-    found = plane(kube).look(Aspect.IN_SYNC)
+    found = plane(kube).inspect(Aspect.IN_SYNC)
     assert found.wrong == ("gw-2.istio-system is not connected to istiod",)
 
 
@@ -144,16 +144,16 @@ def test_a_pod_that_starts_is_waited_for_until_it_is_ready(tmp_path: Path) -> No
         kube.apply(pod(JOINED))
         return found
 
-    late = there.look(Aspect.READY)
+    late = there.inspect(Aspect.READY)
     assert late.things == 3
     assert late.wrong == ("istio-system/gw-2: Running, not ready: no container yet",)
     kube.list = soon
-    assert there.look(Aspect.READY).wrong == ()
+    assert there.inspect(Aspect.READY).wrong == ()
 
 
 def test_a_gateway_whose_pods_all_end_is_none(tmp_path: Path) -> None:
     kube = cluster(tmp_path, pod(ISTIOD, ends=True), pod(GATEWAY, ends=True))
-    none, no_gateway = plane(kube).look(Aspect.READY).wrong
+    none, no_gateway = plane(kube).inspect(Aspect.READY).wrong
     assert none == "there is no istiod in namespace istio-system"
     assert "istio-system/ingress" in no_gateway
 
@@ -168,7 +168,7 @@ def test_an_istiod_that_goes_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_p
         return connected("gw-1")
 
     monkeypatch.setattr(control_plane, "get_from_pod", syncz)
-    assert plane(kube).look(Aspect.IN_SYNC).wrong == ()
+    assert plane(kube).inspect(Aspect.IN_SYNC).wrong == ()
 
 
 def test_what_a_gateway_that_goes_has_refused_is_not_asked(
@@ -184,6 +184,6 @@ def test_what_a_gateway_that_goes_has_refused_is_not_asked(
         return json.dumps({"error_state": {"details": "no such filter"}})
 
     monkeypatch.setattr(control_plane, "get_from_pod", dumped)
-    found = there.look(Aspect.ACCEPTED)
+    found = there.inspect(Aspect.ACCEPTED)
     assert found.things == 1
     assert found.wrong == ("gw-1.istio-system: it refuses an update: no such filter",)

@@ -14,11 +14,11 @@ import pytest
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady, UsageError
 from meshproof.mesh.cluster.api.client import Kube
-from meshproof.mesh.cluster.ingress.way_in import IngressAddress, open_ingress
+from meshproof.mesh.cluster.ingress.address import IngressAddress, open_ingress
 from meshproof.plugin import settings
 
 #: The module; the package has the function under that name.
-ways = importlib.import_module("meshproof.mesh.cluster.ingress.way_in")
+ways = importlib.import_module("meshproof.mesh.cluster.ingress.address")
 HOST = "meshproof-x.test"
 
 
@@ -95,13 +95,15 @@ def test_a_load_balancer_comes_first(listening: int, given: dict[str, str]) -> N
         (host,) = given.values()
         assert (found.address.host, found.address.port) == (host, listening)
         assert found.address.authority == HOST
-        assert found.words == f"LoadBalancer (http://{host}:{listening})"
+        assert found.description == f"LoadBalancer (http://{host}:{listening})"
 
 
 def test_a_pending_load_balancer_leaves_the_node_port(listening: int) -> None:
     with Cluster(service(node_port=listening)).way_in() as found:
         assert (found.address.host, found.address.port) == ("127.0.0.1", listening)
-        assert found.words == (f"NodePort (http://127.0.0.1:{listening}); LoadBalancer is pending")
+        assert found.description == (
+            f"NodePort (http://127.0.0.1:{listening}); LoadBalancer is pending"
+        )
 
 
 def test_a_load_balancer_out_of_reach_leaves_the_node_port(
@@ -110,14 +112,16 @@ def test_a_load_balancer_out_of_reach_leaves_the_node_port(
     monkeypatch.setattr(ways, "HTTP_PORT", closed)
     with Cluster(service(ingress=[{"ip": "127.0.0.1"}], node_port=listening)).way_in() as found:
         assert found.address.port == listening
-        assert f"LoadBalancer (http://127.0.0.1:{closed}) cannot be reached" in found.words
+        assert f"LoadBalancer (http://127.0.0.1:{closed}) cannot be reached" in found.description
 
 
 def test_a_node_port_out_of_reach_leaves_the_port_forward(closed: int) -> None:
     cluster = Cluster(service("NodePort", node_port=closed))
     with cluster.way_in() as found:
-        assert found.words.startswith("port-forward to gateway-0; it is a NodePort; NodePort (http")
-        assert "cannot be reached" in found.words
+        assert found.description.startswith(
+            "port-forward to gateway-0; it is a NodePort; NodePort (http"
+        )
+        assert "cannot be reached" in found.description
         with socket.create_connection((found.address.host, found.address.port)) as client:
             client.settimeout(timeouts.ADMIN)
             assert client.recv(100) == b"from the pod"
@@ -130,7 +134,7 @@ def test_a_service_without_a_node_port_is_forwarded_to_its_named_port() -> None:
     named = pod([{"name": "admin", "containerPort": 15000}, {"name": "web", "containerPort": 8081}])
     cluster = Cluster(service("ClusterIP", target="web"), [named])
     with cluster.way_in() as found:
-        assert found.words == "port-forward to gateway-0; it is a ClusterIP"
+        assert found.description == "port-forward to gateway-0; it is a ClusterIP"
         with socket.create_connection((found.address.host, found.address.port)) as client:
             client.settimeout(timeouts.ADMIN)
             client.recv(100)
@@ -163,7 +167,7 @@ def test_a_given_url_is_taken_as_it_is(given: str) -> None:
     with Cluster(service()).way_in(given) as found:
         assert (found.address.host, found.address.port) == ("127.0.0.1", 8080)
         assert found.address.authority == HOST
-        assert found.words == f"{given}, as it was given"
+        assert found.description == f"{given}, as it was given"
 
 
 @pytest.mark.parametrize(

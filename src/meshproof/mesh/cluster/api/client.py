@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from meshproof.base import timeouts
 from meshproof.base.errors import BadRules, MeshproofError, NotReady
-from meshproof.mesh.cluster.api.kubeconfig import client_of
+from meshproof.mesh.cluster.api.kubeconfig import make_client
 from meshproof.mesh.protocol import ClusterOptions
 
 T = TypeVar("T")
@@ -24,12 +24,12 @@ Object = dict[str, Any]
 MANAGER = "meshproof"
 #: Answers after which the same request may succeed (RFC 9110, 15.6; Kubernetes sends 429 under
 #: load and 500 while it starts).
-_PASSING = frozenset({0, 429, 500, 502, 503, 504})
+_TRANSIENT_STATUSES = frozenset({0, 429, 500, 502, 503, 504})
 #: What an answer of 403 says where a right is missing, and where a quota is so new that it is not
 #: counted yet (Kubernetes, responsewriters/errors.go, resourcequota/controller.go). Others refuse
 #: what an object says.
-_NO_RIGHT, _NOT_COUNTED = 'user "', "status unknown for quota"
-_REVIEW = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+_NO_RIGHT_TEXT, _QUOTA_PENDING_TEXT = 'user "', "status unknown for quota"
+_ACCESS_REVIEW = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
 
 
 class Kube:
@@ -39,17 +39,17 @@ class Kube:
     `timeouts.API_AWAY` seconds.
     """
 
-    def __init__(self, api: Any, place: str, folder: Path) -> None:
+    def __init__(self, api: Any, cluster_name: str, folder: Path) -> None:
         from kubernetes.dynamic import DynamicClient
 
-        self.place = place
-        self._streamed = api.configuration
+        self.cluster_name = cluster_name
+        self._configuration = api.configuration
         #: The kinds of which objects were applied, as `apiVersion, kind`.
-        self.applied: set[tuple[str, str]] = set()
-        self._patience = timeouts.API_START
+        self.applied_kinds: set[tuple[str, str]] = set()
+        self._retry_seconds = timeouts.API_START
         cache = str(folder / "discovery.json")
         self._dynamic = self._call("discover its kinds", lambda: DynamicClient(api, cache))
-        self._patience = timeouts.API_AWAY
+        self._retry_seconds = timeouts.API_AWAY
 
     @classmethod
     @contextlib.contextmanager
@@ -58,10 +58,10 @@ class Kube:
 
         Raises UsageError for a context that is not there, NotReady when no cluster answers.
         """
-        api, place = client_of(options)
+        api, cluster_name = make_client(options)
         api.configuration.retries = False  # ours are counted in seconds
         try:
-            yield cls(api, place, folder)
+            yield cls(api, cluster_name, folder)
         finally:
             with contextlib.suppress(Exception):
                 api.close()
@@ -71,7 +71,7 @@ class Kube:
         found: str = self._dynamic.version["kubernetes"]["gitVersion"]
         return found
 
-    def has(self, api_version: str, kind: str) -> bool:
+    def has_kind(self, api_version: str, kind: str) -> bool:
         """Say whether the cluster knows a kind."""
         from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
@@ -81,9 +81,9 @@ class Kube:
             return False
         return True
 
-    def namespaced(self, api_version: str, kind: str) -> bool:
+    def is_namespaced(self, api_version: str, kind: str) -> bool:
         """Say whether the objects of a kind lie in namespaces; so is a kind that is not known."""
-        if not self.has(api_version, kind):
+        if not self.has_kind(api_version, kind):
             return True
         return bool(self._resource(api_version, kind).namespaced)
 
@@ -104,13 +104,13 @@ class Kube:
         return self._call(f"read {path}", read)
 
     @contextlib.contextmanager
-    def patient(self, seconds: float) -> Iterator[None]:
+    def retrying_for(self, seconds: float) -> Iterator[None]:
         """Repeat what the API server does not answer for so long only; for one thread at a time."""
-        before, self._patience = self._patience, seconds
+        before, self._retry_seconds = self._retry_seconds, seconds
         try:
             yield
         finally:
-            self._patience = before
+            self._retry_seconds = before
 
     def list(
         self, api_version: str, kind: str, namespace: str = "", labels: str = ""
@@ -119,7 +119,7 @@ class Kube:
         asked = {"namespace": namespace or None, "label_selector": labels or None}
 
         def get() -> list[Object]:
-            found = self._resource(api_version, kind).get(**asked, serializer=_plain)
+            found = self._resource(api_version, kind).get(**asked, serializer=_keep_as_dict)
             told = {"apiVersion": api_version, "kind": kind}  # which the items of a list lack
             return [{**told, **one} for one in found["items"] or ()]
 
@@ -132,7 +132,7 @@ class Kube:
         the words of whoever refuses (an admission webhook, the schema).
         """
         metadata = body["metadata"]
-        self.applied.add((str(body["apiVersion"]), str(body["kind"])))
+        self.applied_kinds.add((str(body["apiVersion"]), str(body["kind"])))
 
         def apply() -> Object:
             resource = self._resource(body["apiVersion"], body["kind"])
@@ -143,7 +143,7 @@ class Kube:
                 namespace=metadata.get("namespace"),
                 field_manager=MANAGER,
                 force_conflicts=True,
-                serializer=_plain,
+                serializer=_keep_as_dict,
             )
             return done
 
@@ -174,7 +174,9 @@ class Kube:
 
         self._call(f"delete {kind} {name}", delete)
 
-    def merge(self, api_version: str, kind: str, name: str, namespace: str, body: Object) -> None:
+    def merge_patch(
+        self, api_version: str, kind: str, name: str, namespace: str, body: Object
+    ) -> None:
         """Change what `body` names of an object that is there (JSON merge patch, RFC 7396)."""
         self._call(
             f"change {kind} {name}",
@@ -183,26 +185,26 @@ class Kube:
                 namespace=namespace,
                 body=body,
                 content_type="application/merge-patch+json",
-                serializer=_plain,
+                serializer=_keep_as_dict,
             ),
         )
 
-    def may(self, verb: str, group: str, resource: str) -> bool:
+    def has_right(self, verb: str, group: str, resource: str) -> bool:
         """Say whether this user has a right in all namespaces (`list`, empty group, `secrets`).
 
         Source: Kubernetes docs, "Authorization", section "Checking API access".
         """
         asked = {"verb": verb, "group": group, "resource": resource}
-        body = {**_REVIEW, "spec": {"resourceAttributes": asked}}
+        body = {**_ACCESS_REVIEW, "spec": {"resourceAttributes": asked}}
         what = f"ask whether it may {verb} {resource}"
 
         def ask() -> bool:
-            kind = self._resource(_REVIEW["apiVersion"], _REVIEW["kind"])
-            return bool(kind.create(body=body, serializer=_plain)["status"]["allowed"])
+            kind = self._resource(_ACCESS_REVIEW["apiVersion"], _ACCESS_REVIEW["kind"])
+            return bool(kind.create(body=body, serializer=_keep_as_dict)["status"]["allowed"])
 
         return self._call(what, ask)
 
-    def log(
+    def read_log(
         self, pod: str, namespace: str, container: str, lines: int = 200, previous: bool = False
     ) -> str:
         """Return the last lines of a container's log, or (`previous`) of the one before it."""
@@ -215,7 +217,7 @@ class Kube:
             lambda: str(self._dynamic.request("get", path, serialize=False, **asked).data.decode()),
         )
 
-    def forward(self, pod: str, namespace: str, port: int) -> Any:
+    def open_port(self, pod: str, namespace: str, port: int) -> Any:
         """Return a connected socket to a port inside a pod (the API's port-forward).
 
         It ends at the pod's loopback, past what a sidecar captures.
@@ -225,17 +227,17 @@ class Kube:
 
         # Not by CoreV1Api, whose import takes a second, and one at a time: its call is this one.
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
-        given = self._streamed.auth_settings().values()
+        given = self._configuration.auth_settings().values()
         headers = {one["key"]: one["value"] for one in given if one["in"] == "header"}
         asked = {"query_params": [("ports", str(port))], "headers": headers}
 
         def forward() -> Any:
             try:
                 stream = ws_client.portforward_call(
-                    self._streamed, "GET", f"{self._streamed.host}{path}", **asked
+                    self._configuration, "GET", f"{self._configuration.host}{path}", **asked
                 )
             except ApiException as error:
-                raise _answered(error) from None
+                raise _add_api_answer(error) from None
             if (wire := stream.websocket.sock) is not None:
                 # The library leaves it open when the other end is the first to close.
                 weakref.finalize(stream.websocket, wire.close)
@@ -251,7 +253,7 @@ class Kube:
 
         try:
             found: Object = self._resource(api_version, kind).get(
-                name=name, namespace=namespace or None, serializer=_plain
+                name=name, namespace=namespace or None, serializer=_keep_as_dict
             )
         except ApiException as error:
             if error.status == 404:
@@ -267,51 +269,51 @@ class Kube:
         from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
         retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_delay(self._patience),
+            stop=tenacity.stop_after_delay(self._retry_seconds),
             wait=tenacity.wait_fixed(timeouts.POLL_SLOW),
-            retry=tenacity.retry_if_exception(_passes),
+            retry=tenacity.retry_if_exception(_is_transient),
             reraise=True,
         )
         try:
             return retrying(call)
         except ApiException as error:
-            raise self._said(what, error, where) from None
+            raise self._explain_error(what, error, where) from None
         except ResourceNotFoundError:
             raise NotReady(
-                f"{self.place}: cannot {what}: the cluster does not know that kind: are the custom "
+                f"{self.cluster_name}: cannot {what}: the cluster does not know that kind: are the custom "
                 "resource definitions (of Istio, of Gateway API) installed?"
             ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise NotReady(
-                f"{self.place}: the API server does not answer: {_short(error)}"
+                f"{self.cluster_name}: the API server does not answer: {_shorten_message(error)}"
             ) from None
 
-    def _said(self, what: str, error: Any, where: str) -> MeshproofError:
+    def _explain_error(self, what: str, error: Any, where: str) -> MeshproofError:
         """Return the error that names what an answer of the API means for its user."""
-        message = _message(error)
+        message = _read_message(error)
         if error.status == 401:
             return NotReady(
-                f"{self.place}: the credentials are refused (expired, or of another cluster): "
+                f"{self.cluster_name}: the credentials are refused (expired, or of another cluster): "
                 f"cannot {what}: {message}"
             )
-        if error.status == 403 and _NO_RIGHT in message.lower():
+        if error.status == 403 and _NO_RIGHT_TEXT in message.lower():
             return NotReady(
-                f"{self.place}: not allowed to {what}: {message}\n"
+                f"{self.cluster_name}: not allowed to {what}: {message}\n"
                 "`meshproof rbac` prints the Role that a run needs"
             )
         if error.status in (400, 403, 422) and where:
             return BadRules(f"{where}the cluster refuses it: {message}")
-        if error.status in _PASSING:
-            return NotReady(f"{self.place}: the API server does not answer: {message}")
-        return NotReady(f"{self.place}: cannot {what}: {message}")
+        if error.status in _TRANSIENT_STATUSES:
+            return NotReady(f"{self.cluster_name}: the API server does not answer: {message}")
+        return NotReady(f"{self.cluster_name}: cannot {what}: {message}")
 
 
-def _plain(client: Any, found: Object) -> Object:
+def _keep_as_dict(client: Any, found: Object) -> Object:
     """Return an answer as it is: the library makes each value an object, which takes time."""
     return found
 
 
-def _passes(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     """Say whether an error may be gone at the next try: the API server is away, or busy."""
     import ssl
 
@@ -320,15 +322,17 @@ def _passes(error: BaseException) -> bool:
 
     if isinstance(error, ApiException):
         if error.status == 403:
-            return _NOT_COUNTED in _message(error)
+            return _QUOTA_PENDING_TEXT in _read_message(error)
         # An admission webhook that cannot be reached is answered with 500, in its own words.
-        return error.status in _PASSING and "certificate verify failed" not in str(error.reason)
+        return error.status in _TRANSIENT_STATUSES and "certificate verify failed" not in str(
+            error.reason
+        )
     if isinstance(error, urllib3.exceptions.HTTPError):
         return "CERTIFICATE_VERIFY_FAILED" not in str(error)
     return isinstance(error, OSError) and not isinstance(error, ssl.SSLCertVerificationError)
 
 
-def _answered(error: Any) -> Any:
+def _add_api_answer(error: Any) -> Any:
     """Return the error of a stream with the API's answer, of which the library keeps the text.
 
     It takes a KeyboardInterrupt for one, too: that is returned as it was.
@@ -341,7 +345,7 @@ def _answered(error: Any) -> Any:
     return error
 
 
-def _message(error: Any) -> str:
+def _read_message(error: Any) -> str:
     """Return the words of an answer: the Status object's message, else the reason."""
     try:
         return str(json.loads(error.body)["message"])
@@ -349,7 +353,7 @@ def _message(error: Any) -> str:
         return str(error.reason or error)
 
 
-def _short(error: BaseException) -> str:
+def _shorten_message(error: BaseException) -> str:
     return str(error).rpartition(": ")[2] or type(error).__name__
 
 

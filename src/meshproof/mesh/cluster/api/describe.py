@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from meshproof.mesh.cluster.api.client import Object
 
 
-def pod(found: Object, events: Sequence[Object] = ()) -> str:
+def describe_pod(found: Object, events: Sequence[Object] = ()) -> str:
     """Return a pod in words; `events` are those of its namespace."""
     metadata, status = found["metadata"], found.get("status") or {}
     lines = [
@@ -18,17 +18,17 @@ def pod(found: Object, events: Sequence[Object] = ()) -> str:
     if status.get("message") or status.get("reason"):
         lines.append(f"{status.get('reason', '')}: {status.get('message', '')}")
     for one in status.get("conditions") or ():
-        lines.append(f"condition {one['type']}: {one['status']}{_why(one)}")
+        lines.append(f"condition {one['type']}: {one['status']}{_format_reason(one)}")
     specs = [*(found["spec"].get("initContainers") or ()), *found["spec"]["containers"]]
-    states = {one["name"]: one for one in containers(found)}
+    states = {one["name"]: one for one in container_states(found)}
     for spec in specs:
-        lines += _container(spec, states.get(spec["name"], {}))
+        lines += _describe_container(spec, states.get(spec["name"], {}))
     mine = [one for one in events if one["involvedObject"].get("uid") == metadata.get("uid")]
-    lines += [f"events: {len(mine)}", *(f"  {_event(one)}" for one in mine)]
+    lines += [f"events: {len(mine)}", *(f"  {_describe_event(one)}" for one in mine)]
     return "\n".join(lines) + "\n"
 
 
-def containers(found: Object) -> Iterable[Object]:
+def container_states(found: Object) -> Iterable[Object]:
     """Return the states of a pod's containers, of those that initialise it first."""
     status = found.get("status") or {}
     return [
@@ -37,7 +37,7 @@ def containers(found: Object) -> Iterable[Object]:
     ]
 
 
-def _container(spec: Object, state: Object) -> Iterator[str]:
+def _describe_container(spec: Object, state: Object) -> Iterator[str]:
     yield f"container {spec['name']}: image {spec.get('image', '')}"
     yield f"  ready {state.get('ready', False)}, restarts {state.get('restartCount', 0)}"
     for key in ("state", "lastState"):
@@ -50,12 +50,12 @@ def _container(spec: Object, state: Object) -> Iterator[str]:
         yield f"  mount {mount['mountPath']} of {mount['name']}"
 
 
-def _event(one: Object) -> str:
+def _describe_event(one: Object) -> str:
     at = one.get("lastTimestamp") or one.get("eventTime") or "at some time"
     count = f" ({one['count']} times)" if one.get("count", 1) > 1 else ""
     return f"{at} {one.get('type', '')} {one.get('reason', '')}{count}: {one.get('message', '')}"
 
 
-def _why(condition: Object) -> str:
+def _format_reason(condition: Object) -> str:
     words = " ".join(filter(None, (condition.get("reason"), condition.get("message"))))
     return f" ({words})" if words else ""

@@ -22,7 +22,7 @@ COPIERS = ("crane", "skopeo")
 TOOLS = (*STORES, *COPIERS)
 
 
-def found(wanted: str = "") -> str:
+def find_tool(wanted: str = "") -> str:
     """Return the name of the tool to use: the one that is wanted, else the first on PATH.
 
     Raises UsageError for a tool that is none of `TOOLS`, NotReady where none is on PATH.
@@ -44,13 +44,13 @@ def pull(tool: str, image: str, archive: Path | None) -> None:
     Raises NotReady with what the tool says; a file that is not whole does not stay.
     """
     if archive is None:
-        _run([tool, "pull", image])
+        _run_command([tool, "pull", image])
         return
     part = archive.with_suffix(".part")
     part.unlink(missing_ok=True)
     try:
-        for command in _to_file(tool, image, str(part)):
-            _run(command)
+        for command in _commands_to_file(tool, image, str(part)):
+            _run_command(command)
         part.replace(archive)
     except OSError as error:
         raise NotReady(f"{archive}: cannot be written: {error.strerror}") from None
@@ -63,11 +63,11 @@ def push(tool: str, image: str, name: str, archive: Path | None) -> None:
 
     Raises NotReady with what the tool says.
     """
-    for command in _to_registry(tool, image, name, archive):
-        _run(command)
+    for command in _commands_to_registry(tool, image, name, archive):
+        _run_command(command)
 
 
-def _to_file(tool: str, image: str, file: str) -> Iterator[Command]:
+def _commands_to_file(tool: str, image: str, file: str) -> Iterator[Command]:
     if tool == "crane":
         yield [tool, "pull", image, file]
     elif tool == "skopeo":
@@ -77,7 +77,9 @@ def _to_file(tool: str, image: str, file: str) -> Iterator[Command]:
         yield [tool, "save", "-o", file, image]
 
 
-def _to_registry(tool: str, image: str, name: str, archive: Path | None) -> Iterator[Command]:
+def _commands_to_registry(
+    tool: str, image: str, name: str, archive: Path | None
+) -> Iterator[Command]:
     if tool == "crane":
         yield [tool, "push", str(archive), name] if archive else [tool, "copy", image, name]
     elif tool == "skopeo":
@@ -89,7 +91,7 @@ def _to_registry(tool: str, image: str, name: str, archive: Path | None) -> Iter
         yield [tool, "push", name]
 
 
-def _run(command: Command) -> None:
+def _run_command(command: Command) -> None:
     said = " ".join(command)
     try:
         done = subprocess.run(

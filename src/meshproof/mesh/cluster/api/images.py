@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from meshproof.base.errors import UsageError
 
 #: What probe pods run on: any image with Python 3 does.
-PROBE = "docker.io/library/python:3-alpine"
+PROBE_IMAGE = "docker.io/library/python:3-alpine"
 
 
-def mapped(changes: Mapping[str, str], prefix: str) -> Callable[[str], str]:
+def make_image_mapper(changes: Mapping[str, str], prefix: str) -> Callable[[str], str]:
     """Return what maps an image reference to the one to pull.
 
     `changes` is reference -> reference, exact; any other gets `prefix` in place of its registry
@@ -32,7 +32,7 @@ def mapped(changes: Mapping[str, str], prefix: str) -> Callable[[str], str]:
     return image
 
 
-def changes(given: Iterable[str], option: str) -> dict[str, str]:
+def read_image_changes(given: Iterable[str], option: str) -> dict[str, str]:
     """Return reference -> reference of the `IMAGE=IMAGE` that `option` was given.
 
     Raises UsageError for one that is not of that form.

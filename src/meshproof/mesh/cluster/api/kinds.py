@@ -17,13 +17,13 @@ from meshproof.mesh.cluster.api.client import Kube, Object
 from meshproof.mesh.cluster.api.object_ref import ObjectRef
 
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-_DISCOVERY_BEFORE = _DISCOVERY.replace("v=v2", "v=v2beta1")
+_DISCOVERY_BETA = _DISCOVERY.replace("v=v2", "v=v2beta1")
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_PAGE = 500
+_PAGE_SIZE = 500
 #: How many requests are under way at a time.
 AT_ONCE = 8
 #: What tells of other objects, by itself and for a while: nothing that anybody would delete.
-_TELLING = ("Event", "Lease")
+_SHORT_LIVED = ("Event", "Lease")
 
 
 @dataclass(frozen=True, order=True)
@@ -33,23 +33,23 @@ class Kind:
     api_version: str
     kind: str
     path: str
-    namespaced: bool
+    is_namespaced: bool
 
     @property
     def group(self) -> str:
         """The group of its API, empty for the core."""
         return self.api_version.rpartition("/")[0]
 
-    def within(self, namespace: str) -> str:
+    def path_in(self, namespace: str) -> str:
         """Return where the API lists the objects in a namespace; empty: of the whole cluster."""
-        if not namespace or not self.namespaced:
+        if not namespace or not self.is_namespaced:
             return self.path
         head, _, plural = self.path.rpartition("/")
         return f"{head}/namespaces/{quote(namespace)}/{plural}"
 
 
 @dataclass(frozen=True)
-class Item:
+class LiveObject:
     """An object of a cluster, as its metadata tells it."""
 
     kind: Kind
@@ -71,88 +71,90 @@ class Item:
         return str(self.metadata["uid"])
 
     @property
-    def key(self) -> ObjectRef:
+    def ref(self) -> ObjectRef:
         """What tells it from any other, also from one that takes its place."""
         return ObjectRef(self.kind.api_version, self.kind.kind, self.namespace, self.name, self.uid)
 
     def __str__(self) -> str:
-        return str(self.key)
+        return str(self.ref)
 
 
-def known(kube: Kube) -> list[Kind]:
+def discover_kinds(kube: Kube) -> list[Kind]:
     """Return every kind whose objects can be listed and deleted, each in one version."""
     found: dict[tuple[str, str], Kind] = {}
-    for one in (*_discovered(kube, "/api"), *_discovered(kube, "/apis")):
+    for one in (*_read_kinds(kube, "/api"), *_read_kinds(kube, "/apis")):
         found.setdefault((one.group, one.kind), one)  # the preferred version comes first
     return sorted(found.values())
 
 
-def _discovered(kube: Kube, path: str) -> Iterator[Kind]:
-    answer = kube.read(path, f"{_DISCOVERY},{_DISCOVERY_BEFORE},application/json")
+def _read_kinds(kube: Kube, path: str) -> Iterator[Kind]:
+    answer = kube.read(path, f"{_DISCOVERY},{_DISCOVERY_BETA},application/json")
     if "items" not in answer:  # before Kubernetes 1.27
-        yield from _one_by_one(kube, path, answer)
+        yield from _read_kinds_by_version(kube, path, answer)
         return
     for group in answer["items"]:
         name = (group.get("metadata") or {}).get("name", "")
         for version in group["versions"]:
             at = f"{name}/{version['version']}" if name else str(version["version"])
             for one in version.get("resources") or ():
-                if _wanted(kind := str((one.get("responseKind") or {}).get("kind")), one["verbs"]):
+                if _is_deletable(
+                    kind := str((one.get("responseKind") or {}).get("kind")), one["verbs"]
+                ):
                     place = f"{path}/{at}/{one['resource']}"
                     yield Kind(at, kind, place, one["scope"] == "Namespaced")
 
 
-def _one_by_one(kube: Kube, path: str, answer: Object) -> Iterator[Kind]:
+def _read_kinds_by_version(kube: Kube, path: str, answer: Object) -> Iterator[Kind]:
     versions = list(answer.get("versions") or ())
     for group in answer.get("groups") or ():
         names = [one["groupVersion"] for one in group["versions"]]
         versions += sorted(names, key=lambda one: one != group["preferredVersion"]["groupVersion"])
     for at in versions:
         for one in kube.read(f"{path}/{at}", "application/json")["resources"]:
-            if "/" not in one["name"] and _wanted(one["kind"], one["verbs"]):
+            if "/" not in one["name"] and _is_deletable(one["kind"], one["verbs"]):
                 place = f"{path}/{at}/{one['name']}"
                 yield Kind(str(at), str(one["kind"]), place, bool(one["namespaced"]))
 
 
-def _wanted(kind: str, verbs: Iterable[str]) -> bool:
-    return {"list", "delete"} <= set(verbs) and kind not in _TELLING
+def _is_deletable(kind: str, verbs: Iterable[str]) -> bool:
+    return {"list", "delete"} <= set(verbs) and kind not in _SHORT_LIVED
 
 
-def listed(
+def list_objects(
     kube: Kube,
     kinds: Sequence[Kind],
     labels: str = "",
     namespace: str = "",
     patience: float = 0,
-) -> tuple[list[Item], dict[Kind, str]]:
+) -> tuple[list[LiveObject], dict[Kind, str]]:
     """Return what there is of some kinds, and which could not be looked at, each in words.
 
     `labels` as in `a=b,c`; `namespace` empty: in all. A kind that is of the whole cluster is left
     out where a namespace is named. A kind that is not answered for `patience` seconds (0:
     `timeouts.API_START`) cannot be looked at: that may be its own server, not the cluster's.
     """
-    asked = [one for one in kinds if one.namespaced or not namespace]
+    asked = [one for one in kinds if one.is_namespaced or not namespace]
 
-    def look(kind: Kind) -> tuple[list[Item], str]:
+    def look(kind: Kind) -> tuple[list[LiveObject], str]:
         try:
-            return list(_pages(kube, kind, labels, namespace)), ""
+            return list(_read_pages(kube, kind, labels, namespace)), ""
         except NotReady as error:
             return [], str(error)
 
-    with kube.patient(patience or timeouts.API_START), ThreadPoolExecutor(AT_ONCE) as pool:
+    with kube.retrying_for(patience or timeouts.API_START), ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(look, asked))
     found = {item.uid: item for items, _ in answers for item in items}
     unseen = {kind: words for kind, (_, words) in zip(asked, answers, strict=True) if words}
     return list(found.values()), unseen
 
 
-def _pages(kube: Kube, kind: Kind, labels: str, namespace: str) -> Iterator[Item]:
+def _read_pages(kube: Kube, kind: Kind, labels: str, namespace: str) -> Iterator[LiveObject]:
     more = ""
     while True:
-        query = [("limit", str(_PAGE)), ("labelSelector", labels), ("continue", more)]
-        answer = kube.read(kind.within(namespace), _METADATA, [one for one in query if one[1]])
+        query = [("limit", str(_PAGE_SIZE)), ("labelSelector", labels), ("continue", more)]
+        answer = kube.read(kind.path_in(namespace), _METADATA, [one for one in query if one[1]])
         for one in answer["items"] or ():
-            yield Item(kind, one["metadata"])
+            yield LiveObject(kind, one["metadata"])
         more = answer["metadata"].get("continue", "")
         if not more:
             return

@@ -26,17 +26,17 @@ class NoCluster(NotReady):
     """There is no kubeconfig that tells of a cluster."""
 
 
-def chosen(options: ClusterOptions) -> ClusterOptions:
+def choose_context(options: ClusterOptions) -> ClusterOptions:
     """Return the options with the context by name; without one it is the cluster of this pod.
 
     Raises NoCluster where neither is there, UsageError for a context that is not there.
     """
-    files = _files(options)
+    files = _file_list(options)
     asked = options.kubeconfig or options.context or os.environ.get("KUBECONFIG")
-    if not asked and not _there(files) and in_pod():
+    if not asked and not _existing_files(files) and in_pod():
         return options
     try:
-        names, current = _contexts(files)
+        names, current = _read_contexts(files)
     except (OSError, ValueError) as error:
         raise NoCluster(f"no cluster: {files}: {error}") from None
     if not asked and not current and in_pod():
@@ -50,21 +50,21 @@ def chosen(options: ClusterOptions) -> ClusterOptions:
     return replace(options, context=name)
 
 
-def client_of(options: ClusterOptions) -> tuple[Any, str]:
+def make_client(options: ClusterOptions) -> tuple[Any, str]:
     """Return an API client and the name by which messages call the cluster.
 
-    Raises what `chosen` does, NotReady for a context without what it takes to reach its cluster.
+    Raises what `choose_context` does, NotReady for a context without what it takes to reach its cluster.
     """
     from kubernetes import client, config
 
-    options = chosen(options)
+    options = choose_context(options)
     if not options.context:
         inside = client.Configuration()
         config.load_incluster_config(inside)
         return client.ApiClient(inside), "this cluster"
     place = f"context {options.context}"
     try:
-        return config.new_client_from_config(_files(options), options.context), place
+        return config.new_client_from_config(_file_list(options), options.context), place
     except (config.ConfigException, OSError, ValueError) as error:
         raise NotReady(f"{place}: {str(error).rpartition(': ')[2]}") from None
 
@@ -79,18 +79,18 @@ def in_pod() -> bool:
     return False
 
 
-def _files(options: ClusterOptions) -> str:
+def _file_list(options: ClusterOptions) -> str:
     return options.kubeconfig or os.environ.get("KUBECONFIG") or _DEFAULT
 
 
-def _there(files: str) -> list[Path]:
+def _existing_files(files: str) -> list[Path]:
     found = [Path(one).expanduser() for one in files.split(os.pathsep) if one]
     return [one for one in found if one.exists()]
 
 
-def _contexts(files: str) -> tuple[list[str], str]:
+def _read_contexts(files: str) -> tuple[list[str], str]:
     """Return the names of the contexts, and which is the current one: the first file decides."""
-    found = [*_read(files)]
+    found = [*_read_files(files)]
     if not found:
         raise ValueError("there is no such file")
     contexts = [one for each in found for one in each.get("contexts") or ()]
@@ -99,10 +99,10 @@ def _contexts(files: str) -> tuple[list[str], str]:
     return names, next(current, "")
 
 
-def _read(files: str) -> Iterator[dict[str, Any]]:
+def _read_files(files: str) -> Iterator[dict[str, Any]]:
     import yaml
 
-    for file in _there(files):
+    for file in _existing_files(files):
         try:
             found = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         except yaml.YAMLError as error:

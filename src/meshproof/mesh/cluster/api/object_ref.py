@@ -30,7 +30,7 @@ class ObjectRef(NamedTuple):
         return cls(body["apiVersion"], body["kind"], namespace, metadata["name"])
 
     @property
-    def asked(self) -> tuple[str, str, str, str]:
+    def get_args(self) -> tuple[str, str, str, str]:
         """Type and name in the order in which a `Kube` is asked for the object."""
         return self.api_version, self.kind, self.name, self.namespace
 
@@ -38,20 +38,20 @@ class ObjectRef(NamedTuple):
         return f"{self.kind} {self.namespace}{'/' if self.namespace else ''}{self.name}"
 
 
-def is_there(kube: Kube, key: ObjectRef) -> bool:
+def exists(kube: Kube, key: ObjectRef) -> bool:
     """Say whether an object is there, also while it is being deleted."""
-    found = kube.get(*key.asked)
+    found = kube.get(*key.get_args)
     return found is not None and (not key.uid or found["metadata"]["uid"] == key.uid)
 
 
-def wait_gone(
+def wait_deleted(
     kube: Kube, keys: Iterable[ObjectRef], seconds: float, held: Callable[[ObjectRef], str]
 ) -> None:
     """Wait until objects are gone. Raises NotReady with what `held` says of each that is not."""
     left = list(keys)
 
     def look() -> bool | None:
-        left[:] = [one for one in left if is_there(kube, one)]
+        left[:] = [one for one in left if exists(kube, one)]
         return None if left else True
 
     wait_for(look, seconds, lambda: "\n".join(map(held, left)), timeouts.POLL_SLOW)

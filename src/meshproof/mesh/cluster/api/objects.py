@@ -20,7 +20,7 @@ ROUTING = "networking.istio.io"
 
 
 @dataclass(frozen=True)
-class Placed:
+class RunObject:
     """An object to apply, and the place in a file that it comes from."""
 
     body: dict[str, Any]
@@ -48,15 +48,15 @@ class Placed:
 
 
 @dataclass(frozen=True)
-class Place:
+class RunScope:
     """Where the objects of a run go: `run` is its name, a valid part of a DNS label.
 
-    `image` maps the reference of an image to the one to pull (see `images`); `small` gives pods
+    `map_image` maps the reference of an image to the one to pull (see `images`); `small` gives pods
     that say nothing of it small requests and limits.
     """
 
     run: str
-    image: Callable[[str], str] = str
+    map_image: Callable[[str], str] = str
     small: bool = False
 
     @property
@@ -69,16 +69,16 @@ class Place:
         """The labels of everything that the run creates."""
         return {RUN_LABEL: self.run, MANAGED_BY: "meshproof"}
 
-    def namespace(self, name: str) -> str:
+    def namespace_for(self, name: str) -> str:
         """Return the run's namespace that stands for one of the files."""
         return f"meshproof-{self.run}" + ("" if name == "default" else f"-{name}")
 
-    def namespaces(self, documents: Iterable[Document]) -> list[str]:
+    def file_namespaces(self, documents: Iterable[Document]) -> list[str]:
         """Return the namespaces of the files that objects are in, without the root namespace."""
         named = {one.name if one.kind == "Namespace" else one.namespace for one in documents}
         return sorted(named - {ROOT_NAMESPACE})
 
-    def place(self, document: Document, known: Iterable[str]) -> Iterator[Placed]:
+    def make_objects(self, document: Document, known: Iterable[str]) -> Iterator[RunObject]:
         """Yield the objects to apply for one document; `known` are the namespaces of the run.
 
         A policy for the whole mesh becomes one for each namespace of the run: others share the
@@ -87,38 +87,38 @@ class Place:
         if document.kind == "Namespace":
             return
         if document.namespace == ROOT_NAMESPACE:
-            names = [self.namespace(name) for name in known]
+            names = [self.namespace_for(name) for name in known]
         else:
-            names = [self.namespace(document.namespace)]
+            names = [self.namespace_for(document.namespace)]
         for name in names:
-            body = _Moved(self).value(document.root.plain())
+            body = _NamespaceRewriter(self).rewrite(document.root.plain())
             metadata = body["metadata"]
             metadata["namespace"] = name
             metadata["labels"] = {**metadata.get("labels", {}), **self.labels}
             _label_pods(body, self.labels)
-            _end_at_once(body)
+            _shorten_grace_period(body)
             if self.small:
-                _make_small(body)
+                _set_small_resources(body)
             if document.group == ROUTING:
-                self._own_host(body)
-            yield Placed(body, document.at)
+                self._use_run_host(body)
+            yield RunObject(body, document.at)
 
-    def _own_host(self, body: dict[str, Any]) -> None:
+    def _use_run_host(self, body: dict[str, Any]) -> None:
         """Let a gateway, and the routes behind it, take the run's host alone."""
         spec = body.get("spec", {})
         for server in spec.get("servers", ()):
-            server["hosts"] = [_narrowed(host, self.host) for host in server.get("hosts", ())]
+            server["hosts"] = [_narrow_host(host, self.host) for host in server.get("hosts", ())]
         if body["kind"] == "VirtualService" and spec.get("gateways", [MESH]) != [MESH]:
-            spec["hosts"] = [_narrowed(host, self.host) for host in spec.get("hosts", ())]
+            spec["hosts"] = [_narrow_host(host, self.host) for host in spec.get("hosts", ())]
 
 
-def _narrowed(host: str, own: str) -> str:
+def _narrow_host(host: str, own: str) -> str:
     namespace, slash, name = host.rpartition("/")
     return f"{namespace}{slash}{own}" if name == "*" else host
 
 
 #: Lets a sidecar count requests by cluster (Istio docs, "Envoy Statistics").
-COUNTING = {"sidecar.istio.io/statsInclusionPrefixes": "cluster.outbound"}
+COUNTING_ANNOTATIONS = {"sidecar.istio.io/statsInclusionPrefixes": "cluster.outbound"}
 
 
 def _label_pods(body: dict[str, Any], labels: dict[str, str]) -> None:
@@ -130,16 +130,16 @@ def _label_pods(body: dict[str, Any], labels: dict[str, str]) -> None:
     if body["kind"] == "Deployment" and template:
         metadata = template.setdefault("metadata", {})
         metadata["labels"] = {**metadata.get("labels", {}), **labels}
-        metadata["annotations"] = {**COUNTING, **metadata.get("annotations", {})}
+        metadata["annotations"] = {**COUNTING_ANNOTATIONS, **metadata.get("annotations", {})}
 
 
 #: For a container and for its sidecar (Istio docs, "Resource Annotations"): a namespace with a
 #: ResourceQuota takes no pod without them (Kubernetes docs, "Resource Quotas").
-SMALL = {
+SMALL_RESOURCES = {
     "requests": {"cpu": "10m", "memory": "32Mi"},
     "limits": {"cpu": "1", "memory": "512Mi"},
 }
-SMALL_SIDECAR = {
+SMALL_SIDECAR_ANNOTATIONS = {
     "sidecar.istio.io/proxyCPU": "10m",
     "sidecar.istio.io/proxyMemory": "64Mi",
     "sidecar.istio.io/proxyCPULimit": "1",
@@ -148,59 +148,59 @@ SMALL_SIDECAR = {
 #: Seconds; a sidecar drains for 5 (Istio docs, "ProxyConfig", terminationDrainDuration). By the
 #: longest of its pods a namespace that is deleted waits between two looks (Kubernetes,
 #: namespaced_resources_deleter.go).
-_GRACE = 1
+_GRACE_SECONDS = 1
 
 
-def _end_at_once(body: dict[str, Any]) -> None:
+def _shorten_grace_period(body: dict[str, Any]) -> None:
     """Let the pods of a workload end at once, unless the file says otherwise.
 
     Nobody is served by them any more when they do.
     """
     template = body.get("spec", {}).get("template")
     if body["kind"] == "Deployment" and template:
-        template["spec"].setdefault("terminationGracePeriodSeconds", _GRACE)
+        template["spec"].setdefault("terminationGracePeriodSeconds", _GRACE_SECONDS)
 
 
-def _make_small(body: dict[str, Any]) -> None:
+def _set_small_resources(body: dict[str, Any]) -> None:
     """Give each container of a workload, and its sidecar, small requests and limits."""
     template = body.get("spec", {}).get("template")
     if body["kind"] != "Deployment" or not template:
         return
     metadata = template.setdefault("metadata", {})
-    metadata["annotations"] = {**SMALL_SIDECAR, **metadata.get("annotations", {})}
+    metadata["annotations"] = {**SMALL_SIDECAR_ANNOTATIONS, **metadata.get("annotations", {})}
     pod = template["spec"]
     for container in (*pod["containers"], *pod.get("initContainers", ())):
-        container.setdefault("resources", SMALL)
+        container.setdefault("resources", SMALL_RESOURCES)
 
 
-class _Moved:
+class _NamespaceRewriter:
     """Names of namespaces inside values: full names of services, `namespace/name` of gateways."""
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, place: RunScope) -> None:
+        self._scope = place
 
-    def value(self, value: Any, key: str = "") -> Any:
+    def rewrite(self, value: Any, key: str = "") -> Any:
         if isinstance(value, dict):
-            return {name: self.value(one, name) for name, one in value.items()}
+            return {name: self.rewrite(one, name) for name, one in value.items()}
         if isinstance(value, list):
-            return [self.value(one, key) for one in value]
+            return [self.rewrite(one, key) for one in value]
         if not isinstance(value, str):
             return value
         if key == "image":
-            return self._place.image(value)
+            return self._scope.map_image(value)
         if key == "namespace":  # of a reference; the object's own is set after this
-            return self._place.namespace(value)
+            return self._scope.namespace_for(value)
         if key in ("gateways", "hosts", "host"):
-            return self._named(value)
+            return self._rewrite_name(value)
         return value
 
-    def _named(self, text: str) -> str:
+    def _rewrite_name(self, text: str) -> str:
         namespace, slash, name = text.partition("/")
         if slash and namespace not in (".", "*"):
-            return f"{self._place.namespace(namespace)}/{self._named(name)}"
+            return f"{self._scope.namespace_for(namespace)}/{self._rewrite_name(name)}"
         if slash:
-            return f"{namespace}/{self._named(name)}"
+            return f"{namespace}/{self._rewrite_name(name)}"
         if text.endswith(f".{CLUSTER_DOMAIN}"):
             service, _, rest = text.removesuffix(f".{CLUSTER_DOMAIN}").partition(".")
-            return f"{service}.{self._place.namespace(rest)}.{CLUSTER_DOMAIN}"
+            return f"{service}.{self._scope.namespace_for(rest)}.{CLUSTER_DOMAIN}"
         return text

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 #: The securityContext of a pod: any user but root.
-POD: dict[str, Any] = {
+POD_CONTEXT: dict[str, Any] = {
     "runAsNonRoot": True,
     "runAsUser": 65532,
     "runAsGroup": 65532,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 #: That of a container; beyond what is asked, it writes to no file of its image.
-CONTAINER: dict[str, Any] = {
+CONTAINER_CONTEXT: dict[str, Any] = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},

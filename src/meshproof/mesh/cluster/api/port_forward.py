@@ -18,7 +18,7 @@ _CHUNK = 1 << 16
 _ATTEMPTS = 3
 
 
-def get(kube: Kube, pod: str, namespace: str, port: int, path: str) -> str:
+def get_from_pod(kube: Kube, pod: str, namespace: str, port: int, path: str) -> str:
     """Return the body of `GET path` at a port inside a pod. Raises NotReady unless it is 200."""
     channel = Channel(kube, pod, namespace, port)
     try:
@@ -35,7 +35,7 @@ class Channel:
 
     def __init__(self, kube: Kube, pod: str, namespace: str, port: int) -> None:
         self._kube = kube
-        self._to = pod, namespace, port
+        self._target = pod, namespace, port
         self._connection: http.client.HTTPConnection | None = None
 
     def ask(self, path: str, body: str | None = None, patience: float = timeouts.ADMIN) -> str:
@@ -44,7 +44,7 @@ class Channel:
         What is lost on the way is asked again. Raises NotReady when it is lost again and again, and
         for any other status than 200.
         """
-        pod, namespace, port = self._to
+        pod, namespace, port = self._target
         for attempt in range(_ATTEMPTS):
             try:
                 answer, text = self._exchange(path, body, patience)
@@ -60,8 +60,8 @@ class Channel:
 
     def _exchange(self, path: str, body: str | None, patience: float) -> tuple[int, str]:
         if self._connection is None:
-            self._connection = http.client.HTTPConnection("localhost", self._to[2])
-            self._connection.sock = self._kube.forward(*self._to)
+            self._connection = http.client.HTTPConnection("localhost", self._target[2])
+            self._connection.sock = self._kube.open_port(*self._target)
         self._connection.sock.settimeout(patience)
         self._connection.request("GET" if body is None else "POST", path, body)
         answer = self._connection.getresponse()
@@ -83,9 +83,9 @@ class Forwarder:
 
     def __init__(self, kube: Kube, pod: str, namespace: str, port: int) -> None:
         self._kube = kube
-        self._to = pod, namespace, port
+        self._target = pod, namespace, port
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._open: set[Any] = set()
+        self._connections: set[Any] = set()
         self._closed = False
         threading.Thread(target=self._accept, name="port-forward", daemon=True).start()
 
@@ -107,7 +107,7 @@ class Forwarder:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._listener.close()
-        for one in list(self._open):
+        for one in list(self._connections):
             with contextlib.suppress(OSError):
                 one.close()
 
@@ -117,25 +117,25 @@ class Forwarder:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._join, args=(near,), daemon=True).start()
+            threading.Thread(target=self._serve_connection, args=(near,), daemon=True).start()
 
-    def _join(self, near: socket.socket) -> None:
+    def _serve_connection(self, near: socket.socket) -> None:
         try:
-            far = self._kube.forward(*self._to)
+            far = self._kube.open_port(*self._target)
         except NotReady:
             near.close()  # the client sees a connection that ends without an answer
             return
-        self._open |= {near, far}
-        pump = threading.Thread(target=self._pump, args=(far, near), daemon=True)
+        self._connections |= {near, far}
+        pump = threading.Thread(target=self._copy_bytes, args=(far, near), daemon=True)
         pump.start()
-        self._pump(near, far)
+        self._copy_bytes(near, far)
         pump.join(timeouts.ADMIN)
         for one in (near, far):
             one.close()
-            self._open.discard(one)
+            self._connections.discard(one)
 
     @staticmethod
-    def _pump(source: Any, sink: Any) -> None:
+    def _copy_bytes(source: Any, sink: Any) -> None:
         with contextlib.suppress(OSError, ValueError):
             while data := source.recv(_CHUNK):
                 sink.sendall(data)

@@ -12,26 +12,26 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.api.client import Kube, Object
-from meshproof.mesh.cluster.api.objects import Placed
+from meshproof.mesh.cluster.api.objects import RunObject
 
 GROUP = "gateway.networking.k8s.io"
 #: Label of all that belongs to a Gateway; its value is the Gateway's name.
 NAME_LABEL = f"{GROUP}/gateway-name"
 
 
-def require_known(kube: Kube, placed: Sequence[Placed]) -> None:
+def require_supported(kube: Kube, placed: Sequence[RunObject]) -> None:
     """Raise NotReady when objects are of Gateway API and the cluster does not know it."""
     for one in placed:
         version = str(one.body["apiVersion"])
-        if version.startswith(f"{GROUP}/") and not kube.has(version, one.kind):
+        if version.startswith(f"{GROUP}/") and not kube.has_kind(version, one.kind):
             raise NotReady(
-                f"{one.at}: {kube.place} does not know {one.kind} of {version}: it lacks Gateway "
+                f"{one.at}: {kube.cluster_name} does not know {one.kind} of {version}: it lacks Gateway "
                 "API, whose definitions are applied once for a cluster (Gateway API docs, "
                 '"Installing Gateway API")'
             )
 
 
-def ingress(kube: Kube, placed: Sequence[Placed]) -> str:
+def wait_for_ingress(kube: Kube, placed: Sequence[RunObject]) -> str:
     """Return namespace/name of the Service behind the Gateway among the objects; empty without one.
 
     Waits until the control plane has made it. Raises NotReady with what the Gateway's conditions
@@ -48,10 +48,13 @@ def ingress(kube: Kube, placed: Sequence[Placed]) -> str:
 
     def look() -> Object | None:
         found = kube.list("v1", "Service", gateway.namespace, labels)
-        return found[0] if found and _programmed(_read(kube, gateway)) else None
+        return found[0] if found and _is_programmed(_read_gateway(kube, gateway)) else None
 
     def said() -> str:
-        words = "; ".join(_told(_read(kube, gateway))) or "the cluster says nothing of it"
+        words = (
+            "; ".join(_describe_conditions(_read_gateway(kube, gateway)))
+            or "the cluster says nothing of it"
+        )
         return (
             f"{gateway.at}: Gateway {gateway.name} has no proxy after "
             f"{timeouts.CONFIG_SERVED:.0f} s: {words}"
@@ -61,11 +64,11 @@ def ingress(kube: Kube, placed: Sequence[Placed]) -> str:
     return f"{gateway.namespace}/{service['metadata']['name']}"
 
 
-def _read(kube: Kube, gateway: Placed) -> Object:
+def _read_gateway(kube: Kube, gateway: RunObject) -> Object:
     return kube.get(*gateway.key[:2], gateway.name, gateway.namespace) or {}
 
 
-def _programmed(gateway: Object) -> bool:
+def _is_programmed(gateway: Object) -> bool:
     """Say whether every listener is programmed.
 
     The Gateway itself is not, as long as it waits for an address that no load balancer gives.
@@ -77,6 +80,6 @@ def _programmed(gateway: Object) -> bool:
     )
 
 
-def _told(gateway: Object) -> list[str]:
+def _describe_conditions(gateway: Object) -> list[str]:
     found = (gateway.get("status") or {}).get("conditions") or ()
     return [f"{one['type']}: {one['message']}" for one in found if one["status"] != "True"]

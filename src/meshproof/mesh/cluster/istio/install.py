@@ -18,13 +18,13 @@ from typing import Any
 from meshproof.base import signals, timeouts
 from meshproof.base.errors import MeshproofError, NotReady
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
-from meshproof.mesh.cluster.api.object_ref import ObjectRef, is_there
+from meshproof.mesh.cluster.api.object_ref import ObjectRef, exists
 from meshproof.mesh.cluster.api.objects import MANAGED_BY, RUN_LABEL
 from meshproof.mesh.cluster.istio import install_record
 from meshproof.mesh.cluster.istio.install_record import Record
-from meshproof.mesh.cluster.istio.istio import ISTIOD, Istio, istiods
+from meshproof.mesh.cluster.istio.istio import ISTIOD_LABEL, Istio, list_istiods
 from meshproof.mesh.cluster.istio.istioctl import Istioctl
-from meshproof.mesh.cluster.istio.revisions import REVISION
+from meshproof.mesh.cluster.istio.revisions import REVISION_LABEL
 from meshproof.mesh.cluster.run import namespaces, workloads
 from meshproof.mesh.protocol import ClusterOptions, Install
 from meshproof.rules.model import MtlsMode
@@ -32,7 +32,7 @@ from meshproof.rules.model import MtlsMode
 _SECURITY = "security.istio.io/v1"
 _CRDS = "apiextensions.k8s.io/v1"
 #: The setting by which an istiod looks at some namespaces only.
-_SELECTORS = "meshConfig.discoverySelectors"
+_DISCOVERY_SELECTORS = "meshConfig.discoverySelectors"
 _NO_IMAGE = (
     "--mesh-install: an image cannot be had: look at --mesh-install-hub and --mesh-install-tag, "
     "which say where it is"
@@ -40,7 +40,7 @@ _NO_IMAGE = (
 
 
 @dataclass(frozen=True)
-class Installing:
+class InstallTask:
     """What there is to do: for which run, into which cluster, by what."""
 
     kube: Kube
@@ -51,7 +51,7 @@ class Installing:
 
 
 @contextlib.contextmanager
-def installed(todo: Installing, mtls: MtlsMode = "PERMISSIVE") -> Iterator[ClusterOptions]:
+def install_istio(todo: InstallTask, mtls: MtlsMode = "PERMISSIVE") -> Iterator[ClusterOptions]:
     """Have the Istio that the options ask for, in its revision, for as long as the context lasts.
 
     Yields the options with that revision; without `options.install` nothing is done. A revision
@@ -65,43 +65,43 @@ def installed(todo: Installing, mtls: MtlsMode = "PERMISSIVE") -> Iterator[Clust
         return
     revision = wanted.revision or f"mp-{todo.run}"
     options = replace(todo.options, revision=revision)
-    if _is_there(todo.kube, options):
+    if _revision_runs(todo.kube, options):
         yield replace(options, install=None)
         return
-    _check_one_root(todo.kube, options, wanted.settings)
+    _require_single_root(todo.kube, options, wanted.settings)
     file = todo.folder / "istio-operator.yaml"
-    file.write_text(json.dumps(_operator(todo.kube, options, wanted)), encoding="utf-8")
+    file.write_text(json.dumps(_make_operator(todo.kube, options, wanted)), encoding="utf-8")
     words = [f"--filename={file}", *(f"--set={one}" for one in wanted.settings)]
-    record = _planned(todo, options, todo.istioctl.run("manifest", "generate", *words))
+    record = _plan_record(todo, options, todo.istioctl.run("manifest", "generate", *words))
     if mtls == "STRICT":
-        _check_no_policy(todo.kube, record)
+        _require_no_mesh_policy(todo.kube, record)
     labels = {RUN_LABEL: f"{todo.run}-istio", MANAGED_BY: "meshproof"}
     try:
-        install_record.write(todo.kube, record, labels, todo.folder)
-        _install(todo, record, words)
+        install_record.write_record(todo.kube, record, labels, todo.folder)
+        _run_install(todo, record, words)
         if mtls == "STRICT":
-            todo.kube.apply(_strict(record, labels))
+            todo.kube.apply(_make_strict_policy(record, labels))
         yield options
     except BaseException:
         with contextlib.suppress(MeshproofError):  # the first error is the one to be told
-            _remove(todo.kube, record)
+            _remove_installation(todo.kube, record)
         raise
     else:
-        _remove(todo.kube, record)
+        _remove_installation(todo.kube, record)
 
 
-def _install(todo: Installing, record: Record, words: Sequence[str]) -> None:
+def _run_install(todo: InstallTask, record: Record, words: Sequence[str]) -> None:
     """Run `istioctl install`. Raises NotReady with what it says and why which pod does not come.
 
     It is ended once an image cannot be had: it would wait for its pod until its time is over.
     """
-    labels = f"{REVISION}={record.revision}"
+    labels = f"{REVISION_LABEL}={record.revision}"
 
     def pods() -> list[Object]:
         return todo.kube.list("v1", "Pod", record.namespace, labels)
 
     def watch() -> None:
-        if any(workloads.unpullable(pod) for pod in pods()):
+        if any(workloads.describe_pull_failure(pod) for pod in pods()):
             raise NotReady(_NO_IMAGE)
 
     patience = f"--readiness-timeout={timeouts.ISTIO_INSTALL - 20:.0f}s"
@@ -109,34 +109,36 @@ def _install(todo: Installing, record: Record, words: Sequence[str]) -> None:
     try:
         todo.istioctl.run(*command, seconds=timeouts.ISTIO_INSTALL, watch=watch)
     except NotReady as error:
-        raise NotReady("\n".join([str(error), *workloads.late(todo.kube, pods())])) from None
+        raise NotReady(
+            "\n".join([str(error), *workloads.describe_late_pods(todo.kube, pods())])
+        ) from None
 
 
-def _remove(kube: Kube, record: Record) -> None:
+def _remove_installation(kube: Kube, record: Record) -> None:
     """Remove an installation, then its record; a signal waits meanwhile."""
     with signals.uninterrupted():
-        install_record.remove(kube, record)
-        namespaces.delete(kube, [install_record.place(record.run)])
+        install_record.remove_installation(kube, record)
+        namespaces.delete(kube, [install_record.record_namespace(record.run)])
 
 
-def needed(kube: Kube, options: ClusterOptions) -> ClusterOptions:
+def add_missing_install(kube: Kube, options: ClusterOptions) -> ClusterOptions:
     """Return the options with an Istio to install where a cluster was made and has none."""
     made = options.provider is not None and options.provider.name != "external"
-    if not made or options.install or istiods(kube, options.istio_namespace):
+    if not made or options.install or list_istiods(kube, options.istio_namespace):
         return options
     return replace(options, install=Install("default"))
 
 
-def _is_there(kube: Kube, options: ClusterOptions) -> bool:
+def _revision_runs(kube: Kube, options: ClusterOptions) -> bool:
     """Say whether an istiod of the revision runs; one that does not run is found in the way."""
     try:
-        Istio.found(kube, options)
+        Istio.find(kube, options)
     except NotReady:
         return False
     return True
 
 
-def _operator(kube: Kube, options: ClusterOptions, wanted: Install) -> dict[str, Any]:
+def _make_operator(kube: Kube, options: ClusterOptions, wanted: Install) -> dict[str, Any]:
     """Return the IstioOperator to install: beside another Istio without what both would share."""
     namespace, _, gateway = options.ingress.partition("/")
     components: dict[str, Any] = {}
@@ -161,16 +163,18 @@ def _operator(kube: Kube, options: ClusterOptions, wanted: Install) -> dict[str,
     }
 
 
-def _check_one_root(kube: Kube, options: ClusterOptions, settings: Sequence[str]) -> None:
+def _require_single_root(kube: Kube, options: ClusterOptions, settings: Sequence[str]) -> None:
     """Raise NotReady for an istiod in another namespace: both would write into all namespaces.
 
     Each its own root certificate, so that proxies of the other trust nobody; but where each looks
     at namespaces of its own (Istio docs, "Install Multiple Istio Control Planes in a Single
     Cluster").
     """
-    found = {one["metadata"]["namespace"] for one in kube.list("apps/v1", "Deployment", "", ISTIOD)}
+    found = {
+        one["metadata"]["namespace"] for one in kube.list("apps/v1", "Deployment", "", ISTIOD_LABEL)
+    }
     there = sorted(found - {options.istio_namespace})
-    if there and not any(one.startswith(_SELECTORS) for one in settings):
+    if there and not any(one.startswith(_DISCOVERY_SELECTORS) for one in settings):
         raise NotReady(
             f"there is an Istio in namespace {there[0]}: another in {options.istio_namespace} "
             "would write its root certificate in the place of that one's, in every namespace; "
@@ -178,7 +182,7 @@ def _check_one_root(kube: Kube, options: ClusterOptions, settings: Sequence[str]
         )
 
 
-def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
+def _plan_record(todo: InstallTask, options: ClusterOptions, text: str) -> Record:
     """Return what will be installed. Raises NotReady where any of it is there already."""
     import yaml
 
@@ -189,10 +193,10 @@ def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
     carrying = tuple(
         ObjectRef.of(one)
         for one in found
-        if labels_of(one).get(REVISION) == options.revision
+        if labels_of(one).get(REVISION_LABEL) == options.revision
         or options.revision in one["metadata"]["name"]
     )
-    in_the_way = [str(one) for one in objects if _taken(todo.kube, one)]
+    in_the_way = [str(one) for one in objects if _exists_in_cluster(todo.kube, one)]
     if in_the_way:
         raise NotReady(
             f"revision {options.revision} cannot be installed: {', '.join(in_the_way[:3])}"
@@ -200,7 +204,7 @@ def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
             "choose another --mesh-install-revision, or use what is there: --mesh-revision"
         )
     namespace = options.istio_namespace
-    alone = not todo.kube.list("apps/v1", "Deployment", labels=ISTIOD)
+    alone = not todo.kube.list("apps/v1", "Deployment", labels=ISTIOD_LABEL)
     return Record(
         todo.run,
         options.revision,
@@ -208,38 +212,38 @@ def _planned(todo: Installing, options: ClusterOptions, text: str) -> Record:
         carrying,
         tuple(one for one in objects if one not in carrying),
         todo.kube.get("v1", "Namespace", namespace) is None,
-        tuple(install_record.written_by_istiod(todo.kube, namespace)) if alone else None,
+        tuple(install_record.list_istiod_objects(todo.kube, namespace)) if alone else None,
     )
 
 
-def _taken(kube: Kube, key: ObjectRef) -> bool:
-    return kube.has(key.api_version, key.kind) and is_there(kube, key)
+def _exists_in_cluster(kube: Kube, key: ObjectRef) -> bool:
+    return kube.has_kind(key.api_version, key.kind) and exists(kube, key)
 
 
-def _check_no_policy(kube: Kube, record: Record) -> None:
+def _require_no_mesh_policy(kube: Kube, record: Record) -> None:
     """Raise NotReady for a policy of the whole mesh that would decide in place of ours.
 
     The oldest one does (Istio reference, "PeerAuthentication").
     """
-    if not kube.has(_SECURITY, "PeerAuthentication"):
+    if not kube.has_kind(_SECURITY, "PeerAuthentication"):
         return
     for one in kube.list(_SECURITY, "PeerAuthentication", record.namespace):
-        if REVISION not in labels_of(one) and not (one.get("spec") or {}).get("selector"):
+        if REVISION_LABEL not in labels_of(one) and not (one.get("spec") or {}).get("selector"):
             name = f"{record.namespace}/{one['metadata']['name']}"
             raise NotReady(
                 f"--mesh-mtls strict: PeerAuthentication {name} is older and for the whole mesh"
             )
 
 
-def _strict(record: Record, labels: Mapping[str, str]) -> dict[str, Any]:
+def _make_strict_policy(record: Record, labels: Mapping[str, str]) -> dict[str, Any]:
     """Return the policy for the whole mesh of this revision, as istio-auth.yaml was one."""
     return {
         "apiVersion": _SECURITY,
         "kind": "PeerAuthentication",
         "metadata": {
-            "name": install_record.policy(record.revision).name,
+            "name": install_record.policy_ref(record.revision).name,
             "namespace": record.namespace,
-            "labels": {**labels, REVISION: record.revision},
+            "labels": {**labels, REVISION_LABEL: record.revision},
         },
         "spec": {"mtls": {"mode": "STRICT"}},
     }

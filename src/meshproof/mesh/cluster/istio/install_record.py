@@ -15,9 +15,9 @@ from typing import Any
 from meshproof.base import timeouts
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.api.client import Kube, Object
-from meshproof.mesh.cluster.api.object_ref import ObjectRef, is_there, wait_gone
-from meshproof.mesh.cluster.istio.istio import ISTIOD
-from meshproof.mesh.cluster.istio.revisions import REVISION
+from meshproof.mesh.cluster.api.object_ref import ObjectRef, exists, wait_deleted
+from meshproof.mesh.cluster.istio.istio import ISTIOD_LABEL
+from meshproof.mesh.cluster.istio.revisions import REVISION_LABEL
 from meshproof.mesh.cluster.run import namespaces
 
 _NAME = "installed"
@@ -26,9 +26,9 @@ _SECURITY = "security.istio.io/v1"
 _WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _ADMISSION = "admissionregistration.k8s.io/v1"
 #: What istiod elects a leader by (pilot/pkg/leaderelection), keeps in every namespace, signs with.
-_ELECTED_BY = (("v1", "ConfigMap"), ("coordination.k8s.io/v1", "Lease"))
-_EVERYWHERE = ("istio-ca-root-cert", "istio-ca-crl")
-_CA = "istio-ca-secret"
+_ELECTION_KINDS = (("v1", "ConfigMap"), ("coordination.k8s.io/v1", "Lease"))
+_IN_EVERY_NAMESPACE = ("istio-ca-root-cert", "istio-ca-crl")
+_CA_SECRET = "istio-ca-secret"
 _GATEWAY_API = "gateway.networking.k8s.io/v1"
 
 
@@ -51,44 +51,48 @@ class Record:
     before: tuple[ObjectRef, ...] | None = None
 
 
-def place(run: str) -> str:
+def record_namespace(run: str) -> str:
     """Return the namespace that keeps the record of a run."""
     return f"meshproof-{run}{_SUFFIX}"
 
 
-def policy(revision: str, namespace: str = "") -> ObjectRef:
+def policy_ref(revision: str, namespace: str = "") -> ObjectRef:
     """Return the key of the policy for the whole mesh of a revision."""
     return ObjectRef(_SECURITY, "PeerAuthentication", namespace, f"meshproof-{revision}")
 
 
-def write(kube: Kube, record: Record, labels: dict[str, str], folder: Path) -> None:
+def write_record(kube: Kube, record: Record, labels: dict[str, str], folder: Path) -> None:
     """Keep a record; `folder` is what its run holds a lock on."""
-    namespaces.create(kube, [place(record.run)], labels, folder)
+    namespaces.create(kube, [record_namespace(record.run)], labels, folder)
     kube.apply(
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": _NAME, "namespace": place(record.run), "labels": labels},
+            "metadata": {
+                "name": _NAME,
+                "namespace": record_namespace(record.run),
+                "labels": labels,
+            },
             "data": {"record": json.dumps(asdict(record))},
         }
     )
 
 
-def read(kube: Kube, names: Iterable[str]) -> Iterator[Record]:
+def read_records(kube: Kube, names: Iterable[str]) -> Iterator[Record]:
     """Yield the records in the namespaces of a run, at most one each."""
     for name in (one for one in names if one.endswith(_SUFFIX)):
         found = kube.get("v1", "ConfigMap", _NAME, name)
         if found is not None and "record" in (found.get("data") or {}):
-            yield _record(json.loads(found["data"]["record"]))
+            yield _parse_record(json.loads(found["data"]["record"]))
 
 
-def _record(found: dict[str, Any]) -> Record:
+def _parse_record(found: dict[str, Any]) -> Record:
     names = [name for name in ("own", "shared", "before") if found.get(name) is not None]
     keys = {name: tuple(ObjectRef(*one) for one in found[name]) for name in names}
     return Record(**{**found, **keys})
 
 
-def remove(kube: Kube, record: Record) -> None:
+def remove_installation(kube: Kube, record: Record) -> None:
     """Delete an installation and wait until it is gone; what others share only if nobody does.
 
     Raises NotReady naming what does not go.
@@ -96,33 +100,41 @@ def remove(kube: Kube, record: Record) -> None:
     hooks = [one for one in record.own if one.kind in _WEBHOOKS]
     rest = [one for one in record.own if one.kind not in _WEBHOOKS]
     # A webhook whose istiod is gone would refuse what it is asked about.
-    _delete(kube, [policy(record.revision, record.namespace), *hooks, *_tags(kube, record), *rest])
-    _wait_ended(kube, record)
-    _delete(kube, list(_elections(kube, record)))
-    if not kube.list("apps/v1", "Deployment", labels=ISTIOD):
-        _delete(kube, [*record.shared, *_written(kube, record)])
+    _delete_all(
+        kube,
+        [
+            policy_ref(record.revision, record.namespace),
+            *hooks,
+            *_list_tag_webhooks(kube, record),
+            *rest,
+        ],
+    )
+    _wait_pods_ended(kube, record)
+    _delete_all(kube, list(_list_election_objects(kube, record)))
+    if not kube.list("apps/v1", "Deployment", labels=ISTIOD_LABEL):
+        _delete_all(kube, [*record.shared, *_list_new_istiod_objects(kube, record)])
         if record.made:
             namespaces.delete(kube, [record.namespace])
 
 
-def _delete(kube: Kube, keys: list[ObjectRef]) -> None:
-    keys = [one for one in keys if kube.has(one.api_version, one.kind)]
+def _delete_all(kube: Kube, keys: list[ObjectRef]) -> None:
+    keys = [one for one in keys if kube.has_kind(one.api_version, one.kind)]
     for key in keys:
-        kube.delete(*key.asked)
+        kube.delete(*key.get_args)
     seconds = timeouts.ISTIO_END
-    wait_gone(kube, keys, seconds, lambda key: f"{key} is not gone after {seconds:.0f} s")
+    wait_deleted(kube, keys, seconds, lambda key: f"{key} is not gone after {seconds:.0f} s")
 
 
-def _tags(kube: Kube, record: Record) -> Iterator[ObjectRef]:
+def _list_tag_webhooks(kube: Kube, record: Record) -> Iterator[ObjectRef]:
     """Yield the webhooks that istioctl adds for a revision that it makes the default one."""
     for kind in _WEBHOOKS:
-        for one in kube.list(_ADMISSION, kind, labels=f"{REVISION}={record.revision}"):
+        for one in kube.list(_ADMISSION, kind, labels=f"{REVISION_LABEL}={record.revision}"):
             yield ObjectRef(_ADMISSION, kind, "", one["metadata"]["name"])
 
 
-def _wait_ended(kube: Kube, record: Record) -> None:
+def _wait_pods_ended(kube: Kube, record: Record) -> None:
     """Wait until no pod of the revision's istiod and gateways is left: one would write again."""
-    labels = f"{REVISION}={record.revision}"
+    labels = f"{REVISION_LABEL}={record.revision}"
     left: list[str] = []
 
     def look() -> bool | None:
@@ -136,23 +148,23 @@ def _wait_ended(kube: Kube, record: Record) -> None:
     wait_for(look, timeouts.ISTIO_END, said, timeouts.POLL_SLOW)
 
 
-def _elections(kube: Kube, record: Record) -> Iterator[ObjectRef]:
+def _list_election_objects(kube: Kube, record: Record) -> Iterator[ObjectRef]:
     """Yield what istiod keeps to elect a leader of its revision (pilot/pkg/leaderelection)."""
-    for api_version, kind in _ELECTED_BY:
+    for api_version, kind in _ELECTION_KINDS:
         for one in kube.list(api_version, kind, record.namespace):
             name = one["metadata"]["name"]
             if name.startswith("istio-") and name.endswith(f"-{record.revision}"):
                 yield ObjectRef(api_version, kind, record.namespace, name)
 
 
-def _written(kube: Kube, record: Record) -> Iterator[ObjectRef]:
+def _list_new_istiod_objects(kube: Kube, record: Record) -> Iterator[ObjectRef]:
     """Yield what the istiod of a record has written by itself."""
     if record.before is not None:
         spared = set(record.before)
-        yield from (one for one in written_by_istiod(kube, record.namespace) if one not in spared)
+        yield from (one for one in list_istiod_objects(kube, record.namespace) if one not in spared)
 
 
-def written_by_istiod(kube: Kube, namespace: str) -> Iterator[ObjectRef]:
+def list_istiod_objects(kube: Kube, namespace: str) -> Iterator[ObjectRef]:
     """Yield what an istiod in a namespace writes by itself, and leaves there when it ends.
 
     In all namespaces its root certificate and a list of revoked ones (namespacecontroller.go), in
@@ -160,22 +172,26 @@ def written_by_istiod(kube: Kube, namespace: str) -> Iterator[ObjectRef]:
     somebody else has written (managedFields, in Kubernetes docs, "Server-Side Apply") is none.
     """
     for one in kube.list("v1", "ConfigMap", labels="istio.io/config=true"):
-        if one["metadata"]["name"] in _EVERYWHERE:
+        if one["metadata"]["name"] in _IN_EVERY_NAMESPACE:
             yield ObjectRef.of(one)
-    for api_version, kind in _ELECTED_BY:
+    for api_version, kind in _ELECTION_KINDS:
         for one in kube.list(api_version, kind, namespace):
             name = one["metadata"]["name"]
-            if name.startswith("istio-") and name not in _EVERYWHERE and _is_istiods(one):
+            if (
+                name.startswith("istio-")
+                and name not in _IN_EVERY_NAMESPACE
+                and _is_written_by_istiod(one)
+            ):
                 yield ObjectRef.of(one)
-    if is_there(kube, secret := ObjectRef("v1", "Secret", namespace, _CA)):
+    if exists(kube, secret := ObjectRef("v1", "Secret", namespace, _CA_SECRET)):
         yield secret
-    if kube.has(_GATEWAY_API, "GatewayClass"):
+    if kube.has_kind(_GATEWAY_API, "GatewayClass"):
         for one in kube.list(_GATEWAY_API, "GatewayClass"):
-            if one["spec"]["controllerName"].startswith("istio.io/") and _is_istiods(one):
+            if one["spec"]["controllerName"].startswith("istio.io/") and _is_written_by_istiod(one):
                 yield ObjectRef.of(one)
 
 
-def _is_istiods(body: Object) -> bool:
+def _is_written_by_istiod(body: Object) -> bool:
     """Say whether istiod alone has written an object: the program is `pilot-discovery`."""
     authors = {one.get("manager") for one in body["metadata"].get("managedFields") or ()}
     return authors == {"pilot-discovery"}

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 
 from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.api.client import Kube, Object
-from meshproof.mesh.cluster.api.port_forward import get
-from meshproof.mesh.cluster.ingress.way_in import no_gateway, pods_of
+from meshproof.mesh.cluster.api.port_forward import get_from_pod
+from meshproof.mesh.cluster.ingress.address import explain_missing_gateway, list_service_pods
 from meshproof.mesh.cluster.istio import revisions
-from meshproof.mesh.cluster.istio.revisions import DEFAULT, REVISION
+from meshproof.mesh.cluster.istio.revisions import DEFAULT, REVISION_LABEL
 from meshproof.mesh.cluster.proxies import proxies
 from meshproof.mesh.cluster.proxies.sync import MONITORING_PORT
 from meshproof.mesh.cluster.run import workloads
 from meshproof.mesh.protocol import ClusterOptions
 
 #: The label of istiod's workload and pods, whatever its revision.
-ISTIOD = "app=istiod"
-_INJECTION = {"istio-injection": "enabled"}
+ISTIOD_LABEL = "app=istiod"
+_INJECTION_LABELS = {"istio-injection": "enabled"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Istio:
     """A control plane that was found: its namespace, revision, version, what reports say of it.
 
     `revision` is the one that namespaces ask for, or a tag (empty: that of
-    istio-injection=enabled), `injector` that of the istiod which injects then.
+    istio-injection=enabled), `injecting_revision` that of the istiod which injects then.
     """
 
     namespace: str
@@ -37,25 +37,25 @@ class Istio:
     version: str
     notes: tuple[str, ...]
     ingress: str
-    injector: str = DEFAULT
+    injecting_revision: str = DEFAULT
 
     @classmethod
-    def found(cls, kube: Kube, options: ClusterOptions) -> Istio:
+    def find(cls, kube: Kube, options: ClusterOptions) -> Istio:
         """Look for istiod. Raises NotReady when there is none that runs, with what to do."""
         namespace = options.istio_namespace
-        pods = istiods(kube, namespace)
+        pods = list_istiods(kube, namespace)
         if not pods:
             raise NotReady(
-                f"{kube.place}: there is no istiod in namespace {namespace}: install Istio (for "
+                f"{kube.cluster_name}: there is no istiod in namespace {namespace}: install Istio (for "
                 "the run alone: --mesh-install), or name its namespace with --mesh-istio-namespace"
             )
-        revision = revisions.injecting(kube, namespace, pods, options.revision)
-        fitting = _of_revision(pods, revision)
-        running = [pod for pod in fitting if proxies.running(pod)]
+        revision = revisions.find_injecting_revision(kube, namespace, pods, options.revision)
+        fitting = _filter_by_revision(pods, revision)
+        running = [pod for pod in fitting if proxies.is_running(pod)]
         if not running:
-            raise NotReady(f"{kube.place}: no istiod runs in namespace {namespace}")
-        ready = [pod for pod in running if not [*workloads.unready(pod)]]
-        version = _version(kube, (ready or running)[0])
+            raise NotReady(f"{kube.cluster_name}: no istiod runs in namespace {namespace}")
+        ready = [pod for pod in running if not [*workloads.describe_unready(pod)]]
+        version = _read_version(kube, (ready or running)[0])
         return cls(
             namespace,
             options.revision,
@@ -69,65 +69,65 @@ class Istio:
         )
 
     @property
-    def injection(self) -> dict[str, str]:
+    def injection_labels(self) -> dict[str, str]:
         """The labels by which a namespace asks for injection."""
-        return {REVISION: self.revision} if self.revision else dict(_INJECTION)
+        return {REVISION_LABEL: self.revision} if self.revision else dict(_INJECTION_LABELS)
 
     @property
-    def asking(self) -> dict[str, str]:
+    def revision_labels(self) -> dict[str, str]:
         """The labels by which a pod asks for this revision where its namespace does not."""
-        return {REVISION: self.revision} if self.revision else {}
+        return {REVISION_LABEL: self.revision} if self.revision else {}
 
     @property
-    def suffix(self) -> str:
+    def revision_suffix(self) -> str:
         """What the names of the injector's objects end with; empty without a revision."""
-        return "" if self.injector == DEFAULT else self.injector
+        return "" if self.injecting_revision == DEFAULT else self.injecting_revision
 
-    def pods(self, kube: Kube) -> list[Object]:
+    def list_pods(self, kube: Kube) -> list[Object]:
         """Return the pods of istiod, of the revision that injects."""
-        return _of_revision(istiods(kube, self.namespace), self.injector)
+        return _filter_by_revision(list_istiods(kube, self.namespace), self.injecting_revision)
 
-    def gateway_pods(self, kube: Kube) -> list[Object]:
+    def list_gateway_pods(self, kube: Kube) -> list[Object]:
         """Return the pods of the ingress gateway."""
         namespace, _, name = self.ingress.partition("/")
         service = kube.get("v1", "Service", name, namespace)
         if service is None:
             return []
-        return pods_of(kube, service)
+        return list_service_pods(kube, service)
 
-    def selector(self, kube: Kube) -> dict[str, str]:
+    def read_gateway_selector(self, kube: Kube) -> dict[str, str]:
         """Return the labels that the ingress gateway's Service selects. Raises NotReady without."""
         namespace, _, name = self.ingress.partition("/")
         service = kube.get("v1", "Service", name, namespace)
         selector = service["spec"].get("selector") if service else None
         if not selector:
-            raise NotReady(no_gateway(kube, namespace, name))
+            raise NotReady(explain_missing_gateway(kube, namespace, name))
         return dict(selector)
 
-    def gateways(self, kube: Kube) -> list[proxies.Proxy]:
+    def list_gateways(self, kube: Kube) -> list[proxies.Proxy]:
         """Return the proxies of the ingress gateway that run."""
-        return proxies.of_gateway(self.gateway_pods(kube))
+        return proxies.gateway_proxies(self.list_gateway_pods(kube))
 
-    def no_gateway(self, kube: Kube) -> str:
+    def explain_missing_gateway(self, kube: Kube) -> str:
         """Return in words that no pod of the ingress gateway runs, and what to give."""
         namespace, _, name = self.ingress.partition("/")
-        return no_gateway(kube, namespace, name)
+        return explain_missing_gateway(kube, namespace, name)
 
 
-def istiods(kube: Kube, namespace: str) -> list[Object]:
+def list_istiods(kube: Kube, namespace: str) -> list[Object]:
     """Return the pods of istiod in a namespace, of every revision."""
-    return kube.list("v1", "Pod", namespace, ISTIOD)
+    return kube.list("v1", "Pod", namespace, ISTIOD_LABEL)
 
 
-def _of_revision(pods: Sequence[Object], revision: str) -> list[Object]:
-    return [pod for pod in pods if revisions.of(pod) == revision]
+def _filter_by_revision(pods: Sequence[Object], revision: str) -> list[Object]:
+    return [pod for pod in pods if revisions.revision_of(pod) == revision]
 
 
-def _version(kube: Kube, pod: Object) -> str:
+def _read_version(kube: Kube, pod: Object) -> str:
     """Return what istiod says of itself: labels and image tags need not tell its version.
 
     It answers `1.31.0-<commit>-Clean`.
     """
     name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
-    answer = get(kube, name, namespace, MONITORING_PORT, "/version").strip()
+    answer = get_from_pod(kube, name, namespace, MONITORING_PORT, "/version").strip()
     return answer.removesuffix("-Clean").rpartition("-")[0] or answer

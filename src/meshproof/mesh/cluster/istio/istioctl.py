@@ -68,7 +68,7 @@ class Istioctl:
                 errors="replace",
                 env={**os.environ, MARK: str(self._folder)},
             ) as started:
-                out, err = _ended(started, text, seconds, watch)
+                out, err = _communicate(started, text, seconds, watch)
         except subprocess.TimeoutExpired:
             raise NotReady(f"{said}: not done after {seconds:.0f} s") from None
         except OSError as error:
@@ -92,7 +92,7 @@ class Istioctl:
         return found
 
 
-def _ended(
+def _communicate(
     started: subprocess.Popen[str], text: str, seconds: float, watch: Callable[[], None]
 ) -> tuple[str, str]:
     """Return what a program prints until its end, on both ways; it is killed for any error."""

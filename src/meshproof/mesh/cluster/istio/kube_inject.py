@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from meshproof.base.errors import NotReady
-from meshproof.mesh.cluster.api.objects import Placed
+from meshproof.mesh.cluster.api.objects import RunObject
 from meshproof.mesh.cluster.istio.istioctl import Istioctl
 from meshproof.mesh.cluster.proxies.proxies import has_sidecar
 
 _WORKLOADS = frozenset({"DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"})
 
 
-def injected(
-    placed: Sequence[Placed], istioctl: Istioctl, namespace: str, revision: str
-) -> list[Placed]:
+def inject_sidecars(
+    placed: Sequence[RunObject], istioctl: Istioctl, namespace: str, revision: str
+) -> list[RunObject]:
     """Return the objects with a sidecar in the pod template of each workload.
 
     `namespace` is the one of istiod, `revision` the one that injects (empty: the default). Raises
@@ -31,13 +31,14 @@ def injected(
     words = ["kube-inject", "--filename=-", f"--istioNamespace={namespace}"]
     words += [f"--revision={revision}"] if revision else []
     text = "\n---\n".join(json.dumps(one.body) for one in workloads)
-    bodies = {_key(body): body for body in _read(istioctl.run(*words, text=text))}
+    bodies = {_key(body): body for body in _parse_yaml(istioctl.run(*words, text=text))}
     return [
-        Placed(_checked(bodies, one), one.at) if one.kind in _WORKLOADS else one for one in placed
+        RunObject(_require_sidecar(bodies, one), one.at) if one.kind in _WORKLOADS else one
+        for one in placed
     ]
 
 
-def _read(text: str) -> list[dict[str, Any]]:
+def _parse_yaml(text: str) -> list[dict[str, Any]]:
     import yaml
 
     try:
@@ -52,7 +53,9 @@ def _key(body: dict[str, Any]) -> tuple[str, ...]:
     return str(body["kind"]), str(metadata.get("namespace")), str(metadata["name"])
 
 
-def _checked(bodies: dict[tuple[str, ...], dict[str, Any]], one: Placed) -> dict[str, Any]:
+def _require_sidecar(
+    bodies: dict[tuple[str, ...], dict[str, Any]], one: RunObject
+) -> dict[str, Any]:
     """Return what kube-inject made of a workload, without what only a cluster may write."""
     body = bodies.get(_key(one.body))
     if body is None or not has_sidecar(body["spec"]["template"]):

@@ -22,7 +22,7 @@ _API = "networking.istio.io/v1"
 _MINOR = re.compile(r"(\d+)\.(\d+)")
 
 
-def minor(version: str) -> tuple[int, int] | None:
+def parse_minor(version: str) -> tuple[int, int] | None:
     """Return (1, 31) of `1.31.2`, `v1.31-alpha`; None for a version that has no such number."""
     found = _MINOR.match(version.lstrip("v"))
     return (int(found[1]), int(found[2])) if found else None
@@ -30,48 +30,48 @@ def minor(version: str) -> tuple[int, int] | None:
 
 def require_supported(kube: Kube, istiod: str) -> None:
     """Raise NotReady for an Istio that is too old; `istiod` is its version."""
-    if not kube.has(_API, "VirtualService"):
+    if not kube.has_kind(_API, "VirtualService"):
         raise NotReady(
-            f"{kube.place}: it does not serve {_API}, which Istio has since {OLDEST}, the oldest "
+            f"{kube.cluster_name}: it does not serve {_API}, which Istio has since {OLDEST}, the oldest "
             f"that is supported (istiod is {istiod}): upgrade Istio, or only its custom resource "
             "definitions where it is newer"
         )
 
 
-def skew(istiod: str, proxies: Mapping[str, str], istioctl: str) -> Iterator[str]:
+def find_skew(istiod: str, proxies: Mapping[str, str], istioctl: str) -> Iterator[str]:
     """Yield what does not fit the version of istiod; `proxies` are name -> version.
 
     `istioctl` is empty where there is none. A version that cannot be read is named, too.
     """
-    for version, names in _by_version(proxies):
+    for version, names in _group_by_version(proxies):
         found = f"proxies of version {version or 'unknown'} ({', '.join(names)})"
-        behind = _behind(istiod, version)
+        behind = _minors_behind(istiod, version)
         if behind is None:
             yield f"{found} cannot be compared with istiod {istiod}"
         elif behind < 0:
             yield f"{found} are ahead of istiod {istiod}: restart them once istiod is upgraded"
         elif behind > 1:
             yield f"{found} are more than one minor version behind istiod {istiod}: restart them"
-    if istioctl and abs(_behind(istiod, istioctl) or 0) > 1:
+    if istioctl and abs(_minors_behind(istiod, istioctl) or 0) > 1:
         yield f"istioctl {istioctl} is more than one minor version from istiod {istiod}"
 
 
-def told(proxies: Iterable[str]) -> str:
+def summarize_versions(proxies: Iterable[str]) -> str:
     """Return the versions of proxies with how many have each: `1.30.1 (8), 1.29.0 (1)`."""
     counts = Counter(version or "unknown" for version in proxies)
     return ", ".join(f"{version} ({count})" for version, count in counts.most_common())
 
 
-def _by_version(proxies: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+def _group_by_version(proxies: Mapping[str, str]) -> list[tuple[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for name, version in sorted(proxies.items()):
         found.setdefault(version, []).append(name)
     return sorted(found.items())
 
 
-def _behind(newer: str, older: str) -> int | None:
+def _minors_behind(newer: str, older: str) -> int | None:
     """Return by how many minor versions one is behind the other; another major counts as many."""
-    one, other = minor(newer), minor(older)
+    one, other = parse_minor(newer), parse_minor(older)
     if one is None or other is None:
         return None
     return (one[0] - other[0]) * 100 + one[1] - other[1]

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 
 from meshproof.base.names import full_name
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
-from meshproof.mesh.cluster.proxies.proxies import Endpoints, running
+from meshproof.mesh.cluster.proxies.proxies import Endpoints, is_running
 from meshproof.mesh.cluster.run import workloads
 
 _CLUSTER = re.compile(r"outbound\|(\d+)\|([^|]*)\|(([^.|]+)\.([^.|]+)\.svc\.[^|]+)")
 
 Labels = Mapping[str, str]
 #: Name of a cluster -> name of a pod -> its addresses, any of which stands for it.
-Awaited = Mapping[str, Mapping[str, frozenset[str]]]
+ExpectedPods = Mapping[str, Mapping[str, frozenset[str]]]
 
 
-def lacking(found: Endpoints, awaited: Awaited) -> str:
+def describe_missing_endpoint(found: Endpoints, awaited: ExpectedPods) -> str:
     """Return in words which endpoint a proxy does not have yet, of those of its clusters."""
     for cluster, pods in awaited.items():
         there = found.get(cluster)
@@ -37,28 +37,34 @@ def lacking(found: Endpoints, awaited: Awaited) -> str:
     return ""
 
 
-def awaited(kube: Kube, clusters: Iterable[str]) -> Awaited:
+def read_expected_pods(kube: Kube, clusters: Iterable[str]) -> ExpectedPods:
     """Return which pods should be in some clusters: those ready now that their Services select.
 
     Only what is sure is awaited: of Services with a selector and an address of their own whose
     requests may go to any node, and of subsets by labels that such pods have.
     """
     matches = {one: match for one in clusters if (match := _CLUSTER.fullmatch(one))}
-    around = {name: _Around.of(kube, name) for name in sorted({m[5] for m in matches.values()})}
-    subsets = _subsets(kube, around) if any(match[2] for match in matches.values()) else {}
+    around = {
+        name: _NamespacePods.of(kube, name) for name in sorted({m[5] for m in matches.values()})
+    }
+    subsets = (
+        _read_subset_labels(kube, around) if any(match[2] for match in matches.values()) else {}
+    )
     found: dict[str, dict[str, frozenset[str]]] = {}
     for cluster, match in matches.items():
         port, subset, host, name, namespace = match.groups()
         labels = subsets.get((host, subset), ()) if subset else [{}]
         if labels:
-            found[cluster] = around[namespace].behind(name, int(port), labels)
+            found[cluster] = around[namespace].pods_behind(name, int(port), labels)
     return found
 
 
-def _subsets(kube: Kube, namespaces: Iterable[str]) -> dict[tuple[str, str], list[Labels]]:
+def _read_subset_labels(
+    kube: Kube, namespaces: Iterable[str]
+) -> dict[tuple[str, str], list[Labels]]:
     """Return host and name of a subset -> its labels, as each rule has them that the run knows."""
     found: dict[tuple[str, str], list[Labels]] = {}
-    for api_version, kind in sorted(kube.applied):
+    for api_version, kind in sorted(kube.applied_kinds):
         for namespace in namespaces if kind == "DestinationRule" else ():
             for rule in kube.list(api_version, kind, namespace):
                 host = full_name(str(rule["spec"]["host"]), namespace)
@@ -68,34 +74,36 @@ def _subsets(kube: Kube, namespaces: Iterable[str]) -> dict[tuple[str, str], lis
 
 
 @dataclass(frozen=True)
-class _Around:
+class _NamespacePods:
     """The Services and the pods of a namespace."""
 
     services: Mapping[str, Object]
     pods: list[Object]
 
     @classmethod
-    def of(cls, kube: Kube, namespace: str) -> _Around:
+    def of(cls, kube: Kube, namespace: str) -> _NamespacePods:
         services = {one["metadata"]["name"]: one for one in kube.list("v1", "Service", namespace)}
-        pods = [one for one in kube.list("v1", "Pod", namespace) if running(one)]
-        return cls(services, [one for one in pods if not [*workloads.unready(one)]])
+        pods = [one for one in kube.list("v1", "Pod", namespace) if is_running(one)]
+        return cls(services, [one for one in pods if not [*workloads.describe_unready(one)]])
 
-    def behind(self, name: str, port: int, labels: Iterable[Labels]) -> dict[str, frozenset[str]]:
+    def pods_behind(
+        self, name: str, port: int, labels: Iterable[Labels]
+    ) -> dict[str, frozenset[str]]:
         """Return the pods behind a port of a Service that have all these labels."""
         spec = self.services[name]["spec"] if name in self.services else {}
         there = next((one for one in spec.get("ports", ()) if one["port"] == port), None)
-        if there is None or not _anywhere(spec):
+        if there is None or not _reaches_any_pod(spec):
             return {}
         target = there.get("targetPort")
         wanted = [one.items() for one in (spec["selector"], *labels)]
         return {
-            str(pod["metadata"]["name"]): frozenset(_addresses(pod))
+            str(pod["metadata"]["name"]): frozenset(_pod_addresses(pod))
             for pod in self.pods
-            if all(one <= labels_of(pod).items() for one in wanted) and _has(pod, target)
+            if all(one <= labels_of(pod).items() for one in wanted) and _has_port(pod, target)
         }
 
 
-def _anywhere(spec: Object) -> bool:
+def _reaches_any_pod(spec: Object) -> bool:
     """Say whether requests to a Service go to any pod that it selects."""
     return bool(
         spec.get("selector")
@@ -105,7 +113,7 @@ def _anywhere(spec: Object) -> bool:
     )
 
 
-def _has(pod: Object, target: object) -> bool:
+def _has_port(pod: Object, target: object) -> bool:
     """Say whether a pod has the port that a Service names; a number needs none."""
     return not isinstance(target, str) or any(
         port.get("name") == target
@@ -114,7 +122,7 @@ def _has(pod: Object, target: object) -> bool:
     )
 
 
-def _addresses(pod: Object) -> list[str]:
+def _pod_addresses(pod: Object) -> list[str]:
     status = pod.get("status") or {}
     listed = [str(one["ip"]) for one in status.get("podIPs") or ()]
     return listed or [str(status["podIP"])]

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from meshproof.mesh.cluster.api.client import Kube
-from meshproof.mesh.cluster.api.objects import Placed
+from meshproof.mesh.cluster.api.objects import RunObject
 from meshproof.mesh.cluster.proxies import proxies
 from meshproof.mesh.cluster.proxies.proxies import Proxy
 
@@ -23,12 +23,12 @@ _STRICT = {"STRICT": True, "PERMISSIVE": False, "DISABLE": False}
 class MtlsExpectation:
     """What sidecars took before a run's policies, and what the policies ask of their namespaces."""
 
-    found: Mapping[Proxy, bool | None]
-    asked: Mapping[str, bool]
+    observed: Mapping[Proxy, bool | None]
+    required: Mapping[str, bool]
 
     @classmethod
-    def before(
-        cls, kube: Kube, listed: Callable[[], Sequence[Proxy]], placed: Sequence[Placed]
+    def observe(
+        cls, kube: Kube, listed: Callable[[], Sequence[Proxy]], placed: Sequence[RunObject]
     ) -> MtlsExpectation | None:
         """Note what the sidecars take now; None where there is no policy among the objects."""
         policies = [one for one in placed if one.kind == "PeerAuthentication"]
@@ -44,18 +44,20 @@ class MtlsExpectation:
             found = pool.map(lambda one: proxies.is_strict(kube, one), sidecars)
             return cls(dict(zip(sidecars, found, strict=True)), asked)
 
-    def during(self, sidecar: Proxy) -> bool | None:
+    def is_strict_during(self, sidecar: Proxy) -> bool | None:
         """Say whether a sidecar must take mutual TLS only while the policies hold."""
-        return self.asked.get(sidecar.namespace, self.after(sidecar))
+        return self.required.get(sidecar.namespace, self.is_strict_after(sidecar))
 
-    def after(self, sidecar: Proxy) -> bool | None:
+    def is_strict_after(self, sidecar: Proxy) -> bool | None:
         """Say whether it must after them: as before, or as its namespace where it has come since.
 
         None where its namespace was of two minds, or nobody was there.
         """
-        known = self.found.get(sidecar)
+        known = self.observed.get(sidecar)
         if known is not None:
             return known
-        around = {one for proxy, one in self.found.items() if proxy.namespace == sidecar.namespace}
+        around = {
+            one for proxy, one in self.observed.items() if proxy.namespace == sidecar.namespace
+        }
         around -= {None}
         return around.pop() if len(around) == 1 else None

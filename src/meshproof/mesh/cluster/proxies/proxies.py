@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meshproof.mesh.cluster.api.client import Kube, Object
-from meshproof.mesh.cluster.api.objects import Placed
+from meshproof.mesh.cluster.api.objects import RunObject
 from meshproof.mesh.cluster.api.port_forward import Channel
 from meshproof.mesh.protocol import one_version
 
@@ -22,11 +22,11 @@ CONTAINER = "istio-proxy"
 ADMIN_PORT = 15000
 _SOURCE = re.compile(r'"config":\s*"(/apis/[^"]+)"')
 #: The version in it is that of istiod's own model, v1alpha3 in older ones: it tells nothing.
-_VERSIONED = re.compile(r"^(/apis/[^/]+)/[^/]+(?=/namespaces/)")
+_API_VERSION = re.compile(r"^(/apis/[^/]+)/[^/]+(?=/namespaces/)")
 #: A route that istiod makes of a rule of an HTTPRoute that has no name: `namespace.name.index`.
 _ROUTE = re.compile(r'"name":\s*"([^"/|]+\.[^"/|]+)\.\d+"')
 #: Before the name of a route, where it is looked for by that alone.
-_NAMED = "route "
+_ROUTE_MARK = "route "
 _HYPHENATED = {
     "VirtualService": "virtual-service",
     "DestinationRule": "destination-rule",
@@ -62,40 +62,40 @@ def has_sidecar(pod: Object) -> bool:
     )
 
 
-def running(pod: Object) -> bool:
+def is_running(pod: Object) -> bool:
     """Say whether a pod runs and is not about to end."""
     ends = pod["metadata"].get("deletionTimestamp")
     return pod.get("status", {}).get("phase") == "Running" and not ends
 
 
-def of_gateway(pods: Iterable[Object]) -> list[Proxy]:
+def gateway_proxies(pods: Iterable[Object]) -> list[Proxy]:
     """Return the proxies of a gateway's pods that run."""
     return [
         Proxy(str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"]), gateway=True)
         for pod in pods
-        if running(pod)
+        if is_running(pod)
     ]
 
 
-def sidecars(pods: Iterable[Object]) -> list[Proxy]:
+def sidecar_proxies(pods: Iterable[Object]) -> list[Proxy]:
     """Return the sidecars of pods that run."""
     return [
         Proxy(str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"]))
         for pod in pods
-        if running(pod) and has_sidecar(pod)
+        if is_running(pod) and has_sidecar(pod)
     ]
 
 
 #: Returns the part of a config dump that a query asks for.
-Ask = Callable[[str], str]
+ReadConfig = Callable[[str], str]
 #: Name of a cluster -> address -> whether requests go there (outlier detection may keep them away).
 Endpoints = Mapping[str, Mapping[str, bool]]
 #: Says of a sidecar whether it must take mutual TLS only; None where that is not known.
-Strict = Callable[[Proxy], bool | None]
+RequiresMtls = Callable[[Proxy], bool | None]
 
 
 @dataclass(frozen=True)
-class Dump:
+class ConfigDump:
     """What a proxy serves: the paths of the objects that its routes and clusters come from.
 
     `strict` says whether a sidecar takes mutual TLS only, see `is_strict`. `version` stands for
@@ -110,33 +110,38 @@ class Dump:
     endpoints: Endpoints = field(default_factory=dict)
 
 
-def dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> Dump:
+def read_dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> ConfigDump:
     """Read a proxy's config; with `policies` its inbound listener, too.
 
     `own` stands in all names of the run: what others change is no part of the version.
     """
-    with _admin(kube, proxy) as ask:
-        texts = _served(ask)
-        strict = _strict(ask(_INBOUND)) if policies and not proxy.gateway else None
-        endpoints = _endpoints(ask(_ENDPOINTS.format(own))) if own else {}
+    with _open_admin(kube, proxy) as ask:
+        texts = _read_resources(ask)
+        strict = _refuses_plaintext(ask(_INBOUND)) if policies and not proxy.gateway else None
+        endpoints = _parse_endpoints(ask(_ENDPOINTS.format(own))) if own else {}
     shown = (_SOURCE, _ROUTE)
     found = {
-        _VERSIONED.sub(r"\1", one) for text in texts for mark in shown for one in mark.findall(text)
+        _API_VERSION.sub(r"\1", one)
+        for text in texts
+        for mark in shown
+        for one in mark.findall(text)
     }
-    parts = list(_parts(texts, own))
+    parts = list(_select_run_parts(texts, own))
     routes = (route for part in parts for route in part.get("routes", ()))
     # One without metadata is of no rule: istiod calls it `default`.
-    found |= {f"{_NAMED}{one['name']}" for one in routes if "name" in one and "metadata" in one}
-    version = _version(parts, f"strict: {strict}")
-    return Dump(proxy, frozenset(found), strict, version, endpoints)
+    found |= {
+        f"{_ROUTE_MARK}{one['name']}" for one in routes if "name" in one and "metadata" in one
+    }
+    version = _config_version(parts, f"strict: {strict}")
+    return ConfigDump(proxy, frozenset(found), strict, version, endpoints)
 
 
-def _version(parts: Iterable[Any], more: str) -> str:
+def _config_version(parts: Iterable[Any], more: str) -> str:
     """Return what stands for some virtual hosts and clusters."""
     return one_version([more, *(json.dumps(one, sort_keys=True) for one in parts)])
 
 
-def _parts(texts: Iterable[str], own: str) -> Iterator[Any]:
+def _select_run_parts(texts: Iterable[str], own: str) -> Iterator[Any]:
     """Yield the virtual hosts and clusters of config dumps in which `own` stands."""
     for text in texts:
         for config in json.loads(text).get("configs", ()):
@@ -146,7 +151,7 @@ def _parts(texts: Iterable[str], own: str) -> Iterator[Any]:
                     yield part
 
 
-def _endpoints(text: str) -> dict[str, dict[str, bool]]:
+def _parse_endpoints(text: str) -> dict[str, dict[str, bool]]:
     """Return the endpoints of a config dump, of clusters without one, too."""
     found: dict[str, dict[str, bool]] = {}
     for config in json.loads(text).get("configs", ()):
@@ -159,14 +164,14 @@ def _endpoints(text: str) -> dict[str, dict[str, bool]]:
     return found
 
 
-def own_parts(kube: Kube, proxy: Proxy, own: str) -> list[Any]:
+def read_run_parts(kube: Kube, proxy: Proxy, own: str) -> list[Any]:
     """Return the virtual hosts and clusters of a proxy in which `own` stands."""
-    with _admin(kube, proxy) as ask:
-        return list(_parts(_served(ask), own))
+    with _open_admin(kube, proxy) as ask:
+        return list(_select_run_parts(_read_resources(ask), own))
 
 
 @contextlib.contextmanager
-def _admin(kube: Kube, proxy: Proxy) -> Iterator[Ask]:
+def _open_admin(kube: Kube, proxy: Proxy) -> Iterator[ReadConfig]:
     """Connect to a proxy's admin address, to ask for more than one part of its config."""
     channel = Channel(kube, proxy.pod, proxy.namespace, ADMIN_PORT)
     try:
@@ -175,7 +180,7 @@ def _admin(kube: Kube, proxy: Proxy) -> Iterator[Ask]:
         channel.close()
 
 
-def _served(ask: Ask) -> list[str]:
+def _read_resources(ask: ReadConfig) -> list[str]:
     return [ask(f"resource={one}") for one in _RESOURCES]
 
 
@@ -184,11 +189,11 @@ def is_strict(kube: Kube, proxy: Proxy) -> bool | None:
 
     None where it has no such listener (yet).
     """
-    with _admin(kube, proxy) as ask:
-        return _strict(ask(_INBOUND))
+    with _open_admin(kube, proxy) as ask:
+        return _refuses_plaintext(ask(_INBOUND))
 
 
-def _strict(text: str) -> bool | None:
+def _refuses_plaintext(text: str) -> bool | None:
     chains: list[dict[str, Any]] = [
         chain
         for listener in json.loads(text).get("configs", ())
@@ -201,7 +206,7 @@ def _takes_plaintext(chain: dict[str, Any]) -> bool:
     return bool(chain.get("filter_chain_match", {}).get("transport_protocol") == "raw_buffer")
 
 
-def marks(placed: Placed) -> list[str]:
+def source_marks(placed: RunObject) -> list[str]:
     """Return by what istiod marks what it makes of an object; nothing for a kind without marks.
 
     The route of an HTTPRoute's rule with a name has that name alone (istiod's `convertHTTPRoute`);
@@ -210,7 +215,7 @@ def marks(placed: Placed) -> list[str]:
     if placed.kind == "HTTPRoute":
         rules = [one.get("name") for one in placed.body["spec"].get("rules") or [{}]]
         of_all = [] if all(rules) else [f"{placed.namespace}.{placed.name}"]
-        return [*of_all, *(f"{_NAMED}{name}" for name in rules if name)]
+        return [*of_all, *(f"{_ROUTE_MARK}{name}" for name in rules if name)]
     name = _HYPHENATED.get(placed.kind)
     group = str(placed.body["apiVersion"]).partition("/")[0]
     if name is None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.api.client import Kube
-from meshproof.mesh.cluster.proxies.proxies import AT_ONCE, Proxy, running
+from meshproof.mesh.cluster.proxies.proxies import AT_ONCE, Proxy, is_running
 from meshproof.mesh.cluster.run import workloads
 
 T = TypeVar("T")
@@ -28,9 +28,9 @@ def query_all(
             return ask(proxy)
         except NotReady as error:
             pod = kube.get("v1", "Pod", proxy.pod, proxy.namespace)
-            if pod is None or not running(pod):
+            if pod is None or not is_running(pod):
                 return None
-            if [*workloads.unready(pod)]:
+            if [*workloads.describe_unready(pod)]:
                 return error
             raise
 

@@ -18,7 +18,7 @@ _OLD_KINDS = ("cluster", "listener", "route", "endpoint")
 
 
 @dataclass(frozen=True)
-class Synced:
+class ProxyStatus:
     """A proxy as istiod knows it; `wrong` says which config it has not taken, kind by kind."""
 
     proxy: str
@@ -27,15 +27,17 @@ class Synced:
 
 
 @dataclass
-class Sync:
+class SyncStatus:
     """All proxies that some istiods know, by name (`pod.namespace`)."""
 
-    proxies: dict[str, Synced] = field(default_factory=dict)
+    proxies: dict[str, ProxyStatus] = field(default_factory=dict)
 
     def add(self, text: str) -> None:
         """Take in what one istiod answers. A proxy that another one knows better stays."""
         for entry in json.loads(text):
-            one = Synced(entry["proxy"], entry.get("istio_version", ""), tuple(_wrong(entry)))
+            one = ProxyStatus(
+                entry["proxy"], entry.get("istio_version", ""), tuple(_find_unacknowledged(entry))
+            )
             known = self.proxies.get(one.proxy)
             # When a proxy has connected anew, its old connection stays in the list for a while.
             if known is None or known.wrong:
@@ -53,7 +55,7 @@ class Sync:
         return said
 
 
-def _wrong(entry: dict[str, Any]) -> Iterator[str]:
+def _find_unacknowledged(entry: dict[str, Any]) -> Iterator[str]:
     """Yield which kinds of config a proxy has not taken as it was sent last."""
     resources: dict[str, dict[str, str]] = entry.get("resources") or {
         kind: {

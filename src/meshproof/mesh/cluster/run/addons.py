@@ -14,11 +14,11 @@ from meshproof.base.errors import NotReady, UsageError
 from meshproof.base.waiting import wait_answered
 from meshproof.mesh.addons import OFF, Addon, InCluster, module, wait_for_traffic
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
-from meshproof.mesh.cluster.api.objects import Place
-from meshproof.mesh.cluster.api.port_forward import Forwarder, get
-from meshproof.mesh.cluster.ingress.way_in import pods_of, target_port
+from meshproof.mesh.cluster.api.objects import RunScope
+from meshproof.mesh.cluster.api.port_forward import Forwarder, get_from_pod
+from meshproof.mesh.cluster.ingress.address import find_target_port, list_service_pods
 from meshproof.mesh.cluster.istio.istio import Istio
-from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy, running
+from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy, is_running
 from meshproof.mesh.cluster.run import tracing
 from meshproof.mesh.envoy.listeners import RUN_HEADER
 from meshproof.mesh.protocol import Address
@@ -26,12 +26,12 @@ from meshproof.mesh.protocol import Address
 _APP_LABELS = ("app", "app.kubernetes.io/name")
 _STATS = "/stats/prometheus?filter=istio_requests_total|upstream_rq_total"
 #: Visits that show whether spans arrive, so many at a time, so often.
-_VISITS, _AT_ONCE, _ROUNDS = 20, 8, 3
+_VISITS, _WORKERS, _ROUNDS = 20, 8, 3
 #: The counters by which clients count requests, the one that is taken first coming first.
-_ISTIO, _ENVOY = "istio_requests_total", "envoy_cluster_upstream_rq_total"
+_ISTIO_COUNTER, _ENVOY_COUNTER = "istio_requests_total", "envoy_cluster_upstream_rq_total"
 
 
-class Run(Protocol):
+class RunMesh(Protocol):
     """The mesh of a run, as its addons need it."""
 
     def proxies(self) -> list[Proxy]:
@@ -41,10 +41,10 @@ class Run(Protocol):
         """Return where the way in is."""
 
 
-class View:
+class RunView:
     """What addons need to know of a run; see `meshproof.mesh.addons.ClusterView`."""
 
-    def __init__(self, kube: Kube, namespace: str, run: Run) -> None:
+    def __init__(self, kube: Kube, namespace: str, run: RunMesh) -> None:
         self._kube = kube
         self._run = run
         self.namespace = namespace
@@ -52,10 +52,10 @@ class View:
     def requests(self) -> int:
         """Return how many requests to the productpage the proxies themselves have counted."""
         texts = [
-            get(self._kube, one.pod, one.namespace, ADMIN_PORT, _STATS)
+            get_from_pod(self._kube, one.pod, one.namespace, ADMIN_PORT, _STATS)
             for one in self._run.proxies()
         ]
-        return counted("\n".join(texts), self.namespace)
+        return sum_requests("\n".join(texts), self.namespace)
 
     def sidecars(self) -> int:
         """Return how many sidecars are in the namespace of the productpage."""
@@ -66,19 +66,19 @@ class View:
         return [one for one in self._run.proxies() if one.namespace == self.namespace]
 
 
-def counted(text: str, namespace: str) -> int:
+def sum_requests(text: str, namespace: str) -> int:
     """Return the requests to a namespace's productpage in proxies' metrics (Prometheus' format)."""
-    found = {_ISTIO: 0, _ENVOY: 0}
+    found = {_ISTIO_COUNTER: 0, _ENVOY_COUNTER: 0}
     istio = f'destination_service="productpage.{namespace}.'
     envoy = re.compile(rf'cluster_name="outbound\|\d+\|[^|"]*\|productpage\.{namespace}\.')
     for line in text.splitlines():
         name, _, rest = line.partition("{")
-        ours = (name == _ISTIO and istio in rest and 'reporter="source"' in rest) or (
-            name == _ENVOY and envoy.search(rest)
+        ours = (name == _ISTIO_COUNTER and istio in rest and 'reporter="source"' in rest) or (
+            name == _ENVOY_COUNTER and envoy.search(rest)
         )
         if ours:
             found[name] += int(float(rest.rpartition("} ")[2]))
-    return found[_ISTIO] or found[_ENVOY]
+    return found[_ISTIO_COUNTER] or found[_ENVOY_COUNTER]
 
 
 class ClusterAddons:
@@ -88,18 +88,18 @@ class ClusterAddons:
         self,
         kube: Kube,
         istio: Istio,
-        place: Place,
+        place: RunScope,
         given: dict[str, str],
-        run: Run,
+        run: RunMesh,
         stack: contextlib.ExitStack,
     ) -> None:
         self._kube = kube
         self._istio = istio
-        self._place = place
+        self._scope = place
         self._stack = stack
         self._run = run
-        self._view = View(kube, place.namespace("default"), run)
-        self._given = given
+        self._view = RunView(kube, place.namespace_for("default"), run)
+        self._urls = given
         self._ready: dict[str, Any] = {}
         self._traced = ""
         for name, url in given.items():
@@ -108,10 +108,10 @@ class ClusterAddons:
 
     def missing(self, name: str) -> str:
         """Return why an addon is not there, where it was looked for and how to install it."""
-        given = self._given.get(name)
+        given = self._urls.get(name)
         if given == OFF:
             return f"{name} was switched off"
-        if given or self._service(name) is not None:
+        if given or self._find_service(name) is not None:
             return ""
         wanted: InCluster = module(name).IN_CLUSTER
         return (
@@ -127,19 +127,19 @@ class ClusterAddons:
 
         Raises NotReady when there is no pod behind its Service, or it does not answer.
         """
-        service = None if self._given.get(name) else self._service(name)
+        service = None if self._urls.get(name) else self._find_service(name)
         if name not in self._ready:
-            url = self._forwarded(name, service) if service else self._given[name]
-            self._ready[name] = self._answering(name, url.rstrip("/"))
+            url = self._forward_port(name, service) if service else self._urls[name]
+            self._ready[name] = self._connect(name, url.rstrip("/"))
         addon: Addon = self._ready[name]
         if module(name).IN_CLUSTER.traces and self._traced != name:
-            self._trace(service)
+            self._send_spans(service)
             with contextlib.suppress(NotReady):  # the check itself says what is lacking
-                self._settle(addon)
+                self._wait_for_spans(addon)
             self._traced = name
         return addon
 
-    def _settle(self, addon: Addon) -> None:
+    def _wait_for_spans(self, addon: Addon) -> None:
         """Send visits that nobody counts until the addon holds all of a handful.
 
         A connection from before the change goes on as before for one more request, at which the
@@ -147,11 +147,11 @@ class ClusterAddons:
         """
         for _round in range(_ROUNDS):
             tag = f"settling-{secrets.token_hex(8)}"
-            _visit(self._run.address("ingress"), tag)
+            _send_visits(self._run.address("ingress"), tag)
             if wait_for_traffic(addon, tag, _VISITS, timeouts.SPANS_SENT).count >= _VISITS:
                 return
 
-    def _answering(self, name: str, url: str) -> Any:
+    def _connect(self, name: str, url: str) -> Any:
         addon = module(name).Remote(url, self._view)
         wait_answered(
             addon.answers,
@@ -160,8 +160,8 @@ class ClusterAddons:
         )
         return addon
 
-    def _trace(self, service: Object | None) -> None:
-        revision = self._istio.suffix
+    def _send_spans(self, service: Object | None) -> None:
+        revision = self._istio.revision_suffix
         config = self._kube.get(
             "v1",
             "ConfigMap",
@@ -169,32 +169,32 @@ class ClusterAddons:
             self._istio.namespace,
         )
         sidecars = self._view.inside()
-        tracing.trace(
-            self._kube, config, service, [self._view.namespace], self._place.labels, sidecars
+        tracing.send_spans(
+            self._kube, config, service, [self._view.namespace], self._scope.labels, sidecars
         )
 
-    def _forwarded(self, name: str, service: Object) -> str:
+    def _forward_port(self, name: str, service: Object) -> str:
         """Return the URL of a port-forward to a pod behind the addon's Service."""
         metadata = service["metadata"]
         there = f"Service {metadata['namespace']}/{metadata['name']}"
-        pods = [pod for pod in pods_of(self._kube, service) if running(pod)]
+        pods = [pod for pod in list_service_pods(self._kube, service) if is_running(pod)]
         if not pods:
             raise NotReady(f"{name}: {there} has no endpoints: no pod runs behind it")
         pod = pods[0]
-        port = _port(service, module(name).IN_CLUSTER.ports) or service["spec"]["ports"][0]
-        target = target_port(service, port, pod)
+        port = _find_port(service, module(name).IN_CLUSTER.ports) or service["spec"]["ports"][0]
+        target = find_target_port(service, port, pod)
         at = pod["metadata"]
         forwarder = Forwarder(self._kube, at["name"], at["namespace"], target)
         return self._stack.enter_context(forwarder).address.url
 
-    def _service(self, name: str) -> Object | None:
+    def _find_service(self, name: str) -> Object | None:
         """Return the Service of an addon: in Istio's namespace first, then in any other."""
         wanted: InCluster = module(name).IN_CLUSTER
         namespace = self._istio.namespace
-        return find(self._kube.list("v1", "Service"), wanted, namespace)
+        return find_addon_service(self._kube.list("v1", "Service"), wanted, namespace)
 
 
-def _visit(address: Address, tag: str) -> None:
+def _send_visits(address: Address, tag: str) -> None:
     """Visit the productpage with a tag, several at a time, and look at no answer."""
     import requests
 
@@ -204,11 +204,11 @@ def _visit(address: Address, tag: str) -> None:
         with contextlib.suppress(requests.RequestException):
             requests.get(f"{address.url}/productpage", headers=headers, timeout=timeouts.REQUEST)
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_WORKERS) as pool:
         list(pool.map(get, range(_VISITS)))
 
 
-def find(services: Sequence[Object], wanted: InCluster, first: str) -> Object | None:
+def find_addon_service(services: Sequence[Object], wanted: InCluster, first: str) -> Object | None:
     """Return the Service that fits an addon best: by its name, else by its label; None without one.
 
     `first` is the namespace whose Services come before others.
@@ -220,11 +220,11 @@ def find(services: Sequence[Object], wanted: InCluster, first: str) -> Object | 
         at = names.index(metadata["name"]) if metadata["name"] in names else len(names)
         return metadata["namespace"] != first, at, f"{metadata['namespace']}/{metadata['name']}"
 
-    fitting = [one for one in services if _fits(one, wanted)]
+    fitting = [one for one in services if _fits_addon(one, wanted)]
     return min(fitting, key=rank, default=None)
 
 
-def _fits(service: Object, wanted: InCluster) -> bool:
+def _fits_addon(service: Object, wanted: InCluster) -> bool:
     selector = service["spec"].get("selector") or {}
     if not selector or set(selector.values()) & set(wanted.not_of):
         return False
@@ -232,10 +232,10 @@ def _fits(service: Object, wanted: InCluster) -> bool:
     named = service["metadata"]["name"] in wanted.services or any(
         labels.get(label) in wanted.services for label in _APP_LABELS
     )
-    return named and _port(service, wanted.ports) is not None
+    return named and _find_port(service, wanted.ports) is not None
 
 
-def _port(service: Object, wanted: Sequence[int | str]) -> Object | None:
+def _find_port(service: Object, wanted: Sequence[int | str]) -> Object | None:
     """Return the port of a Service that comes first among those wanted, by number or name."""
     for choice in wanted:
         for port in service["spec"].get("ports") or ():

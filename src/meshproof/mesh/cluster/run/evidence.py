@@ -19,87 +19,92 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.api import describe
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
-from meshproof.mesh.cluster.api.objects import Placed
-from meshproof.mesh.cluster.api.port_forward import get
+from meshproof.mesh.cluster.api.objects import RunObject
+from meshproof.mesh.cluster.api.port_forward import get_from_pod
 from meshproof.mesh.cluster.proxies import proxies
 from meshproof.mesh.cluster.run import redaction, workloads
-from meshproof.mesh.cluster.run.probe import INJECT
+from meshproof.mesh.cluster.run.probe import INJECT_LABEL
 
 #: Kinds that are saved otherwise, or never.
 _NOT_AS_OBJECTS = ("Namespace", "Pod", "Secret")
-_LINES = 2000
+_LOG_LINES = 2000
 #: Characters of a config that is saved whole. In a mesh of thousands of services it has more, takes
 #: a second for 3 MB to be rid of secrets, and is about everybody else.
-_WHOLE = 5_000_000
+_MAX_WHOLE_CONFIG = 5_000_000
 
 
 @dataclass(frozen=True)
-class Run:
+class EvidenceSources:
     """What of a run there is to save: its namespaces, the labels of its pods, its own name.
 
     `status` says what the control plane knows of each proxy; `gateways` are looked at for what of
-    them is the run's, by `own`, which stands in all names of it.
+    them is the run's, by `run_name`, which stands in all names of it.
     """
 
     namespaces: Sequence[str]
     labels: str
-    own: str
+    run_name: str
     status: Callable[[], Iterable[str]] = tuple
     gateways: Callable[[], Iterable[proxies.Proxy]] = tuple
 
 
-def save(kube: Kube, run: Run, folder: Path) -> str:
+def save(kube: Kube, run: EvidenceSources, folder: Path) -> str:
     """Save what there is of a run in `folder`; return lines on what looks wrong.
 
     What cannot be had, a right that the user lacks say, is in `not-saved.txt`; what takes longer
     than `timeouts.EVIDENCE` is left out, which is a line, too.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    saving = _Saving(kube, run, folder)
-    with kube.patient(timeouts.ADMIN):
-        return "\n".join(saving.all())
+    saver = _Saver(kube, run, folder)
+    with kube.retrying_for(timeouts.ADMIN):
+        return "\n".join(saver.save_all())
 
 
-class _Saving:
+class _Saver:
     """One saving, and what could not be had of it."""
 
-    def __init__(self, kube: Kube, run: Run, folder: Path) -> None:
+    def __init__(self, kube: Kube, run: EvidenceSources, folder: Path) -> None:
         self._kube = kube
-        self._run = run
+        self._sources = run
         self._folder = folder
-        self._ends = time.monotonic() + timeouts.EVIDENCE
-        self._late = False
-        self._lacking: list[str] = []
+        self._deadline = time.monotonic() + timeouts.EVIDENCE
+        self._is_late = False
+        self._unsaved: list[str] = []
 
-    def all(self) -> list[str]:
+    def save_all(self) -> list[str]:
         """Save everything; return what looks wrong."""
-        kube, run = self._kube, self._run
-        pods = self._had(lambda: workloads.pods(kube, run.namespaces, run.labels)) or []
-        said = [words for pod in pods for words in _wrong(pod)]
-        said += self._had(lambda: [*_empty_subsets(kube, run.namespaces, pods)]) or []
+        kube, sources = self._kube, self._sources
+        pods = (
+            self._try_read(lambda: workloads.list_pods(kube, sources.namespaces, sources.labels))
+            or []
+        )
+        said = [words for pod in pods for words in _find_pod_faults(pod)]
+        said += self._try_read(lambda: [*_find_empty_subsets(kube, sources.namespaces, pods)]) or []
         self._write("pods.json", pods)
-        events = [event for name in run.namespaces for event in self._events(name)]
-        jobs: list[Callable[[], None]] = [partial(self._pod, pod, events) for pod in pods]
-        jobs += [self._status, self._objects]
-        jobs += [partial(self._own_config, one) for one in self._had(run.gateways) or ()]
+        events = [event for name in sources.namespaces for event in self._save_events(name)]
+        jobs: list[Callable[[], None]] = [partial(self._save_pod, pod, events) for pod in pods]
+        jobs += [self._save_proxy_status, self._save_objects]
+        jobs += [
+            partial(self._save_run_config, one) for one in self._try_read(sources.gateways) or ()
+        ]
         with ThreadPoolExecutor(proxies.AT_ONCE) as pool:
             for done in [pool.submit(job) for job in jobs]:
                 done.result()
-        if self._lacking:
-            self._write("not-saved.txt", "\n".join([*self._lacking, ""]))
-        if self._late:
+        if self._unsaved:
+            self._write("not-saved.txt", "\n".join([*self._unsaved, ""]))
+        if self._is_late:
             said.append(f"the evidence is not complete after {timeouts.EVIDENCE:.0f} s")
         return said
 
-    def _had(self, ask: Callable[[], Any]) -> Any:
+    def _try_read(self, ask: Callable[[], Any]) -> Any:
         """Return what is asked for; None where it cannot be had, or not in time."""
-        if time.monotonic() > self._ends:
-            self._late = True
+        if time.monotonic() > self._deadline:
+            self._is_late = True
             return None
         try:
             return ask()
         except NotReady as error:
-            self._lacking.append(str(error))
+            self._unsaved.append(str(error))
             return None
 
     def _write(self, name: str, found: Any) -> None:
@@ -107,70 +112,76 @@ class _Saving:
         if found is None:
             return
         if isinstance(found, str):
-            text = redaction.text(found)
+            text = redaction.redact_text(found)
         else:
-            text = json.dumps(redaction.value(found), indent=1)
+            text = json.dumps(redaction.redact_value(found), indent=1)
         (self._folder / name).write_text(text, encoding="utf-8")
 
-    def _events(self, namespace: str) -> list[Object]:
-        found: list[Object] = self._had(lambda: self._kube.list("v1", "Event", namespace)) or []
+    def _save_events(self, namespace: str) -> list[Object]:
+        found: list[Object] = (
+            self._try_read(lambda: self._kube.list("v1", "Event", namespace)) or []
+        )
         self._write(f"events-{namespace}.json", found)
         return found
 
-    def _status(self) -> None:
-        lines = self._had(lambda: [*self._run.status()])
+    def _save_proxy_status(self) -> None:
+        lines = self._try_read(lambda: [*self._sources.status()])
         if lines:
             self._write("proxy-status.txt", "\n".join([*lines, ""]))
 
-    def _objects(self) -> None:
+    def _save_objects(self) -> None:
         """Save the objects of the run, of each kind that it has applied."""
         found = [
             one
-            for api_version, kind in sorted(self._kube.applied)
+            for api_version, kind in sorted(self._kube.applied_kinds)
             if kind not in _NOT_AS_OBJECTS
-            for namespace in self._run.namespaces
-            for one in self._had(partial(self._kube.list, api_version, kind, namespace)) or ()
+            for namespace in self._sources.namespaces
+            for one in self._try_read(partial(self._kube.list, api_version, kind, namespace)) or ()
         ]
         self._write("objects.json", found)
 
-    def _pod(self, pod: Object, events: Sequence[Object]) -> None:
+    def _save_pod(self, pod: Object, events: Sequence[Object]) -> None:
         name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
-        if [*_wrong(pod)]:
-            described = describe.pod(redaction.value(pod), events)
+        if [*_find_pod_faults(pod)]:
+            described = describe.describe_pod(redaction.redact_value(pod), events)
             self._write(f"{name}.describe.txt", described)
-        for state in describe.containers(pod):
+        for state in describe.container_states(pod):
             container = str(state["name"])
             if state.get("state", {}).get("waiting") is None or state.get("restartCount"):
-                self._log(f"{name}.{container}.log", name, namespace, container, False)
+                self._save_log(f"{name}.{container}.log", name, namespace, container, False)
             if state.get("restartCount"):
-                self._log(f"{name}.{container}.previous.log", name, namespace, container, True)
-        if proxies.running(pod) and proxies.has_sidecar(pod):
-            self._config(proxies.Proxy(name, namespace))
+                self._save_log(f"{name}.{container}.previous.log", name, namespace, container, True)
+        if proxies.is_running(pod) and proxies.has_sidecar(pod):
+            self._save_config(proxies.Proxy(name, namespace))
 
-    def _config(self, proxy: proxies.Proxy) -> None:
+    def _save_config(self, proxy: proxies.Proxy) -> None:
         """Save the config of a sidecar; of a large one what is the run's."""
         place = (proxy.pod, proxy.namespace, proxies.ADMIN_PORT, "/config_dump")
-        dump = self._had(partial(get, self._kube, *place))
+        dump = self._try_read(partial(get_from_pod, self._kube, *place))
         if dump is None:
             return
-        if len(dump) <= _WHOLE:
+        if len(dump) <= _MAX_WHOLE_CONFIG:
             self._write(f"{proxy.pod}.config_dump.json", json.loads(dump))
             return
         size = f"{len(dump) / 1e6:.0f} MB"
-        self._lacking.append(f"{proxy.pod}: of a config of {size} only what is the run's is saved")
-        self._own_config(proxy)
+        self._unsaved.append(f"{proxy.pod}: of a config of {size} only what is the run's is saved")
+        self._save_run_config(proxy)
 
-    def _log(self, file: str, pod: str, namespace: str, container: str, previous: bool) -> None:
-        ask = partial(self._kube.log, pod, namespace, container, _LINES, previous)
-        self._write(file, self._had(ask))
+    def _save_log(
+        self, file: str, pod: str, namespace: str, container: str, previous: bool
+    ) -> None:
+        ask = partial(self._kube.read_log, pod, namespace, container, _LOG_LINES, previous)
+        self._write(file, self._try_read(ask))
 
-    def _own_config(self, proxy: proxies.Proxy) -> None:
+    def _save_run_config(self, proxy: proxies.Proxy) -> None:
         """Save the routes and clusters of a proxy that are the run's, as of a shared gateway."""
-        found = self._had(lambda: proxies.own_parts(self._kube, proxy, self._run.own))
+        found = self._try_read(
+            lambda: proxies.read_run_parts(self._kube, proxy, self._sources.run_name)
+        )
         self._write(f"{proxy.pod}.own_config.json", found)
 
 
-def hosts_without_service(kube: Kube, placed: Iterable[Placed]) -> Iterable[str]:
+def find_hosts_without_service(kube: Kube, placed: Iterable[RunObject]) -> Iterable[str]:
     """Yield the short hosts of VirtualServices that are no Service of their namespace.
 
     A short name is one of the rule's own namespace (Istio reference, VirtualService.hosts).
@@ -187,7 +198,9 @@ def hosts_without_service(kube: Kube, placed: Iterable[Placed]) -> Iterable[str]
             )
 
 
-def _empty_subsets(kube: Kube, namespaces: Sequence[str], pods: Sequence[Object]) -> Iterable[str]:
+def _find_empty_subsets(
+    kube: Kube, namespaces: Sequence[str], pods: Sequence[Object]
+) -> Iterable[str]:
     """Yield the subsets of the run's DestinationRules that select none of its pods."""
     for name in namespaces:
         for rule in kube.list("networking.istio.io/v1", "DestinationRule", name):
@@ -201,9 +214,9 @@ def _empty_subsets(kube: Kube, namespaces: Sequence[str], pods: Sequence[Object]
                     )
 
 
-def _wrong(pod: Object) -> Iterable[str]:
+def _find_pod_faults(pod: Object) -> Iterable[str]:
     name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-    if not proxies.has_sidecar(pod) and labels_of(pod).get(INJECT) != "false":
+    if not proxies.has_sidecar(pod) and labels_of(pod).get(INJECT_LABEL) != "false":
         yield f"{name} has no sidecar"
     for one in (pod.get("status") or {}).get("containerStatuses") or ():
         if one.get("restartCount"):

@@ -8,8 +8,8 @@ from typing import Any
 
 from meshproof.base import signals, timeouts
 from meshproof.mesh.cluster.api.client import Kube, Object
-from meshproof.mesh.cluster.api.kinds import Item, known, listed
-from meshproof.mesh.cluster.api.object_ref import ObjectRef, wait_gone
+from meshproof.mesh.cluster.api.kinds import LiveObject, discover_kinds, list_objects
+from meshproof.mesh.cluster.api.object_ref import ObjectRef, wait_deleted
 from meshproof.mesh.cluster.run import ownership
 
 
@@ -20,7 +20,7 @@ def create(
 
     `folder` is what their owner holds a lock on.
     """
-    annotations = ownership.owned_by(folder)
+    annotations = ownership.owner_annotations(folder)
     for name in names:
         metadata: dict[str, Any] = {
             "name": name,
@@ -39,23 +39,27 @@ def delete(kube: Kube, names: Sequence[str]) -> None:
     """
     keys = [ObjectRef("v1", "Namespace", "", name) for name in names]
     for key in keys:
-        kube.delete(*key.asked)
-    wait_gone(kube, keys, timeouts.NAMESPACE_END, lambda key: held(kube, key.name))
+        kube.delete(*key.get_args)
+    wait_deleted(kube, keys, timeouts.NAMESPACE_END, lambda key: explain_stuck(kube, key.name))
 
 
-def held(kube: Kube, name: str) -> str:
+def explain_stuck(kube: Kube, name: str) -> str:
     """Return in words what keeps a namespace from going: its conditions, finalizers, objects."""
     found = kube.get("v1", "Namespace", name)
     if found is None:
         return f"namespace {name} has just gone"
     if not found["metadata"].get("deletionTimestamp"):
         return f"namespace {name} is not being deleted"
-    items, _ = listed(kube, known(kube), namespace=name)
-    said = [*_conditions(found), *_finalizers(found), *_holding(items)]
+    items, _ = list_objects(kube, discover_kinds(kube), namespace=name)
+    said = [
+        *_describe_conditions(found),
+        *_describe_own_finalizers(found),
+        *_describe_objects_with_finalizers(items),
+    ]
     return f"namespace {name} does not go: {'; '.join(said) or 'the cluster does not say why'}"
 
 
-def _conditions(namespace: Object) -> Iterable[str]:
+def _describe_conditions(namespace: Object) -> Iterable[str]:
     """Yield what the namespace's conditions say: which kinds are left and how many of each.
 
     Source: Kubernetes API, NamespaceConditionType.
@@ -65,7 +69,7 @@ def _conditions(namespace: Object) -> Iterable[str]:
             yield str(one["message"]).rstrip(", ")
 
 
-def _finalizers(namespace: Object) -> Iterable[str]:
+def _describe_own_finalizers(namespace: Object) -> Iterable[str]:
     """Yield the finalizers that are the namespace's own."""
     spec = [one for one in namespace["spec"].get("finalizers") or () if one != "kubernetes"]
     own = [*spec, *(namespace["metadata"].get("finalizers") or ())]
@@ -73,7 +77,7 @@ def _finalizers(namespace: Object) -> Iterable[str]:
         yield f"the namespace itself has the finalizers {', '.join(own)}"
 
 
-def _holding(items: Iterable[Item]) -> Iterable[str]:
+def _describe_objects_with_finalizers(items: Iterable[LiveObject]) -> Iterable[str]:
     """Yield the objects that have finalizers: whoever set one must take it away."""
     for item in items:
         if finalizers := item.metadata.get("finalizers"):

@@ -27,7 +27,7 @@ UNTIL = "meshproof/until"
 _FOLDER = re.compile(r"/.*/run-(\d+)-[0-9a-f]{8}")
 
 
-class State(StrEnum):
+class RunState(StrEnum):
     """Whether a run goes on."""
 
     LIVES = "lives"
@@ -36,14 +36,14 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunStatus:
     """Whether a run goes on, and in words by what that is known."""
 
-    state: State
+    state: RunState
     why: str
 
 
-def machine() -> str:
+def identify_machine() -> str:
     """Return what tells this machine, as its processes see it, from any other: three words."""
     boot, mounts = "", ""
     with contextlib.suppress(OSError):
@@ -53,49 +53,49 @@ def machine() -> str:
     return f"{socket.gethostname()}:{boot}:{mounts}"
 
 
-def owned_by(folder: Path) -> dict[str, str]:
+def owner_annotations(folder: Path) -> dict[str, str]:
     """Return the annotations of what a run creates whose process holds the lock on `folder`."""
     until = datetime.now(UTC) + timedelta(seconds=timeouts.RUN_LIFE)
     return {
-        OWNER: f"{machine()}:{folder}",
+        OWNER: f"{identify_machine()}:{folder}",
         UNTIL: until.isoformat(timespec="seconds"),
     }
 
 
-def standing(notes: Mapping[str, str]) -> Standing:
+def read_run_status(notes: Mapping[str, str]) -> RunStatus:
     """Say from the annotations of what a run has created whether it goes on."""
     owner, given = str(notes.get(OWNER, "")), str(notes.get(UNTIL, ""))
     host, boot, mounts, folder = (*owner.split(":", 3), "", "", "", "")[:4]
     found = _FOLDER.fullmatch(folder)
     if not host or found is None:
-        return Standing(State.UNKNOWN, f"annotation {OWNER} is {_told(owner)}")
+        return RunStatus(RunState.UNKNOWN, f"annotation {OWNER} is {_describe_unreadable(owner)}")
     process = int(found[1])
-    if f"{host}:{boot}:{mounts}" == machine():
-        locked = _locked(Path(folder), process)
+    if f"{host}:{boot}:{mounts}" == identify_machine():
+        locked = _is_locked(Path(folder), process)
         if locked is not None:
             how = "runs" if locked else "has ended"
-            state = State.LIVES if locked else State.GONE
-            return Standing(state, f"its process {process} {how} on this machine")
-    until = _time(given)
+            state = RunState.LIVES if locked else RunState.GONE
+            return RunStatus(state, f"its process {process} {how} on this machine")
+    until = _parse_time(given)
     if until is None:
-        return Standing(State.UNKNOWN, f"annotation {UNTIL} is {_told(given)}")
+        return RunStatus(RunState.UNKNOWN, f"annotation {UNTIL} is {_describe_unreadable(given)}")
     if until < datetime.now(UTC):
-        return Standing(State.GONE, f"it was to end by {given} (process {process} of {host})")
-    return Standing(State.LIVES, f"process {process} of {host} may run until {given}")
+        return RunStatus(RunState.GONE, f"it was to end by {given} (process {process} of {host})")
+    return RunStatus(RunState.LIVES, f"process {process} of {host} may run until {given}")
 
 
-def _told(given: str) -> str:
+def _describe_unreadable(given: str) -> str:
     return f"not readable: '{given}'" if given else "missing"
 
 
-def _time(text: str) -> datetime | None:
+def _parse_time(text: str) -> datetime | None:
     with contextlib.suppress(ValueError):
         found = datetime.fromisoformat(text)
         return found if found.tzinfo else None
     return None
 
 
-def _locked(folder: Path, process: int) -> bool | None:
+def _is_locked(folder: Path, process: int) -> bool | None:
     """Say whether a process of this machine holds a run; None where that cannot be told.
 
     That is so for the folder of another user, and where the folder alone is gone (a cleaner of

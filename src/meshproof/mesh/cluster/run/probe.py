@@ -20,7 +20,7 @@ from meshproof.base.errors import NotReady
 from meshproof.base.waiting import wait_answered
 from meshproof.mesh.cluster.api import images, pod_security
 from meshproof.mesh.cluster.api.client import Kube, Object
-from meshproof.mesh.cluster.api.objects import COUNTING, SMALL_SIDECAR
+from meshproof.mesh.cluster.api.objects import COUNTING_ANNOTATIONS, SMALL_SIDECAR_ANNOTATIONS
 from meshproof.mesh.cluster.api.port_forward import Channel
 from meshproof.mesh.cluster.run import workloads
 from meshproof.mesh.protocol import Address, Answer, Asked
@@ -29,7 +29,7 @@ from meshproof.mesh.protocol import Address, Answer, Asked
 LABEL = "meshproof/probe"
 NO_PROBES = f"!{LABEL}"
 #: Istio docs, "Resource Labels": whether a pod is injected.
-INJECT = "sidecar.istio.io/inject"
+INJECT_LABEL = "sidecar.istio.io/inject"
 CONTAINER = "probe"
 #: What the pods of probes have in common.
 RESTRICTED_POD = {
@@ -37,22 +37,22 @@ RESTRICTED_POD = {
     "automountServiceAccountToken": False,
     "enableServiceLinks": False,
     "terminationGracePeriodSeconds": 1,
-    "securityContext": pod_security.POD,
+    "securityContext": pod_security.POD_CONTEXT,
 }
 _PORT = 8099
 _FOLDER = "/meshproof"
 
 
 class Probe:
-    """A probe that runs; see `placed`. A `meshproof.mesh.protocol.Sender`."""
+    """A probe that runs; see `start`. A `meshproof.mesh.protocol.Sender`."""
 
     def __init__(self, kube: Kube, pod: str, namespace: str) -> None:
         self._kube, self.pod, self.namespace = kube, pod, namespace
         self._channel = Channel(kube, pod, namespace, _PORT)
-        self._line, self._numbers = uuid.uuid4().hex, itertools.count()
+        self._session, self._batch_numbers = uuid.uuid4().hex, itertools.count()
 
     @staticmethod
-    def made(
+    def create(
         kube: Kube,
         namespace: str,
         labels: Mapping[str, str],
@@ -60,17 +60,19 @@ class Probe:
         sidecar: bool = False,
         name: str = "",
     ) -> str:
-        """Create what `ready` waits for; return the pod's name. Raises as `placed` does."""
+        """Create what `wait_ready` waits for; return the pod's name. Raises as `start` does."""
         name = name or f"meshproof-probe-{'inside' if sidecar else 'plain'}"
-        for body in _objects(name, namespace, dict(labels), image(images.PROBE), sidecar):
+        for body in _make_objects(
+            name, namespace, dict(labels), image(images.PROBE_IMAGE), sidecar
+        ):
             try:
                 kube.apply(body)
             except NotReady as error:
-                raise workloads.explained(error, namespace) from None
+                raise workloads.explain_pod_security(error, namespace) from None
         return name
 
     @classmethod
-    def placed(
+    def start(
         cls,
         kube: Kube,
         namespace: str,
@@ -83,10 +85,10 @@ class Probe:
         Returns when it takes batches. Raises NotReady when it does not come up, or when the
         namespace's PodSecurity does not take its sidecar, with what to do.
         """
-        return cls.ready(kube, namespace, cls.made(kube, namespace, labels, image, sidecar))
+        return cls.wait_ready(kube, namespace, cls.create(kube, namespace, labels, image, sidecar))
 
     @classmethod
-    def ready(cls, kube: Kube, namespace: str, name: str) -> Probe:
+    def wait_ready(cls, kube: Kube, namespace: str, name: str) -> Probe:
         """Return the probe of a pod that was made, once it takes batches. Raises NotReady."""
         workloads.wait_running(kube, namespace, name)
         probe = cls(kube, name, namespace)
@@ -105,12 +107,12 @@ class Probe:
         A batch whose answers do not get here is asked for again; its requests are sent but once.
         Raises NotReady when they never do.
         """
-        batch = batch_of(address, asked, workers, keep_alive)
-        batch |= {"line": self._line, "number": next(self._numbers)}
+        batch = make_batch(address, asked, workers, keep_alive)
+        batch |= {"line": self._session, "number": next(self._batch_numbers)}
         rounds = -(-len(asked) // max(1, workers))
         patience = rounds * max((one.seconds for one in asked), default=0.0) + timeouts.ADMIN
         found = json.loads(self._channel.ask("/", json.dumps(batch), patience))
-        return [answer(one) for one in found]
+        return [parse_answer(one) for one in found]
 
     def shown(self, curl: str) -> str:
         """Return the command that sends what `curl` would send from the probe's pod."""
@@ -118,7 +120,7 @@ class Probe:
         place = f"kubectl -n {self.namespace} exec {self.pod} -c {CONTAINER}"
         return f"{place} -- python3 {_FOLDER}/probe.py {words}"
 
-    def another(self) -> Probe:
+    def clone(self) -> Probe:
         """Return the same probe over a connection of its own, for another thread."""
         return Probe(self._kube, self.pod, self.namespace)
 
@@ -127,7 +129,7 @@ class Probe:
         self._channel.close()
 
 
-def batch_of(
+def make_batch(
     address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
 ) -> dict[str, Any]:
     """Return a batch as `meshproof.apps.probe` takes it."""
@@ -149,7 +151,7 @@ def batch_of(
     }
 
 
-def answer(found: dict[str, Any]) -> Answer:
+def parse_answer(found: dict[str, Any]) -> Answer:
     """Return what became of a request, from what `meshproof.apps.probe` says of it."""
     if "lost" in found:
         return Answer(lost=str(found["lost"]), why=str(found["why"]))
@@ -161,12 +163,12 @@ def answer(found: dict[str, Any]) -> Answer:
     return Answer(int(found["status"]), headers, body, float(found["seconds"]))
 
 
-def _objects(
+def _make_objects(
     name: str, namespace: str, labels: dict[str, str], image: str, sidecar: bool
 ) -> list[Object]:
     script = (files("meshproof.apps") / "probe.py").read_text(encoding="utf-8")
     metadata = {"name": name, "namespace": namespace, "labels": labels}
-    tags = {"app": name, **labels, LABEL: "true", INJECT: "true" if sidecar else "false"}
+    tags = {"app": name, **labels, LABEL: "true", INJECT_LABEL: "true" if sidecar else "false"}
     return [
         {
             "apiVersion": "v1",
@@ -177,17 +179,21 @@ def _objects(
         {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {**metadata, "labels": tags, "annotations": {**COUNTING, **SMALL_SIDECAR}},
+            "metadata": {
+                **metadata,
+                "labels": tags,
+                "annotations": {**COUNTING_ANNOTATIONS, **SMALL_SIDECAR_ANNOTATIONS},
+            },
             "spec": {
                 **RESTRICTED_POD,
-                "containers": [_container(image)],
+                "containers": [_make_container(image)],
                 "volumes": [{"name": "script", "configMap": {"name": name}}],
             },
         },
     ]
 
 
-def _container(image: str) -> Object:
+def _make_container(image: str) -> Object:
     return {
         "name": CONTAINER,
         "image": image,
@@ -198,6 +204,6 @@ def _container(image: str) -> Object:
             "requests": {"cpu": "10m", "memory": "32Mi"},
             "limits": {"cpu": "1", "memory": "128Mi"},
         },
-        "securityContext": pod_security.CONTAINER,
+        "securityContext": pod_security.CONTAINER_CONTEXT,
         "volumeMounts": [{"name": "script", "mountPath": _FOLDER, "readOnly": True}],
     }

@@ -27,7 +27,7 @@ from meshproof.mesh.protocol import ClusterOptions, Provider
 #: Providers that make a cluster; `external` uses one that is there.
 MAKERS = ("kind", "minikube", "k3d")
 #: What pytest-kubernetes asks each of them for, by the version, and where its versions are listed.
-_ASKED = {
+_REQUESTED_VERSIONS = {
     "kind": "kindest/node:v{} (the release notes of a kind list the images made for it)",
     "k3d": "rancher/k3s:v{}-k3s1 (the releases of k3s)",
     "minikube": "Kubernetes v{} (minikube config defaults kubernetes-version)",
@@ -35,7 +35,7 @@ _ASKED = {
 
 
 @contextlib.contextmanager
-def provided(options: ClusterOptions, folder: Path) -> Iterator[ClusterOptions]:
+def provide_cluster(options: ClusterOptions, folder: Path) -> Iterator[ClusterOptions]:
     """Have the cluster of `options.provider` for as long as the context lasts.
 
     `folder` is the run's. Yields the options with its kubeconfig; without a provider, as they are.
@@ -46,9 +46,9 @@ def provided(options: ClusterOptions, folder: Path) -> Iterator[ClusterOptions]:
     if wanted is None:
         yield options
         return
-    _require(wanted, folder)
+    _require_programs(wanted, folder)
     _delete_leftovers()
-    made = _Cluster(wanted, options, folder)
+    made = _ProvidedCluster(wanted, options, folder)
     try:
         made.create()
         yield replace(options, kubeconfig=str(made.kubeconfig), context=made.context)
@@ -61,13 +61,13 @@ def provided(options: ClusterOptions, folder: Path) -> Iterator[ClusterOptions]:
             made.delete()
 
 
-class _Cluster:
+class _ProvidedCluster:
     """A cluster of pytest-kubernetes and the record by which the next run finds it."""
 
     def __init__(self, wanted: Provider, options: ClusterOptions, folder: Path) -> None:
-        self._wanted = wanted
+        self._provider = wanted
         self._folder = folder
-        self._given = Path(options.kubeconfig) if wanted.name == "external" else None
+        self._external_kubeconfig = Path(options.kubeconfig) if wanted.name == "external" else None
         self.context = options.context
         self.name = f"pytest-meshproof-{folder.name.removeprefix('run-')}"
         self.kubeconfig = folder / "kubeconfig"
@@ -75,45 +75,45 @@ class _Cluster:
 
     def create(self) -> None:
         """Make the cluster and wait until it answers."""
-        from pytest_kubernetes.options import ClusterOptions as Wanted
+        from pytest_kubernetes.options import ClusterOptions as ProviderOptions
 
-        config = self._config()
-        if self._given is not None:
-            _copy(self._given, self.kubeconfig)
+        config = self._copy_config()
+        if self._external_kubeconfig is not None:
+            _copy_kubeconfig(self._external_kubeconfig, self.kubeconfig)
         else:
             self.kubeconfig.touch(mode=0o600)
             write_whole(
-                _record(self.name),
-                json.dumps([self._wanted.name, ownership.owned_by(self._folder)]),
+                _record_path(self.name),
+                json.dumps([self._provider.name, ownership.owner_annotations(self._folder)]),
             )
-        self._manager = _manager(self._wanted.name, self.name, config, self.kubeconfig)
+        self._manager = _make_manager(self._provider.name, self.name, config, self.kubeconfig)
         self._manager.context = self.context or None
-        asked = Wanted(
+        asked = ProviderOptions(
             cluster_name=self.name,
-            api_version=self._wanted.version,
+            api_version=self._provider.version,
             kubeconfig_path=self.kubeconfig,
             provider_config=config,
             cluster_timeout=int(timeouts.CLUSTER_START),
         )
-        words = [self.name] if config and self._wanted.name == "k3d" else []
-        what = f"{self._wanted.name}: the cluster {self.name} does not start"
-        with _telling(what, self._folder, self._version()):
+        words = [self.name] if config and self._provider.name == "k3d" else []
+        what = f"{self._provider.name}: the cluster {self.name} does not start"
+        with _translate_errors(what, self._folder, self._version_hint()):
             self._manager.create(asked, timeout=int(timeouts.CLUSTER_ANSWERS), options=words)
 
-    def _version(self) -> str:
+    def _version_hint(self) -> str:
         """Return in words which version is asked for; empty where the provider's config says it."""
-        if self._given is not None or self._wanted.config:
+        if self._external_kubeconfig is not None or self._provider.config:
             return ""
-        asked = _ASKED[self._wanted.name].format(self._wanted.version)
+        asked = _REQUESTED_VERSIONS[self._provider.name].format(self._provider.version)
         return f"\nit was asked for {asked}; --mesh-provider-version names another"
 
-    def _config(self) -> Path | None:
+    def _copy_config(self) -> Path | None:
         """Copy the provider's config with our name in it: else it makes a cluster that we lose."""
-        if not self._wanted.config:
+        if not self._provider.config:
             return None
         import yaml
 
-        given = Path(self._wanted.config)
+        given = Path(self._provider.config)
         try:
             found = yaml.load(given.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -121,7 +121,7 @@ class _Cluster:
         if not isinstance(found, dict):
             raise UsageError(f"--mesh-provider-config {given}: expected a mapping")
         named = {**found, "name": self.name}
-        if self._wanted.name == "k3d":
+        if self._provider.name == "k3d":
             named = {**found, "metadata": {**(found.get("metadata") or {}), "name": self.name}}
         copy = self._folder / "provider.yaml"
         copy.write_text(yaml.safe_dump(named), encoding="utf-8")
@@ -129,12 +129,12 @@ class _Cluster:
 
     def delete(self) -> None:
         """Delete the cluster, whether or not all of it was made."""
-        if self._manager is None or self._given is not None:
+        if self._manager is None or self._external_kubeconfig is not None:
             return
-        _delete(self._manager, self._wanted.name, self.name, self._folder)
+        _delete_cluster(self._manager, self._provider.name, self.name, self._folder)
 
 
-def _manager(provider: str, name: str, config: Path | None, kubeconfig: Path) -> Any:
+def _make_manager(provider: str, name: str, config: Path | None, kubeconfig: Path) -> Any:
     from pytest_kubernetes.providers import select_provider_manager
 
     made: Any = select_provider_manager(provider, {"cluster_name": name})
@@ -143,30 +143,30 @@ def _manager(provider: str, name: str, config: Path | None, kubeconfig: Path) ->
     return made(name, str(config) if config else None)
 
 
-def _delete(manager: Any, provider: str, name: str, folder: Path) -> None:
-    with _telling(f"{provider}: the cluster {name} is not deleted", folder):
+def _delete_cluster(manager: Any, provider: str, name: str, folder: Path) -> None:
+    with _translate_errors(f"{provider}: the cluster {name} is not deleted", folder):
         manager.delete()
-    _record(name).unlink(missing_ok=True)
+    _record_path(name).unlink(missing_ok=True)
 
 
 def _delete_leftovers() -> None:
     """Delete the clusters of runs of this machine whose owner is gone."""
-    for path in sorted(_records().glob("pytest-meshproof-*")):
+    for path in sorted(_records_folder().glob("pytest-meshproof-*")):
         provider, notes = json.loads(path.read_text(encoding="utf-8"))
-        gone = ownership.standing(notes).state is ownership.State.GONE
+        gone = ownership.read_run_status(notes).state is ownership.RunState.GONE
         if gone and shutil.which(provider):
-            manager = _manager(provider, path.name, None, Path(os.devnull))
-            _delete(manager, provider, path.name, path.parent)
+            manager = _make_manager(provider, path.name, None, Path(os.devnull))
+            _delete_cluster(manager, provider, path.name, path.parent)
 
 
-def _records() -> Path:
+def _records_folder() -> Path:
     """Return the folder of the records (XDG Base Directory Specification: state of this user)."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "meshproof" / "clusters"
 
 
-def _record(name: str) -> Path:
-    folder = _records()
+def _record_path(name: str) -> Path:
+    folder = _records_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -174,7 +174,7 @@ def _record(name: str) -> Path:
     return folder / name
 
 
-def _require(wanted: Provider, folder: Path) -> None:
+def _require_programs(wanted: Provider, folder: Path) -> None:
     """Raise NotReady for a program that is missing, or a path that a shell would take apart."""
     for program in ("kubectl", *([wanted.name] if wanted.name in MAKERS else [])):
         path = shutil.which(program)
@@ -185,7 +185,7 @@ def _require(wanted: Provider, folder: Path) -> None:
                 raise NotReady(f"--mesh-provider: pytest-kubernetes cannot use the path {part!r}")
 
 
-def _copy(given: Path, to: Path) -> None:
+def _copy_kubeconfig(given: Path, to: Path) -> None:
     try:
         to.write_bytes(given.read_bytes())
         to.chmod(0o600)
@@ -194,7 +194,7 @@ def _copy(given: Path, to: Path) -> None:
 
 
 @contextlib.contextmanager
-def _telling(what: str, folder: Path, hint: str = "") -> Iterator[None]:
+def _translate_errors(what: str, folder: Path, hint: str = "") -> Iterator[None]:
     """Turn what pytest-kubernetes raises into NotReady; keep what it does to the environment.
 
     `hint` is told after what a program says that fails.

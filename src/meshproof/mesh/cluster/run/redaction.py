@@ -18,8 +18,8 @@ _WORDS = (
     r"|authorization|credential|cookie|session[_-]?id|signature|jwt"
 )
 #: A name of several words: `DB_PASSWORD`, `clientSecret`, `x-api-key`, `secret_key_base`.
-_NAMED = rf"(?:{_WORDS})s?(?:[_-](?:base|hash|id|key|value))*"
-_SECRET = re.compile(rf"{_NAMED}$", re.I)
+_SECRET_NAME = rf"(?:{_WORDS})s?(?:[_-](?:base|hash|id|key|value))*"
+_SECRET = re.compile(rf"{_SECRET_NAME}$", re.I)
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)"
     r"|^(?:[A-Za-z0-9+/=]{20,}\n)*-----END [A-Z0-9 ]+-----",  # a log may begin in its midst
@@ -37,11 +37,11 @@ _HEADER = re.compile(
     re.I,
 )
 _PAIR = re.compile(
-    rf"""(?P<name>{_NAMED}{_IS})"""
+    rf"""(?P<name>{_SECRET_NAME}{_IS})"""
     r"""(?P<value>\\?"(?:[^"\\]|\\[^"])*\\?"|'[^']*'|[^\s,;&"'{}\[\]]+)""",
     re.I,
 )
-_FLAG = re.compile(rf"(--[\w-]{{0,40}}?{_NAMED}[ ]+)\S+", re.I)
+_FLAG = re.compile(rf"(--[\w-]{{0,40}}?{_SECRET_NAME}[ ]+)\S+", re.I)
 #: Keys of a thing with a name and a value: an env variable, a header to add, a matcher.
 _NAMES = ("name", "key", "headerName", "header_name")
 _VALUES = ("value", "raw_value", "inline_string", "inline_bytes", "data")
@@ -49,15 +49,15 @@ _MATCHES = ("exact", "prefix", "suffix", "contains", "regex")
 _MATCHERS = ("string_match", "exact_match", "prefix_match", "safe_regex_match")
 
 
-def text(given: str) -> str:
+def redact_text(given: str) -> str:
     """Return a text without secrets."""
     found = _PEM64.sub(HIDDEN, _PEM.sub(HIDDEN, given))
     found = _URL.sub(rf"\1{HIDDEN}@", _JWT.sub(HIDDEN, found))
     found = _HEADER.sub(rf"\1{HIDDEN}", _SCHEME.sub(rf"\1\2{HIDDEN}", found))
-    return _FLAG.sub(rf"\1{HIDDEN}", _PAIR.sub(_without_value, found))
+    return _FLAG.sub(rf"\1{HIDDEN}", _PAIR.sub(_hide_value, found))
 
 
-def _without_value(match: re.Match[str]) -> str:
+def _hide_value(match: re.Match[str]) -> str:
     found = match["value"]
     if found.startswith(HIDDEN[:-1]) or found in ("true", "false", "null", "None"):
         return match[0]
@@ -75,54 +75,56 @@ def _is_flag(word: str) -> bool:
     return word.startswith("-") and "=" not in word and names_a_secret(word)
 
 
-def value(given: Any) -> Any:
+def redact_value(given: Any) -> Any:
     """Return a value as of JSON without secrets, in the same shape.
 
     Of a Secret (the kind) nothing stays but its metadata.
     """
     if isinstance(given, str):
-        return text(given)
+        return redact_text(given)
     if isinstance(given, list):
         flags = [False, *(isinstance(one, str) and _is_flag(one) for one in given)]
-        return [HIDDEN if after else value(one) for after, one in zip(flags, given, strict=False)]
+        return [
+            HIDDEN if after else redact_value(one) for after, one in zip(flags, given, strict=False)
+        ]
     if not isinstance(given, dict):
         return given
     if given.get("kind") == "Secret" and "metadata" in given:
         kept = ("apiVersion", "kind", "metadata")
-        return {key: value(given[key]) for key in kept if key in given}
+        return {key: redact_value(given[key]) for key in kept if key in given}
     name = next((str(given[key]) for key in _NAMES if key in given), "")
     if names_a_secret(name):
-        return _of_secret(name, given)
+        return _redact_entry(name, given)
     return {
-        key: _under(str(key), one) if names_a_secret(str(key)) else value(one)
+        key: _redact_named(str(key), one) if names_a_secret(str(key)) else redact_value(one)
         for key, one in given.items()
     }
 
 
-def _under(name: str, given: Any) -> Any:
+def _redact_named(name: str, given: Any) -> Any:
     """Return what stands under the name of a secret: its shape, and what is true or not."""
     if isinstance(given, dict):
-        return _of_secret(name, given)
+        return _redact_entry(name, given)
     if isinstance(given, list):
-        return [_under(name, one) for one in given]
+        return [_redact_named(name, one) for one in given]
     return given if isinstance(given, bool) or given is None else HIDDEN
 
 
-def _of_secret(name: str, given: dict[str, Any]) -> dict[str, Any]:
+def _redact_entry(name: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return a thing that has the name of a secret without its value."""
     hidden = _VALUES if "cookie" in name.lower() else (*_VALUES, *_MATCHES, *_MATCHERS)
     found: dict[str, Any] = {}
     for key, one in given.items():
         if key in hidden or (key in (*_VALUES, *_MATCHERS) and isinstance(one, (dict, list))):
-            found[key] = _under(name, one)
+            found[key] = _redact_named(name, one)
         else:
-            found[key] = _under(key, one) if names_a_secret(key) else value(one)
+            found[key] = _redact_named(key, one) if names_a_secret(key) else redact_value(one)
     return found
 
 
-def as_json(given: str) -> str:
+def redact_json(given: str) -> str:
     """Return a text that should be JSON without secrets; one that is none as a text."""
     try:
-        return json.dumps(value(json.loads(given)), indent=1)
+        return json.dumps(redact_value(json.loads(given)), indent=1)
     except ValueError:
-        return text(given)
+        return redact_text(given)

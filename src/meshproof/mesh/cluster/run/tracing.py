@@ -13,7 +13,7 @@ from meshproof.base import timeouts
 from meshproof.base.names import CLUSTER_DOMAIN
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.api.client import Kube, Object
-from meshproof.mesh.cluster.api.port_forward import get
+from meshproof.mesh.cluster.api.port_forward import get_from_pod
 from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy
 from meshproof.mesh.envoy.listeners import RUN_HEADER, RUN_TAG
 
@@ -23,7 +23,7 @@ _INBOUND = "/config_dump?resource=dynamic_listeners&name_regex=^virtualInbound$"
 _KINDS = ("zipkin", "opentelemetry")
 
 
-def trace(
+def send_spans(
     kube: Kube,
     config_map: Object | None,
     service: Object | None,
@@ -36,9 +36,9 @@ def trace(
     `config_map` holds the mesh's config. Without a provider of it that leads there, spans go where
     the mesh sends them anyway. Returns in words where they go, once every sidecar does so.
     """
-    provider, collector = _provider(kube, config_map, service) if service else ("", "")
+    provider, collector = _find_provider(kube, config_map, service) if service else ("", "")
     for namespace in namespaces:
-        kube.apply(_telemetry(namespace, labels, provider))
+        kube.apply(_make_telemetry(namespace, labels, provider))
     late = list(sidecars)
 
     def look() -> bool | None:
@@ -46,7 +46,10 @@ def trace(
             one
             for one in late
             if not {RUN_TAG, collector}
-            <= _found(get(kube, one.pod, one.namespace, ADMIN_PORT, _INBOUND), (RUN_TAG, collector))
+            <= _present_texts(
+                get_from_pod(kube, one.pod, one.namespace, ADMIN_PORT, _INBOUND),
+                (RUN_TAG, collector),
+            )
         ]
         return None if late else True
 
@@ -61,11 +64,11 @@ def trace(
     return "no extension provider of the mesh's config leads there"
 
 
-def _found(text: str, words: Sequence[str]) -> set[str]:
+def _present_texts(text: str, words: Sequence[str]) -> set[str]:
     return {word for word in words if word in text}
 
 
-def _provider(kube: Kube, config_map: Object | None, service: Object) -> tuple[str, str]:
+def _find_provider(kube: Kube, config_map: Object | None, service: Object) -> tuple[str, str]:
     """Return the extension provider that leads to a service's pods, and its cluster's name."""
     import yaml
 
@@ -86,7 +89,7 @@ def _provider(kube: Kube, config_map: Object | None, service: Object) -> tuple[s
     return "", ""
 
 
-def _telemetry(namespace: str, labels: dict[str, str], provider: str) -> Object:
+def _make_telemetry(namespace: str, labels: dict[str, str], provider: str) -> Object:
     tracing: Object = {
         "randomSamplingPercentage": 100,
         "customTags": {RUN_TAG: {"header": {"name": RUN_HEADER}}},

@@ -9,19 +9,19 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.api.client import Kube, Object
-from meshproof.mesh.cluster.api.describe import containers
+from meshproof.mesh.cluster.api.describe import container_states
 from meshproof.mesh.cluster.ingress import gateway_api
 from meshproof.mesh.cluster.proxies.proxies import has_sidecar
 from meshproof.mesh.cluster.run import redaction
 from meshproof.mesh.protocol import Replica
 
 #: So many lines of a log are told, of those without secrets.
-_TOLD = 5
+_LOG_LINES = 5
 #: Reasons of a waiting container that do not pass by themselves in the time of a run
 #: (Kubernetes docs, "Images" and "Pod Lifecycle"): those of its image, and all.
-_NO_IMAGE = ("ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName")
-_HOPELESS = (
-    *_NO_IMAGE,
+_IMAGE_FAILURES = ("ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName")
+_PERMANENT_FAILURES = (
+    *_IMAGE_FAILURES,
     "CrashLoopBackOff",
     "CreateContainerConfigError",
     "CreateContainerError",
@@ -29,7 +29,7 @@ _HOPELESS = (
 )
 
 
-def pods(kube: Kube, namespaces: Sequence[str], labels: str) -> list[Object]:
+def list_pods(kube: Kube, namespaces: Sequence[str], labels: str) -> list[Object]:
     """Return the pods of the namespaces that have the labels.
 
     Without those that end, and without the proxies of a Gateway, which take over its labels.
@@ -42,7 +42,7 @@ def pods(kube: Kube, namespaces: Sequence[str], labels: str) -> list[Object]:
     return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
 
 
-def replica(pod: Object) -> Replica:
+def make_replica(pod: Object) -> Replica:
     """Return a pod as a suite knows it."""
     metadata = pod["metadata"]
     labels = metadata.get("labels") or {}
@@ -69,18 +69,20 @@ def wait_available(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
         waiting[:] = []
         for name in namespaces:
             for one in kube.list("apps/v1", "Deployment", name, labels):
-                if not _complete(one):
+                if not _is_complete(one):
                     waiting.append(f"{name}/{one['metadata']['name']}")
-                    _check_taken(one, waiting[-1], since)
+                    _require_admitted(one, waiting[-1], since)
         if waiting:
-            for pod in pods(kube, namespaces, labels):
-                if why := _hopeless(pod):
-                    raise NotReady(_told(kube, pod, why))
+            for pod in list_pods(kube, namespaces, labels):
+                if why := _find_permanent_failure(pod):
+                    raise NotReady(_explain_pod(kube, pod, why))
         return None if waiting else True
 
     def said() -> str:
-        late = [pod for pod in pods(kube, namespaces, labels) if not _ready(pod)]
-        lines = [_told(kube, pod, _state(pod)) for pod in late[:3]] or [*_events(kube, namespaces)]
+        late = [pod for pod in list_pods(kube, namespaces, labels) if not _is_ready(pod)]
+        lines = [_explain_pod(kube, pod, _describe_state(pod)) for pod in late[:3]] or [
+            *_list_warnings(kube, namespaces)
+        ]
         return "\n".join(
             [f"not available after {timeouts.APPS_START:.0f} s: {', '.join(waiting)}", *lines]
         )
@@ -93,15 +95,15 @@ def wait_running(kube: Kube, namespace: str, name: str) -> None:
 
     def look() -> bool | None:
         pod = kube.get("v1", "Pod", name, namespace)
-        if pod is not None and (why := _hopeless(pod)):
-            raise NotReady(_told(kube, pod, why))
-        return True if pod is not None and _ready(pod) else None
+        if pod is not None and (why := _find_permanent_failure(pod)):
+            raise NotReady(_explain_pod(kube, pod, why))
+        return True if pod is not None and _is_ready(pod) else None
 
     def said() -> str:
         pod = kube.get("v1", "Pod", name, namespace)
         if pod is None:
             return f"{namespace}/{name} is gone"
-        return _told(kube, pod, _state(pod))
+        return _explain_pod(kube, pod, _describe_state(pod))
 
     wait_for(look, timeouts.APPS_START, said, timeouts.POLL_SLOW)
 
@@ -110,7 +112,7 @@ def check_injected(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
     """Raise NotReady naming each pod of the run that has no sidecar."""
     bare = [
         f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-        for pod in pods(kube, namespaces, labels)
+        for pod in list_pods(kube, namespaces, labels)
         if not has_sidecar(pod)
     ]
     if bare:
@@ -120,7 +122,7 @@ def check_injected(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
         )
 
 
-def _complete(deployment: Object) -> bool:
+def _is_complete(deployment: Object) -> bool:
     status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
     return bool(
         status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
@@ -130,7 +132,7 @@ def _complete(deployment: Object) -> bool:
     )
 
 
-def _check_taken(deployment: Object, name: str, since: dict[str, float]) -> None:
+def _require_admitted(deployment: Object, name: str, since: dict[str, float]) -> None:
     """Raise NotReady where admission (PodSecurity, a quota, a LimitRange) goes on refusing pods.
 
     `since` keeps when that was first seen. What cannot be asked (a webhook) may come back.
@@ -141,10 +143,10 @@ def _check_taken(deployment: Object, name: str, since: dict[str, float]) -> None
     if not refused:
         since.pop(name, None)
     elif time.monotonic() - since.setdefault(name, time.monotonic()) > timeouts.REFUSED:
-        raise explained(NotReady(f"{name}: {refused}"), name.partition("/")[0])
+        raise explain_pod_security(NotReady(f"{name}: {refused}"), name.partition("/")[0])
 
 
-def explained(error: NotReady, namespace: str) -> NotReady:
+def explain_pod_security(error: NotReady, namespace: str) -> NotReady:
     """Return the error with what to do where PodSecurity refuses a sidecar."""
     said = str(error)
     if "PodSecurity" not in said:
@@ -159,68 +161,72 @@ def explained(error: NotReady, namespace: str) -> NotReady:
     return NotReady(f"namespace {namespace} does not take the pod: {said}")
 
 
-def unready(pod: Object) -> Iterator[str]:
+def describe_unready(pod: Object) -> Iterator[str]:
     """Yield in words that a pod is not ready and what it waits for."""
-    if not _ready(pod):
-        yield f"{pod['metadata']['namespace']}/{pod['metadata']['name']}: {_state(pod)}"
+    if not _is_ready(pod):
+        yield f"{pod['metadata']['namespace']}/{pod['metadata']['name']}: {_describe_state(pod)}"
 
 
-def late(kube: Kube, found: Sequence[Object]) -> list[str]:
+def describe_late_pods(kube: Kube, found: Sequence[Object]) -> list[str]:
     """Return for each pod that is not ready why, with the end of the log of what restarts."""
-    return [_told(kube, pod, _hopeless(pod) or _state(pod)) for pod in found if not _ready(pod)]
+    return [
+        _explain_pod(kube, pod, _find_permanent_failure(pod) or _describe_state(pod))
+        for pod in found
+        if not _is_ready(pod)
+    ]
 
 
-def container_ready(pod: Object, name: str) -> bool:
+def is_container_ready(pod: Object, name: str) -> bool:
     """Say whether a container of a pod is ready."""
-    return any(one["name"] == name and one.get("ready") for one in containers(pod))
+    return any(one["name"] == name and one.get("ready") for one in container_states(pod))
 
 
-def _ready(pod: Object) -> bool:
+def _is_ready(pod: Object) -> bool:
     found = (pod.get("status") or {}).get("conditions") or ()
     return any(one["type"] == "Ready" and one["status"] == "True" for one in found)
 
 
-def unpullable(pod: Object) -> str:
+def describe_pull_failure(pod: Object) -> str:
     """Return in words why an image of a pod cannot be had; empty where nothing says so."""
-    return _hopeless(pod, _NO_IMAGE)
+    return _find_permanent_failure(pod, _IMAGE_FAILURES)
 
 
-def _hopeless(pod: Object, reasons: Sequence[str] = _HOPELESS) -> str:
-    for one in containers(pod):
+def _find_permanent_failure(pod: Object, reasons: Sequence[str] = _PERMANENT_FAILURES) -> str:
+    for one in container_states(pod):
         waiting = (one.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in reasons:
             return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
     return ""
 
 
-def _state(pod: Object) -> str:
+def _describe_state(pod: Object) -> str:
     """Return in words what a pod waits for."""
     status = pod.get("status") or {}
     for one in status.get("conditions") or ():
         if one["type"] == "PodScheduled" and one["status"] != "True":
             return f"not scheduled: {one.get('message', one.get('reason', ''))}"
-    late = [str(one["name"]) for one in containers(pod) if not one.get("ready")]
+    late = [str(one["name"]) for one in container_states(pod) if not one.get("ready")]
     return f"{status.get('phase', 'unknown')}, not ready: {', '.join(late) or 'no container yet'}"
 
 
-def _told(kube: Kube, pod: Object, why: str) -> str:
+def _explain_pod(kube: Kube, pod: Object, why: str) -> str:
     """Return why a pod does not come up, with the end of the log of the container at fault."""
     metadata = pod["metadata"]
     name, namespace = str(metadata["name"]), str(metadata["namespace"])
     lines = [f"{namespace}/{name}: {why}"]
-    for one in containers(pod):
+    for one in container_states(pod):
         if one.get("ready") or not one.get("restartCount"):
             continue
         try:
-            log = redaction.text(kube.log(name, namespace, str(one["name"]))).rstrip()
+            log = redaction.redact_text(kube.read_log(name, namespace, str(one["name"]))).rstrip()
         except NotReady:
             continue
         if log:
-            lines += [f"last lines of {one['name']}:", *log.splitlines()[-_TOLD:]]
+            lines += [f"last lines of {one['name']}:", *log.splitlines()[-_LOG_LINES:]]
     return "\n".join(lines)
 
 
-def _events(kube: Kube, namespaces: Sequence[str]) -> Iterator[str]:
+def _list_warnings(kube: Kube, namespaces: Sequence[str]) -> Iterator[str]:
     """Yield the warnings of the namespaces: where no pod is, they say why."""
     seen: set[str] = set()
     for name in namespaces:

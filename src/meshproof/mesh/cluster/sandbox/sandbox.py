@@ -16,18 +16,18 @@ from meshproof.base.names import MESH
 from meshproof.documents.manifest import Document
 from meshproof.inventory import Inventory
 from meshproof.mesh.cluster.api.client import Kube
-from meshproof.mesh.cluster.api.objects import Place, Placed
+from meshproof.mesh.cluster.api.objects import RunObject, RunScope
 from meshproof.mesh.cluster.istio.istio import Istio
 from meshproof.mesh.cluster.proxies import settling
 from meshproof.mesh.cluster.proxies.proxies import Proxy
-from meshproof.mesh.cluster.proxies.settling import Listed
+from meshproof.mesh.cluster.proxies.settling import ListProxies
 from meshproof.mesh.cluster.run import workloads
-from meshproof.mesh.cluster.sandbox import pods as sandbox_pods
-from meshproof.mesh.cluster.sandbox.cases import Provable
-from meshproof.mesh.cluster.sandbox.clients import Caller, Clients
-from meshproof.mesh.cluster.sandbox.mirrored import Copies
-from meshproof.mesh.cluster.sandbox.places import Places, host_of
-from meshproof.mesh.cluster.sandbox.rules import ROUTING, Names, Rewriting
+from meshproof.mesh.cluster.sandbox import echo_pods
+from meshproof.mesh.cluster.sandbox.client_namespaces import ClientNamespaces, read_host
+from meshproof.mesh.cluster.sandbox.clients import Caller, SandboxClients
+from meshproof.mesh.cluster.sandbox.mirrored_copies import MirroredCopies
+from meshproof.mesh.cluster.sandbox.provable_cases import ProvableCases
+from meshproof.mesh.cluster.sandbox.rule_rewriter import ROUTING, RuleRewriter, SandboxNames
 from meshproof.mesh.echo.workloads import MISSED, Workloads, check_hosts, echoes, named_in, ports
 from meshproof.mesh.protocol import Address, Sender, Served, one_version
 from meshproof.oracle.derive import Call, Case
@@ -42,43 +42,43 @@ class Sandbox:
         rules: RuleSet,
         cases: Sequence[Case],
         around: Inventory,
-        place: Place,
+        place: RunScope,
         istio: Istio,
         beta: float | None = None,
     ) -> None:
         """Raise BadRules for a host that is no service, and when no case can be proven."""
         check_hosts(rules, around)
         self._rules = rules
-        self._around = around
-        self._place = place
+        self._inventory = around
+        self._scope = place
         self._istio = istio
         self.echoes = echoes(rules, around)
         self.workloads = Workloads(self.echoes, beta or MISSED)
-        users = self._users_namespaces()
-        self.names = Names.of(place, users)
+        users = self._list_user_namespaces()
+        self.names = SandboxNames.for_namespaces(place, users)
         # Where short names of services of `default` are known, if they are the user's.
         home = "default" if "default" in users else users[0]
-        self._places = Places(self._destination_rules, home)
-        self._provable = Provable(rules, cases, self._places)
+        self._client_namespaces = ClientNamespaces(self._destination_rules, home)
+        self._provable = ProvableCases(rules, cases, self._client_namespaces)
         self._cases = [case for case in cases if not self.unproven(case)]
-        self._require_some(cases)
-        self._labels = {**place.labels, **istio.asking}
-        callers = [one for one in map(self._caller, self._cases) if one is not None]
-        self._clients = Clients(self._labels, place.image, callers or [(home, ())])
-        self._way_in: Address | None = None
-        self._copies: Copies | None = None
+        self._require_provable_cases(cases)
+        self._labels = {**place.labels, **istio.revision_labels}
+        callers = [one for one in map(self._find_caller, self._cases) if one is not None]
+        self._clients = SandboxClients(self._labels, place.map_image, callers or [(home, ())])
+        self._ingress_address: Address | None = None
+        self._copies: MirroredCopies | None = None
         self.served: Served | None = None
 
-    def _require_some(self, cases: Sequence[Case]) -> None:
+    def _require_provable_cases(self, cases: Sequence[Case]) -> None:
         if not self._cases:
             reasons = dict.fromkeys(f"{case.at}: {self.unproven(case)}" for case in cases)
             raise BadRules(
                 "no case of these rules can be proven in a sandbox:\n" + "\n".join(reasons)
             )
 
-    def _users_namespaces(self) -> list[str]:
+    def _list_user_namespaces(self) -> list[str]:
         """Return the namespaces of the rules and of the services that they name."""
-        found = {named_in(one.host)[1] for one in sandbox_pods.stood_up(self.echoes)}
+        found = {named_in(one.host)[1] for one in echo_pods.select_services(self.echoes)}
         found |= {one.namespace for one in self._rules.documents}
         return sorted(found)
 
@@ -90,11 +90,11 @@ class Sandbox:
     @property
     def notes(self) -> list[str]:
         """What a report says of it."""
-        pods = len(sandbox_pods.stood_up(self.echoes))
+        pods = len(echo_pods.select_services(self.echoes))
         said = [
             f"sandbox: {pods} echo workloads with sidecars; of DestinationRules it has the subsets"
         ]
-        if self._at_gateway:
+        if self._uses_gateway:
             said.append(
                 "sandbox: rules of gateways are asked through the ingress gateway of the cluster, "
                 f"at a Gateway of the run for hosts below {self.names.suffix}"
@@ -103,10 +103,10 @@ class Sandbox:
 
     def unproven(self, case: Case) -> str:
         """Return why a case cannot be proven here; empty when it can."""
-        return self._provable.why_not(case)
+        return self._provable.explain_unprovable(case)
 
     @contextlib.contextmanager
-    def serving(self, kube: Kube, way_in: Callable[[], Address]) -> Iterator[None]:
+    def serve(self, kube: Kube, way_in: Callable[[], Address]) -> Iterator[None]:
         """Wait for what was begun, then serve the rules; `way_in` finds that of the cluster.
 
         What is made goes with the namespaces. Raises NotReady for a pod that does not come up and
@@ -114,38 +114,42 @@ class Sandbox:
         """
         with contextlib.ExitStack() as ending:
             ending.callback(self._clients.close)
-            self._clients.ready(kube, self.names)
-            pods = sandbox_pods.pods(self.echoes, self.names.namespaces)
-            self._copies = Copies(kube, pods, self._clients.proxies.values())
+            self._clients.wait_ready(kube, self.names)
+            pods = echo_pods.name_pods(self.echoes, self.names.namespaces)
+            self._copies = MirroredCopies(kube, pods, self._clients.proxies.values())
             ending.callback(self._copies.close)
             for namespace, name in pods.values():
                 workloads.wait_running(kube, namespace, name)
-            self._way_in = way_in() if self._at_gateway else None
-            self.served = self._serve(kube)
+            self._ingress_address = way_in() if self._uses_gateway else None
+            self.served = self._apply_rules(kube)
             yield
 
-    def begin(self, kube: Kube) -> None:
+    def create_workloads(self, kube: Kube) -> None:
         """Create what the sandbox consists of, but for its rules, in namespaces that are there."""
-        for body in sandbox_pods.objects(self.echoes, self._around, self._standing):
+        for body in echo_pods.make_objects(self.echoes, self._inventory, self._echo_placement):
             try:
                 kube.apply(body)
             except NotReady as error:
-                raise workloads.explained(error, str(body["metadata"]["namespace"])) from None
-        self._clients.begin(kube, self.names)
+                raise workloads.explain_pod_security(
+                    error, str(body["metadata"]["namespace"])
+                ) from None
+        self._clients.create(kube, self.names)
 
-    def _serve(self, kube: Kube) -> Served:
+    def _apply_rules(self, kube: Kube) -> Served:
         """Apply the rules; wait until each client has those that it must have."""
-        rules = map(self._rewriting.destination_rule, self._destination_rules)
-        placed = [*rules, *self._gateways(kube), *self._routes()]
+        rules = map(self._rewriter.rewrite_destination_rule, self._destination_rules)
+        placed = [*rules, *self._make_gateways(kube), *self._rewrite_routes()]
         for one in placed:
             kube.apply(one.body, one.at or "")
-        asked: list[tuple[Caller | None, Sequence[Proxy] | Listed]] = [
+        asked: list[tuple[Caller | None, Sequence[Proxy] | ListProxies]] = [
             (caller, [proxy]) for caller, proxy in self._clients.proxies.items()
         ]
-        if self._at_gateway:
-            asked.append((None, lambda: self._istio.gateways(kube)))
+        if self._uses_gateway:
+            asked.append((None, lambda: self._istio.list_gateways(kube)))
         found = [
-            settling.wait_served(kube, of, self._awaited(placed, caller), own=self._place.run)
+            settling.wait_served(
+                kube, of, self._select_awaited(placed, caller), own=self._scope.run
+            )
             for caller, of in asked
         ]
         return Served(
@@ -155,91 +159,95 @@ class Sandbox:
         )
 
     @property
-    def _standing(self) -> sandbox_pods.Standing:
-        return sandbox_pods.Standing(
+    def _echo_placement(self) -> echo_pods.EchoPlacement:
+        return echo_pods.EchoPlacement(
             self.names.namespaces,
-            ports(self._rules, self._around),
+            ports(self._rules, self._inventory),
             self._labels,
-            self._place.image,
-            lambda host: self._rewriting.exports(host in self._rewriting.for_gateways),
+            self._scope.map_image,
+            lambda host: self._rewriter.list_exports(host in self._rewriter.gateway_hosts),
         )
 
     # What is served.
 
     @cached_property
-    def _rewriting(self) -> Rewriting:
+    def _rewriter(self) -> RuleRewriter:
         targets = [
             target.host
             for table in self._rules.tables
-            if self._gateways_of(table)
+            if self._gateway_names(table)
             for route in table.routes
             for target in route.targets
         ]
         namespace, _, _ = self._istio.ingress.partition("/")
-        return Rewriting(
-            self.names, self._place.labels, self.namespaces, [namespace], frozenset(targets)
+        return RuleRewriter(
+            self.names, self._scope.labels, self.namespaces, [namespace], frozenset(targets)
         )
 
     @cached_property
-    def _at_gateway(self) -> bool:
+    def _uses_gateway(self) -> bool:
         return any(case.call.gateway != MESH for case in self._cases)
 
     @staticmethod
-    def _gateways_of(table: RouteTable) -> list[str]:
+    def _gateway_names(table: RouteTable) -> list[str]:
         return [one for one in table.gateways or () if one != MESH]
 
-    def _of_kind(self, kind: str) -> list[Document]:
+    def _documents_of_kind(self, kind: str) -> list[Document]:
         documents = self._rules.documents
         return [one for one in documents if one.kind == kind and one.group == ROUTING]
 
-    def _routes(self) -> list[Placed]:
+    def _rewrite_routes(self) -> list[RunObject]:
         """Return the rules of which a case is proven, and those that they delegate to."""
-        used = [one for case in self._cases for one in self._provable.documents(case)]
+        used = [one for case in self._cases for one in self._provable.find_documents(case)]
         services = [
-            self._rewriting.virtual_service(one)
-            for one in self._of_kind("VirtualService")
+            self._rewriter.rewrite_virtual_service(one)
+            for one in self._documents_of_kind("VirtualService")
             if one in used or one.spec.get("hosts") is None
         ]
         routes = [one for one in self._rules.documents if one in used and one.kind == "HTTPRoute"]
-        return [*services, *map(self._rewriting.http_route, routes)]
+        return [*services, *map(self._rewriter.rewrite_http_route, routes)]
 
     @cached_property
     def _destination_rules(self) -> list[Document]:
         """The DestinationRules that name subsets of services that stand here."""
-        hosts = {one.host for one in sandbox_pods.stood_up(self.echoes)}
+        hosts = {one.host for one in echo_pods.select_services(self.echoes)}
         return [
             one
-            for one in self._of_kind("DestinationRule")
-            if one.spec.get("subsets") is not None and host_of(one) in hosts
+            for one in self._documents_of_kind("DestinationRule")
+            if one.spec.get("subsets") is not None and read_host(one) in hosts
         ]
 
-    def _gateways(self, kube: Kube) -> list[Placed]:
+    def _make_gateways(self, kube: Kube) -> list[RunObject]:
         """Return the Gateways through which a case comes, for the hosts of their routes alone."""
         calls = [case.call for case in self._cases if case.call.gateway != MESH]
         if not calls:
             return []
-        selector = self._istio.selector(kube)
+        selector = self._istio.read_gateway_selector(kube)
         found = []
-        for one in self._of_kind("Gateway"):
+        for one in self._documents_of_kind("Gateway"):
             name = f"{one.namespace}/{one.name}"
             hosts = [call.host for call in calls if call.gateway == name]
             if hosts:
-                found.append(self._rewriting.gateway(one, hosts, selector))
+                found.append(self._rewriter.rewrite_gateway(one, hosts, selector))
         return found
 
-    def _awaited(self, placed: Sequence[Placed], caller: Caller | None) -> list[Placed]:
+    def _select_awaited(
+        self, placed: Sequence[RunObject], caller: Caller | None
+    ) -> list[RunObject]:
         """Return what a client, None: a gateway, must show by name.
 
         istiod shows one DestinationRule for a host, and no rule without a route for the client.
         """
         namespace, source = caller or (None, ())
         seen = {
-            one.at for one in self._of_kind("VirtualService") if self._provable.sees(one, source)
+            one.at
+            for one in self._documents_of_kind("VirtualService")
+            if self._provable.has_route_for(one, source)
         }
         shown = {
-            self._places.shown(host, namespace)[0].at
-            for host in map(host_of, self._destination_rules)
-            if self._places.shown(host, namespace)
+            self._client_namespaces.visible_rules(host, namespace)[0].at
+            for host in map(read_host, self._destination_rules)
+            if self._client_namespaces.visible_rules(host, namespace)
         }
         rules = [
             one
@@ -255,24 +263,24 @@ class Sandbox:
     def address(self, call: Call) -> Address:
         """Return where a call is sent: the service itself, or the way in."""
         if call.gateway == MESH:
-            return Address(self.names.host(call.host), call.port)
-        if self._way_in is None:
+            return Address(self.names.rewrite_host(call.host), call.port)
+        if self._ingress_address is None:
             raise NotReady("the sandbox is not served yet")
-        return self._way_in
+        return self._ingress_address
 
     def sender(self, case: Case) -> Sender | None:
         """Return the client of a case: a probe in the mesh, or this machine, outside."""
-        return self._clients.sender(self._caller(case))
+        return self._clients.sender(self._find_caller(case))
 
-    def _caller(self, case: Case) -> Caller | None:
+    def _find_caller(self, case: Case) -> Caller | None:
         """Return who sends a case, None for what comes in at a gateway."""
         if case.call.gateway != MESH:
             return None
-        namespace = self._places.of(self._rules.tables[case.number])
-        return namespace or self._places.home, case.call.source
+        namespace = self._client_namespaces.find_namespace(self._rules.tables[case.number])
+        return namespace or self._client_namespaces.home, case.call.source
 
     def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
         """Return how many copies each of some requests has had; see `CaseMesh.copied`."""
         if self._copies is None:
             raise NotReady("the sandbox is not served yet")
-        return self.workloads.copied(case, asked, self._copies.noted())
+        return self.workloads.copied(case, asked, self._copies.count())

@@ -15,8 +15,8 @@ from meshproof.base.names import Labels, is_service
 from meshproof.inventory import Inventory
 from meshproof.mesh.cluster.api import images, pod_security
 from meshproof.mesh.cluster.api.client import Object
-from meshproof.mesh.cluster.api.objects import SMALL, SMALL_SIDECAR
-from meshproof.mesh.cluster.run.probe import INJECT, RESTRICTED_POD
+from meshproof.mesh.cluster.api.objects import SMALL_RESOURCES, SMALL_SIDECAR_ANNOTATIONS
+from meshproof.mesh.cluster.run.probe import INJECT_LABEL, RESTRICTED_POD
 from meshproof.mesh.echo.workloads import Echo, named_in
 
 #: Label of an echo workload: the name of the Service that it is behind.
@@ -28,11 +28,11 @@ _FOLDER = "/meshproof"
 _CONFIG = "meshproof-echo"
 _LONGEST = 50
 #: Labels by which a pod says how it is injected: here each is, as the run says.
-_OF_INJECTION = ("sidecar.istio.io/", "istio.io/", "service.istio.io/")
+_INJECTION_PREFIXES = ("sidecar.istio.io/", "istio.io/", "service.istio.io/")
 
 
 @dataclass(frozen=True)
-class Standing:
+class EchoPlacement:
     """How the echo workloads stand in the cluster: user's namespace -> the sandbox's, and so on.
 
     `ports` are those of each host, `labels` those of the run and of injection, `image` maps the
@@ -47,45 +47,47 @@ class Standing:
     exports: Callable[[str], Sequence[str]]
 
 
-def stood_up(echoes: Sequence[Echo]) -> list[Echo]:
+def select_services(echoes: Sequence[Echo]) -> list[Echo]:
     """Return those of some echo workloads that a pod can stand for: hosts outside have none."""
     return [one for one in echoes if is_service(one.host)]
 
 
-def objects(echoes: Sequence[Echo], around: Inventory, standing: Standing) -> Iterator[Object]:
+def make_objects(
+    echoes: Sequence[Echo], around: Inventory, standing: EchoPlacement
+) -> Iterator[Object]:
     """Yield the ConfigMap of each namespace, then Services, then pods."""
-    found = stood_up(echoes)
+    found = select_services(echoes)
     script = (files("meshproof.apps") / "echo_pod.py").read_text(encoding="utf-8")
     for namespace in dict.fromkeys(named_in(one.host)[1] for one in found):
-        metadata = _metadata(_CONFIG, standing.namespaces[namespace], standing.labels)
+        metadata = _make_metadata(_CONFIG, standing.namespaces[namespace], standing.labels)
         data = {"echo_pod.py": script}
         yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
     for host in dict.fromkeys(one.host for one in found):
-        yield _service(host, standing)
+        yield _make_service(host, standing)
     for number, one in enumerate(found):
-        yield _pod(one, number, around.selectors.get(one.host, ()), standing)
+        yield _make_pod(one, number, around.selectors.get(one.host, ()), standing)
 
 
-def pods(echoes: Sequence[Echo], namespaces: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+def name_pods(echoes: Sequence[Echo], namespaces: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Return name of an echo workload -> namespace and name of its pod."""
     return {
-        one.name: (namespaces[named_in(one.host)[1]], _name(one, number))
-        for number, one in enumerate(stood_up(echoes))
+        one.name: (namespaces[named_in(one.host)[1]], _pod_name(one, number))
+        for number, one in enumerate(select_services(echoes))
     }
 
 
-def _name(echo: Echo, number: int) -> str:
+def _pod_name(echo: Echo, number: int) -> str:
     return f"{named_in(echo.host)[0][:_LONGEST]}-{number}"
 
 
-def _metadata(name: str, namespace: str, labels: Mapping[str, str]) -> Object:
+def _make_metadata(name: str, namespace: str, labels: Mapping[str, str]) -> Object:
     return {"name": name, "namespace": namespace, "labels": dict(labels)}
 
 
-def _service(host: str, standing: Standing) -> Object:
+def _make_service(host: str, standing: EchoPlacement) -> Object:
     """Return a Service of the user's ports, all of HTTP: one port of the echo answers for each."""
     name, namespace = named_in(host)
-    metadata = _metadata(name, standing.namespaces[namespace], standing.labels)
+    metadata = _make_metadata(name, standing.namespaces[namespace], standing.labels)
     metadata["annotations"] = {EXPORT_TO: ",".join(standing.exports(host))}
     listed = [
         {"name": f"http-{port}", "port": port, "targetPort": PORT} for port in standing.ports[host]
@@ -94,27 +96,27 @@ def _service(host: str, standing: Standing) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
-def _pod(echo: Echo, number: int, selector: Labels, standing: Standing) -> Object:
+def _make_pod(echo: Echo, number: int, selector: Labels, standing: EchoPlacement) -> Object:
     service, namespace = named_in(echo.host)
     carried = {**dict(selector), **dict(echo.labels)}
-    kept = {key: value for key, value in carried.items() if not key.startswith(_OF_INJECTION)}
+    kept = {key: value for key, value in carried.items() if not key.startswith(_INJECTION_PREFIXES)}
     kept.setdefault("app", service)
-    labels = {**kept, **standing.labels, LABEL: service, INJECT: "true"}
-    metadata = _metadata(_name(echo, number), standing.namespaces[namespace], labels)
-    metadata["annotations"] = dict(SMALL_SIDECAR)
+    labels = {**kept, **standing.labels, LABEL: service, INJECT_LABEL: "true"}
+    metadata = _make_metadata(_pod_name(echo, number), standing.namespaces[namespace], labels)
+    metadata["annotations"] = dict(SMALL_SIDECAR_ANNOTATIONS)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": metadata,
         "spec": {
             **RESTRICTED_POD,
-            "containers": [_container(echo.name, standing.image(images.PROBE))],
+            "containers": [_make_container(echo.name, standing.image(images.PROBE_IMAGE))],
             "volumes": [{"name": "script", "configMap": {"name": _CONFIG}}],
         },
     }
 
 
-def _container(name: str, image: str) -> Object:
+def _make_container(name: str, image: str) -> Object:
     return {
         "name": CONTAINER,
         "image": image,
@@ -123,7 +125,7 @@ def _container(name: str, image: str) -> Object:
         "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
         "ports": [{"containerPort": PORT}],
         "readinessProbe": {"httpGet": {"path": HEALTH, "port": PORT}, "periodSeconds": 1},
-        "resources": SMALL,
-        "securityContext": pod_security.CONTAINER,
+        "resources": SMALL_RESOURCES,
+        "securityContext": pod_security.CONTAINER_CONTEXT,
         "volumeMounts": [{"name": "script", "mountPath": _FOLDER, "readOnly": True}],
     }

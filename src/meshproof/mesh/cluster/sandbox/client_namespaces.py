@@ -15,12 +15,12 @@ from meshproof.mesh.echo.workloads import named_in
 from meshproof.rules.model import RouteTable
 
 
-def host_of(rule: Document) -> str:
+def read_host(rule: Document) -> str:
     """Return the full name of the host that a DestinationRule is about."""
     return full_name(rule.spec.need("host").text(), rule.namespace)
 
 
-class Places:
+class ClientNamespaces:
     """Namespaces of a user, by what a client there has; `home` is where one stands as a rule."""
 
     def __init__(self, rules: Iterable[Document], home: str) -> None:
@@ -28,48 +28,52 @@ class Places:
         self._rules = list(rules)
         self.home = home
 
-    def shown(self, host: str, namespace: str | None) -> list[Document]:
+    def visible_rules(self, host: str, namespace: str | None) -> list[Document]:
         """Return the DestinationRules of a host for clients in a namespace, None: for a gateway."""
-        found = [one for one in self._rules if host_of(one) == host]
+        found = [one for one in self._rules if read_host(one) == host]
         own = [one for one in found if one.namespace == namespace]
         return own or [one for one in found if one.namespace == named_in(host)[1]]
 
-    def of(self, table: RouteTable) -> str | None:
+    def find_namespace(self, table: RouteTable) -> str | None:
         """Return where the sidecars stand that a route is for, None where none has all its subsets.
 
         A DestinationRule beside the route for a service of elsewhere is for clients beside it.
         """
         hosts = {target.host for route in table.routes for target in route.targets}
         beside = [one for one in self._rules if one.namespace == table.namespace]
-        if any(host_of(one) in hosts - _served_in(table.namespace, hosts) for one in beside):
+        if any(read_host(one) in hosts - _hosts_in(table.namespace, hosts) for one in beside):
             return table.namespace
-        others = [one.namespace for one in self._rules if host_of(one) in hosts]
+        others = [one.namespace for one in self._rules if read_host(one) in hosts]
         for namespace in (self.home, table.namespace, *others):
-            if not self.lacking(table, namespace):
+            if not self.find_missing_subset(table, namespace):
                 return namespace
         return None
 
-    def lacking(self, table: RouteTable, namespace: str | None) -> str:
+    def find_missing_subset(self, table: RouteTable, namespace: str | None) -> str:
         """Return the first subset of a route that clients in a namespace lack, or nothing.
 
         None is a gateway's, in which no rule of a user's stands.
         """
-        return next(self._lacked(table, namespace), "")
+        return next(self._missing_subsets(table, namespace), "")
 
-    def _lacked(self, table: RouteTable, namespace: str | None) -> Iterator[str]:
+    def _missing_subsets(self, table: RouteTable, namespace: str | None) -> Iterator[str]:
         for target in (target for route in table.routes for target in route.targets):
             if not is_service(target.host):
                 continue  # no workload of a sandbox stands for it
-            known = [found for one in self.shown(target.host, namespace) for found in _subsets(one)]
+            known = [
+                found
+                for one in self.visible_rules(target.host, namespace)
+                for found in _read_subset_labels(one)
+            ]
             if target.labels and target.labels not in known:
                 yield f"{target.host} {target.subset}"
 
 
-def _served_in(namespace: str, hosts: Iterable[str]) -> set[str]:
+def _hosts_in(namespace: str, hosts: Iterable[str]) -> set[str]:
     return {one for one in hosts if named_in(one)[1] == namespace}
 
 
-def _subsets(rule: Document) -> Iterator[Labels]:
+def _read_subset_labels(rule: Document) -> Iterator[Labels]:
     found = rule.spec.get("subsets")
     for one in found.items() if found else ():
         carried = one.get("labels")

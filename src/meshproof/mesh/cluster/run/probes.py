@@ -8,7 +8,7 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.base.names import CLUSTER_DOMAIN
 from meshproof.mesh.cluster.api.client import Kube, Object
-from meshproof.mesh.cluster.api.objects import Place
+from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.api.port_forward import Channel
 from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, CONTAINER, Proxy
 from meshproof.mesh.cluster.run.probe import Probe
@@ -19,26 +19,26 @@ from meshproof.mesh.protocol import Address, Asked
 class Probes:
     """The probes of one run, each made when it is needed first: they end with their namespaces."""
 
-    def __init__(self, kube: Kube, place: Place, asking: Mapping[str, str]) -> None:
+    def __init__(self, kube: Kube, place: RunScope, asking: Mapping[str, str]) -> None:
         """`asking` are labels by which a pod asks for a sidecar of the right revision."""
         self._kube = kube
-        self._place = place
+        self._scope = place
         self._labels = {**place.labels, **asking}
-        self._made: dict[tuple[str, bool], Probe] = {}
+        self._probes: dict[tuple[str, bool], Probe] = {}
         self._admins: dict[Proxy, Channel] = {}
 
-    def of(self, namespace: str, sidecar: bool) -> Probe:
+    def probe_in(self, namespace: str, sidecar: bool) -> Probe:
         """Return the probe in a namespace of the cluster, with a sidecar or without."""
         key = namespace, sidecar
-        if key not in self._made:
-            self._made[key] = Probe.placed(
-                self._kube, namespace, self._labels, self._place.image, sidecar
+        if key not in self._probes:
+            self._probes[key] = Probe.start(
+                self._kube, namespace, self._labels, self._scope.map_image, sidecar
             )
-        return self._made[key]
+        return self._probes[key]
 
     def close(self) -> None:
         """End the connections to the probes and to the proxies that count."""
-        for probe in self._made.values():
+        for probe in self._probes.values():
             probe.close()
         for admin in self._admins.values():
             admin.close()
@@ -49,16 +49,16 @@ class Probes:
         Raises NotReady where nobody listens, or nothing comes back in time.
         """
         name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
-        address = Address(str(pod["status"]["podIP"]), _app_port(pod))
+        address = Address(str(pod["status"]["podIP"]), _find_app_port(pod))
         asked = Asked("GET", "/", (), (), timeouts.REQUEST)
-        (answer,) = self.of(namespace, sidecar=False).send(address, [asked], 1, False)
+        (answer,) = self.probe_in(namespace, sidecar=False).send(address, [asked], 1, False)
         if answer.lost == "ended":
             return None
         if answer.lost:
             raise NotReady(f"{namespace}/{name}: {address.url}: {answer.lost}: {answer.why}")
         return answer.status
 
-    def placed(self, service: str, known: list[str]) -> tuple[str, str]:
+    def resolve_service(self, service: str, known: list[str]) -> tuple[str, str]:
         """Return the name and the namespace in the cluster of `service[.namespace]` of the files.
 
         Raises NotReady for a namespace that is not among those `known`.
@@ -67,11 +67,11 @@ class Probes:
         short = short or "default"
         if short not in known:
             raise NotReady(f"{service}: the run has no namespace {short}: {', '.join(known)}")
-        return name, self._place.namespace(short)
+        return name, self._scope.namespace_for(short)
 
     def counters(self, service: str, known: list[str], proxies: list[Proxy]) -> Counters:
         """Begin to count the requests to `service[.namespace]` at these proxies."""
-        name, namespace = self.placed(service, known)
+        name, namespace = self.resolve_service(service, known)
         for proxy in proxies:
             if proxy not in self._admins:
                 self._admins[proxy] = Channel(self._kube, proxy.pod, proxy.namespace, ADMIN_PORT)
@@ -84,16 +84,16 @@ class Probes:
         The client is in the service's own namespace: no export keeps the service from it. `known`
         names the namespaces of the files. Raises NotReady for a service that is not there.
         """
-        name, namespace = self.placed(service, known)
+        name, namespace = self.resolve_service(service, known)
         found = self._kube.get("v1", "Service", name, namespace)
         if found is None:
             raise NotReady(f"there is no Service {name} in {namespace}")
         port = int(found["spec"]["ports"][0]["port"])
         address = Address(f"{name}.{namespace}.{CLUSTER_DOMAIN}", port)
-        return address, self.of(namespace, sidecar=True)
+        return address, self.probe_in(namespace, sidecar=True)
 
 
-def _app_port(pod: Object) -> int:
+def _find_app_port(pod: Object) -> int:
     """Return the first port that a pod's own containers declare."""
     for container in pod["spec"]["containers"]:
         if container["name"] != CONTAINER:

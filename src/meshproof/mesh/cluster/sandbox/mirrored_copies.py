@@ -20,11 +20,11 @@ from meshproof.mesh.cluster.api.port_forward import Channel
 from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy
 
 #: Requests that are sent or wait to be (Envoy's docs, cluster statistics).
-_UNDER_WAY = r"^cluster\.outbound.*upstream_rq_(pending_)?active$"
+_REQUESTS_UNDER_WAY = r"^cluster\.outbound.*upstream_rq_(pending_)?active$"
 _COUNT = re.compile(r": (\d+)$", re.M)
 
 
-class Copies:
+class MirroredCopies:
     """What echo workloads have noted of requests that may be mirrored; `pods` by their name."""
 
     def __init__(
@@ -37,13 +37,13 @@ class Copies:
             name: Channel(kube, pod, namespace, PORT) for name, (namespace, pod) in pods.items()
         }
 
-    def noted(self) -> Counter[tuple[str, str]]:
+    def count(self) -> Counter[tuple[str, str]]:
         """Return (value of the header, workload) -> how often, since the start.
 
         Raises NotReady when copies are still on their way after their time.
         """
         wait_for(
-            self._idle,
+            self._check_idle,
             timeouts.COPIES,
             lambda: "copies of requests do not get anywhere",
             timeouts.POLL_SLOW,
@@ -54,9 +54,9 @@ class Copies:
                 found[value, name] = int(count)
         return found
 
-    def _idle(self) -> bool | None:
+    def _check_idle(self) -> bool | None:
         found = {
-            name: _COUNT.findall(admin.ask(f"/stats?filter={_UNDER_WAY}"))
+            name: _COUNT.findall(admin.ask(f"/stats?filter={_REQUESTS_UNDER_WAY}"))
             for name, admin in self._admins.items()
         }
         if not any(found.values()):

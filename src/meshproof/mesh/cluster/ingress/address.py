@@ -15,53 +15,58 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady, UsageError
 from meshproof.mesh.cluster.api.client import Kube, Object
 from meshproof.mesh.cluster.api.port_forward import Forwarder
-from meshproof.mesh.cluster.proxies.proxies import running
+from meshproof.mesh.cluster.proxies.proxies import is_running
 from meshproof.mesh.protocol import Address
 
 HTTP_PORT = 80
 
 
 @dataclass(frozen=True)
-class WayIn:
+class IngressAddress:
     """Where requests are sent, and in words which way that is and why no better one was taken."""
 
     address: Address
-    words: str
+    description: str
 
 
 @contextlib.contextmanager
-def way_in(kube: Kube, namespace: str, name: str, given: str, host: str) -> Iterator[WayIn]:
+def open_ingress(
+    kube: Kube, namespace: str, name: str, given: str, host: str
+) -> Iterator[IngressAddress]:
     """Find the way in through the Service `name`, or take the URL that the user has `given`.
 
     `host` is the name that requests carry. A port-forward ends with the context. Raises NotReady
     when there is no such Service or nothing behind it, also with a URL: the proxies that serve
     visits are those that tell when they have the rules.
     """
-    known = _of_url(given, host) if given else None
+    known = _parse_url(given, host) if given else None
     service = kube.get("v1", "Service", name, namespace)
-    pods = [pod for pod in pods_of(kube, service) if running(pod)] if service else []
+    pods = [pod for pod in list_service_pods(kube, service) if is_running(pod)] if service else []
     if service is None or not pods:
-        raise NotReady(f"{kube.place}: {no_gateway(kube, namespace, name)}")
+        raise NotReady(f"{kube.cluster_name}: {explain_missing_gateway(kube, namespace, name)}")
     if known:
-        yield WayIn(known, f"{given}, as it was given")
+        yield IngressAddress(known, f"{given}, as it was given")
         return
     said: list[str] = []
-    for address, words in _direct(service, pods, host, said):
-        if why := _unreachable(address):
+    for address, words in _direct_addresses(service, pods, host, said):
+        if why := _explain_unreachable(address):
             said.append(f"{words} {why}")
         else:
-            yield WayIn(address, "; ".join([f"{words} ({address.url})", *said]))
+            yield IngressAddress(address, "; ".join([f"{words} ({address.url})", *said]))
             return
     pod = pods[0]["metadata"]
     with Forwarder(
-        kube, pod["name"], pod["namespace"], target_port(service, _port(service), pods[0])
+        kube,
+        pod["name"],
+        pod["namespace"],
+        find_target_port(service, _find_http_port(service), pods[0]),
     ) as forwarder:
         near = forwarder.address
         words = "; ".join([f"port-forward to {pod['name']}", *said])
-        yield WayIn(Address(near.host, near.port, host), words)
+        yield IngressAddress(Address(near.host, near.port, host), words)
 
 
-def no_gateway(kube: Kube, namespace: str, name: str) -> str:
+def explain_missing_gateway(kube: Kube, namespace: str, name: str) -> str:
     """Return in words that no pod of the ingress gateway runs, why, and what to give."""
     service = kube.get("v1", "Service", name, namespace)
     if service is None:
@@ -70,7 +75,7 @@ def no_gateway(kube: Kube, namespace: str, name: str) -> str:
         why = f"Service {namespace}/{name} selects no pod"
     else:
         return f"no pod runs behind the ingress gateway {namespace}/{name}"
-    found = [one for one in _gateways(kube) if one != f"{namespace}/{name}"]
+    found = [one for one in _list_gateway_services(kube) if one != f"{namespace}/{name}"]
     near = f": there is {', '.join(found)}" if found else ""
     return (
         f"no ingress gateway is known: {why}; name the Service of yours with --mesh-ingress "
@@ -78,7 +83,7 @@ def no_gateway(kube: Kube, namespace: str, name: str) -> str:
     )
 
 
-def _gateways(kube: Kube) -> list[str]:
+def _list_gateway_services(kube: Kube) -> list[str]:
     """Return the Services that look like those of ingress gateways, as far as one may list them.
 
     Istio's profiles and its Helm chart label a gateway's pods `istio: ingressgateway`, `ingress`.
@@ -94,14 +99,14 @@ def _gateways(kube: Kube) -> list[str]:
     ]
 
 
-def _of_url(given: str, host: str) -> Address:
+def _parse_url(given: str, host: str) -> Address:
     parts = urlsplit(given if "//" in given else f"http://{given}")
     if parts.scheme != "http" or not parts.hostname:
         raise UsageError(f"--mesh-gateway-url {given}: expected http://HOST[:PORT]")
     return Address(parts.hostname, parts.port or HTTP_PORT, host)
 
 
-def pods_of(kube: Kube, service: Object) -> list[Object]:
+def list_service_pods(kube: Kube, service: Object) -> list[Object]:
     """Return the pods that a Service selects: none, where it has no selector."""
     labels = service["spec"].get("selector") or {}
     if not labels:
@@ -110,7 +115,7 @@ def pods_of(kube: Kube, service: Object) -> list[Object]:
     return kube.list("v1", "Pod", service["metadata"]["namespace"], selector)
 
 
-def _port(service: Object) -> Object:
+def _find_http_port(service: Object) -> Object:
     for port in service["spec"]["ports"]:
         if port["port"] == HTTP_PORT:
             found: Object = port
@@ -118,7 +123,7 @@ def _port(service: Object) -> Object:
     raise NotReady(f"the ingress {service['metadata']['name']} has no port {HTTP_PORT}")
 
 
-def target_port(service: Object, port: Object, pod: Object) -> int:
+def find_target_port(service: Object, port: Object, pod: Object) -> int:
     """Return the port inside a pod that a port of a Service leads to.
 
     The Service may name it as one of the pod's containers does. Raises NotReady when none does.
@@ -136,11 +141,11 @@ def target_port(service: Object, port: Object, pod: Object) -> int:
     )
 
 
-def _direct(
+def _direct_addresses(
     service: Object, pods: list[Object], host: str, said: list[str]
 ) -> Iterator[tuple[Address, str]]:
     """Yield addresses without a port-forward, the best one first; say why there is none."""
-    port = _port(service)
+    port = _find_http_port(service)
     found = (service.get("status", {}).get("loadBalancer") or {}).get("ingress") or []
     for one in found:
         yield Address(one.get("ip") or one["hostname"], HTTP_PORT, host), "LoadBalancer"
@@ -151,7 +156,7 @@ def _direct(
         yield Address(pods[0]["status"]["hostIP"], int(port["nodePort"]), host), "NodePort"
 
 
-def _unreachable(address: Address) -> str:
+def _explain_unreachable(address: Address) -> str:
     """Return why nothing can be connected to at an address; empty when something can."""
     try:
         socket.create_connection((address.host, address.port), timeouts.CONNECT).close()

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from meshproof.base.names import MESH, Labels, is_service
 from meshproof.documents.manifest import Document
-from meshproof.mesh.cluster.sandbox.clients import MOST
-from meshproof.mesh.cluster.sandbox.places import Places
-from meshproof.mesh.cluster.sandbox.rules import ROUTING
+from meshproof.mesh.cluster.sandbox.client_namespaces import ClientNamespaces
+from meshproof.mesh.cluster.sandbox.clients import MAX_LABELLED_CLIENTS
+from meshproof.mesh.cluster.sandbox.rule_rewriter import ROUTING
 from meshproof.oracle.derive import Case
 from meshproof.rules.model import RouteTable, RuleSet
 
@@ -21,14 +21,14 @@ _MERGED = " + "
 _REWRITTEN = ("exact", "present")
 
 
-class Provable:
+class ProvableCases:
     """What of some rules a sandbox serves, and which of their cases it can prove."""
 
-    def __init__(self, rules: RuleSet, cases: Iterable[Case], places: Places) -> None:
+    def __init__(self, rules: RuleSet, cases: Iterable[Case], places: ClientNamespaces) -> None:
         self._rules = rules
-        self._places = places
+        self._client_namespaces = places
         sources = dict.fromkeys(case.call.source for case in cases if case.call.source)
-        self._sources = list(sources)[:MOST]
+        self._sources = list(sources)[:MAX_LABELLED_CLIENTS]
         self._services = {
             (one.namespace, one.name, one.at.file): one
             for one in rules.documents
@@ -38,7 +38,7 @@ class Provable:
             (one.namespace, one.name): one for one in rules.documents if one.kind == "HTTPRoute"
         }
 
-    def sees(self, document: Document, source: Labels) -> bool:
+    def has_route_for(self, document: Document, source: Labels) -> bool:
         """Say whether a VirtualService has a route for callers with some labels."""
         key = document.namespace, document.name, document.at.file
         for one in self._rules.tables:
@@ -49,25 +49,25 @@ class Provable:
                         return True
         return False
 
-    def documents(self, case: Case) -> list[Document]:
+    def find_documents(self, case: Case) -> list[Document]:
         """Return what a case follows from: a VirtualService, or HTTPRoutes; else nothing."""
-        table = self._route(case)
+        table = self._route_table(case)
         if found := self._services.get((table.namespace, table.name, table.at.file)):
             return [found]
         merged = [self._routes.get((table.namespace, one)) for one in table.name.split(_MERGED)]
         return [one for one in merged if one is not None] if all(merged) else []
 
-    def _route(self, case: Case) -> RouteTable:
+    def _route_table(self, case: Case) -> RouteTable:
         return self._rules.tables[case.number]
 
-    def why_not(self, case: Case) -> str:
+    def explain_unprovable(self, case: Case) -> str:
         """Return why a case cannot be proven in a sandbox; empty when it can."""
         return next(self._reasons(case), "")
 
     def _reasons(self, case: Case) -> Iterator[str]:
-        yield from self._of_documents(case)
-        yield from self._of_places(case)
-        table, call = self._route(case), case.call
+        yield from self._document_reasons(case)
+        yield from self._endpoint_reasons(case)
+        table, call = self._route_table(case), case.call
         matches = [match for route in table.routes for match in route.matches]
         if any(one.authority and one.authority.kind not in _REWRITTEN for one in matches):
             yield "hosts are others in a sandbox, and its authority is matched by a part"
@@ -75,20 +75,20 @@ class Provable:
             yield "the gateway of the cluster does not count copies of requests for a sandbox"
         if call.gateway != MESH and call.port != GATEWAY_PORT:
             redirects = [route.redirect for route in table.routes if route.redirect]
-            if any(one.port for one in matches) or any(one.asked_port for one in redirects):
+            if any(one.port for one in matches) or any(one.use_request_port for one in redirects):
                 yield f"it asks for port {call.port}; the way in to a sandbox is {GATEWAY_PORT}"
 
-    def _of_documents(self, case: Case) -> Iterator[str]:
-        documents = self.documents(case)
+    def _document_reasons(self, case: Case) -> Iterator[str]:
+        documents = self.find_documents(case)
         if not documents:
             yield "only VirtualServices and HTTPRoutes are rewritten to a sandbox"
         if any(one.kind == "HTTPRoute" for one in documents):
             if case.call.gateway != MESH:
                 yield "a Gateway of Gateway API would have a proxy of its own, a sandbox has none"
-            if any(_namespaces(one.spec.plain()) - {one.namespace} for one in documents):
+            if any(_find_namespaces(one.spec.plain()) - {one.namespace} for one in documents):
                 yield "a sandbox has no ReferenceGrant, by which it reaches into another namespace"
 
-    def _of_places(self, case: Case) -> Iterator[str]:
+    def _endpoint_reasons(self, case: Case) -> Iterator[str]:
         """Yield what is wrong with where a case goes, and where it comes from."""
         call = case.call
         told = (*case.shares, *case.answer.mirrors)
@@ -98,30 +98,32 @@ class Provable:
         if outside:
             yield f"no workload of a sandbox stands for {outside[0]}, which is outside the cluster"
         called = {
-            one.source_namespace for route in self._route(case).routes for one in route.matches
+            one.source_namespace
+            for route in self._route_table(case).routes
+            for one in route.matches
         }
         if call.namespace != _NAMESPACE or _NAMESPACE in called:
             yield "its caller has a namespace of a user, clients of a sandbox have one of the run"
-        yield from self._of_subsets(self._route(case), call.gateway == MESH)
+        yield from self._subset_reasons(self._route_table(case), call.gateway == MESH)
         if call.source and call.source not in self._sources:
-            yield f"a sandbox has at most {MOST} clients with labels of their own"
+            yield f"a sandbox has at most {MAX_LABELLED_CLIENTS} clients with labels of their own"
 
-    def _of_subsets(self, table: RouteTable, inside: bool) -> Iterator[str]:
-        if not inside and (subset := self._places.lacking(table, None)):
+    def _subset_reasons(self, table: RouteTable, inside: bool) -> Iterator[str]:
+        if not inside and (subset := self._client_namespaces.find_missing_subset(table, None)):
             yield (
                 f"the DestinationRule of {subset} is not in the namespace of that service, and the "
                 "gateway of the cluster has no other"
             )
-        if inside and self._places.of(table) is None:
-            subset = self._places.lacking(table, table.namespace)
+        if inside and self._client_namespaces.find_namespace(table) is None:
+            subset = self._client_namespaces.find_missing_subset(table, table.namespace)
             yield f"no namespace has the DestinationRules of all its subsets: {subset} is elsewhere"
 
 
-def _namespaces(value: object) -> set[str]:
+def _find_namespaces(value: object) -> set[str]:
     """Return the namespaces that stand anywhere in an object."""
     if isinstance(value, list):
-        return set[str]().union(*map(_namespaces, value))
+        return set[str]().union(*map(_find_namespaces, value))
     if not isinstance(value, dict):
         return set()
     own = {str(value["namespace"])} if "namespace" in value else set()
-    return own.union(*map(_namespaces, value.values()))
+    return own.union(*map(_find_namespaces, value.values()))
