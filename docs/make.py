@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from meshproof.lint import Page, modules, page
+from meshproof.lint import Page, load_check_modules, read_page
 from meshproof.lint.engine import ignore_comments
 
 FOLDER = Path(__file__).parent / "lint"
@@ -16,7 +16,7 @@ INDEX = "README.md"
 
 def pages() -> dict[str, str]:
     """Return the text of every file of docs/lint/, by its name."""
-    found = [page(module) for module in (ignore_comments, *modules())]
+    found = [read_page(module) for module in (ignore_comments, *load_check_modules())]
     return {INDEX: _index(found), **{f"{one.code}.md": _page(one) for one in found}}
 
 

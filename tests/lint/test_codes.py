@@ -12,7 +12,7 @@ import pytest
 
 from meshproof.base.errors import BadRules
 from meshproof.documents.manifest import Document, parse
-from meshproof.lint import Finding, Hit, Page, lint, modules, page
+from meshproof.lint import Finding, Hit, Page, lint, load_check_modules, read_page
 from meshproof.lint.checks.mp0100_unreadable import hit
 
 #: The code of a removed kind: it is found wherever a page shows a RouteRule.
@@ -20,11 +20,11 @@ REMOVED = "MP0204"
 
 
 def _title(module: ModuleType) -> str:
-    title = page(module).title
+    title = read_page(module).title
     return f"{module.CODE} {title[0].lower()}{title[1:]}"
 
 
-@pytest.fixture(params=modules(), ids=_title)
+@pytest.fixture(params=load_check_modules(), ids=_title)
 def module(request: pytest.FixtureRequest) -> ModuleType:
     found: ModuleType = request.param
     return found
@@ -32,7 +32,7 @@ def module(request: pytest.FixtureRequest) -> ModuleType:
 
 @pytest.fixture
 def described(module: ModuleType) -> Page:
-    return page(module)
+    return read_page(module)
 
 
 def _found(text: str, suppress: set[str]) -> list[Finding]:
@@ -81,12 +81,12 @@ def test_check_says_what_it_reports(module: ModuleType) -> None:
 
 
 def test_codes_are_unique() -> None:
-    counted = Counter(module.CODE for module in modules())
+    counted = Counter(module.CODE for module in load_check_modules())
     assert [code for code, times in counted.items() if times > 1] == []
 
 
 def test_titles_are_unique() -> None:
-    counted = Counter(page(module).title.lower() for module in modules())
+    counted = Counter(read_page(module).title.lower() for module in load_check_modules())
     assert [title for title, times in counted.items() if times > 1] == []
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from meshproof.documents.manifest import parse
-from meshproof.lint import Finding, lint, modules, page
+from meshproof.lint import Finding, lint, load_check_modules, read_page
 from meshproof.lint.engine import ignore_comments
-from meshproof.lint.engine.lint_input import Reading
+from meshproof.lint.engine.lint_input import LintInput
 
 RULE = """\
 apiVersion: networking.istio.io/v1
@@ -23,13 +23,13 @@ spec:
   - route: [{destination: {host: reviews}}]
 """
 CATCH_ALL = "    - uri: {prefix: /}\n"
-CODES = [ignore_comments.CODE, *(module.CODE for module in modules())]
+CODES = [ignore_comments.CODE, *(module.CODE for module in load_check_modules())]
 
 
 def found(text: str, left_out: set[str] | None = None) -> list[Finding]:
-    reading = Reading(parse(text, "rules.yaml"), [], {"rules.yaml": text})
+    reading = LintInput(parse(text, "rules.yaml"), [], {"rules.yaml": text})
     hits = lint(reading.documents, left_out or ())
-    return ignore_comments.without_ignored(hits, reading, CODES, left_out or set())
+    return ignore_comments.apply_ignore_comments(hits, reading, CODES, left_out or set())
 
 
 def with_comment(comment: str, above: bool) -> str:
@@ -101,7 +101,7 @@ def test_words_in_a_text_are_no_comment() -> None:
 
 
 def test_its_page_has_a_bad_and_a_good_example() -> None:
-    described = page(ignore_comments)
+    described = read_page(ignore_comments)
     assert [one.code for one in found(described.bad)] == [ignore_comments.CODE]
     assert found(described.good) == []
     assert "\nWhy: " in described.text

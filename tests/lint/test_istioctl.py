@@ -20,14 +20,14 @@ import pytest
 import yaml
 
 from meshproof.documents.manifest import parse
-from meshproof.lint import lint, modules, page
+from meshproof.lint import lint, load_check_modules, read_page
 from meshproof.lint.engine import ignore_comments
 from tests import ROOT
 from tests.lint import shapes_from_crds
 
 TEXT = (ROOT / "docs" / "istioctl-analyze.md").read_text(encoding="utf-8")
 VERSION = "1.31-alpha.eed52ebb66ad"
-PAGES = {module.CODE: page(module) for module in modules()}
+PAGES = {module.CODE: read_page(module) for module in load_check_modules()}
 SEED = ROOT / "tests" / "rules" / "seed"
 BOTH, CLUSTER, SILENT, OTHER = (section.partition("\n")[2] for section in TEXT.split("\n## ")[1:])
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from meshproof.documents.manifest import STDIN, STDIN_NAME
 from meshproof.lint import lint
-from meshproof.lint.engine.lint_input import MOST_BYTES, Reading, read
+from meshproof.lint.engine.lint_input import MAX_BYTES, LintInput, read_input
 
 GOOD = """\
 apiVersion: networking.istio.io/v1
@@ -44,11 +44,11 @@ def good(name: str) -> str:
     return GOOD.replace("NAME", name)
 
 
-def names(reading: Reading) -> list[str]:
+def names(reading: LintInput) -> list[str]:
     return [one.name for one in reading.documents]
 
 
-def said(reading: Reading) -> list[tuple[int, str]]:
+def said(reading: LintInput) -> list[tuple[int, str]]:
     return [(one.at.line, one.message) for one in reading.unreadable]
 
 
@@ -58,19 +58,19 @@ BROKEN = "apiVersion: v1\nkind: [Service\n"
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_of_several_documents_the_whole_ones_are_read_with_their_lines(put: Put, end: str) -> None:
     text = f"# first\n---\n{good('a')}---\n{BROKEN}--- # third\n{good('b')}---\n---\n{good('c')}"
-    found = read([put("a.yaml", text.replace("\n", end))])
+    found = read_input([put("a.yaml", text.replace("\n", end))])
     assert names(found) == ["a", "b", "c"]
     assert [one.at.line for one in found.documents] == [3, 13, 21]
     assert [one.metadata.need("name").at.line for one in found.documents] == [6, 16, 24]
     ((line, message),) = said(found)
     assert 10 <= line <= 12
     assert "not readable as YAML" in message
-    assert found.lines(found.documents[1].at.file)[15].strip() == "name: b"
+    assert found.source_lines(found.documents[1].at.file)[15].strip() == "name: b"
 
 
 def test_many_broken_documents_are_each_reported(put: Put) -> None:
     text = "".join(f"---\n{BROKEN}---\n{good(f'a{index}')}" for index in range(300))
-    found = read([put("a.yaml", text)])
+    found = read_input([put("a.yaml", text)])
     assert len(found.documents) == len(found.unreadable) == 300
     assert found.documents[-1].at.line == text.count("\n") - 5
 
@@ -91,7 +91,7 @@ def test_many_broken_documents_are_each_reported(put: Put) -> None:
 def test_what_is_broken_has_its_line_and_a_repair(
     put: Put, text: str, line: int, repair: str
 ) -> None:
-    found = read([put("a.yaml", f"{good('a')}---\n{text}")])
+    found = read_input([put("a.yaml", f"{good('a')}---\n{text}")])
     (hit,) = found.unreadable
     assert names(found) == ["a"]
     assert hit.at.line in (7 + line, 8 + line)
@@ -108,7 +108,7 @@ def test_what_is_broken_has_its_line_and_a_repair(
         ("replicas: 3\nimage: a\n", "there is no Kubernetes object in this file"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "not a text file"),
         (b"kind: A\nspec: \x00\n", "not readable as YAML"),
-        (b"a" * (MOST_BYTES + 1), "20 MB is too large"),
+        (b"a" * (MAX_BYTES + 1), "20 MB is too large"),
         ("[" * 5000, "nested"),
         ("a: " + "{a: " * 5000, "nested"),
     ],
@@ -117,7 +117,7 @@ def test_what_is_broken_has_its_line_and_a_repair(
 def test_a_file_that_is_named_must_hold_an_object(
     put: Put, content: str | bytes, message: str
 ) -> None:
-    found = read([put("a.yaml", content)])
+    found = read_input([put("a.yaml", content)])
     assert found.documents == []
     assert message in said(found)[0][1]
 
@@ -126,14 +126,14 @@ def test_fifty_megabytes_are_refused_without_being_read(tmp_path: Path) -> None:
     file = tmp_path / "huge.yaml"
     with file.open("wb") as stream:
         stream.truncate(50 * 1024 * 1024)
-    assert said(read([str(file)])) == [(1, "50 MB is too large, 20 MB are read")]
+    assert said(read_input([str(file)])) == [(1, "50 MB is too large, 20 MB are read")]
 
 
 def test_aliases_do_not_explode(put: Put) -> None:
     lines = ["kind: A", "a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     for index in range(1, 12):
         lines.append(f"a{index}: &a{index} [{', '.join([f'*a{index - 1}'] * 10)}]")
-    found = read([put("a.yaml", "\n".join(lines))])
+    found = read_input([put("a.yaml", "\n".join(lines))])
     assert len(found.unreadable) == 1
     assert "alias" in said(found)[0][1]
 
@@ -147,7 +147,7 @@ def test_in_a_folder_yaml_that_is_no_object_is_handed_on_as_not_checked(
     put("empty.yaml", "# nothing yet\n")
     put("notes.txt", "{{{{")
     put(".git/b.yaml", "{{{{")
-    found = read([str(tmp_path)])
+    found = read_input([str(tmp_path)])
     assert found.unreadable == []
     hits = lint(found.documents)
     assert [(Path(one.at.file).name, one.code) for one in hits] == [
@@ -159,15 +159,15 @@ def test_in_a_folder_yaml_that_is_no_object_is_handed_on_as_not_checked(
 def test_a_folder_without_any_object_does_not_pass(put: Put, tmp_path: Path) -> None:
     put("values.yaml", "replicas: 3\n")
     message = "there is no Kubernetes object in this folder: nothing was checked"
-    assert said(read([str(tmp_path)])) == [(1, message)]
+    assert said(read_input([str(tmp_path)])) == [(1, message)]
     (tmp_path / "values.yaml").unlink()
-    assert said(read([str(tmp_path)])) == [(1, message)]
+    assert said(read_input([str(tmp_path)])) == [(1, message)]
 
 
 def test_a_misspelt_object_is_one(put: Put) -> None:
-    found = read([put("a.yaml", "type: route-rule\nname: a\n")])
+    found = read_input([put("a.yaml", "type: route-rule\nname: a\n")])
     assert (len(found.documents), found.unreadable) == (1, [])
-    found = read([put("b.yaml", "metadata: {name: a}\n")])
+    found = read_input([put("b.yaml", "metadata: {name: a}\n")])
     assert (len(found.documents), found.unreadable) == (1, [])
 
 
@@ -177,7 +177,7 @@ def test_links_that_go_round_end(put: Put, tmp_path: Path) -> None:
     (tmp_path / "a/b/self").symlink_to(tmp_path / "a/b/self")
     (tmp_path / "a/again.yaml").symlink_to(tmp_path / "a/b/rule.yaml")
     (tmp_path / "a/nothing.yaml").symlink_to(tmp_path / "gone.yaml")
-    found = read([str(tmp_path)])
+    found = read_input([str(tmp_path)])
     assert names(found) == ["a"]
     (hit,) = found.unreadable
     assert "No such file" in hit.message
@@ -186,14 +186,14 @@ def test_links_that_go_round_end(put: Put, tmp_path: Path) -> None:
 
 def test_a_file_that_is_named_twice_is_read_once(put: Put, tmp_path: Path) -> None:
     file = put("a.yaml", good("a"))
-    found = read([file, str(tmp_path), file])
+    found = read_input([file, str(tmp_path), file])
     assert (names(found), found.unreadable) == (["a"], [])
 
 
 def test_folders_with_thousands_of_files_are_read_in_order(put: Put, tmp_path: Path) -> None:
     for index in range(2000):
         put(f"{index % 10}/{index:04}.yaml", f"kind: A\nmetadata: {{name: a{index:04}}}\n")
-    found = read([str(tmp_path)])
+    found = read_input([str(tmp_path)])
     files = [one.at.file for one in found.documents]
     assert len(files) == 2000
     assert files == sorted(files)
@@ -203,14 +203,14 @@ def test_files_of_folders_can_be_left_out(put: Put, tmp_path: Path) -> None:
     put("rules/a.yaml", good("a"))
     put("charts/x/templates/b.yaml", "{{ broken }}: [")
     put("rules/values.yaml", "replicas: 1\n")
-    assert names(read([str(tmp_path)], ["charts", "values.yaml"])) == ["a"]
-    assert names(read([str(tmp_path)], ["charts/*", "rules/val*"])) == ["a"]
-    assert read([str(tmp_path)], ["charts/"]).unreadable == []
+    assert names(read_input([str(tmp_path)], ["charts", "values.yaml"])) == ["a"]
+    assert names(read_input([str(tmp_path)], ["charts/*", "rules/val*"])) == ["a"]
+    assert read_input([str(tmp_path)], ["charts/"]).unreadable == []
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     for path in (str(tmp_path / "gone"), f"{tmp_path}/a\0b"):
-        (hit,) = read([path]).unreadable
+        (hit,) = read_input([path]).unreadable
         assert hit.message.startswith("cannot be read: ")
 
 
@@ -218,24 +218,24 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 def test_what_may_not_be_read_is_said(put: Put) -> None:
     file = put("a.yaml", good("a"))
     os.chmod(file, 0)
-    assert said(read([file])) == [(1, "cannot be read: Permission denied")]
+    assert said(read_input([file])) == [(1, "cannot be read: Permission denied")]
 
 
 def test_a_byte_order_mark_is_no_content(put: Put) -> None:
-    found = read([put("a.yaml", b"\xef\xbb\xbf" + good("a").encode())])
+    found = read_input([put("a.yaml", b"\xef\xbb\xbf" + good("a").encode())])
     assert names(found) == ["a"]
 
 
 def test_standard_input_is_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(good("a").encode())))
-    found = read([STDIN])
+    found = read_input([STDIN])
     assert names(found) == ["a"]
-    assert found.lines(STDIN_NAME)[3] == "  name: a"
+    assert found.source_lines(STDIN_NAME)[3] == "  name: a"
 
 
 def test_closed_standard_input_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
-    assert "no Kubernetes object" in said(read([STDIN]))[0][1]
+    assert "no Kubernetes object" in said(read_input([STDIN]))[0][1]
 
 
 def test_a_pipe_that_is_named_is_read(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_pipe_that_is_named_is_read(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_text, args=(good("a"),))
     writer.start()
-    found = read([str(pipe)])
+    found = read_input([str(pipe)])
     writer.join()
     assert names(found) == ["a"]
 
@@ -253,7 +253,7 @@ def test_a_pipe_that_is_named_is_read(tmp_path: Path) -> None:
 def test_a_pipe_in_a_folder_is_passed_over(put: Put, tmp_path: Path) -> None:
     put("a.yaml", good("a"))
     os.mkfifo(tmp_path / "pipe.yaml")
-    assert names(read([str(tmp_path)])) == ["a"]
+    assert names(read_input([str(tmp_path)])) == ["a"]
 
 
 FRAGMENTS = st.sampled_from(
@@ -297,8 +297,8 @@ SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 def examine(path: Path) -> None:
     """Read and lint a file; whatever is in it, every finding has a place in it."""
-    found = read([str(path)])
-    lines = len(found.lines(str(path)))
+    found = read_input([str(path)])
+    lines = len(found.source_lines(str(path)))
     for one in lint(found.documents, (), found.unreadable):
         assert 1 <= one.at.line <= lines + 1
         assert one.at.column >= 1
@@ -331,5 +331,5 @@ def test_text_is_read_or_reported(tmp_path: Path, text: str) -> None:
 def test_a_second_place_in_a_message_is_counted_from_the_top_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("kind: A\n---\nkind: B\n---\nb: {}\na: 1\na: 2\n")
-    (found,) = read([str(file)]).unreadable
+    (found,) = read_input([str(file)]).unreadable
     assert (found.at.line, found.message) == (7, "the document: 'a' stands twice, first in line 6")

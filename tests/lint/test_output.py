@@ -11,15 +11,15 @@ import pytest
 from meshproof.documents.manifest import STDIN_NAME, At, parse
 from meshproof.lint import Finding, Level
 from meshproof.lint.engine import output
-from meshproof.lint.engine.lint_input import Reading
+from meshproof.lint.engine.lint_input import LintInput
 
 TEXT = "kind: A\nmetadata: {name: a}\nspec: {hosts: [reviews]}\n"
 ONE = Finding(At("a.yaml", 3, 15), "MP0301", Level.WARNING, "it is shadowed", "move it")
 
 
 @pytest.fixture
-def reading() -> Reading:
-    return Reading(parse(TEXT, "a.yaml"), [], {"a.yaml": TEXT})
+def reading() -> LintInput:
+    return LintInput(parse(TEXT, "a.yaml"), [], {"a.yaml": TEXT})
 
 
 class Terminal(io.StringIO):
@@ -27,11 +27,11 @@ class Terminal(io.StringIO):
         return True
 
 
-def as_text(findings: list[Finding], reading: Reading) -> str:
-    return "".join(part for part, _ in output.text(findings, reading))
+def as_text(findings: list[Finding], reading: LintInput) -> str:
+    return "".join(part for part, _ in output.render_text(findings, reading))
 
 
-def test_a_finding_has_its_line_a_caret_and_a_repair(reading: Reading) -> None:
+def test_a_finding_has_its_line_a_caret_and_a_repair(reading: LintInput) -> None:
     assert as_text([ONE], reading) == (
         "a.yaml:3:15: warning MP0301: it is shadowed\n"
         "  3 | spec: {hosts: [reviews]}\n"
@@ -41,24 +41,24 @@ def test_a_finding_has_its_line_a_caret_and_a_repair(reading: Reading) -> None:
     )
 
 
-def test_the_last_line_counts(reading: Reading) -> None:
+def test_the_last_line_counts(reading: LintInput) -> None:
     assert as_text([], reading) == "Nothing found in 1 object in 1 file.\n"
     levels = [Level.ERROR, Level.ERROR, Level.INFO]
     found = [replace(ONE, level=level) for level in levels]
     assert as_text(found, reading).endswith("\n2 errors, 1 info. Checked: 1 object in 1 file.\n")
 
 
-def test_a_finding_without_source_or_repair_is_one_line(reading: Reading) -> None:
+def test_a_finding_without_source_or_repair_is_one_line(reading: LintInput) -> None:
     gone = Finding(At("gone.yaml", 1), "MP0100", Level.ERROR, "cannot be read")
     beyond = replace(ONE, at=At("a.yaml", 99), suggestion="")
     for one in (gone, beyond):
         assert as_text([one], reading).count("\n") == 2
 
 
-def test_what_a_file_holds_does_nothing_to_the_terminal(reading: Reading) -> None:
+def test_what_a_file_holds_does_nothing_to_the_terminal(reading: LintInput) -> None:
     evil = "\x1b[2J\u202e\x07\t"
     text = TEXT.replace("reviews", evil)
-    reading = Reading([], [], {f"{evil}.yaml": text})
+    reading = LintInput([], [], {f"{evil}.yaml": text})
     at = At(f"{evil}.yaml", 3, 15)
     shown = as_text([replace(ONE, at=at, message=evil, suggestion=evil)], reading)
     assert all(one.isprintable() or one == "\n" for one in shown)
@@ -67,38 +67,40 @@ def test_what_a_file_holds_does_nothing_to_the_terminal(reading: Reading) -> Non
 @pytest.mark.parametrize("column", [1, 50, 100, 500, 999, 1000])
 def test_a_long_line_is_cut_around_the_caret(column: int) -> None:
     line = "".join(chr(ord("a") + index % 26) for index in range(1000))
-    reading = Reading([], [], {"a.yaml": line})
+    reading = LintInput([], [], {"a.yaml": line})
     shown = as_text([replace(ONE, at=At("a.yaml", 1, column))], reading).splitlines()
     source, caret = shown[1][6:], shown[2][6:]
     assert len(source) <= 126
     assert source[caret.index("^")] == line[column - 1]
 
 
-def test_colour_is_only_for_terminals(reading: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_is_only_for_terminals(reading: LintInput, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     file, terminal = io.StringIO(), Terminal()
-    output.write(output.text([ONE], reading), file)
-    output.write(output.text([ONE], reading), terminal)
+    output.write_parts(output.render_text([ONE], reading), file)
+    output.write_parts(output.render_text([ONE], reading), terminal)
     assert file.getvalue() == as_text([ONE], reading)
     assert "\x1b[1;33mwarning MP0301" in terminal.getvalue()
     for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
         monkeypatch.setenv(name, value)
         plain = Terminal()
-        output.write(output.text([ONE], reading), plain)
+        output.write_parts(output.render_text([ONE], reading), plain)
         assert plain.getvalue() == as_text([ONE], reading)
         monkeypatch.delenv(name)
 
 
-def test_markup_in_a_message_is_text(reading: Reading) -> None:
+def test_markup_in_a_message_is_text(reading: LintInput) -> None:
     terminal = Terminal()
-    output.write(output.text([replace(ONE, message="[red]a[/red] [x]")], reading), terminal)
+    output.write_parts(
+        output.render_text([replace(ONE, message="[red]a[/red] [x]")], reading), terminal
+    )
     assert "[red]a[/red] [x]" in terminal.getvalue()
 
 
 def test_json_is_a_list_of_objects() -> None:
     stdin = replace(ONE, at=At(STDIN_NAME, 1))
-    assert json.loads(output.as_json([ONE, stdin])) == [
+    assert json.loads(output.render_json([ONE, stdin])) == [
         {
             "code": "MP0301",
             "level": "warning",
@@ -118,9 +120,9 @@ def test_json_is_a_list_of_objects() -> None:
             "suggestion": "move it",
         },
     ]
-    assert output.as_json([]) == "[]"
+    assert output.render_json([]) == "[]"
 
 
 def test_json_takes_any_file_name() -> None:
     strange = replace(ONE, at=At("a\udce4\n.yaml", 1))
-    assert json.loads(output.as_json([strange]))[0]["file"] == "a\udce4\n.yaml"
+    assert json.loads(output.render_json([strange]))[0]["file"] == "a\udce4\n.yaml"

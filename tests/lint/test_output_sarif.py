@@ -16,13 +16,13 @@ import pytest
 
 from meshproof import __version__
 from meshproof.documents.manifest import STDIN_NAME, At, parse
-from meshproof.lint import Finding, Level, Page, lint, modules, page
+from meshproof.lint import Finding, Level, Page, lint, load_check_modules, read_page
 from meshproof.lint.engine import ignore_comments, output
-from meshproof.lint.engine.lint_input import Reading
+from meshproof.lint.engine.lint_input import LintInput
 
 SCHEMA = Path(__file__).with_name("sarif-2.1.0-rtm.5.json")
 SHA256 = "2d99159ae54a3eea97f81781cff48780548657c35949f4b7f25e99a2ba4de4f8"
-PAGES: list[Page] = [page(module) for module in (ignore_comments, *modules())]
+PAGES: list[Page] = [read_page(module) for module in (ignore_comments, *load_check_modules())]
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def validator() -> Any:
     return jsonschema.Draft4Validator(schema)
 
 
-def sarif(findings: list[Finding], reading: Reading, code: int = 79) -> Any:
-    return json.loads(output.as_sarif(findings, reading, PAGES, code))
+def sarif(findings: list[Finding], reading: LintInput, code: int = 79) -> Any:
+    return json.loads(output.render_sarif(findings, reading, PAGES, code))
 
 
 def test_the_schema_is_the_official_one() -> None:
@@ -41,7 +41,7 @@ def test_the_schema_is_the_official_one() -> None:
 
 
 def test_the_schema_refuses_what_is_no_log(validator: Any) -> None:
-    log = sarif([], Reading())
+    log = sarif([], LintInput())
     assert validator.is_valid(log)
     log["runs"][0]["results"] = [{"message": "text"}]
     assert not validator.is_valid(log)
@@ -53,7 +53,7 @@ def test_every_code_makes_a_valid_log(validator: Any, described: Page) -> None:
         found = [Finding(At("a.yaml", 1), described.code, described.level, "said", "repair")]
     else:
         found = lint(parse(described.bad, "a.yaml"))
-    log = sarif(found, Reading([], [], {"a.yaml": described.bad}))
+    log = sarif(found, LintInput([], [], {"a.yaml": described.bad}))
     assert [error.message for error in validator.iter_errors(log)] == []
     rules = log["runs"][0]["tool"]["driver"]["rules"]
     for result, one in zip(log["runs"][0]["results"], found, strict=True):
@@ -63,7 +63,7 @@ def test_every_code_makes_a_valid_log(validator: Any, described: Page) -> None:
 
 
 def test_rules_come_from_the_doc_pages() -> None:
-    driver = sarif([], Reading(), 0)["runs"][0]["tool"]["driver"]
+    driver = sarif([], LintInput(), 0)["runs"][0]["tool"]["driver"]
     assert (driver["name"], driver["semanticVersion"]) == ("meshproof", __version__)
     assert [rule["id"] for rule in driver["rules"]] == [one.code for one in PAGES]
     for rule, described in zip(driver["rules"], PAGES, strict=True):
@@ -85,7 +85,7 @@ def test_rules_come_from_the_doc_pages() -> None:
     ],
 )
 def test_files_are_uris(validator: Any, file: str, uri: str) -> None:
-    log = sarif([Finding(At(file, 1), "MP0301", Level.WARNING, "said")], Reading())
+    log = sarif([Finding(At(file, 1), "MP0301", Level.WARNING, "said")], LintInput())
     assert validator.is_valid(log)
     place = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"] == uri
@@ -94,7 +94,7 @@ def test_files_are_uris(validator: Any, file: str, uri: str) -> None:
 def test_a_fingerprint_stays_when_lines_are_added_above() -> None:
     def fingerprint(text: str, line: int) -> str:
         one = Finding(At("a.yaml", line), "MP0301", Level.WARNING, "said")
-        (result,) = sarif([one], Reading([], [], {"a.yaml": text}))["runs"][0]["results"]
+        (result,) = sarif([one], LintInput([], [], {"a.yaml": text}))["runs"][0]["results"]
         return str(result["partialFingerprints"]["codeAndLine/v1"])
 
     assert fingerprint("a: 1\nb: 2\n", 2) == fingerprint("a: 1\n\n# more\nb: 2\n", 4)
@@ -103,5 +103,5 @@ def test_a_fingerprint_stays_when_lines_are_added_above() -> None:
 
 def test_a_run_that_could_not_read_was_no_success() -> None:
     for code, success in ((0, True), (79, True), (65, False)):
-        (invocation,) = sarif([], Reading(), code)["runs"][0]["invocations"]
+        (invocation,) = sarif([], LintInput(), code)["runs"][0]["invocations"]
         assert (invocation["exitCode"], invocation["executionSuccessful"]) == (code, success)

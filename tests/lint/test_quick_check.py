@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from meshproof.base.errors import BadRules
 from meshproof.documents.manifest import Document, parse
-from meshproof.lint import Page, modules, page
-from meshproof.lint.shapes.identity import identify
-from meshproof.lint.shapes.quick_check import fits
+from meshproof.lint import Page, load_check_modules, read_page
+from meshproof.lint.shapes.identity import identify_document
+from meshproof.lint.shapes.quick_check import fits_shape
 from meshproof.lint.shapes.walk import _Walk
 
 MANIFESTS = Path(str(files("meshproof.manifests")))
 REAL = [path.read_text() for path in sorted(MANIFESTS.rglob("*.yaml"))]
-PAGES = [page(module) for module in modules()]
+PAGES = [read_page(module) for module in load_check_modules()]
 EXAMPLES = [one for each in PAGES for one in (each.bad, each.good)]
 #: Every line of an example is a word to put in the place of another.
 LINES = sorted({line for text in EXAMPLES for line in text.splitlines()})
@@ -33,11 +33,11 @@ def documents(text: str) -> list[Document]:
 
 def agree(document: Document) -> bool:
     """Hold the two against each other; say whether the document passed at the first look."""
-    found = identify(document.root)
-    if found.kind is None or not fits(found.root, found.kind.root):
+    found = identify_document(document.root)
+    if found.kind is None or not fits_shape(found.root, found.kind.root):
         return False
     walk = _Walk(found.kind)
-    assert walk.mapping(found.root, found.kind.root, None) is found.root
+    assert walk.check_mapping(found.root, found.kind.root, None) is found.root
     assert walk.defects == []
     return True
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from meshproof.documents import schema
-from meshproof.documents.schema import Kind, Shape, closest, kind
+from meshproof.documents.schema import Kind, Shape, find_closest_word, load_kind
 
-KINDS = [(group, name) for group, names in schema.groups().items() for name in names]
+KINDS = [(group, name) for group, names in schema.list_shaped_kinds().items() for name in names]
 POINT_1 = (  # the kinds that the issue names, with their versions
     ("networking.istio.io", "VirtualService", {"v1", "v1beta1", "v1alpha3"}),
     ("networking.istio.io", "DestinationRule", {"v1", "v1beta1", "v1alpha3"}),
@@ -31,7 +31,7 @@ POINT_1 = (  # the kinds that the issue names, with their versions
 
 
 def _kind(group: str, name: str) -> Kind:
-    found = kind(group, name)
+    found = load_kind(group, name)
     assert found is not None
     return found
 
@@ -40,20 +40,24 @@ def _shapes(shape: Shape, seen: set[int]) -> list[Shape]:
     if id(shape) in seen:
         return []
     seen.add(id(shape))
-    below = [*shape.keys.values(), *([shape.each] if shape.each else [])]
+    below = [*shape.keys.values(), *([shape.element] if shape.element else [])]
     return [shape, *(one for each in below for one in _shapes(each, seen))]
 
 
 @pytest.mark.parametrize(("group", "name"), KINDS, ids=lambda word: word or "core")
 def test_every_file_is_a_shape(group: str, name: str) -> None:
     found = _kind(group, name)
-    assert found.versions
+    assert found.served_versions
     for shape in _shapes(found.root, set()):
-        named = {*shape.required, *shape.filled, *(key for one in shape.exclusive for key in one)}
+        named = {
+            *shape.required_keys,
+            *shape.nonempty_lists,
+            *(key for one in shape.exclusive_keys for key in one),
+        }
         assert named <= set(shape.keys), "a key is demanded that the mapping does not have"
-        assert not set(shape.old) & set(shape.keys), "an old word is a word of today"
-        assert all(shape.keys[key].type == "list" for key in shape.filled)
-        assert shape.each is not None or shape.type != "list"
+        assert not set(shape.old_keys) & set(shape.keys), "an old word is a word of today"
+        assert all(shape.keys[key].type == "list" for key in shape.nonempty_lists)
+        assert shape.element is not None or shape.type != "list"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,7 @@ def test_every_file_is_a_shape(group: str, name: str) -> None:
     ids=[f"{one[1]} of {one[0] or 'core'}" for one in POINT_1],
 )
 def test_the_kinds_of_the_issue_are_known(group: str, name: str, versions: set[str]) -> None:
-    assert versions <= set(_kind(group, name).versions)
+    assert versions <= set(_kind(group, name).served_versions)
 
 
 def test_the_newest_version_stands_first() -> None:
@@ -76,19 +80,24 @@ def test_a_kind_is_found_under_the_group_that_it_left() -> None:
 
 
 def test_an_unknown_kind_is_none() -> None:
-    assert kind("networking.istio.io", "RouteRule") is None
-    assert kind("example.com", "VirtualService") is None
+    assert load_kind("networking.istio.io", "RouteRule") is None
+    assert load_kind("example.com", "VirtualService") is None
 
 
 def test_no_kind_stands_in_both_lists() -> None:
-    for group in schema.all_groups():
-        assert not set(schema.groups().get(group, ())) & set(schema.others(group).kinds), group
+    for group in schema.list_groups():
+        assert not set(schema.list_shaped_kinds().get(group, ())) & set(
+            schema.find_unshaped_kinds(group).names
+        ), group
 
 
 def test_a_shape_that_an_alias_repeats_is_one() -> None:
-    http = _kind("networking.istio.io", "VirtualService").root.keys["spec"].keys["http"].of_mappings
+    http = (
+        _kind("networking.istio.io", "VirtualService").root.keys["spec"].keys["http"].mapping_shape
+    )
     assert (
-        http.keys["match"].of_mappings.keys["uri"] is http.keys["match"].of_mappings.keys["method"]
+        http.keys["match"].mapping_shape.keys["uri"]
+        is http.keys["match"].mapping_shape.keys["method"]
     )
 
 
@@ -97,13 +106,13 @@ def test_a_shape_that_an_alias_repeats_is_one() -> None:
     [("integer 1..65535", 1, 65535), ("number ..100", None, 100), ("integer 0..", 0, None)],
 )
 def test_a_range_may_be_open(leaf: str, least: float | None, most: float | None) -> None:
-    shape = schema._leaf(leaf)
-    assert (shape.least, shape.most) == (least, most)
+    shape = schema._build_leaf(leaf)
+    assert (shape.minimum, shape.maximum) == (least, most)
 
 
 def test_an_unknown_leaf_is_named() -> None:
     with pytest.raises(ValueError, match="'txet' is no leaf"):
-        schema._leaf("txet")
+        schema._build_leaf("txet")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +127,7 @@ def test_an_unknown_leaf_is_named() -> None:
 )
 def test_the_nearest_word_is_found(word: str, meant: str) -> None:
     valid = ["precedence", "weight", "regex", "apiVersion", "host", "destination"]
-    assert closest(word, valid) == meant
+    assert find_closest_word(word, valid) == meant
 
 
 def test_the_files_are_small() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, Project, lint
-from meshproof.lint.engine.project import children, spec, text
+from meshproof.lint.engine.project import find_values, read_spec, read_text
 
 MANIFESTS = Path(str(files("meshproof.manifests")))
 HEAD = {
@@ -289,8 +289,10 @@ def test_later_checks_see_the_document_as_it_was_meant() -> None:
         "spec:\n  destination: reviews\n  percendence: 2\n  match:\n    httpHeaders:\n"
         "      cookie: {regexp: a}\n  route:\n  - tags: {version: v3}\n    weigth: '100'\n"
     )
-    (document,) = Project(parse(content, "f.yaml")).of("RouteRule", group="config.istio.io")
-    found = spec(document)
+    (document,) = Project(parse(content, "f.yaml")).named_documents(
+        "RouteRule", group="config.istio.io"
+    )
+    found = read_spec(document)
     assert found is not None
     assert found.plain() == {
         "destination": {"name": "reviews"},
@@ -298,8 +300,8 @@ def test_later_checks_see_the_document_as_it_was_meant() -> None:
         "match": {"request": {"headers": {"cookie": {"regex": "a"}}}},
         "route": [{"labels": {"version": "v3"}, "weight": 100}],
     }
-    (regex,) = children(found, "match", "request", "headers", "cookie", "regex")
-    assert (text(regex), regex.at.line) == ("a", 9)
+    (regex,) = find_values(found, "match", "request", "headers", "cookie", "regex")
+    assert (read_text(regex), regex.at.line) == ("a", 9)
 
 
 def _swapped(key: str) -> str:

@@ -9,9 +9,16 @@ from hypothesis import strategies as st
 
 from meshproof.documents.manifest import At, parse
 from meshproof.lint.model import regexes
-from meshproof.lint.model.conditions import Condition, Sort, apart, implies, simplified, takes
-from meshproof.lint.model.match_index import Index
-from meshproof.lint.model.route import Match, Route, covers, impossible
+from meshproof.lint.model.conditions import (
+    Condition,
+    MatchType,
+    accepts_value,
+    exclude,
+    implies,
+    simplify_condition,
+)
+from meshproof.lint.model.match_index import MatchIndex
+from meshproof.lint.model.route import Match, Route, covers, find_contradiction
 
 VALUES = ["".join(each) for n in range(5) for each in itertools.product("/ab", repeat=n)]
 VALUES += ["/A", "/AB", "/aB/b", "A", "B/"]
@@ -28,25 +35,31 @@ anchored = st.tuples(st.sampled_from(["", "^"]), patterns, st.sampled_from(["", 
 
 
 def condition(part: str) -> st.SearchStrategy[Condition]:
-    sorts: list[Sort] = ["exact", "prefix", "path"]
+    sorts: list[MatchType] = ["exact", "prefix", "path"]
     plain = st.builds(
         Condition,
         part=st.just(part),
-        sort=st.sampled_from(sorts),
+        match_type=st.sampled_from(sorts),
         text=texts,
         negated=st.booleans(),
-        fold=st.booleans(),
+        ignores_case=st.booleans(),
     )
     regex = st.builds(
-        Condition, part=st.just(part), sort=st.just("regex"), text=anchored, negated=st.booleans()
+        Condition,
+        part=st.just(part),
+        match_type=st.just("regex"),
+        text=anchored,
+        negated=st.booleans(),
     )
-    there = st.builds(Condition, part=st.just(part), sort=st.just("present"), negated=st.booleans())
+    there = st.builds(
+        Condition, part=st.just(part), match_type=st.just("present"), negated=st.booleans()
+    )
     return st.one_of(plain, regex, there)
 
 
 def holds(one: Condition, value: str | None) -> bool:
     """Say whether a request with this value of the part (None: without it) satisfies it."""
-    return (value is not None and takes(one, value)) != one.negated
+    return (value is not None and accepts_value(one, value)) != one.negated
 
 
 @settings(max_examples=500, deadline=None)
@@ -55,7 +68,7 @@ def test_implies_and_apart_are_never_wrong(one: Condition, other: Condition) -> 
     asked = [None, *VALUES]
     if implies(one, other):
         assert [value for value in asked if holds(one, value) and not holds(other, value)] == []
-    if apart(one, other):
+    if exclude(one, other):
         assert [value for value in asked if holds(one, value) and holds(other, value)] == []
 
 
@@ -63,13 +76,15 @@ def test_implies_and_apart_are_never_wrong(one: Condition, other: Condition) -> 
 @given(condition("uri"))
 def test_the_plainest_form_takes_the_same_paths(one: Condition) -> None:
     paths = [value for value in VALUES if value.startswith("/")]
-    plain = simplified(one)
-    if one.sort == "path":
+    plain = simplify_condition(one)
+    if one.match_type == "path":
         return  # its text is kept without the slash at its end
     if plain is None:
-        assert one.negated or all(takes(one, path) for path in paths)
+        assert one.negated or all(accepts_value(one, path) for path in paths)
     else:
-        assert [path for path in paths if takes(plain, path) != takes(one, path)] == []
+        assert [
+            path for path in paths if accepts_value(plain, path) != accepts_value(one, path)
+        ] == []
 
 
 @settings(max_examples=300, deadline=None)
@@ -89,7 +104,7 @@ def test_covers_and_impossible_are_never_wrong(
 
     if covers(outer, inner):
         assert [one for one in requests if taken(inner, one) and not taken(outer, one)] == []
-    if impossible(inner):
+    if find_contradiction(inner):
         assert [one for one in requests if taken(inner, one)] == []
 
 
@@ -102,33 +117,33 @@ def test_the_index_finds_every_match_that_covers(matches: list[list[Condition]])
     route = Route(found, found.root, "a", ())
     others = [Match(tuple(one), At("a", 1)) for one in matches]
     wanted = Match(tuple(matches[0]) if matches else (), At("a", 1))
-    index = Index()
+    index = MatchIndex()
     for one in others:
         index.add(route, one)
     expected = [id(one) for one in others if covers(one, wanted)]
-    assert [id(one) for _, one in index.covering(wanted)] == expected
+    assert [id(one) for _, one in index.find_covering(wanted)] == expected
 
 
 @settings(max_examples=500, deadline=None)
 @given(anchored)
 def test_the_form_of_a_regex_is_read_rightly(pattern: str) -> None:
-    if regexes.complaint(pattern):
+    if regexes.find_error(pattern):
         return
-    taken = [value for value in VALUES if regexes.takes(pattern, value)]
-    value, start = regexes.literal(pattern), regexes.prefix(pattern)
+    taken = [value for value in VALUES if regexes.matches_whole(pattern, value)]
+    value, start = regexes.find_only_value(pattern), regexes.find_equal_prefix(pattern)
     if value is not None:
         assert set(taken) <= {value}
     if start is not None:
         assert taken == [one for one in VALUES if one.startswith(start)]
-    assert all(one.startswith(regexes.leading(pattern)) for one in taken)
-    if regexes.open_ended(pattern):
-        assert all(regexes.takes(pattern, f"{one}/ab") for one in taken)
+    assert all(one.startswith(regexes.find_leading_text(pattern)) for one in taken)
+    if regexes.is_open_ended(pattern):
+        assert all(regexes.matches_whole(pattern, f"{one}/ab") for one in taken)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="ab/\\.*+?()[]{}|^$1,:PQ", max_size=12))
 def test_no_pattern_brings_the_reader_of_patterns_down(pattern: str) -> None:
-    regexes.pieces(pattern)
-    regexes.leading(pattern)
-    regexes.with_dots_escaped(pattern)
-    regexes.complaint(pattern)
+    regexes.split_atoms(pattern)
+    regexes.find_leading_text(pattern)
+    regexes.escape_host_dots(pattern)
+    regexes.find_error(pattern)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshproof.documents.manifest import parse
-from meshproof.lint import lint, modules, page
+from meshproof.lint import lint, load_check_modules, read_page
 
 ODD: st.SearchStrategy[Any] = st.sampled_from(
     [
@@ -48,9 +48,9 @@ def _examples() -> list[Any]:
     """Return the objects of every bad example, as plain values."""
     return [
         document.root.plain()
-        for module in modules()
+        for module in load_check_modules()
         if module.CODE != "MP0100"
-        for document in parse(page(module).bad, "example.yaml")
+        for document in parse(read_page(module).bad, "example.yaml")
     ]
 
 

@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 import yaml
 
-Type = Literal[
+ShapeType = Literal[
     "any",
     "boolean",
     "duration",
@@ -48,7 +48,7 @@ _FOLDER = Path(__file__).parent / "shapes"
 _RANGE = re.compile(r"(integer|number)(?: (-?\d*)\.\.(\d*))?")
 #: Longer than any key or kind there is; what is longer has no nearest word (and takes long).
 _LONGEST_WORD = 80
-_PLAIN: dict[str, Type] = {
+_PLAIN_LEAVES: dict[str, ShapeType] = {
     "any": "any",
     "boolean": "boolean",
     "duration": "duration",
@@ -60,7 +60,7 @@ _PLAIN: dict[str, Type] = {
 }
 
 #: Kinds that were served by another group once: (old group, kind) -> group of today.
-MOVED = {
+MOVED_KINDS = {
     ("extensions", "Deployment"): "apps",
     ("extensions", "DaemonSet"): "apps",
     ("extensions", "ReplicaSet"): "apps",
@@ -73,21 +73,21 @@ MOVED = {
 class Shape:
     """What may stand at a place. `each` is the shape of a list's items or of every value."""
 
-    type: Type
+    type: ShapeType
     keys: dict[str, Shape] = field(default_factory=dict)
-    each: Shape | None = None
-    required: tuple[str, ...] = ()
-    filled: tuple[str, ...] = ()
-    exclusive: tuple[tuple[str, ...], ...] = ()
-    old: dict[str, str] = field(default_factory=dict)
-    text: str = ""
-    old_text: tuple[str, ...] = ()
-    words: tuple[str, ...] = ()
-    least: float | None = None
-    most: float | None = None
+    element: Shape | None = None
+    required_keys: tuple[str, ...] = ()
+    nonempty_lists: tuple[str, ...] = ()
+    exclusive_keys: tuple[tuple[str, ...], ...] = ()
+    old_keys: dict[str, str] = field(default_factory=dict)
+    text_key: str = ""
+    old_text_keys: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
 
     @property
-    def name(self) -> str:
+    def description(self) -> str:
         """The type in words, as a message says it."""
         return {
             "any": "anything",
@@ -102,18 +102,18 @@ class Shape:
         }.get(self.type, "text")
 
     @property
-    def is_composed(self) -> bool:
+    def is_container(self) -> bool:
         """True for a mapping or a list."""
         return self.type in ("mapping", "list")
 
     @property
-    def of_mappings(self) -> Shape:
+    def mapping_shape(self) -> Shape:
         """The shape of the mapping here, or of the mappings in the list here."""
-        return self.each.of_mappings if self.type == "list" and self.each else self
+        return self.element.mapping_shape if self.type == "list" and self.element else self
 
-    def takes(self, content: object) -> bool:
+    def can_hold(self, content: object) -> bool:
         """Say whether a value of this kind (mapping, list, scalar) can stand here at all."""
-        if self.is_composed:
+        if self.is_container:
             return isinstance(content, dict if self.type == "mapping" else list)
         return self.type == "any" or not isinstance(content, (dict, list))
 
@@ -124,14 +124,14 @@ class Kind:
 
     group: str
     name: str
-    versions: tuple[str, ...]
-    gone: tuple[str, ...]
+    served_versions: tuple[str, ...]
+    removed_versions: tuple[str, ...]
     root: Shape
 
     @property
     def api_version(self) -> str:
         """The newest apiVersion that is served."""
-        return f"{self.group}/{self.versions[0]}".lstrip("/")
+        return f"{self.group}/{self.served_versions[0]}".lstrip("/")
 
     @property
     def is_rule(self) -> bool:
@@ -140,7 +140,7 @@ class Kind:
 
 
 @cache
-def groups() -> dict[str, tuple[str, ...]]:
+def list_shaped_kinds() -> dict[str, tuple[str, ...]]:
     """Return the kinds that have a shape, by group (the core group is an empty text)."""
     found: dict[str, tuple[str, ...]] = {}
     for folder in sorted(path for path in _FOLDER.iterdir() if path.is_dir()):
@@ -150,118 +150,118 @@ def groups() -> dict[str, tuple[str, ...]]:
 
 
 @dataclass(frozen=True)
-class Others:
+class UnshapedKinds:
     """The kinds of a group that are known and have no shape: versions served and gone, names."""
 
-    versions: tuple[str, ...] = ()
-    gone: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
+    served_versions: tuple[str, ...] = ()
+    removed_versions: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     is_mesh: bool = False
 
 
 @cache
-def _others() -> dict[str, Others]:
+def _load_unshaped_kinds() -> dict[str, UnshapedKinds]:
     return {
-        "" if group == "core" else group: Others(
+        "" if group == "core" else group: UnshapedKinds(
             tuple(one["versions"]),
             tuple(one.get("gone", ())),
             tuple(one["kinds"]),
             group.endswith("istio.io") or group.startswith("gateway."),
         )
-        for group, one in _read(_FOLDER / "others.yaml").items()
+        for group, one in _read_yaml(_FOLDER / "others.yaml").items()
     }
 
 
-def others(group: str) -> Others:
+def find_unshaped_kinds(group: str) -> UnshapedKinds:
     """Return the kinds of a group that are known and have no shape."""
-    return _others().get(group, Others())
+    return _load_unshaped_kinds().get(group, UnshapedKinds())
 
 
-def all_groups() -> tuple[str, ...]:
+def list_groups() -> tuple[str, ...]:
     """Return every group that is known."""
-    return tuple(sorted({*groups(), *_others()}))
+    return tuple(sorted({*list_shaped_kinds(), *_load_unshaped_kinds()}))
 
 
-def kinds_of(group: str) -> tuple[str, ...]:
+def list_kinds(group: str) -> tuple[str, ...]:
     """Return every kind of a group that is known."""
-    return (*groups().get(group, ()), *others(group).kinds)
+    return (*list_shaped_kinds().get(group, ()), *find_unshaped_kinds(group).names)
 
 
 @cache
-def kind(group: str, name: str) -> Kind | None:
+def load_kind(group: str, name: str) -> Kind | None:
     """Return a kind that has a shape, or None. A kind that moved is found under its old group."""
-    home = MOVED.get((group, name), group)
-    if name not in groups().get(home, ()):
+    home = MOVED_KINDS.get((group, name), group)
+    if name not in list_shaped_kinds().get(home, ()):
         return None
-    content = _read(_FOLDER / (home or "core") / f"{name}.yaml")
+    content = _read_yaml(_FOLDER / (home or "core") / f"{name}.yaml")
     root = Shape(
         "mapping",
         keys={
             "apiVersion": Shape("text"),
             "kind": Shape("text"),
-            "metadata": replace(metadata(), required=("name",)),
-            "spec": _shape(content["spec"], {}),
+            "metadata": replace(load_metadata_shape(), required_keys=("name",)),
+            "spec": _build_shape(content["spec"], {}),
             "status": Shape("any"),
         },
-        required=("metadata", "spec") if content["needs_spec"] else ("metadata",),
+        required_keys=("metadata", "spec") if content["needs_spec"] else ("metadata",),
     )
     return Kind(home, name, tuple(content["versions"]), tuple(content.get("gone", ())), root)
 
 
 @cache
-def metadata() -> Shape:
+def load_metadata_shape() -> Shape:
     """Return the shape of every object's metadata."""
-    return _shape(_read(_FOLDER / "metadata.yaml"), {})
+    return _build_shape(_read_yaml(_FOLDER / "metadata.yaml"), {})
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read_yaml(file: Path) -> dict[str, Any]:
     content: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return content
 
 
-def _shape(content: Any, seen: dict[int, Shape]) -> Shape:
+def _build_shape(content: Any, seen: dict[int, Shape]) -> Shape:
     """Turn a file's notation into a shape; what an alias repeats is turned once."""
     if isinstance(content, str):
-        return _leaf(content)
+        return _build_leaf(content)
     if id(content) not in seen:
         if isinstance(content, list):
-            seen[id(content)] = Shape("list", each=_shape(content[0], seen))
+            seen[id(content)] = Shape("list", element=_build_shape(content[0], seen))
         else:
-            seen[id(content)] = _mapping(content, seen)
+            seen[id(content)] = _build_mapping(content, seen)
     return seen[id(content)]
 
 
 @cache
-def _leaf(content: str) -> Shape:
-    if content in _PLAIN:
-        return Shape(_PLAIN[content])
+def _build_leaf(content: str) -> Shape:
+    if content in _PLAIN_LEAVES:
+        return Shape(_PLAIN_LEAVES[content])
     if content == "metadata":
-        return metadata()
+        return load_metadata_shape()
     if content.startswith("one of "):
-        return Shape("word", words=tuple(content.removeprefix("one of ").split()))
+        return Shape("word", choices=tuple(content.removeprefix("one of ").split()))
     matched = _RANGE.fullmatch(content)
     if matched is None:
         raise ValueError(f"'{content}' is no leaf of a shape")
     least, most = (float(one) if one else None for one in matched.groups()[1:])
-    return Shape("integer" if matched[1] == "integer" else "number", least=least, most=most)
+    return Shape("integer" if matched[1] == "integer" else "number", minimum=least, maximum=most)
 
 
-def _mapping(content: dict[str, Any], seen: dict[int, Shape]) -> Shape:
+def _build_mapping(content: dict[str, Any], seen: dict[int, Shape]) -> Shape:
     each = content.get("$each")
     return Shape(
         "mapping",
-        keys={key: _shape(one, seen) for key, one in content.items() if key[0] != "$"},
-        each=None if each is None else _shape(each, seen),
-        required=tuple(content.get("$required", ())),
-        filled=tuple(content.get("$filled", ())),
-        exclusive=tuple(map(tuple, content.get("$exclusive", ()))),
-        old=content.get("$old", {}),
-        text=content.get("$text", ""),
-        old_text=tuple(content.get("$old-text", ())),
+        keys={key: _build_shape(one, seen) for key, one in content.items() if key[0] != "$"},
+        element=None if each is None else _build_shape(each, seen),
+        required_keys=tuple(content.get("$required", ())),
+        nonempty_lists=tuple(content.get("$filled", ())),
+        exclusive_keys=tuple(map(tuple, content.get("$exclusive", ()))),
+        old_keys=content.get("$old", {}),
+        text_key=content.get("$text", ""),
+        old_text_keys=tuple(content.get("$old-text", ())),
     )
 
 
-def closest(word: str, valid: Iterable[str], least: float = 0.6) -> str:
+def find_closest_word(word: str, valid: Iterable[str], least: float = 0.6) -> str:
     """Return the valid word most like `word` (upper or lower case is one), or an empty text."""
     import difflib
 

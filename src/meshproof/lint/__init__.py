@@ -21,10 +21,10 @@ from meshproof.lint import checks
 from meshproof.lint.engine.finding import Finding, Hit, Level
 from meshproof.lint.engine.project import Project
 
-__all__ = ["Finding", "Hit", "Level", "Page", "Project", "lint", "modules", "page"]
+__all__ = ["Finding", "Hit", "Level", "Page", "Project", "lint", "load_check_modules", "read_page"]
 
-_MODULE = re.compile(r"mp\d{4}_\w+")
-_BLOCK = re.compile(r"^(Bad|Good)::\n\n((?:    .*\n|\n)+)", re.M)
+_MODULE_NAME = re.compile(r"mp\d{4}_\w+")
+_EXAMPLE_BLOCK = re.compile(r"^(Bad|Good)::\n\n((?:    .*\n|\n)+)", re.M)
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,25 @@ class Page:
 
 
 @cache
-def modules() -> tuple[ModuleType, ...]:
+def load_check_modules() -> tuple[ModuleType, ...]:
     """Return the module of every code, in the order of the codes."""
     names = sorted(
-        one.name for one in pkgutil.iter_modules(checks.__path__) if _MODULE.match(one.name)
+        one.name for one in pkgutil.iter_modules(checks.__path__) if _MODULE_NAME.match(one.name)
     )
     return tuple(importlib.import_module(f"{checks.__name__}.{name}") for name in names)
 
 
-def page(module: ModuleType) -> Page:
+def read_page(module: ModuleType) -> Page:
     """Return the doc page in a module's docstring. Raises ValueError when a part is missing."""
     import textwrap
 
     found = (module.__doc__ or "").strip() + "\n"
-    blocks = {name: textwrap.dedent(body).strip() + "\n" for name, body in _BLOCK.findall(found)}
+    blocks = {
+        name: textwrap.dedent(body).strip() + "\n" for name, body in _EXAMPLE_BLOCK.findall(found)
+    }
     if set(blocks) != {"Bad", "Good"}:
         raise ValueError(f"{module.__name__}: the docstring needs one Bad:: and one Good:: block")
-    title, _, text = _BLOCK.split(found)[0].partition("\n")
+    title, _, text = _EXAMPLE_BLOCK.split(found)[0].partition("\n")
     return Page(
         module.CODE, module.LEVEL, title.rstrip("."), text.strip(), blocks["Bad"], blocks["Good"]
     )
@@ -75,14 +77,14 @@ def lint(
     project = Project(documents, unreadable)
     found = {
         finding
-        for module in modules()
+        for module in load_check_modules()
         if module.CODE not in left_out
-        for finding in _findings(module, project)
+        for finding in _run_check(module, project)
     }
     return sorted(found)
 
 
-def _findings(module: ModuleType, project: Project) -> Iterator[Finding]:
+def _run_check(module: ModuleType, project: Project) -> Iterator[Finding]:
     hit: Hit
     for hit in module.check(project):
         yield Finding(hit.at, module.CODE, module.LEVEL, hit.message, hit.suggestion)

@@ -61,7 +61,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -71,10 +71,10 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each key that its mapping does not have, with the nearest that it has."""
-    for one in project.defects(Sort.UNKNOWN_KEY):
-        where = f"{one.where}: " if one.where else ""
-        nearest = f"; did you mean '{one.meant}'?" if one.meant else ""
-        said = f"unknown key '{one.written}'{nearest}"
-        if one.meant == one.written:
-            said = f"'{one.written}' stands one level too deep"
-        yield Hit(one.at, f"{where}{said}", one.how)
+    for one in project.find_defects(DefectKind.UNKNOWN_KEY):
+        where = f"{one.path}: " if one.path else ""
+        nearest = f"; did you mean '{one.expected}'?" if one.expected else ""
+        said = f"unknown key '{one.actual}'{nearest}"
+        if one.expected == one.actual:
+            said = f"'{one.actual}' stands one level too deep"
+        yield Hit(one.at, f"{where}{said}", one.repair)

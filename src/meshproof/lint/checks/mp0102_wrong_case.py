@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -50,6 +50,6 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each key that is right but for its capital letters."""
-    for one in project.defects(Sort.WRONG_CASE):
-        where = f"{one.where}: " if one.where else ""
-        yield Hit(one.at, f"{where}'{one.written}' is written '{one.meant}'", one.how)
+    for one in project.find_defects(DefectKind.WRONG_CASE):
+        where = f"{one.path}: " if one.path else ""
+        yield Hit(one.at, f"{where}'{one.actual}' is written '{one.expected}'", one.repair)

@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -48,5 +48,5 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each value that is of another type than its key takes."""
-    for one in project.defects(Sort.WRONG_TYPE):
-        yield Hit(one.at, f"{one.where}: expected {one.meant}, found {one.written}", one.how)
+    for one in project.find_defects(DefectKind.WRONG_TYPE):
+        yield Hit(one.at, f"{one.path}: expected {one.expected}, found {one.actual}", one.repair)

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -42,6 +42,6 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each value that is none of the words that its key takes."""
-    for one in project.defects(Sort.WRONG_WORD):
-        nearest = f"; did you mean '{one.meant}'?" if one.meant else ""
-        yield Hit(one.at, f"{one.where}: '{one.written}' is no valid word here{nearest}", one.how)
+    for one in project.find_defects(DefectKind.WRONG_WORD):
+        nearest = f"; did you mean '{one.expected}'?" if one.expected else ""
+        yield Hit(one.at, f"{one.path}: '{one.actual}' is no valid word here{nearest}", one.repair)

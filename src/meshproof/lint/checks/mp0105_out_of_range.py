@@ -41,7 +41,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -51,5 +51,5 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each value that is of the right type and still impossible."""
-    for one in project.defects(Sort.OUT_OF_RANGE):
-        yield Hit(one.at, f"{one.where}: expected {one.meant}, found {one.written}", one.how)
+    for one in project.find_defects(DefectKind.OUT_OF_RANGE):
+        yield Hit(one.at, f"{one.path}: expected {one.expected}, found {one.actual}", one.repair)

@@ -42,9 +42,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children, spec, spec_at, text
+from meshproof.lint.engine.project import Project, find_values, locate_spec, read_spec, read_text
 
 CODE = "MP0106"
 LEVEL = Level.ERROR
@@ -52,22 +52,22 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each key that is needed and absent."""
-    for one in project.defects(Sort.MISSING_KEY):
-        where = one.where or "the document"
-        yield Hit(one.at, f"{where}: '{one.written}' is missing", one.how)
+    for one in project.find_defects(DefectKind.MISSING_KEY):
+        where = one.path or "the document"
+        yield Hit(one.at, f"{where}: '{one.actual}' is missing", one.repair)
     delegates = _delegates(project)
-    for document in project.of("VirtualService"):
-        found = spec(document)
+    for document in project.named_documents("VirtualService"):
+        found = read_spec(document)
         name = (document.namespace, document.name)
-        if found is not None and name not in delegates and project.lacks(document, found, "hosts"):
+        if found is not None and name not in delegates and project.lacks_keys(document, found, "hosts"):
             yield Hit(
-                spec_at(document),
+                locate_spec(document),
                 f"spec: 'hosts' is missing, and no VirtualService here delegates to {name[1]}",
                 "hosts: [the service's name]",
             )
-    for document in project.every("RouteRule", "DestinationPolicy"):
-        for to in children(spec(document), "destination"):
-            if project.lacks(document, to, "name", "service"):
+    for document in project.documents_of_kind("RouteRule", "DestinationPolicy"):
+        for to in find_values(read_spec(document), "destination"):
+            if project.lacks_keys(document, to, "name", "service"):
                 at = document.spec.keys.get("destination", to.at)
                 yield Hit(at, "spec.destination: 'name' is missing", "name: the service's name")
 
@@ -75,8 +75,8 @@ def check(project: Project) -> Iterator[Hit]:
 def _delegates(project: Project) -> set[tuple[str, str]]:
     """Return namespace and name of every VirtualService that another one delegates to."""
     return {
-        (text(to.get("namespace")) or document.namespace, text(to.get("name")))
-        for document in project.of("VirtualService")
-        for to in children(spec(document), "http", "delegate")
+        (read_text(to.get("namespace")) or document.namespace, read_text(to.get("name")))
+        for document in project.named_documents("VirtualService")
+        for to in find_values(read_spec(document), "http", "delegate")
         if isinstance(to.content, dict)
     }

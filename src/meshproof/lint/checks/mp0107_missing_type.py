@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -47,7 +47,7 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each document that lacks apiVersion, kind or both."""
-    for one in project.defects(Sort.NO_TYPE):
-        verb = "are" if " and " in one.written else "is"
-        looks = f"; the document looks like a {one.meant}" if one.meant else ""
-        yield Hit(one.at, f"{one.written} {verb} missing{looks}", one.how)
+    for one in project.find_defects(DefectKind.NO_TYPE):
+        verb = "are" if " and " in one.actual else "is"
+        looks = f"; the document looks like a {one.expected}" if one.expected else ""
+        yield Hit(one.at, f"{one.actual} {verb} missing{looks}", one.repair)

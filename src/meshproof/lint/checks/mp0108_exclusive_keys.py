@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -50,6 +50,6 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each mapping that has two keys of which only one may be there."""
-    for one in project.defects(Sort.EXCLUSIVE_KEYS):
-        where = one.where or "the document"
-        yield Hit(one.at, f"{where}: {one.written} exclude each other", "keep one of them")
+    for one in project.find_defects(DefectKind.EXCLUSIVE_KEYS):
+        where = one.path or "the document"
+        yield Hit(one.at, f"{where}: {one.actual} exclude each other", "keep one of them")

@@ -44,7 +44,7 @@ from collections.abc import Iterator
 
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children, kind, spec
+from meshproof.lint.engine.project import Project, find_values, read_kind, read_spec
 
 CODE = "MP0109"
 LEVEL = Level.WARNING
@@ -63,9 +63,9 @@ _REPAIR = "write the condition, or leave the key out where every request is mean
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each match that lets every request through."""
-    for document in project.every(*_PLACES):
-        for way, key in _PLACES[kind(document)]:
-            for holder in children(spec(document), *way):
+    for document in project.documents_of_kind(*_PLACES):
+        for way, key in _PLACES[read_kind(document)]:
+            for holder in find_values(read_spec(document), *way):
                 found = holder.content.get(key) if isinstance(holder.content, dict) else None
                 if found is None:
                     continue
@@ -74,7 +74,7 @@ def check(project: Project) -> Iterator[Hit]:
                         holder.keys.get(key, found.at), f"{found.path}: no condition", _REPAIR
                     )
                 for match in found.content if isinstance(found.content, list) else [found]:
-                    if not project.has_defect(document, match.path):
+                    if not project.has_defect_at(document, match.path):
                         yield from _match(match)
 
 

@@ -36,9 +36,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, spec, spec_at
+from meshproof.lint.engine.project import Project, locate_spec, read_spec
 
 CODE = "MP0110"
 LEVEL = Level.ERROR
@@ -46,11 +46,11 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each list that must not be empty and is."""
-    for one in project.defects(Sort.EMPTY_LIST):
-        yield Hit(one.at, f"{one.where}: the list has no entry", "write an entry, or drop the key")
-    for document in project.every("VirtualService"):
-        found = spec(document)
-        if found is not None and project.lacks(document, found, "http", "tls", "tcp"):
+    for one in project.find_defects(DefectKind.EMPTY_LIST):
+        yield Hit(one.at, f"{one.path}: the list has no entry", "write an entry, or drop the key")
+    for document in project.documents_of_kind("VirtualService"):
+        found = read_spec(document)
+        if found is not None and project.lacks_keys(document, found, "http", "tls", "tcp"):
             yield Hit(
-                spec_at(document), "spec: no routes: there is none of http, tls and tcp", "http:"
+                locate_spec(document), "spec: no routes: there is none of http, tls and tcp", "http:"
             )

@@ -48,7 +48,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -58,5 +58,5 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each key of a rule that has no value."""
-    for one in project.defects(Sort.NO_VALUE):
-        yield Hit(one.at, f"{one.where}: there is no value", "write the value, or drop the key")
+    for one in project.find_defects(DefectKind.NO_VALUE):
+        yield Hit(one.at, f"{one.path}: there is no value", "write the value, or drop the key")

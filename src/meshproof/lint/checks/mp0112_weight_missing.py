@@ -49,7 +49,7 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.splits import Split, splits
+from meshproof.lint.model.splits import Split, read_splits
 
 CODE = "MP0112"
 LEVEL = Level.ERROR
@@ -57,9 +57,9 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each split of several in which a destination has no weight."""
-    for split in splits(project):
-        lacking = split.without_weight
-        if split.unsaid == 0 and lacking and len(split.entries) > 1:
+    for split in read_splits(project):
+        lacking = split.entries_without_weight
+        if split.default_weight == 0 and lacking and len(split.entries) > 1:
             yield Hit(
                 lacking[0].at,
                 f"{split.path}: {len(lacking)} of {len(split.entries)} destinations have no weight",

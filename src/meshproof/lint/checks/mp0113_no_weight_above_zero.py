@@ -48,7 +48,7 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.splits import splits
+from meshproof.lint.model.splits import read_splits
 
 CODE = "MP0113"
 LEVEL = Level.ERROR
@@ -56,8 +56,8 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each split whose weights are all 0."""
-    for split in splits(project):
-        if split.weights is None or any(split.weights) or len(split.without_weight):
+    for split in read_splits(project):
+        if split.weights is None or any(split.weights) or len(split.entries_without_weight):
             continue
         if len(split.entries) == 1 and split.kind in ("VirtualService", "RouteRule"):
             said = "a single destination of weight 0 gets every request, not none"

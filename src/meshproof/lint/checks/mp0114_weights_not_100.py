@@ -48,7 +48,7 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.splits import splits
+from meshproof.lint.model.splits import read_splits
 
 CODE = "MP0114"
 LEVEL = Level.ERROR
@@ -56,11 +56,11 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each RouteRule of several destinations whose weights are not 100 together."""
-    for split in splits(project):
+    for split in read_splits(project):
         weights = split.weights
         if split.kind != "RouteRule" or weights is None or len(weights) == 1:
             continue
-        whole = all(weight >= 0 for weight in weights) and not split.without_weight
+        whole = all(weight >= 0 for weight in weights) and not split.entries_without_weight
         if whole and sum(weights) not in (0, 100):
             yield Hit(
                 split.at,

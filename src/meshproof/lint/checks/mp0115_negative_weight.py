@@ -47,7 +47,7 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.splits import splits
+from meshproof.lint.model.splits import read_splits
 
 CODE = "MP0115"
 LEVEL = Level.ERROR
@@ -55,7 +55,7 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each weight below zero."""
-    for split in splits(project):
+    for split in read_splits(project):
         for entry in split.entries:
             weight = entry.mapping().get("weight")
             if weight is None or isinstance(weight.content, bool):

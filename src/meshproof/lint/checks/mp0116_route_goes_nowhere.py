@@ -51,7 +51,7 @@ from collections.abc import Iterator
 
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children, spec
+from meshproof.lint.engine.project import Project, find_values, read_spec
 
 CODE = "MP0116"
 LEVEL = Level.ERROR
@@ -66,20 +66,20 @@ _ANSWERING = ("requestRedirect", "extensionRef")
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each route that does not say where its requests go."""
-    for document in project.every("VirtualService"):
+    for document in project.documents_of_kind("VirtualService"):
         for key, ends in _ENDS.items():
-            for route in children(spec(document), key):
-                if project.lacks(document, route, *ends):
+            for route in find_values(read_spec(document), key):
+                if project.lacks_keys(document, route, *ends):
                     yield Hit(route.at, f"{route.path}: there is no {' or '.join(ends)}", "route:")
-    for document in project.every("HTTPRoute", "GRPCRoute"):
-        for rule in children(spec(document), "rules"):
-            if project.lacks(document, rule, "backendRefs") and not _answers(rule):
+    for document in project.documents_of_kind("HTTPRoute", "GRPCRoute"):
+        for rule in find_values(read_spec(document), "rules"):
+            if project.lacks_keys(document, rule, "backendRefs") and not _answers(rule):
                 yield Hit(rule.at, f"{rule.path}: there is no backend: status 500", "backendRefs:")
 
 
 def _answers(rule: Value) -> bool:
     """Say whether a filter answers instead of a backend."""
-    filters = children(rule, "filters")
+    filters = find_values(rule, "filters")
     return any(
         isinstance(one.content, dict) and set(_ANSWERING) & set(one.content) for one in filters
     )

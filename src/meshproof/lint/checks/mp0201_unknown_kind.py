@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -48,6 +48,6 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each kind that its group does not have."""
-    for one in project.defects(Sort.UNKNOWN_KIND):
-        nearest = f"; did you mean '{one.meant}'?" if one.meant else ""
-        yield Hit(one.at, f"{one.how} has no kind '{one.written}'{nearest}", one.meant)
+    for one in project.find_defects(DefectKind.UNKNOWN_KIND):
+        nearest = f"; did you mean '{one.expected}'?" if one.expected else ""
+        yield Hit(one.at, f"{one.repair} has no kind '{one.actual}'{nearest}", one.expected)

@@ -39,7 +39,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -49,6 +49,6 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each apiVersion under which its kind was never served."""
-    for one in project.defects(Sort.UNKNOWN_VERSION):
-        instead = f"; it is served as {one.meant}" if one.meant else ""
-        yield Hit(one.at, f"there is no {one.how} in {one.written}{instead}", one.meant)
+    for one in project.find_defects(DefectKind.UNKNOWN_VERSION):
+        instead = f"; it is served as {one.expected}" if one.expected else ""
+        yield Hit(one.at, f"there is no {one.repair} in {one.actual}{instead}", one.expected)

@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -45,5 +45,5 @@ LEVEL = Level.INFO
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each document that no check looks into."""
-    for one in project.defects(Sort.NOT_CHECKED):
-        yield Hit(one.at, f"{one.written}: it is not checked")
+    for one in project.find_defects(DefectKind.NOT_CHECKED):
+        yield Hit(one.at, f"{one.actual}: it is not checked")

@@ -53,7 +53,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, api_group, kind
+from meshproof.lint.engine.project import Project, read_api_group, read_kind
 
 CODE = "MP0204"
 LEVEL = Level.ERROR
@@ -83,8 +83,8 @@ def check(project: Project) -> Iterator[Hit]:
     for document in project.documents:
         root = document.root
         found = root.mapping().get("kind")
-        group = api_group(document)
-        removed = REMOVED.get((group, kind(document))) or REMOVED.get((group, ""))
+        group = read_api_group(document)
+        removed = REMOVED.get((group, read_kind(document))) or REMOVED.get((group, ""))
         if found is not None and removed and "kind" in root.keys:
             since, instead = removed
-            yield Hit(found.at, f"{kind(document)} was removed in {since}", instead)
+            yield Hit(found.at, f"{read_kind(document)} was removed in {since}", instead)

@@ -45,7 +45,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -55,9 +55,9 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each word of an earlier version, with today's."""
-    for one in project.defects(Sort.OLD_SPELLING):
-        where = f"{one.where}: " if one.where else ""
-        today = f"; today it is {one.meant}" if one.meant else "; today it is a mapping"
+    for one in project.find_defects(DefectKind.OLD_SPELLING):
+        where = f"{one.path}: " if one.path else ""
+        today = f"; today it is {one.expected}" if one.expected else "; today it is a mapping"
         yield Hit(
-            one.at, f"{where}'{one.written}' is the spelling of an earlier version{today}", one.how
+            one.at, f"{where}'{one.actual}' is the spelling of an earlier version{today}", one.repair
         )

@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -48,5 +48,5 @@ LEVEL = Level.INFO
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each apiVersion that has a newer one."""
-    for one in project.defects(Sort.OLDER_VERSION):
-        yield Hit(one.at, f"{one.how} is served as {one.meant} by now", one.meant)
+    for one in project.find_defects(DefectKind.OLDER_VERSION):
+        yield Hit(one.at, f"{one.repair} is served as {one.expected} by now", one.expected)

@@ -53,7 +53,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
@@ -63,6 +63,6 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each apiVersion that no server offers any more."""
-    for one in project.defects(Sort.GONE_VERSION):
-        today = f"; today it is {one.meant}" if one.meant else ""
-        yield Hit(one.at, f"{one.how} is not served as {one.written} any more{today}", one.meant)
+    for one in project.find_defects(DefectKind.GONE_VERSION):
+        today = f"; today it is {one.expected}" if one.expected else ""
+        yield Hit(one.at, f"{one.repair} is not served as {one.actual} any more{today}", one.expected)

@@ -50,7 +50,7 @@ from collections.abc import Iterator
 
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children, spec, spec_at, text
+from meshproof.lint.engine.project import Project, find_values, locate_spec, read_spec, read_text
 
 CODE = "MP0208"
 LEVEL = Level.ERROR
@@ -58,18 +58,18 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each Deployment whose selector is missing or selects none of its own pods."""
-    for document in project.every("Deployment"):
-        found = spec(document)
+    for document in project.documents_of_kind("Deployment"):
+        found = read_spec(document)
         if found is None:
             continue
-        pods = _texts(children(found, "template", "metadata", "labels"))
+        pods = _texts(find_values(found, "template", "metadata", "labels"))
         shown = ", ".join(f"{key}: {value}" for key, value in pods.items())
         repair = f"selector: {{matchLabels: {{{shown}}}}}" if pods else "selector:"
-        if project.lacks(document, found, "selector"):
-            yield Hit(spec_at(document), "spec: 'selector' is missing", repair)
+        if project.lacks_keys(document, found, "selector"):
+            yield Hit(locate_spec(document), "spec: 'selector' is missing", repair)
             continue
-        for selector in children(found, "selector"):
-            wanted = _texts(children(selector, "matchLabels"))
+        for selector in find_values(found, "selector"):
+            wanted = _texts(find_values(selector, "matchLabels"))
             if not set(wanted.items()) <= set(pods.items()):
                 at = found.keys.get("selector", selector.at)
                 yield Hit(at, "spec.selector: the template's labels do not satisfy it", repair)
@@ -77,7 +77,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 def _texts(found: list[Value]) -> dict[str, str]:
     return {
-        key: text(value)
+        key: read_text(value)
         for one in found
         if isinstance(one.content, dict)
         for key, value in one.content.items()

@@ -44,7 +44,7 @@ from collections.abc import Iterator
 
 from meshproof.documents.manifest import Document
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, api_group, kind
+from meshproof.lint.engine.project import Project, read_api_group, read_kind
 
 CODE = "MP0209"
 LEVEL = Level.ERROR
@@ -53,8 +53,8 @@ LEVEL = Level.ERROR
 def check(project: Project) -> Iterator[Hit]:
     """Report each object that replaces an earlier one."""
     seen: dict[tuple[str, ...], Document] = {}
-    for document in project.of(*{kind(one) for one in project.documents} - {""}):
-        group = api_group(document)
+    for document in project.named_documents(*{read_kind(one) for one in project.documents} - {""}):
+        group = read_api_group(document)
         first = seen.setdefault((group, document.kind, document.namespace, document.name), document)
         if first is not document:
             yield Hit(

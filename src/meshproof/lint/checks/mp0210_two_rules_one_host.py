@@ -71,7 +71,7 @@ from itertools import combinations
 from meshproof.base.names import MESH, full_name
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children, spec, text
+from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
 
 CODE = "MP0210"
 LEVEL = Level.WARNING
@@ -91,7 +91,7 @@ class _Claim:
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two VirtualServices that route one host at one place."""
     claims: dict[tuple[str, str, str], list[_Claim]] = {}
-    for document in project.of("VirtualService"):
+    for document in project.named_documents("VirtualService"):
         for claim in _claims(document):
             claims.setdefault((claim.host, claim.place, claim.protocol), []).append(claim)
     told: set[tuple[int, int]] = set()
@@ -104,18 +104,18 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _claims(document: Document) -> Iterator[_Claim]:
-    found = spec(document)
-    places = [_gateway(one, document) for one in children(found, "gateways")] or [MESH]
-    for host in children(found, "hosts"):
-        name = full_name(text(host), document.namespace)
+    found = read_spec(document)
+    places = [_gateway(one, document) for one in find_values(found, "gateways")] or [MESH]
+    for host in find_values(found, "hosts"):
+        name = full_name(read_text(host), document.namespace)
         for place in dict.fromkeys(places):
             for protocol in ("http", "tls", "tcp"):
-                if children(found, protocol):
+                if find_values(found, protocol):
                     yield _Claim(name, place, protocol, host, document)
 
 
 def _gateway(name: Value, document: Document) -> str:
-    said = text(name)
+    said = read_text(name)
     return said if said == MESH or "/" in said else f"{document.namespace}/{said.split('.')[0]}"
 
 
@@ -129,20 +129,20 @@ def _meet(first: _Claim, second: _Claim) -> bool:
         return True
     return any(
         _overlap(route, rival)
-        for route in children(spec(one), "http")
-        for rival in children(spec(other), "http")
+        for route in find_values(read_spec(one), "http")
+        for rival in find_values(read_spec(other), "http")
     )
 
 
 def _seen(document: Document) -> set[str]:
     """Return the namespaces that see a rule (its exportTo); `*` stands for all."""
-    names = {text(one) for one in children(spec(document), "exportTo")} or {"*"}
+    names = {read_text(one) for one in find_values(read_spec(document), "exportTo")} or {"*"}
     return {document.namespace if name == "." else name for name in names}
 
 
 def _overlap(route: Value, rival: Value) -> bool:
     """Say whether two routes can take one request, as far as path and method tell."""
-    ours, theirs = children(route, "match"), children(rival, "match")
+    ours, theirs = find_values(route, "match"), find_values(rival, "match")
     if not ours or not theirs:
         return True
     return any(not _apart(one, other) for one in ours for other in theirs)
@@ -151,9 +151,9 @@ def _overlap(route: Value, rival: Value) -> bool:
 def _apart(one: Value, other: Value) -> bool:
     for part in ("uri", "method", "scheme", "authority"):
         pairs = [
-            (kind, text(value))
+            (kind, read_text(value))
             for match in (one, other)
-            for found in children(match, part)
+            for found in find_values(match, part)
             if isinstance(found.content, dict)
             for kind, value in found.content.items()
         ]

@@ -65,7 +65,7 @@ from collections.abc import Iterator
 from meshproof.base.names import CLUSTER_DOMAIN, full_name
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children, spec, text
+from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
 
 CODE = "MP0211"
 LEVEL = Level.ERROR
@@ -74,15 +74,15 @@ LEVEL = Level.ERROR
 def check(project: Project) -> Iterator[Hit]:
     """Report each RouteRule that has the precedence of an earlier one of its destination."""
     seen: dict[tuple[str, object], Document] = {}
-    for document in project.of("RouteRule"):
-        found = spec(document)
+    for document in project.named_documents("RouteRule"):
+        found = read_spec(document)
         if found is None:
             continue
         precedence = found.get("precedence")
         order = precedence.content if precedence is not None else 0
         if not isinstance(order, int):
             continue
-        for destination in children(found, "destination"):
+        for destination in find_values(found, "destination"):
             first = seen.setdefault((_host(destination, document.namespace), order), document)
             if first is document or (first.namespace, first.name) == (
                 document.namespace,
@@ -100,9 +100,9 @@ def check(project: Project) -> Iterator[Hit]:
 def _host(destination: Value, namespace: str) -> str:
     if not isinstance(destination.content, dict):
         return ""
-    service = text(destination.get("service"))
+    service = read_text(destination.get("service"))
     if service:
         return full_name(service, namespace)
-    owner = text(destination.get("namespace")) or namespace
-    domain = text(destination.get("domain")) or CLUSTER_DOMAIN
-    return f"{text(destination.get('name'))}.{owner}.{domain}"
+    owner = read_text(destination.get("namespace")) or namespace
+    domain = read_text(destination.get("domain")) or CLUSTER_DOMAIN
+    return f"{read_text(destination.get('name'))}.{owner}.{domain}"

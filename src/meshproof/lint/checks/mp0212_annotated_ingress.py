@@ -69,9 +69,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.base.names import INGRESS_ANNOTATION, INGRESS_CLASS
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children, text
+from meshproof.lint.engine.project import Project, find_values, read_text
 
 CODE = "MP0212"
 LEVEL = Level.WARNING
@@ -79,11 +79,11 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each Ingress with Istio's class in an annotation."""
-    for document in project.every("Ingress"):
-        if project.defects(Sort.GONE_VERSION, document):
+    for document in project.documents_of_kind("Ingress"):
+        if project.find_defects(DefectKind.GONE_VERSION, document):
             continue  # it has to be rewritten anyway
-        for noted in children(document.root, "metadata", "annotations"):
-            if [text(one) for one in children(noted, INGRESS_ANNOTATION)] == [INGRESS_CLASS]:
+        for noted in find_values(document.root, "metadata", "annotations"):
+            if [read_text(one) for one in find_values(noted, INGRESS_ANNOTATION)] == [INGRESS_CLASS]:
                 yield Hit(
                     noted.keys[INGRESS_ANNOTATION],
                     f"the annotation {INGRESS_ANNOTATION} is deprecated, and an Ingress cannot "

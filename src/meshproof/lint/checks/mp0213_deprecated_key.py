@@ -65,7 +65,7 @@ from collections.abc import Iterator
 
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children, spec
+from meshproof.lint.engine.project import Project, find_values, read_spec
 
 CODE = "MP0213"
 LEVEL = Level.WARNING
@@ -87,9 +87,9 @@ _PLACES = {
 def check(project: Project) -> Iterator[Hit]:
     """Report each key that Istio's reference calls deprecated."""
     for kind, places in _PLACES.items():
-        for document in project.of(kind, group="networking.istio.io"):
+        for document in project.named_documents(kind, group="networking.istio.io"):
             for way, key, today in places:
-                for holder in children(spec(document), *way):
+                for holder in find_values(read_spec(document), *way):
                     yield from _hits(project, document, holder, key, today)
 
 
@@ -97,6 +97,6 @@ def _hits(
     project: Project, document: Document, holder: Value, key: str, today: str
 ) -> Iterator[Hit]:
     found = holder.content.get(key) if isinstance(holder.content, dict) else None
-    if found is not None and not project.has_defect(document, found.path):
+    if found is not None and not project.has_defect_at(document, found.path):
         at = holder.keys.get(key, found.at)
         yield Hit(at, f"{holder.path}: '{key}' is deprecated", today.format(found.content))

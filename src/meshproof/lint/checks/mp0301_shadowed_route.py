@@ -69,9 +69,9 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.covering import Index, taken_before
-from meshproof.lint.model.route import Route, RouteTable, covers, impossible, near
-from meshproof.lint.model.route_tables import tables
+from meshproof.lint.model.match_index import MatchIndex, find_shadowed_matches
+from meshproof.lint.model.route import Route, RouteTable, covers, find_contradiction, format_place
+from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0301"
 LEVEL = Level.WARNING
@@ -79,10 +79,10 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each route of which earlier routes take every request."""
-    for table in tables(project):
-        for route, twin in _twins(table).items() if not table.in_order else ():
+    for table in read_route_tables(project):
+        for route, twin in _twins(table).items() if not table.is_ordered else ():
             yield _hit(table, route, twin)
-        for route in table.routes if table.in_order else ():
+        for route in table.routes if table.is_ordered else ():
             shadow = shadowed_by(project, route)
             if shadow is not None:
                 yield _hit(table, route, shadow)
@@ -90,21 +90,21 @@ def check(project: Project) -> Iterator[Hit]:
 
 def shadowed_by(project: Project, route: Route) -> Route | None:
     """Return the last of the routes that take all that this one takes, None where some is left."""
-    taken, found = taken_before(project), list[Route]()
+    taken, found = find_shadowed_matches(project), list[Route]()
     for match in route.matches:
         if id(match) in taken:
             found.append(taken[id(match)][0])
-        elif not impossible(match):
+        elif not find_contradiction(match):
             return None
     return max(found, key=lambda one: one.value.at) if found else None
 
 
 def _twins(table: RouteTable) -> dict[Route, Route]:
     """Return the rules of an HTTPRoute of which an earlier one has each match."""
-    index, found = Index(), dict[Route, Route]()
+    index, found = MatchIndex(), dict[Route, Route]()
     for route in table.routes:
         twins = [
-            {id(one): one for one, other in index.covering(match) if covers(match, other)}
+            {id(one): one for one, other in index.find_covering(match) if covers(match, other)}
             for match in route.matches
         ]
         shared = set.intersection(*(set(each) for each in twins)) if twins else set()
@@ -116,13 +116,13 @@ def _twins(table: RouteTable) -> dict[Route, Route]:
 
 
 def _hit(table: RouteTable, route: Route, shadow: Route) -> Hit:
-    if not table.in_order:
+    if not table.is_ordered:
         said, repair = "has the same match", "one rule for both, or another match"
     else:
         said = "takes every request that this one takes"
         repair = f"move this route before line {shadow.value.at.line}, or narrow that one"
     if table.dialect == "RouteRule":
-        repair = f"a precedence above {shadow.order}"
-    where = near(shadow.value.at, route.value.at)
+        repair = f"a precedence above {shadow.precedence}"
+    where = format_place(shadow.value.at, route.value.at)
     said = f"{route.name} is never reached: {shadow.name} ({where}) {said}"
     return Hit(route.value.at, said, repair)

@@ -58,9 +58,9 @@ from meshproof.base.names import MESH
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import regexes
-from meshproof.lint.model.conditions import Condition, host_within
-from meshproof.lint.model.route import Match, Name, Route, RouteTable, impossible
-from meshproof.lint.model.route_tables import tables
+from meshproof.lint.model.conditions import Condition, is_host_within
+from meshproof.lint.model.route import Match, Reference, Route, RouteTable, find_contradiction
+from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0302"
 LEVEL = Level.WARNING
@@ -70,14 +70,14 @@ _METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each match that no request can satisfy."""
-    for table in tables(project):
+    for table in read_route_tables(project):
         for route in table.routes:
-            for match in (one for one in route.matches if one.sure):
+            for match in (one for one in route.matches if one.is_fully_read):
                 yield from _hits(table, route, match)
 
 
 def _hits(table: RouteTable, route: Route, match: Match) -> Iterator[Hit]:
-    pair = impossible(match)
+    pair = find_contradiction(match)
     if pair is not None:
         one, other = pair
         at = max(one.at, other.at)
@@ -97,7 +97,7 @@ def _never(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]
         yield from _path(condition)
     elif condition.part == "gateway":
         yield from _gateway(table, condition)
-    elif condition.sort == "exact":
+    elif condition.match_type == "exact":
         yield from _value(table, condition)
 
 
@@ -114,8 +114,8 @@ def _value(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]
 
 
 def _path(condition: Condition) -> Iterator[tuple[str, str]]:
-    is_regex = condition.sort == "regex"
-    start = regexes.leading(condition.text) if is_regex else condition.text
+    is_regex = condition.match_type == "regex"
+    start = regexes.find_leading_text(condition.text) if is_regex else condition.text
     if "?" in start or "#" in start:
         mark = "?" if "?" in start else "#"
         repair = "queryParams" if mark == "?" else ""
@@ -127,7 +127,7 @@ def _path(condition: Condition) -> Iterator[tuple[str, str]]:
 
 
 def _gateway(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]:
-    held = {one.full for one in table.gateways} or {MESH}
+    held = {one.full_name for one in table.gateways} or {MESH}
     if condition.values.isdisjoint(held):
         named = ", ".join(sorted(condition.values))
         yield f"the rule is not bound to {named}", f"add it to spec.gateways: {named}"
@@ -138,11 +138,11 @@ def _authority(table: RouteTable, condition: Condition) -> Iterator[tuple[str, s
     if table.dialect != "VirtualService" or not table.hosts:
         return
     if not any(_is_name(wanted, host) for host in table.hosts):
-        hosts = ", ".join(host.written for host in table.hosts)
+        hosts = ", ".join(host.source_text for host in table.hosts)
         yield f"'{wanted}' is no host of this rule ({hosts})", f"add it to spec.hosts: {wanted}"
 
 
-def _is_name(wanted: str, host: Name) -> bool:
-    if wanted in (host.written, host.full) or host_within(wanted, host.written):
+def _is_name(wanted: str, host: Reference) -> bool:
+    if wanted in (host.source_text, host.full_name) or is_host_within(wanted, host.source_text):
         return True
-    return host.full.startswith(f"{wanted}.") and host.full.endswith(".svc.cluster.local")
+    return host.full_name.startswith(f"{wanted}.") and host.full_name.endswith(".svc.cluster.local")

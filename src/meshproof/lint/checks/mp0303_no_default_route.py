@@ -59,7 +59,7 @@ from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.conditions import Condition
 from meshproof.lint.model.route import Match, Route
-from meshproof.lint.model.route_tables import tables
+from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0303"
 LEVEL = Level.WARNING
@@ -68,16 +68,16 @@ LEVEL = Level.WARNING
 def check(project: Project) -> Iterator[Hit]:
     """Report each rule of sidecars whose routes leave requests over."""
     ended = {
-        host.full for table in tables(project) for host in table.hosts if _ends(table.of("http"))
+        host.full_name for table in read_route_tables(project) for host in table.hosts if _ends(table.routes_of("http"))
     }
-    for table in tables(project):
-        routes = table.of("http")
+    for table in read_route_tables(project):
+        routes = table.routes_of("http")
         if table.dialect in ("RouteRule", "GRPCRoute") or not (routes and table.hosts):
             continue
-        if table.in_mesh and table.gateways and not _ends(routes):
-            if table.dialect == "HTTPRoute" and {one.full for one in table.hosts} & ended:
+        if table.applies_to_mesh and table.gateways and not _ends(routes):
+            if table.dialect == "HTTPRoute" and {one.full_name for one in table.hosts} & ended:
                 continue
-            names = ", ".join(one.written for one in table.hosts)
+            names = ", ".join(one.source_text for one in table.hosts)
             yield Hit(
                 routes[-1].value.at,
                 f"{routes[-1].name} is the last route and has a match: what no route takes gets "
@@ -108,7 +108,7 @@ def _takes_all(matches: list[Match]) -> bool:
     asked = [[one for one in match.conditions if _of_request(one)] for match in matches]
     single = {one[0] for one in asked if len(one) == 1}
     return any(
-        not match.sure or not left or all(_opposite_in(single, one) for one in left)
+        not match.is_fully_read or not left or all(_opposite_in(single, one) for one in left)
         for match, left in zip(matches, asked, strict=True)
     )
 

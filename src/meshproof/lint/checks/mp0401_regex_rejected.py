@@ -59,7 +59,7 @@ from collections.abc import Iterator
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import regexes
-from meshproof.lint.model.patterns import regexes_of
+from meshproof.lint.model.string_matches import read_regexes
 
 CODE = "MP0401"
 LEVEL = Level.ERROR
@@ -67,10 +67,10 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each regex that RE2 does not compile."""
-    for one in regexes_of(project):
-        said = regexes.complaint(one.text)
+    for one in read_regexes(project):
+        said = regexes.find_error(one.text)
         if said:
-            lacking, repair = regexes.instead(one.text)
+            lacking, repair = regexes.suggest_replacement(one.text)
             named = f"RE2 has no {lacking}" if lacking else said
             yield Hit(one.at, f"{one.part}: regex '{one.text}' is rejected: {named}", repair)
         elif not one.text:

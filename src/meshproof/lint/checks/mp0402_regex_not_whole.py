@@ -56,7 +56,7 @@ from collections.abc import Iterator
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import regexes
-from meshproof.lint.model.patterns import Pattern, regexes_of
+from meshproof.lint.model.string_matches import StringMatch, read_regexes
 
 CODE = "MP0402"
 LEVEL = Level.WARNING
@@ -91,12 +91,12 @@ _REAL = {
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each regex that real values contain and that takes none of them."""
-    for one in regexes_of(project):
+    for one in read_regexes(project):
         header = one.part.removeprefix("header ")
         values = _REAL.get(header, ()) if header != one.part else ()
         bare = _bare(one.text)
-        inside = next((value for value in values if regexes.occurs(bare, value)), None)
-        if inside and not any(regexes.takes(one.text, value) for value in values):
+        inside = next((value for value in values if regexes.matches_part(bare, value)), None)
+        if inside and not any(regexes.matches_whole(one.text, value) for value in values):
             yield _hit(one, inside)
 
 
@@ -105,11 +105,11 @@ def _bare(text: str) -> str:
     return text.removeprefix("^").removesuffix("$")
 
 
-def _hit(one: Pattern, inside: str) -> Hit:
+def _hit(one: StringMatch, inside: str) -> Hit:
     bare = _bare(one.text)
-    if regexes.pieces(bare) is None:
+    if regexes.split_atoms(bare) is None:
         bare = f"({bare})"
-    at_start = one.text.startswith("^") and regexes.occurs(f"^{bare}", inside)
+    at_start = one.text.startswith("^") and regexes.matches_part(f"^{bare}", inside)
     shown = inside if len(inside) < 60 else f"{inside[:57]}..."
     return Hit(
         one.at,

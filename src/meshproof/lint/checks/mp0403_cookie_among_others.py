@@ -59,7 +59,7 @@ from collections.abc import Iterator
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import cookies
-from meshproof.lint.model.patterns import patterns
+from meshproof.lint.model.string_matches import read_string_matches
 
 CODE = "MP0403"
 LEVEL = Level.WARNING
@@ -67,14 +67,14 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each cookie match that takes its cookie in some places and not in others."""
-    for one in patterns(project):
+    for one in read_string_matches(project):
         if one.part != "header cookie":
             continue
-        missed = cookies.missed(one)
+        missed = cookies.find_missed_header(one)
         if missed:
             header, wanted = missed
             yield Hit(
                 one.at,
-                f"cookie: {one.sort} '{one.text}' does not match 'Cookie: {header}'",
-                cookies.repaired(wanted, one.sort),
+                f"cookie: {one.match_type} '{one.text}' does not match 'Cookie: {header}'",
+                cookies.build_cookie_regex(wanted, one.match_type),
             )

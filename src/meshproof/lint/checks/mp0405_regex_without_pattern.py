@@ -54,7 +54,7 @@ from meshproof.lint.checks import mp0402_regex_not_whole
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import cookies, regexes
-from meshproof.lint.model.patterns import regexes_of
+from meshproof.lint.model.string_matches import read_regexes
 
 CODE = "MP0405"
 LEVEL = Level.INFO
@@ -63,11 +63,11 @@ LEVEL = Level.INFO
 def check(project: Project) -> Iterator[Hit]:
     """Report each regex that takes one value only (those of which more is said are left out)."""
     elsewhere = {hit.at for hit in mp0402_regex_not_whole.check(project)}
-    for one in regexes_of(project):
-        value = regexes.literal(one.text)
+    for one in read_regexes(project):
+        value = regexes.find_only_value(one.text)
         if not value or one.part == "rewrite" or one.at in elsewhere:
             continue
-        if one.part == "header cookie" and cookies.missed(one):
+        if one.part == "header cookie" and cookies.find_missed_header(one):
             continue
         if one.part == "uri" and not value.startswith("/"):
             continue

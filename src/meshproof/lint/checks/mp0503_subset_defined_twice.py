@@ -45,8 +45,8 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Policy, Subset, surroundings
-from meshproof.lint.model.route import near
+from meshproof.lint.model.inventory import DestinationRule, Subset, read_inventory
+from meshproof.lint.model.route import format_place
 
 CODE = "MP0503"
 LEVEL = Level.ERROR
@@ -54,8 +54,8 @@ LEVEL = Level.ERROR
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each subset whose host has an earlier one of its name."""
-    seen: dict[tuple[str, str], tuple[Policy, Subset]] = {}
-    for policy in surroundings(project).policies:
+    seen: dict[tuple[str, str], tuple[DestinationRule, Subset]] = {}
+    for policy in read_inventory(project).destination_rules:
         for subset in policy.subsets:
             other, first = seen.setdefault((policy.host, subset.name), (policy, subset))
             if first is subset or _replaced(other, policy):
@@ -63,12 +63,12 @@ def check(project: Project) -> Iterator[Hit]:
             yield Hit(
                 subset.at,
                 f"subset '{subset.name}' of {policy.host} is defined before "
-                f"({near(first.at, subset.at)})",
+                f"({format_place(first.at, subset.at)})",
                 _repair(first, subset),
             )
 
 
-def _replaced(first: Policy, second: Policy) -> bool:
+def _replaced(first: DestinationRule, second: DestinationRule) -> bool:
     """Say whether the second object replaces the first: two of one name (a finding of its own)."""
     one, other = first.document, second.document
     return one is not other and (one.namespace, one.name) == (other.namespace, other.name)

@@ -100,8 +100,8 @@ from meshproof.base.names import Labels
 from meshproof.documents.manifest import At
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project, Workload
-from meshproof.lint.model.inventory import surroundings
-from meshproof.lint.model.route_tables import targets
+from meshproof.lint.model.inventory import read_inventory
+from meshproof.lint.model.route_tables import list_destinations
 
 CODE = "MP0504"
 LEVEL = Level.WARNING
@@ -112,10 +112,10 @@ _BY_PLACE = "topology."
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each set of labels that none of the host's workloads has."""
-    around = surroundings(project)
+    around = read_inventory(project)
     for host, words, wanted, at in selections(project):
-        workloads = around.workloads(host)
-        if not workloads or any(one.selected(wanted) for one in workloads):
+        workloads = around.find_workloads(host)
+        if not workloads or any(one.is_selected_by(wanted) for one in workloads):
             continue
         if _lacking_key(workloads, wanted):
             continue  # the workload without the label is reported (MP0506)
@@ -124,11 +124,11 @@ def check(project: Project) -> Iterator[Hit]:
 
 def selections(project: Project) -> Iterator[tuple[str, str, Labels, At]]:
     """Yield every set of labels that a rule selects pods of a host with, in words, and where."""
-    for policy in surroundings(project).policies:
+    for policy in read_inventory(project).destination_rules:
         for subset in policy.subsets:
             if not any(key.startswith(_BY_PLACE) for key, _ in subset.labels):
                 yield policy.host, f"subset '{subset.name}'", subset.labels, subset.at
-    for _, _, target in targets(project):
+    for _, _, target in list_destinations(project):
         if target.labels:
             shown = ", ".join(f"{key}: {value}" for key, value in target.labels)
             yield target.host, f"'{shown}'", target.labels, target.at

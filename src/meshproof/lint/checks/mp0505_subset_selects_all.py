@@ -117,7 +117,7 @@ from collections.abc import Iterator
 from meshproof.lint.checks.mp0504_subset_selects_nothing import selections
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project, Workload
-from meshproof.lint.model.inventory import surroundings
+from meshproof.lint.model.inventory import read_inventory
 
 CODE = "MP0505"
 LEVEL = Level.WARNING
@@ -125,11 +125,11 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each set of labels that all workloads of a host have, where they differ in others."""
-    around = surroundings(project)
+    around = read_inventory(project)
     for host, words, wanted, at in selections(project):
-        workloads = around.workloads(host)
+        workloads = around.find_workloads(host)
         versions = {one.pod_labels for one in workloads}
-        if len(versions) > 1 and all(one.selected(wanted) for one in workloads):
+        if len(versions) > 1 and all(one.is_selected_by(wanted) for one in workloads):
             names = ", ".join(one.document.name for one in workloads)
             yield Hit(at, f"{words} selects all workloads of {host}: {names}", _telling(workloads))
 

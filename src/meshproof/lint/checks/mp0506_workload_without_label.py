@@ -90,8 +90,8 @@ from collections.abc import Iterator
 from meshproof.documents.manifest import At
 from meshproof.lint.checks.mp0504_subset_selects_nothing import selections
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, Workload, children
-from meshproof.lint.model.inventory import surroundings
+from meshproof.lint.engine.project import Project, Workload, find_values
+from meshproof.lint.model.inventory import read_inventory
 
 CODE = "MP0506"
 LEVEL = Level.WARNING
@@ -99,10 +99,10 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each workload whose pods lack a label that subsets of its host select by."""
-    around = surroundings(project)
+    around = read_inventory(project)
     told: set[tuple[int, str]] = set()
     for host, words, wanted, _ in selections(project):
-        for workload in around.workloads(host):
+        for workload in around.find_workloads(host):
             there = {key for key, _ in workload.pod_labels}
             for key, value in wanted:
                 if key not in there and (id(workload), key) not in told:
@@ -118,7 +118,7 @@ def check(project: Project) -> Iterator[Hit]:
 def _place(workload: Workload) -> At:
     root = workload.document.root
     for way in (("spec", "template", "metadata", "labels"), ("metadata", "labels")):
-        found = children(root, *way)
+        found = find_values(root, *way)
         if found:
             return found[0].at
     return root.at

@@ -59,7 +59,7 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.http_ports import routed_ports
+from meshproof.lint.model.routed_ports import find_routed_ports
 
 CODE = "MP0511"
 LEVEL = Level.WARNING
@@ -69,9 +69,9 @@ _OTHERS = ("mongo", "mysql", "redis", "tcp", "tls", "udp")
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each port that HTTP rules are for and that is declared as something else."""
-    for port in routed_ports(project):
+    for port in find_routed_ports(project):
         if port.protocol in _OTHERS:
-            said = f"{port.said or 'its protocol'} makes port {port.number} of {port.host}"
+            said = f"{port.declaration or 'its protocol'} makes port {port.number} of {port.host}"
             yield Hit(
                 port.at,
                 f"{said} {port.protocol.upper()}: the HTTP rules of {port.rule} have no effect",

@@ -59,7 +59,7 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.http_ports import PROTOCOLS, routed_ports
+from meshproof.lint.model.routed_ports import PROTOCOLS, find_routed_ports
 
 CODE = "MP0512"
 LEVEL = Level.INFO
@@ -67,7 +67,7 @@ LEVEL = Level.INFO
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each port that HTTP rules are for and that declares no known protocol."""
-    for port in routed_ports(project):
+    for port in find_routed_ports(project):
         if port.protocol not in PROTOCOLS:
             named = f"is named '{port.name}'" if port.name else "has no name"
             yield Hit(

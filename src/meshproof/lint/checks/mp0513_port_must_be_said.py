@@ -70,9 +70,9 @@ from collections.abc import Iterator
 from meshproof.base.names import MESH
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Inventory, surroundings
+from meshproof.lint.model.inventory import Inventory, read_inventory
 from meshproof.lint.model.route import Route, RouteTable
-from meshproof.lint.model.route_tables import targets
+from meshproof.lint.model.route_tables import list_destinations
 
 CODE = "MP0513"
 LEVEL = Level.WARNING
@@ -80,27 +80,27 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each destination whose port is left open, where proxies then ask for another."""
-    around = surroundings(project)
-    for table, route, target in targets(project):
-        ports = around.ports(target.host)
+    around = read_inventory(project)
+    for table, route, target in list_destinations(project):
+        ports = around.list_ports(target.host)
         if table.dialect != "VirtualService" or target.port is not None or not ports:
             continue
         shown, repair = ", ".join(map(str, ports)), f"port: {{number: {ports[0]}}}"
-        ways = (_served(around, table, name.full, ports) for name in table.gateways)
+        ways = (_served(around, table, name.full_name, ports) for name in table.gateways)
         if len(ports) > 1 and not all(ways):
-            said = f"{target.written} has the ports {shown}, and a gateway does not know which"
+            said = f"{target.source_text} has the ports {shown}, and a gateway does not know which"
             yield Hit(target.at, said, repair)
         elif called := _called(around, table, route, ports):
             has = f"has the {'port' if len(ports) == 1 else 'ports'} {shown}"
-            said = f"{target.written} {has}, and sidecars ask for {called}, which was called"
+            said = f"{target.source_text} {has}, and sidecars ask for {called}, which was called"
             yield Hit(target.at, said, repair)
 
 
 def _called(around: Inventory, table: RouteTable, route: Route, ports: list[int]) -> int | None:
     """Return a port of the rule's hosts that sidecars would ask for in vain."""
-    if not table.in_mesh or route.protocol != "http" or _asks_for_port(route):
+    if not table.applies_to_mesh or route.protocol != "http" or _asks_for_port(route):
         return None
-    called = [port for host in table.hosts for port in around.ports(host.full)]
+    called = [port for host in table.hosts for port in around.list_ports(host.full_name)]
     return next((port for port in called if port not in ports), None)
 
 
@@ -113,5 +113,5 @@ def _served(around: Inventory, table: RouteTable, gateway: str, ports: list[int]
     """Say whether the port is plain: in sidecars, or since the gateway has the same numbers."""
     if gateway == MESH:
         return True
-    way = around.ways.get(gateway)
+    way = around.gateways.get(gateway)
     return way is not None and all(server.number in ports for server in way.servers)

@@ -78,8 +78,8 @@ from itertools import combinations
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Server, Way, surroundings
-from meshproof.lint.model.route import near
+from meshproof.lint.model.inventory import Gateway, Server, read_inventory
+from meshproof.lint.model.route import format_place
 
 CODE = "MP0516"
 LEVEL = Level.WARNING
@@ -90,14 +90,14 @@ _HTTP = ("GRPC", "GRPC-WEB", "HTTP", "HTTP2", "HTTP_PROXY")
 
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two servers that cannot both be on one port of the same proxies."""
-    claims: dict[int, list[tuple[Way, Server]]] = {}
-    for way in surroundings(project).ways.values():
+    claims: dict[int, list[tuple[Gateway, Server]]] = {}
+    for way in read_inventory(project).gateways.values():
         for server in way.servers if way.is_istio and way.selector else ():
             claims.setdefault(server.number, []).append((way, server))
     for number, rivals in claims.items():
         told: set[int] = set()
         for (one, first), (other, second) in combinations(rivals, 2):
-            if id(second) in told or not one.same_proxies(other):
+            if id(second) in told or not one.shares_proxies_with(other):
                 continue
             said = _collision(first, second)
             if said:
@@ -105,7 +105,7 @@ def check(project: Project) -> Iterator[Hit]:
                 yield Hit(
                     second.at,
                     f"port {number} is taken by gateway {one.name} "
-                    f"({near(first.at, second.at)}): {said}",
+                    f"({format_place(first.at, second.at)}): {said}",
                     "another port, or both in one gateway",
                 )
 

@@ -96,8 +96,8 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Way, surroundings
-from meshproof.lint.model.service_ports import ServedPort, served
+from meshproof.lint.model.inventory import Gateway, read_inventory
+from meshproof.lint.model.service_ports import ServedPort, read_served_ports
 
 CODE = "MP0518"
 LEVEL = Level.WARNING
@@ -105,11 +105,11 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each port of a gateway that the services of its workloads do not have."""
-    for way in surroundings(project).ways.values():
+    for way in read_inventory(project).gateways.values():
         ports = _ports(project, way) if way.is_istio and way.selector else []
-        if not ports or any(not one.target.isdigit() for one in ports):
+        if not ports or any(not one.target_port.isdigit() for one in ports):
             continue  # a target port by name may be any number
-        known = {str(one.number) for one in ports} | {one.target for one in ports}
+        known = {str(one.number) for one in ports} | {one.target_port for one in ports}
         for server in way.servers:
             if server.number and str(server.number) not in known:
                 listed = " and ".join(sorted({one.service for one in ports}))
@@ -121,12 +121,12 @@ def check(project: Project) -> Iterator[Hit]:
                 )
 
 
-def _ports(project: Project, way: Way) -> list[ServedPort]:
+def _ports(project: Project, way: Gateway) -> list[ServedPort]:
     """Return the TCP ports of the services of a gateway's workloads."""
     return [
         port
-        for workload, ports in served(project)
-        if workload.selected(way.selector)
+        for workload, ports in read_served_ports(project)
+        if workload.is_selected_by(way.selector)
         for port in ports
         if port.transport == "TCP"
     ]

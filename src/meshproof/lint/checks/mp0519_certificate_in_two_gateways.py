@@ -90,9 +90,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, text
-from meshproof.lint.model.inventory import Server, Way, surroundings
-from meshproof.lint.model.route import near
+from meshproof.lint.engine.project import Project, read_text
+from meshproof.lint.model.inventory import Gateway, Server, read_inventory
+from meshproof.lint.model.route import format_place
 
 CODE = "MP0519"
 LEVEL = Level.WARNING
@@ -100,18 +100,18 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two gateways of the same proxies that have one certificate."""
-    held: dict[tuple[str, ...], list[tuple[Way, Server]]] = {}
-    for way in surroundings(project).ways.values():
+    held: dict[tuple[str, ...], list[tuple[Gateway, Server]]] = {}
+    for way in read_inventory(project).gateways.values():
         for server in way.servers if way.is_istio and way.selector else ():
             certificate = _certificate(server)
             earlier = held.setdefault(certificate, []) if certificate else []
             for other, first in earlier:
-                if other is not way and way.same_proxies(other):
+                if other is not way and way.shares_proxies_with(other):
                     at = server.tls.at if server.tls is not None else server.at
                     yield Hit(
                         at,
                         f"the certificate {certificate[0]} is that of gateway {other.name}, too "
-                        f"({near(first.at, at)})",
+                        f"({format_place(first.at, at)})",
                         "one gateway with the hosts of both, or a certificate for each",
                     )
                     break
@@ -123,6 +123,6 @@ def _certificate(server: Server) -> tuple[str, ...]:
     content = server.tls.content if server.tls is not None else None
     if not isinstance(content, dict):
         return ()
-    secret = text(content.get("credentialName"))
-    files = text(content.get("serverCertificate")), text(content.get("privateKey"))
+    secret = read_text(content.get("credentialName"))
+    files = read_text(content.get("serverCertificate")), read_text(content.get("privateKey"))
     return (secret,) if secret else files if all(files) else ()

@@ -46,7 +46,7 @@ from collections.abc import Iterator
 
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children, spec, text
+from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
 
 CODE = "MP0520"
 LEVEL = Level.WARNING
@@ -54,16 +54,16 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each TCP port of a ServiceEntry that has no address."""
-    for document in project.of("ServiceEntry", group="networking.istio.io"):
+    for document in project.named_documents("ServiceEntry", group="networking.istio.io"):
         if _has_address(document):
             continue
-        for port in children(spec(document), "ports"):
+        for port in find_values(read_spec(document), "ports"):
             doubtful = (port.path, f"{port.path}.protocol")
             if not isinstance(port.content, dict) or any(
-                project.has_defect(document, path) for path in doubtful
+                project.has_defect_at(document, path) for path in doubtful
             ):
                 continue
-            protocol = text(port.content.get("protocol"))
+            protocol = read_text(port.content.get("protocol"))
             if protocol.upper() in ("", "TCP"):
                 said = "is TCP" if protocol else "names no protocol, which is TCP"
                 yield Hit(
@@ -76,8 +76,8 @@ def check(project: Project) -> Iterator[Hit]:
 
 def _has_address(document: Document) -> bool:
     """Say whether an address is written, or was given by Istio (in the status of a live object)."""
-    return bool(children(spec(document), "addresses")) or bool(
-        children(document.root, "status", "addresses")
+    return bool(find_values(read_spec(document), "addresses")) or bool(
+        find_values(document.root, "status", "addresses")
     )
 
 

@@ -73,7 +73,7 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Entry, surroundings
+from meshproof.lint.model.inventory import ServiceEntry, read_inventory
 
 CODE = "MP0521"
 LEVEL = Level.WARNING
@@ -81,8 +81,8 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two ServiceEntries with one host and port and two protocols."""
-    seen: dict[tuple[str, int], list[tuple[Entry, str]]] = {}
-    for entry in surroundings(project).entries:
+    seen: dict[tuple[str, int], list[tuple[ServiceEntry, str]]] = {}
+    for entry in read_inventory(project).service_entries:
         for number, protocol, _, at in entry.ports:
             for host in entry.hosts:
                 earlier = seen.setdefault((host, number), [])
@@ -100,7 +100,7 @@ def check(project: Project) -> Iterator[Hit]:
                 earlier.append((entry, protocol))
 
 
-def _meet(one: Entry, other: Entry) -> bool:
+def _meet(one: ServiceEntry, other: ServiceEntry) -> bool:
     """Say whether some namespace sees both; an empty `export_to` is seen by all."""
     first, second = one.export_to or {"*"}, other.export_to or {"*"}
     return "*" in first or "*" in second or not first.isdisjoint(second)

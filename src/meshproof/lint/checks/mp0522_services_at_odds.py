@@ -104,8 +104,8 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project, Workload
-from meshproof.lint.model.route import near
-from meshproof.lint.model.service_ports import ServedPort, served
+from meshproof.lint.model.route import format_place
+from meshproof.lint.model.service_ports import ServedPort, read_served_ports
 
 CODE = "MP0522"
 LEVEL = Level.WARNING
@@ -116,7 +116,7 @@ _HTTP = ("http", "http2", "grpc", "grpc-web")
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two services that give one port of a workload two protocols."""
     told: set[int] = set()
-    for workload, ports in served(project):
+    for workload, ports in read_served_ports(project):
         first: dict[int, list[ServedPort]] = {}
         for port in ports:
             rivals = first.setdefault(port.number, [])
@@ -131,11 +131,11 @@ def _at_odds(one: ServedPort, other: ServedPort) -> bool:
     """Say whether two ports certainly differ; one that says nothing may speak anything."""
     if one.transport != other.transport:
         return True
-    return bool(one.speaks and other.speaks) and _family(one) != _family(other)
+    return bool(one.protocol and other.protocol) and _family(one) != _family(other)
 
 
 def _family(port: ServedPort) -> str:
-    return "http" if port.speaks in _HTTP else port.speaks
+    return "http" if port.protocol in _HTTP else port.protocol
 
 
 def _hit(workload: Workload, other: ServedPort, port: ServedPort) -> Hit:
@@ -143,10 +143,10 @@ def _hit(workload: Workload, other: ServedPort, port: ServedPort) -> Hit:
         port.at,
         f"port {port.number} of {workload.document.kind} '{workload.document.name}' is "
         f"{_said(port)} in service '{port.service}' and {_said(other)} in service "
-        f"'{other.service}' ({near(other.at, port.at)})",
+        f"'{other.service}' ({format_place(other.at, port.at)})",
         "one protocol in both, or another port number",
     )
 
 
 def _said(port: ServedPort) -> str:
-    return port.transport if port.transport != "TCP" or not port.speaks else port.speaks.upper()
+    return port.transport if port.transport != "TCP" or not port.protocol else port.protocol.upper()

@@ -39,9 +39,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children, spec, text
-from meshproof.lint.model.http_ports import PROTOCOLS
-from meshproof.lint.model.inventory import speaks_http
+from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
+from meshproof.lint.model.inventory import read_protocol
+from meshproof.lint.model.routed_ports import PROTOCOLS
 
 CODE = "MP0526"
 LEVEL = Level.WARNING
@@ -50,10 +50,10 @@ LEVEL = Level.WARNING
 def check(project: Project) -> Iterator[Hit]:
     """Report each port of an ExternalName service that is TCP, or says nothing."""
     for service in project.services:
-        if [text(one) for one in children(spec(service.document), "type")] != ["ExternalName"]:
+        if [read_text(one) for one in find_values(read_spec(service.document), "type")] != ["ExternalName"]:
             continue
         for port in service.ports:
-            spoken = speaks_http(service, port.number)
+            spoken = read_protocol(service, port.number)
             if spoken == "tcp" or spoken not in PROTOCOLS:
                 said = f"named '{port.name}'" if port.name else "without a name"
                 name = f"ExternalName service '{service.document.name}'"

@@ -51,9 +51,9 @@ from collections.abc import Iterator
 
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children, text
+from meshproof.lint.engine.project import Project, find_values, read_text
 from meshproof.lint.model.route import Route, RouteTable
-from meshproof.lint.model.route_tables import tables
+from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0601"
 LEVEL = Level.WARNING
@@ -75,25 +75,25 @@ _LEGACY_TIMEOUT = 15.0
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each timeout that leaves no time for all tries."""
-    for table in tables(project):
-        for route in table.of("http") if table.dialect in _PLACES else ():
+    for table in read_route_tables(project):
+        for route in table.routes_of("http") if table.dialect in _PLACES else ():
             yield from _hits(table, route)
 
 
 def _hits(table: RouteTable, route: Route) -> Iterator[Hit]:
-    whole, single, count = (_only(children(route.value, *way)) for way in _PLACES[table.dialect])
+    whole, single, count = (_only(find_values(route.value, *way)) for way in _PLACES[table.dialect])
     attempts = count.content if count is not None else 0
     if single is None or isinstance(attempts, bool) or not isinstance(attempts, int):
         return
-    each = seconds(text(single))
-    total = seconds(text(whole)) if whole is not None else 0.0
+    each = seconds(read_text(single))
+    total = seconds(read_text(whole)) if whole is not None else 0.0
     if whole is None and table.dialect == "RouteRule":
         total = _LEGACY_TIMEOUT
     needed = each * (attempts + 1)
     if attempts < 1 or not (each and total) or total >= needed:
         return
     fits, place = int(total / each + 1e-9), whole if whole is not None else single
-    said = f"of {attempts + 1} tries of {text(single)} each, " + (
+    said = f"of {attempts + 1} tries of {read_text(single)} each, " + (
         f"{fits} fit into {shown(total)}" if fits else f"not even one fits into {shown(total)}"
     )
     yield Hit(place.at, f"{route.name}: {said}", f"timeout: {shown(needed)}, or shorter tries")

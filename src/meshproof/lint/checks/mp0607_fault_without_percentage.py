@@ -47,8 +47,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children
-from meshproof.lint.model.route_tables import tables
+from meshproof.lint.engine.project import Project, find_values
+from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0607"
 LEVEL = Level.WARNING
@@ -56,12 +56,12 @@ LEVEL = Level.WARNING
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each fault of a VirtualService that no request gets."""
-    for table in tables(project):
-        for route in table.of("http") if table.dialect == "VirtualService" else ():
+    for table in read_route_tables(project):
+        for route in table.routes_of("http") if table.dialect == "VirtualService" else ():
             for name in ("delay", "abort"):
-                for fault in children(route.value, "fault", name):
+                for fault in find_values(route.value, "fault", name):
                     content = fault.content if isinstance(fault.content, dict) else {}
-                    shares = [*children(fault, "percentage", "value"), *children(fault, "percent")]
+                    shares = [*find_values(fault, "percentage", "value"), *find_values(fault, "percent")]
                     empty = [key for key in content if key in ("percentage", "percent")]
                     if content and not shares and (not empty or empty == ["percentage"]):
                         said = f"{route.name}: the {name} has no percentage: no request gets it"

@@ -38,9 +38,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children, spec
-from meshproof.lint.model.inventory import surroundings
-from meshproof.lint.model.tls import Setting, settings
+from meshproof.lint.engine.project import Project, find_values, read_spec
+from meshproof.lint.model.inventory import read_inventory
+from meshproof.lint.model.tls import TlsSettings, read_tls_settings
 
 CODE = "MP0609"
 LEVEL = Level.INFO
@@ -48,7 +48,7 @@ LEVEL = Level.INFO
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each TLS setting that accepts any server."""
-    for setting in settings(surroundings(project)):
+    for setting in read_tls_settings(read_inventory(project)):
         content = setting.value.content if isinstance(setting.value.content, dict) else {}
         if setting.mode not in ("SIMPLE", "MUTUAL"):
             continue
@@ -61,8 +61,8 @@ def check(project: Project) -> Iterator[Hit]:
             yield Hit(setting.at, said, "caCertificates: system")
 
 
-def _names_authority(setting: Setting) -> bool:
+def _names_authority(setting: TlsSettings) -> bool:
     content = setting.value.content if isinstance(setting.value.content, dict) else {}
     by_name = "credentialName" in content
-    selected = bool(children(spec(setting.policy.document), "workloadSelector"))
+    selected = bool(find_values(read_spec(setting.rule.document), "workloadSelector"))
     return "caCertificates" in content or (by_name and selected)

@@ -45,9 +45,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.defect import Sort
+from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit, Level
-from meshproof.lint.engine.project import Project, children, kind
+from meshproof.lint.engine.project import Project, find_values, read_kind
 from meshproof.rules import judge_options
 
 CODE = "MP0701"
@@ -57,9 +57,9 @@ LEVEL = Level.ERROR
 def check(project: Project) -> Iterator[Hit]:
     """Report each annotation that is meant for meshproof and cannot hold."""
     for document in project.documents:
-        no_text = {one.at for one in project.defects(Sort.WRONG_TYPE, document)}
-        for noted in children(document.root, "metadata", "annotations"):
+        no_text = {one.at for one in project.find_defects(DefectKind.WRONG_TYPE, document)}
+        for noted in find_values(document.root, "metadata", "annotations"):
             if isinstance(noted.content, dict):
-                for at, said, repair in judge_options.wrong(noted, kind(document)):
+                for at, said, repair in judge_options.wrong(noted, read_kind(document)):
                     if at not in no_text:  # it has a finding already
                         yield Hit(at, said, repair)

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from meshproof.documents.manifest import At
 
 
-class Sort(Enum):
+class DefectKind(Enum):
     """Sorts of defects, each reported by one check."""
 
     UNKNOWN_KEY = auto()
@@ -37,9 +37,9 @@ class Defect:
     should stand there (empty where that is unknown), `how` the repair in one line.
     """
 
-    sort: Sort
+    kind: DefectKind
     at: At
-    where: str
-    written: str
-    meant: str = ""
-    how: str = ""
+    path: str
+    actual: str
+    expected: str = ""
+    repair: str = ""

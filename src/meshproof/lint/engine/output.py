@@ -13,81 +13,81 @@ from meshproof import __version__
 from meshproof.documents.manifest import STDIN_NAME
 from meshproof.lint import Page
 from meshproof.lint.engine.finding import Finding, Level
-from meshproof.lint.engine.reading import Reading
+from meshproof.lint.engine.lint_input import LintInput
 
 _STYLES = {Level.ERROR: "bold red", Level.WARNING: "bold yellow", Level.INFO: "bold cyan"}
-_NOTES = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
+_SARIF_LEVELS = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
 _SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
 #: A line of source is shown up to this width.
-_WIDTH = 120
+_MAX_WIDTH = 120
 
 #: Text with the style that rich gives it on a terminal.
 Part = tuple[str, str]
 
 
-def counts(findings: Sequence[Finding], reading: Reading) -> str:
+def summarize(findings: Sequence[Finding], reading: LintInput) -> str:
     """Return the last line: how many findings of each level, in how much."""
     found = Counter(one.level for one in findings)
     objects, files = len(reading.documents), len(reading.texts)
     live = sum(one.startswith("cluster:") for one in reading.texts)
-    places = [_number(files - live, "file")] if files > live or not live else []
+    places = [_format_count(files - live, "file")] if files > live or not live else []
     places += ["a cluster"] if live else []
-    seen = f"{_number(objects, 'object')} in {' and '.join(places)}"
+    seen = f"{_format_count(objects, 'object')} in {' and '.join(places)}"
     if not findings:
         return f"Nothing found in {seen}."
-    levels = ", ".join(_number(found[level], str(level)) for level in Level if found[level])
+    levels = ", ".join(_format_count(found[level], str(level)) for level in Level if found[level])
     return f"{levels}. Checked: {seen}."
 
 
-def _number(count: int, word: str) -> str:
+def _format_count(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
 
 
-def text(findings: Sequence[Finding], reading: Reading) -> Iterator[Part]:
+def render_text(findings: Sequence[Finding], reading: LintInput) -> Iterator[Part]:
     """Yield the findings with their lines of source, then the counts."""
     lines: dict[str, list[str]] = {}
     for one in findings:
         if one.at.file not in lines:
-            lines[one.at.file] = reading.lines(one.at.file)
-        yield from _finding(one, lines[one.at.file])
-    yield counts(findings, reading) + "\n", "bold"
+            lines[one.at.file] = reading.source_lines(one.at.file)
+        yield from _render_finding(one, lines[one.at.file])
+    yield summarize(findings, reading) + "\n", "bold"
 
 
-def _finding(one: Finding, lines: Sequence[str]) -> Iterator[Part]:
-    yield f"{_shown(one.at.file)}:{one.at.line}:{one.at.column}: ", "bold"
+def _render_finding(one: Finding, lines: Sequence[str]) -> Iterator[Part]:
+    yield f"{_make_printable(one.at.file)}:{one.at.line}:{one.at.column}: ", "bold"
     yield f"{one.level} {one.code}", _STYLES[one.level]
-    yield f": {_shown(one.message)}\n", ""
+    yield f": {_make_printable(one.message)}\n", ""
     margin = " " * len(str(one.at.line))
     source = lines[one.at.line - 1] if one.at.line <= len(lines) else ""
     if source.strip():
-        shown, caret = _cut(source, one.at.column)
+        shown, caret = _fit_line(source, one.at.column)
         yield f"  {one.at.line} | ", "dim"
         yield f"{shown}\n", ""
         yield f"  {margin} | ", "dim"
         yield f"{' ' * caret}^\n", _STYLES[one.level]
     if one.suggestion:
         yield f"  {margin} = ", "dim"
-        yield f"{_shown(one.suggestion)}\n", "green"
+        yield f"{_make_printable(one.suggestion)}\n", "green"
 
 
-def _cut(source: str, column: int) -> tuple[str, int]:
+def _fit_line(source: str, column: int) -> tuple[str, int]:
     """Return a line as it can be shown, and where the caret stands below it."""
-    source = _shown(source.rstrip())
+    source = _make_printable(source.rstrip())
     caret = min(column - 1, len(source))
-    start = max(0, caret - _WIDTH // 2) if len(source) > _WIDTH else 0
-    shown = source[start : start + _WIDTH]
-    before, after = "..." * (start > 0), "..." * (start + _WIDTH < len(source))
+    start = max(0, caret - _MAX_WIDTH // 2) if len(source) > _MAX_WIDTH else 0
+    shown = source[start : start + _MAX_WIDTH]
+    before, after = "..." * (start > 0), "..." * (start + _MAX_WIDTH < len(source))
     return f"{before}{shown}{after}", caret - start + len(before)
 
 
-def _shown(said: str) -> str:
+def _make_printable(said: str) -> str:
     """Return text that does nothing to a terminal: what is not printable is replaced."""
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in said)
 
 
-def write(parts: Iterator[Part], stream: TextIO) -> None:
+def write_parts(parts: Iterator[Part], stream: TextIO) -> None:
     """Write text to a stream, in colour where it is a terminal that wants it."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if plain or not stream.isatty():
@@ -100,14 +100,14 @@ def write(parts: Iterator[Part], stream: TextIO) -> None:
     console.print(Text.assemble(*parts), end="")
 
 
-def as_json(findings: Sequence[Finding]) -> str:
+def render_json(findings: Sequence[Finding]) -> str:
     """Return the findings as a JSON list of objects."""
     return json.dumps([one.to_dict() for one in findings], indent=1)
 
 
-def as_sarif(
+def render_sarif(
     findings: Sequence[Finding],
-    reading: Reading,
+    reading: LintInput,
     pages: Sequence[Page],
     exit_code: int,
 ) -> str:
@@ -117,12 +117,12 @@ def as_sarif(
     results = []
     for one in findings:
         if one.at.file not in lines:
-            lines[one.at.file] = reading.lines(one.at.file)
-        results.append(_result(one, index[one.code], lines[one.at.file]))
+            lines[one.at.file] = reading.source_lines(one.at.file)
+        results.append(_build_result(one, index[one.code], lines[one.at.file]))
     driver = {
         "name": "meshproof",
         "semanticVersion": __version__,
-        "rules": [_rule(page) for page in pages],
+        "rules": [_build_rule(page) for page in pages],
     }
     run = {
         "tool": {"driver": driver},
@@ -133,20 +133,20 @@ def as_sarif(
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
 
 
-def _rule(page: Page) -> dict[str, Any]:
+def _build_rule(page: Page) -> dict[str, Any]:
     words = "".join(word[:1].upper() + word[1:] for word in page.title.replace("'", "").split())
     return {
         "id": page.code,
         "name": "".join(one for one in words if one.isalnum()),
         "shortDescription": {"text": f"{page.title}."},
         "fullDescription": {"text": page.text.partition("\n\n")[0].replace("\n", " ")},
-        "help": {"text": as_text(page), "markdown": as_markdown(page)},
-        "defaultConfiguration": {"level": _NOTES[page.level]},
+        "help": {"text": render_page_text(page), "markdown": render_page_markdown(page)},
+        "defaultConfiguration": {"level": _SARIF_LEVELS[page.level]},
         "properties": {"tags": ["istio", "routing"]},
     }
 
 
-def _result(one: Finding, rule: int, lines: Sequence[str]) -> dict[str, Any]:
+def _build_result(one: Finding, rule: int, lines: Sequence[str]) -> dict[str, Any]:
     source = lines[one.at.line - 1] if one.at.line <= len(lines) else ""
     repair = f"\nSuggested: {one.suggestion}" if one.suggestion else ""
     region: dict[str, Any] = {"startLine": one.at.line, "startColumn": one.at.column}
@@ -155,21 +155,21 @@ def _result(one: Finding, rule: int, lines: Sequence[str]) -> dict[str, Any]:
     return {
         "ruleId": one.code,
         "ruleIndex": rule,
-        "level": _NOTES[one.level],
+        "level": _SARIF_LEVELS[one.level],
         "message": {"text": one.message + repair},
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": _uri(one.at.file)},
+                    "artifactLocation": {"uri": _build_uri(one.at.file)},
                     "region": region,
                 }
             }
         ],
-        "partialFingerprints": {"codeAndLine/v1": _fingerprint(one, source)},
+        "partialFingerprints": {"codeAndLine/v1": _compute_fingerprint(one, source)},
     }
 
 
-def _fingerprint(one: Finding, source: str) -> str:
+def _compute_fingerprint(one: Finding, source: str) -> str:
     """Return what stays the same when lines above are added: so that old findings stay old."""
     import hashlib
 
@@ -177,7 +177,7 @@ def _fingerprint(one: Finding, source: str) -> str:
     return hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
-def _uri(file: str) -> str:
+def _build_uri(file: str) -> str:
     """Return a file's URI: relative as it was named, `file:` for an absolute path."""
     from urllib.parse import quote
 
@@ -188,17 +188,17 @@ def _uri(file: str) -> str:
     return f"file://{quote(raw)}" if path.is_absolute() else quote(raw)
 
 
-def as_text(page: Page) -> str:
+def render_page_text(page: Page) -> str:
     """Return a code's doc page as plain text."""
-    return _page(page, lambda said: said, lambda title: f"{title}:")
+    return _render_page(page, lambda said: said, lambda title: f"{title}:")
 
 
-def as_markdown(page: Page) -> str:
+def render_page_markdown(page: Page) -> str:
     """Return a code's doc page as Markdown."""
-    return _page(page, lambda said: f"```yaml\n{said}```", lambda title: f"**{title}**")
+    return _render_page(page, lambda said: f"```yaml\n{said}```", lambda title: f"**{title}**")
 
 
-def _page(page: Page, example: Callable[[str], str], title: Callable[[str], str]) -> str:
+def _render_page(page: Page, example: Callable[[str], str], title: Callable[[str], str]) -> str:
     parts = (
         f"{page.code} ({page.level}): {page.title}",
         page.text,

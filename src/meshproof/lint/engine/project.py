@@ -11,12 +11,12 @@ from typing import TypeVar
 from meshproof.base.errors import BadRules
 from meshproof.base.names import CLUSTER_DOMAIN, Labels, full_name, labels
 from meshproof.documents.manifest import At, Document, Value
-from meshproof.lint.engine.defect import Defect, Sort
+from meshproof.lint.engine.defect import Defect, DefectKind
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.shapes.walk import examine
+from meshproof.lint.shapes.walk import check_document
 
 T = TypeVar("T")
-_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod")
+_WORKLOAD_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Workload:
     document: Document
     pod_labels: Labels
 
-    def selected(self, selector: Labels) -> bool:
+    def is_selected_by(self, selector: Labels) -> bool:
         """Say whether the pods have every label of `selector`."""
         return set(selector) <= set(self.pod_labels)
 
@@ -79,24 +79,24 @@ class Project:
 
     def __init__(self, documents: Iterable[Document], unreadable: Iterable[Hit] = ()) -> None:
         self.unreadable = tuple(unreadable)
-        examined = [examine(one) for one in documents]
+        examined = [check_document(one) for one in documents]
         #: The documents as they were meant: what is misspelt stands here under its right name.
         self.documents = [document for document, _ in examined]
-        self._defects = {id(document): found for document, found in examined}
-        self._with_sort: dict[Sort, list[Defect]] = {}
+        self._defects_by_document = {id(document): found for document, found in examined}
+        self._defects_by_kind: dict[DefectKind, list[Defect]] = {}
         for _, found in examined:
             for one in found:
-                self._with_sort.setdefault(one.sort, []).append(one)
-        self._of: dict[tuple[tuple[str, ...], str | None], list[Document]] = {}
+                self._defects_by_kind.setdefault(one.kind, []).append(one)
+        self._named_documents: dict[tuple[tuple[str, ...], str | None], list[Document]] = {}
 
-    def defects(self, sort: Sort, document: Document | None = None) -> list[Defect]:
+    def find_defects(self, sort: DefectKind, document: Document | None = None) -> list[Defect]:
         """Return what is wrong with the form of the documents, or of one of them, of one sort."""
-        found = self._with_sort.get(sort, [])
+        found = self._defects_by_kind.get(sort, [])
         if document is None or not found:
             return found
-        return [one for one in self._defects[id(document)] if one.sort is sort]
+        return [one for one in self._defects_by_document[id(document)] if one.kind is sort]
 
-    def lacks(self, document: Document, mapping: Value, *keys: str) -> bool:
+    def lacks_keys(self, document: Document, mapping: Value, *keys: str) -> bool:
         """Say whether a mapping has none of these keys, and nothing that may stand for one.
 
         A key without a value and an unknown key that was not made out have findings of their own.
@@ -105,75 +105,89 @@ class Project:
         if not isinstance(content, dict) or any(key in content for key in keys):
             return False
         paths = {f"{mapping.path}.{key}" for key in keys}
-        empty = self.defects(Sort.NO_VALUE, document) + self.defects(Sort.EMPTY_LIST, document)
-        unknown = self.defects(Sort.UNKNOWN_KEY, document)
-        return not any(one.where in paths for one in empty) and not any(
-            one.where == mapping.path and not one.meant for one in unknown
+        empty = self.find_defects(DefectKind.NO_VALUE, document) + self.find_defects(
+            DefectKind.EMPTY_LIST, document
+        )
+        unknown = self.find_defects(DefectKind.UNKNOWN_KEY, document)
+        return not any(one.path in paths for one in empty) and not any(
+            one.path == mapping.path and not one.expected for one in unknown
         )
 
     def has_defects(self, document: Document) -> bool:
         """Say whether anything is wrong with the form of a document."""
-        return bool(self._defects[id(document)])
+        return bool(self._defects_by_document[id(document)])
 
-    def has_defect(self, document: Document, path: str) -> bool:
+    def has_defect_at(self, document: Document, path: str) -> bool:
         """Say whether the form of what stands at a path has a finding already."""
-        return any(one.where == path for one in self._defects[id(document)])
+        return any(one.path == path for one in self._defects_by_document[id(document)])
 
-    def every(self, *kinds: str) -> list[Document]:
+    def documents_of_kind(self, *kinds: str) -> list[Document]:
         """Return the documents of these kinds, in order."""
-        found = [pair for each in kinds for pair in self._by_kind.get(each, ())]
-        return [one for _, one in (found if len(kinds) == 1 else sorted(found, key=_place))]
+        found = [pair for each in kinds for pair in self._documents_by_kind.get(each, ())]
+        return [one for _, one in (found if len(kinds) == 1 else sorted(found, key=_position))]
 
-    def of(self, *kinds: str, group: str | None = None) -> list[Document]:
+    def named_documents(self, *kinds: str, group: str | None = None) -> list[Document]:
         """Return the documents of these kinds (and of an API group) with a name, in order."""
         asked = kinds, group
-        if asked not in self._of:
-            named = (one for one in self.every(*kinds) if id(one) in self._named)
-            self._of[asked] = [one for one in named if group in (None, api_group(one))]
-        return self._of[asked]
+        if asked not in self._named_documents:
+            named = (
+                one for one in self.documents_of_kind(*kinds) if id(one) in self._named_document_ids
+            )
+            self._named_documents[asked] = [
+                one for one in named if group in (None, read_api_group(one))
+            ]
+        return self._named_documents[asked]
 
     @cached_property
-    def _by_kind(self) -> dict[str, list[tuple[int, Document]]]:
+    def _documents_by_kind(self) -> dict[str, list[tuple[int, Document]]]:
         found: dict[str, list[tuple[int, Document]]] = {}
         for place, one in enumerate(self.documents):
-            found.setdefault(kind(one), []).append((place, one))
+            found.setdefault(read_kind(one), []).append((place, one))
         return found
 
     @cached_property
-    def _named(self) -> set[int]:
-        return {id(one) for one in self.documents if _named(one)}
+    def _named_document_ids(self) -> set[int]:
+        return {id(one) for one in self.documents if _has_readable_name(one)}
 
     @cached_property
     def services(self) -> list[ServiceObject]:
         """Every Service that can be read."""
-        return [found for one in self.of("Service") for found in _readable(_service, one)]
+        return [
+            found
+            for one in self.named_documents("Service")
+            for found in _read_if_possible(_read_service, one)
+        ]
 
     @cached_property
     def workloads(self) -> list[Workload]:
         """Every workload that can be read."""
-        return [found for one in self.of(*_WORKLOADS) for found in _readable(_workload, one)]
+        return [
+            found
+            for one in self.named_documents(*_WORKLOAD_KINDS)
+            for found in _read_if_possible(_read_workload, one)
+        ]
 
     @cached_property
     def subsets(self) -> list[SubsetEntry]:
         """Every subset of every DestinationRule that can be read."""
-        rules = self.of("DestinationRule")
-        return [found for one in rules for found in _readable_all(_subsets, one)]
+        rules = self.named_documents("DestinationRule")
+        return [found for one in rules for found in _read_all_if_possible(_read_subsets, one)]
 
-    def service(self, host: str) -> ServiceObject | None:
+    def find_service(self, host: str) -> ServiceObject | None:
         """Return the Service of a full host name, or None."""
         return next((one for one in self.services if one.host == host), None)
 
 
-def kind(document: Document) -> str:
+def read_kind(document: Document) -> str:
     """Return a document's kind, or an empty text."""
-    return text(document.root.mapping().get("kind"))
+    return read_text(document.root.mapping().get("kind"))
 
 
-def _place(found: tuple[int, Document]) -> int:
+def _position(found: tuple[int, Document]) -> int:
     return found[0]
 
 
-def _named(document: Document) -> bool:
+def _has_readable_name(document: Document) -> bool:
     try:
         _ = document.name, document.namespace
     except BadRules:
@@ -181,17 +195,19 @@ def _named(document: Document) -> bool:
     return True
 
 
-def _readable(read: Callable[[Document], T], document: Document) -> Iterator[T]:
+def _read_if_possible(read: Callable[[Document], T], document: Document) -> Iterator[T]:
     with contextlib.suppress(BadRules):
         yield read(document)
 
 
-def _readable_all(read: Callable[[Document], Iterator[T]], document: Document) -> Iterator[T]:
+def _read_all_if_possible(
+    read: Callable[[Document], Iterator[T]], document: Document
+) -> Iterator[T]:
     with contextlib.suppress(BadRules):
         yield from read(document)
 
 
-def children(parent: Value | None, *path: str) -> list[Value]:
+def find_values(parent: Value | None, *path: str) -> list[Value]:
     """Return the values at a path below `parent`; every list on the way is gone into.
 
     `children(spec, "http", "route", "destination")` are all destinations. What has another shape
@@ -216,47 +232,47 @@ def children(parent: Value | None, *path: str) -> list[Value]:
     return found
 
 
-def spec(document: Document) -> Value | None:
+def read_spec(document: Document) -> Value | None:
     """Return a document's spec, or None."""
     content = document.root.content
     found = content.get("spec") if isinstance(content, dict) else None
     return found if found is not None and isinstance(found.content, dict) else None
 
 
-def api_group(document: Document) -> str:
+def read_api_group(document: Document) -> str:
     """Return the API group of a document, or an empty text."""
-    return text(document.root.mapping().get("apiVersion")).rpartition("/")[0]
+    return read_text(document.root.mapping().get("apiVersion")).rpartition("/")[0]
 
 
-def spec_at(document: Document) -> At:
+def locate_spec(document: Document) -> At:
     """Return where a document's spec stands (its key), or where the document begins."""
     return document.root.keys.get("spec", document.at)
 
 
-def text(value: Value | None) -> str:
+def read_text(value: Value | None) -> str:
     """Return the value if it is text, else an empty string."""
     return value.content if value is not None and isinstance(value.content, str) else ""
 
 
-def _service(document: Document) -> ServiceObject:
+def _read_service(document: Document) -> ServiceObject:
     ports = []
     for port in document.spec.need("ports").items():
         name, protocol = port.get("name"), port.get("appProtocol")
         number = port.need("port").integer(1, 65535)
-        ports.append(ServicePort(number, text(name), text(protocol), port))
+        ports.append(ServicePort(number, read_text(name), read_text(protocol), port))
     selector = document.spec.get("selector")
     return ServiceObject(document, tuple(ports), labels(selector.texts()) if selector else ())
 
 
-def _workload(document: Document) -> Workload:
-    template = document.root if kind(document) == "Pod" else document.spec.need("template")
+def _read_workload(document: Document) -> Workload:
+    template = document.root if read_kind(document) == "Pod" else document.spec.need("template")
     found = template.need("metadata").get("labels")
     return Workload(document, labels(found.texts()) if found else ())
 
 
-def _subsets(document: Document) -> Iterator[SubsetEntry]:
+def _read_subsets(document: Document) -> Iterator[SubsetEntry]:
     host = full_name(document.spec.need("host").text(), document.namespace)
-    for entry in children(document.spec, "subsets"):
+    for entry in find_values(document.spec, "subsets"):
         found = entry.get("labels")
         yield SubsetEntry(
             host, entry.need("name").text(), labels(found.texts()) if found else (), entry, document

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from meshproof.documents.manifest import Value
-from meshproof.lint.engine.project import children, spec, text
-from meshproof.lint.model.conditions import Condition, takes
+from meshproof.lint.engine.project import find_values, read_spec, read_text
+from meshproof.lint.model.conditions import Condition, accepts_value
 from meshproof.lint.model.inventory import Inventory
 from meshproof.lint.model.route import Match, Route, RouteTable
 
 #: So many redirects are followed.
-_MOST = 20
+_MAX_REDIRECTS = 20
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Redirect:
     `sure` is False for one that cannot be followed: to another port.
     """
 
-    at: Value
+    value: Value
     path: str = ""
-    cut: bool = False
+    replaces_prefix: bool = False
     host: str = ""
     scheme: str = ""
-    sure: bool = True
+    is_followable: bool = True
 
 
 @dataclass(frozen=True)
@@ -38,139 +38,143 @@ class Request:
     path: str
 
 
-def redirect_of(route: Route) -> Redirect | None:
+def read_redirect(route: Route) -> Redirect | None:
     """Return a route's redirect."""
-    for value in children(route.value, "redirect"):
+    for value in find_values(route.value, "redirect"):
         content = value.content if isinstance(value.content, dict) else {}
         cut = "prefixRewrite" in content
         return Redirect(
             value,
-            text(content.get("prefixRewrite" if cut else "uri")),
+            read_text(content.get("prefixRewrite" if cut else "uri")),
             cut,
-            text(content.get("authority")),
-            text(content.get("scheme")),
+            read_text(content.get("authority")),
+            read_text(content.get("scheme")),
             not {"port", "derivePort"} & set(content),
         )
-    for value in children(route.value, "filters", "requestRedirect"):
+    for value in find_values(route.value, "filters", "requestRedirect"):
         content = value.content if isinstance(value.content, dict) else {}
-        whole = [*children(value, "path", "replaceFullPath")]
-        cuts = [*children(value, "path", "replacePrefixMatch")]
-        path = text((whole or cuts)[0]) if whole or cuts else ""
-        host, scheme = text(content.get("hostname")), text(content.get("scheme"))
+        whole = [*find_values(value, "path", "replaceFullPath")]
+        cuts = [*find_values(value, "path", "replacePrefixMatch")]
+        path = read_text((whole or cuts)[0]) if whole or cuts else ""
+        host, scheme = read_text(content.get("hostname")), read_text(content.get("scheme"))
         return Redirect(value, path, bool(cuts), host, scheme, "port" not in content)
     return None
 
 
-def follow(table: RouteTable, first: Route, around: Inventory) -> list[tuple[Route, str]]:
+def find_redirect_loop(
+    table: RouteTable, first: Route, around: Inventory
+) -> list[tuple[Route, str]]:
     """Return the routes of a circle of redirects with the places asked for, empty if it ends."""
     for start in first.matches:
-        request = _first_request(table, start)
+        request = _build_first_request(table, start)
         if request is None:
             continue
         seen: list[tuple[Route, Request]] = []
         route: Route | None = first
-        for _ in range(_MOST):
-            found = redirect_of(route) if route is not None else None
-            if route is None or found is None or not found.sure:
+        for _ in range(_MAX_REDIRECTS):
+            found = read_redirect(route) if route is not None else None
+            if route is None or found is None or not found.is_followable:
                 break
             seen.append((route, request))
-            request = _next(request, found, route)
-            if not _stays(table, seen[-1][1], request, around):
+            request = _apply_redirect(request, found, route)
+            if not _returns_to_table(table, seen[-1][1], request, around):
                 break
-            route = _taking(table, request, start)
+            route = _find_route(table, request, start)
             if route is first:
-                return [(one, _shown(asked)) for one, asked in [*seen, (first, request)]]
+                return [(one, _format_url(asked)) for one, asked in [*seen, (first, request)]]
             if any(route is one for one, _ in seen):
                 break
     return []
 
 
-def _first_request(table: RouteTable, match: Match) -> Request | None:
+def _build_first_request(table: RouteTable, match: Match) -> Request | None:
     path, scheme = "/", "http"
     for one in match.conditions:
         if one.negated:
             continue
         if one.part == "uri":
-            if one.sort == "regex":
+            if one.match_type == "regex":
                 return None
             path = one.text or "/"
         elif one.part == "scheme":
             scheme = one.text
-    host = table.hosts[0].written if table.hosts else "*"
+    host = table.hosts[0].source_text if table.hosts else "*"
     return Request(scheme, host, path)
 
 
-def _shown(request: Request) -> str:
+def _format_url(request: Request) -> str:
     return f"{request.scheme}://{request.host}{request.path}"
 
 
-def _next(request: Request, found: Redirect, route: Route) -> Request:
+def _apply_redirect(request: Request, found: Redirect, route: Route) -> Request:
     path = found.path or request.path
-    if found.cut:
-        path = found.path + request.path[len(_prefix(request, route)) :]
+    if found.replaces_prefix:
+        path = found.path + request.path[len(_find_matched_prefix(request, route)) :]
     return Request(found.scheme or request.scheme, found.host or request.host, path or "/")
 
 
-def _prefix(request: Request, route: Route) -> str:
+def _find_matched_prefix(request: Request, route: Route) -> str:
     """Return the part of the path that the route's match names."""
     for match in route.matches:
         for one in match.conditions:
-            if one.part == "uri" and one.sort != "regex" and takes(one, request.path):
+            if one.part == "uri" and one.match_type != "regex" and accepts_value(one, request.path):
                 return one.text
     return "/" if request.path.startswith("/") else ""
 
 
-def _stays(table: RouteTable, before: Request, after: Request, around: Inventory) -> bool:
+def _returns_to_table(
+    table: RouteTable, before: Request, after: Request, around: Inventory
+) -> bool:
     """Say whether the redirected request comes to the same rule again."""
-    if after.host != before.host and after.host not in {one.written for one in table.hosts}:
+    if after.host != before.host and after.host not in {one.source_text for one in table.hosts}:
         return False
     if after.scheme == before.scheme or not table.gateways:
         return True
-    ways = [around.ways.get(one.full) for one in table.gateways]
+    ways = [around.gateways.get(one.full_name) for one in table.gateways]
     return any(
         server.tls is not None and server.protocol == "HTTPS"
         for way in ways
-        if way is not None and _all_servers(table)
+        if way is not None and _is_for_all_listeners(table)
         for server in way.servers
     )
 
 
-def _all_servers(table: RouteTable) -> bool:
+def _is_for_all_listeners(table: RouteTable) -> bool:
     """Say whether the rule is for every listener of its gateway."""
-    named = children(spec(table.document), "parentRefs", "sectionName")
-    return not named and not children(spec(table.document), "parentRefs", "port")
+    named = find_values(read_spec(table.document), "parentRefs", "sectionName")
+    return not named and not find_values(read_spec(table.document), "parentRefs", "port")
 
 
-def _taking(table: RouteTable, request: Request, start: Match) -> Route | None:
+def _find_route(table: RouteTable, request: Request, start: Match) -> Route | None:
     """Return the route that takes a request: the first, or by Gateway API the closest."""
     found = [
-        (_closeness(match), route)
-        for route in table.of("http")
+        (_rank_match(match), route)
+        for route in table.routes_of("http")
         for match in route.matches
-        if _holds(match, request, start)
+        if _match_accepts(match, request, start)
     ]
     if not found:
         return None
-    return found[0][1] if table.in_order else max(found, key=lambda one: one[0])[1]
+    return found[0][1] if table.is_ordered else max(found, key=lambda one: one[0])[1]
 
 
-def _closeness(match: Match) -> tuple[int, int, int, int, int]:
+def _rank_match(match: Match) -> tuple[int, int, int, int, int]:
     """Return how close a match is, as Gateway API orders them."""
     paths = [one for one in match.conditions if one.part == "uri"]
-    exact = any(one.sort == "exact" for one in paths)
+    exact = any(one.match_type == "exact" for one in paths)
     length = max((len(one.text) for one in paths), default=0)
     parts = [one.part.split(" ")[0] for one in match.conditions]
     return exact, length, parts.count("method"), parts.count("header"), parts.count("query")
 
 
-def _holds(match: Match, request: Request, start: Match) -> bool:
-    return all(_fulfilled(one, request, start) for one in match.conditions)
+def _match_accepts(match: Match, request: Request, start: Match) -> bool:
+    return all(_condition_accepts(one, request, start) for one in match.conditions)
 
 
-def _fulfilled(one: Condition, request: Request, start: Match) -> bool:
+def _condition_accepts(one: Condition, request: Request, start: Match) -> bool:
     asked = {"uri": request.path, "scheme": request.scheme, "authority": request.host}
     if one.part in asked:
-        return takes(one, asked[one.part]) != one.negated
+        return accepts_value(one, asked[one.part]) != one.negated
     same = [other for other in start.conditions if other.part == one.part]
     if not same:
         return one.negated

@@ -15,12 +15,12 @@ from typing import Any
 
 _ESCAPE = re.compile(r"\\(?:x\{[0-9a-fA-F]+\}|x[0-9a-fA-F]{2}|[pP]\{\^?\w+\}|[pP]\w|.)", re.S)
 _CLASS = re.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", re.S)
-_TIMES = re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})\??")
-_REST = re.compile(r"\((?:\?:)?\.[*+]\??\)")
+_QUANTIFIER = re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})\??")
+_ANYTHING_GROUP = re.compile(r"\((?:\?:)?\.[*+]\??\)")
 _FLAGS = re.compile(r"\(\?[a-zA-Z-]+\)")
 
 #: What other dialects have and RE2 has not -> what to do instead.
-_LACKING = (
+_UNSUPPORTED = (
     (re.compile(r"(?<!\\)\(\?!"), "look-ahead (?!...)", "a route before it, or withoutHeaders"),
     (re.compile(r"(?<!\\)\(\?="), "look-ahead (?=...)", "two conditions, or both orders with |"),
     (re.compile(r"(?<!\\)\(\?<[!=]"), "look-behind (?<...)", "the text before it, in the regex"),
@@ -32,7 +32,7 @@ _LACKING = (
 
 
 @lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> Any:
+def _compile(pattern: str) -> Any:
     """Return the compiled pattern, or RE2's complaint as text."""
     import re2
 
@@ -45,34 +45,34 @@ def _compiled(pattern: str) -> Any:
         return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
 
-def complaint(pattern: str) -> str:
+def find_error(pattern: str) -> str:
     """Return what RE2 says against a pattern, or an empty text."""
-    found = _compiled(pattern)
+    found = _compile(pattern)
     return found if isinstance(found, str) else ""
 
 
-def instead(pattern: str) -> tuple[str, str]:
+def suggest_replacement(pattern: str) -> tuple[str, str]:
     """Return what a rejected pattern uses that RE2 lacks, and what to write instead."""
-    for wanted, name, repair in _LACKING:
+    for wanted, name, repair in _UNSUPPORTED:
         if wanted.search(pattern):
             return name, repair
     return "", ""
 
 
-def takes(pattern: str, value: str) -> bool:
+def matches_whole(pattern: str, value: str) -> bool:
     """Say whether a pattern matches the whole of a value; a rejected pattern takes nothing."""
-    found = _compiled(pattern)
+    found = _compile(pattern)
     return not isinstance(found, str) and found.fullmatch(value) is not None
 
 
-def occurs(pattern: str, value: str) -> bool:
+def matches_part(pattern: str, value: str) -> bool:
     """Say whether a pattern matches some part of a value."""
-    found = _compiled(pattern)
+    found = _compile(pattern)
     return not isinstance(found, str) and found.search(value) is not None
 
 
 @cache
-def pieces(pattern: str) -> tuple[tuple[str, str], ...] | None:
+def split_atoms(pattern: str) -> tuple[tuple[str, str], ...] | None:
     """Return the pattern's atoms, each with its quantifier, without anchors at its ends.
 
     None where it has alternatives at its top level, flags, or an anchor in its middle.
@@ -80,10 +80,10 @@ def pieces(pattern: str) -> tuple[tuple[str, str], ...] | None:
     found: list[tuple[str, str]] = []
     index = 0
     while index < len(pattern):
-        end = _end_of_atom(pattern, index)
+        end = _find_atom_end(pattern, index)
         if end is None:
             return None
-        times = _TIMES.match(pattern, end)
+        times = _QUANTIFIER.match(pattern, end)
         found.append((pattern[index:end], times[0] if times else ""))
         index = times.end() if times else end
     if found and found[0] in (("^", ""), ("\\A", "")):
@@ -94,7 +94,7 @@ def pieces(pattern: str) -> tuple[tuple[str, str], ...] | None:
     return None if odd else tuple(found)
 
 
-def _end_of_atom(pattern: str, index: int) -> int | None:
+def _find_atom_end(pattern: str, index: int) -> int | None:
     first = pattern[index]
     if first in "|*+?)" or _FLAGS.match(pattern, index):
         return None
@@ -105,11 +105,11 @@ def _end_of_atom(pattern: str, index: int) -> int | None:
         found = _CLASS.match(pattern, index)
         return found.end() if found else None
     if first == "(":
-        return _end_of_group(pattern, index)
+        return _find_group_end(pattern, index)
     return index + 1
 
 
-def _end_of_group(pattern: str, index: int) -> int | None:
+def _find_group_end(pattern: str, index: int) -> int | None:
     depth = 0
     while index < len(pattern):
         found = {"\\": _ESCAPE, "[": _CLASS}.get(pattern[index])
@@ -126,58 +126,58 @@ def _end_of_group(pattern: str, index: int) -> int | None:
     return None
 
 
-def _letter(atom: str) -> str:
+def _read_character(atom: str) -> str:
     """Return the one character that an atom stands for, or an empty text."""
     if len(atom) == 1:
         return "" if atom in ".^$" else atom
     return atom[1] if len(atom) == 2 and atom[0] == "\\" and not atom[1].isalnum() else ""
 
 
-def literal(pattern: str) -> str | None:
+def find_only_value(pattern: str) -> str | None:
     """Return the only value that a pattern takes, None where it takes others."""
-    found = pieces(pattern)
-    if found is None or any(times or not _letter(atom) for atom, times in found):
+    found = split_atoms(pattern)
+    if found is None or any(times or not _read_character(atom) for atom, times in found):
         return None
-    return "".join(_letter(atom) for atom, _ in found)
+    return "".join(_read_character(atom) for atom, _ in found)
 
 
-def leading(pattern: str) -> str:
+def find_leading_text(pattern: str) -> str:
     """Return the text that every value begins with that a pattern takes."""
     text = ""
-    for atom, times in pieces(pattern) or ():
-        if not _letter(atom) or times not in ("", "+", "+?"):
+    for atom, times in split_atoms(pattern) or ():
+        if not _read_character(atom) or times not in ("", "+", "+?"):
             break
-        text += _letter(atom)
+        text += _read_character(atom)
         if times:
             break
     return text
 
 
-def open_ended(pattern: str) -> bool:
+def is_open_ended(pattern: str) -> bool:
     """Say whether what a pattern takes is taken with anything after it, too."""
-    found = pieces(pattern)
-    return _is_rest(*found[-1]) if found else False
+    found = split_atoms(pattern)
+    return _matches_anything(*found[-1]) if found else False
 
 
-def _is_rest(atom: str, times: str) -> bool:
+def _matches_anything(atom: str, times: str) -> bool:
     if atom == ".":
         return times in ("*", "*?", "+", "+?")
-    return not times and _REST.fullmatch(atom) is not None
+    return not times and _ANYTHING_GROUP.fullmatch(atom) is not None
 
 
-def prefix(pattern: str) -> str | None:
+def find_equal_prefix(pattern: str) -> str | None:
     """Return the prefix that a pattern stands for (`/api.*`, `.*`), None where it is another."""
-    found = pieces(pattern)
-    if not found or not _is_rest(*found[-1]) or "+" in "".join(found[-1]):
+    found = split_atoms(pattern)
+    if not found or not _matches_anything(*found[-1]) or "+" in "".join(found[-1]):
         return None
-    if any(times or not _letter(atom) for atom, times in found[:-1]):
+    if any(times or not _read_character(atom) for atom, times in found[:-1]):
         return None
-    return "".join(_letter(atom) for atom, _ in found[:-1])
+    return "".join(_read_character(atom) for atom, _ in found[:-1])
 
 
-def with_dots_escaped(pattern: str) -> str:
+def escape_host_dots(pattern: str) -> str:
     """Return a host's pattern with those dots escaped that stand for a dot: `www.example.com`."""
-    found = pieces(pattern) or ()
+    found = split_atoms(pattern) or ()
     written = list(found)
     for index, (atom, times) in enumerate(found[1:-1], start=1):
         if (atom, times) == (".", "") and _is_part_of_name(found[index + 1][0]):
@@ -190,4 +190,4 @@ def with_dots_escaped(pattern: str) -> str:
 
 
 def _is_part_of_name(atom: str) -> bool:
-    return _letter(atom).isalnum() or atom[0] in "[("
+    return _read_character(atom).isalnum() or atom[0] in "[("

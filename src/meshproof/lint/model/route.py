@@ -12,7 +12,7 @@ from typing import Literal
 
 from meshproof.base.names import Labels
 from meshproof.documents.manifest import At, Document, Value
-from meshproof.lint.model.conditions import Condition, apart, implies
+from meshproof.lint.model.conditions import Condition, exclude, implies
 
 Dialect = Literal["VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute"]
 
@@ -23,15 +23,15 @@ class Match:
 
     conditions: tuple[Condition, ...]
     at: At
-    sure: bool = True
+    is_fully_read: bool = True
 
 
 @dataclass(eq=False, slots=True)
-class Target:
+class Destination:
     """A destination: the full host and how it is written, its subset or labels, its port."""
 
     host: str
-    written: str
+    source_text: str
     at: At
     namespace: str
     subset: Value | None = None
@@ -39,7 +39,7 @@ class Target:
     port: Value | None = None
 
     @property
-    def key(self) -> tuple[str, str]:
+    def host_and_subset(self) -> tuple[str, str]:
         """Host and subset."""
         return self.host, _text(self.subset)
 
@@ -52,33 +52,33 @@ class Route:
     value: Value
     name: str
     matches: tuple[Match, ...]
-    targets: tuple[Target, ...] = ()
-    mirrors: tuple[Target, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    mirrors: tuple[Destination, ...] = ()
     protocol: Literal["http", "tcp", "tls"] = "http"
-    order: int = 0
+    precedence: int = 0
 
     @property
-    def sure(self) -> bool:
+    def is_fully_read(self) -> bool:
         """True when all of its matches were read whole."""
-        return all(match.sure for match in self.matches)
+        return all(match.is_fully_read for match in self.matches)
 
-    def is_before(self, later: Route) -> bool:
+    def precedes(self, later: Route) -> bool:
         """Say whether it is asked before another, that stands after it and does not replace it."""
         replaced = self.document is not later.document and self.name == later.name
-        return self.order > later.order and not replaced
+        return self.precedence > later.precedence and not replaced
 
     @property
-    def takes_all(self) -> bool:
+    def is_catch_all(self) -> bool:
         """True when it takes every request."""
-        return any(match.sure and not match.conditions for match in self.matches)
+        return any(match.is_fully_read and not match.conditions for match in self.matches)
 
 
 @dataclass(eq=False, slots=True)
-class Name:
+class Reference:
     """A name that a rule mentions: in full, as written, and where."""
 
-    full: str
-    written: str
+    full_name: str
+    source_text: str
     at: At
 
 
@@ -91,37 +91,37 @@ class RouteTable:
 
     document: Document
     dialect: Dialect
-    hosts: tuple[Name, ...]
-    gateways: tuple[Name, ...]
+    hosts: tuple[Reference, ...]
+    gateways: tuple[Reference, ...]
     routes: tuple[Route, ...]
-    in_order: bool = True
+    is_ordered: bool = True
 
     @property
-    def in_mesh(self) -> bool:
+    def applies_to_mesh(self) -> bool:
         """True when sidecars use it."""
-        return not self.gateways or any(one.full == "mesh" for one in self.gateways)
+        return not self.gateways or any(one.full_name == "mesh" for one in self.gateways)
 
-    def of(self, protocol: str) -> list[Route]:
+    def routes_of(self, protocol: str) -> list[Route]:
         """Return the routes of one protocol, in order."""
         return [route for route in self.routes if route.protocol == protocol]
 
 
 def covers(outer: Match, inner: Match) -> bool:
     """Say whether every request that `inner` takes is taken by `outer`, for certain."""
-    if not (outer.sure and inner.sure):
+    if not (outer.is_fully_read and inner.is_fully_read):
         return False
     return all(any(implies(one, wanted) for one in inner.conditions) for wanted in outer.conditions)
 
 
-def impossible(match: Match) -> tuple[Condition, Condition] | None:
+def find_contradiction(match: Match) -> tuple[Condition, Condition] | None:
     """Return two conditions of a match that no request satisfies both, or None."""
     for one, other in combinations(match.conditions, 2):
-        if apart(one, other):
+        if exclude(one, other):
             return one, other
     return None
 
 
-def near(place: At, seen_from: At) -> str:
+def format_place(place: At, seen_from: At) -> str:
     """Return a place as it is named in a message about another: the line, in another file both."""
     return f"line {place.line}" if place.file == seen_from.file else str(place)
 

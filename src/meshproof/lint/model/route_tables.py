@@ -6,23 +6,23 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model import gateway_api_routes, istio_routes, route_rule_routes
-from meshproof.lint.model.route import Route, RouteTable, Target
+from meshproof.lint.model import gateway_api_routes, route_rule_routes, virtual_service_routes
+from meshproof.lint.model.route import Destination, Route, RouteTable
 
 
 @lru_cache(maxsize=2)
-def tables(project: Project) -> tuple[RouteTable, ...]:
+def read_route_tables(project: Project) -> tuple[RouteTable, ...]:
     """Return every route, read once for all checks of a project."""
     return tuple(
         table
-        for dialect in (istio_routes, route_rule_routes, gateway_api_routes)
-        for table in dialect.read(project)
+        for dialect in (virtual_service_routes, route_rule_routes, gateway_api_routes)
+        for table in dialect.read_tables(project)
     )
 
 
-def targets(project: Project) -> Iterator[tuple[RouteTable, Route, Target]]:
+def list_destinations(project: Project) -> Iterator[tuple[RouteTable, Route, Destination]]:
     """Yield every destination and mirror with its table and route."""
-    for table in tables(project):
+    for table in read_route_tables(project):
         for route in table.routes:
-            for target in (*route.targets, *route.mirrors):
+            for target in (*route.destinations, *route.mirrors):
                 yield table, route, target

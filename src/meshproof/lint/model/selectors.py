@@ -8,10 +8,10 @@ from functools import lru_cache
 
 from meshproof.base.names import Labels, labels
 from meshproof.documents.manifest import At, Document
-from meshproof.lint.engine.project import Project, Workload, children, spec
+from meshproof.lint.engine.project import Project, Workload, find_values, read_spec
 
 #: Kind -> the way to the labels.
-KINDS = {
+LABEL_PATHS = {
     "Sidecar": ("workloadSelector", "labels"),
     "DestinationRule": ("workloadSelector", "matchLabels"),
     "PeerAuthentication": ("selector", "matchLabels"),
@@ -29,10 +29,10 @@ class Selector:
     at: At
 
 
-def selectors(project: Project, *kinds: str) -> Iterator[Selector]:
+def read_selectors(project: Project, *kinds: str) -> Iterator[Selector]:
     """Yield the selector of every document of these kinds; one that is no text is left out."""
-    for document in project.of(*kinds):
-        found = next(iter(children(spec(document), *KINDS[document.kind])), None)
+    for document in project.named_documents(*kinds):
+        found = next(iter(find_values(read_spec(document), *LABEL_PATHS[document.kind])), None)
         content = found.content if found is not None else {}
         if not isinstance(content, dict):
             continue
@@ -44,7 +44,7 @@ def selectors(project: Project, *kinds: str) -> Iterator[Selector]:
 
 
 @lru_cache(maxsize=2)
-def _by_label(project: Project) -> dict[tuple[str, tuple[str, str] | None], list[Workload]]:
+def _index_workloads(project: Project) -> dict[tuple[str, tuple[str, str] | None], list[Workload]]:
     """Return the workloads by namespace and each of their labels; under None those of all."""
     found: dict[tuple[str, tuple[str, str] | None], list[Workload]] = {}
     for one in project.workloads:
@@ -53,12 +53,14 @@ def _by_label(project: Project) -> dict[tuple[str, tuple[str, str] | None], list
     return found
 
 
-def workloads_of(project: Project, namespace: str) -> list[Workload]:
+def list_workloads(project: Project, namespace: str) -> list[Workload]:
     """Return the workloads of a namespace."""
-    return _by_label(project).get((namespace, None), [])
+    return _index_workloads(project).get((namespace, None), [])
 
 
-def selected(project: Project, one: Selector) -> list[Workload]:
+def find_selected_workloads(project: Project, one: Selector) -> list[Workload]:
     """Return the workloads that a selector with labels selects in its namespace."""
     filed = one.document.namespace, one.labels[0]
-    return [each for each in _by_label(project).get(filed, ()) if each.selected(one.labels)]
+    return [
+        each for each in _index_workloads(project).get(filed, ()) if each.is_selected_by(one.labels)
+    ]

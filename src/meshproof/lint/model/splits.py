@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from meshproof.documents.manifest import At, Document, Value
-from meshproof.lint.engine.project import Project, children, kind, spec
+from meshproof.lint.engine.project import Project, find_values, read_kind, read_spec
 
 #: Kind -> (way to the mappings that hold a split, its key, weight of an entry that has none).
-_PLACES: dict[str, tuple[tuple[tuple[str, ...], str, int], ...]] = {
+_SPLIT_PATHS: dict[str, tuple[tuple[tuple[str, ...], str, int], ...]] = {
     "VirtualService": ((("http",), "route", 0), (("tcp",), "route", 0), (("tls",), "route", 0)),
     "RouteRule": (((), "route", 0),),
     "HTTPRoute": ((("rules",), "backendRefs", 1),),
@@ -27,7 +27,7 @@ class Split:
     at: At
     path: str
     entries: tuple[Value, ...]
-    unsaid: int
+    default_weight: int
 
     @cached_property
     def weights(self) -> list[int] | None:
@@ -35,29 +35,29 @@ class Split:
         found = []
         for entry in self.entries:
             weight = entry.mapping().get("weight")
-            content = self.unsaid if weight is None else weight.content
+            content = self.default_weight if weight is None else weight.content
             if isinstance(content, bool) or not isinstance(content, int):
                 return None
             found.append(content)
         return found
 
     @property
-    def without_weight(self) -> list[Value]:
+    def entries_without_weight(self) -> list[Value]:
         """The entries that have no weight."""
         return [entry for entry in self.entries if "weight" not in entry.mapping()]
 
 
 @lru_cache(maxsize=2)
-def splits(project: Project) -> tuple[Split, ...]:
+def read_splits(project: Project) -> tuple[Split, ...]:
     """Return every split that has an entry, read once for all checks of a project."""
-    return tuple(_read(project))
+    return tuple(_find_splits(project))
 
 
-def _read(project: Project) -> Iterator[Split]:
-    for document in project.every(*_PLACES):
-        name = kind(document)
-        for way, key, unsaid in _PLACES.get(name, ()):
-            for holder in children(spec(document), *way):
+def _find_splits(project: Project) -> Iterator[Split]:
+    for document in project.documents_of_kind(*_SPLIT_PATHS):
+        name = read_kind(document)
+        for way, key, unsaid in _SPLIT_PATHS.get(name, ()):
+            for holder in find_values(read_spec(document), *way):
                 found = holder.content.get(key) if isinstance(holder.content, dict) else None
                 if found is None or not isinstance(found.content, list):
                     continue

@@ -12,18 +12,18 @@ from pathlib import PurePath
 
 from meshproof.documents import schema
 from meshproof.documents.manifest import Value
-from meshproof.documents.schema import Kind, closest
-from meshproof.lint.engine.defect import Defect, Sort
+from meshproof.documents.schema import Kind, find_closest_word
+from meshproof.lint.engine.defect import Defect, DefectKind
 
 #: Istio 0.1 said `type: route-rule` where there is an apiVersion and a kind today.
-_TYPES = {
+_KIND_OF_TYPE = {
     "route-rule": "RouteRule",
     "destination-policy": "DestinationPolicy",
     "ingress-rule": "RouteRule",
 }
-_LEGACY = "config.istio.io"
-_HEADER = ("apiVersion", "kind")
-_OBJECT = {*_HEADER, "metadata", "spec"}
+_LEGACY_GROUP = "config.istio.io"
+_HEADER_KEYS = ("apiVersion", "kind")
+_OBJECT_KEYS = {*_HEADER_KEYS, "metadata", "spec"}
 
 
 @dataclass
@@ -34,65 +34,67 @@ class Identity:
     kind: Kind | None = None
     defects: list[Defect] = field(default_factory=list)
 
-    def defect(self, sort: Sort, key: str, written: str, meant: str = "", how: str = "") -> None:
+    def add_defect(
+        self, sort: DefectKind, key: str, written: str, meant: str = "", how: str = ""
+    ) -> None:
         """Note a defect of the value under `key`, or of the document where there is none."""
         found = self.root.mapping().get(key)
         at = found.at if found is not None else self.root.at
         self.defects.append(Defect(sort, at, key, written, meant, how))
 
-    def put(self, key: str, text: str) -> None:
+    def set_text(self, key: str, text: str) -> None:
         """Write `text` under `key`, in the place of what stands there."""
         content = dict(self.root.mapping())
         found = content.get(key)
         content[key] = Value(found.at if found is not None else self.root.at, key, text)
         self.root = replace(self.root, content=content)
 
-    def text(self, key: str) -> str:
+    def get_text(self, key: str) -> str:
         """Return the text under `key`, empty where there is none."""
         found = self.root.mapping().get(key)
         return found.content if found is not None and isinstance(found.content, str) else ""
 
 
-def identify(root: Value) -> Identity:
+def identify_document(root: Value) -> Identity:
     """Return what the document with this root is."""
     found = Identity(root)
-    found.kind = _as_written(root)
+    found.kind = _find_exact_kind(root)
     if found.kind is not None:
         return found
-    _first_version(found)
-    if _is_foreign(found):
+    _repair_istio_0_1(found)
+    if _is_no_object(found):
         return found
-    for key in _HEADER:
-        _respell(found, key)
-    if not (found.text("apiVersion") and found.text("kind")) and not _guess(found):
+    for key in _HEADER_KEYS:
+        _repair_spelling(found, key)
+    if not (found.get_text("apiVersion") and found.get_text("kind")) and not _guess_kind(found):
         return found
-    _look_up(found)
+    _look_up_kind(found)
     return found
 
 
-def _as_written(root: Value) -> Kind | None:
+def _find_exact_kind(root: Value) -> Kind | None:
     """Return the kind of a document that says it rightly, in its newest version."""
     content = root.mapping()
     version, name = content.get("apiVersion"), content.get("kind")
     if version is None or name is None or not isinstance(name.content, str):
         return None
     group = version.content.rpartition("/")[0] if isinstance(version.content, str) else ""
-    kind = schema.kind(group, name.content)
+    kind = schema.load_kind(group, name.content)
     return kind if kind is not None and kind.api_version == version.content else None
 
 
-def _respell(found: Identity, key: str) -> None:
+def _repair_spelling(found: Identity, key: str) -> None:
     """Put a key of the root right that is written in another case, or nearly."""
     content = found.root.mapping()
     if key in content:
         return
-    others = [one for one in content if one not in ("status", *_OBJECT)]
-    written = closest(key, others, 0.75)
+    others = [one for one in content if one not in ("status", *_OBJECT_KEYS)]
+    written = find_closest_word(key, others, 0.75)
     if not written:
         return
     same = written.lower() == key.lower()
     at = found.root.keys[written]
-    sort = Sort.WRONG_CASE if same else Sort.UNKNOWN_KEY
+    sort = DefectKind.WRONG_CASE if same else DefectKind.UNKNOWN_KEY
     found.defects.append(Defect(sort, at, "", written, key, key))
     names = {one: key if one == written else one for one in content}
     found.root = replace(
@@ -102,16 +104,16 @@ def _respell(found: Identity, key: str) -> None:
     )
 
 
-def _first_version(found: Identity) -> None:
+def _repair_istio_0_1(found: Identity) -> None:
     """Put right what Istio 0.1 wrote: `type: route-rule` and the name beside it."""
-    kind = _TYPES.get(found.text("type"), "")
+    kind = _KIND_OF_TYPE.get(found.get_text("type"), "")
     content = found.root.mapping()
     if not kind or "kind" in content:
         return
     at, keys = content["type"].at, dict(found.root.keys)
-    how = f"apiVersion: {_LEGACY}/v1alpha2 and kind: {kind}, with the name under metadata"
+    how = f"apiVersion: {_LEGACY_GROUP}/v1alpha2 and kind: {kind}, with the name under metadata"
     found.defects.append(
-        Defect(Sort.OLD_SPELLING, keys["type"], "", "type", "apiVersion and kind", how)
+        Defect(DefectKind.OLD_SPELLING, keys["type"], "", "type", "apiVersion and kind", how)
     )
     moved = {key: one for key, one in content.items() if key in ("name", "namespace", "labels")}
     left = {key: one for key, one in content.items() if key not in ("type", *moved)}
@@ -119,53 +121,55 @@ def _first_version(found: Identity) -> None:
         places = {key: keys[key] for key in moved}
         left["metadata"] = Value(at, "metadata", moved, places)
     found.root = replace(found.root, content=left)
-    found.put("apiVersion", f"{_LEGACY}/v1alpha2")
-    found.put("kind", kind)
+    found.set_text("apiVersion", f"{_LEGACY_GROUP}/v1alpha2")
+    found.set_text("kind", kind)
 
 
-def _is_foreign(found: Identity) -> bool:
+def _is_no_object(found: Identity) -> bool:
     """Say whether this is no Kubernetes object at all: values of Helm, a kustomization, ..."""
-    if not _OBJECT.isdisjoint(found.root.mapping()):
+    if not _OBJECT_KEYS.isdisjoint(found.root.mapping()):
         return False
     if PurePath(found.root.at.file).stem != "kustomization":
-        found.defect(Sort.NOT_CHECKED, "", "this is no Kubernetes object")
+        found.add_defect(DefectKind.NOT_CHECKED, "", "this is no Kubernetes object")
     return True
 
 
-def _guess(found: Identity) -> bool:
+def _guess_kind(found: Identity) -> bool:
     """Fill in a missing apiVersion or kind from what is there; say whether that worked."""
-    said = {key: found.text(key) for key in _HEADER}
-    for key in _HEADER:
+    said = {key: found.get_text(key) for key in _HEADER_KEYS}
+    for key in _HEADER_KEYS:
         value = found.root.mapping().get(key)
         if value is not None and value.content is not None and not said[key]:
-            found.defect(Sort.WRONG_TYPE, key, repr(value.content), "text")
+            found.add_defect(DefectKind.WRONG_TYPE, key, repr(value.content), "text")
             return False
-    missing = [key for key in _HEADER if not said[key]]
+    missing = [key for key in _HEADER_KEYS if not said[key]]
     group = said["apiVersion"].rpartition("/")[0] if said["apiVersion"] else None
-    kind = _best(found.root, group, said["kind"])
+    kind = _find_best_kind(found.root, group, said["kind"])
     how = ""
     if kind is not None:
         words = {"apiVersion": said["apiVersion"] or kind.api_version, "kind": kind.name}
         how = " and ".join(f"{key}: {words[key]}" for key in missing)
-        how += ", and then meshproof convert" if kind.group == _LEGACY else ""
+        how += ", and then meshproof convert" if kind.group == _LEGACY_GROUP else ""
         for key in missing:
-            found.put(key, words[key])
+            found.set_text(key, words[key])
     meant = kind.name if kind is not None else ""
-    found.defects.append(Defect(Sort.NO_TYPE, found.root.at, "", " and ".join(missing), meant, how))
+    found.defects.append(
+        Defect(DefectKind.NO_TYPE, found.root.at, "", " and ".join(missing), meant, how)
+    )
     return kind is not None
 
 
-def _best(root: Value, group: str | None, name: str) -> Kind | None:
+def _find_best_kind(root: Value, group: str | None, name: str) -> Kind | None:
     """Return the kind that a spec looks like: the only one whose keys fit best."""
     spec = root.mapping().get("spec")
     written = set(spec.content) if spec is not None and isinstance(spec.content, dict) else set()
     scores: list[tuple[int, Kind]] = []
-    for kind in _kinds():
+    for kind in _load_kinds():
         shape = kind.root.keys["spec"]
         if name not in ("", kind.name) or group not in (None, kind.group):
             continue
-        valid = set(shape.keys) | set(shape.old)
-        if name or (written & valid and set(shape.required) <= written):
+        valid = set(shape.keys) | set(shape.old_keys)
+        if name or (written & valid and set(shape.required_keys) <= written):
             scores.append((len(written & valid) - len(written - valid), kind))
     if not scores:
         return None
@@ -175,115 +179,137 @@ def _best(root: Value, group: str | None, name: str) -> Kind | None:
 
 
 @cache
-def _kinds() -> tuple[Kind, ...]:
+def _load_kinds() -> tuple[Kind, ...]:
     return tuple(
         kind
-        for group, names in schema.groups().items()
+        for group, names in schema.list_shaped_kinds().items()
         for name in names
-        if (kind := schema.kind(group, name)) is not None
+        if (kind := schema.load_kind(group, name)) is not None
     )
 
 
-def _look_up(found: Identity) -> None:
+def _look_up_kind(found: Identity) -> None:
     """Find the kind's shape by apiVersion and kind, and put right what is nearly right."""
-    api_version, name = found.text("apiVersion"), found.text("kind")
+    api_version, name = found.get_text("apiVersion"), found.get_text("kind")
     group, _, version = api_version.rpartition("/")
-    kind = schema.kind(group, name)
+    kind = schema.load_kind(group, name)
     if kind is not None:
         found.kind = kind
-        _version(found, kind, group, version)
-    elif name in schema.others(group).kinds:
-        _other(found, group, name, version)
-    elif _homes(name):
-        _strayed(found, group, name)
-    elif group in schema.all_groups():
-        _misspelt(found, group, name)
+        _check_version(found, kind, group, version)
+    elif name in schema.find_unshaped_kinds(group).names:
+        _check_unshaped_kind(found, group, name, version)
+    elif _find_groups(name):
+        _check_wrong_group(found, group, name)
+    elif group in schema.list_groups():
+        _check_unknown_kind(found, group, name)
     else:
-        _foreign(found, group, name)
+        _check_unknown_group(found, group, name)
 
 
-def _version(found: Identity, kind: Kind, group: str, version: str) -> None:
-    if group != kind.group or version in kind.gone:
-        found.defect(
-            Sort.GONE_VERSION, "apiVersion", found.text("apiVersion"), kind.api_version, kind.name
+def _check_version(found: Identity, kind: Kind, group: str, version: str) -> None:
+    if group != kind.group or version in kind.removed_versions:
+        found.add_defect(
+            DefectKind.GONE_VERSION,
+            "apiVersion",
+            found.get_text("apiVersion"),
+            kind.api_version,
+            kind.name,
         )
-    elif version not in kind.versions:
-        nearest = closest(version, kind.versions, 0.8) or kind.versions[0]
+    elif version not in kind.served_versions:
+        nearest = find_closest_word(version, kind.served_versions, 0.8) or kind.served_versions[0]
         meant = f"{kind.group}/{nearest}".lstrip("/")
-        found.defect(Sort.UNKNOWN_VERSION, "apiVersion", found.text("apiVersion"), meant, kind.name)
-        found.put("apiVersion", meant)
-    elif version != kind.versions[0]:
-        found.defect(
-            Sort.OLDER_VERSION, "apiVersion", found.text("apiVersion"), kind.api_version, kind.name
+        found.add_defect(
+            DefectKind.UNKNOWN_VERSION, "apiVersion", found.get_text("apiVersion"), meant, kind.name
+        )
+        found.set_text("apiVersion", meant)
+    elif version != kind.served_versions[0]:
+        found.add_defect(
+            DefectKind.OLDER_VERSION,
+            "apiVersion",
+            found.get_text("apiVersion"),
+            kind.api_version,
+            kind.name,
         )
 
 
-def _other(found: Identity, group: str, name: str, version: str) -> None:
+def _check_unshaped_kind(found: Identity, group: str, name: str, version: str) -> None:
     """Judge the version of a kind that is known and has no shape."""
-    other = schema.others(group)
-    meant = _newest(schema.MOVED.get((group, name), group))
-    if version in other.gone:
-        found.defect(Sort.GONE_VERSION, "apiVersion", found.text("apiVersion"), meant, name)
-    elif version not in other.versions:
-        found.defect(Sort.UNKNOWN_VERSION, "apiVersion", found.text("apiVersion"), meant, name)
+    other = schema.find_unshaped_kinds(group)
+    meant = _find_newest_version(schema.MOVED_KINDS.get((group, name), group))
+    if version in other.removed_versions:
+        found.add_defect(
+            DefectKind.GONE_VERSION, "apiVersion", found.get_text("apiVersion"), meant, name
+        )
+    elif version not in other.served_versions:
+        found.add_defect(
+            DefectKind.UNKNOWN_VERSION, "apiVersion", found.get_text("apiVersion"), meant, name
+        )
     elif other.is_mesh:
-        found.defect(Sort.NOT_CHECKED, "kind", f"{name} is not read by meshproof")
+        found.add_defect(DefectKind.NOT_CHECKED, "kind", f"{name} is not read by meshproof")
 
 
-def _newest(group: str) -> str:
+def _find_newest_version(group: str) -> str:
     """Return the newest apiVersion of a group's kinds without a shape, empty where all are gone."""
-    version = next(iter(schema.others(group).versions), "")
+    version = next(iter(schema.find_unshaped_kinds(group).served_versions), "")
     return f"{group}/{version}".lstrip("/") if version else ""
 
 
 @cache
-def _homes(name: str) -> tuple[str, ...]:
+def _find_groups(name: str) -> tuple[str, ...]:
     """Return the groups that have a kind of this name."""
-    return tuple(group for group in schema.all_groups() if name in schema.kinds_of(group))
+    return tuple(group for group in schema.list_groups() if name in schema.list_kinds(group))
 
 
-def _strayed(found: Identity, group: str, name: str) -> None:
+def _check_wrong_group(found: Identity, group: str, name: str) -> None:
     """Judge a kind that stands under another group than its own."""
-    written = found.text("apiVersion")
-    homes = _homes(name)
-    near = closest(group, homes, 0.75) if group else ""
-    if not near and group and group not in schema.all_groups() and "istio" not in group:
-        found.defect(Sort.NOT_CHECKED, "kind", f"{name} of {written} is not known to meshproof")
+    written = found.get_text("apiVersion")
+    homes = _find_groups(name)
+    near = find_closest_word(group, homes, 0.75) if group else ""
+    if not near and group and group not in schema.list_groups() and "istio" not in group:
+        found.add_defect(
+            DefectKind.NOT_CHECKED, "kind", f"{name} of {written} is not known to meshproof"
+        )
         return
-    kinds = {home: schema.kind(home, name) for home in homes}
-    best = _best(found.root, None, name)
+    kinds = {home: schema.load_kind(home, name) for home in homes}
+    best = _find_best_kind(found.root, None, name)
     kind = kinds[near] if near else (best or kinds[homes[0]])
     if kind is None:
-        meant = _newest(near or homes[0])
-        found.defect(Sort.UNKNOWN_VERSION, "apiVersion", written, meant, name)
+        meant = _find_newest_version(near or homes[0])
+        found.add_defect(DefectKind.UNKNOWN_VERSION, "apiVersion", written, meant, name)
         return
-    if kind.group != _LEGACY:  # a removed kind is one finding, whatever group is written
-        found.defect(Sort.UNKNOWN_VERSION, "apiVersion", written, kind.api_version, name)
-    found.put("apiVersion", kind.api_version)
+    if kind.group != _LEGACY_GROUP:  # a removed kind is one finding, whatever group is written
+        found.add_defect(DefectKind.UNKNOWN_VERSION, "apiVersion", written, kind.api_version, name)
+    found.set_text("apiVersion", kind.api_version)
     found.kind = kind
 
 
-def _misspelt(found: Identity, group: str, name: str) -> None:
+def _check_unknown_kind(found: Identity, group: str, name: str) -> None:
     """Judge a kind that its group does not have."""
-    meant = closest(name, schema.kinds_of(group))
-    at_home = schema.kind(group, meant) if meant else None
-    found.defect(Sort.UNKNOWN_KIND, "kind", name, meant, found.text("apiVersion"))
+    meant = find_closest_word(name, schema.list_kinds(group))
+    at_home = schema.load_kind(group, meant) if meant else None
+    found.add_defect(DefectKind.UNKNOWN_KIND, "kind", name, meant, found.get_text("apiVersion"))
     if at_home is not None:
-        found.put("kind", meant)
+        found.set_text("kind", meant)
         found.kind = at_home
 
 
-def _foreign(found: Identity, group: str, name: str) -> None:
+def _check_unknown_group(found: Identity, group: str, name: str) -> None:
     """Judge a group that is not known: misspelt, or of something else."""
-    written = found.text("apiVersion")
-    near = closest(group, schema.all_groups(), 0.8) if group else ""
-    kind = schema.kind(near, closest(name, schema.kinds_of(near), 0.8)) if near else None
+    written = found.get_text("apiVersion")
+    near = find_closest_word(group, schema.list_groups(), 0.8) if group else ""
+    kind = (
+        schema.load_kind(near, find_closest_word(name, schema.list_kinds(near), 0.8))
+        if near
+        else None
+    )
     if kind is None:
-        found.defect(Sort.NOT_CHECKED, "kind", f"{name} of {written} is not known to meshproof")
+        found.add_defect(
+            DefectKind.NOT_CHECKED, "kind", f"{name} of {written} is not known to meshproof"
+        )
         return
-    found.defect(Sort.UNKNOWN_VERSION, "apiVersion", written, kind.api_version, kind.name)
-    found.put("apiVersion", kind.api_version)
+    found.add_defect(DefectKind.UNKNOWN_VERSION, "apiVersion", written, kind.api_version, kind.name)
+    found.set_text("apiVersion", kind.api_version)
     if kind.name != name:
-        found.defect(Sort.UNKNOWN_KIND, "kind", name, kind.name, kind.api_version)
-        found.put("kind", kind.name)
+        found.add_defect(DefectKind.UNKNOWN_KIND, "kind", name, kind.name, kind.api_version)
+        found.set_text("kind", kind.name)
     found.kind = kind

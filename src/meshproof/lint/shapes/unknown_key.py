@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from meshproof.documents.manifest import At, Value
-from meshproof.documents.schema import Shape, closest
-from meshproof.lint.engine.defect import Sort
+from meshproof.documents.schema import Shape, find_closest_word
+from meshproof.lint.engine.defect import DefectKind
 
 #: More keys than any mapping of a rule has: such a file is something else.
 _MOST_KEYS = 200
@@ -16,7 +16,7 @@ _PATH = re.compile(r"[\w.]+")
 
 
 @dataclass
-class Level:
+class RepairedMapping:
     """A mapping on the way down a document, as far as it is put right."""
 
     path: str
@@ -26,127 +26,134 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Home:
+class IntendedKey:
     """Where a key belongs: `path` from its mapping down, or from the mapping above it (`up`).
 
     `meant` is the right word, `how` the repair in words; an empty path means: nobody knows.
     """
 
-    sort: Sort
-    meant: str = ""
-    how: str = ""
+    defect_kind: DefectKind
+    name: str = ""
+    repair: str = ""
     path: tuple[str, ...] = ()
-    up: bool = False
+    moves_up: bool = False
 
 
-def find_home(
-    key: str, parent: Value, content: dict[str, Value], shape: Shape, above: Level | None
-) -> Home:
+def find_intended_key(
+    key: str, parent: Value, content: dict[str, Value], shape: Shape, above: RepairedMapping | None
+) -> IntendedKey:
     """Return where `key` of `parent` was meant to be, the surest guess first."""
     value = parent.mapping()[key]
-    for guess in (_case, _old, _below, _above, _alike, _only_missing):
+    for guess in (
+        _match_other_case,
+        _match_old_key,
+        _match_key_below,
+        _match_key_above,
+        _match_typo,
+        _match_missing_key,
+    ):
         for home in guess(key, value, parent, content, shape, above):
             return home
-    return Home(Sort.UNKNOWN_KEY, how=_valid(shape))
+    return IntendedKey(DefectKind.UNKNOWN_KEY, repair=_list_valid_keys(shape))
 
 
-_Guess = Iterator[Home]
+_Guesses = Iterator[IntendedKey]
 
 
-def _case(
+def _match_other_case(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
-) -> _Guess:
+) -> _Guesses:
     """`apiversion`, `per_try_timeout`: the right letters."""
-    folded = {_folded(one): one for one in shape.keys}
-    meant = folded.get(_folded(key))
+    folded = {_fold_key(one): one for one in shape.keys}
+    meant = folded.get(_fold_key(key))
     if meant:
-        yield Home(Sort.WRONG_CASE, meant, meant, (meant,))
+        yield IntendedKey(DefectKind.WRONG_CASE, meant, meant, (meant,))
 
 
-def _folded(key: str) -> str:
+def _fold_key(key: str) -> str:
     return key.lower().replace("_", "").replace("-", "")
 
 
-def _old(
+def _match_old_key(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
-) -> _Guess:
+) -> _Guesses:
     """A word of an earlier version of this kind, or of the kind before it."""
-    meant = shape.old.get(key)
+    meant = shape.old_keys.get(key)
     if meant is None:
         return
     path = tuple(meant.split(".")) if _PATH.fullmatch(meant) else ()
     target: Shape | None = shape
     for name in path:
-        target = target.of_mappings.keys.get(name) if target else None
-    if target is None or not target.takes(value.content):
+        target = target.mapping_shape.keys.get(name) if target else None
+    if target is None or not target.can_hold(value.content):
         path = ()
-    yield Home(Sort.OLD_SPELLING, meant, meant, path)
+    yield IntendedKey(DefectKind.OLD_SPELLING, meant, meant, path)
 
 
-def _below(
+def _match_key_below(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
-) -> _Guess:
+) -> _Guesses:
     """A key that its indentation put one level too high."""
     empty = [name for name, one in parent.mapping().items() if one.content is None]
     there = [name for name in shape.keys if name in content]
-    absent = [name for name in shape.required if name not in content and name not in empty]
+    absent = [name for name in shape.required_keys if name not in content and name not in empty]
     for names in (empty, there, absent):
-        homes = [name for name in names if _has(shape.keys.get(name), key, value)]
+        homes = [name for name in names if _has_key(shape.keys.get(name), key, value)]
         if len(homes) == 1:
             home = homes[0]
             how = f"indent it, to stand under '{home}'" if home not in absent else f"{home}.{key}"
-            yield Home(Sort.UNKNOWN_KEY, f"{home}.{key}", how, (home, key))
+            yield IntendedKey(DefectKind.UNKNOWN_KEY, f"{home}.{key}", how, (home, key))
 
 
-def _has(shape: Shape | None, key: str, value: Value) -> bool:
-    found = shape.of_mappings.keys.get(key) if shape else None
-    return found is not None and found.takes(value.content)
+def _has_key(shape: Shape | None, key: str, value: Value) -> bool:
+    found = shape.mapping_shape.keys.get(key) if shape else None
+    return found is not None and found.can_hold(value.content)
 
 
-def _fits(shape: Shape, value: Value) -> bool:
+def _can_hold(shape: Shape, value: Value) -> bool:
     """Say whether a value can stand here, a list's entries or a single one of them."""
-    if shape.type == "list" and shape.each:
+    if shape.type == "list" and shape.element:
         inner = value.content if isinstance(value.content, list) else [value]
-        return all(shape.each.takes(one.content) for one in inner)
-    return shape.takes(value.content)
+        return all(shape.element.can_hold(one.content) for one in inner)
+    return shape.can_hold(value.content)
 
 
-def _above(
+def _match_key_above(
     key: str,
     value: Value,
     parent: Value,
     content: dict[str, Value],
     shape: Shape,
-    above: Level | None,
-) -> _Guess:
+    above: RepairedMapping | None,
+) -> _Guesses:
     """A key that its indentation put one level too deep."""
-    if above is not None and key not in above.content and _has(above.shape, key, value):
+    if above is not None and key not in above.content and _has_key(above.shape, key, value):
         where = f"of '{above.path}'" if above.path else "of the document"
-        yield Home(
-            Sort.UNKNOWN_KEY, key, f"move it one level up: it is a key {where}", (key,), True
+        yield IntendedKey(
+            DefectKind.UNKNOWN_KEY, key, f"move it one level up: it is a key {where}", (key,), True
         )
 
 
-def _alike(
+def _match_typo(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
-) -> _Guess:
+) -> _Guesses:
     """A typo: the nearest key that takes such a value, or one that is very near."""
     if len(parent.mapping()) > _MOST_KEYS:
         return
-    fitting = [name for name, one in shape.keys.items() if _fits(one, value)]
-    meant = closest(key, fitting) or closest(key, shape.keys, 0.75)
+    fitting = [name for name, one in shape.keys.items() if _can_hold(one, value)]
+    meant = find_closest_word(key, fitting) or find_closest_word(key, shape.keys, 0.75)
     if meant:
-        yield Home(Sort.UNKNOWN_KEY, meant, meant, (meant,))
+        yield IntendedKey(DefectKind.UNKNOWN_KEY, meant, meant, (meant,))
 
 
-def _only_missing(
+def _match_missing_key(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
-) -> _Guess:
+) -> _Guesses:
     """Another word for the one key that is needed and not there."""
-    missing = [one for one in shape.required if one not in content]
-    if len(missing) == 1 and shape.keys[missing[0]].takes(value.content):
-        yield Home(Sort.UNKNOWN_KEY, missing[0], missing[0], (missing[0],))
+    missing = [one for one in shape.required_keys if one not in content]
+    if len(missing) == 1 and shape.keys[missing[0]].can_hold(value.content):
+        yield IntendedKey(DefectKind.UNKNOWN_KEY, missing[0], missing[0], (missing[0],))
 
 
-def _valid(shape: Shape) -> str:
+def _list_valid_keys(shape: Shape) -> str:
     return f"one of {', '.join(sorted(shape.keys))}" if shape.keys else ""

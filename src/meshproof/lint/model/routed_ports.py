@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from meshproof.documents.manifest import At
-from meshproof.lint.engine.project import Project, ServiceObject, text
-from meshproof.lint.model.inventory import short, speaks_http, surroundings
-from meshproof.lint.model.route_tables import tables
+from meshproof.lint.engine.project import Project, ServiceObject, read_text
+from meshproof.lint.model.inventory import read_inventory, read_protocol, shorten_host
+from meshproof.lint.model.route_tables import read_route_tables
 
 #: What Istio knows as a protocol (istio.io, "Protocol Selection").
 PROTOCOLS = (
@@ -34,51 +34,51 @@ class RoutedPort:
     number: int
     name: str
     protocol: str
-    said: str
+    declaration: str
     at: At
     rule: str
 
 
-def routed_ports(project: Project) -> Iterator[RoutedPort]:
+def find_routed_ports(project: Project) -> Iterator[RoutedPort]:
     """Yield the ports of each service that HTTP rules send to.
 
     That are the ports that a rule names; where none is named, all of them, but only if none of them
     is HTTP.
     """
-    around = surroundings(project)
-    for host, (rule, named) in _rules(project).items():
+    around = read_inventory(project)
+    for host, (rule, named) in _find_rules_by_host(project).items():
         service = around.services.get(host)
         if service is None:
             continue
         numbers = [one.number for one in service.ports]
         wanted = [one for one in numbers if one in named] if named else numbers
-        spoken = {speaks_http(service, one) for one in wanted}
+        spoken = {read_protocol(service, one) for one in wanted}
         if named or not spoken & {"http", "http2", "grpc", "grpc-web", "https"}:
             for number in wanted:
-                yield from _port(service, number, rule)
+                yield from _read_routed_port(service, number, rule)
 
 
-def _rules(project: Project) -> dict[str, tuple[str, set[int]]]:
+def _find_rules_by_host(project: Project) -> dict[str, tuple[str, set[int]]]:
     """Return the hosts that HTTP routes send to: the first such rule, and the ports it names."""
     found: dict[str, tuple[str, set[int]]] = {}
-    for table in tables(project):
-        for route in table.of("http"):
+    for table in read_route_tables(project):
+        for route in table.routes_of("http"):
             rule = f"{table.dialect} '{route.document.name}'"
-            for target in (*route.targets, *route.mirrors):
+            for target in (*route.destinations, *route.mirrors):
                 _, ports = found.setdefault(target.host, (rule, set()))
                 if target.port is not None and isinstance(target.port.content, int):
                     ports.add(target.port.content)
     return found
 
 
-def _port(service: ServiceObject, number: int, rule: str) -> Iterator[RoutedPort]:
+def _read_routed_port(service: ServiceObject, number: int, rule: str) -> Iterator[RoutedPort]:
     for port in service.ports:
         content = port.value.mapping()
-        if port.number != number or text(content.get("protocol")) == "UDP":
+        if port.number != number or read_text(content.get("protocol")) == "UDP":
             continue
         name, declared = port.name, port.app_protocol
         key = "appProtocol" if declared else "name"
         at = content[key].at if key in content else port.value.at
         said = f"{key} '{declared or name}'" if declared or name else ""
-        protocol = speaks_http(service, number)
-        yield RoutedPort(short(service.host), number, name, protocol, said, at, rule)
+        protocol = read_protocol(service, number)
+        yield RoutedPort(shorten_host(service.host), number, name, protocol, said, at, rule)

@@ -10,92 +10,92 @@ from meshproof.lint.engine.project import Project
 from meshproof.lint.model import regexes
 from meshproof.lint.model.conditions import Condition
 from meshproof.lint.model.route import Match, Route, RouteTable, covers
-from meshproof.lint.model.route_tables import tables
+from meshproof.lint.model.route_tables import read_route_tables
 
-Key = tuple[str, str, str]
+ConditionKey = tuple[str, str, str]
 
 
 @dataclass
-class Index:
+class MatchIndex:
     """Matches with their routes, filed under a condition that another must imply to be covered."""
 
-    _filed: dict[Key, list[int]] = field(default_factory=dict)
-    _rest: list[int] = field(default_factory=list)
+    _numbers_by_key: dict[ConditionKey, list[int]] = field(default_factory=dict)
+    _numbers_without_key: list[int] = field(default_factory=list)
     _entries: list[tuple[Route, Match]] = field(default_factory=list)
 
     def add(self, route: Route, match: Match) -> None:
         """File a match. One that is not sure covers nothing."""
-        if not match.sure:
+        if not match.is_fully_read:
             return
         number = len(self._entries)
         self._entries.append((route, match))
-        keys = next((keys for one in match.conditions if (keys := list(_filed_under(one)))), [])
+        keys = next((keys for one in match.conditions if (keys := list(_list_keys(one)))), [])
         for key in keys:
-            self._filed.setdefault(key, []).append(number)
+            self._numbers_by_key.setdefault(key, []).append(number)
         if not keys:
-            self._rest.append(number)
+            self._numbers_without_key.append(number)
 
-    def covering(self, match: Match) -> Iterator[tuple[Route, Match]]:
+    def find_covering(self, match: Match) -> Iterator[tuple[Route, Match]]:
         """Yield the matches that take all that this one takes, in the order of filing."""
-        found = set(self._rest)
+        found = set(self._numbers_without_key)
         for one in match.conditions:
-            for key in _looked_up(one):
-                found.update(self._filed.get(key, ()))
+            for key in _list_lookup_keys(one):
+                found.update(self._numbers_by_key.get(key, ()))
         for number in sorted(found):
             route, other = self._entries[number]
             if other is not match and covers(other, match):
                 yield route, other
 
 
-def _filed_under(one: Condition) -> Iterator[Key]:
+def _list_keys(one: Condition) -> Iterator[ConditionKey]:
     """Yield the keys of a condition: whatever implies it looks one of them up."""
-    if one.negated or one.fold:
+    if one.negated or one.ignores_case:
         return
-    if one.sort in ("exact", "prefix", "path"):
-        yield ("exact" if one.sort == "exact" else "start", one.part, one.text)
-    elif one.sort == "regex" and not regexes.open_ended(one.text):
+    if one.match_type in ("exact", "prefix", "path"):
+        yield ("exact" if one.match_type == "exact" else "start", one.part, one.text)
+    elif one.match_type == "regex" and not regexes.is_open_ended(one.text):
         yield ("same", one.part, one.text)
         yield ("regex", one.part, "")
 
 
-def _looked_up(one: Condition) -> Iterator[Key]:
-    if one.negated or one.fold:
+def _list_lookup_keys(one: Condition) -> Iterator[ConditionKey]:
+    if one.negated or one.ignores_case:
         return
     start = one.text
-    if one.sort == "exact":
+    if one.match_type == "exact":
         yield ("exact", one.part, one.text)
         yield ("regex", one.part, "")
-    elif one.sort == "regex":
+    elif one.match_type == "regex":
         yield ("same", one.part, one.text)
-        start = regexes.leading(one.text)
-    elif one.sort not in ("prefix", "path"):
+        start = regexes.find_leading_text(one.text)
+    elif one.match_type not in ("prefix", "path"):
         return
     for length in range(len(start) + 1):
         yield ("start", one.part, start[:length])
 
 
 @lru_cache(maxsize=2)
-def taken_before(project: Project) -> dict[int, tuple[Route, Match]]:
+def find_shadowed_matches(project: Project) -> dict[int, tuple[Route, Match]]:
     """Return for each match (by its id) the earlier route that takes all of it, and by which match.
 
     Routes that take every request are left out: they are reported themselves (MP0304).
     """
     found: dict[int, tuple[Route, Match]] = {}
-    for table in tables(project):
-        if table.in_order:
+    for table in read_route_tables(project):
+        if table.is_ordered:
             for protocol in ("http", "tls", "tcp"):
-                found.update(_taken(table, protocol))
+                found.update(_find_shadowed(table, protocol))
     return found
 
 
-def _taken(table: RouteTable, protocol: str) -> Iterator[tuple[int, tuple[Route, Match]]]:
-    index = Index()
-    for route in table.of(protocol):
+def _find_shadowed(table: RouteTable, protocol: str) -> Iterator[tuple[int, tuple[Route, Match]]]:
+    index = MatchIndex()
+    for route in table.routes_of(protocol):
         for match in route.matches:
-            for earlier, other in index.covering(match):
-                if earlier.is_before(route):
+            for earlier, other in index.find_covering(match):
+                if earlier.precedes(route):
                     yield id(match), (earlier, other)
                     break
-        if not route.takes_all:
+        if not route.is_catch_all:
             for match in route.matches:
                 index.add(route, match)

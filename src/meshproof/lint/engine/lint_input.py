@@ -24,14 +24,14 @@ from meshproof.lint.checks.mp0100_unreadable import hit
 from meshproof.lint.engine.finding import Hit
 
 #: The most that one file may hold. `helm template` of a large chart is 2 MB.
-MOST_BYTES = 20 * 1024 * 1024
+MAX_BYTES = 20 * 1024 * 1024
 _SUFFIXES = (".yaml", ".yml")
-_OBJECT = {"apiVersion", "kind", "metadata", "spec"}
-_MARK = re.compile(r"^---(?=[ \t\r\n]|$)", re.M)
+_OBJECT_KEYS = {"apiVersion", "kind", "metadata", "spec"}
+_DOCUMENT_MARKER = re.compile(r"^---(?=[ \t\r\n]|$)", re.M)
 #: The line of a place that a message names beside its own.
-_LINE = re.compile(r"(?<=first in line )\d+")
+_OTHER_LINE = re.compile(r"(?<=first in line )\d+")
 _BLANK = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?(?:\n|$)|%[^\n]*\n|\.\.\.\r?\n?)*")
-_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+_LINE_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 
 #: What the YAML reader says -> what mostly is the repair.
 _REPAIRS = (
@@ -51,37 +51,37 @@ _REPAIRS = (
 
 
 @dataclass
-class Reading:
+class LintInput:
     """The documents, the hits of what could not be read, and the text of every file."""
 
     documents: list[Document] = field(default_factory=list)
     unreadable: list[Hit] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
 
-    def lines(self, file: str) -> list[str]:
+    def source_lines(self, file: str) -> list[str]:
         """Return the lines of a file, as YAML counts them (none for what is no text)."""
-        return _BREAK.split(self.texts.get(file, ""))
+        return _LINE_BREAK.split(self.texts.get(file, ""))
 
 
-def read(paths: Iterable[str], exclude: Iterable[str] = ()) -> Reading:
+def read_input(paths: Iterable[str], exclude: Iterable[str] = ()) -> LintInput:
     """Return all that can be read at `paths` (`-` is standard input), and what cannot.
 
     Files of folders that fit a pattern of `exclude` (`charts/*`, `values.yaml`) are left out.
     """
-    found, seen, left_out = Reading(), set[tuple[int, int]](), list(exclude)
+    found, seen, left_out = LintInput(), set[tuple[int, int]](), list(exclude)
     for path in paths:
         documents, hits = len(found.documents), len(found.unreadable)
         is_folder, again = os.path.isdir(path), False
         if path == STDIN:
-            _take(found, STDIN_NAME, _stdin(), named=True)
+            _add_documents(found, STDIN_NAME, _read_stdin(), named=True)
         elif is_folder:
-            for file in _walk(path, found, left_out):
-                again |= _file(found, file, seen, named=False)
+            for file in _find_yaml_files(path, found, left_out):
+                again |= _read_file(found, file, seen, named=False)
         else:
-            again = _file(found, path, seen, named=True)
+            again = _read_file(found, path, seen, named=True)
         if again or len(found.unreadable) > hits:
             continue
-        if not any(map(_is_object, found.documents[documents:])):
+        if not any(map(_looks_like_object, found.documents[documents:])):
             del found.documents[documents:]
             place = At(STDIN_NAME if path == STDIN else path, 1)
             what = "folder" if is_folder else "file"
@@ -90,17 +90,17 @@ def read(paths: Iterable[str], exclude: Iterable[str] = ()) -> Reading:
     return found
 
 
-def _is_object(document: Document) -> bool:
+def _looks_like_object(document: Document) -> bool:
     """Say whether a document looks like an object or a rule, also a misspelt one."""
     content = document.root.content
     if not isinstance(content, dict):
         return False
-    return not _OBJECT.isdisjoint(content) or "route" in str(
+    return not _OBJECT_KEYS.isdisjoint(content) or "route" in str(
         getattr(content.get("type"), "content", "")
     )
 
 
-def _walk(folder: str, found: Reading, exclude: list[str]) -> Iterator[str]:
+def _find_yaml_files(folder: str, found: LintInput, exclude: list[str]) -> Iterator[str]:
     """Yield the YAML files of a folder, sorted; a folder that links lead back to is walked once."""
     seen: set[tuple[int, int]] = set()
     errors: list[OSError] = []
@@ -108,22 +108,22 @@ def _walk(folder: str, found: Reading, exclude: list[str]) -> Iterator[str]:
         kept = []
         for name in sorted(folders):
             inner = os.path.join(place, name)
-            key = _key(inner)
-            if name[0] != "." and key not in seen and not _fits(inner, folder, exclude):
+            key = _identify_file(inner)
+            if name[0] != "." and key not in seen and not _is_excluded(inner, folder, exclude):
                 seen.add(key)
                 kept.append(name)
         folders[:] = kept
-        seen.add(_key(place))
+        seen.add(_identify_file(place))
         for name in sorted(files):
             file = os.path.join(place, name)
-            if name.endswith(_SUFFIXES) and not _fits(file, folder, exclude):
+            if name.endswith(_SUFFIXES) and not _is_excluded(file, folder, exclude):
                 yield file
     for error in errors:
         at = At(os.fsdecode(error.filename or folder), 1)
         found.unreadable.append(Hit(at, f"cannot be read: {error.strerror}"))
 
 
-def _fits(path: str, folder: str, exclude: list[str]) -> bool:
+def _is_excluded(path: str, folder: str, exclude: list[str]) -> bool:
     inner = PurePath(path).relative_to(folder)
     return any(
         fnmatch.fnmatch(name, pattern.rstrip("/"))
@@ -132,7 +132,7 @@ def _fits(path: str, folder: str, exclude: list[str]) -> bool:
     )
 
 
-def _key(path: str) -> tuple[int, int]:
+def _identify_file(path: str) -> tuple[int, int]:
     try:
         found = os.stat(path)
     except OSError:
@@ -140,7 +140,7 @@ def _key(path: str) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _file(found: Reading, file: str, seen: set[tuple[int, int]], named: bool) -> bool:
+def _read_file(found: LintInput, file: str, seen: set[tuple[int, int]], named: bool) -> bool:
     """Read one file; say whether it had been read already, under this name or another."""
     try:
         status = os.stat(file)
@@ -149,34 +149,34 @@ def _file(found: Reading, file: str, seen: set[tuple[int, int]], named: bool) ->
         if (status.st_dev, status.st_ino) in seen:
             return True
         seen.add((status.st_dev, status.st_ino))
-        if status.st_size > MOST_BYTES:
-            found.unreadable.append(_too_large(file, status.st_size))
+        if status.st_size > MAX_BYTES:
+            found.unreadable.append(_build_size_hit(file, status.st_size))
             return False
         with open(file, "rb") as stream:
-            data = stream.read(MOST_BYTES + 1)
+            data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) else str(error)
         found.unreadable.append(Hit(At(file, 1), f"cannot be read: {said}"))
         return False
-    _take(found, file, data, named)
+    _add_documents(found, file, data, named)
     return False
 
 
-def _stdin() -> bytes:
+def _read_stdin() -> bytes:
     if sys.stdin is None:
         return b""
-    return sys.stdin.buffer.read(MOST_BYTES + 1)
+    return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
-def _too_large(file: str, size: int) -> Hit:
-    said = f"{size / 1024 / 1024:.0f} MB is too large, {MOST_BYTES // 1024 // 1024} MB are read"
+def _build_size_hit(file: str, size: int) -> Hit:
+    said = f"{size / 1024 / 1024:.0f} MB is too large, {MAX_BYTES // 1024 // 1024} MB are read"
     return Hit(At(file, 1), said, "is this a rule file? if so, split it")
 
 
-def _take(found: Reading, file: str, data: bytes, named: bool) -> None:
+def _add_documents(found: LintInput, file: str, data: bytes, named: bool) -> None:
     """Take the documents of one file's content."""
-    if len(data) > MOST_BYTES:
-        found.unreadable.append(_too_large(file, len(data)))
+    if len(data) > MAX_BYTES:
+        found.unreadable.append(_build_size_hit(file, len(data)))
         return
     try:
         text = data.decode("utf-8-sig")
@@ -189,23 +189,23 @@ def _take(found: Reading, file: str, data: bytes, named: bool) -> None:
     try:
         found.documents += parse(text, file)
     except (BadRules, RecursionError):
-        _pieces(found, file, text, named)
+        _add_readable_documents(found, file, text, named)
 
 
-def _pieces(found: Reading, file: str, text: str, named: bool) -> None:
+def _add_readable_documents(found: LintInput, file: str, text: str, named: bool) -> None:
     """Take the documents of a file one by one, since one of them at least is broken."""
-    starts = [0, *(mark.start() for mark in _MARK.finditer(text) if mark.start())]
+    starts = [0, *(mark.start() for mark in _DOCUMENT_MARKER.finditer(text) if mark.start())]
     ends = [*starts[1:], len(text)]
     line, before = 0, 0
     for start, end in zip(starts, ends, strict=True):
-        line, before = line + len(_BREAK.findall(text, before, start)), start
+        line, before = line + len(_LINE_BREAK.findall(text, before, start)), start
         piece = text[start:end]
-        body = _MARK.sub("", piece, count=1)
+        body = _DOCUMENT_MARKER.sub("", piece, count=1)
         if not _BLANK.fullmatch(body):
-            _piece(found, file, piece, line, named)
+            _add_document(found, file, piece, line, named)
 
 
-def _piece(found: Reading, file: str, piece: str, line: int, named: bool) -> None:
+def _add_document(found: LintInput, file: str, piece: str, line: int, named: bool) -> None:
     try:
         documents = parse(piece, file)
     except RecursionError:
@@ -216,13 +216,13 @@ def _piece(found: Reading, file: str, piece: str, line: int, named: bool) -> Non
         if not named and "expected a mapping" in broken.message and _is_list_or_text(piece):
             found.documents.append(Document(Value(at, "", {})))  # reported as not checked
             return
-        lines = _BREAK.split(piece)
+        lines = _LINE_BREAK.split(piece)
         there = lines[broken.at.line - 1] if broken.at.line <= len(lines) else ""
-        repair = _repair(broken.message, there)
-        said = _LINE.sub(lambda match: str(int(match[0]) + line), broken.message)
+        repair = _suggest_repair(broken.message, there)
+        said = _OTHER_LINE.sub(lambda match: str(int(match[0]) + line), broken.message)
         found.unreadable.append(Hit(at, said, repair))
     else:
-        found.documents += [_moved(document, line) for document in documents]
+        found.documents += [_shift_lines(document, line) for document in documents]
 
 
 def _is_list_or_text(piece: str) -> bool:
@@ -238,7 +238,7 @@ def _is_list_or_text(piece: str) -> bool:
         return False
 
 
-def _repair(said: str, line: str) -> str:
+def _suggest_repair(said: str, line: str) -> str:
     """Return what mostly helps against what the YAML reader says about a line."""
     if "{{" in line:
         return "this is a template: helm template CHART | meshproof lint -"
@@ -248,7 +248,7 @@ def _repair(said: str, line: str) -> str:
     return next((repair for sign, repair in _REPAIRS if re.search(sign, said)), "")
 
 
-def _moved(document: Document, lines: int) -> Document:
+def _shift_lines(document: Document, lines: int) -> Document:
     """Return a document as it stands that many lines further down."""
     done: dict[int, Value] = {}
 

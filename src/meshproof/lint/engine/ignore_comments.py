@@ -45,18 +45,18 @@ from dataclasses import dataclass
 from meshproof.base.errors import nearest
 from meshproof.documents.manifest import At
 from meshproof.lint.engine.finding import Finding, Level
-from meshproof.lint.engine.reading import Reading
+from meshproof.lint.engine.lint_input import LintInput
 
 CODE = "MP0001"
 LEVEL = Level.INFO
 
 _COMMENT = re.compile(r"(?:^|(?<=\s))#\s*meshproof:\s*ignore\b[ \t]*(\[(?P<codes>[^\]\n]*)\])?")
 #: What is not readable is never ignored: nothing was checked there.
-_NEVER = "MP0100"
+_NEVER_IGNORED = "MP0100"
 
 
 @dataclass(frozen=True)
-class Ignore:
+class IgnoredCode:
     """One code of a comment: the line that it holds for, and where the code stands."""
 
     code: str
@@ -64,9 +64,9 @@ class Ignore:
     at: At
 
 
-def without_ignored(
+def apply_ignore_comments(
     findings: Collection[Finding],
-    reading: Reading,
+    reading: LintInput,
     codes: Collection[str],
     left_out: Collection[str],
 ) -> list[Finding]:
@@ -81,28 +81,30 @@ def without_ignored(
     taken: set[Finding] = set()
     idle: list[Finding] = []
     for file, text in reading.texts.items():
-        for ignore in _ignores(file, reading.lines(file)) if "meshproof:" in text else ():
+        for ignore in (
+            _find_ignored_codes(file, reading.source_lines(file)) if "meshproof:" in text else ()
+        ):
             here = places.get((file, ignore.line, ignore.code), [])
-            if here and ignore.code != _NEVER:
+            if here and ignore.code != _NEVER_IGNORED:
                 taken.update(here)
             elif ignore.code not in left_out:
-                idle.append(_idle(ignore, codes))
+                idle.append(_build_idle_finding(ignore, codes))
     kept = [one for one in findings if one not in taken]
     return sorted(kept if CODE in left_out else [*kept, *idle])
 
 
-def _ignores(file: str, lines: list[str]) -> Iterator[Ignore]:
-    following = _following(lines)
+def _find_ignored_codes(file: str, lines: list[str]) -> Iterator[IgnoredCode]:
+    following = _find_next_code_lines(lines)
     for index, line in enumerate(lines):
         for comment in _COMMENT.finditer(line):
             target = following[index] if line.lstrip().startswith("#") else index
             at = At(file, index + 1, comment.start() + 1)
             codes = [one.strip().upper() for one in (comment["codes"] or "").split(",")]
             for code in dict.fromkeys(codes):
-                yield Ignore(code, target + 1, at)
+                yield IgnoredCode(code, target + 1, at)
 
 
-def _following(lines: list[str]) -> list[int]:
+def _find_next_code_lines(lines: list[str]) -> list[int]:
     """Return for each line the next one that is neither empty nor a comment (else the last)."""
     found, last = [], len(lines) - 1
     for index in range(len(lines) - 1, -1, -1):
@@ -112,11 +114,14 @@ def _following(lines: list[str]) -> list[int]:
     return found[::-1]
 
 
-def _idle(ignore: Ignore, codes: Collection[str]) -> Finding:
+def _build_idle_finding(ignore: IgnoredCode, codes: Collection[str]) -> Finding:
     if not ignore.code:
         said, repair = "this comment names no code, so it ignores nothing", "ignore[MP0301]"
-    elif ignore.code == _NEVER:
-        said, repair = f"{_NEVER} cannot be ignored: nothing was checked there", "drop the comment"
+    elif ignore.code == _NEVER_IGNORED:
+        said, repair = (
+            f"{_NEVER_IGNORED} cannot be ignored: nothing was checked there",
+            "drop the comment",
+        )
     elif ignore.code not in codes:
         said = f"there is no code {ignore.code}{nearest(ignore.code, codes)}"
         repair = "the right code, or drop the comment"

@@ -1,0 +1,114 @@
+"""Every regex of the rules, whatever it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from meshproof.documents.manifest import At, Document, Value
+from meshproof.lint.engine.project import Project, find_values, read_kind, read_spec, read_text
+
+_STRING_PARTS = ("uri", "scheme", "method", "authority")
+_MAP_PARTS = {"headers": "header", "withoutHeaders": "header", "queryParams": "query"}
+
+
+@dataclass(frozen=True)
+class StringMatch:
+    """A string that is compared: how (`exact`, `prefix`, `regex`), and with which part.
+
+    `part` is `uri`, `authority`, `header cookie`, `query q`, `origin`, `rewrite`, ...
+    `negated` where what is taken is left out (withoutHeaders).
+    """
+
+    document: Document
+    part: str
+    match_type: str
+    text: str
+    at: At
+    negated: bool = False
+
+
+@lru_cache(maxsize=2)
+def read_string_matches(project: Project) -> tuple[StringMatch, ...]:
+    """Return every compared string of every rule."""
+    readers = {
+        "VirtualService": _read_virtual_service,
+        "RouteRule": _read_route_rule,
+        "HTTPRoute": _read_gateway_api,
+        "GRPCRoute": _read_gateway_api,
+    }
+    return tuple(
+        found
+        for document in project.documents_of_kind(*readers)
+        for found in readers[read_kind(document)](document)
+    )
+
+
+def read_regexes(project: Project) -> Iterator[StringMatch]:
+    """Yield those that are regexes."""
+    for one in read_string_matches(project):
+        if one.match_type == "regex":
+            yield one
+
+
+def _read_virtual_service(document: Document) -> Iterator[StringMatch]:
+    for route in find_values(read_spec(document), "http"):
+        for match in find_values(route, "match"):
+            for key in match.content if isinstance(match.content, dict) else ():
+                if key in _STRING_PARTS:
+                    for value in find_values(match, key):
+                        yield from _read_strings(document, value, key)
+                elif key in _MAP_PARTS:
+                    found = find_values(match, key)
+                    yield from _read_maps(document, found, _MAP_PARTS[key], key == "withoutHeaders")
+        for origin in find_values(route, "corsPolicy", "allowOrigins"):
+            yield from _read_strings(document, origin, "origin")
+        for value in find_values(route, "rewrite", "uriRegexRewrite", "match"):
+            yield StringMatch(document, "rewrite", "regex", read_text(value), value.at)
+
+
+def _read_route_rule(document: Document) -> Iterator[StringMatch]:
+    for headers in find_values(read_spec(document), "match", "request", "headers"):
+        content = headers.content if isinstance(headers.content, dict) else {}
+        for name, value in content.items():
+            is_part = name.lower() in ("uri", "scheme", "method", "authority")
+            part = name.lower() if is_part else f"header {name.lower()}"
+            if isinstance(value.content, str):
+                yield StringMatch(document, part, "exact", value.content, value.at)
+            yield from _read_strings(document, value, part)
+
+
+def _read_maps(
+    document: Document, found: list[Value], word: str, negated: bool = False
+) -> Iterator[StringMatch]:
+    for strings in found:
+        content = strings.content if isinstance(strings.content, dict) else {}
+        for name, value in content.items():
+            yield from _read_strings(document, value, f"{word} {name.lower()}", negated)
+
+
+def _read_strings(
+    document: Document, value: Value, part: str, negated: bool = False
+) -> Iterator[StringMatch]:
+    content = value.content if isinstance(value.content, dict) else {}
+    for sort in ("exact", "prefix", "regex"):
+        found = content.get(sort)
+        istio_present = sort == "regex" and read_text(found) == "*"
+        if found is not None and isinstance(found.content, str) and not istio_present:
+            yield StringMatch(document, part, sort, found.content, found.at, negated)
+
+
+def _read_gateway_api(document: Document) -> Iterator[StringMatch]:
+    for match in find_values(read_spec(document), "rules", "matches"):
+        for key, word in (("path", "uri"), ("headers", "header"), ("queryParams", "query")):
+            for one in find_values(match, key):
+                content = one.content if isinstance(one.content, dict) else {}
+                value, name = content.get("value"), read_text(content.get("name")).lower()
+                is_regex = read_text(content.get("type")) == "RegularExpression"
+                if value is not None and isinstance(value.content, str) and key != "method":
+                    part = word if key == "path" else f"{word} {name}"
+                    sort = "regex" if is_regex else "exact"
+                    if key == "path" and read_text(content.get("type")) in ("", "PathPrefix"):
+                        sort = "prefix"
+                    yield StringMatch(document, part, sort, value.content, value.at)

@@ -1,0 +1,52 @@
+"""Says quickly of a value that it fits its shape, as almost every value does.
+
+The walk (`shape_walk`) says what is wrong and puts it right, which takes ten times as long. Here
+"no" means only that the walk must look: it may find that nothing is wrong.
+"""
+
+from __future__ import annotations
+
+from meshproof.documents.manifest import Value
+from meshproof.documents.schema import Shape
+from meshproof.lint.shapes.leaves import check_leaf
+
+#: Needed texts that no server takes empty.
+NONEMPTY_TEXTS = ("host", "name")
+
+
+def fits_shape(value: Value, shape: Shape) -> bool:
+    """Say whether a value is certainly as its shape wants it, down to every leaf."""
+    content, wanted = value.content, shape.type
+    if wanted == "mapping":
+        return isinstance(content, dict) and _mapping_fits(content, shape)
+    if wanted == "list":
+        each = shape.element
+        return isinstance(content, list) and each is not None and _list_fits(content, each)
+    if wanted == "text":
+        return isinstance(content, str)
+    if wanted == "any":
+        return True
+    if shape.text_key or shape.old_text_keys or isinstance(content, (dict, list)):
+        return False
+    return content in shape.choices if wanted == "word" else not check_leaf(value, shape)
+
+
+def _mapping_fits(content: dict[str, Value], shape: Shape) -> bool:
+    keys, each = shape.keys, shape.element
+    for key, one in content.items():
+        below = each or keys.get(key)
+        if below is None or one.content is None or not fits_shape(one, below):
+            return False
+    for key in shape.required_keys:
+        if key not in content or (content[key].content == "" and key in NONEMPTY_TEXTS):
+            return False
+    for key in shape.nonempty_lists:
+        if key in content and content[key].content == []:
+            return False
+    return not shape.exclusive_keys or all(
+        sum(key in content for key in group) < 2 for group in shape.exclusive_keys
+    )
+
+
+def _list_fits(content: list[Value], each: Shape) -> bool:
+    return all(one.content is not None and fits_shape(one, each) for one in content)
