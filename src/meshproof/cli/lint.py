@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from meshproof.lint import Page
     from meshproof.lint.engine.finding import Finding
-    from meshproof.lint.engine.reading import Reading
+    from meshproof.lint.engine.lint_input import LintInput
 
 DESCRIPTION = (
     "Says what is wrong with rules, with line and repair: VirtualService, DestinationRule, "
@@ -72,32 +72,32 @@ def _lint(options: argparse.Namespace) -> int:
     import gc
 
     from meshproof.lint import lint
-    from meshproof.lint.engine import ignoring, output
-    from meshproof.lint.engine.reading import read
+    from meshproof.lint.engine import ignore_comments, output
+    from meshproof.lint.engine.lint_input import read_input
     from meshproof.user_rules import live
 
     left_out = _suppressed(options.suppress)
     gc.disable()  # many small objects, of which none is freed before the end: nor looked at then
     try:
-        reading = read([one for one in options.paths if not live.is_live(one)], options.exclude)
+        reading = read_input([one for one in options.paths if not live.is_live(one)], options.exclude)
         _add_live(reading, [one for one in options.paths if live.is_live(one)])
         found = lint(reading.documents, left_out, reading.unreadable)
     finally:
         gc.freeze()
         gc.enable()
     _KEPT[:] = [reading, _KEPT]
-    found = ignoring.without_ignored(found, reading, _codes(), left_out)
+    found = ignore_comments.apply_ignore_comments(found, reading, _codes(), left_out)
     code = _exit_code(found, options.fail_on)
     if options.output == "text":
-        output.write(output.text(found, reading), sys.stdout)
+        output.write_parts(output.render_text(found, reading), sys.stdout)
     elif options.output == "json":
-        sys.stdout.write(f"{output.as_json(found)}\n")
+        sys.stdout.write(f"{output.render_json(found)}\n")
     else:
-        sys.stdout.write(f"{output.as_sarif(found, reading, _pages(), code)}\n")
+        sys.stdout.write(f"{output.render_sarif(found, reading, _pages(), code)}\n")
     return code
 
 
-def _add_live(reading: Reading, paths: list[str]) -> None:
+def _add_live(reading: LintInput, paths: list[str]) -> None:
     """Take the objects of live namespaces: they hold for the server that has them already."""
     from meshproof.documents.manifest import parse
     from meshproof.user_rules import live
@@ -116,10 +116,10 @@ def _exit_code(findings: Sequence[Finding], fail_on: str) -> int:
 
 
 def _modules() -> list[ModuleType]:
-    from meshproof.lint import modules
-    from meshproof.lint.engine import ignoring
+    from meshproof.lint import load_check_modules
+    from meshproof.lint.engine import ignore_comments
 
-    return [ignoring, *modules()]
+    return [ignore_comments, *load_check_modules()]
 
 
 def _codes() -> list[str]:
@@ -127,9 +127,9 @@ def _codes() -> list[str]:
 
 
 def _pages() -> list[Page]:
-    from meshproof.lint import page
+    from meshproof.lint import read_page
 
-    return [page(module) for module in _modules()]
+    return [read_page(module) for module in _modules()]
 
 
 def _suppressed(given: list[str]) -> set[str]:
@@ -151,11 +151,11 @@ def _known(code: str, option: str) -> None:
 
 
 def _explain(given: str) -> int:
-    from meshproof.lint.engine.output import as_text
+    from meshproof.lint.engine.output import render_page_text
 
     code = given.strip().upper()
     _known(code, "--explain")
-    sys.stdout.write(next(as_text(page) for page in _pages() if page.code == code))
+    sys.stdout.write(next(render_page_text(page) for page in _pages() if page.code == code))
     return errors.EXIT_PASSED
 
 

@@ -15,7 +15,7 @@ from meshproof.convert.notes import Notes
 from meshproof.convert.services import named
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.model import cookies, regexes
-from meshproof.lint.model.patterns import Pattern
+from meshproof.lint.model.string_matches import StringMatch
 
 #: Keys of request.headers that are not headers but parts of the request.
 PARTS = ("uri", "scheme", "method", "authority")
@@ -72,22 +72,22 @@ class Conditions:
         """Name a cookie match that misses the cookie among others; it is converted as it is."""
         if name != "cookie":
             return
-        missed = cookies.missed(Pattern(self.document, "header cookie", kind, text.text(), text.at))
+        missed = cookies.find_missed_header(StringMatch(self.document, "header cookie", kind, text.text(), text.at))
         if missed is not None:
             header, wanted = missed
             self.notes.known(
                 text.at,
                 f"{text.path} says the same as before and so does not match 'Cookie: {header}'; "
-                f"it would as {cookies.repaired(wanted, kind)}",
+                f"it would as {cookies.build_cookie_regex(wanted, kind)}",
             )
 
 
 def _rejected(pattern: str) -> str:
     """Return what is wrong with a regex that RE2 does not take, empty for a good one."""
-    said = regexes.complaint(pattern)
+    said = regexes.find_error(pattern)
     if not said:
         return ""
-    lacking, instead = regexes.instead(pattern)
+    lacking, instead = regexes.suggest_replacement(pattern)
     return f"RE2 has no {lacking}; instead: {instead}" if lacking else f"RE2 says: {said}"
 
 

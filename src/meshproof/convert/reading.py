@@ -10,8 +10,8 @@ from meshproof.base.errors import BadRules
 from meshproof.base.names import INGRESS_ANNOTATION
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint import lint
-from meshproof.lint.engine.reading import read as read_files
-from meshproof.lint.shapes.identity import identify
+from meshproof.lint.engine.lint_input import read_input as read_files
+from meshproof.lint.shapes.identity import identify_document
 from meshproof.rules.legacy import ingress
 
 _GROUP = "config.istio.io"
@@ -70,7 +70,7 @@ def _may_be_legacy(root: Value) -> bool:
     content = root.mapping()
     version = content.get("apiVersion")
     if version is None or content.get("kind") is None:
-        found = identify(root).kind
+        found = identify_document(root).kind
         return found is None or found.group == _GROUP
     return str(version.content).partition("/")[0] == _GROUP
 
