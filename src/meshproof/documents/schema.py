@@ -142,11 +142,11 @@ class Kind:
 @cache
 def list_shaped_kinds() -> dict[str, tuple[str, ...]]:
     """Return the kinds that have a shape, by group (the core group is an empty text)."""
-    found: dict[str, tuple[str, ...]] = {}
+    names_by_group: dict[str, tuple[str, ...]] = {}
     for folder in sorted(path for path in _FOLDER.iterdir() if path.is_dir()):
-        name = "" if folder.name == "core" else folder.name
-        found[name] = tuple(sorted(file.stem for file in folder.glob("*.yaml")))
-    return found
+        group = "" if folder.name == "core" else folder.name
+        names_by_group[group] = tuple(sorted(file.stem for file in folder.glob("*.yaml")))
+    return names_by_group
 
 
 @dataclass(frozen=True)
@@ -163,12 +163,12 @@ class UnshapedKinds:
 def _load_unshaped_kinds() -> dict[str, UnshapedKinds]:
     return {
         "" if group == "core" else group: UnshapedKinds(
-            tuple(one["versions"]),
-            tuple(one.get("gone", ())),
-            tuple(one["kinds"]),
+            tuple(entry["versions"]),
+            tuple(entry.get("gone", ())),
+            tuple(entry["kinds"]),
             group.endswith("istio.io") or group.startswith("gateway."),
         )
-        for group, one in _read_yaml(_FOLDER / "others.yaml").items()
+        for group, entry in _read_yaml(_FOLDER / "others.yaml").items()
     }
 
 
@@ -190,10 +190,10 @@ def list_kinds(group: str) -> tuple[str, ...]:
 @cache
 def load_kind(group: str, name: str) -> Kind | None:
     """Return a kind that has a shape, or None. A kind that moved is found under its old group."""
-    home = MOVED_KINDS.get((group, name), group)
-    if name not in list_shaped_kinds().get(home, ()):
+    served_group = MOVED_KINDS.get((group, name), group)
+    if name not in list_shaped_kinds().get(served_group, ()):
         return None
-    content = _read_yaml(_FOLDER / (home or "core") / f"{name}.yaml")
+    content = _read_yaml(_FOLDER / (served_group or "core") / f"{name}.yaml")
     root = Shape(
         "mapping",
         keys={
@@ -205,7 +205,9 @@ def load_kind(group: str, name: str) -> Kind | None:
         },
         required_keys=("metadata", "spec") if content["needs_spec"] else ("metadata",),
     )
-    return Kind(home, name, tuple(content["versions"]), tuple(content.get("gone", ())), root)
+    return Kind(
+        served_group, name, tuple(content["versions"]), tuple(content.get("gone", ())), root
+    )
 
 
 @cache
@@ -219,54 +221,62 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     return content
 
 
-def _build_shape(content: Any, seen: dict[int, Shape]) -> Shape:
+def _build_shape(notation: Any, built_shapes: dict[int, Shape]) -> Shape:
     """Turn a file's notation into a shape; what an alias repeats is turned once."""
-    if isinstance(content, str):
-        return _build_leaf(content)
-    if id(content) not in seen:
-        if isinstance(content, list):
-            seen[id(content)] = Shape("list", element=_build_shape(content[0], seen))
+    if isinstance(notation, str):
+        return _build_leaf(notation)
+    if id(notation) not in built_shapes:
+        if isinstance(notation, list):
+            built_shapes[id(notation)] = Shape(
+                "list", element=_build_shape(notation[0], built_shapes)
+            )
         else:
-            seen[id(content)] = _build_mapping(content, seen)
-    return seen[id(content)]
+            built_shapes[id(notation)] = _build_mapping(notation, built_shapes)
+    return built_shapes[id(notation)]
 
 
 @cache
-def _build_leaf(content: str) -> Shape:
-    if content in _PLAIN_LEAVES:
-        return Shape(_PLAIN_LEAVES[content])
-    if content == "metadata":
+def _build_leaf(notation: str) -> Shape:
+    if notation in _PLAIN_LEAVES:
+        return Shape(_PLAIN_LEAVES[notation])
+    if notation == "metadata":
         return load_metadata_shape()
-    if content.startswith("one of "):
-        return Shape("word", choices=tuple(content.removeprefix("one of ").split()))
-    matched = _RANGE.fullmatch(content)
+    if notation.startswith("one of "):
+        return Shape("word", choices=tuple(notation.removeprefix("one of ").split()))
+    matched = _RANGE.fullmatch(notation)
     if matched is None:
-        raise ValueError(f"'{content}' is no leaf of a shape")
-    least, most = (float(one) if one else None for one in matched.groups()[1:])
-    return Shape("integer" if matched[1] == "integer" else "number", minimum=least, maximum=most)
-
-
-def _build_mapping(content: dict[str, Any], seen: dict[int, Shape]) -> Shape:
-    each = content.get("$each")
+        raise ValueError(f"'{notation}' is no leaf of a shape")
+    minimum, maximum = (float(limit) if limit else None for limit in matched.groups()[1:])
     return Shape(
-        "mapping",
-        keys={key: _build_shape(one, seen) for key, one in content.items() if key[0] != "$"},
-        element=None if each is None else _build_shape(each, seen),
-        required_keys=tuple(content.get("$required", ())),
-        nonempty_lists=tuple(content.get("$filled", ())),
-        exclusive_keys=tuple(map(tuple, content.get("$exclusive", ()))),
-        old_keys=content.get("$old", {}),
-        text_key=content.get("$text", ""),
-        old_text_keys=tuple(content.get("$old-text", ())),
+        "integer" if matched[1] == "integer" else "number", minimum=minimum, maximum=maximum
     )
 
 
-def find_closest_word(word: str, valid: Iterable[str], least: float = 0.6) -> str:
+def _build_mapping(notation: dict[str, Any], built_shapes: dict[int, Shape]) -> Shape:
+    element = notation.get("$each")
+    return Shape(
+        "mapping",
+        keys={
+            key: _build_shape(child, built_shapes)
+            for key, child in notation.items()
+            if key[0] != "$"
+        },
+        element=None if element is None else _build_shape(element, built_shapes),
+        required_keys=tuple(notation.get("$required", ())),
+        nonempty_lists=tuple(notation.get("$filled", ())),
+        exclusive_keys=tuple(map(tuple, notation.get("$exclusive", ()))),
+        old_keys=notation.get("$old", {}),
+        text_key=notation.get("$text", ""),
+        old_text_keys=tuple(notation.get("$old-text", ())),
+    )
+
+
+def find_closest_word(word: str, valid_words: Iterable[str], cutoff: float = 0.6) -> str:
     """Return the valid word most like `word` (upper or lower case is one), or an empty text."""
     import difflib
 
     if len(word) > _LONGEST_WORD:
         return ""
-    folded = {one.lower(): one for one in valid}
-    found = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=least)
-    return folded[found[0]] if found else ""
+    folded = {valid_word.lower(): valid_word for valid_word in valid_words}
+    matches = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=cutoff)
+    return folded[matches[0]] if matches else ""

@@ -43,7 +43,9 @@ class Page:
 def load_check_modules() -> tuple[ModuleType, ...]:
     """Return the module of every code, in the order of the codes."""
     names = sorted(
-        one.name for one in pkgutil.iter_modules(checks.__path__) if _MODULE_NAME.match(one.name)
+        module_info.name
+        for module_info in pkgutil.iter_modules(checks.__path__)
+        if _MODULE_NAME.match(module_info.name)
     )
     return tuple(importlib.import_module(f"{checks.__name__}.{name}") for name in names)
 
@@ -52,15 +54,21 @@ def read_page(module: ModuleType) -> Page:
     """Return the doc page in a module's docstring. Raises ValueError when a part is missing."""
     import textwrap
 
-    found = (module.__doc__ or "").strip() + "\n"
-    blocks = {
-        name: textwrap.dedent(body).strip() + "\n" for name, body in _EXAMPLE_BLOCK.findall(found)
+    docstring = (module.__doc__ or "").strip() + "\n"
+    examples = {
+        name: textwrap.dedent(body).strip() + "\n"
+        for name, body in _EXAMPLE_BLOCK.findall(docstring)
     }
-    if set(blocks) != {"Bad", "Good"}:
+    if set(examples) != {"Bad", "Good"}:
         raise ValueError(f"{module.__name__}: the docstring needs one Bad:: and one Good:: block")
-    title, _, text = _EXAMPLE_BLOCK.split(found)[0].partition("\n")
+    title, _, text = _EXAMPLE_BLOCK.split(docstring)[0].partition("\n")
     return Page(
-        module.CODE, module.LEVEL, title.rstrip("."), text.strip(), blocks["Bad"], blocks["Good"]
+        module.CODE,
+        module.LEVEL,
+        title.rstrip("."),
+        text.strip(),
+        examples["Bad"],
+        examples["Good"],
     )
 
 
@@ -73,15 +81,15 @@ def lint(
 
     `unreadable` are hits of files or parts of files that gave no document (reported as MP0100).
     """
-    left_out = set(suppress)
+    suppressed_codes = set(suppress)
     project = Project(documents, unreadable)
-    found = {
+    findings = {
         finding
         for module in load_check_modules()
-        if module.CODE not in left_out
+        if module.CODE not in suppressed_codes
         for finding in _run_check(module, project)
     }
-    return sorted(found)
+    return sorted(findings)
 
 
 def _run_check(module: ModuleType, project: Project) -> Iterator[Finding]:

@@ -40,8 +40,8 @@ class Finding:
 
     def __str__(self) -> str:
         repair = f" -> {self.suggestion}" if self.suggestion else ""
-        place = f"{self.at.file}:{self.at.line}:{self.at.column}"
-        return f"{place}: {self.level} {self.code}: {self.message}{repair}"
+        location = f"{self.at.file}:{self.at.line}:{self.at.column}"
+        return f"{location}: {self.level} {self.code}: {self.message}{repair}"
 
     def to_dict(self) -> dict[str, str | int]:
         """Return code, level, file, line, column, message and suggestion, ready for JSON."""

@@ -66,65 +66,69 @@ class IgnoredCode:
 
 def apply_ignore_comments(
     findings: Collection[Finding],
-    reading: LintInput,
+    lint_input: LintInput,
     codes: Collection[str],
-    left_out: Collection[str],
+    suppressed_codes: Collection[str],
 ) -> list[Finding]:
     """Return the findings that no comment takes away, with one for each that takes away nothing.
 
-    `codes` are all that exist; of those in `left_out` nothing was looked for, so that a comment for
+    `codes` are all that exist; of those in `suppressed_codes` nothing was looked for, so that a comment for
     one of them is never idle.
     """
-    places: dict[tuple[str, int, str], list[Finding]] = {}
-    for one in findings:
-        places.setdefault((one.at.file, one.at.line, one.code), []).append(one)
-    taken: set[Finding] = set()
-    idle: list[Finding] = []
-    for file, text in reading.texts.items():
-        for ignore in (
-            _find_ignored_codes(file, reading.source_lines(file)) if "meshproof:" in text else ()
+    findings_by_place: dict[tuple[str, int, str], list[Finding]] = {}
+    for finding in findings:
+        findings_by_place.setdefault((finding.at.file, finding.at.line, finding.code), []).append(
+            finding
+        )
+    ignored: set[Finding] = set()
+    idle_findings: list[Finding] = []
+    for file, text in lint_input.texts.items():
+        for ignored_code in (
+            _find_ignored_codes(file, lint_input.source_lines(file)) if "meshproof:" in text else ()
         ):
-            here = places.get((file, ignore.line, ignore.code), [])
-            if here and ignore.code != _NEVER_IGNORED:
-                taken.update(here)
-            elif ignore.code not in left_out:
-                idle.append(_build_idle_finding(ignore, codes))
-    kept = [one for one in findings if one not in taken]
-    return sorted(kept if CODE in left_out else [*kept, *idle])
+            ignored_findings = findings_by_place.get(
+                (file, ignored_code.line, ignored_code.code), []
+            )
+            if ignored_findings and ignored_code.code != _NEVER_IGNORED:
+                ignored.update(ignored_findings)
+            elif ignored_code.code not in suppressed_codes:
+                idle_findings.append(_build_idle_finding(ignored_code, codes))
+    remaining = [finding for finding in findings if finding not in ignored]
+    return sorted(remaining if CODE in suppressed_codes else [*remaining, *idle_findings])
 
 
 def _find_ignored_codes(file: str, lines: list[str]) -> Iterator[IgnoredCode]:
-    following = _find_next_code_lines(lines)
+    next_code_lines = _find_next_code_lines(lines)
     for index, line in enumerate(lines):
         for comment in _COMMENT.finditer(line):
-            target = following[index] if line.lstrip().startswith("#") else index
+            target = next_code_lines[index] if line.lstrip().startswith("#") else index
             at = At(file, index + 1, comment.start() + 1)
-            codes = [one.strip().upper() for one in (comment["codes"] or "").split(",")]
+            codes = [code.strip().upper() for code in (comment["codes"] or "").split(",")]
             for code in dict.fromkeys(codes):
                 yield IgnoredCode(code, target + 1, at)
 
 
 def _find_next_code_lines(lines: list[str]) -> list[int]:
     """Return for each line the next one that is neither empty nor a comment (else the last)."""
-    found, last = [], len(lines) - 1
+    next_lines, next_line = [], len(lines) - 1
     for index in range(len(lines) - 1, -1, -1):
-        found.append(last)
+        next_lines.append(next_line)
         if lines[index].strip() and not lines[index].lstrip().startswith("#"):
-            last = index
-    return found[::-1]
+            next_line = index
+    return next_lines[::-1]
 
 
-def _build_idle_finding(ignore: IgnoredCode, codes: Collection[str]) -> Finding:
-    if not ignore.code:
-        said, repair = "this comment names no code, so it ignores nothing", "ignore[MP0301]"
-    elif ignore.code == _NEVER_IGNORED:
-        said, repair = (
+def _build_idle_finding(ignored_code: IgnoredCode, codes: Collection[str]) -> Finding:
+    if not ignored_code.code:
+        message, repair = "this comment names no code, so it ignores nothing", "ignore[MP0301]"
+    elif ignored_code.code == _NEVER_IGNORED:
+        message, repair = (
             f"{_NEVER_IGNORED} cannot be ignored: nothing was checked there",
             "drop the comment",
         )
-    elif ignore.code not in codes:
-        said = f"there is no code {ignore.code}{nearest(ignore.code, codes)}"
+    elif ignored_code.code not in codes:
+        message = f"there is no code {ignored_code.code}{nearest(ignored_code.code, codes)}"
         repair = "the right code, or drop the comment"
     else:
-        said, repair = f"no {ignore.code} is here to ignore", "drop the comment"
-    return Finding(ignore.at, CODE, LEVEL, said, repair)
+        message, repair = f"no {ignored_code.code} is here to ignore", "drop the comment"
+    return Finding(ignored_code.at, CODE, LEVEL, message, repair)

@@ -68,26 +68,26 @@ def read_input(paths: Iterable[str], exclude: Iterable[str] = ()) -> LintInput:
 
     Files of folders that fit a pattern of `exclude` (`charts/*`, `values.yaml`) are left out.
     """
-    found, seen, left_out = LintInput(), set[tuple[int, int]](), list(exclude)
+    lint_input, file_ids, patterns = LintInput(), set[tuple[int, int]](), list(exclude)
     for path in paths:
-        documents, hits = len(found.documents), len(found.unreadable)
-        is_folder, again = os.path.isdir(path), False
+        document_count, hit_count = len(lint_input.documents), len(lint_input.unreadable)
+        is_folder, is_repeated = os.path.isdir(path), False
         if path == STDIN:
-            _add_documents(found, STDIN_NAME, _read_stdin(), named=True)
+            _add_documents(lint_input, STDIN_NAME, _read_stdin(), must_hold_object=True)
         elif is_folder:
-            for file in _find_yaml_files(path, found, left_out):
-                again |= _read_file(found, file, seen, named=False)
+            for file in _find_yaml_files(path, lint_input, patterns):
+                is_repeated |= _read_file(lint_input, file, file_ids, must_hold_object=False)
         else:
-            again = _read_file(found, path, seen, named=True)
-        if again or len(found.unreadable) > hits:
+            is_repeated = _read_file(lint_input, path, file_ids, must_hold_object=True)
+        if is_repeated or len(lint_input.unreadable) > hit_count:
             continue
-        if not any(map(_looks_like_object, found.documents[documents:])):
-            del found.documents[documents:]
-            place = At(STDIN_NAME if path == STDIN else path, 1)
-            what = "folder" if is_folder else "file"
-            said = f"there is no Kubernetes object in this {what}: nothing was checked"
-            found.unreadable.append(Hit(place, said))
-    return found
+        if not any(map(_looks_like_object, lint_input.documents[document_count:])):
+            del lint_input.documents[document_count:]
+            at = At(STDIN_NAME if path == STDIN else path, 1)
+            path_type = "folder" if is_folder else "file"
+            message = f"there is no Kubernetes object in this {path_type}: nothing was checked"
+            lint_input.unreadable.append(Hit(at, message))
+    return lint_input
 
 
 def _looks_like_object(document: Document) -> bool:
@@ -100,65 +100,73 @@ def _looks_like_object(document: Document) -> bool:
     )
 
 
-def _find_yaml_files(folder: str, found: LintInput, exclude: list[str]) -> Iterator[str]:
+def _find_yaml_files(
+    folder: str, lint_input: LintInput, exclude_patterns: list[str]
+) -> Iterator[str]:
     """Yield the YAML files of a folder, sorted; a folder that links lead back to is walked once."""
-    seen: set[tuple[int, int]] = set()
+    folder_ids: set[tuple[int, int]] = set()
     errors: list[OSError] = []
-    for place, folders, files in os.walk(folder, followlinks=True, onerror=errors.append):
-        kept = []
+    for current_folder, folders, files in os.walk(folder, followlinks=True, onerror=errors.append):
+        subfolders = []
         for name in sorted(folders):
-            inner = os.path.join(place, name)
-            key = _identify_file(inner)
-            if name[0] != "." and key not in seen and not _is_excluded(inner, folder, exclude):
-                seen.add(key)
-                kept.append(name)
-        folders[:] = kept
-        seen.add(_identify_file(place))
+            subfolder = os.path.join(current_folder, name)
+            folder_id = _identify_file(subfolder)
+            if (
+                name[0] != "."
+                and folder_id not in folder_ids
+                and not _is_excluded(subfolder, folder, exclude_patterns)
+            ):
+                folder_ids.add(folder_id)
+                subfolders.append(name)
+        folders[:] = subfolders
+        folder_ids.add(_identify_file(current_folder))
         for name in sorted(files):
-            file = os.path.join(place, name)
-            if name.endswith(_SUFFIXES) and not _is_excluded(file, folder, exclude):
+            file = os.path.join(current_folder, name)
+            if name.endswith(_SUFFIXES) and not _is_excluded(file, folder, exclude_patterns):
                 yield file
     for error in errors:
         at = At(os.fsdecode(error.filename or folder), 1)
-        found.unreadable.append(Hit(at, f"cannot be read: {error.strerror}"))
+        lint_input.unreadable.append(Hit(at, f"cannot be read: {error.strerror}"))
 
 
-def _is_excluded(path: str, folder: str, exclude: list[str]) -> bool:
-    inner = PurePath(path).relative_to(folder)
+def _is_excluded(path: str, folder: str, exclude_patterns: list[str]) -> bool:
+    relative_path = PurePath(path).relative_to(folder)
     return any(
         fnmatch.fnmatch(name, pattern.rstrip("/"))
-        for pattern in exclude
-        for name in (path, str(inner), inner.name)
+        for pattern in exclude_patterns
+        for name in (path, str(relative_path), relative_path.name)
     )
 
 
 def _identify_file(path: str) -> tuple[int, int]:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return (-1, hash(path))
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
-def _read_file(found: LintInput, file: str, seen: set[tuple[int, int]], named: bool) -> bool:
+def _read_file(
+    lint_input: LintInput, file: str, file_ids: set[tuple[int, int]], must_hold_object: bool
+) -> bool:
     """Read one file; say whether it had been read already, under this name or another."""
     try:
         status = os.stat(file)
-        if not named and not stat.S_ISREG(status.st_mode):
+        if not must_hold_object and not stat.S_ISREG(status.st_mode):
             return False
-        if (status.st_dev, status.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in file_ids:
             return True
-        seen.add((status.st_dev, status.st_ino))
+        file_ids.add((status.st_dev, status.st_ino))
         if status.st_size > MAX_BYTES:
-            found.unreadable.append(_build_size_hit(file, status.st_size))
+            lint_input.unreadable.append(_build_size_hit(file, status.st_size))
             return False
         with open(file, "rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error)
-        found.unreadable.append(Hit(At(file, 1), f"cannot be read: {said}"))
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        lint_input.unreadable.append(Hit(At(file, 1), f"cannot be read: {reason}"))
         return False
-    _add_documents(found, file, data, named)
+    _add_documents(lint_input, file, content, must_hold_object)
     return False
 
 
@@ -169,101 +177,114 @@ def _read_stdin() -> bytes:
 
 
 def _build_size_hit(file: str, size: int) -> Hit:
-    said = f"{size / 1024 / 1024:.0f} MB is too large, {MAX_BYTES // 1024 // 1024} MB are read"
-    return Hit(At(file, 1), said, "is this a rule file? if so, split it")
+    message = f"{size / 1024 / 1024:.0f} MB is too large, {MAX_BYTES // 1024 // 1024} MB are read"
+    return Hit(At(file, 1), message, "is this a rule file? if so, split it")
 
 
-def _add_documents(found: LintInput, file: str, data: bytes, named: bool) -> None:
+def _add_documents(
+    lint_input: LintInput, file: str, content: bytes, must_hold_object: bool
+) -> None:
     """Take the documents of one file's content."""
-    if len(data) > MAX_BYTES:
-        found.unreadable.append(_build_size_hit(file, len(data)))
+    if len(content) > MAX_BYTES:
+        lint_input.unreadable.append(_build_size_hit(file, len(content)))
         return
     try:
-        text = data.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        said = f"not a text file (byte {error.start} is not UTF-8)"
-        found.unreadable.append(Hit(At(file, line), said))
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"not a text file (byte {error.start} is not UTF-8)"
+        lint_input.unreadable.append(Hit(At(file, line), message))
         return
-    found.texts[file] = text
+    lint_input.texts[file] = text
     try:
-        found.documents += parse(text, file)
+        lint_input.documents += parse(text, file)
     except (BadRules, RecursionError):
-        _add_readable_documents(found, file, text, named)
+        _add_readable_documents(lint_input, file, text, must_hold_object)
 
 
-def _add_readable_documents(found: LintInput, file: str, text: str, named: bool) -> None:
+def _add_readable_documents(
+    lint_input: LintInput, file: str, text: str, must_hold_object: bool
+) -> None:
     """Take the documents of a file one by one, since one of them at least is broken."""
     starts = [0, *(mark.start() for mark in _DOCUMENT_MARKER.finditer(text) if mark.start())]
     ends = [*starts[1:], len(text)]
-    line, before = 0, 0
+    line_offset, previous_start = 0, 0
     for start, end in zip(starts, ends, strict=True):
-        line, before = line + len(_LINE_BREAK.findall(text, before, start)), start
-        piece = text[start:end]
-        body = _DOCUMENT_MARKER.sub("", piece, count=1)
+        line_offset, previous_start = (
+            line_offset + len(_LINE_BREAK.findall(text, previous_start, start)),
+            start,
+        )
+        document_text = text[start:end]
+        body = _DOCUMENT_MARKER.sub("", document_text, count=1)
         if not _BLANK.fullmatch(body):
-            _add_document(found, file, piece, line, named)
+            _add_document(lint_input, file, document_text, line_offset, must_hold_object)
 
 
-def _add_document(found: LintInput, file: str, piece: str, line: int, named: bool) -> None:
+def _add_document(
+    lint_input: LintInput, file: str, document_text: str, line_offset: int, must_hold_object: bool
+) -> None:
     try:
-        documents = parse(piece, file)
+        documents = parse(document_text, file)
     except RecursionError:
-        found.unreadable.append(Hit(At(file, line + 1), "nested too deeply"))
+        lint_input.unreadable.append(Hit(At(file, line_offset + 1), "nested too deeply"))
     except BadRules as error:
-        broken = hit(error, file)
-        at = broken.at._replace(line=broken.at.line + line)
-        if not named and "expected a mapping" in broken.message and _is_list_or_text(piece):
-            found.documents.append(Document(Value(at, "", {})))  # reported as not checked
+        parse_hit = hit(error, file)
+        at = parse_hit.at._replace(line=parse_hit.at.line + line_offset)
+        if (
+            not must_hold_object
+            and "expected a mapping" in parse_hit.message
+            and _is_list_or_text(document_text)
+        ):
+            lint_input.documents.append(Document(Value(at, "", {})))  # reported as not checked
             return
-        lines = _LINE_BREAK.split(piece)
-        there = lines[broken.at.line - 1] if broken.at.line <= len(lines) else ""
-        repair = _suggest_repair(broken.message, there)
-        said = _OTHER_LINE.sub(lambda match: str(int(match[0]) + line), broken.message)
-        found.unreadable.append(Hit(at, said, repair))
+        lines = _LINE_BREAK.split(document_text)
+        broken_line = lines[parse_hit.at.line - 1] if parse_hit.at.line <= len(lines) else ""
+        repair = _suggest_repair(parse_hit.message, broken_line)
+        message = _OTHER_LINE.sub(lambda match: str(int(match[0]) + line_offset), parse_hit.message)
+        lint_input.unreadable.append(Hit(at, message, repair))
     else:
-        found.documents += [_shift_lines(document, line) for document in documents]
+        lint_input.documents += [_shift_lines(document, line_offset) for document in documents]
 
 
-def _is_list_or_text(piece: str) -> bool:
+def _is_list_or_text(document_text: str) -> bool:
     """Say whether a piece of YAML is no mapping at all."""
     import itertools
 
     import yaml
 
-    events = itertools.islice(yaml.parse(piece, Loader=yaml.CSafeLoader), 3)
+    events = itertools.islice(yaml.parse(document_text, Loader=yaml.CSafeLoader), 3)
     try:
         return not any(isinstance(event, yaml.MappingStartEvent) for event in events)
     except yaml.YAMLError:
         return False
 
 
-def _suggest_repair(said: str, line: str) -> str:
+def _suggest_repair(message: str, line: str) -> str:
     """Return what mostly helps against what the YAML reader says about a line."""
     if "{{" in line:
         return "this is a template: helm template CHART | meshproof lint -"
-    if "cannot start any token" in said:
-        tab = line.lstrip(" ").startswith("\t")
-        return "spaces instead of the tab" if tab else "quotes around the value"
-    return next((repair for sign, repair in _REPAIRS if re.search(sign, said)), "")
+    if "cannot start any token" in message:
+        begins_with_tab = line.lstrip(" ").startswith("\t")
+        return "spaces instead of the tab" if begins_with_tab else "quotes around the value"
+    return next((repair for pattern, repair in _REPAIRS if re.search(pattern, message)), "")
 
 
-def _shift_lines(document: Document, lines: int) -> Document:
+def _shift_lines(document: Document, offset: int) -> Document:
     """Return a document as it stands that many lines further down."""
-    done: dict[int, Value] = {}
+    shifted_values: dict[int, Value] = {}
 
-    def moved(value: Value) -> Value:
-        if id(value) not in done:
+    def shift_value(value: Value) -> Value:
+        if id(value) not in shifted_values:
             content = value.content
             if isinstance(content, dict):
-                content = {key: moved(one) for key, one in content.items()}
+                content = {key: shift_value(child) for key, child in content.items()}
             elif isinstance(content, list):
-                content = [moved(one) for one in content]
-            keys = {key: further(at) for key, at in value.keys.items()}
-            done[id(value)] = Value(further(value.at), value.path, content, keys)
-        return done[id(value)]
+                content = [shift_value(child) for child in content]
+            keys = {key: shift_at(at) for key, at in value.keys.items()}
+            shifted_values[id(value)] = Value(shift_at(value.at), value.path, content, keys)
+        return shifted_values[id(value)]
 
-    def further(at: At) -> At:
-        return At(at.file, at.line + lines, at.column)
+    def shift_at(at: At) -> At:
+        return At(at.file, at.line + offset, at.column)
 
-    return Document(moved(document.root))
+    return Document(shift_value(document.root))

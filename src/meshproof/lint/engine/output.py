@@ -27,49 +27,53 @@ _MAX_WIDTH = 120
 Part = tuple[str, str]
 
 
-def summarize(findings: Sequence[Finding], reading: LintInput) -> str:
+def summarize(findings: Sequence[Finding], lint_input: LintInput) -> str:
     """Return the last line: how many findings of each level, in how much."""
-    found = Counter(one.level for one in findings)
-    objects, files = len(reading.documents), len(reading.texts)
-    live = sum(one.startswith("cluster:") for one in reading.texts)
-    places = [_format_count(files - live, "file")] if files > live or not live else []
-    places += ["a cluster"] if live else []
-    seen = f"{_format_count(objects, 'object')} in {' and '.join(places)}"
+    counts = Counter(finding.level for finding in findings)
+    object_count, file_count = len(lint_input.documents), len(lint_input.texts)
+    live_count = sum(file_name.startswith("cluster:") for file_name in lint_input.texts)
+    sources = (
+        [_format_count(file_count - live_count, "file")]
+        if file_count > live_count or not live_count
+        else []
+    )
+    sources += ["a cluster"] if live_count else []
+    scope = f"{_format_count(object_count, 'object')} in {' and '.join(sources)}"
     if not findings:
-        return f"Nothing found in {seen}."
-    levels = ", ".join(_format_count(found[level], str(level)) for level in Level if found[level])
-    return f"{levels}. Checked: {seen}."
+        return f"Nothing found in {scope}."
+    levels = ", ".join(_format_count(counts[level], str(level)) for level in Level if counts[level])
+    return f"{levels}. Checked: {scope}."
 
 
-def _format_count(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
+def _format_count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def render_text(findings: Sequence[Finding], reading: LintInput) -> Iterator[Part]:
+def render_text(findings: Sequence[Finding], lint_input: LintInput) -> Iterator[Part]:
     """Yield the findings with their lines of source, then the counts."""
-    lines: dict[str, list[str]] = {}
-    for one in findings:
-        if one.at.file not in lines:
-            lines[one.at.file] = reading.source_lines(one.at.file)
-        yield from _render_finding(one, lines[one.at.file])
-    yield summarize(findings, reading) + "\n", "bold"
+    lines_by_file: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.at.file not in lines_by_file:
+            lines_by_file[finding.at.file] = lint_input.source_lines(finding.at.file)
+        yield from _render_finding(finding, lines_by_file[finding.at.file])
+    yield summarize(findings, lint_input) + "\n", "bold"
 
 
-def _render_finding(one: Finding, lines: Sequence[str]) -> Iterator[Part]:
-    yield f"{_make_printable(one.at.file)}:{one.at.line}:{one.at.column}: ", "bold"
-    yield f"{one.level} {one.code}", _STYLES[one.level]
-    yield f": {_make_printable(one.message)}\n", ""
-    margin = " " * len(str(one.at.line))
-    source = lines[one.at.line - 1] if one.at.line <= len(lines) else ""
+def _render_finding(finding: Finding, lines: Sequence[str]) -> Iterator[Part]:
+    yield f"{_make_printable(finding.at.file)}:{finding.at.line}:{finding.at.column}: ", "bold"
+    yield f"{finding.level} {finding.code}", _STYLES[finding.level]
+    yield f": {_make_printable(finding.message)}\n", ""
+    margin = " " * len(str(finding.at.line))
+    source = lines[finding.at.line - 1] if finding.at.line <= len(lines) else ""
     if source.strip():
-        shown, caret = _fit_line(source, one.at.column)
-        yield f"  {one.at.line} | ", "dim"
-        yield f"{shown}\n", ""
+        snippet, caret = _fit_line(source, finding.at.column)
+        yield f"  {finding.at.line} | ", "dim"
+        yield f"{snippet}\n", ""
         yield f"  {margin} | ", "dim"
-        yield f"{' ' * caret}^\n", _STYLES[one.level]
-    if one.suggestion:
+        yield f"{' ' * caret}^\n", _STYLES[finding.level]
+    if finding.suggestion:
         yield f"  {margin} = ", "dim"
-        yield f"{_make_printable(one.suggestion)}\n", "green"
+        yield f"{_make_printable(finding.suggestion)}\n", "green"
 
 
 def _fit_line(source: str, column: int) -> tuple[str, int]:
@@ -77,20 +81,22 @@ def _fit_line(source: str, column: int) -> tuple[str, int]:
     source = _make_printable(source.rstrip())
     caret = min(column - 1, len(source))
     start = max(0, caret - _MAX_WIDTH // 2) if len(source) > _MAX_WIDTH else 0
-    shown = source[start : start + _MAX_WIDTH]
-    before, after = "..." * (start > 0), "..." * (start + _MAX_WIDTH < len(source))
-    return f"{before}{shown}{after}", caret - start + len(before)
+    snippet = source[start : start + _MAX_WIDTH]
+    prefix, suffix = "..." * (start > 0), "..." * (start + _MAX_WIDTH < len(source))
+    return f"{prefix}{snippet}{suffix}", caret - start + len(prefix)
 
 
-def _make_printable(said: str) -> str:
+def _make_printable(text: str) -> str:
     """Return text that does nothing to a terminal: what is not printable is replaced."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in said)
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
 
 
 def write_parts(parts: Iterator[Part], stream: TextIO) -> None:
     """Write text to a stream, in colour where it is a terminal that wants it."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    if plain or not stream.isatty():
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if is_plain or not stream.isatty():
         stream.writelines(part for part, _ in parts)
         return
     from rich.console import Console
@@ -102,23 +108,25 @@ def write_parts(parts: Iterator[Part], stream: TextIO) -> None:
 
 def render_json(findings: Sequence[Finding]) -> str:
     """Return the findings as a JSON list of objects."""
-    return json.dumps([one.to_dict() for one in findings], indent=1)
+    return json.dumps([finding.to_dict() for finding in findings], indent=1)
 
 
 def render_sarif(
     findings: Sequence[Finding],
-    reading: LintInput,
+    lint_input: LintInput,
     pages: Sequence[Page],
     exit_code: int,
 ) -> str:
     """Return the findings as a SARIF 2.1.0 log with one run; every code is a rule with help."""
-    index = {page.code: number for number, page in enumerate(pages)}
-    lines: dict[str, list[str]] = {}
+    rule_indexes = {page.code: number for number, page in enumerate(pages)}
+    lines_by_file: dict[str, list[str]] = {}
     results = []
-    for one in findings:
-        if one.at.file not in lines:
-            lines[one.at.file] = reading.source_lines(one.at.file)
-        results.append(_build_result(one, index[one.code], lines[one.at.file]))
+    for finding in findings:
+        if finding.at.file not in lines_by_file:
+            lines_by_file[finding.at.file] = lint_input.source_lines(finding.at.file)
+        results.append(
+            _build_result(finding, rule_indexes[finding.code], lines_by_file[finding.at.file])
+        )
     driver = {
         "name": "meshproof",
         "semanticVersion": __version__,
@@ -134,10 +142,12 @@ def render_sarif(
 
 
 def _build_rule(page: Page) -> dict[str, Any]:
-    words = "".join(word[:1].upper() + word[1:] for word in page.title.replace("'", "").split())
+    name_words = "".join(
+        word[:1].upper() + word[1:] for word in page.title.replace("'", "").split()
+    )
     return {
         "id": page.code,
-        "name": "".join(one for one in words if one.isalnum()),
+        "name": "".join(word for word in name_words if word.isalnum()),
         "shortDescription": {"text": f"{page.title}."},
         "fullDescription": {"text": page.text.partition("\n\n")[0].replace("\n", " ")},
         "help": {"text": render_page_text(page), "markdown": render_page_markdown(page)},
@@ -146,35 +156,35 @@ def _build_rule(page: Page) -> dict[str, Any]:
     }
 
 
-def _build_result(one: Finding, rule: int, lines: Sequence[str]) -> dict[str, Any]:
-    source = lines[one.at.line - 1] if one.at.line <= len(lines) else ""
-    repair = f"\nSuggested: {one.suggestion}" if one.suggestion else ""
-    region: dict[str, Any] = {"startLine": one.at.line, "startColumn": one.at.column}
+def _build_result(finding: Finding, rule_index: int, lines: Sequence[str]) -> dict[str, Any]:
+    source = lines[finding.at.line - 1] if finding.at.line <= len(lines) else ""
+    repair = f"\nSuggested: {finding.suggestion}" if finding.suggestion else ""
+    region: dict[str, Any] = {"startLine": finding.at.line, "startColumn": finding.at.column}
     if source.strip():
         region["snippet"] = {"text": source}
     return {
-        "ruleId": one.code,
-        "ruleIndex": rule,
-        "level": _SARIF_LEVELS[one.level],
-        "message": {"text": one.message + repair},
+        "ruleId": finding.code,
+        "ruleIndex": rule_index,
+        "level": _SARIF_LEVELS[finding.level],
+        "message": {"text": finding.message + repair},
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": _build_uri(one.at.file)},
+                    "artifactLocation": {"uri": _build_uri(finding.at.file)},
                     "region": region,
                 }
             }
         ],
-        "partialFingerprints": {"codeAndLine/v1": _compute_fingerprint(one, source)},
+        "partialFingerprints": {"codeAndLine/v1": _compute_fingerprint(finding, source)},
     }
 
 
-def _compute_fingerprint(one: Finding, source: str) -> str:
+def _compute_fingerprint(finding: Finding, source: str) -> str:
     """Return what stays the same when lines above are added: so that old findings stay old."""
     import hashlib
 
-    said = f"{one.code}\n{one.at.file}\n{source.strip()}\n{one.message}"
-    return hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+    identity = f"{finding.code}\n{finding.at.file}\n{source.strip()}\n{finding.message}"
+    return hashlib.sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
 def _build_uri(file: str) -> str:
@@ -190,21 +200,25 @@ def _build_uri(file: str) -> str:
 
 def render_page_text(page: Page) -> str:
     """Return a code's doc page as plain text."""
-    return _render_page(page, lambda said: said, lambda title: f"{title}:")
+    return _render_page(page, lambda yaml_text: yaml_text, lambda title: f"{title}:")
 
 
 def render_page_markdown(page: Page) -> str:
     """Return a code's doc page as Markdown."""
-    return _render_page(page, lambda said: f"```yaml\n{said}```", lambda title: f"**{title}**")
+    return _render_page(
+        page, lambda yaml_text: f"```yaml\n{yaml_text}```", lambda title: f"**{title}**"
+    )
 
 
-def _render_page(page: Page, example: Callable[[str], str], title: Callable[[str], str]) -> str:
+def _render_page(
+    page: Page, format_example: Callable[[str], str], format_title: Callable[[str], str]
+) -> str:
     parts = (
         f"{page.code} ({page.level}): {page.title}",
         page.text,
-        title("Bad"),
-        example(page.bad),
-        title("Good"),
-        example(page.good),
+        format_title("Bad"),
+        format_example(page.bad),
+        format_title("Good"),
+        format_example(page.good),
     )
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"

@@ -79,22 +79,22 @@ class Project:
 
     def __init__(self, documents: Iterable[Document], unreadable: Iterable[Hit] = ()) -> None:
         self.unreadable = tuple(unreadable)
-        examined = [check_document(one) for one in documents]
+        examined = [check_document(document) for document in documents]
         #: The documents as they were meant: what is misspelt stands here under its right name.
         self.documents = [document for document, _ in examined]
-        self._defects_by_document = {id(document): found for document, found in examined}
+        self._defects_by_document = {id(document): defects for document, defects in examined}
         self._defects_by_kind: dict[DefectKind, list[Defect]] = {}
-        for _, found in examined:
-            for one in found:
-                self._defects_by_kind.setdefault(one.kind, []).append(one)
+        for _, defects in examined:
+            for defect in defects:
+                self._defects_by_kind.setdefault(defect.kind, []).append(defect)
         self._named_documents: dict[tuple[tuple[str, ...], str | None], list[Document]] = {}
 
-    def find_defects(self, sort: DefectKind, document: Document | None = None) -> list[Defect]:
+    def find_defects(self, kind: DefectKind, document: Document | None = None) -> list[Defect]:
         """Return what is wrong with the form of the documents, or of one of them, of one sort."""
-        found = self._defects_by_kind.get(sort, [])
-        if document is None or not found:
-            return found
-        return [one for one in self._defects_by_document[id(document)] if one.kind is sort]
+        defects = self._defects_by_kind.get(kind, [])
+        if document is None or not defects:
+            return defects
+        return [defect for defect in self._defects_by_document[id(document)] if defect.kind is kind]
 
     def lacks_keys(self, document: Document, mapping: Value, *keys: str) -> bool:
         """Say whether a mapping has none of these keys, and nothing that may stand for one.
@@ -105,12 +105,12 @@ class Project:
         if not isinstance(content, dict) or any(key in content for key in keys):
             return False
         paths = {f"{mapping.path}.{key}" for key in keys}
-        empty = self.find_defects(DefectKind.NO_VALUE, document) + self.find_defects(
+        empty_keys = self.find_defects(DefectKind.NO_VALUE, document) + self.find_defects(
             DefectKind.EMPTY_LIST, document
         )
-        unknown = self.find_defects(DefectKind.UNKNOWN_KEY, document)
-        return not any(one.path in paths for one in empty) and not any(
-            one.path == mapping.path and not one.expected for one in unknown
+        unknown_keys = self.find_defects(DefectKind.UNKNOWN_KEY, document)
+        return not any(defect.path in paths for defect in empty_keys) and not any(
+            defect.path == mapping.path and not defect.expected for defect in unknown_keys
         )
 
     def has_defects(self, document: Document) -> bool:
@@ -119,63 +119,74 @@ class Project:
 
     def has_defect_at(self, document: Document, path: str) -> bool:
         """Say whether the form of what stands at a path has a finding already."""
-        return any(one.path == path for one in self._defects_by_document[id(document)])
+        return any(defect.path == path for defect in self._defects_by_document[id(document)])
 
     def documents_of_kind(self, *kinds: str) -> list[Document]:
         """Return the documents of these kinds, in order."""
-        found = [pair for each in kinds for pair in self._documents_by_kind.get(each, ())]
-        return [one for _, one in (found if len(kinds) == 1 else sorted(found, key=_position))]
+        positioned = [pair for kind in kinds for pair in self._documents_by_kind.get(kind, ())]
+        return [
+            document
+            for _, document in (
+                positioned if len(kinds) == 1 else sorted(positioned, key=_position)
+            )
+        ]
 
     def named_documents(self, *kinds: str, group: str | None = None) -> list[Document]:
         """Return the documents of these kinds (and of an API group) with a name, in order."""
-        asked = kinds, group
-        if asked not in self._named_documents:
-            named = (
-                one for one in self.documents_of_kind(*kinds) if id(one) in self._named_document_ids
+        cache_key = kinds, group
+        if cache_key not in self._named_documents:
+            documents = (
+                document
+                for document in self.documents_of_kind(*kinds)
+                if id(document) in self._named_document_ids
             )
-            self._named_documents[asked] = [
-                one for one in named if group in (None, read_api_group(one))
+            self._named_documents[cache_key] = [
+                document for document in documents if group in (None, read_api_group(document))
             ]
-        return self._named_documents[asked]
+        return self._named_documents[cache_key]
 
     @cached_property
     def _documents_by_kind(self) -> dict[str, list[tuple[int, Document]]]:
-        found: dict[str, list[tuple[int, Document]]] = {}
-        for place, one in enumerate(self.documents):
-            found.setdefault(read_kind(one), []).append((place, one))
-        return found
+        by_kind: dict[str, list[tuple[int, Document]]] = {}
+        for position, document in enumerate(self.documents):
+            by_kind.setdefault(read_kind(document), []).append((position, document))
+        return by_kind
 
     @cached_property
     def _named_document_ids(self) -> set[int]:
-        return {id(one) for one in self.documents if _has_readable_name(one)}
+        return {id(document) for document in self.documents if _has_readable_name(document)}
 
     @cached_property
     def services(self) -> list[ServiceObject]:
         """Every Service that can be read."""
         return [
-            found
-            for one in self.named_documents("Service")
-            for found in _read_if_possible(_read_service, one)
+            service
+            for document in self.named_documents("Service")
+            for service in _read_if_possible(_read_service, document)
         ]
 
     @cached_property
     def workloads(self) -> list[Workload]:
         """Every workload that can be read."""
         return [
-            found
-            for one in self.named_documents(*_WORKLOAD_KINDS)
-            for found in _read_if_possible(_read_workload, one)
+            workload
+            for document in self.named_documents(*_WORKLOAD_KINDS)
+            for workload in _read_if_possible(_read_workload, document)
         ]
 
     @cached_property
     def subsets(self) -> list[SubsetEntry]:
         """Every subset of every DestinationRule that can be read."""
         rules = self.named_documents("DestinationRule")
-        return [found for one in rules for found in _read_all_if_possible(_read_subsets, one)]
+        return [
+            subset
+            for document in rules
+            for subset in _read_all_if_possible(_read_subsets, document)
+        ]
 
     def find_service(self, host: str) -> ServiceObject | None:
         """Return the Service of a full host name, or None."""
-        return next((one for one in self.services if one.host == host), None)
+        return next((service for service in self.services if service.host == host), None)
 
 
 def read_kind(document: Document) -> str:
@@ -183,8 +194,8 @@ def read_kind(document: Document) -> str:
     return read_text(document.root.mapping().get("kind"))
 
 
-def _position(found: tuple[int, Document]) -> int:
-    return found[0]
+def _position(positioned: tuple[int, Document]) -> int:
+    return positioned[0]
 
 
 def _has_readable_name(document: Document) -> bool:
@@ -215,28 +226,28 @@ def find_values(parent: Value | None, *path: str) -> list[Value]:
     """
     if parent is None:
         return []
-    found = [parent]
+    values = [parent]
     for key in path:
-        above, found = found, []
-        for one in above:
-            content = one.content
+        parents, values = values, []
+        for value in parents:
+            content = value.content
             if content.__class__ is dict and key in content:  # quicker than isinstance
-                below = content[key]
-                inside = below.content
-                if inside.__class__ is list:
-                    found = [*found, *inside] if found else inside[:]
+                child = content[key]
+                child_content = child.content
+                if child_content.__class__ is list:
+                    values = [*values, *child_content] if values else child_content[:]
                 else:
-                    found.append(below)
-        if not found:
-            return found
-    return found
+                    values.append(child)
+        if not values:
+            return values
+    return values
 
 
 def read_spec(document: Document) -> Value | None:
     """Return a document's spec, or None."""
     content = document.root.content
-    found = content.get("spec") if isinstance(content, dict) else None
-    return found if found is not None and isinstance(found.content, dict) else None
+    spec = content.get("spec") if isinstance(content, dict) else None
+    return spec if spec is not None and isinstance(spec.content, dict) else None
 
 
 def read_api_group(document: Document) -> str:
@@ -266,14 +277,18 @@ def _read_service(document: Document) -> ServiceObject:
 
 def _read_workload(document: Document) -> Workload:
     template = document.root if read_kind(document) == "Pod" else document.spec.need("template")
-    found = template.need("metadata").get("labels")
-    return Workload(document, labels(found.texts()) if found else ())
+    pod_labels = template.need("metadata").get("labels")
+    return Workload(document, labels(pod_labels.texts()) if pod_labels else ())
 
 
 def _read_subsets(document: Document) -> Iterator[SubsetEntry]:
     host = full_name(document.spec.need("host").text(), document.namespace)
     for entry in find_values(document.spec, "subsets"):
-        found = entry.get("labels")
+        subset_labels = entry.get("labels")
         yield SubsetEntry(
-            host, entry.need("name").text(), labels(found.texts()) if found else (), entry, document
+            host,
+            entry.need("name").text(),
+            labels(subset_labels.texts()) if subset_labels else (),
+            entry,
+            document,
         )

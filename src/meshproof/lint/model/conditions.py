@@ -33,79 +33,81 @@ class Condition:
     at: At = field(compare=False, default=At("", 1))
 
     def __str__(self) -> str:
-        said = ", ".join(sorted(self.values)) if self.values else self.text
-        middle = "" if self.match_type in ("present", "any of", "host") else f"{self.match_type} "
-        return f"{self.part} {'not ' if self.negated else ''}{middle}{said}".strip()
+        compared_text = ", ".join(sorted(self.values)) if self.values else self.text
+        comparison = (
+            "" if self.match_type in ("present", "any of", "host") else f"{self.match_type} "
+        )
+        return f"{self.part} {'not ' if self.negated else ''}{comparison}{compared_text}".strip()
 
 
 def simplify_condition(condition: Condition) -> Condition | None:
     """Return the condition in its plainest form, None where it holds for every request."""
-    found = _simplify_regex(condition)
-    if found.match_type == "exact" and found.ignores_case:
-        found = replace(found, text=found.text.lower())
-    if found.match_type == "path":
-        found = replace(found, text=found.text.rstrip("/"))
-    anything = ("", "/") if found.part == "uri" else ("",)
-    if found.match_type in ("prefix", "path") and found.text in anything:
-        found = replace(found, match_type="present", text="")
-    always = found.part in ("uri", "method", "authority", "scheme")
-    return None if always and found.match_type == "present" else found
+    simplified = _simplify_regex(condition)
+    if simplified.match_type == "exact" and simplified.ignores_case:
+        simplified = replace(simplified, text=simplified.text.lower())
+    if simplified.match_type == "path":
+        simplified = replace(simplified, text=simplified.text.rstrip("/"))
+    unlimited_texts = ("", "/") if simplified.part == "uri" else ("",)
+    if simplified.match_type in ("prefix", "path") and simplified.text in unlimited_texts:
+        simplified = replace(simplified, match_type="present", text="")
+    is_always_there = simplified.part in ("uri", "method", "authority", "scheme")
+    return None if is_always_there and simplified.match_type == "present" else simplified
 
 
 def _simplify_regex(condition: Condition) -> Condition:
     """Return a regex that takes one value, or all that begin with a text, as what it is."""
     if condition.match_type != "regex":
         return condition
-    value, start = (
+    only_value, equal_prefix = (
         regexes.find_only_value(condition.text),
         regexes.find_equal_prefix(condition.text),
     )
-    if value is not None:
-        return replace(condition, match_type="exact", text=value, ignores_case=False)
-    if start is not None:
-        return replace(condition, match_type="prefix", text=start, ignores_case=False)
+    if only_value is not None:
+        return replace(condition, match_type="exact", text=only_value, ignores_case=False)
+    if equal_prefix is not None:
+        return replace(condition, match_type="prefix", text=equal_prefix, ignores_case=False)
     return condition
 
 
 def accepts_value(condition: Condition, value: str) -> bool:
     """Say whether a value satisfies a condition (leaving its negation aside)."""
-    wanted = condition.text
+    expected = condition.text
     if condition.ignores_case and condition.match_type in ("exact", "prefix", "path"):
-        value, wanted = value.lower(), wanted.lower()
+        value, expected = value.lower(), expected.lower()
     if condition.match_type == "exact":
-        return value == wanted
+        return value == expected
     if condition.match_type == "prefix":
-        return value.startswith(wanted)
+        return value.startswith(expected)
     if condition.match_type == "path":
-        return value == wanted or value.startswith(f"{wanted}/")
+        return value == expected or value.startswith(f"{expected}/")
     if condition.match_type == "regex":
-        return regexes.matches_whole(wanted, value)
+        return regexes.matches_whole(expected, value)
     if condition.match_type == "any of":
         return value in condition.values
     if condition.match_type == "host":
-        return any(is_host_within(value, one) for one in condition.values)
+        return any(is_host_within(value, host_pattern) for host_pattern in condition.values)
     return True
 
 
-def implies(one: Condition, other: Condition) -> bool:
+def implies(premise: Condition, conclusion: Condition) -> bool:
     """Say whether every request that satisfies the first satisfies the second, too."""
-    if one.part != other.part:
+    if premise.part != conclusion.part:
         return False
-    if one.negated and other.negated:
-        return _covers(other, one)
-    if other.negated:
-        return not one.negated and _are_disjoint(one, other)
-    return not one.negated and _covers(one, other)
+    if premise.negated and conclusion.negated:
+        return _covers(conclusion, premise)
+    if conclusion.negated:
+        return not premise.negated and _are_disjoint(premise, conclusion)
+    return not premise.negated and _covers(premise, conclusion)
 
 
-def exclude(one: Condition, other: Condition) -> bool:
+def are_exclusive(first: Condition, second: Condition) -> bool:
     """Say whether no request satisfies both."""
-    if one.part != other.part or (one.negated and other.negated):
+    if first.part != second.part or (first.negated and second.negated):
         return False
-    if one.negated or other.negated:
-        positive, negative = (other, one) if one.negated else (one, other)
+    if first.negated or second.negated:
+        positive, negative = (second, first) if first.negated else (first, second)
         return _covers(positive, negative)
-    return _are_disjoint(one, other)
+    return _are_disjoint(first, second)
 
 
 def is_host_within(host: str, pattern: str) -> bool:
@@ -122,7 +124,8 @@ def _covers(inner: Condition, outer: Condition) -> bool:
     if inner.values and outer.values:
         if outer.match_type == "host":
             return all(
-                any(is_host_within(one, two) for two in outer.values) for one in inner.values
+                any(is_host_within(inner_host, outer_host) for outer_host in outer.values)
+                for inner_host in inner.values
             )
         return inner.values <= outer.values
     if inner.match_type == "exact":
@@ -136,12 +139,12 @@ def _covers(inner: Condition, outer: Condition) -> bool:
     return False
 
 
-def _accept_same_values(one: Condition, other: Condition) -> bool:
-    return (one.match_type, one.text, one.values, one.ignores_case) == (
-        other.match_type,
-        other.text,
-        other.values,
-        other.ignores_case,
+def _accept_same_values(first: Condition, second: Condition) -> bool:
+    return (first.match_type, first.text, first.values, first.ignores_case) == (
+        second.match_type,
+        second.text,
+        second.values,
+        second.ignores_case,
     )
 
 
@@ -154,44 +157,46 @@ def _covers_prefix(inner: Condition, outer: Condition) -> bool:
     return accepts_value(outer, inner.text) and _covers_beginning(f"{inner.text}/", outer)
 
 
-def _covers_beginning(start: str, outer: Condition) -> bool:
-    """Say whether every value that begins with `start` is taken."""
-    if not start:
+def _covers_beginning(beginning: str, outer: Condition) -> bool:
+    """Say whether every value that begins with `beginning` is taken."""
+    if not beginning:
         return False
     if outer.match_type == "prefix":
-        return accepts_value(outer, start)
+        return accepts_value(outer, beginning)
     if outer.match_type == "path":
-        return accepts_value(replace(outer, match_type="prefix", text=f"{outer.text}/"), start)
+        return accepts_value(replace(outer, match_type="prefix", text=f"{outer.text}/"), beginning)
     return (
         outer.match_type == "regex"
         and regexes.is_open_ended(outer.text)
-        and accepts_value(outer, start)
+        and accepts_value(outer, beginning)
     )
 
 
-def _are_disjoint(one: Condition, other: Condition) -> bool:
+def _are_disjoint(first: Condition, second: Condition) -> bool:
     """Say whether no value is taken by both (negations aside)."""
-    if one.values and other.values:
-        if "host" in (one.match_type, other.match_type):
+    if first.values and second.values:
+        if "host" in (first.match_type, second.match_type):
             return not any(
-                is_host_within(a, b) or is_host_within(b, a)
-                for a in one.values
-                for b in other.values
+                is_host_within(first_host, second_host) or is_host_within(second_host, first_host)
+                for first_host in first.values
+                for second_host in second.values
             )
-        return one.values.isdisjoint(other.values)
-    fold = one.ignores_case or other.ignores_case
-    for exact, wanted in ((one, other), (other, one)):
+        return first.values.isdisjoint(second.values)
+    ignores_case = first.ignores_case or second.ignores_case
+    for exact, compared in ((first, second), (second, first)):
         if exact.match_type == "exact" and not (
-            exact.ignores_case and wanted.match_type == "regex"
+            exact.ignores_case and compared.match_type == "regex"
         ):
             return not accepts_value(
-                replace(wanted, ignores_case=wanted.ignores_case or fold), exact.text
+                replace(compared, ignores_case=compared.ignores_case or ignores_case), exact.text
             )
-    starts = [_find_common_beginning(one), _find_common_beginning(other)]
-    if fold:
-        starts = [start.lower() for start in starts]
-    first, second = starts
-    return not (first.startswith(second) or second.startswith(first))
+    beginnings = [_find_common_beginning(first), _find_common_beginning(second)]
+    if ignores_case:
+        beginnings = [beginning.lower() for beginning in beginnings]
+    first_beginning, second_beginning = beginnings
+    return not (
+        first_beginning.startswith(second_beginning) or second_beginning.startswith(first_beginning)
+    )
 
 
 def _find_common_beginning(condition: Condition) -> str:

@@ -18,17 +18,19 @@ _SAMPLE_VALUES = ("x", "1", "true", "abc", "a1b2", "A", "0123456789abcdef")
 
 
 @lru_cache(maxsize=4096)
-def find_cookie(one: StringMatch) -> tuple[str, str] | None:
+def find_cookie(string_match: StringMatch) -> tuple[str, str] | None:
     """Return the cookie that a match is about, as the regex for it and as it is sent.
 
     None where the match names no cookie, or takes it in no place at all.
     """
-    if one.match_type != "regex":
-        found = _PAIR.fullmatch(one.text)
-        return (re.escape(one.text).replace("\\-", "-"), one.text) if found else None
-    for wanted, sent in _guess_cookies(one.text):
-        if _matches_somewhere(one, sent):
-            return wanted, sent
+    if string_match.match_type != "regex":
+        pair = _PAIR.fullmatch(string_match.text)
+        return (
+            (re.escape(string_match.text).replace("\\-", "-"), string_match.text) if pair else None
+        )
+    for cookie_regex, cookie in _guess_cookies(string_match.text):
+        if _matches_somewhere(string_match, cookie):
+            return cookie_regex, cookie
     return None
 
 
@@ -39,66 +41,79 @@ def _guess_cookies(text: str) -> Iterator[tuple[str, str]]:
         yield choice[0], f"{choice['name']}={_unescape_dots(choice['first'])}"
         return
     pairs = list(_PAIR.finditer(text))
-    fixed = [each for each in pairs if each["value"] and _VALUE_END.match(each["after"])]
-    if fixed and len(fixed) == len(pairs):
-        every = [f"{each['name']}={each['value']}" for each in fixed]
-        yield every[0] if len(every) == 1 else f"({'|'.join(every)})", _unescape_dots(every[0])
+    complete_pairs = [pair for pair in pairs if pair["value"] and _VALUE_END.match(pair["after"])]
+    if complete_pairs and len(complete_pairs) == len(pairs):
+        cookies = [f"{pair['name']}={pair['value']}" for pair in complete_pairs]
+        yield (
+            cookies[0] if len(cookies) == 1 else f"({'|'.join(cookies)})",
+            _unescape_dots(cookies[0]),
+        )
     elif len(pairs) == 1:
-        (each,) = pairs
-        start = f"{each['name']}={each['value']}"
-        for more in _SAMPLE_VALUES:
-            yield f"{start}[^;]*", f"{_unescape_dots(start)}{more}"
+        (pair,) = pairs
+        beginning = f"{pair['name']}={pair['value']}"
+        for value in _SAMPLE_VALUES:
+            yield f"{beginning}[^;]*", f"{_unescape_dots(beginning)}{value}"
 
 
 def _unescape_dots(text: str) -> str:
     return text.replace("\\.", ".")
 
 
-def _build_headers(sent: str) -> tuple[str, ...]:
+def _build_headers(cookie: str) -> tuple[str, ...]:
     """Return the headers that hold a cookie: alone, last, first, between others."""
-    return sent, f"a=b; {sent}", f"{sent}; a=b", f"a=b; {sent}; c=d"
+    return cookie, f"a=b; {cookie}", f"{cookie}; a=b", f"a=b; {cookie}; c=d"
 
 
-def _matches_somewhere(one: StringMatch, sent: str) -> bool:
+def _matches_somewhere(string_match: StringMatch, cookie: str) -> bool:
     return any(
-        _matches_header(one, header)
-        for header in (*_build_headers(sent), f"a=b;{sent}", f"{sent};a=b")
+        _matches_header(string_match, header)
+        for header in (*_build_headers(cookie), f"a=b;{cookie}", f"{cookie};a=b")
     )
 
 
-def _matches_header(one: StringMatch, header: str) -> bool:
-    if one.match_type == "regex":
-        return regexes.matches_whole(one.text, header)
-    return header == one.text if one.match_type == "exact" else header.startswith(one.text)
+def _matches_header(string_match: StringMatch, header: str) -> bool:
+    if string_match.match_type == "regex":
+        return regexes.matches_whole(string_match.text, header)
+    return (
+        header == string_match.text
+        if string_match.match_type == "exact"
+        else header.startswith(string_match.text)
+    )
 
 
 @lru_cache(maxsize=4096)
-def find_missed_header(one: StringMatch) -> tuple[str, str] | None:
+def find_missed_header(string_match: StringMatch) -> tuple[str, str] | None:
     """Return a header that a match should take and does not, and the regex of its cookie."""
-    found = find_cookie(one)
-    if found is None or (";" in one.text and one.match_type != "regex"):
+    regex_and_cookie = find_cookie(string_match)
+    if regex_and_cookie is None or (
+        ";" in string_match.text and string_match.match_type != "regex"
+    ):
         return None
-    wanted, sent = found
-    for header in _build_headers(sent):
-        if not _matches_header(one, header):
-            return header, wanted
+    cookie_regex, cookie = regex_and_cookie
+    for header in _build_headers(cookie):
+        if not _matches_header(string_match, header):
+            return header, cookie_regex
     return None
 
 
-def find_wrongly_matched_header(one: StringMatch) -> tuple[str, str] | None:
+def find_wrongly_matched_header(string_match: StringMatch) -> tuple[str, str] | None:
     """Return a header with another cookie that a match takes too, and the regex of its own."""
-    found = find_cookie(one)
-    if found is None or find_missed_header(one):
+    regex_and_cookie = find_cookie(string_match)
+    if regex_and_cookie is None or find_missed_header(string_match):
         return None
-    wanted, sent = found
-    others = [f"x{sent}", f"a=x{sent}"] if wanted.endswith("[^;]*") else [f"{sent}x", f"x{sent}"]
-    for other in others:
-        if _matches_header(one, other):
-            return other, wanted
+    cookie_regex, cookie = regex_and_cookie
+    foreign_headers = (
+        [f"x{cookie}", f"a=x{cookie}"]
+        if cookie_regex.endswith("[^;]*")
+        else [f"{cookie}x", f"x{cookie}"]
+    )
+    for header in foreign_headers:
+        if _matches_header(string_match, header):
+            return header, cookie_regex
     return None
 
 
-def build_cookie_regex(wanted: str, sort: str = "regex") -> str:
+def build_cookie_regex(cookie_regex: str, match_type: str = "regex") -> str:
     """Return the regex that takes a cookie in each place and no other."""
-    found = rf"^(.*?;\s*)?{wanted}(;.*)?$"
-    return found if sort == "regex" else f"regex: {found}"
+    header_regex = rf"^(.*?;\s*)?{cookie_regex}(;.*)?$"
+    return header_regex if match_type == "regex" else f"regex: {header_regex}"

@@ -28,27 +28,30 @@ def read_tables(project: Project) -> Iterator[RouteTable]:
 
 
 def _read_table(project: Project, document: Document) -> RouteTable:
-    found = read_spec(document)
-    blurred = find_unclear_paths(project, document)
-    parents = [one for one in find_values(found, "parentRefs") if isinstance(one.content, dict)]
+    spec = read_spec(document)
+    unclear_paths = find_unclear_paths(project, document)
+    parents = [host for host in find_values(spec, "parentRefs") if isinstance(host.content, dict)]
     hosts = [
-        Reference(read_text(one), read_text(one), one.at) for one in find_values(found, "hostnames")
+        Reference(read_text(host), read_text(host), host.at)
+        for host in find_values(spec, "hostnames")
     ]
     gateways: list[Reference] = []
     for parent in parents:
         content = parent.mapping()
-        owner = read_text(content.get("namespace")) or document.namespace
+        namespace = read_text(content.get("namespace")) or document.namespace
         name = content.get("name", parent)
         if read_text(content.get("kind")) in ("", "Gateway"):
-            gateways.append(Reference(f"{owner}/{read_text(name)}", read_text(name), name.at))
+            gateways.append(Reference(f"{namespace}/{read_text(name)}", read_text(name), name.at))
         elif read_text(content.get("kind")) == "Service":
             gateways.append(Reference(MESH, read_text(name), name.at))
             hosts.append(
-                Reference(f"{read_text(name)}.{owner}.{CLUSTER_DOMAIN}", read_text(name), name.at)
+                Reference(
+                    f"{read_text(name)}.{namespace}.{CLUSTER_DOMAIN}", read_text(name), name.at
+                )
             )
     routes = [
-        _read_route(document, rule, blurred)
-        for rule in find_values(found, "rules")
+        _read_route(document, rule, unclear_paths)
+        for rule in find_values(spec, "rules")
         if isinstance(rule.content, dict)
     ]
     dialect = "HTTPRoute" if document.kind == "HTTPRoute" else "GRPCRoute"
@@ -62,14 +65,14 @@ def _read_table(project: Project, document: Document) -> RouteTable:
     )
 
 
-def _read_route(document: Document, rule: Value, blurred: tuple[str, ...]) -> Route:
+def _read_route(document: Document, rule: Value, unclear_paths: tuple[str, ...]) -> Route:
     content = rule.mapping()
     name = read_text(content.get("name"))
-    grpc = document.kind == "GRPCRoute"
+    is_grpc = document.kind == "GRPCRoute"
     matches = [
-        _read_match(one, blurred, grpc)
-        for one in find_values(rule, "matches")
-        if isinstance(one.content, dict)
+        _read_match(match, unclear_paths, is_grpc)
+        for match in find_values(rule, "matches")
+        if isinstance(match.content, dict)
     ]
     backends = [*find_values(rule, "backendRefs")]
     mirrors = find_values(rule, "filters", "requestMirror", "backendRef")
@@ -77,7 +80,7 @@ def _read_route(document: Document, rule: Value, blurred: tuple[str, ...]) -> Ro
         document,
         rule,
         f"'{name}'" if name else rule.path.removeprefix("spec."),
-        tuple(matches) or (Match((), rule.at, not is_unclear(rule.path, blurred)),),
+        tuple(matches) or (Match((), rule.at, not is_unclear(rule.path, unclear_paths)),),
         tuple(_read_destinations(backends, document.namespace)),
         tuple(_read_destinations(mirrors, document.namespace)),
     )
@@ -94,25 +97,29 @@ def _read_destinations(values: list[Value], namespace: str) -> Iterator[Destinat
             or read_text(content.get("kind")) not in ("", "Service")
         ):
             continue
-        owner = read_text(content.get("namespace")) or namespace
-        host = f"{read_text(name)}.{owner}.{CLUSTER_DOMAIN}"
-        yield Destination(host, read_text(name), name.at, owner, port=content.get("port"))
+        backend_namespace = read_text(content.get("namespace")) or namespace
+        host = f"{read_text(name)}.{backend_namespace}.{CLUSTER_DOMAIN}"
+        yield Destination(
+            host, read_text(name), name.at, backend_namespace, port=content.get("port")
+        )
 
 
-def _read_match(value: Value, blurred: tuple[str, ...], grpc: bool) -> Match:
+def _read_match(value: Value, unclear_paths: tuple[str, ...], is_grpc: bool) -> Match:
     content = value.mapping()
-    found: list[Condition] = []
+    conditions: list[Condition] = []
     for path in find_values(value, "path"):
-        found += _read_condition(path, "uri", "PathPrefix")
+        conditions += _read_condition(path, "uri", "PathPrefix")
     for header in find_values(value, "headers"):
-        found += _read_condition(header, f"header {read_text(get_value(header, 'name')).lower()}")
+        conditions += _read_condition(
+            header, f"header {read_text(get_value(header, 'name')).lower()}"
+        )
     for query in find_values(value, "queryParams"):
-        found += _read_condition(query, f"query {read_text(get_value(query, 'name'))}")
+        conditions += _read_condition(query, f"query {read_text(get_value(query, 'name'))}")
     method = content.get("method")
-    if method is not None and not grpc:
-        found.append(Condition("method", "exact", read_text(method), at=method.at))
-    sure = bool(content) and not is_unclear(value.path, blurred) and not grpc
-    return Match(tuple(found), value.at, sure)
+    if method is not None and not is_grpc:
+        conditions.append(Condition("method", "exact", read_text(method), at=method.at))
+    is_fully_read = bool(content) and not is_unclear(value.path, unclear_paths) and not is_grpc
+    return Match(tuple(conditions), value.at, is_fully_read)
 
 
 def get_value(value: Value, key: str) -> Value | None:
@@ -120,12 +127,14 @@ def get_value(value: Value, key: str) -> Value | None:
     return value.content.get(key) if isinstance(value.content, dict) else None
 
 
-def _read_condition(value: Value, part: str, sort: str = "Exact") -> Iterator[Condition]:
-    wanted = get_value(value, "value")
-    written = read_text(get_value(value, "type")) or sort
-    if wanted is not None and written in _MATCH_TYPES:
-        plain = simplify_condition(
-            Condition(part, _MATCH_TYPES[written], read_text(wanted), at=wanted.at)
+def _read_condition(value: Value, part: str, default_type: str = "Exact") -> Iterator[Condition]:
+    compared_value = get_value(value, "value")
+    type_name = read_text(get_value(value, "type")) or default_type
+    if compared_value is not None and type_name in _MATCH_TYPES:
+        condition = simplify_condition(
+            Condition(
+                part, _MATCH_TYPES[type_name], read_text(compared_value), at=compared_value.at
+            )
         )
-        if plain is not None:
-            yield plain
+        if condition is not None:
+            yield condition

@@ -79,9 +79,9 @@ class Gateway:
     selector: Labels
     is_istio: bool
 
-    def shares_proxies_with(self, other: Gateway) -> bool:
+    def shares_proxies_with(self, gateway: Gateway) -> bool:
         """Say whether two gateways are of the same proxies: one selector contains the other."""
-        return are_nested(self.selector, other.selector)
+        return are_nested(self.selector, gateway.selector)
 
 
 class ServiceEntryPort(NamedTuple):
@@ -107,25 +107,25 @@ class ServiceEntry:
         return not (self.export_to and namespace) or bool({"*", namespace} & self.export_to)
 
 
-def are_nested(one: Labels, other: Labels) -> bool:
+def are_nested(first: Labels, second: Labels) -> bool:
     """Say whether one of two sets of labels contains the other."""
-    ours, theirs = set(one), set(other)
-    return ours <= theirs or theirs <= ours
+    first_set, second_set = set(first), set(second)
+    return first_set <= second_set or second_set <= first_set
 
 
 class Inventory:
     """The index over a project's services, workloads, DestinationRules, gateways and entries."""
 
     def __init__(self, project: Project) -> None:
-        self.services = {one.host: one for one in project.services}
+        self.services = {service.host: service for service in project.services}
         #: Full names of all Services, also of those whose ports cannot be read.
         self.service_names = {
-            f"{one.name}.{one.namespace}.{CLUSTER_DOMAIN}"
-            for one in project.named_documents("Service")
+            f"{document.name}.{document.namespace}.{CLUSTER_DOMAIN}"
+            for document in project.named_documents("Service")
         }
-        self.namespaces = {one.namespace for one in project.named_documents("Service")}
+        self.namespaces = {document.namespace for document in project.named_documents("Service")}
         self.service_entries = [
-            _read_service_entry(one) for one in project.named_documents("ServiceEntry")
+            _read_service_entry(document) for document in project.named_documents("ServiceEntry")
         ]
         self._entries_by_host: dict[str, list[ServiceEntry]] = {}
         for entry in self.service_entries:
@@ -133,17 +133,17 @@ class Inventory:
                 self._entries_by_host.setdefault(host, []).append(entry)
         self._wildcard_hosts = [host for host in self._entries_by_host if host.startswith("*")]
         self.destination_rules = [
-            found
-            for one in project.named_documents("DestinationRule", group=_ISTIO)
-            for found in _read_destination_rule(project, one)
+            rule
+            for document in project.named_documents("DestinationRule", group=_ISTIO)
+            for rule in _read_destination_rule(project, document)
         ]
         self._rules_by_host: dict[str, list[DestinationRule]] = {}
-        for policy in self.destination_rules:
-            self._rules_by_host.setdefault(policy.host, []).append(policy)
+        for rule in self.destination_rules:
+            self._rules_by_host.setdefault(rule.host, []).append(rule)
         self.gateways = {
-            way.name: way
-            for one in project.named_documents("Gateway")
-            for way in _read_gateway(one)
+            gateway.name: gateway
+            for document in project.named_documents("Gateway")
+            for gateway in _read_gateway(document)
         }
         self._workloads_by_namespace: dict[str, list[Workload]] = {}
         for workload in project.workloads:
@@ -157,19 +157,27 @@ class Inventory:
         """Return the workloads that the service of this host selects (none if it is not known)."""
         if host not in self._workloads_by_host:
             service = self.services.get(host)
-            known = (
+            candidates = (
                 self._workloads_by_namespace.get(service.document.namespace, []) if service else []
             )
             selector = service.selector if service else ()
             self._workloads_by_host[host] = [
-                one for one in known if selector and one.is_selected_by(selector)
+                workload
+                for workload in candidates
+                if selector and workload.is_selected_by(selector)
             ]
         return self._workloads_by_host[host]
 
     def select_workloads(self, selector: Labels) -> list[Workload]:
         """Return the workloads of all namespaces that have these labels."""
-        every = [one for found in self._workloads_by_namespace.values() for one in found]
-        return [one for one in every if selector and one.is_selected_by(selector)]
+        workloads = [
+            workload
+            for namespace_workloads in self._workloads_by_namespace.values()
+            for workload in namespace_workloads
+        ]
+        return [
+            workload for workload in workloads if selector and workload.is_selected_by(selector)
+        ]
 
     def list_workload_namespaces(self) -> set[str]:
         """Return the namespaces that have a workload."""
@@ -179,18 +187,23 @@ class Inventory:
         """Return the DestinationRules of a host: by name, else by the longest wildcard."""
         if host in self._rules_by_host:
             return self._rules_by_host[host]
-        fits = [
-            one for one in self._rules_by_host if one.startswith("*") and is_host_within(host, one)
+        wildcards = [
+            wildcard
+            for wildcard in self._rules_by_host
+            if wildcard.startswith("*") and is_host_within(host, wildcard)
         ]
-        return self._rules_by_host[max(fits, key=len)] if fits else []
+        return self._rules_by_host[max(wildcards, key=len)] if wildcards else []
 
     def find_service_entry(self, host: str, namespace: str = "") -> ServiceEntry | None:
         """Return the ServiceEntry of a host that a namespace sees, or None."""
-        wide = sorted((one for one in self._wildcard_hosts if is_host_within(host, one)), key=len)
-        for name in (host, *reversed(wide)):
-            for found in self._entries_by_host.get(name, ()):
-                if found.is_visible_from(namespace):
-                    return found
+        wildcards = sorted(
+            (wildcard for wildcard in self._wildcard_hosts if is_host_within(host, wildcard)),
+            key=len,
+        )
+        for name in (host, *reversed(wildcards)):
+            for entry in self._entries_by_host.get(name, ()):
+                if entry.is_visible_from(namespace):
+                    return entry
         return None
 
     def has_host(self, host: str, namespace: str) -> bool:
@@ -202,7 +215,7 @@ class Inventory:
         service, entry = self.services.get(host), self.find_service_entry(host)
         if service is not None:
             return [port.number for port in service.ports]
-        return [one.number for one in entry.ports if one.number] if entry is not None else []
+        return [port.number for port in entry.ports if port.number] if entry is not None else []
 
     def list_entry_hosts(self) -> list[str]:
         """Return every host of every ServiceEntry."""
@@ -233,39 +246,39 @@ def read_protocol(service: ServiceObject, number: int) -> str:
     """
     for port in service.ports:
         if port.number == number:
-            said = port.app_protocol or port.name
-            said = said.lower().removeprefix("kubernetes.io/")
-            known = "grpc-web" if said.startswith("grpc-web") else said.partition("-")[0]
-            return {"h2c": "http2", "ws": "http", "wss": "https"}.get(known, known)
+            declared = port.app_protocol or port.name
+            declared = declared.lower().removeprefix("kubernetes.io/")
+            protocol = "grpc-web" if declared.startswith("grpc-web") else declared.partition("-")[0]
+            return {"h2c": "http2", "ws": "http", "wss": "https"}.get(protocol, protocol)
     return ""
 
 
 def _read_labels(value: Value | None) -> Labels:
     content = value.content if value is not None and isinstance(value.content, dict) else {}
-    return labels({key: read_text(one) for key, one in content.items()})
+    return labels({key: read_text(value) for key, value in content.items()})
 
 
 def _read_destination_rule(project: Project, document: Document) -> Iterator[DestinationRule]:
     for host in find_values(read_spec(document), "host"):
         entries = [
-            one
-            for one in find_values(read_spec(document), "subsets")
-            if isinstance(one.content, dict)
+            entry
+            for entry in find_values(read_spec(document), "subsets")
+            if isinstance(entry.content, dict)
         ]
         subsets = [
-            Subset(read_text(name), _read_labels(one.mapping().get("labels")), name.at)
-            for one in entries
-            for name in find_values(one, "name")
+            Subset(read_text(name), _read_labels(entry.mapping().get("labels")), name.at)
+            for entry in entries
+            for name in find_values(entry, "name")
             if read_text(name)
         ]
-        whole = not is_unclear("spec", find_unclear_paths(project, document))
+        is_clear = not is_unclear("spec", find_unclear_paths(project, document))
         yield DestinationRule(
             document,
             full_name(read_text(host), document.namespace),
             read_text(host),
             host.at,
             tuple(subsets),
-            whole and len(subsets) == len(entries),
+            is_clear and len(subsets) == len(entries),
         )
 
 
@@ -274,17 +287,19 @@ def _read_gateway(document: Document) -> Iterator[Gateway]:
     if group not in (_ISTIO, _GATEWAY_API):
         return
     is_istio = group == _ISTIO
-    read = _read_istio_server if is_istio else _read_listener
-    found = find_values(read_spec(document), "servers" if is_istio else "listeners")
-    own = document.namespace
-    servers = [read(one, own) for one in found if isinstance(one.content, dict)]
-    selector = read_spec(document)
+    read_server = _read_istio_server if is_istio else _read_listener
+    server_values = find_values(read_spec(document), "servers" if is_istio else "listeners")
+    namespace = document.namespace
+    servers = [
+        read_server(value, namespace) for value in server_values if isinstance(value.content, dict)
+    ]
+    gateway_spec = read_spec(document)
     yield Gateway(
         document,
         f"{document.namespace}/{document.name}",
         tuple(servers),
-        _read_labels(selector.mapping().get("selector"))
-        if selector is not None and is_istio
+        _read_labels(gateway_spec.mapping().get("selector"))
+        if gateway_spec is not None and is_istio
         else (),
         is_istio,
     )
@@ -296,7 +311,7 @@ def _read_istio_server(value: Value, namespace: str) -> Server:
         find_values(value, "port", "number"),
         find_values(value, "port", "protocol"),
     )
-    hosts = [read_text(one).rpartition("/") for one in find_values(value, "hosts")]
+    hosts = [read_text(host).rpartition("/") for host in find_values(value, "hosts")]
     return Server(
         _read_number(numbers[0]) if numbers else 0,
         read_text(protocols[0]).upper() if protocols else "",
@@ -324,18 +339,20 @@ def _read_listener(value: Value, namespace: str) -> Server:
 def _read_service_entry(document: Document) -> ServiceEntry:
     ports = [
         ServiceEntryPort(
-            _read_number(one.content.get("number")),
-            read_text(one.content.get("protocol")).upper(),
-            _read_number(one.content.get("targetPort")),
-            one.at,
+            _read_number(port.content.get("number")),
+            read_text(port.content.get("protocol")).upper(),
+            _read_number(port.content.get("targetPort")),
+            port.at,
         )
-        for one in find_values(read_spec(document), "ports")
-        if isinstance(one.content, dict)
+        for port in find_values(read_spec(document), "ports")
+        if isinstance(port.content, dict)
     ]
-    hosts = tuple(read_text(one) for one in find_values(read_spec(document), "hosts"))
-    export_to = {read_text(one) for one in find_values(read_spec(document), "exportTo")}
-    seen = frozenset(document.namespace if one == "." else one for one in export_to)
-    return ServiceEntry(document, hosts, tuple(ports), seen)
+    hosts = tuple(read_text(port) for port in find_values(read_spec(document), "hosts"))
+    export_to = {read_text(port) for port in find_values(read_spec(document), "exportTo")}
+    visible_namespaces = frozenset(
+        document.namespace if port == "." else port for port in export_to
+    )
+    return ServiceEntry(document, hosts, tuple(ports), visible_namespaces)
 
 
 def _read_number(value: Value | None) -> int:

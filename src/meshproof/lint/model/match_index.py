@@ -29,7 +29,9 @@ class MatchIndex:
             return
         number = len(self._entries)
         self._entries.append((route, match))
-        keys = next((keys for one in match.conditions if (keys := list(_list_keys(one)))), [])
+        keys = next(
+            (keys for condition in match.conditions if (keys := list(_list_keys(condition)))), []
+        )
         for key in keys:
             self._numbers_by_key.setdefault(key, []).append(number)
         if not keys:
@@ -37,41 +39,45 @@ class MatchIndex:
 
     def find_covering(self, match: Match) -> Iterator[tuple[Route, Match]]:
         """Yield the matches that take all that this one takes, in the order of filing."""
-        found = set(self._numbers_without_key)
-        for one in match.conditions:
-            for key in _list_lookup_keys(one):
-                found.update(self._numbers_by_key.get(key, ()))
-        for number in sorted(found):
-            route, other = self._entries[number]
-            if other is not match and covers(other, match):
-                yield route, other
+        numbers = set(self._numbers_without_key)
+        for condition in match.conditions:
+            for key in _list_lookup_keys(condition):
+                numbers.update(self._numbers_by_key.get(key, ()))
+        for number in sorted(numbers):
+            route, indexed_match = self._entries[number]
+            if indexed_match is not match and covers(indexed_match, match):
+                yield route, indexed_match
 
 
-def _list_keys(one: Condition) -> Iterator[ConditionKey]:
+def _list_keys(condition: Condition) -> Iterator[ConditionKey]:
     """Yield the keys of a condition: whatever implies it looks one of them up."""
-    if one.negated or one.ignores_case:
+    if condition.negated or condition.ignores_case:
         return
-    if one.match_type in ("exact", "prefix", "path"):
-        yield ("exact" if one.match_type == "exact" else "start", one.part, one.text)
-    elif one.match_type == "regex" and not regexes.is_open_ended(one.text):
-        yield ("same", one.part, one.text)
-        yield ("regex", one.part, "")
+    if condition.match_type in ("exact", "prefix", "path"):
+        yield (
+            "exact" if condition.match_type == "exact" else "start",
+            condition.part,
+            condition.text,
+        )
+    elif condition.match_type == "regex" and not regexes.is_open_ended(condition.text):
+        yield ("same", condition.part, condition.text)
+        yield ("regex", condition.part, "")
 
 
-def _list_lookup_keys(one: Condition) -> Iterator[ConditionKey]:
-    if one.negated or one.ignores_case:
+def _list_lookup_keys(condition: Condition) -> Iterator[ConditionKey]:
+    if condition.negated or condition.ignores_case:
         return
-    start = one.text
-    if one.match_type == "exact":
-        yield ("exact", one.part, one.text)
-        yield ("regex", one.part, "")
-    elif one.match_type == "regex":
-        yield ("same", one.part, one.text)
-        start = regexes.find_leading_text(one.text)
-    elif one.match_type not in ("prefix", "path"):
+    beginning = condition.text
+    if condition.match_type == "exact":
+        yield ("exact", condition.part, condition.text)
+        yield ("regex", condition.part, "")
+    elif condition.match_type == "regex":
+        yield ("same", condition.part, condition.text)
+        beginning = regexes.find_leading_text(condition.text)
+    elif condition.match_type not in ("prefix", "path"):
         return
-    for length in range(len(start) + 1):
-        yield ("start", one.part, start[:length])
+    for length in range(len(beginning) + 1):
+        yield ("start", condition.part, beginning[:length])
 
 
 @lru_cache(maxsize=2)
@@ -80,21 +86,21 @@ def find_shadowed_matches(project: Project) -> dict[int, tuple[Route, Match]]:
 
     Routes that take every request are left out: they are reported themselves (MP0304).
     """
-    found: dict[int, tuple[Route, Match]] = {}
+    shadowed: dict[int, tuple[Route, Match]] = {}
     for table in read_route_tables(project):
         if table.is_ordered:
             for protocol in ("http", "tls", "tcp"):
-                found.update(_find_shadowed(table, protocol))
-    return found
+                shadowed.update(_find_shadowed(table, protocol))
+    return shadowed
 
 
 def _find_shadowed(table: RouteTable, protocol: str) -> Iterator[tuple[int, tuple[Route, Match]]]:
     index = MatchIndex()
     for route in table.routes_of(protocol):
         for match in route.matches:
-            for earlier, other in index.find_covering(match):
-                if earlier.precedes(route):
-                    yield id(match), (earlier, other)
+            for earlier_route, earlier_match in index.find_covering(match):
+                if earlier_route.precedes(route):
+                    yield id(match), (earlier_route, earlier_match)
                     break
         if not route.is_catch_all:
             for match in route.matches:

@@ -42,62 +42,69 @@ def read_redirect(route: Route) -> Redirect | None:
     """Return a route's redirect."""
     for value in find_values(route.value, "redirect"):
         content = value.content if isinstance(value.content, dict) else {}
-        cut = "prefixRewrite" in content
+        replaces_prefix = "prefixRewrite" in content
         return Redirect(
             value,
-            read_text(content.get("prefixRewrite" if cut else "uri")),
-            cut,
+            read_text(content.get("prefixRewrite" if replaces_prefix else "uri")),
+            replaces_prefix,
             read_text(content.get("authority")),
             read_text(content.get("scheme")),
             not {"port", "derivePort"} & set(content),
         )
     for value in find_values(route.value, "filters", "requestRedirect"):
         content = value.content if isinstance(value.content, dict) else {}
-        whole = [*find_values(value, "path", "replaceFullPath")]
-        cuts = [*find_values(value, "path", "replacePrefixMatch")]
-        path = read_text((whole or cuts)[0]) if whole or cuts else ""
+        full_paths = [*find_values(value, "path", "replaceFullPath")]
+        prefix_replacements = [*find_values(value, "path", "replacePrefixMatch")]
+        path = (
+            read_text((full_paths or prefix_replacements)[0])
+            if full_paths or prefix_replacements
+            else ""
+        )
         host, scheme = read_text(content.get("hostname")), read_text(content.get("scheme"))
-        return Redirect(value, path, bool(cuts), host, scheme, "port" not in content)
+        return Redirect(value, path, bool(prefix_replacements), host, scheme, "port" not in content)
     return None
 
 
 def find_redirect_loop(
-    table: RouteTable, first: Route, around: Inventory
+    table: RouteTable, first_route: Route, inventory: Inventory
 ) -> list[tuple[Route, str]]:
     """Return the routes of a circle of redirects with the places asked for, empty if it ends."""
-    for start in first.matches:
-        request = _build_first_request(table, start)
+    for first_match in first_route.matches:
+        request = _build_first_request(table, first_match)
         if request is None:
             continue
-        seen: list[tuple[Route, Request]] = []
-        route: Route | None = first
+        visited: list[tuple[Route, Request]] = []
+        route: Route | None = first_route
         for _ in range(_MAX_REDIRECTS):
-            found = read_redirect(route) if route is not None else None
-            if route is None or found is None or not found.is_followable:
+            redirect = read_redirect(route) if route is not None else None
+            if route is None or redirect is None or not redirect.is_followable:
                 break
-            seen.append((route, request))
-            request = _apply_redirect(request, found, route)
-            if not _returns_to_table(table, seen[-1][1], request, around):
+            visited.append((route, request))
+            request = _apply_redirect(request, redirect, route)
+            if not _returns_to_table(table, visited[-1][1], request, inventory):
                 break
-            route = _find_route(table, request, start)
-            if route is first:
-                return [(one, _format_url(asked)) for one, asked in [*seen, (first, request)]]
-            if any(route is one for one, _ in seen):
+            route = _find_route(table, request, first_match)
+            if route is first_route:
+                return [
+                    (visited_route, _format_url(visited_request))
+                    for visited_route, visited_request in [*visited, (first_route, request)]
+                ]
+            if any(route is visited_route for visited_route, _ in visited):
                 break
     return []
 
 
 def _build_first_request(table: RouteTable, match: Match) -> Request | None:
     path, scheme = "/", "http"
-    for one in match.conditions:
-        if one.negated:
+    for condition in match.conditions:
+        if condition.negated:
             continue
-        if one.part == "uri":
-            if one.match_type == "regex":
+        if condition.part == "uri":
+            if condition.match_type == "regex":
                 return None
-            path = one.text or "/"
-        elif one.part == "scheme":
-            scheme = one.text
+            path = condition.text or "/"
+        elif condition.part == "scheme":
+            scheme = condition.text
     host = table.hosts[0].source_text if table.hosts else "*"
     return Request(scheme, host, path)
 
@@ -106,76 +113,95 @@ def _format_url(request: Request) -> str:
     return f"{request.scheme}://{request.host}{request.path}"
 
 
-def _apply_redirect(request: Request, found: Redirect, route: Route) -> Request:
-    path = found.path or request.path
-    if found.replaces_prefix:
-        path = found.path + request.path[len(_find_matched_prefix(request, route)) :]
-    return Request(found.scheme or request.scheme, found.host or request.host, path or "/")
+def _apply_redirect(request: Request, redirect: Redirect, route: Route) -> Request:
+    path = redirect.path or request.path
+    if redirect.replaces_prefix:
+        path = redirect.path + request.path[len(_find_matched_prefix(request, route)) :]
+    return Request(redirect.scheme or request.scheme, redirect.host or request.host, path or "/")
 
 
 def _find_matched_prefix(request: Request, route: Route) -> str:
     """Return the part of the path that the route's match names."""
     for match in route.matches:
-        for one in match.conditions:
-            if one.part == "uri" and one.match_type != "regex" and accepts_value(one, request.path):
-                return one.text
+        for condition in match.conditions:
+            if (
+                condition.part == "uri"
+                and condition.match_type != "regex"
+                and accepts_value(condition, request.path)
+            ):
+                return condition.text
     return "/" if request.path.startswith("/") else ""
 
 
 def _returns_to_table(
-    table: RouteTable, before: Request, after: Request, around: Inventory
+    table: RouteTable, before: Request, after: Request, inventory: Inventory
 ) -> bool:
     """Say whether the redirected request comes to the same rule again."""
-    if after.host != before.host and after.host not in {one.source_text for one in table.hosts}:
+    if after.host != before.host and after.host not in {
+        reference.source_text for reference in table.hosts
+    }:
         return False
     if after.scheme == before.scheme or not table.gateways:
         return True
-    ways = [around.gateways.get(one.full_name) for one in table.gateways]
+    gateways = [inventory.gateways.get(reference.full_name) for reference in table.gateways]
     return any(
         server.tls is not None and server.protocol == "HTTPS"
-        for way in ways
-        if way is not None and _is_for_all_listeners(table)
-        for server in way.servers
+        for gateway in gateways
+        if gateway is not None and _is_for_all_listeners(table)
+        for server in gateway.servers
     )
 
 
 def _is_for_all_listeners(table: RouteTable) -> bool:
     """Say whether the rule is for every listener of its gateway."""
-    named = find_values(read_spec(table.document), "parentRefs", "sectionName")
-    return not named and not find_values(read_spec(table.document), "parentRefs", "port")
+    section_names = find_values(read_spec(table.document), "parentRefs", "sectionName")
+    return not section_names and not find_values(read_spec(table.document), "parentRefs", "port")
 
 
-def _find_route(table: RouteTable, request: Request, start: Match) -> Route | None:
+def _find_route(table: RouteTable, request: Request, first_match: Match) -> Route | None:
     """Return the route that takes a request: the first, or by Gateway API the closest."""
-    found = [
+    ranked_routes = [
         (_rank_match(match), route)
         for route in table.routes_of("http")
         for match in route.matches
-        if _match_accepts(match, request, start)
+        if _match_accepts(match, request, first_match)
     ]
-    if not found:
+    if not ranked_routes:
         return None
-    return found[0][1] if table.is_ordered else max(found, key=lambda one: one[0])[1]
+    return (
+        ranked_routes[0][1]
+        if table.is_ordered
+        else max(ranked_routes, key=lambda ranked: ranked[0])[1]
+    )
 
 
 def _rank_match(match: Match) -> tuple[int, int, int, int, int]:
     """Return how close a match is, as Gateway API orders them."""
-    paths = [one for one in match.conditions if one.part == "uri"]
-    exact = any(one.match_type == "exact" for one in paths)
-    length = max((len(one.text) for one in paths), default=0)
-    parts = [one.part.split(" ")[0] for one in match.conditions]
+    paths = [condition for condition in match.conditions if condition.part == "uri"]
+    exact = any(condition.match_type == "exact" for condition in paths)
+    length = max((len(condition.text) for condition in paths), default=0)
+    parts = [condition.part.split(" ")[0] for condition in match.conditions]
     return exact, length, parts.count("method"), parts.count("header"), parts.count("query")
 
 
-def _match_accepts(match: Match, request: Request, start: Match) -> bool:
-    return all(_condition_accepts(one, request, start) for one in match.conditions)
+def _match_accepts(match: Match, request: Request, first_match: Match) -> bool:
+    return all(
+        _condition_accepts(condition, request, first_match) for condition in match.conditions
+    )
 
 
-def _condition_accepts(one: Condition, request: Request, start: Match) -> bool:
-    asked = {"uri": request.path, "scheme": request.scheme, "authority": request.host}
-    if one.part in asked:
-        return accepts_value(one, asked[one.part]) != one.negated
-    same = [other for other in start.conditions if other.part == one.part]
-    if not same:
-        return one.negated
-    return any(replace(other, at=one.at) == one for other in same)
+def _condition_accepts(condition: Condition, request: Request, first_match: Match) -> bool:
+    request_parts = {"uri": request.path, "scheme": request.scheme, "authority": request.host}
+    if condition.part in request_parts:
+        return accepts_value(condition, request_parts[condition.part]) != condition.negated
+    first_conditions = [
+        first_condition
+        for first_condition in first_match.conditions
+        if first_condition.part == condition.part
+    ]
+    if not first_conditions:
+        return condition.negated
+    return any(
+        replace(first_condition, at=condition.at) == condition
+        for first_condition in first_conditions
+    )

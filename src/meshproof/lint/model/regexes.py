@@ -41,34 +41,34 @@ def _compile(pattern: str) -> Any:
     try:
         return re2.compile(pattern, options)
     except re2.error as error:
-        said = error.args[0] if error.args else "not a regex"
-        return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        reason = error.args[0] if error.args else "not a regex"
+        return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
 
 
 def find_error(pattern: str) -> str:
     """Return what RE2 says against a pattern, or an empty text."""
-    found = _compile(pattern)
-    return found if isinstance(found, str) else ""
+    compiled = _compile(pattern)
+    return compiled if isinstance(compiled, str) else ""
 
 
 def suggest_replacement(pattern: str) -> tuple[str, str]:
     """Return what a rejected pattern uses that RE2 lacks, and what to write instead."""
-    for wanted, name, repair in _UNSUPPORTED:
-        if wanted.search(pattern):
+    for feature, name, repair in _UNSUPPORTED:
+        if feature.search(pattern):
             return name, repair
     return "", ""
 
 
 def matches_whole(pattern: str, value: str) -> bool:
     """Say whether a pattern matches the whole of a value; a rejected pattern takes nothing."""
-    found = _compile(pattern)
-    return not isinstance(found, str) and found.fullmatch(value) is not None
+    compiled = _compile(pattern)
+    return not isinstance(compiled, str) and compiled.fullmatch(value) is not None
 
 
 def matches_part(pattern: str, value: str) -> bool:
     """Say whether a pattern matches some part of a value."""
-    found = _compile(pattern)
-    return not isinstance(found, str) and found.search(value) is not None
+    compiled = _compile(pattern)
+    return not isinstance(compiled, str) and compiled.search(value) is not None
 
 
 @cache
@@ -77,34 +77,34 @@ def split_atoms(pattern: str) -> tuple[tuple[str, str], ...] | None:
 
     None where it has alternatives at its top level, flags, or an anchor in its middle.
     """
-    found: list[tuple[str, str]] = []
+    atoms: list[tuple[str, str]] = []
     index = 0
     while index < len(pattern):
         end = _find_atom_end(pattern, index)
         if end is None:
             return None
-        times = _QUANTIFIER.match(pattern, end)
-        found.append((pattern[index:end], times[0] if times else ""))
-        index = times.end() if times else end
-    if found and found[0] in (("^", ""), ("\\A", "")):
-        found = found[1:]
-    if found and found[-1] in (("$", ""), ("\\z", "")):
-        found = found[:-1]
-    odd = any(atom in ("^", "$", "\\A", "\\z", "\\b", "\\B") for atom, _ in found)
-    return None if odd else tuple(found)
+        quantifier = _QUANTIFIER.match(pattern, end)
+        atoms.append((pattern[index:end], quantifier[0] if quantifier else ""))
+        index = quantifier.end() if quantifier else end
+    if atoms and atoms[0] in (("^", ""), ("\\A", "")):
+        atoms = atoms[1:]
+    if atoms and atoms[-1] in (("$", ""), ("\\z", "")):
+        atoms = atoms[:-1]
+    has_inner_anchor = any(atom in ("^", "$", "\\A", "\\z", "\\b", "\\B") for atom, _ in atoms)
+    return None if has_inner_anchor else tuple(atoms)
 
 
 def _find_atom_end(pattern: str, index: int) -> int | None:
-    first = pattern[index]
-    if first in "|*+?)" or _FLAGS.match(pattern, index):
+    character = pattern[index]
+    if character in "|*+?)" or _FLAGS.match(pattern, index):
         return None
-    if first == "\\":
-        found = _ESCAPE.match(pattern, index)
-        return found.end() if found and found[0] not in ("\\Q", "\\E") else None
-    if first == "[":
-        found = _CLASS.match(pattern, index)
-        return found.end() if found else None
-    if first == "(":
+    if character == "\\":
+        matched = _ESCAPE.match(pattern, index)
+        return matched.end() if matched and matched[0] not in ("\\Q", "\\E") else None
+    if character == "[":
+        matched = _CLASS.match(pattern, index)
+        return matched.end() if matched else None
+    if character == "(":
         return _find_group_end(pattern, index)
     return index + 1
 
@@ -112,12 +112,12 @@ def _find_atom_end(pattern: str, index: int) -> int | None:
 def _find_group_end(pattern: str, index: int) -> int | None:
     depth = 0
     while index < len(pattern):
-        found = {"\\": _ESCAPE, "[": _CLASS}.get(pattern[index])
-        if found is not None:
-            inner = found.match(pattern, index)
-            if inner is None:
+        element_pattern = {"\\": _ESCAPE, "[": _CLASS}.get(pattern[index])
+        if element_pattern is not None:
+            matched = element_pattern.match(pattern, index)
+            if matched is None:
                 return None
-            index = inner.end()
+            index = matched.end()
             continue
         depth += {"(": 1, ")": -1}.get(pattern[index], 0)
         index += 1
@@ -135,56 +135,56 @@ def _read_character(atom: str) -> str:
 
 def find_only_value(pattern: str) -> str | None:
     """Return the only value that a pattern takes, None where it takes others."""
-    found = split_atoms(pattern)
-    if found is None or any(times or not _read_character(atom) for atom, times in found):
+    atoms = split_atoms(pattern)
+    if atoms is None or any(quantifier or not _read_character(atom) for atom, quantifier in atoms):
         return None
-    return "".join(_read_character(atom) for atom, _ in found)
+    return "".join(_read_character(atom) for atom, _ in atoms)
 
 
 def find_leading_text(pattern: str) -> str:
     """Return the text that every value begins with that a pattern takes."""
     text = ""
-    for atom, times in split_atoms(pattern) or ():
-        if not _read_character(atom) or times not in ("", "+", "+?"):
+    for atom, quantifier in split_atoms(pattern) or ():
+        if not _read_character(atom) or quantifier not in ("", "+", "+?"):
             break
         text += _read_character(atom)
-        if times:
+        if quantifier:
             break
     return text
 
 
 def is_open_ended(pattern: str) -> bool:
     """Say whether what a pattern takes is taken with anything after it, too."""
-    found = split_atoms(pattern)
-    return _matches_anything(*found[-1]) if found else False
+    atoms = split_atoms(pattern)
+    return _matches_anything(*atoms[-1]) if atoms else False
 
 
-def _matches_anything(atom: str, times: str) -> bool:
+def _matches_anything(atom: str, quantifier: str) -> bool:
     if atom == ".":
-        return times in ("*", "*?", "+", "+?")
-    return not times and _ANYTHING_GROUP.fullmatch(atom) is not None
+        return quantifier in ("*", "*?", "+", "+?")
+    return not quantifier and _ANYTHING_GROUP.fullmatch(atom) is not None
 
 
 def find_equal_prefix(pattern: str) -> str | None:
     """Return the prefix that a pattern stands for (`/api.*`, `.*`), None where it is another."""
-    found = split_atoms(pattern)
-    if not found or not _matches_anything(*found[-1]) or "+" in "".join(found[-1]):
+    atoms = split_atoms(pattern)
+    if not atoms or not _matches_anything(*atoms[-1]) or "+" in "".join(atoms[-1]):
         return None
-    if any(times or not _read_character(atom) for atom, times in found[:-1]):
+    if any(quantifier or not _read_character(atom) for atom, quantifier in atoms[:-1]):
         return None
-    return "".join(_read_character(atom) for atom, _ in found[:-1])
+    return "".join(_read_character(atom) for atom, _ in atoms[:-1])
 
 
 def escape_host_dots(pattern: str) -> str:
     """Return a host's pattern with those dots escaped that stand for a dot: `www.example.com`."""
-    found = split_atoms(pattern) or ()
-    written = list(found)
-    for index, (atom, times) in enumerate(found[1:-1], start=1):
-        if (atom, times) == (".", "") and _is_part_of_name(found[index + 1][0]):
-            written[index] = ("\\.", "")
-    if tuple(written) == found:
+    atoms = split_atoms(pattern) or ()
+    escaped = list(atoms)
+    for index, (atom, quantifier) in enumerate(atoms[1:-1], start=1):
+        if (atom, quantifier) == (".", "") and _is_part_of_name(atoms[index + 1][0]):
+            escaped[index] = ("\\.", "")
+    if tuple(escaped) == atoms:
         return pattern
-    middle = "".join(f"{atom}{times}" for atom, times in written)
+    middle = "".join(f"{atom}{quantifier}" for atom, quantifier in escaped)
     start, end = "^" * pattern.startswith("^"), "$" * pattern.endswith("$")
     return f"{start}{middle}{end}"
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from meshproof.base.names import Labels
 from meshproof.documents.manifest import At, Document, Value
-from meshproof.lint.model.conditions import Condition, exclude, implies
+from meshproof.lint.model.conditions import Condition, are_exclusive, implies
 
 Dialect = Literal["VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute"]
 
@@ -99,7 +99,7 @@ class RouteTable:
     @property
     def applies_to_mesh(self) -> bool:
         """True when sidecars use it."""
-        return not self.gateways or any(one.full_name == "mesh" for one in self.gateways)
+        return not self.gateways or any(gateway.full_name == "mesh" for gateway in self.gateways)
 
     def routes_of(self, protocol: str) -> list[Route]:
         """Return the routes of one protocol, in order."""
@@ -110,20 +110,23 @@ def covers(outer: Match, inner: Match) -> bool:
     """Say whether every request that `inner` takes is taken by `outer`, for certain."""
     if not (outer.is_fully_read and inner.is_fully_read):
         return False
-    return all(any(implies(one, wanted) for one in inner.conditions) for wanted in outer.conditions)
+    return all(
+        any(implies(inner_condition, outer_condition) for inner_condition in inner.conditions)
+        for outer_condition in outer.conditions
+    )
 
 
 def find_contradiction(match: Match) -> tuple[Condition, Condition] | None:
     """Return two conditions of a match that no request satisfies both, or None."""
-    for one, other in combinations(match.conditions, 2):
-        if exclude(one, other):
-            return one, other
+    for first, second in combinations(match.conditions, 2):
+        if are_exclusive(first, second):
+            return first, second
     return None
 
 
-def format_place(place: At, seen_from: At) -> str:
+def format_place(at: At, message_at: At) -> str:
     """Return a place as it is named in a message about another: the line, in another file both."""
-    return f"line {place.line}" if place.file == seen_from.file else str(place)
+    return f"line {at.line}" if at.file == message_at.file else str(at)
 
 
 def _text(value: Value | None) -> str:

@@ -17,30 +17,35 @@ _PART_HEADERS = ("uri", "scheme", "method", "authority")
 
 def read_tables(project: Project) -> Iterator[RouteTable]:
     """Yield one route for each destination."""
-    found: dict[str, list[Route]] = {}
-    places: dict[str, Reference] = {}
+    routes_by_host: dict[str, list[Route]] = {}
+    references: dict[str, Reference] = {}
     for document in project.named_documents("RouteRule"):
         for destination in find_values(read_spec(document), "destination"):
             host = read_service_host(destination, document.namespace)
             if host:
-                written = _find_name_value(destination)
-                places.setdefault(host, Reference(host, read_text(written) or host, written.at))
-                found.setdefault(host, []).append(_read_route(project, document, host))
-    for host, routes in found.items():
+                name_value = _find_name_value(destination)
+                references.setdefault(
+                    host, Reference(host, read_text(name_value) or host, name_value.at)
+                )
+                routes_by_host.setdefault(host, []).append(_read_route(project, document, host))
+    for host, routes in routes_by_host.items():
         ordered = tuple(sorted(routes, key=lambda route: -route.precedence))
-        yield RouteTable(routes[0].document, "RouteRule", (places[host],), (), ordered)
+        yield RouteTable(routes[0].document, "RouteRule", (references[host],), (), ordered)
 
 
 def read_service_host(value: Value, namespace: str) -> str:
     """Return the full host of a reference to a service, empty where it names none."""
     if not isinstance(value.content, dict):
         return ""
-    whole, name = read_text(value.content.get("service")), read_text(value.content.get("name"))
-    if whole:
-        return full_name(whole, namespace)
-    owner = read_text(value.content.get("namespace")) or namespace
+    full_name_text, name = (
+        read_text(value.content.get("service")),
+        read_text(value.content.get("name")),
+    )
+    if full_name_text:
+        return full_name(full_name_text, namespace)
+    service_namespace = read_text(value.content.get("namespace")) or namespace
     domain = read_text(value.content.get("domain")) or CLUSTER_DOMAIN
-    return f"{name}.{owner}.{domain}" if name else ""
+    return f"{name}.{service_namespace}.{domain}" if name else ""
 
 
 def _find_name_value(value: Value) -> Value:
@@ -51,32 +56,37 @@ def _find_name_value(value: Value) -> Value:
 def _read_labels(value: Value | None) -> Labels:
     if value is None or not isinstance(value.content, dict):
         return ()
-    return labels({key: read_text(one) for key, one in value.content.items()})
+    return labels({key: read_text(label) for key, label in value.content.items()})
 
 
 def _read_route(project: Project, document: Document, host: str) -> Route:
-    found = read_spec(document) or document.root
-    content, namespace = found.mapping(), document.namespace
-    order = content["precedence"].content if "precedence" in content else 0
-    match, blurred = content.get("match"), find_unclear_paths(project, document)
-    name = Reference(host, read_text(content["destination"]) or host, content["destination"].at)
+    spec = read_spec(document) or document.root
+    content, namespace = spec.mapping(), document.namespace
+    precedence = content["precedence"].content if "precedence" in content else 0
+    match, unclear_paths = content.get("match"), find_unclear_paths(project, document)
+    rule_destination = Reference(
+        host, read_text(content["destination"]) or host, content["destination"].at
+    )
     return Route(
         document,
-        found,
+        spec,
         f"'{document.name}'",
-        (_read_match(match, blurred) if match is not None else Match((), found.at),),
-        tuple(_read_destination(one, name, namespace) for one in find_values(found, "route")),
+        (_read_match(match, unclear_paths) if match is not None else Match((), spec.at),),
+        tuple(
+            _read_destination(entry, rule_destination, namespace)
+            for entry in find_values(spec, "route")
+        ),
         tuple(
             Destination(
-                read_service_host(one, namespace),
+                read_service_host(entry, namespace),
                 "",
-                one.at,
+                entry.at,
                 namespace,
-                labels=_read_labels_below(one),
+                labels=_read_labels_below(entry),
             )
-            for one in find_values(found, "mirror")
+            for entry in find_values(spec, "mirror")
         ),
-        precedence=order if isinstance(order, int) else 0,
+        precedence=precedence if isinstance(precedence, int) else 0,
     )
 
 
@@ -84,27 +94,29 @@ def _read_labels_below(value: Value) -> Labels:
     return _read_labels(value.content.get("labels")) if isinstance(value.content, dict) else ()
 
 
-def _read_destination(entry: Value, own: Reference, namespace: str) -> Destination:
+def _read_destination(entry: Value, rule_destination: Reference, namespace: str) -> Destination:
     content = entry.content if isinstance(entry.content, dict) else {}
-    other = content.get("destination")
-    host = read_service_host(other, namespace) if other is not None else ""
-    written = _find_name_value(other) if other is not None and host else None
-    at = written.at if written is not None else own.at
+    entry_destination = content.get("destination")
+    host = read_service_host(entry_destination, namespace) if entry_destination is not None else ""
+    name_value = (
+        _find_name_value(entry_destination) if entry_destination is not None and host else None
+    )
+    at = name_value.at if name_value is not None else rule_destination.at
     return Destination(
-        host or own.full_name,
-        read_text(written) or own.source_text,
+        host or rule_destination.full_name,
+        read_text(name_value) or rule_destination.source_text,
         at,
         namespace,
         labels=_read_labels(content.get("labels")),
     )
 
 
-def _read_match(value: Value, blurred: tuple[str, ...]) -> Match:
-    found: list[Condition] = []
+def _read_match(value: Value, unclear_paths: tuple[str, ...]) -> Match:
+    conditions: list[Condition] = []
     for headers in find_values(value, "request", "headers"):
         for name, entry in headers.content.items() if isinstance(headers.content, dict) else ():
             part = name.lower()
-            found += _read_string_conditions(
+            conditions += _read_string_conditions(
                 entry, part if part in _PART_HEADERS else f"header {part}"
             )
     for source in find_values(value, "source"):
@@ -112,21 +124,27 @@ def _read_match(value: Value, blurred: tuple[str, ...]) -> Match:
         for key in ("name", "namespace", "service", "domain"):
             if key in content:
                 at = content[key].at
-                found.append(Condition(f"source {key}", "exact", read_text(content[key]), at=at))
+                conditions.append(
+                    Condition(f"source {key}", "exact", read_text(content[key]), at=at)
+                )
         for name, label in _read_labels(content.get("labels")):
-            found.append(Condition(f"source label {name}", "exact", label, at=source.at))
+            conditions.append(Condition(f"source label {name}", "exact", label, at=source.at))
     content = value.content if isinstance(value.content, dict) else {}
-    known = bool(found) and set(content) <= {"request", "source"}
-    return Match(tuple(found), value.at, known and not is_unclear(value.path, blurred))
+    is_readable = bool(conditions) and set(content) <= {"request", "source"}
+    return Match(
+        tuple(conditions), value.at, is_readable and not is_unclear(value.path, unclear_paths)
+    )
 
 
 def _read_string_conditions(value: Value, part: str) -> Iterator[Condition]:
     content = value.content if isinstance(value.content, dict) else {"exact": value}
-    sorts: tuple[MatchType, ...] = ("exact", "prefix", "regex")
-    for sort in sorts:
-        if sort in content:
-            plain = simplify_condition(
-                Condition(part, sort, read_text(content[sort]), at=content[sort].at)
+    match_types: tuple[MatchType, ...] = ("exact", "prefix", "regex")
+    for match_type in match_types:
+        if match_type in content:
+            condition = simplify_condition(
+                Condition(
+                    part, match_type, read_text(content[match_type]), at=content[match_type].at
+                )
             )
-            if plain is not None:
-                yield plain
+            if condition is not None:
+                yield condition

@@ -45,30 +45,32 @@ def find_routed_ports(project: Project) -> Iterator[RoutedPort]:
     That are the ports that a rule names; where none is named, all of them, but only if none of them
     is HTTP.
     """
-    around = read_inventory(project)
-    for host, (rule, named) in _find_rules_by_host(project).items():
-        service = around.services.get(host)
+    inventory = read_inventory(project)
+    for host, (rule, named_ports) in _find_rules_by_host(project).items():
+        service = inventory.services.get(host)
         if service is None:
             continue
-        numbers = [one.number for one in service.ports]
-        wanted = [one for one in numbers if one in named] if named else numbers
-        spoken = {read_protocol(service, one) for one in wanted}
-        if named or not spoken & {"http", "http2", "grpc", "grpc-web", "https"}:
-            for number in wanted:
+        numbers = [number.number for number in service.ports]
+        routed_numbers = (
+            [number for number in numbers if number in named_ports] if named_ports else numbers
+        )
+        protocols = {read_protocol(service, number) for number in routed_numbers}
+        if named_ports or not protocols & {"http", "http2", "grpc", "grpc-web", "https"}:
+            for number in routed_numbers:
                 yield from _read_routed_port(service, number, rule)
 
 
 def _find_rules_by_host(project: Project) -> dict[str, tuple[str, set[int]]]:
     """Return the hosts that HTTP routes send to: the first such rule, and the ports it names."""
-    found: dict[str, tuple[str, set[int]]] = {}
+    rules_by_host: dict[str, tuple[str, set[int]]] = {}
     for table in read_route_tables(project):
         for route in table.routes_of("http"):
             rule = f"{table.dialect} '{route.document.name}'"
             for target in (*route.destinations, *route.mirrors):
-                _, ports = found.setdefault(target.host, (rule, set()))
+                _, ports = rules_by_host.setdefault(target.host, (rule, set()))
                 if target.port is not None and isinstance(target.port.content, int):
                     ports.add(target.port.content)
-    return found
+    return rules_by_host
 
 
 def _read_routed_port(service: ServiceObject, number: int, rule: str) -> Iterator[RoutedPort]:
@@ -76,9 +78,9 @@ def _read_routed_port(service: ServiceObject, number: int, rule: str) -> Iterato
         content = port.value.mapping()
         if port.number != number or read_text(content.get("protocol")) == "UDP":
             continue
-        name, declared = port.name, port.app_protocol
-        key = "appProtocol" if declared else "name"
+        name, app_protocol = port.name, port.app_protocol
+        key = "appProtocol" if app_protocol else "name"
         at = content[key].at if key in content else port.value.at
-        said = f"{key} '{declared or name}'" if declared or name else ""
+        declaration = f"{key} '{app_protocol or name}'" if app_protocol or name else ""
         protocol = read_protocol(service, number)
-        yield RoutedPort(shorten_host(service.host), number, name, protocol, said, at, rule)
+        yield RoutedPort(shorten_host(service.host), number, name, protocol, declaration, at, rule)

@@ -32,25 +32,29 @@ class Selector:
 def read_selectors(project: Project, *kinds: str) -> Iterator[Selector]:
     """Yield the selector of every document of these kinds; one that is no text is left out."""
     for document in project.named_documents(*kinds):
-        found = next(iter(find_values(read_spec(document), *LABEL_PATHS[document.kind])), None)
-        content = found.content if found is not None else {}
+        labels_value = next(
+            iter(find_values(read_spec(document), *LABEL_PATHS[document.kind])), None
+        )
+        content = labels_value.content if labels_value is not None else {}
         if not isinstance(content, dict):
             continue
-        values = {key: one.content for key, one in content.items()}
-        texts = {key: one for key, one in values.items() if isinstance(one, str)}
+        values = {key: label_value.content for key, label_value in content.items()}
+        texts = {
+            key: label_value for key, label_value in values.items() if isinstance(label_value, str)
+        }
         if len(texts) == len(values):
-            at = found.at if found is not None else document.metadata.need("name").at
+            at = labels_value.at if labels_value is not None else document.metadata.need("name").at
             yield Selector(document, labels(texts), at)
 
 
 @lru_cache(maxsize=2)
 def _index_workloads(project: Project) -> dict[tuple[str, tuple[str, str] | None], list[Workload]]:
     """Return the workloads by namespace and each of their labels; under None those of all."""
-    found: dict[tuple[str, tuple[str, str] | None], list[Workload]] = {}
-    for one in project.workloads:
-        for pair in (None, *one.pod_labels):
-            found.setdefault((one.document.namespace, pair), []).append(one)
-    return found
+    index: dict[tuple[str, tuple[str, str] | None], list[Workload]] = {}
+    for workload in project.workloads:
+        for label in (None, *workload.pod_labels):
+            index.setdefault((workload.document.namespace, label), []).append(workload)
+    return index
 
 
 def list_workloads(project: Project, namespace: str) -> list[Workload]:
@@ -58,9 +62,11 @@ def list_workloads(project: Project, namespace: str) -> list[Workload]:
     return _index_workloads(project).get((namespace, None), [])
 
 
-def find_selected_workloads(project: Project, one: Selector) -> list[Workload]:
+def find_selected_workloads(project: Project, selector: Selector) -> list[Workload]:
     """Return the workloads that a selector with labels selects in its namespace."""
-    filed = one.document.namespace, one.labels[0]
+    index_key = selector.document.namespace, selector.labels[0]
     return [
-        each for each in _index_workloads(project).get(filed, ()) if each.is_selected_by(one.labels)
+        workload
+        for workload in _index_workloads(project).get(index_key, ())
+        if workload.is_selected_by(selector.labels)
     ]

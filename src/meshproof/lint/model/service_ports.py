@@ -35,11 +35,13 @@ def read_served_ports(project: Project) -> tuple[tuple[Workload, tuple[ServedPor
     by_label: dict[tuple[str, tuple[str, str]], list[ServiceObject]] = {}
     for service in project.services:
         if service.selector:
-            filed = service.document.namespace, service.selector[0]
-            by_label.setdefault(filed, []).append(service)
-    ports = {id(one): _read_ports(one) for found in by_label.values() for one in found}
+            index_key = service.document.namespace, service.selector[0]
+            by_label.setdefault(index_key, []).append(service)
+    ports = {
+        id(service): _read_ports(service) for services in by_label.values() for service in services
+    }
     return tuple(
-        (workload, tuple(port for one in services for port in ports[id(one)]))
+        (workload, tuple(port for service in services for port in ports[id(service)]))
         for workload in project.workloads
         if (services := _find_services(workload, by_label))
     )
@@ -51,24 +53,35 @@ def _find_services(
     if (_INJECT_LABEL, "false") in workload.pod_labels:
         return []
     namespace = workload.document.namespace
-    found = [one for pair in workload.pod_labels for one in by_label.get((namespace, pair), ())]
+    candidates = [
+        service for label in workload.pod_labels for service in by_label.get((namespace, label), ())
+    ]
     return sorted(
-        (one for one in found if workload.is_selected_by(one.selector)),
-        key=lambda one: one.document.at,
+        (service for service in candidates if workload.is_selected_by(service.selector)),
+        key=lambda service: service.document.at,
     )
 
 
 def _read_ports(service: ServiceObject) -> list[ServedPort]:
-    found = []
+    served_ports = []
     for port in service.ports:
         content = port.value.mapping()
-        target, transport = content.get("targetPort"), read_text(content.get("protocol"))
-        leads = str(target.content) if target is not None and target.content else str(port.number)
-        said = read_protocol(service, port.number)
-        speaks = said if said in PROTOCOLS else ""
-        found.append(
+        target_value, transport = content.get("targetPort"), read_text(content.get("protocol"))
+        target_port = (
+            str(target_value.content)
+            if target_value is not None and target_value.content
+            else str(port.number)
+        )
+        declared = read_protocol(service, port.number)
+        protocol = declared if declared in PROTOCOLS else ""
+        served_ports.append(
             ServedPort(
-                service.document.name, port.number, leads, transport or "TCP", speaks, port.value.at
+                service.document.name,
+                port.number,
+                target_port,
+                transport or "TCP",
+                protocol,
+                port.value.at,
             )
         )
-    return found
+    return served_ports

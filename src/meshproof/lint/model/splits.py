@@ -32,14 +32,14 @@ class Split:
     @cached_property
     def weights(self) -> list[int] | None:
         """The weight of every entry, or None where one is no whole number (it has a finding)."""
-        found = []
+        weights = []
         for entry in self.entries:
             weight = entry.mapping().get("weight")
             content = self.default_weight if weight is None else weight.content
             if isinstance(content, bool) or not isinstance(content, int):
                 return None
-            found.append(content)
-        return found
+            weights.append(content)
+        return weights
 
     @property
     def entries_without_weight(self) -> list[Value]:
@@ -56,12 +56,14 @@ def read_splits(project: Project) -> tuple[Split, ...]:
 def _find_splits(project: Project) -> Iterator[Split]:
     for document in project.documents_of_kind(*_SPLIT_PATHS):
         name = read_kind(document)
-        for way, key, unsaid in _SPLIT_PATHS.get(name, ()):
-            for holder in find_values(read_spec(document), *way):
-                found = holder.content.get(key) if isinstance(holder.content, dict) else None
-                if found is None or not isinstance(found.content, list):
+        for holder_path, key, default_weight in _SPLIT_PATHS.get(name, ()):
+            for holder in find_values(read_spec(document), *holder_path):
+                list_value = holder.content.get(key) if isinstance(holder.content, dict) else None
+                if list_value is None or not isinstance(list_value.content, list):
                     continue
-                entries = tuple(one for one in found.content if isinstance(one.content, dict))
+                entries = tuple(
+                    entry for entry in list_value.content if isinstance(entry.content, dict)
+                )
                 if entries:
-                    at = holder.keys.get(key, found.at)
-                    yield Split(document, name, at, found.path, entries, unsaid)
+                    at = holder.keys.get(key, list_value.at)
+                    yield Split(document, name, at, list_value.path, entries, default_weight)

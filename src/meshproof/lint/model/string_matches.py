@@ -39,17 +39,17 @@ def read_string_matches(project: Project) -> tuple[StringMatch, ...]:
         "GRPCRoute": _read_gateway_api,
     }
     return tuple(
-        found
+        string_match
         for document in project.documents_of_kind(*readers)
-        for found in readers[read_kind(document)](document)
+        for string_match in readers[read_kind(document)](document)
     )
 
 
 def read_regexes(project: Project) -> Iterator[StringMatch]:
     """Yield those that are regexes."""
-    for one in read_string_matches(project):
-        if one.match_type == "regex":
-            yield one
+    for string_match in read_string_matches(project):
+        if string_match.match_type == "regex":
+            yield string_match
 
 
 def _read_virtual_service(document: Document) -> Iterator[StringMatch]:
@@ -60,8 +60,8 @@ def _read_virtual_service(document: Document) -> Iterator[StringMatch]:
                     for value in find_values(match, key):
                         yield from _read_strings(document, value, key)
                 elif key in _MAP_PARTS:
-                    found = find_values(match, key)
-                    yield from _read_maps(document, found, _MAP_PARTS[key], key == "withoutHeaders")
+                    maps = find_values(match, key)
+                    yield from _read_maps(document, maps, _MAP_PARTS[key], key == "withoutHeaders")
         for origin in find_values(route, "corsPolicy", "allowOrigins"):
             yield from _read_strings(document, origin, "origin")
         for value in find_values(route, "rewrite", "uriRegexRewrite", "match"):
@@ -80,35 +80,37 @@ def _read_route_rule(document: Document) -> Iterator[StringMatch]:
 
 
 def _read_maps(
-    document: Document, found: list[Value], word: str, negated: bool = False
+    document: Document, maps: list[Value], part_name: str, negated: bool = False
 ) -> Iterator[StringMatch]:
-    for strings in found:
-        content = strings.content if isinstance(strings.content, dict) else {}
+    for map_value in maps:
+        content = map_value.content if isinstance(map_value.content, dict) else {}
         for name, value in content.items():
-            yield from _read_strings(document, value, f"{word} {name.lower()}", negated)
+            yield from _read_strings(document, value, f"{part_name} {name.lower()}", negated)
 
 
 def _read_strings(
     document: Document, value: Value, part: str, negated: bool = False
 ) -> Iterator[StringMatch]:
     content = value.content if isinstance(value.content, dict) else {}
-    for sort in ("exact", "prefix", "regex"):
-        found = content.get(sort)
-        istio_present = sort == "regex" and read_text(found) == "*"
-        if found is not None and isinstance(found.content, str) and not istio_present:
-            yield StringMatch(document, part, sort, found.content, found.at, negated)
+    for match_type in ("exact", "prefix", "regex"):
+        text_value = content.get(match_type)
+        means_present = match_type == "regex" and read_text(text_value) == "*"
+        if text_value is not None and isinstance(text_value.content, str) and not means_present:
+            yield StringMatch(
+                document, part, match_type, text_value.content, text_value.at, negated
+            )
 
 
 def _read_gateway_api(document: Document) -> Iterator[StringMatch]:
     for match in find_values(read_spec(document), "rules", "matches"):
-        for key, word in (("path", "uri"), ("headers", "header"), ("queryParams", "query")):
-            for one in find_values(match, key):
-                content = one.content if isinstance(one.content, dict) else {}
+        for key, part_name in (("path", "uri"), ("headers", "header"), ("queryParams", "query")):
+            for condition in find_values(match, key):
+                content = condition.content if isinstance(condition.content, dict) else {}
                 value, name = content.get("value"), read_text(content.get("name")).lower()
                 is_regex = read_text(content.get("type")) == "RegularExpression"
                 if value is not None and isinstance(value.content, str) and key != "method":
-                    part = word if key == "path" else f"{word} {name}"
-                    sort = "regex" if is_regex else "exact"
+                    part = part_name if key == "path" else f"{part_name} {name}"
+                    match_type = "regex" if is_regex else "exact"
                     if key == "path" and read_text(content.get("type")) in ("", "PathPrefix"):
-                        sort = "prefix"
-                    yield StringMatch(document, part, sort, value.content, value.at)
+                        match_type = "prefix"
+                    yield StringMatch(document, part, match_type, value.content, value.at)

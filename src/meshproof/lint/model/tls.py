@@ -29,32 +29,35 @@ class TlsSettings:
 
 
 @lru_cache(maxsize=2)
-def read_tls_settings(around: Inventory) -> tuple[TlsSettings, ...]:
+def read_tls_settings(inventory: Inventory) -> tuple[TlsSettings, ...]:
     """Return the TLS settings of every DestinationRule, those of its subsets too."""
     return tuple(
         setting
-        for policy in around.destination_rules
-        for way in (("trafficPolicy",), ("subsets", "trafficPolicy"))
-        for holder in find_values(read_spec(policy.document), *way)
-        for setting in _read_settings(policy, holder)
+        for rule in inventory.destination_rules
+        for holder_path in (("trafficPolicy",), ("subsets", "trafficPolicy"))
+        for holder in find_values(read_spec(rule.document), *holder_path)
+        for setting in _read_settings(rule, holder)
     )
 
 
-def _read_settings(policy: DestinationRule, holder: Value) -> Iterator[TlsSettings]:
-    own: set[int] = set()
-    for one in find_values(holder, "portLevelSettings"):
-        for number in find_values(one, "port", "number"):
-            for tls in find_values(one, "tls"):
+def _read_settings(rule: DestinationRule, holder: Value) -> Iterator[TlsSettings]:
+    overridden_ports: set[int] = set()
+    for port_settings in find_values(holder, "portLevelSettings"):
+        for number in find_values(port_settings, "port", "number"):
+            for tls in find_values(port_settings, "tls"):
                 if isinstance(number.content, int):
-                    own.add(number.content)
-                    yield _build_settings(policy, tls, number.content)
+                    overridden_ports.add(number.content)
+                    yield _build_settings(rule, tls, number.content)
     for tls in find_values(holder, "tls"):
-        yield _build_settings(policy, tls, None, frozenset(own))
+        yield _build_settings(rule, tls, None, frozenset(overridden_ports))
 
 
 def _build_settings(
-    policy: DestinationRule, tls: Value, port: int | None, own: frozenset[int] = frozenset()
+    rule: DestinationRule,
+    tls: Value,
+    port: int | None,
+    overridden_ports: frozenset[int] = frozenset(),
 ) -> TlsSettings:
     modes = find_values(tls, "mode")
     at = modes[0].at if modes else tls.at
-    return TlsSettings(policy, read_text(modes[0]) if modes else "", tls, at, port, own)
+    return TlsSettings(rule, read_text(modes[0]) if modes else "", tls, at, port, overridden_ports)

@@ -42,19 +42,19 @@ def read_tables(project: Project) -> Iterator[RouteTable]:
 
 
 def _read_table(project: Project, document: Document) -> RouteTable:
-    found = read_spec(document)
-    gateways = tuple(read_gateways(find_values(found, "gateways"), document.namespace))
-    blurred = find_unclear_paths(project, document)
+    spec = read_spec(document)
+    gateways = tuple(read_gateways(find_values(spec, "gateways"), document.namespace))
+    unclear_paths = find_unclear_paths(project, document)
     routes = [
-        _read_route(document, protocol, value, gateways, blurred, -index)
+        _read_route(document, protocol, value, gateways, unclear_paths, -index)
         for protocol in ("http", "tls", "tcp")
-        for index, value in enumerate(find_values(found, protocol))
+        for index, value in enumerate(find_values(spec, protocol))
         if isinstance(value.content, dict)
     ]
     return RouteTable(
         document,
         "VirtualService",
-        tuple(_read_hosts(find_values(found, "hosts"), document.namespace)),
+        tuple(_read_hosts(find_values(spec, "hosts"), document.namespace)),
         gateways or (Reference(MESH, MESH, document.at),),
         tuple(routes),
     )
@@ -64,19 +64,19 @@ def find_unclear_paths(project: Project, document: Document) -> tuple[str, ...]:
     """Return the paths in a document where something could not be read as it was meant."""
     if not project.has_defects(document):
         return ()
-    found = [
-        f"{one.path}."
-        for one in project.find_defects(Defects.UNKNOWN_KEY, document)
-        if not one.expected
+    paths = [
+        f"{defect.path}."
+        for defect in project.find_defects(Defects.UNKNOWN_KEY, document)
+        if not defect.expected
     ]
-    for sort in (Defects.NO_VALUE, Defects.WRONG_TYPE, Defects.EXCLUSIVE_KEYS):
-        found += [f"{one.path}." for one in project.find_defects(sort, document)]
-    return tuple(found)
+    for kind in (Defects.NO_VALUE, Defects.WRONG_TYPE, Defects.EXCLUSIVE_KEYS):
+        paths += [f"{defect.path}." for defect in project.find_defects(kind, document)]
+    return tuple(paths)
 
 
-def is_unclear(path: str, blurred: tuple[str, ...]) -> bool:
+def is_unclear(path: str, unclear_paths: tuple[str, ...]) -> bool:
     """Say whether something at or below a path could not be read as it was meant."""
-    return any(one.startswith((f"{path}.", f"{path}[")) for one in blurred)
+    return any(unclear_path.startswith((f"{path}.", f"{path}[")) for unclear_path in unclear_paths)
 
 
 def _read_hosts(values: list[Value], namespace: str) -> Iterator[Reference]:
@@ -88,18 +88,18 @@ def _read_hosts(values: list[Value], namespace: str) -> Iterator[Reference]:
 def read_gateways(values: list[Value], namespace: str) -> Iterator[Reference]:
     """Yield the gateways of a list as `namespace/name`; old forms are `name.namespace...`."""
     for value in values:
-        written = read_text(value)
-        if not written:
+        source_text = read_text(value)
+        if not source_text:
             continue
-        owner, slash, name = written.partition("/")
+        gateway_namespace, slash, name = source_text.partition("/")
         if slash:
-            full = f"{namespace if owner == '.' else owner}/{name}"
-        elif "." in written:
-            name, owner = written.split(".")[:2]
-            full = f"{owner}/{name}"
+            full_name = f"{namespace if gateway_namespace == '.' else gateway_namespace}/{name}"
+        elif "." in source_text:
+            name, gateway_namespace = source_text.split(".")[:2]
+            full_name = f"{gateway_namespace}/{name}"
         else:
-            full = MESH if written == MESH else f"{namespace}/{written}"
-        yield Reference(full, written, value.at)
+            full_name = MESH if source_text == MESH else f"{namespace}/{source_text}"
+        yield Reference(full_name, source_text, value.at)
 
 
 def _read_route(
@@ -107,16 +107,21 @@ def _read_route(
     protocol: Literal["http", "tls", "tcp"],
     value: Value,
     gateways: tuple[Reference, ...],
-    blurred: tuple[str, ...],
-    order: int,
+    unclear_paths: tuple[str, ...],
+    precedence: int,
 ) -> Route:
     content, namespace = value.mapping(), document.namespace
     name = read_text(content.get("name"))
-    found = find_values(value, "match")
+    match_values = find_values(value, "match")
     matches = [
-        _read_match(one, namespace, blurred, not is_unclear(value.path + ".match", blurred))
-        for one in found
-        if isinstance(one.content, dict)
+        _read_match(
+            match_value,
+            namespace,
+            unclear_paths,
+            not is_unclear(value.path + ".match", unclear_paths),
+        )
+        for match_value in match_values
+        if isinstance(match_value.content, dict)
     ]
     if not matches:
         matches = [Match((), value.at, "match" not in content)]
@@ -129,15 +134,19 @@ def _read_route(
         tuple(_read_destinations(find_values(value, "route", "destination"), namespace)),
         tuple(_read_destinations(mirrors, namespace)),
         protocol,
-        order,
+        precedence,
     )
 
 
 def _drop_idle_gateways(match: Match, gateways: tuple[Reference, ...]) -> Match:
     """Leave out a condition on gateways that names all that the route has."""
-    held = {one.full_name for one in gateways} or {MESH}
-    kept = [one for one in match.conditions if one.part != "gateway" or not held <= one.values]
-    return Match(tuple(kept), match.at, match.is_fully_read)
+    table_gateways = {gateway.full_name for gateway in gateways} or {MESH}
+    conditions = [
+        gateway
+        for gateway in match.conditions
+        if gateway.part != "gateway" or not table_gateways <= gateway.values
+    ]
+    return Match(tuple(conditions), match.at, match.is_fully_read)
 
 
 def _read_destinations(values: list[Value], namespace: str) -> Iterator[Destination]:
@@ -158,63 +167,88 @@ def _read_destinations(values: list[Value], namespace: str) -> Iterator[Destinat
         )
 
 
-def _read_match(value: Value, namespace: str, blurred: tuple[str, ...], sure: bool) -> Match:
+def _read_match(
+    value: Value, namespace: str, unclear_paths: tuple[str, ...], list_is_clear: bool
+) -> Match:
     content = value.mapping()
-    fold = content.get("ignoreUriCase")
-    found: list[Condition] = []
+    ignores_case = content.get("ignoreUriCase")
+    conditions: list[Condition] = []
     for part in _STRING_PARTS:
         if part in content:
-            ignored = part == "uri" and fold is not None and fold.content is True
-            found += _read_string_conditions(content[part], part, fold=ignored)
-    for key, word in _MAP_PARTS.items():
+            uri_ignores_case = (
+                part == "uri" and ignores_case is not None and ignores_case.content is True
+            )
+            conditions += _read_string_conditions(
+                content[part], part, ignores_case=uri_ignores_case
+            )
+    for key, part_name in _MAP_PARTS.items():
         entries = content[key].content if key in content else None
         for name, entry in entries.items() if isinstance(entries, dict) else ():
-            folded = name if word == "query" else name.lower()
-            found += _read_string_conditions(
-                entry, f"{word} {folded}", negated=key == "withoutHeaders"
+            entry_name = name if part_name == "query" else name.lower()
+            conditions += _read_string_conditions(
+                entry, f"{part_name} {entry_name}", negated=key == "withoutHeaders"
             )
-    found += _read_other_conditions(content, namespace)
-    known = set(content) <= _READABLE_KEYS and (sure or not is_unclear(value.path, blurred))
-    known = known and not (set(content) <= _KEYS_WITHOUT_CONDITION)
-    known = known and not any(
+    conditions += _read_other_conditions(content, namespace)
+    is_fully_read = set(content) <= _READABLE_KEYS and (
+        list_is_clear or not is_unclear(value.path, unclear_paths)
+    )
+    is_fully_read = is_fully_read and not (set(content) <= _KEYS_WITHOUT_CONDITION)
+    is_fully_read = is_fully_read and not any(
         content[part].content == {} for part in _STRING_PARTS if part in content
     )
-    return Match(tuple(found), value.at, known)
+    return Match(tuple(conditions), value.at, is_fully_read)
 
 
 def _read_string_conditions(
-    value: Value, part: str, negated: bool = False, fold: bool = False
+    value: Value, part: str, negated: bool = False, ignores_case: bool = False
 ) -> Iterator[Condition]:
     """Yield the condition of a StringMatch; an empty one is: there, with any value."""
     content = value.content if isinstance(value.content, dict) else {}
-    sorts: tuple[MatchType, ...] = ("exact", "prefix", "regex")
-    found = [
-        Condition(part, sort, read_text(content[sort]), negated=negated, at=content[sort].at)
-        for sort in sorts
-        if sort in content
-    ] or [Condition(part, "present", negated=negated, at=value.at)]
-    for one in found:
-        if one.match_type == "regex" and one.text == "*":  # Istio reads it as: is present
-            one = Condition(part, "present", negated=negated, at=one.at)
-        folds = fold and one.match_type != "regex"
-        plain = simplify_condition(
-            Condition(one.part, one.match_type, one.text, one.values, negated, folds, one.at)
+    match_types: tuple[MatchType, ...] = ("exact", "prefix", "regex")
+    conditions = [
+        Condition(
+            part,
+            match_type,
+            read_text(content[match_type]),
+            negated=negated,
+            at=content[match_type].at,
         )
-        if plain is not None:
-            yield plain
+        for match_type in match_types
+        if match_type in content
+    ] or [Condition(part, "present", negated=negated, at=value.at)]
+    for condition in conditions:
+        if (
+            condition.match_type == "regex" and condition.text == "*"
+        ):  # Istio reads it as: is present
+            condition = Condition(part, "present", negated=negated, at=condition.at)
+        folds_case = ignores_case and condition.match_type != "regex"
+        simplified = simplify_condition(
+            Condition(
+                condition.part,
+                condition.match_type,
+                condition.text,
+                condition.values,
+                negated,
+                folds_case,
+                condition.at,
+            )
+        )
+        if simplified is not None:
+            yield simplified
 
 
 def _read_other_conditions(content: dict[str, Value], namespace: str) -> Iterator[Condition]:
     """Yield the conditions on anything but strings."""
-    for key, (part, sort) in _LIST_PARTS.items():
+    for key, (part, match_type) in _LIST_PARTS.items():
         if key in content:
-            values = [read_text(one) for one in _list_items(content[key])]
+            values = [read_text(entry) for entry in _list_items(content[key])]
             if key == "gateways":
                 values = [
-                    one.full_name for one in read_gateways(_list_items(content[key]), namespace)
+                    gateway.full_name
+                    for gateway in read_gateways(_list_items(content[key]), namespace)
                 ]
             if values:
-                yield Condition(part, sort, values=frozenset(values), at=content[key].at)
+                yield Condition(part, match_type, values=frozenset(values), at=content[key].at)
     for key, part in _SINGLE_PARTS.items():
         if key in content:
             yield Condition(part, "exact", str(content[key].content), at=content[key].at)

@@ -35,41 +35,43 @@ class Identity:
     defects: list[Defect] = field(default_factory=list)
 
     def add_defect(
-        self, sort: DefectKind, key: str, written: str, meant: str = "", how: str = ""
+        self, kind: DefectKind, key: str, actual: str, expected: str = "", repair: str = ""
     ) -> None:
         """Note a defect of the value under `key`, or of the document where there is none."""
-        found = self.root.mapping().get(key)
-        at = found.at if found is not None else self.root.at
-        self.defects.append(Defect(sort, at, key, written, meant, how))
+        value = self.root.mapping().get(key)
+        at = value.at if value is not None else self.root.at
+        self.defects.append(Defect(kind, at, key, actual, expected, repair))
 
     def set_text(self, key: str, text: str) -> None:
         """Write `text` under `key`, in the place of what stands there."""
         content = dict(self.root.mapping())
-        found = content.get(key)
-        content[key] = Value(found.at if found is not None else self.root.at, key, text)
+        old_value = content.get(key)
+        content[key] = Value(old_value.at if old_value is not None else self.root.at, key, text)
         self.root = replace(self.root, content=content)
 
     def get_text(self, key: str) -> str:
         """Return the text under `key`, empty where there is none."""
-        found = self.root.mapping().get(key)
-        return found.content if found is not None and isinstance(found.content, str) else ""
+        value = self.root.mapping().get(key)
+        return value.content if value is not None and isinstance(value.content, str) else ""
 
 
 def identify_document(root: Value) -> Identity:
     """Return what the document with this root is."""
-    found = Identity(root)
-    found.kind = _find_exact_kind(root)
-    if found.kind is not None:
-        return found
-    _repair_istio_0_1(found)
-    if _is_no_object(found):
-        return found
+    identity = Identity(root)
+    identity.kind = _find_exact_kind(root)
+    if identity.kind is not None:
+        return identity
+    _repair_istio_0_1(identity)
+    if _is_no_object(identity):
+        return identity
     for key in _HEADER_KEYS:
-        _repair_spelling(found, key)
-    if not (found.get_text("apiVersion") and found.get_text("kind")) and not _guess_kind(found):
-        return found
-    _look_up_kind(found)
-    return found
+        _repair_spelling(identity, key)
+    if not (identity.get_text("apiVersion") and identity.get_text("kind")) and not _guess_kind(
+        identity
+    ):
+        return identity
+    _look_up_kind(identity)
+    return identity
 
 
 def _find_exact_kind(root: Value) -> Kind | None:
@@ -83,78 +85,82 @@ def _find_exact_kind(root: Value) -> Kind | None:
     return kind if kind is not None and kind.api_version == version.content else None
 
 
-def _repair_spelling(found: Identity, key: str) -> None:
+def _repair_spelling(identity: Identity, key: str) -> None:
     """Put a key of the root right that is written in another case, or nearly."""
-    content = found.root.mapping()
+    content = identity.root.mapping()
     if key in content:
         return
-    others = [one for one in content if one not in ("status", *_OBJECT_KEYS)]
-    written = find_closest_word(key, others, 0.75)
-    if not written:
+    candidates = [name for name in content if name not in ("status", *_OBJECT_KEYS)]
+    misspelt_key = find_closest_word(key, candidates, 0.75)
+    if not misspelt_key:
         return
-    same = written.lower() == key.lower()
-    at = found.root.keys[written]
-    sort = DefectKind.WRONG_CASE if same else DefectKind.UNKNOWN_KEY
-    found.defects.append(Defect(sort, at, "", written, key, key))
-    names = {one: key if one == written else one for one in content}
-    found.root = replace(
-        found.root,
-        content={names[one]: value for one, value in content.items()},
-        keys={names[one]: place for one, place in found.root.keys.items()},
+    differs_in_case_only = misspelt_key.lower() == key.lower()
+    at = identity.root.keys[misspelt_key]
+    kind = DefectKind.WRONG_CASE if differs_in_case_only else DefectKind.UNKNOWN_KEY
+    identity.defects.append(Defect(kind, at, "", misspelt_key, key, key))
+    right_names = {name: key if name == misspelt_key else name for name in content}
+    identity.root = replace(
+        identity.root,
+        content={right_names[name]: value for name, value in content.items()},
+        keys={right_names[name]: key_at for name, key_at in identity.root.keys.items()},
     )
 
 
-def _repair_istio_0_1(found: Identity) -> None:
+def _repair_istio_0_1(identity: Identity) -> None:
     """Put right what Istio 0.1 wrote: `type: route-rule` and the name beside it."""
-    kind = _KIND_OF_TYPE.get(found.get_text("type"), "")
-    content = found.root.mapping()
+    kind = _KIND_OF_TYPE.get(identity.get_text("type"), "")
+    content = identity.root.mapping()
     if not kind or "kind" in content:
         return
-    at, keys = content["type"].at, dict(found.root.keys)
-    how = f"apiVersion: {_LEGACY_GROUP}/v1alpha2 and kind: {kind}, with the name under metadata"
-    found.defects.append(
-        Defect(DefectKind.OLD_SPELLING, keys["type"], "", "type", "apiVersion and kind", how)
+    type_at, keys = content["type"].at, dict(identity.root.keys)
+    repair = f"apiVersion: {_LEGACY_GROUP}/v1alpha2 and kind: {kind}, with the name under metadata"
+    identity.defects.append(
+        Defect(DefectKind.OLD_SPELLING, keys["type"], "", "type", "apiVersion and kind", repair)
     )
-    moved = {key: one for key, one in content.items() if key in ("name", "namespace", "labels")}
-    left = {key: one for key, one in content.items() if key not in ("type", *moved)}
-    if moved and "metadata" not in left:
-        places = {key: keys[key] for key in moved}
-        left["metadata"] = Value(at, "metadata", moved, places)
-    found.root = replace(found.root, content=left)
-    found.set_text("apiVersion", f"{_LEGACY_GROUP}/v1alpha2")
-    found.set_text("kind", kind)
+    metadata_values = {
+        key: value for key, value in content.items() if key in ("name", "namespace", "labels")
+    }
+    remaining = {
+        key: value for key, value in content.items() if key not in ("type", *metadata_values)
+    }
+    if metadata_values and "metadata" not in remaining:
+        metadata_keys = {key: keys[key] for key in metadata_values}
+        remaining["metadata"] = Value(type_at, "metadata", metadata_values, metadata_keys)
+    identity.root = replace(identity.root, content=remaining)
+    identity.set_text("apiVersion", f"{_LEGACY_GROUP}/v1alpha2")
+    identity.set_text("kind", kind)
 
 
-def _is_no_object(found: Identity) -> bool:
+def _is_no_object(identity: Identity) -> bool:
     """Say whether this is no Kubernetes object at all: values of Helm, a kustomization, ..."""
-    if not _OBJECT_KEYS.isdisjoint(found.root.mapping()):
+    if not _OBJECT_KEYS.isdisjoint(identity.root.mapping()):
         return False
-    if PurePath(found.root.at.file).stem != "kustomization":
-        found.add_defect(DefectKind.NOT_CHECKED, "", "this is no Kubernetes object")
+    if PurePath(identity.root.at.file).stem != "kustomization":
+        identity.add_defect(DefectKind.NOT_CHECKED, "", "this is no Kubernetes object")
     return True
 
 
-def _guess_kind(found: Identity) -> bool:
+def _guess_kind(identity: Identity) -> bool:
     """Fill in a missing apiVersion or kind from what is there; say whether that worked."""
-    said = {key: found.get_text(key) for key in _HEADER_KEYS}
+    header = {key: identity.get_text(key) for key in _HEADER_KEYS}
     for key in _HEADER_KEYS:
-        value = found.root.mapping().get(key)
-        if value is not None and value.content is not None and not said[key]:
-            found.add_defect(DefectKind.WRONG_TYPE, key, repr(value.content), "text")
+        value = identity.root.mapping().get(key)
+        if value is not None and value.content is not None and not header[key]:
+            identity.add_defect(DefectKind.WRONG_TYPE, key, repr(value.content), "text")
             return False
-    missing = [key for key in _HEADER_KEYS if not said[key]]
-    group = said["apiVersion"].rpartition("/")[0] if said["apiVersion"] else None
-    kind = _find_best_kind(found.root, group, said["kind"])
-    how = ""
+    missing = [key for key in _HEADER_KEYS if not header[key]]
+    group = header["apiVersion"].rpartition("/")[0] if header["apiVersion"] else None
+    kind = _find_best_kind(identity.root, group, header["kind"])
+    repair = ""
     if kind is not None:
-        words = {"apiVersion": said["apiVersion"] or kind.api_version, "kind": kind.name}
-        how = " and ".join(f"{key}: {words[key]}" for key in missing)
-        how += ", and then meshproof convert" if kind.group == _LEGACY_GROUP else ""
+        texts = {"apiVersion": header["apiVersion"] or kind.api_version, "kind": kind.name}
+        repair = " and ".join(f"{key}: {texts[key]}" for key in missing)
+        repair += ", and then meshproof convert" if kind.group == _LEGACY_GROUP else ""
         for key in missing:
-            found.set_text(key, words[key])
-    meant = kind.name if kind is not None else ""
-    found.defects.append(
-        Defect(DefectKind.NO_TYPE, found.root.at, "", " and ".join(missing), meant, how)
+            identity.set_text(key, texts[key])
+    kind_name = kind.name if kind is not None else ""
+    identity.defects.append(
+        Defect(DefectKind.NO_TYPE, identity.root.at, "", " and ".join(missing), kind_name, repair)
     )
     return kind is not None
 
@@ -162,20 +168,20 @@ def _guess_kind(found: Identity) -> bool:
 def _find_best_kind(root: Value, group: str | None, name: str) -> Kind | None:
     """Return the kind that a spec looks like: the only one whose keys fit best."""
     spec = root.mapping().get("spec")
-    written = set(spec.content) if spec is not None and isinstance(spec.content, dict) else set()
+    spec_keys = set(spec.content) if spec is not None and isinstance(spec.content, dict) else set()
     scores: list[tuple[int, Kind]] = []
     for kind in _load_kinds():
         shape = kind.root.keys["spec"]
         if name not in ("", kind.name) or group not in (None, kind.group):
             continue
-        valid = set(shape.keys) | set(shape.old_keys)
-        if name or (written & valid and set(shape.required_keys) <= written):
-            scores.append((len(written & valid) - len(written - valid), kind))
+        valid_keys = set(shape.keys) | set(shape.old_keys)
+        if name or (spec_keys & valid_keys and set(shape.required_keys) <= spec_keys):
+            scores.append((len(spec_keys & valid_keys) - len(spec_keys - valid_keys), kind))
     if not scores:
         return None
-    top = max(score for score, _ in scores)
-    best = [kind for score, kind in scores if score == top]
-    return best[0] if len(best) == 1 else None
+    best_score = max(score for score, _ in scores)
+    best_kinds = [kind for score, kind in scores if score == best_score]
+    return best_kinds[0] if len(best_kinds) == 1 else None
 
 
 @cache
@@ -188,64 +194,78 @@ def _load_kinds() -> tuple[Kind, ...]:
     )
 
 
-def _look_up_kind(found: Identity) -> None:
+def _look_up_kind(identity: Identity) -> None:
     """Find the kind's shape by apiVersion and kind, and put right what is nearly right."""
-    api_version, name = found.get_text("apiVersion"), found.get_text("kind")
+    api_version, name = identity.get_text("apiVersion"), identity.get_text("kind")
     group, _, version = api_version.rpartition("/")
     kind = schema.load_kind(group, name)
     if kind is not None:
-        found.kind = kind
-        _check_version(found, kind, group, version)
+        identity.kind = kind
+        _check_version(identity, kind, group, version)
     elif name in schema.find_unshaped_kinds(group).names:
-        _check_unshaped_kind(found, group, name, version)
+        _check_unshaped_kind(identity, group, name, version)
     elif _find_groups(name):
-        _check_wrong_group(found, group, name)
+        _check_wrong_group(identity, group, name)
     elif group in schema.list_groups():
-        _check_unknown_kind(found, group, name)
+        _check_unknown_kind(identity, group, name)
     else:
-        _check_unknown_group(found, group, name)
+        _check_unknown_group(identity, group, name)
 
 
-def _check_version(found: Identity, kind: Kind, group: str, version: str) -> None:
+def _check_version(identity: Identity, kind: Kind, group: str, version: str) -> None:
     if group != kind.group or version in kind.removed_versions:
-        found.add_defect(
+        identity.add_defect(
             DefectKind.GONE_VERSION,
             "apiVersion",
-            found.get_text("apiVersion"),
+            identity.get_text("apiVersion"),
             kind.api_version,
             kind.name,
         )
     elif version not in kind.served_versions:
-        nearest = find_closest_word(version, kind.served_versions, 0.8) or kind.served_versions[0]
-        meant = f"{kind.group}/{nearest}".lstrip("/")
-        found.add_defect(
-            DefectKind.UNKNOWN_VERSION, "apiVersion", found.get_text("apiVersion"), meant, kind.name
+        nearest_version = (
+            find_closest_word(version, kind.served_versions, 0.8) or kind.served_versions[0]
         )
-        found.set_text("apiVersion", meant)
+        api_version = f"{kind.group}/{nearest_version}".lstrip("/")
+        identity.add_defect(
+            DefectKind.UNKNOWN_VERSION,
+            "apiVersion",
+            identity.get_text("apiVersion"),
+            api_version,
+            kind.name,
+        )
+        identity.set_text("apiVersion", api_version)
     elif version != kind.served_versions[0]:
-        found.add_defect(
+        identity.add_defect(
             DefectKind.OLDER_VERSION,
             "apiVersion",
-            found.get_text("apiVersion"),
+            identity.get_text("apiVersion"),
             kind.api_version,
             kind.name,
         )
 
 
-def _check_unshaped_kind(found: Identity, group: str, name: str, version: str) -> None:
+def _check_unshaped_kind(identity: Identity, group: str, name: str, version: str) -> None:
     """Judge the version of a kind that is known and has no shape."""
-    other = schema.find_unshaped_kinds(group)
-    meant = _find_newest_version(schema.MOVED_KINDS.get((group, name), group))
-    if version in other.removed_versions:
-        found.add_defect(
-            DefectKind.GONE_VERSION, "apiVersion", found.get_text("apiVersion"), meant, name
+    unshaped_kinds = schema.find_unshaped_kinds(group)
+    newest_version = _find_newest_version(schema.MOVED_KINDS.get((group, name), group))
+    if version in unshaped_kinds.removed_versions:
+        identity.add_defect(
+            DefectKind.GONE_VERSION,
+            "apiVersion",
+            identity.get_text("apiVersion"),
+            newest_version,
+            name,
         )
-    elif version not in other.served_versions:
-        found.add_defect(
-            DefectKind.UNKNOWN_VERSION, "apiVersion", found.get_text("apiVersion"), meant, name
+    elif version not in unshaped_kinds.served_versions:
+        identity.add_defect(
+            DefectKind.UNKNOWN_VERSION,
+            "apiVersion",
+            identity.get_text("apiVersion"),
+            newest_version,
+            name,
         )
-    elif other.is_mesh:
-        found.add_defect(DefectKind.NOT_CHECKED, "kind", f"{name} is not read by meshproof")
+    elif unshaped_kinds.is_mesh:
+        identity.add_defect(DefectKind.NOT_CHECKED, "kind", f"{name} is not read by meshproof")
 
 
 def _find_newest_version(group: str) -> str:
@@ -260,56 +280,66 @@ def _find_groups(name: str) -> tuple[str, ...]:
     return tuple(group for group in schema.list_groups() if name in schema.list_kinds(group))
 
 
-def _check_wrong_group(found: Identity, group: str, name: str) -> None:
+def _check_wrong_group(identity: Identity, group: str, name: str) -> None:
     """Judge a kind that stands under another group than its own."""
-    written = found.get_text("apiVersion")
-    homes = _find_groups(name)
-    near = find_closest_word(group, homes, 0.75) if group else ""
-    if not near and group and group not in schema.list_groups() and "istio" not in group:
-        found.add_defect(
-            DefectKind.NOT_CHECKED, "kind", f"{name} of {written} is not known to meshproof"
+    api_version = identity.get_text("apiVersion")
+    groups = _find_groups(name)
+    nearest_group = find_closest_word(group, groups, 0.75) if group else ""
+    if not nearest_group and group and group not in schema.list_groups() and "istio" not in group:
+        identity.add_defect(
+            DefectKind.NOT_CHECKED, "kind", f"{name} of {api_version} is not known to meshproof"
         )
         return
-    kinds = {home: schema.load_kind(home, name) for home in homes}
-    best = _find_best_kind(found.root, None, name)
-    kind = kinds[near] if near else (best or kinds[homes[0]])
+    kinds = {candidate: schema.load_kind(candidate, name) for candidate in groups}
+    best_kind = _find_best_kind(identity.root, None, name)
+    kind = kinds[nearest_group] if nearest_group else (best_kind or kinds[groups[0]])
     if kind is None:
-        meant = _find_newest_version(near or homes[0])
-        found.add_defect(DefectKind.UNKNOWN_VERSION, "apiVersion", written, meant, name)
+        newest_version = _find_newest_version(nearest_group or groups[0])
+        identity.add_defect(
+            DefectKind.UNKNOWN_VERSION, "apiVersion", api_version, newest_version, name
+        )
         return
     if kind.group != _LEGACY_GROUP:  # a removed kind is one finding, whatever group is written
-        found.add_defect(DefectKind.UNKNOWN_VERSION, "apiVersion", written, kind.api_version, name)
-    found.set_text("apiVersion", kind.api_version)
-    found.kind = kind
+        identity.add_defect(
+            DefectKind.UNKNOWN_VERSION, "apiVersion", api_version, kind.api_version, name
+        )
+    identity.set_text("apiVersion", kind.api_version)
+    identity.kind = kind
 
 
-def _check_unknown_kind(found: Identity, group: str, name: str) -> None:
+def _check_unknown_kind(identity: Identity, group: str, name: str) -> None:
     """Judge a kind that its group does not have."""
-    meant = find_closest_word(name, schema.list_kinds(group))
-    at_home = schema.load_kind(group, meant) if meant else None
-    found.add_defect(DefectKind.UNKNOWN_KIND, "kind", name, meant, found.get_text("apiVersion"))
-    if at_home is not None:
-        found.set_text("kind", meant)
-        found.kind = at_home
+    nearest_name = find_closest_word(name, schema.list_kinds(group))
+    kind = schema.load_kind(group, nearest_name) if nearest_name else None
+    identity.add_defect(
+        DefectKind.UNKNOWN_KIND, "kind", name, nearest_name, identity.get_text("apiVersion")
+    )
+    if kind is not None:
+        identity.set_text("kind", nearest_name)
+        identity.kind = kind
 
 
-def _check_unknown_group(found: Identity, group: str, name: str) -> None:
+def _check_unknown_group(identity: Identity, group: str, name: str) -> None:
     """Judge a group that is not known: misspelt, or of something else."""
-    written = found.get_text("apiVersion")
-    near = find_closest_word(group, schema.list_groups(), 0.8) if group else ""
+    api_version = identity.get_text("apiVersion")
+    nearest_group = find_closest_word(group, schema.list_groups(), 0.8) if group else ""
     kind = (
-        schema.load_kind(near, find_closest_word(name, schema.list_kinds(near), 0.8))
-        if near
+        schema.load_kind(
+            nearest_group, find_closest_word(name, schema.list_kinds(nearest_group), 0.8)
+        )
+        if nearest_group
         else None
     )
     if kind is None:
-        found.add_defect(
-            DefectKind.NOT_CHECKED, "kind", f"{name} of {written} is not known to meshproof"
+        identity.add_defect(
+            DefectKind.NOT_CHECKED, "kind", f"{name} of {api_version} is not known to meshproof"
         )
         return
-    found.add_defect(DefectKind.UNKNOWN_VERSION, "apiVersion", written, kind.api_version, kind.name)
-    found.set_text("apiVersion", kind.api_version)
+    identity.add_defect(
+        DefectKind.UNKNOWN_VERSION, "apiVersion", api_version, kind.api_version, kind.name
+    )
+    identity.set_text("apiVersion", kind.api_version)
     if kind.name != name:
-        found.add_defect(DefectKind.UNKNOWN_KIND, "kind", name, kind.name, kind.api_version)
-        found.set_text("kind", kind.name)
-    found.kind = kind
+        identity.add_defect(DefectKind.UNKNOWN_KIND, "kind", name, kind.name, kind.api_version)
+        identity.set_text("kind", kind.name)
+    identity.kind = kind

@@ -59,9 +59,9 @@ def repair_value(value: Value, shape: Shape) -> Value:
     return value
 
 
-def _build_type_defect(value: Value, shape: Shape, how: str = "") -> Defect:
+def _build_type_defect(value: Value, shape: Shape, repair: str = "") -> Defect:
     return Defect(
-        DefectKind.WRONG_TYPE, value.at, value.path, format_value(value), shape.description, how
+        DefectKind.WRONG_TYPE, value.at, value.path, format_value(value), shape.description, repair
     )
 
 
@@ -87,8 +87,8 @@ def _unwrap_mapping(value: Value, shape: Shape) -> Value:
     if isinstance(value.content, list) and _is_one_mapping(value.content):
         return value.content[0]
     if isinstance(value.content, str) and "exact" in shape.keys:
-        inner = Value(value.at, f"{value.path}.exact", value.content)
-        return replace(value, content={"exact": inner})
+        exact_value = Value(value.at, f"{value.path}.exact", value.content)
+        return replace(value, content={"exact": exact_value})
     return value
 
 
@@ -99,8 +99,8 @@ def format_value(value: Value) -> str:
     if isinstance(value.content, list):
         return "a list"
     if isinstance(value.content, str):
-        cut = "..." if len(value.content) > _MAX_LENGTH else ""
-        return f'"{value.content[:_MAX_LENGTH]}{cut}"'
+        ellipsis = "..." if len(value.content) > _MAX_LENGTH else ""
+        return f'"{value.content[:_MAX_LENGTH]}{ellipsis}"'
     return _format_scalar(value.content)
 
 
@@ -120,13 +120,13 @@ def _check_boolean(value: Value, content: Scalar, shape: Shape) -> Iterator[Defe
 
 
 def _check_number(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]:
-    whole = shape.type == "integer"
+    is_integer = shape.type == "integer"
     if isinstance(content, str):
         digits = _NUMBER.match(content)
         yield _build_type_defect(value, shape, f"without quotes: {digits[0]}" if digits else "")
     elif isinstance(content, bool) or not isinstance(content, (int, float)):
         yield _build_type_defect(value, shape)
-    elif whole and content != int(content):
+    elif is_integer and content != int(content):
         yield _build_type_defect(value, shape, str(round(content)))
     elif (
         not (shape.minimum or -1e300)
@@ -149,12 +149,14 @@ def _check_integer_or_text(value: Value, content: Scalar, shape: Shape) -> Itera
 
 def _check_duration(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]:
     if not isinstance(content, str):
-        how = f"{content}s" if isinstance(content, (int, float)) else ""
-        yield _build_type_defect(value, shape, "" if isinstance(content, bool) else how)
+        repair = f"{content}s" if isinstance(content, (int, float)) else ""
+        yield _build_type_defect(value, shape, "" if isinstance(content, bool) else repair)
     elif not _DURATION.fullmatch(content):
-        spelt = _SPELT_OUT.fullmatch(content)
+        spelt_out = _SPELT_OUT.fullmatch(content)
         yield _build_range_defect(
-            value, shape.description, f"{spelt[1]}{(spelt[2] or 's').lower()}" if spelt else ""
+            value,
+            shape.description,
+            f"{spelt_out[1]}{(spelt_out[2] or 's').lower()}" if spelt_out else "",
         )
     elif shape.type == "duration" and not re.search("[1-9]", content):
         yield _build_range_defect(value, "a duration of 1ms or more")
@@ -172,29 +174,31 @@ def _check_choice(
     value: Value,
     content: Scalar,
     shape: Shape,
-    words: tuple[str, ...],
+    choices: tuple[str, ...],
     as_read: Callable[[str], str],
 ) -> Iterator[Defect]:
     if not isinstance(content, str):
-        yield _build_type_defect(value, shape, f"one of {', '.join(words)}")
-    elif content and as_read(content) not in words:
-        meant = find_closest_word(content, words)
-        how = meant or f"one of {', '.join(words)}"
-        yield Defect(DefectKind.WRONG_WORD, value.at, value.path, content, meant, how)
+        yield _build_type_defect(value, shape, f"one of {', '.join(choices)}")
+    elif content and as_read(content) not in choices:
+        nearest_choice = find_closest_word(content, choices)
+        repair = nearest_choice or f"one of {', '.join(choices)}"
+        yield Defect(DefectKind.WRONG_WORD, value.at, value.path, content, nearest_choice, repair)
 
 
 def _check_name(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]:
     if not isinstance(content, str):
         yield from _check_text(value, content, shape)
     elif content and not (_NAME.fullmatch(content) and len(content) <= 253):
-        meant = re.sub("[^-a-z0-9.]+", "-", content.lower()).strip("-.")
+        valid_name = re.sub("[^-a-z0-9.]+", "-", content.lower()).strip("-.")
         yield _build_range_defect(
-            value, "a name of small letters, digits, '-' and '.'", meant[:253]
+            value, "a name of small letters, digits, '-' and '.'", valid_name[:253]
         )
 
 
-def _build_range_defect(value: Value, expected: str, how: str = "") -> Defect:
-    return Defect(DefectKind.OUT_OF_RANGE, value.at, value.path, format_value(value), expected, how)
+def _build_range_defect(value: Value, expected: str, repair: str = "") -> Defect:
+    return Defect(
+        DefectKind.OUT_OF_RANGE, value.at, value.path, format_value(value), expected, repair
+    )
 
 
 _CHECKS: dict[str, Callable[[Value, Scalar, Shape], Iterator[Defect]]] = {

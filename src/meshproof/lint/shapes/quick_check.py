@@ -16,26 +16,26 @@ NONEMPTY_TEXTS = ("host", "name")
 
 def fits_shape(value: Value, shape: Shape) -> bool:
     """Say whether a value is certainly as its shape wants it, down to every leaf."""
-    content, wanted = value.content, shape.type
-    if wanted == "mapping":
+    content, expected_type = value.content, shape.type
+    if expected_type == "mapping":
         return isinstance(content, dict) and _mapping_fits(content, shape)
-    if wanted == "list":
-        each = shape.element
-        return isinstance(content, list) and each is not None and _list_fits(content, each)
-    if wanted == "text":
+    if expected_type == "list":
+        element = shape.element
+        return isinstance(content, list) and element is not None and _list_fits(content, element)
+    if expected_type == "text":
         return isinstance(content, str)
-    if wanted == "any":
+    if expected_type == "any":
         return True
     if shape.text_key or shape.old_text_keys or isinstance(content, (dict, list)):
         return False
-    return content in shape.choices if wanted == "word" else not check_leaf(value, shape)
+    return content in shape.choices if expected_type == "word" else not check_leaf(value, shape)
 
 
 def _mapping_fits(content: dict[str, Value], shape: Shape) -> bool:
-    keys, each = shape.keys, shape.element
-    for key, one in content.items():
-        below = each or keys.get(key)
-        if below is None or one.content is None or not fits_shape(one, below):
+    key_shapes, element = shape.keys, shape.element
+    for key, value in content.items():
+        value_shape = element or key_shapes.get(key)
+        if value_shape is None or value.content is None or not fits_shape(value, value_shape):
             return False
     for key in shape.required_keys:
         if key not in content or (content[key].content == "" and key in NONEMPTY_TEXTS):
@@ -48,5 +48,5 @@ def _mapping_fits(content: dict[str, Value], shape: Shape) -> bool:
     )
 
 
-def _list_fits(content: list[Value], each: Shape) -> bool:
-    return all(one.content is not None and fits_shape(one, each) for one in content)
+def _list_fits(content: list[Value], element: Shape) -> bool:
+    return all(value.content is not None and fits_shape(value, element) for value in content)

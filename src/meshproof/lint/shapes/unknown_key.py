@@ -44,7 +44,7 @@ def find_intended_key(
 ) -> IntendedKey:
     """Return where `key` of `parent` was meant to be, the surest guess first."""
     value = parent.mapping()[key]
-    for guess in (
+    for match_key in (
         _match_other_case,
         _match_old_key,
         _match_key_below,
@@ -52,8 +52,8 @@ def find_intended_key(
         _match_typo,
         _match_missing_key,
     ):
-        for home in guess(key, value, parent, content, shape, above):
-            return home
+        for intended_key in match_key(key, value, parent, content, shape, above):
+            return intended_key
     return IntendedKey(DefectKind.UNKNOWN_KEY, repair=_list_valid_keys(shape))
 
 
@@ -64,10 +64,10 @@ def _match_other_case(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
 ) -> _Guesses:
     """`apiversion`, `per_try_timeout`: the right letters."""
-    folded = {_fold_key(one): one for one in shape.keys}
-    meant = folded.get(_fold_key(key))
-    if meant:
-        yield IntendedKey(DefectKind.WRONG_CASE, meant, meant, (meant,))
+    keys_by_folded = {_fold_key(name): name for name in shape.keys}
+    right_name = keys_by_folded.get(_fold_key(key))
+    if right_name:
+        yield IntendedKey(DefectKind.WRONG_CASE, right_name, right_name, (right_name,))
 
 
 def _fold_key(key: str) -> str:
@@ -78,43 +78,51 @@ def _match_old_key(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
 ) -> _Guesses:
     """A word of an earlier version of this kind, or of the kind before it."""
-    meant = shape.old_keys.get(key)
-    if meant is None:
+    replacement = shape.old_keys.get(key)
+    if replacement is None:
         return
-    path = tuple(meant.split(".")) if _PATH.fullmatch(meant) else ()
+    path = tuple(replacement.split(".")) if _PATH.fullmatch(replacement) else ()
     target: Shape | None = shape
     for name in path:
         target = target.mapping_shape.keys.get(name) if target else None
     if target is None or not target.can_hold(value.content):
         path = ()
-    yield IntendedKey(DefectKind.OLD_SPELLING, meant, meant, path)
+    yield IntendedKey(DefectKind.OLD_SPELLING, replacement, replacement, path)
 
 
 def _match_key_below(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
 ) -> _Guesses:
     """A key that its indentation put one level too high."""
-    empty = [name for name, one in parent.mapping().items() if one.content is None]
-    there = [name for name in shape.keys if name in content]
-    absent = [name for name in shape.required_keys if name not in content and name not in empty]
-    for names in (empty, there, absent):
-        homes = [name for name in names if _has_key(shape.keys.get(name), key, value)]
-        if len(homes) == 1:
-            home = homes[0]
-            how = f"indent it, to stand under '{home}'" if home not in absent else f"{home}.{key}"
-            yield IntendedKey(DefectKind.UNKNOWN_KEY, f"{home}.{key}", how, (home, key))
+    without_value = [name for name, child in parent.mapping().items() if child.content is None]
+    present = [name for name in shape.keys if name in content]
+    absent = [
+        name for name in shape.required_keys if name not in content and name not in without_value
+    ]
+    for names in (without_value, present, absent):
+        parent_keys = [name for name in names if _has_key(shape.keys.get(name), key, value)]
+        if len(parent_keys) == 1:
+            parent_key = parent_keys[0]
+            repair = (
+                f"indent it, to stand under '{parent_key}'"
+                if parent_key not in absent
+                else f"{parent_key}.{key}"
+            )
+            yield IntendedKey(
+                DefectKind.UNKNOWN_KEY, f"{parent_key}.{key}", repair, (parent_key, key)
+            )
 
 
 def _has_key(shape: Shape | None, key: str, value: Value) -> bool:
-    found = shape.mapping_shape.keys.get(key) if shape else None
-    return found is not None and found.can_hold(value.content)
+    key_shape = shape.mapping_shape.keys.get(key) if shape else None
+    return key_shape is not None and key_shape.can_hold(value.content)
 
 
 def _can_hold(shape: Shape, value: Value) -> bool:
     """Say whether a value can stand here, a list's entries or a single one of them."""
     if shape.type == "list" and shape.element:
-        inner = value.content if isinstance(value.content, list) else [value]
-        return all(shape.element.can_hold(one.content) for one in inner)
+        entries = value.content if isinstance(value.content, list) else [value]
+        return all(shape.element.can_hold(entry.content) for entry in entries)
     return shape.can_hold(value.content)
 
 
@@ -128,9 +136,9 @@ def _match_key_above(
 ) -> _Guesses:
     """A key that its indentation put one level too deep."""
     if above is not None and key not in above.content and _has_key(above.shape, key, value):
-        where = f"of '{above.path}'" if above.path else "of the document"
+        owner = f"of '{above.path}'" if above.path else "of the document"
         yield IntendedKey(
-            DefectKind.UNKNOWN_KEY, key, f"move it one level up: it is a key {where}", (key,), True
+            DefectKind.UNKNOWN_KEY, key, f"move it one level up: it is a key {owner}", (key,), True
         )
 
 
@@ -140,17 +148,17 @@ def _match_typo(
     """A typo: the nearest key that takes such a value, or one that is very near."""
     if len(parent.mapping()) > _MOST_KEYS:
         return
-    fitting = [name for name, one in shape.keys.items() if _can_hold(one, value)]
-    meant = find_closest_word(key, fitting) or find_closest_word(key, shape.keys, 0.75)
-    if meant:
-        yield IntendedKey(DefectKind.UNKNOWN_KEY, meant, meant, (meant,))
+    fitting_keys = [name for name, key_shape in shape.keys.items() if _can_hold(key_shape, value)]
+    nearest_key = find_closest_word(key, fitting_keys) or find_closest_word(key, shape.keys, 0.75)
+    if nearest_key:
+        yield IntendedKey(DefectKind.UNKNOWN_KEY, nearest_key, nearest_key, (nearest_key,))
 
 
 def _match_missing_key(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
 ) -> _Guesses:
     """Another word for the one key that is needed and not there."""
-    missing = [one for one in shape.required_keys if one not in content]
+    missing = [name for name in shape.required_keys if name not in content]
     if len(missing) == 1 and shape.keys[missing[0]].can_hold(value.content):
         yield IntendedKey(DefectKind.UNKNOWN_KEY, missing[0], missing[0], (missing[0],))
 

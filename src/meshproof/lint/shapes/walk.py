@@ -21,13 +21,13 @@ from meshproof.lint.shapes.unknown_key import IntendedKey, RepairedMapping, find
 
 def check_document(document: Document) -> tuple[Document, list[Defect]]:
     """Return the document as it was meant, and what is wrong with its form."""
-    found = identify_document(document.root)
-    if found.kind is None or fits_shape(found.root, found.kind.root):
-        whole = document if found.root is document.root else Document(found.root)
-        return whole, found.defects
-    walk = _Walk(found.kind)
-    root = walk.check_mapping(found.root, found.kind.root, None)
-    return Document(root), [*found.defects, *walk.defects]
+    identity = identify_document(document.root)
+    if identity.kind is None or fits_shape(identity.root, identity.kind.root):
+        repaired_document = document if identity.root is document.root else Document(identity.root)
+        return repaired_document, identity.defects
+    walk = _Walk(identity.kind)
+    root = walk.check_mapping(identity.root, identity.kind.root, None)
+    return Document(root), [*identity.defects, *walk.defects]
 
 
 @dataclass
@@ -41,10 +41,10 @@ class _Walk:
         """Return the value as it was meant; one that an alias repeats is examined once."""
         if shape.type == "text" and isinstance(value.content, str):
             return value
-        known = (id(value), id(shape))
-        if known not in self._checked_values:
-            self._checked_values[known] = value, self._check_value(value, shape, above)
-        return self._checked_values[known][1]
+        cache_key = (id(value), id(shape))
+        if cache_key not in self._checked_values:
+            self._checked_values[cache_key] = value, self._check_value(value, shape, above)
+        return self._checked_values[cache_key][1]
 
     def _check_value(self, value: Value, shape: Shape, above: RepairedMapping) -> Value:
         content = value.content
@@ -53,58 +53,66 @@ class _Walk:
         if isinstance(content, dict) and shape.type == "mapping":
             return self.check_mapping(value, shape, above)
         if isinstance(content, list) and shape.type == "list" and shape.element:
-            each = shape.element
+            element = shape.element
             self.defects += [
-                Defect(DefectKind.WRONG_TYPE, one.at, one.path, "nothing", each.description)
-                for one in content
-                if one.content is None
+                Defect(DefectKind.WRONG_TYPE, entry.at, entry.path, "nothing", element.description)
+                for entry in content
+                if entry.content is None
             ]
             items = [
-                self.check_value(one, each, above) for one in content if one.content is not None
+                self.check_value(entry, element, above)
+                for entry in content
+                if entry.content is not None
             ]
             return value if _are_identical(items, content) else replace(value, content=items)
         if isinstance(content, str) and (shape.text_key or shape.old_text_keys):
             return self._expand_text(value, content, shape, above)
-        found = check_leaf(value, shape)
-        self.defects += found
-        fixed = repair_value(value, shape) if found else value
-        again = fixed is not value and shape.can_hold(fixed.content)
-        return self._check_value(fixed, shape, above) if again and shape.is_container else fixed
+        defects = check_leaf(value, shape)
+        self.defects += defects
+        repaired = repair_value(value, shape) if defects else value
+        is_new_mapping = repaired is not value and shape.can_hold(repaired.content)
+        return (
+            self._check_value(repaired, shape, above)
+            if is_new_mapping and shape.is_container
+            else repaired
+        )
 
     def _expand_text(self, value: Value, text: str, shape: Shape, above: RepairedMapping) -> Value:
         """Return the mapping that a bare text stands for."""
         key = shape.text_key or shape.old_text_keys["." in text]
         if not shape.text_key:
-            how = f"{{{key}: {text}}}"
+            repair = f"{{{key}: {text}}}"
             self.defects.append(
-                Defect(DefectKind.OLD_SPELLING, value.at, value.path, text, "", how)
+                Defect(DefectKind.OLD_SPELLING, value.at, value.path, text, "", repair)
             )
-        inner = Value(value.at, f"{value.path}.{key}", text)
-        return self.check_mapping(replace(value, content={key: inner}, keys={}), shape, above)
+        inner_value = Value(value.at, f"{value.path}.{key}", text)
+        return self.check_mapping(replace(value, content={key: inner_value}, keys={}), shape, above)
 
     def check_mapping(self, value: Value, shape: Shape, above: RepairedMapping | None) -> Value:
         """Return a mapping as it was meant."""
         level = RepairedMapping(value.path, shape, {}, value.keys)
-        written = value.mapping()
-        unknown = [key for key in written if not (shape.element or key in shape.keys)]
-        known = {key: written[key] for key in written if key not in unknown}
-        level.content |= {key: one for key, one in known.items() if one.content is not None}
-        for key in unknown:
-            home = find_intended_key(key, value, level.content, shape, above)
-            self._move_unknown_key(home, key, value, level, above)
-        for key, one in known.items():
-            if one.content is None and key not in level.content:
-                self._report_no_value(one, key, shape, value.keys.get(key, one.at))
-        examined: set[str] = set()
-        while left := [key for key in level.content if key not in examined]:
-            for (
-                key
-            ) in left:  # a key that stands too deep comes up while its neighbours are examined
-                below = shape.element or shape.keys[key]
-                level.content[key] = self.check_value(level.content[key], below, level)
-            examined.update(left)
+        content = value.mapping()
+        unknown_keys = [key for key in content if not (shape.element or key in shape.keys)]
+        known_values = {key: content[key] for key in content if key not in unknown_keys}
+        level.content |= {
+            key: child for key, child in known_values.items() if child.content is not None
+        }
+        for key in unknown_keys:
+            intended_key = find_intended_key(key, value, level.content, shape, above)
+            self._move_unknown_key(intended_key, key, value, level, above)
+        for key, child in known_values.items():
+            if child.content is None and key not in level.content:
+                self._report_no_value(child, key, shape, value.keys.get(key, child.at))
+        checked_keys: set[str] = set()
+        while remaining_keys := [key for key in level.content if key not in checked_keys]:
+            for key in (
+                remaining_keys
+            ):  # a key that stands too deep comes up while its neighbours are examined
+                child_shape = shape.element or shape.keys[key]
+                level.content[key] = self.check_value(level.content[key], child_shape, level)
+            checked_keys.update(remaining_keys)
         self._check_completeness(value, level, _locate_key(value, above))
-        if level.keys is value.keys and _are_identical(level.content.values(), written.values()):
+        if level.keys is value.keys and _are_identical(level.content.values(), content.values()):
             return value
         return replace(value, content=level.content, keys=level.keys)
 
@@ -114,15 +122,15 @@ class _Walk:
             return
         self._paths_without_value.add(value.path)
         if key in shape.required_keys:
-            where = value.path.rpartition(".")[0]
-            self.defects.append(Defect(DefectKind.MISSING_KEY, at, where, key))
+            parent_path = value.path.rpartition(".")[0]
+            self.defects.append(Defect(DefectKind.MISSING_KEY, at, parent_path, key))
         else:
-            sort = DefectKind.EMPTY_LIST if key in shape.nonempty_lists else DefectKind.NO_VALUE
-            self.defects.append(Defect(sort, at, value.path, key))
+            kind = DefectKind.EMPTY_LIST if key in shape.nonempty_lists else DefectKind.NO_VALUE
+            self.defects.append(Defect(kind, at, value.path, key))
 
     def _move_unknown_key(
         self,
-        home: IntendedKey,
+        intended_key: IntendedKey,
         key: str,
         parent: Value,
         level: RepairedMapping,
@@ -130,73 +138,95 @@ class _Walk:
     ) -> None:
         """Note an unknown key, and put its value where it was meant to be."""
         at, value = parent.keys.get(key, parent.at), parent.mapping()[key]
-        self.defects.append(Defect(home.defect_kind, at, parent.path, key, home.name, home.repair))
-        target = above if home.moves_up and above is not None else level
-        if value.content is None or not home.path:
+        self.defects.append(
+            Defect(
+                intended_key.defect_kind,
+                at,
+                parent.path,
+                key,
+                intended_key.name,
+                intended_key.repair,
+            )
+        )
+        target = above if intended_key.moves_up and above is not None else level
+        if value.content is None or not intended_key.path:
             return
-        if len(home.path) == 1:
-            self._put_value(target, home.path[0], value, at)
+        if len(intended_key.path) == 1:
+            self._put_value(target, intended_key.path[0], value, at)
         else:
-            _put_deeper(target, home.path, value, at)
+            _put_deeper(target, intended_key.path, value, at)
 
     def _put_value(self, target: RepairedMapping, key: str, value: Value, at: At) -> None:
         """Put a value under the key that was meant, unless something stands there."""
         shape = target.shape.keys[key]
-        fitting = value if shape.can_hold(value.content) else repair_value(value, shape)
-        if not shape.can_hold(fitting.content):
+        fitting_value = value if shape.can_hold(value.content) else repair_value(value, shape)
+        if not shape.can_hold(fitting_value.content):
             self._paths_without_value.add(f"{target.path}.{key}" if target.path else key)
         elif key not in target.content:
-            target.content[key] = fitting
+            target.content[key] = fitting_value
             target.keys = {**target.keys, key: at}
 
     def _check_completeness(self, value: Value, level: RepairedMapping, at: At) -> None:
         """Note keys that are missing, that exclude each other, and lists that are empty."""
         shape, content = level.shape, level.content
         for key in shape.required_keys:
-            filled = key in content and (content[key].content != "" or key not in NONEMPTY_TEXTS)
-            filled = filled or (key == "name" and "generateName" in content)
+            is_filled = key in content and (content[key].content != "" or key not in NONEMPTY_TEXTS)
+            is_filled = is_filled or (key == "name" and "generateName" in content)
             path = f"{value.path}.{key}" if value.path else key
-            if not filled and path not in self._paths_without_value:
+            if not is_filled and path not in self._paths_without_value:
                 self.defects.append(Defect(DefectKind.MISSING_KEY, at, value.path, key))
         for group in shape.exclusive_keys:
-            there = [key for key in group if key in content]
-            if len(there) > 1:
-                last = max(level.keys.get(key, value.at) for key in there)
-                said = " and ".join(there)
-                self.defects.append(Defect(DefectKind.EXCLUSIVE_KEYS, last, value.path, said))
+            present_keys = [key for key in group if key in content]
+            if len(present_keys) > 1:
+                last_at = max(level.keys.get(key, value.at) for key in present_keys)
+                key_names = " and ".join(present_keys)
+                self.defects.append(
+                    Defect(DefectKind.EXCLUSIVE_KEYS, last_at, value.path, key_names)
+                )
         for key in shape.nonempty_lists:
             if key in content and content[key].content == []:
-                place = level.keys.get(key, value.at)
-                self.defects.append(Defect(DefectKind.EMPTY_LIST, place, content[key].path, key))
+                key_at = level.keys.get(key, value.at)
+                self.defects.append(Defect(DefectKind.EMPTY_LIST, key_at, content[key].path, key))
 
 
-def _are_identical(ours: Collection[Value], theirs: Collection[Value]) -> bool:
+def _are_identical(first: Collection[Value], second: Collection[Value]) -> bool:
     """Say whether nothing was put right: these are the very same values."""
-    return len(ours) == len(theirs) and all(map(operator.is_, ours, theirs))
+    return len(first) == len(second) and all(map(operator.is_, first, second))
 
 
 def _locate_key(value: Value, above: RepairedMapping | None) -> At:
     """Return where the key of a mapping stands; of a list's entry, where the entry begins."""
-    head, _, key = value.path.rpartition(".")
-    return above.keys.get(key, value.at) if above is not None and head == above.path else value.at
+    parent_path, _, key = value.path.rpartition(".")
+    return (
+        above.keys.get(key, value.at)
+        if above is not None and parent_path == above.path
+        else value.at
+    )
 
 
 def _put_deeper(level: RepairedMapping, names: tuple[str, ...], value: Value, at: At) -> None:
     """Put a value deeper: along mappings, making those that are not there."""
-    first, *rest = names
-    inner = level.content.get(first)
-    here = inner.content if inner is not None else {}
-    if isinstance(here, list) and len(here) == 1 and isinstance(here[0].content, dict):
-        below = RepairedMapping("", level.shape, dict(here[0].content), dict(here[0].keys))
-        _put_one_level(below, tuple(rest), value, at)
-        level.content[first] = replace(
-            inner or value, content=[replace(here[0], content=below.content, keys=below.keys)]
+    first, *other_names = names
+    first_value = level.content.get(first)
+    first_content = first_value.content if first_value is not None else {}
+    if (
+        isinstance(first_content, list)
+        and len(first_content) == 1
+        and isinstance(first_content[0].content, dict)
+    ):
+        below = RepairedMapping(
+            "", level.shape, dict(first_content[0].content), dict(first_content[0].keys)
         )
-    elif isinstance(here, dict):
-        keys = dict(inner.keys) if inner is not None else {}
-        below = RepairedMapping("", level.shape, dict(here), keys)
-        _put_one_level(below, tuple(rest), value, at)
-        path = inner.path if inner is not None else f"{level.path}.{first}"
+        _put_one_level(below, tuple(other_names), value, at)
+        level.content[first] = replace(
+            first_value or value,
+            content=[replace(first_content[0], content=below.content, keys=below.keys)],
+        )
+    elif isinstance(first_content, dict):
+        keys = dict(first_value.keys) if first_value is not None else {}
+        below = RepairedMapping("", level.shape, dict(first_content), keys)
+        _put_one_level(below, tuple(other_names), value, at)
+        path = first_value.path if first_value is not None else f"{level.path}.{first}"
         level.content[first] = Value(value.at, path, below.content, below.keys)
         level.keys = {first: at, **level.keys}
 
