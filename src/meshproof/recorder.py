@@ -18,11 +18,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest.outcomes import Skipped
 
-from meshproof import interrupts, own_place, settings
-from meshproof.errors import Inconclusive, MeshproofError, UsageError, nearest, plural
+from meshproof import failure_text, interrupts, own_place, settings
+from meshproof.errors import (
+    EXIT_INTERNAL,
+    Inconclusive,
+    MeshproofError,
+    UsageError,
+    nearest,
+    plural,
+)
+from meshproof.internal_errors import is_internal
 from meshproof.run import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
-from meshproof.verdict.phrases import listed, percent, points, promise
 
 if TYPE_CHECKING:
     from meshproof.clues import Clues
@@ -128,6 +135,7 @@ class Recorder:
             proven=mesh_class(name).proven + proven,
             command=_command(config),
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            notes=settings.notes(config),
         )
 
     def _chosen_writers(self) -> list[Writer]:
@@ -200,7 +208,8 @@ class Recorder:
         noted = evidence(item)
         promise = item.get_closest_marker("promise")
         name, title = _names(item, promise.args[1:3]) if promise else (item.name, item.nodeid)
-        outcome = self._outcome(call, noted)
+        internal = call.excinfo is not None and is_internal(item, call.when, call.excinfo)
+        outcome = Outcome.INTERNAL_ERROR if internal else self._outcome(call, noted)
         self._meet_mesh()
         diagnosis, hints = "", ""
         if outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.MESH_NOT_READY):
@@ -212,12 +221,12 @@ class Recorder:
             title=title,
             outcome=outcome,
             dialect=noted.dialect,
-            message=_message(outcome, title, call, noted, hints, diagnosis),
+            message=failure_text.message(outcome, title, call, noted, hints, diagnosis),
             rule=noted.rule,
             checks=tuple(noted.checks),
             diagnosis=diagnosis,
             seconds=round(call.duration, 3),
-            exit_code=_exit_code(call),
+            exit_code=EXIT_INTERNAL if internal else _exit_code(call),
             served=_served(item) if call.when == "call" else None,
         )
 
@@ -240,7 +249,8 @@ class Recorder:
 
     def _meet_mesh(self) -> None:
         if self._mesh is not None:
-            self.run.standins, self.run.notes = self._mesh.standins, self._mesh.notes
+            self.run.standins = self._mesh.standins
+            self.run.notes = [*settings.notes(self._config), *self._mesh.notes]
         more = [one for one in self._standins if one not in self.run.standins]
         self.run.standins = [*self.run.standins, *more]
 
@@ -331,70 +341,6 @@ def _served(item: pytest.Item) -> Served | None:
 def _exit_code(call: pytest.CallInfo[None]) -> int:
     error = call.excinfo.value if call.excinfo else None
     return error.exit_code if isinstance(error, MeshproofError) else 0
-
-
-def _message(
-    outcome: Outcome,
-    title: str,
-    call: pytest.CallInfo[None],
-    noted: Evidence,
-    hints: str,
-    diagnosis: str,
-) -> str:
-    """Return the failure text in its five parts: promise, expected, observed, curl, diagnosis."""
-    if call.excinfo is None:
-        return ""
-    error = call.excinfo.value
-    at = next((index for index, one in enumerate(noted.checks) if not one.verdict.holds), None)
-    if isinstance(error, Skipped):
-        return str(error).strip() or "skipped"
-    if isinstance(error, MeshproofError) or at is None:
-        parts = [_said(call.excinfo)]
-    else:
-        parts = _judged(noted.checks[at], clues := noted.clues[at])
-        hints = "\n".join([*(clues.lines if clues else ()), *([hints] if hints else [])])
-    rule = f", rule at {noted.rule}" if noted.rule else ""
-    parts.insert(1, f"promise: {title}{rule}")
-    if hints:
-        parts.append(f"clues: {hints}")
-    if diagnosis:
-        parts.append(f"diagnosis: {diagnosis}")
-    return "\n".join(parts)
-
-
-def _said(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
-    """Return the words of an error; with its place in the code when it is none of ours."""
-    error = excinfo.value
-    if isinstance(error, (MeshproofError, AssertionError)):
-        # pytest adds the values below an assertion's own words: the words are for the user.
-        said = str(error).partition("\nassert ")[0].strip()
-        return said or str(error).strip() or type(error).__name__
-    return f"{excinfo.exconly()}\n{excinfo.getrepr(style='short')}"
-
-
-def _judged(check: Check, clues: Clues | None) -> list[str]:
-    """Return what happened, expected, observed and a curl of a check that does not hold."""
-    verdict = check.verdict
-    first = clues.summary if clues else str(verdict)
-    parts = [
-        f"{check.name}: {first}" if check.name else first,
-        f"expected: {_expected(verdict)}",
-        f"observed: {verdict.paragraph()}",
-    ]
-    return [*parts, f"see it: {check.curl}"] if check.curl else parts
-
-
-def _expected(verdict: Verdict) -> str:
-    """Return what was promised with the error that must be caught: `only v3 (leak below 1 %)`."""
-    shares, settings = verdict.expected.values(), verdict.settings
-    if verdict.kind == "presence":
-        return f"each of {listed(list(verdict.expected))} is seen, nothing else"
-    bounds = []
-    if any(0 < share < 1 for share in shares):
-        bounds.append(f"within {points(settings.tolerance)}")
-    if any(share in (0, 1) for share in shares):
-        bounds.append(f"leak below {percent(settings.leak)}")
-    return f"{promise(verdict.kind, verdict.expected)} ({', '.join(bounds)})"
 
 
 __all__ = ["NotSupported", "Recorder", "evidence", "require_features"]
