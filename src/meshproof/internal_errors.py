@@ -19,24 +19,23 @@ def is_internal(
 ) -> bool:
     """Say whether a test was ended by an error of our own code, or of this machine below it.
 
-    In a bundled test that is every exception that is no verdict. In a user's own test it is one
-    that a fixture of ours raised; what the test itself raises is the user's.
+    In a bundled test that is every exception that is no verdict. Around any test it is one that a
+    fixture of ours raised. What a user's own test or fixture raises is the user's.
     """
     if isinstance(excinfo.value, (AssertionError, OutcomeException, MeshproofError)):
         return False
     if not isinstance(excinfo.value, Exception):
         return False
-    return _is_bundled(item) or (phase != "call" and _is_ours(_first_module(excinfo)))
+    if phase == "call":
+        return _is_bundled(item)
+    module = _first_module(excinfo)
+    return module.partition(".")[0] == "meshproof" or (not module and _is_bundled(item))
 
 
 def _is_bundled(item: pytest.Item) -> bool:
     spec = find_spec("meshproof.suites")
     folders = (spec.submodule_search_locations or []) if spec else []
     return any(item.path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders)
-
-
-def _is_ours(module: str) -> bool:
-    return module.partition(".")[0] == "meshproof"
 
 
 def _first_module(excinfo: pytest.ExceptionInfo[BaseException]) -> str:

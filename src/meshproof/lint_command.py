@@ -26,8 +26,8 @@ DESCRIPTION = (
     "`# meshproof: ignore[MP0301]` in a line, or alone above it, takes away that finding."
 )
 EPILOG = (
-    "exit codes, whatever -o says: 0 nothing at or above --fail-on, 79 findings, 65 a file or a "
-    "document could not be read, 64 usage"
+    "Whatever -o says, it ends with 0 where nothing is at or above --fail-on, with 79 where "
+    "something is, and with 65 where a file or a document could not be read."
 )
 _LEVELS = ("info", "warning", "error")
 _UNREADABLE = "MP0100"

@@ -29,8 +29,7 @@ DESCRIPTION = (
     "input, or a live namespace: cluster:[CONTEXT/]NAMESPACE[,NAMESPACE]."
 )
 EPILOG = (
-    "exit codes: 0 listed, 1 fewer arms are reached than --fail-under says, 64 usage, 65 bad rule "
-    "file"
+    "It ends with 1 where fewer arms are reached than --fail-under says."
 )
 #: The chance of a false alarm in a run, as `meshproof test` has it.
 _ALPHA = 1e-4
