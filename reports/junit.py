@@ -104,9 +104,7 @@ def _ending(result: Result) -> FinalResult:
 def _unproven(run: Run) -> list[junitparser.TestCase]:
     """Return a red case for a run that is not green though no promise of it is red."""
     green = (Outcome.PASSED, Outcome.NOT_SUPPORTED, Outcome.SKIPPED)
-    if run.outcome is Outcome.PASSED or any(
-        result.outcome not in green for result in run.results
-    ):
+    if run.outcome is Outcome.PASSED or any(result.outcome not in green for result in run.results):
         return []
     title = "the run proves something"
     return [_case(Result("run", title, run.outcome, message=_words.headline(run)))]

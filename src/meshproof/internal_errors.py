@@ -1,4 +1,4 @@
-"""Which exception of a test is an error of our own: it is no verdict, and ends with exit code 70."""
+"""Which exception of a test is an error of our own: no verdict, but exit code 70."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from _pytest.outcomes import OutcomeException
 
 from meshproof.errors import MeshproofError
 
-#: Top-level packages whose frames lead to a fixture, and are none of its own.
-_PYTEST = ("_pytest", "pluggy", "pytest")
+#: Functions of pytest that call the function of a fixture, to begin and to end it.
+_CALLERS = ("call_fixture_func", "_teardown_yield_fixture")
 
 
 def is_internal(
@@ -28,8 +28,7 @@ def is_internal(
         return False
     if phase == "call":
         return _is_bundled(item)
-    module = _first_module(excinfo)
-    return module.partition(".")[0] == "meshproof" or (not module and _is_bundled(item))
+    return _raised_by(excinfo).partition(".")[0] == "meshproof"
 
 
 def _is_bundled(item: pytest.Item) -> bool:
@@ -38,7 +37,16 @@ def _is_bundled(item: pytest.Item) -> bool:
     return any(item.path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders)
 
 
-def _first_module(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
-    """Return the name of the module of the fixture that raised: the first that is not pytest's."""
-    modules = (str(entry.frame.f_globals.get("__name__", "")) for entry in excinfo.traceback)
-    return next((name for name in modules if name.partition(".")[0] not in _PYTEST), "")
+def _raised_by(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    """Return the name of the module of the fixture that raised, else of the last function.
+
+    Hooks of any plugin may stand above the fixture: its function is the one that pytest called.
+    """
+    frames = [entry.frame for entry in excinfo.traceback]
+    modules = [str(frame.f_globals.get("__name__", "")) for frame in frames]
+    called_at = [
+        index
+        for index, frame in enumerate(frames[:-1])
+        if modules[index] == "_pytest.fixtures" and frame.code.name in _CALLERS
+    ]
+    return modules[called_at[-1] + 1] if called_at else modules[-1]
