@@ -46,6 +46,7 @@ ORDER = (
     ("cluster_settings",),
     ("settings",),
     ("own_place",),
+    ("failure_text", "internal_errors"),
     ("recorder", "endings"),
     ("plugin",),
     ("suites_command",),
@@ -56,7 +57,10 @@ ORDER = (
 #: The folders that are installed as sub-packages. The engine finds them by name, late.
 DATA = ("fixtures", "manifests", "reports", "suites")
 #: Modules that are pytest's side of the engine.
-PYTEST = ("endings", "plugin", "recorder", "suites_command")
+PYTEST = (
+    *("endings", "failure_text", "internal_errors", "plugin", "recorder"),
+    "suites_command",
+)
 HEAVY = (
     *("cryptography", "jinja2", "kubernetes", "numpy", "psutil", "pytest_kubernetes", "requests"),
     *("rich", "scipy", "statsmodels", "tenacity", "urllib3", "yaml"),
