@@ -1,21 +1,44 @@
-"""The text of a promise that was not kept, in its parts; every report has it from here."""
+"""What a test leaves for its report, and the text of a promise that was not kept, in its parts."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.outcomes import Skipped
 
 from meshproof.errors import MeshproofError, describe_internal_error
-from meshproof.run import Outcome
+from meshproof.run import Check, Outcome
 from meshproof.verdict.phrases import listed, percent, points, promise
 
 if TYPE_CHECKING:
     from meshproof.clues import Clues
-    from meshproof.recorder import Evidence
-    from meshproof.run import Check
+    from meshproof.rule_options import Options
     from meshproof.verdict import Verdict
+
+
+@dataclass
+class Evidence:
+    """What a test leaves for its report: its rule (`matching`: only for some requests), its checks.
+
+    `options` are those that each of its rules sets for the judge. `clues` are those of each check,
+    None where answers were labels from elsewhere.
+    """
+
+    dialect: str = ""
+    rule: str = ""
+    matching: bool = False
+    options: list[Options] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    clues: list[Clues | None] = field(default_factory=list)
+
+    def add(self, check: Check, clues: Clues | None = None) -> None:
+        """Note a check and what is known beside its verdict."""
+        if clues and clues.curl:
+            check = replace(check, curl=clues.curl)
+        self.checks.append(check)
+        self.clues.append(clues)
 
 
 def message(

@@ -11,7 +11,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +26,13 @@ from meshproof.errors import (
     nearest,
     plural,
 )
+from meshproof.failure_text import Evidence
 from meshproof.internal_errors import is_internal
 from meshproof.run import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
 
 if TYPE_CHECKING:
-    from meshproof.clues import Clues
     from meshproof.mesh.protocol import Mesh, Served
-    from meshproof.rule_options import Options
     from meshproof.traffic import Visit
     from meshproof.verdict import Verdict
 
@@ -42,34 +40,11 @@ if TYPE_CHECKING:
 _PROBE = 1 << 18
 #: What the evidence of cases of own rules is about.
 _OWN = "your rules"
-_EVIDENCE = pytest.StashKey["Evidence"]()
+_EVIDENCE = pytest.StashKey[Evidence]()
 
 
 class NotSupported(Skipped):
     """The mesh lacks something that the test needs; reported by name, never as passed."""
-
-
-@dataclass
-class Evidence:
-    """What a test leaves for its report: its rule (`matching`: only for some requests), its checks.
-
-    `options` are those that each of its rules sets for the judge. `clues` are those of each check,
-    None where answers were labels from elsewhere.
-    """
-
-    dialect: str = ""
-    rule: str = ""
-    matching: bool = False
-    options: list[Options] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
-    clues: list[Clues | None] = field(default_factory=list)
-
-    def add(self, check: Check, clues: Clues | None = None) -> None:
-        """Note a check and what is known beside its verdict."""
-        if clues and clues.curl:
-            check = replace(check, curl=clues.curl)
-        self.checks.append(check)
-        self.clues.append(clues)
 
 
 def evidence(item: pytest.Item) -> Evidence:
