@@ -1,4 +1,4 @@
-"""Prints constraints for pip: `python tests/dependencies.py lowest` or `... installed`.
+"""Writes constraints for pip: `python tests/versions/dependencies.py lowest|installed FILE`.
 
 lowest: the lowest version of each dependency that pyproject.toml allows. installed: the version of
 everything that meshproof needs at run time, as it is installed here.
@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 #: What the file begins with.
 HEAD = """\
 # What meshproof is tested with: `pip install -c constraints.txt .` installs these versions.
@@ -50,6 +50,11 @@ def installed() -> Iterator[str]:
         yield f"{name}=={distribution(name).version}"
 
 
+def write(which: str, path: Path) -> None:
+    """Write the constraints that are called `which` to a file."""
+    lines, head = (lowest(), "") if which == "lowest" else (installed(), HEAD)
+    path.write_text(head + "".join(f"{line}\n" for line in lines))
+
+
 if __name__ == "__main__":
-    lines = {"lowest": lowest, "installed": installed}[sys.argv[1]]()
-    sys.stdout.write(HEAD * (sys.argv[1] == "installed") + "".join(f"{line}\n" for line in lines))
+    write(sys.argv[1], Path(sys.argv[2]))
