@@ -61,7 +61,7 @@ class Place:
 
     def run(self, *command: str, **env: str) -> Ended:
         """Run a command to its end."""
-        return end(self.start(*command, **env))
+        return end(self.start(*command, ignored=(), **env))
 
     def runs(self) -> list[Path]:
         """Return the folders of the runs that are there."""

@@ -41,13 +41,11 @@ def installed() -> Iterator[str]:
     pending, names = dependencies(), set[str]()
     while pending:
         requirement = pending.pop()
-        name = canonicalize_name(requirement.name)
-        if name in names or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
-            continue
-        names.add(name)
-        pending += [Requirement(text) for text in requires(requirement.name) or ()]
-    for name in sorted(names):
-        yield f"{name}=={distribution(name).version}"
+        marker, name = requirement.marker, canonicalize_name(requirement.name)
+        if name not in names and (marker is None or marker.evaluate({"extra": ""})):
+            names.add(name)
+            pending += [Requirement(text) for text in requires(name) or ()]
+    yield from (f"{name}=={distribution(name).version}" for name in sorted(names))
 
 
 def write(which: str, path: Path) -> None:
