@@ -38,6 +38,8 @@ def headline(run: Run) -> str:
         return "Inconclusive: nothing was checked"
     count = run.count(run.outcome)
     promises = f"{count} of {plural(total, 'promise')}"
+    if run.outcome is Outcome.INTERNAL_ERROR:
+        return f"Internal error: {promises} could not be checked"
     if run.outcome is Outcome.FAILED:
         return f"Failed: {promises} {_are(count)} broken"
     if run.outcome is Outcome.MESH_NOT_READY:

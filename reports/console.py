@@ -32,6 +32,7 @@ _LOOK = {
     Outcome.NOT_SUPPORTED: ("-", "-", "cyan"),
     Outcome.SKIPPED: ("-", "-", "dim"),
     Outcome.MESH_NOT_READY: ("!", "!", "bold magenta"),
+    Outcome.INTERNAL_ERROR: ("!", "!", "bold magenta"),
 }
 
 

@@ -23,6 +23,7 @@ _LOOK = {
     Outcome.NOT_SUPPORTED: ("-", "none"),
     Outcome.SKIPPED: ("-", "none"),
     Outcome.MESH_NOT_READY: ("!", "bad"),
+    Outcome.INTERNAL_ERROR: ("!", "bad"),
 }
 
 

@@ -91,6 +91,7 @@ def _ending(result: Result) -> FinalResult:
     import junitparser
 
     kind = {
+        Outcome.INTERNAL_ERROR: junitparser.Error,
         Outcome.MESH_NOT_READY: junitparser.Error,
         Outcome.NOT_SUPPORTED: junitparser.Skipped,
         Outcome.SKIPPED: junitparser.Skipped,
@@ -102,8 +103,8 @@ def _ending(result: Result) -> FinalResult:
 
 def _unproven(run: Run) -> list[junitparser.TestCase]:
     """Return a red case for a run that is not green though no promise of it is red."""
-    red = (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.MESH_NOT_READY)
-    if run.outcome is Outcome.PASSED or any(result.outcome in red for result in run.results):
+    green = (Outcome.PASSED, Outcome.NOT_SUPPORTED, Outcome.SKIPPED)
+    if run.outcome is Outcome.PASSED or any(result.outcome not in green for result in run.results):
         return []
     title = "the run proves something"
     return [_case(Result("run", title, run.outcome, message=_words.headline(run)))]

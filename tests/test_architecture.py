@@ -38,7 +38,10 @@ ORDER = (
 #: The folders that are installed as sub-packages. The engine finds them by name, late.
 DATA = ("fixtures", "manifests", "reports", "suites")
 #: Modules that are pytest's side of the engine; the rest of `plugin` names its types alone.
-PYTEST = ("plugin/__init__.py", "plugin/endings.py", "plugin/recorder.py", "cli/test.py")
+PYTEST = (
+    *("plugin/__init__.py", "plugin/endings.py", "plugin/failure_text.py"),
+    *("plugin/internal_errors.py", "plugin/recorder.py", "cli/test.py"),
+)
 HEAVY = (
     *("cryptography", "jinja2", "kubernetes", "numpy", "psutil", "pytest_kubernetes", "requests"),
     *("rich", "scipy", "statsmodels", "tenacity", "urllib3", "yaml"),
@@ -163,8 +166,8 @@ def test_the_oracle_and_what_envoy_does_share_nothing_but_the_model() -> None:
             pending += [one.module for one in engine() if _name(one.file) == name]
         return {name for name in found if name.startswith("meshproof.")}
 
-    envoy = reached("meshproof.mesh.envoy.translate")
-    assert {"meshproof.rules.model", "meshproof.mesh.envoy.matching"} <= _bare(envoy)
+    envoy = reached("meshproof.mesh.envoy.envoy.translate")
+    assert {"meshproof.rules.model", "meshproof.mesh.envoy.envoy.matching"} <= _bare(envoy)
     oracle = reached("meshproof.oracle.derive")
     assert {"meshproof.rules.model", "meshproof.oracle.conditions"} <= _bare(oracle)
     assert not [name for name in envoy if name.startswith("meshproof.oracle")]

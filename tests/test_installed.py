@@ -102,3 +102,16 @@ def test_the_suites_with_strict_settings_of_the_users(empty: Path) -> None:
     done = run("pytest", *SUITE, "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout
     assert passed(done.stdout) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [("-k", "rotation"), ("test_sum.py",)], ids=["bundled", "own tests"]
+)
+def test_the_command_with_strict_settings_of_the_users(
+    empty: Path, arguments: tuple[str, ...]
+) -> None:
+    (empty / "pytest.ini").write_text("[pytest]\nstrict = true\nfilterwarnings = error\n")
+    (empty / "test_sum.py").write_text("def test_sum():\n    assert 1 + 1 == 2\n")
+    done = run("meshproof", "test", *arguments)
+    assert done.returncode == 0, done.stdout
+    assert "Passed: 1 of 1 promise is kept" in done.stdout

@@ -32,13 +32,18 @@ def project() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def in_git() -> list[str]:
-    """Return every file of the checkout that git tracks or would add."""
-    asked = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    """Return every file of the checkout that git tracks."""
     try:
-        done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+        return tracked_files(ROOT)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("the list of files comes from git, and this is no checkout of it")
-    return [name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def tracked_files(folder: Path) -> list[str]:
+    """Return the files of a checkout that are git's: what else lies there is the developer's."""
+    command = ["git", "ls-files", "--cached"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return [name for name in done.stdout.splitlines() if (folder / name).is_file()]
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +116,15 @@ def test_every_folder_with_modules_is_in_the_list_of_packages(
     assert all(f"{folder}/__init__.py" in in_git for folder in listed)
 
 
+def test_what_a_developer_keeps_in_a_checkout_is_no_part_of_it(tmp_path: Path) -> None:
+    put(tmp_path / "module.py", b"")
+    for command in (["git", "init", "-q"], ["git", "add", "module.py"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    put(tmp_path / "notes.txt", b"stray")
+    put(tmp_path / "venv" / "pyvenv.cfg", b"stray")
+    assert tracked_files(tmp_path) == ["module.py"]
+
+
 def test_the_plugin_is_called_as_its_module(project: dict[str, Any]) -> None:
     declared = project["project"]["entry-points"]["pytest11"]
     assert declared == {"meshproof.plugin": "meshproof.plugin"}
@@ -127,6 +141,7 @@ def test_the_wheel_has_what_git_has(
     wanted = {installed_as(project, name) for name in in_git} - {None}
     assert there == wanted
     assert {
+        "meshproof/bundled_pytest.ini",
         "meshproof/py.typed",
         "meshproof/manifests/apps/bookinfo.yaml",
         "meshproof/manifests/rules/v3_only/v1alpha2.yaml",
@@ -152,4 +167,4 @@ def test_the_sdist_has_what_git_has(in_git: list[str], built: Path) -> None:
     made = {"PKG-INFO", "setup.cfg"}
     there = {name for name in names if name not in made and ".egg-info/" not in name}
     assert there == set(in_git) - {".gitignore"}
-    assert {"conftest.py", "tox.ini", "tests/test_packaging.py"} <= there
+    assert {"conftest.py", "constraints.txt", "tox.ini", "tests/test_packaging.py"} <= there

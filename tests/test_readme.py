@@ -49,9 +49,20 @@ def test_the_first_screen_is_the_command_and_what_it_prints() -> None:
     assert any(line.startswith("    + productpage ") for line in README.splitlines()[:16])
 
 
+def test_ci_runs_the_two_commands_word_for_word() -> None:
+    ended = subprocess.run(
+        ["bash", str(ROOT / ".ci" / "run"), "commands"], capture_output=True, text=True, check=True
+    )
+    commands = ended.stdout.splitlines()
+    assert commands == ["pip install . && meshproof test", "pip install tox && tox"]
+    assert all(f"\n    {command} " in README for command in commands)
+
+
 def test_the_exit_codes_are_those_of_the_code() -> None:
-    told = {int(code) for code, _ in rows("exit code")}
-    assert told == {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+    table = {int(code): meaning.partition(":")[0] for code, meaning in rows("exit code")}
+    assert table == errors.EXIT_CODES
+    order = ", ".join(str(code) for code in errors.PRECEDENCE)
+    assert f"the first of these counts: {order}." in " ".join(README.split())
 
 
 def test_the_options_are_those_of_the_plugin() -> None:

@@ -169,7 +169,7 @@ def test_help_says_what_is_printed_and_what_is_left_out(
         run("--help")
     said = " ".join(capfd.readouterr().out.split())
     assert "Only these are printed: other objects at PATH are read" in said
-    assert "79 converted but for what standard error names" in said
+    assert "79 where all but what standard error names is converted" in said
 
 
 def test_it_starts_light() -> None:

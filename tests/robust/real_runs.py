@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,18 @@ class Place:
         self.tmp = folder / "tmp"
         self.tmp.mkdir()
 
-    def start(self, *command: str, **env: str) -> subprocess.Popen[str]:
-        """Start a command; its output is read by `end`."""
+    def start(
+        self, *command: str, ignored: Collection[int] = (), **env: str
+    ) -> subprocess.Popen[str]:
+        """Start a command; its output is read by `end`.
+
+        It ignores the signals of `ignored` and no others, whatever these tests were started with.
+        """
+
+        def set_signals() -> None:
+            for number in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+
         return subprocess.Popen(
             command,
             cwd=self.folder,
@@ -45,11 +56,12 @@ class Place:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=set_signals,
         )
 
     def run(self, *command: str, **env: str) -> Ended:
         """Run a command to its end."""
-        return end(self.start(*command, **env))
+        return end(self.start(*command, ignored=(), **env))
 
     def runs(self) -> list[Path]:
         """Return the folders of the runs that are there."""

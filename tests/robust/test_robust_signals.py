@@ -2,6 +2,7 @@
 
 The points are random, the seed is fixed. A command that was not yet in our hands may die of the
 signal itself, as every Python program does while it starts: then there is nothing to leave.
+A signal that was ignored when the command was started (`nohup`, a shell's `&`) stays ignored.
 """
 
 from __future__ import annotations
@@ -125,6 +126,47 @@ def test_ctrl_c_reaches_only_the_run_itself(place: Place) -> None:
     until(lambda: len(place.processes()) > 10, started)
     groups = {os.getpgid(one.pid) for one in place.processes()}
     assert os.getpgid(started.pid) not in groups
+    started.send_signal(signal.SIGINT)
+    assert end(started).code == 2
+    place.assert_nothing_left()
+
+
+@pytest.mark.parametrize("command", [(*MESHPROOF, "test"), REPORTED], ids=["meshproof", "pytest"])
+def test_a_signal_that_was_ignored_from_the_start_stays_ignored(
+    place: Place, command: tuple[str, ...]
+) -> None:
+    """So POSIX shells want it of background jobs (Ctrl-C), and `nohup` (SIGHUP)."""
+    ignored = (signal.SIGINT, signal.SIGHUP)
+    started = place.start(*command, "-k", "rotation", ignored=ignored)
+    until(lambda: len(place.processes()) > 10, started)
+    for number in ignored:
+        started.send_signal(number)
+    ended = end(started)
+    place.assert_nothing_left()
+    assert ended.code == 0, ended.said
+
+
+@pytest.mark.parametrize("command", [(*MESHPROOF, "test"), REPORTED], ids=["meshproof", "pytest"])
+def test_sigterm_ends_a_run_that_ignores_the_others(place: Place, command: tuple[str, ...]) -> None:
+    started = place.start(*command, ignored=(signal.SIGINT, signal.SIGHUP))
+    until(lambda: len(place.processes()) > 10, started)
+    started.send_signal(signal.SIGTERM)
+    ended = end(started)
+    place.assert_nothing_left()
+    assert ended.code == 2, ended.said
+    assert "Traceback" not in ended.said
+    check_report(place)
+
+
+def test_signals_reach_a_run_though_these_tests_ignore_them(place: Place) -> None:
+    """So it is where a shell runs the tests as a background job, or `nohup` does."""
+    before = [signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGHUP)]
+    try:
+        started = place.start(*MESHPROOF, "test")
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGHUP), before, strict=True):
+            signal.signal(number, handler)
+    until(lambda: len(place.processes()) > 10, started)
     started.send_signal(signal.SIGINT)
     assert end(started).code == 2
     place.assert_nothing_left()

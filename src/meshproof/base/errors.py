@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 
 EXIT_PASSED = 0
@@ -12,7 +13,40 @@ EXIT_INCONCLUSIVE = 3
 EXIT_USAGE = 64
 EXIT_BAD_RULES = 65
 EXIT_NOT_READY = 69
+EXIT_INTERNAL = 70
 EXIT_FINDINGS = 79
+
+#: What each exit code of the command means. README.md has the same table, `--help` prints it.
+EXIT_CODES = {
+    EXIT_PASSED: "passed",
+    EXIT_FAILED: "failed",
+    EXIT_INTERRUPTED: "interrupted",
+    EXIT_INCONCLUSIVE: "inconclusive or not all proven",
+    EXIT_USAGE: "usage",
+    EXIT_BAD_RULES: "bad rule file",
+    EXIT_NOT_READY: "mesh not ready",
+    EXIT_INTERNAL: "internal error",
+    EXIT_FINDINGS: "lint findings",
+}
+#: Where several of them hold, the first of these counts: what was cut short or went wrong in our
+#: own code comes before a verdict, since the verdicts beside it may be wrong, too.
+PRECEDENCE = (
+    EXIT_INTERRUPTED,
+    EXIT_INTERNAL,
+    EXIT_FAILED,
+    EXIT_USAGE,
+    EXIT_BAD_RULES,
+    EXIT_NOT_READY,
+    EXIT_FINDINGS,
+    EXIT_INCONCLUSIVE,
+    EXIT_PASSED,
+)
+#: What is said of an error of our own code, in every report and on standard error.
+REPORT_IT = (
+    "This is an error of meshproof or of this machine: it says nothing about your mesh. If this "
+    "machine is not short of disk space, memory or threads, please report it to this project's "
+    "issue tracker, with all of this text."
+)
 
 
 class MeshproofError(Exception):
@@ -59,6 +93,24 @@ class NotReady(MeshproofError):
     """The mesh, an app or an addon did not come up (exit code 69, sysexits EX_UNAVAILABLE)."""
 
     exit_code = EXIT_NOT_READY
+
+
+def exit_code_of(codes: Iterable[int]) -> int:
+    """Return the exit code of what ended with all of `codes`: the first by precedence."""
+    return min(codes, key=PRECEDENCE.index)
+
+
+def describe_exit_codes() -> str:
+    """Return what the epilog of every `--help` says of the exit codes."""
+    meanings = ", ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())
+    order = ", ".join(str(code) for code in PRECEDENCE)
+    return f"exit codes: {meanings}. Where several hold, the first of these counts: {order}."
+
+
+def describe_internal_error(error: BaseException) -> str:
+    """Return what is said of an exception that nobody expected: what it is, and what to do."""
+    summary = traceback.format_exception_only(error)[-1].strip()
+    return f"internal error: {summary}\n{REPORT_IT}"
 
 
 def plural(count: int, noun: str, several: str = "") -> str:

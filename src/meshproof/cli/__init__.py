@@ -8,20 +8,23 @@ import importlib
 import json
 import os
 import re
+import shutil
 import sys
+import textwrap
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, NoReturn, TypeAlias, cast
 
 from meshproof import __version__
 from meshproof.base import errors, signals
-from meshproof.base.errors import MeshproofError, nearest
-
-_EXIT_CODES = (
-    "exit codes: 0 passed, 1 failed, 2 interrupted, 3 inconclusive, 64 usage, 65 bad rule file, "
-    "69 mesh not ready"
+from meshproof.base.errors import (
+    MeshproofError,
+    NotReady,
+    describe_exit_codes,
+    describe_internal_error,
+    nearest,
 )
-
 
 #: Commands with a module of their own, `<command>.py`, and what `--help` says of each.
 _MODULES = {
@@ -35,6 +38,14 @@ _MODULES = {
     "images": "the images that a run on a cluster needs: list, pull, push [--image-prefix PREFIX]",
 }
 _COMMANDS = ("test", *_MODULES, "mesh")
+_TEST_EPILOG = (
+    "Every other argument goes to pytest: -k, -m, -x, --maxfail, -v, -q, --junitxml, -p, -W, and "
+    "every --mesh-... (`pytest --help` lists them). The bundled promises, and the cases of "
+    "--rules, have a pytest configuration of their own: ini files, conftest.py and PYTEST_... "
+    "variables of this place are not read, and -c, --rootdir, --confcutdir and -o are refused. "
+    "With a PATH of your own tests, or --pyargs MODULE, your configuration holds in full. A run is "
+    "one process: -n of pytest-xdist is not used."
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,6 +62,11 @@ class _Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         self.exit(errors.EXIT_USAGE, f"{self.prog}: {message}\n")
 
+    def format_help(self) -> str:
+        """Return the help; the exit codes are at the end of it, whatever the command."""
+        width = shutil.get_terminal_size().columns - 2
+        return f"{super().format_help()}\n{textwrap.fill(describe_exit_codes(), width)}\n"
+
     def options(self) -> list[str]:
         """Return the names of its options."""
         return re.findall(r"(?<!\w)--[\w-]+", self.format_help())
@@ -61,7 +77,7 @@ _Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 def _parser(chosen: str) -> _Parser:
     """Return the parser; of the commands with a module the arguments of the chosen one alone."""
-    parser = _Parser(prog="meshproof", description=__doc__.split(".")[0], epilog=_EXIT_CODES)
+    parser = _Parser(prog="meshproof", description=__doc__.split(".")[0])
     parser.description = "Proves that a service mesh routes as its rules say."
     parser.add_argument("--version", action="version", version=f"meshproof {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
@@ -80,8 +96,7 @@ def _add_test(commands: _Commands) -> None:
     test = commands.add_parser(
         "test",
         help="check every promise; reports go to ./meshproof-report/",
-        epilog="Every other argument goes to pytest: --mesh-mtls strict, -k cookie, PATH of your "
-        "own tests. `pytest --help` lists those that begin with --mesh.",
+        epilog=_TEST_EPILOG,
     )
     test.add_argument("--mesh", default="local", metavar="NAME", help="local (default) or cluster")
     test.add_argument("--context", metavar="NAME", help="cluster: context of the kubeconfig")
@@ -144,10 +159,15 @@ def _guarded(given: list[str]) -> int:
     except BrokenPipeError:
         _leave_stdout()
         return errors.EXIT_FAILED
-    except OSError as error:
-        _complain(": ".join(str(part) for part in (error.filename, error.strerror) if part))
-        return errors.EXIT_NOT_READY
+    except Exception as error:  # ours, or of this machine: no space left, no more threads
+        _complain(f"{describe_internal_error(error)}\n{_show_traceback()}")
+        return errors.EXIT_INTERNAL
     return _flushed(code)
+
+
+def _show_traceback() -> str:
+    """Return where the error at hand was raised, for whoever is to mend it."""
+    return traceback.format_exc().rstrip()
 
 
 def _flushed(code: int) -> int:
@@ -180,6 +200,8 @@ def _say(text: str) -> None:
             sys.stdout.write(f"{text}\n")
     except BrokenPipeError:
         _leave_stdout()
+    except OSError as error:
+        raise NotReady(f"standard output: {error.strerror}") from None
 
 
 def _run(given: list[str]) -> int:

@@ -28,9 +28,9 @@ DESCRIPTION = (
     "and removed only by --run."
 )
 EPILOG = (
-    "exit codes: 0 nothing is left of dead runs, 1 something is left of a run of which nobody "
-    "can tell whether it goes on, 64 usage, 69 something does not go, or the cluster does "
-    "not answer"
+    "It ends with 0 where nothing is left of dead runs, with 1 where something is left of a run "
+    "of which nobody can tell whether it goes on, and with 69 where something does not go, or the "
+    "cluster does not answer."
 )
 
 

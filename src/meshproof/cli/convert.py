@@ -34,9 +34,8 @@ EPILOG = (
     "Both sides are always compared in the routing model; --prove also sends requests: the cases "
     "that follow from the source to Envoys with the converted rules, and the other way round. "
     "Nothing is written before that holds. "
-    "exit codes: 0 converted, 79 converted but for what standard error names, 1 the converted "
-    "rules do not say the same, 3 not proven (with --prove), 64 usage, 65 bad rule file, 69 mesh "
-    "not ready"
+    "It ends with 79 where all but what standard error names is converted, with 1 where the "
+    "converted rules do not say the same, and with 3 where that is not proven (with --prove)."
 )
 _STDOUT = "-"
 

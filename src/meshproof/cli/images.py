@@ -70,7 +70,9 @@ def run(options: argparse.Namespace) -> int:
     Raises UsageError for options that do not fit, BadRules for files that cannot be read, NotReady
     when there is no tool or when an image cannot be moved (the others are, all the same).
     """
-    found = needed(options.paths, images.read_image_changes(options.image_map, "--image-map"), options)
+    found = needed(
+        options.paths, images.read_image_changes(options.image_map, "--image-map"), options
+    )
     if options.action == "list":
         _list(found, options.output)
         return errors.EXIT_PASSED

@@ -26,8 +26,8 @@ DESCRIPTION = (
     "`# meshproof: ignore[MP0301]` in a line, or alone above it, takes away that finding."
 )
 EPILOG = (
-    "exit codes, whatever -o says: 0 nothing at or above --fail-on, 79 findings, 65 a file or a "
-    "document could not be read, 64 usage"
+    "Whatever -o says, it ends with 0 where nothing is at or above --fail-on, with 79 where "
+    "something is, and with 65 where a file or a document could not be read."
 )
 _LEVELS = ("info", "warning", "error")
 _UNREADABLE = "MP0100"
@@ -79,7 +79,9 @@ def _lint(options: argparse.Namespace) -> int:
     left_out = _suppressed(options.suppress)
     gc.disable()  # many small objects, of which none is freed before the end: nor looked at then
     try:
-        reading = read_input([one for one in options.paths if not live.is_live(one)], options.exclude)
+        reading = read_input(
+            [one for one in options.paths if not live.is_live(one)], options.exclude
+        )
         _add_live(reading, [one for one in options.paths if live.is_live(one)])
         found = lint(reading.documents, left_out, reading.unreadable)
     finally:

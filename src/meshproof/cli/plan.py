@@ -28,10 +28,7 @@ DESCRIPTION = (
     "request reaches. PATH is a file, a folder (all of its *.yaml and *.yml), - for standard "
     "input, or a live namespace: cluster:[CONTEXT/]NAMESPACE[,NAMESPACE]."
 )
-EPILOG = (
-    "exit codes: 0 listed, 1 fewer routes are reached than --fail-under says, 64 usage, "
-    "65 bad rule file"
-)
+EPILOG = "It ends with 1 where fewer routes are reached than --fail-under says."
 #: The chance of a false alarm in a run, as `meshproof test` has it.
 _ALPHA = 1e-4
 

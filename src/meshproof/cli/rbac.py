@@ -20,7 +20,6 @@ DESCRIPTION = (
     "Prints a manifest: a ServiceAccount with exactly the rights that a run needs, and the CronJob "
     "of the nightly run. `meshproof rbac | kubectl apply -f -`"
 )
-EPILOG = "exit codes: 0 printed, 64 usage"
 #: RFC 1123, as Kubernetes takes it for the name of a namespace.
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SCHEDULE = re.compile(r"@(hourly|daily|midnight|weekly|monthly|yearly|annually)|\S+( +\S+){4}")
@@ -29,7 +28,6 @@ _IMAGE = re.compile(r"[\w.-]+(:\d+)?(/[\w.-]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.epilog = EPILOG
     add = parser.add_argument
     add(
         "--for",

@@ -257,7 +257,10 @@ def cron_job(namespace: str, image: str, schedule: str, words: Sequence[str]) ->
             "restartPolicy": "Never",
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": 120,  # it deletes its namespaces when it is ended
-            "securityContext": {**pod_security.POD_CONTEXT, "fsGroup": pod_security.POD_CONTEXT["runAsGroup"]},
+            "securityContext": {
+                **pod_security.POD_CONTEXT,
+                "fsGroup": pod_security.POD_CONTEXT["runAsGroup"],
+            },
             "containers": [_container(image, words)],
             "volumes": [{"name": "tmp", "emptyDir": {}}],
         },

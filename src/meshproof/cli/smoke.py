@@ -15,10 +15,6 @@ DESCRIPTION = (
     "from them, in a sandbox: on this cluster's istiod and proxies, with echo workloads in "
     "namespaces of the run."
 )
-EPILOG = (
-    "exit codes: 0 passed, 1 failed, 2 interrupted, 3 inconclusive, 64 usage, 65 rules that cannot "
-    "be read, 69 mesh or cluster not ready"
-)
 #: Requests at a time, and the most for each check: it is a small run on somebody's cluster.
 _WORKERS, _BUDGET = 8, 3000
 #: Pods of a sandbox, each with an echo and a sidecar, that no quota should mind.
@@ -27,7 +23,6 @@ _MOST_WORKLOADS = 16
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.epilog = EPILOG
     add = parser.add_argument
     add("--context", metavar="NAME", help="of the kubeconfig (default: the current one)")
     add(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from meshproof.base import signals
-from meshproof.base.errors import MeshproofError
+from meshproof.base.errors import MeshproofError, UsageError
 
 _MARKS = (
     "promise(number, name, title): what this test proves to the user; names it in every report "
@@ -140,23 +140,6 @@ def _add_cluster(add: Callable[..., None]) -> None:
     add("--mesh-image-prefix", metavar="PREFIX", help="registry and path that all images come from")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
-    """Let `meshproof test` without a path of your own run the packaged suites."""
-    known = early_config.known_args_namespace
-    if known.mesh_cli and not known.file_or_dir:
-        suites = _suites(known.mesh_smoke, bool(known.mesh_rules))
-        args += ["--pyargs", *suites]
-        known.pyargs, known.file_or_dir = True, suites
-
-
-def _suites(smoke: bool, own: bool) -> list[str]:
-    """Return the modules of the packaged suites that a run is about."""
-    parts = ["productpage", "smoke", "control_plane"] if smoke else []
-    parts += ["own_rules"] if own else []
-    return [f"meshproof.suites.test_{name}" for name in parts] or ["meshproof.suites"]
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Register marks, every module of the fixtures folder and, if asked for, the recorder."""
     for line in _MARKS:
@@ -186,8 +169,13 @@ def _begin(config: pytest.Config) -> None:
 
         settings.own_rules(config)
     if config.getoption("mesh_report"):
-        from meshproof.plugin import recorder
+        from meshproof.plugin import recorder, settings
 
+        if asked := settings.distribution(config):
+            raise UsageError(
+                f"{asked} with --mesh-report: each worker would write the same reports; "
+                "give -n 0, or leave --mesh-report out"
+            )
         config.pluginmanager.register(recorder.Recorder(config), "meshproof.plugin.recorder")
         config.add_cleanup(signals.take())
 

@@ -11,7 +11,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +18,22 @@ import pytest
 from _pytest.outcomes import Skipped
 
 from meshproof.base import signals
-from meshproof.base.errors import Inconclusive, MeshproofError, UsageError, nearest, plural
-from meshproof.plugin import placement, settings
+from meshproof.base.errors import (
+    EXIT_INTERNAL,
+    Inconclusive,
+    MeshproofError,
+    UsageError,
+    nearest,
+    plural,
+)
+from meshproof.plugin import failure_text, placement, settings
+from meshproof.plugin.failure_text import Evidence
+from meshproof.plugin.internal_errors import is_internal
 from meshproof.run.record import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
-from meshproof.verdict.phrases import listed, percent, points, promise
 
 if TYPE_CHECKING:
     from meshproof.mesh.protocol import Mesh, Served
-    from meshproof.rules.judge_options import Options
-    from meshproof.traffic.failure_analysis import Clues
     from meshproof.traffic.visits import Visit
     from meshproof.verdict import Verdict
 
@@ -36,34 +41,11 @@ if TYPE_CHECKING:
 _PROBE = 1 << 18
 #: What the evidence of cases of own rules is about.
 _OWN = "your rules"
-_EVIDENCE = pytest.StashKey["Evidence"]()
+_EVIDENCE = pytest.StashKey[Evidence]()
 
 
 class NotSupported(Skipped):
     """The mesh lacks something that the test needs; reported by name, never as passed."""
-
-
-@dataclass
-class Evidence:
-    """What a test leaves for its report: its rule (`matching`: only for some requests), its checks.
-
-    `options` are those that each of its rules sets for the judge. `clues` are those of each check,
-    None where answers were labels from elsewhere.
-    """
-
-    dialect: str = ""
-    rule: str = ""
-    matching: bool = False
-    options: list[Options] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
-    clues: list[Clues | None] = field(default_factory=list)
-
-    def add(self, check: Check, clues: Clues | None = None) -> None:
-        """Note a check and what is known beside its verdict."""
-        if clues and clues.curl:
-            check = replace(check, curl=clues.curl)
-        self.checks.append(check)
-        self.clues.append(clues)
 
 
 def evidence(item: pytest.Item) -> Evidence:
@@ -129,6 +111,7 @@ class Recorder:
             proven=mesh_class(name).proven + proven,
             command=_command(config),
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            notes=settings.notes(config),
         )
 
     def _chosen_writers(self) -> list[Writer]:
@@ -201,7 +184,8 @@ class Recorder:
         noted = evidence(item)
         promise = item.get_closest_marker("promise")
         name, title = _names(item, promise.args[1:3]) if promise else (item.name, item.nodeid)
-        outcome = self._outcome(call, noted)
+        internal = call.excinfo is not None and is_internal(item, call.when, call.excinfo)
+        outcome = Outcome.INTERNAL_ERROR if internal else self._outcome(call, noted)
         self._meet_mesh()
         diagnosis, hints = "", ""
         if outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.MESH_NOT_READY):
@@ -213,12 +197,12 @@ class Recorder:
             title=title,
             outcome=outcome,
             dialect=noted.dialect,
-            message=_message(outcome, title, call, noted, hints, diagnosis),
+            message=failure_text.message(outcome, title, call, noted, hints, diagnosis),
             rule=noted.rule,
             checks=tuple(noted.checks),
             diagnosis=diagnosis,
             seconds=round(call.duration, 3),
-            exit_code=_exit_code(call),
+            exit_code=EXIT_INTERNAL if internal else _exit_code(call),
             served=_served(item) if call.when == "call" else None,
         )
 
@@ -241,7 +225,8 @@ class Recorder:
 
     def _meet_mesh(self) -> None:
         if self._mesh is not None:
-            self.run.standins, self.run.notes = self._mesh.standins, self._mesh.notes
+            self.run.standins = self._mesh.standins
+            self.run.notes = [*settings.notes(self._config), *self._mesh.notes]
         more = [one for one in self._standins if one not in self.run.standins]
         self.run.standins = [*self.run.standins, *more]
 
@@ -332,70 +317,6 @@ def _served(item: pytest.Item) -> Served | None:
 def _exit_code(call: pytest.CallInfo[None]) -> int:
     error = call.excinfo.value if call.excinfo else None
     return error.exit_code if isinstance(error, MeshproofError) else 0
-
-
-def _message(
-    outcome: Outcome,
-    title: str,
-    call: pytest.CallInfo[None],
-    noted: Evidence,
-    hints: str,
-    diagnosis: str,
-) -> str:
-    """Return the failure text in its five parts: promise, expected, observed, curl, diagnosis."""
-    if call.excinfo is None:
-        return ""
-    error = call.excinfo.value
-    at = next((index for index, one in enumerate(noted.checks) if not one.verdict.holds), None)
-    if isinstance(error, Skipped):
-        return str(error).strip() or "skipped"
-    if isinstance(error, MeshproofError) or at is None:
-        parts = [_said(call.excinfo)]
-    else:
-        parts = _judged(noted.checks[at], clues := noted.clues[at])
-        hints = "\n".join([*(clues.lines if clues else ()), *([hints] if hints else [])])
-    rule = f", rule at {noted.rule}" if noted.rule else ""
-    parts.insert(1, f"promise: {title}{rule}")
-    if hints:
-        parts.append(f"clues: {hints}")
-    if diagnosis:
-        parts.append(f"diagnosis: {diagnosis}")
-    return "\n".join(parts)
-
-
-def _said(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
-    """Return the words of an error; with its place in the code when it is none of ours."""
-    error = excinfo.value
-    if isinstance(error, (MeshproofError, AssertionError)):
-        # pytest adds the values below an assertion's own words: the words are for the user.
-        said = str(error).partition("\nassert ")[0].strip()
-        return said or str(error).strip() or type(error).__name__
-    return f"{excinfo.exconly()}\n{excinfo.getrepr(style='short')}"
-
-
-def _judged(check: Check, clues: Clues | None) -> list[str]:
-    """Return what happened, expected, observed and a curl of a check that does not hold."""
-    verdict = check.verdict
-    first = clues.summary if clues else str(verdict)
-    parts = [
-        f"{check.name}: {first}" if check.name else first,
-        f"expected: {_expected(verdict)}",
-        f"observed: {verdict.paragraph()}",
-    ]
-    return [*parts, f"see it: {check.curl}"] if check.curl else parts
-
-
-def _expected(verdict: Verdict) -> str:
-    """Return what was promised with the error that must be caught: `only v3 (leak below 1 %)`."""
-    shares, settings = verdict.expected.values(), verdict.settings
-    if verdict.kind == "presence":
-        return f"each of {listed(list(verdict.expected))} is seen, nothing else"
-    bounds = []
-    if any(0 < share < 1 for share in shares):
-        bounds.append(f"within {points(settings.tolerance)}")
-    if any(share in (0, 1) for share in shares):
-        bounds.append(f"leak below {percent(settings.leak)}")
-    return f"{promise(verdict.kind, verdict.expected)} ({', '.join(bounds)})"
 
 
 __all__ = ["NotSupported", "Recorder", "evidence", "require_features"]

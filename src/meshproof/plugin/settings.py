@@ -27,6 +27,7 @@ _RUN_ID = "_meshproof_run_id"
 _CHECKS = "_meshproof_checks"
 _ADDONS = "_meshproof_addons"
 _OWN = "_meshproof_own_rules"
+_NOTES = "_meshproof_notes"
 
 
 def mesh_options(config: pytest.Config) -> MeshOptions:
@@ -244,6 +245,36 @@ def _count(config: pytest.Config, name: str, most: int) -> int:
     if not 1 <= found <= most:
         raise UsageError(f"--mesh-{name} {found}: expected 1 to {most}")
     return found
+
+
+def distribution(config: pytest.Config) -> str:
+    """Return how pytest-xdist was asked to spread tests over processes (`-n 2`), else nothing."""
+    processes = config.getoption("numprocesses", None)
+    if processes:
+        return f"-n {processes}"
+    if processes == 0:
+        return ""
+    mode = config.getoption("dist", "no")
+    if mode != "no" or config.getoption("distload", False):
+        return f"--dist {mode if mode != 'no' else 'load'}" if config.getoption("tx") else ""
+    return ""
+
+
+def stop_distribution(config: pytest.Config) -> None:
+    """Set the options of pytest-xdist to what they are where nobody asks for it."""
+    config.option.numprocesses, config.option.dist, config.option.tx = None, "no", []
+    config.option.distload = False
+
+
+def add_note(config: pytest.Config, note: str) -> None:
+    """Keep a note on how the run is made, for its reports."""
+    setattr(config, _NOTES, [*notes(config), note])
+
+
+def notes(config: pytest.Config) -> list[str]:
+    """Return the notes on how the run is made."""
+    kept: list[str] = getattr(config, _NOTES, [])
+    return kept
 
 
 def run_id(config: pytest.Config) -> str:

@@ -1,4 +1,4 @@
-"""The record of a run: what every report reads, and the six outcomes."""
+"""The record of a run: what every report reads, and the outcomes."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Outcome(StrEnum):
     NOT_SUPPORTED = "not supported"
     SKIPPED = "skipped"
     MESH_NOT_READY = "mesh not ready"
+    INTERNAL_ERROR = "internal error"
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,12 @@ class Run:
     @property
     def outcome(self) -> Outcome:
         """The verdict on the run: the worst that happened; a run without a result is not green."""
-        for outcome in (Outcome.FAILED, Outcome.MESH_NOT_READY, Outcome.INCONCLUSIVE):
+        for outcome in (
+            Outcome.INTERNAL_ERROR,
+            Outcome.FAILED,
+            Outcome.MESH_NOT_READY,
+            Outcome.INCONCLUSIVE,
+        ):
             if self.count(outcome):
                 return outcome
         if self.interrupted or not self.count(Outcome.PASSED):
@@ -118,16 +124,16 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """Exit code of the `meshproof` command (architecture: words and exit codes)."""
+        """Exit code of the `meshproof` command: errors.EXIT_CODES has what each means."""
         if self.interrupted:
             return errors.EXIT_INTERRUPTED
-        own = [result.exit_code for result in self.results if result.exit_code]
-        if own and self.outcome is Outcome.MESH_NOT_READY:
-            return own[0]
+        if self.outcome is Outcome.MESH_NOT_READY:
+            codes = [result.exit_code for result in self.results if result.exit_code]
+            return errors.exit_code_of(codes or [errors.EXIT_NOT_READY])
         return {
             Outcome.PASSED: errors.EXIT_PASSED,
             Outcome.FAILED: errors.EXIT_FAILED,
-            Outcome.MESH_NOT_READY: errors.EXIT_NOT_READY,
+            Outcome.INTERNAL_ERROR: errors.EXIT_INTERNAL,
         }.get(self.outcome, errors.EXIT_INCONCLUSIVE)
 
     def to_json(self) -> str:

@@ -1,0 +1,52 @@
+"""Which exception of a test is an error of our own: no verdict, but exit code 70."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from _pytest.outcomes import OutcomeException
+
+from meshproof.base.errors import MeshproofError
+
+#: Functions of pytest that call the function of a fixture, to begin and to end it.
+_CALLERS = ("call_fixture_func", "_teardown_yield_fixture")
+
+
+def is_internal(
+    item: pytest.Item, phase: str, excinfo: pytest.ExceptionInfo[BaseException]
+) -> bool:
+    """Say whether a test was ended by an error of our own code, or of this machine below it.
+
+    In a bundled test that is every exception that is no verdict. Around any test it is one that a
+    fixture of ours raised. What a user's own test or fixture raises is the user's.
+    """
+    if isinstance(excinfo.value, (AssertionError, OutcomeException, MeshproofError)):
+        return False
+    if not isinstance(excinfo.value, Exception):
+        return False
+    if phase == "call":
+        return _is_bundled(item)
+    return _raised_by(excinfo).partition(".")[0] == "meshproof"
+
+
+def _is_bundled(item: pytest.Item) -> bool:
+    spec = find_spec("meshproof.suites")
+    folders = (spec.submodule_search_locations or []) if spec else []
+    return any(item.path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders)
+
+
+def _raised_by(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    """Return the name of the module of the fixture that raised, else of the last function.
+
+    Hooks of any plugin may stand above the fixture: its function is the one that pytest called.
+    """
+    frames = [entry.frame for entry in excinfo.traceback]
+    modules = [str(frame.f_globals.get("__name__", "")) for frame in frames]
+    called_at = [
+        index
+        for index, frame in enumerate(frames[:-1])
+        if modules[index] == "_pytest.fixtures" and frame.code.name in _CALLERS
+    ]
+    return modules[called_at[-1] + 1] if called_at else modules[-1]

@@ -1,0 +1,164 @@
+"""Whose pytest configuration `meshproof test` has: its own for what it brings, else the user's."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from _pytest.assertion.rewrite import AssertionRewriter
+
+import meshproof
+
+COMMAND = (sys.executable, "-m", "meshproof", "test")
+#: Collects the bundled promises and runs none of them: no mesh is started.
+SELECT_NONE = ("-k", "nothing_has_this_name")
+RULES = Path(__file__).parents[2] / "manifests" / "rules" / "v3_only" / "v1.yaml"
+
+#: Files of a folder that would change a run of pytest there.
+FILES = {
+    "warnings are errors": {"pytest.ini": "[pytest]\nfilterwarnings = error\nstrict = true\n"},
+    "unknown option in addopts": {"pytest.ini": "[pytest]\naddopts = --no-such-option\n"},
+    "processes in addopts": {"tox.ini": "[pytest]\naddopts = -n auto\n"},
+    "other names of tests": {
+        "pyproject.toml": "[tool.pytest.ini_options]\n"
+        "python_files = 'check_*.py'\npython_functions = 'check_*'\n"
+    },
+    "a conftest.py": {"conftest.py": "raise SystemExit('the conftest.py of this folder')\n"},
+    "a plugin is required": {"pytest.ini": "[pytest]\nrequired_plugins = no-such-plugin\n"},
+    "a later pytest is required": {"setup.cfg": "[tool:pytest]\nminversion = 99\n"},
+    "no readable configuration": {"pytest.ini": "[pytest\n"},
+}
+VARIABLES = {
+    "PYTEST_ADDOPTS": "--no-such-option",
+    "PYTEST_PLUGINS": "no_such_plugin",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+}
+#: A test of a user's own, which needs no mesh.
+COIN = """
+def test_coin(judge):
+    import random
+    labels = random.Random(7).choices(["v1", "v2"], k=5000)
+    assert judge(labels, expect={"v1": 50, "v2": 50}).holds
+"""
+
+
+def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=folder,
+        env={**{name: os.environ[name] for name in os.environ if name not in VARIABLES}, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).write_text(text)
+
+
+def assert_all_promises_were_collected(ended: subprocess.CompletedProcess[str]) -> None:
+    assert "no promise was selected" in ended.stdout, ended.stdout
+    assert re.search(r"collected (\d+) items / \1 deselected", ended.stdout), ended.stdout
+    assert ended.returncode == 64
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_bundled_promises_do_not_read_files_of_the_folder(tmp_path: Path, name: str) -> None:
+    write(tmp_path, FILES[name])
+    assert_all_promises_were_collected(run(tmp_path, *SELECT_NONE))
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_bundled_promises_do_not_read_variables_of_pytest(tmp_path: Path, name: str) -> None:
+    ended = run(tmp_path, *SELECT_NONE, **{name: VARIABLES[name]})
+    assert_all_promises_were_collected(ended)
+
+
+@pytest.mark.parametrize("name", ["unknown option in addopts", "a conftest.py"])
+def test_cases_of_rules_do_not_read_files_of_the_folder(tmp_path: Path, name: str) -> None:
+    write(tmp_path, FILES[name])
+    ended = run(tmp_path, "--rules", str(RULES), *SELECT_NONE)
+    assert "no promise was selected" in ended.stdout, ended.stdout
+
+
+@pytest.mark.local
+def test_promises_pass_whatever_the_folder_says(tmp_path: Path) -> None:
+    write(tmp_path, FILES["warnings are errors"] | FILES["a conftest.py"])
+    write(tmp_path, {"tox.ini": FILES["processes in addopts"]["tox.ini"]})
+    ended = run(tmp_path, "-k", "rotation", "-W", "error", **VARIABLES)
+    assert ended.returncode == 0, ended.stdout
+    assert "Passed: 1 of 1 promise is kept" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["-c", "mine.ini"], "-c"),
+        (["--config-file=mine.ini"], "-c"),
+        (["--rootdir", "."], "--rootdir"),
+        (["--confcutdir", "."], "--confcutdir"),
+        (["--override-ini", "python_functions=check_*"], "--override-ini"),
+        (["-o", "python_functions=check_*"], "--override-ini"),
+    ],
+)
+def test_configuration_of_another_is_refused_for_bundled_promises(
+    tmp_path: Path, arguments: list[str], option: str
+) -> None:
+    write(tmp_path, {"mine.ini": "[pytest]\n"})
+    ended = run(tmp_path, *SELECT_NONE, *arguments)
+    assert f"{option}: the bundled promises have a pytest configuration of their own" in (
+        ended.stdout
+    )
+    assert ended.returncode == 64
+
+
+def test_own_tests_have_the_configuration_of_their_folder(tmp_path: Path) -> None:
+    ini = "[pytest]\nfilterwarnings = error\nstrict = true\npython_files = check_*.py\n"
+    write(tmp_path, {"pytest.ini": f"{ini}cache_dir = .mine\nmarkers = coin: flips one\n"})
+    write(tmp_path, {"conftest.py": "import pytest\n\n@pytest.fixture\ndef ready(): pass\n"})
+    marked = "import pytest\n\n@pytest.mark.coin\n@pytest.mark.usefixtures('ready')"
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "check_coin.py").write_text(f"{marked}{COIN}")
+    ended = run(tmp_path, "checks")
+    assert "Passed: 1 of 1 promise is kept" in ended.stdout, ended.stdout
+    assert ended.returncode == 0
+
+
+@pytest.mark.parametrize("argument", ["--override-ini=python_functions=flip_*", "-c=mine.ini"])
+def test_own_tests_take_a_configuration_by_name(tmp_path: Path, argument: str) -> None:
+    write(tmp_path, {"mine.ini": "[pytest]\npython_functions = flip_*\n"})
+    write(tmp_path, {"test_coin.py": COIN.replace("test_coin", "flip_coin")})
+    ended = run(tmp_path, *argument.split("=", 1), "test_coin.py")
+    assert "Passed: 1 of 1 promise is kept" in ended.stdout, ended.stdout
+
+
+def test_own_tests_where_pytest_loads_no_installed_plugin(tmp_path: Path) -> None:
+    write(tmp_path, {"test_coin.py": COIN})
+    ended = run(tmp_path, "test_coin.py", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    assert "Passed: 1 of 1 promise is kept" in ended.stdout, ended.stdout
+
+
+def test_bundled_promises_by_pyargs_have_the_conftest_of_the_folder(tmp_path: Path) -> None:
+    write(tmp_path, FILES["a conftest.py"])
+    ended = run(tmp_path, "--pyargs", "meshproof.suites")
+    assert "the conftest.py of this folder" in ended.stdout
+
+
+def test_the_value_of_an_option_is_no_path_of_own_tests(tmp_path: Path) -> None:
+    """Here -k selects by name, though a folder of that name is there."""
+    (tmp_path / SELECT_NONE[1]).mkdir()
+    write(tmp_path, FILES["unknown option in addopts"])
+    assert_all_promises_were_collected(run(tmp_path, *SELECT_NONE))
+
+
+def test_nothing_warns_that_the_package_was_imported_before_pytest() -> None:
+    """The wheel's own modules are marked for rewriting; the command has imported one already."""
+    assert AssertionRewriter.is_rewrite_disabled(meshproof.__doc__ or "")
