@@ -35,14 +35,14 @@ def test_case(rule_case: Case, rule_mesh: CaseMesh, rule_visits: Visits, judge: 
         answers = Answers.of(rule_case, rule_mesh)
     except TwoAtOnce as overlap:
         raise NotSupported(f"a split between parts that overlap: {overlap}") from None
-    if rule_case.split and rule_case.answer.mirrors:
+    if rule_case.needs_judge and rule_case.answer.mirrors:
         copies = answers.copies(rule_visits, rule_mesh, COPIED)
         verdict = judge(copies, expect=answers.copied, curl=rule_visits.curl)
         assert verdict.holds, verdict
-    elif rule_case.answer.delayed:
+    elif rule_case.answer.delayed_share:
         verdict = judge(rule_visits, expect=answers.in_time, by=answers.delay)
         assert verdict.holds, verdict
-    elif rule_case.split:
+    elif rule_case.needs_judge:
         verdict = judge(rule_visits, expect=answers.expected, by=answers.label)
         assert verdict.holds, verdict
     else:

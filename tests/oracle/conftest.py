@@ -89,6 +89,6 @@ spec:
   selector: {{istio: ingressgateway}}
   servers: [{{hosts: ['{host}'], port: {{number: {port or 80}, name: http, protocol: HTTP}}}}]
 """
-        return [f"{case.call.sent_to} | {case.id}" for case in plan(text + rules).cases]
+        return [f"{case.call.host_header} | {case.id}" for case in plan(text + rules).cases]
 
     return ids

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from meshproof.oracle.actions import ANSWERING, FAILING, LATE
-from meshproof.oracle.conditions import OTHER
+from meshproof.oracle.actions import RESPONSE_HEADER_PREFIX, FAILURE_HEADER, DELAY_HEADER
+from meshproof.oracle.conditions import UNMATCHED_VALUE
 from meshproof.oracle.derive import Case, Plan
 
 Routes = Callable[[str], Plan]
@@ -28,7 +28,7 @@ def of(routes: Routes) -> Callable[..., dict[str, Case]]:
     ) -> dict[str, Case]:
         plan = routes(f"- match: [{{{match}}}]\n  {actions}\n{table}")
         found = {one.id.removeprefix("reviews: "): one for one in plan.cases}
-        return {name: one for name, one in found.items() if one.route is not None}
+        return {name: one for name, one in found.items() if one.route_index is not None}
 
     return cases
 
@@ -52,26 +52,30 @@ def test_redirect(of: Of, text: str, wanted: tuple[str, str]) -> None:
     name, case = next(iter(of(f"redirect: {text}", "").items()))
     assert name.startswith("path /a -> 30")
     assert name.endswith(told)
-    assert case.answer.reply is not None
-    assert (case.answer.reply.location, case.shares) == (location, ())
-    assert (case.status, case.answer.replied, case.split) == (case.answer.reply.status, 1.0, False)
+    assert case.answer.proxy_reply is not None
+    assert (case.answer.proxy_reply.location, case.shares) == (location, ())
+    assert (case.status, case.answer.proxy_reply_share, case.needs_judge) == (
+        case.answer.proxy_reply.status,
+        1.0,
+        False,
+    )
 
 
 def test_a_redirect_keeps_the_query(of: Of) -> None:
     case, *_ = of("redirect: {uri: /b}", "", "queryParams: {q: {exact: '1'}}").values()
-    assert case.answer.reply is not None
-    assert case.answer.reply.location == f"http://{HOST}/b?q=1"
+    assert case.answer.proxy_reply is not None
+    assert case.answer.proxy_reply.location == f"http://{HOST}/b?q=1"
 
 
 def test_direct_response(of: Of) -> None:
     found = of("directResponse: {status: 503, body: {string: later}}", "")
     assert list(found) == ["path /a -> 503", "path /ax (and more) -> 503"]
-    assert found["path /a -> 503"].answer.reply is not None
-    assert found["path /a -> 503"].answer.reply.body == "later"
+    assert found["path /a -> 503"].answer.proxy_reply is not None
+    assert found["path /a -> 503"].answer.proxy_reply.body == "later"
     head = of("directResponse: {status: 200, body: {string: a}}", "", "method: {exact: HEAD}")
     (case,) = head.values()
-    assert case.answer.reply is not None
-    assert case.answer.reply.body == ""
+    assert case.answer.proxy_reply is not None
+    assert case.answer.proxy_reply.body == ""
 
 
 REWRITES = {
@@ -117,12 +121,18 @@ def test_headers_that_were_not_there_and_that_were(of: Of) -> None:
     ]
     plain, there, _ = found.values()
     (arrival,) = plain.answer.arrivals
-    assert arrival.request == (("x-add", "b"), ("x-gone", None), ("x-set", "a"))
-    assert arrival.response == (("y-add", "d"), ("y-gone", None), ("y-set", "%PROTOCOL%"))
+    assert arrival.request_headers == (("x-add", "b"), ("x-gone", None), ("x-set", "a"))
+    assert arrival.response_headers == (("y-add", "d"), ("y-gone", None), ("y-set", "%PROTOCOL%"))
     (arrival,) = there.answer.arrivals
-    assert dict(arrival.request)["x-add"] == OTHER  # the first of two values is told
-    assert dict(arrival.response)["y-add"] == f"{OTHER}, d"
-    assert there.call.header("x-set") == there.call.header(f"{ANSWERING}y-set") == OTHER
+    assert (
+        dict(arrival.request_headers)["x-add"] == UNMATCHED_VALUE
+    )  # the first of two values is told
+    assert dict(arrival.response_headers)["y-add"] == f"{UNMATCHED_VALUE}, d"
+    assert (
+        there.call.header("x-set")
+        == there.call.header(f"{RESPONSE_HEADER_PREFIX}y-set")
+        == UNMATCHED_VALUE
+    )
     assert plain.title.endswith(
         "; x-add arrives as 'b'; x-gone is removed; x-set arrives as 'a'; y-add comes back as 'd'; "
         "y-gone is removed; y-set comes back as '%PROTOCOL%'"
@@ -142,9 +152,9 @@ def test_no_request_carries_a_header_that_frames_it(of: Of) -> None:
 def test_headers_of_a_destination_are_for_it_alone(of: Of) -> None:
     own = SPLIT.replace("weight: 50},\n", "weight: 50, headers: {request: {set: {x: a}}}},\n")
     case, there, _ = of("name: a", own).values()
-    assert [one.request for one in case.answer.arrivals] == [(("x", "a"),), ()]
-    assert case.split
-    assert not there.split
+    assert [one.request_headers for one in case.answer.arrivals] == [(("x", "a"),), ()]
+    assert case.needs_judge
+    assert not there.needs_judge
 
 
 def test_two_destinations_that_cannot_be_told_apart(of: Of) -> None:
@@ -153,7 +163,7 @@ def test_two_destinations_that_cannot_be_told_apart(of: Of) -> None:
     )
     case, *_ = of("name: a", same).values()
     assert [share for _, share in case.shares] == [1]
-    assert case.answer.arrivals[0].request == ()
+    assert case.answer.arrivals[0].request_headers == ()
 
 
 FAULTS = {
@@ -190,18 +200,18 @@ def test_fault(of: Of, text: str, ids: list[str]) -> None:
 def test_an_abort_of_some_is_judged_as_a_split(of: Of) -> None:
     text = "fault: {abort: {httpStatus: 503, percentage: {value: 50}}}"
     case, *_ = of(text, SPLIT).values()
-    assert case.split
+    assert case.needs_judge
     assert [share for _, share in case.shares] == [0.25, 0.25]
-    assert (case.answer.replied, case.status) == (0.5, 200)
+    assert (case.answer.proxy_reply_share, case.status) == (0.5, 200)
 
 
 def test_a_split_whose_answers_take_long_is_not_judged(of: Of) -> None:
     case, *_ = of("fault: {delay: {fixedDelay: 6s, percent: 100}}", SPLIT).values()
-    assert not case.split
-    assert (case.answer.least, case.answer.late) == (6, 6)
+    assert not case.needs_judge
+    assert (case.answer.min_seconds, case.answer.extra_seconds) == (6, 6)
     assert case.answer.unproven == ("its shares: answers take 6 s",)
     case, *_ = of("fault: {delay: {fixedDelay: 5s, percent: 100}}", SPLIT).values()
-    assert case.split
+    assert case.needs_judge
     assert case.answer.unproven == ()
 
 
@@ -209,8 +219,16 @@ def test_a_delay_of_some_is_judged_by_itself(of: Of) -> None:
     found = of("fault: {delay: {fixedDelay: 1s, percent: 10}}", match="uri: {exact: /a}")
     assert list(found) == ["path /a -> v1", "path /a, 10 % after 1 s -> v1"]
     plain, delayed = found.values()
-    assert (plain.split, plain.answer.least, plain.answer.late) == (False, 0, 1)
-    assert (delayed.split, delayed.chances, delayed.answer.unproven) == (True, (0.1, 0.9), ())
+    assert (plain.needs_judge, plain.answer.min_seconds, plain.answer.extra_seconds) == (
+        False,
+        0,
+        1,
+    )
+    assert (delayed.needs_judge, delayed.outcome_shares, delayed.answer.unproven) == (
+        True,
+        (0.1, 0.9),
+        (),
+    )
 
 
 @pytest.mark.parametrize("delay", ["300ms", "6s"])
@@ -238,7 +256,11 @@ def test_timeout(of: Of) -> None:
     found = of("timeout: 1s", match="uri: {exact: /a}")
     assert list(found) == ["path /a -> v1", "path /a, answered too late -> 504 after 1 s"]
     answer = found["path /a, answered too late -> 504 after 1 s"].answer
-    assert (answer.least, answer.late, answer.asked) == (1, 4, ((LATE, "4000"),))
+    assert (answer.min_seconds, answer.extra_seconds, answer.instruction_headers) == (
+        1,
+        4,
+        ((DELAY_HEADER, "4000"),),
+    )
 
 
 def test_a_timeout_that_is_waited_for_and_one_that_is_not(of: Of) -> None:
@@ -250,7 +272,7 @@ def test_a_timeout_that_is_waited_for_and_one_that_is_not(of: Of) -> None:
 def test_time_for_each_try(of: Of) -> None:
     found = of("retries: {attempts: 1, perTryTimeout: 1s}", match="uri: {exact: /a}")
     late = found["path /a, answered too late -> 504 after 1 s"]
-    assert late.answer.asked == ((LATE, "6000"),)
+    assert late.answer.instruction_headers == ((DELAY_HEADER, "6000"),)
 
 
 RETRIES = {
@@ -269,7 +291,9 @@ def test_retries(of: Of, text: str, wanted: tuple[str, str, str, str]) -> None:
         f"path /a, failing {once} -> v1",
         f"path /a, failing {more} -> {status}",
     ]
-    assert found[f"path /a, failing {once} -> v1"].answer.asked == ((FAILING, asked),)
+    assert found[f"path /a, failing {once} -> v1"].answer.instruction_headers == (
+        (FAILURE_HEADER, asked),
+    )
 
 
 def test_no_retries(of: Of) -> None:

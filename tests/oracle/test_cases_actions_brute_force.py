@@ -69,10 +69,10 @@ ONWARDS = st.builds(
     fault=st.none()
     | st.builds(
         Fault,
-        delay=st.sampled_from([0.0, 0.5]),
-        delayed=st.sampled_from([0.0, 100.0]),
-        status=st.sampled_from([0, 503]),
-        aborted=st.sampled_from([0.0, 25.0, 100.0]),
+        delay_seconds=st.sampled_from([0.0, 0.5]),
+        delay_percent=st.sampled_from([0.0, 100.0]),
+        abort_status=st.sampled_from([0, 503]),
+        abort_percent=st.sampled_from([0.0, 25.0, 100.0]),
     ),
 )
 ANSWERED = st.builds(
@@ -86,13 +86,15 @@ ANSWERED = st.builds(
     matches=MATCHES.map(lambda one: (one,)),
     split=st.just(()),
     at=st.just(HERE),
-    direct=st.builds(DirectResponse, st.sampled_from([200, 404, 503]), st.sampled_from(["", "a"])),
+    direct_response=st.builds(
+        DirectResponse, st.sampled_from([200, 404, 503]), st.sampled_from(["", "a"])
+    ),
 )
 
 
 def cases(route: Route) -> list[Case]:
     table = RouteTable((HOST,), (route,), ("mesh",), HERE)
-    found = [case for case in derive(RuleSet(tables=(table,))).cases if case.route == 0]
+    found = [case for case in derive(RuleSet(tables=(table,))).cases if case.route_index == 0]
     assert found
     return found
 
@@ -101,11 +103,14 @@ def cases(route: Route) -> list[Case]:
 @given(ANSWERED)
 def test_an_route_that_answers_itself(route: Route) -> None:
     for case in cases(route):
-        reply = case.answer.reply
+        reply = case.answer.proxy_reply
         assert reply is not None
-        assert (case.shares, case.answer.replied, case.answer.arrivals) == ((), 1.0, ())
-        if route.direct is not None:
-            assert (reply.status, reply.body) == (route.direct.status, route.direct.body)
+        assert (case.shares, case.answer.proxy_reply_share, case.answer.arrivals) == ((), 1.0, ())
+        if route.direct_response is not None:
+            assert (reply.status, reply.body) == (
+                route.direct_response.status,
+                route.direct_response.body,
+            )
             continue
         redirect = route.redirect
         assert redirect is not None
@@ -123,19 +128,21 @@ def test_an_route_that_answers_itself(route: Route) -> None:
 @given(ONWARDS)
 def test_an_route_that_sends_on(route: Route) -> None:
     fault = route.fault or Fault()
-    aborted = fault.aborted / 100 if fault.status else 0.0
+    aborted = fault.abort_percent / 100 if fault.abort_status else 0.0
     for case in cases(route):
         assert sum(share for _, share in case.shares) == 1 - aborted
-        assert case.answer.replied == aborted
-        assert case.answer.least == (fault.delay if fault.delayed else 0)
+        assert case.answer.proxy_reply_share == aborted
+        assert case.answer.min_seconds == (fault.delay_seconds if fault.delay_percent else 0)
         assert len(case.answer.arrivals) == len(case.shares) == (aborted < 1)
         for arrival in case.answer.arrivals:
             path, _, query = arrival.path.partition("?")
             assert query == "&".join(f"{name}={value}" for name, value in case.call.query)
             assert path == path_after(route, case)
             authority = route.rewrite.authority if route.rewrite else ""
-            assert arrival.authority == (authority or case.call.sent_to)
-            check_headers(route, case, dict(arrival.request), dict(arrival.response))
+            assert arrival.authority == (authority or case.call.host_header)
+            check_headers(
+                route, case, dict(arrival.request_headers), dict(arrival.response_headers)
+            )
 
 
 def path_after(route: Route, case: Case) -> str:

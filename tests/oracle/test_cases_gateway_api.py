@@ -75,24 +75,24 @@ def test_a_prefix_is_replaced_as_in_the_table_of_the_reference(
     given: tuple[str, str, str],
 ) -> None:
     path, prefix, to = given
-    assert strings.moved(prefix, to, path) == MOVED[given]
+    assert strings.replace_prefix(prefix, to, path) == MOVED[given]
 
 
 @pytest.mark.parametrize(("to", "slash"), [("/xyz", "/xyz/"), ("/xyz/", "/xyz/"), ("/", "/")])
 def test_a_rewrite_below_a_path(to: str, slash: str) -> None:
     cases = plan(to_shop(below("/foo"), Rewrite(to))).cases
-    arrivals = {case.call.path: case.answer.arrivals for case in cases if case.route == 0}
+    arrivals = {case.call.path: case.answer.arrivals for case in cases if case.route_index == 0}
     assert arrivals["/foo/"] == (Arrival(slash, HOST),)
     assert arrivals["/foo/x"] == (Arrival(f"{to.rstrip('/')}/x", HOST),)
 
 
 def test_a_redirect_below_a_path_names_the_port_of_the_listener() -> None:
-    redirect = Redirect(302, prefix="/new", asked_port=True)
+    redirect = Redirect(302, prefix="/new", use_request_port=True)
     gate = Gateway("default/gate/web", (Server(8080, ("*",)),), HERE)
     route = Route((below("/old"),), (), HERE, redirect=redirect)
     table = RouteTable(("a.example",), (route,), (gate.name,), HERE)
     cases = derive(RuleSet((table,), (gate,))).cases
-    found = {case.call.path: case.answer.reply for case in cases if case.route == 0}
+    found = {case.call.path: case.answer.proxy_reply for case in cases if case.route_index == 0}
     locations = {path: reply.location for path, reply in found.items() if reply}
     assert locations == {
         "/old": "http://a.example:8080/new",
@@ -121,4 +121,4 @@ def test_a_host_without_routes_is_answered_404() -> None:
     gate = Gateway("default/gate/web", (Server(80, ("a.example",)),), HERE)
     found = derive(RuleSet((RouteTable(("a.example",), (), (gate.name,), HERE),), (gate,)))
     assert [case.id for case in found.cases] == ["a.example: any other request -> 404"]
-    assert found.share == 0.0
+    assert found.coverage_share == 0.0

@@ -64,7 +64,7 @@ def test_a_request_that_both_routes_match_goes_to_the_first(routes: Routes, name
     found = routes(text)
     assert case in first_matches(found)
     (one,) = (one for one in found.cases if one.id == case)
-    assert one.route == 0
+    assert one.route_index == 0
     assert "matches it too, but is later) goes to v3" in one.title
     assert one.at == found.coverage[0].table.routes[0].matches[-1].at
 
@@ -103,9 +103,9 @@ def test_at_most_so_many_and_the_rest_is_counted(routes: Routes) -> None:
         for number in range(count)
     )
     found = routes(text)
-    assert len(first_matches(found)) == overlaps.MOST_CASES
-    looked_at = count * (count - 1) // 2 - found.coverage[0].unordered
-    assert overlaps.MOST_CASES <= looked_at < 2.5 * overlaps.MOST_CASES
+    assert len(first_matches(found)) == overlaps.MAX_CASES
+    looked_at = count * (count - 1) // 2 - found.coverage[0].unchecked_pairs
+    assert overlaps.MAX_CASES <= looked_at < 2.5 * overlaps.MAX_CASES
 
 
 def test_neighbours_come_first(routes: Routes) -> None:
@@ -162,7 +162,7 @@ def unseen(table: RouteTable) -> list[tuple[int, int]]:
     calls = [case.call for case in derive(RuleSet(tables=(table,))).cases]
     return [
         (index, later)
-        for index, match, later in overlaps.pairs(table)
+        for index, match, later in overlaps.pair_with_later_routes(table)
         if shown(table, REQUESTS, index, match, later)
         and not shown(table, calls, index, match, later)
     ]
@@ -182,5 +182,5 @@ def test_without_these_cases_an_order_goes_unseen(monkeypatch: pytest.MonkeyPatc
 
     table = RouteTable((HOST,), (one("x-a", "v1"), one("cookie", "v2")), ("mesh",), HERE)
     assert unseen(table) == []
-    monkeypatch.setattr(overlaps, "MOST_PAIRS", 0)
+    monkeypatch.setattr(overlaps, "MAX_PAIRS", 0)
     assert unseen(table) == [(0, 1)]

@@ -58,7 +58,7 @@ def test_a_shadowed_route_is_named_with_what_shadows_it(routes: Routes) -> None:
     assert coverage.unreached == ((1, f"the route at {first.at} takes everything that it matches"),)
     assert coverage.reached == (0,)
     assert second.at.line > first.at.line
-    assert plan.share == 0.5
+    assert plan.coverage_share == 0.5
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_weights_are_shares(routes: Routes) -> None:
     (case,) = plan.cases
     assert case.id == "reviews: any request -> v1 25 %, v2 50 %, ratings 25 %, v3 0 %"
     assert [share for _, share in case.shares] == [0.25, 0.5, 0.25, 0]
-    assert case.split
+    assert case.needs_judge
 
 
 def test_what_no_route_takes_is_404_by_virtualservice(routes: Routes) -> None:
@@ -107,7 +107,7 @@ def test_what_no_route_takes_is_404_by_virtualservice(routes: Routes) -> None:
           route: [{destination: {host: reviews, subset: v1}}]
         """
     )
-    rest = [case for case in plan.cases if case.route is None]
+    rest = [case for case in plan.cases if case.route_index is None]
     assert rest
     assert {(case.status, case.shares) for case in rest} == {(404, ())}
     assert "reviews: path / (one character short) -> 404" in said(plan)
@@ -212,7 +212,7 @@ spec:
   http: [{route: [{destination: {host: reviews}}]}]
 """
     plan = derive(read(text), {"reviews.default.svc.cluster.local": (80, 9080)})
-    assert [(case.id, case.call.sent_to) for case in plan.cases] == [
+    assert [(case.id, case.call.host_header) for case in plan.cases] == [
         ("reviews: any request on port 80 -> any version", "reviews.default.svc.cluster.local"),
         (
             "reviews: any request on port 9080 -> any version",

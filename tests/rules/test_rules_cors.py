@@ -51,12 +51,12 @@ READ = {
         90,
         False,
     ),
-    f"{NEW}{{unmatchedPreflights: IGNORE}}": Cors((), forward=False),
+    f"{NEW}{{unmatchedPreflights: IGNORE}}": Cors((), forwards_unmatched=False),
     f"{NEW}{{unmatchedPreflights: FORWARD}}": Cors(()),
     f"{NEW}{{allowOrigin: ['*']}}": Cors((exact("*"),)),
     f"{NEW}{{allowOrigin: [a], allowOrigins: [{{exact: b}}]}}": Cors((exact("b"),)),
     f"{OLD}{{allowOrigin: ['*', a], allowCredentials: true}}": Cors(
-        (exact("*"), exact("a")), credentials=True
+        (exact("*"), exact("a")), allow_credentials=True
     ),
 }
 

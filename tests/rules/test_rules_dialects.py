@@ -42,4 +42,4 @@ def test_both_dialects_have_the_same_routes(folder: str) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_file_can_be_read(folder: str) -> None:
-    assert all(not read(folder, dialect).empty for dialect in manifests.dialects(folder))
+    assert all(not read(folder, dialect).is_empty for dialect in manifests.dialects(folder))

@@ -104,14 +104,14 @@ def test_a_split(text: str) -> None:
 @pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
 def test_without_a_weight_it_is_answered_500(text: str, kind: str) -> None:
     found = route(f"- {text}", kind)
-    assert found.direct == DirectResponse(500)
+    assert found.direct_response == DirectResponse(500)
     assert not found.split
 
 
 def test_an_http_route_without_rules_answers_500() -> None:
     text = gateway() + http_route().replace(f"  rules:\n  - {TO_SHOP}\n", "")
     (found,) = read(text).tables
-    assert [one.direct for one in found.routes] == [DirectResponse(500)]
+    assert [one.direct_response for one in found.routes] == [DirectResponse(500)]
     said = refused(text.replace("HTTPRoute", "GRPCRoute"))
     assert said == "g.yaml:12:3: spec: 'rules' is missing"
 
@@ -169,14 +169,14 @@ def test_an_action(text: str) -> None:
 
 
 REDIRECTS = {
-    "{}": Redirect(302, asked_port=True),
-    "{hostname: b.example, statusCode: 308}": Redirect(308, authority="b.example", asked_port=True),
+    "{}": Redirect(302, use_request_port=True),
+    "{hostname: b.example, statusCode: 308}": Redirect(308, authority="b.example", use_request_port=True),
     "{scheme: https}": Redirect(302, scheme="https"),
     "{scheme: https, port: 8443}": Redirect(302, scheme="https", port=8443),
     "{port: 81}": Redirect(302, port=81),
-    f"{{{FULL}/b}}}}": Redirect(302, uri="/b", asked_port=True),
-    f"{{{PREFIX}/b}}}}": Redirect(302, prefix="/b", asked_port=True),
-    f"{{{PREFIX}''}}}}": Redirect(302, prefix="/", asked_port=True),
+    f"{{{FULL}/b}}}}": Redirect(302, uri="/b", use_request_port=True),
+    f"{{{PREFIX}/b}}}}": Redirect(302, prefix="/b", use_request_port=True),
+    f"{{{PREFIX}''}}}}": Redirect(302, prefix="/", use_request_port=True),
 }
 
 
@@ -184,7 +184,7 @@ REDIRECTS = {
 def test_a_redirect(text: str) -> None:
     found = route(f"- {{{BELOW} filters: [{{type: RequestRedirect, requestRedirect: {text}}}]}}")
     assert found.redirect == REDIRECTS[text]
-    assert (found.split, found.direct) == ((), None)
+    assert (found.split, found.direct_response) == ((), None)
 
 
 def test_what_is_answered_500_keeps_changes_of_the_answer_alone() -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshproof.oracle.derive import Call, decide
+from meshproof.oracle.derive import Call, find_route
 from meshproof.rules.gateway_api import objects as gateway_api
 from meshproof.rules.gateway_api import routes as gateway_api_routes
 from meshproof.rules.gateway_api.routes import Ranked
@@ -124,7 +124,7 @@ def differences(text: str, wanted: Callable[[Call], str | None]) -> list[tuple[C
     (table,) = read(text).tables
     found = []
     for call in CALLS:
-        taken = decide(table, call)
+        taken = find_route(table, call)
         name = None if taken is None else table.routes[taken].name
         if name != wanted(call):
             found.append((call, name))

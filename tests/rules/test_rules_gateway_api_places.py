@@ -135,7 +135,7 @@ def test_a_route_of_a_service_holds_in_the_mesh() -> None:
     (found,) = read(http_route(hosts="ignored.example", parents=f"{SERVICE}}}")).tables
     assert (found.hosts, found.gateways) == (("shop.default.svc.cluster.local",), ("mesh",))
     assert found.ports == ()
-    assert found.takes(80)
+    assert found.applies_to_port(80)
 
 
 def test_routes_of_ports_of_a_service() -> None:
@@ -144,7 +144,7 @@ def test_routes_of_ports_of_a_service() -> None:
     ) + http_route(parents=f"{SERVICE}, port: 81}}", name="b")
     found = read(text).tables
     assert [(one.ports, one.name) for one in found] == [((80,), "a"), ((81,), "a + b")]
-    assert not found[0].takes(81)
+    assert not found[0].applies_to_port(81)
 
 
 GRANT = """\

@@ -152,7 +152,7 @@ def test_those_of_a_route_rule_hold_for_its_route_alone() -> None:
 def test_a_case_has_those_of_its_rule() -> None:
     found = rules.read(manifest.parse(ROUTE_RULE % 'meshproof/leak: ".02"', "shop.yaml"))
     plan = derive.derive(found)
-    assert {case.route: said(case.options) for case in plan.cases} == {
+    assert {case.route_index: said(case.options) for case in plan.cases} == {
         0: [],
         1: [("leak", 0.02, "shop.yaml:7")],
     }

@@ -53,8 +53,8 @@ def test_both_dialects_in_one_set() -> None:
 
 def test_sets_add_up() -> None:
     assert read(OLD) + read(POLICY) == read(OLD, POLICY)
-    assert RuleSet().empty
-    assert not read(POLICY).empty
+    assert RuleSet().is_empty
+    assert not read(POLICY).is_empty
 
 
 UNKNOWN = {

@@ -47,7 +47,7 @@ REDIRECTS = {
     "{uri: /b}": Redirect(301, "/b"),
     "{authority: b, redirectCode: 307}": Redirect(307, authority="b"),
     "{scheme: https, port: 8443}": Redirect(301, scheme="https", port=8443),
-    "{derivePort: FROM_REQUEST_PORT}": Redirect(301, asked_port=True),
+    "{derivePort: FROM_REQUEST_PORT}": Redirect(301, use_request_port=True),
     "{scheme: https, derivePort: FROM_PROTOCOL_DEFAULT}": Redirect(301, scheme="https"),
 }
 
@@ -61,8 +61,8 @@ def test_redirect(text: str, wanted: Redirect) -> None:
 
 def test_direct_response() -> None:
     found = route("directResponse: {status: 418, body: {string: tea}}", table="")
-    assert (found.direct, found.split) == (DirectResponse(418, "tea"), ())
-    assert route("directResponse: {status: 204}", table="").direct == DirectResponse(204)
+    assert (found.direct_response, found.split) == (DirectResponse(418, "tea"), ())
+    assert route("directResponse: {status: 204}", table="").direct_response == DirectResponse(204)
 
 
 def test_rewrite() -> None:
@@ -90,8 +90,8 @@ FAULTS = {
     "{delay: {fixedDelay: 1m30s, percentage: {value: 12.5}}}": Fault(90, 12.5),
     "{delay: {fixedDelay: 100ms, percent: 7}}": Fault(0.1, 7),
     "{delay: {fixedDelay: 2s}}": Fault(2, 0),
-    "{abort: {httpStatus: 503, percentage: {value: 100}}}": Fault(status=503, aborted=100),
-    "{abort: {httpStatus: 503, percentage: {}}}": Fault(status=503, aborted=0),
+    "{abort: {httpStatus: 503, percentage: {value: 100}}}": Fault(abort_status=503, abort_percent=100),
+    "{abort: {httpStatus: 503, percentage: {}}}": Fault(abort_status=503, abort_percent=0),
 }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from meshproof import rules
 from meshproof.documents import manifest
-from meshproof.oracle.conditions import conditions
+from meshproof.oracle.conditions import list_conditions
 from meshproof.rules.model import Match, Route
 from tests.rules.refusing import refused
 
@@ -43,7 +43,7 @@ def merged(root: str, part: str) -> str:
 
 
 def said(matches: tuple[Match, ...]) -> list[str]:
-    return [" and ".join(one.name for one in conditions(match)) for match in matches]
+    return [" and ".join(condition.text for condition in list_conditions(match)) for match in matches]
 
 
 def test_the_routes_of_the_other_take_the_place_of_the_one() -> None:

@@ -228,14 +228,14 @@ ACTIONS: dict[str, dict[str, Callable[[Route], Route]]] = {
     "actions, first": {
         "moved": part("redirect", code=301),
         "elsewhere": part("redirect", port=None),
-        "teapot": part("direct", body="tall and stout"),
+        "teapot": part("direct_response", body="tall and stout"),
         "api": part("rewrite", uri="/v2"),
         "whole path": without("rewrite"),
         "by regex": part("rewrite", substitution=r"/\1"),
         "headers": set_as_add,
-        "aborted": part("fault", status=500),
-        "sometimes aborted": part("fault", aborted=60.0),
-        "delayed": part("fault", delay=0.1),
+        "aborted": part("fault", abort_status=500),
+        "sometimes aborted": part("fault", abort_percent=60.0),
+        "delayed": part("fault", delay_seconds=0.1),
         "timeout": without("timeout"),
         "retries": part("retries", attempts=2),
         "mirrored": without("mirrors", ()),
@@ -247,7 +247,7 @@ ACTIONS: dict[str, dict[str, Callable[[Route], Route]]] = {
         "api": part("rewrite", authority=""),
         "headers": own_headers_swapped,
         "aborted": without("fault"),
-        "sometimes aborted": part("fault", status=503),
+        "sometimes aborted": part("fault", abort_status=503),
         "delayed": without("fault"),
         "timeout": without("timeout", 0.1),
         "retries": part("retries", attempts=4),
@@ -255,38 +255,38 @@ ACTIONS: dict[str, dict[str, Callable[[Route], Route]]] = {
     },
     "actions, third": {
         "elsewhere": part("redirect", authority=""),
-        "teapot": part("direct", status=200),
+        "teapot": part("direct_response", status=200),
         "headers": add_as_set,
         "partly mirrored": lambda route: replace(
             route, mirrors=(replace(route.mirrors[0], percent=70.0),)
         ),
-        "retries": part("retries", on=("reset",)),
+        "retries": part("retries", conditions=("reset",)),
     },
     "mirrors, first": {"first": without("mirrors", ()), "second": mirrored_twice},
     "mirrors, second": {"first": mirrored_twice, "second": without("mirrors", ())},
     "times, first": {
-        "sometimes late": part("fault", delayed=60.0),
+        "sometimes late": part("fault", delay_percent=60.0),
         "long": without("timeout", 14.0),
     },
     "times, second": {
-        "sometimes late": part("fault", delay=0.1),
+        "sometimes late": part("fault", delay_seconds=0.1),
         "long": without("timeout"),
         "late split": weighted(40, 60),
     },
     "cors, first": {
         "api": lambda route: cors(route, origins=origins(route)[:2], methods=("POST",)),
-        "ignoring": part("cors", forward=True),
+        "ignoring": part("cors", forwards_unmatched=True),
     },
     "cors, second": {
-        "api": part("cors", exposed=()),
+        "api": part("cors", exposed_headers=()),
         "gets": part("cors", origins=()),
         "anything": part("cors", headers=("x-a",)),
         "old": part("cors", methods=("POST",)),
     },
     "cors, third": {
-        "api": lambda route: cors(route, origins=(WEAK, *origins(route)[1:]), credentials=None),
+        "api": lambda route: cors(route, origins=(WEAK, *origins(route)[1:]), allow_credentials=None),
     },
-    "cors, fourth": {"api": part("cors", headers=("x-a",), age=3600, forward=False)},
+    "cors, fourth": {"api": part("cors", headers=("x-a",), max_age=3600, forwards_unmatched=False)},
     "actions, fourth": {
         "headers": lambda route: replace(
             route, headers=replace(route.headers, request=HeaderChanges())
@@ -300,14 +300,14 @@ ACTIONS: dict[str, dict[str, Callable[[Route], Route]]] = {
     # The routes of gateway_api.yaml; see `test_own_gateway_api.py`.
     "gateway api, first": {
         "split": even,
-        "moved": part("redirect", asked_port=False),
+        "moved": part("redirect", use_request_port=False),
         "elsewhere": part("redirect", uri="/"),
         "api": without("headers", Headers()),
         "without prefix": without("rewrite"),
         "whole path": without("mirrors", ()),
         "slow": without("timeout"),
-        "again": part("retries", on=("connect-failure",)),
-        "nowhere": part("direct", status=503),
+        "again": part("retries", conditions=("connect-failure",)),
+        "nowhere": part("direct_response", status=503),
     },
     "gateway api, second": {
         "split": without_own_headers,

@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         text = "\n".join(_lines(found, costs))
     sys.stdout.write(f"{text}\n")
-    share = found.plan.share * 100
+    share = found.plan.coverage_share * 100
     if share < options.fail_under:
         sys.stderr.write(
             f"meshproof: {share:.4g} % of the routes are reached, less than "
@@ -102,18 +102,18 @@ def _costs(found: UserRules, profile: str) -> dict[str, Cost]:
     from meshproof.plugin.settings import of_rules
     from meshproof.verdict import PROFILES, share_alpha
 
-    splits = sum(case.split for case in found.plan.cases)
+    splits = sum(case.needs_judge for case in found.plan.cases)
     alpha, independence = share_alpha(_ALPHA, max(1, splits))
     settings = replace(PROFILES[profile], alpha=alpha, alpha_independence=independence)
     known: dict[tuple[tuple[float, ...], Options], Cost] = {}
     costs: dict[str, Cost] = {}
     for case in found.plan.cases:
-        if not case.split:
+        if not case.needs_judge:
             costs[case.id] = _cost(case, found.workloads)
             continue
-        key = case.chances, case.options
+        key = case.outcome_shares, case.options
         if key not in known:
-            known[key] = _judged(case.chances, of_rules(settings, [case.options]))
+            known[key] = _judged(case.outcome_shares, of_rules(settings, [case.options]))
         costs[case.id] = known[key]
     return costs
 
@@ -142,14 +142,14 @@ def _lines(found: UserRules, costs: dict[str, Cost]) -> Iterator[str]:
     for number, coverage in enumerate(found.plan.coverage):
         table = coverage.table
         yield f"{table.name} ({', '.join(table.hosts)}), {table.at}"
-        own_cases = [case for case in found.plan.cases if case.number == number]
+        own_cases = [case for case in found.plan.cases if case.table_index == number]
         for index, route in enumerate(table.routes):
             yield f"  {_name(index, route)}, {route.at}"
-            reached = [case for case in own_cases if case.route == index]
+            reached = [case for case in own_cases if case.route_index == index]
             yield from _case_lines(reached, costs)
             if not reached:
                 yield f"    not reached: {_reason(coverage, index)}"
-        rest = [case for case in own_cases if case.route is None]
+        rest = [case for case in own_cases if case.route_index is None]
         if rest:
             yield "  no route"
         yield from _case_lines(rest, costs)
@@ -178,16 +178,16 @@ def _reason(coverage: Coverage, index: int) -> str:
 
 def _summary(found: UserRules, costs: dict[str, Cost]) -> Iterator[str]:
     cases = found.plan.cases
-    splits = sum(case.split for case in cases)
+    splits = sum(case.needs_judge for case in cases)
     total = sum(costs.values(), Cost(0, 0))
     judged = f", of which {plural(splits, 'split')} to be judged" if splits else ""
     yield f"{plural(len(cases), 'case')}{judged}: {total}"
     routes = sum(len(one.table.routes) for one in found.plan.coverage)
     reached = sum(len(one.reached) for one in found.plan.coverage)
-    yield f"{reached} of {plural(routes, 'route')} reached ({found.plan.share * 100:.4g} %)"
+    yield f"{reached} of {plural(routes, 'route')} reached ({found.plan.coverage_share * 100:.4g} %)"
     for coverage in found.plan.coverage:
-        if coverage.unordered:
-            pairs = plural(coverage.unordered, "pair")
+        if coverage.unchecked_pairs:
+            pairs = plural(coverage.unchecked_pairs, "pair")
             yield (
                 f"{coverage.table.at}: not proven: the order of {pairs} of routes of "
                 f"{coverage.table.name} for requests that both match"
@@ -204,10 +204,10 @@ def _json(found: UserRules, costs: dict[str, Cost]) -> dict[str, Any]:
     return {
         "cases": [_case(case, found, costs) for case in found.plan.cases],
         "routes": [_route(coverage) for coverage in found.plan.coverage],
-        "coverage": found.plan.share,
+        "coverage": found.plan.coverage_share,
         "requests": _requests(total),
         "not_proven": [
-            {**_at(one.at), "path": one.path, "because": one.because} for one in found.unproven
+            {**_at(field.at), "path": field.path, "because": field.reason} for field in found.unproven
         ],
         "not_checked": [
             {**_at(one.at), "object": one.name, "because": one.because} for one in found.asides
@@ -221,8 +221,8 @@ def _case(case: Case, found: UserRules, costs: dict[str, Cost]) -> dict[str, Any
         "id": case.id,
         "title": case.title,
         **_at(case.at),
-        "table": str(case.table),
-        "route": case.route,
+        "table": str(case.table_at),
+        "route": case.route_index,
         "request": {
             "method": request.method,
             "path": request.path,
@@ -238,7 +238,7 @@ def _case(case: Case, found: UserRules, costs: dict[str, Cost]) -> dict[str, Any
         ],
         "answer": _answer(case),
         "requests": _requests(costs[case.id]),
-        **({"limits": costs[case.id].stored} if case.split else {}),
+        **({"limits": costs[case.id].stored} if case.needs_judge else {}),
     }
 
 
@@ -250,17 +250,17 @@ def _answer(case: Case) -> dict[str, Any]:
     """Return what is looked at beside who answers; what is not looked at is left out."""
     answer = case.answer
     found: dict[str, Any] = {}
-    if answer.reply:
-        reply = answer.reply
-        found["replied"] = answer.replied
+    if answer.proxy_reply:
+        reply = answer.proxy_reply
+        found["replied"] = answer.proxy_reply_share
         found["reply"] = {"status": reply.status, "location": reply.location, "body": reply.body}
     if answer.arrivals:
         found["arrivals"] = [
             {
                 "path": one.path,
                 "authority": one.authority,
-                "request_headers": dict(one.request),
-                "response_headers": dict(one.response),
+                "request_headers": dict(one.request_headers),
+                "response_headers": dict(one.response_headers),
             }
             for one in answer.arrivals
         ]
@@ -269,9 +269,9 @@ def _answer(case: Case) -> dict[str, Any]:
             {"host": one.host, "labels": dict(one.labels), "share": share}
             for one, share in answer.mirrors
         ]
-    if answer.delayed:
-        found["delayed"] = {"share": answer.delayed, "seconds": answer.late}
-    plain = {"least_seconds": answer.least, "not_proven": list(answer.unproven)}
+    if answer.delayed_share:
+        found["delayed"] = {"share": answer.delayed_share, "seconds": answer.extra_seconds}
+    plain = {"least_seconds": answer.min_seconds, "not_proven": list(answer.unproven)}
     return found | {key: value for key, value in plain.items() if value}
 
 
@@ -281,7 +281,7 @@ def _route(coverage: Coverage) -> dict[str, Any]:
         "name": coverage.table.name,
         "hosts": list(coverage.table.hosts),
         **_at(coverage.table.at),
-        "unordered_pairs": coverage.unordered,
+        "unordered_pairs": coverage.unchecked_pairs,
         "routes": [
             {
                 "name": route.name,

@@ -1,4 +1,4 @@
-"""What is derived from rules: cases, and which routes they cover."""
+"""Cases, the plan of all cases, and which routes they cover."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from dataclasses import dataclass, field, replace
 from meshproof.base.names import MESH
 from meshproof.documents.manifest import At
 from meshproof.oracle.actions import Answer, Shares
-from meshproof.oracle.conditions import Call, short
+from meshproof.oracle.conditions import Call, shorten
 from meshproof.rules.judge_options import Options
 from meshproof.rules.model import RouteTable
 
 
 @dataclass(frozen=True)
 class Case:
-    """A request and how it must be answered.
+    """A request and the expected answer.
 
-    `shares` are destination -> share (0..1), empty where no destination answers; with the part that
-    `answer.reply` has of the requests they sum to 1. `status` is that of a destination's answer
-    (200), else that of the reply. `route` is the index of the route that decides, or None.
-    `id` reads as words and is unique in its rule set; `at` is the place of the route or condition
-    that the case is about; `title` is the sentence that it proves; `route` is the place of its
-    route, `number` which of the rule set's it is; `options` are those that its rule sets for the
-    judge. `rivals` are the shares of every route of the table, and of calls that none takes: what
-    would answer in its place if the wrong route took the call.
+    `id` is readable and unique within its rule set. `title` is the sentence that the case proves.
+    `shares` are destination -> share (0..1), empty where no destination answers. Together with
+    `answer.proxy_reply_share` they sum to 1. `status` is the status of a destination's answer
+    (200), else that of the proxy's reply. `route_index` is the route that decides, None for no
+    route. `at` is the position of the route or condition that the case is about. `table_at` is
+    that of its route table, `table_index` the table's index in the rule set. `options` are the
+    judge's options that its rule sets. `alternative_shares` are the shares of every route of the
+    table, and of no route: who answers if the wrong route takes the call.
     """
 
     id: str
@@ -34,54 +34,55 @@ class Case:
     call: Call
     shares: Shares
     status: int
-    route: int | None
+    route_index: int | None
     at: At
-    table: At = field(compare=False)
+    table_at: At = field(compare=False)
     answer: Answer = field(default_factory=Answer)
     options: Options = ()
-    number: int = field(default=0, compare=False)
-    rivals: tuple[Shares, ...] = field(default=(), compare=False)
+    table_index: int = field(default=0, compare=False)
+    alternative_shares: tuple[Shares, ...] = field(default=(), compare=False)
 
     @property
     def token(self) -> str:
-        """A word that tells the case's requests from those of others."""
+        """A word that marks the case's requests."""
         return hashlib.sha256(self.id.encode()).hexdigest()[:16]
 
     @property
-    def split(self) -> bool:
-        """True when chance decides who answers, or what is copied, so that it takes a judge."""
+    def needs_judge(self) -> bool:
+        """True when chance decides the outcome of a request, so that a judge must decide."""
         if self.answer.mirrors:
             return self.answer.mirrors[0][1] < 1
-        if self.answer.delayed:
+        if self.answer.delayed_share:
             return True
-        return len(self.chances) > 1 and not self.answer.unjudged
+        return len(self.outcome_shares) > 1 and not self.answer.ignores_shares
 
     @property
-    def chances(self) -> tuple[float, ...]:
-        """The share (0..1) of each thing that can happen.
+    def outcome_shares(self) -> tuple[float, ...]:
+        """The share (0..1) of each possible outcome.
 
-        It is who answers, whether a request is copied, or whether its answer is delayed.
+        An outcome is who answers, whether a request is mirrored, or whether it is delayed.
         """
-        if self.answer.delayed:
-            return self.answer.delayed, 1 - self.answer.delayed
+        if self.answer.delayed_share:
+            return self.answer.delayed_share, 1 - self.answer.delayed_share
         if self.answer.mirrors:
-            copied = self.answer.mirrors[0][1]
-            return copied, 1 - copied
-        replied = (self.answer.replied,) if self.answer.reply else ()
-        return (*(share for _, share in self.shares), *replied)
+            mirrored_share = self.answer.mirrors[0][1]
+            return mirrored_share, 1 - mirrored_share
+        proxy = (self.answer.proxy_reply_share,) if self.answer.proxy_reply else ()
+        return (*(share for _, share in self.shares), *proxy)
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Which routes of a table have a case that reaches them; the others with the reason why not.
+    """Which routes of a table a case reaches, by index; the others with the reason why not.
 
-    `unordered` pairs of a match and a later route were not looked at for requests that both take.
+    `unchecked_pairs` counts pairs of a match and a later route that were not searched for a
+    request that both take.
     """
 
     table: RouteTable
     reached: tuple[int, ...]
     unreached: tuple[tuple[int, str], ...]
-    unordered: int = 0
+    unchecked_pairs: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,16 +93,18 @@ class Plan:
     coverage: tuple[Coverage, ...]
 
     @property
-    def share(self) -> float:
-        """Part of all routes that a case reaches, 0..1."""
-        routes = sum(len(one.table.routes) for one in self.coverage)
-        return sum(len(one.reached) for one in self.coverage) / routes if routes else 0.0
+    def coverage_share(self) -> float:
+        """The share of all routes that a case reaches, 0..1."""
+        routes = sum(len(coverage.table.routes) for coverage in self.coverage)
+        reached = sum(len(coverage.reached) for coverage in self.coverage)
+        return reached / routes if routes else 0.0
 
 
-def unseen(table: RouteTable, call: Call) -> bool:
-    """Say whether the sidecar of a caller has nothing of a route: each match is for others.
+def is_hidden_from_caller(table: RouteTable, call: Call) -> bool:
+    """Say whether the caller's sidecar gets no route of the table: each match is for others.
 
-    Then it sends as if there were no rule, where it would answer 404 to what no match takes.
+    Such a sidecar sends requests as if there were no rule. With at least one route it would
+    answer 404 to a request that no match takes.
     Source: Istio, pilot/pkg/networking/core/route, BuildHTTPRoutesForVirtualService.
     """
     matches = [match for route in table.routes for match in route.matches or (None,)]
@@ -117,53 +120,63 @@ def unseen(table: RouteTable, call: Call) -> bool:
     )
 
 
-def goal(case: Case, service: str) -> str:
-    """Return in words who answers a case, or how it is answered."""
+def describe_answer(case: Case, service: str) -> str:
+    """Return in words who answers a case, or how the proxy answers it."""
     answer = case.answer
-    after = f" after {answer.least:.4g} s" if answer.least else ""
+    delay = f" after {answer.min_seconds:.4g} s" if answer.min_seconds else ""
     if not case.shares:
-        return f"{answer.reply.told if answer.reply else case.status}{after}"
-    names = [
-        (one.subset or "any version" if one.owner == service else str(one), share)
-        for one, share in case.shares
+        return f"{answer.proxy_reply.summary if answer.proxy_reply else case.status}{delay}"
+    outcomes = [
+        (
+            (destination.subset or "any version")
+            if destination.owner == service
+            else str(destination),
+            share,
+        )
+        for destination, share in case.shares
     ]
-    if answer.reply:
-        names.append((f"{answer.reply.told} (aborted)", answer.replied))
-    if len(names) == 1:
-        return f"{names[0][0]}{_changed(case)}{after}"
-    shares = ", ".join(f"{name} {share * 100:.4g} %" for name, share in names)
-    return f"{shares}{_changed(case)}{after}"
+    if answer.proxy_reply:
+        outcomes.append((f"{answer.proxy_reply.summary} (aborted)", answer.proxy_reply_share))
+    if len(outcomes) == 1:
+        return f"{outcomes[0][0]}{_describe_rewrite(case)}{delay}"
+    shares = ", ".join(f"{name} {share * 100:.4g} %" for name, share in outcomes)
+    return f"{shares}{_describe_rewrite(case)}{delay}"
 
 
-def _changed(case: Case) -> str:
-    """Return in words what arrives otherwise than it was sent: path and authority."""
+def _describe_rewrite(case: Case) -> str:
+    """Return in words how path and authority change on the way."""
     arrival, *_ = case.answer.arrivals
     path, _, _ = arrival.path.partition("?")
-    words = f" as {short(path)}" if path != case.call.path else ""
-    sent = case.call.sent_to
-    return words + (f" at {short(arrival.authority)}" if arrival.authority != sent else "")
+    words = f" as {shorten(path)}" if path != case.call.path else ""
+    if arrival.authority != case.call.host_header:
+        words += f" at {shorten(arrival.authority)}"
+    return words
 
 
-def changes(answer: Answer) -> list[str]:
-    """Return in words which headers must arrive at destinations, and come back from there."""
-    words: dict[str, None] = {}
+def describe_header_changes(answer: Answer) -> list[str]:
+    """Return in words which headers must reach destinations, and which must come back."""
+    changes: dict[str, None] = {}
     for arrival in answer.arrivals:
-        for wanted, how in ((arrival.request, "arrives as"), (arrival.response, "comes back as")):
-            for name, value in wanted:
-                goal = "is removed" if value is None else f"{how} '{short(value)}'"
-                words[f"{name} {goal}"] = None
-    return list(words)
+        for headers, verb in (
+            (arrival.request_headers, "arrives as"),
+            (arrival.response_headers, "comes back as"),
+        ):
+            for name, value in headers:
+                change = "is removed" if value is None else f"{verb} '{shorten(value)}'"
+                changes[f"{name} {change}"] = None
+    return list(changes)
 
 
-def unique(cases: Iterable[Case]) -> Iterator[Case]:
-    """Yield the cases without repeated calls; equal ids are told apart by a number."""
-    seen: set[tuple[object, ...]] = set()
+def drop_repeats(cases: Iterable[Case]) -> Iterator[Case]:
+    """Yield the cases without repeated requests; a number makes equal ids unique."""
+    requests: set[tuple[object, ...]] = set()
     ids: Counter[str] = Counter()
     for case in cases:
-        asked = case.call, case.answer.asked, case.answer.mirrors, case.answer.delayed
-        if asked in seen:
+        answer = case.answer
+        request = case.call, answer.instruction_headers, answer.mirrors, answer.delayed_share
+        if request in requests:
             continue
-        seen.add(asked)
+        requests.add(request)
         ids[case.id] += 1
         number = ids[case.id]
         yield case if number == 1 else replace(case, id=f"{case.id} ({number})")

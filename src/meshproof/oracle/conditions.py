@@ -17,17 +17,17 @@ from meshproof.rules.model import Match, StringMatch
 
 Pairs = tuple[tuple[str, str], ...]
 #: A header, value or path that no sensible rule asks for.
-OTHER = "meshproof-other"
+UNMATCHED_VALUE = "meshproof-other"
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 #: Paths that reach Envoy as they are: no character that a client encodes, no dots to resolve.
-_PATH = re.compile(r"/(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-F]{2})*", re.A)
-_DOTS = re.compile(r"/\.{1,2}(?:/|$)")
+_SENDABLE_PATH = re.compile(r"/(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-F]{2})*", re.A)
+_DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|$)")
 #: Names of headers (RFC 9110, section 5.6.2).
-_TOKEN = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.A)
+_HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.A)
 #: Query values that mean the same whether or not they are decoded.
-_QUERY = re.compile(r"[\w.~!$'()*,;:@/?-]+", re.A)
+_QUERY_TEXT = re.compile(r"[\w.~!$'()*,;:@/?-]+", re.A)
 #: Values that are too long to be read in an id are cut.
-_SHOWN = 48
+_MAX_ID_LENGTH = 48
 
 
 @dataclass(frozen=True)
@@ -56,35 +56,35 @@ class Call:
         return dict(self.headers).get(name)
 
     @property
-    def target(self) -> str:
+    def request_target(self) -> str:
         """Path and query."""
         query = "&".join(f"{name}={value}" for name, value in self.query)
         return f"{self.path}?{query}" if query else self.path
 
     @property
-    def sent_to(self) -> str:
+    def host_header(self) -> str:
         """The Host header."""
         return self.authority or (self.host if self.port == 80 else f"{self.host}:{self.port}")
 
     def with_header(self, name: str, value: str | None) -> Call:
         """Return the call with a header set, or left out for None."""
-        return replace(self, headers=_with(self.headers, name, value))
+        return replace(self, headers=_set_pair(self.headers, name, value))
 
     def with_query(self, name: str, value: str | None) -> Call:
         """Return the call with a query parameter set, or left out for None."""
-        return replace(self, query=_with(self.query, name, value))
+        return replace(self, query=_set_pair(self.query, name, value))
 
 
-def _with(pairs: Pairs, name: str, value: str | None) -> Pairs:
+def _set_pair(pairs: Pairs, name: str, value: str | None) -> Pairs:
     kept = [pair for pair in pairs if pair[0] != name]
     return tuple(sorted(kept if value is None else [*kept, (name, value)]))
 
 
 @dataclass(frozen=True)
-class Near:
+class SimilarCall:
     """A call beside one that satisfies a condition, and what it is about in words."""
 
-    words: str
+    description: str
     call: Call
 
 
@@ -96,45 +96,45 @@ class Condition:
     `near` are calls that miss it, and such as look much like one that does (a cookie among others).
     """
 
-    name: str
+    text: str
     at: At
     holds: Callable[[Call], bool]
-    satisfied: Callable[[Call], Iterable[Call]]
-    near: Callable[[Call], Iterable[Near]]
-    told: Callable[[Call], str]
+    satisfying_calls: Callable[[Call], Iterable[Call]]
+    similar_calls: Callable[[Call], Iterable[SimilarCall]]
+    describe: Callable[[Call], str]
 
 
-def short(text: str) -> str:
+def shorten(text: str) -> str:
     """Return a text short enough for an id."""
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 13]}...{text[-10:]}"
+    return text if len(text) <= _MAX_ID_LENGTH else f"{text[: _MAX_ID_LENGTH - 13]}...{text[-10:]}"
 
 
-def conditions(match: Match) -> list[Condition]:
+def list_conditions(match: Match) -> list[Condition]:
     """Return the conditions of a match, all of which must hold."""
     found: list[Condition] = []
     if match.gateways:
-        found.append(_gateways(match.gateways, match.at))
+        found.append(_gateway_condition(match.gateways, match.at))
     if match.source:
-        found.append(_source(match.source, match.at))
+        found.append(_source_condition(match.source, match.at))
     if match.source_namespace:
-        found.append(_namespace(match.source_namespace, match.at))
+        found.append(_namespace_condition(match.source_namespace, match.at))
     if match.port is not None:
-        found.append(_port(match.port, match.at))
+        found.append(_port_condition(match.port, match.at))
     if match.scheme is not None:
-        found.append(_scheme(match.scheme))
+        found.append(_scheme_condition(match.scheme))
     if match.uri is not None:
-        found.append(_uri(match.uri, match.ignore_uri_case))
+        found.append(_path_condition(match.uri, match.ignore_uri_case))
     if match.method is not None:
-        found.append(_method(match.method))
+        found.append(_method_condition(match.method))
     if match.authority is not None:
-        found.append(_authority(match.authority))
-    found += [_header(name, value) for name, value in match.headers]
-    found += [_no_header(name, value) for name, value in match.without_headers]
-    found += [_query(name, value) for name, value in match.query]
+        found.append(_authority_condition(match.authority))
+    found += [_header_condition(name, value) for name, value in match.headers]
+    found += [_without_header_condition(name, value) for name, value in match.without_headers]
+    found += [_query_condition(name, value) for name, value in match.query]
     return found
 
 
-def _uri(wanted: StringMatch, ignore_case: bool) -> Condition:
+def _path_condition(wanted: StringMatch, ignore_case: bool) -> Condition:
     lower = replace(wanted, value=wanted.value.lower())
     fold = ignore_case and wanted.kind != "regex"  # Istio reference, HTTPMatchRequest
 
@@ -142,47 +142,47 @@ def _uri(wanted: StringMatch, ignore_case: bool) -> Condition:
         return strings.matches(lower, value.lower()) if fold else strings.matches(wanted, value)
 
     def satisfied(call: Call) -> Iterator[Call]:
-        for path in filter(sendable, strings.matching(wanted, "/")):
+        for path in filter(is_sendable_path, strings.generate_matches(wanted, "/")):
             if fold:
                 yield replace(call, path=path.swapcase())
             yield replace(call, path=path)
 
-    def near(call: Call) -> Iterator[Near]:
-        others = list(strings.taken_too(wanted, call.path))
+    def near(call: Call) -> Iterator[SimilarCall]:
+        others = list(strings.generate_similar_matches(wanted, call.path))
         others += [("in other case", call.path.swapcase())] if fold else []
-        others += strings.missing(wanted, call.path, test)
+        others += strings.generate_near_misses(wanted, call.path, test)
         for words, path in others:
-            if sendable(path):
-                yield Near(f"path {short(path)} ({words})", replace(call, path=path))
+            if is_sendable_path(path):
+                yield SimilarCall(f"path {shorten(path)} ({words})", replace(call, path=path))
 
     return Condition(
-        f"path {strings.said(wanted)}{' in any case' if ignore_case else ''}",
+        f"path {strings.describe_condition(wanted)}{' in any case' if ignore_case else ''}",
         wanted.at,
         lambda call: test(call.path),
         satisfied,
         near,
-        lambda call: f"path {short(call.path)}",
+        lambda call: f"path {shorten(call.path)}",
     )
 
 
-def sendable(path: str) -> bool:
+def is_sendable_path(path: str) -> bool:
     """Say whether a path reaches Envoy as it is written."""
-    return _PATH.fullmatch(path) is not None and not _DOTS.search(path)
+    return _SENDABLE_PATH.fullmatch(path) is not None and not _DOT_SEGMENT.search(path)
 
 
-def _method(wanted: StringMatch) -> Condition:
+def _method_condition(wanted: StringMatch) -> Condition:
     def satisfied(call: Call) -> Iterator[Call]:
         for method in _METHODS:
             if strings.matches(wanted, method):
                 yield replace(call, method=method)
 
-    def near(call: Call) -> Iterator[Near]:
+    def near(call: Call) -> Iterator[SimilarCall]:
         others = (one for one in _METHODS if not strings.matches(wanted, one))
         for method in itertools.islice(others, 2):
-            yield Near(f"method {method}", replace(call, method=method))
+            yield SimilarCall(f"method {method}", replace(call, method=method))
 
     return Condition(
-        f"method {strings.said(wanted)}",
+        f"method {strings.describe_condition(wanted)}",
         wanted.at,
         lambda call: strings.matches(wanted, call.method),
         satisfied,
@@ -191,32 +191,32 @@ def _method(wanted: StringMatch) -> Condition:
     )
 
 
-def _authority(wanted: StringMatch) -> Condition:
+def _authority_condition(wanted: StringMatch) -> Condition:
     def of(call: Call, holds: bool) -> Iterator[Call]:
-        for name in _names(call):
+        for name in _host_names(call):
             if strings.matches(wanted, name) is holds:
                 yield replace(call, authority=name)
 
-    def near(call: Call) -> Iterator[Near]:
+    def near(call: Call) -> Iterator[SimilarCall]:
         for other in itertools.islice(of(call, False), 2):
-            yield Near(f"authority {short(other.authority)}", other)
+            yield SimilarCall(f"authority {shorten(other.authority)}", other)
 
     return Condition(
-        f"authority {strings.said(wanted)}",
+        f"authority {strings.describe_condition(wanted)}",
         wanted.at,
-        lambda call: strings.matches(wanted, call.sent_to),
+        lambda call: strings.matches(wanted, call.host_header),
         lambda call: of(call, True),
         near,
-        lambda call: f"authority {short(call.sent_to)}",
+        lambda call: f"authority {shorten(call.host_header)}",
     )
 
 
-def _names(call: Call) -> Iterator[str]:
+def _host_names(call: Call) -> Iterator[str]:
     """Yield the names by which the host of a call is reached; others never get to its rules."""
-    yield call.sent_to
+    yield call.host_header
     if call.gateway != MESH or not call.host.endswith(CLUSTER_DOMAIN):
-        if ":" not in call.sent_to:
-            yield f"{call.sent_to}:{call.port}"
+        if ":" not in call.host_header:
+            yield f"{call.host_header}:{call.port}"
         return
     name, _, rest = call.host.removesuffix(f".{CLUSTER_DOMAIN}").partition(".")
     names = [f"{name}.{rest}", f"{name}.{rest}.svc", call.host]
@@ -225,38 +225,38 @@ def _names(call: Call) -> Iterator[str]:
     yield from (f"{one}:{call.port}" for one in names)
 
 
-def _header(name: str, wanted: StringMatch) -> Condition:
+def _header_condition(name: str, wanted: StringMatch) -> Condition:
     def test(call: Call) -> bool:
         value = call.header(name)
         return value is not None and strings.matches(wanted, value)
 
     def satisfied(call: Call) -> Iterator[Call]:
-        if _TOKEN.fullmatch(name):
-            for one in strings.matching(wanted, "1"):
-                if strings.sendable(one):
+        if _HEADER_NAME.fullmatch(name):
+            for one in strings.generate_matches(wanted, "1"):
+                if strings.is_sendable_value(one):
                     yield call.with_header(name, one)
 
-    def near(call: Call) -> Iterator[Near]:
-        yield Near(f"no {name}", call.with_header(name, None))
+    def near(call: Call) -> Iterator[SimilarCall]:
+        yield SimilarCall(f"no {name}", call.with_header(name, None))
         value = call.header(name) or ""
-        others = list(strings.taken_too(wanted, value))
-        others += [] if wanted.kind == "present" else strings.missing(wanted, value)
+        others = list(strings.generate_similar_matches(wanted, value))
+        others += [] if wanted.kind == "present" else strings.generate_near_misses(wanted, value)
         if name == "cookie":
-            others += strings.cookies(value)
+            others += strings.generate_cookie_variants(value)
         for words, other in others:
-            yield Near(f"{name} {short(other)} ({words})", call.with_header(name, other))
+            yield SimilarCall(f"{name} {shorten(other)} ({words})", call.with_header(name, other))
 
     return Condition(
-        f"{name} {strings.said(wanted)}",
+        f"{name} {strings.describe_condition(wanted)}",
         wanted.at,
         test,
         satisfied,
         near,
-        lambda call: f"{name} {short(call.header(name) or '')}",
+        lambda call: f"{name} {shorten(call.header(name) or '')}",
     )
 
 
-def _no_header(name: str, wanted: StringMatch) -> Condition:
+def _without_header_condition(name: str, wanted: StringMatch) -> Condition:
     """Return the condition of withoutHeaders: an absent header counts as an empty one."""
 
     def test(call: Call) -> bool:
@@ -265,26 +265,26 @@ def _no_header(name: str, wanted: StringMatch) -> Condition:
             return value is None
         return not strings.matches(wanted, value or "")
 
-    def near(call: Call) -> Iterator[Near]:
-        for value in itertools.islice(strings.matching(wanted, "1"), 1):
-            yield Near(f"{name} {short(value)}", call.with_header(name, value))
-        yield Near(f"{name} {OTHER}", call.with_header(name, OTHER))
+    def near(call: Call) -> Iterator[SimilarCall]:
+        for value in itertools.islice(strings.generate_matches(wanted, "1"), 1):
+            yield SimilarCall(f"{name} {shorten(value)}", call.with_header(name, value))
+        yield SimilarCall(f"{name} {UNMATCHED_VALUE}", call.with_header(name, UNMATCHED_VALUE))
 
     def told(call: Call) -> str:
         value = call.header(name)
-        return f"no {name}" if value is None else f"{name} {short(value)}"
+        return f"no {name}" if value is None else f"{name} {shorten(value)}"
 
     return Condition(
-        f"no {name} {strings.said(wanted)}",
+        f"no {name} {strings.describe_condition(wanted)}",
         wanted.at,
         test,
-        lambda call: [call.with_header(name, None), call.with_header(name, OTHER)],
+        lambda call: [call.with_header(name, None), call.with_header(name, UNMATCHED_VALUE)],
         near,
         told,
     )
 
 
-def _query(name: str, wanted: StringMatch) -> Condition:
+def _query_condition(name: str, wanted: StringMatch) -> Condition:
     def value(call: Call) -> str | None:
         return dict(call.query).get(name)
 
@@ -293,31 +293,34 @@ def _query(name: str, wanted: StringMatch) -> Condition:
         return found is not None and strings.matches(wanted, found)
 
     def satisfied(call: Call) -> Iterator[Call]:
-        for one in strings.matching(wanted, "1"):
-            if _QUERY.fullmatch(one) and _QUERY.fullmatch(name):
+        for one in strings.generate_matches(wanted, "1"):
+            if _QUERY_TEXT.fullmatch(one) and _QUERY_TEXT.fullmatch(name):
                 yield call.with_query(name, one)
 
-    def near(call: Call) -> Iterator[Near]:
-        yield Near(f"no query {name}", call.with_query(name, None))
+    def near(call: Call) -> Iterator[SimilarCall]:
+        yield SimilarCall(f"no query {name}", call.with_query(name, None))
         if wanted.kind != "present":
             found = value(call) or ""
-            near = [*strings.taken_too(wanted, found), *strings.missing(wanted, found)]
+            near = [
+                *strings.generate_similar_matches(wanted, found),
+                *strings.generate_near_misses(wanted, found),
+            ]
             for words, other in near:
-                if _QUERY.fullmatch(other):
+                if _QUERY_TEXT.fullmatch(other):
                     changed = call.with_query(name, other)
-                    yield Near(f"query {name}={short(other)} ({words})", changed)
+                    yield SimilarCall(f"query {name}={shorten(other)} ({words})", changed)
 
     return Condition(
-        f"query {name} {strings.said(wanted)}",
+        f"query {name} {strings.describe_condition(wanted)}",
         wanted.at,
         test,
         satisfied,
         near,
-        lambda call: f"query {name}={short(value(call) or '')}",
+        lambda call: f"query {name}={shorten(value(call) or '')}",
     )
 
 
-def _source(wanted: Labels, at: At) -> Condition:
+def _source_condition(wanted: Labels, at: At) -> Condition:
     words = ",".join(f"{key}={value}" for key, value in wanted)
 
     def satisfied(call: Call) -> Iterator[Call]:
@@ -329,21 +332,21 @@ def _source(wanted: Labels, at: At) -> Condition:
         at,
         lambda call: set(wanted) <= set(call.source),
         satisfied,
-        lambda call: [Near("from another workload", replace(call, source=()))],
-        lambda call: f"from {short(words)}",
+        lambda call: [SimilarCall("from another workload", replace(call, source=()))],
+        lambda call: f"from {shorten(words)}",
     )
 
 
-def _namespace(wanted: str, at: At) -> Condition:
+def _namespace_condition(wanted: str, at: At) -> Condition:
     """Return the condition on the caller's namespace; whoever calls a gateway has none."""
 
     def satisfied(call: Call) -> Iterator[Call]:
         if call.gateway == MESH:
             yield replace(call, namespace=wanted)
 
-    def near(call: Call) -> Iterator[Near]:
-        other = "default" if wanted != "default" else OTHER
-        yield Near(f"from namespace {other}", replace(call, namespace=other))
+    def near(call: Call) -> Iterator[SimilarCall]:
+        other = "default" if wanted != "default" else UNMATCHED_VALUE
+        yield SimilarCall(f"from namespace {other}", replace(call, namespace=other))
 
     return Condition(
         f"from namespace {wanted}",
@@ -351,11 +354,11 @@ def _namespace(wanted: str, at: At) -> Condition:
         lambda call: call.gateway == MESH and call.namespace == wanted,
         satisfied,
         near,
-        lambda call: f"from namespace {short(call.namespace)}",
+        lambda call: f"from namespace {shorten(call.namespace)}",
     )
 
 
-def _port(wanted: int, at: At) -> Condition:
+def _port_condition(wanted: int, at: At) -> Condition:
     """Return the condition on the port that is asked: each has its own place, so none is near."""
     return Condition(
         f"on port {wanted}",
@@ -367,10 +370,10 @@ def _port(wanted: int, at: At) -> Condition:
     )
 
 
-def _scheme(wanted: StringMatch) -> Condition:
+def _scheme_condition(wanted: StringMatch) -> Condition:
     """Return the condition on the scheme: requests are plain HTTP here, all of them."""
     return Condition(
-        f"scheme {strings.said(wanted)}",
+        f"scheme {strings.describe_condition(wanted)}",
         wanted.at,
         lambda call: strings.matches(wanted, "http"),
         lambda call: [call] if strings.matches(wanted, "http") else [],
@@ -379,12 +382,12 @@ def _scheme(wanted: StringMatch) -> Condition:
     )
 
 
-def _gateways(wanted: tuple[str, ...], at: At) -> Condition:
+def _gateway_condition(wanted: tuple[str, ...], at: At) -> Condition:
     return Condition(
         f"through {' or '.join(wanted)}",
         at,
         lambda call: call.gateway in wanted,
         lambda call: [call] if call.gateway in wanted else [],
         lambda call: (),
-        lambda call: f"through {short(call.gateway)}",
+        lambda call: f"through {shorten(call.gateway)}",
     )

@@ -12,22 +12,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from meshproof.oracle import strings
-from meshproof.oracle.actions import Answer, Reply, Variant, Wanted, answer
-from meshproof.oracle.conditions import OTHER, Call, short
+from meshproof.oracle.actions import Answer, ExpectedHeaders, ProxyReply, Variant, expect_answer
+from meshproof.oracle.conditions import UNMATCHED_VALUE, Call, shorten
 from meshproof.rules.actions import Cors
 from meshproof.rules.model import Match, Route, StringMatch
 
 _ORIGIN = "origin"
-_ASKED = "access-control-request-method"
-_HEADERS = "access-control-request-headers"
-_ALLOWED = "access-control-allow-origin"
+_REQUESTED_METHOD = "access-control-request-method"
+_REQUESTED_HEADERS = "access-control-request-headers"
+_ALLOWED_ORIGIN = "access-control-allow-origin"
 #: So many of the origins of a policy are tried.
-_ORIGINS = 6
-_PAGE = "https://shop.example"
-_OTHER_PAGE = f"https://{OTHER}.example"
+_MAX_ORIGINS = 6
+_EXAMPLE_ORIGIN = "https://shop.example"
+_FOREIGN_ORIGIN = f"https://{UNMATCHED_VALUE}.example"
 
 
-def unproven(route: Route, match: Match | None) -> Iterator[str]:
+def list_unproven(route: Route, match: Match | None) -> Iterator[str]:
     """Yield in words what of a route's policy no request can show."""
     if route.cors is None:
         return
@@ -39,107 +39,137 @@ def unproven(route: Route, match: Match | None) -> Iterator[str]:
         yield "the preflights of its corsPolicy: they are OPTIONS, which its match does not take"
 
 
-def variants(route: Route, match: Match | None, call: Call) -> Iterator[Variant]:
+def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[Variant]:
     """Yield the requests of pages, allowed and others, and what browsers ask before them."""
     policy = route.cors
     if policy is None or route.fault is not None or not route.split:
         return
-    allowed = list(itertools.islice(_origins(policy), _ORIGINS))
+    allowed = list(itertools.islice(_pick_allowed_origins(policy), _MAX_ORIGINS))
     for number, origin in enumerate(allowed):
-        yield _plain(route, match, call.with_header(_ORIGIN, origin), _told(policy, origin))
+        yield _origin_variant(
+            route, match, call.with_header(_ORIGIN, origin), _expect_cors_headers(policy, origin)
+        )
         if not number:
-            yield from _preflights(policy, call, origin)
-    for origin in _others(policy):
+            yield from _preflight_variants(policy, call, origin)
+    for origin in _generate_foreign_origins(policy):
         changed = call.with_header(_ORIGIN, origin)
-        yield _plain(route, match, changed, _untold(policy))
-        yield _unmatched(route, match, _asking(changed, policy), policy)
+        yield _origin_variant(route, match, changed, _expect_no_cors_headers(policy))
+        yield _foreign_preflight_variant(route, match, _make_preflight(changed, policy), policy)
         break
 
 
-def _origins(policy: Cors) -> Iterator[str]:
+def _pick_allowed_origins(policy: Cors) -> Iterator[str]:
     """Yield an origin for each condition on origins, one that no other allows if there is one."""
     for one in policy.origins:
         others = [other for other in policy.origins if other is not one]
-        ways = [_PAGE] if one.value == "*" else list(strings.matching(one, _PAGE))
-        ways = list(filter(strings.sendable, ways))
-        alone = [way for way in ways if not any(_allows(other, way) for other in others)]
+        ways = (
+            [_EXAMPLE_ORIGIN]
+            if one.value == "*"
+            else list(strings.generate_matches(one, _EXAMPLE_ORIGIN))
+        )
+        ways = list(filter(strings.is_sendable_value, ways))
+        alone = [way for way in ways if not any(_allows_origin(other, way) for other in others)]
         yield from (alone or ways)[:1]
 
 
-def _others(policy: Cors) -> Iterator[str]:
+def _generate_foreign_origins(policy: Cors) -> Iterator[str]:
     """Yield origins that the policy does not allow, near ones first."""
     near = (
         other
-        for one, origin in zip(policy.origins, _origins(policy), strict=False)
-        for _, other in strings.missing(one, origin)
+        for one, origin in zip(policy.origins, _pick_allowed_origins(policy), strict=False)
+        for _, other in strings.generate_near_misses(one, origin)
     )
-    for origin in itertools.chain(near, (_OTHER_PAGE,)):
-        if strings.sendable(origin) and not any(_allows(one, origin) for one in policy.origins):
+    for origin in itertools.chain(near, (_FOREIGN_ORIGIN,)):
+        if strings.is_sendable_value(origin) and not any(
+            _allows_origin(one, origin) for one in policy.origins
+        ):
             yield origin
 
 
-def _allows(wanted: StringMatch, origin: str) -> bool:
+def _allows_origin(wanted: StringMatch, origin: str) -> bool:
     """Say whether a condition takes an origin; a lone `*` takes all (Envoy's docs)."""
     return wanted.value == "*" or strings.matches(wanted, origin)
 
 
-def _told(policy: Cors, origin: str) -> Wanted:
+def _expect_cors_headers(policy: Cors, origin: str) -> ExpectedHeaders:
     """Return what the answer to an allowed page has."""
     return (
-        (_ALLOWED, origin),
-        ("access-control-allow-credentials", "true" if policy.credentials else None),
-        ("access-control-expose-headers", ",".join(policy.exposed) or None),
+        (_ALLOWED_ORIGIN, origin),
+        ("access-control-allow-credentials", "true" if policy.allow_credentials else None),
+        ("access-control-expose-headers", ",".join(policy.exposed_headers) or None),
     )
 
 
-def _untold(policy: Cors) -> Wanted:
-    return tuple((name, None) for name, _ in _told(policy, ""))
+def _expect_no_cors_headers(policy: Cors) -> ExpectedHeaders:
+    return tuple((name, None) for name, _ in _expect_cors_headers(policy, ""))
 
 
-def _plain(route: Route, match: Match | None, call: Call, told: Wanted) -> Variant:
-    found = answer(route, match, call)
-    return Variant(f"from {short(call.header(_ORIGIN) or '')}", call, _with(found, told))
+def _origin_variant(
+    route: Route, match: Match | None, call: Call, told: ExpectedHeaders
+) -> Variant:
+    found = expect_answer(route, match, call)
+    return Variant(
+        f"from {shorten(call.header(_ORIGIN) or '')}", call, _add_response_headers(found, told)
+    )
 
 
-def _with(found: Answer, told: Wanted) -> Answer:
+def _add_response_headers(found: Answer, told: ExpectedHeaders) -> Answer:
     """Return an answer that also has the headers `told`."""
     arrivals = tuple(
-        replace(one, response=tuple(sorted({*one.response, *told}, key=str)))
+        replace(one, response_headers=tuple(sorted({*one.response_headers, *told}, key=str)))
         for one in found.arrivals
     )
-    return replace(found, arrivals=arrivals, unjudged=True)
+    return replace(found, arrivals=arrivals, ignores_shares=True)
 
 
-def _asking(call: Call, policy: Cors) -> Call:
+def _make_preflight(call: Call, policy: Cors) -> Call:
     """Return the preflight of a page's request."""
     method, header = (
         next((one for one in named if one != "*"), other)
-        for named, other in ((policy.methods, "GET"), (policy.headers, f"x-{OTHER}"))
+        for named, other in ((policy.methods, "GET"), (policy.headers, f"x-{UNMATCHED_VALUE}"))
     )
-    asked = call.with_header(_ASKED, method).with_header(_HEADERS, header)
+    asked = call.with_header(_REQUESTED_METHOD, method).with_header(_REQUESTED_HEADERS, header)
     return replace(asked, method="OPTIONS")
 
 
-def _preflights(policy: Cors, call: Call, origin: str) -> Iterator[Variant]:
-    asked = _asking(call.with_header(_ORIGIN, origin), policy)
+def _preflight_variants(policy: Cors, call: Call, origin: str) -> Iterator[Variant]:
+    asked = _make_preflight(call.with_header(_ORIGIN, origin), policy)
     told = (
-        *_told(policy, origin),
-        ("access-control-allow-methods", _listed(policy.methods, asked.header(_ASKED))),
-        ("access-control-allow-headers", _listed(policy.headers, asked.header(_HEADERS))),
-        ("access-control-max-age", str(policy.age) if policy.age is not None else None),
+        *_expect_cors_headers(policy, origin),
+        (
+            "access-control-allow-methods",
+            _format_allowed(policy.methods, asked.header(_REQUESTED_METHOD)),
+        ),
+        (
+            "access-control-allow-headers",
+            _format_allowed(policy.headers, asked.header(_REQUESTED_HEADERS)),
+        ),
+        ("access-control-max-age", str(policy.max_age) if policy.max_age is not None else None),
     )
-    reply = Reply(200, "200 to its preflight", response=told)
-    yield Variant(f"preflight from {short(origin)}", asked, Answer(reply, 1.0))
+    reply = ProxyReply(200, "200 to its preflight", response_headers=told)
+    yield Variant(f"preflight from {shorten(origin)}", asked, Answer(reply, 1.0))
 
 
-def _listed(named: tuple[str, ...], asked: str | None) -> str | None:
+def _format_allowed(named: tuple[str, ...], asked: str | None) -> str | None:
     """Return what a list says: Envoy answers to a lone `*` with what was asked."""
     return asked if named == ("*",) else ",".join(named) or None
 
 
-def _unmatched(route: Route, match: Match | None, call: Call, policy: Cors) -> Variant:
+def _foreign_preflight_variant(
+    route: Route, match: Match | None, call: Call, policy: Cors
+) -> Variant:
     """Return the preflight of a page that is not allowed: it goes on, or ends at the proxy."""
-    words = f"preflight from {short(call.header(_ORIGIN) or '')}"
-    if policy.forward:
-        return Variant(words, call, _with(answer(route, match, call), _untold(policy)))
-    return Variant(words, call, Answer(Reply(200, "200", response=_untold(policy)), 1.0))
+    words = f"preflight from {shorten(call.header(_ORIGIN) or '')}"
+    if policy.forwards_unmatched:
+        return Variant(
+            words,
+            call,
+            _add_response_headers(
+                expect_answer(route, match, call), _expect_no_cors_headers(policy)
+            ),
+        )
+    return Variant(
+        words,
+        call,
+        Answer(ProxyReply(200, "200", response_headers=_expect_no_cors_headers(policy)), 1.0),
+    )

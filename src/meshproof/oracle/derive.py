@@ -1,9 +1,9 @@
-"""The oracle: from the rules alone, which request must be answered by whom.
+"""The oracle: from the rules alone, who must answer which request.
 
-For every route a request that reaches it; for every condition of every match its near misses; for
-routes that overlap a request that both match; every weight as a split; what no route takes. Nothing
-here is shared with `mesh/translate.py` beyond the model: two independent readings of the rules are
-compared by real traffic.
+It derives a request that reaches each route, and near misses for each condition of each match.
+Where two routes overlap it adds a request that both match. It also adds a request that no route
+takes. Each weight becomes an expected share. Nothing here is shared with `mesh/envoy` beyond the
+model: real traffic compares two independent readings of the rules.
 """
 
 from __future__ import annotations
@@ -18,383 +18,441 @@ from meshproof.base.errors import BadRules, nearest
 from meshproof.base.names import CLUSTER_DOMAIN, MESH
 from meshproof.documents.manifest import At
 from meshproof.oracle import actions, cors, overlaps, timeouts_and_retries
-from meshproof.oracle.actions import Answer, Destination, Reply, Shares
-from meshproof.oracle.case import Case, Coverage, Plan, changes, goal, unique, unseen
-from meshproof.oracle.conditions import OTHER, Call, Condition, conditions
+from meshproof.oracle.actions import Answer, Destination, ProxyReply, Shares
+from meshproof.oracle.case import (
+    Case,
+    Coverage,
+    Plan,
+    describe_answer,
+    describe_header_changes,
+    drop_repeats,
+    is_hidden_from_caller,
+)
+from meshproof.oracle.conditions import UNMATCHED_VALUE, Call, Condition, list_conditions
 from meshproof.rules.model import Match, Route, RouteTable, RuleSet
 
-__all__ = ["Call", "Case", "Coverage", "Destination", "Plan", "decide", "derive", "holds"]
+__all__ = ["Call", "Case", "Coverage", "Destination", "Plan", "derive", "find_route", "match_holds"]
 
-#: So many calls are tried until one gets past the routes before its own.
-_TRIES = 300
-#: So many ways to satisfy one match are looked at.
-_WAYS = 60
+#: At most this many calls are tried to get past the routes before a call's own.
+_MAX_TRIES = 300
+#: At most this many calls that satisfy one match are tried first.
+_MAX_STARTS = 60
+#: At most this many values are tried for each condition of a match.
+_MAX_VALUES = 8
 _DEFAULT_PORTS = (80,)
 
 
 def derive(rules: RuleSet, ports: Mapping[str, Sequence[int]] | None = None) -> Plan:
-    """Return the cases of all routes; `ports` are those of services by full host (else 80).
+    """Return the cases of all routes. `ports` are the ports of services by full host (else 80).
 
-    Raises BadRules for a gateway that is not there and when there is no case to prove anything.
+    Raises BadRules for a gateway that does not exist, and when no case follows from the rules.
     """
-    places = [list(_places(rules, table, ports or {})) for table in rules.tables]
+    entrances = [list(_find_entrances(rules, table, ports or {})) for table in rules.tables]
+    with_entrances = list(zip(rules.tables, entrances, strict=True))
     cases: list[Case] = []
     coverage: list[Coverage] = []
-    for number, (table, own) in enumerate(zip(rules.tables, places, strict=True)):
-        others = zip(rules.tables, places, strict=True)
-        rivals = [(other, theirs) for other, theirs in others if other is not table]
-        found, covered = _Deriver(table, own, rivals).derive()
-        cases += (replace(case, number=number) for case in found)
-        coverage.append(covered)
+    for table_index, (table, table_entrances) in enumerate(with_entrances):
+        rivals = [pair for pair in with_entrances if pair[0] is not table]
+        table_cases, table_coverage = _TableDeriver(table, table_entrances, rivals).derive()
+        cases += (replace(case, table_index=table_index) for case in table_cases)
+        coverage.append(table_coverage)
     if not cases:
-        reasons = [f"\n{table.at}: {words}" for table, words in _reasons(coverage)]
+        reasons = [f"\n{route.at}: {reason}" for route, reason in _list_unreached(coverage)]
         raise BadRules(
             f"no request follows from the rules{':' if reasons else ', there is no route in them'}"
             + "".join(reasons)
         )
-    return Plan(tuple(unique(cases)), tuple(coverage))
+    return Plan(tuple(drop_repeats(cases)), tuple(coverage))
 
 
-def _reasons(coverage: Iterable[Coverage]) -> Iterator[tuple[Route, str]]:
-    for one in coverage:
-        for index, words in one.unreached:
-            yield one.table.routes[index], words
+def _list_unreached(coverage: Iterable[Coverage]) -> Iterator[tuple[Route, str]]:
+    """Yield each route that no case reaches, with the reason."""
+    for table_coverage in coverage:
+        for index, reason in table_coverage.unreached:
+            yield table_coverage.table.routes[index], reason
 
 
-def _places(
+def _find_entrances(
     rules: RuleSet, table: RouteTable, ports: Mapping[str, Sequence[int]]
 ) -> Iterator[Call]:
-    """Yield the plainest call for each host, gateway and port of a route."""
-    known = {gateway.name: gateway for gateway in rules.gateways}
+    """Yield the plainest call for each host, gateway and port where a table's routes apply.
+
+    Raises Missing for a gateway that does not exist.
+    """
+    gateways = {gateway.name: gateway for gateway in rules.gateways}
     for name in (MESH,) if table.gateways is None else table.gateways:
         if name == MESH:
             for host in table.hosts:
-                for port in filter(table.takes, ports.get(host, table.ports or _DEFAULT_PORTS)):
-                    yield Call(host, authority=_example(host) if "*" in host else "", port=port)
+                host_ports = ports.get(host, table.ports or _DEFAULT_PORTS)
+                authority = _example_host(host) if "*" in host else ""
+                for port in filter(table.applies_to_port, host_ports):
+                    yield Call(host, authority=authority, port=port)
             continue
-        if name not in known:
+        if name not in gateways:
             raise table.at.missing(
-                f"there is no Gateway {name}{nearest(name, known)}", name.partition("/")[0]
+                f"there is no Gateway {name}{nearest(name, gateways)}", name.partition("/")[0]
             )
-        for server in known[name].servers:
-            for host, served in itertools.product(table.hosts, server.hosts):
-                if narrower := _narrower(host, served):
-                    authority = _example(narrower)
-                    yield Call(narrower, authority=authority, gateway=name, port=server.port)
+        for server in gateways[name].servers:
+            for table_host, server_host in itertools.product(table.hosts, server.hosts):
+                if host := _intersect_hosts(table_host, server_host):
+                    authority = _example_host(host)
+                    yield Call(host, authority=authority, gateway=name, port=server.port)
 
 
-def _narrower(one: str, two: str) -> str:
-    """Return the host that both take: `*` and `*.example.com` take more than one. Else nothing."""
-    for wide, host in ((one, two), (two, one)):
+def _intersect_hosts(first: str, second: str) -> str:
+    """Return the narrower host if the other one contains it, else "". `*` is a wildcard."""
+    for wide, host in ((first, second), (second, first)):
         if wide == host or (wide.startswith("*") and host.endswith(wide[1:])):
             return host
     return ""
 
 
-def _example(host: str) -> str:
-    """Return a name that a host with a wildcard takes."""
+def _example_host(host: str) -> str:
+    """Return a concrete name that a host with a wildcard matches."""
     if host == "*":
-        return f"{OTHER}.example"
-    return OTHER + host[1:] if host.startswith("*") else host
+        return f"{UNMATCHED_VALUE}.example"
+    return UNMATCHED_VALUE + host[1:] if host.startswith("*") else host
 
 
-def decide(table: RouteTable, call: Call) -> int | None:
+def find_route(table: RouteTable, call: Call) -> int | None:
     """Return the index of the first route that takes the call, None when none does."""
-    return _taken(table, call)[0]
+    return _find_match(table, call)[0]
 
 
-def _taken(table: RouteTable, call: Call) -> tuple[int | None, Match | None]:
+def _find_match(table: RouteTable, call: Call) -> tuple[int | None, Match | None]:
     """Return the index of the route that takes the call, and its first match that holds."""
     for index, route in enumerate(table.routes):
         for match in route.matches or (None,):
-            if match is None or holds(match, call):
+            if match is None or match_holds(match, call):
                 return index, match
     return None, None
 
 
-def holds(match: Match, call: Call) -> bool:
+def match_holds(match: Match, call: Call) -> bool:
     """Say whether every condition of a match holds for the call."""
-    return all(condition.holds(call) for condition in conditions(match))
+    return all(condition.holds(call) for condition in list_conditions(match))
 
 
-class _Deriver:
-    """Derives the cases of a route table at its places.
+class _TableDeriver:
+    """Derives the cases of one route table.
 
-    `rivals` are other tables with theirs: at a place that two share it is not specified whose
-    routes come first, so that no case follows from a call that both take.
+    `entrances` are the plainest calls that come to the table. `rivals` are the other tables with
+    their entrances. Where two tables share an entrance, no rule says whose routes come first: no
+    case follows from a call that both take.
     """
 
     def __init__(
-        self, table: RouteTable, places: list[Call], rivals: list[tuple[RouteTable, list[Call]]]
+        self, table: RouteTable, entrances: list[Call], rivals: list[tuple[RouteTable, list[Call]]]
     ) -> None:
-        self._route = table
-        self._places = places
-        self._rivals = {
-            place: [other for other, theirs in rivals if _place(place) in map(_place, theirs)]
-            for place in places
+        self._table = table
+        self._entrances = entrances
+        rival_keys = [(rival, set(map(_entrance_key, calls))) for rival, calls in rivals]
+        self._rival_tables = {
+            entrance: [rival for rival, keys in rival_keys if _entrance_key(entrance) in keys]
+            for entrance in entrances
         }
 
     def derive(self) -> tuple[list[Case], Coverage]:
         """Return the cases, and which routes they reach."""
         cases: list[Case] = []
         unreached: list[tuple[int, str]] = []
-        for index, route in enumerate(self._route.routes):
-            reaching = [
-                self._match_cases(index, route, match) for match in route.matches or (None,)
+        for index, route in enumerate(self._table.routes):
+            cases_by_match = [
+                self._derive_match_cases(index, route, match) for match in route.matches or (None,)
             ]
-            cases += itertools.chain(*reaching)
-            if not any(reaching):
-                unreached.append((index, self._why_unreached(index, route)))
-        cases += self._rest(cases)
-        first, unordered = self._first_matches(cases)
-        cases += first
-        reached = {case.route for case in cases if case.route is not None}
+            cases += itertools.chain(*cases_by_match)
+            if not any(cases_by_match):
+                unreached.append((index, self._explain_unreached(index, route)))
+        cases += self._derive_no_route_case(cases)
+        overlap_cases, unchecked_pairs = self._derive_overlap_cases(cases)
+        cases += overlap_cases
+        reached = {case.route_index for case in cases if case.route_index is not None}
         return cases, Coverage(
-            self._route,
+            self._table,
             tuple(sorted(reached)),
-            tuple((index, words) for index, words in unreached if index not in reached),
-            unordered,
+            tuple((index, reason) for index, reason in unreached if index not in reached),
+            unchecked_pairs,
         )
 
     @cached_property
-    def _outcomes(self) -> tuple[Shares, ...]:
-        """The shares of every route, and of what none takes: each a way to answer a call."""
-        found = [actions.shares(route, 1 - actions.aborted(route)) for route in self._route.routes]
-        if self._route.gateways is None and all(route.matches for route in self._route.routes):
-            found += [((Destination(host, (), ""), 1.0),) for host in self._route.hosts]
-        return tuple(dict.fromkeys(filter(None, found)))
+    def _outcome_shares(self) -> tuple[Shares, ...]:
+        """The different shares that the routes, or no route, can give."""
+        outcomes = [
+            actions.compute_shares(route, 1 - actions.abort_share(route))
+            for route in self._table.routes
+        ]
+        if self._table.gateways is None and all(route.matches for route in self._table.routes):
+            outcomes += [((Destination(host, (), ""), 1.0),) for host in self._table.hosts]
+        return tuple(dict.fromkeys(filter(None, outcomes)))
 
-    def _match_cases(self, index: int, route: Route, match: Match | None) -> list[Case]:
-        """Return the cases of one match: one at each place, its near misses at the first."""
+    def _derive_match_cases(self, index: int, route: Route, match: Match | None) -> list[Case]:
+        """Return the cases of one match: one at each entrance, more of them at the first."""
         cases: list[Case] = []
-        for place in self._places:
-            call = self._reaching(place, index, match)
+        for entrance in self._entrances:
+            call = self._find_call(entrance, index, match)
             if call is None:
                 continue
-            first = not cases
-            told, said = self._words(place, call, index, match)
+            is_first = not cases
+            description, demands = self._describe_match(entrance, call, index, match)
             at = route.at if match is None else match.at
-            cases.append(self._case(call, told, at, said))
-            if first:
-                cases += self._variants(route, match, call, told)
-            if first and match is not None:
-                cases += self._near_cases(place, call, match)
+            cases.append(self._make_case(call, description, at, demands))
+            if is_first:
+                cases += self._derive_action_cases(route, match, call, description)
+            if is_first and match is not None:
+                cases += self._derive_condition_cases(entrance, call, match)
         return cases
 
-    def _words(self, place: Call, call: Call, index: int, match: Match | None) -> tuple[str, str]:
-        """Return what tells a call that a route takes from others, and what the route asks for."""
-        found = conditions(match) if match else []
-        words = " and ".join(filter(None, (one.told(call) for one in found)))
-        said = " and ".join(one.name for one in found)
-        told = (words or _told(call, place, index)) + self._through(place)
-        return told, f" ({said})" if said else ""
+    def _describe_match(
+        self, entrance: Call, call: Call, index: int, match: Match | None
+    ) -> tuple[str, str]:
+        """Return in words what makes a route take the call, and what its match demands."""
+        conditions = list_conditions(match) if match else []
+        properties = " and ".join(filter(None, (each.describe(call) for each in conditions)))
+        demands = " and ".join(condition.text for condition in conditions)
+        description = properties or _describe_call(call, entrance, index)
+        return description + self._describe_entrance(entrance), f" ({demands})" if demands else ""
 
-    def _variants(self, route: Route, match: Match | None, call: Call, told: str) -> Iterator[Case]:
-        """Yield the cases that the actions of a route need beside the one that reaches it."""
+    def _derive_action_cases(
+        self, route: Route, match: Match | None, call: Call, description: str
+    ) -> Iterator[Case]:
+        """Yield the further cases that prove a route's actions, for a call that reaches it."""
         sources = timeouts_and_retries, actions, cors
-        for variant in itertools.chain(*(one.variants(route, match, call) for one in sources)):
-            if _taken(self._route, variant.call) == _taken(self._route, call):
-                yield self._case(
-                    variant.call, f"{told}, {variant.words}", route.at, answer=variant.answer
+        for variant in itertools.chain(
+            *(source.derive_variants(route, match, call) for source in sources)
+        ):
+            if _find_match(self._table, variant.call) == _find_match(self._table, call):
+                yield self._make_case(
+                    variant.call,
+                    f"{description}, {variant.description}",
+                    route.at,
+                    answer=variant.answer,
                 )
 
-    def _near_cases(self, place: Call, call: Call, match: Match) -> Iterator[Case]:
-        for condition in conditions(match):
-            for near in condition.near(call):
-                if not self._contested(place, near.call):
-                    yield self._case(near.call, near.words, condition.at)
+    def _derive_condition_cases(self, entrance: Call, call: Call, match: Match) -> Iterator[Case]:
+        """Yield a case for each similar call of each condition of a match."""
+        for condition in list_conditions(match):
+            for similar in condition.similar_calls(call):
+                if not self._is_contested(entrance, similar.call):
+                    yield self._make_case(similar.call, similar.description, condition.at)
 
-    def _first_matches(self, cases: list[Case]) -> tuple[list[Case], int]:
-        """Return cases of requests that a route and a later one match and would answer otherwise.
+    def _derive_overlap_cases(self, cases: list[Case]) -> tuple[list[Case], int]:
+        """Return cases of requests that a route and a later one match but answer differently.
 
-        For each match and later route there is one at most, and none where one of `cases` is such a
-        request. The second is the number of pairs that were not looked at: overlaps has a limit.
+        Each match and later route get one case at most, and none if one of `cases` is such a
+        request. The second value counts the pairs beyond the limit, which are not checked.
         """
-        known: dict[tuple[int | None, Match | None], list[Call]] = defaultdict(list)
+        calls_by_match: dict[tuple[int | None, Match | None], list[Call]] = defaultdict(list)
         for case in cases:
-            known[_taken(self._route, case.call)].append(case.call)
-        found: list[Case] = []
-        pairs = overlaps.pairs(self._route)
-        for index, match, later in itertools.islice(pairs, overlaps.MOST_PAIRS):
-            if any(self._later(index, later, call) for call in known[index, match]):
+            calls_by_match[_find_match(self._table, case.call)].append(case.call)
+        overlap_cases: list[Case] = []
+        pairs = overlaps.pair_with_later_routes(self._table)
+        for index, match, later in itertools.islice(pairs, overlaps.MAX_PAIRS):
+            calls = calls_by_match[index, match]
+            if any(self._find_later_match(index, later, call) for call in calls):
                 continue
-            if first := self._first_match(index, match, later):
-                found.append(first)
-                known[index, match].append(first.call)
-                if len(found) == overlaps.MOST_CASES:
+            if case := self._derive_overlap_case(index, match, later):
+                overlap_cases.append(case)
+                calls.append(case.call)
+                if len(overlap_cases) == overlaps.MAX_CASES:
                     break
-        return found, sum(1 for _ in pairs)
+        return overlap_cases, sum(1 for _ in pairs)
 
-    def _first_match(self, index: int, match: Match, later: int) -> Case | None:
+    def _derive_overlap_case(self, index: int, match: Match, later: int) -> Case | None:
         """Return the case of a request that this match takes and a later route would take too."""
-        for other in self._route.routes[later].matches or (Match(self._route.routes[later].at),):
-            for place in self._places:
-                call = self._reaching(place, index, match, other)
-                if call is None or self._later(index, later, call) is None:
+        later_route = self._table.routes[later]
+        for later_match in later_route.matches or (Match(later_route.at),):
+            for entrance in self._entrances:
+                call = self._find_call(entrance, index, match, later_match)
+                if call is None or self._find_later_match(index, later, call) is None:
                     continue
-                told = [one.told(call) for one in (*conditions(match), *conditions(other))]
-                words = " and ".join(dict.fromkeys(filter(None, told))) or _told(call, place, index)
-                said = f" (the route at {other.at} matches it too, but is later)"
-                words += f"{self._through(place)}, first match"
-                return self._case(call, words, match.at, said)
+                conditions = (*list_conditions(match), *list_conditions(later_match))
+                properties = dict.fromkeys(condition.describe(call) for condition in conditions)
+                description = " and ".join(filter(None, properties))
+                description = description or _describe_call(call, entrance, index)
+                description += f"{self._describe_entrance(entrance)}, first match"
+                remark = f" (the route at {later_match.at} matches it too, but is later)"
+                return self._make_case(call, description, match.at, remark)
         return None
 
-    def _later(self, index: int, later: int, call: Call) -> Match | None:
-        """Return the match by which a later route would take a call and answer it otherwise."""
-        route = self._route.routes[later]
-        match = next((it for it in route.matches or (Match(route.at),) if holds(it, call)), None)
-        if match is None:
+    def _find_later_match(self, index: int, later: int, call: Call) -> Match | None:
+        """Return the match by which a later route would take a call and answer it differently."""
+        route = self._table.routes[later]
+        matches = route.matches or (Match(route.at),)
+        later_match = next((match for match in matches if match_holds(match, call)), None)
+        if later_match is None:
             return None
-        taken, by = _taken(self._route, call)
-        ours = _answered(self._route.routes[index], by, call)
-        return match if taken == index and ours != _answered(route, match, call) else None
+        deciding_index, deciding_match = _find_match(self._table, call)
+        answer = _observable_answer(self._table.routes[index], deciding_match, call)
+        later_answer = _observable_answer(route, later_match, call)
+        return later_match if deciding_index == index and answer != later_answer else None
 
-    def _reaching(self, place: Call, index: int | None, *matches: Match | None) -> Call | None:
-        """Return a call at a place that the route takes and all these matches, None without one.
+    def _find_call(self, entrance: Call, index: int | None, *matches: Match | None) -> Call | None:
+        """Return a call that satisfies all `matches` and that the route `index` takes, or None.
 
-        A call that a route before it takes is changed until that route's match does not hold.
+        Where an earlier route takes a call, the call is changed until that route's match fails.
         """
-        queue = deque(itertools.islice(_ways(place, *matches), _WAYS))
-        seen = set(queue)
-        for _ in range(_TRIES):
+        queue = deque(itertools.islice(_generate_calls(entrance, *matches), _MAX_STARTS))
+        queued = set(queue)
+        for _ in range(_MAX_TRIES):
             if not queue:
                 return None
             call = queue.popleft()
-            blocking = self._blocking(place, call, index)
+            blocking = self._find_blocking_match(entrance, call, index)
             if blocking is None:
                 return call
-            for condition in conditions(blocking):
-                for near in condition.near(call):
-                    fits = all(match is None or holds(match, near.call) for match in matches)
-                    if fits and not condition.holds(near.call) and near.call not in seen:
-                        seen.add(near.call)
-                        queue.append(near.call)
+            for condition in list_conditions(blocking):
+                for similar in condition.similar_calls(call):
+                    fits = all(
+                        match is None or match_holds(match, similar.call) for match in matches
+                    )
+                    if fits and not condition.holds(similar.call) and similar.call not in queued:
+                        queued.add(similar.call)
+                        queue.append(similar.call)
         return None
 
-    def _blocking(self, place: Call, call: Call, index: int | None) -> Match | None:
-        """Return a match that takes the call before the route `index` (None: at all), if one does.
+    def _find_blocking_match(self, entrance: Call, call: Call, index: int | None) -> Match | None:
+        """Return a match that takes the call before the route `index` does, or None.
 
-        For a route without a match that is a match without conditions.
+        An `index` of None stands for the end of the table. Rival tables block, too. For a route
+        without a match this is a match without conditions.
         """
-        routes = list(self._route.routes if index is None else self._route.routes[:index])
-        for route in routes + [route for rival in self._rivals[place] for route in rival.routes]:
+        routes = list(self._table.routes if index is None else self._table.routes[:index])
+        for rival in self._rival_tables[entrance]:
+            routes += rival.routes
+        for route in routes:
             for match in route.matches or (Match(route.at),):
-                if holds(match, call):
+                if match_holds(match, call):
                     return match
         return None
 
-    def _contested(self, place: Call, call: Call) -> bool:
-        return any(decide(rival, call) is not None for rival in self._rivals[place])
+    def _is_contested(self, entrance: Call, call: Call) -> bool:
+        """Say whether a rival table takes the call, too."""
+        return any(find_route(rival, call) is not None for rival in self._rival_tables[entrance])
 
-    def _rest(self, cases: list[Case]) -> Iterator[Case]:
-        """Yield the case of a call that no route takes, if there is one that no case has yet."""
-        if any(case.route is None for case in cases):
+    def _derive_no_route_case(self, cases: list[Case]) -> Iterator[Case]:
+        """Yield the case of a call that no route takes, unless one of `cases` is such a call."""
+        if any(case.route_index is None for case in cases):
             return
-        for place in self._places:
-            call = self._reaching(place, None, None)
+        for entrance in self._entrances:
+            call = self._find_call(entrance, None, None)
             if call is not None:
-                yield self._case(call, _told(call, place, 1), self._route.at)
+                yield self._make_case(call, _describe_call(call, entrance, 1), self._table.at)
                 return
 
-    def _why_unreached(self, index: int, route: Route) -> str:
-        if not self._places:
-            if self._route.ports:
-                wanted = ", ".join(map(str, self._route.ports))
-                return f"{', '.join(self._route.hosts)} has no port {wanted}"
-            names = ", ".join(self._route.gateways or ())
-            return f"{names} serves none of the hosts {', '.join(self._route.hosts)}"
-        for place, match in itertools.product(self._places, route.matches or (None,)):
-            for call in itertools.islice(_ways(place, match), 1):
-                if blocking := self._blocking(place, call, index):
-                    return self._blocked(blocking, index)
+    def _explain_unreached(self, index: int, route: Route) -> str:
+        """Return why no case reaches a route."""
+        if not self._entrances:
+            if self._table.ports:
+                ports = ", ".join(map(str, self._table.ports))
+                return f"{', '.join(self._table.hosts)} has no port {ports}"
+            names = ", ".join(self._table.gateways or ())
+            return f"{names} serves none of the hosts {', '.join(self._table.hosts)}"
+        for entrance, match in itertools.product(self._entrances, route.matches or (None,)):
+            for call in itertools.islice(_generate_calls(entrance, match), 1):
+                if blocking := self._find_blocking_match(entrance, call, index):
+                    return self._explain_blocked(blocking, index)
         return "no request was found that satisfies its match"
 
-    def _blocked(self, blocking: Match, index: int) -> str:
-        for route in self._route.routes[:index]:
+    def _explain_blocked(self, blocking: Match, index: int) -> str:
+        """Return in words which route keeps requests from the route `index`."""
+        for route in self._table.routes[:index]:
             if route.at == blocking.at or blocking in route.matches:
                 return f"the route at {route.at} takes everything that it matches"
         return f"the rule at {blocking.at} takes it too; which comes first is not specified"
 
-    def _through(self, place: Call) -> str:
-        """Return what tells a place from others of its host."""
-        same = [one for one in self._places if one.host == place.host]
+    def _describe_entrance(self, entrance: Call) -> str:
+        """Return gateway and port in words, where the host has several of them."""
+        same_host = [call for call in self._entrances if call.host == entrance.host]
         words = ""
-        if len({one.gateway for one in same}) > 1:
-            words += f" through {place.gateway}"
-        if len({one.port for one in same if one.gateway == place.gateway}) > 1:
-            words += f" on port {place.port}"
+        if len({call.gateway for call in same_host}) > 1:
+            words += f" through {entrance.gateway}"
+        if len({call.port for call in same_host if call.gateway == entrance.gateway}) > 1:
+            words += f" on port {entrance.port}"
         return words
 
-    def _case(
-        self, call: Call, words: str, at: At, said: str = "", answer: Answer | None = None
+    def _make_case(
+        self, call: Call, description: str, at: At, remark: str = "", answer: Answer | None = None
     ) -> Case:
-        index, match = _taken(self._route, call)
-        inside = call.gateway == MESH and call.host.endswith(CLUSTER_DOMAIN)
-        service = call.host.split(".")[0] if inside else call.host
+        """Return the case of a call. `answer` replaces the one that its route gives."""
+        index, match = _find_match(self._table, call)
+        is_service = call.gateway == MESH and call.host.endswith(CLUSTER_DOMAIN)
+        service = call.host.split(".")[0] if is_service else call.host
         shares: Shares = ()
         status = 200
         if index is not None:
-            route = self._route.routes[index]
-            answer = answer or actions.answer(route, match, call)
-            missing = (*timeouts_and_retries.unproven(route), *cors.unproven(route, match))
-            answer = replace(answer, unproven=missing)
-            shares = actions.shares(route, 1 - answer.replied)
-            status = answer.reply.status if answer.reply and not shares else 200
-        elif self._route.gateways is None or unseen(self._route, call):
-            answer, shares = actions.plain(call), ((Destination(call.host, (), ""), 1.0),)
+            route = self._table.routes[index]
+            answer = answer or actions.expect_answer(route, match, call)
+            unproven = *timeouts_and_retries.list_unproven(route), *cors.list_unproven(route, match)
+            answer = replace(answer, unproven=unproven)
+            shares = actions.compute_shares(route, 1 - answer.proxy_reply_share)
+            status = answer.proxy_reply.status if answer.proxy_reply and not shares else 200
+        elif self._table.gateways is None or is_hidden_from_caller(self._table, call):
+            answer = actions.expect_passthrough(call)
+            shares = ((Destination(call.host, (), ""), 1.0),)
         else:
             status = 404
-            answer = Answer(Reply(status, str(status)), 1.0)
-        options = self._route.routes[index].options if index is not None else ()
-        found = Case("", "", call, shares, status, index, at, self._route.at, answer, options)
-        to = goal(found, service)
-        ending = f"goes to {to}" if shares else f"is answered {to}"
-        lacking = "".join(f"; {said}" for said in changes(answer))
-        lacking += "".join(f"; not proven: {said}" for said in answer.unproven)
+            answer = Answer(ProxyReply(status, str(status)), 1.0)
+        options = self._table.routes[index].options if index is not None else ()
+        case = Case("", "", call, shares, status, index, at, self._table.at, answer, options)
+        answered_by = describe_answer(case, service)
+        ending = f"goes to {answered_by}" if shares else f"is answered {answered_by}"
+        ending += "".join(f"; {change}" for change in describe_header_changes(answer))
+        ending += "".join(f"; not proven: {part}" for part in answer.unproven)
         return replace(
-            found,
-            rivals=self._outcomes,
-            id=f"{service}: {words} -> {to}",
-            title=f"{service}: {words}{said} {ending}{lacking}",
+            case,
+            alternative_shares=self._outcome_shares,
+            id=f"{service}: {description} -> {answered_by}",
+            title=f"{service}: {description}{remark} {ending}",
         )
 
 
-def _place(call: Call) -> tuple[str, str, int]:
-    return call.gateway, call.host, call.port
+def _entrance_key(entrance: Call) -> tuple[str, str, int]:
+    """Return what two tables share when they serve the same entrance."""
+    return entrance.gateway, entrance.host, entrance.port
 
 
-def _told(call: Call, place: Call, index: int) -> str:
-    """Return in words a call that no condition describes: how it differs from the plainest."""
-    words = [f"path {call.path}"] if call.path != place.path else []
-    words += [f"method {call.method}"] if call.method != place.method else []
+def _describe_call(call: Call, entrance: Call, index: int) -> str:
+    """Return in words how a call differs from the plainest one at its entrance."""
+    words = [f"path {call.path}"] if call.path != entrance.path else []
+    words += [f"method {call.method}"] if call.method != entrance.method else []
     words += [f"{name} {value}" for name, value in call.headers]
     words += [f"query {name}={value}" for name, value in call.query]
-    plain = "any other request" if index else "any request"
-    return f"{plain} with {' and '.join(words)}" if words else plain
+    subject = "any other request" if index else "any request"
+    return f"{subject} with {' and '.join(words)}" if words else subject
 
 
-def _ways(place: Call, match: Match | None, other: Match | None = None) -> Iterator[Call]:
-    """Yield calls at a place for which both hold. One condition may undo what another needs."""
+def _generate_calls(
+    entrance: Call, match: Match | None, later_match: Match | None = None
+) -> Iterator[Call]:
+    """Yield calls at an entrance that satisfy both matches."""
     if match is None:
-        return iter((place,))
-    if other is not None:
-        return overlaps.calls(match, other, place)
-    return (call for call in _satisfying(conditions(match), place) if holds(match, call))
+        return iter((entrance,))
+    if later_match is not None:
+        return overlaps.find_common_calls(match, later_match, entrance)
+    # One condition may undo what another one needs.
+    calls = _satisfy_all(list_conditions(match), entrance)
+    return (call for call in calls if match_holds(match, call))
 
 
-def _satisfying(wanted: list[Condition], call: Call) -> Iterator[Call]:
-    """Yield calls that satisfy every condition."""
-    if not wanted:
+def _satisfy_all(conditions: list[Condition], call: Call) -> Iterator[Call]:
+    """Yield calls that satisfy one condition after the other."""
+    if not conditions:
         yield call
         return
-    first, *rest = wanted
-    ways: Callable[[Call], bool] = first.holds
-    for satisfied in itertools.islice(filter(ways, first.satisfied(call)), 8):
-        yield from _satisfying(rest, satisfied)
+    first, *others = conditions
+    holds: Callable[[Call], bool] = first.holds
+    for changed in itertools.islice(filter(holds, first.satisfying_calls(call)), _MAX_VALUES):
+        yield from _satisfy_all(others, changed)
 
 
-def _answered(route: Route, match: Match | None, call: Call) -> tuple[object, ...]:
-    """Return what requests can tell of the answer to a call that a route takes."""
-    answer = actions.answer(route, match, call)
-    shares = frozenset(actions.shares(route, 1 - answer.replied))
-    return shares, answer.reply, answer.replied, answer.arrivals, answer.least
+def _observable_answer(route: Route, match: Match | None, call: Call) -> tuple[object, ...]:
+    """Return the parts of a route's answer that requests can observe."""
+    answer = actions.expect_answer(route, match, call)
+    shares = frozenset(actions.compute_shares(route, 1 - answer.proxy_reply_share))
+    return (
+        shares,
+        answer.proxy_reply,
+        answer.proxy_reply_share,
+        answer.arrivals,
+        answer.min_seconds,
+    )

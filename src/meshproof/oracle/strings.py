@@ -14,13 +14,13 @@ from typing import Any
 
 from meshproof.rules.model import StringMatch
 
-_SAMPLES = 40
+_MAX_SAMPLES = 40
 #: So long may a value be that stands for a regex: a longer one proves no more.
-_LONGEST = 512
+_MAX_LENGTH = 512
 #: What a value is made of where a regex leaves the choice.
-_SIMPLE = frozenset(string.ascii_lowercase + string.digits)
+_SIMPLE_CHARACTERS = frozenset(string.ascii_lowercase + string.digits)
 #: Values that a header can carry without being encoded or trimmed.
-_PLAIN = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 def matches(wanted: StringMatch, value: str) -> bool:
@@ -35,24 +35,24 @@ def matches(wanted: StringMatch, value: str) -> bool:
     if wanted.kind == "path_prefix":
         return f"{value}/".startswith(f"{wanted.value}/")
     if wanted.kind == "regex":
-        return _compiled(wanted).fullmatch(value) is not None
+        return _compile_regex(wanted).fullmatch(value) is not None
     return True
 
 
-def said(wanted: StringMatch) -> str:
+def describe_condition(wanted: StringMatch) -> str:
     """Return a condition in words: `prefix '/a'`, or `present`."""
     return f"{wanted.kind} '{wanted.value}'" if wanted.value else wanted.kind
 
 
-def _compiled(wanted: StringMatch) -> Any:
-    found = _compile(wanted.value)
+def _compile_regex(wanted: StringMatch) -> Any:
+    found = _try_compile(wanted.value)
     if isinstance(found, str):
         raise wanted.at.error(f"RE2 does not take the regex '{wanted.value}': {found}")
     return found
 
 
 @functools.lru_cache(maxsize=4096)
-def _compile(pattern: str) -> Any:
+def _try_compile(pattern: str) -> Any:
     """Return the compiled regex, or why RE2 does not take it."""
     import re2
 
@@ -65,7 +65,7 @@ def _compile(pattern: str) -> Any:
         return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
 
-def replaced(wanted: StringMatch, substitution: str, value: str) -> str:
+def replace_matches(wanted: StringMatch, substitution: str, value: str) -> str:
     r"""Return a value with every part that a regex finds replaced; \1 is its first group.
 
     Raises BadRules for what RE2 does not take.
@@ -73,12 +73,12 @@ def replaced(wanted: StringMatch, substitution: str, value: str) -> str:
     import re2
 
     try:
-        return str(_compiled(wanted).sub(substitution, value))
+        return str(_compile_regex(wanted).sub(substitution, value))
     except (re2.error, IndexError) as error:
         raise wanted.at.error(f"RE2 does not take '{substitution}': {error}") from None
 
 
-def moved(prefix: str, to: str, path: str) -> str:
+def replace_prefix(prefix: str, to: str, path: str) -> str:
     """Return a path below `prefix` as it is below `to`, element by element.
 
     Source: Gateway API reference, HTTPPathModifier (the table of ReplacePrefixMatch).
@@ -87,12 +87,12 @@ def moved(prefix: str, to: str, path: str) -> str:
     return "/".join([to.rstrip("/"), *rest]) or "/"
 
 
-def sendable(value: str) -> bool:
+def is_sendable_value(value: str) -> bool:
     """Say whether a header can carry a value as it is."""
-    return _PLAIN.fullmatch(value) is not None
+    return _HEADER_VALUE.fullmatch(value) is not None
 
 
-def matching(wanted: StringMatch, default: str) -> Iterator[str]:
+def generate_matches(wanted: StringMatch, default: str) -> Iterator[str]:
     """Yield different values that are taken, the simplest first; `default` where any will do."""
     if wanted.kind == "exact":
         yield wanted.value
@@ -103,12 +103,12 @@ def matching(wanted: StringMatch, default: str) -> Iterator[str]:
         yield wanted.value
         yield f"{wanted.value}/x"
     elif wanted.kind == "regex":
-        yield from (one for one in _generated(wanted.value) if matches(wanted, one))
+        yield from (one for one in _generate_from_regex(wanted.value) if matches(wanted, one))
     else:
         yield default
 
 
-class _Simplest(Random):
+class _SimplestChoices(Random):
     """Draws small numbers and simple characters, so that what is made of a regex can be read.
 
     Its draws depend on the seed alone: rstr hands over sets whose order is another in each run.
@@ -123,33 +123,33 @@ class _Simplest(Random):
         if not isinstance(seq, str) and not all(isinstance(one, str) for one in seq):
             return seq[int(self.random() * len(seq))]  # branches of an alternation
         found = sorted(set(seq))
-        simple = [one for one in found if one in _SIMPLE] or found
+        simple = [one for one in found if one in _SIMPLE_CHARACTERS] or found
         return simple[int(self.random() * len(simple))]
 
 
 @functools.lru_cache(maxsize=4096)
-def _generated(pattern: str) -> tuple[str, ...]:
+def _generate_from_regex(pattern: str) -> tuple[str, ...]:
     """Return values made from a regex, shortest first; what takes them is up to RE2."""
     import rstr
 
-    maker = rstr.Rstr(_Simplest(pattern))
-    seen = {bare} if (bare := _letters(pattern)) else set()
-    for _ in range(_SAMPLES):
+    maker = rstr.Rstr(_SimplestChoices(pattern))
+    seen = {bare} if (bare := _strip_operators(pattern)) else set()
+    for _ in range(_MAX_SAMPLES):
         try:
             seen.add(maker.xeger(pattern))
         except Exception:  # whatever the generator cannot do, RE2 may still take
             break
-    usable = [one for one in seen if len(one) <= _LONGEST and _PLAIN.fullmatch(one)]
+    usable = [one for one in seen if len(one) <= _MAX_LENGTH and _HEADER_VALUE.fullmatch(one)]
     return tuple(sorted(usable, key=lambda one: (len(one), one)))
 
 
-def _letters(pattern: str) -> str:
+def _strip_operators(pattern: str) -> str:
     """Return the pattern's plain letters: for many regexes they are a value that is meant."""
     bare = re.sub(r"\(\?[^)]*\)|\[[^\]]*\]|\(\.[^)]*\)\??|[\^$]|\\[a-zA-Z]", "", pattern)
     return re.sub(r"[*+?(){}|]|(?<!\\)\.|\\(?=\W)", "", bare)
 
 
-def missing(
+def generate_near_misses(
     wanted: StringMatch, value: str, taken: Callable[[str], bool] | None = None
 ) -> Iterator[tuple[str, str]]:
     """Yield (words, other value) for values near `value` that are not taken (as `matches` says)."""
@@ -164,12 +164,12 @@ def missing(
     taken = taken or functools.partial(matches, wanted)
     seen = {value}
     for words, other in near:
-        if other not in seen and _PLAIN.fullmatch(other) and not taken(other):
+        if other not in seen and _HEADER_VALUE.fullmatch(other) and not taken(other):
             seen.add(other)
             yield words, other
 
 
-def taken_too(wanted: StringMatch, value: str) -> Iterator[tuple[str, str]]:
+def generate_similar_matches(wanted: StringMatch, value: str) -> Iterator[tuple[str, str]]:
     """Yield (words, other value) for values unlike `value` that are taken all the same."""
     if wanted.kind == "prefix":
         yield "and more", f"{value}x"
@@ -177,11 +177,11 @@ def taken_too(wanted: StringMatch, value: str) -> Iterator[tuple[str, str]]:
         yield "with a slash after it", f"{wanted.value}/"
         yield "and what is below it", f"{wanted.value}/x"
     elif wanted.kind == "regex":
-        for other in [one for one in matching(wanted, "") if one != value][-1:]:
+        for other in [one for one in generate_matches(wanted, "") if one != value][-1:]:
             yield "another that fits", other
 
 
-def cookies(value: str) -> Iterator[tuple[str, str]]:
+def generate_cookie_variants(value: str) -> Iterator[tuple[str, str]]:
     """Yield the ways in which a browser sends a cookie with others (RFC 6265, section 4.2.1)."""
     name, equals, content = value.partition("=")
     if not equals or ";" in value:

@@ -30,7 +30,7 @@ class Redirect:
     authority: str = ""
     scheme: str = ""
     port: int | None = None
-    asked_port: bool = False
+    use_request_port: bool = False
     prefix: str = ""
 
 
@@ -91,10 +91,10 @@ UNCHANGED = Headers()
 class Fault:
     """A delay in seconds and an abort with a status, each for its percentage (0..100)."""
 
-    delay: float = 0.0
-    delayed: float = 0.0
-    status: int = 0
-    aborted: float = 0.0
+    delay_seconds: float = 0.0
+    delay_percent: float = 0.0
+    abort_status: int = 0
+    abort_percent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,10 @@ class Cors:
     origins: tuple[StringMatch, ...]
     methods: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
-    exposed: tuple[str, ...] = ()
-    age: int | None = None
-    credentials: bool | None = None
-    forward: bool = True
+    exposed_headers: tuple[str, ...] = ()
+    max_age: int | None = None
+    allow_credentials: bool | None = None
+    forwards_unmatched: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,5 +123,5 @@ class Retries:
     """
 
     attempts: int
-    each: float = 0.0
-    on: tuple[str, ...] = ()
+    per_try_seconds: float = 0.0
+    conditions: tuple[str, ...] = ()

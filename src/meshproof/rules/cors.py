@@ -35,7 +35,7 @@ def of_route_rule(spec: Value) -> Cors | None:
     if found is None:
         return None
     found.allow(*_SAME, "allowOrigin")
-    return _policy(found, _whole(found), forward=True)
+    return _policy(found, _whole(found), forwards_unmatched=True)
 
 
 def _whole(found: Value) -> tuple[StringMatch, ...]:
@@ -55,10 +55,10 @@ def _policy(found: Value, origins: tuple[StringMatch, ...], forward: bool) -> Co
         origins=origins,
         methods=tuple(one.choice(*_METHODS) for one in methods.items()) if methods else (),
         headers=_names(found, "allowHeaders"),
-        exposed=_names(found, "exposeHeaders"),
-        age=int(kept) if kept is not None else None,
-        credentials=credentials.boolean() if credentials else None,
-        forward=forward,
+        exposed_headers=_names(found, "exposeHeaders"),
+        max_age=int(kept) if kept is not None else None,
+        allow_credentials=credentials.boolean() if credentials else None,
+        forwards_unmatched=forward,
     )
 
 

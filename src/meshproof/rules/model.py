@@ -108,7 +108,7 @@ class Route:
     at: At = field(compare=False)
     name: str = field(default="", compare=False)
     redirect: Redirect | None = None
-    direct: DirectResponse | None = None
+    direct_response: DirectResponse | None = None
     rewrite: Rewrite | None = None
     headers: Headers = UNCHANGED
     fault: Fault | None = None
@@ -124,7 +124,7 @@ class Route:
         return (*self.split, *(mirror.target for mirror in self.mirrors))
 
     @property
-    def every_headers(self) -> tuple[Headers, ...]:
+    def all_headers(self) -> tuple[Headers, ...]:
         """The header changes of the route and those of each of its destinations."""
         return (self.headers, *(target.headers for target in self.split))
 
@@ -153,7 +153,7 @@ class RouteTable:
     namespace: str = "default"
     ports: tuple[int, ...] = ()
 
-    def takes(self, port: int) -> bool:
+    def applies_to_port(self, port: int) -> bool:
         """Say whether the route holds for a port of its hosts, in sidecars."""
         return not self.ports or port in self.ports
 
@@ -216,6 +216,6 @@ class RuleSet:
         )
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """True when there is no rule at all."""
         return not (self.tables or self.gateways or self.policies)

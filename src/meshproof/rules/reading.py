@@ -59,7 +59,7 @@ def read(
     for reader in _READERS:
         own = (one for one, by in zip(found, readers, strict=True) if by is reader)
         rules += route_rule.read(own, selectors) if reader is route_rule else reader.read(own)
-    if rules.empty:
+    if rules.is_empty:
         said = "no rules found"
         raise found[0].at.error(f"{said}: subsets alone route nothing") if found else BadRules(said)
     _check_options(found, rules)

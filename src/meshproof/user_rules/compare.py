@@ -12,8 +12,8 @@ from meshproof.mesh.echo.case_mesh import CaseMesh
 from meshproof.mesh.echo.listener import SEEN_AUTHORITY, SEEN_HEADER, SEEN_PATH, SERVED_BY
 from meshproof.mesh.echo.workloads import Ambiguity
 from meshproof.mesh.envoy.listeners import MIRROR
-from meshproof.oracle.actions import Arrival, Reply, Wanted
-from meshproof.oracle.conditions import short
+from meshproof.oracle.actions import Arrival, ProxyReply, ExpectedHeaders
+from meshproof.oracle.conditions import shorten
 from meshproof.oracle.derive import Case
 from meshproof.traffic.failure_analysis import REFUSED, refused, words
 from meshproof.traffic.visits import Visit
@@ -47,14 +47,14 @@ class Answers:
     @cached_property
     def expected(self) -> dict[str, float]:
         """Label -> share (0..1, summing to 1); see `label`."""
-        reply = self.case.answer.reply
-        replied = {_named(reply): self.case.answer.replied} if reply else {}
+        reply = self.case.answer.proxy_reply
+        replied = {_named(reply): self.case.answer.proxy_reply_share} if reply else {}
         return {**self.shares, **replied}
 
     @property
     def wanted(self) -> str:
         """What is expected, in words."""
-        least = self.case.answer.least
+        least = self.case.answer.min_seconds
         after = f" after {least:.4g} s" if least else ""
         return f"{' or '.join(self.expected)} answers{after}"
 
@@ -118,7 +118,7 @@ class Answers:
             arrival = dict(zip(self.shares, self.case.answer.arrivals, strict=False)).get(named)
             wrong = [*self._early(visit), *(_differences(arrival, visit) if arrival else ())]
             return f"{named}, but {', '.join(wrong)}" if wrong else named
-        reply = self.case.answer.reply
+        reply = self.case.answer.proxy_reply
         if refused(visit) and (reply is None or reply.body != visit.text):
             raise Inconclusive(REFUSED)
         if reply is None:
@@ -131,18 +131,18 @@ class Answers:
     @property
     def in_time(self) -> dict[str, float]:
         """What `delay` must give, by share."""
-        return {self._late: self.case.answer.delayed, AT_ONCE: 1 - self.case.answer.delayed}
+        return {self._late: self.case.answer.delayed_share, AT_ONCE: 1 - self.case.answer.delayed_share}
 
     @property
     def _late(self) -> str:
-        return f"after {self.case.answer.late:.4g} s"
+        return f"after {self.case.answer.extra_seconds:.4g} s"
 
     def delay(self, visit: Visit) -> str | None:
         """Return whether an answer was delayed; for one that was not expected what `label` says."""
         label = self.label(visit)
         if label not in self.expected:
             return label
-        return self._late if visit.seconds >= self.case.answer.late - _EARLY else AT_ONCE
+        return self._late if visit.seconds >= self.case.answer.extra_seconds - _EARLY else AT_ONCE
 
     def copies(self, sample: Iterable[Visit], mesh: CaseMesh, batch: int) -> Iterator[str | None]:
         """Yield for each visit, in send order, whether it was copied; see `CaseMesh.copied`.
@@ -161,24 +161,24 @@ class Answers:
                 yield times if label in self.expected else label
 
     def _early(self, visit: Visit) -> Iterator[str]:
-        if visit.seconds < self.case.answer.least - _EARLY:
-            yield f"after {visit.seconds:.2g} s, not {self.case.answer.least:.4g} s"
+        if visit.seconds < self.case.answer.min_seconds - _EARLY:
+            yield f"after {visit.seconds:.2g} s, not {self.case.answer.min_seconds:.4g} s"
 
 
-def _named(reply: Reply) -> str:
+def _named(reply: ProxyReply) -> str:
     words = f"HTTP {reply.status}"
     if reply.location:
         words += f" to {reply.location}"
-    return f"{words} with '{short(reply.body)}'" if reply.body else words
+    return f"{words} with '{shorten(reply.body)}'" if reply.body else words
 
 
-def _unlike(reply: Reply, visit: Visit) -> Iterator[str]:
+def _unlike(reply: ProxyReply, visit: Visit) -> Iterator[str]:
     place = visit.headers.get("location", "")
     if reply.location and _plain_url(place) != reply.location:
         yield f"to {place or 'nowhere'}, not {reply.location}"
     if reply.body is not None and visit.text != reply.body:
-        yield f"with '{short(visit.text)}', not '{short(reply.body)}'"
-    yield from _headers("came back", reply.response, visit.headers)
+        yield f"with '{shorten(visit.text)}', not '{shorten(reply.body)}'"
+    yield from _headers("came back", reply.response_headers, visit.headers)
 
 
 def _plain_url(url: str) -> str:
@@ -195,24 +195,24 @@ def _differences(arrival: Arrival, visit: Visit) -> Iterator[str]:
     ):
         seen = visit.headers.get(key, "")
         if seen != wanted:
-            yield f"{what} arrived as {short(seen)}, not {short(wanted)}"
+            yield f"{what} arrived as {shorten(seen)}, not {shorten(wanted)}"
     told = {
         name.removeprefix(SEEN_HEADER): value
         for name, value in visit.headers.items()
         if name.startswith(SEEN_HEADER)
     }
-    yield from _headers("arrived", arrival.request, told)
-    yield from _headers("came back", arrival.response, visit.headers)
+    yield from _headers("arrived", arrival.request_headers, told)
+    yield from _headers("came back", arrival.response_headers, visit.headers)
 
 
-def _headers(how: str, wanted: Wanted, seen: Mapping[str, str]) -> Iterator[str]:
+def _headers(how: str, wanted: ExpectedHeaders, seen: Mapping[str, str]) -> Iterator[str]:
     for name, value in wanted:
         found = seen.get(name)
         if found == value or (value is not None and "%" in value and found is not None):
             continue
         if found is None:
-            yield f"{name} is missing, '{short(value or '')}' expected"
+            yield f"{name} is missing, '{shorten(value or '')}' expected"
         elif value is None:
-            yield f"{name} {how} as '{short(found)}', not removed"
+            yield f"{name} {how} as '{shorten(found)}', not removed"
         else:
-            yield f"{name} {how} as '{short(found)}', not '{short(value)}'"
+            yield f"{name} {how} as '{shorten(found)}', not '{shorten(value)}'"

@@ -16,7 +16,7 @@ from meshproof.mesh.envoy.listeners import MIRROR
 from meshproof.oracle import derive
 from meshproof.oracle import gaps as unproven
 from meshproof.oracle.derive import Case, Plan
-from meshproof.oracle.gaps import Unproven
+from meshproof.oracle.gaps import UnprovenField
 from meshproof.rules import judge_options
 from meshproof.rules.legacy import ingress
 from meshproof.rules.model import RuleSet
@@ -48,7 +48,7 @@ class UserRules:
     rules: RuleSet
     plan: Plan
     around: Inventory
-    unproven: tuple[Unproven, ...] = ()
+    unproven: tuple[UnprovenField, ...] = ()
     asides: tuple[Excluded, ...] = ()
 
     @cached_property
@@ -64,7 +64,7 @@ class UserRules:
         ]
         asked = {name for one in matches for name, _ in one.headers + one.without_headers}
         for route in (route for table in self.rules.tables for route in table.routes):
-            for changes in route.every_headers:
+            for changes in route.all_headers:
                 asked |= set(changes.request.names)
         return tuple(name for name in _OF_CLIENTS if name in asked)
 
@@ -72,18 +72,18 @@ class UserRules:
         """Return the request of a case as HTTP; if it is mirrored, each sending has its name."""
         call = case.call
         return Request(
-            call.target,
-            (("Host", call.sent_to), *call.headers, *case.answer.asked),
+            call.request_target,
+            (("Host", call.host_header), *call.headers, *case.answer.instruction_headers),
             call.method,
             tuple(name for name in self._without if call.header(name) is None),
-            case.answer.late,
+            case.answer.extra_seconds,
             (MIRROR, case.token) if case.answer.mirrors else None,
         )
 
 
 def is_ahead(case: Case) -> bool:
     """Say whether the request of a case is sent before others: its answer takes its time."""
-    return not case.split and max(case.answer.late, case.answer.least) > _AHEAD
+    return not case.needs_judge and max(case.answer.extra_seconds, case.answer.min_seconds) > _AHEAD
 
 
 def load(
@@ -127,7 +127,7 @@ def _loaded(documents: Sequence[Document], are_live: bool) -> UserRules:
     if are_live:
         check_hosts(found, around)
     plan = derive.derive(found, around.ports)
-    return UserRules(found, plan, around, tuple(unproven.fields(documents)))
+    return UserRules(found, plan, around, tuple(unproven.find_unproven_fields(documents)))
 
 
 def hand_over(paths: Sequence[str], found: UserRules) -> None:

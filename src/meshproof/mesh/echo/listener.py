@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from meshproof.mesh.envoy import listeners
 from meshproof.mesh.envoy.envoy import Resource
-from meshproof.oracle.actions import ANSWERING, FAILING
+from meshproof.oracle.actions import RESPONSE_HEADER_PREFIX, FAILURE_HEADER
 from meshproof.oracle.derive import Case
 
 #: Header by which an echo workload says who it is.
@@ -43,10 +43,10 @@ class EchoBehaviour:
         failing: dict[str, None] = {}
         for case in cases:
             arrivals = case.answer.arrivals
-            told |= dict.fromkeys(name for one in arrivals for name, _ in one.request)
-            names = [name for name, _ in case.call.headers if name.startswith(ANSWERING)]
-            answering |= dict.fromkeys(name.removeprefix(ANSWERING) for name in names)
-            asked = [value for name, value in case.answer.asked if name == FAILING]
+            told |= dict.fromkeys(name for one in arrivals for name, _ in one.request_headers)
+            names = [name for name, _ in case.call.headers if name.startswith(RESPONSE_HEADER_PREFIX)]
+            answering |= dict.fromkeys(name.removeprefix(RESPONSE_HEADER_PREFIX) for name in names)
+            asked = [value for name, value in case.answer.instruction_headers if name == FAILURE_HEADER]
             failing |= dict.fromkeys(asked)
         return cls(tuple(told), tuple(answering), tuple(failing))
 
@@ -55,7 +55,7 @@ def listener(name: str, lesson: EchoBehaviour, copies: str) -> Resource:
     """Return the listener of a workload; copies of requests are noted in the file `copies`."""
     seen = {SEEN_PATH: "%REQ(:PATH)%", SEEN_AUTHORITY: "%REQ(:AUTHORITY)%"}
     seen |= {f"{SEEN_HEADER}{header}": f"%REQ({header})%" for header in lesson.told}
-    seen |= {header: f"%REQ({ANSWERING}{header})%" for header in lesson.answering}
+    seen |= {header: f"%REQ({RESPONSE_HEADER_PREFIX}{header})%" for header in lesson.answering}
     answer = {
         "match": {"prefix": "/"},
         "direct_response": {"status": 200, "body": {"inline_string": f"{name}\n"}},
@@ -77,7 +77,7 @@ def _failing(asked: str) -> Resource:
         "match": {
             "prefix": "/",
             "headers": [
-                {"name": FAILING, "string_match": {"exact": asked}},
+                {"name": FAILURE_HEADER, "string_match": {"exact": asked}},
                 {"name": _ATTEMPT, "range_match": attempts},
             ],
         },

@@ -187,13 +187,13 @@ class Workloads:
         A route of which the case's workloads get a part of the requests is not taken for the
         case's own, but for `missed` of the runs; one of which they get more than LARGEST may be.
         """
-        if case.answer.late or case.answer.least:
+        if case.answer.extra_seconds or case.answer.min_seconds:
             return 1
         if not _is_plain(case):
             return VISITS
-        key = case.number, case.shares[0][0]
+        key = case.table_index, case.shares[0][0]
         if key not in self._visits:
-            parts = [self._part(key[1], one) for one in case.rivals]
+            parts = [self._part(key[1], one) for one in case.alternative_shares]
             largest = max((min(one, LARGEST) for one in parts if 0 < one < 1), default=0.0)
             needed = math.log(self._missed) / math.log(largest) if largest else 0
             self._visits[key] = max(VISITS, math.ceil(needed))
@@ -224,11 +224,11 @@ class Workloads:
 
     def hiding(self, case: Case) -> list[Ambiguity]:
         """Return the other routes that send to some of a case's workloads and to nothing else."""
-        if not _is_plain(case) or case.answer.late or case.answer.least:
+        if not _is_plain(case) or case.answer.extra_seconds or case.answer.min_seconds:
             return []
         own = self.behind(case.shares[0][0])
         found = []
-        for rival in case.rivals:
+        for rival in case.alternative_shares:
             parts = [self.behind(one) for one, share in rival if share]
             used = frozenset[str]().union(*parts)
             if all(parts) and used < own and math.isclose(sum(share for _, share in rival), 1):
@@ -240,7 +240,7 @@ class Workloads:
 
 
 def _is_plain(case: Case) -> bool:
-    return len(case.shares) == 1 and not case.split and not case.answer.replied
+    return len(case.shares) == 1 and not case.needs_judge and not case.answer.proxy_reply_share
 
 
 def _destination(one: Destination, case: Case) -> str:

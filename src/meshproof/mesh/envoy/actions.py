@@ -74,7 +74,7 @@ def redirect(wanted: Redirect, match: Match | None, port: int) -> Resource:
     found |= {key: value for key, value in parts if value}
     if wanted.prefix:
         found |= _moved(match, wanted.prefix)
-    named = port if wanted.asked_port else wanted.port
+    named = port if wanted.use_request_port else wanted.port
     if named and named != _DEFAULT_PORTS[wanted.scheme or "http"]:
         found["port_redirect"] = named
     return found
@@ -149,13 +149,13 @@ def _moved(match: Match | None, to: str) -> Resource:
 
 def _fault(wanted: Fault) -> Resource:
     found: Resource = {}
-    if wanted.delay and wanted.delayed:
+    if wanted.delay_seconds and wanted.delay_percent:
         found["delay"] = {
-            "fixed_delay": duration(wanted.delay),
-            "percentage": _fraction(wanted.delayed),
+            "fixed_delay": duration(wanted.delay_seconds),
+            "percentage": _fraction(wanted.delay_percent),
         }
-    if wanted.status and wanted.aborted:
-        found["abort"] = {"http_status": wanted.status, "percentage": _fraction(wanted.aborted)}
+    if wanted.abort_status and wanted.abort_percent:
+        found["abort"] = {"http_status": wanted.abort_status, "percentage": _fraction(wanted.abort_percent)}
     return found
 
 
@@ -163,21 +163,21 @@ def _cors(wanted: Cors) -> Resource:
     words = {
         "allow_methods": ",".join(wanted.methods),
         "allow_headers": ",".join(wanted.headers),
-        "expose_headers": ",".join(wanted.exposed),
-        "max_age": "" if wanted.age is None else str(wanted.age),
+        "expose_headers": ",".join(wanted.exposed_headers),
+        "max_age": "" if wanted.max_age is None else str(wanted.max_age),
     }
     found: Resource = {key: value for key, value in words.items() if value}
-    if wanted.credentials is not None:
-        found["allow_credentials"] = wanted.credentials
+    if wanted.allow_credentials is not None:
+        found["allow_credentials"] = wanted.allow_credentials
     return {
         **found,
         "allow_origin_string_match": [string_match(one) for one in wanted.origins],
-        "forward_not_matching_preflights": wanted.forward,
+        "forward_not_matching_preflights": wanted.forwards_unmatched,
     }
 
 
 def _retry_policy(wanted: Retries | None) -> Resource:
-    words = (wanted and wanted.on) or _RETRY_ON
+    words = (wanted and wanted.conditions) or _RETRY_ON
     statuses = [int(word) for word in words if word.isdigit()]
     named = [word for word in words if not word.isdigit()]
     if statuses and "retriable-status-codes" not in named:
@@ -198,8 +198,8 @@ def _retry_policy(wanted: Retries | None) -> Resource:
     }
     if statuses:
         found["retriable_status_codes"] = statuses
-    if wanted and wanted.each:
-        found["per_try_timeout"] = duration(wanted.each)
+    if wanted and wanted.per_try_seconds:
+        found["per_try_timeout"] = duration(wanted.per_try_seconds)
     return found
 
 

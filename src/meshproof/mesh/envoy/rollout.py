@@ -128,7 +128,7 @@ def _culprit(wanted: RuleSet, reason: str) -> str:
 def _strings(wanted: RuleSet) -> Iterator[StringMatch]:
     """Yield every string that a match of the rules compares with, and those that headers get."""
     for route in (route for table in wanted.tables for route in table.routes):
-        for headers in route.every_headers:
+        for headers in route.all_headers:
             for changes in (headers.request, headers.response):
                 for _, value in changes.set + changes.add:
                     yield StringMatch("exact", value, route.at)

@@ -182,7 +182,7 @@ def _in_mesh(table: RouteTable) -> bool:
 
 
 def _rule_for(rules: RuleSet, service: Service, port: int) -> RouteTable | None:
-    here = (table for table in rules.tables if _in_mesh(table) and table.takes(port))
+    here = (table for table in rules.tables if _in_mesh(table) and table.applies_to_port(port))
     found = [table for table in here if service.host in table.hosts]
     if len(found) > 1:
         raise found[1].at.error(
@@ -272,8 +272,8 @@ def _route(
     }
     if route.redirect is not None:
         return {**found, "redirect": actions.redirect(route.redirect, match, caller.port)}
-    if route.direct is not None:
-        return {**found, "direct_response": actions.direct_response(route.direct)}
+    if route.direct_response is not None:
+        return {**found, "direct_response": actions.direct_response(route.direct_response)}
     mirrors = [
         actions.mirrored(mirror, _target_cluster(snapshot, mirror.target, caller))
         for mirror in route.mirrors

@@ -66,7 +66,7 @@ def acting(
     timeout, retries = _limits(rule)
     if not sum(target.weight for target in route.split):
         answer = DirectResponse(500)
-        return replace(route, split=(), direct=answer, headers=replace(headers, request=_NOTHING))
+        return replace(route, split=(), direct_response=answer, headers=replace(headers, request=_NOTHING))
     return replace(
         route, headers=headers, rewrite=rewrite, mirrors=mirrors, timeout=timeout, retries=retries
     )
@@ -149,7 +149,7 @@ def _redirect(found: Value) -> Redirect:
         authority=_hostname(found),
         scheme=scheme.choice("http", "https") if scheme else "",
         port=port.integer(1, 65535) if port else None,
-        asked_port=port is None and scheme is None,
+        use_request_port=port is None and scheme is None,
         prefix=prefix,
     )
 
@@ -220,8 +220,8 @@ def _limits(rule: Value) -> tuple[float | None, Retries | None]:
     words = [str(code.integer(400, 599)) for code in codes.items()] if codes else []
     return whole, Retries(
         attempts=attempts.integer(0, 2**31 - 1) if attempts else _ATTEMPTS,
-        each=each or 0.0,
-        on=(*words, *_RETRIED),
+        per_try_seconds=each or 0.0,
+        conditions=(*words, *_RETRIED),
     )
 
 

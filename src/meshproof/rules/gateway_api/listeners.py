@@ -41,7 +41,7 @@ class Listener:
         """The name that it has as a gateway of the model."""
         return f"{self.gateway}/{self.name}"
 
-    def takes(self, route: Document) -> bool:
+    def accepts(self, route: Document) -> bool:
         """Say whether a route may attach."""
         near = self.namespaces is None or route.namespace in self.namespaces
         return route.kind in self.kinds and near

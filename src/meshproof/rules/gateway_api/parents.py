@@ -107,7 +107,7 @@ def _listeners(route: Document, parent: Value, known: Sequence[Listener]) -> lis
         found = [one for one in found if one.port == wanted]
         if not found:
             raise port.at.error(f"{port.path}: {full} has no such port here; it has: {ports}")
-    allowed = [one for one in found if one.takes(route)]
+    allowed = [one for one in found if one.accepts(route)]
     if not allowed:
         raise parent.at.error(
             f"{parent.path}: no listener of {full} takes a {route.kind} of namespace "

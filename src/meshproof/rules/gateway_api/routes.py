@@ -63,7 +63,7 @@ def ranked(http_route: Document, grants: Grants | None) -> list[Ranked]:
     spec.allow("hostnames", "parentRefs", "rules", unsupported=("useDefaultGateways",))
     if spec.get("rules") is None and not grpc:
         # One rule that takes everything is what the API server puts in its place.
-        alone = Route((), (), spec.at, direct=DirectResponse(500), options=options)
+        alone = Route((), (), spec.at, direct_response=DirectResponse(500), options=options)
         return [Ranked(alone, _RANKS["path_prefix"], 1)]
     rules = spec.need("rules")
     if not rules.items():

@@ -74,7 +74,7 @@ def acting(route: Route, value: Value, destination: Destination) -> Route:
     return replace(
         route,
         redirect=_redirect(value),
-        direct=_direct(value),
+        direct_response=_direct(value),
         rewrite=_rewrite(value),
         headers=headers(value),
         fault=_fault(value),
@@ -129,7 +129,7 @@ def _redirect(route: Value) -> Redirect | None:
         authority=_text(found, "authority"),
         scheme=scheme.choice("http", "https") if scheme else "",
         port=port.integer(1, 65535) if port else None,
-        asked_port=how == "FROM_REQUEST_PORT",
+        use_request_port=how == "FROM_REQUEST_PORT",
     )
 
 
@@ -238,15 +238,15 @@ def _fault(route: Value) -> Fault | None:
         delay.allow("fixedDelay", "percent", "percentage", unsupported=("exponentialDelay",))
         fault = replace(
             fault,
-            delay=seconds(delay.need("fixedDelay")),
-            delayed=percentage(delay, "percentage", "percent", 0.0),
+            delay_seconds=seconds(delay.need("fixedDelay")),
+            delay_percent=percentage(delay, "percentage", "percent", 0.0),
         )
     if abort is not None:
         abort.allow("httpStatus", "percentage", unsupported=("grpcStatus", "http2Error"))
         fault = replace(
             fault,
-            status=abort.need("httpStatus").integer(200, 599),
-            aborted=percentage(abort, "percentage", "percent", 0.0),
+            abort_status=abort.need("httpStatus").integer(200, 599),
+            abort_percent=percentage(abort, "percentage", "percent", 0.0),
         )
     return fault
 
@@ -260,8 +260,8 @@ def _retries(route: Value) -> Retries | None:
     attempts, on = found.get("attempts"), found.get("retryOn")
     return Retries(
         attempts=attempts.integer(0, 2**31 - 1) if attempts else 0,
-        each=_seconds(found, "perTryTimeout") or 0.0,
-        on=_retried(on) if on else (),
+        per_try_seconds=_seconds(found, "perTryTimeout") or 0.0,
+        conditions=_retried(on) if on else (),
     )
 
 

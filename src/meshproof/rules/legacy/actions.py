@@ -115,11 +115,11 @@ def _fault(spec: Value) -> Fault | None:
     if delay is not None:
         delay.allow("fixedDelay", "percent", unsupported=_OTHER_DELAYS | _OVERRIDE)
         wait = seconds(delay.need("fixedDelay"))
-        fault = replace(fault, delay=wait, delayed=_percent(delay))
+        fault = replace(fault, delay_seconds=wait, delay_percent=_percent(delay))
     if abort is not None:
         abort.allow("httpStatus", "percent", unsupported=_OTHER_ABORTS | _OVERRIDE)
         status = abort.need("httpStatus").integer(200, 599)
-        fault = replace(fault, status=status, aborted=_percent(abort))
+        fault = replace(fault, abort_status=status, abort_percent=_percent(abort))
     return fault if fault != Fault() else None
 
 
