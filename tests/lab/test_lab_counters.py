@@ -13,7 +13,9 @@ from meshproof.mesh import counters
 from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.rules.model import RuleSet
 from meshproof.traffic.attribution import Attribution
-from meshproof.traffic.visits import Request, Sampling, Visits
+from meshproof.traffic.http import Request
+from meshproof.traffic.sender import Sampling
+from meshproof.traffic.visits import Visits
 from meshproof.verdict import Outcome, Settings, judge
 
 ORDERS = "counters:orders.sock-shop"
@@ -44,28 +46,28 @@ def split(**weights: int) -> RuleSet:
         "metadata: {name: orders, namespace: sock-shop}\n"
         f"spec:\n  hosts: [orders]\n  http:\n  - route:\n{parts}"
     )
-    return rules.read([*others, *manifest.parse(text, "orders.yaml")])
+    return rules.read_rules([*others, *manifest.parse(text, "orders.yaml")])
 
 
 def test_one_version_alone(shop: ClusterMesh) -> None:
     with shop.applied(split(v2=100)):
         sample = visits(shop)
-        told = Counter(map(sample.attribution.orders, sample.take(50)))
+        told = Counter(map(sample.attribution.read_orders_version, sample.take(50)))
         assert told == {"v2": 50}
-        verdict = judge(sample.labelled(ORDERS), {"v2": 100}, Settings(leak=0.1))
+        verdict = judge(sample.label_by_app(ORDERS), {"v2": 100}, Settings(leak=0.1))
         assert verdict.holds, verdict
-        red = judge(visits(shop).labelled(ORDERS), {"v1": 100}, Settings())
+        red = judge(visits(shop).label_by_app(ORDERS), {"v1": 100}, Settings())
         assert (red.outcome, red.code) == (Outcome.FAILED, "undeclared")
 
 
 def test_a_split_as_the_app_tells_it(shop: ClusterMesh) -> None:
     with shop.applied(split(v1=50, v2=50)):
-        verdict = judge(visits(shop).labelled(ORDERS), {"v1": 50, "v2": 50}, Settings())
+        verdict = judge(visits(shop).label_by_app(ORDERS), {"v1": 50, "v2": 50}, Settings())
         assert verdict.holds, verdict
         sample, both = visits(shop), Counter[str | None]()
         begun = shop.counters("orders.sock-shop")
         for batch in (sample.take(10) for _ in range(5)):
-            told = Counter(map(sample.attribution.orders, batch))
+            told = Counter(map(sample.attribution.read_orders_version, batch))
             assert begun.since(10) == told
             both += told
         assert set(both) == {"v1", "v2"}
@@ -73,13 +75,13 @@ def test_a_split_as_the_app_tells_it(shop: ClusterMesh) -> None:
 
 def test_sixty_to_forty_is_seen(shop: ClusterMesh) -> None:
     with shop.applied(split(v1=60, v2=40)):
-        verdict = judge(visits(shop).labelled(ORDERS), {"v1": 50, "v2": 50}, Settings(beta=1e-6))
+        verdict = judge(visits(shop).label_by_app(ORDERS), {"v1": 50, "v2": 50}, Settings(beta=1e-6))
         assert verdict.outcome is Outcome.FAILED, verdict
         assert verdict.code == "wrong-split"
 
 
 def test_without_a_rule_no_subset_has_answered(shop: ClusterMesh) -> None:
-    verdict = judge(visits(shop).labelled(ORDERS), {"v1": 50, "v2": 50}, Settings())
+    verdict = judge(visits(shop).label_by_app(ORDERS), {"v1": 50, "v2": 50}, Settings())
     assert (verdict.outcome, set(verdict.counts) - {"v1", "v2"}) == (
         Outcome.FAILED,
         {counters.NO_SUBSET},
@@ -88,4 +90,4 @@ def test_without_a_rule_no_subset_has_answered(shop: ClusterMesh) -> None:
 
 def test_a_service_that_nobody_calls_is_inconclusive(shop: ClusterMesh) -> None:
     with pytest.raises(Inconclusive, match=r"no proxy has counted a request to nobody\."):
-        judge(visits(shop).labelled("counters:nobody.sock-shop"), {"v1": 1, "v2": 1}, Settings())
+        judge(visits(shop).label_by_app("counters:nobody.sock-shop"), {"v1": 1, "v2": 1}, Settings())

@@ -94,7 +94,7 @@ def test_an_ingress_is_read_as_istiod_takes_it(tmp_path: Path) -> None:
     assert served(tmp_path) == {"ours", "annotated"}
     assert read == {"ours", "annotated", "named"}
     found = loading.load([f"cluster:{SHOP}"])
-    hosts = {case.call.sent_to.partition(".")[0] for case in found.plan.cases}
+    hosts = {case.call.host_header.partition(".")[0] for case in found.plan.cases}
     assert read <= hosts
     (unproven,) = found.unproven
     assert "Ingress/named:" in str(unproven)

@@ -50,7 +50,7 @@ def second_gateway(shop: ClusterMesh) -> Iterator[str]:
 def test_a_pod_that_comes_is_waited_for_and_one_that_goes_is_not(
     shop: ClusterMesh, second_gateway: str, tmp_path: Path
 ) -> None:
-    with shop.applied(rules.read(manifests.rules("mtls_strict", "v1"))) as served:
+    with shop.applied(rules.read_rules(manifests.rules("mtls_strict", "v1"))) as served:
         assert second_gateway in gateways(shop)
         assert served.proxies == len(shop.proxies())
     for aspect in (Aspect.READY, Aspect.IN_SYNC, Aspect.ACCEPTED):

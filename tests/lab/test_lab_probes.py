@@ -14,7 +14,9 @@ from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.mesh.cluster.run.probe import Probe
 from meshproof.mesh.protocol import Address, Asked, ClusterOptions
 from meshproof.traffic.attribution import Attribution
-from meshproof.traffic.visits import Request, Sampling, Visits
+from meshproof.traffic.http import Request
+from meshproof.traffic.sender import Sampling
+from meshproof.traffic.visits import Visits
 from meshproof.verdict import Outcome, Settings, Verdict, judge
 from tests.lab.commands import kubectl
 
@@ -32,13 +34,13 @@ def judged(mesh: ClusterMesh, weights: dict[str, float], by: str = "orders") -> 
         "lab",
         Sampling(batch=50),
         attribution=attribution,
-        sender=client,
+        remote_sender=client,
     )
-    return judge(sample.labelled(by), weights, Settings())
+    return judge(sample.label_by_app(by), weights, Settings())
 
 
 def test_a_split_is_judged_from_inside(shop: ClusterMesh) -> None:
-    with shop.applied(rules.read(manifests.rules("split_half", "v1"))):
+    with shop.applied(rules.read_rules(manifests.rules("split_half", "v1"))):
         half = judged(shop, HALF)
         assert half.holds, half
         wrong = judged(shop, {"v1": 70, "v2": 30})
@@ -48,7 +50,7 @@ def test_a_split_is_judged_from_inside(shop: ClusterMesh) -> None:
         wrong = judged(shop, {"v1": 70, "v2": 30}, by="counters:orders.sock-shop")
         assert wrong.outcome is Outcome.FAILED, wrong
         address, client = shop.inside("orders.sock-shop")
-        shown = client.shown(Request("/orders").curl(address)).split()
+        shown = client.shown(Request("/orders").build_curl(address)).split()
         done = subprocess.run(shown, capture_output=True, text=True, timeout=30, check=True)
         assert done.stdout.startswith("HTTP/1.1 200\n")
 
@@ -61,7 +63,7 @@ def test_probes_are_no_pods_of_the_mesh(shop: ClusterMesh) -> None:
 def test_plaintext_is_answered_until_a_policy_refuses_it(shop: ClusterMesh) -> None:
     pods = [pod.name for pod in shop.replicas()]
     assert all(shop.plaintext(pod) for pod in pods)
-    with shop.applied(rules.read(manifests.rules("mtls_strict", "v1"))):
+    with shop.applied(rules.read_rules(manifests.rules("mtls_strict", "v1"))):
         assert [shop.plaintext(pod) for pod in pods] == [None] * len(pods)
         assert judged(shop, {"v1": 1, "v2": 1}).n > 0, "the mesh itself goes on"
     assert all(shop.plaintext(pod) for pod in pods)

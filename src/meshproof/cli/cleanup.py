@@ -148,7 +148,7 @@ def _clean(kube: Kube, report: Report, chosen: str) -> None:
     if chosen:
         _require_ended(kube, found, chosen)
     for left in found.runs:
-        done = Cleaned(left.run, str(left.status.state), left.status.why)
+        done = Cleaned(left.run, str(left.status.state), left.status.reason)
         report.runs.append(done)
         removed = left.status.state is RunState.GONE or (chosen and left.to_delete)
         known = leftovers.read_install_records(kube, left) if removed else []
@@ -179,7 +179,7 @@ def _require_ended(kube: Kube, found: Leftovers, chosen: str) -> None:
     (left,) = found.runs
     if left.status.state is RunState.LIVES:
         raise UsageError(
-            f"--run {chosen}: it goes on: {left.status.why}. Ctrl-C ends it in good order; if "
+            f"--run {chosen}: it goes on: {left.status.reason}. Ctrl-C ends it in good order; if "
             f"you know that it is dead: kubectl delete namespace {' '.join(left.namespaces)}"
         )
 

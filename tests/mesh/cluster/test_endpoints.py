@@ -59,7 +59,7 @@ def wait(
     """Wait for a rule that is there, while the endpoints are as these dumps tell in turn."""
     serve(monkeypatch, {"cart-1": [routes(SOURCE)]}, endpoints=dumps)
     kube: Any = Cluster(folder / "objects.json", *objects)
-    return wait_served(kube, [SIDECAR], [rule()], own="ours").proxies
+    return wait_served(kube, [SIDECAR], [rule()], run_name="ours").proxies
 
 
 def test_a_route_without_an_endpoint_is_not_served_yet(

@@ -8,7 +8,7 @@ import yaml
 
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.sandbox.rule_rewriter import SandboxNames
-from meshproof.traffic.failure_analysis import REFUSED
+from meshproof.traffic.failure_analysis import POLICY_REFUSAL
 from tests import ROOT
 
 DOCS = ROOT / "docs" / "policies.md"
@@ -21,8 +21,11 @@ def test_the_policies_that_let_a_run_in_are_for_what_it_has() -> None:
     place = RunScope("ab12")
     (label,) = pods["spec"]["selector"]["matchLabels"].items()
     assert label in place.labels.items()
-    assert ": ".join(label) in REFUSED
+    assert ": ".join(label) in POLICY_REFUSAL
     (host,) = way_in["spec"]["rules"][0]["to"][0]["operation"]["hosts"]
-    for one in (place.host, SandboxNames.for_namespaces(place, ["shop"]).rewrite_host("shop.example.com")):
+    for one in (
+        place.host,
+        SandboxNames.for_namespaces(place, ["shop"]).rewrite_host("shop.example.com"),
+    ):
         assert fnmatch.fnmatch(one, host), one
-    assert host in REFUSED
+    assert host in POLICY_REFUSAL

@@ -35,10 +35,10 @@ def test_on_its_machine_the_lock_tells_and_no_clock() -> None:
         notes = {**owner_annotations(workspace.path), UNTIL: PAST}
         found = read_run_status(notes)
         assert found.state is RunState.LIVES
-        assert found.why == f"its process {os.getpid()} runs on this machine"
+        assert found.reason == f"its process {os.getpid()} runs on this machine"
     found = read_run_status({**notes, UNTIL: FUTURE})
     assert found.state is RunState.LIVES, "its folder is gone, its process is not"
-    assert "may run until" in found.why
+    assert "may run until" in found.reason
 
 
 def test_a_killed_process_is_known_at_once() -> None:
@@ -64,7 +64,7 @@ def test_elsewhere_its_latest_end_tells(part: int) -> None:
     assert read_run_status(elsewhere(FUTURE, place)).state is RunState.LIVES
     assert read_run_status(elsewhere(PAST, place)).state is RunState.GONE
     found = read_run_status(elsewhere(PAST, place))
-    assert found.why.startswith(f"it was to end by {PAST}")
+    assert found.reason.startswith(f"it was to end by {PAST}")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_elsewhere_its_latest_end_tells(part: int) -> None:
 def test_annotations_that_do_not_tell_are_named(notes: dict[str, str], why: str) -> None:
     found = read_run_status(notes)
     assert found.state is RunState.UNKNOWN
-    assert found.why.startswith(why)
+    assert found.reason.startswith(why)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="root alone can be another user")
@@ -98,7 +98,7 @@ def test_another_users_run_is_told_by_its_latest_end(tmp_path: Path) -> None:
     code = (
         "import os; from pathlib import Path; "
         "from meshproof.mesh.cluster.run.ownership import owner_annotations, read_run_status; "
-        f"notes = owner_annotations(Path({str(folder)!r})); os.setuid(65534); print(read_run_status(notes).why)"
+        f"notes = owner_annotations(Path({str(folder)!r})); os.setuid(65534); print(read_run_status(notes).reason)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "may run until" in done.stdout, done.stderr

@@ -47,7 +47,7 @@ def test_the_version_in_the_mark_of_a_rule_says_nothing(
     serve(monkeypatch, {"cart-1": [routes(SOURCE.replace("/v1/", f"/{version}/"))]})
     assert wait_served(None, [SIDECAR], [rule()]).proxies == 1  # type: ignore[arg-type]
     with pytest.raises(NotReady, match=r"cart-1\.ours still has VirtualService cart"):
-        wait_served(None, [SIDECAR], [rule()], there=False)  # type: ignore[arg-type]
+        wait_served(None, [SIDECAR], [rule()], present=False)  # type: ignore[arg-type]
 
 
 def test_config_that_still_changes_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,9 +86,9 @@ def test_a_stale_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_deleted_must_be_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, {"cart-1": [routes(SOURCE)]})
     with pytest.raises(NotReady, match=r"cart-1\.ours still has VirtualService cart"):
-        wait_served(None, [SIDECAR], [rule()], there=False)  # type: ignore[arg-type]
+        wait_served(None, [SIDECAR], [rule()], present=False)  # type: ignore[arg-type]
     serve(monkeypatch, {"cart-1": [routes()]})
-    assert wait_served(None, [SIDECAR], [rule()], there=False)  # type: ignore[arg-type]
+    assert wait_served(None, [SIDECAR], [rule()], present=False)  # type: ignore[arg-type]
 
 
 def test_a_rule_of_the_mesh_concerns_the_sidecars_of_its_namespace(
@@ -135,21 +135,21 @@ def test_an_http_route_is_served_once_each_rule_is_by_its_name(
 ) -> None:
     route = http_route(*rules)
     serve(monkeypatch, {"cart-1": [shown]})
-    assert wait_served(None, [SIDECAR], [route], own="ours")  # type: ignore[arg-type]
+    assert wait_served(None, [SIDECAR], [route], run_name="ours")  # type: ignore[arg-type]
     with pytest.raises(NotReady, match=r"cart-1\.ours still has HTTPRoute cart"):
-        wait_served(None, [SIDECAR], [route], there=False, own="ours")  # type: ignore[arg-type]
+        wait_served(None, [SIDECAR], [route], present=False, run_name="ours")  # type: ignore[arg-type]
     serve(monkeypatch, {"cart-1": [host("cart.ours", "ours.other.0", "rest", "default")]})
     with pytest.raises(NotReady, match=r"cart-1\.ours does not have HTTPRoute cart"):
-        wait_served(None, [SIDECAR], [route], own="ours")  # type: ignore[arg-type]
+        wait_served(None, [SIDECAR], [route], run_name="ours")  # type: ignore[arg-type]
 
 
 def test_a_rule_of_that_name_elsewhere_is_not_the_run_s(monkeypatch: pytest.MonkeyPatch) -> None:
     route = http_route("new", "default")
     serve(monkeypatch, {"cart-1": [host("cart.theirs", "new")]})
     with pytest.raises(NotReady, match="does not have HTTPRoute cart"):
-        wait_served(None, [SIDECAR], [route], own="ours")  # type: ignore[arg-type]
+        wait_served(None, [SIDECAR], [route], run_name="ours")  # type: ignore[arg-type]
     serve(monkeypatch, {"cart-1": [host("cart.ours", "default")]})
-    assert wait_served(None, [SIDECAR], [route], there=False, own="ours")  # type: ignore[arg-type]
+    assert wait_served(None, [SIDECAR], [route], present=False, run_name="ours")  # type: ignore[arg-type]
 
 
 def test_a_policy_is_served_once_no_chain_takes_plaintext(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,17 +97,19 @@ class ClusterMesh:
         with (
             processes.interruptible(),
             Workspace.create() as workspace,
-            provide_cluster(options.cluster, workspace.path) as asked,
-            Kube.connected(given := kubeconfig.choose_context(asked), workspace.path) as kube,
+            provide_cluster(options.cluster, workspace.path) as provided_options,
+            Kube.connected(
+                options_with_context := kubeconfig.choose_context(provided_options), workspace.path
+            ) as kube,
         ):
-            told = leftovers.clear_dead_runs(kube)
+            leftover_notes = leftovers.clear_dead_runs(kube)
             run = secrets.token_hex(4)
-            given = install.add_missing_install(kube, given)
-            istioctl = Istioctl(given, workspace.path)
-            todo = install.InstallTask(kube, istioctl, given, run, workspace.path)
-            with install.install_istio(todo, options.mtls) as cluster:
+            options_with_context = install.add_missing_install(kube, options_with_context)
+            istioctl = Istioctl(options_with_context, workspace.path)
+            task = install.InstallTask(kube, istioctl, options_with_context, run, workspace.path)
+            with install.install_istio(task, options.mtls) as cluster:
                 mesh = cls(replace(options, cluster=cluster), workspace, kube, run)
-                mesh._notes = told
+                mesh._notes = leftover_notes
                 try:
                     yield mesh
                 except BaseException as error:
@@ -133,15 +135,17 @@ class ClusterMesh:
     @property
     def notes(self) -> list[str]:
         """What the report says of this cluster: its versions and the way in."""
-        said = [*self._istio.notes, *self._notes, f"namespaces {', '.join(self._all_namespaces)}"]
-        said += self._sandbox.notes if self._sandbox else []
-        if made := self._options.provider:
-            said.append(f"cluster: {made.name}, for this run alone")
-        if wanted := self._options.install:
-            said.append(f"Istio was installed for this run alone: profile {wanted.profile}")
+        notes = [*self._istio.notes, *self._notes, f"namespaces {', '.join(self._all_namespaces)}"]
+        notes += self._sandbox.notes if self._sandbox else []
+        if provider := self._options.provider:
+            notes.append(f"cluster: {provider.name}, for this run alone")
+        if install_options := self._options.install:
+            notes.append(
+                f"Istio was installed for this run alone: profile {install_options.profile}"
+            )
         if self._options.injection == "istioctl":
-            said.append("sidecars: by istioctl kube-inject, the namespaces ask for none")
-        return [*said, f"way in: {self._ingress.description}"] if self._ingress else said
+            notes.append("sidecars: by istioctl kube-inject, the namespaces ask for none")
+        return [*notes, f"way in: {self._ingress.description}"] if self._ingress else notes
 
     @property
     def labels(self) -> dict[str, str]:
@@ -158,37 +162,51 @@ class ClusterMesh:
 
     def deploy(self, documents: Sequence[Document]) -> None:
         """Stand up the apps in namespaces of the run; return when each is available."""
-        files = self._scope.file_namespaces(documents)
-        self._app_namespaces = [self._scope.namespace_for(name) for name in files]
-        by_hand = self._options.injection == "istioctl"
-        self._injection_labels = {} if by_hand else self._istio.injection_labels
-        placed = self._make_objects(documents, files)
-        self._require_namespaced(placed)
+        file_namespaces = self._scope.file_namespaces(documents)
+        self._app_namespaces = [self._scope.namespace_for(name) for name in file_namespaces]
+        uses_kube_inject = self._options.injection == "istioctl"
+        self._injection_labels = {} if uses_kube_inject else self._istio.injection_labels
+        run_objects = self._make_objects(documents, file_namespaces)
+        self._require_namespaced(run_objects)
         self._renew_namespaces()
-        gateway_api.require_supported(self._kube, placed)
-        if by_hand:
+        gateway_api.require_supported(self._kube, run_objects)
+        if uses_kube_inject:
             istio = self._istio
-            placed = inject_sidecars(placed, self._istioctl, istio.namespace, istio.revision_suffix)
-        for one in sorted(placed, key=lambda one: one.kind == "Deployment"):
-            self._kube.apply(one.body, one.at or "")
-        if ingress := gateway_api.wait_for_ingress(self._kube, placed):
+            run_objects = inject_sidecars(
+                run_objects, self._istioctl, istio.namespace, istio.revision_suffix
+            )
+        for run_object in sorted(
+            run_objects, key=lambda run_object: run_object.kind == "Deployment"
+        ):
+            self._kube.apply(run_object.body, run_object.at or "")
+        if ingress := gateway_api.wait_for_ingress(self._kube, run_objects):
             self._istio = replace(self._istio, ingress=ingress)
         self._meanwhile()
         workloads.wait_available(self._kube, self._app_namespaces, self._run_selector)
         workloads.check_injected(self._kube, self._app_namespaces, self._run_selector)
         self._find_ingress_address()
-        routing = [one for one in placed if one.body["apiVersion"].startswith(_ROUTING)]
-        self.served = self._wait_settled(routing)
+        routing_objects = [
+            run_object
+            for run_object in run_objects
+            if run_object.body["apiVersion"].startswith(_ROUTING)
+        ]
+        self.served = self._wait_settled(routing_objects)
         self._notes += self._control_plane.notes()
 
-    def _make_objects(self, documents: Sequence[Document], known: Sequence[str]) -> list[RunObject]:
+    def _make_objects(
+        self, documents: Sequence[Document], file_namespaces: Sequence[str]
+    ) -> list[RunObject]:
         """Return the objects of the documents, Gateways at the ingress that visits come in by."""
-        found = [one for document in documents for one in self._scope.make_objects(document, known)]
-        placed = gateway_selectors.select_ingress(self._kube, self._istio, found)
-        said = f"Gateways with the usual selector are at the ingress {self._istio.ingress}"
-        if placed != found and said not in self._notes:
-            self._notes.append(said)
-        return placed
+        scoped_objects = [
+            run_object
+            for document in documents
+            for run_object in self._scope.make_objects(document, file_namespaces)
+        ]
+        run_objects = gateway_selectors.select_ingress(self._kube, self._istio, scoped_objects)
+        note = f"Gateways with the usual selector are at the ingress {self._istio.ingress}"
+        if run_objects != scoped_objects and note not in self._notes:
+            self._notes.append(note)
+        return run_objects
 
     def _renew_namespaces(self) -> None:
         """Make the run's namespaces, or say anew that it goes on, if the last time is long ago."""
@@ -203,12 +221,12 @@ class ClusterMesh:
         )
         self._renewed_at = time.monotonic()
 
-    def _require_namespaced(self, placed: Sequence[RunObject]) -> None:
+    def _require_namespaced(self, run_objects: Sequence[RunObject]) -> None:
         """Raise BadRules for an object of the whole cluster: it would be put beside others'."""
-        for one in placed:
-            if not self._kube.is_namespaced(*one.key[:2]):
+        for run_object in run_objects:
+            if not self._kube.is_namespaced(*run_object.key[:2]):
                 raise BadRules(
-                    f"{one.at}: {one.kind} {one.name} is an object of the whole cluster; a run "
+                    f"{run_object.at}: {run_object.kind} {run_object.name} is an object of the whole cluster; a run "
                     "makes only what lies in its own namespaces: leave it out"
                 )
 
@@ -220,52 +238,52 @@ class ClusterMesh:
 
     def control_plane(self, aspect: Aspect) -> AspectReport:
         """Look at one aspect of the control plane."""
-        found = self._control_plane.inspect(aspect)
-        self._notes += [one for one in found.notes if one not in self._notes]
-        return found
+        report = self._control_plane.inspect(aspect)
+        self._notes += [note for note in report.notes if note not in self._notes]
+        return report
 
     def proxies(self) -> list[proxies.Proxy]:
         """Return the sidecars of the run and the gateway. Raises NotReady without the latter."""
-        at_gate = self._istio.list_gateways(self._kube)
-        if not at_gate:
+        gateways = self._istio.list_gateways(self._kube)
+        if not gateways:
             raise NotReady(self._istio.explain_missing_gateway(self._kube))
         pods = workloads.list_pods(self._kube, self._app_namespaces, self._run_selector)
-        return [*proxies.sidecar_proxies(pods), *at_gate]
+        return [*proxies.sidecar_proxies(pods), *gateways]
 
     @contextlib.contextmanager
     def applied(self, rules: RuleSet) -> Iterator[Served]:
         """Apply the documents of `rules`; every proxy serves them while the context lasts."""
-        known = self._file_namespaces()
-        placed = self._make_objects(rules.documents, known)
-        if not placed:
+        file_namespaces = self._file_namespaces()
+        run_objects = self._make_objects(rules.documents, file_namespaces)
+        if not run_objects:
             raise NotReady("rules without their documents cannot be applied to a cluster")
-        self._require_namespaced(placed)
+        self._require_namespaced(run_objects)
         self._renew_namespaces()
-        modes = MtlsExpectation.observe(self._kube, self.proxies, placed)
+        mtls = MtlsExpectation.observe(self._kube, self.proxies, run_objects)
         try:
-            for one in placed:
-                self._kube.apply(one.body, one.at or "")
-            self.served = self._wait_settled(placed, modes=modes)
+            for run_object in run_objects:
+                self._kube.apply(run_object.body, run_object.at or "")
+            self.served = self._wait_settled(run_objects, mtls=mtls)
             yield self.served
         except BaseException:
             with contextlib.suppress(MeshproofError):  # the first error is the one to be told
-                self._withdraw(placed, modes)
+                self._withdraw(run_objects, mtls)
             raise
         else:
-            self._withdraw(placed, modes)
+            self._withdraw(run_objects, mtls)
 
-    def begin_sandbox(self, rules: RuleSet, cases: Sequence[Case], around: Inventory) -> None:
+    def begin_sandbox(self, rules: RuleSet, cases: Sequence[Case], inventory: Inventory) -> None:
         """Have the pods of a sandbox for a user's rules come up, in further namespaces of the run.
 
         What keeps them from that is told by `sandbox`.
         """
         labels, folder = self._scope.labels, self._workspace.path
-        more = {**self._options.namespace_labels, **self._istio.injection_labels}
+        extra_labels = {**self._options.namespace_labels, **self._istio.injection_labels}
         try:
-            begun = Sandbox(rules, cases, around, self._scope, self._istio, self._beta)
-            self._sandbox = begun
-            namespaces.create(self._kube, begun.namespaces, labels, folder, **more)
-            begun.create_workloads(self._kube)
+            sandbox = Sandbox(rules, cases, inventory, self._scope, self._istio, self._beta)
+            self._sandbox = sandbox
+            namespaces.create(self._kube, sandbox.namespaces, labels, folder, **extra_labels)
+            sandbox.create_workloads(self._kube)
         except MeshproofError as error:
             self._sandbox_error = error
 
@@ -275,18 +293,18 @@ class ClusterMesh:
 
         Raises NotReady for what does not come up, BadRules for a rule that the cluster refuses.
         """
-        begun = self._sandbox
-        if begun is None:
+        sandbox = self._sandbox
+        if sandbox is None:
             raise self._sandbox_error or NotReady("no sandbox was begun")
         with contextlib.ExitStack() as ending:
             try:
                 if self._sandbox_error is not None:
                     raise self._sandbox_error
-                ending.enter_context(begun.serve(self._kube, self._find_ingress_address))
+                ending.enter_context(sandbox.serve(self._kube, self._find_ingress_address))
             except BaseException as error:
                 self._save_evidence(error)
                 raise
-            yield begun
+            yield sandbox
 
     @property
     def _all_namespaces(self) -> list[str]:
@@ -297,39 +315,42 @@ class ClusterMesh:
         """Return the way in; it is looked for once."""
         if self._ingress is None:
             namespace, _, service = self._istio.ingress.partition("/")
-            given, host = self._options.gateway_url, self._scope.host
-            found = open_ingress(self._kube, namespace, service, given, host)
-            self._ingress = self._stack.enter_context(found)
+            gateway_url, host = self._options.gateway_url, self._scope.host
+            opened_ingress = open_ingress(self._kube, namespace, service, gateway_url, host)
+            self._ingress = self._stack.enter_context(opened_ingress)
         return self._ingress.address
 
     def _wait_settled(
-        self, placed: Sequence[RunObject], there: bool = True, modes: MtlsExpectation | None = None
+        self,
+        run_objects: Sequence[RunObject],
+        present: bool = True,
+        mtls: MtlsExpectation | None = None,
     ) -> Served:
         run = self._scope.run
         strict = (
-            None if modes is None else modes.is_strict_during if there else modes.is_strict_after
+            None if mtls is None else mtls.is_strict_during if present else mtls.is_strict_after
         )
         try:
-            return settling.wait_served(self._kube, self.proxies, placed, there, strict, run)
+            return settling.wait_served(self._kube, self.proxies, run_objects, present, strict, run)
         except NotReady as error:
-            hints = evidence.find_hosts_without_service(self._kube, placed) if there else ()
+            hints = evidence.find_hosts_without_service(self._kube, run_objects) if present else ()
             raise NotReady("\n".join([str(error), *hints])) from None
 
     def _file_namespaces(self) -> list[str]:
-        head = self._scope.namespace_for("default")
+        prefix = self._scope.namespace_for("default")
         return [
-            name.removeprefix(f"{head}-") if name != head else "default"
+            name.removeprefix(f"{prefix}-") if name != prefix else "default"
             for name in self._app_namespaces
         ]
 
-    def _withdraw(self, placed: Sequence[RunObject], modes: MtlsExpectation | None) -> None:
+    def _withdraw(self, run_objects: Sequence[RunObject], mtls: MtlsExpectation | None) -> None:
         """Delete the rules; return when no proxy serves them any more."""
         if signals.ending():
             return  # the namespaces go
-        for one in placed:
-            api_version, kind, namespace, name = one.key
+        for run_object in run_objects:
+            api_version, kind, namespace, name = run_object.key
             self._kube.delete(api_version, kind, name, namespace)
-        self.served = self._wait_settled(placed, False, modes)
+        self.served = self._wait_settled(run_objects, False, mtls)
 
     def address(self, service: str) -> Address:
         """Return where a client outside the mesh reaches the way in, `ingress`."""
@@ -362,16 +383,16 @@ class ClusterMesh:
     def diagnose(self, folder: Path) -> str:
         """Save logs, events and proxy configs in `folder`; name what looks wrong."""
         self._unfinished_evidence = folder
-        run = evidence.EvidenceSources(
+        sources = evidence.EvidenceSources(
             self._all_namespaces,
             self._run_selector,
             self._scope.run,
             lambda: self._control_plane.proxy_status(),
             lambda: self._istio.list_gateways(self._kube),
         )
-        said = evidence.save(self._kube, run, folder)
+        faults = evidence.save(self._kube, sources, folder)
         self._unfinished_evidence = None
-        return said
+        return faults
 
     def _save_evidence(self, error: BaseException | None = None) -> None:
         """Save the evidence before all goes, of a run that ends by an error; signals wait.
@@ -384,6 +405,6 @@ class ClusterMesh:
         if folder is None or not self._all_namespaces:
             return
         with signals.uninterrupted(), contextlib.suppress(MeshproofError, OSError):
-            said = self.diagnose(folder)
+            faults = self.diagnose(folder)
             if isinstance(error, MeshproofError):
-                error.diagnosis, error.clues = str(folder), said
+                error.diagnosis, error.clues = str(folder), faults

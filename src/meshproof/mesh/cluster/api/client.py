@@ -68,8 +68,8 @@ class Kube:
 
     def version(self) -> str:
         """Return the version of Kubernetes, `v1.35.4`."""
-        found: str = self._dynamic.version["kubernetes"]["gitVersion"]
-        return found
+        version: str = self._dynamic.version["kubernetes"]["gitVersion"]
+        return version
 
     def has_kind(self, api_version: str, kind: str) -> bool:
         """Say whether the cluster knows a kind."""
@@ -89,19 +89,22 @@ class Kube:
 
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         """Return an object, None where there is none of that name."""
-        what = f"get {kind} {name}"
-        return self._call(what, lambda: self._get(api_version, kind, name, namespace))
+        action = f"get {kind} {name}"
+        return self._call(action, lambda: self._get(api_version, kind, name, namespace))
 
-    def read(self, path: str, accept: str, query: Sequence[tuple[str, str]] = ()) -> Object:
+    def read(self, api_path: str, accept: str, query: Sequence[tuple[str, str]] = ()) -> Object:
         """Return what the API answers at a path; `accept` are the forms that are understood."""
-        asked: dict[str, Any] = {"header_params": {"Accept": accept}, "query_params": list(query)}
+        request_options: dict[str, Any] = {
+            "header_params": {"Accept": accept},
+            "query_params": list(query),
+        }
 
         def read() -> Object:
-            answer = self._dynamic.request("get", path, serialize=False, **asked)
-            found: Object = json.loads(answer.data)
-            return found
+            response = self._dynamic.request("get", api_path, serialize=False, **request_options)
+            document: Object = json.loads(response.data)
+            return document
 
-        return self._call(f"read {path}", read)
+        return self._call(f"read {api_path}", read)
 
     @contextlib.contextmanager
     def retrying_for(self, seconds: float) -> Iterator[None]:
@@ -116,19 +119,19 @@ class Kube:
         self, api_version: str, kind: str, namespace: str = "", labels: str = ""
     ) -> list[Object]:
         """Return the objects of a kind: in a namespace (empty: all), with labels `a=b,c`."""
-        asked = {"namespace": namespace or None, "label_selector": labels or None}
+        filters = {"namespace": namespace or None, "label_selector": labels or None}
 
         def get() -> list[Object]:
-            found = self._resource(api_version, kind).get(**asked, serializer=_keep_as_dict)
-            told = {"apiVersion": api_version, "kind": kind}  # which the items of a list lack
-            return [{**told, **one} for one in found["items"] or ()]
+            response = self._resource(api_version, kind).get(**filters, serializer=_keep_as_dict)
+            type_keys = {"apiVersion": api_version, "kind": kind}  # which the items of a list lack
+            return [{**type_keys, **item} for item in response["items"] or ()]
 
         return self._call(f"list {kind}", get)
 
-    def apply(self, body: Object, at: object = "") -> Object:
+    def apply(self, body: Object, origin: object = "") -> Object:
         """Create an object or change it to `body` (server-side apply).
 
-        Raises BadRules, beginning with the place `at`, when the cluster refuses what is in it, in
+        Raises BadRules, beginning with the place `origin`, when the cluster refuses what is in it, in
         the words of whoever refuses (an admission webhook, the schema).
         """
         metadata = body["metadata"]
@@ -136,7 +139,7 @@ class Kube:
 
         def apply() -> Object:
             resource = self._resource(body["apiVersion"], body["kind"])
-            done: Object = self._dynamic.server_side_apply(
+            applied: Object = self._dynamic.server_side_apply(
                 resource,
                 body=body,
                 name=metadata["name"],
@@ -145,10 +148,10 @@ class Kube:
                 force_conflicts=True,
                 serializer=_keep_as_dict,
             )
-            return done
+            return applied
 
-        where = f"{at}: " if at else ""
-        return self._call(f"{where}apply {body['kind']} {metadata['name']}", apply, where)
+        prefix = f"{origin}: " if origin else ""
+        return self._call(f"{prefix}apply {body['kind']} {metadata['name']}", apply, prefix)
 
     def delete(
         self, api_version: str, kind: str, name: str, namespace: str = "", uid: str = ""
@@ -194,27 +197,29 @@ class Kube:
 
         Source: Kubernetes docs, "Authorization", section "Checking API access".
         """
-        asked = {"verb": verb, "group": group, "resource": resource}
-        body = {**_ACCESS_REVIEW, "spec": {"resourceAttributes": asked}}
-        what = f"ask whether it may {verb} {resource}"
+        attributes = {"verb": verb, "group": group, "resource": resource}
+        body = {**_ACCESS_REVIEW, "spec": {"resourceAttributes": attributes}}
+        action = f"ask whether it may {verb} {resource}"
 
         def ask() -> bool:
             kind = self._resource(_ACCESS_REVIEW["apiVersion"], _ACCESS_REVIEW["kind"])
             return bool(kind.create(body=body, serializer=_keep_as_dict)["status"]["allowed"])
 
-        return self._call(what, ask)
+        return self._call(action, ask)
 
     def read_log(
         self, pod: str, namespace: str, container: str, lines: int = 200, previous: bool = False
     ) -> str:
         """Return the last lines of a container's log, or (`previous`) of the one before it."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-        asked = {
+        request_options = {
             "query_params": [("container", container), ("tailLines", lines), ("previous", previous)]
         }
         return self._call(
             f"read the log of {pod}",
-            lambda: str(self._dynamic.request("get", path, serialize=False, **asked).data.decode()),
+            lambda: str(
+                self._dynamic.request("get", path, serialize=False, **request_options).data.decode()
+            ),
         )
 
     def open_port(self, pod: str, namespace: str, port: int) -> Any:
@@ -227,20 +232,27 @@ class Kube:
 
         # Not by CoreV1Api, whose import takes a second, and one at a time: its call is this one.
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
-        given = self._configuration.auth_settings().values()
-        headers = {one["key"]: one["value"] for one in given if one["in"] == "header"}
-        asked = {"query_params": [("ports", str(port))], "headers": headers}
+        auth_settings = self._configuration.auth_settings().values()
+        headers = {
+            setting["key"]: setting["value"]
+            for setting in auth_settings
+            if setting["in"] == "header"
+        }
+        request_options = {"query_params": [("ports", str(port))], "headers": headers}
 
         def forward() -> Any:
             try:
                 stream = ws_client.portforward_call(
-                    self._configuration, "GET", f"{self._configuration.host}{path}", **asked
+                    self._configuration,
+                    "GET",
+                    f"{self._configuration.host}{path}",
+                    **request_options,
                 )
             except ApiException as error:
                 raise _add_api_answer(error) from None
-            if (wire := stream.websocket.sock) is not None:
+            if (connection := stream.websocket.sock) is not None:
                 # The library leaves it open when the other end is the first to close.
-                weakref.finalize(stream.websocket, wire.close)
+                weakref.finalize(stream.websocket, connection.close)
             return stream.socket(port)
 
         return self._call(f"forward port {port} of {pod}", forward)
@@ -252,16 +264,16 @@ class Kube:
         from kubernetes.client.exceptions import ApiException
 
         try:
-            found: Object = self._resource(api_version, kind).get(
+            body: Object = self._resource(api_version, kind).get(
                 name=name, namespace=namespace or None, serializer=_keep_as_dict
             )
         except ApiException as error:
             if error.status == 404:
                 return None
             raise
-        return found
+        return body
 
-    def _call(self, what: str, call: Callable[[], T], where: str = "") -> T:
+    def _call(self, action: str, call: Callable[[], T], prefix: str = "") -> T:
         """Return what a call returns; repeat it while the API server is away."""
         import tenacity
         import urllib3
@@ -277,10 +289,10 @@ class Kube:
         try:
             return retrying(call)
         except ApiException as error:
-            raise self._explain_error(what, error, where) from None
+            raise self._explain_error(action, error, prefix) from None
         except ResourceNotFoundError:
             raise NotReady(
-                f"{self.cluster_name}: cannot {what}: the cluster does not know that kind: are the custom "
+                f"{self.cluster_name}: cannot {action}: the cluster does not know that kind: are the custom "
                 "resource definitions (of Istio, of Gateway API) installed?"
             ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -288,29 +300,29 @@ class Kube:
                 f"{self.cluster_name}: the API server does not answer: {_shorten_message(error)}"
             ) from None
 
-    def _explain_error(self, what: str, error: Any, where: str) -> MeshproofError:
+    def _explain_error(self, action: str, error: Any, prefix: str) -> MeshproofError:
         """Return the error that names what an answer of the API means for its user."""
         message = _read_message(error)
         if error.status == 401:
             return NotReady(
                 f"{self.cluster_name}: the credentials are refused (expired, or of another cluster): "
-                f"cannot {what}: {message}"
+                f"cannot {action}: {message}"
             )
         if error.status == 403 and _NO_RIGHT_TEXT in message.lower():
             return NotReady(
-                f"{self.cluster_name}: not allowed to {what}: {message}\n"
+                f"{self.cluster_name}: not allowed to {action}: {message}\n"
                 "`meshproof rbac` prints the Role that a run needs"
             )
-        if error.status in (400, 403, 422) and where:
-            return BadRules(f"{where}the cluster refuses it: {message}")
+        if error.status in (400, 403, 422) and prefix:
+            return BadRules(f"{prefix}the cluster refuses it: {message}")
         if error.status in _TRANSIENT_STATUSES:
             return NotReady(f"{self.cluster_name}: the API server does not answer: {message}")
-        return NotReady(f"{self.cluster_name}: cannot {what}: {message}")
+        return NotReady(f"{self.cluster_name}: cannot {action}: {message}")
 
 
-def _keep_as_dict(client: Any, found: Object) -> Object:
+def _keep_as_dict(client: Any, response: Object) -> Object:
     """Return an answer as it is: the library makes each value an object, which takes time."""
-    return found
+    return response
 
 
 def _is_transient(error: BaseException) -> bool:
@@ -337,11 +349,11 @@ def _add_api_answer(error: Any) -> Any:
 
     It takes a KeyboardInterrupt for one, too: that is returned as it was.
     """
-    answer = error.__context__
-    if isinstance(answer, KeyboardInterrupt):
-        return answer
-    if hasattr(answer, "status_code"):
-        error.status, error.body = answer.status_code, answer.resp_body
+    cause = error.__context__
+    if isinstance(cause, KeyboardInterrupt):
+        return cause
+    if hasattr(cause, "status_code"):
+        error.status, error.body = cause.status_code, cause.resp_body
     return error
 
 
@@ -357,6 +369,6 @@ def _shorten_message(error: BaseException) -> str:
     return str(error).rpartition(": ")[2] or type(error).__name__
 
 
-def labels_of(found: Mapping[str, Any]) -> dict[str, str]:
+def labels_of(body: Mapping[str, Any]) -> dict[str, str]:
     """Return the labels of an object."""
-    return dict(found["metadata"].get("labels") or {})
+    return dict(body["metadata"].get("labels") or {})

@@ -8,29 +8,36 @@ from collections.abc import Iterable, Iterator, Sequence
 from meshproof.mesh.cluster.api.client import Object
 
 
-def describe_pod(found: Object, events: Sequence[Object] = ()) -> str:
+def describe_pod(pod: Object, events: Sequence[Object] = ()) -> str:
     """Return a pod in words; `events` are those of its namespace."""
-    metadata, status = found["metadata"], found.get("status") or {}
+    metadata, status = pod["metadata"], pod.get("status") or {}
     lines = [
         f"pod {metadata['namespace']}/{metadata['name']}",
-        f"node {found['spec'].get('nodeName', 'none')}, phase {status.get('phase', 'unknown')}",
+        f"node {pod['spec'].get('nodeName', 'none')}, phase {status.get('phase', 'unknown')}",
     ]
     if status.get("message") or status.get("reason"):
         lines.append(f"{status.get('reason', '')}: {status.get('message', '')}")
-    for one in status.get("conditions") or ():
-        lines.append(f"condition {one['type']}: {one['status']}{_format_reason(one)}")
-    specs = [*(found["spec"].get("initContainers") or ()), *found["spec"]["containers"]]
-    states = {one["name"]: one for one in container_states(found)}
+    for condition in status.get("conditions") or ():
+        lines.append(
+            f"condition {condition['type']}: {condition['status']}{_format_reason(condition)}"
+        )
+    specs = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
+    states = {state["name"]: state for state in container_states(pod)}
     for spec in specs:
         lines += _describe_container(spec, states.get(spec["name"], {}))
-    mine = [one for one in events if one["involvedObject"].get("uid") == metadata.get("uid")]
-    lines += [f"events: {len(mine)}", *(f"  {_describe_event(one)}" for one in mine)]
+    pod_events = [
+        event for event in events if event["involvedObject"].get("uid") == metadata.get("uid")
+    ]
+    lines += [
+        f"events: {len(pod_events)}",
+        *(f"  {_describe_event(event)}" for event in pod_events),
+    ]
     return "\n".join(lines) + "\n"
 
 
-def container_states(found: Object) -> Iterable[Object]:
+def container_states(pod: Object) -> Iterable[Object]:
     """Return the states of a pod's containers, of those that initialise it first."""
-    status = found.get("status") or {}
+    status = pod.get("status") or {}
     return [
         *(status.get("initContainerStatuses") or ()),
         *(status.get("containerStatuses") or ()),
@@ -41,8 +48,8 @@ def _describe_container(spec: Object, state: Object) -> Iterator[str]:
     yield f"container {spec['name']}: image {spec.get('image', '')}"
     yield f"  ready {state.get('ready', False)}, restarts {state.get('restartCount', 0)}"
     for key in ("state", "lastState"):
-        for name, more in (state.get(key) or {}).items():
-            yield f"  {key} {name}: {json.dumps(more, sort_keys=True)}"
+        for name, details in (state.get(key) or {}).items():
+            yield f"  {key} {name}: {json.dumps(details, sort_keys=True)}"
     for key in ("command", "args", "env", "envFrom", "ports", "resources", "readinessProbe"):
         if spec.get(key):
             yield f"  {key} {json.dumps(spec[key], sort_keys=True)}"
@@ -50,12 +57,12 @@ def _describe_container(spec: Object, state: Object) -> Iterator[str]:
         yield f"  mount {mount['mountPath']} of {mount['name']}"
 
 
-def _describe_event(one: Object) -> str:
-    at = one.get("lastTimestamp") or one.get("eventTime") or "at some time"
-    count = f" ({one['count']} times)" if one.get("count", 1) > 1 else ""
-    return f"{at} {one.get('type', '')} {one.get('reason', '')}{count}: {one.get('message', '')}"
+def _describe_event(event: Object) -> str:
+    timestamp = event.get("lastTimestamp") or event.get("eventTime") or "at some time"
+    count = f" ({event['count']} times)" if event.get("count", 1) > 1 else ""
+    return f"{timestamp} {event.get('type', '')} {event.get('reason', '')}{count}: {event.get('message', '')}"
 
 
 def _format_reason(condition: Object) -> str:
-    words = " ".join(filter(None, (condition.get("reason"), condition.get("message"))))
-    return f" ({words})" if words else ""
+    reason = " ".join(filter(None, (condition.get("reason"), condition.get("message"))))
+    return f" ({reason})" if reason else ""

@@ -22,19 +22,19 @@ COPIERS = ("crane", "skopeo")
 TOOLS = (*STORES, *COPIERS)
 
 
-def find_tool(wanted: str = "") -> str:
+def find_tool(preferred: str = "") -> str:
     """Return the name of the tool to use: the one that is wanted, else the first on PATH.
 
     Raises UsageError for a tool that is none of `TOOLS`, NotReady where none is on PATH.
     """
-    if wanted and wanted not in TOOLS:
-        known = ", ".join(TOOLS)
-        raise UsageError(f"--tool {wanted}: not one of {known}{nearest(wanted, TOOLS)}")
-    for name in [wanted] if wanted else TOOLS:
-        if shutil.which(name):
-            return name
-    if wanted:
-        raise NotReady(f"{wanted} is not on PATH")
+    if preferred and preferred not in TOOLS:
+        choices = ", ".join(TOOLS)
+        raise UsageError(f"--tool {preferred}: not one of {choices}{nearest(preferred, TOOLS)}")
+    for tool in [preferred] if preferred else TOOLS:
+        if shutil.which(tool):
+            return tool
+    if preferred:
+        raise NotReady(f"{preferred} is not on PATH")
     raise NotReady(f"none of {', '.join(TOOLS)} is on PATH: install one of them to move images")
 
 
@@ -92,9 +92,9 @@ def _commands_to_registry(
 
 
 def _run_command(command: Command) -> None:
-    said = " ".join(command)
+    command_line = " ".join(command)
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -104,9 +104,9 @@ def _run_command(command: Command) -> None:
             timeout=timeouts.IMAGE_MOVED,
         )
     except subprocess.TimeoutExpired:
-        raise NotReady(f"{said}: not done after {timeouts.IMAGE_MOVED:.0f} s") from None
+        raise NotReady(f"{command_line}: not done after {timeouts.IMAGE_MOVED:.0f} s") from None
     except OSError as error:
-        raise NotReady(f"{said}: cannot be run: {error.strerror}") from None
-    if done.returncode:
-        why = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
-        raise NotReady(f"{said}: {why}")
+        raise NotReady(f"{command_line}: cannot be run: {error.strerror}") from None
+    if process.returncode:
+        reason = (process.stderr or process.stdout).strip() or f"exit code {process.returncode}"
+        raise NotReady(f"{command_line}: {reason}")

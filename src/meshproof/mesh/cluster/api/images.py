@@ -25,22 +25,22 @@ def make_image_mapper(changes: Mapping[str, str], prefix: str) -> Callable[[str]
             return changes[reference]
         if not prefix:
             return reference
-        head, slash, rest = reference.partition("/")
-        named = slash and ("." in head or ":" in head or head == "localhost")
-        return f"{prefix.rstrip('/')}/{rest if named else reference}"
+        registry, slash, path = reference.partition("/")
+        has_registry = slash and ("." in registry or ":" in registry or registry == "localhost")
+        return f"{prefix.rstrip('/')}/{path if has_registry else reference}"
 
     return image
 
 
-def read_image_changes(given: Iterable[str], option: str) -> dict[str, str]:
+def read_image_changes(pairs: Iterable[str], option: str) -> dict[str, str]:
     """Return reference -> reference of the `IMAGE=IMAGE` that `option` was given.
 
     Raises UsageError for one that is not of that form.
     """
-    found: dict[str, str] = {}
-    for pair in given:
+    changes: dict[str, str] = {}
+    for pair in pairs:
         old, equals, new = pair.partition("=")
         if not (old and equals and new):
             raise UsageError(f"{option} {pair}: expected IMAGE=IMAGE")
-        found[old] = new
-    return found
+        changes[old] = new
+    return changes

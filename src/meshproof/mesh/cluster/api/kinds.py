@@ -81,39 +81,45 @@ class LiveObject:
 
 def discover_kinds(kube: Kube) -> list[Kind]:
     """Return every kind whose objects can be listed and deleted, each in one version."""
-    found: dict[tuple[str, str], Kind] = {}
-    for one in (*_read_kinds(kube, "/api"), *_read_kinds(kube, "/apis")):
-        found.setdefault((one.group, one.kind), one)  # the preferred version comes first
-    return sorted(found.values())
+    kinds: dict[tuple[str, str], Kind] = {}
+    for kind in (*_read_kinds(kube, "/api"), *_read_kinds(kube, "/apis")):
+        kinds.setdefault((kind.group, kind.kind), kind)  # the preferred version comes first
+    return sorted(kinds.values())
 
 
 def _read_kinds(kube: Kube, path: str) -> Iterator[Kind]:
-    answer = kube.read(path, f"{_DISCOVERY},{_DISCOVERY_BETA},application/json")
-    if "items" not in answer:  # before Kubernetes 1.27
-        yield from _read_kinds_by_version(kube, path, answer)
+    response = kube.read(path, f"{_DISCOVERY},{_DISCOVERY_BETA},application/json")
+    if "items" not in response:  # before Kubernetes 1.27
+        yield from _read_kinds_by_version(kube, path, response)
         return
-    for group in answer["items"]:
-        name = (group.get("metadata") or {}).get("name", "")
+    for group in response["items"]:
+        group_name = (group.get("metadata") or {}).get("name", "")
         for version in group["versions"]:
-            at = f"{name}/{version['version']}" if name else str(version["version"])
-            for one in version.get("resources") or ():
+            api_version = (
+                f"{group_name}/{version['version']}" if group_name else str(version["version"])
+            )
+            for resource in version.get("resources") or ():
                 if _is_deletable(
-                    kind := str((one.get("responseKind") or {}).get("kind")), one["verbs"]
+                    kind := str((resource.get("responseKind") or {}).get("kind")), resource["verbs"]
                 ):
-                    place = f"{path}/{at}/{one['resource']}"
-                    yield Kind(at, kind, place, one["scope"] == "Namespaced")
+                    list_path = f"{path}/{api_version}/{resource['resource']}"
+                    yield Kind(api_version, kind, list_path, resource["scope"] == "Namespaced")
 
 
-def _read_kinds_by_version(kube: Kube, path: str, answer: Object) -> Iterator[Kind]:
-    versions = list(answer.get("versions") or ())
-    for group in answer.get("groups") or ():
-        names = [one["groupVersion"] for one in group["versions"]]
-        versions += sorted(names, key=lambda one: one != group["preferredVersion"]["groupVersion"])
-    for at in versions:
-        for one in kube.read(f"{path}/{at}", "application/json")["resources"]:
-            if "/" not in one["name"] and _is_deletable(one["kind"], one["verbs"]):
-                place = f"{path}/{at}/{one['name']}"
-                yield Kind(str(at), str(one["kind"]), place, bool(one["namespaced"]))
+def _read_kinds_by_version(kube: Kube, path: str, document: Object) -> Iterator[Kind]:
+    versions = list(document.get("versions") or ())
+    for group in document.get("groups") or ():
+        group_versions = [version["groupVersion"] for version in group["versions"]]
+        versions += sorted(
+            group_versions, key=lambda version: version != group["preferredVersion"]["groupVersion"]
+        )
+    for api_version in versions:
+        for resource in kube.read(f"{path}/{api_version}", "application/json")["resources"]:
+            if "/" not in resource["name"] and _is_deletable(resource["kind"], resource["verbs"]):
+                list_path = f"{path}/{api_version}/{resource['name']}"
+                yield Kind(
+                    str(api_version), str(resource["kind"]), list_path, bool(resource["namespaced"])
+                )
 
 
 def _is_deletable(kind: str, verbs: Iterable[str]) -> bool:
@@ -133,28 +139,36 @@ def list_objects(
     out where a namespace is named. A kind that is not answered for `patience` seconds (0:
     `timeouts.API_START`) cannot be looked at: that may be its own server, not the cluster's.
     """
-    asked = [one for one in kinds if one.is_namespaced or not namespace]
+    listed_kinds = [kind for kind in kinds if kind.is_namespaced or not namespace]
 
-    def look(kind: Kind) -> tuple[list[LiveObject], str]:
+    def read_kind(kind: Kind) -> tuple[list[LiveObject], str]:
         try:
             return list(_read_pages(kube, kind, labels, namespace)), ""
         except NotReady as error:
             return [], str(error)
 
     with kube.retrying_for(patience or timeouts.API_START), ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(look, asked))
-    found = {item.uid: item for items, _ in answers for item in items}
-    unseen = {kind: words for kind, (_, words) in zip(asked, answers, strict=True) if words}
-    return list(found.values()), unseen
+        results = list(pool.map(read_kind, listed_kinds))
+    by_uid = {
+        live_object.uid: live_object for live_objects, _ in results for live_object in live_objects
+    }
+    unseen = {
+        kind: reason for kind, (_, reason) in zip(listed_kinds, results, strict=True) if reason
+    }
+    return list(by_uid.values()), unseen
 
 
 def _read_pages(kube: Kube, kind: Kind, labels: str, namespace: str) -> Iterator[LiveObject]:
-    more = ""
+    continue_token = ""
     while True:
-        query = [("limit", str(_PAGE_SIZE)), ("labelSelector", labels), ("continue", more)]
-        answer = kube.read(kind.path_in(namespace), _METADATA, [one for one in query if one[1]])
-        for one in answer["items"] or ():
-            yield LiveObject(kind, one["metadata"])
-        more = answer["metadata"].get("continue", "")
-        if not more:
+        query = [
+            ("limit", str(_PAGE_SIZE)),
+            ("labelSelector", labels),
+            ("continue", continue_token),
+        ]
+        page = kube.read(kind.path_in(namespace), _METADATA, [pair for pair in query if pair[1]])
+        for entry in page["items"] or ():
+            yield LiveObject(kind, entry["metadata"])
+        continue_token = page["metadata"].get("continue", "")
+        if not continue_token:
             return

@@ -32,21 +32,21 @@ def choose_context(options: ClusterOptions) -> ClusterOptions:
     Raises NoCluster where neither is there, UsageError for a context that is not there.
     """
     files = _file_list(options)
-    asked = options.kubeconfig or options.context or os.environ.get("KUBECONFIG")
-    if not asked and not _existing_files(files) and in_pod():
+    is_requested = options.kubeconfig or options.context or os.environ.get("KUBECONFIG")
+    if not is_requested and not _existing_files(files) and in_pod():
         return options
     try:
         names, current = _read_contexts(files)
     except (OSError, ValueError) as error:
         raise NoCluster(f"no cluster: {files}: {error}") from None
-    if not asked and not current and in_pod():
+    if not is_requested and not current and in_pod():
         return options
     name = options.context or current
     if not name:
         raise NoCluster(f"no cluster: {files}: it has no current-context: name one with --context")
     if name not in names:
-        said = f"--context {name}" if options.context else f"{files}: current-context {name}"
-        raise UsageError(f"{said}: no such context{nearest(name, names)}")
+        source = f"--context {name}" if options.context else f"{files}: current-context {name}"
+        raise UsageError(f"{source}: no such context{nearest(name, names)}")
     return replace(options, context=name)
 
 
@@ -59,14 +59,14 @@ def make_client(options: ClusterOptions) -> tuple[Any, str]:
 
     options = choose_context(options)
     if not options.context:
-        inside = client.Configuration()
-        config.load_incluster_config(inside)
-        return client.ApiClient(inside), "this cluster"
-    place = f"context {options.context}"
+        configuration = client.Configuration()
+        config.load_incluster_config(configuration)
+        return client.ApiClient(configuration), "this cluster"
+    cluster_name = f"context {options.context}"
     try:
-        return config.new_client_from_config(_file_list(options), options.context), place
+        return config.new_client_from_config(_file_list(options), options.context), cluster_name
     except (config.ConfigException, OSError, ValueError) as error:
-        raise NotReady(f"{place}: {str(error).rpartition(': ')[2]}") from None
+        raise NotReady(f"{cluster_name}: {str(error).rpartition(': ')[2]}") from None
 
 
 def in_pod() -> bool:
@@ -84,18 +84,26 @@ def _file_list(options: ClusterOptions) -> str:
 
 
 def _existing_files(files: str) -> list[Path]:
-    found = [Path(one).expanduser() for one in files.split(os.pathsep) if one]
-    return [one for one in found if one.exists()]
+    paths = [Path(name).expanduser() for name in files.split(os.pathsep) if name]
+    return [path for path in paths if path.exists()]
 
 
 def _read_contexts(files: str) -> tuple[list[str], str]:
     """Return the names of the contexts, and which is the current one: the first file decides."""
-    found = [*_read_files(files)]
-    if not found:
+    documents = [*_read_files(files)]
+    if not documents:
         raise ValueError("there is no such file")
-    contexts = [one for each in found for one in each.get("contexts") or ()]
-    names = [str(one["name"]) for one in contexts if isinstance(one, dict) and "name" in one]
-    current = (str(each["current-context"]) for each in found if each.get("current-context"))
+    contexts = [context for document in documents for context in document.get("contexts") or ()]
+    names = [
+        str(context["name"])
+        for context in contexts
+        if isinstance(context, dict) and "name" in context
+    ]
+    current = (
+        str(document["current-context"])
+        for document in documents
+        if document.get("current-context")
+    )
     return names, next(current, "")
 
 
@@ -104,11 +112,11 @@ def _read_files(files: str) -> Iterator[dict[str, Any]]:
 
     for file in _existing_files(files):
         try:
-            found = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+            document = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         except yaml.YAMLError as error:
             raise ValueError(
                 f"{file.name} is no YAML: {getattr(error, 'problem', error)}"
             ) from None
-        if not isinstance(found, dict):
+        if not isinstance(document, dict):
             raise ValueError(f"{file.name} is no kubeconfig")
-        yield found
+        yield document

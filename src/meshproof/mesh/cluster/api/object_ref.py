@@ -38,20 +38,20 @@ class ObjectRef(NamedTuple):
         return f"{self.kind} {self.namespace}{'/' if self.namespace else ''}{self.name}"
 
 
-def exists(kube: Kube, key: ObjectRef) -> bool:
+def exists(kube: Kube, ref: ObjectRef) -> bool:
     """Say whether an object is there, also while it is being deleted."""
-    found = kube.get(*key.get_args)
-    return found is not None and (not key.uid or found["metadata"]["uid"] == key.uid)
+    body = kube.get(*ref.get_args)
+    return body is not None and (not ref.uid or body["metadata"]["uid"] == ref.uid)
 
 
 def wait_deleted(
-    kube: Kube, keys: Iterable[ObjectRef], seconds: float, held: Callable[[ObjectRef], str]
+    kube: Kube, refs: Iterable[ObjectRef], seconds: float, explain: Callable[[ObjectRef], str]
 ) -> None:
-    """Wait until objects are gone. Raises NotReady with what `held` says of each that is not."""
-    left = list(keys)
+    """Wait until objects are gone. Raises NotReady with what `explain` says of each that is not."""
+    remaining = list(refs)
 
-    def look() -> bool | None:
-        left[:] = [one for one in left if exists(kube, one)]
-        return None if left else True
+    def poll() -> bool | None:
+        remaining[:] = [ref for ref in remaining if exists(kube, ref)]
+        return None if remaining else True
 
-    wait_for(look, seconds, lambda: "\n".join(map(held, left)), timeouts.POLL_SLOW)
+    wait_for(poll, seconds, lambda: "\n".join(map(explain, remaining)), timeouts.POLL_SLOW)

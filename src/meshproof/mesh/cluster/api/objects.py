@@ -75,11 +75,16 @@ class RunScope:
 
     def file_namespaces(self, documents: Iterable[Document]) -> list[str]:
         """Return the namespaces of the files that objects are in, without the root namespace."""
-        named = {one.name if one.kind == "Namespace" else one.namespace for one in documents}
-        return sorted(named - {ROOT_NAMESPACE})
+        names = {
+            document.name if document.kind == "Namespace" else document.namespace
+            for document in documents
+        }
+        return sorted(names - {ROOT_NAMESPACE})
 
-    def make_objects(self, document: Document, known: Iterable[str]) -> Iterator[RunObject]:
-        """Yield the objects to apply for one document; `known` are the namespaces of the run.
+    def make_objects(
+        self, document: Document, file_namespaces: Iterable[str]
+    ) -> Iterator[RunObject]:
+        """Yield the objects to apply for one document; `file_namespaces` are the namespaces of the run.
 
         A policy for the whole mesh becomes one for each namespace of the run: others share the
         mesh. A Namespace is left out: the run makes its own.
@@ -87,13 +92,13 @@ class RunScope:
         if document.kind == "Namespace":
             return
         if document.namespace == ROOT_NAMESPACE:
-            names = [self.namespace_for(name) for name in known]
+            namespaces = [self.namespace_for(namespace) for namespace in file_namespaces]
         else:
-            names = [self.namespace_for(document.namespace)]
-        for name in names:
+            namespaces = [self.namespace_for(document.namespace)]
+        for namespace in namespaces:
             body = _NamespaceRewriter(self).rewrite(document.root.plain())
             metadata = body["metadata"]
-            metadata["namespace"] = name
+            metadata["namespace"] = namespace
             metadata["labels"] = {**metadata.get("labels", {}), **self.labels}
             _label_pods(body, self.labels)
             _shorten_grace_period(body)
@@ -112,9 +117,9 @@ class RunScope:
             spec["hosts"] = [_narrow_host(host, self.host) for host in spec.get("hosts", ())]
 
 
-def _narrow_host(host: str, own: str) -> str:
+def _narrow_host(host: str, run_host: str) -> str:
     namespace, slash, name = host.rpartition("/")
-    return f"{namespace}{slash}{own}" if name == "*" else host
+    return f"{namespace}{slash}{run_host}" if name == "*" else host
 
 
 #: Lets a sidecar count requests by cluster (Istio docs, "Envoy Statistics").
@@ -176,14 +181,14 @@ def _set_small_resources(body: dict[str, Any]) -> None:
 class _NamespaceRewriter:
     """Names of namespaces inside values: full names of services, `namespace/name` of gateways."""
 
-    def __init__(self, place: RunScope) -> None:
-        self._scope = place
+    def __init__(self, scope: RunScope) -> None:
+        self._scope = scope
 
     def rewrite(self, value: Any, key: str = "") -> Any:
         if isinstance(value, dict):
-            return {name: self.rewrite(one, name) for name, one in value.items()}
+            return {name: self.rewrite(child, name) for name, child in value.items()}
         if isinstance(value, list):
-            return [self.rewrite(one, key) for one in value]
+            return [self.rewrite(child, key) for child in value]
         if not isinstance(value, str):
             return value
         if key == "image":
@@ -201,6 +206,6 @@ class _NamespaceRewriter:
         if slash:
             return f"{namespace}/{self._rewrite_name(name)}"
         if text.endswith(f".{CLUSTER_DOMAIN}"):
-            service, _, rest = text.removesuffix(f".{CLUSTER_DOMAIN}").partition(".")
-            return f"{service}.{self._scope.namespace_for(rest)}.{CLUSTER_DOMAIN}"
+            service, _, service_namespace = text.removesuffix(f".{CLUSTER_DOMAIN}").partition(".")
+            return f"{service}.{self._scope.namespace_for(service_namespace)}.{CLUSTER_DOMAIN}"
         return text

@@ -38,7 +38,7 @@ class Channel:
         self._target = pod, namespace, port
         self._connection: http.client.HTTPConnection | None = None
 
-    def ask(self, path: str, body: str | None = None, patience: float = timeouts.ADMIN) -> str:
+    def ask(self, path: str, body: str | None = None, seconds: float = timeouts.ADMIN) -> str:
         """Return the body that a GET, or a POST of `body`, is answered with.
 
         What is lost on the way is asked again. Raises NotReady when it is lost again and again, and
@@ -47,25 +47,25 @@ class Channel:
         pod, namespace, port = self._target
         for attempt in range(_ATTEMPTS):
             try:
-                answer, text = self._exchange(path, body, patience)
+                status, text = self._exchange(path, body, seconds)
                 break
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 if attempt == _ATTEMPTS - 1:
-                    words = f"{namespace}/{pod}: port {port} does not answer: {error}"
-                    raise NotReady(words) from None
-        if answer != 200:
-            raise NotReady(f"{namespace}/{pod}: port {port}{path} answers {answer}: {text[:200]}")
+                    message = f"{namespace}/{pod}: port {port} does not answer: {error}"
+                    raise NotReady(message) from None
+        if status != 200:
+            raise NotReady(f"{namespace}/{pod}: port {port}{path} answers {status}: {text[:200]}")
         return text
 
-    def _exchange(self, path: str, body: str | None, patience: float) -> tuple[int, str]:
+    def _exchange(self, path: str, body: str | None, seconds: float) -> tuple[int, str]:
         if self._connection is None:
             self._connection = http.client.HTTPConnection("localhost", self._target[2])
             self._connection.sock = self._kube.open_port(*self._target)
-        self._connection.sock.settimeout(patience)
+        self._connection.sock.settimeout(seconds)
         self._connection.request("GET" if body is None else "POST", path, body)
-        answer = self._connection.getresponse()
-        return answer.status, answer.read().decode(errors="replace")
+        response = self._connection.getresponse()
+        return response.status, response.read().decode(errors="replace")
 
     def close(self) -> None:
         """End the connection."""
@@ -107,36 +107,40 @@ class Forwarder:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._listener.close()
-        for one in list(self._connections):
+        for connection in list(self._connections):
             with contextlib.suppress(OSError):
-                one.close()
+                connection.close()
 
     def _accept(self) -> None:
         while not self._closed:
             try:
-                near, _ = self._listener.accept()
+                client_socket, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve_connection, args=(near,), daemon=True).start()
+            threading.Thread(
+                target=self._serve_connection, args=(client_socket,), daemon=True
+            ).start()
 
-    def _serve_connection(self, near: socket.socket) -> None:
+    def _serve_connection(self, client_socket: socket.socket) -> None:
         try:
-            far = self._kube.open_port(*self._target)
+            pod_socket = self._kube.open_port(*self._target)
         except NotReady:
-            near.close()  # the client sees a connection that ends without an answer
+            client_socket.close()  # the client sees a connection that ends without an answer
             return
-        self._connections |= {near, far}
-        pump = threading.Thread(target=self._copy_bytes, args=(far, near), daemon=True)
+        self._connections |= {client_socket, pod_socket}
+        pump = threading.Thread(
+            target=self._copy_bytes, args=(pod_socket, client_socket), daemon=True
+        )
         pump.start()
-        self._copy_bytes(near, far)
+        self._copy_bytes(client_socket, pod_socket)
         pump.join(timeouts.ADMIN)
-        for one in (near, far):
-            one.close()
-            self._connections.discard(one)
+        for connection in (client_socket, pod_socket):
+            connection.close()
+            self._connections.discard(connection)
 
     @staticmethod
     def _copy_bytes(source: Any, sink: Any) -> None:
         with contextlib.suppress(OSError, ValueError):
-            while data := source.recv(_CHUNK):
-                sink.sendall(data)
+            while chunk := source.recv(_CHUNK):
+                sink.sendall(chunk)
             sink.shutdown(socket.SHUT_WR)

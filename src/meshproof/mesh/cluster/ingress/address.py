@@ -31,28 +31,30 @@ class IngressAddress:
 
 @contextlib.contextmanager
 def open_ingress(
-    kube: Kube, namespace: str, name: str, given: str, host: str
+    kube: Kube, namespace: str, name: str, gateway_url: str, host: str
 ) -> Iterator[IngressAddress]:
-    """Find the way in through the Service `name`, or take the URL that the user has `given`.
+    """Find the way in through the Service `name`, or take the URL that the user has `gateway_url`.
 
     `host` is the name that requests carry. A port-forward ends with the context. Raises NotReady
     when there is no such Service or nothing behind it, also with a URL: the proxies that serve
     visits are those that tell when they have the rules.
     """
-    known = _parse_url(given, host) if given else None
+    given_address = _parse_url(gateway_url, host) if gateway_url else None
     service = kube.get("v1", "Service", name, namespace)
     pods = [pod for pod in list_service_pods(kube, service) if is_running(pod)] if service else []
     if service is None or not pods:
         raise NotReady(f"{kube.cluster_name}: {explain_missing_gateway(kube, namespace, name)}")
-    if known:
-        yield IngressAddress(known, f"{given}, as it was given")
+    if given_address:
+        yield IngressAddress(given_address, f"{gateway_url}, as it was given")
         return
-    said: list[str] = []
-    for address, words in _direct_addresses(service, pods, host, said):
-        if why := _explain_unreachable(address):
-            said.append(f"{words} {why}")
+    rejections: list[str] = []
+    for address, description in _direct_addresses(service, pods, host, rejections):
+        if reason := _explain_unreachable(address):
+            rejections.append(f"{description} {reason}")
         else:
-            yield IngressAddress(address, "; ".join([f"{words} ({address.url})", *said]))
+            yield IngressAddress(
+                address, "; ".join([f"{description} ({address.url})", *rejections])
+            )
             return
     pod = pods[0]["metadata"]
     with Forwarder(
@@ -61,25 +63,29 @@ def open_ingress(
         pod["namespace"],
         find_target_port(service, _find_http_port(service), pods[0]),
     ) as forwarder:
-        near = forwarder.address
-        words = "; ".join([f"port-forward to {pod['name']}", *said])
-        yield IngressAddress(Address(near.host, near.port, host), words)
+        local_address = forwarder.address
+        description = "; ".join([f"port-forward to {pod['name']}", *rejections])
+        yield IngressAddress(Address(local_address.host, local_address.port, host), description)
 
 
 def explain_missing_gateway(kube: Kube, namespace: str, name: str) -> str:
     """Return in words that no pod of the ingress gateway runs, why, and what to give."""
     service = kube.get("v1", "Service", name, namespace)
     if service is None:
-        why = f"Service {namespace}/{name} is missing"
+        reason = f"Service {namespace}/{name} is missing"
     elif not service["spec"].get("selector"):
-        why = f"Service {namespace}/{name} selects no pod"
+        reason = f"Service {namespace}/{name} selects no pod"
     else:
         return f"no pod runs behind the ingress gateway {namespace}/{name}"
-    found = [one for one in _list_gateway_services(kube) if one != f"{namespace}/{name}"]
-    near = f": there is {', '.join(found)}" if found else ""
+    candidates = [
+        candidate
+        for candidate in _list_gateway_services(kube)
+        if candidate != f"{namespace}/{name}"
+    ]
+    hint = f": there is {', '.join(candidates)}" if candidates else ""
     return (
-        f"no ingress gateway is known: {why}; name the Service of yours with --mesh-ingress "
-        f"NAMESPACE/NAME{near}"
+        f"no ingress gateway is known: {reason}; name the Service of yours with --mesh-ingress "
+        f"NAMESPACE/NAME{hint}"
     )
 
 
@@ -93,17 +99,17 @@ def _list_gateway_services(kube: Kube) -> list[str]:
     except NotReady:
         return []
     return [
-        f"{one['metadata']['namespace']}/{one['metadata']['name']}"
-        for one in services
-        if str((one["spec"].get("selector") or {}).get("istio", "")).startswith("ingress")
+        f"{service['metadata']['namespace']}/{service['metadata']['name']}"
+        for service in services
+        if str((service["spec"].get("selector") or {}).get("istio", "")).startswith("ingress")
     ]
 
 
-def _parse_url(given: str, host: str) -> Address:
-    parts = urlsplit(given if "//" in given else f"http://{given}")
-    if parts.scheme != "http" or not parts.hostname:
-        raise UsageError(f"--mesh-gateway-url {given}: expected http://HOST[:PORT]")
-    return Address(parts.hostname, parts.port or HTTP_PORT, host)
+def _parse_url(url: str, host: str) -> Address:
+    url_parts = urlsplit(url if "//" in url else f"http://{url}")
+    if url_parts.scheme != "http" or not url_parts.hostname:
+        raise UsageError(f"--mesh-gateway-url {url}: expected http://HOST[:PORT]")
+    return Address(url_parts.hostname, url_parts.port or HTTP_PORT, host)
 
 
 def list_service_pods(kube: Kube, service: Object) -> list[Object]:
@@ -118,8 +124,8 @@ def list_service_pods(kube: Kube, service: Object) -> list[Object]:
 def _find_http_port(service: Object) -> Object:
     for port in service["spec"]["ports"]:
         if port["port"] == HTTP_PORT:
-            found: Object = port
-            return found
+            http_port: Object = port
+            return http_port
     raise NotReady(f"the ingress {service['metadata']['name']} has no port {HTTP_PORT}")
 
 
@@ -132,9 +138,9 @@ def find_target_port(service: Object, port: Object, pod: Object) -> int:
     if isinstance(target, int):
         return target
     for container in pod["spec"]["containers"]:
-        for one in container.get("ports") or ():
-            if one.get("name") == target:
-                return int(one["containerPort"])
+        for container_port in container.get("ports") or ():
+            if container_port.get("name") == target:
+                return int(container_port["containerPort"])
     raise NotReady(
         f"Service {service['metadata']['name']} sends port {port['port']} to the port "
         f"'{target}', which no container of {pod['metadata']['name']} has"
@@ -142,16 +148,21 @@ def find_target_port(service: Object, port: Object, pod: Object) -> int:
 
 
 def _direct_addresses(
-    service: Object, pods: list[Object], host: str, said: list[str]
+    service: Object, pods: list[Object], host: str, rejections: list[str]
 ) -> Iterator[tuple[Address, str]]:
     """Yield addresses without a port-forward, the best one first; say why there is none."""
     port = _find_http_port(service)
-    found = (service.get("status", {}).get("loadBalancer") or {}).get("ingress") or []
-    for one in found:
-        yield Address(one.get("ip") or one["hostname"], HTTP_PORT, host), "LoadBalancer"
+    load_balancers = (service.get("status", {}).get("loadBalancer") or {}).get("ingress") or []
+    for load_balancer in load_balancers:
+        yield (
+            Address(load_balancer.get("ip") or load_balancer["hostname"], HTTP_PORT, host),
+            "LoadBalancer",
+        )
     kind = service["spec"]["type"]
-    if not found:
-        said.append("LoadBalancer is pending" if kind == "LoadBalancer" else f"it is a {kind}")
+    if not load_balancers:
+        rejections.append(
+            "LoadBalancer is pending" if kind == "LoadBalancer" else f"it is a {kind}"
+        )
     if port.get("nodePort"):
         yield Address(pods[0]["status"]["hostIP"], int(port["nodePort"]), host), "NodePort"
 

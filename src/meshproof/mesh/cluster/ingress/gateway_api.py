@@ -19,48 +19,49 @@ GROUP = "gateway.networking.k8s.io"
 NAME_LABEL = f"{GROUP}/gateway-name"
 
 
-def require_supported(kube: Kube, placed: Sequence[RunObject]) -> None:
+def require_supported(kube: Kube, run_objects: Sequence[RunObject]) -> None:
     """Raise NotReady when objects are of Gateway API and the cluster does not know it."""
-    for one in placed:
-        version = str(one.body["apiVersion"])
-        if version.startswith(f"{GROUP}/") and not kube.has_kind(version, one.kind):
+    for run_object in run_objects:
+        version = str(run_object.body["apiVersion"])
+        if version.startswith(f"{GROUP}/") and not kube.has_kind(version, run_object.kind):
             raise NotReady(
-                f"{one.at}: {kube.cluster_name} does not know {one.kind} of {version}: it lacks Gateway "
+                f"{run_object.at}: {kube.cluster_name} does not know {run_object.kind} of {version}: it lacks Gateway "
                 "API, whose definitions are applied once for a cluster (Gateway API docs, "
                 '"Installing Gateway API")'
             )
 
 
-def wait_for_ingress(kube: Kube, placed: Sequence[RunObject]) -> str:
+def wait_for_ingress(kube: Kube, run_objects: Sequence[RunObject]) -> str:
     """Return namespace/name of the Service behind the Gateway among the objects; empty without one.
 
     Waits until the control plane has made it. Raises NotReady with what the Gateway's conditions
     say when it does not.
     """
     gateways = [
-        one
-        for one in placed
-        if one.kind == "Gateway" and str(one.body["apiVersion"]).startswith(f"{GROUP}/")
+        run_object
+        for run_object in run_objects
+        if run_object.kind == "Gateway"
+        and str(run_object.body["apiVersion"]).startswith(f"{GROUP}/")
     ]
     if not gateways:
         return ""
     gateway, labels = gateways[0], f"{NAME_LABEL}={gateways[0].name}"
 
-    def look() -> Object | None:
-        found = kube.list("v1", "Service", gateway.namespace, labels)
-        return found[0] if found and _is_programmed(_read_gateway(kube, gateway)) else None
+    def poll() -> Object | None:
+        services = kube.list("v1", "Service", gateway.namespace, labels)
+        return services[0] if services and _is_programmed(_read_gateway(kube, gateway)) else None
 
-    def said() -> str:
-        words = (
+    def explain() -> str:
+        conditions = (
             "; ".join(_describe_conditions(_read_gateway(kube, gateway)))
             or "the cluster says nothing of it"
         )
         return (
             f"{gateway.at}: Gateway {gateway.name} has no proxy after "
-            f"{timeouts.CONFIG_SERVED:.0f} s: {words}"
+            f"{timeouts.CONFIG_SERVED:.0f} s: {conditions}"
         )
 
-    service = wait_for(look, timeouts.CONFIG_SERVED, said, timeouts.POLL_SLOW)
+    service = wait_for(poll, timeouts.CONFIG_SERVED, explain, timeouts.POLL_SLOW)
     return f"{gateway.namespace}/{service['metadata']['name']}"
 
 
@@ -75,11 +76,18 @@ def _is_programmed(gateway: Object) -> bool:
     """
     listeners = (gateway.get("status") or {}).get("listeners") or ()
     return bool(listeners) and all(
-        any(one["type"] == "Programmed" and one["status"] == "True" for one in of["conditions"])
-        for of in listeners
+        any(
+            condition["type"] == "Programmed" and condition["status"] == "True"
+            for condition in listener["conditions"]
+        )
+        for listener in listeners
     )
 
 
 def _describe_conditions(gateway: Object) -> list[str]:
-    found = (gateway.get("status") or {}).get("conditions") or ()
-    return [f"{one['type']}: {one['message']}" for one in found if one["status"] != "True"]
+    conditions = (gateway.get("status") or {}).get("conditions") or ()
+    return [
+        f"{condition['type']}: {condition['message']}"
+        for condition in conditions
+        if condition["status"] != "True"
+    ]

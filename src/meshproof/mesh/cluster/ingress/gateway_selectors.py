@@ -17,26 +17,29 @@ from meshproof.mesh.cluster.istio.istio import Istio
 USUAL_SELECTOR = {"istio": "ingressgateway"}
 
 
-def select_ingress(kube: Kube, istio: Istio, placed: Sequence[RunObject]) -> list[RunObject]:
+def select_ingress(kube: Kube, istio: Istio, run_objects: Sequence[RunObject]) -> list[RunObject]:
     """Return the objects: Gateways with the usual selector select the ingress gateway of `istio`.
 
     They stay as they are where they do so already. Raises NotReady where no such is known.
     """
-    if not any(_has_usual_selector(one) for one in placed):
-        return list(placed)
+    if not any(_has_usual_selector(run_object) for run_object in run_objects):
+        return list(run_objects)
     selector = istio.read_gateway_selector(kube)
     labels = [selector, *(labels_of(pod) for pod in istio.list_gateway_pods(kube))]
-    if any(USUAL_SELECTOR.items() <= one.items() for one in labels):
-        return list(placed)
-    return [_with_selector(one, selector) if _has_usual_selector(one) else one for one in placed]
+    if any(USUAL_SELECTOR.items() <= pod_labels.items() for pod_labels in labels):
+        return list(run_objects)
+    return [
+        _with_selector(run_object, selector) if _has_usual_selector(run_object) else run_object
+        for run_object in run_objects
+    ]
 
 
-def _has_usual_selector(one: RunObject) -> bool:
-    group = str(one.body["apiVersion"]).partition("/")[0]
-    is_gateway = (group, one.kind) == (ROUTING, "Gateway")
-    return is_gateway and one.body.get("spec", {}).get("selector") == USUAL_SELECTOR
+def _has_usual_selector(run_object: RunObject) -> bool:
+    group = str(run_object.body["apiVersion"]).partition("/")[0]
+    is_gateway = (group, run_object.kind) == (ROUTING, "Gateway")
+    return is_gateway and run_object.body.get("spec", {}).get("selector") == USUAL_SELECTOR
 
 
-def _with_selector(one: RunObject, selector: Mapping[str, str]) -> RunObject:
-    spec = {**one.body["spec"], "selector": dict(selector)}
-    return RunObject({**one.body, "spec": spec}, one.at)
+def _with_selector(run_object: RunObject, selector: Mapping[str, str]) -> RunObject:
+    spec = {**run_object.body["spec"], "selector": dict(selector)}
+    return RunObject({**run_object.body, "spec": spec}, run_object.at)

@@ -45,7 +45,7 @@ class ControlPlane:
 
     def inspect(self, aspect: Aspect) -> AspectReport:
         """Look at one aspect now; one that takes a moment to come right is waited for."""
-        looks: dict[Aspect, Callable[[], AspectReport]] = {
+        checks: dict[Aspect, Callable[[], AspectReport]] = {
             Aspect.READY: self._check_ready,
             Aspect.INJECTION: self._check_injection,
             Aspect.IN_SYNC: self._check_sync,
@@ -53,26 +53,29 @@ class ControlPlane:
             Aspect.ANALYSIS: self._check_analysis,
             Aspect.VERSIONS: self._check_versions,
         }
-        return looks[aspect]()
+        return checks[aspect]()
 
     def notes(self) -> list[str]:
         """Return what a report says of versions: of the proxies, of istioctl, and any skew."""
-        found = self._read_proxy_versions()
-        client = self.istioctl.version()
-        said = [f"proxies {versions.summarize_versions(found.values())}"]
-        said += [f"istioctl {client}"] if client else []
-        return said + [
-            f"skew: {one}" for one in versions.find_skew(self.istio.version, found, client)
+        proxy_versions = self._read_proxy_versions()
+        istioctl_version = self.istioctl.version()
+        notes = [f"proxies {versions.summarize_versions(proxy_versions.values())}"]
+        notes += [f"istioctl {istioctl_version}"] if istioctl_version else []
+        return notes + [
+            f"skew: {difference}"
+            for difference in versions.find_skew(
+                self.istio.version, proxy_versions, istioctl_version
+            )
         ]
 
     def proxy_status(self) -> list[str]:
         """Return a line for each proxy: its version, and whether it has what istiod has sent."""
-        found = self._read_sync()
-        names = [str(one) for one in self._list_proxies()]
-        versions_of = {name: one.version for name, one in found.proxies.items()}
+        sync_status = self._read_sync()
+        names = [str(proxy) for proxy in self._list_proxies()]
+        versions_of = {name: status.version for name, status in sync_status.proxies.items()}
         return [
             f"{name} {versions_of.get(name) or '-'} "
-            f"{'; '.join(found.faults([name])).removeprefix(f'{name}: ') or 'SYNCED'}"
+            f"{'; '.join(sync_status.faults([name])).removeprefix(f'{name}: ') or 'SYNCED'}"
             for name in names
         ]
 
@@ -84,51 +87,60 @@ class ControlPlane:
 
     def _describe_missing_gateway(self) -> list[str]:
         """Return that there is no gateway, which serves every visit, to look at."""
-        there = self.istio.list_gateways(self.kube)
-        return [] if there else [self.istio.explain_missing_gateway(self.kube)]
+        gateways = self.istio.list_gateways(self.kube)
+        return [] if gateways else [self.istio.explain_missing_gateway(self.kube)]
 
     def _check_ready(self) -> AspectReport:
         """Every istiod of the revision and every pod of the gateway, one at least, is ready.
 
         One that starts is waited for, one that ends is none of them.
         """
-        found: list[Object] = []
-        late: list[str] = []
-        wrong: list[str] = []
+        checked_pods: list[Object] = []
+        unready: list[str] = []
+        faults: list[str] = []
 
-        def look() -> bool | None:
-            pods = _without_terminating(self.istio.list_pods(self.kube))
-            found[:] = [*pods, *_without_terminating(self.istio.list_gateway_pods(self.kube))]
-            late[:] = [words for pod in found for words in workloads.describe_unready(pod)]
-            wrong[:] = [] if pods else [f"there is no istiod in namespace {self.istio.namespace}"]
-            wrong.extend(self._describe_missing_gateway())
-            return None if late else True
+        def poll() -> bool | None:
+            istiod_pods = _without_terminating(self.istio.list_pods(self.kube))
+            checked_pods[:] = [
+                *istiod_pods,
+                *_without_terminating(self.istio.list_gateway_pods(self.kube)),
+            ]
+            unready[:] = [
+                reason for pod in checked_pods for reason in workloads.describe_unready(pod)
+            ]
+            faults[:] = (
+                [] if istiod_pods else [f"there is no istiod in namespace {self.istio.namespace}"]
+            )
+            faults.extend(self._describe_missing_gateway())
+            return None if unready else True
 
-        _wait_until_right(look, late)
-        return AspectReport(len(found), (*late, *wrong))
+        _wait_until_right(poll, unready)
+        return AspectReport(len(checked_pods), (*unready, *faults))
 
     def _check_injection(self) -> AspectReport:
         """Every pod of the run has a sidecar, and it is ready."""
         pods = self._list_pods()
-        bare = [_pod_name(pod) for pod in pods if not proxies.has_sidecar(pod)]
-        wrong = [f"{name} has no sidecar" for name in bare]
-        wrong += [
+        uninjected = [_pod_name(pod) for pod in pods if not proxies.has_sidecar(pod)]
+        faults = [f"{name} has no sidecar" for name in uninjected]
+        faults += [
             f"{_pod_name(pod)}: its sidecar is not ready"
             for pod in pods
-            if _pod_name(pod) not in bare
+            if _pod_name(pod) not in uninjected
             and not workloads.is_container_ready(pod, proxies.CONTAINER)
         ]
-        return AspectReport(len(pods), tuple(wrong))
+        return AspectReport(len(pods), tuple(faults))
 
     def _read_sync(self) -> SyncStatus:
         """Return what every istiod says; a proxy may hang on any of them, of any revision."""
         pods = filter(proxies.is_running, list_istiods(self.kube, self.istio.namespace))
-        asked = [proxies.Proxy(str(one["metadata"]["name"]), self.istio.namespace) for one in pods]
-        found = SyncStatus()
-        for said in query.query_all(self.kube, asked, self._read_syncz).values():
-            if isinstance(said, str):
-                found.add(said)
-        return found
+        istiod_proxies = [
+            proxies.Proxy(str(pod["metadata"]["name"]), self.istio.namespace) for pod in pods
+        ]
+        sync_status = SyncStatus()
+        for result in query.query_all(self.kube, istiod_proxies, self._read_syncz).values():
+            if isinstance(result, str):
+                sync_status.add(result)
+        return sync_status
 
     def _read_syncz(self, istiod: proxies.Proxy) -> str:
         return get_from_pod(
@@ -138,68 +150,70 @@ class ControlPlane:
     def _check_sync(self) -> AspectReport:
         """Every proxy that there is (pods of a gateway come and go) has what istiod has sent."""
         names: list[str] = []
-        wrong: list[str] = []
+        faults: list[str] = []
 
-        def look() -> bool | None:
-            names[:] = [str(one) for one in self._list_proxies()]
-            wrong[:] = self._read_sync().faults(names)
-            return None if any("NACK" not in one for one in wrong) else True
+        def poll() -> bool | None:
+            names[:] = [str(proxy) for proxy in self._list_proxies()]
+            faults[:] = self._read_sync().faults(names)
+            return None if any("NACK" not in fault for fault in faults) else True
 
-        _wait_until_right(look, wrong)
-        return AspectReport(len(names), (*wrong, *self._describe_missing_gateway()))
+        _wait_until_right(poll, faults)
+        return AspectReport(len(names), (*faults, *self._describe_missing_gateway()))
 
     def _check_accepted(self) -> AspectReport:
         """No proxy shows an update that it has refused."""
-        answers = query.query_all(self.kube, self._list_proxies(), self._read_refusals).values()
-        found = [lines for lines in answers if not isinstance(lines, NotReady)]
-        wrong = [line for lines in found for line in lines]
-        return AspectReport(len(found), (*wrong, *self._describe_missing_gateway()))
+        results = query.query_all(self.kube, self._list_proxies(), self._read_refusals).values()
+        refusals = [lines for lines in results if not isinstance(lines, NotReady)]
+        faults = [line for lines in refusals for line in lines]
+        return AspectReport(len(refusals), (*faults, *self._describe_missing_gateway()))
 
     def _read_refusals(self, proxy: proxies.Proxy) -> list[str]:
-        text = get_from_pod(
+        dump = get_from_pod(
             self.kube, proxy.pod, proxy.namespace, proxies.ADMIN_PORT, "/config_dump"
         )
-        return [f"{proxy}: {words}" for words in find_refusals(json.loads(text))]
+        return [f"{proxy}: {refusal}" for refusal in find_refusals(json.loads(dump))]
 
     def _check_analysis(self) -> AspectReport:
         if not self.istioctl.path:
             return AspectReport(0, lacking=HOW_TO_GET)
-        if not all(self.kube.has_right("list", *one) for one in _ANALYZED):
+        if not all(self.kube.has_right("list", *resource) for resource in _ANALYZED):
             return AspectReport(0, lacking=_NO_RIGHT_TO_ANALYZE)
-        found = [
-            one
+        messages = [
+            analysis
             for name in self.namespaces
-            for one in self.istioctl.analyze(name)
-            if one["code"] != _CONFLICTING_GATEWAYS
+            for analysis in self.istioctl.analyze(name)
+            if analysis["code"] != _CONFLICTING_GATEWAYS
         ]
         return AspectReport(
             len(self.namespaces),
-            tuple(format_message(one) for one in found if one["level"] == "Error"),
-            notes=tuple(format_message(one) for one in found if one["level"] == "Warning"),
+            tuple(format_message(message) for message in messages if message["level"] == "Error"),
+            notes=tuple(
+                format_message(message) for message in messages if message["level"] == "Warning"
+            ),
         )
 
     def _read_proxy_versions(self) -> dict[str, str]:
-        known = self._read_sync().proxies
-        names = [str(one) for one in self._list_proxies()]
-        return {name: known[name].version for name in names if name in known}
+        statuses = self._read_sync().proxies
+        names = [str(proxy) for proxy in self._list_proxies()]
+        return {name: statuses[name].version for name in names if name in statuses}
 
     def _check_versions(self) -> AspectReport:
-        found = self._read_proxy_versions()
-        wrong = versions.find_skew(self.istio.version, found, self.istioctl.version())
-        return AspectReport(len(found), tuple(wrong))
+        proxy_versions = self._read_proxy_versions()
+        faults = versions.find_skew(self.istio.version, proxy_versions, self.istioctl.version())
+        return AspectReport(len(proxy_versions), tuple(faults))
 
 
-def _wait_until_right(look: Callable[[], bool | None], wrong: Sequence[str]) -> None:
-    """Look until it is right, or what is `wrong` has had its time."""
+def _wait_until_right(poll: Callable[[], bool | None], faults: Sequence[str]) -> None:
+    """Look until it is right, or what is `faults` has had its time."""
     try:
-        wait_for(look, timeouts.CONFIG_SERVED, lambda: "not in time", timeouts.POLL_SLOW)
+        wait_for(poll, timeouts.CONFIG_SERVED, lambda: "not in time", timeouts.POLL_SLOW)
     except NotReady:
-        if not wrong:
+        if not faults:
             raise
 
 
 def _without_terminating(pods: Sequence[Object]) -> list[Object]:
-    return [one for one in pods if not one["metadata"].get("deletionTimestamp")]
+    return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
 
 def find_refusals(dump: Any) -> Iterator[str]:
@@ -208,20 +222,20 @@ def find_refusals(dump: Any) -> Iterator[str]:
     Source: Envoy API, admin.v3.UpdateFailureState; gone after the next update that is taken.
     """
     if isinstance(dump, list):
-        for one in dump:
-            yield from find_refusals(one)
+        for child in dump:
+            yield from find_refusals(child)
     elif isinstance(dump, dict):
         state = dump.get("error_state")
         if isinstance(state, dict) and state.get("details"):
             yield f"it refuses {dump.get('name', 'an update')}: {state['details'].strip()}"
-        for key, one in dump.items():
+        for key, child in dump.items():
             if key != "error_state":
-                yield from find_refusals(one)
+                yield from find_refusals(child)
 
 
-def format_message(found: Object) -> str:
+def format_message(analysis: Object) -> str:
     """Return a message of istiod's analyzers as one line."""
-    return f"{found['code']} {found.get('origin', '')}: {found['message']}"
+    return f"{analysis['code']} {analysis.get('origin', '')}: {analysis['message']}"
 
 
 def _pod_name(pod: Object) -> str:

@@ -51,7 +51,7 @@ class InstallTask:
 
 
 @contextlib.contextmanager
-def install_istio(todo: InstallTask, mtls: MtlsMode = "PERMISSIVE") -> Iterator[ClusterOptions]:
+def install_istio(task: InstallTask, mtls: MtlsMode = "PERMISSIVE") -> Iterator[ClusterOptions]:
     """Have the Istio that the options ask for, in its revision, for as long as the context lasts.
 
     Yields the options with that revision; without `options.install` nothing is done. A revision
@@ -59,38 +59,43 @@ def install_istio(todo: InstallTask, mtls: MtlsMode = "PERMISSIVE") -> Iterator[
     NotReady, with what istioctl says, when it does not come up, and before anything is changed
     where an object of it is somebody else's.
     """
-    wanted = todo.options.install
-    if wanted is None:
-        yield todo.options
+    requested = task.options.install
+    if requested is None:
+        yield task.options
         return
-    revision = wanted.revision or f"mp-{todo.run}"
-    options = replace(todo.options, revision=revision)
-    if _revision_runs(todo.kube, options):
+    revision = requested.revision or f"mp-{task.run}"
+    options = replace(task.options, revision=revision)
+    if _revision_runs(task.kube, options):
         yield replace(options, install=None)
         return
-    _require_single_root(todo.kube, options, wanted.settings)
-    file = todo.folder / "istio-operator.yaml"
-    file.write_text(json.dumps(_make_operator(todo.kube, options, wanted)), encoding="utf-8")
-    words = [f"--filename={file}", *(f"--set={one}" for one in wanted.settings)]
-    record = _plan_record(todo, options, todo.istioctl.run("manifest", "generate", *words))
+    _require_single_root(task.kube, options, requested.settings)
+    operator_file = task.folder / "istio-operator.yaml"
+    operator_file.write_text(
+        json.dumps(_make_operator(task.kube, options, requested)), encoding="utf-8"
+    )
+    arguments = [
+        f"--filename={operator_file}",
+        *(f"--set={setting}" for setting in requested.settings),
+    ]
+    record = _plan_record(task, options, task.istioctl.run("manifest", "generate", *arguments))
     if mtls == "STRICT":
-        _require_no_mesh_policy(todo.kube, record)
-    labels = {RUN_LABEL: f"{todo.run}-istio", MANAGED_BY: "meshproof"}
+        _require_no_mesh_policy(task.kube, record)
+    labels = {RUN_LABEL: f"{task.run}-istio", MANAGED_BY: "meshproof"}
     try:
-        install_record.write_record(todo.kube, record, labels, todo.folder)
-        _run_install(todo, record, words)
+        install_record.write_record(task.kube, record, labels, task.folder)
+        _run_install(task, record, arguments)
         if mtls == "STRICT":
-            todo.kube.apply(_make_strict_policy(record, labels))
+            task.kube.apply(_make_strict_policy(record, labels))
         yield options
     except BaseException:
         with contextlib.suppress(MeshproofError):  # the first error is the one to be told
-            _remove_installation(todo.kube, record)
+            _remove_installation(task.kube, record)
         raise
     else:
-        _remove_installation(todo.kube, record)
+        _remove_installation(task.kube, record)
 
 
-def _run_install(todo: InstallTask, record: Record, words: Sequence[str]) -> None:
+def _run_install(task: InstallTask, record: Record, arguments: Sequence[str]) -> None:
     """Run `istioctl install`. Raises NotReady with what it says and why which pod does not come.
 
     It is ended once an image cannot be had: it would wait for its pod until its time is over.
@@ -98,19 +103,19 @@ def _run_install(todo: InstallTask, record: Record, words: Sequence[str]) -> Non
     labels = f"{REVISION_LABEL}={record.revision}"
 
     def pods() -> list[Object]:
-        return todo.kube.list("v1", "Pod", record.namespace, labels)
+        return task.kube.list("v1", "Pod", record.namespace, labels)
 
     def watch() -> None:
         if any(workloads.describe_pull_failure(pod) for pod in pods()):
             raise NotReady(_NO_IMAGE)
 
     patience = f"--readiness-timeout={timeouts.ISTIO_INSTALL - 20:.0f}s"
-    command = ("install", "--skip-confirmation", patience, *words)
+    command = ("install", "--skip-confirmation", patience, *arguments)
     try:
-        todo.istioctl.run(*command, seconds=timeouts.ISTIO_INSTALL, watch=watch)
+        task.istioctl.run(*command, seconds=timeouts.ISTIO_INSTALL, watch=watch)
     except NotReady as error:
         raise NotReady(
-            "\n".join([str(error), *workloads.describe_late_pods(todo.kube, pods())])
+            "\n".join([str(error), *workloads.describe_late_pods(task.kube, pods())])
         ) from None
 
 
@@ -123,8 +128,8 @@ def _remove_installation(kube: Kube, record: Record) -> None:
 
 def add_missing_install(kube: Kube, options: ClusterOptions) -> ClusterOptions:
     """Return the options with an Istio to install where a cluster was made and has none."""
-    made = options.provider is not None and options.provider.name != "external"
-    if not made or options.install or list_istiods(kube, options.istio_namespace):
+    was_provided = options.provider is not None and options.provider.name != "external"
+    if not was_provided or options.install or list_istiods(kube, options.istio_namespace):
         return options
     return replace(options, install=Install("default"))
 
@@ -138,7 +143,7 @@ def _revision_runs(kube: Kube, options: ClusterOptions) -> bool:
     return True
 
 
-def _make_operator(kube: Kube, options: ClusterOptions, wanted: Install) -> dict[str, Any]:
+def _make_operator(kube: Kube, options: ClusterOptions, requested: Install) -> dict[str, Any]:
     """Return the IstioOperator to install: beside another Istio without what both would share."""
     namespace, _, gateway = options.ingress.partition("/")
     components: dict[str, Any] = {}
@@ -149,12 +154,12 @@ def _make_operator(kube: Kube, options: ClusterOptions, wanted: Install) -> dict
         for component, name in names.items():
             components[component] = [{"name": name, "enabled": False}]
     spec: dict[str, Any] = {
-        "profile": wanted.profile,
+        "profile": requested.profile,
         "revision": options.revision,
         "components": components,
         "values": {"global": {"istioNamespace": options.istio_namespace}},
     }
-    spec |= {name: text for name, text in (("hub", wanted.hub), ("tag", wanted.tag)) if text}
+    spec |= {name: text for name, text in (("hub", requested.hub), ("tag", requested.tag)) if text}
     return {
         "apiVersion": "install.istio.io/v1alpha1",
         "kind": "IstioOperator",
@@ -170,33 +175,40 @@ def _require_single_root(kube: Kube, options: ClusterOptions, settings: Sequence
     at namespaces of its own (Istio docs, "Install Multiple Istio Control Planes in a Single
     Cluster").
     """
-    found = {
-        one["metadata"]["namespace"] for one in kube.list("apps/v1", "Deployment", "", ISTIOD_LABEL)
+    namespaces = {
+        deployment["metadata"]["namespace"]
+        for deployment in kube.list("apps/v1", "Deployment", "", ISTIOD_LABEL)
     }
-    there = sorted(found - {options.istio_namespace})
-    if there and not any(one.startswith(_DISCOVERY_SELECTORS) for one in settings):
+    other_namespaces = sorted(namespaces - {options.istio_namespace})
+    if other_namespaces and not any(
+        setting.startswith(_DISCOVERY_SELECTORS) for setting in settings
+    ):
         raise NotReady(
-            f"there is an Istio in namespace {there[0]}: another in {options.istio_namespace} "
+            f"there is an Istio in namespace {other_namespaces[0]}: another in {options.istio_namespace} "
             "would write its root certificate in the place of that one's, in every namespace; "
-            f"install it beside that: --mesh-istio-namespace {there[0]}"
+            f"install it beside that: --mesh-istio-namespace {other_namespaces[0]}"
         )
 
 
-def _plan_record(todo: InstallTask, options: ClusterOptions, text: str) -> Record:
+def _plan_record(task: InstallTask, options: ClusterOptions, manifest: str) -> Record:
     """Return what will be installed. Raises NotReady where any of it is there already."""
     import yaml
 
-    found = [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one]
-    objects = tuple(ObjectRef.of(one) for one in found if one["kind"] != "Namespace")
-    if not any(one.kind == "Deployment" for one in objects):
+    documents = [
+        document for document in yaml.load_all(manifest, Loader=yaml.CSafeLoader) if document
+    ]
+    refs = tuple(
+        ObjectRef.of(document) for document in documents if document["kind"] != "Namespace"
+    )
+    if not any(ref.kind == "Deployment" for ref in refs):
         raise NotReady("istioctl manifest generate: the profile has no control plane")
     carrying = tuple(
-        ObjectRef.of(one)
-        for one in found
-        if labels_of(one).get(REVISION_LABEL) == options.revision
-        or options.revision in one["metadata"]["name"]
+        ObjectRef.of(document)
+        for document in documents
+        if labels_of(document).get(REVISION_LABEL) == options.revision
+        or options.revision in document["metadata"]["name"]
     )
-    in_the_way = [str(one) for one in objects if _exists_in_cluster(todo.kube, one)]
+    in_the_way = [str(ref) for ref in refs if _exists_in_cluster(task.kube, ref)]
     if in_the_way:
         raise NotReady(
             f"revision {options.revision} cannot be installed: {', '.join(in_the_way[:3])}"
@@ -204,20 +216,20 @@ def _plan_record(todo: InstallTask, options: ClusterOptions, text: str) -> Recor
             "choose another --mesh-install-revision, or use what is there: --mesh-revision"
         )
     namespace = options.istio_namespace
-    alone = not todo.kube.list("apps/v1", "Deployment", labels=ISTIOD_LABEL)
+    alone = not task.kube.list("apps/v1", "Deployment", labels=ISTIOD_LABEL)
     return Record(
-        todo.run,
+        task.run,
         options.revision,
         namespace,
         carrying,
-        tuple(one for one in objects if one not in carrying),
-        todo.kube.get("v1", "Namespace", namespace) is None,
-        tuple(install_record.list_istiod_objects(todo.kube, namespace)) if alone else None,
+        tuple(ref for ref in refs if ref not in carrying),
+        task.kube.get("v1", "Namespace", namespace) is None,
+        tuple(install_record.list_istiod_objects(task.kube, namespace)) if alone else None,
     )
 
 
-def _exists_in_cluster(kube: Kube, key: ObjectRef) -> bool:
-    return kube.has_kind(key.api_version, key.kind) and exists(kube, key)
+def _exists_in_cluster(kube: Kube, ref: ObjectRef) -> bool:
+    return kube.has_kind(ref.api_version, ref.kind) and exists(kube, ref)
 
 
 def _require_no_mesh_policy(kube: Kube, record: Record) -> None:
@@ -227,9 +239,11 @@ def _require_no_mesh_policy(kube: Kube, record: Record) -> None:
     """
     if not kube.has_kind(_SECURITY, "PeerAuthentication"):
         return
-    for one in kube.list(_SECURITY, "PeerAuthentication", record.namespace):
-        if REVISION_LABEL not in labels_of(one) and not (one.get("spec") or {}).get("selector"):
-            name = f"{record.namespace}/{one['metadata']['name']}"
+    for policy in kube.list(_SECURITY, "PeerAuthentication", record.namespace):
+        if REVISION_LABEL not in labels_of(policy) and not (policy.get("spec") or {}).get(
+            "selector"
+        ):
+            name = f"{record.namespace}/{policy['metadata']['name']}"
             raise NotReady(
                 f"--mesh-mtls strict: PeerAuthentication {name} is older and for the whole mesh"
             )

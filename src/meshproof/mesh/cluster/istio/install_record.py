@@ -80,16 +80,16 @@ def write_record(kube: Kube, record: Record, labels: dict[str, str], folder: Pat
 
 def read_records(kube: Kube, names: Iterable[str]) -> Iterator[Record]:
     """Yield the records in the namespaces of a run, at most one each."""
-    for name in (one for one in names if one.endswith(_SUFFIX)):
-        found = kube.get("v1", "ConfigMap", _NAME, name)
-        if found is not None and "record" in (found.get("data") or {}):
-            yield _parse_record(json.loads(found["data"]["record"]))
+    for name in (name for name in names if name.endswith(_SUFFIX)):
+        config_map = kube.get("v1", "ConfigMap", _NAME, name)
+        if config_map is not None and "record" in (config_map.get("data") or {}):
+            yield _parse_record(json.loads(config_map["data"]["record"]))
 
 
-def _parse_record(found: dict[str, Any]) -> Record:
-    names = [name for name in ("own", "shared", "before") if found.get(name) is not None]
-    keys = {name: tuple(ObjectRef(*one) for one in found[name]) for name in names}
-    return Record(**{**found, **keys})
+def _parse_record(fields: dict[str, Any]) -> Record:
+    ref_fields = [name for name in ("own", "shared", "before") if fields.get(name) is not None]
+    refs = {name: tuple(ObjectRef(*ref) for ref in fields[name]) for name in ref_fields}
+    return Record(**{**fields, **refs})
 
 
 def remove_installation(kube: Kube, record: Record) -> None:
@@ -97,8 +97,8 @@ def remove_installation(kube: Kube, record: Record) -> None:
 
     Raises NotReady naming what does not go.
     """
-    hooks = [one for one in record.own if one.kind in _WEBHOOKS]
-    rest = [one for one in record.own if one.kind not in _WEBHOOKS]
+    hooks = [ref for ref in record.own if ref.kind in _WEBHOOKS]
+    other_refs = [ref for ref in record.own if ref.kind not in _WEBHOOKS]
     # A webhook whose istiod is gone would refuse what it is asked about.
     _delete_all(
         kube,
@@ -106,7 +106,7 @@ def remove_installation(kube: Kube, record: Record) -> None:
             policy_ref(record.revision, record.namespace),
             *hooks,
             *_list_tag_webhooks(kube, record),
-            *rest,
+            *other_refs,
         ],
     )
     _wait_pods_ended(kube, record)
@@ -117,42 +117,42 @@ def remove_installation(kube: Kube, record: Record) -> None:
             namespaces.delete(kube, [record.namespace])
 
 
-def _delete_all(kube: Kube, keys: list[ObjectRef]) -> None:
-    keys = [one for one in keys if kube.has_kind(one.api_version, one.kind)]
-    for key in keys:
-        kube.delete(*key.get_args)
+def _delete_all(kube: Kube, refs: list[ObjectRef]) -> None:
+    refs = [ref for ref in refs if kube.has_kind(ref.api_version, ref.kind)]
+    for ref in refs:
+        kube.delete(*ref.get_args)
     seconds = timeouts.ISTIO_END
-    wait_deleted(kube, keys, seconds, lambda key: f"{key} is not gone after {seconds:.0f} s")
+    wait_deleted(kube, refs, seconds, lambda ref: f"{ref} is not gone after {seconds:.0f} s")
 
 
 def _list_tag_webhooks(kube: Kube, record: Record) -> Iterator[ObjectRef]:
     """Yield the webhooks that istioctl adds for a revision that it makes the default one."""
     for kind in _WEBHOOKS:
-        for one in kube.list(_ADMISSION, kind, labels=f"{REVISION_LABEL}={record.revision}"):
-            yield ObjectRef(_ADMISSION, kind, "", one["metadata"]["name"])
+        for webhook in kube.list(_ADMISSION, kind, labels=f"{REVISION_LABEL}={record.revision}"):
+            yield ObjectRef(_ADMISSION, kind, "", webhook["metadata"]["name"])
 
 
 def _wait_pods_ended(kube: Kube, record: Record) -> None:
     """Wait until no pod of the revision's istiod and gateways is left: one would write again."""
     labels = f"{REVISION_LABEL}={record.revision}"
-    left: list[str] = []
+    remaining: list[str] = []
 
-    def look() -> bool | None:
+    def poll() -> bool | None:
         pods = kube.list("v1", "Pod", record.namespace, labels)
-        left[:] = [one["metadata"]["name"] for one in pods]
-        return None if left else True
+        remaining[:] = [pod["metadata"]["name"] for pod in pods]
+        return None if remaining else True
 
-    def said() -> str:
-        return f"pods of revision {record.revision} do not end: {', '.join(left)}"
+    def explain() -> str:
+        return f"pods of revision {record.revision} do not end: {', '.join(remaining)}"
 
-    wait_for(look, timeouts.ISTIO_END, said, timeouts.POLL_SLOW)
+    wait_for(poll, timeouts.ISTIO_END, explain, timeouts.POLL_SLOW)
 
 
 def _list_election_objects(kube: Kube, record: Record) -> Iterator[ObjectRef]:
     """Yield what istiod keeps to elect a leader of its revision (pilot/pkg/leaderelection)."""
     for api_version, kind in _ELECTION_KINDS:
-        for one in kube.list(api_version, kind, record.namespace):
-            name = one["metadata"]["name"]
+        for body in kube.list(api_version, kind, record.namespace):
+            name = body["metadata"]["name"]
             if name.startswith("istio-") and name.endswith(f"-{record.revision}"):
                 yield ObjectRef(api_version, kind, record.namespace, name)
 
@@ -160,8 +160,10 @@ def _list_election_objects(kube: Kube, record: Record) -> Iterator[ObjectRef]:
 def _list_new_istiod_objects(kube: Kube, record: Record) -> Iterator[ObjectRef]:
     """Yield what the istiod of a record has written by itself."""
     if record.before is not None:
-        spared = set(record.before)
-        yield from (one for one in list_istiod_objects(kube, record.namespace) if one not in spared)
+        existing = set(record.before)
+        yield from (
+            ref for ref in list_istiod_objects(kube, record.namespace) if ref not in existing
+        )
 
 
 def list_istiod_objects(kube: Kube, namespace: str) -> Iterator[ObjectRef]:
@@ -171,27 +173,29 @@ def list_istiod_objects(kube: Kube, namespace: str) -> Iterator[ObjectRef]:
     its own the key of that and its elections, and GatewayClasses. One of Istio's controllers that
     somebody else has written (managedFields, in Kubernetes docs, "Server-Side Apply") is none.
     """
-    for one in kube.list("v1", "ConfigMap", labels="istio.io/config=true"):
-        if one["metadata"]["name"] in _IN_EVERY_NAMESPACE:
-            yield ObjectRef.of(one)
+    for body in kube.list("v1", "ConfigMap", labels="istio.io/config=true"):
+        if body["metadata"]["name"] in _IN_EVERY_NAMESPACE:
+            yield ObjectRef.of(body)
     for api_version, kind in _ELECTION_KINDS:
-        for one in kube.list(api_version, kind, namespace):
-            name = one["metadata"]["name"]
+        for body in kube.list(api_version, kind, namespace):
+            name = body["metadata"]["name"]
             if (
                 name.startswith("istio-")
                 and name not in _IN_EVERY_NAMESPACE
-                and _is_written_by_istiod(one)
+                and _is_written_by_istiod(body)
             ):
-                yield ObjectRef.of(one)
+                yield ObjectRef.of(body)
     if exists(kube, secret := ObjectRef("v1", "Secret", namespace, _CA_SECRET)):
         yield secret
     if kube.has_kind(_GATEWAY_API, "GatewayClass"):
-        for one in kube.list(_GATEWAY_API, "GatewayClass"):
-            if one["spec"]["controllerName"].startswith("istio.io/") and _is_written_by_istiod(one):
-                yield ObjectRef.of(one)
+        for body in kube.list(_GATEWAY_API, "GatewayClass"):
+            if body["spec"]["controllerName"].startswith("istio.io/") and _is_written_by_istiod(
+                body
+            ):
+                yield ObjectRef.of(body)
 
 
 def _is_written_by_istiod(body: Object) -> bool:
     """Say whether istiod alone has written an object: the program is `pilot-discovery`."""
-    authors = {one.get("manager") for one in body["metadata"].get("managedFields") or ()}
-    return authors == {"pilot-discovery"}
+    managers = {field.get("manager") for field in body["metadata"].get("managedFields") or ()}
+    return managers == {"pilot-discovery"}

@@ -54,8 +54,8 @@ class Istio:
         running = [pod for pod in fitting if proxies.is_running(pod)]
         if not running:
             raise NotReady(f"{kube.cluster_name}: no istiod runs in namespace {namespace}")
-        ready = [pod for pod in running if not [*workloads.describe_unready(pod)]]
-        version = _read_version(kube, (ready or running)[0])
+        ready_pods = [pod for pod in running if not [*workloads.describe_unready(pod)]]
+        version = _read_version(kube, (ready_pods or running)[0])
         return cls(
             namespace,
             options.revision,
@@ -129,5 +129,5 @@ def _read_version(kube: Kube, pod: Object) -> str:
     It answers `1.31.0-<commit>-Clean`.
     """
     name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
-    answer = get_from_pod(kube, name, namespace, MONITORING_PORT, "/version").strip()
-    return answer.removesuffix("-Clean").rpartition("-")[0] or answer
+    version_text = get_from_pod(kube, name, namespace, MONITORING_PORT, "/version").strip()
+    return version_text.removesuffix("-Clean").rpartition("-")[0] or version_text

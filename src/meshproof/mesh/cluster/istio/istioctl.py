@@ -36,7 +36,7 @@ class Istioctl:
 
     def run(
         self,
-        *words: str,
+        *arguments: str,
         text: str = "",
         seconds: float = timeouts.ISTIOCTL,
         watch: Callable[[], None] = lambda: None,
@@ -49,7 +49,7 @@ class Istioctl:
         """
         if not self.path:
             raise NotReady(HOW_TO_GET)
-        place = [
+        cluster_flags = [
             f"--{name}={value}"
             for name, value in (
                 ("kubeconfig", self._options.kubeconfig),
@@ -57,55 +57,55 @@ class Istioctl:
             )
             if value
         ]
-        said = f"istioctl {' '.join(words)}"
+        command_line = f"istioctl {' '.join(arguments)}"
         try:
             with subprocess.Popen(
-                [self.path, *words, *place],
+                [self.path, *arguments, *cluster_flags],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
                 env={**os.environ, MARK: str(self._folder)},
-            ) as started:
-                out, err = _communicate(started, text, seconds, watch)
+            ) as process:
+                out, err = _communicate(process, text, seconds, watch)
         except subprocess.TimeoutExpired:
-            raise NotReady(f"{said}: not done after {seconds:.0f} s") from None
+            raise NotReady(f"{command_line}: not done after {seconds:.0f} s") from None
         except OSError as error:
             raise NotReady(f"{self.path}: cannot be run: {error.strerror}") from None
         # `analyze` ends with 79 for findings, which it has printed.
-        if started.returncode and not (words[0] == "analyze" and started.returncode == 79):
-            raise NotReady(f"{said}: {(err or out).strip()}")
+        if process.returncode and not (arguments[0] == "analyze" and process.returncode == 79):
+            raise NotReady(f"{command_line}: {(err or out).strip()}")
         return out
 
     def version(self) -> str:
         """Return its version; empty when it is not on PATH."""
         if not self.path:
             return ""
-        found = json.loads(self.run("version", "--remote=false", "--output=json"))
-        return str(found["clientVersion"]["version"])
+        report = json.loads(self.run("version", "--remote=false", "--output=json"))
+        return str(report["clientVersion"]["version"])
 
     def analyze(self, namespace: str) -> list[Object]:
         """Return its messages on a namespace: code, level, message, origin."""
-        words = ("analyze", f"--namespace={namespace}", "--output=json")
-        found: list[Object] = json.loads(self.run(*words) or "[]")
-        return found
+        arguments = ("analyze", f"--namespace={namespace}", "--output=json")
+        messages: list[Object] = json.loads(self.run(*arguments) or "[]")
+        return messages
 
 
 def _communicate(
-    started: subprocess.Popen[str], text: str, seconds: float, watch: Callable[[], None]
+    process: subprocess.Popen[str], text: str, seconds: float, watch: Callable[[], None]
 ) -> tuple[str, str]:
     """Return what a program prints until its end, on both ways; it is killed for any error."""
-    until, given = time.monotonic() + seconds, text or None
+    deadline, stdin = time.monotonic() + seconds, text or None
     try:
         while True:
             try:
-                return started.communicate(given, timeout=timeouts.POLL_SLOW)
+                return process.communicate(stdin, timeout=timeouts.POLL_SLOW)
             except subprocess.TimeoutExpired:
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     raise
-            given = None  # it is taken once
+            stdin = None  # it is taken once
             watch()
     except BaseException:
-        started.kill()
+        process.kill()
         raise

@@ -18,34 +18,36 @@ _WORKLOADS = frozenset({"DaemonSet", "Deployment", "Job", "ReplicaSet", "Statefu
 
 
 def inject_sidecars(
-    placed: Sequence[RunObject], istioctl: Istioctl, namespace: str, revision: str
+    run_objects: Sequence[RunObject], istioctl: Istioctl, namespace: str, revision: str
 ) -> list[RunObject]:
     """Return the objects with a sidecar in the pod template of each workload.
 
     `namespace` is the one of istiod, `revision` the one that injects (empty: the default). Raises
     NotReady when istioctl is not there or fails, and for a workload that it leaves without one.
     """
-    workloads = [one for one in placed if one.kind in _WORKLOADS]
+    workloads = [run_object for run_object in run_objects if run_object.kind in _WORKLOADS]
     if not workloads:
-        return list(placed)
-    words = ["kube-inject", "--filename=-", f"--istioNamespace={namespace}"]
-    words += [f"--revision={revision}"] if revision else []
-    text = "\n---\n".join(json.dumps(one.body) for one in workloads)
-    bodies = {_key(body): body for body in _parse_yaml(istioctl.run(*words, text=text))}
+        return list(run_objects)
+    arguments = ["kube-inject", "--filename=-", f"--istioNamespace={namespace}"]
+    arguments += [f"--revision={revision}"] if revision else []
+    manifest = "\n---\n".join(json.dumps(workload.body) for workload in workloads)
+    bodies = {_key(body): body for body in _parse_yaml(istioctl.run(*arguments, text=manifest))}
     return [
-        RunObject(_require_sidecar(bodies, one), one.at) if one.kind in _WORKLOADS else one
-        for one in placed
+        RunObject(_require_sidecar(bodies, run_object), run_object.at)
+        if run_object.kind in _WORKLOADS
+        else run_object
+        for run_object in run_objects
     ]
 
 
-def _parse_yaml(text: str) -> list[dict[str, Any]]:
+def _parse_yaml(yaml_text: str) -> list[dict[str, Any]]:
     import yaml
 
     try:
-        found = list(yaml.load_all(text, Loader=yaml.CSafeLoader))
+        documents = list(yaml.load_all(yaml_text, Loader=yaml.CSafeLoader))
     except yaml.YAMLError as error:
         raise NotReady(f"istioctl kube-inject: what it prints is not YAML: {error}") from None
-    return [one for one in found if isinstance(one, dict)]
+    return [document for document in documents if isinstance(document, dict)]
 
 
 def _key(body: dict[str, Any]) -> tuple[str, ...]:
@@ -54,13 +56,15 @@ def _key(body: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _require_sidecar(
-    bodies: dict[tuple[str, ...], dict[str, Any]], one: RunObject
+    bodies: dict[tuple[str, ...], dict[str, Any]], run_object: RunObject
 ) -> dict[str, Any]:
     """Return what kube-inject made of a workload, without what only a cluster may write."""
-    body = bodies.get(_key(one.body))
+    body = bodies.get(_key(run_object.body))
     if body is None or not has_sidecar(body["spec"]["template"]):
-        why = "the label sidecar.istio.io/inject or hostNetwork keeps a sidecar out"
-        raise NotReady(f"{one.at}: istioctl kube-inject gave {one.name} no sidecar: {why}")
+        reason = "the label sidecar.istio.io/inject or hostNetwork keeps a sidecar out"
+        raise NotReady(
+            f"{run_object.at}: istioctl kube-inject gave {run_object.name} no sidecar: {reason}"
+        )
     body.pop("status", None)
     for part in (body, body["spec"]["template"]):
         part.get("metadata", {}).pop("creationTimestamp", None)

@@ -25,28 +25,32 @@ def revision_of(pod: Object) -> str:
     return labels_of(pod).get(REVISION_LABEL) or DEFAULT
 
 
-def find_injecting_revision(kube: Kube, namespace: str, pods: Sequence[Object], wanted: str) -> str:
+def find_injecting_revision(
+    kube: Kube, namespace: str, pods: Sequence[Object], revision: str
+) -> str:
     """Return the revision of the istiod, one of `pods`, that injects.
 
-    `wanted` is a revision or a tag, empty for what injects into namespaces with
+    `revision` is a revision or a tag, empty for what injects into namespaces with
     istio-injection=enabled. Raises NotReady where there is none, or nothing says which.
     """
-    known = sorted({revision_of(pod) for pod in pods})
-    if wanted in known or (not wanted and len(known) == 1):
-        return wanted or known[0]
-    named = _read_tag(kube, namespace, wanted or DEFAULT)
-    if not wanted:
-        named = named or DEFAULT
-    if named in known:
-        return named
-    there = ", ".join(known)
-    if wanted and not named:
-        hint = nearest(wanted, known)
-        raise NotReady(f"no istiod of revision {wanted}; there are {there}{hint}")
-    if wanted:
-        raise NotReady(f"the tag {wanted} names revision {named}, of which there is no istiod")
+    revisions = sorted({revision_of(pod) for pod in pods})
+    if revision in revisions or (not revision and len(revisions) == 1):
+        return revision or revisions[0]
+    tagged_revision = _read_tag(kube, namespace, revision or DEFAULT)
+    if not revision:
+        tagged_revision = tagged_revision or DEFAULT
+    if tagged_revision in revisions:
+        return tagged_revision
+    choices = ", ".join(revisions)
+    if revision and not tagged_revision:
+        hint = nearest(revision, revisions)
+        raise NotReady(f"no istiod of revision {revision}; there are {choices}{hint}")
+    if revision:
+        raise NotReady(
+            f"the tag {revision} names revision {tagged_revision}, of which there is no istiod"
+        )
     raise NotReady(
-        f"{kube.cluster_name}: in namespace {namespace} are istiods of the revisions {there}, and none of "
+        f"{kube.cluster_name}: in namespace {namespace} are istiods of the revisions {choices}, and none of "
         "them is the default, which injects into namespaces with istio-injection=enabled: say "
         "which is meant with --mesh-revision NAME"
     )
@@ -57,13 +61,17 @@ def _read_tag(kube: Kube, namespace: str, tag: str) -> str:
     labels = f"{_TAG_LABEL}={tag}"
     if kube.has_right("list", _GROUP, _HOOKS):
         hooks = kube.list(f"{_GROUP}/v1", "MutatingWebhookConfiguration", labels=labels)
-        found: Iterable[Object] = (one for one in hooks if _calls_namespace(one, namespace))
+        tagged_objects: Iterable[Object] = (
+            hook for hook in hooks if _calls_namespace(hook, namespace)
+        )
     else:
-        found = kube.list("v1", "Service", namespace, labels)
-    return next((labels_of(one).get(REVISION_LABEL, "") for one in found), "")
+        tagged_objects = kube.list("v1", "Service", namespace, labels)
+    return next(
+        (labels_of(tagged_object).get(REVISION_LABEL, "") for tagged_object in tagged_objects), ""
+    )
 
 
 def _calls_namespace(hook: Object, namespace: str) -> bool:
     """Say whether a webhook asks istiods of a namespace, or ones outside the cluster."""
-    services = [one["clientConfig"].get("service") for one in hook.get("webhooks") or ()]
+    services = [webhook["clientConfig"].get("service") for webhook in hook.get("webhooks") or ()]
     return any(service is None or service["namespace"] == namespace for service in services)

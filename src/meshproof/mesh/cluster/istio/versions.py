@@ -24,8 +24,8 @@ _MINOR = re.compile(r"(\d+)\.(\d+)")
 
 def parse_minor(version: str) -> tuple[int, int] | None:
     """Return (1, 31) of `1.31.2`, `v1.31-alpha`; None for a version that has no such number."""
-    found = _MINOR.match(version.lstrip("v"))
-    return (int(found[1]), int(found[2])) if found else None
+    match = _MINOR.match(version.lstrip("v"))
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def require_supported(kube: Kube, istiod: str) -> None:
@@ -44,14 +44,14 @@ def find_skew(istiod: str, proxies: Mapping[str, str], istioctl: str) -> Iterato
     `istioctl` is empty where there is none. A version that cannot be read is named, too.
     """
     for version, names in _group_by_version(proxies):
-        found = f"proxies of version {version or 'unknown'} ({', '.join(names)})"
+        proxy_group = f"proxies of version {version or 'unknown'} ({', '.join(names)})"
         behind = _minors_behind(istiod, version)
         if behind is None:
-            yield f"{found} cannot be compared with istiod {istiod}"
+            yield f"{proxy_group} cannot be compared with istiod {istiod}"
         elif behind < 0:
-            yield f"{found} are ahead of istiod {istiod}: restart them once istiod is upgraded"
+            yield f"{proxy_group} are ahead of istiod {istiod}: restart them once istiod is upgraded"
         elif behind > 1:
-            yield f"{found} are more than one minor version behind istiod {istiod}: restart them"
+            yield f"{proxy_group} are more than one minor version behind istiod {istiod}: restart them"
     if istioctl and abs(_minors_behind(istiod, istioctl) or 0) > 1:
         yield f"istioctl {istioctl} is more than one minor version from istiod {istiod}"
 
@@ -63,15 +63,15 @@ def summarize_versions(proxies: Iterable[str]) -> str:
 
 
 def _group_by_version(proxies: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    found: dict[str, list[str]] = {}
+    names_by_version: dict[str, list[str]] = {}
     for name, version in sorted(proxies.items()):
-        found.setdefault(version, []).append(name)
-    return sorted(found.items())
+        names_by_version.setdefault(version, []).append(name)
+    return sorted(names_by_version.items())
 
 
 def _minors_behind(newer: str, older: str) -> int | None:
     """Return by how many minor versions one is behind the other; another major counts as many."""
-    one, other = parse_minor(newer), parse_minor(older)
-    if one is None or other is None:
+    newer_minor, older_minor = parse_minor(newer), parse_minor(older)
+    if newer_minor is None or older_minor is None:
         return None
-    return (one[0] - other[0]) * 100 + one[1] - other[1]
+    return (newer_minor[0] - older_minor[0]) * 100 + newer_minor[1] - older_minor[1]

@@ -23,16 +23,16 @@ Labels = Mapping[str, str]
 ExpectedPods = Mapping[str, Mapping[str, frozenset[str]]]
 
 
-def describe_missing_endpoint(found: Endpoints, awaited: ExpectedPods) -> str:
+def describe_missing_endpoint(endpoints: Endpoints, expected: ExpectedPods) -> str:
     """Return in words which endpoint a proxy does not have yet, of those of its clusters."""
-    for cluster, pods in awaited.items():
-        there = found.get(cluster)
-        if there is None:
+    for cluster, pods in expected.items():
+        cluster_endpoints = endpoints.get(cluster)
+        if cluster_endpoints is None:
             continue  # not every proxy has every service (exportTo, Sidecar)
         for pod, addresses in pods.items():
-            if not addresses & there.keys():
+            if not addresses & cluster_endpoints.keys():
                 return f"does not have pod {pod} in {cluster} yet"
-        if pods and not any(there.values()):
+        if pods and not any(cluster_endpoints.values()):
             return f"has no healthy endpoint in {cluster}"
     return ""
 
@@ -43,34 +43,38 @@ def read_expected_pods(kube: Kube, clusters: Iterable[str]) -> ExpectedPods:
     Only what is sure is awaited: of Services with a selector and an address of their own whose
     requests may go to any node, and of subsets by labels that such pods have.
     """
-    matches = {one: match for one in clusters if (match := _CLUSTER.fullmatch(one))}
-    around = {
+    matches = {cluster: match for cluster in clusters if (match := _CLUSTER.fullmatch(cluster))}
+    namespace_pods = {
         name: _NamespacePods.of(kube, name) for name in sorted({m[5] for m in matches.values()})
     }
     subsets = (
-        _read_subset_labels(kube, around) if any(match[2] for match in matches.values()) else {}
+        _read_subset_labels(kube, namespace_pods)
+        if any(match[2] for match in matches.values())
+        else {}
     )
-    found: dict[str, dict[str, frozenset[str]]] = {}
+    expected: dict[str, dict[str, frozenset[str]]] = {}
     for cluster, match in matches.items():
         port, subset, host, name, namespace = match.groups()
         labels = subsets.get((host, subset), ()) if subset else [{}]
         if labels:
-            found[cluster] = around[namespace].pods_behind(name, int(port), labels)
-    return found
+            expected[cluster] = namespace_pods[namespace].pods_behind(name, int(port), labels)
+    return expected
 
 
 def _read_subset_labels(
     kube: Kube, namespaces: Iterable[str]
 ) -> dict[tuple[str, str], list[Labels]]:
     """Return host and name of a subset -> its labels, as each rule has them that the run knows."""
-    found: dict[tuple[str, str], list[Labels]] = {}
+    subset_labels: dict[tuple[str, str], list[Labels]] = {}
     for api_version, kind in sorted(kube.applied_kinds):
         for namespace in namespaces if kind == "DestinationRule" else ():
             for rule in kube.list(api_version, kind, namespace):
                 host = full_name(str(rule["spec"]["host"]), namespace)
-                for one in rule["spec"].get("subsets") or ():
-                    found.setdefault((host, one["name"]), []).append(one.get("labels") or {})
-    return found
+                for subset in rule["spec"].get("subsets") or ():
+                    subset_labels.setdefault((host, subset["name"]), []).append(
+                        subset.get("labels") or {}
+                    )
+    return subset_labels
 
 
 @dataclass(frozen=True)
@@ -82,24 +86,30 @@ class _NamespacePods:
 
     @classmethod
     def of(cls, kube: Kube, namespace: str) -> _NamespacePods:
-        services = {one["metadata"]["name"]: one for one in kube.list("v1", "Service", namespace)}
-        pods = [one for one in kube.list("v1", "Pod", namespace) if is_running(one)]
-        return cls(services, [one for one in pods if not [*workloads.describe_unready(one)]])
+        services = {
+            service["metadata"]["name"]: service
+            for service in kube.list("v1", "Service", namespace)
+        }
+        pods = [pod for pod in kube.list("v1", "Pod", namespace) if is_running(pod)]
+        return cls(services, [pod for pod in pods if not [*workloads.describe_unready(pod)]])
 
     def pods_behind(
         self, name: str, port: int, labels: Iterable[Labels]
     ) -> dict[str, frozenset[str]]:
         """Return the pods behind a port of a Service that have all these labels."""
         spec = self.services[name]["spec"] if name in self.services else {}
-        there = next((one for one in spec.get("ports", ()) if one["port"] == port), None)
-        if there is None or not _reaches_any_pod(spec):
+        service_port = next(
+            (port_spec for port_spec in spec.get("ports", ()) if port_spec["port"] == port), None
+        )
+        if service_port is None or not _reaches_any_pod(spec):
             return {}
-        target = there.get("targetPort")
-        wanted = [one.items() for one in (spec["selector"], *labels)]
+        target = service_port.get("targetPort")
+        selectors = [labels_to_match.items() for labels_to_match in (spec["selector"], *labels)]
         return {
             str(pod["metadata"]["name"]): frozenset(_pod_addresses(pod))
             for pod in self.pods
-            if all(one <= labels_of(pod).items() for one in wanted) and _has_port(pod, target)
+            if all(selector <= labels_of(pod).items() for selector in selectors)
+            and _has_port(pod, target)
         }
 
 
@@ -124,5 +134,5 @@ def _has_port(pod: Object, target: object) -> bool:
 
 def _pod_addresses(pod: Object) -> list[str]:
     status = pod.get("status") or {}
-    listed = [str(one["ip"]) for one in status.get("podIPs") or ()]
-    return listed or [str(status["podIP"])]
+    addresses = [str(pod_ip["ip"]) for pod_ip in status.get("podIPs") or ()]
+    return addresses or [str(status["podIP"])]

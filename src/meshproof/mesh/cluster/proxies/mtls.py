@@ -28,21 +28,26 @@ class MtlsExpectation:
 
     @classmethod
     def observe(
-        cls, kube: Kube, listed: Callable[[], Sequence[Proxy]], placed: Sequence[RunObject]
+        cls,
+        kube: Kube,
+        list_proxies: Callable[[], Sequence[Proxy]],
+        run_objects: Sequence[RunObject],
     ) -> MtlsExpectation | None:
         """Note what the sidecars take now; None where there is no policy among the objects."""
-        policies = [one for one in placed if one.kind == "PeerAuthentication"]
+        policies = [
+            run_object for run_object in run_objects if run_object.kind == "PeerAuthentication"
+        ]
         if not policies:
             return None
         modes = {
-            one.namespace: (one.body.get("spec", {}).get("mtls") or {}).get("mode")
-            for one in policies
+            policy.namespace: (policy.body.get("spec", {}).get("mtls") or {}).get("mode")
+            for policy in policies
         }
-        asked = {name: _STRICT[mode] for name, mode in modes.items() if mode in _STRICT}
-        sidecars = [one for one in listed() if not one.gateway]
+        required = {name: _STRICT[mode] for name, mode in modes.items() if mode in _STRICT}
+        sidecars = [proxy for proxy in list_proxies() if not proxy.gateway]
         with ThreadPoolExecutor(proxies.AT_ONCE) as pool:
-            found = pool.map(lambda one: proxies.is_strict(kube, one), sidecars)
-            return cls(dict(zip(sidecars, found, strict=True)), asked)
+            observed = pool.map(lambda sidecar: proxies.is_strict(kube, sidecar), sidecars)
+            return cls(dict(zip(sidecars, observed, strict=True)), required)
 
     def is_strict_during(self, sidecar: Proxy) -> bool | None:
         """Say whether a sidecar must take mutual TLS only while the policies hold."""
@@ -53,11 +58,11 @@ class MtlsExpectation:
 
         None where its namespace was of two minds, or nobody was there.
         """
-        known = self.observed.get(sidecar)
-        if known is not None:
-            return known
-        around = {
-            one for proxy, one in self.observed.items() if proxy.namespace == sidecar.namespace
+        observed_mode = self.observed.get(sidecar)
+        if observed_mode is not None:
+            return observed_mode
+        neighbour_modes = {
+            mode for proxy, mode in self.observed.items() if proxy.namespace == sidecar.namespace
         }
-        around -= {None}
-        return around.pop() if len(around) == 1 else None
+        neighbour_modes -= {None}
+        return neighbour_modes.pop() if len(neighbour_modes) == 1 else None

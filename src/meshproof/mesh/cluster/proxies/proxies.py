@@ -57,15 +57,15 @@ def has_sidecar(pod: Object) -> bool:
     """Say whether a pod was injected: its proxy is a container, or a native sidecar."""
     spec = pod["spec"]
     return any(
-        one["name"] == CONTAINER
-        for one in [*spec.get("containers", ()), *(spec.get("initContainers") or ())]
+        container["name"] == CONTAINER
+        for container in [*spec.get("containers", ()), *(spec.get("initContainers") or ())]
     )
 
 
 def is_running(pod: Object) -> bool:
     """Say whether a pod runs and is not about to end."""
-    ends = pod["metadata"].get("deletionTimestamp")
-    return pod.get("status", {}).get("phase") == "Running" and not ends
+    deleted_at = pod["metadata"].get("deletionTimestamp")
+    return pod.get("status", {}).get("phase") == "Running" and not deleted_at
 
 
 def gateway_proxies(pods: Iterable[Object]) -> list[Proxy]:
@@ -110,64 +110,70 @@ class ConfigDump:
     endpoints: Endpoints = field(default_factory=dict)
 
 
-def read_dump(kube: Kube, proxy: Proxy, policies: bool = False, own: str = "") -> ConfigDump:
-    """Read a proxy's config; with `policies` its inbound listener, too.
+def read_dump(
+    kube: Kube, proxy: Proxy, with_policies: bool = False, run_name: str = ""
+) -> ConfigDump:
+    """Read a proxy's config; with `with_policies` its inbound listener, too.
 
-    `own` stands in all names of the run: what others change is no part of the version.
+    `run_name` stands in all names of the run: what others change is no part of the version.
     """
     with _open_admin(kube, proxy) as ask:
-        texts = _read_resources(ask)
-        strict = _refuses_plaintext(ask(_INBOUND)) if policies and not proxy.gateway else None
-        endpoints = _parse_endpoints(ask(_ENDPOINTS.format(own))) if own else {}
-    shown = (_SOURCE, _ROUTE)
-    found = {
-        _API_VERSION.sub(r"\1", one)
-        for text in texts
-        for mark in shown
-        for one in mark.findall(text)
+        dumps = _read_resources(ask)
+        strict = _refuses_plaintext(ask(_INBOUND)) if with_policies and not proxy.gateway else None
+        endpoints = _parse_endpoints(ask(_ENDPOINTS.format(run_name))) if run_name else {}
+    patterns = (_SOURCE, _ROUTE)
+    sources = {
+        _API_VERSION.sub(r"\1", source)
+        for dump in dumps
+        for pattern in patterns
+        for source in pattern.findall(dump)
     }
-    parts = list(_select_run_parts(texts, own))
+    parts = list(_select_run_parts(dumps, run_name))
     routes = (route for part in parts for route in part.get("routes", ()))
     # One without metadata is of no rule: istiod calls it `default`.
-    found |= {
-        f"{_ROUTE_MARK}{one['name']}" for one in routes if "name" in one and "metadata" in one
+    sources |= {
+        f"{_ROUTE_MARK}{route['name']}"
+        for route in routes
+        if "name" in route and "metadata" in route
     }
     version = _config_version(parts, f"strict: {strict}")
-    return ConfigDump(proxy, frozenset(found), strict, version, endpoints)
+    return ConfigDump(proxy, frozenset(sources), strict, version, endpoints)
 
 
-def _config_version(parts: Iterable[Any], more: str) -> str:
+def _config_version(parts: Iterable[Any], strict_line: str) -> str:
     """Return what stands for some virtual hosts and clusters."""
-    return one_version([more, *(json.dumps(one, sort_keys=True) for one in parts)])
+    return one_version([strict_line, *(json.dumps(part, sort_keys=True) for part in parts)])
 
 
-def _select_run_parts(texts: Iterable[str], own: str) -> Iterator[Any]:
-    """Yield the virtual hosts and clusters of config dumps in which `own` stands."""
-    for text in texts:
-        for config in json.loads(text).get("configs", ()):
+def _select_run_parts(dumps: Iterable[str], run_name: str) -> Iterator[Any]:
+    """Yield the virtual hosts and clusters of config dumps in which `run_name` stands."""
+    for dump in dumps:
+        for config in json.loads(dump).get("configs", ()):
             entry = config.get("route_config") or config.get("cluster") or config
             for part in entry.get("virtual_hosts") or [entry]:
-                if own in json.dumps(part):
+                if run_name in json.dumps(part):
                     yield part
 
 
-def _parse_endpoints(text: str) -> dict[str, dict[str, bool]]:
+def _parse_endpoints(dump: str) -> dict[str, dict[str, bool]]:
     """Return the endpoints of a config dump, of clusters without one, too."""
-    found: dict[str, dict[str, bool]] = {}
-    for config in json.loads(text).get("configs", ()):
-        assigned = config["endpoint_config"]
-        there = found.setdefault(assigned["cluster_name"], {})
-        for locality in assigned.get("endpoints", ()):
-            for one in locality.get("lb_endpoints", ()):
-                address = one["endpoint"]["address"].get("socket_address", {}).get("address", "")
-                there[address] = one.get("health_status", "HEALTHY") in _HEALTHY
-    return found
+    endpoints: dict[str, dict[str, bool]] = {}
+    for config in json.loads(dump).get("configs", ()):
+        assignment = config["endpoint_config"]
+        healthy_by_address = endpoints.setdefault(assignment["cluster_name"], {})
+        for locality in assignment.get("endpoints", ()):
+            for endpoint in locality.get("lb_endpoints", ()):
+                address = (
+                    endpoint["endpoint"]["address"].get("socket_address", {}).get("address", "")
+                )
+                healthy_by_address[address] = endpoint.get("health_status", "HEALTHY") in _HEALTHY
+    return endpoints
 
 
-def read_run_parts(kube: Kube, proxy: Proxy, own: str) -> list[Any]:
-    """Return the virtual hosts and clusters of a proxy in which `own` stands."""
+def read_run_parts(kube: Kube, proxy: Proxy, run_name: str) -> list[Any]:
+    """Return the virtual hosts and clusters of a proxy in which `run_name` stands."""
     with _open_admin(kube, proxy) as ask:
-        return list(_select_run_parts(_read_resources(ask), own))
+        return list(_select_run_parts(_read_resources(ask), run_name))
 
 
 @contextlib.contextmanager
@@ -181,7 +187,7 @@ def _open_admin(kube: Kube, proxy: Proxy) -> Iterator[ReadConfig]:
 
 
 def _read_resources(ask: ReadConfig) -> list[str]:
-    return [ask(f"resource={one}") for one in _RESOURCES]
+    return [ask(f"resource={resource}") for resource in _RESOURCES]
 
 
 def is_strict(kube: Kube, proxy: Proxy) -> bool | None:
@@ -193,31 +199,31 @@ def is_strict(kube: Kube, proxy: Proxy) -> bool | None:
         return _refuses_plaintext(ask(_INBOUND))
 
 
-def _refuses_plaintext(text: str) -> bool | None:
+def _refuses_plaintext(dump: str) -> bool | None:
     chains: list[dict[str, Any]] = [
         chain
-        for listener in json.loads(text).get("configs", ())
+        for listener in json.loads(dump).get("configs", ())
         for chain in listener["active_state"]["listener"]["filter_chains"]
     ]
-    return not any(_takes_plaintext(one) for one in chains) if chains else None
+    return not any(_takes_plaintext(chain) for chain in chains) if chains else None
 
 
 def _takes_plaintext(chain: dict[str, Any]) -> bool:
     return bool(chain.get("filter_chain_match", {}).get("transport_protocol") == "raw_buffer")
 
 
-def source_marks(placed: RunObject) -> list[str]:
+def source_marks(run_object: RunObject) -> list[str]:
     """Return by what istiod marks what it makes of an object; nothing for a kind without marks.
 
     The route of an HTTPRoute's rule with a name has that name alone (istiod's `convertHTTPRoute`);
     it is looked for among the virtual hosts of the run.
     """
-    if placed.kind == "HTTPRoute":
-        rules = [one.get("name") for one in placed.body["spec"].get("rules") or [{}]]
-        of_all = [] if all(rules) else [f"{placed.namespace}.{placed.name}"]
-        return [*of_all, *(f"{_ROUTE_MARK}{name}" for name in rules if name)]
-    name = _HYPHENATED.get(placed.kind)
-    group = str(placed.body["apiVersion"]).partition("/")[0]
+    if run_object.kind == "HTTPRoute":
+        rules = [rule.get("name") for rule in run_object.body["spec"].get("rules") or [{}]]
+        unnamed_rule_marks = [] if all(rules) else [f"{run_object.namespace}.{run_object.name}"]
+        return [*unnamed_rule_marks, *(f"{_ROUTE_MARK}{name}" for name in rules if name)]
+    name = _HYPHENATED.get(run_object.kind)
+    group = str(run_object.body["apiVersion"]).partition("/")[0]
     if name is None:
         return []
-    return [f"/apis/{group}/namespaces/{placed.namespace}/{name}/{placed.name}"]
+    return [f"/apis/{group}/namespaces/{run_object.namespace}/{name}/{run_object.name}"]

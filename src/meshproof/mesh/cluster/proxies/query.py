@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def query_all(
-    kube: Kube, found: Iterable[Proxy], ask: Callable[[Proxy], T]
+    kube: Kube, proxies: Iterable[Proxy], ask: Callable[[Proxy], T]
 ) -> dict[Proxy, T | NotReady]:
     """Return what each says that is asked; why it does not where its pod is not ready yet.
 
@@ -23,7 +23,7 @@ def query_all(
     Raises NotReady for one that is ready and does not answer.
     """
 
-    def asked(proxy: Proxy) -> T | NotReady | None:
+    def query_one(proxy: Proxy) -> T | NotReady | None:
         try:
             return ask(proxy)
         except NotReady as error:
@@ -34,7 +34,7 @@ def query_all(
                 return error
             raise
 
-    found = list(found)
+    proxies = list(proxies)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = dict(zip(found, pool.map(asked, found), strict=True))
-    return {proxy: one for proxy, one in answers.items() if one is not None}
+        results = dict(zip(proxies, pool.map(query_one, proxies), strict=True))
+    return {proxy: result for proxy, result in results.items() if result is not None}

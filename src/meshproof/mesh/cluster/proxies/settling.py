@@ -27,35 +27,39 @@ from meshproof.mesh.cluster.proxies.proxies import (
 from meshproof.mesh.protocol import Served, one_version
 
 
-def _must_serve(placed: RunObject, proxy: Proxy) -> bool:
+def _must_serve(run_object: RunObject, proxy: Proxy) -> bool:
     """Say whether a proxy of the run must have what an object says."""
-    if placed.kind == "HTTPRoute":
-        parents = placed.body["spec"].get("parentRefs", ())
-        return proxy.gateway == any(one.get("kind", "Gateway") == "Gateway" for one in parents)
-    spec = placed.body.get("spec", {})
+    if run_object.kind == "HTTPRoute":
+        parents = run_object.body["spec"].get("parentRefs", ())
+        return proxy.gateway == any(
+            parent.get("kind", "Gateway") == "Gateway" for parent in parents
+        )
+    spec = run_object.body.get("spec", {})
     gateways = spec.get("gateways") or [MESH]
-    if placed.kind == "VirtualService" and proxy.gateway:
+    if run_object.kind == "VirtualService" and proxy.gateway:
         return gateways != [MESH]
-    if placed.kind == "VirtualService" and MESH not in gateways:
+    if run_object.kind == "VirtualService" and MESH not in gateways:
         return False
-    at_home = not proxy.gateway and proxy.namespace == placed.namespace
+    at_home = not proxy.gateway and proxy.namespace == run_object.namespace
     return at_home or proxy.namespace in (spec.get("exportTo") or ())
 
 
 def _describe_fault(
-    one: ConfigDump, objects: Sequence[RunObject], there: bool, strict: RequiresMtls | None
+    dump: ConfigDump, run_objects: Sequence[RunObject], present: bool, strict: RequiresMtls | None
 ) -> str:
     """Return in words what a proxy does not have yet, or still has."""
-    for placed in objects:
-        wrong = any((mark in one.sources) != there for mark in source_marks(placed))
-        if wrong and _must_serve(placed, one.proxy):
-            return f"{'does not have' if there else 'still has'} {placed.kind} {placed.name}"
-    wanted = None if strict is None or one.proxy.gateway else strict(one.proxy)
-    if wanted is None or one.strict == wanted:
+    for run_object in run_objects:
+        is_wrong = any((source in dump.sources) != present for source in source_marks(run_object))
+        if is_wrong and _must_serve(run_object, dump.proxy):
+            return (
+                f"{'does not have' if present else 'still has'} {run_object.kind} {run_object.name}"
+            )
+    must_be_strict = None if strict is None or dump.proxy.gateway else strict(dump.proxy)
+    if must_be_strict is None or dump.strict == must_be_strict:
         return ""
-    if one.strict is None:
+    if dump.strict is None:
         return "does not take connections yet"
-    return "still takes plaintext" if wanted else "still refuses plaintext"
+    return "still takes plaintext" if must_be_strict else "still refuses plaintext"
 
 
 ListProxies = Callable[[], Sequence[Proxy]]
@@ -64,22 +68,22 @@ ListProxies = Callable[[], Sequence[Proxy]]
 def wait_served(
     kube: Kube,
     proxies: Sequence[Proxy] | ListProxies,
-    objects: Sequence[RunObject],
-    there: bool = True,
+    run_objects: Sequence[RunObject],
+    present: bool = True,
     strict: RequiresMtls | None = None,
-    own: str = "",
+    run_name: str = "",
 ) -> Served:
-    """Wait until every proxy serves the objects, or (`there` False) none of them any more.
+    """Wait until every proxy serves the objects, or (`present` False) none of them any more.
 
     It serves them once its clusters have the endpoints that they should, too (`endpoints`).
     `proxies` are pods that must stay, or what lists those that there are: in each look anew, for
-    pods of a gateway come and go. `own` stands in the names of the run's namespaces and hosts, by
+    pods of a gateway come and go. `run_name` stands in the names of the run's namespaces and hosts, by
     which its config is told apart. `strict` says whether a sidecar must take mutual TLS only (None:
     either is right); it is None where no policy is among the objects. Raises NotReady naming the
     proxies that are late and what they lack.
     """
-    began = time.monotonic()
-    rounds = _Rounds(kube, proxies, objects, there, strict, own)
+    started = time.monotonic()
+    rounds = _Rounds(kube, proxies, run_objects, present, strict, run_name)
     dumps = wait_for(
         rounds.poll,
         timeouts.CONFIG_SERVED,
@@ -87,13 +91,13 @@ def wait_served(
         timeouts.POLL_SLOW,
         rounds.needs_another,
     )
-    version = one_version(f"{one.proxy} {one.version}" for one in dumps)
-    return Served(version, len(dumps), round(time.monotonic() - began, 3))
+    version = one_version(f"{dump.proxy} {dump.version}" for dump in dumps)
+    return Served(version, len(dumps), round(time.monotonic() - started, 3))
 
 
-def _fingerprint(one: ConfigDump) -> object:
+def _fingerprint(dump: ConfigDump) -> object:
     """Return what two looks at a proxy must show alike."""
-    return one.version, {name: frozenset(there) for name, there in one.endpoints.items()}
+    return dump.version, {name: frozenset(addresses) for name, addresses in dump.endpoints.items()}
 
 
 @dataclass
@@ -102,11 +106,11 @@ class _Rounds:
 
     kube: Kube
     proxies: Sequence[Proxy] | ListProxies
-    objects: Sequence[RunObject]
+    run_objects: Sequence[RunObject]
     present: bool
     strict: RequiresMtls | None
     run_name: str
-    late: dict[Proxy, str] = field(default_factory=dict)
+    lagging: dict[Proxy, str] = field(default_factory=dict)
     previous: dict[Proxy, object] = field(default_factory=dict)
     #: How long each look has taken, in seconds, and whether all was there.
     durations: list[float] = field(default_factory=list)
@@ -114,44 +118,46 @@ class _Rounds:
 
     def poll(self) -> list[ConfigDump] | None:
         """Look at every proxy; return what they serve once two looks have shown the same."""
-        began = time.monotonic()
-        answers = query.query_all(self.kube, self._list_proxies(), self._read_dump)
-        self._require_all_answered(answers)
-        dumps = [one for one in answers.values() if isinstance(one, ConfigDump)]
-        self.late = {
-            proxy: words for proxy, one in answers.items() if (words := self._describe_answer(one))
+        started = time.monotonic()
+        results = query.query_all(self.kube, self._list_proxies(), self._read_dump)
+        self._require_all_answered(results)
+        dumps = [result for result in results.values() if isinstance(result, ConfigDump)]
+        self.lagging = {
+            proxy: fault
+            for proxy, result in results.items()
+            if (fault := self._describe_answer(result))
         }
-        if self.present and self.run_name and not self.late:
-            self.late = self._find_missing_endpoints(dumps)
-        before, self.previous = self.previous, {one.proxy: _fingerprint(one) for one in dumps}
-        self.durations.append(time.monotonic() - began)
-        self.complete.append(bool(dumps) and not self.late)
-        return dumps if self.complete[-1] and before == self.previous else None
+        if self.present and self.run_name and not self.lagging:
+            self.lagging = self._find_missing_endpoints(dumps)
+        previous, self.previous = self.previous, {dump.proxy: _fingerprint(dump) for dump in dumps}
+        self.durations.append(time.monotonic() - started)
+        self.complete.append(bool(dumps) and not self.lagging)
+        return dumps if self.complete[-1] and previous == self.previous else None
 
     def _list_proxies(self) -> Sequence[Proxy]:
-        found = self.proxies() if callable(self.proxies) else self.proxies
-        if not found and not self.durations:
+        proxies = self.proxies() if callable(self.proxies) else self.proxies
+        if not proxies and not self.durations:
             raise NotReady("there is no proxy that could serve the rules")
-        return found
+        return proxies
 
-    def _require_all_answered(self, answers: Container[Proxy]) -> None:
-        for one in () if callable(self.proxies) else self.proxies:
-            if one not in answers:
-                raise NotReady(f"{one} is gone: it should have served the rules")
+    def _require_all_answered(self, results: Container[Proxy]) -> None:
+        for proxy in () if callable(self.proxies) else self.proxies:
+            if proxy not in results:
+                raise NotReady(f"{proxy} is gone: it should have served the rules")
 
-    def _describe_answer(self, answer: ConfigDump | NotReady) -> str:
-        if isinstance(answer, NotReady):
-            return f"does not answer yet: {answer}"
-        return _describe_fault(answer, self.objects, self.present, self.strict)
+    def _describe_answer(self, result: ConfigDump | NotReady) -> str:
+        if isinstance(result, NotReady):
+            return f"does not answer yet: {result}"
+        return _describe_fault(result, self.run_objects, self.present, self.strict)
 
     def _find_missing_endpoints(self, dumps: Sequence[ConfigDump]) -> dict[Proxy, str]:
         awaited = endpoints.read_expected_pods(
-            self.kube, {name for one in dumps for name in one.endpoints}
+            self.kube, {name for dump in dumps for name in dump.endpoints}
         )
         return {
-            one.proxy: words
-            for one in dumps
-            if (words := endpoints.describe_missing_endpoint(one.endpoints, awaited))
+            dump.proxy: fault
+            for dump in dumps
+            if (fault := endpoints.describe_missing_endpoint(dump.endpoints, awaited))
         }
 
     def _read_dump(self, proxy: Proxy) -> ConfigDump:
@@ -166,7 +172,7 @@ class _Rounds:
 
     def describe_delay(self) -> str:
         """Return what was still not right in the last look."""
-        lines = "; ".join(f"{proxy} {words}" for proxy, words in self.late.items())
+        lines = "; ".join(f"{proxy} {fault}" for proxy, fault in self.lagging.items())
         longest, count = max(self.durations), len(self.previous)
         restless = "the config of the proxies does not come to rest" if count else "none is left"
         return (

@@ -19,11 +19,11 @@ _OLD_KINDS = ("cluster", "listener", "route", "endpoint")
 
 @dataclass(frozen=True)
 class ProxyStatus:
-    """A proxy as istiod knows it; `wrong` says which config it has not taken, kind by kind."""
+    """A proxy as istiod knows it; `faults` says which config it has not taken, kind by kind."""
 
     proxy: str
     version: str
-    wrong: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
 
 @dataclass
@@ -32,27 +32,27 @@ class SyncStatus:
 
     proxies: dict[str, ProxyStatus] = field(default_factory=dict)
 
-    def add(self, text: str) -> None:
+    def add(self, syncz: str) -> None:
         """Take in what one istiod answers. A proxy that another one knows better stays."""
-        for entry in json.loads(text):
-            one = ProxyStatus(
+        for entry in json.loads(syncz):
+            status = ProxyStatus(
                 entry["proxy"], entry.get("istio_version", ""), tuple(_find_unacknowledged(entry))
             )
-            known = self.proxies.get(one.proxy)
+            recorded = self.proxies.get(status.proxy)
             # When a proxy has connected anew, its old connection stays in the list for a while.
-            if known is None or known.wrong:
-                self.proxies[one.proxy] = one
+            if recorded is None or recorded.faults:
+                self.proxies[status.proxy] = status
 
     def faults(self, names: Iterable[str]) -> list[str]:
         """Return what is wrong with the proxies of these names: not connected, STALE, NACK."""
-        said: list[str] = []
+        faults: list[str] = []
         for name in names:
-            found = self.proxies.get(name)
-            if found is None:
-                said.append(f"{name} is not connected to istiod")
+            status = self.proxies.get(name)
+            if status is None:
+                faults.append(f"{name} is not connected to istiod")
             else:
-                said += [f"{name}: {words}" for words in found.wrong]
-        return said
+                faults += [f"{name}: {fault}" for fault in status.faults]
+        return faults
 
 
 def _find_unacknowledged(entry: dict[str, Any]) -> Iterator[str]:
@@ -69,5 +69,5 @@ def _find_unacknowledged(entry: dict[str, Any]) -> Iterator[str]:
         if error := state.get("lastError"):
             yield f"NACK: it refuses {name}: {error.strip()}"
         elif state.get("sent") and state["sent"] != state.get("acked"):
-            since = state.get("sentTime") or state["sent"].partition("/")[0]
-            yield f"STALE: it has not acknowledged {name} that was sent at {since}"
+            sent_at = state.get("sentTime") or state["sent"].partition("/")[0]
+            yield f"STALE: it has not acknowledged {name} that was sent at {sent_at}"

@@ -52,8 +52,8 @@ class RunView:
     def requests(self) -> int:
         """Return how many requests to the productpage the proxies themselves have counted."""
         texts = [
-            get_from_pod(self._kube, one.pod, one.namespace, ADMIN_PORT, _STATS)
-            for one in self._run.proxies()
+            get_from_pod(self._kube, proxy.pod, proxy.namespace, ADMIN_PORT, _STATS)
+            for proxy in self._run.proxies()
         ]
         return sum_requests("\n".join(texts), self.namespace)
 
@@ -63,22 +63,24 @@ class RunView:
 
     def inside(self) -> list[Proxy]:
         """Return the sidecars in the namespace of the productpage."""
-        return [one for one in self._run.proxies() if one.namespace == self.namespace]
+        return [proxy for proxy in self._run.proxies() if proxy.namespace == self.namespace]
 
 
-def sum_requests(text: str, namespace: str) -> int:
+def sum_requests(metrics: str, namespace: str) -> int:
     """Return the requests to a namespace's productpage in proxies' metrics (Prometheus' format)."""
-    found = {_ISTIO_COUNTER: 0, _ENVOY_COUNTER: 0}
-    istio = f'destination_service="productpage.{namespace}.'
-    envoy = re.compile(rf'cluster_name="outbound\|\d+\|[^|"]*\|productpage\.{namespace}\.')
-    for line in text.splitlines():
-        name, _, rest = line.partition("{")
-        ours = (name == _ISTIO_COUNTER and istio in rest and 'reporter="source"' in rest) or (
-            name == _ENVOY_COUNTER and envoy.search(rest)
-        )
-        if ours:
-            found[name] += int(float(rest.rpartition("} ")[2]))
-    return found[_ISTIO_COUNTER] or found[_ENVOY_COUNTER]
+    counts = {_ISTIO_COUNTER: 0, _ENVOY_COUNTER: 0}
+    istio_label = f'destination_service="productpage.{namespace}.'
+    envoy_cluster = re.compile(rf'cluster_name="outbound\|\d+\|[^|"]*\|productpage\.{namespace}\.')
+    for line in metrics.splitlines():
+        name, _, labels_and_value = line.partition("{")
+        is_for_productpage = (
+            name == _ISTIO_COUNTER
+            and istio_label in labels_and_value
+            and 'reporter="source"' in labels_and_value
+        ) or (name == _ENVOY_COUNTER and envoy_cluster.search(labels_and_value))
+        if is_for_productpage:
+            counts[name] += int(float(labels_and_value.rpartition("} ")[2]))
+    return counts[_ISTIO_COUNTER] or counts[_ENVOY_COUNTER]
 
 
 class ClusterAddons:
@@ -88,37 +90,37 @@ class ClusterAddons:
         self,
         kube: Kube,
         istio: Istio,
-        place: RunScope,
-        given: dict[str, str],
+        scope: RunScope,
+        addon_urls: dict[str, str],
         run: RunMesh,
         stack: contextlib.ExitStack,
     ) -> None:
         self._kube = kube
         self._istio = istio
-        self._scope = place
+        self._scope = scope
         self._stack = stack
         self._run = run
-        self._view = RunView(kube, place.namespace_for("default"), run)
-        self._urls = given
+        self._view = RunView(kube, scope.namespace_for("default"), run)
+        self._urls = addon_urls
         self._ready: dict[str, Any] = {}
         self._traced = ""
-        for name, url in given.items():
+        for name, url in addon_urls.items():
             if url != OFF and not url.startswith(("http://", "https://")):
                 raise UsageError(f"--mesh-addon {name}={url}: in a cluster, expected a URL or off")
 
     def missing(self, name: str) -> str:
         """Return why an addon is not there, where it was looked for and how to install it."""
-        given = self._urls.get(name)
-        if given == OFF:
+        url = self._urls.get(name)
+        if url == OFF:
             return f"{name} was switched off"
-        if given or self._find_service(name) is not None:
+        if url or self._find_service(name) is not None:
             return ""
-        wanted: InCluster = module(name).IN_CLUSTER
+        in_cluster: InCluster = module(name).IN_CLUSTER
         return (
-            f"{name} is not in this cluster: no Service called {' or '.join(wanted.services)} "
-            f"(or labelled app={wanted.services[0]}) with port "
-            f"{' or '.join(map(str, wanted.ports))} in any namespace. Install it with "
-            f"`{wanted.install}` from the release of Istio, or say where it is: "
+            f"{name} is not in this cluster: no Service called {' or '.join(in_cluster.services)} "
+            f"(or labelled app={in_cluster.services[0]}) with port "
+            f"{' or '.join(map(str, in_cluster.ports))} in any namespace. Install it with "
+            f"`{in_cluster.install}` from the release of Istio, or say where it is: "
             f"--mesh-addon {name}=URL"
         )
 
@@ -176,22 +178,22 @@ class ClusterAddons:
     def _forward_port(self, name: str, service: Object) -> str:
         """Return the URL of a port-forward to a pod behind the addon's Service."""
         metadata = service["metadata"]
-        there = f"Service {metadata['namespace']}/{metadata['name']}"
+        service_name = f"Service {metadata['namespace']}/{metadata['name']}"
         pods = [pod for pod in list_service_pods(self._kube, service) if is_running(pod)]
         if not pods:
-            raise NotReady(f"{name}: {there} has no endpoints: no pod runs behind it")
+            raise NotReady(f"{name}: {service_name} has no endpoints: no pod runs behind it")
         pod = pods[0]
         port = _find_port(service, module(name).IN_CLUSTER.ports) or service["spec"]["ports"][0]
         target = find_target_port(service, port, pod)
-        at = pod["metadata"]
-        forwarder = Forwarder(self._kube, at["name"], at["namespace"], target)
+        pod_metadata = pod["metadata"]
+        forwarder = Forwarder(self._kube, pod_metadata["name"], pod_metadata["namespace"], target)
         return self._stack.enter_context(forwarder).address.url
 
     def _find_service(self, name: str) -> Object | None:
         """Return the Service of an addon: in Istio's namespace first, then in any other."""
-        wanted: InCluster = module(name).IN_CLUSTER
+        in_cluster: InCluster = module(name).IN_CLUSTER
         namespace = self._istio.namespace
-        return find_addon_service(self._kube.list("v1", "Service"), wanted, namespace)
+        return find_addon_service(self._kube.list("v1", "Service"), in_cluster, namespace)
 
 
 def _send_visits(address: Address, tag: str) -> None:
@@ -208,38 +210,44 @@ def _send_visits(address: Address, tag: str) -> None:
         list(pool.map(get, range(_VISITS)))
 
 
-def find_addon_service(services: Sequence[Object], wanted: InCluster, first: str) -> Object | None:
+def find_addon_service(
+    services: Sequence[Object], in_cluster: InCluster, first_namespace: str
+) -> Object | None:
     """Return the Service that fits an addon best: by its name, else by its label; None without one.
 
-    `first` is the namespace whose Services come before others.
+    `first_namespace` is the namespace whose Services come before others.
     """
 
     def rank(service: Object) -> tuple[bool, int, str]:
         metadata = service["metadata"]
-        names = list(wanted.services)
-        at = names.index(metadata["name"]) if metadata["name"] in names else len(names)
-        return metadata["namespace"] != first, at, f"{metadata['namespace']}/{metadata['name']}"
+        names = list(in_cluster.services)
+        name_rank = names.index(metadata["name"]) if metadata["name"] in names else len(names)
+        return (
+            metadata["namespace"] != first_namespace,
+            name_rank,
+            f"{metadata['namespace']}/{metadata['name']}",
+        )
 
-    fitting = [one for one in services if _fits_addon(one, wanted)]
-    return min(fitting, key=rank, default=None)
+    candidates = [service for service in services if _fits_addon(service, in_cluster)]
+    return min(candidates, key=rank, default=None)
 
 
-def _fits_addon(service: Object, wanted: InCluster) -> bool:
+def _fits_addon(service: Object, in_cluster: InCluster) -> bool:
     selector = service["spec"].get("selector") or {}
-    if not selector or set(selector.values()) & set(wanted.not_of):
+    if not selector or set(selector.values()) & set(in_cluster.not_of):
         return False
     labels = labels_of(service)
-    named = service["metadata"]["name"] in wanted.services or any(
-        labels.get(label) in wanted.services for label in _APP_LABELS
+    is_named = service["metadata"]["name"] in in_cluster.services or any(
+        labels.get(label) in in_cluster.services for label in _APP_LABELS
     )
-    return named and _find_port(service, wanted.ports) is not None
+    return is_named and _find_port(service, in_cluster.ports) is not None
 
 
-def _find_port(service: Object, wanted: Sequence[int | str]) -> Object | None:
+def _find_port(service: Object, port_choices: Sequence[int | str]) -> Object | None:
     """Return the port of a Service that comes first among those wanted, by number or name."""
-    for choice in wanted:
+    for choice in port_choices:
         for port in service["spec"].get("ports") or ():
             if choice in (port["port"], port.get("targetPort"), port.get("name")):
-                found: Object = port
-                return found
+                matching_port: Object = port
+                return matching_port
     return None

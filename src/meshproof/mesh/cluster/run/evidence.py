@@ -48,14 +48,14 @@ class EvidenceSources:
     gateways: Callable[[], Iterable[proxies.Proxy]] = tuple
 
 
-def save(kube: Kube, run: EvidenceSources, folder: Path) -> str:
+def save(kube: Kube, sources: EvidenceSources, folder: Path) -> str:
     """Save what there is of a run in `folder`; return lines on what looks wrong.
 
     What cannot be had, a right that the user lacks say, is in `not-saved.txt`; what takes longer
     than `timeouts.EVIDENCE` is left out, which is a line, too.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    saver = _Saver(kube, run, folder)
+    saver = _Saver(kube, sources, folder)
     with kube.retrying_for(timeouts.ADMIN):
         return "\n".join(saver.save_all())
 
@@ -63,9 +63,9 @@ def save(kube: Kube, run: EvidenceSources, folder: Path) -> str:
 class _Saver:
     """One saving, and what could not be had of it."""
 
-    def __init__(self, kube: Kube, run: EvidenceSources, folder: Path) -> None:
+    def __init__(self, kube: Kube, sources: EvidenceSources, folder: Path) -> None:
         self._kube = kube
-        self._sources = run
+        self._sources = sources
         self._folder = folder
         self._deadline = time.monotonic() + timeouts.EVIDENCE
         self._is_late = False
@@ -78,51 +78,54 @@ class _Saver:
             self._try_read(lambda: workloads.list_pods(kube, sources.namespaces, sources.labels))
             or []
         )
-        said = [words for pod in pods for words in _find_pod_faults(pod)]
-        said += self._try_read(lambda: [*_find_empty_subsets(kube, sources.namespaces, pods)]) or []
+        faults = [fault for pod in pods for fault in _find_pod_faults(pod)]
+        faults += (
+            self._try_read(lambda: [*_find_empty_subsets(kube, sources.namespaces, pods)]) or []
+        )
         self._write("pods.json", pods)
         events = [event for name in sources.namespaces for event in self._save_events(name)]
         jobs: list[Callable[[], None]] = [partial(self._save_pod, pod, events) for pod in pods]
         jobs += [self._save_proxy_status, self._save_objects]
         jobs += [
-            partial(self._save_run_config, one) for one in self._try_read(sources.gateways) or ()
+            partial(self._save_run_config, gateway)
+            for gateway in self._try_read(sources.gateways) or ()
         ]
         with ThreadPoolExecutor(proxies.AT_ONCE) as pool:
-            for done in [pool.submit(job) for job in jobs]:
-                done.result()
+            for future in [pool.submit(job) for job in jobs]:
+                future.result()
         if self._unsaved:
             self._write("not-saved.txt", "\n".join([*self._unsaved, ""]))
         if self._is_late:
-            said.append(f"the evidence is not complete after {timeouts.EVIDENCE:.0f} s")
-        return said
+            faults.append(f"the evidence is not complete after {timeouts.EVIDENCE:.0f} s")
+        return faults
 
-    def _try_read(self, ask: Callable[[], Any]) -> Any:
+    def _try_read(self, read: Callable[[], Any]) -> Any:
         """Return what is asked for; None where it cannot be had, or not in time."""
         if time.monotonic() > self._deadline:
             self._is_late = True
             return None
         try:
-            return ask()
+            return read()
         except NotReady as error:
             self._unsaved.append(str(error))
             return None
 
-    def _write(self, name: str, found: Any) -> None:
+    def _write(self, name: str, content: Any) -> None:
         """Write an object as JSON, or a text, without its secrets."""
-        if found is None:
+        if content is None:
             return
-        if isinstance(found, str):
-            text = redaction.redact_text(found)
+        if isinstance(content, str):
+            text = redaction.redact_text(content)
         else:
-            text = json.dumps(redaction.redact_value(found), indent=1)
+            text = json.dumps(redaction.redact_value(content), indent=1)
         (self._folder / name).write_text(text, encoding="utf-8")
 
     def _save_events(self, namespace: str) -> list[Object]:
-        found: list[Object] = (
+        events: list[Object] = (
             self._try_read(lambda: self._kube.list("v1", "Event", namespace)) or []
         )
-        self._write(f"events-{namespace}.json", found)
-        return found
+        self._write(f"events-{namespace}.json", events)
+        return events
 
     def _save_proxy_status(self) -> None:
         lines = self._try_read(lambda: [*self._sources.status()])
@@ -131,14 +134,14 @@ class _Saver:
 
     def _save_objects(self) -> None:
         """Save the objects of the run, of each kind that it has applied."""
-        found = [
-            one
+        bodies = [
+            body
             for api_version, kind in sorted(self._kube.applied_kinds)
             if kind not in _NOT_AS_OBJECTS
             for namespace in self._sources.namespaces
-            for one in self._try_read(partial(self._kube.list, api_version, kind, namespace)) or ()
+            for body in self._try_read(partial(self._kube.list, api_version, kind, namespace)) or ()
         ]
-        self._write("objects.json", found)
+        self._write("objects.json", bodies)
 
     def _save_pod(self, pod: Object, events: Sequence[Object]) -> None:
         name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
@@ -156,8 +159,8 @@ class _Saver:
 
     def _save_config(self, proxy: proxies.Proxy) -> None:
         """Save the config of a sidecar; of a large one what is the run's."""
-        place = (proxy.pod, proxy.namespace, proxies.ADMIN_PORT, "/config_dump")
-        dump = self._try_read(partial(get_from_pod, self._kube, *place))
+        request = (proxy.pod, proxy.namespace, proxies.ADMIN_PORT, "/config_dump")
+        dump = self._try_read(partial(get_from_pod, self._kube, *request))
         if dump is None:
             return
         if len(dump) <= _MAX_WHOLE_CONFIG:
@@ -170,31 +173,31 @@ class _Saver:
     def _save_log(
         self, file: str, pod: str, namespace: str, container: str, previous: bool
     ) -> None:
-        ask = partial(self._kube.read_log, pod, namespace, container, _LOG_LINES, previous)
-        self._write(file, self._try_read(ask))
+        read = partial(self._kube.read_log, pod, namespace, container, _LOG_LINES, previous)
+        self._write(file, self._try_read(read))
 
     def _save_run_config(self, proxy: proxies.Proxy) -> None:
         """Save the routes and clusters of a proxy that are the run's, as of a shared gateway."""
-        found = self._try_read(
+        run_parts = self._try_read(
             lambda: proxies.read_run_parts(self._kube, proxy, self._sources.run_name)
         )
-        self._write(f"{proxy.pod}.own_config.json", found)
+        self._write(f"{proxy.pod}.own_config.json", run_parts)
 
 
-def find_hosts_without_service(kube: Kube, placed: Iterable[RunObject]) -> Iterable[str]:
+def find_hosts_without_service(kube: Kube, run_objects: Iterable[RunObject]) -> Iterable[str]:
     """Yield the short hosts of VirtualServices that are no Service of their namespace.
 
     A short name is one of the rule's own namespace (Istio reference, VirtualService.hosts).
     """
-    for one in placed:
-        if one.kind != "VirtualService":
+    for run_object in run_objects:
+        if run_object.kind != "VirtualService":
             continue
-        for host in one.body["spec"].get("hosts") or ():
-            if "." in host or host == "*" or kube.get("v1", "Service", host, one.namespace):
+        for host in run_object.body["spec"].get("hosts") or ():
+            if "." in host or host == "*" or kube.get("v1", "Service", host, run_object.namespace):
                 continue
             yield (
-                f"{one.at}: there is no Service {host} in namespace {one.namespace}: is "
-                f"VirtualService {one.name} in the wrong namespace?"
+                f"{run_object.at}: there is no Service {host} in namespace {run_object.namespace}: is "
+                f"VirtualService {run_object.name} in the wrong namespace?"
             )
 
 
@@ -205,12 +208,12 @@ def _find_empty_subsets(
     for name in namespaces:
         for rule in kube.list("networking.istio.io/v1", "DestinationRule", name):
             for subset in rule["spec"].get("subsets") or ():
-                wanted = (subset.get("labels") or {}).items()
-                if not any(wanted <= labels_of(pod).items() for pod in pods):
-                    words = ", ".join(f"{key}={value}" for key, value in wanted)
+                subset_labels = (subset.get("labels") or {}).items()
+                if not any(subset_labels <= labels_of(pod).items() for pod in pods):
+                    label_list = ", ".join(f"{key}={value}" for key, value in subset_labels)
                     yield (
                         f"DestinationRule {rule['metadata']['name']}: subset {subset['name']} "
-                        f"({words}) selects no pod"
+                        f"({label_list}) selects no pod"
                     )
 
 
@@ -218,8 +221,8 @@ def _find_pod_faults(pod: Object) -> Iterable[str]:
     name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
     if not proxies.has_sidecar(pod) and labels_of(pod).get(INJECT_LABEL) != "false":
         yield f"{name} has no sidecar"
-    for one in (pod.get("status") or {}).get("containerStatuses") or ():
-        if one.get("restartCount"):
-            yield f"{name}: container {one['name']} was restarted {one['restartCount']} times"
-        elif not one.get("ready"):
-            yield f"{name}: container {one['name']} is not ready"
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        if container.get("restartCount"):
+            yield f"{name}: container {container['name']} was restarted {container['restartCount']} times"
+        elif not container.get("ready"):
+            yield f"{name}: container {container['name']} is not ready"

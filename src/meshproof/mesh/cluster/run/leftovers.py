@@ -38,34 +38,49 @@ class LeftoverRun:
     @property
     def namespaces(self) -> list[str]:
         """The namespaces of the run."""
-        return [one.name for one in self.live_objects if one.kind.kind == _NAMESPACE]
+        return [
+            live_object.name
+            for live_object in self.live_objects
+            if live_object.kind.kind == _NAMESPACE
+        ]
 
     @property
     def outside(self) -> list[LiveObject]:
         """What lies in no namespace of the run and goes with no other object."""
-        within = set(self.namespaces)
+        namespaces = set(self.namespaces)
         return [
-            one
-            for one in self.live_objects
-            if one.kind.kind != _NAMESPACE
-            and one.namespace not in within
-            and not one.metadata.get("ownerReferences")
+            live_object
+            for live_object in self.live_objects
+            if live_object.kind.kind != _NAMESPACE
+            and live_object.namespace not in namespaces
+            and not live_object.metadata.get("ownerReferences")
         ]
 
     @property
     def to_delete(self) -> list[LiveObject]:
         """What must be deleted for all of it to go, as far as it says that it is ours."""
-        return [one for one in self.roots if _read_labels(one).get(MANAGED_BY) == _MANAGER]
+        return [
+            live_object
+            for live_object in self.roots
+            if _read_labels(live_object).get(MANAGED_BY) == _MANAGER
+        ]
 
     @property
     def roots(self) -> list[LiveObject]:
         """Its namespaces, and what lies in none of them."""
-        return [*(one for one in self.live_objects if one.kind.kind == _NAMESPACE), *self.outside]
+        return [
+            *(
+                live_object
+                for live_object in self.live_objects
+                if live_object.kind.kind == _NAMESPACE
+            ),
+            *self.outside,
+        ]
 
     @property
     def foreign(self) -> list[LiveObject]:
         """What carries the run's label, but not that of meshproof: whose it is nobody knows."""
-        return [one for one in self.roots if one not in self.to_delete]
+        return [live_object for live_object in self.roots if live_object not in self.to_delete]
 
 
 @dataclass
@@ -77,11 +92,11 @@ class Leftovers:
 
     def in_state(self, state: RunState) -> list[LeftoverRun]:
         """Return the runs that are in a state."""
-        return [one for one in self.runs if one.status.state is state]
+        return [run for run in self.runs if run.status.state is state]
 
 
-def _read_labels(item: LiveObject) -> dict[str, str]:
-    return dict(item.metadata.get("labels") or {})
+def _read_labels(live_object: LiveObject) -> dict[str, str]:
+    return dict(live_object.metadata.get("labels") or {})
 
 
 def find_leftovers(kube: Kube, kinds: Sequence[Kind] | None = None, run: str = "") -> Leftovers:
@@ -91,54 +106,65 @@ def find_leftovers(kube: Kube, kinds: Sequence[Kind] | None = None, run: str = "
     """
     label = f"{RUN_LABEL}={run}" if run else RUN_LABEL
     if kinds is None:
-        items, unseen = list_objects(kube, discover_kinds(kube), label)
+        live_objects, unseen = list_objects(kube, discover_kinds(kube), label)
     else:
-        items, unseen = list_objects(kube, kinds, label, patience=timeouts.API_AWAY)
-    for kind, words in unseen.items():
+        live_objects, unseen = list_objects(kube, kinds, label, patience=timeouts.API_AWAY)
+    for kind, reason in unseen.items():
         if kind.kind == _NAMESPACE:
-            raise NotReady(words)
+            raise NotReady(reason)
     by_run: dict[str, list[LiveObject]] = {}
-    for item in sorted(items, key=str):
-        by_run.setdefault(_read_labels(item)[RUN_LABEL], []).append(item)
+    for live_object in sorted(live_objects, key=str):
+        by_run.setdefault(_read_labels(live_object)[RUN_LABEL], []).append(live_object)
     return Leftovers(
-        [LeftoverRun(name, _judge_run_status(of), of) for name, of in sorted(by_run.items())],
+        [
+            LeftoverRun(name, _judge_run_status(run_objects), run_objects)
+            for name, run_objects in sorted(by_run.items())
+        ],
         unseen,
     )
 
 
-def _judge_run_status(items: Sequence[LiveObject]) -> RunStatus:
+def _judge_run_status(live_objects: Sequence[LiveObject]) -> RunStatus:
     """Return how a run stands: by all of its objects that tell, each namespace being one.
 
     One that lives decides before one that does not tell, that before one that is gone.
     """
-    noted = [one for one in items if one.kind.kind == _NAMESPACE or _owner_annotations(one)]
-    found = [ownership.read_run_status(_owner_annotations(one)) for one in noted]
+    owned_objects = [
+        live_object
+        for live_object in live_objects
+        if live_object.kind.kind == _NAMESPACE or _owner_annotations(live_object)
+    ]
+    statuses = [
+        ownership.read_run_status(_owner_annotations(live_object)) for live_object in owned_objects
+    ]
     for state in (RunState.LIVES, RunState.UNKNOWN, RunState.GONE):
-        for one in found:
-            if one.state is state:
-                return one
+        for status in statuses:
+            if status.state is state:
+                return status
     return RunStatus(RunState.UNKNOWN, f"nothing of it has the annotation {ownership.OWNER}")
 
 
-def _owner_annotations(item: LiveObject) -> dict[str, str]:
-    found = item.metadata.get("annotations") or {}
-    return {key: found[key] for key in (ownership.OWNER, ownership.UNTIL) if key in found}
+def _owner_annotations(live_object: LiveObject) -> dict[str, str]:
+    annotations = live_object.metadata.get("annotations") or {}
+    return {
+        key: annotations[key] for key in (ownership.OWNER, ownership.UNTIL) if key in annotations
+    }
 
 
-def delete_objects(kube: Kube, items: Iterable[LiveObject], seconds: float = 0) -> None:
+def delete_objects(kube: Kube, live_objects: Iterable[LiveObject], seconds: float = 0) -> None:
     """Delete objects and wait until they are gone.
 
     Raises NotReady for what does not go in `seconds` (0: `timeouts.NAMESPACE_END`), naming what
     holds it.
     """
-    by_key = {one.ref: one for one in items}
-    for key in by_key:
-        kube.delete(*key.get_args, key.uid)
-    for one in by_key.values():
-        if one.kind.kind == _NAMESPACE:
-            _end_pods(kube, one)
+    by_ref = {live_object.ref: live_object for live_object in live_objects}
+    for ref in by_ref:
+        kube.delete(*ref.get_args, ref.uid)
+    for live_object in by_ref.values():
+        if live_object.kind.kind == _NAMESPACE:
+            _end_pods(kube, live_object)
     seconds = seconds or timeouts.NAMESPACE_END
-    wait_deleted(kube, by_key, seconds, lambda key: _explain_stuck(kube, by_key[key]))
+    wait_deleted(kube, by_ref, seconds, lambda ref: _explain_stuck(kube, by_ref[ref]))
 
 
 def _end_pods(kube: Kube, namespace: LiveObject) -> None:
@@ -150,12 +176,12 @@ def _end_pods(kube: Kube, namespace: LiveObject) -> None:
     run = _read_labels(namespace).get(RUN_LABEL)
     labels = f"{RUN_LABEL}={run},{MANAGED_BY}={_MANAGER}"
     with contextlib.suppress(NotReady), kube.retrying_for(timeouts.API_START):
-        found = [
+        bodies = [
             *kube.list("apps/v1", "Deployment", namespace.name, labels),
-            *(one for one in kube.list("v1", "Pod", namespace.name, labels) if _is_bare(one)),
+            *(pod for pod in kube.list("v1", "Pod", namespace.name, labels) if _is_bare(pod)),
         ]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda one: _end_object(kube, one), found))
+            list(pool.map(lambda body: _end_object(kube, body), bodies))
 
 
 def _is_bare(pod: Object) -> bool:
@@ -163,35 +189,37 @@ def _is_bare(pod: Object) -> bool:
     return not pod["metadata"].get("ownerReferences")
 
 
-def _end_object(kube: Kube, found: Object) -> None:
-    name, namespace = found["metadata"]["name"], found["metadata"]["namespace"]
+def _end_object(kube: Kube, body: Object) -> None:
+    name, namespace = body["metadata"]["name"], body["metadata"]["namespace"]
     with contextlib.suppress(NotReady):
-        if found["kind"] == "Pod":
+        if body["kind"] == "Pod":
             kube.delete("v1", "Pod", name, namespace)
         else:
             kube.merge_patch("apps/v1", "Deployment", name, namespace, {"spec": {"replicas": 0}})
 
 
-def filter_existing(kube: Kube, items: Iterable[LiveObject]) -> list[LiveObject]:
+def filter_existing(kube: Kube, live_objects: Iterable[LiveObject]) -> list[LiveObject]:
     """Return those of some objects that are not gone."""
-    return [one for one in items if exists(kube, one.ref)]
+    return [live_object for live_object in live_objects if exists(kube, live_object.ref)]
 
 
-def _explain_stuck(kube: Kube, item: LiveObject) -> str:
-    if item.kind.kind == _NAMESPACE:
-        return namespaces.explain_stuck(kube, item.name)
-    finalizers = ", ".join(item.metadata.get("finalizers") or ())
-    return f"{item} does not go{f': it has the finalizers {finalizers}' if finalizers else ''}"
+def _explain_stuck(kube: Kube, live_object: LiveObject) -> str:
+    if live_object.kind.kind == _NAMESPACE:
+        return namespaces.explain_stuck(kube, live_object.name)
+    finalizers = ", ".join(live_object.metadata.get("finalizers") or ())
+    return (
+        f"{live_object} does not go{f': it has the finalizers {finalizers}' if finalizers else ''}"
+    )
 
 
-def read_install_records(kube: Kube, left: LeftoverRun) -> list[Record]:
+def read_install_records(kube: Kube, leftover_run: LeftoverRun) -> list[Record]:
     """Return what a run has installed of Istio: its record is in a namespace of the run."""
-    return list(install_record.read_records(kube, left.namespaces))
+    return list(install_record.read_records(kube, leftover_run.namespaces))
 
 
-def uninstall_istio(kube: Kube, left: LeftoverRun) -> None:
+def uninstall_istio(kube: Kube, leftover_run: LeftoverRun) -> None:
     """Remove what a run has installed of Istio, before its record goes. Raises NotReady."""
-    for record in read_install_records(kube, left):
+    for record in read_install_records(kube, leftover_run):
         install_record.remove_installation(kube, record)
 
 
@@ -200,39 +228,41 @@ def clear_dead_runs(kube: Kube) -> list[str]:
 
     What does not go, or whose run nobody can tell, is told: it does not keep a run from beginning.
     """
-    found = find_leftovers(kube)
-    said = [
-        f"{summarize(one)}; see `meshproof cleanup`" for one in found.in_state(RunState.UNKNOWN)
+    leftovers = find_leftovers(kube)
+    notes = [
+        f"{summarize(run)}; see `meshproof cleanup`" for run in leftovers.in_state(RunState.UNKNOWN)
     ]
     live_objects: list[LiveObject] = []
-    for one in found.in_state(RunState.GONE):
+    for dead_run in leftovers.in_state(RunState.GONE):
         try:
-            uninstall_istio(kube, one)
-            live_objects += one.to_delete
+            uninstall_istio(kube, dead_run)
+            live_objects += dead_run.to_delete
         except NotReady as error:  # its record stays, for the next who tries
-            said += str(error).splitlines()
-    stuck = [one for one in live_objects if _is_stuck(one)]
+            notes += str(error).splitlines()
+    stuck = [live_object for live_object in live_objects if _is_stuck(live_object)]
     try:
         delete_objects(
-            kube, [one for one in live_objects if one not in stuck], timeouts.LEFTOVERS_END
+            kube,
+            [live_object for live_object in live_objects if live_object not in stuck],
+            timeouts.LEFTOVERS_END,
         )
     except NotReady as error:
-        said += str(error).splitlines()
-    said += [_explain_stuck(kube, one) for one in filter_existing(kube, stuck)]
-    return [f"left by another run: {one}" for one in said]
+        notes += str(error).splitlines()
+    notes += [_explain_stuck(kube, live_object) for live_object in filter_existing(kube, stuck)]
+    return [f"left by another run: {note}" for note in notes]
 
 
-def summarize(left: LeftoverRun) -> str:
+def summarize(leftover_run: LeftoverRun) -> str:
     """Return what is there of a run and how the run stands, in a line."""
-    return f"run {left.run} ({left.status.why}): {', '.join(map(str, left.roots))}"
+    return f"run {leftover_run.run} ({leftover_run.status.reason}): {', '.join(map(str, leftover_run.roots))}"
 
 
-def _is_stuck(item: LiveObject) -> bool:
+def _is_stuck(live_object: LiveObject) -> bool:
     """Say whether an object is being deleted for longer than one waits for it."""
-    since = item.metadata.get("deletionTimestamp")
-    if not since:
+    deleted_at = live_object.metadata.get("deletionTimestamp")
+    if not deleted_at:
         return False
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(str(since))).total_seconds()
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(str(deleted_at))).total_seconds()
     return seconds > timeouts.NAMESPACE_END
 
 
@@ -246,13 +276,22 @@ def end_run(kube: Kube, run: str) -> None:
     """
     applied = {(api_version.rpartition("/")[0], kind) for api_version, kind in kube.applied_kinds}
     applied.add(("", _NAMESPACE))
-    kinds = [one for one in discover_kinds(kube) if (one.group, one.kind) in applied]
+    kinds = [kind for kind in discover_kinds(kube) if (kind.group, kind.kind) in applied]
     delete_objects(
-        kube, [item for one in find_leftovers(kube, kinds, run).runs for item in one.to_delete]
+        kube,
+        [
+            live_object
+            for leftover_run in find_leftovers(kube, kinds, run).runs
+            for live_object in leftover_run.to_delete
+        ],
     )
-    after = find_leftovers(kube, kinds, run)
-    left = [str(item) for one in after.runs for item in one.live_objects]
-    words = [f"run {run} left {', '.join(left)}"] if left else []
-    words += [why for kind, why in after.unseen.items() if not kind.is_namespaced]
-    if words:
-        raise NotReady("\n".join(words))
+    leftovers = find_leftovers(kube, kinds, run)
+    remaining = [
+        str(live_object)
+        for leftover_run in leftovers.runs
+        for live_object in leftover_run.live_objects
+    ]
+    faults = [f"run {run} left {', '.join(remaining)}"] if remaining else []
+    faults += [reason for kind, reason in leftovers.unseen.items() if not kind.is_namespaced]
+    if faults:
+        raise NotReady("\n".join(faults))

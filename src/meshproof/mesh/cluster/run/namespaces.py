@@ -14,7 +14,7 @@ from meshproof.mesh.cluster.run import ownership
 
 
 def create(
-    kube: Kube, names: Sequence[str], labels: dict[str, str], folder: Path, **more: str
+    kube: Kube, names: Sequence[str], labels: dict[str, str], folder: Path, **extra_labels: str
 ) -> None:
     """Make namespaces with `labels`, or say again whose they are and until when.
 
@@ -24,7 +24,7 @@ def create(
     for name in names:
         metadata: dict[str, Any] = {
             "name": name,
-            "labels": {**labels, **more},
+            "labels": {**labels, **extra_labels},
             "annotations": annotations,
         }
         # Cut short it might come to be after the run has looked for what it must delete.
@@ -37,26 +37,26 @@ def delete(kube: Kube, names: Sequence[str]) -> None:
 
     Raises NotReady for one that does not go, naming what holds it.
     """
-    keys = [ObjectRef("v1", "Namespace", "", name) for name in names]
-    for key in keys:
-        kube.delete(*key.get_args)
-    wait_deleted(kube, keys, timeouts.NAMESPACE_END, lambda key: explain_stuck(kube, key.name))
+    refs = [ObjectRef("v1", "Namespace", "", name) for name in names]
+    for ref in refs:
+        kube.delete(*ref.get_args)
+    wait_deleted(kube, refs, timeouts.NAMESPACE_END, lambda ref: explain_stuck(kube, ref.name))
 
 
 def explain_stuck(kube: Kube, name: str) -> str:
     """Return in words what keeps a namespace from going: its conditions, finalizers, objects."""
-    found = kube.get("v1", "Namespace", name)
-    if found is None:
+    namespace = kube.get("v1", "Namespace", name)
+    if namespace is None:
         return f"namespace {name} has just gone"
-    if not found["metadata"].get("deletionTimestamp"):
+    if not namespace["metadata"].get("deletionTimestamp"):
         return f"namespace {name} is not being deleted"
-    items, _ = list_objects(kube, discover_kinds(kube), namespace=name)
-    said = [
-        *_describe_conditions(found),
-        *_describe_own_finalizers(found),
-        *_describe_objects_with_finalizers(items),
+    live_objects, _ = list_objects(kube, discover_kinds(kube), namespace=name)
+    reasons = [
+        *_describe_conditions(namespace),
+        *_describe_own_finalizers(namespace),
+        *_describe_objects_with_finalizers(live_objects),
     ]
-    return f"namespace {name} does not go: {'; '.join(said) or 'the cluster does not say why'}"
+    return f"namespace {name} does not go: {'; '.join(reasons) or 'the cluster does not say why'}"
 
 
 def _describe_conditions(namespace: Object) -> Iterable[str]:
@@ -64,21 +64,25 @@ def _describe_conditions(namespace: Object) -> Iterable[str]:
 
     Source: Kubernetes API, NamespaceConditionType.
     """
-    for one in (namespace.get("status") or {}).get("conditions") or ():
-        if one["status"] == "True" and one.get("message"):
-            yield str(one["message"]).rstrip(", ")
+    for condition in (namespace.get("status") or {}).get("conditions") or ():
+        if condition["status"] == "True" and condition.get("message"):
+            yield str(condition["message"]).rstrip(", ")
 
 
 def _describe_own_finalizers(namespace: Object) -> Iterable[str]:
     """Yield the finalizers that are the namespace's own."""
-    spec = [one for one in namespace["spec"].get("finalizers") or () if one != "kubernetes"]
-    own = [*spec, *(namespace["metadata"].get("finalizers") or ())]
-    if own:
-        yield f"the namespace itself has the finalizers {', '.join(own)}"
+    spec_finalizers = [
+        finalizer
+        for finalizer in namespace["spec"].get("finalizers") or ()
+        if finalizer != "kubernetes"
+    ]
+    finalizers = [*spec_finalizers, *(namespace["metadata"].get("finalizers") or ())]
+    if finalizers:
+        yield f"the namespace itself has the finalizers {', '.join(finalizers)}"
 
 
-def _describe_objects_with_finalizers(items: Iterable[LiveObject]) -> Iterable[str]:
+def _describe_objects_with_finalizers(live_objects: Iterable[LiveObject]) -> Iterable[str]:
     """Yield the objects that have finalizers: whoever set one must take it away."""
-    for item in items:
-        if finalizers := item.metadata.get("finalizers"):
-            yield f"{item} has the finalizers {', '.join(finalizers)}"
+    for live_object in live_objects:
+        if finalizers := live_object.metadata.get("finalizers"):
+            yield f"{live_object} has the finalizers {', '.join(finalizers)}"

@@ -40,7 +40,7 @@ class RunStatus:
     """Whether a run goes on, and in words by what that is known."""
 
     state: RunState
-    why: str
+    reason: str
 
 
 def identify_machine() -> str:
@@ -55,43 +55,47 @@ def identify_machine() -> str:
 
 def owner_annotations(folder: Path) -> dict[str, str]:
     """Return the annotations of what a run creates whose process holds the lock on `folder`."""
-    until = datetime.now(UTC) + timedelta(seconds=timeouts.RUN_LIFE)
+    latest_end = datetime.now(UTC) + timedelta(seconds=timeouts.RUN_LIFE)
     return {
         OWNER: f"{identify_machine()}:{folder}",
-        UNTIL: until.isoformat(timespec="seconds"),
+        UNTIL: latest_end.isoformat(timespec="seconds"),
     }
 
 
-def read_run_status(notes: Mapping[str, str]) -> RunStatus:
+def read_run_status(annotations: Mapping[str, str]) -> RunStatus:
     """Say from the annotations of what a run has created whether it goes on."""
-    owner, given = str(notes.get(OWNER, "")), str(notes.get(UNTIL, ""))
+    owner, until_text = str(annotations.get(OWNER, "")), str(annotations.get(UNTIL, ""))
     host, boot, mounts, folder = (*owner.split(":", 3), "", "", "", "")[:4]
-    found = _FOLDER.fullmatch(folder)
-    if not host or found is None:
+    folder_match = _FOLDER.fullmatch(folder)
+    if not host or folder_match is None:
         return RunStatus(RunState.UNKNOWN, f"annotation {OWNER} is {_describe_unreadable(owner)}")
-    process = int(found[1])
+    process = int(folder_match[1])
     if f"{host}:{boot}:{mounts}" == identify_machine():
-        locked = _is_locked(Path(folder), process)
-        if locked is not None:
-            how = "runs" if locked else "has ended"
-            state = RunState.LIVES if locked else RunState.GONE
-            return RunStatus(state, f"its process {process} {how} on this machine")
-    until = _parse_time(given)
-    if until is None:
-        return RunStatus(RunState.UNKNOWN, f"annotation {UNTIL} is {_describe_unreadable(given)}")
-    if until < datetime.now(UTC):
-        return RunStatus(RunState.GONE, f"it was to end by {given} (process {process} of {host})")
-    return RunStatus(RunState.LIVES, f"process {process} of {host} may run until {given}")
+        is_locked = _is_locked(Path(folder), process)
+        if is_locked is not None:
+            outcome = "runs" if is_locked else "has ended"
+            state = RunState.LIVES if is_locked else RunState.GONE
+            return RunStatus(state, f"its process {process} {outcome} on this machine")
+    latest_end = _parse_time(until_text)
+    if latest_end is None:
+        return RunStatus(
+            RunState.UNKNOWN, f"annotation {UNTIL} is {_describe_unreadable(until_text)}"
+        )
+    if latest_end < datetime.now(UTC):
+        return RunStatus(
+            RunState.GONE, f"it was to end by {until_text} (process {process} of {host})"
+        )
+    return RunStatus(RunState.LIVES, f"process {process} of {host} may run until {until_text}")
 
 
-def _describe_unreadable(given: str) -> str:
-    return f"not readable: '{given}'" if given else "missing"
+def _describe_unreadable(text: str) -> str:
+    return f"not readable: '{text}'" if text else "missing"
 
 
 def _parse_time(text: str) -> datetime | None:
     with contextlib.suppress(ValueError):
-        found = datetime.fromisoformat(text)
-        return found if found.tzinfo else None
+        timestamp = datetime.fromisoformat(text)
+        return timestamp if timestamp.tzinfo else None
     return None
 
 

@@ -100,25 +100,27 @@ class Probe:
         return probe
 
     def send(
-        self, address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+        self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
     ) -> list[Answer]:
         """Send a batch; return what became of each request, in send order.
 
         A batch whose answers do not get here is asked for again; its requests are sent but once.
         Raises NotReady when they never do.
         """
-        batch = make_batch(address, asked, workers, keep_alive)
+        batch = make_batch(address, requests, workers, keep_alive)
         batch |= {"line": self._session, "number": next(self._batch_numbers)}
-        rounds = -(-len(asked) // max(1, workers))
-        patience = rounds * max((one.seconds for one in asked), default=0.0) + timeouts.ADMIN
-        found = json.loads(self._channel.ask("/", json.dumps(batch), patience))
-        return [parse_answer(one) for one in found]
+        rounds = -(-len(requests) // max(1, workers))
+        seconds = (
+            rounds * max((request.seconds for request in requests), default=0.0) + timeouts.ADMIN
+        )
+        outcomes = json.loads(self._channel.ask("/", json.dumps(batch), seconds))
+        return [parse_answer(outcome) for outcome in outcomes]
 
     def shown(self, curl: str) -> str:
         """Return the command that sends what `curl` would send from the probe's pod."""
-        words = curl.removeprefix("curl ")
-        place = f"kubectl -n {self.namespace} exec {self.pod} -c {CONTAINER}"
-        return f"{place} -- python3 {_FOLDER}/probe.py {words}"
+        arguments = curl.removeprefix("curl ")
+        kubectl_exec = f"kubectl -n {self.namespace} exec {self.pod} -c {CONTAINER}"
+        return f"{kubectl_exec} -- python3 {_FOLDER}/probe.py {arguments}"
 
     def clone(self) -> Probe:
         """Return the same probe over a connection of its own, for another thread."""
@@ -130,7 +132,7 @@ class Probe:
 
 
 def make_batch(
-    address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+    address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
 ) -> dict[str, Any]:
     """Return a batch as `meshproof.apps.probe` takes it."""
     return {
@@ -140,27 +142,27 @@ def make_batch(
         "keep_alive": keep_alive,
         "requests": [
             {
-                "method": one.method,
-                "path": one.path,
-                "headers": one.headers,
-                "without": one.without,
-                "seconds": one.seconds,
+                "method": request.method,
+                "path": request.path,
+                "headers": request.headers,
+                "without": request.without,
+                "seconds": request.seconds,
             }
-            for one in asked
+            for request in requests
         ],
     }
 
 
-def parse_answer(found: dict[str, Any]) -> Answer:
+def parse_answer(outcome: dict[str, Any]) -> Answer:
     """Return what became of a request, from what `meshproof.apps.probe` says of it."""
-    if "lost" in found:
-        return Answer(lost=str(found["lost"]), why=str(found["why"]))
+    if "lost" in outcome:
+        return Answer(lost=str(outcome["lost"]), why=str(outcome["why"]))
     headers: dict[str, str] = {}
-    for name, value in found["headers"]:
+    for name, value in outcome["headers"]:
         name = str(name).lower()
         headers[name] = f"{headers[name]}, {value}" if name in headers else str(value)
-    body = base64.b64decode(found["body"])
-    return Answer(int(found["status"]), headers, body, float(found["seconds"]))
+    body = base64.b64decode(outcome["body"])
+    return Answer(int(outcome["status"]), headers, body, float(outcome["seconds"]))
 
 
 def _make_objects(
@@ -168,7 +170,12 @@ def _make_objects(
 ) -> list[Object]:
     script = (files("meshproof.apps") / "probe.py").read_text(encoding="utf-8")
     metadata = {"name": name, "namespace": namespace, "labels": labels}
-    tags = {"app": name, **labels, LABEL: "true", INJECT_LABEL: "true" if sidecar else "false"}
+    pod_labels = {
+        "app": name,
+        **labels,
+        LABEL: "true",
+        INJECT_LABEL: "true" if sidecar else "false",
+    }
     return [
         {
             "apiVersion": "v1",
@@ -181,7 +188,7 @@ def _make_objects(
             "kind": "Pod",
             "metadata": {
                 **metadata,
-                "labels": tags,
+                "labels": pod_labels,
                 "annotations": {**COUNTING_ANNOTATIONS, **SMALL_SIDECAR_ANNOTATIONS},
             },
             "spec": {

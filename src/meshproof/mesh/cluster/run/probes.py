@@ -19,11 +19,11 @@ from meshproof.mesh.protocol import Address, Asked
 class Probes:
     """The probes of one run, each made when it is needed first: they end with their namespaces."""
 
-    def __init__(self, kube: Kube, place: RunScope, asking: Mapping[str, str]) -> None:
-        """`asking` are labels by which a pod asks for a sidecar of the right revision."""
+    def __init__(self, kube: Kube, scope: RunScope, injection_labels: Mapping[str, str]) -> None:
+        """`injection_labels` are labels by which a pod asks for a sidecar of the right revision."""
         self._kube = kube
-        self._scope = place
-        self._labels = {**place.labels, **asking}
+        self._scope = scope
+        self._labels = {**scope.labels, **injection_labels}
         self._probes: dict[tuple[str, bool], Probe] = {}
         self._admins: dict[Proxy, Channel] = {}
 
@@ -50,45 +50,47 @@ class Probes:
         """
         name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
         address = Address(str(pod["status"]["podIP"]), _find_app_port(pod))
-        asked = Asked("GET", "/", (), (), timeouts.REQUEST)
-        (answer,) = self.probe_in(namespace, sidecar=False).send(address, [asked], 1, False)
+        request = Asked("GET", "/", (), (), timeouts.REQUEST)
+        (answer,) = self.probe_in(namespace, sidecar=False).send(address, [request], 1, False)
         if answer.lost == "ended":
             return None
         if answer.lost:
             raise NotReady(f"{namespace}/{name}: {address.url}: {answer.lost}: {answer.why}")
         return answer.status
 
-    def resolve_service(self, service: str, known: list[str]) -> tuple[str, str]:
+    def resolve_service(self, service: str, file_namespaces: list[str]) -> tuple[str, str]:
         """Return the name and the namespace in the cluster of `service[.namespace]` of the files.
 
-        Raises NotReady for a namespace that is not among those `known`.
+        Raises NotReady for a namespace that is not among those `file_namespaces`.
         """
-        name, _, short = service.partition(".")
-        short = short or "default"
-        if short not in known:
-            raise NotReady(f"{service}: the run has no namespace {short}: {', '.join(known)}")
-        return name, self._scope.namespace_for(short)
+        name, _, file_namespace = service.partition(".")
+        file_namespace = file_namespace or "default"
+        if file_namespace not in file_namespaces:
+            raise NotReady(
+                f"{service}: the run has no namespace {file_namespace}: {', '.join(file_namespaces)}"
+            )
+        return name, self._scope.namespace_for(file_namespace)
 
-    def counters(self, service: str, known: list[str], proxies: list[Proxy]) -> Counters:
+    def counters(self, service: str, file_namespaces: list[str], proxies: list[Proxy]) -> Counters:
         """Begin to count the requests to `service[.namespace]` at these proxies."""
-        name, namespace = self.resolve_service(service, known)
+        name, namespace = self.resolve_service(service, file_namespaces)
         for proxy in proxies:
             if proxy not in self._admins:
                 self._admins[proxy] = Channel(self._kube, proxy.pod, proxy.namespace, ADMIN_PORT)
         readers = {str(proxy): self._admins[proxy].ask for proxy in proxies}
         return Counters(readers, f"{name}.{namespace}.{CLUSTER_DOMAIN}")
 
-    def inside(self, service: str, known: list[str]) -> tuple[Address, Probe]:
+    def inside(self, service: str, file_namespaces: list[str]) -> tuple[Address, Probe]:
         """Return where `service[.namespace]` of the files is for a client inside, and a client.
 
-        The client is in the service's own namespace: no export keeps the service from it. `known`
+        The client is in the service's own namespace: no export keeps the service from it. `file_namespaces`
         names the namespaces of the files. Raises NotReady for a service that is not there.
         """
-        name, namespace = self.resolve_service(service, known)
-        found = self._kube.get("v1", "Service", name, namespace)
-        if found is None:
+        name, namespace = self.resolve_service(service, file_namespaces)
+        service_body = self._kube.get("v1", "Service", name, namespace)
+        if service_body is None:
             raise NotReady(f"there is no Service {name} in {namespace}")
-        port = int(found["spec"]["ports"][0]["port"])
+        port = int(service_body["spec"]["ports"][0]["port"])
         address = Address(f"{name}.{namespace}.{CLUSTER_DOMAIN}", port)
         return address, self.probe_in(namespace, sidecar=True)
 

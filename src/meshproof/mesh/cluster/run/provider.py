@@ -42,32 +42,34 @@ def provide_cluster(options: ClusterOptions, folder: Path) -> Iterator[ClusterOp
     Clusters that killed runs of this machine have left are deleted first. Raises NotReady, with
     what the provider says, when there is none, when it fails or when its cluster does not answer.
     """
-    wanted = options.provider
-    if wanted is None:
+    provider = options.provider
+    if provider is None:
         yield options
         return
-    _require_programs(wanted, folder)
+    _require_programs(provider, folder)
     _delete_leftovers()
-    made = _ProvidedCluster(wanted, options, folder)
+    cluster = _ProvidedCluster(provider, options, folder)
     try:
-        made.create()
-        yield replace(options, kubeconfig=str(made.kubeconfig), context=made.context)
+        cluster.create()
+        yield replace(options, kubeconfig=str(cluster.kubeconfig), context=cluster.context)
     except BaseException:
         with signals.uninterrupted(), contextlib.suppress(MeshproofError):
-            made.delete()  # the first error is the one to be told
+            cluster.delete()  # the first error is the one to be told
         raise
     else:
         with signals.uninterrupted():
-            made.delete()
+            cluster.delete()
 
 
 class _ProvidedCluster:
     """A cluster of pytest-kubernetes and the record by which the next run finds it."""
 
-    def __init__(self, wanted: Provider, options: ClusterOptions, folder: Path) -> None:
-        self._provider = wanted
+    def __init__(self, provider: Provider, options: ClusterOptions, folder: Path) -> None:
+        self._provider = provider
         self._folder = folder
-        self._external_kubeconfig = Path(options.kubeconfig) if wanted.name == "external" else None
+        self._external_kubeconfig = (
+            Path(options.kubeconfig) if provider.name == "external" else None
+        )
         self.context = options.context
         self.name = f"pytest-meshproof-{folder.name.removeprefix('run-')}"
         self.kubeconfig = folder / "kubeconfig"
@@ -88,24 +90,26 @@ class _ProvidedCluster:
             )
         self._manager = _make_manager(self._provider.name, self.name, config, self.kubeconfig)
         self._manager.context = self.context or None
-        asked = ProviderOptions(
+        provider_options = ProviderOptions(
             cluster_name=self.name,
             api_version=self._provider.version,
             kubeconfig_path=self.kubeconfig,
             provider_config=config,
             cluster_timeout=int(timeouts.CLUSTER_START),
         )
-        words = [self.name] if config and self._provider.name == "k3d" else []
-        what = f"{self._provider.name}: the cluster {self.name} does not start"
-        with _translate_errors(what, self._folder, self._version_hint()):
-            self._manager.create(asked, timeout=int(timeouts.CLUSTER_ANSWERS), options=words)
+        arguments = [self.name] if config and self._provider.name == "k3d" else []
+        failure = f"{self._provider.name}: the cluster {self.name} does not start"
+        with _translate_errors(failure, self._folder, self._version_hint()):
+            self._manager.create(
+                provider_options, timeout=int(timeouts.CLUSTER_ANSWERS), options=arguments
+            )
 
     def _version_hint(self) -> str:
         """Return in words which version is asked for; empty where the provider's config says it."""
         if self._external_kubeconfig is not None or self._provider.config:
             return ""
-        asked = _REQUESTED_VERSIONS[self._provider.name].format(self._provider.version)
-        return f"\nit was asked for {asked}; --mesh-provider-version names another"
+        version = _REQUESTED_VERSIONS[self._provider.name].format(self._provider.version)
+        return f"\nit was asked for {version}; --mesh-provider-version names another"
 
     def _copy_config(self) -> Path | None:
         """Copy the provider's config with our name in it: else it makes a cluster that we lose."""
@@ -113,18 +117,23 @@ class _ProvidedCluster:
             return None
         import yaml
 
-        given = Path(self._provider.config)
+        config_path = Path(self._provider.config)
         try:
-            found = yaml.load(given.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+            config = yaml.load(config_path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UsageError(f"--mesh-provider-config {given}: cannot be read: {error}") from None
-        if not isinstance(found, dict):
-            raise UsageError(f"--mesh-provider-config {given}: expected a mapping")
-        named = {**found, "name": self.name}
+            raise UsageError(
+                f"--mesh-provider-config {config_path}: cannot be read: {error}"
+            ) from None
+        if not isinstance(config, dict):
+            raise UsageError(f"--mesh-provider-config {config_path}: expected a mapping")
+        named_config = {**config, "name": self.name}
         if self._provider.name == "k3d":
-            named = {**found, "metadata": {**(found.get("metadata") or {}), "name": self.name}}
+            named_config = {
+                **config,
+                "metadata": {**(config.get("metadata") or {}), "name": self.name},
+            }
         copy = self._folder / "provider.yaml"
-        copy.write_text(yaml.safe_dump(named), encoding="utf-8")
+        copy.write_text(yaml.safe_dump(named_config), encoding="utf-8")
         return copy
 
     def delete(self) -> None:
@@ -137,10 +146,10 @@ class _ProvidedCluster:
 def _make_manager(provider: str, name: str, config: Path | None, kubeconfig: Path) -> Any:
     from pytest_kubernetes.providers import select_provider_manager
 
-    made: Any = select_provider_manager(provider, {"cluster_name": name})
+    manager_class: Any = select_provider_manager(provider, {"cluster_name": name})
     if provider == "external":
-        return made(name, None, kubeconfig)
-    return made(name, str(config) if config else None)
+        return manager_class(name, None, kubeconfig)
+    return manager_class(name, str(config) if config else None)
 
 
 def _delete_cluster(manager: Any, provider: str, name: str, folder: Path) -> None:
@@ -152,9 +161,9 @@ def _delete_cluster(manager: Any, provider: str, name: str, folder: Path) -> Non
 def _delete_leftovers() -> None:
     """Delete the clusters of runs of this machine whose owner is gone."""
     for path in sorted(_records_folder().glob("pytest-meshproof-*")):
-        provider, notes = json.loads(path.read_text(encoding="utf-8"))
-        gone = ownership.read_run_status(notes).state is ownership.RunState.GONE
-        if gone and shutil.which(provider):
+        provider, annotations = json.loads(path.read_text(encoding="utf-8"))
+        is_gone = ownership.read_run_status(annotations).state is ownership.RunState.GONE
+        if is_gone and shutil.which(provider):
             manager = _make_manager(provider, path.name, None, Path(os.devnull))
             _delete_cluster(manager, provider, path.name, path.parent)
 
@@ -174,42 +183,42 @@ def _record_path(name: str) -> Path:
     return folder / name
 
 
-def _require_programs(wanted: Provider, folder: Path) -> None:
+def _require_programs(provider: Provider, folder: Path) -> None:
     """Raise NotReady for a program that is missing, or a path that a shell would take apart."""
-    for program in ("kubectl", *([wanted.name] if wanted.name in MAKERS else [])):
+    for program in ("kubectl", *([provider.name] if provider.name in MAKERS else [])):
         path = shutil.which(program)
         if path is None:
-            raise NotReady(f"{program} is not on PATH: --mesh-provider {wanted.name} needs it")
+            raise NotReady(f"{program} is not on PATH: --mesh-provider {provider.name} needs it")
         for part in (path, str(folder)):
             if shlex.quote(part) != part:
                 raise NotReady(f"--mesh-provider: pytest-kubernetes cannot use the path {part!r}")
 
 
-def _copy_kubeconfig(given: Path, to: Path) -> None:
+def _copy_kubeconfig(source: Path, target: Path) -> None:
     try:
-        to.write_bytes(given.read_bytes())
-        to.chmod(0o600)
+        target.write_bytes(source.read_bytes())
+        target.chmod(0o600)
     except OSError as error:
-        raise UsageError(f"--kubeconfig {given}: cannot be read: {error.strerror}") from None
+        raise UsageError(f"--kubeconfig {source}: cannot be read: {error.strerror}") from None
 
 
 @contextlib.contextmanager
-def _translate_errors(what: str, folder: Path, hint: str = "") -> Iterator[None]:
+def _translate_errors(failure: str, folder: Path, hint: str = "") -> Iterator[None]:
     """Turn what pytest-kubernetes raises into NotReady; keep what it does to the environment.
 
     `hint` is told after what a program says that fails.
     """
-    before = dict(os.environ)
+    environment = dict(os.environ)
     os.environ[MARK] = str(folder)
     try:
         yield
     except subprocess.CalledProcessError as error:
-        said = (error.stderr or error.stdout or b"").decode(errors="replace").strip()
-        raise NotReady(f"{what}: {said or f'exit code {error.returncode}'}{hint}") from None
+        output = (error.stderr or error.stdout or b"").decode(errors="replace").strip()
+        raise NotReady(f"{failure}: {output or f'exit code {error.returncode}'}{hint}") from None
     except subprocess.TimeoutExpired as error:
-        raise NotReady(f"{what}: not done after {error.timeout:.0f} s") from None
+        raise NotReady(f"{failure}: not done after {error.timeout:.0f} s") from None
     except (RuntimeError, OSError, ValueError, KeyError) as error:
-        raise NotReady(f"{what}: {error}") from None
+        raise NotReady(f"{failure}: {error}") from None
     finally:
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(environment)

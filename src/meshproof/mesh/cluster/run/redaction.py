@@ -49,19 +49,19 @@ _MATCHES = ("exact", "prefix", "suffix", "contains", "regex")
 _MATCHERS = ("string_match", "exact_match", "prefix_match", "safe_regex_match")
 
 
-def redact_text(given: str) -> str:
+def redact_text(content: str) -> str:
     """Return a text without secrets."""
-    found = _PEM64.sub(HIDDEN, _PEM.sub(HIDDEN, given))
-    found = _URL.sub(rf"\1{HIDDEN}@", _JWT.sub(HIDDEN, found))
-    found = _HEADER.sub(rf"\1{HIDDEN}", _SCHEME.sub(rf"\1\2{HIDDEN}", found))
-    return _FLAG.sub(rf"\1{HIDDEN}", _PAIR.sub(_hide_value, found))
+    redacted = _PEM64.sub(HIDDEN, _PEM.sub(HIDDEN, content))
+    redacted = _URL.sub(rf"\1{HIDDEN}@", _JWT.sub(HIDDEN, redacted))
+    redacted = _HEADER.sub(rf"\1{HIDDEN}", _SCHEME.sub(rf"\1\2{HIDDEN}", redacted))
+    return _FLAG.sub(rf"\1{HIDDEN}", _PAIR.sub(_hide_value, redacted))
 
 
 def _hide_value(match: re.Match[str]) -> str:
-    found = match["value"]
-    if found.startswith(HIDDEN[:-1]) or found in ("true", "false", "null", "None"):
+    secret = match["value"]
+    if secret.startswith(HIDDEN[:-1]) or secret in ("true", "false", "null", "None"):
         return match[0]
-    quote = '\\"' if found.startswith('\\"') else found[0] if found[0] in "\"'" else ""
+    quote = '\\"' if secret.startswith('\\"') else secret[0] if secret[0] in "\"'" else ""
     return f"{match['name']}{quote}{HIDDEN}{quote}"
 
 
@@ -75,56 +75,61 @@ def _is_flag(word: str) -> bool:
     return word.startswith("-") and "=" not in word and names_a_secret(word)
 
 
-def redact_value(given: Any) -> Any:
+def redact_value(node: Any) -> Any:
     """Return a value as of JSON without secrets, in the same shape.
 
     Of a Secret (the kind) nothing stays but its metadata.
     """
-    if isinstance(given, str):
-        return redact_text(given)
-    if isinstance(given, list):
-        flags = [False, *(isinstance(one, str) and _is_flag(one) for one in given)]
+    if isinstance(node, str):
+        return redact_text(node)
+    if isinstance(node, list):
+        flags = [False, *(isinstance(item, str) and _is_flag(item) for item in node)]
         return [
-            HIDDEN if after else redact_value(one) for after, one in zip(flags, given, strict=False)
+            HIDDEN if is_secret else redact_value(item)
+            for is_secret, item in zip(flags, node, strict=False)
         ]
-    if not isinstance(given, dict):
-        return given
-    if given.get("kind") == "Secret" and "metadata" in given:
-        kept = ("apiVersion", "kind", "metadata")
-        return {key: redact_value(given[key]) for key in kept if key in given}
-    name = next((str(given[key]) for key in _NAMES if key in given), "")
+    if not isinstance(node, dict):
+        return node
+    if node.get("kind") == "Secret" and "metadata" in node:
+        visible_keys = ("apiVersion", "kind", "metadata")
+        return {key: redact_value(node[key]) for key in visible_keys if key in node}
+    name = next((str(node[key]) for key in _NAMES if key in node), "")
     if names_a_secret(name):
-        return _redact_entry(name, given)
+        return _redact_entry(name, node)
     return {
-        key: _redact_named(str(key), one) if names_a_secret(str(key)) else redact_value(one)
-        for key, one in given.items()
+        key: _redact_named(str(key), child) if names_a_secret(str(key)) else redact_value(child)
+        for key, child in node.items()
     }
 
 
-def _redact_named(name: str, given: Any) -> Any:
+def _redact_named(name: str, node: Any) -> Any:
     """Return what stands under the name of a secret: its shape, and what is true or not."""
-    if isinstance(given, dict):
-        return _redact_entry(name, given)
-    if isinstance(given, list):
-        return [_redact_named(name, one) for one in given]
-    return given if isinstance(given, bool) or given is None else HIDDEN
+    if isinstance(node, dict):
+        return _redact_entry(name, node)
+    if isinstance(node, list):
+        return [_redact_named(name, item) for item in node]
+    return node if isinstance(node, bool) or node is None else HIDDEN
 
 
-def _redact_entry(name: str, given: dict[str, Any]) -> dict[str, Any]:
+def _redact_entry(name: str, entry: dict[str, Any]) -> dict[str, Any]:
     """Return a thing that has the name of a secret without its value."""
-    hidden = _VALUES if "cookie" in name.lower() else (*_VALUES, *_MATCHES, *_MATCHERS)
-    found: dict[str, Any] = {}
-    for key, one in given.items():
-        if key in hidden or (key in (*_VALUES, *_MATCHERS) and isinstance(one, (dict, list))):
-            found[key] = _redact_named(name, one)
+    hidden_keys = _VALUES if "cookie" in name.lower() else (*_VALUES, *_MATCHES, *_MATCHERS)
+    redacted: dict[str, Any] = {}
+    for key, child in entry.items():
+        if key in hidden_keys or (
+            key in (*_VALUES, *_MATCHERS) and isinstance(child, (dict, list))
+        ):
+            redacted[key] = _redact_named(name, child)
         else:
-            found[key] = _redact_named(key, one) if names_a_secret(key) else redact_value(one)
-    return found
+            redacted[key] = (
+                _redact_named(key, child) if names_a_secret(key) else redact_value(child)
+            )
+    return redacted
 
 
-def redact_json(given: str) -> str:
+def redact_json(content: str) -> str:
     """Return a text that should be JSON without secrets; one that is none as a text."""
     try:
-        return json.dumps(redact_value(json.loads(given)), indent=1)
+        return json.dumps(redact_value(json.loads(content)), indent=1)
     except ValueError:
-        return redact_text(given)
+        return redact_text(content)

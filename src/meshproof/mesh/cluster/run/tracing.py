@@ -39,24 +39,24 @@ def send_spans(
     provider, collector = _find_provider(kube, config_map, service) if service else ("", "")
     for namespace in namespaces:
         kube.apply(_make_telemetry(namespace, labels, provider))
-    late = list(sidecars)
+    pending = list(sidecars)
 
-    def look() -> bool | None:
-        late[:] = [
-            one
-            for one in late
+    def poll() -> bool | None:
+        pending[:] = [
+            sidecar
+            for sidecar in pending
             if not {RUN_TAG, collector}
             <= _present_texts(
-                get_from_pod(kube, one.pod, one.namespace, ADMIN_PORT, _INBOUND),
+                get_from_pod(kube, sidecar.pod, sidecar.namespace, ADMIN_PORT, _INBOUND),
                 (RUN_TAG, collector),
             )
         ]
-        return None if late else True
+        return None if pending else True
 
     wait_for(
-        look,
+        poll,
         timeouts.CONFIG_SERVED,
-        lambda: f"Telemetry {NAME} is not served by {', '.join(map(str, late))}",
+        lambda: f"Telemetry {NAME} is not served by {', '.join(map(str, pending))}",
         timeouts.POLL_SLOW,
     )
     if provider:
@@ -64,41 +64,44 @@ def send_spans(
     return "no extension provider of the mesh's config leads there"
 
 
-def _present_texts(text: str, words: Sequence[str]) -> set[str]:
-    return {word for word in words if word in text}
+def _present_texts(dump: str, candidates: Sequence[str]) -> set[str]:
+    return {candidate for candidate in candidates if candidate in dump}
 
 
 def _find_provider(kube: Kube, config_map: Object | None, service: Object) -> tuple[str, str]:
     """Return the extension provider that leads to a service's pods, and its cluster's name."""
     import yaml
 
-    text = (config_map or {}).get("data", {}).get("mesh", "")
-    config: dict[str, Any] = yaml.safe_load(text) or {}
-    wanted = service["spec"].get("selector")
+    mesh_config = (config_map or {}).get("data", {}).get("mesh", "")
+    config: dict[str, Any] = yaml.safe_load(mesh_config) or {}
+    selector = service["spec"].get("selector")
     for provider in config.get("extensionProviders") or ():
         for kind in _KINDS:
             spec = provider.get(kind)
             if not spec:
                 continue
             host = str(spec["service"]).rpartition("/")[2]
-            name, _, rest = host.partition(".")
-            namespace = rest.removesuffix(CLUSTER_DOMAIN).rstrip(".").removesuffix(".svc")
-            found = kube.get("v1", "Service", name, namespace)
-            if found is not None and found["spec"].get("selector") == wanted:
+            name, _, host_suffix = host.partition(".")
+            namespace = host_suffix.removesuffix(CLUSTER_DOMAIN).rstrip(".").removesuffix(".svc")
+            provider_service = kube.get("v1", "Service", name, namespace)
+            if (
+                provider_service is not None
+                and provider_service["spec"].get("selector") == selector
+            ):
                 return str(provider["name"]), f"outbound|{spec['port']}||{host}"
     return "", ""
 
 
 def _make_telemetry(namespace: str, labels: dict[str, str], provider: str) -> Object:
-    tracing: Object = {
+    tracing_spec: Object = {
         "randomSamplingPercentage": 100,
         "customTags": {RUN_TAG: {"header": {"name": RUN_HEADER}}},
     }
     if provider:
-        tracing["providers"] = [{"name": provider}]
+        tracing_spec["providers"] = [{"name": provider}]
     return {
         "apiVersion": "telemetry.istio.io/v1",
         "kind": "Telemetry",
         "metadata": {"name": NAME, "namespace": namespace, "labels": labels},
-        "spec": {"tracing": [tracing]},
+        "spec": {"tracing": [tracing_spec]},
     }

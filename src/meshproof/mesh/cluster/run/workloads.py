@@ -34,12 +34,12 @@ def list_pods(kube: Kube, namespaces: Sequence[str], labels: str) -> list[Object
 
     Without those that end, and without the proxies of a Gateway, which take over its labels.
     """
-    found = [
+    pods_with_labels = [
         pod
         for name in namespaces
         for pod in kube.list("v1", "Pod", name, f"{labels},!{gateway_api.NAME_LABEL}")
     ]
-    return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+    return [pod for pod in pods_with_labels if not pod["metadata"].get("deletionTimestamp")]
 
 
 def make_replica(pod: Object) -> Replica:
@@ -63,22 +63,22 @@ def wait_available(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
     once for a reason that does not pass by itself, and soon where the cluster takes no pod at all.
     """
     waiting: list[str] = ["nothing was seen of them"]
-    since: dict[str, float] = {}
+    refused_since: dict[str, float] = {}
 
-    def look() -> bool | None:
+    def poll() -> bool | None:
         waiting[:] = []
         for name in namespaces:
-            for one in kube.list("apps/v1", "Deployment", name, labels):
-                if not _is_complete(one):
-                    waiting.append(f"{name}/{one['metadata']['name']}")
-                    _require_admitted(one, waiting[-1], since)
+            for deployment in kube.list("apps/v1", "Deployment", name, labels):
+                if not _is_complete(deployment):
+                    waiting.append(f"{name}/{deployment['metadata']['name']}")
+                    _require_admitted(deployment, waiting[-1], refused_since)
         if waiting:
             for pod in list_pods(kube, namespaces, labels):
-                if why := _find_permanent_failure(pod):
-                    raise NotReady(_explain_pod(kube, pod, why))
+                if reason := _find_permanent_failure(pod):
+                    raise NotReady(_explain_pod(kube, pod, reason))
         return None if waiting else True
 
-    def said() -> str:
+    def explain() -> str:
         late = [pod for pod in list_pods(kube, namespaces, labels) if not _is_ready(pod)]
         lines = [_explain_pod(kube, pod, _describe_state(pod)) for pod in late[:3]] or [
             *_list_warnings(kube, namespaces)
@@ -87,78 +87,82 @@ def wait_available(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
             [f"not available after {timeouts.APPS_START:.0f} s: {', '.join(waiting)}", *lines]
         )
 
-    wait_for(look, timeouts.APPS_START, said, timeouts.POLL_SLOW)
+    wait_for(poll, timeouts.APPS_START, explain, timeouts.POLL_SLOW)
 
 
 def wait_running(kube: Kube, namespace: str, name: str) -> None:
     """Wait until a pod runs with all its containers ready. Raises NotReady with why it does not."""
 
-    def look() -> bool | None:
+    def poll() -> bool | None:
         pod = kube.get("v1", "Pod", name, namespace)
-        if pod is not None and (why := _find_permanent_failure(pod)):
-            raise NotReady(_explain_pod(kube, pod, why))
+        if pod is not None and (reason := _find_permanent_failure(pod)):
+            raise NotReady(_explain_pod(kube, pod, reason))
         return True if pod is not None and _is_ready(pod) else None
 
-    def said() -> str:
+    def explain() -> str:
         pod = kube.get("v1", "Pod", name, namespace)
         if pod is None:
             return f"{namespace}/{name} is gone"
         return _explain_pod(kube, pod, _describe_state(pod))
 
-    wait_for(look, timeouts.APPS_START, said, timeouts.POLL_SLOW)
+    wait_for(poll, timeouts.APPS_START, explain, timeouts.POLL_SLOW)
 
 
 def check_injected(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
     """Raise NotReady naming each pod of the run that has no sidecar."""
-    bare = [
+    uninjected = [
         f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         for pod in list_pods(kube, namespaces, labels)
         if not has_sidecar(pod)
     ]
-    if bare:
+    if uninjected:
         raise NotReady(
-            f"no sidecar was injected into {', '.join(bare)}: look at the labels of the namespace "
+            f"no sidecar was injected into {', '.join(uninjected)}: look at the labels of the namespace "
             "(istio-injection, istio.io/rev) and at the sidecar injector of that revision"
         )
 
 
 def _is_complete(deployment: Object) -> bool:
-    status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
+    status, replicas = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
     return bool(
         status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
-        and status.get("updatedReplicas", 0) == wanted
-        and status.get("availableReplicas", 0) == wanted
-        and status.get("replicas", 0) == wanted
+        and status.get("updatedReplicas", 0) == replicas
+        and status.get("availableReplicas", 0) == replicas
+        and status.get("replicas", 0) == replicas
     )
 
 
-def _require_admitted(deployment: Object, name: str, since: dict[str, float]) -> None:
+def _require_admitted(deployment: Object, name: str, refused_since: dict[str, float]) -> None:
     """Raise NotReady where admission (PodSecurity, a quota, a LimitRange) goes on refusing pods.
 
-    `since` keeps when that was first seen. What cannot be asked (a webhook) may come back.
+    `refused_since` keeps when that was first seen. What cannot be asked (a webhook) may come back.
     """
-    found = (deployment.get("status") or {}).get("conditions") or ()
-    said = [one.get("message", "") for one in found if one["type"] == "ReplicaFailure"]
-    refused = next((one for one in said if " is forbidden: " in one), "")
+    conditions = (deployment.get("status") or {}).get("conditions") or ()
+    messages = [
+        condition.get("message", "")
+        for condition in conditions
+        if condition["type"] == "ReplicaFailure"
+    ]
+    refused = next((message for message in messages if " is forbidden: " in message), "")
     if not refused:
-        since.pop(name, None)
-    elif time.monotonic() - since.setdefault(name, time.monotonic()) > timeouts.REFUSED:
+        refused_since.pop(name, None)
+    elif time.monotonic() - refused_since.setdefault(name, time.monotonic()) > timeouts.REFUSED:
         raise explain_pod_security(NotReady(f"{name}: {refused}"), name.partition("/")[0])
 
 
 def explain_pod_security(error: NotReady, namespace: str) -> NotReady:
     """Return the error with what to do where PodSecurity refuses a sidecar."""
-    said = str(error)
-    if "PodSecurity" not in said:
+    message = str(error)
+    if "PodSecurity" not in message:
         return error
-    if "istio-init" in said:
+    if "istio-init" in message:
         return NotReady(
             f"namespace {namespace} does not take a sidecar: its init container istio-init needs "
             "NET_ADMIN and NET_RAW, which PodSecurity `restricted` and `baseline` forbid. Install "
             "Istio's CNI plugin (`istioctl install --set components.cni.enabled=true`), with which "
-            f"there is no istio-init, or use a namespace without that label.\n{said}"
+            f"there is no istio-init, or use a namespace without that label.\n{message}"
         )
-    return NotReady(f"namespace {namespace} does not take the pod: {said}")
+    return NotReady(f"namespace {namespace} does not take the pod: {message}")
 
 
 def describe_unready(pod: Object) -> Iterator[str]:
@@ -167,23 +171,27 @@ def describe_unready(pod: Object) -> Iterator[str]:
         yield f"{pod['metadata']['namespace']}/{pod['metadata']['name']}: {_describe_state(pod)}"
 
 
-def describe_late_pods(kube: Kube, found: Sequence[Object]) -> list[str]:
+def describe_late_pods(kube: Kube, pods: Sequence[Object]) -> list[str]:
     """Return for each pod that is not ready why, with the end of the log of what restarts."""
     return [
         _explain_pod(kube, pod, _find_permanent_failure(pod) or _describe_state(pod))
-        for pod in found
+        for pod in pods
         if not _is_ready(pod)
     ]
 
 
 def is_container_ready(pod: Object, name: str) -> bool:
     """Say whether a container of a pod is ready."""
-    return any(one["name"] == name and one.get("ready") for one in container_states(pod))
+    return any(
+        container["name"] == name and container.get("ready") for container in container_states(pod)
+    )
 
 
 def _is_ready(pod: Object) -> bool:
-    found = (pod.get("status") or {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in found)
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(
+        condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions
+    )
 
 
 def describe_pull_failure(pod: Object) -> str:
@@ -192,8 +200,8 @@ def describe_pull_failure(pod: Object) -> str:
 
 
 def _find_permanent_failure(pod: Object, reasons: Sequence[str] = _PERMANENT_FAILURES) -> str:
-    for one in container_states(pod):
-        waiting = (one.get("state") or {}).get("waiting") or {}
+    for container in container_states(pod):
+        waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in reasons:
             return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
     return ""
@@ -202,36 +210,40 @@ def _find_permanent_failure(pod: Object, reasons: Sequence[str] = _PERMANENT_FAI
 def _describe_state(pod: Object) -> str:
     """Return in words what a pod waits for."""
     status = pod.get("status") or {}
-    for one in status.get("conditions") or ():
-        if one["type"] == "PodScheduled" and one["status"] != "True":
-            return f"not scheduled: {one.get('message', one.get('reason', ''))}"
-    late = [str(one["name"]) for one in container_states(pod) if not one.get("ready")]
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] != "True":
+            return f"not scheduled: {condition.get('message', condition.get('reason', ''))}"
+    late = [
+        str(container["name"]) for container in container_states(pod) if not container.get("ready")
+    ]
     return f"{status.get('phase', 'unknown')}, not ready: {', '.join(late) or 'no container yet'}"
 
 
-def _explain_pod(kube: Kube, pod: Object, why: str) -> str:
+def _explain_pod(kube: Kube, pod: Object, reason: str) -> str:
     """Return why a pod does not come up, with the end of the log of the container at fault."""
     metadata = pod["metadata"]
     name, namespace = str(metadata["name"]), str(metadata["namespace"])
-    lines = [f"{namespace}/{name}: {why}"]
-    for one in container_states(pod):
-        if one.get("ready") or not one.get("restartCount"):
+    lines = [f"{namespace}/{name}: {reason}"]
+    for container in container_states(pod):
+        if container.get("ready") or not container.get("restartCount"):
             continue
         try:
-            log = redaction.redact_text(kube.read_log(name, namespace, str(one["name"]))).rstrip()
+            log = redaction.redact_text(
+                kube.read_log(name, namespace, str(container["name"]))
+            ).rstrip()
         except NotReady:
             continue
         if log:
-            lines += [f"last lines of {one['name']}:", *log.splitlines()[-_LOG_LINES:]]
+            lines += [f"last lines of {container['name']}:", *log.splitlines()[-_LOG_LINES:]]
     return "\n".join(lines)
 
 
 def _list_warnings(kube: Kube, namespaces: Sequence[str]) -> Iterator[str]:
     """Yield the warnings of the namespaces: where no pod is, they say why."""
-    seen: set[str] = set()
+    texts: set[str] = set()
     for name in namespaces:
         for event in kube.list("v1", "Event", name):
             text = f"{event['involvedObject']['name']}: {event.get('message', '')}"
-            if event.get("type") == "Warning" and text not in seen and len(seen) < 5:
-                seen.add(text)
+            if event.get("type") == "Warning" and text not in texts and len(texts) < 5:
+                texts.add(text)
                 yield text

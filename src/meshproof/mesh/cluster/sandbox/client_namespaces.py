@@ -30,9 +30,11 @@ class ClientNamespaces:
 
     def visible_rules(self, host: str, namespace: str | None) -> list[Document]:
         """Return the DestinationRules of a host for clients in a namespace, None: for a gateway."""
-        found = [one for one in self._rules if read_host(one) == host]
-        own = [one for one in found if one.namespace == namespace]
-        return own or [one for one in found if one.namespace == named_in(host)[1]]
+        host_rules = [rule for rule in self._rules if read_host(rule) == host]
+        namespace_rules = [rule for rule in host_rules if rule.namespace == namespace]
+        return namespace_rules or [
+            rule for rule in host_rules if rule.namespace == named_in(host)[1]
+        ]
 
     def find_namespace(self, table: RouteTable) -> str | None:
         """Return where the sidecars stand that a route is for, None where none has all its subsets.
@@ -40,11 +42,13 @@ class ClientNamespaces:
         A DestinationRule beside the route for a service of elsewhere is for clients beside it.
         """
         hosts = {target.host for route in table.routes for target in route.targets}
-        beside = [one for one in self._rules if one.namespace == table.namespace]
-        if any(read_host(one) in hosts - _hosts_in(table.namespace, hosts) for one in beside):
+        local_rules = [rule for rule in self._rules if rule.namespace == table.namespace]
+        if any(
+            read_host(rule) in hosts - _hosts_in(table.namespace, hosts) for rule in local_rules
+        ):
             return table.namespace
-        others = [one.namespace for one in self._rules if read_host(one) in hosts]
-        for namespace in (self.home, table.namespace, *others):
+        rule_namespaces = [rule.namespace for rule in self._rules if read_host(rule) in hosts]
+        for namespace in (self.home, table.namespace, *rule_namespaces):
             if not self.find_missing_subset(table, namespace):
                 return namespace
         return None
@@ -60,21 +64,21 @@ class ClientNamespaces:
         for target in (target for route in table.routes for target in route.targets):
             if not is_service(target.host):
                 continue  # no workload of a sandbox stands for it
-            known = [
-                found
-                for one in self.visible_rules(target.host, namespace)
-                for found in _read_subset_labels(one)
+            visible_labels = [
+                subset_labels
+                for rule in self.visible_rules(target.host, namespace)
+                for subset_labels in _read_subset_labels(rule)
             ]
-            if target.labels and target.labels not in known:
+            if target.labels and target.labels not in visible_labels:
                 yield f"{target.host} {target.subset}"
 
 
 def _hosts_in(namespace: str, hosts: Iterable[str]) -> set[str]:
-    return {one for one in hosts if named_in(one)[1] == namespace}
+    return {host for host in hosts if named_in(host)[1] == namespace}
 
 
 def _read_subset_labels(rule: Document) -> Iterator[Labels]:
-    found = rule.spec.get("subsets")
-    for one in found.items() if found else ():
-        carried = one.get("labels")
-        yield labels(carried.texts()) if carried else ()
+    subsets = rule.spec.get("subsets")
+    for subset in subsets.items() if subsets else ():
+        subset_labels = subset.get("labels")
+        yield labels(subset_labels.texts()) if subset_labels else ()

@@ -17,8 +17,7 @@ from meshproof.base.errors import NotReady
 from meshproof.base.names import Labels
 from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.proxies.proxies import Proxy
-from meshproof.mesh.cluster.run import probe
-from meshproof.mesh.cluster.run.probe import Probe
+from meshproof.mesh.cluster.run.probe import Probe, make_batch, parse_answer
 from meshproof.mesh.cluster.sandbox.rule_rewriter import SandboxNames
 from meshproof.mesh.echo.listener import SEEN_AUTHORITY
 from meshproof.mesh.protocol import Address, Answer, Asked, Sender
@@ -44,16 +43,16 @@ class ProbePool:
         self._lock = threading.Lock()
 
     def send(
-        self, address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+        self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
     ) -> list[Answer]:
         """Send a batch from the probe; see `Probe.send`."""
         with self._slots:
-            line = self._take_probe()
+            probe = self._take_probe()
             try:
-                return line.send(address, asked, workers, keep_alive)
+                return probe.send(address, requests, workers, keep_alive)
             finally:
                 with self._lock:
-                    self._idle.append(line)
+                    self._idle.append(probe)
 
     def _take_probe(self) -> Probe:
         with self._lock:
@@ -68,8 +67,8 @@ class ProbePool:
 
     def close(self) -> None:
         """End the connections to the pod."""
-        for one in self._probes:
-            one.close()
+        for probe in self._probes:
+            probe.close()
 
 
 class LocalSender:
@@ -79,11 +78,11 @@ class LocalSender:
         self._connections = probe_script.Connections()
 
     def send(
-        self, address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+        self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
     ) -> list[Answer]:
         """Send a batch as a probe does, from this process."""
-        batch = probe.make_batch(address, asked, workers, keep_alive)
-        return [probe.parse_answer(one) for one in probe_script.batch(batch, self._connections)]
+        batch = make_batch(address, requests, workers, keep_alive)
+        return [parse_answer(outcome) for outcome in probe_script.batch(batch, self._connections)]
 
     def shown(self, curl: str) -> str:
         """Return the command line as it is."""
@@ -101,46 +100,52 @@ class RenamingSender:
         self._names = names
 
     def send(
-        self, address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+        self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
     ) -> list[Answer]:
         """Send a batch; see `Sender.send`."""
-        renamed = [replace(one, headers=self._rename_request_headers(one.headers)) for one in asked]
-        answers = self._sender.send(address, renamed, workers, keep_alive)
+        renamed = [
+            replace(request, headers=self._rename_request_headers(request.headers))
+            for request in requests
+        ]
+        responses = self._sender.send(address, renamed, workers, keep_alive)
         return [
-            replace(one, headers=self._restore_response_headers(one.headers)) for one in answers
+            replace(response, headers=self._restore_response_headers(response.headers))
+            for response in responses
         ]
 
     def shown(self, curl: str) -> str:
         """Return the command line with the names under which it can be sent."""
-        words = []
-        for word in shlex.split(curl):
-            name, colon, value = word.partition(": ")
+        arguments = []
+        for argument in shlex.split(curl):
+            name, colon, value = argument.partition(": ")
             if colon and name.lower() == _HOST:
-                word = f"{name}: {self._names.rewrite_authority(value)}"
-            words.append(word)
-        return self._sender.shown(shlex.join(words))
+                argument = f"{name}: {self._names.rewrite_authority(value)}"
+            arguments.append(argument)
+        return self._sender.shown(shlex.join(arguments))
 
     def _rename_request_headers(
         self, headers: Sequence[tuple[str, str]]
     ) -> tuple[tuple[str, str], ...]:
-        to = self._names.rewrite_authority
-        return tuple((name, to(one) if name.lower() == _HOST else one) for name, one in headers)
+        rewrite = self._names.rewrite_authority
+        return tuple(
+            (name, rewrite(value) if name.lower() == _HOST else value) for name, value in headers
+        )
 
     def _restore_response_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        changes: dict[str, Callable[[str], str]] = {
+        restorers: dict[str, Callable[[str], str]] = {
             SEEN_AUTHORITY: self._names.restore_authority,
             _LOCATION: self._restore_location,
         }
         return {
-            name: changes[name](value) if name in changes else value
+            name: restorers[name](value) if name in restorers else value
             for name, value in headers.items()
         }
 
     def _restore_location(self, url: str) -> str:
-        scheme, mark, rest = url.partition("://")
-        if not mark:
+        scheme, separator, authority_and_path = url.partition("://")
+        if not separator:
             return url
-        authority, slash, path = rest.partition("/")
+        authority, slash, path = authority_and_path.partition("/")
         return f"{scheme}://{self._names.restore_authority(authority)}{slash}{path}"
 
 
@@ -165,13 +170,13 @@ class SandboxClients:
         for number, caller in enumerate(self.callers):
             labels, namespace = {**dict(caller[1]), **self._labels}, names.namespaces[caller[0]]
             name = f"meshproof-probe-{number}" if number else ""
-            made = Probe.create(kube, namespace, labels, self._image, sidecar=True, name=name)
-            self._pods[caller] = namespace, made
+            pod = Probe.create(kube, namespace, labels, self._image, sidecar=True, name=name)
+            self._pods[caller] = namespace, pod
 
     def wait_ready(self, kube: Kube, names: SandboxNames) -> None:
         """Wait until the probes take requests. Raises NotReady for one that does not come up."""
-        for caller, place in self._pods.items():
-            probe = Probe.wait_ready(kube, *place)
+        for caller, pod_key in self._pods.items():
+            probe = Probe.wait_ready(kube, *pod_key)
             self._probe_pools.append(ProbePool(probe))
             self._senders[caller] = RenamingSender(self._probe_pools[-1], names)
             self.proxies[caller] = Proxy(probe.pod, probe.namespace)
@@ -185,5 +190,5 @@ class SandboxClients:
 
     def close(self) -> None:
         """End the connections to the probes."""
-        for one in self._probe_pools:
-            one.close()
+        for pool in self._probe_pools:
+            pool.close()

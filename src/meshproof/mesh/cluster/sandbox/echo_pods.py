@@ -49,30 +49,30 @@ class EchoPlacement:
 
 def select_services(echoes: Sequence[Echo]) -> list[Echo]:
     """Return those of some echo workloads that a pod can stand for: hosts outside have none."""
-    return [one for one in echoes if is_service(one.host)]
+    return [echo for echo in echoes if is_service(echo.host)]
 
 
 def make_objects(
-    echoes: Sequence[Echo], around: Inventory, standing: EchoPlacement
+    echoes: Sequence[Echo], inventory: Inventory, placement: EchoPlacement
 ) -> Iterator[Object]:
     """Yield the ConfigMap of each namespace, then Services, then pods."""
-    found = select_services(echoes)
+    services = select_services(echoes)
     script = (files("meshproof.apps") / "echo_pod.py").read_text(encoding="utf-8")
-    for namespace in dict.fromkeys(named_in(one.host)[1] for one in found):
-        metadata = _make_metadata(_CONFIG, standing.namespaces[namespace], standing.labels)
-        data = {"echo_pod.py": script}
-        yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-    for host in dict.fromkeys(one.host for one in found):
-        yield _make_service(host, standing)
-    for number, one in enumerate(found):
-        yield _make_pod(one, number, around.selectors.get(one.host, ()), standing)
+    for namespace in dict.fromkeys(named_in(echo.host)[1] for echo in services):
+        metadata = _make_metadata(_CONFIG, placement.namespaces[namespace], placement.labels)
+        script_data = {"echo_pod.py": script}
+        yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": script_data}
+    for host in dict.fromkeys(echo.host for echo in services):
+        yield _make_service(host, placement)
+    for number, echo in enumerate(services):
+        yield _make_pod(echo, number, inventory.selectors.get(echo.host, ()), placement)
 
 
 def name_pods(echoes: Sequence[Echo], namespaces: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """Return name of an echo workload -> namespace and name of its pod."""
     return {
-        one.name: (namespaces[named_in(one.host)[1]], _pod_name(one, number))
-        for number, one in enumerate(select_services(echoes))
+        echo.name: (namespaces[named_in(echo.host)[1]], _pod_name(echo, number))
+        for number, echo in enumerate(select_services(echoes))
     }
 
 
@@ -84,25 +84,27 @@ def _make_metadata(name: str, namespace: str, labels: Mapping[str, str]) -> Obje
     return {"name": name, "namespace": namespace, "labels": dict(labels)}
 
 
-def _make_service(host: str, standing: EchoPlacement) -> Object:
+def _make_service(host: str, placement: EchoPlacement) -> Object:
     """Return a Service of the user's ports, all of HTTP: one port of the echo answers for each."""
     name, namespace = named_in(host)
-    metadata = _make_metadata(name, standing.namespaces[namespace], standing.labels)
-    metadata["annotations"] = {EXPORT_TO: ",".join(standing.exports(host))}
-    listed = [
-        {"name": f"http-{port}", "port": port, "targetPort": PORT} for port in standing.ports[host]
+    metadata = _make_metadata(name, placement.namespaces[namespace], placement.labels)
+    metadata["annotations"] = {EXPORT_TO: ",".join(placement.exports(host))}
+    port_specs = [
+        {"name": f"http-{port}", "port": port, "targetPort": PORT} for port in placement.ports[host]
     ]
-    spec = {"selector": {LABEL: name}, "ports": listed}
+    spec = {"selector": {LABEL: name}, "ports": port_specs}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
-def _make_pod(echo: Echo, number: int, selector: Labels, standing: EchoPlacement) -> Object:
+def _make_pod(echo: Echo, number: int, selector: Labels, placement: EchoPlacement) -> Object:
     service, namespace = named_in(echo.host)
-    carried = {**dict(selector), **dict(echo.labels)}
-    kept = {key: value for key, value in carried.items() if not key.startswith(_INJECTION_PREFIXES)}
-    kept.setdefault("app", service)
-    labels = {**kept, **standing.labels, LABEL: service, INJECT_LABEL: "true"}
-    metadata = _make_metadata(_pod_name(echo, number), standing.namespaces[namespace], labels)
+    all_labels = {**dict(selector), **dict(echo.labels)}
+    user_labels = {
+        key: value for key, value in all_labels.items() if not key.startswith(_INJECTION_PREFIXES)
+    }
+    user_labels.setdefault("app", service)
+    labels = {**user_labels, **placement.labels, LABEL: service, INJECT_LABEL: "true"}
+    metadata = _make_metadata(_pod_name(echo, number), placement.namespaces[namespace], labels)
     metadata["annotations"] = dict(SMALL_SIDECAR_ANNOTATIONS)
     return {
         "apiVersion": "v1",
@@ -110,7 +112,7 @@ def _make_pod(echo: Echo, number: int, selector: Labels, standing: EchoPlacement
         "metadata": metadata,
         "spec": {
             **RESTRICTED_POD,
-            "containers": [_make_container(echo.name, standing.image(images.PROBE_IMAGE))],
+            "containers": [_make_container(echo.name, placement.image(images.PROBE_IMAGE))],
             "volumes": [{"name": "script", "configMap": {"name": _CONFIG}}],
         },
     }

@@ -31,7 +31,8 @@ class MirroredCopies:
         self, kube: Kube, pods: Mapping[str, tuple[str, str]], clients: Iterable[Proxy]
     ) -> None:
         self._admins = {
-            str(one): Channel(kube, one.pod, one.namespace, ADMIN_PORT) for one in clients
+            str(client): Channel(kube, client.pod, client.namespace, ADMIN_PORT)
+            for client in clients
         }
         self._echoes = {
             name: Channel(kube, pod, namespace, PORT) for name, (namespace, pod) in pods.items()
@@ -48,22 +49,28 @@ class MirroredCopies:
             lambda: "copies of requests do not get anywhere",
             timeouts.POLL_SLOW,
         )
-        found: Counter[tuple[str, str]] = Counter()
+        counts: Counter[tuple[str, str]] = Counter()
         for name, channel in self._echoes.items():
             for value, count in json.loads(channel.ask(COPIES)).items():
-                found[value, name] = int(count)
-        return found
+                counts[value, name] = int(count)
+        return counts
 
     def _check_idle(self) -> bool | None:
-        found = {
+        counts_by_client = {
             name: _COUNT.findall(admin.ask(f"/stats?filter={_REQUESTS_UNDER_WAY}"))
             for name, admin in self._admins.items()
         }
-        if not any(found.values()):
-            raise NotReady(f"{', '.join(found)}: none counts its requests (cluster.outbound)")
-        return None if any(int(one) for counts in found.values() for one in counts) else True
+        if not any(counts_by_client.values()):
+            raise NotReady(
+                f"{', '.join(counts_by_client)}: none counts its requests (cluster.outbound)"
+            )
+        return (
+            None
+            if any(int(count) for counts in counts_by_client.values() for count in counts)
+            else True
+        )
 
     def close(self) -> None:
         """End the connections to the pods."""
-        for one in (*self._admins.values(), *self._echoes.values()):
-            one.close()
+        for channel in (*self._admins.values(), *self._echoes.values()):
+            channel.close()

@@ -30,35 +30,39 @@ class ProvableCases:
         sources = dict.fromkeys(case.call.source for case in cases if case.call.source)
         self._sources = list(sources)[:MAX_LABELLED_CLIENTS]
         self._services = {
-            (one.namespace, one.name, one.at.file): one
-            for one in rules.documents
-            if one.kind == "VirtualService" and one.group == ROUTING
+            (document.namespace, document.name, document.at.file): document
+            for document in rules.documents
+            if document.kind == "VirtualService" and document.group == ROUTING
         }
         self._routes = {
-            (one.namespace, one.name): one for one in rules.documents if one.kind == "HTTPRoute"
+            (document.namespace, document.name): document
+            for document in rules.documents
+            if document.kind == "HTTPRoute"
         }
 
     def has_route_for(self, document: Document, source: Labels) -> bool:
         """Say whether a VirtualService has a route for callers with some labels."""
         key = document.namespace, document.name, document.at.file
-        for one in self._rules.tables:
-            if (one.namespace, one.name, one.at.file) == key:
-                for match in (match for route in one.routes for match in route.matches or (None,)):
-                    named = match is not None and match.source_namespace
-                    if match is None or (not named and set(match.source) <= set(source)):
+        for table in self._rules.tables:
+            if (table.namespace, table.name, table.at.file) == key:
+                for match in (
+                    match for route in table.routes for match in route.matches or (None,)
+                ):
+                    is_for_namespace = match is not None and match.source_namespace
+                    if match is None or (not is_for_namespace and set(match.source) <= set(source)):
                         return True
         return False
 
     def find_documents(self, case: Case) -> list[Document]:
         """Return what a case follows from: a VirtualService, or HTTPRoutes; else nothing."""
         table = self._route_table(case)
-        if found := self._services.get((table.namespace, table.name, table.at.file)):
-            return [found]
-        merged = [self._routes.get((table.namespace, one)) for one in table.name.split(_MERGED)]
-        return [one for one in merged if one is not None] if all(merged) else []
+        if virtual_service := self._services.get((table.namespace, table.name, table.at.file)):
+            return [virtual_service]
+        merged = [self._routes.get((table.namespace, name)) for name in table.name.split(_MERGED)]
+        return [document for document in merged if document is not None] if all(merged) else []
 
     def _route_table(self, case: Case) -> RouteTable:
-        return self._rules.tables[case.number]
+        return self._rules.tables[case.table_index]
 
     def explain_unprovable(self, case: Case) -> str:
         """Return why a case cannot be proven in a sandbox; empty when it can."""
@@ -67,45 +71,50 @@ class ProvableCases:
     def _reasons(self, case: Case) -> Iterator[str]:
         yield from self._document_reasons(case)
         yield from self._endpoint_reasons(case)
-        table, call = self._route_table(case), case.call
+        table, request = self._route_table(case), case.call
         matches = [match for route in table.routes for match in route.matches]
-        if any(one.authority and one.authority.kind not in _REWRITTEN for one in matches):
+        if any(match.authority and match.authority.kind not in _REWRITTEN for match in matches):
             yield "hosts are others in a sandbox, and its authority is matched by a part"
-        if case.answer.mirrors and call.gateway != MESH:
+        if case.answer.mirrors and request.gateway != MESH:
             yield "the gateway of the cluster does not count copies of requests for a sandbox"
-        if call.gateway != MESH and call.port != GATEWAY_PORT:
+        if request.gateway != MESH and request.port != GATEWAY_PORT:
             redirects = [route.redirect for route in table.routes if route.redirect]
-            if any(one.port for one in matches) or any(one.use_request_port for one in redirects):
-                yield f"it asks for port {call.port}; the way in to a sandbox is {GATEWAY_PORT}"
+            if any(match.port for match in matches) or any(
+                one.use_request_port for one in redirects
+            ):
+                yield f"it asks for port {request.port}; the way in to a sandbox is {GATEWAY_PORT}"
 
     def _document_reasons(self, case: Case) -> Iterator[str]:
         documents = self.find_documents(case)
         if not documents:
             yield "only VirtualServices and HTTPRoutes are rewritten to a sandbox"
-        if any(one.kind == "HTTPRoute" for one in documents):
+        if any(document.kind == "HTTPRoute" for document in documents):
             if case.call.gateway != MESH:
                 yield "a Gateway of Gateway API would have a proxy of its own, a sandbox has none"
-            if any(_find_namespaces(one.spec.plain()) - {one.namespace} for one in documents):
+            if any(
+                _find_namespaces(document.spec.plain()) - {document.namespace}
+                for document in documents
+            ):
                 yield "a sandbox has no ReferenceGrant, by which it reaches into another namespace"
 
     def _endpoint_reasons(self, case: Case) -> Iterator[str]:
         """Yield what is wrong with where a case goes, and where it comes from."""
-        call = case.call
-        told = (*case.shares, *case.answer.mirrors)
-        outside = [one.host for one, _ in told if not is_service(one.host)]
-        if call.gateway == MESH and not is_service(call.host):
-            outside.append(call.host)
+        request = case.call
+        targets = (*case.shares, *case.answer.mirrors)
+        outside = [target.host for target, _ in targets if not is_service(target.host)]
+        if request.gateway == MESH and not is_service(request.host):
+            outside.append(request.host)
         if outside:
             yield f"no workload of a sandbox stands for {outside[0]}, which is outside the cluster"
-        called = {
-            one.source_namespace
+        source_namespaces = {
+            match.source_namespace
             for route in self._route_table(case).routes
-            for one in route.matches
+            for match in route.matches
         }
-        if call.namespace != _NAMESPACE or _NAMESPACE in called:
+        if request.namespace != _NAMESPACE or _NAMESPACE in source_namespaces:
             yield "its caller has a namespace of a user, clients of a sandbox have one of the run"
-        yield from self._subset_reasons(self._route_table(case), call.gateway == MESH)
-        if call.source and call.source not in self._sources:
+        yield from self._subset_reasons(self._route_table(case), request.gateway == MESH)
+        if request.source and request.source not in self._sources:
             yield f"a sandbox has at most {MAX_LABELLED_CLIENTS} clients with labels of their own"
 
     def _subset_reasons(self, table: RouteTable, inside: bool) -> Iterator[str]:
@@ -125,5 +134,5 @@ def _find_namespaces(value: object) -> set[str]:
         return set[str]().union(*map(_find_namespaces, value))
     if not isinstance(value, dict):
         return set()
-    own = {str(value["namespace"])} if "namespace" in value else set()
-    return own.union(*map(_find_namespaces, value.values()))
+    namespaces = {str(value["namespace"])} if "namespace" in value else set()
+    return namespaces.union(*map(_find_namespaces, value.values()))

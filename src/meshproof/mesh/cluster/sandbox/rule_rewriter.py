@@ -37,14 +37,14 @@ class SandboxNames:
     suffix: str
 
     @classmethod
-    def for_namespaces(cls, place: RunScope, namespaces: Iterable[str]) -> SandboxNames:
+    def for_namespaces(cls, scope: RunScope, namespaces: Iterable[str]) -> SandboxNames:
         """Return the names for the namespaces of a user, in the order given."""
-        run = place.namespace_for("default")
-        moved = {
-            name: f"{run}-rules-{number}-{name}"[:_LONGEST].rstrip("-")
+        prefix = scope.namespace_for("default")
+        renamed = {
+            name: f"{prefix}-rules-{number}-{name}"[:_LONGEST].rstrip("-")
             for number, name in enumerate(dict.fromkeys(namespaces), start=1)
         }
-        return cls(moved, place.host)
+        return cls(renamed, scope.host)
 
     def rewrite_host(self, host: str) -> str:
         """Return the host that stands for one: short names stay, they are of one's namespace."""
@@ -60,16 +60,21 @@ class SandboxNames:
     def restore_authority(self, text: str) -> str:
         """Return what the user calls an authority of the sandbox; any other as it is."""
         host, colon, port = text.partition(":")
-        users = {ours: theirs for theirs, ours in self.namespaces.items()}
-        found = self._exchange_namespace(host, users) or host.removesuffix(f".{self.suffix}")
-        return f"{found}{colon}{port}"
+        user_namespaces = {
+            sandbox_namespace: user_namespace
+            for user_namespace, sandbox_namespace in self.namespaces.items()
+        }
+        user_host = self._exchange_namespace(host, user_namespaces) or host.removesuffix(
+            f".{self.suffix}"
+        )
+        return f"{user_host}{colon}{port}"
 
     def _exchange_namespace(self, host: str, namespaces: Mapping[str, str]) -> str:
         """Return the name of a service with its namespace exchanged, nothing where it is none."""
-        name, *rest = host.split(".")
-        if not rest or rest[0] not in namespaces or rest[1:] not in _TAILS:
+        name, *domain = host.split(".")
+        if not domain or domain[0] not in namespaces or domain[1:] not in _TAILS:
             return ""
-        return ".".join([name, namespaces[rest[0]], *rest[1:]])
+        return ".".join([name, namespaces[domain[0]], *domain[1:]])
 
 
 @dataclass(frozen=True)
@@ -96,17 +101,17 @@ class RuleRewriter:
         """Return a VirtualService for the sandbox's hosts, gateways and destinations."""
         spec, namespace = dict(document.spec.plain()), document.namespace
         gateways = [
-            self._rewrite_gateway_name(one, namespace) for one in spec.get("gateways") or ()
+            self._rewrite_gateway_name(gateway, namespace) for gateway in spec.get("gateways") or ()
         ]
         if gateways:
             spec["gateways"] = gateways
         if "hosts" in spec:
-            hosts = [self.names.rewrite_host(full_name(one, namespace)) for one in spec["hosts"]]
+            hosts = [self.names.rewrite_host(full_name(host, namespace)) for host in spec["hosts"]]
             spec["hosts"] = list(dict.fromkeys(hosts))
         spec["exportTo"] = self.list_exports(
-            any(one != MESH for one in gateways) or "hosts" not in spec
+            any(gateway != MESH for gateway in gateways) or "hosts" not in spec
         )
-        spec["http"] = [self._rewrite_route(one, namespace) for one in spec.get("http") or ()]
+        spec["http"] = [self._rewrite_route(route, namespace) for route in spec.get("http") or ()]
         return self._make_object(document, spec)
 
     def rewrite_http_route(self, document: Document) -> RunObject:
@@ -115,45 +120,48 @@ class RuleRewriter:
         Names of its rules, too: istiod would call its routes by them alone, and nothing by it.
         """
         spec, namespace = document.spec.plain(), document.namespace
-        parents = [one for one in spec["parentRefs"] if one.get("kind") == "Service"]
+        parents = [parent for parent in spec["parentRefs"] if parent.get("kind") == "Service"]
         spec = {
-            "parentRefs": [self._rewrite_reference(one, namespace) for one in parents],
+            "parentRefs": [self._rewrite_reference(parent, namespace) for parent in parents],
             "rules": [
-                self._rewrite_rule({key: one[key] for key in one if key != "name"}, namespace)
-                for one in spec.get("rules") or ()
+                self._rewrite_rule({key: rule[key] for key in rule if key != "name"}, namespace)
+                for rule in spec.get("rules") or ()
             ],
         }
         return self._make_object(document, spec, document.api_version)
 
-    def _rewrite_rule(self, given: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    def _rewrite_rule(self, rule: Mapping[str, Any], namespace: str) -> dict[str, Any]:
         """Return a rule, or a backend of one, with the references below it moved."""
-        moved = dict(given)
-        if "backendRefs" in moved:
-            moved["backendRefs"] = [
-                self._rewrite_reference(self._rewrite_rule(one, namespace), namespace)
-                for one in moved["backendRefs"]
+        rewritten = dict(rule)
+        if "backendRefs" in rewritten:
+            rewritten["backendRefs"] = [
+                self._rewrite_reference(self._rewrite_rule(backend, namespace), namespace)
+                for backend in rewritten["backendRefs"]
             ]
-        if "filters" in moved:
-            moved["filters"] = [self._rewrite_filter(one, namespace) for one in moved["filters"]]
-        return moved
+        if "filters" in rewritten:
+            rewritten["filters"] = [
+                self._rewrite_filter(filter_spec, namespace) for filter_spec in rewritten["filters"]
+            ]
+        return rewritten
 
-    def _rewrite_filter(self, given: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-        if "requestMirror" not in given:
-            return dict(given)
-        mirror = given["requestMirror"]
-        copied = self._rewrite_reference(mirror["backendRef"], namespace)
-        return {**given, "requestMirror": {**mirror, "backendRef": copied}}
+    def _rewrite_filter(self, filter_spec: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        if "requestMirror" not in filter_spec:
+            return dict(filter_spec)
+        mirror = filter_spec["requestMirror"]
+        backend = self._rewrite_reference(mirror["backendRef"], namespace)
+        return {**filter_spec, "requestMirror": {**mirror, "backendRef": backend}}
 
-    def _rewrite_reference(self, given: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-        own = given.get("namespace") or namespace
-        return {**given, "namespace": self.names.namespaces[own]}
+    def _rewrite_reference(self, reference: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        reference_namespace = reference.get("namespace") or namespace
+        return {**reference, "namespace": self.names.namespaces[reference_namespace]}
 
     def rewrite_destination_rule(self, document: Document) -> RunObject:
         """Return the subsets of a DestinationRule, and nothing else of it."""
         spec = document.spec.plain()
         host = full_name(spec["host"], document.namespace)
         subsets = [
-            {key: one[key] for key in _SUBSET if key in one} for one in spec.get("subsets") or ()
+            {key: subset[key] for key in _SUBSET if key in subset}
+            for subset in spec.get("subsets") or ()
         ]
         return self._make_object(
             document,
@@ -169,8 +177,8 @@ class RuleRewriter:
     ) -> RunObject:
         """Return a Gateway at port 80 of the proxies with the labels `selector`, for some hosts."""
         port = {"number": 80, "name": "http", "protocol": "HTTP"}
-        served = list(dict.fromkeys(self.names.rewrite_host(one) for one in hosts))
-        servers = [{"port": port, "hosts": served}]
+        sandbox_hosts = list(dict.fromkeys(self.names.rewrite_host(host) for host in hosts))
+        servers = [{"port": port, "hosts": sandbox_hosts}]
         return self._make_object(document, {"selector": dict(selector), "servers": servers})
 
     def _make_object(
@@ -188,39 +196,54 @@ class RuleRewriter:
         }
         return RunObject(body, document.at)
 
-    def _rewrite_gateway_name(self, given: str, namespace: str) -> str:
+    def _rewrite_gateway_name(self, gateway: str, namespace: str) -> str:
         """Return the name of a Gateway in the sandbox."""
-        if given == MESH:
-            return given
-        own, _, name = gateway_name(given, namespace).partition("/")
-        return f"{self.names.namespaces[own]}/{name}"
+        if gateway == MESH:
+            return gateway
+        gateway_namespace, _, name = gateway_name(gateway, namespace).partition("/")
+        return f"{self.names.namespaces[gateway_namespace]}/{name}"
 
-    def _rewrite_route(self, given: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-        route = dict(given)
-        if "match" in route:
-            route["match"] = [self._rewrite_match(one, namespace) for one in route["match"]]
-        for key in ("route", "mirrors"):
-            if key in route:
-                route[key] = [
-                    {**one, "destination": self._rewrite_destination(one["destination"], namespace)}
-                    for one in route[key]
-                ]
-        if "mirror" in route:
-            route["mirror"] = self._rewrite_destination(route["mirror"], namespace)
-        if "delegate" in route:
-            own = route["delegate"].get("namespace") or namespace
-            route["delegate"] = {**route["delegate"], "namespace": self.names.namespaces[own]}
-        return route
-
-    def _rewrite_match(self, given: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-        match = dict(given)
-        if "gateways" in match:
-            match["gateways"] = [
-                self._rewrite_gateway_name(one, namespace) for one in match["gateways"]
+    def _rewrite_route(self, route: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        rewritten = dict(route)
+        if "match" in rewritten:
+            rewritten["match"] = [
+                self._rewrite_match(match, namespace) for match in rewritten["match"]
             ]
-        if exact := (match.get("authority") or {}).get("exact"):
-            match["authority"] = {"exact": self.names.rewrite_authority(exact)}
-        return match
+        for key in ("route", "mirrors"):
+            if key in rewritten:
+                rewritten[key] = [
+                    {
+                        **weighted,
+                        "destination": self._rewrite_destination(
+                            weighted["destination"], namespace
+                        ),
+                    }
+                    for weighted in rewritten[key]
+                ]
+        if "mirror" in rewritten:
+            rewritten["mirror"] = self._rewrite_destination(rewritten["mirror"], namespace)
+        if "delegate" in rewritten:
+            delegate_namespace = rewritten["delegate"].get("namespace") or namespace
+            rewritten["delegate"] = {
+                **rewritten["delegate"],
+                "namespace": self.names.namespaces[delegate_namespace],
+            }
+        return rewritten
 
-    def _rewrite_destination(self, given: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-        return {**given, "host": self.names.rewrite_host(full_name(given["host"], namespace))}
+    def _rewrite_match(self, match: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        rewritten = dict(match)
+        if "gateways" in rewritten:
+            rewritten["gateways"] = [
+                self._rewrite_gateway_name(gateway, namespace) for gateway in rewritten["gateways"]
+            ]
+        if exact := (rewritten.get("authority") or {}).get("exact"):
+            rewritten["authority"] = {"exact": self.names.rewrite_authority(exact)}
+        return rewritten
+
+    def _rewrite_destination(
+        self, destination: Mapping[str, Any], namespace: str
+    ) -> dict[str, Any]:
+        return {
+            **destination,
+            "host": self.names.rewrite_host(full_name(destination["host"], namespace)),
+        }

@@ -41,30 +41,32 @@ class Sandbox:
         self,
         rules: RuleSet,
         cases: Sequence[Case],
-        around: Inventory,
-        place: RunScope,
+        inventory: Inventory,
+        scope: RunScope,
         istio: Istio,
         beta: float | None = None,
     ) -> None:
         """Raise BadRules for a host that is no service, and when no case can be proven."""
-        check_hosts(rules, around)
+        check_hosts(rules, inventory)
         self._rules = rules
-        self._inventory = around
-        self._scope = place
+        self._inventory = inventory
+        self._scope = scope
         self._istio = istio
-        self.echoes = echoes(rules, around)
+        self.echoes = echoes(rules, inventory)
         self.workloads = Workloads(self.echoes, beta or MISSED)
-        users = self._list_user_namespaces()
-        self.names = SandboxNames.for_namespaces(place, users)
+        user_namespaces = self._list_user_namespaces()
+        self.names = SandboxNames.for_namespaces(scope, user_namespaces)
         # Where short names of services of `default` are known, if they are the user's.
-        home = "default" if "default" in users else users[0]
-        self._client_namespaces = ClientNamespaces(self._destination_rules, home)
+        home_namespace = "default" if "default" in user_namespaces else user_namespaces[0]
+        self._client_namespaces = ClientNamespaces(self._destination_rules, home_namespace)
         self._provable = ProvableCases(rules, cases, self._client_namespaces)
         self._cases = [case for case in cases if not self.unproven(case)]
         self._require_provable_cases(cases)
-        self._labels = {**place.labels, **istio.revision_labels}
-        callers = [one for one in map(self._find_caller, self._cases) if one is not None]
-        self._clients = SandboxClients(self._labels, place.map_image, callers or [(home, ())])
+        self._labels = {**scope.labels, **istio.revision_labels}
+        callers = [caller for caller in map(self._find_caller, self._cases) if caller is not None]
+        self._clients = SandboxClients(
+            self._labels, scope.map_image, callers or [(home_namespace, ())]
+        )
         self._ingress_address: Address | None = None
         self._copies: MirroredCopies | None = None
         self.served: Served | None = None
@@ -78,9 +80,9 @@ class Sandbox:
 
     def _list_user_namespaces(self) -> list[str]:
         """Return the namespaces of the rules and of the services that they name."""
-        found = {named_in(one.host)[1] for one in echo_pods.select_services(self.echoes)}
-        found |= {one.namespace for one in self._rules.documents}
-        return sorted(found)
+        namespaces = {named_in(echo.host)[1] for echo in echo_pods.select_services(self.echoes)}
+        namespaces |= {document.namespace for document in self._rules.documents}
+        return sorted(namespaces)
 
     @property
     def namespaces(self) -> list[str]:
@@ -91,36 +93,36 @@ class Sandbox:
     def notes(self) -> list[str]:
         """What a report says of it."""
         pods = len(echo_pods.select_services(self.echoes))
-        said = [
+        notes = [
             f"sandbox: {pods} echo workloads with sidecars; of DestinationRules it has the subsets"
         ]
         if self._uses_gateway:
-            said.append(
+            notes.append(
                 "sandbox: rules of gateways are asked through the ingress gateway of the cluster, "
                 f"at a Gateway of the run for hosts below {self.names.suffix}"
             )
-        return said
+        return notes
 
     def unproven(self, case: Case) -> str:
         """Return why a case cannot be proven here; empty when it can."""
         return self._provable.explain_unprovable(case)
 
     @contextlib.contextmanager
-    def serve(self, kube: Kube, way_in: Callable[[], Address]) -> Iterator[None]:
-        """Wait for what was begun, then serve the rules; `way_in` finds that of the cluster.
+    def serve(self, kube: Kube, find_address: Callable[[], Address]) -> Iterator[None]:
+        """Wait for what was begun, then serve the rules; `find_address` finds that of the cluster.
 
         What is made goes with the namespaces. Raises NotReady for a pod that does not come up and
         a proxy that does not take the rules, BadRules for a rule that the cluster refuses.
         """
-        with contextlib.ExitStack() as ending:
-            ending.callback(self._clients.close)
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._clients.close)
             self._clients.wait_ready(kube, self.names)
             pods = echo_pods.name_pods(self.echoes, self.names.namespaces)
             self._copies = MirroredCopies(kube, pods, self._clients.proxies.values())
-            ending.callback(self._copies.close)
+            stack.callback(self._copies.close)
             for namespace, name in pods.values():
                 workloads.wait_running(kube, namespace, name)
-            self._ingress_address = way_in() if self._uses_gateway else None
+            self._ingress_address = find_address() if self._uses_gateway else None
             self.served = self._apply_rules(kube)
             yield
 
@@ -138,24 +140,24 @@ class Sandbox:
     def _apply_rules(self, kube: Kube) -> Served:
         """Apply the rules; wait until each client has those that it must have."""
         rules = map(self._rewriter.rewrite_destination_rule, self._destination_rules)
-        placed = [*rules, *self._make_gateways(kube), *self._rewrite_routes()]
-        for one in placed:
-            kube.apply(one.body, one.at or "")
-        asked: list[tuple[Caller | None, Sequence[Proxy] | ListProxies]] = [
+        run_objects = [*rules, *self._make_gateways(kube), *self._rewrite_routes()]
+        for run_object in run_objects:
+            kube.apply(run_object.body, run_object.at or "")
+        watched: list[tuple[Caller | None, Sequence[Proxy] | ListProxies]] = [
             (caller, [proxy]) for caller, proxy in self._clients.proxies.items()
         ]
         if self._uses_gateway:
-            asked.append((None, lambda: self._istio.list_gateways(kube)))
-        found = [
+            watched.append((None, lambda: self._istio.list_gateways(kube)))
+        served = [
             settling.wait_served(
-                kube, of, self._select_awaited(placed, caller), own=self._scope.run
+                kube, proxies, self._select_awaited(run_objects, caller), run_name=self._scope.run
             )
-            for caller, of in asked
+            for caller, proxies in watched
         ]
         return Served(
-            one_version(one.version for one in found),
-            sum(one.proxies for one in found),
-            round(sum(one.seconds for one in found), 3),
+            one_version(result.version for result in served),
+            sum(result.proxies for result in served),
+            round(sum(result.seconds for result in served), 3),
         )
 
     @property
@@ -190,71 +192,85 @@ class Sandbox:
 
     @staticmethod
     def _gateway_names(table: RouteTable) -> list[str]:
-        return [one for one in table.gateways or () if one != MESH]
+        return [gateway for gateway in table.gateways or () if gateway != MESH]
 
     def _documents_of_kind(self, kind: str) -> list[Document]:
         documents = self._rules.documents
-        return [one for one in documents if one.kind == kind and one.group == ROUTING]
+        return [
+            document
+            for document in documents
+            if document.kind == kind and document.group == ROUTING
+        ]
 
     def _rewrite_routes(self) -> list[RunObject]:
         """Return the rules of which a case is proven, and those that they delegate to."""
-        used = [one for case in self._cases for one in self._provable.find_documents(case)]
-        services = [
-            self._rewriter.rewrite_virtual_service(one)
-            for one in self._documents_of_kind("VirtualService")
-            if one in used or one.spec.get("hosts") is None
+        proven_documents = [
+            document for case in self._cases for document in self._provable.find_documents(case)
         ]
-        routes = [one for one in self._rules.documents if one in used and one.kind == "HTTPRoute"]
+        services = [
+            self._rewriter.rewrite_virtual_service(document)
+            for document in self._documents_of_kind("VirtualService")
+            if document in proven_documents or document.spec.get("hosts") is None
+        ]
+        routes = [
+            document
+            for document in self._rules.documents
+            if document in proven_documents and document.kind == "HTTPRoute"
+        ]
         return [*services, *map(self._rewriter.rewrite_http_route, routes)]
 
     @cached_property
     def _destination_rules(self) -> list[Document]:
         """The DestinationRules that name subsets of services that stand here."""
-        hosts = {one.host for one in echo_pods.select_services(self.echoes)}
+        hosts = {echo.host for echo in echo_pods.select_services(self.echoes)}
         return [
-            one
-            for one in self._documents_of_kind("DestinationRule")
-            if one.spec.get("subsets") is not None and read_host(one) in hosts
+            document
+            for document in self._documents_of_kind("DestinationRule")
+            if document.spec.get("subsets") is not None and read_host(document) in hosts
         ]
 
     def _make_gateways(self, kube: Kube) -> list[RunObject]:
         """Return the Gateways through which a case comes, for the hosts of their routes alone."""
-        calls = [case.call for case in self._cases if case.call.gateway != MESH]
-        if not calls:
+        requests = [case.call for case in self._cases if case.call.gateway != MESH]
+        if not requests:
             return []
         selector = self._istio.read_gateway_selector(kube)
-        found = []
-        for one in self._documents_of_kind("Gateway"):
-            name = f"{one.namespace}/{one.name}"
-            hosts = [call.host for call in calls if call.gateway == name]
+        run_objects = []
+        for document in self._documents_of_kind("Gateway"):
+            name = f"{document.namespace}/{document.name}"
+            hosts = [call.host for call in requests if call.gateway == name]
             if hosts:
-                found.append(self._rewriter.rewrite_gateway(one, hosts, selector))
-        return found
+                run_objects.append(self._rewriter.rewrite_gateway(document, hosts, selector))
+        return run_objects
 
     def _select_awaited(
-        self, placed: Sequence[RunObject], caller: Caller | None
+        self, run_objects: Sequence[RunObject], caller: Caller | None
     ) -> list[RunObject]:
         """Return what a client, None: a gateway, must show by name.
 
         istiod shows one DestinationRule for a host, and no rule without a route for the client.
         """
         namespace, source = caller or (None, ())
-        seen = {
-            one.at
-            for one in self._documents_of_kind("VirtualService")
-            if self._provable.has_route_for(one, source)
+        routed_places = {
+            document.at
+            for document in self._documents_of_kind("VirtualService")
+            if self._provable.has_route_for(document, source)
         }
-        shown = {
+        visible_places = {
             self._client_namespaces.visible_rules(host, namespace)[0].at
             for host in map(read_host, self._destination_rules)
             if self._client_namespaces.visible_rules(host, namespace)
         }
         rules = [
-            one
-            for one in placed
-            if one.kind == "HTTPRoute"
-            or (one.kind == "DestinationRule" and one.at in shown)
-            or (one.kind == "VirtualService" and "hosts" in one.body["spec"] and one.at in seen)
+            run_object
+            for run_object in run_objects
+            if run_object.kind == "HTTPRoute"
+            or (run_object.kind == "DestinationRule" and run_object.at in visible_places)
+            or (
+                run_object.kind == "VirtualService"
+                and "hosts" in run_object.body["spec"]
+                and run_object.at in routed_places
+            )
         ]
         return rules
 
@@ -276,11 +292,11 @@ class Sandbox:
         """Return who sends a case, None for what comes in at a gateway."""
         if case.call.gateway != MESH:
             return None
-        namespace = self._client_namespaces.find_namespace(self._rules.tables[case.number])
+        namespace = self._client_namespaces.find_namespace(self._rules.tables[case.table_index])
         return namespace or self._client_namespaces.home, case.call.source
 
-    def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
+    def copied(self, case: Case, sent: Sequence[tuple[str, str]]) -> list[int]:
         """Return how many copies each of some requests has had; see `CaseMesh.copied`."""
         if self._copies is None:
             raise NotReady("the sandbox is not served yet")
-        return self.workloads.copied(case, asked, self._copies.count())
+        return self.workloads.copied(case, sent, self._copies.count())
