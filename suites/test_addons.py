@@ -7,8 +7,8 @@ import pytest
 from meshproof.base.errors import Inconclusive
 from meshproof.fixtures.visit import Visitor
 from meshproof.mesh.addons import Addon, names, wait_for_traffic
-from meshproof.traffic.failure_analysis import words
-from meshproof.traffic.visits import RUN_HEADER
+from meshproof.traffic.failure_analysis import describe_response
+from meshproof.traffic.http import RUN_HEADER
 
 pytestmark = pytest.mark.promise(
     6, "addon {addon}", "{addon} is reachable and holds our own traffic"
@@ -25,7 +25,7 @@ def test_addon_holds_our_traffic(addon: Addon, visit: Visitor, tag: str) -> None
     lost = [one for one in visits if one.status != 200]
     if lost:
         raise Inconclusive(
-            f"{len(lost)} of {VISITS} visits got {words(lost[0])}: "
+            f"{len(lost)} of {VISITS} visits got {describe_response(lost[0])}: "
             f"{addon.url} cannot be expected to hold them"
         )
     seen = wait_for_traffic(addon, tag, before + VISITS)

@@ -10,8 +10,8 @@ import pytest
 from meshproof.base.errors import Inconclusive
 from meshproof.fixtures.visit import Visitor
 from meshproof.mesh.protocol import Mesh
-from meshproof.traffic.failure_analysis import words
-from meshproof.traffic.visits import Visit
+from meshproof.traffic.failure_analysis import describe_response
+from meshproof.traffic.http import Visit
 
 VISITS = 20
 
@@ -45,8 +45,8 @@ def test_strict_refuses_plaintext(mesh: Mesh, visit: Visitor, page_before: Visit
     accepted = [f"{name} ({status})" for name, status in answers(mesh).items() if status]
     assert not accepted, f"STRICT is declared, but plaintext was answered by {', '.join(accepted)}"
     if page_before.status != 200:
-        raise Inconclusive(f"without the policy, too, a visit gets {words(page_before)}")
+        raise Inconclusive(f"without the policy, too, a visit gets {describe_response(page_before)}")
     wrong = [one for one in visit("/productpage").take(VISITS) if one.status != 200]
     assert not wrong, (
-        f"STRICT stops the mesh itself: {len(wrong)} of {VISITS} visits got {words(wrong[0])}"
+        f"STRICT stops the mesh itself: {len(wrong)} of {VISITS} visits got {describe_response(wrong[0])}"
     )

@@ -9,8 +9,8 @@ import pytest
 
 from meshproof.fixtures.judge import Judge
 from meshproof.fixtures.visit import Visitor
-from meshproof.traffic.failure_analysis import words
-from meshproof.traffic.visits import Visit
+from meshproof.traffic.failure_analysis import describe_response
+from meshproof.traffic.http import Visit
 
 pytestmark = pytest.mark.promise(1, "productpage", "answers 200 with its reviews and details")
 
@@ -24,7 +24,7 @@ PARTS = {
 def page(visit: Visit) -> str:
     """Return COMPLETE or what is wrong with the page."""
     if visit.status != 200:
-        return words(visit)
+        return describe_response(visit)
     for part, (heading, error) in PARTS.items():
         if error in visit.text or heading not in visit.text:
             return f"HTTP 200 without {part}"

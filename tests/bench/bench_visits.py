@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 from meshproof import manifests
 from meshproof.mesh.protocol import Address, Options, open_mesh
-from meshproof.traffic.visits import Request, Sampling, Visits
+from meshproof.traffic.http import Request
+from meshproof.traffic.sender import Sampling
+from meshproof.traffic.visits import Visits
 from tests.bench.measuring import Row, empty_folder
 
 VISITS = 1000

@@ -21,7 +21,9 @@ from dataclasses import dataclass, field, replace
 from meshproof import rules
 from meshproof.documents import manifest
 from meshproof.mesh.protocol import Mesh, Options, open_mesh
-from meshproof.traffic.visits import Request, Sampling, Visits
+from meshproof.traffic.http import Request
+from meshproof.traffic.sender import Sampling
+from meshproof.traffic.visits import Visits
 from meshproof.verdict import PROFILES, Outcome, Settings, judge, plan, share_alpha
 
 WORKLOAD = """
@@ -201,7 +203,7 @@ def serve(mesh: Mesh, scenario: Scenario) -> rules.RuleSet:
         for name, weight in scenario.served.items()
     )
     text = SUBSETS + (entries or "    - destination: {host: split}\n")
-    return rules.read(manifest.parse(text, "bench"))
+    return rules.read_rules(manifest.parse(text, "bench"))
 
 
 def line(*cells: object) -> None:

@@ -10,7 +10,8 @@ from meshproof.documents.manifest import parse
 from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.rules import RuleSet
 from meshproof.traffic.attribution import Attribution
-from meshproof.traffic.visits import Request, Visits
+from meshproof.traffic.http import Request
+from meshproof.traffic.visits import Visits
 from tests.robust.real_runs import MESHPROOF, Place
 
 VIRTUAL_SERVICE = """\
@@ -61,11 +62,11 @@ REGEXES = {
 def versions(mesh: LocalMesh, count: int) -> set[str | None]:
     attribution = Attribution({pod.name: pod.version for pod in mesh.replicas()})
     visits = Visits(mesh.address("ingress"), [Request("/productpage")], "nack")
-    return {attribution.reviews(visit) for visit in visits.take(count)}
+    return {attribution.read_reviews_version(visit) for visit in visits.take(count)}
 
 
 def bad(text: str, regex: str) -> RuleSet:
-    return rules.read(parse(text.replace("REGEX", regex), "bad.yaml"))
+    return rules.read_rules(parse(text.replace("REGEX", regex), "bad.yaml"))
 
 
 @pytest.mark.parametrize("regex", REGEXES)
@@ -74,12 +75,12 @@ def test_the_place_is_named_and_the_rules_of_before_are_served(
     bookinfo: LocalMesh, text: str, line: int, regex: str
 ) -> None:
     words = rf"bad\.yaml:{line}: Envoy of \S+ rejected the config: {REGEXES[regex]}"
-    before = rules.read(manifests.rules("v3_only", "v1"))
+    before = rules.read_rules(manifests.rules("v3_only", "v1"))
     with bookinfo.applied(before):
         with pytest.raises(BadRules, match=words), bookinfo.applied(bad(text, regex)):
             pytest.fail("the rules count as served")
         assert versions(bookinfo, 30) == {"v3"}
-        with bookinfo.applied(rules.read(manifests.rules("cookie_burr", "v1alpha2"))):
+        with bookinfo.applied(rules.read_rules(manifests.rules("cookie_burr", "v1alpha2"))):
             assert versions(bookinfo, 60) == {"v1", "v2", "v3"}
         assert versions(bookinfo, 30) == {"v3"}
     assert versions(bookinfo, 60) == {"v1", "v2", "v3"}

@@ -8,7 +8,9 @@ import pytest
 
 from meshproof.base.errors import NotReady
 from meshproof.mesh.protocol import Address, Answer, Asked
-from meshproof.traffic.visits import Request, Sampling, Visits
+from meshproof.traffic.http import Request
+from meshproof.traffic.sender import Sampling
+from meshproof.traffic.visits import Visits
 
 THERE = Address("reviews.shop", 9080)
 
@@ -40,12 +42,14 @@ class Elsewhere:
 
 def visits(sender: Elsewhere, *kinds: Request, batch: int = 4) -> Visits:
     kinds = kinds or (Request("/"),)
-    return Visits(THERE, kinds, "run-1", Sampling(batch=batch), sender=sender)
+    return Visits(THERE, kinds, "run-1", Sampling(batch=batch), remote_sender=sender)
 
 
 def test_a_batch_is_one_call_and_kinds_take_turns() -> None:
     sender = Elsewhere()
-    sample = visits(sender, Request("/a", (("Cookie", "user=burr"),)), Request("/b", late=3.0))
+    sample = visits(
+        sender, Request("/a", (("Cookie", "user=burr"),)), Request("/b", extra_seconds=3.0)
+    )
     found = sample.take(6)
     assert [one.text for one in found] == ["/a", "/b"] * 3
     assert [len(one) for one in sender.batches] == [4, 4]
@@ -64,7 +68,7 @@ def test_what_is_lost_is_sent_again_and_counted() -> None:
 
 def test_what_tells_a_request_from_others_is_new_when_it_is_sent_again() -> None:
     sender = Elsewhere(1, 3)
-    found = visits(sender, Request("/", numbered=("x-name", "mine"))).take(4)
+    found = visits(sender, Request("/", numbered_header=("x-name", "mine"))).take(4)
     first, again = ([dict(one.headers)["x-name"] for one in batch] for batch in sender.batches)
     assert len({*first, *again}) == 6
     names = [dict(one.request.headers)["x-name"] for one in found]

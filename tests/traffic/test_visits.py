@@ -12,7 +12,9 @@ import pytest
 from meshproof.base.errors import NotReady, UsageError
 from meshproof.mesh.protocol import Address
 from meshproof.traffic.attribution import Attribution
-from meshproof.traffic.visits import Request, Sampling, Visit, Visits
+from meshproof.traffic.http import Request, Visit
+from meshproof.traffic.sender import Sampling
+from meshproof.traffic.visits import Visits
 
 
 class Site(ThreadingHTTPServer):
@@ -86,7 +88,7 @@ def test_a_request_is_sent_only_when_its_batch_is_asked_for(site: Site) -> None:
 
 def test_one_batch_is_under_way_while_another_is_judged(site: Site) -> None:
     visits = Visits(site.address, [Request("/a"), Request("/b")], "r", Sampling(batch=3))
-    with contextlib.closing(visits.to_judge()) as stream:
+    with contextlib.closing(visits.stream()) as stream:
         seen = [next(stream) for _ in range(12)]
     assert [visit.request.path for visit in seen] == ["/a", "/b"] * 6
     assert visits.sent == 12
@@ -99,16 +101,16 @@ def test_one_batch_is_under_way_while_another_is_judged(site: Site) -> None:
 def test_what_nobody_looks_at_may_get_no_answer(site: Site) -> None:
     site.silent = set(range(6, 30))
     visits = Visits(site.address, [Request("/")], "r", Sampling(batch=3, errors_allowed=0))
-    with contextlib.closing(visits.to_judge()) as stream:
+    with contextlib.closing(visits.stream()) as stream:
         assert len([next(stream) for _ in range(3)]) == 3
     with pytest.raises(NotReady):
-        list(itertools.islice(visits.to_judge(), 6))
+        list(itertools.islice(visits.stream(), 6))
 
 
 def test_what_is_begun_is_sent_ahead_once(site: Site) -> None:
     visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1, batch=3))
     with ThreadPoolExecutor(1) as executor:
-        visits.begin(3, executor)
+        visits.send_ahead(3, executor)
     assert next(site.numbers) == 3
     assert len(visits.take(3)) == 3
     assert next(site.numbers) == 4
@@ -120,7 +122,7 @@ def test_what_is_begun_and_gets_no_answer_is_told_when_it_is_taken(site: Site) -
     site.silent = set(range(10))
     visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1, batch=1))
     with ThreadPoolExecutor(1) as executor:
-        visits.begin(1, executor)
+        visits.send_ahead(1, executor)
     with pytest.raises(NotReady):
         visits.take(1)
 
@@ -147,7 +149,7 @@ def test_no_answer_is_asked_again_counted_and_not_judged(site: Site) -> None:
 
 def test_what_tells_a_request_from_others_is_new_each_time_it_is_sent(site: Site) -> None:
     site.silent = {3, 7}
-    kind = Request("/", (("Cookie", "a=b"),), numbered=("x-name", "mine"))
+    kind = Request("/", (("Cookie", "a=b"),), numbered_header=("x-name", "mine"))
     visits = Visits(site.address, [kind], "r", Sampling(workers=1))
     found = visits.take(20)
     assert visits.transport_errors == 2
@@ -163,10 +165,10 @@ def test_what_tells_a_request_from_others_is_new_each_time_it_is_sent(site: Site
 def test_what_is_begun_is_waited_for_and_told_later(site: Site) -> None:
     site.silent = set(range(10))
     visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1, batch=1))
-    visits.settle()
+    visits.wait_for_sent_ahead()
     with ThreadPoolExecutor(1) as executor:
-        visits.begin(1, executor)
-        visits.settle()
+        visits.send_ahead(1, executor)
+        visits.wait_for_sent_ahead()
         sent = next(site.numbers)
         assert sent == 3
     with pytest.raises(NotReady):
@@ -193,7 +195,7 @@ def test_an_empty_sample_is_refused(site: Site) -> None:
 
 def test_curl_shows_the_request() -> None:
     request = Request("/productpage", (("Cookie", "a=b; user=burr"),))
-    shown = request.curl(Address("127.0.0.1", 80))
+    shown = request.build_curl(Address("127.0.0.1", 80))
     assert shown == "curl -i -H 'Cookie: a=b; user=burr' http://127.0.0.1:80/productpage"
 
 
@@ -210,7 +212,7 @@ def answer(body: str, status: int = 200) -> Visit:
     ],
 )
 def test_reviews_are_told_by_the_pod_that_the_page_names(page: str) -> None:
-    by = Attribution({"reviews-v3-0": "v3"}).by("reviews")
+    by = Attribution({"reviews-v3-0": "v3"}).find_reader("reviews")
     assert by(answer(page)) == "v3"
     assert by(answer(page, 503)) is None
     assert by(answer("Error fetching product reviews!")) is None
@@ -218,7 +220,7 @@ def test_reviews_are_told_by_the_pod_that_the_page_names(page: str) -> None:
 
 
 def test_orders_are_told_by_their_total() -> None:
-    by = Attribution().by("orders")
+    by = Attribution().find_reader("orders")
     assert by(answer('{"total": 1000}')) == "v2"
     assert by(answer('{"total": 1000.0}')) == "v2"
     assert by(answer('{"total": 104.98}')) == "v1"
@@ -227,4 +229,4 @@ def test_orders_are_told_by_their_total() -> None:
 
 def test_an_app_whose_answers_tell_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="did you mean 'reviews'"):
-        Attribution().by("review")
+        Attribution().find_reader("review")

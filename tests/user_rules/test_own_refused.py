@@ -6,7 +6,7 @@ import pytest
 
 from meshproof.base.errors import Inconclusive
 from meshproof.oracle.derive import Case
-from meshproof.traffic.visits import Request, Visit
+from meshproof.traffic.http import Request, Visit
 from meshproof.user_rules import loading
 from meshproof.user_rules.compare import Answers
 

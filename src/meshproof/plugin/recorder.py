@@ -34,7 +34,7 @@ from meshproof.verdict import Outcome as Judged
 
 if TYPE_CHECKING:
     from meshproof.mesh.protocol import Mesh, Served
-    from meshproof.traffic.visits import Visit
+    from meshproof.traffic.http import Visit
     from meshproof.verdict import Verdict
 
 #: Bytes that must fit into the folder for the reports.

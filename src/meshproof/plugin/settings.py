@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from meshproof.mesh.protocol import ClusterOptions
     from meshproof.mesh.protocol import Options as MeshOptions
     from meshproof.rules.judge_options import Option, Options
-    from meshproof.traffic.visits import Sampling, Visit, Visits
+    from meshproof.traffic.http import Visit
+    from meshproof.traffic.sender import Sampling
+    from meshproof.traffic.visits import Visits
     from meshproof.user_rules.loading import UserRules
     from meshproof.verdict import Settings
 
@@ -129,7 +131,7 @@ def judge_settings(
     """
     from dataclasses import replace
 
-    from meshproof.rules.judge_options import NAMES
+    from meshproof.rules.judge_options import OPTION_NAMES
     from meshproof.verdict import PROFILES, share_alpha
 
     profile = PROFILES[config.getoption("mesh_profile")]
@@ -141,9 +143,9 @@ def judge_settings(
                 settings = settings.given(f"--mesh-{name}", {name: value})
             except ValueError as error:
                 raise UsageError(f"the judge's options: {error}") from None
-    wrong = [name for name in own if name not in NAMES]
+    wrong = [name for name in own if name not in OPTION_NAMES]
     if wrong:
-        raise UsageError(f"judge: no setting '{wrong[0]}'{nearest(wrong[0], NAMES)}")
+        raise UsageError(f"judge: no setting '{wrong[0]}'{nearest(wrong[0], OPTION_NAMES)}")
     return of_rules(settings, rules).given("the check itself", own, own=True)
 
 
@@ -188,7 +190,7 @@ def labels(
     if isinstance(sample, Visits):
         if not by:
             raise UsageError("judge: visits need by=APP or by=FUNCTION")
-        return sample.labelled(by) if isinstance(by, str) else sample.judged_by(by)
+        return sample.label_by_app(by) if isinstance(by, str) else sample.label_by(by)
     if by:
         raise UsageError("judge: `by` is for visits; these are labels already")
     return (label for label in sample)
@@ -214,7 +216,7 @@ def checks_of(item: pytest.Item) -> int:
     if mark is not None:
         return int(mark.args[0])
     case = getattr(getattr(item, "callspec", None), "params", {}).get("rule_case")
-    return 1 if case is None else int(case.split)
+    return 1 if case is None else int(case.needs_judge)
 
 
 def plan_run(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -231,7 +233,7 @@ def checks(config: pytest.Config) -> int:
 
 def sampling(config: pytest.Config) -> Sampling:
     """Return how requests are sent."""
-    from meshproof.traffic.visits import Sampling
+    from meshproof.traffic.sender import Sampling
 
     return Sampling(
         workers=_count(config, "workers", 64),

@@ -1,4 +1,4 @@
-"""Which version of an app gave an answer, as the answer itself tells."""
+"""Reads from a response which version of an app gave it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: The total that only the changed build of `orders` answers (promise 5).
 CHANGED_TOTAL = 1000
-#: What `by` begins with where counters tell who answered: `counters:reviews`.
+#: Start of a `by` that reads versions from the counters of proxies: `counters:reviews`.
 BY_COUNTERS = "counters:"
 
 #: The official page has had `</dt>` and `<u>` around the pod's name, or nothing.
@@ -22,8 +22,8 @@ _REVIEWS_POD = re.compile(r"Reviews served by:(?:\s|</?\w[^>]*>)*([\w.-]+)")
 _TOTAL = re.compile(rb'"total"\s*:\s*([0-9.]+)')
 
 
-class Answered(Protocol):
-    """What is looked at of an answer."""
+class Response(Protocol):
+    """The parts of a response that versions are read from."""
 
     @property
     def status(self) -> int:
@@ -31,44 +31,52 @@ class Answered(Protocol):
 
     @property
     def body(self) -> bytes:
-        """Body as it came."""
+        """Body as received."""
 
     @property
     def text(self) -> str:
         """Body as text."""
 
 
+ReadVersion = Callable[[Response], str | None]
+
+
 @dataclass(frozen=True)
 class Attribution:
-    """Tells from an answer which version of an app gave it, given pod name -> version.
+    """Reads which version of an app gave a response.
 
-    `counters` begins to count the requests to a service, for apps whose answers do not tell.
+    `versions` maps pod name -> version. `start_counters` starts to count the requests to a service,
+    for apps whose responses do not tell.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
-    counters: Callable[[str], Counters] | None = None
+    start_counters: Callable[[str], Counters] | None = None
 
-    def by(self, app: str) -> Callable[[Answered], str | None]:
-        """Return the function for `app`. Raises UsageError for an app that this cannot tell."""
-        known = {"reviews": self.reviews, "orders": self.orders}
-        if app not in known:
+    def find_reader(self, app: str) -> ReadVersion:
+        """Return the reader for `app`. Raises UsageError for an app without one."""
+        readers: dict[str, ReadVersion] = {
+            "reviews": self.read_reviews_version,
+            "orders": self.read_orders_version,
+        }
+        if app not in readers:
             raise UsageError(
-                f"answers do not tell versions of '{app}'{nearest(app, known)}; "
+                f"answers do not tell versions of '{app}'{nearest(app, readers)}; "
                 f"where they do not, by='{BY_COUNTERS}{app}' asks its clients' proxies"
             )
-        return known[app]
+        return readers[app]
 
-    def reviews(self, visit: Answered) -> str | None:
+    def read_reviews_version(self, response: Response) -> str | None:
         """Return the version of the reviews pod that the productpage names, None if it names none.
 
-        A pod that the mesh does not know is returned by its name: it is no version that was asked.
+        The name of an unknown pod is returned as it is: it is no declared version, so the judge
+        counts it as wrong.
         """
-        found = _REVIEWS_POD.search(visit.text) if visit.status == 200 else None
-        return self.versions.get(found[1], found[1]) if found else None
+        match = _REVIEWS_POD.search(response.text) if response.status == 200 else None
+        return self.versions.get(match[1], match[1]) if match else None
 
-    def orders(self, visit: Answered) -> str | None:
+    def read_orders_version(self, response: Response) -> str | None:
         """Return v2 for the changed build's total, v1 for another, None without a total."""
-        found = _TOTAL.search(visit.body) if visit.status == 200 else None
-        if found is None:
+        match = _TOTAL.search(response.body) if response.status == 200 else None
+        if match is None:
             return None
-        return "v2" if float(found[1]) == CHANGED_TOTAL else "v1"
+        return "v2" if float(match[1]) == CHANGED_TOTAL else "v1"

@@ -1,7 +1,7 @@
-"""What answers say beside their version: which were wrong, and what the wrong ones share.
+"""Explains a verdict: what the wrong responses look like, and what they have in common.
 
-Clues help to find a fault. They decide nothing: a verdict rests on labels alone, and what is looked
-at here after a verdict is no part of it.
+The analysis helps to find a fault. It decides nothing: a verdict rests on labels alone, and visits
+that are sent after the verdict are no part of it.
 """
 
 from __future__ import annotations
@@ -14,41 +14,50 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from meshproof.base.errors import Inconclusive, NotReady
-from meshproof.traffic.visits import Request, Visit, Visits
+from meshproof.traffic.http import Request, Visit
+from meshproof.traffic.visits import Visits
 from meshproof.verdict import Outcome, Verdict
 from meshproof.verdict.phrases import listed, only
 
-#: So many visits show the shape of a fault that the judge saw in fewer.
-ENOUGH = 200
-#: Seconds that looking further may take; a mesh that answers slowly is not looked at further.
-PATIENCE = 30.0
-#: Chance at most that a group of answers is called free of a fault though it has it.
-DOUBT = 1e-3
-#: So much of an answer is quoted.
-LONGEST = 80
-#: Header by which the app at the way in tells its pod.
-SERVED_BY = "x-served-by"
+#: This many visits show how a fault is spread; the judge may decide after fewer.
+_MIN_VISITS = 200
+#: More visits are sent only if they take at most this many seconds.
+_MAX_SECONDS = 30.0
+#: Highest chance to call a group of responses free of a fault that it has.
+_MAX_MISTAKE = 1e-3
+#: Longest quote of a response, in characters.
+_MAX_QUOTE = 80
+#: Header in which the app behind the ingress names its pod.
+_POD_HEADER = "x-served-by"
 
-#: What a proxy answers for an AuthorizationPolicy, with 403 (Envoy's HTTP filter RBAC).
-_REFUSED = "RBAC: access denied"
-#: What such an answer tells, and what to do.
-REFUSED = (
-    f"an AuthorizationPolicy of the mesh refuses the caller (HTTP 403, '{_REFUSED}'), so nothing "
+#: Body that a proxy returns with 403 for an AuthorizationPolicy (Envoy's HTTP filter RBAC).
+_RBAC_BODY = "RBAC: access denied"
+#: What such a response means, and what the user can do.
+POLICY_REFUSAL = (
+    f"an AuthorizationPolicy of the mesh refuses the caller (HTTP 403, '{_RBAC_BODY}'), so nothing "
     "is known of the rule; let the run in by policies in Istio's root namespace with action ALLOW, "
     "for pods with the label app.kubernetes.io/managed-by: meshproof and, at the ingress gateway, "
     "for hosts *.test (docs/policies.md)"
 )
 
-_UNSEEN = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.S | re.I)
-_TROUBLE = re.compile(r"\b(error|sorry|unavailable|timeout|refused)\b", re.I)
+_RULE_NOT_APPLIED = (
+    "all versions answer about equally often, so the rule does not seem to be applied: it is not "
+    "served, or a route before it takes everything (route order)"
+)
+_MATCH_NOT_FITTING = (
+    ", or its match does not fit, or an app on the way does not pass on what it matches"
+)
+
+_MARKUP = re.compile(r"<(style|script|title)\b.*?</\1>|<[^>]*>", re.S | re.I)
+_TROUBLE_WORD = re.compile(r"\b(error|sorry|unavailable|timeout|refused)\b", re.I)
 
 
 @dataclass(frozen=True)
-class Clues:
-    """What is known beside a verdict.
+class Explanation:
+    """What the analysis adds to a verdict.
 
-    `summary` says in one line what happened, `lines` what the wrong answers share, `curl` is
-    a request that was answered wrong.
+    `summary` says in one line what happened, `lines` say what the wrong responses have in common,
+    `curl` is a command line that shows one of them.
     """
 
     summary: str
@@ -57,166 +66,182 @@ class Clues:
 
 
 @dataclass(frozen=True)
-class _Sighting:
+class _LabelledVisit:
+    """What is kept of a visit; `description` is empty where it has a label."""
+
     request: Request
     pod: str
     label: str | None
-    words: str
-    refused: bool
+    description: str
+    is_refusal: bool
 
 
-def refused(visit: Visit) -> bool:
-    """Say whether a policy of the mesh has answered, in the place of what rules lead to."""
-    return visit.status == 403 and visit.text == _REFUSED
+def is_policy_refusal(visit: Visit) -> bool:
+    """Say whether an AuthorizationPolicy of the mesh refused the request."""
+    return visit.status == 403 and visit.text == _RBAC_BODY
 
 
-def words(visit: Visit) -> str:
-    """Return status and first words of an answer; of a page with trouble in it, those.
+def describe_response(visit: Visit) -> str:
+    """Return the status and the first words of a response, from the first line about an error.
 
     `HTTP 404, empty`, `HTTP 200, "Error fetching product reviews! Sorry, ..."`.
     """
-    lines = [" ".join(line.split()) for line in _UNSEEN.sub("\n", visit.text).splitlines()]
-    trouble = next((at for at, line in enumerate(lines) if _TROUBLE.search(line)), 0)
-    shown = html.unescape(" ".join(line for line in lines[trouble:] if line))
-    if not shown:
+    lines = [" ".join(line.split()) for line in _MARKUP.sub("\n", visit.text).splitlines()]
+    first_trouble = next((at for at, line in enumerate(lines) if _TROUBLE_WORD.search(line)), 0)
+    text = html.unescape(" ".join(line for line in lines[first_trouble:] if line))
+    if not text:
         return f"HTTP {visit.status}, empty"
-    return f'HTTP {visit.status}, "{shown if len(shown) <= LONGEST else shown[:LONGEST] + "..."}"'
+    quote = text if len(text) <= _MAX_QUOTE else f"{text[:_MAX_QUOTE]}..."
+    return f'HTTP {visit.status}, "{quote}"'
 
 
 class FailureAnalysis:
-    """Labels visits as `by` does and remembers what each was."""
+    """Labels visits as `by` does and keeps what it needs to explain the verdict.
 
-    def __init__(self, sample: Visits, by: str | Callable[[Visit], str | None]) -> None:
-        self._sample = sample
-        self._label = sample.attribution.by(by) if isinstance(by, str) else by
-        self._versions = isinstance(by, str)
-        self._seen: list[_Sighting] = []
-        self._began = time.monotonic()
+    `by` reads the label of a visit, or names the app whose version is the label.
+    """
+
+    def __init__(self, visits: Visits, by: str | Callable[[Visit], str | None]) -> None:
+        self._sample = visits
+        self._read_label = visits.attribution.find_reader(by) if isinstance(by, str) else by
+        self._reads_versions = isinstance(by, str)
+        self._visits: list[_LabelledVisit] = []
+        self._start = time.monotonic()
 
     def __call__(self, visit: Visit) -> str | None:
         """Return the label of a visit."""
-        label = self._label(visit)
-        pod = visit.headers.get(SERVED_BY, "")
-        said = words(visit) if label is None else ""
-        self._seen.append(_Sighting(visit.request, pod, label, said, refused(visit)))
+        label = self._read_label(visit)
+        pod = visit.headers.get(_POD_HEADER, "")
+        description = describe_response(visit) if label is None else ""
+        refusal = is_policy_refusal(visit)
+        self._visits.append(_LabelledVisit(visit.request, pod, label, description, refusal))
         return label
 
-    def require_let_in(self, verdict: Verdict) -> None:
-        """Raise Inconclusive where all that is wrong are refusals: nothing then tells of the rule.
+    def raise_if_policy_refused(self, verdict: Verdict) -> None:
+        """Raise Inconclusive if a policy refused every wrong request: then nothing tests the rule.
 
-        With how many there were, and a command line that shows one.
+        The message says how many were refused, with a command line that shows one.
         """
-        wrong = [one for one in self._seen if _wrong(one.label, verdict)]
-        if verdict.holds or not wrong or not all(one.refused for one in wrong):
+        wrong = [visit for visit in self._visits if _is_wrong(visit.label, verdict)]
+        if verdict.holds or not wrong or not all(visit.is_refusal for visit in wrong):
             return
         raise Inconclusive(
-            f"{REFUSED}\nobserved: {len(wrong)} of {len(self._seen)} answers are refusals\n"
-            f"see it: {self._sample.curl_of(wrong[0].request)}"
+            f"{POLICY_REFUSAL}\n"
+            f"observed: {len(wrong)} of {len(self._visits)} answers are refusals\n"
+            f"see it: {self._sample.build_curl(wrong[0].request)}"
         )
 
-    def clues(self, verdict: Verdict, matching: bool = False) -> Clues:
-        """Return what is known beside the verdict; `matching` says that the rule has a match.
+    def explain(self, verdict: Verdict, has_match: bool = False) -> Explanation:
+        """Return the explanation of a verdict; `has_match` says whether the rule has a match.
 
-        Looks further where the verdict fell after a few answers.
+        Sends more visits if the rule failed after a few.
         """
         if verdict.holds:
-            return Clues(str(verdict))
-        judged = self._seen[:]
+            return Explanation(str(verdict))
+        judged = self._visits[:]
         if verdict.outcome is Outcome.FAILED and verdict.code in ("undeclared", "weight-zero"):
-            self._look_further()
-        wrong = [one for one in judged if _wrong(one.label, verdict)]
-        first = wrong[0].request if wrong else self._sample.requests[0]
-        found = [
-            self._shape(verdict, matching),
-            _apart("pod", self._groups(verdict, lambda one: one.pod)),
-            _apart("request", self._groups(verdict, lambda one: _named(one.request))),
+            self._send_more()
+        wrong = [visit for visit in judged if _is_wrong(visit.label, verdict)]
+        shown_request = wrong[0].request if wrong else self._sample.requests[0]
+        lines = [
+            self._describe_shares(verdict, has_match),
+            _describe_faulty_groups("pod", self._count_groups(verdict, _read_pod)),
+            _describe_faulty_groups("request", self._count_groups(verdict, _describe_request)),
         ]
-        return Clues(
-            self._summary(verdict),
-            tuple(line for line in found if line),
-            self._sample.curl_of(first),
+        return Explanation(
+            self._summarize(verdict),
+            tuple(line for line in lines if line),
+            self._sample.build_curl(shown_request),
         )
 
-    def _look_further(self) -> None:
-        took = time.monotonic() - self._began
-        wanted = ENOUGH - len(self._seen)
-        if wanted <= 0 or took / max(1, len(self._seen)) * wanted > PATIENCE:
+    def _send_more(self) -> None:
+        """Send visits until there are enough to show how they are spread, if that is quick."""
+        seconds = time.monotonic() - self._start
+        missing = _MIN_VISITS - len(self._visits)
+        if missing <= 0 or seconds / max(1, len(self._visits)) * missing > _MAX_SECONDS:
             return
         try:
-            for visit in self._sample.take(wanted):
+            for visit in self._sample.take(missing):
                 self(visit)
         except NotReady:
             return
 
-    def _summary(self, verdict: Verdict) -> str:
-        strange = Counter(one.words for one in self._seen if one.label is None)
-        if verdict.code == "errors" and strange:
-            most, times = strange.most_common(1)[0]
-            were = "all were" if times == verdict.unnamed else f"{times} were"
-            return f"{verdict.outcome}: {verdict.reason}; {were} {most}"
-        alone = only(verdict.expected)
-        if not self._versions and alone and verdict.outcome is Outcome.FAILED:
-            others = {label: count for label, count in verdict.counts.items() if label != alone}
-            worst = max(others, key=lambda label: others[label])
-            return f"{verdict.outcome}: {others[worst]} of {verdict.n} answers: {worst}"
+    def _summarize(self, verdict: Verdict) -> str:
+        """Return the verdict in one line, with the most frequent wrong response or label."""
+        descriptions = Counter(visit.description for visit in self._visits if visit.label is None)
+        if verdict.code == "errors" and descriptions:
+            description, count = descriptions.most_common(1)[0]
+            quantity = "all were" if count == verdict.unnamed else f"{count} were"
+            return f"{verdict.outcome}: {verdict.reason}; {quantity} {description}"
+        only_version = only(verdict.expected)
+        if not self._reads_versions and only_version and verdict.outcome is Outcome.FAILED:
+            wrong_counts = {
+                label: count for label, count in verdict.counts.items() if label != only_version
+            }
+            label = max(wrong_counts, key=lambda label: wrong_counts[label])
+            return f"{verdict.outcome}: {wrong_counts[label]} of {verdict.n} answers: {label}"
         return str(verdict)
 
-    def _shape(self, verdict: Verdict, matching: bool) -> str:
-        """Say how all answers are spread, and whether that is as without a rule."""
-        if verdict.code not in ("undeclared", "weight-zero") or len(self._seen) < ENOUGH:
+    def _describe_shares(self, verdict: Verdict, has_match: bool) -> str:
+        """Say how many visits each label has, and whether that looks like no rule at all."""
+        if verdict.code not in ("undeclared", "weight-zero") or len(self._visits) < _MIN_VISITS:
             return ""
-        counts = Counter(one.label for one in self._seen if one.label is not None)
-        shown = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
-        line = f"of {sum(counts.values())} visits in all: {shown}"
-        if not self._versions or not _even(counts):
+        counts = Counter(visit.label for visit in self._visits if visit.label is not None)
+        shares = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
+        line = f"of {sum(counts.values())} visits in all: {shares}"
+        if not self._reads_versions or not _are_even(counts):
             return line
-        return f"{line}; {_UNAPPLIED}{_UNMATCHED if matching else ''}"
+        return f"{line}; {_RULE_NOT_APPLIED}{_MATCH_NOT_FITTING if has_match else ''}"
 
-    def _groups(
-        self, verdict: Verdict, key: Callable[[_Sighting], str]
+    def _count_groups(
+        self, verdict: Verdict, key: Callable[[_LabelledVisit], str]
     ) -> dict[str, tuple[int, int]]:
-        """Return wrong answers and all answers by what they share."""
-        found: dict[str, tuple[int, int]] = {}
-        for one in self._seen:
-            wrong, total = found.get(key(one), (0, 0))
-            found[key(one)] = wrong + _wrong(one.label, verdict), total + 1
-        return found
+        """Return the number of wrong and of all visits by `key`."""
+        groups: dict[str, tuple[int, int]] = {}
+        for visit in self._visits:
+            wrong, total = groups.get(key(visit), (0, 0))
+            groups[key(visit)] = wrong + _is_wrong(visit.label, verdict), total + 1
+        return groups
 
 
-_UNAPPLIED = (
-    "all versions answer about equally often, so the rule does not seem to be applied: it is not "
-    "served, or a route before it takes everything (route order)"
-)
-_UNMATCHED = ", or its match does not fit, or an app on the way does not pass on what it matches"
+def _read_pod(visit: _LabelledVisit) -> str:
+    return visit.pod
 
 
-def _named(request: Request) -> str:
-    return ", ".join(f"{name}: {value}" for name, value in request.headers) or "no header"
+def _describe_request(visit: _LabelledVisit) -> str:
+    """Return the headers of a visit's request, by which the kinds of request differ."""
+    return ", ".join(f"{name}: {value}" for name, value in visit.request.headers) or "no header"
 
 
-def _wrong(label: str | None, verdict: Verdict) -> bool:
+def _is_wrong(label: str | None, verdict: Verdict) -> bool:
+    """Say whether the rule promised no response with this label."""
     if verdict.kind == "presence":
         return label not in verdict.expected
     return label is None or verdict.expected.get(label, 0.0) <= 0
 
 
-def _even(counts: Mapping[str, int]) -> bool:
-    fair = sum(counts.values()) / max(1, len(counts))
-    return len(counts) > 1 and all(abs(count - fair) <= fair / 2 for count in counts.values())
+def _are_even(counts: Mapping[str, int]) -> bool:
+    """Say whether several labels have about equal counts (within half of the mean)."""
+    even_count = sum(counts.values()) / max(1, len(counts))
+    return len(counts) > 1 and all(
+        abs(count - even_count) <= even_count / 2 for count in counts.values()
+    )
 
 
-def _apart(what: str, groups: Mapping[str, tuple[int, int]]) -> str:
-    """Say which groups have all the wrong answers, if others are free of them beyond doubt."""
-    bad = {name: group for name, group in groups.items() if group[0]}
-    if not bad or len(bad) == len(groups) or not all(groups):
+def _describe_faulty_groups(noun: str, groups: Mapping[str, tuple[int, int]]) -> str:
+    """Say which groups have all the wrong visits, if the others are surely free of them."""
+    faulty = {name: group for name, group in groups.items() if group[0]}
+    if not faulty or len(faulty) == len(groups) or not all(groups):
         return ""
-    share = min(wrong / total for wrong, total in bad.values())
-    free = [
+    share = min(wrong / total for wrong, total in faulty.values())
+    faultless = [
         name
         for name, (wrong, total) in groups.items()
-        if not wrong and (1 - share) ** total <= DOUBT
+        if not wrong and (1 - share) ** total <= _MAX_MISTAKE
     ]
-    if len(free) + len(bad) < len(groups):
+    if len(faultless) + len(faulty) < len(groups):
         return ""
-    wrongs = "; ".join(f"{name}: {wrong} of {total} wrong" for name, (wrong, total) in bad.items())
-    return f"only some {what}s give wrong answers: {wrongs}; {listed(free)}: none"
+    counts = "; ".join(
+        f"{name}: {wrong} of {total} wrong" for name, (wrong, total) in faulty.items()
+    )
+    return f"only some {noun}s give wrong answers: {counts}; {listed(faultless)}: none"

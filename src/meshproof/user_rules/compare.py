@@ -15,8 +15,8 @@ from meshproof.mesh.envoy.listeners import MIRROR
 from meshproof.oracle.actions import Arrival, ProxyReply, ExpectedHeaders
 from meshproof.oracle.conditions import shorten
 from meshproof.oracle.derive import Case
-from meshproof.traffic.failure_analysis import REFUSED, refused, words
-from meshproof.traffic.visits import Visit
+from meshproof.traffic.failure_analysis import POLICY_REFUSAL, is_policy_refusal, describe_response
+from meshproof.traffic.http import Visit
 
 COPIED, NOT_COPIED = "copied", "not copied"
 AT_ONCE = "at once"
@@ -84,9 +84,9 @@ class Answers:
         for visit in found:
             label = self.label(visit)
             if label not in self.expected:
-                label = label or words(visit)
+                label = label or describe_response(visit)
                 said = label if ", but " in label else f"{label} answered"
-                expected, observed = f"{self.wanted}{each}", words(visit)
+                expected, observed = f"{self.wanted}{each}", describe_response(visit)
                 return f"{said}\nexpected: {expected}\nobserved: {observed}"
         for one in self._hidden(found):
             observed = ", ".join(sorted({visit.headers.get(SERVED_BY, "") for visit in found}))
@@ -119,8 +119,8 @@ class Answers:
             wrong = [*self._early(visit), *(_differences(arrival, visit) if arrival else ())]
             return f"{named}, but {', '.join(wrong)}" if wrong else named
         reply = self.case.answer.proxy_reply
-        if refused(visit) and (reply is None or reply.body != visit.text):
-            raise Inconclusive(REFUSED)
+        if is_policy_refusal(visit) and (reply is None or reply.body != visit.text):
+            raise Inconclusive(POLICY_REFUSAL)
         if reply is None:
             return None
         wrong = [*self._early(visit), *_unlike(reply, visit)]

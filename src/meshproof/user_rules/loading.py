@@ -20,7 +20,7 @@ from meshproof.oracle.gaps import UnprovenField
 from meshproof.rules import judge_options
 from meshproof.rules.legacy import ingress
 from meshproof.rules.model import RuleSet
-from meshproof.traffic.visits import Request
+from meshproof.traffic.http import Request
 from meshproof.user_rules import excluded, live
 from meshproof.user_rules.excluded import Excluded
 
@@ -116,14 +116,14 @@ def load(
 
 
 def _loaded(documents: Sequence[Document], are_live: bool) -> UserRules:
-    for beside in (one for one in documents if one.kind in inventory.KINDS):
-        judge_options.read(beside)  # an option there holds for nothing
-    found = rules.read(
-        (one for one in documents if one.kind not in inventory.KINDS),
-        inventory.selectors(one for one in documents if one.kind == "Service"),
-        ingress.classes(documents),
+    for beside in (one for one in documents if one.kind in inventory.INVENTORY_KINDS):
+        judge_options.read_options(beside)  # an option there holds for nothing
+    found = rules.read_rules(
+        (one for one in documents if one.kind not in inventory.INVENTORY_KINDS),
+        inventory.read_selectors(one for one in documents if one.kind == "Service"),
+        ingress.find_istio_classes(documents),
     )
-    around = inventory.read(documents, found)
+    around = inventory.read_inventory(documents, found)
     if are_live:
         check_hosts(found, around)
     plan = derive.derive(found, around.ports)

@@ -14,7 +14,8 @@ from meshproof.documents.manifest import read
 from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.mesh.protocol import Options
 from meshproof.traffic.attribution import Attribution
-from meshproof.traffic.visits import Request, Visits
+from meshproof.traffic.http import Request
+from meshproof.traffic.visits import Visits
 from meshproof.verdict import Outcome, judge
 
 APPS = Path(str(files("meshproof.manifests"))) / "apps"
@@ -31,20 +32,20 @@ def shop() -> Iterator[LocalMesh]:
 def visits(mesh: LocalMesh) -> Visits:
     address, sender = mesh.inside("orders.sock-shop")
     attribution = Attribution(counters=mesh.counters)
-    return Visits(address, [Request("/orders")], "run", attribution=attribution, sender=sender)
+    return Visits(address, [Request("/orders")], "run", attribution=attribution, remote_sender=sender)
 
 
 @pytest.mark.parametrize("by", ["orders", "counters:orders.sock-shop"])
 def test_a_split_is_judged_from_inside(shop: LocalMesh, by: str) -> None:
-    with shop.applied(rules.read(manifests.rules("split_half", "v1"))):
-        half = judge(visits(shop).labelled(by), HALF)
+    with shop.applied(rules.read_rules(manifests.rules("split_half", "v1"))):
+        half = judge(visits(shop).label_by_app(by), HALF)
         assert half.holds, half
-        wrong = judge(visits(shop).labelled(by), {"v1": 70, "v2": 30})
+        wrong = judge(visits(shop).label_by_app(by), {"v1": 70, "v2": 30})
         assert wrong.outcome is Outcome.FAILED, wrong
 
 
 def test_without_the_rule_it_is_no_split(shop: LocalMesh) -> None:
-    verdict = judge(visits(shop).labelled("counters:orders.sock-shop"), HALF)
+    verdict = judge(visits(shop).label_by_app("counters:orders.sock-shop"), HALF)
     assert (verdict.outcome, verdict.code) == (Outcome.FAILED, "undeclared")
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from meshproof.base.errors import Inconclusive, NotReady
 from meshproof.mesh.protocol import Address
-from meshproof.traffic.failure_analysis import FailureAnalysis, refused, words
-from meshproof.traffic.visits import Request, Visit, Visits
+from meshproof.traffic.failure_analysis import FailureAnalysis, describe_response, is_policy_refusal
+from meshproof.traffic.http import Request, Visit
+from meshproof.traffic.visits import Visits
 from meshproof.verdict import Verdict, judge
 
 PLAIN = Request("/productpage")
@@ -39,14 +40,14 @@ def seen(sample: Visits, expect: dict[str, float]) -> tuple[FailureAnalysis, Ver
 
 def test_a_promise_kept_needs_no_clue() -> None:
     watch, verdict = seen(Scripted(lambda number: ("v3", "p0")), {"v3": 1})
-    assert watch.clues(verdict).lines == ()
+    assert watch.explain(verdict).lines == ()
 
 
 def test_a_verdict_after_few_answers_is_looked_at_further() -> None:
     versions = cycle(["v1", "v2", "v3"])
     sample = Scripted(lambda number: (next(versions), "p0"))
     watch, verdict = seen(sample, {"v3": 1})
-    (line,) = watch.clues(verdict).lines
+    (line,) = watch.explain(verdict).lines
     assert verdict.n == 10
     assert line.startswith("of 200 visits in all: v1 67, v2 67, v3 66; all versions answer about")
     assert line.endswith("or a route before it takes everything (route order)")
@@ -55,7 +56,7 @@ def test_a_verdict_after_few_answers_is_looked_at_further() -> None:
 def test_a_rule_with_a_match_may_also_not_fit() -> None:
     versions = cycle(["v1", "v2", "v3"])
     watch, verdict = seen(Scripted(lambda number: (next(versions), "p0")), {"v3": 1})
-    (line,) = watch.clues(verdict, matching=True).lines
+    (line,) = watch.explain(verdict, has_match=True).lines
     assert "its match does not fit" in line
 
 
@@ -66,13 +67,13 @@ def test_a_mesh_that_no_longer_answers_is_no_error_of_the_verdict() -> None:
         return "v1", "p0"
 
     watch, verdict = seen(Scripted(answer), {"v3": 1})
-    assert watch.clues(verdict).lines == ()
+    assert watch.explain(verdict).lines == ()
 
 
 def test_the_pod_that_all_wrong_answers_came_through_is_named() -> None:
     sample = Scripted(lambda number: ("v1", "p1") if number % 2 else ("v3", "p0"))
     watch, verdict = seen(sample, {"v3": 1})
-    assert watch.clues(verdict).lines[1] == (
+    assert watch.explain(verdict).lines[1] == (
         "only some pods give wrong answers: p1: 100 of 100 wrong; p0: none"
     )
 
@@ -80,14 +81,14 @@ def test_the_pod_that_all_wrong_answers_came_through_is_named() -> None:
 def test_a_pod_is_not_cleared_by_luck() -> None:
     sample = Scripted(lambda number: ("v1" if number == 1 else "v3", f"p{number % 2}"))
     watch, verdict = seen(sample, {"v3": 1})
-    assert watch.clues(verdict).lines == ("of 200 visits in all: v1 1, v3 199",)
+    assert watch.explain(verdict).lines == ("of 200 visits in all: v1 1, v3 199",)
 
 
 def test_the_requests_that_are_answered_wrong_are_named_and_shown() -> None:
     kinds = [Request("/productpage", (("Cookie", value),)) for value in ("user=burr", "a=b")]
     sample = Scripted(lambda number: ("v1" if number % 2 else "v3", "p0"), kinds)
     watch, verdict = seen(sample, {"v3": 1})
-    clues = watch.clues(verdict)
+    clues = watch.explain(verdict)
     assert clues.lines[1] == (
         "only some requests give wrong answers: Cookie: a=b: 100 of 100 wrong; "
         "Cookie: user=burr: none"
@@ -97,7 +98,7 @@ def test_the_requests_that_are_answered_wrong_are_named_and_shown() -> None:
 
 def test_answers_without_a_version_are_told() -> None:
     watch, verdict = seen(Scripted(lambda number: ("", "p0")), {"v3": 1})
-    assert watch.clues(verdict).summary == (
+    assert watch.explain(verdict).summary == (
         "inconclusive: 10 of 10 answers named no version, too many to judge by the others; "
         "all were HTTP 404, empty"
     )
@@ -107,7 +108,7 @@ def test_what_is_no_version_is_not_spoken_of_as_one() -> None:
     sample = Scripted(lambda number: ("v3", "p0"))
     watch = FailureAnalysis(sample, lambda visit: "half a page")
     verdict = judge(map(watch, sample), {"whole page": 1})
-    clues = watch.clues(verdict)
+    clues = watch.explain(verdict)
     assert clues.summary == "failed: 10 of 10 answers: half a page"
     assert clues.lines == ("of 200 visits in all: half a page 200",)
 
@@ -126,7 +127,7 @@ def test_what_is_no_version_is_not_spoken_of_as_one() -> None:
     ],
 )
 def test_words_of_an_answer(body: str, said: str) -> None:
-    assert words(Visit(PLAIN, 503, {}, body.encode())) == said
+    assert describe_response(Visit(PLAIN, 503, {}, body.encode())) == said
 
 
 class Refusing(Scripted):
@@ -145,7 +146,7 @@ class Refusing(Scripted):
 
 
 def page(visit: Visit) -> str:
-    return "page" if visit.status == 200 else words(visit)
+    return "page" if visit.status == 200 else describe_response(visit)
 
 
 @pytest.mark.parametrize("by", ["reviews", page], ids=["by an app", "by a function"])
@@ -159,21 +160,21 @@ def test_what_a_policy_of_the_mesh_refuses_tells_nothing_of_a_rule(
     assert not verdict.holds
     told = r"(?s)AuthorizationPolicy.*action ALLOW.*observed: \d+ of \d+ answers.*see it: curl -i"
     with pytest.raises(Inconclusive, match=told):
-        watch.require_let_in(verdict)
+        watch.raise_if_policy_refused(verdict)
 
 
 def test_answers_that_are_wrong_otherwise_fail_though_others_are_refused() -> None:
     watch = FailureAnalysis(sample := Refusing(3, 10_000, "v2"), "reviews")
     verdict = judge(map(watch, sample), {"v1": 1})
     assert not verdict.holds
-    watch.require_let_in(verdict)
+    watch.raise_if_policy_refused(verdict)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_a_verdict_that_holds_or_fails_without_a_refusal_stays(version: str) -> None:
     watch, verdict = seen(Scripted(lambda number: (version, "p0")), {"v1": 1})
     assert verdict.holds == (version == "v1")
-    watch.require_let_in(verdict)
+    watch.raise_if_policy_refused(verdict)
 
 
 @pytest.mark.parametrize(
@@ -186,4 +187,4 @@ def test_a_verdict_that_holds_or_fails_without_a_refusal_stays(version: str) -> 
     ],
 )
 def test_a_refusal_has_exactly_the_words_of_envoy(status: int, body: bytes, is_one: bool) -> None:
-    assert refused(Visit(PLAIN, status, {}, body)) == is_one
+    assert is_policy_refusal(Visit(PLAIN, status, {}, body)) == is_one
