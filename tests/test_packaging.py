@@ -16,6 +16,7 @@ from tests import ROOT
 
 #: Made by a run or a build, ignored by git: none of it may get into a package.
 JUNK = (
+    "docs/lint/MP0001.md",
     "fixtures/__pycache__/mesh.cpython-311.pyc",
     "meshproof-report/index.html",
     "reports/out/run.html",

@@ -5,97 +5,109 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 from collections import Counter
-from types import ModuleType
 
 import pytest
 
 from meshproof.base.errors import BadRules
 from meshproof.documents.manifest import Document, parse
-from meshproof.lint import Finding, Hit, Page, lint, load_check_modules, read_page
-from meshproof.lint.checks.mp0100_unreadable import hit
+from meshproof.lint import Check, Finding, Hit, Page, lint, load_checks, read_page
+from meshproof.lint.checks.mp0100_unreadable import build_unreadable_hit
+from meshproof.lint.checks.shape_defects import SHAPE_CHECKS
+from meshproof.lint.engine import ignore_comments
+from meshproof.lint.engine.page import PAGES_FOLDER
 
 #: The code of a removed kind: it is found wherever a page shows a RouteRule.
 REMOVED = "MP0204"
 
 
-def _title(module: ModuleType) -> str:
-    title = read_page(module).title
-    return f"{module.CODE} {title[0].lower()}{title[1:]}"
+def _format_id(check: Check) -> str:
+    title = read_page(check.code).title
+    return f"{check.code} {title[0].lower()}{title[1:]}"
 
 
-@pytest.fixture(params=load_check_modules(), ids=_title)
-def module(request: pytest.FixtureRequest) -> ModuleType:
-    found: ModuleType = request.param
-    return found
+@pytest.fixture(params=load_checks(), ids=_format_id)
+def check(request: pytest.FixtureRequest) -> Check:
+    check: Check = request.param
+    return check
 
 
 @pytest.fixture
-def described(module: ModuleType) -> Page:
-    return read_page(module)
+def page(check: Check) -> Page:
+    return read_page(check.code)
 
 
-def _found(text: str, suppress: set[str]) -> list[Finding]:
+def _lint_example(text: str, suppress: set[str]) -> list[Finding]:
     documents: list[Document] = []
     unreadable: list[Hit] = []
     try:
         documents = parse(text, "example.yaml")
     except BadRules as error:
-        unreadable = [hit(error, "example.yaml")]
+        unreadable = [build_unreadable_hit(error, "example.yaml")]
     return lint(documents, suppress, unreadable)
 
 
-def test_bad_example_gives_this_code_alone(described: Page) -> None:
-    found = _found(described.bad, {REMOVED} - {described.code})
-    assert {one.code for one in found} == {described.code}, "\n".join(map(str, found))
+def test_bad_example_gives_this_code_alone(page: Page) -> None:
+    findings = _lint_example(page.bad, {REMOVED} - {page.code})
+    assert {finding.code for finding in findings} == {page.code}, "\n".join(map(str, findings))
 
 
-def test_bad_example_says_where_and_what_to_do(described: Page) -> None:
-    lines = described.bad.splitlines()
-    for one in _found(described.bad, {REMOVED} - {described.code}):
-        assert one.level is described.level
-        assert one.at.file == "example.yaml"
-        assert 1 <= one.at.line <= len(lines) + 1
-        assert one.message
-        assert not one.message.endswith(".")
-        assert "\n" not in one.suggestion
+def test_bad_example_says_where_and_what_to_do(page: Page) -> None:
+    lines = page.bad.splitlines()
+    for finding in _lint_example(page.bad, {REMOVED} - {page.code}):
+        assert finding.level is page.level
+        assert finding.at.file == "example.yaml"
+        assert 1 <= finding.at.line <= len(lines) + 1
+        assert finding.message
+        assert not finding.message.endswith(".")
+        assert "\n" not in finding.suggestion
 
 
-def test_good_example_gives_nothing(described: Page) -> None:
-    assert _found(described.good, set()) == []
+def test_good_example_gives_nothing(page: Page) -> None:
+    assert _lint_example(page.good, set()) == []
 
 
-def test_page_says_what_and_why(described: Page) -> None:
-    assert described.title
-    assert not described.title.endswith(".")
-    assert re.search(r"^Why: ", described.text, re.M), "the page does not say why it matters"
-    assert described.text.index("Why: ") > 0, "the page does not say what it means"
+def test_page_says_what_and_why(page: Page) -> None:
+    assert page.title
+    assert not page.title.endswith(".")
+    assert re.search(r"^Why: ", page.text, re.M), "the page does not say why it matters"
+    assert page.text.index("Why: ") > 0, "the page does not say what it means"
 
 
-def test_file_is_named_by_its_code(module: ModuleType) -> None:
-    assert module.__name__.rpartition(".")[2].startswith(f"{module.CODE.lower()}_")
+def test_module_is_named_by_its_code(check: Check) -> None:
+    module = check.run.__module__.rpartition(".")[2]
+    assert module.startswith(f"{check.code.lower()}_") or (
+        module == "shape_defects" and check.code in SHAPE_CHECKS
+    )
 
 
-def test_check_says_what_it_reports(module: ModuleType) -> None:
-    assert inspect.getdoc(module.check)
+def test_check_says_what_it_reports(check: Check) -> None:
+    assert inspect.getdoc(check.run)
 
 
 def test_codes_are_unique() -> None:
-    counted = Counter(module.CODE for module in load_check_modules())
+    counted = Counter(check.code for check in load_checks())
     assert [code for code, times in counted.items() if times > 1] == []
 
 
+def test_every_page_is_of_a_code() -> None:
+    codes = [ignore_comments.CODE, *(check.code for check in load_checks())]
+    assert sorted(file.stem for file in PAGES_FOLDER.glob("MP*")) == codes
+
+
 def test_titles_are_unique() -> None:
-    counted = Counter(read_page(module).title.lower() for module in load_check_modules())
+    counted = Counter(read_page(check.code).title.lower() for check in load_checks())
     assert [title for title, times in counted.items() if times > 1] == []
 
 
-def test_a_suppressed_code_is_left_out(module: ModuleType, described: Page) -> None:
-    found = _found(described.bad, {module.CODE, REMOVED})
-    assert module.CODE not in {one.code for one in found}
+def test_a_suppressed_code_is_left_out(check: Check, page: Page) -> None:
+    findings = _lint_example(page.bad, {check.code, REMOVED})
+    assert check.code not in {finding.code for finding in findings}
 
 
-def test_functions_are_short(module: ModuleType) -> None:
-    for node in ast.walk(ast.parse(inspect.getsource(module))):
+def test_functions_are_short(check: Check) -> None:
+    source = inspect.getsource(sys.modules[check.run.__module__])
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 40, node.name

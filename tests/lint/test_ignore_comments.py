@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshproof.documents.manifest import parse
-from meshproof.lint import Finding, lint, load_check_modules, read_page
+from meshproof.lint import Finding, lint, load_checks, read_page
 from meshproof.lint.engine import ignore_comments
 from meshproof.lint.engine.lint_input import LintInput
 
@@ -23,7 +23,7 @@ spec:
   - route: [{destination: {host: reviews}}]
 """
 CATCH_ALL = "    - uri: {prefix: /}\n"
-CODES = [ignore_comments.CODE, *(module.CODE for module in load_check_modules())]
+CODES = [ignore_comments.CODE, *(check.code for check in load_checks())]
 
 
 def found(text: str, left_out: set[str] | None = None) -> list[Finding]:
@@ -101,7 +101,7 @@ def test_words_in_a_text_are_no_comment() -> None:
 
 
 def test_its_page_has_a_bad_and_a_good_example() -> None:
-    described = read_page(ignore_comments)
+    described = read_page(ignore_comments.CODE)
     assert [one.code for one in found(described.bad)] == [ignore_comments.CODE]
     assert found(described.good) == []
     assert "\nWhy: " in described.text

@@ -20,14 +20,15 @@ import pytest
 import yaml
 
 from meshproof.documents.manifest import parse
-from meshproof.lint import lint, load_check_modules, read_page
+from meshproof.lint import lint, load_checks, read_page
 from meshproof.lint.engine import ignore_comments
+from meshproof.lint.engine.page import PAGES_FOLDER
 from tests import ROOT
 from tests.lint import shapes_from_crds
 
 TEXT = (ROOT / "docs" / "istioctl-analyze.md").read_text(encoding="utf-8")
 VERSION = "1.31-alpha.eed52ebb66ad"
-PAGES = {module.CODE: read_page(module) for module in load_check_modules()}
+PAGES = {check.code: read_page(check.code) for check in load_checks()}
 SEED = ROOT / "tests" / "rules" / "seed"
 BOTH, CLUSTER, SILENT, OTHER = (section.partition("\n")[2] for section in TEXT.split("\n## ")[1:])
 
@@ -177,8 +178,8 @@ def test_every_link_and_title_is_right() -> None:
     ):
         (name,) = ours(code)
         assert title == PAGES[name].title
-        assert not code.startswith("[") or code == f"[{name}](lint/{name}.md)"
-    assert (ROOT / "docs" / "lint" / f"{ignore_comments.CODE}.md").is_file()
+        assert not code.startswith("[") or code == f"[{name}](../src/meshproof/lint/pages/{name}.md)"
+    assert (PAGES_FOLDER / f"{ignore_comments.CODE}.md").is_file()
 
 
 def test_every_code_of_istioctl_has_a_place() -> None:

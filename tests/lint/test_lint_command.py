@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from meshproof.lint import load_check_modules
+from meshproof.lint import load_checks
 
 CLEAN = """\
 apiVersion: networking.istio.io/v1
@@ -146,7 +146,7 @@ def test_every_code_is_listed_and_explained() -> None:
     done = meshproof("--list")
     assert done.returncode == 0
     codes = [line.split()[0] for line in done.stdout.splitlines()]
-    assert codes == ["MP0001", *(module.CODE for module in load_check_modules())]
+    assert codes == ["MP0001", *(check.code for check in load_checks())]
     listed = json.loads(meshproof("--list", "-o", "json").stdout)
     assert [one["code"] for one in listed] == codes
     explained = meshproof("--explain", "mp0301")

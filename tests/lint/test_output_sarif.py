@@ -16,13 +16,14 @@ import pytest
 
 from meshproof import __version__
 from meshproof.documents.manifest import STDIN_NAME, At, parse
-from meshproof.lint import Finding, Level, Page, lint, load_check_modules, read_page
+from meshproof.lint import Finding, Level, Page, lint, load_checks, read_page
 from meshproof.lint.engine import ignore_comments, output
 from meshproof.lint.engine.lint_input import LintInput
 
 SCHEMA = Path(__file__).with_name("sarif-2.1.0-rtm.5.json")
 SHA256 = "2d99159ae54a3eea97f81781cff48780548657c35949f4b7f25e99a2ba4de4f8"
-PAGES: list[Page] = [read_page(module) for module in (ignore_comments, *load_check_modules())]
+CODES = (ignore_comments.CODE, *(check.code for check in load_checks()))
+PAGES: list[Page] = [read_page(code) for code in CODES]
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from meshproof.base.errors import BadRules
 from meshproof.documents.manifest import Document, parse
-from meshproof.lint import Page, load_check_modules, read_page
+from meshproof.lint import Page, load_checks, read_page
 from meshproof.lint.shapes.identity import identify_document
 from meshproof.lint.shapes.quick_check import fits_shape
 from meshproof.lint.shapes.walk import _Walk
 
 MANIFESTS = Path(str(files("meshproof.manifests")))
 REAL = [path.read_text() for path in sorted(MANIFESTS.rglob("*.yaml"))]
-PAGES = [read_page(module) for module in load_check_modules()]
+PAGES = [read_page(check.code) for check in load_checks()]
 EXAMPLES = [one for each in PAGES for one in (each.bad, each.good)]
 #: Every line of an example is a word to put in the place of another.
 LINES = sorted({line for text in EXAMPLES for line in text.splitlines()})

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshproof.documents.manifest import parse
-from meshproof.lint import lint, load_check_modules, read_page
+from meshproof.lint import lint, load_checks, read_page
 
 ODD: st.SearchStrategy[Any] = st.sampled_from(
     [
@@ -47,10 +47,10 @@ ODD: st.SearchStrategy[Any] = st.sampled_from(
 def _examples() -> list[Any]:
     """Return the objects of every bad example, as plain values."""
     return [
-        document.root.plain()
-        for module in load_check_modules()
-        if module.CODE != "MP0100"
-        for document in parse(read_page(module).bad, "example.yaml")
+        document.root.to_python()
+        for check in load_checks()
+        if check.code != "MP0100"
+        for document in parse(read_page(check.code).bad, "example.yaml")
     ]
 
 

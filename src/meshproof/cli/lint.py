@@ -12,8 +12,6 @@ from meshproof.base import errors
 from meshproof.base.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from meshproof.lint import Page
     from meshproof.lint.engine.finding import Finding
     from meshproof.lint.engine.lint_input import LintInput
@@ -117,21 +115,17 @@ def _exit_code(findings: Sequence[Finding], fail_on: str) -> int:
     return errors.EXIT_FINDINGS if failing else errors.EXIT_PASSED
 
 
-def _modules() -> list[ModuleType]:
-    from meshproof.lint import load_check_modules
+def _codes() -> list[str]:
+    from meshproof.lint import load_checks
     from meshproof.lint.engine import ignore_comments
 
-    return [ignore_comments, *load_check_modules()]
-
-
-def _codes() -> list[str]:
-    return [module.CODE for module in _modules()]
+    return [ignore_comments.CODE, *(check.code for check in load_checks())]
 
 
 def _pages() -> list[Page]:
     from meshproof.lint import read_page
 
-    return [read_page(module) for module in _modules()]
+    return [read_page(code) for code in _codes()]
 
 
 def _suppressed(given: list[str]) -> set[str]:

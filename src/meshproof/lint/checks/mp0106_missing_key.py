@@ -1,53 +1,14 @@
-"""Key missing.
-
-A key without which the object means nothing is not there: the `host` of a destination, the `name`
-in the metadata, the `hosts` of a VirtualService, the `port` of a Gateway's server.
-
-Why: the API server or Istio's webhook refuses the object. A VirtualService without hosts is read as
-a part that another one delegates to; when none does, it routes nothing.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            port:
-              number: 9080
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-            port:
-              number: 9080
-"""
+"""Key missing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.lint.engine.defect import DefectKind
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, locate_spec, read_spec, read_text
 
 CODE = "MP0106"
-LEVEL = Level.ERROR
 
 
 def check(project: Project) -> Iterator[Hit]:
@@ -59,7 +20,11 @@ def check(project: Project) -> Iterator[Hit]:
     for document in project.named_documents("VirtualService"):
         found = read_spec(document)
         name = (document.namespace, document.name)
-        if found is not None and name not in delegates and project.lacks_keys(document, found, "hosts"):
+        if (
+            found is not None
+            and name not in delegates
+            and project.lacks_keys(document, found, "hosts")
+        ):
             yield Hit(
                 locate_spec(document),
                 f"spec: 'hosts' is missing, and no VirtualService here delegates to {name[1]}",

@@ -1,53 +1,14 @@
-"""Match without a condition.
-
-The rule says `match`, and then no condition: an empty list, an empty entry, or a part of the
-request with nothing to compare it with (`uri: {}`).
-
-Why: a route without a condition takes every request, and the routes after it take none. If that is
-meant, it is said by leaving `match` out; mostly a condition was lost. A RouteRule whose match is
-empty was refused. (`headers: {cookie: {}}` is a condition: the header is there.)
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - {}
-        route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Match without a condition."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.documents.manifest import Value
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_kind, read_spec
 
 CODE = "MP0109"
-LEVEL = Level.WARNING
 
 #: Kind -> the way to what holds matches, and their key.
 _PLACES = {

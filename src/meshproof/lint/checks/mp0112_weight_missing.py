@@ -1,58 +1,14 @@
-"""Weight missing in a split.
-
-Several destinations share the requests, and one of them has no weight. (A single destination needs
-none: it gets everything.)
-
-Why: a destination without weight gets nothing, which nobody sees in the file, and a split where
-none has one is refused. Where it is not refused, proxies reject the routes that istiod makes of it
-and keep the previous ones (istio issues 50228 and 58237). In Gateway API a missing weight is 1.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-          weight: 80
-        - destination:
-            host: reviews-new
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-          weight: 80
-        - destination:
-            host: reviews-new
-          weight: 20
-"""
+"""Weight missing in a split."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.splits import Split, read_splits
 
 CODE = "MP0112"
-LEVEL = Level.ERROR
 
 
 def check(project: Project) -> Iterator[Hit]:

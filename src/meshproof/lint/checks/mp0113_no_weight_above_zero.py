@@ -1,57 +1,14 @@
-"""Split in which no weight is above zero.
-
-All weights of the split are 0. A 0 beside others is fine: that destination gets nothing for now.
-
-Why: Istio refuses a split of several whose sum is 0, and a single destination with weight 0 gets
-everything, not nothing (istio issue 15157). Gateway API answers such a rule with status 500.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-          weight: 0
-        - destination:
-            host: reviews-new
-          weight: 0
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-          weight: 100
-        - destination:
-            host: reviews-new
-          weight: 0
-"""
+"""Split in which no weight is above zero."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.splits import read_splits
 
 CODE = "MP0113"
-LEVEL = Level.ERROR
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,57 +1,14 @@
-"""Weights of a RouteRule that do not sum to 100.
-
-A RouteRule's weights are per cent: together they must be 100. (A VirtualService's are parts of
-their sum, whatever that is, and so are those of Gateway API.)
-
-Why: Istio of that time refused the rule. Taken over into a VirtualService, the same numbers mean
-other shares: 80 and 30 become 73 % and 27 %.
-
-Bad::
-
-    apiVersion: config.istio.io/v1alpha2
-    kind: RouteRule
-    metadata:
-      name: reviews-split
-    spec:
-      destination:
-        name: reviews
-      route:
-      - labels:
-          version: v1
-        weight: 80
-      - labels:
-          version: v2
-        weight: 30
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-          weight: 70
-        - destination:
-            host: reviews-new
-          weight: 30
-"""
+"""Weights of a RouteRule that do not sum to 100."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.splits import read_splits
 
 CODE = "MP0114"
-LEVEL = Level.ERROR
 
 
 def check(project: Project) -> Iterator[Hit]:

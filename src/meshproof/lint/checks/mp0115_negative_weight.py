@@ -1,56 +1,14 @@
-"""Negative weight.
-
-A destination's weight is below zero.
-
-Why: a share cannot be negative; the API server or Istio's webhook refuses the object.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-          weight: 110
-        - destination:
-            host: reviews-new
-          weight: -10
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-          weight: 90
-        - destination:
-            host: reviews-new
-          weight: 10
-"""
+"""Negative weight."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.splits import read_splits
 
 CODE = "MP0115"
-LEVEL = Level.ERROR
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,60 +1,14 @@
-"""Route that goes nowhere.
-
-The route says which requests it takes and not what happens to them: there is no `route`,
-`redirect`, `directResponse` or `delegate` in it; in a Gateway API rule no `backendRefs` and no
-redirect.
-
-Why: Istio's webhook refuses it ("HTTP route, redirect or direct_response is required"). A rule of
-Gateway API without backends answers 500 to all it takes. (A RouteRule without `route` was allowed:
-it sent its requests to every version.)
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - uri:
-            prefix: /old
-      - route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - uri:
-            prefix: /old
-        redirect:
-          uri: /new
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Route that goes nowhere."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.documents.manifest import Value
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_spec
 
 CODE = "MP0116"
-LEVEL = Level.ERROR
 
 _ENDS = {
     "http": ("route", "redirect", "directResponse", "delegate"),

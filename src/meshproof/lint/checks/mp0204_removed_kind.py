@@ -1,62 +1,13 @@
-"""Removed kind.
-
-Istio served this kind once and does not any more: RouteRule, DestinationPolicy and EgressRule until
-0.8, Mixer's kinds until 1.7, the first authentication and authorization policies until 1.5.
-
-Why: a cluster of today refuses it ("no matches for kind"), and where its definition is still
-installed, it is stored and nobody reads it. The message names what says the same today.
-
-Bad::
-
-    apiVersion: config.istio.io/v1alpha2
-    kind: RouteRule
-    metadata:
-      name: reviews-default
-    spec:
-      destination:
-        name: reviews
-      precedence: 1
-      route:
-      - labels:
-          version: v3
-        weight: 100
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      subsets:
-      - name: v3
-        labels:
-          version: v3
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-            subset: v3
-"""
+"""Removed kind."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, read_api_group, read_kind
 
 CODE = "MP0204"
-LEVEL = Level.ERROR
 
 _CONVERT = " (meshproof convert writes it)"
 _MIXER = "Telemetry, WasmPlugin or AuthorizationPolicy, whichever it was for"

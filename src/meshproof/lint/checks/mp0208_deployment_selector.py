@@ -1,59 +1,14 @@
-"""Deployment without a selector that fits its pods.
-
-The Deployment has no `selector`, or one that its own pod template does not satisfy.
-
-Why: until `apps/v1` the API server filled the selector in from the template's labels; since then it
-refuses the object ("spec.selector: Required value", "selector does not match template labels").
-
-Bad::
-
-    apiVersion: apps/v1
-    kind: Deployment
-    metadata:
-      name: orders-v2
-    spec:
-      template:
-        metadata:
-          labels:
-            name: orders
-            version: v2
-        spec:
-          containers:
-          - name: orders
-            image: example.com/orders:2
-
-Good::
-
-    apiVersion: apps/v1
-    kind: Deployment
-    metadata:
-      name: orders-v2
-    spec:
-      selector:
-        matchLabels:
-          name: orders
-          version: v2
-      template:
-        metadata:
-          labels:
-            name: orders
-            version: v2
-        spec:
-          containers:
-          - name: orders
-            image: example.com/orders:2
-"""
+"""Deployment without a selector that fits its pods."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.documents.manifest import Value
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, locate_spec, read_spec, read_text
 
 CODE = "MP0208"
-LEVEL = Level.ERROR
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,53 +1,14 @@
-"""Two objects of one name.
-
-Two documents are of one kind and have the same namespace and name.
-
-Why: they are one object to the cluster. What is applied last replaces the other, without a word:
-of two rules named `reviews-default` one is served. Which one depends on the order of the files.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: ratings
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: ratings
-    spec:
-      host: ratings
-"""
+"""Two objects of one name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.documents.manifest import Document
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, read_api_group, read_kind
 
 CODE = "MP0209"
-LEVEL = Level.ERROR
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,66 +1,4 @@
-"""Two rules for one host.
-
-Two VirtualServices route the same host at the same place. In sidecars only one of them is used; at
-a gateway they are merged in the order in which they were created, which is reported where routes of
-both can take the same request.
-
-Why: the order of files is not the order of creation. A rule that works in the test cluster is
-shadowed in the one where it was applied second.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews-new
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - headers:
-            end-user:
-              exact: burr
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews.default.svc.cluster.local
-      http:
-      - route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - headers:
-            end-user:
-              exact: burr
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Two rules for one host."""
 
 from __future__ import annotations
 
@@ -70,11 +8,10 @@ from itertools import combinations
 
 from meshproof.base.names import MESH, full_name
 from meshproof.documents.manifest import Document, Value
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
 
 CODE = "MP0210"
-LEVEL = Level.WARNING
 
 
 @dataclass(frozen=True)

@@ -1,62 +1,4 @@
-"""Two RouteRules of equal precedence.
-
-Two RouteRules of one destination have the same precedence (0 where none is written).
-
-Why: the order among equals was not specified, so either may win. A VirtualService says the order by
-its list.
-
-Bad::
-
-    apiVersion: config.istio.io/v1alpha2
-    kind: RouteRule
-    metadata:
-      name: reviews-default
-    spec:
-      destination:
-        name: reviews
-      precedence: 1
-      route:
-      - labels:
-          version: v1
-    ---
-    apiVersion: config.istio.io/v1alpha2
-    kind: RouteRule
-    metadata:
-      name: reviews-burr
-    spec:
-      destination:
-        name: reviews
-      precedence: 1
-      match:
-        request:
-          headers:
-            end-user:
-              exact: burr
-      route:
-      - labels:
-          version: v3
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - headers:
-            end-user:
-              exact: burr
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Two RouteRules of equal precedence."""
 
 from __future__ import annotations
 
@@ -64,11 +6,10 @@ from collections.abc import Iterator
 
 from meshproof.base.names import CLUSTER_DOMAIN, full_name
 from meshproof.documents.manifest import Document, Value
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
 
 CODE = "MP0211"
-LEVEL = Level.ERROR
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,74 +1,14 @@
-"""Deprecated key.
-
-A key of today's version that Istio keeps for old files only, or does not look at any more:
-`percent` of a fault's delay, `mirrorPercent`, `mirror_percent`, `allowOrigin` of a CORS policy,
-`egressProxy` of a Sidecar.
-
-Why: the next version may drop it, without a word to those who apply the file. `percent` and
-`mirrorPercent` are whole numbers, too, so that half a percent cannot be said.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: ratings
-    spec:
-      hosts:
-      - ratings
-      http:
-      - match:
-        - headers:
-            end-user:
-              exact: tester
-        fault:
-          delay:
-            fixedDelay: 5s
-            percent: 50
-        route:
-        - destination:
-            host: ratings
-      - route:
-        - destination:
-            host: ratings
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: ratings
-    spec:
-      hosts:
-      - ratings
-      http:
-      - match:
-        - headers:
-            end-user:
-              exact: tester
-        fault:
-          delay:
-            fixedDelay: 5s
-            percentage:
-              value: 50
-        route:
-        - destination:
-            host: ratings
-      - route:
-        - destination:
-            host: ratings
-"""
+"""Deprecated key."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.documents.manifest import Document, Value
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_spec
 
 CODE = "MP0213"
-LEVEL = Level.WARNING
 
 #: Kind -> the way to what holds the key, the key, and what is written today.
 _PLACES = {

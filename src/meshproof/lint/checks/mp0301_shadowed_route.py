@@ -1,80 +1,16 @@
-"""Route that is shadowed.
-
-An earlier route takes every request that this one takes, so this one is never asked. Routes are
-asked in their order (RouteRules: of precedence), and the first whose match holds decides. Paths,
-regexes with a fixed beginning, headers, methods, source labels and the rest are compared.
-
-In an HTTPRoute the closest match wins, whatever the order; there, only a rule with the very same
-match as an earlier one is shadowed.
-
-Why: the requests that the route was written for go elsewhere, and nothing says so: the rule is
-valid, and every answer is 200.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - uri:
-            prefix: /api
-        route:
-        - destination:
-            host: reviews
-      - match:
-        - uri:
-            prefix: /api/v2
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - uri:
-            prefix: /api/v2
-        route:
-        - destination:
-            host: reviews-new
-      - match:
-        - uri:
-            prefix: /api
-        route:
-        - destination:
-            host: reviews
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Route that is shadowed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.match_index import MatchIndex, find_shadowed_matches
 from meshproof.lint.model.route import Route, RouteTable, covers, find_contradiction, format_place
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0301"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,61 +1,11 @@
-"""Match that never holds.
-
-No request satisfies it: two of its conditions exclude each other, a path does not begin with `/` or
-holds a `?` (the query is not part of the path), a method is written in lower case, a gateway is
-named that the rule is not bound to, or a host that is none of the rule's.
-
-Why: its route is never asked, and the requests that it was written for go to another route.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - uri:
-            exact: /reviews?user=burr
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - uri:
-            exact: /reviews
-          queryParams:
-            user:
-              exact: burr
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Match that never holds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.base.names import MESH
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import regexes
 from meshproof.lint.model.conditions import Condition, is_host_within
@@ -63,7 +13,6 @@ from meshproof.lint.model.route import Match, Reference, Route, RouteTable, find
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0302"
-LEVEL = Level.WARNING
 
 _METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 

@@ -1,53 +1,4 @@
-"""Rule without a default route.
-
-Every route has conditions, and sidecars use the rule: a request that no route takes is answered
-with 404 by the caller's own sidecar, although the service is there. (A gateway is meant to refuse
-what it does not know, so rules that only gateways use may end like this. RouteRules had no such
-end: what no rule took went to every version. A caller for whom no route is, by its labels or
-namespace, does not have the rule at all.)
-
-Why: the rule sends its special requests where it says, and breaks all others: health checks, the
-calls of a service that was forgotten, every cookie but one.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - headers:
-            end-user:
-              exact: burr
-        route:
-        - destination:
-            host: reviews-new
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - headers:
-            end-user:
-              exact: burr
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Rule without a default route."""
 
 from __future__ import annotations
 
@@ -55,20 +6,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from meshproof.base.names import MESH
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.conditions import Condition
 from meshproof.lint.model.route import Match, Route
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0303"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each rule of sidecars whose routes leave requests over."""
     ended = {
-        host.full_name for table in read_route_tables(project) for host in table.hosts if _ends(table.routes_of("http"))
+        host.full_name
+        for table in read_route_tables(project)
+        for host in table.hosts
+        if _ends(table.routes_of("http"))
     }
     for table in read_route_tables(project):
         routes = table.routes_of("http")

@@ -1,69 +1,15 @@
-"""Route that takes everything before others.
-
-A route without match, or with `prefix: /` or `regex: .*`, takes every request; what stands after it
-is never asked. It belongs to the end.
-
-Why: this is the most frequent way in which a canary gets no traffic: the new route was added below
-the one that was there.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - uri:
-            prefix: /
-        route:
-        - destination:
-            host: reviews
-      - match:
-        - uri:
-            prefix: /new
-        route:
-        - destination:
-            host: reviews-new
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - uri:
-            prefix: /new
-        route:
-        - destination:
-            host: reviews-new
-      - match:
-        - uri:
-            prefix: /
-        route:
-        - destination:
-            host: reviews
-"""
+"""Route that takes everything before others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import Route
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0304"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,74 +1,17 @@
-"""Match that adds nothing.
-
-The route has several matches, and another one of them (or an earlier route) takes every request
-that this one takes. The route itself is still reached.
-
-Why: the rule reads as if it did more than it does. Often one of the two was meant to be another
-condition: matches in a list are alternatives, conditions of one match must all hold. So
-`- uri: ...` and `- headers: ...` with a dash each is "or", where "and" was meant.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - uri:
-            prefix: /api
-        - uri:
-            prefix: /api
-          headers:
-            end-user:
-              exact: burr
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - uri:
-            prefix: /api
-          headers:
-            end-user:
-              exact: burr
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Match that adds nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.lint.checks.mp0301_shadowed_route import shadowed_by
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.match_index import MatchIndex, find_shadowed_matches
 from meshproof.lint.model.route import Match, Route, RouteTable, covers, find_contradiction
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0305"
-LEVEL = Level.INFO
 
 
 def check(project: Project) -> Iterator[Hit]:
@@ -102,7 +45,9 @@ def _idle(project: Project, table: RouteTable, route: Route) -> Iterator[Hit]:
             )
 
 
-def _sibling(index: MatchIndex, match: Match, numbers: dict[int, int], in_order: bool) -> Match | None:
+def _sibling(
+    index: MatchIndex, match: Match, numbers: dict[int, int], in_order: bool
+) -> Match | None:
     """Return a match of the same route that takes all of one; of two equal ones the first stays."""
     for _, one in index.find_covering(match):
         equal = covers(match, one)

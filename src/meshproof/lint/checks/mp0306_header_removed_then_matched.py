@@ -1,96 +1,17 @@
-"""Header that is removed before it is matched.
-
-A route takes a header off the request; the rule of another host matches on that header. What the
-service behind the route calls on behalf of the request can no longer carry it.
-
-Why: a route by cookie or `end-user` works through the chain of services only while each hop passes
-the header on. Taken off at the front door, the rule behind it never sees it, and its special route
-is never asked.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: productpage
-    spec:
-      hosts:
-      - productpage
-      http:
-      - headers:
-          request:
-            remove:
-            - end-user
-        route:
-        - destination:
-            host: productpage
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - headers:
-            end-user:
-              exact: burr
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: productpage
-    spec:
-      hosts:
-      - productpage
-      http:
-      - route:
-        - destination:
-            host: productpage
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - headers:
-            end-user:
-              exact: burr
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Header that is removed before it is matched."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.documents.manifest import Value
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_text
 from meshproof.lint.model.conditions import Condition
 from meshproof.lint.model.route import Route, RouteTable, format_place
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0306"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,55 +1,4 @@
-"""Match on a claim that nobody checks.
-
-A match on a claim of a token (`@request.auth.claims.group`) holds only at a gateway, and only after
-a RequestAuthentication there has checked the token. Here the rule is for sidecars, or the gateway's
-workload is among the files and no RequestAuthentication is for it.
-
-Why: without it the claim is not there, so the route is never asked and everyone gets the default.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - headers:
-            '@request.auth.claims.group':
-              exact: testers
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews.example.com
-      gateways:
-      - istio-ingress/gateway
-      http:
-      - match:
-        - headers:
-            '@request.auth.claims.group':
-              exact: testers
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Match on a claim that nobody checks."""
 
 from __future__ import annotations
 
@@ -57,14 +6,13 @@ from collections.abc import Iterator
 
 from meshproof.base.names import MESH, ROOT_NAMESPACE
 from meshproof.documents.manifest import Document
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, Workload, find_values, read_spec, read_text
 from meshproof.lint.model.inventory import read_inventory
 from meshproof.lint.model.route import RouteTable
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0307"
-LEVEL = Level.WARNING
 
 _CLAIM = "header @request.auth.claims"
 

@@ -1,65 +1,15 @@
-r"""Regex that would have to match the whole value.
-
-Envoy compares a regex with the whole value, as if it stood between `^` and `$`. This one is found
-inside real values of that header and takes none of them whole.
-
-Why: `Mobile` never matches a `User-Agent`: `grep` and most languages would find it there, Envoy
-does not. The route exists, and nobody gets there.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - headers:
-            user-agent:
-              regex: Android|iPhone
-        route:
-        - destination:
-            host: reviews-mobile
-      - route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - headers:
-            user-agent:
-              regex: .*(Android|iPhone).*
-        route:
-        - destination:
-            host: reviews-mobile
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Regex that would have to match the whole value."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import regexes
 from meshproof.lint.model.string_matches import StringMatch, read_regexes
 
 CODE = "MP0402"
-LEVEL = Level.WARNING
 
 _MOZILLA = "Mozilla/5.0"
 _KIT = "AppleWebKit/537.36 (KHTML, like Gecko)"

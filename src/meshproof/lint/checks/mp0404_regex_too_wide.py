@@ -1,65 +1,15 @@
-r"""Regex that takes more than it says.
-
-A cookie regex that also takes another cookie (`.*user=burr.*` takes `user=burrito` and
-`superuser=burr`), or a host or origin with dots that stand for any character.
-
-Why: the wrong visitors get to the route. In a CORS policy it is a hole: `https://.*.example.com`
-lets in `https://evil-example.com`.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - headers:
-            cookie:
-              regex: .*user=burr.*
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - headers:
-            cookie:
-              regex: ^(.*?;\s*)?user=burr(;.*)?$
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Regex that takes more than it says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import cookies, regexes
 from meshproof.lint.model.string_matches import StringMatch, read_regexes
 
 CODE = "MP0404"
-LEVEL = Level.WARNING
 
 _HOSTS = ("authority", "origin", "header host", "header origin", "header referer")
 

@@ -1,63 +1,16 @@
-r"""Regex without a pattern.
-
-The regex is plain text, so it takes exactly this value and nothing else: `exact` says the same, and
-says it plainly. If the text was meant to be found inside the value, or at its beginning, it is not.
-
-Why: who writes `regex: /api` mostly expects it to take `/api/v1`, as a search would.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - uri:
-            regex: /api
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - match:
-        - uri:
-            prefix: /api
-        route:
-        - destination:
-            host: reviews-new
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Regex without a pattern."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.lint.checks import mp0402_regex_not_whole
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import cookies, regexes
 from meshproof.lint.model.string_matches import read_regexes
 
 CODE = "MP0405"
-LEVEL = Level.INFO
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,77 +1,17 @@
-"""Subset that its DestinationRule does not define.
-
-The rule sends requests to a subset; the DestinationRule of that host is here and has no subset of
-that name.
-
-Why: there is no such cluster in Envoy. Every request of the route is answered with 503, also where
-only a part of a split goes there.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      subsets:
-      - name: v2
-        labels:
-          version: v2
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-            subset: v3
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      subsets:
-      - name: v3
-        labels:
-          version: v3
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-            subset: v3
-"""
+"""Subset that its DestinationRule does not define."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.documents.schema import find_closest_word
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, read_text
 from meshproof.lint.model.inventory import read_inventory
 from meshproof.lint.model.route import format_place
 from meshproof.lint.model.route_tables import list_destinations
 
 CODE = "MP0501"
-LEVEL = Level.ERROR
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,70 +1,11 @@
-"""Subset without a DestinationRule.
-
-The rule sends requests to a subset of a host, and none of the files has a DestinationRule for that
-host, although they have DestinationRules for others, or the service itself.
-
-Why: subsets exist only in DestinationRules. Without one, every request of the route gets 503. A
-DestinationRule for the short name in another namespace is one for another host.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: review
-    spec:
-      host: review
-      subsets:
-      - name: v3
-        labels:
-          version: v3
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-            subset: v3
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      subsets:
-      - name: v3
-        labels:
-          version: v3
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-            subset: v3
-"""
+"""Subset without a DestinationRule."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.documents.schema import find_closest_word
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, read_text
 from meshproof.lint.model.inventory import (
     DestinationRule,
@@ -75,14 +16,17 @@ from meshproof.lint.model.inventory import (
 from meshproof.lint.model.route_tables import list_destinations
 
 CODE = "MP0502"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each subset of a host that has no DestinationRule among those that are here."""
     around = read_inventory(project)
     for _, _, target in list_destinations(project):
-        if target.subset is None or around.find_destination_rules(target.host) or not read_text(target.subset):
+        if (
+            target.subset is None
+            or around.find_destination_rules(target.host)
+            or not read_text(target.subset)
+        ):
             continue
         if around.destination_rules or target.host in around.service_names:
             yield Hit(
@@ -95,7 +39,9 @@ def check(project: Project) -> Iterator[Hit]:
 
 def _repair(host: str, policies: list[DestinationRule]) -> str:
     for policy in policies:
-        if shorten_host(policy.host) == shorten_host(host) and namespace_of(policy.host) != namespace_of(host):
+        if shorten_host(policy.host) == shorten_host(host) and namespace_of(
+            policy.host
+        ) != namespace_of(host):
             return f"host: {host} in DestinationRule '{policy.document.name}' ({policy.at})"
     meant = find_closest_word(host, [policy.host for policy in policies], 0.85)
     if meant:

@@ -1,55 +1,15 @@
-"""Subset that is defined twice.
-
-Two subsets of one host have the same name, in one DestinationRule or in two.
-
-Why: Istio's webhook refuses the name twice in one object. Of two objects it keeps the subset of the
-older one and ignores the other, so that the order of `kubectl apply` decides which pods get the
-requests.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      subsets:
-      - name: v3
-        labels:
-          version: v2
-      - name: v3
-        labels:
-          version: v3
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      subsets:
-      - name: v2
-        labels:
-          version: v2
-      - name: v3
-        labels:
-          version: v3
-"""
+"""Subset that is defined twice."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import DestinationRule, Subset, read_inventory
 from meshproof.lint.model.route import format_place
 
 CODE = "MP0503"
-LEVEL = Level.ERROR
 
 
 def check(project: Project) -> Iterator[Hit]:

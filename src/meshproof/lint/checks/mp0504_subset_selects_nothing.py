@@ -1,96 +1,4 @@
-"""Subset that selects no workload.
-
-The service is here with workloads behind it, and none of their pods has the labels of the subset
-(or, in a RouteRule, of the route).
-
-Why: a subset without endpoints answers 503 "no healthy upstream" to its share of the requests.
-
-Bad::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      selector:
-        app: reviews
-      ports:
-      - name: http
-        port: 9080
-    ---
-    apiVersion: apps/v1
-    kind: Deployment
-    metadata:
-      name: reviews-v2
-    spec:
-      selector:
-        matchLabels:
-          app: reviews
-          version: v2
-      template:
-        metadata:
-          labels:
-            app: reviews
-            version: v2
-        spec:
-          containers:
-          - name: reviews
-            image: reviews:2
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      subsets:
-      - name: v3
-        labels:
-          version: "3"
-
-Good::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      selector:
-        app: reviews
-      ports:
-      - name: http
-        port: 9080
-    ---
-    apiVersion: apps/v1
-    kind: Deployment
-    metadata:
-      name: reviews-v2
-    spec:
-      selector:
-        matchLabels:
-          app: reviews
-          version: v2
-      template:
-        metadata:
-          labels:
-            app: reviews
-            version: v2
-        spec:
-          containers:
-          - name: reviews
-            image: reviews:2
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      subsets:
-      - name: v2
-        labels:
-          version: v2
-"""
+"""Subset that selects no workload."""
 
 from __future__ import annotations
 
@@ -98,13 +6,12 @@ from collections.abc import Iterator
 
 from meshproof.base.names import Labels
 from meshproof.documents.manifest import At
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, Workload
 from meshproof.lint.model.inventory import read_inventory
 from meshproof.lint.model.route_tables import list_destinations
 
 CODE = "MP0504"
-LEVEL = Level.WARNING
 
 #: Istio adds these labels to pods itself, from the node that they run on.
 _BY_PLACE = "topology."

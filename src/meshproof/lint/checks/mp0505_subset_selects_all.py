@@ -1,126 +1,15 @@
-"""Subset that selects all workloads.
-
-The service has several versions of workloads, and the subset's labels are those that all of them
-have. It is the whole service under another name.
-
-Why: "v1 only" then sends to v2 as well, and nothing fails.
-
-Bad::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      selector:
-        app: reviews
-      ports:
-      - name: http
-        port: 9080
-    ---
-    apiVersion: apps/v1
-    kind: Deployment
-    metadata:
-      name: reviews-v1
-    spec:
-      selector:
-        matchLabels: {app: reviews, version: v1}
-      template:
-        metadata:
-          labels: {app: reviews, version: v1}
-        spec:
-          containers:
-          - {name: reviews, image: "reviews:1"}
-    ---
-    apiVersion: apps/v1
-    kind: Deployment
-    metadata:
-      name: reviews-v2
-    spec:
-      selector:
-        matchLabels: {app: reviews, version: v2}
-      template:
-        metadata:
-          labels: {app: reviews, version: v2}
-        spec:
-          containers:
-          - {name: reviews, image: "reviews:2"}
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      subsets:
-      - name: v1
-        labels:
-          app: reviews
-
-Good::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      selector:
-        app: reviews
-      ports:
-      - name: http
-        port: 9080
-    ---
-    apiVersion: apps/v1
-    kind: Deployment
-    metadata:
-      name: reviews-v1
-    spec:
-      selector:
-        matchLabels: {app: reviews, version: v1}
-      template:
-        metadata:
-          labels: {app: reviews, version: v1}
-        spec:
-          containers:
-          - {name: reviews, image: "reviews:1"}
-    ---
-    apiVersion: apps/v1
-    kind: Deployment
-    metadata:
-      name: reviews-v2
-    spec:
-      selector:
-        matchLabels: {app: reviews, version: v2}
-      template:
-        metadata:
-          labels: {app: reviews, version: v2}
-        spec:
-          containers:
-          - {name: reviews, image: "reviews:2"}
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      subsets:
-      - name: v1
-        labels:
-          version: v1
-"""
+"""Subset that selects all workloads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.lint.checks.mp0504_subset_selects_nothing import selections
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, Workload
 from meshproof.lint.model.inventory import read_inventory
 
 CODE = "MP0505"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:

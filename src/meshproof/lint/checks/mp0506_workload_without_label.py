@@ -1,87 +1,4 @@
-"""Workload without the label that subsets need.
-
-Subsets of the host select by a label (mostly `version`), and a workload behind its service has no
-such label on its pods.
-
-Why: these pods belong to no subset: a rule that splits between subsets never sends to them, while
-requests without a rule do go there. Telemetry and the service graph show their version as unknown.
-
-Bad::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      selector:
-        app: reviews
-      ports:
-      - name: http
-        port: 9080
-    ---
-    apiVersion: apps/v1
-    kind: Deployment
-    metadata:
-      name: reviews-v1
-    spec:
-      selector:
-        matchLabels: {app: reviews}
-      template:
-        metadata:
-          labels: {app: reviews}
-        spec:
-          containers:
-          - {name: reviews, image: "reviews:1"}
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      subsets:
-      - name: v1
-        labels:
-          version: v1
-
-Good::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      selector:
-        app: reviews
-      ports:
-      - name: http
-        port: 9080
-    ---
-    apiVersion: apps/v1
-    kind: Deployment
-    metadata:
-      name: reviews-v1
-    spec:
-      selector:
-        matchLabels: {app: reviews}
-      template:
-        metadata:
-          labels: {app: reviews, version: v1}
-        spec:
-          containers:
-          - {name: reviews, image: "reviews:1"}
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      subsets:
-      - name: v1
-        labels:
-          version: v1
-"""
+"""Workload without the label that subsets need."""
 
 from __future__ import annotations
 
@@ -89,12 +6,11 @@ from collections.abc import Iterator
 
 from meshproof.documents.manifest import At
 from meshproof.lint.checks.mp0504_subset_selects_nothing import selections
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, Workload, find_values
 from meshproof.lint.model.inventory import read_inventory
 
 CODE = "MP0506"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:

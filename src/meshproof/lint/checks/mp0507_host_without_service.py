@@ -1,58 +1,4 @@
-"""Host without a service.
-
-The rule sends to a host that no Service and no ServiceEntry here has. It is said only where the
-files have Services of that namespace at all (or, for a name outside the cluster, ServiceEntries or
-Services): otherwise they may be a part of what the cluster has.
-
-Why: Envoy has no cluster for it. Every request of the route gets 503; a DestinationRule for it has
-no effect.
-
-Bad::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      ports:
-      - name: http
-        port: 9080
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: review
-
-Good::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      ports:
-      - name: http
-        port: 9080
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Host without a service."""
 
 from __future__ import annotations
 
@@ -60,14 +6,13 @@ from collections.abc import Iterator
 
 from meshproof.base.names import CLUSTER_DOMAIN
 from meshproof.documents.schema import find_closest_word
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import Inventory, namespace_of, read_inventory, shorten_host
 from meshproof.lint.model.route import Reference
 from meshproof.lint.model.route_tables import list_destinations
 
 CODE = "MP0507"
-LEVEL = Level.WARNING
 
 #: Namespaces that no one's files hold the whole of: there only what looks like a typo is said.
 _OF_THE_PLATFORM = ("istio-ingress", "istio-system", "kube-system")
@@ -119,7 +64,9 @@ def _outside(around: Inventory) -> bool:
 
 
 def _there(around: Inventory, namespace: str) -> list[str]:
-    return sorted(shorten_host(one) for one in around.service_names if namespace_of(one) == namespace)
+    return sorted(
+        shorten_host(one) for one in around.service_names if namespace_of(one) == namespace
+    )
 
 
 def _meant(around: Inventory, name: Reference) -> str:

@@ -1,76 +1,17 @@
-"""Short host of another namespace.
-
-A host without a dot means the service of that name in the namespace of the rule, not of the client
-or of the service; the service of that name is in another namespace. And a name such as
-`reviews.prod` is not completed at all: it is a host of its own.
-
-Why: the rule routes a host that does not exist, and the one that exists is not routed. Istio's
-reference asks for full names for this reason.
-
-Bad::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-      namespace: prod
-    spec:
-      ports:
-      - name: http
-        port: 9080
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-      namespace: istio-rules
-    spec:
-      hosts:
-      - reviews.prod.svc.cluster.local
-      http:
-      - route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-      namespace: prod
-    spec:
-      ports:
-      - name: http
-        port: 9080
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-      namespace: istio-rules
-    spec:
-      hosts:
-      - reviews.prod.svc.cluster.local
-      http:
-      - route:
-        - destination:
-            host: reviews.prod.svc.cluster.local
-"""
+"""Short host of another namespace."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.lint.checks.mp0507_host_without_service import elsewhere, mentioned
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import namespace_of, read_inventory
 from meshproof.lint.model.route import Reference
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0508"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:

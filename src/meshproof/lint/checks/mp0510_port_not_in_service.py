@@ -1,63 +1,4 @@
-"""Port that the service does not have.
-
-The rule sends to a port, settles something for a port, or matches on a port that the Service or
-ServiceEntry of the host does not have. What counts is the port of the service, not that of the pod.
-
-Why: there is no cluster for it in Envoy, so that the requests get 503; settings for it do nothing;
-a match on it never holds.
-
-Bad::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      ports:
-      - name: http
-        port: 80
-        targetPort: 9080
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-            port:
-              number: 9080
-
-Good::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      ports:
-      - name: http
-        port: 80
-        targetPort: 9080
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-            port:
-              number: 80
-"""
+"""Port that the service does not have."""
 
 from __future__ import annotations
 
@@ -65,14 +6,13 @@ from collections.abc import Iterator
 
 from meshproof.base.names import MESH
 from meshproof.documents.manifest import Value
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_spec
 from meshproof.lint.model.inventory import read_inventory
 from meshproof.lint.model.route import RouteTable
 from meshproof.lint.model.route_tables import list_destinations, read_route_tables
 
 CODE = "MP0510"
-LEVEL = Level.ERROR
 
 
 def check(project: Project) -> Iterator[Hit]:

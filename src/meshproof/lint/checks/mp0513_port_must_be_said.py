@@ -1,81 +1,17 @@
-"""Port that must be said.
-
-The rule sends to a service without saying to which of its ports. A gateway then takes the only
-one; of several that with its own port's number, which the service does not have. A sidecar takes
-the port that was called, even if the service has but one, another.
-
-Why: the requests get 503.
-
-Bad::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      ports:
-      - name: http
-        port: 9080
-      - name: http-admin
-        port: 9081
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - "*"
-      gateways:
-      - bookinfo-gateway
-      http:
-      - route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      ports:
-      - name: http
-        port: 9080
-      - name: http-admin
-        port: 9081
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - "*"
-      gateways:
-      - bookinfo-gateway
-      http:
-      - route:
-        - destination:
-            host: reviews
-            port:
-              number: 9080
-"""
+"""Port that must be said."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.base.names import MESH
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import Inventory, read_inventory
 from meshproof.lint.model.route import Route, RouteTable
 from meshproof.lint.model.route_tables import list_destinations
 
 CODE = "MP0513"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,50 +1,4 @@
-"""exportTo that hides the rule.
-
-`exportTo` lists the namespaces whose sidecars and gateways see the object; `.` is its own. None of
-the workloads here that would need it is in one of them.
-
-Why: a VirtualService that its gateway does not see is not served: 404. A DestinationRule that the
-callers do not see leaves its subsets undefined for them: 503.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: bookinfo
-      namespace: bookinfo
-    spec:
-      exportTo:
-      - .
-      hosts:
-      - bookinfo.example.com
-      gateways:
-      - istio-ingress/gateway
-      http:
-      - route:
-        - destination:
-            host: productpage
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: bookinfo
-      namespace: bookinfo
-    spec:
-      exportTo:
-      - .
-      - istio-ingress
-      hosts:
-      - bookinfo.example.com
-      gateways:
-      - istio-ingress/gateway
-      http:
-      - route:
-        - destination:
-            host: productpage
-"""
+"""exportTo that hides the rule."""
 
 from __future__ import annotations
 
@@ -52,20 +6,21 @@ from collections.abc import Iterator
 
 from meshproof.base.names import MESH
 from meshproof.documents.manifest import Document, Value
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
 from meshproof.lint.model.inventory import Inventory, read_inventory
 from meshproof.lint.model.route_tables import read_route_tables
 from meshproof.lint.model.virtual_service_routes import read_gateways
 
 CODE = "MP0514"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each exportTo that leaves out all who need the rule, as far as they are here."""
     around = read_inventory(project)
-    for document in project.named_documents("VirtualService", "DestinationRule", group="networking.istio.io"):
+    for document in project.named_documents(
+        "VirtualService", "DestinationRule", group="networking.istio.io"
+    ):
         names = find_values(read_spec(document), "exportTo")
         seen = {document.namespace if read_text(one) == "." else read_text(one) for one in names}
         if not names or "*" in seen:

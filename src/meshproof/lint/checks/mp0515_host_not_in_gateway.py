@@ -1,80 +1,11 @@
-"""Host that the gateway does not serve.
-
-The rule is bound to a gateway that is here, and one of its hosts is none of those that the
-gateway's servers take. Or the rule names a listener that the gateway does not have.
-
-Why: the gateway answers 404 to that host: a rule adds routes to a gateway, it does not add hosts.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: Gateway
-    metadata:
-      name: shop
-    spec:
-      selector:
-        istio: ingressgateway
-      servers:
-      - port:
-          number: 80
-          name: http
-          protocol: HTTP
-        hosts:
-        - shop.example.com
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: shop
-    spec:
-      hosts:
-      - www.example.com
-      gateways:
-      - shop
-      http:
-      - route:
-        - destination:
-            host: front-end
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: Gateway
-    metadata:
-      name: shop
-    spec:
-      selector:
-        istio: ingressgateway
-      servers:
-      - port:
-          number: 80
-          name: http
-          protocol: HTTP
-        hosts:
-        - shop.example.com
-        - www.example.com
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: shop
-    spec:
-      hosts:
-      - www.example.com
-      gateways:
-      - shop
-      http:
-      - route:
-        - destination:
-            host: front-end
-"""
+"""Host that the gateway does not serve."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.documents.schema import find_closest_word
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
 from meshproof.lint.model.conditions import is_host_within
 from meshproof.lint.model.inventory import Gateway, Inventory, read_inventory
@@ -82,7 +13,6 @@ from meshproof.lint.model.route import Reference, RouteTable, format_place
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0515"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:
@@ -118,7 +48,8 @@ def _hit(host: Reference, way: Gateway, hosts: list[str]) -> Hit:
         host.at,
         f"gateway {way.name} ({format_place(way.document.at, host.at)}) does not serve {host.source_text}, it "
         f"serves {known}",
-        find_closest_word(host.source_text, hosts, 0.8) or f"add {host.source_text} to the hosts of a server",
+        find_closest_word(host.source_text, hosts, 0.8)
+        or f"add {host.source_text} to the hosts of a server",
     )
 
 

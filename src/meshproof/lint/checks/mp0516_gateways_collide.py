@@ -1,88 +1,16 @@
-"""Two gateways that claim the same.
-
-Two servers of gateways of the same proxies (the labels of one selector contain the other's) have
-one port number, and either different protocols on it, or one host with TLS on both.
-
-Why: Istio keeps one of the two and leaves the other out, with no more than a line in its log: which
-one depends on their age. (Plain HTTP servers of one port are merged, which is no problem.)
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: Gateway
-    metadata:
-      name: bookinfo
-    spec:
-      selector:
-        istio: ingressgateway
-      servers:
-      - port:
-          number: 80
-          name: http
-          protocol: HTTP
-        hosts:
-        - bookinfo.example.com
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: Gateway
-    metadata:
-      name: shop
-    spec:
-      selector:
-        istio: ingressgateway
-      servers:
-      - port:
-          number: 80
-          name: tcp
-          protocol: TCP
-        hosts:
-        - shop.example.com
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: Gateway
-    metadata:
-      name: bookinfo
-    spec:
-      selector:
-        istio: ingressgateway
-      servers:
-      - port:
-          number: 80
-          name: http
-          protocol: HTTP
-        hosts:
-        - bookinfo.example.com
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: Gateway
-    metadata:
-      name: shop
-    spec:
-      selector:
-        istio: ingressgateway
-      servers:
-      - port:
-          number: 8080
-          name: tcp
-          protocol: TCP
-        hosts:
-        - shop.example.com
-"""
+"""Two gateways that claim the same."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import Gateway, Server, read_inventory
 from meshproof.lint.model.route import format_place
 
 CODE = "MP0516"
-LEVEL = Level.WARNING
 
 _TLS = ("HTTPS", "TLS")
 _HTTP = ("GRPC", "GRPC-WEB", "HTTP", "HTTP2", "HTTP_PROXY")

@@ -1,90 +1,24 @@
-"""Rule that a gateway passes by.
-
-A gateway's rule sends to a service without naming a subset, and another rule for that service
-splits or chooses between its versions for sidecars only.
-
-Why: a rule holds where it is bound to. What comes in by the gateway goes by the gateway's rule
-alone: to all versions of the service, whatever the other rule says. (Calls from within the mesh do
-follow it.)
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: bookinfo
-    spec:
-      hosts:
-      - bookinfo.example.com
-      gateways:
-      - bookinfo-gateway
-      http:
-      - route:
-        - destination:
-            host: productpage
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: productpage
-    spec:
-      hosts:
-      - productpage
-      http:
-      - route:
-        - destination:
-            host: productpage
-            subset: v1
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: bookinfo
-    spec:
-      hosts:
-      - bookinfo.example.com
-      gateways:
-      - bookinfo-gateway
-      http:
-      - route:
-        - destination:
-            host: productpage
-            subset: v1
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: productpage
-    spec:
-      hosts:
-      - productpage
-      http:
-      - route:
-        - destination:
-            host: productpage
-            subset: v1
-"""
+"""Rule that a gateway passes by."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import RouteTable, format_place
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0517"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each destination of a gateway's rule that another rule chooses versions of."""
     choosing: dict[str, RouteTable] = {}
     for table in read_route_tables(project):
-        if table.dialect == "VirtualService" and all(one.full_name == "mesh" for one in table.gateways):
+        if table.dialect == "VirtualService" and all(
+            one.full_name == "mesh" for one in table.gateways
+        ):
             for host in table.hosts:
                 if _chooses(table, host.full_name):
                     choosing.setdefault(host.full_name, table)

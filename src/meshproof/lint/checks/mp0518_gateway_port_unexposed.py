@@ -1,106 +1,15 @@
-"""Gateway port that no service exposes.
-
-The workloads that the gateway selects are here with a service in front of them, and that service
-has neither such a port nor such a target port. (Both numbers are taken by Istio: it finds the
-target port of a service's port itself.)
-
-Why: the proxy listens on a port that nothing leads to. Requests from outside are refused, while the
-rules of the gateway look right.
-
-Bad::
-
-    apiVersion: v1
-    kind: Pod
-    metadata:
-      name: ingress
-      labels:
-        istio: ingress
-    spec:
-      containers:
-      - name: istio-proxy
-        image: auto
-    ---
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: ingress
-    spec:
-      selector:
-        istio: ingress
-      ports:
-      - name: http
-        protocol: TCP
-        port: 80
-        targetPort: 8080
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: Gateway
-    metadata:
-      name: bookinfo
-    spec:
-      selector:
-        istio: ingress
-      servers:
-      - port:
-          number: 9090
-          name: http
-          protocol: HTTP
-        hosts:
-        - bookinfo.example.com
-
-Good::
-
-    apiVersion: v1
-    kind: Pod
-    metadata:
-      name: ingress
-      labels:
-        istio: ingress
-    spec:
-      containers:
-      - name: istio-proxy
-        image: auto
-    ---
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: ingress
-    spec:
-      selector:
-        istio: ingress
-      ports:
-      - name: http
-        protocol: TCP
-        port: 80
-        targetPort: 8080
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: Gateway
-    metadata:
-      name: bookinfo
-    spec:
-      selector:
-        istio: ingress
-      servers:
-      - port:
-          number: 80
-          name: http
-          protocol: HTTP
-        hosts:
-        - bookinfo.example.com
-"""
+"""Gateway port that no service exposes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import Gateway, read_inventory
 from meshproof.lint.model.service_ports import ServedPort, read_served_ports
 
 CODE = "MP0518"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,101 +1,15 @@
-"""Certificate that two gateways share.
-
-Two gateways of the same proxies (the labels of one selector contain the other's) serve TLS with the
-same certificate.
-
-Why: a browser that has a connection for one host uses it for another host, too, if the certificate
-holds for both (HTTP/2 connection reuse). The request then arrives where the other gateway's rules
-are unknown, and gets 404, now and then and with browsers only (Istio, "Traffic Management
-Problems").
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: Gateway
-    metadata:
-      name: bookinfo
-    spec:
-      selector:
-        istio: ingressgateway
-      servers:
-      - port:
-          number: 443
-          name: https
-          protocol: HTTPS
-        hosts:
-        - bookinfo.example.com
-        tls:
-          mode: SIMPLE
-          credentialName: example-com
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: Gateway
-    metadata:
-      name: shop
-    spec:
-      selector:
-        istio: ingressgateway
-      servers:
-      - port:
-          number: 443
-          name: https
-          protocol: HTTPS
-        hosts:
-        - shop.example.com
-        tls:
-          mode: SIMPLE
-          credentialName: example-com
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: Gateway
-    metadata:
-      name: bookinfo
-    spec:
-      selector:
-        istio: ingressgateway
-      servers:
-      - port:
-          number: 443
-          name: https
-          protocol: HTTPS
-        hosts:
-        - bookinfo.example.com
-        tls:
-          mode: SIMPLE
-          credentialName: example-com
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: Gateway
-    metadata:
-      name: shop
-    spec:
-      selector:
-        istio: ingressgateway
-      servers:
-      - port:
-          number: 443
-          name: https
-          protocol: HTTPS
-        hosts:
-        - shop.example.com
-        tls:
-          mode: SIMPLE
-          credentialName: shop-example-com
-"""
+"""Certificate that two gateways share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, read_text
 from meshproof.lint.model.inventory import Gateway, Server, read_inventory
 from meshproof.lint.model.route import format_place
 
 CODE = "MP0519"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,55 +1,14 @@
-"""TCP port of a ServiceEntry without an address.
-
-A ServiceEntry has a port of protocol TCP (or of none, which is the same) and no `addresses`.
-
-Why: TCP has no host name in it. Without an address, Envoy knows the host by the port alone: all
-that leaves for that port, whoever it is for, goes to this host. A second such entry on the same
-port is never reached. (Where Istio gives entries an address itself, PILOT_ENABLE_IP_AUTOALLOCATE,
-it works only for clients that ask Istio's DNS proxy.)
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: ServiceEntry
-    metadata:
-      name: database
-    spec:
-      hosts:
-      - db.example.com
-      ports:
-      - number: 5432
-        name: tcp
-        protocol: TCP
-      resolution: DNS
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: ServiceEntry
-    metadata:
-      name: database
-    spec:
-      hosts:
-      - db.example.com
-      addresses:
-      - 192.0.2.10
-      ports:
-      - number: 5432
-        name: tcp
-        protocol: TCP
-      resolution: DNS
-"""
+"""TCP port of a ServiceEntry without an address."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.documents.manifest import Document, Value
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
 
 CODE = "MP0520"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:

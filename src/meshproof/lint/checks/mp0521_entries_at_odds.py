@@ -1,82 +1,14 @@
-"""ServiceEntries at odds on a protocol.
-
-Two ServiceEntries that are seen from one namespace have the same host and port number, each with
-another protocol.
-
-Why: Istio takes one of the two, for all who see both: rules for HTTP are then without effect, or
-plain TCP is read as HTTP and refused. Which one is taken depends on their age.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: ServiceEntry
-    metadata:
-      name: payments
-      namespace: shop
-    spec:
-      hosts:
-      - api.example.com
-      ports:
-      - number: 443
-        name: tls
-        protocol: TLS
-      resolution: DNS
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: ServiceEntry
-    metadata:
-      name: payments
-      namespace: billing
-    spec:
-      hosts:
-      - api.example.com
-      ports:
-      - number: 443
-        name: http
-        protocol: HTTP
-      resolution: DNS
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: ServiceEntry
-    metadata:
-      name: payments
-      namespace: shop
-    spec:
-      hosts:
-      - api.example.com
-      ports:
-      - number: 443
-        name: tls
-        protocol: TLS
-      resolution: DNS
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: ServiceEntry
-    metadata:
-      name: payments
-      namespace: billing
-    spec:
-      hosts:
-      - api.example.com
-      ports:
-      - number: 443
-        name: tls
-        protocol: TLS
-      resolution: DNS
-"""
+"""ServiceEntries at odds on a protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import ServiceEntry, read_inventory
 
 CODE = "MP0521"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:

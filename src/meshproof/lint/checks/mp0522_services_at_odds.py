@@ -1,114 +1,15 @@
-"""Services at odds on a protocol.
-
-Two services select one workload, and have one port number with two protocols: HTTP in one and TCP
-in the other, or TCP and UDP.
-
-Why: for the workload's proxy there is one such port. Istio takes the protocol of one service for
-both, so that rules for HTTP have no effect, or the other protocol is refused (Istio, "Application
-Requirements").
-
-Bad::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: orders
-    spec:
-      selector:
-        app: orders
-      ports:
-      - name: http
-        port: 80
-        targetPort: 8080
-    ---
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: orders-log
-    spec:
-      selector:
-        app: orders
-      ports:
-      - name: syslog
-        port: 80
-        targetPort: 9090
-        protocol: UDP
-    ---
-    apiVersion: apps/v1
-    kind: Deployment
-    metadata:
-      name: orders
-    spec:
-      selector:
-        matchLabels:
-          app: orders
-      template:
-        metadata:
-          labels:
-            app: orders
-            sidecar.istio.io/inject: "true"
-        spec:
-          containers:
-          - name: orders
-            image: orders:1
-
-Good::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: orders
-    spec:
-      selector:
-        app: orders
-      ports:
-      - name: http
-        port: 80
-        targetPort: 8080
-    ---
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: orders-log
-    spec:
-      selector:
-        app: orders
-      ports:
-      - name: syslog
-        port: 514
-        targetPort: 9090
-        protocol: UDP
-    ---
-    apiVersion: apps/v1
-    kind: Deployment
-    metadata:
-      name: orders
-    spec:
-      selector:
-        matchLabels:
-          app: orders
-      template:
-        metadata:
-          labels:
-            app: orders
-            sidecar.istio.io/inject: "true"
-        spec:
-          containers:
-          - name: orders
-            image: orders:1
-"""
+"""Services at odds on a protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, Workload
 from meshproof.lint.model.route import format_place
 from meshproof.lint.model.service_ports import ServedPort, read_served_ports
 
 CODE = "MP0522"
-LEVEL = Level.WARNING
 
 _HTTP = ("http", "http2", "grpc", "grpc-web")
 

@@ -1,74 +1,17 @@
-"""Two Sidecars for one workload.
-
-Two Sidecars of a namespace are both for all of its workloads (they have no `workloadSelector`), or
-select one workload both.
-
-Why: a proxy takes one Sidecar. Which of two it takes is not defined (Istio reference, Sidecar):
-hosts that the other lets through are then unknown to it, and their rules have no effect.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: Sidecar
-    metadata:
-      name: default
-      namespace: shop
-    spec:
-      egress:
-      - hosts:
-        - ./*
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: Sidecar
-    metadata:
-      name: orders
-      namespace: shop
-    spec:
-      egress:
-      - hosts:
-        - ./*
-        - payments/*
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: Sidecar
-    metadata:
-      name: default
-      namespace: shop
-    spec:
-      egress:
-      - hosts:
-        - ./*
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: Sidecar
-    metadata:
-      name: orders
-      namespace: shop
-    spec:
-      workloadSelector:
-        labels:
-          app: orders
-      egress:
-      - hosts:
-        - ./*
-        - payments/*
-"""
+"""Two Sidecars for one workload."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import are_nested
 from meshproof.lint.model.route import format_place
 from meshproof.lint.model.selectors import Selector, find_selected_workloads, read_selectors
 
 CODE = "MP0524"
-LEVEL = Level.ERROR
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,60 +1,4 @@
-"""Selector that selects no workload.
-
-A Sidecar, a DestinationRule or a policy of security.istio.io selects workloads by labels that none
-of its namespace has. It is said only where the files have workloads of that namespace.
-
-Why: it holds for nobody: hosts stay visible, calls stay allowed or plain, and nothing says so.
-
-Bad::
-
-    apiVersion: v1
-    kind: Pod
-    metadata:
-      name: orders
-      labels:
-        app: orders
-    spec:
-      containers:
-      - name: orders
-        image: orders:1
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: Sidecar
-    metadata:
-      name: orders
-    spec:
-      workloadSelector:
-        labels:
-          app: order
-      egress:
-      - hosts:
-        - ./*
-
-Good::
-
-    apiVersion: v1
-    kind: Pod
-    metadata:
-      name: orders
-      labels:
-        app: orders
-    spec:
-      containers:
-      - name: orders
-        image: orders:1
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: Sidecar
-    metadata:
-      name: orders
-    spec:
-      workloadSelector:
-        labels:
-          app: orders
-      egress:
-      - hosts:
-        - ./*
-"""
+"""Selector that selects no workload."""
 
 from __future__ import annotations
 
@@ -62,7 +6,7 @@ from collections.abc import Iterator
 
 from meshproof.base.names import ROOT_NAMESPACE
 from meshproof.documents.schema import find_closest_word
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.selectors import (
     LABEL_PATHS,
@@ -73,7 +17,6 @@ from meshproof.lint.model.selectors import (
 )
 
 CODE = "MP0525"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:
@@ -81,7 +24,9 @@ def check(project: Project) -> Iterator[Hit]:
     for one in read_selectors(project, *LABEL_PATHS):
         if not one.labels or one.document.namespace == ROOT_NAMESPACE:
             continue  # it is for all namespaces
-        if list_workloads(project, one.document.namespace) and not find_selected_workloads(project, one):
+        if list_workloads(project, one.document.namespace) and not find_selected_workloads(
+            project, one
+        ):
             shown = ", ".join(f"{key}: {value}" for key, value in one.labels)
             said = f"no workload of namespace {one.document.namespace} has {shown}"
             yield Hit(

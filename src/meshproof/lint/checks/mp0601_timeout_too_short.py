@@ -1,48 +1,4 @@
-"""Timeout that is too short for the retries.
-
-`timeout` is for all tries together. Here it ends before as many tries could be made as `attempts`
-allows, each as long as `perTryTimeout` allows (attempts counts the retries: the first try comes on
-top). A RouteRule without a timeout has 15 s.
-
-Why: the retries that were asked for never happen when the service is slow, which is when they were
-meant to.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - timeout: 3s
-        retries:
-          attempts: 3
-          perTryTimeout: 2s
-        route:
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - timeout: 8s
-        retries:
-          attempts: 3
-          perTryTimeout: 2s
-        route:
-        - destination:
-            host: reviews
-"""
+"""Timeout that is too short for the retries."""
 
 from __future__ import annotations
 
@@ -50,13 +6,12 @@ import re
 from collections.abc import Iterator
 
 from meshproof.documents.manifest import Value
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_text
 from meshproof.lint.model.route import Route, RouteTable
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0601"
-LEVEL = Level.WARNING
 
 #: Where the whole timeout, that of a try and the number of retries stand.
 _PLACES = {

@@ -1,68 +1,16 @@
-"""Fault for every request.
-
-A route injects a delay or an error into 100 % of its requests, and no header, query or source label
-sets them apart from those of ordinary users.
-
-Why: it is what a chaos test leaves behind. Everything is healthy, and everyone gets 500 or waits.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: ratings
-    spec:
-      hosts:
-      - ratings
-      http:
-      - fault:
-          abort:
-            percentage:
-              value: 100
-            httpStatus: 500
-        route:
-        - destination:
-            host: ratings
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: ratings
-    spec:
-      hosts:
-      - ratings
-      http:
-      - match:
-        - headers:
-            end-user:
-              exact: burr
-        fault:
-          abort:
-            percentage:
-              value: 100
-            httpStatus: 500
-        route:
-        - destination:
-            host: ratings
-      - route:
-        - destination:
-            host: ratings
-"""
+"""Fault for every request."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshproof.documents.manifest import Value
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values
 from meshproof.lint.model.route import Match, Route
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0602"
-LEVEL = Level.WARNING
 
 _CHOSEN = ("header ", "query ", "source ")
 

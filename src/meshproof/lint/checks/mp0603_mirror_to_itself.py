@@ -1,55 +1,15 @@
-"""Mirror to itself.
-
-The route mirrors its requests to a destination that it sends them to anyway: the same host, and the
-same subset, or no subset on one of the two sides.
-
-Why: every request reaches the same pods twice. They carry twice the load, and what is not safe to
-do twice (an order) is done twice.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-        mirror:
-          host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-        mirror:
-          host: reviews-new
-"""
+"""Mirror to itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, read_text
 from meshproof.lint.model.route import Destination, Route
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0603"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:

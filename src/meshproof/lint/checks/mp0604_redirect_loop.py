@@ -1,65 +1,16 @@
-"""Redirect that comes back.
-
-A redirect was followed as a browser would: the place that it names is taken by the same rule, by
-this route or by one that leads back to it.
-
-Why: the browser gives up with "too many redirects", a client without a limit does not.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: shop
-    spec:
-      hosts:
-      - shop.example.com
-      gateways:
-      - shop
-      http:
-      - match:
-        - uri:
-            prefix: /shop
-        redirect:
-          uri: /shop/home
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: shop
-    spec:
-      hosts:
-      - shop.example.com
-      gateways:
-      - shop
-      http:
-      - match:
-        - uri:
-            exact: /shop
-        redirect:
-          uri: /shop/home
-      - match:
-        - uri:
-            prefix: /shop/home
-        route:
-        - destination:
-            host: shop
-"""
+"""Redirect that comes back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import read_inventory
 from meshproof.lint.model.redirects import find_redirect_loop, read_redirect
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0604"
-LEVEL = Level.WARNING
 
 
 def check(project: Project) -> Iterator[Hit]:
@@ -69,7 +20,11 @@ def check(project: Project) -> Iterator[Hit]:
         told: set[int] = set()
         for route in table.routes_of("http"):
             found = read_redirect(route)
-            way = find_redirect_loop(table, route, around) if found is not None and route.is_fully_read else []
+            way = (
+                find_redirect_loop(table, route, around)
+                if found is not None and route.is_fully_read
+                else []
+            )
             if found is None or not way or any(id(one) in told for one, _ in way):
                 continue
             told.update(id(one) for one, _ in way)

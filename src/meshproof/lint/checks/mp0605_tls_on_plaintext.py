@@ -1,68 +1,15 @@
-"""TLS on a plaintext port.
-
-A gateway's server has `tls` on a port whose protocol is plain (only `httpsRedirect` may stand
-there), or has HTTPS without `tls`; or a DestinationRule begins TLS (SIMPLE, MUTUAL) towards a port
-that is declared as plain HTTP.
-
-Why: Istio refuses such a server. A service that speaks plain HTTP answers a TLS handshake with
-nonsense: every request ends in 503 with "TLS error: WRONG_VERSION_NUMBER".
-
-Bad::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      ports:
-      - name: http
-        port: 9080
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      trafficPolicy:
-        tls:
-          mode: SIMPLE
-          caCertificates: /etc/certs/ca.pem
-
-Good::
-
-    apiVersion: v1
-    kind: Service
-    metadata:
-      name: reviews
-    spec:
-      ports:
-      - name: https
-        port: 9443
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      trafficPolicy:
-        tls:
-          mode: SIMPLE
-          caCertificates: /etc/certs/ca.pem
-"""
+"""TLS on a plaintext port."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import Inventory, Server, read_inventory, read_protocol
 from meshproof.lint.model.tls import TlsSettings, read_tls_settings
 
 CODE = "MP0605"
-LEVEL = Level.WARNING
 
 _PLAIN = ("grpc", "grpc-web", "http", "http2")
 _TLS = ("HTTPS", "TLS")
@@ -106,7 +53,9 @@ def _client(around: Inventory, setting: TlsSettings) -> Iterator[Hit]:
             if one.protocol.lower() in _PLAIN and (one.target_port or one.number) in _PLAIN_PORTS
         ]
     for number in plain:
-        if setting.port in (None, number) and not (setting.port is None and number in setting.overridden_ports):
+        if setting.port in (None, number) and not (
+            setting.port is None and number in setting.overridden_ports
+        ):
             said = f"TLS ({setting.mode}) for {setting.host}, whose port {number} is plain HTTP"
             yield Hit(setting.at, said, "tls under portLevelSettings for the TLS port, or DISABLE")
             return

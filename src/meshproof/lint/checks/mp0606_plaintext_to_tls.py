@@ -1,85 +1,10 @@
-"""Plain HTTP to a TLS port.
-
-An HTTP route sends to a port that is declared as HTTPS or TLS, and no DestinationRule begins TLS
-towards it. What reaches an HTTP route was plain HTTP, and goes on as plain HTTP.
-
-Why: the server answers 400 "plain HTTP request was sent to HTTPS port", or closes the connection.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: ServiceEntry
-    metadata:
-      name: example
-    spec:
-      hosts:
-      - api.example.com
-      ports:
-      - number: 443
-        name: https
-        protocol: HTTPS
-      resolution: DNS
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: api
-    spec:
-      hosts:
-      - api
-      http:
-      - route:
-        - destination:
-            host: api.example.com
-            port:
-              number: 443
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: ServiceEntry
-    metadata:
-      name: example
-    spec:
-      hosts:
-      - api.example.com
-      ports:
-      - number: 443
-        name: https
-        protocol: HTTPS
-      resolution: DNS
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: example
-    spec:
-      host: api.example.com
-      trafficPolicy:
-        tls:
-          mode: SIMPLE
-          caCertificates: system
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: api
-    spec:
-      hosts:
-      - api
-      http:
-      - route:
-        - destination:
-            host: api.example.com
-            port:
-              number: 443
-"""
+"""Plain HTTP to a TLS port."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import Inventory, read_inventory, read_protocol
 from meshproof.lint.model.route import Destination
@@ -87,7 +12,6 @@ from meshproof.lint.model.route_tables import read_route_tables
 from meshproof.lint.model.tls import read_tls_settings
 
 CODE = "MP0606"
-LEVEL = Level.WARNING
 
 _TLS = ("https", "tls")
 

@@ -1,54 +1,4 @@
-"""Caller and service at odds on mutual TLS.
-
-A PeerAuthentication makes the service's sidecar take mutual TLS only (STRICT), and a
-DestinationRule makes the callers send plain text (`tls: DISABLE`) or a TLS that is not Istio's; or
-the callers send mutual TLS (ISTIO_MUTUAL) where it is switched off (DISABLE).
-
-Why: the handshake fails for every caller: 503 "upstream connect error or disconnect/reset before
-headers". It is the classic outage of an mTLS migration.
-
-Bad::
-
-    apiVersion: security.istio.io/v1
-    kind: PeerAuthentication
-    metadata:
-      name: default
-      namespace: istio-system
-    spec:
-      mtls:
-        mode: STRICT
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      trafficPolicy:
-        tls:
-          mode: DISABLE
-
-Good::
-
-    apiVersion: security.istio.io/v1
-    kind: PeerAuthentication
-    metadata:
-      name: default
-      namespace: istio-system
-    spec:
-      mtls:
-        mode: STRICT
-    ---
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: reviews
-    spec:
-      host: reviews
-      trafficPolicy:
-        tls:
-          mode: ISTIO_MUTUAL
-"""
+"""Caller and service at odds on mutual TLS."""
 
 from __future__ import annotations
 
@@ -56,14 +6,13 @@ from collections.abc import Iterator
 
 from meshproof.base.names import ROOT_NAMESPACE
 from meshproof.documents.manifest import Document
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
 from meshproof.lint.model.inventory import namespace_of, read_inventory
 from meshproof.lint.model.route import format_place
 from meshproof.lint.model.tls import read_tls_settings
 
 CODE = "MP0608"
-LEVEL = Level.WARNING
 
 _AT_ODDS = {"STRICT": ("DISABLE", "SIMPLE", "MUTUAL"), "DISABLE": ("ISTIO_MUTUAL",)}
 
@@ -97,6 +46,8 @@ def _policy(project: Project, namespace: str) -> Document | None:
             return None
     mesh = [one for one in policies if one.namespace == ROOT_NAMESPACE]
     for found in (*there, *mesh):
-        if find_values(read_spec(found), "mtls", "mode") and not find_values(read_spec(found), "selector"):
+        if find_values(read_spec(found), "mtls", "mode") and not find_values(
+            read_spec(found), "selector"
+        ):
             return found
     return None

@@ -1,49 +1,15 @@
-"""Server certificate that nothing verifies.
-
-A DestinationRule begins TLS (SIMPLE, MUTUAL) and names neither `caCertificates` nor a
-`credentialName` that holds them, or it says `insecureSkipVerify`. (Sidecars read a credentialName
-only with a `workloadSelector`; gateways always do.)
-
-Why: depending on the version, Istio then accepts any certificate, or checks against the CAs of the
-proxy's image. Name the one that is meant; `caCertificates: system` for those of the image.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: example
-    spec:
-      host: api.example.com
-      trafficPolicy:
-        tls:
-          mode: SIMPLE
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: DestinationRule
-    metadata:
-      name: example
-    spec:
-      host: api.example.com
-      trafficPolicy:
-        tls:
-          mode: SIMPLE
-          caCertificates: system
-"""
+"""Server certificate that nothing verifies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit, Level
+from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_spec
 from meshproof.lint.model.inventory import read_inventory
 from meshproof.lint.model.tls import TlsSettings, read_tls_settings
 
 CODE = "MP0609"
-LEVEL = Level.INFO
 
 
 def check(project: Project) -> Iterator[Hit]:

@@ -1,40 +1,4 @@
-"""Comment that ignores nothing.
-
-`# meshproof: ignore[MP0301]` takes away findings of that code: in its own line, or, where it stands
-alone, in the next line that is no comment. Several codes are parted by commas. Here no such finding
-is there, or the code does not exist.
-
-Why: the comment was for a defect that has been repaired since, or it has a typo and never worked.
-Left there, it hides the next one.
-
-Bad::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route: # meshproof: ignore[MP0301]
-        - destination:
-            host: reviews
-
-Good::
-
-    apiVersion: networking.istio.io/v1
-    kind: VirtualService
-    metadata:
-      name: reviews
-    spec:
-      hosts:
-      - reviews
-      http:
-      - route:
-        - destination:
-            host: reviews
-"""
+"""Applies the comments `# meshproof: ignore[CODE]`; reports those that ignore nothing (MP0001)."""
 
 from __future__ import annotations
 
@@ -44,11 +8,11 @@ from dataclasses import dataclass
 
 from meshproof.base.errors import nearest
 from meshproof.documents.manifest import At
-from meshproof.lint.engine.finding import Finding, Level
+from meshproof.lint.engine.finding import Finding
 from meshproof.lint.engine.lint_input import LintInput
+from meshproof.lint.engine.page import read_page
 
 CODE = "MP0001"
-LEVEL = Level.INFO
 
 _COMMENT = re.compile(r"(?:^|(?<=\s))#\s*meshproof:\s*ignore\b[ \t]*(\[(?P<codes>[^\]\n]*)\])?")
 #: What is not readable is never ignored: nothing was checked there.
@@ -131,4 +95,4 @@ def _build_idle_finding(ignored_code: IgnoredCode, codes: Collection[str]) -> Fi
         repair = "the right code, or drop the comment"
     else:
         message, repair = f"no {ignored_code.code} is here to ignore", "drop the comment"
-    return Finding(ignored_code.at, CODE, LEVEL, message, repair)
+    return Finding(ignored_code.at, CODE, read_page(CODE).level, message, repair)

@@ -20,7 +20,7 @@ from pathlib import PurePath
 
 from meshproof.base.errors import BadRules
 from meshproof.documents.manifest import STDIN, STDIN_NAME, At, Document, Value, parse
-from meshproof.lint.checks.mp0100_unreadable import hit
+from meshproof.lint.checks.mp0100_unreadable import build_unreadable_hit
 from meshproof.lint.engine.finding import Hit
 
 #: The most that one file may hold. `helm template` of a large chart is 2 MB.
@@ -228,7 +228,7 @@ def _add_document(
     except RecursionError:
         lint_input.unreadable.append(Hit(At(file, line_offset + 1), "nested too deeply"))
     except BadRules as error:
-        parse_hit = hit(error, file)
+        parse_hit = build_unreadable_hit(error, file)
         at = parse_hit.at._replace(line=parse_hit.at.line + line_offset)
         if (
             not must_hold_object
