@@ -13,7 +13,7 @@ from meshproof.lint.model.conditions import (
     Condition,
     MatchType,
     accepts_value,
-    exclude,
+    are_exclusive,
     implies,
     simplify_condition,
 )
@@ -68,7 +68,7 @@ def test_implies_and_apart_are_never_wrong(one: Condition, other: Condition) -> 
     asked = [None, *VALUES]
     if implies(one, other):
         assert [value for value in asked if holds(one, value) and not holds(other, value)] == []
-    if exclude(one, other):
+    if are_exclusive(one, other):
         assert [value for value in asked if holds(one, value) and holds(other, value)] == []
 
 
