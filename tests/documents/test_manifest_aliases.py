@@ -20,13 +20,13 @@ def bomb(levels: int) -> str:
 
 def test_an_alias_is_the_value_that_it_names_and_tells_its_place() -> None:
     (found,) = parse("a: &a {b: 1}\nc: *a\n", "f.yaml")
-    assert found.root.plain() == {"a": {"b": 1}, "c": {"b": 1}}
+    assert found.root.to_python() == {"a": {"b": 1}, "c": {"b": 1}}
     assert found.root.need("c").at.line == 1
 
 
 def test_a_small_tower_of_aliases_is_read() -> None:
     (found,) = parse(bomb(3), "f.yaml")
-    assert found.root.plain()["a3"] == [[[TEN] * 10] * 10] * 10
+    assert found.root.to_python()["a3"] == [[[TEN] * 10] * 10] * 10
 
 
 def test_a_bomb_is_refused_before_it_goes_off() -> None:
@@ -53,13 +53,13 @@ def test_an_alias_inside_of_what_it_names_is_refused(text: str) -> None:
 def test_a_merge_key_adds_the_keys_that_are_not_there() -> None:
     (found,) = parse("b: &b {x: 1, y: 2}\na:\n  y: 3\n  <<: *b\n", "f.yaml")
     merged = found.root.need("a")
-    assert merged.plain() == {"y": 3, "x": 1}
+    assert merged.to_python() == {"y": 3, "x": 1}
     assert merged.keys["x"].line == 1
 
 
 def test_of_several_merged_mappings_the_first_counts() -> None:
     (found,) = parse("a: &a {x: 1}\nb: &b {x: 2, y: 2}\nc: {<<: [*a, *b]}\n", "f.yaml")
-    assert found.root.plain()["c"] == {"x": 1, "y": 2}
+    assert found.root.to_python()["c"] == {"x": 1, "y": 2}
 
 
 @pytest.mark.parametrize("merged", ["3", "[3]", "text"])
@@ -69,4 +69,4 @@ def test_only_mappings_are_merged(merged: str) -> None:
 
 
 def test_quoted_it_is_a_key_like_any_other() -> None:
-    assert parse("'<<': {x: 1}", "f.yaml")[0].root.plain() == {"<<": {"x": 1}}
+    assert parse("'<<': {x: 1}", "f.yaml")[0].root.to_python() == {"<<": {"x": 1}}

@@ -24,4 +24,4 @@ def test_refused_where_it_gets_too_deep(text: str) -> None:
 
 def test_a_hundred_levels_are_read() -> None:
     (found,) = parse("{a: " * 100 + "1" + "}" * 100, "f.yaml")
-    assert str(found.root.plain()).count("a") == 100
+    assert str(found.root.to_python()).count("a") == 100

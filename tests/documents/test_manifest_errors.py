@@ -90,7 +90,7 @@ def test_plain_values_are_what_kubernetes_takes_them_for() -> None:
         "g: .5\nh: yes\ni: ~\nj: 1e3\non: '1'",
         "f.yaml",
     )
-    assert found.root.plain() == {
+    assert found.root.to_python() == {
         "a": "=",
         "b": "<<",
         "c": "2020-13-45",

@@ -38,7 +38,7 @@ def survives(text: str) -> None:
     with contextlib.suppress(BadRules):
         documents = manifest.parse(text, "f.yaml")
         with contextlib.suppress(BadRules):
-            rules.read(documents)
+            rules.read_rules(documents)
         topology.read(documents)
 
 

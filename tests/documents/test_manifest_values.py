@@ -30,11 +30,11 @@ READ: dict[str, tuple[Callable[[Value], object], object]] = {
     "integer": (lambda root: root.need("number").integer(7, 7), 7),
     "a number that is 0": (lambda root: root.need("zero").integer(0, 1), 0),
     "boolean": (lambda root: root.need("truth").boolean(), True),
-    "list": (lambda root: [one.plain() for one in root.need("list").items()], ["a", 1]),
+    "list": (lambda root: [one.to_python() for one in root.need("list").items()], ["a", 1]),
     "choice": (lambda root: root.need("text").choice("hallo", "hello"), "hello"),
     "absent": (lambda root: root.get("gone"), None),
     "null": (lambda root: root.get("nothing"), None),
-    "plain": (lambda root: root.need("mapping").plain(), {"a": "b", "c": 1}),
+    "plain": (lambda root: root.need("mapping").to_python(), {"a": "b", "c": 1}),
 }
 REFUSED: dict[str, tuple[Callable[[Value], object], str]] = {
     "number as text": (
@@ -74,7 +74,7 @@ REFUSED: dict[str, tuple[Callable[[Value], object], str]] = {
         "5:9: nothing: expected text, found nothing",
     ),
     "one value of several is no text": (
-        lambda root: root.need("mapping").texts(),
+        lambda root: root.need("mapping").text_mapping(),
         "7:20: mapping.c: expected text, found 1",
     ),
     "no choice": (
@@ -88,11 +88,11 @@ REFUSED: dict[str, tuple[Callable[[Value], object], str]] = {
     ),
     "key empty": (lambda root: root.need("nothing"), "5:1: the document: 'nothing' is empty"),
     "key unknown": (
-        lambda root: root.need("mapping").allow("a", "cc"),
+        lambda root: root.need("mapping").check_keys("a", "cc"),
         "7:17: mapping.c: unknown key 'c'; did you mean 'cc'?",
     ),
     "key not supported": (
-        lambda root: root.need("mapping").allow("a", unsupported=("c",)),
+        lambda root: root.need("mapping").check_keys("a", unsupported=("c",)),
         "7:17: mapping.c is not supported yet",
     ),
 }

@@ -37,7 +37,7 @@ TO_V1 = "- route: [{destination: {host: reviews, subset: v1}}]\n"
 @pytest.fixture
 def read() -> Callable[[str], RuleSet]:
     """Read rules in YAML."""
-    return lambda text: rules.read(manifest.parse(text, "rules.yaml"))
+    return lambda text: rules.read_rules(manifest.parse(text, "rules.yaml"))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from meshproof.oracle.actions import RESPONSE_HEADER_PREFIX, FAILURE_HEADER, DELAY_HEADER
+from meshproof.oracle.actions import DELAY_HEADER, FAILURE_HEADER, RESPONSE_HEADER_PREFIX
 from meshproof.oracle.conditions import UNMATCHED_VALUE
 from meshproof.oracle.derive import Case, Plan
 

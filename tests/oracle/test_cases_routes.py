@@ -242,7 +242,7 @@ FOLDERS = sorted(path for path in MANIFESTS.iterdir() if (path / "v1alpha2.yaml"
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: str(path.name))
 def test_both_dialects_of_a_promise_give_the_same_answers(folder: Path) -> None:
     plans = [
-        derive(rules.read(manifest.read([folder / f"{dialect}.yaml"])))
+        derive(rules.read_rules(manifest.read([folder / f"{dialect}.yaml"])))
         for dialect in ("v1", "v1alpha2")
     ]
     first, second = ({(case.call, case.shares) for case in plan.cases} for plan in plans)
@@ -253,7 +253,7 @@ def test_both_dialects_of_a_promise_give_the_same_answers(folder: Path) -> None:
 def test_ids_are_unique_and_read_as_words(path: Path) -> None:
     if path.parent.name == "mtls_strict":
         pytest.skip("it has no route")
-    ids = said(derive(rules.read(manifest.read([path]))))
+    ids = said(derive(rules.read_rules(manifest.read([path]))))
     assert len(set(ids)) == len(ids)
     for one in ids:
         assert one.isprintable()

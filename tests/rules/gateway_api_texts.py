@@ -53,7 +53,7 @@ def http_route(
 
 def read(text: str) -> RuleSet:
     """Return the rules of a text."""
-    return rules.read(manifest.parse(text, "g.yaml"))
+    return rules.read_rules(manifest.parse(text, "g.yaml"))
 
 
 def only(own: str, kind: str = "HTTPRoute") -> RouteTable:

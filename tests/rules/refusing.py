@@ -12,5 +12,5 @@ from meshproof.documents import manifest
 def refused(text: str, file: str = "r.yaml") -> str:
     """Return what is said of rules in YAML that cannot be read; `file` is their name in it."""
     with pytest.raises(BadRules) as error:
-        rules.read(manifest.parse(text, file))
+        rules.read_rules(manifest.parse(text, file))
     return str(error.value)

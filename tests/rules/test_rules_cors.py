@@ -36,7 +36,7 @@ def exact(value: str) -> StringMatch:
 
 
 def read(text: str) -> Cors | None:
-    (table,) = rules.read(manifest.parse(text, "r.yaml")).tables
+    (table,) = rules.read_rules(manifest.parse(text, "r.yaml")).tables
     return table.routes[0].cors
 
 

@@ -15,7 +15,7 @@ TWO = [folder for folder in FOLDERS if len(manifests.dialects(folder)) > 1]
 
 
 def read(folder: str, dialect: str) -> RuleSet:
-    return rules.read(manifests.rules(folder, dialect))
+    return rules.read_rules(manifests.rules(folder, dialect))
 
 
 def routes(table: RouteTable) -> tuple[Route, ...]:

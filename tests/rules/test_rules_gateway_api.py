@@ -170,7 +170,9 @@ def test_an_action(text: str) -> None:
 
 REDIRECTS = {
     "{}": Redirect(302, use_request_port=True),
-    "{hostname: b.example, statusCode: 308}": Redirect(308, authority="b.example", use_request_port=True),
+    "{hostname: b.example, statusCode: 308}": Redirect(
+        308, authority="b.example", use_request_port=True
+    ),
     "{scheme: https}": Redirect(302, scheme="https"),
     "{scheme: https, port: 8443}": Redirect(302, scheme="https", port=8443),
     "{port: 81}": Redirect(302, port=81),

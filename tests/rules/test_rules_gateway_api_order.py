@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshproof.oracle.derive import Call, find_route
-from meshproof.rules.gateway_api import objects as gateway_api
+from meshproof.rules.gateway_api import reader as gateway_api
 from meshproof.rules.gateway_api import routes as gateway_api_routes
-from meshproof.rules.gateway_api.routes import Ranked
+from meshproof.rules.gateway_api.routes import RankedRoute
 from meshproof.rules.model import Match
 from tests.rules.gateway_api_texts import gateway, only, read
 
@@ -137,11 +137,11 @@ def test_the_rule_that_decides_is_that_of_the_reference(tables: Any) -> None:
     assert not differences(written(tables), lambda call: expected(tables, call))
 
 
-def swapped(*order: int) -> Callable[[Ranked], tuple[int, ...]]:
+def swapped(*order: int) -> Callable[[RankedRoute], tuple[int, ...]]:
     """Return an order that looks at its parts in another turn, or not at all."""
-    right = Ranked.order
+    right = RankedRoute.sort_key
 
-    def wrong(one: Ranked) -> tuple[int, ...]:
+    def wrong(one: RankedRoute) -> tuple[int, ...]:
         return tuple(right(one)[part] for part in order)
 
     return wrong
@@ -183,23 +183,23 @@ def test_the_example_is_right() -> None:
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_order_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ranked, "order", WRONG[name])
+    monkeypatch.setattr(RankedRoute, "sort_key", WRONG[name])
     assert differences(written(EXAMPLE), lambda call: expected(EXAMPLE, call))
 
 
 def test_a_wrong_age_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway_api, "_age", lambda document: document.name)
+    monkeypatch.setattr(gateway_api, "_age_key", lambda document: document.name)
     assert differences(written(EXAMPLE), lambda call: expected(EXAMPLE, call))
 
 
 def test_a_dropped_condition_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = gateway_api_routes._match
+    right = gateway_api_routes._read_match
 
     def without_headers(*given: Any) -> Match:
         found = right(*given)
         return Match(found.at, found.uri, method=found.method, query=found.query)
 
-    monkeypatch.setattr(gateway_api_routes, "_match", without_headers)
+    monkeypatch.setattr(gateway_api_routes, "_read_match", without_headers)
     assert differences(written(EXAMPLE), lambda call: expected(EXAMPLE, call))
 
 

@@ -22,7 +22,7 @@ PORT = "port: {name: http, number: 80, protocol: HTTP}"
 
 def refused(text: str) -> str:
     with pytest.raises(BadRules) as error:
-        rules.read(manifest.parse(text, "g.yaml"))
+        rules.read_rules(manifest.parse(text, "g.yaml"))
     return str(error.value)
 
 
@@ -32,7 +32,7 @@ def test_every_server_is_read() -> None:
         f"  - {{name: one, hosts: ['*'], {PORT}}}\n"
         "  - {hosts: [a.example.com, '*/*.b.example.com'], port: {number: 8080, protocol: HTTP2}}\n"
     )
-    found = rules.read(manifest.parse(text, "g.yaml"))
+    found = rules.read_rules(manifest.parse(text, "g.yaml"))
     assert found.gateways == (
         Gateway(
             "shop/entry",

@@ -57,7 +57,7 @@ spec:
 
 
 def read(*texts: str) -> RuleSet:
-    return rules.read(manifest.parse("---\n".join(texts), "old.yaml"))
+    return rules.read_rules(manifest.parse("---\n".join(texts), "old.yaml"))
 
 
 def test_a_policy_and_an_egress_rule_do_not_change_who_answers() -> None:
@@ -110,7 +110,7 @@ def test_what_is_wrong_is_named_by_its_place(
     wrong = "---\n".join([RULE, text.replace(old, new)])
     before = wrong[: wrong.index(there)].splitlines()
     with pytest.raises(BadRules) as error:
-        rules.read(manifest.parse(wrong, "old.yaml"))
+        rules.read_rules(manifest.parse(wrong, "old.yaml"))
     place = f"old.yaml:{len(before)}:{len(before[-1]) + 1}: "
     assert str(error.value).startswith(place), (place, str(error.value))
     assert said in str(error.value)
@@ -147,21 +147,21 @@ def test_an_ingress_class_says_whose_an_ingress_is(
 ) -> None:
     name = "public" if is_read else "istio"
     one = f"kind: IngressClass\nmetadata: {{name: {name}}}\nspec: {{controller: {controller}}}\n"
-    classes = ingress.classes(
+    classes = ingress.find_istio_classes(
         manifest.parse(f"apiVersion: networking.k8s.io/v1\n{one}", "class.yaml")
     )
     documents = manifest.parse(text, "old.yaml")
     if is_read:
-        assert rules.read(documents, classes=classes).tables == read(INGRESS).tables
+        assert rules.read_rules(documents, classes=classes).tables == read(INGRESS).tables
         return
     with pytest.raises(BadRules, match="Ingress of extensions/v1beta1 is not a rule that"):
-        rules.read(documents, classes=classes)
+        rules.read_rules(documents, classes=classes)
 
 
 def test_an_ingress_class_without_a_controller_is_named_by_its_place() -> None:
     text = "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: a}\nspec: {}\n"
     with pytest.raises(BadRules, match=r"class.yaml:4.*controller"):
-        ingress.classes(manifest.parse(text, "class.yaml"))
+        ingress.find_istio_classes(manifest.parse(text, "class.yaml"))
 
 
 def test_an_ingress_of_another_class_is_not_read() -> None:

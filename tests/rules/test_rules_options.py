@@ -12,7 +12,7 @@ from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
 from meshproof.oracle import derive
 from meshproof.rules import judge_options
-from meshproof.rules.judge_options import ROUTING, Options
+from meshproof.rules.judge_options import ROUTING_KINDS, Options
 from meshproof.rules.model import Route, RouteTable
 from meshproof.verdict import Settings
 
@@ -101,7 +101,7 @@ DIALECTS = {
 
 
 def routes(text: str) -> list[Route]:
-    found = rules.read(manifest.parse(text, "shop.yaml"))
+    found = rules.read_rules(manifest.parse(text, "shop.yaml"))
     return [route for table in found.tables for route in table.routes]
 
 
@@ -150,7 +150,7 @@ def test_those_of_a_route_rule_hold_for_its_route_alone() -> None:
 
 
 def test_a_case_has_those_of_its_rule() -> None:
-    found = rules.read(manifest.parse(ROUTE_RULE % 'meshproof/leak: ".02"', "shop.yaml"))
+    found = rules.read_rules(manifest.parse(ROUTE_RULE % 'meshproof/leak: ".02"', "shop.yaml"))
     plan = derive.derive(found)
     assert {case.route_index: said(case.options) for case in plan.cases} == {
         0: [],
@@ -212,10 +212,10 @@ def _without_options(**fields: Any) -> RouteTable:
 
 
 def test_every_dialect_that_routes_is_tried_here() -> None:
-    assert sorted(DIALECTS) == sorted(ROUTING)
+    assert sorted(DIALECTS) == sorted(ROUTING_KINDS)
 
 
-@pytest.mark.parametrize("name", judge_options.NAMES)
+@pytest.mark.parametrize("name", judge_options.OPTION_NAMES)
 @pytest.mark.parametrize("value", ["0", "1e-9", "0.5", "0.999", "1", "2", "2.5", "1e3", "1e999"])
 def test_ranges_are_those_of_the_judge(name: str, value: str) -> None:
     key = f"meshproof/{name.replace('_', '-')}"

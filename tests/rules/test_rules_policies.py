@@ -19,7 +19,7 @@ def text(spec: str, namespace: str = "shop", version: str = "v1") -> str:
 
 
 def policy(spec: str, namespace: str = "shop", version: str = "v1") -> PeerPolicy:
-    (found,) = rules.read(manifest.parse(text(spec, namespace, version), "p.yaml")).policies
+    (found,) = rules.read_rules(manifest.parse(text(spec, namespace, version), "p.yaml")).policies
     return found
 
 

@@ -36,7 +36,7 @@ metadata: {name: a}
 
 
 def read(*texts: str) -> RuleSet:
-    return rules.read(manifest.parse("---\n".join(texts), "r.yaml"))
+    return rules.read_rules(manifest.parse("---\n".join(texts), "r.yaml"))
 
 
 def refused(*texts: str) -> str:

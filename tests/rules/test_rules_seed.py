@@ -59,7 +59,7 @@ def text(file: str) -> str:
 
 
 def read(content: str, file: str) -> RuleSet:
-    return rules.read(manifest.parse(content, file))
+    return rules.read_rules(manifest.parse(content, file))
 
 
 def repaired(file: str) -> str:
@@ -94,7 +94,7 @@ def test_repaired_the_files_route_as_meant() -> None:
 def test_the_second_rule_of_one_name_would_replace_the_first() -> None:
     documents = [one for file in (BURR, V3) for one in manifest.parse(repaired(file), file)]
     with pytest.raises(BadRules) as error:
-        rules.read(documents)
+        rules.read_rules(documents)
     assert str(error.value) == (
         f"{V3}:1:1: two objects of kind RouteRule are named 'reviews-default'; "
         f"this one would replace the one at {BURR}:1"
@@ -104,7 +104,7 @@ def test_the_second_rule_of_one_name_would_replace_the_first() -> None:
 def test_renamed_both_hold_burr_first() -> None:
     burr = repaired(BURR).replace("name: reviews-default", "name: reviews-burr")
     documents = [*manifest.parse(repaired(V3), V3), *manifest.parse(burr, BURR)]
-    (table,) = rules.read(documents).tables
+    (table,) = rules.read_rules(documents).tables
     assert [route.name for route in table.routes] == ["reviews-burr", "reviews-default"]
 
 

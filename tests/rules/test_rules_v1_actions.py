@@ -33,7 +33,7 @@ ROUTE = "    route: [{destination: {host: reviews}}]\n"
 
 
 def route(text: str, table: str = ROUTE) -> Route:
-    (found,) = rules.read(manifest.parse(f"{HEAD}    {text}\n{table}", "r.yaml")).tables
+    (found,) = rules.read_rules(manifest.parse(f"{HEAD}    {text}\n{table}", "r.yaml")).tables
     return found.routes[0]
 
 
@@ -90,7 +90,9 @@ FAULTS = {
     "{delay: {fixedDelay: 1m30s, percentage: {value: 12.5}}}": Fault(90, 12.5),
     "{delay: {fixedDelay: 100ms, percent: 7}}": Fault(0.1, 7),
     "{delay: {fixedDelay: 2s}}": Fault(2, 0),
-    "{abort: {httpStatus: 503, percentage: {value: 100}}}": Fault(abort_status=503, abort_percent=100),
+    "{abort: {httpStatus: 503, percentage: {value: 100}}}": Fault(
+        abort_status=503, abort_percent=100
+    ),
     "{abort: {httpStatus: 503, percentage: {}}}": Fault(abort_status=503, abort_percent=0),
 }
 
@@ -128,7 +130,7 @@ def test_conditions_on_port_scheme_and_namespace() -> None:
         "{uri: {prefix: /a}}",
         "{port: 80, scheme: {exact: http}, sourceNamespace: a, statPrefix: b}",
     )
-    (found,) = rules.read(manifest.parse(text, "r.yaml")).tables[0].routes[0].matches
+    (found,) = rules.read_rules(manifest.parse(text, "r.yaml")).tables[0].routes[0].matches
     assert (found.port, found.source_namespace) == (80, "a")
     assert found.scheme is not None
     assert found.scheme.value == "http"

@@ -33,7 +33,7 @@ ROUTE = "    route: [{destination: {host: cart}}]\n"
 
 
 def routes(text: str) -> tuple[Route, ...]:
-    (table,) = rules.read(manifest.parse(text, "r.yaml")).tables
+    (table,) = rules.read_rules(manifest.parse(text, "r.yaml")).tables
     assert table.hosts == ("shop.default.svc.cluster.local",)
     return table.routes
 
@@ -43,7 +43,9 @@ def merged(root: str, part: str) -> str:
 
 
 def said(matches: tuple[Match, ...]) -> list[str]:
-    return [" and ".join(condition.text for condition in list_conditions(match)) for match in matches]
+    return [
+        " and ".join(condition.text for condition in list_conditions(match)) for match in matches
+    ]
 
 
 def test_the_routes_of_the_other_take_the_place_of_the_one() -> None:
@@ -191,6 +193,6 @@ def test_what_cannot_be_merged_is_refused_with_its_place(text: str, said: str) -
 def test_delegates_may_stand_in_files_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(PART + f"  -{ROUTE[3:]}")
     (tmp_path / "b.yaml").write_text(ROOT + TO)
-    (table,) = rules.read(manifest.read([tmp_path])).tables
+    (table,) = rules.read_rules(manifest.read([tmp_path])).tables
     assert table.routes[0].at.file.endswith("a.yaml")
     assert table.at.file.endswith("b.yaml")

@@ -55,7 +55,7 @@ OTHER = "ratings.other.svc.cluster.local"
 
 
 def table() -> RouteTable:
-    (found,) = rules.read(manifest.parse(TEXT, "r.yaml")).tables
+    (found,) = rules.read_rules(manifest.parse(TEXT, "r.yaml")).tables
     return found
 
 
@@ -120,9 +120,9 @@ def test_an_route_has_its_split_in_order() -> None:
 
 def test_without_gateways_a_route_holds_in_the_mesh() -> None:
     text = TEXT.replace("  gateways: [mesh, entry, other/entry, ./own, ", "  # ")
-    (found,) = rules.read(manifest.parse(text, "r.yaml")).tables
+    (found,) = rules.read_rules(manifest.parse(text, "r.yaml")).tables
     assert found.gateways == ("mesh",)
 
 
 def test_the_dialect_is_told() -> None:
-    assert rules.read(manifest.parse(TEXT, "r.yaml")).dialect == "VirtualService"
+    assert rules.read_rules(manifest.parse(TEXT, "r.yaml")).dialect == "VirtualService"

@@ -29,7 +29,7 @@ spec:
 
 def read(policy: str) -> RuleSet:
     text = TEXT.replace("POLICY", f"trafficPolicy: {policy}")
-    return rules.read(manifest.parse(text, "r.yaml"))
+    return rules.read_rules(manifest.parse(text, "r.yaml"))
 
 
 PASSED = (
@@ -72,7 +72,7 @@ def test_what_moves_requests_or_is_unknown(policy: str, said: str) -> None:
 
 def test_policies_of_a_subset_are_read_too() -> None:
     with pytest.raises(BadRules, match="consistentHash is not supported yet"):
-        rules.read(
+        rules.read_rules(
             manifest.parse(
                 TEXT.replace("  POLICY\n", "").replace("simple: RANDOM", "consistentHash: {}"),
                 "r.yaml",

@@ -28,7 +28,7 @@ def subsets(host: str, entries: str, name: str = "reviews") -> str:
 
 
 def target(text: str) -> Target:
-    (table,) = rules.read(manifest.parse(text, "r.yaml")).tables
+    (table,) = rules.read_rules(manifest.parse(text, "r.yaml")).tables
     return table.routes[0].split[0]
 
 

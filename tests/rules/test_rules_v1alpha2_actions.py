@@ -27,7 +27,7 @@ ROUTE = "  route: [{labels: {version: v1}}]\n"
 
 
 def route(text: str, table: str = ROUTE) -> Route:
-    (found,) = rules.read(manifest.parse(f"{HEAD}  {text}\n{table}", "r.yaml")).tables
+    (found,) = rules.read_rules(manifest.parse(f"{HEAD}  {text}\n{table}", "r.yaml")).tables
     return found.routes[0]
 
 

@@ -32,7 +32,7 @@ spec:
 
 
 def table(text: str = TEXT) -> RouteTable:
-    (found,) = rules.read(manifest.parse(text, "r.yaml")).tables
+    (found,) = rules.read_rules(manifest.parse(text, "r.yaml")).tables
     return found
 
 
@@ -41,7 +41,7 @@ def test_a_route_has_its_host_and_knows_no_gateways() -> None:
     assert found.hosts == ("reviews.shop.svc.cluster.local",)
     assert found.gateways is None
     assert (found.name, found.namespace, found.at) == ("picky", "shop", At("r.yaml", 1, 1))
-    assert rules.read(manifest.parse(TEXT, "r.yaml")).dialect == "RouteRule"
+    assert rules.read_rules(manifest.parse(TEXT, "r.yaml")).dialect == "RouteRule"
 
 
 def test_a_match_has_every_condition() -> None:

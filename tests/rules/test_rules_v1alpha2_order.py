@@ -25,7 +25,7 @@ def rule(
 
 
 def read(*texts: str) -> RuleSet:
-    return rules.read(manifest.parse("---\n".join(texts), "r.yaml"))
+    return rules.read_rules(manifest.parse("---\n".join(texts), "r.yaml"))
 
 
 def test_the_order_is_that_of_precedence_not_of_the_file() -> None:

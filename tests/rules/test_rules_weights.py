@@ -42,7 +42,7 @@ spec:
 def read(text: str, first: int | str | None, second: int | str | None) -> RuleSet:
     for place, weight in (("FIRST", first), ("SECOND", second)):
         text = text.replace(f", {place}", "" if weight is None else f", weight: {weight}")
-    return rules.read(manifest.parse(text, "r.yaml"))
+    return rules.read_rules(manifest.parse(text, "r.yaml"))
 
 
 def refused(text: str, first: int | str | None, second: int | str | None) -> str:
@@ -102,7 +102,7 @@ def test_a_single_target_gets_everything(weight: str) -> None:
     old = OLD.partition("  - {labels: {version: v2}")[0].replace(", FIRST", weight)
     new = V1.partition("    - {destination: {host: a, subset: v2}")[0].replace(", FIRST", weight)
     for text in (old, new):
-        (table,) = rules.read(manifest.parse(text, "r.yaml")).tables
+        (table,) = rules.read_rules(manifest.parse(text, "r.yaml")).tables
         assert table.routes[0].shares() == {"v1": 1.0}
 
 
@@ -111,7 +111,7 @@ def test_a_single_weight_is_read_all_the_same() -> None:
     with pytest.raises(
         BadRules, match=r"^r\.yaml:7:37: spec\.route\[0\]\.weight: expected a whole"
     ):
-        rules.read(manifest.parse(text, "r.yaml"))
+        rules.read_rules(manifest.parse(text, "r.yaml"))
 
 
 def test_entries_of_a_route_rule_must_differ() -> None:

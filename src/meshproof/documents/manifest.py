@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from meshproof.base.errors import BadRules
-from meshproof.documents.parser import place, roots
+from meshproof.documents.parser import locate_byte, parse_values
 from meshproof.documents.value import At, Scalar, Value
 
 #: The path that stands for standard input, and its name in messages.
@@ -58,8 +58,8 @@ class Document:
     @cached_property
     def namespace(self) -> str:
         """The object's namespace, `default` where none is written."""
-        found = self.metadata.get("namespace")
-        return found.text() if found else "default"
+        namespace = self.metadata.get("namespace")
+        return namespace.text() if namespace else "default"
 
     @cached_property
     def spec(self) -> Value:
@@ -76,24 +76,24 @@ def read(paths: Iterable[str | Path]) -> list[Document]:
     `-` is standard input. A `kind: List` is taken apart. Raises BadRules with file and line for
     what cannot be read, and for a path without any object: a check over nothing must not pass.
     """
-    found: list[Document] = []
+    documents: list[Document] = []
     for path in paths:
-        before = len(found)
+        count_before = len(documents)
         if path == STDIN:
-            found.extend(parse(_decoded(_stdin(), STDIN_NAME), STDIN_NAME))
+            documents.extend(parse(_decode(_read_stdin(), STDIN_NAME), STDIN_NAME))
         else:
-            for file in _files(Path(path)):
-                found.extend(parse(_text(file), str(file)))
-        if len(found) == before:
-            raise BadRules(f"{_shown(path)}: no Kubernetes objects found")
-    return found
+            for file in _list_files(Path(path)):
+                documents.extend(parse(_read_text(file), str(file)))
+        if len(documents) == count_before:
+            raise BadRules(f"{_describe_path(path)}: no Kubernetes objects found")
+    return documents
 
 
-def _shown(path: str | Path) -> str:
+def _describe_path(path: str | Path) -> str:
     return STDIN_NAME if path == STDIN else str(path)
 
 
-def _stdin() -> bytes:
+def _read_stdin() -> bytes:
     """Return what stands on standard input; nothing where there is none, as within pytest."""
     try:
         return sys.stdin.buffer.read() if sys.stdin is not None else b""
@@ -101,25 +101,25 @@ def _stdin() -> bytes:
         return b""
 
 
-def _files(path: Path) -> list[Path]:
+def _list_files(path: Path) -> list[Path]:
     if path.is_dir():
-        found = (*path.rglob("*.yaml"), *path.rglob("*.yml"))
-        return sorted(file for file in found if file.is_file())
+        files = (*path.rglob("*.yaml"), *path.rglob("*.yml"))
+        return sorted(file for file in files if file.is_file())
     return [path]
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
-        return _decoded(file.read_bytes(), str(file))
+        return _decode(file.read_bytes(), str(file))
     except OSError as error:
         raise BadRules(f"{file}: cannot be read: {error.strerror}") from None
 
 
-def _decoded(data: bytes, file: str) -> str:
+def _decode(data: bytes, file: str) -> str:
     try:
         return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        at = place(error.object, error.start, file)
+        at = locate_byte(error.object, error.start, file)
         raise at.error(f"not a text file (byte {error.start} is not UTF-8)") from None
 
 
@@ -128,10 +128,10 @@ def parse(text: str, file: str) -> list[Document]:
 
     Raises BadRules with file, line and column for anything that is no YAML or no mapping.
     """
-    return [document for root in roots(text, file) for document in _objects(root)]
+    return [document for root in parse_values(text, file) for document in _split_list(root)]
 
 
-def _objects(root: Value) -> Iterator[Document]:
+def _split_list(root: Value) -> Iterator[Document]:
     if root.content is None:
         return
     items, kind = root.get("items"), root.get("kind")

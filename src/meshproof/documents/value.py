@@ -23,24 +23,24 @@ class At(NamedTuple):
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
 
-    def error(self, said: str) -> BadRules:
+    def error(self, message: str) -> BadRules:
         """Return the error about this place, as `file:line:column: said`."""
-        return self._about(BadRules, said)
+        return self._make_error(BadRules, message)
 
-    def unsupported(self, said: str) -> Unsupported:
+    def unsupported(self, message: str) -> Unsupported:
         """Return the error about what is right here, perhaps, but beyond what can be proven."""
-        return self._about(Unsupported, said)
+        return self._make_error(Unsupported, message)
 
-    def missing(self, said: str, namespace: str) -> Missing:
+    def missing(self, message: str, namespace: str) -> Missing:
         """Return the error about an object of a namespace that is named here and was not read."""
-        found = self._about(Missing, said)
-        found.namespace = namespace
-        return found
+        error = self._make_error(Missing, message)
+        error.namespace = namespace
+        return error
 
-    def _about(self, kind: type[E], said: str) -> E:
-        found = kind(f"{self.file}:{self.line}:{self.column}: {said}")
-        found.file = self.file
-        return found
+    def _make_error(self, kind: type[E], message: str) -> E:
+        error = kind(f"{self.file}:{self.line}:{self.column}: {message}")
+        error.file = self.file
+        return error
 
 
 @dataclass(eq=False, slots=True)
@@ -57,15 +57,17 @@ class Value:
     keys: dict[str, At] = field(default_factory=dict)
 
     @property
-    def where(self) -> str:
+    def described_path(self) -> str:
         """The path, in words where it is empty."""
-        return where(self.path)
+        return describe_path(self.path)
 
     def error(self, expected: str) -> BadRules:
         """Return the error that says what was expected here and what stands here instead."""
-        return self.at.error(f"{self.where}: expected {expected}, found {self._shown()}")
+        return self.at.error(
+            f"{self.described_path}: expected {expected}, found {self._describe_content()}"
+        )
 
-    def _shown(self) -> str:
+    def _describe_content(self) -> str:
         if isinstance(self.content, dict):
             return "a mapping"
         if isinstance(self.content, list):
@@ -74,27 +76,27 @@ class Value:
 
     def get(self, key: str) -> Value | None:
         """Return the value under `key`, or None when it is absent or null."""
-        found = self.mapping().get(key)
-        return None if found is None or found.content is None else found
+        value = self.mapping().get(key)
+        return None if value is None or value.content is None else value
 
     def need(self, key: str) -> Value:
         """Return the value under `key`. Raises BadRules when it is missing, naming a near key."""
-        found = self.get(key)
-        if found is None and key in self.mapping():
-            raise self.keys[key].error(f"{self.where}: '{key}' is empty")
-        if found is None:
-            others = [name for name in self.mapping() if name != key]
-            for near in difflib.get_close_matches(key, others, n=1, cutoff=0.7):
+        value = self.get(key)
+        if value is None and key in self.mapping():
+            raise self.keys[key].error(f"{self.described_path}: '{key}' is empty")
+        if value is None:
+            other_keys = [name for name in self.mapping() if name != key]
+            for near in difflib.get_close_matches(key, other_keys, n=1, cutoff=0.7):
                 raise self.keys[near].error(
-                    f"{self.where}: '{key}' is missing; is '{near}' a misspelling of it?"
+                    f"{self.described_path}: '{key}' is missing; is '{near}' a misspelling of it?"
                 )
-            raise self.at.error(f"{self.where}: '{key}' is missing")
-        return found
+            raise self.at.error(f"{self.described_path}: '{key}' is missing")
+        return value
 
     def entries(self, key: str) -> list[Value]:
         """Return the items of the list under `key`, none when it is absent or null."""
-        found = self.get(key)
-        return found.items() if found is not None else []
+        value = self.get(key)
+        return value.items() if value is not None else []
 
     def mapping(self) -> dict[str, Value]:
         """Return the content as a mapping. Raises BadRules when it is something else."""
@@ -114,17 +116,17 @@ class Value:
             raise self.error("text")
         return self.content
 
-    def filled(self) -> str:
+    def non_empty_text(self) -> str:
         """Return the content as text that is not empty. Raises BadRules for anything else."""
         if not self.text():
             raise self.error("text that is not empty")
         return self.text()
 
-    def integer(self, least: int, most: int) -> int:
+    def integer(self, minimum: int, maximum: int) -> int:
         """Return the content as a whole number in [least, most]. Raises BadRules otherwise."""
         value = self.content
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise self.error(f"a whole number from {least} to {most}")
+        if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+            raise self.error(f"a whole number from {minimum} to {maximum}")
         return value
 
     def boolean(self) -> bool:
@@ -133,46 +135,46 @@ class Value:
             raise self.error("true or false")
         return self.content
 
-    def texts(self) -> dict[str, str]:
+    def text_mapping(self) -> dict[str, str]:
         """Return a mapping of text to text. Raises BadRules otherwise."""
         return {key: value.text() for key, value in self.mapping().items()}
 
     def choice(self, *valid: str) -> str:
         """Return the content as one of `valid`. Raises BadRules with the nearest one."""
-        found = self.text()
-        if found not in valid:
+        text = self.text()
+        if text not in valid:
             raise self.at.error(
-                f"{self.where}: '{found}' is not one of {', '.join(valid)}{nearest(found, valid)}"
+                f"{self.described_path}: '{text}' is not one of {', '.join(valid)}{nearest(text, valid)}"
             )
-        return found
+        return text
 
-    def allow(self, *valid: str, unsupported: Mapping[str, str] | Iterable[str] = ()) -> None:
+    def check_keys(self, *valid: str, unsupported: Mapping[str, str] | Iterable[str] = ()) -> None:
         """Check the keys of a mapping: those in `valid` pass, everything else raises BadRules.
 
         A key in `unsupported` is a true one that meshproof cannot serve: it is named, with the
         reason where there is one, since a rule that is half served proves nothing. An unknown key
         is answered with the nearest.
         """
-        missing = dict(unsupported) if isinstance(unsupported, Mapping) else {}
-        missing = missing or dict.fromkeys(unsupported, "")
+        reasons = dict(unsupported) if isinstance(unsupported, Mapping) else {}
+        reasons = reasons or dict.fromkeys(unsupported, "")
         for key in self.mapping():
-            place = f"{self.path}.{key}" if self.path else key
-            if key in missing:
-                why = f": {missing[key]}" if missing[key] else " yet"
-                raise self.keys[key].unsupported(f"{place} is not supported{why}")
+            path = f"{self.path}.{key}" if self.path else key
+            if key in reasons:
+                reason = f": {reasons[key]}" if reasons[key] else " yet"
+                raise self.keys[key].unsupported(f"{path} is not supported{reason}")
             if key not in valid:
-                hint = nearest(key, [*valid, *missing])
-                raise self.keys[key].error(f"{place}: unknown key '{key}'{hint}")
+                hint = nearest(key, [*valid, *reasons])
+                raise self.keys[key].error(f"{path}: unknown key '{key}'{hint}")
 
-    def plain(self) -> Any:
+    def to_python(self) -> Any:
         """Return the content as ordinary Python values (dict, list, scalars)."""
         if isinstance(self.content, dict):
-            return {key: value.plain() for key, value in self.content.items()}
+            return {key: value.to_python() for key, value in self.content.items()}
         if isinstance(self.content, list):
-            return [value.plain() for value in self.content]
+            return [value.to_python() for value in self.content]
         return self.content
 
 
-def where(path: str) -> str:
+def describe_path(path: str) -> str:
     """Return a path as a message says it: in words where it is empty."""
     return path or "the document"

@@ -13,7 +13,7 @@ from meshproof.documents.manifest import Document
 from meshproof.rules.model import RuleSet
 
 #: Kinds that say what the rules are about; no rule stands in them.
-KINDS = (
+INVENTORY_KINDS = (
     "ConfigMap",
     "DaemonSet",
     "Deployment",
@@ -31,11 +31,11 @@ KINDS = (
     "WorkloadEntry",
     "WorkloadGroup",
 )
-_WORKLOADS = ("DaemonSet", "Deployment", "StatefulSet")
+_WORKLOAD_KINDS = ("DaemonSet", "Deployment", "StatefulSet")
 #: Protocols of ports for which routes of HTTP hold.
-_HTTP = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
+_HTTP_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
 #: Sidecars of these namespaces are those of the callers: their own, or everybody's.
-_CALLERS = ("default", ROOT_NAMESPACE)
+_CALLER_NAMESPACES = ("default", ROOT_NAMESPACE)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Inventory:
 
     `ports` has every host that is known or that rules send to at a port. `workloads` has every host
     that a Service or ServiceEntry describes, with the labels of what it selects. `subsets` are
-    those that any DestinationRule names, `outside` the hosts of ServiceEntries, which are no
+    those that any DestinationRule names, `external_hosts` the hosts of ServiceEntries, which are no
     services of the cluster.
     """
 
@@ -52,121 +52,138 @@ class Inventory:
     selectors: dict[str, Labels] = field(default_factory=dict)
     workloads: dict[str, tuple[Labels, ...]] = field(default_factory=dict)
     subsets: dict[str, tuple[Labels, ...]] = field(default_factory=dict)
-    outside: tuple[str, ...] = ()
+    external_hosts: tuple[str, ...] = ()
 
 
-def read(documents: Sequence[Document], found: RuleSet) -> Inventory:
+def read_inventory(documents: Sequence[Document], rules: RuleSet) -> Inventory:
     """Return what the documents tell of the hosts of rules.
 
     Raises BadRules with its place for what cannot be read, and for a Sidecar that hides a rule.
     """
-    for sidecar in (one for one in documents if one.kind == "Sidecar"):
-        _check_visible(sidecar, found)
-    services = [one for one in documents if one.kind == "Service"]
-    selected = selectors(services)
-    pods = [(one.namespace, _pod_labels(one)) for one in documents if one.kind in _WORKLOADS]
-    ports = {_host(one): tuple(sorted(_ports(one))) for one in services}
+    for sidecar in (document for document in documents if document.kind == "Sidecar"):
+        _check_visible(sidecar, rules)
+    services = [document for document in documents if document.kind == "Service"]
+    selectors = read_selectors(services)
+    pods = [
+        (document.namespace, _read_pod_labels(document))
+        for document in documents
+        if document.kind in _WORKLOAD_KINDS
+    ]
+    ports = {_service_host(service): tuple(sorted(_read_ports(service))) for service in services}
     workloads = {
         host: tuple(
-            carried
-            for namespace, carried in pods
-            if selector and host.split(".")[1] == namespace and set(selector) <= set(carried)
+            pod_labels
+            for namespace, pod_labels in pods
+            if selector and host.split(".")[1] == namespace and set(selector) <= set(pod_labels)
         )
-        for host, selector in selected.items()
+        for host, selector in selectors.items()
     }
-    entries = [one for one in documents if one.kind == "ServiceEntry"]
+    entries = [document for document in documents if document.kind == "ServiceEntry"]
     for entry in entries:
-        for host in _entry_hosts(entry):
-            ports.setdefault(host, tuple(sorted(_entry_ports(entry))))
-            workloads.setdefault(host, _entry_workloads(entry))
-    known = set(ports)
-    for host, port in _named_ports(found):
-        if host not in known:
+        for host in _read_entry_hosts(entry):
+            ports.setdefault(host, tuple(sorted(_read_entry_ports(entry))))
+            workloads.setdefault(host, _read_entry_labels(entry))
+    known_hosts = set(ports)
+    for host, port in _list_rule_ports(rules):
+        if host not in known_hosts:
             ports[host] = tuple(sorted({*ports.get(host, ()), port}))
     return Inventory(
         ports,
-        {host: selector for host, selector in selected.items() if selector},
+        {host: selector for host, selector in selectors.items() if selector},
         workloads,
-        _subsets(one for one in documents if one.kind == "DestinationRule"),
-        tuple(dict.fromkeys(host for entry in entries for host in _entry_hosts(entry))),
+        _read_subsets(document for document in documents if document.kind == "DestinationRule"),
+        tuple(dict.fromkeys(host for entry in entries for host in _read_entry_hosts(entry))),
     )
 
 
-def selectors(services: Iterable[Document]) -> dict[str, Labels]:
+def read_selectors(services: Iterable[Document]) -> dict[str, Labels]:
     """Return the labels that Services select, by full host; none for one without a selector."""
-    return {_host(one): _labels(one, "selector") for one in services}
+    return {_service_host(service): _read_labels(service, "selector") for service in services}
 
 
-def _entry_hosts(entry: Document) -> Iterator[str]:
+def _read_entry_hosts(entry: Document) -> Iterator[str]:
     """Yield the hosts of a ServiceEntry that are no services of the cluster."""
     for host in entry.spec.need("hosts").items():
         if not host.text().endswith(f".{CLUSTER_DOMAIN}"):
             yield host.text()
 
 
-def _entry_ports(entry: Document) -> Iterator[int]:
+def _read_entry_ports(entry: Document) -> Iterator[int]:
     ports = entry.spec.get("ports")
     for port in ports.items() if ports else []:
         protocol = port.get("protocol")
-        if protocol is None or protocol.text().upper() in _HTTP:
+        if protocol is None or protocol.text().upper() in _HTTP_PROTOCOLS:
             yield port.need("number").integer(1, 65535)
 
 
-def _entry_workloads(entry: Document) -> tuple[Labels, ...]:
+def _read_entry_labels(entry: Document) -> tuple[Labels, ...]:
     """Return the labels of a ServiceEntry's endpoints; none where they have none."""
-    found = entry.spec.get("endpoints")
-    carried = [one.get("labels") for one in found.items()] if found else []
-    return tuple(dict.fromkeys(labels(one.texts()) for one in carried if one is not None))
+    endpoints = entry.spec.get("endpoints")
+    label_values = [endpoint.get("labels") for endpoint in endpoints.items()] if endpoints else []
+    return tuple(
+        dict.fromkeys(labels(value.text_mapping()) for value in label_values if value is not None)
+    )
 
 
-def _check_visible(sidecar: Document, found: RuleSet) -> None:
+def _check_visible(sidecar: Document, rules: RuleSet) -> None:
     """Raise BadRules when a Sidecar keeps the callers from seeing a host that a rule is for."""
     egress = sidecar.root.get("spec") and sidecar.spec.get("egress")
-    if not egress or sidecar.namespace not in _CALLERS:
+    if not egress or sidecar.namespace not in _CALLER_NAMESPACES:
         return
-    seen = [host.text() for one in egress.items() for host in one.need("hosts").items()]
-    for table in found.tables:
+    visible_hosts = [
+        host.text() for listener in egress.items() for host in listener.need("hosts").items()
+    ]
+    for table in rules.tables:
         if table.gateways is not None and MESH not in table.gateways:
             continue
         for host in table.hosts:
-            owner = host.split(".")[1] if host.endswith(CLUSTER_DOMAIN) else table.namespace
-            if not any(_shows(one, host, owner, sidecar.namespace) for one in seen):
+            host_namespace = (
+                host.split(".")[1] if host.endswith(CLUSTER_DOMAIN) else table.namespace
+            )
+            if not any(
+                _shows_host(entry, host, host_namespace, sidecar.namespace)
+                for entry in visible_hosts
+            ):
                 raise egress.at.error(
                     f"{egress.path}: this Sidecar hides {host} from its callers, so that the rule "
                     f"at {table.at} has no effect"
                 )
 
 
-def _shows(entry: str, host: str, owner: str, own: str) -> bool:
-    """Say whether an entry of a Sidecar's egress, `namespace/host`, shows a host of `owner`."""
+def _shows_host(entry: str, host: str, host_namespace: str, sidecar_namespace: str) -> bool:
+    """Say whether an entry of a Sidecar's egress, `namespace/host`, shows a host of `host_namespace`."""
     namespace, _, name = entry.rpartition("/")
-    fits = namespace in ("", "*", owner) or (namespace == "." and owner == own)
-    return fits and (name in ("*", host) or (name[:1] == "*" and host.endswith(name[1:])))
+    shows_namespace = namespace in ("", "*", host_namespace) or (
+        namespace == "." and host_namespace == sidecar_namespace
+    )
+    return shows_namespace and (
+        name in ("*", host) or (name[:1] == "*" and host.endswith(name[1:]))
+    )
 
 
-def _host(service: Document) -> str:
+def _service_host(service: Document) -> str:
     return f"{service.name}.{service.namespace}.{CLUSTER_DOMAIN}"
 
 
-def _labels(document: Document, key: str) -> Labels:
-    found = document.spec.get(key)
-    return labels(found.texts()) if found else ()
+def _read_labels(document: Document, key: str) -> Labels:
+    value = document.spec.get(key)
+    return labels(value.text_mapping()) if value else ()
 
 
-def _pod_labels(workload: Document) -> Labels:
+def _read_pod_labels(workload: Document) -> Labels:
     metadata = workload.spec.need("template").get("metadata")
-    found = metadata.get("labels") if metadata else None
-    return labels(found.texts()) if found else ()
+    value = metadata.get("labels") if metadata else None
+    return labels(value.text_mapping()) if value else ()
 
 
-def _ports(service: Document) -> Iterator[int]:
-    for one in service.spec.need("ports").items():
-        yield one.need("port").integer(1, 65535)
+def _read_ports(service: Document) -> Iterator[int]:
+    for port in service.spec.need("ports").items():
+        yield port.need("port").integer(1, 65535)
 
 
-def _named_ports(found: RuleSet) -> Iterator[tuple[str, int]]:
+def _list_rule_ports(rules: RuleSet) -> Iterator[tuple[str, int]]:
     """Yield (host, port) for every port that a rule is for, sends to or has in a match."""
-    for table in found.tables:
+    for table in rules.tables:
         yield from ((host, port) for host in table.hosts for port in table.ports)
         for route in table.routes:
             for target in route.targets:
@@ -177,11 +194,15 @@ def _named_ports(found: RuleSet) -> Iterator[tuple[str, int]]:
                     yield from ((host, match.port) for host in table.hosts)
 
 
-def _subsets(rules: Iterable[Document]) -> dict[str, tuple[Labels, ...]]:
-    found: dict[str, tuple[Labels, ...]] = {}
+def _read_subsets(rules: Iterable[Document]) -> dict[str, tuple[Labels, ...]]:
+    subsets: dict[str, tuple[Labels, ...]] = {}
     for document in rules:
         host = full_name(document.spec.need("host").text(), document.namespace)
         entries = document.spec.get("subsets")
-        named = [labels(one.need("labels").texts()) for one in entries.items()] if entries else []
-        found[host] = (*found.get(host, ()), *named)
-    return found
+        label_sets = (
+            [labels(subset.need("labels").text_mapping()) for subset in entries.items()]
+            if entries
+            else []
+        )
+        subsets[host] = (*subsets.get(host, ()), *label_sets)
+    return subsets

@@ -124,12 +124,12 @@ def expect_answer(route: Route, match: Match | None, call: Call) -> Answer:
         _expect_arrival(route, targets, match, call)
         for targets in group_by_destination(route).values()
     )
-    always = fault.delay_seconds if fault.delay_percent == 100 else 0.0
+    certain_delay = fault.delay_seconds if fault.delay_percent == 100 else 0.0
     return Answer(
         proxy_reply=reply,
         proxy_reply_share=replied if reply else 0.0,
         arrivals=arrivals if replied < 1 else (),
-        min_seconds=always,
+        min_seconds=certain_delay,
         extra_seconds=fault.delay_seconds if fault.delay_percent else 0.0,
         ignores_shares=bool(fault.delay_percent) and fault.delay_seconds > MAX_JUDGED_DELAY,
     )
@@ -147,20 +147,20 @@ def expect_passthrough(call: Call) -> Answer:
 
 def group_by_destination(route: Route) -> dict[Destination, list[Target]]:
     """Return the targets of a split by who answers for them."""
-    found: dict[Destination, list[Target]] = {}
+    targets_by_destination: dict[Destination, list[Target]] = {}
     for target in route.split:
-        found.setdefault(to_destination(target), []).append(target)
-    return found
+        targets_by_destination.setdefault(to_destination(target), []).append(target)
+    return targets_by_destination
 
 
-def compute_shares(route: Route, rest: float) -> Shares:
-    """Return the part that each destination of a route gets; all parts together are `rest`."""
-    if not rest:
+def compute_shares(route: Route, total_share: float) -> Shares:
+    """Return the part that each destination of a route gets; all parts together are `total_share`."""
+    if not total_share:
         return ()
-    total = sum(target.weight for target in route.split)
+    total_weight = sum(target.weight for target in route.split)
     return tuple(
-        (one, rest * sum(target.weight for target in targets) / total)
-        for one, targets in group_by_destination(route).items()
+        (destination, total_share * sum(target.weight for target in targets) / total_weight)
+        for destination, targets in group_by_destination(route).items()
     )
 
 
@@ -171,17 +171,19 @@ def to_destination(target: Target) -> Destination:
 
 def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[Variant]:
     """Yield the requests that it takes beside the call itself to prove the route's actions."""
-    found = expect_answer(route, match, call)
-    if names := _list_changed_headers(route):
-        yield from _derive_preset_headers(route, match, call, names)
-    if found.proxy_reply_share == 1:
+    expected = expect_answer(route, match, call)
+    if changed_names := _list_changed_headers(route):
+        yield from _derive_preset_headers(route, match, call, changed_names)
+    if expected.proxy_reply_share == 1:
         return
-    mirrors = tuple((to_destination(one.target), one.percent / 100) for one in route.mirrors)
+    mirrors = tuple(
+        (to_destination(mirror.target), mirror.percent / 100) for mirror in route.mirrors
+    )
     for target, share in mirrors:
-        if share and not found.proxy_reply_share:
-            said = "" if share == 1 else f" for {share * 100:.4g} %"
-            changed = replace(found, mirrors=((target, share),), ignores_shares=True)
-            yield Variant(f"mirrored to {target}{said}", call, changed)
+        if share and not expected.proxy_reply_share:
+            portion = "" if share == 1 else f" for {share * 100:.4g} %"
+            changed = replace(expected, mirrors=((target, share),), ignores_shares=True)
+            yield Variant(f"mirrored to {target}{portion}", call, changed)
 
 
 # Answers that no workload gives.
@@ -190,9 +192,13 @@ def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[V
 def _expect_proxy_reply(route: Route, match: Match | None, call: Call) -> ProxyReply | None:
     response = _change_headers(route.headers.response, {})
     if route.redirect is not None:
-        code, place = route.redirect.code, _build_location(route.redirect, match, call)
-        told = place if route.redirect.authority or route.redirect.scheme else route.redirect.uri
-        return ProxyReply(code, f"{code} to {shorten(told or place)}", place, None, response)
+        code, location = route.redirect.code, _build_location(route.redirect, match, call)
+        summary = (
+            location if route.redirect.authority or route.redirect.scheme else route.redirect.uri
+        )
+        return ProxyReply(
+            code, f"{code} to {shorten(summary or location)}", location, None, response
+        )
     if route.direct_response is not None:
         status = route.direct_response.status
         empty = call.method == "HEAD" or status in (204, 304)
@@ -203,14 +209,14 @@ def _expect_proxy_reply(route: Route, match: Match | None, call: Call) -> ProxyR
 
 def _build_location(redirect: Redirect, match: Match | None, call: Call) -> str:
     """Return the URL that a redirect names, without a port that its scheme implies."""
-    asked, _, asked_port = call.host_header.partition(":")
+    request_host, _, request_port = call.host_header.partition(":")
     scheme = redirect.scheme or "http"
-    named = call.port if redirect.use_request_port else redirect.port
-    if named is None and not redirect.authority and asked_port not in ("", "80"):
-        named = int(asked_port)
-    authority = redirect.authority or asked
-    if named is not None and named != _SCHEME_PORTS[scheme]:
-        authority += f":{named}"
+    port = call.port if redirect.use_request_port else redirect.port
+    if port is None and not redirect.authority and request_port not in ("", "80"):
+        port = int(request_port)
+    authority = redirect.authority or request_host
+    if port is not None and port != _SCHEME_PORTS[scheme]:
+        authority += f":{port}"
     path, _, query = call.request_target.partition("?")
     if redirect.prefix and match and match.uri:
         path = strings.replace_prefix(match.uri.value, redirect.prefix, path)
@@ -228,19 +234,27 @@ def _expect_arrival(
     route: Route, targets: list[Target], match: Match | None, call: Call
 ) -> Arrival:
     """Return the arrival at targets that cannot be told apart: what is true of each of them."""
-    ways = []
+    header_sets = []
     for target in targets:
-        changes = (route.headers.request, target.headers.request)
-        back = (route.headers.response, target.headers.response)
-        given = {
+        request_changes = (route.headers.request, target.headers.request)
+        response_changes = (route.headers.response, target.headers.response)
+        answered_headers = {
             name.removeprefix(RESPONSE_HEADER_PREFIX): value
             for name, value in call.headers
             if name.startswith(RESPONSE_HEADER_PREFIX)
         }
-        ways.append(
+        header_sets.append(
             (
-                {pair for one in changes for pair in _change_headers(one, dict(call.headers))},
-                {pair for one in back for pair in _change_headers(one, given, joined=True)},
+                {
+                    pair
+                    for changes in request_changes
+                    for pair in _change_headers(changes, dict(call.headers))
+                },
+                {
+                    pair
+                    for changes in response_changes
+                    for pair in _change_headers(changes, answered_headers, join_values=True)
+                },
             )
         )
     path, authority = call.request_target, call.host_header
@@ -249,8 +263,17 @@ def _expect_arrival(
     return Arrival(
         path,
         authority,
-        tuple(sorted(set.intersection(*(one for one, _ in ways)), key=str)),
-        tuple(sorted(set.intersection(*(one for _, one in ways)), key=str)),
+        tuple(
+            sorted(
+                set.intersection(*(request_headers for request_headers, _ in header_sets)), key=str
+            )
+        ),
+        tuple(
+            sorted(
+                set.intersection(*(response_headers for _, response_headers in header_sets)),
+                key=str,
+            )
+        ),
     )
 
 
@@ -258,54 +281,65 @@ def _rewrite(rewrite: Rewrite, match: Match | None, call: Call) -> tuple[str, st
     """Return path and authority after a rewrite. Without a path in the match it is the prefix /."""
     path, uri = call.path, match.uri if match else None
     if rewrite.pattern:
-        wanted = StringMatch("regex", rewrite.pattern, rewrite.at)
-        path = strings.replace_matches(wanted, rewrite.substitution, path)
+        pattern = StringMatch("regex", rewrite.pattern, rewrite.at)
+        path = strings.replace_matches(pattern, rewrite.substitution, path)
     elif rewrite.uri and uri is not None and uri.kind == "path_prefix":
         path = strings.replace_prefix(uri.value, rewrite.uri, path)
     elif rewrite.uri:
-        taken = uri.value if uri is not None and uri.kind == "prefix" else "/"
-        whole = uri is not None and uri.kind != "prefix"
-        path = rewrite.uri if whole else rewrite.uri + path[len(taken) :]
+        prefix = uri.value if uri is not None and uri.kind == "prefix" else "/"
+        is_whole_path = uri is not None and uri.kind != "prefix"
+        path = rewrite.uri if is_whole_path else rewrite.uri + path[len(prefix) :]
     _, mark, query = call.request_target.partition("?")
     return f"{path}{mark}{query}", rewrite.authority or call.host_header
 
 
 def _change_headers(
-    changes: HeaderChanges, given: dict[str, str], joined: bool = False
+    changes: HeaderChanges, headers: dict[str, str], join_values: bool = False
 ) -> ExpectedHeaders:
-    """Return the changed headers as they are after the change; `joined`: with all their values."""
-    found: dict[str, str | None] = dict.fromkeys(changes.remove)
-    found |= dict(changes.set)
+    """Return the changed headers as they are after the change; `join_values`: with all their values."""
+    changed: dict[str, str | None] = dict.fromkeys(changes.remove)
+    changed |= dict(changes.set)
     for name, value in changes.add:
-        before = given.get(name)
-        if before is None:
-            found[name] = value
+        value_before = headers.get(name)
+        if value_before is None:
+            changed[name] = value
         else:
-            found[name] = f"{before}, {value}" if joined else before
-    return tuple(found.items())
+            changed[name] = f"{value_before}, {value}" if join_values else value_before
+    return tuple(changed.items())
 
 
 def _list_changed_headers(route: Route) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """Return the headers that a route changes in requests and in answers, if there are any."""
-    every = route.all_headers
-    asking = dict.fromkeys(name for one in every for name in one.request.names)
-    back = dict.fromkeys(name for one in every for name in one.response.names)
+    all_headers = route.all_headers
+    request_names = dict.fromkeys(name for headers in all_headers for name in headers.request.names)
+    response_names = dict.fromkeys(
+        name for headers in all_headers for name in headers.response.names
+    )
     if route.redirect or route.direct_response:
         return None
-    return (tuple(asking), tuple(back)) if asking or back else None
+    return (
+        (tuple(request_names), tuple(response_names)) if request_names or response_names else None
+    )
 
 
 def _derive_preset_headers(
-    route: Route, match: Match | None, call: Call, names: tuple[tuple[str, ...], tuple[str, ...]]
+    route: Route,
+    match: Match | None,
+    call: Call,
+    changed_names: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> Iterator[Variant]:
     """Yield the request whose headers, and whose answer's, are there before they are changed."""
-    asking, back = names
-    free = [name for name in asking if call.header(name) is None and name not in _FRAMING_HEADERS]
-    back = tuple(name for name in back if name not in _FRAMING_HEADERS)
+    request_names, response_names = changed_names
+    preset_names = [
+        name for name in request_names if call.header(name) is None and name not in _FRAMING_HEADERS
+    ]
+    response_names = tuple(name for name in response_names if name not in _FRAMING_HEADERS)
     changed = call
-    for name in (*free, *(f"{RESPONSE_HEADER_PREFIX}{name}" for name in back)):
+    for name in (*preset_names, *(f"{RESPONSE_HEADER_PREFIX}{name}" for name in response_names)):
         changed = changed.with_header(name, UNMATCHED_VALUE)
-    if free or back:
-        words = f"{shorten(', '.join(dict.fromkeys((*free, *back))))} already there"
-        found = expect_answer(route, match, changed)
-        yield Variant(words, changed, replace(found, ignores_shares=True))
+    if preset_names or response_names:
+        description = (
+            f"{shorten(', '.join(dict.fromkeys((*preset_names, *response_names))))} already there"
+        )
+        expected = expect_answer(route, match, changed)
+        yield Variant(description, changed, replace(expected, ignores_shares=True))

@@ -76,8 +76,8 @@ class Call:
 
 
 def _set_pair(pairs: Pairs, name: str, value: str | None) -> Pairs:
-    kept = [pair for pair in pairs if pair[0] != name]
-    return tuple(sorted(kept if value is None else [*kept, (name, value)]))
+    other_pairs = [pair for pair in pairs if pair[0] != name]
+    return tuple(sorted(other_pairs if value is None else [*other_pairs, (name, value)]))
 
 
 @dataclass(frozen=True)
@@ -111,56 +111,60 @@ def shorten(text: str) -> str:
 
 def list_conditions(match: Match) -> list[Condition]:
     """Return the conditions of a match, all of which must hold."""
-    found: list[Condition] = []
+    conditions: list[Condition] = []
     if match.gateways:
-        found.append(_gateway_condition(match.gateways, match.at))
+        conditions.append(_gateway_condition(match.gateways, match.at))
     if match.source:
-        found.append(_source_condition(match.source, match.at))
+        conditions.append(_source_condition(match.source, match.at))
     if match.source_namespace:
-        found.append(_namespace_condition(match.source_namespace, match.at))
+        conditions.append(_namespace_condition(match.source_namespace, match.at))
     if match.port is not None:
-        found.append(_port_condition(match.port, match.at))
+        conditions.append(_port_condition(match.port, match.at))
     if match.scheme is not None:
-        found.append(_scheme_condition(match.scheme))
+        conditions.append(_scheme_condition(match.scheme))
     if match.uri is not None:
-        found.append(_path_condition(match.uri, match.ignore_uri_case))
+        conditions.append(_path_condition(match.uri, match.ignore_uri_case))
     if match.method is not None:
-        found.append(_method_condition(match.method))
+        conditions.append(_method_condition(match.method))
     if match.authority is not None:
-        found.append(_authority_condition(match.authority))
-    found += [_header_condition(name, value) for name, value in match.headers]
-    found += [_without_header_condition(name, value) for name, value in match.without_headers]
-    found += [_query_condition(name, value) for name, value in match.query]
-    return found
+        conditions.append(_authority_condition(match.authority))
+    conditions += [_header_condition(name, value) for name, value in match.headers]
+    conditions += [_without_header_condition(name, value) for name, value in match.without_headers]
+    conditions += [_query_condition(name, value) for name, value in match.query]
+    return conditions
 
 
-def _path_condition(wanted: StringMatch, ignore_case: bool) -> Condition:
-    lower = replace(wanted, value=wanted.value.lower())
-    fold = ignore_case and wanted.kind != "regex"  # Istio reference, HTTPMatchRequest
+def _path_condition(string_match: StringMatch, ignore_case: bool) -> Condition:
+    lowered = replace(string_match, value=string_match.value.lower())
+    folds_case = ignore_case and string_match.kind != "regex"  # Istio reference, HTTPMatchRequest
 
-    def test(value: str) -> bool:
-        return strings.matches(lower, value.lower()) if fold else strings.matches(wanted, value)
+    def is_match(value: str) -> bool:
+        return (
+            strings.matches(lowered, value.lower())
+            if folds_case
+            else strings.matches(string_match, value)
+        )
 
-    def satisfied(call: Call) -> Iterator[Call]:
-        for path in filter(is_sendable_path, strings.generate_matches(wanted, "/")):
-            if fold:
+    def satisfy(call: Call) -> Iterator[Call]:
+        for path in filter(is_sendable_path, strings.generate_matches(string_match, "/")):
+            if folds_case:
                 yield replace(call, path=path.swapcase())
             yield replace(call, path=path)
 
-    def near(call: Call) -> Iterator[SimilarCall]:
-        others = list(strings.generate_similar_matches(wanted, call.path))
-        others += [("in other case", call.path.swapcase())] if fold else []
-        others += strings.generate_near_misses(wanted, call.path, test)
-        for words, path in others:
+    def find_similar(call: Call) -> Iterator[SimilarCall]:
+        paths = list(strings.generate_similar_matches(string_match, call.path))
+        paths += [("in other case", call.path.swapcase())] if folds_case else []
+        paths += strings.generate_near_misses(string_match, call.path, is_match)
+        for description, path in paths:
             if is_sendable_path(path):
-                yield SimilarCall(f"path {shorten(path)} ({words})", replace(call, path=path))
+                yield SimilarCall(f"path {shorten(path)} ({description})", replace(call, path=path))
 
     return Condition(
-        f"path {strings.describe_condition(wanted)}{' in any case' if ignore_case else ''}",
-        wanted.at,
-        lambda call: test(call.path),
-        satisfied,
-        near,
+        f"path {strings.describe_condition(string_match)}{' in any case' if ignore_case else ''}",
+        string_match.at,
+        lambda call: is_match(call.path),
+        satisfy,
+        find_similar,
         lambda call: f"path {shorten(call.path)}",
     )
 
@@ -170,43 +174,43 @@ def is_sendable_path(path: str) -> bool:
     return _SENDABLE_PATH.fullmatch(path) is not None and not _DOT_SEGMENT.search(path)
 
 
-def _method_condition(wanted: StringMatch) -> Condition:
-    def satisfied(call: Call) -> Iterator[Call]:
+def _method_condition(string_match: StringMatch) -> Condition:
+    def satisfy(call: Call) -> Iterator[Call]:
         for method in _METHODS:
-            if strings.matches(wanted, method):
+            if strings.matches(string_match, method):
                 yield replace(call, method=method)
 
-    def near(call: Call) -> Iterator[SimilarCall]:
-        others = (one for one in _METHODS if not strings.matches(wanted, one))
-        for method in itertools.islice(others, 2):
+    def find_similar(call: Call) -> Iterator[SimilarCall]:
+        unmatched = (method for method in _METHODS if not strings.matches(string_match, method))
+        for method in itertools.islice(unmatched, 2):
             yield SimilarCall(f"method {method}", replace(call, method=method))
 
     return Condition(
-        f"method {strings.describe_condition(wanted)}",
-        wanted.at,
-        lambda call: strings.matches(wanted, call.method),
-        satisfied,
-        near,
+        f"method {strings.describe_condition(string_match)}",
+        string_match.at,
+        lambda call: strings.matches(string_match, call.method),
+        satisfy,
+        find_similar,
         lambda call: f"method {call.method}",
     )
 
 
-def _authority_condition(wanted: StringMatch) -> Condition:
-    def of(call: Call, holds: bool) -> Iterator[Call]:
-        for name in _host_names(call):
-            if strings.matches(wanted, name) is holds:
-                yield replace(call, authority=name)
+def _authority_condition(string_match: StringMatch) -> Condition:
+    def calls_where(call: Call, holds: bool) -> Iterator[Call]:
+        for host_name in _host_names(call):
+            if strings.matches(string_match, host_name) is holds:
+                yield replace(call, authority=host_name)
 
-    def near(call: Call) -> Iterator[SimilarCall]:
-        for other in itertools.islice(of(call, False), 2):
-            yield SimilarCall(f"authority {shorten(other.authority)}", other)
+    def find_similar(call: Call) -> Iterator[SimilarCall]:
+        for changed in itertools.islice(calls_where(call, False), 2):
+            yield SimilarCall(f"authority {shorten(changed.authority)}", changed)
 
     return Condition(
-        f"authority {strings.describe_condition(wanted)}",
-        wanted.at,
-        lambda call: strings.matches(wanted, call.host_header),
-        lambda call: of(call, True),
-        near,
+        f"authority {strings.describe_condition(string_match)}",
+        string_match.at,
+        lambda call: strings.matches(string_match, call.host_header),
+        lambda call: calls_where(call, True),
+        find_similar,
         lambda call: f"authority {shorten(call.host_header)}",
     )
 
@@ -218,176 +222,184 @@ def _host_names(call: Call) -> Iterator[str]:
         if ":" not in call.host_header:
             yield f"{call.host_header}:{call.port}"
         return
-    name, _, rest = call.host.removesuffix(f".{CLUSTER_DOMAIN}").partition(".")
-    names = [f"{name}.{rest}", f"{name}.{rest}.svc", call.host]
-    names = [name, *names] if rest == call.namespace else names
-    yield from names if call.port == 80 else ()
-    yield from (f"{one}:{call.port}" for one in names)
+    service, _, namespace = call.host.removesuffix(f".{CLUSTER_DOMAIN}").partition(".")
+    host_names = [f"{service}.{namespace}", f"{service}.{namespace}.svc", call.host]
+    host_names = [service, *host_names] if namespace == call.namespace else host_names
+    yield from host_names if call.port == 80 else ()
+    yield from (f"{host_name}:{call.port}" for host_name in host_names)
 
 
-def _header_condition(name: str, wanted: StringMatch) -> Condition:
-    def test(call: Call) -> bool:
+def _header_condition(name: str, string_match: StringMatch) -> Condition:
+    def is_match(call: Call) -> bool:
         value = call.header(name)
-        return value is not None and strings.matches(wanted, value)
+        return value is not None and strings.matches(string_match, value)
 
-    def satisfied(call: Call) -> Iterator[Call]:
+    def satisfy(call: Call) -> Iterator[Call]:
         if _HEADER_NAME.fullmatch(name):
-            for one in strings.generate_matches(wanted, "1"):
-                if strings.is_sendable_value(one):
-                    yield call.with_header(name, one)
+            for value in strings.generate_matches(string_match, "1"):
+                if strings.is_sendable_value(value):
+                    yield call.with_header(name, value)
 
-    def near(call: Call) -> Iterator[SimilarCall]:
+    def find_similar(call: Call) -> Iterator[SimilarCall]:
         yield SimilarCall(f"no {name}", call.with_header(name, None))
-        value = call.header(name) or ""
-        others = list(strings.generate_similar_matches(wanted, value))
-        others += [] if wanted.kind == "present" else strings.generate_near_misses(wanted, value)
+        current = call.header(name) or ""
+        values = list(strings.generate_similar_matches(string_match, current))
+        values += (
+            []
+            if string_match.kind == "present"
+            else strings.generate_near_misses(string_match, current)
+        )
         if name == "cookie":
-            others += strings.generate_cookie_variants(value)
-        for words, other in others:
-            yield SimilarCall(f"{name} {shorten(other)} ({words})", call.with_header(name, other))
+            values += strings.generate_cookie_variants(current)
+        for description, value in values:
+            yield SimilarCall(
+                f"{name} {shorten(value)} ({description})", call.with_header(name, value)
+            )
 
     return Condition(
-        f"{name} {strings.describe_condition(wanted)}",
-        wanted.at,
-        test,
-        satisfied,
-        near,
+        f"{name} {strings.describe_condition(string_match)}",
+        string_match.at,
+        is_match,
+        satisfy,
+        find_similar,
         lambda call: f"{name} {shorten(call.header(name) or '')}",
     )
 
 
-def _without_header_condition(name: str, wanted: StringMatch) -> Condition:
+def _without_header_condition(name: str, string_match: StringMatch) -> Condition:
     """Return the condition of withoutHeaders: an absent header counts as an empty one."""
 
-    def test(call: Call) -> bool:
+    def is_match(call: Call) -> bool:
         value = call.header(name)
-        if wanted.kind == "present":
+        if string_match.kind == "present":
             return value is None
-        return not strings.matches(wanted, value or "")
+        return not strings.matches(string_match, value or "")
 
-    def near(call: Call) -> Iterator[SimilarCall]:
-        for value in itertools.islice(strings.generate_matches(wanted, "1"), 1):
+    def find_similar(call: Call) -> Iterator[SimilarCall]:
+        for value in itertools.islice(strings.generate_matches(string_match, "1"), 1):
             yield SimilarCall(f"{name} {shorten(value)}", call.with_header(name, value))
         yield SimilarCall(f"{name} {UNMATCHED_VALUE}", call.with_header(name, UNMATCHED_VALUE))
 
-    def told(call: Call) -> str:
+    def describe(call: Call) -> str:
         value = call.header(name)
         return f"no {name}" if value is None else f"{name} {shorten(value)}"
 
     return Condition(
-        f"no {name} {strings.describe_condition(wanted)}",
-        wanted.at,
-        test,
+        f"no {name} {strings.describe_condition(string_match)}",
+        string_match.at,
+        is_match,
         lambda call: [call.with_header(name, None), call.with_header(name, UNMATCHED_VALUE)],
-        near,
-        told,
+        find_similar,
+        describe,
     )
 
 
-def _query_condition(name: str, wanted: StringMatch) -> Condition:
-    def value(call: Call) -> str | None:
+def _query_condition(name: str, string_match: StringMatch) -> Condition:
+    def get_value(call: Call) -> str | None:
         return dict(call.query).get(name)
 
-    def test(call: Call) -> bool:
-        found = value(call)
-        return found is not None and strings.matches(wanted, found)
+    def is_match(call: Call) -> bool:
+        value = get_value(call)
+        return value is not None and strings.matches(string_match, value)
 
-    def satisfied(call: Call) -> Iterator[Call]:
-        for one in strings.generate_matches(wanted, "1"):
-            if _QUERY_TEXT.fullmatch(one) and _QUERY_TEXT.fullmatch(name):
-                yield call.with_query(name, one)
+    def satisfy(call: Call) -> Iterator[Call]:
+        for value in strings.generate_matches(string_match, "1"):
+            if _QUERY_TEXT.fullmatch(value) and _QUERY_TEXT.fullmatch(name):
+                yield call.with_query(name, value)
 
-    def near(call: Call) -> Iterator[SimilarCall]:
+    def find_similar(call: Call) -> Iterator[SimilarCall]:
         yield SimilarCall(f"no query {name}", call.with_query(name, None))
-        if wanted.kind != "present":
-            found = value(call) or ""
-            near = [
-                *strings.generate_similar_matches(wanted, found),
-                *strings.generate_near_misses(wanted, found),
+        if string_match.kind != "present":
+            current = get_value(call) or ""
+            values = [
+                *strings.generate_similar_matches(string_match, current),
+                *strings.generate_near_misses(string_match, current),
             ]
-            for words, other in near:
-                if _QUERY_TEXT.fullmatch(other):
-                    changed = call.with_query(name, other)
-                    yield SimilarCall(f"query {name}={shorten(other)} ({words})", changed)
+            for description, value in values:
+                if _QUERY_TEXT.fullmatch(value):
+                    changed = call.with_query(name, value)
+                    yield SimilarCall(f"query {name}={shorten(value)} ({description})", changed)
 
     return Condition(
-        f"query {name} {strings.describe_condition(wanted)}",
-        wanted.at,
-        test,
-        satisfied,
-        near,
-        lambda call: f"query {name}={shorten(value(call) or '')}",
+        f"query {name} {strings.describe_condition(string_match)}",
+        string_match.at,
+        is_match,
+        satisfy,
+        find_similar,
+        lambda call: f"query {name}={shorten(get_value(call) or '')}",
     )
 
 
-def _source_condition(wanted: Labels, at: At) -> Condition:
-    words = ",".join(f"{key}={value}" for key, value in wanted)
+def _source_condition(labels: Labels, at: At) -> Condition:
+    text = ",".join(f"{key}={value}" for key, value in labels)
 
-    def satisfied(call: Call) -> Iterator[Call]:
+    def satisfy(call: Call) -> Iterator[Call]:
         if call.gateway == MESH:  # whoever calls a gateway has no labels
-            yield replace(call, source=wanted)
+            yield replace(call, source=labels)
 
     return Condition(
-        f"from a workload with {words}",
+        f"from a workload with {text}",
         at,
-        lambda call: set(wanted) <= set(call.source),
-        satisfied,
+        lambda call: set(labels) <= set(call.source),
+        satisfy,
         lambda call: [SimilarCall("from another workload", replace(call, source=()))],
-        lambda call: f"from {shorten(words)}",
+        lambda call: f"from {shorten(text)}",
     )
 
 
-def _namespace_condition(wanted: str, at: At) -> Condition:
+def _namespace_condition(namespace: str, at: At) -> Condition:
     """Return the condition on the caller's namespace; whoever calls a gateway has none."""
 
-    def satisfied(call: Call) -> Iterator[Call]:
+    def satisfy(call: Call) -> Iterator[Call]:
         if call.gateway == MESH:
-            yield replace(call, namespace=wanted)
+            yield replace(call, namespace=namespace)
 
-    def near(call: Call) -> Iterator[SimilarCall]:
-        other = "default" if wanted != "default" else UNMATCHED_VALUE
-        yield SimilarCall(f"from namespace {other}", replace(call, namespace=other))
+    def find_similar(call: Call) -> Iterator[SimilarCall]:
+        other_namespace = "default" if namespace != "default" else UNMATCHED_VALUE
+        yield SimilarCall(
+            f"from namespace {other_namespace}", replace(call, namespace=other_namespace)
+        )
 
     return Condition(
-        f"from namespace {wanted}",
+        f"from namespace {namespace}",
         at,
-        lambda call: call.gateway == MESH and call.namespace == wanted,
-        satisfied,
-        near,
+        lambda call: call.gateway == MESH and call.namespace == namespace,
+        satisfy,
+        find_similar,
         lambda call: f"from namespace {shorten(call.namespace)}",
     )
 
 
-def _port_condition(wanted: int, at: At) -> Condition:
+def _port_condition(port: int, at: At) -> Condition:
     """Return the condition on the port that is asked: each has its own place, so none is near."""
     return Condition(
-        f"on port {wanted}",
+        f"on port {port}",
         at,
-        lambda call: call.port == wanted,
-        lambda call: [call] if call.port == wanted else [],
+        lambda call: call.port == port,
+        lambda call: [call] if call.port == port else [],
         lambda call: (),
         lambda call: "",
     )
 
 
-def _scheme_condition(wanted: StringMatch) -> Condition:
+def _scheme_condition(string_match: StringMatch) -> Condition:
     """Return the condition on the scheme: requests are plain HTTP here, all of them."""
     return Condition(
-        f"scheme {strings.describe_condition(wanted)}",
-        wanted.at,
-        lambda call: strings.matches(wanted, "http"),
-        lambda call: [call] if strings.matches(wanted, "http") else [],
+        f"scheme {strings.describe_condition(string_match)}",
+        string_match.at,
+        lambda call: strings.matches(string_match, "http"),
+        lambda call: [call] if strings.matches(string_match, "http") else [],
         lambda call: (),
         lambda call: "",
     )
 
 
-def _gateway_condition(wanted: tuple[str, ...], at: At) -> Condition:
+def _gateway_condition(gateways: tuple[str, ...], at: At) -> Condition:
     return Condition(
-        f"through {' or '.join(wanted)}",
+        f"through {' or '.join(gateways)}",
         at,
-        lambda call: call.gateway in wanted,
-        lambda call: [call] if call.gateway in wanted else [],
+        lambda call: call.gateway in gateways,
+        lambda call: [call] if call.gateway in gateways else [],
         lambda call: (),
         lambda call: f"through {shorten(call.gateway)}",
     )

@@ -44,8 +44,8 @@ def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[V
     policy = route.cors
     if policy is None or route.fault is not None or not route.split:
         return
-    allowed = list(itertools.islice(_pick_allowed_origins(policy), _MAX_ORIGINS))
-    for number, origin in enumerate(allowed):
+    origins = list(itertools.islice(_pick_allowed_origins(policy), _MAX_ORIGINS))
+    for number, origin in enumerate(origins):
         yield _origin_variant(
             route, match, call.with_header(_ORIGIN, origin), _expect_cors_headers(policy, origin)
         )
@@ -60,35 +60,39 @@ def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[V
 
 def _pick_allowed_origins(policy: Cors) -> Iterator[str]:
     """Yield an origin for each condition on origins, one that no other allows if there is one."""
-    for one in policy.origins:
-        others = [other for other in policy.origins if other is not one]
-        ways = (
+    for condition in policy.origins:
+        other_conditions = [candidate for candidate in policy.origins if candidate is not condition]
+        origins = (
             [_EXAMPLE_ORIGIN]
-            if one.value == "*"
-            else list(strings.generate_matches(one, _EXAMPLE_ORIGIN))
+            if condition.value == "*"
+            else list(strings.generate_matches(condition, _EXAMPLE_ORIGIN))
         )
-        ways = list(filter(strings.is_sendable_value, ways))
-        alone = [way for way in ways if not any(_allows_origin(other, way) for other in others)]
-        yield from (alone or ways)[:1]
+        origins = list(filter(strings.is_sendable_value, origins))
+        unshared = [
+            origin
+            for origin in origins
+            if not any(_allows_origin(candidate, origin) for candidate in other_conditions)
+        ]
+        yield from (unshared or origins)[:1]
 
 
 def _generate_foreign_origins(policy: Cors) -> Iterator[str]:
     """Yield origins that the policy does not allow, near ones first."""
-    near = (
-        other
-        for one, origin in zip(policy.origins, _pick_allowed_origins(policy), strict=False)
-        for _, other in strings.generate_near_misses(one, origin)
+    near_origins = (
+        near_miss
+        for condition, origin in zip(policy.origins, _pick_allowed_origins(policy), strict=False)
+        for _, near_miss in strings.generate_near_misses(condition, origin)
     )
-    for origin in itertools.chain(near, (_FOREIGN_ORIGIN,)):
+    for origin in itertools.chain(near_origins, (_FOREIGN_ORIGIN,)):
         if strings.is_sendable_value(origin) and not any(
-            _allows_origin(one, origin) for one in policy.origins
+            _allows_origin(condition, origin) for condition in policy.origins
         ):
             yield origin
 
 
-def _allows_origin(wanted: StringMatch, origin: str) -> bool:
+def _allows_origin(condition: StringMatch, origin: str) -> bool:
     """Say whether a condition takes an origin; a lone `*` takes all (Envoy's docs)."""
-    return wanted.value == "*" or strings.matches(wanted, origin)
+    return condition.value == "*" or strings.matches(condition, origin)
 
 
 def _expect_cors_headers(policy: Cors, origin: str) -> ExpectedHeaders:
@@ -105,71 +109,75 @@ def _expect_no_cors_headers(policy: Cors) -> ExpectedHeaders:
 
 
 def _origin_variant(
-    route: Route, match: Match | None, call: Call, told: ExpectedHeaders
+    route: Route, match: Match | None, call: Call, headers: ExpectedHeaders
 ) -> Variant:
-    found = expect_answer(route, match, call)
+    expected = expect_answer(route, match, call)
     return Variant(
-        f"from {shorten(call.header(_ORIGIN) or '')}", call, _add_response_headers(found, told)
+        f"from {shorten(call.header(_ORIGIN) or '')}",
+        call,
+        _add_response_headers(expected, headers),
     )
 
 
-def _add_response_headers(found: Answer, told: ExpectedHeaders) -> Answer:
-    """Return an answer that also has the headers `told`."""
+def _add_response_headers(expected: Answer, headers: ExpectedHeaders) -> Answer:
+    """Return an answer that also has the headers `headers`."""
     arrivals = tuple(
-        replace(one, response_headers=tuple(sorted({*one.response_headers, *told}, key=str)))
-        for one in found.arrivals
+        replace(
+            arrival, response_headers=tuple(sorted({*arrival.response_headers, *headers}, key=str))
+        )
+        for arrival in expected.arrivals
     )
-    return replace(found, arrivals=arrivals, ignores_shares=True)
+    return replace(expected, arrivals=arrivals, ignores_shares=True)
 
 
 def _make_preflight(call: Call, policy: Cors) -> Call:
     """Return the preflight of a page's request."""
     method, header = (
-        next((one for one in named if one != "*"), other)
-        for named, other in ((policy.methods, "GET"), (policy.headers, f"x-{UNMATCHED_VALUE}"))
+        next((value for value in allowed if value != "*"), default)
+        for allowed, default in ((policy.methods, "GET"), (policy.headers, f"x-{UNMATCHED_VALUE}"))
     )
-    asked = call.with_header(_REQUESTED_METHOD, method).with_header(_REQUESTED_HEADERS, header)
-    return replace(asked, method="OPTIONS")
+    preflight = call.with_header(_REQUESTED_METHOD, method).with_header(_REQUESTED_HEADERS, header)
+    return replace(preflight, method="OPTIONS")
 
 
 def _preflight_variants(policy: Cors, call: Call, origin: str) -> Iterator[Variant]:
-    asked = _make_preflight(call.with_header(_ORIGIN, origin), policy)
-    told = (
+    preflight = _make_preflight(call.with_header(_ORIGIN, origin), policy)
+    headers = (
         *_expect_cors_headers(policy, origin),
         (
             "access-control-allow-methods",
-            _format_allowed(policy.methods, asked.header(_REQUESTED_METHOD)),
+            _format_allowed(policy.methods, preflight.header(_REQUESTED_METHOD)),
         ),
         (
             "access-control-allow-headers",
-            _format_allowed(policy.headers, asked.header(_REQUESTED_HEADERS)),
+            _format_allowed(policy.headers, preflight.header(_REQUESTED_HEADERS)),
         ),
         ("access-control-max-age", str(policy.max_age) if policy.max_age is not None else None),
     )
-    reply = ProxyReply(200, "200 to its preflight", response_headers=told)
-    yield Variant(f"preflight from {shorten(origin)}", asked, Answer(reply, 1.0))
+    reply = ProxyReply(200, "200 to its preflight", response_headers=headers)
+    yield Variant(f"preflight from {shorten(origin)}", preflight, Answer(reply, 1.0))
 
 
-def _format_allowed(named: tuple[str, ...], asked: str | None) -> str | None:
+def _format_allowed(allowed: tuple[str, ...], requested: str | None) -> str | None:
     """Return what a list says: Envoy answers to a lone `*` with what was asked."""
-    return asked if named == ("*",) else ",".join(named) or None
+    return requested if allowed == ("*",) else ",".join(allowed) or None
 
 
 def _foreign_preflight_variant(
     route: Route, match: Match | None, call: Call, policy: Cors
 ) -> Variant:
     """Return the preflight of a page that is not allowed: it goes on, or ends at the proxy."""
-    words = f"preflight from {shorten(call.header(_ORIGIN) or '')}"
+    description = f"preflight from {shorten(call.header(_ORIGIN) or '')}"
     if policy.forwards_unmatched:
         return Variant(
-            words,
+            description,
             call,
             _add_response_headers(
                 expect_answer(route, match, call), _expect_no_cors_headers(policy)
             ),
         )
     return Variant(
-        words,
+        description,
         call,
         Answer(ProxyReply(200, "200", response_headers=_expect_no_cors_headers(policy)), 1.0),
     )

@@ -54,23 +54,27 @@ def find_unproven_fields(documents: Iterable[Document]) -> Iterator[UnprovenFiel
 
     And the class of an Ingress where no IngressClass among the documents says whose it is.
     """
-    given = list(documents)
-    classes = {one.name for one in given if one.kind == ingress.CLASS_KIND}
-    for document in given:
+    known_documents = list(documents)
+    class_names = {
+        document.name for document in known_documents if document.kind == ingress.CLASS_KIND
+    }
+    for document in known_documents:
         if document.kind == ingress.KIND:
-            yield from _check_ingress_class(document, classes)
-        found = _CHECKS.get(document.kind)
-        if found is not None:
-            yield from found(document.spec)
+            yield from _check_ingress_class(document, class_names)
+        check = _CHECKS.get(document.kind)
+        if check is not None:
+            yield from check(document.spec)
 
 
-def _check_ingress_class(document: Document, classes: Collection[str]) -> Iterator[UnprovenField]:
-    named = ingress.class_name(document)
-    if named is None or ingress.annotated(document) is not None:
+def _check_ingress_class(
+    document: Document, class_names: Collection[str]
+) -> Iterator[UnprovenField]:
+    class_name = ingress.get_class_name(document)
+    if class_name is None or ingress.get_class_annotation(document) is not None:
         return
-    if named.content not in classes:
-        because = f"there is no IngressClass '{named.text()}' that says that Istio serves it"
-        yield UnprovenField(named.at, named.path, because)
+    if class_name.content not in class_names:
+        reason = f"there is no IngressClass '{class_name.text()}' that says that Istio serves it"
+        yield UnprovenField(class_name.at, class_name.path, reason)
 
 
 def _check_destination_rule(spec: Value) -> Iterator[UnprovenField]:
@@ -81,27 +85,29 @@ def _check_destination_rule(spec: Value) -> Iterator[UnprovenField]:
             continue
         yield from _check_policy(policy)
         ports = policy.get("portLevelSettings")
-        for one in ports.items() if ports is not None else ():
-            yield from _check_policy(one)
+        for port in ports.items() if ports is not None else ():
+            yield from _check_policy(port)
 
 
 def _check_policy(policy: Value) -> Iterator[UnprovenField]:
-    for key, because in _POLICY_REASONS.items():
-        yield from _list_leaf_fields(policy.get(key), because)
+    for key, reason in _POLICY_REASONS.items():
+        yield from _list_leaf_fields(policy.get(key), reason)
 
 
 def _check_destination_policy(spec: Value) -> Iterator[UnprovenField]:
     yield from _list_leaf_fields(spec.get("loadBalancing"), _EQUAL_WORKLOADS)
     breaker = spec.get("circuitBreaker")
     for value in breaker.mapping().values() if breaker is not None else ():
-        for one in _list_leaf_fields(value, _NEEDS_LOAD):
-            ejects = one.path.rpartition(".")[2] in _EJECTION_KEYS
-            yield UnprovenField(one.at, one.path, _NEEDS_FAILURES) if ejects else one
+        for field in _list_leaf_fields(value, _NEEDS_LOAD):
+            is_about_ejection = field.path.rpartition(".")[2] in _EJECTION_KEYS
+            yield (
+                UnprovenField(field.at, field.path, _NEEDS_FAILURES) if is_about_ejection else field
+            )
 
 
 def _check_egress_rule(spec: Value) -> Iterator[UnprovenField]:
     host = spec.need("destination").need("service")
-    if not egress_rule.is_one(host.text()):
+    if not egress_rule.is_single_name(host.text()):
         yield UnprovenField(host.at, host.path, _MANY_HOSTS)
     yield from _list_leaf_fields(spec.get("useEgressProxy"), "there is no egress gateway here")
     for port in spec.need("ports").items():
@@ -119,9 +125,9 @@ def _check_service_entry(spec: Value) -> Iterator[UnprovenField]:
         if protocol is not None:
             yield from _check_protocol(protocol)
     for key in ("addresses", "endpoints", "resolution"):
-        found = spec.get(key)
-        if found is not None:
-            yield UnprovenField(found.at, found.path, _NEEDS_ADDRESS)
+        value = spec.get(key)
+        if value is not None:
+            yield UnprovenField(value.at, value.path, _NEEDS_ADDRESS)
 
 
 def _check_protocol(protocol: Value) -> Iterator[UnprovenField]:
@@ -137,12 +143,12 @@ _CHECKS = {
 }
 
 
-def _list_leaf_fields(value: Value | None, because: str) -> Iterator[UnprovenField]:
+def _list_leaf_fields(value: Value | None, reason: str) -> Iterator[UnprovenField]:
     """Yield every field below a value that has no fields of its own."""
     if value is None or value.content is None:
         return
     if isinstance(value.content, dict):
-        for one in value.mapping().values():
-            yield from _list_leaf_fields(one, because)
+        for child in value.mapping().values():
+            yield from _list_leaf_fields(child, reason)
     else:
-        yield UnprovenField(value.at, value.path, because)
+        yield UnprovenField(value.at, value.path, reason)

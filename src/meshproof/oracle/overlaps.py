@@ -35,26 +35,26 @@ def pair_with_later_routes(table: RouteTable) -> Iterator[tuple[int, Match, int]
                 yield index, match, index + distance
 
 
-def find_common_calls(one: Match, two: Match, place: Call) -> Iterator[Call]:
+def find_common_calls(first: Match, second: Match, entrance: Call) -> Iterator[Call]:
     """Yield calls at a place that satisfy both matches; none where none is found.
 
     The conditions of one part of a request (its path, one header) are looked at by themselves.
     """
-    found = [place]
-    first, second = _conditions_by_part(one), _conditions_by_part(two)
-    for part in dict.fromkeys((*first, *second)):
-        wanted = [*first.get(part, ()), *second.get(part, ())]
-        ways = (
-            way
-            for call in found
-            for way in itertools.islice(_satisfy_part(wanted, call), _MAX_VALUES)
+    calls = [entrance]
+    first_parts, second_parts = _conditions_by_part(first), _conditions_by_part(second)
+    for part in dict.fromkeys((*first_parts, *second_parts)):
+        conditions = [*first_parts.get(part, ()), *second_parts.get(part, ())]
+        changed = (
+            changed_call
+            for call in calls
+            for changed_call in itertools.islice(_satisfy_part(conditions, call), _MAX_VALUES)
         )
-        found = list(itertools.islice(dict.fromkeys(ways), _MAX_VALUES))
-        if not found:
+        calls = list(itertools.islice(dict.fromkeys(changed), _MAX_VALUES))
+        if not calls:
             return
     # One part may still undo another: the namespace of a caller changes its names of a host.
-    every = [*list_conditions(one), *list_conditions(two)]
-    yield from (call for call in found if _all_hold(every, call))
+    all_conditions = [*list_conditions(first), *list_conditions(second)]
+    yield from (call for call in calls if _all_hold(all_conditions, call))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -74,48 +74,60 @@ def _conditions_by_part(match: Match) -> dict[str, list[Condition]]:
     for name in dict.fromkeys(name for name, _ in (*match.headers, *match.without_headers)):
         parts[f"header {name}"] = replace(
             plain,
-            headers=tuple(one for one in match.headers if one[0] == name),
-            without_headers=tuple(one for one in match.without_headers if one[0] == name),
+            headers=tuple(header for header in match.headers if header[0] == name),
+            without_headers=tuple(header for header in match.without_headers if header[0] == name),
         )
     for name, value in match.query:
         parts[f"query {name}"] = replace(plain, query=((name, value),))
-    return {name: found for name, part in parts.items() if (found := list_conditions(part))}
+    return {
+        name: conditions for name, part in parts.items() if (conditions := list_conditions(part))
+    }
 
 
-def _all_hold(wanted: Iterable[Condition], call: Call) -> bool:
-    return all(condition.holds(call) for condition in wanted)
+def _all_hold(conditions: Iterable[Condition], call: Call) -> bool:
+    return all(condition.holds(call) for condition in conditions)
 
 
-def _satisfy_part(wanted: list[Condition], call: Call) -> Iterator[Call]:
+def _satisfy_part(conditions: list[Condition], call: Call) -> Iterator[Call]:
     """Yield calls changed in one part so that all the conditions on it hold."""
-    each = [list(itertools.islice(one.satisfying_calls(call), _MAX_VALUES)) for one in wanted]
-    for way in (call, *itertools.chain(*each)):
-        if _all_hold(wanted, way):
-            yield way
-    for some, others in itertools.permutations((one[:_MAX_COMBINED] for one in each), 2):
-        pairs = itertools.product(some, others)
+    calls_by_condition = [
+        list(itertools.islice(condition.satisfying_calls(call), _MAX_VALUES))
+        for condition in conditions
+    ]
+    for changed in (call, *itertools.chain(*calls_by_condition)):
+        if _all_hold(conditions, changed):
+            yield changed
+    for first_calls, second_calls in itertools.permutations(
+        (calls[:_MAX_COMBINED] for calls in calls_by_condition), 2
+    ):
+        pairs = itertools.product(first_calls, second_calls)
         yield from (
-            way for pair in pairs for way in _combine_calls(*pair) if _all_hold(wanted, way)
+            changed
+            for pair in pairs
+            for changed in _combine_calls(*pair)
+            if _all_hold(conditions, changed)
         )
 
 
-def _combine_calls(one: Call, two: Call) -> Iterator[Call]:
+def _combine_calls(first: Call, second: Call) -> Iterator[Call]:
     """Yield calls that have what both have in the part in which they differ."""
-    if one.path != two.path and is_sendable_path(path := one.path.rstrip("/") + two.path):
-        yield replace(one, path=path)
-    if one.source != two.source:
-        yield replace(one, source=tuple(sorted({*one.source, *two.source})))
-    for name, value, other in _differing_values(one.headers, two.headers):
-        values = (f"{value}{between}{other}" for between in _SEPARATORS)
+    if first.path != second.path and is_sendable_path(path := first.path.rstrip("/") + second.path):
+        yield replace(first, path=path)
+    if first.source != second.source:
+        yield replace(first, source=tuple(sorted({*first.source, *second.source})))
+    for name, value, second_value in _differing_values(first.headers, second.headers):
+        values = (f"{value}{separator}{second_value}" for separator in _SEPARATORS)
         yield from (
-            one.with_header(name, each) for each in values if strings.is_sendable_value(each)
+            first.with_header(name, joined)
+            for joined in values
+            if strings.is_sendable_value(joined)
         )
-    for name, value, other in _differing_values(one.query, two.query):
-        yield one.with_query(name, value + other)
+    for name, value, second_value in _differing_values(first.query, second.query):
+        yield first.with_query(name, value + second_value)
 
 
-def _differing_values(one: Pairs, two: Pairs) -> Iterator[tuple[str, str, str]]:
-    others = dict(two)
-    for name, value in one:
-        if name in others and others[name] != value:
-            yield name, value, others[name]
+def _differing_values(first: Pairs, second: Pairs) -> Iterator[tuple[str, str, str]]:
+    second_values = dict(second)
+    for name, value in first:
+        if name in second_values and second_values[name] != value:
+            yield name, value, second_values[name]

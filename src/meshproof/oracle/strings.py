@@ -23,32 +23,36 @@ _SIMPLE_CHARACTERS = frozenset(string.ascii_lowercase + string.digits)
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
-def matches(wanted: StringMatch, value: str) -> bool:
+def matches(string_match: StringMatch, value: str) -> bool:
     """Say whether a value is taken: exact, by prefix, below a path, by RE2 as a whole, or present.
 
     Raises BadRules for a regex that RE2 does not take.
     """
-    if wanted.kind == "exact":
-        return value == wanted.value
-    if wanted.kind == "prefix":
-        return value.startswith(wanted.value)
-    if wanted.kind == "path_prefix":
-        return f"{value}/".startswith(f"{wanted.value}/")
-    if wanted.kind == "regex":
-        return _compile_regex(wanted).fullmatch(value) is not None
+    if string_match.kind == "exact":
+        return value == string_match.value
+    if string_match.kind == "prefix":
+        return value.startswith(string_match.value)
+    if string_match.kind == "path_prefix":
+        return f"{value}/".startswith(f"{string_match.value}/")
+    if string_match.kind == "regex":
+        return _compile_regex(string_match).fullmatch(value) is not None
     return True
 
 
-def describe_condition(wanted: StringMatch) -> str:
+def describe_condition(string_match: StringMatch) -> str:
     """Return a condition in words: `prefix '/a'`, or `present`."""
-    return f"{wanted.kind} '{wanted.value}'" if wanted.value else wanted.kind
+    return (
+        f"{string_match.kind} '{string_match.value}'" if string_match.value else string_match.kind
+    )
 
 
-def _compile_regex(wanted: StringMatch) -> Any:
-    found = _try_compile(wanted.value)
-    if isinstance(found, str):
-        raise wanted.at.error(f"RE2 does not take the regex '{wanted.value}': {found}")
-    return found
+def _compile_regex(string_match: StringMatch) -> Any:
+    compiled = _try_compile(string_match.value)
+    if isinstance(compiled, str):
+        raise string_match.at.error(
+            f"RE2 does not take the regex '{string_match.value}': {compiled}"
+        )
+    return compiled
 
 
 @functools.lru_cache(maxsize=4096)
@@ -61,11 +65,11 @@ def _try_compile(pattern: str) -> Any:
     try:
         return re2.compile(pattern, options)
     except re2.error as error:
-        said = error.args[0]
-        return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        message = error.args[0]
+        return message.decode(errors="replace") if isinstance(message, bytes) else str(message)
 
 
-def replace_matches(wanted: StringMatch, substitution: str, value: str) -> str:
+def replace_matches(string_match: StringMatch, substitution: str, value: str) -> str:
     r"""Return a value with every part that a regex finds replaced; \1 is its first group.
 
     Raises BadRules for what RE2 does not take.
@@ -73,18 +77,18 @@ def replace_matches(wanted: StringMatch, substitution: str, value: str) -> str:
     import re2
 
     try:
-        return str(_compile_regex(wanted).sub(substitution, value))
+        return str(_compile_regex(string_match).sub(substitution, value))
     except (re2.error, IndexError) as error:
-        raise wanted.at.error(f"RE2 does not take '{substitution}': {error}") from None
+        raise string_match.at.error(f"RE2 does not take '{substitution}': {error}") from None
 
 
-def replace_prefix(prefix: str, to: str, path: str) -> str:
-    """Return a path below `prefix` as it is below `to`, element by element.
+def replace_prefix(prefix: str, replacement: str, path: str) -> str:
+    """Return a path below `prefix` as it is below `replacement`, element by element.
 
     Source: Gateway API reference, HTTPPathModifier (the table of ReplacePrefixMatch).
     """
-    rest = path[len(prefix) :].split("/")[1:]
-    return "/".join([to.rstrip("/"), *rest]) or "/"
+    elements = path[len(prefix) :].split("/")[1:]
+    return "/".join([replacement.rstrip("/"), *elements]) or "/"
 
 
 def is_sendable_value(value: str) -> bool:
@@ -92,18 +96,22 @@ def is_sendable_value(value: str) -> bool:
     return _HEADER_VALUE.fullmatch(value) is not None
 
 
-def generate_matches(wanted: StringMatch, default: str) -> Iterator[str]:
+def generate_matches(string_match: StringMatch, default: str) -> Iterator[str]:
     """Yield different values that are taken, the simplest first; `default` where any will do."""
-    if wanted.kind == "exact":
-        yield wanted.value
-    elif wanted.kind == "prefix":
-        yield wanted.value
-        yield f"{wanted.value}x"
-    elif wanted.kind == "path_prefix":
-        yield wanted.value
-        yield f"{wanted.value}/x"
-    elif wanted.kind == "regex":
-        yield from (one for one in _generate_from_regex(wanted.value) if matches(wanted, one))
+    if string_match.kind == "exact":
+        yield string_match.value
+    elif string_match.kind == "prefix":
+        yield string_match.value
+        yield f"{string_match.value}x"
+    elif string_match.kind == "path_prefix":
+        yield string_match.value
+        yield f"{string_match.value}/x"
+    elif string_match.kind == "regex":
+        yield from (
+            value
+            for value in _generate_from_regex(string_match.value)
+            if matches(string_match, value)
+        )
     else:
         yield default
 
@@ -120,11 +128,13 @@ class _SimplestChoices(Random):
 
     def choice(self, seq: Any) -> Any:
         """Return a simple character where there is one, else any of the sorted characters."""
-        if not isinstance(seq, str) and not all(isinstance(one, str) for one in seq):
+        if not isinstance(seq, str) and not all(isinstance(member, str) for member in seq):
             return seq[int(self.random() * len(seq))]  # branches of an alternation
-        found = sorted(set(seq))
-        simple = [one for one in found if one in _SIMPLE_CHARACTERS] or found
-        return simple[int(self.random() * len(simple))]
+        characters = sorted(set(seq))
+        preferred = [
+            character for character in characters if character in _SIMPLE_CHARACTERS
+        ] or characters
+        return preferred[int(self.random() * len(preferred))]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -132,53 +142,63 @@ def _generate_from_regex(pattern: str) -> tuple[str, ...]:
     """Return values made from a regex, shortest first; what takes them is up to RE2."""
     import rstr
 
-    maker = rstr.Rstr(_SimplestChoices(pattern))
-    seen = {bare} if (bare := _strip_operators(pattern)) else set()
+    generator = rstr.Rstr(_SimplestChoices(pattern))
+    samples = {stripped} if (stripped := _strip_operators(pattern)) else set()
     for _ in range(_MAX_SAMPLES):
         try:
-            seen.add(maker.xeger(pattern))
+            samples.add(generator.xeger(pattern))
         except Exception:  # whatever the generator cannot do, RE2 may still take
             break
-    usable = [one for one in seen if len(one) <= _MAX_LENGTH and _HEADER_VALUE.fullmatch(one)]
-    return tuple(sorted(usable, key=lambda one: (len(one), one)))
+    usable = [
+        sample
+        for sample in samples
+        if len(sample) <= _MAX_LENGTH and _HEADER_VALUE.fullmatch(sample)
+    ]
+    return tuple(sorted(usable, key=lambda sample: (len(sample), sample)))
 
 
 def _strip_operators(pattern: str) -> str:
     """Return the pattern's plain letters: for many regexes they are a value that is meant."""
-    bare = re.sub(r"\(\?[^)]*\)|\[[^\]]*\]|\(\.[^)]*\)\??|[\^$]|\\[a-zA-Z]", "", pattern)
-    return re.sub(r"[*+?(){}|]|(?<!\\)\.|\\(?=\W)", "", bare)
+    stripped = re.sub(r"\(\?[^)]*\)|\[[^\]]*\]|\(\.[^)]*\)\??|[\^$]|\\[a-zA-Z]", "", pattern)
+    return re.sub(r"[*+?(){}|]|(?<!\\)\.|\\(?=\W)", "", stripped)
 
 
 def generate_near_misses(
-    wanted: StringMatch, value: str, taken: Callable[[str], bool] | None = None
+    string_match: StringMatch, value: str, is_match: Callable[[str], bool] | None = None
 ) -> Iterator[tuple[str, str]]:
     """Yield (words, other value) for values near `value` that are not taken (as `matches` says)."""
-    path = value.startswith("/")
-    near = (
+    is_path = value.startswith("/")
+    candidates = (
         ("one character short", value[:-1]),
         ("one character more", f"{value}x"),
         ("in other case", value.swapcase()),
-        ("with something before it", f"/x{value}" if path else f"x{value}"),
-        ("something else", "/meshproof-other" if path else "meshproof-other"),
+        ("with something before it", f"/x{value}" if is_path else f"x{value}"),
+        ("something else", "/meshproof-other" if is_path else "meshproof-other"),
     )
-    taken = taken or functools.partial(matches, wanted)
-    seen = {value}
-    for words, other in near:
-        if other not in seen and _HEADER_VALUE.fullmatch(other) and not taken(other):
-            seen.add(other)
-            yield words, other
+    is_match = is_match or functools.partial(matches, string_match)
+    tried = {value}
+    for description, near_miss in candidates:
+        if (
+            near_miss not in tried
+            and _HEADER_VALUE.fullmatch(near_miss)
+            and not is_match(near_miss)
+        ):
+            tried.add(near_miss)
+            yield description, near_miss
 
 
-def generate_similar_matches(wanted: StringMatch, value: str) -> Iterator[tuple[str, str]]:
+def generate_similar_matches(string_match: StringMatch, value: str) -> Iterator[tuple[str, str]]:
     """Yield (words, other value) for values unlike `value` that are taken all the same."""
-    if wanted.kind == "prefix":
+    if string_match.kind == "prefix":
         yield "and more", f"{value}x"
-    elif wanted.kind == "path_prefix":
-        yield "with a slash after it", f"{wanted.value}/"
-        yield "and what is below it", f"{wanted.value}/x"
-    elif wanted.kind == "regex":
-        for other in [one for one in generate_matches(wanted, "") if one != value][-1:]:
-            yield "another that fits", other
+    elif string_match.kind == "path_prefix":
+        yield "with a slash after it", f"{string_match.value}/"
+        yield "and what is below it", f"{string_match.value}/x"
+    elif string_match.kind == "regex":
+        for sample in [match for match in generate_matches(string_match, "") if match != value][
+            -1:
+        ]:
+            yield "another that fits", sample
 
 
 def generate_cookie_variants(value: str) -> Iterator[tuple[str, str]]:

@@ -49,15 +49,15 @@ _DEFAULT_CONDITIONS = ("unavailable", "cancelled")
 
 def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[Variant]:
     """Yield the requests that show how long a route takes, and how often it is tried."""
-    found = expect_answer(route, match, call)
+    expected = expect_answer(route, match, call)
     fault = route.fault
-    if fault is None and found.proxy_reply_share < 1:
-        yield from _timeout_variants(route, call, found)
-        yield from _retry_variants(route, call, found)
+    if fault is None and expected.proxy_reply_share < 1:
+        yield from _timeout_variants(route, call, expected)
+        yield from _retry_variants(route, call, expected)
     if fault is not None and 0 < fault.delay_percent < 100 and _is_measurable(fault):
-        changed = replace(found, delayed_share=fault.delay_percent / 100, ignores_shares=False)
+        delayed = replace(expected, delayed_share=fault.delay_percent / 100, ignores_shares=False)
         yield Variant(
-            f"{fault.delay_percent:.4g} % after {fault.delay_seconds:.4g} s", call, changed
+            f"{fault.delay_percent:.4g} % after {fault.delay_seconds:.4g} s", call, delayed
         )
 
 
@@ -80,42 +80,42 @@ def list_unproven(route: Route) -> Iterator[str]:
     ):
         yield f"the {route.retries.attempts} retries"
     if fault.abort_percent:
-        yield from (f"the copies for {to_destination(one.target)}" for one in route.mirrors)
+        yield from (f"the copies for {to_destination(mirror.target)}" for mirror in route.mirrors)
 
 
 def _time_limit(route: Route) -> float:
     """Return the time after which the proxy gives up on a workload that does not answer."""
-    each = route.retries.per_try_seconds if route.retries else 0.0
+    per_try = route.retries.per_try_seconds if route.retries else 0.0
     tries = 1 + (route.retries.attempts if route.retries else 0)
-    limits = [one for one in (route.timeout or 0.0, each * tries) if one]
+    limits = [limit for limit in (route.timeout or 0.0, per_try * tries) if limit]
     return min(limits, default=0.0)
 
 
-def _timeout_variants(route: Route, call: Call, found: Answer) -> Iterator[Variant]:
+def _timeout_variants(route: Route, call: Call, expected: Answer) -> Iterator[Variant]:
     """Yield the request that a workload answers too late."""
     limit = _time_limit(route)
     if not limit or limit > MAX_WAIT:
         return
-    each = route.retries.per_try_seconds if route.retries else 0.0
-    late = 2 * limit + _EXTRA_DELAY
+    per_try = route.retries.per_try_seconds if route.retries else 0.0
+    delay = 2 * limit + _EXTRA_DELAY
     yield Variant(
         "answered too late",
         call,
         replace(
-            found,
+            expected,
             proxy_reply=ProxyReply(504, "504"),
             proxy_reply_share=1.0,
             arrivals=(),
-            min_seconds=min(limit, each) if each else limit,
-            extra_seconds=late,
-            instruction_headers=((DELAY_HEADER, str(round(late * 1000))),),
+            min_seconds=min(limit, per_try) if per_try else limit,
+            extra_seconds=delay,
+            instruction_headers=((DELAY_HEADER, str(round(delay * 1000))),),
         ),
     )
 
 
 def _can_prove_retries(retries: Retries, timeout: float | None) -> bool:
-    enough = not timeout or timeout >= _MAX_PAUSE * (retries.attempts + 2)
-    return bool(_pick_failure(retries)) and retries.attempts <= _MAX_ATTEMPTS and enough
+    has_time = not timeout or timeout >= _MAX_PAUSE * (retries.attempts + 2)
+    return bool(_pick_failure(retries)) and retries.attempts <= _MAX_ATTEMPTS and has_time
 
 
 def _pick_failure(retries: Retries) -> str:
@@ -126,27 +126,27 @@ def _pick_failure(retries: Retries) -> str:
     return ""
 
 
-def _retry_variants(route: Route, call: Call, found: Answer) -> Iterator[Variant]:
+def _retry_variants(route: Route, call: Call, expected: Answer) -> Iterator[Variant]:
     """Yield the requests that a workload fails as often as is forgiven, and once more."""
     retries = route.retries
     if retries is None or not _can_prove_retries(retries, route.timeout):
         return
-    how = _pick_failure(retries)
-    often, more = retries.attempts, retries.attempts + 1
-    if often:
-        asked = ((FAILURE_HEADER, f"{how} x{often}"),)
-        forgiven = replace(found, instruction_headers=asked, ignores_shares=True)
-        yield Variant(f"failing {_spell_count(often)} with {how}", call, forgiven)
-    status = 200 if how.startswith("gRPC") else int(how)
+    failure = _pick_failure(retries)
+    attempts, too_many = retries.attempts, retries.attempts + 1
+    if attempts:
+        instructions = ((FAILURE_HEADER, f"{failure} x{attempts}"),)
+        forgiven = replace(expected, instruction_headers=instructions, ignores_shares=True)
+        yield Variant(f"failing {_spell_count(attempts)} with {failure}", call, forgiven)
+    status = 200 if failure.startswith("gRPC") else int(failure)
     yield Variant(
-        f"failing {_spell_count(more)} with {how}",
+        f"failing {_spell_count(too_many)} with {failure}",
         call,
         replace(
-            found,
-            proxy_reply=ProxyReply(status, how),
+            expected,
+            proxy_reply=ProxyReply(status, failure),
             proxy_reply_share=1.0,
             arrivals=(),
-            instruction_headers=((FAILURE_HEADER, f"{how} x{more}"),),
+            instruction_headers=((FAILURE_HEADER, f"{failure} x{too_many}"),),
         ),
     )
 

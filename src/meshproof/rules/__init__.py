@@ -9,15 +9,15 @@ from meshproof.base.names import INGRESS_CLASS, Labels
 from meshproof.documents.manifest import Document
 from meshproof.rules.model import RuleSet
 
-__all__ = ["RuleSet", "read"]
+__all__ = ["RuleSet", "read_rules"]
 
 
-def read(
+def read_rules(
     documents: Iterable[Document],
     selectors: Mapping[str, Labels] = MappingProxyType({}),
     classes: Collection[str] = (INGRESS_CLASS,),
 ) -> RuleSet:
-    """Return the rules in `documents`; see `meshproof.rules.reading.read`."""
+    """Return the rules in `documents`; see `meshproof.rules.reading.read_rules`."""
     from meshproof.rules import reading  # late: who wants the model alone needs no dialect
 
-    return reading.read(documents, selectors, classes)
+    return reading.read_rules(documents, selectors, classes)

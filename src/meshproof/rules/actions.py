@@ -72,15 +72,15 @@ class HeaderChanges:
         return (*(name for name, _ in self.set + self.add), *self.remove)
 
 
-_NOTHING = HeaderChanges()
+_NO_CHANGES = HeaderChanges()
 
 
 @dataclass(frozen=True)
 class Headers:
     """Changes of the request before it goes on and of the answer before it goes back."""
 
-    request: HeaderChanges = _NOTHING
-    response: HeaderChanges = _NOTHING
+    request: HeaderChanges = _NO_CHANGES
+    response: HeaderChanges = _NO_CHANGES
 
 
 #: As they come, so they go.

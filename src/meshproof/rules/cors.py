@@ -8,60 +8,59 @@ from __future__ import annotations
 
 from meshproof.documents.manifest import Value
 from meshproof.rules.actions import Cors
-from meshproof.rules.conditions import string_match
+from meshproof.rules.common_fields import read_seconds, read_string_match
 from meshproof.rules.model import StringMatch
-from meshproof.rules.quantities import seconds
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*")
-_SAME = ("allowCredentials", "allowHeaders", "allowMethods", "exposeHeaders", "maxAge")
+_COMMON_KEYS = ("allowCredentials", "allowHeaders", "allowMethods", "exposeHeaders", "maxAge")
 
 
-def of_virtual_service(route: Value) -> Cors | None:
+def read_virtual_service_cors(route: Value) -> Cors | None:
     """Return the corsPolicy of a route. Raises BadRules for what cannot be read."""
-    found = route.get("corsPolicy")
-    if found is None:
+    policy = route.get("corsPolicy")
+    if policy is None:
         return None
-    found.allow(*_SAME, "allowOrigin", "allowOrigins", "unmatchedPreflights")
-    origins, unmatched = found.get("allowOrigins"), found.get("unmatchedPreflights")
-    words = unmatched.choice("UNSPECIFIED", "FORWARD", "IGNORE") if unmatched else ""
+    policy.check_keys(*_COMMON_KEYS, "allowOrigin", "allowOrigins", "unmatchedPreflights")
+    origins, unmatched = policy.get("allowOrigins"), policy.get("unmatchedPreflights")
+    choice = unmatched.choice("UNSPECIFIED", "FORWARD", "IGNORE") if unmatched else ""
     if origins is None:
-        return _policy(found, _whole(found), words != "IGNORE")
-    return _policy(found, tuple(map(string_match, origins.items())), words != "IGNORE")
+        return _read_policy(policy, _read_exact_origins(policy), choice != "IGNORE")
+    return _read_policy(policy, tuple(map(read_string_match, origins.items())), choice != "IGNORE")
 
 
-def of_route_rule(spec: Value) -> Cors | None:
+def read_route_rule_cors(spec: Value) -> Cors | None:
     """Return the corsPolicy of a RouteRule. Raises BadRules for what cannot be read."""
-    found = spec.get("corsPolicy")
-    if found is None:
+    policy = spec.get("corsPolicy")
+    if policy is None:
         return None
-    found.allow(*_SAME, "allowOrigin")
-    return _policy(found, _whole(found), forwards_unmatched=True)
+    policy.check_keys(*_COMMON_KEYS, "allowOrigin")
+    return _read_policy(policy, _read_exact_origins(policy), forwards_unmatched=True)
 
 
-def _whole(found: Value) -> tuple[StringMatch, ...]:
-    origins = found.get("allowOrigin")
-    listed = origins.items() if origins else []
-    return tuple(StringMatch("exact", one.filled(), one.at) for one in listed)
+def _read_exact_origins(policy: Value) -> tuple[StringMatch, ...]:
+    origins = policy.get("allowOrigin")
+    entries = origins.items() if origins else []
+    return tuple(StringMatch("exact", entry.non_empty_text(), entry.at) for entry in entries)
 
 
-def _policy(found: Value, origins: tuple[StringMatch, ...], forward: bool) -> Cors:
+def _read_policy(policy: Value, origins: tuple[StringMatch, ...], forwards_unmatched: bool) -> Cors:
     credentials, age, methods = (
-        found.get(key) for key in ("allowCredentials", "maxAge", "allowMethods")
+        policy.get(key) for key in ("allowCredentials", "maxAge", "allowMethods")
     )
-    kept = seconds(age) if age else None
-    if age is not None and kept is not None and kept != int(kept):
+    max_age = read_seconds(age) if age else None
+    if age is not None and max_age is not None and max_age != int(max_age):
         raise age.error("a duration of whole seconds")
     return Cors(
         origins=origins,
-        methods=tuple(one.choice(*_METHODS) for one in methods.items()) if methods else (),
-        headers=_names(found, "allowHeaders"),
-        exposed_headers=_names(found, "exposeHeaders"),
-        max_age=int(kept) if kept is not None else None,
+        methods=tuple(method.choice(*_METHODS) for method in methods.items()) if methods else (),
+        headers=_read_names(policy, "allowHeaders"),
+        exposed_headers=_read_names(policy, "exposeHeaders"),
+        max_age=int(max_age) if max_age is not None else None,
         allow_credentials=credentials.boolean() if credentials else None,
-        forwards_unmatched=forward,
+        forwards_unmatched=forwards_unmatched,
     )
 
 
-def _names(found: Value, key: str) -> tuple[str, ...]:
-    names = found.get(key)
-    return tuple(one.filled() for one in names.items()) if names else ()
+def _read_names(policy: Value, key: str) -> tuple[str, ...]:
+    names = policy.get(key)
+    return tuple(name.non_empty_text() for name in names.items()) if names else ()

@@ -17,9 +17,9 @@ from meshproof.documents.value import At, Value
 if TYPE_CHECKING:
     from meshproof.documents.manifest import Document
 
-PREFIX = "meshproof/"
+ANNOTATION_PREFIX = "meshproof/"
 #: Kinds whose objects say where requests go: only there an option holds for something.
-ROUTING = ("VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute", "Ingress")
+ROUTING_KINDS = ("VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute", "Ingress")
 
 _NUMBER = re.compile(r"[0-9]*\.?[0-9]+(e[+-]?[0-9]+)?", re.I)
 
@@ -27,27 +27,27 @@ _NUMBER = re.compile(r"[0-9]*\.?[0-9]+(e[+-]?[0-9]+)?", re.I)
 class _Range(NamedTuple):
     """The values that an option may have, in words and as a test."""
 
-    said: str
-    holds: Callable[[float], bool]
+    description: str
+    contains: Callable[[float], bool]
 
 
-_SHARE = _Range('a number between 0 and 1 as text, such as "0.05"', lambda value: 0 < value < 1)
-_COUNT = _Range(
+_SHARES = _Range('a number between 0 and 1 as text, such as "0.05"', lambda value: 0 < value < 1)
+_COUNTS = _Range(
     'a whole number from 1 as text, such as "500"',
     lambda value: value >= 1 and value.is_integer(),
 )
-_AMOUNT = _Range('a number from 0 as text, such as "3"', lambda value: value < float("inf"))
+_AMOUNTS = _Range('a number from 0 as text, such as "3"', lambda value: value < float("inf"))
 _RANGES = {
-    "tolerance": _SHARE,
-    "leak": _SHARE,
-    "beta": _SHARE,
-    "present": _SHARE,
-    "budget": _COUNT,
-    "look-every": _COUNT,
-    "unnamed-budget": _AMOUNT,
+    "tolerance": _SHARES,
+    "leak": _SHARES,
+    "beta": _SHARES,
+    "present": _SHARES,
+    "budget": _COUNTS,
+    "look-every": _COUNTS,
+    "unnamed-budget": _AMOUNTS,
 }
 #: What a rule, or a check, may set for itself, by the judge's names; the alpha is the run's.
-NAMES = tuple(name.replace("-", "_") for name in _RANGES)
+OPTION_NAMES = tuple(name.replace("-", "_") for name in _RANGES)
 
 
 @dataclass(frozen=True)
@@ -65,58 +65,69 @@ class Option:
 Options = tuple[Option, ...]
 
 
-class Wrong(NamedTuple):
+class InvalidAnnotation(NamedTuple):
     """An annotation that cannot hold: where, why, and what to write instead."""
 
     at: At
-    said: str
+    message: str
     repair: str
 
 
-def read(document: Document) -> Options:
+def read_options(document: Document) -> Options:
     """Return the options that a rule sets for itself.
 
     Raises BadRules with file and line for one that is unknown or has a wrong value.
     """
-    noted = _annotations(document)
-    for at, said, _ in wrong(noted, document.kind) if noted else ():
-        raise at.error(said)
-    return tuple(_option(key.removeprefix(PREFIX), value) for key, value in _own(noted))
+    annotations = _get_annotations(document)
+    for at, message, _ in (
+        find_invalid_annotations(annotations, document.kind) if annotations else ()
+    ):
+        raise at.error(message)
+    return tuple(
+        _make_option(key.removeprefix(ANNOTATION_PREFIX), value)
+        for key, value in _list_meshproof_annotations(annotations)
+    )
 
 
-def over(first: Options, second: Options) -> Options:
+def merge_options(first: Options, second: Options) -> Options:
     """Return the options of two objects behind one route: where both set one, the first holds."""
-    names = {one.name for one in first}
-    return (*first, *(one for one in second if one.name not in names))
+    names = {option.name for option in first}
+    return (*first, *(option for option in second if option.name not in names))
 
 
-def wrong(annotations: Value, kind: str) -> Iterator[Wrong]:
+def find_invalid_annotations(annotations: Value, kind: str) -> Iterator[InvalidAnnotation]:
     """Yield the annotations of an object of that kind that are meant for us and cannot hold."""
-    for key, value in _own(annotations):
-        at, name = annotations.keys[key], key.removeprefix(PREFIX)
+    for key, value in _list_meshproof_annotations(annotations):
+        at, name = annotations.keys[key], key.removeprefix(ANNOTATION_PREFIX)
         if name == key:
-            said = f"options of meshproof are written {PREFIX}NAME"
-            yield Wrong(at, f"{key}: {said}", f"{PREFIX}{key.rpartition('/')[2]}")
+            reason = f"options of meshproof are written {ANNOTATION_PREFIX}NAME"
+            yield InvalidAnnotation(
+                at, f"{key}: {reason}", f"{ANNOTATION_PREFIX}{key.rpartition('/')[2]}"
+            )
         elif name == "alpha":
-            said = "the alpha is shared over all checks of a run, so that no rule has its own"
-            yield Wrong(at, f"{key}: {said}", "--mesh-alpha")
+            reason = "the alpha is shared over all checks of a run, so that no rule has its own"
+            yield InvalidAnnotation(at, f"{key}: {reason}", "--mesh-alpha")
         elif name not in _RANGES:
-            said = f"meshproof has no option '{name}'{nearest(name, _RANGES)}"
-            yield Wrong(at, f"{key}: {said}", f"one of {', '.join(_RANGES)}")
-        elif kind not in ROUTING:
-            said = f"it holds for nothing in a {kind}, which says of no request where it goes"
-            yield Wrong(at, f"{key}: {said}", f"in the rule ({', '.join(ROUTING)})")
-        elif not _fits(value.content, _RANGES[name]):
-            expected = _RANGES[name].said
-            yield Wrong(value.at, f"{key}: expected {expected}, found {value.content!r}", expected)
+            reason = f"meshproof has no option '{name}'{nearest(name, _RANGES)}"
+            yield InvalidAnnotation(at, f"{key}: {reason}", f"one of {', '.join(_RANGES)}")
+        elif kind not in ROUTING_KINDS:
+            reason = f"it holds for nothing in a {kind}, which says of no request where it goes"
+            yield InvalidAnnotation(
+                at, f"{key}: {reason}", f"in the rule ({', '.join(ROUTING_KINDS)})"
+            )
+        elif not _is_in_range(value.content, _RANGES[name]):
+            expected = _RANGES[name].description
+            yield InvalidAnnotation(
+                value.at, f"{key}: expected {expected}, found {value.content!r}", expected
+            )
 
 
-def _annotations(document: Document) -> Value | None:
+def _get_annotations(document: Document) -> Value | None:
     metadata = document.root.get("metadata")
     return metadata.get("annotations") if metadata else None
 
 
-def _own(annotations: Value | None) -> Iterator[tuple[str, Value]]:
+def _list_meshproof_annotations(annotations: Value | None) -> Iterator[tuple[str, Value]]:
     """Yield key and value of those that are meant for us, misspelt ones too."""
     for key, value in annotations.mapping().items() if annotations else ():
         prefix = key.rpartition("/")[0]
@@ -124,12 +135,12 @@ def _own(annotations: Value | None) -> Iterator[tuple[str, Value]]:
             yield key, value
 
 
-def _fits(content: object, values: _Range) -> bool:
-    found = isinstance(content, str) and _NUMBER.fullmatch(content)
-    return bool(found) and values.holds(float(str(content)))
+def _is_in_range(content: object, valid_range: _Range) -> bool:
+    is_number = isinstance(content, str) and _NUMBER.fullmatch(content)
+    return bool(is_number) and valid_range.contains(float(str(content)))
 
 
-def _option(name: str, value: Value) -> Option:
+def _make_option(name: str, value: Value) -> Option:
     number = float(value.text())
-    whole = _RANGES[name] is _COUNT
-    return Option(name.replace("-", "_"), int(number) if whole else number, value.at)
+    is_count = _RANGES[name] is _COUNTS
+    return Option(name.replace("-", "_"), int(number) if is_count else number, value.at)

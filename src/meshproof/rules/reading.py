@@ -10,17 +10,17 @@ from meshproof.base.errors import BadRules, nearest
 from meshproof.base.names import INGRESS_CLASS, Labels
 from meshproof.documents.manifest import Document
 from meshproof.rules import judge_options
-from meshproof.rules.gateway_api import objects
+from meshproof.rules.gateway_api import reader as gateway_api
 from meshproof.rules.istio import virtual_service
 from meshproof.rules.legacy import destination_policy, egress_rule, ingress, route_rule
 from meshproof.rules.model import RuleSet
 
-_LEGACY = (route_rule, destination_policy, egress_rule, ingress)
-_READERS = (virtual_service, objects, *_LEGACY)
-_KINDS = (*virtual_service.KINDS, *objects.KINDS, *(reader.KIND for reader in _LEGACY))
+_LEGACY_READERS = (route_rule, destination_policy, egress_rule, ingress)
+_READERS = (virtual_service, gateway_api, *_LEGACY_READERS)
+_KINDS = (*virtual_service.KINDS, *gateway_api.KINDS, *(reader.KIND for reader in _LEGACY_READERS))
 #: The keys of every object (Kubernetes API reference, ObjectMeta).
-_OBJECT = ("apiVersion", "kind", "metadata", "spec", "status")
-_METADATA = (
+_OBJECT_KEYS = ("apiVersion", "kind", "metadata", "spec", "status")
+_METADATA_KEYS = (
     "annotations",
     "creationTimestamp",
     "deletionGracePeriodSeconds",
@@ -39,7 +39,7 @@ _METADATA = (
 )
 
 
-def read(
+def read_rules(
     documents: Iterable[Document],
     selectors: Mapping[str, Labels] = MappingProxyType({}),
     classes: Collection[str] = (INGRESS_CLASS,),
@@ -52,25 +52,37 @@ def read(
     Raises BadRules with its place for a document of no known dialect (it is never passed over), for
     one that cannot be read, for two of one name, and when there is no rule at all.
     """
-    found = list(documents)
-    readers = [_reader(one, classes) for one in found]
-    _check_names(found)
+    all_documents = list(documents)
+    readers = [_find_reader(document, classes) for document in all_documents]
+    _check_objects(all_documents)
     rules = RuleSet()
     for reader in _READERS:
-        own = (one for one, by in zip(found, readers, strict=True) if by is reader)
-        rules += route_rule.read(own, selectors) if reader is route_rule else reader.read(own)
+        reader_documents = (
+            document
+            for document, document_reader in zip(all_documents, readers, strict=True)
+            if document_reader is reader
+        )
+        rules += (
+            route_rule.read_rules(reader_documents, selectors)
+            if reader is route_rule
+            else reader.read_rules(reader_documents)
+        )
     if rules.is_empty:
-        said = "no rules found"
-        raise found[0].at.error(f"{said}: subsets alone route nothing") if found else BadRules(said)
-    _check_options(found, rules)
-    return replace(rules, documents=tuple(found))
+        message = "no rules found"
+        raise (
+            all_documents[0].at.error(f"{message}: subsets alone route nothing")
+            if all_documents
+            else BadRules(message)
+        )
+    _check_options(all_documents, rules)
+    return replace(rules, documents=tuple(all_documents))
 
 
-def _reader(document: Document, classes: Collection[str]) -> ModuleType:
+def _find_reader(document: Document, classes: Collection[str]) -> ModuleType:
     """Return the reader of a document. Raises BadRules with its place if there is none."""
     for reader in _READERS:
-        own = (classes,) if reader is ingress else ()
-        if reader.handles(document, *own):
+        arguments = (classes,) if reader is ingress else ()
+        if reader.handles(document, *arguments):
             return reader
     raise document.at.error(
         f"{document.kind} of {document.api_version} is not a rule that meshproof "
@@ -81,22 +93,26 @@ def _reader(document: Document, classes: Collection[str]) -> ModuleType:
 def _check_options(documents: Iterable[Document], rules: RuleSet) -> None:
     """Check that every option that an object sets for the judge holds for a route of the rules."""
     routes = [route for table in rules.tables for route in table.routes]
-    held = {option.at for route in routes for option in route.options}
-    for option in (one for document in documents for one in judge_options.read(document)):
-        if option.at not in held:
+    used = {option.at for route in routes for option in route.options}
+    for option in (
+        rule_document
+        for document in documents
+        for rule_document in judge_options.read_options(document)
+    ):
+        if option.at not in used:
             raise option.at.error(
                 f"{option.name.replace('_', '-')} holds for no route of the rules"
             )
 
 
-def _check_names(documents: Iterable[Document]) -> None:
+def _check_objects(documents: Iterable[Document]) -> None:
     """Check what does not depend on the dialect: the outermost keys, the name."""
-    named: dict[tuple[str, str, str, str], Document] = {}
+    first_by_name: dict[tuple[str, str, str, str], Document] = {}
     for document in documents:
-        document.root.allow(*_OBJECT)
-        document.metadata.allow(*_METADATA)
+        document.root.check_keys(*_OBJECT_KEYS)
+        document.metadata.check_keys(*_METADATA_KEYS)
         name = (document.group, document.kind, document.namespace, document.name)
-        twin = named.setdefault(name, document)
+        twin = first_by_name.setdefault(name, document)
         if twin is not document:
             raise document.at.error(
                 f"two objects of kind {document.kind} are named '{document.name}'; this one would "

@@ -12,99 +12,106 @@ from meshproof.base.errors import nearest
 from meshproof.base.names import full_name
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.actions import UNCHANGED, Headers
-from meshproof.rules.gateway_api.listeners import GROUP, ROUTES
+from meshproof.rules.gateway_api.listeners import GROUP, ROUTE_KINDS
 from meshproof.rules.model import Target
 
-_MOST = 1_000_000
-_REFERENCE = ("group", "kind", "name", "namespace", "port")
+_MAX_WEIGHT = 1_000_000
+_REFERENCE_KEYS = ("group", "kind", "name", "namespace", "port")
 
 
 @dataclass(frozen=True)
-class Grants:
+class ReferenceGrants:
     """Who may send to Services of another namespace.
 
     `known` are kind of route, its namespace, that of the Service, its name (nothing: all of them).
     """
 
-    known: frozenset[tuple[str, str, str, str]]
+    grants: frozenset[tuple[str, str, str, str]]
 
     @classmethod
-    def read(cls, documents: Iterable[Document]) -> Grants:
+    def from_documents(cls, documents: Iterable[Document]) -> ReferenceGrants:
         """Return what ReferenceGrants allow to routes; what they allow to others is passed over."""
-        known: set[tuple[str, str, str, str]] = set()
+        grants: set[tuple[str, str, str, str]] = set()
         for document in documents:
             spec = document.spec
-            spec.allow("from", "to")
-            names = []
-            for to in spec.need("to").items():
-                to.allow("group", "kind", "name")
-                name = to.get("name")
-                if (to.need("kind").text(), _group(to)) == ("Service", ""):
-                    names.append(name.text() if name else "")
-            for one in spec.need("from").items():
-                one.allow("group", "kind", "namespace")
-                kind, namespace = one.need("kind").text(), one.need("namespace").filled()
-                if kind in ROUTES and _group(one) == GROUP:
-                    known |= {(kind, namespace, document.namespace, name) for name in names}
-        return cls(frozenset(known))
+            spec.check_keys("from", "to")
+            service_names = []
+            for target in spec.need("to").items():
+                target.check_keys("group", "kind", "name")
+                name = target.get("name")
+                if (target.need("kind").text(), _read_group(target)) == ("Service", ""):
+                    service_names.append(name.text() if name else "")
+            for source in spec.need("from").items():
+                source.check_keys("group", "kind", "namespace")
+                kind, namespace = (
+                    source.need("kind").text(),
+                    source.need("namespace").non_empty_text(),
+                )
+                if kind in ROUTE_KINDS and _read_group(source) == GROUP:
+                    grants |= {
+                        (kind, namespace, document.namespace, name) for name in service_names
+                    }
+        return cls(frozenset(grants))
 
-    def allow(self, route: Document, namespace: str, name: str) -> bool:
+    def allows(self, route: Document, namespace: str, name: str) -> bool:
         """Say whether a route may send to a Service."""
-        asked = (route.kind, route.namespace, namespace)
-        return namespace == route.namespace or not self.known.isdisjoint(
-            {(*asked, name), (*asked, "")}
+        route_key = (route.kind, route.namespace, namespace)
+        return namespace == route.namespace or not self.grants.isdisjoint(
+            {(*route_key, name), (*route_key, "")}
         )
 
 
-def _group(entry: Value) -> str:
-    found = entry.get("group")
-    return found.text() if found is not None else ""
+def _read_group(entry: Value) -> str:
+    group = entry.get("group")
+    return group.text() if group is not None else ""
 
 
 @dataclass(frozen=True)
-class Backends:
+class BackendReader:
     """Reads the backends of a route; with `grants` those of other namespaces must be allowed.
 
     Routes of the mesh need no grant (istiod).
     """
 
     route: Document
-    grants: Grants | None
+    grants: ReferenceGrants | None
 
-    def split(self, rule: Value, changes: Callable[[Value], Headers]) -> tuple[Target, ...]:
-        """Return the split of a rule, `changes` reads the filters of a backend.
+    def read_split(
+        self, rule: Value, read_changes: Callable[[Value], Headers]
+    ) -> tuple[Target, ...]:
+        """Return the split of a rule, `read_changes` reads the filters of a backend.
 
         Raises BadRules with its place for what is not supported yet.
         """
-        found = rule.get("backendRefs")
+        backend_refs = rule.get("backendRefs")
         targets = []
-        for entry in found.items() if found else []:
-            entry.allow(*_REFERENCE, "filters", "weight")
+        for entry in backend_refs.items() if backend_refs else []:
+            entry.check_keys(*_REFERENCE_KEYS, "filters", "weight")
             weight = entry.get("weight")
-            share = weight.integer(0, _MOST) if weight else 1
-            targets.append(self._target(entry, share, changes(entry)))
+            share = weight.integer(0, _MAX_WEIGHT) if weight else 1
+            targets.append(self._read_target(entry, share, read_changes(entry)))
         return tuple(targets)
 
-    def mirror(self, entry: Value) -> Target:
+    def read_mirror_target(self, entry: Value) -> Target:
         """Return the backend of a RequestMirror."""
-        entry.allow(*_REFERENCE)
-        return self._target(entry, 100, UNCHANGED)
+        entry.check_keys(*_REFERENCE_KEYS)
+        return self._read_target(entry, 100, UNCHANGED)
 
-    def _target(self, entry: Value, weight: int, headers: Headers) -> Target:
+    def _read_target(self, entry: Value, weight: int, headers: Headers) -> Target:
         kind, name = entry.get("kind"), entry.need("name")
-        called = kind.text() if kind else "Service"
-        if (called, _group(entry)) != ("Service", ""):
-            hint = nearest(called, ("Service",)) if called != "Service" else ""
+        kind_name = kind.text() if kind else "Service"
+        if (kind_name, _read_group(entry)) != ("Service", ""):
+            hint = nearest(kind_name, ("Service",)) if kind_name != "Service" else ""
             raise (kind or entry).at.unsupported(
-                f"{entry.path}: only a Service as backend is supported yet, found a {called} of "
-                f"group '{_group(entry)}'{hint}"
+                f"{entry.path}: only a Service as backend is supported yet, found a {kind_name} of "
+                f"group '{_read_group(entry)}'{hint}"
             )
-        if "." in name.filled():
+        if "." in name.non_empty_text():
             raise name.error("the name of a Service, without a dot")
-        given = entry.get("namespace")
-        namespace = given.filled() if given else self.route.namespace
-        if self.grants and not self.grants.allow(self.route, namespace, name.text()):
-            raise (given or name).at.missing(
+        namespace_value = entry.get("namespace")
+        namespace = namespace_value.non_empty_text() if namespace_value else self.route.namespace
+        if self.grants and not self.grants.allows(self.route, namespace, name.text()):
+            raise (namespace_value or name).at.missing(
                 f"{entry.path}: no ReferenceGrant of namespace {namespace} lets a "
                 f"{self.route.kind} of {self.route.namespace} send to {name.text()}; its share "
                 "would be answered with 500",

@@ -19,14 +19,14 @@ from meshproof.rules.actions import (
     Retries,
     Rewrite,
 )
-from meshproof.rules.istio.actions import CODES, check_header
+from meshproof.rules.common_fields import read_seconds
+from meshproof.rules.istio.actions import REDIRECT_CODES, check_changed_header
 from meshproof.rules.model import Mirror, Route, Target
-from meshproof.rules.quantities import seconds
 
 _REQUEST, _RESPONSE = "RequestHeaderModifier", "ResponseHeaderModifier"
 _MIRROR, _REDIRECT, _REWRITE = "RequestMirror", "RequestRedirect", "URLRewrite"
 #: Type of a filter -> the key of what it says.
-_KEYS = {
+_FILTER_KEYS = {
     _REQUEST: "requestHeaderModifier",
     _RESPONSE: "responseHeaderModifier",
     _MIRROR: "requestMirror",
@@ -36,73 +36,79 @@ _KEYS = {
     "ExtensionRef": "extensionRef",
     "ExternalAuth": "externalAuth",
 }
-_HEADERS = (_REQUEST, _RESPONSE)
-OF_GRPC = (*_HEADERS, _MIRROR)
-OF_HTTP = (*OF_GRPC, _REDIRECT, _REWRITE)
+_HEADER_FILTERS = (_REQUEST, _RESPONSE)
+GRPC_FILTERS = (*_HEADER_FILTERS, _MIRROR)
+HTTP_FILTERS = (*GRPC_FILTERS, _REDIRECT, _REWRITE)
 _DURATION = re.compile(r"(?:[0-9]{1,5}(?:h|ms|m|s)){1,4}")
 #: What is retried whatever the codes are, and how often (istiod).
-_RETRIED = ("connect-failure", "refused-stream", "unavailable", "cancelled")
-_ATTEMPTS = 2
+_ALWAYS_RETRIED = ("connect-failure", "refused-stream", "unavailable", "cancelled")
+_DEFAULT_ATTEMPTS = 2
 
 
-def acting(
-    route: Route, rule: Value, types: tuple[str, ...], backend: Callable[[Value], Target]
+def add_filters(
+    route: Route, rule: Value, types: tuple[str, ...], read_backend: Callable[[Value], Target]
 ) -> Route:
     """Return the route with the filters of a rule, its timeouts and its retries.
 
-    `types` are the filters that may be there, `backend` reads that of a mirror. A rule without any
+    `types` are the filters that may be there, `read_backend` reads that of a mirror. A rule without any
     weight above 0 answers 500, and nothing else of it but changes of the answer has an effect.
     Raises BadRules with its place for filters that exclude each other.
     """
-    filters = list(_filters(rule, types))
-    found = dict(filters)
-    headers = _headers(found)
-    redirect = _redirect(found[_REDIRECT]) if _REDIRECT in found else None
+    filters = list(_read_filters(rule, types))
+    filter_by_type = dict(filters)
+    headers = _read_headers(filter_by_type)
+    redirect = _read_redirect(filter_by_type[_REDIRECT]) if _REDIRECT in filter_by_type else None
     if redirect is not None:
-        _check_alone(rule, found)
+        _check_redirect_alone(rule, filter_by_type)
         return replace(route, redirect=redirect, headers=headers)
-    rewrite = _rewrite(found[_REWRITE]) if _REWRITE in found else None
-    mirrors = tuple(_mirror(one, backend) for kind, one in filters if kind == _MIRROR)
-    timeout, retries = _limits(rule)
+    rewrite = _read_rewrite(filter_by_type[_REWRITE]) if _REWRITE in filter_by_type else None
+    mirrors = tuple(
+        _read_mirror(content, read_backend) for kind, content in filters if kind == _MIRROR
+    )
+    timeout, retries = _read_limits(rule)
     if not sum(target.weight for target in route.split):
         answer = DirectResponse(500)
-        return replace(route, split=(), direct_response=answer, headers=replace(headers, request=_NOTHING))
+        return replace(
+            route, split=(), direct_response=answer, headers=replace(headers, request=_NO_CHANGES)
+        )
     return replace(
         route, headers=headers, rewrite=rewrite, mirrors=mirrors, timeout=timeout, retries=retries
     )
 
 
-_NOTHING = HeaderChanges()
+_NO_CHANGES = HeaderChanges()
 
 
-def backend_headers(backend: Value) -> Headers:
+def read_backend_headers(backend: Value) -> Headers:
     """Return the header changes of a backend. Raises BadRules for filters that istiod has not."""
-    return _headers(dict(_filters(backend, _HEADERS)))
+    return _read_headers(dict(_read_filters(backend, _HEADER_FILTERS)))
 
 
-def _filters(parent: Value, types: tuple[str, ...]) -> Iterator[tuple[str, Value]]:
+def _read_filters(parent: Value, types: tuple[str, ...]) -> Iterator[tuple[str, Value]]:
     """Yield type and content of the filters of a rule or a backend."""
-    found = parent.get("filters")
-    seen: set[str] = set()
-    for entry in found.items() if found else []:
-        named = entry.need("type")
-        kind = named.choice(*_KEYS)
+    filters = parent.get("filters")
+    seen_kinds: set[str] = set()
+    for entry in filters.items() if filters else []:
+        filter_type = entry.need("type")
+        kind = filter_type.choice(*_FILTER_KEYS)
         if kind not in types:
-            raise named.at.unsupported(f"{entry.path}: {kind} is not supported yet here")
+            raise filter_type.at.unsupported(f"{entry.path}: {kind} is not supported yet here")
         for key in entry.mapping():
-            if key != _KEYS[kind] and key in _KEYS.values():
+            if key != _FILTER_KEYS[kind] and key in _FILTER_KEYS.values():
                 raise entry.keys[key].error(f"{entry.path}: '{key}' has no place in a {kind}")
-        entry.allow("type", _KEYS[kind])
-        if kind in seen and kind != _MIRROR:
+        entry.check_keys("type", _FILTER_KEYS[kind])
+        if kind in seen_kinds and kind != _MIRROR:
             raise entry.at.error(f"{entry.path}: a second {kind}")
-        seen.add(kind)
-        yield kind, entry.need(_KEYS[kind])
+        seen_kinds.add(kind)
+        yield kind, entry.need(_FILTER_KEYS[kind])
 
 
-def _check_alone(rule: Value, found: dict[str, Value]) -> None:
+def _check_redirect_alone(rule: Value, filter_by_type: dict[str, Value]) -> None:
     for kind in (_REWRITE, _MIRROR):
-        if kind in found:
-            raise found[kind].at.error(f"{rule.path}: a {kind} has no place beside a {_REDIRECT}")
+        if kind in filter_by_type:
+            raise filter_by_type[kind].at.error(
+                f"{rule.path}: a {kind} has no place beside a {_REDIRECT}"
+            )
     backends = rule.get("backendRefs")
     if backends is not None and backends.items():
         raise rule.keys["backendRefs"].error(
@@ -110,43 +116,48 @@ def _check_alone(rule: Value, found: dict[str, Value]) -> None:
         )
 
 
-def _headers(found: dict[str, Value]) -> Headers:
-    return Headers(_changes(found.get(_REQUEST)), _changes(found.get(_RESPONSE)))
+def _read_headers(filter_by_type: dict[str, Value]) -> Headers:
+    return Headers(
+        _read_header_changes(filter_by_type.get(_REQUEST)),
+        _read_header_changes(filter_by_type.get(_RESPONSE)),
+    )
 
 
-def _changes(found: Value | None) -> HeaderChanges:
-    if found is None:
+def _read_header_changes(modifier: Value | None) -> HeaderChanges:
+    if modifier is None:
         return HeaderChanges()
-    found.allow("add", "remove", "set")
-    seen: set[str] = set()
-    removed = found.get("remove")
-    pairs = {key: _pairs(found.get(key), seen) for key in ("set", "add")}
-    names = removed.items() if removed else []
+    modifier.check_keys("add", "remove", "set")
+    changed_names: set[str] = set()
+    removals = modifier.get("remove")
+    pairs = {key: _read_header_pairs(modifier.get(key), changed_names) for key in ("set", "add")}
+    names = removals.items() if removals else []
     for name in names:
-        check_header(name.filled(), name.at, seen, found.path)
+        check_changed_header(name.non_empty_text(), name.at, changed_names, modifier.path)
     return HeaderChanges(pairs["set"], pairs["add"], tuple(name.text().lower() for name in names))
 
 
-def _pairs(found: Value | None, seen: set[str]) -> tuple[tuple[str, str], ...]:
+def _read_header_pairs(
+    entries: Value | None, changed_names: set[str]
+) -> tuple[tuple[str, str], ...]:
     pairs = []
-    for entry in found.items() if found else []:
-        entry.allow("name", "value")
+    for entry in entries.items() if entries else []:
+        entry.check_keys("name", "value")
         name = entry.need("name")
-        check_header(name.filled(), name.at, seen, entry.path)
+        check_changed_header(name.non_empty_text(), name.at, changed_names, entry.path)
         pairs.append((name.text().lower(), entry.need("value").text()))
     return tuple(pairs)
 
 
-def _redirect(found: Value) -> Redirect:
-    found.allow("hostname", "path", "port", "scheme", "statusCode")
-    code, port, scheme = (found.get(key) for key in ("statusCode", "port", "scheme"))
-    if code is not None and code.content not in CODES:
-        raise code.error(f"one of {', '.join(map(str, CODES))}")
-    whole, prefix = _path(found)
+def _read_redirect(redirect: Value) -> Redirect:
+    redirect.check_keys("hostname", "path", "port", "scheme", "statusCode")
+    code, port, scheme = (redirect.get(key) for key in ("statusCode", "port", "scheme"))
+    if code is not None and code.content not in REDIRECT_CODES:
+        raise code.error(f"one of {', '.join(map(str, REDIRECT_CODES))}")
+    full_path, prefix = _read_path_change(redirect)
     return Redirect(
         code=code.integer(301, 308) if code else 302,
-        uri=whole,
-        authority=_hostname(found),
+        uri=full_path,
+        authority=_read_hostname(redirect),
         scheme=scheme.choice("http", "https") if scheme else "",
         port=port.integer(1, 65535) if port else None,
         use_request_port=port is None and scheme is None,
@@ -154,80 +165,84 @@ def _redirect(found: Value) -> Redirect:
     )
 
 
-def _rewrite(found: Value) -> Rewrite:
-    found.allow("hostname", "path")
-    whole, prefix = _path(found)
-    rewrite = Rewrite(prefix, _hostname(found), at=found.at)
-    if whole:
+def _read_rewrite(content: Value) -> Rewrite:
+    content.check_keys("hostname", "path")
+    full_path, prefix = _read_path_change(content)
+    rewrite = Rewrite(prefix, _read_hostname(content), at=content.at)
+    if full_path:
         # Whatever the match took, all of the path is replaced.
-        rewrite = replace(rewrite, pattern="/.*", substitution=whole.replace("\\", r"\\"))
-    if not (whole or prefix or rewrite.authority):
-        raise found.error("at least one of hostname, path")
+        rewrite = replace(rewrite, pattern="/.*", substitution=full_path.replace("\\", r"\\"))
+    if not (full_path or prefix or rewrite.authority):
+        raise content.error("at least one of hostname, path")
     return rewrite
 
 
-def _hostname(found: Value) -> str:
-    name = found.get("hostname")
-    return name.filled() if name else ""
+def _read_hostname(content: Value) -> str:
+    name = content.get("hostname")
+    return name.non_empty_text() if name else ""
 
 
-def _path(found: Value) -> tuple[str, str]:
+def _read_path_change(content: Value) -> tuple[str, str]:
     """Return what the whole path becomes, or what its prefix becomes (`/`: it is left out)."""
-    path = found.get("path")
+    path = content.get("path")
     if path is None:
         return "", ""
-    path.allow("replaceFullPath", "replacePrefixMatch", "type")
-    whole = path.need("type").choice("ReplaceFullPath", "ReplacePrefixMatch") == "ReplaceFullPath"
-    key, other = "replaceFullPath", "replacePrefixMatch"
-    key, other = (key, other) if whole else (other, key)
-    if other in path.mapping():
-        raise path.keys[other].error(f"{path.path}: '{other}' has no place in this type")
+    path.check_keys("replaceFullPath", "replacePrefixMatch", "type")
+    is_full_path = (
+        path.need("type").choice("ReplaceFullPath", "ReplacePrefixMatch") == "ReplaceFullPath"
+    )
+    key, wrong_key = "replaceFullPath", "replacePrefixMatch"
+    key, wrong_key = (key, wrong_key) if is_full_path else (wrong_key, key)
+    if wrong_key in path.mapping():
+        raise path.keys[wrong_key].error(f"{path.path}: '{wrong_key}' has no place in this type")
     value = path.need(key)
-    if not value.text().startswith("/") and (whole or value.text()):
+    if not value.text().startswith("/") and (is_full_path or value.text()):
         raise value.error("a path that begins with /")
-    return (value.text(), "") if whole else ("", value.text() or "/")
+    return (value.text(), "") if is_full_path else ("", value.text() or "/")
 
 
-def _mirror(found: Value, backend: Callable[[Value], Target]) -> Mirror:
-    found.allow("backendRef", "fraction", "percent")
-    percent, fraction = found.get("percent"), found.get("fraction")
+def _read_mirror(content: Value, read_backend: Callable[[Value], Target]) -> Mirror:
+    content.check_keys("backendRef", "fraction", "percent")
+    percent, fraction = content.get("percent"), content.get("fraction")
     share = float(percent.integer(0, 100)) if percent else 100.0
     if percent is not None and fraction is not None:
-        raise fraction.at.error(f"{found.path}: 'fraction' has no place beside 'percent'")
+        raise fraction.at.error(f"{content.path}: 'fraction' has no place beside 'percent'")
     if fraction is not None:
-        fraction.allow("denominator", "numerator")
-        of = fraction.get("denominator")
-        whole = of.integer(1, 2**31 - 1) if of else 100
-        share = 100 * fraction.need("numerator").integer(0, whole) / whole
-    return Mirror(backend(found.need("backendRef")), share)
+        fraction.check_keys("denominator", "numerator")
+        denominator = fraction.get("denominator")
+        total = denominator.integer(1, 2**31 - 1) if denominator else 100
+        share = 100 * fraction.need("numerator").integer(0, total) / total
+    return Mirror(read_backend(content.need("backendRef")), share)
 
 
-def _limits(rule: Value) -> tuple[float | None, Retries | None]:
+def _read_limits(rule: Value) -> tuple[float | None, Retries | None]:
     """Return the timeout of a request and its retries; one try may take `backendRequest`."""
-    found, again = rule.get("timeouts"), rule.get("retry")
-    whole = each = None
-    if found is not None:
-        found.allow("backendRequest", "request")
-        whole, each = (_duration(found.get(key)) for key in ("request", "backendRequest"))
-        if whole and each and each > whole:
-            raise found.keys["backendRequest"].error(
-                f"{found.path}: 'backendRequest' is longer than 'request'"
+    timeouts, retry = rule.get("timeouts"), rule.get("retry")
+    timeout = per_try = None
+    if timeouts is not None:
+        timeouts.check_keys("backendRequest", "request")
+        timeout, per_try = (
+            _read_duration(timeouts.get(key)) for key in ("request", "backendRequest")
+        )
+        if timeout and per_try and per_try > timeout:
+            raise timeouts.keys["backendRequest"].error(
+                f"{timeouts.path}: 'backendRequest' is longer than 'request'"
             )
-    if again is None:
-        return each or whole, None
-    again.allow("attempts", "codes", unsupported=("backoff",))
-    attempts, codes = again.get("attempts"), again.get("codes")
-    words = [str(code.integer(400, 599)) for code in codes.items()] if codes else []
-    return whole, Retries(
-        attempts=attempts.integer(0, 2**31 - 1) if attempts else _ATTEMPTS,
-        per_try_seconds=each or 0.0,
-        conditions=(*words, *_RETRIED),
+    if retry is None:
+        return per_try or timeout, None
+    retry.check_keys("attempts", "codes", unsupported=("backoff",))
+    attempts, codes = retry.get("attempts"), retry.get("codes")
+    status_codes = [str(code.integer(400, 599)) for code in codes.items()] if codes else []
+    return timeout, Retries(
+        attempts=attempts.integer(0, 2**31 - 1) if attempts else _DEFAULT_ATTEMPTS,
+        per_try_seconds=per_try or 0.0,
+        conditions=(*status_codes, *_ALWAYS_RETRIED),
     )
 
 
-def _duration(found: Value | None) -> float | None:
-    if found is None:
+def _read_duration(duration: Value | None) -> float | None:
+    if duration is None:
         return None
-    if not _DURATION.fullmatch(found.text()):
-        raise found.error("a duration as 10s, 500ms or 1m30s")
-    return seconds(found)
+    if not _DURATION.fullmatch(duration.text()):
+        raise duration.error("a duration as 10s, 500ms or 1m30s")
+    return read_seconds(duration)

@@ -20,11 +20,11 @@ from meshproof.rules.actions import (
     Retries,
     Rewrite,
 )
+from meshproof.rules.common_fields import read_percentage_field, read_seconds
 from meshproof.rules.model import Mirror, Route, Target
-from meshproof.rules.quantities import percentage, seconds
 
 #: The keys of a route that are read here.
-KEYS = (
+ACTION_KEYS = (
     "corsPolicy",
     "directResponse",
     "fault",
@@ -39,12 +39,12 @@ KEYS = (
     "timeout",
 )
 #: What makes no sense where nothing is sent on; Istio refuses it too.
-_ON_THE_WAY = ("fault", "mirror", "mirrors", "rewrite", "route")
-_ANSWERS = ("redirect", "directResponse")
+_FORWARDING_KEYS = ("fault", "mirror", "mirrors", "rewrite", "route")
+_ANSWER_KEYS = ("redirect", "directResponse")
 #: Statuses of a redirect.
-CODES = (301, 302, 303, 307, 308)
+REDIRECT_CODES = (301, 302, 303, 307, 308)
 #: Conditions of a retry (Envoy's docs, x-envoy-retry-on and x-envoy-retry-grpc-on).
-_RETRY_ON = (
+_RETRY_CONDITIONS = (
     "5xx",
     "cancelled",
     "connect-failure",
@@ -63,228 +63,238 @@ _RETRY_ON = (
     "unavailable",
 )
 
-Destination = Callable[[Value], Target]
+TargetReader = Callable[[Value], Target]
 
 
-def acting(route: Route, value: Value, destination: Destination) -> Route:
+def add_actions(route: Route, value: Value, read_target: TargetReader) -> Route:
     """Return the route with the actions that stand beside its destinations.
 
-    `destination` reads a Destination. Raises BadRules for actions that exclude each other.
+    `read_target` reads a Destination. Raises BadRules for actions that exclude each other.
     """
     return replace(
         route,
-        redirect=_redirect(value),
-        direct_response=_direct(value),
-        rewrite=_rewrite(value),
-        headers=headers(value),
-        fault=_fault(value),
-        timeout=_seconds(value, "timeout"),
-        retries=_retries(value),
-        mirrors=_mirrors(value, destination),
-        cors=cors.of_virtual_service(value),
+        redirect=_read_redirect(value),
+        direct_response=_read_direct_response(value),
+        rewrite=_read_rewrite(value),
+        headers=read_headers(value),
+        fault=_read_fault(value),
+        timeout=_read_seconds(value, "timeout"),
+        retries=_read_retries(value),
+        mirrors=_read_mirrors(value, read_target),
+        cors=cors.read_virtual_service_cors(value),
     )
 
 
-def sends_on(route: Value) -> bool:
+def needs_destinations(route: Value) -> bool:
     """Say whether a route needs destinations: one that answers itself or delegates must have none.
 
     Raises BadRules for one that answers itself and has what only makes sense on the way.
     """
-    ends = next((key for key in (*_ANSWERS, "delegate") if route.get(key)), None)
-    if ends is None:
+    ending_key = next((key for key in (*_ANSWER_KEYS, "delegate") if route.get(key)), None)
+    if ending_key is None:
         return True
-    others = (*_ANSWERS, "route") if ends == "delegate" else (*_ANSWERS, *_ON_THE_WAY)
-    for key in (key for key in others if key != ends and route.get(key)):
-        raise route.keys[key].error(f"{route.path}: '{key}' has no place beside '{ends}'")
+    excluded_keys = (
+        (*_ANSWER_KEYS, "route") if ending_key == "delegate" else (*_ANSWER_KEYS, *_FORWARDING_KEYS)
+    )
+    for key in (key for key in excluded_keys if key != ending_key and route.get(key)):
+        raise route.keys[key].error(f"{route.path}: '{key}' has no place beside '{ending_key}'")
     return False
 
 
-def _seconds(parent: Value, key: str) -> float | None:
-    found = parent.get(key)
-    return seconds(found) if found else None
+def _read_seconds(parent: Value, key: str) -> float | None:
+    value = parent.get(key)
+    return read_seconds(value) if value else None
 
 
-def _text(parent: Value, key: str) -> str:
-    found = parent.get(key)
-    return found.text() if found else ""
+def _read_text(parent: Value, key: str) -> str:
+    value = parent.get(key)
+    return value.text() if value else ""
 
 
-def _redirect(route: Value) -> Redirect | None:
-    found = route.get("redirect")
-    if found is None:
+def _read_redirect(route: Value) -> Redirect | None:
+    redirect = route.get("redirect")
+    if redirect is None:
         return None
-    found.allow("authority", "derivePort", "port", "redirectCode", "scheme", "uri")
-    if not set(found.mapping()) - {"redirectCode"}:
-        raise found.error("at least one of authority, port, scheme, uri")
-    code, port, derive = (found.get(key) for key in ("redirectCode", "port", "derivePort"))
+    redirect.check_keys("authority", "derivePort", "port", "redirectCode", "scheme", "uri")
+    if not set(redirect.mapping()) - {"redirectCode"}:
+        raise redirect.error("at least one of authority, port, scheme, uri")
+    code, port, derive = (redirect.get(key) for key in ("redirectCode", "port", "derivePort"))
     if port and derive:
-        raise derive.at.error(f"{found.path}: 'derivePort' has no place beside 'port'")
-    how = derive.choice("FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT") if derive else ""
-    if code is not None and code.content not in CODES:
-        raise code.error(f"one of {', '.join(map(str, CODES))}")
-    scheme = found.get("scheme")
+        raise derive.at.error(f"{redirect.path}: 'derivePort' has no place beside 'port'")
+    derived_port = derive.choice("FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT") if derive else ""
+    if code is not None and code.content not in REDIRECT_CODES:
+        raise code.error(f"one of {', '.join(map(str, REDIRECT_CODES))}")
+    scheme = redirect.get("scheme")
     return Redirect(
         code=code.integer(301, 308) if code else 301,
-        uri=_text(found, "uri"),
-        authority=_text(found, "authority"),
+        uri=_read_text(redirect, "uri"),
+        authority=_read_text(redirect, "authority"),
         scheme=scheme.choice("http", "https") if scheme else "",
         port=port.integer(1, 65535) if port else None,
-        use_request_port=how == "FROM_REQUEST_PORT",
+        use_request_port=derived_port == "FROM_REQUEST_PORT",
     )
 
 
-def _direct(route: Value) -> DirectResponse | None:
-    found = route.get("directResponse")
-    if found is None:
+def _read_direct_response(route: Value) -> DirectResponse | None:
+    response = route.get("directResponse")
+    if response is None:
         return None
-    found.allow("body", "status")
-    body = found.get("body")
+    response.check_keys("body", "status")
+    body = response.get("body")
     if body is not None:
-        body.allow("string", unsupported=("bytes",))
+        body.check_keys("string", unsupported=("bytes",))
     return DirectResponse(
-        found.need("status").integer(200, 599), _text(body, "string") if body else ""
+        response.need("status").integer(200, 599), _read_text(body, "string") if body else ""
     )
 
 
-def _rewrite(route: Value) -> Rewrite | None:
-    found = route.get("rewrite")
-    if found is None:
+def _read_rewrite(route: Value) -> Rewrite | None:
+    value = route.get("rewrite")
+    if value is None:
         return None
-    found.allow("authority", "uri", "uriRegexRewrite")
-    regex = found.get("uriRegexRewrite")
-    rewrite = Rewrite(_text(found, "uri"), _text(found, "authority"), at=found.at)
+    value.check_keys("authority", "uri", "uriRegexRewrite")
+    regex = value.get("uriRegexRewrite")
+    rewrite = Rewrite(_read_text(value, "uri"), _read_text(value, "authority"), at=value.at)
     if regex is not None:
-        regex.allow("match", "rewrite")
+        regex.check_keys("match", "rewrite")
         if rewrite.uri:
-            raise regex.at.error(f"{found.path}: 'uriRegexRewrite' has no place beside 'uri'")
+            raise regex.at.error(f"{value.path}: 'uriRegexRewrite' has no place beside 'uri'")
         match = regex.need("match")
         rewrite = replace(
-            rewrite, pattern=match.text(), substitution=_text(regex, "rewrite"), at=match.at
+            rewrite, pattern=match.text(), substitution=_read_text(regex, "rewrite"), at=match.at
         )
     if not (rewrite.uri or rewrite.authority or rewrite.pattern):
-        raise found.error("at least one of authority, uri, uriRegexRewrite")
+        raise value.error("at least one of authority, uri, uriRegexRewrite")
     return rewrite
 
 
-def headers(parent: Value) -> Headers:
+def read_headers(parent: Value) -> Headers:
     """Return the header changes of a route or of a destination.
 
     Raises BadRules for a header that is changed twice: which comes first is not specified.
     """
-    found = parent.get("headers")
-    if found is None:
+    headers = parent.get("headers")
+    if headers is None:
         return Headers()
-    found.allow("request", "response")
-    return Headers(_changes(found.get("request")), _changes(found.get("response")))
+    headers.check_keys("request", "response")
+    return Headers(
+        _read_header_changes(headers.get("request")), _read_header_changes(headers.get("response"))
+    )
 
 
-def check_headers(route: Route) -> None:
+def check_header_changes(route: Route) -> None:
     """Raise BadRules for a header that both a route and one of its destinations change.
 
     Whose change is the last one depends on the number of destinations.
     """
     for target in route.split:
-        for of_route, own in (
+        for route_changes, target_changes in (
             (route.headers.request, target.headers.request),
             (route.headers.response, target.headers.response),
         ):
-            for name in set(of_route.names) & set(own.names):
+            for name in set(route_changes.names) & set(target_changes.names):
                 raise (target.at or route.at).error(
                     f"'{name}' is changed here and for the whole route at {route.at}; which change "
                     "is the last one is not specified"
                 )
 
 
-def _changes(found: Value | None) -> HeaderChanges:
-    if found is None:
+def _read_header_changes(changes: Value | None) -> HeaderChanges:
+    if changes is None:
         return HeaderChanges()
-    found.allow("add", "remove", "set")
-    seen: set[str] = set()
-    removed = found.get("remove")
-    pairs = {key: _pairs(found, key, seen) for key in ("set", "add")}
-    names = [(one.text(), one.at) for one in removed.items()] if removed else []
+    changes.check_keys("add", "remove", "set")
+    changed_names: set[str] = set()
+    removals = changes.get("remove")
+    pairs = {key: _read_header_pairs(changes, key, changed_names) for key in ("set", "add")}
+    names = [(name.text(), name.at) for name in removals.items()] if removals else []
     for name, at in names:
-        check_header(name, at, seen, found.path)
+        check_changed_header(name, at, changed_names, changes.path)
     return HeaderChanges(pairs["set"], pairs["add"], tuple(name.lower() for name, _ in names))
 
 
-def _pairs(found: Value, key: str, seen: set[str]) -> tuple[tuple[str, str], ...]:
-    given = found.get(key)
-    if given is None:
+def _read_header_pairs(
+    changes: Value, key: str, changed_names: set[str]
+) -> tuple[tuple[str, str], ...]:
+    headers = changes.get(key)
+    if headers is None:
         return ()
-    for name in given.mapping():
-        check_header(name, given.keys[name], seen, given.path)
-    return tuple((name.lower(), value) for name, value in given.texts().items())
+    for name in headers.mapping():
+        check_changed_header(name, headers.keys[name], changed_names, headers.path)
+    return tuple((name.lower(), value) for name, value in headers.text_mapping().items())
 
 
-def check_header(name: str, at: At, seen: set[str], path: str) -> None:
-    """Note a changed header in `seen`. Raises BadRules for a second change, and for no header."""
+def check_changed_header(name: str, at: At, changed_names: set[str], path: str) -> None:
+    """Note a changed header in `changed_names`. Raises BadRules for a second change, and for no header."""
     lower = name.lower()
     if lower.startswith(":") or lower == "host":
         raise at.error(f"{path}: '{name}' is no header; rewrite.authority changes the host")
-    if lower in seen:
+    if lower in changed_names:
         raise at.error(f"{path}: '{name}' is changed twice; which comes first is not specified")
-    seen.add(lower)
+    changed_names.add(lower)
 
 
-def _fault(route: Value) -> Fault | None:
-    found = route.get("fault")
-    if found is None:
+def _read_fault(route: Value) -> Fault | None:
+    value = route.get("fault")
+    if value is None:
         return None
-    found.allow("abort", "delay")
-    delay, abort = found.get("delay"), found.get("abort")
+    value.check_keys("abort", "delay")
+    delay, abort = value.get("delay"), value.get("abort")
     fault = Fault()
     if delay is not None:
-        delay.allow("fixedDelay", "percent", "percentage", unsupported=("exponentialDelay",))
+        delay.check_keys("fixedDelay", "percent", "percentage", unsupported=("exponentialDelay",))
         fault = replace(
             fault,
-            delay_seconds=seconds(delay.need("fixedDelay")),
-            delay_percent=percentage(delay, "percentage", "percent", 0.0),
+            delay_seconds=read_seconds(delay.need("fixedDelay")),
+            delay_percent=read_percentage_field(delay, "percentage", "percent", 0.0),
         )
     if abort is not None:
-        abort.allow("httpStatus", "percentage", unsupported=("grpcStatus", "http2Error"))
+        abort.check_keys("httpStatus", "percentage", unsupported=("grpcStatus", "http2Error"))
         fault = replace(
             fault,
             abort_status=abort.need("httpStatus").integer(200, 599),
-            abort_percent=percentage(abort, "percentage", "percent", 0.0),
+            abort_percent=read_percentage_field(abort, "percentage", "percent", 0.0),
         )
     return fault
 
 
-def _retries(route: Value) -> Retries | None:
-    found = route.get("retries")
-    if found is None:
+def _read_retries(route: Value) -> Retries | None:
+    retries = route.get("retries")
+    if retries is None:
         return None
-    passed_over = ("retryIgnorePreviousHosts", "retryRemoteLocalities")
-    found.allow("attempts", "perTryTimeout", "retryOn", *passed_over, unsupported=("backoff",))
-    attempts, on = found.get("attempts"), found.get("retryOn")
+    ignored = ("retryIgnorePreviousHosts", "retryRemoteLocalities")
+    retries.check_keys("attempts", "perTryTimeout", "retryOn", *ignored, unsupported=("backoff",))
+    attempts, retry_on = retries.get("attempts"), retries.get("retryOn")
     return Retries(
         attempts=attempts.integer(0, 2**31 - 1) if attempts else 0,
-        per_try_seconds=_seconds(found, "perTryTimeout") or 0.0,
-        conditions=_retried(on) if on else (),
+        per_try_seconds=_read_seconds(retries, "perTryTimeout") or 0.0,
+        conditions=_read_retry_conditions(retry_on) if retry_on else (),
     )
 
 
-def _retried(on: Value) -> tuple[str, ...]:
+def _read_retry_conditions(retry_on: Value) -> tuple[str, ...]:
     """Return the conditions of a retry: words of Envoy and statuses."""
-    words = tuple(word.strip() for word in on.text().split(","))
-    for word in words:
-        if word not in _RETRY_ON and not (word.isdigit() and 200 <= int(word) <= 599):
-            hint = nearest(word, _RETRY_ON)
-            raise on.at.error(f"{on.path}: '{word}' is no condition of a retry, nor a status{hint}")
-    return words
+    conditions = tuple(condition.strip() for condition in retry_on.text().split(","))
+    for condition in conditions:
+        if condition not in _RETRY_CONDITIONS and not (
+            condition.isdigit() and 200 <= int(condition) <= 599
+        ):
+            hint = nearest(condition, _RETRY_CONDITIONS)
+            raise retry_on.at.error(
+                f"{retry_on.path}: '{condition}' is no condition of a retry, nor a status{hint}"
+            )
+    return conditions
 
 
-def _mirrors(route: Value, destination: Destination) -> tuple[Mirror, ...]:
-    one, several = route.get("mirror"), route.get("mirrors")
-    if one is not None and several is not None:
-        raise several.at.error(f"{route.path}: 'mirrors' has no place beside 'mirror'")
-    if one is not None:
-        share = percentage(route, "mirrorPercentage", "mirrorPercent", 100.0)
-        return (Mirror(destination(one), share),)
-    found = []
-    for entry in several.items() if several else ():
-        entry.allow("destination", "percentage")
-        target = destination(entry.need("destination"))
-        found.append(Mirror(target, percentage(entry, "percentage", "", 100.0)))
-    return tuple(found)
+def _read_mirrors(route: Value, read_target: TargetReader) -> tuple[Mirror, ...]:
+    mirror, mirrors = route.get("mirror"), route.get("mirrors")
+    if mirror is not None and mirrors is not None:
+        raise mirrors.at.error(f"{route.path}: 'mirrors' has no place beside 'mirror'")
+    if mirror is not None:
+        percent = read_percentage_field(route, "mirrorPercentage", "mirrorPercent", 100.0)
+        return (Mirror(read_target(mirror), percent),)
+    results = []
+    for entry in mirrors.items() if mirrors else ():
+        entry.check_keys("destination", "percentage")
+        target = read_target(entry.need("destination"))
+        results.append(Mirror(target, read_percentage_field(entry, "percentage", "", 100.0)))
+    return tuple(results)

@@ -28,7 +28,7 @@ _INHERITED = {
     "cors": None,
 }
 #: What only makes sense where requests are sent on.
-_ON_THE_WAY = ("rewrite", "fault", "mirrors")
+_FORWARDING_FIELDS = ("rewrite", "fault", "mirrors")
 Pairs = tuple[tuple[str, StringMatch], ...]
 
 
@@ -36,154 +36,170 @@ Pairs = tuple[tuple[str, StringMatch], ...]
 class Delegates:
     """The VirtualServices without hosts, by namespace and name; `read` returns their routes."""
 
-    known: dict[tuple[str, str], Document]
-    rooted: dict[tuple[str, str], Document]
-    read: Callable[[Document], tuple[Route, ...]]
+    delegates: dict[tuple[str, str], Document]
+    with_hosts: dict[tuple[str, str], Document]
+    read_delegate: Callable[[Document], tuple[Route, ...]]
 
     @classmethod
-    def among(
-        cls, documents: Iterable[Document], read: Callable[[Document], tuple[Route, ...]]
+    def group(
+        cls, documents: Iterable[Document], read_delegate: Callable[[Document], tuple[Route, ...]]
     ) -> Delegates:
         """Return those among some VirtualServices."""
-        known: dict[tuple[str, str], Document] = {}
-        rooted: dict[tuple[str, str], Document] = {}
-        for one in documents:
-            hosts = one.spec.get("hosts")
-            of = rooted if hosts is not None and hosts.items() else known
-            of[one.namespace, one.name] = one
-        return cls(known, rooted, read)
+        delegates: dict[tuple[str, str], Document] = {}
+        with_hosts: dict[tuple[str, str], Document] = {}
+        for document in documents:
+            hosts = document.spec.get("hosts")
+            target_map = with_hosts if hosts is not None and hosts.items() else delegates
+            target_map[document.namespace, document.name] = document
+        return cls(delegates, with_hosts, read_delegate)
 
-    def roots(self) -> list[Document]:
+    def list_roots(self) -> list[Document]:
         """Return the VirtualServices that are no delegate of another one, in order.
 
         One without hosts that nobody names is among them: what it says would hold nowhere.
         """
-        named = {
-            _named(found, one.namespace)
-            for one in self.rooted.values()
-            for route in one.spec.entries("http")
-            if (found := route.get("delegate")) is not None
+        referenced = {
+            _read_delegate_name(delegate, document.namespace)
+            for document in self.with_hosts.values()
+            for route in document.spec.entries("http")
+            if (delegate := route.get("delegate")) is not None
         }
-        left = [one for key, one in self.known.items() if key not in named]
-        return sorted([*self.rooted.values(), *left], key=lambda one: one.at)
+        unreferenced = [
+            document for key, document in self.delegates.items() if key not in referenced
+        ]
+        return sorted([*self.with_hosts.values(), *unreferenced], key=lambda document: document.at)
 
-    def routes(self, root: Route, value: Value, namespace: str) -> Iterator[Route]:
+    def read_routes(self, root: Route, value: Value, namespace: str) -> Iterator[Route]:
         """Yield the routes that a delegate puts in the place of `root`.
 
         Raises BadRules for a delegate that is missing or is none, and for a route of it that Istio
         would leave out.
         """
-        found = value.need("delegate")
-        key = _named(found, namespace)
+        delegate = value.need("delegate")
+        key = _read_delegate_name(delegate, namespace)
         name = "/".join(key)
-        if key in self.rooted:
-            raise found.at.error(
-                f"{found.path}: {name} at {self.rooted[key].at} has hosts of its own, so that "
+        if key in self.with_hosts:
+            raise delegate.at.error(
+                f"{delegate.path}: {name} at {self.with_hosts[key].at} has hosts of its own, so that "
                 "nothing can be delegated to it"
             )
-        if key not in self.known:
-            hint = nearest(name, ["/".join(one) for one in self.known])
-            raise found.at.missing(f"{found.path}: there is no VirtualService {name}{hint}", key[0])
-        document = self.known[key]
-        document.spec.allow("exportTo", "hosts", "http")
-        for route, part in zip(
-            document.spec.need("http").items(), self.read(document), strict=True
+        if key not in self.delegates:
+            hint = nearest(name, ["/".join(delegate_key) for delegate_key in self.delegates])
+            raise delegate.at.missing(
+                f"{delegate.path}: there is no VirtualService {name}{hint}", key[0]
+            )
+        document = self.delegates[key]
+        document.spec.check_keys("exportTo", "hosts", "http")
+        for route, delegate_route in zip(
+            document.spec.need("http").items(), self.read_delegate(document), strict=True
         ):
-            if (deeper := route.get("delegate")) is not None:
-                raise deeper.at.error(
-                    f"{deeper.path}: {name} is delegated to itself, and Istio delegates once"
+            if (nested := route.get("delegate")) is not None:
+                raise nested.at.error(
+                    f"{nested.path}: {name} is delegated to itself, and Istio delegates once"
                 )
-            yield _merged(root, part)
+            yield _merge_routes(root, delegate_route)
 
 
-def _named(found: Value, namespace: str) -> tuple[str, str]:
-    found.allow("name", "namespace")
-    owner = found.get("namespace")
-    return owner.text() if owner else namespace, found.need("name").filled()
+def _read_delegate_name(delegate: Value, namespace: str) -> tuple[str, str]:
+    delegate.check_keys("name", "namespace")
+    namespace_value = delegate.get("namespace")
+    return namespace_value.text() if namespace_value else namespace, delegate.need(
+        "name"
+    ).non_empty_text()
 
 
-def _merged(root: Route, part: Route) -> Route:
+def _merge_routes(root: Route, delegate_route: Route) -> Route:
     inherited = {
         key: getattr(root, key)
         for key, nothing in _INHERITED.items()
-        if getattr(part, key) == nothing and getattr(root, key) != nothing
+        if getattr(delegate_route, key) == nothing and getattr(root, key) != nothing
     }
-    for key in (key for key in _ON_THE_WAY if key in inherited and not part.split):
-        raise part.at.error(
+    for key in (key for key in _FORWARDING_FIELDS if key in inherited and not delegate_route.split):
+        raise delegate_route.at.error(
             f"the route at {root.at} delegates to this one and has '{key}', which makes no sense "
             "where nothing is sent on"
         )
-    found = replace(
-        part,
-        matches=tuple(_matches(root, part)),
-        name="-".join(filter(None, (root.name, part.name))),
-        options=judge_options.over(part.options, root.options),
+    merged = replace(
+        delegate_route,
+        matches=tuple(_merge_matches(root, delegate_route)),
+        name="-".join(filter(None, (root.name, delegate_route.name))),
+        options=judge_options.merge_options(delegate_route.options, root.options),
         **inherited,
     )
-    actions.check_headers(found)
-    return found
+    actions.check_header_changes(merged)
+    return merged
 
 
-def _matches(root: Route, part: Route) -> Iterator[Match]:
+def _merge_matches(root: Route, delegate_route: Route) -> Iterator[Match]:
     """Yield the matches of both: each of the part's within each of the root's that takes it."""
-    if not (root.matches and part.matches):
-        yield from root.matches or part.matches
+    if not (root.matches and delegate_route.matches):
+        yield from root.matches or delegate_route.matches
         return
-    for match in part.matches:
-        wider = [one for one in root.matches if not _conflict(one, match)]
-        if not wider:
+    for match in delegate_route.matches:
+        compatible = [
+            root_match for root_match in root.matches if not _conflicts(root_match, match)
+        ]
+        if not compatible:
             raise match.at.error(
                 f"this match is not part of one of the route at {root.at}, which delegates to it: "
                 "Istio leaves such a route out"
             )
-        yield from (_both(one, match) for one in wider)
+        yield from (_combine_matches(root_match, match) for root_match in compatible)
 
 
-def _conflict(root: Match, leaf: Match) -> bool:
+def _conflicts(root_match: Match, delegate_match: Match) -> bool:
     """Say whether a match is no part of another one, as istiod tells it."""
-    singles = ("uri", "scheme", "method", "authority")
-    several = ("headers", "without_headers", "query")
-    labels = dict(root.source)
+    string_fields = ("uri", "scheme", "method", "authority")
+    pair_fields = ("headers", "without_headers", "query")
+    labels = dict(root_match.source)
     return (
-        any(_outside(getattr(root, key), getattr(leaf, key)) for key in singles)
-        or any(
-            _outside(dict(getattr(root, key)).get(name), value)
-            for key in several
-            for name, value in getattr(leaf, key)
+        any(
+            _string_conflicts(getattr(root_match, key), getattr(delegate_match, key))
+            for key in string_fields
         )
-        or root.ignore_uri_case != leaf.ignore_uri_case
-        or (None not in (root.port, leaf.port) and root.port != leaf.port)
-        or (root.source_namespace not in ("", leaf.source_namespace))
-        or any(labels.get(name, value) != value for name, value in leaf.source)
-        or bool(root.gateways and not set(leaf.gateways) <= set(root.gateways))
+        or any(
+            _string_conflicts(dict(getattr(root_match, key)).get(name), value)
+            for key in pair_fields
+            for name, value in getattr(delegate_match, key)
+        )
+        or root_match.ignore_uri_case != delegate_match.ignore_uri_case
+        or (
+            None not in (root_match.port, delegate_match.port)
+            and root_match.port != delegate_match.port
+        )
+        or (root_match.source_namespace not in ("", delegate_match.source_namespace))
+        or any(labels.get(name, value) != value for name, value in delegate_match.source)
+        or bool(
+            root_match.gateways and not set(delegate_match.gateways) <= set(root_match.gateways)
+        )
     )
 
 
-def _outside(root: StringMatch | None, leaf: StringMatch | None) -> bool:
+def _string_conflicts(root_string: StringMatch | None, delegate_string: StringMatch | None) -> bool:
     """Say whether a condition on a string is no part of another one."""
-    if root is None or leaf is None:
+    if root_string is None or delegate_string is None:
         return False
-    if root.kind == "prefix" and leaf.kind in ("exact", "prefix"):
-        return not leaf.value.startswith(root.value)
-    return root.kind != "exact" or leaf != root
+    if root_string.kind == "prefix" and delegate_string.kind in ("exact", "prefix"):
+        return not delegate_string.value.startswith(root_string.value)
+    return root_string.kind != "exact" or delegate_string != root_string
 
 
-def _both(root: Match, leaf: Match) -> Match:
+def _combine_matches(root_match: Match, delegate_match: Match) -> Match:
     return replace(
-        leaf,
-        uri=leaf.uri or root.uri,
-        method=leaf.method or root.method,
-        authority=leaf.authority or root.authority,
-        scheme=leaf.scheme or root.scheme,
-        headers=_joined(root.headers, leaf.headers),
-        without_headers=_joined(root.without_headers, leaf.without_headers),
-        query=_joined(root.query, leaf.query),
-        gateways=leaf.gateways or root.gateways,
-        source=tuple(sorted({**dict(root.source), **dict(leaf.source)}.items())),
-        source_namespace=leaf.source_namespace or root.source_namespace,
-        port=leaf.port or root.port,
+        delegate_match,
+        uri=delegate_match.uri or root_match.uri,
+        method=delegate_match.method or root_match.method,
+        authority=delegate_match.authority or root_match.authority,
+        scheme=delegate_match.scheme or root_match.scheme,
+        headers=_combine_pairs(root_match.headers, delegate_match.headers),
+        without_headers=_combine_pairs(root_match.without_headers, delegate_match.without_headers),
+        query=_combine_pairs(root_match.query, delegate_match.query),
+        gateways=delegate_match.gateways or root_match.gateways,
+        source=tuple(sorted({**dict(root_match.source), **dict(delegate_match.source)}.items())),
+        source_namespace=delegate_match.source_namespace or root_match.source_namespace,
+        port=delegate_match.port or root_match.port,
     )
 
 
-def _joined(root: Pairs, leaf: Pairs) -> Pairs:
-    return tuple({**dict(root), **dict(leaf)}.items())
+def _combine_pairs(root_pairs: Pairs, delegate_pairs: Pairs) -> Pairs:
+    return tuple({**dict(root_pairs), **dict(delegate_pairs)}.items())

@@ -21,11 +21,11 @@ from meshproof.rules.actions import (
     Retries,
     Rewrite,
 )
+from meshproof.rules.common_fields import read_percent, read_seconds
 from meshproof.rules.model import Mirror, Route, Target
-from meshproof.rules.quantities import percent, seconds
 
 #: The keys of a spec that are read here. Envoy upgrades to WebSocket wherever it is asked to.
-KEYS = (
+ACTION_KEYS = (
     "appendHeaders",
     "corsPolicy",
     "httpFault",
@@ -36,20 +36,20 @@ KEYS = (
     "rewrite",
     "websocketUpgrade",
 )
-_RETRIED = ("5xx", "connect-failure", "refused-stream")
+_RETRY_CONDITIONS = ("5xx", "connect-failure", "refused-stream")
 #: Key -> why no proxy of today can do it.
-_OVERRIDE = {"overrideHeaderName": "Envoy lets no header of a request decide it"}
-_CUSTOM = {"custom": "it was never more than a name for config of Envoy's own"}
-_OTHER_DELAYS = {"exponentialDelay": "Envoy delays by a fixed time only"}
-_OTHER_ABORTS = {
+_OVERRIDE_REASONS = {"overrideHeaderName": "Envoy lets no header of a request decide it"}
+_CUSTOM_REASONS = {"custom": "it was never more than a name for config of Envoy's own"}
+_DELAY_REASONS = {"exponentialDelay": "Envoy delays by a fixed time only"}
+_ABORT_REASONS = {
     "grpcStatus": "the echo workloads are asked by HTTP",
     "http2Error": "Envoy aborts with a status, not with an error of HTTP/2",
 }
-_ON_THE_WAY = ("httpFault", "mirror", "rewrite", "route")
+_FORWARDING_KEYS = ("httpFault", "mirror", "rewrite", "route")
 
 
-def acting(route: Route, spec: Value, destination: Callable[[Value], Target]) -> Route:
-    """Return the route with the actions of a rule; `destination` reads an IstioService.
+def add_actions(route: Route, spec: Value, read_target: Callable[[Value], Target]) -> Route:
+    """Return the route with the actions of a rule; `read_target` reads an IstioService.
 
     Raises BadRules for what cannot be read, or excludes each other.
     """
@@ -58,96 +58,100 @@ def acting(route: Route, spec: Value, destination: Callable[[Value], Target]) ->
         upgrade.boolean()
     return replace(
         route,
-        redirect=_redirect(spec),
-        rewrite=_rewrite(spec),
-        headers=_headers(spec),
-        fault=_fault(spec),
-        timeout=_timeout(spec),
-        retries=_retries(spec),
-        mirrors=(Mirror(destination(mirror)),) if mirror else (),
-        cors=cors.of_route_rule(spec),
+        redirect=_read_redirect(spec),
+        rewrite=_read_rewrite(spec),
+        headers=_read_headers(spec),
+        fault=_read_fault(spec),
+        timeout=_read_timeout(spec),
+        retries=_read_retries(spec),
+        mirrors=(Mirror(read_target(mirror)),) if mirror else (),
+        cors=cors.read_route_rule_cors(spec),
     )
 
 
-def sends_on(spec: Value) -> bool:
+def needs_route(spec: Value) -> bool:
     """Say whether a rule needs a route: one with a redirect must have none (BadRules)."""
     if spec.get("redirect") is None:
         return True
-    for key in (key for key in _ON_THE_WAY if spec.get(key)):
+    for key in (key for key in _FORWARDING_KEYS if spec.get(key)):
         raise spec.keys[key].error(f"{spec.path}: '{key}' has no place beside 'redirect'")
     return False
 
 
-def _place(found: Value) -> tuple[str, str]:
+def _read_uri_and_authority(value: Value) -> tuple[str, str]:
     """Return uri and authority. Raises BadRules when both are missing."""
-    found.allow("authority", "uri")
-    uri, authority = found.get("uri"), found.get("authority")
+    value.check_keys("authority", "uri")
+    uri, authority = value.get("uri"), value.get("authority")
     if uri is None and authority is None:
-        raise found.error("at least one of authority, uri")
+        raise value.error("at least one of authority, uri")
     return uri.text() if uri else "", authority.text() if authority else ""
 
 
-def _redirect(spec: Value) -> Redirect | None:
-    found = spec.get("redirect")
-    return Redirect(302, *_place(found)) if found else None
+def _read_redirect(spec: Value) -> Redirect | None:
+    redirect = spec.get("redirect")
+    return Redirect(302, *_read_uri_and_authority(redirect)) if redirect else None
 
 
-def _rewrite(spec: Value) -> Rewrite | None:
-    found = spec.get("rewrite")
-    return Rewrite(*_place(found), at=found.at) if found else None
+def _read_rewrite(spec: Value) -> Rewrite | None:
+    rewrite = spec.get("rewrite")
+    return Rewrite(*_read_uri_and_authority(rewrite), at=rewrite.at) if rewrite else None
 
 
-def _headers(spec: Value) -> Headers:
-    found = spec.get("appendHeaders")
-    if found is None:
+def _read_headers(spec: Value) -> Headers:
+    headers = spec.get("appendHeaders")
+    if headers is None:
         return UNCHANGED
-    added = tuple((name.lower(), value) for name, value in found.texts().items())
+    added = tuple((name.lower(), value) for name, value in headers.text_mapping().items())
     return Headers(request=HeaderChanges(add=added))
 
 
-def _fault(spec: Value) -> Fault | None:
-    found = spec.get("httpFault")
-    if found is None:
+def _read_fault(spec: Value) -> Fault | None:
+    value = spec.get("httpFault")
+    if value is None:
         return None
-    found.allow("abort", "delay")
-    delay, abort = found.get("delay"), found.get("abort")
+    value.check_keys("abort", "delay")
+    delay, abort = value.get("delay"), value.get("abort")
     fault = Fault()
     if delay is not None:
-        delay.allow("fixedDelay", "percent", unsupported=_OTHER_DELAYS | _OVERRIDE)
-        wait = seconds(delay.need("fixedDelay"))
-        fault = replace(fault, delay_seconds=wait, delay_percent=_percent(delay))
+        delay.check_keys("fixedDelay", "percent", unsupported=_DELAY_REASONS | _OVERRIDE_REASONS)
+        delay_seconds = read_seconds(delay.need("fixedDelay"))
+        fault = replace(
+            fault, delay_seconds=delay_seconds, delay_percent=_read_fault_percent(delay)
+        )
     if abort is not None:
-        abort.allow("httpStatus", "percent", unsupported=_OTHER_ABORTS | _OVERRIDE)
+        abort.check_keys("httpStatus", "percent", unsupported=_ABORT_REASONS | _OVERRIDE_REASONS)
         status = abort.need("httpStatus").integer(200, 599)
-        fault = replace(fault, abort_status=status, abort_percent=_percent(abort))
+        fault = replace(fault, abort_status=status, abort_percent=_read_fault_percent(abort))
     return fault if fault != Fault() else None
 
 
-def _percent(fault: Value) -> float:
-    found = fault.get("percent")
-    return percent(found) if found else 0.0
+def _read_fault_percent(fault: Value) -> float:
+    value = fault.get("percent")
+    return read_percent(value) if value else 0.0
 
 
-def _simple(spec: Value, key: str, name: str, *valid: str) -> Value | None:
+def _get_simple_policy(spec: Value, key: str, simple_key: str, *valid_keys: str) -> Value | None:
     """Return what stands under `key` as its simple kind; `custom` ones were never specified."""
-    found = spec.get(key)
-    if found is None:
+    policy = spec.get(key)
+    if policy is None:
         return None
-    found.allow(name, unsupported=_CUSTOM)
-    simple = found.need(name)
-    simple.allow(*valid, unsupported=_OVERRIDE)
+    policy.check_keys(simple_key, unsupported=_CUSTOM_REASONS)
+    simple = policy.need(simple_key)
+    simple.check_keys(*valid_keys, unsupported=_OVERRIDE_REASONS)
     return simple
 
 
-def _timeout(spec: Value) -> float | None:
-    found = _simple(spec, "httpReqTimeout", "simpleTimeout", "timeout")
-    return seconds(found.need("timeout")) if found else None
+def _read_timeout(spec: Value) -> float | None:
+    timeout = _get_simple_policy(spec, "httpReqTimeout", "simpleTimeout", "timeout")
+    return read_seconds(timeout.need("timeout")) if timeout else None
 
 
-def _retries(spec: Value) -> Retries | None:
-    found = _simple(spec, "httpReqRetries", "simpleRetry", "attempts", "perTryTimeout")
-    if found is None:
+def _read_retries(spec: Value) -> Retries | None:
+    retries = _get_simple_policy(spec, "httpReqRetries", "simpleRetry", "attempts", "perTryTimeout")
+    if retries is None:
         return None
-    each = found.get("perTryTimeout")
-    attempts = found.need("attempts").integer(0, 2**31 - 1)
-    return Retries(attempts, seconds(each) if each else 0.0, _RETRIED if attempts else ())
+    per_try = retries.get("perTryTimeout")
+    attempts = retries.need("attempts").integer(0, 2**31 - 1)
+    return Retries(
+        attempts, read_seconds(per_try) if per_try else 0.0, _RETRY_CONDITIONS if attempts else ()
+    )

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from meshproof.documents.manifest import Document, Value
+from meshproof.rules.common_fields import read_seconds
 from meshproof.rules.legacy.route_rule import API_VERSION
 from meshproof.rules.model import RuleSet
-from meshproof.rules.quantities import seconds
 
 KIND = "DestinationPolicy"
 
 BALANCERS = ("ROUND_ROBIN", "LEAST_CONN", "RANDOM")
-_SERVICE = ("domain", "labels", "name", "namespace", "service")
-_COUNTS = (
+_SERVICE_KEYS = ("domain", "labels", "name", "namespace", "service")
+_COUNT_KEYS = (
     "httpConsecutiveErrors",
     "httpMaxPendingRequests",
     "httpMaxRequests",
@@ -25,8 +25,8 @@ _COUNTS = (
     "httpMaxRetries",
     "maxConnections",
 )
-_TIMES = ("httpDetectionInterval", "sleepWindow")
-_PERCENT = "httpMaxEjectionPercent"
+_TIME_KEYS = ("httpDetectionInterval", "sleepWindow")
+_PERCENT_KEY = "httpMaxEjectionPercent"
 
 
 def handles(document: Document) -> bool:
@@ -34,17 +34,17 @@ def handles(document: Document) -> bool:
     return document.api_version == API_VERSION and document.kind == KIND
 
 
-def read(documents: Iterable[Document]) -> RuleSet:
+def read_rules(documents: Iterable[Document]) -> RuleSet:
     """Check policies and return no rule: they do not change who answers.
 
     Raises BadRules with its place for unknown keys and wrong values, and for two policies of one
     destination: which of them holds is not specified.
     """
-    seen: dict[object, Document] = {}
+    first_by_key: dict[object, Document] = {}
     for document in documents:
-        check(document)
-        key = _key(document)
-        first = seen.setdefault(key, document)
+        check_policy(document)
+        key = _policy_key(document)
+        first = first_by_key.setdefault(key, document)
         if first is not document:
             raise document.at.error(
                 f"a second policy for what the one at {first.at} is for; which holds is not "
@@ -53,42 +53,42 @@ def read(documents: Iterable[Document]) -> RuleSet:
     return RuleSet()
 
 
-def check(document: Document) -> None:
+def check_policy(document: Document) -> None:
     """Check one policy. Raises BadRules with its place for unknown keys and wrong values."""
     spec = document.spec
-    spec.allow("circuitBreaker", "destination", "loadBalancing", "source")
+    spec.check_keys("circuitBreaker", "destination", "loadBalancing", "source")
     for service in (spec.need("destination"), spec.get("source")):
         if service is not None:
-            service.allow(*_SERVICE)
+            service.check_keys(*_SERVICE_KEYS)
     balancing, breaker = spec.get("loadBalancing"), spec.get("circuitBreaker")
     if balancing is not None:
-        balancing.allow("custom", "name")
+        balancing.check_keys("custom", "name")
         name = balancing.get("name")
         if name is not None:
             name.choice(*BALANCERS)
     if breaker is not None:
-        breaker.allow("custom", "simpleCb")
+        breaker.check_keys("custom", "simpleCb")
         simple = breaker.get("simpleCb")
         if simple is not None:
             _check_breaker(simple)
 
 
 def _check_breaker(simple: Value) -> None:
-    simple.allow(*_COUNTS, *_TIMES, _PERCENT)
-    for key in (*_COUNTS, _PERCENT):
+    simple.check_keys(*_COUNT_KEYS, *_TIME_KEYS, _PERCENT_KEY)
+    for key in (*_COUNT_KEYS, _PERCENT_KEY):
         count = simple.get(key)
         if count is not None:
-            count.integer(0, 100 if key == _PERCENT else 2**31 - 1)
-    for key in _TIMES:
+            count.integer(0, 100 if key == _PERCENT_KEY else 2**31 - 1)
+    for key in _TIME_KEYS:
         time = simple.get(key)
         if time is not None:
-            seconds(time)
+            read_seconds(time)
 
 
-def _key(document: Document) -> object:
+def _policy_key(document: Document) -> object:
     """Return what a policy is for: equal for two that are for the same."""
     spec = document.spec
     return document.namespace, *(
-        str(sorted(found.plain().items(), key=str)) if found is not None else ""
-        for found in (spec.get("destination"), spec.get("source"))
+        str(sorted(service.to_python().items(), key=str)) if service is not None else ""
+        for service in (spec.get("destination"), spec.get("source"))
     )

@@ -20,7 +20,7 @@ PROTOCOLS = ("http", "https", "http2", "grpc", "tcp", "mongo", "redis")
 ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?")
 
 
-def is_one(host: str) -> bool:
+def is_single_name(host: str) -> bool:
     """Say whether a host is one by its name: no wildcard and no address."""
     return not host.startswith("*") and ADDRESS.fullmatch(host) is None
 
@@ -30,36 +30,36 @@ def handles(document: Document) -> bool:
     return document.api_version == API_VERSION and document.kind == KIND
 
 
-def read(documents: Iterable[Document]) -> RuleSet:
+def read_rules(documents: Iterable[Document]) -> RuleSet:
     """Check rules and return none: they route nothing inside the mesh.
 
     Raises BadRules with its place for unknown keys and wrong values, and for two of one host.
     """
-    seen: dict[str, Document] = {}
+    first_by_host: dict[str, Document] = {}
     for document in documents:
-        check(document)
+        check_rule(document)
         host = document.spec.need("destination").need("service")
-        first = seen.setdefault(host.text(), document)
+        first = first_by_host.setdefault(host.text(), document)
         if first is not document:
             raise host.at.error(f"a second rule for '{host.text()}', which has one at {first.at}")
     return RuleSet()
 
 
-def check(document: Document) -> None:
+def check_rule(document: Document) -> None:
     """Check one rule. Raises BadRules with its place for unknown keys and wrong values."""
     spec = document.spec
-    spec.allow("destination", "ports", "useEgressProxy")
+    spec.check_keys("destination", "ports", "useEgressProxy")
     destination, ports, proxy = (
         spec.need("destination"),
         spec.need("ports"),
         spec.get("useEgressProxy"),
     )
-    destination.allow("service")
-    destination.need("service").filled()
+    destination.check_keys("service")
+    destination.need("service").non_empty_text()
     if not ports.items():
         raise ports.error("at least one port")
     for port in ports.items():
-        port.allow("port", "protocol")
+        port.check_keys("port", "protocol")
         port.need("port").integer(1, 65535)
         protocol = port.need("protocol")
         if protocol.text().lower() not in PROTOCOLS:

@@ -14,7 +14,7 @@ from meshproof.base.errors import nearest
 from meshproof.base.names import CLUSTER_DOMAIN, Labels, full_name, labels
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules import judge_options
-from meshproof.rules.conditions import string_match
+from meshproof.rules.common_fields import read_string_match
 from meshproof.rules.legacy import actions
 from meshproof.rules.model import Match, Route, RouteTable, RuleSet, StringMatch, Target
 
@@ -22,14 +22,14 @@ API_VERSION = "config.istio.io/v1alpha2"
 KIND = DIALECT = "RouteRule"
 
 #: Key -> why requests cannot prove it.
-_UNSUPPORTED = {"l4Fault": "it is about connections of TCP, of which no HTTP request tells"}
-_NO_HTTP = dict.fromkeys(("tcp", "udp"), "only HTTP requests are sent and served")
+_UNSUPPORTED_KEYS = {"l4Fault": "it is about connections of TCP, of which no HTTP request tells"}
+_UNSUPPORTED_PROTOCOLS = dict.fromkeys(("tcp", "udp"), "only HTTP requests are sent and served")
 #: Keys of request.headers that are not headers but parts of the request.
-_PARTS = ("uri", "scheme", "method", "authority")
+_PSEUDO_HEADERS = ("uri", "scheme", "method", "authority")
 
 
 @dataclass(frozen=True)
-class _Rule:
+class _RankedRule:
     host: str
     precedence: int
     route: Route
@@ -41,21 +41,21 @@ def handles(document: Document) -> bool:
     return document.api_version == API_VERSION and document.kind == KIND
 
 
-def read(documents: Iterable[Document], selectors: Mapping[str, Labels]) -> RuleSet:
+def read_rules(documents: Iterable[Document], selectors: Mapping[str, Labels]) -> RuleSet:
     """Return the rules in `documents`, one route per destination, in order of precedence.
 
     `selectors` are the labels that Services select, by full host: callers are told by labels.
     Raises BadRules for two rules of one destination and precedence: their order is unspecified.
     """
-    hosts: dict[str, list[_Rule]] = {}
+    hosts: dict[str, list[_RankedRule]] = {}
     for document in documents:
-        rule = _rule(document, selectors)
+        rule = _read_rule(document, selectors)
         hosts.setdefault(rule.host, []).append(rule)
-    tables = tuple(_route_table(host, rules) for host, rules in hosts.items())
+    tables = tuple(_make_route_table(host, rules) for host, rules in hosts.items())
     return RuleSet(tables=tables, dialect=DIALECT if tables else "")
 
 
-def _route_table(host: str, rules: list[_Rule]) -> RouteTable:
+def _make_route_table(host: str, rules: list[_RankedRule]) -> RouteTable:
     ordered = sorted(rules, key=lambda rule: -rule.precedence)
     for first, second in pairwise(ordered):
         if first.precedence == second.precedence:
@@ -73,55 +73,57 @@ def _route_table(host: str, rules: list[_Rule]) -> RouteTable:
     )
 
 
-def _rule(document: Document, selectors: Mapping[str, Labels]) -> _Rule:
+def _read_rule(document: Document, selectors: Mapping[str, Labels]) -> _RankedRule:
     spec = document.spec
-    own = ("destination", "match", "precedence", "route")
-    spec.allow(*own, *actions.KEYS, unsupported=_UNSUPPORTED)
+    routing_keys = ("destination", "match", "precedence", "route")
+    spec.check_keys(*routing_keys, *actions.ACTION_KEYS, unsupported=_UNSUPPORTED_KEYS)
     precedence, match = spec.get("precedence"), spec.get("match")
     namespace = document.namespace
-    host = _host(spec.need("destination"), namespace)
-    sends_on = actions.sends_on(spec)
+    host = _read_host(spec.need("destination"), namespace)
+    has_route = actions.needs_route(spec)
     route = Route(
-        matches=(_match(match, _Callers(namespace, selectors)),) if match else (),
-        split=_split(spec.need("route"), host, namespace) if sends_on else (),
+        matches=(_read_match(match, _CallerReader(namespace, selectors)),) if match else (),
+        split=_read_split(spec.need("route"), host, namespace) if has_route else (),
         at=document.at,
         name=document.name,
-        options=judge_options.read(document),
+        options=judge_options.read_options(document),
     )
-    route = actions.acting(route, spec, lambda found: _copied(found, namespace))
-    order = precedence.integer(-(2**31), 2**31 - 1) if precedence else 0
-    return _Rule(host, order, route, document)
+    route = actions.add_actions(
+        route, spec, lambda destination: _read_mirror_target(destination, namespace)
+    )
+    rank = precedence.integer(-(2**31), 2**31 - 1) if precedence else 0
+    return _RankedRule(host, rank, route, document)
 
 
-def _copied(destination: Value, namespace: str) -> Target:
+def _read_mirror_target(destination: Value, namespace: str) -> Target:
     """Return the destination of a mirror, which may have labels."""
-    destination.allow("domain", "labels", "name", "namespace", "service")
-    found = destination.get("labels")
-    carried = labels(found.texts()) if found else ()
-    return Target(_named(destination, namespace), carried, 100, at=destination.at)
+    destination.check_keys("domain", "labels", "name", "namespace", "service")
+    labels_value = destination.get("labels")
+    target_labels = labels(labels_value.text_mapping()) if labels_value else ()
+    return Target(_read_service(destination, namespace), target_labels, 100, at=destination.at)
 
 
-def _host(destination: Value, namespace: str) -> str:
-    destination.allow("domain", "name", "namespace", "service", unsupported=("labels",))
-    return _named(destination, namespace)
+def _read_host(destination: Value, namespace: str) -> str:
+    destination.check_keys("domain", "name", "namespace", "service", unsupported=("labels",))
+    return _read_service(destination, namespace)
 
 
-def _named(destination: Value, namespace: str) -> str:
+def _read_service(destination: Value, namespace: str) -> str:
     service = destination.get("service")
     if service is not None:
         return full_name(service.text(), namespace)
-    owner, domain = destination.get("namespace"), destination.get("domain")
+    namespace_value, domain = destination.get("namespace"), destination.get("domain")
     return ".".join(
         (
             destination.need("name").text(),
-            owner.text() if owner else namespace,
+            namespace_value.text() if namespace_value else namespace,
             domain.text() if domain else CLUSTER_DOMAIN,
         )
     )
 
 
 @dataclass(frozen=True)
-class _Callers:
+class _CallerReader:
     """Tells calling workloads as they are seen from a namespace; `selectors` are by full host."""
 
     namespace: str
@@ -132,95 +134,107 @@ class _Callers:
 
         Raises BadRules for a service of which no labels are known, or that excludes them.
         """
-        source.allow("domain", "labels", "name", "namespace", "service")
-        found, owner = source.get("labels"), source.get("namespace")
-        carried = labels(found.texts()) if found else ()
-        named = source.get("service") or source.get("name")
-        if named is None:
-            if not carried and owner is None:
+        source.check_keys("domain", "labels", "name", "namespace", "service")
+        labels_value, namespace_value = source.get("labels"), source.get("namespace")
+        source_labels = labels(labels_value.text_mapping()) if labels_value else ()
+        service_value = source.get("service") or source.get("name")
+        if service_value is None:
+            if not source_labels and namespace_value is None:
                 raise source.error("at least one of labels, name, namespace, service")
-            return carried, owner.text() if owner else ""
-        host = _named(source, self.namespace)
+            return source_labels, namespace_value.text() if namespace_value else ""
+        host = _read_service(source, self.namespace)
         selector = self.selectors.get(host)
         if not selector:
             hint = nearest(host, self.selectors)
-            raise named.at.error(
-                f"{named.path}: the labels of callers tell them apart: give the Service {host} "
+            raise service_value.at.error(
+                f"{service_value.path}: the labels of callers tell them apart: give the Service {host} "
                 f"too, whose selector says which{hint}"
             )
-        own = dict(carried)
+        caller_labels = dict(source_labels)
         for key, value in selector:
-            if own.get(key, value) != value:
-                raise named.at.error(
-                    f"{named.path}: the Service {host} selects {key}={value}, the labels beside "
-                    f"say {key}={own[key]}: nobody is both"
+            if caller_labels.get(key, value) != value:
+                raise service_value.at.error(
+                    f"{service_value.path}: the Service {host} selects {key}={value}, the labels beside "
+                    f"say {key}={caller_labels[key]}: nobody is both"
                 )
-        return labels({**dict(selector), **own}), host.split(".")[1]
+        return labels({**dict(selector), **caller_labels}), host.split(".")[1]
 
 
-def _match(match: Value, callers: _Callers) -> Match:
+def _read_match(match: Value, callers: _CallerReader) -> Match:
     if not match.mapping():
         raise match.error("conditions (a match may be absent, but not empty)")
-    _refuse_old(match, "httpHeaders", "match.request.headers")
-    match.allow("request", "source", unsupported=_NO_HTTP)
+    _refuse_old_key(match, "httpHeaders", "match.request.headers")
+    match.check_keys("request", "source", unsupported=_UNSUPPORTED_PROTOCOLS)
     request, source = match.get("request"), match.get("source")
-    carried, owner = callers.read(source) if source else ((), "")
-    strings = _strings(request) if request else {}
+    source_labels, source_namespace = callers.read(source) if source else ((), "")
+    strings = _read_string_matches(request) if request else {}
     return Match(
         at=match.at,
         uri=strings.get("uri"),
         method=strings.get("method"),
         authority=strings.get("authority"),
-        headers=tuple((key, value) for key, value in strings.items() if key not in _PARTS),
-        source=carried,
-        source_namespace=owner,
+        headers=tuple((key, value) for key, value in strings.items() if key not in _PSEUDO_HEADERS),
+        source=source_labels,
+        source_namespace=source_namespace,
         scheme=strings.get("scheme"),
     )
 
 
-def _refuse_old(value: Value, key: str, new: str) -> None:
+def _refuse_old_key(value: Value, key: str, new: str) -> None:
     if key in value.mapping():
         raise value.keys[key].error(
             f"{value.path}.{key} is the v1alpha1 spelling; v1alpha2 has {new}"
         )
 
 
-def _strings(request: Value) -> dict[str, StringMatch]:
+def _read_string_matches(request: Value) -> dict[str, StringMatch]:
     """Return the conditions by header name (lower case) or part of the request."""
-    request.allow("headers")
+    request.check_keys("headers")
     headers = request.need("headers")
-    found: dict[str, StringMatch] = {}
+    conditions: dict[str, StringMatch] = {}
     for name, value in headers.mapping().items():
         key = name.lower()
-        if key in found:
+        if key in conditions:
             raise headers.keys[name].error(f"{value.path}: a second condition on this header")
-        bare = isinstance(value.content, str)
-        found[key] = StringMatch("exact", value.text(), value.at) if bare else string_match(value)
-    return found
+        is_plain = isinstance(value.content, str)
+        conditions[key] = (
+            StringMatch("exact", value.text(), value.at) if is_plain else read_string_match(value)
+        )
+    return conditions
 
 
-def _split(split: Value, host: str, namespace: str) -> tuple[Target, ...]:
-    entries = split.items()
-    targets = tuple(_target(entry, host, namespace, alone=len(entries) == 1) for entry in entries)
+def _read_split(entries_value: Value, host: str, namespace: str) -> tuple[Target, ...]:
+    entries = entries_value.items()
+    targets = tuple(
+        _read_target(entry, host, namespace, is_single=len(entries) == 1) for entry in entries
+    )
     total = sum(target.weight for target in targets)
     if total != 100:
-        raise split.at.error(f"{split.path}: weights must sum to 100, found {total}")
+        raise entries_value.at.error(
+            f"{entries_value.path}: weights must sum to 100, found {total}"
+        )
     for entry, target in zip(entries, targets, strict=True):
-        if [(one.host, one.labels) for one in targets].count((target.host, target.labels)) > 1:
+        if [(other_target.host, other_target.labels) for other_target in targets].count(
+            (target.host, target.labels)
+        ) > 1:
             raise entry.at.error(f"{entry.path}: nothing tells it from another entry: add labels")
     return targets
 
 
-def _target(entry: Value, host: str, namespace: str, alone: bool) -> Target:
-    _refuse_old(entry, "tags", "labels")
-    entry.allow("destination", "labels", "weight")
-    weight, found, other = entry.get("weight"), entry.get("labels"), entry.get("destination")
-    if weight is None and not alone:
+def _read_target(entry: Value, host: str, namespace: str, is_single: bool) -> Target:
+    _refuse_old_key(entry, "tags", "labels")
+    entry.check_keys("destination", "labels", "weight")
+    weight, labels_value, destination = (
+        entry.get("weight"),
+        entry.get("labels"),
+        entry.get("destination"),
+    )
+    if weight is None and not is_single:
         raise entry.at.error(f"{entry.path}: a split of several needs a weight on each")
     share = weight.integer(0, 100) if weight else 100
     return Target(
-        host=_host(other, namespace) if other else host,
-        labels=labels(found.texts()) if found else (),
-        weight=100 if alone else share,  # a single entry counts as 100, whatever it says
+        host=_read_host(destination, namespace) if destination else host,
+        labels=labels(labels_value.text_mapping()) if labels_value else (),
+        weight=100 if is_single else share,  # a single entry counts as 100, whatever it says
         at=entry.at,
     )

@@ -1,0 +1,147 @@
+"""Reads Gateway API (gateway.networking.k8s.io) into the routing model.
+
+Source: Gateway API reference, pages Gateway, HTTPRoute, GRPCRoute, ReferenceGrant and GAMMA (routes
+of a Service). What they leave open is as istiod has it: of hosts that overlap the narrower alone
+decides; a regex comes after every prefix, `/` too (istio issue 60695). Times of creation count
+where they are written; a route without one is the youngest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from meshproof.base.names import MESH
+from meshproof.documents.manifest import Document
+from meshproof.rules.gateway_api.backends import ReferenceGrants
+from meshproof.rules.gateway_api.listeners import GROUP, Listener, check_distinct, read_listeners
+from meshproof.rules.gateway_api.parents import Attachment, find_attachments
+from meshproof.rules.gateway_api.routes import RankedRoute, read_ranked_routes
+from meshproof.rules.model import Gateway, RouteTable, RuleSet, Server
+
+#: Kind -> its versions.
+KINDS = {
+    "Gateway": ("v1", "v1beta1"),
+    "GRPCRoute": ("v1",),
+    "HTTPRoute": ("v1", "v1beta1"),
+    "ReferenceGrant": ("v1", "v1beta1"),
+}
+DIALECT = "HTTPRoute"
+
+
+def handles(document: Document) -> bool:
+    """Say whether this reader knows the document's group, version and kind."""
+    group, _, version = document.api_version.rpartition("/")
+    return group == GROUP and version in KINDS.get(document.kind, ())
+
+
+def read_rules(documents: Iterable[Document]) -> RuleSet:
+    """Return a gateway for each listener, and a route for the hosts that the same objects are for.
+
+    The routes of all HTTPRoutes of a host at a listener, or of a Service, are in the order in which
+    they are tried. Raises BadRules with file and line for what is missing, unknown, not supported
+    yet, or could not hold anywhere.
+    """
+    documents_by_kind: dict[str, list[Document]] = {kind: [] for kind in KINDS}
+    for document in documents:
+        documents_by_kind[document.kind].append(document)
+    listeners = [
+        listener for gateway in documents_by_kind["Gateway"] for listener in read_listeners(gateway)
+    ]
+    check_distinct(listeners)
+    grants = ReferenceGrants.from_documents(documents_by_kind["ReferenceGrant"])
+    attached_routes: dict[Attachment, list[Document]] = {}
+    routes_by_document: dict[Document, list[RankedRoute]] = {}
+    for document in sorted(
+        (*documents_by_kind["HTTPRoute"], *documents_by_kind["GRPCRoute"]), key=_age_key
+    ):
+        attachments = list(dict.fromkeys(find_attachments(document, listeners)))
+        needs_grants = any(attachment.gateway != MESH for attachment in attachments)
+        routes_by_document[document] = read_ranked_routes(
+            document, grants if needs_grants else None
+        )
+        for attachment in attachments:
+            attached_routes.setdefault(attachment, []).append(document)
+    _check_attachments(attached_routes)
+    return RuleSet(
+        (
+            *_build_tables(attached_routes, routes_by_document),
+            *_build_empty_tables(listeners, attached_routes),
+        ),
+        tuple(_make_gateway(listener) for listener in listeners),
+        dialect=DIALECT if routes_by_document else "",
+    )
+
+
+def _age_key(document: Document) -> tuple[str, str, str]:
+    """Return what tells which of two routes comes first where their matches do not."""
+    created = document.metadata.get("creationTimestamp")
+    return created.text() if created else "later", document.namespace, document.name
+
+
+def _make_gateway(listener: Listener) -> Gateway:
+    servers = (Server(listener.port, (listener.host,)),)
+    return Gateway(listener.full_name, servers, listener.at, proxy=listener.gateway)
+
+
+def _check_attachments(attached_routes: dict[Attachment, list[Document]]) -> None:
+    ports_by_host: dict[str, set[int | None]] = {}
+    for attachment, routes in attached_routes.items():
+        first_route, *later_routes = routes
+        for route in later_routes:
+            if route.kind != first_route.kind:
+                raise route.at.error(
+                    f"{attachment.host} has a {route.kind} here and a {first_route.kind} at {first_route.at}; which "
+                    "of them holds is not specified"
+                )
+        if attachment.gateway == MESH:
+            attached_ports = ports_by_host.setdefault(attachment.host, set())
+            attached_ports.add(attachment.port)
+            if None in attached_ports and len(attached_ports) > 1:
+                raise first_route.at.unsupported(
+                    f"{attachment.host} has routes for all of its ports and for one; that is not "
+                    "supported yet"
+                )
+
+
+def _build_tables(
+    attached_routes: dict[Attachment, list[Document]], routes: dict[Document, list[RankedRoute]]
+) -> Iterator[RouteTable]:
+    """Yield the routes: hosts and listeners with the same objects share one."""
+    hosts_by_listener: dict[tuple[str, int | None, tuple[Document, ...]], list[str]] = {}
+    for attachment, documents in attached_routes.items():
+        hosts_by_listener.setdefault(
+            (attachment.gateway, attachment.port, tuple(documents)), []
+        ).append(attachment.host)
+    gateways_by_table: dict[
+        tuple[int | None, tuple[Document, ...], tuple[str, ...]], list[str]
+    ] = {}
+    for (gateway, port, merged_documents), names in hosts_by_listener.items():
+        gateways_by_table.setdefault((port, merged_documents, tuple(names)), []).append(gateway)
+    for (port, merged, table_hosts), gateways in gateways_by_table.items():
+        ordered = sorted(
+            (ranked for document in merged for ranked in routes[document]), key=RankedRoute.sort_key
+        )
+        yield RouteTable(
+            hosts=table_hosts,
+            routes=tuple(ranked.route for ranked in ordered),
+            gateways=tuple(gateways),
+            at=merged[0].at,
+            name=" + ".join(document.name for document in merged),
+            namespace=merged[0].namespace,
+            ports=(port,) if port else (),
+        )
+
+
+def _build_empty_tables(
+    listeners: list[Listener], attached_routes: dict[Attachment, list[Document]]
+) -> Iterator[RouteTable]:
+    """Yield a table without routes for each listener that hides hosts from a wider one.
+
+    A request belongs to the listener with the narrowest host alone (Gateway reference, listeners).
+    """
+    for listener in listeners:
+        hides_hosts = any(listener.narrows(wide) for wide in listeners)
+        if hides_hosts and Attachment(listener.full_name, listener.host) not in attached_routes:
+            yield RouteTable(
+                (listener.host,), (), (listener.full_name,), listener.at, listener.name
+            )
