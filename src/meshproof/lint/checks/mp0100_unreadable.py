@@ -12,7 +12,7 @@ from meshproof.lint.engine.project import Project
 
 CODE = "MP0100"
 
-_PLACE = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?: (?P<said>.+)", re.S)
+_LOCATED_ERROR = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?: (?P<said>.+)", re.S)
 
 
 def check(project: Project) -> Iterable[Hit]:
@@ -22,8 +22,8 @@ def check(project: Project) -> Iterable[Hit]:
 
 def build_unreadable_hit(error: BadRules, file: str) -> Hit:
     """Return the hit for an error that the strict reader raised on a part of `file`."""
-    found = _PLACE.fullmatch(str(error))
-    if found is None:
+    match = _LOCATED_ERROR.fullmatch(str(error))
+    if match is None:
         return Hit(At(file, 1), str(error).removeprefix(f"{file}: "))
-    place = At(found["file"], int(found["line"]), int(found["column"] or 1))
-    return Hit(place, found["said"])
+    at = At(match["file"], int(match["line"]), int(match["column"] or 1))
+    return Hit(at, match["said"])

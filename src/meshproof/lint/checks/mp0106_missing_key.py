@@ -13,17 +13,17 @@ CODE = "MP0106"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each key that is needed and absent."""
-    for one in project.find_defects(DefectKind.MISSING_KEY):
-        where = one.path or "the document"
-        yield Hit(one.at, f"{where}: '{one.actual}' is missing", one.repair)
-    delegates = _delegates(project)
+    for defect in project.find_defects(DefectKind.MISSING_KEY):
+        subject = defect.path or "the document"
+        yield Hit(defect.at, f"{subject}: '{defect.actual}' is missing", defect.repair)
+    delegates = _list_delegates(project)
     for document in project.named_documents("VirtualService"):
-        found = read_spec(document)
+        spec = read_spec(document)
         name = (document.namespace, document.name)
         if (
-            found is not None
+            spec is not None
             and name not in delegates
-            and project.lacks_keys(document, found, "hosts")
+            and project.lacks_keys(document, spec, "hosts")
         ):
             yield Hit(
                 locate_spec(document),
@@ -31,17 +31,20 @@ def check(project: Project) -> Iterator[Hit]:
                 "hosts: [the service's name]",
             )
     for document in project.documents_of_kind("RouteRule", "DestinationPolicy"):
-        for to in find_values(read_spec(document), "destination"):
-            if project.lacks_keys(document, to, "name", "service"):
-                at = document.spec.keys.get("destination", to.at)
+        for destination in find_values(read_spec(document), "destination"):
+            if project.lacks_keys(document, destination, "name", "service"):
+                at = document.spec.keys.get("destination", destination.at)
                 yield Hit(at, "spec.destination: 'name' is missing", "name: the service's name")
 
 
-def _delegates(project: Project) -> set[tuple[str, str]]:
+def _list_delegates(project: Project) -> set[tuple[str, str]]:
     """Return namespace and name of every VirtualService that another one delegates to."""
     return {
-        (read_text(to.get("namespace")) or document.namespace, read_text(to.get("name")))
+        (
+            read_text(delegate.get("namespace")) or document.namespace,
+            read_text(delegate.get("name")),
+        )
         for document in project.named_documents("VirtualService")
-        for to in find_values(read_spec(document), "http", "delegate")
-        if isinstance(to.content, dict)
+        for delegate in find_values(read_spec(document), "http", "delegate")
+        if isinstance(delegate.content, dict)
     }

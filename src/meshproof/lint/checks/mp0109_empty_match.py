@@ -11,41 +11,41 @@ from meshproof.lint.engine.project import Project, find_values, read_kind, read_
 CODE = "MP0109"
 
 #: Kind -> the way to what holds matches, and their key.
-_PLACES = {
+_MATCH_PATHS = {
     "VirtualService": ((("http",), "match"), (("tcp",), "match"), (("tls",), "match")),
     "RouteRule": (((), "match"),),
     "HTTPRoute": ((("rules",), "matches"),),
     "GRPCRoute": ((("rules",), "matches"),),
 }
-_PARTS = ("authority", "method", "path", "scheme", "uri")
-_NO_CONDITION = ("name", "statPrefix", "ignoreUriCase")
+_STRING_CONDITIONS = ("authority", "method", "path", "scheme", "uri")
+_OPTION_KEYS = ("name", "statPrefix", "ignoreUriCase")
 _REPAIR = "write the condition, or leave the key out where every request is meant"
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each match that lets every request through."""
-    for document in project.documents_of_kind(*_PLACES):
-        for way, key in _PLACES[read_kind(document)]:
-            for holder in find_values(read_spec(document), *way):
-                found = holder.content.get(key) if isinstance(holder.content, dict) else None
-                if found is None:
+    for document in project.documents_of_kind(*_MATCH_PATHS):
+        for path, key in _MATCH_PATHS[read_kind(document)]:
+            for holder in find_values(read_spec(document), *path):
+                matches = holder.content.get(key) if isinstance(holder.content, dict) else None
+                if matches is None:
                     continue
-                if found.content == []:
+                if matches.content == []:
                     yield Hit(
-                        holder.keys.get(key, found.at), f"{found.path}: no condition", _REPAIR
+                        holder.keys.get(key, matches.at), f"{matches.path}: no condition", _REPAIR
                     )
-                for match in found.content if isinstance(found.content, list) else [found]:
+                for match in matches.content if isinstance(matches.content, list) else [matches]:
                     if not project.has_defect_at(document, match.path):
-                        yield from _match(match)
+                        yield from _check_match(match)
 
 
-def _match(match: Value) -> Iterator[Hit]:
+def _check_match(match: Value) -> Iterator[Hit]:
     if not isinstance(match.content, dict):
         return
-    parts = {name: one for name, one in match.content.items() if name not in _NO_CONDITION}
-    if not parts:
+    conditions = {name: value for name, value in match.content.items() if name not in _OPTION_KEYS}
+    if not conditions:
         yield Hit(match.at, f"{match.path}: no condition", _REPAIR)
-    for name, one in parts.items():
-        if name in _PARTS and one.content == {}:
-            at = match.keys.get(name, one.at)
-            yield Hit(at, f"{one.path}: nothing to compare with", _REPAIR)
+    for name, value in conditions.items():
+        if name in _STRING_CONDITIONS and value.content == {}:
+            at = match.keys.get(name, value.at)
+            yield Hit(at, f"{value.path}: nothing to compare with", _REPAIR)

@@ -13,11 +13,13 @@ CODE = "MP0110"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each list that must not be empty and is."""
-    for one in project.find_defects(DefectKind.EMPTY_LIST):
-        yield Hit(one.at, f"{one.path}: the list has no entry", "write an entry, or drop the key")
+    for defect in project.find_defects(DefectKind.EMPTY_LIST):
+        yield Hit(
+            defect.at, f"{defect.path}: the list has no entry", "write an entry, or drop the key"
+        )
     for document in project.documents_of_kind("VirtualService"):
-        found = read_spec(document)
-        if found is not None and project.lacks_keys(document, found, "http", "tls", "tcp"):
+        spec = read_spec(document)
+        if spec is not None and project.lacks_keys(document, spec, "http", "tls", "tcp"):
             yield Hit(
                 locate_spec(document),
                 "spec: no routes: there is none of http, tls and tcp",

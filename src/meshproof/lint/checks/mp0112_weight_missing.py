@@ -14,18 +14,18 @@ CODE = "MP0112"
 def check(project: Project) -> Iterator[Hit]:
     """Report each split of several in which a destination has no weight."""
     for split in read_splits(project):
-        lacking = split.entries_without_weight
-        if split.default_weight == 0 and lacking and len(split.entries) > 1:
+        unweighted = split.entries_without_weight
+        if split.default_weight == 0 and unweighted and len(split.entries) > 1:
             yield Hit(
-                lacking[0].at,
-                f"{split.path}: {len(lacking)} of {len(split.entries)} destinations have no weight",
-                _repair(split, len(lacking)),
+                unweighted[0].at,
+                f"{split.path}: {len(unweighted)} of {len(split.entries)} destinations have no weight",
+                _suggest_weight(split, len(unweighted)),
             )
 
 
-def _repair(split: Split, lacking: int) -> str:
+def _suggest_weight(split: Split, unweighted_count: int) -> str:
     weights = split.weights
-    rest = 100 - sum(weights) if weights is not None else 0
-    if rest > 0 and rest % lacking == 0:
-        return f"weight: {rest // lacking}"
+    remainder = 100 - sum(weights) if weights is not None else 0
+    if remainder > 0 and remainder % unweighted_count == 0:
+        return f"weight: {remainder // unweighted_count}"
     return "a weight on each destination"

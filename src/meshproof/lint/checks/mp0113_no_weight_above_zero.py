@@ -17,7 +17,7 @@ def check(project: Project) -> Iterator[Hit]:
         if split.weights is None or any(split.weights) or len(split.entries_without_weight):
             continue
         if len(split.entries) == 1 and split.kind in ("VirtualService", "RouteRule"):
-            said = "a single destination of weight 0 gets every request, not none"
-            yield Hit(split.at, f"{split.path}: {said}", "drop the weight, or the route")
+            message = "a single destination of weight 0 gets every request, not none"
+            yield Hit(split.at, f"{split.path}: {message}", "drop the weight, or the route")
         else:
             yield Hit(split.at, f"{split.path}: no weight is above 0", "a weight above 0 on one")

@@ -17,16 +17,16 @@ def check(project: Project) -> Iterator[Hit]:
         weights = split.weights
         if split.kind != "RouteRule" or weights is None or len(weights) == 1:
             continue
-        whole = all(weight >= 0 for weight in weights) and not split.entries_without_weight
-        if whole and sum(weights) not in (0, 100):
+        is_complete = all(weight >= 0 for weight in weights) and not split.entries_without_weight
+        if is_complete and sum(weights) not in (0, 100):
             yield Hit(
                 split.at,
                 f"{split.path}: the weights sum to {sum(weights)}, not to 100",
-                f"weights that sum to 100, such as {_scaled(weights)}",
+                f"weights that sum to 100, such as {_scale_to_100(weights)}",
             )
 
 
-def _scaled(weights: list[int]) -> str:
+def _scale_to_100(weights: list[int]) -> str:
     """Return the same parts of 100, whole numbers, the rounding on the last."""
     parts = [round(100 * weight / sum(weights)) for weight in weights[:-1]]
     return ", ".join(map(str, [*parts, 100 - sum(parts)]))

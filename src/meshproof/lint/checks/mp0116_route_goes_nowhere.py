@@ -10,30 +10,35 @@ from meshproof.lint.engine.project import Project, find_values, read_spec
 
 CODE = "MP0116"
 
-_ENDS = {
+_ACTIONS = {
     "http": ("route", "redirect", "directResponse", "delegate"),
     "tcp": ("route",),
     "tls": ("route",),
 }
-_ANSWERING = ("requestRedirect", "extensionRef")
+_ANSWERING_FILTERS = ("requestRedirect", "extensionRef")
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each route that does not say where its requests go."""
     for document in project.documents_of_kind("VirtualService"):
-        for key, ends in _ENDS.items():
+        for key, actions in _ACTIONS.items():
             for route in find_values(read_spec(document), key):
-                if project.lacks_keys(document, route, *ends):
-                    yield Hit(route.at, f"{route.path}: there is no {' or '.join(ends)}", "route:")
+                if project.lacks_keys(document, route, *actions):
+                    yield Hit(
+                        route.at, f"{route.path}: there is no {' or '.join(actions)}", "route:"
+                    )
     for document in project.documents_of_kind("HTTPRoute", "GRPCRoute"):
         for rule in find_values(read_spec(document), "rules"):
-            if project.lacks_keys(document, rule, "backendRefs") and not _answers(rule):
+            if project.lacks_keys(document, rule, "backendRefs") and not _has_answering_filter(
+                rule
+            ):
                 yield Hit(rule.at, f"{rule.path}: there is no backend: status 500", "backendRefs:")
 
 
-def _answers(rule: Value) -> bool:
+def _has_answering_filter(rule: Value) -> bool:
     """Say whether a filter answers instead of a backend."""
     filters = find_values(rule, "filters")
     return any(
-        isinstance(one.content, dict) and set(_ANSWERING) & set(one.content) for one in filters
+        isinstance(value.content, dict) and set(_ANSWERING_FILTERS) & set(value.content)
+        for value in filters
     )

@@ -33,9 +33,9 @@ def check(project: Project) -> Iterator[Hit]:
     """Report each kind that was removed, where it stands as a kind."""
     for document in project.documents:
         root = document.root
-        found = root.mapping().get("kind")
+        kind = root.mapping().get("kind")
         group = read_api_group(document)
-        removed = REMOVED.get((group, read_kind(document))) or REMOVED.get((group, ""))
-        if found is not None and removed and "kind" in root.keys:
-            since, instead = removed
-            yield Hit(found.at, f"{read_kind(document)} was removed in {since}", instead)
+        removal = REMOVED.get((group, read_kind(document))) or REMOVED.get((group, ""))
+        if kind is not None and removal and "kind" in root.keys:
+            release, successor = removal
+            yield Hit(kind.at, f"{read_kind(document)} was removed in {release}", successor)

@@ -14,26 +14,26 @@ CODE = "MP0208"
 def check(project: Project) -> Iterator[Hit]:
     """Report each Deployment whose selector is missing or selects none of its own pods."""
     for document in project.documents_of_kind("Deployment"):
-        found = read_spec(document)
-        if found is None:
+        spec = read_spec(document)
+        if spec is None:
             continue
-        pods = _texts(find_values(found, "template", "metadata", "labels"))
-        shown = ", ".join(f"{key}: {value}" for key, value in pods.items())
-        repair = f"selector: {{matchLabels: {{{shown}}}}}" if pods else "selector:"
-        if project.lacks_keys(document, found, "selector"):
+        pod_labels = _read_labels(find_values(spec, "template", "metadata", "labels"))
+        label_text = ", ".join(f"{key}: {value}" for key, value in pod_labels.items())
+        repair = f"selector: {{matchLabels: {{{label_text}}}}}" if pod_labels else "selector:"
+        if project.lacks_keys(document, spec, "selector"):
             yield Hit(locate_spec(document), "spec: 'selector' is missing", repair)
             continue
-        for selector in find_values(found, "selector"):
-            wanted = _texts(find_values(selector, "matchLabels"))
-            if not set(wanted.items()) <= set(pods.items()):
-                at = found.keys.get("selector", selector.at)
+        for selector in find_values(spec, "selector"):
+            selector_labels = _read_labels(find_values(selector, "matchLabels"))
+            if not set(selector_labels.items()) <= set(pod_labels.items()):
+                at = spec.keys.get("selector", selector.at)
                 yield Hit(at, "spec.selector: the template's labels do not satisfy it", repair)
 
 
-def _texts(found: list[Value]) -> dict[str, str]:
+def _read_labels(mappings: list[Value]) -> dict[str, str]:
     return {
         key: read_text(value)
-        for one in found
-        if isinstance(one.content, dict)
-        for key, value in one.content.items()
+        for mapping in mappings
+        if isinstance(mapping.content, dict)
+        for key, value in mapping.content.items()
     }

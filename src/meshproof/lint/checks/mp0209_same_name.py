@@ -13,13 +13,17 @@ CODE = "MP0209"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each object that replaces an earlier one."""
-    seen: dict[tuple[str, ...], Document] = {}
-    for document in project.named_documents(*{read_kind(one) for one in project.documents} - {""}):
+    first_documents: dict[tuple[str, ...], Document] = {}
+    for document in project.named_documents(
+        *{read_kind(candidate) for candidate in project.documents} - {""}
+    ):
         group = read_api_group(document)
-        first = seen.setdefault((group, document.kind, document.namespace, document.name), document)
-        if first is not document:
+        first_document = first_documents.setdefault(
+            (group, document.kind, document.namespace, document.name), document
+        )
+        if first_document is not document:
             yield Hit(
                 document.metadata.need("name").at,
-                f"this {document.kind} '{document.name}' replaces the one at {first.at}",
+                f"this {document.kind} '{document.name}' replaces the one at {first_document.at}",
                 "another name, or one object for both",
             )

@@ -16,108 +16,127 @@ CODE = "MP0210"
 
 @dataclass(frozen=True)
 class _Claim:
-    """A host that a VirtualService routes, in one protocol, at one place."""
+    """A host that a VirtualService routes, in one protocol, at one gateway (MESH: in sidecars)."""
 
     host: str
-    place: str
+    gateway: str
     protocol: str
     value: Value
     document: Document
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report the later of two VirtualServices that route one host at one place."""
+    """Report the later of two VirtualServices that route one host at one gateway."""
     claims: dict[tuple[str, str, str], list[_Claim]] = {}
     for document in project.named_documents("VirtualService"):
-        for claim in _claims(document):
-            claims.setdefault((claim.host, claim.place, claim.protocol), []).append(claim)
-    told: set[tuple[int, int]] = set()
+        for claim in _list_claims(document):
+            claims.setdefault((claim.host, claim.gateway, claim.protocol), []).append(claim)
+    reported_pairs: set[tuple[int, int]] = set()
     for rivals in claims.values():
         for first, second in combinations(rivals, 2):
             pair = (id(first.document), id(second.document))
-            if pair not in told and _meet(first, second):
-                told.add(pair)
-                yield _hit(first, second)
+            if pair not in reported_pairs and _can_conflict(first, second):
+                reported_pairs.add(pair)
+                yield _build_hit(first, second)
 
 
-def _claims(document: Document) -> Iterator[_Claim]:
-    found = read_spec(document)
-    places = [_gateway(one, document) for one in find_values(found, "gateways")] or [MESH]
-    for host in find_values(found, "hosts"):
+def _list_claims(document: Document) -> Iterator[_Claim]:
+    spec = read_spec(document)
+    gateways = [_resolve_gateway(name, document) for name in find_values(spec, "gateways")] or [
+        MESH
+    ]
+    for host in find_values(spec, "hosts"):
         name = full_name(read_text(host), document.namespace)
-        for place in dict.fromkeys(places):
+        for gateway in dict.fromkeys(gateways):
             for protocol in ("http", "tls", "tcp"):
-                if find_values(found, protocol):
-                    yield _Claim(name, place, protocol, host, document)
+                if find_values(spec, protocol):
+                    yield _Claim(name, gateway, protocol, host, document)
 
 
-def _gateway(name: Value, document: Document) -> str:
-    said = read_text(name)
-    return said if said == MESH or "/" in said else f"{document.namespace}/{said.split('.')[0]}"
-
-
-def _meet(first: _Claim, second: _Claim) -> bool:
-    """Say whether both hold for some request: seen from one namespace, and not kept apart."""
-    one, other = first.document, second.document
-    seen = _seen(one) & _seen(other) or (_seen(one) | _seen(other)) & {"*"}
-    if not seen or (one.namespace, one.name) == (other.namespace, other.name):
-        return False
-    if first.place == MESH or first.protocol != "http":
-        return True
-    return any(
-        _overlap(route, rival)
-        for route in find_values(read_spec(one), "http")
-        for rival in find_values(read_spec(other), "http")
+def _resolve_gateway(name: Value, document: Document) -> str:
+    gateway = read_text(name)
+    return (
+        gateway
+        if gateway == MESH or "/" in gateway
+        else f"{document.namespace}/{gateway.split('.')[0]}"
     )
 
 
-def _seen(document: Document) -> set[str]:
+def _can_conflict(first: _Claim, second: _Claim) -> bool:
+    """Say whether both hold for some request: seen from one namespace, and not kept apart."""
+    first_document, second_document = first.document, second.document
+    shared_namespaces = _read_export_namespaces(first_document) & _read_export_namespaces(
+        second_document
+    ) or (_read_export_namespaces(first_document) | _read_export_namespaces(second_document)) & {
+        "*"
+    }
+    if not shared_namespaces or (first_document.namespace, first_document.name) == (
+        second_document.namespace,
+        second_document.name,
+    ):
+        return False
+    if first.gateway == MESH or first.protocol != "http":
+        return True
+    return any(
+        _can_share_request(route, rival)
+        for route in find_values(read_spec(first_document), "http")
+        for rival in find_values(read_spec(second_document), "http")
+    )
+
+
+def _read_export_namespaces(document: Document) -> set[str]:
     """Return the namespaces that see a rule (its exportTo); `*` stands for all."""
-    names = {read_text(one) for one in find_values(read_spec(document), "exportTo")} or {"*"}
+    names = {read_text(name) for name in find_values(read_spec(document), "exportTo")} or {"*"}
     return {document.namespace if name == "." else name for name in names}
 
 
-def _overlap(route: Value, rival: Value) -> bool:
+def _can_share_request(route: Value, rival: Value) -> bool:
     """Say whether two routes can take one request, as far as path and method tell."""
-    ours, theirs = find_values(route, "match"), find_values(rival, "match")
-    if not ours or not theirs:
+    matches, rival_matches = find_values(route, "match"), find_values(rival, "match")
+    if not matches or not rival_matches:
         return True
-    return any(not _apart(one, other) for one in ours for other in theirs)
+    return any(
+        not _are_disjoint(match, rival_match) for match in matches for rival_match in rival_matches
+    )
 
 
-def _apart(one: Value, other: Value) -> bool:
+def _are_disjoint(first_match: Value, second_match: Value) -> bool:
     for part in ("uri", "method", "scheme", "authority"):
         pairs = [
             (kind, read_text(value))
-            for match in (one, other)
-            for found in find_values(match, part)
-            if isinstance(found.content, dict)
-            for kind, value in found.content.items()
+            for match in (first_match, second_match)
+            for condition in find_values(match, part)
+            if isinstance(condition.content, dict)
+            for kind, value in condition.content.items()
         ]
-        if len(pairs) == 2 and _differ(*pairs):
+        if len(pairs) == 2 and _are_exclusive(*pairs):
             return True
     return False
 
 
-def _differ(one: tuple[str, str], other: tuple[str, str]) -> bool:
+def _are_exclusive(first: tuple[str, str], second: tuple[str, str]) -> bool:
     """Say whether no text satisfies both conditions (kind, value)."""
-    kinds = {one[0], other[0]}
+    kinds = {first[0], second[0]}
     if kinds == {"exact"}:
-        return one[1] != other[1]
+        return first[1] != second[1]
     if kinds == {"prefix"}:
-        return not (one[1].startswith(other[1]) or other[1].startswith(one[1]))
+        return not (first[1].startswith(second[1]) or second[1].startswith(first[1]))
     if kinds == {"exact", "prefix"}:
-        exact, prefix = (one[1], other[1]) if one[0] == "exact" else (other[1], one[1])
+        exact, prefix = (first[1], second[1]) if first[0] == "exact" else (second[1], first[1])
         return not exact.startswith(prefix)
     return False
 
 
-def _hit(first: _Claim, second: _Claim) -> Hit:
-    other = f"VirtualService '{first.document.name}' at {first.value.at}"
-    if second.place == MESH:
-        said = f"routes {second.host} in sidecars too, and only one of them is used"
+def _build_hit(first: _Claim, second: _Claim) -> Hit:
+    earlier_rule = f"VirtualService '{first.document.name}' at {first.value.at}"
+    if second.gateway == MESH:
+        consequence = f"routes {second.host} in sidecars too, and only one of them is used"
     else:
-        said = f"routes {second.host} at {second.place} too, and which comes first is not said"
+        consequence = (
+            f"routes {second.host} at {second.gateway} too, and which comes first is not said"
+        )
     return Hit(
-        second.value.at, f"{other} {said}", "one VirtualService with the routes of both, in order"
+        second.value.at,
+        f"{earlier_rule} {consequence}",
+        "one VirtualService with the routes of both, in order",
     )

@@ -14,36 +14,38 @@ CODE = "MP0211"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each RouteRule that has the precedence of an earlier one of its destination."""
-    seen: dict[tuple[str, object], Document] = {}
+    first_documents: dict[tuple[str, object], Document] = {}
     for document in project.named_documents("RouteRule"):
-        found = read_spec(document)
-        if found is None:
+        spec = read_spec(document)
+        if spec is None:
             continue
-        precedence = found.get("precedence")
+        precedence = spec.get("precedence")
         order = precedence.content if precedence is not None else 0
         if not isinstance(order, int):
             continue
-        for destination in find_values(found, "destination"):
-            first = seen.setdefault((_host(destination, document.namespace), order), document)
-            if first is document or (first.namespace, first.name) == (
+        for destination in find_values(spec, "destination"):
+            first_document = first_documents.setdefault(
+                (_resolve_host(destination, document.namespace), order), document
+            )
+            if first_document is document or (first_document.namespace, first_document.name) == (
                 document.namespace,
                 document.name,
             ):
                 continue
             yield Hit(
-                found.keys.get("precedence", document.at),
-                f"the precedence of '{document.name}' is {order}, as that of '{first.name}' at "
-                f"{first.at}: either may win",
+                spec.keys.get("precedence", document.at),
+                f"the precedence of '{document.name}' is {order}, as that of '{first_document.name}' at "
+                f"{first_document.at}: either may win",
                 "another precedence: the higher one is asked first",
             )
 
 
-def _host(destination: Value, namespace: str) -> str:
+def _resolve_host(destination: Value, namespace: str) -> str:
     if not isinstance(destination.content, dict):
         return ""
     service = read_text(destination.get("service"))
     if service:
         return full_name(service, namespace)
-    owner = read_text(destination.get("namespace")) or namespace
+    destination_namespace = read_text(destination.get("namespace")) or namespace
     domain = read_text(destination.get("domain")) or CLUSTER_DOMAIN
-    return f"{read_text(destination.get('name'))}.{owner}.{domain}"
+    return f"{read_text(destination.get('name'))}.{destination_namespace}.{domain}"

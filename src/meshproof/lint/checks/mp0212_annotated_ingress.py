@@ -17,12 +17,12 @@ def check(project: Project) -> Iterator[Hit]:
     for document in project.documents_of_kind("Ingress"):
         if project.find_defects(DefectKind.GONE_VERSION, document):
             continue  # it has to be rewritten anyway
-        for noted in find_values(document.root, "metadata", "annotations"):
-            if [read_text(one) for one in find_values(noted, INGRESS_ANNOTATION)] == [
+        for annotations in find_values(document.root, "metadata", "annotations"):
+            if [read_text(value) for value in find_values(annotations, INGRESS_ANNOTATION)] == [
                 INGRESS_CLASS
             ]:
                 yield Hit(
-                    noted.keys[INGRESS_ANNOTATION],
+                    annotations.keys[INGRESS_ANNOTATION],
                     f"the annotation {INGRESS_ANNOTATION} is deprecated, and an Ingress cannot "
                     "split",
                     "Gateway and VirtualService, or Gateway and HTTPRoute of Gateway API",

@@ -11,7 +11,7 @@ from meshproof.lint.engine.project import Project, find_values, read_spec
 CODE = "MP0213"
 
 #: Kind -> the way to what holds the key, the key, and what is written today.
-_PLACES = {
+_DEPRECATED_KEYS = {
     "VirtualService": (
         (("http", "fault", "delay"), "percent", "percentage: {{value: {}}}"),
         (("http",), "mirrorPercent", "mirrorPercentage: {{value: {}}}"),
@@ -26,17 +26,17 @@ _PLACES = {
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each key that Istio's reference calls deprecated."""
-    for kind, places in _PLACES.items():
+    for kind, deprecated_keys in _DEPRECATED_KEYS.items():
         for document in project.named_documents(kind, group="networking.istio.io"):
-            for way, key, today in places:
-                for holder in find_values(read_spec(document), *way):
-                    yield from _hits(project, document, holder, key, today)
+            for path, key, replacement in deprecated_keys:
+                for parent in find_values(read_spec(document), *path):
+                    yield from _check_key(project, document, parent, key, replacement)
 
 
-def _hits(
-    project: Project, document: Document, holder: Value, key: str, today: str
+def _check_key(
+    project: Project, document: Document, parent: Value, key: str, replacement: str
 ) -> Iterator[Hit]:
-    found = holder.content.get(key) if isinstance(holder.content, dict) else None
-    if found is not None and not project.has_defect_at(document, found.path):
-        at = holder.keys.get(key, found.at)
-        yield Hit(at, f"{holder.path}: '{key}' is deprecated", today.format(found.content))
+    value = parent.content.get(key) if isinstance(parent.content, dict) else None
+    if value is not None and not project.has_defect_at(document, value.path):
+        at = parent.keys.get(key, value.at)
+        yield Hit(at, f"{parent.path}: '{key}' is deprecated", replacement.format(value.content))

@@ -16,49 +16,64 @@ CODE = "MP0301"
 def check(project: Project) -> Iterator[Hit]:
     """Report each route of which earlier routes take every request."""
     for table in read_route_tables(project):
-        for route, twin in _twins(table).items() if not table.is_ordered else ():
-            yield _hit(table, route, twin)
+        for route, twin in _find_twins(table).items() if not table.is_ordered else ():
+            yield _build_hit(table, route, twin)
         for route in table.routes if table.is_ordered else ():
-            shadow = shadowed_by(project, route)
+            shadow = find_shadowing_route(project, route)
             if shadow is not None:
-                yield _hit(table, route, shadow)
+                yield _build_hit(table, route, shadow)
 
 
-def shadowed_by(project: Project, route: Route) -> Route | None:
+def find_shadowing_route(project: Project, route: Route) -> Route | None:
     """Return the last of the routes that take all that this one takes, None where some is left."""
-    taken, found = find_shadowed_matches(project), list[Route]()
+    shadowed_matches, shadowing_routes = find_shadowed_matches(project), list[Route]()
     for match in route.matches:
-        if id(match) in taken:
-            found.append(taken[id(match)][0])
+        if id(match) in shadowed_matches:
+            shadowing_routes.append(shadowed_matches[id(match)][0])
         elif not find_contradiction(match):
             return None
-    return max(found, key=lambda one: one.value.at) if found else None
+    return (
+        max(shadowing_routes, key=lambda candidate: candidate.value.at)
+        if shadowing_routes
+        else None
+    )
 
 
-def _twins(table: RouteTable) -> dict[Route, Route]:
+def _find_twins(table: RouteTable) -> dict[Route, Route]:
     """Return the rules of an HTTPRoute of which an earlier one has each match."""
-    index, found = MatchIndex(), dict[Route, Route]()
+    index, twins = MatchIndex(), dict[Route, Route]()
     for route in table.routes:
-        twins = [
-            {id(one): one for one, other in index.find_covering(match) if covers(match, other)}
+        routes_by_match = [
+            {
+                id(earlier_route): earlier_route
+                for earlier_route, earlier_match in index.find_covering(match)
+                if covers(match, earlier_match)
+            }
             for match in route.matches
         ]
-        shared = set.intersection(*(set(each) for each in twins)) if twins else set()
-        if shared:
-            found[route] = min((twins[0][one] for one in shared), key=lambda one: one.value.at)
+        shared_ids = (
+            set.intersection(*(set(routes_by_id) for routes_by_id in routes_by_match))
+            if routes_by_match
+            else set()
+        )
+        if shared_ids:
+            twins[route] = min(
+                (routes_by_match[0][one] for one in shared_ids),
+                key=lambda route_id: route_id.value.at,
+            )
         for match in route.matches:
             index.add(route, match)
-    return found
+    return twins
 
 
-def _hit(table: RouteTable, route: Route, shadow: Route) -> Hit:
+def _build_hit(table: RouteTable, route: Route, shadow: Route) -> Hit:
     if not table.is_ordered:
-        said, repair = "has the same match", "one rule for both, or another match"
+        message, repair = "has the same match", "one rule for both, or another match"
     else:
-        said = "takes every request that this one takes"
+        message = "takes every request that this one takes"
         repair = f"move this route before line {shadow.value.at.line}, or narrow that one"
     if table.dialect == "RouteRule":
         repair = f"a precedence above {shadow.precedence}"
-    where = format_place(shadow.value.at, route.value.at)
-    said = f"{route.name} is never reached: {shadow.name} ({where}) {said}"
-    return Hit(route.value.at, said, repair)
+    location = format_place(shadow.value.at, route.value.at)
+    message = f"{route.name} is never reached: {shadow.name} ({location}) {message}"
+    return Hit(route.value.at, message, repair)

@@ -21,48 +21,50 @@ def check(project: Project) -> Iterator[Hit]:
     """Report each match that no request can satisfy."""
     for table in read_route_tables(project):
         for route in table.routes:
-            for match in (one for one in route.matches if one.is_fully_read):
-                yield from _hits(table, route, match)
+            for match in (candidate for candidate in route.matches if candidate.is_fully_read):
+                yield from _check_match(table, route, match)
 
 
-def _hits(table: RouteTable, route: Route, match: Match) -> Iterator[Hit]:
+def _check_match(table: RouteTable, route: Route, match: Match) -> Iterator[Hit]:
     pair = find_contradiction(match)
     if pair is not None:
-        one, other = pair
-        at = max(one.at, other.at)
-        yield Hit(at, f"{route.name}: no request is both '{one}' and '{other}'", "drop one of them")
+        first, second = pair
+        at = max(first.at, second.at)
+        yield Hit(
+            at, f"{route.name}: no request is both '{first}' and '{second}'", "drop one of them"
+        )
         return
     for condition in match.conditions:
-        for said, repair in _never(table, condition):
-            yield Hit(condition.at, f"{route.name}: never matches: {said}", repair)
+        for reason, repair in _explain_condition(table, condition):
+            yield Hit(condition.at, f"{route.name}: never matches: {reason}", repair)
             return
 
 
-def _never(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]:
+def _explain_condition(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]:
     """Yield why no request satisfies a condition, and the repair."""
     if condition.negated:
         return
     if condition.part == "uri":
-        yield from _path(condition)
+        yield from _explain_path(condition)
     elif condition.part == "gateway":
-        yield from _gateway(table, condition)
+        yield from _explain_gateway(table, condition)
     elif condition.match_type == "exact":
-        yield from _value(table, condition)
+        yield from _explain_value(table, condition)
 
 
-def _value(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]:
-    part, wanted = condition.part, condition.text
-    if part == "method" and wanted not in _METHODS and wanted.upper() in _METHODS:
-        yield "methods are written in capitals", wanted.upper()
-    elif part == "scheme" and wanted not in ("http", "https"):
-        yield f"there is no scheme '{wanted}'", wanted.lower().rstrip(":/")
+def _explain_value(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]:
+    part, value = condition.part, condition.text
+    if part == "method" and value not in _METHODS and value.upper() in _METHODS:
+        yield "methods are written in capitals", value.upper()
+    elif part == "scheme" and value not in ("http", "https"):
+        yield f"there is no scheme '{value}'", value.lower().rstrip(":/")
     elif part == "authority":
-        yield from _authority(table, condition)
-    elif part.startswith("header ") and wanted != wanted.strip():
-        yield "spaces around a header's value are not sent", wanted.strip()
+        yield from _explain_authority(table, condition)
+    elif part.startswith("header ") and value != value.strip():
+        yield "spaces around a header's value are not sent", value.strip()
 
 
-def _path(condition: Condition) -> Iterator[tuple[str, str]]:
+def _explain_path(condition: Condition) -> Iterator[tuple[str, str]]:
     is_regex = condition.match_type == "regex"
     start = regexes.find_leading_text(condition.text) if is_regex else condition.text
     if "?" in start or "#" in start:
@@ -75,23 +77,33 @@ def _path(condition: Condition) -> Iterator[tuple[str, str]]:
         yield "a path begins with '/'", f".*{condition.text}" if is_regex else f"/{start}"
 
 
-def _gateway(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]:
-    held = {one.full_name for one in table.gateways} or {MESH}
-    if condition.values.isdisjoint(held):
-        named = ", ".join(sorted(condition.values))
-        yield f"the rule is not bound to {named}", f"add it to spec.gateways: {named}"
+def _explain_gateway(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]:
+    bound_gateways = {gateway.full_name for gateway in table.gateways} or {MESH}
+    if condition.values.isdisjoint(bound_gateways):
+        gateway_names = ", ".join(sorted(condition.values))
+        yield (
+            f"the rule is not bound to {gateway_names}",
+            f"add it to spec.gateways: {gateway_names}",
+        )
 
 
-def _authority(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]:
-    wanted = condition.text.partition(":")[0]
+def _explain_authority(table: RouteTable, condition: Condition) -> Iterator[tuple[str, str]]:
+    authority = condition.text.partition(":")[0]
     if table.dialect != "VirtualService" or not table.hosts:
         return
-    if not any(_is_name(wanted, host) for host in table.hosts):
+    if not any(_names_host(authority, host) for host in table.hosts):
         hosts = ", ".join(host.source_text for host in table.hosts)
-        yield f"'{wanted}' is no host of this rule ({hosts})", f"add it to spec.hosts: {wanted}"
+        yield (
+            f"'{authority}' is no host of this rule ({hosts})",
+            f"add it to spec.hosts: {authority}",
+        )
 
 
-def _is_name(wanted: str, host: Reference) -> bool:
-    if wanted in (host.source_text, host.full_name) or is_host_within(wanted, host.source_text):
+def _names_host(authority: str, host: Reference) -> bool:
+    if authority in (host.source_text, host.full_name) or is_host_within(
+        authority, host.source_text
+    ):
         return True
-    return host.full_name.startswith(f"{wanted}.") and host.full_name.endswith(".svc.cluster.local")
+    return host.full_name.startswith(f"{authority}.") and host.full_name.endswith(
+        ".svc.cluster.local"
+    )

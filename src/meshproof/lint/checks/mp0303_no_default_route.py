@@ -17,20 +17,23 @@ CODE = "MP0303"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each rule of sidecars whose routes leave requests over."""
-    ended = {
+    hosts_with_default = {
         host.full_name
         for table in read_route_tables(project)
         for host in table.hosts
-        if _ends(table.routes_of("http"))
+        if _covers_all_requests(table.routes_of("http"))
     }
     for table in read_route_tables(project):
         routes = table.routes_of("http")
         if table.dialect in ("RouteRule", "GRPCRoute") or not (routes and table.hosts):
             continue
-        if table.applies_to_mesh and table.gateways and not _ends(routes):
-            if table.dialect == "HTTPRoute" and {one.full_name for one in table.hosts} & ended:
+        if table.applies_to_mesh and table.gateways and not _covers_all_requests(routes):
+            if (
+                table.dialect == "HTTPRoute"
+                and {host.full_name for host in table.hosts} & hosts_with_default
+            ):
                 continue
-            names = ", ".join(one.source_text for one in table.hosts)
+            names = ", ".join(host.source_text for host in table.hosts)
             yield Hit(
                 routes[-1].value.at,
                 f"{routes[-1].name} is the last route and has a match: what no route takes gets "
@@ -39,40 +42,53 @@ def check(project: Project) -> Iterator[Hit]:
             )
 
 
-def _ends(routes: list[Route]) -> bool:
+def _covers_all_requests(routes: list[Route]) -> bool:
     """Say whether every caller that has the rule has a route for each request.
 
     A sidecar has the routes for its own labels and namespace alone; without any it has no such rule
     (Istio, route.go, `sourceMatchHTTP`).
     """
     matches = [match for route in routes for match in route.matches]
-    callers = {_source(match) for match in matches}
+    callers = {_get_source_conditions(match) for match in matches}
     if frozenset() in callers:
         callers = {frozenset()}
-    return all(_takes_all([match for match in matches if _source(match) <= one]) for one in callers)
-
-
-def _source(match: Match) -> frozenset[Condition]:
-    return frozenset(one for one in match.conditions if one.part.startswith("source "))
-
-
-def _takes_all(matches: list[Match]) -> bool:
-    """Say whether some matches for one caller may take every request of it."""
-    asked = [[one for one in match.conditions if _of_request(one)] for match in matches]
-    single = {one[0] for one in asked if len(one) == 1}
-    return any(
-        not match.is_fully_read or not left or all(_opposite_in(single, one) for one in left)
-        for match, left in zip(matches, asked, strict=True)
+    return all(
+        _may_take_all([match for match in matches if _get_source_conditions(match) <= caller])
+        for caller in callers
     )
 
 
-def _of_request(one: Condition) -> bool:
+def _get_source_conditions(match: Match) -> frozenset[Condition]:
+    return frozenset(
+        condition for condition in match.conditions if condition.part.startswith("source ")
+    )
+
+
+def _may_take_all(matches: list[Match]) -> bool:
+    """Say whether some matches for one caller may take every request of it."""
+    request_conditions = [
+        [condition for condition in match.conditions if _is_about_request(condition)]
+        for match in matches
+    ]
+    single_conditions = {conditions[0] for conditions in request_conditions if len(conditions) == 1}
+    return any(
+        not match.is_fully_read
+        or not conditions
+        or all(_has_opposite(single_conditions, condition) for condition in conditions)
+        for match, conditions in zip(matches, request_conditions, strict=True)
+    )
+
+
+def _is_about_request(condition: Condition) -> bool:
     """Say whether a condition tells the requests of one sidecar apart."""
-    of_caller = one.part == "port" or one.part.startswith("source ")
-    return not of_caller and not (one.part == "gateway" and MESH in one.values)
+    is_about_caller = condition.part == "port" or condition.part.startswith("source ")
+    return not is_about_caller and not (condition.part == "gateway" and MESH in condition.values)
 
 
-def _opposite_in(single: set[Condition], wanted: Condition) -> bool:
+def _has_opposite(conditions: set[Condition], condition: Condition) -> bool:
     """Say whether a condition stands there negated (or, being negated, stands there plainly)."""
-    alike = any(one.part == wanted.part and one.negated != wanted.negated for one in single)
-    return alike and replace(wanted, negated=not wanted.negated) in single
+    has_candidate = any(
+        candidate.part == condition.part and candidate.negated != condition.negated
+        for candidate in conditions
+    )
+    return has_candidate and replace(condition, negated=not condition.negated) in conditions

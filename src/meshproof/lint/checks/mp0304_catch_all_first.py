@@ -20,20 +20,26 @@ def check(project: Project) -> Iterator[Hit]:
             first = next((route for route in routes if route.is_catch_all), None)
             if first is None or not table.is_ordered:
                 continue
-            after = [route for route in routes[routes.index(first) + 1 :] if first.precedes(route)]
-            if after:
-                yield _hit(first, after, table.dialect == "RouteRule")
+            later_routes = [
+                route for route in routes[routes.index(first) + 1 :] if first.precedes(route)
+            ]
+            if later_routes:
+                yield _build_hit(first, later_routes, table.dialect == "RouteRule")
 
 
-def _hit(first: Route, after: list[Route], by_precedence: bool) -> Hit:
-    match = next(one for one in first.matches if one.is_fully_read and not one.conditions)
-    one_file = {route.value.at.file for route in after} == {first.value.at.file}
-    places = [str(route.value.at.line if one_file else route.value.at) for route in after]
-    where = ("line " if len(after) == 1 else "lines ") if one_file else ""
-    where += ", ".join(places[:5]) + (", ..." if len(after) > 5 else "")
-    names = f"{after[0].name} ({where}) is"
-    if len(after) > 1:
-        names = f"the {len(after)} routes after it ({where}) are"
-    lowest = min(route.precedence for route in after)
+def _build_hit(first: Route, later_routes: list[Route], by_precedence: bool) -> Hit:
+    match = next(
+        candidate
+        for candidate in first.matches
+        if candidate.is_fully_read and not candidate.conditions
+    )
+    is_one_file = {route.value.at.file for route in later_routes} == {first.value.at.file}
+    places = [str(route.value.at.line if is_one_file else route.value.at) for route in later_routes]
+    location = ("line " if len(later_routes) == 1 else "lines ") if is_one_file else ""
+    location += ", ".join(places[:5]) + (", ..." if len(later_routes) > 5 else "")
+    names = f"{later_routes[0].name} ({location}) is"
+    if len(later_routes) > 1:
+        names = f"the {len(later_routes)} routes after it ({location}) are"
+    lowest = min(route.precedence for route in later_routes)
     repair = f"a precedence below {lowest}" if by_precedence else "move it to the end"
     return Hit(match.at, f"{first.name} takes every request: {names} never reached", repair)

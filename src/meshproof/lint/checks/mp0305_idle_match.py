@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.checks.mp0301_shadowed_route import shadowed_by
+from meshproof.lint.checks.mp0301_shadowed_route import find_shadowing_route
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.match_index import MatchIndex, find_shadowed_matches
@@ -17,16 +17,16 @@ CODE = "MP0305"
 def check(project: Project) -> Iterator[Hit]:
     """Report each match that another one makes idle, where the route is still reached."""
     for table in read_route_tables(project):
-        closed: set[str] = set()
+        closed_protocols: set[str] = set()
         for route in table.routes:
-            several = route.protocol not in closed and len(route.matches) > 1
-            if several and shadowed_by(project, route) is None:
-                yield from _idle(project, table, route)
+            has_several_matches = route.protocol not in closed_protocols and len(route.matches) > 1
+            if has_several_matches and find_shadowing_route(project, route) is None:
+                yield from _find_idle_matches(project, table, route)
             if route.is_catch_all and table.is_ordered:
-                closed.add(route.protocol)  # what follows is never asked: MP0304
+                closed_protocols.add(route.protocol)  # what follows is never asked: MP0304
 
 
-def _idle(project: Project, table: RouteTable, route: Route) -> Iterator[Hit]:
+def _find_idle_matches(project: Project, table: RouteTable, route: Route) -> Iterator[Hit]:
     index = MatchIndex()
     for match in route.matches:
         index.add(route, match)
@@ -34,23 +34,25 @@ def _idle(project: Project, table: RouteTable, route: Route) -> Iterator[Hit]:
     for match in route.matches:
         if find_contradiction(match):
             continue
-        _, other = find_shadowed_matches(project).get(id(match), (route, None))
-        if other is None:
-            other = _sibling(index, match, numbers, table.is_ordered)
-        if other is not None:
+        _, covering_match = find_shadowed_matches(project).get(id(match), (route, None))
+        if covering_match is None:
+            covering_match = _find_covering_sibling(index, match, numbers, table.is_ordered)
+        if covering_match is not None:
             yield Hit(
                 match.at,
-                f"{route.name}: the match in line {other.at.line} takes all that this one takes",
+                f"{route.name}: the match in line {covering_match.at.line} takes all that this one takes",
                 "drop it, or join both into one match if both must hold",
             )
 
 
-def _sibling(
-    index: MatchIndex, match: Match, numbers: dict[int, int], in_order: bool
+def _find_covering_sibling(
+    index: MatchIndex, match: Match, numbers: dict[int, int], is_ordered: bool
 ) -> Match | None:
     """Return a match of the same route that takes all of one; of two equal ones the first stays."""
-    for _, one in index.find_covering(match):
-        equal = covers(match, one)
-        if (equal and numbers[id(one)] < numbers[id(match)]) or (not equal and in_order):
-            return one
+    for _, sibling in index.find_covering(match):
+        is_equal = covers(match, sibling)
+        if (is_equal and numbers[id(sibling)] < numbers[id(match)]) or (
+            not is_equal and is_ordered
+        ):
+            return sibling
     return None

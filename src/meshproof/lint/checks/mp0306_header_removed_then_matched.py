@@ -16,22 +16,28 @@ CODE = "MP0306"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each removed header that the rule of another host matches on."""
-    matched: dict[str, list[tuple[RouteTable, Condition]]] = {}
+    conditions_by_header: dict[str, list[tuple[RouteTable, Condition]]] = {}
     for table in read_route_tables(project):
         for route in table.routes:
-            for condition in (one for match in route.matches for one in match.conditions):
+            for condition in (
+                condition for match in route.matches for condition in match.conditions
+            ):
                 if condition.part.startswith("header ") and not condition.negated:
-                    matched.setdefault(condition.part[7:], []).append((table, condition))
+                    conditions_by_header.setdefault(condition.part[7:], []).append(
+                        (table, condition)
+                    )
     for table in read_route_tables(project):
         for route in table.routes:
-            for header in _removed(route):
-                for other, condition in matched.get(read_text(header).lower(), []):
-                    if not _same_hosts(table, other):
-                        yield _hit(header, other, condition)
+            for header in _list_removed_headers(route):
+                for matching_table, condition in conditions_by_header.get(
+                    read_text(header).lower(), []
+                ):
+                    if not _share_host(table, matching_table):
+                        yield _build_hit(header, matching_table, condition)
                         break
 
 
-def _removed(route: Route) -> list[Value]:
+def _list_removed_headers(route: Route) -> list[Value]:
     """Return the request headers that a route takes off, for all or for some destinations."""
     return [
         *find_values(route.value, "headers", "request", "remove"),
@@ -41,17 +47,19 @@ def _removed(route: Route) -> list[Value]:
     ]
 
 
-def _same_hosts(table: RouteTable, other: RouteTable) -> bool:
-    if table is other:
+def _share_host(table: RouteTable, matching_table: RouteTable) -> bool:
+    if table is matching_table:
         return True
-    return bool({one.full_name for one in table.hosts} & {one.full_name for one in other.hosts})
+    return bool(
+        {host.full_name for host in table.hosts} & {one.full_name for one in matching_table.hosts}
+    )
 
 
-def _hit(header: Value, other: RouteTable, condition: Condition) -> Hit:
-    where = format_place(condition.at, header.at)
-    names = ", ".join(one.source_text for one in other.hosts) or "another host"
+def _build_hit(header: Value, matching_table: RouteTable, condition: Condition) -> Hit:
+    location = format_place(condition.at, header.at)
+    names = ", ".join(host.source_text for host in matching_table.hosts) or "another host"
     return Hit(
         header.at,
-        f"'{read_text(header)}' is removed here, and the rule for {names} matches on it ({where})",
+        f"'{read_text(header)}' is removed here, and the rule for {names} matches on it ({location})",
         "keep the header up to the last rule that matches on it",
     )

@@ -23,30 +23,42 @@ def check(project: Project) -> Iterator[Hit]:
         if table.dialect != "VirtualService":
             continue
         for route in table.routes:
-            for one in (one for match in route.matches for one in match.conditions):
-                said, repair = _wrong(project, table) if one.part.startswith(_CLAIM) else ("", "")
-                if said:
-                    yield Hit(one.at, f"{route.name}: {said}", repair)
+            for condition in (
+                condition for match in route.matches for condition in match.conditions
+            ):
+                reason, repair = (
+                    _find_missing_authentication(project, table)
+                    if condition.part.startswith(_CLAIM)
+                    else ("", "")
+                )
+                if reason:
+                    yield Hit(condition.at, f"{route.name}: {reason}", repair)
 
 
-def _wrong(project: Project, table: RouteTable) -> tuple[str, str]:
-    names = [one.full_name for one in table.gateways]
+def _find_missing_authentication(project: Project, table: RouteTable) -> tuple[str, str]:
+    names = [gateway.full_name for gateway in table.gateways]
     if all(name == MESH for name in names):
-        said = "claims are matched at gateways only, and this rule is for sidecars"
-        return said, "spec.gateways: the gateway that the requests come in by"
-    around = read_inventory(project)
+        reason = "claims are matched at gateways only, and this rule is for sidecars"
+        return reason, "spec.gateways: the gateway that the requests come in by"
+    inventory = read_inventory(project)
     policies = project.named_documents("RequestAuthentication")
     for name in names:
-        way = around.gateways.get(name)
-        workloads = around.select_workloads(way.selector) if way is not None else []
-        if workloads and not any(_is_for(one, each) for one in policies for each in workloads):
+        gateway = inventory.gateways.get(name)
+        workloads = inventory.select_workloads(gateway.selector) if gateway is not None else []
+        if workloads and not any(
+            _applies_to(policy, workload) for policy in policies for workload in workloads
+        ):
             return f"no RequestAuthentication is for gateway {name}", "a RequestAuthentication"
     return "", ""
 
 
-def _is_for(policy: Document, workload: Workload) -> bool:
+def _applies_to(policy: Document, workload: Workload) -> bool:
     if policy.namespace not in (ROOT_NAMESPACE, workload.document.namespace):
         return False
-    found = find_values(read_spec(policy), "selector", "matchLabels")
-    content = found[0].content if found and isinstance(found[0].content, dict) else {}
-    return workload.is_selected_by(tuple((key, read_text(one)) for key, one in content.items()))
+    match_labels = find_values(read_spec(policy), "selector", "matchLabels")
+    content = (
+        match_labels[0].content
+        if match_labels and isinstance(match_labels[0].content, dict)
+        else {}
+    )
+    return workload.is_selected_by(tuple((key, read_text(value)) for key, value in content.items()))

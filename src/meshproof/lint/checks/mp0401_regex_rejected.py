@@ -14,11 +14,11 @@ CODE = "MP0401"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each regex that RE2 does not compile."""
-    for one in read_regexes(project):
-        said = regexes.find_error(one.text)
-        if said:
-            lacking, repair = regexes.suggest_replacement(one.text)
-            named = f"RE2 has no {lacking}" if lacking else said
-            yield Hit(one.at, f"{one.part}: regex '{one.text}' is rejected: {named}", repair)
-        elif not one.text:
-            yield Hit(one.at, f"{one.part}: the regex is empty, which Istio rejects", "{}")
+    for regex in read_regexes(project):
+        error = regexes.find_error(regex.text)
+        if error:
+            feature, repair = regexes.suggest_replacement(regex.text)
+            reason = f"RE2 has no {feature}" if feature else error
+            yield Hit(regex.at, f"{regex.part}: regex '{regex.text}' is rejected: {reason}", repair)
+        elif not regex.text:
+            yield Hit(regex.at, f"{regex.part}: the regex is empty, which Istio rejects", "{}")

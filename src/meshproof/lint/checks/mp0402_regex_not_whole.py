@@ -12,17 +12,17 @@ from meshproof.lint.model.string_matches import StringMatch, read_regexes
 CODE = "MP0402"
 
 _MOZILLA = "Mozilla/5.0"
-_KIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
+_WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 #: Values as clients of today send them, by header.
-_REAL = {
+_REAL_VALUES = {
     "user-agent": (
-        f"{_MOZILLA} (X11; Linux x86_64) {_KIT} Chrome/143.0.0.0 Safari/537.36",
-        f"{_MOZILLA} (Windows NT 10.0; Win64; x64) {_KIT} Chrome/143.0.0.0 Safari/537.36 Edg/143.0",
+        f"{_MOZILLA} (X11; Linux x86_64) {_WEBKIT} Chrome/143.0.0.0 Safari/537.36",
+        f"{_MOZILLA} (Windows NT 10.0; Win64; x64) {_WEBKIT} Chrome/143.0.0.0 Safari/537.36 Edg/143.0",
         f"{_MOZILLA} (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0",
-        f"{_MOZILLA} (Macintosh; Intel Mac OS X 10_15_7) {_KIT} Version/18.5 Safari/605.1.15",
-        f"{_MOZILLA} (iPhone; CPU iPhone OS 18_5 like Mac OS X) {_KIT} Mobile/15E148 Safari/604.1",
-        f"{_MOZILLA} (iPad; CPU OS 18_5 like Mac OS X) {_KIT} Mobile/15E148 Safari/604.1",
-        f"{_MOZILLA} (Linux; Android 10; K) {_KIT} Chrome/143.0.0.0 Mobile Safari/537.36",
+        f"{_MOZILLA} (Macintosh; Intel Mac OS X 10_15_7) {_WEBKIT} Version/18.5 Safari/605.1.15",
+        f"{_MOZILLA} (iPhone; CPU iPhone OS 18_5 like Mac OS X) {_WEBKIT} Mobile/15E148 Safari/604.1",
+        f"{_MOZILLA} (iPad; CPU OS 18_5 like Mac OS X) {_WEBKIT} Mobile/15E148 Safari/604.1",
+        f"{_MOZILLA} (Linux; Android 10; K) {_WEBKIT} Chrome/143.0.0.0 Mobile Safari/537.36",
         f"{_MOZILLA} (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
         "curl/8.15.0",
         "python-requests/2.32.5",
@@ -41,28 +41,34 @@ _REAL = {
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each regex that real values contain and that takes none of them."""
-    for one in read_regexes(project):
-        header = one.part.removeprefix("header ")
-        values = _REAL.get(header, ()) if header != one.part else ()
-        bare = _bare(one.text)
-        inside = next((value for value in values if regexes.matches_part(bare, value)), None)
-        if inside and not any(regexes.matches_whole(one.text, value) for value in values):
-            yield _hit(one, inside)
+    for regex in read_regexes(project):
+        header = regex.part.removeprefix("header ")
+        values = _REAL_VALUES.get(header, ()) if header != regex.part else ()
+        bare_text = _strip_anchors(regex.text)
+        containing_value = next(
+            (value for value in values if regexes.matches_part(bare_text, value)), None
+        )
+        if containing_value and not any(
+            regexes.matches_whole(regex.text, value) for value in values
+        ):
+            yield _build_hit(regex, containing_value)
 
 
-def _bare(text: str) -> str:
+def _strip_anchors(text: str) -> str:
     """Return a regex without anchors at its ends."""
     return text.removeprefix("^").removesuffix("$")
 
 
-def _hit(one: StringMatch, inside: str) -> Hit:
-    bare = _bare(one.text)
-    if regexes.split_atoms(bare) is None:
-        bare = f"({bare})"
-    at_start = one.text.startswith("^") and regexes.matches_part(f"^{bare}", inside)
-    shown = inside if len(inside) < 60 else f"{inside[:57]}..."
+def _build_hit(regex: StringMatch, containing_value: str) -> Hit:
+    bare_text = _strip_anchors(regex.text)
+    if regexes.split_atoms(bare_text) is None:
+        bare_text = f"({bare_text})"
+    at_start = regex.text.startswith("^") and regexes.matches_part(
+        f"^{bare_text}", containing_value
+    )
+    excerpt = containing_value if len(containing_value) < 60 else f"{containing_value[:57]}..."
     return Hit(
-        one.at,
-        f"{one.part}: regex '{one.text}' has to match the whole value, such as '{shown}'",
-        f"{bare}.*" if at_start else f".*{bare}.*",
+        regex.at,
+        f"{regex.part}: regex '{regex.text}' has to match the whole value, such as '{excerpt}'",
+        f"{bare_text}.*" if at_start else f".*{bare_text}.*",
     )

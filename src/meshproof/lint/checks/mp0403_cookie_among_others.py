@@ -14,14 +14,14 @@ CODE = "MP0403"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each cookie match that takes its cookie in some places and not in others."""
-    for one in read_string_matches(project):
-        if one.part != "header cookie":
+    for string_match in read_string_matches(project):
+        if string_match.part != "header cookie":
             continue
-        missed = cookies.find_missed_header(one)
+        missed = cookies.find_missed_header(string_match)
         if missed:
-            header, wanted = missed
+            header, cookie = missed
             yield Hit(
-                one.at,
-                f"cookie: {one.match_type} '{one.text}' does not match 'Cookie: {header}'",
-                cookies.build_cookie_regex(wanted, one.match_type),
+                string_match.at,
+                f"cookie: {string_match.match_type} '{string_match.text}' does not match 'Cookie: {header}'",
+                cookies.build_cookie_regex(cookie, string_match.match_type),
             )

@@ -11,28 +11,28 @@ from meshproof.lint.model.string_matches import StringMatch, read_regexes
 
 CODE = "MP0404"
 
-_HOSTS = ("authority", "origin", "header host", "header origin", "header referer")
+_HOST_PARTS = ("authority", "origin", "header host", "header origin", "header referer")
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each regex of a cookie, host or origin that takes others, too."""
-    for one in read_regexes(project):
-        if one.part == "header cookie":
-            yield from _cookie(one)
-        elif one.part in _HOSTS and not regexes.find_error(one.text):
-            yield from _host(one)
+    for regex in read_regexes(project):
+        if regex.part == "header cookie":
+            yield from _check_cookie_regex(regex)
+        elif regex.part in _HOST_PARTS and not regexes.find_error(regex.text):
+            yield from _check_host_regex(regex)
 
 
-def _cookie(one: StringMatch) -> Iterator[Hit]:
-    found = cookies.find_wrongly_matched_header(one)
-    if found:
-        other, wanted = found
-        said = f"cookie: regex '{one.text}' also takes 'Cookie: {other}'"
-        yield Hit(one.at, said, cookies.build_cookie_regex(wanted))
+def _check_cookie_regex(regex: StringMatch) -> Iterator[Hit]:
+    wrong_match = cookies.find_wrongly_matched_header(regex)
+    if wrong_match:
+        header, cookie = wrong_match
+        message = f"cookie: regex '{regex.text}' also takes 'Cookie: {header}'"
+        yield Hit(regex.at, message, cookies.build_cookie_regex(cookie))
 
 
-def _host(one: StringMatch) -> Iterator[Hit]:
-    escaped = regexes.escape_host_dots(one.text)
-    if escaped != one.text:
-        said = f"{one.part}: in regex '{one.text}' a dot stands for any character"
-        yield Hit(one.at, said, escaped)
+def _check_host_regex(regex: StringMatch) -> Iterator[Hit]:
+    escaped = regexes.escape_host_dots(regex.text)
+    if escaped != regex.text:
+        message = f"{regex.part}: in regex '{regex.text}' a dot stands for any character"
+        yield Hit(regex.at, message, escaped)

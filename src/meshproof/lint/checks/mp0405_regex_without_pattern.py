@@ -15,17 +15,17 @@ CODE = "MP0405"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each regex that takes one value only (those of which more is said are left out)."""
-    elsewhere = {hit.at for hit in mp0402_regex_not_whole.check(project)}
-    for one in read_regexes(project):
-        value = regexes.find_only_value(one.text)
-        if not value or one.part == "rewrite" or one.at in elsewhere:
+    reported_places = {hit.at for hit in mp0402_regex_not_whole.check(project)}
+    for regex in read_regexes(project):
+        value = regexes.find_only_value(regex.text)
+        if not value or regex.part == "rewrite" or regex.at in reported_places:
             continue
-        if one.part == "header cookie" and cookies.find_missed_header(one):
+        if regex.part == "header cookie" and cookies.find_missed_header(regex):
             continue
-        if one.part == "uri" and not value.startswith("/"):
+        if regex.part == "uri" and not value.startswith("/"):
             continue
         yield Hit(
-            one.at,
-            f"{one.part}: regex '{one.text}' takes this one value only",
+            regex.at,
+            f"{regex.part}: regex '{regex.text}' takes this one value only",
             f"exact: {value}, or a regex with .* where other text may stand",
         )

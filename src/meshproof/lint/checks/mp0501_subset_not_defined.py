@@ -16,20 +16,21 @@ CODE = "MP0501"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each subset that the DestinationRules of its host do not have."""
-    around = read_inventory(project)
-    for _, _, target in list_destinations(project):
-        policies = around.find_destination_rules(target.host)
-        wanted = read_text(target.subset)
-        if target.subset is None or not wanted or not policies:
+    inventory = read_inventory(project)
+    for _, _, destination in list_destinations(project):
+        rules = inventory.find_destination_rules(destination.host)
+        subset_name = read_text(destination.subset)
+        if destination.subset is None or not subset_name or not rules:
             continue
-        known = [one.name for policy in policies for one in policy.subsets]
-        if wanted in known or not all(policy.is_complete for policy in policies):
+        subset_names = [subset.name for rule in rules for subset in rule.subsets]
+        if subset_name in subset_names or not all(rule.is_complete for rule in rules):
             continue
-        first = policies[0]
-        has = f"has {', '.join(known)}" if known else "has no subsets"
+        first_rule = rules[0]
+        contents = f"has {', '.join(subset_names)}" if subset_names else "has no subsets"
         yield Hit(
-            target.subset.at,
-            f"{target.source_text} has no subset '{wanted}': DestinationRule '{first.document.name}' "
-            f"({format_place(first.at, target.subset.at)}) {has}",
-            find_closest_word(wanted, known) or f"add it to the subsets of '{first.document.name}'",
+            destination.subset.at,
+            f"{destination.source_text} has no subset '{subset_name}': DestinationRule '{first_rule.document.name}' "
+            f"({format_place(first_rule.at, destination.subset.at)}) {contents}",
+            find_closest_word(subset_name, subset_names)
+            or f"add it to the subsets of '{first_rule.document.name}'",
         )

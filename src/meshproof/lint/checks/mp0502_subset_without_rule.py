@@ -20,30 +20,30 @@ CODE = "MP0502"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each subset of a host that has no DestinationRule among those that are here."""
-    around = read_inventory(project)
-    for _, _, target in list_destinations(project):
+    inventory = read_inventory(project)
+    for _, _, destination in list_destinations(project):
         if (
-            target.subset is None
-            or around.find_destination_rules(target.host)
-            or not read_text(target.subset)
+            destination.subset is None
+            or inventory.find_destination_rules(destination.host)
+            or not read_text(destination.subset)
         ):
             continue
-        if around.destination_rules or target.host in around.service_names:
+        if inventory.destination_rules or destination.host in inventory.service_names:
             yield Hit(
-                target.subset.at,
-                f"subset '{read_text(target.subset)}' of {target.host}: no DestinationRule is for that "
+                destination.subset.at,
+                f"subset '{read_text(destination.subset)}' of {destination.host}: no DestinationRule is for that "
                 "host",
-                _repair(target.host, around.destination_rules),
+                _suggest_repair(destination.host, inventory.destination_rules),
             )
 
 
-def _repair(host: str, policies: list[DestinationRule]) -> str:
-    for policy in policies:
-        if shorten_host(policy.host) == shorten_host(host) and namespace_of(
-            policy.host
+def _suggest_repair(host: str, rules: list[DestinationRule]) -> str:
+    for rule in rules:
+        if shorten_host(rule.host) == shorten_host(host) and namespace_of(
+            rule.host
         ) != namespace_of(host):
-            return f"host: {host} in DestinationRule '{policy.document.name}' ({policy.at})"
-    meant = find_closest_word(host, [policy.host for policy in policies], 0.85)
-    if meant:
-        return f"or is it the host of the DestinationRule for {shorten_host(meant)}?"
+            return f"host: {host} in DestinationRule '{rule.document.name}' ({rule.at})"
+    nearest_host = find_closest_word(host, [rule.host for rule in rules], 0.85)
+    if nearest_host:
+        return f"or is it the host of the DestinationRule for {shorten_host(nearest_host)}?"
     return f"a DestinationRule with host: {shorten_host(host)} and this subset"

@@ -14,27 +14,32 @@ CODE = "MP0503"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each subset whose host has an earlier one of its name."""
-    seen: dict[tuple[str, str], tuple[DestinationRule, Subset]] = {}
-    for policy in read_inventory(project).destination_rules:
-        for subset in policy.subsets:
-            other, first = seen.setdefault((policy.host, subset.name), (policy, subset))
-            if first is subset or _replaced(other, policy):
+    first_subsets: dict[tuple[str, str], tuple[DestinationRule, Subset]] = {}
+    for rule in read_inventory(project).destination_rules:
+        for subset in rule.subsets:
+            first_rule, first_subset = first_subsets.setdefault(
+                (rule.host, subset.name), (rule, subset)
+            )
+            if first_subset is subset or _is_replaced(first_rule, rule):
                 continue
             yield Hit(
                 subset.at,
-                f"subset '{subset.name}' of {policy.host} is defined before "
-                f"({format_place(first.at, subset.at)})",
-                _repair(first, subset),
+                f"subset '{subset.name}' of {rule.host} is defined before "
+                f"({format_place(first_subset.at, subset.at)})",
+                _suggest_repair(first_subset, subset),
             )
 
 
-def _replaced(first: DestinationRule, second: DestinationRule) -> bool:
+def _is_replaced(first: DestinationRule, second: DestinationRule) -> bool:
     """Say whether the second object replaces the first: two of one name (a finding of its own)."""
-    one, other = first.document, second.document
-    return one is not other and (one.namespace, one.name) == (other.namespace, other.name)
+    first_document, second_document = first.document, second.document
+    return first_document is not second_document and (
+        first_document.namespace,
+        first_document.name,
+    ) == (second_document.namespace, second_document.name)
 
 
-def _repair(first: Subset, second: Subset) -> str:
+def _suggest_repair(first: Subset, second: Subset) -> str:
     if first.labels == second.labels:
         return "drop one of them: their labels are equal"
     versions = [value for key, value in second.labels if key == "version"]

@@ -14,44 +14,46 @@ from meshproof.lint.model.route_tables import list_destinations
 CODE = "MP0504"
 
 #: Istio adds these labels to pods itself, from the node that they run on.
-_BY_PLACE = "topology."
+_TOPOLOGY_PREFIX = "topology."
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each set of labels that none of the host's workloads has."""
-    around = read_inventory(project)
-    for host, words, wanted, at in selections(project):
-        workloads = around.find_workloads(host)
-        if not workloads or any(one.is_selected_by(wanted) for one in workloads):
+    inventory = read_inventory(project)
+    for host, description, selector, at in list_label_selectors(project):
+        workloads = inventory.find_workloads(host)
+        if not workloads or any(workload.is_selected_by(selector) for workload in workloads):
             continue
-        if _lacking_key(workloads, wanted):
+        if _lacks_key(workloads, selector):
             continue  # the workload without the label is reported (MP0506)
-        yield Hit(at, f"{words} selects no workload of {host}", _repair(workloads, wanted))
+        yield Hit(
+            at, f"{description} selects no workload of {host}", _suggest_labels(workloads, selector)
+        )
 
 
-def selections(project: Project) -> Iterator[tuple[str, str, Labels, At]]:
+def list_label_selectors(project: Project) -> Iterator[tuple[str, str, Labels, At]]:
     """Yield every set of labels that a rule selects pods of a host with, in words, and where."""
-    for policy in read_inventory(project).destination_rules:
-        for subset in policy.subsets:
-            if not any(key.startswith(_BY_PLACE) for key, _ in subset.labels):
-                yield policy.host, f"subset '{subset.name}'", subset.labels, subset.at
-    for _, _, target in list_destinations(project):
-        if target.labels:
-            shown = ", ".join(f"{key}: {value}" for key, value in target.labels)
-            yield target.host, f"'{shown}'", target.labels, target.at
+    for rule in read_inventory(project).destination_rules:
+        for subset in rule.subsets:
+            if not any(key.startswith(_TOPOLOGY_PREFIX) for key, _ in subset.labels):
+                yield rule.host, f"subset '{subset.name}'", subset.labels, subset.at
+    for _, _, destination in list_destinations(project):
+        if destination.labels:
+            label_text = ", ".join(f"{key}: {value}" for key, value in destination.labels)
+            yield destination.host, f"'{label_text}'", destination.labels, destination.at
 
 
-def _lacking_key(workloads: list[Workload], wanted: Labels) -> bool:
-    keys = {key for key, _ in wanted}
-    return any(not keys <= {key for key, _ in one.pod_labels} for one in workloads)
+def _lacks_key(workloads: list[Workload], selector: Labels) -> bool:
+    keys = {key for key, _ in selector}
+    return any(not keys <= {key for key, _ in workload.pod_labels} for workload in workloads)
 
 
-def _repair(workloads: list[Workload], wanted: Labels) -> str:
-    keys = {key for key, _ in wanted}
-    found = sorted(
+def _suggest_labels(workloads: list[Workload], selector: Labels) -> str:
+    keys = {key for key, _ in selector}
+    label_texts = sorted(
         {
-            ", ".join(f"{key}: {value}" for key, value in one.pod_labels if key in keys)
-            for one in workloads
+            ", ".join(f"{key}: {value}" for key, value in workload.pod_labels if key in keys)
+            for workload in workloads
         }
     )
-    return f"the workloads have {' / '.join(found)}"
+    return f"the workloads have {' / '.join(label_texts)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.checks.mp0504_subset_selects_nothing import selections
+from meshproof.lint.checks.mp0504_subset_selects_nothing import list_label_selectors
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, Workload
 from meshproof.lint.model.inventory import read_inventory
@@ -14,19 +14,33 @@ CODE = "MP0505"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each set of labels that all workloads of a host have, where they differ in others."""
-    around = read_inventory(project)
-    for host, words, wanted, at in selections(project):
-        workloads = around.find_workloads(host)
-        versions = {one.pod_labels for one in workloads}
-        if len(versions) > 1 and all(one.is_selected_by(wanted) for one in workloads):
-            names = ", ".join(one.document.name for one in workloads)
-            yield Hit(at, f"{words} selects all workloads of {host}: {names}", _telling(workloads))
+    inventory = read_inventory(project)
+    for host, description, selector, at in list_label_selectors(project):
+        workloads = inventory.find_workloads(host)
+        label_sets = {workload.pod_labels for workload in workloads}
+        if len(label_sets) > 1 and all(workload.is_selected_by(selector) for workload in workloads):
+            names = ", ".join(workload.document.name for workload in workloads)
+            yield Hit(
+                at,
+                f"{description} selects all workloads of {host}: {names}",
+                _suggest_label(workloads),
+            )
 
 
-def _telling(workloads: list[Workload]) -> str:
+def _suggest_label(workloads: list[Workload]) -> str:
     """Return the labels that tell the workloads apart."""
-    every = [dict(one.pod_labels) for one in workloads]
-    keys = sorted({key for one in every for key in one})
-    apart = [key for key in keys if len({one.get(key) for one in every}) > 1]
-    values = ", ".join(one.get(apart[0], "none") for one in every) if apart else ""
-    return f"the label that tells them apart: {apart[0]} ({values})" if apart else ""
+    label_sets = [dict(workload.pod_labels) for workload in workloads]
+    keys = sorted({key for labels in label_sets for key in labels})
+    distinguishing_keys = [
+        key for key in keys if len({labels.get(key) for labels in label_sets}) > 1
+    ]
+    values = (
+        ", ".join(labels.get(distinguishing_keys[0], "none") for labels in label_sets)
+        if distinguishing_keys
+        else ""
+    )
+    return (
+        f"the label that tells them apart: {distinguishing_keys[0]} ({values})"
+        if distinguishing_keys
+        else ""
+    )

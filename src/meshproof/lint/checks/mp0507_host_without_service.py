@@ -15,72 +15,91 @@ from meshproof.lint.model.route_tables import list_destinations
 CODE = "MP0507"
 
 #: Namespaces that no one's files hold the whole of: there only what looks like a typo is said.
-_OF_THE_PLATFORM = ("istio-ingress", "istio-system", "kube-system")
+_PLATFORM_NAMESPACES = ("istio-ingress", "istio-system", "kube-system")
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each destination that is no service's host, where services are known."""
-    around = read_inventory(project)
-    if not _outside(around):
+    inventory = read_inventory(project)
+    if not _knows_hosts(inventory):
         return
-    for name, _, owner in mentioned(project):
-        there = name.full_name.startswith("*") or around.has_host(name.full_name, owner)
-        if there or elsewhere(around, name):
+    for reference, _, rule_namespace in list_mentioned_hosts(project):
+        is_known = reference.full_name.startswith("*") or inventory.has_host(
+            reference.full_name, rule_namespace
+        )
+        if is_known or find_host_elsewhere(inventory, reference):
             continue
-        namespace = namespace_of(name.full_name)
-        known = namespace in around.namespaces if namespace else _outside(around)
-        meant = _meant(around, name)
-        if known and (meant or namespace not in _OF_THE_PLATFORM):
-            repair = meant or _all_of(around, namespace)
-            yield Hit(name.at, f"no service has the host {name.full_name}", repair)
+        namespace = namespace_of(reference.full_name)
+        knows_namespace = (
+            namespace in inventory.namespaces if namespace else _knows_hosts(inventory)
+        )
+        nearest_host = _find_nearest_host(inventory, reference)
+        if knows_namespace and (nearest_host or namespace not in _PLATFORM_NAMESPACES):
+            repair = nearest_host or _suggest_hosts(inventory, namespace)
+            yield Hit(reference.at, f"no service has the host {reference.full_name}", repair)
 
 
-def mentioned(project: Project) -> Iterator[tuple[Reference, str, str]]:
+def list_mentioned_hosts(project: Project) -> Iterator[tuple[Reference, str, str]]:
     """Yield every host that a rule sends to or a DestinationRule is for, its kind and namespace."""
-    for route, _, target in list_destinations(project):
-        name = Reference(target.host, target.source_text, target.at)
-        yield name, route.dialect, route.document.namespace
-    for policy in read_inventory(project).destination_rules:
-        name = Reference(policy.host, policy.source_text, policy.at)
-        yield name, "DestinationRule", policy.document.namespace
+    for route, _, destination in list_destinations(project):
+        reference = Reference(destination.host, destination.source_text, destination.at)
+        yield reference, route.dialect, route.document.namespace
+    for rule in read_inventory(project).destination_rules:
+        reference = Reference(rule.host, rule.source_text, rule.at)
+        yield reference, "DestinationRule", rule.document.namespace
 
 
-def elsewhere(around: Inventory, name: Reference) -> str:
+def find_host_elsewhere(inventory: Inventory, reference: Reference) -> str:
     """Return the full host of the service that a name may mean in another place, or nothing.
 
     A short name is completed with the rule's own namespace; `reviews.prod` and `reviews.prod.svc`
     are not completed at all.
     """
-    if "." in name.source_text:
-        full = f"{name.source_text.removesuffix('.svc')}.{CLUSTER_DOMAIN}"
-        return full if full in around.service_names and full != name.full_name else ""
-    hosts = [f"{name.source_text}.{one}.{CLUSTER_DOMAIN}" for one in sorted(around.namespaces)]
-    there = [host for host in hosts if host in around.service_names]
-    return there[0] if len(there) == 1 and name.full_name not in there else ""
-
-
-def _outside(around: Inventory) -> bool:
-    return bool(around.service_entries or around.namespaces)
-
-
-def _there(around: Inventory, namespace: str) -> list[str]:
-    return sorted(
-        shorten_host(one) for one in around.service_names if namespace_of(one) == namespace
+    if "." in reference.source_text:
+        full_host = f"{reference.source_text.removesuffix('.svc')}.{CLUSTER_DOMAIN}"
+        return (
+            full_host
+            if full_host in inventory.service_names and full_host != reference.full_name
+            else ""
+        )
+    hosts = [
+        f"{reference.source_text}.{known_namespace}.{CLUSTER_DOMAIN}"
+        for known_namespace in sorted(inventory.namespaces)
+    ]
+    known_hosts = [host for host in hosts if host in inventory.service_names]
+    return (
+        known_hosts[0] if len(known_hosts) == 1 and reference.full_name not in known_hosts else ""
     )
 
 
-def _meant(around: Inventory, name: Reference) -> str:
+def _knows_hosts(inventory: Inventory) -> bool:
+    return bool(inventory.service_entries or inventory.namespaces)
+
+
+def _list_service_hosts(inventory: Inventory, namespace: str) -> list[str]:
+    return sorted(
+        shorten_host(host) for host in inventory.service_names if namespace_of(host) == namespace
+    )
+
+
+def _find_nearest_host(inventory: Inventory, reference: Reference) -> str:
     """Return the host that was probably meant."""
-    namespace = namespace_of(name.full_name)
-    if name.source_text.endswith(".svc"):
-        return f"{name.source_text}.cluster.local"
+    namespace = namespace_of(reference.full_name)
+    if reference.source_text.endswith(".svc"):
+        return f"{reference.source_text}.cluster.local"
     if not namespace:
-        return find_closest_word(name.full_name, around.list_entry_hosts(), 0.75)
-    meant = find_closest_word(shorten_host(name.full_name), _there(around, namespace))
-    return f"{meant}.{namespace}.{CLUSTER_DOMAIN}" if meant and "." in name.source_text else meant
+        return find_closest_word(reference.full_name, inventory.list_entry_hosts(), 0.75)
+    nearest_host = find_closest_word(
+        shorten_host(reference.full_name), _list_service_hosts(inventory, namespace)
+    )
+    return (
+        f"{nearest_host}.{namespace}.{CLUSTER_DOMAIN}"
+        if nearest_host and "." in reference.source_text
+        else nearest_host
+    )
 
 
-def _all_of(around: Inventory, namespace: str) -> str:
-    there = _there(around, namespace)
-    more = ", ..." if len(there) > 8 else ""
-    return f"one of {', '.join(there[:8])}{more}" if there else "a ServiceEntry for it"
+def _suggest_hosts(inventory: Inventory, namespace: str) -> str:
+    hosts = _list_service_hosts(inventory, namespace)
+    ellipsis = ", ..." if len(hosts) > 8 else ""
+    return f"one of {', '.join(hosts[:8])}{ellipsis}" if hosts else "a ServiceEntry for it"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.checks.mp0507_host_without_service import elsewhere, mentioned
+from meshproof.lint.checks.mp0507_host_without_service import (
+    find_host_elsewhere,
+    list_mentioned_hosts,
+)
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.inventory import namespace_of, read_inventory
@@ -16,19 +19,27 @@ CODE = "MP0508"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each host that means no service in its place, and one in another namespace."""
-    around = read_inventory(project)
-    for name, kind, owner in _names(project) if around.namespaces else ():
-        if name.full_name.startswith("*") or around.has_host(name.full_name, owner):
+    inventory = read_inventory(project)
+    for reference, kind, rule_namespace in _list_hosts(project) if inventory.namespaces else ():
+        if reference.full_name.startswith("*") or inventory.has_host(
+            reference.full_name, rule_namespace
+        ):
             continue
-        meant = elsewhere(around, name)
-        if meant:
-            said = f"'{name.source_text}' means {name.full_name} here, which no service is"
-            by_namespace = kind in ("HTTPRoute", "GRPCRoute", "RouteRule")
-            yield Hit(name.at, said, f"namespace: {namespace_of(meant)}" if by_namespace else meant)
+        full_host = find_host_elsewhere(inventory, reference)
+        if full_host:
+            message = (
+                f"'{reference.source_text}' means {reference.full_name} here, which no service is"
+            )
+            takes_namespace = kind in ("HTTPRoute", "GRPCRoute", "RouteRule")
+            yield Hit(
+                reference.at,
+                message,
+                f"namespace: {namespace_of(full_host)}" if takes_namespace else full_host,
+            )
 
 
-def _names(project: Project) -> Iterator[tuple[Reference, str, str]]:
-    yield from mentioned(project)
+def _list_hosts(project: Project) -> Iterator[tuple[Reference, str, str]]:
+    yield from list_mentioned_hosts(project)
     for table in read_route_tables(project):
         if table.dialect == "VirtualService" and table.applies_to_mesh:
             for host in table.hosts:

@@ -17,37 +17,41 @@ CODE = "MP0510"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each port of a rule that the service of its host does not have."""
-    for host, port in _ports(project):
-        known = read_inventory(project).list_ports(host)
-        if known and isinstance(port.content, int) and port.content not in known:
-            shown = ", ".join(map(str, known))
-            repair = str(known[0]) if len(known) == 1 else f"one of {shown}"
-            yield Hit(port.at, f"{host} has no port {port.content}, it has {shown}", repair)
+    for host, port in _list_used_ports(project):
+        service_ports = read_inventory(project).list_ports(host)
+        if service_ports and isinstance(port.content, int) and port.content not in service_ports:
+            port_list = ", ".join(map(str, service_ports))
+            repair = str(service_ports[0]) if len(service_ports) == 1 else f"one of {port_list}"
+            yield Hit(port.at, f"{host} has no port {port.content}, it has {port_list}", repair)
     for table in read_route_tables(project):
-        if [one.full_name for one in table.gateways] == [MESH]:
-            yield from _matched(project, table)
+        if [gateway.full_name for gateway in table.gateways] == [MESH]:
+            yield from _check_matched_ports(project, table)
 
 
-def _ports(project: Project) -> Iterator[tuple[str, Value]]:
-    for _, _, target in list_destinations(project):
-        if target.port is not None:
-            yield target.host, target.port
-    for policy in read_inventory(project).destination_rules:
-        settings = find_values(read_spec(policy.document), "trafficPolicy", "portLevelSettings")
-        for one in settings:
-            for port in find_values(one, "port", "number"):
-                yield policy.host, port
+def _list_used_ports(project: Project) -> Iterator[tuple[str, Value]]:
+    for _, _, destination in list_destinations(project):
+        if destination.port is not None:
+            yield destination.host, destination.port
+    for rule in read_inventory(project).destination_rules:
+        settings = find_values(read_spec(rule.document), "trafficPolicy", "portLevelSettings")
+        for setting in settings:
+            for port in find_values(setting, "port", "number"):
+                yield rule.host, port
 
 
-def _matched(project: Project, table: RouteTable) -> Iterator[Hit]:
+def _check_matched_ports(project: Project, table: RouteTable) -> Iterator[Hit]:
     """Report a match on a port that none of the rule's hosts has."""
-    ports = [read_inventory(project).list_ports(host.full_name) for host in table.hosts]
-    if not ports or not all(ports):
+    ports_by_host = [read_inventory(project).list_ports(host.full_name) for host in table.hosts]
+    if not ports_by_host or not all(ports_by_host):
         return
-    known = sorted({number for each in ports for number in each})
+    known_ports = sorted({number for host_ports in ports_by_host for number in host_ports})
     for route in table.routes:
-        for one in (one for match in route.matches for one in match.conditions):
-            if one.part == "port" and one.text not in map(str, known):
-                shown = ", ".join(map(str, known))
+        for condition in (condition for match in route.matches for condition in match.conditions):
+            if condition.part == "port" and condition.text not in map(str, known_ports):
+                port_list = ", ".join(map(str, known_ports))
                 hosts = ", ".join(host.source_text for host in table.hosts)
-                yield Hit(one.at, f"{route.name} never matches: {hosts} has port {shown}", shown)
+                yield Hit(
+                    condition.at,
+                    f"{route.name} never matches: {hosts} has port {port_list}",
+                    port_list,
+                )

@@ -10,16 +10,18 @@ from meshproof.lint.model.routed_ports import find_routed_ports
 
 CODE = "MP0511"
 
-_OTHERS = ("mongo", "mysql", "redis", "tcp", "tls", "udp")
+_OTHER_PROTOCOLS = ("mongo", "mysql", "redis", "tcp", "tls", "udp")
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each port that HTTP rules are for and that is declared as something else."""
     for port in find_routed_ports(project):
-        if port.protocol in _OTHERS:
-            said = f"{port.declaration or 'its protocol'} makes port {port.number} of {port.host}"
+        if port.protocol in _OTHER_PROTOCOLS:
+            declaration = (
+                f"{port.declaration or 'its protocol'} makes port {port.number} of {port.host}"
+            )
             yield Hit(
                 port.at,
-                f"{said} {port.protocol.upper()}: the HTTP rules of {port.rule} have no effect",
+                f"{declaration} {port.protocol.upper()}: the HTTP rules of {port.rule} have no effect",
                 f"name: http-{port.name.partition('-')[2] or port.name}",
             )

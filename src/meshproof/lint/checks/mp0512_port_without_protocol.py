@@ -15,10 +15,10 @@ def check(project: Project) -> Iterator[Hit]:
     """Report each port that HTTP rules are for and that declares no known protocol."""
     for port in find_routed_ports(project):
         if port.protocol not in PROTOCOLS:
-            named = f"is named '{port.name}'" if port.name else "has no name"
+            name_text = f"is named '{port.name}'" if port.name else "has no name"
             yield Hit(
                 port.at,
-                f"port {port.number} of {port.host} {named}, which tells no protocol: Istio "
+                f"port {port.number} of {port.host} {name_text}, which tells no protocol: Istio "
                 f"guesses it for the rules of {port.rule}",
                 f"name: http-{port.name}" if port.name else "name: http",
             )

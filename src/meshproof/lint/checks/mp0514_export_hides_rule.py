@@ -17,58 +17,65 @@ CODE = "MP0514"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each exportTo that leaves out all who need the rule, as far as they are here."""
-    around = read_inventory(project)
+    inventory = read_inventory(project)
     for document in project.named_documents(
         "VirtualService", "DestinationRule", group="networking.istio.io"
     ):
-        names = find_values(read_spec(document), "exportTo")
-        seen = {document.namespace if read_text(one) == "." else read_text(one) for one in names}
-        if not names or "*" in seen:
+        export_names = find_values(read_spec(document), "exportTo")
+        visible_in = {
+            document.namespace if read_text(name) == "." else read_text(name)
+            for name in export_names
+        }
+        if not export_names or "*" in visible_in:
             continue
-        needed = sorted(_needed(project, around, document))
-        if needed and seen.isdisjoint(needed):
-            listed = " and ".join(needed[:3])
+        needed = sorted(_find_needed_namespaces(project, inventory, document))
+        if needed and visible_in.isdisjoint(needed):
+            users = " and ".join(needed[:3])
             yield Hit(
-                _list(document).at,
-                f"{document.kind} '{document.name}' is seen in {', '.join(sorted(seen))} only, "
-                f"and used in {listed}",
-                f"add {listed}, or leave exportTo out: then all see it",
+                _get_export_to(document).at,
+                f"{document.kind} '{document.name}' is seen in {', '.join(sorted(visible_in))} only, "
+                f"and used in {users}",
+                f"add {users}, or leave exportTo out: then all see it",
             )
 
 
-def _list(document: Document) -> Value:
-    found = read_spec(document)
-    return found.mapping()["exportTo"] if found is not None else document.root
+def _get_export_to(document: Document) -> Value:
+    spec = read_spec(document)
+    return spec.mapping()["exportTo"] if spec is not None else document.root
 
 
-def _needed(project: Project, around: Inventory, document: Document) -> set[str]:
+def _find_needed_namespaces(project: Project, inventory: Inventory, document: Document) -> set[str]:
     """Return the namespaces whose proxies use a rule, empty where that is not known."""
     if document.kind == "DestinationRule":
-        return _users(project, around, document)
-    names = list(read_gateways(find_values(read_spec(document), "gateways"), document.namespace))
-    if not names or any(one.full_name == MESH for one in names):
-        return around.list_workload_namespaces()
-    found: set[str] = set()
-    for one in names:
-        way = around.gateways.get(one.full_name)
-        workloads = around.select_workloads(way.selector) if way is not None else []
-        found |= {workload.document.namespace for workload in workloads}
+        return _find_using_namespaces(project, inventory, document)
+    references = list(
+        read_gateways(find_values(read_spec(document), "gateways"), document.namespace)
+    )
+    if not references or any(reference.full_name == MESH for reference in references):
+        return inventory.list_workload_namespaces()
+    namespaces: set[str] = set()
+    for reference in references:
+        gateway = inventory.gateways.get(reference.full_name)
+        workloads = inventory.select_workloads(gateway.selector) if gateway is not None else []
+        namespaces |= {workload.document.namespace for workload in workloads}
         if not workloads:
-            found.add(one.full_name.partition("/")[0])
-    return found
+            namespaces.add(reference.full_name.partition("/")[0])
+    return namespaces
 
 
-def _users(project: Project, around: Inventory, document: Document) -> set[str]:
+def _find_using_namespaces(project: Project, inventory: Inventory, document: Document) -> set[str]:
     """Return the namespaces of the gateways whose rules send to a DestinationRule's host."""
-    hosts = {one.host for one in around.destination_rules if one.document is document}
-    found: set[str] = set()
+    hosts = {rule.host for rule in inventory.destination_rules if rule.document is document}
+    namespaces: set[str] = set()
     for table in read_route_tables(project):
         if table.dialect != "VirtualService" or not table.gateways:
             continue
-        sent = {target.host for route in table.routes for target in route.destinations}
-        if not hosts & sent:
+        destination_hosts = {
+            destination.host for route in table.routes for destination in route.destinations
+        }
+        if not hosts & destination_hosts:
             continue
         if table.applies_to_mesh:
             return set()
-        found |= {name.full_name.partition("/")[0] for name in table.gateways}
-    return found
+        namespaces |= {gateway.full_name.partition("/")[0] for gateway in table.gateways}
+    return namespaces

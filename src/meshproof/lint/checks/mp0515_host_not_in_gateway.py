@@ -17,52 +17,56 @@ CODE = "MP0515"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each host of a rule, and each listener, that its gateway does not have."""
-    around = read_inventory(project)
+    inventory = read_inventory(project)
     for table in read_route_tables(project):
-        for gateway in table.gateways:
-            way = around.gateways.get(gateway.full_name)
-            if way is None or not _whole(way):
+        for reference in table.gateways:
+            gateway = inventory.gateways.get(reference.full_name)
+            if gateway is None or not _is_complete(gateway):
                 continue
-            owner = table.document.namespace
-            hosts = [host for server in way.servers for host in server.hosts_for(owner)]
-            left = [host for host in table.hosts if not _served(host, hosts)]
-            if left and (not table.applies_to_mesh or len(left) == len(table.hosts)):
-                yield from (_hit(host, way, hosts) for host in left)
+            namespace = table.document.namespace
+            hosts = [host for server in gateway.servers for host in server.hosts_for(namespace)]
+            unserved_hosts = [host for host in table.hosts if not _is_served(host, hosts)]
+            if unserved_hosts and (
+                not table.applies_to_mesh or len(unserved_hosts) == len(table.hosts)
+            ):
+                yield from (_build_hit(host, gateway, hosts) for host in unserved_hosts)
         if table.dialect in ("HTTPRoute", "GRPCRoute"):
-            yield from _listeners(around, table)
+            yield from _check_listeners(inventory, table)
 
 
-def _whole(way: Gateway) -> bool:
+def _is_complete(gateway: Gateway) -> bool:
     """Say whether all of a gateway's servers could be read."""
-    return bool(way.servers) and all(one.hosts and all(one.hosts) for one in way.servers)
+    return bool(gateway.servers) and all(
+        server.hosts and all(server.hosts) for server in gateway.servers
+    )
 
 
-def _served(host: Reference, hosts: list[str]) -> bool:
+def _is_served(host: Reference, hosts: list[str]) -> bool:
     names = {host.source_text, host.full_name}
     return any(is_host_within(a, b) or is_host_within(b, a) for a in names for b in hosts)
 
 
-def _hit(host: Reference, way: Gateway, hosts: list[str]) -> Hit:
-    known = ", ".join(dict.fromkeys(hosts)) or "nothing of this namespace"
+def _build_hit(host: Reference, gateway: Gateway, hosts: list[str]) -> Hit:
+    served_hosts = ", ".join(dict.fromkeys(hosts)) or "nothing of this namespace"
     return Hit(
         host.at,
-        f"gateway {way.name} ({format_place(way.document.at, host.at)}) does not serve {host.source_text}, it "
-        f"serves {known}",
+        f"gateway {gateway.name} ({format_place(gateway.document.at, host.at)}) does not serve {host.source_text}, it "
+        f"serves {served_hosts}",
         find_closest_word(host.source_text, hosts, 0.8)
         or f"add {host.source_text} to the hosts of a server",
     )
 
 
-def _listeners(around: Inventory, table: RouteTable) -> Iterator[Hit]:
+def _check_listeners(inventory: Inventory, table: RouteTable) -> Iterator[Hit]:
     for parent in find_values(read_spec(table.document), "parentRefs"):
         for section in find_values(parent, "sectionName"):
             content = parent.mapping()
-            owner = read_text(content.get("namespace")) or table.document.namespace
-            way = around.gateways.get(f"{owner}/{read_text(content.get('name'))}")
-            names = [server.name for server in way.servers] if way else []
-            if way is not None and read_text(section) and read_text(section) not in names:
+            namespace = read_text(content.get("namespace")) or table.document.namespace
+            gateway = inventory.gateways.get(f"{namespace}/{read_text(content.get('name'))}")
+            names = [server.name for server in gateway.servers] if gateway else []
+            if gateway is not None and read_text(section) and read_text(section) not in names:
                 yield Hit(
                     section.at,
-                    f"gateway {way.name} has no listener '{read_text(section)}'",
+                    f"gateway {gateway.name} has no listener '{read_text(section)}'",
                     find_closest_word(read_text(section), names) or f"one of {', '.join(names)}",
                 )

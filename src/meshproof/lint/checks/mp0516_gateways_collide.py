@@ -19,29 +19,33 @@ _HTTP = ("GRPC", "GRPC-WEB", "HTTP", "HTTP2", "HTTP_PROXY")
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two servers that cannot both be on one port of the same proxies."""
     claims: dict[int, list[tuple[Gateway, Server]]] = {}
-    for way in read_inventory(project).gateways.values():
-        for server in way.servers if way.is_istio and way.selector else ():
-            claims.setdefault(server.number, []).append((way, server))
+    for gateway in read_inventory(project).gateways.values():
+        for server in gateway.servers if gateway.is_istio and gateway.selector else ():
+            claims.setdefault(server.number, []).append((gateway, server))
     for number, rivals in claims.items():
-        told: set[int] = set()
-        for (one, first), (other, second) in combinations(rivals, 2):
-            if id(second) in told or not one.shares_proxies_with(other):
+        reported: set[int] = set()
+        for (first_gateway, first_server), (second_gateway, second_server) in combinations(
+            rivals, 2
+        ):
+            if id(second_server) in reported or not first_gateway.shares_proxies_with(
+                second_gateway
+            ):
                 continue
-            said = _collision(first, second)
-            if said:
-                told.add(id(second))
+            collision = _describe_collision(first_server, second_server)
+            if collision:
+                reported.add(id(second_server))
                 yield Hit(
-                    second.at,
-                    f"port {number} is taken by gateway {one.name} "
-                    f"({format_place(first.at, second.at)}): {said}",
+                    second_server.at,
+                    f"port {number} is taken by gateway {first_gateway.name} "
+                    f"({format_place(first_server.at, second_server.at)}): {collision}",
                     "another port, or both in one gateway",
                 )
 
 
-def _collision(first: Server, second: Server) -> str:
+def _describe_collision(first: Server, second: Server) -> str:
     if not (first.protocol and second.protocol):
         return ""
-    if _family(first) != _family(second):
+    if _classify_protocol(first) != _classify_protocol(second):
         return f"{first.protocol} there, {second.protocol} here"
     shared = set(first.hosts) & set(second.hosts)
     if first.protocol in _TLS and shared:
@@ -49,7 +53,7 @@ def _collision(first: Server, second: Server) -> str:
     return ""
 
 
-def _family(server: Server) -> str:
+def _classify_protocol(server: Server) -> str:
     if server.protocol in _TLS:
         return "tls"
     return "http" if server.protocol in _HTTP else server.protocol

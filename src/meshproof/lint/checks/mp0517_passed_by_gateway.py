@@ -14,31 +14,35 @@ CODE = "MP0517"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each destination of a gateway's rule that another rule chooses versions of."""
-    choosing: dict[str, RouteTable] = {}
+    choosing_tables: dict[str, RouteTable] = {}
     for table in read_route_tables(project):
         if table.dialect == "VirtualService" and all(
-            one.full_name == "mesh" for one in table.gateways
+            gateway.full_name == "mesh" for gateway in table.gateways
         ):
             for host in table.hosts:
-                if _chooses(table, host.full_name):
-                    choosing.setdefault(host.full_name, table)
+                if _chooses_subset(table, host.full_name):
+                    choosing_tables.setdefault(host.full_name, table)
     for table in read_route_tables(project):
         if table.dialect != "VirtualService" or table.applies_to_mesh:
             continue
         for route in table.routes_of("http"):
-            for target in route.destinations:
-                other = choosing.get(target.host)
-                if other is not None and target.subset is None:
-                    place = format_place(other.document.at, target.at)
+            for destination in route.destinations:
+                choosing_table = choosing_tables.get(destination.host)
+                if choosing_table is not None and destination.subset is None:
+                    location = format_place(choosing_table.document.at, destination.at)
                     yield Hit(
-                        target.at,
-                        f"{route.name} sends to all versions of {target.source_text}: VirtualService "
-                        f"'{other.document.name}' ({place}) is for sidecars only",
-                        f"subset: NAME, or the routes of '{other.document.name}' here too",
+                        destination.at,
+                        f"{route.name} sends to all versions of {destination.source_text}: VirtualService "
+                        f"'{choosing_table.document.name}' ({location}) is for sidecars only",
+                        f"subset: NAME, or the routes of '{choosing_table.document.name}' here too",
                     )
 
 
-def _chooses(table: RouteTable, host: str) -> bool:
+def _chooses_subset(table: RouteTable, host: str) -> bool:
     """Say whether a rule sends to a subset of its own host."""
-    targets = [target for route in table.routes_of("http") for target in route.destinations]
-    return any(one.host == host and one.subset is not None for one in targets)
+    destinations = [
+        destination for route in table.routes_of("http") for destination in route.destinations
+    ]
+    return any(
+        destination.host == host and destination.subset is not None for destination in destinations
+    )

@@ -14,28 +14,28 @@ CODE = "MP0518"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each port of a gateway that the services of its workloads do not have."""
-    for way in read_inventory(project).gateways.values():
-        ports = _ports(project, way) if way.is_istio and way.selector else []
-        if not ports or any(not one.target_port.isdigit() for one in ports):
+    for gateway in read_inventory(project).gateways.values():
+        ports = _list_ports(project, gateway) if gateway.is_istio and gateway.selector else []
+        if not ports or any(not port.target_port.isdigit() for port in ports):
             continue  # a target port by name may be any number
-        known = {str(one.number) for one in ports} | {one.target_port for one in ports}
-        for server in way.servers:
-            if server.number and str(server.number) not in known:
-                listed = " and ".join(sorted({one.service for one in ports}))
+        known_ports = {str(port.number) for port in ports} | {one.target_port for one in ports}
+        for server in gateway.servers:
+            if server.number and str(server.number) not in known_ports:
+                services = " and ".join(sorted({port.service for port in ports}))
                 yield Hit(
                     server.at,
-                    f"port {server.number} of gateway {way.name} is not exposed by {listed}",
-                    f"one of {', '.join(str(one.number) for one in ports)}, "
-                    f"or a port in service {listed}",
+                    f"port {server.number} of gateway {gateway.name} is not exposed by {services}",
+                    f"one of {', '.join(str(port.number) for port in ports)}, "
+                    f"or a port in service {services}",
                 )
 
 
-def _ports(project: Project, way: Gateway) -> list[ServedPort]:
+def _list_ports(project: Project, gateway: Gateway) -> list[ServedPort]:
     """Return the TCP ports of the services of a gateway's workloads."""
     return [
         port
         for workload, ports in read_served_ports(project)
-        if workload.is_selected_by(way.selector)
+        if workload.is_selected_by(gateway.selector)
         for port in ports
         if port.transport == "TCP"
     ]

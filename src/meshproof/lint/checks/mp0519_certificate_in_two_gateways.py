@@ -14,25 +14,27 @@ CODE = "MP0519"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two gateways of the same proxies that have one certificate."""
-    held: dict[tuple[str, ...], list[tuple[Gateway, Server]]] = {}
-    for way in read_inventory(project).gateways.values():
-        for server in way.servers if way.is_istio and way.selector else ():
-            certificate = _certificate(server)
-            earlier = held.setdefault(certificate, []) if certificate else []
-            for other, first in earlier:
-                if other is not way and way.shares_proxies_with(other):
+    servers_by_certificate: dict[tuple[str, ...], list[tuple[Gateway, Server]]] = {}
+    for gateway in read_inventory(project).gateways.values():
+        for server in gateway.servers if gateway.is_istio and gateway.selector else ():
+            certificate = _identify_certificate(server)
+            earlier_servers = (
+                servers_by_certificate.setdefault(certificate, []) if certificate else []
+            )
+            for earlier_gateway, earlier_server in earlier_servers:
+                if earlier_gateway is not gateway and gateway.shares_proxies_with(earlier_gateway):
                     at = server.tls.at if server.tls is not None else server.at
                     yield Hit(
                         at,
-                        f"the certificate {certificate[0]} is that of gateway {other.name}, too "
-                        f"({format_place(first.at, at)})",
+                        f"the certificate {certificate[0]} is that of gateway {earlier_gateway.name}, too "
+                        f"({format_place(earlier_server.at, at)})",
                         "one gateway with the hosts of both, or a certificate for each",
                     )
                     break
-            earlier.append((way, server))
+            earlier_servers.append((gateway, server))
 
 
-def _certificate(server: Server) -> tuple[str, ...]:
+def _identify_certificate(server: Server) -> tuple[str, ...]:
     """Return what names a certificate: a secret, or two files; nothing where there is none."""
     content = server.tls.content if server.tls is not None else None
     if not isinstance(content, dict):

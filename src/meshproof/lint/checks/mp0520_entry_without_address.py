@@ -17,17 +17,17 @@ def check(project: Project) -> Iterator[Hit]:
         if _has_address(document):
             continue
         for port in find_values(read_spec(document), "ports"):
-            doubtful = (port.path, f"{port.path}.protocol")
+            checked_paths = (port.path, f"{port.path}.protocol")
             if not isinstance(port.content, dict) or any(
-                project.has_defect_at(document, path) for path in doubtful
+                project.has_defect_at(document, path) for path in checked_paths
             ):
                 continue
             protocol = read_text(port.content.get("protocol"))
             if protocol.upper() in ("", "TCP"):
-                said = "is TCP" if protocol else "names no protocol, which is TCP"
+                problem = "is TCP" if protocol else "names no protocol, which is TCP"
                 yield Hit(
                     port.at,
-                    f"port {_number(port.content)} {said}, and ServiceEntry '{document.name}' has "
+                    f"port {_format_number(port.content)} {problem}, and ServiceEntry '{document.name}' has "
                     "no addresses",
                     "addresses: [the host's virtual address], or protocol: TLS where it is TLS",
                 )
@@ -40,6 +40,6 @@ def _has_address(document: Document) -> bool:
     )
 
 
-def _number(content: dict[str, Value]) -> str:
+def _format_number(content: dict[str, Value]) -> str:
     number = content.get("number")
     return str(number.content) if number is not None else "without number"

@@ -13,26 +13,33 @@ CODE = "MP0521"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two ServiceEntries with one host and port and two protocols."""
-    seen: dict[tuple[str, int], list[tuple[ServiceEntry, str]]] = {}
+    entries_by_port: dict[tuple[str, int], list[tuple[ServiceEntry, str]]] = {}
     for entry in read_inventory(project).service_entries:
         for number, protocol, _, at in entry.ports:
             for host in entry.hosts:
-                earlier = seen.setdefault((host, number), [])
-                for other, first in earlier if number else ():
-                    if first != protocol and _meet(entry, other):
+                earlier_entries = entries_by_port.setdefault((host, number), [])
+                for earlier_entry, earlier_protocol in earlier_entries if number else ():
+                    if earlier_protocol != protocol and _share_namespace(entry, earlier_entry):
                         yield Hit(
                             at,
                             f"port {number} of {host} is {protocol or 'without protocol'} here and "
-                            f"{first or 'without protocol'} in ServiceEntry "
-                            f"'{other.document.namespace}/{other.document.name}' "
-                            f"({other.document.at})",
+                            f"{earlier_protocol or 'without protocol'} in ServiceEntry "
+                            f"'{earlier_entry.document.namespace}/{earlier_entry.document.name}' "
+                            f"({earlier_entry.document.at})",
                             "one protocol in both, or one entry for both",
                         )
                         break
-                earlier.append((entry, protocol))
+                earlier_entries.append((entry, protocol))
 
 
-def _meet(one: ServiceEntry, other: ServiceEntry) -> bool:
+def _share_namespace(first_entry: ServiceEntry, second_entry: ServiceEntry) -> bool:
     """Say whether some namespace sees both; an empty `export_to` is seen by all."""
-    first, second = one.export_to or {"*"}, other.export_to or {"*"}
-    return "*" in first or "*" in second or not first.isdisjoint(second)
+    first_namespaces, second_namespaces = (
+        first_entry.export_to or {"*"},
+        second_entry.export_to or {"*"},
+    )
+    return (
+        "*" in first_namespaces
+        or "*" in second_namespaces
+        or not first_namespaces.isdisjoint(second_namespaces)
+    )

@@ -16,38 +16,44 @@ _HTTP = ("http", "http2", "grpc", "grpc-web")
 
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two services that give one port of a workload two protocols."""
-    told: set[int] = set()
+    reported: set[int] = set()
     for workload, ports in read_served_ports(project):
-        first: dict[int, list[ServedPort]] = {}
+        ports_by_number: dict[int, list[ServedPort]] = {}
         for port in ports:
-            rivals = first.setdefault(port.number, [])
-            for other in rivals:
-                if other.service != port.service and _at_odds(other, port) and id(port) not in told:
-                    told.add(id(port))
-                    yield _hit(workload, other, port)
+            rivals = ports_by_number.setdefault(port.number, [])
+            for rival in rivals:
+                if (
+                    rival.service != port.service
+                    and _contradict(rival, port)
+                    and id(port) not in reported
+                ):
+                    reported.add(id(port))
+                    yield _build_hit(workload, rival, port)
             rivals.append(port)
 
 
-def _at_odds(one: ServedPort, other: ServedPort) -> bool:
+def _contradict(first: ServedPort, second: ServedPort) -> bool:
     """Say whether two ports certainly differ; one that says nothing may speak anything."""
-    if one.transport != other.transport:
+    if first.transport != second.transport:
         return True
-    return bool(one.protocol and other.protocol) and _family(one) != _family(other)
+    return bool(first.protocol and second.protocol) and _classify_protocol(
+        first
+    ) != _classify_protocol(second)
 
 
-def _family(port: ServedPort) -> str:
+def _classify_protocol(port: ServedPort) -> str:
     return "http" if port.protocol in _HTTP else port.protocol
 
 
-def _hit(workload: Workload, other: ServedPort, port: ServedPort) -> Hit:
+def _build_hit(workload: Workload, rival: ServedPort, port: ServedPort) -> Hit:
     return Hit(
         port.at,
         f"port {port.number} of {workload.document.kind} '{workload.document.name}' is "
-        f"{_said(port)} in service '{port.service}' and {_said(other)} in service "
-        f"'{other.service}' ({format_place(other.at, port.at)})",
+        f"{_format_protocol(port)} in service '{port.service}' and {_format_protocol(rival)} in service "
+        f"'{rival.service}' ({format_place(rival.at, port.at)})",
         "one protocol in both, or another port number",
     )
 
 
-def _said(port: ServedPort) -> str:
+def _format_protocol(port: ServedPort) -> str:
     return port.transport if port.transport != "TCP" or not port.protocol else port.protocol.upper()

@@ -14,18 +14,18 @@ CODE = "MP0523"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two ports of other numbers that lead to one port of a workload."""
-    told: set[int] = set()
+    reported: set[int] = set()
     for workload, ports in read_served_ports(project):
-        first: dict[tuple[str, str], ServedPort] = {}
+        first_ports: dict[tuple[str, str], ServedPort] = {}
         for port in ports:
-            other = first.setdefault((port.target_port, port.transport), port)
-            if other.number != port.number and id(port) not in told:
-                told.add(id(port))
-                named = f"port {other.number} of service '{other.service}'"
+            first_port = first_ports.setdefault((port.target_port, port.transport), port)
+            if first_port.number != port.number and id(port) not in reported:
+                reported.add(id(port))
+                first_port_text = f"port {first_port.number} of service '{first_port.service}'"
                 yield Hit(
                     port.at,
                     f"port {port.number} of service '{port.service}' leads to {port.target_port} of "
-                    f"{workload.document.kind} '{workload.document.name}', as {named} does "
-                    f"({format_place(other.at, port.at)})",
-                    f"port: {other.number}, or another targetPort",
+                    f"{workload.document.kind} '{workload.document.name}', as {first_port_text} does "
+                    f"({format_place(first_port.at, port.at)})",
+                    f"port: {first_port.number}, or another targetPort",
                 )

@@ -16,46 +16,48 @@ CODE = "MP0524"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two Sidecars that are for the same workload."""
-    told: set[int] = set()
-    for one, other, said in chain(_of_namespaces(project), _of_labels(project)):
-        if id(other.document) not in told:
-            told.add(id(other.document))
-            place = format_place(one.document.at, other.at)
+    reported: set[int] = set()
+    for first, second, subject in chain(
+        _find_namespace_collisions(project), _find_label_collisions(project)
+    ):
+        if id(second.document) not in reported:
+            reported.add(id(second.document))
+            location = format_place(first.document.at, second.at)
             yield Hit(
-                other.at,
-                f"Sidecar '{other.document.name}' is for {said}, as Sidecar "
-                f"'{one.document.name}' is ({place})",
+                second.at,
+                f"Sidecar '{second.document.name}' is for {subject}, as Sidecar "
+                f"'{first.document.name}' is ({location})",
                 "one Sidecar for both, or a workloadSelector that keeps them apart",
             )
 
 
-def _of_namespaces(project: Project) -> Iterator[tuple[Selector, Selector, str]]:
+def _find_namespace_collisions(project: Project) -> Iterator[tuple[Selector, Selector, str]]:
     """Yield two Sidecars for all of a namespace, and what they are both for."""
-    first: dict[str, Selector] = {}
-    for one in read_selectors(project, "Sidecar"):
-        namespace = one.document.namespace
-        if not one.labels and first.setdefault(namespace, one) is not one:
-            yield first[namespace], one, f"all of namespace {namespace}"
+    first_selectors: dict[str, Selector] = {}
+    for selector in read_selectors(project, "Sidecar"):
+        namespace = selector.document.namespace
+        if not selector.labels and first_selectors.setdefault(namespace, selector) is not selector:
+            yield first_selectors[namespace], selector, f"all of namespace {namespace}"
 
 
-def _of_labels(project: Project) -> Iterator[tuple[Selector, Selector, str]]:
+def _find_label_collisions(project: Project) -> Iterator[tuple[Selector, Selector, str]]:
     """Yield two Sidecars that select the same pods: by their labels, or since a workload has both.
 
     Selectors of which one contains the other share a label: only those are compared.
     """
-    filed: dict[tuple[str, tuple[str, str]], list[Selector]] = {}
-    chosen: dict[int, Selector] = {}
-    for one in read_selectors(project, "Sidecar"):
-        for pair in one.labels:
-            earlier = filed.setdefault((one.document.namespace, pair), [])
-            for other in earlier:
-                if are_nested(one.labels, other.labels):
-                    both = sorted({*one.labels, *other.labels})
-                    words = ", ".join(f"{key}: {value}" for key, value in both)
-                    yield other, one, f"pods with {words}"
+    selectors_by_label: dict[tuple[str, tuple[str, str]], list[Selector]] = {}
+    selector_by_workload: dict[int, Selector] = {}
+    for selector in read_selectors(project, "Sidecar"):
+        for label in selector.labels:
+            earlier = selectors_by_label.setdefault((selector.document.namespace, label), [])
+            for rival in earlier:
+                if are_nested(selector.labels, rival.labels):
+                    labels = sorted({*selector.labels, *rival.labels})
+                    label_text = ", ".join(f"{key}: {value}" for key, value in labels)
+                    yield rival, selector, f"pods with {label_text}"
                     break
-            earlier.append(one)
-        for workload in find_selected_workloads(project, one) if one.labels else ():
-            other = chosen.setdefault(id(workload.document), one)
-            if other is not one:
-                yield other, one, f"{workload.document.kind} '{workload.document.name}'"
+            earlier.append(selector)
+        for workload in find_selected_workloads(project, selector) if selector.labels else ():
+            rival = selector_by_workload.setdefault(id(workload.document), selector)
+            if rival is not selector:
+                yield rival, selector, f"{workload.document.kind} '{workload.document.name}'"

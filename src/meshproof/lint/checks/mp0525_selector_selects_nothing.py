@@ -21,22 +21,33 @@ CODE = "MP0525"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each selector that no workload of its namespace has the labels of."""
-    for one in read_selectors(project, *LABEL_PATHS):
-        if not one.labels or one.document.namespace == ROOT_NAMESPACE:
+    for selector in read_selectors(project, *LABEL_PATHS):
+        if not selector.labels or selector.document.namespace == ROOT_NAMESPACE:
             continue  # it is for all namespaces
-        if list_workloads(project, one.document.namespace) and not find_selected_workloads(
-            project, one
+        if list_workloads(project, selector.document.namespace) and not find_selected_workloads(
+            project, selector
         ):
-            shown = ", ".join(f"{key}: {value}" for key, value in one.labels)
-            said = f"no workload of namespace {one.document.namespace} has {shown}"
+            label_text = ", ".join(f"{key}: {value}" for key, value in selector.labels)
+            message = f"no workload of namespace {selector.document.namespace} has {label_text}"
             yield Hit(
-                one.at, f"{one.document.kind} '{one.document.name}': {said}", _repair(project, one)
+                selector.at,
+                f"{selector.document.kind} '{selector.document.name}': {message}",
+                _suggest_labels(project, selector),
             )
 
 
-def _repair(project: Project, one: Selector) -> str:
+def _suggest_labels(project: Project, selector: Selector) -> str:
     """Return the labels that are nearest to those that are asked for."""
-    there = list_workloads(project, one.document.namespace)
-    known = {f"{key}: {value}" for each in there for key, value in each.pod_labels}
-    near = [find_closest_word(f"{key}: {value}", sorted(known), 0.7) for key, value in one.labels]
-    return ", ".join(near) if all(near) else "the labels of the pods that are meant"
+    workloads = list_workloads(project, selector.document.namespace)
+    known_labels = {
+        f"{key}: {value}" for workload in workloads for key, value in workload.pod_labels
+    }
+    nearest_labels = [
+        find_closest_word(f"{key}: {value}", sorted(known_labels), 0.7)
+        for key, value in selector.labels
+    ]
+    return (
+        ", ".join(nearest_labels)
+        if all(nearest_labels)
+        else "the labels of the pods that are meant"
+    )

@@ -15,17 +15,17 @@ CODE = "MP0526"
 def check(project: Project) -> Iterator[Hit]:
     """Report each port of an ExternalName service that is TCP, or says nothing."""
     for service in project.services:
-        if [read_text(one) for one in find_values(read_spec(service.document), "type")] != [
+        if [read_text(value) for value in find_values(read_spec(service.document), "type")] != [
             "ExternalName"
         ]:
             continue
         for port in service.ports:
-            spoken = read_protocol(service, port.number)
-            if spoken == "tcp" or spoken not in PROTOCOLS:
-                said = f"named '{port.name}'" if port.name else "without a name"
+            protocol = read_protocol(service, port.number)
+            if protocol == "tcp" or protocol not in PROTOCOLS:
+                description = f"named '{port.name}'" if port.name else "without a name"
                 name = f"ExternalName service '{service.document.name}'"
                 yield Hit(
                     port.value.at,
-                    f"port {port.number} of {name} is {said}, which is TCP for Istio",
+                    f"port {port.number} of {name} is {description}, which is TCP for Istio",
                     "name: http, name: https or name: tls, whichever it is",
                 )

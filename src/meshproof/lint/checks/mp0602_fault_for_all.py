@@ -12,29 +12,31 @@ from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0602"
 
-_CHOSEN = ("header ", "query ", "source ")
+_SELECTIVE_PARTS = ("header ", "query ", "source ")
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each fault of 100 % in a route that ordinary requests get to."""
     for table in read_route_tables(project):
         for route in table.routes_of("http"):
-            if any(match.is_fully_read and not _chosen(match) for match in route.matches):
-                for name, share in shares(route):
-                    if share.content == 100 and not isinstance(share.content, bool):
-                        said = f"{route.name}: the {name} holds for every request"
-                        yield Hit(share.at, said, "a match on the tester's header, or no fault")
+            if any(match.is_fully_read and not _selects_testers(match) for match in route.matches):
+                for fault_type, percentage in _list_percentages(route):
+                    if percentage.content == 100 and not isinstance(percentage.content, bool):
+                        message = f"{route.name}: the {fault_type} holds for every request"
+                        yield Hit(
+                            percentage.at, message, "a match on the tester's header, or no fault"
+                        )
 
 
-def _chosen(match: Match) -> bool:
-    return any(one.part.startswith(_CHOSEN) for one in match.conditions)
+def _selects_testers(match: Match) -> bool:
+    return any(condition.part.startswith(_SELECTIVE_PARTS) for condition in match.conditions)
 
 
-def shares(route: Route) -> Iterator[tuple[str, Value]]:
+def _list_percentages(route: Route) -> Iterator[tuple[str, Value]]:
     """Yield the percentages of a route's faults, each with its sort (delay, abort)."""
     for key in ("fault", "httpFault"):
-        for name in ("delay", "abort"):
-            for fault in find_values(route.value, key, name):
-                for way in (("percentage", "value"), ("percent",)):
-                    for share in find_values(fault, *way):
-                        yield name, share
+        for fault_type in ("delay", "abort"):
+            for fault in find_values(route.value, key, fault_type):
+                for path in (("percentage", "value"), ("percent",)):
+                    for percentage in find_values(fault, *path):
+                        yield fault_type, percentage

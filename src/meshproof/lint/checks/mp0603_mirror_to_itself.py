@@ -17,26 +17,33 @@ def check(project: Project) -> Iterator[Hit]:
     for table in read_route_tables(project):
         for route in table.routes:
             for mirror in route.mirrors:
-                twin = next((one for one in route.destinations if _meets(one, mirror)), None)
+                twin = next(
+                    (
+                        destination
+                        for destination in route.destinations
+                        if _can_share_pod(destination, mirror)
+                    ),
+                    None,
+                )
                 if twin is not None:
-                    yield _hit(route, twin, mirror)
+                    yield _build_hit(route, twin, mirror)
 
 
-def _meets(target: Destination, mirror: Destination) -> bool:
+def _can_share_pod(destination: Destination, mirror: Destination) -> bool:
     """Say whether some pod may get a request from both."""
-    if target.host != mirror.host or _port(target) != _port(mirror):
+    if destination.host != mirror.host or _get_port(destination) != _get_port(mirror):
         return False
-    one, other = read_text(target.subset), read_text(mirror.subset)
-    if target.labels and mirror.labels:
-        return target.labels == mirror.labels
-    return one == other or not (one and other)
+    destination_subset, mirror_subset = read_text(destination.subset), read_text(mirror.subset)
+    if destination.labels and mirror.labels:
+        return destination.labels == mirror.labels
+    return destination_subset == mirror_subset or not (destination_subset and mirror_subset)
 
 
-def _port(target: Destination) -> object:
-    return target.port.content if target.port is not None else None
+def _get_port(destination: Destination) -> object:
+    return destination.port.content if destination.port is not None else None
 
 
-def _hit(route: Route, twin: Destination, mirror: Destination) -> Hit:
+def _build_hit(route: Route, twin: Destination, mirror: Destination) -> Hit:
     subset = f" subset '{read_text(twin.subset)}'" if twin.subset is not None else ""
     return Hit(
         mirror.at,

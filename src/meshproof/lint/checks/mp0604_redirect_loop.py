@@ -15,22 +15,26 @@ CODE = "MP0604"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each redirect that leads back to itself."""
-    around = read_inventory(project)
+    inventory = read_inventory(project)
     for table in read_route_tables(project):
-        told: set[int] = set()
+        reported_routes: set[int] = set()
         for route in table.routes_of("http"):
-            found = read_redirect(route)
-            way = (
-                find_redirect_loop(table, route, around)
-                if found is not None and route.is_fully_read
+            redirect = read_redirect(route)
+            loop = (
+                find_redirect_loop(table, route, inventory)
+                if redirect is not None and route.is_fully_read
                 else []
             )
-            if found is None or not way or any(id(one) in told for one, _ in way):
+            if (
+                redirect is None
+                or not loop
+                or any(id(looping_route) in reported_routes for looping_route, _ in loop)
+            ):
                 continue
-            told.update(id(one) for one, _ in way)
-            steps = " -> ".join(place for _, place in way)
+            reported_routes.update(id(looping_route) for looping_route, _ in loop)
+            steps = " -> ".join(step for _, step in loop)
             yield Hit(
-                found.value.at,
+                redirect.value.at,
                 f"{route.name}: the redirect leads back to itself: {steps}",
                 "a match that leaves the new place out, or a route for it before this one",
             )

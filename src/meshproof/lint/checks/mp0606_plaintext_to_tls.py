@@ -18,27 +18,37 @@ _TLS = ("https", "tls")
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each destination of an HTTP route that expects TLS and gets none."""
-    around = read_inventory(project)
-    begun = {one.host for one in read_tls_settings(around) if one.mode not in ("", "DISABLE")}
+    inventory = read_inventory(project)
+    hosts_with_tls = {
+        setting.host
+        for setting in read_tls_settings(inventory)
+        if setting.mode not in ("", "DISABLE")
+    }
     for table in read_route_tables(project):
         for route in table.routes_of("http"):
-            for target in (*route.destinations, *route.mirrors):
-                if target.host in begun or _protocol(around, target) not in _TLS:
+            for destination in (*route.destinations, *route.mirrors):
+                if (
+                    destination.host in hosts_with_tls
+                    or _find_protocol(inventory, destination) not in _TLS
+                ):
                     continue
                 yield Hit(
-                    target.at,
-                    f"{route.name} sends plain HTTP to {target.source_text}, whose port is "
-                    f"{_protocol(around, target).upper()}",
-                    f"a DestinationRule for {target.source_text} with tls: {{mode: SIMPLE}}",
+                    destination.at,
+                    f"{route.name} sends plain HTTP to {destination.source_text}, whose port is "
+                    f"{_find_protocol(inventory, destination).upper()}",
+                    f"a DestinationRule for {destination.source_text} with tls: {{mode: SIMPLE}}",
                 )
 
 
-def _protocol(around: Inventory, target: Destination) -> str:
+def _find_protocol(inventory: Inventory, destination: Destination) -> str:
     """Return the protocol of the port that is sent to, lower case, empty where not known."""
-    ports = around.list_ports(target.host)
-    wanted = target.port.content if target.port is not None else None
-    number = wanted if isinstance(wanted, int) else (ports[0] if len(ports) == 1 else 0)
-    service, entry = around.services.get(target.host), around.find_service_entry(target.host)
+    ports = inventory.list_ports(destination.host)
+    port_content = destination.port.content if destination.port is not None else None
+    number = port_content if isinstance(port_content, int) else (ports[0] if len(ports) == 1 else 0)
+    service, entry = (
+        inventory.services.get(destination.host),
+        inventory.find_service_entry(destination.host),
+    )
     if service is not None:
         return read_protocol(service, number)
     for port in entry.ports if entry is not None else ():

@@ -18,11 +18,15 @@ def check(project: Project) -> Iterator[Hit]:
             for name in ("delay", "abort"):
                 for fault in find_values(route.value, "fault", name):
                     content = fault.content if isinstance(fault.content, dict) else {}
-                    shares = [
+                    percentages = [
                         *find_values(fault, "percentage", "value"),
                         *find_values(fault, "percent"),
                     ]
-                    empty = [key for key in content if key in ("percentage", "percent")]
-                    if content and not shares and (not empty or empty == ["percentage"]):
-                        said = f"{route.name}: the {name} has no percentage: no request gets it"
-                        yield Hit(fault.at, said, "percentage: {value: 10}")
+                    percentage_keys = [key for key in content if key in ("percentage", "percent")]
+                    if (
+                        content
+                        and not percentages
+                        and (not percentage_keys or percentage_keys == ["percentage"])
+                    ):
+                        message = f"{route.name}: the {name} has no percentage: no request gets it"
+                        yield Hit(fault.at, message, "percentage: {value: 10}")

@@ -14,40 +14,42 @@ from meshproof.lint.model.tls import read_tls_settings
 
 CODE = "MP0608"
 
-_AT_ODDS = {"STRICT": ("DISABLE", "SIMPLE", "MUTUAL"), "DISABLE": ("ISTIO_MUTUAL",)}
+_REFUSED_MODES = {"STRICT": ("DISABLE", "SIMPLE", "MUTUAL"), "DISABLE": ("ISTIO_MUTUAL",)}
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each TLS mode of callers that the service's sidecars refuse."""
     for setting in read_tls_settings(read_inventory(project)):
         namespace = namespace_of(setting.host)
-        found = _policy(project, namespace) if namespace else None
-        if found is None:
+        policy = _find_policy(project, namespace) if namespace else None
+        if policy is None:
             continue
-        mode = read_text(find_values(read_spec(found), "mtls", "mode")[0])
-        if setting.mode in _AT_ODDS.get(mode, ()):
+        mode = read_text(find_values(read_spec(policy), "mtls", "mode")[0])
+        if setting.mode in _REFUSED_MODES.get(mode, ()):
             yield Hit(
                 setting.at,
                 f"callers of {setting.host} use {setting.mode}, and PeerAuthentication "
-                f"'{found.name}' ({format_place(found.at, setting.at)}) says {mode}",
+                f"'{policy.name}' ({format_place(policy.at, setting.at)}) says {mode}",
                 "mode: ISTIO_MUTUAL" if mode == "STRICT" else "mode: DISABLE",
             )
 
 
-def _policy(project: Project, namespace: str) -> Document | None:
+def _find_policy(project: Project, namespace: str) -> Document | None:
     """Return the PeerAuthentication that holds for all of a namespace, None if it is not plain.
 
     One for single workloads or ports may say otherwise for this service, so nothing is said then.
     """
     policies = project.named_documents("PeerAuthentication")
-    there = [one for one in policies if one.namespace == namespace]
-    for one in there:
-        if find_values(read_spec(one), "selector") or find_values(read_spec(one), "portLevelMtls"):
-            return None
-    mesh = [one for one in policies if one.namespace == ROOT_NAMESPACE]
-    for found in (*there, *mesh):
-        if find_values(read_spec(found), "mtls", "mode") and not find_values(
-            read_spec(found), "selector"
+    namespace_policies = [policy for policy in policies if policy.namespace == namespace]
+    for policy in namespace_policies:
+        if find_values(read_spec(policy), "selector") or find_values(
+            read_spec(policy), "portLevelMtls"
         ):
-            return found
+            return None
+    mesh_policies = [policy for policy in policies if policy.namespace == ROOT_NAMESPACE]
+    for policy in (*namespace_policies, *mesh_policies):
+        if find_values(read_spec(policy), "mtls", "mode") and not find_values(
+            read_spec(policy), "selector"
+        ):
+            return policy
     return None

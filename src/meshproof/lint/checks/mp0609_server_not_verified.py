@@ -18,13 +18,15 @@ def check(project: Project) -> Iterator[Hit]:
         content = setting.value.content if isinstance(setting.value.content, dict) else {}
         if setting.mode not in ("SIMPLE", "MUTUAL"):
             continue
-        skipped = content.get("insecureSkipVerify")
-        if skipped is not None and skipped.content is True:
-            said = f"insecureSkipVerify: any certificate passes for {setting.host}"
-            yield Hit(skipped.at, said, "caCertificates: system")
+        skip_verify = content.get("insecureSkipVerify")
+        if skip_verify is not None and skip_verify.content is True:
+            message = f"insecureSkipVerify: any certificate passes for {setting.host}"
+            yield Hit(skip_verify.at, message, "caCertificates: system")
         elif not _names_authority(setting):
-            said = f"no caCertificates for {setting.host}: what the server shows may not be checked"
-            yield Hit(setting.at, said, "caCertificates: system")
+            message = (
+                f"no caCertificates for {setting.host}: what the server shows may not be checked"
+            )
+            yield Hit(setting.at, message, "caCertificates: system")
 
 
 def _names_authority(setting: TlsSettings) -> bool:

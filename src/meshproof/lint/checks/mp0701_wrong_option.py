@@ -15,9 +15,13 @@ CODE = "MP0701"
 def check(project: Project) -> Iterator[Hit]:
     """Report each annotation that is meant for meshproof and cannot hold."""
     for document in project.documents:
-        no_text = {one.at for one in project.find_defects(DefectKind.WRONG_TYPE, document)}
-        for noted in find_values(document.root, "metadata", "annotations"):
-            if isinstance(noted.content, dict):
-                for at, said, repair in judge_options.find_invalid_annotations(noted, read_kind(document)):
-                    if at not in no_text:  # it has a finding already
-                        yield Hit(at, said, repair)
+        non_text_places = {
+            defect.at for defect in project.find_defects(DefectKind.WRONG_TYPE, document)
+        }
+        for annotations in find_values(document.root, "metadata", "annotations"):
+            if isinstance(annotations.content, dict):
+                for at, message, repair in judge_options.find_invalid_annotations(
+                    annotations, read_kind(document)
+                ):
+                    if at not in non_text_places:  # it has a finding already
+                        yield Hit(at, message, repair)
