@@ -89,7 +89,7 @@ def served(folder: Path) -> set[str]:
 
 @pytest.mark.usefixtures("_shop")
 def test_an_ingress_is_read_as_istiod_takes_it(tmp_path: Path) -> None:
-    texts = live.texts([f"cluster:{SHOP}"])
+    texts = live.read_texts([f"cluster:{SHOP}"])
     read = {name.partition(" Ingress/")[2] for name in texts if " Ingress/" in name}
     assert served(tmp_path) == {"ours", "annotated"}
     assert read == {"ours", "annotated", "named"}

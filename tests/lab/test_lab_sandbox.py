@@ -140,7 +140,7 @@ def test_its_pods_keep_to_restricted(changed: bool) -> None:
     ports = dict.fromkeys((one.host for one in found.workloads.echoes), (80,))
     namespaces = dict.fromkeys(("default", "warehouse"), name)
     standing = EchoPlacement(namespaces, ports, {}, str, lambda host: ["."])
-    pods = [one for one in make_objects(found.workloads.echoes, found.around, standing)]
+    pods = [one for one in make_objects(found.workloads.echoes, found.inventory, standing)]
     pods = [one for one in pods if one["kind"] == "Pod"]
     assert pods
     for one in pods:

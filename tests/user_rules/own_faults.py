@@ -284,7 +284,9 @@ ACTIONS: dict[str, dict[str, Callable[[Route], Route]]] = {
         "old": part("cors", methods=("POST",)),
     },
     "cors, third": {
-        "api": lambda route: cors(route, origins=(WEAK, *origins(route)[1:]), allow_credentials=None),
+        "api": lambda route: cors(
+            route, origins=(WEAK, *origins(route)[1:]), allow_credentials=None
+        ),
     },
     "cors, fourth": {"api": part("cors", headers=("x-a",), max_age=3600, forwards_unmatched=False)},
     "actions, fourth": {

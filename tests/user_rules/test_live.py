@@ -25,19 +25,19 @@ from tests.user_rules.live_objects import SHOP, Cluster, service, split, stored
 def test_a_source_names_a_context_and_namespaces(
     path: str, context: str, namespaces: tuple[str, ...]
 ) -> None:
-    found = live.source(path)
+    found = live.parse_source(path)
     assert (found.context, found.namespaces) == (context, namespaces)
 
 
 @pytest.mark.parametrize("path", ["cluster:", "cluster:lab/", "cluster:,"])
 def test_a_source_without_a_namespace_is_refused(path: str) -> None:
     with pytest.raises(UsageError, match=r"expected cluster:\[CONTEXT/\]NAMESPACE"):
-        live.source(path)
+        live.parse_source(path)
 
 
 @pytest.mark.usefixtures("cluster")
 def test_objects_are_as_their_authors_wrote_them() -> None:
-    found = live.texts(["cluster:shop"])
+    found = live.read_texts(["cluster:shop"])
     assert sorted(found) == [
         "cluster:lab/shop Deployment/cart-v1",
         "cluster:lab/shop Deployment/cart-v2",
@@ -52,7 +52,7 @@ def test_objects_are_as_their_authors_wrote_them() -> None:
 
 
 def test_the_first_version_that_is_served_is_asked_for(cluster: Cluster) -> None:
-    live.texts(["cluster:shop"])
+    live.read_texts(["cluster:shop"])
     assert ("networking.istio.io/v1beta1", "Sidecar") in cluster.asked
     assert ("networking.istio.io/v1beta1", "VirtualService") not in cluster.asked
 
@@ -61,7 +61,7 @@ def test_what_nobody_wrote_or_others_serve_is_left_out(cluster: Cluster) -> None
     label = {"gateway.networking.k8s.io/gateway-name": "in"}
     theirs = stored("networking.k8s.io/v1", "Ingress", "theirs", {})
     cluster.objects = (*SHOP, service("in-istio", labels=label), theirs)
-    assert len(live.texts(["cluster:shop"])) == len(SHOP)
+    assert len(live.read_texts(["cluster:shop"])) == len(SHOP)
 
 
 def ingress(name: str, chosen: str, **annotations: str) -> dict[str, Any]:
@@ -101,17 +101,17 @@ def test_an_ingress_is_read_if_istio_serves_it(
     cluster: Cluster, one: dict[str, Any], classes: list[dict[str, Any]], is_read: bool
 ) -> None:
     cluster.objects = (*SHOP, one, *classes)
-    assert ("cluster:lab/shop Ingress/a" in live.texts(["cluster:shop"])) is is_read
+    assert ("cluster:lab/shop Ingress/a" in live.read_texts(["cluster:shop"])) is is_read
 
 
 def test_cases_follow_from_an_ingress_by_its_class(cluster: Cluster) -> None:
     """Its class is read with it, once, also for two namespaces."""
     both = (ingress("a", "public"), ingress("b", "public"))
     cluster.objects = (*SHOP, *both, ingress_class("public", OURS))
-    classes = [name for name in live.texts(["cluster:shop,pay"]) if "IngressClass" in name]
+    classes = [name for name in live.read_texts(["cluster:shop,pay"]) if "IngressClass" in name]
     assert classes == ["cluster:lab/ IngressClass/public"]
     found = loading.load(["cluster:shop"])
-    hosts = {case.call.sent_to for case in found.plan.cases}
+    hosts = {case.call.host_header for case in found.plan.cases}
     assert "a.example" in hosts
     assert found.unproven == ()
 
@@ -133,23 +133,23 @@ def test_a_class_that_may_not_be_looked_at_is_named(
 
     monkeypatch.setattr(Cluster, "get", get)
     cluster.objects = (*SHOP, ingress("a", "istio"))
-    assert "cluster:lab/shop Ingress/a" in live.texts(["cluster:shop"])
+    assert "cluster:lab/shop Ingress/a" in live.read_texts(["cluster:shop"])
     cluster.objects = (*SHOP, ingress("a", "public"))
     with pytest.raises(NotReady, match="not allowed to get IngressClass public"):
-        live.texts(["cluster:shop"])
+        live.read_texts(["cluster:shop"])
 
 
 def test_the_context_of_the_path_comes_first(cluster: Cluster) -> None:
-    live.texts(["cluster:shop"], ClusterOptions("file", "staging"))
+    live.read_texts(["cluster:shop"], ClusterOptions("file", "staging"))
     assert cluster.__dict__["reached"] == ClusterOptions("file", "staging")
-    live.texts(["cluster:prod/shop"], ClusterOptions("file", "staging"))
+    live.read_texts(["cluster:prod/shop"], ClusterOptions("file", "staging"))
     assert cluster.__dict__["reached"] == ClusterOptions("file", "prod")
 
 
 @pytest.mark.usefixtures("cluster")
 def test_cases_follow_from_live_rules() -> None:
-    (split,) = (case for case in loading.load(["cluster:shop"]).plan.cases if case.split)
-    assert split.chances == (0.5, 0.5)
+    (split,) = (case for case in loading.load(["cluster:shop"]).plan.cases if case.needs_judge)
+    assert split.outcome_shares == (0.5, 0.5)
     assert str(split.at).startswith("cluster:lab/shop VirtualService/cart:")
 
 
@@ -176,13 +176,13 @@ def test_plan_lists_live_cases(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_namespace_that_is_not_there_is_named(cluster: Cluster) -> None:
     cluster.objects = ()
     with pytest.raises(UsageError, match="context lab has no namespace shpo; did you mean 'shop'"):
-        live.texts(["cluster:shpo"])
+        live.read_texts(["cluster:shpo"])
 
 
 def test_a_namespace_that_holds_nothing_does_not_pass(cluster: Cluster) -> None:
     cluster.objects = ()
     with pytest.raises(BadRules, match="nothing to check in namespace shop of context lab"):
-        live.texts(["cluster:shop"])
+        live.read_texts(["cluster:shop"])
 
 
 def test_no_cluster_is_an_error_of_its_own(
@@ -190,6 +190,6 @@ def test_no_cluster_is_an_error_of_its_own(
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(NotReady):
-        live.texts(["cluster:shop"])
+        live.read_texts(["cluster:shop"])
     assert main(["lint", "cluster:shop"]) == 69
     assert "no cluster" in capsys.readouterr().err

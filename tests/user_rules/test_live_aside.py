@@ -159,8 +159,8 @@ def loaded(cluster: Cluster, *more: dict[str, Any]) -> UserRules:
 def test_it_is_set_aside_with_what_does_not_hold_without_it(name: str, cluster: Cluster) -> None:
     objects, expected = BEYOND[name]
     found = loaded(cluster, *objects)
-    assert [one.name for one in found.asides] == [name for name, _ in expected]
-    for one, (_, because) in zip(found.asides, expected, strict=True):
+    assert [one.name for one in found.excluded] == [name for name, _ in expected]
+    for one, (_, because) in zip(found.excluded, expected, strict=True):
         assert because in one.because
         assert one.at.file.startswith("cluster:lab/shop ")
     cases = [case for case in found.plan.cases if case.call.host.startswith("cart.")]
@@ -179,7 +179,7 @@ def test_what_holds_in_sidecars_is_still_checked(cluster: Cluster) -> None:
     (table,) = [one for one in found.rules.tables if one.name == "web"]
     assert (table.gateways, len(table.routes)) == (("mesh",), 1)
     (document,) = [one for one in found.rules.documents if one.name == "web"]
-    spec = document.spec.plain()
+    spec = document.spec.to_python()
     assert (spec["gateways"], len(spec["http"])) == (["mesh"], 1)
 
 
@@ -212,8 +212,8 @@ def test_where_all_is_set_aside_nothing_is_proven(cluster: Cluster) -> None:
     cluster.objects = (service("db"), virtual_service("db", tcp=[{"route": CART}]))
     with pytest.raises(BadRules, match=r"(?s)no rules found.*spec\.tcp is not supported yet"):
         loading.load(["cluster:shop"])
-    found = loading.load(["cluster:shop"], empty=True)
-    assert (found.plan.cases, len(found.asides)) == ((), 1)
+    found = loading.load(["cluster:shop"], allow_empty=True)
+    assert (found.plan.cases, len(found.excluded)) == ((), 1)
 
 
 def test_in_a_file_it_is_an_error(tmp_path: Any) -> None:

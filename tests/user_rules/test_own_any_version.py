@@ -48,7 +48,9 @@ def test_a_condition_that_leaks_is_seen(meshproof: Run, fault: str, spared: str,
 
 def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_route() -> None:
     found = loading.load([str(RULES)])
-    often = {case.id: found.workloads.visits(case) for case in found.plan.cases if not case.split}
+    often = {
+        case.id: found.workloads.visits(case) for case in found.plan.cases if not case.needs_judge
+    }
     assert often["shop: x-user burr -> v3"] == 5  # one of four answers any version, too
     assert often["shop: path /v1 -> v1"] == 66  # and 90 of 100 are v1 where the canary is
     assert often["shop: no x-user -> any version"] == 3
@@ -66,7 +68,7 @@ def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_route() -> None
 def test_the_chance_to_miss_another_route_is_the_run_s() -> None:
     found = loading.load([str(RULES)])
     (case,) = [one for one in found.plan.cases if one.id == "shop: path /v1 -> v1"]
-    workloads = Workloads(echoes(found.rules, found.around), 1e-6)
+    workloads = Workloads(echoes(found.rules, found.inventory), 1e-6)
     assert 0.9 ** workloads.visits(case) <= 1e-6 < 0.9 ** (workloads.visits(case) - 1)
 
 

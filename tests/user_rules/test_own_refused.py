@@ -8,7 +8,7 @@ from meshproof.base.errors import Inconclusive
 from meshproof.oracle.derive import Case
 from meshproof.traffic.http import Request, Visit
 from meshproof.user_rules import loading
-from meshproof.user_rules.compare import Answers
+from meshproof.user_rules.compare import CaseComparison
 
 RULES = """
 apiVersion: networking.istio.io/v1
@@ -30,35 +30,35 @@ REFUSAL = "RBAC: access denied"
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answers]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CaseComparison]:
     """Path -> the answers to the case of that path."""
     file = tmp_path_factory.mktemp("rules") / "rules.yaml"
     file.write_text(RULES)
     found = loading.load([str(file)])
 
-    def of(case: Case) -> Answers:
+    def of(case: Case) -> CaseComparison:
         known = found.workloads
-        return Answers(case, known.names(case), known.expected(case))
+        return CaseComparison(case, known.names(case), known.expected(case))
 
     return {case.call.path: of(case) for case in reversed(found.plan.cases)}
 
 
-def visit(answers: Answers, status: int, body: str) -> Visit:
+def visit(answers: CaseComparison, status: int, body: str) -> Visit:
     path = answers.case.call.path
     return Visit(Request(path), status, {}, body.encode())
 
 
 @pytest.mark.parametrize("path", ["/aborted", "/denied", "/meshproof-other"])
 def test_a_refusal_is_neither_what_was_expected_nor_wrong(
-    path: str, answers: dict[str, Answers]
+    path: str, answers: dict[str, CaseComparison]
 ) -> None:
     with pytest.raises(Inconclusive, match="AuthorizationPolicy of the mesh refuses the caller"):
         answers[path].label(visit(answers[path], 403, REFUSAL))
 
 
-def test_a_rule_that_says_the_same_is_kept(answers: dict[str, Answers]) -> None:
+def test_a_rule_that_says_the_same_is_kept(answers: dict[str, CaseComparison]) -> None:
     one = answers["/same"]
-    assert one.label(visit(one, 403, REFUSAL)) in one.expected
+    assert one.label(visit(one, 403, REFUSAL)) in one.expected_shares
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,6 @@ def test_a_rule_that_says_the_same_is_kept(answers: dict[str, Answers]) -> None:
     ],
 )
 def test_any_other_403_is_told_as_it_is(
-    path: str, body: str, said: str | None, answers: dict[str, Answers]
+    path: str, body: str, said: str | None, answers: dict[str, CaseComparison]
 ) -> None:
     assert answers[path].label(visit(answers[path], 403, body)) == said

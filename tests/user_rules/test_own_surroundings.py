@@ -47,13 +47,13 @@ spec: {egress: [{hosts: [HOSTS]}]}
 
 def read(text: str) -> Inventory:
     documents = manifest.parse(text, "r.yaml")
-    found = rules.read(one for one in documents if one.kind not in inventory.KINDS)
-    return inventory.read(documents, found)
+    found = rules.read_rules(one for one in documents if one.kind not in inventory.INVENTORY_KINDS)
+    return inventory.read_inventory(documents, found)
 
 
 def test_hosts_of_a_service_entry_with_the_ports_of_http() -> None:
     found = read(ENTRY + RULE.replace("HOST", "api.example"))
-    assert found.outside == ("api.example", "*.wide.example")
+    assert found.external_hosts == ("api.example", "*.wide.example")
     assert found.ports["api.example"] == found.ports["*.wide.example"] == (80,)
     assert found.workloads["api.example"] == ((("version", "v1"),),)
 

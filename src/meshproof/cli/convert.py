@@ -117,23 +117,23 @@ def _prove(direction: Direction, source: Source) -> int:
     from meshproof.run.record import Outcome, Run
     from meshproof.user_rules import loading
 
-    loading.hand_over([direction.words], direction.crossed)
+    loading.cache_rules([direction.description], direction.user_rules)
     said = io.StringIO()
     folder = tempfile.mkdtemp(prefix="meshproof-proof-")
-    given = ["--mesh", "local", "--mesh-report", folder, f"--mesh-rules={direction.words}"]
+    given = ["--mesh", "local", "--mesh-report", folder, f"--mesh-rules={direction.description}"]
     with contextlib.redirect_stdout(said):
         code = run_suites(given)
     record = Path(folder) / "run.json"
     results = Run.from_json(record.read_text()).results if record.exists() else []
     if code == errors.EXIT_PASSED:
         shutil.rmtree(folder, ignore_errors=True)
-        _tell(f"the same on the local mesh: {direction.words}: {len(results)} cases")
+        _tell(f"the same on the local mesh: {direction.description}: {len(results)} cases")
         return code
     _tell(said.getvalue())
     for one in results:
         if one.outcome is not Outcome.PASSED:
             _tell(f"{proof.place(one.rule, source)}: {one.outcome}: {one.promise}")
-    _tell(f"not the same: {direction.words}" if code == 1 else f"not proven: {direction.words}")
+    _tell(f"not the same: {direction.description}" if code == 1 else f"not proven: {direction.description}")
     return code
 
 

@@ -102,7 +102,7 @@ def _add_live(reading: LintInput, paths: list[str]) -> None:
     from meshproof.documents.manifest import parse
     from meshproof.user_rules import live
 
-    for place, text in live.texts(paths).items() if paths else ():
+    for place, text in live.read_texts(paths).items() if paths else ():
         reading.texts[place] = text
         reading.documents += parse(text, place)
 

@@ -196,7 +196,7 @@ def _summary(found: UserRules, costs: dict[str, Cost]) -> Iterator[str]:
             route = coverage.table.routes[index]
             name = f"{_name(index, route)} of {coverage.table.name}"
             yield f"{route.at}: {name} is not reached: {reason}"
-    yield from map(str, (*found.unproven, *found.asides))
+    yield from map(str, (*found.unproven, *found.excluded))
 
 
 def _json(found: UserRules, costs: dict[str, Cost]) -> dict[str, Any]:
@@ -210,13 +210,13 @@ def _json(found: UserRules, costs: dict[str, Cost]) -> dict[str, Any]:
             {**_at(field.at), "path": field.path, "because": field.reason} for field in found.unproven
         ],
         "not_checked": [
-            {**_at(one.at), "object": one.name, "because": one.because} for one in found.asides
+            {**_at(one.at), "object": one.name, "because": one.because} for one in found.excluded
         ],
     }
 
 
 def _case(case: Case, found: UserRules, costs: dict[str, Cost]) -> dict[str, Any]:
-    request = found.request(case)
+    request = found.build_request(case)
     return {
         "id": case.id,
         "title": case.title,

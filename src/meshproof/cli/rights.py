@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshproof.mesh.cluster.api import pod_security
-from meshproof.user_rules.live import KINDS, resource
+from meshproof.user_rules.live import KINDS, build_resource_name
 
 Object = dict[str, Any]
 
@@ -143,7 +143,7 @@ def reading() -> tuple[Right, ...]:
     """Return what reading the rules of a namespace needs there, by API group."""
     found: dict[str, list[str]] = {}
     for group, kind, _ in KINDS:
-        found.setdefault(group, []).append(resource(kind))
+        found.setdefault(group, []).append(build_resource_name(kind))
     rights = [
         Right("live rules and what they are about", group, tuple(names), ("list",))
         for group, names in found.items()

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         path = f"cluster:{','.join(options.rules_from)}"
         reach = ClusterOptions(options.kubeconfig or "", options.context or "")
         # What is wrong with them has an exit code of its own.
-        loading.load([path], reach, empty=True)
+        loading.load([path], reach, allow_empty=True)
         chosen.append(f"--mesh-rules={path}")
         chosen += [f"--mesh-sandbox={options.most_workloads}"] if options.most_workloads else []
     return run_suites(chosen)

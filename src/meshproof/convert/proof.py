@@ -25,10 +25,10 @@ from meshproof.documents import manifest
 from meshproof.documents.manifest import Document
 from meshproof.oracle import derive
 from meshproof.oracle import gaps as unproven
-from meshproof.oracle.conditions import conditions
+from meshproof.oracle.conditions import list_conditions
 from meshproof.rules.actions import Retries
 from meshproof.rules.legacy import ingress
-from meshproof.rules.legacy.ingress import paths
+from meshproof.rules.legacy.ingress import read_paths
 from meshproof.rules.model import Route, RouteTable, RuleSet, Target
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ class Compared:
 class Direction:
     """Cases of one side, to be answered by Envoys with the rules of the other."""
 
-    words: str
-    crossed: UserRules
+    description: str
+    user_rules: UserRules
 
 
 def compare(
@@ -123,8 +123,8 @@ def _compared(
     """Return what is known with one part more."""
     names = documents[0].kind + " " + ", ".join(f"'{one.name}'" for one in documents)
     try:
-        theirs = rules.read(
-            documents, beside.selectors(source.others), ingress.classes(source.around)
+        theirs = rules.read_rules(
+            documents, beside.selectors(source.others), ingress.find_istio_classes(source.around)
         )
         theirs = _as_before(theirs) if old_defaults else theirs
         _check_whole(documents, source, notes)
@@ -133,7 +133,7 @@ def _compared(
     wanted = converted.counterpart(theirs, documents)
     try:
         routed = any(one.kind != "DestinationRule" for one in wanted)
-        ours = rules.read(wanted) if routed else RuleSet()
+        ours = rules.read_rules(wanted) if routed else RuleSet()
     except BadRules as error:
         said = f"{error} (converted from {names})"
         if _UNSUPPORTED in str(error):
@@ -166,7 +166,7 @@ def _defaulted(route: Route) -> Route:
 def _outside(source: Source) -> Iterator[str]:
     classes = [one for one in source.around if one.kind == ingress.CLASS_KIND]
     for one in source.legacy:
-        for field in unproven.fields([one, *classes]):
+        for field in unproven.find_unproven_fields([one, *classes]):
             yield f"{field} ({one.kind} '{one.name}')"
 
 
@@ -194,7 +194,7 @@ def _check_whole(documents: list[Document], source: Source, notes: Sequence[Note
         full_name(path.service.text(), one.namespace): one
         for one in documents
         if one.kind == "Ingress"
-        for found in paths(one).values()
+        for found in read_paths(one).values()
         for path in found
     }
     for rule in (one for one in source.legacy if behind and one.kind == "RouteRule"):
@@ -310,7 +310,7 @@ def _shown(found: object) -> str:
 
 def _shown_one(one: object) -> str:
     if isinstance(one, rules.model.Match):
-        return " and ".join(each.name for each in conditions(one))[:_SHOWN]
+        return " and ".join(each.name for each in list_conditions(one))[:_SHOWN]
     if isinstance(one, rules.model.Target):
         return f"{one.host} {one.subset or 'of any version'} weight {one.weight}"
     return str(one)[:_SHOWN]
@@ -331,7 +331,7 @@ def directions(source: Source, text: str, name: str, compared: Compared) -> list
     theirs = sum((part.source for part in parts), out)
     ours = sum((part.converted for part in parts), made)
     subsets = [one for one in manifest.parse(text, name) if one.kind == "DestinationRule"]
-    known = inventory.read([*source.around, *subsets], ours)
+    known = inventory.read_inventory([*source.around, *subsets], ours)
     there, here = outside.around(known, out), outside.around(known, made)
     return [
         Direction(

@@ -203,7 +203,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "rule_aside" in metafunc.fixturenames and metafunc.config.getoption("mesh_rules"):
         from meshproof.plugin import settings
 
-        asides = settings.own_rules(metafunc.config).asides
+        asides = settings.own_rules(metafunc.config).excluded
         metafunc.parametrize("rule_aside", asides, ids=[one.name for one in asides], indirect=True)
 
 
@@ -236,7 +236,7 @@ def _without_values(config: pytest.Config) -> list[str]:
     from meshproof.plugin import settings
 
     own = settings.own_rules(config)
-    given = {"rule_case": own.plan.cases, "rule_aside": own.asides}
+    given = {"rule_case": own.plan.cases, "rule_aside": own.excluded}
     return [name for name, values in given.items() if not values]
 
 

@@ -202,7 +202,7 @@ def own_rules(config: pytest.Config) -> UserRules:
     if found is None:
         from meshproof.user_rules import loading
 
-        found = loading.loaded(config.getoption("mesh_rules"), cluster_options(config))
+        found = loading.load_cached(config.getoption("mesh_rules"), cluster_options(config))
         setattr(config, _OWN, found)
     return found
 

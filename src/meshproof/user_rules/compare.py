@@ -1,4 +1,4 @@
-"""From an answer to the words for it: who gave it and what of it is not as its case says."""
+"""Compares the visits of a case with what the case expects, and describes what differs."""
 
 from __future__ import annotations
 
@@ -12,207 +12,229 @@ from meshproof.mesh.echo.case_mesh import CaseMesh
 from meshproof.mesh.echo.listener import SEEN_AUTHORITY, SEEN_HEADER, SEEN_PATH, SERVED_BY
 from meshproof.mesh.echo.workloads import Ambiguity
 from meshproof.mesh.envoy.listeners import MIRROR
-from meshproof.oracle.actions import Arrival, ProxyReply, ExpectedHeaders
+from meshproof.oracle.actions import Arrival, ExpectedHeaders, ProxyReply
 from meshproof.oracle.conditions import shorten
 from meshproof.oracle.derive import Case
-from meshproof.traffic.failure_analysis import POLICY_REFUSAL, is_policy_refusal, describe_response
+from meshproof.traffic.failure_analysis import POLICY_REFUSAL, describe_response, is_policy_refusal
 from meshproof.traffic.http import Visit
 
 COPIED, NOT_COPIED = "copied", "not copied"
-AT_ONCE = "at once"
-#: Clocks and timers may differ by so much (seconds).
-_EARLY = 0.02
-_PORTS = {"http": ":80", "https": ":443"}
+NOT_DELAYED = "at once"
+#: Seconds that clocks and timers may differ by.
+_CLOCK_TOLERANCE = 0.02
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 @dataclass(frozen=True)
-class Answers:
-    """The answers to a case.
+class CaseComparison:
+    """Compares the visits of one case with its expected answer.
 
-    `names` is name of an echo workload -> destination in words, `shares` destination -> share,
-    `hiding` what could answer in the place of the case's own route without a strange answer.
+    `destinations` maps the name of an echo workload -> description of its destination, `shares`
+    destination -> share. `ambiguities` are workloads that could answer instead of the case's own
+    route without any visible difference.
     """
 
     case: Case
-    names: Mapping[str, str]
+    destinations: Mapping[str, str]
     shares: Mapping[str, float]
-    hiding: Sequence[Ambiguity] = ()
+    ambiguities: Sequence[Ambiguity] = ()
 
     @classmethod
-    def of(cls, case: Case, mesh: CaseMesh) -> Answers:
-        """Return the answers to a case of a mesh. Raises TwoAtOnce as `Workloads.names` does."""
-        known = mesh.workloads
-        return cls(case, known.names(case), known.expected(case), known.hiding(case))
+    def for_case(cls, case: Case, mesh: CaseMesh) -> CaseComparison:
+        """Return the comparison for a case. Raises TwoAtOnce as `Workloads.names` does."""
+        workloads = mesh.workloads
+        destinations = workloads.names(case)
+        return cls(case, destinations, workloads.expected(case), workloads.hiding(case))
 
     @cached_property
-    def expected(self) -> dict[str, float]:
-        """Label -> share (0..1, summing to 1); see `label`."""
+    def expected_shares(self) -> dict[str, float]:
+        """Label of `label` -> expected share (0..1, summing to 1)."""
         reply = self.case.answer.proxy_reply
-        replied = {_named(reply): self.case.answer.proxy_reply_share} if reply else {}
-        return {**self.shares, **replied}
+        reply_share = {_describe_reply(reply): self.case.answer.proxy_reply_share} if reply else {}
+        return {**self.shares, **reply_share}
 
     @property
-    def wanted(self) -> str:
-        """What is expected, in words."""
-        least = self.case.answer.min_seconds
-        after = f" after {least:.4g} s" if least else ""
-        return f"{' or '.join(self.expected)} answers{after}"
+    def expectation(self) -> str:
+        """The expected answer in words."""
+        min_seconds = self.case.answer.min_seconds
+        after = f" after {min_seconds:.4g} s" if min_seconds else ""
+        return f"{' or '.join(self.expected_shares)} answers{after}"
 
     @property
-    def copied(self) -> dict[str, float]:
-        """What `copies` must give, by share."""
+    def expected_copies(self) -> dict[str, float]:
+        """Label of `read_copy_labels` -> expected share."""
         share = self.case.answer.mirrors[0][1]
         return {COPIED: share, NOT_COPIED: 1 - share}
 
-    def may_hide(self, found: Sequence[Visit]) -> bool:
-        """Say whether more answers are needed to tell the case's own route from others."""
-        if any(self.label(visit) not in self.expected for visit in found):
+    def needs_more_visits(self, visits: Sequence[Visit]) -> bool:
+        """Say whether more visits are needed to rule out that another route answered."""
+        if any(self.label(visit) not in self.expected_shares for visit in visits):
             return False
-        return any(len(found) < one.max_requests for one in self._hidden(found))
+        ambiguities = self._find_open_ambiguities(visits)
+        return any(len(visits) < ambiguity.max_requests for ambiguity in ambiguities)
 
-    def _hidden(self, found: Sequence[Visit]) -> list[Ambiguity]:
-        """Return what may have answered in the place of the case's own route."""
-        seen = {visit.headers.get(SERVED_BY, "") for visit in found}
-        return [one for one in self.hiding if not one.beyond & seen]
+    def _find_open_ambiguities(self, visits: Sequence[Visit]) -> list[Ambiguity]:
+        """Return the ambiguities that these visits do not rule out."""
+        workloads = {visit.headers.get(SERVED_BY, "") for visit in visits}
+        return [ambiguity for ambiguity in self.ambiguities if not ambiguity.beyond & workloads]
 
-    def wrong(self, found: Sequence[Visit], mesh: CaseMesh) -> str:
-        """Return what is wrong with some answers, none of which is a matter of chance.
+    def describe_fault(self, visits: Sequence[Visit], mesh: CaseMesh) -> str:
+        """Return what is wrong with visits that must all be alike, or nothing.
 
-        Three lines (what happened, what is expected, what was observed), or nothing.
+        Three lines: what happened, what is expected, what was observed.
         """
-        each = f", each of {len(found)} requests" if len(found) > 1 else ""
-        for visit in found:
+        per_request = f", each of {len(visits)} requests" if len(visits) > 1 else ""
+        for visit in visits:
             label = self.label(visit)
-            if label not in self.expected:
+            if label not in self.expected_shares:
                 label = label or describe_response(visit)
-                said = label if ", but " in label else f"{label} answered"
-                expected, observed = f"{self.wanted}{each}", describe_response(visit)
-                return f"{said}\nexpected: {expected}\nobserved: {observed}"
-        for one in self._hidden(found):
-            observed = ", ".join(sorted({visit.headers.get(SERVED_BY, "") for visit in found}))
+                summary = label if ", but " in label else f"{label} answered"
+                expected, observed = f"{self.expectation}{per_request}", describe_response(visit)
+                return f"{summary}\nexpected: {expected}\nobserved: {observed}"
+        for ambiguity in self._find_open_ambiguities(visits):
+            observed = ", ".join(sorted({visit.headers.get(SERVED_BY, "") for visit in visits}))
             return (
-                f"only {one.words} answered\n"
-                f"expected: {self.wanted}, by any of its workloads{each}\nobserved: {observed}"
+                f"only {ambiguity.words} answered\n"
+                f"expected: {self.expectation}, by any of its workloads{per_request}\n"
+                f"observed: {observed}"
             )
         if not self.case.answer.mirrors:
             return ""
-        copies = list(self.copies(found, mesh, len(found)))
-        count = copies.count(COPIED)
-        if count == len(found):
+        copy_labels = list(self.read_copy_labels(visits, mesh, len(visits)))
+        copied_count = copy_labels.count(COPIED)
+        if copied_count == len(visits):
             return ""
-        observed = ", ".join(dict.fromkeys(str(one) for one in copies))
+        observed = ", ".join(dict.fromkeys(str(label) for label in copy_labels))
         return (
-            f"{count} of {len(found)} requests were copied\n"
-            f"expected: one copy{each}\nobserved: {observed}"
+            f"{copied_count} of {len(visits)} requests were copied\n"
+            f"expected: one copy{per_request}\nobserved: {observed}"
         )
 
     def label(self, visit: Visit) -> str | None:
-        """Return who answered, or how where no workload did; with what is wrong about it, if any.
+        """Return the destination that answered, or the status; with the differences, if any.
 
-        None for an answer of nobody where a workload must answer. Raises Inconclusive for one that
-        a policy of the mesh has given.
+        None if no workload answered although one must. Raises Inconclusive for a response that
+        a policy of the mesh gave.
         """
-        served = visit.headers.get(SERVED_BY)
-        if served is not None:
-            named = self.names.get(served, served)
-            arrival = dict(zip(self.shares, self.case.answer.arrivals, strict=False)).get(named)
-            wrong = [*self._early(visit), *(_differences(arrival, visit) if arrival else ())]
-            return f"{named}, but {', '.join(wrong)}" if wrong else named
+        workload = visit.headers.get(SERVED_BY)
+        if workload is not None:
+            destination = self.destinations.get(workload, workload)
+            arrivals = dict(zip(self.shares, self.case.answer.arrivals, strict=False))
+            differences = list(self._describe_early(visit))
+            if arrival := arrivals.get(destination):
+                differences += _compare_arrival(arrival, visit)
+            return f"{destination}, but {', '.join(differences)}" if differences else destination
         reply = self.case.answer.proxy_reply
         if is_policy_refusal(visit) and (reply is None or reply.body != visit.text):
             raise Inconclusive(POLICY_REFUSAL)
         if reply is None:
             return None
-        wrong = [*self._early(visit), *_unlike(reply, visit)]
+        differences = [*self._describe_early(visit), *_compare_reply(reply, visit)]
         if visit.status != reply.status:
             return f"HTTP {visit.status}"
-        return f"HTTP {visit.status}, but {', '.join(wrong)}" if wrong else _named(reply)
+        if differences:
+            return f"HTTP {visit.status}, but {', '.join(differences)}"
+        return _describe_reply(reply)
 
     @property
-    def in_time(self) -> dict[str, float]:
-        """What `delay` must give, by share."""
-        return {self._late: self.case.answer.delayed_share, AT_ONCE: 1 - self.case.answer.delayed_share}
+    def expected_delays(self) -> dict[str, float]:
+        """Label of `delay` -> expected share."""
+        return {
+            self._delayed_label: self.case.answer.delayed_share,
+            NOT_DELAYED: 1 - self.case.answer.delayed_share,
+        }
 
     @property
-    def _late(self) -> str:
+    def _delayed_label(self) -> str:
         return f"after {self.case.answer.extra_seconds:.4g} s"
 
     def delay(self, visit: Visit) -> str | None:
-        """Return whether an answer was delayed; for one that was not expected what `label` says."""
+        """Return whether the response was delayed; `label` if it was not an expected one."""
         label = self.label(visit)
-        if label not in self.expected:
+        if label not in self.expected_shares:
             return label
-        return self._late if visit.seconds >= self.case.answer.extra_seconds - _EARLY else AT_ONCE
+        is_delayed = visit.seconds >= self.case.answer.extra_seconds - _CLOCK_TOLERANCE
+        return self._delayed_label if is_delayed else NOT_DELAYED
 
-    def copies(self, sample: Iterable[Visit], mesh: CaseMesh, batch: int) -> Iterator[str | None]:
+    def read_copy_labels(
+        self, sample: Iterable[Visit], mesh: CaseMesh, batch: int
+    ) -> Iterator[str | None]:
         """Yield for each visit, in send order, whether it was copied; see `CaseMesh.copied`.
 
-        For an answer that was not expected it is what `label` says.
+        For a response that was not expected, yield what `label` returns.
         """
         visits = iter(sample)
-        while sent := list(itertools.islice(visits, batch)):
-            asked = [
+        while batch_visits := list(itertools.islice(visits, batch)):
+            sent_copies = [
                 (dict(visit.request.headers)[MIRROR], visit.headers.get(SERVED_BY, ""))
-                for visit in sent
+                for visit in batch_visits
             ]
-            for visit, count in zip(sent, mesh.copied(self.case, asked), strict=True):
+            for visit, count in zip(batch_visits, mesh.copied(self.case, sent_copies), strict=True):
                 label = self.label(visit)
-                times = {0: NOT_COPIED, 1: COPIED}.get(count, f"copied {count} times")
-                yield times if label in self.expected else label
+                copy_label = {0: NOT_COPIED, 1: COPIED}.get(count, f"copied {count} times")
+                yield copy_label if label in self.expected_shares else label
 
-    def _early(self, visit: Visit) -> Iterator[str]:
-        if visit.seconds < self.case.answer.min_seconds - _EARLY:
+    def _describe_early(self, visit: Visit) -> Iterator[str]:
+        """Yield a difference if the response came too early."""
+        if visit.seconds < self.case.answer.min_seconds - _CLOCK_TOLERANCE:
             yield f"after {visit.seconds:.2g} s, not {self.case.answer.min_seconds:.4g} s"
 
 
-def _named(reply: ProxyReply) -> str:
-    words = f"HTTP {reply.status}"
+def _describe_reply(reply: ProxyReply) -> str:
+    """Return the response of a proxy in words."""
+    text = f"HTTP {reply.status}"
     if reply.location:
-        words += f" to {reply.location}"
-    return f"{words} with '{shorten(reply.body)}'" if reply.body else words
+        text += f" to {reply.location}"
+    return f"{text} with '{shorten(reply.body)}'" if reply.body else text
 
 
-def _unlike(reply: ProxyReply, visit: Visit) -> Iterator[str]:
-    place = visit.headers.get("location", "")
-    if reply.location and _plain_url(place) != reply.location:
-        yield f"to {place or 'nowhere'}, not {reply.location}"
+def _compare_reply(reply: ProxyReply, visit: Visit) -> Iterator[str]:
+    """Yield how a response differs from the expected one of a proxy."""
+    location = visit.headers.get("location", "")
+    if reply.location and _strip_default_port(location) != reply.location:
+        yield f"to {location or 'nowhere'}, not {reply.location}"
     if reply.body is not None and visit.text != reply.body:
         yield f"with '{shorten(visit.text)}', not '{shorten(reply.body)}'"
-    yield from _headers("came back", reply.response_headers, visit.headers)
+    yield from _compare_headers("came back", reply.response_headers, visit.headers)
 
 
-def _plain_url(url: str) -> str:
+def _strip_default_port(url: str) -> str:
     """Return a URL without the port that its scheme implies (RFC 3986, 6.2.3)."""
-    scheme, _, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.removesuffix(_PORTS.get(scheme, ''))}{slash}{path}"
+    scheme, _, remainder = url.partition("://")
+    authority, slash, path = remainder.partition("/")
+    return f"{scheme}://{authority.removesuffix(_DEFAULT_PORTS.get(scheme, ''))}{slash}{path}"
 
 
-def _differences(arrival: Arrival, visit: Visit) -> Iterator[str]:
-    for what, key, wanted in (
+def _compare_arrival(arrival: Arrival, visit: Visit) -> Iterator[str]:
+    """Yield how the request that the workload received, or its response, differs."""
+    for part, header, expected in (
         ("path", SEEN_PATH, arrival.path),
         ("authority", SEEN_AUTHORITY, arrival.authority),
     ):
-        seen = visit.headers.get(key, "")
-        if seen != wanted:
-            yield f"{what} arrived as {shorten(seen)}, not {shorten(wanted)}"
-    told = {
+        value = visit.headers.get(header, "")
+        if value != expected:
+            yield f"{part} arrived as {shorten(value)}, not {shorten(expected)}"
+    request_headers = {
         name.removeprefix(SEEN_HEADER): value
         for name, value in visit.headers.items()
         if name.startswith(SEEN_HEADER)
     }
-    yield from _headers("arrived", arrival.request_headers, told)
-    yield from _headers("came back", arrival.response_headers, visit.headers)
+    yield from _compare_headers("arrived", arrival.request_headers, request_headers)
+    yield from _compare_headers("came back", arrival.response_headers, visit.headers)
 
 
-def _headers(how: str, wanted: ExpectedHeaders, seen: Mapping[str, str]) -> Iterator[str]:
-    for name, value in wanted:
-        found = seen.get(name)
-        if found == value or (value is not None and "%" in value and found is not None):
+def _compare_headers(
+    verb: str, expected_headers: ExpectedHeaders, headers: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield how `headers` differ from the expected ones; a None value means removed."""
+    for name, value in expected_headers:
+        header_value = headers.get(name)
+        has_variable = value is not None and "%" in value  # only Envoy knows its value
+        if header_value == value or (has_variable and header_value is not None):
             continue
-        if found is None:
+        if header_value is None:
             yield f"{name} is missing, '{shorten(value or '')}' expected"
         elif value is None:
-            yield f"{name} {how} as '{shorten(found)}', not removed"
+            yield f"{name} {verb} as '{shorten(header_value)}', not removed"
         else:
-            yield f"{name} {how} as '{shorten(found)}', not '{shorten(value)}'"
+            yield f"{name} {verb} as '{shorten(header_value)}', not '{shorten(value)}'"

@@ -1,8 +1,8 @@
-"""Live objects that nothing can be proven of: each is set aside by name, and the rest goes on.
+"""Excludes live objects that meshproof cannot check, by name, so that it can check the others.
 
 A namespace holds whatever its users need: a Gateway with certificates, a route for TCP, a Gateway
-of another team's namespace. In a file of one's own such a thing is an error with its line; of live
-rules it is named as not supported, with all that does not hold without it.
+of another team's namespace. In a user's file such an object is an error with its line. A live one
+is reported as not supported, together with all objects that depend on it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from meshproof.documents.manifest import At, Document
 from meshproof.documents.value import Value
 
 _ISTIO, _GATEWAY_API = "networking.istio.io", "gateway.networking.k8s.io"
-_ROUTES = ("GRPCRoute", "HTTPRoute", "Ingress", "VirtualService")
+_ROUTE_KINDS = ("GRPCRoute", "HTTPRoute", "Ingress", "VirtualService")
 
 
 @dataclass(frozen=True)
@@ -30,186 +30,236 @@ class Excluded:
 
     @property
     def title(self) -> str:
-        """The sentence that is not proven."""
+        """The promise that is not proven."""
         return f"{self.name} does as it says"
 
     def __str__(self) -> str:
         return f"{self.at}: {self.name} is not checked: {self.because}"
 
 
-class Living:
-    """The objects of live namespaces, without what was set aside."""
+class LiveObjects:
+    """The objects of live namespaces, without the excluded ones."""
 
     def __init__(self, documents: Sequence[Document], namespaces: Collection[str]) -> None:
-        """`namespaces` are those that were read; Gateways of others are set aside at once."""
+        """`namespaces` are those that were read; Gateways of others are excluded at once."""
         self.documents = list(documents)
-        self.asides: list[Excluded] = []
-        self._read = frozenset(namespaces)
-        self._detach(
-            lambda name: name.partition("/")[0] not in self._read,
+        self.excluded: list[Excluded] = []
+        self._namespaces = frozenset(namespaces)
+        self._remove_gateways(
+            lambda name: name.partition("/")[0] not in self._namespaces,
             "namespace {} is not among those that are read",
         )
 
     @property
-    def routes(self) -> bool:
-        """Whether an object is left that routes anything."""
-        return any(one.kind in _ROUTES for one in self.documents)
+    def has_routes(self) -> bool:
+        """True while an object is left that routes requests."""
+        return any(document.kind in _ROUTE_KINDS for document in self.documents)
 
-    def take(self, error: BadRules) -> bool:
-        """Set aside what an error is about, if it is one of these; say whether it was.
+    def exclude_cause_of(self, error: BadRules) -> bool:
+        """Exclude the object that an error is about, and return whether that was possible.
 
-        Only what is beyond meshproof, or names an object of a namespace that was not read: a rule
-        that is wrong stays an error.
+        Only objects that meshproof does not support, or that name an object of a namespace that was
+        not read, are excluded: a wrong rule stays an error.
         """
-        found = [one for one in self.documents if one.at.file == error.file]
-        elsewhere = isinstance(error, Missing) and error.namespace not in self._read
-        if not found or not (elsewhere or isinstance(error, Unsupported)):
+        matching = [document for document in self.documents if document.at.file == error.file]
+        is_outside = isinstance(error, Missing) and error.namespace not in self._namespaces
+        if not matching or not (is_outside or isinstance(error, Unsupported)):
             return False
-        line, column, said = str(error).removeprefix(f"{error.file}:").split(":", 2)
-        if elsewhere:
-            said = f"{said} (in the namespaces that are read)"
-        self._set_aside(found[0], At(error.file, int(line), int(column)), said.strip())
+        line, column, reason = str(error).removeprefix(f"{error.file}:").split(":", 2)
+        if is_outside:
+            reason = f"{reason} (in the namespaces that are read)"
+        self._exclude(matching[0], At(error.file, int(line), int(column)), reason.strip())
         return True
 
-    def _set_aside(self, document: Document, at: At, because: str) -> None:
+    def _exclude(self, document: Document, at: At, because: str) -> None:
+        """Exclude an object, and each object that depends on it."""
         self.documents.remove(document)
-        self.asides.append(Excluded(at, _name(document), because))
+        self.excluded.append(Excluded(at, _describe_object(document), because))
         if (document.kind, document.group) == ("Gateway", _ISTIO):
-            own = f"{document.namespace}/{document.name}"
-            self._detach(lambda name: name == own, f"{_name(document)} is not checked")
-        for one in [one for one in self.documents if _hangs_on(one, document)]:
-            if one in self.documents:  # what hung on another one of them is gone already
-                said = f"it does not hold without {_name(document)}, which is not checked"
-                self._set_aside(one, one.at, said)
+            gateway = f"{document.namespace}/{document.name}"
+            self._remove_gateways(
+                lambda name: name == gateway, f"{_describe_object(document)} is not checked"
+            )
+        for dependant in [
+            dependant for dependant in self.documents if _depends_on(dependant, document)
+        ]:
+            if dependant in self.documents:  # it may have been excluded with another dependant
+                reason = (
+                    f"it does not hold without {_describe_object(document)}, which is not checked"
+                )
+                self._exclude(dependant, dependant.at, reason)
 
-    def _detach(self, gone: Callable[[str], bool], because: str) -> None:
-        """Take Gateways out of VirtualServices: what holds in sidecars is still checked."""
-        for one in self.documents[:]:
-            if (one.kind, one.group) != ("VirtualService", _ISTIO):
+    def _remove_gateways(self, is_excluded: Callable[[str], bool], because: str) -> None:
+        """Remove Gateways from VirtualServices: the routes of their sidecars are still checked.
+
+        `because` may have a place `{}` for the namespace of the Gateway.
+        """
+        for document in self.documents[:]:
+            if (document.kind, document.group) != ("VirtualService", _ISTIO):
                 continue
-            listed = _gateways(one.spec, one.namespace)
-            names = [name for name in listed if name != MESH and gone(name)]
-            for name in names:
-                said = because.format(name.partition("/")[0])
-                self.asides.append(Excluded(one.at, f"{_name(one)} at Gateway {name}", said))
-            rest = _without(one, gone)
-            if rest is None:
-                self.documents.remove(one)
-                if not names:
-                    said = "each of its routes is for a Gateway that is not checked"
-                    self.asides.append(Excluded(one.at, _name(one), said))
-            elif rest is not one:
-                self.documents[self.documents.index(one)] = rest
+            gateways = _read_gateways(document.spec, document.namespace)
+            removed = [name for name in gateways if name != MESH and is_excluded(name)]
+            for name in removed:
+                reason = because.format(name.partition("/")[0])
+                self.excluded.append(
+                    Excluded(document.at, f"{_describe_object(document)} at Gateway {name}", reason)
+                )
+            remaining = _remove_gateways_from(document, is_excluded)
+            if remaining is None:
+                self.documents.remove(document)
+                if not removed:
+                    reason = "each of its routes is for a Gateway that is not checked"
+                    self.excluded.append(Excluded(document.at, _describe_object(document), reason))
+            elif remaining is not document:
+                self.documents[self.documents.index(document)] = remaining
 
 
-def _name(document: Document) -> str:
+def _describe_object(document: Document) -> str:
+    """Return `Kind namespace/name`."""
     return f"{document.kind} {document.namespace}/{document.name}"
 
 
-def _gateways(parent: Value, namespace: str) -> list[str]:
-    """Return the Gateways that a VirtualService or a match of it names, as `namespace/name`."""
-    return [gateway_name(one.text(), namespace) for one in parent.entries("gateways")]
+def _read_gateways(parent: Value, namespace: str) -> list[str]:
+    """Return the Gateways that a VirtualService or a match names, as `namespace/name`."""
+    return [gateway_name(gateway.text(), namespace) for gateway in parent.entries("gateways")]
 
 
-def _without(document: Document, gone: Callable[[str], bool]) -> Document | None:
-    """Return a VirtualService without some Gateways and what is for them alone; None: nothing is.
+def _remove_gateways_from(
+    document: Document, is_excluded: Callable[[str], bool]
+) -> Document | None:
+    """Return a VirtualService without some Gateways and their routes; None if no route is left.
 
     A delegate names Gateways in its matches only.
     """
-    spec = _left(document.spec, document.namespace, gone)
+    spec = _filter_gateways(document.spec, document.namespace, is_excluded)
     if spec is None:
         return None
     routes = spec.entries("http")
-    kept = [route for one in routes if (route := _route(one, document.namespace, gone)) is not None]
-    if routes and not kept:
+    remaining = [
+        remaining_route
+        for route in routes
+        if (remaining_route := _remove_gateways_from_route(route, document.namespace, is_excluded))
+        is not None
+    ]
+    if routes and not remaining:
         return None
-    if kept != routes:
-        spec = _with(spec, "http", kept)
-    return document if spec is document.spec else replace(document, root=_put(document, spec))
+    if remaining != routes:
+        spec = _replace_entries(spec, "http", remaining)
+    return (
+        document if spec is document.spec else replace(document, root=_replace_spec(document, spec))
+    )
 
 
-def _route(route: Value, namespace: str, gone: Callable[[str], bool]) -> Value | None:
+def _remove_gateways_from_route(
+    route: Value, namespace: str, is_excluded: Callable[[str], bool]
+) -> Value | None:
+    """Return a route without the matches for excluded Gateways; None if no match is left."""
     matches = route.entries("match")
-    kept = [one for match in matches if (one := _left(match, namespace, gone)) is not None]
-    if kept == matches:
+    remaining = [
+        remaining_match
+        for match in matches
+        if (remaining_match := _filter_gateways(match, namespace, is_excluded)) is not None
+    ]
+    if remaining == matches:
         return route
-    return _with(route, "match", kept) if kept else None
+    return _replace_entries(route, "match", remaining) if remaining else None
 
 
-def _left(holder: Value, namespace: str, gone: Callable[[str], bool]) -> Value | None:
-    """Return a value without some of its `gateways`; None where none is left of them."""
-    entries = holder.entries("gateways")
-    kept = [one for one in entries if not _is_gone(one, namespace, gone)]
-    if len(kept) == len(entries):
+def _filter_gateways(
+    holder: Value, namespace: str, is_excluded: Callable[[str], bool]
+) -> Value | None:
+    """Return a value without its excluded `gateways`; None if none of them is left."""
+    gateways = holder.entries("gateways")
+    remaining = [
+        gateway for gateway in gateways if not _is_excluded_gateway(gateway, namespace, is_excluded)
+    ]
+    if len(remaining) == len(gateways):
         return holder
-    return _with(holder, "gateways", kept) if kept else None
+    return _replace_entries(holder, "gateways", remaining) if remaining else None
 
 
-def _is_gone(gateway: Value, namespace: str, gone: Callable[[str], bool]) -> bool:
+def _is_excluded_gateway(
+    gateway: Value, namespace: str, is_excluded: Callable[[str], bool]
+) -> bool:
+    """Say whether a Gateway is excluded; sidecars (`mesh`) never are."""
     name = gateway_name(gateway.text(), namespace)
-    return name != MESH and gone(name)
+    return name != MESH and is_excluded(name)
 
 
-def _with(holder: Value, key: str, items: list[Value]) -> Value:
-    listed = replace(holder.need(key), content=items)
-    return replace(holder, content={**holder.mapping(), key: listed})
+def _replace_entries(holder: Value, key: str, entries: list[Value]) -> Value:
+    """Return a copy of a mapping with other entries in the list at `key`."""
+    entry = replace(holder.need(key), content=entries)
+    return replace(holder, content={**holder.mapping(), key: entry})
 
 
-def _put(document: Document, spec: Value) -> Value:
+def _replace_spec(document: Document, spec: Value) -> Value:
+    """Return a copy of an object's root with another spec."""
     return replace(document.root, content={**document.root.mapping(), "spec": spec})
 
 
-def _hangs_on(one: Document, gone: Document) -> bool:
-    """Say whether an object does not hold, or not alone, without another one."""
-    if one.group != gone.group or "spec" not in one.root.mapping():
+def _depends_on(document: Document, excluded: Document) -> bool:
+    """Say whether an object does not hold, or not alone, without an excluded one."""
+    if document.group != excluded.group or "spec" not in document.root.mapping():
         return False
-    if gone.group == _GATEWAY_API:
-        return bool(_parents(one) & (_parents(gone) or {_own(gone)}))
-    if one.kind != "VirtualService":
+    if excluded.group == _GATEWAY_API:
+        return bool(_read_parents(document) & (_read_parents(excluded) or {_identify(excluded)}))
+    if document.kind != "VirtualService":
         return False
-    if gone.kind == "DestinationRule":
-        host = full_name(gone.spec.need("host").text(), gone.namespace)
+    if excluded.kind == "DestinationRule":
+        host = full_name(excluded.spec.need("host").text(), excluded.namespace)
         return any(
-            "subset" in found and full_name(str(found.get("host")), one.namespace) == host
-            for found in _mappings(one.spec.plain())
+            "subset" in mapping and full_name(str(mapping.get("host")), document.namespace) == host
+            for mapping in _iter_mappings(document.spec.to_python())
         )
-    if gone.kind != "VirtualService":
+    if excluded.kind != "VirtualService":
         return False
-    if gone.spec.get("hosts") is None:
+    if excluded.spec.get("hosts") is None:
         return any(
-            (found["delegate"].get("namespace") or one.namespace, found["delegate"].get("name"))
-            == (gone.namespace, gone.name)
-            for found in _mappings(one.spec.plain())
-            if isinstance(found.get("delegate"), dict)
+            (
+                mapping["delegate"].get("namespace") or document.namespace,
+                mapping["delegate"].get("name"),
+            )
+            == (excluded.namespace, excluded.name)
+            for mapping in _iter_mappings(document.spec.to_python())
+            if isinstance(mapping.get("delegate"), dict)
         )
-    return bool(_hosts(one) & _hosts(gone) and _where(one) & _where(gone))
+    return bool(
+        _read_hosts(document) & _read_hosts(excluded)
+        and _read_attached_gateways(document) & _read_attached_gateways(excluded)
+    )
 
 
-def _own(gateway: Document) -> tuple[str, str, str]:
+def _identify(gateway: Document) -> tuple[str, str, str]:
+    """Return kind, namespace and name of an object."""
     return gateway.kind, gateway.namespace, gateway.name
 
 
-def _parents(http_route: Document) -> set[tuple[str, str, str]]:
+def _read_parents(http_route: Document) -> set[tuple[str, str, str]]:
     """Return kind, namespace and name of what a route of Gateway API attaches to."""
-    found = set()
-    for one in http_route.spec.plain().get("parentRefs") or ():
-        kind, namespace = one.get("kind", "Gateway"), one.get("namespace", http_route.namespace)
-        found.add((kind, namespace, str(one.get("name"))))
-    return found
+    parents = set()
+    for parent in http_route.spec.to_python().get("parentRefs") or ():
+        kind, namespace = (
+            parent.get("kind", "Gateway"),
+            parent.get("namespace", http_route.namespace),
+        )
+        parents.add((kind, namespace, str(parent.get("name"))))
+    return parents
 
 
-def _hosts(rule: Document) -> set[str]:
-    return {full_name(one.text(), rule.namespace) for one in rule.spec.entries("hosts")}
+def _read_hosts(rule: Document) -> set[str]:
+    """Return the full hosts of a VirtualService."""
+    return {full_name(host.text(), rule.namespace) for host in rule.spec.entries("hosts")}
 
 
-def _where(rule: Document) -> set[str]:
-    return set(_gateways(rule.spec, rule.namespace)) or {MESH}
+def _read_attached_gateways(rule: Document) -> set[str]:
+    """Return the Gateways of a VirtualService, or `mesh` if it names none."""
+    return set(_read_gateways(rule.spec, rule.namespace)) or {MESH}
 
 
-def _mappings(content: Any) -> Iterator[dict[str, Any]]:
-    """Yield every mapping in some plain content."""
+def _iter_mappings(content: Any) -> Iterator[dict[str, Any]]:
+    """Yield every mapping in plain content, at any depth."""
     if isinstance(content, dict):
         yield content
         content = list(content.values())
-    for one in content if isinstance(content, list) else ():
-        yield from _mappings(one)
+    for value in content if isinstance(content, list) else ():
+        yield from _iter_mappings(value)

@@ -1,4 +1,4 @@
-"""A user's own rules: read from files, with the cases that follow from them."""
+"""Loads a user's rules from files and live namespaces, and derives their cases."""
 
 from __future__ import annotations
 
@@ -21,125 +21,134 @@ from meshproof.rules import judge_options
 from meshproof.rules.legacy import ingress
 from meshproof.rules.model import RuleSet
 from meshproof.traffic.http import Request
-from meshproof.user_rules import excluded, live
-from meshproof.user_rules.excluded import Excluded
+from meshproof.user_rules import live
+from meshproof.user_rules.excluded import Excluded, LiveObjects
 
 if TYPE_CHECKING:
     from meshproof.documents.manifest import Document
     from meshproof.mesh.protocol import ClusterOptions
 
-#: So many requests are sent before their copies are looked for.
-COPIED = 200
-#: So many requests of which answers take their time are under way at once.
-AT_ONCE = 100
-#: An answer that takes longer (seconds) is asked for before it is looked at.
-_AHEAD = 0.9
-#: Headers that a client sends though nobody asked it to.
-_OF_CLIENTS = ("accept", "accept-encoding", "user-agent")
+#: Requests of a batch, after which their mirrored copies are counted.
+COPY_BATCH = 200
+#: How many requests with slow responses are under way at once.
+SLOW_WORKERS = 100
+#: A response is slow from this many seconds on: its request is sent ahead of others.
+_MIN_SLOW_SECONDS = 0.9
+#: Headers that HTTP clients add by themselves.
+_CLIENT_HEADERS = ("accept", "accept-encoding", "user-agent")
 
 
 @dataclass(frozen=True)
 class UserRules:
-    """Rules, their cases, what is known beside them, and what of them no case can prove.
+    """A user's rules and their cases, with the inventory of the mesh.
 
-    `asides` are live objects that are not checked at all.
+    `unproven` are fields of the rules that no case can prove, `excluded` are live objects that are
+    not checked at all.
     """
 
     rules: RuleSet
     plan: Plan
-    around: Inventory
+    inventory: Inventory
     unproven: tuple[UnprovenField, ...] = ()
-    asides: tuple[Excluded, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
 
     @cached_property
     def workloads(self) -> Workloads:
         """The echo workloads that stand for the services of the rules."""
-        return Workloads(echoes(self.rules, self.around))
+        return Workloads(echoes(self.rules, self.inventory))
 
     @cached_property
-    def _without(self) -> tuple[str, ...]:
-        """The headers of clients that the rules ask for or change."""
-        matches = [
-            match for one in self.rules.tables for route in one.routes for match in route.matches
-        ]
-        asked = {name for one in matches for name, _ in one.headers + one.without_headers}
-        for route in (route for table in self.rules.tables for route in table.routes):
+    def _omitted_headers(self) -> tuple[str, ...]:
+        """The headers of HTTP clients that the rules match or change."""
+        routes = [route for table in self.rules.tables for route in table.routes]
+        used_names: set[str] = set()
+        for route in routes:
+            for match in route.matches:
+                used_names |= {name for name, _ in match.headers + match.without_headers}
             for changes in route.all_headers:
-                asked |= set(changes.request.names)
-        return tuple(name for name in _OF_CLIENTS if name in asked)
+                used_names |= set(changes.request.names)
+        return tuple(name for name in _CLIENT_HEADERS if name in used_names)
 
-    def request(self, case: Case) -> Request:
-        """Return the request of a case as HTTP; if it is mirrored, each sending has its name."""
+    def build_request(self, case: Case) -> Request:
+        """Return the HTTP request of a case; if mirrored, it has a new number each time."""
         call = case.call
         return Request(
             call.request_target,
             (("Host", call.host_header), *call.headers, *case.answer.instruction_headers),
             call.method,
-            tuple(name for name in self._without if call.header(name) is None),
+            tuple(name for name in self._omitted_headers if call.header(name) is None),
             case.answer.extra_seconds,
             (MIRROR, case.token) if case.answer.mirrors else None,
         )
 
 
-def is_ahead(case: Case) -> bool:
-    """Say whether the request of a case is sent before others: its answer takes its time."""
-    return not case.needs_judge and max(case.answer.extra_seconds, case.answer.min_seconds) > _AHEAD
+def is_sent_ahead(case: Case) -> bool:
+    """Say whether the request of a case is sent before others, because its response is slow."""
+    seconds = max(case.answer.extra_seconds, case.answer.min_seconds)
+    return not case.needs_judge and seconds > _MIN_SLOW_SECONDS
 
 
 def load(
-    paths: Sequence[str], reach: ClusterOptions | None = None, empty: bool = False
+    paths: Sequence[str], cluster_options: ClusterOptions | None = None, allow_empty: bool = False
 ) -> UserRules:
     """Read rule files, folders and live namespaces; derive their cases.
 
-    `reach` says which cluster where `cluster:NAMESPACE` does not. A live object that is beyond
-    meshproof is set aside; `empty` says that nothing may be left. Raises BadRules with file and
-    line for what cannot be read and when no case follows; for live rules as `live.texts` does.
+    `cluster_options` say which cluster where `cluster:NAMESPACE` does not. Live objects that are
+    not supported are excluded; `allow_empty` allows that no other is left. Raises BadRules with
+    file and line for what cannot be read and when no case follows; for live rules it raises as
+    `live.read_texts` does.
     """
-    _last.clear()
+    _cache.clear()
     files = manifest.read(path for path in paths if not live.is_live(path))
-    chosen = [path for path in paths if live.is_live(path)]
-    namespaces = {name for path in chosen for name in live.source(path).namespaces}
-    living = excluded.Living(live.read(chosen, reach), namespaces)
-    loaded: UserRules | None = None
-    while loaded is None:
-        if empty and living.asides and not (files or living.routes):
-            loaded = UserRules(RuleSet(), Plan((), ()), Inventory())
+    live_paths = [path for path in paths if live.is_live(path)]
+    namespaces = {name for path in live_paths for name in live.parse_source(path).namespaces}
+    live_objects = LiveObjects(live.read_documents(live_paths, cluster_options), namespaces)
+    user_rules: UserRules | None = None
+    while user_rules is None:
+        if allow_empty and live_objects.excluded and not (files or live_objects.has_routes):
+            user_rules = UserRules(RuleSet(), Plan((), ()), Inventory())
             break
         try:
-            loaded = _loaded([*files, *living.documents], bool(chosen))
+            user_rules = _build_user_rules([*files, *live_objects.documents], bool(live_paths))
         except BadRules as error:
-            if not living.take(error):
-                named = "".join(f"\n{one}" for one in living.asides)
-                raise BadRules(f"{error}{named}") from None
-    _last[tuple(paths)] = replace(loaded, asides=tuple(living.asides))
-    return _last[tuple(paths)]
+            if not live_objects.exclude_cause_of(error):
+                raise BadRules("\n".join(map(str, [error, *live_objects.excluded]))) from None
+    _cache[tuple(paths)] = replace(user_rules, excluded=tuple(live_objects.excluded))
+    return _cache[tuple(paths)]
 
 
-def _loaded(documents: Sequence[Document], are_live: bool) -> UserRules:
-    for beside in (one for one in documents if one.kind in inventory.INVENTORY_KINDS):
-        judge_options.read_options(beside)  # an option there holds for nothing
-    found = rules.read_rules(
-        (one for one in documents if one.kind not in inventory.INVENTORY_KINDS),
-        inventory.read_selectors(one for one in documents if one.kind == "Service"),
+def _build_user_rules(documents: Sequence[Document], are_live: bool) -> UserRules:
+    """Read rules and inventory from documents and derive the cases.
+
+    Raises BadRules with file and line, `are_live` also for hosts without a Service.
+    """
+    for document in documents:
+        if document.kind in inventory.INVENTORY_KINDS:
+            judge_options.read_options(document)  # an option there holds for nothing
+    rule_set = rules.read_rules(
+        (document for document in documents if document.kind not in inventory.INVENTORY_KINDS),
+        inventory.read_selectors(document for document in documents if document.kind == "Service"),
         ingress.find_istio_classes(documents),
     )
-    around = inventory.read_inventory(documents, found)
+    known_inventory = inventory.read_inventory(documents, rule_set)
     if are_live:
-        check_hosts(found, around)
-    plan = derive.derive(found, around.ports)
-    return UserRules(found, plan, around, tuple(unproven.find_unproven_fields(documents)))
+        check_hosts(rule_set, known_inventory)
+    plan = derive.derive(rule_set, known_inventory.ports)
+    return UserRules(
+        rule_set, plan, known_inventory, tuple(unproven.find_unproven_fields(documents))
+    )
 
 
-def hand_over(paths: Sequence[str], found: UserRules) -> None:
-    """Let `loaded` return these rules for `paths`: their cases may come from elsewhere."""
-    _last.clear()
-    _last[tuple(paths)] = found
+def cache_rules(paths: Sequence[str], user_rules: UserRules) -> None:
+    """Let `load_cached` return these rules for `paths`: their cases may come from elsewhere."""
+    _cache.clear()
+    _cache[tuple(paths)] = user_rules
 
 
-#: What was read last: the command looks at the rules before pytest does.
-_last: dict[tuple[str, ...], UserRules] = {}
+#: The rules that were loaded last: the command loads them before pytest does.
+_cache: dict[tuple[str, ...], UserRules] = {}
 
 
-def loaded(paths: Sequence[str], reach: ClusterOptions | None = None) -> UserRules:
-    """Return what `load` has just read from these paths, or read it."""
-    return _last.get(tuple(paths)) or load(paths, reach)
+def load_cached(paths: Sequence[str], cluster_options: ClusterOptions | None = None) -> UserRules:
+    """Return the rules that were just loaded from these paths, or load them."""
+    return _cache.get(tuple(paths)) or load(paths, cluster_options)

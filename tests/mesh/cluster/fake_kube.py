@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from meshproof.user_rules.live import resource
+from meshproof.user_rules.live import build_resource_name
 
 Object = dict[str, Any]
 
@@ -49,7 +49,7 @@ class FakeKube:
         group = api_version.partition("/")[0]
         return any(
             one["kind"] == "CustomResourceDefinition"
-            and one["metadata"]["name"] == f"{resource(kind)}.{group}"
+            and one["metadata"]["name"] == f"{build_resource_name(kind)}.{group}"
             for one in self.objects
         )
 

@@ -100,7 +100,7 @@ def test_rules_of_which_nothing_can_be_proven_are_told_where_a_sandbox_is_asked_
     file = tmp_path / "rules.yaml"
     file.write_text(OUTSIDE)
     found = loading.load([str(file)])
-    mesh.begin_sandbox(found.rules, found.plan.cases, found.around)  # what else is asked goes on
+    mesh.begin_sandbox(found.rules, found.plan.cases, found.inventory)  # what else is asked goes on
     with pytest.raises(BadRules, match="no case of these rules"), mesh.sandbox():
         pass
     assert not [key for key in cluster.objects if "-rules-" in str(key)]

@@ -11,7 +11,7 @@ import yaml
 from meshproof.cli import main
 from meshproof.cli import smoke as smoke_command
 from meshproof.plugin import cluster_settings
-from meshproof.user_rules.live import KINDS, resource
+from meshproof.user_rules.live import KINDS, build_resource_name
 
 IMAGE = "registry.example:5000/team/meshproof:1"
 
@@ -120,7 +120,7 @@ def test_live_rules_are_read_in_the_namespaces_that_are_named(
     assert [body["metadata"]["namespace"] for body in roles] == ["shop", "pay"]
     for role in roles:
         rights = allowed(role)
-        assert {(group, resource(kind), "list") for group, kind, _ in KINDS} <= rights
+        assert {(group, build_resource_name(kind), "list") for group, kind, _ in KINDS} <= rights
         assert {verb for _, _, verb in rights} == {"list", "get"}
 
 
@@ -142,7 +142,7 @@ def test_the_classes_of_ingresses_are_looked_at_for_live_rules_alone(
     ],
 )
 def test_kinds_have_the_names_of_the_api(kind: str, name: str) -> None:
-    assert resource(kind) == name
+    assert build_resource_name(kind) == name
 
 
 def test_the_cron_job_keeps_to_restricted(capsys: pytest.CaptureFixture[str]) -> None:

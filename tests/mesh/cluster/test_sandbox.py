@@ -66,7 +66,7 @@ def loaded(folder: Path, spec: str, more: str = GOOD) -> UserRules:
 
 
 def sandbox(found: UserRules) -> Sandbox:
-    return Sandbox(found.rules, found.plan.cases, found.around, PLACE, ISTIO)
+    return Sandbox(found.rules, found.plan.cases, found.inventory, PLACE, ISTIO)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> Non
     box = sandbox(found)
     bodies = list(
         make_objects(
-            box.echoes, found.around, standing(box.names, ports(found.rules, found.around))
+            box.echoes, found.inventory, standing(box.names, ports(found.rules, found.inventory))
         )
     )
     found_pods = [one for one in bodies if one["kind"] == "Pod"]
@@ -320,7 +320,7 @@ def test_its_services_select_what_stands_behind_them_alone() -> None:
     box = sandbox(found)
     bodies = list(
         make_objects(
-            box.echoes, found.around, standing(box.names, ports(found.rules, found.around))
+            box.echoes, found.inventory, standing(box.names, ports(found.rules, found.inventory))
         )
     )
     services = {one["metadata"]["name"]: one for one in bodies if one["kind"] == "Service"}
@@ -360,8 +360,8 @@ def test_a_service_that_nobody_describes_has_the_ports_that_are_called(
     found = loaded(tmp_path, spec, more=service("web", 9080) + more)
     bodies = make_objects(
         sandbox(found).echoes,
-        found.around,
-        standing(sandbox(found).names, ports(found.rules, found.around)),
+        found.inventory,
+        standing(sandbox(found).names, ports(found.rules, found.inventory)),
     )
     assert {
         one["metadata"]["name"]: tuple(port["port"] for port in one["spec"]["ports"])

@@ -140,7 +140,7 @@ def test_nothing_is_sent_outside() -> None:
 
 def test_what_is_not_for_a_gateway_is_seen_by_the_run_alone() -> None:
     service, _, _ = documents()
-    body = service.root.plain()
+    body = service.root.to_python()
     body["spec"]["gateways"] = ["mesh"]
     (inside,) = parse(json.dumps(body), "rules.yaml")
     assert spec(REWRITING.rewrite_virtual_service(inside).body)["exportTo"] == [SHOP, PAY]
@@ -170,12 +170,12 @@ def test_a_gateway_is_at_the_clusters_own_for_hosts_of_the_run() -> None:
 
 
 def test_the_users_documents_stay_as_they_are() -> None:
-    before = [one.root.plain() for one in documents()]
+    before = [one.root.to_python() for one in documents()]
     service, rule, gateway = documents()
     REWRITING.rewrite_virtual_service(service)
     REWRITING.rewrite_destination_rule(rule)
     REWRITING.rewrite_gateway(gateway, ["*"], {})
-    assert [one.root.plain() for one in (service, rule, gateway)] == before
+    assert [one.root.to_python() for one in (service, rule, gateway)] == before
 
 
 ROUTE = """
