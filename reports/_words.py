@@ -6,15 +6,16 @@ import re
 
 from meshproof.base.errors import plural
 from meshproof.mesh.protocol import Served
+from meshproof.run.failure import Failure
 from meshproof.run.record import Check, Outcome, Result, Run
-from meshproof.verdict.phrases import percent, points, promise
-from meshproof.verdict.report import false_alarm
+from meshproof.verdict.phrases import describe_promise, format_percent, format_points
+from meshproof.verdict.report import compute_false_alarm_rate
 
 _UNPRINTABLE = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-# How a message names its parts, one to a line.
-LABELS = ("promise", "expected", "observed", "see it", "clues", "diagnosis")
+#: Parts of a failure that stand before those of its checks.
+_BEFORE_CHECKS = ("promise", "cause")
 
 
 def clean(text: str) -> str:
@@ -87,25 +88,25 @@ def name(check: Check) -> str:
 
 def expected(check: Check) -> str:
     """Return what was promised: `v1 50 %, v3 50 % (within 10 points)`."""
-    return f"{promise(check.verdict.kind, check.verdict.expected)} ({bound(check)})"
+    return f"{describe_promise(check.verdict.kind, check.verdict.expected)} ({bound(check)})"
 
 
 def bound(check: Check) -> str:
     """Return which error the check does not let through."""
     settings, shares = check.verdict.settings, check.verdict.expected.values()
     if check.verdict.kind == "presence":
-        return f"a share of {percent(settings.present)} or more is seen"
+        return f"a share of {format_percent(settings.present)} or more is seen"
     bounds = []
     if any(0 < share < 1 for share in shares):
-        bounds.append(f"within {points(settings.tolerance)}")
+        bounds.append(f"within {format_points(settings.tolerance)}")
     if any(share in (0, 1) for share in shares):
-        bounds.append(f"leak below {percent(settings.leak)}")
+        bounds.append(f"leak below {format_percent(settings.leak)}")
     return ", ".join(bounds)
 
 
 def alpha(check: Check) -> str:
     """Return the chance at most that a kept promise fails this check, shares and order together."""
-    return f"{false_alarm(check.verdict):.2g}"
+    return f"{compute_false_alarm_rate(check.verdict):.2g}"
 
 
 def observed(check: Check) -> str:
@@ -116,58 +117,34 @@ def observed(check: Check) -> str:
 
 def said(result: Result) -> list[str]:
     """Return what a result says for itself, without the outcome, which stands beside it."""
-    if result.message:
-        lines = [result.summary]
-    elif len(result.checks) == 1:
-        lines = [str(result.checks[0].verdict)]
-    else:
-        lines = [f"{name(check)}: {check.verdict}" for check in result.checks]
-    return [_bare(line, result) for line in lines]
-
-
-def _bare(line: str, result: Result) -> str:
-    for lead in ("", *(f"{name(check)}: " for check in result.checks)):
-        if line.startswith(f"{lead}{result.outcome}: "):
-            return lead + line.removeprefix(f"{lead}{result.outcome}: ")
-    return line
+    if result.failure or result.reason:
+        return [result.summary]
+    if len(result.checks) == 1:
+        return [result.checks[0].verdict.statement]
+    return [f"{name(check)}: {check.verdict.statement}" for check in result.checks]
 
 
 def parts(result: Result) -> list[tuple[str, str]]:
-    """Return the parts of a failure: promise, cause, expected, observed, a curl, the diagnosis.
+    """Return the parts of a failure, each with its label; with those of each failed check.
 
-    What the message has under such a name is taken from it, the rest from the result itself.
+    A result without a failure has the parts that it knows itself: its promise and its checks.
     """
-    told = _told(result)
-    where = f", rule at {result.rule}" if result.rule else ""
-    found = [("promise", told.pop("promise", result.title + where))]
-    found.append(("cause", told.pop("cause", "")))
-    if "observed" not in told:
-        for check in result.checks:
-            if not check.verdict.holds:
-                found.append(("expected", f"{name(check)}: {expected(check)}"))
-                found.append(("observed", observed(check)))
-                found.append(("see it", check.curl))
-    diagnosis = told.pop("diagnosis", result.diagnosis)
-    found += [*told.items(), ("diagnosis", diagnosis)]
-    return [(label, text) for label, text in found if text]
-
-
-def _told(result: Result) -> dict[str, str]:
-    """Return what the message says by label; without one it is the cause.
-
-    A line that only repeats a verdict is left out: the observation says it in full.
-    """
-    verdicts = tuple(str(check.verdict) for check in result.checks)
-    told: dict[str, str] = {}
-    label = "cause"
-    for line in result.message.splitlines():
-        word, _, rest = line.partition(": ")
-        if word in LABELS:
-            label, line = word, rest
-        elif line.endswith(verdicts):
-            continue
-        told[label] = f"{told[label]}\n{line}" if label in told else line
-    return told
+    failure = result.failure or Failure(
+        result.summary, cause=result.reason, promise=result.title, location=result.rule
+    )
+    if failure.observed:
+        return failure.parts
+    judged: list[tuple[str, str]] = []
+    for check in result.checks:
+        if not check.verdict.holds:
+            judged.append(("expected", f"{name(check)}: {expected(check)}"))
+            judged.append(("observed", observed(check)))
+            judged.append(("see it", check.curl))
+    known = failure.parts
+    at = next(
+        (at for at, (label, _) in enumerate(known) if label not in _BEFORE_CHECKS), len(known)
+    )
+    return [part for part in (*known[:at], *judged, *known[at:]) if part[1]]
 
 
 def failure(result: Result) -> str:

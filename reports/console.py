@@ -102,7 +102,7 @@ class Writer:
         self._say(line, f"{mark} ", colour)
         said = _words.said(result)
         if result.outcome is Outcome.NOT_SUPPORTED:
-            said = result.message.splitlines()  # the feature, and how to get it
+            said = result.reason.splitlines()  # the feature, and how to get it
         self._say("\n".join(said), "  ")
         if result.served:
             self._once("settled", _words.settled(result.served))

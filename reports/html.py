@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from meshproof.base.errors import plural
 from meshproof.run.record import Check, Outcome, Result, Run
-from meshproof.verdict.phrases import percent
+from meshproof.verdict.phrases import format_percent
 
 from . import _files, _words
 
@@ -57,7 +57,7 @@ class Writer:
         page = environment.from_string(source).render(
             run=run,
             words=_words,
-            percent=percent,
+            percent=format_percent,
             plural=plural,
             look=_LOOK,
             shares=lambda check: list(_shares(check)),
@@ -98,7 +98,7 @@ class Share:
     @property
     def interval(self) -> str:
         """The interval as people read it."""
-        return f"{percent(self.low)} to {percent(self.high)}"
+        return f"{format_percent(self.low)} to {format_percent(self.high)}"
 
 
 def _shares(check: Check) -> Iterator[Share]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meshproof.run.failure import Failure
 from meshproof.run.record import Check, Outcome, Result, Run
 
 from . import _files, _words
@@ -107,7 +108,7 @@ def _unproven(run: Run) -> list[junitparser.TestCase]:
     if run.outcome is Outcome.PASSED or any(result.outcome not in green for result in run.results):
         return []
     title = "the run proves something"
-    return [_case(Result("run", title, run.outcome, message=_words.headline(run)))]
+    return [_case(Result("run", title, run.outcome, failure=Failure(_words.headline(run))))]
 
 
 def _figures(check: Check) -> list[tuple[str, str]]:

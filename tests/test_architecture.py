@@ -39,7 +39,7 @@ ORDER = (
 DATA = ("fixtures", "manifests", "reports", "suites")
 #: Modules that are pytest's side of the engine; the rest of `plugin` names its types alone.
 PYTEST = (
-    *("plugin/__init__.py", "plugin/endings.py", "plugin/failure_text.py"),
+    *("plugin/__init__.py", "plugin/endings.py", "plugin/evidence.py"),
     *("plugin/internal_errors.py", "plugin/recorder.py", "cli/test.py"),
 )
 HEAVY = (

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from meshproof.mesh.protocol import Served
+from meshproof.run.failure import Failure
 from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict import Settings, judge
 
@@ -68,7 +69,12 @@ def broken() -> list[Result]:
             dialect="VirtualService",
             rule="manifests/rules/split_half/v1.yaml:21",
             checks=(check("orders is half and half", drawn(1, v1=60, v2=40), half, by="orders"),),
-            diagnosis="meshproof-report/diagnosis/split-half",
+            failure=Failure(
+                "the shares are off",
+                promise="half of the orders go to each version",
+                location="manifests/rules/split_half/v1.yaml:21",
+                diagnosis="meshproof-report/diagnosis/split-half",
+            ),
             seconds=3.02,
         ),
         Result(
@@ -78,14 +84,16 @@ def broken() -> list[Result]:
             dialect="RouteRule",
             rule="manifests/rules/split_half/v1alpha2.yaml:11",
             checks=(turns,),
-            message=f"orders is half and half: {turns.verdict}\n"
-            "promise: half of the orders go to each version, rule at v1alpha2.yaml:11\n"
-            "expected: v1 0.5, v2 0.5\n"
-            f"observed: {turns.verdict.paragraph()}\n"
-            f"see it: {CURL}\n"
-            "clues: no route weighs the versions\n"
-            "diagnosis: meshproof-report/diagnosis/split-half-routerule",
-            diagnosis="meshproof-report/diagnosis/split-half-routerule",
+            failure=Failure(
+                f"orders is half and half: {turns.verdict.statement}",
+                promise="half of the orders go to each version",
+                location="v1alpha2.yaml:11",
+                expected="v1 0.5, v2 0.5",
+                observed=turns.verdict.paragraph(),
+                curl=CURL,
+                clues=("no route weighs the versions",),
+                diagnosis="meshproof-report/diagnosis/split-half-routerule",
+            ),
             seconds=0.41,
         ),
     ]
@@ -104,20 +112,24 @@ def undecided() -> list[Result]:
             promise="addon grafana",
             title="Grafana is reachable and shows our requests",
             outcome=Outcome.NOT_SUPPORTED,
-            message="grafana is not installed\nget it: apt-get install grafana, or --grafana PATH",
+            reason="grafana is not installed\nget it: apt-get install grafana, or --grafana PATH",
         ),
         Result(
             promise="own rules",
             title="each case of the given rules holds",
             outcome=Outcome.SKIPPED,
-            message="no --rules given",
+            reason="no --rules given",
         ),
         Result(
             promise="productpage",
             title="the productpage holds its reviews and details",
             outcome=Outcome.MESH_NOT_READY,
-            message="ratings-v1 did not answer within 20 s\nlast log line: address in use",
-            diagnosis="meshproof-report/diagnosis/productpage",
+            failure=Failure(
+                "ratings-v1 did not answer within 20 s",
+                cause="ratings-v1 did not answer within 20 s\nlast log line: address in use",
+                promise="the productpage holds its reviews and details",
+                diagnosis="meshproof-report/diagnosis/productpage",
+            ),
             seconds=20.0,
         ),
     ]
@@ -163,9 +175,8 @@ def hostile_run() -> Run:
                 title=nasty,
                 outcome=Outcome.FAILED,
                 rule=nasty,
-                message=nasty,
+                failure=Failure(nasty, promise=nasty, location=nasty, diagnosis=nasty),
                 checks=(judged,),
-                diagnosis=nasty,
             )
         ]
     )

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from meshproof.reports import html
+from meshproof.run.failure import Failure
 from meshproof.run.record import Outcome, Result, Run
-from meshproof.verdict.phrases import percent
+from meshproof.verdict.phrases import format_percent
 
 
 class Page(HTMLParser):
@@ -67,7 +68,7 @@ def test_a_bar_shows_promise_tolerance_and_interval(mixed_run: Run, tmp_path: Pa
     assert first.wrong
     assert first.at(0.5) + second.at(0.5) == html.TRACK
     labels = [attrs.get("aria-label") for tag, attrs in written(mixed_run, tmp_path).tags]
-    assert f"v1: seen {percent(595 / 1010)}, tolerated 40 % to 60 %" in labels
+    assert f"v1: seen {format_percent(595 / 1010)}, tolerated 40 % to 60 %" in labels
 
 
 def test_it_needs_nothing_from_elsewhere(mixed_run: Run, tmp_path: Path) -> None:
@@ -98,6 +99,8 @@ def test_only_a_diagnosis_beside_the_page_is_linked(
     empty_run: Run, tmp_path: Path, folder: str, address: str | None
 ) -> None:
     run = Run.from_json(empty_run.to_json())
-    run.results.append(Result("p", "", Outcome.FAILED, diagnosis=str(tmp_path / folder)))
+    run.results.append(
+        Result("p", "", Outcome.FAILED, failure=Failure("f", diagnosis=str(tmp_path / folder)))
+    )
     links = [attrs["href"] for tag, attrs in written(run, tmp_path).tags if tag == "a"]
     assert links == ([address] if address else [])

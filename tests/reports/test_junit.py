@@ -63,7 +63,7 @@ def test_a_run_over_nothing_is_red(empty_run: Run, tmp_path: Path) -> None:
 
 
 def test_a_run_that_only_skips_is_red(empty_run: Run, tmp_path: Path) -> None:
-    skipped = Result("own rules", "", Outcome.SKIPPED, message="no --rules given")
+    skipped = Result("own rules", "", Outcome.SKIPPED, reason="no --rules given")
     run = Run.from_json(empty_run.to_json())
     run.results.append(skipped)
     assert len(list(written(run, tmp_path).iter("failure"))) == 1

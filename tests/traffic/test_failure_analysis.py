@@ -99,7 +99,7 @@ def test_the_requests_that_are_answered_wrong_are_named_and_shown() -> None:
 def test_answers_without_a_version_are_told() -> None:
     watch, verdict = seen(Scripted(lambda number: ("", "p0")), {"v3": 1})
     assert watch.explain(verdict).summary == (
-        "inconclusive: 10 of 10 answers named no version, too many to judge by the others; "
+        "10 of 10 answers named no version, too many to judge by the others; "
         "all were HTTP 404, empty"
     )
 
@@ -109,7 +109,7 @@ def test_what_is_no_version_is_not_spoken_of_as_one() -> None:
     watch = FailureAnalysis(sample, lambda visit: "half a page")
     verdict = judge(map(watch, sample), {"whole page": 1})
     clues = watch.explain(verdict)
-    assert clues.summary == "failed: 10 of 10 answers: half a page"
+    assert clues.summary == "10 of 10 answers: half a page"
     assert clues.lines == ("of 200 visits in all: half a page 200",)
 
 

@@ -83,10 +83,27 @@ class Missing(BadRules):
     namespace = ""
 
 
+#: How the parts of an error begin where it is shown as text.
+_LABELS = ("", "observed: ", "see it: ")
+
+
 class Inconclusive(MeshproofError):
-    """A promise that cannot be judged: what it needs is broken elsewhere (exit code 3)."""
+    """A promise that cannot be judged: what it needs is broken elsewhere (exit code 3).
+
+    `observed` is what came in place of it, `curl` a command line that shows one such response.
+    """
 
     exit_code = EXIT_INCONCLUSIVE
+
+    def __init__(self, message: str, observed: str = "", curl: str = "") -> None:
+        super().__init__(message)
+        self.observed, self.curl = observed, curl
+
+    def __str__(self) -> str:
+        parts = (self.args[0], self.observed, self.curl)
+        return "\n".join(
+            f"{label}{part}" for label, part in zip(_LABELS, parts, strict=True) if part
+        )
 
 
 class NotReady(MeshproofError):

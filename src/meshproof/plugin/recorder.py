@@ -26,8 +26,8 @@ from meshproof.base.errors import (
     nearest,
     plural,
 )
-from meshproof.plugin import failure_text, placement, settings
-from meshproof.plugin.failure_text import Evidence
+from meshproof.plugin import placement, settings
+from meshproof.plugin.evidence import Evidence, build_failure, evidence, reason_of
 from meshproof.plugin.internal_errors import is_internal
 from meshproof.run.record import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
@@ -41,16 +41,10 @@ if TYPE_CHECKING:
 _PROBE = 1 << 18
 #: What the evidence of cases of own rules is about.
 _OWN = "your rules"
-_EVIDENCE = pytest.StashKey[Evidence]()
 
 
 class NotSupported(Skipped):
     """The mesh lacks something that the test needs; reported by name, never as passed."""
-
-
-def evidence(item: pytest.Item) -> Evidence:
-    """Return the evidence of a test, to be added to."""
-    return item.stash.setdefault(_EVIDENCE, Evidence())
 
 
 def check_of(
@@ -99,7 +93,7 @@ class Recorder:
         self._began = time.monotonic()
         self._mesh: Mesh | None = None
         #: The evidence of all cases of own rules: it is of one state of a mesh.
-        self._saved: dict[str, tuple[str, str]] = {}
+        self._saved: dict[str, tuple[str, tuple[str, ...]]] = {}
         self.broken = False
         self.unwritten = ""
         proven, self._standins = placement.told(config)
@@ -187,20 +181,20 @@ class Recorder:
         internal = call.excinfo is not None and is_internal(item, call.when, call.excinfo)
         outcome = Outcome.INTERNAL_ERROR if internal else self._outcome(call, noted)
         self._meet_mesh()
-        diagnosis, hints = "", ""
+        diagnosis, clues = "", tuple[str, ...]()
         if outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.MESH_NOT_READY):
             own = "rule_case" in getattr(item, "fixturenames", ())
             about = _OWN if own else f"{name} {noted.dialect}".strip()
-            diagnosis, hints = self._diagnose(about, call)
+            diagnosis, clues = self._diagnose(about, call)
         return Result(
             promise=name,
             title=title,
             outcome=outcome,
             dialect=noted.dialect,
-            message=failure_text.message(outcome, title, call, noted, hints, diagnosis),
+            failure=build_failure(outcome, title, call, noted, clues, diagnosis),
+            reason=reason_of(call),
             rule=noted.rule,
             checks=tuple(noted.checks),
-            diagnosis=diagnosis,
             seconds=round(call.duration, 3),
             exit_code=EXIT_INTERNAL if internal else _exit_code(call),
             served=_served(item) if call.when == "call" else None,
@@ -230,25 +224,25 @@ class Recorder:
         more = [one for one in self._standins if one not in self.run.standins]
         self.run.standins = [*self.run.standins, *more]
 
-    def _diagnose(self, name: str, call: pytest.CallInfo[None]) -> tuple[str, str]:
+    def _diagnose(self, name: str, call: pytest.CallInfo[None]) -> tuple[str, tuple[str, ...]]:
         """Save the evidence; return its folder and what the mesh itself knows.
 
         A mesh that did not come up is gone already: its error says what it has saved before.
         """
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, MeshproofError) and error.diagnosis:
-            return error.diagnosis, error.clues
+            return error.diagnosis, tuple(error.clues.splitlines())
         if self._mesh is None or name in self._saved:
-            return self._saved.get(name, ("", ""))
+            return self._saved.get(name, ("", ()))
         place = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         folder = self._folder / settings.DIAGNOSIS / place
         try:
-            said = self._mesh.diagnose(folder)
+            clues = tuple(self._mesh.diagnose(folder).splitlines())
         except (MeshproofError, OSError) as error:
-            said = f"the diagnosis is not complete: {error}"
+            clues = (f"the diagnosis is not complete: {error}",)
         if name == _OWN:
-            self._saved[name] = str(folder), said
-        return str(folder), said
+            self._saved[name] = str(folder), clues
+        return str(folder), clues
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

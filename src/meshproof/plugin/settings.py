@@ -146,7 +146,7 @@ def judge_settings(
     wrong = [name for name in own if name not in OPTION_NAMES]
     if wrong:
         raise UsageError(f"judge: no setting '{wrong[0]}'{nearest(wrong[0], OPTION_NAMES)}")
-    return of_rules(settings, rules).given("the check itself", own, own=True)
+    return of_rules(settings, rules).given("the check itself", own, is_local=True)
 
 
 def of_rules(settings: Settings, rules: Sequence[Options]) -> Settings:
@@ -160,7 +160,7 @@ def of_rules(settings: Settings, rules: Sequence[Options]) -> Settings:
         said = [{one.name: one for one in options}.get(name) for options in rules]
         strictest = min(said, key=lambda one: _strictness(name, one, settings))
         if strictest is not None:
-            found = found.given(str(strictest.at), {name: strictest.value}, own=True)
+            found = found.given(str(strictest.at), {name: strictest.value}, is_local=True)
     return found
 
 

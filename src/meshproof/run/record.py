@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from meshproof.base import errors
 from meshproof.mesh.protocol import Served
+from meshproof.run.failure import Failure
 from meshproof.verdict import Verdict
 
 
@@ -52,20 +53,20 @@ class Result:
 
     `promise` is its name ("v3 only"), `title` the sentence that it keeps, `dialect` the language of
     its rules ("VirtualService", "RouteRule" or "" without rules), `rule` the file:line of the rule,
-    `message` the whole failure text ("" when passed), `diagnosis` the folder with the evidence,
-    `seconds` the time it took, `exit_code` that of the error that ended it (0: none of its own),
-    `served` how the mesh had settled before the first request was judged (None: it had not, or
-    the test has no mesh).
+    `failure` says why it was not kept (None where it was), `reason` why it was skipped or is not
+    supported ("" else), `seconds` the time it took, `exit_code` that of the error that ended it (0:
+    none of its own), `served` how the mesh had settled before the first request was judged (None:
+    it had not, or the test has no mesh).
     """
 
     promise: str
     title: str
     outcome: Outcome
     dialect: str = ""
-    message: str = ""
+    failure: Failure | None = None
+    reason: str = ""
     rule: str = ""
     checks: tuple[Check, ...] = ()
-    diagnosis: str = ""
     seconds: float = 0.0
     exit_code: int = 0
     served: Served | None = None
@@ -77,10 +78,22 @@ class Result:
 
     @property
     def summary(self) -> str:
-        """The verdict in one line: the first line of the message, or what the checks say."""
-        if self.message:
-            return self.message.splitlines()[0]
-        return "; ".join(str(check.verdict) for check in self.checks)
+        """What happened, in one line: of the failure, the reason, or what the checks rest on."""
+        if self.failure:
+            return self.failure.summary
+        if self.reason:
+            return self.reason.splitlines()[0]
+        return "; ".join(check.verdict.statement for check in self.checks)
+
+    @property
+    def message(self) -> str:
+        """The whole text of the failure, or the reason; empty where the promise was kept."""
+        return self.failure.text if self.failure else self.reason
+
+    @property
+    def diagnosis(self) -> str:
+        """The folder with the evidence of the failure; empty where there is none."""
+        return self.failure.diagnosis if self.failure else ""
 
 
 @dataclass
@@ -156,6 +169,8 @@ class Run:
             ]
             served = item.pop("served", None)
             item |= {"outcome": Outcome(item["outcome"]), "checks": tuple(checks)}
+            if failure := item.pop("failure", None):
+                item["failure"] = Failure(**{**failure, "clues": tuple(failure["clues"])})
             results.append(Result(**item, served=Served(**served) if served else None))
         return cls(**record, results=results)
 

@@ -17,7 +17,7 @@ from meshproof.base.errors import Inconclusive, NotReady
 from meshproof.traffic.http import Request, Visit
 from meshproof.traffic.visits import Visits
 from meshproof.verdict import Outcome, Verdict
-from meshproof.verdict.phrases import listed, only
+from meshproof.verdict.phrases import join_names, find_only_version
 
 #: This many visits show how a fault is spread; the judge may decide after fewer.
 _MIN_VISITS = 200
@@ -120,15 +120,15 @@ class FailureAnalysis:
     def raise_if_policy_refused(self, verdict: Verdict) -> None:
         """Raise Inconclusive if a policy refused every wrong request: then nothing tests the rule.
 
-        The message says how many were refused, with a command line that shows one.
+        It says how many were refused, with a command line that shows one.
         """
         wrong = [visit for visit in self._visits if _is_wrong(visit.label, verdict)]
         if verdict.holds or not wrong or not all(visit.is_refusal for visit in wrong):
             return
         raise Inconclusive(
-            f"{POLICY_REFUSAL}\n"
-            f"observed: {len(wrong)} of {len(self._visits)} answers are refusals\n"
-            f"see it: {self._sample.build_curl(wrong[0].request)}"
+            POLICY_REFUSAL,
+            observed=f"{len(wrong)} of {len(self._visits)} answers are refusals",
+            curl=self._sample.build_curl(wrong[0].request),
         )
 
     def explain(self, verdict: Verdict, has_match: bool = False) -> Explanation:
@@ -137,7 +137,7 @@ class FailureAnalysis:
         Sends more visits if the rule failed after a few.
         """
         if verdict.holds:
-            return Explanation(str(verdict))
+            return Explanation(verdict.statement)
         judged = self._visits[:]
         if verdict.outcome is Outcome.FAILED and verdict.code in ("undeclared", "weight-zero"):
             self._send_more()
@@ -172,15 +172,15 @@ class FailureAnalysis:
         if verdict.code == "errors" and descriptions:
             description, count = descriptions.most_common(1)[0]
             quantity = "all were" if count == verdict.unnamed else f"{count} were"
-            return f"{verdict.outcome}: {verdict.reason}; {quantity} {description}"
-        only_version = only(verdict.expected)
+            return f"{verdict.reason}; {quantity} {description}"
+        only_version = find_only_version(verdict.expected)
         if not self._reads_versions and only_version and verdict.outcome is Outcome.FAILED:
             wrong_counts = {
                 label: count for label, count in verdict.counts.items() if label != only_version
             }
             label = max(wrong_counts, key=lambda label: wrong_counts[label])
-            return f"{verdict.outcome}: {wrong_counts[label]} of {verdict.n} answers: {label}"
-        return str(verdict)
+            return f"{wrong_counts[label]} of {verdict.n} answers: {label}"
+        return verdict.statement
 
     def _describe_shares(self, verdict: Verdict, has_match: bool) -> str:
         """Say how many visits each label has, and whether that looks like no rule at all."""
@@ -244,4 +244,4 @@ def _describe_faulty_groups(noun: str, groups: Mapping[str, tuple[int, int]]) ->
     counts = "; ".join(
         f"{name}: {wrong} of {total} wrong" for name, (wrong, total) in faulty.items()
     )
-    return f"only some {noun}s give wrong answers: {counts}; {listed(faultless)}: none"
+    return f"only some {noun}s give wrong answers: {counts}; {join_names(faultless)}: none"

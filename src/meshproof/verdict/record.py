@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from meshproof.verdict import limits, report
-from meshproof.verdict.intervals import share_intervals
+from meshproof.verdict.intervals import compute_share_intervals
 from meshproof.verdict.settings import Origin, Outcome, Settings
 from meshproof.verdict.strikeoff import WrongSplit
 
@@ -57,23 +57,23 @@ class Verdict:
 
     def intervals(self, confidence: float | None = None) -> dict[str, tuple[float, float]]:
         """Return (low, high) of each version's share, 0 to 1; see `share_intervals`."""
-        return share_intervals(self, confidence)
+        return compute_share_intervals(self, confidence)
 
     def ruled_out(self) -> list[tuple[str, float]]:
         """Return the nearest wrong splits that are struck off: (description, odds to 1)."""
-        return report.nearest_splits(self, struck=True)
+        return report.find_nearest_splits(self, struck=True)
 
     def not_ruled_out(self) -> list[tuple[str, float]]:
         """Return the nearest wrong splits that still stand: (description, odds to 1)."""
-        return report.nearest_splits(self, struck=False)
+        return report.find_nearest_splits(self, struck=False)
 
     def limits(self) -> list[str]:
         """Return the limits that it was judged by, each with where it comes from, if known."""
-        return limits.limits(self.kind, self.expected, self.settings)
+        return limits.describe_limits(self.kind, self.expected, self.settings)
 
     def loosened(self) -> list[str]:
         """Return the limits that let more through here than the run's options do."""
-        return limits.loosened(self.kind, self.expected, self.settings)
+        return limits.describe_loosened(self.kind, self.expected, self.settings)
 
     def paragraph(self) -> str:
         """Return the verdict as one paragraph for a report.
@@ -86,10 +86,15 @@ class Verdict:
         Failed: v2 never answered in 20 answers where 50 % was declared, which looks like 100/0:
         the weights are ignored or traffic is pinned to v1. ..."
         """
-        return report.paragraph(self)
+        return report.format_paragraph(self)
 
     def __str__(self) -> str:
-        return report.line(self)
+        return report.format_line(self)
+
+    @property
+    def statement(self) -> str:
+        """What the verdict rests on, in one line, without the outcome."""
+        return report.format_statement(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as plain JSON values; nothing is lost."""
@@ -111,7 +116,7 @@ class Verdict:
             if values.pop("format") != FORMAT:
                 raise ValueError(f"not a {FORMAT}: {stored['format']!r}")
             values["outcome"] = Outcome(values["outcome"])
-            values["settings"] = _settings(values["settings"])
+            values["settings"] = _read_settings(values["settings"])
             values["labels"] = tuple(values["labels"])
             values["over"], values["under"] = float(values["over"]), float(values["under"])
             values["splits"] = tuple(
@@ -123,7 +128,7 @@ class Verdict:
             raise ValueError(f"not a stored verdict: {error}") from error
 
 
-def _settings(stored: Mapping[str, Any]) -> Settings:
+def _read_settings(stored: Mapping[str, Any]) -> Settings:
     origins = {name: Origin(**origin) for name, origin in stored.get("origins", {}).items()}
     return Settings(**{**stored, "origins": origins})
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from meshproof.verdict.intervals import method, share_intervals
+from meshproof.verdict.intervals import name_method, compute_share_intervals
 from meshproof.verdict.phrases import (
-    answers,
-    listed,
-    never,
-    odds_to_one,
-    only,
-    percent,
-    points,
-    promise,
-    times,
-    wrong_split,
+    format_answers,
+    join_names,
+    find_versions_without_weight,
+    format_odds,
+    find_only_version,
+    format_percent,
+    format_points,
+    describe_promise,
+    format_rate,
+    describe_wrong_split,
 )
 from meshproof.verdict.settings import EPS, Outcome
 from meshproof.verdict.strikeoff import StrikeOff
@@ -25,38 +25,43 @@ if TYPE_CHECKING:
     from meshproof.verdict.record import Verdict
 
 
-def line(verdict: Verdict) -> str:
-    """Return the verdict as one line: outcome, n, counts, bound and error rates."""
+def format_line(verdict: Verdict) -> str:
+    """Return the verdict as one line: its outcome, then what `statement` returns."""
+    return f"{verdict.outcome}: {format_statement(verdict)}"
+
+
+def format_statement(verdict: Verdict) -> str:
+    """Return what a verdict rests on in one line: n, counts, bound and error rates."""
     if verdict.outcome is Outcome.PASSED:
-        shares = verdict.kind == "weights" and not only(verdict.expected)
-        declared = f"; declared {promise(verdict.kind, verdict.expected)}" if shares else ""
-        missed = f"(missed at most {times(verdict.settings.beta)})"
-        found = verdict.loosened()
-        looser = f"; looser than the run: {listed(found)}" if found else ""
-        return (
-            f"passed: {_seen(verdict)}{declared}; {_fault(verdict)} is ruled out {missed}{looser}"
+        shares = verdict.kind == "weights" and not find_only_version(verdict.expected)
+        declared = (
+            f"; declared {describe_promise(verdict.kind, verdict.expected)}" if shares else ""
         )
-    alpha = false_alarm(verdict) if verdict.outcome is Outcome.FAILED else 0.0
-    rate = f"; a false alarm at most {times(alpha)}" if alpha else ""
-    return f"{verdict.outcome}: {verdict.reason} [{_seen(verdict)}{rate}]"
+        miss_rate = f"(missed at most {format_rate(verdict.settings.beta)})"
+        loosened = verdict.loosened()
+        loosened_text = f"; looser than the run: {join_names(loosened)}" if loosened else ""
+        return f"{_describe_counts(verdict)}{declared}; {_describe_fault(verdict)} is ruled out {miss_rate}{loosened_text}"
+    alpha = compute_false_alarm_rate(verdict) if verdict.outcome is Outcome.FAILED else 0.0
+    rate = f"; a false alarm at most {format_rate(alpha)}" if alpha else ""
+    return f"{verdict.reason} [{_describe_counts(verdict)}{rate}]"
 
 
-def paragraph(verdict: Verdict) -> str:
+def format_paragraph(verdict: Verdict) -> str:
     """Return promise, counts with intervals, reason, evidence and error rates."""
     parts = [
-        f"Promised: {promise(verdict.kind, verdict.expected)}.",
-        _seen_with_intervals(verdict),
+        f"Promised: {describe_promise(verdict.kind, verdict.expected)}.",
+        _describe_counts_with_intervals(verdict),
         f"{str(verdict.outcome).capitalize()}: {verdict.reason}.",
-        *_evidence(verdict),
-        _order(verdict),
-        _below_tolerance(verdict),
-        _rates(verdict),
-        _limits(verdict),
+        *_describe_evidence(verdict),
+        _describe_order(verdict),
+        _describe_small_weights(verdict),
+        _describe_rates(verdict),
+        _describe_limits(verdict),
     ]
     return " ".join(part for part in parts if part)
 
 
-def nearest_splits(verdict: Verdict, *, struck: bool) -> list[tuple[str, float]]:
+def find_nearest_splits(verdict: Verdict, *, struck: bool) -> list[tuple[str, float]]:
     """Return (description, best odds to 1 against it) of nearest wrong splits.
 
     For a promise of one version alone, of a leak in all. For a presence check, of another
@@ -65,140 +70,148 @@ def nearest_splits(verdict: Verdict, *, struck: bool) -> list[tuple[str, float]]
     if verdict.kind == "presence":
         share = verdict.settings.present
         log_odds = -verdict.n * math.log1p(-share)
-        stranger = (f"another version getting {percent(share)}", _exp(log_odds))
-        return [stranger] if verdict.holds == struck else []
-    alone = only(verdict.expected)
+        undeclared_version = (f"another version getting {format_percent(share)}", _exp(log_odds))
+        return [undeclared_version] if verdict.holds == struck else []
+    alone = find_only_version(verdict.expected)
     return [
-        (wrong_split(verdict.expected, split.version, split.share), _exp(split.log_odds))
+        (describe_wrong_split(verdict.expected, split.version, split.share), _exp(split.log_odds))
         for split in verdict.splits
         if split.nearest and split.struck == struck and alone in (None, split.version)
     ]
 
 
-def false_alarm(verdict: Verdict) -> float:
+def compute_false_alarm_rate(verdict: Verdict) -> float:
     """Return the chance (0 to 1) that a mesh that keeps this promise fails; 0 = never.
 
     An answer from a version that must never answer is a fact, not a statistic.
     """
     certain = verdict.code in ("undeclared", "weight-zero")
-    if certain or (verdict.kind == "weights" and only(verdict.expected)):
+    if certain or (verdict.kind == "weights" and find_only_version(verdict.expected)):
         return 0.0
     judged = verdict.settings.alpha_independence if _judges_order(verdict) else 0.0
     return verdict.settings.alpha + judged
 
 
 def _judges_order(verdict: Verdict) -> bool:
-    weights = verdict.kind == "weights" and not only(verdict.expected)
+    weights = verdict.kind == "weights" and not find_only_version(verdict.expected)
     return weights and verdict.settings.independence
 
 
-def _seen(verdict: Verdict) -> str:
+def _describe_counts(verdict: Verdict) -> str:
     """Return the counts, such as `490 answers: v1 251 (51.2 %), v2 239 (48.8 %)`."""
-    n, alone = verdict.n, only(verdict.expected)
+    n, alone = verdict.n, find_only_version(verdict.expected)
     if alone and n and verdict.counts[alone] == n:
-        return f"{n} of {answers(n)} from {alone}{_unnamed(verdict)}"
+        return f"{n} of {format_answers(n)} from {alone}{_describe_unnamed(verdict)}"
     parts = [
-        f"{version} {count}" + (f" ({percent(count / n)})" if n else "")
+        f"{version} {count}" + (f" ({format_percent(count / n)})" if n else "")
         for version, count in verdict.counts.items()
     ]
-    return f"{answers(n)}: {', '.join(parts)}{_unnamed(verdict)}"
+    return f"{format_answers(n)}: {', '.join(parts)}{_describe_unnamed(verdict)}"
 
 
-def _unnamed(verdict: Verdict) -> str:
+def _describe_unnamed(verdict: Verdict) -> str:
     return f", and {verdict.unnamed} that named no version" if verdict.unnamed else ""
 
 
-def _fault(verdict: Verdict) -> str:
+def _describe_fault(verdict: Verdict) -> str:
     """Return the smallest fault that must be caught."""
     settings = verdict.settings
     if verdict.kind == "presence":
-        return f"another version with {percent(settings.present)} or more"
-    if only(verdict.expected):
-        return f"a leak of {percent(settings.leak)} or more"
-    leak = f" or a leak of {percent(settings.leak)}" if never(verdict.expected) else ""
-    return f"a share off by {points(settings.tolerance)}{leak} or more"
+        return f"another version with {format_percent(settings.present)} or more"
+    if find_only_version(verdict.expected):
+        return f"a leak of {format_percent(settings.leak)} or more"
+    leak = (
+        f" or a leak of {format_percent(settings.leak)}"
+        if find_versions_without_weight(verdict.expected)
+        else ""
+    )
+    return f"a share off by {format_points(settings.tolerance)}{leak} or more"
 
 
-def _seen_with_intervals(verdict: Verdict) -> str:
+def _describe_counts_with_intervals(verdict: Verdict) -> str:
     if not verdict.n:
-        return f"Seen: {_seen(verdict)}."
-    ranges = share_intervals(verdict)
+        return f"Seen: {_describe_counts(verdict)}."
+    ranges = compute_share_intervals(verdict)
     parts = []
     for version, count in verdict.counts.items():
-        low, high = (percent(share) for share in ranges[version])
-        share = percent(count / verdict.n)
+        low, high = (format_percent(share) for share in ranges[version])
+        share = format_percent(count / verdict.n)
         parts.append(f"{version} {count} ({share}; {low.removesuffix(' %')} to {high})")
-    confidence = percent(1 - verdict.settings.beta)
+    confidence = format_percent(1 - verdict.settings.beta)
     return (
-        f"Seen in {answers(verdict.n)}: {', '.join(parts)}{_unnamed(verdict)}, "
-        f"with {confidence} {method(verdict)} intervals."
+        f"Seen in {format_answers(verdict.n)}: {', '.join(parts)}{_describe_unnamed(verdict)}, "
+        f"with {confidence} {name_method(verdict)} intervals."
     )
 
 
-def _evidence(verdict: Verdict) -> list[str]:
+def _describe_evidence(verdict: Verdict) -> list[str]:
     """Return the odds behind the decision, those nearest to the limit first."""
     if verdict.code == "wrong-split":
-        return _against(verdict)
+        return _describe_odds_against(verdict)
     if verdict.outcome is Outcome.FAILED:
         return []
     sentences = []
     for title, struck in (("Ruled out", True), ("Not ruled out", False)):
-        splits = sorted(nearest_splits(verdict, struck=struck), key=lambda split: split[1])
-        shown = [f"{what} (odds {odds_to_one(_log(odds))})" for what, odds in splits[:2]]
-        if more := len(splits) - 2 if len(splits) > 2 else 0:
-            shown.append(f"and {more} more at better odds" if struck else f"and {more} more")
-        if shown:
-            sentences.append(f"{title}: {'; '.join(shown)}.")
+        splits = sorted(find_nearest_splits(verdict, struck=struck), key=lambda split: split[1])
+        descriptions = [
+            f"{description} (odds {format_odds(_log(odds))})" for description, odds in splits[:2]
+        ]
+        if hidden_count := len(splits) - 2 if len(splits) > 2 else 0:
+            descriptions.append(
+                f"and {hidden_count} more at better odds" if struck else f"and {hidden_count} more"
+            )
+        if descriptions:
+            sentences.append(f"{title}: {'; '.join(descriptions)}.")
     return sentences
 
 
-def _against(verdict: Verdict) -> list[str]:
+def _describe_odds_against(verdict: Verdict) -> list[str]:
     """Return the odds of the wrong splits, or which other limit a wrong split failed at."""
     test = StrikeOff(verdict.expected, verdict.settings)
-    found, limit = test.evidence(verdict.counts, verdict.n), test.fail_at
-    if found >= limit:
-        odds = f"{odds_to_one(found)}, where {odds_to_one(limit)} counts"
+    log_evidence, limit = test.evidence(verdict.counts, verdict.n), test.fail_at
+    if log_evidence >= limit:
+        odds = f"{format_odds(log_evidence)}, where {format_odds(limit)} counts"
         return [f"Wrong splits fit better than the declared one by {odds}."]
     if verdict.n >= verdict.n_max:
         return ["Open at the last answer allowed, it was decided by the exact test of that size."]
     return []  # failed by the order of the answers, whose odds are given anyway
 
 
-def _order(verdict: Verdict) -> str:
+def _describe_order(verdict: Verdict) -> str:
     if not _judges_order(verdict) or not verdict.n:
         return ""
-    limit = odds_to_one(math.log(2 / verdict.settings.alpha_independence))
+    limit = format_odds(math.log(2 / verdict.settings.alpha_independence))
     return (
-        f"Order of the answers: odds {odds_to_one(verdict.over)} for repeats, "
-        f"{odds_to_one(verdict.under)} for round robin, where {limit} counts."
+        f"Order of the answers: odds {format_odds(verdict.over)} for repeats, "
+        f"{format_odds(verdict.under)} for round robin, where {limit} counts."
     )
 
 
-def _below_tolerance(verdict: Verdict) -> str:
+def _describe_small_weights(verdict: Verdict) -> str:
     """Name the versions whose weight is below the tolerance: little is said about those."""
     tolerance = verdict.settings.tolerance
     small = [v for v, share in verdict.expected.items() if 0 < share < tolerance + EPS]
     if verdict.kind == "presence" or not small:
         return ""
     return (
-        f"The weight of {listed(small)} is no more than the tolerance: only its absence and "
-        f"{points(tolerance)} too many are checked."
+        f"The weight of {join_names(small)} is no more than the tolerance: only its absence and "
+        f"{format_points(tolerance)} too many are checked."
     )
 
 
-def _rates(verdict: Verdict) -> str:
-    alpha = false_alarm(verdict)
-    fails = f"fails at most {times(alpha)}" if alpha else "never fails"
-    fault = _fault(verdict)
+def _describe_rates(verdict: Verdict) -> str:
+    alpha = compute_false_alarm_rate(verdict)
+    fails = f"fails at most {format_rate(alpha)}" if alpha else "never fails"
+    fault = _describe_fault(verdict)
     return (
-        f"{fault[0].upper()}{fault[1:]} passes at most {times(verdict.settings.beta)}; "
-        f"a kept promise {fails}. Never more than {answers(verdict.n_max)} are needed."
+        f"{fault[0].upper()}{fault[1:]} passes at most {format_rate(verdict.settings.beta)}; "
+        f"a kept promise {fails}. Never more than {format_answers(verdict.n_max)} are needed."
     )
 
 
-def _limits(verdict: Verdict) -> str:
-    found = verdict.limits()
-    return f"Limits: {'; '.join(found)}." if found else ""
+def _describe_limits(verdict: Verdict) -> str:
+    limits = verdict.limits()
+    return f"Limits: {'; '.join(limits)}." if limits else ""
 
 
 def _exp(log_odds: float) -> float:

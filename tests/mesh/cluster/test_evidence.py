@@ -278,6 +278,5 @@ def test_a_mesh_that_does_not_come_up_leads_to_its_evidence(pytester: pytest.Pyt
     assert len(results) == 2
     for one in results:
         assert one["outcome"] == "mesh not ready"
-        assert one["diagnosis"] == "report/diagnosis/mesh-x"
-        assert "clues: shop/reviews has no sidecar" in one["message"]
-        assert "diagnosis: report/diagnosis/mesh-x" in one["message"]
+        assert one["failure"]["diagnosis"] == "report/diagnosis/mesh-x"
+        assert "shop/reviews has no sidecar" in one["failure"]["clues"]

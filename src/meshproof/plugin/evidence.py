@@ -1,0 +1,145 @@
+"""What a test leaves for its report, and the failure that follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pytest
+from _pytest.outcomes import Skipped
+
+from meshproof.base.errors import Inconclusive, MeshproofError, describe_internal_error
+from meshproof.run.failure import BrokenPromise, Failure
+from meshproof.run.record import Check, Outcome
+from meshproof.verdict.phrases import describe_promise, format_percent, format_points, join_names
+
+if TYPE_CHECKING:
+    from meshproof.rules.judge_options import Options
+    from meshproof.traffic.failure_analysis import Explanation
+    from meshproof.verdict import Verdict
+
+_EVIDENCE = pytest.StashKey["Evidence"]()
+
+
+@dataclass
+class Evidence:
+    """What a test leaves for its report: its rule, its checks and why each came out as it did.
+
+    `rule` is the file:line of the rule, `matching` says that it holds for some requests alone.
+    `options` are those that each of its rules sets for the judge. `explanations` has one entry for
+    each check, None where the judged labels came from elsewhere.
+    """
+
+    dialect: str = ""
+    rule: str = ""
+    matching: bool = False
+    options: list[Options] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    explanations: list[Explanation | None] = field(default_factory=list)
+
+    def add(self, check: Check, explanation: Explanation | None = None) -> None:
+        """Keep a check with the explanation of its verdict."""
+        if explanation and explanation.curl:
+            check = replace(check, curl=explanation.curl)
+        self.checks.append(check)
+        self.explanations.append(explanation)
+
+
+def evidence(item: pytest.Item) -> Evidence:
+    """Return the evidence of a test, to be added to."""
+    return item.stash.setdefault(_EVIDENCE, Evidence())
+
+
+def reason_of(call: pytest.CallInfo[None]) -> str:
+    """Return why a test was skipped, or is not supported; empty for any other ending."""
+    if call.excinfo is None or not isinstance(call.excinfo.value, Skipped):
+        return ""
+    return str(call.excinfo.value).strip() or "skipped"
+
+
+def build_failure(
+    outcome: Outcome,
+    title: str,
+    call: pytest.CallInfo[None],
+    evidence: Evidence,
+    clues: tuple[str, ...],
+    diagnosis: str,
+) -> Failure | None:
+    """Return the failure of a test that ended with an exception; None where nothing failed.
+
+    `title` is what it promises, `clues` what the mesh itself knows, `diagnosis` the folder of the
+    evidence. A check that does not hold says what was expected and observed; else the error does.
+    """
+    if call.excinfo is None or isinstance(call.excinfo.value, Skipped):
+        return None
+    error = call.excinfo.value
+    failed = [
+        (check, explanation)
+        for check, explanation in zip(evidence.checks, evidence.explanations, strict=True)
+        if not check.verdict.holds
+    ]
+    if outcome is Outcome.INTERNAL_ERROR:
+        failure = _failure_of(describe_internal_error(error))
+        clues = tuple(str(call.excinfo.getrepr(style="short")).splitlines())
+    elif isinstance(error, MeshproofError) or not failed:
+        failure = _failure_of(_describe(call.excinfo), error)
+    else:
+        failure = _failure_of_check(*failed[0])
+    return replace(
+        failure,
+        promise=title,
+        location=evidence.rule,
+        clues=(*failure.clues, *clues),
+        diagnosis=diagnosis,
+    )
+
+
+def _failure_of(text: str, error: BaseException | None = None) -> Failure:
+    """Return the failure of an error that says `text`, with what the error itself knows."""
+    return Failure(
+        summary=text.splitlines()[0],
+        cause=text,
+        expected=getattr(error, "expected", ""),
+        observed=getattr(error, "observed", ""),
+        curl=getattr(error, "curl", ""),
+    )
+
+
+def _failure_of_check(check: Check, explanation: Explanation | None) -> Failure:
+    """Return the failure of a check that does not hold."""
+    verdict = check.verdict
+    summary = explanation.summary if explanation else verdict.statement
+    named = f"{check.name}: {summary}" if check.name else summary
+    return Failure(
+        summary=named,
+        cause="" if summary == verdict.statement else named,
+        expected=_describe_expected(verdict),
+        observed=verdict.paragraph(),
+        curl=check.curl,
+        clues=explanation.lines if explanation else (),
+    )
+
+
+def _describe(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    """Return what an error says; with its place in the code where it is none of ours."""
+    error = excinfo.value
+    if isinstance(error, (BrokenPromise, Inconclusive)):
+        return str(error.args[0])  # its other parts are fields
+    if isinstance(error, (MeshproofError, AssertionError)):
+        # pytest adds the values below an assertion's own text: that text is for the user.
+        text = str(error).partition("\nassert ")[0].strip()
+        return text or str(error).strip() or type(error).__name__
+    return f"{excinfo.exconly()}\n{excinfo.getrepr(style='short')}"
+
+
+def _describe_expected(verdict: Verdict) -> str:
+    """Return what was promised with the error that must be caught: `only v3 (leak below 1 %)`."""
+    shares, settings = verdict.expected.values(), verdict.settings
+    if verdict.kind == "presence":
+        return f"each of {join_names(list(verdict.expected))} is seen, nothing else"
+    bounds = []
+    if any(0 < share < 1 for share in shares):
+        bounds.append(f"within {format_points(settings.tolerance)}")
+    if any(share in (0, 1) for share in shares):
+        bounds.append(f"leak below {format_percent(settings.leak)}")
+    return f"{describe_promise(verdict.kind, verdict.expected)} ({', '.join(bounds)})"
