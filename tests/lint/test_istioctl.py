@@ -5,6 +5,7 @@ The latter where an istioctl of the page's version is there: on PATH, or in the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -116,44 +117,81 @@ needs_istioctl = pytest.mark.skipif(not istioctl(), reason=f"no istioctl {VERSIO
 
 
 def analyze(file: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run it; a file that names namespaces is asked for in all of them.
+    """Run it; a file that names namespaces is analyzed in all of them.
 
     (With --all-namespaces, objects that name none are in none, instead of in default.)
     """
     named = ["--all-namespaces"] if "namespace:" in file.read_text() else []
     command = [istioctl(), "analyze", "--use-kube=false", *named, *options, str(file)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    env = {**os.environ, "GOGC": "off"}  # takes half the time: nothing is worth collecting
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=env)
 
 
 @dataclass(frozen=True)
-class Said:
+class Analysis:
     """What istioctl says of an example: its codes, and whether it could parse the file."""
 
     codes: frozenset[str]
-    parsed: bool
+    is_parsed: bool
 
 
-def said(folder: Path, name: str, text: str) -> Said:
+def analyze_text(folder: Path, name: str, text: str) -> Analysis:
+    """Return what istioctl says of a file with this text."""
     file = folder / f"{name}.yaml"
     file.write_text(text)
-    done = analyze(file, "--output", "json")
-    if "error processing" in done.stderr + done.stdout:
-        return Said(frozenset(), False)
-    return Said(frozenset(one["code"] for one in json.loads(done.stdout)), True)
+    process = analyze(file, "--output", "json")
+    if "error processing" in process.stderr + process.stdout:
+        return Analysis(frozenset(), False)
+    return Analysis(frozenset(entry["code"] for entry in json.loads(process.stdout)), True)
+
+
+class AnalysisCache:
+    """Keeps analyses in pytest's cache: each depends on istioctl and the text alone.
+
+    The example pages need 160 processes, which take longer than all other tests of lint.
+    `pytest --cache-clear` forgets them.
+    """
+
+    KEY = "meshproof/istioctl-analyses"
+
+    def __init__(self, cache: pytest.Cache | None) -> None:
+        self._cache = cache
+        self._entries: dict[str, list[str] | None] = cache.get(self.KEY, {}) if cache else {}
+        binary = Path(istioctl()).stat()
+        self._istioctl = f"{VERSION} {binary.st_size} {binary.st_mtime_ns}"
+
+    def analyze_all(self, folder: Path, texts: dict[str, str]) -> dict[str, Analysis]:
+        """Return the analysis of every text by its name; what is not in the cache is run."""
+        keys = {name: self._hash(text) for name, text in texts.items()}
+        missing = [name for name, key in keys.items() if key not in self._entries]
+        with ThreadPoolExecutor(2) as pool:
+            analyses = pool.map(lambda name: analyze_text(folder, name, texts[name]), missing)
+            for name, analysis in zip(missing, analyses, strict=True):
+                self._entries[keys[name]] = sorted(analysis.codes) if analysis.is_parsed else None
+        if missing and self._cache:
+            self._cache.set(self.KEY, {key: self._entries[key] for key in keys.values()})
+        return {name: self._read(key) for name, key in keys.items()}
+
+    def _hash(self, text: str) -> str:
+        return hashlib.sha256(f"{self._istioctl}\n{text}".encode()).hexdigest()
+
+    def _read(self, key: str) -> Analysis:
+        codes = self._entries[key]
+        return Analysis(frozenset(codes or ()), codes is not None)
 
 
 @pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Said]:
+def examples(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Analysis]:
     """Return what istioctl says of every example, by `MP0101 bad` and so on."""
-    folder = tmp_path_factory.mktemp("examples")
-    texts = {f"{code} bad": one.bad for code, one in PAGES.items()}
-    texts |= {f"{code} good": one.good for code, one in PAGES.items()}
-    with ThreadPoolExecutor(2) as pool:
-        found = {name: pool.submit(said, folder, name, text) for name, text in texts.items()}
-    return {name: one.result() for name, one in found.items()}
+    texts = {f"{code} bad": page.bad for code, page in PAGES.items()}
+    texts |= {f"{code} good": page.good for code, page in PAGES.items()}
+    cache = AnalysisCache(getattr(request.config, "cache", None))
+    return cache.analyze_all(tmp_path_factory.mktemp("examples"), texts)
 
 
-def of(examples: dict[str, Said], code: str) -> frozenset[str]:
+def of(examples: dict[str, Analysis], code: str) -> frozenset[str]:
     """Return what istioctl says of a bad example and not of the good one."""
     return examples[f"{code} bad"].codes - examples[f"{code} good"].codes
 
@@ -178,7 +216,9 @@ def test_every_link_and_title_is_right() -> None:
     ):
         (name,) = ours(code)
         assert title == PAGES[name].title
-        assert not code.startswith("[") or code == f"[{name}](../src/meshproof/lint/pages/{name}.md)"
+        assert (
+            not code.startswith("[") or code == f"[{name}](../src/meshproof/lint/pages/{name}.md)"
+        )
     assert (PAGES_FOLDER / f"{ignore_comments.CODE}.md").is_file()
 
 
@@ -200,25 +240,27 @@ def test_every_code_of_istioctl_has_a_place() -> None:
 
 @needs_istioctl
 @pytest.mark.parametrize(("theirs", "code"), PAIRS)
-def test_both_speak(theirs: str, code: str, examples: dict[str, Said], tmp_path: Path) -> None:
+def test_both_speak(theirs: str, code: str, examples: dict[str, Analysis], tmp_path: Path) -> None:
     text = MORE.get((theirs, code))
     if text is None:
         assert theirs in of(examples, code)
     else:
-        assert theirs in said(tmp_path, "more", text).codes
+        assert theirs in analyze_text(tmp_path, "more", text).codes
         assert code in {one.code for one in lint(parse(text, "more.yaml"))}
 
 
 @needs_istioctl
-def test_istioctl_cannot_parse_what_has_no_code(examples: dict[str, Said]) -> None:
-    unparsed = [code for code in PAGES if not examples[f"{code} bad"].parsed]
+def test_istioctl_cannot_parse_what_has_no_code(examples: dict[str, Analysis]) -> None:
+    unparsed = [code for code in PAGES if not examples[f"{code} bad"].is_parsed]
     assert unparsed == UNPARSED
-    assert all(examples[f"{code} good"].parsed for code in PAGES)
+    assert all(examples[f"{code} good"].is_parsed for code in PAGES)
 
 
 @needs_istioctl
-def test_istioctl_passes_silently_what_the_page_says(examples: dict[str, Said]) -> None:
-    silent = [code for code in PAGES if examples[f"{code} bad"].parsed and not of(examples, code)]
+def test_istioctl_passes_silently_what_the_page_says(examples: dict[str, Analysis]) -> None:
+    silent = [
+        code for code in PAGES if examples[f"{code} bad"].is_parsed and not of(examples, code)
+    ]
     assert silent == PASSED
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from meshproof.cli import main
 from meshproof.lint import load_checks
 
 CLEAN = """\
@@ -34,18 +38,63 @@ ERROR = CLEAN.replace("host: reviews", "hots: reviews")
 BROKEN = "kind: [\n"
 
 
-def meshproof(
-    *arguments: str, given: str = "", env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+@dataclass(frozen=True)
+class Outcome:
+    """What a command ended with."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def meshproof(*arguments: str, stdin: str = "") -> Outcome:
+    """Run `meshproof lint` in this process: starting Python takes ten times as long."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with (
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        try:
+            code = main(["lint", *arguments])
+        except SystemExit as end:  # argparse ends so
+            code = int(end.code or 0)
+    return Outcome(code, stdout.getvalue(), stderr.getvalue())
+
+
+def run_process(*arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> Outcome:
+    """Run `meshproof lint` as it is typed, in a process of its own."""
+    process = subprocess.run(
         [sys.executable, "-m", "meshproof", "lint", *arguments],
-        input=given,
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
         env={**os.environ, **(env or {})},
     )
+    return Outcome(process.returncode, process.stdout, process.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "code"),
+    [
+        (("-", "-o", "sarif"), CLEAN, 0),
+        (("-", "--fail-on", "warning"), WARNING, 79),
+        (("-", "-o", "json"), f"{ERROR}---\n{BROKEN}", 65),
+        (("-", "--supress", "MP0304"), WARNING, 64),
+        (("--help",), "", 0),
+    ],
+    ids=["clean", "warning", "broken", "usage", "help"],
+)
+def test_a_process_ends_as_main_does(arguments: tuple[str, ...], stdin: str, code: int) -> None:
+    """So the other tests may call main()."""
+    outcome = run_process(*arguments, stdin=stdin, env={"COLUMNS": "80"})
+    assert outcome.returncode == code
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "80")
+        assert meshproof(*arguments, stdin=stdin) == outcome
 
 
 @pytest.mark.parametrize("output", ["text", "json", "sarif"])
@@ -77,7 +126,7 @@ def meshproof(
 def test_exit_code_does_not_depend_on_the_output(
     text: str, fail_on: str, code: int, output: str
 ) -> None:
-    done = meshproof("-", "--fail-on", fail_on, "-o", output, given=text)
+    done = meshproof("-", "--fail-on", fail_on, "-o", output, stdin=text)
     assert done.returncode == code, done.stderr
     assert done.stderr == ""
     if output != "text":
@@ -88,7 +137,7 @@ def test_files_folders_and_standard_input_are_linted_together(tmp_path: Path) ->
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules/a.yaml").write_text(WARNING)
     (tmp_path / "b.yaml").write_text(CLEAN)
-    done = meshproof(str(tmp_path / "rules"), str(tmp_path / "b.yaml"), "-", given=INFO)
+    done = meshproof(str(tmp_path / "rules"), str(tmp_path / "b.yaml"), "-", stdin=INFO)
     assert done.returncode == 79
     assert "Checked: 3 objects in 3 files." in done.stdout
     assert "<stdin>:3:" in done.stdout
@@ -122,15 +171,15 @@ def test_what_cannot_be_used_ends_with_64(arguments: tuple[str, ...], said: str)
 
 def test_codes_are_suppressed() -> None:
     for options in (["--suppress", "MP0403"], ["--suppress", "mp0304,mp0403"]):
-        done = meshproof("-", *options, given=WARNING)
+        done = meshproof("-", *options, stdin=WARNING)
         assert done.returncode == 0
         assert done.stdout == "Nothing found in 1 object in 1 file.\n"
 
 
 def test_comments_are_obeyed_and_idle_ones_named() -> None:
     text = WARNING.replace("  - match:", "  # meshproof: ignore[MP0403]\n  - match:")
-    assert meshproof("-", given=text).returncode == 0
-    done = meshproof("-", "-o", "json", given=text.replace("MP0403", "MP0301"))
+    assert meshproof("-", stdin=text).returncode == 0
+    done = meshproof("-", "-o", "json", stdin=text.replace("MP0403", "MP0301"))
     assert [one["code"] for one in json.loads(done.stdout)] == ["MP0001", "MP0403"]
 
 
@@ -174,7 +223,7 @@ def test_help_names_the_exit_codes() -> None:
 
 def test_a_stream_that_is_not_utf_8_gets_numbers() -> None:
     text = WARNING.replace("user=burr", "user=bürr").replace("name: reviews", "name: rüviews")
-    done = meshproof("-", given=text, env={"PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"})
+    done = run_process("-", stdin=text, env={"PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"})
     assert done.returncode in (65, 79)
     assert "Traceback" not in done.stderr
 

@@ -294,7 +294,7 @@ def test_later_checks_see_the_document_as_it_was_meant() -> None:
     )
     found = read_spec(document)
     assert found is not None
-    assert found.plain() == {
+    assert found.to_python() == {
         "destination": {"name": "reviews"},
         "precedence": 2,
         "match": {"request": {"headers": {"cookie": {"regex": "a"}}}},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from meshproof.documents.manifest import At, Value
 from meshproof.documents.schema import Shape, find_closest_word
@@ -64,10 +65,14 @@ def _match_other_case(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
 ) -> _Guesses:
     """`apiversion`, `per_try_timeout`: the right letters."""
-    keys_by_folded = {_fold_key(name): name for name in shape.keys}
-    right_name = keys_by_folded.get(_fold_key(key))
+    right_name = _keys_by_folded(shape).get(_fold_key(key))
     if right_name:
         yield IntendedKey(DefectKind.WRONG_CASE, right_name, right_name, (right_name,))
+
+
+@cache
+def _keys_by_folded(shape: Shape) -> dict[str, str]:
+    return {_fold_key(name): name for name in shape.keys}
 
 
 def _fold_key(key: str) -> str:
