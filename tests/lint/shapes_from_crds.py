@@ -145,8 +145,8 @@ def _text(schema: dict[str, Any]) -> str:
         return "duration"
     if "(h|m|s|ms)" in rules:
         return "duration or 0s"
-    words = [word for word in schema.get("enum", []) if word]
-    return f"one of {' '.join(words)}" if words else "text"
+    choices = [word for word in schema.get("enum", []) if word]
+    return f"one of {' '.join(choices)}" if choices else "text"
 
 
 def _number(schema: dict[str, Any]) -> str:
@@ -154,13 +154,13 @@ def _number(schema: dict[str, Any]) -> str:
     most = None if most is not None and most >= 2**32 - 1 else most
     if least is None and most is None:
         return str(schema["type"])
-    low, high = ("" if one is None else f"{one:g}" for one in (least, most))
+    low, high = ("" if limit is None else f"{limit:g}" for limit in (least, most))
     return f"{schema['type']} {low}..{high}"
 
 
 def _mapping(schema: dict[str, Any], kind: str, key: str) -> dict[str, Any]:
     keys = schema["properties"]
-    found: dict[str, Any] = {
+    notation: dict[str, Any] = {
         "$required": {*schema.get("required", [])}
         | {name for name in REQUIRED.get((kind, key), []) if name in keys},
         "$filled": {*(name for name in keys if keys[name].get("minItems"))}
@@ -172,18 +172,22 @@ def _mapping(schema: dict[str, Any], kind: str, key: str) -> dict[str, Any]:
         ],
         "$old": OLD.get((kind, "destination" if {"host", "subset"} <= set(keys) else key)),
     }
-    found = {name: sorted(one) if name != "$old" else one for name, one in found.items() if one}
-    for name, one in sorted(keys.items()):
-        found[name] = shape(one, kind, name)
+    notation = {
+        name: sorted(keys_of_group) if name != "$old" else keys_of_group
+        for name, keys_of_group in notation.items()
+        if keys_of_group
+    }
+    for name, child in sorted(keys.items()):
+        notation[name] = shape(child, kind, name)
     if key in PERCENTAGES:
-        found["value"] = "number 0..100"
-    return found
+        notation["value"] = "number 0..100"
+    return notation
 
 
 def _exclusive(schema: dict[str, Any]) -> list[list[str]]:
     """Return the groups of keys of which only one may be there (a oneOf of `required`)."""
     groups = [
-        sorted(one["required"][0] for one in part.get("oneOf", []) if "required" in one)
+        sorted(branch["required"][0] for branch in part.get("oneOf", []) if "required" in branch)
         for part in [schema, *schema.get("allOf", [])]
     ]
     return [group for group in groups if len(group) > 1]
@@ -191,9 +195,13 @@ def _exclusive(schema: dict[str, Any]) -> list[list[str]]:
 
 def text(kind: str, group: str, versions: list[dict[str, Any]], source: str) -> str:
     """Return the file of one kind."""
-    served = sorted((one["name"] for one in versions if one["served"]), key=_age)
-    gone = {one["name"] for one in versions if not one["served"]} | {*GONE.get(group, [])}
-    schema = next(one for one in versions if one["name"] == served[0])["schema"]["openAPIV3Schema"]
+    served = sorted((version["name"] for version in versions if version["served"]), key=_age)
+    gone = {version["name"] for version in versions if not version["served"]} | {
+        *GONE.get(group, [])
+    }
+    schema = next(version for version in versions if version["name"] == served[0])["schema"][
+        "openAPIV3Schema"
+    ]
     spec = shape(schema["properties"]["spec"], kind, "spec")
     needed = "spec" in schema.get("required", []) or not spec.keys().isdisjoint(
         ("$required", "$filled")
@@ -230,54 +238,54 @@ class Writer:
             content = json.dumps(part)
             self.counts[content] = self.counts.get(content, 0) + 1
             if self.counts[content] == 1:
-                for name, one in part.items():
+                for name, child in part.items():
                     if not name.startswith("$") or name == "$each":
-                        self._count(one)
+                        self._count(child)
 
     def lines(self, mapping: dict[str, Any], depth: int) -> Iterator[str]:
         """Yield the lines of a mapping's entries."""
         pad = "  " * depth
-        for name, one in mapping.items():
+        for name, child in mapping.items():
             if name == "$old":
                 yield f"{pad}$old:"
-                yield from (f"{pad}  {old}: '{new}'" for old, new in one.items())
+                yield from (f"{pad}  {old}: '{new}'" for old, new in child.items())
             elif name.startswith("$") and name != "$each":
-                yield f"{pad}{name}: {json.dumps(one).replace(chr(34), '')}"
-            elif isinstance(one, list):
-                yield from self._list(name, one[0], depth)
+                yield f"{pad}{name}: {json.dumps(child).replace(chr(34), '')}"
+            elif isinstance(child, list):
+                yield from self._list(name, child[0], depth)
             else:
-                yield from self._value(f"{pad}{name}:", name, one, depth)
+                yield from self._value(f"{pad}{name}:", name, child, depth)
 
     def _list(self, name: str, item: Any, depth: int) -> Iterator[str]:
         pad = "  " * depth
-        first, *rest = self._value("", name, item, depth)
-        if not rest:
+        first, *other_lines = self._value("", name, item, depth)
+        if not other_lines:
             yield f"{pad}{name}: [{first.strip()}]"
             return
         yield f"{pad}{name}:"
         if first.strip():
             yield f"{pad}- {first.strip()}"
         else:
-            yield f"{pad}- {rest.pop(0).strip()}"
-        yield from rest
+            yield f"{pad}- {other_lines.pop(0).strip()}"
+        yield from other_lines
 
-    def _value(self, head: str, name: str, one: Any, depth: int) -> Iterator[str]:
-        content = json.dumps(one)
-        if isinstance(one, str):
-            yield f"{head} {one}"
+    def _value(self, head: str, name: str, child: Any, depth: int) -> Iterator[str]:
+        content = json.dumps(child)
+        if isinstance(child, str):
+            yield f"{head} {child}"
         elif content in self.anchors:
             yield f"{head} *{self.anchors[content]}"
-        elif set(one) == {"$each"} and isinstance(one["$each"], str):
-            yield f"{head} {{$each: {one['$each']}}}"
+        elif set(child) == {"$each"} and isinstance(child["$each"], str):
+            yield f"{head} {{$each: {child['$each']}}}"
         else:
-            yield f"{head}{self._anchor(name, one, content)}"
-            yield from self.lines(one, depth + 1)
+            yield f"{head}{self._anchor(name, child, content)}"
+            yield from self.lines(child, depth + 1)
 
-    def _anchor(self, name: str, one: dict[str, Any], content: str) -> str:
+    def _anchor(self, name: str, child: dict[str, Any], content: str) -> str:
         if self.counts[content] == 1:
             return ""
-        label = "stringMatch" if {"exact", "prefix"} <= set(one) else name.strip("$")
-        taken = sum(known.rstrip("23456789") == label for known in self.anchors.values())
+        label = "stringMatch" if {"exact", "prefix"} <= set(child) else name.strip("$")
+        taken = sum(anchor.rstrip("23456789") == label for anchor in self.anchors.values())
         self.anchors[content] = f"{label}{taken + 1}" if taken else label
         return f" &{self.anchors[content]}"
 
@@ -288,15 +296,23 @@ def modules(newest: bool = False) -> dict[str, Path]:
     With `newest` it is the newest copy there is. A module without one is absent.
     """
     cache = os.environ.get("GOMODCACHE") or str(Path.home() / "go" / "pkg" / "mod")
-    found = {}
+    folders = {}
     for name in CRDS:
         parent, _, last = name.rpartition("/")
-        copies = [one for one in sorted(Path(cache, parent).glob(f"{last}@*")) if one.is_dir()]
-        kept = {one.partition("@")[2] for one in sources() if one.startswith(f"{name}@")}
-        copies = [one for one in copies if newest or one.name.partition("@")[2] in kept]
+        copies = [
+            folder for folder in sorted(Path(cache, parent).glob(f"{last}@*")) if folder.is_dir()
+        ]
+        pinned_versions = {
+            source.partition("@")[2] for source in sources() if source.startswith(f"{name}@")
+        }
+        copies = [
+            folder
+            for folder in copies
+            if newest or folder.name.partition("@")[2] in pinned_versions
+        ]
         if copies:
-            found[name] = copies[-1]
-    return found
+            folders[name] = copies[-1]
+    return folders
 
 
 def sources() -> set[str]:
@@ -307,7 +323,7 @@ def sources() -> set[str]:
 
 def files(newest: bool = False) -> dict[Path, str]:
     """Return path and text of every shape file that can be made from the module cache."""
-    found = {}
+    texts = {}
     for name, folder in modules(newest).items():
         for file in sorted(folder.glob(CRDS[name])):
             source = f"{name}@{folder.name.partition('@')[2]}"
@@ -316,10 +332,10 @@ def files(newest: bool = False) -> dict[Path, str]:
                     continue
                 group, kind = crd["spec"]["group"], crd["spec"]["names"]["kind"]
                 if kind in KINDS.get(group, ()):
-                    found[SHAPES / group / f"{kind}.yaml"] = text(
+                    texts[SHAPES / group / f"{kind}.yaml"] = text(
                         kind, group, crd["spec"]["versions"], source
                     )
-    return found
+    return texts
 
 
 if __name__ == "__main__":

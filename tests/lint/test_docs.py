@@ -14,8 +14,8 @@ DOCS = "../../../../docs"
 
 
 def test_the_index_is_up_to_date() -> None:
-    made = MAKE["render_index"](MAKE["read_pages"](), DOCS)
-    assert made == INDEX, "run: python docs/make.py"
+    index = MAKE["render_index"](MAKE["read_pages"](), DOCS)
+    assert index == INDEX, "run: python docs/make.py"
 
 
 def test_the_index_leads_to_every_page() -> None:

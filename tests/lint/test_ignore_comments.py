@@ -26,7 +26,7 @@ CATCH_ALL = "    - uri: {prefix: /}\n"
 CODES = [ignore_comments.CODE, *(check.code for check in load_checks())]
 
 
-def found(text: str, left_out: set[str] | None = None) -> list[Finding]:
+def lint_text(text: str, left_out: set[str] | None = None) -> list[Finding]:
     reading = LintInput(parse(text, "rules.yaml"), [], {"rules.yaml": text})
     hits = lint(reading.documents, left_out or ())
     return ignore_comments.apply_ignore_comments(hits, reading, CODES, left_out or set())
@@ -39,7 +39,7 @@ def with_comment(comment: str, above: bool) -> str:
 
 
 def test_the_rule_of_these_tests_has_one_finding() -> None:
-    assert [(one.code, one.at.line) for one in found(RULE)] == [("MP0304", 9)]
+    assert [(finding.code, finding.at.line) for finding in lint_text(RULE)] == [("MP0304", 9)]
 
 
 @pytest.mark.parametrize("above", [True, False], ids=["above", "same-line"])
@@ -53,21 +53,24 @@ def test_the_rule_of_these_tests_has_one_finding() -> None:
     ],
 )
 def test_a_comment_takes_the_finding_away(comment: str, above: bool) -> None:
-    assert found(with_comment(comment, above)) == []
+    assert lint_text(with_comment(comment, above)) == []
 
 
 def test_several_comments_may_stand_above_a_line() -> None:
     text = RULE.replace(CATCH_ALL, f"    # meshproof: ignore[MP0304]\n\n    # because\n{CATCH_ALL}")
-    assert found(text) == []
+    assert lint_text(text) == []
 
 
 def test_a_comment_at_the_end_of_a_line_is_not_for_the_next() -> None:
     text = RULE.replace("  - match:\n", "  - match: # meshproof: ignore[MP0304]\n")
-    assert [(one.code, one.at.line) for one in found(text)] == [("MP0001", 8), ("MP0304", 9)]
+    assert [(finding.code, finding.at.line) for finding in lint_text(text)] == [
+        ("MP0001", 8),
+        ("MP0304", 9),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("codes", "said", "repair"),
+    ("codes", "message", "repair"),
     [
         ("[MP0301]", "no MP0301 is here to ignore", "drop the comment"),
         ("[MP0304, MP0301]", "no MP0301 is here to ignore", "drop the comment"),
@@ -77,31 +80,33 @@ def test_a_comment_at_the_end_of_a_line_is_not_for_the_next() -> None:
         ("[MP0100]", "MP0100 cannot be ignored", "drop the comment"),
     ],
 )
-def test_a_comment_that_takes_away_nothing_is_an_info(codes: str, said: str, repair: str) -> None:
-    hits = found(with_comment(f"# meshproof: ignore{codes}", above=True))
-    (one,) = [one for one in hits if one.code != "MP0304"]
+def test_a_comment_that_takes_away_nothing_is_an_info(
+    codes: str, message: str, repair: str
+) -> None:
+    hits = lint_text(with_comment(f"# meshproof: ignore{codes}", above=True))
+    (one,) = [finding for finding in hits if finding.code != "MP0304"]
     assert (one.code, one.level, one.at.line, one.at.column) == ("MP0001", "info", 9, 5)
-    assert said in one.message
+    assert message in one.message
     assert repair in one.suggestion
 
 
 def test_a_comment_for_a_suppressed_code_is_not_idle() -> None:
     text = with_comment("# meshproof: ignore[MP0304]", above=True)
-    assert found(text, {"MP0304"}) == []
+    assert lint_text(text, {"MP0304"}) == []
 
 
 def test_idle_comments_can_be_suppressed() -> None:
     text = with_comment("# meshproof: ignore[MP0301]", above=True)
-    assert [one.code for one in found(text, {"MP0001"})] == ["MP0304"]
+    assert [finding.code for finding in lint_text(text, {"MP0001"})] == ["MP0304"]
 
 
 def test_words_in_a_text_are_no_comment() -> None:
     text = RULE.replace("name: reviews", "name: reviews\n  annotations: {a: 'meshproof: ignore'}")
-    assert [one.code for one in found(text)] == ["MP0304"]
+    assert [finding.code for finding in lint_text(text)] == ["MP0304"]
 
 
 def test_its_page_has_a_bad_and_a_good_example() -> None:
     described = read_page(ignore_comments.CODE)
-    assert [one.code for one in found(described.bad)] == [ignore_comments.CODE]
-    assert found(described.good) == []
+    assert [finding.code for finding in lint_text(described.bad)] == [ignore_comments.CODE]
+    assert lint_text(described.good) == []
     assert "\nWhy: " in described.text

@@ -34,7 +34,7 @@ SEED = ROOT / "tests" / "rules" / "seed"
 BOTH, CLUSTER, SILENT, OTHER = (section.partition("\n")[2] for section in TEXT.split("\n## ")[1:])
 
 #: What the page says of a code that its own bad example does not show -> an example of it.
-MORE = {
+EXAMPLES = {
     ("IST0129", "MP0609"): """\
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
@@ -80,37 +80,37 @@ spec:
 }
 
 
-def rows(section: str, first: str) -> list[list[str]]:
+def read_rows(section: str, first: str) -> list[list[str]]:
     """Return the cells of the tables' rows whose first cell begins with a word."""
-    found = [
+    cells_of_rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in section.splitlines()
         if re.match(rf"\| \[?{first}\d", line)
     ]
-    assert found, f"no row begins with {first}"
-    return found
+    assert cells_of_rows, f"no row begins with {first}"
+    return cells_of_rows
 
 
-def ours(cell: str) -> list[str]:
+def list_codes(cell: str) -> list[str]:
     return re.findall(r"MP\d{4}", cell.partition("](")[0] if cell.startswith("[") else cell)
 
 
-PAIRS = [(row[0], code) for row in rows(BOTH, "IST") for code in ours(row[2])]
-UNPARSED = [code for row in rows(BOTH, "MP") for code in ours(row[0])]
-SKIPPED = [(row[0], row[2], ours(row[3])) for row in rows(CLUSTER, "IST")]
-PASSED = [code for row in rows(SILENT, "MP") for code in ours(row[0])]
+PAIRS = [(row[0], code) for row in read_rows(BOTH, "IST") for code in list_codes(row[2])]
+UNPARSED_CODES = [code for row in read_rows(BOTH, "MP") for code in list_codes(row[0])]
+CLUSTER_ROWS = [(row[0], row[2], list_codes(row[3])) for row in read_rows(CLUSTER, "IST")]
+SILENT_CODES = [code for row in read_rows(SILENT, "MP") for code in list_codes(row[0])]
 
 
 @cache
 def istioctl() -> str:
     """Return the istioctl of the page's version, or an empty text."""
     home = Path(os.environ.get("MESH_LAB_HOME") or Path.home() / ".cache" / "mesh-lab")
-    found = shutil.which("istioctl") or shutil.which("istioctl", path=home / "bin")
-    if not found:
+    binary = shutil.which("istioctl") or shutil.which("istioctl", path=home / "bin")
+    if not binary:
         return ""
-    asked = [found, "version", "--remote=false"]
-    said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=60)
-    return found if VERSION in said.stdout else ""
+    command = [binary, "version", "--remote=false"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return binary if VERSION in process.stdout else ""
 
 
 needs_istioctl = pytest.mark.skipif(not istioctl(), reason=f"no istioctl {VERSION} here")
@@ -121,8 +121,8 @@ def analyze(file: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
     (With --all-namespaces, objects that name none are in none, instead of in default.)
     """
-    named = ["--all-namespaces"] if "namespace:" in file.read_text() else []
-    command = [istioctl(), "analyze", "--use-kube=false", *named, *options, str(file)]
+    namespace_options = ["--all-namespaces"] if "namespace:" in file.read_text() else []
+    command = [istioctl(), "analyze", "--use-kube=false", *namespace_options, *options, str(file)]
     env = {**os.environ, "GOGC": "off"}  # takes half the time: nothing is worth collecting
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=env)
 
@@ -191,30 +191,30 @@ def examples(
     return cache.analyze_all(tmp_path_factory.mktemp("examples"), texts)
 
 
-def of(examples: dict[str, Analysis], code: str) -> frozenset[str]:
+def codes_of_defect(examples: dict[str, Analysis], code: str) -> frozenset[str]:
     """Return what istioctl says of a bad example and not of the good one."""
     return examples[f"{code} bad"].codes - examples[f"{code} good"].codes
 
 
-def cells() -> Iterator[str]:
+def list_codes_of_tables() -> Iterator[str]:
     yield from (code for _, code in PAIRS)
-    yield from UNPARSED
-    yield from (code for _, _, found in SKIPPED for code in found)
-    yield from PASSED
+    yield from UNPARSED_CODES
+    yield from (code for _, _, codes in CLUSTER_ROWS for code in codes)
+    yield from SILENT_CODES
 
 
 def test_every_code_of_ours_exists_and_has_one_place() -> None:
-    assert set(cells()) == set(PAGES)
-    assert len(PASSED) == len(set(PASSED))
-    assert not {code for _, code in PAIRS} & {*PASSED, *UNPARSED}
-    assert not set(PASSED) & set(UNPARSED)
+    assert set(list_codes_of_tables()) == set(PAGES)
+    assert len(SILENT_CODES) == len(set(SILENT_CODES))
+    assert not {code for _, code in PAIRS} & {*SILENT_CODES, *UNPARSED_CODES}
+    assert not set(SILENT_CODES) & set(UNPARSED_CODES)
 
 
 def test_every_link_and_title_is_right() -> None:
     for code, title in (
-        (row[0], row[1]) for section in (BOTH, SILENT) for row in rows(section, "MP")
+        (row[0], row[1]) for section in (BOTH, SILENT) for row in read_rows(section, "MP")
     ):
-        (name,) = ours(code)
+        (name,) = list_codes(code)
         assert title == PAGES[name].title
         assert (
             not code.startswith("[") or code == f"[{name}](../src/meshproof/lint/pages/{name}.md)"
@@ -228,40 +228,44 @@ def test_every_code_of_istioctl_has_a_place() -> None:
         pytest.skip("no source of Istio in the Go module cache")
     messages = module / "pkg" / "config" / "analysis" / "msg" / "messages.yaml"
     names = {
-        one["code"]: one["name"]
-        for one in yaml.load(messages.read_text(), Loader=yaml.CSafeLoader)["messages"]
+        message["code"]: message["name"]
+        for message in yaml.load(messages.read_text(), Loader=yaml.CSafeLoader)["messages"]
     }
-    written = [row[:2] for section in (BOTH, CLUSTER, OTHER) for row in rows(section, "IST")]
-    assert {code: name.partition(" ")[0] for code, name in written} == names
-    assert not {row[0] for row in rows(OTHER, "IST")} & {
-        row[0] for section in (BOTH, CLUSTER) for row in rows(section, "IST")
+    code_names = [
+        row[:2] for section in (BOTH, CLUSTER, OTHER) for row in read_rows(section, "IST")
+    ]
+    assert {code: name.partition(" ")[0] for code, name in code_names} == names
+    assert not {row[0] for row in read_rows(OTHER, "IST")} & {
+        row[0] for section in (BOTH, CLUSTER) for row in read_rows(section, "IST")
     }
 
 
 @needs_istioctl
 @pytest.mark.parametrize(("theirs", "code"), PAIRS)
 def test_both_speak(theirs: str, code: str, examples: dict[str, Analysis], tmp_path: Path) -> None:
-    text = MORE.get((theirs, code))
+    text = EXAMPLES.get((theirs, code))
     if text is None:
-        assert theirs in of(examples, code)
+        assert theirs in codes_of_defect(examples, code)
     else:
         assert theirs in analyze_text(tmp_path, "more", text).codes
-        assert code in {one.code for one in lint(parse(text, "more.yaml"))}
+        assert code in {finding.code for finding in lint(parse(text, "more.yaml"))}
 
 
 @needs_istioctl
 def test_istioctl_cannot_parse_what_has_no_code(examples: dict[str, Analysis]) -> None:
     unparsed = [code for code in PAGES if not examples[f"{code} bad"].is_parsed]
-    assert unparsed == UNPARSED
+    assert unparsed == UNPARSED_CODES
     assert all(examples[f"{code} good"].is_parsed for code in PAGES)
 
 
 @needs_istioctl
 def test_istioctl_passes_silently_what_the_page_says(examples: dict[str, Analysis]) -> None:
     silent = [
-        code for code in PAGES if examples[f"{code} bad"].is_parsed and not of(examples, code)
+        code
+        for code in PAGES
+        if examples[f"{code} bad"].is_parsed and not codes_of_defect(examples, code)
     ]
-    assert silent == PASSED
+    assert silent == SILENT_CODES
 
 
 @needs_istioctl
@@ -270,14 +274,14 @@ def test_without_a_cluster_istioctl_leaves_these_checks_out(tmp_path: Path) -> N
     file.write_text(PAGES["MP0518"].bad)  # with a Service, a Pod and a Gateway in it
     left_out = analyze(file, "-v").stderr.partition("Skipped analyzers:")[2]
     left_out = left_out.partition("Executed analyzers:")[0]
-    for _, check, _ in SKIPPED:
+    for _, check, _ in CLUSTER_ROWS:
         assert check in left_out.split()
 
 
 @needs_istioctl
-@pytest.mark.parametrize("file", sorted(SEED.glob("*.yaml")), ids=lambda one: one.name)
+@pytest.mark.parametrize("file", sorted(SEED.glob("*.yaml")), ids=lambda file: file.name)
 def test_istioctl_finds_nothing_in_the_users_own_files(file: Path) -> None:
     """Each of them has defects (test_seed): to istioctl, what it does not know is nothing wrong."""
     assert lint(parse(file.read_text(), file.name))
-    done = analyze(file, "--output", "json")
-    assert "IST" not in done.stdout
+    process = analyze(file, "--output", "json")
+    assert "IST" not in process.stdout

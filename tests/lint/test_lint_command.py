@@ -126,32 +126,32 @@ def test_a_process_ends_as_main_does(arguments: tuple[str, ...], stdin: str, cod
 def test_exit_code_does_not_depend_on_the_output(
     text: str, fail_on: str, code: int, output: str
 ) -> None:
-    done = meshproof("-", "--fail-on", fail_on, "-o", output, stdin=text)
-    assert done.returncode == code, done.stderr
-    assert done.stderr == ""
+    outcome = meshproof("-", "--fail-on", fail_on, "-o", output, stdin=text)
+    assert outcome.returncode == code, outcome.stderr
+    assert outcome.stderr == ""
     if output != "text":
-        json.loads(done.stdout)
+        json.loads(outcome.stdout)
 
 
 def test_files_folders_and_standard_input_are_linted_together(tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules/a.yaml").write_text(WARNING)
     (tmp_path / "b.yaml").write_text(CLEAN)
-    done = meshproof(str(tmp_path / "rules"), str(tmp_path / "b.yaml"), "-", stdin=INFO)
-    assert done.returncode == 79
-    assert "Checked: 3 objects in 3 files." in done.stdout
-    assert "<stdin>:3:" in done.stdout
-    assert "MP0209" in done.stdout  # one name in b.yaml and on standard input: seen together
+    outcome = meshproof(str(tmp_path / "rules"), str(tmp_path / "b.yaml"), "-", stdin=INFO)
+    assert outcome.returncode == 79
+    assert "Checked: 3 objects in 3 files." in outcome.stdout
+    assert "<stdin>:3:" in outcome.stdout
+    assert "MP0209" in outcome.stdout  # one name in b.yaml and on standard input: seen together
 
 
 def test_a_path_that_is_not_there_is_unreadable(tmp_path: Path) -> None:
-    done = meshproof(str(tmp_path / "gone.yaml"))
-    assert done.returncode == 65
-    assert "cannot be read: No such file or directory" in done.stdout
+    outcome = meshproof(str(tmp_path / "gone.yaml"))
+    assert outcome.returncode == 65
+    assert "cannot be read: No such file or directory" in outcome.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ((), "PATH is missing"),
         (("-", "--suppress", "MP304"), "did you mean 'MP0304'?"),
@@ -162,25 +162,25 @@ def test_a_path_that_is_not_there_is_unreadable(tmp_path: Path) -> None:
         (("-", "--supress", "MP0304"), "did you mean '--suppress'?"),
     ],
 )
-def test_what_cannot_be_used_ends_with_64(arguments: tuple[str, ...], said: str) -> None:
-    done = meshproof(*arguments)
-    assert done.returncode == 64
-    assert said in done.stderr
-    assert done.stdout == ""
+def test_what_cannot_be_used_ends_with_64(arguments: tuple[str, ...], message: str) -> None:
+    outcome = meshproof(*arguments)
+    assert outcome.returncode == 64
+    assert message in outcome.stderr
+    assert outcome.stdout == ""
 
 
 def test_codes_are_suppressed() -> None:
     for options in (["--suppress", "MP0403"], ["--suppress", "mp0304,mp0403"]):
-        done = meshproof("-", *options, stdin=WARNING)
-        assert done.returncode == 0
-        assert done.stdout == "Nothing found in 1 object in 1 file.\n"
+        outcome = meshproof("-", *options, stdin=WARNING)
+        assert outcome.returncode == 0
+        assert outcome.stdout == "Nothing found in 1 object in 1 file.\n"
 
 
 def test_comments_are_obeyed_and_idle_ones_named() -> None:
     text = WARNING.replace("  - match:", "  # meshproof: ignore[MP0403]\n  - match:")
     assert meshproof("-", stdin=text).returncode == 0
-    done = meshproof("-", "-o", "json", stdin=text.replace("MP0403", "MP0301"))
-    assert [one["code"] for one in json.loads(done.stdout)] == ["MP0001", "MP0403"]
+    outcome = meshproof("-", "-o", "json", stdin=text.replace("MP0403", "MP0301"))
+    assert [finding["code"] for finding in json.loads(outcome.stdout)] == ["MP0001", "MP0403"]
 
 
 def test_parts_of_folders_are_excluded(tmp_path: Path) -> None:
@@ -192,12 +192,12 @@ def test_parts_of_folders_are_excluded(tmp_path: Path) -> None:
 
 
 def test_every_code_is_listed_and_explained() -> None:
-    done = meshproof("--list")
-    assert done.returncode == 0
-    codes = [line.split()[0] for line in done.stdout.splitlines()]
+    outcome = meshproof("--list")
+    assert outcome.returncode == 0
+    codes = [line.split()[0] for line in outcome.stdout.splitlines()]
     assert codes == ["MP0001", *(check.code for check in load_checks())]
-    listed = json.loads(meshproof("--list", "-o", "json").stdout)
-    assert [one["code"] for one in listed] == codes
+    entries = json.loads(meshproof("--list", "-o", "json").stdout)
+    assert [entry["code"] for entry in entries] == codes
     explained = meshproof("--explain", "mp0301")
     assert explained.returncode == 0
     assert explained.stdout.startswith("MP0301 (warning): Route that is shadowed\n")
@@ -207,8 +207,8 @@ def test_every_code_is_listed_and_explained() -> None:
 
 
 def test_help_names_the_exit_codes() -> None:
-    done = meshproof("--help")
-    assert done.returncode == 0
+    outcome = meshproof("--help")
+    assert outcome.returncode == 0
     for word in (
         "79 lint findings",
         "with 65",
@@ -218,14 +218,16 @@ def test_help_names_the_exit_codes() -> None:
         "--explain",
         "--list",
     ):
-        assert word in " ".join(done.stdout.split())
+        assert word in " ".join(outcome.stdout.split())
 
 
 def test_a_stream_that_is_not_utf_8_gets_numbers() -> None:
     text = WARNING.replace("user=burr", "user=bürr").replace("name: reviews", "name: rüviews")
-    done = run_process("-", stdin=text, env={"PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"})
-    assert done.returncode in (65, 79)
-    assert "Traceback" not in done.stderr
+    outcome = run_process(
+        "-", stdin=text, env={"PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"}
+    )
+    assert outcome.returncode in (65, 79)
+    assert "Traceback" not in outcome.stderr
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
@@ -249,8 +251,8 @@ def test_heavy_packages_are_not_loaded() -> None:
         " 'pytest', 'jinja2', 'psutil', 'cryptography');"
         "sys.exit(', '.join(name for name in heavy if name in sys.modules) or 0)"
     )
-    done = subprocess.run(
+    outcome = subprocess.run(
         [sys.executable, "-c", script, CLEAN], capture_output=True, text=True, check=False
     )
-    assert done.stderr == ""
-    assert done.returncode == 0
+    assert outcome.stderr == ""
+    assert outcome.returncode == 0

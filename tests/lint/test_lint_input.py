@@ -40,16 +40,16 @@ def put(tmp_path: Path) -> Put:
     return write
 
 
-def good(name: str) -> str:
+def format_rule(name: str) -> str:
     return GOOD.replace("NAME", name)
 
 
 def names(reading: LintInput) -> list[str]:
-    return [one.name for one in reading.documents]
+    return [document.name for document in reading.documents]
 
 
-def said(reading: LintInput) -> list[tuple[int, str]]:
-    return [(one.at.line, one.message) for one in reading.unreadable]
+def list_hits(reading: LintInput) -> list[tuple[int, str]]:
+    return [(hit.at.line, hit.message) for hit in reading.unreadable]
 
 
 BROKEN = "apiVersion: v1\nkind: [Service\n"
@@ -57,22 +57,26 @@ BROKEN = "apiVersion: v1\nkind: [Service\n"
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_of_several_documents_the_whole_ones_are_read_with_their_lines(put: Put, end: str) -> None:
-    text = f"# first\n---\n{good('a')}---\n{BROKEN}--- # third\n{good('b')}---\n---\n{good('c')}"
-    found = read_input([put("a.yaml", text.replace("\n", end))])
-    assert names(found) == ["a", "b", "c"]
-    assert [one.at.line for one in found.documents] == [3, 13, 21]
-    assert [one.metadata.need("name").at.line for one in found.documents] == [6, 16, 24]
-    ((line, message),) = said(found)
+    text = f"# first\n---\n{format_rule('a')}---\n{BROKEN}--- # third\n{format_rule('b')}---\n---\n{format_rule('c')}"
+    lint_input = read_input([put("a.yaml", text.replace("\n", end))])
+    assert names(lint_input) == ["a", "b", "c"]
+    assert [document.at.line for document in lint_input.documents] == [3, 13, 21]
+    assert [document.metadata.need("name").at.line for document in lint_input.documents] == [
+        6,
+        16,
+        24,
+    ]
+    ((line, message),) = list_hits(lint_input)
     assert 10 <= line <= 12
     assert "not readable as YAML" in message
-    assert found.source_lines(found.documents[1].at.file)[15].strip() == "name: b"
+    assert lint_input.source_lines(lint_input.documents[1].at.file)[15].strip() == "name: b"
 
 
 def test_many_broken_documents_are_each_reported(put: Put) -> None:
-    text = "".join(f"---\n{BROKEN}---\n{good(f'a{index}')}" for index in range(300))
-    found = read_input([put("a.yaml", text)])
-    assert len(found.documents) == len(found.unreadable) == 300
-    assert found.documents[-1].at.line == text.count("\n") - 5
+    text = "".join(f"---\n{BROKEN}---\n{format_rule(f'a{index}')}" for index in range(300))
+    lint_input = read_input([put("a.yaml", text)])
+    assert len(lint_input.documents) == len(lint_input.unreadable) == 300
+    assert lint_input.documents[-1].at.line == text.count("\n") - 5
 
 
 @pytest.mark.parametrize(
@@ -91,9 +95,9 @@ def test_many_broken_documents_are_each_reported(put: Put) -> None:
 def test_what_is_broken_has_its_line_and_a_repair(
     put: Put, text: str, line: int, repair: str
 ) -> None:
-    found = read_input([put("a.yaml", f"{good('a')}---\n{text}")])
-    (hit,) = found.unreadable
-    assert names(found) == ["a"]
+    lint_input = read_input([put("a.yaml", f"{format_rule('a')}---\n{text}")])
+    (hit,) = lint_input.unreadable
+    assert names(lint_input) == ["a"]
     assert hit.at.line in (7 + line, 8 + line)
     assert repair in hit.suggestion
 
@@ -117,40 +121,40 @@ def test_what_is_broken_has_its_line_and_a_repair(
 def test_a_file_that_is_named_must_hold_an_object(
     put: Put, content: str | bytes, message: str
 ) -> None:
-    found = read_input([put("a.yaml", content)])
-    assert found.documents == []
-    assert message in said(found)[0][1]
+    lint_input = read_input([put("a.yaml", content)])
+    assert lint_input.documents == []
+    assert message in list_hits(lint_input)[0][1]
 
 
 def test_fifty_megabytes_are_refused_without_being_read(tmp_path: Path) -> None:
     file = tmp_path / "huge.yaml"
     with file.open("wb") as stream:
         stream.truncate(50 * 1024 * 1024)
-    assert said(read_input([str(file)])) == [(1, "50 MB is too large, 20 MB are read")]
+    assert list_hits(read_input([str(file)])) == [(1, "50 MB is too large, 20 MB are read")]
 
 
 def test_aliases_do_not_explode(put: Put) -> None:
     lines = ["kind: A", "a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     for index in range(1, 12):
         lines.append(f"a{index}: &a{index} [{', '.join([f'*a{index - 1}'] * 10)}]")
-    found = read_input([put("a.yaml", "\n".join(lines))])
-    assert len(found.unreadable) == 1
-    assert "alias" in said(found)[0][1]
+    lint_input = read_input([put("a.yaml", "\n".join(lines))])
+    assert len(lint_input.unreadable) == 1
+    assert "alias" in list_hits(lint_input)[0][1]
 
 
 def test_in_a_folder_yaml_that_is_no_object_is_handed_on_as_not_checked(
     put: Put, tmp_path: Path
 ) -> None:
-    put("rules/a.yaml", good("a"))
+    put("rules/a.yaml", format_rule("a"))
     put("values.yaml", "replicas: 3\n")
     put("playbook.yml", "- hosts: all\n")
     put("empty.yaml", "# nothing yet\n")
     put("notes.txt", "{{{{")
     put(".git/b.yaml", "{{{{")
-    found = read_input([str(tmp_path)])
-    assert found.unreadable == []
-    hits = lint(found.documents)
-    assert [(Path(one.at.file).name, one.code) for one in hits] == [
+    lint_input = read_input([str(tmp_path)])
+    assert lint_input.unreadable == []
+    hits = lint(lint_input.documents)
+    assert [(Path(hit.at.file).name, hit.code) for hit in hits] == [
         ("playbook.yml", "MP0203"),
         ("values.yaml", "MP0203"),
     ]
@@ -159,48 +163,48 @@ def test_in_a_folder_yaml_that_is_no_object_is_handed_on_as_not_checked(
 def test_a_folder_without_any_object_does_not_pass(put: Put, tmp_path: Path) -> None:
     put("values.yaml", "replicas: 3\n")
     message = "there is no Kubernetes object in this folder: nothing was checked"
-    assert said(read_input([str(tmp_path)])) == [(1, message)]
+    assert list_hits(read_input([str(tmp_path)])) == [(1, message)]
     (tmp_path / "values.yaml").unlink()
-    assert said(read_input([str(tmp_path)])) == [(1, message)]
+    assert list_hits(read_input([str(tmp_path)])) == [(1, message)]
 
 
 def test_a_misspelt_object_is_one(put: Put) -> None:
-    found = read_input([put("a.yaml", "type: route-rule\nname: a\n")])
-    assert (len(found.documents), found.unreadable) == (1, [])
-    found = read_input([put("b.yaml", "metadata: {name: a}\n")])
-    assert (len(found.documents), found.unreadable) == (1, [])
+    lint_input = read_input([put("a.yaml", "type: route-rule\nname: a\n")])
+    assert (len(lint_input.documents), lint_input.unreadable) == (1, [])
+    lint_input = read_input([put("b.yaml", "metadata: {name: a}\n")])
+    assert (len(lint_input.documents), lint_input.unreadable) == (1, [])
 
 
 def test_links_that_go_round_end(put: Put, tmp_path: Path) -> None:
-    put("a/b/rule.yaml", good("a"))
+    put("a/b/rule.yaml", format_rule("a"))
     (tmp_path / "a/b/up").symlink_to(tmp_path / "a")
     (tmp_path / "a/b/self").symlink_to(tmp_path / "a/b/self")
     (tmp_path / "a/again.yaml").symlink_to(tmp_path / "a/b/rule.yaml")
     (tmp_path / "a/nothing.yaml").symlink_to(tmp_path / "gone.yaml")
-    found = read_input([str(tmp_path)])
-    assert names(found) == ["a"]
-    (hit,) = found.unreadable
+    lint_input = read_input([str(tmp_path)])
+    assert names(lint_input) == ["a"]
+    (hit,) = lint_input.unreadable
     assert "No such file" in hit.message
     assert hit.at.file.endswith("nothing.yaml")
 
 
 def test_a_file_that_is_named_twice_is_read_once(put: Put, tmp_path: Path) -> None:
-    file = put("a.yaml", good("a"))
-    found = read_input([file, str(tmp_path), file])
-    assert (names(found), found.unreadable) == (["a"], [])
+    file = put("a.yaml", format_rule("a"))
+    lint_input = read_input([file, str(tmp_path), file])
+    assert (names(lint_input), lint_input.unreadable) == (["a"], [])
 
 
 def test_folders_with_thousands_of_files_are_read_in_order(put: Put, tmp_path: Path) -> None:
     for index in range(2000):
         put(f"{index % 10}/{index:04}.yaml", f"kind: A\nmetadata: {{name: a{index:04}}}\n")
-    found = read_input([str(tmp_path)])
-    files = [one.at.file for one in found.documents]
+    lint_input = read_input([str(tmp_path)])
+    files = [document.at.file for document in lint_input.documents]
     assert len(files) == 2000
     assert files == sorted(files)
 
 
 def test_files_of_folders_can_be_left_out(put: Put, tmp_path: Path) -> None:
-    put("rules/a.yaml", good("a"))
+    put("rules/a.yaml", format_rule("a"))
     put("charts/x/templates/b.yaml", "{{ broken }}: [")
     put("rules/values.yaml", "replicas: 1\n")
     assert names(read_input([str(tmp_path)], ["charts", "values.yaml"])) == ["a"]
@@ -216,26 +220,26 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_may_not_be_read_is_said(put: Put) -> None:
-    file = put("a.yaml", good("a"))
+    file = put("a.yaml", format_rule("a"))
     os.chmod(file, 0)
-    assert said(read_input([file])) == [(1, "cannot be read: Permission denied")]
+    assert list_hits(read_input([file])) == [(1, "cannot be read: Permission denied")]
 
 
 def test_a_byte_order_mark_is_no_content(put: Put) -> None:
-    found = read_input([put("a.yaml", b"\xef\xbb\xbf" + good("a").encode())])
-    assert names(found) == ["a"]
+    lint_input = read_input([put("a.yaml", b"\xef\xbb\xbf" + format_rule("a").encode())])
+    assert names(lint_input) == ["a"]
 
 
 def test_standard_input_is_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(good("a").encode())))
-    found = read_input([STDIN])
-    assert names(found) == ["a"]
-    assert found.source_lines(STDIN_NAME)[3] == "  name: a"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(format_rule("a").encode())))
+    lint_input = read_input([STDIN])
+    assert names(lint_input) == ["a"]
+    assert lint_input.source_lines(STDIN_NAME)[3] == "  name: a"
 
 
 def test_closed_standard_input_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
-    assert "no Kubernetes object" in said(read_input([STDIN]))[0][1]
+    assert "no Kubernetes object" in list_hits(read_input([STDIN]))[0][1]
 
 
 def test_a_pipe_that_is_named_is_read(tmp_path: Path) -> None:
@@ -243,15 +247,15 @@ def test_a_pipe_that_is_named_is_read(tmp_path: Path) -> None:
 
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    writer = threading.Thread(target=pipe.write_text, args=(good("a"),))
+    writer = threading.Thread(target=pipe.write_text, args=(format_rule("a"),))
     writer.start()
-    found = read_input([str(pipe)])
+    lint_input = read_input([str(pipe)])
     writer.join()
-    assert names(found) == ["a"]
+    assert names(lint_input) == ["a"]
 
 
 def test_a_pipe_in_a_folder_is_passed_over(put: Put, tmp_path: Path) -> None:
-    put("a.yaml", good("a"))
+    put("a.yaml", format_rule("a"))
     os.mkfifo(tmp_path / "pipe.yaml")
     assert names(read_input([str(tmp_path)])) == ["a"]
 
@@ -295,13 +299,13 @@ FRAGMENTS = st.sampled_from(
 SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
-def examine(path: Path) -> None:
+def check_findings(path: Path) -> None:
     """Read and lint a file; whatever is in it, every finding has a place in it."""
-    found = read_input([str(path)])
-    lines = len(found.source_lines(str(path)))
-    for one in lint(found.documents, (), found.unreadable):
-        assert 1 <= one.at.line <= lines + 1
-        assert one.at.column >= 1
+    lint_input = read_input([str(path)])
+    lines = len(lint_input.source_lines(str(path)))
+    for finding in lint(lint_input.documents, (), lint_input.unreadable):
+        assert 1 <= finding.at.line <= lines + 1
+        assert finding.at.column >= 1
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=SLOW)
@@ -309,7 +313,7 @@ def examine(path: Path) -> None:
 def test_fragments_of_yaml_are_read_or_reported(tmp_path: Path, lines: list[str]) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("\n".join(lines), encoding="utf-8")
-    examine(file)
+    check_findings(file)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
@@ -317,7 +321,7 @@ def test_fragments_of_yaml_are_read_or_reported(tmp_path: Path, lines: list[str]
 def test_bytes_are_read_or_reported(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "a.yaml"
     file.write_bytes(content)
-    examine(file)
+    check_findings(file)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
@@ -325,11 +329,11 @@ def test_bytes_are_read_or_reported(tmp_path: Path, content: bytes) -> None:
 def test_text_is_read_or_reported(tmp_path: Path, text: str) -> None:
     file = tmp_path / "a.yaml"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
-    examine(file)
+    check_findings(file)
 
 
 def test_a_second_place_in_a_message_is_counted_from_the_top_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("kind: A\n---\nkind: B\n---\nb: {}\na: 1\na: 2\n")
-    (found,) = read_input([str(file)]).unreadable
-    assert (found.at.line, found.message) == (7, "the document: 'a' stands twice, first in line 6")
+    (hit,) = read_input([str(file)]).unreadable
+    assert (hit.at.line, hit.message) == (7, "the document: 'a' stands twice, first in line 6")

@@ -20,7 +20,7 @@ def _rule(name: str, host: str = "shop", where: str = "", route: str = "") -> st
     )
 
 
-def _found(*rules: str) -> list[str]:
+def _lint_rules(*rules: str) -> list[str]:
     return [hit.message for hit in check(Project(parse("---\n".join(rules), "f.yaml")))]
 
 
@@ -53,7 +53,7 @@ AT_GATEWAY = "gateways: [front], "
     ],
 )
 def test_they_meet(first: str, second: str) -> None:
-    (message,) = _found(first, second)
+    (message,) = _lint_rules(first, second)
     assert "VirtualService 'one' at f.yaml:4" in message
 
 
@@ -88,12 +88,12 @@ def test_they_meet(first: str, second: str) -> None:
     ],
 )
 def test_they_do_not_meet(first: str, second: str) -> None:
-    assert _found(first, second) == []
+    assert _lint_rules(first, second) == []
 
 
 def test_a_rule_for_all_meets_one_for_a_namespace() -> None:
-    assert len(_found(_rule("one"), _rule("two", where="exportTo: [.], "))) == 1
+    assert len(_lint_rules(_rule("one"), _rule("two", where="exportTo: [.], "))) == 1
 
 
 def test_a_pair_is_told_once() -> None:
-    assert len(_found(_rule("one", host="a, b"), _rule("two", host="a, b"))) == 1
+    assert len(_lint_rules(_rule("one", host="a, b"), _rule("two", host="a, b"))) == 1

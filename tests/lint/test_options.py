@@ -20,12 +20,15 @@ spec:
 """
 
 
-def found(text: str) -> list[tuple[int, str, str]]:
-    return [(one.at.line, one.code, one.message) for one in lint(parse(text, "shop.yaml"))]
+def lint_text(text: str) -> list[tuple[int, str, str]]:
+    return [
+        (finding.at.line, finding.code, finding.message)
+        for finding in lint(parse(text, "shop.yaml"))
+    ]
 
 
 @pytest.mark.parametrize(
-    ("annotation", "words"),
+    ("annotation", "message_part"),
     [
         ('meshproof/buget: "5"', "meshproof has no option 'buget'; did you mean 'budget'?"),
         ('meshproof/budget: "5.5"', "expected a whole number from 1 as text"),
@@ -33,19 +36,19 @@ def found(text: str) -> list[tuple[int, str, str]]:
         ('Meshproof/leak: "0.1"', "options of meshproof are written meshproof/NAME"),
     ],
 )
-def test_it_names_what_is_wrong(annotation: str, words: str) -> None:
-    ((line, code, message),) = found(RULE % annotation)
+def test_it_names_what_is_wrong(annotation: str, message_part: str) -> None:
+    ((line, code, message),) = lint_text(RULE % annotation)
     assert (line, code) == (6, "MP0701")
-    assert words in message
+    assert message_part in message
 
 
 @pytest.mark.parametrize("annotation", ['meshproof/budget: "5"', 'mesh.example/buget: "5"'])
 def test_what_is_right_or_of_others_is_left_alone(annotation: str) -> None:
-    assert found(RULE % annotation) == []
+    assert lint_text(RULE % annotation) == []
 
 
 def test_a_value_that_is_no_text_has_one_finding() -> None:
-    assert [code for _, code, _ in found(RULE % "meshproof/budget: 5")] == ["MP0103"]
+    assert [code for _, code, _ in lint_text(RULE % "meshproof/budget: 5")] == ["MP0103"]
 
 
 def test_it_holds_for_nothing_where_nothing_is_routed() -> None:
@@ -54,6 +57,6 @@ def test_it_holds_for_nothing_where_nothing_is_routed() -> None:
         'metadata: {name: shop, annotations: {meshproof/leak: "0.1"}}\n'
         "spec: {selector: {app: shop}, ports: [{port: 80, name: http}]}\n"
     )
-    ((line, code, message),) = found(text)
+    ((line, code, message),) = lint_text(text)
     assert (line, code) == (3, "MP0701")
     assert "it holds for nothing in a Service" in message

@@ -44,15 +44,15 @@ def test_a_finding_has_its_line_a_caret_and_a_repair(reading: LintInput) -> None
 def test_the_last_line_counts(reading: LintInput) -> None:
     assert as_text([], reading) == "Nothing found in 1 object in 1 file.\n"
     levels = [Level.ERROR, Level.ERROR, Level.INFO]
-    found = [replace(ONE, level=level) for level in levels]
-    assert as_text(found, reading).endswith("\n2 errors, 1 info. Checked: 1 object in 1 file.\n")
+    findings = [replace(ONE, level=level) for level in levels]
+    assert as_text(findings, reading).endswith("\n2 errors, 1 info. Checked: 1 object in 1 file.\n")
 
 
 def test_a_finding_without_source_or_repair_is_one_line(reading: LintInput) -> None:
     gone = Finding(At("gone.yaml", 1), "MP0100", Level.ERROR, "cannot be read")
     beyond = replace(ONE, at=At("a.yaml", 99), suggestion="")
-    for one in (gone, beyond):
-        assert as_text([one], reading).count("\n") == 2
+    for finding in (gone, beyond):
+        assert as_text([finding], reading).count("\n") == 2
 
 
 def test_what_a_file_holds_does_nothing_to_the_terminal(reading: LintInput) -> None:
@@ -60,16 +60,16 @@ def test_what_a_file_holds_does_nothing_to_the_terminal(reading: LintInput) -> N
     text = TEXT.replace("reviews", evil)
     reading = LintInput([], [], {f"{evil}.yaml": text})
     at = At(f"{evil}.yaml", 3, 15)
-    shown = as_text([replace(ONE, at=at, message=evil, suggestion=evil)], reading)
-    assert all(one.isprintable() or one == "\n" for one in shown)
+    rendered = as_text([replace(ONE, at=at, message=evil, suggestion=evil)], reading)
+    assert all(character.isprintable() or character == "\n" for character in rendered)
 
 
 @pytest.mark.parametrize("column", [1, 50, 100, 500, 999, 1000])
 def test_a_long_line_is_cut_around_the_caret(column: int) -> None:
     line = "".join(chr(ord("a") + index % 26) for index in range(1000))
     reading = LintInput([], [], {"a.yaml": line})
-    shown = as_text([replace(ONE, at=At("a.yaml", 1, column))], reading).splitlines()
-    source, caret = shown[1][6:], shown[2][6:]
+    lines = as_text([replace(ONE, at=At("a.yaml", 1, column))], reading).splitlines()
+    source, caret = lines[1][6:], lines[2][6:]
     assert len(source) <= 126
     assert source[caret.index("^")] == line[column - 1]
 

@@ -57,30 +57,30 @@ def test_the_schema_refuses_what_is_no_log(validator: Any) -> None:
     assert not validator.is_valid(log)
 
 
-@pytest.mark.parametrize("described", PAGES, ids=[one.code for one in PAGES])
+@pytest.mark.parametrize("described", PAGES, ids=[page.code for page in PAGES])
 def test_every_code_makes_a_valid_log(
     validator: Any, valid_rules: list[Any], described: Page
 ) -> None:
     if described.code in ("MP0001", "MP0100"):
-        found = [Finding(At("a.yaml", 1), described.code, described.level, "said", "repair")]
+        findings = [Finding(At("a.yaml", 1), described.code, described.level, "said", "repair")]
     else:
-        found = lint(parse(described.bad, "a.yaml"))
-    log = sarif(found, LintInput([], [], {"a.yaml": described.bad}))
+        findings = lint(parse(described.bad, "a.yaml"))
+    log = sarif(findings, LintInput([], [], {"a.yaml": described.bad}))
     driver = log["runs"][0]["tool"]["driver"]
     rules = driver["rules"]
     assert rules == valid_rules
     driver["rules"] = []  # the schema need not be held against all of them again
     assert [error.message for error in validator.iter_errors(log)] == []
-    for result, one in zip(log["runs"][0]["results"], found, strict=True):
-        assert rules[result["ruleIndex"]]["id"] == result["ruleId"] == one.code
+    for result, finding in zip(log["runs"][0]["results"], findings, strict=True):
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"] == finding.code
         region = result["locations"][0]["physicalLocation"]["region"]
-        assert (region["startLine"], region["startColumn"]) == (one.at.line, one.at.column)
+        assert (region["startLine"], region["startColumn"]) == (finding.at.line, finding.at.column)
 
 
 def test_rules_come_from_the_doc_pages() -> None:
     driver = sarif([], LintInput(), 0)["runs"][0]["tool"]["driver"]
     assert (driver["name"], driver["semanticVersion"]) == ("meshproof", __version__)
-    assert [rule["id"] for rule in driver["rules"]] == [one.code for one in PAGES]
+    assert [rule["id"] for rule in driver["rules"]] == [page.code for page in PAGES]
     for rule, described in zip(driver["rules"], PAGES, strict=True):
         assert rule["shortDescription"]["text"] == f"{described.title}."
         assert described.bad.rstrip() in rule["help"]["text"]
@@ -102,14 +102,14 @@ def test_rules_come_from_the_doc_pages() -> None:
 def test_files_are_uris(validator: Any, file: str, uri: str) -> None:
     log = sarif([Finding(At(file, 1), "MP0301", Level.WARNING, "said")], LintInput())
     assert validator.is_valid(log)
-    place = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
-    assert place["artifactLocation"]["uri"] == uri
+    location = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"]["uri"] == uri
 
 
 def test_a_fingerprint_stays_when_lines_are_added_above() -> None:
     def fingerprint(text: str, line: int) -> str:
-        one = Finding(At("a.yaml", line), "MP0301", Level.WARNING, "said")
-        (result,) = sarif([one], LintInput([], [], {"a.yaml": text}))["runs"][0]["results"]
+        finding = Finding(At("a.yaml", line), "MP0301", Level.WARNING, "said")
+        (result,) = sarif([finding], LintInput([], [], {"a.yaml": text}))["runs"][0]["results"]
         return str(result["partialFingerprints"]["codeAndLine/v1"])
 
     assert fingerprint("a: 1\nb: 2\n", 2) == fingerprint("a: 1\n\n# more\nb: 2\n", 4)

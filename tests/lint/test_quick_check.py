@@ -17,9 +17,9 @@ from meshproof.lint.shapes.quick_check import fits_shape
 from meshproof.lint.shapes.walk import _Walk
 
 MANIFESTS = Path(str(files("meshproof.manifests")))
-REAL = [path.read_text() for path in sorted(MANIFESTS.rglob("*.yaml"))]
+SHIPPED = [path.read_text() for path in sorted(MANIFESTS.rglob("*.yaml"))]
 PAGES = [read_page(check.code) for check in load_checks()]
-EXAMPLES = [one for each in PAGES for one in (each.bad, each.good)]
+EXAMPLES = [example for page in PAGES for example in (page.bad, page.good)]
 #: Every line of an example is a word to put in the place of another.
 LINES = sorted({line for text in EXAMPLES for line in text.splitlines()})
 
@@ -31,26 +31,30 @@ def documents(text: str) -> list[Document]:
         return []
 
 
-def agree(document: Document) -> bool:
+def check_agreement(document: Document) -> bool:
     """Hold the two against each other; say whether the document passed at the first look."""
-    found = identify_document(document.root)
-    if found.kind is None or not fits_shape(found.root, found.kind.root):
+    identity = identify_document(document.root)
+    if identity.kind is None or not fits_shape(identity.root, identity.kind.root):
         return False
-    walk = _Walk(found.kind)
-    assert walk.check_mapping(found.root, found.kind.root, None) is found.root
+    walk = _Walk(identity.kind)
+    assert walk.check_mapping(identity.root, identity.kind.root, None) is identity.root
     assert walk.defects == []
     return True
 
 
-@pytest.mark.parametrize("described", PAGES, ids=lambda one: one.code)
+@pytest.mark.parametrize("described", PAGES, ids=lambda page: page.code)
 def test_examples(described: Page) -> None:
-    assert [agree(one) for text in (described.bad, described.good) for one in documents(text)]
+    assert [
+        check_agreement(document)
+        for text in (described.bad, described.good)
+        for document in documents(text)
+    ]
 
 
 def test_what_is_right_passes_at_the_first_look() -> None:
     """Else nothing would be quick: of the documents that are shipped, and of good examples."""
-    shipped = [agree(one) for text in REAL for one in documents(text)]
-    good = [agree(one) for each in PAGES for one in documents(each.good)]
+    shipped = [check_agreement(document) for text in SHIPPED for document in documents(text)]
+    good = [check_agreement(document) for page in PAGES for document in documents(page.good)]
     assert sum(shipped) > 0.8 * len(shipped)
     assert sum(good) > 0.8 * len(good)
 
@@ -64,4 +68,4 @@ def test_an_example_with_a_few_edits(data: st.DataObject) -> None:
         edit = st.sampled_from(LINES) | st.just("") | st.just(lines[index].partition(":")[0] + ":")
         lines[index] = data.draw(edit | st.sampled_from(lines))
     for document in documents("\n".join(lines)):
-        agree(document)
+        check_agreement(document)

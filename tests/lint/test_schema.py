@@ -31,30 +31,30 @@ POINT_1 = (  # the kinds that the issue names, with their versions
 
 
 def _kind(group: str, name: str) -> Kind:
-    found = load_kind(group, name)
-    assert found is not None
-    return found
+    kind = load_kind(group, name)
+    assert kind is not None
+    return kind
 
 
-def _shapes(shape: Shape, seen: set[int]) -> list[Shape]:
-    if id(shape) in seen:
+def _shapes(shape: Shape, seen_ids: set[int]) -> list[Shape]:
+    if id(shape) in seen_ids:
         return []
-    seen.add(id(shape))
+    seen_ids.add(id(shape))
     below = [*shape.keys.values(), *([shape.element] if shape.element else [])]
-    return [shape, *(one for each in below for one in _shapes(each, seen))]
+    return [shape, *(descendant for child in below for descendant in _shapes(child, seen_ids))]
 
 
 @pytest.mark.parametrize(("group", "name"), KINDS, ids=lambda word: word or "core")
 def test_every_file_is_a_shape(group: str, name: str) -> None:
-    found = _kind(group, name)
-    assert found.served_versions
-    for shape in _shapes(found.root, set()):
-        named = {
+    kind = _kind(group, name)
+    assert kind.served_versions
+    for shape in _shapes(kind.root, set()):
+        listed_keys = {
             *shape.required_keys,
             *shape.nonempty_lists,
-            *(key for one in shape.exclusive_keys for key in one),
+            *(key for group in shape.exclusive_keys for key in group),
         }
-        assert named <= set(shape.keys), "a key is demanded that the mapping does not have"
+        assert listed_keys <= set(shape.keys), "a key is demanded that the mapping does not have"
         assert not set(shape.old_keys) & set(shape.keys), "an old word is a word of today"
         assert all(shape.keys[key].type == "list" for key in shape.nonempty_lists)
         assert shape.element is not None or shape.type != "list"
@@ -63,7 +63,7 @@ def test_every_file_is_a_shape(group: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("group", "name", "versions"),
     POINT_1,
-    ids=[f"{one[1]} of {one[0] or 'core'}" for one in POINT_1],
+    ids=[f"{group_and_kind[1]} of {group_and_kind[0] or 'core'}" for group_and_kind in POINT_1],
 )
 def test_the_kinds_of_the_issue_are_known(group: str, name: str, versions: set[str]) -> None:
     assert versions <= set(_kind(group, name).served_versions)
@@ -116,7 +116,7 @@ def test_an_unknown_leaf_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "meant"),
+    ("word", "nearest_word"),
     [
         ("percendence", "precedence"),
         ("weigth", "weight"),
@@ -125,9 +125,9 @@ def test_an_unknown_leaf_is_named() -> None:
         ("xyzzy", ""),
     ],
 )
-def test_the_nearest_word_is_found(word: str, meant: str) -> None:
+def test_the_nearest_word_is_found(word: str, nearest_word: str) -> None:
     valid = ["precedence", "weight", "regex", "apiVersion", "host", "destination"]
-    assert find_closest_word(word, valid) == meant
+    assert find_closest_word(word, valid) == nearest_word
 
 
 def test_the_files_are_small() -> None:

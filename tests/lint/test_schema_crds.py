@@ -26,9 +26,9 @@ OLD_FORMS = ("bookinfo-ingress.yaml", "bookinfo-certificate.yaml", "certmanager-
 
 @needs_crds
 def test_shapes_are_what_the_crds_say() -> None:
-    made = shapes_from_crds.files()
-    assert made
-    for path, content in made.items():
+    texts = shapes_from_crds.files()
+    assert texts
+    for path, content in texts.items():
         assert path.read_text() == content, f"{path.name}: run tests/lint/shapes_from_crds.py"
 
 
@@ -36,23 +36,23 @@ def test_shapes_are_what_the_crds_say() -> None:
 @pytest.mark.parametrize("kind", ["destinationrule", "peerauth", "reqauth", "workloadgroup"])
 def test_valid_objects_of_istio_have_no_finding(kind: str) -> None:
     file = ISTIO / "pkg/config/validation/testdata/crds" / f"{kind}-valid.yaml"
-    found = lint(parse(file.read_text(), file.name), suppress=["MP0206", "MP0209"])
-    assert [str(one) for one in found if one.code < "MP03"] == []
+    findings = lint(parse(file.read_text(), file.name), suppress=["MP0206", "MP0209"])
+    assert [str(finding) for finding in findings if finding.code < "MP03"] == []
 
 
 @needs_crds
 def test_what_the_crds_refuse_by_shape_is_found() -> None:
     """Of the refused objects, those that only a rule between several values refuses stay."""
     folder = ISTIO / "pkg/config/validation/testdata/crds"
-    words = ("Required value", "must be of type", "Unsupported value", "or equal to")
+    shape_errors = ("Required value", "must be of type", "Unsupported value", "or equal to")
     missed = []
     for file in sorted(folder.glob("*-invalid.yaml")):
         for document in filter(None, yaml.safe_load_all(file.read_text())):
             error = document.pop("_err", "")
-            if any(word in error for word in words):
-                found = lint(parse(yaml.safe_dump(document), file.name))
-                unread = any(one.code == "MP0203" for one in found)
-                if not unread and not any(one.level is Level.ERROR for one in found):
+            if any(word in error for word in shape_errors):
+                findings = lint(parse(yaml.safe_dump(document), file.name))
+                unread = any(finding.code == "MP0203" for finding in findings)
+                if not unread and not any(finding.level is Level.ERROR for finding in findings):
                     missed.append(f"{file.name}: {error}")
     assert missed == []
 
@@ -64,5 +64,5 @@ def test_bookinfo_of_istio_has_no_finding(folder: str) -> None:
     assert files
     for file in files:
         if file.name not in OLD_FORMS:
-            found = lint(parse(file.read_text(), file.name))
-            assert [str(one) for one in found if one.code < "MP03"] == []
+            findings = lint(parse(file.read_text(), file.name))
+            assert [str(finding) for finding in findings if finding.code < "MP03"] == []

@@ -33,8 +33,8 @@ def _document(kind: str, body: str) -> str:
 
 def _lint(content: str) -> list[Finding]:
     """Return the structural findings, without the one that every RouteRule has."""
-    found = lint(parse(content, "f.yaml"), suppress=["MP0204"])
-    return [one for one in found if one.code < "MP03"]
+    findings = lint(parse(content, "f.yaml"), suppress=["MP0204"])
+    return [finding for finding in findings if finding.code < "MP03"]
 
 
 #: What is wrong -> kind, its spec, then (line, code, suggestion) of every finding.
@@ -204,9 +204,9 @@ CASES: dict[str, tuple[str, str, list[tuple[int, str, str]]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_one_defect_gives_one_finding(case: str) -> None:
     kind, body, expected = CASES[case]
-    found = _lint(_document(kind, body))
-    said = [(one.at.line, one.code, one.suggestion) for one in found]
-    assert said == expected, "\n".join(map(str, found))
+    findings = _lint(_document(kind, body))
+    rows = [(finding.at.line, finding.code, finding.suggestion) for finding in findings]
+    assert rows == expected, "\n".join(map(str, findings))
 
 
 #: What the head of a document says -> what is found (line, code, suggestion).
@@ -252,16 +252,18 @@ HEADS = {
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.replace("\n", "; ")[:70])
 def test_what_a_document_is(head: str) -> None:
-    found = _lint(head)
-    said = [(one.at.line, one.code, one.suggestion) for one in found]
-    assert said == HEADS[head], "\n".join(map(str, found))
+    findings = _lint(head)
+    rows = [(finding.at.line, finding.code, finding.suggestion) for finding in findings]
+    assert rows == HEADS[head], "\n".join(map(str, findings))
 
 
 def test_a_removed_kind_in_todays_group_is_one_finding() -> None:
     content = _document("RouteRule", "spec: {destination: {name: a}}\n").replace(
         HEAD["RouteRule"], "networking.istio.io/v1alpha3"
     )
-    assert [(one.at.line, one.code) for one in lint(parse(content, "f.yaml"))] == [(2, "MP0204")]
+    assert [(finding.at.line, finding.code) for finding in lint(parse(content, "f.yaml"))] == [
+        (2, "MP0204")
+    ]
 
 
 def test_a_delegate_needs_no_hosts() -> None:
@@ -273,14 +275,14 @@ def test_a_delegate_needs_no_hosts() -> None:
 
 def test_an_aliased_mistake_is_found_once() -> None:
     route = "  - &route\n    route:\n    - destination: {hots: a}\n  - *route\n"
-    found = _lint(_document("VirtualService", f"spec:\n  hosts: [a]\n  http:\n{route}"))
-    assert [(one.at.line, one.suggestion) for one in found] == [(9, "host")]
+    findings = _lint(_document("VirtualService", f"spec:\n  hosts: [a]\n  http:\n{route}"))
+    assert [(finding.at.line, finding.suggestion) for finding in findings] == [(9, "host")]
 
 
 def test_a_kustomization_is_passed_over() -> None:
     content = "resources: [bookinfo.yaml]\n"
     assert lint(parse(content, "base/kustomization.yaml")) == []
-    assert [one.code for one in lint(parse(content, "base/other.yaml"))] == ["MP0203"]
+    assert [finding.code for finding in lint(parse(content, "base/other.yaml"))] == ["MP0203"]
 
 
 def test_later_checks_see_the_document_as_it_was_meant() -> None:
@@ -292,15 +294,15 @@ def test_later_checks_see_the_document_as_it_was_meant() -> None:
     (document,) = Project(parse(content, "f.yaml")).named_documents(
         "RouteRule", group="config.istio.io"
     )
-    found = read_spec(document)
-    assert found is not None
-    assert found.to_python() == {
+    spec = read_spec(document)
+    assert spec is not None
+    assert spec.to_python() == {
         "destination": {"name": "reviews"},
         "precedence": 2,
         "match": {"request": {"headers": {"cookie": {"regex": "a"}}}},
         "route": [{"labels": {"version": "v3"}, "weight": 100}],
     }
-    (regex,) = find_values(found, "match", "request", "headers", "cookie", "regex")
+    (regex,) = find_values(spec, "match", "request", "headers", "cookie", "regex")
     assert (read_text(regex), regex.at.line) == ("a", 9)
 
 
@@ -340,8 +342,8 @@ def _misspelt(content: str) -> Iterator[tuple[int, str, str, str]]:
 def test_every_misspelt_key_is_one_finding(file: Path) -> None:
     tried = 0
     for line, key, code, content in _misspelt(file.read_text()):
-        said = [(one.at.line, one.code, one.suggestion) for one in _lint(content)]
-        assert said == [(line, code, key)], content.splitlines()[line - 1]
+        rows = [(finding.at.line, finding.code, finding.suggestion) for finding in _lint(content)]
+        assert rows == [(line, code, key)], content.splitlines()[line - 1]
         tried += 1
     assert tried >= 6
 
@@ -363,9 +365,9 @@ def test_a_long_key_or_value_is_no_riddle() -> None:
 
 def test_thousands_of_unknown_keys_are_named_without_a_search() -> None:
     keys = "".join(f"  hosts{number}: a\n" for number in range(3000))
-    found = _lint(_document("VirtualService", f"spec:\n  hosts: [a]\n{keys}"))
-    assert len(found) == 3000
-    assert not any("did you mean" in one.message for one in found)
+    findings = _lint(_document("VirtualService", f"spec:\n  hosts: [a]\n{keys}"))
+    assert len(findings) == 3000
+    assert not any("did you mean" in finding.message for finding in findings)
 
 
 WORDS = ["apiVersion", "kind", "metadata", "spec", "name", "http", "route", "match", "hosts", "uri"]
@@ -389,7 +391,7 @@ TREES = st.recursive(
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
         st.dictionaries(st.sampled_from(WORDS), inner, max_size=5).map(
-            lambda content: "{" + ", ".join(f"{key}: {one}" for key, one in content.items()) + "}"
+            lambda content: "{" + ", ".join(f"{key}: {text}" for key, text in content.items()) + "}"
         ),
     ),
     max_leaves=25,
@@ -400,6 +402,6 @@ TREES = st.recursive(
 @given(kind=st.sampled_from(sorted(HEAD)), body=TREES)
 def test_no_document_ends_in_a_traceback(kind: str, body: str) -> None:
     content = _document(kind, f"spec: {body}\n")
-    for one in lint(parse(content, "f.yaml")):
-        assert one.message
-        assert 1 <= one.at.line <= 5
+    for finding in lint(parse(content, "f.yaml")):
+        assert finding.message
+        assert 1 <= finding.at.line <= 5

@@ -38,24 +38,26 @@ DEFECTS = [
 TOGETHER = {"MP0209"}
 
 
-def _said(found: list[Finding]) -> list[tuple[str, int, str]]:
-    return sorted((Path(one.at.file).name, one.at.line, one.code) for one in found)
+def _summarize(findings: list[Finding]) -> list[tuple[str, int, str]]:
+    return sorted(
+        (Path(finding.at.file).name, finding.at.line, finding.code) for finding in findings
+    )
 
 
 def _expected(file: str = "") -> list[tuple[str, int, str]]:
     rows = [(name, line, code) for name, line, code, _ in DEFECTS]
-    return sorted(one for one in rows if not file or (one[0] == file and one[2] not in TOGETHER))
+    return sorted(row for row in rows if not file or (row[0] == file and row[2] not in TOGETHER))
 
 
 def test_together_every_defect_and_no_other() -> None:
-    found = lint(read([SEED]))
-    assert _said(found) == _expected(), "\n".join(map(str, found))
+    findings = lint(read([SEED]))
+    assert _summarize(findings) == _expected(), "\n".join(map(str, findings))
 
 
 @pytest.mark.parametrize("file", [BURR, V3, ORDERS, DEPLOYMENT])
 def test_alone_every_defect_and_no_other(file: str) -> None:
-    found = lint(read([SEED / file]))
-    assert _said(found) == _expected(file), "\n".join(map(str, found))
+    findings = lint(read([SEED / file]))
+    assert _summarize(findings) == _expected(file), "\n".join(map(str, findings))
 
 
 @pytest.mark.parametrize(
@@ -64,15 +66,17 @@ def test_alone_every_defect_and_no_other(file: str) -> None:
     ids=lambda value: str(value)[:40],
 )
 def test_each_defect_comes_with_its_repair(file: str, line: int, code: str, repair: str) -> None:
-    (found,) = [
-        one
-        for one in lint(read([SEED]))
-        if one.code == code and one.at.line == line and Path(one.at.file).name == file
+    (finding,) = [
+        candidate
+        for candidate in lint(read([SEED]))
+        if candidate.code == code
+        and candidate.at.line == line
+        and Path(candidate.at.file).name == file
     ]
-    assert repair in found.suggestion
+    assert repair in finding.suggestion
 
 
 def test_the_second_of_one_name_says_which_it_replaces() -> None:
-    (found,) = [one for one in lint(read([SEED])) if one.code == "MP0209"]
-    assert "'reviews-default' replaces the one at " in found.message
-    assert found.message.endswith(f"{BURR}:1")
+    (finding,) = [candidate for candidate in lint(read([SEED])) if candidate.code == "MP0209"]
+    assert "'reviews-default' replaces the one at " in finding.message
+    assert finding.message.endswith(f"{BURR}:1")

@@ -44,21 +44,21 @@ def deployment(name: str, labels: str) -> str:
     )
 
 
-def found(*documents: str) -> list[Finding]:
+def lint_hosts(*documents: str) -> list[Finding]:
     hits = lint(parse("---\n".join(documents), "rules.yaml"))
-    return [one for one in hits if "MP0501" <= one.code < "MP0600"]
+    return [finding for finding in hits if "MP0501" <= finding.code < "MP0600"]
 
 
 def codes(*documents: str) -> list[str]:
-    return [one.code for one in found(*documents)]
+    return [finding.code for finding in lint_hosts(*documents)]
 
 
 def test_a_subset_that_is_not_there_is_named_with_the_nearest() -> None:
-    (one,) = found(
+    (finding,) = lint_hosts(
         RULE.replace("name: v2", "name: canary"), route("{host: reviews, subset: canry}")
     )
-    assert (one.code, one.level, one.suggestion) == ("MP0501", "error", "canary")
-    assert "has v1, canary" in one.message
+    assert (finding.code, finding.level, finding.suggestion) == ("MP0501", "error", "canary")
+    assert "has v1, canary" in finding.message
     assert codes(RULE, route("{host: reviews, subset: v2}")) == []
 
 
@@ -79,17 +79,19 @@ def test_a_subset_alone_is_not_enough_to_complain() -> None:
 
 
 def test_a_rule_for_the_host_of_another_namespace_is_pointed_out() -> None:
-    (one,) = found(RULE, route("{host: reviews, subset: v2}", namespace="other"))
-    assert one.code == "MP0502"
-    assert "host: reviews.other.svc.cluster.local in DestinationRule 'reviews'" in one.suggestion
+    (finding,) = lint_hosts(RULE, route("{host: reviews, subset: v2}", namespace="other"))
+    assert finding.code == "MP0502"
+    assert (
+        "host: reviews.other.svc.cluster.local in DestinationRule 'reviews'" in finding.suggestion
+    )
 
 
 def test_a_subset_may_be_defined_twice_in_two_rules() -> None:
     twice = RULE.replace("name: reviews,", "name: again,")
     assert codes(RULE, twice) == ["MP0503", "MP0503"]
     assert codes(RULE, RULE) == []  # one object that replaces the other: MP0209
-    (one,) = found(RULE.replace("name: v2", "name: v1"))
-    assert one.suggestion == "name: v2"
+    (finding,) = lint_hosts(RULE.replace("name: v2", "name: v1"))
+    assert finding.suggestion == "name: v2"
 
 
 V1 = deployment("reviews-v1", "{app: reviews, version: v1}")
@@ -98,9 +100,9 @@ V2 = deployment("reviews-v2", "{app: reviews, version: v2}")
 
 def test_subsets_are_held_against_the_workloads_of_their_service() -> None:
     assert codes(SERVICE, V1, V2, RULE) == []
-    (one,) = found(SERVICE, V1, RULE)
-    assert (one.code, one.suggestion) == ("MP0504", "the workloads have version: v1")
-    assert "'v2'" in one.message
+    (finding,) = lint_hosts(SERVICE, V1, RULE)
+    assert (finding.code, finding.suggestion) == ("MP0504", "the workloads have version: v1")
+    assert "'v2'" in finding.message
     assert codes(V1, RULE) == []
     assert codes(SERVICE, RULE) == []
     assert codes(SERVICE, deployment("other", "{app: other}"), RULE) == []
@@ -108,15 +110,15 @@ def test_subsets_are_held_against_the_workloads_of_their_service() -> None:
 
 def test_a_subset_of_common_labels_selects_all() -> None:
     wide = RULE.replace("{version: v2}", "{app: reviews}")
-    (one,) = found(SERVICE, V1, V2, wide)
-    assert one.code == "MP0505"
-    assert one.suggestion == "the label that tells them apart: version (v1, v2)"
+    (finding,) = lint_hosts(SERVICE, V1, V2, wide)
+    assert finding.code == "MP0505"
+    assert finding.suggestion == "the label that tells them apart: version (v1, v2)"
     assert codes(SERVICE, V1, wide) == []
 
 
 def test_a_workload_without_the_label_is_reported_once_and_its_subset_not() -> None:
-    (one,) = found(SERVICE, deployment("reviews", "{app: reviews}"), RULE)
-    assert (one.code, one.at.line, one.suggestion) == ("MP0506", 14, "version: v1")
+    (finding,) = lint_hosts(SERVICE, deployment("reviews", "{app: reviews}"), RULE)
+    assert (finding.code, finding.at.line, finding.suggestion) == ("MP0506", 14, "version: v1")
 
 
 def test_labels_that_istio_adds_are_not_missed() -> None:
@@ -147,8 +149,8 @@ def test_labels_of_a_route_rule_are_held_against_the_workloads_too() -> None:
     ],
 )
 def test_a_host_without_service(host: str, code: str, repair: str) -> None:
-    (one,) = found(SERVICE, route(f"{{host: {host}}}"))
-    assert (one.code, one.suggestion) == (code, repair)
+    (finding,) = lint_hosts(SERVICE, route(f"{{host: {host}}}"))
+    assert (finding.code, finding.suggestion) == (code, repair)
     assert codes(route(f"{{host: {host}}}")) == []
 
 
@@ -166,11 +168,11 @@ def test_a_host_that_is_there_or_elsewhere(host: str) -> None:
 
 
 def test_a_short_host_means_the_namespace_of_the_rule() -> None:
-    (one,) = found(SERVICE, route("{host: reviews}", namespace="rules"))
-    assert (one.code, one.suggestion) == ("MP0508", "reviews.shop.svc.cluster.local")
+    (finding,) = lint_hosts(SERVICE, route("{host: reviews}", namespace="rules"))
+    assert (finding.code, finding.suggestion) == ("MP0508", "reviews.shop.svc.cluster.local")
     of_the_rule = route("{host: reviews.shop.svc.cluster.local}", namespace="rules")
-    (one,) = found(SERVICE, of_the_rule.replace("a.example.com", "reviews"))
-    assert (one.code, one.at.line) == ("MP0508", 12)
+    (finding,) = lint_hosts(SERVICE, of_the_rule.replace("a.example.com", "reviews"))
+    assert (finding.code, finding.at.line) == ("MP0508", 12)
 
 
 def http_route(backend: str, namespace: str = "shop") -> str:
@@ -185,10 +187,10 @@ def test_gateway_api_backends_are_services() -> None:
     assert codes(SERVICE, http_route("{name: reviews, port: 9080}")) == []
     assert codes(SERVICE, http_route("{name: review, port: 9080}")) == ["MP0507"]
     assert codes(SERVICE, http_route("{name: reviews, port: 80}")) == ["MP0510"]
-    (one,) = found(SERVICE, http_route("{name: reviews, port: 9080}", "other"))
-    assert (one.code, one.suggestion) == ("MP0508", "namespace: shop")
-    other = "{name: bucket, kind: Bucket, group: example.com}"
-    assert codes(SERVICE, http_route(other)) == []
+    (finding,) = lint_hosts(SERVICE, http_route("{name: reviews, port: 9080}", "other"))
+    assert (finding.code, finding.suggestion) == ("MP0508", "namespace: shop")
+    bucket_backend = "{name: bucket, kind: Bucket, group: example.com}"
+    assert codes(SERVICE, http_route(bucket_backend)) == []
 
 
 ENTRY = """\
@@ -205,8 +207,8 @@ spec:
 def test_a_service_entry_is_seen_where_it_is_exported() -> None:
     for host in ("api.example.org", "a.example.net"):
         assert codes(ENTRY, route(f"{{host: {host}}}")) == []
-    (one,) = found(ENTRY, route("{host: apo.example.org}"))
-    assert (one.code, one.suggestion) == ("MP0507", "api.example.org")
+    (finding,) = lint_hosts(ENTRY, route("{host: apo.example.org}"))
+    assert (finding.code, finding.suggestion) == ("MP0507", "api.example.org")
     hidden = ENTRY.replace("spec:\n", "spec:\n  exportTo: ['.']\n")
     assert codes(hidden, route("{host: api.example.org}")) == ["MP0507"]
     assert codes(hidden, route("{host: api.example.org}", namespace="outside")) == []
@@ -223,8 +225,8 @@ def test_a_port_is_one_of_the_service(port: str, expected: list[str]) -> None:
 def test_a_match_on_a_port_that_no_host_has_never_holds() -> None:
     rule = route("{host: reviews}").replace("a.example.com", "reviews")
     rule = rule.replace("  - route:", "  - match: [{port: 80}]\n    route:")
-    (one,) = found(SERVICE, rule)
-    assert (one.code, one.suggestion) == ("MP0510", "9080")
+    (finding,) = lint_hosts(SERVICE, rule)
+    assert (finding.code, finding.suggestion) == ("MP0510", "9080")
 
 
 @pytest.mark.parametrize(
@@ -268,27 +270,29 @@ spec:
 def test_a_gateways_rule_names_one_of_several_ports() -> None:
     two = SERVICE.replace("ports: [", "ports: [{name: http-admin, port: 9081}, ")
     bound = "  gateways: [front]\n"
-    (one,) = found(two, route("{host: reviews}", bound))
-    assert (one.code, one.suggestion) == ("MP0513", "port: {number: 9081}")
+    (finding,) = lint_hosts(two, route("{host: reviews}", bound))
+    assert (finding.code, finding.suggestion) == ("MP0513", "port: {number: 9081}")
     assert codes(two, route("{host: reviews, port: {number: 9080}}", bound)) == []
     assert codes(two, route("{host: reviews}")) == []
     assert codes(two.replace("9081", "80"), GATEWAY, route("{host: reviews}", bound)) == []
 
 
 def test_a_sidecar_asks_another_service_for_the_port_that_was_called() -> None:
-    other = SERVICE.replace("name: reviews,", "name: ratings,").replace("9080", "8080")
+    second_service = SERVICE.replace("name: reviews,", "name: ratings,").replace("9080", "8080")
     rule = route("{host: ratings}").replace("a.example.com", "reviews")
-    (one,) = found(SERVICE, other, rule)
-    assert (one.code, one.suggestion) == ("MP0513", "port: {number: 8080}")
-    assert one.message.endswith("has the port 8080, and sidecars ask for 9080, which was called")
-    said = rule.replace("{host: ratings}", "{host: ratings, port: {number: 8080}}")
-    assert codes(SERVICE, other, said) == []
-    assert codes(SERVICE, other.replace("8080", "9080"), rule) == []
+    (finding,) = lint_hosts(SERVICE, second_service, rule)
+    assert (finding.code, finding.suggestion) == ("MP0513", "port: {number: 8080}")
+    assert finding.message.endswith(
+        "has the port 8080, and sidecars ask for 9080, which was called"
+    )
+    rule_with_port = rule.replace("{host: ratings}", "{host: ratings, port: {number: 8080}}")
+    assert codes(SERVICE, second_service, rule_with_port) == []
+    assert codes(SERVICE, second_service.replace("8080", "9080"), rule) == []
     ported = rule.replace("  - route:", "  - match: [{port: 8080}]\n    route:")
-    both = SERVICE.replace("}]", "}, {name: http-b, port: 8080}]")
-    assert "MP0513" not in codes(both, other, ported)
+    service_with_both_ports = SERVICE.replace("}]", "}, {name: http-b, port: 8080}]")
+    assert "MP0513" not in codes(service_with_both_ports, second_service, ported)
     bound = rule.replace("  http:", "  gateways: [front]\n  http:")
-    assert "MP0513" not in codes(SERVICE, other, GATEWAY, bound)
+    assert "MP0513" not in codes(SERVICE, second_service, GATEWAY, bound)
 
 
 @pytest.mark.parametrize(
@@ -305,8 +309,8 @@ def test_a_sidecar_asks_another_service_for_the_port_that_was_called() -> None:
     ],
 )
 def test_a_gateway_is_there(gateways: str, code: str | None, repair: str) -> None:
-    hits = found(GATEWAY, route("{host: reviews}", f"  gateways: {gateways}\n"))
-    assert [one.code for one in hits] == ([code] if code else [])
+    hits = lint_hosts(GATEWAY, route("{host: reviews}", f"  gateways: {gateways}\n"))
+    assert [finding.code for finding in hits] == ([code] if code else [])
     assert not hits or hits[0].suggestion.startswith(repair)
 
 
@@ -341,8 +345,8 @@ def test_a_listener_is_named_rightly() -> None:
     )
     rule = http_route("{name: reviews, port: 9080}")
     section = rule.replace("{name: gateway}", "{name: gateway, sectionName: http}")
-    (one,) = found(gateway, section)
-    assert (one.code, one.suggestion) == ("MP0515", "https")
+    (finding,) = lint_hosts(gateway, section)
+    assert (finding.code, finding.suggestion) == ("MP0515", "https")
     wrong = rule.replace("  rules:", "  hostnames: [a.example.org]\n  rules:")
     assert codes(gateway, wrong) == ["MP0515"]
 
@@ -356,13 +360,13 @@ def test_a_listener_is_named_rightly() -> None:
     ],
 )
 def test_two_gateways_share_a_port(second: str, expected: list[str]) -> None:
-    other = GATEWAY.replace("name: front", "name: back").replace(
+    second_gateway = GATEWAY.replace("name: front", "name: back").replace(
         "{number: 80, name: http, protocol: HTTP}", second
     )
-    assert codes(GATEWAY, other) == expected
-    narrower = other.replace("{istio: ingressgateway}", "{istio: ingressgateway, app: x}")
+    assert codes(GATEWAY, second_gateway) == expected
+    narrower = second_gateway.replace("{istio: ingressgateway}", "{istio: ingressgateway, app: x}")
     assert codes(GATEWAY, narrower) == expected
-    assert codes(GATEWAY, other.replace("istio: ingressgateway", "istio: other")) == []
+    assert codes(GATEWAY, second_gateway.replace("istio: ingressgateway", "istio: other")) == []
 
 
 @pytest.mark.parametrize(
@@ -392,8 +396,8 @@ def test_a_rule_for_sidecars_does_not_hold_at_the_gateway() -> None:
     chosen = route("{host: reviews, subset: v1}").replace("[a.example.com]", "[reviews]")
     chosen = chosen.replace("name: a,", "name: b,")
     bound = "  gateways: [front]\n"
-    (one,) = found(RULE, chosen, route("{host: reviews}", bound))
-    assert one.code == "MP0517"
+    (finding,) = lint_hosts(RULE, chosen, route("{host: reviews}", bound))
+    assert finding.code == "MP0517"
     assert codes(RULE, chosen, route("{host: reviews, subset: v2}", bound)) == []
-    both = chosen.replace("  http:", "  gateways: [front, mesh]\n  http:")
-    assert codes(RULE, both, route("{host: reviews}", bound)) == []
+    rule_for_both = chosen.replace("  http:", "  gateways: [front, mesh]\n  http:")
+    assert codes(RULE, rule_for_both, route("{host: reviews}", bound)) == []

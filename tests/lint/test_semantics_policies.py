@@ -8,28 +8,28 @@ from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, lint
 
 
-def rule(route: str, *more: str, head: str = "  hosts: [reviews]\n") -> str:
-    routes = "".join(f"  - {one}\n" for one in (route, *more))
+def rule(route: str, *more_routes: str, head: str = "  hosts: [reviews]\n") -> str:
+    routes = "".join(f"  - {entry}\n" for entry in (route, *more_routes))
     return (
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec:\n"
         f"{head}  http:\n{routes}"
     )
 
 
-def found(*documents: str) -> list[Finding]:
+def lint_policies(*documents: str) -> list[Finding]:
     hits = lint(parse("---\n".join(documents), "rules.yaml"))
-    return [one for one in hits if one.code >= "MP0601"]
+    return [finding for finding in hits if finding.code >= "MP0601"]
 
 
 def codes(*documents: str) -> list[str]:
-    return [one.code for one in found(*documents)]
+    return [finding.code for finding in lint_policies(*documents)]
 
 
 ROUTE = "route: [{destination: {host: reviews}}]"
 
 
 @pytest.mark.parametrize(
-    ("timeout", "retries", "said"),
+    ("timeout", "retries", "message"),
     [
         ("3s", "{attempts: 3, perTryTimeout: 2s}", "of 4 tries of 2s each, 1 fit into 3s"),
         ("1s", "{attempts: 1, perTryTimeout: 2s}", "not even one fits into 1s"),
@@ -41,11 +41,11 @@ ROUTE = "route: [{destination: {host: reviews}}]"
         ("", "{attempts: 3, perTryTimeout: 20s}", ""),
     ],
 )
-def test_all_tries_fit_into_the_timeout(timeout: str, retries: str, said: str) -> None:
+def test_all_tries_fit_into_the_timeout(timeout: str, retries: str, message: str) -> None:
     within = f"timeout: {timeout}, " if timeout else ""
-    hits = found(rule(f"{{{within}retries: {retries}, {ROUTE}}}"))
-    assert [one.code for one in hits] == (["MP0601"] if said else [])
-    assert not hits or said in hits[0].message
+    hits = lint_policies(rule(f"{{{within}retries: {retries}, {ROUTE}}}"))
+    assert [finding.code for finding in hits] == (["MP0601"] if message else [])
+    assert not hits or message in hits[0].message
 
 
 def test_a_route_rule_has_fifteen_seconds() -> None:
@@ -55,8 +55,8 @@ def test_a_route_rule_has_fifteen_seconds() -> None:
         "  httpReqRetries: {simpleRetry: {attempts: 3, perTryTimeout: 5s}}\n"
         "  route: [{labels: {version: v1}}]\n"
     )
-    (one,) = found(text)
-    assert (one.code, one.suggestion) == ("MP0601", "timeout: 20s, or shorter tries")
+    (finding,) = lint_policies(text)
+    assert (finding.code, finding.suggestion) == ("MP0601", "timeout: 20s, or shorter tries")
     assert codes(text.replace("5s", "3s")) == []
 
 
@@ -265,11 +265,11 @@ def test_plain_http_does_not_go_to_a_tls_port() -> None:
     assert codes(service("{name: https, port: 443}"), rule(f"{{{ROUTE}}}")) == ["MP0606"]
 
 
-def peers(mode: str, namespace: str = "istio-system", more: str = "") -> str:
+def peers(mode: str, namespace: str = "istio-system", extra_spec: str = "") -> str:
     return (
         "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
         f"metadata: {{name: default, namespace: {namespace}}}\n"
-        f"spec: {{mtls: {{mode: {mode}}}{more}}}\n"
+        f"spec: {{mtls: {{mode: {mode}}}{extra_spec}}}\n"
     )
 
 

@@ -21,21 +21,21 @@ SEED = "^(.*?;)?(user=burr)(;.*)?$"
 REPAIRED = r"^(.*?;\s*)?user=burr(;.*)?$"
 
 
-def found(place: str) -> list[Finding]:
+def lint_route(route_line: str) -> list[Finding]:
     """Return what is found in a route of which this is the first line (line 8)."""
     text = (
-        f"{HEAD}  - {place}\n    route: [{{destination: {{host: b}}}}]\n"
+        f"{HEAD}  - {route_line}\n    route: [{{destination: {{host: b}}}}]\n"
         "  - route: [{destination: {host: reviews}}]\n"
     )
-    return [one for one in lint(parse(text, "rules.yaml")) if one.code >= "MP03"]
+    return [finding for finding in lint(parse(text, "rules.yaml")) if finding.code >= "MP03"]
 
 
-def one(match: str) -> Finding:
-    (each,) = found(matched(match))
-    return each
+def lint_match(match: str) -> Finding:
+    (finding,) = lint_route(format_match(match))
+    return finding
 
 
-def matched(match: str) -> str:
+def format_match(match: str) -> str:
     return f"match: [{{{match}}}]"
 
 
@@ -44,7 +44,7 @@ def cookie(sort: str, text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "said", "repair"),
+    ("pattern", "message", "repair"),
     [
         ("(?!burr).*", "look-ahead (?!...)", "withoutHeaders"),
         ("(?=.*a)(?=.*b).*", "look-ahead (?=...)", "with |"),
@@ -57,10 +57,10 @@ def cookie(sort: str, text: str) -> str:
         ("*a", "no argument for repetition operator", ""),
     ],
 )
-def test_what_re2_rejects_is_named(pattern: str, said: str, repair: str) -> None:
-    hit = one(f"headers: {{x: {{regex: '{pattern}'}}}}")
+def test_what_re2_rejects_is_named(pattern: str, message: str, repair: str) -> None:
+    hit = lint_match(f"headers: {{x: {{regex: '{pattern}'}}}}")
     assert (hit.code, hit.level, hit.at.line) == ("MP0401", "error", 8)
-    assert said in hit.message
+    assert message in hit.message
     assert repair in hit.suggestion
 
 
@@ -70,7 +70,7 @@ def test_nothing_is_written_to_standard_error(capfd: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    "place",
+    "route_line",
     [
         "match: [{uri: {regex: '(a'}}]",
         "match: [{withoutHeaders: {a: {regex: '(a'}}}]",
@@ -79,8 +79,8 @@ def test_nothing_is_written_to_standard_error(capfd: pytest.CaptureFixture[str])
         "rewrite: {uriRegexRewrite: {match: '(a', rewrite: b}}",
     ],
 )
-def test_regexes_are_found_wherever_they_stand(place: str) -> None:
-    assert "MP0401" in {one.code for one in found(place)}
+def test_regexes_are_found_wherever_they_stand(route_line: str) -> None:
+    assert "MP0401" in {finding.code for finding in lint_route(route_line)}
 
 
 def test_gateway_api_and_route_rules_have_regexes_too() -> None:
@@ -90,7 +90,7 @@ def test_gateway_api_and_route_rules_have_regexes_too() -> None:
         "  - matches: [{headers: [{name: Cookie, type: RegularExpression, value: 'user=burr'}]}]\n"
         "    backendRefs: [{name: a, port: 80}]\n"
     )
-    assert [one.code for one in lint(parse(route, "a.yaml"))] == ["MP0403"]
+    assert [finding.code for finding in lint(parse(route, "a.yaml"))] == ["MP0403"]
     rule = (
         "apiVersion: config.istio.io/v1alpha2\nkind: RouteRule\nmetadata: {name: a}\nspec:\n"
         "  destination: {name: reviews}\n  precedence: 1\n"
@@ -98,7 +98,7 @@ def test_gateway_api_and_route_rules_have_regexes_too() -> None:
         "  route: [{labels: {version: v3}}]\n"
     )
     hits = lint(parse(rule, "a.yaml"), {"MP0204"})
-    assert [(one.code, one.suggestion) for one in hits] == [("MP0403", REPAIRED)]
+    assert [(finding.code, finding.suggestion) for finding in hits] == [("MP0403", REPAIRED)]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_gateway_api_and_route_rules_have_regexes_too() -> None:
     ],
 )
 def test_a_cookie_among_others_is_missed(sort: str, text: str, header: str) -> None:
-    hit = one(cookie(sort, text))
+    hit = lint_match(cookie(sort, text))
     assert hit.code == "MP0403"
     assert f"'Cookie: {header}'" in hit.message
     assert hit.suggestion.removeprefix("regex: ") == REPAIRED
@@ -125,23 +125,27 @@ def test_the_repair_takes_the_cookie_in_each_place_and_no_other() -> None:
         assert regexes.matches_whole(REPAIRED, header)
     for header in ("user=burrito", "xuser=burr", "a=user=burr", "user=Burr", ""):
         assert not regexes.matches_whole(REPAIRED, header)
-    assert found(matched(cookie("regex", REPAIRED))) == []
+    assert lint_route(format_match(cookie("regex", REPAIRED))) == []
 
 
 def test_a_cookie_of_any_value_is_repaired_with_any_value() -> None:
-    hit = one(cookie("regex", "^(.*?;)?(session=[a-z0-9]+)(;.*)?$"))
+    hit = lint_match(cookie("regex", "^(.*?;)?(session=[a-z0-9]+)(;.*)?$"))
     assert (hit.code, hit.suggestion) == ("MP0403", r"^(.*?;\s*)?session=[^;]*(;.*)?$")
 
 
 @pytest.mark.parametrize("text", [".*user=burr.*", r"^(.*;\s*)?user=burr.*$"])
 def test_a_cookie_regex_that_takes_others_is_too_wide(text: str) -> None:
-    hit = one(cookie("regex", text))
+    hit = lint_match(cookie("regex", text))
     assert (hit.code, hit.suggestion) == ("MP0404", REPAIRED)
 
 
 @pytest.mark.parametrize("text", [".*", "[a-z]*", r"^(.*?;\s*)?(user|name)=burr(;.*)?$", "a|b"])
 def test_a_cookie_regex_without_one_cookie_says_nothing(text: str) -> None:
-    assert [one for one in found(matched(cookie("regex", text))) if one.code == "MP0404"] == []
+    assert [
+        finding
+        for finding in lint_route(format_match(cookie("regex", text)))
+        if finding.code == "MP0404"
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -155,7 +159,7 @@ def test_a_cookie_regex_without_one_cookie_says_nothing(text: str) -> None:
     ],
 )
 def test_a_part_of_a_real_value_is_not_enough(header: str, pattern: str, repair: str) -> None:
-    hit = one(f"headers: {{{header}: {{regex: '{pattern}'}}}}")
+    hit = lint_match(f"headers: {{{header}: {{regex: '{pattern}'}}}}")
     assert (hit.code, hit.suggestion) == ("MP0402", repair)
 
 
@@ -171,11 +175,13 @@ def test_a_part_of_a_real_value_is_not_enough(header: str, pattern: str, repair:
     ],
 )
 def test_a_regex_that_does_what_it_says_is_not_reported(match: str) -> None:
-    assert [one for one in found(matched(match)) if one.code.startswith("MP04")] == []
+    assert [
+        finding for finding in lint_route(format_match(match)) if finding.code.startswith("MP04")
+    ] == []
 
 
 def test_a_regex_of_plain_text_is_an_info() -> None:
-    hit = one("uri: {regex: /api}")
+    hit = lint_match("uri: {regex: /api}")
     assert (hit.code, hit.level) == ("MP0405", "info")
     assert hit.suggestion.startswith("exact: /api")
 
@@ -189,9 +195,11 @@ def test_a_regex_of_plain_text_is_an_info() -> None:
     ],
 )
 def test_dots_of_an_origin_are_escaped(text: str, escaped: str) -> None:
-    hits = found(f"corsPolicy: {{allowOrigins: [{{regex: '{text}'}}]}}")
+    hits = lint_route(f"corsPolicy: {{allowOrigins: [{{regex: '{text}'}}]}}")
     expected = [("MP0404", escaped)] if escaped else []
-    assert [(one.code, one.suggestion) for one in hits if one.code == "MP0404"] == expected
+    assert [
+        (finding.code, finding.suggestion) for finding in hits if finding.code == "MP0404"
+    ] == expected
 
 
 @pytest.mark.parametrize(
@@ -203,5 +211,5 @@ def test_dots_of_an_origin_are_escaped(text: str, escaped: str) -> None:
     ],
 )
 def test_the_repair_keeps_alternatives(text: str, repair: str) -> None:
-    hit = one(cookie("regex", text))
+    hit = lint_match(cookie("regex", text))
     assert (hit.code, hit.suggestion) == ("MP0403", repair)

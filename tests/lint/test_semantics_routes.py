@@ -9,15 +9,15 @@ import pytest
 from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, lint
 
-ARMS = ("MP0301", "MP0302", "MP0303", "MP0304", "MP0305", "MP0306", "MP0307")
+ROUTE_CODES = ("MP0301", "MP0302", "MP0303", "MP0304", "MP0305", "MP0306", "MP0307")
 
 
-def found(text: str) -> list[Finding]:
-    return [one for one in lint(parse(text, "rules.yaml")) if one.code in ARMS]
+def lint_routes(text: str) -> list[Finding]:
+    return [finding for finding in lint(parse(text, "rules.yaml")) if finding.code in ROUTE_CODES]
 
 
 def codes(text: str) -> list[tuple[str, int]]:
-    return [(one.code, one.at.line) for one in found(text)]
+    return [(finding.code, finding.at.line) for finding in lint_routes(text)]
 
 
 def virtual_service(http: str, head: str = "hosts: [reviews]") -> str:
@@ -66,10 +66,10 @@ def test_the_second_route_is_shadowed(first: str, second: str) -> None:
         "  {hosts: [reviews], gateways: [a, b, mesh]}\n",
         "  hosts: [reviews]\n  gateways: [a, b, mesh]\n",
     )
-    (one,) = found(text)
-    assert (one.code, one.at.line) == ("MP0301", 12)
-    assert "http[0] (line 9)" in one.message
-    assert found(text.replace(first, "@@").replace(second, first).replace("@@", second)) == []
+    (finding,) = lint_routes(text)
+    assert (finding.code, finding.at.line) == ("MP0301", 12)
+    assert "http[0] (line 9)" in finding.message
+    assert lint_routes(text.replace(first, "@@").replace(second, first).replace("@@", second)) == []
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,14 @@ def test_the_second_route_is_shadowed(first: str, second: str) -> None:
     ],
 )
 def test_the_second_route_is_reached(first: str, second: str) -> None:
-    assert found(routes(first, second)) == []
+    assert lint_routes(routes(first, second)) == []
 
 
 def test_what_could_not_be_read_shadows_nothing() -> None:
-    assert found(routes("{uri: {prefix: /api}, nonsense: 1}", "{uri: {prefix: /api/v2}}")) == []
-    assert found(routes("{uri: {prefix: 5}}", "{uri: {prefix: /api/v2}}")) == []
+    assert (
+        lint_routes(routes("{uri: {prefix: /api}, nonsense: 1}", "{uri: {prefix: /api/v2}}")) == []
+    )
+    assert lint_routes(routes("{uri: {prefix: 5}}", "{uri: {prefix: /api/v2}}")) == []
 
 
 def test_several_earlier_routes_shadow_together() -> None:
@@ -119,14 +121,14 @@ def test_several_earlier_routes_shadow_together() -> None:
 )
 def test_catch_all_is_reported_once_where_it_stands(match: str) -> None:
     text = routes(match, "{uri: {prefix: /a}}", "{uri: {prefix: /a/b}}")
-    (one,) = [each for each in found(text) if each.code == "MP0304"]
-    assert one.at.line == 8
-    assert "the 3 routes after it (lines 11, 14, 17) are never reached" in one.message
-    assert one.suggestion == "move it to the end"
+    (finding,) = [candidate for candidate in lint_routes(text) if candidate.code == "MP0304"]
+    assert finding.at.line == 8
+    assert "the 3 routes after it (lines 11, 14, 17) are never reached" in finding.message
+    assert finding.suggestion == "move it to the end"
 
 
 @pytest.mark.parametrize(
-    ("match", "said", "repair"),
+    ("match", "message", "repair"),
     [
         ("{uri: {exact: api}}", "a path begins with '/'", "/api"),
         ("{uri: {regex: 'api/.*'}}", "a path begins with '/'", "/api/"),
@@ -142,11 +144,11 @@ def test_catch_all_is_reported_once_where_it_stands(match: str) -> None:
         ("{headers: {a: {exact: x}}, withoutHeaders: {A: {prefix: x}}}", "both", "drop one"),
     ],
 )
-def test_a_match_that_never_holds_says_why(match: str, said: str, repair: str) -> None:
-    (one,) = found(routes(match))
-    assert (one.code, one.at.line) == ("MP0302", 8)
-    assert said in one.message
-    assert repair in one.suggestion
+def test_a_match_that_never_holds_says_why(match: str, message: str, repair: str) -> None:
+    (finding,) = lint_routes(routes(match))
+    assert (finding.code, finding.at.line) == ("MP0302", 8)
+    assert message in finding.message
+    assert repair in finding.suggestion
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ def test_a_match_that_never_holds_says_why(match: str, said: str, repair: str) -
     ],
 )
 def test_a_match_that_can_hold_is_not_reported(match: str) -> None:
-    assert [one for one in found(routes(match)) if one.code == "MP0302"] == []
+    assert [finding for finding in lint_routes(routes(match)) if finding.code == "MP0302"] == []
 
 
 def test_default_is_missing_only_where_sidecars_use_the_rule() -> None:
@@ -212,27 +214,27 @@ def test_a_rule_without_hosts_is_a_delegate_and_needs_no_default() -> None:
 
 def test_of_two_equal_matches_the_second_adds_nothing() -> None:
     text = routes("{uri: {prefix: /a}}, {uri: {prefix: /b}}, {uri: {prefix: /a}}")
-    (one,) = found(text)
-    assert one.code == "MP0305"
-    assert "line 8" in one.message
+    (finding,) = lint_routes(text)
+    assert finding.code == "MP0305"
+    assert "line 8" in finding.message
 
 
 def route_rule(name: str, precedence: int, match: str = "") -> str:
-    found = f"  match:\n    request:\n      headers: {match}\n" if match else ""
+    match_lines = f"  match:\n    request:\n      headers: {match}\n" if match else ""
     return (
         "apiVersion: config.istio.io/v1alpha2\nkind: RouteRule\nmetadata:\n"
         f"  name: {name}\nspec:\n  destination: {{name: reviews}}\n  precedence: {precedence}\n"
-        f"{found}  route:\n  - labels: {{version: v1}}\n"
+        f"{match_lines}  route:\n  - labels: {{version: v1}}\n"
     )
 
 
 def test_route_rules_are_ordered_by_precedence_not_by_place() -> None:
     special, everyone = route_rule("a", 1, "{end-user: {exact: x}}"), route_rule("b", 2)
     for text in (f"{special}---\n{everyone}", f"{everyone}---\n{special}"):
-        (one,) = found(text)
-        assert one.code == "MP0304"
-        assert one.suggestion == "a precedence below 1"
-    assert found(f"{route_rule('a', 3, '{end-user: {exact: x}}')}---\n{everyone}") == []
+        (finding,) = lint_routes(text)
+        assert finding.code == "MP0304"
+        assert finding.suggestion == "a precedence below 1"
+    assert lint_routes(f"{route_rule('a', 3, '{end-user: {exact: x}}')}---\n{everyone}") == []
 
 
 def test_route_rule_shadows_a_narrower_one() -> None:
@@ -241,17 +243,20 @@ def test_route_rule_shadows_a_narrower_one() -> None:
         + "---\n"
         + route_rule("narrow", 1, "{uri: {prefix: /api/v2}, cookie: x}")
     )
-    (one,) = found(text)
-    assert (one.code, one.suggestion) == ("MP0301", "a precedence above 2")
+    (finding,) = lint_routes(text)
+    assert (finding.code, finding.suggestion) == ("MP0301", "a precedence above 2")
 
 
 def test_a_replaced_rule_shadows_nothing() -> None:
-    assert found(f"{route_rule('a', 2)}---\n{route_rule('a', 1, '{end-user: {exact: x}}')}") == []
+    assert (
+        lint_routes(f"{route_rule('a', 2)}---\n{route_rule('a', 1, '{end-user: {exact: x}}')}")
+        == []
+    )
 
 
 def http_route(*matches: str) -> str:
     rules = "".join(
-        f"  - matches: [{one}]\n    backendRefs: [{{name: a, port: 80}}]\n" for one in matches
+        f"  - matches: [{match}]\n    backendRefs: [{{name: a, port: 80}}]\n" for match in matches
     )
     return (
         "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata:\n  name: a\nspec:\n"
@@ -264,8 +269,8 @@ def test_in_an_http_route_the_closest_match_wins_whatever_the_order() -> None:
         "{path: {type: PathPrefix, value: /api}}",
         "{path: {type: Exact, value: /api/v2}}",
     )
-    assert found(http_route(wide, narrow)) == []
-    assert found(http_route("{path: {value: /}}", narrow)) == []
+    assert lint_routes(http_route(wide, narrow)) == []
+    assert lint_routes(http_route("{path: {value: /}}", narrow)) == []
 
 
 def test_in_an_http_route_the_same_match_is_a_twin() -> None:
@@ -286,10 +291,10 @@ def test_a_header_is_removed_for_one_destination() -> None:
         + "---\n"
         + routes("{headers: {cookie: {prefix: a}}}")
     )
-    (one,) = found(text)
-    assert (one.code, one.at.line) == ("MP0306", 10)
-    assert "line 19" in one.message
-    assert found(text.replace("hosts: [productpage]", "hosts: [reviews]")) == []
+    (finding,) = lint_routes(text)
+    assert (finding.code, finding.at.line) == ("MP0306", 10)
+    assert "line 19" in finding.message
+    assert lint_routes(text.replace("hosts: [productpage]", "hosts: [reviews]")) == []
 
 
 def test_tls_and_tcp_routes_are_compared_too() -> None:

@@ -7,10 +7,10 @@ import pytest
 from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, lint
 
-NEW = ("MP0213", *(f"MP05{number}" for number in range(18, 27)))
+SERVICE_CODES = ("MP0213", *(f"MP05{number}" for number in range(18, 27)))
 
 
-def thing(kind: str, name: str, spec: str, namespace: str = "shop") -> str:
+def format_object(kind: str, name: str, spec: str, namespace: str = "shop") -> str:
     group = {"Service": "v1", "Deployment": "apps/v1", "Pod": "v1"}.get(kind)
     secure = kind.endswith(("Authentication", "Policy"))
     istio = "security.istio.io/v1" if secure else "networking.istio.io/v1"
@@ -21,30 +21,34 @@ def thing(kind: str, name: str, spec: str, namespace: str = "shop") -> str:
 
 
 def service(name: str, ports: str, selector: str = "{app: a}", namespace: str = "shop") -> str:
-    return thing("Service", name, f"{{selector: {selector}, ports: [{ports}]}}", namespace)
+    return format_object("Service", name, f"{{selector: {selector}, ports: [{ports}]}}", namespace)
 
 
 def pods(labels: str, namespace: str = "shop") -> str:
     containers = "spec: {containers: [{name: a, image: 'a:1'}]}"
     template = f"{{metadata: {{labels: {labels}}}, {containers}}}"
     spec = f"{{selector: {{matchLabels: {labels}}}, template: {template}}}"
-    return thing("Deployment", "a", spec, namespace)
+    return format_object("Deployment", "a", spec, namespace)
 
 
 def gateway(name: str, server: str, selector: str = "{istio: ingress}") -> str:
-    return thing("Gateway", name, f"{{selector: {selector}, servers: [{server}]}}")
+    return format_object("Gateway", name, f"{{selector: {selector}, servers: [{server}]}}")
 
 
 def entry(name: str, spec: str, namespace: str = "shop") -> str:
-    return thing("ServiceEntry", name, spec, namespace)
+    return format_object("ServiceEntry", name, spec, namespace)
 
 
-def found(*documents: str) -> list[Finding]:
-    return [one for one in lint(parse("---\n".join(documents), "rules.yaml")) if one.code in NEW]
+def lint_services(*documents: str) -> list[Finding]:
+    return [
+        finding
+        for finding in lint(parse("---\n".join(documents), "rules.yaml"))
+        if finding.code in SERVICE_CODES
+    ]
 
 
 def codes(*documents: str) -> list[str]:
-    return [one.code for one in found(*documents)]
+    return [finding.code for finding in lint_services(*documents)]
 
 
 INGRESS = pods("{istio: ingress}")
@@ -83,7 +87,7 @@ def secured(name: str, tls: str, selector: str = "{istio: ingress}") -> str:
 
 
 @pytest.mark.parametrize(
-    ("tls", "other", "selector", "expected"),
+    ("tls", "other_server", "selector", "expected"),
     [
         ("{mode: SIMPLE, credentialName: x}", "{mode: SIMPLE, credentialName: x}", "", ["MP0519"]),
         ("{mode: SIMPLE, credentialName: x}", "{mode: MUTUAL, credentialName: x}", "", ["MP0519"]),
@@ -116,9 +120,12 @@ def secured(name: str, tls: str, selector: str = "{istio: ingress}") -> str:
     ],
 )
 def test_a_certificate_is_in_one_gateway(
-    tls: str, other: str, selector: str, expected: list[str]
+    tls: str, other_server: str, selector: str, expected: list[str]
 ) -> None:
-    assert codes(secured("a", tls), secured("b", other, selector or "{istio: ingress}")) == expected
+    assert (
+        codes(secured("a", tls), secured("b", other_server, selector or "{istio: ingress}"))
+        == expected
+    )
 
 
 def test_one_gateway_may_serve_a_certificate_twice() -> None:
@@ -165,11 +172,11 @@ def test_who_sees_two_entries_sees_one_protocol(
     first: str, second: str, expected: list[str]
 ) -> None:
     spec = "{{{}hosts: [a.b], ports: [{{number: 443, name: a, protocol: {}}}]}}"
-    one = entry("a", spec.format(first, "TLS"))
-    assert codes(one, entry("a", spec.format(second, "HTTP"), "other")) == expected
-    assert codes(one, entry("a", spec.format(second, "TLS"), "other")) == []
-    other = spec.format(second, "HTTP").replace("443", "80")
-    assert codes(one, entry("a", other, "other")) == []
+    first_entry = entry("a", spec.format(first, "TLS"))
+    assert codes(first_entry, entry("a", spec.format(second, "HTTP"), "other")) == expected
+    assert codes(first_entry, entry("a", spec.format(second, "TLS"), "other")) == []
+    second_spec = spec.format(second, "HTTP").replace("443", "80")
+    assert codes(first_entry, entry("a", second_spec, "other")) == []
 
 
 @pytest.mark.parametrize(
@@ -183,15 +190,15 @@ def test_who_sees_two_entries_sees_one_protocol(
     ],
 )
 def test_services_agree_on_a_port(first: str, second: str, expected: bool) -> None:
-    wanted = ["MP0522"] if expected else []
-    here = [service("x", first), service("y", second)]
-    assert codes(*here, pods("{app: a}")) == wanted
-    assert codes(*here) == []
-    assert codes(*here, pods("{app: a}", "other")) == []
-    assert codes(*here, pods("{app: a, sidecar.istio.io/inject: 'false'}")) == []
+    expected_codes = ["MP0522"] if expected else []
+    services = [service("x", first), service("y", second)]
+    assert codes(*services, pods("{app: a}")) == expected_codes
+    assert codes(*services) == []
+    assert codes(*services, pods("{app: a}", "other")) == []
+    assert codes(*services, pods("{app: a, sidecar.istio.io/inject: 'false'}")) == []
     assert (
-        codes(*here, pods("{app: a}"), pods("{app: a, b: c}").replace("name: a,", "name: b,"))
-        == wanted
+        codes(*services, pods("{app: a}"), pods("{app: a, b: c}").replace("name: a,", "name: b,"))
+        == expected_codes
     )
 
 
@@ -219,16 +226,16 @@ def test_a_target_port_has_one_port_before_it(ports: str, expected: list[str]) -
 
 def sidecar(name: str, labels: str = "", namespace: str = "shop") -> str:
     chosen = f"workloadSelector: {{labels: {labels}}}, " if labels else ""
-    return thing("Sidecar", name, f"{{{chosen}egress: [{{hosts: [./*]}}]}}", namespace)
+    return format_object("Sidecar", name, f"{{{chosen}egress: [{{hosts: [./*]}}]}}", namespace)
 
 
 def test_two_sidecars_for_a_namespace() -> None:
     assert codes(sidecar("a"), sidecar("b")) == ["MP0524"]
     assert codes(sidecar("a"), sidecar("b", namespace="other")) == []
     assert codes(sidecar("a"), sidecar("b", "{app: b}")) == []
-    (one,) = found(sidecar("a"), sidecar("b"))
-    assert (one.at.line, one.level) == (8, "error")
-    assert "all of namespace shop, as Sidecar 'a' is" in one.message
+    (finding,) = lint_services(sidecar("a"), sidecar("b"))
+    assert (finding.at.line, finding.level) == (8, "error")
+    assert "all of namespace shop, as Sidecar 'a' is" in finding.message
 
 
 def test_two_sidecars_for_a_workload() -> None:
@@ -253,9 +260,9 @@ def test_two_sidecars_for_a_workload() -> None:
     ],
 )
 def test_a_selector_selects_something(kind: str, spec: str) -> None:
-    wrong = thing(kind, "x", spec.replace("LABELS", "{app: ordrs}"))
-    (one,) = found(pods("{app: orders}"), wrong)
-    assert (one.code, one.suggestion) == ("MP0525", "app: orders")
+    wrong = format_object(kind, "x", spec.replace("LABELS", "{app: ordrs}"))
+    (finding,) = lint_services(pods("{app: orders}"), wrong)
+    assert (finding.code, finding.suggestion) == ("MP0525", "app: orders")
     assert codes(pods("{app: orders}"), wrong.replace("ordrs", "orders")) == []
     assert codes(wrong) == []
     assert codes(pods("{app: orders}", "other"), wrong) == []
@@ -276,8 +283,8 @@ def test_a_selector_selects_something(kind: str, spec: str) -> None:
 )
 def test_an_external_name_is_no_tcp(port: str, expected: list[str]) -> None:
     spec = f"{{type: ExternalName, externalName: a.example.com, ports: [{port}]}}"
-    assert codes(thing("Service", "a", spec)) == expected
-    assert codes(thing("Service", "a", spec.replace("type: ExternalName, ", ""))) == []
+    assert codes(format_object("Service", "a", spec)) == expected
+    assert codes(format_object("Service", "a", spec.replace("type: ExternalName, ", ""))) == []
 
 
 @pytest.mark.parametrize(
@@ -292,11 +299,11 @@ def test_an_external_name_is_no_tcp(port: str, expected: list[str]) -> None:
 )
 def test_a_deprecated_key_says_what_is_written_today(route: str, repair: str) -> None:
     spec = f"{{hosts: [a], http: [{{route: [{{destination: {{host: a}}}}], {route}}}]}}"
-    assert [one.suggestion for one in found(thing("VirtualService", "a", spec))] == [repair] * bool(
-        repair
-    )
+    assert [
+        finding.suggestion for finding in lint_services(format_object("VirtualService", "a", spec))
+    ] == [repair] * bool(repair)
 
 
 def test_a_sidecar_has_no_egress_proxy() -> None:
     spec = "{outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: a}}}"
-    assert codes(thing("Sidecar", "default", spec)) == ["MP0213"]
+    assert codes(format_object("Sidecar", "default", spec)) == ["MP0213"]
