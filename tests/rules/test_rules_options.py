@@ -101,58 +101,67 @@ DIALECTS = {
 
 
 def routes(text: str) -> list[Route]:
-    found = rules.read_rules(manifest.parse(text, "shop.yaml"))
-    return [route for table in found.tables for route in table.routes]
+    parsed = rules.read_rules(manifest.parse(text, "shop.yaml"))
+    return [route for table in parsed.tables for route in table.routes]
 
 
 def subsets(dialect: str) -> str:
     return SUBSETS if dialect == "VirtualService" else ""
 
 
-def said(options: Options) -> list[tuple[str, float, str]]:
-    return [(one.name, one.value, str(one.at)) for one in options]
+def describe_options(options: Options) -> list[tuple[str, float, str]]:
+    return [(option.name, option.value, str(option.at)) for option in options]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_dialect_has_them_with_their_line(dialect: str) -> None:
-    found = routes(subsets(dialect) + DIALECTS[dialect] % 'meshproof/look-every: "20"')
+    parsed = routes(subsets(dialect) + DIALECTS[dialect] % 'meshproof/look-every: "20"')
     line = 7 + subsets(dialect).count("\n")
-    assert said(next(route.options for route in found if route.options)) == [
+    assert describe_options(next(route.options for route in parsed if route.options)) == [
         ("look_every", 20, f"shop.yaml:{line}")
     ]
 
 
 def test_those_of_a_virtual_service_hold_for_all_its_routes() -> None:
     first, second = routes(SUBSETS + VIRTUAL_SERVICE % 'meshproof/tolerance: "5e-2"')
-    assert said(first.options) == said(second.options) == [("tolerance", 0.05, "shop.yaml:14")]
+    assert (
+        describe_options(first.options)
+        == describe_options(second.options)
+        == [("tolerance", 0.05, "shop.yaml:14")]
+    )
 
 
 def test_a_delegate_has_its_own_before_those_of_the_rule_that_delegates() -> None:
-    both = 'meshproof/tolerance: "0.05", meshproof/leak: "0.02"'
-    found = routes(
+    annotations = 'meshproof/tolerance: "0.05", meshproof/leak: "0.02"'
+    parsed = routes(
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
-        f"metadata: {{name: shop, annotations: {{{both}}}}}\n"
+        f"metadata: {{name: shop, annotations: {{{annotations}}}}}\n"
         "spec: {hosts: [shop], http: [{delegate: {name: part}}, "
         "{route: [{destination: {host: shop}}]}]}\n---\n"
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
         'metadata: {name: part, annotations: {meshproof/leak: "0.03"}}\n'
         "spec: {http: [{route: [{destination: {host: shop}}]}]}\n"
     )
-    (delegated, own) = ({name: value for name, value, _ in said(route.options)} for route in found)
+    (delegated, direct) = (
+        {name: value for name, value, _ in describe_options(route.options)} for route in parsed
+    )
     assert delegated == {"tolerance": 0.05, "leak": 0.03}
-    assert own == {"tolerance": 0.05, "leak": 0.02}
+    assert direct == {"tolerance": 0.05, "leak": 0.02}
 
 
 def test_those_of_a_route_rule_hold_for_its_route_alone() -> None:
     first, second = routes(ROUTE_RULE % 'meshproof/tolerance: "0.05"')
     assert (first.name, first.options) == ("burr", ())
-    assert (second.name, said(second.options)) == ("half", [("tolerance", 0.05, "shop.yaml:7")])
+    assert (second.name, describe_options(second.options)) == (
+        "half",
+        [("tolerance", 0.05, "shop.yaml:7")],
+    )
 
 
 def test_a_case_has_those_of_its_rule() -> None:
-    found = rules.read_rules(manifest.parse(ROUTE_RULE % 'meshproof/leak: ".02"', "shop.yaml"))
-    plan = derive.derive(found)
-    assert {case.route_index: said(case.options) for case in plan.cases} == {
+    parsed = rules.read_rules(manifest.parse(ROUTE_RULE % 'meshproof/leak: ".02"', "shop.yaml"))
+    plan = derive.derive(parsed)
+    assert {case.route_index: describe_options(case.options) for case in plan.cases} == {
         0: [],
         1: [("leak", 0.02, "shop.yaml:7")],
     }
@@ -160,7 +169,7 @@ def test_a_case_has_those_of_its_rule() -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize(
-    ("annotation", "words"),
+    ("annotation", "message"),
     [
         (
             'meshproof/tolerence: "0.05"',
@@ -187,16 +196,18 @@ def test_a_case_has_those_of_its_rule() -> None:
     ],
 )
 def test_what_cannot_hold_is_refused_at_its_place(
-    dialect: str, annotation: str, words: str
+    dialect: str, annotation: str, message: str
 ) -> None:
-    with pytest.raises(BadRules, match=f"^shop.yaml:{words}"):
+    with pytest.raises(BadRules, match=f"^shop.yaml:{message}"):
         routes(DIALECTS[dialect] % annotation)
 
 
 def test_an_object_that_routes_nothing_has_none() -> None:
-    noted = SUBSETS.replace("{name: shop}", '{name: shop, annotations: {meshproof/leak: "0.1"}}', 1)
+    annotated = SUBSETS.replace(
+        "{name: shop}", '{name: shop, annotations: {meshproof/leak: "0.1"}}', 1
+    )
     with pytest.raises(BadRules, match=r"shop.yaml:3:\d+: .* it holds for nothing in a"):
-        routes(noted + VIRTUAL_SERVICE % "a: b")
+        routes(annotated + VIRTUAL_SERVICE % "a: b")
 
 
 def test_a_reader_that_passes_over_them_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,8 +218,8 @@ def test_a_reader_that_passes_over_them_is_found(monkeypatch: pytest.MonkeyPatch
 
 
 def _without_options(**fields: Any) -> RouteTable:
-    found = RouteTable(**fields)
-    return replace(found, routes=tuple(replace(route, options=()) for route in found.routes))
+    table = RouteTable(**fields)
+    return replace(table, routes=tuple(replace(route, options=()) for route in table.routes))
 
 
 def test_every_dialect_that_routes_is_tried_here() -> None:
@@ -221,13 +232,13 @@ def test_ranges_are_those_of_the_judge(name: str, value: str) -> None:
     key = f"meshproof/{name.replace('_', '-')}"
     try:
         (route, _) = routes(SUBSETS + VIRTUAL_SERVICE % f'{key}: "{value}"')
-        taken = [one.value for one in route.options]
+        taken = [option.value for option in route.options]
     except BadRules:
         taken = []
     whole = name in ("budget", "look_every")
     number = float(value)
     try:
-        Settings().given("", {name: number})
+        Settings().with_values("", {name: number})
         judged = not whole or number.is_integer()
     except ValueError:
         judged = False

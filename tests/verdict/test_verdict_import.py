@@ -31,7 +31,7 @@ def test_what_intervals_need_can_be_loaded_ahead():
         "import sys, meshproof.verdict as v\n"
         "from meshproof.verdict import intervals\n"
         "found = v.judge(['v1', 'v2'] * 900, ['v1', 'v2'])\n"
-        "intervals.prepare()\n"
+        "intervals.preload()\n"
         "before = set(sys.modules)\n"
         "found.intervals()\n"
         "late = set(sys.modules) - before\n"

@@ -11,7 +11,7 @@ from itertools import cycle, islice
 import pytest
 
 from meshproof.verdict import Outcome, Settings, judge
-from meshproof.verdict.independence import Independence, misfit
+from meshproof.verdict.independence import Independence, measure_misfit
 
 HALF = {"v1": 0.5, "v2": 0.5}
 LIMIT = math.log(2e7)
@@ -144,6 +144,6 @@ def test_regularity_that_wrong_shares_explain_is_a_wrong_split():
 
 
 def test_misfit_is_the_log_odds_of_the_seen_shares():
-    assert misfit({"v1": 5, "v2": 5}, HALF) == 0.0
-    assert misfit({"v1": 10, "v2": 0}, HALF) == pytest.approx(10 * math.log(2))
-    assert misfit({"v1": 1, "v9": 1}, HALF) == math.inf
+    assert measure_misfit({"v1": 5, "v2": 5}, HALF) == 0.0
+    assert measure_misfit({"v1": 10, "v2": 0}, HALF) == pytest.approx(10 * math.log(2))
+    assert measure_misfit({"v1": 1, "v9": 1}, HALF) == math.inf

@@ -76,7 +76,7 @@ def test_only_what_matters_for_a_check_is_said() -> None:
 def test_a_rule_is_named_with_what_the_run_has(
     changes: dict[str, float], limit: str, loosened: list[str]
 ) -> None:
-    found = judged(GATE.given("a.yaml:7", changes, own=True))
+    found = judged(GATE.with_values("a.yaml:7", changes, is_local=True))
     assert limit in found.limits()
     assert limit in found.paragraph()
     assert found.loosened() == loosened
@@ -86,16 +86,16 @@ def test_a_rule_is_named_with_what_the_run_has(
 
 
 def test_the_last_that_says_something_holds_and_the_run_is_remembered() -> None:
-    run = GATE.given("--tolerance", {"tolerance": 0.15})
+    run = GATE.with_values("--tolerance", {"tolerance": 0.15})
     assert run.origins["tolerance"] == Origin("--tolerance")
-    rule = run.given("a.yaml:7", {"tolerance": 0.3}, own=True)
-    check = rule.given("the check itself", {"tolerance": 0.2}, own=True)
+    rule = run.with_values("a.yaml:7", {"tolerance": 0.3}, is_local=True)
+    check = rule.with_values("the check itself", {"tolerance": 0.2}, is_local=True)
     assert (check.tolerance, check.origins["tolerance"]) == (0.2, Origin("the check itself", 0.15))
     assert check.origins["beta"] == Origin("profile gate")
 
 
 def test_a_record_keeps_them_and_is_read_without() -> None:
-    found = judged(GATE.given("a.yaml:7", {"tolerance": 0.2}, own=True))
+    found = judged(GATE.with_values("a.yaml:7", {"tolerance": 0.2}, is_local=True))
     stored = json.loads(json.dumps(found.to_dict()))
     again = Verdict.from_dict(stored)
     assert (again.limits(), again.loosened()) == (found.limits(), found.loosened())
@@ -105,7 +105,7 @@ def test_a_record_keeps_them_and_is_read_without() -> None:
 
 
 def test_a_plan_says_them() -> None:
-    lines = str(plan(HALF, GATE.given("--tolerance", {"tolerance": 0.2}))).splitlines()
+    lines = str(plan(HALF, GATE.with_values("--tolerance", {"tolerance": 0.2}))).splitlines()
     assert lines[-2:] == [
         "  tolerance 20 points (--tolerance)",
         "  beta 1 time in 1000 (profile gate)",
@@ -114,4 +114,4 @@ def test_a_plan_says_them() -> None:
 
 def test_a_value_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match="tolerance must lie between 0 and 1, not 5"):
-        GATE.given("a.yaml:7", {"tolerance": 5}, own=True)
+        GATE.with_values("a.yaml:7", {"tolerance": 5}, is_local=True)

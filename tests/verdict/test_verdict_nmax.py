@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from meshproof.verdict.binomial import (
-    at_least,
-    at_most,
+    find_lower_critical,
+    find_upper_critical,
     log_pmf,
-    lower_critical,
-    upper_critical,
+    probability_at_least,
+    probability_at_most,
 )
-from meshproof.verdict.nmax import clean_answers, fixed_size
-from meshproof.verdict.settings import Settings, declared_shares
+from meshproof.verdict.nmax import count_clean_answers, find_fixed_size
+from meshproof.verdict.settings import Settings, read_shares
 from meshproof.verdict.strikeoff import StrikeOff
 
 
@@ -53,7 +53,7 @@ def by_scipy(shares, tolerance, alpha, beta, top):
 )
 def test_n_max_is_as_specified(strict, weights, tolerance, n_max):
     with_tolerance = Settings(tolerance=tolerance, alpha=strict.alpha, beta=strict.beta)
-    assert StrikeOff(declared_shares(weights), with_tolerance).n_max == n_max
+    assert StrikeOff(read_shares(weights), with_tolerance).n_max == n_max
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_n_max_is_as_specified(strict, weights, tolerance, n_max):
     ],
 )
 def test_fixed_size_equals_brute_force(shares, tolerance, alpha, beta):
-    found = fixed_size(shares, tolerance, alpha, beta)
+    found = find_fixed_size(shares, tolerance, alpha, beta)
     assert found == by_scipy(shares, tolerance, alpha, beta, found + 400)
 
 
@@ -80,24 +80,32 @@ def test_fixed_size_equals_brute_force(shares, tolerance, alpha, beta):
 def test_tails_equal_scipy(n, p, part):
     x = int(part * n)
     assert log_pmf(x, n, p) == pytest.approx(stats.binom.logpmf(x, n, p), rel=1e-9, abs=1e-9)
-    assert at_most(x, n, p) == pytest.approx(stats.binom.cdf(x, n, p), rel=1e-8, abs=1e-14)
-    assert at_least(x, n, p) == pytest.approx(stats.binom.sf(x - 1, n, p), rel=1e-8, abs=1e-14)
+    assert probability_at_most(x, n, p) == pytest.approx(
+        stats.binom.cdf(x, n, p), rel=1e-8, abs=1e-14
+    )
+    assert probability_at_least(x, n, p) == pytest.approx(
+        stats.binom.sf(x - 1, n, p), rel=1e-8, abs=1e-14
+    )
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 3000), st.floats(0.01, 0.99), st.floats(1e-9, 0.3))
 def test_critical_counts_are_the_outermost(n, p, level):
-    c, tail = upper_critical(n, p, level)
+    c, tail = find_upper_critical(n, p, level)
     assert tail == pytest.approx(stats.binom.sf(c, n, p), rel=1e-8, abs=1e-16)
     assert tail <= level < stats.binom.sf(c - 1, n, p) * (1 + 1e-8)
-    low = lower_critical(n, p, level)
+    low = find_lower_critical(n, p, level)
     assert stats.binom.cdf(low, n, p) <= level * (1 + 1e-8)
     assert stats.binom.cdf(low + 1, n, p) > level * (1 - 1e-8)
 
 
 def test_tails_at_the_ends():
-    assert (at_most(-1, 5, 0.5), at_most(5, 5, 0.5), at_least(0, 5, 0.5)) == (0.0, 1.0, 1.0)
-    assert (at_most(3, 5, 0.0), at_most(3, 5, 1.0)) == (1.0, 0.0)
+    assert (
+        probability_at_most(-1, 5, 0.5),
+        probability_at_most(5, 5, 0.5),
+        probability_at_least(0, 5, 0.5),
+    ) == (0.0, 1.0, 1.0)
+    assert (probability_at_most(3, 5, 0.0), probability_at_most(3, 5, 1.0)) == (1.0, 0.0)
     assert log_pmf(5, 5, 1.0) == 0.0
     assert log_pmf(4, 5, 1.0) == -np.inf
 
@@ -111,4 +119,4 @@ def test_tails_at_the_ends():
     ],
 )  # fmt: skip
 def test_clean_answers_for_a_leak(share, beta, n):
-    assert clean_answers(share, beta) == n
+    assert count_clean_answers(share, beta) == n

@@ -41,7 +41,7 @@ class Limits:
         middle = round(n * self.test.shares["v1"])
 
         def fails(x):
-            return self.test.evidence({"v1": x, "v2": n - x}, n) >= self.test.fail_at
+            return self.test.compute_evidence({"v1": x, "v2": n - x}, n) >= self.test.fail_at
 
         def strikes(candidate, x):
             return candidate.log_odds(x, n) <= self.test.strike_at

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from meshproof.verdict import Outcome, Settings, judge
-from meshproof.verdict.strikeoff import StrikeOff, wrong_splits
+from meshproof.verdict.strikeoff import StrikeOff, list_wrong_splits
 
 HALF = {"v1": 50, "v2": 50}
 THIRDS = {"v1": 33, "v2": 33, "v3": 34}
@@ -45,7 +45,7 @@ def test_log_odds_of_540_to_460(strict):
     assert odds[0.6] == pytest.approx(-4.192393, abs=1e-6)
     assert odds[0.45] == pytest.approx(-13.051996, abs=1e-6)
     assert odds[0.4] == pytest.approx(-36.629602, abs=1e-6)
-    assert test.evidence(counts, 1000) == pytest.approx(1.615553, abs=1e-6)
+    assert test.compute_evidence(counts, 1000) == pytest.approx(1.615553, abs=1e-6)
     assert test.look(counts, 1000) is None
     still_open = [round(s.share, 2) for s in test.splits() if s.nearest and not s.struck]
     assert still_open == [0.55]
@@ -63,7 +63,9 @@ def test_a_struck_split_stays_struck(strict):
 
 def test_wrong_splits_double_their_distance_up_to_0_and_1():
     settings = Settings(tolerance=0.10, leak=0.02)
-    found = [(round(s.share, 2), s.nearest) for s in wrong_splits({"a": 0.3, "b": 0.7}, settings)]
+    found = [
+        (round(s.share, 2), s.nearest) for s in list_wrong_splits({"a": 0.3, "b": 0.7}, settings)
+    ]
     up = [(0.4, True), (0.5, False), (0.7, False), (1.0, False)]
     down = [(0.2, True), (0.1, False), (0.0, False)]
     assert found == up + down
@@ -72,14 +74,14 @@ def test_wrong_splits_double_their_distance_up_to_0_and_1():
 def test_a_weight_below_the_tolerance_can_only_be_missing():
     settings = Settings(tolerance=0.10)
     shares = {"a": 0.05, "b": 0.25, "c": 0.7}
-    found = [s.share for s in wrong_splits(shares, settings) if s.version == "a" and s.nearest]
+    found = [s.share for s in list_wrong_splits(shares, settings) if s.version == "a" and s.nearest]
     assert found == pytest.approx([0.15, 0.0])
 
 
 def test_weight_0_is_tried_at_the_leak():
     settings = Settings(leak=0.02)
     shares = {"v1": 0.5, "v2": 0.5, "v3": 0.0}
-    (leak,) = [split for split in wrong_splits(shares, settings) if split.version == "v3"]
+    (leak,) = [split for split in list_wrong_splits(shares, settings) if split.version == "v3"]
     assert (leak.share, leak.nearest) == (0.02, True)
 
 
@@ -109,7 +111,7 @@ def test_evidence_is_an_e_value(strict):
         math.comb(n, x)
         * 0.3**x
         * 0.7 ** (n - x)
-        * math.exp(test.evidence({"v1": x, "v2": n - x}, n))
+        * math.exp(test.compute_evidence({"v1": x, "v2": n - x}, n))
         for x in range(n + 1)
     )
     assert mean == pytest.approx(1.0, abs=1e-9)

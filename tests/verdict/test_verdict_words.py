@@ -7,7 +7,7 @@ from itertools import cycle, islice
 import pytest
 
 from meshproof.verdict import Settings, judge
-from meshproof.verdict.phrases import odds_to_one, percent, points, times
+from meshproof.verdict.phrases import format_odds, format_percent, format_points, format_rate
 
 HALF = {"v1": 50, "v2": 50}
 ONLY_V3 = {"v1": 0, "v2": 0, "v3": 100}
@@ -160,14 +160,18 @@ def test_both_lists_of_splits_are_complete():
      (0.0, "0 %"), (0.1, "10 %"), (2e-5, "0.002 %"), (0.0058, "0.58 %")],
 )  # fmt: skip
 def test_shares(share, text):
-    assert percent(share) == text
+    assert format_percent(share) == text
 
 
 def test_small_numbers_in_words():
-    assert (points(0.1), points(0.01), points(0.025)) == ("10 points", "1 point", "2.5 points")
-    assert times(1e-3) == "1 time in 1000"
-    assert times(1e-7) == "1 time in 10 million"
-    assert times(5.01e-5) == "1 time in 19000"  # rounded down: never a better rate than it is
-    assert times(0.05) == "1 time in 20"
-    assert (odds_to_one(0.0), odds_to_one(200)) == ("1 to 1", "beyond doubt")
-    assert odds_to_one(30) == "1e13 to 1"
+    assert (format_points(0.1), format_points(0.01), format_points(0.025)) == (
+        "10 points",
+        "1 point",
+        "2.5 points",
+    )
+    assert format_rate(1e-3) == "1 time in 1000"
+    assert format_rate(1e-7) == "1 time in 10 million"
+    assert format_rate(5.01e-5) == "1 time in 19000"  # rounded down: never a better rate than it is
+    assert format_rate(0.05) == "1 time in 20"
+    assert (format_odds(0.0), format_odds(200)) == ("1 to 1", "beyond doubt")
+    assert format_odds(30) == "1e13 to 1"

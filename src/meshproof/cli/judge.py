@@ -107,7 +107,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
     for name in ("tolerance", "leak", "beta", "look_every", "budget"):
         if (value := getattr(options, name)) is not None:
-            settings = settings.given(f"--{name.replace('_', '-')}", {name: value})
+            settings = settings.with_values(f"--{name.replace('_', '-')}", {name: value})
     return settings
 
 
@@ -131,7 +131,7 @@ def _plan(expect: Expect, settings: Settings, output: str) -> int:
                 "limit": found.limit,
                 "basis": found.basis,
                 "scenarios": scenarios,
-                "limits": limits.stored(found.kind, found.expected, found.settings),
+                "limits": limits.to_json_values(found.kind, found.expected, found.settings),
             }
         )
     else:

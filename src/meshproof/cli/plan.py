@@ -133,8 +133,8 @@ def _judged(shares: tuple[float, ...], settings: Settings) -> Cost:
     return Cost(
         round(judged.scenarios[0].mean),
         judged.limit,
-        tuple(limits.limits(*given)),
-        limits.stored(*given),
+        tuple(limits.describe_limits(*given)),
+        limits.to_json_values(*given),
     )
 
 

@@ -92,7 +92,7 @@ def cluster_options(config: pytest.Config) -> ClusterOptions:
 def _prepare_intervals() -> None:
     from meshproof.verdict import intervals
 
-    intervals.prepare()
+    intervals.preload()
 
 
 def _beta(config: pytest.Config) -> float | None:
@@ -140,13 +140,13 @@ def judge_settings(
     for name in ("tolerance", "leak", "beta", "budget"):
         if (value := config.getoption(f"mesh_{name}")) is not None:
             try:
-                settings = settings.given(f"--mesh-{name}", {name: value})
+                settings = settings.with_values(f"--mesh-{name}", {name: value})
             except ValueError as error:
                 raise UsageError(f"the judge's options: {error}") from None
     wrong = [name for name in own if name not in OPTION_NAMES]
     if wrong:
         raise UsageError(f"judge: no setting '{wrong[0]}'{nearest(wrong[0], OPTION_NAMES)}")
-    return of_rules(settings, rules).given("the check itself", own, is_local=True)
+    return of_rules(settings, rules).with_values("the check itself", own, is_local=True)
 
 
 def of_rules(settings: Settings, rules: Sequence[Options]) -> Settings:
@@ -160,7 +160,7 @@ def of_rules(settings: Settings, rules: Sequence[Options]) -> Settings:
         said = [{one.name: one for one in options}.get(name) for options in rules]
         strictest = min(said, key=lambda one: _strictness(name, one, settings))
         if strictest is not None:
-            found = found.given(str(strictest.at), {name: strictest.value}, is_local=True)
+            found = found.with_values(str(strictest.at), {name: strictest.value}, is_local=True)
     return found
 
 

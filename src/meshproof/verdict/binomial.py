@@ -20,7 +20,7 @@ def log_pmf(x: int, n: int, p: float) -> float:
     return choose + x * math.log(p) + (n - x) * math.log1p(-p)
 
 
-def at_most(x: int, n: int, p: float) -> float:
+def probability_at_most(x: int, n: int, p: float) -> float:
     """Return P(X <= x) for any integer x, 0 to 1."""
     if x < 0:
         return 0.0
@@ -29,16 +29,16 @@ def at_most(x: int, n: int, p: float) -> float:
     if p <= 0 or p >= 1:
         return 1.0 if p <= 0 else 0.0
     if x > n * p:
-        return 1.0 - at_most(n - x - 1, n, 1 - p)
-    return math.fsum(_downwards(x, n, p))
+        return 1.0 - probability_at_most(n - x - 1, n, 1 - p)
+    return math.fsum(_iter_lower_probabilities(x, n, p))
 
 
-def at_least(x: int, n: int, p: float) -> float:
+def probability_at_least(x: int, n: int, p: float) -> float:
     """Return P(X >= x) for any integer x, 0 to 1."""
-    return at_most(n - x, n, 1 - p)
+    return probability_at_most(n - x, n, 1 - p)
 
 
-def _downwards(x: int, n: int, p: float) -> Iterator[float]:
+def _iter_lower_probabilities(x: int, n: int, p: float) -> Iterator[float]:
     """Yield P(X = x), P(X = x-1), ... until nothing that matters is left; x <= n*p."""
     term = math.exp(log_pmf(x, n, p))
     odds = (1 - p) / p
@@ -49,9 +49,9 @@ def _downwards(x: int, n: int, p: float) -> Iterator[float]:
         x -= 1
 
 
-def upper_critical(n: int, p: float, level: float) -> tuple[int, float]:
+def find_upper_critical(n: int, p: float, level: float) -> tuple[int, float]:
     """Return the smallest c with P(X > c) <= level, and that tail. 0 < p < 1, 0 < level < 1."""
-    c = _far_end(n, p, math.log(level) - _NEGLIGIBLE)
+    c = _find_far_end(n, p, math.log(level) - _NEGLIGIBLE)
     term = math.exp(log_pmf(c, n, p))
     tail, odds = 0.0, (1 - p) / p
     while tail + term <= level:
@@ -61,12 +61,12 @@ def upper_critical(n: int, p: float, level: float) -> tuple[int, float]:
     return c, tail
 
 
-def lower_critical(n: int, p: float, level: float) -> int:
+def find_lower_critical(n: int, p: float, level: float) -> int:
     """Return the largest c with P(X <= c) <= level (-1: none). 0 < p < 1, 0 < level < 1."""
-    return n - 1 - upper_critical(n, 1 - p, level)[0]
+    return n - 1 - find_upper_critical(n, 1 - p, level)[0]
 
 
-def _far_end(n: int, p: float, log_floor: float) -> int:
+def _find_far_end(n: int, p: float, log_floor: float) -> int:
     """Return the first x above the mode with ln P(X = x) <= log_floor, or n if there is none."""
     low, high = int(n * p), n
     while high - low > 1:

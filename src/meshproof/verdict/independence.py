@@ -70,17 +70,17 @@ class Independence:
         return total
 
 
-def misfit(counts: Mapping[str, int], shares: Mapping[str, float]) -> float:
+def measure_misfit(counts: Mapping[str, int], shares: Mapping[str, float]) -> float:
     """Return the log odds for independent draws with the seen shares over the declared ones.
 
     0 for a perfect fit; infinite if a version with share 0 was seen.
     """
     n = sum(counts.values())
     total = 0.0
-    for version, seen in counts.items():
-        if seen:
+    for version, count in counts.items():
+        if count:
             declared = shares.get(version, 0.0)
-            total += seen * math.log(seen / (n * declared)) if declared else math.inf
+            total += count * math.log(count / (n * declared)) if declared else math.inf
     return total
 
 
@@ -89,7 +89,7 @@ class _Block:
 
     def __init__(self, size: int, share: float) -> None:
         self.size = size
-        self.over_rows, self.under_rows = _block_rows(size, share)
+        self.over_rows, self.under_rows = _compute_block_rows(size, share)
         self.over = [0.0] * len(self.over_rows)
         self.under = [0.0] * len(self.under_rows)
         self.seen = self.hits = 0
@@ -105,7 +105,7 @@ class _Block:
 
 
 @lru_cache(maxsize=64)
-def _block_rows(size: int, share: float) -> tuple[Rows, Rows]:
+def _compute_block_rows(size: int, share: float) -> tuple[Rows, Rows]:
     """Return (over, under): for each alternative the log odds of a block by its count."""
     counts = range(size + 1)
     plain = [log_pmf(x, size, share) for x in counts]

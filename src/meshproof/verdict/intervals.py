@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshproof.verdict.phrases import only
+from meshproof.verdict.phrases import find_only_version
 
 if TYPE_CHECKING:
     from meshproof.verdict.record import Verdict
 
 
-def prepare() -> None:
+def preload() -> None:
     """Import what intervals are made with, so that the first one need not wait for it."""
     import statsmodels.stats.proportion  # noqa: F401
 
 
-def method(verdict: Verdict) -> str:
+def name_method(verdict: Verdict) -> str:
     """Return the name of the interval used.
 
     Clopper-Pearson (exact) where the question is one version against the rest: two
     versions, or one that is promised alone. Else Goodman (simultaneous).
     """
-    exact = len(verdict.counts) <= 2 or only(verdict.expected)
+    exact = len(verdict.counts) <= 2 or find_only_version(verdict.expected)
     return "Clopper-Pearson" if exact else "Goodman"
 
 
-def share_intervals(
+def compute_share_intervals(
     verdict: Verdict, confidence: float | None = None
 ) -> dict[str, tuple[float, float]]:
     """Return (low, high) of each version's share, 0 to 1.
@@ -41,14 +41,14 @@ def share_intervals(
         return dict.fromkeys(verdict.counts, (0.0, 1.0))
     counts, alpha = list(verdict.counts.values()), 1 - confidence
     rows = (
-        _clopper_pearson(counts, verdict.n, alpha)
-        if method(verdict) == "Clopper-Pearson"
-        else _goodman(counts, alpha)
+        _compute_clopper_pearson(counts, verdict.n, alpha)
+        if name_method(verdict) == "Clopper-Pearson"
+        else _compute_goodman(counts, alpha)
     )
     return dict(zip(verdict.counts, rows, strict=True))
 
 
-def _clopper_pearson(counts: list[int], n: int, alpha: float) -> list[tuple[float, float]]:
+def _compute_clopper_pearson(counts: list[int], n: int, alpha: float) -> list[tuple[float, float]]:
     # statsmodels has no types; its import takes 2 s
     from statsmodels.stats.proportion import proportion_confint
 
@@ -56,7 +56,7 @@ def _clopper_pearson(counts: list[int], n: int, alpha: float) -> list[tuple[floa
     return [(float(low), float(high)) for low, high in pairs]
 
 
-def _goodman(counts: list[int], alpha: float) -> list[tuple[float, float]]:
+def _compute_goodman(counts: list[int], alpha: float) -> list[tuple[float, float]]:
     from statsmodels.stats.proportion import (  # as above
         multinomial_proportions_confint,
     )

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 
-from meshproof.verdict.independence import Independence, misfit
+from meshproof.verdict.independence import Independence, measure_misfit
 from meshproof.verdict.presence import Presence
-from meshproof.verdict.reasons import reason
+from meshproof.verdict.reasons import explain_verdict
 from meshproof.verdict.record import Verdict
-from meshproof.verdict.settings import Outcome, Settings, declared_names, declared_shares
+from meshproof.verdict.settings import Outcome, Settings, read_names, read_shares
 from meshproof.verdict.strikeoff import StrikeOff
 
 Expect = Mapping[str, float] | Iterable[str]
-Finding = tuple[Outcome, str]
+Decision = tuple[Outcome, str]
 
 _CODES = {
     ("weights", Outcome.PASSED): "struck-off",
@@ -45,52 +45,53 @@ class Judge:
         self.independence: Independence | None = None
         self.kind = "weights" if isinstance(expect, Mapping) else "presence"
         if isinstance(expect, Mapping):
-            self.expected = declared_shares(expect)
+            self.expected = read_shares(expect)
             self.test: StrikeOff | Presence = StrikeOff(self.expected, self.settings)
             if self.settings.independence and max(self.expected.values()) < 1:
                 self.independence = Independence(self.expected)
         else:
-            names = declared_names(expect, self.settings.present)
+            names = read_names(expect, self.settings.present)
             self.expected = dict.fromkeys(names, self.settings.present)
             self.test = Presence(names, self.settings)
         self.limit = min(self.test.n_max, self.settings.budget or self.test.n_max)
         self.counts = dict.fromkeys(self.expected, 0)
         self.labels: list[str | None] = []
-        self.n = self.unnamed = self.looked_at = 0
+        self.n = self.unnamed = self.evaluated_count = 0
         self.decided: Verdict | None = None
 
     def feed(self, batch: Iterable[str | None]) -> Verdict | None:
-        """Take answers in send order; return the verdict, or None to go on.
+        """Count answers in send order; return the verdict, or None to go on.
 
-        None and "" stand for an answer that names no version. Answers after the one that
-        decides are not taken.
+        None and "" stand for an answer that names no version. Answers after the one that decides
+        are ignored.
         """
         for label in batch:
             if self.decided:
                 break
-            self._take(label or None)
+            self._count_label(label or None)
             if len(self.labels) % self.settings.look_every == 0 or self.n == self.limit:
-                self._look()
+                self._evaluate()
         return self.decided
 
     def verdict(self) -> Verdict:
-        """Return what can be said now, inconclusive if that is not enough; changes nothing."""
+        """Return the verdict so far, inconclusive if that is not enough; changes nothing."""
         if self.decided:
             return self.decided
-        now = copy.deepcopy(self)
-        if now.looked_at < len(now.labels):
-            now._look()
-        if now.decided:
-            return now.decided
+        judge = copy.deepcopy(self)
+        if judge.evaluated_count < len(judge.labels):
+            judge._evaluate()
+        if judge.decided:
+            return judge.decided
         if not self.labels:
             code = "empty"
         elif self.n == 0 or self.unnamed > self._unnamed_allowed(len(self.labels)):
             code = "errors"
         else:
             code = "budget"
-        return now._verdict(Outcome.INCONCLUSIVE, code)
+        return judge._build_verdict(Outcome.INCONCLUSIVE, code)
 
-    def _take(self, label: str | None) -> None:
+    def _count_label(self, label: str | None) -> None:
+        """Add one answer to the counts."""
         self.labels.append(label)
         if label is None:
             self.unnamed += 1
@@ -100,31 +101,33 @@ class Judge:
         if self.independence and self.expected.get(label):
             self.independence.add(label)
 
-    def _look(self) -> None:
-        self.looked_at = len(self.labels)
-        if finding := self._find():
-            self.decided = self._verdict(*finding)
+    def _evaluate(self) -> None:
+        """Decide by the answers so far, if they are enough."""
+        self.evaluated_count = len(self.labels)
+        if decision := self._decide():
+            self.decided = self._build_verdict(*decision)
 
-    def _find(self) -> Finding | None:
-        """Return what this look decides. An answer that must never come beats all else."""
-        if certain := self._certain():
+    def _decide(self) -> Decision | None:
+        """Return what these answers decide. An answer that must never come beats all else."""
+        if certain := self._find_certain_fault():
             return certain
         if self.unnamed > self._unnamed_allowed(len(self.labels) + self.limit - self.n):
             return Outcome.INCONCLUSIVE, "errors"
         outcome = self.test.look(self.counts, self.n)
-        finding = self._order(outcome) or self._shares(outcome)
-        if finding and self.unnamed > self._unnamed_allowed(len(self.labels)):
+        decision = self._judge_order(outcome) or self._judge_shares(outcome)
+        if decision and self.unnamed > self._unnamed_allowed(len(self.labels)):
             return Outcome.INCONCLUSIVE, "errors"
-        return finding
+        return decision
 
-    def _certain(self) -> Finding | None:
+    def _find_certain_fault(self) -> Decision | None:
+        """Return the failure for an answer that must never come."""
         if len(self.counts) > len(self.expected):
             return Outcome.FAILED, "undeclared"
         if any(self.counts[version] for version, share in self.expected.items() if share <= 0):
             return Outcome.FAILED, "weight-zero"
         return None
 
-    def _order(self, outcome: Outcome | None) -> Finding | None:
+    def _judge_order(self, outcome: Outcome | None) -> Decision | None:
         """Judge the order of the answers, given what the shares alone would decide.
 
         The e-values refute independent draws *with the declared shares*, so wrong shares
@@ -136,14 +139,15 @@ class Judge:
             return None
         over, under = self.independence.log_evalues()
         limit = math.log(2 / self.settings.alpha_independence)
-        by_shares = misfit(self.counts, self.expected) - math.log(self.settings.beta)
+        by_shares = measure_misfit(self.counts, self.expected) - math.log(self.settings.beta)
         if under >= limit:
             return Outcome.FAILED, "round-robin" if under >= by_shares else "wrong-split"
         if over >= limit and (over >= by_shares or outcome is Outcome.PASSED):
             return Outcome.INCONCLUSIVE, "correlated"
         return None
 
-    def _shares(self, outcome: Outcome | None) -> Finding | None:
+    def _judge_shares(self, outcome: Outcome | None) -> Decision | None:
+        """Return what the shares decide, inconclusive when the budget is spent."""
         if outcome is None:
             return (Outcome.INCONCLUSIVE, "budget") if self.n >= self.limit else None
         return outcome, _CODES[self.kind, outcome]
@@ -157,9 +161,10 @@ class Judge:
             return budget
         return max(1, math.floor(budget * answers))
 
-    def _verdict(self, outcome: Outcome, code: str) -> Verdict:
+    def _build_verdict(self, outcome: Outcome, code: str) -> Verdict:
+        """Return the verdict with this outcome and code, and the evidence so far."""
         over, under = self.independence.log_evalues() if self.independence else (0.0, 0.0)
-        found = Verdict(
+        verdict = Verdict(
             outcome=outcome,
             code=code,
             reason="",
@@ -175,7 +180,7 @@ class Judge:
             under=under,
             splits=self.test.splits() if isinstance(self.test, StrikeOff) else (),
         )
-        return replace(found, reason=reason(found))
+        return replace(verdict, reason=explain_verdict(verdict))
 
 
 def judge(
@@ -185,12 +190,12 @@ def judge(
 
     Labels that run out too early give an inconclusive verdict, never a pass.
     """
-    bench = Judge(expect, settings)
+    judge = Judge(expect, settings)
     source = iter(labels)
-    while batch := list(islice(source, bench.settings.look_every)):
-        if verdict := bench.feed(batch):
+    while batch := list(islice(source, judge.settings.look_every)):
+        if verdict := judge.feed(batch):
             return verdict
-    return bench.verdict()
+    return judge.verdict()
 
 
 def replay(verdict: Verdict) -> Verdict:

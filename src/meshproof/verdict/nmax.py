@@ -11,13 +11,19 @@ import math
 from collections.abc import Iterable
 from functools import lru_cache
 
-from meshproof.verdict.binomial import at_least, at_most, log_pmf, lower_critical, upper_critical
+from meshproof.verdict.binomial import (
+    find_lower_critical,
+    find_upper_critical,
+    log_pmf,
+    probability_at_least,
+    probability_at_most,
+)
 from meshproof.verdict.settings import EPS
 
 SEQUENTIAL = 0.9  # part of alpha and of beta spent on the way; the rest is spent at n_max
 
 
-def clean_answers(share: float, beta: float) -> int:
+def count_clean_answers(share: float, beta: float) -> int:
     """Return how many answers without a version rule out that its share is `share` or more.
 
     Wrong at most `beta` of the time: (1 - share)^n <= beta. 688 for 0.01 and 1e-3.
@@ -26,7 +32,7 @@ def clean_answers(share: float, beta: float) -> int:
 
 
 @lru_cache(maxsize=256)
-def n_max(
+def compute_n_max(
     shares: tuple[float, ...], tolerance: float, leak: float, alpha: float, beta: float, sides: int
 ) -> int:
     """Return the largest number of answers that a weights check may take.
@@ -35,16 +41,16 @@ def n_max(
     fixed-size test spreads its alpha.
     """
     if max(shares) >= 1:
-        return clean_answers(leak, beta)
-    clean = clean_answers(leak, SEQUENTIAL * beta) if min(shares) <= 0 else 1
+        return count_clean_answers(leak, beta)
+    clean = count_clean_answers(leak, SEQUENTIAL * beta) if min(shares) <= 0 else 1
     versions = {share for share in shares if share > 0}
     if len(shares) == 2:
         versions = {min(versions)}
     spare = 1 - SEQUENTIAL
-    return max(clean, fixed_size(versions, tolerance, spare * alpha / sides, spare * beta))
+    return max(clean, find_fixed_size(versions, tolerance, spare * alpha / sides, spare * beta))
 
 
-def fixed_size(shares: Iterable[float], tolerance: float, alpha: float, beta: float) -> int:
+def find_fixed_size(shares: Iterable[float], tolerance: float, alpha: float, beta: float) -> int:
     """Return the smallest n whose exact test holds alpha per tail and beta for all shares.
 
     Feasibility is not monotone in n, because counts are whole numbers. It is for the
@@ -54,37 +60,37 @@ def fixed_size(shares: Iterable[float], tolerance: float, alpha: float, beta: fl
     tails = []
     for share in shares:
         tails += [(share, share + tolerance), (1 - share, 1 - share + tolerance)]
-    n = max(_least_randomised(p, q, alpha, beta) for p, q in tails)
-    while not all(_feasible(n, p, q, alpha, beta) for p, q in tails):
+    n = max(_find_randomised_size(p, q, alpha, beta) for p, q in tails)
+    while not all(_is_feasible(n, p, q, alpha, beta) for p, q in tails):
         n += 1
     return n
 
 
-def _feasible(n: int, p: float, q: float, alpha: float, beta: float) -> bool:
+def _is_feasible(n: int, p: float, q: float, alpha: float, beta: float) -> bool:
     """Return whether n answers tell p from q > p: P_q(X <= c) <= beta, P_p(X > c) <= alpha."""
-    c = lower_critical(n, q, beta) if q < 1 - EPS else n - 1
-    return at_least(c + 1, n, p) <= alpha
+    c = find_lower_critical(n, q, beta) if q < 1 - EPS else n - 1
+    return probability_at_least(c + 1, n, p) <= alpha
 
 
-def _least_randomised(p: float, q: float, alpha: float, beta: float) -> int:
+def _find_randomised_size(p: float, q: float, alpha: float, beta: float) -> int:
     """Return the smallest n for which a randomised test tells share p from q > p."""
     if q >= 1 - EPS:
         return math.ceil(math.log(alpha) / math.log(p) - EPS)
     high = 1
-    while _missed(high, p, q, alpha) > beta:
+    while _compute_miss_rate(high, p, q, alpha) > beta:
         high *= 2
     low = high // 2
     while high - low > 1:
         middle = (low + high) // 2
-        if _missed(middle, p, q, alpha) > beta:
+        if _compute_miss_rate(middle, p, q, alpha) > beta:
             low = middle
         else:
             high = middle
     return high
 
 
-def _missed(n: int, p: float, q: float, alpha: float) -> float:
+def _compute_miss_rate(n: int, p: float, q: float, alpha: float) -> float:
     """Return the chance that the best test of level alpha against p misses a share q > p."""
-    c, tail = upper_critical(n, p, alpha)
+    c, tail = find_upper_critical(n, p, alpha)
     on_edge = (alpha - tail) / math.exp(log_pmf(c, n, p))
-    return at_most(c - 1, n, q) + (1 - on_edge) * math.exp(log_pmf(c, n, q))
+    return probability_at_most(c - 1, n, q) + (1 - on_edge) * math.exp(log_pmf(c, n, q))

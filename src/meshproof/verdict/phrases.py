@@ -1,4 +1,4 @@
-"""Numbers and promises in words, shared by reasons and reports."""
+"""Formats numbers and promises for reasons and reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from meshproof.verdict.settings import EPS
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """Return a share (0 to 1) as `51.2 %`; below 1 and above 99 with two decimals."""
     value = 100 * share
     if 0 < value < 0.01:
@@ -17,20 +17,20 @@ def percent(share: float) -> str:
     return text.rstrip("0").rstrip(".") + " %" if "." in text else f"{text} %"
 
 
-def points(difference: float) -> str:
+def format_points(difference: float) -> str:
     """Return a difference of shares (0 to 1) as `10 points`."""
-    value = percent(difference).removesuffix(" %")
+    value = format_percent(difference).removesuffix(" %")
     return "1 point" if value == "1" else f"{value} points"
 
 
-def times(rate: float) -> str:
+def format_rate(rate: float) -> str:
     """Return an error rate (0 to 1) as `1 time in 1000`, never smaller than it is."""
     inverse = 1 / rate * (1 + EPS)
     unit = 10.0 ** max(0, math.floor(math.log10(inverse)) - 1)  # keeps two digits
     return f"1 time in {_large(math.floor(inverse / unit) * unit)}"
 
 
-def odds_to_one(log_odds: float) -> str:
+def format_odds(log_odds: float) -> str:
     """Return natural log odds as `1100 to 1`; 0 is `1 to 1`."""
     if log_odds > 100:
         return "beyond doubt"
@@ -46,42 +46,42 @@ def _large(number: float) -> str:
     return f"{float(f'{number:.3g}'):.0f}" if number >= 1000 else f"{number:.0f}"
 
 
-def answers(n: int) -> str:
+def format_answers(n: int) -> str:
     """Return `1 answer` or `28 answers`."""
     return "1 answer" if n == 1 else f"{n} answers"
 
 
-def listed(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Return names as `v1, v2 and v3`."""
     return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
 
 
-def only(expected: Mapping[str, float]) -> str | None:
-    """Return the version that is promised all answers, if there is one."""
+def find_only_version(expected: Mapping[str, float]) -> str | None:
+    """Return the version that is promised all answers, None if there is none."""
     return next((version for version, share in expected.items() if share >= 1), None)
 
 
-def never(expected: Mapping[str, float]) -> list[str]:
+def find_versions_without_weight(expected: Mapping[str, float]) -> list[str]:
     """Return the versions with weight 0."""
     return [version for version, share in expected.items() if share <= 0]
 
 
-def promise(kind: str, expected: Mapping[str, float]) -> str:
-    """Return what was promised: `v1 50 %, v2 50 %`, `only v3`, `v1 and v2, no other`."""
+def describe_promise(kind: str, expected: Mapping[str, float]) -> str:
+    """Return a promise in words: `v1 50 %, v2 50 %`, `only v3`, `v1 and v2, no other`."""
     if kind == "presence":
-        return f"{listed(list(expected))}, no other"
-    if alone := only(expected):
+        return f"{join_names(list(expected))}, no other"
+    if alone := find_only_version(expected):
         return f"only {alone}"
-    return ", ".join(f"{version} {percent(share)}" for version, share in expected.items())
+    return ", ".join(f"{version} {format_percent(share)}" for version, share in expected.items())
 
 
-def wrong_split(expected: Mapping[str, float], version: str, share: float) -> str:
+def describe_wrong_split(expected: Mapping[str, float], version: str, share: float) -> str:
     """Describe a wrong split, such as `v1/v2 at 60/40`."""
     if expected[version] >= 1:
-        return f"other versions getting {percent(1 - share)} in all"
+        return f"other versions getting {format_percent(1 - share)} in all"
     if len(expected) == 2:
-        pair = [percent(value).removesuffix(" %") for value in (share, 1 - share)]
+        pair = [format_percent(value).removesuffix(" %") for value in (share, 1 - share)]
         return f"{'/'.join(expected)} at {'/'.join(pair)}"
     if share <= 0:
         return f"{version} missing"
-    return f"{version} at {percent(share)} instead of {percent(expected[version])}"
+    return f"{version} at {format_percent(share)} instead of {format_percent(expected[version])}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from meshproof.verdict.nmax import clean_answers
+from meshproof.verdict.nmax import count_clean_answers
 from meshproof.verdict.settings import EPS, Outcome, Settings
 
 
@@ -21,8 +21,8 @@ class Presence:
 
     def __init__(self, names: Sequence[str], settings: Settings) -> None:
         self.names = tuple(names)
-        self.patience = patience(len(names), settings.present, settings.alpha)
-        self.clean = clean_answers(settings.present, settings.beta)
+        self.patience = count_answers_until_missing(len(names), settings.present, settings.alpha)
+        self.clean = count_clean_answers(settings.present, settings.beta)
         self.n_max = max(self.patience, self.clean)
 
     def look(self, counts: Mapping[str, int], n: int) -> Outcome | None:
@@ -32,7 +32,7 @@ class Presence:
         return Outcome.FAILED if n >= self.patience else None
 
 
-def patience(versions: int, share: float, alpha: float) -> int:
+def count_answers_until_missing(versions: int, share: float, alpha: float) -> int:
     """Return after how many answers an unseen version of `share` or more counts as missing.
 
     Wrong for any of the versions at most `alpha` of the time. 105 for 3, 0.10 and 5e-5.

@@ -56,7 +56,7 @@ class Verdict:
         return self.outcome is Outcome.PASSED
 
     def intervals(self, confidence: float | None = None) -> dict[str, tuple[float, float]]:
-        """Return (low, high) of each version's share, 0 to 1; see `share_intervals`."""
+        """Return (low, high) of each version's share, 0 to 1; see `compute_share_intervals`."""
         return compute_share_intervals(self, confidence)
 
     def ruled_out(self) -> list[tuple[str, float]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-_NOTHING = 1e-22  # counts less likely than this are dropped
+_NEGLIGIBLE = 1e-22  # counts less likely than this are dropped
 _UPPER, _LOWER = 1, 2  # bits of a layer: the wrong split above, below is struck
 
 
@@ -40,15 +40,17 @@ class Course:
     mean: float
 
 
-def courses(test: StrikeOff, shares: Sequence[float], limit: int) -> list[Course]:
+def compute_courses(test: StrikeOff, shares: Sequence[float], limit: int) -> list[Course]:
     """Return the course of `test` for each true share of its first version with traffic.
 
     Exactly two of the test's versions must have a weight above 0. limit: most answers.
     """
-    return _Walk(test, shares, limit).run()
+    return _RandomWalk(test, shares, limit).run()
 
 
-class _Walk:
+class _RandomWalk:
+    """The distribution of the first version's count, carried from look to look."""
+
     def __init__(self, test: StrikeOff, shares: Sequence[float], limit: int) -> None:
         import numpy as np
 
@@ -60,36 +62,37 @@ class _Walk:
         self.low = 0
         self.ends = np.zeros((2, len(shares)))  # passes, fails
         self.mean = np.zeros(len(shares))
-        above, below = self._struck_by(+1), self._struck_by(-1)
+        above, below = self._find_nearest(+1), self._find_nearest(-1)
         self.nearest = {_UPPER: above, _LOWER: below}
 
     def run(self) -> list[Course]:
+        """Carry the distribution to the limit; return the course for each true share."""
         n = 0
         while n < self.limit and self.mass.sum() > 1e-13:
             every = self.test.settings.look_every
             step = min(every - n % every, self.limit - n)
-            self._draw(step)
+            self._add_answers(step)
             n += step
-            self._look(n)
+            self._evaluate(n)
             if n == self.limit:
-                self._end(n)
-            self._trim()
+                self._decide_open(n)
+            self._drop_unlikely()
         return [
             Course(share, float(passed), float(failed), float(mean))
             for share, passed, failed, mean in zip(self.shares, *self.ends, self.mean, strict=True)
         ]
 
-    def _struck_by(self, sign: int) -> int:
+    def _find_nearest(self, sign: int) -> int:
         """Return the index of the nearest candidate with more (+1) or less (-1) of the first."""
         for j, candidate in enumerate(self.test.candidates):
             wrong = candidate.wrong
-            more = wrong.share - self.test.shares[self.first] if wrong.nearest else 0.0
-            if wrong.version == self.first and sign * more > 0:
+            difference = wrong.share - self.test.shares[self.first] if wrong.nearest else 0.0
+            if wrong.version == self.first and sign * difference > 0:
                 return j
         raise AssertionError("every version with traffic can have more or less of it")
 
-    def _draw(self, step: int) -> None:
-        """Let `step` more answers come."""
+    def _add_answers(self, step: int) -> None:
+        """Spread the distribution over `step` more answers."""
         width = self.mass.shape[2]
         grown = self.np.zeros((4, len(self.shares), width + step))
         for j in range(step + 1):
@@ -97,12 +100,12 @@ class _Walk:
             grown[:, :, j : j + width] += self.mass * chance[None, :, None]
         self.mass = grown
 
-    def _look(self, n: int) -> None:
+    def _evaluate(self, n: int) -> None:
         """Stop and strike as the test does after n answers."""
-        odds = self._odds(n)
+        odds = self._compute_odds(n)
         priors = self.np.log([c.prior for c in self.test.candidates])[:, None]
         evidence = self.np.logaddexp.reduce(odds + priors, axis=0)
-        self._stop(evidence >= self.test.fail_at, n, fails=True)
+        self._move_to_ends(evidence >= self.test.fail_at, n, fails=True)
         struck = odds <= self.test.strike_at
         for bit, j in self.nearest.items():
             for layer in (0, _UPPER + _LOWER - bit):
@@ -113,9 +116,9 @@ class _Walk:
             j for j, c in enumerate(self.test.candidates) if not self.test.shares[c.wrong.version]
         ]
         if all(struck[j].all() for j in leaks):
-            self._stop(self.np.ones(self.mass.shape[2], bool), n, layers=[_UPPER | _LOWER])
+            self._move_to_ends(self.np.ones(self.mass.shape[2], bool), n, layers=[_UPPER | _LOWER])
 
-    def _odds(self, n: int) -> Floats:
+    def _compute_odds(self, n: int) -> Floats:
         """Return log odds by candidate and count, as `_Candidate.log_odds` does for one."""
         count = self.np.arange(self.low, self.low + self.mass.shape[2])
         rows = []
@@ -124,47 +127,51 @@ class _Walk:
                 candidate.wrong.version, 0 * count
             )
             rows.append(
-                self._product(hits, candidate.hit) + self._product(n - hits, candidate.miss)
+                self._multiply(hits, candidate.hit) + self._multiply(n - hits, candidate.miss)
             )
-        found: Floats = self.np.array(rows)
-        return found
+        odds: Floats = self.np.array(rows)
+        return odds
 
-    def _product(self, count: Any, log_odds: float) -> Any:
+    def _multiply(self, count: Any, log_odds: float) -> Any:
         """Return count * log_odds with 0 * infinity = 0."""
         with self.np.errstate(invalid="ignore"):
             return self.np.where(count == 0, 0.0, count * log_odds)
 
-    def _stop(
-        self, where: Mask, n: int, *, fails: bool = False, layers: Sequence[int] = (0, 1, 2, 3)
+    def _move_to_ends(
+        self, counts: Mask, n: int, *, fails: bool = False, layers: Sequence[int] = (0, 1, 2, 3)
     ) -> None:
+        """Count the mass at these counts as ended after n answers, and remove it."""
         for layer in layers:
-            gone = self.mass[layer][:, where].sum(axis=1)
-            self.mass[layer][:, where] = 0.0
-            self.ends[int(fails)] += gone
-            self.mean += n * gone
+            stopped = self.mass[layer][:, counts].sum(axis=1)
+            self.mass[layer][:, counts] = 0.0
+            self.ends[int(fails)] += stopped
+            self.mean += n * stopped
 
-    def _end(self, n: int) -> None:
-        """Settle what is open at the limit, by the exact last look if it is n_max."""
-        left = self.mass.max(axis=(0, 1)) > _NOTHING
-        for column in self.np.flatnonzero(left) if n == self.test.n_max else ():
+    def _decide_open(self, n: int) -> None:
+        """Decide what is open at the limit, by the exact last look if it is n_max."""
+        has_mass = self.mass.max(axis=(0, 1)) > _NEGLIGIBLE
+        for column in self.np.flatnonzero(has_mass) if n == self.test.n_max else ():
             count = self.low + int(column)
             counts = dict.fromkeys(self.test.shares, 0)
             counts |= {self.first: count, self.second: n - count}
-            here = self.np.arange(self.mass.shape[2]) == column
+            at_column = self.np.arange(self.mass.shape[2]) == column
             for layer in range(4):
-                outcome = self.test.last_look(counts, n, self._still_open(layer))
+                outcome = self.test.last_look(counts, n, self._list_open_splits(layer))
                 if outcome is not Outcome.INCONCLUSIVE:
-                    self._stop(here, n, fails=outcome is Outcome.FAILED, layers=[layer])
+                    self._move_to_ends(
+                        at_column, n, fails=outcome is Outcome.FAILED, layers=[layer]
+                    )
         self.mean += n * self.mass.sum(axis=(0, 2))
         self.mass[:] = 0.0
 
-    def _still_open(self, layer: int) -> list[WrongSplit]:
+    def _list_open_splits(self, layer: int) -> list[WrongSplit]:
+        """Return the nearest wrong splits that are not struck in a layer."""
         near = self.nearest.items()
         return [self.test.candidates[j].wrong for bit, j in near if not layer & bit]
 
-    def _trim(self) -> None:
+    def _drop_unlikely(self) -> None:
         """Drop counts at both ends that are too unlikely to matter."""
-        kept = self.np.flatnonzero(self.mass.max(axis=(0, 1)) > _NOTHING)
-        if len(kept):
-            self.mass = self.mass[:, :, kept[0] : kept[-1] + 1]
-            self.low += int(kept[0])
+        columns = self.np.flatnonzero(self.mass.max(axis=(0, 1)) > _NEGLIGIBLE)
+        if len(columns):
+            self.mass = self.mass[:, :, columns[0] : columns[-1] + 1]
+            self.low += int(columns[0])

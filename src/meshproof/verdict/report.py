@@ -1,22 +1,22 @@
-"""A verdict for people: one line for a console, one paragraph for a report."""
+"""Formats a verdict for people: one line for a console, one paragraph for a report."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
-from meshproof.verdict.intervals import name_method, compute_share_intervals
+from meshproof.verdict.intervals import compute_share_intervals, name_method
 from meshproof.verdict.phrases import (
-    format_answers,
-    join_names,
-    find_versions_without_weight,
-    format_odds,
+    describe_promise,
+    describe_wrong_split,
     find_only_version,
+    find_versions_without_weight,
+    format_answers,
+    format_odds,
     format_percent,
     format_points,
-    describe_promise,
     format_rate,
-    describe_wrong_split,
+    join_names,
 )
 from meshproof.verdict.settings import EPS, Outcome
 from meshproof.verdict.strikeoff import StrikeOff
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def format_line(verdict: Verdict) -> str:
-    """Return the verdict as one line: its outcome, then what `statement` returns."""
+    """Return the verdict as one line: its outcome, then what `format_statement` returns."""
     return f"{verdict.outcome}: {format_statement(verdict)}"
 
 
 def format_statement(verdict: Verdict) -> str:
-    """Return what a verdict rests on in one line: n, counts, bound and error rates."""
+    """Return in one line what a verdict is based on: n, counts, bound and error rates."""
     if verdict.outcome is Outcome.PASSED:
         shares = verdict.kind == "weights" and not find_only_version(verdict.expected)
         declared = (
@@ -40,7 +40,8 @@ def format_statement(verdict: Verdict) -> str:
         miss_rate = f"(missed at most {format_rate(verdict.settings.beta)})"
         loosened = verdict.loosened()
         loosened_text = f"; looser than the run: {join_names(loosened)}" if loosened else ""
-        return f"{_describe_counts(verdict)}{declared}; {_describe_fault(verdict)} is ruled out {miss_rate}{loosened_text}"
+        observed = f"{_describe_counts(verdict)}{declared}"
+        return f"{observed}; {_describe_fault(verdict)} is ruled out {miss_rate}{loosened_text}"
     alpha = compute_false_alarm_rate(verdict) if verdict.outcome is Outcome.FAILED else 0.0
     rate = f"; a false alarm at most {format_rate(alpha)}" if alpha else ""
     return f"{verdict.reason} [{_describe_counts(verdict)}{rate}]"
@@ -64,8 +65,8 @@ def format_paragraph(verdict: Verdict) -> str:
 def find_nearest_splits(verdict: Verdict, *, struck: bool) -> list[tuple[str, float]]:
     """Return (description, best odds to 1 against it) of nearest wrong splits.
 
-    For a promise of one version alone, of a leak in all. For a presence check, of another
-    version with the smallest share that counts.
+    If one version alone is promised, of a leak in all. For a presence check, of another version
+    with the smallest share that counts.
     """
     if verdict.kind == "presence":
         share = verdict.settings.present
@@ -93,6 +94,7 @@ def compute_false_alarm_rate(verdict: Verdict) -> float:
 
 
 def _judges_order(verdict: Verdict) -> bool:
+    """Say whether the order of the answers is judged, too."""
     weights = verdict.kind == "weights" and not find_only_version(verdict.expected)
     return weights and verdict.settings.independence
 
@@ -110,11 +112,12 @@ def _describe_counts(verdict: Verdict) -> str:
 
 
 def _describe_unnamed(verdict: Verdict) -> str:
+    """Return how many answers named no version, as the end of a sentence."""
     return f", and {verdict.unnamed} that named no version" if verdict.unnamed else ""
 
 
 def _describe_fault(verdict: Verdict) -> str:
-    """Return the smallest fault that must be caught."""
+    """Return the smallest fault that the check must catch."""
     settings = verdict.settings
     if verdict.kind == "presence":
         return f"another version with {format_percent(settings.present)} or more"
@@ -129,6 +132,7 @@ def _describe_fault(verdict: Verdict) -> str:
 
 
 def _describe_counts_with_intervals(verdict: Verdict) -> str:
+    """Return the counts with their shares and confidence intervals."""
     if not verdict.n:
         return f"Seen: {_describe_counts(verdict)}."
     ranges = compute_share_intervals(verdict)
@@ -166,9 +170,9 @@ def _describe_evidence(verdict: Verdict) -> list[str]:
 
 
 def _describe_odds_against(verdict: Verdict) -> list[str]:
-    """Return the odds of the wrong splits, or which other limit a wrong split failed at."""
+    """Return the odds of the wrong splits, or the limit that failed a wrong split instead."""
     test = StrikeOff(verdict.expected, verdict.settings)
-    log_evidence, limit = test.evidence(verdict.counts, verdict.n), test.fail_at
+    log_evidence, limit = test.compute_evidence(verdict.counts, verdict.n), test.fail_at
     if log_evidence >= limit:
         odds = f"{format_odds(log_evidence)}, where {format_odds(limit)} counts"
         return [f"Wrong splits fit better than the declared one by {odds}."]
@@ -178,6 +182,7 @@ def _describe_odds_against(verdict: Verdict) -> list[str]:
 
 
 def _describe_order(verdict: Verdict) -> str:
+    """Return the odds for repeats and for round robin."""
     if not _judges_order(verdict) or not verdict.n:
         return ""
     limit = format_odds(math.log(2 / verdict.settings.alpha_independence))
@@ -188,7 +193,7 @@ def _describe_order(verdict: Verdict) -> str:
 
 
 def _describe_small_weights(verdict: Verdict) -> str:
-    """Name the versions whose weight is below the tolerance: little is said about those."""
+    """Name the versions whose weight is below the tolerance: the check says little about them."""
     tolerance = verdict.settings.tolerance
     small = [v for v, share in verdict.expected.items() if 0 < share < tolerance + EPS]
     if verdict.kind == "presence" or not small:
@@ -200,6 +205,7 @@ def _describe_small_weights(verdict: Verdict) -> str:
 
 
 def _describe_rates(verdict: Verdict) -> str:
+    """Return the error rates and the most answers needed."""
     alpha = compute_false_alarm_rate(verdict)
     fails = f"fails at most {format_rate(alpha)}" if alpha else "never fails"
     fault = _describe_fault(verdict)

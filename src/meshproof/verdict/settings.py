@@ -1,4 +1,4 @@
-"""What a check promises about its error rates, and what may be expected of a mesh.
+"""The settings of a check: its error rates, and the faults that it must catch.
 
 Source of every default: statistics.md, section 1 (parameter table).
 """
@@ -15,7 +15,7 @@ EPS = 1e-9  # shares closer than this to 0, 1 or a bound count as equal to it
 
 
 class Outcome(StrEnum):
-    """The three things a judge may say; only `passed` holds the promise."""
+    """The three outcomes of a judge; only `passed` holds the promise."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -26,7 +26,7 @@ class Outcome(StrEnum):
 class Origin:
     """Where a setting comes from: `by` in words (`profile gate`, `--tolerance`, `shop.yaml:7`).
 
-    run: what the run has where a rule or a check says otherwise, else None.
+    run: the run's value where a rule or a check sets another, else None.
     """
 
     by: str
@@ -80,35 +80,39 @@ class Settings:
 
     @property
     def unnamed_allowed(self) -> float:
-        """`unnamed_budget`, or what it is where nobody has said."""
+        """`unnamed_budget`, or its default."""
         return self.tolerance / 10 if self.unnamed_budget is None else self.unnamed_budget
 
-    def _effective(self, name: str) -> float | None:
-        found: float | None = getattr(self, "unnamed_allowed" if name == "unnamed_budget" else name)
-        return found
+    def _get_effective(self, name: str) -> float | None:
+        """Return the value of a setting, with the default of `unnamed_budget`."""
+        value: float | None = getattr(self, "unnamed_allowed" if name == "unnamed_budget" else name)
+        return value
 
-    def given(self, by: str, values: Mapping[str, float], *, own: bool = False) -> Settings:
-        """Return these settings with `values` by name, which come from `by`.
+    def with_values(
+        self, by: str, values: Mapping[str, float], *, is_local: bool = False
+    ) -> Settings:
+        """Return these settings with other `values` by name, whose origin is `by`.
 
-        own: they are those of one rule or check; what the run has is kept beside them. Raises
-        ValueError for a value out of range.
+        is_local: the values are those of one rule or check; the run's are kept for comparison.
+        Raises ValueError for a value out of range.
         """
         origins = dict(self.origins)
         for name, value in values.items():
-            known = origins.get(name)
-            run = self._effective(name) if known is None or known.run is None else known.run
-            origins[name] = Origin(by, run if own and run != value else None)
+            origin = origins.get(name)
+            run = self._get_effective(name) if origin is None or origin.run is None else origin.run
+            origins[name] = Origin(by, run if is_local and run != value else None)
         changes: dict[str, Any] = dict(values)
         return replace(self, origins=origins, **changes)
 
 
-def _profile(name: str, tolerance: float, leak: float) -> Settings:
+def _build_profile(name: str, tolerance: float, leak: float) -> Settings:
+    """Return the settings of a profile."""
     same = {"beta": Settings.beta, "present": Settings.present}
-    return Settings().given(f"profile {name}", {"tolerance": tolerance, "leak": leak, **same})
+    return Settings().with_values(f"profile {name}", {"tolerance": tolerance, "leak": leak, **same})
 
 
 PROFILES: Mapping[str, Settings] = {
-    name: _profile(name, tolerance, leak)
+    name: _build_profile(name, tolerance, leak)
     for name, tolerance, leak in (("gate", 0.10, 0.01), ("nightly", 0.05, 0.001))
 }
 
@@ -124,11 +128,11 @@ def share_alpha(alpha_run: float, checks: int) -> tuple[float, float]:
         raise ValueError(f"alpha_run must lie between 0 and 1, not {alpha_run!r}")
     if checks < 1:
         raise ValueError(f"a run has 1 check or more, not {checks!r}")
-    each = alpha_run / (2 * checks)
-    return each, each
+    check_alpha = alpha_run / (2 * checks)
+    return check_alpha, check_alpha
 
 
-def declared_shares(weights: Mapping[str, float]) -> dict[str, float]:
+def read_shares(weights: Mapping[str, float]) -> dict[str, float]:
     """Return weights as shares that sum to 1, in the given order.
 
     Shares that already sum to 1 are kept to the last bit, so that a stored verdict is
@@ -147,7 +151,7 @@ def declared_shares(weights: Mapping[str, float]) -> dict[str, float]:
     return {name: float(weight) / scale for name, weight in weights.items()}
 
 
-def declared_names(names: Iterable[str], present: float) -> tuple[str, ...]:
+def read_names(names: Iterable[str], present: float) -> tuple[str, ...]:
     """Return the versions of a presence check, in the given order.
 
     Raises ValueError for no names, a name given twice, one bare string, or more versions
@@ -155,13 +159,13 @@ def declared_names(names: Iterable[str], present: float) -> tuple[str, ...]:
     """
     if isinstance(names, str):
         raise ValueError(f"expected several version names, not the one string {names!r}")
-    found = tuple(names)
-    if not found:
+    versions = tuple(names)
+    if not versions:
         raise ValueError("no versions declared: name at least one")
-    if len(set(found)) < len(found):
-        raise ValueError(f"a version is named twice in {', '.join(found)}")
-    if len(found) * present > 1 + EPS:
+    if len(set(versions)) < len(versions):
+        raise ValueError(f"a version is named twice in {', '.join(versions)}")
+    if len(versions) * present > 1 + EPS:
         raise ValueError(
-            f"{len(found)} versions cannot each have a share of {present:g}: lower `present`"
+            f"{len(versions)} versions cannot each have a share of {present:g}: lower `present`"
         )
-    return found
+    return versions

@@ -13,8 +13,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from meshproof.verdict.binomial import at_least, at_most, log_sum
-from meshproof.verdict.nmax import SEQUENTIAL, n_max
+from meshproof.verdict.binomial import log_sum, probability_at_least, probability_at_most
+from meshproof.verdict.nmax import SEQUENTIAL, compute_n_max
 from meshproof.verdict.settings import EPS, Outcome, Settings
 
 
@@ -34,29 +34,33 @@ class WrongSplit:
     struck: bool = False
 
 
-def wrong_splits(shares: Mapping[str, float], settings: Settings) -> list[WrongSplit]:
+def list_wrong_splits(shares: Mapping[str, float], settings: Settings) -> list[WrongSplit]:
     """List what could be wrong with declared shares, nearest first for each direction.
 
     With two versions the second is the complement of the first and is left out.
     """
     versions = list(shares)[:1] if len(shares) == 2 else list(shares)
-    return [wrong for version in versions for wrong in _of_version(version, shares, settings)]
+    return [
+        wrong for version in versions for wrong in _list_version_splits(version, shares, settings)
+    ]
 
 
-def _of_version(version: str, shares: Mapping[str, float], settings: Settings) -> list[WrongSplit]:
+def _list_version_splits(
+    version: str, shares: Mapping[str, float], settings: Settings
+) -> list[WrongSplit]:
     declared = shares[version]
     if declared <= 0:
         return [WrongSplit(version, settings.leak, nearest=True)]
     if declared >= 1:
         return [WrongSplit(version, 1 - settings.leak, nearest=True)]
-    found = []
+    splits = []
     for sign in (+1, -1):
         step, nearest = settings.tolerance, True
         while EPS < (share := declared + sign * step) < 1 - EPS:
-            found.append(WrongSplit(version, share, nearest))
+            splits.append(WrongSplit(version, share, nearest))
             step, nearest = 2 * step, False
-        found.append(WrongSplit(version, 1.0 if sign > 0 else 0.0, nearest))
-    return found
+        splits.append(WrongSplit(version, 1.0 if sign > 0 else 0.0, nearest))
+    return splits
 
 
 class _Candidate:
@@ -85,43 +89,45 @@ def _log_ratio(wrong: float, declared: float) -> float:
 class StrikeOff:
     """The test for one check; `look` after each batch with the counts so far.
 
-    shares: declared shares as of `declared_shares`. An answer from a version with share 0
+    shares: declared shares as of `read_shares`. An answer from a version with share 0
     must be judged before (it refutes the shares for certain).
     """
 
     def __init__(self, shares: Mapping[str, float], settings: Settings) -> None:
         self.shares = dict(shares)
         self.settings = settings
-        wrongs = wrong_splits(shares, settings)
-        near = sum(wrong.nearest for wrong in wrongs)
-        far = len(wrongs) - near
-        self.sides = near
-        whole = max(shares.values()) >= 1  # nothing is random: all of alpha and beta is there
-        spent = 1.0 if whole else SEQUENTIAL
-        self.strike_at = math.log(spent * settings.beta) + EPS
-        self.fail_at = -math.log(spent * settings.alpha)
-        self.n_max = n_max(
+        wrongs = list_wrong_splits(shares, settings)
+        nearest_count = sum(wrong.nearest for wrong in wrongs)
+        farther_count = len(wrongs) - nearest_count
+        self.sides = nearest_count
+        is_certain = max(shares.values()) >= 1  # nothing is random: all of alpha and beta is there
+        spent_share = 1.0 if is_certain else SEQUENTIAL
+        self.strike_at = math.log(spent_share * settings.beta) + EPS
+        self.fail_at = -math.log(spent_share * settings.alpha)
+        self.n_max = compute_n_max(
             tuple(shares.values()),
             settings.tolerance,
             settings.leak,
             settings.alpha,
             settings.beta,
-            near,
+            nearest_count,
         )
         self.candidates = [
             _Candidate(
                 wrong,
                 shares[wrong.version],
-                (0.5 if far else 1.0) / near if wrong.nearest else 0.5 / far,
+                (0.5 if farther_count else 1.0) / nearest_count
+                if wrong.nearest
+                else 0.5 / farther_count,
             )
             for wrong in wrongs
         ]
 
     def look(self, counts: Mapping[str, int], n: int) -> Outcome | None:
         """Judge the counts (sum n); None = go on. Strikes are kept for the next look."""
-        odds = self._odds(counts, n)
+        odds = self._compute_odds(counts, n)
         # a mean is never above its largest part, so most looks need no exp at all
-        if max(odds) >= self.fail_at and self._mean(odds) >= self.fail_at:
+        if max(odds) >= self.fail_at and self._average_odds(odds) >= self.fail_at:
             return Outcome.FAILED
         alive = False
         for candidate, log_odds in zip(self.candidates, odds, strict=True):
@@ -134,14 +140,14 @@ class StrikeOff:
             return None
         return self.last_look(counts, n, [c.wrong for c in self.candidates if not c.struck])
 
-    def evidence(self, counts: Mapping[str, int], n: int) -> float:
+    def compute_evidence(self, counts: Mapping[str, int], n: int) -> float:
         """Return ln of the e-value against the declared shares; it fails at `fail_at`."""
-        return self._mean(self._odds(counts, n))
+        return self._average_odds(self._compute_odds(counts, n))
 
-    def _odds(self, counts: Mapping[str, int], n: int) -> list[float]:
+    def _compute_odds(self, counts: Mapping[str, int], n: int) -> list[float]:
         return [c.log_odds(counts[c.wrong.version], n) for c in self.candidates]
 
-    def _mean(self, odds: Sequence[float]) -> float:
+    def _average_odds(self, odds: Sequence[float]) -> float:
         """Return ln of the mean of e^odds: half the weight on the nearest, half on farther."""
         weighed = zip(self.candidates, odds, strict=True)
         return log_sum([math.log(c.prior) + log_odds for c, log_odds in weighed])
@@ -153,19 +159,25 @@ class StrikeOff:
         spare = 1 - SEQUENTIAL
         beta = spare * self.settings.beta * (1 + EPS)
         alpha = spare * self.settings.alpha / self.sides * (1 + EPS)
-        if all(self._tail(wrong, counts, n) <= beta for wrong in still_open if wrong.nearest):
+        if all(
+            self._compute_tail(wrong, counts, n) <= beta for wrong in still_open if wrong.nearest
+        ):
             return Outcome.PASSED
         for version, share in self.shares.items():
-            seen = counts[version]
-            if 0 < share < 1 and min(at_most(seen, n, share), at_least(seen, n, share)) <= alpha:
+            count = counts[version]
+            if (
+                0 < share < 1
+                and min(probability_at_most(count, n, share), probability_at_least(count, n, share))
+                <= alpha
+            ):
                 return Outcome.FAILED
         return Outcome.INCONCLUSIVE
 
-    def _tail(self, wrong: WrongSplit, counts: Mapping[str, int], n: int) -> float:
-        seen = counts[wrong.version]
+    def _compute_tail(self, wrong: WrongSplit, counts: Mapping[str, int], n: int) -> float:
+        count = counts[wrong.version]
         if wrong.share > self.shares[wrong.version]:
-            return at_most(seen, n, wrong.share)
-        return at_least(seen, n, wrong.share)
+            return probability_at_most(count, n, wrong.share)
+        return probability_at_least(count, n, wrong.share)
 
     def splits(self) -> tuple[WrongSplit, ...]:
         """Return every wrong split with the odds reached against it and whether it is struck."""
