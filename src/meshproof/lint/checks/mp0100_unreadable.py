@@ -12,7 +12,9 @@ from meshproof.lint.engine.project import Project
 
 CODE = "MP0100"
 
-_LOCATED_ERROR = re.compile(r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?: (?P<said>.+)", re.S)
+_LOCATED_ERROR = re.compile(
+    r"(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?: (?P<message>.+)", re.S
+)
 
 
 def check(project: Project) -> Iterable[Hit]:
@@ -26,4 +28,4 @@ def build_unreadable_hit(error: BadRules, file: str) -> Hit:
     if match is None:
         return Hit(At(file, 1), str(error).removeprefix(f"{file}: "))
     at = At(match["file"], int(match["line"]), int(match["column"] or 1))
-    return Hit(at, match["said"])
+    return Hit(at, match["message"])

@@ -10,7 +10,7 @@ from meshproof.lint.engine.project import Project, find_values, read_kind, read_
 
 CODE = "MP0109"
 
-#: Kind -> the way to what holds matches, and their key.
+#: Kind -> the path to what holds matches, and their key.
 _MATCH_PATHS = {
     "VirtualService": ((("http",), "match"), (("tcp",), "match"), (("tls",), "match")),
     "RouteRule": (((), "match"),),
@@ -31,15 +31,15 @@ def check(project: Project) -> Iterator[Hit]:
                 if matches is None:
                     continue
                 if matches.content == []:
-                    yield Hit(
-                        holder.keys.get(key, matches.at), f"{matches.path}: no condition", _REPAIR
-                    )
+                    at = holder.keys.get(key, matches.at)
+                    yield Hit(at, f"{matches.path}: no condition", _REPAIR)
                 for match in matches.content if isinstance(matches.content, list) else [matches]:
                     if not project.has_defect_at(document, match.path):
                         yield from _check_match(match)
 
 
 def _check_match(match: Value) -> Iterator[Hit]:
+    """Report a match without a condition, and each condition without a value."""
     if not isinstance(match.content, dict):
         return
     conditions = {name: value for name, value in match.content.items() if name not in _OPTION_KEYS}

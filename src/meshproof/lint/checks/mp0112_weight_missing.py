@@ -16,14 +16,16 @@ def check(project: Project) -> Iterator[Hit]:
     for split in read_splits(project):
         unweighted = split.entries_without_weight
         if split.default_weight == 0 and unweighted and len(split.entries) > 1:
+            counts = f"{len(unweighted)} of {len(split.entries)}"
             yield Hit(
                 unweighted[0].at,
-                f"{split.path}: {len(unweighted)} of {len(split.entries)} destinations have no weight",
+                f"{split.path}: {counts} destinations have no weight",
                 _suggest_weight(split, len(unweighted)),
             )
 
 
 def _suggest_weight(split: Split, unweighted_count: int) -> str:
+    """Suggest an equal share of what the other weights leave of 100."""
     weights = split.weights
     remainder = 100 - sum(weights) if weights is not None else 0
     if remainder > 0 and remainder % unweighted_count == 0:

@@ -27,6 +27,6 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _scale_to_100(weights: list[int]) -> str:
-    """Return the same parts of 100, whole numbers, the rounding on the last."""
+    """Return weights of the same ratio as whole numbers of 100; the last takes the rounding."""
     parts = [round(100 * weight / sum(weights)) for weight in weights[:-1]]
     return ", ".join(map(str, [*parts, 100 - sum(parts)]))

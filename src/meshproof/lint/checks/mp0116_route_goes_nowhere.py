@@ -10,6 +10,7 @@ from meshproof.lint.engine.project import Project, find_values, read_spec
 
 CODE = "MP0116"
 
+#: Key of the routes -> the keys that say what happens to a request.
 _ACTIONS = {
     "http": ("route", "redirect", "directResponse", "delegate"),
     "tcp": ("route",),
@@ -24,14 +25,12 @@ def check(project: Project) -> Iterator[Hit]:
         for key, actions in _ACTIONS.items():
             for route in find_values(read_spec(document), key):
                 if project.lacks_keys(document, route, *actions):
-                    yield Hit(
-                        route.at, f"{route.path}: there is no {' or '.join(actions)}", "route:"
-                    )
+                    expected = " or ".join(actions)
+                    yield Hit(route.at, f"{route.path}: there is no {expected}", "route:")
     for document in project.documents_of_kind("HTTPRoute", "GRPCRoute"):
         for rule in find_values(read_spec(document), "rules"):
-            if project.lacks_keys(document, rule, "backendRefs") and not _has_answering_filter(
-                rule
-            ):
+            has_action = _has_answering_filter(rule)
+            if not has_action and project.lacks_keys(document, rule, "backendRefs"):
                 yield Hit(rule.at, f"{rule.path}: there is no backend: status 500", "backendRefs:")
 
 

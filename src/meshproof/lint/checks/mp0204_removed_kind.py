@@ -11,8 +11,8 @@ CODE = "MP0204"
 
 _CONVERT = " (meshproof convert writes it)"
 _MIXER = "Telemetry, WasmPlugin or AuthorizationPolicy, whichever it was for"
-#: (group, kind) -> the release without it, and what says the same today. "" is any kind.
-REMOVED = {
+#: (group, kind) -> the release without it, and its successor. "" is any kind.
+_REMOVED_KINDS = {
     ("config.istio.io", "RouteRule"): (
         "Istio 1.0",
         f"VirtualService and DestinationRule{_CONVERT}",
@@ -30,12 +30,13 @@ REMOVED = {
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each kind that was removed, where it stands as a kind."""
+    """Report each kind that was removed, unless the kind was guessed."""
     for document in project.documents:
         root = document.root
         kind = root.mapping().get("kind")
         group = read_api_group(document)
-        removal = REMOVED.get((group, read_kind(document))) or REMOVED.get((group, ""))
+        name = read_kind(document)
+        removal = _REMOVED_KINDS.get((group, name)) or _REMOVED_KINDS.get((group, ""))
         if kind is not None and removal and "kind" in root.keys:
             release, successor = removal
-            yield Hit(kind.at, f"{read_kind(document)} was removed in {release}", successor)
+            yield Hit(kind.at, f"{name} was removed in {release}", successor)

@@ -31,6 +31,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _read_labels(mappings: list[Value]) -> dict[str, str]:
+    """Return the texts of all mappings together."""
     return {
         key: read_text(value)
         for mapping in mappings

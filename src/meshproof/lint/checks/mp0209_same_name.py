@@ -14,13 +14,10 @@ CODE = "MP0209"
 def check(project: Project) -> Iterator[Hit]:
     """Report each object that replaces an earlier one."""
     first_documents: dict[tuple[str, ...], Document] = {}
-    for document in project.named_documents(
-        *{read_kind(candidate) for candidate in project.documents} - {""}
-    ):
-        group = read_api_group(document)
-        first_document = first_documents.setdefault(
-            (group, document.kind, document.namespace, document.name), document
-        )
+    kinds = {read_kind(document) for document in project.documents} - {""}
+    for document in project.named_documents(*kinds):
+        identity = (read_api_group(document), document.kind, document.namespace, document.name)
+        first_document = first_documents.setdefault(identity, document)
         if first_document is not document:
             yield Hit(
                 document.metadata.need("name").at,

@@ -41,40 +41,35 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _list_claims(document: Document) -> Iterator[_Claim]:
+    """Yield each host, gateway and protocol of a VirtualService."""
     spec = read_spec(document)
-    gateways = [_resolve_gateway(name, document) for name in find_values(spec, "gateways")] or [
-        MESH
-    ]
+    gateways = [_resolve_gateway(name, document) for name in find_values(spec, "gateways")]
     for host in find_values(spec, "hosts"):
-        name = full_name(read_text(host), document.namespace)
-        for gateway in dict.fromkeys(gateways):
+        full_host = full_name(read_text(host), document.namespace)
+        for gateway in dict.fromkeys(gateways or [MESH]):
             for protocol in ("http", "tls", "tcp"):
                 if find_values(spec, protocol):
-                    yield _Claim(name, gateway, protocol, host, document)
+                    yield _Claim(full_host, gateway, protocol, host, document)
 
 
 def _resolve_gateway(name: Value, document: Document) -> str:
+    """Return a gateway as NAMESPACE/NAME, or MESH."""
     gateway = read_text(name)
-    return (
-        gateway
-        if gateway == MESH or "/" in gateway
-        else f"{document.namespace}/{gateway.split('.')[0]}"
-    )
+    if gateway == MESH or "/" in gateway:
+        return gateway
+    return f"{document.namespace}/{gateway.split('.')[0]}"
 
 
 def _can_conflict(first: _Claim, second: _Claim) -> bool:
-    """Say whether both hold for some request: seen from one namespace, and not kept apart."""
+    """Say whether two rules can take one request: some namespace sees both, and matches overlap."""
     first_document, second_document = first.document, second.document
-    shared_namespaces = _read_export_namespaces(first_document) & _read_export_namespaces(
-        second_document
-    ) or (_read_export_namespaces(first_document) | _read_export_namespaces(second_document)) & {
-        "*"
-    }
-    if not shared_namespaces or (first_document.namespace, first_document.name) == (
-        second_document.namespace,
-        second_document.name,
-    ):
+    first_namespaces = _read_export_namespaces(first_document)
+    second_namespaces = _read_export_namespaces(second_document)
+    is_seen_by_all = "*" in first_namespaces | second_namespaces
+    if not is_seen_by_all and first_namespaces.isdisjoint(second_namespaces):
         return False
+    if _identify(first_document) == _identify(second_document):
+        return False  # one object that replaces the other: MP0209
     if first.gateway == MESH or first.protocol != "http":
         return True
     return any(
@@ -84,6 +79,10 @@ def _can_conflict(first: _Claim, second: _Claim) -> bool:
     )
 
 
+def _identify(document: Document) -> tuple[str, str]:
+    return document.namespace, document.name
+
+
 def _read_export_namespaces(document: Document) -> set[str]:
     """Return the namespaces that see a rule (its exportTo); `*` stands for all."""
     names = {read_text(name) for name in find_values(read_spec(document), "exportTo")} or {"*"}
@@ -91,7 +90,7 @@ def _read_export_namespaces(document: Document) -> set[str]:
 
 
 def _can_share_request(route: Value, rival: Value) -> bool:
-    """Say whether two routes can take one request, as far as path and method tell."""
+    """Say whether two routes can take one request, judging by path, method, scheme and host."""
     matches, rival_matches = find_values(route, "match"), find_values(rival, "match")
     if not matches or not rival_matches:
         return True
@@ -101,6 +100,7 @@ def _can_share_request(route: Value, rival: Value) -> bool:
 
 
 def _are_disjoint(first_match: Value, second_match: Value) -> bool:
+    """Say whether two matches have conditions that no request satisfies together."""
     for part in ("uri", "method", "scheme", "authority"):
         pairs = [
             (kind, read_text(value))

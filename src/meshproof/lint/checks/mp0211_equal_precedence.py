@@ -24,23 +24,24 @@ def check(project: Project) -> Iterator[Hit]:
         if not isinstance(order, int):
             continue
         for destination in find_values(spec, "destination"):
-            first_document = first_documents.setdefault(
-                (_resolve_host(destination, document.namespace), order), document
-            )
-            if first_document is document or (first_document.namespace, first_document.name) == (
-                document.namespace,
-                document.name,
-            ):
-                continue
+            host = _resolve_host(destination, document.namespace)
+            first_document = first_documents.setdefault((host, order), document)
+            if _identify(first_document) == _identify(document):
+                continue  # the same object, or one that replaces it: MP0209
             yield Hit(
                 spec.keys.get("precedence", document.at),
-                f"the precedence of '{document.name}' is {order}, as that of '{first_document.name}' at "
-                f"{first_document.at}: either may win",
+                f"the precedence of '{document.name}' is {order}, as that of "
+                f"'{first_document.name}' at {first_document.at}: either may win",
                 "another precedence: the higher one is asked first",
             )
 
 
+def _identify(document: Document) -> tuple[str, str]:
+    return document.namespace, document.name
+
+
 def _resolve_host(destination: Value, namespace: str) -> str:
+    """Return the full host of a destination, empty where it is no mapping."""
     if not isinstance(destination.content, dict):
         return ""
     service = read_text(destination.get("service"))

@@ -17,12 +17,11 @@ def check(project: Project) -> Iterator[Hit]:
     for document in project.documents_of_kind("Ingress"):
         if project.find_defects(DefectKind.GONE_VERSION, document):
             continue  # it has to be rewritten anyway
-        for annotations in find_values(document.root, "metadata", "annotations"):
-            if [read_text(value) for value in find_values(annotations, INGRESS_ANNOTATION)] == [
-                INGRESS_CLASS
-            ]:
+        for mapping in find_values(document.root, "metadata", "annotations"):
+            classes = [read_text(value) for value in find_values(mapping, INGRESS_ANNOTATION)]
+            if classes == [INGRESS_CLASS]:
                 yield Hit(
-                    annotations.keys[INGRESS_ANNOTATION],
+                    mapping.keys[INGRESS_ANNOTATION],
                     f"the annotation {INGRESS_ANNOTATION} is deprecated, and an Ingress cannot "
                     "split",
                     "Gateway and VirtualService, or Gateway and HTTPRoute of Gateway API",

@@ -10,7 +10,7 @@ from meshproof.lint.engine.project import Project, find_values, read_spec
 
 CODE = "MP0213"
 
-#: Kind -> the way to what holds the key, the key, and what is written today.
+#: Kind -> the path to what holds the key, the key, and its replacement.
 _DEPRECATED_KEYS = {
     "VirtualService": (
         (("http", "fault", "delay"), "percent", "percentage: {{value: {}}}"),
@@ -36,6 +36,7 @@ def check(project: Project) -> Iterator[Hit]:
 def _check_key(
     project: Project, document: Document, parent: Value, key: str, replacement: str
 ) -> Iterator[Hit]:
+    """Report a deprecated key of a mapping, unless it has a finding already."""
     value = parent.content.get(key) if isinstance(parent.content, dict) else None
     if value is not None and not project.has_defect_at(document, value.path):
         at = parent.keys.get(key, value.at)

@@ -25,22 +25,18 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def find_shadowing_route(project: Project, route: Route) -> Route | None:
-    """Return the last of the routes that take all that this one takes, None where some is left."""
+    """Return the last of the earlier routes that take all of a route together, or None."""
     shadowed_matches, shadowing_routes = find_shadowed_matches(project), list[Route]()
     for match in route.matches:
         if id(match) in shadowed_matches:
             shadowing_routes.append(shadowed_matches[id(match)][0])
         elif not find_contradiction(match):
             return None
-    return (
-        max(shadowing_routes, key=lambda candidate: candidate.value.at)
-        if shadowing_routes
-        else None
-    )
+    return max(shadowing_routes, key=lambda shadow: shadow.value.at, default=None)
 
 
 def _find_twins(table: RouteTable) -> dict[Route, Route]:
-    """Return the rules of an HTTPRoute of which an earlier one has each match."""
+    """Return each rule of an HTTPRoute whose matches an earlier rule has, too, with that rule."""
     index, twins = MatchIndex(), dict[Route, Route]()
     for route in table.routes:
         routes_by_match = [
@@ -51,16 +47,13 @@ def _find_twins(table: RouteTable) -> dict[Route, Route]:
             }
             for match in route.matches
         ]
-        shared_ids = (
-            set.intersection(*(set(routes_by_id) for routes_by_id in routes_by_match))
-            if routes_by_match
-            else set()
-        )
-        if shared_ids:
-            twins[route] = min(
-                (routes_by_match[0][one] for one in shared_ids),
-                key=lambda route_id: route_id.value.at,
-            )
+        shared = [
+            earlier_route
+            for route_id, earlier_route in (routes_by_match[0] if routes_by_match else {}).items()
+            if all(route_id in routes_by_id for routes_by_id in routes_by_match)
+        ]
+        if shared:
+            twins[route] = min(shared, key=lambda twin: twin.value.at)
         for match in route.matches:
             index.add(route, match)
     return twins

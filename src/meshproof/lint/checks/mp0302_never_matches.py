@@ -21,11 +21,13 @@ def check(project: Project) -> Iterator[Hit]:
     """Report each match that no request can satisfy."""
     for table in read_route_tables(project):
         for route in table.routes:
-            for match in (candidate for candidate in route.matches if candidate.is_fully_read):
-                yield from _check_match(table, route, match)
+            for match in route.matches:
+                if match.is_fully_read:
+                    yield from _check_match(table, route, match)
 
 
 def _check_match(table: RouteTable, route: Route, match: Match) -> Iterator[Hit]:
+    """Report two conditions of a match that exclude each other, or one that never holds."""
     pair = find_contradiction(match)
     if pair is not None:
         first, second = pair
@@ -100,10 +102,10 @@ def _explain_authority(table: RouteTable, condition: Condition) -> Iterator[tupl
 
 
 def _names_host(authority: str, host: Reference) -> bool:
-    if authority in (host.source_text, host.full_name) or is_host_within(
-        authority, host.source_text
-    ):
+    """Say whether an authority is a host's name, short or full, or one that a wildcard covers."""
+    if authority in (host.source_text, host.full_name):
         return True
-    return host.full_name.startswith(f"{authority}.") and host.full_name.endswith(
-        ".svc.cluster.local"
-    )
+    if is_host_within(authority, host.source_text):
+        return True
+    is_in_cluster = host.full_name.endswith(".svc.cluster.local")
+    return is_in_cluster and host.full_name.startswith(f"{authority}.")

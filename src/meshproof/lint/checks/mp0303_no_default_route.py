@@ -16,7 +16,7 @@ CODE = "MP0303"
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each rule of sidecars whose routes leave requests over."""
+    """Report each rule of sidecars that leaves some requests without a route."""
     hosts_with_default = {
         host.full_name
         for table in read_route_tables(project)
@@ -28,10 +28,8 @@ def check(project: Project) -> Iterator[Hit]:
         if table.dialect in ("RouteRule", "GRPCRoute") or not (routes and table.hosts):
             continue
         if table.applies_to_mesh and table.gateways and not _covers_all_requests(routes):
-            if (
-                table.dialect == "HTTPRoute"
-                and {host.full_name for host in table.hosts} & hosts_with_default
-            ):
+            hosts = {host.full_name for host in table.hosts}
+            if table.dialect == "HTTPRoute" and hosts & hosts_with_default:
                 continue
             names = ", ".join(host.source_text for host in table.hosts)
             yield Hit(
@@ -43,10 +41,10 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _covers_all_requests(routes: list[Route]) -> bool:
-    """Say whether every caller that has the rule has a route for each request.
+    """Say whether the routes take every request of each caller that has the rule.
 
-    A sidecar has the routes for its own labels and namespace alone; without any it has no such rule
-    (Istio, route.go, `sourceMatchHTTP`).
+    A sidecar gets only the routes for its own labels and namespace; without any it has no such
+    rule (Istio, route.go, `sourceMatchHTTP`).
     """
     matches = [match for route in routes for match in route.matches]
     callers = {_get_source_conditions(match) for match in matches}
@@ -65,7 +63,7 @@ def _get_source_conditions(match: Match) -> frozenset[Condition]:
 
 
 def _may_take_all(matches: list[Match]) -> bool:
-    """Say whether some matches for one caller may take every request of it."""
+    """Say whether the matches for one caller may take all its requests together."""
     request_conditions = [
         [condition for condition in match.conditions if _is_about_request(condition)]
         for match in matches
@@ -80,13 +78,13 @@ def _may_take_all(matches: list[Match]) -> bool:
 
 
 def _is_about_request(condition: Condition) -> bool:
-    """Say whether a condition tells the requests of one sidecar apart."""
+    """Say whether a condition can differ between two requests of one sidecar."""
     is_about_caller = condition.part == "port" or condition.part.startswith("source ")
     return not is_about_caller and not (condition.part == "gateway" and MESH in condition.values)
 
 
 def _has_opposite(conditions: set[Condition], condition: Condition) -> bool:
-    """Say whether a condition stands there negated (or, being negated, stands there plainly)."""
+    """Say whether the negation of a condition is among `conditions`."""
     has_candidate = any(
         candidate.part == condition.part and candidate.negated != condition.negated
         for candidate in conditions

@@ -27,7 +27,7 @@ def check(project: Project) -> Iterator[Hit]:
                 yield _build_hit(first, later_routes, table.dialect == "RouteRule")
 
 
-def _build_hit(first: Route, later_routes: list[Route], by_precedence: bool) -> Hit:
+def _build_hit(first: Route, later_routes: list[Route], has_precedence: bool) -> Hit:
     match = next(
         candidate
         for candidate in first.matches
@@ -41,5 +41,5 @@ def _build_hit(first: Route, later_routes: list[Route], by_precedence: bool) -> 
     if len(later_routes) > 1:
         names = f"the {len(later_routes)} routes after it ({location}) are"
     lowest = min(route.precedence for route in later_routes)
-    repair = f"a precedence below {lowest}" if by_precedence else "move it to the end"
+    repair = f"a precedence below {lowest}" if has_precedence else "move it to the end"
     return Hit(match.at, f"{first.name} takes every request: {names} never reached", repair)

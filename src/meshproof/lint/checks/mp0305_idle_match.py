@@ -19,11 +19,12 @@ def check(project: Project) -> Iterator[Hit]:
     for table in read_route_tables(project):
         closed_protocols: set[str] = set()
         for route in table.routes:
-            has_several_matches = route.protocol not in closed_protocols and len(route.matches) > 1
-            if has_several_matches and find_shadowing_route(project, route) is None:
+            is_reached = route.protocol not in closed_protocols
+            has_several = len(route.matches) > 1
+            if is_reached and has_several and find_shadowing_route(project, route) is None:
                 yield from _find_idle_matches(project, table, route)
             if route.is_catch_all and table.is_ordered:
-                closed_protocols.add(route.protocol)  # what follows is never asked: MP0304
+                closed_protocols.add(route.protocol)  # later routes are never reached: MP0304
 
 
 def _find_idle_matches(project: Project, table: RouteTable, route: Route) -> Iterator[Hit]:
@@ -40,7 +41,8 @@ def _find_idle_matches(project: Project, table: RouteTable, route: Route) -> Ite
         if covering_match is not None:
             yield Hit(
                 match.at,
-                f"{route.name}: the match in line {covering_match.at.line} takes all that this one takes",
+                f"{route.name}: the match in line {covering_match.at.line} takes all that this one "
+                "takes",
                 "drop it, or join both into one match if both must hold",
             )
 
@@ -48,7 +50,7 @@ def _find_idle_matches(project: Project, table: RouteTable, route: Route) -> Ite
 def _find_covering_sibling(
     index: MatchIndex, match: Match, numbers: dict[int, int], is_ordered: bool
 ) -> Match | None:
-    """Return a match of the same route that takes all of one; of two equal ones the first stays."""
+    """Return a match of the same route that takes all of `match`; of equals, an earlier one."""
     for _, sibling in index.find_covering(match):
         is_equal = covers(match, sibling)
         if (is_equal and numbers[id(sibling)] < numbers[id(match)]) or (

@@ -19,22 +19,27 @@ def check(project: Project) -> Iterator[Hit]:
     conditions_by_header: dict[str, list[tuple[RouteTable, Condition]]] = {}
     for table in read_route_tables(project):
         for route in table.routes:
-            for condition in (
-                condition for match in route.matches for condition in match.conditions
-            ):
-                if condition.part.startswith("header ") and not condition.negated:
-                    conditions_by_header.setdefault(condition.part[7:], []).append(
-                        (table, condition)
-                    )
+            for condition in _list_header_conditions(route):
+                header_name = condition.part.removeprefix("header ")
+                conditions_by_header.setdefault(header_name, []).append((table, condition))
     for table in read_route_tables(project):
         for route in table.routes:
             for header in _list_removed_headers(route):
-                for matching_table, condition in conditions_by_header.get(
-                    read_text(header).lower(), []
-                ):
+                header_name = read_text(header).lower()
+                for matching_table, condition in conditions_by_header.get(header_name, []):
                     if not _share_host(table, matching_table):
                         yield _build_hit(header, matching_table, condition)
                         break
+
+
+def _list_header_conditions(route: Route) -> list[Condition]:
+    """Return the conditions on a header's presence or value, without the negated ones."""
+    return [
+        condition
+        for match in route.matches
+        for condition in match.conditions
+        if condition.part.startswith("header ") and not condition.negated
+    ]
 
 
 def _list_removed_headers(route: Route) -> list[Value]:
@@ -48,10 +53,11 @@ def _list_removed_headers(route: Route) -> list[Value]:
 
 
 def _share_host(table: RouteTable, matching_table: RouteTable) -> bool:
+    """Say whether two route tables are for a common host."""
     if table is matching_table:
         return True
     return bool(
-        {host.full_name for host in table.hosts} & {one.full_name for one in matching_table.hosts}
+        {host.full_name for host in table.hosts} & {host.full_name for host in matching_table.hosts}
     )
 
 
@@ -60,6 +66,7 @@ def _build_hit(header: Value, matching_table: RouteTable, condition: Condition) 
     names = ", ".join(host.source_text for host in matching_table.hosts) or "another host"
     return Hit(
         header.at,
-        f"'{read_text(header)}' is removed here, and the rule for {names} matches on it ({location})",
+        f"'{read_text(header)}' is removed here, and the rule for {names} matches on it "
+        f"({location})",
         "keep the header up to the last rule that matches on it",
     )

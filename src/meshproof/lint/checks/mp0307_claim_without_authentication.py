@@ -23,19 +23,16 @@ def check(project: Project) -> Iterator[Hit]:
         if table.dialect != "VirtualService":
             continue
         for route in table.routes:
-            for condition in (
-                condition for match in route.matches for condition in match.conditions
-            ):
-                reason, repair = (
-                    _find_missing_authentication(project, table)
-                    if condition.part.startswith(_CLAIM)
-                    else ("", "")
-                )
-                if reason:
-                    yield Hit(condition.at, f"{route.name}: {reason}", repair)
+            conditions = (condition for match in route.matches for condition in match.conditions)
+            for condition in conditions:
+                if condition.part.startswith(_CLAIM):
+                    reason, repair = _find_missing_authentication(project, table)
+                    if reason:
+                        yield Hit(condition.at, f"{route.name}: {reason}", repair)
 
 
 def _find_missing_authentication(project: Project, table: RouteTable) -> tuple[str, str]:
+    """Return why no token is checked before a rule, and the repair; empty texts if one is."""
     names = [gateway.full_name for gateway in table.gateways]
     if all(name == MESH for name in names):
         reason = "claims are matched at gateways only, and this rule is for sidecars"
@@ -53,12 +50,10 @@ def _find_missing_authentication(project: Project, table: RouteTable) -> tuple[s
 
 
 def _applies_to(policy: Document, workload: Workload) -> bool:
+    """Say whether a RequestAuthentication is for a workload."""
     if policy.namespace not in (ROOT_NAMESPACE, workload.document.namespace):
         return False
     match_labels = find_values(read_spec(policy), "selector", "matchLabels")
-    content = (
-        match_labels[0].content
-        if match_labels and isinstance(match_labels[0].content, dict)
-        else {}
-    )
-    return workload.is_selected_by(tuple((key, read_text(value)) for key, value in content.items()))
+    content = match_labels[0].content if match_labels else {}
+    labels = content.items() if isinstance(content, dict) else ()
+    return workload.is_selected_by(tuple((key, read_text(value)) for key, value in labels))

@@ -17,10 +17,12 @@ _WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 _REAL_VALUES = {
     "user-agent": (
         f"{_MOZILLA} (X11; Linux x86_64) {_WEBKIT} Chrome/143.0.0.0 Safari/537.36",
-        f"{_MOZILLA} (Windows NT 10.0; Win64; x64) {_WEBKIT} Chrome/143.0.0.0 Safari/537.36 Edg/143.0",
+        f"{_MOZILLA} (Windows NT 10.0; Win64; x64) {_WEBKIT} "
+        "Chrome/143.0.0.0 Safari/537.36 Edg/143.0",
         f"{_MOZILLA} (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0",
         f"{_MOZILLA} (Macintosh; Intel Mac OS X 10_15_7) {_WEBKIT} Version/18.5 Safari/605.1.15",
-        f"{_MOZILLA} (iPhone; CPU iPhone OS 18_5 like Mac OS X) {_WEBKIT} Mobile/15E148 Safari/604.1",
+        f"{_MOZILLA} (iPhone; CPU iPhone OS 18_5 like Mac OS X) {_WEBKIT} "
+        "Mobile/15E148 Safari/604.1",
         f"{_MOZILLA} (iPad; CPU OS 18_5 like Mac OS X) {_WEBKIT} Mobile/15E148 Safari/604.1",
         f"{_MOZILLA} (Linux; Android 10; K) {_WEBKIT} Chrome/143.0.0.0 Mobile Safari/537.36",
         f"{_MOZILLA} (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
@@ -40,18 +42,16 @@ _REAL_VALUES = {
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each regex that real values contain and that takes none of them."""
+    """Report each header regex that takes parts of real values and none of them whole."""
     for regex in read_regexes(project):
         header = regex.part.removeprefix("header ")
         values = _REAL_VALUES.get(header, ()) if header != regex.part else ()
-        bare_text = _strip_anchors(regex.text)
-        containing_value = next(
-            (value for value in values if regexes.matches_part(bare_text, value)), None
+        unanchored_text = _strip_anchors(regex.text)
+        example = next(
+            (value for value in values if regexes.matches_part(unanchored_text, value)), None
         )
-        if containing_value and not any(
-            regexes.matches_whole(regex.text, value) for value in values
-        ):
-            yield _build_hit(regex, containing_value)
+        if example and not any(regexes.matches_whole(regex.text, value) for value in values):
+            yield _build_hit(regex, example)
 
 
 def _strip_anchors(text: str) -> str:
@@ -59,16 +59,17 @@ def _strip_anchors(text: str) -> str:
     return text.removeprefix("^").removesuffix("$")
 
 
-def _build_hit(regex: StringMatch, containing_value: str) -> Hit:
-    bare_text = _strip_anchors(regex.text)
-    if regexes.split_atoms(bare_text) is None:
-        bare_text = f"({bare_text})"
-    at_start = regex.text.startswith("^") and regexes.matches_part(
-        f"^{bare_text}", containing_value
+def _build_hit(regex: StringMatch, example: str) -> Hit:
+    """Build the hit for a regex that takes a part of `example` and not all of it."""
+    unanchored_text = _strip_anchors(regex.text)
+    if regexes.split_atoms(unanchored_text) is None:
+        unanchored_text = f"({unanchored_text})"
+    is_at_start = regex.text.startswith("^") and regexes.matches_part(
+        f"^{unanchored_text}", example
     )
-    excerpt = containing_value if len(containing_value) < 60 else f"{containing_value[:57]}..."
+    excerpt = example if len(example) < 60 else f"{example[:57]}..."
     return Hit(
         regex.at,
         f"{regex.part}: regex '{regex.text}' has to match the whole value, such as '{excerpt}'",
-        f"{bare_text}.*" if at_start else f".*{bare_text}.*",
+        f"{unanchored_text}.*" if is_at_start else f".*{unanchored_text}.*",
     )

@@ -19,9 +19,10 @@ def check(project: Project) -> Iterator[Hit]:
             continue
         missed = cookies.find_missed_header(string_match)
         if missed:
-            header, cookie = missed
+            header, cookie_regex = missed
             yield Hit(
                 string_match.at,
-                f"cookie: {string_match.match_type} '{string_match.text}' does not match 'Cookie: {header}'",
-                cookies.build_cookie_regex(cookie, string_match.match_type),
+                f"cookie: {string_match.match_type} '{string_match.text}' does not match "
+                f"'Cookie: {header}'",
+                cookies.build_cookie_regex(cookie_regex, string_match.match_type),
             )

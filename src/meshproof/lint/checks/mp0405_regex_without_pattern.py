@@ -14,7 +14,7 @@ CODE = "MP0405"
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each regex that takes one value only (those of which more is said are left out)."""
+    """Report each regex that takes one value only, unless another check reports it."""
     reported_places = {hit.at for hit in mp0402_regex_not_whole.check(project)}
     for regex in read_regexes(project):
         value = regexes.find_only_value(regex.text)

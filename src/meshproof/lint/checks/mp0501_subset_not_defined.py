@@ -27,10 +27,12 @@ def check(project: Project) -> Iterator[Hit]:
             continue
         first_rule = rules[0]
         contents = f"has {', '.join(subset_names)}" if subset_names else "has no subsets"
+        rule_name = first_rule.document.name
+        location = format_place(first_rule.at, destination.subset.at)
         yield Hit(
             destination.subset.at,
-            f"{destination.source_text} has no subset '{subset_name}': DestinationRule '{first_rule.document.name}' "
-            f"({format_place(first_rule.at, destination.subset.at)}) {contents}",
+            f"{destination.source_text} has no subset '{subset_name}': "
+            f"DestinationRule '{rule_name}' ({location}) {contents}",
             find_closest_word(subset_name, subset_names)
-            or f"add it to the subsets of '{first_rule.document.name}'",
+            or f"add it to the subsets of '{rule_name}'",
         )

@@ -19,29 +19,25 @@ CODE = "MP0502"
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each subset of a host that has no DestinationRule among those that are here."""
+    """Report each subset of a host for which no DestinationRule is among the documents."""
     inventory = read_inventory(project)
     for _, _, destination in list_destinations(project):
-        if (
-            destination.subset is None
-            or inventory.find_destination_rules(destination.host)
-            or not read_text(destination.subset)
-        ):
+        subset, host = destination.subset, destination.host
+        if subset is None or not read_text(subset) or inventory.find_destination_rules(host):
             continue
-        if inventory.destination_rules or destination.host in inventory.service_names:
+        if inventory.destination_rules or host in inventory.service_names:
             yield Hit(
-                destination.subset.at,
-                f"subset '{read_text(destination.subset)}' of {destination.host}: no DestinationRule is for that "
-                "host",
-                _suggest_repair(destination.host, inventory.destination_rules),
+                subset.at,
+                f"subset '{read_text(subset)}' of {host}: no DestinationRule is for that host",
+                _suggest_repair(host, inventory.destination_rules),
             )
 
 
 def _suggest_repair(host: str, rules: list[DestinationRule]) -> str:
+    """Suggest the DestinationRule that is probably meant, or a new one."""
     for rule in rules:
-        if shorten_host(rule.host) == shorten_host(host) and namespace_of(
-            rule.host
-        ) != namespace_of(host):
+        is_same_name = shorten_host(rule.host) == shorten_host(host)
+        if is_same_name and namespace_of(rule.host) != namespace_of(host):
             return f"host: {host} in DestinationRule '{rule.document.name}' ({rule.at})"
     nearest_host = find_closest_word(host, [rule.host for rule in rules], 0.85)
     if nearest_host:

@@ -31,15 +31,15 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _is_replaced(first: DestinationRule, second: DestinationRule) -> bool:
-    """Say whether the second object replaces the first: two of one name (a finding of its own)."""
-    first_document, second_document = first.document, second.document
-    return first_document is not second_document and (
-        first_document.namespace,
-        first_document.name,
-    ) == (second_document.namespace, second_document.name)
+    """Say whether the second object replaces the first: two of one name (MP0209)."""
+    if first.document is second.document:
+        return False
+    is_same_namespace = first.document.namespace == second.document.namespace
+    return is_same_namespace and first.document.name == second.document.name
 
 
 def _suggest_repair(first: Subset, second: Subset) -> str:
+    """Suggest to drop the second subset, or another name for it."""
     if first.labels == second.labels:
         return "drop one of them: their labels are equal"
     versions = [value for key, value in second.labels if key == "version"]

@@ -13,7 +13,7 @@ from meshproof.lint.model.route_tables import list_destinations
 
 CODE = "MP0504"
 
-#: Istio adds these labels to pods itself, from the node that they run on.
+#: Istio itself adds these labels to pods, from their node.
 _TOPOLOGY_PREFIX = "topology."
 
 
@@ -32,7 +32,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def list_label_selectors(project: Project) -> Iterator[tuple[str, str, Labels, At]]:
-    """Yield every set of labels that a rule selects pods of a host with, in words, and where."""
+    """Yield each set of labels that selects pods of a host: host, description, labels, place."""
     for rule in read_inventory(project).destination_rules:
         for subset in rule.subsets:
             if not any(key.startswith(_TOPOLOGY_PREFIX) for key, _ in subset.labels):
@@ -44,11 +44,13 @@ def list_label_selectors(project: Project) -> Iterator[tuple[str, str, Labels, A
 
 
 def _lacks_key(workloads: list[Workload], selector: Labels) -> bool:
+    """Say whether some workload has no label at all under a key of the selector."""
     keys = {key for key, _ in selector}
     return any(not keys <= {key for key, _ in workload.pod_labels} for workload in workloads)
 
 
 def _suggest_labels(workloads: list[Workload], selector: Labels) -> str:
+    """List the values that the workloads have under the keys of the selector."""
     keys = {key for key, _ in selector}
     label_texts = sorted(
         {

@@ -13,7 +13,7 @@ CODE = "MP0505"
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each set of labels that all workloads of a host have, where they differ in others."""
+    """Report each set of labels that all workloads of a host have, though other labels differ."""
     inventory = read_inventory(project)
     for host, description, selector, at in list_label_selectors(project):
         workloads = inventory.find_workloads(host)
@@ -28,19 +28,11 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _suggest_label(workloads: list[Workload]) -> str:
-    """Return the labels that tell the workloads apart."""
+    """Suggest the first label in which the workloads differ, empty where there is none."""
     label_sets = [dict(workload.pod_labels) for workload in workloads]
     keys = sorted({key for labels in label_sets for key in labels})
-    distinguishing_keys = [
-        key for key in keys if len({labels.get(key) for labels in label_sets}) > 1
-    ]
-    values = (
-        ", ".join(labels.get(distinguishing_keys[0], "none") for labels in label_sets)
-        if distinguishing_keys
-        else ""
-    )
-    return (
-        f"the label that tells them apart: {distinguishing_keys[0]} ({values})"
-        if distinguishing_keys
-        else ""
-    )
+    key = next((key for key in keys if len({labels.get(key) for labels in label_sets}) > 1), None)
+    if key is None:
+        return ""
+    values = ", ".join(labels.get(key, "none") for labels in label_sets)
+    return f"the label that tells them apart: {key} ({values})"

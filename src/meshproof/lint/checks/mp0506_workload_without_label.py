@@ -32,6 +32,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _locate_labels(workload: Workload) -> At:
+    """Return the place of the labels of the pods, or of the document without any."""
     root = workload.document.root
     for path in (("spec", "template", "metadata", "labels"), ("metadata", "labels")):
         labels = find_values(root, *path)

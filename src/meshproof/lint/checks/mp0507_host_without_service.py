@@ -14,7 +14,7 @@ from meshproof.lint.model.route_tables import list_destinations
 
 CODE = "MP0507"
 
-#: Namespaces that no one's files hold the whole of: there only what looks like a typo is said.
+#: Their services are hardly ever all in the files: there only a likely typo is reported.
 _PLATFORM_NAMESPACES = ("istio-ingress", "istio-system", "kube-system")
 
 
@@ -24,66 +24,63 @@ def check(project: Project) -> Iterator[Hit]:
     if not _knows_hosts(inventory):
         return
     for reference, _, rule_namespace in list_mentioned_hosts(project):
-        is_known = reference.full_name.startswith("*") or inventory.has_host(
-            reference.full_name, rule_namespace
-        )
+        host = reference.full_name
+        is_known = host.startswith("*") or inventory.has_host(host, rule_namespace)
         if is_known or find_host_elsewhere(inventory, reference):
             continue
-        namespace = namespace_of(reference.full_name)
+        namespace = namespace_of(host)
         knows_namespace = (
             namespace in inventory.namespaces if namespace else _knows_hosts(inventory)
         )
         nearest_host = _find_nearest_host(inventory, reference)
         if knows_namespace and (nearest_host or namespace not in _PLATFORM_NAMESPACES):
             repair = nearest_host or _suggest_hosts(inventory, namespace)
-            yield Hit(reference.at, f"no service has the host {reference.full_name}", repair)
+            yield Hit(reference.at, f"no service has the host {host}", repair)
 
 
 def list_mentioned_hosts(project: Project) -> Iterator[tuple[Reference, str, str]]:
-    """Yield every host that a rule sends to or a DestinationRule is for, its kind and namespace."""
-    for route, _, destination in list_destinations(project):
+    """Yield each host of a destination or DestinationRule with the rule's kind and namespace."""
+    for table, _, destination in list_destinations(project):
         reference = Reference(destination.host, destination.source_text, destination.at)
-        yield reference, route.dialect, route.document.namespace
+        yield reference, table.dialect, table.document.namespace
     for rule in read_inventory(project).destination_rules:
         reference = Reference(rule.host, rule.source_text, rule.at)
         yield reference, "DestinationRule", rule.document.namespace
 
 
 def find_host_elsewhere(inventory: Inventory, reference: Reference) -> str:
-    """Return the full host of the service that a name may mean in another place, or nothing.
+    """Return the full host of a service in another namespace that a name may mean, or "".
 
-    A short name is completed with the rule's own namespace; `reviews.prod` and `reviews.prod.svc`
-    are not completed at all.
+    Istio completes a short name with the rule's own namespace; it does not complete `reviews.prod`
+    and `reviews.prod.svc` at all.
     """
     if "." in reference.source_text:
         full_host = f"{reference.source_text.removesuffix('.svc')}.{CLUSTER_DOMAIN}"
-        return (
-            full_host
-            if full_host in inventory.service_names and full_host != reference.full_name
-            else ""
-        )
+        is_service = full_host in inventory.service_names
+        return full_host if is_service and full_host != reference.full_name else ""
     hosts = [
-        f"{reference.source_text}.{known_namespace}.{CLUSTER_DOMAIN}"
-        for known_namespace in sorted(inventory.namespaces)
+        f"{reference.source_text}.{namespace}.{CLUSTER_DOMAIN}"
+        for namespace in sorted(inventory.namespaces)
     ]
     known_hosts = [host for host in hosts if host in inventory.service_names]
-    return (
-        known_hosts[0] if len(known_hosts) == 1 and reference.full_name not in known_hosts else ""
-    )
+    is_clear = len(known_hosts) == 1 and reference.full_name not in known_hosts
+    return known_hosts[0] if is_clear else ""
 
 
 def _knows_hosts(inventory: Inventory) -> bool:
+    """Say whether any service or ServiceEntry is among the documents."""
     return bool(inventory.service_entries or inventory.namespaces)
 
 
 def _list_service_hosts(inventory: Inventory, namespace: str) -> list[str]:
+    """Return the short hosts of the services of a namespace."""
     return sorted(
         shorten_host(host) for host in inventory.service_names if namespace_of(host) == namespace
     )
 
 
 def _find_nearest_host(inventory: Inventory, reference: Reference) -> str:
-    """Return the host that was probably meant."""
+    """Return the host that was probably meant, or ""."""
     namespace = namespace_of(reference.full_name)
     if reference.source_text.endswith(".svc"):
         return f"{reference.source_text}.cluster.local"
@@ -92,11 +89,9 @@ def _find_nearest_host(inventory: Inventory, reference: Reference) -> str:
     nearest_host = find_closest_word(
         shorten_host(reference.full_name), _list_service_hosts(inventory, namespace)
     )
-    return (
-        f"{nearest_host}.{namespace}.{CLUSTER_DOMAIN}"
-        if nearest_host and "." in reference.source_text
-        else nearest_host
-    )
+    if nearest_host and "." in reference.source_text:
+        return f"{nearest_host}.{namespace}.{CLUSTER_DOMAIN}"
+    return nearest_host
 
 
 def _suggest_hosts(inventory: Inventory, namespace: str) -> str:

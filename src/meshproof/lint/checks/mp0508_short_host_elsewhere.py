@@ -18,27 +18,22 @@ CODE = "MP0508"
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each host that means no service in its place, and one in another namespace."""
+    """Report each host that is no service in its own namespace, and one in another."""
     inventory = read_inventory(project)
     for reference, kind, rule_namespace in _list_hosts(project) if inventory.namespaces else ():
-        if reference.full_name.startswith("*") or inventory.has_host(
-            reference.full_name, rule_namespace
-        ):
+        host = reference.full_name
+        if host.startswith("*") or inventory.has_host(host, rule_namespace):
             continue
-        full_host = find_host_elsewhere(inventory, reference)
-        if full_host:
-            message = (
-                f"'{reference.source_text}' means {reference.full_name} here, which no service is"
-            )
+        meant_host = find_host_elsewhere(inventory, reference)
+        if meant_host:
+            message = f"'{reference.source_text}' means {host} here, which no service is"
             takes_namespace = kind in ("HTTPRoute", "GRPCRoute", "RouteRule")
-            yield Hit(
-                reference.at,
-                message,
-                f"namespace: {namespace_of(full_host)}" if takes_namespace else full_host,
-            )
+            repair = f"namespace: {namespace_of(meant_host)}" if takes_namespace else meant_host
+            yield Hit(reference.at, message, repair)
 
 
 def _list_hosts(project: Project) -> Iterator[tuple[Reference, str, str]]:
+    """Yield the hosts of MP0507, and those that a VirtualService of sidecars is for."""
     yield from list_mentioned_hosts(project)
     for table in read_route_tables(project):
         if table.dialect == "VirtualService" and table.applies_to_mesh:

@@ -29,6 +29,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _list_used_ports(project: Project) -> Iterator[tuple[str, Value]]:
+    """Yield host and port of each destination and of each port setting."""
     for _, _, destination in list_destinations(project):
         if destination.port is not None:
             yield destination.host, destination.port
@@ -40,7 +41,7 @@ def _list_used_ports(project: Project) -> Iterator[tuple[str, Value]]:
 
 
 def _check_matched_ports(project: Project, table: RouteTable) -> Iterator[Hit]:
-    """Report a match on a port that none of the rule's hosts has."""
+    """Report each match on a port that none of the rule's hosts has."""
     ports_by_host = [read_inventory(project).list_ports(host.full_name) for host in table.hosts]
     if not ports_by_host or not all(ports_by_host):
         return

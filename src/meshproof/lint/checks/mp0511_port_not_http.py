@@ -17,11 +17,9 @@ def check(project: Project) -> Iterator[Hit]:
     """Report each port that HTTP rules are for and that is declared as something else."""
     for port in find_routed_ports(project):
         if port.protocol in _OTHER_PROTOCOLS:
-            declaration = (
-                f"{port.declaration or 'its protocol'} makes port {port.number} of {port.host}"
-            )
             yield Hit(
                 port.at,
-                f"{declaration} {port.protocol.upper()}: the HTTP rules of {port.rule} have no effect",
+                f"{port.declaration or 'its protocol'} makes port {port.number} of {port.host} "
+                f"{port.protocol.upper()}: the HTTP rules of {port.rule} have no effect",
                 f"name: http-{port.name.partition('-')[2] or port.name}",
             )

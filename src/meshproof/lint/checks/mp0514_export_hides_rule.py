@@ -16,7 +16,7 @@ CODE = "MP0514"
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each exportTo that leaves out all who need the rule, as far as they are here."""
+    """Report each exportTo that hides a rule from all namespaces that are known to need it."""
     inventory = read_inventory(project)
     for document in project.named_documents(
         "VirtualService", "DestinationRule", group="networking.istio.io"
@@ -33,13 +33,14 @@ def check(project: Project) -> Iterator[Hit]:
             users = " and ".join(needed[:3])
             yield Hit(
                 _get_export_to(document).at,
-                f"{document.kind} '{document.name}' is seen in {', '.join(sorted(visible_in))} only, "
-                f"and used in {users}",
+                f"{document.kind} '{document.name}' is seen in {', '.join(sorted(visible_in))} "
+                f"only, and used in {users}",
                 f"add {users}, or leave exportTo out: then all see it",
             )
 
 
 def _get_export_to(document: Document) -> Value:
+    """Return the value of a rule's exportTo."""
     spec = read_spec(document)
     return spec.mapping()["exportTo"] if spec is not None else document.root
 

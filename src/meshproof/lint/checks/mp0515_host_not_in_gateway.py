@@ -16,7 +16,7 @@ CODE = "MP0515"
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each host of a rule, and each listener, that its gateway does not have."""
+    """Report each host and each listener of a rule that its gateway does not have."""
     inventory = read_inventory(project)
     for table in read_route_tables(project):
         for reference in table.gateways:
@@ -42,22 +42,27 @@ def _is_complete(gateway: Gateway) -> bool:
 
 
 def _is_served(host: Reference, hosts: list[str]) -> bool:
-    names = {host.source_text, host.full_name}
-    return any(is_host_within(a, b) or is_host_within(b, a) for a in names for b in hosts)
+    """Say whether a host of the gateway covers the rule's host, or the other way round."""
+    return any(
+        is_host_within(name, served_host) or is_host_within(served_host, name)
+        for name in (host.source_text, host.full_name)
+        for served_host in hosts
+    )
 
 
 def _build_hit(host: Reference, gateway: Gateway, hosts: list[str]) -> Hit:
     served_hosts = ", ".join(dict.fromkeys(hosts)) or "nothing of this namespace"
     return Hit(
         host.at,
-        f"gateway {gateway.name} ({format_place(gateway.document.at, host.at)}) does not serve {host.source_text}, it "
-        f"serves {served_hosts}",
+        f"gateway {gateway.name} ({format_place(gateway.document.at, host.at)}) does not serve "
+        f"{host.source_text}, it serves {served_hosts}",
         find_closest_word(host.source_text, hosts, 0.8)
         or f"add {host.source_text} to the hosts of a server",
     )
 
 
 def _check_listeners(inventory: Inventory, table: RouteTable) -> Iterator[Hit]:
+    """Report each sectionName of a rule that is no listener of its gateway."""
     for parent in find_values(read_spec(table.document), "parentRefs"):
         for section in find_values(parent, "sectionName"):
             content = parent.mapping()

@@ -24,15 +24,12 @@ def check(project: Project) -> Iterator[Hit]:
             claims.setdefault(server.number, []).append((gateway, server))
     for number, rivals in claims.items():
         reported: set[int] = set()
-        for (first_gateway, first_server), (second_gateway, second_server) in combinations(
-            rivals, 2
-        ):
-            if id(second_server) in reported or not first_gateway.shares_proxies_with(
-                second_gateway
-            ):
+        for first, second in combinations(rivals, 2):
+            (first_gateway, first_server), (second_gateway, second_server) = first, second
+            if id(second_server) in reported:
                 continue
             collision = _describe_collision(first_server, second_server)
-            if collision:
+            if collision and first_gateway.shares_proxies_with(second_gateway):
                 reported.add(id(second_server))
                 yield Hit(
                     second_server.at,
@@ -43,6 +40,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _describe_collision(first: Server, second: Server) -> str:
+    """Return why two servers cannot be on one port, or ""."""
     if not (first.protocol and second.protocol):
         return ""
     if _classify_protocol(first) != _classify_protocol(second):

@@ -18,7 +18,7 @@ def check(project: Project) -> Iterator[Hit]:
         ports = _list_ports(project, gateway) if gateway.is_istio and gateway.selector else []
         if not ports or any(not port.target_port.isdigit() for port in ports):
             continue  # a target port by name may be any number
-        known_ports = {str(port.number) for port in ports} | {one.target_port for one in ports}
+        known_ports = {number for port in ports for number in (str(port.number), port.target_port)}
         for server in gateway.servers:
             if server.number and str(server.number) not in known_ports:
                 services = " and ".join(sorted({port.service for port in ports}))

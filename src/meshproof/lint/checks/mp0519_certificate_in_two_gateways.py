@@ -26,8 +26,8 @@ def check(project: Project) -> Iterator[Hit]:
                     at = server.tls.at if server.tls is not None else server.at
                     yield Hit(
                         at,
-                        f"the certificate {certificate[0]} is that of gateway {earlier_gateway.name}, too "
-                        f"({format_place(earlier_server.at, at)})",
+                        f"the certificate {certificate[0]} is that of gateway "
+                        f"{earlier_gateway.name}, too ({format_place(earlier_server.at, at)})",
                         "one gateway with the hosts of both, or a certificate for each",
                     )
                     break
@@ -35,7 +35,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _identify_certificate(server: Server) -> tuple[str, ...]:
-    """Return what names a certificate: a secret, or two files; nothing where there is none."""
+    """Return the name of the secret or of the two files of a certificate, () without one."""
     content = server.tls.content if server.tls is not None else None
     if not isinstance(content, dict):
         return ()

@@ -27,14 +27,14 @@ def check(project: Project) -> Iterator[Hit]:
                 problem = "is TCP" if protocol else "names no protocol, which is TCP"
                 yield Hit(
                     port.at,
-                    f"port {_format_number(port.content)} {problem}, and ServiceEntry '{document.name}' has "
-                    "no addresses",
+                    f"port {_format_number(port.content)} {problem}, and ServiceEntry "
+                    f"'{document.name}' has no addresses",
                     "addresses: [the host's virtual address], or protocol: TLS where it is TLS",
                 )
 
 
 def _has_address(document: Document) -> bool:
-    """Say whether an address is written, or was given by Istio (in the status of a live object)."""
+    """Say whether the entry has an address, or Istio gave it one (status of a live object)."""
     return bool(find_values(read_spec(document), "addresses")) or bool(
         find_values(document.root, "status", "addresses")
     )

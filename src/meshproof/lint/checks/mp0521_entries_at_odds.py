@@ -33,13 +33,9 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _share_namespace(first_entry: ServiceEntry, second_entry: ServiceEntry) -> bool:
-    """Say whether some namespace sees both; an empty `export_to` is seen by all."""
-    first_namespaces, second_namespaces = (
-        first_entry.export_to or {"*"},
-        second_entry.export_to or {"*"},
-    )
-    return (
-        "*" in first_namespaces
-        or "*" in second_namespaces
-        or not first_namespaces.isdisjoint(second_namespaces)
-    )
+    """Say whether some namespace sees both entries; all see one with an empty `export_to`."""
+    first_namespaces = first_entry.export_to or {"*"}
+    second_namespaces = second_entry.export_to or {"*"}
+    if "*" in first_namespaces or "*" in second_namespaces:
+        return True
+    return not first_namespaces.isdisjoint(second_namespaces)

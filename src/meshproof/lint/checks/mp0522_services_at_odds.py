@@ -22,23 +22,21 @@ def check(project: Project) -> Iterator[Hit]:
         for port in ports:
             rivals = ports_by_number.setdefault(port.number, [])
             for rival in rivals:
-                if (
-                    rival.service != port.service
-                    and _contradict(rival, port)
-                    and id(port) not in reported
-                ):
+                if rival.service == port.service or id(port) in reported:
+                    continue
+                if _contradict(rival, port):
                     reported.add(id(port))
                     yield _build_hit(workload, rival, port)
             rivals.append(port)
 
 
 def _contradict(first: ServedPort, second: ServedPort) -> bool:
-    """Say whether two ports certainly differ; one that says nothing may speak anything."""
+    """Say whether two ports have different protocols; one that declares none may have any."""
     if first.transport != second.transport:
         return True
-    return bool(first.protocol and second.protocol) and _classify_protocol(
-        first
-    ) != _classify_protocol(second)
+    if not (first.protocol and second.protocol):
+        return False
+    return _classify_protocol(first) != _classify_protocol(second)
 
 
 def _classify_protocol(port: ServedPort) -> str:
@@ -49,8 +47,8 @@ def _build_hit(workload: Workload, rival: ServedPort, port: ServedPort) -> Hit:
     return Hit(
         port.at,
         f"port {port.number} of {workload.document.kind} '{workload.document.name}' is "
-        f"{_format_protocol(port)} in service '{port.service}' and {_format_protocol(rival)} in service "
-        f"'{rival.service}' ({format_place(rival.at, port.at)})",
+        f"{_format_protocol(port)} in service '{port.service}' and {_format_protocol(rival)} in "
+        f"service '{rival.service}' ({format_place(rival.at, port.at)})",
         "one protocol in both, or another port number",
     )
 

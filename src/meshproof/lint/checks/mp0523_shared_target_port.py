@@ -13,7 +13,7 @@ CODE = "MP0523"
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report the later of two ports of other numbers that lead to one port of a workload."""
+    """Report the later of two ports with different numbers that lead to one port of a workload."""
     reported: set[int] = set()
     for workload, ports in read_served_ports(project):
         first_ports: dict[tuple[str, str], ServedPort] = {}
@@ -21,11 +21,11 @@ def check(project: Project) -> Iterator[Hit]:
             first_port = first_ports.setdefault((port.target_port, port.transport), port)
             if first_port.number != port.number and id(port) not in reported:
                 reported.add(id(port))
-                first_port_text = f"port {first_port.number} of service '{first_port.service}'"
                 yield Hit(
                     port.at,
-                    f"port {port.number} of service '{port.service}' leads to {port.target_port} of "
-                    f"{workload.document.kind} '{workload.document.name}', as {first_port_text} does "
+                    f"port {port.number} of service '{port.service}' leads to {port.target_port} "
+                    f"of {workload.document.kind} '{workload.document.name}', as port "
+                    f"{first_port.number} of service '{first_port.service}' does "
                     f"({format_place(first_port.at, port.at)})",
                     f"port: {first_port.number}, or another targetPort",
                 )

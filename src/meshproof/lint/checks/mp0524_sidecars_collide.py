@@ -32,7 +32,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _find_namespace_collisions(project: Project) -> Iterator[tuple[Selector, Selector, str]]:
-    """Yield two Sidecars for all of a namespace, and what they are both for."""
+    """Yield each two Sidecars that are both for all of a namespace, and that in words."""
     first_selectors: dict[str, Selector] = {}
     for selector in read_selectors(project, "Sidecar"):
         namespace = selector.document.namespace
@@ -41,9 +41,10 @@ def _find_namespace_collisions(project: Project) -> Iterator[tuple[Selector, Sel
 
 
 def _find_label_collisions(project: Project) -> Iterator[tuple[Selector, Selector, str]]:
-    """Yield two Sidecars that select the same pods: by their labels, or since a workload has both.
+    """Yield each two Sidecars that select the same pods, and these pods in words.
 
-    Selectors of which one contains the other share a label: only those are compared.
+    One selector contains the other, or a workload has the labels of both. Only selectors that
+    share a label can contain each other, so only those are compared.
     """
     selectors_by_label: dict[tuple[str, tuple[str, str]], list[Selector]] = {}
     selector_by_workload: dict[int, Selector] = {}

@@ -20,15 +20,16 @@ CODE = "MP0525"
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each selector that no workload of its namespace has the labels of."""
+    """Report each selector whose labels no workload of its namespace has."""
     for selector in read_selectors(project, *LABEL_PATHS):
         if not selector.labels or selector.document.namespace == ROOT_NAMESPACE:
             continue  # it is for all namespaces
-        if list_workloads(project, selector.document.namespace) and not find_selected_workloads(
-            project, selector
-        ):
+        namespace = selector.document.namespace
+        if find_selected_workloads(project, selector):
+            continue
+        if list_workloads(project, namespace):
             label_text = ", ".join(f"{key}: {value}" for key, value in selector.labels)
-            message = f"no workload of namespace {selector.document.namespace} has {label_text}"
+            message = f"no workload of namespace {namespace} has {label_text}"
             yield Hit(
                 selector.at,
                 f"{selector.document.kind} '{selector.document.name}': {message}",
@@ -37,7 +38,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _suggest_labels(project: Project, selector: Selector) -> str:
-    """Return the labels that are nearest to those that are asked for."""
+    """Suggest the labels of workloads that are most like those of the selector."""
     workloads = list_workloads(project, selector.document.namespace)
     known_labels = {
         f"{key}: {value}" for workload in workloads for key, value in workload.pod_labels
@@ -46,8 +47,6 @@ def _suggest_labels(project: Project, selector: Selector) -> str:
         find_closest_word(f"{key}: {value}", sorted(known_labels), 0.7)
         for key, value in selector.labels
     ]
-    return (
-        ", ".join(nearest_labels)
-        if all(nearest_labels)
-        else "the labels of the pods that are meant"
-    )
+    if not all(nearest_labels):
+        return "the labels of the pods that are meant"
+    return ", ".join(nearest_labels)

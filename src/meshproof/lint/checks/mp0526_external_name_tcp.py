@@ -13,11 +13,10 @@ CODE = "MP0526"
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each port of an ExternalName service that is TCP, or says nothing."""
+    """Report each port of an ExternalName service that is TCP, or declares no protocol."""
     for service in project.services:
-        if [read_text(value) for value in find_values(read_spec(service.document), "type")] != [
-            "ExternalName"
-        ]:
+        types = [read_text(value) for value in find_values(read_spec(service.document), "type")]
+        if types != ["ExternalName"]:
             continue
         for port in service.ports:
             protocol = read_protocol(service, port.number)

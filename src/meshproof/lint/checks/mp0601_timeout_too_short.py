@@ -13,7 +13,7 @@ from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0601"
 
-#: Where the whole timeout, that of a try and the number of retries stand.
+#: Dialect -> the paths of the timeout, of the timeout of a try, and of the number of retries.
 _PATHS = {
     "VirtualService": (("timeout",), ("retries", "perTryTimeout"), ("retries", "attempts")),
     "RouteRule": (
@@ -25,6 +25,7 @@ _PATHS = {
 }
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
+#: Seconds that a RouteRule without a timeout has.
 _LEGACY_TIMEOUT = 15.0
 
 
@@ -36,6 +37,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _check_retries(table: RouteTable, route: Route) -> Iterator[Hit]:
+    """Report the timeout of a route that ends before all tries can."""
     timeout, try_timeout, attempts_value = (
         _get_first(find_values(route.value, *path)) for path in _PATHS[table.dialect]
     )
@@ -49,10 +51,8 @@ def _check_retries(table: RouteTable, route: Route) -> Iterator[Hit]:
     needed_seconds = try_seconds * (attempts + 1)
     if attempts < 1 or not (try_seconds and timeout_seconds) or timeout_seconds >= needed_seconds:
         return
-    fitting_tries, value = (
-        int(timeout_seconds / try_seconds + 1e-9),
-        timeout if timeout is not None else try_timeout,
-    )
+    fitting_tries = int(timeout_seconds / try_seconds + 1e-9)
+    value = timeout if timeout is not None else try_timeout
     message = f"of {attempts + 1} tries of {read_text(try_timeout)} each, " + (
         f"{fitting_tries} fit into {_format_seconds(timeout_seconds)}"
         if fitting_tries
@@ -70,7 +70,7 @@ def _get_first(values: list[Value]) -> Value | None:
 
 
 def _parse_seconds(duration: str) -> float:
-    """Return a duration such as 1m30s in seconds, 0 for what is none."""
+    """Return a duration such as 1m30s in seconds, 0 for a text that is none."""
     parts = _DURATION_PART.findall(duration)
     if "".join(number + unit for number, unit in parts) != duration:
         return 0.0

@@ -16,7 +16,7 @@ _SELECTIVE_PARTS = ("header ", "query ", "source ")
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each fault of 100 % in a route that ordinary requests get to."""
+    """Report each fault of 100 % in a route that ordinary requests take."""
     for table in read_route_tables(project):
         for route in table.routes_of("http"):
             if any(match.is_fully_read and not _selects_testers(match) for match in route.matches):
@@ -29,11 +29,12 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _selects_testers(match: Match) -> bool:
+    """Say whether a match is only for requests with a certain header, query or source."""
     return any(condition.part.startswith(_SELECTIVE_PARTS) for condition in match.conditions)
 
 
 def _list_percentages(route: Route) -> Iterator[tuple[str, Value]]:
-    """Yield the percentages of a route's faults, each with its sort (delay, abort)."""
+    """Yield the percentages of a route's faults, each with its type (delay, abort)."""
     for key in ("fault", "httpFault"):
         for fault_type in ("delay", "abort"):
             for fault in find_values(route.value, key, fault_type):

@@ -13,20 +13,14 @@ CODE = "MP0603"
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each mirror that is a destination of its own route, too."""
+    """Report each mirror whose pods the route sends to anyway."""
     for table in read_route_tables(project):
         for route in table.routes:
             for mirror in route.mirrors:
-                twin = next(
-                    (
-                        destination
-                        for destination in route.destinations
-                        if _can_share_pod(destination, mirror)
-                    ),
-                    None,
-                )
-                if twin is not None:
-                    yield _build_hit(route, twin, mirror)
+                for destination in route.destinations:
+                    if _can_share_pod(destination, mirror):
+                        yield _build_hit(route, destination, mirror)
+                        break
 
 
 def _can_share_pod(destination: Destination, mirror: Destination) -> bool:
@@ -43,11 +37,13 @@ def _get_port(destination: Destination) -> object:
     return destination.port.content if destination.port is not None else None
 
 
-def _build_hit(route: Route, twin: Destination, mirror: Destination) -> Hit:
-    subset = f" subset '{read_text(twin.subset)}'" if twin.subset is not None else ""
+def _build_hit(route: Route, destination: Destination, mirror: Destination) -> Hit:
+    host, subset = destination.source_text, ""
+    if destination.subset is not None:
+        subset = f" subset '{read_text(destination.subset)}'"
     return Hit(
         mirror.at,
-        f"{route.name} mirrors to {twin.source_text}, and sends to {twin.source_text}{subset} anyway "
-        f"(line {twin.at.line})",
+        f"{route.name} mirrors to {host}, and sends to {host}{subset} anyway "
+        f"(line {destination.at.line})",
         "another host, or subsets that share no pod",
     )

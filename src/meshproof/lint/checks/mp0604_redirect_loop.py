@@ -20,18 +20,13 @@ def check(project: Project) -> Iterator[Hit]:
         reported_routes: set[int] = set()
         for route in table.routes_of("http"):
             redirect = read_redirect(route)
-            loop = (
-                find_redirect_loop(table, route, inventory)
-                if redirect is not None and route.is_fully_read
-                else []
-            )
-            if (
-                redirect is None
-                or not loop
-                or any(id(looping_route) in reported_routes for looping_route, _ in loop)
-            ):
+            if redirect is None or not route.is_fully_read:
                 continue
-            reported_routes.update(id(looping_route) for looping_route, _ in loop)
+            loop = find_redirect_loop(table, route, inventory)
+            loop_ids = {id(loop_route) for loop_route, _ in loop}
+            if not loop or loop_ids & reported_routes:
+                continue
+            reported_routes |= loop_ids
             steps = " -> ".join(step for _, step in loop)
             yield Hit(
                 redirect.value.at,

@@ -11,8 +11,9 @@ from meshproof.lint.model.tls import TlsSettings, read_tls_settings
 
 CODE = "MP0605"
 
-_PLAIN = ("grpc", "grpc-web", "http", "http2")
+_PLAIN_PROTOCOLS = ("grpc", "grpc-web", "http", "http2")
 _TLS = ("HTTPS", "TLS")
+#: TLS modes in which the caller's proxy begins TLS.
 _ORIGINATING_MODES = ("SIMPLE", "MUTUAL")
 #: Ports that an outside service serves plain HTTP on, whatever the rule says.
 _PLAIN_PORTS = (80, 8080)
@@ -30,6 +31,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _check_server(server: Server) -> Iterator[Hit]:
+    """Report a TLS server without tls, and a plain one with it."""
     if server.protocol in _TLS and server.tls is None:
         message = f"port {server.number} is {server.protocol} and has no tls"
         yield Hit(server.at, message, "tls: {mode: SIMPLE, credentialName: NAME}")
@@ -41,24 +43,27 @@ def _check_server(server: Server) -> Iterator[Hit]:
 
 
 def _check_client(inventory: Inventory, setting: TlsSettings) -> Iterator[Hit]:
-    service, entry = (
-        inventory.services.get(setting.host),
-        inventory.find_service_entry(setting.host),
-    )
+    """Report a setting that begins TLS to a plain port of its host."""
+    service = inventory.services.get(setting.host)
+    entry = inventory.find_service_entry(setting.host)
     plain_ports: list[int] = []
     if service is not None:
         numbers = [port.number for port in service.ports]
-        plain_ports = [number for number in numbers if read_protocol(service, number) in _PLAIN]
+        plain_ports = [
+            number for number in numbers if read_protocol(service, number) in _PLAIN_PROTOCOLS
+        ]
     elif entry is not None:
         plain_ports = [
             port.number
             for port in entry.ports
-            if port.protocol.lower() in _PLAIN and (port.target_port or port.number) in _PLAIN_PORTS
+            if port.protocol.lower() in _PLAIN_PROTOCOLS
+            and (port.target_port or port.number) in _PLAIN_PORTS
         ]
     for number in plain_ports:
-        if setting.port in (None, number) and not (
-            setting.port is None and number in setting.overridden_ports
-        ):
+        applies = setting.port == number or (
+            setting.port is None and number not in setting.overridden_ports
+        )
+        if applies:
             message = f"TLS ({setting.mode}) for {setting.host}, whose port {number} is plain HTTP"
             yield Hit(
                 setting.at, message, "tls under portLevelSettings for the TLS port, or DISABLE"

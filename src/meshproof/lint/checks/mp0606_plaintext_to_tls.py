@@ -27,28 +27,24 @@ def check(project: Project) -> Iterator[Hit]:
     for table in read_route_tables(project):
         for route in table.routes_of("http"):
             for destination in (*route.destinations, *route.mirrors):
-                if (
-                    destination.host in hosts_with_tls
-                    or _find_protocol(inventory, destination) not in _TLS
-                ):
+                protocol = _find_protocol(inventory, destination)
+                if destination.host in hosts_with_tls or protocol not in _TLS:
                     continue
                 yield Hit(
                     destination.at,
                     f"{route.name} sends plain HTTP to {destination.source_text}, whose port is "
-                    f"{_find_protocol(inventory, destination).upper()}",
+                    f"{protocol.upper()}",
                     f"a DestinationRule for {destination.source_text} with tls: {{mode: SIMPLE}}",
                 )
 
 
 def _find_protocol(inventory: Inventory, destination: Destination) -> str:
-    """Return the protocol of the port that is sent to, lower case, empty where not known."""
+    """Return the protocol of the port of a destination, lower case, or "" where it is unknown."""
     ports = inventory.list_ports(destination.host)
     port_content = destination.port.content if destination.port is not None else None
     number = port_content if isinstance(port_content, int) else (ports[0] if len(ports) == 1 else 0)
-    service, entry = (
-        inventory.services.get(destination.host),
-        inventory.find_service_entry(destination.host),
-    )
+    service = inventory.services.get(destination.host)
+    entry = inventory.find_service_entry(destination.host)
     if service is not None:
         return read_protocol(service, number)
     for port in entry.ports if entry is not None else ():

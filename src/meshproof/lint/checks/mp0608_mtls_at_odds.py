@@ -14,6 +14,7 @@ from meshproof.lint.model.tls import read_tls_settings
 
 CODE = "MP0608"
 
+#: Mode of the PeerAuthentication -> the modes of callers that it refuses.
 _REFUSED_MODES = {"STRICT": ("DISABLE", "SIMPLE", "MUTUAL"), "DISABLE": ("ISTIO_MUTUAL",)}
 
 
@@ -35,21 +36,19 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _find_policy(project: Project, namespace: str) -> Document | None:
-    """Return the PeerAuthentication that holds for all of a namespace, None if it is not plain.
+    """Return the PeerAuthentication that holds for all of a namespace, None if there is doubt.
 
-    One for single workloads or ports may say otherwise for this service, so nothing is said then.
+    There is doubt if another one is for single workloads or ports: these may be the service's.
     """
     policies = project.named_documents("PeerAuthentication")
     namespace_policies = [policy for policy in policies if policy.namespace == namespace]
     for policy in namespace_policies:
-        if find_values(read_spec(policy), "selector") or find_values(
-            read_spec(policy), "portLevelMtls"
-        ):
+        spec = read_spec(policy)
+        if find_values(spec, "selector") or find_values(spec, "portLevelMtls"):
             return None
     mesh_policies = [policy for policy in policies if policy.namespace == ROOT_NAMESPACE]
     for policy in (*namespace_policies, *mesh_policies):
-        if find_values(read_spec(policy), "mtls", "mode") and not find_values(
-            read_spec(policy), "selector"
-        ):
+        spec = read_spec(policy)
+        if find_values(spec, "mtls", "mode") and not find_values(spec, "selector"):
             return policy
     return None

@@ -13,7 +13,7 @@ CODE = "MP0609"
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each TLS setting that accepts any server."""
+    """Report each TLS setting that accepts any certificate of the server."""
     for setting in read_tls_settings(read_inventory(project)):
         content = setting.value.content if isinstance(setting.value.content, dict) else {}
         if setting.mode not in ("SIMPLE", "MUTUAL"):
@@ -30,7 +30,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def _names_authority(setting: TlsSettings) -> bool:
+    """Say whether a setting has CA certificates, of its own or in a secret that is read."""
     content = setting.value.content if isinstance(setting.value.content, dict) else {}
-    by_name = "credentialName" in content
-    selected = bool(find_values(read_spec(setting.rule.document), "workloadSelector"))
-    return "caCertificates" in content or (by_name and selected)
+    has_selector = bool(find_values(read_spec(setting.rule.document), "workloadSelector"))
+    return "caCertificates" in content or ("credentialName" in content and has_selector)

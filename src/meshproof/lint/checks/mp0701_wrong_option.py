@@ -18,10 +18,10 @@ def check(project: Project) -> Iterator[Hit]:
         non_text_places = {
             defect.at for defect in project.find_defects(DefectKind.WRONG_TYPE, document)
         }
-        for annotations in find_values(document.root, "metadata", "annotations"):
-            if isinstance(annotations.content, dict):
+        for mapping in find_values(document.root, "metadata", "annotations"):
+            if isinstance(mapping.content, dict):
                 for at, message, repair in judge_options.find_invalid_annotations(
-                    annotations, read_kind(document)
+                    mapping, read_kind(document)
                 ):
                     if at not in non_text_places:  # it has a finding already
                         yield Hit(at, message, repair)

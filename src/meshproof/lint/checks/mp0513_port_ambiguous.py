@@ -15,29 +15,31 @@ CODE = "MP0513"
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each destination whose port is left open, where proxies then ask for another."""
+    """Report each destination without a port, where proxies do not know which one to take."""
     inventory = read_inventory(project)
     for table, route, destination in list_destinations(project):
         ports = inventory.list_ports(destination.host)
         if table.dialect != "VirtualService" or destination.port is not None or not ports:
             continue
         port_list, repair = ", ".join(map(str, ports)), f"port: {{number: {ports[0]}}}"
-        clear_ports = (
-            _is_port_clear(inventory, table, name.full_name, ports) for name in table.gateways
+        is_clear = all(
+            _is_port_clear(inventory, gateway.full_name, ports) for gateway in table.gateways
         )
-        if len(ports) > 1 and not all(clear_ports):
-            message = f"{destination.source_text} has the ports {port_list}, and a gateway does not know which"
-            yield Hit(destination.at, message, repair)
+        if len(ports) > 1 and not is_clear:
+            message = f"has the ports {port_list}, and a gateway does not know which"
+            yield Hit(destination.at, f"{destination.source_text} {message}", repair)
         elif called_port := _find_wrong_port(inventory, table, route, ports):
-            ports_text = f"has the {'port' if len(ports) == 1 else 'ports'} {port_list}"
-            message = f"{destination.source_text} {ports_text}, and sidecars ask for {called_port}, which was called"
-            yield Hit(destination.at, message, repair)
+            noun = "port" if len(ports) == 1 else "ports"
+            message = f"has the {noun} {port_list}, and sidecars ask for {called_port}"
+            yield Hit(
+                destination.at, f"{destination.source_text} {message}, which was called", repair
+            )
 
 
 def _find_wrong_port(
     inventory: Inventory, table: RouteTable, route: Route, ports: list[int]
 ) -> int | None:
-    """Return a port of the rule's hosts that sidecars would ask for in vain."""
+    """Return a port of the rule's hosts that the destination does not have, None without one."""
     if not table.applies_to_mesh or route.protocol != "http" or _matches_on_port(route):
         return None
     called_ports = [port for host in table.hosts for port in inventory.list_ports(host.full_name)]
@@ -45,14 +47,13 @@ def _find_wrong_port(
 
 
 def _matches_on_port(route: Route) -> bool:
+    """Say whether a match of the route has a condition on the port."""
     matches = route.value.get("match")
     return any(match.get("port") is not None for match in (matches.items() if matches else ()))
 
 
-def _is_port_clear(
-    inventory: Inventory, table: RouteTable, gateway_name: str, ports: list[int]
-) -> bool:
-    """Say whether the port is plain: in sidecars, or since the gateway has the same numbers."""
+def _is_port_clear(inventory: Inventory, gateway_name: str, ports: list[int]) -> bool:
+    """Say whether the request gives the port: in sidecars, or at a gateway of these ports."""
     if gateway_name == MESH:
         return True
     gateway = inventory.gateways.get(gateway_name)
