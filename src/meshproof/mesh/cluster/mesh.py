@@ -1,4 +1,4 @@
-"""The cluster mesh: real Istio in a Kubernetes cluster, in namespaces of this run alone."""
+"""The cluster mesh: real Istio in a Kubernetes cluster, in namespaces of this run only."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ROUTING = ("networking.istio.io", "security.istio.io", gateway_api.GROUP)
 
 
 class ClusterMesh:
-    """The Istio of a cluster, with the run's apps in namespaces of the run."""
+    """The Istio of a cluster, with the run's apps in the run's namespaces."""
 
     name = "cluster"
     proven = "this cluster, its Istio and its sidecars do what the rules say"
@@ -63,7 +63,7 @@ class ClusterMesh:
         self._options, self._beta = options.cluster, options.beta
         self._evidence = options.evidence
         self._meanwhile = options.meanwhile
-        #: Where evidence is being saved, until it is complete.
+        #: The folder of evidence that is not complete yet.
         self._unfinished_evidence: Path | None = None
         self._workspace = workspace
         self._kube = kube
@@ -93,7 +93,7 @@ class ClusterMesh:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, options: Options) -> Iterator[ClusterMesh]:
-        """Reach the cluster, clear what killed runs left, and delete what this run has created."""
+        """Connect to the cluster, clear what killed runs left; at the end delete this run."""
         with (
             processes.interruptible(),
             Workspace.create() as workspace,
@@ -119,7 +119,7 @@ class ClusterMesh:
                     mesh._delete_run()
 
     def _delete_run(self) -> None:
-        """Delete what the run has created and wait for it; a signal waits meanwhile."""
+        """Delete what the run has created and wait for it; a signal waits until then."""
         with signals.uninterrupted():
             try:
                 self._save_evidence()
@@ -129,12 +129,12 @@ class ClusterMesh:
 
     @property
     def standins(self) -> list[str]:
-        """What stands in for an official part: nothing, in a cluster."""
+        """Stand-ins for official parts: none in a cluster."""
         return []
 
     @property
     def notes(self) -> list[str]:
-        """What the report says of this cluster: its versions and the way in."""
+        """What the report says of this cluster: versions, namespaces, the ingress address."""
         notes = [*self._istio.notes, *self._notes, f"namespaces {', '.join(self._all_namespaces)}"]
         notes += self._sandbox.notes if self._sandbox else []
         if provider := self._options.provider:
@@ -154,14 +154,16 @@ class ClusterMesh:
 
     @property
     def _run_selector(self) -> str:
+        """The label selector of the run's objects."""
         return f"{RUN_LABEL}={self._scope.run}"
 
     @property
     def _app_selector(self) -> str:
+        """The label selector of the run's apps, without its probes."""
         return f"{self._run_selector},{NO_PROBES}"
 
     def deploy(self, documents: Sequence[Document]) -> None:
-        """Stand up the apps in namespaces of the run; return when each is available."""
+        """Start the apps in the run's namespaces; return when each is available."""
         file_namespaces = self._scope.file_namespaces(documents)
         self._app_namespaces = [self._scope.namespace_for(name) for name in file_namespaces]
         uses_kube_inject = self._options.injection == "istioctl"
@@ -196,7 +198,7 @@ class ClusterMesh:
     def _make_objects(
         self, documents: Sequence[Document], file_namespaces: Sequence[str]
     ) -> list[RunObject]:
-        """Return the objects of the documents, Gateways at the ingress that visits come in by."""
+        """Return the run's objects for the documents; Gateways select the ingress gateway."""
         scoped_objects = [
             run_object
             for document in documents
@@ -209,7 +211,7 @@ class ClusterMesh:
         return run_objects
 
     def _renew_namespaces(self) -> None:
-        """Make the run's namespaces, or say anew that it goes on, if the last time is long ago."""
+        """Create the run's namespaces, or extend their announced end from time to time."""
         if time.monotonic() - self._renewed_at < timeouts.RUN_LIFE / 8:
             return
         namespaces.create(
@@ -222,28 +224,30 @@ class ClusterMesh:
         self._renewed_at = time.monotonic()
 
     def _require_namespaced(self, run_objects: Sequence[RunObject]) -> None:
-        """Raise BadRules for an object of the whole cluster: it would be put beside others'."""
+        """Raise BadRules for a cluster-wide object, which would land next to other people's."""
         for run_object in run_objects:
             if not self._kube.is_namespaced(*run_object.key[:2]):
                 raise BadRules(
-                    f"{run_object.at}: {run_object.kind} {run_object.name} is an object of the whole cluster; a run "
+                    f"{run_object.at}: {run_object.kind} {run_object.name} is an object of the "
+                    "whole cluster; a run "
                     "makes only what lies in its own namespaces: leave it out"
                 )
 
     @property
     def _control_plane(self) -> ControlPlane:
+        """The control plane as this run needs it."""
         return ControlPlane(
             self._kube, self._istio, self._istioctl, self._app_namespaces, self._app_selector
         )
 
     def control_plane(self, aspect: Aspect) -> AspectReport:
-        """Look at one aspect of the control plane."""
+        """Check one aspect of the control plane."""
         report = self._control_plane.inspect(aspect)
         self._notes += [note for note in report.notes if note not in self._notes]
         return report
 
     def proxies(self) -> list[proxies.Proxy]:
-        """Return the sidecars of the run and the gateway. Raises NotReady without the latter."""
+        """Return the sidecars of the run and the gateway. Raises NotReady without a gateway."""
         gateways = self._istio.list_gateways(self._kube)
         if not gateways:
             raise NotReady(self._istio.explain_missing_gateway(self._kube))
@@ -252,7 +256,7 @@ class ClusterMesh:
 
     @contextlib.contextmanager
     def applied(self, rules: RuleSet) -> Iterator[Served]:
-        """Apply the documents of `rules`; every proxy serves them while the context lasts."""
+        """Apply the documents of `rules`; every proxy serves them until the context ends."""
         file_namespaces = self._file_namespaces()
         run_objects = self._make_objects(rules.documents, file_namespaces)
         if not run_objects:
@@ -266,16 +270,16 @@ class ClusterMesh:
             self.served = self._wait_settled(run_objects, mtls=mtls)
             yield self.served
         except BaseException:
-            with contextlib.suppress(MeshproofError):  # the first error is the one to be told
+            with contextlib.suppress(MeshproofError):  # report the first error
                 self._withdraw(run_objects, mtls)
             raise
         else:
             self._withdraw(run_objects, mtls)
 
     def begin_sandbox(self, rules: RuleSet, cases: Sequence[Case], inventory: Inventory) -> None:
-        """Have the pods of a sandbox for a user's rules come up, in further namespaces of the run.
+        """Start the pods of a sandbox for a user's rules, in further namespaces of the run.
 
-        What keeps them from that is told by `sandbox`.
+        `sandbox` raises the error if that fails.
         """
         labels, folder = self._scope.labels, self._workspace.path
         extra_labels = {**self._options.namespace_labels, **self._istio.injection_labels}
@@ -289,9 +293,9 @@ class ClusterMesh:
 
     @contextlib.contextmanager
     def sandbox(self) -> Iterator[Sandbox]:
-        """Serve a user's rules to echo workloads, in the sandbox that was begun.
+        """Serve a user's rules to echo workloads in the started sandbox.
 
-        Raises NotReady for what does not come up, BadRules for a rule that the cluster refuses.
+        Raises NotReady for a pod that does not start, BadRules for a rule that the cluster refuses.
         """
         sandbox = self._sandbox
         if sandbox is None:
@@ -308,11 +312,11 @@ class ClusterMesh:
 
     @property
     def _all_namespaces(self) -> list[str]:
-        """The namespaces of the run, those of its sandbox, too."""
+        """The namespaces of the run, including those of its sandbox."""
         return [*self._app_namespaces, *(self._sandbox.namespaces if self._sandbox else ())]
 
     def _find_ingress_address(self) -> Address:
-        """Return the way in; it is looked for once."""
+        """Return the ingress address, which is determined once."""
         if self._ingress is None:
             namespace, _, service = self._istio.ingress.partition("/")
             gateway_url, host = self._options.gateway_url, self._scope.host
@@ -326,6 +330,7 @@ class ClusterMesh:
         present: bool = True,
         mtls: MtlsExpectation | None = None,
     ) -> Served:
+        """Wait until every proxy serves the objects, or none of them (`present` False)."""
         run = self._scope.run
         strict = (
             None if mtls is None else mtls.is_strict_during if present else mtls.is_strict_after
@@ -337,6 +342,7 @@ class ClusterMesh:
             raise NotReady("\n".join([str(error), *hints])) from None
 
     def _file_namespaces(self) -> list[str]:
+        """Return the files' names of the run's namespaces."""
         prefix = self._scope.namespace_for("default")
         return [
             name.removeprefix(f"{prefix}-") if name != prefix else "default"
@@ -346,31 +352,31 @@ class ClusterMesh:
     def _withdraw(self, run_objects: Sequence[RunObject], mtls: MtlsExpectation | None) -> None:
         """Delete the rules; return when no proxy serves them any more."""
         if signals.ending():
-            return  # the namespaces go
+            return  # the namespaces are deleted anyway
         for run_object in run_objects:
             api_version, kind, namespace, name = run_object.key
             self._kube.delete(api_version, kind, name, namespace)
         self.served = self._wait_settled(run_objects, False, mtls)
 
     def address(self, service: str) -> Address:
-        """Return where a client outside the mesh reaches the way in, `ingress`."""
+        """Return the address of `ingress` for a client outside the mesh."""
         if service != "ingress" or self._ingress is None:
             raise NotReady(f"{service} is not reached from outside the mesh, only `ingress` is")
         return self._ingress.address
 
     def plaintext(self, replica: str) -> int | None:
-        """Ask a pod in plaintext from a probe without sidecar; see `Mesh.plaintext`."""
+        """Send plaintext to a pod from a probe without a sidecar; see `Mesh.plaintext`."""
         for pod in self._app_pods():
             if pod["metadata"]["name"] == replica:
                 return self._probes.plaintext(pod)
         raise NotReady(f"there is no pod {replica} in the mesh")
 
     def inside(self, service: str) -> tuple[Address, Probe]:
-        """Return where a probe with a sidecar reaches a service, and the probe."""
+        """Return a service's address inside the mesh, and a probe with a sidecar as sender."""
         return self._probes.inside(service, self._file_namespaces())
 
     def counters(self, service: str) -> Counters:
-        """Begin to count the requests to a service, at every sidecar of the run and the gateway."""
+        """Begin to count the requests to a service at every sidecar of the run and the gateway."""
         return self._probes.counters(service, self._file_namespaces(), self.proxies())
 
     def replicas(self) -> list[Replica]:
@@ -378,10 +384,11 @@ class ClusterMesh:
         return [workloads.make_replica(pod) for pod in self._app_pods()]
 
     def _app_pods(self) -> list[Object]:
+        """Return the pods of the run's apps."""
         return workloads.list_pods(self._kube, self._app_namespaces, self._app_selector)
 
     def diagnose(self, folder: Path) -> str:
-        """Save logs, events and proxy configs in `folder`; name what looks wrong."""
+        """Save logs, events and proxy configs in `folder`; return lines on what looks wrong."""
         self._unfinished_evidence = folder
         sources = evidence.EvidenceSources(
             self._all_namespaces,
@@ -395,9 +402,10 @@ class ClusterMesh:
         return faults
 
     def _save_evidence(self, error: BaseException | None = None) -> None:
-        """Save the evidence before all goes, of a run that ends by an error; signals wait.
+        """Save the evidence of a failed run before its namespaces go; a signal waits until then.
 
-        So is that which a signal has cut short. An error of ours knows then where it lies.
+        Also finishes what a signal has interrupted. An error of ours gets the folder and the
+        faults.
         """
         folder, self._unfinished_evidence = self._unfinished_evidence, None
         if error is not None and self._evidence is not None:

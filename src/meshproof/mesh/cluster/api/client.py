@@ -1,4 +1,4 @@
-"""The Kubernetes API: objects read, applied and deleted; its errors in words a user can act on.
+"""The Kubernetes API: reads, applies and deletes objects. Its errors tell the user what to do.
 
 Source: Kubernetes docs, "Kubernetes API Concepts" (server-side apply) and "API access control".
 """
@@ -20,14 +20,14 @@ from meshproof.mesh.protocol import ClusterOptions
 T = TypeVar("T")
 Object = dict[str, Any]
 
-#: Whose fields they are in server-side apply, and who manages an object.
+#: The field manager in server-side apply.
 MANAGER = "meshproof"
-#: Answers after which the same request may succeed (RFC 9110, 15.6; Kubernetes sends 429 under
+#: Statuses after which the same request may succeed (RFC 9110, 15.6; Kubernetes sends 429 under
 #: load and 500 while it starts).
 _TRANSIENT_STATUSES = frozenset({0, 429, 500, 502, 503, 504})
-#: What an answer of 403 says where a right is missing, and where a quota is so new that it is not
-#: counted yet (Kubernetes, responsewriters/errors.go, resourcequota/controller.go). Others refuse
-#: what an object says.
+#: Texts of the status 403: for a missing right, and for a quota that is too new to be counted
+#: (Kubernetes, responsewriters/errors.go, resourcequota/controller.go). Any other 403 refuses the
+#: content of an object.
 _NO_RIGHT_TEXT, _QUOTA_PENDING_TEXT = 'user "', "status unknown for quota"
 _ACCESS_REVIEW = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
 
@@ -35,8 +35,8 @@ _ACCESS_REVIEW = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectA
 class Kube:
     """One cluster's API server, as one user.
 
-    Reads, applies and deletes are repeated while the API server is away, at most
-    `timeouts.API_AWAY` seconds.
+    While the API server does not answer, each call is repeated for at most `timeouts.API_AWAY`
+    seconds.
     """
 
     def __init__(self, api: Any, cluster_name: str, folder: Path) -> None:
@@ -44,7 +44,7 @@ class Kube:
 
         self.cluster_name = cluster_name
         self._configuration = api.configuration
-        #: The kinds of which objects were applied, as `apiVersion, kind`.
+        #: The kinds that were applied, as `(apiVersion, kind)`.
         self.applied_kinds: set[tuple[str, str]] = set()
         self._retry_seconds = timeouts.API_START
         cache = str(folder / "discovery.json")
@@ -54,12 +54,12 @@ class Kube:
     @classmethod
     @contextlib.contextmanager
     def connected(cls, options: ClusterOptions, folder: Path) -> Iterator[Kube]:
-        """Reach the cluster that is meant (see `kubeconfig`).
+        """Connect to the cluster that the options select (see `kubeconfig`).
 
-        Raises UsageError for a context that is not there, NotReady when no cluster answers.
+        Raises UsageError for an unknown context, NotReady when no cluster answers.
         """
         api, cluster_name = make_client(options)
-        api.configuration.retries = False  # ours are counted in seconds
+        api.configuration.retries = False  # `_call` repeats by time
         try:
             yield cls(api, cluster_name, folder)
         finally:
@@ -72,7 +72,7 @@ class Kube:
         return version
 
     def has_kind(self, api_version: str, kind: str) -> bool:
-        """Say whether the cluster knows a kind."""
+        """Say whether the cluster serves a kind."""
         from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
         try:
@@ -82,18 +82,18 @@ class Kube:
         return True
 
     def is_namespaced(self, api_version: str, kind: str) -> bool:
-        """Say whether the objects of a kind lie in namespaces; so is a kind that is not known."""
+        """Say whether objects of a kind belong to a namespace; True for an unknown kind."""
         if not self.has_kind(api_version, kind):
             return True
         return bool(self._resource(api_version, kind).namespaced)
 
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
-        """Return an object, None where there is none of that name."""
+        """Return an object, None if it does not exist."""
         action = f"get {kind} {name}"
         return self._call(action, lambda: self._get(api_version, kind, name, namespace))
 
     def read(self, api_path: str, accept: str, query: Sequence[tuple[str, str]] = ()) -> Object:
-        """Return what the API answers at a path; `accept` are the forms that are understood."""
+        """Return the JSON that the API serves at a path; `accept` is the Accept header to send."""
         request_options: dict[str, Any] = {
             "header_params": {"Accept": accept},
             "query_params": list(query),
@@ -108,7 +108,7 @@ class Kube:
 
     @contextlib.contextmanager
     def retrying_for(self, seconds: float) -> Iterator[None]:
-        """Repeat what the API server does not answer for so long only; for one thread at a time."""
+        """Repeat unanswered calls for at most `seconds` in this context. For one thread."""
         before, self._retry_seconds = self._retry_seconds, seconds
         try:
             yield
@@ -118,12 +118,12 @@ class Kube:
     def list(
         self, api_version: str, kind: str, namespace: str = "", labels: str = ""
     ) -> list[Object]:
-        """Return the objects of a kind: in a namespace (empty: all), with labels `a=b,c`."""
+        """Return the objects of a kind in a namespace (empty: all) that have the labels `a=b,c`."""
         filters = {"namespace": namespace or None, "label_selector": labels or None}
 
         def get() -> list[Object]:
             response = self._resource(api_version, kind).get(**filters, serializer=_keep_as_dict)
-            type_keys = {"apiVersion": api_version, "kind": kind}  # which the items of a list lack
+            type_keys = {"apiVersion": api_version, "kind": kind}  # list items have no type
             return [{**type_keys, **item} for item in response["items"] or ()]
 
         return self._call(f"list {kind}", get)
@@ -131,8 +131,8 @@ class Kube:
     def apply(self, body: Object, origin: object = "") -> Object:
         """Create an object or change it to `body` (server-side apply).
 
-        Raises BadRules, beginning with the place `origin`, when the cluster refuses what is in it, in
-        the words of whoever refuses (an admission webhook, the schema).
+        Raises BadRules when the cluster refuses the content. The message begins with `origin`, the
+        line of the file, and quotes whoever refused (an admission webhook, the schema).
         """
         metadata = body["metadata"]
         self.applied_kinds.add((str(body["apiVersion"]), str(body["kind"])))
@@ -156,9 +156,9 @@ class Kube:
     def delete(
         self, api_version: str, kind: str, name: str, namespace: str = "", uid: str = ""
     ) -> None:
-        """Delete an object, if it is there; dependents are deleted by the cluster, later.
+        """Delete an object if it exists; the cluster deletes its dependents later.
 
-        With `uid` no other of the same name is deleted that has taken its place.
+        With `uid`, a newer object of the same name stays.
         """
         body: Object = {"propagationPolicy": "Background"}
         if uid:
@@ -180,7 +180,7 @@ class Kube:
     def merge_patch(
         self, api_version: str, kind: str, name: str, namespace: str, body: Object
     ) -> None:
-        """Change what `body` names of an object that is there (JSON merge patch, RFC 7396)."""
+        """Change the fields in `body` of an existing object (JSON merge patch, RFC 7396)."""
         self._call(
             f"change {kind} {name}",
             lambda: self._resource(api_version, kind).patch(
@@ -210,7 +210,7 @@ class Kube:
     def read_log(
         self, pod: str, namespace: str, container: str, lines: int = 200, previous: bool = False
     ) -> str:
-        """Return the last lines of a container's log, or (`previous`) of the one before it."""
+        """Return the last lines of a container's log, with `previous` of its last restart."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         request_options = {
             "query_params": [("container", container), ("tailLines", lines), ("previous", previous)]
@@ -230,7 +230,7 @@ class Kube:
         from kubernetes.client.exceptions import ApiException
         from kubernetes.stream import ws_client
 
-        # Not by CoreV1Api, whose import takes a second, and one at a time: its call is this one.
+        # Not through CoreV1Api, whose import takes a second; it makes the same call.
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
         auth_settings = self._configuration.auth_settings().values()
         headers = {
@@ -251,16 +251,18 @@ class Kube:
             except ApiException as error:
                 raise _add_api_answer(error) from None
             if (connection := stream.websocket.sock) is not None:
-                # The library leaves it open when the other end is the first to close.
+                # The library leaves the socket open if the other end closes first.
                 weakref.finalize(stream.websocket, connection.close)
             return stream.socket(port)
 
         return self._call(f"forward port {port} of {pod}", forward)
 
     def _resource(self, api_version: str, kind: str) -> Any:
+        """Return the library's handle for a kind. Raises ResourceNotFoundError without one."""
         return self._dynamic.resources.get(api_version=api_version, kind=kind)
 
     def _get(self, api_version: str, kind: str, name: str, namespace: str) -> Object | None:
+        """Read one object; return None for the status 404."""
         from kubernetes.client.exceptions import ApiException
 
         try:
@@ -274,7 +276,11 @@ class Kube:
         return body
 
     def _call(self, action: str, call: Callable[[], T], prefix: str = "") -> T:
-        """Return what a call returns; repeat it while the API server is away."""
+        """Run a call and repeat it while the API server does not answer.
+
+        `action` completes "cannot ..." in error messages; `prefix` begins a message about refused
+        content.
+        """
         import tenacity
         import urllib3
         from kubernetes.client.exceptions import ApiException
@@ -292,7 +298,8 @@ class Kube:
             raise self._explain_error(action, error, prefix) from None
         except ResourceNotFoundError:
             raise NotReady(
-                f"{self.cluster_name}: cannot {action}: the cluster does not know that kind: are the custom "
+                f"{self.cluster_name}: cannot {action}: the cluster does not know that kind: "
+                "are the custom "
                 "resource definitions (of Istio, of Gateway API) installed?"
             ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -301,11 +308,12 @@ class Kube:
             ) from None
 
     def _explain_error(self, action: str, error: Any, prefix: str) -> MeshproofError:
-        """Return the error that names what an answer of the API means for its user."""
+        """Turn an error status of the API into an error that tells the user what to do."""
         message = _read_message(error)
         if error.status == 401:
             return NotReady(
-                f"{self.cluster_name}: the credentials are refused (expired, or of another cluster): "
+                f"{self.cluster_name}: the credentials are refused (expired, or of another "
+                "cluster): "
                 f"cannot {action}: {message}"
             )
         if error.status == 403 and _NO_RIGHT_TEXT in message.lower():
@@ -321,12 +329,12 @@ class Kube:
 
 
 def _keep_as_dict(client: Any, response: Object) -> Object:
-    """Return an answer as it is: the library makes each value an object, which takes time."""
+    """Return a response unchanged: the library's own objects for each value are slow."""
     return response
 
 
 def _is_transient(error: BaseException) -> bool:
-    """Say whether an error may be gone at the next try: the API server is away, or busy."""
+    """Say whether the next try may succeed: the API server is away, or busy."""
     import ssl
 
     import urllib3
@@ -335,7 +343,7 @@ def _is_transient(error: BaseException) -> bool:
     if isinstance(error, ApiException):
         if error.status == 403:
             return _QUOTA_PENDING_TEXT in _read_message(error)
-        # An admission webhook that cannot be reached is answered with 500, in its own words.
+        # An unreachable admission webhook gives the status 500, with its error as the reason.
         return error.status in _TRANSIENT_STATUSES and "certificate verify failed" not in str(
             error.reason
         )
@@ -345,9 +353,9 @@ def _is_transient(error: BaseException) -> bool:
 
 
 def _add_api_answer(error: Any) -> Any:
-    """Return the error of a stream with the API's answer, of which the library keeps the text.
+    """Add the API's status and body to a stream error; the library keeps only its text.
 
-    It takes a KeyboardInterrupt for one, too: that is returned as it was.
+    The library also wraps a KeyboardInterrupt: that is returned unwrapped.
     """
     cause = error.__context__
     if isinstance(cause, KeyboardInterrupt):
@@ -358,7 +366,7 @@ def _add_api_answer(error: Any) -> Any:
 
 
 def _read_message(error: Any) -> str:
-    """Return the words of an answer: the Status object's message, else the reason."""
+    """Return the message of the Status object in an error, else the reason."""
     try:
         return str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):
@@ -366,6 +374,7 @@ def _read_message(error: Any) -> str:
 
 
 def _shorten_message(error: BaseException) -> str:
+    """Return the last part of an error's text, else its type."""
     return str(error).rpartition(": ")[2] or type(error).__name__
 
 

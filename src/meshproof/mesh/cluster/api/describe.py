@@ -1,4 +1,4 @@
-"""A pod in words, as `kubectl describe` has it: what each container does, and its events."""
+"""Describes a pod as `kubectl describe` does: what each container does, and its events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from meshproof.mesh.cluster.api.client import Object
 
 
 def describe_pod(pod: Object, events: Sequence[Object] = ()) -> str:
-    """Return a pod in words; `events` are those of its namespace."""
+    """Return the description of a pod; `events` are those of its namespace."""
     metadata, status = pod["metadata"], pod.get("status") or {}
     lines = [
         f"pod {metadata['namespace']}/{metadata['name']}",
@@ -36,7 +36,7 @@ def describe_pod(pod: Object, events: Sequence[Object] = ()) -> str:
 
 
 def container_states(pod: Object) -> Iterable[Object]:
-    """Return the states of a pod's containers, of those that initialise it first."""
+    """Return the states of a pod's containers, init containers first."""
     status = pod.get("status") or {}
     return [
         *(status.get("initContainerStatuses") or ()),
@@ -45,6 +45,7 @@ def container_states(pod: Object) -> Iterable[Object]:
 
 
 def _describe_container(spec: Object, state: Object) -> Iterator[str]:
+    """Yield the lines on one container: its image, its state, how it is started."""
     yield f"container {spec['name']}: image {spec.get('image', '')}"
     yield f"  ready {state.get('ready', False)}, restarts {state.get('restartCount', 0)}"
     for key in ("state", "lastState"):
@@ -58,11 +59,16 @@ def _describe_container(spec: Object, state: Object) -> Iterator[str]:
 
 
 def _describe_event(event: Object) -> str:
+    """Return one event as a line."""
     timestamp = event.get("lastTimestamp") or event.get("eventTime") or "at some time"
     count = f" ({event['count']} times)" if event.get("count", 1) > 1 else ""
-    return f"{timestamp} {event.get('type', '')} {event.get('reason', '')}{count}: {event.get('message', '')}"
+    return (
+        f"{timestamp} {event.get('type', '')} {event.get('reason', '')}{count}: "
+        f"{event.get('message', '')}"
+    )
 
 
 def _format_reason(condition: Object) -> str:
+    """Return a condition's reason and message in brackets; empty without either."""
     reason = " ".join(filter(None, (condition.get("reason"), condition.get("message"))))
     return f" ({reason})" if reason else ""

@@ -16,16 +16,16 @@ from meshproof.base.errors import NotReady, UsageError, nearest
 
 Command = Sequence[str]
 
-#: Those that keep images in a store of this machine, and those that know registries only.
+#: Tools that keep images in a local store, and tools that only copy.
 STORES = ("docker", "podman", "nerdctl")
 COPIERS = ("crane", "skopeo")
 TOOLS = (*STORES, *COPIERS)
 
 
 def find_tool(preferred: str = "") -> str:
-    """Return the name of the tool to use: the one that is wanted, else the first on PATH.
+    """Return the tool to use: the preferred one, else the first on PATH.
 
-    Raises UsageError for a tool that is none of `TOOLS`, NotReady where none is on PATH.
+    Raises UsageError for a name that is not in `TOOLS`, NotReady when the tool is not on PATH.
     """
     if preferred and preferred not in TOOLS:
         choices = ", ".join(TOOLS)
@@ -39,9 +39,9 @@ def find_tool(preferred: str = "") -> str:
 
 
 def pull(tool: str, image: str, archive: Path | None) -> None:
-    """Fetch an image to this machine: to the tool's store, or to a file (of `docker save`'s kind).
+    """Pull an image into the tool's store, or into a file as `docker save` makes it.
 
-    Raises NotReady with what the tool says; a file that is not whole does not stay.
+    Raises NotReady with the tool's output. An incomplete file is removed.
     """
     if archive is None:
         _run_command([tool, "pull", image])
@@ -59,15 +59,16 @@ def pull(tool: str, image: str, archive: Path | None) -> None:
 
 
 def push(tool: str, image: str, name: str, archive: Path | None) -> None:
-    """Put an image under another name into that name's registry; it comes from `archive` if given.
+    """Push an image under another name to that name's registry; read it from `archive` if given.
 
-    Raises NotReady with what the tool says.
+    Raises NotReady with the tool's output.
     """
     for command in _commands_to_registry(tool, image, name, archive):
         _run_command(command)
 
 
 def _commands_to_file(tool: str, image: str, file: str) -> Iterator[Command]:
+    """Yield the commands that save an image to a file."""
     if tool == "crane":
         yield [tool, "pull", image, file]
     elif tool == "skopeo":
@@ -80,6 +81,7 @@ def _commands_to_file(tool: str, image: str, file: str) -> Iterator[Command]:
 def _commands_to_registry(
     tool: str, image: str, name: str, archive: Path | None
 ) -> Iterator[Command]:
+    """Yield the commands that push an image as `name`."""
     if tool == "crane":
         yield [tool, "push", str(archive), name] if archive else [tool, "copy", image, name]
     elif tool == "skopeo":
@@ -92,6 +94,7 @@ def _commands_to_registry(
 
 
 def _run_command(command: Command) -> None:
+    """Run one command. Raises NotReady with its output when it fails."""
     command_line = " ".join(command)
     try:
         process = subprocess.run(

@@ -1,4 +1,4 @@
-"""Image references of the apps: rewritten for mirrors and air-gapped sites.
+"""Rewrites image references for mirrors and air-gapped sites.
 
 Source: distribution/reference, "Grammar" (domain, path, tag, digest of a reference).
 """
@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 
 from meshproof.base.errors import UsageError
 
-#: What probe pods run on: any image with Python 3 does.
+#: The image of probe pods; any image with Python 3 works.
 PROBE_IMAGE = "docker.io/library/python:3-alpine"
 
 
 def make_image_mapper(changes: Mapping[str, str], prefix: str) -> Callable[[str], str]:
-    """Return what maps an image reference to the one to pull.
+    """Return a function that maps an image reference to the one to pull.
 
-    `changes` is reference -> reference, exact; any other gets `prefix` in place of its registry
-    (`mirror.example/team` makes `mirror.example/team/istio/x:1` of `docker.io/istio/x:1`).
+    `changes` maps whole references. Any other reference gets `prefix` in place of its registry:
+    `mirror.example/team` turns `docker.io/istio/x:1` into `mirror.example/team/istio/x:1`.
     """
 
     def image(reference: str) -> str:
@@ -33,9 +33,9 @@ def make_image_mapper(changes: Mapping[str, str], prefix: str) -> Callable[[str]
 
 
 def read_image_changes(pairs: Iterable[str], option: str) -> dict[str, str]:
-    """Return reference -> reference of the `IMAGE=IMAGE` that `option` was given.
+    """Return the reference -> reference map of an option's `IMAGE=IMAGE` values.
 
-    Raises UsageError for one that is not of that form.
+    Raises UsageError, naming `option`, for a value of another form.
     """
     changes: dict[str, str] = {}
     for pair in pairs:

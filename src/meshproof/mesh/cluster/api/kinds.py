@@ -1,4 +1,4 @@
-"""All kinds of a cluster, and what of them carries a label: of each object its metadata alone.
+"""Discovers every kind of a cluster, and lists the metadata of objects that carry a label.
 
 Source: Kubernetes docs, "Kubernetes API Concepts", sections "Aggregated discovery" and "Receiving
 resources as Tables" (PartialObjectMetadata, which holds no value of a Secret).
@@ -20,15 +20,15 @@ _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryLi
 _DISCOVERY_BETA = _DISCOVERY.replace("v=v2", "v=v2beta1")
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE_SIZE = 500
-#: How many requests are under way at a time.
+#: Concurrent requests.
 AT_ONCE = 8
-#: What tells of other objects, by itself and for a while: nothing that anybody would delete.
+#: Kinds that expire by themselves, so nobody deletes them.
 _SHORT_LIVED = ("Event", "Lease")
 
 
 @dataclass(frozen=True, order=True)
 class Kind:
-    """A kind of objects: `path` is where the API lists those of the whole cluster."""
+    """A kind of objects; `path` is where the API lists those of the whole cluster."""
 
     api_version: str
     kind: str
@@ -41,7 +41,7 @@ class Kind:
         return self.api_version.rpartition("/")[0]
 
     def path_in(self, namespace: str) -> str:
-        """Return where the API lists the objects in a namespace; empty: of the whole cluster."""
+        """Return the API path of the objects in a namespace; empty means the whole cluster."""
         if not namespace or not self.is_namespaced:
             return self.path
         head, _, plural = self.path.rpartition("/")
@@ -50,7 +50,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class LiveObject:
-    """An object of a cluster, as its metadata tells it."""
+    """An object of a cluster, known by its metadata only."""
 
     kind: Kind
     metadata: Object
@@ -62,17 +62,17 @@ class LiveObject:
 
     @property
     def namespace(self) -> str:
-        """Its namespace; empty for an object of the whole cluster."""
+        """Its namespace; empty for a cluster-wide object."""
         return str(self.metadata.get("namespace", ""))
 
     @property
     def uid(self) -> str:
-        """What no other object ever has, of the same name neither."""
+        """Its unique id, which a later object of the same name does not have."""
         return str(self.metadata["uid"])
 
     @property
     def ref(self) -> ObjectRef:
-        """What tells it from any other, also from one that takes its place."""
+        """Its reference, with the uid."""
         return ObjectRef(self.kind.api_version, self.kind.kind, self.namespace, self.name, self.uid)
 
     def __str__(self) -> str:
@@ -80,7 +80,7 @@ class LiveObject:
 
 
 def discover_kinds(kube: Kube) -> list[Kind]:
-    """Return every kind whose objects can be listed and deleted, each in one version."""
+    """Return every kind that can be listed and deleted, each in its preferred version."""
     kinds: dict[tuple[str, str], Kind] = {}
     for kind in (*_read_kinds(kube, "/api"), *_read_kinds(kube, "/apis")):
         kinds.setdefault((kind.group, kind.kind), kind)  # the preferred version comes first
@@ -88,6 +88,7 @@ def discover_kinds(kube: Kube) -> list[Kind]:
 
 
 def _read_kinds(kube: Kube, path: str) -> Iterator[Kind]:
+    """Yield the kinds below an API path, in one request where the cluster can do that."""
     response = kube.read(path, f"{_DISCOVERY},{_DISCOVERY_BETA},application/json")
     if "items" not in response:  # before Kubernetes 1.27
         yield from _read_kinds_by_version(kube, path, response)
@@ -107,6 +108,7 @@ def _read_kinds(kube: Kube, path: str) -> Iterator[Kind]:
 
 
 def _read_kinds_by_version(kube: Kube, path: str, document: Object) -> Iterator[Kind]:
+    """Yield the kinds below an API path, with one request for each version."""
     versions = list(document.get("versions") or ())
     for group in document.get("groups") or ():
         group_versions = [version["groupVersion"] for version in group["versions"]]
@@ -123,6 +125,7 @@ def _read_kinds_by_version(kube: Kube, path: str, document: Object) -> Iterator[
 
 
 def _is_deletable(kind: str, verbs: Iterable[str]) -> bool:
+    """Say whether objects of a kind can be listed and deleted, and do not expire by themselves."""
     return {"list", "delete"} <= set(verbs) and kind not in _SHORT_LIVED
 
 
@@ -133,11 +136,11 @@ def list_objects(
     namespace: str = "",
     patience: float = 0,
 ) -> tuple[list[LiveObject], dict[Kind, str]]:
-    """Return what there is of some kinds, and which could not be looked at, each in words.
+    """Return the objects of some kinds, and the reason for each kind that could not be listed.
 
-    `labels` as in `a=b,c`; `namespace` empty: in all. A kind that is of the whole cluster is left
-    out where a namespace is named. A kind that is not answered for `patience` seconds (0:
-    `timeouts.API_START`) cannot be looked at: that may be its own server, not the cluster's.
+    `labels` is a selector such as `a=b,c`. With a `namespace`, cluster-wide kinds are skipped. A
+    kind counts as unlisted after `patience` seconds without an answer (0: `timeouts.API_START`):
+    its own API server may be down while the cluster's is not.
     """
     listed_kinds = [kind for kind in kinds if kind.is_namespaced or not namespace]
 
@@ -159,6 +162,7 @@ def list_objects(
 
 
 def _read_pages(kube: Kube, kind: Kind, labels: str, namespace: str) -> Iterator[LiveObject]:
+    """Yield the objects of one kind, page by page."""
     continue_token = ""
     while True:
         query = [

@@ -1,8 +1,9 @@
-"""Which cluster is meant: one of a kubeconfig, or the one that this process runs in.
+"""Selects the cluster: one of a kubeconfig, or the one that this process runs in.
 
-As kubectl and istioctl have it: what the options say, else KUBECONFIG (a list of files), else
-~/.kube/config, and where none of them names a cluster the ServiceAccount of this pod. A KUBECONFIG
-that names none is an error, where kubectl would go on to the pod's own cluster.
+The order is that of kubectl and istioctl: the options, KUBECONFIG (a list of files),
+~/.kube/config, then the ServiceAccount of this pod. One difference: a KUBECONFIG without a cluster
+is an error, where kubectl would use the pod's own cluster.
+
 Source: Kubernetes docs, "Organizing Cluster Access Using kubeconfig Files"; client-go,
 tools/clientcmd/merged_client_builder.go (ClientConfig).
 """
@@ -23,13 +24,13 @@ _DEFAULT = "~/.kube/config"
 
 
 class NoCluster(NotReady):
-    """There is no kubeconfig that tells of a cluster."""
+    """No kubeconfig names a cluster."""
 
 
 def choose_context(options: ClusterOptions) -> ClusterOptions:
-    """Return the options with the context by name; without one it is the cluster of this pod.
+    """Return the options with the name of the context; without one for the cluster of this pod.
 
-    Raises NoCluster where neither is there, UsageError for a context that is not there.
+    Raises NoCluster when there is no cluster at all, UsageError for an unknown context.
     """
     files = _file_list(options)
     is_requested = options.kubeconfig or options.context or os.environ.get("KUBECONFIG")
@@ -51,9 +52,9 @@ def choose_context(options: ClusterOptions) -> ClusterOptions:
 
 
 def make_client(options: ClusterOptions) -> tuple[Any, str]:
-    """Return an API client and the name by which messages call the cluster.
+    """Return an API client and the cluster's name for messages.
 
-    Raises what `choose_context` does, NotReady for a context without what it takes to reach its cluster.
+    Raises what `choose_context` raises, and NotReady for an incomplete context.
     """
     from kubernetes import client, config
 
@@ -80,16 +81,18 @@ def in_pod() -> bool:
 
 
 def _file_list(options: ClusterOptions) -> str:
+    """Return the kubeconfig files as KUBECONFIG lists them."""
     return options.kubeconfig or os.environ.get("KUBECONFIG") or _DEFAULT
 
 
 def _existing_files(files: str) -> list[Path]:
+    """Return those files of a list that exist."""
     paths = [Path(name).expanduser() for name in files.split(os.pathsep) if name]
     return [path for path in paths if path.exists()]
 
 
 def _read_contexts(files: str) -> tuple[list[str], str]:
-    """Return the names of the contexts, and which is the current one: the first file decides."""
+    """Return the names of the contexts and the current one, which the first file decides."""
     documents = [*_read_files(files)]
     if not documents:
         raise ValueError("there is no such file")
@@ -108,6 +111,7 @@ def _read_contexts(files: str) -> tuple[list[str], str]:
 
 
 def _read_files(files: str) -> Iterator[dict[str, Any]]:
+    """Yield the content of each existing file. Raises ValueError for one that is no kubeconfig."""
     import yaml
 
     for file in _existing_files(files):

@@ -1,4 +1,4 @@
-"""What tells an object of a cluster from any other, and the waiting until it is gone."""
+"""The reference to one object of a cluster, and waiting until the object is deleted."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from meshproof.mesh.cluster.api.client import Kube, Object
 
 
 class ObjectRef(NamedTuple):
-    """An object by its type and name; with `uid` no other that has taken its place.
+    """An object by its type and name; with `uid`, not a later object of the same name.
 
-    `namespace` is empty for an object of the whole cluster. As text: `Kind namespace/name`.
+    `namespace` is empty for a cluster-wide object. As text: `Kind namespace/name`.
     """
 
     api_version: str
@@ -24,14 +24,14 @@ class ObjectRef(NamedTuple):
 
     @classmethod
     def of(cls, body: Object) -> ObjectRef:
-        """Return the key of an object as it is written in a file."""
+        """Return the reference to an object given as a document."""
         metadata = body["metadata"]
         namespace = metadata.get("namespace") or ""
         return cls(body["apiVersion"], body["kind"], namespace, metadata["name"])
 
     @property
     def get_args(self) -> tuple[str, str, str, str]:
-        """Type and name in the order in which a `Kube` is asked for the object."""
+        """The arguments of `Kube.get` and `Kube.delete`: type, name, namespace."""
         return self.api_version, self.kind, self.name, self.namespace
 
     def __str__(self) -> str:
@@ -39,7 +39,7 @@ class ObjectRef(NamedTuple):
 
 
 def exists(kube: Kube, ref: ObjectRef) -> bool:
-    """Say whether an object is there, also while it is being deleted."""
+    """Say whether an object exists; it does while it is being deleted."""
     body = kube.get(*ref.get_args)
     return body is not None and (not ref.uid or body["metadata"]["uid"] == ref.uid)
 
@@ -47,7 +47,7 @@ def exists(kube: Kube, ref: ObjectRef) -> bool:
 def wait_deleted(
     kube: Kube, refs: Iterable[ObjectRef], seconds: float, explain: Callable[[ObjectRef], str]
 ) -> None:
-    """Wait until objects are gone. Raises NotReady with what `explain` says of each that is not."""
+    """Wait until objects are deleted. Raises NotReady with `explain(ref)` for each that remains."""
     remaining = list(refs)
 
     def poll() -> bool | None:

@@ -1,7 +1,7 @@
-"""Documents of the files -> objects of one run: in namespaces of its own, labelled, with its host.
+"""Turns documents of the files into objects of one run: own namespaces, labels, one host name.
 
-Nothing of a run is put beside the objects of somebody else: each namespace of the files becomes one
-of the run's, and the run's gateways take one host name that nobody else uses.
+A run puts nothing next to other people's objects. Each namespace of the files becomes one of the
+run's, and the run's gateways take a host name that nobody else uses.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE
 from meshproof.documents.manifest import At, Document
 
-#: Label of everything that a run creates; its value is the run's name.
+#: The label of everything that a run creates; its value is the run's name.
 RUN_LABEL = "meshproof/run"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 ROUTING = "networking.istio.io"
@@ -21,7 +21,7 @@ ROUTING = "networking.istio.io"
 
 @dataclass(frozen=True)
 class RunObject:
-    """An object to apply, and the place in a file that it comes from."""
+    """An object to apply, and the line of the file that it comes from."""
 
     body: dict[str, Any]
     at: At | None = None
@@ -38,21 +38,21 @@ class RunObject:
 
     @property
     def namespace(self) -> str:
-        """The object's namespace, empty for an object of the whole cluster."""
+        """The object's namespace, empty for a cluster-wide object."""
         return str(self.body["metadata"].get("namespace", ""))
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What tells the object from any other: its type, namespace and name."""
+        """The object's identity: API version, kind, namespace and name."""
         return str(self.body["apiVersion"]), self.kind, self.namespace, self.name
 
 
 @dataclass(frozen=True)
 class RunScope:
-    """Where the objects of a run go: `run` is its name, a valid part of a DNS label.
+    """The namespaces, labels and host of one run; `run` is its name, a valid part of a DNS label.
 
-    `map_image` maps the reference of an image to the one to pull (see `images`); `small` gives pods
-    that say nothing of it small requests and limits.
+    `map_image` maps an image reference to the one to pull (see `images`). With `small`, pods that
+    set no requests and limits get small ones.
     """
 
     run: str
@@ -70,11 +70,11 @@ class RunScope:
         return {RUN_LABEL: self.run, MANAGED_BY: "meshproof"}
 
     def namespace_for(self, name: str) -> str:
-        """Return the run's namespace that stands for one of the files."""
+        """Return the run's namespace for a namespace of the files."""
         return f"meshproof-{self.run}" + ("" if name == "default" else f"-{name}")
 
     def file_namespaces(self, documents: Iterable[Document]) -> list[str]:
-        """Return the namespaces of the files that objects are in, without the root namespace."""
+        """Return the namespaces of the files' objects, without the root namespace."""
         names = {
             document.name if document.kind == "Namespace" else document.namespace
             for document in documents
@@ -84,10 +84,10 @@ class RunScope:
     def make_objects(
         self, document: Document, file_namespaces: Iterable[str]
     ) -> Iterator[RunObject]:
-        """Yield the objects to apply for one document; `file_namespaces` are the namespaces of the run.
+        """Yield the objects to apply for one document; `file_namespaces` are those of all files.
 
-        A policy for the whole mesh becomes one for each namespace of the run: others share the
-        mesh. A Namespace is left out: the run makes its own.
+        A policy for the whole mesh becomes one in each of the run's namespaces, as others share the
+        mesh. A Namespace yields nothing: the run makes its own.
         """
         if document.kind == "Namespace":
             return
@@ -96,7 +96,7 @@ class RunScope:
         else:
             namespaces = [self.namespace_for(document.namespace)]
         for namespace in namespaces:
-            body = _NamespaceRewriter(self).rewrite(document.root.plain())
+            body = _NamespaceRewriter(self).rewrite(document.root.to_python())
             metadata = body["metadata"]
             metadata["namespace"] = namespace
             metadata["labels"] = {**metadata.get("labels", {}), **self.labels}
@@ -109,7 +109,7 @@ class RunScope:
             yield RunObject(body, document.at)
 
     def _use_run_host(self, body: dict[str, Any]) -> None:
-        """Let a gateway, and the routes behind it, take the run's host alone."""
+        """Narrow the hosts of a gateway, and of the routes behind it, to the run's host."""
         spec = body.get("spec", {})
         for server in spec.get("servers", ()):
             server["hosts"] = [_narrow_host(host, self.host) for host in server.get("hosts", ())]
@@ -118,18 +118,19 @@ class RunScope:
 
 
 def _narrow_host(host: str, run_host: str) -> str:
+    """Return the run's host in place of `*`; any other host unchanged."""
     namespace, slash, name = host.rpartition("/")
     return f"{namespace}{slash}{run_host}" if name == "*" else host
 
 
-#: Lets a sidecar count requests by cluster (Istio docs, "Envoy Statistics").
+#: Makes a sidecar count requests by cluster (Istio docs, "Envoy Statistics").
 COUNTING_ANNOTATIONS = {"sidecar.istio.io/statsInclusionPrefixes": "cluster.outbound"}
 
 
 def _label_pods(body: dict[str, Any], labels: dict[str, str]) -> None:
-    """Label the pods of a workload too: what a workload makes belongs to the run.
+    """Label the pods of a workload, too, so that they belong to the run.
 
-    Their sidecars are to count, unless the file says what they count.
+    Their sidecars count requests by cluster, unless the file says what they count.
     """
     template = body.get("spec", {}).get("template")
     if body["kind"] == "Deployment" and template:
@@ -138,8 +139,8 @@ def _label_pods(body: dict[str, Any], labels: dict[str, str]) -> None:
         metadata["annotations"] = {**COUNTING_ANNOTATIONS, **metadata.get("annotations", {})}
 
 
-#: For a container and for its sidecar (Istio docs, "Resource Annotations"): a namespace with a
-#: ResourceQuota takes no pod without them (Kubernetes docs, "Resource Quotas").
+#: Small resources of a container and of its sidecar (Istio docs, "Resource Annotations"). A
+#: namespace with a ResourceQuota admits no pod without them (Kubernetes docs, "Resource Quotas").
 SMALL_RESOURCES = {
     "requests": {"cpu": "10m", "memory": "32Mi"},
     "limits": {"cpu": "1", "memory": "512Mi"},
@@ -150,16 +151,16 @@ SMALL_SIDECAR_ANNOTATIONS = {
     "sidecar.istio.io/proxyCPULimit": "1",
     "sidecar.istio.io/proxyMemoryLimit": "256Mi",
 }
-#: Seconds; a sidecar drains for 5 (Istio docs, "ProxyConfig", terminationDrainDuration). By the
-#: longest of its pods a namespace that is deleted waits between two looks (Kubernetes,
+#: Seconds. A sidecar drains for 5 (Istio docs, "ProxyConfig", terminationDrainDuration), and the
+#: deletion of a namespace polls at the longest period of its pods (Kubernetes,
 #: namespaced_resources_deleter.go).
 _GRACE_SECONDS = 1
 
 
 def _shorten_grace_period(body: dict[str, Any]) -> None:
-    """Let the pods of a workload end at once, unless the file says otherwise.
+    """Let the pods of a workload end at once, unless the file sets a grace period.
 
-    Nobody is served by them any more when they do.
+    When a run deletes them, no request is under way.
     """
     template = body.get("spec", {}).get("template")
     if body["kind"] == "Deployment" and template:
@@ -179,12 +180,13 @@ def _set_small_resources(body: dict[str, Any]) -> None:
 
 
 class _NamespaceRewriter:
-    """Names of namespaces inside values: full names of services, `namespace/name` of gateways."""
+    """Replaces the files' namespaces by the run's inside values: `name.ns.svc...` and `ns/name`."""
 
     def __init__(self, scope: RunScope) -> None:
         self._scope = scope
 
     def rewrite(self, value: Any, key: str = "") -> Any:
+        """Return a value with its namespaces and images replaced; `key` is the key it is under."""
         if isinstance(value, dict):
             return {name: self.rewrite(child, name) for name, child in value.items()}
         if isinstance(value, list):
@@ -193,13 +195,14 @@ class _NamespaceRewriter:
             return value
         if key == "image":
             return self._scope.map_image(value)
-        if key == "namespace":  # of a reference; the object's own is set after this
+        if key == "namespace":  # of a reference; the object's own namespace is set later
             return self._scope.namespace_for(value)
         if key in ("gateways", "hosts", "host"):
             return self._rewrite_name(value)
         return value
 
     def _rewrite_name(self, text: str) -> str:
+        """Return the full name of a service, or a `namespace/name`, with the run's namespace."""
         namespace, slash, name = text.partition("/")
         if slash and namespace not in (".", "*"):
             return f"{self._scope.namespace_for(namespace)}/{self._rewrite_name(name)}"

@@ -1,4 +1,4 @@
-"""What PodSecurity `restricted` asks of a pod and of its containers, as those of a run have it.
+"""The security contexts by which a run's pods meet PodSecurity `restricted`.
 
 Source: Kubernetes docs, "Pod Security Standards".
 """
@@ -14,7 +14,7 @@ POD_CONTEXT: dict[str, Any] = {
     "runAsGroup": 65532,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-#: That of a container; beyond what is asked, it writes to no file of its image.
+#: The securityContext of a container; stricter than required, its file system is read-only.
 CONTAINER_CONTEXT: dict[str, Any] = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,

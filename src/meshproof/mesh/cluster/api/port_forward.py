@@ -1,4 +1,4 @@
-"""HTTP to a port inside a pod, by the API's port-forward: past what a sidecar captures."""
+"""HTTP to a port inside a pod through the API's port-forward, which bypasses the sidecar."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.protocol import Address
 
 _CHUNK = 1 << 16
-#: So often something is asked that is lost on its way.
+#: How often a request is sent that gets no response.
 _ATTEMPTS = 3
 
 
@@ -28,7 +28,7 @@ def get_from_pod(kube: Kube, pod: str, namespace: str, port: int, path: str) -> 
 
 
 class Channel:
-    """HTTP to a port inside a pod over one connection, made when it is needed and kept.
+    """HTTP to a port inside a pod over one connection, opened on demand and kept open.
 
     For one thread at a time.
     """
@@ -39,10 +39,10 @@ class Channel:
         self._connection: http.client.HTTPConnection | None = None
 
     def ask(self, path: str, body: str | None = None, seconds: float = timeouts.ADMIN) -> str:
-        """Return the body that a GET, or a POST of `body`, is answered with.
+        """Return the response body of a GET, or of a POST of `body`.
 
-        What is lost on the way is asked again. Raises NotReady when it is lost again and again, and
-        for any other status than 200.
+        A request that gets no response is repeated. Raises NotReady when none of the tries gets
+        one, and for any status but 200.
         """
         pod, namespace, port = self._target
         for attempt in range(_ATTEMPTS):
@@ -59,6 +59,7 @@ class Channel:
         return text
 
     def _exchange(self, path: str, body: str | None, seconds: float) -> tuple[int, str]:
+        """Send one request; return the status and the body."""
         if self._connection is None:
             self._connection = http.client.HTTPConnection("localhost", self._target[2])
             self._connection.sock = self._kube.open_port(*self._target)
@@ -76,10 +77,7 @@ class Channel:
 
 
 class Forwarder:
-    """A port of this machine's loopback whose connections end at a port inside a pod.
-
-    Each connection is forwarded on its own. Ends with the context.
-    """
+    """A local port whose connections end at a port inside a pod; closed with the context."""
 
     def __init__(self, kube: Kube, pod: str, namespace: str, port: int) -> None:
         self._kube = kube
@@ -91,7 +89,7 @@ class Forwarder:
 
     @property
     def address(self) -> Address:
-        """Where it listens."""
+        """The local address that accepts connections."""
         host, port = self._listener.getsockname()[:2]
         return Address(host, port)
 
@@ -102,7 +100,7 @@ class Forwarder:
         self.close()
 
     def close(self) -> None:
-        """End every connection and stop to listen."""
+        """End every connection and stop listening."""
         self._closed = True
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
@@ -112,6 +110,7 @@ class Forwarder:
                 connection.close()
 
     def _accept(self) -> None:
+        """Accept connections, each served by a thread of its own."""
         while not self._closed:
             try:
                 client_socket, _ = self._listener.accept()
@@ -122,10 +121,11 @@ class Forwarder:
             ).start()
 
     def _serve_connection(self, client_socket: socket.socket) -> None:
+        """Copy bytes between a client and the pod until both have ended."""
         try:
             pod_socket = self._kube.open_port(*self._target)
         except NotReady:
-            client_socket.close()  # the client sees a connection that ends without an answer
+            client_socket.close()  # the client sees a closed connection
             return
         self._connections |= {client_socket, pod_socket}
         pump = threading.Thread(
@@ -140,6 +140,7 @@ class Forwarder:
 
     @staticmethod
     def _copy_bytes(source: Any, sink: Any) -> None:
+        """Copy bytes in one direction until the source ends."""
         with contextlib.suppress(OSError, ValueError):
             while chunk := source.recv(_CHUNK):
                 sink.sendall(chunk)

@@ -1,1 +1,1 @@
-"""The way into a cluster's mesh."""
+"""The ingress of a cluster's mesh."""

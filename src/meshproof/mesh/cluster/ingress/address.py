@@ -1,4 +1,4 @@
-"""The way in to the mesh: which address of the ingress gateway a client outside can reach, and why.
+"""Finds the address of the ingress gateway that a client outside the cluster can reach.
 
 Source: Istio docs, "Ingress Gateways", section "Determining the ingress IP and ports".
 """
@@ -23,7 +23,7 @@ HTTP_PORT = 80
 
 @dataclass(frozen=True)
 class IngressAddress:
-    """Where requests are sent, and in words which way that is and why no better one was taken."""
+    """Where to send requests, with a description: its type, and why better ones failed."""
 
     address: Address
     description: str
@@ -33,11 +33,11 @@ class IngressAddress:
 def open_ingress(
     kube: Kube, namespace: str, name: str, gateway_url: str, host: str
 ) -> Iterator[IngressAddress]:
-    """Find the way in through the Service `name`, or take the URL that the user has `gateway_url`.
+    """Find the address of the ingress Service `name`, or use the user's `gateway_url`.
 
-    `host` is the name that requests carry. A port-forward ends with the context. Raises NotReady
-    when there is no such Service or nothing behind it, also with a URL: the proxies that serve
-    visits are those that tell when they have the rules.
+    `host` is the host name of the requests. A port-forward ends with the context. Raises NotReady
+    without a Service or a running pod behind it, even with a URL: only those pods show when the
+    gateway serves the rules.
     """
     given_address = _parse_url(gateway_url, host) if gateway_url else None
     service = kube.get("v1", "Service", name, namespace)
@@ -69,7 +69,7 @@ def open_ingress(
 
 
 def explain_missing_gateway(kube: Kube, namespace: str, name: str) -> str:
-    """Return in words that no pod of the ingress gateway runs, why, and what to give."""
+    """Explain why no pod of the ingress gateway runs, and which option helps."""
     service = kube.get("v1", "Service", name, namespace)
     if service is None:
         reason = f"Service {namespace}/{name} is missing"
@@ -90,9 +90,10 @@ def explain_missing_gateway(kube: Kube, namespace: str, name: str) -> str:
 
 
 def _list_gateway_services(kube: Kube) -> list[str]:
-    """Return the Services that look like those of ingress gateways, as far as one may list them.
+    """Return Services that look like ingress gateways; none if the user may not list Services.
 
-    Istio's profiles and its Helm chart label a gateway's pods `istio: ingressgateway`, `ingress`.
+    Istio's profiles label a gateway's pods `istio: ingressgateway`, its Helm chart `istio:
+    ingress`.
     """
     try:
         services = kube.list("v1", "Service")
@@ -106,6 +107,7 @@ def _list_gateway_services(kube: Kube) -> list[str]:
 
 
 def _parse_url(url: str, host: str) -> Address:
+    """Return the address of the user's URL. Raises UsageError if it is not an http URL."""
     url_parts = urlsplit(url if "//" in url else f"http://{url}")
     if url_parts.scheme != "http" or not url_parts.hostname:
         raise UsageError(f"--mesh-gateway-url {url}: expected http://HOST[:PORT]")
@@ -113,7 +115,7 @@ def _parse_url(url: str, host: str) -> Address:
 
 
 def list_service_pods(kube: Kube, service: Object) -> list[Object]:
-    """Return the pods that a Service selects: none, where it has no selector."""
+    """Return the pods that a Service selects; none if it has no selector."""
     labels = service["spec"].get("selector") or {}
     if not labels:
         return []
@@ -122,6 +124,7 @@ def list_service_pods(kube: Kube, service: Object) -> list[Object]:
 
 
 def _find_http_port(service: Object) -> Object:
+    """Return the HTTP port of a Service. Raises NotReady without one."""
     for port in service["spec"]["ports"]:
         if port["port"] == HTTP_PORT:
             http_port: Object = port
@@ -130,9 +133,9 @@ def _find_http_port(service: Object) -> Object:
 
 
 def find_target_port(service: Object, port: Object, pod: Object) -> int:
-    """Return the port inside a pod that a port of a Service leads to.
+    """Return the port inside a pod that a Service's port leads to.
 
-    The Service may name it as one of the pod's containers does. Raises NotReady when none does.
+    A Service may use the name of a container port. Raises NotReady if no container has it.
     """
     target = port.get("targetPort") or port["port"]
     if isinstance(target, int):
@@ -150,7 +153,7 @@ def find_target_port(service: Object, port: Object, pod: Object) -> int:
 def _direct_addresses(
     service: Object, pods: list[Object], host: str, rejections: list[str]
 ) -> Iterator[tuple[Address, str]]:
-    """Yield addresses without a port-forward, the best one first; say why there is none."""
+    """Yield addresses without port-forward, best first; `rejections` get what is missing."""
     port = _find_http_port(service)
     load_balancers = (service.get("status", {}).get("loadBalancer") or {}).get("ingress") or []
     for load_balancer in load_balancers:
@@ -168,7 +171,7 @@ def _direct_addresses(
 
 
 def _explain_unreachable(address: Address) -> str:
-    """Return why nothing can be connected to at an address; empty when something can."""
+    """Return why no connection to an address is possible; empty if one is."""
     try:
         socket.create_connection((address.host, address.port), timeouts.CONNECT).close()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A Gateway of Gateway API as the way in: the control plane runs a proxy for it, found here.
+"""A Gateway of Gateway API as ingress: finds the proxy that the control plane starts for it.
 
 Source: Istio docs, "Kubernetes Gateway API", section "Automated deployment": a Deployment and a
 Service in the Gateway's namespace, with its labels and one that names it.
@@ -15,27 +15,28 @@ from meshproof.mesh.cluster.api.client import Kube, Object
 from meshproof.mesh.cluster.api.objects import RunObject
 
 GROUP = "gateway.networking.k8s.io"
-#: Label of all that belongs to a Gateway; its value is the Gateway's name.
+#: The label of a Gateway's objects; its value is the Gateway's name.
 NAME_LABEL = f"{GROUP}/gateway-name"
 
 
 def require_supported(kube: Kube, run_objects: Sequence[RunObject]) -> None:
-    """Raise NotReady when objects are of Gateway API and the cluster does not know it."""
+    """Raise NotReady for an object of Gateway API if the cluster does not serve that API."""
     for run_object in run_objects:
         version = str(run_object.body["apiVersion"])
         if version.startswith(f"{GROUP}/") and not kube.has_kind(version, run_object.kind):
             raise NotReady(
-                f"{run_object.at}: {kube.cluster_name} does not know {run_object.kind} of {version}: it lacks Gateway "
+                f"{run_object.at}: {kube.cluster_name} does not know {run_object.kind} of "
+                f"{version}: it lacks Gateway "
                 "API, whose definitions are applied once for a cluster (Gateway API docs, "
                 '"Installing Gateway API")'
             )
 
 
 def wait_for_ingress(kube: Kube, run_objects: Sequence[RunObject]) -> str:
-    """Return namespace/name of the Service behind the Gateway among the objects; empty without one.
+    """Return namespace/name of the Service of the first Gateway; empty if there is no Gateway.
 
-    Waits until the control plane has made it. Raises NotReady with what the Gateway's conditions
-    say when it does not.
+    Waits until the control plane has created it. Raises NotReady with the Gateway's conditions when
+    it does not.
     """
     gateways = [
         run_object
@@ -66,13 +67,14 @@ def wait_for_ingress(kube: Kube, run_objects: Sequence[RunObject]) -> str:
 
 
 def _read_gateway(kube: Kube, gateway: RunObject) -> Object:
+    """Return the Gateway from the cluster; empty if it is gone."""
     return kube.get(*gateway.key[:2], gateway.name, gateway.namespace) or {}
 
 
 def _is_programmed(gateway: Object) -> bool:
     """Say whether every listener is programmed.
 
-    The Gateway itself is not, as long as it waits for an address that no load balancer gives.
+    The Gateway itself is not while it waits for an address that no load balancer assigns.
     """
     listeners = (gateway.get("status") or {}).get("listeners") or ()
     return bool(listeners) and all(
@@ -85,6 +87,7 @@ def _is_programmed(gateway: Object) -> bool:
 
 
 def _describe_conditions(gateway: Object) -> list[str]:
+    """Return the unmet conditions of a Gateway with their messages."""
     conditions = (gateway.get("status") or {}).get("conditions") or ()
     return [
         f"{condition['type']}: {condition['message']}"

@@ -1,1 +1,1 @@
-"""The Istio of a cluster: found, checked, installed."""
+"""The Istio of a cluster: finds, checks and installs it."""

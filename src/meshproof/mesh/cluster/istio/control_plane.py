@@ -1,4 +1,4 @@
-"""Whether the control plane does its work: promise 7, one aspect at a time."""
+"""Checks whether the control plane works (promise 7), one aspect at a time."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from meshproof.mesh.cluster.proxies.sync import MONITORING_PORT, SyncStatus
 from meshproof.mesh.cluster.run import workloads
 from meshproof.mesh.protocol import Aspect, AspectReport
 
-#: "Conflicting gateways": a run's gateways share its one host, and the ingress merges them. Beside
-#: another run the analyzer calls that a conflict with gateways of other hosts, too.
+#: "Conflicting gateways", which is ignored: a run's gateways share one host, and the ingress merges
+#: them. Next to another run, the analyzer even reports gateways of other hosts.
 _CONFLICTING_GATEWAYS = "IST0145"
 
 
-#: What `istioctl analyze` reads beside routing; where it may not it waits in vain, and says little.
+#: What `istioctl analyze` reads besides routing; without the rights it only times out.
 _ANALYZED = (("", "secrets"), ("", "configmaps"), ("", "pods"))
 _NO_RIGHT_TO_ANALYZE = (
     "istioctl analyze was not run: this user has no right to list Secrets, ConfigMaps and pods of "
@@ -35,7 +35,7 @@ _NO_RIGHT_TO_ANALYZE = (
 
 @dataclass
 class ControlPlane:
-    """An istiod and what of a run hangs on it: its namespaces and the label of its objects."""
+    """An istiod and the run that depends on it: the run's namespaces and its label selector."""
 
     kube: Kube
     istio: Istio
@@ -44,7 +44,7 @@ class ControlPlane:
     labels: str
 
     def inspect(self, aspect: Aspect) -> AspectReport:
-        """Look at one aspect now; one that takes a moment to come right is waited for."""
+        """Check one aspect now; wait where it needs a moment to become right."""
         checks: dict[Aspect, Callable[[], AspectReport]] = {
             Aspect.READY: self._check_ready,
             Aspect.INJECTION: self._check_injection,
@@ -56,7 +56,7 @@ class ControlPlane:
         return checks[aspect]()
 
     def notes(self) -> list[str]:
-        """Return what a report says of versions: of the proxies, of istioctl, and any skew."""
+        """Return the versions of proxies and istioctl for the report, and any skew."""
         proxy_versions = self._read_proxy_versions()
         istioctl_version = self.istioctl.version()
         notes = [f"proxies {versions.summarize_versions(proxy_versions.values())}"]
@@ -69,7 +69,7 @@ class ControlPlane:
         ]
 
     def proxy_status(self) -> list[str]:
-        """Return a line for each proxy: its version, and whether it has what istiod has sent."""
+        """Return a line for each proxy: its version, and SYNCED or what it has not acknowledged."""
         sync_status = self._read_sync()
         names = [str(proxy) for proxy in self._list_proxies()]
         versions_of = {name: status.version for name, status in sync_status.proxies.items()}
@@ -80,20 +80,22 @@ class ControlPlane:
         ]
 
     def _list_pods(self) -> list[Object]:
+        """Return the pods of the run."""
         return workloads.list_pods(self.kube, self.namespaces, self.labels)
 
     def _list_proxies(self) -> list[proxies.Proxy]:
+        """Return the sidecars of the run and the proxies of the gateway."""
         return [*proxies.sidecar_proxies(self._list_pods()), *self.istio.list_gateways(self.kube)]
 
     def _describe_missing_gateway(self) -> list[str]:
-        """Return that there is no gateway, which serves every visit, to look at."""
+        """Return a fault when no gateway runs: every visit comes in through it."""
         gateways = self.istio.list_gateways(self.kube)
         return [] if gateways else [self.istio.explain_missing_gateway(self.kube)]
 
     def _check_ready(self) -> AspectReport:
-        """Every istiod of the revision and every pod of the gateway, one at least, is ready.
+        """Check that an istiod and a gateway pod exist, and that every such pod is ready.
 
-        One that starts is waited for, one that ends is none of them.
+        Waits for pods that start; ignores pods that end.
         """
         checked_pods: list[Object] = []
         unready: list[str] = []
@@ -118,7 +120,7 @@ class ControlPlane:
         return AspectReport(len(checked_pods), (*unready, *faults))
 
     def _check_injection(self) -> AspectReport:
-        """Every pod of the run has a sidecar, and it is ready."""
+        """Check that every pod of the run has a sidecar, and that it is ready."""
         pods = self._list_pods()
         uninjected = [_pod_name(pod) for pod in pods if not proxies.has_sidecar(pod)]
         faults = [f"{name} has no sidecar" for name in uninjected]
@@ -131,7 +133,7 @@ class ControlPlane:
         return AspectReport(len(pods), tuple(faults))
 
     def _read_sync(self) -> SyncStatus:
-        """Return what every istiod says; a proxy may hang on any of them, of any revision."""
+        """Read the proxy states of every istiod: a proxy is connected to one of any revision."""
         pods = filter(proxies.is_running, list_istiods(self.kube, self.istio.namespace))
         istiod_proxies = [
             proxies.Proxy(str(pod["metadata"]["name"]), self.istio.namespace) for pod in pods
@@ -143,12 +145,13 @@ class ControlPlane:
         return sync_status
 
     def _read_syncz(self, istiod: proxies.Proxy) -> str:
+        """Return the proxy states of one istiod as JSON."""
         return get_from_pod(
             self.kube, istiod.pod, istiod.namespace, MONITORING_PORT, "/debug/syncz"
         )
 
     def _check_sync(self) -> AspectReport:
-        """Every proxy that there is (pods of a gateway come and go) has what istiod has sent."""
+        """Check that every proxy has acknowledged what istiod sent; gateway pods may change."""
         names: list[str] = []
         faults: list[str] = []
 
@@ -161,19 +164,21 @@ class ControlPlane:
         return AspectReport(len(names), (*faults, *self._describe_missing_gateway()))
 
     def _check_accepted(self) -> AspectReport:
-        """No proxy shows an update that it has refused."""
+        """Check that no proxy has refused an update."""
         results = query.query_all(self.kube, self._list_proxies(), self._read_refusals).values()
         refusals = [lines for lines in results if not isinstance(lines, NotReady)]
         faults = [line for lines in refusals for line in lines]
         return AspectReport(len(refusals), (*faults, *self._describe_missing_gateway()))
 
     def _read_refusals(self, proxy: proxies.Proxy) -> list[str]:
+        """Return the updates that one proxy has refused."""
         dump = get_from_pod(
             self.kube, proxy.pod, proxy.namespace, proxies.ADMIN_PORT, "/config_dump"
         )
         return [f"{proxy}: {refusal}" for refusal in find_refusals(json.loads(dump))]
 
     def _check_analysis(self) -> AspectReport:
+        """Run `istioctl analyze` on the namespaces: errors are faults, warnings are notes."""
         if not self.istioctl.path:
             return AspectReport(0, lacking=HOW_TO_GET)
         if not all(self.kube.has_right("list", *resource) for resource in _ANALYZED):
@@ -193,18 +198,20 @@ class ControlPlane:
         )
 
     def _read_proxy_versions(self) -> dict[str, str]:
+        """Return proxy name -> version, for proxies that istiod knows."""
         statuses = self._read_sync().proxies
         names = [str(proxy) for proxy in self._list_proxies()]
         return {name: statuses[name].version for name in names if name in statuses}
 
     def _check_versions(self) -> AspectReport:
+        """Check that the versions of istiod, the proxies and istioctl fit together."""
         proxy_versions = self._read_proxy_versions()
         faults = versions.find_skew(self.istio.version, proxy_versions, self.istioctl.version())
         return AspectReport(len(proxy_versions), tuple(faults))
 
 
 def _wait_until_right(poll: Callable[[], bool | None], faults: Sequence[str]) -> None:
-    """Look until it is right, or what is `faults` has had its time."""
+    """Poll until `poll` is satisfied, or until the time for the `faults` is over."""
     try:
         wait_for(poll, timeouts.CONFIG_SERVED, lambda: "not in time", timeouts.POLL_SLOW)
     except NotReady:
@@ -213,13 +220,14 @@ def _wait_until_right(poll: Callable[[], bool | None], faults: Sequence[str]) ->
 
 
 def _without_terminating(pods: Sequence[Object]) -> list[Object]:
+    """Return the pods that are not being deleted."""
     return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
 
 def find_refusals(dump: Any) -> Iterator[str]:
-    """Yield what a proxy's config dump says of updates that it has refused, with Envoy's reason.
+    """Yield the updates that a proxy has refused, with Envoy's reason, from its config dump.
 
-    Source: Envoy API, admin.v3.UpdateFailureState; gone after the next update that is taken.
+    Source: Envoy API, admin.v3.UpdateFailureState. The next accepted update clears it.
     """
     if isinstance(dump, list):
         for child in dump:
@@ -234,9 +242,10 @@ def find_refusals(dump: Any) -> Iterator[str]:
 
 
 def format_message(analysis: Object) -> str:
-    """Return a message of istiod's analyzers as one line."""
+    """Return a message of istiod's analyzers as a line."""
     return f"{analysis['code']} {analysis.get('origin', '')}: {analysis['message']}"
 
 
 def _pod_name(pod: Object) -> str:
+    """Return `namespace/name` of a pod."""
     return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"

@@ -1,7 +1,8 @@
-"""Istio installed for a run by `istioctl install`, beside another one or alone, and taken away.
+"""Installs Istio for a run by `istioctl install`, beside another Istio or alone, and removes it.
 
-What is installed carries a revision of its own in its names and labels, and only such objects are
-deleted again. `istioctl uninstall --purge` is never called: it takes the others' along.
+Everything installed carries its own revision in names and labels, and only such objects are
+deleted. `istioctl uninstall --purge` is never called: it would delete other people's Istio, too.
+
 Source: Istio docs, "Install with Istioctl", "Canary Upgrades", "Install Multiple Istio Control
 Planes in a Single Cluster" (objects with the label istio.io/rev are read by that revision alone).
 """
@@ -31,7 +32,7 @@ from meshproof.rules.model import MtlsMode
 
 _SECURITY = "security.istio.io/v1"
 _CRDS = "apiextensions.k8s.io/v1"
-#: The setting by which an istiod looks at some namespaces only.
+#: The setting that restricts an istiod to some namespaces.
 _DISCOVERY_SELECTORS = "meshConfig.discoverySelectors"
 _NO_IMAGE = (
     "--mesh-install: an image cannot be had: look at --mesh-install-hub and --mesh-install-tag, "
@@ -41,7 +42,7 @@ _NO_IMAGE = (
 
 @dataclass(frozen=True)
 class InstallTask:
-    """What there is to do: for which run, into which cluster, by what."""
+    """One installation: the cluster, the tool, the options, the run and its folder."""
 
     kube: Kube
     istioctl: Istioctl
@@ -52,12 +53,12 @@ class InstallTask:
 
 @contextlib.contextmanager
 def install_istio(task: InstallTask, mtls: MtlsMode = "PERMISSIVE") -> Iterator[ClusterOptions]:
-    """Have the Istio that the options ask for, in its revision, for as long as the context lasts.
+    """Install the Istio that the options request, and remove it when the context ends.
 
-    Yields the options with that revision; without `options.install` nothing is done. A revision
-    that is there already is used and stays: `install` is None in what is yielded then. Raises
-    NotReady, with what istioctl says, when it does not come up, and before anything is changed
-    where an object of it is somebody else's.
+    Yields the options with its revision. Without `options.install` nothing is installed. A revision
+    that already runs is used and stays: the yielded `install` is None then. Raises NotReady with
+    istioctl's output when it does not start; also, before any change, when one of its objects
+    exists and belongs to somebody else.
     """
     requested = task.options.install
     if requested is None:
@@ -88,7 +89,7 @@ def install_istio(task: InstallTask, mtls: MtlsMode = "PERMISSIVE") -> Iterator[
             task.kube.apply(_make_strict_policy(record, labels))
         yield options
     except BaseException:
-        with contextlib.suppress(MeshproofError):  # the first error is the one to be told
+        with contextlib.suppress(MeshproofError):  # report the first error
             _remove_installation(task.kube, record)
         raise
     else:
@@ -96,9 +97,9 @@ def install_istio(task: InstallTask, mtls: MtlsMode = "PERMISSIVE") -> Iterator[
 
 
 def _run_install(task: InstallTask, record: Record, arguments: Sequence[str]) -> None:
-    """Run `istioctl install`. Raises NotReady with what it says and why which pod does not come.
+    """Run `istioctl install`. Raises NotReady with its output and why a pod does not start.
 
-    It is ended once an image cannot be had: it would wait for its pod until its time is over.
+    It ends as soon as an image cannot be pulled, instead of waiting for the whole time.
     """
     labels = f"{REVISION_LABEL}={record.revision}"
 
@@ -120,14 +121,14 @@ def _run_install(task: InstallTask, record: Record, arguments: Sequence[str]) ->
 
 
 def _remove_installation(kube: Kube, record: Record) -> None:
-    """Remove an installation, then its record; a signal waits meanwhile."""
+    """Remove an installation, then its record; a signal waits until that is done."""
     with signals.uninterrupted():
         install_record.remove_installation(kube, record)
         namespaces.delete(kube, [install_record.record_namespace(record.run)])
 
 
 def add_missing_install(kube: Kube, options: ClusterOptions) -> ClusterOptions:
-    """Return the options with an Istio to install where a cluster was made and has none."""
+    """Add an installation to the options when the run's own cluster has no Istio."""
     was_provided = options.provider is not None and options.provider.name != "external"
     if not was_provided or options.install or list_istiods(kube, options.istio_namespace):
         return options
@@ -135,7 +136,7 @@ def add_missing_install(kube: Kube, options: ClusterOptions) -> ClusterOptions:
 
 
 def _revision_runs(kube: Kube, options: ClusterOptions) -> bool:
-    """Say whether an istiod of the revision runs; one that does not run is found in the way."""
+    """Say whether an istiod of the revision runs. A stopped one blocks the installation later."""
     try:
         Istio.find(kube, options)
     except NotReady:
@@ -144,7 +145,7 @@ def _revision_runs(kube: Kube, options: ClusterOptions) -> bool:
 
 
 def _make_operator(kube: Kube, options: ClusterOptions, requested: Install) -> dict[str, Any]:
-    """Return the IstioOperator to install: beside another Istio without what both would share."""
+    """Return the IstioOperator to install; beside another Istio without the shared parts."""
     namespace, _, gateway = options.ingress.partition("/")
     components: dict[str, Any] = {}
     if kube.get(_CRDS, "CustomResourceDefinition", "virtualservices.networking.istio.io"):
@@ -171,8 +172,8 @@ def _make_operator(kube: Kube, options: ClusterOptions, requested: Install) -> d
 def _require_single_root(kube: Kube, options: ClusterOptions, settings: Sequence[str]) -> None:
     """Raise NotReady for an istiod in another namespace: both would write into all namespaces.
 
-    Each its own root certificate, so that proxies of the other trust nobody; but where each looks
-    at namespaces of its own (Istio docs, "Install Multiple Istio Control Planes in a Single
+    Each writes its own root certificate, and proxies of the other would trust nobody. Discovery
+    selectors prevent that (Istio docs, "Install Multiple Istio Control Planes in a Single
     Cluster").
     """
     namespaces = {
@@ -184,14 +185,15 @@ def _require_single_root(kube: Kube, options: ClusterOptions, settings: Sequence
         setting.startswith(_DISCOVERY_SELECTORS) for setting in settings
     ):
         raise NotReady(
-            f"there is an Istio in namespace {other_namespaces[0]}: another in {options.istio_namespace} "
+            f"there is an Istio in namespace {other_namespaces[0]}: another in "
+            f"{options.istio_namespace} "
             "would write its root certificate in the place of that one's, in every namespace; "
             f"install it beside that: --mesh-istio-namespace {other_namespaces[0]}"
         )
 
 
 def _plan_record(task: InstallTask, options: ClusterOptions, manifest: str) -> Record:
-    """Return what will be installed. Raises NotReady where any of it is there already."""
+    """Return the record of what to install. Raises NotReady when an object exists already."""
     import yaml
 
     documents = [
@@ -229,13 +231,14 @@ def _plan_record(task: InstallTask, options: ClusterOptions, manifest: str) -> R
 
 
 def _exists_in_cluster(kube: Kube, ref: ObjectRef) -> bool:
+    """Say whether an object exists; one of an unknown kind does not."""
     return kube.has_kind(ref.api_version, ref.kind) and exists(kube, ref)
 
 
 def _require_no_mesh_policy(kube: Kube, record: Record) -> None:
-    """Raise NotReady for a policy of the whole mesh that would decide in place of ours.
+    """Raise NotReady for an older policy of the whole mesh, which would override ours.
 
-    The oldest one does (Istio reference, "PeerAuthentication").
+    The oldest one decides (Istio reference, "PeerAuthentication").
     """
     if not kube.has_kind(_SECURITY, "PeerAuthentication"):
         return
@@ -250,7 +253,7 @@ def _require_no_mesh_policy(kube: Kube, record: Record) -> None:
 
 
 def _make_strict_policy(record: Record, labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return the policy for the whole mesh of this revision, as istio-auth.yaml was one."""
+    """Return a STRICT policy for the whole mesh of this revision, as istio-auth.yaml had one."""
     return {
         "apiVersion": _SECURITY,
         "kind": "PeerAuthentication",

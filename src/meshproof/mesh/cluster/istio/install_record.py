@@ -1,7 +1,7 @@
-"""What a run has installed, written down in the cluster before it is: whoever cleans up reads it.
+"""The record of an installation, written to the cluster beforehand so that a cleanup can read it.
 
-It is a ConfigMap in a namespace of its own, labelled as those of a run: after `kill -9` the next
-run finds it as it finds the others.
+It is a ConfigMap in its own namespace with the labels of a run. The next run finds it even after
+`kill -9`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SUFFIX = "-istio"
 _SECURITY = "security.istio.io/v1"
 _WEBHOOKS = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 _ADMISSION = "admissionregistration.k8s.io/v1"
-#: What istiod elects a leader by (pilot/pkg/leaderelection), keeps in every namespace, signs with.
+#: How istiod elects a leader (pilot/pkg/leaderelection), what it keeps in every namespace, its key.
 _ELECTION_KINDS = (("v1", "ConfigMap"), ("coordination.k8s.io/v1", "Lease"))
 _IN_EVERY_NAMESPACE = ("istio-ca-root-cert", "istio-ca-crl")
 _CA_SECRET = "istio-ca-secret"
@@ -36,10 +36,11 @@ _GATEWAY_API = "gateway.networking.k8s.io/v1"
 class Record:
     """An installation: its run, its revision, the namespace of its istiod, its objects.
 
-    `own` carry the revision in a name or a label, `shared` (definitions, the reader's account) are
-    only installed where there was no Istio; `made` says whether its namespace was made, too;
-    `before` are the objects that look as if this istiod had written them, but were there already;
-    None where another istiod was there: such objects are its own.
+    The fields are the keys of the stored JSON. `own` are objects with the revision in their name or
+    label. `shared` (definitions, the reader's account) are installed only where there was no Istio.
+    `made` says whether the namespace was created, too. `before` are objects that look as if this
+    istiod had written them but existed before; None when another istiod was there, whose objects
+    they are.
     """
 
     run: str
@@ -52,17 +53,17 @@ class Record:
 
 
 def record_namespace(run: str) -> str:
-    """Return the namespace that keeps the record of a run."""
+    """Return the namespace of a run's record."""
     return f"meshproof-{run}{_SUFFIX}"
 
 
 def policy_ref(revision: str, namespace: str = "") -> ObjectRef:
-    """Return the key of the policy for the whole mesh of a revision."""
+    """Return the reference to the mesh-wide policy of a revision."""
     return ObjectRef(_SECURITY, "PeerAuthentication", namespace, f"meshproof-{revision}")
 
 
 def write_record(kube: Kube, record: Record, labels: dict[str, str], folder: Path) -> None:
-    """Keep a record; `folder` is what its run holds a lock on."""
+    """Store a record; `folder` is the folder that its run has locked."""
     namespaces.create(kube, [record_namespace(record.run)], labels, folder)
     kube.apply(
         {
@@ -79,7 +80,7 @@ def write_record(kube: Kube, record: Record, labels: dict[str, str], folder: Pat
 
 
 def read_records(kube: Kube, names: Iterable[str]) -> Iterator[Record]:
-    """Yield the records in the namespaces of a run, at most one each."""
+    """Yield the records in the namespaces of a run, at most one for each."""
     for name in (name for name in names if name.endswith(_SUFFIX)):
         config_map = kube.get("v1", "ConfigMap", _NAME, name)
         if config_map is not None and "record" in (config_map.get("data") or {}):
@@ -87,19 +88,20 @@ def read_records(kube: Kube, names: Iterable[str]) -> Iterator[Record]:
 
 
 def _parse_record(fields: dict[str, Any]) -> Record:
+    """Return a record from its JSON."""
     ref_fields = [name for name in ("own", "shared", "before") if fields.get(name) is not None]
     refs = {name: tuple(ObjectRef(*ref) for ref in fields[name]) for name in ref_fields}
     return Record(**{**fields, **refs})
 
 
 def remove_installation(kube: Kube, record: Record) -> None:
-    """Delete an installation and wait until it is gone; what others share only if nobody does.
+    """Delete an installation and wait until it is gone; shared objects only if no istiod remains.
 
-    Raises NotReady naming what does not go.
+    Raises NotReady naming what remains.
     """
     hooks = [ref for ref in record.own if ref.kind in _WEBHOOKS]
     other_refs = [ref for ref in record.own if ref.kind not in _WEBHOOKS]
-    # A webhook whose istiod is gone would refuse what it is asked about.
+    # Webhooks first: without their istiod they would refuse every request.
     _delete_all(
         kube,
         [
@@ -118,6 +120,7 @@ def remove_installation(kube: Kube, record: Record) -> None:
 
 
 def _delete_all(kube: Kube, refs: list[ObjectRef]) -> None:
+    """Delete objects of known kinds and wait until they are gone."""
     refs = [ref for ref in refs if kube.has_kind(ref.api_version, ref.kind)]
     for ref in refs:
         kube.delete(*ref.get_args)
@@ -126,14 +129,14 @@ def _delete_all(kube: Kube, refs: list[ObjectRef]) -> None:
 
 
 def _list_tag_webhooks(kube: Kube, record: Record) -> Iterator[ObjectRef]:
-    """Yield the webhooks that istioctl adds for a revision that it makes the default one."""
+    """Yield the webhooks that istioctl adds when it makes a revision the default."""
     for kind in _WEBHOOKS:
         for webhook in kube.list(_ADMISSION, kind, labels=f"{REVISION_LABEL}={record.revision}"):
             yield ObjectRef(_ADMISSION, kind, "", webhook["metadata"]["name"])
 
 
 def _wait_pods_ended(kube: Kube, record: Record) -> None:
-    """Wait until no pod of the revision's istiod and gateways is left: one would write again."""
+    """Wait until the revision's istiod and gateways have no pod, as a pod would write again."""
     labels = f"{REVISION_LABEL}={record.revision}"
     remaining: list[str] = []
 
@@ -149,7 +152,10 @@ def _wait_pods_ended(kube: Kube, record: Record) -> None:
 
 
 def _list_election_objects(kube: Kube, record: Record) -> Iterator[ObjectRef]:
-    """Yield what istiod keeps to elect a leader of its revision (pilot/pkg/leaderelection)."""
+    """Yield the objects by which istiod elects a leader of its revision.
+
+    Source: pilot/pkg/leaderelection.
+    """
     for api_version, kind in _ELECTION_KINDS:
         for body in kube.list(api_version, kind, record.namespace):
             name = body["metadata"]["name"]
@@ -158,7 +164,7 @@ def _list_election_objects(kube: Kube, record: Record) -> Iterator[ObjectRef]:
 
 
 def _list_new_istiod_objects(kube: Kube, record: Record) -> Iterator[ObjectRef]:
-    """Yield what the istiod of a record has written by itself."""
+    """Yield the objects that the record's istiod has written by itself."""
     if record.before is not None:
         existing = set(record.before)
         yield from (
@@ -167,11 +173,11 @@ def _list_new_istiod_objects(kube: Kube, record: Record) -> Iterator[ObjectRef]:
 
 
 def list_istiod_objects(kube: Kube, namespace: str) -> Iterator[ObjectRef]:
-    """Yield what an istiod in a namespace writes by itself, and leaves there when it ends.
+    """Yield the objects that an istiod writes by itself and leaves when it ends.
 
-    In all namespaces its root certificate and a list of revoked ones (namespacecontroller.go), in
-    its own the key of that and its elections, and GatewayClasses. One of Istio's controllers that
-    somebody else has written (managedFields, in Kubernetes docs, "Server-Side Apply") is none.
+    In all namespaces: its root certificate and a list of revoked ones (namespacecontroller.go). In
+    its own: the signing key, elections, and GatewayClasses. Skips objects that somebody else has
+    written, too (managedFields, in Kubernetes docs, "Server-Side Apply").
     """
     for body in kube.list("v1", "ConfigMap", labels="istio.io/config=true"):
         if body["metadata"]["name"] in _IN_EVERY_NAMESPACE:
@@ -196,6 +202,6 @@ def list_istiod_objects(kube: Kube, namespace: str) -> Iterator[ObjectRef]:
 
 
 def _is_written_by_istiod(body: Object) -> bool:
-    """Say whether istiod alone has written an object: the program is `pilot-discovery`."""
+    """Say whether only istiod, the program `pilot-discovery`, has written an object."""
     managers = {field.get("manager") for field in body["metadata"].get("managedFields") or ()}
     return managers == {"pilot-discovery"}

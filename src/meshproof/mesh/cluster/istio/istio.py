@@ -1,4 +1,4 @@
-"""The Istio of a cluster: which one it is, whether it works, how it injects.
+"""The Istio of a cluster: its namespace, version and revision, and how it injects sidecars.
 
 Source: Istio docs, "Installing the Sidecar" (labels of namespaces, revisions).
 """
@@ -19,17 +19,17 @@ from meshproof.mesh.cluster.proxies.sync import MONITORING_PORT
 from meshproof.mesh.cluster.run import workloads
 from meshproof.mesh.protocol import ClusterOptions
 
-#: The label of istiod's workload and pods, whatever its revision.
+#: The label of istiod's workload and pods in every revision.
 ISTIOD_LABEL = "app=istiod"
 _INJECTION_LABELS = {"istio-injection": "enabled"}
 
 
 @dataclass(frozen=True)
 class Istio:
-    """A control plane that was found: its namespace, revision, version, what reports say of it.
+    """A running control plane: its namespace, revision, version and notes for the report.
 
-    `revision` is the one that namespaces ask for, or a tag (empty: that of
-    istio-injection=enabled), `injecting_revision` that of the istiod which injects then.
+    `revision` is the revision or tag that namespaces ask for (empty: istio-injection=enabled).
+    `injecting_revision` is that of the istiod that injects for it.
     """
 
     namespace: str
@@ -41,12 +41,13 @@ class Istio:
 
     @classmethod
     def find(cls, kube: Kube, options: ClusterOptions) -> Istio:
-        """Look for istiod. Raises NotReady when there is none that runs, with what to do."""
+        """Find the running istiod. Raises NotReady, with what to do, when there is none."""
         namespace = options.istio_namespace
         pods = list_istiods(kube, namespace)
         if not pods:
             raise NotReady(
-                f"{kube.cluster_name}: there is no istiod in namespace {namespace}: install Istio (for "
+                f"{kube.cluster_name}: there is no istiod in namespace {namespace}: install "
+                "Istio (for "
                 "the run alone: --mesh-install), or name its namespace with --mesh-istio-namespace"
             )
         revision = revisions.find_injecting_revision(kube, namespace, pods, options.revision)
@@ -70,21 +71,21 @@ class Istio:
 
     @property
     def injection_labels(self) -> dict[str, str]:
-        """The labels by which a namespace asks for injection."""
+        """The labels by which a namespace requests injection."""
         return {REVISION_LABEL: self.revision} if self.revision else dict(_INJECTION_LABELS)
 
     @property
     def revision_labels(self) -> dict[str, str]:
-        """The labels by which a pod asks for this revision where its namespace does not."""
+        """The labels by which a pod requests this revision where its namespace does not."""
         return {REVISION_LABEL: self.revision} if self.revision else {}
 
     @property
     def revision_suffix(self) -> str:
-        """What the names of the injector's objects end with; empty without a revision."""
+        """The ending of the names of the injector's objects; empty for the default revision."""
         return "" if self.injecting_revision == DEFAULT else self.injecting_revision
 
     def list_pods(self, kube: Kube) -> list[Object]:
-        """Return the pods of istiod, of the revision that injects."""
+        """Return the istiod pods of the injecting revision."""
         return _filter_by_revision(list_istiods(kube, self.namespace), self.injecting_revision)
 
     def list_gateway_pods(self, kube: Kube) -> list[Object]:
@@ -96,7 +97,7 @@ class Istio:
         return list_service_pods(kube, service)
 
     def read_gateway_selector(self, kube: Kube) -> dict[str, str]:
-        """Return the labels that the ingress gateway's Service selects. Raises NotReady without."""
+        """Return the pod selector of the ingress gateway's Service. Raises NotReady without one."""
         namespace, _, name = self.ingress.partition("/")
         service = kube.get("v1", "Service", name, namespace)
         selector = service["spec"].get("selector") if service else None
@@ -105,26 +106,27 @@ class Istio:
         return dict(selector)
 
     def list_gateways(self, kube: Kube) -> list[proxies.Proxy]:
-        """Return the proxies of the ingress gateway that run."""
+        """Return the running proxies of the ingress gateway."""
         return proxies.gateway_proxies(self.list_gateway_pods(kube))
 
     def explain_missing_gateway(self, kube: Kube) -> str:
-        """Return in words that no pod of the ingress gateway runs, and what to give."""
+        """Explain why no pod of the ingress gateway runs, and which option helps."""
         namespace, _, name = self.ingress.partition("/")
         return explain_missing_gateway(kube, namespace, name)
 
 
 def list_istiods(kube: Kube, namespace: str) -> list[Object]:
-    """Return the pods of istiod in a namespace, of every revision."""
+    """Return the istiod pods in a namespace, of every revision."""
     return kube.list("v1", "Pod", namespace, ISTIOD_LABEL)
 
 
 def _filter_by_revision(pods: Sequence[Object], revision: str) -> list[Object]:
+    """Return the pods of one revision."""
     return [pod for pod in pods if revisions.revision_of(pod) == revision]
 
 
 def _read_version(kube: Kube, pod: Object) -> str:
-    """Return what istiod says of itself: labels and image tags need not tell its version.
+    """Ask an istiod for its version, which labels and image tags need not tell.
 
     It answers `1.31.0-<commit>-Clean`.
     """

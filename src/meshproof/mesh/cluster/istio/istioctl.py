@@ -1,4 +1,4 @@
-"""istioctl, called where it is the interface that people use: install, kube-inject, analyze."""
+"""Runs istioctl where people use it, too: install, kube-inject, analyze."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOW_TO_GET = (
 
 
 class Istioctl:
-    """The istioctl on PATH, for one cluster. `folder` is that of the run, which owns processes."""
+    """The istioctl on PATH, for one cluster; `folder` is the run's, which owns the processes."""
 
     def __init__(self, options: ClusterOptions, folder: Path) -> None:
         self._options = options
@@ -31,7 +31,7 @@ class Istioctl:
 
     @property
     def path(self) -> str:
-        """Where it is; empty when it is not on PATH."""
+        """Its path; empty when it is not on PATH."""
         return shutil.which("istioctl") or ""
 
     def run(
@@ -41,11 +41,11 @@ class Istioctl:
         seconds: float = timeouts.ISTIOCTL,
         watch: Callable[[], None] = lambda: None,
     ) -> str:
-        """Return what a command prints; `text` is its standard input.
+        """Return the output of a command; `text` is its standard input.
 
-        `watch` is called again and again meanwhile: what it raises ends the command. Raises
-        NotReady when there is no istioctl, when it fails (with what it says) or takes longer than
-        `seconds`.
+        `watch` is called repeatedly meanwhile; an error that it raises ends the command. Raises
+        NotReady when there is no istioctl, when it fails (with its output), and when it takes
+        longer than `seconds`.
         """
         if not self.path:
             raise NotReady(HOW_TO_GET)
@@ -73,20 +73,20 @@ class Istioctl:
             raise NotReady(f"{command_line}: not done after {seconds:.0f} s") from None
         except OSError as error:
             raise NotReady(f"{self.path}: cannot be run: {error.strerror}") from None
-        # `analyze` ends with 79 for findings, which it has printed.
+        # `analyze` exits with 79 after printing findings.
         if process.returncode and not (arguments[0] == "analyze" and process.returncode == 79):
             raise NotReady(f"{command_line}: {(err or out).strip()}")
         return out
 
     def version(self) -> str:
-        """Return its version; empty when it is not on PATH."""
+        """Return the version of istioctl; empty when it is not on PATH."""
         if not self.path:
             return ""
         report = json.loads(self.run("version", "--remote=false", "--output=json"))
         return str(report["clientVersion"]["version"])
 
     def analyze(self, namespace: str) -> list[Object]:
-        """Return its messages on a namespace: code, level, message, origin."""
+        """Return what `istioctl analyze` says of a namespace: code, level, message, origin."""
         arguments = ("analyze", f"--namespace={namespace}", "--output=json")
         messages: list[Object] = json.loads(self.run(*arguments) or "[]")
         return messages
@@ -95,7 +95,7 @@ class Istioctl:
 def _communicate(
     process: subprocess.Popen[str], text: str, seconds: float, watch: Callable[[], None]
 ) -> tuple[str, str]:
-    """Return what a program prints until its end, on both ways; it is killed for any error."""
+    """Return the output and the error output of a process; kill it on any error."""
     deadline, stdin = time.monotonic() + seconds, text or None
     try:
         while True:
@@ -104,7 +104,7 @@ def _communicate(
             except subprocess.TimeoutExpired:
                 if time.monotonic() > deadline:
                     raise
-            stdin = None  # it is taken once
+            stdin = None  # communicate() takes it once
             watch()
     except BaseException:
         process.kill()

@@ -1,4 +1,4 @@
-"""Sidecars by hand: `istioctl kube-inject` on the workloads, in place of the namespaces' labels.
+"""Adds sidecars with `istioctl kube-inject` instead of namespace labels.
 
 Source: Istio docs, "Installing the Sidecar", section "Manual sidecar injection".
 """
@@ -22,8 +22,8 @@ def inject_sidecars(
 ) -> list[RunObject]:
     """Return the objects with a sidecar in the pod template of each workload.
 
-    `namespace` is the one of istiod, `revision` the one that injects (empty: the default). Raises
-    NotReady when istioctl is not there or fails, and for a workload that it leaves without one.
+    `namespace` is that of istiod, `revision` the injecting one (empty: the default). Raises
+    NotReady when istioctl is missing or fails, and for a workload that gets no sidecar.
     """
     workloads = [run_object for run_object in run_objects if run_object.kind in _WORKLOADS]
     if not workloads:
@@ -41,6 +41,7 @@ def inject_sidecars(
 
 
 def _parse_yaml(yaml_text: str) -> list[dict[str, Any]]:
+    """Return the documents of istioctl's output. Raises NotReady if it is not YAML."""
     import yaml
 
     try:
@@ -51,6 +52,7 @@ def _parse_yaml(yaml_text: str) -> list[dict[str, Any]]:
 
 
 def _key(body: dict[str, Any]) -> tuple[str, ...]:
+    """Return kind, namespace and name of an object."""
     metadata = body["metadata"]
     return str(body["kind"]), str(metadata.get("namespace")), str(metadata["name"])
 
@@ -58,7 +60,10 @@ def _key(body: dict[str, Any]) -> tuple[str, ...]:
 def _require_sidecar(
     bodies: dict[tuple[str, ...], dict[str, Any]], run_object: RunObject
 ) -> dict[str, Any]:
-    """Return what kube-inject made of a workload, without what only a cluster may write."""
+    """Return the injected workload without fields that only a cluster may write.
+
+    Raises NotReady if it has no sidecar.
+    """
     body = bodies.get(_key(run_object.body))
     if body is None or not has_sidecar(body["spec"]["template"]):
         reason = "the label sidecar.istio.io/inject or hostNetwork keeps a sidecar out"

@@ -1,4 +1,4 @@
-"""Which revision of Istio's control plane injects, where several stand side by side.
+"""Finds the revision of Istio that injects where several istiods run side by side.
 
 Source: Istio docs, "Canary Upgrades", sections "Stable revision labels" and "Default tag"; what
 `istioctl tag set` makes (istioctl/pkg/tag): a webhook and, of late, a Service with the labels
@@ -14,14 +14,14 @@ from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
 
 REVISION_LABEL = "istio.io/rev"
 _TAG_LABEL = "istio.io/tag"
-#: The revision of an istiod that was installed without one, and the tag that decides who injects
+#: The revision of an istiod that was installed without one; also the tag that decides who injects
 #: into namespaces with istio-injection=enabled.
 DEFAULT = "default"
 _GROUP, _HOOKS = "admissionregistration.k8s.io", "mutatingwebhookconfigurations"
 
 
 def revision_of(pod: Object) -> str:
-    """Return the revision of an istiod."""
+    """Return the revision of an istiod pod."""
     return labels_of(pod).get(REVISION_LABEL) or DEFAULT
 
 
@@ -30,8 +30,8 @@ def find_injecting_revision(
 ) -> str:
     """Return the revision of the istiod, one of `pods`, that injects.
 
-    `revision` is a revision or a tag, empty for what injects into namespaces with
-    istio-injection=enabled. Raises NotReady where there is none, or nothing says which.
+    `revision` is a revision or a tag; empty means the one that serves istio-injection=enabled.
+    Raises NotReady when there is none, or when nothing decides between several.
     """
     revisions = sorted({revision_of(pod) for pod in pods})
     if revision in revisions or (not revision and len(revisions) == 1):
@@ -50,14 +50,15 @@ def find_injecting_revision(
             f"the tag {revision} names revision {tagged_revision}, of which there is no istiod"
         )
     raise NotReady(
-        f"{kube.cluster_name}: in namespace {namespace} are istiods of the revisions {choices}, and none of "
+        f"{kube.cluster_name}: in namespace {namespace} are istiods of the revisions "
+        f"{choices}, and none of "
         "them is the default, which injects into namespaces with istio-injection=enabled: say "
         "which is meant with --mesh-revision NAME"
     )
 
 
 def _read_tag(kube: Kube, namespace: str, tag: str) -> str:
-    """Return the revision that a tag names for the istiods of a namespace; empty without one."""
+    """Return the revision that a tag points to in a namespace; empty without one."""
     labels = f"{_TAG_LABEL}={tag}"
     if kube.has_right("list", _GROUP, _HOOKS):
         hooks = kube.list(f"{_GROUP}/v1", "MutatingWebhookConfiguration", labels=labels)
@@ -72,6 +73,6 @@ def _read_tag(kube: Kube, namespace: str, tag: str) -> str:
 
 
 def _calls_namespace(hook: Object, namespace: str) -> bool:
-    """Say whether a webhook asks istiods of a namespace, or ones outside the cluster."""
+    """Say whether a webhook calls istiods of a namespace, or ones outside the cluster."""
     services = [webhook["clientConfig"].get("service") for webhook in hook.get("webhooks") or ()]
     return any(service is None or service["namespace"] == namespace for service in services)

@@ -1,9 +1,9 @@
-"""Versions of Istio's parts, and which of them do not fit each other.
+"""Compares the versions of Istio's parts.
 
 Source: Istio docs, "Supported Releases", section "Control Plane/Data Plane Skew": a control plane
 may be one minor version ahead of its proxies, proxies are never ahead of it; istioctl is of the
-same minor version, or one away. The API that is used here is there since 1.22 (Istio docs, "1.22
-Change Notes": the networking, security and telemetry APIs are promoted to v1).
+same minor version, or one away. Istio serves the API that is used here since 1.22 (Istio docs,
+"1.22 Change Notes": the networking, security and telemetry APIs are promoted to v1).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.api.client import Kube
 
-#: The oldest Istio that is supported, and what it has that older ones lack.
+#: The oldest supported Istio, and the API that older ones lack.
 OLDEST = "1.22"
 _API = "networking.istio.io/v1"
 
@@ -23,25 +23,26 @@ _MINOR = re.compile(r"(\d+)\.(\d+)")
 
 
 def parse_minor(version: str) -> tuple[int, int] | None:
-    """Return (1, 31) of `1.31.2`, `v1.31-alpha`; None for a version that has no such number."""
+    """Return (1, 31) of `1.31.2` or `v1.31-alpha`; None for a version without such numbers."""
     match = _MINOR.match(version.lstrip("v"))
     return (int(match[1]), int(match[2])) if match else None
 
 
 def require_supported(kube: Kube, istiod: str) -> None:
-    """Raise NotReady for an Istio that is too old; `istiod` is its version."""
+    """Raise NotReady if Istio is too old; `istiod` is its version."""
     if not kube.has_kind(_API, "VirtualService"):
         raise NotReady(
-            f"{kube.cluster_name}: it does not serve {_API}, which Istio has since {OLDEST}, the oldest "
+            f"{kube.cluster_name}: it does not serve {_API}, which Istio has since {OLDEST}, "
+            "the oldest "
             f"that is supported (istiod is {istiod}): upgrade Istio, or only its custom resource "
             "definitions where it is newer"
         )
 
 
 def find_skew(istiod: str, proxies: Mapping[str, str], istioctl: str) -> Iterator[str]:
-    """Yield what does not fit the version of istiod; `proxies` are name -> version.
+    """Yield each version that does not fit istiod's; `proxies` maps name -> version.
 
-    `istioctl` is empty where there is none. A version that cannot be read is named, too.
+    `istioctl` is empty when there is none. An unreadable version is reported, too.
     """
     for version, names in _group_by_version(proxies):
         proxy_group = f"proxies of version {version or 'unknown'} ({', '.join(names)})"
@@ -49,20 +50,26 @@ def find_skew(istiod: str, proxies: Mapping[str, str], istioctl: str) -> Iterato
         if behind is None:
             yield f"{proxy_group} cannot be compared with istiod {istiod}"
         elif behind < 0:
-            yield f"{proxy_group} are ahead of istiod {istiod}: restart them once istiod is upgraded"
+            yield (
+                f"{proxy_group} are ahead of istiod {istiod}: restart them once istiod is upgraded"
+            )
         elif behind > 1:
-            yield f"{proxy_group} are more than one minor version behind istiod {istiod}: restart them"
+            yield (
+                f"{proxy_group} are more than one minor version behind istiod {istiod}: "
+                "restart them"
+            )
     if istioctl and abs(_minors_behind(istiod, istioctl) or 0) > 1:
         yield f"istioctl {istioctl} is more than one minor version from istiod {istiod}"
 
 
 def summarize_versions(proxies: Iterable[str]) -> str:
-    """Return the versions of proxies with how many have each: `1.30.1 (8), 1.29.0 (1)`."""
+    """Return each version of the proxies with its count: `1.30.1 (8), 1.29.0 (1)`."""
     counts = Counter(version or "unknown" for version in proxies)
     return ", ".join(f"{version} ({count})" for version, count in counts.most_common())
 
 
 def _group_by_version(proxies: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Return version -> names of its proxies, sorted."""
     names_by_version: dict[str, list[str]] = {}
     for name, version in sorted(proxies.items()):
         names_by_version.setdefault(version, []).append(name)
@@ -70,7 +77,7 @@ def _group_by_version(proxies: Mapping[str, str]) -> list[tuple[str, list[str]]]
 
 
 def _minors_behind(newer: str, older: str) -> int | None:
-    """Return by how many minor versions one is behind the other; another major counts as many."""
+    """Return by how many minor versions `older` is behind; a major version counts as 100."""
     newer_minor, older_minor = parse_minor(newer), parse_minor(older)
     if newer_minor is None or older_minor is None:
         return None

@@ -1,8 +1,8 @@
-"""Whether the clusters of a proxy have the endpoints that they should: those of ready pods.
+"""Checks that a proxy's clusters have the endpoints of all ready pods.
 
-A pod is ready for Kubernetes before istiod has told every proxy of it. A subset that selects nobody
-has no endpoint ever: who asks is answered with 503, that is for the judge and nothing to wait for.
-The name of a cluster that istiod makes of a Service is `outbound|PORT|SUBSET|HOST`.
+Kubernetes calls a pod ready before istiod has told every proxy of it. A subset that selects no pod
+never has an endpoint: requests to it get the status 503, which is for the judge. istiod names the
+cluster of a Service `outbound|PORT|SUBSET|HOST`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from meshproof.mesh.cluster.run import workloads
 _CLUSTER = re.compile(r"outbound\|(\d+)\|([^|]*)\|(([^.|]+)\.([^.|]+)\.svc\.[^|]+)")
 
 Labels = Mapping[str, str]
-#: Name of a cluster -> name of a pod -> its addresses, any of which stands for it.
+#: Cluster -> pod -> its addresses, one of which must be an endpoint.
 ExpectedPods = Mapping[str, Mapping[str, frozenset[str]]]
 
 
 def describe_missing_endpoint(endpoints: Endpoints, expected: ExpectedPods) -> str:
-    """Return in words which endpoint a proxy does not have yet, of those of its clusters."""
+    """Describe the first expected endpoint that a proxy lacks; empty if it has all."""
     for cluster, pods in expected.items():
         cluster_endpoints = endpoints.get(cluster)
         if cluster_endpoints is None:
@@ -38,10 +38,10 @@ def describe_missing_endpoint(endpoints: Endpoints, expected: ExpectedPods) -> s
 
 
 def read_expected_pods(kube: Kube, clusters: Iterable[str]) -> ExpectedPods:
-    """Return which pods should be in some clusters: those ready now that their Services select.
+    """Return the pods that each cluster should have: the ready ones that its Service selects.
 
-    Only what is sure is awaited: of Services with a selector and an address of their own whose
-    requests may go to any node, and of subsets by labels that such pods have.
+    Only certain endpoints are expected. The Service must have a selector and its own address and
+    may send to any node; a subset must have labels that such pods have.
     """
     matches = {cluster: match for cluster in clusters if (match := _CLUSTER.fullmatch(cluster))}
     namespace_pods = {
@@ -64,7 +64,7 @@ def read_expected_pods(kube: Kube, clusters: Iterable[str]) -> ExpectedPods:
 def _read_subset_labels(
     kube: Kube, namespaces: Iterable[str]
 ) -> dict[tuple[str, str], list[Labels]]:
-    """Return host and name of a subset -> its labels, as each rule has them that the run knows."""
+    """Return (host, subset) -> the labels that each of the run's DestinationRules gives it."""
     subset_labels: dict[tuple[str, str], list[Labels]] = {}
     for api_version, kind in sorted(kube.applied_kinds):
         for namespace in namespaces if kind == "DestinationRule" else ():
@@ -79,13 +79,14 @@ def _read_subset_labels(
 
 @dataclass(frozen=True)
 class _NamespacePods:
-    """The Services and the pods of a namespace."""
+    """The Services and the ready pods of a namespace."""
 
     services: Mapping[str, Object]
     pods: list[Object]
 
     @classmethod
     def of(cls, kube: Kube, namespace: str) -> _NamespacePods:
+        """Read them from the cluster."""
         services = {
             service["metadata"]["name"]: service
             for service in kube.list("v1", "Service", namespace)
@@ -96,7 +97,7 @@ class _NamespacePods:
     def pods_behind(
         self, name: str, port: int, labels: Iterable[Labels]
     ) -> dict[str, frozenset[str]]:
-        """Return the pods behind a port of a Service that have all these labels."""
+        """Return pod -> addresses behind a Service's port, of pods with all these labels."""
         spec = self.services[name]["spec"] if name in self.services else {}
         service_port = next(
             (port_spec for port_spec in spec.get("ports", ()) if port_spec["port"] == port), None
@@ -114,7 +115,7 @@ class _NamespacePods:
 
 
 def _reaches_any_pod(spec: Object) -> bool:
-    """Say whether requests to a Service go to any pod that it selects."""
+    """Say whether a Service sends requests to any pod that it selects."""
     return bool(
         spec.get("selector")
         and spec.get("clusterIP") != "None"
@@ -124,7 +125,7 @@ def _reaches_any_pod(spec: Object) -> bool:
 
 
 def _has_port(pod: Object, target: object) -> bool:
-    """Say whether a pod has the port that a Service names; a number needs none."""
+    """Say whether a pod has the named target port of a Service; a number always counts."""
     return not isinstance(target, str) or any(
         port.get("name") == target
         for container in pod["spec"]["containers"]
@@ -133,6 +134,7 @@ def _has_port(pod: Object, target: object) -> bool:
 
 
 def _pod_addresses(pod: Object) -> list[str]:
+    """Return all IP addresses of a pod."""
     status = pod.get("status") or {}
     addresses = [str(pod_ip["ip"]) for pod_ip in status.get("podIPs") or ()]
     return addresses or [str(status["podIP"])]

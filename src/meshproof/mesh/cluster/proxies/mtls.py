@@ -1,7 +1,7 @@
-"""Which sidecars must take mutual TLS only, while a run's own policies hold and after them.
+"""Which sidecars must require mutual TLS while a run's policies hold, and after them.
 
-Source: Istio reference, PeerAuthentication: a policy of a namespace goes before that of the mesh,
-which holds again when it is gone. What that one says is not asked: the sidecars show it.
+Source: Istio reference, PeerAuthentication: a policy of a namespace overrides that of the mesh,
+which holds again afterwards. The mesh's policy is not read: the sidecars show its effect.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from meshproof.mesh.cluster.api.objects import RunObject
 from meshproof.mesh.cluster.proxies import proxies
 from meshproof.mesh.cluster.proxies.proxies import Proxy
 
-#: Modes in which a sidecar takes mutual TLS only, or plaintext, too.
+#: Mode -> whether a sidecar then requires mutual TLS.
 _STRICT = {"STRICT": True, "PERMISSIVE": False, "DISABLE": False}
 
 
 @dataclass(frozen=True)
 class MtlsExpectation:
-    """What sidecars took before a run's policies, and what the policies ask of their namespaces."""
+    """What sidecars required before the run's policies, and what the policies require."""
 
     observed: Mapping[Proxy, bool | None]
     required: Mapping[str, bool]
@@ -33,7 +33,7 @@ class MtlsExpectation:
         list_proxies: Callable[[], Sequence[Proxy]],
         run_objects: Sequence[RunObject],
     ) -> MtlsExpectation | None:
-        """Note what the sidecars take now; None where there is no policy among the objects."""
+        """Record what the sidecars require now; return None if no object is a policy."""
         policies = [
             run_object for run_object in run_objects if run_object.kind == "PeerAuthentication"
         ]
@@ -50,13 +50,14 @@ class MtlsExpectation:
             return cls(dict(zip(sidecars, observed, strict=True)), required)
 
     def is_strict_during(self, sidecar: Proxy) -> bool | None:
-        """Say whether a sidecar must take mutual TLS only while the policies hold."""
+        """Say whether a sidecar must require mutual TLS while the policies hold."""
         return self.required.get(sidecar.namespace, self.is_strict_after(sidecar))
 
     def is_strict_after(self, sidecar: Proxy) -> bool | None:
-        """Say whether it must after them: as before, or as its namespace where it has come since.
+        """Say whether a sidecar must require mutual TLS after the policies.
 
-        None where its namespace was of two minds, or nobody was there.
+        A sidecar must do what it did before; a new one what its namespace did. None if that is
+        unknown, or was not the same for the whole namespace.
         """
         observed_mode = self.observed.get(sidecar)
         if observed_mode is not None:

@@ -1,6 +1,6 @@
-"""The proxies of a run and what each serves, read from its own config dump, not from istiod.
+"""The proxies of a run and what each serves, read from its config dump and not from istiod.
 
-Source: Envoy docs, "Administration interface" (/config_dump, `include_eds`); istiod writes the path
+Source: Envoy docs, "Administration interface" (/config_dump, `include_eds`). istiod writes the path
 of the object that a route or cluster comes from into its metadata (`filter_metadata.istio.config`).
 """
 
@@ -21,11 +21,11 @@ from meshproof.mesh.protocol import one_version
 CONTAINER = "istio-proxy"
 ADMIN_PORT = 15000
 _SOURCE = re.compile(r'"config":\s*"(/apis/[^"]+)"')
-#: The version in it is that of istiod's own model, v1alpha3 in older ones: it tells nothing.
+#: The API version in a mark is that of istiod's own model (v1alpha3 in older ones): it is ignored.
 _API_VERSION = re.compile(r"^(/apis/[^/]+)/[^/]+(?=/namespaces/)")
-#: A route that istiod makes of a rule of an HTTPRoute that has no name: `namespace.name.index`.
+#: The route of an unnamed rule of an HTTPRoute: `namespace.name.index`.
 _ROUTE = re.compile(r'"name":\s*"([^"/|]+\.[^"/|]+)\.\d+"')
-#: Before the name of a route, where it is looked for by that alone.
+#: Begins the mark of a route that has nothing but its name.
 _ROUTE_MARK = "route "
 _HYPHENATED = {
     "VirtualService": "virtual-service",
@@ -34,16 +34,16 @@ _HYPHENATED = {
 }
 _RESOURCES = ("dynamic_route_configs", "dynamic_active_clusters")
 _INBOUND = "resource=dynamic_listeners&name_regex=^virtualInbound$"
-#: Of the clusters in whose name something stands.
+#: The query for endpoints of clusters whose name contains a text.
 _ENDPOINTS = "include_eds&resource=dynamic_endpoint_configs&name_regex=.*{}.*"
 _HEALTHY = ("HEALTHY", "DEGRADED")
-#: How many proxies are asked at a time.
+#: Concurrent queries of proxies.
 AT_ONCE = 8
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """A pod with an Envoy of the mesh: a sidecar, or a gateway's (`gateway`)."""
+    """A pod with an Envoy of the mesh: a sidecar, or a gateway's proxy (`gateway`)."""
 
     pod: str
     namespace: str
@@ -54,7 +54,7 @@ class Proxy:
 
 
 def has_sidecar(pod: Object) -> bool:
-    """Say whether a pod was injected: its proxy is a container, or a native sidecar."""
+    """Say whether a pod was injected: its proxy is a container or a native sidecar."""
     spec = pod["spec"]
     return any(
         container["name"] == CONTAINER
@@ -63,13 +63,13 @@ def has_sidecar(pod: Object) -> bool:
 
 
 def is_running(pod: Object) -> bool:
-    """Say whether a pod runs and is not about to end."""
+    """Say whether a pod runs and is not being deleted."""
     deleted_at = pod["metadata"].get("deletionTimestamp")
     return pod.get("status", {}).get("phase") == "Running" and not deleted_at
 
 
 def gateway_proxies(pods: Iterable[Object]) -> list[Proxy]:
-    """Return the proxies of a gateway's pods that run."""
+    """Return the running proxies among a gateway's pods."""
     return [
         Proxy(str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"]), gateway=True)
         for pod in pods
@@ -78,7 +78,7 @@ def gateway_proxies(pods: Iterable[Object]) -> list[Proxy]:
 
 
 def sidecar_proxies(pods: Iterable[Object]) -> list[Proxy]:
-    """Return the sidecars of pods that run."""
+    """Return the sidecars of running pods."""
     return [
         Proxy(str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"]))
         for pod in pods
@@ -86,21 +86,22 @@ def sidecar_proxies(pods: Iterable[Object]) -> list[Proxy]:
     ]
 
 
-#: Returns the part of a config dump that a query asks for.
+#: Returns the part of a config dump that a query selects.
 ReadConfig = Callable[[str], str]
-#: Name of a cluster -> address -> whether requests go there (outlier detection may keep them away).
+#: Cluster -> address -> whether it gets requests (outlier detection may eject it).
 Endpoints = Mapping[str, Mapping[str, bool]]
-#: Says of a sidecar whether it must take mutual TLS only; None where that is not known.
+#: Says whether a sidecar must require mutual TLS; None if unknown.
 RequiresMtls = Callable[[Proxy], bool | None]
 
 
 @dataclass(frozen=True)
 class ConfigDump:
-    """What a proxy serves: the paths of the objects that its routes and clusters come from.
+    """What a proxy serves.
 
-    `strict` says whether a sidecar takes mutual TLS only, see `is_strict`. `version` stands for
-    that and for those routes and clusters that concern the run. `endpoints` are those of
-    clusters of the run.
+    `sources` are the marks of the objects that its routes and clusters come from (see
+    `source_marks`). `strict` says whether a sidecar requires mutual TLS (see `is_strict`).
+    `version` stands for `strict` and the run's routes and clusters. `endpoints` are those of the
+    run's clusters.
     """
 
     proxy: Proxy
@@ -113,9 +114,9 @@ class ConfigDump:
 def read_dump(
     kube: Kube, proxy: Proxy, with_policies: bool = False, run_name: str = ""
 ) -> ConfigDump:
-    """Read a proxy's config; with `with_policies` its inbound listener, too.
+    """Read a proxy's config; `with_policies` includes its inbound listener.
 
-    `run_name` stands in all names of the run: what others change is no part of the version.
+    All names of the run contain `run_name`: changes by other people do not change the version.
     """
     with _open_admin(kube, proxy) as ask:
         dumps = _read_resources(ask)
@@ -130,7 +131,7 @@ def read_dump(
     }
     parts = list(_select_run_parts(dumps, run_name))
     routes = (route for part in parts for route in part.get("routes", ()))
-    # One without metadata is of no rule: istiod calls it `default`.
+    # A route without metadata comes from no rule: istiod names it `default`.
     sources |= {
         f"{_ROUTE_MARK}{route['name']}"
         for route in routes
@@ -141,12 +142,12 @@ def read_dump(
 
 
 def _config_version(parts: Iterable[Any], strict_line: str) -> str:
-    """Return what stands for some virtual hosts and clusters."""
+    """Return one version for virtual hosts and clusters."""
     return one_version([strict_line, *(json.dumps(part, sort_keys=True) for part in parts)])
 
 
 def _select_run_parts(dumps: Iterable[str], run_name: str) -> Iterator[Any]:
-    """Yield the virtual hosts and clusters of config dumps in which `run_name` stands."""
+    """Yield the virtual hosts and clusters that contain the run's name."""
     for dump in dumps:
         for config in json.loads(dump).get("configs", ()):
             entry = config.get("route_config") or config.get("cluster") or config
@@ -156,7 +157,7 @@ def _select_run_parts(dumps: Iterable[str], run_name: str) -> Iterator[Any]:
 
 
 def _parse_endpoints(dump: str) -> dict[str, dict[str, bool]]:
-    """Return the endpoints of a config dump, of clusters without one, too."""
+    """Return cluster -> address -> healthy; a cluster without endpoints is included."""
     endpoints: dict[str, dict[str, bool]] = {}
     for config in json.loads(dump).get("configs", ()):
         assignment = config["endpoint_config"]
@@ -171,14 +172,14 @@ def _parse_endpoints(dump: str) -> dict[str, dict[str, bool]]:
 
 
 def read_run_parts(kube: Kube, proxy: Proxy, run_name: str) -> list[Any]:
-    """Return the virtual hosts and clusters of a proxy in which `run_name` stands."""
+    """Return a proxy's virtual hosts and clusters that contain the run's name."""
     with _open_admin(kube, proxy) as ask:
         return list(_select_run_parts(_read_resources(ask), run_name))
 
 
 @contextlib.contextmanager
 def _open_admin(kube: Kube, proxy: Proxy) -> Iterator[ReadConfig]:
-    """Connect to a proxy's admin address, to ask for more than one part of its config."""
+    """Connect to a proxy's admin port to read several parts of its config."""
     channel = Channel(kube, proxy.pod, proxy.namespace, ADMIN_PORT)
     try:
         yield lambda query: channel.ask(f"/config_dump?{query}")
@@ -187,19 +188,18 @@ def _open_admin(kube: Kube, proxy: Proxy) -> Iterator[ReadConfig]:
 
 
 def _read_resources(ask: ReadConfig) -> list[str]:
+    """Read the routes and clusters."""
     return [ask(f"resource={resource}") for resource in _RESOURCES]
 
 
 def is_strict(kube: Kube, proxy: Proxy) -> bool | None:
-    """Say whether no filter chain of a sidecar's inbound listener takes plaintext, on any port.
-
-    None where it has no such listener (yet).
-    """
+    """Say whether a sidecar refuses plaintext on every port; None without an inbound listener."""
     with _open_admin(kube, proxy) as ask:
         return _refuses_plaintext(ask(_INBOUND))
 
 
 def _refuses_plaintext(dump: str) -> bool | None:
+    """Say whether no filter chain of the inbound listener takes plaintext; None without chains."""
     chains: list[dict[str, Any]] = [
         chain
         for listener in json.loads(dump).get("configs", ())
@@ -209,14 +209,15 @@ def _refuses_plaintext(dump: str) -> bool | None:
 
 
 def _takes_plaintext(chain: dict[str, Any]) -> bool:
+    """Say whether a filter chain is for plaintext connections."""
     return bool(chain.get("filter_chain_match", {}).get("transport_protocol") == "raw_buffer")
 
 
 def source_marks(run_object: RunObject) -> list[str]:
-    """Return by what istiod marks what it makes of an object; nothing for a kind without marks.
+    """Return the marks that istiod leaves on an object's config; empty for other kinds.
 
-    The route of an HTTPRoute's rule with a name has that name alone (istiod's `convertHTTPRoute`);
-    it is looked for among the virtual hosts of the run.
+    The route of a named HTTPRoute rule has only that name (istiod's `convertHTTPRoute`), so it is
+    looked up in the run's virtual hosts.
     """
     if run_object.kind == "HTTPRoute":
         rules = [rule.get("name") for rule in run_object.body["spec"].get("rules") or [{}]]

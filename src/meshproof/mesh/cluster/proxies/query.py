@@ -1,4 +1,4 @@
-"""Asking many pods at a time, while some of them come and go (an autoscaler, a node's drain)."""
+"""Queries many pods at once, while some of them come and go (an autoscaler, a node's drain)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ T = TypeVar("T")
 def query_all(
     kube: Kube, proxies: Iterable[Proxy], ask: Callable[[Proxy], T]
 ) -> dict[Proxy, T | NotReady]:
-    """Return what each says that is asked; why it does not where its pod is not ready yet.
+    """Return the result of `ask` for each proxy; the error for one that is not ready yet.
 
-    A pod that is gone, or ends, is left out when it does not answer: it takes no requests any more.
-    Raises NotReady for one that is ready and does not answer.
+    A proxy that does not answer because its pod is gone or ends is left out: it takes no requests
+    any more. Raises NotReady when a ready one does not answer.
     """
 
     def query_one(proxy: Proxy) -> T | NotReady | None:

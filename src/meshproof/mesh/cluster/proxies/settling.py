@@ -1,7 +1,7 @@
-"""Waiting until every proxy of a run serves what was applied, or no longer what was deleted.
+"""Waits until every proxy of a run serves what was applied, or no longer what was deleted.
 
-Each proxy must show it in two looks: what its main thread shows, its workers have a moment later
-(Envoy docs, "Threading model").
+Each proxy must show that in two rounds: its workers follow its main thread a moment later (Envoy
+docs, "Threading model").
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from meshproof.mesh.protocol import Served, one_version
 
 
 def _must_serve(run_object: RunObject, proxy: Proxy) -> bool:
-    """Say whether a proxy of the run must have what an object says."""
+    """Say whether a proxy of the run must have the config of an object."""
     if run_object.kind == "HTTPRoute":
         parents = run_object.body["spec"].get("parentRefs", ())
         return proxy.gateway == any(
@@ -47,7 +47,7 @@ def _must_serve(run_object: RunObject, proxy: Proxy) -> bool:
 def _describe_fault(
     dump: ConfigDump, run_objects: Sequence[RunObject], present: bool, strict: RequiresMtls | None
 ) -> str:
-    """Return in words what a proxy does not have yet, or still has."""
+    """Describe what a proxy does not have yet, or still has; empty when it is right."""
     for run_object in run_objects:
         is_wrong = any((source in dump.sources) != present for source in source_marks(run_object))
         if is_wrong and _must_serve(run_object, dump.proxy):
@@ -73,14 +73,13 @@ def wait_served(
     strict: RequiresMtls | None = None,
     run_name: str = "",
 ) -> Served:
-    """Wait until every proxy serves the objects, or (`present` False) none of them any more.
+    """Wait until every proxy serves the objects, or (`present` False) none of them.
 
-    It serves them once its clusters have the endpoints that they should, too (`endpoints`).
-    `proxies` are pods that must stay, or what lists those that there are: in each look anew, for
-    pods of a gateway come and go. `run_name` stands in the names of the run's namespaces and hosts, by
-    which its config is told apart. `strict` says whether a sidecar must take mutual TLS only (None:
-    either is right); it is None where no policy is among the objects. Raises NotReady naming the
-    proxies that are late and what they lack.
+    A proxy serves them once its clusters have their endpoints, too (see `endpoints`). `proxies` are
+    pods that must stay, or a function that lists them in each round, as gateway pods come and go.
+    The run's namespaces and hosts contain `run_name`, which identifies its config. `strict` says
+    whether a sidecar must require mutual TLS (None: either is right); pass None when no object is a
+    policy. Raises NotReady naming the late proxies and what they lack.
     """
     started = time.monotonic()
     rounds = _Rounds(kube, proxies, run_objects, present, strict, run_name)
@@ -96,13 +95,13 @@ def wait_served(
 
 
 def _fingerprint(dump: ConfigDump) -> object:
-    """Return what two looks at a proxy must show alike."""
+    """Return what must be equal in two rounds."""
     return dump.version, {name: frozenset(addresses) for name, addresses in dump.endpoints.items()}
 
 
 @dataclass
 class _Rounds:
-    """The looks at all proxies, one after the other, and what the last ones have shown."""
+    """The rounds over all proxies, and the results of the latest."""
 
     kube: Kube
     proxies: Sequence[Proxy] | ListProxies
@@ -112,12 +111,12 @@ class _Rounds:
     run_name: str
     lagging: dict[Proxy, str] = field(default_factory=dict)
     previous: dict[Proxy, object] = field(default_factory=dict)
-    #: How long each look has taken, in seconds, and whether all was there.
+    #: Of each round: its duration in seconds, and whether it was complete.
     durations: list[float] = field(default_factory=list)
     complete: list[bool] = field(default_factory=list)
 
     def poll(self) -> list[ConfigDump] | None:
-        """Look at every proxy; return what they serve once two looks have shown the same."""
+        """Read every proxy once; return the dumps if two rounds are complete and equal."""
         started = time.monotonic()
         results = query.query_all(self.kube, self._list_proxies(), self._read_dump)
         self._require_all_answered(results)
@@ -135,22 +134,26 @@ class _Rounds:
         return dumps if self.complete[-1] and previous == self.previous else None
 
     def _list_proxies(self) -> Sequence[Proxy]:
+        """Return the proxies of this round. Raises NotReady if there is none at the start."""
         proxies = self.proxies() if callable(self.proxies) else self.proxies
         if not proxies and not self.durations:
             raise NotReady("there is no proxy that could serve the rules")
         return proxies
 
     def _require_all_answered(self, results: Container[Proxy]) -> None:
+        """Raise NotReady if a pod that must stay is gone."""
         for proxy in () if callable(self.proxies) else self.proxies:
             if proxy not in results:
                 raise NotReady(f"{proxy} is gone: it should have served the rules")
 
     def _describe_answer(self, result: ConfigDump | NotReady) -> str:
+        """Describe what is wrong with a proxy's answer; empty when it is right."""
         if isinstance(result, NotReady):
             return f"does not answer yet: {result}"
         return _describe_fault(result, self.run_objects, self.present, self.strict)
 
     def _find_missing_endpoints(self, dumps: Sequence[ConfigDump]) -> dict[Proxy, str]:
+        """Return the proxies that lack an endpoint, each with a description."""
         awaited = endpoints.read_expected_pods(
             self.kube, {name for dump in dumps for name in dump.endpoints}
         )
@@ -161,17 +164,18 @@ class _Rounds:
         }
 
     def _read_dump(self, proxy: Proxy) -> ConfigDump:
+        """Read the config of one proxy."""
         return read_dump(self.kube, proxy, self.strict is not None, self.run_name)
 
     def needs_another(self) -> bool:
-        """Say whether to look again when the time is over: on a slow line looks take most of it.
+        """Say whether to do one more round when time is over; slow lines spend it in few rounds.
 
-        There are two in any case, and one after the first in which all was there.
+        There are at least two, and one more after the first complete one.
         """
         return len(self.complete) < 2 or (self.complete[-1] and sum(self.complete) == 1)
 
     def describe_delay(self) -> str:
-        """Return what was still not right in the last look."""
+        """Describe what was still wrong in the last round."""
         lines = "; ".join(f"{proxy} {fault}" for proxy, fault in self.lagging.items())
         longest, count = max(self.durations), len(self.previous)
         restless = "the config of the proxies does not come to rest" if count else "none is left"

@@ -1,4 +1,4 @@
-"""What istiod says of its proxies: which are connected, what they have acknowledged or refused.
+"""What istiod says of its proxies: connected or not, updates acknowledged or refused.
 
 Source: istiod's debug interface, /debug/syncz on its port 15014; Envoy docs, "xDS protocol",
 section "ACK and NACK". `istioctl proxy-status` shows the same.
@@ -13,13 +13,13 @@ from typing import Any
 
 #: istiod's port for /version, /debug and its metrics.
 MONITORING_PORT = 15014
-#: Kinds of config before istiod 1.23 had `resources`: key of each pair `<key>_sent`, `_acked`.
+#: Kinds of config before istiod 1.23, which had a pair `<kind>_sent`, `<kind>_acked` for each.
 _OLD_KINDS = ("cluster", "listener", "route", "endpoint")
 
 
 @dataclass(frozen=True)
 class ProxyStatus:
-    """A proxy as istiod knows it; `faults` says which config it has not taken, kind by kind."""
+    """A proxy as istiod knows it; `faults` names each kind of config that it has not taken."""
 
     proxy: str
     version: str
@@ -28,23 +28,23 @@ class ProxyStatus:
 
 @dataclass
 class SyncStatus:
-    """All proxies that some istiods know, by name (`pod.namespace`)."""
+    """The states of all proxies, by name (`pod.namespace`)."""
 
     proxies: dict[str, ProxyStatus] = field(default_factory=dict)
 
     def add(self, syncz: str) -> None:
-        """Take in what one istiod answers. A proxy that another one knows better stays."""
+        """Add the answer of one istiod. A fault-free state of a proxy is never replaced."""
         for entry in json.loads(syncz):
             status = ProxyStatus(
                 entry["proxy"], entry.get("istio_version", ""), tuple(_find_unacknowledged(entry))
             )
             recorded = self.proxies.get(status.proxy)
-            # When a proxy has connected anew, its old connection stays in the list for a while.
+            # After a reconnect, the old connection stays listed for a while.
             if recorded is None or recorded.faults:
                 self.proxies[status.proxy] = status
 
     def faults(self, names: Iterable[str]) -> list[str]:
-        """Return what is wrong with the proxies of these names: not connected, STALE, NACK."""
+        """Return the faults of the named proxies: not connected, STALE, NACK."""
         faults: list[str] = []
         for name in names:
             status = self.proxies.get(name)
@@ -56,7 +56,7 @@ class SyncStatus:
 
 
 def _find_unacknowledged(entry: dict[str, Any]) -> Iterator[str]:
-    """Yield which kinds of config a proxy has not taken as it was sent last."""
+    """Yield the kinds of config that a proxy has not acknowledged as last sent."""
     resources: dict[str, dict[str, str]] = entry.get("resources") or {
         kind: {
             "sent": entry.get(f"{kind}_sent", ""),

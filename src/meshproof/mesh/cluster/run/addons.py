@@ -1,4 +1,4 @@
-"""The addons of a cluster: found by their Services, never started, asked for our traffic."""
+"""The addons of a cluster: found by their Services, never started, queried for our traffic."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from meshproof.mesh.protocol import Address
 
 _APP_LABELS = ("app", "app.kubernetes.io/name")
 _STATS = "/stats/prometheus?filter=istio_requests_total|upstream_rq_total"
-#: Visits that show whether spans arrive, so many at a time, so often.
+#: Visits per round that show whether spans arrive, how many at once, and rounds.
 _VISITS, _WORKERS, _ROUNDS = 20, 8, 3
-#: The counters by which clients count requests, the one that is taken first coming first.
+#: The request counters of clients; the first is preferred.
 _ISTIO_COUNTER, _ENVOY_COUNTER = "istio_requests_total", "envoy_cluster_upstream_rq_total"
 
 
 class RunMesh(Protocol):
-    """The mesh of a run, as its addons need it."""
+    """The part of a run's mesh that its addons need."""
 
     def proxies(self) -> list[Proxy]:
         """Return the sidecars of the run and the gateway."""
 
     def address(self, service: str) -> Address:
-        """Return where the way in is."""
+        """Return the ingress address."""
 
 
 class RunView:
-    """What addons need to know of a run; see `meshproof.mesh.addons.ClusterView`."""
+    """The run as addons see it; see `meshproof.mesh.addons.ClusterView`."""
 
     def __init__(self, kube: Kube, namespace: str, run: RunMesh) -> None:
         self._kube = kube
@@ -50,7 +50,7 @@ class RunView:
         self.namespace = namespace
 
     def requests(self) -> int:
-        """Return how many requests to the productpage the proxies themselves have counted."""
+        """Return how many productpage requests the proxies themselves have counted."""
         texts = [
             get_from_pod(self._kube, proxy.pod, proxy.namespace, ADMIN_PORT, _STATS)
             for proxy in self._run.proxies()
@@ -58,16 +58,16 @@ class RunView:
         return sum_requests("\n".join(texts), self.namespace)
 
     def sidecars(self) -> int:
-        """Return how many sidecars are in the namespace of the productpage."""
+        """Return the number of sidecars in the productpage's namespace."""
         return len(self.inside())
 
     def inside(self) -> list[Proxy]:
-        """Return the sidecars in the namespace of the productpage."""
+        """Return the sidecars in the productpage's namespace."""
         return [proxy for proxy in self._run.proxies() if proxy.namespace == self.namespace]
 
 
 def sum_requests(metrics: str, namespace: str) -> int:
-    """Return the requests to a namespace's productpage in proxies' metrics (Prometheus' format)."""
+    """Return a namespace's productpage requests in the proxies' Prometheus metrics."""
     counts = {_ISTIO_COUNTER: 0, _ENVOY_COUNTER: 0}
     istio_label = f'destination_service="productpage.{namespace}.'
     envoy_cluster = re.compile(rf'cluster_name="outbound\|\d+\|[^|"]*\|productpage\.{namespace}\.')
@@ -109,7 +109,7 @@ class ClusterAddons:
                 raise UsageError(f"--mesh-addon {name}={url}: in a cluster, expected a URL or off")
 
     def missing(self, name: str) -> str:
-        """Return why an addon is not there, where it was looked for and how to install it."""
+        """Return why an addon is missing, what was searched, and how to install it."""
         url = self._urls.get(name)
         if url == OFF:
             return f"{name} was switched off"
@@ -125,9 +125,9 @@ class ClusterAddons:
         )
 
     def ready(self, name: str) -> Addon:
-        """Return an addon once it answers and is sent what it needs.
+        """Return an addon once it answers and gets the data that it needs.
 
-        Raises NotReady when there is no pod behind its Service, or it does not answer.
+        Raises NotReady if no pod runs behind its Service, or if it does not answer.
         """
         service = None if self._urls.get(name) else self._find_service(name)
         if name not in self._ready:
@@ -136,16 +136,16 @@ class ClusterAddons:
         addon: Addon = self._ready[name]
         if module(name).IN_CLUSTER.traces and self._traced != name:
             self._send_spans(service)
-            with contextlib.suppress(NotReady):  # the check itself says what is lacking
+            with contextlib.suppress(NotReady):  # the check itself reports missing spans
                 self._wait_for_spans(addon)
             self._traced = name
         return addon
 
     def _wait_for_spans(self, addon: Addon) -> None:
-        """Send visits that nobody counts until the addon holds all of a handful.
+        """Send uncounted visits until the addon holds the spans of all visits of a round.
 
-        A connection from before the change goes on as before for one more request, at which the
-        sidecar closes it (Envoy docs, "Draining"); nothing else shows that none is left.
+        An older connection serves one more request before the sidecar closes it (Envoy docs,
+        "Draining"). Nothing else shows that none is left.
         """
         for _round in range(_ROUNDS):
             tag = f"settling-{secrets.token_hex(8)}"
@@ -154,6 +154,7 @@ class ClusterAddons:
                 return
 
     def _connect(self, name: str, url: str) -> Any:
+        """Return the addon at a URL once it answers."""
         addon = module(name).Remote(url, self._view)
         wait_answered(
             addon.answers,
@@ -163,6 +164,7 @@ class ClusterAddons:
         return addon
 
     def _send_spans(self, service: Object | None) -> None:
+        """Let the run's sidecars send their spans to the addon's Service."""
         revision = self._istio.revision_suffix
         config = self._kube.get(
             "v1",
@@ -190,14 +192,14 @@ class ClusterAddons:
         return self._stack.enter_context(forwarder).address.url
 
     def _find_service(self, name: str) -> Object | None:
-        """Return the Service of an addon: in Istio's namespace first, then in any other."""
+        """Return an addon's Service: in Istio's namespace first, then in any other."""
         in_cluster: InCluster = module(name).IN_CLUSTER
         namespace = self._istio.namespace
         return find_addon_service(self._kube.list("v1", "Service"), in_cluster, namespace)
 
 
 def _send_visits(address: Address, tag: str) -> None:
-    """Visit the productpage with a tag, several at a time, and look at no answer."""
+    """Visit the productpage with a tag, several at a time, and ignore the responses."""
     import requests
 
     headers = {RUN_HEADER: tag, **({"Host": address.authority} if address.authority else {})}
@@ -213,9 +215,9 @@ def _send_visits(address: Address, tag: str) -> None:
 def find_addon_service(
     services: Sequence[Object], in_cluster: InCluster, first_namespace: str
 ) -> Object | None:
-    """Return the Service that fits an addon best: by its name, else by its label; None without one.
+    """Return the Service that fits an addon best, by name, else by label; None without one.
 
-    `first_namespace` is the namespace whose Services come before others.
+    Services of `first_namespace` come first.
     """
 
     def rank(service: Object) -> tuple[bool, int, str]:
@@ -233,6 +235,7 @@ def find_addon_service(
 
 
 def _fits_addon(service: Object, in_cluster: InCluster) -> bool:
+    """Say whether a Service has a name or label of the addon, and one of its ports."""
     selector = service["spec"].get("selector") or {}
     if not selector or set(selector.values()) & set(in_cluster.not_of):
         return False
@@ -244,7 +247,7 @@ def _fits_addon(service: Object, in_cluster: InCluster) -> bool:
 
 
 def _find_port(service: Object, port_choices: Sequence[int | str]) -> Object | None:
-    """Return the port of a Service that comes first among those wanted, by number or name."""
+    """Return the Service's port for the first choice that it has, by number or name."""
     for choice in port_choices:
         for port in service["spec"].get("ports") or ():
             if choice in (port["port"], port.get("targetPort"), port.get("name")):

@@ -1,7 +1,7 @@
-"""What a run leaves to look at before its namespaces go: logs, events, objects, proxy configs.
+"""Saves a run's logs, events, objects and proxy configs before its namespaces go.
 
-Nothing of it is written with a secret in it (`redaction`); objects of the kind Secret are not read
-at all.
+Secrets are removed before anything is written (`redaction`); objects of the kind Secret are not
+even read.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from meshproof.mesh.cluster.proxies import proxies
 from meshproof.mesh.cluster.run import redaction, workloads
 from meshproof.mesh.cluster.run.probe import INJECT_LABEL
 
-#: Kinds that are saved otherwise, or never.
+#: Kinds that are saved in another way, or never.
 _NOT_AS_OBJECTS = ("Namespace", "Pod", "Secret")
 _LOG_LINES = 2000
-#: Characters of a config that is saved whole. In a mesh of thousands of services it has more, takes
-#: a second for 3 MB to be rid of secrets, and is about everybody else.
+#: The most characters of a config that is saved whole. With thousands of services it is larger,
+#: is mostly about other people, and redaction takes a second for 3 MB.
 _MAX_WHOLE_CONFIG = 5_000_000
 
 
 @dataclass(frozen=True)
 class EvidenceSources:
-    """What of a run there is to save: its namespaces, the labels of its pods, its own name.
+    """What to save of a run: its namespaces, its pods' label selector, its name.
 
-    `status` says what the control plane knows of each proxy; `gateways` are looked at for what of
-    them is the run's, by `run_name`, which stands in all names of it.
+    `status` returns the control plane's line on each proxy. `gateways` are shared proxies: of their
+    config only parts that contain `run_name` are saved.
     """
 
     namespaces: Sequence[str]
@@ -49,10 +49,10 @@ class EvidenceSources:
 
 
 def save(kube: Kube, sources: EvidenceSources, folder: Path) -> str:
-    """Save what there is of a run in `folder`; return lines on what looks wrong.
+    """Save the evidence of a run in `folder`; return lines on what looks wrong.
 
-    What cannot be had, a right that the user lacks say, is in `not-saved.txt`; what takes longer
-    than `timeouts.EVIDENCE` is left out, which is a line, too.
+    `not-saved.txt` lists what could not be read, for example without the right. What takes longer
+    than `timeouts.EVIDENCE` is skipped; a line says so.
     """
     folder.mkdir(parents=True, exist_ok=True)
     saver = _Saver(kube, sources, folder)
@@ -61,7 +61,7 @@ def save(kube: Kube, sources: EvidenceSources, folder: Path) -> str:
 
 
 class _Saver:
-    """One saving, and what could not be had of it."""
+    """Saves the evidence of one run and notes what could not be read."""
 
     def __init__(self, kube: Kube, sources: EvidenceSources, folder: Path) -> None:
         self._kube = kube
@@ -72,7 +72,7 @@ class _Saver:
         self._unsaved: list[str] = []
 
     def save_all(self) -> list[str]:
-        """Save everything; return what looks wrong."""
+        """Save everything; return lines on what looks wrong."""
         kube, sources = self._kube, self._sources
         pods = (
             self._try_read(lambda: workloads.list_pods(kube, sources.namespaces, sources.labels))
@@ -100,7 +100,7 @@ class _Saver:
         return faults
 
     def _try_read(self, read: Callable[[], Any]) -> Any:
-        """Return what is asked for; None where it cannot be had, or not in time."""
+        """Return what `read` returns; None if it fails or the time is over."""
         if time.monotonic() > self._deadline:
             self._is_late = True
             return None
@@ -111,7 +111,7 @@ class _Saver:
             return None
 
     def _write(self, name: str, content: Any) -> None:
-        """Write an object as JSON, or a text, without its secrets."""
+        """Write a text, or an object as JSON, without its secrets."""
         if content is None:
             return
         if isinstance(content, str):
@@ -121,6 +121,7 @@ class _Saver:
         (self._folder / name).write_text(text, encoding="utf-8")
 
     def _save_events(self, namespace: str) -> list[Object]:
+        """Save and return the events of a namespace."""
         events: list[Object] = (
             self._try_read(lambda: self._kube.list("v1", "Event", namespace)) or []
         )
@@ -128,12 +129,13 @@ class _Saver:
         return events
 
     def _save_proxy_status(self) -> None:
+        """Save the control plane's line on each proxy."""
         lines = self._try_read(lambda: [*self._sources.status()])
         if lines:
             self._write("proxy-status.txt", "\n".join([*lines, ""]))
 
     def _save_objects(self) -> None:
-        """Save the objects of the run, of each kind that it has applied."""
+        """Save the run's objects of every kind that it has applied."""
         bodies = [
             body
             for api_version, kind in sorted(self._kube.applied_kinds)
@@ -144,6 +146,7 @@ class _Saver:
         self._write("objects.json", bodies)
 
     def _save_pod(self, pod: Object, events: Sequence[Object]) -> None:
+        """Save a pod's logs and config; also a description if something is wrong with it."""
         name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
         if [*_find_pod_faults(pod)]:
             described = describe.describe_pod(redaction.redact_value(pod), events)
@@ -158,7 +161,7 @@ class _Saver:
             self._save_config(proxies.Proxy(name, namespace))
 
     def _save_config(self, proxy: proxies.Proxy) -> None:
-        """Save the config of a sidecar; of a large one what is the run's."""
+        """Save a sidecar's config; of a very large one only the run's part."""
         request = (proxy.pod, proxy.namespace, proxies.ADMIN_PORT, "/config_dump")
         dump = self._try_read(partial(get_from_pod, self._kube, *request))
         if dump is None:
@@ -173,11 +176,12 @@ class _Saver:
     def _save_log(
         self, file: str, pod: str, namespace: str, container: str, previous: bool
     ) -> None:
+        """Save the log of a container."""
         read = partial(self._kube.read_log, pod, namespace, container, _LOG_LINES, previous)
         self._write(file, self._try_read(read))
 
     def _save_run_config(self, proxy: proxies.Proxy) -> None:
-        """Save the routes and clusters of a proxy that are the run's, as of a shared gateway."""
+        """Save the run's routes and clusters of a proxy."""
         run_parts = self._try_read(
             lambda: proxies.read_run_parts(self._kube, proxy, self._sources.run_name)
         )
@@ -185,9 +189,9 @@ class _Saver:
 
 
 def find_hosts_without_service(kube: Kube, run_objects: Iterable[RunObject]) -> Iterable[str]:
-    """Yield the short hosts of VirtualServices that are no Service of their namespace.
+    """Yield a line for each short host of a VirtualService that is no Service there.
 
-    A short name is one of the rule's own namespace (Istio reference, VirtualService.hosts).
+    A short name belongs to the rule's namespace (Istio reference, VirtualService.hosts).
     """
     for run_object in run_objects:
         if run_object.kind != "VirtualService":
@@ -196,7 +200,8 @@ def find_hosts_without_service(kube: Kube, run_objects: Iterable[RunObject]) -> 
             if "." in host or host == "*" or kube.get("v1", "Service", host, run_object.namespace):
                 continue
             yield (
-                f"{run_object.at}: there is no Service {host} in namespace {run_object.namespace}: is "
+                f"{run_object.at}: there is no Service {host} in namespace "
+                f"{run_object.namespace}: is "
                 f"VirtualService {run_object.name} in the wrong namespace?"
             )
 
@@ -204,7 +209,7 @@ def find_hosts_without_service(kube: Kube, run_objects: Iterable[RunObject]) -> 
 def _find_empty_subsets(
     kube: Kube, namespaces: Sequence[str], pods: Sequence[Object]
 ) -> Iterable[str]:
-    """Yield the subsets of the run's DestinationRules that select none of its pods."""
+    """Yield a line for each subset of the run's DestinationRules that selects no pod."""
     for name in namespaces:
         for rule in kube.list("networking.istio.io/v1", "DestinationRule", name):
             for subset in rule["spec"].get("subsets") or ():
@@ -218,11 +223,15 @@ def _find_empty_subsets(
 
 
 def _find_pod_faults(pod: Object) -> Iterable[str]:
+    """Yield a line for a missing sidecar and for each container that restarted or is not ready."""
     name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
     if not proxies.has_sidecar(pod) and labels_of(pod).get(INJECT_LABEL) != "false":
         yield f"{name} has no sidecar"
     for container in (pod.get("status") or {}).get("containerStatuses") or ():
         if container.get("restartCount"):
-            yield f"{name}: container {container['name']} was restarted {container['restartCount']} times"
+            yield (
+                f"{name}: container {container['name']} was restarted "
+                f"{container['restartCount']} times"
+            )
         elif not container.get("ready"):
             yield f"{name}: container {container['name']} is not ready"

@@ -1,7 +1,7 @@
-"""What runs have left in a cluster: found by their label in every kind, deleted by it, waited for.
+"""Finds what runs have left in a cluster by their label, deletes it, and waits until it is gone.
 
-A run's objects lie in namespaces of its own, so what is in one goes with it. What carries the label
-elsewhere is deleted one by one, if it says that meshproof manages it.
+A run's objects are in its own namespaces and go with them. A labelled object elsewhere is deleted
+on its own, if it says that meshproof manages it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MANAGER = "meshproof"
 
 @dataclass(frozen=True)
 class LeftoverRun:
-    """What carries the label of one run, and whether that run goes on."""
+    """The objects with the label of one run, and whether that run still goes on."""
 
     run: str
     status: RunStatus
@@ -46,7 +46,7 @@ class LeftoverRun:
 
     @property
     def outside(self) -> list[LiveObject]:
-        """What lies in no namespace of the run and goes with no other object."""
+        """Objects outside the run's namespaces that no other object owns."""
         namespaces = set(self.namespaces)
         return [
             live_object
@@ -58,7 +58,7 @@ class LeftoverRun:
 
     @property
     def to_delete(self) -> list[LiveObject]:
-        """What must be deleted for all of it to go, as far as it says that it is ours."""
+        """What to delete so that everything goes, as far as meshproof manages it."""
         return [
             live_object
             for live_object in self.roots
@@ -67,7 +67,7 @@ class LeftoverRun:
 
     @property
     def roots(self) -> list[LiveObject]:
-        """Its namespaces, and what lies in none of them."""
+        """Its namespaces, and the objects outside them."""
         return [
             *(
                 live_object
@@ -79,30 +79,31 @@ class LeftoverRun:
 
     @property
     def foreign(self) -> list[LiveObject]:
-        """What carries the run's label, but not that of meshproof: whose it is nobody knows."""
+        """Objects with the run's label but without meshproof's: nobody knows whose they are."""
         return [live_object for live_object in self.roots if live_object not in self.to_delete]
 
 
 @dataclass
 class Leftovers:
-    """The runs of a cluster, and the kinds that could not be looked at, each with the reason."""
+    """The runs of a cluster, and the kinds that could not be listed, each with the reason."""
 
     runs: list[LeftoverRun]
     unseen: dict[Kind, str]
 
     def in_state(self, state: RunState) -> list[LeftoverRun]:
-        """Return the runs that are in a state."""
+        """Return the runs in a state."""
         return [run for run in self.runs if run.status.state is state]
 
 
 def _read_labels(live_object: LiveObject) -> dict[str, str]:
+    """Return an object's labels."""
     return dict(live_object.metadata.get("labels") or {})
 
 
 def find_leftovers(kube: Kube, kinds: Sequence[Kind] | None = None, run: str = "") -> Leftovers:
-    """Look in all kinds of the cluster (or those given) for what runs have left, or one run.
+    """Find what runs, or one run, have left: objects of all kinds, or of those in `kinds`.
 
-    Raises NotReady when namespaces cannot be looked at; other kinds that cannot are `unseen`.
+    Raises NotReady if namespaces cannot be listed; other kinds that cannot are `unseen`.
     """
     label = f"{RUN_LABEL}={run}" if run else RUN_LABEL
     if kinds is None:
@@ -125,9 +126,9 @@ def find_leftovers(kube: Kube, kinds: Sequence[Kind] | None = None, run: str = "
 
 
 def _judge_run_status(live_objects: Sequence[LiveObject]) -> RunStatus:
-    """Return how a run stands: by all of its objects that tell, each namespace being one.
+    """Return the status of a run from its namespaces and its annotated objects.
 
-    One that lives decides before one that does not tell, that before one that is gone.
+    A living object outweighs an unknown one, an unknown one a dead one.
     """
     owned_objects = [
         live_object
@@ -145,6 +146,7 @@ def _judge_run_status(live_objects: Sequence[LiveObject]) -> RunStatus:
 
 
 def _owner_annotations(live_object: LiveObject) -> dict[str, str]:
+    """Return those annotations of an object that tell its owner."""
     annotations = live_object.metadata.get("annotations") or {}
     return {
         key: annotations[key] for key in (ownership.OWNER, ownership.UNTIL) if key in annotations
@@ -154,8 +156,8 @@ def _owner_annotations(live_object: LiveObject) -> dict[str, str]:
 def delete_objects(kube: Kube, live_objects: Iterable[LiveObject], seconds: float = 0) -> None:
     """Delete objects and wait until they are gone.
 
-    Raises NotReady for what does not go in `seconds` (0: `timeouts.NAMESPACE_END`), naming what
-    holds it.
+    Raises NotReady for an object that remains after `seconds` (0: `timeouts.NAMESPACE_END`), with
+    the reason.
     """
     by_ref = {live_object.ref: live_object for live_object in live_objects}
     for ref in by_ref:
@@ -168,10 +170,10 @@ def delete_objects(kube: Kube, live_objects: Iterable[LiveObject], seconds: floa
 
 
 def _end_pods(kube: Kube, namespace: LiveObject) -> None:
-    """Have the pods of a run end now: the cluster begins with a namespace 5 s after its deletion.
+    """End the run's pods of a namespace now: the cluster itself would begin 5 s later.
 
-    That is all that this changes: who may not is not told so. Source: Kubernetes,
-    namespace_controller.go, namespaceDeletionGracePeriod.
+    It only saves time, so a missing right is no error. Source: Kubernetes, namespace_controller.go,
+    namespaceDeletionGracePeriod.
     """
     run = _read_labels(namespace).get(RUN_LABEL)
     labels = f"{RUN_LABEL}={run},{MANAGED_BY}={_MANAGER}"
@@ -185,11 +187,12 @@ def _end_pods(kube: Kube, namespace: LiveObject) -> None:
 
 
 def _is_bare(pod: Object) -> bool:
-    """Say whether nobody makes another one in the place of a pod."""
+    """Say whether nothing replaces a pod that is deleted."""
     return not pod["metadata"].get("ownerReferences")
 
 
 def _end_object(kube: Kube, body: Object) -> None:
+    """Delete a pod, or scale a Deployment to zero; ignore a refusal."""
     name, namespace = body["metadata"]["name"], body["metadata"]["namespace"]
     with contextlib.suppress(NotReady):
         if body["kind"] == "Pod":
@@ -199,11 +202,12 @@ def _end_object(kube: Kube, body: Object) -> None:
 
 
 def filter_existing(kube: Kube, live_objects: Iterable[LiveObject]) -> list[LiveObject]:
-    """Return those of some objects that are not gone."""
+    """Return those objects that still exist."""
     return [live_object for live_object in live_objects if exists(kube, live_object.ref)]
 
 
 def _explain_stuck(kube: Kube, live_object: LiveObject) -> str:
+    """Explain why an object is not deleted."""
     if live_object.kind.kind == _NAMESPACE:
         return namespaces.explain_stuck(kube, live_object.name)
     finalizers = ", ".join(live_object.metadata.get("finalizers") or ())
@@ -213,20 +217,21 @@ def _explain_stuck(kube: Kube, live_object: LiveObject) -> str:
 
 
 def read_install_records(kube: Kube, leftover_run: LeftoverRun) -> list[Record]:
-    """Return what a run has installed of Istio: its record is in a namespace of the run."""
+    """Return the records of the Istio that a run has installed."""
     return list(install_record.read_records(kube, leftover_run.namespaces))
 
 
 def uninstall_istio(kube: Kube, leftover_run: LeftoverRun) -> None:
-    """Remove what a run has installed of Istio, before its record goes. Raises NotReady."""
+    """Remove the Istio that a run has installed, before its record goes. Raises NotReady."""
     for record in read_install_records(kube, leftover_run):
         install_record.remove_installation(kube, record)
 
 
 def clear_dead_runs(kube: Kube) -> list[str]:
-    """Delete what dead runs have left, before a run begins; return what is to be told of it.
+    """Delete what dead runs have left; return notes on what remains.
 
-    What does not go, or whose run nobody can tell, is told: it does not keep a run from beginning.
+    What cannot be deleted, or belongs to a run of unknown state, is only noted: the next run can
+    begin.
     """
     leftovers = find_leftovers(kube)
     notes = [
@@ -237,7 +242,7 @@ def clear_dead_runs(kube: Kube) -> list[str]:
         try:
             uninstall_istio(kube, dead_run)
             live_objects += dead_run.to_delete
-        except NotReady as error:  # its record stays, for the next who tries
+        except NotReady as error:  # its record stays for the next try
             notes += str(error).splitlines()
     stuck = [live_object for live_object in live_objects if _is_stuck(live_object)]
     try:
@@ -253,12 +258,15 @@ def clear_dead_runs(kube: Kube) -> list[str]:
 
 
 def summarize(leftover_run: LeftoverRun) -> str:
-    """Return what is there of a run and how the run stands, in a line."""
-    return f"run {leftover_run.run} ({leftover_run.status.reason}): {', '.join(map(str, leftover_run.roots))}"
+    """Return a line on a run: its state and its objects."""
+    return (
+        f"run {leftover_run.run} ({leftover_run.status.reason}): "
+        f"{', '.join(map(str, leftover_run.roots))}"
+    )
 
 
 def _is_stuck(live_object: LiveObject) -> bool:
-    """Say whether an object is being deleted for longer than one waits for it."""
+    """Say whether an object has been in deletion for longer than a run waits."""
     deleted_at = live_object.metadata.get("deletionTimestamp")
     if not deleted_at:
         return False
@@ -267,12 +275,11 @@ def _is_stuck(live_object: LiveObject) -> bool:
 
 
 def end_run(kube: Kube, run: str) -> None:
-    """Delete everything of a run that ends and wait until it is gone.
+    """Delete everything of a run that ends, and wait until it is gone.
 
-    Looks at each kind of which it has applied objects, in the whole cluster. A kind of objects in
-    namespaces that the user may not list everywhere is shown to be gone by the run's namespaces:
-    they go when nothing is in them. Raises NotReady for what does not go, what is left, and for a
-    kind of the whole cluster that cannot be looked at.
+    Checks each kind that the run has applied, in the whole cluster. Where the user may not list a
+    namespaced kind everywhere, the run's namespaces prove it: they go only when they are empty.
+    Raises NotReady for objects that remain and for a cluster-wide kind that cannot be listed.
     """
     applied = {(api_version.rpartition("/")[0], kind) for api_version, kind in kube.applied_kinds}
     applied.add(("", _NAMESPACE))

@@ -1,4 +1,4 @@
-"""The namespaces of a run: made with its labels and its owner, and what keeps one from going."""
+"""Creates and deletes a run's namespaces, and explains why one is not deleted."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from meshproof.mesh.cluster.run import ownership
 def create(
     kube: Kube, names: Sequence[str], labels: dict[str, str], folder: Path, **extra_labels: str
 ) -> None:
-    """Make namespaces with `labels`, or say again whose they are and until when.
+    """Create namespaces with `labels`, or renew the annotations that name the owner and the end.
 
-    `folder` is what their owner holds a lock on.
+    `folder` is the folder that the owner has locked.
     """
     annotations = ownership.owner_annotations(folder)
     for name in names:
@@ -27,7 +27,7 @@ def create(
             "labels": {**labels, **extra_labels},
             "annotations": annotations,
         }
-        # Cut short it might come to be after the run has looked for what it must delete.
+        # An interrupted request could create it after the run has listed what to delete.
         with signals.uninterrupted():
             kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
@@ -35,7 +35,7 @@ def create(
 def delete(kube: Kube, names: Sequence[str]) -> None:
     """Delete namespaces and wait until they are gone.
 
-    Raises NotReady for one that does not go, naming what holds it.
+    Raises NotReady, with the reason, for one that remains.
     """
     refs = [ObjectRef("v1", "Namespace", "", name) for name in names]
     for ref in refs:
@@ -44,7 +44,7 @@ def delete(kube: Kube, names: Sequence[str]) -> None:
 
 
 def explain_stuck(kube: Kube, name: str) -> str:
-    """Return in words what keeps a namespace from going: its conditions, finalizers, objects."""
+    """Explain why a namespace is not deleted: its conditions, finalizers, objects."""
     namespace = kube.get("v1", "Namespace", name)
     if namespace is None:
         return f"namespace {name} has just gone"
@@ -60,7 +60,7 @@ def explain_stuck(kube: Kube, name: str) -> str:
 
 
 def _describe_conditions(namespace: Object) -> Iterable[str]:
-    """Yield what the namespace's conditions say: which kinds are left and how many of each.
+    """Yield the messages of a namespace's conditions: which kinds remain, how many objects.
 
     Source: Kubernetes API, NamespaceConditionType.
     """
@@ -70,7 +70,7 @@ def _describe_conditions(namespace: Object) -> Iterable[str]:
 
 
 def _describe_own_finalizers(namespace: Object) -> Iterable[str]:
-    """Yield the finalizers that are the namespace's own."""
+    """Yield a line if the namespace itself has finalizers."""
     spec_finalizers = [
         finalizer
         for finalizer in namespace["spec"].get("finalizers") or ()
@@ -82,7 +82,7 @@ def _describe_own_finalizers(namespace: Object) -> Iterable[str]:
 
 
 def _describe_objects_with_finalizers(live_objects: Iterable[LiveObject]) -> Iterable[str]:
-    """Yield the objects that have finalizers: whoever set one must take it away."""
+    """Yield a line for each object with finalizers, which their owner must remove."""
     for live_object in live_objects:
         if finalizers := live_object.metadata.get("finalizers"):
             yield f"{live_object} has the finalizers {', '.join(finalizers)}"

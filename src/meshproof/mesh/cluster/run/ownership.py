@@ -1,9 +1,9 @@
-"""Whose an object of a cluster is, and whether that run still goes on: its annotations say it.
+"""Tells from annotations who owns an object, and whether that run still goes on.
 
-On the machine where the run was started the lock on its folder tells, which the kernel drops when
-the process ends, however it ends. Elsewhere the run's own latest end does. A machine is told by its
-host name, the id of its boot (proc(5), /proc/sys/kernel/random/boot_id) and the mount namespace:
-containers share the boot, not the folders. Where annotations do not tell, nothing is guessed.
+On the run's own machine, the lock on its folder tells: the kernel drops it when the process ends.
+Elsewhere, the run's announced latest end tells. A machine is identified by host name, boot id
+(proc(5), /proc/sys/kernel/random/boot_id) and mount namespace, as containers share the boot but not
+the folders. Without readable annotations nothing is guessed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from meshproof.base import timeouts
 
-#: Who runs it, and until when at most: what tells a leftover from a run that goes on.
+#: The annotations that tell a leftover from a live run: its owner, its latest end.
 OWNER = "meshproof/owner"
 UNTIL = "meshproof/until"
 _FOLDER = re.compile(r"/.*/run-(\d+)-[0-9a-f]{8}")
@@ -37,14 +37,14 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Whether a run goes on, and in words by what that is known."""
+    """Whether a run goes on, and how that is known."""
 
     state: RunState
     reason: str
 
 
 def identify_machine() -> str:
-    """Return what tells this machine, as its processes see it, from any other: three words."""
+    """Return what identifies this machine: host name, boot id and mount namespace."""
     boot, mounts = "", ""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
@@ -54,7 +54,7 @@ def identify_machine() -> str:
 
 
 def owner_annotations(folder: Path) -> dict[str, str]:
-    """Return the annotations of what a run creates whose process holds the lock on `folder`."""
+    """Return the annotations for objects of the process that has locked `folder`."""
     latest_end = datetime.now(UTC) + timedelta(seconds=timeouts.RUN_LIFE)
     return {
         OWNER: f"{identify_machine()}:{folder}",
@@ -63,7 +63,7 @@ def owner_annotations(folder: Path) -> dict[str, str]:
 
 
 def read_run_status(annotations: Mapping[str, str]) -> RunStatus:
-    """Say from the annotations of what a run has created whether it goes on."""
+    """Return from annotations whether the run that created an object goes on."""
     owner, until_text = str(annotations.get(OWNER, "")), str(annotations.get(UNTIL, ""))
     host, boot, mounts, folder = (*owner.split(":", 3), "", "", "", "")[:4]
     folder_match = _FOLDER.fullmatch(folder)
@@ -89,10 +89,12 @@ def read_run_status(annotations: Mapping[str, str]) -> RunStatus:
 
 
 def _describe_unreadable(text: str) -> str:
+    """Describe a missing or unreadable annotation."""
     return f"not readable: '{text}'" if text else "missing"
 
 
 def _parse_time(text: str) -> datetime | None:
+    """Return a time with a time zone; None if the text is none."""
     with contextlib.suppress(ValueError):
         timestamp = datetime.fromisoformat(text)
         return timestamp if timestamp.tzinfo else None
@@ -100,10 +102,10 @@ def _parse_time(text: str) -> datetime | None:
 
 
 def _is_locked(folder: Path, process: int) -> bool | None:
-    """Say whether a process of this machine holds a run; None where that cannot be told.
+    """Say whether a process of this machine has locked a run's folder; None if unknown.
 
-    That is so for the folder of another user, and where the folder alone is gone (a cleaner of
-    temporary files) while there is a process of the number that made it.
+    It is unknown for the folder of another user. It is unknown, too, if only the folder is gone (a
+    cleaner of temporary files) and a process with that number exists.
     """
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -114,7 +116,7 @@ def _is_locked(folder: Path, process: int) -> bool | None:
     except OSError:
         return None
     try:
-        # Shared: two that look at the same time do not take each other for the owner.
+        # A shared lock: two observers do not take each other for the owner.
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True

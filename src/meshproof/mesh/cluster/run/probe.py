@@ -1,8 +1,8 @@
-"""The probe: a pod of the run that sends requests from inside the cluster, a batch at a time.
+"""The probe: a pod of the run that sends batches of requests from inside the cluster.
 
-With a sidecar it is a client inside the mesh; without one it asks past every sidecar. Its script is
-meshproof.apps.probe, from a ConfigMap, on any Python image. Its own containers keep to the standard
-`restricted` (Kubernetes docs, "Pod Security Standards").
+With a sidecar it is a client inside the mesh; without one it bypasses every sidecar. A ConfigMap
+holds its script, meshproof.apps.probe; any Python image runs it. Its containers keep to the
+standard `restricted` (Kubernetes docs, "Pod Security Standards").
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from meshproof.mesh.cluster.api.port_forward import Channel
 from meshproof.mesh.cluster.run import workloads
 from meshproof.mesh.protocol import Address, Answer, Asked
 
-#: Label of a probe, and how to leave probes out of a choice by labels.
+#: The label of a probe, and the selector that excludes probes.
 LABEL = "meshproof/probe"
 NO_PROBES = f"!{LABEL}"
-#: Istio docs, "Resource Labels": whether a pod is injected.
+#: Decides whether a pod is injected (Istio docs, "Resource Labels").
 INJECT_LABEL = "sidecar.istio.io/inject"
 CONTAINER = "probe"
-#: What the pods of probes have in common.
+#: The common part of the pods of probes and echo workloads.
 RESTRICTED_POD = {
     "restartPolicy": "Always",
     "automountServiceAccountToken": False,
@@ -44,7 +44,7 @@ _FOLDER = "/meshproof"
 
 
 class Probe:
-    """A probe that runs; see `start`. A `meshproof.mesh.protocol.Sender`."""
+    """A running probe; see `start`. A `meshproof.mesh.protocol.Sender`."""
 
     def __init__(self, kube: Kube, pod: str, namespace: str) -> None:
         self._kube, self.pod, self.namespace = kube, pod, namespace
@@ -60,7 +60,7 @@ class Probe:
         sidecar: bool = False,
         name: str = "",
     ) -> str:
-        """Create what `wait_ready` waits for; return the pod's name. Raises as `start` does."""
+        """Create the pod of a probe; return its name. Raises what `start` raises."""
         name = name or f"meshproof-probe-{'inside' if sidecar else 'plain'}"
         for body in _make_objects(
             name, namespace, dict(labels), image(images.PROBE_IMAGE), sidecar
@@ -80,16 +80,16 @@ class Probe:
         image: Callable[[str], str] = str,
         sidecar: bool = False,
     ) -> Probe:
-        """Create a probe in a namespace, which must ask for injection to have one with a sidecar.
+        """Create a probe; for one with a sidecar the namespace must ask for injection.
 
-        Returns when it takes batches. Raises NotReady when it does not come up, or when the
-        namespace's PodSecurity does not take its sidecar, with what to do.
+        Returns when the probe takes batches. Raises NotReady, with what to do, if it does not start
+        or if the namespace's PodSecurity refuses its sidecar.
         """
         return cls.wait_ready(kube, namespace, cls.create(kube, namespace, labels, image, sidecar))
 
     @classmethod
     def wait_ready(cls, kube: Kube, namespace: str, name: str) -> Probe:
-        """Return the probe of a pod that was made, once it takes batches. Raises NotReady."""
+        """Return the probe of an existing pod once it takes batches. Raises NotReady."""
         workloads.wait_running(kube, namespace, name)
         probe = cls(kube, name, namespace)
         wait_answered(
@@ -102,10 +102,10 @@ class Probe:
     def send(
         self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
     ) -> list[Answer]:
-        """Send a batch; return what became of each request, in send order.
+        """Send a batch; return the outcome of each request, in send order.
 
-        A batch whose answers do not get here is asked for again; its requests are sent but once.
-        Raises NotReady when they never do.
+        If the answer to a batch is lost, the probe is asked again; it sends the requests only once.
+        Raises NotReady if no answer arrives.
         """
         batch = make_batch(address, requests, workers, keep_alive)
         batch |= {"line": self._session, "number": next(self._batch_numbers)}
@@ -117,13 +117,13 @@ class Probe:
         return [parse_answer(outcome) for outcome in outcomes]
 
     def shown(self, curl: str) -> str:
-        """Return the command that sends what `curl` would send from the probe's pod."""
+        """Return the command that sends what `curl` would send, from the probe's pod."""
         arguments = curl.removeprefix("curl ")
         kubectl_exec = f"kubectl -n {self.namespace} exec {self.pod} -c {CONTAINER}"
         return f"{kubectl_exec} -- python3 {_FOLDER}/probe.py {arguments}"
 
     def clone(self) -> Probe:
-        """Return the same probe over a connection of its own, for another thread."""
+        """Return the same probe with its own connection, for another thread."""
         return Probe(self._kube, self.pod, self.namespace)
 
     def close(self) -> None:
@@ -134,7 +134,7 @@ class Probe:
 def make_batch(
     address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
 ) -> dict[str, Any]:
-    """Return a batch as `meshproof.apps.probe` takes it."""
+    """Return a batch in the format of `meshproof.apps.probe`."""
     return {
         "host": address.host,
         "port": address.port,
@@ -154,7 +154,7 @@ def make_batch(
 
 
 def parse_answer(outcome: dict[str, Any]) -> Answer:
-    """Return what became of a request, from what `meshproof.apps.probe` says of it."""
+    """Return the outcome of a request from what `meshproof.apps.probe` reports."""
     if "lost" in outcome:
         return Answer(lost=str(outcome["lost"]), why=str(outcome["why"]))
     headers: dict[str, str] = {}
@@ -168,6 +168,7 @@ def parse_answer(outcome: dict[str, Any]) -> Answer:
 def _make_objects(
     name: str, namespace: str, labels: dict[str, str], image: str, sidecar: bool
 ) -> list[Object]:
+    """Return the ConfigMap and the pod of a probe."""
     script = (files("meshproof.apps") / "probe.py").read_text(encoding="utf-8")
     metadata = {"name": name, "namespace": namespace, "labels": labels}
     pod_labels = {
@@ -201,6 +202,7 @@ def _make_objects(
 
 
 def _make_container(image: str) -> Object:
+    """Return the container that runs the probe's script."""
     return {
         "name": CONTAINER,
         "image": image,

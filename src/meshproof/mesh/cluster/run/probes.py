@@ -1,4 +1,4 @@
-"""What a run asks past its way in: plaintext, requests from inside, the counters of clients."""
+"""The probes of one run: plaintext checks, requests from inside, counters of clients."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from meshproof.mesh.protocol import Address, Asked
 
 
 class Probes:
-    """The probes of one run, each made when it is needed first: they end with their namespaces."""
+    """The probes of one run, each created on first use; they end with their namespaces."""
 
     def __init__(self, kube: Kube, scope: RunScope, injection_labels: Mapping[str, str]) -> None:
-        """`injection_labels` are labels by which a pod asks for a sidecar of the right revision."""
+        """`injection_labels` select the right revision for a pod's sidecar."""
         self._kube = kube
         self._scope = scope
         self._labels = {**scope.labels, **injection_labels}
@@ -37,16 +37,16 @@ class Probes:
         return self._probes[key]
 
     def close(self) -> None:
-        """End the connections to the probes and to the proxies that count."""
+        """End the connections to the probes and to the counting proxies."""
         for probe in self._probes.values():
             probe.close()
         for admin in self._admins.values():
             admin.close()
 
     def plaintext(self, pod: Object) -> int | None:
-        """Ask a pod in plaintext, without a sidecar; return the status, None where it hangs up.
+        """Send plaintext to a pod; return the status, None if the connection ends unanswered.
 
-        Raises NotReady where nobody listens, or nothing comes back in time.
+        Raises NotReady if nobody listens or no answer arrives in time.
         """
         name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
         address = Address(str(pod["status"]["podIP"]), _find_app_port(pod))
@@ -59,15 +59,16 @@ class Probes:
         return answer.status
 
     def resolve_service(self, service: str, file_namespaces: list[str]) -> tuple[str, str]:
-        """Return the name and the namespace in the cluster of `service[.namespace]` of the files.
+        """Return name and cluster namespace of the files' `service[.namespace]`.
 
-        Raises NotReady for a namespace that is not among those `file_namespaces`.
+        Raises NotReady for a namespace that is not in `file_namespaces`.
         """
         name, _, file_namespace = service.partition(".")
         file_namespace = file_namespace or "default"
         if file_namespace not in file_namespaces:
             raise NotReady(
-                f"{service}: the run has no namespace {file_namespace}: {', '.join(file_namespaces)}"
+                f"{service}: the run has no namespace {file_namespace}: "
+                f"{', '.join(file_namespaces)}"
             )
         return name, self._scope.namespace_for(file_namespace)
 
@@ -81,10 +82,10 @@ class Probes:
         return Counters(readers, f"{name}.{namespace}.{CLUSTER_DOMAIN}")
 
     def inside(self, service: str, file_namespaces: list[str]) -> tuple[Address, Probe]:
-        """Return where `service[.namespace]` of the files is for a client inside, and a client.
+        """Return the address of the files' `service[.namespace]` inside the mesh, and a client.
 
-        The client is in the service's own namespace: no export keeps the service from it. `file_namespaces`
-        names the namespaces of the files. Raises NotReady for a service that is not there.
+        The client is in the service's namespace, so it sees the service whatever its export. Raises
+        NotReady for an unknown service or namespace.
         """
         name, namespace = self.resolve_service(service, file_namespaces)
         service_body = self._kube.get("v1", "Service", name, namespace)
@@ -96,7 +97,7 @@ class Probes:
 
 
 def _find_app_port(pod: Object) -> int:
-    """Return the first port that a pod's own containers declare."""
+    """Return the first port that the pod's own containers declare. Raises NotReady without one."""
     for container in pod["spec"]["containers"]:
         if container["name"] != CONTAINER:
             for port in container.get("ports") or ():

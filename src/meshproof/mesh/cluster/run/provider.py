@@ -1,8 +1,8 @@
-"""A cluster made for the run by kind, minikube or k3d, through pytest-kubernetes, and deleted.
+"""Creates a cluster for the run with kind, minikube or k3d, through pytest-kubernetes.
 
-pytest-kubernetes (0.9) passes its words to a shell, unlinks the kubeconfig that it is given, leaves
-KUBECONFIG changed, and gives a name only to a cluster without a config of its own: so it gets
-copies in the run's folder, whose names a shell leaves alone, and the environment is put back.
+pytest-kubernetes (0.9) passes its arguments to a shell, deletes the kubeconfig that it gets, leaves
+KUBECONFIG changed, and names only clusters without their own config. So it gets copies in the run's
+folder, whose paths are safe in a shell, and the environment is restored.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from meshproof.mesh.cluster.run import ownership
 from meshproof.mesh.process.processes import MARK, write_whole
 from meshproof.mesh.protocol import ClusterOptions, Provider
 
-#: Providers that make a cluster; `external` uses one that is there.
+#: Providers that create a cluster; `external` uses an existing one.
 MAKERS = ("kind", "minikube", "k3d")
-#: What pytest-kubernetes asks each of them for, by the version, and where its versions are listed.
+#: What pytest-kubernetes requests for a version, and where the versions are listed.
 _REQUESTED_VERSIONS = {
     "kind": "kindest/node:v{} (the release notes of a kind list the images made for it)",
     "k3d": "rancher/k3s:v{}-k3s1 (the releases of k3s)",
@@ -36,11 +36,11 @@ _REQUESTED_VERSIONS = {
 
 @contextlib.contextmanager
 def provide_cluster(options: ClusterOptions, folder: Path) -> Iterator[ClusterOptions]:
-    """Have the cluster of `options.provider` for as long as the context lasts.
+    """Create the cluster of `options.provider`; delete it when the context ends.
 
-    `folder` is the run's. Yields the options with its kubeconfig; without a provider, as they are.
-    Clusters that killed runs of this machine have left are deleted first. Raises NotReady, with
-    what the provider says, when there is none, when it fails or when its cluster does not answer.
+    `folder` is the run's. Yields the options with the kubeconfig, or unchanged without a provider.
+    First deletes clusters that killed runs of this machine left. Raises NotReady, with the
+    provider's output, if it is missing or fails, or if the cluster does not answer.
     """
     provider = options.provider
     if provider is None:
@@ -54,7 +54,7 @@ def provide_cluster(options: ClusterOptions, folder: Path) -> Iterator[ClusterOp
         yield replace(options, kubeconfig=str(cluster.kubeconfig), context=cluster.context)
     except BaseException:
         with signals.uninterrupted(), contextlib.suppress(MeshproofError):
-            cluster.delete()  # the first error is the one to be told
+            cluster.delete()  # report the first error
         raise
     else:
         with signals.uninterrupted():
@@ -62,7 +62,7 @@ def provide_cluster(options: ClusterOptions, folder: Path) -> Iterator[ClusterOp
 
 
 class _ProvidedCluster:
-    """A cluster of pytest-kubernetes and the record by which the next run finds it."""
+    """A cluster of pytest-kubernetes, and the record by which the next run finds it."""
 
     def __init__(self, provider: Provider, options: ClusterOptions, folder: Path) -> None:
         self._provider = provider
@@ -76,7 +76,7 @@ class _ProvidedCluster:
         self._manager: Any = None
 
     def create(self) -> None:
-        """Make the cluster and wait until it answers."""
+        """Create the cluster and wait until it answers."""
         from pytest_kubernetes.options import ClusterOptions as ProviderOptions
 
         config = self._copy_config()
@@ -105,14 +105,14 @@ class _ProvidedCluster:
             )
 
     def _version_hint(self) -> str:
-        """Return in words which version is asked for; empty where the provider's config says it."""
+        """Describe the requested version; empty if the provider's config decides."""
         if self._external_kubeconfig is not None or self._provider.config:
             return ""
         version = _REQUESTED_VERSIONS[self._provider.name].format(self._provider.version)
         return f"\nit was asked for {version}; --mesh-provider-version names another"
 
     def _copy_config(self) -> Path | None:
-        """Copy the provider's config with our name in it: else it makes a cluster that we lose."""
+        """Copy the provider's config and set the cluster's name: under another we would lose it."""
         if not self._provider.config:
             return None
         import yaml
@@ -137,13 +137,14 @@ class _ProvidedCluster:
         return copy
 
     def delete(self) -> None:
-        """Delete the cluster, whether or not all of it was made."""
+        """Delete the cluster, also a partly created one."""
         if self._manager is None or self._external_kubeconfig is not None:
             return
         _delete_cluster(self._manager, self._provider.name, self.name, self._folder)
 
 
 def _make_manager(provider: str, name: str, config: Path | None, kubeconfig: Path) -> Any:
+    """Return pytest-kubernetes' manager of a cluster."""
     from pytest_kubernetes.providers import select_provider_manager
 
     manager_class: Any = select_provider_manager(provider, {"cluster_name": name})
@@ -153,13 +154,14 @@ def _make_manager(provider: str, name: str, config: Path | None, kubeconfig: Pat
 
 
 def _delete_cluster(manager: Any, provider: str, name: str, folder: Path) -> None:
+    """Delete a cluster and its record."""
     with _translate_errors(f"{provider}: the cluster {name} is not deleted", folder):
         manager.delete()
     _record_path(name).unlink(missing_ok=True)
 
 
 def _delete_leftovers() -> None:
-    """Delete the clusters of runs of this machine whose owner is gone."""
+    """Delete clusters of this machine's dead runs."""
     for path in sorted(_records_folder().glob("pytest-meshproof-*")):
         provider, annotations = json.loads(path.read_text(encoding="utf-8"))
         is_gone = ownership.read_run_status(annotations).state is ownership.RunState.GONE
@@ -175,6 +177,7 @@ def _records_folder() -> Path:
 
 
 def _record_path(name: str) -> Path:
+    """Return the path of a cluster's record; create its folder."""
     folder = _records_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -184,7 +187,7 @@ def _record_path(name: str) -> Path:
 
 
 def _require_programs(provider: Provider, folder: Path) -> None:
-    """Raise NotReady for a program that is missing, or a path that a shell would take apart."""
+    """Raise NotReady for a missing program, or a path that a shell would split."""
     for program in ("kubectl", *([provider.name] if provider.name in MAKERS else [])):
         path = shutil.which(program)
         if path is None:
@@ -195,6 +198,7 @@ def _require_programs(provider: Provider, folder: Path) -> None:
 
 
 def _copy_kubeconfig(source: Path, target: Path) -> None:
+    """Copy a kubeconfig, readable only by the user. Raises UsageError if it is unreadable."""
     try:
         target.write_bytes(source.read_bytes())
         target.chmod(0o600)
@@ -204,9 +208,9 @@ def _copy_kubeconfig(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def _translate_errors(failure: str, folder: Path, hint: str = "") -> Iterator[None]:
-    """Turn what pytest-kubernetes raises into NotReady; keep what it does to the environment.
+    """Turn errors of pytest-kubernetes into NotReady; restore the environment.
 
-    `hint` is told after what a program says that fails.
+    `hint` follows the output of a failed program.
     """
     environment = dict(os.environ)
     os.environ[MARK] = str(folder)

@@ -1,9 +1,9 @@
-"""Takes secrets out of what is kept as evidence: logs, objects, config dumps.
+"""Removes secrets from evidence: logs, objects, config dumps.
 
-What is taken out: PEM blocks (also in base64), JSON web tokens, credentials after Bearer or Basic,
-passwords in URLs, and whatever stands under a name that is one of a secret: passwords, tokens, API
-keys, authorization, cookies. Rather too much than too little. What a rule matches cookies by stays:
-it is what is judged.
+It removes PEM blocks (also in base64), JSON web tokens, credentials after Bearer or Basic,
+passwords in URLs, and every value under the name of a secret: passwords, tokens, API keys,
+authorization, cookies. It removes too much rather than too little. Cookie conditions of rules stay,
+as they are what is judged.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ _WORDS = (
     r"pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
     r"|authorization|credential|cookie|session[_-]?id|signature|jwt"
 )
-#: A name of several words: `DB_PASSWORD`, `clientSecret`, `x-api-key`, `secret_key_base`.
+#: The end of a name such as `DB_PASSWORD`, `clientSecret`, `x-api-key`, `secret_key_base`.
 _SECRET_NAME = rf"(?:{_WORDS})s?(?:[_-](?:base|hash|id|key|value))*"
 _SECRET = re.compile(rf"{_SECRET_NAME}$", re.I)
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\Z)"
-    r"|^(?:[A-Za-z0-9+/=]{20,}\n)*-----END [A-Z0-9 ]+-----",  # a log may begin in its midst
+    r"|^(?:[A-Za-z0-9+/=]{20,}\n)*-----END [A-Z0-9 ]+-----",  # a log may begin inside a block
     re.S | re.M,
 )
-#: What `-----BEGIN` is in base64.
+#: `-----BEGIN` in base64.
 _PEM64 = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/=_-]*")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _SCHEME = re.compile(r"\b(Bearer|Basic|Digest|Negotiate)(\s+)[A-Za-z0-9._~+/=-]{6,}", re.I)
 _URL = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)[^\s/@\"']+@", re.I)
 _IS = r"""\\?["']?[ \t]*[:=][ \t]*"""
-#: Headers whose value is the rest of the line, or of the quoted text.
+#: Headers whose value is the rest of the line or of the quoted text.
 _HEADER = re.compile(
     rf"""((?:authorization|cookie){_IS}\\?["']?)([^"'\n\r\\]+)""",
     re.I,
@@ -42,7 +42,7 @@ _PAIR = re.compile(
     re.I,
 )
 _FLAG = re.compile(rf"(--[\w-]{{0,40}}?{_SECRET_NAME}[ ]+)\S+", re.I)
-#: Keys of a thing with a name and a value: an env variable, a header to add, a matcher.
+#: Keys of an object with a name and a value: an env variable, a header to add, a matcher.
 _NAMES = ("name", "key", "headerName", "header_name")
 _VALUES = ("value", "raw_value", "inline_string", "inline_bytes", "data")
 _MATCHES = ("exact", "prefix", "suffix", "contains", "regex")
@@ -58,6 +58,7 @@ def redact_text(content: str) -> str:
 
 
 def _hide_value(match: re.Match[str]) -> str:
+    """Return a `name: value` pair with its value hidden; true, false and null stay."""
     secret = match["value"]
     if secret.startswith(HIDDEN[:-1]) or secret in ("true", "false", "null", "None"):
         return match[0]
@@ -66,19 +67,19 @@ def _hide_value(match: re.Match[str]) -> str:
 
 
 def names_a_secret(name: str) -> bool:
-    """Say whether what stands under a name is a secret: `DB_PASSWORD`, `apiToken`, `set-cookie`."""
+    """Say whether a name is that of a secret: `DB_PASSWORD`, `apiToken`, `set-cookie`."""
     return _SECRET.search(name) is not None
 
 
 def _is_flag(word: str) -> bool:
-    """Say whether the next word of a command is a secret: `--password`."""
+    """Say whether the next word of a command line is a secret: `--password`."""
     return word.startswith("-") and "=" not in word and names_a_secret(word)
 
 
 def redact_value(node: Any) -> Any:
-    """Return a value as of JSON without secrets, in the same shape.
+    """Return a JSON value of the same shape without secrets.
 
-    Of a Secret (the kind) nothing stays but its metadata.
+    Of an object of the kind Secret only the metadata stays.
     """
     if isinstance(node, str):
         return redact_text(node)
@@ -103,7 +104,7 @@ def redact_value(node: Any) -> Any:
 
 
 def _redact_named(name: str, node: Any) -> Any:
-    """Return what stands under the name of a secret: its shape, and what is true or not."""
+    """Return a value under the name of a secret: only its shape, booleans and null stay."""
     if isinstance(node, dict):
         return _redact_entry(name, node)
     if isinstance(node, list):
@@ -112,7 +113,7 @@ def _redact_named(name: str, node: Any) -> Any:
 
 
 def _redact_entry(name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """Return a thing that has the name of a secret without its value."""
+    """Return a name-value object whose name is that of a secret, with its value hidden."""
     hidden_keys = _VALUES if "cookie" in name.lower() else (*_VALUES, *_MATCHES, *_MATCHERS)
     redacted: dict[str, Any] = {}
     for key, child in entry.items():
@@ -128,7 +129,7 @@ def _redact_entry(name: str, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def redact_json(content: str) -> str:
-    """Return a text that should be JSON without secrets; one that is none as a text."""
+    """Return a JSON text without secrets; a text that is no JSON is redacted as text."""
     try:
         return json.dumps(redact_value(json.loads(content)), indent=1)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Spans of a run's sidecars: sent to the collector that is asked about, each request's, tagged.
+"""Makes a run's sidecars send every span, tagged, to the collector that is queried.
 
-Nothing is changed but in the namespaces of the run. Source: Istio docs, "Telemetry API" and "Custom
-tags", "Mesh Config" (extensionProviders).
+Changes only namespaces of the run. Source: Istio docs, "Telemetry API" and "Custom tags", "Mesh
+Config" (extensionProviders).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def send_spans(
     labels: dict[str, str],
     sidecars: Sequence[Proxy],
 ) -> str:
-    """Have the sidecars of `namespaces` send all spans to what is behind `service`.
+    """Make the sidecars of `namespaces` send all spans to the pods behind `service`.
 
-    `config_map` holds the mesh's config. Without a provider of it that leads there, spans go where
-    the mesh sends them anyway. Returns in words where they go, once every sidecar does so.
+    `config_map` holds the mesh's config. If none of its providers leads there, spans go where the
+    mesh sends them anyway. Returns a sentence on where they go, once every sidecar does so.
     """
     provider, collector = _find_provider(kube, config_map, service) if service else ("", "")
     for namespace in namespaces:
@@ -65,11 +65,12 @@ def send_spans(
 
 
 def _present_texts(dump: str, candidates: Sequence[str]) -> set[str]:
+    """Return the candidates that a config dump contains."""
     return {candidate for candidate in candidates if candidate in dump}
 
 
 def _find_provider(kube: Kube, config_map: Object | None, service: Object) -> tuple[str, str]:
-    """Return the extension provider that leads to a service's pods, and its cluster's name."""
+    """Return the extension provider of a service's pods and its cluster name, else empty."""
     import yaml
 
     mesh_config = (config_map or {}).get("data", {}).get("mesh", "")
@@ -93,6 +94,7 @@ def _find_provider(kube: Kube, config_map: Object | None, service: Object) -> tu
 
 
 def _make_telemetry(namespace: str, labels: dict[str, str], provider: str) -> Object:
+    """Return the Telemetry object of a namespace."""
     tracing_spec: Object = {
         "randomSamplingPercentage": 100,
         "customTags": {RUN_TAG: {"header": {"name": RUN_HEADER}}},

@@ -1,4 +1,4 @@
-"""Deployments of a run: waited for, and when one does not come up, why, in the cluster's words."""
+"""Waits for the Deployments of a run, and explains why one does not start."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from meshproof.mesh.cluster.proxies.proxies import has_sidecar
 from meshproof.mesh.cluster.run import redaction
 from meshproof.mesh.protocol import Replica
 
-#: So many lines of a log are told, of those without secrets.
+#: Log lines in a message.
 _LOG_LINES = 5
-#: Reasons of a waiting container that do not pass by themselves in the time of a run
-#: (Kubernetes docs, "Images" and "Pod Lifecycle"): those of its image, and all.
+#: Reasons of a waiting container that do not pass within a run (Kubernetes docs, "Images" and
+#: "Pod Lifecycle"): those of its image, and all.
 _IMAGE_FAILURES = ("ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName")
 _PERMANENT_FAILURES = (
     *_IMAGE_FAILURES,
@@ -32,7 +32,7 @@ _PERMANENT_FAILURES = (
 def list_pods(kube: Kube, namespaces: Sequence[str], labels: str) -> list[Object]:
     """Return the pods of the namespaces that have the labels.
 
-    Without those that end, and without the proxies of a Gateway, which take over its labels.
+    Skips pods in deletion, and a Gateway's proxies, which inherit its labels.
     """
     pods_with_labels = [
         pod
@@ -43,7 +43,7 @@ def list_pods(kube: Kube, namespaces: Sequence[str], labels: str) -> list[Object
 
 
 def make_replica(pod: Object) -> Replica:
-    """Return a pod as a suite knows it."""
+    """Return a pod as suites know it."""
     metadata = pod["metadata"]
     labels = metadata.get("labels") or {}
     workload = str(metadata.get("generateName", metadata["name"])).rstrip("-")
@@ -59,8 +59,8 @@ def make_replica(pod: Object) -> Replica:
 def wait_available(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
     """Wait until every Deployment with the labels has all its pods.
 
-    Raises NotReady naming the pod that does not come up and why, with the last lines of its log; at
-    once for a reason that does not pass by itself, and soon where the cluster takes no pod at all.
+    Raises NotReady naming the pod that does not start, the reason, and the end of its log. It
+    raises at once for a permanent failure, and soon if the cluster admits no pod at all.
     """
     waiting: list[str] = ["nothing was seen of them"]
     refused_since: dict[str, float] = {}
@@ -91,7 +91,7 @@ def wait_available(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
 
 
 def wait_running(kube: Kube, namespace: str, name: str) -> None:
-    """Wait until a pod runs with all its containers ready. Raises NotReady with why it does not."""
+    """Wait until all containers of a pod are ready. Raises NotReady with the reason if not."""
 
     def poll() -> bool | None:
         pod = kube.get("v1", "Pod", name, namespace)
@@ -109,7 +109,7 @@ def wait_running(kube: Kube, namespace: str, name: str) -> None:
 
 
 def check_injected(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
-    """Raise NotReady naming each pod of the run that has no sidecar."""
+    """Raise NotReady naming each pod of the run without a sidecar."""
     uninjected = [
         f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         for pod in list_pods(kube, namespaces, labels)
@@ -117,12 +117,14 @@ def check_injected(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
     ]
     if uninjected:
         raise NotReady(
-            f"no sidecar was injected into {', '.join(uninjected)}: look at the labels of the namespace "
+            f"no sidecar was injected into {', '.join(uninjected)}: look at the labels of the "
+            "namespace "
             "(istio-injection, istio.io/rev) and at the sidecar injector of that revision"
         )
 
 
 def _is_complete(deployment: Object) -> bool:
+    """Say whether a Deployment has all its pods, all available and up to date."""
     status, replicas = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
     return bool(
         status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
@@ -133,9 +135,10 @@ def _is_complete(deployment: Object) -> bool:
 
 
 def _require_admitted(deployment: Object, name: str, refused_since: dict[str, float]) -> None:
-    """Raise NotReady where admission (PodSecurity, a quota, a LimitRange) goes on refusing pods.
+    """Raise NotReady if admission (PodSecurity, a quota, a LimitRange) keeps refusing pods.
 
-    `refused_since` keeps when that was first seen. What cannot be asked (a webhook) may come back.
+    `refused_since` holds the time of the first refusal. Other failures, such as a webhook that does
+    not answer, may pass.
     """
     conditions = (deployment.get("status") or {}).get("conditions") or ()
     messages = [
@@ -151,7 +154,7 @@ def _require_admitted(deployment: Object, name: str, refused_since: dict[str, fl
 
 
 def explain_pod_security(error: NotReady, namespace: str) -> NotReady:
-    """Return the error with what to do where PodSecurity refuses a sidecar."""
+    """Return the error, with what to do if PodSecurity refuses a sidecar."""
     message = str(error)
     if "PodSecurity" not in message:
         return error
@@ -166,13 +169,13 @@ def explain_pod_security(error: NotReady, namespace: str) -> NotReady:
 
 
 def describe_unready(pod: Object) -> Iterator[str]:
-    """Yield in words that a pod is not ready and what it waits for."""
+    """Yield what a pod waits for, if it is not ready."""
     if not _is_ready(pod):
         yield f"{pod['metadata']['namespace']}/{pod['metadata']['name']}: {_describe_state(pod)}"
 
 
 def describe_late_pods(kube: Kube, pods: Sequence[Object]) -> list[str]:
-    """Return for each pod that is not ready why, with the end of the log of what restarts."""
+    """Return why each unready pod is not ready, with the log's end of restarted containers."""
     return [
         _explain_pod(kube, pod, _find_permanent_failure(pod) or _describe_state(pod))
         for pod in pods
@@ -188,6 +191,7 @@ def is_container_ready(pod: Object, name: str) -> bool:
 
 
 def _is_ready(pod: Object) -> bool:
+    """Say whether a pod is ready."""
     conditions = (pod.get("status") or {}).get("conditions") or ()
     return any(
         condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions
@@ -195,11 +199,12 @@ def _is_ready(pod: Object) -> bool:
 
 
 def describe_pull_failure(pod: Object) -> str:
-    """Return in words why an image of a pod cannot be had; empty where nothing says so."""
+    """Return why an image of a pod cannot be pulled; empty if nothing says so."""
     return _find_permanent_failure(pod, _IMAGE_FAILURES)
 
 
 def _find_permanent_failure(pod: Object, reasons: Sequence[str] = _PERMANENT_FAILURES) -> str:
+    """Return the first failure that does not pass by itself; empty without one."""
     for container in container_states(pod):
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in reasons:
@@ -208,7 +213,7 @@ def _find_permanent_failure(pod: Object, reasons: Sequence[str] = _PERMANENT_FAI
 
 
 def _describe_state(pod: Object) -> str:
-    """Return in words what a pod waits for."""
+    """Describe what a pod waits for."""
     status = pod.get("status") or {}
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] != "True":
@@ -220,7 +225,7 @@ def _describe_state(pod: Object) -> str:
 
 
 def _explain_pod(kube: Kube, pod: Object, reason: str) -> str:
-    """Return why a pod does not come up, with the end of the log of the container at fault."""
+    """Return why a pod does not start, with the log's end of the failed container."""
     metadata = pod["metadata"]
     name, namespace = str(metadata["name"]), str(metadata["namespace"])
     lines = [f"{namespace}/{name}: {reason}"]
@@ -239,7 +244,7 @@ def _explain_pod(kube: Kube, pod: Object, reason: str) -> str:
 
 
 def _list_warnings(kube: Kube, namespaces: Sequence[str]) -> Iterator[str]:
-    """Yield the warnings of the namespaces: where no pod is, they say why."""
+    """Yield up to five warnings of the namespaces: they tell why there is no pod."""
     texts: set[str] = set()
     for name in namespaces:
         for event in kube.list("v1", "Event", name):

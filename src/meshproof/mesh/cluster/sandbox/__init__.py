@@ -1,1 +1,1 @@
-"""Live rules tried in namespaces of the run."""
+"""Tries live rules in namespaces of the run."""

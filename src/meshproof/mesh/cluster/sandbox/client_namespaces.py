@@ -1,8 +1,8 @@
-"""Where the clients of a sandbox stand: their namespace decides which DestinationRules they have.
+"""Where a sandbox's clients run: their namespace decides which DestinationRules they see.
 
-Source: istiod takes that of a host from the namespace of the client, else from that of the service
-(pilot/pkg/model/push_context.go, `destinationRule`), never from a third. Its own root namespace,
-which comes last there, is none in a sandbox.
+Source: istiod takes the DestinationRule of a host from the client's namespace, else from the
+service's (pilot/pkg/model/push_context.go, `destinationRule`), never from a third. Its root
+namespace would come last; a sandbox has none.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from meshproof.rules.model import RouteTable
 
 
 def read_host(rule: Document) -> str:
-    """Return the full name of the host that a DestinationRule is about."""
+    """Return the full name of a DestinationRule's host."""
     return full_name(rule.spec.need("host").text(), rule.namespace)
 
 
 class ClientNamespaces:
-    """Namespaces of a user, by what a client there has; `home` is where one stands as a rule."""
+    """The user's namespaces and what a client in each sees; `home` is the usual one."""
 
     def __init__(self, rules: Iterable[Document], home: str) -> None:
         """`rules` are the DestinationRules that a sandbox serves."""
@@ -29,7 +29,7 @@ class ClientNamespaces:
         self.home = home
 
     def visible_rules(self, host: str, namespace: str | None) -> list[Document]:
-        """Return the DestinationRules of a host for clients in a namespace, None: for a gateway."""
+        """Return a host's DestinationRules for clients in a namespace, None: for a gateway."""
         host_rules = [rule for rule in self._rules if read_host(rule) == host]
         namespace_rules = [rule for rule in host_rules if rule.namespace == namespace]
         return namespace_rules or [
@@ -37,9 +37,10 @@ class ClientNamespaces:
         ]
 
     def find_namespace(self, table: RouteTable) -> str | None:
-        """Return where the sidecars stand that a route is for, None where none has all its subsets.
+        """Return the namespace for the clients of a route table; None if none sees all its subsets.
 
-        A DestinationRule beside the route for a service of elsewhere is for clients beside it.
+        A DestinationRule in the table's namespace for a service of another one is for clients in
+        that namespace only.
         """
         hosts = {target.host for route in table.routes for target in route.targets}
         local_rules = [rule for rule in self._rules if rule.namespace == table.namespace]
@@ -54,16 +55,17 @@ class ClientNamespaces:
         return None
 
     def find_missing_subset(self, table: RouteTable, namespace: str | None) -> str:
-        """Return the first subset of a route that clients in a namespace lack, or nothing.
+        """Return the first subset that clients in a namespace do not see; empty if they see all.
 
-        None is a gateway's, in which no rule of a user's stands.
+        None stands for the gateway's namespace, where a user has no rules.
         """
         return next(self._missing_subsets(table, namespace), "")
 
     def _missing_subsets(self, table: RouteTable, namespace: str | None) -> Iterator[str]:
+        """Yield the subsets of a route table that clients in a namespace do not see."""
         for target in (target for route in table.routes for target in route.targets):
             if not is_service(target.host):
-                continue  # no workload of a sandbox stands for it
+                continue  # a host outside has no echo workload
             visible_labels = [
                 subset_labels
                 for rule in self.visible_rules(target.host, namespace)
@@ -74,11 +76,13 @@ class ClientNamespaces:
 
 
 def _hosts_in(namespace: str, hosts: Iterable[str]) -> set[str]:
+    """Return the hosts that are services of a namespace."""
     return {host for host in hosts if named_in(host)[1] == namespace}
 
 
 def _read_subset_labels(rule: Document) -> Iterator[Labels]:
+    """Yield the labels of each subset of a DestinationRule."""
     subsets = rule.spec.get("subsets")
     for subset in subsets.items() if subsets else ():
         subset_labels = subset.get("labels")
-        yield labels(subset_labels.texts()) if subset_labels else ()
+        yield labels(subset_labels.text_mapping()) if subset_labels else ()

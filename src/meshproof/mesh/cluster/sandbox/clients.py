@@ -22,18 +22,18 @@ from meshproof.mesh.cluster.sandbox.rule_rewriter import SandboxNames
 from meshproof.mesh.echo.listener import SEEN_AUTHORITY
 from meshproof.mesh.protocol import Address, Answer, Asked, Sender
 
-#: So many clients with labels of their own at most.
+#: The most clients with source labels.
 MAX_LABELLED_CLIENTS = 4
-#: The user's namespace in whose stead a client stands, and the labels that it has for the rules.
+#: The user's namespace that a client stands for, and its source labels.
 Caller = tuple[str, Labels]
-#: So many batches are under way at a time through the connections to a probe.
+#: Concurrent batches of one probe.
 _MAX_BATCHES = 16
 _HOST = "host"
 _LOCATION = "location"
 
 
 class ProbePool:
-    """A probe for several threads: each has a connection of its own while it sends."""
+    """One probe for several threads: each uses its own connection while it sends."""
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
@@ -55,6 +55,7 @@ class ProbePool:
                     self._idle.append(probe)
 
     def _take_probe(self) -> Probe:
+        """Return an idle connection to the probe, or a new one."""
         with self._lock:
             if self._idle:
                 return self._idle.pop()
@@ -72,7 +73,7 @@ class ProbePool:
 
 
 class LocalSender:
-    """The client that this machine is: for the way in, which is reached from outside."""
+    """Sends from this process, for requests to the ingress address."""
 
     def __init__(self) -> None:
         self._connections = probe_script.Connections()
@@ -90,9 +91,9 @@ class LocalSender:
 
 
 class RenamingSender:
-    """A sender in whose requests the sandbox's names stand for the user's; answers: the reverse.
+    """Sends with the sandbox's names in place of the user's, and restores them in responses.
 
-    An authority that a rule has written itself is none of the sandbox's, so it stays.
+    An authority that a rule has rewritten is not one of the sandbox's: it stays.
     """
 
     def __init__(self, sender: Sender, names: SandboxNames) -> None:
@@ -114,7 +115,7 @@ class RenamingSender:
         ]
 
     def shown(self, curl: str) -> str:
-        """Return the command line with the names under which it can be sent."""
+        """Return the command line with the names of the sandbox."""
         arguments = []
         for argument in shlex.split(curl):
             name, colon, value = argument.partition(": ")
@@ -126,12 +127,14 @@ class RenamingSender:
     def _rename_request_headers(
         self, headers: Sequence[tuple[str, str]]
     ) -> tuple[tuple[str, str], ...]:
+        """Return the headers with the sandbox's name in Host."""
         rewrite = self._names.rewrite_authority
         return tuple(
             (name, rewrite(value) if name.lower() == _HOST else value) for name, value in headers
         )
 
     def _restore_response_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers of a response with the user's names."""
         restorers: dict[str, Callable[[str], str]] = {
             SEEN_AUTHORITY: self._names.restore_authority,
             _LOCATION: self._restore_location,
@@ -142,6 +145,7 @@ class RenamingSender:
         }
 
     def _restore_location(self, url: str) -> str:
+        """Return a Location with the user's host name."""
         scheme, separator, authority_and_path = url.partition("://")
         if not separator:
             return url
@@ -150,12 +154,12 @@ class RenamingSender:
 
 
 class SandboxClients:
-    """The probes of a sandbox, by where they stand and the labels that they have for its rules."""
+    """The probes of a sandbox, by namespace and by the source labels that they have."""
 
     def __init__(
         self, labels: Mapping[str, str], image: Callable[[str], str], callers: Iterable[Caller]
     ) -> None:
-        """`labels` are those of the run and of injection, `callers` who must be there."""
+        """`labels` are those of the run and of injection, `callers` the clients to create."""
         self._labels = labels
         self._image = image
         self.callers = list(dict.fromkeys(callers))
@@ -166,7 +170,7 @@ class SandboxClients:
         self.proxies: dict[Caller, Proxy] = {}
 
     def create(self, kube: Kube, names: SandboxNames) -> None:
-        """Create the probes in namespaces of the sandbox, which must be there."""
+        """Create the probes in the sandbox's namespaces, which must exist."""
         for number, caller in enumerate(self.callers):
             labels, namespace = {**dict(caller[1]), **self._labels}, names.namespaces[caller[0]]
             name = f"meshproof-probe-{number}" if number else ""
@@ -174,7 +178,7 @@ class SandboxClients:
             self._pods[caller] = namespace, pod
 
     def wait_ready(self, kube: Kube, names: SandboxNames) -> None:
-        """Wait until the probes take requests. Raises NotReady for one that does not come up."""
+        """Wait until the probes take requests. Raises NotReady for one that does not start."""
         for caller, pod_key in self._pods.items():
             probe = Probe.wait_ready(kube, *pod_key)
             self._probe_pools.append(ProbePool(probe))
@@ -183,7 +187,7 @@ class SandboxClients:
         self._senders[None] = RenamingSender(LocalSender(), names)
 
     def sender(self, caller: Caller | None) -> Sender:
-        """Return a client, None: the one outside the mesh."""
+        """Return the sender of a caller; None stands for the client outside the mesh."""
         if caller not in self._senders:
             raise NotReady(f"no client of the sandbox stands for {caller}")
         return self._senders[caller]

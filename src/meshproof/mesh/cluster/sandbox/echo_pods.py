@@ -1,6 +1,6 @@
 """The echo workloads of a sandbox: a Service for each host of the rules, a pod for each route.
 
-Their script is meshproof.apps.echo_pod, from a ConfigMap, on the image of the probe. They keep to
+A ConfigMap holds their script, meshproof.apps.echo_pod; they run on the probe's image. They keep to
 the standard `restricted` (Kubernetes docs, "Pod Security Standards"), each with a sidecar.
 """
 
@@ -19,25 +19,24 @@ from meshproof.mesh.cluster.api.objects import SMALL_RESOURCES, SMALL_SIDECAR_AN
 from meshproof.mesh.cluster.run.probe import INJECT_LABEL, RESTRICTED_POD
 from meshproof.mesh.echo.workloads import Echo, named_in
 
-#: Label of an echo workload: the name of the Service that it is behind.
+#: The label of an echo workload; its value is the name of its Service.
 LABEL = "meshproof/echo"
-#: Which namespaces see a Service (Istio reference, "Resource Annotations").
+#: The namespaces that see a Service (Istio reference, "Resource Annotations").
 EXPORT_TO = "networking.istio.io/exportTo"
 CONTAINER = "echo"
 _FOLDER = "/meshproof"
 _CONFIG = "meshproof-echo"
 _LONGEST = 50
-#: Labels by which a pod says how it is injected: here each is, as the run says.
+#: Prefixes of labels that control injection: the run decides that, not the user's labels.
 _INJECTION_PREFIXES = ("sidecar.istio.io/", "istio.io/", "service.istio.io/")
 
 
 @dataclass(frozen=True)
 class EchoPlacement:
-    """How the echo workloads stand in the cluster: user's namespace -> the sandbox's, and so on.
+    """Where and how to create the echo workloads; `namespaces` maps the user's to the sandbox's.
 
-    `ports` are those of each host, `labels` those of the run and of injection, `image` maps the
-    reference of an image to the one to pull, `exports` says which namespaces see the Service of a
-    host.
+    `ports` are those of each host, `labels` those of the run and of injection. `image` maps an
+    image reference to the one to pull. `exports` returns the namespaces that see a host's Service.
     """
 
     namespaces: Mapping[str, str]
@@ -48,14 +47,14 @@ class EchoPlacement:
 
 
 def select_services(echoes: Sequence[Echo]) -> list[Echo]:
-    """Return those of some echo workloads that a pod can stand for: hosts outside have none."""
+    """Return the echo workloads whose host is a service: hosts outside get no pod."""
     return [echo for echo in echoes if is_service(echo.host)]
 
 
 def make_objects(
     echoes: Sequence[Echo], inventory: Inventory, placement: EchoPlacement
 ) -> Iterator[Object]:
-    """Yield the ConfigMap of each namespace, then Services, then pods."""
+    """Yield the ConfigMap of each namespace, then the Services, then the pods."""
     services = select_services(echoes)
     script = (files("meshproof.apps") / "echo_pod.py").read_text(encoding="utf-8")
     for namespace in dict.fromkeys(named_in(echo.host)[1] for echo in services):
@@ -69,7 +68,7 @@ def make_objects(
 
 
 def name_pods(echoes: Sequence[Echo], namespaces: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return name of an echo workload -> namespace and name of its pod."""
+    """Return echo workload -> (namespace, name) of its pod."""
     return {
         echo.name: (namespaces[named_in(echo.host)[1]], _pod_name(echo, number))
         for number, echo in enumerate(select_services(echoes))
@@ -77,15 +76,17 @@ def name_pods(echoes: Sequence[Echo], namespaces: Mapping[str, str]) -> dict[str
 
 
 def _pod_name(echo: Echo, number: int) -> str:
+    """Return the name of an echo workload's pod."""
     return f"{named_in(echo.host)[0][:_LONGEST]}-{number}"
 
 
 def _make_metadata(name: str, namespace: str, labels: Mapping[str, str]) -> Object:
+    """Return the metadata of an object."""
     return {"name": name, "namespace": namespace, "labels": dict(labels)}
 
 
 def _make_service(host: str, placement: EchoPlacement) -> Object:
-    """Return a Service of the user's ports, all of HTTP: one port of the echo answers for each."""
+    """Return a Service with the user's ports, all HTTP; one port of the echo serves each."""
     name, namespace = named_in(host)
     metadata = _make_metadata(name, placement.namespaces[namespace], placement.labels)
     metadata["annotations"] = {EXPORT_TO: ",".join(placement.exports(host))}
@@ -97,6 +98,7 @@ def _make_service(host: str, placement: EchoPlacement) -> Object:
 
 
 def _make_pod(echo: Echo, number: int, selector: Labels, placement: EchoPlacement) -> Object:
+    """Return the pod of an echo workload, with the labels that the user's Service selects."""
     service, namespace = named_in(echo.host)
     all_labels = {**dict(selector), **dict(echo.labels)}
     user_labels = {
@@ -119,6 +121,7 @@ def _make_pod(echo: Echo, number: int, selector: Labels, placement: EchoPlacemen
 
 
 def _make_container(name: str, image: str) -> Object:
+    """Return the container that runs the echo script."""
     return {
         "name": CONTAINER,
         "image": image,

@@ -1,7 +1,7 @@
-"""Copies of requests that mirrors make in a sandbox: what its echo workloads have noted.
+"""Counts the copies of requests that mirrors send in a sandbox, from the echo workloads' notes.
 
-Nothing is guessed from a time that has passed: the sidecars of the clients say that no request
-of theirs is on its way, a copy neither, and an echo notes a request before it answers.
+It waits for no fixed time. The clients' sidecars show when no request and no copy is under way, and
+an echo notes a request before it answers.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.api.port_forward import Channel
 from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy
 
-#: Requests that are sent or wait to be (Envoy's docs, cluster statistics).
+#: The statistics of active and pending requests (Envoy docs, cluster statistics).
 _REQUESTS_UNDER_WAY = r"^cluster\.outbound.*upstream_rq_(pending_)?active$"
 _COUNT = re.compile(r": (\d+)$", re.M)
 
 
 class MirroredCopies:
-    """What echo workloads have noted of requests that may be mirrored; `pods` by their name."""
+    """The echo workloads' notes of requests; `pods` maps workload -> (namespace, pod)."""
 
     def __init__(
         self, kube: Kube, pods: Mapping[str, tuple[str, str]], clients: Iterable[Proxy]
@@ -39,9 +39,9 @@ class MirroredCopies:
         }
 
     def count(self) -> Counter[tuple[str, str]]:
-        """Return (value of the header, workload) -> how often, since the start.
+        """Return (header value, workload) -> number of requests since the start.
 
-        Raises NotReady when copies are still on their way after their time.
+        Raises NotReady when copies are still under way after `timeouts.COPIES` seconds.
         """
         wait_for(
             self._check_idle,
@@ -56,6 +56,7 @@ class MirroredCopies:
         return counts
 
     def _check_idle(self) -> bool | None:
+        """Return True once no client has a request under way. Raises NotReady if none counts."""
         counts_by_client = {
             name: _COUNT.findall(admin.ask(f"/stats?filter={_REQUESTS_UNDER_WAY}"))
             for name, admin in self._admins.items()

@@ -1,4 +1,4 @@
-"""Which cases a sandbox cannot prove, and why: each is named in the report, none passes there."""
+"""Which cases a sandbox cannot prove, and why. The report names each; none passes."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from meshproof.mesh.cluster.sandbox.rule_rewriter import ROUTING
 from meshproof.oracle.derive import Case
 from meshproof.rules.model import RouteTable, RuleSet
 
-#: The way in to a sandbox is this port of the cluster's ingress gateway.
+#: A sandbox is reached at this port of the cluster's ingress gateway.
 GATEWAY_PORT = 80
 _NAMESPACE = "default"
-#: Between the names of HTTPRoutes that make one route (`rules.gateway_api`).
+#: Separates the names of HTTPRoutes in one route table (`rules.gateway_api`).
 _MERGED = " + "
-#: The conditions on an authority for which it is known what stands for it.
+#: The conditions on an authority that can be rewritten.
 _REWRITTEN = ("exact", "present")
 
 
 class ProvableCases:
-    """What of some rules a sandbox serves, and which of their cases it can prove."""
+    """What a sandbox serves of some rules, and which of their cases it can prove."""
 
-    def __init__(self, rules: RuleSet, cases: Iterable[Case], places: ClientNamespaces) -> None:
+    def __init__(
+        self, rules: RuleSet, cases: Iterable[Case], client_namespaces: ClientNamespaces
+    ) -> None:
         self._rules = rules
-        self._client_namespaces = places
+        self._client_namespaces = client_namespaces
         sources = dict.fromkeys(case.call.source for case in cases if case.call.source)
         self._sources = list(sources)[:MAX_LABELLED_CLIENTS]
         self._services = {
@@ -41,7 +43,7 @@ class ProvableCases:
         }
 
     def has_route_for(self, document: Document, source: Labels) -> bool:
-        """Say whether a VirtualService has a route for callers with some labels."""
+        """Say whether a VirtualService has a route for callers with the labels `source`."""
         key = document.namespace, document.name, document.at.file
         for table in self._rules.tables:
             if (table.namespace, table.name, table.at.file) == key:
@@ -54,7 +56,7 @@ class ProvableCases:
         return False
 
     def find_documents(self, case: Case) -> list[Document]:
-        """Return what a case follows from: a VirtualService, or HTTPRoutes; else nothing."""
+        """Return the VirtualService or the HTTPRoutes of a case; empty for other kinds."""
         table = self._route_table(case)
         if virtual_service := self._services.get((table.namespace, table.name, table.at.file)):
             return [virtual_service]
@@ -62,13 +64,15 @@ class ProvableCases:
         return [document for document in merged if document is not None] if all(merged) else []
 
     def _route_table(self, case: Case) -> RouteTable:
+        """Return the route table of a case."""
         return self._rules.tables[case.table_index]
 
     def explain_unprovable(self, case: Case) -> str:
-        """Return why a case cannot be proven in a sandbox; empty when it can."""
+        """Return why a sandbox cannot prove a case; empty if it can."""
         return next(self._reasons(case), "")
 
     def _reasons(self, case: Case) -> Iterator[str]:
+        """Yield every reason why a sandbox cannot prove a case."""
         yield from self._document_reasons(case)
         yield from self._endpoint_reasons(case)
         table, request = self._route_table(case), case.call
@@ -85,6 +89,7 @@ class ProvableCases:
                 yield f"it asks for port {request.port}; the way in to a sandbox is {GATEWAY_PORT}"
 
     def _document_reasons(self, case: Case) -> Iterator[str]:
+        """Yield the reasons that lie in the kind of the case's documents."""
         documents = self.find_documents(case)
         if not documents:
             yield "only VirtualServices and HTTPRoutes are rewritten to a sandbox"
@@ -92,13 +97,13 @@ class ProvableCases:
             if case.call.gateway != MESH:
                 yield "a Gateway of Gateway API would have a proxy of its own, a sandbox has none"
             if any(
-                _find_namespaces(document.spec.plain()) - {document.namespace}
+                _find_namespaces(document.spec.to_python()) - {document.namespace}
                 for document in documents
             ):
                 yield "a sandbox has no ReferenceGrant, by which it reaches into another namespace"
 
     def _endpoint_reasons(self, case: Case) -> Iterator[str]:
-        """Yield what is wrong with where a case goes, and where it comes from."""
+        """Yield the reasons that lie in a case's destinations or its caller."""
         request = case.call
         targets = (*case.shares, *case.answer.mirrors)
         outside = [target.host for target, _ in targets if not is_service(target.host)]
@@ -118,6 +123,7 @@ class ProvableCases:
             yield f"a sandbox has at most {MAX_LABELLED_CLIENTS} clients with labels of their own"
 
     def _subset_reasons(self, table: RouteTable, inside: bool) -> Iterator[str]:
+        """Yield the reasons that lie in subsets which the caller does not see."""
         if not inside and (subset := self._client_namespaces.find_missing_subset(table, None)):
             yield (
                 f"the DestinationRule of {subset} is not in the namespace of that service, and the "
@@ -129,7 +135,7 @@ class ProvableCases:
 
 
 def _find_namespaces(value: object) -> set[str]:
-    """Return the namespaces that stand anywhere in an object."""
+    """Return every value of a key `namespace` in an object."""
     if isinstance(value, list):
         return set[str]().union(*map(_find_namespaces, value))
     if not isinstance(value, dict):

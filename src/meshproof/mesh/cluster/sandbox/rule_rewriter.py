@@ -1,7 +1,8 @@
-"""Live rules -> the same rules in a sandbox: in namespaces of the run, for hosts of the run alone.
+"""Rewrites live rules for a sandbox: for namespaces and hosts of the run only.
 
-A namespace becomes one of the run's, in the names of services, too; any other host gets a suffix
-that is the run's own: nobody else sends there. What a rule says of requests and of shares stays.
+A namespace becomes one of the run's, also in service names. Any other host gets the run's suffix,
+so nobody else sends there. Conditions and weights stay unchanged.
+
 Sources: Istio reference, VirtualService and DestinationRule (hosts, `exportTo`), Gateway.
 """
 
@@ -17,20 +18,20 @@ from meshproof.mesh.cluster.api.objects import RunObject, RunScope
 
 ROUTING = "networking.istio.io"
 _VERSION = f"{ROUTING}/v1"
-#: Kubernetes takes no longer name of a namespace.
+#: The longest name of a namespace in Kubernetes.
 _LONGEST = 63
-#: What follows the namespace in each name of a service.
+#: What may follow the namespace in the name of a service.
 _TAILS: tuple[list[str], ...] = ([], ["svc"], CLUSTER_DOMAIN.split("."))
-#: The keys of a DestinationRule that a request can prove: what else it says stands for load,
-#: failures and certificates that are not here.
+#: The keys of a subset that a request can prove. The others are about load, failures and
+#: certificates, which a sandbox does not have.
 _SUBSET = ("name", "labels")
 
 
 @dataclass(frozen=True)
 class SandboxNames:
-    """What stands for what: `namespaces` user's -> run's, `suffix` for hosts that are no service.
+    """The sandbox's names: `namespaces` maps the user's to the run's, `suffix` is for other hosts.
 
-    `rewrite_host` and `rewrite_authority` are one way, `restore_authority` the other.
+    `rewrite_host` and `rewrite_authority` translate to the sandbox, `restore_authority` back.
     """
 
     namespaces: Mapping[str, str]
@@ -38,7 +39,7 @@ class SandboxNames:
 
     @classmethod
     def for_namespaces(cls, scope: RunScope, namespaces: Iterable[str]) -> SandboxNames:
-        """Return the names for the namespaces of a user, in the order given."""
+        """Return the names for a user's namespaces, numbered in this order."""
         prefix = scope.namespace_for("default")
         renamed = {
             name: f"{prefix}-rules-{number}-{name}"[:_LONGEST].rstrip("-")
@@ -47,18 +48,18 @@ class SandboxNames:
         return cls(renamed, scope.host)
 
     def rewrite_host(self, host: str) -> str:
-        """Return the host that stands for one: short names stay, they are of one's namespace."""
+        """Return the sandbox's name of a host; a short name stays, its namespace changes."""
         if "." not in host and host != "*":
             return host
         return self._exchange_namespace(host, self.namespaces) or f"{host}.{self.suffix}"
 
     def rewrite_authority(self, text: str) -> str:
-        """Return what a request says in its Host header in place of `text`."""
+        """Return the Host header to send in place of `text`."""
         host, colon, port = text.partition(":")
         return f"{self.rewrite_host(host)}{colon}{port}"
 
     def restore_authority(self, text: str) -> str:
-        """Return what the user calls an authority of the sandbox; any other as it is."""
+        """Return the user's name of an authority of the sandbox; any other unchanged."""
         host, colon, port = text.partition(":")
         user_namespaces = {
             sandbox_namespace: user_namespace
@@ -70,7 +71,7 @@ class SandboxNames:
         return f"{user_host}{colon}{port}"
 
     def _exchange_namespace(self, host: str, namespaces: Mapping[str, str]) -> str:
-        """Return the name of a service with its namespace exchanged, nothing where it is none."""
+        """Return a service's name with another namespace; empty if the host is no such service."""
         name, *domain = host.split(".")
         if not domain or domain[0] not in namespaces or domain[1:] not in _TAILS:
             return ""
@@ -79,10 +80,10 @@ class SandboxNames:
 
 @dataclass(frozen=True)
 class RuleRewriter:
-    """How documents become objects of the sandbox.
+    """Turns documents into objects of the sandbox.
 
-    `export_to` are the namespaces that see what is not for a gateway, with `export_to_gateways` those that
-    see the rest; `gateway_hosts` are the hosts of services that gateways send to.
+    Every object is exported to `export_to`, those for gateways also to `export_to_gateways`.
+    `gateway_hosts` are the services that gateways send to.
     """
 
     names: SandboxNames
@@ -92,14 +93,14 @@ class RuleRewriter:
     gateway_hosts: frozenset[str] = frozenset()
 
     def list_exports(self, gateways: bool) -> list[str]:
-        """Return the namespaces that an object is exported to."""
+        """Return the namespaces to export an object to."""
         return list(
             dict.fromkeys([*self.export_to, *(self.export_to_gateways if gateways else ())])
         )
 
     def rewrite_virtual_service(self, document: Document) -> RunObject:
-        """Return a VirtualService for the sandbox's hosts, gateways and destinations."""
-        spec, namespace = dict(document.spec.plain()), document.namespace
+        """Return a VirtualService with the sandbox's hosts, gateways and destinations."""
+        spec, namespace = dict(document.spec.to_python()), document.namespace
         gateways = [
             self._rewrite_gateway_name(gateway, namespace) for gateway in spec.get("gateways") or ()
         ]
@@ -115,11 +116,11 @@ class RuleRewriter:
         return self._make_object(document, spec)
 
     def rewrite_http_route(self, document: Document) -> RunObject:
-        """Return an HTTPRoute for Services of the sandbox: what holds at gateways is left out.
+        """Return an HTTPRoute for Services of the sandbox, without its parts for gateways.
 
-        Names of its rules, too: istiod would call its routes by them alone, and nothing by it.
+        Rule names are dropped, too: istiod would name routes by them alone, without the run's name.
         """
-        spec, namespace = document.spec.plain(), document.namespace
+        spec, namespace = document.spec.to_python(), document.namespace
         parents = [parent for parent in spec["parentRefs"] if parent.get("kind") == "Service"]
         spec = {
             "parentRefs": [self._rewrite_reference(parent, namespace) for parent in parents],
@@ -131,7 +132,7 @@ class RuleRewriter:
         return self._make_object(document, spec, document.api_version)
 
     def _rewrite_rule(self, rule: Mapping[str, Any], namespace: str) -> dict[str, Any]:
-        """Return a rule, or a backend of one, with the references below it moved."""
+        """Return a rule, or one of its backends, with rewritten references."""
         rewritten = dict(rule)
         if "backendRefs" in rewritten:
             rewritten["backendRefs"] = [
@@ -145,6 +146,7 @@ class RuleRewriter:
         return rewritten
 
     def _rewrite_filter(self, filter_spec: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        """Return a filter; a mirror's backend is rewritten."""
         if "requestMirror" not in filter_spec:
             return dict(filter_spec)
         mirror = filter_spec["requestMirror"]
@@ -152,12 +154,13 @@ class RuleRewriter:
         return {**filter_spec, "requestMirror": {**mirror, "backendRef": backend}}
 
     def _rewrite_reference(self, reference: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        """Return a reference with the sandbox's namespace."""
         reference_namespace = reference.get("namespace") or namespace
         return {**reference, "namespace": self.names.namespaces[reference_namespace]}
 
     def rewrite_destination_rule(self, document: Document) -> RunObject:
-        """Return the subsets of a DestinationRule, and nothing else of it."""
-        spec = document.spec.plain()
+        """Return a DestinationRule with nothing but its host and subsets."""
+        spec = document.spec.to_python()
         host = full_name(spec["host"], document.namespace)
         subsets = [
             {key: subset[key] for key in _SUBSET if key in subset}
@@ -175,7 +178,7 @@ class RuleRewriter:
     def rewrite_gateway(
         self, document: Document, hosts: Iterable[str], selector: Mapping[str, str]
     ) -> RunObject:
-        """Return a Gateway at port 80 of the proxies with the labels `selector`, for some hosts."""
+        """Return a Gateway for some hosts at port 80 of the proxies that `selector` selects."""
         port = {"number": 80, "name": "http", "protocol": "HTTP"}
         sandbox_hosts = list(dict.fromkeys(self.names.rewrite_host(host) for host in hosts))
         servers = [{"port": port, "hosts": sandbox_hosts}]
@@ -184,6 +187,7 @@ class RuleRewriter:
     def _make_object(
         self, document: Document, spec: dict[str, Any], api_version: str = _VERSION
     ) -> RunObject:
+        """Return the object to apply for a document."""
         body = {
             "apiVersion": api_version,
             "kind": document.kind,
@@ -197,13 +201,14 @@ class RuleRewriter:
         return RunObject(body, document.at)
 
     def _rewrite_gateway_name(self, gateway: str, namespace: str) -> str:
-        """Return the name of a Gateway in the sandbox."""
+        """Return the name of a Gateway in the sandbox; `mesh` stays."""
         if gateway == MESH:
             return gateway
         gateway_namespace, _, name = gateway_name(gateway, namespace).partition("/")
         return f"{self.names.namespaces[gateway_namespace]}/{name}"
 
     def _rewrite_route(self, route: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        """Return a route of a VirtualService with rewritten conditions and destinations."""
         rewritten = dict(route)
         if "match" in rewritten:
             rewritten["match"] = [
@@ -231,6 +236,7 @@ class RuleRewriter:
         return rewritten
 
     def _rewrite_match(self, match: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+        """Return a match with rewritten gateways and authority."""
         rewritten = dict(match)
         if "gateways" in rewritten:
             rewritten["gateways"] = [
@@ -243,6 +249,7 @@ class RuleRewriter:
     def _rewrite_destination(
         self, destination: Mapping[str, Any], namespace: str
     ) -> dict[str, Any]:
+        """Return a destination with the sandbox's host."""
         return {
             **destination,
             "host": self.names.rewrite_host(full_name(destination["host"], namespace)),

@@ -1,8 +1,8 @@
-"""A sandbox: live rules on the cluster's own istiod and proxies, in namespaces of the run.
+"""A sandbox: live rules on the cluster's istiod and proxies, in namespaces of the run.
 
-Echo workloads stand for the services, each a small pod with a sidecar; the rules are rewritten to
-them (`sandbox_rules`). The client of what holds in sidecars is a probe with a sidecar; what holds
-at a gateway comes in from outside through the cluster's own gateway, by a Gateway of the run.
+Small echo pods with sidecars stand in for the services, and `rule_rewriter` points the rules at
+them. Probes with sidecars send the requests inside the mesh. Requests to a gateway come from
+outside, through the cluster's gateway and a Gateway of the run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from meshproof.rules.model import RouteTable, RuleSet
 
 
 class Sandbox:
-    """Rules served by a cluster to echo workloads. A `meshproof.mesh.echo.case_mesh.CaseMesh`."""
+    """Rules that a cluster serves to echo workloads. A `meshproof.mesh.echo.case_mesh.CaseMesh`."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Sandbox:
         istio: Istio,
         beta: float | None = None,
     ) -> None:
-        """Raise BadRules for a host that is no service, and when no case can be proven."""
+        """Raise BadRules for a host that is no service, and if no case can be proven."""
         check_hosts(rules, inventory)
         self._rules = rules
         self._inventory = inventory
@@ -56,7 +56,7 @@ class Sandbox:
         self.workloads = Workloads(self.echoes, beta or MISSED)
         user_namespaces = self._list_user_namespaces()
         self.names = SandboxNames.for_namespaces(scope, user_namespaces)
-        # Where short names of services of `default` are known, if they are the user's.
+        # Prefer `default`: there its services have short names.
         home_namespace = "default" if "default" in user_namespaces else user_namespaces[0]
         self._client_namespaces = ClientNamespaces(self._destination_rules, home_namespace)
         self._provable = ProvableCases(rules, cases, self._client_namespaces)
@@ -72,6 +72,7 @@ class Sandbox:
         self.served: Served | None = None
 
     def _require_provable_cases(self, cases: Sequence[Case]) -> None:
+        """Raise BadRules, with the reason for each case, if no case can be proven."""
         if not self._cases:
             reasons = dict.fromkeys(f"{case.at}: {self.unproven(case)}" for case in cases)
             raise BadRules(
@@ -79,7 +80,7 @@ class Sandbox:
             )
 
     def _list_user_namespaces(self) -> list[str]:
-        """Return the namespaces of the rules and of the services that they name."""
+        """Return the user's namespaces: those of the rules and of the services that they name."""
         namespaces = {named_in(echo.host)[1] for echo in echo_pods.select_services(self.echoes)}
         namespaces |= {document.namespace for document in self._rules.documents}
         return sorted(namespaces)
@@ -91,7 +92,7 @@ class Sandbox:
 
     @property
     def notes(self) -> list[str]:
-        """What a report says of it."""
+        """What the report says of the sandbox."""
         pods = len(echo_pods.select_services(self.echoes))
         notes = [
             f"sandbox: {pods} echo workloads with sidecars; of DestinationRules it has the subsets"
@@ -104,15 +105,15 @@ class Sandbox:
         return notes
 
     def unproven(self, case: Case) -> str:
-        """Return why a case cannot be proven here; empty when it can."""
+        """Return why a case cannot be proven here; empty if it can."""
         return self._provable.explain_unprovable(case)
 
     @contextlib.contextmanager
     def serve(self, kube: Kube, find_address: Callable[[], Address]) -> Iterator[None]:
-        """Wait for what was begun, then serve the rules; `find_address` finds that of the cluster.
+        """Wait for the pods, then serve the rules; `find_address` finds the ingress address.
 
-        What is made goes with the namespaces. Raises NotReady for a pod that does not come up and
-        a proxy that does not take the rules, BadRules for a rule that the cluster refuses.
+        Everything goes with the namespaces. Raises NotReady for a pod that does not start and a
+        proxy that does not take the rules, BadRules for a rule that the cluster refuses.
         """
         with contextlib.ExitStack() as stack:
             stack.callback(self._clients.close)
@@ -127,7 +128,7 @@ class Sandbox:
             yield
 
     def create_workloads(self, kube: Kube) -> None:
-        """Create what the sandbox consists of, but for its rules, in namespaces that are there."""
+        """Create everything but the rules, in the sandbox's existing namespaces."""
         for body in echo_pods.make_objects(self.echoes, self._inventory, self._echo_placement):
             try:
                 kube.apply(body)
@@ -138,7 +139,7 @@ class Sandbox:
         self._clients.create(kube, self.names)
 
     def _apply_rules(self, kube: Kube) -> Served:
-        """Apply the rules; wait until each client has those that it must have."""
+        """Apply the rules; wait until each client has those that concern it."""
         rules = map(self._rewriter.rewrite_destination_rule, self._destination_rules)
         run_objects = [*rules, *self._make_gateways(kube), *self._rewrite_routes()]
         for run_object in run_objects:
@@ -162,6 +163,7 @@ class Sandbox:
 
     @property
     def _echo_placement(self) -> echo_pods.EchoPlacement:
+        """Where and how to create the echo workloads."""
         return echo_pods.EchoPlacement(
             self.names.namespaces,
             ports(self._rules, self._inventory),
@@ -170,10 +172,11 @@ class Sandbox:
             lambda host: self._rewriter.list_exports(host in self._rewriter.gateway_hosts),
         )
 
-    # What is served.
+    # What the sandbox serves.
 
     @cached_property
     def _rewriter(self) -> RuleRewriter:
+        """The rewriter of these rules."""
         targets = [
             target.host
             for table in self._rules.tables
@@ -188,13 +191,16 @@ class Sandbox:
 
     @cached_property
     def _uses_gateway(self) -> bool:
+        """Whether a case comes in at a gateway."""
         return any(case.call.gateway != MESH for case in self._cases)
 
     @staticmethod
     def _gateway_names(table: RouteTable) -> list[str]:
+        """Return the gateways of a route table, without `mesh`."""
         return [gateway for gateway in table.gateways or () if gateway != MESH]
 
     def _documents_of_kind(self, kind: str) -> list[Document]:
+        """Return the documents of a kind of Istio's networking API."""
         documents = self._rules.documents
         return [
             document
@@ -203,7 +209,7 @@ class Sandbox:
         ]
 
     def _rewrite_routes(self) -> list[RunObject]:
-        """Return the rules of which a case is proven, and those that they delegate to."""
+        """Return the rules that a provable case comes from, and those that they delegate to."""
         proven_documents = [
             document for case in self._cases for document in self._provable.find_documents(case)
         ]
@@ -221,7 +227,7 @@ class Sandbox:
 
     @cached_property
     def _destination_rules(self) -> list[Document]:
-        """The DestinationRules that name subsets of services that stand here."""
+        """The DestinationRules with subsets of services that have an echo workload."""
         hosts = {echo.host for echo in echo_pods.select_services(self.echoes)}
         return [
             document
@@ -230,7 +236,7 @@ class Sandbox:
         ]
 
     def _make_gateways(self, kube: Kube) -> list[RunObject]:
-        """Return the Gateways through which a case comes, for the hosts of their routes alone."""
+        """Return the Gateways of the cases, for the hosts of their routes only."""
         requests = [case.call for case in self._cases if case.call.gateway != MESH]
         if not requests:
             return []
@@ -246,7 +252,7 @@ class Sandbox:
     def _select_awaited(
         self, run_objects: Sequence[RunObject], caller: Caller | None
     ) -> list[RunObject]:
-        """Return what a client, None: a gateway, must show by name.
+        """Return the objects that a client must show by name, None: a gateway.
 
         istiod shows one DestinationRule for a host, and no rule without a route for the client.
         """
@@ -274,10 +280,10 @@ class Sandbox:
         ]
         return rules
 
-    # How it is asked.
+    # How requests reach it.
 
     def address(self, call: Call) -> Address:
-        """Return where a call is sent: the service itself, or the way in."""
+        """Return where to send a request: to the service itself, or to the ingress address."""
         if call.gateway == MESH:
             return Address(self.names.rewrite_host(call.host), call.port)
         if self._ingress_address is None:
@@ -285,11 +291,11 @@ class Sandbox:
         return self._ingress_address
 
     def sender(self, case: Case) -> Sender | None:
-        """Return the client of a case: a probe in the mesh, or this machine, outside."""
+        """Return the client of a case: a probe in the mesh, or this process outside."""
         return self._clients.sender(self._find_caller(case))
 
     def _find_caller(self, case: Case) -> Caller | None:
-        """Return who sends a case, None for what comes in at a gateway."""
+        """Return the caller of a case, None for a request to a gateway."""
         if case.call.gateway != MESH:
             return None
         namespace = self._client_namespaces.find_namespace(self._rules.tables[case.table_index])
