@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from meshproof import convert
-from meshproof.convert import Conversion, reading
-from meshproof.convert.reading import Source
+from meshproof.convert import Conversion
+from meshproof.convert.source import Source, read_source
 
 Objects = dict[tuple[str, str], Any]
 
@@ -49,7 +49,7 @@ def converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
     def do(text: str, **options: bool) -> Converted:
         Path("old.yaml").write_text(text)
-        source = reading.read(["old.yaml"])
+        source = read_source(["old.yaml"])
         return Converted(source, convert.convert(source, **options))
 
     return do

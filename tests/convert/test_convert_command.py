@@ -130,7 +130,7 @@ def test_a_wrong_option_is_answered_with_the_nearest(
 def test_a_conversion_that_says_something_else_is_not_written(
     run: Any, rule: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proof, "differences", lambda *_: iter(["old.yaml:1: 'r': it differs"]))
+    monkeypatch.setattr(proof, "find_differences", lambda *_: iter(["old.yaml:1: 'r': it differs"]))
     Path("old.yaml").write_text(rule(ROUTE))
     code, out, err = run("old.yaml", "-o", "new.yaml")
     assert (code, out) == (1, "")

@@ -10,10 +10,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from meshproof.convert import convert, reading
+from meshproof.convert import convert
 from meshproof.convert.nodes import Node
-from meshproof.convert.writing import text as written_text
-from meshproof.convert.writing import written
+from meshproof.convert.source import read_source
+from meshproof.convert.yaml_writer import format_text, write_documents
 
 OLD = """\
 # the file
@@ -187,26 +187,30 @@ TREES = st.recursive(
 
 def node(value: Any, comment: str = "") -> Node:
     if isinstance(value, dict):
-        return Node({key: node(one, comment) for key, one in value.items()}, above=[comment])
+        return Node(
+            {key: node(one, comment) for key, one in value.items()}, comments_above=[comment]
+        )
     if isinstance(value, list):
-        return Node([node(one, comment) for one in value], beside=comment, above=[comment])
-    return Node(value, beside=comment)
+        return Node(
+            [node(one, comment) for one in value], line_comment=comment, comments_above=[comment]
+        )
+    return Node(value, line_comment=comment)
 
 
 @settings(deadline=None)
 @given(st.dictionaries(st.text(), TREES, min_size=1, max_size=4), st.sampled_from(["", "a: 'b'"]))
 def test_what_is_written_reads_as_it_was(value: dict[str, Any], comment: str) -> None:
-    text = written([node(value, comment), Node({"a": Node(1)})])
+    text = write_documents([node(value, comment), Node({"a": Node(1)})])
     assert list(yaml.safe_load_all(text)) == [value, {"a": 1}]
     assert text.endswith("\n")
 
 
 @pytest.mark.parametrize("word", ["y", "No", "on", "NULL", "~", "1e3", "0x1f", "1_0", "12:30", ""])
 def test_words_that_readers_differ_about_are_quoted(word: str) -> None:
-    assert written_text(word)[0] in "'\""
+    assert format_text(word)[0] in "'\""
 
 
 def test_the_same_input_gives_the_same_output(converted: Any) -> None:
     first = converted(OLD).text
     assert converted(OLD).text == first
-    assert convert(reading.read(["old.yaml"])).text == first
+    assert convert(read_source(["old.yaml"])).text == first

@@ -120,7 +120,7 @@ def test_the_file_that_is_changed_is_converted_as_it_is(converted: Any) -> None:
     found = converted(WHOLE)
     kinds = {kind for kind, _ in found.objects}
     assert kinds == {"VirtualService", "DestinationRule", "ServiceEntry", "Gateway"}
-    assert found.conversion.whole
+    assert found.conversion.is_complete
     assert len(PLACES) > 100
 
 

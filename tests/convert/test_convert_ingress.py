@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meshproof.base.errors import BadRules
-from meshproof.convert.at_gateway import both
+from meshproof.convert.gateway_routes import intersect
 from meshproof.documents.manifest import At
 from meshproof.rules.model import StringMatch
 
@@ -228,8 +228,8 @@ def test_what_two_conditions_on_a_path_take(one: Any, other: Any, found: Any) ->
     def match(of: Any) -> Any:
         return StringMatch(of[0], of[1], At("", 1)) if of else None
 
-    assert both(match(one), match(other)) == match(found)
-    assert both(match(other), match(one)) == match(found)
+    assert intersect(match(one), match(other)) == match(found)
+    assert intersect(match(other), match(one)) == match(found)
 
 
 def test_an_ingress_of_another_class_is_not_ours(converted: Any) -> None:

@@ -81,7 +81,7 @@ def test_a_part_is_named_and_the_rest_is_converted(
     (route,) = found.routes("shop")
     table = [{"destination": {"host": "shop", "subset": "v2"}}]
     assert route == {"name": "r", "route": table, **left}
-    assert not found.conversion.whole
+    assert not found.conversion.is_complete
 
 
 def test_an_route_that_redirects_has_no_fault(converted: Any, rule: Any) -> None:
@@ -167,4 +167,4 @@ def test_a_cookie_that_is_missed_among_others_is_said_and_not_repaired(
         "old.yaml:6:47: note: spec.match.request.headers.cookie.regex says the same as before and "
         r"so does not match 'Cookie: a=b; user=burr'; it would as ^(.*?;\s*)?user=burr(;.*)?$"
     ]
-    assert found.conversion.whole
+    assert found.conversion.is_complete

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meshproof.convert import proof
-from meshproof.convert.proof import Compared
+from meshproof.convert.proof import Comparison
 from tests.convert.old_texts import EGRESS, INGRESS
 
 ROUTE = "route: [{labels: {version: v1}}]"
 
 
-def compared(found: Any, text: str | None = None) -> Compared:
+def compared(found: Any, text: str | None = None) -> Comparison:
     given_text = found.text if text is None else text
     return proof.compare(found.source, given_text, "new.yaml", found.conversion.notes)
 
@@ -382,4 +382,4 @@ def test_the_two_sides_are_read_by_two_readers(converted: Any) -> None:
     assert part.source.dialect == "RouteRule"
     assert part.converted.dialect == "VirtualService"
     moved = replace(part.source.tables[0], hosts=("x",))
-    assert list(proof.differences(replace(part.source, tables=(moved,)), part.converted))
+    assert list(proof.find_differences(replace(part.source, tables=(moved,)), part.converted))

@@ -23,7 +23,7 @@ def test_the_highest_precedence_comes_first(converted: Any, rule: Any) -> None:
     ]
     found = converted("---\n".join(texts))
     assert names(found) == ["high", "middle", "none", "low", ""]
-    assert found.conversion.whole
+    assert found.conversion.is_complete
 
 
 def test_without_a_match_nothing_is_left_for_a_default(converted: Any, rule: Any) -> None:

@@ -144,7 +144,7 @@ def test_a_field(converted: Any, rule: Any, lines: list[str], said: dict[str, An
     expected = {"name": "r", "route": TO_ALL, **said}
     ending = [DEFAULT] if "match" in said else []
     assert found.routes("shop") == [expected, *ending]
-    assert found.conversion.whole
+    assert found.conversion.is_complete
 
 
 def test_a_redirect_was_a_302(converted: Any, rule: Any) -> None:

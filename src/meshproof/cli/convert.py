@@ -18,7 +18,7 @@ from meshproof.base.errors import UsageError
 if TYPE_CHECKING:
     from meshproof.convert import Conversion
     from meshproof.convert.proof import Direction
-    from meshproof.convert.reading import Source
+    from meshproof.convert.source import Source
 
 DESCRIPTION = (
     "Turns RouteRule, DestinationPolicy and EgressRule (config.istio.io/v1alpha2) and Ingress of "
@@ -65,9 +65,9 @@ def run(options: argparse.Namespace) -> int:
         )
     _check_output(options.output, options.paths)
     from meshproof.convert import convert
-    from meshproof.convert.reading import read
+    from meshproof.convert.source import read_source
 
-    source = read(options.paths)
+    source = read_source(options.paths)
     found = convert(source, options.old_defaults)
     for note in found.notes:
         _tell(str(note))
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     if code not in (errors.EXIT_PASSED, errors.EXIT_INCONCLUSIVE):
         return code
     _write(found.text, options.output)
-    if code == errors.EXIT_PASSED and not found.whole:
+    if code == errors.EXIT_PASSED and not found.is_complete:
         return errors.EXIT_FINDINGS
     return code
 
@@ -93,13 +93,13 @@ def _proven(source: Source, found: Conversion, options: argparse.Namespace) -> i
         return errors.EXIT_FAILED
     if not options.prove:
         return errors.EXIT_PASSED
-    directions = proof.directions(source, found.text, name, compared)
+    directions = proof.build_directions(source, found.text, name, compared)
     if not directions:
         _tell("not proven on the mesh: there is no rule that it can answer")
     for direction in directions:
         if code := _prove(direction, source):
             return code
-    left_out = [part for part in compared.same if not proof.on_mesh(part)]
+    left_out = [part for part in compared.same if not proof.is_provable_on_mesh(part)]
     for part in left_out:
         _tell(f"not proven on the mesh: {', '.join(part.hosts)} (only services of the cluster)")
     proven = directions and not left_out and not compared.unproven
@@ -132,7 +132,7 @@ def _prove(direction: Direction, source: Source) -> int:
     _tell(said.getvalue())
     for one in results:
         if one.outcome is not Outcome.PASSED:
-            _tell(f"{proof.place(one.rule, source)}: {one.outcome}: {one.promise}")
+            _tell(f"{proof.describe_place(one.rule, source)}: {one.outcome}: {one.promise}")
     _tell(f"not the same: {direction.description}" if code == 1 else f"not proven: {direction.description}")
     return code
 

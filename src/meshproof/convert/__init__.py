@@ -10,18 +10,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from meshproof.base.errors import BadRules
-from meshproof.convert import beside, comments, destination_policy, egress_rule, ingress, route_rule
+from meshproof.convert import (
+    comments,
+    destination_policy,
+    egress_rule,
+    ingress,
+    route_rule,
+    unconverted,
+)
 from meshproof.convert.nodes import Node
 from meshproof.convert.notes import Level, Note
-from meshproof.convert.reading import Source
 from meshproof.convert.route_rule import Context
-from meshproof.convert.writing import written
+from meshproof.convert.source import Source
+from meshproof.convert.yaml_writer import write_documents
 from meshproof.documents.manifest import Document
 
 __all__ = ["Conversion", "Level", "Note", "convert"]
 
 #: Keys of metadata that no object of today has any use for.
-_OF_THE_OBJECT = ("finalizers", "generateName", "ownerReferences")
+_DROPPED_METADATA = ("finalizers", "generateName", "ownerReferences")
 
 
 @dataclass(frozen=True)
@@ -32,9 +39,9 @@ class Conversion:
     notes: tuple[Note, ...]
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """True when the output says all that the source says."""
-        return all(one.level is not Level.ERROR for one in self.notes)
+        return all(note.level is not Level.ERROR for note in self.notes)
 
 
 def convert(source: Source, old_defaults: bool = False) -> Conversion:
@@ -43,47 +50,67 @@ def convert(source: Source, old_defaults: bool = False) -> Conversion:
     `old_defaults` also writes out the timeout and the retries that the old mesh had by itself.
     Raises BadRules for what cannot be read, and when there is nothing to convert.
     """
-    context = Context(selectors=beside.selectors(source.others), old_defaults=old_defaults)
-    rules = route_rule.grouped(one for one in source.legacy if one.kind == "RouteRule")
-    of_kind = {
+    context = Context(
+        selectors=unconverted.read_selectors(source.unconverted), old_defaults=old_defaults
+    )
+    rules_by_host = route_rule.group_by_host(
+        one for one in source.legacy if one.kind == "RouteRule"
+    )
+    documents_of_kind = {
         kind: [one for one in source.legacy if one.kind == kind]
         for kind in ("DestinationPolicy", "EgressRule", "Ingress")
     }
-    for document in of_kind["DestinationPolicy"]:
+    for document in documents_of_kind["DestinationPolicy"]:
         destination_policy.convert(document, context)
-    entries = [egress_rule.convert(one, context) for one in of_kind["EgressRule"]]
-    routes = [route_rule.virtual_service(group, context) for group in rules.values()]
-    around = ingress.Around(rules, beside.ports(source.others))
-    entrances = [
-        node for one in of_kind["Ingress"] for node in ingress.convert(one, around, context)
+    service_entries = [egress_rule.convert(one, context) for one in documents_of_kind["EgressRule"]]
+    routes = [route_rule.convert_rules(group, context) for group in rules_by_host.values()]
+    ingress_context = ingress.IngressContext(
+        rules_by_host, unconverted.read_named_ports(source.unconverted)
+    )
+    ingress_objects = [
+        node
+        for one in documents_of_kind["Ingress"]
+        for node in ingress.convert(one, ingress_context, context)
     ]
-    objects = [*entries, *context.policies.objects(), *entrances, *routes]
-    _check_names(objects)
-    beside.check(objects, source.others, context.notes)
-    _note_metadata(source.legacy, context)
-    by_claim = [*routes, *entries, *entrances, *context.policies.objects()]
-    comments.carry(by_claim, source.legacy, source.texts)
-    return Conversion(written(objects), tuple(sorted(set(context.notes.found))))
+    objects = [
+        *service_entries,
+        *context.destination_rules.build_objects(),
+        *ingress_objects,
+        *routes,
+    ]
+    _check_unique_names(objects)
+    unconverted.note_clashes(objects, source.unconverted, context.notes)
+    _note_dropped_metadata(source.legacy, context)
+    objects_by_priority = [
+        *routes,
+        *service_entries,
+        *ingress_objects,
+        *context.destination_rules.build_objects(),
+    ]
+    comments.carry_comments(objects_by_priority, source.legacy, source.texts)
+    return Conversion(write_documents(objects), tuple(sorted(set(context.notes.entries))))
 
 
-def _check_names(objects: Sequence[Node]) -> None:
+def _check_unique_names(objects: Sequence[Node]) -> None:
     """Raise BadRules for two objects of one name: one would replace the other."""
-    seen: set[tuple[str, str, str]] = set()
+    keys: set[tuple[str, str, str]] = set()
     for node in objects:
-        plain = node.plain()
-        head = plain["metadata"]
-        key = plain["kind"], head.get("namespace", "default"), head["name"]
-        if key in seen:
-            place = node.origins[0].at if node.origins else None
-            said = f"two objects would be {key[0]} {key[1]}/{key[2]}: convert the files one by one"
-            raise place.error(said) if place else BadRules(said)
-        seen.add(key)
+        content = node.to_python()
+        metadata = content["metadata"]
+        key = content["kind"], metadata.get("namespace", "default"), metadata["name"]
+        if key in keys:
+            at = node.origins[0].at if node.origins else None
+            message = (
+                f"two objects would be {key[0]} {key[1]}/{key[2]}: convert the files one by one"
+            )
+            raise at.error(message) if at else BadRules(message)
+        keys.add(key)
 
 
-def _note_metadata(documents: Iterable[Document], context: Context) -> None:
+def _note_dropped_metadata(documents: Iterable[Document], context: Context) -> None:
     for document in documents:
-        for key in _OF_THE_OBJECT:
+        for key in _DROPPED_METADATA:
             value = document.metadata.get(key)
             if value is not None:
                 at = document.metadata.keys[key]
-                context.notes.known(at, f"metadata.{key} is about the old object: left out")
+                context.notes.add_hint(at, f"metadata.{key} is about the old object: left out")

@@ -5,7 +5,7 @@ Source: routing/v1alpha1/route_rule.proto of Istio 0.2 to 0.8 and Istio's page o
 
 from __future__ import annotations
 
-from meshproof.convert.nodes import Node, copied, mapping, scalar
+from meshproof.convert.nodes import Node, copy_value, make_mapping, make_scalar
 from meshproof.convert.notes import Notes
 from meshproof.documents.manifest import Value
 
@@ -16,159 +16,161 @@ OLD_TIMEOUT = f"{OLD_SECONDS:g}s"
 OLD_RETRY_ON = "5xx,connect-failure,refused-stream"
 
 
-def redirect(value: Value | None) -> Node | None:
+def convert_redirect(value: Value | None) -> Node | None:
     """Return the redirect; it was a 302, where a VirtualService says 301 unless told otherwise."""
     if value is None:
         return None
-    found = copied(value)
-    found.put("redirectCode", scalar(302))
-    return found
+    node = copy_value(value)
+    node.put("redirectCode", make_scalar(302))
+    return node
 
 
-def rewrite(value: Value | None) -> Node | None:
+def convert_rewrite(value: Value | None) -> Node | None:
     """Return the rewrite, which has the same keys and meaning."""
-    return copied(value) if value is not None else None
+    return copy_value(value) if value is not None else None
 
 
-def put_rest(spec: Value, route: Node, notes: Notes) -> None:
+def put_policies(spec: Value, route: Node, notes: Notes) -> None:
     """Put timeout, retries, fault, corsPolicy and headers into a route; name what has no key."""
-    route.put("timeout", _timeout(spec.get("httpReqTimeout"), route, notes))
-    route.put("retries", _retries(spec.get("httpReqRetries"), route, notes))
-    route.put("fault", _fault(spec, route, notes))
-    route.put("corsPolicy", _cors(spec.get("corsPolicy")))
-    appended = spec.get("appendHeaders")
-    if appended is not None and appended.mapping():
-        route.put("headers", mapping(appended, request=mapping(add=copied(appended))))
-    faulted, upgraded = spec.get("l4Fault"), spec.get("websocketUpgrade")
-    if faulted is not None:
-        notes.lost(
-            faulted, "a VirtualService has no faults of TCP", route, spec.keys.get("l4Fault")
+    route.put("timeout", _convert_timeout(spec.get("httpReqTimeout"), route, notes))
+    route.put("retries", _convert_retries(spec.get("httpReqRetries"), route, notes))
+    route.put("fault", _convert_fault(spec, route, notes))
+    route.put("corsPolicy", _convert_cors(spec.get("corsPolicy")))
+    headers = spec.get("appendHeaders")
+    if headers is not None and headers.mapping():
+        route.put("headers", make_mapping(headers, request=make_mapping(add=copy_value(headers))))
+    tcp_fault, upgrade = spec.get("l4Fault"), spec.get("websocketUpgrade")
+    if tcp_fault is not None:
+        notes.add_unconverted(
+            tcp_fault, "a VirtualService has no faults of TCP", route, spec.keys.get("l4Fault")
         )
-    if upgraded is not None:
-        said = "is not needed any more: upgrades pass in every route"
-        notes.known(upgraded.at, f"{upgraded.path} {said}")
+    if upgrade is not None:
+        reason = "is not needed any more: upgrades pass in every route"
+        notes.add_hint(upgrade.at, f"{upgrade.path} {reason}")
 
 
-def put_old_defaults(route: Node, wanted: bool) -> None:
+def put_old_defaults(route: Node, is_enabled: bool) -> None:
     """Put the timeout and the retries of the old mesh into a route that has none."""
-    if wanted and isinstance(route.content, dict):
+    if is_enabled and isinstance(route.content, dict):
         if "timeout" not in route.content:
-            route.put("timeout", scalar(OLD_TIMEOUT))
+            route.put("timeout", make_scalar(OLD_TIMEOUT))
         if "retries" not in route.content:
-            route.put("retries", mapping(attempts=scalar(0)))
+            route.put("retries", make_mapping(attempts=make_scalar(0)))
 
 
-def _timeout(value: Value | None, route: Node, notes: Notes) -> Node | None:
-    simple = _simple(value, "simpleTimeout", route, notes)
+def _convert_timeout(value: Value | None, route: Node, notes: Notes) -> Node | None:
+    simple = _get_simple_policy(value, "simpleTimeout", route, notes)
     if simple is None or value is None:
         return None
-    found = simple.get("timeout")
-    _lose_header(simple, route, notes)
-    if found is None:
-        return scalar(OLD_TIMEOUT, simple, value)
-    return scalar(found.text(), found, simple, value)
+    timeout = simple.get("timeout")
+    _note_override_header(simple, route, notes)
+    if timeout is None:
+        return make_scalar(OLD_TIMEOUT, simple, value)
+    return make_scalar(timeout.text(), timeout, simple, value)
 
 
-def _retries(value: Value | None, route: Node, notes: Notes) -> Node | None:
-    simple = _simple(value, "simpleRetry", route, notes)
+def _convert_retries(value: Value | None, route: Node, notes: Notes) -> Node | None:
+    simple = _get_simple_policy(value, "simpleRetry", route, notes)
     if simple is None or value is None:
         return None
-    _lose_header(simple, route, notes)
-    attempts, each = simple.get("attempts"), simple.get("perTryTimeout")
+    _note_override_header(simple, route, notes)
+    attempts, per_try_timeout = simple.get("attempts"), simple.get("perTryTimeout")
     count = attempts.integer(0, 2**31 - 1) if attempts is not None else 0
-    return mapping(
+    return make_mapping(
         simple,
         value,
-        attempts=scalar(count, *([attempts] if attempts is not None else [])),
-        perTryTimeout=copied(each) if each is not None else None,
-        retryOn=scalar(OLD_RETRY_ON) if count else None,
+        attempts=make_scalar(count, *([attempts] if attempts is not None else [])),
+        perTryTimeout=copy_value(per_try_timeout) if per_try_timeout is not None else None,
+        retryOn=make_scalar(OLD_RETRY_ON) if count else None,
     )
 
 
-def _simple(value: Value | None, key: str, route: Node, notes: Notes) -> Value | None:
+def _get_simple_policy(value: Value | None, key: str, route: Node, notes: Notes) -> Value | None:
     """Return the simple form of a policy; the custom one was never more than a name for Envoy's."""
     if value is None:
         return None
     custom = value.get("custom")
     if custom is not None:
-        notes.lost(
+        notes.add_unconverted(
             custom, "a VirtualService has no custom policies", route, value.keys.get("custom")
         )
     return value.get(key)
 
 
-def _lose_header(value: Value, route: Node, notes: Notes) -> None:
+def _note_override_header(value: Value, route: Node, notes: Notes) -> None:
     header = value.get("overrideHeaderName")
     if header is not None:
-        notes.lost(header, "a VirtualService cannot let a header of the request decide", route)
+        notes.add_unconverted(
+            header, "a VirtualService cannot let a header of the request decide", route
+        )
 
 
-def _fault(spec: Value, route: Node, notes: Notes) -> Node | None:
+def _convert_fault(spec: Value, route: Node, notes: Notes) -> Node | None:
     value = spec.get("httpFault")
     if value is None:
         return None
     if spec.get("redirect") is not None:
-        notes.lost(
+        notes.add_unconverted(
             value, "a route that redirects cannot have a fault", route, spec.keys["httpFault"]
         )
         return None
-    found = mapping(
+    fault = make_mapping(
         value,
-        delay=_delay(value.get("delay"), route, notes),
-        abort=_abort(value.get("abort"), route, notes),
+        delay=_convert_delay(value.get("delay"), route, notes),
+        abort=_convert_abort(value.get("abort"), route, notes),
     )
-    return found if found.content else None
+    return fault if fault.content else None
 
 
-def _delay(value: Value | None, route: Node, notes: Notes) -> Node | None:
+def _convert_delay(value: Value | None, route: Node, notes: Notes) -> Node | None:
     if value is None:
         return None
-    _lose_header(value, route, notes)
+    _note_override_header(value, route, notes)
     fixed, exponential = value.get("fixedDelay"), value.get("exponentialDelay")
     if exponential is not None:
-        notes.lost(exponential, "Envoy has fixed delays only", route)
+        notes.add_unconverted(exponential, "Envoy has fixed delays only", route)
     if fixed is None:
         return None
-    return mapping(value, percentage=_percentage(value), fixedDelay=copied(fixed))
+    return make_mapping(value, percentage=_convert_percentage(value), fixedDelay=copy_value(fixed))
 
 
-def _abort(value: Value | None, route: Node, notes: Notes) -> Node | None:
+def _convert_abort(value: Value | None, route: Node, notes: Notes) -> Node | None:
     if value is None:
         return None
-    _lose_header(value, route, notes)
+    _note_override_header(value, route, notes)
     status, grpc, http2 = (value.get(key) for key in ("httpStatus", "grpcStatus", "http2Error"))
     if http2 is not None:
-        notes.lost(http2, "Envoy aborts with a status of HTTP or gRPC only", route)
+        notes.add_unconverted(http2, "Envoy aborts with a status of HTTP or gRPC only", route)
     if status is not None and status.integer(100, 599) < 200:
-        notes.lost(status, "Envoy aborts with a status of 200 to 599", route)
+        notes.add_unconverted(status, "Envoy aborts with a status of 200 to 599", route)
         status = None
     if status is None and grpc is None:
         return None
-    return mapping(
+    return make_mapping(
         value,
-        percentage=_percentage(value),
-        httpStatus=copied(status) if status is not None else None,
-        grpcStatus=copied(grpc) if grpc is not None else None,
+        percentage=_convert_percentage(value),
+        httpStatus=copy_value(status) if status is not None else None,
+        grpcStatus=copy_value(grpc) if grpc is not None else None,
     )
 
 
-def _percentage(value: Value) -> Node:
+def _convert_percentage(value: Value) -> Node:
     """Return the share of requests; without one it was 0, where a VirtualService means all."""
     percent = value.get("percent")
-    return mapping(value=copied(percent) if percent is not None else scalar(0))
+    return make_mapping(value=copy_value(percent) if percent is not None else make_scalar(0))
 
 
-def _cors(value: Value | None) -> Node | None:
+def _convert_cors(value: Value | None) -> Node | None:
     """Return the policy: the same keys, but origins are conditions on strings today."""
     if value is None:
         return None
-    found = Node({}, (value,))
-    for key, one in value.mapping().items():
-        if one.content is None:
+    policy = Node({}, (value,))
+    for key, entry in value.mapping().items():
+        if entry.content is None:
             continue
         if key == "allowOrigin":
-            origins = [mapping(each, exact=copied(each)) for each in one.items()]
-            found.put("allowOrigins", Node(list(origins), (one,)))
+            origins = [make_mapping(origin, exact=copy_value(origin)) for origin in entry.items()]
+            policy.put("allowOrigins", Node(list(origins), (entry,)))
         else:
-            found.put(key, copied(one))
-    return found
+            policy.put(key, copy_value(entry))
+    return policy

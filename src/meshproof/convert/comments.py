@@ -17,14 +17,14 @@ import yaml
 from meshproof.convert.nodes import Node
 from meshproof.documents.manifest import Document, Value
 
-Place = tuple[int, int]
+Position = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Comment:
     """A comment: where it begins (line and column, from 1), what it says, whether it is alone."""
 
-    place: Place
+    place: Position
     text: str
     alone: bool
 
@@ -36,58 +36,67 @@ class _Entry:
     A comment further to the right than `column`, before it, belongs to what stands before.
     """
 
-    place: Place
+    place: Position
     chain: tuple[Value, ...]
     column: int
 
 
-def carry(objects: Iterable[Node], converted: Iterable[Document], texts: Mapping[str, str]) -> None:
+def carry_comments(
+    objects: Iterable[Node], converted: Iterable[Document], texts: Mapping[str, str]
+) -> None:
     """Put the comments of `converted` documents into the objects that were made of them.
 
     `texts` are the files by name. A document that is not converted keeps its comments to itself.
     """
-    said: dict[int, Node] = {}
-    for node in (one for tree in objects for one in tree.nodes()):
+    node_of_value: dict[int, Node] = {}
+    for node in (value for tree in objects for value in tree.iter_nodes()):
         for value in node.origins:
-            said.setdefault(id(value), node)
+            node_of_value.setdefault(id(value), node)
     files: dict[str, list[Document]] = {}
     for document in converted:
         files.setdefault(document.at.file, []).append(document)
     for file, documents in files.items():
-        for comment, chain in _owned(texts.get(file, ""), documents):
-            owner = next((said[id(one)] for one in chain if id(one) in said), None)
+        for comment, chain in _find_owners(texts.get(file, ""), documents):
+            owner = next(
+                (node_of_value[id(value)] for value in chain if id(value) in node_of_value), None
+            )
             if owner is not None:
-                _put(owner, comment, exact=id(chain[0]) in said)
+                _put_comment(owner, comment, exact=id(chain[0]) in node_of_value)
 
 
-def _put(node: Node, comment: Comment, exact: bool) -> None:
-    if comment.alone or not exact or node.beside:
-        node.above.append(comment.text)
+def _put_comment(node: Node, comment: Comment, exact: bool) -> None:
+    if comment.alone or not exact or node.line_comment:
+        node.comments_above.append(comment.text)
     else:
-        node.beside = comment.text
+        node.line_comment = comment.text
 
 
-def _owned(text: str, documents: list[Document]) -> Iterator[tuple[Comment, tuple[Value, ...]]]:
+def _find_owners(
+    text: str, documents: list[Document]
+) -> Iterator[tuple[Comment, tuple[Value, ...]]]:
     """Yield each comment of the documents with what it belongs to, the innermost value first."""
-    comments, parts = _scan(text)
+    comments, parts = _scan_comments(text)
     entries = sorted(
-        (entry for document in documents for entry in _entries(document)),
+        (entry for document in documents for entry in _iter_entries(document)),
         key=lambda entry: entry.place,
     )
-    places = [entry.place for entry in entries]
+    positions = [entry.place for entry in entries]
     for comment in comments:
-        index = bisect.bisect_left(places, comment.place)
-        start, end = _part(comment.place, parts)
-        near = (entries[index] if index < len(entries) else None), entries[index - 1]
+        index = bisect.bisect_left(positions, comment.place)
+        start, end = _find_document_range(comment.place, parts)
+        neighbours = (entries[index] if index < len(entries) else None), entries[index - 1]
         after, before = (
-            one if one is not None and start <= one.place < end else None for one in near
+            entry if entry is not None and start <= entry.place < end else None
+            for entry in neighbours
         )
-        chain = _chain(comment, before if index else None, after)
+        chain = _choose_chain(comment, before if index else None, after)
         if chain:
             yield comment, chain
 
 
-def _chain(comment: Comment, before: _Entry | None, after: _Entry | None) -> tuple[Value, ...]:
+def _choose_chain(
+    comment: Comment, before: _Entry | None, after: _Entry | None
+) -> tuple[Value, ...]:
     """Return what a comment between two entries belongs to, the innermost value first."""
     if after is not None and (before is None or not comment.alone):
         return before.chain if before is not None else after.chain
@@ -102,13 +111,15 @@ def _chain(comment: Comment, before: _Entry | None, after: _Entry | None) -> tup
     return before.chain[1:] if closes else after.chain
 
 
-def _part(place: Place, parts: list[tuple[Place, bool]]) -> tuple[Place, Place]:
+def _find_document_range(
+    position: Position, parts: list[tuple[Position, bool]]
+) -> tuple[Position, Position]:
     """Return from where to where the document reaches that a comment belongs to.
 
     A part that holds comments only belongs to the document after it.
     """
-    starts = [one for one, _ in parts]
-    index = max(0, bisect.bisect_right(starts, place) - 1)
+    starts = [start for start, _ in parts]
+    index = max(0, bisect.bisect_right(starts, position) - 1)
     last = index
     while last + 1 < len(parts) and not parts[last][1]:
         last += 1
@@ -116,7 +127,7 @@ def _part(place: Place, parts: list[tuple[Place, bool]]) -> tuple[Place, Place]:
     return starts[index], end
 
 
-def _entries(document: Document) -> Iterator[_Entry]:
+def _iter_entries(document: Document) -> Iterator[_Entry]:
     """Yield every key and every list's entry of a document, the outermost first."""
     root = document.root
     yield _Entry((root.at.line, root.at.column), (root,), root.at.column)
@@ -126,24 +137,26 @@ def _entries(document: Document) -> Iterator[_Entry]:
         if len(chain) > 100:
             continue
         if isinstance(value.content, dict):
-            inner = [(value.keys.get(key, one.at), one) for key, one in value.content.items()]
+            children = [
+                (value.keys.get(key, child.at), child) for key, child in value.content.items()
+            ]
         elif isinstance(value.content, list):
-            inner = [(one.at, one) for one in value.content]
+            children = [(child.at, child) for child in value.content]
         else:
             continue
         dash = 1 if isinstance(value.content, list) else 0
-        for at, one in inner:
-            yield _Entry((at.line, at.column), (one, *chain), at.column - dash)
-            pending.append((one, (one, *chain)))
+        for at, child in children:
+            yield _Entry((at.line, at.column), (child, *chain), at.column - dash)
+            pending.append((child, (child, *chain)))
 
 
-def _scan(text: str) -> tuple[list[Comment], list[tuple[Place, bool]]]:
+def _scan_comments(text: str) -> tuple[list[Comment], list[tuple[Position, bool]]]:
     """Return the comments of a text; where its documents begin, and whether each holds a value.
 
     A comment stands between two tokens; the first line of a block scalar may have one, too.
     """
     gaps: list[tuple[int, int]] = []
-    parts: list[tuple[Place, bool]] = [((1, 1), False)]
+    parts: list[tuple[Position, bool]] = [((1, 1), False)]
     end = 0
     for token in yaml.scan(text, Loader=yaml.CSafeLoader):
         start = token.start_mark.index
@@ -157,19 +170,21 @@ def _scan(text: str) -> tuple[list[Comment], list[tuple[Place, bool]]]:
             line_end = text.find("\n", start, end)
             gaps.append((start, line_end if line_end >= 0 else end))
     gaps.append((end, len(text)))
-    lines = [0, *(found.end() for found in re.finditer("\n", text))]
-    return [one for start, end in gaps for one in _between(text, start, end, lines)], parts
+    lines = [0, *(match.end() for match in re.finditer("\n", text))]
+    return [
+        comment for start, end in gaps for comment in _iter_comments(text, start, end, lines)
+    ], parts
 
 
-def _between(text: str, start: int, end: int, lines: list[int]) -> Iterator[Comment]:
+def _iter_comments(text: str, start: int, end: int, lines: list[int]) -> Iterator[Comment]:
     """Yield the comments of a stretch of text without values; `lines` are where lines begin."""
     position = start
-    while (sign := text.find("#", position, end)) >= 0:
-        line_end = text.find("\n", sign)
+    while (hash_at := text.find("#", position, end)) >= 0:
+        line_end = text.find("\n", hash_at)
         line_end = len(text) if line_end < 0 else line_end
-        number = bisect.bisect_right(lines, sign)
-        before = text[lines[number - 1] : sign]
+        number = bisect.bisect_right(lines, hash_at)
+        before = text[lines[number - 1] : hash_at]
         if not before or before[-1] in " \t":
-            said = text[sign + 1 : line_end].rstrip().removeprefix(" ")
-            yield Comment((number, len(before) + 1), said, not before.strip(" \t-?"))
+            comment = text[hash_at + 1 : line_end].rstrip().removeprefix(" ")
+            yield Comment((number, len(before) + 1), comment, not before.strip(" \t-?"))
         position = line_end

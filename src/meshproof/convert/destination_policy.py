@@ -6,16 +6,16 @@ DestinationRule.
 
 from __future__ import annotations
 
-from meshproof.convert.nodes import Node, copied, mapping, scalar
+from meshproof.convert.nodes import Node, copy_value, make_mapping, make_scalar
 from meshproof.convert.route_rule import Context
-from meshproof.convert.services import named
-from meshproof.convert.writing import lines
+from meshproof.convert.services import read_service
+from meshproof.convert.yaml_writer import iter_lines
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.legacy import destination_policy
 
 #: The same algorithm has another name today.
 _BALANCERS = {"LEAST_CONN": "LEAST_REQUEST"}
-#: Key of simpleCb -> where it stands in a traffic policy.
+#: Key of simpleCb -> where it stands in a traffic destination_rule.
 _KEYS = {
     "maxConnections": ("connectionPool", "tcp", "maxConnections"),
     "httpMaxPendingRequests": ("connectionPool", "http", "http1MaxPendingRequests"),
@@ -30,69 +30,73 @@ _KEYS = {
 
 
 def convert(document: Document, context: Context) -> None:
-    """Put what a policy says into the DestinationRule of its service.
+    """Put what a destination_rule says into the DestinationRule of its service.
 
-    Raises BadRules with its place for what a policy cannot say.
+    Raises BadRules with its place for what a destination_rule cannot say.
     """
-    destination_policy.check(document)
+    destination_policy.check_policy(document)
     spec, notes = document.spec, context.notes
     destination = spec.need("destination")
-    service = named(destination, document.namespace)
-    policy = context.policies.of(service, document)
-    policy.documents.append(document)
+    service = read_service(destination, document.namespace)
+    destination_rule = context.destination_rules.get_or_add(service, document)
+    destination_rule.documents.append(document)
     source = spec.get("source")
-    made = Node({}, (document.root,))
-    made.put("loadBalancer", _balancer(spec.get("loadBalancing"), made, context))
-    _breaker(spec.get("circuitBreaker"), made, context)
+    traffic_policy = Node({}, (document.root,))
+    traffic_policy.put(
+        "loadBalancer", _convert_balancer(spec.get("loadBalancing"), traffic_policy, context)
+    )
+    _convert_breaker(spec.get("circuitBreaker"), traffic_policy, context)
     if source is not None:
-        why = "a DestinationRule is for all callers, and the policy was for some; it is left out"
-        notes.lost(source, why, policy.root, spec.keys.get("source"))
-        policy.root.origins += (document.root,)
-        policy.root.above += made.above
-        policy.root.above += [f"  {line}" for line in lines(Node(made.content))]
+        reason = "a DestinationRule is for all callers, and the policy was for some; it is left out"
+        notes.add_unconverted(source, reason, destination_rule.root, spec.keys.get("source"))
+        destination_rule.root.origins += (document.root,)
+        destination_rule.root.comments_above += traffic_policy.comments_above
+        destination_rule.root.comments_above += [
+            f"  {line}" for line in iter_lines(Node(traffic_policy.content))
+        ]
         return
-    if not made.content:
-        policy.root.above += made.above
-        policy.root.origins += (document.root,)
+    if not traffic_policy.content:
+        destination_rule.root.comments_above += traffic_policy.comments_above
+        destination_rule.root.origins += (document.root,)
         return
     labels = destination.get("labels")
-    policy.put(made, labels, document)
+    destination_rule.set_traffic_policy(traffic_policy, labels, document)
     if labels is not None and labels.mapping():
-        notes.known(
+        notes.add_hint(
             labels.at, f"{labels.path}: holds where a rule sends to these labels, as it did before"
         )
 
 
-def _balancer(value: Value | None, made: Node, context: Context) -> Node | None:
+def _convert_balancer(value: Value | None, traffic_policy: Node, context: Context) -> Node | None:
     if value is None:
         return None
     custom, name = value.get("custom"), value.get("name")
     if custom is not None:
-        why = "a DestinationRule has no custom balancing"
-        context.notes.lost(custom, why, made, value.keys.get("custom"))
+        reason = "a DestinationRule has no custom balancing"
+        context.notes.add_unconverted(custom, reason, traffic_policy, value.keys.get("custom"))
     if name is None:
         return None
-    return mapping(value, simple=scalar(_BALANCERS.get(name.text(), name.text()), name))
+    return make_mapping(value, simple=make_scalar(_BALANCERS.get(name.text(), name.text()), name))
 
 
-def _breaker(value: Value | None, made: Node, context: Context) -> None:
+def _convert_breaker(value: Value | None, traffic_policy: Node, context: Context) -> None:
     if value is None:
         return
     custom, simple = value.get("custom"), value.get("simpleCb")
     if custom is not None:
-        why = "a DestinationRule has no custom breakers"
-        context.notes.lost(custom, why, made, value.keys.get("custom"))
+        reason = "a DestinationRule has no custom breakers"
+        context.notes.add_unconverted(custom, reason, traffic_policy, value.keys.get("custom"))
     for key, path in _KEYS.items():
-        found = simple.get(key) if simple is not None else None
-        if found is not None:
-            _plant(made, path, copied(found))
+        limit = simple.get(key) if simple is not None else None
+        if limit is not None:
+            _put_at_path(traffic_policy, path, copy_value(limit))
 
 
-def _plant(node: Node, path: tuple[str, ...], found: Node) -> None:
+def _put_at_path(node: Node, path: tuple[str, ...], leaf: Node) -> None:
     """Put a value at a path, making the mappings on the way."""
     for key in path[:-1]:
         content = node.content if isinstance(node.content, dict) else {}
         if key not in content:
             node.put(key, Node({}))
         node = content[key]
-    node.put(path[-1], found)
+    node.put(path[-1], leaf)

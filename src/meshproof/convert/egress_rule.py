@@ -6,14 +6,14 @@ today's pages on ServiceEntry and on TLS origination.
 
 from __future__ import annotations
 
-from meshproof.convert.nodes import Node, listed, mapping, scalar
+from meshproof.convert.nodes import Node, make_list, make_mapping, make_scalar
 from meshproof.convert.route_rule import Context
 from meshproof.convert.services import (
-    carried,
-    completed,
-    is_explicit,
-    metadata,
-    of_host,
+    build_metadata,
+    build_service,
+    complete_object,
+    has_explicit_namespace,
+    merge_metadata,
 )
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.legacy import egress_rule
@@ -21,73 +21,82 @@ from meshproof.rules.legacy import egress_rule
 
 def convert(document: Document, context: Context) -> Node:
     """Return the ServiceEntry of a rule. Raises BadRules for what a rule cannot say."""
-    egress_rule.check(document)
+    egress_rule.check_rule(document)
     spec = document.spec
     destination = spec.need("destination")
     host = destination.need("service")
     root = Node({}, (document.root,))
-    ports = [_port(port, host, document, context) for port in spec.need("ports").items()]
-    head = metadata(document.name, document.namespace, is_explicit(document))
-    for key in ("labels", "annotations"):
-        kept, _ = carried([document], key)
-        head.put(key, kept)
-    proxied = spec.get("useEgressProxy")
-    if proxied is not None and proxied.boolean():
-        why = "it takes an egress gateway, a VirtualService through it and its own DestinationRule"
-        context.notes.lost(proxied, why, root)
-    made = mapping(
-        **_whereabouts(host, destination, document, context),
-        ports=Node(list(ports), (spec.need("ports"),)),
-        location=scalar("MESH_EXTERNAL"),
-        resolution=scalar("NONE" if _is_many(host.text()) else "DNS"),
+    ports = [_convert_port(port, host, document, context) for port in spec.need("ports").items()]
+    metadata_node = build_metadata(
+        document.name, document.namespace, has_explicit_namespace(document)
     )
-    return completed(root, "ServiceEntry", head, made)
+    for key in ("labels", "annotations"):
+        merged, _ = merge_metadata([document], key)
+        metadata_node.put(key, merged)
+    egress_proxy = spec.get("useEgressProxy")
+    if egress_proxy is not None and egress_proxy.boolean():
+        reason = (
+            "it takes an egress gateway, a VirtualService through it and its own DestinationRule"
+        )
+        context.notes.add_unconverted(egress_proxy, reason, root)
+    service_entry = make_mapping(
+        **_convert_host(host, destination, document, context),
+        ports=Node(list(ports), (spec.need("ports"),)),
+        location=make_scalar("MESH_EXTERNAL"),
+        resolution=make_scalar("NONE" if _is_wildcard(host.text()) else "DNS"),
+    )
+    return complete_object(root, "ServiceEntry", metadata_node, service_entry)
 
 
-def _is_many(host: str) -> bool:
+def _is_wildcard(host: str) -> bool:
     """Say whether a host stands for many, so that the caller's address must be taken."""
-    return not egress_rule.is_one(host)
+    return not egress_rule.is_single_name(host)
 
 
-def _whereabouts(
+def _convert_host(
     host: Value, destination: Value, document: Document, context: Context
 ) -> dict[str, Node]:
     """Return the hosts of the entry, or the addresses under a name that nobody asks for."""
     if egress_rule.ADDRESS.fullmatch(host.text()) is None:
-        return {"hosts": listed(scalar(host.text(), destination, host))}
+        return {"hosts": make_list(make_scalar(host.text(), destination, host))}
     name = f"{document.name}.{document.namespace}.egress"
-    context.notes.known(
+    context.notes.add_hint(
         host.at, f"{host.path} is an address: the entry is for it, under the name {name}"
     )
     return {
-        "hosts": listed(scalar(name)),
-        "addresses": listed(scalar(host.text(), destination, host)),
+        "hosts": make_list(make_scalar(name)),
+        "addresses": make_list(make_scalar(host.text(), destination, host)),
     }
 
 
-def _port(port: Value, host: Value, document: Document, context: Context) -> Node:
+def _convert_port(port: Value, host: Value, document: Document, context: Context) -> Node:
     number, protocol = port.need("port"), port.need("protocol")
-    word = protocol.text().upper()
-    if word == "HTTPS":
-        _open_tls(number, protocol, host, document, context)
-        word = "HTTP"
-    name = f"{word.lower()}-{number.integer(1, 65535)}"
-    return mapping(
+    protocol_name = protocol.text().upper()
+    if protocol_name == "HTTPS":
+        _originate_tls(number, protocol, host, document, context)
+        protocol_name = "HTTP"
+    name = f"{protocol_name.lower()}-{number.integer(1, 65535)}"
+    return make_mapping(
         port,
-        number=scalar(number.content if isinstance(number.content, int) else 0, number),
-        name=scalar(name),
-        protocol=scalar(word, protocol),
+        number=make_scalar(number.content if isinstance(number.content, int) else 0, number),
+        name=make_scalar(name),
+        protocol=make_scalar(protocol_name, protocol),
     )
 
 
-def _open_tls(
+def _originate_tls(
     number: Value, protocol: Value, host: Value, document: Document, context: Context
 ) -> None:
     """Let the caller's sidecar open TLS: callers said http://host:443, and may go on so."""
-    policy = context.policies.of(of_host(host.text()), document)
+    destination_rule = context.destination_rules.get_or_add(build_service(host.text()), document)
     port = number.integer(1, 65535)
-    policy.add_port(mapping(port=mapping(number=scalar(port)), tls=mapping(mode=scalar("SIMPLE"))))
-    context.notes.known(
+    destination_rule.add_port_settings(
+        make_mapping(
+            port=make_mapping(number=make_scalar(port)),
+            tls=make_mapping(mode=make_scalar("SIMPLE")),
+        )
+    )
+    context.notes.add_hint(
         protocol.at,
         f"{protocol.path}: callers say http://{host.text()}:{port}, and their sidecar opens TLS, "
         "as before; its DestinationRule says so",

@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from meshproof.base.names import INGRESS_ANNOTATION, full_name
-from meshproof.convert.at_gateway import route_below
-from meshproof.convert.nodes import Node, listed, mapping, scalar
-from meshproof.convert.route_rule import Context, Rule
+from meshproof.convert.gateway_routes import convert_route_below
+from meshproof.convert.nodes import Node, make_list, make_mapping, make_scalar
+from meshproof.convert.route_rule import Context, LegacyRule
 from meshproof.convert.services import (
     Service,
-    carried,
-    carry_options,
-    completed,
-    is_explicit,
-    metadata,
-    of_host,
+    build_metadata,
+    build_service,
+    complete_object,
+    has_explicit_namespace,
+    merge_judge_options,
+    merge_metadata,
 )
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.legacy import ingress
@@ -29,134 +29,175 @@ from meshproof.rules.model import StringMatch
 
 
 @dataclass(frozen=True)
-class Around:
+class IngressContext:
     """What is known beside an Ingress: rules of services by host, their ports by host and name."""
 
-    rules: Mapping[str, list[Rule]]
+    rules: Mapping[str, list[LegacyRule]]
     ports: Mapping[tuple[str, str], int]
 
 
-def convert(document: Document, around: Around, context: Context) -> list[Node]:
+def convert(document: Document, ingress_context: IngressContext, context: Context) -> list[Node]:
     """Return the Gateway and the VirtualServices of an Ingress.
 
     Raises BadRules with its place for what an Ingress cannot say.
     """
-    hosts = ingress.paths(document)
-    gateway = _gateway(document, list(hosts), context)
-    tables = [
-        _virtual_service(document, host, found, len(hosts) == 1, around, context)
-        for host, found in hosts.items()
+    hosts = ingress.read_paths(document)
+    gateway = _convert_gateway(document, list(hosts), context)
+    virtual_services = [
+        _convert_host(document, host, paths, len(hosts) == 1, ingress_context, context)
+        for host, paths in hosts.items()
     ]
-    return [gateway, *tables]
+    return [gateway, *virtual_services]
 
 
-def _gateway(document: Document, hosts: list[str], context: Context) -> Node:
-    head = metadata(document.name, document.namespace, is_explicit(document))
+def _convert_gateway(document: Document, hosts: list[str], context: Context) -> Node:
+    metadata_node = build_metadata(
+        document.name, document.namespace, has_explicit_namespace(document)
+    )
     root = Node({}, (document.root,))
-    kept, _ = carried([document], "labels")
-    head.put("labels", kept)
-    _carry_annotations(document, head, context)
-    plain = {"number": scalar(80), "name": scalar("http"), "protocol": scalar("HTTP")}
-    servers = [mapping(port=Node(dict(plain)), hosts=listed(*(scalar(one) for one in hosts)))]
+    labels_node, _ = merge_metadata([document], "labels")
+    metadata_node.put("labels", labels_node)
+    _carry_annotations(document, metadata_node, context)
+    http_port = {
+        "number": make_scalar(80),
+        "name": make_scalar("http"),
+        "protocol": make_scalar("HTTP"),
+    }
+    servers = [
+        make_mapping(
+            port=Node(dict(http_port)), hosts=make_list(*(make_scalar(host) for host in hosts))
+        )
+    ]
     tls = document.spec.get("tls")
     for index, entry in enumerate(tls.items() if tls is not None else []):
-        servers.append(_secure(entry, index, hosts, context))
-    spec = mapping(selector=mapping(istio=scalar("ingressgateway")), servers=listed(*servers))
-    return completed(root, "Gateway", head, spec)
+        servers.append(_convert_tls(entry, index, hosts, context))
+    spec = make_mapping(
+        selector=make_mapping(istio=make_scalar("ingressgateway")), servers=make_list(*servers)
+    )
+    return complete_object(root, "Gateway", metadata_node, spec)
 
 
-def _carry_annotations(document: Document, head: Node, context: Context) -> None:
-    kept, _ = carried([document], "annotations")
-    if kept is None or not isinstance(kept.content, dict):
+def _carry_annotations(document: Document, metadata_node: Node, context: Context) -> None:
+    annotations, _ = merge_metadata([document], "annotations")
+    if annotations is None or not isinstance(annotations.content, dict):
         return
-    kept.content.pop(INGRESS_ANNOTATION, None)
-    for name, node in list(kept.content.items()):
+    annotations.content.pop(INGRESS_ANNOTATION, None)
+    for name, node in list(annotations.content.items()):
         if ".ingress.kubernetes.io/" in name or name.startswith("ingress.kubernetes.io/"):
-            context.notes.lost(node.origins[0], "it is for an ingress controller", head)
-            kept.content.pop(name)
-    if kept.content:
-        head.put("annotations", kept)
+            context.notes.add_unconverted(
+                node.origins[0], "it is for an ingress controller", metadata_node
+            )
+            annotations.content.pop(name)
+    if annotations.content:
+        metadata_node.put("annotations", annotations)
 
 
-def _secure(entry: Value, index: int, hosts: list[str], context: Context) -> Node:
+def _convert_tls(entry: Value, index: int, hosts: list[str], context: Context) -> Node:
     """Return the server for TLS; its certificate must now lie beside the gateway's workload."""
-    entry.allow("hosts", "secretName")
-    named, secret = entry.get("hosts"), entry.get("secretName")
-    own = [scalar(one.text(), one) for one in named.items()] if named is not None else []
+    entry.check_keys("hosts", "secretName")
+    hosts_value, secret = entry.get("hosts"), entry.get("secretName")
+    host_nodes = (
+        [make_scalar(host.text(), host) for host in hosts_value.items()]
+        if hosts_value is not None
+        else []
+    )
     name = "https" if index == 0 else f"https-{index + 1}"
-    port = mapping(number=scalar(443), name=scalar(name), protocol=scalar("HTTPS"))
-    tls = mapping(mode=scalar("SIMPLE"))
-    node = mapping(entry, port=port, tls=tls, hosts=listed(*(own or map(scalar, hosts))))
+    port = make_mapping(
+        number=make_scalar(443), name=make_scalar(name), protocol=make_scalar("HTTPS")
+    )
+    tls = make_mapping(mode=make_scalar("SIMPLE"))
+    node = make_mapping(
+        entry, port=port, tls=tls, hosts=make_list(*(host_nodes or map(make_scalar, hosts)))
+    )
     if secret is None:
-        context.notes.lost(entry, "without a secretName there is no certificate to serve", node)
-        tls.put("credentialName", scalar("istio-ingress-certs"))
+        context.notes.add_unconverted(
+            entry, "without a secretName there is no certificate to serve", node
+        )
+        tls.put("credentialName", make_scalar("istio-ingress-certs"))
     else:
-        tls.put("credentialName", scalar(secret.text(), secret))
-        context.notes.known(
+        tls.put("credentialName", make_scalar(secret.text(), secret))
+        context.notes.add_hint(
             secret.at,
             f"{secret.path}: the Secret must lie in the namespace of the ingress gateway",
         )
     return node
 
 
-def _virtual_service(
+def _convert_host(
     document: Document,
     host: str,
-    found: list[Path],
-    alone: bool,
-    around: Around,
+    paths: list[Path],
+    is_only_host: bool,
+    ingress_context: IngressContext,
     context: Context,
 ) -> Node:
-    suffix = "" if alone else f"-{of_host(host).name if host != '*' else 'all'}"
-    head = metadata(f"{document.name}{suffix}", document.namespace, is_explicit(document))
-    carry_options([document], head, context.notes)
+    suffix = "" if is_only_host else f"-{build_service(host).name if host != '*' else 'all'}"
+    metadata_node = build_metadata(
+        f"{document.name}{suffix}", document.namespace, has_explicit_namespace(document)
+    )
+    merge_judge_options([document], metadata_node, context.notes)
     root = Node({})
     if full_name(host, document.namespace) != host:
-        said = f"the host '{host}' without a dot is taken for a Service's name by a VirtualService"
-        context.notes.doubt(document.at, said, root)
-    routes = [route for path in found for route in _routes(path, document, around, context, root)]
-    spec = mapping(
-        hosts=listed(scalar(host)),
-        gateways=listed(scalar(document.name)),
-        http=listed(*routes),
+        message = (
+            f"the host '{host}' without a dot is taken for a Service's name by a VirtualService"
+        )
+        context.notes.add_doubt(document.at, message, root)
+    routes = [
+        route
+        for path in paths
+        for route in _convert_path(path, document, ingress_context, context, root)
+    ]
+    spec = make_mapping(
+        hosts=make_list(make_scalar(host)),
+        gateways=make_list(make_scalar(document.name)),
+        http=make_list(*routes),
     )
-    return completed(root, "VirtualService", head, spec)
+    return complete_object(root, "VirtualService", metadata_node, spec)
 
 
-def _routes(
-    path: Path, document: Document, around: Around, context: Context, root: Node
+def _convert_path(
+    path: Path, document: Document, ingress_context: IngressContext, context: Context, root: Node
 ) -> list[Node]:
     """Return a path's routes: those of its service's rules below it, then the service itself."""
-    service = of_host(full_name(path.service.text(), document.namespace))
-    number = _port(path, service, around, context, root)
+    service = build_service(full_name(path.service.text(), document.namespace))
+    number = _find_port(path, service, ingress_context, context, root)
     routes = []
-    for rule in around.rules.get(service.host, []):
-        route = route_below(rule, document.namespace, path, number, root, context)
+    for rule in ingress_context.rules.get(service.host, []):
+        route = convert_route_below(rule, document.namespace, path, number, root, context)
         if route is not None:
             routes.append(route)
-    port = mapping(number=scalar(number)) if number is not None else None
-    host = scalar(service.written(document.namespace), path.service)
-    plain = mapping(path.at)
+    port = make_mapping(number=make_scalar(number)) if number is not None else None
+    host = make_scalar(service.host_within(document.namespace), path.service)
+    default_route = make_mapping(path.at)
     if path.conditions:
-        plain.put("match", listed(*(mapping(uri=_string(one)) for one in path.conditions)))
-    plain.put("route", listed(mapping(destination=mapping(host=host, port=port))))
-    takes_all = any(rule.takes_all for rule in around.rules.get(service.host, []))
-    return routes if takes_all and routes else [*routes, plain]
+        default_route.put(
+            "match",
+            make_list(
+                *(make_mapping(uri=_build_condition(condition)) for condition in path.conditions)
+            ),
+        )
+    default_route.put(
+        "route", make_list(make_mapping(destination=make_mapping(host=host, port=port)))
+    )
+    has_catch_all = any(rule.is_catch_all for rule in ingress_context.rules.get(service.host, []))
+    return routes if has_catch_all and routes else [*routes, default_route]
 
 
-def _string(one: StringMatch) -> Node:
-    return mapping(**{one.kind: scalar(one.value)})
+def _build_condition(condition: StringMatch) -> Node:
+    return make_mapping(**{condition.kind: make_scalar(condition.value)})
 
 
-def _port(path: Path, service: Service, around: Around, context: Context, root: Node) -> int | None:
+def _find_port(
+    path: Path, service: Service, ingress_context: IngressContext, context: Context, root: Node
+) -> int | None:
     if path.port is None or isinstance(path.port.content, int):
         return path.port.integer(1, 65535) if path.port is not None else None
     name = path.port.text()
     if name.isdecimal():
         raise path.port.error("a number without quotes, or the name of a port")
-    number = around.ports.get((service.host, name))
+    number = ingress_context.ports.get((service.host, name))
     if number is None:
-        context.notes.lost(
+        context.notes.add_unconverted(
             path.port, f"give the Service {service.name} too: it says which port '{name}' is", root
         )
     return number

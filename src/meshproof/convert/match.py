@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from meshproof.base.names import Labels, labels
-from meshproof.convert.nodes import Node, copied, scalar
+from meshproof.convert.nodes import Node, copy_value, make_scalar
 from meshproof.convert.notes import Notes
-from meshproof.convert.services import named
+from meshproof.convert.services import read_service
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.model import cookies, regexes
 from meshproof.lint.model.string_matches import StringMatch
@@ -24,75 +24,81 @@ _KINDS = ("exact", "prefix", "regex")
 
 @dataclass
 class Conditions:
-    """A match in the making; `whole` while every condition of the source is in it."""
+    """A match in the making; `is_complete` while every condition of the source is in it."""
 
     node: Node
     route: Node
     notes: Notes
     document: Document
-    whole: bool = True
+    is_complete: bool = True
     _headers: Node = field(default_factory=lambda: Node({}))
 
-    def lose(self, value: Value, why: str) -> None:
+    def note_unconverted(self, value: Value, reason: str) -> None:
         """Note that a condition is not converted."""
-        self.notes.lost(value, why, self.route)
-        self.whole = False
+        self.notes.add_unconverted(value, reason, self.route)
+        self.is_complete = False
 
     def add(self, name: str, value: Value) -> None:
         """Add the condition on a header or a part of the request."""
-        found = self._string(name, value)
-        if found is None:
+        condition = self._convert_string(name, value)
+        if condition is None:
             return
         if name in PARTS:
-            self.node.put(name, found)
+            self.node.put(name, condition)
         else:
-            self._headers.put(name, found)
+            self._headers.put(name, condition)
             self.node.put("headers", self._headers)
 
-    def _string(self, name: str, value: Value) -> Node | None:
+    def _convert_string(self, name: str, value: Value) -> Node | None:
         """Return a condition on a string (a bare text means exact), None for one that is lost."""
         if isinstance(value.content, str):
             kind, text = "exact", value
-            node = Node({"exact": copied(value)})
+            node = Node({"exact": copy_value(value)})
         else:
-            value.allow(*_KINDS)
+            value.check_keys(*_KINDS)
             kinds = [key for key in _KINDS if value.get(key) is not None]
             if len(kinds) != 1:
                 raise value.error("one of exact, prefix, regex")
             kind = kinds[0]
-            text, node = value.need(kind), copied(value)
-        text.filled()
-        if kind == "regex" and (said := _rejected(text.text())):
-            self.lose(text, said)
+            text, node = value.need(kind), copy_value(value)
+        text.non_empty_text()
+        if kind == "regex" and (fault := _explain_regex_fault(text.text())):
+            self.note_unconverted(text, fault)
             return None
-        self._advise(name, kind, text)
+        self._note_missed_cookie(name, kind, text)
         return node
 
-    def _advise(self, name: str, kind: str, text: Value) -> None:
+    def _note_missed_cookie(self, name: str, kind: str, text: Value) -> None:
         """Name a cookie match that misses the cookie among others; it is converted as it is."""
         if name != "cookie":
             return
-        missed = cookies.find_missed_header(StringMatch(self.document, "header cookie", kind, text.text(), text.at))
-        if missed is not None:
-            header, wanted = missed
-            self.notes.known(
+        missed_cookie = cookies.find_missed_header(
+            StringMatch(self.document, "header cookie", kind, text.text(), text.at)
+        )
+        if missed_cookie is not None:
+            header, cookie = missed_cookie
+            self.notes.add_hint(
                 text.at,
                 f"{text.path} says the same as before and so does not match 'Cookie: {header}'; "
-                f"it would as {cookies.build_cookie_regex(wanted, kind)}",
+                f"it would as {cookies.build_cookie_regex(cookie, kind)}",
             )
 
 
-def _rejected(pattern: str) -> str:
+def _explain_regex_fault(pattern: str) -> str:
     """Return what is wrong with a regex that RE2 does not take, empty for a good one."""
-    said = regexes.find_error(pattern)
-    if not said:
+    error = regexes.find_error(pattern)
+    if not error:
         return ""
-    lacking, instead = regexes.suggest_replacement(pattern)
-    return f"RE2 has no {lacking}; instead: {instead}" if lacking else f"RE2 says: {said}"
+    missing_feature, replacement = regexes.suggest_replacement(pattern)
+    return (
+        f"RE2 has no {missing_feature}; instead: {replacement}"
+        if missing_feature
+        else f"RE2 says: {error}"
+    )
 
 
-def converted(
-    found: Value,
+def convert_match(
+    match_value: Value,
     document: Document,
     selectors: Mapping[str, Labels],
     notes: Notes,
@@ -102,68 +108,75 @@ def converted(
 
     Raises BadRules for conditions that are none, or two on one header.
     """
-    made = Conditions(Node({}, (found,)), route, notes, document)
-    if not found.mapping():
-        raise found.error("conditions (a match may be absent, but not empty)")
+    conditions = Conditions(Node({}, (match_value,)), route, notes, document)
+    if not match_value.mapping():
+        raise match_value.error("conditions (a match may be absent, but not empty)")
     for key in ("tcp", "udp"):
-        if (value := found.get(key)) is not None:
-            made.lose(value, "it is about TCP, which an HTTP route cannot match")
-    _request(found, made)
-    source = found.get("source")
+        if (value := match_value.get(key)) is not None:
+            conditions.note_unconverted(value, "it is about TCP, which an HTTP route cannot match")
+    _convert_request(match_value, conditions)
+    source = match_value.get("source")
     if source is not None:
-        _source(source, selectors, made)
-    return made
+        _convert_source(source, selectors, conditions)
+    return conditions
 
 
-def _request(found: Value, made: Conditions) -> None:
-    request = found.get("request")
+def _convert_request(match_value: Value, conditions: Conditions) -> None:
+    request = match_value.get("request")
     headers = request.get("headers") if request is not None else None
     if headers is None:
         return
-    seen: set[str] = set()
+    names: set[str] = set()
     for name, value in headers.mapping().items():
         key = name.lower()
-        if key in seen:
+        if key in names:
             raise headers.keys[name].error(f"{value.path}: a second condition on this header")
-        seen.add(key)
-        made.add(key, value)
+        names.add(key)
+        conditions.add(key, value)
 
 
-def _source(source: Value, selectors: Mapping[str, Labels], made: Conditions) -> None:
+def _convert_source(source: Value, selectors: Mapping[str, Labels], conditions: Conditions) -> None:
     """Convert the calling workload: its labels and namespace.
 
     A caller given by its service has the labels that the Service selects, if that is known.
     """
-    carried, owner = source.get("labels"), source.get("namespace")
-    wanted: dict[str, Node] = {}
-    if carried is not None:
-        wanted |= {key: copied(value) for key, value in carried.mapping().items()}
-    namespace: Node | None = copied(owner) if owner is not None else None
+    labels_value, namespace_value = source.get("labels"), source.get("namespace")
+    source_labels: dict[str, Node] = {}
+    if labels_value is not None:
+        source_labels |= {key: copy_value(value) for key, value in labels_value.mapping().items()}
+    namespace: Node | None = copy_value(namespace_value) if namespace_value is not None else None
     for key in ("name", "service"):
         value = source.get(key)
         if value is None:
             continue
-        service = named(source, made.document.namespace)
+        service = read_service(source, conditions.document.namespace)
         selector = selectors.get(service.host, ())
         if not selector:
-            made.lose(
+            conditions.note_unconverted(
                 value,
                 f"a VirtualService knows callers by labels; give the Service {service.name} too, "
                 "whose selector says which",
             )
             return
-        _check_selector(selector, carried, made, value)
-        wanted = {**{name: scalar(said, value) for name, said in selector}, **wanted}
-        namespace = scalar(service.namespace, *([owner] if owner is not None else []))
-    if wanted:
-        made.node.put("sourceLabels", Node(dict(wanted), (carried or source,)))
-    made.node.put("sourceNamespace", namespace)
+        _check_selector_agrees(selector, labels_value, conditions, value)
+        source_labels = {
+            **{name: make_scalar(label_value, value) for name, label_value in selector},
+            **source_labels,
+        }
+        namespace = make_scalar(
+            service.namespace, *([namespace_value] if namespace_value is not None else [])
+        )
+    if source_labels:
+        conditions.node.put("sourceLabels", Node(dict(source_labels), (labels_value or source,)))
+    conditions.node.put("sourceNamespace", namespace)
 
 
-def _check_selector(
-    selector: Labels, carried: Value | None, made: Conditions, value: Value
+def _check_selector_agrees(
+    selector: Labels, labels_value: Value | None, conditions: Conditions, value: Value
 ) -> None:
-    own = dict(labels(carried.texts())) if carried is not None else {}
-    for name, said in selector:
-        if own.get(name, said) != said:
-            made.lose(value, f"its Service selects {name}={said}, the labels say otherwise")
+    caller_labels = dict(labels(labels_value.text_mapping())) if labels_value is not None else {}
+    for name, label_value in selector:
+        if caller_labels.get(name, label_value) != label_value:
+            conditions.note_unconverted(
+                value, f"its Service selects {name}={label_value}, the labels say otherwise"
+            )

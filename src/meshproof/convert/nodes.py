@@ -12,14 +12,14 @@ from meshproof.documents.manifest import Scalar, Value
 class Node:
     """A value to be written.
 
-    `origins` are the values of the source that it says: their comments go with it. `above` are
-    lines of comment before it, `beside` is the comment in its line.
+    `origins` are the values of the source that it was made from: their comments go with it.
+    `comments_above` are lines of comment before it, `line_comment` is the comment in its line.
     """
 
     content: dict[str, Node] | list[Node] | Scalar
     origins: tuple[Value, ...] = ()
-    above: list[str] = field(default_factory=list)
-    beside: str = ""
+    comments_above: list[str] = field(default_factory=list)
+    line_comment: str = ""
 
     @property
     def is_composed(self) -> bool:
@@ -31,45 +31,49 @@ class Node:
         if node is not None and isinstance(self.content, dict):
             self.content[key] = node
 
-    def plain(self) -> Any:
+    def to_python(self) -> Any:
         """Return the tree as ordinary Python values."""
         if isinstance(self.content, dict):
-            return {key: one.plain() for key, one in self.content.items()}
+            return {key: one.to_python() for key, one in self.content.items()}
         if isinstance(self.content, list):
-            return [one.plain() for one in self.content]
+            return [one.to_python() for one in self.content]
         return self.content
 
-    def nodes(self) -> list[Node]:
+    def iter_nodes(self) -> list[Node]:
         """Return this node and all below it, from the top."""
-        found = [self]
+        nodes = [self]
         if isinstance(self.content, dict):
-            found += [one for below in self.content.values() for one in below.nodes()]
+            nodes += [
+                descendant for child in self.content.values() for descendant in child.iter_nodes()
+            ]
         elif isinstance(self.content, list):
-            found += [one for below in self.content for one in below.nodes()]
-        return found
+            nodes += [descendant for child in self.content for descendant in child.iter_nodes()]
+        return nodes
 
 
-def scalar(content: Scalar, *origins: Value) -> Node:
+def make_scalar(content: Scalar, *origins: Value) -> Node:
     """Return the node of a text, number or truth value that says `origins`."""
     return Node(content, origins)
 
 
-def copied(value: Value) -> Node:
+def copy_value(value: Value) -> Node:
     """Return the node that says the same as a value of the source, all of it."""
     content = value.content
     if isinstance(content, dict):
-        entries = {key: copied(one) for key, one in content.items() if one.content is not None}
+        entries = {
+            key: copy_value(child) for key, child in content.items() if child.content is not None
+        }
         return Node(entries, (value,))
     if isinstance(content, list):
-        return Node([copied(one) for one in content], (value,))
+        return Node([copy_value(child) for child in content], (value,))
     return Node(content, (value,))
 
 
-def mapping(*origins: Value, **entries: Node | None) -> Node:
+def make_mapping(*origins: Value, **entries: Node | None) -> Node:
     """Return a mapping of those entries that are there."""
-    return Node({key: one for key, one in entries.items() if one is not None}, origins)
+    return Node({key: node for key, node in entries.items() if node is not None}, origins)
 
 
-def listed(*entries: Node) -> Node:
+def make_list(*entries: Node) -> Node:
     """Return a list."""
     return Node(list(entries))

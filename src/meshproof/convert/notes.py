@@ -32,19 +32,19 @@ class Notes:
     """Collects notes; what is not converted also stands as a comment in the output."""
 
     def __init__(self) -> None:
-        self.found: list[Note] = []
+        self.entries: list[Note] = []
 
-    def lost(self, value: Value, why: str, node: Node, at: At | None = None) -> None:
+    def add_unconverted(self, value: Value, reason: str, node: Node, at: At | None = None) -> None:
         """Note that `value` is not converted, and why, above `node`."""
-        place, said = at or value.at, f"{value.where} is not converted: {why}"
-        self.found.append(Note(place, Level.ERROR, said))
-        node.above.append(f"{place}: {said}")
+        position, message = at or value.at, f"{value.described_path} is not converted: {reason}"
+        self.entries.append(Note(position, Level.ERROR, message))
+        node.comments_above.append(f"{position}: {message}")
 
-    def doubt(self, at: At, said: str, node: Node) -> None:
+    def add_doubt(self, at: At, message: str, node: Node) -> None:
         """Note that the output may say something else than the source, above `node`."""
-        self.found.append(Note(at, Level.ERROR, said))
-        node.above.append(f"{at}: {said}")
+        self.entries.append(Note(at, Level.ERROR, message))
+        node.comments_above.append(f"{at}: {message}")
 
-    def known(self, at: At, said: str) -> None:
+    def add_hint(self, at: At, message: str) -> None:
         """Note something that is worth knowing; nothing is lost."""
-        self.found.append(Note(at, Level.NOTE, said))
+        self.entries.append(Note(at, Level.NOTE, message))

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from meshproof import inventory, rules
 from meshproof.base.errors import BadRules, plural
 from meshproof.base.names import MESH, full_name, is_service
-from meshproof.convert import beside, outside
+from meshproof.convert import egress, unconverted
 from meshproof.convert.actions import OLD_SECONDS
+from meshproof.convert.egress import EgressEndpoint
 from meshproof.convert.notes import Level, Note
-from meshproof.convert.outside import Exit
-from meshproof.convert.reading import Source
-from meshproof.convert.services import named
+from meshproof.convert.services import read_service
+from meshproof.convert.source import Source
 from meshproof.documents import manifest
 from meshproof.documents.manifest import Document
 from meshproof.oracle import derive
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 #: What a reader says of a true key that the model does not hold.
 _UNSUPPORTED = "is not supported"
 #: So much of what differs is shown.
-_SHOWN = 160
+_MAX_LENGTH = 160
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Compared:
+class Comparison:
     """What came of a comparison: parts that are the same, what differs, what is not compared.
 
     `outside` are fields that no request proves; `exits` what is let out of the mesh, as both say.
@@ -64,7 +64,7 @@ class Compared:
     different: tuple[str, ...]
     unproven: tuple[str, ...]
     outside: tuple[str, ...]
-    exits: tuple[tuple[Exit, ...], tuple[Exit, ...]] = ((), ())
+    exits: tuple[tuple[EgressEndpoint, ...], tuple[EgressEndpoint, ...]] = ((), ())
 
     def lines(self) -> Iterator[str]:
         """Yield what a person should read."""
@@ -74,8 +74,8 @@ class Compared:
         routes = sum(len(table.routes) for part in self.same for table in part.source.tables)
         if self.same:
             hosts = list(dict.fromkeys(host for part in self.same for host in part.hosts))
-            shown = ", ".join(hosts[:3]) + (f" and {len(hosts) - 3} more" * (len(hosts) > 3))
-            yield f"the same in the routing model: {plural(routes, 'route')} of {shown}"
+            hosts_text = ", ".join(hosts[:3]) + (f" and {len(hosts) - 3} more" * (len(hosts) > 3))
+            yield f"the same in the routing model: {plural(routes, 'route')} of {hosts_text}"
         if self.exits[0] and not self.different:
             yield f"the same ways out of the mesh: {', '.join(map(str, self.exits[0]))}"
 
@@ -94,113 +94,133 @@ def compare(
     name: str,
     notes: Sequence[Note],
     old_defaults: bool = False,
-) -> Compared:
+) -> Comparison:
     """Return what both sides mean, part by part; `name` is that of the output in messages.
 
     With `old_defaults` the source also means what the old mesh did by itself.
     A part that is not converted as a whole (`notes`), that the model cannot hold, or of which the
     order is not specified, is not compared.
     """
-    made = manifest.parse(text, name)
-    converted = _Index(made)
-    theirs, ours = outside.of_egress_rules(source.legacy), outside.of_service_entries(made)
-    exits = tuple(theirs), tuple(ours)
-    different = tuple(outside.differences(*exits))
-    known = Compared((), different, (), tuple(_outside(source)), exits)
-    for documents in _parts(source.legacy):
-        known = _compared(known, documents, source, converted, notes, old_defaults)
-    return known
+    converted_documents = manifest.parse(text, name)
+    index = _Index(converted_documents)
+    source_endpoints, converted_endpoints = (
+        egress.read_egress_rules(source.legacy),
+        egress.read_service_entries(converted_documents),
+    )
+    endpoints = tuple(source_endpoints), tuple(converted_endpoints)
+    different = tuple(egress.find_differences(*endpoints))
+    comparison = Comparison((), different, (), tuple(_list_unproven_fields(source)), endpoints)
+    for documents in _group_parts(source.legacy):
+        comparison = _compare_part(comparison, documents, source, index, notes, old_defaults)
+    return comparison
 
 
-def _compared(
-    known: Compared,
+def _compare_part(
+    comparison: Comparison,
     documents: list[Document],
     source: Source,
-    converted: _Index,
+    index: _Index,
     notes: Sequence[Note],
     old_defaults: bool,
-) -> Compared:
+) -> Comparison:
     """Return what is known with one part more."""
-    names = documents[0].kind + " " + ", ".join(f"'{one.name}'" for one in documents)
+    names = documents[0].kind + " " + ", ".join(f"'{document.name}'" for document in documents)
     try:
-        theirs = rules.read_rules(
-            documents, beside.selectors(source.others), ingress.find_istio_classes(source.around)
+        source_rules = rules.read_rules(
+            documents,
+            unconverted.read_selectors(source.unconverted),
+            ingress.find_istio_classes(source.inventory_documents),
         )
-        theirs = _as_before(theirs) if old_defaults else theirs
-        _check_whole(documents, source, notes)
+        source_rules = _add_old_defaults(source_rules) if old_defaults else source_rules
+        _check_complete(documents, source, notes)
     except BadRules as error:
-        return replace(known, unproven=(*known.unproven, f"{error} (not proven: {names})"))
-    wanted = converted.counterpart(theirs, documents)
+        return replace(
+            comparison, unproven=(*comparison.unproven, f"{error} (not proven: {names})")
+        )
+    counterparts = index.counterpart(source_rules, documents)
     try:
-        routed = any(one.kind != "DestinationRule" for one in wanted)
-        ours = rules.read_rules(wanted) if routed else RuleSet()
+        has_routes = any(document.kind != "DestinationRule" for document in counterparts)
+        converted_rules = rules.read_rules(counterparts) if has_routes else RuleSet()
     except BadRules as error:
-        said = f"{error} (converted from {names})"
+        message = f"{error} (converted from {names})"
         if _UNSUPPORTED in str(error):
-            return replace(known, unproven=(*known.unproven, said))
-        return replace(known, different=(*known.different, said))
-    if found := list(differences(theirs, ours)):
-        return replace(known, different=(*known.different, *found))
-    return replace(known, same=(*known.same, Part(theirs, ours)))
+            return replace(comparison, unproven=(*comparison.unproven, message))
+        return replace(comparison, different=(*comparison.different, message))
+    if rule_differences := list(find_differences(source_rules, converted_rules)):
+        return replace(comparison, different=(*comparison.different, *rule_differences))
+    return replace(comparison, same=(*comparison.same, Part(source_rules, converted_rules)))
 
 
-def _as_before(found: RuleSet) -> RuleSet:
+def _add_old_defaults(rule_set: RuleSet) -> RuleSet:
     """Return rules with the timeout that the old mesh had by itself, and without retries."""
     tables = []
-    for table in found.tables:
+    for table in rule_set.tables:
         routes = table.routes
         if table.gateways is None and all(route.matches for route in routes):
-            rest = Target(table.hosts[0], (), 100, at=table.at)
-            routes = (*routes, Route((), (rest,), table.at))
+            default_target = Target(table.hosts[0], (), 100, at=table.at)
+            routes = (*routes, Route((), (default_target,), table.at))
         if table.gateways is None:
-            routes = tuple(_defaulted(route) if route.split else route for route in routes)
+            routes = tuple(
+                _add_old_defaults_to_route(route) if route.split else route for route in routes
+            )
         tables.append(replace(table, routes=routes))
-    return replace(found, tables=tuple(tables))
+    return replace(rule_set, tables=tuple(tables))
 
 
-def _defaulted(route: Route) -> Route:
+def _add_old_defaults_to_route(route: Route) -> Route:
     timeout = OLD_SECONDS if route.timeout is None else route.timeout
     return replace(route, timeout=timeout, retries=route.retries or Retries(0))
 
 
-def _outside(source: Source) -> Iterator[str]:
-    classes = [one for one in source.around if one.kind == ingress.CLASS_KIND]
-    for one in source.legacy:
-        for field in unproven.find_unproven_fields([one, *classes]):
-            yield f"{field} ({one.kind} '{one.name}')"
+def _list_unproven_fields(source: Source) -> Iterator[str]:
+    classes = [
+        document for document in source.inventory_documents if document.kind == ingress.CLASS_KIND
+    ]
+    for document in source.legacy:
+        for field in unproven.find_unproven_fields([document, *classes]):
+            yield f"{field} ({document.kind} '{document.name}')"
 
 
-def _parts(documents: Iterable[Document]) -> list[list[Document]]:
+def _group_parts(documents: Iterable[Document]) -> list[list[Document]]:
     """Return the RouteRules of each host, and each Ingress by itself."""
-    found: dict[str, list[Document]] = {}
-    for one in documents:
-        if one.kind == "RouteRule":
-            service = named(one.spec.need("destination"), one.namespace)
-            found.setdefault(service.host, []).append(one)
-        elif one.kind == "Ingress":
-            found[f"Ingress {one.namespace}/{one.name}"] = [one]
-    return list(found.values())
+    parts: dict[str, list[Document]] = {}
+    for document in documents:
+        if document.kind == "RouteRule":
+            service = read_service(document.spec.need("destination"), document.namespace)
+            parts.setdefault(service.host, []).append(document)
+        elif document.kind == "Ingress":
+            parts[f"Ingress {document.namespace}/{document.name}"] = [document]
+    return list(parts.values())
 
 
-def _check_whole(documents: list[Document], source: Source, notes: Sequence[Note]) -> None:
+def _check_complete(documents: list[Document], source: Source, notes: Sequence[Note]) -> None:
     """Raise BadRules for a part of which something is not converted."""
     for note in notes:
         if note.level is not Level.ERROR:
             continue
-        owners = [one for one in source.legacy if one.at.file == note.at.file and one.at <= note.at]
-        if owners and max(owners, key=lambda one: one.at) in documents:
+        documents_before = [
+            document
+            for document in source.legacy
+            if document.at.file == note.at.file and document.at <= note.at
+        ]
+        if (
+            documents_before
+            and max(documents_before, key=lambda document: document.at) in documents
+        ):
             raise note.at.error("what is not converted is not compared")
-    behind = {
-        full_name(path.service.text(), one.namespace): one
-        for one in documents
-        if one.kind == "Ingress"
-        for found in read_paths(one).values()
-        for path in found
+    ingress_of_host = {
+        full_name(path.service.text(), document.namespace): document
+        for document in documents
+        if document.kind == "Ingress"
+        for host_paths in read_paths(document).values()
+        for path in host_paths
     }
-    for rule in (one for one in source.legacy if behind and one.kind == "RouteRule"):
-        host = named(rule.spec.need("destination"), rule.namespace).host
-        if host in behind:
-            raise behind[host].at.error(
+    for rule in (
+        document for document in source.legacy if ingress_of_host and document.kind == "RouteRule"
+    ):
+        host = read_service(rule.spec.need("destination"), rule.namespace).host
+        if host in ingress_of_host:
+            raise ingress_of_host[host].at.error(
                 f"the RouteRule at {rule.at} held behind it; the model has no such rules"
             )
 
@@ -212,111 +232,144 @@ class _Index:
         self._routes: dict[str, list[Document]] = {}
         self._subsets: dict[str, list[Document]] = {}
         self._entrances: dict[tuple[str, str], Document] = {}
-        for one in converted:
-            if one.kind == "Gateway":
-                self._entrances[one.namespace, one.name] = one
-            elif one.kind == "DestinationRule":
-                host = full_name(one.spec.need("host").text(), one.namespace)
-                self._subsets.setdefault(host, []).append(one)
-            elif one.kind == "VirtualService":
-                for value in one.spec.need("hosts").items():
-                    host = full_name(value.text(), one.namespace)
-                    self._routes.setdefault(host, []).append(one)
+        for document in converted:
+            if document.kind == "Gateway":
+                self._entrances[document.namespace, document.name] = document
+            elif document.kind == "DestinationRule":
+                host = full_name(document.spec.need("host").text(), document.namespace)
+                self._subsets.setdefault(host, []).append(document)
+            elif document.kind == "VirtualService":
+                for value in document.spec.need("hosts").items():
+                    host = full_name(value.text(), document.namespace)
+                    self._routes.setdefault(host, []).append(document)
 
-    def counterpart(self, theirs: RuleSet, documents: list[Document]) -> list[Document]:
+    def counterpart(self, source_rules: RuleSet, documents: list[Document]) -> list[Document]:
         """Return the converted objects that a part became, with what they send to."""
-        keys = {(one.namespace, one.name) for one in documents if one.kind == "Ingress"}
-        hosts = dict.fromkeys(host for table in theirs.tables for host in table.hosts)
-        found = {
-            id(one): one
-            for host in hosts
-            for one in self._routes.get(host, [])
-            if _is_at(one, keys)
+        ingress_keys = {
+            (document.namespace, document.name)
+            for document in documents
+            if document.kind == "Ingress"
         }
-        tables = list(found.values())
-        goals = dict.fromkeys(goal for one in tables for goal in _goals(one))
-        subsets = [one for goal in goals for one in self._subsets.get(goal, [])]
-        entrances = [one for key, one in self._entrances.items() if key in keys]
-        return [*subsets, *entrances, *tables]
+        hosts = dict.fromkeys(host for table in source_rules.tables for host in table.hosts)
+        tables_by_id = {
+            id(document): document
+            for host in hosts
+            for document in self._routes.get(host, [])
+            if _is_for_gateways(document, ingress_keys)
+        }
+        tables = list(tables_by_id.values())
+        destination_hosts = dict.fromkeys(
+            destination_host
+            for document in tables
+            for destination_host in _iter_destination_hosts(document)
+        )
+        subsets = [
+            document
+            for destination_host in destination_hosts
+            for document in self._subsets.get(destination_host, [])
+        ]
+        gateways = [document for key, document in self._entrances.items() if key in ingress_keys]
+        return [*subsets, *gateways, *tables]
 
 
-def _is_at(document: Document, entrances: set[tuple[str, str]]) -> bool:
+def _is_for_gateways(document: Document, ingress_keys: set[tuple[str, str]]) -> bool:
     """Say whether a VirtualService is at one of these gateways, or in sidecars if there is none."""
     gateways = document.spec.get("gateways")
-    names = {(document.namespace, one.text()) for one in gateways.items()} if gateways else set()
-    return names <= entrances and bool(names) == bool(entrances)
+    names = (
+        {(document.namespace, gateway.text()) for gateway in gateways.items()}
+        if gateways
+        else set()
+    )
+    return names <= ingress_keys and bool(names) == bool(ingress_keys)
 
 
-def _goals(document: Document) -> Iterator[str]:
+def _iter_destination_hosts(document: Document) -> Iterator[str]:
     """Yield the full host of every destination of a VirtualService."""
     for route in document.spec.need("http").items():
         split, mirror = route.get("route"), route.get("mirror")
-        found = [one.need("destination") for one in split.items()] if split is not None else []
-        for one in [*found, *([mirror] if mirror is not None else [])]:
-            yield full_name(one.need("host").text(), document.namespace)
+        destinations = (
+            [destination.need("destination") for destination in split.items()]
+            if split is not None
+            else []
+        )
+        for destination in [*destinations, *([mirror] if mirror is not None else [])]:
+            yield full_name(destination.need("host").text(), document.namespace)
 
 
-def differences(theirs: RuleSet, ours: RuleSet) -> Iterator[str]:
+def find_differences(source_rules: RuleSet, converted_rules: RuleSet) -> Iterator[str]:
     """Yield where the converted rules mean something else, each with rule and line."""
-    if theirs.gateways != ours.gateways:
-        yield f"{theirs.gateways[0].at}: the converted Gateway has other ports or hosts"
-    for table in theirs.tables:
-        twins = [one for one in ours.tables if one.hosts == table.hosts and _same_place(one, table)]
-        if len(twins) != 1:
-            yield f"{table.at}: {len(twins)} converted rules are for {', '.join(table.hosts)}"
+    if source_rules.gateways != converted_rules.gateways:
+        yield f"{source_rules.gateways[0].at}: the converted Gateway has other ports or hosts"
+    for table in source_rules.tables:
+        counterparts = [
+            converted_table
+            for converted_table in converted_rules.tables
+            if converted_table.hosts == table.hosts and _have_same_gateways(converted_table, table)
+        ]
+        if len(counterparts) != 1:
+            yield f"{table.at}: {len(counterparts)} converted rules are for {', '.join(table.hosts)}"
             continue
-        yield from _of_routes(table, _without_implied(table, twins[0]), twins[0])
+        yield from _compare_routes(
+            table, _drop_implied_route(table, counterparts[0]), counterparts[0]
+        )
 
 
-def _same_place(ours: RouteTable, theirs: RouteTable) -> bool:
-    return ours.gateways == ((MESH,) if theirs.gateways is None else theirs.gateways)
+def _have_same_gateways(converted: RouteTable, source: RouteTable) -> bool:
+    return converted.gateways == ((MESH,) if source.gateways is None else source.gateways)
 
 
-def _without_implied(theirs: RouteTable, ours: RouteTable) -> tuple[Route, ...]:
+def _drop_implied_route(source: RouteTable, converted: RouteTable) -> tuple[Route, ...]:
     """Return the converted routes but for the last where it says what RouteRules imply."""
-    if theirs.gateways is not None or any(not route.matches for route in theirs.routes):
-        return ours.routes
-    last = ours.routes[-1]
-    implied = Route((), (replace(last.split[0], host=theirs.hosts[0], labels=()),), last.at)
+    if source.gateways is not None or any(not route.matches for route in source.routes):
+        return converted.routes
+    last = converted.routes[-1]
+    implied = Route((), (replace(last.split[0], host=source.hosts[0], labels=()),), last.at)
     implied = replace(implied, options=last.options)  # there is nothing to judge there
-    return ours.routes[:-1] if last.split and last == implied else ours.routes
+    return converted.routes[:-1] if last.split and last == implied else converted.routes
 
 
-def _of_routes(table: RouteTable, routes: tuple[Route, ...], twin: RouteTable) -> Iterator[str]:
+def _compare_routes(
+    table: RouteTable, converted_routes: tuple[Route, ...], converted_table: RouteTable
+) -> Iterator[str]:
     for index, route in enumerate(table.routes):
         name = f"'{route.name}'" if route.name else f"route {index + 1}"
-        if index >= len(routes):
-            yield f"{route.at}: {name} has no route in the converted rule at {twin.at}"
-        elif route != routes[index]:
-            other = routes[index]
+        if index >= len(converted_routes):
+            yield f"{route.at}: {name} has no route in the converted rule at {converted_table.at}"
+        elif route != converted_routes[index]:
+            converted_route = converted_routes[index]
             for field in fields(Route):
-                if field.compare and getattr(route, field.name) != getattr(other, field.name):
-                    one, two = (_shown(getattr(it, field.name)) for it in (route, other))
-                    yield (
-                        f"{route.at}: {name}: {field.name} {one}; the converted route at "
-                        f"{other.at} has {two}"
+                if field.compare and getattr(route, field.name) != getattr(
+                    converted_route, field.name
+                ):
+                    source_text, converted_text = (
+                        _format_value(getattr(compared_route, field.name))
+                        for compared_route in (route, converted_route)
                     )
-    for route in routes[len(table.routes) :]:
+                    yield (
+                        f"{route.at}: {name}: {field.name} {source_text}; the converted route at "
+                        f"{converted_route.at} has {converted_text}"
+                    )
+    for route in converted_routes[len(table.routes) :]:
         rules = f"those of {table.hosts[0]}: {table.at}"
         yield f"{route.at}: this converted route has no rule ({rules})"
 
 
-def _shown(found: object) -> str:
+def _format_value(value: object) -> str:
     """Return a part of a route in words."""
-    if isinstance(found, tuple):
-        return " or ".join(_shown_one(one) for one in found) or "none"
-    return str(found)[:_SHOWN]
+    if isinstance(value, tuple):
+        return " or ".join(_format_element(element) for element in value) or "none"
+    return str(value)[:_MAX_LENGTH]
 
 
-def _shown_one(one: object) -> str:
-    if isinstance(one, rules.model.Match):
-        return " and ".join(each.name for each in list_conditions(one))[:_SHOWN]
-    if isinstance(one, rules.model.Target):
-        return f"{one.host} {one.subset or 'of any version'} weight {one.weight}"
-    return str(one)[:_SHOWN]
+def _format_element(element: object) -> str:
+    if isinstance(element, rules.model.Match):
+        return " and ".join(condition.text for condition in list_conditions(element))[:_MAX_LENGTH]
+    if isinstance(element, rules.model.Target):
+        return f"{element.host} {element.subset or 'of any version'} weight {element.weight}"
+    return str(element)[:_MAX_LENGTH]
 
 
-def directions(source: Source, text: str, name: str, compared: Compared) -> list[Direction]:
+def build_directions(source: Source, text: str, name: str, compared: Comparison) -> list[Direction]:
     """Return both directions of the proof on the mesh, for the parts that are the same.
 
     Parts that are about hosts outside the cluster are left out. Raises BadRules when no case
@@ -324,45 +377,64 @@ def directions(source: Source, text: str, name: str, compared: Compared) -> list
     """
     from meshproof.user_rules.loading import UserRules
 
-    parts = [part for part in compared.same if on_mesh(part)]
-    out, made = map(outside.tables, compared.exits)
-    if not parts and not out.tables:
+    parts = [part for part in compared.same if is_provable_on_mesh(part)]
+    source_egress, converted_egress = map(egress.build_rule_set, compared.exits)
+    if not parts and not source_egress.tables:
         return []
-    theirs = sum((part.source for part in parts), out)
-    ours = sum((part.converted for part in parts), made)
-    subsets = [one for one in manifest.parse(text, name) if one.kind == "DestinationRule"]
-    known = inventory.read_inventory([*source.around, *subsets], ours)
-    there, here = outside.around(known, out), outside.around(known, made)
+    source_rules = sum((part.source for part in parts), source_egress)
+    converted_rules = sum((part.converted for part in parts), converted_egress)
+    subsets = [
+        document for document in manifest.parse(text, name) if document.kind == "DestinationRule"
+    ]
+    shared_inventory = inventory.read_inventory(
+        [*source.inventory_documents, *subsets], converted_rules
+    )
+    source_inventory, converted_inventory = (
+        egress.add_to_inventory(shared_inventory, source_egress),
+        egress.add_to_inventory(shared_inventory, converted_egress),
+    )
     return [
         Direction(
             "the cases of the source, answered by the converted rules",
-            UserRules(ours, derive.derive(theirs, there.ports), here),
+            UserRules(
+                converted_rules,
+                derive.derive(source_rules, source_inventory.ports),
+                converted_inventory,
+            ),
         ),
         Direction(
             "the cases of the converted rules, answered by the source",
-            UserRules(theirs, derive.derive(ours, here.ports), there),
+            UserRules(
+                source_rules,
+                derive.derive(converted_rules, converted_inventory.ports),
+                source_inventory,
+            ),
         ),
     ]
 
 
-def place(at: str, source: Source) -> str:
+def describe_place(position: str, source: Source) -> str:
     """Return a place (`file:line`) with the name of the legacy rule that stands there, if any."""
-    file, _, line = at.rpartition(":")
-    here = [one for one in source.legacy if one.at.file == file and line.isdigit()]
-    before = [one for one in here if one.at.line <= int(line)]
-    if not before:
-        return at
-    rule = max(before, key=lambda one: one.at)
-    return f"{at}: {rule.kind} '{rule.name}'"
+    file, _, line = position.rpartition(":")
+    documents = [
+        document for document in source.legacy if document.at.file == file and line.isdigit()
+    ]
+    documents_before = [document for document in documents if document.at.line <= int(line)]
+    if not documents_before:
+        return position
+    rule = max(documents_before, key=lambda document: document.at)
+    return f"{position}: {rule.kind} '{rule.name}'"
 
 
-def on_mesh(part: Part) -> bool:
+def is_provable_on_mesh(part: Part) -> bool:
     """Say whether echo workloads can stand for every service of a part."""
-    inside = [host for one in part.source.tables if one.gateways is None for host in one.hosts]
-    targets = [
+    sidecar_hosts = [
+        host for table in part.source.tables if table.gateways is None for host in table.hosts
+    ]
+    target_hosts = [
         target.host
-        for one in part.source.tables
-        for route in one.routes
+        for table in part.source.tables
+        for route in table.routes
         for target in route.targets
     ]
-    return all(map(is_service, inside + targets))
+    return all(map(is_service, sidecar_hosts + target_hosts))

@@ -11,19 +11,19 @@ from itertools import pairwise
 
 from meshproof.base.names import Labels
 from meshproof.convert import actions, match
-from meshproof.convert.nodes import Node, listed, mapping, scalar
+from meshproof.convert.nodes import Node, make_list, make_mapping, make_scalar
 from meshproof.convert.notes import Notes
 from meshproof.convert.services import (
-    Policies,
+    DestinationRules,
     Service,
-    carried,
-    carry_options,
-    completed,
-    is_explicit,
-    metadata,
-    named,
+    build_metadata,
+    complete_object,
+    has_explicit_namespace,
+    merge_judge_options,
+    merge_metadata,
+    read_service,
 )
-from meshproof.convert.writing import lines
+from meshproof.convert.yaml_writer import iter_lines
 from meshproof.documents.manifest import Document, Value
 
 
@@ -31,14 +31,14 @@ from meshproof.documents.manifest import Document, Value
 class Context:
     """What a conversion shares: DestinationRules, notes, selectors of known Services by host."""
 
-    policies: Policies = field(default_factory=Policies)
+    destination_rules: DestinationRules = field(default_factory=DestinationRules)
     notes: Notes = field(default_factory=Notes)
     selectors: Mapping[str, Labels] = field(default_factory=dict)
     old_defaults: bool = False
 
 
 @dataclass(frozen=True)
-class Rule:
+class LegacyRule:
     """A RouteRule and the service that it is about."""
 
     document: Document
@@ -47,84 +47,95 @@ class Rule:
     @property
     def precedence(self) -> int:
         """The higher comes first; 0 where nothing is written."""
-        found = self.document.spec.get("precedence")
-        return found.integer(-(2**31), 2**31 - 1) if found else 0
+        value = self.document.spec.get("precedence")
+        return value.integer(-(2**31), 2**31 - 1) if value else 0
 
     @property
-    def takes_all(self) -> bool:
+    def is_catch_all(self) -> bool:
         """True without a match."""
         return self.document.spec.get("match") is None
 
 
 @dataclass(frozen=True)
-class Route:
+class ConvertedRoute:
     """A route of a VirtualService, and whether it says all that its rule's match says."""
 
     node: Node
-    rule: Rule
-    whole: bool
+    rule: LegacyRule
+    is_complete: bool
 
 
-def grouped(documents: Iterable[Document]) -> dict[str, list[Rule]]:
+def group_by_host(documents: Iterable[Document]) -> dict[str, list[LegacyRule]]:
     """Return the rules by host, those of the highest precedence first.
 
     Among equals those without a match come last: any other order would leave nothing for the rest.
     """
-    found: dict[str, list[Rule]] = {}
+    rules_by_host: dict[str, list[LegacyRule]] = {}
     for document in documents:
-        service = named(document.spec.need("destination"), document.namespace)
-        found.setdefault(service.host, []).append(Rule(document, service))
+        service = read_service(document.spec.need("destination"), document.namespace)
+        rules_by_host.setdefault(service.host, []).append(LegacyRule(document, service))
     return {
-        host: sorted(rules, key=lambda rule: (-rule.precedence, rule.takes_all))
-        for host, rules in found.items()
+        host: sorted(rules, key=lambda rule: (-rule.precedence, rule.is_catch_all))
+        for host, rules in rules_by_host.items()
     }
 
 
-def virtual_service(rules: list[Rule], context: Context) -> Node:
+def convert_rules(rules: list[LegacyRule], context: Context) -> Node:
     """Return the VirtualService that says what the rules of one service say, in their order."""
     service = rules[0].service
-    at_home = [one.document for one in rules if one.document.namespace == service.namespace]
-    home = (at_home or [rules[0].document])[0]
-    explicit = any(is_explicit(one) for one in at_home or [home])
+    documents_at_home = [
+        document.document for document in rules if document.document.namespace == service.namespace
+    ]
+    home_document = (documents_at_home or [rules[0].document])[0]
+    has_namespace = any(
+        has_explicit_namespace(document) for document in documents_at_home or [home_document]
+    )
     root = Node({}, (rules[0].document.root,) if len(rules) == 1 else ())
     routes: list[Node] = []
-    for route in (route_of(rule, home.namespace, context) for rule in rules):
-        if route.whole:
+    for route in (convert_route(rule, home_document.namespace, context) for rule in rules):
+        if route.is_complete:
             routes.append(route.node)
         else:
-            _leave_out(route, root)
+            _write_as_comment(route, root)
     _check_order(rules, routes, context.notes)
-    if not any(rule.takes_all for rule in rules):
-        routes.append(_default(service, home.namespace, context))
-    head = metadata(service.name, home.namespace, explicit)
-    _carry_metadata(rules, head, context.notes)
+    if not any(rule.is_catch_all for rule in rules):
+        routes.append(_build_default_route(service, home_document.namespace, context))
+    metadata_node = build_metadata(service.name, home_document.namespace, has_namespace)
+    _merge_metadata(rules, metadata_node, context.notes)
     destinations = [rule.document.spec.need("destination") for rule in rules]
-    origins = [one for each in destinations for one in (each, *each.mapping().values())]
-    spec = mapping(
-        hosts=listed(scalar(service.written(home.namespace), *origins)), http=listed(*routes)
+    origins = [
+        document
+        for destination in destinations
+        for document in (destination, *destination.mapping().values())
+    ]
+    spec = make_mapping(
+        hosts=make_list(make_scalar(service.host_within(home_document.namespace), *origins)),
+        http=make_list(*routes),
     )
-    return completed(root, "VirtualService", head, spec)
+    return complete_object(root, "VirtualService", metadata_node, spec)
 
 
-def _carry_metadata(rules: list[Rule], head: Node, notes: Notes) -> None:
+def _merge_metadata(rules: list[LegacyRule], metadata_node: Node, notes: Notes) -> None:
     documents = [rule.document for rule in rules]
     for key in ("labels", "annotations"):
-        kept, conflicts = carried(documents, key)
-        head.put(key, kept)
+        merged, conflicts = merge_metadata(documents, key)
+        metadata_node.put(key, merged)
         for value in conflicts:
-            notes.lost(value, "another rule that becomes the same object has another value", head)
-    carry_options(documents, head, notes)
+            notes.add_unconverted(
+                value, "another rule that becomes the same object has another value", metadata_node
+            )
+    merge_judge_options(documents, metadata_node, notes)
 
 
-def _check_order(rules: list[Rule], routes: list[Node], notes: Notes) -> None:
+def _check_order(rules: list[LegacyRule], routes: list[Node], notes: Notes) -> None:
     """Name neighbours of equal precedence: Istio never said which of them comes first."""
-    said = {id(one): node for node in routes for one in node.origins}
+    node_of_value = {id(value): node for node in routes for value in node.origins}
     for first, second in pairwise(rules):
         if first.precedence != second.precedence:
             continue
-        node = said.get(id(second.document.root))
+        node = node_of_value.get(id(second.document.root))
         if node is not None:
-            notes.doubt(
+            notes.add_doubt(
                 second.document.at,
                 f"'{second.document.name}' has the same precedence ({second.precedence}) as "
                 f"'{first.document.name}' at {first.document.at}: their order was not specified",
@@ -132,98 +143,109 @@ def _check_order(rules: list[Rule], routes: list[Node], notes: Notes) -> None:
             )
 
 
-def _leave_out(route: Route, root: Node) -> None:
+def _write_as_comment(route: ConvertedRoute, root: Node) -> None:
     """Write a route as a comment: without a condition of its match it would take too much."""
     name = route.rule.document.name
     root.origins += (route.rule.document.root,)
-    root.above += route.node.above
-    root.above.append(f"'{name}' is left out: it would take more requests than the rule. The rest:")
-    root.above += [f"  {line}" for line in lines(Node(route.node.content))]
+    root.comments_above += route.node.comments_above
+    root.comments_above.append(
+        f"'{name}' is left out: it would take more requests than the rule. The rest:"
+    )
+    root.comments_above += [f"  {line}" for line in iter_lines(Node(route.node.content))]
 
 
-def _default(service: Service, namespace: str, context: Context) -> Node:
-    host = scalar(service.written(namespace))
-    route = mapping(route=listed(mapping(destination=mapping(host=host))))
+def _build_default_route(service: Service, namespace: str, context: Context) -> Node:
+    host = make_scalar(service.host_within(namespace))
+    route = make_mapping(route=make_list(make_mapping(destination=make_mapping(host=host))))
     actions.put_old_defaults(route, context.old_defaults)
-    route.above.append("What no RouteRule matches goes to every version.")
+    route.comments_above.append("What no RouteRule matches goes to every version.")
     return route
 
 
-def route_of(rule: Rule, namespace: str, context: Context) -> Route:
+def convert_route(rule: LegacyRule, namespace: str, context: Context) -> ConvertedRoute:
     """Return the route of a VirtualService in `namespace` that says what a rule says."""
     document, notes = rule.document, context.notes
     spec = document.spec
-    node = Node({"name": scalar(document.name, document.metadata.need("name"))}, (document.root,))
-    found = spec.get("match")
-    whole = True
-    if found is not None:
-        conditions = match.converted(found, document, context.selectors, notes, node)
-        whole = conditions.whole
+    node = Node(
+        {"name": make_scalar(document.name, document.metadata.need("name"))}, (document.root,)
+    )
+    match_value = spec.get("match")
+    is_complete = True
+    if match_value is not None:
+        conditions = match.convert_match(match_value, document, context.selectors, notes, node)
+        is_complete = conditions.is_complete
         if conditions.node.content:
-            node.put("match", Node([conditions.node], (found,)))
-    for key in ("redirect", "rewrite"):
-        node.put(key, getattr(actions, key)(spec.get(key)))
+            node.put("match", Node([conditions.node], (match_value,)))
+    node.put("redirect", actions.convert_redirect(spec.get("redirect")))
+    node.put("rewrite", actions.convert_rewrite(spec.get("rewrite")))
     if spec.get("redirect") is None:
-        node.put("route", _route(rule, namespace, context))
-    actions.put_rest(spec, node, notes)
-    mirrored = spec.get("mirror")
-    if mirrored is not None:
-        node.put("mirror", _destination(mirrored, None, rule, namespace, context, mirrored))
+        node.put("route", _convert_split(rule, namespace, context))
+    actions.put_policies(spec, node, notes)
+    mirror = spec.get("mirror")
+    if mirror is not None:
+        node.put("mirror", _convert_destination(mirror, None, rule, namespace, context, mirror))
     actions.put_old_defaults(node, context.old_defaults and spec.get("redirect") is None)
-    return Route(node, rule, whole)
+    return ConvertedRoute(node, rule, is_complete)
 
 
-def _route(rule: Rule, namespace: str, context: Context) -> Node:
+def _convert_split(rule: LegacyRule, namespace: str, context: Context) -> Node:
     """Return the split; without `route` all requests go to the destination."""
     split = rule.document.spec.get("route")
     if split is None:
-        host = scalar(rule.service.written(namespace))
-        return listed(mapping(destination=mapping(host=host)))
+        host = make_scalar(rule.service.host_within(namespace))
+        return make_list(make_mapping(destination=make_mapping(host=host)))
     entries = split.items()
     _check_weights(split, entries)
-    found = []
+    converted = []
     for entry in entries:
-        other, weight = entry.get("destination"), entry.get("weight")
-        destination = _destination(other, entry.get("labels"), rule, namespace, context)
-        alone = len(entries) == 1
-        found.append(mapping(entry, destination=destination, weight=_weight(weight, alone)))
-        if alone and weight is not None and weight.content != 100:
-            context.notes.known(
+        destination_value, weight = entry.get("destination"), entry.get("weight")
+        destination = _convert_destination(
+            destination_value, entry.get("labels"), rule, namespace, context
+        )
+        is_single = len(entries) == 1
+        converted.append(
+            make_mapping(entry, destination=destination, weight=_convert_weight(weight, is_single))
+        )
+        if is_single and weight is not None and weight.content != 100:
+            context.notes.add_hint(
                 weight.at, f"{weight.path}: the weight of a single entry counts as 100"
             )
-    return Node(list(found), (split,))
+    return Node(list(converted), (split,))
 
 
-def _weight(weight: Value | None, alone: bool) -> Node | None:
-    if weight is None or (alone and weight.content != 100):
+def _convert_weight(weight: Value | None, is_single: bool) -> Node | None:
+    if weight is None or (is_single and weight.content != 100):
         return None
-    return scalar(weight.integer(0, 100), weight)
+    return make_scalar(weight.integer(0, 100), weight)
 
 
 def _check_weights(split: Value, entries: list[Value]) -> None:
     weights = [entry.get("weight") for entry in entries]
-    if len(entries) > 1 and (total := sum(one.integer(0, 100) for one in weights if one)) != 100:
+    if (
+        len(entries) > 1
+        and (total := sum(weight.integer(0, 100) for weight in weights if weight)) != 100
+    ):
         raise split.at.error(f"{split.path}: weights must sum to 100, found {total}")
 
 
-def _destination(
+def _convert_destination(
     value: Value | None,
-    of: Value | None,
-    rule: Rule,
+    entry_labels: Value | None,
+    rule: LegacyRule,
     namespace: str,
     context: Context,
     *origins: Value,
 ) -> Node:
     """Return a destination: the service that `value` names (else the rule's) and its subset.
 
-    The labels of the subset are those in `of`, else those beside the service's name.
+    The labels of the subset are those in `entry_labels`, else those beside the service's name.
     """
-    service = named(value, rule.document.namespace) if value is not None else rule.service
-    beside = value.get("labels") if value is not None else None
-    wanted = of if of is not None else beside
-    said = [value, *value.mapping().values()] if value is not None else []
-    return mapping(
+    service = read_service(value, rule.document.namespace) if value is not None else rule.service
+    service_labels = value.get("labels") if value is not None else None
+    subset_labels = entry_labels if entry_labels is not None else service_labels
+    host_origins = [value, *value.mapping().values()] if value is not None else []
+    return make_mapping(
         *origins,
-        host=scalar(service.written(namespace), *said),
-        subset=context.policies.subset(service, wanted, rule.document),
+        host=make_scalar(service.host_within(namespace), *host_origins),
+        subset=context.destination_rules.add_subset(service, subset_labels, rule.document),
     )

@@ -31,7 +31,7 @@ def shop() -> Iterator[LocalMesh]:
 
 def visits(mesh: LocalMesh) -> Visits:
     address, sender = mesh.inside("orders.sock-shop")
-    attribution = Attribution(counters=mesh.counters)
+    attribution = Attribution(start_counters=mesh.counters)
     return Visits(address, [Request("/orders")], "run", attribution=attribution, remote_sender=sender)
 
 

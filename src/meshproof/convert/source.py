@@ -1,0 +1,109 @@
+"""What is converted, and what stands beside it: checked for its form before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshproof import inventory
+from meshproof.base.errors import BadRules
+from meshproof.base.names import INGRESS_ANNOTATION
+from meshproof.documents.manifest import Document, Value
+from meshproof.lint import lint
+from meshproof.lint.engine.lint_input import read_input as read_files
+from meshproof.lint.shapes.identity import identify_document
+from meshproof.rules.legacy import ingress
+
+_GROUP = "config.istio.io"
+KINDS = ("RouteRule", "DestinationPolicy", "EgressRule")
+#: Findings that stand in the way: what has no form has no meaning either.
+_FORM_CODES = ("MP01", "MP02")
+#: But for these: that a kind is gone is why it is converted, that order is unspecified is noted.
+_ACCEPTED_CODES = ("MP0111", "MP0203", "MP0204", "MP0206", "MP0207", "MP0211")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The objects to convert, the others among them, and the text of every file by name."""
+
+    legacy: list[Document]
+    unconverted: list[Document]
+    texts: dict[str, str]
+
+    @property
+    def inventory_documents(self) -> list[Document]:
+        """Those of the others that say what the rules are about."""
+        return [
+            document
+            for document in self.unconverted
+            if has_kind_and_version(document) and document.kind in inventory.INVENTORY_KINDS
+        ]
+
+
+def read_source(paths: Iterable[str]) -> Source:
+    """Return what stands at `paths` (files, folders, `-` for standard input).
+
+    Raises BadRules with every place where a legacy rule, or what may be one, is wrong in its form;
+    for what cannot be read; and when there is no legacy rule.
+    """
+    path_list = list(paths)
+    lint_input = read_files(path_list)
+    suspects = [document for document in lint_input.documents if _may_be_legacy(document.root)]
+    findings = lint(suspects, unreadable=lint_input.unreadable)
+    form_faults = [
+        document
+        for document in findings
+        if document.code.startswith(_FORM_CODES) and document.code not in _ACCEPTED_CODES
+    ]
+    if form_faults:
+        raise BadRules("not converted:\n" + "\n".join(map(str, form_faults)))
+    legacy = [document for document in suspects if _read_kind(document.root) in KINDS]
+    typed_documents = [
+        document for document in lint_input.documents if has_kind_and_version(document)
+    ]
+    classes = ingress.find_istio_classes(typed_documents)
+    legacy += [document for document in typed_documents if ingress.handles(document, classes)]
+    _check_convertible(suspects)
+    if not legacy:
+        raise BadRules(
+            f"{', '.join(path_list)}: nothing to convert: no {', '.join(KINDS)} of {_GROUP} and no "
+            f"Ingress with {INGRESS_ANNOTATION}: istio or a class of Istio's"
+        )
+    converted_ids = {id(document) for document in legacy}
+    order = {id(document): index for index, document in enumerate(lint_input.documents)}
+    unconverted = [
+        document for document in lint_input.documents if id(document) not in converted_ids
+    ]
+    return Source(
+        sorted(legacy, key=lambda document: order[id(document)]), unconverted, lint_input.texts
+    )
+
+
+def _may_be_legacy(root: Value) -> bool:
+    """Say whether a document is a legacy rule, looks like one, or does not say what it is."""
+    content = root.mapping()
+    version = content.get("apiVersion")
+    if version is None or content.get("kind") is None:
+        kind = identify_document(root).kind
+        return kind is None or kind.group == _GROUP
+    return str(version.content).partition("/")[0] == _GROUP
+
+
+def has_kind_and_version(document: Document) -> bool:
+    """Say whether a document tells its kind and its version, so that both can be asked for."""
+    content = document.root.mapping()
+    return all(content.get(key) is not None for key in ("apiVersion", "kind"))
+
+
+def _read_kind(root: Value) -> str:
+    kind = root.mapping().get("kind")
+    return str(kind.content) if kind is not None else ""
+
+
+def _check_convertible(suspects: Iterable[Document]) -> None:
+    """Raise BadRules for a rule of the old group that nothing of today stands for."""
+    for document in suspects:
+        kind = _read_kind(document.root)
+        if kind and kind not in KINDS and document.root.mapping().get("apiVersion") is not None:
+            at = document.root.mapping()["kind"].at
+            raise at.error(f"a {kind} of {_GROUP} is not converted: it is no rule of routing")

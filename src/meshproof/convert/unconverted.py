@@ -1,0 +1,78 @@
+"""What objects beside the legacy rules tell: Services of their hosts, rules of today of a clash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from meshproof import inventory
+from meshproof.base.names import CLUSTER_DOMAIN, Labels, full_name
+from meshproof.convert.nodes import Node
+from meshproof.convert.notes import Notes
+from meshproof.convert.source import has_kind_and_version
+from meshproof.documents.manifest import Document
+
+_GROUP = "networking.istio.io"
+#: Kinds of which one host has one object for sidecars; of more, parts are not seen.
+_UNIQUE_KINDS = ("VirtualService", "DestinationRule")
+
+
+def read_selectors(documents: Iterable[Document]) -> dict[str, Labels]:
+    """Return the labels that Services select, by host."""
+    return inventory.read_selectors(_iter_services(documents))
+
+
+def read_named_ports(documents: Iterable[Document]) -> dict[tuple[str, str], int]:
+    """Return the ports of Services by host and name."""
+    ports: dict[tuple[str, str], int] = {}
+    for service in _iter_services(documents):
+        entries = service.spec.get("ports")
+        for port in entries.items() if entries is not None else []:
+            name = port.get("name")
+            if name is not None:
+                ports[_build_host(service), name.text()] = port.need("port").integer(1, 65535)
+    return ports
+
+
+def note_clashes(objects: Sequence[Node], documents: Iterable[Document], notes: Notes) -> None:
+    """Name objects of today that are for the same host as a converted one, or of its name."""
+    existing = [
+        document
+        for document in documents
+        if has_kind_and_version(document) and document.group == _GROUP
+    ]
+    for node in objects:
+        content = node.to_python()
+        metadata = content["metadata"]
+        namespace = metadata.get("namespace", "default")
+        for document in existing:
+            if document.kind != content["kind"]:
+                continue
+            has_same_name = (document.namespace, document.name) == (namespace, metadata["name"])
+            hosts = {full_name(host, namespace) for host in _list_node_hosts(content)}
+            is_only_one = content["kind"] in _UNIQUE_KINDS and "gateways" not in content["spec"]
+            if has_same_name or (is_only_one and hosts & _read_hosts(document)):
+                message = f"there is a {document.kind} '{document.name}' already; make one of both"
+                notes.add_doubt(document.at, message, node)
+
+
+def _iter_services(documents: Iterable[Document]) -> Iterator[Document]:
+    return (
+        document
+        for document in documents
+        if has_kind_and_version(document) and document.kind == "Service"
+    )
+
+
+def _build_host(service: Document) -> str:
+    return f"{service.name}.{service.namespace}.{CLUSTER_DOMAIN}"
+
+
+def _list_node_hosts(plain: dict[str, dict[str, object]]) -> list[str]:
+    hosts = plain["spec"].get("hosts", [plain["spec"].get("host", "")])
+    return [str(host) for host in hosts] if isinstance(hosts, list) else []
+
+
+def _read_hosts(document: Document) -> set[str]:
+    hosts, host = document.spec.get("hosts"), document.spec.get("host")
+    values = [*(hosts.items() if hosts is not None else []), *([host] if host is not None else [])]
+    return {full_name(value.text(), document.namespace) for value in values}
