@@ -56,14 +56,16 @@ def message(
     if call.excinfo is None:
         return ""
     error = call.excinfo.value
-    at = next((index for index, one in enumerate(evidence.checks) if not one.verdict.holds), None)
+    at = next(
+        (index for index, check in enumerate(evidence.checks) if not check.verdict.holds), None
+    )
     if isinstance(error, Skipped):
         return str(error).strip() or "skipped"
     if outcome is Outcome.INTERNAL_ERROR:
         parts = [describe_internal_error(error)]
-        hints = f"{call.excinfo.getrepr(style='short')}"
+        hints = _trace(call.excinfo)
     elif isinstance(error, MeshproofError) or at is None:
-        parts = [_said(call.excinfo)]
+        parts = [_describe(call.excinfo)]
     else:
         parts = _judged(evidence.checks[at], clues := evidence.clues[at])
         hints = "\n".join([*(clues.lines if clues else ()), *([hints] if hints else [])])
@@ -76,14 +78,24 @@ def message(
     return "\n".join(parts)
 
 
-def _said(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+def _describe(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
     """Return the words of an error; with its place in the code when it is none of ours."""
     error = excinfo.value
     if isinstance(error, (MeshproofError, AssertionError)):
         # pytest adds the values below an assertion's own words: the words are for the user.
-        said = str(error).partition("\nassert ")[0].strip()
-        return said or str(error).strip() or type(error).__name__
+        summary = str(error).partition("\nassert ")[0].strip()
+        return summary or str(error).strip() or type(error).__name__
     return f"{excinfo.exconly()}\n{excinfo.getrepr(style='short')}"
+
+
+def _trace(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    """Return where an error was raised, without the many frames of pytest that lead there."""
+    lines = [
+        f"{entry.path}:{entry.lineno + 1}: in {entry.name}"
+        for entry in excinfo.traceback
+        if str(entry.frame.f_globals.get("__name__")).partition(".")[0] not in ("_pytest", "pluggy")
+    ]
+    return "\n".join(["it was raised by way of", *lines])
 
 
 def _judged(check: Check, clues: Clues | None) -> list[str]:
