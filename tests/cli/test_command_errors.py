@@ -37,6 +37,7 @@ def assert_internal_error(ended: subprocess.CompletedProcess[str], summary: str)
     assert TRACKER in flat, text
     assert "broken" not in text
     assert "Failed:" not in text
+    assert "site-packages/_pytest/runner.py" not in ended.stdout
     before = text.partition("Traceback")[0].partition("INTERNALERROR")[0]
     assert summary in " ".join(before.split()), text
 

@@ -91,12 +91,12 @@ class _Keeper:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Iterator[None]:
         """Run in this process alone, whatever pytest-xdist was asked for: before it looks."""
-        if asked := settings.distribution(config):
+        if distribution := settings.distribution(config):
             settings.stop_distribution(config)
             settings.add_note(
                 config,
-                f"{asked} is not used: one mesh and one error budget are shared by all checks; "
-                "--mesh-workers sets how many requests go out at a time",
+                f"{distribution} is not used: one mesh and one error budget are shared by all "
+                "checks; --mesh-workers sets how many requests go out at a time",
             )
         return (yield)
 
@@ -161,13 +161,13 @@ class _BundledKeeper(_Keeper):
         options = early_config.known_args_namespace
         if options.pyargs or any(_is_path(argument) for argument in options.file_or_dir):
             raise _OwnTests
-        for name, value, ours in (
+        for name, value, expected in (
             ("-c", options.inifilename, str(_CONFIGURATION)),
             ("--rootdir", options.rootdir, str(_suites_folder())),
             ("--confcutdir", options.confcutdir, str(_CONFIGURATION.parent)),
             ("--override-ini", options.override_ini or None, None),
         ):
-            if value != ours:
+            if value != expected:
                 raise pytest.UsageError(f"{name}: {_NOT_FOR_BUNDLED}")
         if not options.file_or_dir:
             suites = _bundled_suites(options.mesh_smoke, bool(options.mesh_rules))

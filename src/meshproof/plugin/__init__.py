@@ -171,9 +171,9 @@ def _begin(config: pytest.Config) -> None:
     if config.getoption("mesh_report"):
         from meshproof.plugin import recorder, settings
 
-        if asked := settings.distribution(config):
+        if distribution := settings.distribution(config):
             raise UsageError(
-                f"{asked} with --mesh-report: each worker would write the same reports; "
+                f"{distribution} with --mesh-report: each worker would write the same reports; "
                 "give -n 0, or leave --mesh-report out"
             )
         config.pluginmanager.register(recorder.Recorder(config), "meshproof.plugin.recorder")

@@ -80,7 +80,7 @@ def build_failure(
     ]
     if outcome is Outcome.INTERNAL_ERROR:
         failure = _failure_of(describe_internal_error(error))
-        clues = tuple(str(call.excinfo.getrepr(style="short")).splitlines())
+        clues = _describe_trace(call.excinfo)
     elif isinstance(error, MeshproofError) or not failed:
         failure = _failure_of(_describe(call.excinfo), error)
     else:
@@ -130,6 +130,16 @@ def _describe(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
         text = str(error).partition("\nassert ")[0].strip()
         return text or str(error).strip() or type(error).__name__
     return f"{excinfo.exconly()}\n{excinfo.getrepr(style='short')}"
+
+
+def _describe_trace(excinfo: pytest.ExceptionInfo[BaseException]) -> tuple[str, ...]:
+    """Return where an error was raised, without the many frames of pytest that lead there."""
+    lines = (
+        f"{entry.path}:{entry.lineno + 1}: in {entry.name}"
+        for entry in excinfo.traceback
+        if str(entry.frame.f_globals.get("__name__")).partition(".")[0] not in ("_pytest", "pluggy")
+    )
+    return ("it was raised by way of", *lines)
 
 
 def _describe_expected(verdict: Verdict) -> str:

@@ -256,10 +256,8 @@ def distribution(config: pytest.Config) -> str:
         return f"-n {processes}"
     if processes == 0:
         return ""
-    mode = config.getoption("dist", "no")
-    if mode != "no" or config.getoption("distload", False):
-        return f"--dist {mode if mode != 'no' else 'load'}" if config.getoption("tx") else ""
-    return ""
+    mode = "load" if config.getoption("distload", False) else config.getoption("dist", "no")
+    return f"--dist {mode}" if mode != "no" and config.getoption("tx") else ""
 
 
 def stop_distribution(config: pytest.Config) -> None:
@@ -275,8 +273,8 @@ def add_note(config: pytest.Config, note: str) -> None:
 
 def notes(config: pytest.Config) -> list[str]:
     """Return the notes on how the run is made."""
-    kept: list[str] = getattr(config, _NOTES, [])
-    return kept
+    run_notes: list[str] = getattr(config, _NOTES, [])
+    return run_notes
 
 
 def run_id(config: pytest.Config) -> str:
