@@ -57,7 +57,8 @@ BROKEN = "apiVersion: v1\nkind: [Service\n"
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_of_several_documents_the_whole_ones_are_read_with_their_lines(put: Put, end: str) -> None:
-    text = f"# first\n---\n{format_rule('a')}---\n{BROKEN}--- # third\n{format_rule('b')}---\n---\n{format_rule('c')}"
+    first, second, third = map(format_rule, "abc")
+    text = f"# first\n---\n{first}---\n{BROKEN}--- # third\n{second}---\n---\n{third}"
     lint_input = read_input([put("a.yaml", text.replace("\n", end))])
     assert names(lint_input) == ["a", "b", "c"]
     assert [document.at.line for document in lint_input.documents] == [3, 13, 21]

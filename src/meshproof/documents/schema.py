@@ -1,20 +1,20 @@
-"""The shape of every kind: which keys it has, which it needs, and what stands in each.
+"""The shape of every kind: its keys, which are required, and what each holds.
 
-The shapes are data: `shapes/<group>/<Kind>.yaml` (the core group's folder is `core`). A file says
-which versions are served (the newest first), which are gone, and the shape of `spec` in the form
+The shapes are data: `shapes/<group>/<Kind>.yaml` (the folder of the core group is `core`). A file
+lists the served versions (the newest first), the removed ones, and the shape of `spec` in the form
 of the object itself. A leaf is `text`, `integer`, `number` (either with a range, `integer 0..100`),
 `boolean`, `duration`, `duration or 0s`, `protocol`, `name` (of an object), `integer or text`,
 `one of A B`, `metadata` or `any`; `[leaf]` is a list. A mapping may say more about itself:
 
     $each        any key is allowed; the shape of every value
-    $required    keys that must be there
+    $required    keys that must be present
     $filled      lists that must not be empty
-    $exclusive   groups of keys of which one at most may be there
+    $exclusive   groups of keys of which at most one may be present
     $old         keys of earlier versions -> today's key (as a path from here), or what to do
-    $text        a bare text is allowed too and stands for this key
-    $old-text    a bare text stood here once: for the first key, or with dots for the second
+    $text        a bare text is allowed, too, and stands for this key
+    $old-text    a bare text was allowed once: for the first key, or with dots for the second
 
-What stands in a folder is known; a kind is added by adding its file.
+To add a kind, add its file.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ MOVED_KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """What may stand at a place. `each` is the shape of a list's items or of every value."""
+    """What a place may hold. `element` is the shape of a list's items or of every value."""
 
     type: ShapeType
     keys: dict[str, Shape] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Shape:
 
     @property
     def description(self) -> str:
-        """The type in words, as a message says it."""
+        """The type in words, as messages show it."""
         return {
             "any": "anything",
             "boolean": "true or false",
@@ -108,11 +108,11 @@ class Shape:
 
     @property
     def mapping_shape(self) -> Shape:
-        """The shape of the mapping here, or of the mappings in the list here."""
+        """The shape itself, or that of the mappings in the list."""
         return self.element.mapping_shape if self.type == "list" and self.element else self
 
     def can_hold(self, content: object) -> bool:
-        """Say whether a value of this kind (mapping, list, scalar) can stand here at all."""
+        """Say whether content of this type (mapping, list, scalar) can stand here at all."""
         if self.is_container:
             return isinstance(content, dict if self.type == "mapping" else list)
         return self.type == "any" or not isinstance(content, (dict, list))
@@ -120,7 +120,7 @@ class Shape:
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """A kind of object: its versions (served, the newest first; gone) and its shape."""
+    """A kind of object: its served versions (the newest first), removed ones, and its shape."""
 
     group: str
     name: str
@@ -151,7 +151,7 @@ def list_shaped_kinds() -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class UnshapedKinds:
-    """The kinds of a group that are known and have no shape: versions served and gone, names."""
+    """The known kinds of a group that have no shape, with the versions of all of them."""
 
     served_versions: tuple[str, ...] = ()
     removed_versions: tuple[str, ...] = ()
@@ -161,6 +161,7 @@ class UnshapedKinds:
 
 @cache
 def _load_unshaped_kinds() -> dict[str, UnshapedKinds]:
+    """Return the known kinds without a shape, by group."""
     return {
         "" if group == "core" else group: UnshapedKinds(
             tuple(entry["versions"]),
@@ -173,23 +174,23 @@ def _load_unshaped_kinds() -> dict[str, UnshapedKinds]:
 
 
 def find_unshaped_kinds(group: str) -> UnshapedKinds:
-    """Return the kinds of a group that are known and have no shape."""
+    """Return the known kinds of a group that have no shape."""
     return _load_unshaped_kinds().get(group, UnshapedKinds())
 
 
 def list_groups() -> tuple[str, ...]:
-    """Return every group that is known."""
+    """Return every known group."""
     return tuple(sorted({*list_shaped_kinds(), *_load_unshaped_kinds()}))
 
 
 def list_kinds(group: str) -> tuple[str, ...]:
-    """Return every kind of a group that is known."""
+    """Return every known kind of a group."""
     return (*list_shaped_kinds().get(group, ()), *find_unshaped_kinds(group).names)
 
 
 @cache
 def load_kind(group: str, name: str) -> Kind | None:
-    """Return a kind that has a shape, or None. A kind that moved is found under its old group."""
+    """Return a kind that has a shape, or None. A moved kind is found under its old group, too."""
     served_group = MOVED_KINDS.get((group, name), group)
     if name not in list_shaped_kinds().get(served_group, ()):
         return None
@@ -217,12 +218,13 @@ def load_metadata_shape() -> Shape:
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
+    """Return the content of a shape file."""
     content: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     return content
 
 
 def _build_shape(notation: Any, built_shapes: dict[int, Shape]) -> Shape:
-    """Turn a file's notation into a shape; what an alias repeats is turned once."""
+    """Turn the notation of a file into a shape. What an alias repeats is built once."""
     if isinstance(notation, str):
         return _build_leaf(notation)
     if id(notation) not in built_shapes:
@@ -237,6 +239,7 @@ def _build_shape(notation: Any, built_shapes: dict[int, Shape]) -> Shape:
 
 @cache
 def _build_leaf(notation: str) -> Shape:
+    """Turn the notation of a leaf into a shape. Raises ValueError if it is none."""
     if notation in _PLAIN_LEAVES:
         return Shape(_PLAIN_LEAVES[notation])
     if notation == "metadata":
@@ -253,6 +256,7 @@ def _build_leaf(notation: str) -> Shape:
 
 
 def _build_mapping(notation: dict[str, Any], built_shapes: dict[int, Shape]) -> Shape:
+    """Turn the notation of a mapping into a shape."""
     element = notation.get("$each")
     return Shape(
         "mapping",
@@ -272,7 +276,7 @@ def _build_mapping(notation: dict[str, Any], built_shapes: dict[int, Shape]) -> 
 
 
 def find_closest_word(word: str, valid_words: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return the valid word most like `word` (upper or lower case is one), or an empty text."""
+    """Return the valid word closest to `word` in either case, or an empty text."""
     import difflib
 
     if len(word) > _LONGEST_WORD:

@@ -79,6 +79,7 @@ def lint(
 
 
 def _run_check(check: Check, project: Project) -> Iterator[Finding]:
+    """Yield the findings of one check, with the level of its page."""
     for hit in check.run(project):
         level = read_page(check.code).level
         yield Finding(hit.at, check.code, level, hit.message, hit.suggestion)

@@ -1,1 +1,1 @@
-"""What every check needs: documents, findings, output."""
+"""What every check works with: the input, the project, findings, output."""

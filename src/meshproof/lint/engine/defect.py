@@ -1,4 +1,4 @@
-"""What is wrong with the form of a document; a check of its own puts each sort into words."""
+"""Defects: what is wrong with the form of a document. One check reports each kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from meshproof.documents.manifest import At
 
 
 class DefectKind(Enum):
-    """Sorts of defects, each reported by one check."""
+    """The kinds of defects. Each is reported by one check."""
 
     UNKNOWN_KEY = auto()
     WRONG_CASE = auto()
@@ -33,8 +33,8 @@ class DefectKind(Enum):
 class Defect:
     """A place whose form is wrong.
 
-    `where` is the path of what is wrong (`spec.http[0]`), `written` what stands there, `meant` what
-    should stand there (empty where that is unknown), `how` the repair in one line.
+    `path` is where it stands (`spec.http[0]`), `actual` the text there. `expected` is the right
+    text or type, empty where unknown. `repair` says in one line what to write.
     """
 
     kind: DefectKind

@@ -1,4 +1,4 @@
-"""What a lint check finds: a stable code, a level, a place, a message, a repair."""
+"""What a check reports: a code, a level, a place, a message, a repair."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from meshproof.documents.manifest import At
 
 
 class Level(StrEnum):
-    """How bad it is: an error is not served as written, a warning mostly not what was meant."""
+    """How bad a finding is. ERROR: the mesh does not do it. WARNING: probably not intended."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -18,7 +18,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Hit:
-    """A place that a check complains about, in words; the check's module has code and level.
+    """A place that a check complains about. The check has the code, its page the level.
 
     `suggestion` is the text to write instead, or what to do, in one line.
     """
@@ -30,7 +30,7 @@ class Hit:
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """A hit with its code and level, as reported."""
+    """A hit with the code and level of its check."""
 
     at: At
     code: str
@@ -39,6 +39,7 @@ class Finding:
     suggestion: str = ""
 
     def __str__(self) -> str:
+        """Return the finding as `file:line:column: level code: message -> suggestion`."""
         repair = f" -> {self.suggestion}" if self.suggestion else ""
         location = f"{self.at.file}:{self.at.line}:{self.at.column}"
         return f"{location}: {self.level} {self.code}: {self.message}{repair}"

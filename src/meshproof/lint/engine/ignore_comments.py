@@ -21,7 +21,7 @@ _NEVER_IGNORED = "MP0100"
 
 @dataclass(frozen=True)
 class IgnoredCode:
-    """One code of a comment: the line that it holds for, and where the code stands."""
+    """One code in a comment: the line it applies to, and where the code stands."""
 
     code: str
     line: int
@@ -34,10 +34,10 @@ def apply_ignore_comments(
     codes: Collection[str],
     suppressed_codes: Collection[str],
 ) -> list[Finding]:
-    """Return the findings that no comment takes away, with one for each that takes away nothing.
+    """Return the findings that no comment ignores, and one for each comment that ignores nothing.
 
-    `codes` are all that exist; of those in `suppressed_codes` nothing was looked for, so that a comment for
-    one of them is never idle.
+    `codes` are all codes there are. Checks in `suppressed_codes` did not run, so a comment for
+    one of them is never reported.
     """
     findings_by_place: dict[tuple[str, int, str], list[Finding]] = {}
     for finding in findings:
@@ -62,6 +62,7 @@ def apply_ignore_comments(
 
 
 def _find_ignored_codes(file: str, lines: list[str]) -> Iterator[IgnoredCode]:
+    """Yield every code of every comment in a file."""
     next_code_lines = _find_next_code_lines(lines)
     for index, line in enumerate(lines):
         for comment in _COMMENT.finditer(line):
@@ -73,7 +74,7 @@ def _find_ignored_codes(file: str, lines: list[str]) -> Iterator[IgnoredCode]:
 
 
 def _find_next_code_lines(lines: list[str]) -> list[int]:
-    """Return for each line the next one that is neither empty nor a comment (else the last)."""
+    """Return for each line the index of the next one that is no comment and not empty."""
     next_lines, next_line = [], len(lines) - 1
     for index in range(len(lines) - 1, -1, -1):
         next_lines.append(next_line)
@@ -83,6 +84,7 @@ def _find_next_code_lines(lines: list[str]) -> list[int]:
 
 
 def _build_idle_finding(ignored_code: IgnoredCode, codes: Collection[str]) -> Finding:
+    """Return the finding for a comment that ignores nothing."""
     if not ignored_code.code:
         message, repair = "this comment names no code, so it ignores nothing", "ignore[MP0301]"
     elif ignored_code.code == _NEVER_IGNORED:

@@ -1,10 +1,10 @@
-"""Reads what is to be linted, however broken it is: files, folders, standard input.
+"""Reads what is to be linted, however broken: files, folders, standard input.
 
-What cannot be read becomes a hit (MP0100), and the rest is read all the same: of a file with many
-documents those that are whole. A file that is named itself must hold an object. In a folder, YAML
-that describes no Kubernetes object (values of Helm, a playbook, a kustomization) is no error: it is
-handed on and reported as not checked (MP0203), since silence would look like a pass. Folders whose
-name begins with a dot are passed over; links are followed, each file is read once.
+What cannot be read becomes a hit (MP0100); the rest is read all the same, down to the single
+document of a file. A file named on the command line must hold an object. In a folder, YAML
+without a Kubernetes object (Helm values, a playbook, a kustomization) is no error: it is reported
+as not checked (MP0203), since silence would look like a pass. Folders whose name begins with a dot
+are skipped. Links are followed; each file is read once.
 """
 
 from __future__ import annotations
@@ -52,21 +52,21 @@ _REPAIRS = (
 
 @dataclass
 class LintInput:
-    """The documents, the hits of what could not be read, and the text of every file."""
+    """The documents, hits for what could not be read, and the text of every file."""
 
     documents: list[Document] = field(default_factory=list)
     unreadable: list[Hit] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
 
     def source_lines(self, file: str) -> list[str]:
-        """Return the lines of a file, as YAML counts them (none for what is no text)."""
+        """Return the lines of a file as YAML counts them, none if it is not text."""
         return _LINE_BREAK.split(self.texts.get(file, ""))
 
 
 def read_input(paths: Iterable[str], exclude: Iterable[str] = ()) -> LintInput:
-    """Return all that can be read at `paths` (`-` is standard input), and what cannot.
+    """Read all that is at `paths` (`-` is standard input); what is unreadable becomes a hit.
 
-    Files of folders that fit a pattern of `exclude` (`charts/*`, `values.yaml`) are left out.
+    Files in folders that match a pattern of `exclude` (`charts/*`, `values.yaml`) are skipped.
     """
     lint_input, file_ids, patterns = LintInput(), set[tuple[int, int]](), list(exclude)
     for path in paths:
@@ -91,7 +91,7 @@ def read_input(paths: Iterable[str], exclude: Iterable[str] = ()) -> LintInput:
 
 
 def _looks_like_object(document: Document) -> bool:
-    """Say whether a document looks like an object or a rule, also a misspelt one."""
+    """Say whether a document looks like an object or a rule, even a misspelt one."""
     content = document.root.content
     if not isinstance(content, dict):
         return False
@@ -103,7 +103,7 @@ def _looks_like_object(document: Document) -> bool:
 def _find_yaml_files(
     folder: str, lint_input: LintInput, exclude_patterns: list[str]
 ) -> Iterator[str]:
-    """Yield the YAML files of a folder, sorted; a folder that links lead back to is walked once."""
+    """Yield the YAML files of a folder, sorted. A folder in a circle of links is walked once."""
     folder_ids: set[tuple[int, int]] = set()
     errors: list[OSError] = []
     for current_folder, folders, files in os.walk(folder, followlinks=True, onerror=errors.append):
@@ -130,6 +130,7 @@ def _find_yaml_files(
 
 
 def _is_excluded(path: str, folder: str, exclude_patterns: list[str]) -> bool:
+    """Say whether a path, its name or its path in the folder matches a pattern."""
     relative_path = PurePath(path).relative_to(folder)
     return any(
         fnmatch.fnmatch(name, pattern.rstrip("/"))
@@ -139,6 +140,7 @@ def _is_excluded(path: str, folder: str, exclude_patterns: list[str]) -> bool:
 
 
 def _identify_file(path: str) -> tuple[int, int]:
+    """Return device and inode of a path, or a stand-in if there is no such file."""
     try:
         status = os.stat(path)
     except OSError:
@@ -149,7 +151,7 @@ def _identify_file(path: str) -> tuple[int, int]:
 def _read_file(
     lint_input: LintInput, file: str, file_ids: set[tuple[int, int]], must_hold_object: bool
 ) -> bool:
-    """Read one file; say whether it had been read already, under this name or another."""
+    """Read one file. Return True if it was already read, under whatever name."""
     try:
         status = os.stat(file)
         if not must_hold_object and not stat.S_ISREG(status.st_mode):
@@ -171,12 +173,14 @@ def _read_file(
 
 
 def _read_stdin() -> bytes:
+    """Return what is on standard input, nothing if that is closed."""
     if sys.stdin is None:
         return b""
     return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
 def _build_size_hit(file: str, size: int) -> Hit:
+    """Return the hit for a file that is too large."""
     message = f"{size / 1024 / 1024:.0f} MB is too large, {MAX_BYTES // 1024 // 1024} MB are read"
     return Hit(At(file, 1), message, "is this a rule file? if so, split it")
 
@@ -184,7 +188,7 @@ def _build_size_hit(file: str, size: int) -> Hit:
 def _add_documents(
     lint_input: LintInput, file: str, content: bytes, must_hold_object: bool
 ) -> None:
-    """Take the documents of one file's content."""
+    """Parse the content of one file and add its documents."""
     if len(content) > MAX_BYTES:
         lint_input.unreadable.append(_build_size_hit(file, len(content)))
         return
@@ -205,7 +209,7 @@ def _add_documents(
 def _add_readable_documents(
     lint_input: LintInput, file: str, text: str, must_hold_object: bool
 ) -> None:
-    """Take the documents of a file one by one, since one of them at least is broken."""
+    """Parse a file document by document, since at least one of them is broken."""
     starts = [0, *(mark.start() for mark in _DOCUMENT_MARKER.finditer(text) if mark.start())]
     ends = [*starts[1:], len(text)]
     line_offset, previous_start = 0, 0
@@ -223,6 +227,7 @@ def _add_readable_documents(
 def _add_document(
     lint_input: LintInput, file: str, document_text: str, line_offset: int, must_hold_object: bool
 ) -> None:
+    """Parse one document that begins after `line_offset` lines; add it, or a hit."""
     try:
         documents = parse(document_text, file)
     except RecursionError:
@@ -247,7 +252,7 @@ def _add_document(
 
 
 def _is_list_or_text(document_text: str) -> bool:
-    """Say whether a piece of YAML is no mapping at all."""
+    """Say whether a piece of YAML is something other than a mapping."""
     import itertools
 
     import yaml
@@ -260,7 +265,7 @@ def _is_list_or_text(document_text: str) -> bool:
 
 
 def _suggest_repair(message: str, line: str) -> str:
-    """Return what mostly helps against what the YAML reader says about a line."""
+    """Return the usual repair for what the YAML parser says about a line."""
     if "{{" in line:
         return "this is a template: helm template CHART | meshproof lint -"
     if "cannot start any token" in message:
@@ -270,7 +275,7 @@ def _suggest_repair(message: str, line: str) -> str:
 
 
 def _shift_lines(document: Document, offset: int) -> Document:
-    """Return a document as it stands that many lines further down."""
+    """Return a document with all its places moved down by `offset` lines."""
     shifted_values: dict[int, Value] = {}
 
     def shift_value(value: Value) -> Value:

@@ -28,7 +28,7 @@ Part = tuple[str, str]
 
 
 def summarize(findings: Sequence[Finding], lint_input: LintInput) -> str:
-    """Return the last line: how many findings of each level, in how much."""
+    """Return the last line: the number of findings of each level, and what was checked."""
     counts = Counter(finding.level for finding in findings)
     object_count, file_count = len(lint_input.documents), len(lint_input.texts)
     live_count = sum(file_name.startswith("cluster:") for file_name in lint_input.texts)
@@ -46,11 +46,12 @@ def summarize(findings: Sequence[Finding], lint_input: LintInput) -> str:
 
 
 def _format_count(count: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def render_text(findings: Sequence[Finding], lint_input: LintInput) -> Iterator[Part]:
-    """Yield the findings with their lines of source, then the counts."""
+    """Yield the findings with their source lines, then the summary."""
     lines_by_file: dict[str, list[str]] = {}
     for finding in findings:
         if finding.at.file not in lines_by_file:
@@ -60,6 +61,7 @@ def render_text(findings: Sequence[Finding], lint_input: LintInput) -> Iterator[
 
 
 def _render_finding(finding: Finding, lines: Sequence[str]) -> Iterator[Part]:
+    """Yield one finding: its place, message, source line with a caret, and suggestion."""
     yield f"{_make_printable(finding.at.file)}:{finding.at.line}:{finding.at.column}: ", "bold"
     yield f"{finding.level} {finding.code}", _STYLES[finding.level]
     yield f": {_make_printable(finding.message)}\n", ""
@@ -77,7 +79,7 @@ def _render_finding(finding: Finding, lines: Sequence[str]) -> Iterator[Part]:
 
 
 def _fit_line(source: str, column: int) -> tuple[str, int]:
-    """Return a line as it can be shown, and where the caret stands below it."""
+    """Return a line cut to the width around `column`, and the caret's position below it."""
     source = _make_printable(source.rstrip())
     caret = min(column - 1, len(source))
     start = max(0, caret - _MAX_WIDTH // 2) if len(source) > _MAX_WIDTH else 0
@@ -87,14 +89,14 @@ def _fit_line(source: str, column: int) -> tuple[str, int]:
 
 
 def _make_printable(text: str) -> str:
-    """Return text that does nothing to a terminal: what is not printable is replaced."""
+    """Replace what is not printable, so that text from a file cannot control a terminal."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
 
 
 def write_parts(parts: Iterator[Part], stream: TextIO) -> None:
-    """Write text to a stream, in colour where it is a terminal that wants it."""
+    """Write text to a stream, in colour if that is a terminal and NO_COLOR is unset."""
     is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if is_plain or not stream.isatty():
         stream.writelines(part for part, _ in parts)
@@ -117,7 +119,7 @@ def render_sarif(
     pages: Sequence[Page],
     exit_code: int,
 ) -> str:
-    """Return the findings as a SARIF 2.1.0 log with one run; every code is a rule with help."""
+    """Return the findings as a SARIF 2.1.0 log with one run. Every code is a rule with help."""
     rule_indexes = {page.code: number for number, page in enumerate(pages)}
     lines_by_file: dict[str, list[str]] = {}
     results = []
@@ -142,6 +144,7 @@ def render_sarif(
 
 
 def _build_rule(page: Page) -> dict[str, Any]:
+    """Return the SARIF rule for a page."""
     name_words = "".join(
         word[:1].upper() + word[1:] for word in page.title.replace("'", "").split()
     )
@@ -157,6 +160,7 @@ def _build_rule(page: Page) -> dict[str, Any]:
 
 
 def _build_result(finding: Finding, rule_index: int, lines: Sequence[str]) -> dict[str, Any]:
+    """Return the SARIF result for a finding."""
     source = lines[finding.at.line - 1] if finding.at.line <= len(lines) else ""
     repair = f"\nSuggested: {finding.suggestion}" if finding.suggestion else ""
     region: dict[str, Any] = {"startLine": finding.at.line, "startColumn": finding.at.column}
@@ -180,7 +184,7 @@ def _build_result(finding: Finding, rule_index: int, lines: Sequence[str]) -> di
 
 
 def _compute_fingerprint(finding: Finding, source: str) -> str:
-    """Return what stays the same when lines above are added: so that old findings stay old."""
+    """Return a hash that does not depend on the line, so that an old finding stays known."""
     import hashlib
 
     identity = f"{finding.code}\n{finding.at.file}\n{source.strip()}\n{finding.message}"
@@ -199,12 +203,12 @@ def _build_uri(file: str) -> str:
 
 
 def render_page_text(page: Page) -> str:
-    """Return a code's doc page as plain text."""
+    """Return the page of a code as plain text."""
     return _render_page(page, lambda yaml_text: yaml_text, lambda title: f"{title}:")
 
 
 def render_page_markdown(page: Page) -> str:
-    """Return a code's doc page as Markdown."""
+    """Return the page of a code as Markdown."""
     return _render_page(
         page, lambda yaml_text: f"```yaml\n{yaml_text}```", lambda title: f"**{title}**"
     )
@@ -213,6 +217,7 @@ def render_page_markdown(page: Page) -> str:
 def _render_page(
     page: Page, format_example: Callable[[str], str], format_title: Callable[[str], str]
 ) -> str:
+    """Return a page, its titles and examples formatted by the functions passed in."""
     parts = (
         f"{page.code} ({page.level}): {page.title}",
         page.text,

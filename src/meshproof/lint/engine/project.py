@@ -1,4 +1,4 @@
-"""What the checks look at: all documents together, with the services and workloads among them."""
+"""What checks read: all documents, and the Services, workloads and subsets among them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _WORKLOAD_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod"
 
 @dataclass(frozen=True)
 class ServicePort:
-    """A port of a Service: number, name ("" where unnamed) and appProtocol ("" where unsaid).
+    """A port of a Service. `name` and `app_protocol` are empty if not set.
 
-    `value` is the port as it stands.
+    `value` is the port in the file.
     """
 
     number: int
@@ -70,11 +70,11 @@ class SubsetEntry:
 
 
 class Project:
-    """All documents that are linted together. What cannot be read is left out of the views here.
+    """All documents that are linted together. `unreadable` are hits for files without a document.
 
-    (It has a finding of its own.) `unreadable` are hits in files that gave no document. A check
-    that compares with services or workloads should be silent where there is none among the
-    documents at all: the file may be one of many.
+    The properties leave out what cannot be read; it has a finding of its own. A check that
+    compares with Services or workloads should be silent if the documents have none at all: the
+    files may be one part of many.
     """
 
     def __init__(self, documents: Iterable[Document], unreadable: Iterable[Hit] = ()) -> None:
@@ -90,7 +90,7 @@ class Project:
         self._named_documents: dict[tuple[tuple[str, ...], str | None], list[Document]] = {}
 
     def find_defects(self, kind: DefectKind, document: Document | None = None) -> list[Defect]:
-        """Return what is wrong with the form of the documents, or of one of them, of one sort."""
+        """Return the defects of one kind, of all documents or of one."""
         defects = self._defects_by_kind.get(kind, [])
         if document is None or not defects:
             return defects
@@ -99,7 +99,7 @@ class Project:
     def lacks_keys(self, document: Document, mapping: Value, *keys: str) -> bool:
         """Say whether a mapping has none of these keys, and nothing that may stand for one.
 
-        A key without a value and an unknown key that was not made out have findings of their own.
+        False if a key has no value or an unknown key could not be identified: both have findings.
         """
         content = mapping.content
         if not isinstance(content, dict) or any(key in content for key in keys):
@@ -114,15 +114,15 @@ class Project:
         )
 
     def has_defects(self, document: Document) -> bool:
-        """Say whether anything is wrong with the form of a document."""
+        """Say whether the form of a document has any defect."""
         return bool(self._defects_by_document[id(document)])
 
     def has_defect_at(self, document: Document, path: str) -> bool:
-        """Say whether the form of what stands at a path has a finding already."""
+        """Say whether the value at a path has a defect."""
         return any(defect.path == path for defect in self._defects_by_document[id(document)])
 
     def documents_of_kind(self, *kinds: str) -> list[Document]:
-        """Return the documents of these kinds, in order."""
+        """Return all documents of these kinds, in order, even without a name."""
         positioned = [pair for kind in kinds for pair in self._documents_by_kind.get(kind, ())]
         return [
             document
@@ -132,7 +132,7 @@ class Project:
         ]
 
     def named_documents(self, *kinds: str, group: str | None = None) -> list[Document]:
-        """Return the documents of these kinds (and of an API group) with a name, in order."""
+        """Return the documents of these kinds (and of an API group) that have a name, in order."""
         cache_key = kinds, group
         if cache_key not in self._named_documents:
             documents = (
@@ -147,6 +147,7 @@ class Project:
 
     @cached_property
     def _documents_by_kind(self) -> dict[str, list[tuple[int, Document]]]:
+        """The documents by kind, each with its position."""
         by_kind: dict[str, list[tuple[int, Document]]] = {}
         for position, document in enumerate(self.documents):
             by_kind.setdefault(read_kind(document), []).append((position, document))
@@ -154,6 +155,7 @@ class Project:
 
     @cached_property
     def _named_document_ids(self) -> set[int]:
+        """The ids of the documents whose name and namespace can be read."""
         return {id(document) for document in self.documents if _has_readable_name(document)}
 
     @cached_property
@@ -185,7 +187,7 @@ class Project:
         ]
 
     def find_service(self, host: str) -> ServiceObject | None:
-        """Return the Service of a full host name, or None."""
+        """Return the Service with this full host name, or None."""
         return next((service for service in self.services if service.host == host), None)
 
 
@@ -195,10 +197,12 @@ def read_kind(document: Document) -> str:
 
 
 def _position(positioned: tuple[int, Document]) -> int:
+    """Return the position of a document, to sort by."""
     return positioned[0]
 
 
 def _has_readable_name(document: Document) -> bool:
+    """Say whether name and namespace of a document can be read."""
     try:
         _ = document.name, document.namespace
     except BadRules:
@@ -207,6 +211,7 @@ def _has_readable_name(document: Document) -> bool:
 
 
 def _read_if_possible(read: Callable[[Document], T], document: Document) -> Iterator[T]:
+    """Yield what `read` returns for a document, nothing if it raises BadRules."""
     with contextlib.suppress(BadRules):
         yield read(document)
 
@@ -214,15 +219,16 @@ def _read_if_possible(read: Callable[[Document], T], document: Document) -> Iter
 def _read_all_if_possible(
     read: Callable[[Document], Iterator[T]], document: Document
 ) -> Iterator[T]:
+    """Yield what `read` yields for a document until it raises BadRules."""
     with contextlib.suppress(BadRules):
         yield from read(document)
 
 
 def find_values(parent: Value | None, *path: str) -> list[Value]:
-    """Return the values at a path below `parent`; every list on the way is gone into.
+    """Return the values at a path below `parent`, going into every list on the way.
 
-    `children(spec, "http", "route", "destination")` are all destinations. What has another shape
-    is left out: a check of its own names it.
+    `find_values(spec, "http", "route", "destination")` returns all destinations. Values of another
+    shape are left out: they have a finding of their own.
     """
     if parent is None:
         return []
@@ -266,29 +272,34 @@ def read_text(value: Value | None) -> str:
 
 
 def _read_service(document: Document) -> ServiceObject:
+    """Return a Service with its ports. Raises BadRules if it cannot be read."""
     ports = []
     for port in document.spec.need("ports").items():
         name, protocol = port.get("name"), port.get("appProtocol")
         number = port.need("port").integer(1, 65535)
         ports.append(ServicePort(number, read_text(name), read_text(protocol), port))
     selector = document.spec.get("selector")
-    return ServiceObject(document, tuple(ports), labels(selector.texts()) if selector else ())
+    return ServiceObject(
+        document, tuple(ports), labels(selector.text_mapping()) if selector else ()
+    )
 
 
 def _read_workload(document: Document) -> Workload:
+    """Return a workload with its pod labels. Raises BadRules if it cannot be read."""
     template = document.root if read_kind(document) == "Pod" else document.spec.need("template")
     pod_labels = template.need("metadata").get("labels")
-    return Workload(document, labels(pod_labels.texts()) if pod_labels else ())
+    return Workload(document, labels(pod_labels.text_mapping()) if pod_labels else ())
 
 
 def _read_subsets(document: Document) -> Iterator[SubsetEntry]:
+    """Yield the subsets of a DestinationRule. Raises BadRules if it cannot be read."""
     host = full_name(document.spec.need("host").text(), document.namespace)
     for entry in find_values(document.spec, "subsets"):
         subset_labels = entry.get("labels")
         yield SubsetEntry(
             host,
             entry.need("name").text(),
-            labels(subset_labels.texts()) if subset_labels else (),
+            labels(subset_labels.text_mapping()) if subset_labels else (),
             entry,
             document,
         )

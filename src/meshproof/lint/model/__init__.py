@@ -1,1 +1,1 @@
-"""The rules and what stands around them, as the checks compare them."""
+"""Routes and the inventory beside them, in the form in which checks compare them."""

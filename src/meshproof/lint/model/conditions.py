@@ -1,7 +1,7 @@
-"""Conditions on a request, and what follows from them: one implies another, or excludes it.
+"""Conditions on a request: whether one implies another, or excludes it.
 
-Every answer is safe: `implies` and `apart` say yes only where that is certain, also for regexes
-(read by their leading text, an open end, or one fixed value on the other side).
+`implies` and `are_exclusive` say yes only if that is certain. Regexes are judged by their leading
+text, their open end, or a fixed value on the other side.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ MatchType = Literal["exact", "prefix", "path", "regex", "present", "any of", "ho
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition: on a part of a request (`uri`, `header cookie`, `query q`, `source app`).
+    """A condition on one part of a request (`uri`, `header cookie`, `query q`, `source app`).
 
-    A negated one is: that part is not so, or not there. `fold` takes upper and lower case as one.
+    A negated one holds if the part has another value or is absent.
     """
 
     part: str
@@ -33,6 +33,7 @@ class Condition:
     at: At = field(compare=False, default=At("", 1))
 
     def __str__(self) -> str:
+        """Return the condition in words, as messages show it."""
         compared_text = ", ".join(sorted(self.values)) if self.values else self.text
         comparison = (
             "" if self.match_type in ("present", "any of", "host") else f"{self.match_type} "
@@ -41,7 +42,7 @@ class Condition:
 
 
 def simplify_condition(condition: Condition) -> Condition | None:
-    """Return the condition in its plainest form, None where it holds for every request."""
+    """Return an equal, simpler condition, or None if it holds for every request."""
     simplified = _simplify_regex(condition)
     if simplified.match_type == "exact" and simplified.ignores_case:
         simplified = replace(simplified, text=simplified.text.lower())
@@ -55,7 +56,7 @@ def simplify_condition(condition: Condition) -> Condition | None:
 
 
 def _simplify_regex(condition: Condition) -> Condition:
-    """Return a regex that takes one value, or all that begin with a text, as what it is."""
+    """Turn a regex into an exact or prefix condition if it is equal to one."""
     if condition.match_type != "regex":
         return condition
     only_value, equal_prefix = (
@@ -70,7 +71,7 @@ def _simplify_regex(condition: Condition) -> Condition:
 
 
 def accepts_value(condition: Condition, value: str) -> bool:
-    """Say whether a value satisfies a condition (leaving its negation aside)."""
+    """Say whether a value satisfies a condition, its negation aside."""
     expected = condition.text
     if condition.ignores_case and condition.match_type in ("exact", "prefix", "path"):
         value, expected = value.lower(), expected.lower()
@@ -90,7 +91,7 @@ def accepts_value(condition: Condition, value: str) -> bool:
 
 
 def implies(premise: Condition, conclusion: Condition) -> bool:
-    """Say whether every request that satisfies the first satisfies the second, too."""
+    """Say whether every request that satisfies `premise` satisfies `conclusion`, too."""
     if premise.part != conclusion.part:
         return False
     if premise.negated and conclusion.negated:
@@ -101,7 +102,7 @@ def implies(premise: Condition, conclusion: Condition) -> bool:
 
 
 def are_exclusive(first: Condition, second: Condition) -> bool:
-    """Say whether no request satisfies both."""
+    """Say whether no request satisfies both conditions."""
     if first.part != second.part or (first.negated and second.negated):
         return False
     if first.negated or second.negated:
@@ -111,14 +112,14 @@ def are_exclusive(first: Condition, second: Condition) -> bool:
 
 
 def is_host_within(host: str, pattern: str) -> bool:
-    """Say whether a host, or all hosts of a pattern, are covered by a pattern `*.example.com`."""
+    """Say whether `pattern` (`*.example.com`, `*`) covers a host, or all hosts of a pattern."""
     if pattern == "*" or host == pattern:
         return True
     return pattern.startswith("*") and host.endswith(pattern[1:]) and host != pattern[1:]
 
 
 def _covers(inner: Condition, outer: Condition) -> bool:
-    """Say whether every value that `inner` takes is taken by `outer` (negations aside)."""
+    """Say whether `outer` accepts every value that `inner` accepts, negations aside."""
     if outer.match_type == "present" or _accept_same_values(inner, outer):
         return True
     if inner.values and outer.values:
@@ -140,6 +141,7 @@ def _covers(inner: Condition, outer: Condition) -> bool:
 
 
 def _accept_same_values(first: Condition, second: Condition) -> bool:
+    """Say whether two conditions are the same, apart from part and negation."""
     return (first.match_type, first.text, first.values, first.ignores_case) == (
         second.match_type,
         second.text,
@@ -149,7 +151,7 @@ def _accept_same_values(first: Condition, second: Condition) -> bool:
 
 
 def _covers_prefix(inner: Condition, outer: Condition) -> bool:
-    """Say whether all that begins with a prefix is taken."""
+    """Say whether `outer` accepts everything that the prefix condition `inner` accepts."""
     if inner.match_type == "prefix":
         return _covers_beginning(inner.text, outer)
     if outer.match_type == "path":
@@ -158,7 +160,7 @@ def _covers_prefix(inner: Condition, outer: Condition) -> bool:
 
 
 def _covers_beginning(beginning: str, outer: Condition) -> bool:
-    """Say whether every value that begins with `beginning` is taken."""
+    """Say whether `outer` accepts every value that begins with `beginning`."""
     if not beginning:
         return False
     if outer.match_type == "prefix":
@@ -173,7 +175,7 @@ def _covers_beginning(beginning: str, outer: Condition) -> bool:
 
 
 def _are_disjoint(first: Condition, second: Condition) -> bool:
-    """Say whether no value is taken by both (negations aside)."""
+    """Say whether no value satisfies both conditions, negations aside."""
     if first.values and second.values:
         if "host" in (first.match_type, second.match_type):
             return not any(
@@ -200,7 +202,7 @@ def _are_disjoint(first: Condition, second: Condition) -> bool:
 
 
 def _find_common_beginning(condition: Condition) -> str:
-    """Return the text that every value begins with that is taken."""
+    """Return a text with which every accepted value begins."""
     if condition.match_type == "regex":
         return regexes.find_leading_text(condition.text)
     return condition.text if condition.match_type in ("prefix", "path", "exact") else ""

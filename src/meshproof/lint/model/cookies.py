@@ -1,4 +1,4 @@
-"""Cookies as browsers send them, and how a match takes them."""
+"""Cookies as browsers send them, and which of them a match on the cookie header finds."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SAMPLE_VALUES = ("x", "1", "true", "abc", "a1b2", "A", "0123456789abcdef")
 
 @lru_cache(maxsize=4096)
 def find_cookie(string_match: StringMatch) -> tuple[str, str] | None:
-    """Return the cookie that a match is about, as the regex for it and as it is sent.
+    """Return the cookie that a match is for: as a regex, and as a browser sends it.
 
-    None where the match names no cookie, or takes it in no place at all.
+    None if the match names no cookie, or finds it in no position of the header.
     """
     if string_match.match_type != "regex":
         pair = _PAIR.fullmatch(string_match.text)
@@ -35,7 +35,7 @@ def find_cookie(string_match: StringMatch) -> tuple[str, str] | None:
 
 
 def _guess_cookies(text: str) -> Iterator[tuple[str, str]]:
-    """Yield what a regex may be about: regex of the cookie, cookie as it is sent."""
+    """Yield the cookies that a regex may be for: as a regex, and as a browser sends it."""
     choice = _CHOICE.search(text)
     if choice:
         yield choice[0], f"{choice['name']}={_unescape_dots(choice['first'])}"
@@ -56,15 +56,17 @@ def _guess_cookies(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _unescape_dots(text: str) -> str:
+    """Return the text that a regex with escaped dots stands for."""
     return text.replace("\\.", ".")
 
 
 def _build_headers(cookie: str) -> tuple[str, ...]:
-    """Return the headers that hold a cookie: alone, last, first, between others."""
+    """Return headers with the cookie alone, last, first and between others."""
     return cookie, f"a=b; {cookie}", f"{cookie}; a=b", f"a=b; {cookie}; c=d"
 
 
 def _matches_somewhere(string_match: StringMatch, cookie: str) -> bool:
+    """Say whether a match finds the cookie in any position of the header."""
     return any(
         _matches_header(string_match, header)
         for header in (*_build_headers(cookie), f"a=b;{cookie}", f"{cookie};a=b")
@@ -72,6 +74,7 @@ def _matches_somewhere(string_match: StringMatch, cookie: str) -> bool:
 
 
 def _matches_header(string_match: StringMatch, header: str) -> bool:
+    """Say whether a match accepts a cookie header."""
     if string_match.match_type == "regex":
         return regexes.matches_whole(string_match.text, header)
     return (
@@ -83,7 +86,7 @@ def _matches_header(string_match: StringMatch, header: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def find_missed_header(string_match: StringMatch) -> tuple[str, str] | None:
-    """Return a header that a match should take and does not, and the regex of its cookie."""
+    """Return a header with the cookie that the match should accept but does not, and its regex."""
     regex_and_cookie = find_cookie(string_match)
     if regex_and_cookie is None or (
         ";" in string_match.text and string_match.match_type != "regex"
@@ -97,7 +100,7 @@ def find_missed_header(string_match: StringMatch) -> tuple[str, str] | None:
 
 
 def find_wrongly_matched_header(string_match: StringMatch) -> tuple[str, str] | None:
-    """Return a header with another cookie that a match takes too, and the regex of its own."""
+    """Return a header with another cookie that the match accepts, and the regex it is for."""
     regex_and_cookie = find_cookie(string_match)
     if regex_and_cookie is None or find_missed_header(string_match):
         return None
@@ -114,6 +117,6 @@ def find_wrongly_matched_header(string_match: StringMatch) -> tuple[str, str] | 
 
 
 def build_cookie_regex(cookie_regex: str, match_type: str = "regex") -> str:
-    """Return the regex that takes a cookie in each place and no other."""
+    """Return a regex that finds a cookie in every position, and no other cookie."""
     header_regex = rf"^(.*?;\s*)?{cookie_regex}(;.*)?$"
     return header_regex if match_type == "regex" else f"regex: {header_regex}"

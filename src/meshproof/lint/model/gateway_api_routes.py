@@ -20,7 +20,7 @@ _MATCH_TYPES: dict[str, MatchType] = {
 
 
 def read_tables(project: Project) -> Iterator[RouteTable]:
-    """Yield the route of every HTTPRoute and GRPCRoute."""
+    """Yield the route table of every HTTPRoute and GRPCRoute."""
     for document in project.named_documents(
         "HTTPRoute", "GRPCRoute", group="gateway.networking.k8s.io"
     ):
@@ -28,6 +28,7 @@ def read_tables(project: Project) -> Iterator[RouteTable]:
 
 
 def _read_table(project: Project, document: Document) -> RouteTable:
+    """Return the route table of one HTTPRoute or GRPCRoute."""
     spec = read_spec(document)
     unclear_paths = find_unclear_paths(project, document)
     parents = [host for host in find_values(spec, "parentRefs") if isinstance(host.content, dict)]
@@ -66,6 +67,7 @@ def _read_table(project: Project, document: Document) -> RouteTable:
 
 
 def _read_route(document: Document, rule: Value, unclear_paths: tuple[str, ...]) -> Route:
+    """Return one rule of a document as a route."""
     content = rule.mapping()
     name = read_text(content.get("name"))
     is_grpc = document.kind == "GRPCRoute"
@@ -105,6 +107,7 @@ def _read_destinations(values: list[Value], namespace: str) -> Iterator[Destinat
 
 
 def _read_match(value: Value, unclear_paths: tuple[str, ...], is_grpc: bool) -> Match:
+    """Return the conditions of one match. Those of gRPC are not fully read."""
     content = value.mapping()
     conditions: list[Condition] = []
     for path in find_values(value, "path"):
@@ -123,11 +126,12 @@ def _read_match(value: Value, unclear_paths: tuple[str, ...], is_grpc: bool) -> 
 
 
 def get_value(value: Value, key: str) -> Value | None:
-    """Return what stands under a key of a mapping, or None."""
+    """Return the value under a key of a mapping, or None."""
     return value.content.get(key) if isinstance(value.content, dict) else None
 
 
 def _read_condition(value: Value, part: str, default_type: str = "Exact") -> Iterator[Condition]:
+    """Yield the condition that compares one part with `value`, if there is one."""
     compared_value = get_value(value, "value")
     type_name = read_text(get_value(value, "type")) or default_type
     if compared_value is not None and type_name in _MATCH_TYPES:

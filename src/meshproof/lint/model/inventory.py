@@ -1,7 +1,7 @@
-"""What stands around the rules: services, workloads, subsets and gateways, by name.
+"""The inventory: Services, workloads, subsets, gateways and entries, found by name.
 
-All of it is read once for a project. A check asks here whether something is known at all before it
-says that something is missing: the files may be a part of what the cluster has.
+It is read once for a project. A check looks here whether a kind is known at all before it reports
+something as missing: the files may be only a part of what the cluster has.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Subset:
 
 @dataclass(eq=False, slots=True)
 class DestinationRule:
-    """A DestinationRule: its host and subsets; `whole` where all of these could be read."""
+    """A DestinationRule with its host and subsets. `is_complete` if all subsets were read."""
 
     document: Document
     host: str
@@ -50,9 +50,9 @@ class DestinationRule:
 
 @dataclass(frozen=True, eq=False)
 class Server:
-    """A port of a gateway: number, protocol (upper case), hosts, its `tls`.
+    """A port of a gateway. `protocol` is upper case, `tls` the block of that name.
 
-    `owners` has for each host the namespace whose rules may use it, `*` for all.
+    `host_namespaces` has for each host the namespace whose rules may use it, `*` for all.
     """
 
     number: int
@@ -64,14 +64,14 @@ class Server:
     name: str = ""
 
     def hosts_for(self, namespace: str) -> list[str]:
-        """Return the hosts that rules of a namespace may use."""
+        """Return the hosts that rules in a namespace may use."""
         pairs = zip(self.hosts, self.host_namespaces, strict=True)
         return [host for host, owner in pairs if owner in ("*", namespace)]
 
 
 @dataclass(frozen=True, eq=False)
 class Gateway:
-    """A gateway (Istio's or Gateway API's) with its servers; `selector` picks its workloads."""
+    """A Gateway of Istio or Gateway API with its servers. `selector` selects its workloads."""
 
     document: Document
     name: str
@@ -80,12 +80,12 @@ class Gateway:
     is_istio: bool
 
     def shares_proxies_with(self, gateway: Gateway) -> bool:
-        """Say whether two gateways are of the same proxies: one selector contains the other."""
+        """Say whether the selector of one gateway contains the other's."""
         return are_nested(self.selector, gateway.selector)
 
 
 class ServiceEntryPort(NamedTuple):
-    """A port of a ServiceEntry: protocol in upper case, 0 and "" for what is not said."""
+    """A port of a ServiceEntry. `protocol` is upper case; 0 and empty mean not set."""
 
     number: int
     protocol: str
@@ -95,7 +95,7 @@ class ServiceEntryPort(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ServiceEntry:
-    """A ServiceEntry: its hosts and its ports."""
+    """A ServiceEntry with its hosts and ports. `export_to` is empty if not set."""
 
     document: Document
     hosts: tuple[str, ...]
@@ -103,7 +103,7 @@ class ServiceEntry:
     export_to: frozenset[str] = frozenset()
 
     def is_visible_from(self, namespace: str) -> bool:
-        """Say whether proxies of a namespace see it; an empty one stands for any."""
+        """Say whether proxies in a namespace see the entry. Empty stands for any namespace."""
         return not (self.export_to and namespace) or bool({"*", namespace} & self.export_to)
 
 
@@ -114,7 +114,7 @@ def are_nested(first: Labels, second: Labels) -> bool:
 
 
 class Inventory:
-    """The index over a project's services, workloads, DestinationRules, gateways and entries."""
+    """An index of a project's Services, workloads, DestinationRules, gateways and entries."""
 
     def __init__(self, project: Project) -> None:
         self.services = {service.host: service for service in project.services}
@@ -154,7 +154,7 @@ class Inventory:
         self._workloads_by_host: dict[str, list[Workload]] = {}
 
     def find_workloads(self, host: str) -> list[Workload]:
-        """Return the workloads that the service of this host selects (none if it is not known)."""
+        """Return the workloads that the Service of this host selects, none if it is unknown."""
         if host not in self._workloads_by_host:
             service = self.services.get(host)
             candidates = (
@@ -195,7 +195,7 @@ class Inventory:
         return self._rules_by_host[max(wildcards, key=len)] if wildcards else []
 
     def find_service_entry(self, host: str, namespace: str = "") -> ServiceEntry | None:
-        """Return the ServiceEntry of a host that a namespace sees, or None."""
+        """Return the ServiceEntry of a host that is visible from a namespace, or None."""
         wildcards = sorted(
             (wildcard for wildcard in self._wildcard_hosts if is_host_within(host, wildcard)),
             key=len,
@@ -207,11 +207,11 @@ class Inventory:
         return None
 
     def has_host(self, host: str, namespace: str) -> bool:
-        """Say whether a full host is a Service's or, as seen from a namespace, a ServiceEntry's."""
+        """Say whether a full host is that of a Service or of a visible ServiceEntry."""
         return host in self.service_names or self.find_service_entry(host, namespace) is not None
 
     def list_ports(self, host: str) -> list[int]:
-        """Return the port numbers of a host's Service or ServiceEntry, empty where not known."""
+        """Return the port numbers of a host's Service or ServiceEntry, none if unknown."""
         service, entry = self.services.get(host), self.find_service_entry(host)
         if service is not None:
             return [port.number for port in service.ports]
@@ -224,23 +224,23 @@ class Inventory:
 
 @lru_cache(maxsize=2)
 def read_inventory(project: Project) -> Inventory:
-    """Return the index of a project, made once for all checks."""
+    """Return the inventory of a project, read once for all checks."""
     return Inventory(project)
 
 
 def shorten_host(host: str) -> str:
-    """Return the first part of a service's full name, other hosts as they are."""
+    """Return the first part of a Service's full name, other hosts unchanged."""
     return host.split(".")[0] if host.endswith(f".{CLUSTER_DOMAIN}") else host
 
 
 def namespace_of(host: str) -> str:
-    """Return the namespace in a service's full name, empty for other hosts."""
+    """Return the namespace in a Service's full name, empty for other hosts."""
     head = host.removesuffix(f".{CLUSTER_DOMAIN}")
     return head.partition(".")[2] if head != host else ""
 
 
 def read_protocol(service: ServiceObject, number: int) -> str:
-    """Return the protocol that a service port declares, lower case; empty where it says none.
+    """Return the protocol that a Service port declares in lower case, empty if none.
 
     Istio reads appProtocol first, then the port's name up to the first `-`.
     """
@@ -254,11 +254,13 @@ def read_protocol(service: ServiceObject, number: int) -> str:
 
 
 def _read_labels(value: Value | None) -> Labels:
+    """Return the labels in a mapping, none if it is no mapping."""
     content = value.content if value is not None and isinstance(value.content, dict) else {}
     return labels({key: read_text(value) for key, value in content.items()})
 
 
 def _read_destination_rule(project: Project, document: Document) -> Iterator[DestinationRule]:
+    """Yield the DestinationRule in a document, if it has a host."""
     for host in find_values(read_spec(document), "host"):
         entries = [
             entry
@@ -283,6 +285,7 @@ def _read_destination_rule(project: Project, document: Document) -> Iterator[Des
 
 
 def _read_gateway(document: Document) -> Iterator[Gateway]:
+    """Yield the gateway in a document of Istio or Gateway API."""
     group = read_text(document.root.mapping().get("apiVersion")).rpartition("/")[0]
     if group not in (_ISTIO, _GATEWAY_API):
         return
@@ -306,6 +309,7 @@ def _read_gateway(document: Document) -> Iterator[Gateway]:
 
 
 def _read_istio_server(value: Value, namespace: str) -> Server:
+    """Return a server of an Istio Gateway."""
     content, port = value.mapping(), find_values(value, "port")
     numbers, protocols = (
         find_values(value, "port", "number"),
@@ -323,6 +327,7 @@ def _read_istio_server(value: Value, namespace: str) -> Server:
 
 
 def _read_listener(value: Value, namespace: str) -> Server:
+    """Return a listener of a Gateway API Gateway."""
     content = value.mapping()
     port = content.get("port")
     return Server(
@@ -337,6 +342,7 @@ def _read_listener(value: Value, namespace: str) -> Server:
 
 
 def _read_service_entry(document: Document) -> ServiceEntry:
+    """Return the ServiceEntry in a document."""
     ports = [
         ServiceEntryPort(
             _read_number(port.content.get("number")),
@@ -356,5 +362,6 @@ def _read_service_entry(document: Document) -> ServiceEntry:
 
 
 def _read_number(value: Value | None) -> int:
+    """Return an integer, 0 for anything else."""
     content = value.content if value is not None else 0
     return content if isinstance(content, int) and not isinstance(content, bool) else 0

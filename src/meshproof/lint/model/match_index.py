@@ -1,4 +1,4 @@
-"""Which matches are taken by others: found by an index, so that thousands of them take no time."""
+"""Finds the matches that cover others. An index keeps this fast for thousands of matches."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ConditionKey = tuple[str, str, str]
 
 @dataclass
 class MatchIndex:
-    """Matches with their routes, filed under a condition that another must imply to be covered."""
+    """Matches with their routes, indexed by a condition that a covered match must imply."""
 
     _numbers_by_key: dict[ConditionKey, list[int]] = field(default_factory=dict)
     _numbers_without_key: list[int] = field(default_factory=list)
     _entries: list[tuple[Route, Match]] = field(default_factory=list)
 
     def add(self, route: Route, match: Match) -> None:
-        """File a match. One that is not sure covers nothing."""
+        """Add a match. One that is not fully read covers nothing and is left out."""
         if not match.is_fully_read:
             return
         number = len(self._entries)
@@ -38,7 +38,7 @@ class MatchIndex:
             self._numbers_without_key.append(number)
 
     def find_covering(self, match: Match) -> Iterator[tuple[Route, Match]]:
-        """Yield the matches that take all that this one takes, in the order of filing."""
+        """Yield the matches that accept every request that `match` accepts, in order."""
         numbers = set(self._numbers_without_key)
         for condition in match.conditions:
             for key in _list_lookup_keys(condition):
@@ -50,7 +50,7 @@ class MatchIndex:
 
 
 def _list_keys(condition: Condition) -> Iterator[ConditionKey]:
-    """Yield the keys of a condition: whatever implies it looks one of them up."""
+    """Yield the index keys of a condition. A condition that implies it looks one of them up."""
     if condition.negated or condition.ignores_case:
         return
     if condition.match_type in ("exact", "prefix", "path"):
@@ -65,6 +65,7 @@ def _list_keys(condition: Condition) -> Iterator[ConditionKey]:
 
 
 def _list_lookup_keys(condition: Condition) -> Iterator[ConditionKey]:
+    """Yield the keys under which conditions implied by this one are indexed."""
     if condition.negated or condition.ignores_case:
         return
     beginning = condition.text
@@ -82,9 +83,9 @@ def _list_lookup_keys(condition: Condition) -> Iterator[ConditionKey]:
 
 @lru_cache(maxsize=2)
 def find_shadowed_matches(project: Project) -> dict[int, tuple[Route, Match]]:
-    """Return for each match (by its id) the earlier route that takes all of it, and by which match.
+    """Return by id of each shadowed match the earlier route and match that cover it.
 
-    Routes that take every request are left out: they are reported themselves (MP0304).
+    Routes that accept every request are left out: MP0304 reports those.
     """
     shadowed: dict[int, tuple[Route, Match]] = {}
     for table in read_route_tables(project):
@@ -95,6 +96,7 @@ def find_shadowed_matches(project: Project) -> dict[int, tuple[Route, Match]]:
 
 
 def _find_shadowed(table: RouteTable, protocol: str) -> Iterator[tuple[int, tuple[Route, Match]]]:
+    """Yield the shadowed matches of one protocol in a table."""
     index = MatchIndex()
     for route in table.routes_of(protocol):
         for match in route.matches:

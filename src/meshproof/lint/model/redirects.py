@@ -1,4 +1,4 @@
-"""Redirects of all dialects, followed as a browser would."""
+"""Redirects of all dialects, followed as a browser follows them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _MAX_REDIRECTS = 20
 
 @dataclass(frozen=True)
 class Redirect:
-    """Where a redirect leads: what is empty stays as it was asked. `cut` replaces the prefix only.
+    """Where a redirect leads. What is empty stays as it was in the request.
 
-    `sure` is False for one that cannot be followed: to another port.
+    `replaces_prefix` if `path` replaces only the matched prefix. `is_followable` is False for a
+    redirect to another port.
     """
 
     value: Value
@@ -31,7 +32,7 @@ class Redirect:
 
 @dataclass(frozen=True)
 class Request:
-    """What a browser asks for; headers and the rest are those that the first route wants."""
+    """What a browser requests. Headers and the like are those that the first route matches."""
 
     scheme: str
     host: str
@@ -39,7 +40,7 @@ class Request:
 
 
 def read_redirect(route: Route) -> Redirect | None:
-    """Return a route's redirect."""
+    """Return a route's redirect, or None."""
     for value in find_values(route.value, "redirect"):
         content = value.content if isinstance(value.content, dict) else {}
         replaces_prefix = "prefixRewrite" in content
@@ -68,7 +69,7 @@ def read_redirect(route: Route) -> Redirect | None:
 def find_redirect_loop(
     table: RouteTable, first_route: Route, inventory: Inventory
 ) -> list[tuple[Route, str]]:
-    """Return the routes of a circle of redirects with the places asked for, empty if it ends."""
+    """Return the routes of a redirect loop with the URLs requested, empty if there is none."""
     for first_match in first_route.matches:
         request = _build_first_request(table, first_match)
         if request is None:
@@ -95,6 +96,7 @@ def find_redirect_loop(
 
 
 def _build_first_request(table: RouteTable, match: Match) -> Request | None:
+    """Return a request that a match accepts, None if its path is a regex."""
     path, scheme = "/", "http"
     for condition in match.conditions:
         if condition.negated:
@@ -110,10 +112,12 @@ def _build_first_request(table: RouteTable, match: Match) -> Request | None:
 
 
 def _format_url(request: Request) -> str:
+    """Return the URL of a request."""
     return f"{request.scheme}://{request.host}{request.path}"
 
 
 def _apply_redirect(request: Request, redirect: Redirect, route: Route) -> Request:
+    """Return the request that follows a redirect."""
     path = redirect.path or request.path
     if redirect.replaces_prefix:
         path = redirect.path + request.path[len(_find_matched_prefix(request, route)) :]
@@ -136,7 +140,7 @@ def _find_matched_prefix(request: Request, route: Route) -> str:
 def _returns_to_table(
     table: RouteTable, before: Request, after: Request, inventory: Inventory
 ) -> bool:
-    """Say whether the redirected request comes to the same rule again."""
+    """Say whether the redirected request comes to the same route table again."""
     if after.host != before.host and after.host not in {
         reference.source_text for reference in table.hosts
     }:
@@ -153,13 +157,13 @@ def _returns_to_table(
 
 
 def _is_for_all_listeners(table: RouteTable) -> bool:
-    """Say whether the rule is for every listener of its gateway."""
+    """Say whether the rule attaches to every listener of its gateway."""
     section_names = find_values(read_spec(table.document), "parentRefs", "sectionName")
     return not section_names and not find_values(read_spec(table.document), "parentRefs", "port")
 
 
 def _find_route(table: RouteTable, request: Request, first_match: Match) -> Route | None:
-    """Return the route that takes a request: the first, or by Gateway API the closest."""
+    """Return the route for a request: the first, or by Gateway API the most specific."""
     ranked_routes = [
         (_rank_match(match), route)
         for route in table.routes_of("http")
@@ -176,7 +180,7 @@ def _find_route(table: RouteTable, request: Request, first_match: Match) -> Rout
 
 
 def _rank_match(match: Match) -> tuple[int, int, int, int, int]:
-    """Return how close a match is, as Gateway API orders them."""
+    """Return how specific a match is, as Gateway API orders matches."""
     paths = [condition for condition in match.conditions if condition.part == "uri"]
     exact = any(condition.match_type == "exact" for condition in paths)
     length = max((len(condition.text) for condition in paths), default=0)
@@ -185,12 +189,14 @@ def _rank_match(match: Match) -> tuple[int, int, int, int, int]:
 
 
 def _match_accepts(match: Match, request: Request, first_match: Match) -> bool:
+    """Say whether a match accepts a request that `first_match` accepted before."""
     return all(
         _condition_accepts(condition, request, first_match) for condition in match.conditions
     )
 
 
 def _condition_accepts(condition: Condition, request: Request, first_match: Match) -> bool:
+    """Say whether a condition holds. Headers are those that `first_match` requires."""
     request_parts = {"uri": request.path, "scheme": request.scheme, "authority": request.host}
     if condition.part in request_parts:
         return accepts_value(condition, request_parts[condition.part]) != condition.negated

@@ -1,10 +1,9 @@
-r"""Regexes as Envoy reads them: RE2, on the whole value.
+r"""Regexes as Envoy reads them: RE2, compared with the whole value.
 
-Validity and matches come from google-re2, which wraps the very library that Envoy uses: one wheel
-of 0.6 MB for CPython 3.9 and later on Linux, macOS and Windows, loaded in 30 ms and only where a
-rule holds a regex. A check of our own of what RE2 lacks would be wrong about `{1001}` or `\Z`, and
-Python's `re` takes and matches other things. The form of a pattern is read here, without a guess:
-what is not understood gives no answer.
+google-re2 wraps the library that Envoy uses. It is one wheel of 0.6 MB for CPython 3.9 and later on
+Linux, macOS and Windows. It loads in 30 ms, and only if a rule has a regex. A list of what RE2
+lacks would be wrong about `{1001}` or `\Z`, and Python's `re` differs. The structure of a pattern
+is parsed here without guessing: what is not understood gives no answer.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _UNSUPPORTED = (
 
 @lru_cache(maxsize=4096)
 def _compile(pattern: str) -> Any:
-    """Return the compiled pattern, or RE2's complaint as text."""
+    """Return the compiled pattern, or the error message of RE2."""
     import re2
 
     options = re2.Options()
@@ -46,13 +45,13 @@ def _compile(pattern: str) -> Any:
 
 
 def find_error(pattern: str) -> str:
-    """Return what RE2 says against a pattern, or an empty text."""
+    """Return the error message of RE2 for a pattern, empty if it is valid."""
     compiled = _compile(pattern)
     return compiled if isinstance(compiled, str) else ""
 
 
 def suggest_replacement(pattern: str) -> tuple[str, str]:
-    """Return what a rejected pattern uses that RE2 lacks, and what to write instead."""
+    """Return the feature of a rejected pattern that RE2 lacks, and what to write instead."""
     for feature, name, repair in _UNSUPPORTED:
         if feature.search(pattern):
             return name, repair
@@ -60,7 +59,7 @@ def suggest_replacement(pattern: str) -> tuple[str, str]:
 
 
 def matches_whole(pattern: str, value: str) -> bool:
-    """Say whether a pattern matches the whole of a value; a rejected pattern takes nothing."""
+    """Say whether a pattern matches the whole of a value. An invalid one matches nothing."""
     compiled = _compile(pattern)
     return not isinstance(compiled, str) and compiled.fullmatch(value) is not None
 
@@ -73,9 +72,9 @@ def matches_part(pattern: str, value: str) -> bool:
 
 @cache
 def split_atoms(pattern: str) -> tuple[tuple[str, str], ...] | None:
-    """Return the pattern's atoms, each with its quantifier, without anchors at its ends.
+    """Return a pattern's atoms, each with its quantifier, without anchors at the ends.
 
-    None where it has alternatives at its top level, flags, or an anchor in its middle.
+    None if it has top-level alternatives, flags, or an anchor in the middle.
     """
     atoms: list[tuple[str, str]] = []
     index = 0
@@ -95,6 +94,7 @@ def split_atoms(pattern: str) -> tuple[tuple[str, str], ...] | None:
 
 
 def _find_atom_end(pattern: str, index: int) -> int | None:
+    """Return where the atom at `index` ends, None if it is not understood."""
     character = pattern[index]
     if character in "|*+?)" or _FLAGS.match(pattern, index):
         return None
@@ -110,6 +110,7 @@ def _find_atom_end(pattern: str, index: int) -> int | None:
 
 
 def _find_group_end(pattern: str, index: int) -> int | None:
+    """Return where the group at `index` ends, None if it is not closed."""
     depth = 0
     while index < len(pattern):
         element_pattern = {"\\": _ESCAPE, "[": _CLASS}.get(pattern[index])
@@ -134,7 +135,7 @@ def _read_character(atom: str) -> str:
 
 
 def find_only_value(pattern: str) -> str | None:
-    """Return the only value that a pattern takes, None where it takes others."""
+    """Return the only value that a pattern matches, None if it matches others."""
     atoms = split_atoms(pattern)
     if atoms is None or any(quantifier or not _read_character(atom) for atom, quantifier in atoms):
         return None
@@ -142,7 +143,7 @@ def find_only_value(pattern: str) -> str | None:
 
 
 def find_leading_text(pattern: str) -> str:
-    """Return the text that every value begins with that a pattern takes."""
+    """Return a text with which every matched value begins."""
     text = ""
     for atom, quantifier in split_atoms(pattern) or ():
         if not _read_character(atom) or quantifier not in ("", "+", "+?"):
@@ -154,19 +155,20 @@ def find_leading_text(pattern: str) -> str:
 
 
 def is_open_ended(pattern: str) -> bool:
-    """Say whether what a pattern takes is taken with anything after it, too."""
+    """Say whether every matched value still matches with anything after it."""
     atoms = split_atoms(pattern)
     return _matches_anything(*atoms[-1]) if atoms else False
 
 
 def _matches_anything(atom: str, quantifier: str) -> bool:
+    """Say whether an atom with its quantifier is `.*` or `.+`, also in a group."""
     if atom == ".":
         return quantifier in ("*", "*?", "+", "+?")
     return not quantifier and _ANYTHING_GROUP.fullmatch(atom) is not None
 
 
 def find_equal_prefix(pattern: str) -> str | None:
-    """Return the prefix that a pattern stands for (`/api.*`, `.*`), None where it is another."""
+    """Return the prefix that a pattern is equal to (`/api.*`, `.*`), or None."""
     atoms = split_atoms(pattern)
     if not atoms or not _matches_anything(*atoms[-1]) or "+" in "".join(atoms[-1]):
         return None
@@ -176,7 +178,7 @@ def find_equal_prefix(pattern: str) -> str | None:
 
 
 def escape_host_dots(pattern: str) -> str:
-    """Return a host's pattern with those dots escaped that stand for a dot: `www.example.com`."""
+    """Return a host pattern with those dots escaped that mean a dot: `www.example.com`."""
     atoms = split_atoms(pattern) or ()
     escaped = list(atoms)
     for index, (atom, quantifier) in enumerate(atoms[1:-1], start=1):
@@ -190,4 +192,5 @@ def escape_host_dots(pattern: str) -> str:
 
 
 def _is_part_of_name(atom: str) -> bool:
+    """Say whether an atom can be part of a host name."""
     return _read_character(atom).isalnum() or atom[0] in "[("

@@ -1,7 +1,7 @@
 """The routes of every dialect in one form, for the checks that compare them.
 
-Unlike the model in `rules/`, this one is tolerant: what cannot be read is left out (a finding of
-another check names it), and a match that was not read whole is marked as not sure.
+Unlike the model in `rules/`, this one is tolerant. What cannot be read is left out (another check
+reports it), and a match that was only partly read is marked so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Dialect = Literal["VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute"]
 
 @dataclass(eq=False, slots=True)
 class Match:
-    """Conditions that must all hold; none at all is: every request."""
+    """Conditions that must all hold. No conditions: every request."""
 
     conditions: tuple[Condition, ...]
     at: At
@@ -28,7 +28,7 @@ class Match:
 
 @dataclass(eq=False, slots=True)
 class Destination:
-    """A destination: the full host and how it is written, its subset or labels, its port."""
+    """A destination: full host and its text in the file, subset or labels, port."""
 
     host: str
     source_text: str
@@ -46,7 +46,7 @@ class Destination:
 
 @dataclass(eq=False, slots=True)
 class Route:
-    """One branch: what it takes, where it sends that. `order` sorts routes, the highest first."""
+    """A route: matches and destinations. The one with the highest `precedence` is tried first."""
 
     document: Document
     value: Value
@@ -59,23 +59,23 @@ class Route:
 
     @property
     def is_fully_read(self) -> bool:
-        """True when all of its matches were read whole."""
+        """True if all of its matches were fully read."""
         return all(match.is_fully_read for match in self.matches)
 
     def precedes(self, later: Route) -> bool:
-        """Say whether it is asked before another, that stands after it and does not replace it."""
+        """Say whether this route is tried before `later` and is not replaced by it."""
         replaced = self.document is not later.document and self.name == later.name
         return self.precedence > later.precedence and not replaced
 
     @property
     def is_catch_all(self) -> bool:
-        """True when it takes every request."""
+        """True if it accepts every request."""
         return any(match.is_fully_read and not match.conditions for match in self.matches)
 
 
 @dataclass(eq=False, slots=True)
 class Reference:
-    """A name that a rule mentions: in full, as written, and where."""
+    """A name in a rule: in full, its text in the file, and where."""
 
     full_name: str
     source_text: str
@@ -84,9 +84,9 @@ class Reference:
 
 @dataclass(eq=False, slots=True)
 class RouteTable:
-    """The routes for some hosts. `gateways` are `namespace/name` or `mesh`; empty is everywhere.
+    """Routes for some hosts. `gateways` are `namespace/name` or `mesh`; none means everywhere.
 
-    `in_order` says whether the first route that takes a request decides (else the closest match).
+    `is_ordered` if the first route that accepts a request wins, else the most specific match wins.
     """
 
     document: Document
@@ -98,7 +98,7 @@ class RouteTable:
 
     @property
     def applies_to_mesh(self) -> bool:
-        """True when sidecars use it."""
+        """True if sidecars use it."""
         return not self.gateways or any(gateway.full_name == "mesh" for gateway in self.gateways)
 
     def routes_of(self, protocol: str) -> list[Route]:
@@ -107,7 +107,7 @@ class RouteTable:
 
 
 def covers(outer: Match, inner: Match) -> bool:
-    """Say whether every request that `inner` takes is taken by `outer`, for certain."""
+    """Say whether `outer` certainly accepts every request that `inner` accepts."""
     if not (outer.is_fully_read and inner.is_fully_read):
         return False
     return all(
@@ -117,7 +117,7 @@ def covers(outer: Match, inner: Match) -> bool:
 
 
 def find_contradiction(match: Match) -> tuple[Condition, Condition] | None:
-    """Return two conditions of a match that no request satisfies both, or None."""
+    """Return two conditions of a match that no request satisfies together, or None."""
     for first, second in combinations(match.conditions, 2):
         if are_exclusive(first, second):
             return first, second
@@ -125,7 +125,7 @@ def find_contradiction(match: Match) -> tuple[Condition, Condition] | None:
 
 
 def format_place(at: At, message_at: At) -> str:
-    """Return a place as it is named in a message about another: the line, in another file both."""
+    """Return a place for a message about another one: the line, with the file if it differs."""
     return f"line {at.line}" if at.file == message_at.file else str(at)
 
 

@@ -1,4 +1,4 @@
-"""Reads the routes of RouteRules: those of a destination together, highest precedence first."""
+"""Reads the routes of RouteRules. Those for one destination form a table, by precedence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PART_HEADERS = ("uri", "scheme", "method", "authority")
 
 
 def read_tables(project: Project) -> Iterator[RouteTable]:
-    """Yield one route for each destination."""
+    """Yield one route table for each destination."""
     routes_by_host: dict[str, list[Route]] = {}
     references: dict[str, Reference] = {}
     for document in project.named_documents("RouteRule"):
@@ -34,7 +34,7 @@ def read_tables(project: Project) -> Iterator[RouteTable]:
 
 
 def read_service_host(value: Value, namespace: str) -> str:
-    """Return the full host of a reference to a service, empty where it names none."""
+    """Return the full host of a reference to a service, empty if it names none."""
     if not isinstance(value.content, dict):
         return ""
     full_name_text, name = (
@@ -49,17 +49,20 @@ def read_service_host(value: Value, namespace: str) -> str:
 
 
 def _find_name_value(value: Value) -> Value:
+    """Return the value that names the service in a reference."""
     content = value.mapping()
     return content.get("service") or content.get("name") or value
 
 
 def _read_labels(value: Value | None) -> Labels:
+    """Return the labels in a mapping, none if it is no mapping."""
     if value is None or not isinstance(value.content, dict):
         return ()
     return labels({key: read_text(label) for key, label in value.content.items()})
 
 
 def _read_route(project: Project, document: Document, host: str) -> Route:
+    """Return a RouteRule as a route."""
     spec = read_spec(document) or document.root
     content, namespace = spec.mapping(), document.namespace
     precedence = content["precedence"].content if "precedence" in content else 0
@@ -91,10 +94,12 @@ def _read_route(project: Project, document: Document, host: str) -> Route:
 
 
 def _read_labels_below(value: Value) -> Labels:
+    """Return the labels under the key `labels` of a value."""
     return _read_labels(value.content.get("labels")) if isinstance(value.content, dict) else ()
 
 
 def _read_destination(entry: Value, rule_destination: Reference, namespace: str) -> Destination:
+    """Return one entry of `route`. Without a destination it is for the rule's own."""
     content = entry.content if isinstance(entry.content, dict) else {}
     entry_destination = content.get("destination")
     host = read_service_host(entry_destination, namespace) if entry_destination is not None else ""
@@ -112,6 +117,7 @@ def _read_destination(entry: Value, rule_destination: Reference, namespace: str)
 
 
 def _read_match(value: Value, unclear_paths: tuple[str, ...]) -> Match:
+    """Return the conditions of a RouteRule's match."""
     conditions: list[Condition] = []
     for headers in find_values(value, "request", "headers"):
         for name, entry in headers.content.items() if isinstance(headers.content, dict) else ():
@@ -137,6 +143,7 @@ def _read_match(value: Value, unclear_paths: tuple[str, ...]) -> Match:
 
 
 def _read_string_conditions(value: Value, part: str) -> Iterator[Condition]:
+    """Yield the conditions of a StringMatch or a bare text."""
     content = value.content if isinstance(value.content, dict) else {"exact": value}
     match_types: tuple[MatchType, ...] = ("exact", "prefix", "regex")
     for match_type in match_types:

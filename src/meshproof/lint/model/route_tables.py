@@ -1,4 +1,4 @@
-"""The routes of all documents, in whatever dialect each is written."""
+"""The route tables of all documents, in whatever dialect each is written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshproof.lint.model.route import Destination, Route, RouteTable
 
 @lru_cache(maxsize=2)
 def read_route_tables(project: Project) -> tuple[RouteTable, ...]:
-    """Return every route, read once for all checks of a project."""
+    """Return every route table, read once for all checks of a project."""
     return tuple(
         table
         for dialect in (virtual_service_routes, route_rule_routes, gateway_api_routes)

@@ -1,4 +1,4 @@
-"""The ports of services that HTTP rules are for, with the protocol that each declares."""
+"""The Service ports that HTTP routes use, with the protocol that each declares."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROTOCOLS = (
 
 @dataclass(frozen=True)
 class RoutedPort:
-    """A port of a service, where it stands, and the rule that is for it."""
+    """A port of a Service, its declared protocol, and the rule that uses it."""
 
     host: str
     number: int
@@ -40,10 +40,10 @@ class RoutedPort:
 
 
 def find_routed_ports(project: Project) -> Iterator[RoutedPort]:
-    """Yield the ports of each service that HTTP rules send to.
+    """Yield the ports of each Service that HTTP routes send to.
 
-    That are the ports that a rule names; where none is named, all of them, but only if none of them
-    is HTTP.
+    Those are the ports that a rule names. If no rule names one, they are all ports, but only if
+    none of them declares HTTP.
     """
     inventory = read_inventory(project)
     for host, (rule, named_ports) in _find_rules_by_host(project).items():
@@ -61,7 +61,7 @@ def find_routed_ports(project: Project) -> Iterator[RoutedPort]:
 
 
 def _find_rules_by_host(project: Project) -> dict[str, tuple[str, set[int]]]:
-    """Return the hosts that HTTP routes send to: the first such rule, and the ports it names."""
+    """Return by host the first rule with an HTTP route to it, and the ports named."""
     rules_by_host: dict[str, tuple[str, set[int]]] = {}
     for table in read_route_tables(project):
         for route in table.routes_of("http"):
@@ -74,6 +74,7 @@ def _find_rules_by_host(project: Project) -> dict[str, tuple[str, set[int]]]:
 
 
 def _read_routed_port(service: ServiceObject, number: int, rule: str) -> Iterator[RoutedPort]:
+    """Yield the port with this number, unless it is UDP."""
     for port in service.ports:
         content = port.value.mapping()
         if port.number != number or read_text(content.get("protocol")) == "UDP":

@@ -1,4 +1,4 @@
-"""What selects workloads of its own namespace by their labels, in whatever kind it stands."""
+"""Selectors: what selects workloads of its own namespace by labels, in any kind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LABEL_PATHS = {
 
 @dataclass(frozen=True, eq=False)
 class Selector:
-    """A document with the labels that it selects by (none: all of its namespace), and where."""
+    """A document with the labels that it selects by. None: all of its namespace."""
 
     document: Document
     labels: Labels
@@ -30,7 +30,7 @@ class Selector:
 
 
 def read_selectors(project: Project, *kinds: str) -> Iterator[Selector]:
-    """Yield the selector of every document of these kinds; one that is no text is left out."""
+    """Yield the selector of every document of these kinds, unless a label is no text."""
     for document in project.named_documents(*kinds):
         labels_value = next(
             iter(find_values(read_spec(document), *LABEL_PATHS[document.kind])), None
@@ -49,7 +49,7 @@ def read_selectors(project: Project, *kinds: str) -> Iterator[Selector]:
 
 @lru_cache(maxsize=2)
 def _index_workloads(project: Project) -> dict[tuple[str, tuple[str, str] | None], list[Workload]]:
-    """Return the workloads by namespace and each of their labels; under None those of all."""
+    """Return the workloads by namespace and label. Under None are all of a namespace."""
     index: dict[tuple[str, tuple[str, str] | None], list[Workload]] = {}
     for workload in project.workloads:
         for label in (None, *workload.pod_labels):

@@ -1,4 +1,4 @@
-"""The ports of services as the workloads behind them see them."""
+"""The ports of Services, by the workloads that serve them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _INJECT_LABEL = "sidecar.istio.io/inject"
 
 @dataclass(frozen=True, eq=False)
 class ServedPort:
-    """A port of a service: its number, where it leads (a number or a name), and what it speaks.
+    """A port of a Service. `target_port` is a number or a name.
 
-    `transport` is TCP, UDP or SCTP; `speaks` the protocol that it declares, lower case, or empty.
+    `transport` is TCP, UDP or SCTP; `protocol` the declared one in lower case, empty if none.
     """
 
     service: str
@@ -31,7 +31,7 @@ class ServedPort:
 
 @lru_cache(maxsize=2)
 def read_served_ports(project: Project) -> tuple[tuple[Workload, tuple[ServedPort, ...]], ...]:
-    """Return every workload with a proxy that services select, with the ports of all of these."""
+    """Return every workload with a proxy that Services select, with all their ports."""
     by_label: dict[tuple[str, tuple[str, str]], list[ServiceObject]] = {}
     for service in project.services:
         if service.selector:
@@ -50,6 +50,7 @@ def read_served_ports(project: Project) -> tuple[tuple[Workload, tuple[ServedPor
 def _find_services(
     workload: Workload, by_label: dict[tuple[str, tuple[str, str]], list[ServiceObject]]
 ) -> list[ServiceObject]:
+    """Return the Services that select a workload, none if it has no proxy."""
     if (_INJECT_LABEL, "false") in workload.pod_labels:
         return []
     namespace = workload.document.namespace
@@ -63,6 +64,7 @@ def _find_services(
 
 
 def _read_ports(service: ServiceObject) -> list[ServedPort]:
+    """Return the ports of a Service."""
     served_ports = []
     for port in service.ports:
         content = port.value.mapping()

@@ -1,4 +1,4 @@
-"""The splits of all dialects: the lists of destinations that share requests by weight."""
+"""Traffic splits of all dialects: lists of destinations that share requests by weight."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPLIT_PATHS: dict[str, tuple[tuple[tuple[str, ...], str, int], ...]] = {
 
 @dataclass(frozen=True)
 class Split:
-    """One list of destinations, where its key stands, and what an entry without weight counts."""
+    """A list of destinations. `at` is where its key stands."""
 
     document: Document
     kind: str
@@ -31,7 +31,7 @@ class Split:
 
     @cached_property
     def weights(self) -> list[int] | None:
-        """The weight of every entry, or None where one is no whole number (it has a finding)."""
+        """The weight of every entry, or None if one is no whole number (it has a finding)."""
         weights = []
         for entry in self.entries:
             weight = entry.mapping().get("weight")
@@ -54,6 +54,7 @@ def read_splits(project: Project) -> tuple[Split, ...]:
 
 
 def _find_splits(project: Project) -> Iterator[Split]:
+    """Yield the splits of every document."""
     for document in project.documents_of_kind(*_SPLIT_PATHS):
         name = read_kind(document)
         for holder_path, key, default_weight in _SPLIT_PATHS.get(name, ()):

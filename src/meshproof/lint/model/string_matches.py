@@ -1,4 +1,4 @@
-"""Every regex of the rules, whatever it is compared with."""
+"""Every string of the rules that a request is compared with, regexes among them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MAP_PARTS = {"headers": "header", "withoutHeaders": "header", "queryParams": "q
 
 @dataclass(frozen=True)
 class StringMatch:
-    """A string that is compared: how (`exact`, `prefix`, `regex`), and with which part.
+    """A string that a part of a request is compared with. `match_type` says how.
 
-    `part` is `uri`, `authority`, `header cookie`, `query q`, `origin`, `rewrite`, ...
-    `negated` where what is taken is left out (withoutHeaders).
+    `match_type` is `exact`, `prefix` or `regex`. `part` is `uri`, `authority`, `header cookie`,
+    `query q`, `origin`, `rewrite`, ... `negated` if a match excludes the request (withoutHeaders).
     """
 
     document: Document
@@ -46,13 +46,14 @@ def read_string_matches(project: Project) -> tuple[StringMatch, ...]:
 
 
 def read_regexes(project: Project) -> Iterator[StringMatch]:
-    """Yield those that are regexes."""
+    """Yield the string matches that are regexes."""
     for string_match in read_string_matches(project):
         if string_match.match_type == "regex":
             yield string_match
 
 
 def _read_virtual_service(document: Document) -> Iterator[StringMatch]:
+    """Yield the string matches of a VirtualService."""
     for route in find_values(read_spec(document), "http"):
         for match in find_values(route, "match"):
             for key in match.content if isinstance(match.content, dict) else ():
@@ -69,6 +70,7 @@ def _read_virtual_service(document: Document) -> Iterator[StringMatch]:
 
 
 def _read_route_rule(document: Document) -> Iterator[StringMatch]:
+    """Yield the string matches of a RouteRule."""
     for headers in find_values(read_spec(document), "match", "request", "headers"):
         content = headers.content if isinstance(headers.content, dict) else {}
         for name, value in content.items():
@@ -82,6 +84,7 @@ def _read_route_rule(document: Document) -> Iterator[StringMatch]:
 def _read_maps(
     document: Document, maps: list[Value], part_name: str, negated: bool = False
 ) -> Iterator[StringMatch]:
+    """Yield the string matches in maps from names (of headers, of queries) to strings."""
     for map_value in maps:
         content = map_value.content if isinstance(map_value.content, dict) else {}
         for name, value in content.items():
@@ -91,6 +94,7 @@ def _read_maps(
 def _read_strings(
     document: Document, value: Value, part: str, negated: bool = False
 ) -> Iterator[StringMatch]:
+    """Yield the string matches in one StringMatch of Istio. `regex: "*"` means present."""
     content = value.content if isinstance(value.content, dict) else {}
     for match_type in ("exact", "prefix", "regex"):
         text_value = content.get(match_type)
@@ -102,6 +106,7 @@ def _read_strings(
 
 
 def _read_gateway_api(document: Document) -> Iterator[StringMatch]:
+    """Yield the string matches of an HTTPRoute or GRPCRoute."""
     for match in find_values(read_spec(document), "rules", "matches"):
         for key, part_name in (("path", "uri"), ("headers", "header"), ("queryParams", "query")):
             for condition in find_values(match, key):

@@ -1,4 +1,4 @@
-"""The TLS settings of DestinationRules, each with the host and port that it is for."""
+"""The TLS settings of DestinationRules, each with its host and port."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshproof.lint.model.inventory import DestinationRule, Inventory
 
 @dataclass(frozen=True, eq=False)
 class TlsSettings:
-    """A `tls` block: for one port, or (port None) for all but those in `own`, which have theirs."""
+    """A `tls` block: for one port, or (port None) for all but `overridden_ports`."""
 
     rule: DestinationRule
     mode: str
@@ -30,7 +30,7 @@ class TlsSettings:
 
 @lru_cache(maxsize=2)
 def read_tls_settings(inventory: Inventory) -> tuple[TlsSettings, ...]:
-    """Return the TLS settings of every DestinationRule, those of its subsets too."""
+    """Return the TLS settings of every DestinationRule and its subsets."""
     return tuple(
         setting
         for rule in inventory.destination_rules
@@ -41,6 +41,7 @@ def read_tls_settings(inventory: Inventory) -> tuple[TlsSettings, ...]:
 
 
 def _read_settings(rule: DestinationRule, holder: Value) -> Iterator[TlsSettings]:
+    """Yield the TLS settings of one traffic policy."""
     overridden_ports: set[int] = set()
     for port_settings in find_values(holder, "portLevelSettings"):
         for number in find_values(port_settings, "port", "number"):
@@ -58,6 +59,7 @@ def _build_settings(
     port: int | None,
     overridden_ports: frozenset[int] = frozenset(),
 ) -> TlsSettings:
+    """Return the settings of one `tls` block."""
     modes = find_values(tls, "mode")
     at = modes[0].at if modes else tls.at
     return TlsSettings(rule, read_text(modes[0]) if modes else "", tls, at, port, overridden_ports)

@@ -36,12 +36,13 @@ _READABLE_KEYS = {
 
 
 def read_tables(project: Project) -> Iterator[RouteTable]:
-    """Yield the route of every VirtualService."""
+    """Yield the route table of every VirtualService."""
     for document in project.named_documents("VirtualService", group="networking.istio.io"):
         yield _read_table(project, document)
 
 
 def _read_table(project: Project, document: Document) -> RouteTable:
+    """Return the route table of one VirtualService."""
     spec = read_spec(document)
     gateways = tuple(read_gateways(find_values(spec, "gateways"), document.namespace))
     unclear_paths = find_unclear_paths(project, document)
@@ -61,7 +62,7 @@ def _read_table(project: Project, document: Document) -> RouteTable:
 
 
 def find_unclear_paths(project: Project, document: Document) -> tuple[str, ...]:
-    """Return the paths in a document where something could not be read as it was meant."""
+    """Return the paths in a document whose intended content is unclear."""
     if not project.has_defects(document):
         return ()
     paths = [
@@ -75,18 +76,19 @@ def find_unclear_paths(project: Project, document: Document) -> tuple[str, ...]:
 
 
 def is_unclear(path: str, unclear_paths: tuple[str, ...]) -> bool:
-    """Say whether something at or below a path could not be read as it was meant."""
+    """Say whether something at or below a path is unclear."""
     return any(unclear_path.startswith((f"{path}.", f"{path}[")) for unclear_path in unclear_paths)
 
 
 def _read_hosts(values: list[Value], namespace: str) -> Iterator[Reference]:
+    """Yield the hosts of a VirtualService."""
     for value in values:
         if read_text(value):
             yield Reference(full_name(read_text(value), namespace), read_text(value), value.at)
 
 
 def read_gateways(values: list[Value], namespace: str) -> Iterator[Reference]:
-    """Yield the gateways of a list as `namespace/name`; old forms are `name.namespace...`."""
+    """Yield gateways as `namespace/name`. Istio 0.x wrote `name.namespace...`."""
     for value in values:
         source_text = read_text(value)
         if not source_text:
@@ -110,6 +112,7 @@ def _read_route(
     unclear_paths: tuple[str, ...],
     precedence: int,
 ) -> Route:
+    """Return one entry of `http`, `tls` or `tcp` as a route."""
     content, namespace = value.mapping(), document.namespace
     name = read_text(content.get("name"))
     match_values = find_values(value, "match")
@@ -139,7 +142,7 @@ def _read_route(
 
 
 def _drop_idle_gateways(match: Match, gateways: tuple[Reference, ...]) -> Match:
-    """Leave out a condition on gateways that names all that the route has."""
+    """Drop a condition on gateways that names all gateways of the table."""
     table_gateways = {gateway.full_name for gateway in gateways} or {MESH}
     conditions = [
         gateway
@@ -150,6 +153,7 @@ def _drop_idle_gateways(match: Match, gateways: tuple[Reference, ...]) -> Match:
 
 
 def _read_destinations(values: list[Value], namespace: str) -> Iterator[Destination]:
+    """Yield the destinations that have a host."""
     for value in values:
         if not isinstance(value.content, dict):
             continue
@@ -170,6 +174,7 @@ def _read_destinations(values: list[Value], namespace: str) -> Iterator[Destinat
 def _read_match(
     value: Value, namespace: str, unclear_paths: tuple[str, ...], list_is_clear: bool
 ) -> Match:
+    """Return the conditions of one match. `list_is_clear` if the whole list is."""
     content = value.mapping()
     ignores_case = content.get("ignoreUriCase")
     conditions: list[Condition] = []
@@ -202,7 +207,7 @@ def _read_match(
 def _read_string_conditions(
     value: Value, part: str, negated: bool = False, ignores_case: bool = False
 ) -> Iterator[Condition]:
-    """Yield the condition of a StringMatch; an empty one is: there, with any value."""
+    """Yield the condition of a StringMatch. An empty one means: present."""
     content = value.content if isinstance(value.content, dict) else {}
     match_types: tuple[MatchType, ...] = ("exact", "prefix", "regex")
     conditions = [
@@ -238,7 +243,7 @@ def _read_string_conditions(
 
 
 def _read_other_conditions(content: dict[str, Value], namespace: str) -> Iterator[Condition]:
-    """Yield the conditions on anything but strings."""
+    """Yield the conditions on gateways, SNI, subnets, ports and the source."""
     for key, (part, match_type) in _LIST_PARTS.items():
         if key in content:
             values = [read_text(entry) for entry in _list_items(content[key])]
@@ -258,4 +263,5 @@ def _read_other_conditions(content: dict[str, Value], namespace: str) -> Iterato
 
 
 def _list_items(value: Value) -> list[Value]:
+    """Return the items of a list, none if it is no list."""
     return value.content if isinstance(value.content, list) else []

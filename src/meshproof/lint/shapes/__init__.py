@@ -1,1 +1,1 @@
-"""Compares a document with the shape of its kind."""
+"""Checks a document against the shape of its kind."""

@@ -1,7 +1,7 @@
-"""Finds out what a document is, also when it says so wrongly: its apiVersion and kind.
+"""Finds out what a document is by apiVersion and kind, even if these are wrong.
 
-What is misspelt is put right in the value that is handed on, and named as a defect: so a document
-with `apiversion` is examined like any other, and its one defect gives one finding.
+A misspelt key or kind is repaired in the value that is passed on, and reported as a defect. So a
+document with `apiversion` is checked like any other, and its one defect gives one finding.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OBJECT_KEYS = {*_HEADER_KEYS, "metadata", "spec"}
 
 @dataclass
 class Identity:
-    """A document's root, put right; its kind where that has a shape; what was wrong."""
+    """A document's repaired root, its kind if that has a shape, and the defects."""
 
     root: Value
     kind: Kind | None = None
@@ -37,26 +37,26 @@ class Identity:
     def add_defect(
         self, kind: DefectKind, key: str, actual: str, expected: str = "", repair: str = ""
     ) -> None:
-        """Note a defect of the value under `key`, or of the document where there is none."""
+        """Add a defect of the value under `key`, or of the document if there is none."""
         value = self.root.mapping().get(key)
         at = value.at if value is not None else self.root.at
         self.defects.append(Defect(kind, at, key, actual, expected, repair))
 
     def set_text(self, key: str, text: str) -> None:
-        """Write `text` under `key`, in the place of what stands there."""
+        """Set `text` under `key`, at the place of the old value."""
         content = dict(self.root.mapping())
         old_value = content.get(key)
         content[key] = Value(old_value.at if old_value is not None else self.root.at, key, text)
         self.root = replace(self.root, content=content)
 
     def get_text(self, key: str) -> str:
-        """Return the text under `key`, empty where there is none."""
+        """Return the text under `key`, empty if there is none."""
         value = self.root.mapping().get(key)
         return value.content if value is not None and isinstance(value.content, str) else ""
 
 
 def identify_document(root: Value) -> Identity:
-    """Return what the document with this root is."""
+    """Return the identity of the document with this root."""
     identity = Identity(root)
     identity.kind = _find_exact_kind(root)
     if identity.kind is not None:
@@ -75,7 +75,7 @@ def identify_document(root: Value) -> Identity:
 
 
 def _find_exact_kind(root: Value) -> Kind | None:
-    """Return the kind of a document that says it rightly, in its newest version."""
+    """Return the kind of a document whose apiVersion and kind are right and current."""
     content = root.mapping()
     version, name = content.get("apiVersion"), content.get("kind")
     if version is None or name is None or not isinstance(name.content, str):
@@ -86,7 +86,7 @@ def _find_exact_kind(root: Value) -> Kind | None:
 
 
 def _repair_spelling(identity: Identity, key: str) -> None:
-    """Put a key of the root right that is written in another case, or nearly."""
+    """Repair a key of the root that has a typo or the wrong case."""
     content = identity.root.mapping()
     if key in content:
         return
@@ -107,7 +107,7 @@ def _repair_spelling(identity: Identity, key: str) -> None:
 
 
 def _repair_istio_0_1(identity: Identity) -> None:
-    """Put right what Istio 0.1 wrote: `type: route-rule` and the name beside it."""
+    """Repair the form of Istio 0.1: `type: route-rule` with the name beside it."""
     kind = _KIND_OF_TYPE.get(identity.get_text("type"), "")
     content = identity.root.mapping()
     if not kind or "kind" in content:
@@ -132,7 +132,7 @@ def _repair_istio_0_1(identity: Identity) -> None:
 
 
 def _is_no_object(identity: Identity) -> bool:
-    """Say whether this is no Kubernetes object at all: values of Helm, a kustomization, ..."""
+    """Say whether this is no Kubernetes object: Helm values, a kustomization, ..."""
     if not _OBJECT_KEYS.isdisjoint(identity.root.mapping()):
         return False
     if PurePath(identity.root.at.file).stem != "kustomization":
@@ -141,7 +141,7 @@ def _is_no_object(identity: Identity) -> bool:
 
 
 def _guess_kind(identity: Identity) -> bool:
-    """Fill in a missing apiVersion or kind from what is there; say whether that worked."""
+    """Fill in a missing apiVersion or kind. Return whether that worked."""
     header = {key: identity.get_text(key) for key in _HEADER_KEYS}
     for key in _HEADER_KEYS:
         value = identity.root.mapping().get(key)
@@ -166,7 +166,7 @@ def _guess_kind(identity: Identity) -> bool:
 
 
 def _find_best_kind(root: Value, group: str | None, name: str) -> Kind | None:
-    """Return the kind that a spec looks like: the only one whose keys fit best."""
+    """Return the one kind whose keys fit the spec best, or None."""
     spec = root.mapping().get("spec")
     spec_keys = set(spec.content) if spec is not None and isinstance(spec.content, dict) else set()
     scores: list[tuple[int, Kind]] = []
@@ -186,6 +186,7 @@ def _find_best_kind(root: Value, group: str | None, name: str) -> Kind | None:
 
 @cache
 def _load_kinds() -> tuple[Kind, ...]:
+    """Return every kind that has a shape."""
     return tuple(
         kind
         for group, names in schema.list_shaped_kinds().items()
@@ -195,7 +196,7 @@ def _load_kinds() -> tuple[Kind, ...]:
 
 
 def _look_up_kind(identity: Identity) -> None:
-    """Find the kind's shape by apiVersion and kind, and put right what is nearly right."""
+    """Look up the kind by apiVersion and kind; repair near misses."""
     api_version, name = identity.get_text("apiVersion"), identity.get_text("kind")
     group, _, version = api_version.rpartition("/")
     kind = schema.load_kind(group, name)
@@ -213,6 +214,7 @@ def _look_up_kind(identity: Identity) -> None:
 
 
 def _check_version(identity: Identity, kind: Kind, group: str, version: str) -> None:
+    """Check the version of a kind with a shape."""
     if group != kind.group or version in kind.removed_versions:
         identity.add_defect(
             DefectKind.GONE_VERSION,
@@ -245,7 +247,7 @@ def _check_version(identity: Identity, kind: Kind, group: str, version: str) -> 
 
 
 def _check_unshaped_kind(identity: Identity, group: str, name: str, version: str) -> None:
-    """Judge the version of a kind that is known and has no shape."""
+    """Check the version of a known kind without a shape."""
     unshaped_kinds = schema.find_unshaped_kinds(group)
     newest_version = _find_newest_version(schema.MOVED_KINDS.get((group, name), group))
     if version in unshaped_kinds.removed_versions:
@@ -269,19 +271,19 @@ def _check_unshaped_kind(identity: Identity, group: str, name: str, version: str
 
 
 def _find_newest_version(group: str) -> str:
-    """Return the newest apiVersion of a group's kinds without a shape, empty where all are gone."""
+    """Return the newest apiVersion of a group's kinds without a shape, empty if all are removed."""
     version = next(iter(schema.find_unshaped_kinds(group).served_versions), "")
     return f"{group}/{version}".lstrip("/") if version else ""
 
 
 @cache
 def _find_groups(name: str) -> tuple[str, ...]:
-    """Return the groups that have a kind of this name."""
+    """Return the groups that have a kind with this name."""
     return tuple(group for group in schema.list_groups() if name in schema.list_kinds(group))
 
 
 def _check_wrong_group(identity: Identity, group: str, name: str) -> None:
-    """Judge a kind that stands under another group than its own."""
+    """Report a kind that stands under a group that does not have it."""
     api_version = identity.get_text("apiVersion")
     groups = _find_groups(name)
     nearest_group = find_closest_word(group, groups, 0.75) if group else ""
@@ -308,7 +310,7 @@ def _check_wrong_group(identity: Identity, group: str, name: str) -> None:
 
 
 def _check_unknown_kind(identity: Identity, group: str, name: str) -> None:
-    """Judge a kind that its group does not have."""
+    """Report a kind that no group has; repair a typo."""
     nearest_name = find_closest_word(name, schema.list_kinds(group))
     kind = schema.load_kind(group, nearest_name) if nearest_name else None
     identity.add_defect(
@@ -320,7 +322,7 @@ def _check_unknown_kind(identity: Identity, group: str, name: str) -> None:
 
 
 def _check_unknown_group(identity: Identity, group: str, name: str) -> None:
-    """Judge a group that is not known: misspelt, or of something else."""
+    """Report an unknown group; repair a typo."""
     api_version = identity.get_text("apiVersion")
     nearest_group = find_closest_word(group, schema.list_groups(), 0.8) if group else ""
     kind = (

@@ -1,4 +1,4 @@
-"""Holds single values against the leaves of a shape: texts, numbers, durations, words, names."""
+"""Checks single values against leaves of a shape: texts, numbers, durations, words, names."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _PROTOCOLS = (
 
 
 def check_leaf(value: Value, shape: Shape) -> list[Defect]:
-    """Return what is wrong with a value that has no mapping's or list's place."""
+    """Return the defects of a value where a scalar should stand, or of the wrong container."""
     if isinstance(value.content, (dict, list)) or shape.is_container:
         return [_build_type_defect(value, shape, _suggest_brackets(value, shape))]
     return list(_CHECKS[shape.type](value, value.content, shape))
 
 
 def repair_value(value: Value, shape: Shape) -> Value:
-    """Return a value of the wrong type as the one that was meant, where that is plain."""
+    """Return a value of the wrong type as the intended one, where that is obvious."""
     content = value.content
     if shape.type == "list" and not isinstance(content, list):
         return replace(value, content=[value])
@@ -60,13 +60,14 @@ def repair_value(value: Value, shape: Shape) -> Value:
 
 
 def _build_type_defect(value: Value, shape: Shape, repair: str = "") -> Defect:
+    """Return the defect for a value of the wrong type."""
     return Defect(
         DefectKind.WRONG_TYPE, value.at, value.path, format_value(value), shape.description, repair
     )
 
 
 def _suggest_brackets(value: Value, shape: Shape) -> str:
-    """Say how a list or a mapping is written where the other, or a single value, stands."""
+    """Return how to write the list or mapping that should stand here."""
     if shape.type == "list" and not isinstance(value.content, list):
         return "write '- ' before it: a list of one"
     if shape.type == "mapping" and isinstance(value.content, list):
@@ -79,11 +80,12 @@ def _suggest_brackets(value: Value, shape: Shape) -> str:
 
 
 def _is_one_mapping(content: list[Value]) -> bool:
+    """Say whether a list has a mapping as its only entry."""
     return len(content) == 1 and isinstance(content[0].content, dict)
 
 
 def _unwrap_mapping(value: Value, shape: Shape) -> Value:
-    """Return the mapping that was meant by a list of one mapping, or by a bare text."""
+    """Return the mapping that a list of one mapping, or a bare text, was meant to be."""
     if isinstance(value.content, list) and _is_one_mapping(value.content):
         return value.content[0]
     if isinstance(value.content, str) and "exact" in shape.keys:
@@ -93,7 +95,7 @@ def _unwrap_mapping(value: Value, shape: Shape) -> Value:
 
 
 def format_value(value: Value) -> str:
-    """Return a value as a message shows it."""
+    """Return a value as messages show it."""
     if isinstance(value.content, dict):
         return "a mapping"
     if isinstance(value.content, list):
@@ -105,21 +107,25 @@ def format_value(value: Value) -> str:
 
 
 def _format_scalar(content: Scalar) -> str:
+    """Return a scalar as YAML writes it."""
     return str(content).lower() if isinstance(content, bool) else str(content)
 
 
 def _check_text(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]:
+    """Yield a defect unless it is a text."""
     if not isinstance(content, str):
         yield _build_type_defect(value, shape, f'in quotes: "{_format_scalar(content)}"')
 
 
 def _check_boolean(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]:
+    """Yield a defect unless it is true or false."""
     if not isinstance(content, bool):
         word = content.lower() if isinstance(content, str) else ""
         yield _build_type_defect(value, shape, word if word in ("true", "false") else "")
 
 
 def _check_number(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]:
+    """Yield a defect unless it is a number, whole for an integer, in its range."""
     is_integer = shape.type == "integer"
     if isinstance(content, str):
         digits = _NUMBER.match(content)
@@ -137,17 +143,20 @@ def _check_number(value: Value, content: Scalar, shape: Shape) -> Iterator[Defec
 
 
 def _format_range(shape: Shape) -> str:
+    """Return the range of a number in words."""
     if shape.maximum is None:
         return f"of {shape.minimum:g} or more"
     return f"from {shape.minimum or 0:g} to {shape.maximum:g}"
 
 
 def _check_integer_or_text(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]:
+    """Yield a defect unless it is an integer or a text."""
     if isinstance(content, (bool, float)):
         yield _build_type_defect(value, shape)
 
 
 def _check_duration(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]:
+    """Yield a defect unless it is a duration as Go writes it, above 0 where needed."""
     if not isinstance(content, str):
         repair = f"{content}s" if isinstance(content, (int, float)) else ""
         yield _build_type_defect(value, shape, "" if isinstance(content, bool) else repair)
@@ -163,10 +172,12 @@ def _check_duration(value: Value, content: Scalar, shape: Shape) -> Iterator[Def
 
 
 def _check_word(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]:
+    """Yield a defect unless it is one of the choices."""
     yield from _check_choice(value, content, shape, shape.choices, str)
 
 
 def _check_protocol(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]:
+    """Yield a defect unless it is a protocol of Istio, in either case."""
     yield from _check_choice(value, content, shape, _PROTOCOLS, str.upper)
 
 
@@ -177,6 +188,7 @@ def _check_choice(
     choices: tuple[str, ...],
     as_read: Callable[[str], str],
 ) -> Iterator[Defect]:
+    """Yield a defect unless it is one of `choices` once `as_read` is applied."""
     if not isinstance(content, str):
         yield _build_type_defect(value, shape, f"one of {', '.join(choices)}")
     elif content and as_read(content) not in choices:
@@ -186,6 +198,7 @@ def _check_choice(
 
 
 def _check_name(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]:
+    """Yield a defect unless it is a name of a Kubernetes object."""
     if not isinstance(content, str):
         yield from _check_text(value, content, shape)
     elif content and not (_NAME.fullmatch(content) and len(content) <= 253):
@@ -196,6 +209,7 @@ def _check_name(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]
 
 
 def _build_range_defect(value: Value, expected: str, repair: str = "") -> Defect:
+    """Return the defect for a value out of range."""
     return Defect(
         DefectKind.OUT_OF_RANGE, value.at, value.path, format_value(value), expected, repair
     )

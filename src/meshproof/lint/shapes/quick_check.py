@@ -1,7 +1,7 @@
-"""Says quickly of a value that it fits its shape, as almost every value does.
+"""Says quickly that a value fits its shape, as almost every value does.
 
-The walk (`shape_walk`) says what is wrong and puts it right, which takes ten times as long. Here
-"no" means only that the walk must look: it may find that nothing is wrong.
+The walk (`walk.py`) reports and repairs what is wrong, and takes ten times as long. "No" means only
+that the walk must look; it may find nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ NONEMPTY_TEXTS = ("host", "name")
 
 
 def fits_shape(value: Value, shape: Shape) -> bool:
-    """Say whether a value is certainly as its shape wants it, down to every leaf."""
+    """Say whether a value certainly fits its shape, down to every leaf."""
     content, expected_type = value.content, shape.type
     if expected_type == "mapping":
         return isinstance(content, dict) and _mapping_fits(content, shape)
@@ -32,6 +32,7 @@ def fits_shape(value: Value, shape: Shape) -> bool:
 
 
 def _mapping_fits(content: dict[str, Value], shape: Shape) -> bool:
+    """Say whether keys and values of a mapping fit."""
     key_shapes, element = shape.keys, shape.element
     for key, value in content.items():
         value_shape = element or key_shapes.get(key)
@@ -49,4 +50,5 @@ def _mapping_fits(content: dict[str, Value], shape: Shape) -> bool:
 
 
 def _list_fits(content: list[Value], element: Shape) -> bool:
+    """Say whether every entry of a list fits."""
     return all(value.content is not None and fits_shape(value, element) for value in content)

@@ -1,4 +1,4 @@
-"""Finds out what was meant by a key that its mapping does not have."""
+"""Finds out which key was intended by one that its mapping does not have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PATH = re.compile(r"[\w.]+")
 
 @dataclass
 class RepairedMapping:
-    """A mapping on the way down a document, as far as it is put right."""
+    """A mapping on the way down a document, as far as it is repaired."""
 
     path: str
     shape: Shape
@@ -28,9 +28,10 @@ class RepairedMapping:
 
 @dataclass(frozen=True)
 class IntendedKey:
-    """Where a key belongs: `path` from its mapping down, or from the mapping above it (`up`).
+    """The key that was intended: its name, and where it belongs.
 
-    `meant` is the right word, `how` the repair in words; an empty path means: nobody knows.
+    `path` leads there from the mapping, or from the one above (`moves_up`). It is empty if unknown.
+    `repair` says what to do.
     """
 
     defect_kind: DefectKind
@@ -43,7 +44,7 @@ class IntendedKey:
 def find_intended_key(
     key: str, parent: Value, content: dict[str, Value], shape: Shape, above: RepairedMapping | None
 ) -> IntendedKey:
-    """Return where `key` of `parent` was meant to be, the surest guess first."""
+    """Return the key that was intended by `key` of `parent`: the surest guess."""
     value = parent.mapping()[key]
     for match_key in (
         _match_other_case,
@@ -64,7 +65,7 @@ _Guesses = Iterator[IntendedKey]
 def _match_other_case(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
 ) -> _Guesses:
-    """`apiversion`, `per_try_timeout`: the right letters."""
+    """Yield the key with the right letters: `apiversion`, `per_try_timeout`."""
     right_name = _keys_by_folded(shape).get(_fold_key(key))
     if right_name:
         yield IntendedKey(DefectKind.WRONG_CASE, right_name, right_name, (right_name,))
@@ -72,17 +73,19 @@ def _match_other_case(
 
 @cache
 def _keys_by_folded(shape: Shape) -> dict[str, str]:
+    """Return the keys of a shape by their folded form."""
     return {_fold_key(name): name for name in shape.keys}
 
 
 def _fold_key(key: str) -> str:
+    """Return a key in lower case without `_` and `-`."""
     return key.lower().replace("_", "").replace("-", "")
 
 
 def _match_old_key(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
 ) -> _Guesses:
-    """A word of an earlier version of this kind, or of the kind before it."""
+    """Yield today's key for one of an earlier version of this kind, or of its predecessor."""
     replacement = shape.old_keys.get(key)
     if replacement is None:
         return
@@ -98,7 +101,7 @@ def _match_old_key(
 def _match_key_below(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
 ) -> _Guesses:
-    """A key that its indentation put one level too high."""
+    """Yield the key one level down: the indentation is missing."""
     without_value = [name for name, child in parent.mapping().items() if child.content is None]
     present = [name for name in shape.keys if name in content]
     absent = [
@@ -119,12 +122,13 @@ def _match_key_below(
 
 
 def _has_key(shape: Shape | None, key: str, value: Value) -> bool:
+    """Say whether a shape has a key that can hold this value."""
     key_shape = shape.mapping_shape.keys.get(key) if shape else None
     return key_shape is not None and key_shape.can_hold(value.content)
 
 
 def _can_hold(shape: Shape, value: Value) -> bool:
-    """Say whether a value can stand here, a list's entries or a single one of them."""
+    """Say whether a shape can hold a value, as a list also a single entry."""
     if shape.type == "list" and shape.element:
         entries = value.content if isinstance(value.content, list) else [value]
         return all(shape.element.can_hold(entry.content) for entry in entries)
@@ -139,7 +143,7 @@ def _match_key_above(
     shape: Shape,
     above: RepairedMapping | None,
 ) -> _Guesses:
-    """A key that its indentation put one level too deep."""
+    """Yield the key one level up: the indentation is too deep."""
     if above is not None and key not in above.content and _has_key(above.shape, key, value):
         owner = f"of '{above.path}'" if above.path else "of the document"
         yield IntendedKey(
@@ -150,7 +154,7 @@ def _match_key_above(
 def _match_typo(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
 ) -> _Guesses:
-    """A typo: the nearest key that takes such a value, or one that is very near."""
+    """Yield the closest key that can hold the value, or a very close one."""
     if len(parent.mapping()) > _MOST_KEYS:
         return
     fitting_keys = [name for name, key_shape in shape.keys.items() if _can_hold(key_shape, value)]
@@ -162,11 +166,12 @@ def _match_typo(
 def _match_missing_key(
     key: str, value: Value, parent: Value, content: dict[str, Value], shape: Shape, above: object
 ) -> _Guesses:
-    """Another word for the one key that is needed and not there."""
+    """Yield the only required key that is missing."""
     missing = [name for name in shape.required_keys if name not in content]
     if len(missing) == 1 and shape.keys[missing[0]].can_hold(value.content):
         yield IntendedKey(DefectKind.UNKNOWN_KEY, missing[0], missing[0], (missing[0],))
 
 
 def _list_valid_keys(shape: Shape) -> str:
+    """Return the valid keys in words, empty if any key is valid."""
     return f"one of {', '.join(sorted(shape.keys))}" if shape.keys else ""

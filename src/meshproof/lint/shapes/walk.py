@@ -1,7 +1,7 @@
-"""Walks a document along the shape of its kind: says what does not fit, and puts it right.
+"""Walks a document along the shape of its kind: reports what does not fit, and repairs it.
 
-The document that is handed on reads as it was meant (a misspelt key under its right name, a key
-that stands too deep where it belongs), so that later checks do not report the same defect again.
+The document that is passed on reads as intended: a misspelt key has its right name, a key at the
+wrong depth is where it belongs. So later checks do not report the same defect again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from meshproof.lint.shapes.unknown_key import IntendedKey, RepairedMapping, find
 
 
 def check_document(document: Document) -> tuple[Document, list[Defect]]:
-    """Return the document as it was meant, and what is wrong with its form."""
+    """Return the document as intended, and its defects."""
     identity = identify_document(document.root)
     if identity.kind is None or fits_shape(identity.root, identity.kind.root):
         repaired_document = document if identity.root is document.root else Document(identity.root)
@@ -32,13 +32,15 @@ def check_document(document: Document) -> tuple[Document, list[Defect]]:
 
 @dataclass
 class _Walk:
+    """One walk over a document: collects defects and returns repaired values."""
+
     kind: Kind
     defects: list[Defect] = field(default_factory=list)
     _paths_without_value: set[str] = field(default_factory=set)
     _checked_values: dict[tuple[int, int], tuple[Value, Value]] = field(default_factory=dict)
 
     def check_value(self, value: Value, shape: Shape, above: RepairedMapping) -> Value:
-        """Return the value as it was meant; one that an alias repeats is examined once."""
+        """Return the value as intended. One that aliases repeat is checked once."""
         if shape.type == "text" and isinstance(value.content, str):
             return value
         cache_key = (id(value), id(shape))
@@ -47,6 +49,7 @@ class _Walk:
         return self._checked_values[cache_key][1]
 
     def _check_value(self, value: Value, shape: Shape, above: RepairedMapping) -> Value:
+        """Check a value that was not checked before."""
         content = value.content
         if shape.type == "any":
             return value
@@ -89,7 +92,7 @@ class _Walk:
         return self.check_mapping(replace(value, content={key: inner_value}, keys={}), shape, above)
 
     def check_mapping(self, value: Value, shape: Shape, above: RepairedMapping | None) -> Value:
-        """Return a mapping as it was meant."""
+        """Return a mapping as intended."""
         level = RepairedMapping(value.path, shape, {}, value.keys)
         content = value.mapping()
         unknown_keys = [key for key in content if not (shape.element or key in shape.keys)]
@@ -117,7 +120,7 @@ class _Walk:
         return replace(value, content=level.content, keys=level.keys)
 
     def _report_no_value(self, value: Value, key: str, shape: Shape, at: At) -> None:
-        """Note a key of a rule that has no value; in Kubernetes' own kinds that is common."""
+        """Report a key of a rule without a value. In Kubernetes' own kinds it is common."""
         if not self.kind.is_rule or not value.path.startswith("spec"):
             return
         self._paths_without_value.add(value.path)
@@ -136,7 +139,7 @@ class _Walk:
         level: RepairedMapping,
         above: RepairedMapping | None,
     ) -> None:
-        """Note an unknown key, and put its value where it was meant to be."""
+        """Report an unknown key, and put its value where it belongs."""
         at, value = parent.keys.get(key, parent.at), parent.mapping()[key]
         self.defects.append(
             Defect(
@@ -157,7 +160,7 @@ class _Walk:
             _put_deeper(target, intended_key.path, value, at)
 
     def _put_value(self, target: RepairedMapping, key: str, value: Value, at: At) -> None:
-        """Put a value under the key that was meant, unless something stands there."""
+        """Put a value under the intended key, unless that has one."""
         shape = target.shape.keys[key]
         fitting_value = value if shape.can_hold(value.content) else repair_value(value, shape)
         if not shape.can_hold(fitting_value.content):
@@ -167,7 +170,7 @@ class _Walk:
             target.keys = {**target.keys, key: at}
 
     def _check_completeness(self, value: Value, level: RepairedMapping, at: At) -> None:
-        """Note keys that are missing, that exclude each other, and lists that are empty."""
+        """Report missing keys, keys that exclude each other, and empty lists."""
         shape, content = level.shape, level.content
         for key in shape.required_keys:
             is_filled = key in content and (content[key].content != "" or key not in NONEMPTY_TEXTS)
@@ -190,12 +193,12 @@ class _Walk:
 
 
 def _are_identical(first: Collection[Value], second: Collection[Value]) -> bool:
-    """Say whether nothing was put right: these are the very same values."""
+    """Say whether these are the very same values: nothing was repaired."""
     return len(first) == len(second) and all(map(operator.is_, first, second))
 
 
 def _locate_key(value: Value, above: RepairedMapping | None) -> At:
-    """Return where the key of a mapping stands; of a list's entry, where the entry begins."""
+    """Return where the key of a mapping stands, or where the entry of a list begins."""
     parent_path, _, key = value.path.rpartition(".")
     return (
         above.keys.get(key, value.at)
@@ -205,7 +208,7 @@ def _locate_key(value: Value, above: RepairedMapping | None) -> At:
 
 
 def _put_deeper(level: RepairedMapping, names: tuple[str, ...], value: Value, at: At) -> None:
-    """Put a value deeper: along mappings, making those that are not there."""
+    """Put a value deeper, along a path of mappings; missing ones are made."""
     first, *other_names = names
     first_value = level.content.get(first)
     first_content = first_value.content if first_value is not None else {}
@@ -232,6 +235,7 @@ def _put_deeper(level: RepairedMapping, names: tuple[str, ...], value: Value, at
 
 
 def _put_one_level(below: RepairedMapping, names: tuple[str, ...], value: Value, at: At) -> None:
+    """Put a value under the first name, or deeper if there are more names."""
     if len(names) > 1:
         _put_deeper(below, names, value, at)
     elif names[0] not in below.content:
