@@ -19,14 +19,14 @@ def bomb(levels: int) -> str:
 
 
 def test_an_alias_is_the_value_that_it_names_and_tells_its_place() -> None:
-    (found,) = parse("a: &a {b: 1}\nc: *a\n", "f.yaml")
-    assert found.root.to_python() == {"a": {"b": 1}, "c": {"b": 1}}
-    assert found.root.need("c").at.line == 1
+    (document,) = parse("a: &a {b: 1}\nc: *a\n", "f.yaml")
+    assert document.root.to_python() == {"a": {"b": 1}, "c": {"b": 1}}
+    assert document.root.need("c").at.line == 1
 
 
 def test_a_small_tower_of_aliases_is_read() -> None:
-    (found,) = parse(bomb(3), "f.yaml")
-    assert found.root.to_python()["a3"] == [[[TEN] * 10] * 10] * 10
+    (document,) = parse(bomb(3), "f.yaml")
+    assert document.root.to_python()["a3"] == [[[TEN] * 10] * 10] * 10
 
 
 def test_a_bomb_is_refused_before_it_goes_off() -> None:
@@ -40,8 +40,8 @@ def test_whoever_walks_all_values_meets_a_bounded_number() -> None:
         below = list(inner.values()) if isinstance(inner, dict) else inner
         return 1 + (sum(map(size, below)) if isinstance(below, list) else 0)
 
-    (found,) = parse(bomb(3), "f.yaml")
-    assert 10_000 < size(found.root) < 100_000
+    (document,) = parse(bomb(3), "f.yaml")
+    assert 10_000 < size(document.root) < 100_000
 
 
 @pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", "&a {b: {c: [1, *a]}}"])
@@ -51,15 +51,15 @@ def test_an_alias_inside_of_what_it_names_is_refused(text: str) -> None:
 
 
 def test_a_merge_key_adds_the_keys_that_are_not_there() -> None:
-    (found,) = parse("b: &b {x: 1, y: 2}\na:\n  y: 3\n  <<: *b\n", "f.yaml")
-    merged = found.root.need("a")
+    (document,) = parse("b: &b {x: 1, y: 2}\na:\n  y: 3\n  <<: *b\n", "f.yaml")
+    merged = document.root.need("a")
     assert merged.to_python() == {"y": 3, "x": 1}
     assert merged.keys["x"].line == 1
 
 
 def test_of_several_merged_mappings_the_first_counts() -> None:
-    (found,) = parse("a: &a {x: 1}\nb: &b {x: 2, y: 2}\nc: {<<: [*a, *b]}\n", "f.yaml")
-    assert found.root.to_python()["c"] == {"x": 1, "y": 2}
+    (document,) = parse("a: &a {x: 1}\nb: &b {x: 2, y: 2}\nc: {<<: [*a, *b]}\n", "f.yaml")
+    assert document.root.to_python()["c"] == {"x": 1, "y": 2}
 
 
 @pytest.mark.parametrize("merged", ["3", "[3]", "text"])

@@ -23,5 +23,5 @@ def test_refused_where_it_gets_too_deep(text: str) -> None:
 
 
 def test_a_hundred_levels_are_read() -> None:
-    (found,) = parse("{a: " * 100 + "1" + "}" * 100, "f.yaml")
-    assert str(found.root.to_python()).count("a") == 100
+    (document,) = parse("{a: " * 100 + "1" + "}" * 100, "f.yaml")
+    assert str(document.root.to_python()).count("a") == 100

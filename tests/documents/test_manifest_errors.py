@@ -72,11 +72,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)
-def test_refused_with_its_place(text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused_with_its_place(text: str, message: str) -> None:
     with pytest.raises(BadRules) as error:
         parse(text, "f.yaml")
-    assert str(error.value) == said
+    assert str(error.value) == message
 
 
 def test_a_wrong_second_document_spoils_the_file() -> None:
@@ -85,12 +85,12 @@ def test_a_wrong_second_document_spoils_the_file() -> None:
 
 
 def test_plain_values_are_what_kubernetes_takes_them_for() -> None:
-    (found,) = parse(
+    (document,) = parse(
         "a: =\nb: <<\nc: 2020-13-45\nd: 1:30\ne: 010\nf: 0x1f\n"
         "g: .5\nh: yes\ni: ~\nj: 1e3\non: '1'",
         "f.yaml",
     )
-    assert found.root.to_python() == {
+    assert document.root.to_python() == {
         "a": "=",
         "b": "<<",
         "c": "2020-13-45",

@@ -39,16 +39,16 @@ def test_a_list_is_taken_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("items", "said"),
+    ("items", "message"),
     [
         ("[3]", "f.yaml:2:9: items[0]: expected a mapping, found 3"),
         ("{a: 1}", "f.yaml:2:8: items: expected a list, found a mapping"),
     ],
 )
-def test_a_list_of_something_else_is_refused(items: str, said: str) -> None:
+def test_a_list_of_something_else_is_refused(items: str, message: str) -> None:
     with pytest.raises(BadRules) as error:
         parse(f"kind: List\nitems: {items}", "f.yaml")
-    assert str(error.value) == said
+    assert str(error.value) == message
 
 
 def test_the_byte_order_mark_of_windows_is_no_part_of_the_first_key(tmp_path: Path) -> None:

@@ -21,11 +21,13 @@ MANIFESTS = Path(str(files("meshproof.manifests")))
 REAL = [path.read_text() for path in sorted(MANIFESTS.rglob("*.yaml"))]
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
-words = st.sampled_from(sorted({word for text in REAL for word in re.findall(r"[\w./]+", text)}))
+yaml_words = st.sampled_from(
+    sorted({word for text in REAL for word in re.findall(r"[\w./]+", text)})
+)
 objects = st.recursive(
-    scalars | words,
+    scalars | yaml_words,
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(words | st.text(), inner, max_size=5)
+        st.lists(inner, max_size=4) | st.dictionaries(yaml_words | st.text(), inner, max_size=5)
     ),
     max_leaves=30,
 )
@@ -45,15 +47,15 @@ def survives(text: str) -> None:
 @example("a: &a\n  <<: *a\n")
 @example("? |\n  a\n: b")
 @settings(deadline=None)
-@given(st.lists(snippets | st.text(max_size=5) | words, max_size=30).map("".join))
+@given(st.lists(snippets | st.text(max_size=5) | yaml_words, max_size=30).map("".join))
 def test_any_text(text: str) -> None:
     survives(text)
 
 
 @settings(deadline=None)
 @given(st.lists(objects, min_size=1, max_size=3))
-def test_any_objects(found: list[object]) -> None:
-    survives(yaml.safe_dump_all(found))
+def test_any_objects(objects: list[object]) -> None:
+    survives(yaml.safe_dump_all(objects))
 
 
 @settings(max_examples=200, deadline=None)
@@ -63,7 +65,7 @@ def test_a_real_file_with_a_few_edits(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):
         start = data.draw(st.integers(0, len(text)))
         end = start + data.draw(st.integers(0, 12))
-        text = text[:start] + data.draw(snippets | words | st.just("")) + text[end:]
+        text = text[:start] + data.draw(snippets | yaml_words | st.just("")) + text[end:]
     survives(text)
 
 

@@ -30,7 +30,7 @@ READ: dict[str, tuple[Callable[[Value], object], object]] = {
     "integer": (lambda root: root.need("number").integer(7, 7), 7),
     "a number that is 0": (lambda root: root.need("zero").integer(0, 1), 0),
     "boolean": (lambda root: root.need("truth").boolean(), True),
-    "list": (lambda root: [one.to_python() for one in root.need("list").items()], ["a", 1]),
+    "list": (lambda root: [entry.to_python() for entry in root.need("list").items()], ["a", 1]),
     "choice": (lambda root: root.need("text").choice("hallo", "hello"), "hello"),
     "absent": (lambda root: root.get("gone"), None),
     "null": (lambda root: root.get("nothing"), None),
@@ -98,13 +98,13 @@ REFUSED: dict[str, tuple[Callable[[Value], object], str]] = {
 }
 
 
-@pytest.mark.parametrize(("look", "found"), READ.values(), ids=READ)
-def test_read(root: Value, look: Callable[[Value], object], found: object) -> None:
-    assert look(root) == found
+@pytest.mark.parametrize(("look", "content"), READ.values(), ids=READ)
+def test_read(root: Value, look: Callable[[Value], object], content: object) -> None:
+    assert look(root) == content
 
 
-@pytest.mark.parametrize(("look", "said"), REFUSED.values(), ids=REFUSED)
-def test_refused(root: Value, look: Callable[[Value], object], said: str) -> None:
+@pytest.mark.parametrize(("look", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused(root: Value, look: Callable[[Value], object], message: str) -> None:
     with pytest.raises(BadRules) as error:
         look(root)
-    assert str(error.value) == f"f.yaml:{said}"
+    assert str(error.value) == f"f.yaml:{message}"

@@ -57,8 +57,8 @@ def match(routes: Callable[[str], Plan]) -> Callable[[str], list[str]]:
     """Return the ids of the cases of `match` to v3, everything else to v1, without the service."""
 
     def ids(conditions: str) -> list[str]:
-        found = routes(f"- match: [{conditions}]\n{TO_V3}{TO_V1}")
-        return [case.id.removeprefix("reviews: ") for case in found.cases]
+        plan = routes(f"- match: [{conditions}]\n{TO_V3}{TO_V1}")
+        return [case.id.removeprefix("reviews: ") for case in plan.cases]
 
     return ids
 

@@ -27,8 +27,8 @@ def of(routes: Routes) -> Callable[..., dict[str, Case]]:
         actions: str, table: str = ROUTE, match: str = "uri: {prefix: /a}"
     ) -> dict[str, Case]:
         plan = routes(f"- match: [{{{match}}}]\n  {actions}\n{table}")
-        found = {one.id.removeprefix("reviews: "): one for one in plan.cases}
-        return {name: one for name, one in found.items() if one.route_index is not None}
+        cases_by_id = {case.id.removeprefix("reviews: "): case for case in plan.cases}
+        return {name: case for name, case in cases_by_id.items() if case.route_index is not None}
 
     return cases
 
@@ -46,12 +46,12 @@ REDIRECTS = {
 }
 
 
-@pytest.mark.parametrize(("text", "wanted"), REDIRECTS.items(), ids=REDIRECTS)
-def test_redirect(of: Of, text: str, wanted: tuple[str, str]) -> None:
-    told, location = wanted
+@pytest.mark.parametrize(("text", "expected"), REDIRECTS.items(), ids=REDIRECTS)
+def test_redirect(of: Of, text: str, expected: tuple[str, str]) -> None:
+    summary, location = expected
     name, case = next(iter(of(f"redirect: {text}", "").items()))
     assert name.startswith("path /a -> 30")
-    assert name.endswith(told)
+    assert name.endswith(summary)
     assert case.answer.proxy_reply is not None
     assert (case.answer.proxy_reply.location, case.shares) == (location, ())
     assert (case.status, case.answer.proxy_reply_share, case.needs_judge) == (
@@ -68,10 +68,10 @@ def test_a_redirect_keeps_the_query(of: Of) -> None:
 
 
 def test_direct_response(of: Of) -> None:
-    found = of("directResponse: {status: 503, body: {string: later}}", "")
-    assert list(found) == ["path /a -> 503", "path /ax (and more) -> 503"]
-    assert found["path /a -> 503"].answer.proxy_reply is not None
-    assert found["path /a -> 503"].answer.proxy_reply.body == "later"
+    cases = of("directResponse: {status: 503, body: {string: later}}", "")
+    assert list(cases) == ["path /a -> 503", "path /ax (and more) -> 503"]
+    assert cases["path /a -> 503"].answer.proxy_reply is not None
+    assert cases["path /a -> 503"].answer.proxy_reply.body == "later"
     head = of("directResponse: {status: 200, body: {string: a}}", "", "method: {exact: HEAD}")
     (case,) = head.values()
     assert case.answer.proxy_reply is not None
@@ -94,9 +94,9 @@ REWRITES = {
 
 @pytest.mark.parametrize(("text", "match", "paths"), REWRITES.values(), ids=REWRITES)
 def test_rewrite(of: Of, text: str, match: str, paths: list[str]) -> None:
-    found = of(f"rewrite: {text}", match=match).values()
-    assert [case.answer.arrivals[0].path for case in found] == paths
-    assert {case.answer.arrivals[0].authority for case in found} == {HOST}
+    cases = of(f"rewrite: {text}", match=match).values()
+    assert [case.answer.arrivals[0].path for case in cases] == paths
+    assert {case.answer.arrivals[0].authority for case in cases} == {HOST}
 
 
 def test_the_authority_that_arrives(of: Of) -> None:
@@ -113,24 +113,24 @@ HEADERS = (
 
 
 def test_headers_that_were_not_there_and_that_were(of: Of) -> None:
-    found = of(HEADERS)
-    assert list(found) == [
+    cases = of(HEADERS)
+    assert list(cases) == [
         "path /a -> v1",
         "path /a, x-set, x-add, x-gone, y-set, y-add, y-gone already there -> v1",
         "path /ax (and more) -> v1",
     ]
-    plain, there, _ = found.values()
+    plain, preset, _ = cases.values()
     (arrival,) = plain.answer.arrivals
     assert arrival.request_headers == (("x-add", "b"), ("x-gone", None), ("x-set", "a"))
     assert arrival.response_headers == (("y-add", "d"), ("y-gone", None), ("y-set", "%PROTOCOL%"))
-    (arrival,) = there.answer.arrivals
+    (arrival,) = preset.answer.arrivals
     assert (
         dict(arrival.request_headers)["x-add"] == UNMATCHED_VALUE
     )  # the first of two values is told
     assert dict(arrival.response_headers)["y-add"] == f"{UNMATCHED_VALUE}, d"
     assert (
-        there.call.header("x-set")
-        == there.call.header(f"{RESPONSE_HEADER_PREFIX}y-set")
+        preset.call.header("x-set")
+        == preset.call.header(f"{RESPONSE_HEADER_PREFIX}y-set")
         == UNMATCHED_VALUE
     )
     assert plain.title.endswith(
@@ -150,11 +150,11 @@ def test_no_request_carries_a_header_that_frames_it(of: Of) -> None:
 
 
 def test_headers_of_a_destination_are_for_it_alone(of: Of) -> None:
-    own = SPLIT.replace("weight: 50},\n", "weight: 50, headers: {request: {set: {x: a}}}},\n")
-    case, there, _ = of("name: a", own).values()
-    assert [one.request_headers for one in case.answer.arrivals] == [(("x", "a"),), ()]
+    split = SPLIT.replace("weight: 50},\n", "weight: 50, headers: {request: {set: {x: a}}}},\n")
+    case, preset, _ = of("name: a", split).values()
+    assert [arrival.request_headers for arrival in case.answer.arrivals] == [(("x", "a"),), ()]
     assert case.needs_judge
-    assert not there.needs_judge
+    assert not preset.needs_judge
 
 
 def test_two_destinations_that_cannot_be_told_apart(of: Of) -> None:
@@ -216,9 +216,9 @@ def test_a_split_whose_answers_take_long_is_not_judged(of: Of) -> None:
 
 
 def test_a_delay_of_some_is_judged_by_itself(of: Of) -> None:
-    found = of("fault: {delay: {fixedDelay: 1s, percent: 10}}", match="uri: {exact: /a}")
-    assert list(found) == ["path /a -> v1", "path /a, 10 % after 1 s -> v1"]
-    plain, delayed = found.values()
+    cases = of("fault: {delay: {fixedDelay: 1s, percent: 10}}", match="uri: {exact: /a}")
+    assert list(cases) == ["path /a -> v1", "path /a, 10 % after 1 s -> v1"]
+    plain, delayed = cases.values()
     assert (plain.needs_judge, plain.answer.min_seconds, plain.answer.extra_seconds) == (
         False,
         0,
@@ -253,9 +253,9 @@ def test_what_is_not_proven_is_named(of: Of) -> None:
 
 
 def test_timeout(of: Of) -> None:
-    found = of("timeout: 1s", match="uri: {exact: /a}")
-    assert list(found) == ["path /a -> v1", "path /a, answered too late -> 504 after 1 s"]
-    answer = found["path /a, answered too late -> 504 after 1 s"].answer
+    cases = of("timeout: 1s", match="uri: {exact: /a}")
+    assert list(cases) == ["path /a -> v1", "path /a, answered too late -> 504 after 1 s"]
+    answer = cases["path /a, answered too late -> 504 after 1 s"].answer
     assert (answer.min_seconds, answer.extra_seconds, answer.instruction_headers) == (
         1,
         4,
@@ -270,8 +270,8 @@ def test_a_timeout_that_is_waited_for_and_one_that_is_not(of: Of) -> None:
 
 
 def test_time_for_each_try(of: Of) -> None:
-    found = of("retries: {attempts: 1, perTryTimeout: 1s}", match="uri: {exact: /a}")
-    late = found["path /a, answered too late -> 504 after 1 s"]
+    cases = of("retries: {attempts: 1, perTryTimeout: 1s}", match="uri: {exact: /a}")
+    late = cases["path /a, answered too late -> 504 after 1 s"]
     assert late.answer.instruction_headers == ((DELAY_HEADER, "6000"),)
 
 
@@ -282,30 +282,30 @@ RETRIES = {
 }
 
 
-@pytest.mark.parametrize(("text", "wanted"), RETRIES.items(), ids=RETRIES)
-def test_retries(of: Of, text: str, wanted: tuple[str, str, str, str]) -> None:
-    once, more, status, asked = wanted
-    found = of(f"retries: {text}", match="uri: {exact: /a}")
-    assert list(found) == [
+@pytest.mark.parametrize(("text", "expected"), RETRIES.items(), ids=RETRIES)
+def test_retries(of: Of, text: str, expected: tuple[str, str, str, str]) -> None:
+    allowed, too_many, status, instruction = expected
+    cases = of(f"retries: {text}", match="uri: {exact: /a}")
+    assert list(cases) == [
         "path /a -> v1",
-        f"path /a, failing {once} -> v1",
-        f"path /a, failing {more} -> {status}",
+        f"path /a, failing {allowed} -> v1",
+        f"path /a, failing {too_many} -> {status}",
     ]
-    assert found[f"path /a, failing {once} -> v1"].answer.instruction_headers == (
-        (FAILURE_HEADER, asked),
+    assert cases[f"path /a, failing {allowed} -> v1"].answer.instruction_headers == (
+        (FAILURE_HEADER, instruction),
     )
 
 
 def test_no_retries(of: Of) -> None:
-    found = of("retries: {attempts: 0, retryOn: 5xx}", match="uri: {exact: /a}")
-    assert list(found) == ["path /a -> v1", "path /a, failing once with 503 -> 503"]
+    cases = of("retries: {attempts: 0, retryOn: 5xx}", match="uri: {exact: /a}")
+    assert list(cases) == ["path /a -> v1", "path /a, failing once with 503 -> 503"]
 
 
 def test_mirrors(of: Of) -> None:
     text = "mirrors: [{destination: {host: a}}, {destination: {host: b}, percentage: {value: 0}}]"
-    found = of(text, match="uri: {exact: /a}")
-    assert list(found) == ["path /a -> v1", "path /a, mirrored to a -> v1"]
-    ((goal, share),) = found["path /a, mirrored to a -> v1"].answer.mirrors
+    cases = of(text, match="uri: {exact: /a}")
+    assert list(cases) == ["path /a -> v1", "path /a, mirrored to a -> v1"]
+    ((goal, share),) = cases["path /a, mirrored to a -> v1"].answer.mirrors
     assert (goal.host, share) == (HOST.replace("reviews", "a"), 1)
 
 
@@ -318,6 +318,9 @@ def test_port_scheme_and_namespace_of_the_caller(of: Of, routes: Routes) -> None
         "reviews: from namespace a -> v1",
         "reviews: from namespace default -> any version",
     ]
-    more = f"- match: [{{uri: {{exact: /a}}}}]\n{ROUTE}"
-    ids = [case.id for case in routes(f"- match: [{{sourceNamespace: a}}]\n{ROUTE}{more}").cases]
+    second_route = f"- match: [{{uri: {{exact: /a}}}}]\n{ROUTE}"
+    ids = [
+        case.id
+        for case in routes(f"- match: [{{sourceNamespace: a}}]\n{ROUTE}{second_route}").cases
+    ]
     assert "reviews: from namespace default -> 404" in ids

@@ -61,7 +61,7 @@ def changes(draw: st.DrawFn) -> HeaderChanges:
 
 ONWARDS = st.builds(
     Route,
-    matches=MATCHES.map(lambda one: (one,)),
+    matches=MATCHES.map(lambda match: (match,)),
     split=st.just((Target(HOST, (("version", "v1"),), 100),)),
     at=st.just(HERE),
     rewrite=st.none() | REWRITES,
@@ -77,13 +77,13 @@ ONWARDS = st.builds(
 )
 ANSWERED = st.builds(
     Route,
-    matches=MATCHES.map(lambda one: (one,)),
+    matches=MATCHES.map(lambda match: (match,)),
     split=st.just(()),
     at=st.just(HERE),
     redirect=REDIRECTS,
 ) | st.builds(
     Route,
-    matches=MATCHES.map(lambda one: (one,)),
+    matches=MATCHES.map(lambda match: (match,)),
     split=st.just(()),
     at=st.just(HERE),
     direct_response=st.builds(
@@ -94,9 +94,9 @@ ANSWERED = st.builds(
 
 def cases(route: Route) -> list[Case]:
     table = RouteTable((HOST,), (route,), ("mesh",), HERE)
-    found = [case for case in derive(RuleSet(tables=(table,))).cases if case.route_index == 0]
-    assert found
-    return found
+    route_cases = [case for case in derive(RuleSet(tables=(table,))).cases if case.route_index == 0]
+    assert route_cases
+    return route_cases
 
 
 @settings(max_examples=150, deadline=None)
@@ -153,9 +153,9 @@ def path_after(route: Route, case: Case) -> str:
     if uri is None:
         return path.replace("/", route.rewrite.uri, 1)
     if uri.kind == "path_prefix":
-        rest = [*route.rewrite.uri.split("/"), *path.split("/")[len(uri.value.split("/")) :]]
+        elements = [*route.rewrite.uri.split("/"), *path.split("/")[len(uri.value.split("/")) :]]
         # No element is lost, and none is empty but the last one.
-        return "/".join(["", *filter(None, rest[:-1]), rest[-1]])
+        return "/".join(["", *filter(None, elements[:-1]), elements[-1]])
     return (
         path.replace(uri.value, route.rewrite.uri, 1) if uri.kind == "prefix" else route.rewrite.uri
     )

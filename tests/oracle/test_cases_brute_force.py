@@ -33,8 +33,8 @@ PRESENT = st.just(StringMatch("present", "", HERE))
 
 
 def pairs(*names: str) -> st.SearchStrategy[tuple[tuple[str, StringMatch], ...]]:
-    found = st.dictionaries(st.sampled_from(names), VALUES | PRESENT, max_size=2)
-    return found.map(lambda one: tuple(sorted(one.items())))
+    dictionaries = st.dictionaries(st.sampled_from(names), VALUES | PRESENT, max_size=2)
+    return dictionaries.map(lambda pairs_by_name: tuple(sorted(pairs_by_name.items())))
 
 
 MATCHES = st.builds(
@@ -54,7 +54,9 @@ TARGETS = st.builds(
     labels=st.sampled_from([(("version", f"v{number}"),) for number in range(1, 4)]),
     weight=st.integers(0, 3),
 )
-SPLITS = st.lists(TARGETS, min_size=1, max_size=3).filter(lambda one: sum(t.weight for t in one))
+SPLITS = st.lists(TARGETS, min_size=1, max_size=3).filter(
+    lambda targets: sum(t.weight for t in targets)
+)
 ARMS = st.builds(
     Route,
     matches=st.lists(MATCHES, max_size=2).map(tuple),
@@ -70,15 +72,15 @@ ROUTES = st.builds(
 )
 
 
-def compares(wanted: StringMatch, value: str) -> bool:
+def compares(condition: StringMatch, value: str) -> bool:
     """The patterns above mean the same to Python's re and to RE2."""
-    if wanted.kind == "regex":
-        return re.compile(rf"(?:{wanted.value})\Z").match(value) is not None
-    if wanted.kind == "path_prefix":
-        elements = wanted.value.split("/")
+    if condition.kind == "regex":
+        return re.compile(rf"(?:{condition.value})\Z").match(value) is not None
+    if condition.kind == "path_prefix":
+        elements = condition.value.split("/")
         return value.split("/")[: len(elements)] == elements
-    wanted_part = value[: len(wanted.value)] if wanted.kind == "prefix" else value
-    return wanted.kind == "present" or wanted_part == wanted.value
+    wanted_part = value[: len(condition.value)] if condition.kind == "prefix" else value
+    return condition.kind == "present" or wanted_part == condition.value
 
 
 def takes(match: Match, call: Call) -> bool:
@@ -86,11 +88,17 @@ def takes(match: Match, call: Call) -> bool:
     headers, query = dict(call.headers), dict(call.query)
     parts = [path_fits(match, call.path)]
     parts += [match.method is None or compares(match.method, call.method)]
-    parts += [name in headers and compares(one, headers[name]) for name, one in match.headers]
-    parts += [name in query and compares(one, query[name]) for name, one in match.query]
-    for name, one in match.without_headers:
-        there = name in headers if one.kind == "present" else compares(one, headers.get(name, ""))
-        parts.append(not there)
+    parts += [
+        name in headers and compares(condition, headers[name]) for name, condition in match.headers
+    ]
+    parts += [name in query and compares(condition, query[name]) for name, condition in match.query]
+    for name, condition in match.without_headers:
+        is_met = (
+            name in headers
+            if condition.kind == "present"
+            else compares(condition, headers.get(name, ""))
+        )
+        parts.append(not is_met)
     parts += [label in call.source for label in match.source]
     return False not in parts
 
@@ -129,9 +137,9 @@ def test_a_case_says_what_a_second_reading_of_the_rules_says(table: RouteTable) 
     for case in plan.cases:
         status, shares = expected(table, case.call)
         assert case.status == status, case
-        found = {one.subset: share for one, share in case.shares}
-        assert found.keys() == shares.keys()
-        assert all(abs(found[name] - shares[name]) < 1e-9 for name in found)
+        shares_by_subset = {destination.subset: share for destination, share in case.shares}
+        assert shares_by_subset.keys() == shares.keys()
+        assert all(abs(shares_by_subset[name] - shares[name]) < 1e-9 for name in shares_by_subset)
     assert len({case.call for case in plan.cases}) == len(plan.cases)
     assert len({case.id for case in plan.cases}) == len(plan.cases)
 

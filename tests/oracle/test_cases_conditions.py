@@ -152,7 +152,7 @@ TABLE = {
 
 
 def without_defaults(ids: list[str]) -> list[str]:
-    return [one for one in ids if one != "any other request -> v1"]
+    return [case_id for case_id in ids if case_id != "any other request -> v1"]
 
 
 @pytest.mark.parametrize(("conditions", "ids"), TABLE.values(), ids=list(TABLE))

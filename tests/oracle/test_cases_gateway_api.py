@@ -37,8 +37,8 @@ def to_shop(match: Match, rewrite: Rewrite | None = None) -> Route:
 
 
 def test_a_prefix_of_whole_elements_and_its_near_misses() -> None:
-    found = [case.id.removeprefix("shop: ") for case in plan(to_shop(below("/foo/bar"))).cases]
-    assert found == [
+    ids = [case.id.removeprefix("shop: ") for case in plan(to_shop(below("/foo/bar"))).cases]
+    assert ids == [
         "path /foo/bar -> any version",
         "path /foo/bar/ (with a slash after it) -> any version",
         "path /foo/bar/x (and what is below it) -> any version",
@@ -70,12 +70,12 @@ MOVED = {
 }
 
 
-@pytest.mark.parametrize("given", MOVED)
+@pytest.mark.parametrize("example", MOVED)
 def test_a_prefix_is_replaced_as_in_the_table_of_the_reference(
-    given: tuple[str, str, str],
+    example: tuple[str, str, str],
 ) -> None:
-    path, prefix, to = given
-    assert strings.replace_prefix(prefix, to, path) == MOVED[given]
+    path, prefix, to = example
+    assert strings.replace_prefix(prefix, to, path) == MOVED[example]
 
 
 @pytest.mark.parametrize(("to", "slash"), [("/xyz", "/xyz/"), ("/xyz/", "/xyz/"), ("/", "/")])
@@ -92,8 +92,8 @@ def test_a_redirect_below_a_path_names_the_port_of_the_listener() -> None:
     route = Route((below("/old"),), (), HERE, redirect=redirect)
     table = RouteTable(("a.example",), (route,), (gate.name,), HERE)
     cases = derive(RuleSet((table,), (gate,))).cases
-    found = {case.call.path: case.answer.proxy_reply for case in cases if case.route_index == 0}
-    locations = {path: reply.location for path, reply in found.items() if reply}
+    replies = {case.call.path: case.answer.proxy_reply for case in cases if case.route_index == 0}
+    locations = {path: reply.location for path, reply in replies.items() if reply}
     assert locations == {
         "/old": "http://a.example:8080/new",
         "/old/": "http://a.example:8080/new/",
@@ -119,6 +119,6 @@ def test_a_port_that_the_service_has_not_is_named() -> None:
 
 def test_a_host_without_routes_is_answered_404() -> None:
     gate = Gateway("default/gate/web", (Server(80, ("a.example",)),), HERE)
-    found = derive(RuleSet((RouteTable(("a.example",), (), (gate.name,), HERE),), (gate,)))
-    assert [case.id for case in found.cases] == ["a.example: any other request -> 404"]
-    assert found.coverage_share == 0.0
+    plan = derive(RuleSet((RouteTable(("a.example",), (), (gate.name,), HERE),), (gate,)))
+    assert [case.id for case in plan.cases] == ["a.example: any other request -> 404"]
+    assert plan.coverage_share == 0.0

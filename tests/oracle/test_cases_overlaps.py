@@ -61,12 +61,12 @@ PAIRS = {
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_request_that_both_routes_match_goes_to_the_first(routes: Routes, name: str) -> None:
     text, case = PAIRS[name]
-    found = routes(text)
-    assert case in first_matches(found)
-    (one,) = (one for one in found.cases if one.id == case)
-    assert one.route_index == 0
-    assert "matches it too, but is later) goes to v3" in one.title
-    assert one.at == found.coverage[0].table.routes[0].matches[-1].at
+    plan = routes(text)
+    assert case in first_matches(plan)
+    (overlap_case,) = (overlap_case for overlap_case in plan.cases if overlap_case.id == case)
+    assert overlap_case.route_index == 0
+    assert "matches it too, but is later) goes to v3" in overlap_case.title
+    assert overlap_case.at == plan.coverage[0].table.routes[0].matches[-1].at
 
 
 #: Two routes of which no request can show the order, or an ordinary case shows it already.
@@ -83,9 +83,9 @@ QUIET = {
 
 @pytest.mark.parametrize("name", QUIET)
 def test_no_case_where_none_is_needed(routes: Routes, name: str) -> None:
-    found = routes(QUIET[name])
-    assert found.cases
-    assert first_matches(found) == []
+    plan = routes(QUIET[name])
+    assert plan.cases
+    assert first_matches(plan) == []
 
 
 def test_routes_that_an_earlier_one_hides_have_no_order_among_themselves(routes: Routes) -> None:
@@ -102,9 +102,9 @@ def test_at_most_so_many_and_the_rest_is_counted(routes: Routes) -> None:
         route(f"{{headers: {{x-{number}: {{exact: a}}}}}}", f"v{1 + number % 2}")
         for number in range(count)
     )
-    found = routes(text)
-    assert len(first_matches(found)) == overlaps.MAX_CASES
-    looked_at = count * (count - 1) // 2 - found.coverage[0].unchecked_pairs
+    plan = routes(text)
+    assert len(first_matches(plan)) == overlaps.MAX_CASES
+    looked_at = count * (count - 1) // 2 - plan.coverage[0].unchecked_pairs
     assert overlaps.MAX_CASES <= looked_at < 2.5 * overlaps.MAX_CASES
 
 
@@ -141,17 +141,21 @@ REQUESTS = list(requests())[::7]
 LITERAL = ARMS.filter(lambda route: bool(route.matches))
 
 
-def shown(table: RouteTable, calls: list[Call], index: int, match: Match, later: int) -> bool:
+def is_order_shown(
+    table: RouteTable, calls: list[Call], index: int, match: Match, later: int
+) -> bool:
     """Say whether a request tells that the match of a route comes before a later route."""
     first, second = (
-        RouteTable(table.hosts, (table.routes[one],), table.gateways, HERE)
-        for one in (index, later)
+        RouteTable(table.hosts, (table.routes[route_index],), table.gateways, HERE)
+        for route_index in (index, later)
     )
     before = table.routes[:index]
     for call in calls:
-        if not takes(match, call) or not any(takes(it, call) for it in table.routes[later].matches):
+        if not takes(match, call) or not any(
+            takes(candidate, call) for candidate in table.routes[later].matches
+        ):
             continue
-        hidden = any(takes(it, call) for route in before for it in route.matches)
+        hidden = any(takes(candidate, call) for route in before for candidate in route.matches)
         if not hidden and expected(first, call) != expected(second, call):
             return True
     return False
@@ -163,24 +167,26 @@ def unseen(table: RouteTable) -> list[tuple[int, int]]:
     return [
         (index, later)
         for index, match, later in overlaps.pair_with_later_routes(table)
-        if shown(table, REQUESTS, index, match, later)
-        and not shown(table, calls, index, match, later)
+        if is_order_shown(table, REQUESTS, index, match, later)
+        and not is_order_shown(table, calls, index, match, later)
     ]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(LITERAL, min_size=2, max_size=2).map(tuple))
-def test_what_some_request_shows_a_case_shows(found: tuple[Route, ...]) -> None:
+def test_what_some_request_shows_a_case_shows(drawn_routes: tuple[Route, ...]) -> None:
     """Of two routes. With others before them, a value that all the regexes allow may go unfound."""
-    assert unseen(RouteTable((HOST,), found, ("mesh",), HERE)) == []
+    assert unseen(RouteTable((HOST,), drawn_routes, ("mesh",), HERE)) == []
 
 
 def test_without_these_cases_an_order_goes_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
-    def one(header: str, version: str) -> Route:
+    def make_route(header: str, version: str) -> Route:
         match = Match(HERE, headers=((header, StringMatch("exact", "b", HERE)),))
         return Route((match,), (Target(HOST, (("version", version),), 100),), HERE)
 
-    table = RouteTable((HOST,), (one("x-a", "v1"), one("cookie", "v2")), ("mesh",), HERE)
+    table = RouteTable(
+        (HOST,), (make_route("x-a", "v1"), make_route("cookie", "v2")), ("mesh",), HERE
+    )
     assert unseen(table) == []
     monkeypatch.setattr(overlaps, "MAX_PAIRS", 0)
     assert unseen(table) == [(0, 1)]

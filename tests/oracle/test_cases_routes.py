@@ -21,7 +21,7 @@ Routes = Callable[[str], Plan]
 MANIFESTS = ROOT / "manifests" / "rules"
 
 
-def said(plan: Plan) -> list[str]:
+def describe_cases(plan: Plan) -> list[str]:
     return [case.id for case in plan.cases]
 
 
@@ -35,10 +35,10 @@ def test_the_first_route_with_a_match_that_holds_decides(routes: Routes) -> None
         - route: [{destination: {host: reviews, subset: v3}}]
         """
     )
-    found = {case.call.path: case.shares[0][0].subset for case in plan.cases}
-    assert found["/a"] == "v1"
-    assert found["/c"] == "v2"
-    assert found["/"] == "v3"
+    subsets = {case.call.path: case.shares[0][0].subset for case in plan.cases}
+    assert subsets["/a"] == "v1"
+    assert subsets["/c"] == "v2"
+    assert subsets["/"] == "v3"
     (coverage,) = plan.coverage
     assert coverage.reached == (0, 1, 2)
     assert coverage.unreached == ()
@@ -107,14 +107,14 @@ def test_what_no_route_takes_is_404_by_virtualservice(routes: Routes) -> None:
           route: [{destination: {host: reviews, subset: v1}}]
         """
     )
-    rest = [case for case in plan.cases if case.route_index is None]
-    assert rest
-    assert {(case.status, case.shares) for case in rest} == {(404, ())}
-    assert "reviews: path / (one character short) -> 404" in said(plan)
+    unrouted = [case for case in plan.cases if case.route_index is None]
+    assert unrouted
+    assert {(case.status, case.shares) for case in unrouted} == {(404, ())}
+    assert "reviews: path / (one character short) -> 404" in describe_cases(plan)
 
 
 def test_what_no_routerule_takes_goes_to_every_version(plan: Routes) -> None:
-    found = plan(
+    derived = plan(
         """
         apiVersion: config.istio.io/v1alpha2
         kind: RouteRule
@@ -125,12 +125,12 @@ def test_what_no_routerule_takes_goes_to_every_version(plan: Routes) -> None:
           route: [{labels: {version: v3}}]
         """.replace("\n        ", "\n")
     )
-    assert "reviews: no x-a -> any version" in said(found)
-    assert {case.status for case in found.cases} == {200}
+    assert "reviews: no x-a -> any version" in describe_cases(derived)
+    assert {case.status for case in derived.cases} == {200}
 
 
 def test_every_host_has_its_cases_and_the_near_misses_stand_at_the_first(plan: Routes) -> None:
-    found = plan(
+    derived = plan(
         """
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -143,12 +143,12 @@ spec:
   - route: [{destination: {host: details}}]
 """
     )
-    ids = said(found)
+    ids = describe_cases(derived)
     assert "reviews: path /a -> v1" in ids
     assert "ratings: path /a -> reviews v1" in ids
     assert "ratings: any other request -> details" in ids
-    assert sum(one.startswith("ratings") for one in ids) == 2
-    assert len(found.coverage) == 1
+    assert sum(case_id.startswith("ratings") for case_id in ids) == 2
+    assert len(derived.coverage) == 1
 
 
 def test_a_star_is_called_by_a_name_of_its_own_through_each_gateway(
@@ -183,7 +183,7 @@ def test_a_gateway_that_is_not_there_is_named(gateway: Callable[..., list[str]])
 def test_no_case_follows_where_two_rules_take_the_same_request(
     gateway: Callable[..., list[str]],
 ) -> None:
-    other = """
+    other_rule = """
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -195,11 +195,11 @@ spec:
   - match: [{uri: {prefix: /own}}]
     route: [{destination: {host: reviews, subset: v2}}]
 """
-    assert gateway("shop.example", "gate-0", "*", rules=other) == [
+    assert gateway("shop.example", "gate-0", "*", rules=other_rule) == [
         "shop.example | shop.example: any request -> reviews v1"  # not /own: both take it
     ]
     with pytest.raises(BadRules, match="takes it too; which comes first is not specified"):
-        gateway("shop.example", "gate-0", "*", rules=other.replace("match", "name: all #"))
+        gateway("shop.example", "gate-0", "*", rules=other_rule.replace("match", "name: all #"))
 
 
 def test_both_ports_of_a_service_are_called(routes: Routes, read: Callable[[str], RuleSet]) -> None:
@@ -253,13 +253,13 @@ def test_both_dialects_of_a_promise_give_the_same_answers(folder: Path) -> None:
 def test_ids_are_unique_and_read_as_words(path: Path) -> None:
     if path.parent.name == "mtls_strict":
         pytest.skip("it has no route")
-    ids = said(derive(rules.read_rules(manifest.read([path]))))
+    ids = describe_cases(derive(rules.read_rules(manifest.read([path]))))
     assert len(set(ids)) == len(ids)
-    for one in ids:
-        assert one.isprintable()
-        assert one.isascii()
-        assert one.count(": ") == one.count(" -> ") == 1
-        assert len(one) <= 120
+    for case_id in ids:
+        assert case_id.isprintable()
+        assert case_id.isascii()
+        assert case_id.count(": ") == case_id.count(" -> ") == 1
+        assert len(case_id) <= 120
 
 
 LISTING = """

@@ -39,7 +39,7 @@ def gateway(*listeners: str) -> str:
 
 
 def http_route(
-    own: str = f"- {TO_SHOP}",
+    rule_text: str = f"- {TO_SHOP}",
     hosts: str = "",
     parents: str = "{name: gate}",
     name: str = "shop",
@@ -48,7 +48,7 @@ def http_route(
     """Return a route with these rules."""
     head = ROUTE.replace("PARENTS", parents).replace("HOSTS", hosts)
     head = head.replace("KIND", kind).replace("NAME", name)
-    return head + textwrap.indent(textwrap.dedent(own).strip("\n"), "  ") + "\n---\n"
+    return head + textwrap.indent(textwrap.dedent(rule_text).strip("\n"), "  ") + "\n---\n"
 
 
 def read(text: str) -> RuleSet:
@@ -56,16 +56,16 @@ def read(text: str) -> RuleSet:
     return rules.read_rules(manifest.parse(text, "g.yaml"))
 
 
-def only(own: str, kind: str = "HTTPRoute") -> RouteTable:
+def only(rule_text: str, kind: str = "HTTPRoute") -> RouteTable:
     """Return what a route with these rules at a plain gateway becomes."""
-    (found,) = read(gateway() + http_route(own, kind=kind)).tables
-    return found
+    (table,) = read(gateway() + http_route(rule_text, kind=kind)).tables
+    return table
 
 
-def route(own: str, kind: str = "HTTPRoute") -> Route:
+def route(rule_text: str, kind: str = "HTTPRoute") -> Route:
     """Return the only route of these rules."""
-    (found,) = only(own, kind).routes
-    return found
+    (parsed,) = only(rule_text, kind).routes
+    return parsed
 
 
 def refused(text: str) -> str:

@@ -61,9 +61,9 @@ READ = {
 }
 
 
-@pytest.mark.parametrize(("text", "wanted"), READ.items(), ids=map(str, range(len(READ))))
-def test_read(text: str, wanted: Cors) -> None:
-    assert read(text) == wanted
+@pytest.mark.parametrize(("text", "policy"), READ.items(), ids=map(str, range(len(READ))))
+def test_read(text: str, policy: Cors) -> None:
+    assert read(text) == policy
 
 
 REFUSED = {
@@ -89,8 +89,8 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED.items(), ids=map(str, range(len(REFUSED))))
-def test_refused_with_its_place(text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "message"), REFUSED.items(), ids=map(str, range(len(REFUSED))))
+def test_refused_with_its_place(text: str, message: str) -> None:
     with pytest.raises(BadRules) as error:
         read(text)
-    assert str(error.value) == f"r.yaml:{said}"
+    assert str(error.value) == f"r.yaml:{message}"

@@ -21,7 +21,7 @@ def read(folder: str, dialect: str) -> RuleSet:
 def routes(table: RouteTable) -> tuple[Route, ...]:
     """Return the routes; of a VirtualService without the one that says what RouteRules imply."""
     last = table.routes[-1]
-    plain = not last.matches and [one.labels for one in last.split] == [()]
+    plain = not last.matches and [target.labels for target in last.split] == [()]
     implied = table.gateways is not None and plain and last.split[0].host in table.hosts
     return table.routes[:-1] if implied else table.routes
 
@@ -35,9 +35,9 @@ def test_both_dialects_have_the_same_routes(folder: str) -> None:
     first, second = (read(folder, dialect) for dialect in manifests.dialects(folder))
     assert {first.dialect, second.dialect} == {"VirtualService", "RouteRule"}
     assert [table.hosts for table in first.tables] == [table.hosts for table in second.tables]
-    for one, two in zip(first.tables, second.tables, strict=True):
-        assert routes(one), "no route is left to compare"
-        assert routes(one) == routes(two)
+    for first_table, second_table in zip(first.tables, second.tables, strict=True):
+        assert routes(first_table), "no route is left to compare"
+        assert routes(first_table) == routes(second_table)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -26,8 +26,8 @@ def string(kind: Any, value: str) -> StringMatch:
     return StringMatch(kind, value, NOWHERE)
 
 
-def target(host: str = SHOP, weight: int = 1, port: int = 80, **rest: Any) -> Target:
-    return Target(host, (), weight, port, **rest)
+def target(host: str = SHOP, weight: int = 1, port: int = 80, **fields: Any) -> Target:
+    return Target(host, (), weight, port, **fields)
 
 
 MATCHES: dict[str, dict[str, Any]] = {
@@ -50,8 +50,8 @@ MATCHES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("text", MATCHES)
 def test_a_match(text: str) -> None:
-    (found,) = route(f"- {{matches: [{{{text}}}], {TO_SHOP}}}").matches
-    assert found == Match(NOWHERE, **MATCHES[text])
+    (match,) = route(f"- {{matches: [{{{text}}}], {TO_SHOP}}}").matches
+    assert match == Match(NOWHERE, **MATCHES[text])
 
 
 @pytest.mark.parametrize("text", ["", "matches: [],", "matches: [{}],", "matches: [{path: {}}],"])
@@ -71,11 +71,11 @@ CALLS = {
 
 @pytest.mark.parametrize("text", CALLS)
 def test_a_call_of_grpc_is_a_path(text: str) -> None:
-    found = route(
+    parsed = route(
         f"- {{matches: [{{method: {text}, headers: [{{name: A, value: b}}]}}], {TO_SHOP}}}",
         "GRPCRoute",
     )
-    assert found.matches == (
+    assert parsed.matches == (
         Match(NOWHERE, uri=CALLS[text], headers=(("a", string("exact", "b")),)),
     )
 
@@ -103,17 +103,17 @@ def test_a_split(text: str) -> None:
 )
 @pytest.mark.parametrize("kind", ["HTTPRoute", "GRPCRoute"])
 def test_without_a_weight_it_is_answered_500(text: str, kind: str) -> None:
-    found = route(f"- {text}", kind)
-    assert found.direct_response == DirectResponse(500)
-    assert not found.split
+    parsed = route(f"- {text}", kind)
+    assert parsed.direct_response == DirectResponse(500)
+    assert not parsed.split
 
 
 def test_an_http_route_without_rules_answers_500() -> None:
     text = gateway() + http_route().replace(f"  rules:\n  - {TO_SHOP}\n", "")
-    (found,) = read(text).tables
-    assert [one.direct_response for one in found.routes] == [DirectResponse(500)]
-    said = refused(text.replace("HTTPRoute", "GRPCRoute"))
-    assert said == "g.yaml:12:3: spec: 'rules' is missing"
+    (table,) = read(text).tables
+    assert [parsed.direct_response for parsed in table.routes] == [DirectResponse(500)]
+    message = refused(text.replace("HTTPRoute", "GRPCRoute"))
+    assert message == "g.yaml:12:3: spec: 'rules' is missing"
 
 
 BELOW = "matches: [{path: {value: /a}}], "
@@ -159,12 +159,12 @@ ACTIONS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("text", ACTIONS)
 def test_an_action(text: str) -> None:
-    found = route(f"- {{{BELOW} {TO_SHOP}, {text}}}")
+    parsed = route(f"- {{{BELOW} {TO_SHOP}, {text}}}")
     plain = route(f"- {{{BELOW} {TO_SHOP}}}")
-    assert {name: getattr(found, name) for name in ACTIONS[text]} == ACTIONS[text]
-    others = vars(found).keys() - ACTIONS[text].keys()
-    assert {name: getattr(found, name) for name in others} == {
-        name: getattr(plain, name) for name in others
+    assert {name: getattr(parsed, name) for name in ACTIONS[text]} == ACTIONS[text]
+    other_fields = vars(parsed).keys() - ACTIONS[text].keys()
+    assert {name: getattr(parsed, name) for name in other_fields} == {
+        name: getattr(plain, name) for name in other_fields
     }
 
 
@@ -184,23 +184,23 @@ REDIRECTS = {
 
 @pytest.mark.parametrize("text", REDIRECTS)
 def test_a_redirect(text: str) -> None:
-    found = route(f"- {{{BELOW} filters: [{{type: RequestRedirect, requestRedirect: {text}}}]}}")
-    assert found.redirect == REDIRECTS[text]
-    assert (found.split, found.direct_response) == ((), None)
+    parsed = route(f"- {{{BELOW} filters: [{{type: RequestRedirect, requestRedirect: {text}}}]}}")
+    assert parsed.redirect == REDIRECTS[text]
+    assert (parsed.split, parsed.direct_response) == ((), None)
 
 
 def test_what_is_answered_500_keeps_changes_of_the_answer_alone() -> None:
-    found = route(
+    parsed = route(
         f"- {{{BELOW} filters: [{{type: ResponseHeaderModifier, {BACK}}}, "
         f"{{type: RequestHeaderModifier, {SET}}}, "
         f"{{type: RequestMirror, requestMirror: {{{AUDIT}}}}}], timeouts: {{request: 1s}}}}"
     )
-    assert found.headers == Headers(response=HeaderChanges((), (("x", "%A%"),), ("server",)))
-    assert (found.mirrors, found.timeout) == ((), None)
+    assert parsed.headers == Headers(response=HeaderChanges((), (("x", "%A%"),), ("server",)))
+    assert (parsed.mirrors, parsed.timeout) == ((), None)
 
 
 def test_every_value_keeps_its_place() -> None:
-    found = only(
+    table = only(
         f"""
         - name: late
           {TO_SHOP}
@@ -215,15 +215,15 @@ def test_every_value_keeps_its_place() -> None:
             port: 80
         """
     )
-    assert [one.name for one in found.routes] == ["first", "first", "late"]
-    by_path, by_header, _ = found.routes
+    assert [parsed.name for parsed in table.routes] == ["first", "first", "late"]
+    by_path, by_header, _ = table.routes
     assert by_path.at == by_header.at == At("g.yaml", 17, 5)
     assert by_path.matches[0].at == At("g.yaml", 21, 7)
     assert by_path.matches[0].uri is not None
     assert by_path.matches[0].uri.at == At("g.yaml", 22, 16)
     assert by_header.matches[0].headers[0][1].at == At("g.yaml", 20, 26)
     assert by_path.split[0].at == At("g.yaml", 24, 7)
-    assert found.at == At("g.yaml", 8, 1)
+    assert table.at == At("g.yaml", 8, 1)
 
 
 def test_older_versions_and_istios_own_gateways_stand_beside() -> None:
@@ -232,9 +232,9 @@ def test_older_versions_and_istios_own_gateways_stand_beside() -> None:
         "spec: {selector: {istio: ingressgateway}, servers: [{hosts: [a.example], "
         "port: {number: 81, name: http, protocol: HTTP}}]}\n"
     )
-    found = read((gateway() + http_route()).replace("k8s.io/v1", "k8s.io/v1beta1") + istio)
-    assert found.gateways == (
+    rules = read((gateway() + http_route()).replace("k8s.io/v1", "k8s.io/v1beta1") + istio)
+    assert rules.gateways == (
         Gateway("default/gate", (Server(81, ("a.example",)),), NOWHERE),
         Gateway("default/gate/web", (Server(80, ("*",)),), NOWHERE, proxy="default/gate"),
     )
-    assert found.dialect == "HTTPRoute"
+    assert rules.dialect == "HTTPRoute"

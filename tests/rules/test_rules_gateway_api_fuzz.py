@@ -22,17 +22,17 @@ ODD = st.sampled_from(
 )
 
 
-def ways(value: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def list_paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Return the way to every value of an object."""
     if isinstance(value, dict):
         inside = list(value.items())
     else:
         inside = list(enumerate(value)) if isinstance(value, list) else []
-    deeper = [one for key, part in inside for one in ways(part, (*way, key))]
-    return [way, *deeper] if way else deeper
+    deeper = [deeper_path for key, part in inside for deeper_path in list_paths(part, (*path, key))]
+    return [path, *deeper] if path else deeper
 
 
-WAYS = ways(OBJECTS)
+WAYS = list_paths(OBJECTS)
 
 
 @settings(max_examples=150, deadline=None)
@@ -50,16 +50,16 @@ def test_odd_values(changes: list[tuple[tuple[Any, ...], Any]], away: bool) -> N
                 parent[last] = value
         except (LookupError, TypeError):  # an earlier change has taken it away
             continue
-    text = "\n---\n".join(json.dumps(one) for one in objects)
-    said = ""
+    text = "\n---\n".join(json.dumps(document) for document in objects)
+    message = ""
     try:
         derive(read(text))
     except BadRules as error:
-        said = str(error)
-    assert not said or said.startswith(("g.yaml:", "no rules", "no request"))
+        message = str(error)
+    assert not message or message.startswith(("g.yaml:", "no rules", "no request"))
 
 
 def test_the_objects_are_read_as_they_are() -> None:
-    found = read("\n---\n".join(json.dumps(one) for one in OBJECTS))
+    rules = read("\n---\n".join(json.dumps(document) for document in OBJECTS))
     assert len(WAYS) > 200
-    assert len(found.tables) == 5
+    assert len(rules.tables) == 5

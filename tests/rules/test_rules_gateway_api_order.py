@@ -29,7 +29,7 @@ PATHS: list[dict[str, str]] = [
 NAMED: list[dict[str, str]] = [
     {"name": name, "value": value} for name, value in (("x", "1"), ("y", "1"), ("y", "2"))
 ]
-PAIRS = st.lists(st.sampled_from(NAMED), max_size=2, unique_by=lambda one: one["name"])
+PAIRS = st.lists(st.sampled_from(NAMED), max_size=2, unique_by=lambda pair: pair["name"])
 MATCHES = st.fixed_dictionaries(
     {},
     optional={
@@ -44,24 +44,24 @@ CREATED = st.sampled_from(["", "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"])
 ROUTES = st.lists(st.tuples(CREATED, RULES), min_size=1, max_size=3)
 
 
-def written(tables: Routes) -> str:
+def write_objects(tables: Routes) -> str:
     """Return the routes as YAML; the name of a rule says whose it is, and which."""
     objects = []
-    for number, (created, own) in enumerate(tables):
+    for number, (created, route_rules) in enumerate(tables):
         rules = [
             {
                 "name": f"{number}-{rule}",
                 "matches": matches,
                 "backendRefs": [{"name": "shop", "port": 80}],
             }
-            for rule, matches in enumerate(own)
+            for rule, matches in enumerate(route_rules)
         ]
         # Names go down, so that the order of files is not that of names.
         head = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute"}
         metadata = {"name": f"route-{9 - number}", "creationTimestamp": created or None}
         spec = {"parentRefs": [{"name": "gate"}], "rules": rules}
         objects.append({**head, "metadata": metadata, "spec": spec})
-    return gateway() + "\n---\n".join(json.dumps(one) for one in objects)
+    return gateway() + "\n---\n".join(json.dumps(document) for document in objects)
 
 
 def takes(match: dict[str, Any], call: Call) -> bool:
@@ -72,14 +72,20 @@ def takes(match: dict[str, Any], call: Call) -> bool:
     if kind == "RegularExpression" and not re.fullmatch(value, call.path):
         return False
     if kind == "PathPrefix":
-        wanted = [one for one in value.split("/") if one]
-        if [one for one in call.path.split("/") if one][: len(wanted)] != wanted:
+        elements = [element for element in value.split("/") if element]
+        if [element for element in call.path.split("/") if element][: len(elements)] != elements:
             return False
     if match.get("method", call.method) != call.method:
         return False
     headers, query = dict(call.headers), dict(call.query)
-    return all(headers.get(one["name"]) == one["value"] for one in match.get("headers", ())) and (
-        all(query.get(one["name"]) == one["value"] for one in match.get("queryParams", ()))
+    return all(
+        headers.get(condition["name"]) == condition["value"]
+        for condition in match.get("headers", ())
+    ) and (
+        all(
+            query.get(condition["name"]) == condition["value"]
+            for condition in match.get("queryParams", ())
+        )
     )
 
 
@@ -100,8 +106,8 @@ def before(match: dict[str, Any]) -> tuple[object, ...]:
 def expected(tables: Routes, call: Call) -> str | None:
     """Return the rule that must take a call."""
     candidates = []
-    for number, (created, own) in enumerate(tables):
-        for rule, matches in enumerate(own):
+    for number, (created, route_rules) in enumerate(tables):
+        for rule, matches in enumerate(route_rules):
             for match in matches or [{}]:
                 if takes(match, call):
                     tie = (created or "9999", f"default/route-{9 - number}", rule)
@@ -112,37 +118,41 @@ def expected(tables: Routes, call: Call) -> str | None:
 def calls() -> Iterator[Call]:
     headers = [(), (("x", "1"),), (("x", "1"), ("y", "1")), (("y", "2"),)]
     paths = ("/", "/a", "/a/b", "/ab", "/a/b/c", "/a/c", "/abc", "/b")
-    for path, method, one, two in product(paths, ("GET", "PUT"), headers, headers):
-        yield Call("*", path, method, one, two)
+    for path, method, first_header, second_header in product(
+        paths, ("GET", "PUT"), headers, headers
+    ):
+        yield Call("*", path, method, first_header, second_header)
 
 
 CALLS = list(calls())
 
 
-def differences(text: str, wanted: Callable[[Call], str | None]) -> list[tuple[Call, str | None]]:
+def differences(
+    text: str, expect_route: Callable[[Call], str | None]
+) -> list[tuple[Call, str | None]]:
     """Return the calls that another rule takes than the one that must."""
     (table,) = read(text).tables
-    found = []
+    different = []
     for call in CALLS:
         taken = find_route(table, call)
         name = None if taken is None else table.routes[taken].name
-        if name != wanted(call):
-            found.append((call, name))
-    return found
+        if name != expect_route(call):
+            different.append((call, name))
+    return different
 
 
 @settings(max_examples=60, deadline=None)
 @given(ROUTES)
 def test_the_rule_that_decides_is_that_of_the_reference(tables: Any) -> None:
-    assert not differences(written(tables), lambda call: expected(tables, call))
+    assert not differences(write_objects(tables), lambda call: expected(tables, call))
 
 
 def swapped(*order: int) -> Callable[[RankedRoute], tuple[int, ...]]:
     """Return an order that looks at its parts in another turn, or not at all."""
     right = RankedRoute.sort_key
 
-    def wrong(one: RankedRoute) -> tuple[int, ...]:
-        return tuple(right(one)[part] for part in order)
+    def wrong(ranked: RankedRoute) -> tuple[int, ...]:
+        return tuple(right(ranked)[part] for part in order)
 
     return wrong
 
@@ -178,29 +188,29 @@ EXAMPLE: Any = [
 
 
 def test_the_example_is_right() -> None:
-    assert not differences(written(EXAMPLE), lambda call: expected(EXAMPLE, call))
+    assert not differences(write_objects(EXAMPLE), lambda call: expected(EXAMPLE, call))
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_wrong_order_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RankedRoute, "sort_key", WRONG[name])
-    assert differences(written(EXAMPLE), lambda call: expected(EXAMPLE, call))
+    assert differences(write_objects(EXAMPLE), lambda call: expected(EXAMPLE, call))
 
 
 def test_a_wrong_age_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_api, "_age_key", lambda document: document.name)
-    assert differences(written(EXAMPLE), lambda call: expected(EXAMPLE, call))
+    assert differences(write_objects(EXAMPLE), lambda call: expected(EXAMPLE, call))
 
 
 def test_a_dropped_condition_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     right = gateway_api_routes._read_match
 
-    def without_headers(*given: Any) -> Match:
-        found = right(*given)
-        return Match(found.at, found.uri, method=found.method, query=found.query)
+    def without_headers(*arguments: Any) -> Match:
+        match = right(*arguments)
+        return Match(match.at, match.uri, method=match.method, query=match.query)
 
     monkeypatch.setattr(gateway_api_routes, "_read_match", without_headers)
-    assert differences(written(EXAMPLE), lambda call: expected(EXAMPLE, call))
+    assert differences(write_objects(EXAMPLE), lambda call: expected(EXAMPLE, call))
 
 
 CALLS_OF_GRPC = """
@@ -225,6 +235,6 @@ CALLS_OF_GRPC = """
 
 
 def test_calls_of_grpc_by_service_then_method_then_headers() -> None:
-    found = only(CALLS_OF_GRPC, "GRPCRoute")
+    table = only(CALLS_OF_GRPC, "GRPCRoute")
     names = ["both and header", "both", "service", "method", "header", "all"]
-    assert [one.name for one in found.routes] == names
+    assert [parsed.name for parsed in table.routes] == names

@@ -11,20 +11,21 @@ GATE = "default/gate"
 SERVICE = "{group: '', kind: Service, name: shop"
 
 
-def listener(name: str, host: str = "", port: int = 80, more: str = "") -> str:
-    named = f"hostname: '{host}', " if host else ""
-    return f"{{name: {name}, {named}port: {port}, protocol: HTTP{more}}}"
+def listener(name: str, host: str = "", port: int = 80, fields: str = "") -> str:
+    hostname = f"hostname: '{host}', " if host else ""
+    return f"{{name: {name}, {hostname}port: {port}, protocol: HTTP{fields}}}"
 
 
 def placed(text: str) -> dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]]:
     """Return (hosts, listeners) -> names of the routes, of every route."""
     return {
-        (one.hosts, gates(one)): [route.name for route in one.routes] for one in read(text).tables
+        (table.hosts, gates(table)): [route.name for route in table.routes]
+        for table in read(text).tables
     }
 
 
-def gates(one: RouteTable) -> tuple[str, ...]:
-    return tuple(name.removeprefix(f"{GATE}/") for name in one.gateways or ())
+def gates(table: RouteTable) -> tuple[str, ...]:
+    return tuple(name.removeprefix(f"{GATE}/") for name in table.gateways or ())
 
 
 #: Hosts of a listener, hosts of the route -> hosts that are left.
@@ -41,14 +42,14 @@ COMMON = {
 @pytest.mark.parametrize("hosts", COMMON)
 def test_the_narrower_of_both_hosts_is_left(hosts: tuple[str, str]) -> None:
     text = gateway(listener("web", hosts[0])) + http_route(hosts=hosts[1])
-    (found,) = read(text).tables
-    assert found.hosts == tuple(COMMON[hosts].split())
+    (table,) = read(text).tables
+    assert table.hosts == tuple(COMMON[hosts].split())
 
 
 @pytest.mark.parametrize("host", ["example", "a.examples", "aexample"])
 def test_a_wildcard_takes_whole_labels(host: str) -> None:
-    said = refused(gateway(listener("web", "*.example")) + http_route(hosts=host))
-    assert said.endswith(f"no listener that this route attaches to serves {host}")
+    message = refused(gateway(listener("web", "*.example")) + http_route(hosts=host))
+    assert message.endswith(f"no listener that this route attaches to serves {host}")
 
 
 LISTENERS = (listener("one"), listener("two", port=81), listener("three", "*.example", 82))
@@ -68,13 +69,13 @@ def test_by_name_section_and_port(parents: str) -> None:
 
 
 def test_a_route_of_another_namespace_attaches_where_all_are_allowed() -> None:
-    more = ", allowedRoutes: {namespaces: {from: All}, kinds: [{kind: HTTPRoute}]}"
-    text = gateway(listener("own"), listener("open", port=81, more=more)) + http_route(
+    allowed_routes = ", allowedRoutes: {namespaces: {from: All}, kinds: [{kind: HTTPRoute}]}"
+    text = gateway(listener("own"), listener("open", port=81, fields=allowed_routes)) + http_route(
         parents="{name: gate, namespace: default}"
     ).replace("{name: shop}", "{name: shop, namespace: other}")
-    found = read(text)
+    rules = read(text)
     assert placed(text) == {(("*",), ("open",)): [""]}
-    assert found.tables[0].routes[0].split[0].host == "shop.other.svc.cluster.local"
+    assert rules.tables[0].routes[0].split[0].host == "shop.other.svc.cluster.local"
 
 
 NAME = "kubernetes.io/metadata.name"
@@ -89,8 +90,8 @@ SELECTORS = {
 
 @pytest.mark.parametrize("selector", SELECTORS)
 def test_namespaces_by_their_names(selector: str) -> None:
-    more = f", allowedRoutes: {{namespaces: {{from: Selector, selector: {selector}}}}}"
-    text = gateway(listener("web", more=more)) + http_route(
+    allowed_routes = f", allowedRoutes: {{namespaces: {{from: Selector, selector: {selector}}}}}"
+    text = gateway(listener("web", fields=allowed_routes)) + http_route(
         parents="{name: gate, namespace: default}"
     ).replace("{name: shop}", "{name: shop, namespace: other}")
     if SELECTORS[selector]:
@@ -110,7 +111,7 @@ def test_routes_of_one_host_are_one_and_others_stay_apart() -> None:
         (("x.example",), ("web",)): ["a"],
         (("y.example",), ("web",)): ["long", "a"],
     }
-    assert [one.name for one in read(text).tables] == ["a", "a + b"]
+    assert [table.name for table in read(text).tables] == ["a", "a + b"]
 
 
 def test_requests_are_those_of_the_narrowest_listener() -> None:
@@ -120,10 +121,10 @@ def test_requests_are_those_of_the_narrowest_listener() -> None:
         (("*.example",), ("wide",)): [""],
         (("*.a.example",), ("narrow",)): [],  # 404, not what the wide listener says
     }
-    said = refused(gateway(*listeners) + wide.replace("[]", "[x.a.example]", 1))
-    assert said == "g.yaml:13:15: no listener that this route attaches to serves x.a.example"
-    both = wide.replace("{name: gate, sectionName: wide}", "{name: gate}")
-    assert placed(gateway(*listeners) + both) == {
+    message = refused(gateway(*listeners) + wide.replace("[]", "[x.a.example]", 1))
+    assert message == "g.yaml:13:15: no listener that this route attaches to serves x.a.example"
+    both_listeners = wide.replace("{name: gate, sectionName: wide}", "{name: gate}")
+    assert placed(gateway(*listeners) + both_listeners) == {
         (("*.example",), ("wide",)): [""],
         (("*.a.example",), ("narrow",)): [""],
     }
@@ -132,19 +133,19 @@ def test_requests_are_those_of_the_narrowest_listener() -> None:
 
 
 def test_a_route_of_a_service_holds_in_the_mesh() -> None:
-    (found,) = read(http_route(hosts="ignored.example", parents=f"{SERVICE}}}")).tables
-    assert (found.hosts, found.gateways) == (("shop.default.svc.cluster.local",), ("mesh",))
-    assert found.ports == ()
-    assert found.applies_to_port(80)
+    (table,) = read(http_route(hosts="ignored.example", parents=f"{SERVICE}}}")).tables
+    assert (table.hosts, table.gateways) == (("shop.default.svc.cluster.local",), ("mesh",))
+    assert table.ports == ()
+    assert table.applies_to_port(80)
 
 
 def test_routes_of_ports_of_a_service() -> None:
     text = http_route(
         parents=f"{SERVICE}, port: 80}}, {SERVICE}, port: 81}}", name="a"
     ) + http_route(parents=f"{SERVICE}, port: 81}}", name="b")
-    found = read(text).tables
-    assert [(one.ports, one.name) for one in found] == [((80,), "a"), ((81,), "a + b")]
-    assert not found[0].applies_to_port(81)
+    tables = read(text).tables
+    assert [(table.ports, table.name) for table in tables] == [((80,), "a"), ((81,), "a + b")]
+    assert not tables[0].applies_to_port(81)
 
 
 GRANT = """\
@@ -163,8 +164,8 @@ ACROSS = http_route("- backendRefs: [{name: shop, namespace: other, port: 80}]")
 @pytest.mark.parametrize("to", ["Service", "Service, name: shop"])
 def test_a_grant_lets_a_route_send_across_namespaces(to: str, version: str) -> None:
     grant = GRANT.replace("FROM", "HTTPRoute").replace("TO", to).replace("KIND", version)
-    (found,) = read(gateway() + ACROSS + grant).tables
-    assert found.routes[0].split[0].host == "shop.other.svc.cluster.local"
+    (table,) = read(gateway() + ACROSS + grant).tables
+    assert table.routes[0].split[0].host == "shop.other.svc.cluster.local"
 
 
 @pytest.mark.parametrize(
@@ -178,13 +179,15 @@ def test_a_grant_lets_a_route_send_across_namespaces(to: str, version: str) -> N
 )
 def test_a_grant_for_something_else_does_not(kind: str, to: str, where: str) -> None:
     grant = GRANT.replace("FROM", kind).replace("TO", to).replace("KIND", "v1")
-    said = refused(gateway() + ACROSS + grant.replace("namespace: other", f"namespace: {where}"))
-    assert "no ReferenceGrant of namespace other lets a HTTPRoute of default send to shop" in said
+    message = refused(gateway() + ACROSS + grant.replace("namespace: other", f"namespace: {where}"))
+    assert (
+        "no ReferenceGrant of namespace other lets a HTTPRoute of default send to shop" in message
+    )
 
 
 def test_in_the_mesh_nobody_asks_for_a_grant() -> None:
-    (found,) = read(ACROSS.replace("{name: gate}", f"{SERVICE}}}")).tables
-    assert found.routes[0].split[0].host == "shop.other.svc.cluster.local"
+    (table,) = read(ACROSS.replace("{name: gate}", f"{SERVICE}}}")).tables
+    assert table.routes[0].split[0].host == "shop.other.svc.cluster.local"
 
 
 def test_objects_of_one_name_in_two_groups_are_two() -> None:
@@ -194,5 +197,5 @@ def test_objects_of_one_name_in_two_groups_are_two() -> None:
         "port: {number: 81, name: http, protocol: HTTP}}]}\n---\n"
     )
     assert len(read(istio + gateway() + http_route()).gateways) == 2
-    said = refused(gateway() + gateway())
-    assert "two objects of kind Gateway are named 'gate'" in said
+    message = refused(gateway() + gateway())
+    assert "two objects of kind Gateway are named 'gate'" in message

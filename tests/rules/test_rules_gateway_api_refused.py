@@ -9,8 +9,8 @@ from tests.rules.gateway_api_texts import LISTENER, TO_SHOP, gateway, http_route
 PREFIX = "path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}"
 
 
-def filtered(text: str, rest: str = TO_SHOP, match: str = "/a") -> str:
-    return f"- matches: [{{path: {{value: {match}}}}}]\n  filters: [{text}]\n  {rest}"
+def filtered(text: str, backends: str = TO_SHOP, match: str = "/a") -> str:
+    return f"- matches: [{{path: {{value: {match}}}}}]\n  filters: [{text}]\n  {backends}"
 
 
 RULES = {
@@ -125,12 +125,14 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("own", RULES)
-def test_a_rule_that_is_refused(own: str) -> None:
+@pytest.mark.parametrize("rule_text", RULES)
+def test_a_rule_that_is_refused(rule_text: str) -> None:
     text = gateway() + (
-        http_route(own) if own != "[]" else http_route().replace(f"\n  - {TO_SHOP}", " []")
+        http_route(rule_text)
+        if rule_text != "[]"
+        else http_route().replace(f"\n  - {TO_SHOP}", " []")
     )
-    assert RULES[own] in refused(text)
+    assert RULES[rule_text] in refused(text)
 
 
 OF_GRPC = {
@@ -143,9 +145,9 @@ OF_GRPC = {
 }
 
 
-@pytest.mark.parametrize("own", OF_GRPC)
-def test_a_rule_of_grpc_that_is_refused(own: str) -> None:
-    assert OF_GRPC[own] in refused(gateway() + http_route(own, kind="GRPCRoute"))
+@pytest.mark.parametrize("rule_text", OF_GRPC)
+def test_a_rule_of_grpc_that_is_refused(rule_text: str) -> None:
+    assert OF_GRPC[rule_text] in refused(gateway() + http_route(rule_text, kind="GRPCRoute"))
 
 
 def listener(text: str) -> str:
@@ -227,13 +229,13 @@ def test_a_parent_that_is_refused(parents: str) -> None:
 
 def test_a_hostname_that_no_listener_has() -> None:
     text = gateway("{name: web, port: 80, protocol: HTTP, hostname: '*.a.example'}")
-    said = refused(text + http_route(hosts="x.a.example, a.example"))
-    assert said == ("g.yaml:13:28: no listener that this route attaches to serves a.example")
+    message = refused(text + http_route(hosts="x.a.example, a.example"))
+    assert message == ("g.yaml:13:28: no listener that this route attaches to serves a.example")
 
 
 def test_two_kinds_of_route_for_one_host() -> None:
-    said = refused(gateway() + http_route() + http_route(kind="GRPCRoute", name="a"))
-    assert said == (
+    message = refused(gateway() + http_route() + http_route(kind="GRPCRoute", name="a"))
+    assert message == (
         "g.yaml:8:1: * has a HTTPRoute here and a GRPCRoute at g.yaml:17; which of them holds is "
         "not "
         "specified"

@@ -32,16 +32,16 @@ def test_every_server_is_read() -> None:
         f"  - {{name: one, hosts: ['*'], {PORT}}}\n"
         "  - {hosts: [a.example.com, '*/*.b.example.com'], port: {number: 8080, protocol: HTTP2}}\n"
     )
-    found = rules.read_rules(manifest.parse(text, "g.yaml"))
-    assert found.gateways == (
+    parsed = rules.read_rules(manifest.parse(text, "g.yaml"))
+    assert parsed.gateways == (
         Gateway(
             "shop/entry",
             (Server(80, ("*",)), Server(8080, ("a.example.com", "*.b.example.com"))),
             At("", 0),
         ),
     )
-    assert found.gateways[0].at == At("g.yaml", 1, 1)
-    assert found.dialect == ""
+    assert parsed.gateways[0].at == At("g.yaml", 1, 1)
+    assert parsed.dialect == ""
 
 
 def server(text: str) -> str:
@@ -101,6 +101,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)
-def test_refused_with_its_place(text: str, said: str) -> None:
-    assert refused(text) == f"g.yaml:{said}"
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused_with_its_place(text: str, message: str) -> None:
+    assert refused(text) == f"g.yaml:{message}"

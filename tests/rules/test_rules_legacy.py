@@ -76,14 +76,14 @@ def test_an_ingress_is_a_gateway_and_a_route_for_each_host() -> None:
         target = Target(f"{host}.shop.svc.cluster.local", (), 100, port)
         return Route((Match(NOWHERE, uri=match),), (target,), NOWHERE)
 
-    found = read(INGRESS)
+    parsed = read(INGRESS)
     routes = (route("exact", "/b", "other", 8080), route("prefix", "/a", "shop", 80))
-    assert found.gateways == (Gateway("shop/gate", (Server(80, ("a.example",)),), NOWHERE),)
-    assert found.tables == (
+    assert parsed.gateways == (Gateway("shop/gate", (Server(80, ("a.example",)),), NOWHERE),)
+    assert parsed.tables == (
         RouteTable(("a.example",), routes, ("shop/gate",), NOWHERE, namespace="shop"),
     )
-    assert [one.at.line for one in found.tables[0].routes] == [10, 9]
-    assert found.dialect == "Ingress"
+    assert [route.at.line for route in parsed.tables[0].routes] == [10, 9]
+    assert parsed.dialect == "Ingress"
 
 
 PATHS = INGRESS.partition("  rules:")[2]
@@ -102,18 +102,18 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("text", "old", "new", "there", "said"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize(("text", "old", "new", "part", "message"), BAD.values(), ids=BAD)
 def test_what_is_wrong_is_named_by_its_place(
-    text: str, old: str, new: str, there: str, said: str
+    text: str, old: str, new: str, part: str, message: str
 ) -> None:
     assert text.count(old) == 1
     wrong = "---\n".join([RULE, text.replace(old, new)])
-    before = wrong[: wrong.index(there)].splitlines()
+    before = wrong[: wrong.index(part)].splitlines()
     with pytest.raises(BadRules) as error:
         rules.read_rules(manifest.parse(wrong, "old.yaml"))
-    place = f"old.yaml:{len(before)}:{len(before[-1]) + 1}: "
-    assert str(error.value).startswith(place), (place, str(error.value))
-    assert said in str(error.value)
+    position = f"old.yaml:{len(before)}:{len(before[-1]) + 1}: "
+    assert str(error.value).startswith(position), (position, str(error.value))
+    assert message in str(error.value)
 
 
 TWINS = [(POLICY, ("name: p", "name: q")), (EGRESS, ("name: e", "name: f"))]
@@ -146,9 +146,11 @@ def test_an_ingress_class_says_whose_an_ingress_is(
     text: str, controller: str, is_read: bool
 ) -> None:
     name = "public" if is_read else "istio"
-    one = f"kind: IngressClass\nmetadata: {{name: {name}}}\nspec: {{controller: {controller}}}\n"
+    ingress_class = (
+        f"kind: IngressClass\nmetadata: {{name: {name}}}\nspec: {{controller: {controller}}}\n"
+    )
     classes = ingress.find_istio_classes(
-        manifest.parse(f"apiVersion: networking.k8s.io/v1\n{one}", "class.yaml")
+        manifest.parse(f"apiVersion: networking.k8s.io/v1\n{ingress_class}", "class.yaml")
     )
     documents = manifest.parse(text, "old.yaml")
     if is_read:

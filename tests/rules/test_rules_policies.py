@@ -19,16 +19,18 @@ def text(spec: str, namespace: str = "shop", version: str = "v1") -> str:
 
 
 def policy(spec: str, namespace: str = "shop", version: str = "v1") -> PeerPolicy:
-    (found,) = rules.read_rules(manifest.parse(text(spec, namespace, version), "p.yaml")).policies
-    return found
+    (peer_policy,) = rules.read_rules(
+        manifest.parse(text(spec, namespace, version), "p.yaml")
+    ).policies
+    return peer_policy
 
 
 @pytest.mark.parametrize("mode", ["STRICT", "PERMISSIVE", "DISABLE"])
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
 def test_modes(mode: str, version: str) -> None:
-    found = policy(f"spec: {{mtls: {{mode: {mode}}}}}", version=version)
-    assert (found.namespace, found.mode, found.selector) == ("shop", mode, ())
-    assert found.at == At("p.yaml", 1, 1)
+    peer_policy = policy(f"spec: {{mtls: {{mode: {mode}}}}}", version=version)
+    assert (peer_policy.namespace, peer_policy.mode, peer_policy.selector) == ("shop", mode, ())
+    assert peer_policy.at == At("p.yaml", 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -40,8 +42,8 @@ def test_what_says_no_mode_leaves_it_to_the_wider_policy(spec: str) -> None:
 
 
 def test_a_selector() -> None:
-    found = policy("spec: {selector: {matchLabels: {b: '2', a: '1'}}, mtls: {mode: STRICT}}")
-    assert found.selector == (("a", "1"), ("b", "2"))
+    peer_policy = policy("spec: {selector: {matchLabels: {b: '2', a: '1'}}, mtls: {mode: STRICT}}")
+    assert peer_policy.selector == (("a", "1"), ("b", "2"))
 
 
 @pytest.mark.parametrize("selector", ["{}", "{matchLabels: {}}"])
@@ -71,11 +73,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("spec", "said"), REFUSED.values(), ids=REFUSED)
-def test_refused_with_its_place(spec: str, said: str) -> None:
+@pytest.mark.parametrize(("spec", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused_with_its_place(spec: str, message: str) -> None:
     with pytest.raises(BadRules) as error:
         policy(spec)
-    assert str(error.value) == f"p.yaml:{said}"
+    assert str(error.value) == f"p.yaml:{message}"
 
 
 def test_a_selector_in_the_root_namespace_has_no_effect_in_istio() -> None:

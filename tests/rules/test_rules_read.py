@@ -46,9 +46,9 @@ def refused(*texts: str) -> str:
 
 
 def test_both_dialects_in_one_set() -> None:
-    found = read(OLD, POLICY, NEW)
-    assert [route.hosts[0].partition(".")[0] for route in found.tables] == ["b", "a"]
-    assert len(found.policies) == 1
+    parsed = read(OLD, POLICY, NEW)
+    assert [route.hosts[0].partition(".")[0] for route in parsed.tables] == ["b", "a"]
+    assert len(parsed.policies) == 1
 
 
 def test_sets_add_up() -> None:
@@ -90,9 +90,9 @@ UNKNOWN = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), UNKNOWN.values(), ids=UNKNOWN)
-def test_a_document_of_no_known_dialect_is_never_passed_over(text: str, said: str) -> None:
-    assert refused(POLICY, text) == f"r.yaml:5:1: {said}"
+@pytest.mark.parametrize(("text", "message"), UNKNOWN.values(), ids=UNKNOWN)
+def test_a_document_of_no_known_dialect_is_never_passed_over(text: str, message: str) -> None:
+    assert refused(POLICY, text) == f"r.yaml:5:1: {message}"
 
 
 OUTERMOST = {
@@ -119,9 +119,9 @@ OUTERMOST = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), OUTERMOST.values(), ids=OUTERMOST)
-def test_the_outermost_keys(text: str, said: str) -> None:
-    assert refused(text) == f"r.yaml:{said}"
+@pytest.mark.parametrize(("text", "message"), OUTERMOST.values(), ids=OUTERMOST)
+def test_the_outermost_keys(text: str, message: str) -> None:
+    assert refused(text) == f"r.yaml:{message}"
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_the_second_of_one_name_would_replace_the_first(text: str, kind: str) ->
 
 
 def test_one_name_in_two_namespaces_is_two_objects() -> None:
-    other = POLICY.replace("{name: a}", "{name: a, namespace: b}")
-    assert [policy.namespace for policy in read(POLICY, other).policies] == ["default", "b"]
+    other_policy = POLICY.replace("{name: a}", "{name: a, namespace: b}")
+    assert [policy.namespace for policy in read(POLICY, other_policy).policies] == ["default", "b"]
 
 
 def test_what_routes_nothing_is_no_green_light() -> None:

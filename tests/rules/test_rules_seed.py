@@ -63,19 +63,19 @@ def read(content: str, file: str) -> RuleSet:
 
 
 def repaired(file: str) -> str:
-    found = text(file)
+    repaired_text = text(file)
     for _, bad, good in DEFECTS[file]:
-        found = found.replace(bad, good, 1)
-    return found
+        repaired_text = repaired_text.replace(bad, good, 1)
+    return repaired_text
 
 
 @pytest.mark.parametrize("file", DEFECTS)
 def test_each_defect_is_told_by_its_line_until_none_is_left(file: str) -> None:
     content = text(file)
-    for said, bad, good in DEFECTS[file]:
+    for message, bad, good in DEFECTS[file]:
         with pytest.raises(BadRules) as error:
             read(content, file)
-        assert str(error.value) == f"{file}:{said}"
+        assert str(error.value) == f"{file}:{message}"
         assert content.count(bad) == 1
         content = content.replace(bad, good)
     (table,) = read(content, file).tables
@@ -92,7 +92,9 @@ def test_repaired_the_files_route_as_meant() -> None:
 
 
 def test_the_second_rule_of_one_name_would_replace_the_first() -> None:
-    documents = [one for file in (BURR, V3) for one in manifest.parse(repaired(file), file)]
+    documents = [
+        document for file in (BURR, V3) for document in manifest.parse(repaired(file), file)
+    ]
     with pytest.raises(BadRules) as error:
         rules.read_rules(documents)
     assert str(error.value) == (

@@ -33,8 +33,8 @@ ROUTE = "    route: [{destination: {host: reviews}}]\n"
 
 
 def route(text: str, table: str = ROUTE) -> Route:
-    (found,) = rules.read_rules(manifest.parse(f"{HEAD}    {text}\n{table}", "r.yaml")).tables
-    return found.routes[0]
+    (parsed,) = rules.read_rules(manifest.parse(f"{HEAD}    {text}\n{table}", "r.yaml")).tables
+    return parsed.routes[0]
 
 
 def refused(text: str, table: str = ROUTE) -> str:
@@ -52,16 +52,16 @@ REDIRECTS = {
 }
 
 
-@pytest.mark.parametrize(("text", "wanted"), REDIRECTS.items(), ids=REDIRECTS)
-def test_redirect(text: str, wanted: Redirect) -> None:
-    found = route(f"redirect: {text}", table="")
-    assert found.redirect == wanted
-    assert found.split == ()
+@pytest.mark.parametrize(("text", "redirect"), REDIRECTS.items(), ids=REDIRECTS)
+def test_redirect(text: str, redirect: Redirect) -> None:
+    parsed = route(f"redirect: {text}", table="")
+    assert parsed.redirect == redirect
+    assert parsed.split == ()
 
 
 def test_direct_response() -> None:
-    found = route("directResponse: {status: 418, body: {string: tea}}", table="")
-    assert (found.direct_response, found.split) == (DirectResponse(418, "tea"), ())
+    parsed = route("directResponse: {status: 418, body: {string: tea}}", table="")
+    assert (parsed.direct_response, parsed.split) == (DirectResponse(418, "tea"), ())
     assert route("directResponse: {status: 204}", table="").direct_response == DirectResponse(204)
 
 
@@ -76,14 +76,14 @@ def test_headers_of_an_route_and_of_a_destination() -> None:
     changes = (
         "headers: {request: {set: {X-A: a}, add: {b: b}, remove: [C]}, response: {set: {d: d}}}"
     )
-    wanted = Headers(
+    headers = Headers(
         HeaderChanges((("x-a", "a"),), (("b", "b"),), ("c",)), HeaderChanges((("d", "d"),))
     )
-    assert route(changes).headers == wanted
-    assert wanted.request.names == ("x-a", "b", "c")
+    assert route(changes).headers == headers
+    assert headers.request.names == ("x-a", "b", "c")
     table = f"    route: [{{destination: {{host: reviews}}, {changes}}}]\n"
-    found = route("name: x", table)
-    assert (found.headers, found.split[0].headers) == (UNCHANGED, wanted)
+    parsed = route("name: x", table)
+    assert (parsed.headers, parsed.split[0].headers) == (UNCHANGED, headers)
 
 
 FAULTS = {
@@ -97,17 +97,17 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(("text", "wanted"), FAULTS.items(), ids=FAULTS)
-def test_fault(text: str, wanted: Fault) -> None:
-    assert route(f"fault: {text}").fault == wanted
+@pytest.mark.parametrize(("text", "fault"), FAULTS.items(), ids=FAULTS)
+def test_fault(text: str, fault: Fault) -> None:
+    assert route(f"fault: {text}").fault == fault
 
 
 def test_timeout_and_retries() -> None:
-    found = route(
+    parsed = route(
         "timeout: 2.5s\n    retries: {attempts: 3, perTryTimeout: 1s, retryOn: '5xx, 409'}"
     )
-    assert found.timeout == 2.5
-    assert found.retries == Retries(3, 1.0, ("5xx", "409"))
+    assert parsed.timeout == 2.5
+    assert parsed.retries == Retries(3, 1.0, ("5xx", "409"))
     assert route("retries: {attempts: 0}").retries == Retries(0)
     assert (route("name: a").timeout, route("name: a").retries) == (None, None)
 
@@ -120,9 +120,9 @@ def test_mirrors() -> None:
     several = (
         "mirrors: [{destination: {host: m}, percentage: {value: 5}}, {destination: {host: m}}]"
     )
-    found = route(several)
-    assert found.mirrors == (Mirror(to, 5), Mirror(to))
-    assert [target.host for target in found.targets] == [HOST, to.host, to.host]
+    parsed = route(several)
+    assert parsed.mirrors == (Mirror(to, 5), Mirror(to))
+    assert [target.host for target in parsed.targets] == [HOST, to.host, to.host]
 
 
 def test_conditions_on_port_scheme_and_namespace() -> None:
@@ -130,10 +130,10 @@ def test_conditions_on_port_scheme_and_namespace() -> None:
         "{uri: {prefix: /a}}",
         "{port: 80, scheme: {exact: http}, sourceNamespace: a, statPrefix: b}",
     )
-    (found,) = rules.read_rules(manifest.parse(text, "r.yaml")).tables[0].routes[0].matches
-    assert (found.port, found.source_namespace) == (80, "a")
-    assert found.scheme is not None
-    assert found.scheme.value == "http"
+    (match,) = rules.read_rules(manifest.parse(text, "r.yaml")).tables[0].routes[0].matches
+    assert (match.port, match.source_namespace) == (80, "a")
+    assert match.scheme is not None
+    assert match.scheme.value == "http"
 
 
 REFUSED = {
@@ -198,9 +198,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)
-def test_refused_with_its_place(text: str, said: str) -> None:
-    assert refused(text) == f"r.yaml:{said}"
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused_with_its_place(text: str, message: str) -> None:
+    assert refused(text) == f"r.yaml:{message}"
 
 
 def test_redirect_that_is_wrong() -> None:

@@ -42,7 +42,7 @@ def merged(root: str, part: str) -> str:
     return f"{ROOT}{TO}    match: [{root}]\n{PART}  - match: [{part}]\n{ROUTE}"
 
 
-def said(matches: tuple[Match, ...]) -> list[str]:
+def describe_matches(matches: tuple[Match, ...]) -> list[str]:
     return [
         " and ".join(condition.text for condition in list_conditions(match)) for match in matches
     ]
@@ -52,16 +52,18 @@ def test_the_routes_of_the_other_take_the_place_of_the_one() -> None:
     first = "  - match: [{uri: {exact: /first}}]\n    route: [{destination: {host: shop}}]\n"
     last = "  - route: [{destination: {host: shop}}]\n"
     parts = f"  - match: [{{uri: {{prefix: /cart/a}}}}]\n{ROUTE}  -{ROUTE[3:]}"
-    found = routes(f"{ROOT}{first}{TO}    match: [{{uri: {{prefix: /cart}}}}]\n{last}{PART}{parts}")
-    assert [said(route.matches) for route in found] == [
+    merged_routes = routes(
+        f"{ROOT}{first}{TO}    match: [{{uri: {{prefix: /cart}}}}]\n{last}{PART}{parts}"
+    )
+    assert [describe_matches(route.matches) for route in merged_routes] == [
         ["path exact '/first'"],
         ["path prefix '/cart/a'"],
         ["path prefix '/cart'"],
         [],
     ]
-    hosts = [route.split[0].host.split(".")[:2] for route in found]
+    hosts = [route.split[0].host.split(".")[:2] for route in merged_routes]
     assert hosts == [["shop", "default"], ["cart", "team"], ["cart", "team"], ["shop", "default"]]
-    assert [route.at.line for route in found] == [7, 18, 20, 11]
+    assert [route.at.line for route in merged_routes] == [7, 18, 20, 11]
 
 
 #: Matches of both, and what is asked for in the end.
@@ -102,9 +104,9 @@ MATCHES = {
 
 @pytest.mark.parametrize("name", MATCHES)
 def test_the_matches_of_both_must_hold(name: str) -> None:
-    root, part, wanted = MATCHES[name]
+    root, part, expected = MATCHES[name]
     (route,) = routes(merged(root, part))
-    assert said(route.matches) == wanted
+    assert describe_matches(route.matches) == expected
 
 
 #: Matches of which the second is no part of the first, as istiod tells it.
@@ -130,18 +132,20 @@ CONFLICTS = {
 @pytest.mark.parametrize("name", CONFLICTS)
 def test_an_route_that_istio_would_leave_out_is_named(name: str) -> None:
     root, part = CONFLICTS[name]
-    found = refused(merged(root, part))
-    assert found.startswith("r.yaml:15:")
-    assert found.endswith(
+    message = refused(merged(root, part))
+    assert message.startswith("r.yaml:15:")
+    assert message.endswith(
         "this match is not part of one of the route at r.yaml:7, which delegates to it: Istio "
         "leaves such a route out"
     )
 
 
 def test_what_the_other_does_not_say_it_has_from_the_one() -> None:
-    here = "    timeout: 2s\n    rewrite: {uri: /x}\n    corsPolicy: {allowMethods: [GET]}\n"
-    here += "    headers: {request: {set: {a: b}}}\n    name: one\n"
-    (route,) = routes(f"{ROOT}{TO}{here}{PART}  - name: two\n    timeout: 3s\n{ROUTE}")
+    root_actions = (
+        "    timeout: 2s\n    rewrite: {uri: /x}\n    corsPolicy: {allowMethods: [GET]}\n"
+    )
+    root_actions += "    headers: {request: {set: {a: b}}}\n    name: one\n"
+    (route,) = routes(f"{ROOT}{TO}{root_actions}{PART}  - name: two\n    timeout: 3s\n{ROUTE}")
     assert (route.timeout, route.name) == (3.0, "one-two")
     assert route.rewrite is not None
     assert route.rewrite.uri == "/x"
@@ -185,9 +189,9 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), WRONG.values(), ids=WRONG)
-def test_what_cannot_be_merged_is_refused_with_its_place(text: str, said: str) -> None:
-    assert refused(text).startswith(f"r.yaml:{said}")
+@pytest.mark.parametrize(("text", "message"), WRONG.values(), ids=WRONG)
+def test_what_cannot_be_merged_is_refused_with_its_place(text: str, message: str) -> None:
+    assert refused(text).startswith(f"r.yaml:{message}")
 
 
 def test_delegates_may_stand_in_files_of_their_own(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ OTHER = "ratings.other.svc.cluster.local"
 
 
 def table() -> RouteTable:
-    (found,) = rules.read_rules(manifest.parse(TEXT, "r.yaml")).tables
-    return found
+    (parsed,) = rules.read_rules(manifest.parse(TEXT, "r.yaml")).tables
+    return parsed
 
 
 def compared(kind: str, value: str) -> StringMatch:
@@ -67,15 +67,15 @@ def compared(kind: str, value: str) -> StringMatch:
 
 
 def test_a_route_has_its_hosts_gateways_and_name() -> None:
-    found = table()
-    assert found.hosts == (HOST, OTHER)
-    assert found.gateways == ("mesh", "shop/entry", "other/entry", "shop/own", "third/legacy")
-    assert (found.name, found.namespace, found.at) == ("routes", "shop", At("r.yaml", 10, 1))
+    parsed = table()
+    assert parsed.hosts == (HOST, OTHER)
+    assert parsed.gateways == ("mesh", "shop/entry", "other/entry", "shop/own", "third/legacy")
+    assert (parsed.name, parsed.namespace, parsed.at) == ("routes", "shop", At("r.yaml", 10, 1))
 
 
 def test_a_match_has_every_condition() -> None:
-    found, other = table().routes[0].matches
-    assert found == Match(
+    first, second = table().routes[0].matches
+    assert first == Match(
         at=At("", 0),
         uri=compared("prefix", "/api"),
         ignore_uri_case=True,
@@ -91,7 +91,7 @@ def test_a_match_has_every_condition() -> None:
         gateways=("shop/entry", "mesh"),
         source=(("app", "page"), ("version", "v1")),
     )
-    assert other == Match(At("", 0), uri=compared("exact", "/other"))
+    assert second == Match(At("", 0), uri=compared("exact", "/other"))
 
 
 def test_conditions_know_their_place() -> None:
@@ -99,7 +99,7 @@ def test_conditions_know_their_place() -> None:
     assert match.at == At("r.yaml", 19, 7)
     assert match.uri is not None
     assert match.uri.at == At("r.yaml", 20, 21)
-    assert [one.at.line for _, one in match.headers] == [25, 26, 27]
+    assert [condition.at.line for _, condition in match.headers] == [25, 26, 27]
 
 
 def test_an_route_has_its_split_in_order() -> None:
@@ -120,8 +120,8 @@ def test_an_route_has_its_split_in_order() -> None:
 
 def test_without_gateways_a_route_holds_in_the_mesh() -> None:
     text = TEXT.replace("  gateways: [mesh, entry, other/entry, ./own, ", "  # ")
-    (found,) = rules.read_rules(manifest.parse(text, "r.yaml")).tables
-    assert found.gateways == ("mesh",)
+    (parsed,) = rules.read_rules(manifest.parse(text, "r.yaml")).tables
+    assert parsed.gateways == ("mesh",)
 
 
 def test_the_dialect_is_told() -> None:

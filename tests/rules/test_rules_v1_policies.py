@@ -63,11 +63,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("policy", "said"), REFUSED.items(), ids=REFUSED)
-def test_what_moves_requests_or_is_unknown(policy: str, said: str) -> None:
+@pytest.mark.parametrize(("policy", "message"), REFUSED.items(), ids=REFUSED)
+def test_what_moves_requests_or_is_unknown(policy: str, message: str) -> None:
     with pytest.raises(BadRules) as error:
         read(policy)
-    assert str(error.value) == f"r.yaml:13:{said}"
+    assert str(error.value) == f"r.yaml:13:{message}"
 
 
 def test_policies_of_a_subset_are_read_too() -> None:

@@ -50,8 +50,8 @@ def test_keys_of_a_destination_rule_that_are_not_served() -> None:
 def test_a_rule_that_is_not_exported_everywhere(head: str | None) -> None:
     text = head or f"{HEAD}{ROUTE}{SUBSETS}  exportTo: [.]\n  host: reviews\n"
     line = 5 if head else 12
-    said = f"r.yaml:{line}:13: spec.exportTo is not supported yet, but for ['*']"
-    assert refused(text) == said
+    message = f"r.yaml:{line}:13: spec.exportTo is not supported yet, but for ['*']"
+    assert refused(text) == message
 
 
 UNKNOWN = {
@@ -100,9 +100,9 @@ UNKNOWN = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), UNKNOWN.values(), ids=UNKNOWN)
-def test_an_unknown_key_is_answered_with_the_nearest(text: str, said: str) -> None:
-    assert refused(text) == f"r.yaml:{said}"
+@pytest.mark.parametrize(("text", "message"), UNKNOWN.values(), ids=UNKNOWN)
+def test_an_unknown_key_is_answered_with_the_nearest(text: str, message: str) -> None:
+    assert refused(text) == f"r.yaml:{message}"
 
 
 WRONG = {
@@ -163,6 +163,6 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), WRONG.values(), ids=WRONG)
-def test_wrong_values_are_told_with_their_place(text: str, said: str) -> None:
-    assert refused(text) == f"r.yaml:{said}"
+@pytest.mark.parametrize(("text", "message"), WRONG.values(), ids=WRONG)
+def test_wrong_values_are_told_with_their_place(text: str, message: str) -> None:
+    assert refused(text) == f"r.yaml:{message}"

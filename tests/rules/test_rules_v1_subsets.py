@@ -33,14 +33,14 @@ def target(text: str) -> Target:
 
 
 def test_resolved_to_labels_whatever_the_name() -> None:
-    found = target(TEXT + subsets("reviews", "{name: stable, labels: {version: v1, zone: a}}"))
-    assert found.labels == (("version", "v1"), ("zone", "a"))
-    assert found.subset == "version=v1,zone=a"
+    parsed = target(TEXT + subsets("reviews", "{name: stable, labels: {version: v1, zone: a}}"))
+    assert parsed.labels == (("version", "v1"), ("zone", "a"))
+    assert parsed.subset == "version=v1,zone=a"
 
 
 def test_a_version_alone_names_the_subset() -> None:
-    found = target(TEXT + subsets("reviews", "{name: stable, labels: {version: v1}}"))
-    assert found.subset == "v1"
+    parsed = target(TEXT + subsets("reviews", "{name: stable, labels: {version: v1}}"))
+    assert parsed.subset == "v1"
 
 
 def test_the_host_may_be_written_in_full() -> None:
@@ -55,7 +55,7 @@ def test_several_destination_rules_add_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("definitions", "message"),
     [
         ("", "defined: none"),
         (
@@ -66,12 +66,12 @@ def test_several_destination_rules_add_up() -> None:
     ],
     ids=["no rule", "another name", "another host"],
 )
-def test_one_that_nothing_defines(more: str, said: str) -> None:
+def test_one_that_nothing_defines(definitions: str, message: str) -> None:
     with pytest.raises(BadRules) as error:
-        target(TEXT + more)
+        target(TEXT + definitions)
     assert str(error.value) == (
         "r.yaml:6:57: subset 'stable' of reviews.shop.svc.cluster.local is not defined by any "
-        f"DestinationRule; {said}"
+        f"DestinationRule; {message}"
     )
 
 

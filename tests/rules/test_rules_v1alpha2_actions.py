@@ -27,17 +27,17 @@ ROUTE = "  route: [{labels: {version: v1}}]\n"
 
 
 def route(text: str, table: str = ROUTE) -> Route:
-    (found,) = rules.read_rules(manifest.parse(f"{HEAD}  {text}\n{table}", "r.yaml")).tables
-    return found.routes[0]
+    (parsed,) = rules.read_rules(manifest.parse(f"{HEAD}  {text}\n{table}", "r.yaml")).tables
+    return parsed.routes[0]
 
 
 def test_a_redirect_is_a_302_without_a_route() -> None:
-    found = route("redirect: {uri: /b, authority: c}", "")
-    assert (found.redirect, found.split) == (Redirect(302, "/b", "c"), ())
+    parsed = route("redirect: {uri: /b, authority: c}", "")
+    assert (parsed.redirect, parsed.split) == (Redirect(302, "/b", "c"), ())
 
 
 @pytest.mark.parametrize(
-    ("text", "field", "wanted"),
+    ("text", "field", "expected"),
     [
         ("rewrite: {uri: /b}", "rewrite", Rewrite("/b")),
         ("httpReqTimeout: {simpleTimeout: {timeout: 10s}}", "timeout", 10.0),
@@ -62,7 +62,7 @@ def test_a_redirect_is_a_302_without_a_route() -> None:
         ("websocketUpgrade: true", "rewrite", None),
     ],
 )
-def test_action(text: str, field: str, wanted: object) -> None:
-    found = route(text)
-    assert getattr(found, field) == wanted
-    assert [target.subset for target in found.split] == ["v1"]
+def test_action(text: str, field: str, expected: object) -> None:
+    parsed = route(text)
+    assert getattr(parsed, field) == expected
+    assert [target.subset for target in parsed.split] == ["v1"]

@@ -31,8 +31,8 @@ spec: {{selector: {{app: page}}, ports: [{{port: 80}}]}}
 def match(tmp_path: Path, source: str) -> Match:
     (tmp_path / "r.yaml").write_text(RULE.format(source=source))
     (table,) = loading.load([str(tmp_path)]).rules.tables
-    (found,) = table.routes[0].matches
-    return found
+    (parsed,) = table.routes[0].matches
+    return parsed
 
 
 CALLERS = {
@@ -50,10 +50,10 @@ CALLERS = {
 
 @pytest.mark.parametrize("source", CALLERS)
 def test_callers(tmp_path: Path, source: str) -> None:
-    found = match(tmp_path, source)
-    assert (found.source, found.source_namespace) == CALLERS[source]
-    assert found.scheme is not None
-    assert (found.scheme.kind, found.scheme.value) == ("exact", "http")
+    parsed = match(tmp_path, source)
+    assert (parsed.source, parsed.source_namespace) == CALLERS[source]
+    assert parsed.scheme is not None
+    assert (parsed.scheme.kind, parsed.scheme.value) == ("exact", "http")
 
 
 def test_a_service_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> None:

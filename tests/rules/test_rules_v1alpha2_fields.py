@@ -32,22 +32,22 @@ spec:
 
 
 def table(text: str = TEXT) -> RouteTable:
-    (found,) = rules.read_rules(manifest.parse(text, "r.yaml")).tables
-    return found
+    (parsed,) = rules.read_rules(manifest.parse(text, "r.yaml")).tables
+    return parsed
 
 
 def test_a_route_has_its_host_and_knows_no_gateways() -> None:
-    found = table()
-    assert found.hosts == ("reviews.shop.svc.cluster.local",)
-    assert found.gateways is None
-    assert (found.name, found.namespace, found.at) == ("picky", "shop", At("r.yaml", 1, 1))
+    parsed = table()
+    assert parsed.hosts == ("reviews.shop.svc.cluster.local",)
+    assert parsed.gateways is None
+    assert (parsed.name, parsed.namespace, parsed.at) == ("picky", "shop", At("r.yaml", 1, 1))
     assert rules.read_rules(manifest.parse(TEXT, "r.yaml")).dialect == "RouteRule"
 
 
 def test_a_match_has_every_condition() -> None:
-    (found,) = table().routes[0].matches
+    (match,) = table().routes[0].matches
     nowhere = At("", 0)
-    assert found == Match(
+    assert match == Match(
         at=nowhere,
         uri=StringMatch("prefix", "/api", nowhere),
         method=StringMatch("exact", "GET", nowhere),
@@ -58,7 +58,7 @@ def test_a_match_has_every_condition() -> None:
         ),
         source=(("app", "page"),),
     )
-    assert (found.at.line, found.headers[1][1].at) == (8, At("r.yaml", 15, 18))
+    assert (match.at.line, match.headers[1][1].at) == (8, At("r.yaml", 15, 18))
 
 
 def test_an_route_has_its_split_in_order() -> None:

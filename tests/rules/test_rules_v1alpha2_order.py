@@ -29,27 +29,31 @@ def read(*texts: str) -> RuleSet:
 
 
 def test_the_order_is_that_of_precedence_not_of_the_file() -> None:
-    given = [("low", -5), ("none", None), ("one", 1), ("two", 2), ("most", 2**31 - 1)]
+    precedences = [("low", -5), ("none", None), ("one", 1), ("two", 2), ("most", 2**31 - 1)]
     for seed in range(10):
-        shuffled = random.Random(seed).sample(given, len(given))
+        shuffled = random.Random(seed).sample(precedences, len(precedences))
         (table,) = read(*(rule(name, precedence) for name, precedence in shuffled)).tables
         assert [route.name for route in table.routes] == ["most", "two", "one", "none", "low"]
 
 
 def test_each_destination_has_a_route() -> None:
-    found = read(rule("a", 1), rule("b", 1, host="ratings"), rule("c", 1, namespace="shop"))
-    assert [table.hosts for table in found.tables] == [
+    parsed = read(rule("a", 1), rule("b", 1, host="ratings"), rule("c", 1, namespace="shop"))
+    assert [table.hosts for table in parsed.tables] == [
         ("reviews.default.svc.cluster.local",),
         ("ratings.default.svc.cluster.local",),
         ("reviews.shop.svc.cluster.local",),
     ]
 
 
-@pytest.mark.parametrize(("first", "second", "said"), [(2, 2, 2), (None, 0, 0), (None, None, 0)])
-def test_equal_precedence_has_no_order(first: int | None, second: int | None, said: int) -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "shown_precedence"), [(2, 2, 2), (None, 0, 0), (None, None, 0)]
+)
+def test_equal_precedence_has_no_order(
+    first: int | None, second: int | None, shown_precedence: int
+) -> None:
     with pytest.raises(BadRules) as error:
         read(rule("a", first), rule("b", second))
     assert str(error.value) == (
-        f"r.yaml:6:1: 'b' has the same precedence ({said}) as 'a' at r.yaml:1; "
+        f"r.yaml:6:1: 'b' has the same precedence ({shown_precedence}) as 'a' at r.yaml:1; "
         "their order is unspecified"
     )

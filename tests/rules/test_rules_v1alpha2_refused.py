@@ -122,6 +122,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)
-def test_refused_with_its_place(text: str, said: str) -> None:
-    assert refused(text) == f"r.yaml:{said}"
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused_with_its_place(text: str, message: str) -> None:
+    assert refused(text) == f"r.yaml:{message}"

@@ -40,8 +40,8 @@ spec:
 
 
 def read(text: str, first: int | str | None, second: int | str | None) -> RuleSet:
-    for place, weight in (("FIRST", first), ("SECOND", second)):
-        text = text.replace(f", {place}", "" if weight is None else f", weight: {weight}")
+    for marker, weight in (("FIRST", first), ("SECOND", second)):
+        text = text.replace(f", {marker}", "" if weight is None else f", weight: {weight}")
     return rules.read_rules(manifest.parse(text, "r.yaml"))
 
 
@@ -72,15 +72,15 @@ def test_a_route_rule_must_sum_to_100() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (V1, "r.yaml:16:7: spec.http[0].route[1]: a split of several needs a weight on each"),
         (OLD, "r.yaml:8:5: spec.route[1]: a split of several needs a weight on each"),
     ],
     ids=["v1", "v1alpha2"],
 )
-def test_a_weight_missing_in_a_split_is_refused(text: str, said: str) -> None:
-    assert refused(text, 50, None) == said
+def test_a_weight_missing_in_a_split_is_refused(text: str, message: str) -> None:
+    assert refused(text, 50, None) == message
 
 
 def test_all_weights_0_are_refused() -> None:

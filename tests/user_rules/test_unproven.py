@@ -81,10 +81,10 @@ def rules(tmp_path: Path) -> str:
 
 def test_plan_names_each_field(rules: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["plan", rules, "-o", "json"]) == 0
-    found = json.loads(capsys.readouterr().out)["not_proven"]
-    assert {(one["line"], one["path"]) for one in found} == set(UNPROVEN)
-    for one in found:
-        assert UNPROVEN[one["line"], one["path"]] in one["because"], one
+    plan = json.loads(capsys.readouterr().out)["not_proven"]
+    assert {(field["line"], field["path"]) for field in plan} == set(UNPROVEN)
+    for field in plan:
+        assert UNPROVEN[field["line"], field["path"]] in field["because"], field
 
 
 def test_the_text_says_the_same(rules: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,4 +92,4 @@ def test_the_text_says_the_same(rules: str, capsys: pytest.CaptureFixture[str]) 
     lines = capsys.readouterr().out.splitlines()
     for (line, path), because in UNPROVEN.items():
         begin = f"{rules}:{line}: {path} is not proven by requests: "
-        assert any(one.startswith(begin) and because in one for one in lines), begin
+        assert any(field.startswith(begin) and because in field for field in lines), begin

@@ -1,4 +1,4 @@
-"""YAML files read into Kubernetes objects whose values remember their file, line and column."""
+"""Reads YAML files into Kubernetes objects whose values know their file, line and column."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Document:
 
     @property
     def at(self) -> At:
-        """Where the document begins."""
+        """The position where the document begins."""
         return self.root.at
 
     @cached_property
@@ -57,7 +57,7 @@ class Document:
 
     @cached_property
     def namespace(self) -> str:
-        """The object's namespace, `default` where none is written."""
+        """The object's namespace, `default` if none is set."""
         namespace = self.metadata.get("namespace")
         return namespace.text() if namespace else "default"
 
@@ -73,8 +73,9 @@ class Document:
 def read(paths: Iterable[str | Path]) -> list[Document]:
     """Return the objects of YAML files and folders (`*.yaml`, `*.yml`, sorted, recursive).
 
-    `-` is standard input. A `kind: List` is taken apart. Raises BadRules with file and line for
-    what cannot be read, and for a path without any object: a check over nothing must not pass.
+    `-` is standard input. The items of a `kind: List` become objects of their own. Raises BadRules
+    with file and line for invalid files, and for a path without any object: a check of nothing
+    must not pass.
     """
     documents: list[Document] = []
     for path in paths:
@@ -90,18 +91,20 @@ def read(paths: Iterable[str | Path]) -> list[Document]:
 
 
 def _describe_path(path: str | Path) -> str:
+    """Return the path for a message."""
     return STDIN_NAME if path == STDIN else str(path)
 
 
 def _read_stdin() -> bytes:
-    """Return what stands on standard input; nothing where there is none, as within pytest."""
+    """Return the bytes of standard input; b"" where there is none, as within pytest."""
     try:
         return sys.stdin.buffer.read() if sys.stdin is not None else b""
-    except OSError:  # pytest's own, while it captures
+    except OSError:  # pytest's replacement, while it captures output
         return b""
 
 
 def _list_files(path: Path) -> list[Path]:
+    """Return the YAML files of a folder, recursively and sorted, or the file itself."""
     if path.is_dir():
         files = (*path.rglob("*.yaml"), *path.rglob("*.yml"))
         return sorted(file for file in files if file.is_file())
@@ -126,12 +129,13 @@ def _decode(data: bytes, file: str) -> str:
 def parse(text: str, file: str) -> list[Document]:
     """Return the Kubernetes objects in YAML `text`; `file` is its name in messages.
 
-    Raises BadRules with file, line and column for anything that is no YAML or no mapping.
+    Raises BadRules with file, line and column for text that is not YAML, or not a mapping.
     """
     return [document for root in parse_values(text, file) for document in _split_list(root)]
 
 
 def _split_list(root: Value) -> Iterator[Document]:
+    """Yield the object, or the items of a `kind: List`; nothing for an empty document."""
     if root.content is None:
         return
     items, kind = root.get("items"), root.get("kind")

@@ -1,4 +1,4 @@
-"""Turns YAML text into values, event by event: nothing in it can overflow a stack."""
+"""Parses YAML text into values, event by event: deep nesting cannot overflow the stack."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from meshproof.documents.value import At, Scalar, Value, describe_path
 
 #: A Kubernetes object nests some 30 levels at most (a CRD's schema).
 _MAX_DEPTH = 100
-#: So many values may come from aliases; ten lines of YAML can make a billion of them.
+#: The maximum number of values from aliases; ten lines of YAML can produce a billion.
 _MAX_ALIASED = 100_000
 _TAG_PREFIX = "tag:yaml.org,2002:"
 _MERGE_TAG = _TAG_PREFIX + "merge"
-#: Plain scalars that Kubernetes takes as text, although YAML 1.1 has other ideas of some.
+#: Tags of plain scalars that Kubernetes reads as text; YAML 1.1 reads some of them differently.
 _TEXT_TAGS = (_MERGE_TAG, *(_TAG_PREFIX + name for name in ("str", "timestamp", "value")))
 _SCALAR_TAGS = tuple(_TAG_PREFIX + name for name in ("bool", "int", "float", "null"))
 _NO_TAGS = (None, "!")
-#: What a plain scalar begins with that may be more than text.
+#: First characters of plain scalars that may be more than text.
 _NON_TEXT_STARTS = frozenset(yaml.SafeLoader.yaml_implicit_resolvers)
-#: A place is made as At(...) makes it, in half the time.
+#: Makes an At in half the time of At(...).
 _new_tuple = tuple.__new__
 _START_EVENTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
 _END_EVENTS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 
 
 def parse_values(text: str, file: str) -> list[Value]:
-    """Return the value of every document in YAML `text`; `file` is its name in messages.
+    """Return the root value of each document in YAML `text`; `file` is its name in messages.
 
-    Raises BadRules with file, line and column for what is no YAML, nests too deeply, repeats a key,
-    has a tag that Kubernetes does not know, or makes too much out of aliases.
+    Raises BadRules with file, line and column for text that is not YAML, nests too deeply, repeats
+    a key, has a tag that Kubernetes does not support, or has too many aliased values.
     """
     reader = _EventReader(file)
     try:
@@ -58,13 +58,14 @@ def parse_values(text: str, file: str) -> list[Value]:
 
 
 def locate_byte(data: bytes, offset: int, file: str) -> At:
-    """Return the line and column of a byte."""
+    """Return the position of a byte, given by its offset."""
     preceding = data[:offset]
     column = len(preceding[preceding.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
     return At(file, preceding.count(b"\n") + 1, column)
 
 
 def _locate_mark(file: str, mark: Any) -> At:
+    """Return the position of PyYAML's mark, the beginning of the file without one."""
     return At(file, mark.line + 1, mark.column + 1) if mark else At(file, 1)
 
 
@@ -74,9 +75,10 @@ def _too_deep_error(at: At) -> BadRules:
 
 @dataclass(eq=False, slots=True)
 class _OpenCollection:
-    """A mapping (`pairs`) or a list (`items`) whose end has not come yet.
+    """A mapping (`pairs`) or a list (`items`) that is still open.
 
-    `key` is the one that waits for its value; `before` is how many values there were at the start.
+    `key` is the key that waits for its value. `before` is the number of values at the start.
+    `merges` says whether the mapping has a merge key.
     """
 
     value: Value
@@ -120,7 +122,7 @@ class _EventReader:
                 raise _too_deep_error(_locate_mark(self._file, event.start_mark))
 
     def read_values(self, events: Iterator[Any]) -> list[Value]:
-        """Return the root of every document."""
+        """Return the root value of each document."""
         top = self._open[0]
         for event in events:
             kind = type(event)
@@ -147,14 +149,14 @@ class _EventReader:
         return top.items
 
     def _next_path(self, top: _OpenCollection) -> str:
-        """Return the path of the value that comes next."""
+        """Return the path of the next value."""
         above, key = top.value.path, top.key
         if key is not None:
             return f"{above}.{key}" if above else key
         return f"{above}[{len(top.items)}]" if len(self._open) > 1 else ""
 
     def _read_scalar(self, event: Any, top: _OpenCollection) -> Value | None:
-        """Return the value of a scalar; None for a key, which is noted."""
+        """Return the value of a scalar. A key is stored and gives None."""
         mark, text = event.start_mark, event.value
         at = _new_tuple(At, (self._file, mark.line + 1, mark.column + 1))
         if event.anchor is not None:
@@ -174,7 +176,7 @@ class _EventReader:
         return value
 
     def _add_key(self, top: _OpenCollection, event: Any, at: At) -> None:
-        """Note a key. Raises BadRules for one that is there already."""
+        """Add a key to a mapping. Raises BadRules for a repeated key."""
         key: str = event.value
         keys = top.value.keys
         if key in keys:
@@ -215,7 +217,7 @@ class _EventReader:
         return collection.value
 
     def _check_anchor(self, event: Any) -> None:
-        """Look at an anchor. Raises ComposerError for one that the document has already."""
+        """Raise ComposerError for an anchor that the document has already."""
         if event.anchor in self._scalars or event.anchor in self._values:
             raise yaml.composer.ComposerError(
                 "found duplicate anchor; first occurrence",
@@ -225,7 +227,7 @@ class _EventReader:
             )
 
     def _read_alias(self, event: Any, top: _OpenCollection) -> Value | None:
-        """Return the value that an alias names; None where it stands for a key, which is noted."""
+        """Return the value of an alias. An alias as a key is stored and gives None."""
         name = event.anchor
         if name not in self._scalars and name not in self._values:
             raise yaml.composer.ComposerError(None, None, "found undefined alias", event.start_mark)
@@ -238,7 +240,10 @@ class _EventReader:
         return None
 
     def _resolve_alias(self, name: str, path: str) -> Value:
-        """Return the value of an anchor. Whoever walks all values walks it once more."""
+        """Return the value of an anchor, and count its values once more.
+
+        Raises BadRules for an alias inside its own anchor, and for too many aliased values.
+        """
         if name not in self._values:  # the anchor is that of a key
             scalar = self._scalars[name]
             at = _locate_mark(self._file, scalar.start_mark)
@@ -255,13 +260,13 @@ class _EventReader:
         return value
 
     def _find_tag(self, event: Any) -> str:
-        """Return the tag of a scalar, as YAML 1.1 finds it for one that has none."""
+        """Return the tag of a scalar, resolved as in YAML 1.1 if it has none."""
         if event.tag not in _NO_TAGS:
             return str(event.tag)
         return str(self._loader.resolve(yaml.ScalarNode, event.value, event.implicit))
 
     def _parse_content(self, event: Any, at: At, path: str) -> Scalar:
-        """Return what a scalar stands for. Raises BadRules for a tag that it cannot have."""
+        """Return the content of a scalar. Raises BadRules for an unsupported tag."""
         text: str = event.value
         if event.tag is None and text[:1] not in _NON_TEXT_STARTS:
             return text
@@ -287,7 +292,7 @@ class _EventReader:
 
 
 def _apply_merge_key(merged: Value, content: dict[str, Value], keys: dict[str, At]) -> None:
-    """Put in place of `<<: *defaults` (YAML 1.1, merge key) the keys that are not there yet."""
+    """Replace `<<: *defaults` (YAML 1.1, merge key) by the keys that the mapping lacks."""
     del content["<<"], keys["<<"]
     for mapping in merged.content if isinstance(merged.content, list) else [merged]:
         for key, value in mapping.mapping().items():

@@ -1,4 +1,4 @@
-"""A YAML value that remembers where it stands, and the errors that say so."""
+"""A YAML value that knows its position, and errors with that position."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Scalar = str | int | float | bool | None
 
 
 class At(NamedTuple):
-    """A place in a file. `line` and `column` count from 1; printed as `file:line`."""
+    """A position in a file. `line` and `column` count from 1; printed as `file:line`."""
 
     file: str
     line: int
@@ -24,15 +24,15 @@ class At(NamedTuple):
         return f"{self.file}:{self.line}"
 
     def error(self, message: str) -> BadRules:
-        """Return the error about this place, as `file:line:column: said`."""
+        """Return an error about this position, as `file:line:column: message`."""
         return self._make_error(BadRules, message)
 
     def unsupported(self, message: str) -> Unsupported:
-        """Return the error about what is right here, perhaps, but beyond what can be proven."""
+        """Return an error about a valid value that meshproof does not support."""
         return self._make_error(Unsupported, message)
 
     def missing(self, message: str, namespace: str) -> Missing:
-        """Return the error about an object of a namespace that is named here and was not read."""
+        """Return an error about a reference to an object of a namespace that was not read."""
         error = self._make_error(Missing, message)
         error.namespace = namespace
         return error
@@ -45,10 +45,10 @@ class At(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Value:
-    """A YAML value and where it stands. Nobody changes one: not frozen only to be made quickly.
+    """A YAML value and its position. Treat it as frozen: it is not, because that is slow.
 
-    `content` is a mapping of key to Value, a list of Values or a scalar; `path` is the way to it
-    from the document's root (`spec.http[0].route`); `keys` has the place of every mapping key.
+    `content` is a mapping of key to Value, a list of Values or a scalar. `path` is the path from
+    the document's root (`spec.http[0].route`). `keys` are the positions of a mapping's keys.
     """
 
     at: At
@@ -58,11 +58,11 @@ class Value:
 
     @property
     def described_path(self) -> str:
-        """The path, in words where it is empty."""
+        """The path, `the document` for an empty one."""
         return describe_path(self.path)
 
     def error(self, expected: str) -> BadRules:
-        """Return the error that says what was expected here and what stands here instead."""
+        """Return an error that says what was expected here, and what was found."""
         return self.at.error(
             f"{self.described_path}: expected {expected}, found {self._describe_content()}"
         )
@@ -80,7 +80,7 @@ class Value:
         return None if value is None or value.content is None else value
 
     def need(self, key: str) -> Value:
-        """Return the value under `key`. Raises BadRules when it is missing, naming a near key."""
+        """Return the value under `key`. Raises BadRules if it is missing, with a similar key."""
         value = self.get(key)
         if value is None and key in self.mapping():
             raise self.keys[key].error(f"{self.described_path}: '{key}' is empty")
@@ -94,7 +94,7 @@ class Value:
         return value
 
     def entries(self, key: str) -> list[Value]:
-        """Return the items of the list under `key`, none when it is absent or null."""
+        """Return the items of the list under `key`, [] when it is absent or null."""
         value = self.get(key)
         return value.items() if value is not None else []
 
@@ -117,7 +117,7 @@ class Value:
         return self.content
 
     def non_empty_text(self) -> str:
-        """Return the content as text that is not empty. Raises BadRules for anything else."""
+        """Return the content as non-empty text. Raises BadRules for anything else."""
         if not self.text():
             raise self.error("text that is not empty")
         return self.text()
@@ -143,17 +143,18 @@ class Value:
         """Return the content as one of `valid`. Raises BadRules with the nearest one."""
         text = self.text()
         if text not in valid:
+            hint = nearest(text, valid)
             raise self.at.error(
-                f"{self.described_path}: '{text}' is not one of {', '.join(valid)}{nearest(text, valid)}"
+                f"{self.described_path}: '{text}' is not one of {', '.join(valid)}{hint}"
             )
         return text
 
     def check_keys(self, *valid: str, unsupported: Mapping[str, str] | Iterable[str] = ()) -> None:
         """Check the keys of a mapping: those in `valid` pass, everything else raises BadRules.
 
-        A key in `unsupported` is a true one that meshproof cannot serve: it is named, with the
-        reason where there is one, since a rule that is half served proves nothing. An unknown key
-        is answered with the nearest.
+        A key in `unsupported` is valid, but meshproof cannot serve it: a rule that is served only
+        in part proves nothing. The error has the reason, if there is one. The error about an
+        unknown key has the nearest valid key.
         """
         reasons = dict(unsupported) if isinstance(unsupported, Mapping) else {}
         reasons = reasons or dict.fromkeys(unsupported, "")
@@ -176,5 +177,5 @@ class Value:
 
 
 def describe_path(path: str) -> str:
-    """Return a path as a message says it: in words where it is empty."""
+    """Return a path for a message: `the document` for an empty one."""
     return path or "the document"

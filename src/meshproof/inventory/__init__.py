@@ -1,4 +1,4 @@
-"""What stands beside the rules: Services, workloads and ServiceEntries, read for their hosts.
+"""Reads what exists beside the rules: Services, workloads, subsets and ServiceEntries.
 
 Sources: Kubernetes' API reference; Istio reference, ServiceEntry and Sidecar.
 """
@@ -12,7 +12,7 @@ from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels, f
 from meshproof.documents.manifest import Document
 from meshproof.rules.model import RuleSet
 
-#: Kinds that say what the rules are about; no rule stands in them.
+#: Kinds that the rules refer to; they contain no rule.
 INVENTORY_KINDS = (
     "ConfigMap",
     "DaemonSet",
@@ -32,20 +32,20 @@ INVENTORY_KINDS = (
     "WorkloadGroup",
 )
 _WORKLOAD_KINDS = ("DaemonSet", "Deployment", "StatefulSet")
-#: Protocols of ports for which routes of HTTP hold.
+#: Protocols of ports to which HTTP routes apply.
 _HTTP_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
-#: Sidecars of these namespaces are those of the callers: their own, or everybody's.
+#: Sidecar objects in these namespaces apply to the callers.
 _CALLER_NAMESPACES = ("default", ROOT_NAMESPACE)
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is known beside the rules, by full host: ports, selectors and labels of workloads.
+    """What exists beside the rules, by full host.
 
-    `ports` has every host that is known or that rules send to at a port. `workloads` has every host
-    that a Service or ServiceEntry describes, with the labels of what it selects. `subsets` are
-    those that any DestinationRule names, `external_hosts` the hosts of ServiceEntries, which are no
-    services of the cluster.
+    `ports` are the ports of every host that is defined, or that rules name with a port.
+    `selectors` are the labels that Services select. `workloads` are the labels of the workloads
+    behind each Service or ServiceEntry. `subsets` are the labels of all subsets of
+    DestinationRules. `external_hosts` are the hosts of ServiceEntries outside the cluster.
     """
 
     ports: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -56,9 +56,9 @@ class Inventory:
 
 
 def read_inventory(documents: Sequence[Document], rules: RuleSet) -> Inventory:
-    """Return what the documents tell of the hosts of rules.
+    """Return the inventory in documents; `rules` add the ports that they name.
 
-    Raises BadRules with its place for what cannot be read, and for a Sidecar that hides a rule.
+    Raises BadRules with file and line for invalid values, and for a Sidecar that hides a rule.
     """
     for sidecar in (document for document in documents if document.kind == "Sidecar"):
         _check_visible(sidecar, rules)
@@ -97,18 +97,19 @@ def read_inventory(documents: Sequence[Document], rules: RuleSet) -> Inventory:
 
 
 def read_selectors(services: Iterable[Document]) -> dict[str, Labels]:
-    """Return the labels that Services select, by full host; none for one without a selector."""
+    """Return the labels that Services select, by full host; () without a selector."""
     return {_service_host(service): _read_labels(service, "selector") for service in services}
 
 
 def _read_entry_hosts(entry: Document) -> Iterator[str]:
-    """Yield the hosts of a ServiceEntry that are no services of the cluster."""
+    """Yield the hosts of a ServiceEntry that are outside the cluster."""
     for host in entry.spec.need("hosts").items():
         if not host.text().endswith(f".{CLUSTER_DOMAIN}"):
             yield host.text()
 
 
 def _read_entry_ports(entry: Document) -> Iterator[int]:
+    """Yield the HTTP ports of a ServiceEntry."""
     ports = entry.spec.get("ports")
     for port in ports.items() if ports else []:
         protocol = port.get("protocol")
@@ -117,7 +118,7 @@ def _read_entry_ports(entry: Document) -> Iterator[int]:
 
 
 def _read_entry_labels(entry: Document) -> tuple[Labels, ...]:
-    """Return the labels of a ServiceEntry's endpoints; none where they have none."""
+    """Return the different labels of a ServiceEntry's endpoints."""
     endpoints = entry.spec.get("endpoints")
     label_values = [endpoint.get("labels") for endpoint in endpoints.items()] if endpoints else []
     return tuple(
@@ -126,7 +127,7 @@ def _read_entry_labels(entry: Document) -> tuple[Labels, ...]:
 
 
 def _check_visible(sidecar: Document, rules: RuleSet) -> None:
-    """Raise BadRules when a Sidecar keeps the callers from seeing a host that a rule is for."""
+    """Raise BadRules if a Sidecar hides the host of a rule from the callers."""
     egress = sidecar.root.get("spec") and sidecar.spec.get("egress")
     if not egress or sidecar.namespace not in _CALLER_NAMESPACES:
         return
@@ -151,7 +152,7 @@ def _check_visible(sidecar: Document, rules: RuleSet) -> None:
 
 
 def _shows_host(entry: str, host: str, host_namespace: str, sidecar_namespace: str) -> bool:
-    """Say whether an entry of a Sidecar's egress, `namespace/host`, shows a host of `host_namespace`."""
+    """Say whether an entry of a Sidecar's egress, `namespace/host`, makes a host visible."""
     namespace, _, name = entry.rpartition("/")
     shows_namespace = namespace in ("", "*", host_namespace) or (
         namespace == "." and host_namespace == sidecar_namespace
@@ -162,10 +163,12 @@ def _shows_host(entry: str, host: str, host_namespace: str, sidecar_namespace: s
 
 
 def _service_host(service: Document) -> str:
+    """Return the full host of a Service."""
     return f"{service.name}.{service.namespace}.{CLUSTER_DOMAIN}"
 
 
 def _read_labels(document: Document, key: str) -> Labels:
+    """Return the labels under `key` of an object's spec, () without any."""
     value = document.spec.get(key)
     return labels(value.text_mapping()) if value else ()
 
@@ -182,7 +185,7 @@ def _read_ports(service: Document) -> Iterator[int]:
 
 
 def _list_rule_ports(rules: RuleSet) -> Iterator[tuple[str, int]]:
-    """Yield (host, port) for every port that a rule is for, sends to or has in a match."""
+    """Yield (host, port) for each port that a rule applies to, sends to or matches."""
     for table in rules.tables:
         yield from ((host, port) for host in table.hosts for port in table.ports)
         for route in table.routes:
@@ -195,6 +198,7 @@ def _list_rule_ports(rules: RuleSet) -> Iterator[tuple[str, int]]:
 
 
 def _read_subsets(rules: Iterable[Document]) -> dict[str, tuple[Labels, ...]]:
+    """Return the labels of the subsets of DestinationRules, by full host."""
     subsets: dict[str, tuple[Labels, ...]] = {}
     for document in rules:
         host = full_name(document.spec.need("host").text(), document.namespace)

@@ -1,1 +1,1 @@
-"""The oracle: what must answer each request, derived from the rules alone."""
+"""The oracle: the expected answer to each request, derived from the rules alone."""

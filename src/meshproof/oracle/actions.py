@@ -1,8 +1,8 @@
-"""The oracle of actions: what a call must become on its way, and what its answer must be.
+"""The oracle of actions: how a request must arrive, and which answer must come back.
 
-Nothing here is shared with `mesh/` beyond the model. Source: Istio reference, VirtualService;
-where it leaves something open (which part of a path a rewrite replaces, which port a redirect
-names), what istiod is known to do.
+Nothing here is shared with `mesh/` beyond the model. Source: Istio reference, VirtualService.
+Where it leaves something open (which part of a path a rewrite replaces, which port a redirect
+names), this follows istiod.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from meshproof.oracle.conditions import UNMATCHED_VALUE, Call, Pairs, shorten
 from meshproof.rules.actions import Fault, HeaderChanges, Redirect, Rewrite
 from meshproof.rules.model import Match, Route, StringMatch, Target
 
-#: Headers by which a request tells an echo workload what to do. Only tests send them.
+#: Headers that instruct an echo workload: delay, fail, or answer with a header. Only cases send
+#: them.
 DELAY_HEADER = "x-envoy-fault-delay-request"
 FAILURE_HEADER = "x-meshproof-fails"
 RESPONSE_HEADER_PREFIX = "x-meshproof-answers-"
-#: A longer delay than this (seconds) makes the hundreds of requests of a judge too dear.
+#: A longer delay (seconds) makes the hundreds of requests of a judge too slow.
 MAX_JUDGED_DELAY = 5.0
 _SCHEME_PORTS = {"http": 80, "https": 443}
-#: Headers that frame a message or belong to one hop: with any other value it could not be sent.
+#: Headers that frame a message or belong to one hop: with other values it could not be sent.
 _FRAMING_HEADERS = (
     *("connection", "content-length", "expect", "keep-alive", "te", "trailer"),
     *("transfer-encoding", "upgrade"),
@@ -32,7 +33,7 @@ _FRAMING_HEADERS = (
 
 @dataclass(frozen=True)
 class Destination:
-    """Who must answer: a service and, with labels, one subset of it."""
+    """Who must answer: a service or, with labels, one subset of it."""
 
     host: str
     labels: Labels
@@ -40,24 +41,24 @@ class Destination:
 
     @property
     def owner(self) -> str:
-        """The service in a word; outside the cluster its host."""
+        """The short name of the service; its host outside the cluster."""
         return self.host.split(".")[0] if self.host.endswith(CLUSTER_DOMAIN) else self.host
 
     def __str__(self) -> str:
         return f"{self.owner} {self.subset}".strip()
 
 
-#: Destination -> its part of the requests (0..1).
+#: Destination -> its share of the requests (0..1).
 Shares = tuple[tuple[Destination, float], ...]
-#: Header (lower case) -> its value; None: it must not be there. A `%` stands for any value.
+#: Header (lower case) -> its value, None for an absent header. A `%` stands for any value.
 ExpectedHeaders = tuple[tuple[str, str | None], ...]
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """What a destination must see of a request, and the client of its answer.
+    """How a request must arrive at a destination, and which headers must come back.
 
-    `path` is with its query. Of a header that comes several times the workload tells the first.
+    `path` includes the query. Workloads report the first value of a repeated header.
     """
 
     path: str
@@ -68,9 +69,10 @@ class Arrival:
 
 @dataclass(frozen=True)
 class ProxyReply:
-    """An answer that no workload gives; an empty `location` and a `body` of None are not looked at.
+    """An answer from the proxy, not from a workload.
 
-    `told` is the answer in a few words, for ids.
+    `summary` is the answer in a few words, for ids. An empty `location` and a `body` of None are
+    not checked.
     """
 
     status: int
@@ -82,14 +84,15 @@ class ProxyReply:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an answer must be, beside who gives it.
+    """The expected answer to a request, except who gives it.
 
-    `reply` comes instead of a destination's answer for the share `replied` of the requests
-    (0..1). `arrivals` are those at each destination of the case, in order. `least` is the time in
-    seconds before which no answer may come, `late` what it may take beyond other answers. `asked`
-    are headers that tell the workload what to do. Copies go to `mirrors`, each for its share.
-    `unproven` says what is not looked at; `unjudged` that shares are not. With `delayed` above 0 it
-    is judged how many of the answers (0..1) take `late` seconds and more, and not who answers.
+    The proxy gives `proxy_reply` for the share `proxy_reply_share` (0..1) of the requests.
+    `arrivals` has one entry for each destination of the case, in order. No answer may come before
+    `min_seconds`, and an answer may take `extra_seconds` longer than others. `instruction_headers`
+    instruct the workload. `mirrors` are destinations of copies, each with its share (0..1).
+    `unproven` lists in words what is not checked. With `ignores_shares` the shares are not judged.
+    With `delayed_share` above 0 the judge decides which share of the answers takes at least
+    `extra_seconds`, and not who answers.
     """
 
     proxy_reply: ProxyReply | None = None
@@ -106,7 +109,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Variant:
-    """A further request for the sake of an action: what is different about it, in words."""
+    """A further request that proves an action, its answer, and how it differs, in words."""
 
     description: str
     call: Call
@@ -114,11 +117,11 @@ class Variant:
 
 
 def expect_answer(route: Route, match: Match | None, call: Call) -> Answer:
-    """Return what the answer to a call must be that a route takes because of a match."""
+    """Return the expected answer to a call that a route takes because of a match."""
     fault = route.fault or Fault()
     reply, replied = _expect_proxy_reply(route, match, call), 1.0
     if reply is None:
-        replied = abort_share(route)
+        replied = compute_abort_share(route)
         reply = ProxyReply(fault.abort_status, str(fault.abort_status)) if replied else None
     arrivals = tuple(
         _expect_arrival(route, targets, match, call)
@@ -135,18 +138,18 @@ def expect_answer(route: Route, match: Match | None, call: Call) -> Answer:
     )
 
 
-def abort_share(route: Route) -> float:
-    """Return the part (0..1) of a route's requests that its fault answers."""
+def compute_abort_share(route: Route) -> float:
+    """Return the share (0..1) of a route's requests that its fault aborts."""
     return route.fault.abort_percent / 100 if route.fault and route.fault.abort_status else 0.0
 
 
 def expect_passthrough(call: Call) -> Answer:
-    """Return what the answer to a call must be that goes on as it is."""
+    """Return the expected answer to a call that passes unchanged."""
     return Answer(arrivals=(Arrival(call.request_target, call.host_header),))
 
 
 def group_by_destination(route: Route) -> dict[Destination, list[Target]]:
-    """Return the targets of a split by who answers for them."""
+    """Return the targets of a route's split by the destination that answers for them."""
     targets_by_destination: dict[Destination, list[Target]] = {}
     for target in route.split:
         targets_by_destination.setdefault(to_destination(target), []).append(target)
@@ -154,7 +157,7 @@ def group_by_destination(route: Route) -> dict[Destination, list[Target]]:
 
 
 def compute_shares(route: Route, total_share: float) -> Shares:
-    """Return the part that each destination of a route gets; all parts together are `total_share`."""
+    """Return the share of each destination of a route; the shares sum to `total_share`."""
     if not total_share:
         return ()
     total_weight = sum(target.weight for target in route.split)
@@ -165,12 +168,12 @@ def compute_shares(route: Route, total_share: float) -> Shares:
 
 
 def to_destination(target: Target) -> Destination:
-    """Return who answers for a target."""
+    """Return the destination that answers for a target."""
     return Destination(target.host, target.labels, target.subset)
 
 
 def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[Variant]:
-    """Yield the requests that it takes beside the call itself to prove the route's actions."""
+    """Yield the further requests that prove header changes and mirrors of a route."""
     expected = expect_answer(route, match, call)
     if changed_names := _list_changed_headers(route):
         yield from _derive_preset_headers(route, match, call, changed_names)
@@ -186,10 +189,8 @@ def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[V
             yield Variant(f"mirrored to {target}{portion}", call, changed)
 
 
-# Answers that no workload gives.
-
-
 def _expect_proxy_reply(route: Route, match: Match | None, call: Call) -> ProxyReply | None:
+    """Return the redirect or direct response of a route, None without one."""
     response = _change_headers(route.headers.response, {})
     if route.redirect is not None:
         code, location = route.redirect.code, _build_location(route.redirect, match, call)
@@ -201,14 +202,14 @@ def _expect_proxy_reply(route: Route, match: Match | None, call: Call) -> ProxyR
         )
     if route.direct_response is not None:
         status = route.direct_response.status
-        empty = call.method == "HEAD" or status in (204, 304)
-        body = "" if empty else route.direct_response.body
+        is_empty = call.method == "HEAD" or status in (204, 304)
+        body = "" if is_empty else route.direct_response.body
         return ProxyReply(status, str(status), body=body, response_headers=response)
     return None
 
 
 def _build_location(redirect: Redirect, match: Match | None, call: Call) -> str:
-    """Return the URL that a redirect names, without a port that its scheme implies."""
+    """Return the URL of a redirect, without a port that its scheme implies."""
     request_host, _, request_port = call.host_header.partition(":")
     scheme = redirect.scheme or "http"
     port = call.port if redirect.use_request_port else redirect.port
@@ -224,16 +225,14 @@ def _build_location(redirect: Redirect, match: Match | None, call: Call) -> str:
 
 
 def _append_query(path: str, query: str) -> str:
+    """Return the path with the query, unless it has its own."""
     return f"{path}?{query}" if query and "?" not in path else path
-
-
-# What arrives.
 
 
 def _expect_arrival(
     route: Route, targets: list[Target], match: Match | None, call: Call
 ) -> Arrival:
-    """Return the arrival at targets that cannot be told apart: what is true of each of them."""
+    """Return how a call arrives at targets of one destination: what they all have in common."""
     header_sets = []
     for target in targets:
         request_changes = (route.headers.request, target.headers.request)
@@ -278,16 +277,16 @@ def _expect_arrival(
 
 
 def _rewrite(rewrite: Rewrite, match: Match | None, call: Call) -> tuple[str, str]:
-    """Return path and authority after a rewrite. Without a path in the match it is the prefix /."""
-    path, uri = call.path, match.uri if match else None
+    """Return path and authority after a rewrite. A match without a path counts as prefix /."""
+    path, condition = call.path, match.uri if match else None
     if rewrite.pattern:
         pattern = StringMatch("regex", rewrite.pattern, rewrite.at)
         path = strings.replace_matches(pattern, rewrite.substitution, path)
-    elif rewrite.uri and uri is not None and uri.kind == "path_prefix":
-        path = strings.replace_prefix(uri.value, rewrite.uri, path)
+    elif rewrite.uri and condition is not None and condition.kind == "path_prefix":
+        path = strings.replace_prefix(condition.value, rewrite.uri, path)
     elif rewrite.uri:
-        prefix = uri.value if uri is not None and uri.kind == "prefix" else "/"
-        is_whole_path = uri is not None and uri.kind != "prefix"
+        prefix = condition.value if condition is not None and condition.kind == "prefix" else "/"
+        is_whole_path = condition is not None and condition.kind != "prefix"
         path = rewrite.uri if is_whole_path else rewrite.uri + path[len(prefix) :]
     _, mark, query = call.request_target.partition("?")
     return f"{path}{mark}{query}", rewrite.authority or call.host_header
@@ -296,7 +295,10 @@ def _rewrite(rewrite: Rewrite, match: Match | None, call: Call) -> tuple[str, st
 def _change_headers(
     changes: HeaderChanges, headers: dict[str, str], join_values: bool = False
 ) -> ExpectedHeaders:
-    """Return the changed headers as they are after the change; `join_values`: with all their values."""
+    """Return the changed headers with their new values.
+
+    Of a header that is added to, the first value counts, with `join_values` all of them.
+    """
     changed: dict[str, str | None] = dict.fromkeys(changes.remove)
     changed |= dict(changes.set)
     for name, value in changes.add:
@@ -309,7 +311,7 @@ def _change_headers(
 
 
 def _list_changed_headers(route: Route) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Return the headers that a route changes in requests and in answers, if there are any."""
+    """Return the names of changed request headers and response headers, None without any."""
     all_headers = route.all_headers
     request_names = dict.fromkeys(name for headers in all_headers for name in headers.request.names)
     response_names = dict.fromkeys(
@@ -328,7 +330,7 @@ def _derive_preset_headers(
     call: Call,
     changed_names: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> Iterator[Variant]:
-    """Yield the request whose headers, and whose answer's, are there before they are changed."""
+    """Yield a request that already has the headers that change, and whose answer has them."""
     request_names, response_names = changed_names
     preset_names = [
         name for name in request_names if call.header(name) is None and name not in _FRAMING_HEADERS

@@ -147,10 +147,10 @@ def _describe_rewrite(case: Case) -> str:
     """Return in words how path and authority change on the way."""
     arrival, *_ = case.answer.arrivals
     path, _, _ = arrival.path.partition("?")
-    words = f" as {shorten(path)}" if path != case.call.path else ""
+    description = f" as {shorten(path)}" if path != case.call.path else ""
     if arrival.authority != case.call.host_header:
-        words += f" at {shorten(arrival.authority)}"
-    return words
+        description += f" at {shorten(arrival.authority)}"
+    return description
 
 
 def describe_header_changes(answer: Answer) -> list[str]:

@@ -1,4 +1,4 @@
-"""One condition of a match at a time: whether it holds, calls that satisfy it, calls that miss it.
+"""The conditions of a match: whether each holds, which calls satisfy it, which just miss it.
 
 Part of the oracle: nothing here is shared with `mesh/`.
 """
@@ -16,7 +16,7 @@ from meshproof.oracle import strings
 from meshproof.rules.model import Match, StringMatch
 
 Pairs = tuple[tuple[str, str], ...]
-#: A header, value or path that no sensible rule asks for.
+#: A header, value or path that no sensible rule matches.
 UNMATCHED_VALUE = "meshproof-other"
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 #: Paths that reach Envoy as they are: no character that a client encodes, no dots to resolve.
@@ -26,7 +26,7 @@ _DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|$)")
 _HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.A)
 #: Query values that mean the same whether or not they are decoded.
 _QUERY_TEXT = re.compile(r"[\w.~!$'()*,;:@/?-]+", re.A)
-#: Values that are too long to be read in an id are cut.
+#: Longer values are cut in the middle, so that an id stays readable.
 _MAX_ID_LENGTH = 48
 
 
@@ -34,10 +34,10 @@ _MAX_ID_LENGTH = 48
 class Call:
     """A request as the rules see it.
 
-    `host` is the full name of the service that is called (or the host of a rule at a gateway),
-    `port` its port (or the gateway's), `authority` what the Host header says ("": host and port),
-    `source` are the labels of the calling workload and `namespace` is its own, `gateway` is where
-    the call comes in (`mesh`: from a sidecar). Header names are lower case.
+    `host` is the full name of the called service, at a gateway the host of a rule. `port` is the
+    port of the service or gateway. `authority` is the Host header, "" for host and port. `source`
+    and `namespace` are the labels and the namespace of the calling workload. `gateway` is where
+    the call comes in, `mesh` for a sidecar. Header names are lower case.
     """
 
     host: str
@@ -67,22 +67,23 @@ class Call:
         return self.authority or (self.host if self.port == 80 else f"{self.host}:{self.port}")
 
     def with_header(self, name: str, value: str | None) -> Call:
-        """Return the call with a header set, or left out for None."""
+        """Return the call with a header set to a value, or removed for None."""
         return replace(self, headers=_set_pair(self.headers, name, value))
 
     def with_query(self, name: str, value: str | None) -> Call:
-        """Return the call with a query parameter set, or left out for None."""
+        """Return the call with a query parameter set to a value, or removed for None."""
         return replace(self, query=_set_pair(self.query, name, value))
 
 
 def _set_pair(pairs: Pairs, name: str, value: str | None) -> Pairs:
+    """Return the pairs, sorted, with `name` set to a value, or removed for None."""
     other_pairs = [pair for pair in pairs if pair[0] != name]
     return tuple(sorted(other_pairs if value is None else [*other_pairs, (name, value)]))
 
 
 @dataclass(frozen=True)
 class SimilarCall:
-    """A call beside one that satisfies a condition, and what it is about in words."""
+    """A call that differs a little from one that satisfies a condition, and how it differs."""
 
     description: str
     call: Call
@@ -90,10 +91,12 @@ class SimilarCall:
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition: what it says, whether it holds, calls that satisfy it, calls beside those.
+    """One condition of a match, in words (`text`) and as functions of a call.
 
-    `told` names what a call has for it (`cookie user=burr`), nothing where its place says it.
-    `near` are calls that miss it, and such as look much like one that does (a cookie among others).
+    `holds` says whether a call satisfies the condition. `satisfying_calls` changes a call so that
+    it does. `similar_calls` changes a satisfying call a little: most results miss the condition,
+    some still satisfy it (a cookie among others). `describe` names what a call has for the
+    condition (`cookie user=burr`), "" where its entrance already says it.
     """
 
     text: str
@@ -113,28 +116,31 @@ def list_conditions(match: Match) -> list[Condition]:
     """Return the conditions of a match, all of which must hold."""
     conditions: list[Condition] = []
     if match.gateways:
-        conditions.append(_gateway_condition(match.gateways, match.at))
+        conditions.append(_make_gateway_condition(match.gateways, match.at))
     if match.source:
-        conditions.append(_source_condition(match.source, match.at))
+        conditions.append(_make_source_condition(match.source, match.at))
     if match.source_namespace:
-        conditions.append(_namespace_condition(match.source_namespace, match.at))
+        conditions.append(_make_namespace_condition(match.source_namespace, match.at))
     if match.port is not None:
-        conditions.append(_port_condition(match.port, match.at))
+        conditions.append(_make_port_condition(match.port, match.at))
     if match.scheme is not None:
-        conditions.append(_scheme_condition(match.scheme))
+        conditions.append(_make_scheme_condition(match.scheme))
     if match.uri is not None:
-        conditions.append(_path_condition(match.uri, match.ignore_uri_case))
+        conditions.append(_make_path_condition(match.uri, match.ignore_uri_case))
     if match.method is not None:
-        conditions.append(_method_condition(match.method))
+        conditions.append(_make_method_condition(match.method))
     if match.authority is not None:
-        conditions.append(_authority_condition(match.authority))
-    conditions += [_header_condition(name, value) for name, value in match.headers]
-    conditions += [_without_header_condition(name, value) for name, value in match.without_headers]
-    conditions += [_query_condition(name, value) for name, value in match.query]
+        conditions.append(_make_authority_condition(match.authority))
+    conditions += [_make_header_condition(name, value) for name, value in match.headers]
+    conditions += [
+        _make_without_header_condition(name, value) for name, value in match.without_headers
+    ]
+    conditions += [_make_query_condition(name, value) for name, value in match.query]
     return conditions
 
 
-def _path_condition(string_match: StringMatch, ignore_case: bool) -> Condition:
+def _make_path_condition(string_match: StringMatch, ignore_case: bool) -> Condition:
+    """Return the condition on the path."""
     lowered = replace(string_match, value=string_match.value.lower())
     folds_case = ignore_case and string_match.kind != "regex"  # Istio reference, HTTPMatchRequest
 
@@ -170,11 +176,13 @@ def _path_condition(string_match: StringMatch, ignore_case: bool) -> Condition:
 
 
 def is_sendable_path(path: str) -> bool:
-    """Say whether a path reaches Envoy as it is written."""
+    """Say whether a client sends a path unchanged."""
     return _SENDABLE_PATH.fullmatch(path) is not None and not _DOT_SEGMENT.search(path)
 
 
-def _method_condition(string_match: StringMatch) -> Condition:
+def _make_method_condition(string_match: StringMatch) -> Condition:
+    """Return the condition on the method."""
+
     def satisfy(call: Call) -> Iterator[Call]:
         for method in _METHODS:
             if strings.matches(string_match, method):
@@ -195,9 +203,11 @@ def _method_condition(string_match: StringMatch) -> Condition:
     )
 
 
-def _authority_condition(string_match: StringMatch) -> Condition:
+def _make_authority_condition(string_match: StringMatch) -> Condition:
+    """Return the condition on the Host header."""
+
     def calls_where(call: Call, holds: bool) -> Iterator[Call]:
-        for host_name in _host_names(call):
+        for host_name in _list_host_names(call):
             if strings.matches(string_match, host_name) is holds:
                 yield replace(call, authority=host_name)
 
@@ -215,8 +225,8 @@ def _authority_condition(string_match: StringMatch) -> Condition:
     )
 
 
-def _host_names(call: Call) -> Iterator[str]:
-    """Yield the names by which the host of a call is reached; others never get to its rules."""
+def _list_host_names(call: Call) -> Iterator[str]:
+    """Yield the Host headers that reach the host of a call; others never reach its rules."""
     yield call.host_header
     if call.gateway != MESH or not call.host.endswith(CLUSTER_DOMAIN):
         if ":" not in call.host_header:
@@ -229,7 +239,9 @@ def _host_names(call: Call) -> Iterator[str]:
     yield from (f"{host_name}:{call.port}" for host_name in host_names)
 
 
-def _header_condition(name: str, string_match: StringMatch) -> Condition:
+def _make_header_condition(name: str, string_match: StringMatch) -> Condition:
+    """Return the condition on a header."""
+
     def is_match(call: Call) -> bool:
         value = call.header(name)
         return value is not None and strings.matches(string_match, value)
@@ -266,8 +278,8 @@ def _header_condition(name: str, string_match: StringMatch) -> Condition:
     )
 
 
-def _without_header_condition(name: str, string_match: StringMatch) -> Condition:
-    """Return the condition of withoutHeaders: an absent header counts as an empty one."""
+def _make_without_header_condition(name: str, string_match: StringMatch) -> Condition:
+    """Return the condition of withoutHeaders. An absent header counts as an empty one."""
 
     def is_match(call: Call) -> bool:
         value = call.header(name)
@@ -294,7 +306,9 @@ def _without_header_condition(name: str, string_match: StringMatch) -> Condition
     )
 
 
-def _query_condition(name: str, string_match: StringMatch) -> Condition:
+def _make_query_condition(name: str, string_match: StringMatch) -> Condition:
+    """Return the condition on a query parameter."""
+
     def get_value(call: Call) -> str | None:
         return dict(call.query).get(name)
 
@@ -330,11 +344,12 @@ def _query_condition(name: str, string_match: StringMatch) -> Condition:
     )
 
 
-def _source_condition(labels: Labels, at: At) -> Condition:
+def _make_source_condition(labels: Labels, at: At) -> Condition:
+    """Return the condition on the labels of the calling workload."""
     text = ",".join(f"{key}={value}" for key, value in labels)
 
     def satisfy(call: Call) -> Iterator[Call]:
-        if call.gateway == MESH:  # whoever calls a gateway has no labels
+        if call.gateway == MESH:  # a client outside the mesh has no labels
             yield replace(call, source=labels)
 
     return Condition(
@@ -347,8 +362,8 @@ def _source_condition(labels: Labels, at: At) -> Condition:
     )
 
 
-def _namespace_condition(namespace: str, at: At) -> Condition:
-    """Return the condition on the caller's namespace; whoever calls a gateway has none."""
+def _make_namespace_condition(namespace: str, at: At) -> Condition:
+    """Return the condition on the caller's namespace. A client outside the mesh has none."""
 
     def satisfy(call: Call) -> Iterator[Call]:
         if call.gateway == MESH:
@@ -370,8 +385,8 @@ def _namespace_condition(namespace: str, at: At) -> Condition:
     )
 
 
-def _port_condition(port: int, at: At) -> Condition:
-    """Return the condition on the port that is asked: each has its own place, so none is near."""
+def _make_port_condition(port: int, at: At) -> Condition:
+    """Return the condition on the port. Each port is its own entrance: no call is similar."""
     return Condition(
         f"on port {port}",
         at,
@@ -382,8 +397,8 @@ def _port_condition(port: int, at: At) -> Condition:
     )
 
 
-def _scheme_condition(string_match: StringMatch) -> Condition:
-    """Return the condition on the scheme: requests are plain HTTP here, all of them."""
+def _make_scheme_condition(string_match: StringMatch) -> Condition:
+    """Return the condition on the scheme. All requests are plain HTTP here."""
     return Condition(
         f"scheme {strings.describe_condition(string_match)}",
         string_match.at,
@@ -394,7 +409,8 @@ def _scheme_condition(string_match: StringMatch) -> Condition:
     )
 
 
-def _gateway_condition(gateways: tuple[str, ...], at: At) -> Condition:
+def _make_gateway_condition(gateways: tuple[str, ...], at: At) -> Condition:
+    """Return the condition on the gateway. Each gateway is its own entrance, as each port."""
     return Condition(
         f"through {' or '.join(gateways)}",
         at,

@@ -1,8 +1,8 @@
-"""The oracle of CORS policies: pages of which origins may ask, and what their browsers are told.
+"""The oracle of CORS policies: which origins are allowed, and which headers browsers get.
 
 Nothing here is shared with `mesh/` beyond the model. Sources: Istio reference, VirtualService
 (CorsPolicy); Envoy's docs on its CORS filter; Fetch standard, CORS protocol: a preflight is an
-OPTIONS request that says which method it is about.
+OPTIONS request that names the method of the real request.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _ORIGIN = "origin"
 _REQUESTED_METHOD = "access-control-request-method"
 _REQUESTED_HEADERS = "access-control-request-headers"
 _ALLOWED_ORIGIN = "access-control-allow-origin"
-#: So many of the origins of a policy are tried.
+#: The maximum number of a policy's origins that are tried.
 _MAX_ORIGINS = 6
 _EXAMPLE_ORIGIN = "https://shop.example"
 _FOREIGN_ORIGIN = f"https://{UNMATCHED_VALUE}.example"
 
 
 def list_unproven(route: Route, match: Match | None) -> Iterator[str]:
-    """Yield in words what of a route's policy no request can show."""
+    """Yield in words which parts of a route's policy no request can prove."""
     if route.cors is None:
         return
     if not route.split:
@@ -40,26 +40,26 @@ def list_unproven(route: Route, match: Match | None) -> Iterator[str]:
 
 
 def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[Variant]:
-    """Yield the requests of pages, allowed and others, and what browsers ask before them."""
+    """Yield requests and preflights from allowed origins and from a foreign one."""
     policy = route.cors
     if policy is None or route.fault is not None or not route.split:
         return
     origins = list(itertools.islice(_pick_allowed_origins(policy), _MAX_ORIGINS))
     for number, origin in enumerate(origins):
-        yield _origin_variant(
+        yield _make_origin_variant(
             route, match, call.with_header(_ORIGIN, origin), _expect_cors_headers(policy, origin)
         )
         if not number:
-            yield from _preflight_variants(policy, call, origin)
+            yield from _derive_preflights(policy, call, origin)
     for origin in _generate_foreign_origins(policy):
         changed = call.with_header(_ORIGIN, origin)
-        yield _origin_variant(route, match, changed, _expect_no_cors_headers(policy))
-        yield _foreign_preflight_variant(route, match, _make_preflight(changed, policy), policy)
+        yield _make_origin_variant(route, match, changed, _expect_no_cors_headers(policy))
+        yield _make_foreign_preflight(route, match, _make_preflight(changed, policy), policy)
         break
 
 
 def _pick_allowed_origins(policy: Cors) -> Iterator[str]:
-    """Yield an origin for each condition on origins, one that no other allows if there is one."""
+    """Yield an origin for each condition on origins, if possible one that no other allows."""
     for condition in policy.origins:
         other_conditions = [candidate for candidate in policy.origins if candidate is not condition]
         origins = (
@@ -77,7 +77,7 @@ def _pick_allowed_origins(policy: Cors) -> Iterator[str]:
 
 
 def _generate_foreign_origins(policy: Cors) -> Iterator[str]:
-    """Yield origins that the policy does not allow, near ones first."""
+    """Yield origins that the policy does not allow, near misses first."""
     near_origins = (
         near_miss
         for condition, origin in zip(policy.origins, _pick_allowed_origins(policy), strict=False)
@@ -91,12 +91,12 @@ def _generate_foreign_origins(policy: Cors) -> Iterator[str]:
 
 
 def _allows_origin(condition: StringMatch, origin: str) -> bool:
-    """Say whether a condition takes an origin; a lone `*` takes all (Envoy's docs)."""
+    """Say whether a condition allows an origin. A lone `*` allows all (Envoy's docs)."""
     return condition.value == "*" or strings.matches(condition, origin)
 
 
 def _expect_cors_headers(policy: Cors, origin: str) -> ExpectedHeaders:
-    """Return what the answer to an allowed page has."""
+    """Return the CORS headers of the answer to an allowed origin."""
     return (
         (_ALLOWED_ORIGIN, origin),
         ("access-control-allow-credentials", "true" if policy.allow_credentials else None),
@@ -105,12 +105,14 @@ def _expect_cors_headers(policy: Cors, origin: str) -> ExpectedHeaders:
 
 
 def _expect_no_cors_headers(policy: Cors) -> ExpectedHeaders:
+    """Return the headers of the answer to a foreign origin: all of them are absent."""
     return tuple((name, None) for name, _ in _expect_cors_headers(policy, ""))
 
 
-def _origin_variant(
+def _make_origin_variant(
     route: Route, match: Match | None, call: Call, headers: ExpectedHeaders
 ) -> Variant:
+    """Return the request of a page, whose answer has `headers`."""
     expected = expect_answer(route, match, call)
     return Variant(
         f"from {shorten(call.header(_ORIGIN) or '')}",
@@ -120,7 +122,7 @@ def _origin_variant(
 
 
 def _add_response_headers(expected: Answer, headers: ExpectedHeaders) -> Answer:
-    """Return an answer that also has the headers `headers`."""
+    """Return an answer that also has `headers`."""
     arrivals = tuple(
         replace(
             arrival, response_headers=tuple(sorted({*arrival.response_headers, *headers}, key=str))
@@ -131,7 +133,7 @@ def _add_response_headers(expected: Answer, headers: ExpectedHeaders) -> Answer:
 
 
 def _make_preflight(call: Call, policy: Cors) -> Call:
-    """Return the preflight of a page's request."""
+    """Return the preflight of a call."""
     method, header = (
         next((value for value in allowed if value != "*"), default)
         for allowed, default in ((policy.methods, "GET"), (policy.headers, f"x-{UNMATCHED_VALUE}"))
@@ -140,7 +142,8 @@ def _make_preflight(call: Call, policy: Cors) -> Call:
     return replace(preflight, method="OPTIONS")
 
 
-def _preflight_variants(policy: Cors, call: Call, origin: str) -> Iterator[Variant]:
+def _derive_preflights(policy: Cors, call: Call, origin: str) -> Iterator[Variant]:
+    """Yield the preflight of a call from an allowed origin: the proxy answers it."""
     preflight = _make_preflight(call.with_header(_ORIGIN, origin), policy)
     headers = (
         *_expect_cors_headers(policy, origin),
@@ -159,14 +162,12 @@ def _preflight_variants(policy: Cors, call: Call, origin: str) -> Iterator[Varia
 
 
 def _format_allowed(allowed: tuple[str, ...], requested: str | None) -> str | None:
-    """Return what a list says: Envoy answers to a lone `*` with what was asked."""
+    """Return a list as a header. For a lone `*` Envoy repeats what was requested."""
     return requested if allowed == ("*",) else ",".join(allowed) or None
 
 
-def _foreign_preflight_variant(
-    route: Route, match: Match | None, call: Call, policy: Cors
-) -> Variant:
-    """Return the preflight of a page that is not allowed: it goes on, or ends at the proxy."""
+def _make_foreign_preflight(route: Route, match: Match | None, call: Call, policy: Cors) -> Variant:
+    """Return the preflight from a foreign origin: it is forwarded, or the proxy answers."""
     description = f"preflight from {shorten(call.header(_ORIGIN) or '')}"
     if policy.forwards_unmatched:
         return Variant(

@@ -84,7 +84,7 @@ def _find_entrances(
         if name == MESH:
             for host in table.hosts:
                 host_ports = ports.get(host, table.ports or _DEFAULT_PORTS)
-                authority = _example_host(host) if "*" in host else ""
+                authority = _make_example_host(host) if "*" in host else ""
                 for port in filter(table.applies_to_port, host_ports):
                     yield Call(host, authority=authority, port=port)
             continue
@@ -95,7 +95,7 @@ def _find_entrances(
         for server in gateways[name].servers:
             for table_host, server_host in itertools.product(table.hosts, server.hosts):
                 if host := _intersect_hosts(table_host, server_host):
-                    authority = _example_host(host)
+                    authority = _make_example_host(host)
                     yield Call(host, authority=authority, gateway=name, port=server.port)
 
 
@@ -107,7 +107,7 @@ def _intersect_hosts(first: str, second: str) -> str:
     return ""
 
 
-def _example_host(host: str) -> str:
+def _make_example_host(host: str) -> str:
     """Return a concrete name that a host with a wildcard matches."""
     if host == "*":
         return f"{UNMATCHED_VALUE}.example"
@@ -146,9 +146,9 @@ class _TableDeriver:
     ) -> None:
         self._table = table
         self._entrances = entrances
-        rival_keys = [(rival, set(map(_entrance_key, calls))) for rival, calls in rivals]
+        rival_keys = [(rival, set(map(_make_entrance_key, calls))) for rival, calls in rivals]
         self._rival_tables = {
-            entrance: [rival for rival, keys in rival_keys if _entrance_key(entrance) in keys]
+            entrance: [rival for rival, keys in rival_keys if _make_entrance_key(entrance) in keys]
             for entrance in entrances
         }
 
@@ -178,7 +178,7 @@ class _TableDeriver:
     def _outcome_shares(self) -> tuple[Shares, ...]:
         """The different shares that the routes, or no route, can give."""
         outcomes = [
-            actions.compute_shares(route, 1 - actions.abort_share(route))
+            actions.compute_shares(route, 1 - actions.compute_abort_share(route))
             for route in self._table.routes
         ]
         if self._table.gateways is None and all(route.matches for route in self._table.routes):
@@ -207,7 +207,9 @@ class _TableDeriver:
     ) -> tuple[str, str]:
         """Return in words what makes a route take the call, and what its match demands."""
         conditions = list_conditions(match) if match else []
-        properties = " and ".join(filter(None, (each.describe(call) for each in conditions)))
+        properties = " and ".join(
+            filter(None, (condition.describe(call) for condition in conditions))
+        )
         demands = " and ".join(condition.text for condition in conditions)
         description = properties or _describe_call(call, entrance, index)
         return description + self._describe_entrance(entrance), f" ({demands})" if demands else ""
@@ -250,9 +252,9 @@ class _TableDeriver:
             calls = calls_by_match[index, match]
             if any(self._find_later_match(index, later, call) for call in calls):
                 continue
-            if case := self._derive_overlap_case(index, match, later):
-                overlap_cases.append(case)
-                calls.append(case.call)
+            if overlap_case := self._derive_overlap_case(index, match, later):
+                overlap_cases.append(overlap_case)
+                calls.append(overlap_case.call)
                 if len(overlap_cases) == overlaps.MAX_CASES:
                     break
         return overlap_cases, sum(1 for _ in pairs)
@@ -282,8 +284,8 @@ class _TableDeriver:
         if later_match is None:
             return None
         deciding_index, deciding_match = _find_match(self._table, call)
-        answer = _observable_answer(self._table.routes[index], deciding_match, call)
-        later_answer = _observable_answer(route, later_match, call)
+        answer = _extract_observable(self._table.routes[index], deciding_match, call)
+        later_answer = _extract_observable(route, later_match, call)
         return later_match if deciding_index == index and answer != later_answer else None
 
     def _find_call(self, entrance: Call, index: int | None, *matches: Match | None) -> Call | None:
@@ -363,12 +365,12 @@ class _TableDeriver:
     def _describe_entrance(self, entrance: Call) -> str:
         """Return gateway and port in words, where the host has several of them."""
         same_host = [call for call in self._entrances if call.host == entrance.host]
-        words = ""
+        description = ""
         if len({call.gateway for call in same_host}) > 1:
-            words += f" through {entrance.gateway}"
+            description += f" through {entrance.gateway}"
         if len({call.port for call in same_host if call.gateway == entrance.gateway}) > 1:
-            words += f" on port {entrance.port}"
-        return words
+            description += f" on port {entrance.port}"
+        return description
 
     def _make_case(
         self, call: Call, description: str, at: At, remark: str = "", answer: Answer | None = None
@@ -406,19 +408,19 @@ class _TableDeriver:
         )
 
 
-def _entrance_key(entrance: Call) -> tuple[str, str, int]:
+def _make_entrance_key(entrance: Call) -> tuple[str, str, int]:
     """Return what two tables share when they serve the same entrance."""
     return entrance.gateway, entrance.host, entrance.port
 
 
 def _describe_call(call: Call, entrance: Call, index: int) -> str:
     """Return in words how a call differs from the plainest one at its entrance."""
-    words = [f"path {call.path}"] if call.path != entrance.path else []
-    words += [f"method {call.method}"] if call.method != entrance.method else []
-    words += [f"{name} {value}" for name, value in call.headers]
-    words += [f"query {name}={value}" for name, value in call.query]
+    differences = [f"path {call.path}"] if call.path != entrance.path else []
+    differences += [f"method {call.method}"] if call.method != entrance.method else []
+    differences += [f"{name} {value}" for name, value in call.headers]
+    differences += [f"query {name}={value}" for name, value in call.query]
     subject = "any other request" if index else "any request"
-    return f"{subject} with {' and '.join(words)}" if words else subject
+    return f"{subject} with {' and '.join(differences)}" if differences else subject
 
 
 def _generate_calls(
@@ -439,13 +441,13 @@ def _satisfy_all(conditions: list[Condition], call: Call) -> Iterator[Call]:
     if not conditions:
         yield call
         return
-    first, *others = conditions
+    first, *remaining = conditions
     holds: Callable[[Call], bool] = first.holds
     for changed in itertools.islice(filter(holds, first.satisfying_calls(call)), _MAX_VALUES):
-        yield from _satisfy_all(others, changed)
+        yield from _satisfy_all(remaining, changed)
 
 
-def _observable_answer(route: Route, match: Match | None, call: Call) -> tuple[object, ...]:
+def _extract_observable(route: Route, match: Match | None, call: Call) -> tuple[object, ...]:
     """Return the parts of a route's answer that requests can observe."""
     answer = actions.expect_answer(route, match, call)
     shares = frozenset(actions.compute_shares(route, 1 - answer.proxy_reply_share))

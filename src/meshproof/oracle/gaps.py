@@ -1,7 +1,8 @@
-"""What rules say of connections and of hosts outside, field by field, where no request proves it.
+"""Finds the fields of rules that no request proves.
 
-The local mesh sends requests to healthy workloads that echo them: it shows who answers and what
-arrives. What only load, failures, TLS or a real network could show is named, with the reason.
+The local mesh sends requests to healthy workloads that echo them: this shows who answers and what
+arrives. Fields whose effect needs load, failures, TLS or a real network are listed with the
+reason.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ HTTP_PROTOCOLS = ("grpc", "grpc-web", "http", "http2")
 
 @dataclass(frozen=True)
 class UnprovenField:
-    """A field that no request proves: its place, its path in the document, and why."""
+    """A field that no request proves: its position, its path in the document, and the reason."""
 
     at: At
     path: str
@@ -50,9 +51,9 @@ class UnprovenField:
 
 
 def find_unproven_fields(documents: Iterable[Document]) -> Iterator[UnprovenField]:
-    """Yield the unproven fields of DestinationRules, ServiceEntries and their forerunners.
+    """Yield the unproven fields of DestinationRules, ServiceEntries and their predecessors.
 
-    And the class of an Ingress where no IngressClass among the documents says whose it is.
+    Also yields the class of an Ingress that no IngressClass in the documents defines.
     """
     known_documents = list(documents)
     class_names = {
@@ -69,6 +70,7 @@ def find_unproven_fields(documents: Iterable[Document]) -> Iterator[UnprovenFiel
 def _check_ingress_class(
     document: Document, class_names: Collection[str]
 ) -> Iterator[UnprovenField]:
+    """Yield the class of an Ingress if no IngressClass in the documents defines it."""
     class_name = ingress.get_class_name(document)
     if class_name is None or ingress.get_class_annotation(document) is not None:
         return
@@ -78,6 +80,7 @@ def _check_ingress_class(
 
 
 def _check_destination_rule(spec: Value) -> Iterator[UnprovenField]:
+    """Yield the unproven fields of a DestinationRule's traffic policies."""
     subsets = spec.get("subsets")
     for holder in (spec, *(subsets.items() if subsets is not None else ())):
         policy = holder.get("trafficPolicy")
@@ -90,11 +93,13 @@ def _check_destination_rule(spec: Value) -> Iterator[UnprovenField]:
 
 
 def _check_policy(policy: Value) -> Iterator[UnprovenField]:
+    """Yield the unproven fields of a traffic policy."""
     for key, reason in _POLICY_REASONS.items():
         yield from _list_leaf_fields(policy.get(key), reason)
 
 
 def _check_destination_policy(spec: Value) -> Iterator[UnprovenField]:
+    """Yield the unproven fields of a DestinationPolicy."""
     yield from _list_leaf_fields(spec.get("loadBalancing"), _EQUAL_WORKLOADS)
     breaker = spec.get("circuitBreaker")
     for value in breaker.mapping().values() if breaker is not None else ():
@@ -106,6 +111,7 @@ def _check_destination_policy(spec: Value) -> Iterator[UnprovenField]:
 
 
 def _check_egress_rule(spec: Value) -> Iterator[UnprovenField]:
+    """Yield the unproven fields of an EgressRule."""
     host = spec.need("destination").need("service")
     if not egress_rule.is_single_name(host.text()):
         yield UnprovenField(host.at, host.path, _MANY_HOSTS)
@@ -119,6 +125,7 @@ def _check_egress_rule(spec: Value) -> Iterator[UnprovenField]:
 
 
 def _check_service_entry(spec: Value) -> Iterator[UnprovenField]:
+    """Yield the unproven fields of a ServiceEntry."""
     ports = spec.get("ports")
     for port in ports.items() if ports is not None else ():
         protocol = port.get("protocol")
@@ -131,6 +138,7 @@ def _check_service_entry(spec: Value) -> Iterator[UnprovenField]:
 
 
 def _check_protocol(protocol: Value) -> Iterator[UnprovenField]:
+    """Yield the protocol of a port if it is not HTTP."""
     if protocol.text().lower() not in HTTP_PROTOCOLS:
         yield UnprovenField(protocol.at, protocol.path, _NOT_HTTP)
 
@@ -144,7 +152,7 @@ _CHECKS = {
 
 
 def _list_leaf_fields(value: Value | None, reason: str) -> Iterator[UnprovenField]:
-    """Yield every field below a value that has no fields of its own."""
+    """Yield each field below a value that is not a mapping itself."""
     if value is None or value.content is None:
         return
     if isinstance(value.content, dict):

@@ -1,4 +1,4 @@
-"""Requests that two matches take: what shows that the first route decides, and not a later one.
+"""Requests that two matches take. They show that the first route decides, not a later one.
 
 Part of the oracle: nothing here is shared with `mesh/`.
 """
@@ -14,15 +14,15 @@ from meshproof.oracle import strings
 from meshproof.oracle.conditions import Call, Condition, Pairs, is_sendable_path, list_conditions
 from meshproof.rules.model import Match, RouteTable
 
-#: So many cases of a route are about overlaps alone.
+#: The maximum number of cases that a route table gets for overlaps alone.
 MAX_CASES = 100
-#: So many pairs of a match and a later route are looked at for them.
+#: The maximum number of pairs of a match and a later route that are checked.
 MAX_PAIRS = 5000
-#: So many values are tried for each condition, and so many calls kept.
+#: The maximum number of values for each condition, and of calls after each part.
 _MAX_VALUES = 6
-#: So many of the values of each of two conditions are put together.
+#: The maximum number of values of each of two conditions that are combined.
 _MAX_COMBINED = 2
-#: What stands between two values in one header: of a cookie, of a list, of nothing.
+#: Separators between two values in one header: of a cookie, of a list, none.
 _SEPARATORS = ("; ", ", ", "")
 
 
@@ -36,12 +36,12 @@ def pair_with_later_routes(table: RouteTable) -> Iterator[tuple[int, Match, int]
 
 
 def find_common_calls(first: Match, second: Match, entrance: Call) -> Iterator[Call]:
-    """Yield calls at a place that satisfy both matches; none where none is found.
+    """Yield calls at an entrance that satisfy both matches, if any are found.
 
-    The conditions of one part of a request (its path, one header) are looked at by themselves.
+    Each part of a request (its path, one header) is changed on its own.
     """
     calls = [entrance]
-    first_parts, second_parts = _conditions_by_part(first), _conditions_by_part(second)
+    first_parts, second_parts = _group_by_part(first), _group_by_part(second)
     for part in dict.fromkeys((*first_parts, *second_parts)):
         conditions = [*first_parts.get(part, ()), *second_parts.get(part, ())]
         changed = (
@@ -58,38 +58,39 @@ def find_common_calls(first: Match, second: Match, entrance: Call) -> Iterator[C
 
 
 @functools.lru_cache(maxsize=1024)
-def _conditions_by_part(match: Match) -> dict[str, list[Condition]]:
-    """Return the conditions of a match by the part of the request that they are about."""
-    plain = Match(match.at)
+def _group_by_part(match: Match) -> dict[str, list[Condition]]:
+    """Return the conditions of a match by the part of the request that they constrain."""
+    unconditional = Match(match.at)
     parts = {
-        "gateway": replace(plain, gateways=match.gateways),
-        "port": replace(plain, port=match.port),
-        "source": replace(plain, source=match.source),
-        "namespace": replace(plain, source_namespace=match.source_namespace),
-        "scheme": replace(plain, scheme=match.scheme),
-        "path": replace(plain, uri=match.uri, ignore_uri_case=match.ignore_uri_case),
-        "method": replace(plain, method=match.method),
-        "authority": replace(plain, authority=match.authority),
+        "gateway": replace(unconditional, gateways=match.gateways),
+        "port": replace(unconditional, port=match.port),
+        "source": replace(unconditional, source=match.source),
+        "namespace": replace(unconditional, source_namespace=match.source_namespace),
+        "scheme": replace(unconditional, scheme=match.scheme),
+        "path": replace(unconditional, uri=match.uri, ignore_uri_case=match.ignore_uri_case),
+        "method": replace(unconditional, method=match.method),
+        "authority": replace(unconditional, authority=match.authority),
     }
     for name in dict.fromkeys(name for name, _ in (*match.headers, *match.without_headers)):
         parts[f"header {name}"] = replace(
-            plain,
+            unconditional,
             headers=tuple(header for header in match.headers if header[0] == name),
             without_headers=tuple(header for header in match.without_headers if header[0] == name),
         )
     for name, value in match.query:
-        parts[f"query {name}"] = replace(plain, query=((name, value),))
+        parts[f"query {name}"] = replace(unconditional, query=((name, value),))
     return {
         name: conditions for name, part in parts.items() if (conditions := list_conditions(part))
     }
 
 
 def _all_hold(conditions: Iterable[Condition], call: Call) -> bool:
+    """Say whether all conditions hold for a call."""
     return all(condition.holds(call) for condition in conditions)
 
 
 def _satisfy_part(conditions: list[Condition], call: Call) -> Iterator[Call]:
-    """Yield calls changed in one part so that all the conditions on it hold."""
+    """Yield changed calls for which all conditions on one part of a request hold."""
     calls_by_condition = [
         list(itertools.islice(condition.satisfying_calls(call), _MAX_VALUES))
         for condition in conditions
@@ -110,23 +111,24 @@ def _satisfy_part(conditions: list[Condition], call: Call) -> Iterator[Call]:
 
 
 def _combine_calls(first: Call, second: Call) -> Iterator[Call]:
-    """Yield calls that have what both have in the part in which they differ."""
+    """Yield calls that combine both calls in the part in which they differ."""
     if first.path != second.path and is_sendable_path(path := first.path.rstrip("/") + second.path):
         yield replace(first, path=path)
     if first.source != second.source:
         yield replace(first, source=tuple(sorted({*first.source, *second.source})))
-    for name, value, second_value in _differing_values(first.headers, second.headers):
+    for name, value, second_value in _list_differences(first.headers, second.headers):
         values = (f"{value}{separator}{second_value}" for separator in _SEPARATORS)
         yield from (
             first.with_header(name, joined)
             for joined in values
             if strings.is_sendable_value(joined)
         )
-    for name, value, second_value in _differing_values(first.query, second.query):
+    for name, value, second_value in _list_differences(first.query, second.query):
         yield first.with_query(name, value + second_value)
 
 
-def _differing_values(first: Pairs, second: Pairs) -> Iterator[tuple[str, str, str]]:
+def _list_differences(first: Pairs, second: Pairs) -> Iterator[tuple[str, str, str]]:
+    """Yield (name, first value, second value) where the values of a name differ."""
     second_values = dict(second)
     for name, value in first:
         if name in second_values and second_values[name] != value:

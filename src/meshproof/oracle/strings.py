@@ -1,4 +1,4 @@
-"""Strings that a match takes and strings that it just misses, checked with RE2's semantics.
+"""Values that a string match takes, and values that it just misses.
 
 Istio's regexes are RE2 on the whole value (Istio reference, StringMatch).
 """
@@ -15,18 +15,18 @@ from typing import Any
 from meshproof.rules.model import StringMatch
 
 _MAX_SAMPLES = 40
-#: So long may a value be that stands for a regex: a longer one proves no more.
+#: The maximum length of a value generated from a regex: a longer one proves no more.
 _MAX_LENGTH = 512
-#: What a value is made of where a regex leaves the choice.
+#: Preferred characters where a regex leaves the choice.
 _SIMPLE_CHARACTERS = frozenset(string.ascii_lowercase + string.digits)
-#: Values that a header can carry without being encoded or trimmed.
+#: Values that a header carries without encoding or trimming.
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 def matches(string_match: StringMatch, value: str) -> bool:
-    """Say whether a value is taken: exact, by prefix, below a path, by RE2 as a whole, or present.
+    """Say whether a string match takes a value.
 
-    Raises BadRules for a regex that RE2 does not take.
+    Raises BadRules for a regex that RE2 rejects.
     """
     if string_match.kind == "exact":
         return value == string_match.value
@@ -40,13 +40,14 @@ def matches(string_match: StringMatch, value: str) -> bool:
 
 
 def describe_condition(string_match: StringMatch) -> str:
-    """Return a condition in words: `prefix '/a'`, or `present`."""
+    """Return a string match in words: `prefix '/a'`, or `present`."""
     return (
         f"{string_match.kind} '{string_match.value}'" if string_match.value else string_match.kind
     )
 
 
 def _compile_regex(string_match: StringMatch) -> Any:
+    """Return the compiled regex. Raises BadRules for one that RE2 rejects."""
     compiled = _try_compile(string_match.value)
     if isinstance(compiled, str):
         raise string_match.at.error(
@@ -57,11 +58,11 @@ def _compile_regex(string_match: StringMatch) -> Any:
 
 @functools.lru_cache(maxsize=4096)
 def _try_compile(pattern: str) -> Any:
-    """Return the compiled regex, or why RE2 does not take it."""
+    """Return the compiled regex, or the reason why RE2 rejects it."""
     import re2
 
     options = re2.Options()
-    options.log_errors = False  # it would go to standard error
+    options.log_errors = False  # RE2 would write to standard error
     try:
         return re2.compile(pattern, options)
     except re2.error as error:
@@ -70,9 +71,9 @@ def _try_compile(pattern: str) -> Any:
 
 
 def replace_matches(string_match: StringMatch, substitution: str, value: str) -> str:
-    r"""Return a value with every part that a regex finds replaced; \1 is its first group.
+    r"""Return a value with each match of a regex replaced. \1 is the first group.
 
-    Raises BadRules for what RE2 does not take.
+    Raises BadRules for a regex or substitution that RE2 rejects.
     """
     import re2
 
@@ -83,7 +84,7 @@ def replace_matches(string_match: StringMatch, substitution: str, value: str) ->
 
 
 def replace_prefix(prefix: str, replacement: str, path: str) -> str:
-    """Return a path below `prefix` as it is below `replacement`, element by element.
+    """Return a path below `prefix` as a path below `replacement`.
 
     Source: Gateway API reference, HTTPPathModifier (the table of ReplacePrefixMatch).
     """
@@ -92,12 +93,12 @@ def replace_prefix(prefix: str, replacement: str, path: str) -> str:
 
 
 def is_sendable_value(value: str) -> bool:
-    """Say whether a header can carry a value as it is."""
+    """Say whether a header can carry a value unchanged."""
     return _HEADER_VALUE.fullmatch(value) is not None
 
 
 def generate_matches(string_match: StringMatch, default: str) -> Iterator[str]:
-    """Yield different values that are taken, the simplest first; `default` where any will do."""
+    """Yield values that a string match takes, the simplest first; `default` if it takes any."""
     if string_match.kind == "exact":
         yield string_match.value
     elif string_match.kind == "prefix":
@@ -117,9 +118,9 @@ def generate_matches(string_match: StringMatch, default: str) -> Iterator[str]:
 
 
 class _SimplestChoices(Random):
-    """Draws small numbers and simple characters, so that what is made of a regex can be read.
+    """Draws small numbers and simple characters, so that values from a regex stay readable.
 
-    Its draws depend on the seed alone: rstr hands over sets whose order is another in each run.
+    The draws depend on the seed alone, though the sets that rstr passes have no stable order.
     """
 
     def randint(self, a: int, b: int) -> int:
@@ -139,7 +140,7 @@ class _SimplestChoices(Random):
 
 @functools.lru_cache(maxsize=4096)
 def _generate_from_regex(pattern: str) -> tuple[str, ...]:
-    """Return values made from a regex, shortest first; what takes them is up to RE2."""
+    """Return values generated from a regex, shortest first. RE2 may still reject some."""
     import rstr
 
     generator = rstr.Rstr(_SimplestChoices(pattern))
@@ -147,7 +148,7 @@ def _generate_from_regex(pattern: str) -> tuple[str, ...]:
     for _ in range(_MAX_SAMPLES):
         try:
             samples.add(generator.xeger(pattern))
-        except Exception:  # whatever the generator cannot do, RE2 may still take
+        except Exception:  # RE2 may take a regex that the generator does not support
             break
     usable = [
         sample
@@ -158,7 +159,7 @@ def _generate_from_regex(pattern: str) -> tuple[str, ...]:
 
 
 def _strip_operators(pattern: str) -> str:
-    """Return the pattern's plain letters: for many regexes they are a value that is meant."""
+    """Return a regex without its operators: for many regexes this is the intended value."""
     stripped = re.sub(r"\(\?[^)]*\)|\[[^\]]*\]|\(\.[^)]*\)\??|[\^$]|\\[a-zA-Z]", "", pattern)
     return re.sub(r"[*+?(){}|]|(?<!\\)\.|\\(?=\W)", "", stripped)
 
@@ -166,7 +167,10 @@ def _strip_operators(pattern: str) -> str:
 def generate_near_misses(
     string_match: StringMatch, value: str, is_match: Callable[[str], bool] | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yield (words, other value) for values near `value` that are not taken (as `matches` says)."""
+    """Yield (description, value) for values near `value` that are not taken.
+
+    `is_match` says which values are taken (default: `matches`).
+    """
     is_path = value.startswith("/")
     candidates = (
         ("one character short", value[:-1]),
@@ -188,7 +192,7 @@ def generate_near_misses(
 
 
 def generate_similar_matches(string_match: StringMatch, value: str) -> Iterator[tuple[str, str]]:
-    """Yield (words, other value) for values unlike `value` that are taken all the same."""
+    """Yield (description, value) for other values that a string match also takes."""
     if string_match.kind == "prefix":
         yield "and more", f"{value}x"
     elif string_match.kind == "path_prefix":
@@ -202,7 +206,10 @@ def generate_similar_matches(string_match: StringMatch, value: str) -> Iterator[
 
 
 def generate_cookie_variants(value: str) -> Iterator[tuple[str, str]]:
-    """Yield the ways in which a browser sends a cookie with others (RFC 6265, section 4.2.1)."""
+    """Yield (description, header) for a cookie among others, and for cookies that look like it.
+
+    Source: RFC 6265, section 4.2.1.
+    """
     name, equals, content = value.partition("=")
     if not equals or ";" in value:
         return

@@ -18,6 +18,6 @@ def read_rules(
     classes: Collection[str] = (INGRESS_CLASS,),
 ) -> RuleSet:
     """Return the rules in `documents`; see `meshproof.rules.reading.read_rules`."""
-    from meshproof.rules import reading  # late: who wants the model alone needs no dialect
+    from meshproof.rules import reading  # late: the model alone needs no dialect
 
     return reading.read_rules(documents, selectors, classes)

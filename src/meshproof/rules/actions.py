@@ -1,4 +1,6 @@
-"""The model of what a route does beside choosing who answers: the same for every dialect.
+"""The model of a route's actions, the same for every dialect.
+
+A route chooses a destination; its actions redirect, rewrite, delay, retry and the like.
 
 Source: Istio reference, VirtualService (HTTPRedirect, HTTPDirectResponse, HTTPRewrite, Headers,
 HTTPFaultInjection, HTTPRetry).
@@ -19,10 +21,10 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Redirect:
-    """The client is sent elsewhere with `code`; what is empty stays as it was asked.
+    """The client is redirected with `code`. Empty parts stay as in the request.
 
-    `uri` is a whole path; `prefix` takes the place of what a path_prefix match took. `port` is
-    the one to name, None: none of its own; `asked_port` means the port that was asked.
+    `uri` is a whole path. `prefix` replaces the prefix that a path_prefix match took. `port` is
+    the port in the URL, None for none; `use_request_port` means the port of the request.
     """
 
     code: int
@@ -36,7 +38,7 @@ class Redirect:
 
 @dataclass(frozen=True)
 class DirectResponse:
-    """The proxy answers itself, with this status and body."""
+    """The proxy answers by itself, with this status and body."""
 
     status: int
     body: str = ""
@@ -44,11 +46,11 @@ class DirectResponse:
 
 @dataclass(frozen=True)
 class Rewrite:
-    """What is changed of path and host before the request goes on; what is empty stays.
+    """Changes of path and host before the request is forwarded. Empty parts stay.
 
-    `uri` takes the place of what the match took: of its prefix, else of the whole path. Below a
-    path it is whole elements, too: the slash before the rest stays one. `pattern` is RE2; each part
-    of the path that it finds becomes `substitution`.
+    `uri` replaces the prefix that the match took, else the whole path. For a path_prefix match it
+    replaces whole path elements. `pattern` is RE2; each part of the path that it matches becomes
+    `substitution`.
     """
 
     uri: str = ""
@@ -60,7 +62,7 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class HeaderChanges:
-    """Headers (lower case) that are set, added to and removed; no name stands twice."""
+    """Headers (lower case) that are set, added to and removed; each name occurs once."""
 
     set: Pairs = ()
     add: Pairs = ()
@@ -68,7 +70,7 @@ class HeaderChanges:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every header that is changed."""
+        """The names of all changed headers."""
         return (*(name for name, _ in self.set + self.add), *self.remove)
 
 
@@ -77,19 +79,18 @@ _NO_CHANGES = HeaderChanges()
 
 @dataclass(frozen=True)
 class Headers:
-    """Changes of the request before it goes on and of the answer before it goes back."""
+    """Header changes of the request and of the response."""
 
     request: HeaderChanges = _NO_CHANGES
     response: HeaderChanges = _NO_CHANGES
 
 
-#: As they come, so they go.
 UNCHANGED = Headers()
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A delay in seconds and an abort with a status, each for its percentage (0..100)."""
+    """A delay in seconds and an abort with a status, each for a percentage (0..100)."""
 
     delay_seconds: float = 0.0
     delay_percent: float = 0.0
@@ -99,11 +100,12 @@ class Fault:
 
 @dataclass(frozen=True)
 class Cors:
-    """Which pages of other origins may ask (of any `origins`), and what they may ask and see.
+    """A CORS policy: which origins are allowed, and what their pages may send and read.
 
-    `methods` and `headers` may be asked with, `exposed` headers be seen; a preflight's answer may
-    be kept `age` seconds. `credentials`, when true, lets cookies pass. What is empty or None is not
-    said. A preflight of another origin goes on to a workload when `forward` is true.
+    Pages may use `methods` and `headers` and read `exposed_headers`. Browsers keep the answer to a
+    preflight for `max_age` seconds. `allow_credentials` lets cookies pass. Empty or None: the
+    policy does not say. With `forwards_unmatched` a preflight from a foreign origin goes on to a
+    workload.
     """
 
     origins: tuple[StringMatch, ...]
@@ -117,9 +119,9 @@ class Cors:
 
 @dataclass(frozen=True)
 class Retries:
-    """How often a request is sent again, on which conditions (none: the mesh's own).
+    """How often a failed request is sent again, and on which conditions (none: the mesh's own).
 
-    `each` is the time in seconds for one try, 0 without a limit of its own.
+    `per_try_seconds` limits each try, 0 for no limit.
     """
 
     attempts: int

@@ -1,4 +1,4 @@
-"""Reads CORS policies: which pages of other origins may ask, and what they may see.
+"""Reads CORS policies.
 
 Sources: Istio reference, VirtualService (CorsPolicy); for RouteRules, routing/v1alpha1/cors.proto
 of Istio 0.1 to 0.7, whose origins are whole strings.
@@ -16,7 +16,7 @@ _COMMON_KEYS = ("allowCredentials", "allowHeaders", "allowMethods", "exposeHeade
 
 
 def read_virtual_service_cors(route: Value) -> Cors | None:
-    """Return the corsPolicy of a route. Raises BadRules for what cannot be read."""
+    """Return the corsPolicy of a route of a VirtualService. Raises BadRules if it is invalid."""
     policy = route.get("corsPolicy")
     if policy is None:
         return None
@@ -29,7 +29,7 @@ def read_virtual_service_cors(route: Value) -> Cors | None:
 
 
 def read_route_rule_cors(spec: Value) -> Cors | None:
-    """Return the corsPolicy of a RouteRule. Raises BadRules for what cannot be read."""
+    """Return the corsPolicy of a RouteRule. Raises BadRules if it is invalid."""
     policy = spec.get("corsPolicy")
     if policy is None:
         return None
@@ -38,12 +38,14 @@ def read_route_rule_cors(spec: Value) -> Cors | None:
 
 
 def _read_exact_origins(policy: Value) -> tuple[StringMatch, ...]:
+    """Return the origins under the deprecated key `allowOrigin`, which are whole strings."""
     origins = policy.get("allowOrigin")
     entries = origins.items() if origins else []
     return tuple(StringMatch("exact", entry.non_empty_text(), entry.at) for entry in entries)
 
 
 def _read_policy(policy: Value, origins: tuple[StringMatch, ...], forwards_unmatched: bool) -> Cors:
+    """Return a policy with the fields that both dialects write alike."""
     credentials, age, methods = (
         policy.get(key) for key in ("allowCredentials", "maxAge", "allowMethods")
     )

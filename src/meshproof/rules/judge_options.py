@@ -1,4 +1,4 @@
-"""Options of the judge that a rule sets for itself: annotations `meshproof/NAME` of its object.
+"""Reads the judge's options that a rule sets: annotations `meshproof/NAME` of its object.
 
 Annotations are text, and their keys may have a prefix (Kubernetes, "Annotations").
 """
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from meshproof.documents.manifest import Document
 
 ANNOTATION_PREFIX = "meshproof/"
-#: Kinds whose objects say where requests go: only there an option holds for something.
+#: Kinds that route requests: an option has an effect only there.
 ROUTING_KINDS = ("VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute", "Ingress")
 
 _NUMBER = re.compile(r"[0-9]*\.?[0-9]+(e[+-]?[0-9]+)?", re.I)
 
 
 class _Range(NamedTuple):
-    """The values that an option may have, in words and as a test."""
+    """The valid values of an option, in words and as a function."""
 
     description: str
     contains: Callable[[float], bool]
@@ -46,13 +46,13 @@ _RANGES = {
     "look-every": _COUNTS,
     "unnamed-budget": _AMOUNTS,
 }
-#: What a rule, or a check, may set for itself, by the judge's names; the alpha is the run's.
+#: The options that a rule or a check may set, by the judge's names. The alpha is the run's.
 OPTION_NAMES = tuple(name.replace("-", "_") for name in _RANGES)
 
 
 @dataclass(frozen=True)
 class Option:
-    """An option that a rule sets: the judge's name for it, its value, and where it is written."""
+    """An option that a rule sets: its name in the judge, its value, and its position."""
 
     name: str
     value: float
@@ -66,7 +66,7 @@ Options = tuple[Option, ...]
 
 
 class InvalidAnnotation(NamedTuple):
-    """An annotation that cannot hold: where, why, and what to write instead."""
+    """An annotation that has no effect: its position, the reason, and what to write instead."""
 
     at: At
     message: str
@@ -74,9 +74,9 @@ class InvalidAnnotation(NamedTuple):
 
 
 def read_options(document: Document) -> Options:
-    """Return the options that a rule sets for itself.
+    """Return the options that a rule sets.
 
-    Raises BadRules with file and line for one that is unknown or has a wrong value.
+    Raises BadRules with file and line for an unknown option or a wrong value.
     """
     annotations = _get_annotations(document)
     for at, message, _ in (
@@ -90,13 +90,13 @@ def read_options(document: Document) -> Options:
 
 
 def merge_options(first: Options, second: Options) -> Options:
-    """Return the options of two objects behind one route: where both set one, the first holds."""
+    """Return the options of two objects behind one route. Where both set one, the first wins."""
     names = {option.name for option in first}
     return (*first, *(option for option in second if option.name not in names))
 
 
 def find_invalid_annotations(annotations: Value, kind: str) -> Iterator[InvalidAnnotation]:
-    """Yield the annotations of an object of that kind that are meant for us and cannot hold."""
+    """Yield the annotations for meshproof of an object of a kind that have no effect."""
     for key, value in _list_meshproof_annotations(annotations):
         at, name = annotations.keys[key], key.removeprefix(ANNOTATION_PREFIX)
         if name == key:
@@ -128,7 +128,7 @@ def _get_annotations(document: Document) -> Value | None:
 
 
 def _list_meshproof_annotations(annotations: Value | None) -> Iterator[tuple[str, Value]]:
-    """Yield key and value of those that are meant for us, misspelt ones too."""
+    """Yield key and value of the annotations for meshproof, also of misspelt ones."""
     for key, value in annotations.mapping().items() if annotations else ():
         prefix = key.rpartition("/")[0]
         if "meshproof" in key.lower() or difflib.get_close_matches(prefix, ["meshproof"], 1, 0.8):
@@ -136,11 +136,13 @@ def _list_meshproof_annotations(annotations: Value | None) -> Iterator[tuple[str
 
 
 def _is_in_range(content: object, valid_range: _Range) -> bool:
+    """Say whether the content of an annotation is a number in a range."""
     is_number = isinstance(content, str) and _NUMBER.fullmatch(content)
     return bool(is_number) and valid_range.contains(float(str(content)))
 
 
 def _make_option(name: str, value: Value) -> Option:
+    """Return the option of a valid annotation."""
     number = float(value.text())
     is_count = _RANGES[name] is _COUNTS
     return Option(name.replace("-", "_"), int(number) if is_count else number, value.at)

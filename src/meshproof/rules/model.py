@@ -24,10 +24,10 @@ MtlsMode = Literal["DISABLE", "PERMISSIVE", "STRICT"]
 
 @dataclass(frozen=True)
 class StringMatch:
-    """How one string is compared. `regex` is RE2 on the whole value (Istio reference).
+    """A condition on one string. `regex` is RE2 on the whole value (Istio reference).
 
-    `path_prefix` is a path itself and what is below it: a prefix of whole elements (Gateway API
-    reference, PathPrefix). Its value has no slash at its end and is never `/` alone.
+    `path_prefix` takes a path and all paths below it: a prefix of whole elements (Gateway API
+    reference, PathPrefix). Its value does not end in a slash and is never `/` alone.
     """
 
     kind: Literal["exact", "prefix", "path_prefix", "regex", "present"]
@@ -40,11 +40,11 @@ class StringMatch:
 
 @dataclass(frozen=True)
 class Match:
-    """Conditions that must all hold. Header names are lower case; empty means: every request.
+    """Conditions that must all hold. Without any, every request matches.
 
-    `gateways` restricts the match to requests that came in there (empty: as the route says);
-    `source` and `source_namespace` to calling workloads with these labels, of this namespace;
-    `port` to requests for that port of the host.
+    Header names are lower case. `gateways` restricts the match to requests that come in there
+    (empty: as the table says). `source` and `source_namespace` restrict it to calling workloads
+    with these labels, of this namespace. `port` restricts it to that port of the host.
     """
 
     at: At = field(compare=False)
@@ -66,9 +66,9 @@ class Match:
 class Target:
     """One destination of a split: a service, the labels that pick its subset, and its weight.
 
-    `host` is the full name (`reviews.default.svc.cluster.local`), `port` None means the port that
-    was asked for, `weight` is 0 or more; what counts is its part of the split's sum. `headers` are
-    changed for this destination alone.
+    `host` is the full name (`reviews.default.svc.cluster.local`). A `port` of None means the port
+    of the request. `weight` is 0 or more; the share is its part of the split's sum. `headers`
+    change for this destination alone.
     """
 
     host: str
@@ -80,7 +80,7 @@ class Target:
 
     @property
     def subset(self) -> str:
-        """Name of the subset: the version where that is the only label, else all labels."""
+        """The name of the subset: the version if that is the only label, else all labels."""
         if len(self.labels) == 1 and self.labels[0][0] == "version":
             return self.labels[0][1]
         return ",".join(f"{key}={value}" for key, value in self.labels)
@@ -88,7 +88,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Mirror:
-    """A destination that gets a copy of `percent` (0..100) of the requests; nobody hears it."""
+    """A destination that gets copies of `percent` (0..100) of the requests; answers are dropped."""
 
     target: Target
     percent: float = 100.0
@@ -96,11 +96,10 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Route:
-    """One branch of a table: the first route with a match that holds decides (no match: always).
+    """One route of a table. The first route with a match that holds decides (no match: always).
 
-    Its requests go to the split, or are answered by `redirect` or `direct`: exactly one is there.
-    `timeout` is in seconds; None and 0 mean no limit. `options` are those that its rule sets for
-    the judge.
+    Exactly one of `split`, `redirect` and `direct_response` says where its requests go. `timeout`
+    is in seconds; None and 0 mean no limit. `options` are the judge's options that its rule sets.
     """
 
     matches: tuple[Match, ...]
@@ -120,16 +119,16 @@ class Route:
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """Every destination that requests or copies of them are sent to."""
+        """All destinations of requests and of mirrored copies."""
         return (*self.split, *(mirror.target for mirror in self.mirrors))
 
     @property
     def all_headers(self) -> tuple[Headers, ...]:
-        """The header changes of the route and those of each of its destinations."""
+        """The header changes of the route, then those of each destination."""
         return (self.headers, *(target.headers for target in self.split))
 
     def shares(self) -> dict[str, float]:
-        """Return the declared share of each subset, in 0..1, summing to 1."""
+        """Return the declared share of each subset (0..1); the shares sum to 1."""
         total = sum(target.weight for target in self.split)
         shares: dict[str, float] = {}
         for target in self.split:
@@ -139,10 +138,10 @@ class Route:
 
 @dataclass(frozen=True)
 class RouteTable:
-    """The ordered routes for some hosts, and where they hold: in sidecars (`mesh`) or at gateways.
+    """The ordered routes of some hosts, and where they apply: in sidecars (`mesh`) or at gateways.
 
-    Gateways are named as in `Gateway`. `None` stands for everywhere (RouteRule knew no gateways).
-    In sidecars they hold for `ports` of the hosts alone, for every port where there are none.
+    `gateways` are names as in `Gateway`; None means everywhere (RouteRule knew no gateways). In
+    sidecars the routes apply to `ports` of the hosts alone, without any to every port.
     """
 
     hosts: tuple[str, ...]
@@ -154,7 +153,7 @@ class RouteTable:
     ports: tuple[int, ...] = ()
 
     def applies_to_port(self, port: int) -> bool:
-        """Say whether the route holds for a port of its hosts, in sidecars."""
+        """Say whether the routes apply to a port of the hosts, in sidecars."""
         return not self.ports or port in self.ports
 
 
@@ -168,10 +167,11 @@ class Server:
 
 @dataclass(frozen=True)
 class Gateway:
-    """A way in: `name` is namespace/name, `servers` its ports.
+    """An entry point of the mesh: `name` is namespace/name, `servers` are its ports.
 
-    A listener of Gateway API is a way in of its own, namespace/name/listener. `proxy` is what
-    serves it: a Gateway of Gateway API has its own (namespace/name), Istio's share one (nothing).
+    Each listener of Gateway API is a gateway here, named namespace/name/listener. `proxy` is the
+    proxy that serves it: a Gateway of Gateway API has its own (namespace/name), those of Istio
+    share one ("").
     """
 
     name: str
@@ -182,9 +182,9 @@ class Gateway:
 
 @dataclass(frozen=True)
 class PeerPolicy:
-    """Which transport sidecars accept: for the mesh (root namespace), a namespace or workloads.
+    """Which transport sidecars accept, in the mesh (root namespace), a namespace or workloads.
 
-    `mode` None means: as the next wider policy says.
+    A `mode` of None means the mode of the next wider policy.
     """
 
     namespace: str
@@ -197,7 +197,7 @@ class PeerPolicy:
 class RuleSet:
     """All rules that are served together, and the dialect of their routes (for reports).
 
-    `documents` are the objects that they were read from: a cluster gets those.
+    `documents` are the objects that the rules come from; a cluster gets these.
     """
 
     tables: tuple[RouteTable, ...] = ()
@@ -206,13 +206,13 @@ class RuleSet:
     dialect: str = field(default="", compare=False)
     documents: tuple[Document, ...] = field(default=(), compare=False, repr=False)
 
-    def __add__(self, other: RuleSet) -> RuleSet:
+    def __add__(self, added: RuleSet) -> RuleSet:
         return RuleSet(
-            self.tables + other.tables,
-            self.gateways + other.gateways,
-            self.policies + other.policies,
-            self.dialect or other.dialect,
-            self.documents + other.documents,
+            self.tables + added.tables,
+            self.gateways + added.gateways,
+            self.policies + added.policies,
+            self.dialect or added.dialect,
+            self.documents + added.documents,
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Documents of every dialect -> the rules in them."""
+"""Reads the rules in documents, whatever dialect each is written in."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def read_rules(
     selectors: Mapping[str, Labels] = MappingProxyType({}),
     classes: Collection[str] = (INGRESS_CLASS,),
 ) -> RuleSet:
-    """Return the rules in `documents`, in whatever dialect each is written.
+    """Return the rules in `documents`, whatever dialect each is written in.
 
-    `selectors` are the labels that Services select, by full host: RouteRules name callers so.
-    `classes` are the names of the IngressClasses that are Istio's.
+    `selectors` are the labels that Services select, by full host: RouteRules name callers by
+    Service. `classes` are the names of Istio's IngressClasses.
 
-    Raises BadRules with its place for a document of no known dialect (it is never passed over), for
-    one that cannot be read, for two of one name, and when there is no rule at all.
+    Raises BadRules with file and line for a document of no known dialect (none is ever ignored),
+    for one that is invalid, for two of one name, and when there is no rule at all.
     """
     all_documents = list(documents)
     readers = [_find_reader(document, classes) for document in all_documents]
@@ -79,7 +79,7 @@ def read_rules(
 
 
 def _find_reader(document: Document, classes: Collection[str]) -> ModuleType:
-    """Return the reader of a document. Raises BadRules with its place if there is none."""
+    """Return the reader of a document. Raises BadRules with file and line if there is none."""
     for reader in _READERS:
         arguments = (classes,) if reader is ingress else ()
         if reader.handles(document, *arguments):
@@ -91,7 +91,7 @@ def _find_reader(document: Document, classes: Collection[str]) -> ModuleType:
 
 
 def _check_options(documents: Iterable[Document], rules: RuleSet) -> None:
-    """Check that every option that an object sets for the judge holds for a route of the rules."""
+    """Check that each option for the judge applies to a route of the rules."""
     routes = [route for table in rules.tables for route in table.routes]
     used = {option.at for route in routes for option in route.options}
     for option in (
@@ -106,7 +106,7 @@ def _check_options(documents: Iterable[Document], rules: RuleSet) -> None:
 
 
 def _check_objects(documents: Iterable[Document]) -> None:
-    """Check what does not depend on the dialect: the outermost keys, the name."""
+    """Check what does not depend on the dialect: top-level keys, metadata, unique names."""
     first_by_name: dict[tuple[str, str, str, str], Document] = {}
     for document in documents:
         document.root.check_keys(*_OBJECT_KEYS)

@@ -1,4 +1,4 @@
-"""Reads what a rule of Gateway API sends to: backendRefs, across namespaces by ReferenceGrants.
+"""Reads the backends of Gateway API rules, and the ReferenceGrants that allow them.
 
 Source: Gateway API reference, BackendRef and ReferenceGrant.
 """
@@ -21,16 +21,17 @@ _REFERENCE_KEYS = ("group", "kind", "name", "namespace", "port")
 
 @dataclass(frozen=True)
 class ReferenceGrants:
-    """Who may send to Services of another namespace.
+    """Which routes may send to Services of another namespace.
 
-    `known` are kind of route, its namespace, that of the Service, its name (nothing: all of them).
+    Each grant is (kind of route, its namespace, namespace of the Service, name of the Service). An
+    empty name stands for all Services.
     """
 
     grants: frozenset[tuple[str, str, str, str]]
 
     @classmethod
     def from_documents(cls, documents: Iterable[Document]) -> ReferenceGrants:
-        """Return what ReferenceGrants allow to routes; what they allow to others is passed over."""
+        """Return the grants of ReferenceGrants for routes to Services; others are ignored."""
         grants: set[tuple[str, str, str, str]] = set()
         for document in documents:
             spec = document.spec
@@ -62,15 +63,16 @@ class ReferenceGrants:
 
 
 def _read_group(entry: Value) -> str:
+    """Return the API group of a reference, "" for Kubernetes' core objects."""
     group = entry.get("group")
     return group.text() if group is not None else ""
 
 
 @dataclass(frozen=True)
 class BackendReader:
-    """Reads the backends of a route; with `grants` those of other namespaces must be allowed.
+    """Reads the backends of a route. With `grants` a backend in another namespace needs a grant.
 
-    Routes of the mesh need no grant (istiod).
+    Routes of the mesh need none (istiod): `grants` is None.
     """
 
     route: Document
@@ -79,9 +81,9 @@ class BackendReader:
     def read_split(
         self, rule: Value, read_changes: Callable[[Value], Headers]
     ) -> tuple[Target, ...]:
-        """Return the split of a rule, `read_changes` reads the filters of a backend.
+        """Return the split of a rule; `read_changes` reads the filters of a backend.
 
-        Raises BadRules with its place for what is not supported yet.
+        Raises BadRules with file and line for unsupported values.
         """
         backend_refs = rule.get("backendRefs")
         targets = []
@@ -98,6 +100,7 @@ class BackendReader:
         return self._read_target(entry, 100, UNCHANGED)
 
     def _read_target(self, entry: Value, weight: int, headers: Headers) -> Target:
+        """Return the target of a backendRef. Raises BadRules for another kind, or no grant."""
         kind, name = entry.get("kind"), entry.need("name")
         kind_name = kind.text() if kind else "Service"
         if (kind_name, _read_group(entry)) != ("Service", ""):

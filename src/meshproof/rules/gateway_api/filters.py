@@ -1,7 +1,7 @@
-"""What a rule of Gateway API does beside its split: filters, timeouts and retries.
+"""Reads filters, timeouts and retries of a Gateway API rule.
 
-Source: Gateway API reference, HTTPRouteFilter, HTTPRouteTimeouts, HTTPRouteRetry; its Duration is
-that of GEP-2257. Which failures are retried beside the codes, and how often, is istiod's choice.
+Source: Gateway API reference, HTTPRouteFilter, HTTPRouteTimeouts, HTTPRouteRetry; GEP-2257 for
+durations. Which failures are retried beside the codes, and how often, follows istiod.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from meshproof.rules.model import Mirror, Route, Target
 
 _REQUEST, _RESPONSE = "RequestHeaderModifier", "ResponseHeaderModifier"
 _MIRROR, _REDIRECT, _REWRITE = "RequestMirror", "RequestRedirect", "URLRewrite"
-#: Type of a filter -> the key of what it says.
+#: Type of a filter -> the key of its content.
 _FILTER_KEYS = {
     _REQUEST: "requestHeaderModifier",
     _RESPONSE: "responseHeaderModifier",
@@ -40,7 +40,7 @@ _HEADER_FILTERS = (_REQUEST, _RESPONSE)
 GRPC_FILTERS = (*_HEADER_FILTERS, _MIRROR)
 HTTP_FILTERS = (*GRPC_FILTERS, _REDIRECT, _REWRITE)
 _DURATION = re.compile(r"(?:[0-9]{1,5}(?:h|ms|m|s)){1,4}")
-#: What is retried whatever the codes are, and how often (istiod).
+#: Conditions that are retried whatever the codes are, and the default attempts (istiod).
 _ALWAYS_RETRIED = ("connect-failure", "refused-stream", "unavailable", "cancelled")
 _DEFAULT_ATTEMPTS = 2
 
@@ -50,9 +50,9 @@ def add_filters(
 ) -> Route:
     """Return the route with the filters of a rule, its timeouts and its retries.
 
-    `types` are the filters that may be there, `read_backend` reads that of a mirror. A rule without any
-    weight above 0 answers 500, and nothing else of it but changes of the answer has an effect.
-    Raises BadRules with its place for filters that exclude each other.
+    `types` are the valid filters; `read_backend` reads the backend of a mirror. A rule without a
+    weight above 0 answers 500; of its filters only response header changes have an effect. Raises
+    BadRules with file and line for filters that exclude each other.
     """
     filters = list(_read_filters(rule, types))
     filter_by_type = dict(filters)
@@ -80,7 +80,7 @@ _NO_CHANGES = HeaderChanges()
 
 
 def read_backend_headers(backend: Value) -> Headers:
-    """Return the header changes of a backend. Raises BadRules for filters that istiod has not."""
+    """Return the header changes of a backend. Raises BadRules for filters beyond istiod's."""
     return _read_headers(dict(_read_filters(backend, _HEADER_FILTERS)))
 
 
@@ -104,6 +104,7 @@ def _read_filters(parent: Value, types: tuple[str, ...]) -> Iterator[tuple[str, 
 
 
 def _check_redirect_alone(rule: Value, filter_by_type: dict[str, Value]) -> None:
+    """Raise BadRules for filters or backends that exclude a redirect."""
     for kind in (_REWRITE, _MIRROR):
         if kind in filter_by_type:
             raise filter_by_type[kind].at.error(
@@ -117,6 +118,7 @@ def _check_redirect_alone(rule: Value, filter_by_type: dict[str, Value]) -> None
 
 
 def _read_headers(filter_by_type: dict[str, Value]) -> Headers:
+    """Return the header changes in the filters of a rule or a backend."""
     return Headers(
         _read_header_changes(filter_by_type.get(_REQUEST)),
         _read_header_changes(filter_by_type.get(_RESPONSE)),
@@ -139,6 +141,7 @@ def _read_header_changes(modifier: Value | None) -> HeaderChanges:
 def _read_header_pairs(
     entries: Value | None, changed_names: set[str]
 ) -> tuple[tuple[str, str], ...]:
+    """Return (name, value) of each header, and add the names to `changed_names`."""
     pairs = []
     for entry in entries.items() if entries else []:
         entry.check_keys("name", "value")
@@ -183,7 +186,7 @@ def _read_hostname(content: Value) -> str:
 
 
 def _read_path_change(content: Value) -> tuple[str, str]:
-    """Return what the whole path becomes, or what its prefix becomes (`/`: it is left out)."""
+    """Return (new path, new prefix), one of them empty. A new prefix of `/` removes it."""
     path = content.get("path")
     if path is None:
         return "", ""
@@ -216,7 +219,7 @@ def _read_mirror(content: Value, read_backend: Callable[[Value], Target]) -> Mir
 
 
 def _read_limits(rule: Value) -> tuple[float | None, Retries | None]:
-    """Return the timeout of a request and its retries; one try may take `backendRequest`."""
+    """Return the timeout of a request and its retries; `backendRequest` limits each try."""
     timeouts, retry = rule.get("timeouts"), rule.get("retry")
     timeout = per_try = None
     if timeouts is not None:

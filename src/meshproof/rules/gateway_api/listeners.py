@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from meshproof.documents.manifest import At, Document, Value
 
 GROUP = "gateway.networking.k8s.io"
-#: The class of the gateways that Istio makes; others are of other controllers.
+#: The class of Istio's gateways; others belong to other controllers.
 GATEWAY_CLASS = "istio"
 ROUTE_KINDS = ("HTTPRoute", "GRPCRoute")
-#: The label that every namespace has: its name (Kubernetes reference, well-known labels).
+#: The label of every namespace with its name (Kubernetes reference, well-known labels).
 _NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 _PROTOCOLS = ("HTTP", "HTTPS", "TCP", "TLS", "UDP")
 _OTHER_ROUTE_KINDS = ("TCPRoute", "TLSRoute", "UDPRoute")
@@ -23,9 +23,9 @@ _OTHER_ROUTE_KINDS = ("TCPRoute", "TLSRoute", "UDPRoute")
 
 @dataclass(frozen=True)
 class Listener:
-    """A listener: its Gateway (namespace/name), its host (`*` for all), which routes it takes.
+    """A listener: its Gateway (namespace/name), its host (`*` for all), and which routes attach.
 
-    Routes must be of one of `kinds`, in one of `namespaces` (None: of any).
+    Routes must be of one of `kinds`, in one of `namespaces` (None for any).
     """
 
     gateway: str
@@ -38,7 +38,7 @@ class Listener:
 
     @property
     def full_name(self) -> str:
-        """The name that it has as a gateway of the model."""
+        """The name of the listener as a gateway of the model."""
         return f"{self.gateway}/{self.name}"
 
     def accepts(self, route: Document) -> bool:
@@ -47,7 +47,7 @@ class Listener:
         return route.kind in self.kinds and is_allowed_namespace
 
     def narrows(self, wider: Listener) -> bool:
-        """Say whether requests that its host takes are none of `wider`'s, which is wider."""
+        """Say whether this listener takes requests away from `wider`, at the same port."""
         is_same_port = self.gateway == wider.gateway and self.port == wider.port
         return (
             is_same_port
@@ -57,7 +57,7 @@ class Listener:
 
 
 def intersect_hosts(first: str, second: str) -> str:
-    """Return the host that both take, where `*` and `*.example.com` take many; else nothing."""
+    """Return the narrower host if the other one contains it, else "". `*` is a wildcard."""
     for host, wide in ((first, second), (second, first)):
         if wide in (host, "*") or (wide.startswith("*.") and host.endswith(wide[1:])):
             return host
@@ -67,7 +67,7 @@ def intersect_hosts(first: str, second: str) -> str:
 def read_listeners(gateway: Document) -> Iterator[Listener]:
     """Yield the listeners of a Gateway.
 
-    Raises BadRules with its place for what is unknown, or not supported yet: another class, TLS.
+    Raises BadRules with file and line for unknown or unsupported values: another class, TLS.
     """
     spec = gateway.spec
     spec.check_keys(
@@ -106,6 +106,7 @@ def _read_listener(gateway: Document, entry: Value) -> Listener:
 
 
 def _read_namespaces(namespaces: Value | None, gateway: Document) -> tuple[str, ...] | None:
+    """Return the namespaces whose routes may attach, None for all."""
     if namespaces is None:
         return (gateway.namespace,)
     namespaces.check_keys("from", "selector")
@@ -117,7 +118,7 @@ def _read_namespaces(namespaces: Value | None, gateway: Document) -> tuple[str, 
 
 
 def _read_selector(selector: Value) -> tuple[str, ...]:
-    """Return the namespaces that a selector names; what other labels they have is not known."""
+    """Return the namespaces that a selector names. Only the label with the name is known."""
     selector.check_keys("matchExpressions", "matchLabels")
     labels, expressions = selector.get("matchLabels"), selector.get("matchExpressions")
     required_labels = labels.text_mapping() if labels else {}
@@ -154,7 +155,7 @@ def _read_route_kinds(kinds: Value | None) -> tuple[str, ...]:
 
 
 def check_distinct(listeners: Iterable[Listener]) -> None:
-    """Raise BadRules for two listeners of a Gateway that are called, or listen, alike."""
+    """Raise BadRules for two listeners of a Gateway with one name, or one port and host."""
     for first, second in itertools.combinations(listeners, 2):
         if first.gateway != second.gateway:
             continue

@@ -1,4 +1,4 @@
-"""Reads to what a route of Gateway API attaches: listeners of Gateways, and Services of the mesh.
+"""Finds where a Gateway API route attaches: to listeners of Gateways, or to Services of the mesh.
 
 Source: Gateway API reference, ParentReference and Hostname; GAMMA for Services.
 """
@@ -15,9 +15,10 @@ from meshproof.rules.gateway_api.listeners import GROUP, Listener, intersect_hos
 
 
 class Attachment(NamedTuple):
-    """Where a route holds: at a listener for a host, or in the mesh for a port of a service.
+    """Where a route applies: at a listener for a host, or in the mesh for a port of a service.
 
-    `port` None stands for all ports of the service.
+    `gateway` is the listener's full name, or `mesh`. A `port` of None means all ports of the
+    service.
     """
 
     gateway: str
@@ -26,10 +27,10 @@ class Attachment(NamedTuple):
 
 
 def find_attachments(route: Document, listeners: Sequence[Listener]) -> Iterator[Attachment]:
-    """Yield where a route holds; `listeners` are all listeners.
+    """Yield where a route applies; `listeners` are those of all Gateways.
 
-    Raises BadRules with its place for a parent that is not there, takes no such route or is not
-    supported yet, and for a hostname that no listener has.
+    Raises BadRules with file and line for a parent that does not exist, accepts no such route or
+    is unsupported, and for a hostname that no listener serves.
     """
     parents = route.spec.need("parentRefs")
     if not parents.items():
@@ -67,13 +68,14 @@ def _read_text(parent: Value, key: str, default: str) -> str:
 
 
 def _read_hostnames(route: Document) -> dict[str, At]:
-    """Return the hostnames with their places; `*` where there are none."""
+    """Return the hostnames with their positions; `*` if there are none."""
     hostnames = route.spec.get("hostnames")
     entries = hostnames.items() if hostnames else []
     return {hostname.non_empty_text(): hostname.at for hostname in entries} or {"*": route.at}
 
 
 def _attach_to_service(route: Document, parent: Value) -> Attachment:
+    """Return the attachment of a route to a Service of its own namespace."""
     section, port = parent.get("sectionName"), parent.get("port")
     if section is not None:
         raise section.at.unsupported(f"{section.path}: of a Service it is not supported yet")
@@ -90,7 +92,7 @@ def _attach_to_service(route: Document, parent: Value) -> Attachment:
 def _find_listeners(
     route: Document, parent: Value, listeners: Sequence[Listener]
 ) -> list[Listener]:
-    """Return the listeners of a Gateway that a route attaches to by a parentRef, at least one."""
+    """Return the listeners that a parentRef attaches a route to, at least one."""
     name = parent.need("name")
     gateway = f"{_read_text(parent, 'namespace', route.namespace)}/{name.non_empty_text()}"
     matching = [listener for listener in listeners if listener.gateway == gateway]
@@ -119,7 +121,7 @@ def _find_listeners(
 
 
 def _is_hidden(host: str, listener: Listener, listeners: Sequence[Listener]) -> bool:
-    """Say whether requests for a host are those of a narrower listener beside this one."""
+    """Say whether a narrower listener takes the requests for a host from this one."""
     return any(
         other_listener.narrows(listener) and intersect_hosts(host, other_listener.host) == host
         for other_listener in listeners

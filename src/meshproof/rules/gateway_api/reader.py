@@ -1,9 +1,9 @@
 """Reads Gateway API (gateway.networking.k8s.io) into the routing model.
 
 Source: Gateway API reference, pages Gateway, HTTPRoute, GRPCRoute, ReferenceGrant and GAMMA (routes
-of a Service). What they leave open is as istiod has it: of hosts that overlap the narrower alone
-decides; a regex comes after every prefix, `/` too (istio issue 60695). Times of creation count
-where they are written; a route without one is the youngest.
+of a Service). What they leave open follows istiod. Of overlapping hosts only the narrower decides.
+A regex comes after every prefix, even `/` (istio issue 60695). A creation time counts where it is
+written; a route without one is the youngest.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def handles(document: Document) -> bool:
 
 
 def read_rules(documents: Iterable[Document]) -> RuleSet:
-    """Return a gateway for each listener, and a route for the hosts that the same objects are for.
+    """Return a gateway for each listener, and a route table for hosts with the same objects.
 
-    The routes of all HTTPRoutes of a host at a listener, or of a Service, are in the order in which
-    they are tried. Raises BadRules with file and line for what is missing, unknown, not supported
-    yet, or could not hold anywhere.
+    A table has the routes of all HTTPRoutes of a host at a listener, or of a Service, in the order
+    in which they are tried. Raises BadRules with file and line for missing, unknown or unsupported
+    values, and for a rule that applies nowhere.
     """
     documents_by_kind: dict[str, list[Document]] = {kind: [] for kind in KINDS}
     for document in documents:
@@ -73,7 +73,7 @@ def read_rules(documents: Iterable[Document]) -> RuleSet:
 
 
 def _age_key(document: Document) -> tuple[str, str, str]:
-    """Return what tells which of two routes comes first where their matches do not."""
+    """Return the sort key that orders routes with equal matches: by creation time, then name."""
     created = document.metadata.get("creationTimestamp")
     return created.text() if created else "later", document.namespace, document.name
 
@@ -84,14 +84,15 @@ def _make_gateway(listener: Listener) -> Gateway:
 
 
 def _check_attachments(attached_routes: dict[Attachment, list[Document]]) -> None:
+    """Raise BadRules for two kinds of route at one attachment, and for ports beside all ports."""
     ports_by_host: dict[str, set[int | None]] = {}
     for attachment, routes in attached_routes.items():
         first_route, *later_routes = routes
         for route in later_routes:
             if route.kind != first_route.kind:
                 raise route.at.error(
-                    f"{attachment.host} has a {route.kind} here and a {first_route.kind} at {first_route.at}; which "
-                    "of them holds is not specified"
+                    f"{attachment.host} has a {route.kind} here and a {first_route.kind} at "
+                    f"{first_route.at}; which of them holds is not specified"
                 )
         if attachment.gateway == MESH:
             attached_ports = ports_by_host.setdefault(attachment.host, set())
@@ -106,7 +107,7 @@ def _check_attachments(attached_routes: dict[Attachment, list[Document]]) -> Non
 def _build_tables(
     attached_routes: dict[Attachment, list[Document]], routes: dict[Document, list[RankedRoute]]
 ) -> Iterator[RouteTable]:
-    """Yield the routes: hosts and listeners with the same objects share one."""
+    """Yield the route tables. Hosts and listeners with the same objects share a table."""
     hosts_by_listener: dict[tuple[str, int | None, tuple[Document, ...]], list[str]] = {}
     for attachment, documents in attached_routes.items():
         hosts_by_listener.setdefault(
@@ -135,7 +136,7 @@ def _build_tables(
 def _build_empty_tables(
     listeners: list[Listener], attached_routes: dict[Attachment, list[Document]]
 ) -> Iterator[RouteTable]:
-    """Yield a table without routes for each listener that hides hosts from a wider one.
+    """Yield a table without routes for each listener without routes that narrows another one.
 
     A request belongs to the listener with the narrowest host alone (Gateway reference, listeners).
     """

@@ -1,7 +1,7 @@
-"""Reads the rules of HTTPRoutes and GRPCRoutes: matches, and the order in which they are tried.
+"""Reads the rules of HTTPRoutes and GRPCRoutes: matches and their order of precedence.
 
-Source: Gateway API reference, HTTPRouteRule, HTTPRouteMatch, GRPCRouteRule and GRPCRouteMatch. How
-a regex compares with other paths is istiod's choice: after all of them, the longer first.
+Source: Gateway API reference, HTTPRouteRule, HTTPRouteMatch, GRPCRouteRule and GRPCRouteMatch. As
+in istiod, a regex comes after all other paths, the longer regex first.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _INVALID_PATH = re.compile(r"//|/\.{1,2}(?:/|$)|%2f", re.I)
 #: Names of gRPC's services and methods.
 _GRPC_SERVICE = re.compile(r"\.?[a-z_]\w*(?:\.[a-z_]\w*)*", re.I | re.A)
 _GRPC_METHOD = re.compile(r"[A-Za-z_]\w*", re.A)
-#: Kind of a path match -> its place in the order.
+#: Kind of a path match -> its rank: the higher, the earlier.
 _PATH_RANKS = {"exact": 3, "path_prefix": 2, "prefix": 2, "regex": 1}
-#: The path of an HTTPRoute that none is written for.
+#: The default path of an HTTPRoute.
 _ROOT_PATH = "/"
 
 
 @dataclass(frozen=True)
 class RankedRoute:
-    """A route with what its place among others follows from: the more, the earlier.
+    """A route with its precedence: the rank of its kind of path, and the path's length.
 
-    `rank` is that of the kind of path, `length` is the path's; then come a method, headers, query.
+    On a tie a method decides, then the number of headers, then of query parameters.
     """
 
     route: Route
@@ -43,17 +43,17 @@ class RankedRoute:
     length: int
 
     def sort_key(self) -> tuple[int, ...]:
-        """Return a key that sorts what is tried first to the front; equal ones keep their order."""
+        """Return a key that sorts routes into the order in which they are tried."""
         match = next(iter(self.route.matches), Match(self.route.at))
         counts = (match.method is not None, len(match.headers), len(match.query))
         return tuple(-criterion for criterion in (self.rank, self.length, *counts))
 
 
 def read_ranked_routes(http_route: Document, grants: ReferenceGrants | None) -> list[RankedRoute]:
-    """Return a route for each match of an HTTPRoute's rules, in the order they are written.
+    """Return a route for each match of an HTTPRoute's rules, in the order of the document.
 
-    Without `grants` backends may be anywhere. Raises BadRules with its place for what is unknown or
-    not supported yet.
+    Without `grants` backends may be in any namespace. Raises BadRules with file and line for
+    unknown or unsupported values.
     """
     spec, is_grpc, options = (
         http_route.spec,
@@ -62,7 +62,7 @@ def read_ranked_routes(http_route: Document, grants: ReferenceGrants | None) -> 
     )
     spec.check_keys("hostnames", "parentRefs", "rules", unsupported=("useDefaultGateways",))
     if spec.get("rules") is None and not is_grpc:
-        # One rule that takes everything is what the API server puts in its place.
+        # The API server adds one rule that takes everything.
         catch_all = Route((), (), spec.at, direct_response=DirectResponse(500), options=options)
         return [RankedRoute(catch_all, _PATH_RANKS["path_prefix"], 1)]
     rules = spec.need("rules")
@@ -78,6 +78,7 @@ def read_ranked_routes(http_route: Document, grants: ReferenceGrants | None) -> 
 
 
 def _read_rule(rule: Value, backends: BackendReader, is_grpc: bool) -> Iterator[RankedRoute]:
+    """Yield a ranked route for each match of a rule."""
     http_keys = () if is_grpc else ("retry", "timeouts")
     rule.check_keys(
         *("backendRefs", "filters", "matches", "name", *http_keys),
@@ -109,7 +110,7 @@ def _read_rule(rule: Value, backends: BackendReader, is_grpc: bool) -> Iterator[
 
 
 def _check_replaced_prefix(route: Route, match: Match, rule: Value) -> None:
-    """Check that there is a prefix where one is replaced."""
+    """Check that a match has a path prefix where a filter replaces it."""
     replacement = (route.redirect.prefix if route.redirect else "") or (
         route.rewrite and route.rewrite.uri
     )
@@ -141,7 +142,7 @@ def _read_match(match: Value, is_grpc: bool) -> Match:
 
 
 def _read_path(path: Value | None) -> StringMatch | None:
-    """Return the condition on a path; None for the prefix `/`, which every path has."""
+    """Return the condition on a path, None for the prefix `/`, which every path has."""
     if path is None:
         return None
     path.check_keys("type", "value")
@@ -161,7 +162,7 @@ def _read_path(path: Value | None) -> StringMatch | None:
 
 
 def _read_grpc_method(method: Value | None) -> StringMatch | None:
-    """Return the condition on the path of a gRPC call: /service/method, joined as istiod does."""
+    """Return the condition on the path of a gRPC call: /service/method, built as in istiod."""
     if method is None:
         return None
     method.check_keys("method", "service", "type")
@@ -184,6 +185,7 @@ def _read_grpc_method(method: Value | None) -> StringMatch | None:
 
 
 def _read_headers(match: Value) -> tuple[tuple[str, StringMatch], ...]:
+    """Return the conditions on headers, by lower-case name."""
     pairs = _read_pairs(match, "headers")
     lower_pairs = tuple((name.lower(), condition) for name, condition in pairs)
     for number, (name, condition) in enumerate(lower_pairs):
@@ -195,7 +197,7 @@ def _read_headers(match: Value) -> tuple[tuple[str, StringMatch], ...]:
 
 
 def _read_pairs(match: Value, key: str) -> tuple[tuple[str, StringMatch], ...]:
-    """Return conditions by name, as headers and query parameters are written."""
+    """Return the conditions on headers or query parameters, by name."""
     pairs: dict[str, StringMatch] = {}
     entries = match.get(key)
     for entry in entries.items() if entries else []:

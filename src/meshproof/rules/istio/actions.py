@@ -1,4 +1,4 @@
-"""What a route of a VirtualService does beside its split: redirect, rewrite, fault and the like.
+"""Reads the actions of a VirtualService's route: redirect, rewrite, fault and the like.
 
 Source: Istio reference, VirtualService (HTTPRoute and what it holds).
 """
@@ -23,7 +23,7 @@ from meshproof.rules.actions import (
 from meshproof.rules.common_fields import read_percentage_field, read_seconds
 from meshproof.rules.model import Mirror, Route, Target
 
-#: The keys of a route that are read here.
+#: The keys of a route that this module reads.
 ACTION_KEYS = (
     "corsPolicy",
     "directResponse",
@@ -38,7 +38,7 @@ ACTION_KEYS = (
     "rewrite",
     "timeout",
 )
-#: What makes no sense where nothing is sent on; Istio refuses it too.
+#: Keys that make no sense in a route that forwards nothing. Istio rejects them, too.
 _FORWARDING_KEYS = ("fault", "mirror", "mirrors", "rewrite", "route")
 _ANSWER_KEYS = ("redirect", "directResponse")
 #: Statuses of a redirect.
@@ -67,9 +67,10 @@ TargetReader = Callable[[Value], Target]
 
 
 def add_actions(route: Route, value: Value, read_target: TargetReader) -> Route:
-    """Return the route with the actions that stand beside its destinations.
+    """Return the route with the actions in `value`.
 
-    `read_target` reads a Destination. Raises BadRules for actions that exclude each other.
+    `read_target` reads the Destination of a mirror. Raises BadRules for actions that exclude each
+    other.
     """
     return replace(
         route,
@@ -86,9 +87,9 @@ def add_actions(route: Route, value: Value, read_target: TargetReader) -> Route:
 
 
 def needs_destinations(route: Value) -> bool:
-    """Say whether a route needs destinations: one that answers itself or delegates must have none.
+    """Say whether a route needs destinations: not if the proxy answers, or if it delegates.
 
-    Raises BadRules for one that answers itself and has what only makes sense on the way.
+    Raises BadRules for keys that exclude each other.
     """
     ending_key = next((key for key in (*_ANSWER_KEYS, "delegate") if route.get(key)), None)
     if ending_key is None:
@@ -102,11 +103,13 @@ def needs_destinations(route: Value) -> bool:
 
 
 def _read_seconds(parent: Value, key: str) -> float | None:
+    """Return the duration under `key` in seconds, None without one."""
     value = parent.get(key)
     return read_seconds(value) if value else None
 
 
 def _read_text(parent: Value, key: str) -> str:
+    """Return the text under `key`, "" without one."""
     value = parent.get(key)
     return value.text() if value else ""
 
@@ -171,7 +174,7 @@ def _read_rewrite(route: Value) -> Rewrite | None:
 def read_headers(parent: Value) -> Headers:
     """Return the header changes of a route or of a destination.
 
-    Raises BadRules for a header that is changed twice: which comes first is not specified.
+    Raises BadRules for a header that changes twice: the order is not specified.
     """
     headers = parent.get("headers")
     if headers is None:
@@ -185,7 +188,7 @@ def read_headers(parent: Value) -> Headers:
 def check_header_changes(route: Route) -> None:
     """Raise BadRules for a header that both a route and one of its destinations change.
 
-    Whose change is the last one depends on the number of destinations.
+    Which change comes last depends on the number of destinations.
     """
     for target in route.split:
         for route_changes, target_changes in (
@@ -215,6 +218,7 @@ def _read_header_changes(changes: Value | None) -> HeaderChanges:
 def _read_header_pairs(
     changes: Value, key: str, changed_names: set[str]
 ) -> tuple[tuple[str, str], ...]:
+    """Return (name, value) of the headers under `key`, and add the names to `changed_names`."""
     headers = changes.get(key)
     if headers is None:
         return ()
@@ -224,7 +228,10 @@ def _read_header_pairs(
 
 
 def check_changed_header(name: str, at: At, changed_names: set[str], path: str) -> None:
-    """Note a changed header in `changed_names`. Raises BadRules for a second change, and for no header."""
+    """Add a changed header to `changed_names`.
+
+    Raises BadRules for a second change, and for a name that is not a header.
+    """
     lower = name.lower()
     if lower.startswith(":") or lower == "host":
         raise at.error(f"{path}: '{name}' is no header; rewrite.authority changes the host")
@@ -272,7 +279,7 @@ def _read_retries(route: Value) -> Retries | None:
 
 
 def _read_retry_conditions(retry_on: Value) -> tuple[str, ...]:
-    """Return the conditions of a retry: words of Envoy and statuses."""
+    """Return the conditions of a retry: names that Envoy knows, and statuses."""
     conditions = tuple(condition.strip() for condition in retry_on.text().split(","))
     for condition in conditions:
         if condition not in _RETRY_CONDITIONS and not (

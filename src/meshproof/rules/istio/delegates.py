@@ -1,8 +1,8 @@
-"""Delegation: a route of one VirtualService that another one without hosts fills.
+"""Reads delegation: a VirtualService without hosts supplies the routes for a route of another.
 
-Source: Istio reference, VirtualService (Delegate): one level only, and the matches of the other
-must each be part of one of the route's own. Where Istio would leave a route out, it is named here.
-What is part of what is told as istiod does: by exact values and prefixes, never by regexes.
+Source: Istio reference, VirtualService (Delegate). There is one level of delegation. Each match of
+the delegate must be part of a match of the root's route. Istio drops other routes of the delegate;
+here they raise BadRules. Like istiod, this compares exact values and prefixes, never regexes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from meshproof.rules.actions import UNCHANGED
 from meshproof.rules.istio import actions
 from meshproof.rules.model import Match, Route, StringMatch
 
-#: What a delegate's route has from the one that delegates, where it says nothing; nothing is this.
+#: Field that a delegate's route inherits from the root's route -> its value when it is not set.
 _INHERITED = {
     "rewrite": None,
     "headers": UNCHANGED,
@@ -27,7 +27,7 @@ _INHERITED = {
     "mirrors": (),
     "cors": None,
 }
-#: What only makes sense where requests are sent on.
+#: Fields that make sense only in a route that forwards requests.
 _FORWARDING_FIELDS = ("rewrite", "fault", "mirrors")
 Pairs = tuple[tuple[str, StringMatch], ...]
 
@@ -44,7 +44,7 @@ class Delegates:
     def group(
         cls, documents: Iterable[Document], read_delegate: Callable[[Document], tuple[Route, ...]]
     ) -> Delegates:
-        """Return those among some VirtualServices."""
+        """Sort VirtualServices into delegates and those with hosts."""
         delegates: dict[tuple[str, str], Document] = {}
         with_hosts: dict[tuple[str, str], Document] = {}
         for document in documents:
@@ -54,9 +54,9 @@ class Delegates:
         return cls(delegates, with_hosts, read_delegate)
 
     def list_roots(self) -> list[Document]:
-        """Return the VirtualServices that are no delegate of another one, in order.
+        """Return the VirtualServices that no other one delegates to, in order.
 
-        One without hosts that nobody names is among them: what it says would hold nowhere.
+        They include those without hosts: their rules would apply nowhere, which is an error.
         """
         referenced = {
             _read_delegate_name(delegate, document.namespace)
@@ -70,18 +70,18 @@ class Delegates:
         return sorted([*self.with_hosts.values(), *unreferenced], key=lambda document: document.at)
 
     def read_routes(self, root: Route, value: Value, namespace: str) -> Iterator[Route]:
-        """Yield the routes that a delegate puts in the place of `root`.
+        """Yield the routes of a delegate, which replace the route `root`.
 
-        Raises BadRules for a delegate that is missing or is none, and for a route of it that Istio
-        would leave out.
+        Raises BadRules for a delegate that does not exist or has hosts, and for a route that Istio
+        would drop.
         """
         delegate = value.need("delegate")
         key = _read_delegate_name(delegate, namespace)
         name = "/".join(key)
         if key in self.with_hosts:
             raise delegate.at.error(
-                f"{delegate.path}: {name} at {self.with_hosts[key].at} has hosts of its own, so that "
-                "nothing can be delegated to it"
+                f"{delegate.path}: {name} at {self.with_hosts[key].at} has hosts of its own, so "
+                "that nothing can be delegated to it"
             )
         if key not in self.delegates:
             hint = nearest(name, ["/".join(delegate_key) for delegate_key in self.delegates])
@@ -101,6 +101,7 @@ class Delegates:
 
 
 def _read_delegate_name(delegate: Value, namespace: str) -> tuple[str, str]:
+    """Return namespace and name of the VirtualService that a route delegates to."""
     delegate.check_keys("name", "namespace")
     namespace_value = delegate.get("namespace")
     return namespace_value.text() if namespace_value else namespace, delegate.need(
@@ -109,6 +110,7 @@ def _read_delegate_name(delegate: Value, namespace: str) -> tuple[str, str]:
 
 
 def _merge_routes(root: Route, delegate_route: Route) -> Route:
+    """Return a delegate's route with the matches and fields that it inherits from the root's."""
     inherited = {
         key: getattr(root, key)
         for key, nothing in _INHERITED.items()
@@ -131,7 +133,7 @@ def _merge_routes(root: Route, delegate_route: Route) -> Route:
 
 
 def _merge_matches(root: Route, delegate_route: Route) -> Iterator[Match]:
-    """Yield the matches of both: each of the part's within each of the root's that takes it."""
+    """Yield each match of the delegate, combined with each match of the root that contains it."""
     if not (root.matches and delegate_route.matches):
         yield from root.matches or delegate_route.matches
         return
@@ -148,7 +150,7 @@ def _merge_matches(root: Route, delegate_route: Route) -> Iterator[Match]:
 
 
 def _conflicts(root_match: Match, delegate_match: Match) -> bool:
-    """Say whether a match is no part of another one, as istiod tells it."""
+    """Say whether a delegate's match is not part of a root's match, by istiod's criteria."""
     string_fields = ("uri", "scheme", "method", "authority")
     pair_fields = ("headers", "without_headers", "query")
     labels = dict(root_match.source)
@@ -176,7 +178,7 @@ def _conflicts(root_match: Match, delegate_match: Match) -> bool:
 
 
 def _string_conflicts(root_string: StringMatch | None, delegate_string: StringMatch | None) -> bool:
-    """Say whether a condition on a string is no part of another one."""
+    """Say whether a delegate's string match is not part of the root's."""
     if root_string is None or delegate_string is None:
         return False
     if root_string.kind == "prefix" and delegate_string.kind in ("exact", "prefix"):
@@ -185,6 +187,7 @@ def _string_conflicts(root_string: StringMatch | None, delegate_string: StringMa
 
 
 def _combine_matches(root_match: Match, delegate_match: Match) -> Match:
+    """Return a match with the conditions of both."""
     return replace(
         delegate_match,
         uri=delegate_match.uri or root_match.uri,
@@ -202,4 +205,5 @@ def _combine_matches(root_match: Match, delegate_match: Match) -> Match:
 
 
 def _combine_pairs(root_pairs: Pairs, delegate_pairs: Pairs) -> Pairs:
+    """Return the conditions of both by name; those of the delegate win."""
     return tuple({**dict(root_pairs), **dict(delegate_pairs)}.items())

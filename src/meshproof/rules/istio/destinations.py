@@ -1,4 +1,4 @@
-"""Destinations of a VirtualService: the subsets of DestinationRules, splits and their weights.
+"""Reads the destinations of a VirtualService: subsets, splits and their weights.
 
 Source: Istio reference, DestinationRule and VirtualService (HTTPRouteDestination, Destination).
 """
@@ -23,7 +23,7 @@ class Subsets:
 
     @classmethod
     def from_rules(cls, documents: Iterable[Document]) -> Subsets:
-        """Return the subsets. Raises BadRules for one that is defined twice."""
+        """Return the subsets of DestinationRules. Raises BadRules for one defined twice."""
         labels_by_subset: dict[tuple[str, str], Labels] = {}
         for document in documents:
             spec = document.spec
@@ -67,13 +67,16 @@ class Subsets:
 
 @dataclass(frozen=True)
 class DestinationReader:
-    """Reads destinations as they are seen from a namespace."""
+    """Reads destinations of a VirtualService in `namespace`."""
 
     subsets: Subsets
     namespace: str
 
     def read_split(self, route: Value) -> tuple[Target, ...]:
-        """Return a split. Raises BadRules for one without a destination or a weight above 0."""
+        """Return the split of a route.
+
+        Raises BadRules for one without a destination or without a weight above 0.
+        """
         entries = route.items()
         if not entries:
             raise route.error("at least one destination")
@@ -85,6 +88,7 @@ class DestinationReader:
         return targets
 
     def _read_weighted_target(self, entry: Value, is_single: bool) -> Target:
+        """Return a target of a split; one of several needs a weight."""
         entry.check_keys("destination", "headers", "weight")
         destination, weight = entry.need("destination"), entry.get("weight")
         if weight is None and not is_single:
@@ -100,11 +104,12 @@ class DestinationReader:
         )
 
     def read_target(self, destination: Value) -> Target:
-        """Return a destination without a weight: that of a mirror."""
+        """Return a destination without a weight, as a mirror has it."""
         host, subset, port = self._read_destination(destination)
         return Target(host, subset, 100, port, at=destination.at)
 
     def _read_destination(self, destination: Value) -> tuple[str, Labels, int | None]:
+        """Return host, labels of the subset, and port of a Destination."""
         destination.check_keys("host", "port", "subset")
         host = full_name(destination.need("host").text(), self.namespace)
         port = destination.get("port")
@@ -118,5 +123,5 @@ class DestinationReader:
 
 
 def _read_weight(weight: Value | None) -> int:
-    """Return the weight; a single destination without one gets everything."""
+    """Return the weight; a single destination may have none."""
     return 100 if weight is None else weight.integer(0, 2**31 - 1)

@@ -1,7 +1,7 @@
-"""What DestinationRules say of connections: read as far as it could change who answers.
+"""Checks the traffic policies of DestinationRules.
 
-Load balancing among equals, limits and TLS do not: they are checked and passed over. What would
-move requests to other workloads is refused by name.
+Load balancing among equal workloads, limits and TLS do not change who answers: they are checked
+and ignored. Settings that move requests to other workloads are not supported.
 Source: Istio reference, DestinationRule (TrafficPolicy).
 """
 
@@ -35,7 +35,7 @@ _POLICY_KEYS = ("connectionPool", "loadBalancer", "outlierDetection", "tls")
 
 
 def check_policy(policy: Value | None) -> None:
-    """Check a trafficPolicy. Raises BadRules for unknown keys and for what moves requests."""
+    """Check a trafficPolicy. Raises BadRules for unknown keys and for settings that reroute."""
     if policy is None:
         return
     policy.check_keys(*_POLICY_KEYS, "portLevelSettings", unsupported=("proxyProtocol", "tunnel"))
@@ -48,13 +48,14 @@ def check_policy(policy: Value | None) -> None:
 
 
 def check_export(spec: Value) -> None:
-    """Check that a rule is exported everywhere. Raises BadRules for one that is hidden."""
+    """Check that a rule is exported everywhere. Raises BadRules for one that is not."""
     export_to = spec.get("exportTo")
     if export_to is not None and [namespace.text() for namespace in export_to.items()] != ["*"]:
         raise export_to.at.unsupported(f"{export_to.path} is not supported yet, but for ['*']")
 
 
 def _check_parts(policy: Value) -> None:
+    """Check the parts of a policy that a port may have, too."""
     pool, balancer = policy.get("connectionPool"), policy.get("loadBalancer")
     outliers, tls = policy.get("outlierDetection"), policy.get("tls")
     if balancer is not None:

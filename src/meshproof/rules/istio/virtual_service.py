@@ -41,7 +41,7 @@ KINDS = {
 }
 DIALECT = "VirtualService"
 
-#: Keys that Istio ignores among `headers`: they are conditions of their own (HTTPMatchRequest).
+#: Keys that Istio ignores in `headers`: they have their own conditions (HTTPMatchRequest).
 PSEUDO_HEADERS = ("uri", "scheme", "method", "authority")
 _PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS", "TLS", "TCP", "MONGO")
 
@@ -53,9 +53,9 @@ def handles(document: Document) -> bool:
 
 
 def read_rules(documents: Iterable[Document]) -> RuleSet:
-    """Return the rules in `documents`; subsets are resolved to the labels that they stand for.
+    """Return the rules in `documents`. Subsets are resolved to their labels.
 
-    Raises BadRules with file and line for what is missing, unknown or not supported yet.
+    Raises BadRules with file and line for missing, unknown or unsupported values.
     """
     documents_by_kind: dict[str, list[Document]] = {kind: [] for kind in KINDS}
     for document in documents:
@@ -114,6 +114,7 @@ def _read_route_table(document: Document, subsets: Subsets, delegates: Delegates
 
 
 def _read_gateway_names(parent: Value, namespace: str) -> tuple[str, ...]:
+    """Return the names of gateways as namespace/name, `mesh` as it is."""
     names = [entry.text() for entry in parent.entries("gateways")]
     return tuple(gateway_name(name, namespace) for name in names)
 
@@ -121,6 +122,7 @@ def _read_gateway_names(parent: Value, namespace: str) -> tuple[str, ...]:
 def _read_routes(
     routes: Iterable[Value], destinations: DestinationReader, options: Options, delegates: Delegates
 ) -> Iterator[Route]:
+    """Yield the routes of a table, with those of delegates in place of routes that delegate."""
     for value in routes:
         root = _read_route(value, destinations, options)
         if value.get("delegate") is None:
@@ -184,11 +186,13 @@ def _read_match(match: Value, namespace: str) -> Match:
 
 
 def _read_string_match(match: Value, key: str) -> StringMatch | None:
+    """Return the string match under `key`, None without one."""
     value = match.get(key)
     return _read_condition(value) if value else None
 
 
 def _read_string_matches(match: Value, key: str) -> tuple[tuple[str, StringMatch], ...]:
+    """Return the conditions on headers or query parameters, by name."""
     entries = match.get(key)
     if entries is None:
         return ()
@@ -205,7 +209,7 @@ def _read_string_matches(match: Value, key: str) -> tuple[tuple[str, StringMatch
 
 
 def _read_condition(value: Value) -> StringMatch:
-    """Return a condition on a string; an empty mapping means: it is present."""
+    """Return a string match. An empty mapping means that the header is present."""
     return read_string_match(value) if value.mapping() else StringMatch("present", "", value.at)
 
 
@@ -240,7 +244,7 @@ def _read_server(server: Value) -> Server:
 
 
 def _read_server_host(host: Value) -> str:
-    """Return a host of a server; `*/` before it stands for rules of every namespace, as nothing."""
+    """Return a host of a server, without `*/` (rules of every namespace, the default)."""
     namespace, _, name = host.text().rpartition("/")
     if namespace not in ("", "*"):
         raise host.at.unsupported(f"{host.path}: a namespace of its rules is not supported yet")
@@ -269,5 +273,6 @@ def _read_peer_policy(document: Document) -> PeerPolicy:
 
 
 def _read_mode(mode: Value | None) -> MtlsMode | None:
+    """Return the mTLS mode, None for UNSET."""
     choice = mode.choice(*get_args(MtlsMode), "UNSET") if mode else "UNSET"
     return next((valid for valid in get_args(MtlsMode) if choice == valid), None)

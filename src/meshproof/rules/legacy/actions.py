@@ -1,8 +1,8 @@
-"""What a RouteRule does beside its route, in the words of the model.
+"""Reads the actions of a RouteRule: redirect, rewrite, fault and the like.
 
 Source: the routing/v1alpha1 protos of Istio 0.1 to 0.7 (route_rule, http_redirect, http_fault and
-the like) and, for what they leave open, the pilot of that time: a redirect is a 302, a retry is
-made on 5xx, connect-failure and refused-stream.
+the like). What they leave open follows the pilot of that time: a redirect is a 302; a retry
+happens on 5xx, connect-failure and refused-stream.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from meshproof.rules.actions import (
 from meshproof.rules.common_fields import read_percent, read_seconds
 from meshproof.rules.model import Mirror, Route, Target
 
-#: The keys of a spec that are read here. Envoy upgrades to WebSocket wherever it is asked to.
+#: The keys of a spec that this module reads. Envoy upgrades to WebSocket on every request for it.
 ACTION_KEYS = (
     "appendHeaders",
     "corsPolicy",
@@ -37,7 +37,7 @@ ACTION_KEYS = (
     "websocketUpgrade",
 )
 _RETRY_CONDITIONS = ("5xx", "connect-failure", "refused-stream")
-#: Key -> why no proxy of today can do it.
+#: Key -> why today's proxies do not support it.
 _OVERRIDE_REASONS = {"overrideHeaderName": "Envoy lets no header of a request decide it"}
 _CUSTOM_REASONS = {"custom": "it was never more than a name for config of Envoy's own"}
 _DELAY_REASONS = {"exponentialDelay": "Envoy delays by a fixed time only"}
@@ -51,7 +51,7 @@ _FORWARDING_KEYS = ("httpFault", "mirror", "rewrite", "route")
 def add_actions(route: Route, spec: Value, read_target: Callable[[Value], Target]) -> Route:
     """Return the route with the actions of a rule; `read_target` reads an IstioService.
 
-    Raises BadRules for what cannot be read, or excludes each other.
+    Raises BadRules for invalid values.
     """
     mirror, upgrade = spec.get("mirror"), spec.get("websocketUpgrade")
     if upgrade is not None:
@@ -70,7 +70,10 @@ def add_actions(route: Route, spec: Value, read_target: Callable[[Value], Target
 
 
 def needs_route(spec: Value) -> bool:
-    """Say whether a rule needs a route: one with a redirect must have none (BadRules)."""
+    """Say whether a rule needs a route: not if it redirects.
+
+    Raises BadRules for a redirect with keys that forward requests.
+    """
     if spec.get("redirect") is None:
         return True
     for key in (key for key in _FORWARDING_KEYS if spec.get(key)):
@@ -79,7 +82,7 @@ def needs_route(spec: Value) -> bool:
 
 
 def _read_uri_and_authority(value: Value) -> tuple[str, str]:
-    """Return uri and authority. Raises BadRules when both are missing."""
+    """Return the keys uri and authority. Raises BadRules if both are missing."""
     value.check_keys("authority", "uri")
     uri, authority = value.get("uri"), value.get("authority")
     if uri is None and authority is None:
@@ -131,7 +134,10 @@ def _read_fault_percent(fault: Value) -> float:
 
 
 def _get_simple_policy(spec: Value, key: str, simple_key: str, *valid_keys: str) -> Value | None:
-    """Return what stands under `key` as its simple kind; `custom` ones were never specified."""
+    """Return the simple variant of the policy under `key`, None without one.
+
+    Raises BadRules for a `custom` variant: it was never specified.
+    """
     policy = spec.get(key)
     if policy is None:
         return None

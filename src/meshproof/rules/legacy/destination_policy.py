@@ -1,6 +1,6 @@
 """Checks legacy DestinationPolicy objects (config.istio.io/v1alpha2, Istio 0.2 to 0.8).
 
-They say how a service is called, not who answers: nothing of them is in the routing model.
+They say how a service is called, not who answers: the routing model has nothing of them.
 Source: routing/v1alpha1/destination_policy.proto of that time.
 """
 
@@ -37,8 +37,8 @@ def handles(document: Document) -> bool:
 def read_rules(documents: Iterable[Document]) -> RuleSet:
     """Check policies and return no rule: they do not change who answers.
 
-    Raises BadRules with its place for unknown keys and wrong values, and for two policies of one
-    destination: which of them holds is not specified.
+    Raises BadRules with file and line for unknown keys and wrong values, and for two policies of
+    one destination: which one applies is not specified.
     """
     first_by_key: dict[object, Document] = {}
     for document in documents:
@@ -54,7 +54,7 @@ def read_rules(documents: Iterable[Document]) -> RuleSet:
 
 
 def check_policy(document: Document) -> None:
-    """Check one policy. Raises BadRules with its place for unknown keys and wrong values."""
+    """Check one policy. Raises BadRules with file and line for unknown keys and wrong values."""
     spec = document.spec
     spec.check_keys("circuitBreaker", "destination", "loadBalancing", "source")
     for service in (spec.need("destination"), spec.get("source")):
@@ -74,6 +74,7 @@ def check_policy(document: Document) -> None:
 
 
 def _check_breaker(simple: Value) -> None:
+    """Check the keys and values of a circuit breaker (simpleCb)."""
     simple.check_keys(*_COUNT_KEYS, *_TIME_KEYS, _PERCENT_KEY)
     for key in (*_COUNT_KEYS, _PERCENT_KEY):
         count = simple.get(key)
@@ -86,7 +87,7 @@ def _check_breaker(simple: Value) -> None:
 
 
 def _policy_key(document: Document) -> object:
-    """Return what a policy is for: equal for two that are for the same."""
+    """Return a key that is equal for two policies of the same destination and source."""
     spec = document.spec
     return document.namespace, *(
         str(sorted(service.to_python().items(), key=str)) if service is not None else ""

@@ -1,6 +1,6 @@
 """Checks legacy EgressRule objects (config.istio.io/v1alpha2, Istio 0.3 to 0.8).
 
-They let requests out of the mesh; who answers there is no matter of the routing model.
+They let requests out of the mesh; the routing model does not say who answers there.
 Source: routing/v1alpha1/egress_rule.proto of that time.
 """
 
@@ -21,7 +21,7 @@ ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?")
 
 
 def is_single_name(host: str) -> bool:
-    """Say whether a host is one by its name: no wildcard and no address."""
+    """Say whether a host is a single name: no wildcard and no address."""
     return not host.startswith("*") and ADDRESS.fullmatch(host) is None
 
 
@@ -33,7 +33,8 @@ def handles(document: Document) -> bool:
 def read_rules(documents: Iterable[Document]) -> RuleSet:
     """Check rules and return none: they route nothing inside the mesh.
 
-    Raises BadRules with its place for unknown keys and wrong values, and for two of one host.
+    Raises BadRules with file and line for unknown keys and wrong values, and for two rules of one
+    host.
     """
     first_by_host: dict[str, Document] = {}
     for document in documents:
@@ -46,7 +47,7 @@ def read_rules(documents: Iterable[Document]) -> RuleSet:
 
 
 def check_rule(document: Document) -> None:
-    """Check one rule. Raises BadRules with its place for unknown keys and wrong values."""
+    """Check one rule. Raises BadRules with file and line for unknown keys and wrong values."""
     spec = document.spec
     spec.check_keys("destination", "ports", "useEgressProxy")
     destination, ports, proxy = (

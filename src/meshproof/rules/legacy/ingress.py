@@ -1,8 +1,8 @@
-"""Reads Ingress objects that Istio serves: by `kubernetes.io/ingress.class: istio`, or their class.
+"""Reads Ingress objects of Istio, found by `kubernetes.io/ingress.class: istio` or by their class.
 
-Source: Kubernetes reference, Ingress and IngressClass (networking.k8s.io/v1, extensions/v1beta1),
-and Istio 0.x's page on ingress: there a path was exact, and one that ends in `.*` a prefix. Exact
-paths come before prefixes, longer ones before shorter ones. Whose an Ingress is: istiod's
+Source: Kubernetes reference, Ingress and IngressClass (networking.k8s.io/v1, extensions/v1beta1).
+Istio 0.x's page on ingress: there a path was exact, and one that ends in `.*` a prefix. Exact
+paths come before prefixes, longer paths before shorter ones. Which Ingress is Istio's: istiod's
 shouldProcessIngressWithClass (pilot/pkg/config/kube/ingress), ingressControllerMode STRICT.
 """
 
@@ -37,9 +37,9 @@ _WILDCARD_END = re.compile(r"\.\*$")
 
 @dataclass(frozen=True)
 class Path:
-    """A path of an Ingress: the conditions of which one must hold (none: every request), the goal.
+    """A path of an Ingress. One of its `conditions` must hold; without any it takes all requests.
 
-    `port` is the backend's: a number, or the name of a Service's port.
+    `service` is the name of the backend's Service, `port` its port: a number or a name.
     """
 
     at: Value
@@ -49,14 +49,14 @@ class Path:
 
     @property
     def sort_key(self) -> tuple[int, int]:
-        """Exact before prefix before the rest; the longer first."""
+        """A key that sorts exact paths before prefixes before others, the longer first."""
         kinds = {condition.kind for condition in self.conditions}
         rank = 0 if kinds == {"exact"} else 1 if kinds else 2
         return rank, -max((len(condition.value) for condition in self.conditions), default=0)
 
 
 def handles(document: Document, classes: Collection[str] = (INGRESS_CLASS,)) -> bool:
-    """Say whether this is an Ingress of Istio's; `find_istio_classes` are the names of its IngressClasses."""
+    """Say whether this is an Ingress of Istio. `classes` are the names of its IngressClasses."""
     if document.kind != KIND or document.api_version not in API_VERSIONS:
         return False
     annotation = get_class_annotation(document)
@@ -67,36 +67,38 @@ def handles(document: Document, classes: Collection[str] = (INGRESS_CLASS,)) -> 
 
 
 def get_class_annotation(document: Document) -> Value | None:
-    """Return what an Ingress' annotation says of its class, None where it has none."""
+    """Return the annotation with an Ingress' class, None without one."""
     annotations = document.metadata.get("annotations")
     return annotations.get(INGRESS_ANNOTATION) if annotations is not None else None
 
 
 def get_class_name(document: Document) -> Value | None:
-    """Return the name of an Ingress' class, None where it has none."""
+    """Return the `ingressClassName` of an Ingress, None without one."""
     spec = document.root.get("spec")
     return spec.get("ingressClassName") if spec is not None else None
 
 
 def find_istio_classes(documents: Iterable[Document]) -> frozenset[str]:
-    """Return the names of the IngressClasses that are Istio's, by those among the documents.
+    """Return the names of Istio's IngressClasses: the default, and those in the documents.
 
-    Raises BadRules with its place for an IngressClass without name or controller.
+    Raises BadRules with file and line for an IngressClass without name or controller.
     """
     class_names = {INGRESS_CLASS}
-    for one in (ingress_class for ingress_class in documents if ingress_class.kind == CLASS_KIND):
-        if one.spec.need("controller").text() == INGRESS_CONTROLLER:
-            class_names.add(one.name)
+    for document in (
+        ingress_class for ingress_class in documents if ingress_class.kind == CLASS_KIND
+    ):
+        if document.spec.need("controller").text() == INGRESS_CONTROLLER:
+            class_names.add(document.name)
         else:
-            class_names.discard(one.name)
+            class_names.discard(document.name)
     return frozenset(class_names)
 
 
 def read_rules(documents: Iterable[Document]) -> RuleSet:
-    """Return a gateway for each Ingress and a route for each of its hosts.
+    """Return a gateway for each Ingress and a route table for each of its hosts.
 
-    Raises BadRules with its place for what is unknown, and for what has no place in the model: TLS,
-    a port by its name.
+    Raises BadRules with file and line for unknown values, and for TLS and ports by name, which are
+    not supported.
     """
     tables: list[RouteTable] = []
     gateways: list[Gateway] = []
@@ -116,6 +118,7 @@ def read_rules(documents: Iterable[Document]) -> RuleSet:
 
 
 def _make_route(path: Path, namespace: str, options: Options) -> Route:
+    """Return the route of a path. Raises Unsupported for a port by name."""
     if path.port is not None and not isinstance(path.port.content, int):
         raise path.port.at.unsupported(f"{path.port.path}: a port by its name is not supported yet")
     target = Target(
@@ -132,7 +135,7 @@ def _make_route(path: Path, namespace: str, options: Options) -> Route:
 def read_paths(document: Document) -> dict[str, list[Path]]:
     """Return the paths by host (`*` for every host), in the order in which they are tried.
 
-    Raises BadRules with its place for unknown keys, for no rule at all, and for a rule twice.
+    Raises BadRules with file and line for unknown keys, and for no rule at all.
     """
     spec = document.spec
     document.metadata.need("name").non_empty_text()
@@ -162,6 +165,7 @@ def read_paths(document: Document) -> dict[str, list[Path]]:
 
 
 def _read_http_paths(http: Value) -> Iterator[Path]:
+    """Yield the paths of a rule, in the order of the document."""
     http.check_keys("paths")
     for entry in http.need("paths").items():
         entry.check_keys("backend", "path", "pathType")
@@ -171,7 +175,7 @@ def _read_http_paths(http: Value) -> Iterator[Path]:
 
 
 def _make_conditions(path: Value | None, kind: str) -> tuple[StringMatch, ...]:
-    """Return the conditions that a path stands for. A Prefix is one of whole parts of the path."""
+    """Return the conditions of a path. A Prefix is a prefix of whole path elements."""
     if path is None or not path.text():
         return ()
     text = path.text()
@@ -185,7 +189,7 @@ def _make_conditions(path: Value | None, kind: str) -> tuple[StringMatch, ...]:
 
 
 def _read_backend(backend: Value) -> tuple[Value, Value | None]:
-    """Return the service and the port of a backend, in the words of either version."""
+    """Return the service and the port of a backend, in the syntax of either version."""
     service = backend.get("service")
     if service is None:
         backend.check_keys("serviceName", "servicePort", unsupported=("resource",))

@@ -1,7 +1,8 @@
 """Reads legacy RouteRule objects (config.istio.io/v1alpha2, Istio 0.1 to 0.7) into the model.
 
-Source: the routing/v1alpha1/route_rule.proto of that time and Istio's 0.3 reference pages. Rules of
-one destination make one route, the highest precedence first; a rule without `match` takes all.
+Source: the routing/v1alpha1/route_rule.proto of that time and Istio's 0.3 reference pages. The
+rules of one destination form one route table, the highest precedence first. A rule without `match`
+takes all requests.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from meshproof.rules.model import Match, Route, RouteTable, RuleSet, StringMatch
 API_VERSION = "config.istio.io/v1alpha2"
 KIND = DIALECT = "RouteRule"
 
-#: Key -> why requests cannot prove it.
+#: Key -> why no request can prove it.
 _UNSUPPORTED_KEYS = {"l4Fault": "it is about connections of TCP, of which no HTTP request tells"}
 _UNSUPPORTED_PROTOCOLS = dict.fromkeys(("tcp", "udp"), "only HTTP requests are sent and served")
 #: Keys of request.headers that are not headers but parts of the request.
@@ -42,10 +43,10 @@ def handles(document: Document) -> bool:
 
 
 def read_rules(documents: Iterable[Document], selectors: Mapping[str, Labels]) -> RuleSet:
-    """Return the rules in `documents`, one route per destination, in order of precedence.
+    """Return the rules in `documents`: a route table per destination, in order of precedence.
 
-    `selectors` are the labels that Services select, by full host: callers are told by labels.
-    Raises BadRules for two rules of one destination and precedence: their order is unspecified.
+    `selectors` are the labels that Services select, by full host: they identify callers. Raises
+    BadRules for two rules of one destination and precedence: their order is unspecified.
     """
     hosts: dict[str, list[_RankedRule]] = {}
     for document in documents:
@@ -56,6 +57,7 @@ def read_rules(documents: Iterable[Document], selectors: Mapping[str, Labels]) -
 
 
 def _make_route_table(host: str, rules: list[_RankedRule]) -> RouteTable:
+    """Return the table of a host's rules. Raises BadRules for two of the same precedence."""
     ordered = sorted(rules, key=lambda rule: -rule.precedence)
     for first, second in pairwise(ordered):
         if first.precedence == second.precedence:
@@ -74,6 +76,7 @@ def _make_route_table(host: str, rules: list[_RankedRule]) -> RouteTable:
 
 
 def _read_rule(document: Document, selectors: Mapping[str, Labels]) -> _RankedRule:
+    """Return the rule of a RouteRule with its precedence."""
     spec = document.spec
     routing_keys = ("destination", "match", "precedence", "route")
     spec.check_keys(*routing_keys, *actions.ACTION_KEYS, unsupported=_UNSUPPORTED_KEYS)
@@ -96,7 +99,7 @@ def _read_rule(document: Document, selectors: Mapping[str, Labels]) -> _RankedRu
 
 
 def _read_mirror_target(destination: Value, namespace: str) -> Target:
-    """Return the destination of a mirror, which may have labels."""
+    """Return the target of a mirror, which may have labels."""
     destination.check_keys("domain", "labels", "name", "namespace", "service")
     labels_value = destination.get("labels")
     target_labels = labels(labels_value.text_mapping()) if labels_value else ()
@@ -104,11 +107,13 @@ def _read_mirror_target(destination: Value, namespace: str) -> Target:
 
 
 def _read_host(destination: Value, namespace: str) -> str:
+    """Return the full host of a destination without labels."""
     destination.check_keys("domain", "name", "namespace", "service", unsupported=("labels",))
     return _read_service(destination, namespace)
 
 
 def _read_service(destination: Value, namespace: str) -> str:
+    """Return the full host that an IstioService names."""
     service = destination.get("service")
     if service is not None:
         return full_name(service.text(), namespace)
@@ -124,7 +129,7 @@ def _read_service(destination: Value, namespace: str) -> str:
 
 @dataclass(frozen=True)
 class _CallerReader:
-    """Tells calling workloads as they are seen from a namespace; `selectors` are by full host."""
+    """Reads the callers in a rule of `namespace`. `selectors` are by full host."""
 
     namespace: str
     selectors: Mapping[str, Labels]
@@ -132,7 +137,8 @@ class _CallerReader:
     def read(self, source: Value) -> tuple[Labels, str]:
         """Return the labels and the namespace of callers, empty for any.
 
-        Raises BadRules for a service of which no labels are known, or that excludes them.
+        Raises BadRules for a Service with an unknown selector, and for labels that exclude its
+        selector.
         """
         source.check_keys("domain", "labels", "name", "namespace", "service")
         labels_value, namespace_value = source.get("labels"), source.get("namespace")
@@ -147,15 +153,15 @@ class _CallerReader:
         if not selector:
             hint = nearest(host, self.selectors)
             raise service_value.at.error(
-                f"{service_value.path}: the labels of callers tell them apart: give the Service {host} "
-                f"too, whose selector says which{hint}"
+                f"{service_value.path}: the labels of callers tell them apart: give the Service "
+                f"{host} too, whose selector says which{hint}"
             )
         caller_labels = dict(source_labels)
         for key, value in selector:
             if caller_labels.get(key, value) != value:
                 raise service_value.at.error(
-                    f"{service_value.path}: the Service {host} selects {key}={value}, the labels beside "
-                    f"say {key}={caller_labels[key]}: nobody is both"
+                    f"{service_value.path}: the Service {host} selects {key}={value}, the labels "
+                    f"beside say {key}={caller_labels[key]}: nobody is both"
                 )
         return labels({**dict(selector), **caller_labels}), host.split(".")[1]
 
@@ -181,6 +187,7 @@ def _read_match(match: Value, callers: _CallerReader) -> Match:
 
 
 def _refuse_old_key(value: Value, key: str, new: str) -> None:
+    """Raise BadRules for a key that v1alpha2 has renamed to `new`."""
     if key in value.mapping():
         raise value.keys[key].error(
             f"{value.path}.{key} is the v1alpha1 spelling; v1alpha2 has {new}"
@@ -188,7 +195,7 @@ def _refuse_old_key(value: Value, key: str, new: str) -> None:
 
 
 def _read_string_matches(request: Value) -> dict[str, StringMatch]:
-    """Return the conditions by header name (lower case) or part of the request."""
+    """Return the conditions by header name (lower case) or pseudo-header (`uri`, `method`)."""
     request.check_keys("headers")
     headers = request.need("headers")
     conditions: dict[str, StringMatch] = {}
@@ -204,6 +211,7 @@ def _read_string_matches(request: Value) -> dict[str, StringMatch]:
 
 
 def _read_split(entries_value: Value, host: str, namespace: str) -> tuple[Target, ...]:
+    """Return the split of a rule. Raises BadRules unless the weights sum to 100."""
     entries = entries_value.items()
     targets = tuple(
         _read_target(entry, host, namespace, is_single=len(entries) == 1) for entry in entries
