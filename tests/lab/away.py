@@ -59,9 +59,9 @@ class Away:
 
     def _cut(self) -> None:
         time.sleep(self._begins)
-        for one in list(self._open):
+        for connection in list(self._open):
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -76,12 +76,12 @@ class Away:
             threading.Thread(target=self._join, args=(near,), daemon=True).start()
 
     def _join(self, near: socket.socket) -> None:
-        with near, socket.create_connection(self._to) as far:
-            pair = {near, far}
+        with near, socket.create_connection(self._to) as server_socket:
+            pair = {near, server_socket}
             self._open |= pair
-            back = threading.Thread(target=self._pump, args=(far, near), daemon=True)
+            back = threading.Thread(target=self._pump, args=(server_socket, near), daemon=True)
             back.start()
-            self._pump(near, far)
+            self._pump(near, server_socket)
             back.join()
             self._open -= pair
 
@@ -89,6 +89,6 @@ class Away:
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
                 sink.sendall(data)
-        for one in (source, sink):
+        for connection in (source, sink):
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)

@@ -35,13 +35,18 @@ KINDS = (
 )
 
 
-def kubectl(*words: str, text: str = "") -> str:
+def kubectl(*arguments: str, text: str = "") -> str:
     """Return what kubectl prints. Raises CalledProcessError when it fails."""
     done = subprocess.run(
-        ["kubectl", *words], input=text, capture_output=True, text=True, check=False, timeout=120
+        ["kubectl", *arguments],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     if done.returncode:
-        raise RuntimeError(f"kubectl {' '.join(words)}: {done.stderr}")
+        raise RuntimeError(f"kubectl {' '.join(arguments)}: {done.stderr}")
     return done.stdout.strip()
 
 
@@ -50,30 +55,34 @@ class Ended:
     """A run that has ended: its exit code, all that it printed and its record."""
 
     code: int
-    said: str
+    output: str
     run: Run
     pid: int
 
     def outcomes(self, dialect: str) -> dict[str, str]:
         """Return promise -> outcome of the results in a dialect, without what is not supported."""
         return {
-            one.promise: str(one.outcome)
-            for one in self.run.results
-            if one.dialect == dialect and one.outcome is not Outcome.NOT_SUPPORTED
+            result.promise: str(result.outcome)
+            for result in self.run.results
+            if result.dialect == dialect and result.outcome is not Outcome.NOT_SUPPORTED
         }
 
     def message(self, promise: str) -> str:
         """Return the message of the one result of a promise that did not pass."""
-        said = [one.message for one in self.run.results if one.promise == promise and one.message]
-        told = [one for one in said if "not support" not in one]
-        assert len(told) == 1, f"{promise}: {said}\n{self.said}"
-        return told[0]
+        messages = [
+            result.message
+            for result in self.run.results
+            if result.promise == promise and result.message
+        ]
+        reasons = [message for message in messages if "not support" not in message]
+        assert len(reasons) == 1, f"{promise}: {messages}\n{self.output}"
+        return reasons[0]
 
 
-def begun(*words: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
+def begun(*arguments: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
     """Start a run in a folder; its report goes there, too."""
     return subprocess.Popen(
-        [sys.executable, "-m", "meshproof", *words, "--report", str(folder / "report")],
+        [sys.executable, "-m", "meshproof", *arguments, "--report", str(folder / "report")],
         cwd=folder,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
@@ -82,36 +91,36 @@ def begun(*words: str, folder: Path, **environment: str) -> subprocess.Popen[str
     )
 
 
-def meshproof(*words: str, folder: Path, **environment: str) -> Ended:
+def meshproof(*arguments: str, folder: Path, **environment: str) -> Ended:
     """Run the command in a folder until it ends."""
-    with begun(*words, folder=folder, **environment) as started:
-        said, _ = started.communicate(timeout=LONGEST)
+    with begun(*arguments, folder=folder, **environment) as started:
+        output, _ = started.communicate(timeout=LONGEST)
     record = folder / "report" / "run.json"
-    assert record.exists(), said
-    return Ended(started.returncode, said, Run.from_json(record.read_text()), started.pid)
+    assert record.exists(), output
+    return Ended(started.returncode, output, Run.from_json(record.read_text()), started.pid)
 
 
-def left(ended: Ended) -> list[str]:
+def list_leftovers(ended: Ended) -> list[str]:
     """Return the namespaces of a run that are still there."""
     return of_process(ended.pid)
 
 
 def of_process(pid: int) -> list[str]:
     """Return the namespaces of the run of a process; its owner's folder tells whose."""
-    found = json.loads(kubectl("get", "namespaces", "-o", "json"))["items"]
+    bodies = json.loads(kubectl("get", "namespaces", "-o", "json"))["items"]
     owner = f"/run-{pid}-"
     return [
-        one["metadata"]["name"]
-        for one in found
-        if owner in one["metadata"].get("annotations", {}).get("meshproof/owner", "")
+        body["metadata"]["name"]
+        for body in bodies
+        if owner in body["metadata"].get("annotations", {}).get("meshproof/owner", "")
     ]
 
 
 def snapshot() -> set[str]:
     """Return the objects of the kinds that a run makes, with their uid, but for those of runs."""
     columns = "custom-columns=K:.kind,N:.metadata.namespace,NAME:.metadata.name,UID:.metadata.uid"
-    found = kubectl("get", ",".join(KINDS), "-A", "--no-headers", "-o", columns)
-    return {" ".join(line.split()) for line in found.splitlines() if " meshproof-" not in line}
+    lines_text = kubectl("get", ",".join(KINDS), "-A", "--no-headers", "-o", columns)
+    return {" ".join(line.split()) for line in lines_text.splitlines() if " meshproof-" not in line}
 
 
 def everything() -> set[str]:
@@ -121,11 +130,11 @@ def everything() -> set[str]:
     go by themselves.
     """
     names = kubectl("api-resources", "--verbs=list,delete", "-o", "name").split()
-    kinds = [one for one in names if one.partition(".")[0] not in ("events", "leases")]
+    kinds = [name for name in names if name.partition(".")[0] not in ("events", "leases")]
     assert len(kinds) > 30, kinds
     columns = (
         "custom-columns=K:.kind,N:.metadata.namespace,NAME:.metadata.name,UID:.metadata.uid,"
         "G:.metadata.generation"
     )
-    found = kubectl("get", ",".join(kinds), "-A", "--no-headers", "-o", columns)
-    return {" ".join(line.split()) for line in found.splitlines()}
+    lines_text = kubectl("get", ",".join(kinds), "-A", "--no-headers", "-o", columns)
+    return {" ".join(line.split()) for line in lines_text.splitlines()}

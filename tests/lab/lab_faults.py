@@ -76,14 +76,14 @@ def crash_loop(patch: pytest.MonkeyPatch) -> None:
 def leaking_crash(patch: pytest.MonkeyPatch) -> None:
     """The app of reviews-v2 tells its secrets and ends at once."""
     image = "        image: docker.io/istio/examples-bookinfo-reviews-v2:1.20.3\n"
-    said = (
+    script = (
         f"starting with password={PLANTED}\nAuthorization: Bearer {PLANTED}\n"
         f"-----BEGIN PRIVATE KEY-----\n{PLANTED}\n-----END PRIVATE KEY-----\n"
     )
-    command = json.dumps(["python3", "-c", f"raise SystemExit({said!r})"])
+    command = json.dumps(["python3", "-c", f"raise SystemExit({script!r})"])
     args = json.dumps(["--db-password", PLANTED])
-    more = f"        command: {command}\n        args: {args}\n"
-    edited(patch, "bookinfo.yaml", image, image + more)
+    fields = f"        command: {command}\n        args: {args}\n"
+    edited(patch, "bookinfo.yaml", image, image + fields)
 
 
 def bare_client(patch: pytest.MonkeyPatch) -> None:

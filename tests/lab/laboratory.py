@@ -57,12 +57,12 @@ def load_images(lab: str) -> None:
         shutil.copytree(APPS, package / "apps", ignore=shutil.ignore_patterns("__pycache__"))
         (package / "__init__.py").touch()
         for image in images():
-            found = apps.find(image)
-            environment = {"PYTHONPATH": "/opt", "PYTHONUNBUFFERED": "1", **found.env}
+            image_apps = apps.find(image)
+            environment = {"PYTHONPATH": "/opt", "PYTHONUNBUFFERED": "1", **image_apps.env}
             options = [
                 word for key, value in environment.items() for word in ("--env", f"{key}={value}")
             ]
-            entry = ["python3", "-m", found.module, *found.args]
+            entry = ["python3", "-m", image_apps.module, *image_apps.args]
             command = [lab, "load", *options, "--user", "1000", image, f"{folder}:/opt", *entry]
             subprocess.run(command, check=True, timeout=LOAD)
     with tempfile.TemporaryDirectory() as empty:
@@ -81,10 +81,10 @@ def load_meshproof(lab: str) -> str:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file.locate(), target)
             shutil.copymode(file.locate(), target)
-        made = ["-W", "ignore", "-c", "from setuptools import setup; setup()", "-q"]
-        made += ["build_py", "--build-lib", folder, "dist_info", "--output-dir", folder]
+        build_command = ["-W", "ignore", "-c", "from setuptools import setup; setup()", "-q"]
+        build_command += ["build_py", "--build-lib", folder, "dist_info", "--output-dir", folder]
         subprocess.run(
-            [sys.executable, *made],
+            [sys.executable, *build_command],
             cwd=ROOT,
             check=True,
             timeout=LOAD,
@@ -105,16 +105,16 @@ def _files() -> Iterator[metadata.PackagePath]:
 
 def _needed(name: str) -> set[str]:
     """Return the distributions that one needs at run time, itself left out."""
-    found: set[str] = set()
+    names: set[str] = set()
     pending = [name]
     while pending:
         for line in metadata.requires(pending.pop()) or ():
             needed = Requirement(line)
-            wanted = needed.marker is None or needed.marker.evaluate({"extra": ""})
-            if wanted and needed.name not in found:
-                found.add(needed.name)
+            is_needed = needed.marker is None or needed.marker.evaluate({"extra": ""})
+            if is_needed and needed.name not in names:
+                names.add(needed.name)
                 pending.append(needed.name)
-    return found
+    return names
 
 
 def add_gateway_api(lab: str) -> None:
@@ -122,8 +122,10 @@ def add_gateway_api(lab: str) -> None:
 
     They are in the module's own files, which Go has since the lab was built.
     """
-    asked = ["go", "mod", "download", "-json", GATEWAY_API]
-    done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=LOAD)
+    download_command = ["go", "mod", "download", "-json", GATEWAY_API]
+    done = subprocess.run(
+        download_command, capture_output=True, text=True, check=True, timeout=LOAD
+    )
     folder = Path(json.loads(done.stdout)["Dir"]) / "config" / "crd" / "standard"
     names = [str(path) for path in sorted(folder.glob(f"{GATEWAY_API_GROUP}_*s.yaml"))]
     definitions = [path for path in names if not path.endswith("_vap_safeupgrades.yaml")]

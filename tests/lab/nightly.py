@@ -62,11 +62,11 @@ def _objects(second: str) -> list[dict[str, Any]]:
         (istio, "DestinationRule", {"host": "cart", "subsets": subsets}),
         (istio, "VirtualService", {"hosts": ["cart"], "http": routes}),
     ]
-    found = [
+    bodies = [
         {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
         for api, kind, spec in specs
     ]
-    return [*found, _workload("v1"), _workload("v2")]
+    return [*bodies, _workload("v1"), _workload("v2")]
 
 
 @contextlib.contextmanager
@@ -93,36 +93,36 @@ def holding(name: str, file: Path) -> Iterator[str]:
 
 def stored(*namespaces: str) -> dict[str, Any]:
     """Return name -> the whole object, resourceVersion included, of what is in namespaces."""
-    found = {}
+    stored_bodies = {}
     for namespace in namespaces:
         items = json.loads(kubectl("get", _KINDS, "-n", namespace, "-o", "json"))["items"]
-        for one in items:
-            if _LEADER in one["metadata"].get("annotations", {}):
+        for body in items:
+            if _LEADER in body["metadata"].get("annotations", {}):
                 continue  # istiod itself renews it every few seconds
-            found[f"{namespace} {one['kind']}/{one['metadata']['name']}"] = one
-    assert found, namespaces
-    return found
+            stored_bodies[f"{namespace} {body['kind']}/{body['metadata']['name']}"] = body
+    assert stored_bodies, namespaces
+    return stored_bodies
 
 
-def printed(*words: str) -> list[dict[str, Any]]:
+def printed(*arguments: str) -> list[dict[str, Any]]:
     """Return the objects that `meshproof rbac` prints."""
-    command = [sys.executable, "-m", "meshproof", "rbac", "--namespace", OPS, *words]
+    command = [sys.executable, "-m", "meshproof", "rbac", "--namespace", OPS, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     return list(yaml.safe_load_all(done.stdout))
 
 
 @contextlib.contextmanager
-def granted(*words: str, but: Callable[[Any], bool] | None = None) -> Iterator[None]:
+def granted(*arguments: str, but: Callable[[Any], bool] | None = None) -> Iterator[None]:
     """Have what `meshproof rbac` prints in the cluster, in a namespace that is `restricted`.
 
     The rules of the ClusterRole for which `but` is true are taken away.
     """
-    bodies = printed(*words)
+    bodies = printed(*arguments)
     for body in bodies:
         if body["kind"] == "ClusterRole" and but is not None:
-            kept = [rule for rule in body["rules"] if not but(rule)]
-            assert len(kept) < len(body["rules"]), "nothing was taken away"
-            body["rules"] = kept
+            other_rules = [rule for rule in body["rules"] if not but(rule)]
+            assert len(other_rules) < len(body["rules"]), "nothing was taken away"
+            body["rules"] = other_rules
     text = yaml.safe_dump_all(bodies)
     kubectl("create", "namespace", OPS)
     try:
@@ -135,9 +135,11 @@ def granted(*words: str, but: Callable[[Any], bool] | None = None) -> Iterator[N
 
 
 @contextlib.contextmanager
-def account(folder: Path, *words: str, but: Callable[[Any], bool] | None = None) -> Iterator[str]:
+def account(
+    folder: Path, *arguments: str, but: Callable[[Any], bool] | None = None
+) -> Iterator[str]:
     """Have what `meshproof rbac` prints; yield a kubeconfig with its account's token alone."""
-    with granted(*words, but=but):
+    with granted(*arguments, but=but):
         yield _kubeconfig(folder)
 
 
@@ -145,9 +147,9 @@ def job(name: str, seconds: float = 240) -> str:
     """Wait until a Job of the CronJob's namespace has ended; return the log of its one pod."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        found = json.loads(kubectl("get", "job", name, "-n", OPS, "-o", "json"))
-        ended = found.get("status", {}).get("conditions") or []
-        if any(one["type"] in ("Complete", "Failed") for one in ended):
+        job_body = json.loads(kubectl("get", "job", name, "-n", OPS, "-o", "json"))
+        ended = job_body.get("status", {}).get("conditions") or []
+        if any(condition["type"] in ("Complete", "Failed") for condition in ended):
             return kubectl("logs", "-n", OPS, f"job/{name}")
         time.sleep(1)
     events = kubectl("get", "events", "-n", OPS)

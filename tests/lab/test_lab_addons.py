@@ -25,20 +25,20 @@ def idle_prometheus(tmp_path: Path) -> Iterator[str]:
     config = tmp_path / "prometheus.yml"
     config.write_text("{}")
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        place = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [program, f"--config.file={config}", f"--web.listen-address={place}"]
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [program, f"--config.file={config}", f"--web.listen-address={address}"]
     with subprocess.Popen(
         [*command, f"--storage.tsdb.path={tmp_path / 'data'}"], stderr=subprocess.DEVNULL
     ) as process:
 
         def look() -> bool | None:
             try:
-                return requests.get(f"http://{place}/-/ready", timeout=1).ok or None
+                return requests.get(f"http://{address}/-/ready", timeout=1).ok or None
             except requests.ConnectionError:
                 return None
 
         wait_for(look, timeouts.ADDON_START, lambda: "prometheus does not start", 0.2)
-        yield f"http://{place}"
+        yield f"http://{address}"
         process.terminate()
 
 
@@ -49,8 +49,8 @@ def test_addons_without_our_traffic(tmp_path: Path, idle_prometheus: str) -> Non
         tmp_path,
         *("--mesh-addon", f"prometheus={idle_prometheus}"),
     )
-    assert ended.code == 1, ended.said
+    assert ended.code == 1, ended.output
     assert ended.outcomes("") == {"addon prometheus": "failed", "addon zipkin": "failed"}
     assert "0 of 6 sidecars" in ended.message("addon prometheus")
     assert "0 traces have our tag" in ended.message("addon zipkin")
-    assert "samples/addons/kiali.yaml" in ended.said
+    assert "samples/addons/kiali.yaml" in ended.output

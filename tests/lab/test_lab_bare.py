@@ -18,20 +18,20 @@ INSTALL = ("--mesh-install", *ISTIO_OF_THE_LAB)
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
     before = everything()
-    assert not any("istio" in one for one in before), "there is an Istio"
+    assert not any("istio" in name for name in before), "there is an Istio"
     yield
     assert everything() ^ before == set()
 
 
 def test_how_to_get_one_is_said(tmp_path: Path) -> None:
     ended = meshproof(*RUN, "-k", "rotation", folder=tmp_path)
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     assert "--mesh-install" in ended.message("default rotation")
 
 
 def test_the_whole_gate(tmp_path: Path) -> None:
     ended = meshproof(*RUN, *INSTALL, folder=tmp_path)
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     notes = "\n".join(ended.run.notes)
     assert "Istio was installed for this run alone: profile default" in notes
     for dialect in ("", "VirtualService"):

@@ -43,7 +43,11 @@ def wait_for_namespace(run: subprocess.Popen[str]) -> str:
 
 
 def left_locally(run: subprocess.Popen[str]) -> list[str]:
-    return [one.path.name for one in runs() if one.path.name.startswith(f"run-{run.pid}-")]
+    return [
+        run_folder.path.name
+        for run_folder in runs()
+        if run_folder.path.name.startswith(f"run-{run.pid}-")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -59,8 +63,8 @@ def test_a_signal_ends_a_run_and_leaves_nothing(
         wait_for_namespace(run)
         time.sleep(after)
         run.send_signal(number)
-        said, _ = run.communicate(timeout=LONGEST)
-    assert run.returncode == 2, said
+        output, _ = run.communicate(timeout=LONGEST)
+    assert run.returncode == 2, output
     assert (everything() ^ before, left_locally(run)) == (set(), [])
 
 
@@ -74,11 +78,11 @@ def test_evidence_of_apps_that_were_coming_up_is_saved_after_a_signal(tmp_path: 
             0.2,
         )
         run.send_signal(signal.SIGINT)
-        said, _ = run.communicate(timeout=LONGEST)
-    assert run.returncode == 2, said
+        output, _ = run.communicate(timeout=LONGEST)
+    assert run.returncode == 2, output
     (folder,) = (tmp_path / "report" / "diagnosis").glob("mesh-*")
     pods = json.loads((folder / "pods.json").read_text())
-    assert {one["metadata"]["namespace"] for one in pods} >= {namespace}
+    assert {pod["metadata"]["namespace"] for pod in pods} >= {namespace}
     assert of_process(run.pid) == []
 
 
@@ -107,10 +111,10 @@ def test_cleanup_removes_what_a_killed_run_left(
     names = of_process(killed.pid)
     assert left_locally(killed)
     assert main(["cleanup"]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name in names:
-        assert f"deleted: Namespace {name} (run " in said
-    assert f"its process {killed.pid} has ended on this machine" in said
+        assert f"deleted: Namespace {name} (run " in output
+    assert f"its process {killed.pid} has ended on this machine" in output
     assert (everything() ^ before, left_locally(killed)) == (set(), [])
 
 
@@ -119,7 +123,7 @@ def test_the_next_run_removes_it_too(
     before: set[str], killed: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     ended = meshproof("test", "--mesh", "cluster", "-k=rotation", folder=tmp_path)
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert (everything() ^ before, left_locally(killed)) == (set(), [])
 
 
@@ -129,13 +133,13 @@ def test_a_run_that_goes_on_is_left_alone(
     before = everything()
     assert main(["cleanup", "--all-runs"]) == 0
     run = shop.labels["meshproof/run"]
-    said = capsys.readouterr().out
-    assert f"goes on, not touched: Namespace meshproof-{run}-sock-shop (run {run}: its" in said
+    output = capsys.readouterr().out
+    assert f"goes on, not touched: Namespace meshproof-{run}-sock-shop (run {run}: its" in output
     assert main(["cleanup", "--run", run]) == 64
     assert everything() == before
 
 
-def place(name: str, **metadata: Any) -> None:
+def create_namespace(name: str, **metadata: Any) -> None:
     """Have a namespace with a ConfigMap and a ClusterRole, labelled as those of a run."""
     labels = {"meshproof/run": name, "app.kubernetes.io/managed-by": "meshproof"}
     notes = metadata.pop("annotations", GONE)
@@ -174,22 +178,22 @@ def test_a_namespace_that_is_stuck_is_named_with_what_holds_it(
     name, finalizer = "meshproof-stuck", "planted.test/hold"
     monkeypatch.setattr(timeouts, "NAMESPACE_END", 8.0)
     if holder == "namespace":
-        place(name, finalizers=[finalizer])
+        create_namespace(name, finalizers=[finalizer])
     else:
-        place(name)
+        create_namespace(name)
         patch = json.dumps({"metadata": {"finalizers": [finalizer]}})
         kubectl("patch", "configmap", "held", "-n", name, "--type=merge", f"-p={patch}")
     try:
         assert main(["cleanup"]) == 69
-        said = capsys.readouterr().out
-        assert f"namespace {name} does not go: " in said
+        output = capsys.readouterr().out
+        assert f"namespace {name} does not go: " in output
         if holder == "namespace":
-            assert f"the namespace itself has the finalizers {finalizer}" in said
+            assert f"the namespace itself has the finalizers {finalizer}" in output
         else:
-            assert "configmaps. has 1 resource instances" in said
-            assert f"{finalizer} in 1 resource instances" in said
-            assert f"ConfigMap {name}/held has the finalizers {finalizer}" in said
-        assert f"deleted: ClusterRole {name}" in said
+            assert "configmaps. has 1 resource instances" in output
+            assert f"{finalizer} in 1 resource instances" in output
+            assert f"ConfigMap {name}/held has the finalizers {finalizer}" in output
+        assert f"deleted: ClusterRole {name}" in output
     finally:
         if holder == "namespace":
             release("namespace", name)
@@ -206,12 +210,12 @@ def test_what_does_not_tell_whose_it_is_is_named_and_stays(
     before: set[str], notes: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = "meshproof-unclear"
-    place(name, annotations=notes)
+    create_namespace(name, annotations=notes)
     try:
         planted = everything()
         assert main(["cleanup"]) == 1
-        said = capsys.readouterr().out
-        assert f"unclear, not touched: Namespace {name} (run {name}: annotation" in said
+        output = capsys.readouterr().out
+        assert f"unclear, not touched: Namespace {name} (run {name}: annotation" in output
         assert everything() == planted
         assert main(["cleanup", "--run", name, "--dry-run"]) == 0
         assert everything() == planted
@@ -222,7 +226,7 @@ def test_what_does_not_tell_whose_it_is_is_named_and_stays(
 
 def test_evidence_of_a_crash_holds_what_the_app_said_and_no_secret(tmp_path: Path) -> None:
     ended = run_with("leaking crash", "rotation", tmp_path)
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     assert "reviews-v2" in ended.message("default rotation")
     (result,) = ended.run.results
     folder = Path(result.diagnosis)
@@ -237,7 +241,7 @@ def test_evidence_of_a_crash_holds_what_the_app_said_and_no_secret(tmp_path: Pat
     assert any("own_config" in name for name in files)
     assert "SYNCED" in files["proxy-status.txt"]
     assert '"VirtualService"' in files["objects.json"]
-    written = [path for path in (tmp_path / "report").rglob("*") if path.is_file()]
-    assert len(written) > len(files)
-    assert not [str(path) for path in written if PLANTED in path.read_text(errors="replace")]
-    assert PLANTED not in ended.said
+    report_files = [path for path in (tmp_path / "report").rglob("*") if path.is_file()]
+    assert len(report_files) > len(files)
+    assert not [str(path) for path in report_files if PLANTED in path.read_text(errors="replace")]
+    assert PLANTED not in ended.output

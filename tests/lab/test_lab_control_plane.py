@@ -62,21 +62,21 @@ def planted(mesh: ClusterMesh, body: Mapping[str, object]) -> Iterator[str]:
 
 def until_wrong(mesh: ClusterMesh, aspect: Aspect, *words: str) -> None:
     """Wait until something is wrong, in these words."""
-    found: list[AspectReport] = []
+    reports: list[AspectReport] = []
 
     def look() -> bool | None:
-        found.append(mesh.control_plane(aspect))
-        return any(all(word in one for word in words) for one in found[-1].wrong) or None
+        reports.append(mesh.control_plane(aspect))
+        return any(all(word in fault for word in words) for fault in reports[-1].wrong) or None
 
-    wait_for(look, 20, lambda: f"{aspect}: {found[-1]}", 0.2)
+    wait_for(look, 20, lambda: f"{aspect}: {reports[-1]}", 0.2)
 
 
 @pytest.mark.parametrize("aspect", list(Aspect))
 def test_every_aspect_is_green_and_was_looked_at(shop: ClusterMesh, aspect: Aspect) -> None:
-    found = shop.control_plane(aspect)
-    assert not found.lacking
-    assert found.things
-    assert not found.wrong
+    report = shop.control_plane(aspect)
+    assert not report.lacking
+    assert report.things
+    assert not report.wrong
 
 
 def test_versions_are_those_that_the_parts_tell_themselves(shop: ClusterMesh) -> None:
@@ -100,9 +100,9 @@ def test_a_refused_config_is_named_with_the_proxy_and_its_reason(shop: ClusterMe
 
 def test_an_error_of_the_analyzers_is_told(shop: ClusterMesh) -> None:
     with planted(shop, NO_GATEWAY) as namespace:
-        found = shop.control_plane(Aspect.ANALYSIS)
+        report = shop.control_plane(Aspect.ANALYSIS)
     origin = f"IST0101 VirtualService {namespace}/planted"
-    assert f'{origin}: Referenced gateway not found: "absent"' in found.wrong
+    assert f'{origin}: Referenced gateway not found: "absent"' in report.wrong
 
 
 def test_a_pod_without_a_sidecar_is_named(shop: ClusterMesh) -> None:
@@ -119,10 +119,10 @@ def test_a_pod_without_a_sidecar_is_named(shop: ClusterMesh) -> None:
     metadata = {"name": "planted", "namespace": namespace, "labels": labels}
     kubectl("apply", "-f", "-", text=json.dumps({**bare, "metadata": metadata}))
     try:
-        found = shop.control_plane(Aspect.INJECTION)
+        report = shop.control_plane(Aspect.INJECTION)
     finally:
         kubectl("delete", "pod", "planted", "-n", namespace, "--wait")
-    assert f"{namespace}/planted has no sidecar" in found.wrong
+    assert f"{namespace}/planted has no sidecar" in report.wrong
     assert not shop.control_plane(Aspect.INJECTION).wrong
 
 
@@ -130,6 +130,8 @@ def test_without_istioctl_the_analysis_is_not_supported_and_says_how_to_get_it(
     shop: ClusterMesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    found = shop.control_plane(Aspect.ANALYSIS)
-    assert found.lacking.startswith("istioctl is not on PATH: take the one of your Istio's version")
-    assert not found.things
+    report = shop.control_plane(Aspect.ANALYSIS)
+    assert report.lacking.startswith(
+        "istioctl is not on PATH: take the one of your Istio's version"
+    )
+    assert not report.things

@@ -35,8 +35,8 @@ def visits(mesh: ClusterMesh) -> Visits:
 
 def split(**weights: int) -> RuleSet:
     """Return the rules of split_half with other weights."""
-    written = manifests.rules("split_half", "v1")
-    others = [one for one in written if one.kind == "DestinationRule"]
+    documents = manifests.rules("split_half", "v1")
+    destination_rules = [document for document in documents if document.kind == "DestinationRule"]
     parts = "".join(
         f"    - {{destination: {{host: orders, subset: {name}}}, weight: {weight}}}\n"
         for name, weight in weights.items()
@@ -46,14 +46,14 @@ def split(**weights: int) -> RuleSet:
         "metadata: {name: orders, namespace: sock-shop}\n"
         f"spec:\n  hosts: [orders]\n  http:\n  - route:\n{parts}"
     )
-    return rules.read_rules([*others, *manifest.parse(text, "orders.yaml")])
+    return rules.read_rules([*destination_rules, *manifest.parse(text, "orders.yaml")])
 
 
 def test_one_version_alone(shop: ClusterMesh) -> None:
     with shop.applied(split(v2=100)):
         sample = visits(shop)
-        told = Counter(map(sample.attribution.read_orders_version, sample.take(50)))
-        assert told == {"v2": 50}
+        versions = Counter(map(sample.attribution.read_orders_version, sample.take(50)))
+        assert versions == {"v2": 50}
         verdict = judge(sample.label_by_app(ORDERS), {"v2": 100}, Settings(leak=0.1))
         assert verdict.holds, verdict
         red = judge(visits(shop).label_by_app(ORDERS), {"v1": 100}, Settings())
@@ -64,18 +64,20 @@ def test_a_split_as_the_app_tells_it(shop: ClusterMesh) -> None:
     with shop.applied(split(v1=50, v2=50)):
         verdict = judge(visits(shop).label_by_app(ORDERS), {"v1": 50, "v2": 50}, Settings())
         assert verdict.holds, verdict
-        sample, both = visits(shop), Counter[str | None]()
+        sample, versions = visits(shop), Counter[str | None]()
         begun = shop.counters("orders.sock-shop")
         for batch in (sample.take(10) for _ in range(5)):
-            told = Counter(map(sample.attribution.read_orders_version, batch))
-            assert begun.since(10) == told
-            both += told
-        assert set(both) == {"v1", "v2"}
+            batch_versions = Counter(map(sample.attribution.read_orders_version, batch))
+            assert begun.since(10) == batch_versions
+            versions += batch_versions
+        assert set(versions) == {"v1", "v2"}
 
 
 def test_sixty_to_forty_is_seen(shop: ClusterMesh) -> None:
     with shop.applied(split(v1=60, v2=40)):
-        verdict = judge(visits(shop).label_by_app(ORDERS), {"v1": 50, "v2": 50}, Settings(beta=1e-6))
+        verdict = judge(
+            visits(shop).label_by_app(ORDERS), {"v1": 50, "v2": 50}, Settings(beta=1e-6)
+        )
         assert verdict.outcome is Outcome.FAILED, verdict
         assert verdict.code == "wrong-split"
 
@@ -90,4 +92,6 @@ def test_without_a_rule_no_subset_has_answered(shop: ClusterMesh) -> None:
 
 def test_a_service_that_nobody_calls_is_inconclusive(shop: ClusterMesh) -> None:
     with pytest.raises(Inconclusive, match=r"no proxy has counted a request to nobody\."):
-        judge(visits(shop).label_by_app("counters:nobody.sock-shop"), {"v1": 1, "v2": 1}, Settings())
+        judge(
+            visits(shop).label_by_app("counters:nobody.sock-shop"), {"v1": 1, "v2": 1}, Settings()
+        )

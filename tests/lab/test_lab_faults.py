@@ -17,7 +17,16 @@ from meshproof.mesh.protocol import ClusterOptions
 from meshproof.run.record import Run
 from tests import ROOT
 from tests.lab.away import Away
-from tests.lab.commands import LONGEST, Ended, begun, kubectl, left, meshproof, of_process, snapshot
+from tests.lab.commands import (
+    LONGEST,
+    Ended,
+    begun,
+    kubectl,
+    list_leftovers,
+    meshproof,
+    of_process,
+    snapshot,
+)
 from tests.lab.test_lab_way_in import blocked
 
 #: Folders of the plugin that plants the faults, and of what it uses.
@@ -42,14 +51,14 @@ def run_with(fault: str, chosen: str, folder: Path, *options: str) -> Ended:
         folder=folder,
         PYTHONPATH=str(ROOT),
     )
-    assert (snapshot() ^ before, left(ended)) == (set(), [])
+    assert (snapshot() ^ before, list_leftovers(ended)) == (set(), [])
     return ended
 
 
 def test_wrong_rules(tmp_path: Path) -> None:
     chosen = "rotation or v3_only or burr_goes or split"
     ended = run_with("wrong rules", chosen, tmp_path, "--mesh-beta=1e-6")
-    assert ended.code == 1, ended.said
+    assert ended.code == 1, ended.output
     assert ended.outcomes("VirtualService") == {
         "v3 only": "mesh not ready",
         "cookie user=burr": "inconclusive",
@@ -68,14 +77,14 @@ def test_wrong_rules(tmp_path: Path) -> None:
 
 def test_a_sidecar_that_is_missing(tmp_path: Path) -> None:
     ended = run_with("no sidecar", "rotation", tmp_path)
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     assert "no sidecar was injected into" in ended.message("default rotation")
     assert "/reviews-v2-" in ended.message("default rotation")
 
 
 def test_a_pod_that_crashes_again_and_again(tmp_path: Path) -> None:
     ended = run_with("crash loop", "rotation", tmp_path)
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     message = ended.message("default rotation")
     assert "/reviews-v2-" in message
     assert "CrashLoopBackOff" in message
@@ -84,7 +93,7 @@ def test_a_pod_that_crashes_again_and_again(tmp_path: Path) -> None:
 
 def test_a_rule_that_the_cluster_refuses(tmp_path: Path) -> None:
     ended = run_with("refused rule", "rotation or v3_only", tmp_path)
-    assert ended.code == 65, ended.said
+    assert ended.code == 65, ended.output
     assert ended.outcomes("") == {"default rotation": "passed"}
     message = ended.message("v3 only")
     assert "v3_only/v1.yaml:" in message
@@ -100,7 +109,7 @@ def test_credentials_that_are_refused(tmp_path: Path) -> None:
     ended = meshproof(
         "test", "--mesh", "cluster", "--kubeconfig", str(kubeconfig), "-k=rotation", folder=tmp_path
     )
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     assert "the credentials are refused" in ended.message("default rotation")
 
 
@@ -114,7 +123,7 @@ def test_credentials_that_may_do_nothing(tmp_path: Path) -> None:
     ended = meshproof(
         "test", "--mesh", "cluster", "--kubeconfig", str(kubeconfig), "-k=rotation", folder=tmp_path
     )
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     message = ended.message("default rotation")
     assert "not allowed to" in message
     assert "meshproof rbac" in message
@@ -128,12 +137,12 @@ def test_an_api_server_that_is_away_for_a_while(tmp_path: Path) -> None:
             folder=tmp_path,
         )
     assert away.refused > 0, "the run did not ask while the API server was away"
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
 
 
 def test_a_client_without_sidecar_where_mutual_tls_is_strict(tmp_path: Path) -> None:
     ended = run_with("bare client", "productpage or rotation", tmp_path)
-    assert ended.code == 1, ended.said
+    assert ended.code == 1, ended.output
     assert ended.outcomes("") == {"productpage": "failed", "default rotation": "inconclusive"}
     assert "HTTP 200 without details" in ended.message("productpage")
     assert "Error fetching product details" in ended.message("default rotation")
@@ -149,18 +158,18 @@ def test_a_node_port_that_is_blocked(tmp_path: Path) -> None:
     )
     with blocked(port):
         ended = meshproof("test", "--mesh", "cluster", "-k=rotation", folder=tmp_path)
-        assert ended.code == 0, ended.said
-        (way,) = [note for note in ended.run.notes if note.startswith("way in: ")]
-        assert way.startswith("way in: port-forward to istio-ingressgateway-")
-        assert f":{port}) cannot be reached: timed out" in way
+        assert ended.code == 0, ended.output
+        (note_of_ingress,) = [note for note in ended.run.notes if note.startswith("way in: ")]
+        assert note_of_ingress.startswith("way in: port-forward to istio-ingressgateway-")
+        assert f":{port}) cannot be reached: timed out" in note_of_ingress
         url = f"http://198.18.0.10:{port}"
         ended = meshproof(
             *("test", "--mesh", "cluster", "--mesh-gateway-url", url, "-k=rotation"),
             folder=tmp_path,
         )
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     assert "no answer" in ended.message("default rotation")
-    assert left(ended) == []
+    assert list_leftovers(ended) == []
 
 
 ACCOUNT = "meshproof-test-expiring"
@@ -190,14 +199,23 @@ def account(tmp_path: Path) -> Iterator[Path]:
 
 def test_credentials_that_expire_in_the_middle_of_a_run(account: Path, tmp_path: Path) -> None:
     """What the run may not delete any more, `meshproof cleanup` does with good credentials."""
-    words = ("test", "--mesh", "cluster", "--kubeconfig", str(account), "-k=rotation or v3_only")
-    with begun(*words, folder=tmp_path) as run:
+    arguments = (
+        "test",
+        "--mesh",
+        "cluster",
+        "--kubeconfig",
+        str(account),
+        "-k=rotation or v3_only",
+    )
+    with begun(*arguments, folder=tmp_path) as run:
         wait_for(lambda: of_process(run.pid) or None, 60, lambda: "no namespace", 0.2)
         kubectl("delete", "serviceaccount", ACCOUNT, "-n", "default")
-        said, _ = run.communicate(timeout=LONGEST)
-    assert run.returncode == 69, said
+        output, _ = run.communicate(timeout=LONGEST)
+    assert run.returncode == 69, output
     record = Run.from_json((tmp_path / "report" / "run.json").read_text())
-    assert any("the credentials are refused (expired" in one.message for one in record.results)
+    assert any(
+        "the credentials are refused (expired" in result.message for result in record.results
+    )
     assert of_process(run.pid), "it could not delete anything"
     assert main(["cleanup"]) == 0
     assert of_process(run.pid) == []
@@ -208,7 +226,7 @@ def test_an_ingress_that_cannot_be_reached(tmp_path: Path) -> None:
         *("test", "--mesh", "cluster", "--mesh-gateway-url", "http://198.18.0.10:9", "-k=rotation"),
         folder=tmp_path,
     )
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     assert "no answer" in ended.message("default rotation")
 
 
@@ -230,10 +248,10 @@ def _no_istiod() -> Iterator[None]:
 @pytest.mark.usefixtures("_no_istiod")
 def test_an_istiod_that_is_scaled_to_zero(tmp_path: Path) -> None:
     ended = meshproof("test", "--mesh", "cluster", "-k=rotation", folder=tmp_path)
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     message = ended.message("default rotation")
     assert "there is no istiod in namespace istio-system" in message
-    assert left(ended) == []
+    assert list_leftovers(ended) == []
 
 
 def test_a_kind_that_the_cluster_does_not_know(tmp_path: Path) -> None:

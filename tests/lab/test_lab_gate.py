@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.lab.commands import everything, left, meshproof
+from tests.lab.commands import everything, list_leftovers, meshproof
 
 
 def test_the_gate_is_green_and_leaves_nothing(tmp_path: Path) -> None:
     before = everything()
     ended = meshproof("test", "--mesh", "cluster", folder=tmp_path)
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert ended.outcomes("VirtualService") == dict.fromkeys(
         (
             "v3 only",
@@ -27,4 +27,4 @@ def test_the_gate_is_green_and_leaves_nothing(tmp_path: Path) -> None:
         assert ended.outcomes("")[name] == "passed"
     assert ended.outcomes("PeerAuthentication") == {"mtls strict": "passed"}
     assert any(note.startswith("way in: NodePort") for note in ended.run.notes)
-    assert (everything() ^ before, left(ended)) == (set(), [])
+    assert (everything() ^ before, list_leftovers(ended)) == (set(), [])

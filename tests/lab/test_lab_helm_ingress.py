@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.lab.commands import kubectl, left, meshproof
+from tests.lab.commands import kubectl, list_leftovers, meshproof
 
 NAMESPACE, NAME = "helm-ingress", "istio-ingress"
 SELECTOR = {"app": NAME, "istio": "ingress"}
@@ -75,15 +75,15 @@ def test_our_apps_are_reached_through_it(ingress: str, tmp_path: Path) -> None:
         *("-k", "productpage or v3_only or control_plane"),
         folder=tmp_path,
     )
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert ended.outcomes("VirtualService") == {"v3 only": "passed"}
-    found = ended.outcomes("")
-    assert [found[f"control plane: {one}"] for one in ("ready", "in sync", "accepted")] == [
-        *["passed"] * 3
-    ]
-    assert found["productpage"] == "passed"
+    outcomes = ended.outcomes("")
+    assert [
+        outcomes[f"control plane: {aspect}"] for aspect in ("ready", "in sync", "accepted")
+    ] == [*["passed"] * 3]
+    assert outcomes["productpage"] == "passed"
     assert f"Gateways with the usual selector are at the ingress {ingress}" in ended.run.notes
-    assert left(ended) == []
+    assert list_leftovers(ended) == []
 
 
 def test_one_that_is_not_named_is_no_pass_with_a_url(ingress: str, tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_one_that_is_not_named_is_no_pass_with_a_url(ingress: str, tmp_path: Pat
         *("--mesh-gateway-url", f"http://127.0.0.1:{port}", "-k", "productpage"),
         folder=tmp_path,
     )
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     message = ended.message("productpage")
     assert "no ingress gateway is known: Service istio-system/gone is missing" in message
     assert f"--mesh-ingress NAMESPACE/NAME: there is {ingress}" in message
-    assert left(ended) == []
+    assert list_leftovers(ended) == []

@@ -15,12 +15,12 @@ def test_every_image_of_a_run_is_in_the_list(shop: ClusterMesh) -> None:
     command = [sys.executable, "-m", "meshproof", "images", "list"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     label = next(f"{key}={value}" for key, value in shop.labels.items() if key.endswith("/run"))
-    found = json.loads(kubectl("get", "pods", "-A", "-l", label, "-o", "json"))["items"]
-    assert len(found) >= 3
+    pods = json.loads(kubectl("get", "pods", "-A", "-l", label, "-o", "json"))["items"]
+    assert len(pods) >= 3
     of_istio = ("istio-proxy", "istio-init", "istio-validation")
     used = {
         container["image"]
-        for pod in found
+        for pod in pods
         for container in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]
         if container["name"] not in of_istio
     }

@@ -80,9 +80,9 @@ def served(folder: Path) -> set[str]:
 
         def look() -> set[str] | None:
             parts = read_run_parts(kube, gateway, f".{SHOP}.test")
-            hosts = {domain for one in parts for domain in one.get("domains", ())}
-            found = {host.partition(".")[0] for host in hosts}
-            return found if {"ours", "annotated"} <= found else None
+            hosts = {domain for part in parts for domain in part.get("domains", ())}
+            names = {host.partition(".")[0] for host in hosts}
+            return names if {"ours", "annotated"} <= names else None
 
         return wait_for(look, 30, lambda: "the gateway does not serve them", 0.2)
 
@@ -93,9 +93,9 @@ def test_an_ingress_is_read_as_istiod_takes_it(tmp_path: Path) -> None:
     read = {name.partition(" Ingress/")[2] for name in texts if " Ingress/" in name}
     assert served(tmp_path) == {"ours", "annotated"}
     assert read == {"ours", "annotated", "named"}
-    found = loading.load([f"cluster:{SHOP}"])
-    hosts = {case.call.host_header.partition(".")[0] for case in found.plan.cases}
+    user_rules = loading.load([f"cluster:{SHOP}"])
+    hosts = {case.call.host_header.partition(".")[0] for case in user_rules.plan.cases}
     assert read <= hosts
-    (unproven,) = found.unproven
+    (unproven,) = user_rules.unproven
     assert "Ingress/named:" in str(unproven)
     assert "no IngressClass 'istio' that says that Istio serves it" in str(unproven)

@@ -10,7 +10,7 @@ import pytest
 
 from meshproof.run.record import Outcome
 from meshproof.user_rules import live
-from tests.lab.commands import kubectl, left, meshproof, snapshot
+from tests.lab.commands import kubectl, list_leftovers, meshproof, snapshot
 from tests.lab.nightly import USERS, stored, users
 
 
@@ -18,17 +18,17 @@ def test_a_nightly_run_is_green_and_touches_nobody(tmp_path: Path) -> None:
     with users():
         before, objects = snapshot(), stored(USERS, "istio-system")
         ended = meshproof("smoke", "--rules-from", USERS, folder=tmp_path)
-        assert (snapshot() ^ before, left(ended)) == (set(), [])
+        assert (snapshot() ^ before, list_leftovers(ended)) == (set(), [])
         assert stored(USERS, "istio-system") == objects
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     sys.stdout.write(f"smoke with live rules: {ended.run.seconds:.0f} s\n")
-    found = ended.outcomes("") | ended.outcomes("VirtualService")
-    assert set(found.values()) == {"passed"}
+    outcomes = ended.outcomes("") | ended.outcomes("VirtualService")
+    assert set(outcomes.values()) == {"passed"}
     for name in ("productpage", "smoke: cookie user=burr", "smoke: split half"):
-        assert name in found
-    assert "control plane: in sync" in found
-    assert "cart: x-beta yes -> v2" in found
-    assert any(one.startswith("in a sandbox echo workloads") for one in ended.run.standins)
+        assert name in outcomes
+    assert "control plane: in sync" in outcomes
+    assert "cart: x-beta yes -> v2" in outcomes
+    assert any(standin.startswith("in a sandbox echo workloads") for standin in ended.run.standins)
 
 
 #: A Gateway with a certificate, and a rule that holds in sidecars and at that Gateway.
@@ -67,22 +67,24 @@ def test_what_is_beyond_it_is_named_and_the_rest_is_checked(tmp_path: Path) -> N
         objects = stored(USERS)
         ended = meshproof("smoke", "--rules-from", USERS, folder=tmp_path)
         assert stored(USERS) == objects
-    assert ended.code == 0, ended.said
-    found = ended.outcomes("") | ended.outcomes("VirtualService")
-    assert set(found.values()) == {"passed"}
-    assert any(name.startswith("cart: ") for name in found)
-    assert "web: any request -> cart v1" in found
-    beyond = {one.promise for one in ended.run.results if one.outcome is Outcome.NOT_SUPPORTED}
-    named = {f"Gateway {USERS}/in", f"VirtualService {USERS}/web at Gateway {USERS}/in"}
-    assert named <= beyond
+    assert ended.code == 0, ended.output
+    outcomes = ended.outcomes("") | ended.outcomes("VirtualService")
+    assert set(outcomes.values()) == {"passed"}
+    assert any(name.startswith("cart: ") for name in outcomes)
+    assert "web: any request -> cart v1" in outcomes
+    beyond = {
+        result.promise for result in ended.run.results if result.outcome is Outcome.NOT_SUPPORTED
+    }
+    expected = {f"Gateway {USERS}/in", f"VirtualService {USERS}/web at Gateway {USERS}/in"}
+    assert expected <= beyond
 
 
 def test_without_live_rules(tmp_path: Path) -> None:
     ended = meshproof("smoke", folder=tmp_path)
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     sys.stdout.write(f"smoke without live rules: {ended.run.seconds:.0f} s\n")
     assert ended.run.standins == []
-    assert left(ended) == []
+    assert list_leftovers(ended) == []
 
 
 def test_a_fault_in_live_rules_is_seen_by_exactly_its_case(tmp_path: Path) -> None:
@@ -90,9 +92,9 @@ def test_a_fault_in_live_rules_is_seen_by_exactly_its_case(tmp_path: Path) -> No
         objects = stored(USERS)
         ended = meshproof("smoke", "--rules-from", USERS, folder=tmp_path)
         assert stored(USERS) == objects
-    assert ended.code == 1, ended.said
-    found = ended.outcomes("") | ended.outcomes("VirtualService")
-    red = {name: outcome for name, outcome in found.items() if outcome != "passed"}
+    assert ended.code == 1, ended.output
+    outcomes = ended.outcomes("") | ended.outcomes("VirtualService")
+    red = {name: outcome for name, outcome in outcomes.items() if outcome != "passed"}
     assert red == {"cart: x-beta yes -> v9": "failed"}
     message = ended.message("cart: x-beta yes -> v9")
     assert "no healthy upstream" in message
@@ -101,8 +103,8 @@ def test_a_fault_in_live_rules_is_seen_by_exactly_its_case(tmp_path: Path) -> No
 
 
 def test_live_rules_are_linted_planned_and_tested_by_their_name(tmp_path: Path) -> None:
-    def said(code: int, *words: str) -> str:
-        command = [sys.executable, "-m", "meshproof", *words]
+    def run_command(code: int, *arguments: str) -> str:
+        command = [sys.executable, "-m", "meshproof", *arguments]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
@@ -110,11 +112,11 @@ def test_live_rules_are_linted_planned_and_tested_by_their_name(tmp_path: Path) 
     source = f"{live.PREFIX}{USERS}"
     with users(second="v9"):
         objects = stored(USERS)
-        found = said(79, "lint", source)
-        assert "MP0504" in found
-        assert f"/{USERS} DestinationRule/cart:" in found
-        assert f"/{USERS} VirtualService/cart:" in said(0, "plan", source)
-        assert "no healthy upstream" in said(1, "test", "--rules", source)
+        output = run_command(79, "lint", source)
+        assert "MP0504" in output
+        assert f"/{USERS} DestinationRule/cart:" in output
+        assert f"/{USERS} VirtualService/cart:" in run_command(0, "plan", source)
+        assert "no healthy upstream" in run_command(1, "test", "--rules", source)
         assert stored(USERS) == objects
 
 

@@ -60,27 +60,30 @@ class Client:
 
 @pytest.fixture
 def client(shop: ClusterMesh) -> Iterator[Client]:
-    one = Client(shop)
-    thread = threading.Thread(target=one.run)
+    client = Client(shop)
+    thread = threading.Thread(target=client.run)
     thread.start()
     try:
-        yield one
+        yield client
     finally:
-        one.ended.set()
+        client.ended.set()
         thread.join()
 
 
 def replaced(namespace: str, name: str) -> None:
     """Replace a Deployment by the same as it was written, without what the cluster adds."""
-    found = json.loads(kubectl("get", "deployment", name, "-n", namespace, "-o", "json"))
-    kept = {key: found["metadata"][key] for key in ("name", "namespace", "labels")}
-    body = {**{key: found[key] for key in ("apiVersion", "kind", "spec")}, "metadata": kept}
+    deployment = json.loads(kubectl("get", "deployment", name, "-n", namespace, "-o", "json"))
+    metadata = {key: deployment["metadata"][key] for key in ("name", "namespace", "labels")}
+    body = {
+        **{key: deployment[key] for key in ("apiVersion", "kind", "spec")},
+        "metadata": metadata,
+    }
     kubectl("replace", "--force", "-f", "-", text=json.dumps(body))
 
 
 def service(namespace: str) -> tuple[str, str]:
-    found = json.loads(kubectl("get", "service", "orders", "-n", namespace, "-o", "json"))
-    return found["metadata"]["uid"], found["spec"]["clusterIP"]
+    service_body = json.loads(kubectl("get", "service", "orders", "-n", namespace, "-o", "json"))
+    return service_body["metadata"]["uid"], service_body["spec"]["clusterIP"]
 
 
 def pods(namespace: str, version: str) -> set[str]:
@@ -98,9 +101,9 @@ def until_both(client: Client, begin: float) -> None:
 def test_the_service_is_not_lost(
     shop: ClusterMesh, client: Client, record_property: Callable[[str, object], None]
 ) -> None:
-    (namespace,) = {one.namespace for one in shop.replicas() if one.app == "orders"}
+    (namespace,) = {replica.namespace for replica in shop.replicas() if replica.app == "orders"}
     until_both(client, 0)
-    before, first, other = service(namespace), pods(namespace, "v2"), pods(namespace, "v1")
+    before, first, v1_pods = service(namespace), pods(namespace, "v2"), pods(namespace, "v1")
     begin = time.monotonic()
     replaced(namespace, "orders-v2")
     kubectl("rollout", "status", "deployment/orders-v2", "-n", namespace, f"--timeout={BACK:.0f}s")
@@ -111,11 +114,11 @@ def test_the_service_is_not_lost(
     client.ended.set()
     answers = client.since(begin)
     errors = [who for who in answers if who not in TOTALS.values()]
-    said = f"{len(errors)} errors in {len(answers)} answers, v2 is back after {back:.1f} s"
-    record_property("replaced", said)
-    print(f"\n{said}; nobody answered for {client.longest_silence(begin):.2f} s at most")  # noqa: T201
+    summary = f"{len(errors)} errors in {len(answers)} answers, v2 is back after {back:.1f} s"
+    record_property("replaced", summary)
+    print(f"\n{summary}; nobody answered for {client.longest_silence(begin):.2f} s at most")  # noqa: T201
     assert service(namespace) == before
-    assert pods(namespace, "v1") == other
+    assert pods(namespace, "v1") == v1_pods
     assert answers.count("v1") > len(answers) / 10
-    assert client.longest_silence(begin) < SILENT, said
-    assert len(errors) < len(answers) / 20, f"{said}: {errors[:5]}"
+    assert client.longest_silence(begin) < SILENT, summary
+    assert len(errors) < len(answers) / 20, f"{summary}: {errors[:5]}"

@@ -26,7 +26,7 @@ def scale(replicas: int) -> None:
 
 
 def gateways(mesh: ClusterMesh) -> list[str]:
-    return [one.pod for one in mesh.proxies() if one.gateway]
+    return [proxy.pod for proxy in mesh.proxies() if proxy.gateway]
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def second_gateway(shop: ClusterMesh) -> Iterator[str]:
     (first,) = gateways(shop)
     scale(2)
     try:
-        found = wait_for(
-            lambda: [one for one in gateways(shop) if one != first] or None,
+        second_pod = wait_for(
+            lambda: [pod for pod in gateways(shop) if pod != first] or None,
             LONGEST,
             lambda: "there is no second pod",
             0.05,
         )
-        yield found[0]
+        yield second_pod[0]
     finally:
         scale(1)
         kubectl("rollout", "status", *GATEWAY)

@@ -13,7 +13,7 @@ import pytest
 
 from meshproof.base.errors import EXIT_INCONCLUSIVE
 from tests import ROOT
-from tests.lab.commands import kubectl, left, meshproof
+from tests.lab.commands import kubectl, list_leftovers, meshproof
 from tests.lab.nightly import USERS, users
 
 #: Allows nothing that no other policy allows (Istio docs, "Authorization Policy", allow-nothing).
@@ -42,15 +42,15 @@ def test_a_policy_that_allows_nothing(let_in: bool, tmp_path: Path) -> None:
     text = NOTHING + ("---\n" + advised.removeprefix("yaml\n") if let_in else "")
     with users(), held(text):
         ended = meshproof("smoke", "--rules-from", USERS, folder=tmp_path)
-        assert left(ended) == []
+        assert list_leftovers(ended) == []
     assert "allow-nothing" not in kubectl("get", "authorizationpolicies", "-A", "-o", "name")
-    found = ended.outcomes("") | ended.outcomes("VirtualService")
-    names = {name for name in found if not name.startswith("control plane")}
+    outcomes = ended.outcomes("") | ended.outcomes("VirtualService")
+    names = {name for name in outcomes if not name.startswith("control plane")}
     assert {"productpage", "smoke: split half", "cart: x-beta yes -> v2"} <= names
     if let_in:
-        assert (ended.code, set(found.values())) == (0, {"passed"}), ended.said
+        assert (ended.code, set(outcomes.values())) == (0, {"passed"}), ended.output
         return
-    assert ended.code == EXIT_INCONCLUSIVE, ended.said
-    assert {found[name] for name in names} == {"inconclusive"}, ended.said
+    assert ended.code == EXIT_INCONCLUSIVE, ended.output
+    assert {outcomes[name] for name in names} == {"inconclusive"}, ended.output
     assert "action ALLOW" in ended.message("cart: x-beta yes -> v2")
     assert "action ALLOW" in ended.message("productpage")

@@ -50,8 +50,8 @@ def test_a_split_is_judged_from_inside(shop: ClusterMesh) -> None:
         wrong = judged(shop, {"v1": 70, "v2": 30}, by="counters:orders.sock-shop")
         assert wrong.outcome is Outcome.FAILED, wrong
         address, client = shop.inside("orders.sock-shop")
-        shown = client.shown(Request("/orders").build_curl(address)).split()
-        done = subprocess.run(shown, capture_output=True, text=True, timeout=30, check=True)
+        command = client.shown(Request("/orders").build_curl(address)).split()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
         assert done.stdout.startswith("HTTP/1.1 200\n")
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from tests import TESTS
-from tests.lab.commands import left, meshproof, snapshot
+from tests.lab.commands import list_leftovers, meshproof, snapshot
 
 FAKE = TESTS / "mesh" / "cluster" / "fake_provider.sh"
 
@@ -28,10 +28,10 @@ def test_a_run_on_a_cluster_that_kind_makes(tmp_path: Path) -> None:
         XDG_STATE_HOME=str(tmp_path / "state"),
         KUBECONFIG=str(tmp_path / "none"),
     )
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert ended.outcomes("") == {"default rotation": "passed"}
     assert "cluster: kind, for this run alone" in ended.run.notes
     assert list(clusters.iterdir()) == []
-    words = [line.split()[:3] for line in (tmp_path / "log").read_text().splitlines()]
-    assert words == [["kind", "create", "cluster"], ["kind", "delete", "cluster"]]
-    assert (snapshot() ^ before, left(ended)) == (set(), [])
+    calls = [line.split()[:3] for line in (tmp_path / "log").read_text().splitlines()]
+    assert calls == [["kind", "create", "cluster"], ["kind", "delete", "cluster"]]
+    assert (snapshot() ^ before, list_leftovers(ended)) == (set(), [])

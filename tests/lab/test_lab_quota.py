@@ -17,7 +17,7 @@ from meshproof.base import timeouts
 from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.api.objects import RUN_LABEL
 from meshproof.mesh.protocol import ClusterOptions
-from tests.lab.commands import left, meshproof
+from tests.lab.commands import list_leftovers, meshproof
 from tests.lab.nightly import USERS, users
 
 NAME = "strict"
@@ -42,25 +42,25 @@ class Quotas:
     def keep(self, kube: Kube, stop: threading.Event) -> None:
         """Look at namespaces and quotas, as a controller would, until it is to stop."""
         while not stop.wait(0.05):
-            found = kube.list("v1", "Namespace", labels=RUN_LABEL)
-            for name in {one["metadata"]["name"] for one in found} - self.given:
+            namespaces = kube.list("v1", "Namespace", labels=RUN_LABEL)
+            for name in {namespace["metadata"]["name"] for namespace in namespaces} - self.given:
                 metadata = {"name": NAME, "namespace": name}
                 body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata}
                 kube.apply({**body, "spec": self._spec})
                 self.given.add(name)
-            for one in kube.list("v1", "ResourceQuota"):
-                for what, amount in one.get("status", {}).get("used", {}).items():
+            for quota in kube.list("v1", "ResourceQuota"):
+                for what, amount in quota.get("status", {}).get("used", {}).items():
                     value = float(parse_quantity(amount))
                     self.used[what] = max(value, self.used.get(what, 0))
 
 
 @contextlib.contextmanager
 def quotas(room: Mapping[str, str], folder: Path) -> Iterator[Quotas]:
-    found, stop = Quotas(room), threading.Event()
+    quota_keeper, stop = Quotas(room), threading.Event()
     with Kube.connected(ClusterOptions(), folder) as kube, ThreadPoolExecutor() as pool:
-        keeping = pool.submit(found.keep, kube, stop)
+        keeping = pool.submit(quota_keeper.keep, kube, stop)
         try:
-            yield found
+            yield quota_keeper
         finally:
             stop.set()
     keeping.result()
@@ -70,7 +70,7 @@ def quotas(room: Mapping[str, str], folder: Path) -> Iterator[Quotas]:
 def test_it_fits_into_a_small_quota(words: tuple[str, ...], tmp_path: Path) -> None:
     with users(), quotas(ROOM, tmp_path) as strict:
         ended = meshproof("smoke", *words, folder=tmp_path)
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert strict.given
     assert set(strict.used) == set(ROOM)
     assert all(strict.used.values())
@@ -82,7 +82,7 @@ def test_a_quota_that_is_too_small_is_named(tmp_path: Path) -> None:
         since = time.monotonic()
         ended = meshproof("smoke", folder=tmp_path)
     assert strict.given
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     assert time.monotonic() - since < timeouts.APPS_START / 2
-    assert f"exceeded quota: {NAME}" in ended.said
-    assert left(ended) == []
+    assert f"exceeded quota: {NAME}" in ended.output
+    assert list_leftovers(ended) == []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.commands import kubectl, left, meshproof, snapshot
+from tests.lab.commands import kubectl, list_leftovers, meshproof, snapshot
 from tests.lab.laboratory import load_meshproof
 from tests.lab.nightly import OPS, USERS, account, granted, holding, job, users
 
@@ -21,15 +21,17 @@ def test_the_nightly_run_with_its_rights(tmp_path: Path) -> None:
         live = "--rules-from", USERS, "--rules-from", name
         with account(tmp_path, *live) as kubeconfig:
             ended = meshproof("smoke", "--kubeconfig", kubeconfig, *live, folder=tmp_path)
-    assert ended.code == 0, ended.said
-    found = ended.outcomes("") | ended.outcomes("VirtualService")
-    assert set(found.values()) == {"passed"}
-    assert "cart: x-beta yes -> v2" in found
-    assert "books: path /new -> books-v2" in found
-    (analysis,) = [one for one in ended.run.results if one.promise == "control plane: analysis"]
+    assert ended.code == 0, ended.output
+    outcomes = ended.outcomes("") | ended.outcomes("VirtualService")
+    assert set(outcomes.values()) == {"passed"}
+    assert "cart: x-beta yes -> v2" in outcomes
+    assert "books: path /new -> books-v2" in outcomes
+    (analysis,) = [
+        result for result in ended.run.results if result.promise == "control plane: analysis"
+    ]
     assert str(analysis.outcome) == "not supported"
     assert "no right" in analysis.message
-    assert left(ended) == []
+    assert list_leftovers(ended) == []
 
 
 #: What RBAC lets the account do, and the policy does not.
@@ -46,21 +48,21 @@ def test_nothing_of_others_is_changed_or_reached(tmp_path: Path) -> None:
     refused: dict[str, str] = {}
     with users(), account(tmp_path, "--rules-from", USERS) as kubeconfig:
         until = time.monotonic() + 20
-        for name, words in OF_OTHERS.items():
-            typed = [pod if word == "POD" else word for word in words]
+        for name, arguments in OF_OTHERS.items():
+            typed = [pod if word == "POD" else word for word in arguments]
             # The API server takes a new policy into account within a second or two.
             while not refused.get(name) and time.monotonic() < until:
                 refused[name] = said_of_refusal(kubeconfig, *typed)
-        own = ("create", "namespace", "meshproof-x", "--dry-run=server")
-        assert "created" in kubectl("--kubeconfig", kubeconfig, *own)
+        create_own = ("create", "namespace", "meshproof-x", "--dry-run=server")
+        assert "created" in kubectl("--kubeconfig", kubeconfig, *create_own)
     assert all("meshproof changes objects" in refused[name] for name in [*OF_OTHERS][:3]), refused
     assert "meshproof reaches pods" in refused["a port-forward"]
 
 
-def said_of_refusal(kubeconfig: str, *words: str) -> str:
+def said_of_refusal(kubeconfig: str, *arguments: str) -> str:
     """Return what the policy says of a command; nothing where it is carried out."""
     try:
-        kubectl("--kubeconfig", kubeconfig, *words)
+        kubectl("--kubeconfig", kubeconfig, *arguments)
     except RuntimeError as error:
         return str(error)
     return ""
@@ -73,12 +75,12 @@ def test_the_gate_with_its_rights(tmp_path: Path) -> None:
             *("-k", "rotation or mtls or addon or control"),
             folder=tmp_path,
         )
-    assert ended.code == 0, ended.said
-    found = ended.outcomes("") | ended.outcomes("PeerAuthentication")
-    assert set(found.values()) == {"passed"}
+    assert ended.code == 0, ended.output
+    outcomes = ended.outcomes("") | ended.outcomes("PeerAuthentication")
+    assert set(outcomes.values()) == {"passed"}
     for name in ("default rotation", "mtls strict", "addon zipkin", "control plane: in sync"):
-        assert name in found
-    assert left(ended) == []
+        assert name in outcomes
+    assert list_leftovers(ended) == []
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_a_right_that_is_missing_is_named(resource: str, words: str, tmp_path: P
 
     with account(tmp_path, but=lacks) as kubeconfig:
         ended = meshproof("smoke", "--kubeconfig", kubeconfig, folder=tmp_path)
-        assert ended.code == 69, ended.said
+        assert ended.code == 69, ended.output
         message = ended.message("productpage")
     assert "not allowed to" in message
     assert words in message
@@ -110,8 +112,8 @@ def test_a_sandbox_that_may_not_be_made(tmp_path: Path) -> None:
     live = "--rules-from", USERS
     with users(), account(tmp_path, *live, but=makes_pods) as kubeconfig:
         ended = meshproof("smoke", "--kubeconfig", kubeconfig, *live, folder=tmp_path)
-    assert ended.code == 69, ended.said
-    assert (ended.outcomes("")["productpage"], left(ended)) == ("passed", [])
+    assert ended.code == 69, ended.output
+    assert (ended.outcomes("")["productpage"], list_leftovers(ended)) == ("passed", [])
     message = ended.message("cart: x-beta yes -> v2")
     assert "not allowed to apply ConfigMap" in message
     assert "`meshproof rbac` prints the Role" in message
@@ -135,13 +137,13 @@ def image() -> str:
 
 
 def test_the_cron_job_runs_as_a_job(image: str) -> None:
-    words = ("--rules-from", USERS, "--cronjob", "--image", image)
-    with users(), granted(*words):
+    arguments = ("--rules-from", USERS, "--cronjob", "--image", image)
+    with users(), granted(*arguments):
         before = snapshot()
         kubectl("create", "job", "-n", OPS, "now", "--from=cronjob/meshproof-smoke")
-        said = job("now")
+        log = job("now")
         created = {line for line in snapshot() ^ before if f" {OPS} now" not in line}
         assert created == set()
-    assert "+ smoke: split half" in said, said
-    assert "+ cart: x-beta yes -> v2" in said
-    assert "Passed: " in said
+    assert "+ smoke: split half" in log, log
+    assert "+ cart: x-beta yes -> v2" in log
+    assert "Passed: " in log

@@ -23,7 +23,7 @@ from tests.lab.commands import (
     begun,
     everything,
     kubectl,
-    left,
+    list_leftovers,
     meshproof,
     of_process,
     snapshot,
@@ -46,10 +46,10 @@ def live_shop() -> Iterator[str]:
 def cases(ended: Ended) -> dict[str, str]:
     """Return name -> outcome of the cases of a user's rules."""
     hosts = "cart: ", "shop.example.com: ", "web: ", "pay: "
-    results = [one for one in ended.run.results if one.promise.startswith(hosts)]
-    own = {one.promise: str(one.outcome) for one in results}
-    assert own, ended.said
-    return own
+    results = [result for result in ended.run.results if result.promise.startswith(hosts)]
+    outcomes = {result.promise: str(result.outcome) for result in results}
+    assert outcomes, ended.output
+    return outcomes
 
 
 def test_what_rules_say_is_proven_by_the_cluster(live_shop: str, tmp_path: Path) -> None:
@@ -58,10 +58,10 @@ def test_what_rules_say_is_proven_by_the_cluster(live_shop: str, tmp_path: Path)
         ended = meshproof(
             "smoke", "--rules-from", live_shop, "--rules-from", USERS, folder=tmp_path
         )
-        assert (snapshot() ^ before, left(ended)) == (set(), [])
+        assert (snapshot() ^ before, list_leftovers(ended)) == (set(), [])
         assert stored(live_shop, USERS, "istio-system") == objects
-    assert ended.code == 0, ended.said
-    found = cases(ended)
+    assert ended.code == 0, ended.output
+    outcomes = cases(ended)
     for name in (
         "cart: cookie user=burr -> v2",
         "cart: path /half -> v1 50 %, v2 50 %",
@@ -82,30 +82,30 @@ def test_what_rules_say_is_proven_by_the_cluster(live_shop: str, tmp_path: Path)
         "web: from another workload -> any version",
         "web: any other request, mirrored to cart v1 -> any version",
     ):
-        assert found.pop(name) == "passed", name
-    other = {name: outcome for name, outcome in found.items() if outcome != "passed"}
-    assert other == {"pay: from namespace sandbox-shop -> any version": "not supported"}
-    assert "its caller has a namespace of a user" in ended.said
-    assert "sandbox: 7 echo workloads with sidecars" in ended.said
+        assert outcomes.pop(name) == "passed", name
+    not_passed = {name: outcome for name, outcome in outcomes.items() if outcome != "passed"}
+    assert not_passed == {"pay: from namespace sandbox-shop -> any version": "not supported"}
+    assert "its caller has a namespace of a user" in ended.output
+    assert "sandbox: 7 echo workloads with sidecars" in ended.output
 
 
 @pytest.mark.long
 def test_a_signal_leaves_nothing_of_it_but_the_evidence(tmp_path: Path) -> None:
     def pods() -> list[str]:
-        of_run = [one for one in of_process(run.pid) if "-rules-" in one]
-        return [kubectl("get", "pods", "-n", one, "-o", "name") for one in of_run]
+        of_run = [namespace for namespace in of_process(run.pid) if "-rules-" in namespace]
+        return [kubectl("get", "pods", "-n", namespace, "-o", "name") for namespace in of_run]
 
     with users():
         before = everything()
         with begun("smoke", "--rules-from", USERS, folder=tmp_path) as run:
             wait_for(lambda: any(pods()) or None, 60, lambda: "there is no sandbox", 0.2)
             run.send_signal(signal.SIGINT)
-            said, _ = run.communicate(timeout=LONGEST)
+            output, _ = run.communicate(timeout=LONGEST)
         assert (everything() ^ before, of_process(run.pid)) == (set(), [])
-    assert run.returncode == 2, said
+    assert run.returncode == 2, output
     (folder,) = (tmp_path / "report" / "diagnosis").glob("mesh-*")
-    found = json.loads((folder / "pods.json").read_text())
-    assert any("-rules-" in one["metadata"]["namespace"] for one in found)
+    saved_pods = json.loads((folder / "pods.json").read_text())
+    assert any("-rules-" in pod["metadata"]["namespace"] for pod in saved_pods)
 
 
 def test_an_http_route_of_a_service(tmp_path: Path) -> None:
@@ -114,11 +114,11 @@ def test_an_http_route_of_a_service(tmp_path: Path) -> None:
             *("test", "--mesh", "cluster", "--rules", f"cluster:{name}", "--mesh-sandbox", "8"),
             folder=tmp_path,
         )
-    assert (ended.code, left(ended)) == (0, []), ended.said
-    found = {one.promise: str(one.outcome) for one in ended.run.results}
-    assert found["books: path /half -> books-v1 50 %, books-v2 50 %"] == "passed", ended.said
-    assert found["books: path /new -> books-v2"] == "passed"
-    assert set(found.values()) == {"passed"}
+    assert (ended.code, list_leftovers(ended)) == (0, []), ended.output
+    outcomes = {result.promise: str(result.outcome) for result in ended.run.results}
+    assert outcomes["books: path /half -> books-v1 50 %, books-v2 50 %"] == "passed", ended.output
+    assert outcomes["books: path /new -> books-v2"] == "passed"
+    assert set(outcomes.values()) == {"passed"}
 
 
 def test_subsets_beside_the_callers_of_another_namespace_s_service(tmp_path: Path) -> None:
@@ -126,29 +126,31 @@ def test_subsets_beside_the_callers_of_another_namespace_s_service(tmp_path: Pat
         *("test", "--mesh", "cluster", "--rules", str(CLIENT_SIDE), "--mesh-sandbox", "8"),
         folder=tmp_path,
     )
-    assert (ended.code, left(ended)) == (0, []), ended.said
-    found = {one.promise: str(one.outcome) for one in ended.run.results}
+    assert (ended.code, list_leftovers(ended)) == (0, []), ended.output
+    outcomes = {result.promise: str(result.outcome) for result in ended.run.results}
     for name in ("pay: path /new -> v2", "stock: path /new -> v2"):
-        assert found[name] == "passed", ended.said
-    assert set(found.values()) == {"passed"}, ended.said
+        assert outcomes[name] == "passed", ended.output
+    assert set(outcomes.values()) == {"passed"}, ended.output
 
 
 @pytest.mark.parametrize("changed", [False, True], ids=["as they are", "as root"])
 def test_its_pods_keep_to_restricted(changed: bool) -> None:
     name = "sandbox-restricted"
-    found = loading.load([str(RULES)])
-    ports = dict.fromkeys((one.host for one in found.workloads.echoes), (80,))
+    user_rules = loading.load([str(RULES)])
+    ports = dict.fromkeys((echo.host for echo in user_rules.workloads.echoes), (80,))
     namespaces = dict.fromkeys(("default", "warehouse"), name)
     standing = EchoPlacement(namespaces, ports, {}, str, lambda host: ["."])
-    pods = [one for one in make_objects(found.workloads.echoes, found.inventory, standing)]
-    pods = [one for one in pods if one["kind"] == "Pod"]
+    pods = [
+        body for body in make_objects(user_rules.workloads.echoes, user_rules.inventory, standing)
+    ]
+    pods = [body for body in pods if body["kind"] == "Pod"]
     assert pods
-    for one in pods:
-        one["metadata"]["labels"][INJECT_LABEL] = (
+    for pod in pods:
+        pod["metadata"]["labels"][INJECT_LABEL] = (
             "false"  # istio-init needs more, where there is no CNI
         )
         if changed:
-            del one["spec"]["securityContext"]
+            del pod["spec"]["securityContext"]
     kubectl("create", "namespace", name)
     try:
         kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
@@ -165,11 +167,11 @@ def test_its_pods_keep_to_restricted(changed: bool) -> None:
 def test_more_workloads_than_are_allowed_are_on_a_local_mesh(tmp_path: Path) -> None:
     with users():
         ended = meshproof("smoke", "--rules-from", USERS, "--most-workloads", "1", folder=tmp_path)
-    assert ended.code == 0, ended.said
-    (said,) = ended.run.standins
-    assert "ran on a local mesh" in said
-    assert "a sandbox would need 2 echo workloads, and 1 are allowed" in said
-    assert "a sandbox would need 2" in " ".join(ended.said.split())
+    assert ended.code == 0, ended.output
+    (standin,) = ended.run.standins
+    assert "ran on a local mesh" in standin
+    assert "a sandbox would need 2 echo workloads, and 1 are allowed" in standin
+    assert "a sandbox would need 2" in " ".join(ended.output.split())
 
 
 @pytest.mark.long
@@ -211,14 +213,14 @@ def test_a_fault_in_what_the_cluster_serves(
         folder=tmp_path,
         PYTHONPATH=str(ROOT),
     )
-    assert ended.code == code, ended.said
+    assert ended.code == code, ended.output
     good = "passed", "not supported"
-    found = {name: one for name, one in cases(ended).items() if one not in good}
+    changed = {name: outcome for name, outcome in cases(ended).items() if outcome not in good}
     if "*" in outcomes:
-        assert set(found.values()) == {outcomes["*"]}
+        assert set(changed.values()) == {outcomes["*"]}
     else:
-        assert found == outcomes
-    assert re.search(words, " ".join(ended.said.split())), ended.said
-    (diagnosis,) = {one.diagnosis for one in ended.run.results if one.diagnosis}
+        assert changed == outcomes
+    assert re.search(words, " ".join(ended.output.split())), ended.output
+    (diagnosis,) = {result.diagnosis for result in ended.run.results if result.diagnosis}
     assert [*Path(diagnosis).glob("**/meshproof-probe-inside*")]
-    assert left(ended) == []
+    assert list_leftovers(ended) == []

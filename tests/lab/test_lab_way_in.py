@@ -18,7 +18,7 @@ from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.ingress.address import IngressAddress, open_ingress
 from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.mesh.protocol import Address, ClusterOptions
-from tests.lab.commands import kubectl, left, meshproof, snapshot
+from tests.lab.commands import kubectl, list_leftovers, meshproof, snapshot
 
 NAMESPACE = "istio-system"
 
@@ -46,10 +46,10 @@ def front(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
     }
     kubectl("apply", "-f", "-", text=json.dumps(body))
     try:
-        found: dict[str, Any] = json.loads(
+        service_body: dict[str, Any] = json.loads(
             kubectl("get", "service", name, "-n", NAMESPACE, "-o", "json")
         )
-        yield found
+        yield service_body
     finally:
         kubectl("delete", "service", name, "-n", NAMESPACE)
 
@@ -62,11 +62,11 @@ def answer(address: Address, path: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection(address.host, address.port, timeout=10)
     with contextlib.closing(connection):
         connection.request("GET", path, headers={"Host": address.authority})
-        found = connection.getresponse()
-        return found.status, found.read().decode()
+        response = connection.getresponse()
+        return response.status, response.read().decode()
 
 
-def way(
+def open_address(
     kube: Kube, service: dict[str, Any], host: str
 ) -> contextlib.AbstractContextManager[IngressAddress]:
     return open_ingress(kube, NAMESPACE, name_of(service), "", host)
@@ -83,17 +83,17 @@ def test_the_node_port_is_taken_where_no_load_balancer_gives_an_address(shop: Cl
 def test_a_cluster_ip_is_reached_by_port_forward(
     shop: ClusterMesh, kube: Kube, front: dict[str, Any]
 ) -> None:
-    with way(kube, front, shop.address("ingress").authority) as found:
-        assert found.words.startswith("port-forward to istio-ingressgateway-")
-        assert found.words.endswith("; it is a ClusterIP")
+    with open_address(kube, front, shop.address("ingress").authority) as ingress:
+        assert ingress.description.startswith("port-forward to istio-ingressgateway-")
+        assert ingress.description.endswith("; it is a ClusterIP")
         for _ in range(3):
-            assert answer(found.address, "/orders")[0] == 200
+            assert answer(ingress.address, "/orders")[0] == 200
 
 
 @pytest.mark.parametrize("front", [("ClusterIP", "http-envoy-prom")], indirect=True)
 def test_a_port_by_name_is_looked_up_in_the_pod(kube: Kube, front: dict[str, Any]) -> None:
-    with way(kube, front, "any.test") as found:
-        status, text = answer(found.address, "/stats/prometheus")
+    with open_address(kube, front, "any.test") as ingress:
+        status, text = answer(ingress.address, "/stats/prometheus")
     assert status == 200
     assert "envoy_server_live" in text
 
@@ -106,13 +106,13 @@ def test_a_blocked_node_port_leaves_the_port_forward_and_is_said(
     host = shared.authority
     port = int(front["spec"]["ports"][0]["nodePort"])
     wait_for(lambda: opened(shared.host, port), 20, lambda: "kube-proxy is late", 0.2)
-    with way(kube, front, host) as found:
-        assert found.words.startswith(f"NodePort (http://{shared.host}:{port})")
-        assert answer(found.address, "/orders")[0] == 200
-    with blocked(port), way(kube, front, host) as found:
-        assert found.words.startswith("port-forward to istio-ingressgateway-")
-        assert f":{port}) cannot be reached: timed out" in found.words
-        assert answer(found.address, "/orders")[0] == 200
+    with open_address(kube, front, host) as ingress:
+        assert ingress.description.startswith(f"NodePort (http://{shared.host}:{port})")
+        assert answer(ingress.address, "/orders")[0] == 200
+    with blocked(port), open_address(kube, front, host) as ingress:
+        assert ingress.description.startswith("port-forward to istio-ingressgateway-")
+        assert f":{port}) cannot be reached: timed out" in ingress.description
+        assert answer(ingress.address, "/orders")[0] == 200
 
 
 def opened(host: str, port: int) -> bool | None:
@@ -143,14 +143,14 @@ def test_a_gateway_of_gateway_api_is_a_way_in(tmp_path: Path) -> None:
         *("-k", "productpage or v3_only or control_plane"),
         folder=tmp_path,
     )
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert ended.outcomes("VirtualService") == {"v3 only": "passed"}
     assert ended.outcomes("")["productpage"] == "passed"
-    (way,) = [note for note in ended.run.notes if note.startswith("way in: ")]
+    (ingress_note,) = [note for note in ended.run.notes if note.startswith("way in: ")]
     shared = kubectl(
         *("get", "service", "istio-ingressgateway", "-n", NAMESPACE),
         *("-o", "jsonpath={.spec.ports[?(@.port==80)].nodePort}"),
     )
-    assert way.startswith("way in: NodePort (http://")
-    assert f":{shared})" not in way, "it must be the Gateway's own proxy"
-    assert (snapshot(), left(ended)) == (before, [])
+    assert ingress_note.startswith("way in: NodePort (http://")
+    assert f":{shared})" not in ingress_note, "it must be the Gateway's own proxy"
+    assert (snapshot(), list_leftovers(ended)) == (before, [])

@@ -53,22 +53,22 @@ class Cluster:
     aggregated: bool = True
     away: int = 0
     without: set[str] = field(default_factory=set)
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
     kubeconfig: Path = Path()
 
     def add(self, kind: str, name: str, namespace: str = "", **metadata: Any) -> Object:
         """Have an object; `metadata` may hold labels, annotations, finalizers."""
-        plural = next(one[1] for one in KINDS if one[2] == kind)
-        found: Object = {
-            "apiVersion": next(one[0] for one in KINDS if one[2] == kind),
+        plural = next(kind_row[1] for kind_row in KINDS if kind_row[2] == kind)
+        body: Object = {
+            "apiVersion": next(kind_row[0] for kind_row in KINDS if kind_row[2] == kind),
             "kind": kind,
-            "metadata": {"name": name, "uid": f"uid-{len(self.asked)}-{name}", **metadata},
+            "metadata": {"name": name, "uid": f"uid-{len(self.requests)}-{name}", **metadata},
             "spec": {},
         }
         if namespace:
-            found["metadata"]["namespace"] = namespace
-        self.objects[plural, namespace, name] = found
-        return found
+            body["metadata"]["namespace"] = namespace
+        self.objects[plural, namespace, name] = body
+        return body
 
     def names(self) -> set[str]:
         """Return what there is, as `plural/namespace/name`."""
@@ -76,17 +76,17 @@ class Cluster:
 
     def apply(self, key: tuple[str, str, str], body: Object) -> Object:
         """Put an object in the place of the one that is there, which keeps its uid."""
-        known = self.objects.get(key, {"metadata": {"uid": f"uid-{len(self.asked)}"}})
-        body["metadata"]["uid"] = known["metadata"]["uid"]
+        existing = self.objects.get(key, {"metadata": {"uid": f"uid-{len(self.requests)}"}})
+        body["metadata"]["uid"] = existing["metadata"]["uid"]
         self.objects[key] = body
         return body
 
     def merge_patch(self, key: tuple[str, str, str], body: Object) -> Object:
         """Change the `spec` of an object."""
-        found = self.objects[key]
-        found["spec"].update(body["spec"])
+        existing = self.objects[key]
+        existing["spec"].update(body["spec"])
         self.go_on(key[1])
-        return found
+        return existing
 
     def go_on(self, name: str) -> None:
         """Delete a namespace that is to go once its last pod has gone."""
@@ -100,14 +100,16 @@ class Cluster:
         So does a Deployment with pods, which take their time, and a pod as long as its namespace
         alone is deleted.
         """
-        found = self.objects[key]
-        metadata = found["metadata"]
-        if found.get("spec", {}).get("replicas") or (within and key[0] == "pods"):
+        body = self.objects[key]
+        metadata = body["metadata"]
+        if body.get("spec", {}).get("replicas") or (within and key[0] == "pods"):
             return
         if key[0] == "namespaces":
-            for other in [one for one in self.objects if one[1] == key[2]]:
-                self.delete(other, within=True)
-        held = [one for one in self.objects.values() if one["metadata"].get("namespace") == key[2]]
+            for member in [member_key for member_key in self.objects if member_key[1] == key[2]]:
+                self.delete(member, within=True)
+        held = [
+            body for body in self.objects.values() if body["metadata"].get("namespace") == key[2]
+        ]
         if not metadata.get("finalizers") and not held:
             del self.objects[key]
             return
@@ -119,7 +121,7 @@ class Cluster:
                 "message": f"Some resources are remaining: configmaps. has {len(held)} resource "
                 "instances",
             }
-            found["status"] = {"phase": "Terminating", "conditions": [condition]}
+            body["status"] = {"phase": "Terminating", "conditions": [condition]}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -140,13 +142,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, method: str) -> None:
         url = urlsplit(self.path)
-        self.cluster.asked.append((method, self.path))
+        self.cluster.requests.append((method, self.path))
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if method == "GET" and (found := self._discovery(url.path)):
-            self._answer(200, found)
+        if method == "GET" and (document := self._discovery(url.path)):
+            self._answer(200, document)
             return
         at, plural, namespace, name = _parts(url.path)
-        query = {key: one[0] for key, one in parse_qs(url.query).items()}
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
         if not name:
             self._answer(*self._list(at, plural, namespace, query.get("labelSelector", "")))
             return
@@ -161,15 +163,15 @@ class _Handler(BaseHTTPRequestHandler):
         if key not in self.cluster.objects:
             self._answer(404, _status(404, f'{plural} "{name}" not found'))
             return
-        found = self.cluster.objects[key]
+        document = self.cluster.objects[key]
         if method == "DELETE":
-            wanted = json.loads(body or b"{}").get("preconditions", {}).get("uid")
-            if wanted and wanted != found["metadata"]["uid"]:
+            expected_uid = json.loads(body or b"{}").get("preconditions", {}).get("uid")
+            if expected_uid and expected_uid != document["metadata"]["uid"]:
                 self._answer(409, _status(409, "the UID in the precondition does not match"))
                 return
             self.cluster.delete(key)
             self.cluster.go_on(namespace)
-        self._answer(200, found)
+        self._answer(200, document)
 
     def _list(self, at: str, plural: str, namespace: str, labels: str) -> tuple[int, Object]:
         if self.cluster.away:
@@ -179,37 +181,39 @@ class _Handler(BaseHTTPRequestHandler):
             return _forbidden(plural, "list")
         metadata_only = "PartialObjectMetadataList" in self.headers["Accept"]
         items = [
-            {"metadata": one["metadata"]} if metadata_only else one
-            for key, one in self.cluster.objects.items()
+            {"metadata": body["metadata"]} if metadata_only else body
+            for key, body in self.cluster.objects.items()
             if key[0] == plural and namespace in ("", key[1])
-            if _selected(one["metadata"].get("labels") or {}, labels)
+            if _selected(body["metadata"].get("labels") or {}, labels)
         ]
         return 200, {"kind": "List", "apiVersion": at, "metadata": {}, "items": items}
 
     def _discovery(self, path: str) -> Object | None:
         aggregated = "as=APIGroupDiscoveryList" in self.headers["Accept"]
-        known = dict.fromkeys(one[0] for one in KINDS)
-        versions = [one for one in known if one not in self.cluster.without]
+        all_versions = dict.fromkeys(kind_row[0] for kind_row in KINDS)
+        versions = [version for version in all_versions if version not in self.cluster.without]
         if path == "/version":
             return {"gitVersion": "v1.35.4"}
         if path in ("/api", "/apis") and aggregated and self.cluster.aggregated:
-            mine = [one for one in versions if ("/" in one) == (path == "/apis")]
-            groups = list(dict.fromkeys(one.rpartition("/")[0] for one in mine))
+            mine = [version for version in versions if ("/" in version) == (path == "/apis")]
+            groups = list(dict.fromkeys(version.rpartition("/")[0] for version in mine))
             return {"items": [_group(name, mine) for name in groups]}
         if path == "/api":
             return {"versions": ["v1"]}
         if path == "/apis":
-            names = list(dict.fromkeys(one.partition("/")[0] for one in versions if "/" in one))
+            names = list(
+                dict.fromkeys(version.partition("/")[0] for version in versions if "/" in version)
+            )
             old = [_old_group(name, versions) for name in names]
             return {"kind": "APIGroupList", "apiVersion": "v1", "groups": old}
         at = path.removeprefix("/apis/").removeprefix("/api/")
         if at not in versions:
             return None
-        resources = [_resource(one) for one in KINDS if one[0] == at]
+        resources = [_resource(kind_row) for kind_row in KINDS if kind_row[0] == at]
         return {"kind": "APIResourceList", "groupVersion": at, "resources": resources}
 
-    def _answer(self, status: int, found: Object) -> None:
-        text = json.dumps(found).encode()
+    def _answer(self, status: int, document: Object) -> None:
+        text = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
@@ -219,12 +223,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _parts(path: str) -> tuple[str, str, str, str]:
     """Return the version, plural, namespace and name that a path asks for."""
-    words = path.strip("/").split("/")
-    at, rest = ("v1", words[2:]) if words[0] == "api" else ("/".join(words[1:3]), words[3:])
+    segments = path.strip("/").split("/")
+    at, tail = (
+        ("v1", segments[2:]) if segments[0] == "api" else ("/".join(segments[1:3]), segments[3:])
+    )
     namespace = ""
-    if rest[0] == "namespaces" and len(rest) > 2:
-        namespace, rest = rest[1], rest[2:]
-    return at, rest[0], namespace, rest[1] if len(rest) > 1 else ""
+    if tail[0] == "namespaces" and len(tail) > 2:
+        namespace, tail = tail[1], tail[2:]
+    return at, tail[0], namespace, tail[1] if len(tail) > 1 else ""
 
 
 def _selected(labels: dict[str, str], selector: str) -> bool:
@@ -245,7 +251,7 @@ def _forbidden(what: str, verb: str) -> tuple[int, Object]:
 
 
 def _group(name: str, versions: list[str]) -> Object:
-    found = [
+    versions_found = [
         {
             "version": at.rpartition("/")[2],
             "resources": [
@@ -262,16 +268,16 @@ def _group(name: str, versions: list[str]) -> Object:
         for at in versions
         if at.rpartition("/")[0] == name
     ]
-    return {"metadata": {"name": name} if name else {}, "versions": found}
+    return {"metadata": {"name": name} if name else {}, "versions": versions_found}
 
 
 def _old_group(name: str, versions: list[str]) -> Object:
-    found = [
-        {"groupVersion": one, "version": one.partition("/")[2]}
-        for one in versions
-        if one.partition("/")[0] == name
+    version_entries = [
+        {"groupVersion": version, "version": version.partition("/")[2]}
+        for version in versions
+        if version.partition("/")[0] == name
     ]
-    return {"name": name, "versions": found, "preferredVersion": found[0]}
+    return {"name": name, "versions": version_entries, "preferredVersion": version_entries[0]}
 
 
 def _resource(kind: tuple[str, str, str, bool]) -> Object:

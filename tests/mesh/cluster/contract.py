@@ -33,9 +33,9 @@ def served(answers: Answers) -> Iterator[str]:
             parts = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             answer = answers.get(parts.path)
-            found = answer(query, body) if answer else None
-            text = json.dumps(found if found is not None else {"message": "Not found"}).encode()
-            self.send_response(200 if found is not None else 404)
+            result = answer(query, body) if answer else None
+            text = json.dumps(result if result is not None else {"message": "Not found"}).encode()
+            self.send_response(200 if result is not None else 404)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
@@ -54,9 +54,9 @@ def served(answers: Answers) -> Iterator[str]:
 def prometheus(numbers: dict[str, int]) -> Answers:
     """Prometheus docs, "HTTP API", instant queries: a vector; `numbers` by a part of the query."""
 
-    def query(asked: dict[str, str], _body: Any) -> Any:
-        found = [number for part, number in numbers.items() if part in asked["query"]]
-        result = [{"metric": {}, "value": [1700000000.1, str(found[0])]}] if found else []
+    def query(query_parameters: dict[str, str], _body: Any) -> Any:
+        values = [number for part, number in numbers.items() if part in query_parameters["query"]]
+        result = [{"metric": {}, "value": [1700000000.1, str(values[0])]}] if values else []
         return {"status": "success", "data": {"resultType": "vector", "result": result}}
 
     return {"/api/v1/query": query}
@@ -65,23 +65,24 @@ def prometheus(numbers: dict[str, int]) -> Answers:
 def grafana(count: int | None, titles: tuple[str, ...], database: str = "ok") -> Answers:
     """Grafana docs, "HTTP API": Health, Data source, Folder/Dashboard Search."""
 
-    def search(asked: dict[str, str], _body: Any) -> Any:
+    def search(query_parameters: dict[str, str], _body: Any) -> Any:
         return [
             {"uid": f"d{at}", "title": title, "type": "dash-db", "tags": []}
             for at, title in enumerate(titles)
-            if asked["type"] == "dash-db" and asked["query"].lower() in title.lower()
+            if query_parameters["type"] == "dash-db"
+            and query_parameters["query"].lower() in title.lower()
         ]
 
-    def query(_asked: dict[str, str], body: Any) -> Any:
-        (one,) = body["queries"]
-        if one["datasource"]["uid"] != "PBFA97":
+    def query(_query_parameters: dict[str, str], body: Any) -> Any:
+        (grafana_query,) = body["queries"]
+        if grafana_query["datasource"]["uid"] != "PBFA97":
             return None
         fields = [{"name": "Time", "type": "time"}, {"name": "Value", "type": "number"}]
         values = [[1700000000100], [count]]
         frames = (
             [] if count is None else [{"schema": {"fields": fields}, "data": {"values": values}}]
         )
-        return {"results": {one["refId"]: {"status": 200, "frames": frames}}}
+        return {"results": {grafana_query["refId"]: {"status": 200, "frames": frames}}}
 
     sources = [
         {"id": 1, "uid": "PLOKI1", "name": "Loki", "type": "loki"},
@@ -99,12 +100,12 @@ def kiali(edges: dict[tuple[str, str], str], namespace: str = "ours") -> Answers
     """Kiali docs, its swagger: /api/status, /api/namespaces/graph; `edges` are rates of HTTP."""
     apps = sorted({app for ends in edges for app in ends})
 
-    def graph(asked: dict[str, str], _body: Any) -> Any:
+    def graph(query_parameters: dict[str, str], _body: Any) -> Any:
         nodes = [
             {"data": {"id": app, "nodeType": "app", "namespace": namespace, "app": app}}
             for app in apps
         ]
-        found = [
+        graph_edges = [
             {
                 "data": {
                     "id": f"{source}-{target}",
@@ -115,9 +116,9 @@ def kiali(edges: dict[tuple[str, str], str], namespace: str = "ours") -> Answers
             }
             for (source, target), rate in edges.items()
         ]
-        if asked["namespaces"] != "ours" or asked["graphType"] != "app":
-            nodes, found = [], []
-        elements = {"nodes": nodes, "edges": found}
+        if query_parameters["namespaces"] != "ours" or query_parameters["graphType"] != "app":
+            nodes, graph_edges = [], []
+        elements = {"nodes": nodes, "edges": graph_edges}
         return {"timestamp": 1700000000, "duration": 60, "graphType": "app", "elements": elements}
 
     return {
@@ -129,14 +130,18 @@ def kiali(edges: dict[tuple[str, str], str], namespace: str = "ours") -> Answers
 def servicegraph(edges: dict[tuple[str, str], str], picture: bool = True) -> Answers:
     """README of Istio 1.0's addons/servicegraph: /graph and /dotviz, with their parameters."""
 
-    def graph(asked: dict[str, str], _body: Any) -> Any:
-        shown = asked.get("destination_namespace") == asked.get("source_namespace") == "ours"
-        found = [
+    def graph(query_parameters: dict[str, str], _body: Any) -> Any:
+        is_ours = (
+            query_parameters.get("destination_namespace")
+            == query_parameters.get("source_namespace")
+            == "ours"
+        )
+        graph_edges = [
             {"source": source, "target": target, "labels": {"reqs/sec": rate}}
             for (source, target), rate in edges.items()
         ]
         nodes: dict[str, Any] = {node: {} for ends in edges for node in ends}
-        return {"nodes": nodes if shown else {}, "edges": found if shown else []}
+        return {"nodes": nodes if is_ours else {}, "edges": graph_edges if is_ours else []}
 
     answers: Answers = {"/graph": graph}
     return {**answers, "/dotviz": lambda *_: "<html></html>"} if picture else answers
@@ -145,29 +150,32 @@ def servicegraph(edges: dict[tuple[str, str], str], picture: bool = True) -> Ans
 def zipkin(traces: list[list[str]], tag: str) -> Answers:
     """Zipkin's API v2 (openapi): /services, /traces with annotationQuery; names of each trace."""
 
-    def found(asked: dict[str, str], _body: Any) -> Any:
+    def search_traces(query_parameters: dict[str, str], _body: Any) -> Any:
         spans = [
-            [{"id": str(at), "localEndpoint": {"serviceName": name}} for at, name in enumerate(one)]
-            for one in traces
+            [
+                {"id": str(at), "localEndpoint": {"serviceName": name}}
+                for at, name in enumerate(trace)
+            ]
+            for trace in traces
         ]
-        return spans if asked["annotationQuery"] == f"meshproof.run.record={tag}" else []
+        return spans if query_parameters["annotationQuery"] == f"meshproof.run.record={tag}" else []
 
-    return {"/api/v2/services": lambda *_: [], "/api/v2/traces": found}
+    return {"/api/v2/services": lambda *_: [], "/api/v2/traces": search_traces}
 
 
 def jaeger(traces: list[list[str]], tag: str, base: str = "/jaeger") -> Answers:
     """Jaeger 1 docs, "APIs": the query service's internal HTTP JSON, below its base path."""
 
-    def found(asked: dict[str, str], _body: Any) -> Any:
-        ours = asked["service"] == "productpage.ours"
-        ours = ours and json.loads(asked["tags"]) == {"meshproof.run.record": tag}
+    def search_traces(query_parameters: dict[str, str], _body: Any) -> Any:
+        ours = query_parameters["service"] == "productpage.ours"
+        ours = ours and json.loads(query_parameters["tags"]) == {"meshproof.run.record": tag}
         data = [
             {
-                "processes": {f"p{at}": {"serviceName": name} for at, name in enumerate(one)},
-                "spans": [{"processID": f"p{at}"} for at in range(len(one))],
+                "processes": {f"p{at}": {"serviceName": name} for at, name in enumerate(trace)},
+                "spans": [{"processID": f"p{at}"} for at in range(len(trace))],
             }
-            for one in traces
+            for trace in traces
         ]
         return {"data": data if ours else [], "errors": None}
 
-    return {f"{base}/api/services": lambda *_: {"data": []}, f"{base}/api/traces": found}
+    return {f"{base}/api/services": lambda *_: {"data": []}, f"{base}/api/traces": search_traces}

@@ -32,8 +32,10 @@ def routes(*sources: str, updated: str = "1") -> str:
 
 
 def listener(*chains: str) -> str:
-    found = [{"filter_chain_match": {"transport_protocol": one}} for one in chains]
-    return json.dumps({"configs": [{"active_state": {"listener": {"filter_chains": found}}}]})
+    filter_chains = [{"filter_chain_match": {"transport_protocol": chain}} for chain in chains]
+    return json.dumps(
+        {"configs": [{"active_state": {"listener": {"filter_chains": filter_chains}}}]}
+    )
 
 
 def assigned(**clusters: list[str]) -> str:
@@ -48,10 +50,12 @@ def assigned(**clusters: list[str]) -> str:
         {
             "endpoint_config": {
                 "cluster_name": name,
-                "endpoints": [{"lb_endpoints": [endpoint(one) for one in there]}] if there else [],
+                "endpoints": [{"lb_endpoints": [endpoint(address) for address in addresses]}]
+                if addresses
+                else [],
             }
         }
-        for name, there in clusters.items()
+        for name, addresses in clusters.items()
     ]
     return json.dumps({"configs": configs})
 

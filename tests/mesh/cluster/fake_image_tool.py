@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 
-def ended(said: str) -> int:
-    sys.stderr.write(f"{said}\n")
+def ended(message: str) -> int:
+    sys.stderr.write(f"{message}\n")
     return 1
 
 
@@ -38,26 +38,26 @@ def archived(reference: str, content: str) -> str:
     return f"{reference}\n{content}"
 
 
-def store(words: list[str]) -> None:
-    registries, own = Images("FAKE_REGISTRIES"), Images("FAKE_STORE")
-    match words:
+def store(arguments: list[str]) -> None:
+    registries, local_store = Images("FAKE_REGISTRIES"), Images("FAKE_STORE")
+    match arguments:
         case ["pull", image]:
-            own.write(image, registries.read(image))
+            local_store.write(image, registries.read(image))
         case ["save", "-o", file, image]:
-            Path(file).write_text(archived(image, own.read(image)))
+            Path(file).write_text(archived(image, local_store.read(image)))
         case ["load", "-i", file]:
-            own.write(*Path(file).read_text().split("\n", 1))
+            local_store.write(*Path(file).read_text().split("\n", 1))
         case ["tag", image, name]:
-            own.write(name, own.read(image))
+            local_store.write(name, local_store.read(image))
         case ["push", name]:
-            registries.write(name, own.read(name))
+            registries.write(name, local_store.read(name))
         case _:
-            raise LookupError(f"unknown command: {words}")
+            raise LookupError(f"unknown command: {arguments}")
 
 
-def crane(words: list[str]) -> None:
+def crane(arguments: list[str]) -> None:
     registries = Images("FAKE_REGISTRIES")
-    match words:
+    match arguments:
         case ["pull", image, file]:
             Path(file).write_text(archived(image, registries.read(image)))
         case ["push", file, name]:
@@ -65,32 +65,32 @@ def crane(words: list[str]) -> None:
         case ["copy", image, name]:
             registries.write(name, registries.read(image))
         case _:
-            raise LookupError(f"unknown command: {words}")
+            raise LookupError(f"unknown command: {arguments}")
 
 
-def skopeo(words: list[str]) -> None:
+def skopeo(arguments: list[str]) -> None:
     registries = Images("FAKE_REGISTRIES")
-    options = [word for word in words if word.startswith("-")]
-    verb, source, target = [word for word in words if word not in options]
+    options = [word for word in arguments if word.startswith("-")]
+    verb, source, target = [word for word in arguments if word not in options]
     if verb != "copy" or set(options) - {"--all"}:
-        raise LookupError(f"unknown command: {words}")
-    kind, _, place = source.partition(":")
+        raise LookupError(f"unknown command: {arguments}")
+    kind, _, location = source.partition(":")
     if kind == "docker":
-        content = registries.read(place.removeprefix("//"))
+        content = registries.read(location.removeprefix("//"))
     else:
-        content = Path(place).read_text().split("\n", 1)[1]
-    kind, _, place = target.partition(":")
+        content = Path(location).read_text().split("\n", 1)[1]
+    kind, _, location = target.partition(":")
     if kind == "docker":
-        registries.write(place.removeprefix("//"), content)
+        registries.write(location.removeprefix("//"), content)
     else:
-        file, _, reference = place.partition(":")
+        file, _, reference = location.partition(":")
         Path(file).write_text(archived(reference, content))
 
 
 def main() -> int:
-    tool, words = Path(sys.argv[0]).name, sys.argv[1:]
+    tool, arguments = Path(sys.argv[0]).name, sys.argv[1:]
     try:
-        {"crane": crane, "skopeo": skopeo}.get(tool, store)(words)
+        {"crane": crane, "skopeo": skopeo}.get(tool, store)(arguments)
     except LookupError as error:
         return ended(str(error))
     return 0

@@ -35,43 +35,57 @@ def inject(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "status": {}}
 
 
-def kube_inject(words: list[str]) -> None:
-    assert "--filename=-" in words, words
-    found = [inject(one) for one in yaml.safe_load_all(sys.stdin.read())]
-    sys.stdout.write("---\n".join(yaml.safe_dump(one) for one in found) + "---\n")
+def kube_inject(arguments: list[str]) -> None:
+    assert "--filename=-" in arguments, arguments
+    documents = [inject(one) for one in yaml.safe_load_all(sys.stdin.read())]
+    sys.stdout.write("---\n".join(yaml.safe_dump(document) for document in documents) + "---\n")
 
 
-def istio(words: list[str]) -> list[dict[str, Any]]:
+def istio(arguments: list[str]) -> list[dict[str, Any]]:
     """Return what is to be installed, as `istioctl manifest generate` prints it."""
-    (file,) = [word.removeprefix("--filename=") for word in words if word.startswith("--filename=")]
+    (file,) = [
+        word.removeprefix("--filename=") for word in arguments if word.startswith("--filename=")
+    ]
     operator = yaml.safe_load(Path(file).read_text())
-    spec, place = operator["spec"], operator["metadata"]["namespace"]
+    spec, namespace = operator["spec"], operator["metadata"]["namespace"]
     rev = spec["revision"]
-    own = {"istio.io/rev": rev}
-    istiod = {"app": "istiod", **own}
-    off = [name for name, one in spec["components"].items() if "False" in str(one)]
+    revision_label = {"istio.io/rev": rev}
+    istiod = {"app": "istiod", **revision_label}
+    off = [name for name, component in spec["components"].items() if "False" in str(component)]
     crd, admission = "apiextensions.k8s.io/v1", "admissionregistration.k8s.io/v1"
-    found = [
-        made("rbac.authorization.k8s.io/v1", "ClusterRole", "", f"istiod-{rev}-{place}", {}),
-        made("v1", "ConfigMap", place, f"istio-{rev}", own),
-        made("v1", "Service", place, f"istiod-{rev}", istiod),
-        made("apps/v1", "Deployment", place, f"istiod-{rev}", istiod),
-        made(admission, "MutatingWebhookConfiguration", "", f"istio-sidecar-injector-{rev}", own),
+    bodies = [
+        make_body(
+            "rbac.authorization.k8s.io/v1", "ClusterRole", "", f"istiod-{rev}-{namespace}", {}
+        ),
+        make_body("v1", "ConfigMap", namespace, f"istio-{rev}", revision_label),
+        make_body("v1", "Service", namespace, f"istiod-{rev}", istiod),
+        make_body("apps/v1", "Deployment", namespace, f"istiod-{rev}", istiod),
+        make_body(
+            admission,
+            "MutatingWebhookConfiguration",
+            "",
+            f"istio-sidecar-injector-{rev}",
+            revision_label,
+        ),
     ]
     if "base" not in off:
         for name in (
             "virtualservices.networking.istio.io",
             "peerauthentications.security.istio.io",
         ):
-            found.insert(0, made(crd, "CustomResourceDefinition", "", name, {}))
-        found.append(made("v1", "ServiceAccount", place, "istio-reader-service-account", {}))
+            bodies.insert(0, make_body(crd, "CustomResourceDefinition", "", name, {}))
+        bodies.append(
+            make_body("v1", "ServiceAccount", namespace, "istio-reader-service-account", {})
+        )
     if "ingressGateways" not in off and spec["profile"] != "minimal":
-        found.append(made("apps/v1", "Deployment", place, "istio-ingressgateway", own))
-        found.append(made("v1", "Service", place, "istio-ingressgateway", own))
-    return found
+        bodies.append(
+            make_body("apps/v1", "Deployment", namespace, "istio-ingressgateway", revision_label)
+        )
+        bodies.append(make_body("v1", "Service", namespace, "istio-ingressgateway", revision_label))
+    return bodies
 
 
-def made(
+def make_body(
     api_version: str, kind: str, namespace: str, name: str, labels: dict[str, str]
 ) -> dict[str, Any]:
     metadata: dict[str, Any] = {"name": name, "labels": labels}
@@ -80,61 +94,63 @@ def made(
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
 
 
-def place_of(one: dict[str, Any]) -> tuple[str, str, str]:
-    metadata = one["metadata"]
-    return one["kind"], metadata.get("namespace", ""), metadata["name"]
+def identify(body: dict[str, Any]) -> tuple[str, str, str]:
+    metadata = body["metadata"]
+    return body["kind"], metadata.get("namespace", ""), metadata["name"]
 
 
-def written(place: str, namespaces: list[str]) -> list[dict[str, Any]]:
-    """Return what an istiod in `place` writes by itself, as seen on a real one of 1.31."""
-    found = [
-        made("v1", "ConfigMap", name, config, {"istio.io/config": "true"})
+def list_istiod_objects(namespace: str, namespaces: list[str]) -> list[dict[str, Any]]:
+    """Return what an istiod in `namespace` writes by itself, as seen on a real one of 1.31."""
+    bodies = [
+        make_body("v1", "ConfigMap", name, config, {"istio.io/config": "true"})
         for name in namespaces
         for config in ("istio-ca-root-cert", "istio-ca-crl")
     ]
-    found += [
-        made("v1", "ConfigMap", place, name, {})
+    bodies += [
+        make_body("v1", "ConfigMap", namespace, name, {})
         for name in ("istio-leader", "istio-namespace-controller-election")
     ]
-    found.append(made("coordination.k8s.io/v1", "Lease", place, "istio-status-leader", {}))
-    found.append(made("v1", "Secret", place, "istio-ca-secret", {}))
-    for one in found:
-        one["metadata"]["managedFields"] = [{"manager": "pilot-discovery", "operation": "Update"}]
-    return found
+    bodies.append(
+        make_body("coordination.k8s.io/v1", "Lease", namespace, "istio-status-leader", {})
+    )
+    bodies.append(make_body("v1", "Secret", namespace, "istio-ca-secret", {}))
+    for body in bodies:
+        body["metadata"]["managedFields"] = [{"manager": "pilot-discovery", "operation": "Update"}]
+    return bodies
 
 
 def gateway_classes() -> list[dict[str, Any]]:
     """Return the classes that istiod makes, once there is a definition of them."""
-    found = []
+    bodies = []
     for name, controller in (
         ("istio", "gateway-controller"),
         ("istio-remote", "unmanaged-gateway"),
     ):
-        one = made("gateway.networking.k8s.io/v1", "GatewayClass", "", name, {})
-        one["metadata"]["managedFields"] = [{"manager": "pilot-discovery", "operation": "Update"}]
-        found.append({**one, "spec": {"controllerName": f"istio.io/{controller}"}})
-    return found
+        body = make_body("gateway.networking.k8s.io/v1", "GatewayClass", "", name, {})
+        body["metadata"]["managedFields"] = [{"manager": "pilot-discovery", "operation": "Update"}]
+        bodies.append({**body, "spec": {"controllerName": f"istio.io/{controller}"}})
+    return bodies
 
 
-def manifest(words: list[str]) -> None:
-    assert words[0] == "generate", words
-    sys.stdout.write("---\n".join(yaml.safe_dump(one) for one in istio(words)))
+def manifest(arguments: list[str]) -> None:
+    assert arguments[0] == "generate", arguments
+    sys.stdout.write("---\n".join(yaml.safe_dump(body) for body in istio(arguments)))
 
 
-def install(words: list[str]) -> None:
+def install(arguments: list[str]) -> None:
     """Install, and do what the pods of istiod do then."""
-    assert "--skip-confirmation" in words, words
+    assert "--skip-confirmation" in arguments, arguments
     file = Path(os.environ["FAKE_CLUSTER"])
     cluster = json.loads(file.read_text())
-    found = istio(words)
-    for one in found:
-        place = one["metadata"].get("namespace", "")
-        if place and not any(was["metadata"]["name"] == place for was in cluster):
-            cluster.append(made("v1", "Namespace", "", place, {}))
-        cluster.append(one)
-        if one["kind"] == "Deployment":
-            name, labels = one["metadata"]["name"], one["metadata"]["labels"]
-            pod = made("v1", "Pod", place, f"{name}-1", labels)
+    bodies = istio(arguments)
+    for body in bodies:
+        namespace = body["metadata"].get("namespace", "")
+        if namespace and not any(was["metadata"]["name"] == namespace for was in cluster):
+            cluster.append(make_body("v1", "Namespace", "", namespace, {}))
+        cluster.append(body)
+        if body["kind"] == "Deployment":
+            name, labels = body["metadata"]["name"], body["metadata"]["labels"]
+            pod = make_body("v1", "Pod", namespace, f"{name}-1", labels)
             pod["metadata"]["ownerReferences"] = [{"name": name}]
             ready = os.environ.get("FAKE_ISTIOCTL_FAILS") != "install"
             status = [{"type": "Ready", "status": "True" if ready else "False"}]
@@ -144,12 +160,21 @@ def install(words: list[str]) -> None:
                 container = {"name": "discovery", "ready": False, "state": {"waiting": waiting}}
                 pod["status"] = {"phase": "Pending", "containerStatuses": [container]}
             rev = labels["istio.io/rev"]
-            lease = made("coordination.k8s.io/v1", "Lease", place, f"istio-gateway-{rev}", {})
+            lease = make_body(
+                "coordination.k8s.io/v1", "Lease", namespace, f"istio-gateway-{rev}", {}
+            )
             names = [was["metadata"]["name"] for was in cluster if was["kind"] == "Namespace"]
             classes = gateway_classes() if GATEWAY_CLASSES in str(cluster) else []
-            there = [place_of(was) for was in cluster]
-            more = [lease, *written(place, names), *classes]
-            cluster += [pod, *(one for one in more if place_of(one) not in there)]
+            existing = [identify(was) for was in cluster]
+            istiod_objects = [lease, *list_istiod_objects(namespace, names), *classes]
+            cluster += [
+                pod,
+                *(
+                    istiod_object
+                    for istiod_object in istiod_objects
+                    if identify(istiod_object) not in existing
+                ),
+            ]
     new = file.with_suffix(".new")  # whoever watches reads the one or the other
     new.write_text(json.dumps(cluster))
     new.replace(file)
@@ -159,15 +184,15 @@ def install(words: list[str]) -> None:
 
 
 def main() -> int:
-    verb, *words = sys.argv[1:]
+    verb, *arguments = sys.argv[1:]
     with Path(os.environ["FAKE_ISTIOCTL_LOG"]).open("a") as log:
-        log.write(json.dumps([verb, *words]) + "\n")
+        log.write(json.dumps([verb, *arguments]) + "\n")
     if verb == os.environ.get("FAKE_ISTIOCTL_FAILS"):
         sys.stderr.write(f"Error: {verb}: no such thing\n")
         if verb == "install":
-            install(words)
+            install(arguments)
         return 1
-    {"kube-inject": kube_inject, "manifest": manifest, "install": install}[verb](words)
+    {"kube-inject": kube_inject, "manifest": manifest, "install": install}[verb](arguments)
     return 0
 
 

@@ -25,15 +25,15 @@ class FakeKube:
 
     @property
     def objects(self) -> list[Object]:
-        found: list[Object] = json.loads(self._file.read_text())
-        return found
+        bodies: list[Object] = json.loads(self._file.read_text())
+        return bodies
 
     @property
     def names(self) -> set[str]:
         """Every object as `Kind namespace/name`."""
         return {
-            f"{one['kind']} {one['metadata'].get('namespace', '')}/{one['metadata']['name']}"
-            for one in self.objects
+            f"{body['kind']} {body['metadata'].get('namespace', '')}/{body['metadata']['name']}"
+            for body in self.objects
         }
 
     def _write(self, objects: list[Object]) -> None:
@@ -48,53 +48,55 @@ class FakeKube:
             return True
         group = api_version.partition("/")[0]
         return any(
-            one["kind"] == "CustomResourceDefinition"
-            and one["metadata"]["name"] == f"{build_resource_name(kind)}.{group}"
-            for one in self.objects
+            body["kind"] == "CustomResourceDefinition"
+            and body["metadata"]["name"] == f"{build_resource_name(kind)}.{group}"
+            for body in self.objects
         )
 
     def has_right(self, verb: str, group: str, resource: str) -> bool:
         return True
 
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
-        for one in self.objects:
-            metadata = one["metadata"]
-            same = (one["apiVersion"], one["kind"], metadata["name"]) == (api_version, kind, name)
+        for body in self.objects:
+            metadata = body["metadata"]
+            same = (body["apiVersion"], body["kind"], metadata["name"]) == (api_version, kind, name)
             if same and metadata.get("namespace", "") == namespace:
-                return one
+                return body
         return None
 
     def list(
         self, api_version: str, kind: str, namespace: str = "", labels: str = ""
     ) -> list[Object]:
         parts = [part for part in labels.split(",") if part]
-        wanted = dict(part.split("=", 1) for part in parts if not part.startswith("!"))
+        labels_to_match = dict(part.split("=", 1) for part in parts if not part.startswith("!"))
         unwanted = {part[1:] for part in parts if part.startswith("!")}
         return [
-            one
-            for one in self.objects
-            if (one["apiVersion"], one["kind"]) == (api_version, kind)
-            and namespace in ("", one["metadata"].get("namespace", ""))
-            and wanted.items() <= (one["metadata"].get("labels") or {}).items()
-            and not unwanted & {*(one["metadata"].get("labels") or {})}
+            body
+            for body in self.objects
+            if (body["apiVersion"], body["kind"]) == (api_version, kind)
+            and namespace in ("", body["metadata"].get("namespace", ""))
+            and labels_to_match.items() <= (body["metadata"].get("labels") or {}).items()
+            and not unwanted & {*(body["metadata"].get("labels") or {})}
         ]
 
     def apply(self, body: Object, at: object = "") -> Object:
         metadata = body["metadata"]
         key = (body["apiVersion"], body["kind"], metadata["name"], metadata.get("namespace", ""))
-        kept = [one for one in self.objects if one != self.get(*key)]
-        self._write([*kept, body])
+        other_bodies = [body for body in self.objects if body != self.get(*key)]
+        self._write([*other_bodies, body])
         return body
 
     def delete(self, api_version: str, kind: str, name: str, namespace: str = "") -> None:
-        gone = self.get(api_version, kind, name, namespace)
-        if gone is None:
+        deleted = self.get(api_version, kind, name, namespace)
+        if deleted is None:
             return
-        self._write([one for one in self.objects if one != gone and not _goes_with(one, gone)])
+        self._write(
+            [body for body in self.objects if body != deleted and not _goes_with(body, deleted)]
+        )
 
 
-def _goes_with(one: Object, gone: Object) -> bool:
-    metadata, name = one["metadata"], gone["metadata"]["name"]
-    if gone["kind"] == "Namespace":
+def _goes_with(body: Object, deleted: Object) -> bool:
+    metadata, name = body["metadata"], deleted["metadata"]["name"]
+    if deleted["kind"] == "Namespace":
         return bool(metadata.get("namespace") == name)
     return any(owner["name"] == name for owner in metadata.get("ownerReferences") or ())

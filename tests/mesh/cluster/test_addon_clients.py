@@ -68,15 +68,15 @@ def test_prometheus_counts_as_clients_do(serve: Serve) -> None:
     addon = prometheus_addon.Remote(url, Run())
     addon.answers()
     assert addon.before() == 40
-    seen = addon.seen(TAG)
-    assert seen.count == 60
-    assert "6 of 6 sidecars of namespace ours are scraped" in seen.words
+    evidence = addon.seen(TAG)
+    assert evidence.count == 60
+    assert "6 of 6 sidecars of namespace ours are scraped" in evidence.words
 
 
 def test_a_prometheus_that_scrapes_others_is_red(serve: Serve) -> None:
-    seen = prometheus_addon.Remote(serve(prometheus({})), Run()).seen(TAG)
-    assert seen.count == 0
-    assert "0 of 6 sidecars" in seen.words
+    evidence = prometheus_addon.Remote(serve(prometheus({})), Run()).seen(TAG)
+    assert evidence.count == 0
+    assert "0 of 6 sidecars" in evidence.words
 
 
 def test_grafana_answers_through_its_data_source(serve: Serve) -> None:
@@ -87,18 +87,21 @@ def test_grafana_answers_through_its_data_source(serve: Serve) -> None:
 
 def test_a_grafana_without_dashboards_is_red(serve: Serve) -> None:
     addon = grafana_addon.Remote(serve(grafana(60, ("Istio Mesh Dashboard", "Nodes"))), Run())
-    seen = addon.seen(TAG)
-    assert seen.count == 0
-    assert "dashboards are missing: Istio Service Dashboard, Istio Workload Dashboard" in seen.words
+    evidence = addon.seen(TAG)
+    assert evidence.count == 0
+    assert (
+        "dashboards are missing: Istio Service Dashboard, Istio Workload Dashboard"
+        in evidence.words
+    )
 
 
 def test_a_grafana_without_our_traffic_or_a_data_source_is_red(serve: Serve) -> None:
     answers = grafana(None, grafana_addon.DASHBOARDS)
     assert grafana_addon.Remote(serve(answers), Run()).seen(TAG).count == 0
-    seen = grafana_addon.Remote(serve({**answers, "/api/datasources": lambda *_: []}), Run()).seen(
-        TAG
-    )
-    assert (seen.count, seen.words) == (0, "it has no data source of type prometheus")
+    evidence = grafana_addon.Remote(
+        serve({**answers, "/api/datasources": lambda *_: []}), Run()
+    ).seen(TAG)
+    assert (evidence.count, evidence.words) == (0, "it has no data source of type prometheus")
 
 
 def test_a_grafana_that_is_not_healthy_is_red(serve: Serve) -> None:
@@ -124,9 +127,9 @@ def test_a_graph_with_every_edge_is_enough(serve: Serve, answers: Answers) -> No
 def test_a_graph_without_an_edge_is_red(serve: Serve, answers: Answers) -> None:
     addon = service_graph.Remote(serve(answers), Run())
     addon.answers()
-    seen = addon.seen(TAG)
-    assert seen.count == 0
-    assert seen.words == "no traffic on productpage -> reviews in namespace ours"
+    evidence = addon.seen(TAG)
+    assert evidence.count == 0
+    assert evidence.words == "no traffic on productpage -> reviews in namespace ours"
 
 
 def test_a_graph_of_another_namespace_is_red(serve: Serve) -> None:
@@ -160,9 +163,9 @@ def test_a_trace_that_breaks_off_is_red(serve: Serve) -> None:
         jaeger_addon.Remote(serve(jaeger(traces, TAG, base="")), Run()),
     ):
         addon.answers()
-        seen = addon.seen(TAG)
-        assert seen.count == 1
-        assert "spans are missing from: reviews" in seen.words
+        evidence = addon.seen(TAG)
+        assert evidence.count == 1
+        assert "spans are missing from: reviews" in evidence.words
 
 
 def test_a_jaeger_that_does_not_answer_is_named(serve: Serve) -> None:

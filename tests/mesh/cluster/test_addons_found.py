@@ -45,37 +45,37 @@ class Cluster:
         return self._services if kind == "Service" else []
 
 
-def addons(*services: dict[str, Any], **given: str) -> ClusterAddons:
+def addons(*services: dict[str, Any], **urls: str) -> ClusterAddons:
     return ClusterAddons(
         Cluster(*services),  # type: ignore[arg-type]
         ISTIO,
         RunScope("1"),
-        given,
+        urls,
         None,  # type: ignore[arg-type]
         ExitStack(),
     )
 
 
-def found(*services: dict[str, Any], of: str) -> str:
-    one = find_addon_service(services, module(of).IN_CLUSTER, "istio-system")
-    return f"{one['metadata']['namespace']}/{one['metadata']['name']}" if one else ""
+def find_name(*services: dict[str, Any], of: str) -> str:
+    best = find_addon_service(services, module(of).IN_CLUSTER, "istio-system")
+    return f"{best['metadata']['namespace']}/{best['metadata']['name']}" if best else ""
 
 
 def test_istios_namespace_comes_first_then_any_other() -> None:
-    there = service("prometheus", {"port": 9090}, namespace="monitoring")
-    assert found(there, of="prometheus") == "monitoring/prometheus"
-    assert found(there, service("prometheus", {"port": 9090}), of="prometheus") == (
+    elsewhere = service("prometheus", {"port": 9090}, namespace="monitoring")
+    assert find_name(elsewhere, of="prometheus") == "monitoring/prometheus"
+    assert find_name(elsewhere, service("prometheus", {"port": 9090}), of="prometheus") == (
         "istio-system/prometheus"
     )
 
 
 def test_a_name_comes_before_a_label_and_the_port_must_fit() -> None:
     labelled = service("kiali-a", {"port": 20001}, app="kiali")
-    assert found(labelled, of="service-graph") == "istio-system/kiali-a"
-    assert found(labelled, service("kiali", {"port": 20001}), of="service-graph") == (
+    assert find_name(labelled, of="service-graph") == "istio-system/kiali-a"
+    assert find_name(labelled, service("kiali", {"port": 20001}), of="service-graph") == (
         "istio-system/kiali"
     )
-    assert found(service("grafana", {"port": 9094, "name": "gossip"}), of="grafana") == ""
+    assert find_name(service("grafana", {"port": 9094, "name": "gossip"}), of="grafana") == ""
 
 
 def test_the_collector_of_jaeger_is_neither_zipkin_nor_jaegers_api() -> None:
@@ -84,28 +84,28 @@ def test_the_collector_of_jaeger_is_neither_zipkin_nor_jaegers_api() -> None:
         service("zipkin", COLLECTOR, selector="jaeger"),
         service("tracing", QUERY, app="jaeger"),
     ]
-    assert found(*sample, of="zipkin") == ""
-    assert found(*sample, of="jaeger") == "istio-system/tracing"
-    assert found(service("zipkin", COLLECTOR), of="zipkin") == "istio-system/zipkin"
+    assert find_name(*sample, of="zipkin") == ""
+    assert find_name(*sample, of="jaeger") == "istio-system/tracing"
+    assert find_name(service("zipkin", COLLECTOR), of="zipkin") == "istio-system/zipkin"
 
 
 def test_what_is_missing_says_where_it_was_looked_for_and_how_to_install_it() -> None:
-    said = addons().missing("zipkin")
+    reason = addons().missing("zipkin")
     assert (
-        "no Service called zipkin or zipkin-query (or labelled app=zipkin) with port 9411" in said
+        "no Service called zipkin or zipkin-query (or labelled app=zipkin) with port 9411" in reason
     )
-    assert zipkin.IN_CLUSTER.install in said
-    assert "--mesh-addon zipkin=URL" in said
+    assert zipkin.IN_CLUSTER.install in reason
+    assert "--mesh-addon zipkin=URL" in reason
     assert addons(zipkin="off").missing("zipkin") == "zipkin was switched off"
     assert addons(zipkin="http://zipkin.test").missing("zipkin") == ""
     assert addons(service("zipkin", COLLECTOR)).missing("zipkin") == ""
 
 
 def test_a_service_without_endpoints_is_not_ready() -> None:
-    there = addons(service("tracing", QUERY))
-    assert there.missing("jaeger") == ""
+    cluster_addons = addons(service("tracing", QUERY))
+    assert cluster_addons.missing("jaeger") == ""
     with pytest.raises(NotReady, match="jaeger: Service istio-system/tracing has no endpoints"):
-        there.ready("jaeger")
+        cluster_addons.ready("jaeger")
     assert jaeger.IN_CLUSTER.traces
 
 

@@ -13,8 +13,8 @@ from meshproof.mesh.protocol import Aspect
 class User:
     """A user of a cluster, without some rights."""
 
-    def __init__(self, *lacking: str) -> None:
-        self._lacking = lacking
+    def __init__(self, *missing_rights: str) -> None:
+        self._lacking = missing_rights
 
     def has_right(self, verb: str, group: str, resource: str) -> bool:
         return resource not in self._lacking
@@ -29,19 +29,19 @@ class Analyzer:
         return [{"code": "IST0101", "level": "Error", "origin": "cart", "message": namespace}]
 
 
-def looked(*lacking: str) -> Any:
-    parts: Any = (User(*lacking), None, Analyzer(), ["shop"], "")
+def inspect_analysis(*missing_rights: str) -> Any:
+    parts: Any = (User(*missing_rights), None, Analyzer(), ["shop"], "")
     return ControlPlane(*parts).inspect(Aspect.ANALYSIS)
 
 
 def test_it_is_run_with_the_rights_that_it_needs() -> None:
-    found = looked()
-    assert found.wrong == ("IST0101 cart: shop",)
-    assert not found.lacking
+    report = inspect_analysis()
+    assert report.wrong == ("IST0101 cart: shop",)
+    assert not report.lacking
 
 
 @pytest.mark.parametrize("resource", ["secrets", "configmaps", "pods"])
 def test_a_right_that_it_lacks_is_named_and_no_pass(resource: str) -> None:
-    found = looked(resource)
-    assert (found.things, found.wrong) == (0, ())
-    assert "no right to list Secrets" in found.lacking
+    report = inspect_analysis(resource)
+    assert (report.things, report.wrong) == (0, ())
+    assert "no right to list Secrets" in report.lacking

@@ -30,16 +30,16 @@ FORBIDDEN = 'pods "p" is forbidden: User "u" cannot create resource "pods/portfo
 class Server(http.server.BaseHTTPRequestHandler):
     """An API server that discovers nothing and forbids port-forwards, as Kubernetes words it."""
 
-    asked: ClassVar[list[str]] = []
+    requests: ClassVar[list[str]] = []
     credentials: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
+        self.requests.append(self.path)
         path = self.path.partition("?")[0]
         if path.endswith("/portforward"):
             self.credentials.append(self.headers["Authorization"])
             self._answer(403, {"kind": "Status", "message": FORBIDDEN, "code": 403})
-        elif path in REFUSED and self.asked.count(path) <= REFUSED[path][0]:
+        elif path in REFUSED and self.requests.count(path) <= REFUSED[path][0]:
             self._answer(403, {"kind": "Status", "message": REFUSED[path][1], "code": 403})
         elif path == "/version":
             self._answer(200, {"gitVersion": "v1.35.4", "major": "1", "minor": "35"})
@@ -75,40 +75,42 @@ def kube(tmp_path: Path) -> Iterator[Kube]:
     }
     file = tmp_path / "kubeconfig"
     file.write_text(yaml.safe_dump(config))
-    with Kube.connected(ClusterOptions(str(file)), tmp_path) as found:
-        yield found
+    with Kube.connected(ClusterOptions(str(file)), tmp_path) as connected_kube:
+        yield connected_kube
     server.shutdown()
     server.server_close()
 
 
 def test_a_stream_that_is_forbidden_is_named_at_once(kube: Kube) -> None:
-    Server.asked.clear()
-    with pytest.raises(NotReady, match="context x: not allowed to forward port 15000 of p") as told:
+    Server.requests.clear()
+    with pytest.raises(
+        NotReady, match="context x: not allowed to forward port 15000 of p"
+    ) as excinfo:
         kube.open_port("p", "shop", 15000)
-    assert FORBIDDEN in str(told.value)
-    assert "`meshproof rbac` prints the Role" in str(told.value)
-    assert len(Server.asked) == 1, "it was asked again and again"
+    assert FORBIDDEN in str(excinfo.value)
+    assert "`meshproof rbac` prints the Role" in str(excinfo.value)
+    assert len(Server.requests) == 1, "it was asked again and again"
 
 
 def test_a_quota_that_is_not_counted_yet_is_waited_for(kube: Kube) -> None:
-    Server.asked.clear()
+    Server.requests.clear()
     assert kube.read("/new-quota", "application/json")
-    assert Server.asked == ["/new-quota"] * 3
+    assert Server.requests == ["/new-quota"] * 3
 
 
 def test_a_quota_that_is_exceeded_is_no_missing_right(kube: Kube) -> None:
-    Server.asked.clear()
-    with pytest.raises(NotReady, match="context x: cannot read /quota: pods") as told:
+    Server.requests.clear()
+    with pytest.raises(NotReady, match="context x: cannot read /quota: pods") as excinfo:
         kube.read("/quota", "application/json")
-    assert "exceeded quota: strict" in str(told.value)
-    assert "meshproof rbac" not in str(told.value)
-    assert len(Server.asked) == 1
+    assert "exceeded quota: strict" in str(excinfo.value)
+    assert "meshproof rbac" not in str(excinfo.value)
+    assert len(Server.requests) == 1
 
 
 def test_an_interrupt_of_a_stream_is_no_error_of_it(
     kube: Kube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*asked: object) -> None:
+    def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("kubernetes.stream.ws_client.create_websocket", interrupted)

@@ -55,8 +55,8 @@ def of(cluster: Cluster, run: str) -> set[str]:
     return {name for name in cluster.names() if run in name}
 
 
-def cleanup(cluster: Cluster, *words: str) -> int:
-    return main(["cleanup", "--kubeconfig", str(cluster.kubeconfig), *words])
+def cleanup(cluster: Cluster, *arguments: str) -> int:
+    return main(["cleanup", "--kubeconfig", str(cluster.kubeconfig), *arguments])
 
 
 def test_the_pods_of_a_dead_run_are_told_to_end_at_once(
@@ -65,11 +65,15 @@ def test_the_pods_of_a_dead_run_are_told_to_end_at_once(
     monkeypatch.setattr(timeouts, "NAMESPACE_END", 1.0)
     for run in (DEAD, ALIVE):
         labels = {"meshproof/run": run, "app.kubernetes.io/managed-by": "meshproof"}
-        made = cluster.add("Deployment", "app", f"meshproof-{run}", labels=labels)
-        made["spec"]["replicas"] = 2
+        deployment = cluster.add("Deployment", "app", f"meshproof-{run}", labels=labels)
+        deployment["spec"]["replicas"] = 2
         cluster.add("Pod", "probe", f"meshproof-{run}", labels=labels)
     assert cleanup(cluster) == 1, "one run does not tell whether it goes on"
-    changes = [one for one in cluster.asked if one[0] in ("DELETE", "PATCH") and DEAD in one[1]]
+    changes = [
+        request
+        for request in cluster.requests
+        if request[0] in ("DELETE", "PATCH") and DEAD in request[1]
+    ]
     head = f"/api/v1/namespaces/meshproof-{DEAD}"
     assert changes[0] == ("DELETE", head)
     assert ("PATCH", f"/apis/apps/v1/namespaces/meshproof-{DEAD}/deployments/app") in changes
@@ -85,7 +89,7 @@ def test_who_may_not_end_pods_waits_for_the_cluster_to_do_it(
     cluster.add("Deployment", "app", f"meshproof-{DEAD}", labels=labels)["spec"]["replicas"] = 1
     cluster.refused.add("deployments")
     assert cleanup(cluster) == 1, "one run does not tell whether it goes on"
-    assert [one for one in cluster.asked if one[0] == "PATCH"]
+    assert [request for request in cluster.requests if request[0] == "PATCH"]
     assert f"namespaces/meshproof-{DEAD}" not in cluster.names()
 
 
@@ -102,20 +106,22 @@ def test_what_dead_runs_left_goes_and_nothing_else(
         "clusterroles/reader-dead0001",
         "envoyfilters/istio-system/planted-dead0001",
     }
-    said = capsys.readouterr().out
-    assert "deleted: Namespace meshproof-dead0001 (run dead0001: it was to end by" in said
-    assert "goes on, not touched: Namespace meshproof-alive001 (run alive001: its process" in said
-    assert f"unclear, not touched: Namespace meshproof-{UNCLEAR} (run {UNCLEAR}: annotation" in said
-    assert "meshproof cleanup --run unclear1" in said
-    assert "left: ConfigMap theirs/copied (run dead0001" in said
-    assert "3 objects of dead runs deleted" in said
+    output = capsys.readouterr().out
+    assert "deleted: Namespace meshproof-dead0001 (run dead0001: it was to end by" in output
+    assert "goes on, not touched: Namespace meshproof-alive001 (run alive001: its process" in output
+    assert (
+        f"unclear, not touched: Namespace meshproof-{UNCLEAR} (run {UNCLEAR}: annotation" in output
+    )
+    assert "meshproof cleanup --run unclear1" in output
+    assert "left: ConfigMap theirs/copied (run dead0001" in output
+    assert "3 objects of dead runs deleted" in output
 
 
 def test_no_value_of_a_secret_is_asked_for(cluster: Cluster) -> None:
     cleanup(cluster)
-    asked = [path for _, path in cluster.asked if "/secrets" in path]
-    assert asked
-    assert not any("/secrets/" in path for path in asked), "its list is metadata alone"
+    secret_paths = [path for _, path in cluster.requests if "/secrets" in path]
+    assert secret_paths
+    assert not any("/secrets/" in path for path in secret_paths), "its list is metadata alone"
 
 
 def test_a_dry_run_changes_nothing_and_says_what_it_would(
@@ -124,20 +130,20 @@ def test_a_dry_run_changes_nothing_and_says_what_it_would(
     before = cluster.names()
     assert cleanup(cluster, "--dry-run", "-o", "json") == 1
     assert cluster.names() == before
-    assert {method for method, _ in cluster.asked} == {"GET"}
-    found = json.loads(capsys.readouterr().out)
-    assert {one["run"]: one["state"] for one in found["runs"]} == {
+    assert {method for method, _ in cluster.requests} == {"GET"}
+    output = json.loads(capsys.readouterr().out)
+    assert {run["run"]: run["state"] for run in output["runs"]} == {
         DEAD: "gone",
         ALIVE: "lives",
         UNCLEAR: "unknown",
     }
-    (dead,) = [one for one in found["runs"] if one["run"] == DEAD]
+    (dead,) = [run for run in output["runs"] if run["run"] == DEAD]
     assert dead["deleted"] == [
         "Namespace meshproof-dead0001",
         "ClusterRole reader-dead0001",
         "EnvoyFilter istio-system/planted-dead0001",
     ]
-    assert (found["dry_run"], found["exit_code"]) == (True, 1)
+    assert (output["dry_run"], output["exit_code"]) == (True, 1)
 
 
 def test_a_run_by_its_name(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,13 +179,13 @@ def test_what_holds_a_namespace_is_named(
     spec = cluster.objects["namespaces", "", f"meshproof-{DEAD}"]["spec"]
     spec["finalizers"] = ["kubernetes", "planted.test/own"]
     assert cleanup(cluster) == 69
-    said = capsys.readouterr().out
-    assert "namespace meshproof-dead0001 does not go: " in said
-    assert "configmaps. has 1 resource instances" in said
-    assert "the namespace itself has the finalizers planted.test/own" in said
-    assert "ConfigMap meshproof-dead0001/script has the finalizers planted.test/hold" in said
-    assert "deleted: ClusterRole reader-dead0001" in said
-    assert "deleted: Namespace" not in said
+    output = capsys.readouterr().out
+    assert "namespace meshproof-dead0001 does not go: " in output
+    assert "configmaps. has 1 resource instances" in output
+    assert "the namespace itself has the finalizers planted.test/own" in output
+    assert "ConfigMap meshproof-dead0001/script has the finalizers planted.test/hold" in output
+    assert "deleted: ClusterRole reader-dead0001" in output
+    assert "deleted: Namespace" not in output
 
 
 @pytest.mark.usefixtures("_impatient")
@@ -190,12 +196,12 @@ def test_a_stuck_leftover_does_not_keep_a_run_from_beginning(
     held["finalizers"] = ["planted.test/hold"]
     with connected(cluster, tmp_path) as kube:
         for _ in range(2):  # at the second time it is stuck from the start
-            said = leftovers.clear_dead_runs(kube)
-            assert any("script has the finalizers planted.test/hold" in one for one in said)
-            assert any(f"run {UNCLEAR} (annotation" in one for one in said)
+            notes = leftovers.clear_dead_runs(kube)
+            assert any("script has the finalizers planted.test/hold" in note for note in notes)
+            assert any(f"run {UNCLEAR} (annotation" in note for note in notes)
         del held["finalizers"]
         cluster.delete(("namespaces", "", f"meshproof-{DEAD}"))
-        assert not any("hold" in one for one in leftovers.clear_dead_runs(kube))
+        assert not any("hold" in note for note in leftovers.clear_dead_runs(kube))
     assert of(cluster, DEAD) == set()
 
 
@@ -242,9 +248,9 @@ def test_kinds_that_nobody_may_list_are_named(
 ) -> None:
     cluster.forbidden = {"secrets", "clusterroles"}
     cleanup(cluster)
-    said = capsys.readouterr().out
-    assert "not looked at: ClusterRole (rbac.authorization.k8s.io/v1), Secret (v1): " in said
-    assert "meshproof rbac" not in said, "its Role does not let one list all kinds"
+    output = capsys.readouterr().out
+    assert "not looked at: ClusterRole (rbac.authorization.k8s.io/v1), Secret (v1): " in output
+    assert "meshproof rbac" not in output, "its Role does not let one list all kinds"
     assert f"namespaces/meshproof-{DEAD}" not in cluster.names()
 
 
@@ -254,8 +260,8 @@ def test_every_kind_is_known_once_in_its_preferred_version(
 ) -> None:
     cluster.aggregated = aggregated
     with connected(cluster, tmp_path) as kube:
-        found = {one.kind: one.api_version for one in kinds.discover_kinds(kube)}
-    assert found == {
+        versions = {kind.kind: kind.api_version for kind in kinds.discover_kinds(kube)}
+    assert versions == {
         "Namespace": "v1",
         "ConfigMap": "v1",
         "Secret": "v1",
@@ -287,13 +293,13 @@ def test_a_cluster_that_does_not_answer_is_said(
     assert "the API server does not answer" in capsys.readouterr().err
 
 
-def killed_run(place: Path) -> Path:
-    """Return the folder, in `place`, of a run of this machine whose process was killed."""
+def killed_run(folder: Path) -> Path:
+    """Return the folder, in `folder`, of a run of this machine whose process was killed."""
     code = (
         "import os, sys; from meshproof.mesh.process.processes import Workspace; "
         "print(Workspace.create().path, flush=True); os.kill(os.getpid(), 9)"
     )
-    environment = {**os.environ, "TMPDIR": str(place)}
+    environment = {**os.environ, "TMPDIR": str(folder)}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == -9, done.stderr
@@ -313,9 +319,9 @@ def test_this_machine_is_cleared_too_without_a_cluster(
     assert f"to be removed: folder and processes of the run {folder}" in capsys.readouterr().out
     assert main(["cleanup"]) == 0
     assert not folder.exists()
-    said = capsys.readouterr().out
-    assert f"removed: folder and processes of the run {folder}" in said
-    assert "only this machine was looked at" in said
+    output = capsys.readouterr().out
+    assert f"removed: folder and processes of the run {folder}" in output
+    assert "only this machine was looked at" in output
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     assert main(["cleanup", "--context", "x"]) == 69
 

@@ -60,8 +60,10 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 def mesh(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterMesh]:
     istio = Istio("istio-system", "", "1.31", (), "istio-system/istio-ingressgateway")
     monkeypatch.setattr(Istio, "find", lambda *_: istio)
-    given = ClusterOptions(kubeconfig=str(cluster.kubeconfig), namespace_labels={"team": "a"})
-    options = Options(cluster=given)
+    cluster_options = ClusterOptions(
+        kubeconfig=str(cluster.kubeconfig), namespace_labels={"team": "a"}
+    )
+    options = Options(cluster=cluster_options)
     with ClusterMesh.opened(options) as mesh:
         yield mesh
 
@@ -74,7 +76,7 @@ def test_an_object_of_the_whole_cluster_is_refused_before_anything_is_made(
     ):
         mesh.deploy(parse(READER, "apps.yaml"))
     assert cluster.names() == {"clusterroles/reader"}
-    assert not [path for method, path in cluster.asked if method == "PATCH"]
+    assert not [path for method, path in cluster.requests if method == "PATCH"]
 
 
 def test_an_istio_that_is_too_old_is_said_before_anything_is_made(
@@ -84,14 +86,14 @@ def test_an_istio_that_is_too_old_is_said_before_anything_is_made(
     monkeypatch.setattr(Istio, "find", lambda *_: old)
     cluster.without = {"networking.istio.io/v1"}
     options = Options(cluster=ClusterOptions(kubeconfig=str(cluster.kubeconfig)))
-    with pytest.raises(NotReady) as told, ClusterMesh.opened(options):
+    with pytest.raises(NotReady) as excinfo, ClusterMesh.opened(options):
         pass
-    assert str(told.value) == (
+    assert str(excinfo.value) == (
         "context stand-in: it does not serve networking.istio.io/v1, which Istio has since 1.22, "
         "the oldest that is supported (istiod is 1.20.3): upgrade Istio, or only its custom "
         "resource definitions where it is newer"
     )
-    assert not [path for method, path in cluster.asked if method == "PATCH"]
+    assert not [path for method, path in cluster.requests if method == "PATCH"]
 
 
 def test_rules_of_which_nothing_can_be_proven_are_told_where_a_sandbox_is_asked_for(
@@ -99,8 +101,10 @@ def test_rules_of_which_nothing_can_be_proven_are_told_where_a_sandbox_is_asked_
 ) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(OUTSIDE)
-    found = loading.load([str(file)])
-    mesh.begin_sandbox(found.rules, found.plan.cases, found.inventory)  # what else is asked goes on
+    user_rules = loading.load([str(file)])
+    mesh.begin_sandbox(
+        user_rules.rules, user_rules.plan.cases, user_rules.inventory
+    )  # what else is asked goes on
     with pytest.raises(BadRules, match="no case of these rules"), mesh.sandbox():
         pass
     assert not [key for key in cluster.objects if "-rules-" in str(key)]
@@ -120,9 +124,9 @@ def test_a_run_says_anew_that_it_goes_on(cluster: Cluster, mesh: ClusterMesh) ->
     assert cluster.objects[key]["metadata"]["annotations"][UNTIL] == "long ago"
     mesh._renewed_at -= timeouts.RUN_LIFE / 8
     mesh._renew_namespaces()
-    found = cluster.objects[key]["metadata"]["annotations"]
-    assert found[UNTIL] >= first[UNTIL]
-    assert found[UNTIL] != "long ago"
+    annotations = cluster.objects[key]["metadata"]["annotations"]
+    assert annotations[UNTIL] >= first[UNTIL]
+    assert annotations[UNTIL] != "long ago"
 
 
 def test_what_the_run_needs_later_is_done_while_pods_start(

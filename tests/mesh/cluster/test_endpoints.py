@@ -25,9 +25,9 @@ class Cluster(FakeKube):
     applied_kinds = frozenset({(RULES, "DestinationRule"), ("v1", "Service")})
 
 
-def body(api_version: str, kind: str, name: str, **more: Any) -> dict[str, Any]:
-    metadata = {"name": name, "namespace": "ours", **more.pop("metadata", {})}
-    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **more}
+def body(api_version: str, kind: str, name: str, **fields: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "ours", **fields.pop("metadata", {})}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **fields}
 
 
 def service(**spec: Any) -> dict[str, Any]:
@@ -45,8 +45,10 @@ def pod(name: str, address: str, ready: bool = True, version: str = "v1") -> dic
 
 
 def subsets(**labels: dict[str, str]) -> dict[str, Any]:
-    found = [{"name": name, "labels": one} for name, one in labels.items()]
-    return body(RULES, "DestinationRule", "cart", spec={"host": "cart", "subsets": found})
+    subset_list = [
+        {"name": name, "labels": subset_labels} for name, subset_labels in labels.items()
+    ]
+    return body(RULES, "DestinationRule", "cart", spec={"host": "cart", "subsets": subset_list})
 
 
 VERSIONS = subsets(v1={"version": "v1"}, v9={"version": "v9"})
@@ -65,14 +67,14 @@ def wait(
 def test_a_route_without_an_endpoint_is_not_served_yet(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    there = (service(), ONE, TWO)
+    bodies = (service(), ONE, TWO)
     empty, half = assigned(**{ALL: []}), assigned(**{ALL: ["10.1.0.1"]})
     for late, name in ((empty, "cart-v1-a"), (half, "cart-v2-b")):
-        with pytest.raises(NotReady) as said:
-            wait(monkeypatch, tmp_path, [late], *there)
-        assert f"cart-1.ours does not have pod {name} in {ALL} yet" in str(said.value)
+        with pytest.raises(NotReady) as excinfo:
+            wait(monkeypatch, tmp_path, [late], *bodies)
+        assert f"cart-1.ours does not have pod {name} in {ALL} yet" in str(excinfo.value)
     full = assigned(**{ALL: ["10.1.0.1", "10.1.0.2"]})
-    assert wait(monkeypatch, tmp_path, [empty, half, full], *there) == 1
+    assert wait(monkeypatch, tmp_path, [empty, half, full], *bodies) == 1
 
 
 def test_endpoints_must_be_there_in_two_looks(
@@ -92,20 +94,20 @@ def test_a_subset_that_selects_nobody_is_not_waited_for(
 
 def test_a_subset_that_selects_a_pod_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     dump = assigned(**{ALL: ["10.1.0.1"], V1: [], V9: []})
-    with pytest.raises(NotReady) as said:
+    with pytest.raises(NotReady) as excinfo:
         wait(monkeypatch, tmp_path, [dump], service(), ONE, VERSIONS)
-    assert f"cart-1.ours does not have pod cart-v1-a in {V1} yet" in str(said.value)
+    assert f"cart-1.ours does not have pod cart-v1-a in {V1} yet" in str(excinfo.value)
 
 
 def test_where_all_endpoints_are_kept_from_requests_that_is_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    there = (service(), ONE, TWO)
-    with pytest.raises(NotReady) as said:
-        wait(monkeypatch, tmp_path, [assigned(**{ALL: ["!10.1.0.1", "!10.1.0.2"]})], *there)
-    assert f"cart-1.ours has no healthy endpoint in {ALL}" in str(said.value)
+    bodies = (service(), ONE, TWO)
+    with pytest.raises(NotReady) as excinfo:
+        wait(monkeypatch, tmp_path, [assigned(**{ALL: ["!10.1.0.1", "!10.1.0.2"]})], *bodies)
+    assert f"cart-1.ours has no healthy endpoint in {ALL}" in str(excinfo.value)
     ejected = assigned(**{ALL: ["10.1.0.1", "!10.1.0.2"]})
-    assert wait(monkeypatch, tmp_path, [ejected], *there) == 1
+    assert wait(monkeypatch, tmp_path, [ejected], *bodies) == 1
 
 
 @pytest.mark.parametrize(

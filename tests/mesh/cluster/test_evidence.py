@@ -73,8 +73,8 @@ class Cluster:
             return [pod("good", ready=True), pod("bad", ready=False, restarts=3)]
         if kind == "Event":
             about = {"name": "bad", "uid": "bad"}
-            words = f"Error: Authorization: Bearer {PLANTED}"
-            return [{"involvedObject": about, "message": words, "type": "Warning", "reason": "R"}]
+            text = f"Error: Authorization: Bearer {PLANTED}"
+            return [{"involvedObject": about, "message": text, "type": "Warning", "reason": "R"}]
         if kind == "ConfigMap":
             return [{"kind": kind, "metadata": {"name": "c"}, "data": {"a": f"password={PLANTED}"}}]
         return []
@@ -84,7 +84,7 @@ class Cluster:
         return f"line\ncookie: session={PLANTED}\n{PEM}\n"
 
 
-def dump(*_asked: object) -> str:
+def dump(*_arguments: object) -> str:
     header = {"header": {"key": "authorization", "value": f"Basic {PLANTED}"}}
     return json.dumps({"configs": [{"request_headers_to_add": [header], "kept": "yes"}]})
 
@@ -105,8 +105,8 @@ def saved(kube: Cluster, folder: Path) -> str:
 
 
 def test_all_that_tells_is_saved_without_a_secret(kube: Cluster, tmp_path: Path) -> None:
-    said = saved(kube, tmp_path)
-    assert "meshproof-x/bad: container app was restarted 3 times" in said
+    faults = saved(kube, tmp_path)
+    assert "meshproof-x/bad: container app was restarted 3 times" in faults
     files = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert set(files) == {
         "pods.json",
@@ -156,7 +156,7 @@ def test_a_failing_pod_is_described(kube: Cluster, tmp_path: Path) -> None:
 def test_what_cannot_be_had_is_said_and_the_rest_is_saved(
     kube: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_asked: object) -> str:
+    def refused(*_arguments: object) -> str:
         raise NotReady("port 15000 does not answer")
 
     monkeypatch.setattr(evidence, "get_from_pod", refused)
@@ -202,20 +202,20 @@ def stopped(error: BaseException, folder: Path | None, names: list[str]) -> Base
             mesh._app_namespaces = names
             raise error
 
-    with pytest.raises(type(error)) as found:
+    with pytest.raises(type(error)) as excinfo:
         run()
-    return found.value
+    return excinfo.value
 
 
 @pytest.mark.parametrize("error", [NotReady("no pod"), KeyboardInterrupt(), ValueError("own")])
 def test_evidence_is_saved_before_all_goes(
     events: list[str], tmp_path: Path, error: BaseException
 ) -> None:
-    found = stopped(error, tmp_path, [NAMESPACE])
+    raised = stopped(error, tmp_path, [NAMESPACE])
     assert events == ["saved mesh-", "deleted"]
-    if isinstance(found, NotReady):
-        assert Path(found.diagnosis).parent == tmp_path
-        assert found.clues == "something looks wrong"
+    if isinstance(raised, NotReady):
+        assert Path(raised.diagnosis).parent == tmp_path
+        assert raised.clues == "something looks wrong"
 
 
 def test_nothing_is_saved_where_nothing_was_made_or_is_asked_for(
@@ -231,7 +231,7 @@ def test_evidence_that_a_signal_cuts_short_is_completed(
 ) -> None:
     whole = evidence.save
 
-    def cut_short(*_asked: object) -> str:
+    def cut_short(*_arguments: object) -> str:
         monkeypatch.setattr(evidence, "save", whole)
         raise KeyboardInterrupt
 
@@ -246,7 +246,7 @@ def test_evidence_that_a_signal_cuts_short_is_completed(
 def test_what_cannot_be_saved_keeps_nothing_from_being_deleted(
     events: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_asked: object) -> str:
+    def refused(*_arguments: object) -> str:
         assert not signals.pending()
         raise OSError("disk is full")
 
@@ -276,7 +276,7 @@ def test_a_mesh_that_does_not_come_up_leads_to_its_evidence(pytester: pytest.Pyt
     pytester.runpytest_subprocess("--mesh-report=report")
     results = json.loads((pytester.path / "report" / "run.json").read_text())["results"]
     assert len(results) == 2
-    for one in results:
-        assert one["outcome"] == "mesh not ready"
-        assert one["failure"]["diagnosis"] == "report/diagnosis/mesh-x"
-        assert "shop/reviews has no sidecar" in one["failure"]["clues"]
+    for result in results:
+        assert result["outcome"] == "mesh not ready"
+        assert result["failure"]["diagnosis"] == "report/diagnosis/mesh-x"
+        assert "shop/reviews has no sidecar" in result["failure"]["clues"]

@@ -81,16 +81,16 @@ def look(kube: FakeKube, aspect: Aspect, ingress: str, monkeypatch: pytest.Monke
 def test_without_a_gateway_no_look_is_a_pass(
     kube: FakeKube, aspect: Aspect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = look(kube, aspect, "istio-system/istio-ingressgateway", monkeypatch)
-    assert found.wrong == (MISSING,)
+    report = look(kube, aspect, "istio-system/istio-ingressgateway", monkeypatch)
+    assert report.wrong == (MISSING,)
 
 
 @pytest.mark.parametrize("aspect", LOOKS)
 def test_one_that_is_named_is_looked_at(
     kube: FakeKube, aspect: Aspect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = look(kube, aspect, "istio-ingress/istio-ingress", monkeypatch)
-    assert (found.things, found.wrong) == (2, ())
+    report = look(kube, aspect, "istio-ingress/istio-ingress", monkeypatch)
+    assert (report.things, report.wrong) == (2, ())
 
 
 @pytest.mark.parametrize("aspect", LOOKS)
@@ -98,8 +98,8 @@ def test_one_without_a_running_pod_is_none(
     kube: FakeKube, aspect: Aspect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kube.apply(pod("istio-ingress-0", "istio-ingress", "Succeeded", istio="ingress"))
-    found = look(kube, aspect, "istio-ingress/istio-ingress", monkeypatch)
-    assert found.wrong == ("no pod runs behind the ingress gateway istio-ingress/istio-ingress",)
+    report = look(kube, aspect, "istio-ingress/istio-ingress", monkeypatch)
+    assert report.wrong == ("no pod runs behind the ingress gateway istio-ingress/istio-ingress",)
 
 
 def test_rules_are_not_waited_for_without_the_gateway(kube: FakeKube) -> None:
@@ -107,8 +107,11 @@ def test_rules_are_not_waited_for_without_the_gateway(kube: FakeKube) -> None:
     mesh._kube, mesh._app_namespaces = kube, ["shop"]
     mesh._scope = type("Place", (), {"run": "x"})
     mesh._istio = istio("istio-system/istio-ingressgateway")
-    with pytest.raises(NotReady) as told:
+    with pytest.raises(NotReady) as excinfo:
         mesh.proxies()
-    assert str(told.value) == MISSING
+    assert str(excinfo.value) == MISSING
     mesh._istio = istio("istio-ingress/istio-ingress")
-    assert [str(one) for one in mesh.proxies()] == ["shop-0.shop", "istio-ingress-0.istio-ingress"]
+    assert [str(proxy) for proxy in mesh.proxies()] == [
+        "shop-0.shop",
+        "istio-ingress-0.istio-ingress",
+    ]

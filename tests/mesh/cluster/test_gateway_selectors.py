@@ -61,7 +61,9 @@ def selectors(cluster: Cluster, mesh: ClusterMesh, documents: list[Document]) ->
     """Return the selectors of the Gateways that a run makes of documents."""
     with pytest.raises(NotReady, match="that is enough"):
         mesh.deploy(documents)
-    return [one["spec"]["selector"] for key, one in cluster.objects.items() if key[0] == "gateways"]
+    return [
+        body["spec"]["selector"] for key, body in cluster.objects.items() if key[0] == "gateways"
+    ]
 
 
 @pytest.mark.parametrize("name", ["bookinfo", "sock-shop"])
@@ -96,11 +98,11 @@ def test_a_gateway_that_selects_others_means_it(cluster: Cluster, mesh: ClusterM
 def test_without_the_ingress_nothing_is_made(cluster: Cluster, mesh: ClusterMesh) -> None:
     with pytest.raises(NotReady, match="Service istio-ingress/istio-ingress is missing"):
         mesh.deploy(shipped("bookinfo"))
-    assert not [path for method, path in cluster.asked if method == "PATCH"]
+    assert not [path for method, path in cluster.requests if method == "PATCH"]
 
 
 def shipped(name: str) -> list[Document]:
     """Return the Gateway of one of our apps, without the apps."""
     return [
-        one for one in manifests.apps() if (one.kind, one.name) == ("Gateway", f"{name}-gateway")
+        app for app in manifests.apps() if (app.kind, app.name) == ("Gateway", f"{name}-gateway")
     ]

@@ -73,21 +73,21 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
 
 
 def of_apps() -> list[str]:
-    found = {
+    references = {
         container.need("image").text()
         for document in manifests.apps()
         if document.kind == "Deployment"
         for container in document.spec.need("template").need("spec").need("containers").items()
     }
-    assert len(found) > 5
-    return sorted({*found, PROBE_IMAGE})
+    assert len(references) > 5
+    return sorted({*references, PROBE_IMAGE})
 
 
 def in_mirror(image: str) -> str:
     return f"{MIRROR}/{image.partition('/')[2]}"
 
 
-def kept(registries: Path) -> dict[str, str]:
+def read_registries(registries: Path) -> dict[str, str]:
     return {unquote(path.name): path.read_text() for path in registries.iterdir()}
 
 
@@ -100,16 +100,18 @@ def test_list_names_every_image_of_the_apps_and_of_the_probe(
 
 def test_list_says_what_is_pulled_and_who_needs_it(capsys: pytest.CaptureFixture[str]) -> None:
     changed = f"{PROBE_IMAGE}=here/python:3"
-    words = ["--image-prefix", MIRROR, "--image-map", changed, "-o", "json"]
-    assert main(["images", "list", *words]) == 0
-    found = {one["official"]: one for one in json.loads(capsys.readouterr().out)}
-    assert found.pop(PROBE_IMAGE) == {
+    arguments = ["--image-prefix", MIRROR, "--image-map", changed, "-o", "json"]
+    assert main(["images", "list", *arguments]) == 0
+    output = {entry["official"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert output.pop(PROBE_IMAGE) == {
         "official": PROBE_IMAGE,
         "image": "here/python:3",
         "needed_by": ["probe"],
     }
-    assert {one["image"] for one in found.values()} == {in_mirror(image) for image in found}
-    orders = found["docker.io/namoo4u/orders"]
+    assert {image_entry["image"] for image_entry in output.values()} == {
+        in_mirror(image) for image in output
+    }
+    orders = output["docker.io/namoo4u/orders"]
     assert orders["needed_by"] == ["Deployment orders-v2"]
 
 
@@ -125,9 +127,9 @@ def test_push_puts_each_official_image_into_the_mirror(
     name: str, registries: Path, tool: Callable[..., None], own: str
 ) -> None:
     tool(name)
-    before = kept(registries)
+    before = read_registries(registries)
     assert main(["images", "push", own, "--image-prefix", MIRROR]) == 0
-    new = {name: text for name, text in kept(registries).items() if name not in before}
+    new = {name: text for name, text in read_registries(registries).items() if name not in before}
     assert new == {in_mirror(image): f"layers of {image}" for image in OFFICIAL}
 
 
@@ -144,7 +146,9 @@ def test_a_site_without_a_way_out_gets_them_in_a_folder(
     for path in (registries, tmp_path / "store"):
         shutil.rmtree(path, ignore_errors=True)
     assert main(["images", "push", own, "--folder", folder, "--image-prefix", MIRROR]) == 0
-    assert kept(registries) == {in_mirror(image): f"layers of {image}" for image in OFFICIAL}
+    assert read_registries(registries) == {
+        in_mirror(image): f"layers of {image}" for image in OFFICIAL
+    }
 
 
 @pytest.mark.parametrize("name", image_tools.STORES)
@@ -155,7 +159,7 @@ def test_pull_fetches_what_list_prints(
     assert main(["images", "push", own, "--image-prefix", MIRROR]) == 0
     shutil.rmtree(tmp_path / "store")
     assert main(["images", "pull", own, "--image-prefix", MIRROR]) == 0
-    assert set(kept(tmp_path / "store")) == {in_mirror(image) for image in OFFICIAL}
+    assert set(read_registries(tmp_path / "store")) == {in_mirror(image) for image in OFFICIAL}
 
 
 def test_the_first_tool_on_path_is_used_unless_one_is_named(
@@ -178,10 +182,10 @@ def test_one_that_cannot_be_pulled_does_not_keep_the_others(
     tool("crane")
     (registries / quote(PROBE_IMAGE, safe="")).unlink()
     assert main(["images", "pull", own, "--folder", str(tmp_path / "carried")]) == 69
-    said = capsys.readouterr().err
-    assert f"images: {len(OFFICIAL) - 1} of {len(OFFICIAL)} images pulled with crane" in said
-    assert f"crane pull {PROBE_IMAGE}" in said
-    assert f"Error: {PROBE_IMAGE}: not found" in said
+    output = capsys.readouterr().err
+    assert f"images: {len(OFFICIAL) - 1} of {len(OFFICIAL)} images pulled with crane" in output
+    assert f"crane pull {PROBE_IMAGE}" in output
+    assert f"Error: {PROBE_IMAGE}: not found" in output
     assert len(list((tmp_path / "carried").iterdir())) == len(OFFICIAL) - 1
 
 
@@ -200,7 +204,7 @@ def test_a_tool_that_hangs_is_ended_and_leaves_no_part_of_a_file(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("option_text", "code", "message"),
     [
         ("pull", 69, "none of docker, podman, nerdctl, crane, skopeo is on PATH"),
         ("pull --tool podman", 69, "podman is not on PATH"),
@@ -218,18 +222,18 @@ def test_a_tool_that_hangs_is_ended_and_leaves_no_part_of_a_file(
     ],
 )
 def test_what_cannot_be_done_is_said(
-    words: str,
+    option_text: str,
     code: int,
-    said: str,
+    message: str,
     tool: Callable[..., None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     try:
-        ended = main(["images", *words.split()])
+        ended = main(["images", *option_text.split()])
     except SystemExit as exit_:
         ended = int(exit_.code or 0)
     assert ended == code
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_tool_without_a_store_needs_a_folder(
@@ -248,18 +252,18 @@ def test_a_tool_without_a_store_needs_a_folder(
 def test_what_is_no_reference_never_gets_to_a_tool(
     image: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = tmp_path / "own.yaml"
-    own.write_text(OWN.replace("registry.example/first:1", image))
-    assert main(["images", "list", str(own)]) == 65
-    said = capsys.readouterr().err
-    assert "own.yaml:10:" in said
-    assert "the reference of an image" in said
+    manifest = tmp_path / "own.yaml"
+    manifest.write_text(OWN.replace("registry.example/first:1", image))
+    assert main(["images", "list", str(manifest)]) == 65
+    output = capsys.readouterr().err
+    assert "own.yaml:10:" in output
+    assert "the reference of an image" in output
 
 
 def test_files_that_name_no_image_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = tmp_path / "own.yaml"
-    own.write_text("apiVersion: v1\nkind: Service\nmetadata: {name: x}\n")
-    assert main(["images", "list", str(own)]) == 64
+    manifest = tmp_path / "own.yaml"
+    manifest.write_text("apiVersion: v1\nkind: Service\nmetadata: {name: x}\n")
+    assert main(["images", "list", str(manifest)]) == 64
     assert "no object there names an image" in capsys.readouterr().err

@@ -17,13 +17,15 @@ from meshproof.mesh.cluster.proxies.proxies import has_sidecar
 from meshproof.mesh.protocol import ClusterOptions
 
 Calls = Callable[[], list[list[str]]]
-PLACE = RunScope("ab12")
+SCOPE = RunScope("ab12")
 
 
 def placed(text: str = "") -> list[RunObject]:
     documents = parse(text, "own.yaml") if text else manifests.apps()
-    names = PLACE.file_namespaces(documents)
-    return [one for document in documents for one in PLACE.make_objects(document, names)]
+    names = SCOPE.file_namespaces(documents)
+    return [
+        run_object for document in documents for run_object in SCOPE.make_objects(document, names)
+    ]
 
 
 def by_hand(objects: list[RunObject], folder: Path, revision: str = "") -> list[RunObject]:
@@ -31,7 +33,7 @@ def by_hand(objects: list[RunObject], folder: Path, revision: str = "") -> list[
     return inject_sidecars(objects, istioctl, "istio-system", revision)
 
 
-def own(inject: str = "true", kind: str = "Deployment") -> str:
+def make_workload(inject: str = "true", kind: str = "Deployment") -> str:
     return f"""
 apiVersion: apps/v1
 kind: {kind}
@@ -49,16 +51,18 @@ def test_every_workload_gets_a_sidecar_and_nothing_else_is_changed(
 ) -> None:
     before = placed()
     after = by_hand(before, tmp_path)
-    assert [(one.key, one.at) for one in after] == [(one.key, one.at) for one in before]
-    workloads = [one for one in after if one.kind == "Deployment"]
+    assert [(run_object.key, run_object.at) for run_object in after] == [
+        (one.key, one.at) for one in before
+    ]
+    workloads = [run_object for run_object in after if run_object.kind == "Deployment"]
     assert len(workloads) > 5
-    for one in workloads:
-        assert has_sidecar(one.body["spec"]["template"])
-        assert "status" not in one.body
-        assert "creationTimestamp" not in one.body["spec"]["template"]["metadata"]
-    others = [one for one in before if one.kind != "Deployment"]
-    assert others
-    assert others == [one for one in after if one.kind != "Deployment"]
+    for workload in workloads:
+        assert has_sidecar(workload.body["spec"]["template"])
+        assert "status" not in workload.body
+        assert "creationTimestamp" not in workload.body["spec"]["template"]["metadata"]
+    unchanged = [run_object for run_object in before if run_object.kind != "Deployment"]
+    assert unchanged
+    assert unchanged == [run_object for run_object in after if run_object.kind != "Deployment"]
     assert istioctl_calls() == [
         ["kube-inject", "--filename=-", "--istioNamespace=istio-system", "--context=staging"]
     ]
@@ -68,14 +72,14 @@ def test_every_workload_gets_a_sidecar_and_nothing_else_is_changed(
 def test_other_workloads_of_own_files_get_one_too(
     istioctl_calls: Calls, tmp_path: Path, kind: str
 ) -> None:
-    (one,) = by_hand(placed(own(kind=kind)), tmp_path, revision="canary")
-    assert has_sidecar(one.body["spec"]["template"])
+    (injected,) = by_hand(placed(make_workload(kind=kind)), tmp_path, revision="canary")
+    assert has_sidecar(injected.body["spec"]["template"])
     assert "--revision=canary" in istioctl_calls()[0]
 
 
 def test_one_that_gets_none_is_named_with_its_place(istioctl_calls: Calls, tmp_path: Path) -> None:
     with pytest.raises(NotReady, match=r"own.yaml:2: istioctl kube-inject gave cart no sidecar"):
-        by_hand(placed(own(inject="false")), tmp_path)
+        by_hand(placed(make_workload(inject="false")), tmp_path)
 
 
 @pytest.mark.usefixtures("istioctl_calls")
@@ -84,7 +88,7 @@ def test_what_istioctl_says_of_its_failure_is_told(
 ) -> None:
     monkeypatch.setenv("FAKE_ISTIOCTL_FAILS", "kube-inject")
     with pytest.raises(NotReady, match=r"kube-inject .*no such thing"):
-        by_hand(placed(own()), tmp_path)
+        by_hand(placed(make_workload()), tmp_path)
 
 
 def test_without_istioctl_it_says_how_to_get_it(
@@ -92,7 +96,7 @@ def test_without_istioctl_it_says_how_to_get_it(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(NotReady, match="istioctl is not on PATH: take the one of your Istio's"):
-        by_hand(placed(own()), tmp_path)
+        by_hand(placed(make_workload()), tmp_path)
 
 
 def test_files_without_a_workload_need_no_istioctl(

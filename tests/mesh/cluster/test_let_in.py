@@ -17,15 +17,15 @@ DOCS = ROOT / "docs" / "policies.md"
 def test_the_policies_that_let_a_run_in_are_for_what_it_has() -> None:
     _, advised, _ = DOCS.read_text(encoding="utf-8").split("```")
     pods, way_in = yaml.safe_load_all(advised.removeprefix("yaml\n"))
-    assert {one["spec"]["action"] for one in (pods, way_in)} == {"ALLOW"}
-    place = RunScope("ab12")
+    assert {policy["spec"]["action"] for policy in (pods, way_in)} == {"ALLOW"}
+    scope = RunScope("ab12")
     (label,) = pods["spec"]["selector"]["matchLabels"].items()
-    assert label in place.labels.items()
+    assert label in scope.labels.items()
     assert ": ".join(label) in POLICY_REFUSAL
     (host,) = way_in["spec"]["rules"][0]["to"][0]["operation"]["hosts"]
-    for one in (
-        place.host,
-        SandboxNames.for_namespaces(place, ["shop"]).rewrite_host("shop.example.com"),
+    for run_host in (
+        scope.host,
+        SandboxNames.for_namespaces(scope, ["shop"]).rewrite_host("shop.example.com"),
     ):
-        assert fnmatch.fnmatch(one, host), one
+        assert fnmatch.fnmatch(run_host, host), run_host
     assert host in POLICY_REFUSAL

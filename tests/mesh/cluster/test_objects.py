@@ -9,7 +9,7 @@ from meshproof.documents.manifest import parse
 from meshproof.mesh.cluster.api import images
 from meshproof.mesh.cluster.api.objects import RUN_LABEL, RunObject, RunScope
 
-PLACE = RunScope("ab12")
+SCOPE = RunScope("ab12")
 RULES = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -40,15 +40,17 @@ spec: {mtls: {mode: STRICT}}
 """
 
 
-def placed(text: str, place: RunScope = PLACE) -> list[RunObject]:
+def make_run_objects(text: str, scope: RunScope = SCOPE) -> list[RunObject]:
     documents = parse(text, "rules.yaml")
-    names = place.file_namespaces(documents)
-    return [one for document in documents for one in place.make_objects(document, names)]
+    names = scope.file_namespaces(documents)
+    return [
+        run_object for document in documents for run_object in scope.make_objects(document, names)
+    ]
 
 
 def test_each_namespace_becomes_one_of_the_run() -> None:
-    assert PLACE.file_namespaces(parse(RULES, "rules.yaml")) == ["default", "shop"]
-    assert [(one.kind, one.namespace) for one in placed(RULES)] == [
+    assert SCOPE.file_namespaces(parse(RULES, "rules.yaml")) == ["default", "shop"]
+    assert [(run_object.kind, run_object.namespace) for run_object in make_run_objects(RULES)] == [
         ("VirtualService", "meshproof-ab12-shop"),
         ("Gateway", "meshproof-ab12"),
         ("PeerAuthentication", "meshproof-ab12"),
@@ -57,13 +59,15 @@ def test_each_namespace_becomes_one_of_the_run() -> None:
 
 
 def test_a_policy_of_the_whole_mesh_never_gets_there() -> None:
-    assert all(one.namespace.startswith("meshproof-ab12") for one in placed(RULES))
+    assert all(
+        run_object.namespace.startswith("meshproof-ab12") for run_object in make_run_objects(RULES)
+    )
 
 
 def test_names_of_namespaces_inside_values_follow() -> None:
-    spec = placed(RULES)[0].body["spec"]
+    spec = make_run_objects(RULES)[0].body["spec"]
     assert spec["gateways"] == ["meshproof-ab12/in", "mesh"]
-    assert [one["destination"]["host"] for one in spec["http"][0]["route"]] == [
+    assert [weighted["destination"]["host"] for weighted in spec["http"][0]["route"]] == [
         "cart",
         "cart.meshproof-ab12-shop.svc.cluster.local",
         "pay.meshproof-ab12.svc.cluster.local",
@@ -72,7 +76,7 @@ def test_names_of_namespaces_inside_values_follow() -> None:
 
 
 def test_what_all_would_take_is_taken_for_the_host_of_the_run_alone() -> None:
-    service, gateway, *_ = placed(RULES)
+    service, gateway, *_ = make_run_objects(RULES)
     assert service.body["spec"]["hosts"] == ["meshproof-ab12.test"]
     assert gateway.body["spec"]["servers"][0]["hosts"] == [
         "meshproof-ab12.test",
@@ -83,21 +87,27 @@ def test_what_all_would_take_is_taken_for_the_host_of_the_run_alone() -> None:
 
 
 def test_a_value_that_is_compared_is_left_as_it_is() -> None:
-    match = placed(RULES)[0].body["spec"]["http"][0]["match"][0]
+    match = make_run_objects(RULES)[0].body["spec"]["http"][0]["match"][0]
     assert match == {"headers": {"host": {"exact": "*"}}}
 
 
 def test_everything_is_labelled_pods_too() -> None:
     documents = manifests.apps()
-    names = PLACE.file_namespaces(documents)
-    found = [one for document in documents for one in PLACE.make_objects(document, names)]
-    assert len(found) > 20
-    assert {one.body["metadata"]["labels"][RUN_LABEL] for one in found} == {"ab12"}
+    names = SCOPE.file_namespaces(documents)
+    run_objects = [
+        run_object for document in documents for run_object in SCOPE.make_objects(document, names)
+    ]
+    assert len(run_objects) > 20
+    assert {run_object.body["metadata"]["labels"][RUN_LABEL] for run_object in run_objects} == {
+        "ab12"
+    }
     pods: list[dict[str, Any]] = [
-        one.body["spec"]["template"] for one in found if one.kind == "Deployment"
+        run_object.body["spec"]["template"]
+        for run_object in run_objects
+        if run_object.kind == "Deployment"
     ]
     assert {pod["metadata"]["labels"][RUN_LABEL] for pod in pods} == {"ab12"}
-    assert "Namespace" not in {one.kind for one in found}
+    assert "Namespace" not in {run_object.kind for run_object in run_objects}
 
 
 def test_images_come_from_a_mirror() -> None:
@@ -108,5 +118,5 @@ def test_images_come_from_a_mirror() -> None:
     assert image("istio/y") == "mirror.example/team/istio/y"
     assert images.make_image_mapper({}, "")("docker.io/istio/y:1") == "docker.io/istio/y:1"
     pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{image: a/b}]}"
-    (found,) = placed(pod, RunScope("ab12", image))
-    assert found.body["spec"]["containers"][0]["image"] == "mirror.example/team/a/b"
+    (run_object,) = make_run_objects(pod, RunScope("ab12", image))
+    assert run_object.body["spec"]["containers"][0]["image"] == "mirror.example/team/a/b"

@@ -26,19 +26,19 @@ FUTURE = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
 FOLDER = "/tmp/meshproof-0/run-1-00000000"
 
 
-def elsewhere(until: str, place: str = "other:boot:1") -> dict[str, str]:
-    return {OWNER: f"{place}:{FOLDER}", UNTIL: until}
+def elsewhere(until: str, machine: str = "other:boot:1") -> dict[str, str]:
+    return {OWNER: f"{machine}:{FOLDER}", UNTIL: until}
 
 
 def test_on_its_machine_the_lock_tells_and_no_clock() -> None:
     with Workspace.create() as workspace:
         notes = {**owner_annotations(workspace.path), UNTIL: PAST}
-        found = read_run_status(notes)
-        assert found.state is RunState.LIVES
-        assert found.reason == f"its process {os.getpid()} runs on this machine"
-    found = read_run_status({**notes, UNTIL: FUTURE})
-    assert found.state is RunState.LIVES, "its folder is gone, its process is not"
-    assert "may run until" in found.reason
+        status = read_run_status(notes)
+        assert status.state is RunState.LIVES
+        assert status.reason == f"its process {os.getpid()} runs on this machine"
+    status = read_run_status({**notes, UNTIL: FUTURE})
+    assert status.state is RunState.LIVES, "its folder is gone, its process is not"
+    assert "may run until" in status.reason
 
 
 def test_a_killed_process_is_known_at_once() -> None:
@@ -58,13 +58,13 @@ def test_a_killed_process_is_known_at_once() -> None:
 @pytest.mark.parametrize("part", [0, 1, 2], ids=["host", "boot", "mounts"])
 def test_elsewhere_its_latest_end_tells(part: int) -> None:
     """The same host name, boot or mounts alone do not make it the same machine."""
-    words = identify_machine().split(":")
-    words[part] = "4711"
-    place = ":".join(words)
-    assert read_run_status(elsewhere(FUTURE, place)).state is RunState.LIVES
-    assert read_run_status(elsewhere(PAST, place)).state is RunState.GONE
-    found = read_run_status(elsewhere(PAST, place))
-    assert found.reason.startswith(f"it was to end by {PAST}")
+    parts = identify_machine().split(":")
+    parts[part] = "4711"
+    machine = ":".join(parts)
+    assert read_run_status(elsewhere(FUTURE, machine)).state is RunState.LIVES
+    assert read_run_status(elsewhere(PAST, machine)).state is RunState.GONE
+    status = read_run_status(elsewhere(PAST, machine))
+    assert status.reason.startswith(f"it was to end by {PAST}")
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_elsewhere_its_latest_end_tells(part: int) -> None:
     ids=["none", "no machine", "no run's folder", "no host", "no end", "bad end", "no time zone"],
 )
 def test_annotations_that_do_not_tell_are_named(notes: dict[str, str], why: str) -> None:
-    found = read_run_status(notes)
-    assert found.state is RunState.UNKNOWN
-    assert found.reason.startswith(why)
+    status = read_run_status(notes)
+    assert status.state is RunState.UNKNOWN
+    assert status.reason.startswith(why)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="root alone can be another user")
@@ -98,7 +98,8 @@ def test_another_users_run_is_told_by_its_latest_end(tmp_path: Path) -> None:
     code = (
         "import os; from pathlib import Path; "
         "from meshproof.mesh.cluster.run.ownership import owner_annotations, read_run_status; "
-        f"notes = owner_annotations(Path({str(folder)!r})); os.setuid(65534); print(read_run_status(notes).reason)"
+        f"notes = owner_annotations(Path({str(folder)!r})); os.setuid(65534); "
+        "print(read_run_status(notes).reason)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "may run until" in done.stdout, done.stderr

@@ -32,7 +32,7 @@ REFUSED = (
 class LostAnswer(socket.socket):
     """A connection that ends when an answer has begun to come."""
 
-    def makefile(self, *arguments: Any, **more: Any) -> Any:
+    def makefile(self, *arguments: Any, **options: Any) -> Any:
         self.recv(1)
         self.close()
         return io.BytesIO()
@@ -57,8 +57,8 @@ class Cluster:
 
     def get(self, api: str, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
         if kind == "Service":
-            known = f"{name}.{namespace}" in self._services
-            return {"spec": {"ports": [{"port": 9080}]}} if known else None
+            is_known = f"{name}.{namespace}" in self._services
+            return {"spec": {"ports": [{"port": 9080}]}} if is_known else None
         metadata = {"name": name, "namespace": namespace}
         return {
             "metadata": metadata,
@@ -83,17 +83,19 @@ def port() -> Iterator[int]:
         server.shutdown()
 
 
-def placed(cluster: Cluster, **more: Any) -> Probe:
-    return Probe.start(cluster, "ours", LABELS, **more)  # type: ignore[arg-type]
+def start_probe(cluster: Cluster, **options: Any) -> Probe:
+    return Probe.start(cluster, "ours", LABELS, **options)  # type: ignore[arg-type]
 
 
-def asked(path: str = "/") -> Asked:
+def make_request(path: str = "/") -> Asked:
     return Asked("GET", path, (), (), 2.0)
 
 
 def test_its_pod_is_restricted_labelled_and_not_injected(port: int) -> None:
     cluster = Cluster(port)
-    placed(cluster, image=lambda one: one.replace("docker.io", "mirror.example")).close()
+    start_probe(
+        cluster, image=lambda reference: reference.replace("docker.io", "mirror.example")
+    ).close()
     config, pod = cluster.applied
     assert "def batch(" in config["data"]["probe.py"]
     assert (
@@ -117,21 +119,21 @@ def test_its_pod_is_restricted_labelled_and_not_injected(port: int) -> None:
 
 def test_a_batch_goes_through_one_connection(port: int) -> None:
     cluster = Cluster(port)
-    probe = placed(cluster, sidecar=True)
-    here = Address("127.0.0.1", port)
+    probe = start_probe(cluster, sidecar=True)
+    address = Address("127.0.0.1", port)
     for _ in range(2):
-        found = probe.send(here, [asked(), asked("/x")], 2, True)
-        assert [one.status for one in found] == [200, 200]
-        assert found[0].headers["content-type"] == "application/json"
+        answers = probe.send(address, [make_request(), make_request("/x")], 2, True)
+        assert [answer.status for answer in answers] == [200, 200]
+        assert answers[0].headers["content-type"] == "application/json"
     assert len(cluster.streams) == 1
     probe.close()
 
 
 def test_a_connection_that_ended_is_made_again(port: int) -> None:
     cluster = Cluster(port)
-    probe = placed(cluster)
+    probe = start_probe(cluster)
     cluster.streams[0].shutdown(socket.SHUT_RDWR)
-    assert probe.send(Address("127.0.0.1", port), [asked()], 1, True)[0].status == 200
+    assert probe.send(Address("127.0.0.1", port), [make_request()], 1, True)[0].status == 200
     assert len(cluster.streams) == 2
     probe.close()
 
@@ -140,15 +142,21 @@ def test_a_batch_whose_answers_are_lost_is_not_sent_again(port: int) -> None:
     with echo_pod.server("cart.v1", 0, "127.0.0.1") as echo:
         threading.Thread(target=echo.serve_forever, args=(0.01,), daemon=True).start()
         cluster = Cluster(port)
-        probe = placed(cluster)
+        probe = start_probe(cluster)
         cluster.lost = [len(cluster.streams)]
         probe.close()  # the next batch has a connection of its own
-        named = [Asked("GET", "/", ((echo_pod.MIRROR, f"a-{one}"),), (), 2.0) for one in range(3)]
-        here = Address("127.0.0.1", int(echo.server_address[1]))
-        assert [one.status for one in probe.send(here, named, 1, True)] == [200, 200, 200]
+        requests = [
+            Asked("GET", "/", ((echo_pod.MIRROR, f"a-{number}"),), (), 2.0) for number in range(3)
+        ]
+        address = Address("127.0.0.1", int(echo.server_address[1]))
+        assert [answer.status for answer in probe.send(address, requests, 1, True)] == [
+            200,
+            200,
+            200,
+        ]
         assert len(cluster.streams) == 3, "the answers were not lost"
-        assert [one.status for one in probe.send(here, named[:1], 1, True)] == [200]
-        (counts,) = probe.send(here, [asked(echo_pod.COPIES)], 1, True)
+        assert [answer.status for answer in probe.send(address, requests[:1], 1, True)] == [200]
+        (counts,) = probe.send(address, [make_request(echo_pod.COPIES)], 1, True)
         assert json.loads(counts.body) == {"a-0": 2, "a-1": 1, "a-2": 1}
         probe.close()
         echo.shutdown()
@@ -159,15 +167,15 @@ def test_one_that_never_listens_is_named(port: int, monkeypatch: pytest.MonkeyPa
     with socket.create_server(("127.0.0.1", 0)) as free:
         nobody = free.getsockname()[1]
     with pytest.raises(NotReady, match=r"ours/meshproof-probe-plain: the probe takes no batches"):
-        placed(Cluster(nobody))
+        start_probe(Cluster(nobody))
 
 
 def test_a_sidecar_that_is_not_taken_is_explained(port: int) -> None:
     with pytest.raises(NotReady, match=r"(?s)istio-init needs NET_ADMIN.*CNI plugin.*violates"):
-        placed(Cluster(port, REFUSED), sidecar=True)
-    other = REFUSED.replace("istio-init", "probe")
+        start_probe(Cluster(port, REFUSED), sidecar=True)
+    other_refusal = REFUSED.replace("istio-init", "probe")
     with pytest.raises(NotReady, match="does not take the pod"):
-        placed(Cluster(port, other), sidecar=True)
+        start_probe(Cluster(port, other_refusal), sidecar=True)
 
 
 def test_plaintext_is_answered_refused_or_hung_up(port: int) -> None:
@@ -204,18 +212,18 @@ def test_a_client_is_beside_the_service_that_it_asks(port: int) -> None:
     services = ("reviews.meshproof-1", "orders.meshproof-1-shop")
     cluster = Cluster(port, services=services)
     probes = Probes(cluster, RunScope("1"), {})  # type: ignore[arg-type]
-    known = ["default", "shop"]
-    address, client = probes.inside("reviews", known)
+    namespaces = ["default", "shop"]
+    address, client = probes.inside("reviews", namespaces)
     assert address == Address("reviews.meshproof-1.svc.cluster.local", 9080)
     assert client.shown("curl -i http://x/").startswith(
         "kubectl -n meshproof-1 exec meshproof-probe-inside -c probe -- python3 /meshproof/probe.py"
     )
-    address, other = probes.inside("orders.shop", known)
+    address, other_client = probes.inside("orders.shop", namespaces)
     assert address.host == "orders.meshproof-1-shop.svc.cluster.local"
-    assert other is not client
-    assert probes.inside("reviews", known)[1] is client
+    assert other_client is not client
+    assert probes.inside("reviews", namespaces)[1] is client
     with pytest.raises(NotReady, match="there is no Service cart in meshproof-1"):
-        probes.inside("cart", known)
+        probes.inside("cart", namespaces)
     with pytest.raises(NotReady, match="the run has no namespace shp: default, shop"):
-        probes.inside("orders.shp", known)
+        probes.inside("orders.shp", namespaces)
     probes.close()

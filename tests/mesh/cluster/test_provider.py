@@ -34,12 +34,12 @@ class Machine:
         self.clusters, self.log = folder / "clusters", folder / "log"
         self.records = folder / "state" / "meshproof" / "clusters"
         self.programs = folder / "bin"
-        for made in (self.clusters, self.programs):
-            made.mkdir()
+        for new_folder in (self.clusters, self.programs):
+            new_folder.mkdir()
         self.log.touch()
-        given = folder / "their-kubeconfig"
-        given.write_text(KUBECONFIG)
-        names = {"LOG": self.log, "CLUSTERS": self.clusters, "KUBECONFIG": given}
+        user_kubeconfig = folder / "their-kubeconfig"
+        user_kubeconfig.write_text(KUBECONFIG)
+        names = {"LOG": self.log, "CLUSTERS": self.clusters, "KUBECONFIG": user_kubeconfig}
         for name, value in names.items():
             patch.setenv(f"FAKE_{name}", str(value))
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
@@ -74,7 +74,7 @@ def folder() -> Iterator[Path]:
         yield workspace.path
 
 
-def wanted(name: str, config: str = "", kubeconfig: str = "") -> ClusterOptions:
+def make_options(name: str, config: str = "", kubeconfig: str = "") -> ClusterOptions:
     return ClusterOptions(kubeconfig, provider=Provider(name, config, "1.35.1"))
 
 
@@ -84,7 +84,7 @@ def test_a_cluster_is_made_handed_out_and_deleted(
 ) -> None:
     machine.put(name, "kubectl")
     before = dict(os.environ)
-    with provide_cluster(wanted(name), folder) as options:
+    with provide_cluster(make_options(name), folder) as options:
         cluster = f"pytest-meshproof-{folder.name.removeprefix('run-')}"
         assert machine.there == [f"{name}-{cluster}"]
         assert machine.recorded == [cluster]
@@ -102,7 +102,7 @@ def test_a_config_of_the_user_gets_our_name_so_that_its_cluster_is_deleted(
     machine.put(name, "kubectl")
     config = machine.folder / "its config; touch x.yaml"
     config.write_text("kind: Cluster\nnodes: [{role: control-plane}]\n")
-    with provide_cluster(wanted(name, str(config)), folder):
+    with provide_cluster(make_options(name, str(config)), folder):
         cluster = f"pytest-meshproof-{folder.name.removeprefix('run-')}"
         assert machine.there == [f"{name}-{cluster}"]
         copy = yaml.safe_load((folder / "provider.yaml").read_text())
@@ -115,12 +115,14 @@ def test_a_config_of_the_user_gets_our_name_so_that_its_cluster_is_deleted(
 
 def test_the_kubeconfig_of_an_external_cluster_stays(machine: Machine, folder: Path) -> None:
     machine.put("kubectl")
-    given = machine.folder / "mine"
-    given.write_text(KUBECONFIG)
-    with provide_cluster(wanted("external", kubeconfig=str(given)), folder) as options:
-        assert options.kubeconfig != str(given)
+    user_kubeconfig = machine.folder / "mine"
+    user_kubeconfig.write_text(KUBECONFIG)
+    with provide_cluster(
+        make_options("external", kubeconfig=str(user_kubeconfig)), folder
+    ) as options:
+        assert options.kubeconfig != str(user_kubeconfig)
         assert Path(options.kubeconfig).read_text() == KUBECONFIG
-    assert given.read_text() == KUBECONFIG
+    assert user_kubeconfig.read_text() == KUBECONFIG
     assert machine.recorded == []
 
 
@@ -136,14 +138,14 @@ def test_one_that_fails_to_start_is_deleted_and_its_words_are_told(
     machine.fails("create")
     with (
         pytest.raises(NotReady, match=r"kind: the cluster \S+ does not start: .*node's image"),
-        provide_cluster(wanted("kind"), folder),
+        provide_cluster(make_options("kind"), folder),
     ):
         pytest.fail("it must not get here")
     assert machine.there == machine.recorded == []
 
 
 @pytest.mark.parametrize(
-    ("name", "asked"),
+    ("name", "requested"),
     [
         ("kind", "kindest/node:v1.35.1"),
         ("k3d", "rancher/k3s:v1.35.1-k3s1"),
@@ -151,16 +153,16 @@ def test_one_that_fails_to_start_is_deleted_and_its_words_are_told(
     ],
 )
 def test_the_version_that_was_asked_for_is_told_where_none_starts(
-    machine: Machine, folder: Path, name: str, asked: str
+    machine: Machine, folder: Path, name: str, requested: str
 ) -> None:
     machine.put(name, "kubectl")
     machine.fails("create")
-    with pytest.raises(NotReady) as error, provide_cluster(wanted(name), folder):
+    with pytest.raises(NotReady) as error, provide_cluster(make_options(name), folder):
         pytest.fail("it must not get here")
     last = str(error.value).splitlines()[-1]
-    assert last.startswith(f"it was asked for {asked} (")
+    assert last.startswith(f"it was asked for {requested} (")
     assert last.endswith("; --mesh-provider-version names another")
-    assert asked.rpartition(" ")[2] in machine.log.read_text(), "the words of pytest-kubernetes"
+    assert requested.rpartition(" ")[2] in machine.log.read_text(), "the words of pytest-kubernetes"
 
 
 def test_the_version_in_a_config_of_the_user_is_not_ours_to_tell(
@@ -172,7 +174,7 @@ def test_the_version_in_a_config_of_the_user_is_not_ours_to_tell(
     config.write_text("kind: Cluster\n")
     with (
         pytest.raises(NotReady, match=r"node's image$"),
-        provide_cluster(wanted("kind", str(config)), folder),
+        provide_cluster(make_options("kind", str(config)), folder),
     ):
         pytest.fail("it must not get here")
 
@@ -182,7 +184,7 @@ def test_one_that_does_not_answer_is_deleted(machine: Machine, folder: Path) -> 
     machine.fails("ready")
     with (
         pytest.raises(NotReady, match="is not ready"),
-        provide_cluster(wanted("kind"), folder),
+        provide_cluster(make_options("kind"), folder),
     ):
         pytest.fail("it must not get here")
     assert machine.there == machine.recorded == []
@@ -194,15 +196,17 @@ def test_one_that_is_not_deleted_is_named_and_the_next_run_deletes_it(
     machine.put("kind", "kubectl")
     with (
         pytest.raises(NotReady, match=r"pytest-meshproof-\S+ is not deleted: ERROR: cannot delete"),
-        provide_cluster(wanted("kind"), folder),
+        provide_cluster(make_options("kind"), folder),
     ):
         machine.fails("delete")
     assert len(machine.there) == len(machine.recorded) == 1
     monkeypatch.delenv("FAKE_FAILS")
     record = machine.records / machine.recorded[0]
     record.write_text(record.read_text().replace(folder.name, "run-4194000-00000000"))
-    with Workspace.create() as second, provide_cluster(wanted("kind"), second.path):
-        assert [one.endswith(second.path.name[3:]) for one in machine.there] == [True]
+    with Workspace.create() as second, provide_cluster(make_options("kind"), second.path):
+        assert [cluster_name.endswith(second.path.name[3:]) for cluster_name in machine.there] == [
+            True
+        ]
     assert machine.there == machine.recorded == []
 
 
@@ -213,7 +217,7 @@ def test_the_cluster_of_a_run_that_goes_on_is_left_alone(machine: Machine, folde
         json.dumps(["kind", owner_annotations(folder)])
     )
     (machine.clusters / "kind-pytest-meshproof-1-x").touch()
-    with provide_cluster(wanted("kind"), folder):
+    with provide_cluster(make_options("kind"), folder):
         assert "kind-pytest-meshproof-1-x" in machine.there
     assert machine.there == ["kind-pytest-meshproof-1-x"]
 
@@ -226,7 +230,7 @@ def test_a_program_that_is_missing_is_named(
     monkeypatch.setenv("PATH", str(machine.programs))
     with (
         pytest.raises(NotReady, match=f"{missing} is not on PATH: --mesh-provider kind needs it"),
-        provide_cluster(wanted("kind"), folder),
+        provide_cluster(make_options("kind"), folder),
     ):
         pytest.fail("it must not get here")
 
@@ -235,7 +239,10 @@ def test_a_path_that_a_shell_would_take_apart_is_refused(machine: Machine, tmp_p
     machine.put("kind", "kubectl")
     odd = tmp_path / "run-1; touch x"
     odd.mkdir()
-    with pytest.raises(NotReady, match="cannot use the path"), provide_cluster(wanted("kind"), odd):
+    with (
+        pytest.raises(NotReady, match="cannot use the path"),
+        provide_cluster(make_options("kind"), odd),
+    ):
         pytest.fail("it must not get here")
 
 
@@ -249,7 +256,7 @@ def test_a_config_that_cannot_be_read_is_said(
         config.write_text(text)
     with (
         pytest.raises(UsageError, match=r"--mesh-provider-config .*config.yaml: (cannot|expected)"),
-        provide_cluster(wanted("kind", str(config)), folder),
+        provide_cluster(make_options("kind", str(config)), folder),
     ):
         pytest.fail("it must not get here")
     assert machine.there == machine.recorded == []
@@ -260,9 +267,9 @@ def test_ctrl_c_while_it_starts_deletes_it(
 ) -> None:
     machine.put("kind", "kubectl")
     monkeypatch.setenv("FAKE_HANGS", "create")
-    words = ("test", "--mesh", "cluster", "--provider", "kind", "-k", "rotation")
+    arguments = ("test", "--mesh", "cluster", "--provider", "kind", "-k", "rotation")
     report = ("--report", str(machine.folder / "report"))
-    with subprocess.Popen([sys.executable, "-m", "meshproof", *words, *report]) as run:
+    with subprocess.Popen([sys.executable, "-m", "meshproof", *arguments, *report]) as run:
         until = time.monotonic() + 60
         while not machine.there:
             assert time.monotonic() < until
@@ -274,7 +281,7 @@ def test_ctrl_c_while_it_starts_deletes_it(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("option_text", "message"),
     [
         ("--mesh-provider knid", "--mesh-provider knid: not one of kind, minikube, k3d, external"),
         ("--mesh-provider knid", "did you mean 'kind'?"),
@@ -294,9 +301,9 @@ def test_ctrl_c_while_it_starts_deletes_it(
     ],
 )
 def test_a_word_that_cannot_be_used_is_said(
-    pytester: pytest.Pytester, words: str, said: str
+    pytester: pytest.Pytester, option_text: str, message: str
 ) -> None:
     pytester.makepyfile("def test_it(mesh):\n    pass\n")
-    done = pytester.runpytest_inprocess("--mesh", "cluster", *words.split())
-    assert said in done.stdout.str()
+    done = pytester.runpytest_inprocess("--mesh", "cluster", *option_text.split())
+    assert message in done.stdout.str()
     assert done.ret != 0

@@ -26,15 +26,15 @@ from tests.mesh.cluster.dumps import (
 pytestmark = pytest.mark.usefixtures("short_waits")
 
 
-def noted(found: list[Proxy], *placed: RunObject) -> MtlsExpectation:
-    modes = MtlsExpectation.observe(None, lambda: found, placed)  # type: ignore[arg-type]
+def observe(proxies: list[Proxy], *run_objects: RunObject) -> MtlsExpectation:
+    modes = MtlsExpectation.observe(None, lambda: proxies, run_objects)  # type: ignore[arg-type]
     assert modes is not None
     return modes
 
 
 def test_it_is_served_once_every_proxy_shows_it_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = [routes(), routes(SOURCE), routes(SOURCE)]
-    serve(monkeypatch, {"cart-1": asked})
+    dumps = [routes(), routes(SOURCE), routes(SOURCE)]
+    serve(monkeypatch, {"cart-1": dumps})
     served = wait_served(None, [SIDECAR], [rule()])  # type: ignore[arg-type]
     assert (served.proxies, served.requests) == (1, 0)
     assert len(served.version) == 16
@@ -77,10 +77,10 @@ def test_looks_end_where_they_take_all_the_time(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_stale_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Proxy("cart-2", "ours")
+    other_proxy = Proxy("cart-2", "ours")
     serve(monkeypatch, {"cart-1": [routes(SOURCE)], "cart-2": [routes()]})
     with pytest.raises(NotReady, match=r"each\): cart-2\.ours does not have VirtualService cart$"):
-        wait_served(None, [SIDECAR, other], [rule()])  # type: ignore[arg-type]
+        wait_served(None, [SIDECAR, other_proxy], [rule()])  # type: ignore[arg-type]
 
 
 def test_what_was_deleted_must_be_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,13 +116,15 @@ def http_route(*names: str) -> RunObject:
 
 def host(domain: str, *names: str) -> str:
     """Return the routes of a virtual host; one that is called `default` is of no rule."""
-    found = [{"name": one, **({} if one == "default" else {"metadata": {}})} for one in names]
-    config = {"virtual_hosts": [{"domains": [domain], "routes": found}]}
+    routes_body = [
+        {"name": name, **({} if name == "default" else {"metadata": {}})} for name in names
+    ]
+    config = {"virtual_hosts": [{"domains": [domain], "routes": routes_body}]}
     return json.dumps({"configs": [{"route_config": config}]})
 
 
 @pytest.mark.parametrize(
-    ("rules", "shown"),
+    ("rules", "route_name"),
     [
         (("",), host("cart.ours", "ours.cart.0")),
         (("new", "rest"), host("cart.ours", "new", "rest")),
@@ -131,10 +133,10 @@ def host(domain: str, *names: str) -> str:
     ids=["none", "all", "some"],
 )
 def test_an_http_route_is_served_once_each_rule_is_by_its_name(
-    rules: tuple[str, ...], shown: str, monkeypatch: pytest.MonkeyPatch
+    rules: tuple[str, ...], route_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     route = http_route(*rules)
-    serve(monkeypatch, {"cart-1": [shown]})
+    serve(monkeypatch, {"cart-1": [route_name]})
     assert wait_served(None, [SIDECAR], [route], run_name="ours")  # type: ignore[arg-type]
     with pytest.raises(NotReady, match=r"cart-1\.ours still has HTTPRoute cart"):
         wait_served(None, [SIDECAR], [route], present=False, run_name="ours")  # type: ignore[arg-type]
@@ -155,7 +157,7 @@ def test_a_rule_of_that_name_elsewhere_is_not_the_run_s(monkeypatch: pytest.Monk
 def test_a_policy_is_served_once_no_chain_takes_plaintext(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = rule("PeerAuthentication", mtls={"mode": "STRICT"})
     serve(monkeypatch, {"cart-1": [routes()]}, PERMISSIVE)
-    modes = noted([SIDECAR], policy)
+    modes = observe([SIDECAR], policy)
     with pytest.raises(NotReady, match=r"cart-1\.ours still takes plaintext"):
         wait_served(None, [SIDECAR], [policy], strict=modes.is_strict_during)  # type: ignore[arg-type]
     serve(monkeypatch, {"cart-1": [routes()]}, STRICT)
@@ -169,23 +171,23 @@ def test_where_the_mesh_itself_is_strict_plaintext_stays_refused_after_a_policy(
 ) -> None:
     policy = rule("PeerAuthentication", mtls={"mode": "STRICT"})
     serve(monkeypatch, {"cart-1": [routes()], "cart-2": [routes()], "pay-1": [routes()]}, STRICT)
-    modes = noted([SIDECAR, ELSEWHERE], policy)
-    found = [SIDECAR, ELSEWHERE, Proxy("cart-2", "ours")]
-    assert wait_served(None, found, [policy], strict=modes.is_strict_during)  # type: ignore[arg-type]
-    assert wait_served(None, found, [policy], False, modes.is_strict_after)  # type: ignore[arg-type]
+    modes = observe([SIDECAR, ELSEWHERE], policy)
+    sidecars = [SIDECAR, ELSEWHERE, Proxy("cart-2", "ours")]
+    assert wait_served(None, sidecars, [policy], strict=modes.is_strict_during)  # type: ignore[arg-type]
+    assert wait_served(None, sidecars, [policy], False, modes.is_strict_after)  # type: ignore[arg-type]
     serve(
         monkeypatch, {"cart-1": [routes()], "cart-2": [routes()], "pay-1": [routes()]}, PERMISSIVE
     )
     with pytest.raises(NotReady) as late:
-        wait_served(None, found, [policy], False, modes.is_strict_after)  # type: ignore[arg-type]
-    for one in found:
-        assert f"{one} still takes plaintext" in str(late.value)
+        wait_served(None, sidecars, [policy], False, modes.is_strict_after)  # type: ignore[arg-type]
+    for sidecar in sidecars:
+        assert f"{sidecar} still takes plaintext" in str(late.value)
 
 
 def test_a_policy_may_make_room_for_plaintext(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = rule("PeerAuthentication", mtls={"mode": "PERMISSIVE"})
     serve(monkeypatch, {"cart-1": [routes()]}, STRICT)
-    modes = noted([SIDECAR], policy)
+    modes = observe([SIDECAR], policy)
     with pytest.raises(NotReady, match="still refuses plaintext"):
         wait_served(None, [SIDECAR], [policy], strict=modes.is_strict_during)  # type: ignore[arg-type]
 
@@ -193,7 +195,7 @@ def test_a_policy_may_make_room_for_plaintext(monkeypatch: pytest.MonkeyPatch) -
 def test_a_sidecar_without_a_listener_is_not_served_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = rule("PeerAuthentication", mtls={"mode": "STRICT"})
     serve(monkeypatch, {"cart-1": [routes()]}, json.dumps({}))
-    modes = noted([SIDECAR], policy)
+    modes = observe([SIDECAR], policy)
     assert modes.is_strict_after(SIDECAR) is None
     with pytest.raises(NotReady, match="does not take connections yet"):
         wait_served(None, [SIDECAR], [policy], strict=modes.is_strict_during)  # type: ignore[arg-type]

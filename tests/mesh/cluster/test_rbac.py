@@ -16,15 +16,15 @@ from meshproof.user_rules.live import KINDS, build_resource_name
 IMAGE = "registry.example:5000/team/meshproof:1"
 
 
-def printed(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
-    assert main(["rbac", *words]) == 0
-    found = list(yaml.safe_load_all(capsys.readouterr().out))
-    assert found
-    return found
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+    assert main(["rbac", *arguments]) == 0
+    output = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert output
+    return output
 
 
-def one(found: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    (only,) = [body for body in found if body["kind"] == kind]
+def find_kind(documents: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    (only,) = [body for body in documents if body["kind"] == kind]
     return only
 
 
@@ -39,45 +39,50 @@ def allowed(role: dict[str, Any]) -> set[tuple[str, str, str]]:
 
 
 def test_the_objects_belong_together(capsys: pytest.CaptureFixture[str]) -> None:
-    found = printed(capsys)
-    kinds = [body["kind"] for body in found]
+    output = printed(capsys)
+    kinds = [body["kind"] for body in output]
     assert kinds == [
         *("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"),
         *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
     ]
-    binding, account = one(found, "ClusterRoleBinding"), one(found, "ServiceAccount")["metadata"]
-    assert binding["roleRef"]["name"] == one(found, "ClusterRole")["metadata"]["name"]
+    binding, account = (
+        find_kind(output, "ClusterRoleBinding"),
+        find_kind(output, "ServiceAccount")["metadata"],
+    )
+    assert binding["roleRef"]["name"] == find_kind(output, "ClusterRole")["metadata"]["name"]
     (subject,) = binding["subjects"]
     assert (subject["name"], subject["namespace"]) == (account["name"], account["namespace"])
 
 
 def test_a_namespace_of_somebody_else_is_not_made(capsys: pytest.CaptureFixture[str]) -> None:
-    found = printed(capsys, "--namespace", "ops")
-    assert "Namespace" not in {body["kind"] for body in found}
-    assert one(found, "ServiceAccount")["metadata"]["namespace"] == "ops"
+    output = printed(capsys, "--namespace", "ops")
+    assert "Namespace" not in {body["kind"] for body in output}
+    assert find_kind(output, "ServiceAccount")["metadata"]["namespace"] == "ops"
 
 
 @pytest.mark.parametrize("purpose", ["smoke", "test"])
 def test_a_policy_keeps_it_to_its_own_namespaces(
     purpose: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = printed(capsys, "--for", purpose, "--ingress", "edge/ingress", "--namespace", "ops")
-    spec = one(found, "ValidatingAdmissionPolicy")["spec"]
+    output = printed(capsys, "--for", purpose, "--ingress", "edge/ingress", "--namespace", "ops")
+    spec = find_kind(output, "ValidatingAdmissionPolicy")["spec"]
     (who,) = spec["matchConditions"]
     assert who["expression"] == "request.userInfo.username == 'system:serviceaccount:ops:meshproof'"
     writes, *connects = spec["matchConstraints"]["resourceRules"]
     assert set(writes["operations"]) == {"CREATE", "UPDATE", "DELETE"}
     changed = {
         group
-        for group, _, verb in allowed(one(found, "ClusterRole"))
+        for group, _, verb in allowed(find_kind(output, "ClusterRole"))
         if verb in ("create", "patch", "delete")
     }
     assert changed <= set(writes["apiGroups"])
     assert bool(connects) == (purpose == "smoke")
-    said = " ".join(check["expression"] for check in spec["validations"])
-    assert ("in ['istio-system', 'edge']" in said) == (purpose == "smoke")
-    binding = one(found, "ValidatingAdmissionPolicyBinding")["spec"]
-    assert binding["policyName"] == one(found, "ValidatingAdmissionPolicy")["metadata"]["name"]
+    expressions = " ".join(check["expression"] for check in spec["validations"])
+    assert ("in ['istio-system', 'edge']" in expressions) == (purpose == "smoke")
+    binding = find_kind(output, "ValidatingAdmissionPolicyBinding")["spec"]
+    assert (
+        binding["policyName"] == find_kind(output, "ValidatingAdmissionPolicy")["metadata"]["name"]
+    )
     assert binding["validationActions"] == ["Deny"]
 
 
@@ -88,7 +93,7 @@ def test_an_older_cluster_has_no_policy(capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.parametrize("purpose", ["smoke", "test"])
 def test_nothing_is_granted_at_large(purpose: str, capsys: pytest.CaptureFixture[str]) -> None:
-    rights = allowed(one(printed(capsys, "--for", purpose), "ClusterRole"))
+    rights = allowed(find_kind(printed(capsys, "--for", purpose), "ClusterRole"))
     assert len(rights) > 10
     assert not {right for right in rights if "*" in right}
     granted = {name for _, name, _ in rights}
@@ -100,14 +105,14 @@ def test_nothing_is_granted_at_large(purpose: str, capsys: pytest.CaptureFixture
 def test_who_injects_may_be_read_and_no_more(
     purpose: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rights = allowed(one(printed(capsys, "--for", purpose), "ClusterRole"))
+    rights = allowed(find_kind(printed(capsys, "--for", purpose), "ClusterRole"))
     of_admission = {right for right in rights if right[0] == "admissionregistration.k8s.io"}
     assert {right[1:] for right in of_admission} == {("mutatingwebhookconfigurations", "list")}
 
 
 def test_the_gate_needs_more_than_the_nightly_run(capsys: pytest.CaptureFixture[str]) -> None:
-    smoke = allowed(one(printed(capsys), "ClusterRole"))
-    gate = allowed(one(printed(capsys, "--for", "test"), "ClusterRole"))
+    smoke = allowed(find_kind(printed(capsys), "ClusterRole"))
+    gate = allowed(find_kind(printed(capsys, "--for", "test"), "ClusterRole"))
     assert smoke < gate
     assert ("security.istio.io", "peerauthentications", "patch") in gate - smoke
 
@@ -115,8 +120,8 @@ def test_the_gate_needs_more_than_the_nightly_run(capsys: pytest.CaptureFixture[
 def test_live_rules_are_read_in_the_namespaces_that_are_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = printed(capsys, "--rules-from", "shop", "--rules-from", "pay")
-    roles = [body for body in found if body["kind"] == "Role"]
+    output = printed(capsys, "--rules-from", "shop", "--rules-from", "pay")
+    roles = [body for body in output if body["kind"] == "Role"]
     assert [body["metadata"]["namespace"] for body in roles] == ["shop", "pay"]
     for role in roles:
         rights = allowed(role)
@@ -128,8 +133,8 @@ def test_the_classes_of_ingresses_are_looked_at_for_live_rules_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     right = ("networking.k8s.io", "ingressclasses", "get")
-    assert right not in allowed(one(printed(capsys), "ClusterRole"))
-    assert right in allowed(one(printed(capsys, "--rules-from", "shop"), "ClusterRole"))
+    assert right not in allowed(find_kind(printed(capsys), "ClusterRole"))
+    assert right in allowed(find_kind(printed(capsys, "--rules-from", "shop"), "ClusterRole"))
 
 
 @pytest.mark.parametrize(
@@ -146,8 +151,8 @@ def test_kinds_have_the_names_of_the_api(kind: str, name: str) -> None:
 
 
 def test_the_cron_job_keeps_to_restricted(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--cronjob", "--image", IMAGE, "--schedule", "0 4 * * 1-5", "--rules-from", "shop")
-    job = one(printed(capsys, *words), "CronJob")["spec"]
+    arguments = ("--cronjob", "--image", IMAGE, "--schedule", "0 4 * * 1-5", "--rules-from", "shop")
+    job = find_kind(printed(capsys, *arguments), "CronJob")["spec"]
     assert (job["schedule"], job["concurrencyPolicy"]) == ("0 4 * * 1-5", "Forbid")
     spec = job["jobTemplate"]["spec"]
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (0, 900)
@@ -167,8 +172,8 @@ def test_the_cron_job_keeps_to_restricted(capsys: pytest.CaptureFixture[str]) ->
 def test_the_cron_job_is_for_the_istio_and_the_images_that_are_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ("--istio-namespace", "mesh", "--revision", "canary", "--image-prefix", "mirror/x")
-    job = one(printed(capsys, "--cronjob", "--image", IMAGE, *words), "CronJob")["spec"]
+    arguments = ("--istio-namespace", "mesh", "--revision", "canary", "--image-prefix", "mirror/x")
+    job = find_kind(printed(capsys, "--cronjob", "--image", IMAGE, *arguments), "CronJob")["spec"]
     (container,) = job["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert container["command"][-3:] == [
         "--mesh-istio-namespace=mesh",
@@ -182,7 +187,7 @@ def test_the_cron_job_is_for_the_istio_and_the_images_that_are_said(
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (["--cronjob"], "--cronjob needs --image"),
         (["--image", IMAGE], "are for --cronjob"),
@@ -194,11 +199,11 @@ def test_the_cron_job_is_for_the_istio_and_the_images_that_are_said(
     ],
 )
 def test_what_does_not_fit_is_refused(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["rbac", *words]) == 64
+    assert main(["rbac", *arguments]) == 64
     captured = capsys.readouterr()
-    assert said in captured.err
+    assert message in captured.err
     assert not captured.out
 
 

@@ -47,11 +47,11 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJwbGFudGVkIn0.c2lnbmF0dXJlLXBsYW50ZWQ"
     ],
 )
 def test_no_secret_stays_in_a_line(line: str) -> None:
-    found = redaction.redact_text(f"before\n{line}\nafter")
-    assert PLANTED not in found
-    assert HIDDEN in found
-    assert found.startswith("before\n")
-    assert found.endswith("\nafter")
+    redacted = redaction.redact_text(f"before\n{line}\nafter")
+    assert PLANTED not in redacted
+    assert HIDDEN in redacted
+    assert redacted.startswith("before\n")
+    assert redacted.endswith("\nafter")
 
 
 @pytest.mark.parametrize(
@@ -67,12 +67,12 @@ def test_no_secret_stays_in_a_line(line: str) -> None:
     ids=["PEM", "PEM in JSON", "no end", "no beginning", "base64", "JWT"],
 )
 def test_no_block_stays(planted: str) -> None:
-    found = redaction.redact_text(f"before\n{planted}\n")
-    assert "planted" not in found
-    assert "cGxhbnRlZ" not in found
-    assert "MIIE" not in found
-    assert "eyJ" not in found
-    assert found.startswith("before\n")
+    redacted = redaction.redact_text(f"before\n{planted}\n")
+    assert "planted" not in redacted
+    assert "cGxhbnRlZ" not in redacted
+    assert "MIIE" not in redacted
+    assert "eyJ" not in redacted
+    assert redacted.startswith("before\n")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_what_is_no_secret_stays(line: str) -> None:
 
 
 def test_values_lose_their_secrets_and_keep_their_shape() -> None:
-    given: dict[str, Any] = {
+    values: dict[str, Any] = {
         "kind": "Pod",
         "spec": {
             "automountServiceAccountToken": False,
@@ -117,21 +117,21 @@ def test_values_lose_their_secrets_and_keep_their_shape() -> None:
         "apiTokens": [PLANTED, {"value": PLANTED}],
         "password": {"inline_string": PLANTED},
     }
-    found = redaction.redact_value(given)
-    assert PLANTED not in json.dumps(found)
-    args = found["spec"]["containers"][0]["args"]
+    redacted = redaction.redact_value(values)
+    assert PLANTED not in json.dumps(redacted)
+    args = redacted["spec"]["containers"][0]["args"]
     assert args == ["--db-password", HIDDEN, f"--token={HIDDEN}", "--fast"]
-    env = found["spec"]["containers"][0]["env"]
+    env = redacted["spec"]["containers"][0]["env"]
     assert env[0] == {"name": "DB_PASSWORD", "value": HIDDEN}
-    assert env[2:] == given["spec"]["containers"][0]["env"][2:]
-    assert found["spec"]["automountServiceAccountToken"] is False
-    assert found["list"] == [{"kind": "Secret", "metadata": {"name": "keys"}}]
+    assert env[2:] == values["spec"]["containers"][0]["env"][2:]
+    assert redacted["spec"]["automountServiceAccountToken"] is False
+    assert redacted["list"] == [{"kind": "Secret", "metadata": {"name": "keys"}}]
 
 
 def test_a_config_dump_loses_credentials_and_keeps_the_rules() -> None:
     cookie = {"name": "cookie", "string_match": {"safe_regex": {"regex": "^user=burr$"}}}
     credential = {"name": "authorization", "string_match": {"exact": PLANTED}}
-    given = {
+    config_dump = {
         "routes": [
             {
                 "match": {"prefix": "/", "headers": [cookie, credential]},
@@ -143,7 +143,7 @@ def test_a_config_dump_loses_credentials_and_keeps_the_rules() -> None:
         ],
         "certificate": {"inline_bytes": base64.b64encode(PEM.encode()).decode()},
     }
-    text = redaction.redact_json(json.dumps(given))
+    text = redaction.redact_json(json.dumps(config_dump))
     assert PLANTED not in text
     (route,) = json.loads(text)["routes"]
     assert route["match"]["headers"][0] == cookie

@@ -26,13 +26,13 @@ class Reader(FakeKube):
     reads = True
 
     def has_right(self, verb: str, group: str, resource: str) -> bool:
-        wanted = ("list", "admissionregistration.k8s.io", "mutatingwebhookconfigurations")
-        assert (verb, group, resource) == wanted
+        right = ("list", "admissionregistration.k8s.io", "mutatingwebhookconfigurations")
+        assert (verb, group, resource) == right
         return self.reads
 
-    def list(self, api_version: str, kind: str, *more: str, **named: str) -> list[Any]:
+    def list(self, api_version: str, kind: str, *arguments: str, **options: str) -> list[Any]:
         assert self.reads or kind != "MutatingWebhookConfiguration", "it may not be read"
-        return super().list(api_version, kind, *more, **named)
+        return super().list(api_version, kind, *arguments, **options)
 
 
 def istiod(name: str, revision: str = "", crashes: bool = False) -> dict[str, Any]:
@@ -92,9 +92,9 @@ def kube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
     return Reader(tmp_path / "objects.json")
 
 
-def found(kube: Reader, *objects: dict[str, Any], revision: str = "") -> Istio:
-    for one in objects:
-        kube.apply(one)
+def find_istio(kube: Reader, *objects: dict[str, Any], revision: str = "") -> Istio:
+    for body in objects:
+        kube.apply(body)
     return Istio.find(cast("Any", kube), ClusterOptions(revision=revision))
 
 
@@ -102,19 +102,19 @@ def found(kube: Reader, *objects: dict[str, Any], revision: str = "") -> Istio:
 def test_a_canary_that_injects_nothing_of_the_run_is_not_its_istiod(
     kube: Reader, old: dict[str, Any]
 ) -> None:
-    istio = found(kube, CANARY, old)
+    istio = find_istio(kube, CANARY, old)
     assert istio.version == "istiod-7f"
     assert istio.notes[1] == "istiod istiod-7f (namespace istio-system, revision default)"
     assert istio.injection_labels == {"istio-injection": "enabled"}
     plane = ControlPlane(cast("Any", kube), istio, Istioctl(ClusterOptions(), Path()), [], "")
     wrong = plane.inspect(Aspect.READY).wrong
-    assert not [words for words in wrong if "istiod-" in words]
+    assert not [fault for fault in wrong if "istiod-" in fault]
     assert plane._read_sync().proxies == {}
 
 
 @pytest.mark.usefixtures("short_waits")
 def test_the_one_that_is_asked_for_is_looked_at(kube: Reader) -> None:
-    istio = found(kube, CANARY, istiod("istiod-1-31-canary-1", "1-31-canary"), OLD)
+    istio = find_istio(kube, CANARY, istiod("istiod-1-31-canary-1", "1-31-canary"), OLD)
     assert istio.injecting_revision == "default"
     plane = ControlPlane(
         cast("Any", kube),
@@ -124,13 +124,13 @@ def test_the_one_that_is_asked_for_is_looked_at(kube: Reader) -> None:
         "",
     )
     wrong = plane.inspect(Aspect.READY).wrong
-    assert [words for words in wrong if "istiod-1-31-canary-0: " in words]
+    assert [fault for fault in wrong if "istiod-1-31-canary-0: " in fault]
 
 
 @pytest.mark.parametrize("reads", [True, False], ids=["by its webhook", "by its Service"])
 def test_the_default_tag_names_it(kube: Reader, reads: bool) -> None:
     kube.reads = reads
-    istio = found(kube, CANARY, OLD, STABLE, *tag("default", "stable"))
+    istio = find_istio(kube, CANARY, OLD, STABLE, *tag("default", "stable"))
     assert (istio.version, istio.injecting_revision, istio.revision_suffix) == (
         "istiod-stable",
         "stable",
@@ -141,18 +141,19 @@ def test_the_default_tag_names_it(kube: Reader, reads: bool) -> None:
 
 def test_a_tag_of_another_mesh_names_none_of_this(kube: Reader) -> None:
     assert (
-        found(kube, OLD, STABLE, *tag("default", "stable", "other")).injecting_revision == "default"
+        find_istio(kube, OLD, STABLE, *tag("default", "stable", "other")).injecting_revision
+        == "default"
     )
 
 
 def test_a_tag_may_be_asked_for(kube: Reader) -> None:
-    istio = found(kube, CANARY, STABLE, *tag("prod", "stable"), revision="prod")
+    istio = find_istio(kube, CANARY, STABLE, *tag("prod", "stable"), revision="prod")
     assert (istio.version, istio.injecting_revision) == ("istiod-stable", "stable")
     assert istio.injection_labels == {"istio.io/rev": "prod"}
 
 
 @pytest.mark.parametrize(
-    ("more", "revision", "words"),
+    ("bodies", "revision", "message"),
     [
         (
             [],
@@ -165,12 +166,12 @@ def test_a_tag_may_be_asked_for(kube: Reader) -> None:
     ids=["none is the default", "misspelt", "a tag of one that is gone"],
 )
 def test_where_none_fits_it_is_said_which_there_are(
-    kube: Reader, more: list[dict[str, Any]], revision: str, words: str
+    kube: Reader, bodies: list[dict[str, Any]], revision: str, message: str
 ) -> None:
-    with pytest.raises(NotReady, match=words):
-        found(kube, CANARY, STABLE, *more, revision=revision)
+    with pytest.raises(NotReady, match=message):
+        find_istio(kube, CANARY, STABLE, *bodies, revision=revision)
 
 
 def test_one_alone_needs_no_tag_and_no_right(kube: Reader) -> None:
     kube.reads = False
-    assert found(kube, STABLE).injecting_revision == "stable"
+    assert find_istio(kube, STABLE).injecting_revision == "stable"

@@ -59,14 +59,14 @@ spec: {hosts: [pay], http: [{route: [{destination: {host: pay}}]}]}
 CART = "{destination: {host: cart}}"
 
 
-def loaded(folder: Path, spec: str, more: str = GOOD) -> UserRules:
+def load_rules(folder: Path, spec: str, other_documents: str = GOOD) -> UserRules:
     file = folder / "rules.yaml"
-    file.write_text(f"{HEAD}{more}{CHOSEN}spec: {{{spec}}}\n")
+    file.write_text(f"{HEAD}{other_documents}{CHOSEN}spec: {{{spec}}}\n")
     return loading.load([str(file)])
 
 
-def sandbox(found: UserRules) -> Sandbox:
-    return Sandbox(found.rules, found.plan.cases, found.inventory, PLACE, ISTIO)
+def sandbox(user_rules: UserRules) -> Sandbox:
+    return Sandbox(user_rules.rules, user_rules.plan.cases, user_rules.inventory, PLACE, ISTIO)
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def sandbox(found: UserRules) -> Sandbox:
     ],
 )
 def test_what_it_cannot_prove_is_named(spec: str, why: str, tmp_path: Path) -> None:
-    found = loaded(
+    user_rules = load_rules(
         tmp_path, f"hosts: [web], gateways: [mesh, in], http: [{{{spec}}}, {{route: [{CART}]}}]"
     )
-    box = sandbox(found)
-    reasons = {case.id: box.unproven(case) for case in found.plan.cases}
-    assert any(why in one for one in reasons.values()), reasons
-    assert any(not one for one in reasons.values()), reasons
+    box = sandbox(user_rules)
+    reasons = {case.id: box.unproven(case) for case in user_rules.plan.cases}
+    assert any(why in reason for reason in reasons.values()), reasons
+    assert any(not reason for reason in reasons.values()), reasons
 
 
 BOOKS = """---
@@ -116,13 +116,15 @@ spec:
 
 
 @pytest.mark.parametrize(
-    ("more", "why"), [("", ""), (", namespace: pay", "a sandbox has no ReferenceGrant")]
+    ("spec", "why"), [("", ""), (", namespace: pay", "a sandbox has no ReferenceGrant")]
 )
-def test_http_routes_of_services(more: str, why: str, tmp_path: Path) -> None:
-    text = GOOD + BOOKS.replace("NAMESPACE", more)
-    found = loaded(tmp_path, f"hosts: [web], http: [{{route: [{CART}]}}]", more=text)
-    box = sandbox(found)
-    (case,) = [one for one in found.plan.cases if one.call.host.startswith("books.")]
+def test_http_routes_of_services(spec: str, why: str, tmp_path: Path) -> None:
+    documents = GOOD + BOOKS.replace("NAMESPACE", spec)
+    user_rules = load_rules(
+        tmp_path, f"hosts: [web], http: [{{route: [{CART}]}}]", other_documents=documents
+    )
+    box = sandbox(user_rules)
+    (case,) = [case for case in user_rules.plan.cases if case.call.host.startswith("books.")]
     assert box.unproven(case).startswith(why)
     assert bool(box.unproven(case)) == bool(why)
 
@@ -132,9 +134,11 @@ def test_callers_with_labels_are_few(tmp_path: Path) -> None:
         f"{{match: [{{sourceLabels: {{app: a{n}}}}}], route: [{CART}]}}"
         for n in range(MAX_LABELLED_CLIENTS + 1)
     ]
-    found = loaded(tmp_path, f"hosts: [web], http: [{', '.join(routes)}, {{route: [{CART}]}}]")
-    box = sandbox(found)
-    sources = [case for case in found.plan.cases if case.call.source]
+    user_rules = load_rules(
+        tmp_path, f"hosts: [web], http: [{', '.join(routes)}, {{route: [{CART}]}}]"
+    )
+    box = sandbox(user_rules)
+    sources = [case for case in user_rules.plan.cases if case.call.source]
     assert len(sources) == MAX_LABELLED_CLIENTS + 1
     reasons = [box.unproven(case) for case in sources]
     assert reasons == [
@@ -146,9 +150,9 @@ def test_callers_with_labels_are_few(tmp_path: Path) -> None:
 def test_a_port_of_a_gateway_that_is_not_there_is_named(tmp_path: Path) -> None:
     redirect = "{match: [{uri: {exact: /r}}], redirect: {derivePort: FROM_REQUEST_PORT}}"
     spec = f"hosts: [cart], gateways: [mesh, in], http: [{redirect}, {{route: [{CART}]}}]"
-    found = loaded(tmp_path, spec)
-    box = sandbox(found)
-    at_gateway = [case for case in found.plan.cases if case.call.gateway != "mesh"]
+    user_rules = load_rules(tmp_path, spec)
+    box = sandbox(user_rules)
+    at_gateway = [case for case in user_rules.plan.cases if case.call.gateway != "mesh"]
     assert at_gateway
     assert {box.unproven(case) for case in at_gateway} == {
         "it asks for port 8080; the way in to a sandbox is 80"
@@ -156,25 +160,25 @@ def test_a_port_of_a_gateway_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def subsets(namespace: str, host: str, *names: str) -> str:
-    listed = ", ".join(f"{{name: {one}, labels: {{version: {one}}}}}" for one in names)
+    subset_texts = ", ".join(f"{{name: {name}, labels: {{version: {name}}}}}" for name in names)
     return (
         "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\n"
         f"metadata: {{name: {host.partition('.')[0]}, namespace: {namespace}}}\n"
-        f"spec: {{host: {host}, subsets: [{listed}]}}\n"
+        f"spec: {{host: {host}, subsets: [{subset_texts}]}}\n"
     )
 
 
-def to_subsets(namespace: str, host: str, *names: str, more: str = "") -> str:
+def to_subsets(namespace: str, host: str, *names: str, other_matches: str = "") -> str:
     routes = [
-        f"{{match: [{{uri: {{exact: /{one}}}}}], route: [{{destination: {{host: {host}, "
-        f"subset: {one}}}}}]}}"
-        for one in names
+        f"{{match: [{{uri: {{exact: /{name}}}}}], route: [{{destination: {{host: {host}, "
+        f"subset: {name}}}}}]}}"
+        for name in names
     ]
-    rest = f"{{route: [{{destination: {{host: {host}}}}}]}}"
+    default_route = f"{{route: [{{destination: {{host: {host}}}}}]}}"
     return (
         "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\n"
         f"metadata: {{name: {host.partition('.')[0]}, namespace: {namespace}}}\n"
-        f"spec: {{hosts: [{host}], {more}http: [{', '.join([*routes, rest])}]}}\n"
+        f"spec: {{hosts: [{host}], {other_matches}http: [{', '.join([*routes, default_route])}]}}\n"
     )
 
 
@@ -194,8 +198,10 @@ def probes(box: Sandbox) -> list[str]:
     users = {ours: theirs for theirs, ours in box.names.namespaces.items()}
     kube: Any = Taking()
     box.create_workloads(kube)
-    found = [one["metadata"] for one in kube.applied if one["kind"] == "Pod"]
-    return [users[one["namespace"]] for one in found if "meshproof/probe" in one["labels"]]
+    pods = [body["metadata"] for body in kube.applied if body["kind"] == "Pod"]
+    return [
+        users[metadata["namespace"]] for metadata in pods if "meshproof/probe" in metadata["labels"]
+    ]
 
 
 PAID, STOCKED = "pay.payments.svc.cluster.local", "stock.warehouse.svc.cluster.local"
@@ -241,10 +247,10 @@ def test_clients_stand_where_the_subsets_are_known(
 ) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(text)
-    found = loading.load([str(file)])
-    box = sandbox(found)
+    user_rules = loading.load([str(file)])
+    box = sandbox(user_rules)
     assert probes(box) == where
-    assert not any(map(box.unproven, found.plan.cases))
+    assert not any(map(box.unproven, user_rules.plan.cases))
 
 
 @pytest.mark.parametrize(
@@ -258,7 +264,7 @@ def test_clients_stand_where_the_subsets_are_known(
         ),
         (
             HEAD.replace("8080", "80")
-            + to_subsets("shop", PAID, "v1", more="gateways: [in], ")
+            + to_subsets("shop", PAID, "v1", other_matches="gateways: [in], ")
             + subsets("shop", PAID, "v1"),
             f"the DestinationRule of {PAID} v1 is not in the namespace of that service, and the "
             "gateway of the cluster has no other",
@@ -269,41 +275,43 @@ def test_clients_stand_where_the_subsets_are_known(
 def test_subsets_that_no_client_knows_are_named(text: str, why: str, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(text + to_subsets("zeta", "cart.zeta.svc.cluster.local"))
-    found = loading.load([str(file)])
-    box = sandbox(found)
-    reasons = {box.unproven(case) for case in found.plan.cases}
+    user_rules = loading.load([str(file)])
+    box = sandbox(user_rules)
+    reasons = {box.unproven(case) for case in user_rules.plan.cases}
     assert reasons == {"", why}
 
 
 def test_rules_of_which_nothing_can_be_proven_are_an_error(tmp_path: Path) -> None:
     spec = "hosts: [api.example.net], http: [{route: [{destination: {host: api.example.net}}]}]"
     with pytest.raises(BadRules, match=r"(?s)no case .* proven in a sandbox:.*rules\.yaml:\d+"):
-        sandbox(loaded(tmp_path, spec, more=""))
+        sandbox(load_rules(tmp_path, spec, other_documents=""))
 
 
-def standing(names: SandboxNames, ports: dict[str, tuple[int, ...]]) -> EchoPlacement:
+def make_placement(names: SandboxNames, ports: dict[str, tuple[int, ...]]) -> EchoPlacement:
     labels = {**PLACE.labels, "istio.io/rev": "canary"}
     return EchoPlacement(
-        names.namespaces, ports, labels, lambda one: f"mirror/{one}", lambda host: ["a", "b"]
+        names.namespaces, ports, labels, lambda image: f"mirror/{image}", lambda host: ["a", "b"]
     )
 
 
 def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> None:
-    found = loading.load([str(LAB)])
-    box = sandbox(found)
+    user_rules = loading.load([str(LAB)])
+    box = sandbox(user_rules)
     bodies = list(
         make_objects(
-            box.echoes, found.inventory, standing(box.names, ports(found.rules, found.inventory))
+            box.echoes,
+            user_rules.inventory,
+            make_placement(box.names, ports(user_rules.rules, user_rules.inventory)),
         )
     )
-    found_pods = [one for one in bodies if one["kind"] == "Pod"]
-    assert [one["kind"] for one in bodies] == [*["ConfigMap"] * 2, *["Service"] * 4, *["Pod"] * 5]
-    assert {one["metadata"]["labels"]["version"] for one in found_pods} == {"v1", "v2", "other"}
-    assert len({one["metadata"]["name"] for one in found_pods}) == len(found_pods)
-    named = [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in found_pods]
-    assert named == list(name_pods(box.echoes, box.names.namespaces).values())
-    for one in found_pods:
-        labels, spec = one["metadata"]["labels"], one["spec"]
+    found_pods = [body for body in bodies if body["kind"] == "Pod"]
+    assert [body["kind"] for body in bodies] == [*["ConfigMap"] * 2, *["Service"] * 4, *["Pod"] * 5]
+    assert {pod["metadata"]["labels"]["version"] for pod in found_pods} == {"v1", "v2", "other"}
+    assert len({pod["metadata"]["name"] for pod in found_pods}) == len(found_pods)
+    pod_keys = [(pod["metadata"]["namespace"], pod["metadata"]["name"]) for pod in found_pods]
+    assert pod_keys == list(name_pods(box.echoes, box.names.namespaces).values())
+    for pod in found_pods:
+        labels, spec = pod["metadata"]["labels"], pod["spec"]
         assert labels["sidecar.istio.io/inject"] == "true"
         assert labels["istio.io/rev"] == "canary"
         assert labels["meshproof/run"] == "ab12"
@@ -312,29 +320,31 @@ def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> Non
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert set(container["resources"]) == {"requests", "limits"}
         assert container["image"].startswith("mirror/")
-        assert one["metadata"]["annotations"]["sidecar.istio.io/proxyCPU"] == "10m"
+        assert pod["metadata"]["annotations"]["sidecar.istio.io/proxyCPU"] == "10m"
 
 
 def test_its_services_select_what_stands_behind_them_alone() -> None:
-    found = loading.load([str(LAB)])
-    box = sandbox(found)
+    user_rules = loading.load([str(LAB)])
+    box = sandbox(user_rules)
     bodies = list(
         make_objects(
-            box.echoes, found.inventory, standing(box.names, ports(found.rules, found.inventory))
+            box.echoes,
+            user_rules.inventory,
+            make_placement(box.names, ports(user_rules.rules, user_rules.inventory)),
         )
     )
-    services = {one["metadata"]["name"]: one for one in bodies if one["kind"] == "Service"}
+    services = {body["metadata"]["name"]: body for body in bodies if body["kind"] == "Service"}
     assert set(services) == {"cart", "pay", "stock", "web"}
     for name, numbers in (("cart", [80]), ("web", [8080])):
         spec = services[name]["spec"]
         assert [port["port"] for port in spec["ports"]] == numbers
         behind = [
-            one["metadata"]["labels"]
-            for one in bodies
-            if one["kind"] == "Pod"
-            and spec["selector"].items() <= one["metadata"]["labels"].items()
+            body["metadata"]["labels"]
+            for body in bodies
+            if body["kind"] == "Pod"
+            and spec["selector"].items() <= body["metadata"]["labels"].items()
         ]
-        assert {one["app"] for one in behind} == {name}
+        assert {pod_labels["app"] for pod_labels in behind} == {name}
         assert services[name]["metadata"]["annotations"] == {"networking.istio.io/exportTo": "a,b"}
 
 
@@ -351,37 +361,37 @@ def service(name: str, port: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("more", "of_other"), [("", (80, 9080)), (service("other", 8080), (8080,))]
+    ("other_service", "of_other"), [("", (80, 9080)), (service("other", 8080), (8080,))]
 )
 def test_a_service_that_nobody_describes_has_the_ports_that_are_called(
-    more: str, of_other: tuple[int, ...], tmp_path: Path
+    other_service: str, of_other: tuple[int, ...], tmp_path: Path
 ) -> None:
     spec = "hosts: [web], http: [{route: [{destination: {host: other}}]}]"
-    found = loaded(tmp_path, spec, more=service("web", 9080) + more)
+    user_rules = load_rules(tmp_path, spec, other_documents=service("web", 9080) + other_service)
     bodies = make_objects(
-        sandbox(found).echoes,
-        found.inventory,
-        standing(sandbox(found).names, ports(found.rules, found.inventory)),
+        sandbox(user_rules).echoes,
+        user_rules.inventory,
+        make_placement(sandbox(user_rules).names, ports(user_rules.rules, user_rules.inventory)),
     )
     assert {
-        one["metadata"]["name"]: tuple(port["port"] for port in one["spec"]["ports"])
-        for one in bodies
-        if one["kind"] == "Service"
+        body["metadata"]["name"]: tuple(port["port"] for port in body["spec"]["ports"])
+        for body in bodies
+        if body["kind"] == "Service"
     } == {"web": (9080,), "other": of_other}
 
 
-class Kept:
+class RecordingSender:
     """A sender that keeps what it is asked and answers the same to each."""
 
     def __init__(self, answer: Answer) -> None:
-        self.asked: list[Asked] = []
+        self.requests: list[Asked] = []
         self._answer = answer
 
     def send(
-        self, address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+        self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
     ) -> list[Answer]:
-        self.asked += asked
-        return [self._answer for _ in asked]
+        self.requests += requests
+        return [self._answer for _ in requests]
 
     def shown(self, curl: str) -> str:
         return f"shown {curl}"
@@ -391,28 +401,28 @@ def test_requests_have_names_of_the_run_and_answers_those_of_the_user() -> None:
     names = SandboxNames.for_namespaces(PLACE, ["shop"])
     ours = f"cart.{names.namespaces['shop']}.svc.cluster.local"
     theirs = "cart.shop.svc.cluster.local"
-    told = {
+    sent_headers = {
         "x-seen-authority": ours,
         "location": f"http://{ours}:8080/new?a={ours}",
         "x-other": ours,
     }
-    kept = Kept(Answer(301, told))
-    sender = RenamingSender(kept, names)
-    asked = Asked("GET", "/", (("Host", theirs), ("x-a", theirs)), (), 1.0)
-    (answer,) = sender.send(Address("cart", 80), [asked], 1, True)
-    assert kept.asked == [replace(asked, headers=(("Host", ours), ("x-a", theirs)))]
+    recorder = RecordingSender(Answer(301, sent_headers))
+    sender = RenamingSender(recorder, names)
+    request = Asked("GET", "/", (("Host", theirs), ("x-a", theirs)), (), 1.0)
+    (answer,) = sender.send(Address("cart", 80), [request], 1, True)
+    assert recorder.requests == [replace(request, headers=(("Host", ours), ("x-a", theirs)))]
     assert answer.headers == {
         "x-seen-authority": theirs,
         "location": f"http://{theirs}:8080/new?a={ours}",
         "x-other": ours,
     }
-    said = sender.shown(f"curl -i -H 'Host: {theirs}' -H 'x-a: b' http://{ours}/")
-    assert said == f"shown curl -i -H 'Host: {ours}' -H 'x-a: b' http://{ours}/"
+    command = sender.shown(f"curl -i -H 'Host: {theirs}' -H 'x-a: b' http://{ours}/")
+    assert command == f"shown curl -i -H 'Host: {ours}' -H 'x-a: b' http://{ours}/"
 
 
 def test_a_redirect_to_nowhere_else_is_told_as_it_is() -> None:
-    kept = Kept(Answer(301, {"location": "/new"}))
-    sender = RenamingSender(kept, SandboxNames.for_namespaces(PLACE, ["shop"]))
+    recorder = RecordingSender(Answer(301, {"location": "/new"}))
+    sender = RenamingSender(recorder, SandboxNames.for_namespaces(PLACE, ["shop"]))
     (answer,) = sender.send(Address("cart", 80), [Asked("GET", "/", (), (), 1.0)], 1, True)
     assert answer.headers == {"location": "/new"}
 
@@ -432,8 +442,8 @@ def echo() -> Iterator[http.client.HTTPConnection]:
 def asked_of(
     echo: http.client.HTTPConnection, method: str = "GET", **headers: str
 ) -> http.client.HTTPResponse:
-    given = {name.replace("_", "-"): value for name, value in headers.items()}
-    echo.request(method, "/a?b=c", headers=given)
+    header_values = {name.replace("_", "-"): value for name, value in headers.items()}
+    echo.request(method, "/a?b=c", headers=header_values)
     answer = echo.getresponse()
     answer.read()
     return answer
@@ -480,7 +490,7 @@ def test_the_echo_fails_as_it_is_asked(
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("option", "message"),
     [
         (["smoke", "--most-workloads", "-1", "--rules-from", "shop"], "expected 0 to 200"),
         (["smoke", "--most-workloads", "201", "--rules-from", "shop"], "expected 0 to 200"),
@@ -489,7 +499,7 @@ def test_the_echo_fails_as_it_is_asked(
     ],
 )
 def test_the_number_of_workloads_has_a_range(
-    given: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    option: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*given, "--report", str(tmp_path)]) == 64
-    assert words in capsys.readouterr().err
+    assert main([*option, "--report", str(tmp_path)]) == 64
+    assert message in capsys.readouterr().err

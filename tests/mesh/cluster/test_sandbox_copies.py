@@ -25,12 +25,12 @@ class Admin(BaseHTTPRequestHandler):
     """A sidecar's admin address: it answers what is left of `said`, the last again and again."""
 
     protocol_version = "HTTP/1.1"
-    said: tuple[str, ...] = ()
-    asked = 0
+    replies: tuple[str, ...] = ()
+    requests = 0
 
     def do_GET(self) -> None:
-        text = self.said[min(Admin.asked, len(self.said) - 1)].encode()
-        Admin.asked += 1
+        text = self.replies[min(Admin.requests, len(self.replies) - 1)].encode()
+        Admin.requests += 1
         self.send_response(200)
         self.send_header("content-length", str(len(text)))
         self.end_headers()
@@ -57,24 +57,26 @@ def _echo() -> ThreadingHTTPServer:
 @pytest.fixture
 def servers() -> Iterator[dict[int, int]]:
     """Ports inside a pod -> those of an echo and of an admin address that are here."""
-    Admin.asked = 0
+    Admin.requests = 0
     with _echo() as echo, ThreadingHTTPServer(("127.0.0.1", 0), Admin) as admin:
-        for one in (echo, admin):
-            threading.Thread(target=one.serve_forever, args=(0.01,), daemon=True).start()
+        for server in (echo, admin):
+            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield {
             echo_pod.PORT: int(echo.server_address[1]),
             ADMIN_PORT: int(admin.server_address[1]),
         }
-        for one in (echo, admin):
-            one.shutdown()
+        for server in (echo, admin):
+            server.shutdown()
 
 
 @pytest.fixture
 def copies(servers: dict[int, int]) -> Iterator[MirroredCopies]:
     cluster: Any = Cluster(servers)
-    found = MirroredCopies(cluster, {"cart.v1": ("ours", "cart-0")}, [Proxy("probe", "ours")])
-    yield found
-    found.close()
+    mirrored_copies = MirroredCopies(
+        cluster, {"cart.v1": ("ours", "cart-0")}, [Proxy("probe", "ours")]
+    )
+    yield mirrored_copies
+    mirrored_copies.close()
 
 
 def ask(servers: dict[int, int], value: str) -> None:
@@ -87,7 +89,7 @@ def ask(servers: dict[int, int], value: str) -> None:
 def test_what_has_come_since_the_start(
     servers: dict[int, int], copies: MirroredCopies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Admin, "said", (ACTIVE.format(0),))
+    monkeypatch.setattr(Admin, "replies", (ACTIVE.format(0),))
     for value in ("a-0", "a-1", "a-0"):
         ask(servers, value)
     assert copies.count() == Counter({("a-0", "cart.v1"): 2, ("a-1", "cart.v1"): 1})
@@ -99,19 +101,19 @@ def test_what_has_come_since_the_start(
 def test_copies_that_are_on_their_way_are_waited_for(
     copies: MirroredCopies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Admin, "said", (ACTIVE.format(2), ACTIVE.format(1), ACTIVE.format(0)))
+    monkeypatch.setattr(Admin, "replies", (ACTIVE.format(2), ACTIVE.format(1), ACTIVE.format(0)))
     assert copies.count() == Counter()
-    assert Admin.asked == 3
+    assert Admin.requests == 3
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("statistics", "message"),
     [(ACTIVE.format(1), "do not get anywhere"), ("", "none counts its requests")],
 )
 def test_a_sidecar_that_does_not_say_so(
-    said: str, words: str, copies: MirroredCopies, monkeypatch: pytest.MonkeyPatch
+    statistics: str, message: str, copies: MirroredCopies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timeouts, "COPIES", 0.3)
-    monkeypatch.setattr(Admin, "said", (said,))
-    with pytest.raises(NotReady, match=words):
+    monkeypatch.setattr(Admin, "replies", (statistics,))
+    with pytest.raises(NotReady, match=message):
         copies.count()

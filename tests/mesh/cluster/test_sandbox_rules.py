@@ -11,12 +11,12 @@ from meshproof.documents.manifest import Document, parse
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.sandbox.rule_rewriter import RuleRewriter, SandboxNames
 
-PLACE = RunScope("ab12")
+SCOPE = RunScope("ab12")
 SHOP = "meshproof-ab12-rules-2-shop"
 PAY = "meshproof-ab12-rules-1-pay"
-NAMES = SandboxNames.for_namespaces(PLACE, ["pay", "shop"])
+NAMES = SandboxNames.for_namespaces(SCOPE, ["pay", "shop"])
 REWRITING = RuleRewriter(
-    NAMES, PLACE.labels, [SHOP, PAY], ["istio-system"], frozenset({"cart.shop.svc.cluster.local"})
+    NAMES, SCOPE.labels, [SHOP, PAY], ["istio-system"], frozenset({"cart.shop.svc.cluster.local"})
 )
 RULES = """
 apiVersion: networking.istio.io/v1beta1
@@ -63,8 +63,8 @@ def documents() -> tuple[Document, Document, Document]:
 
 
 def spec(body: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = body["spec"]
-    return found
+    spec_body: dict[str, Any] = body["spec"]
+    return spec_body
 
 
 @pytest.mark.parametrize(
@@ -94,17 +94,17 @@ def test_what_a_rule_has_written_itself_is_told_as_it_is() -> None:
 
 def test_a_long_name_of_a_namespace_stays_one_that_kubernetes_takes() -> None:
     long = "a" * 63
-    found = SandboxNames.for_namespaces(PLACE, ["b", long]).namespaces
-    assert len(found[long]) == 63
-    assert found[long].startswith("meshproof-ab12-rules-2-a")
+    namespaces = SandboxNames.for_namespaces(SCOPE, ["b", long]).namespaces
+    assert len(namespaces[long]) == 63
+    assert namespaces[long].startswith("meshproof-ab12-rules-2-a")
 
 
 def test_a_virtual_service_is_for_hosts_of_the_run_alone() -> None:
     service, _, _ = documents()
-    found = REWRITING.rewrite_virtual_service(service)
-    assert (found.namespace, found.name, found.at) == (SHOP, "cart", service.at)
-    assert found.body["metadata"]["labels"] == PLACE.labels
-    rewritten = spec(found.body)
+    run_object = REWRITING.rewrite_virtual_service(service)
+    assert (run_object.namespace, run_object.name, run_object.at) == (SHOP, "cart", service.at)
+    assert run_object.body["metadata"]["labels"] == SCOPE.labels
+    rewritten = spec(run_object.body)
     assert rewritten["hosts"] == [
         f"cart.{SHOP}.svc.cluster.local",
         "shop.example.com.meshproof-ab12.test",
@@ -157,8 +157,8 @@ def test_of_a_destination_rule_the_subsets_stay() -> None:
 
 def test_a_gateway_is_at_the_clusters_own_for_hosts_of_the_run() -> None:
     _, _, gateway = documents()
-    found = REWRITING.rewrite_gateway(gateway, ["*", "shop.example.com"], {"app": "ours"})
-    assert spec(found.body) == {
+    run_object = REWRITING.rewrite_gateway(gateway, ["*", "shop.example.com"], {"app": "ours"})
+    assert spec(run_object.body) == {
         "selector": {"app": "ours"},
         "servers": [
             {
@@ -170,12 +170,12 @@ def test_a_gateway_is_at_the_clusters_own_for_hosts_of_the_run() -> None:
 
 
 def test_the_users_documents_stay_as_they_are() -> None:
-    before = [one.root.to_python() for one in documents()]
+    before = [document.root.to_python() for document in documents()]
     service, rule, gateway = documents()
     REWRITING.rewrite_virtual_service(service)
     REWRITING.rewrite_destination_rule(rule)
     REWRITING.rewrite_gateway(gateway, ["*"], {})
-    assert [one.root.to_python() for one in (service, rule, gateway)] == before
+    assert [document.root.to_python() for document in (service, rule, gateway)] == before
 
 
 ROUTE = """
@@ -201,9 +201,12 @@ spec:
 
 def test_an_http_route_is_for_services_of_the_run_alone() -> None:
     (route,) = parse(ROUTE, "rules.yaml")
-    found = REWRITING.rewrite_http_route(route)
-    assert (found.body["apiVersion"], found.namespace) == ("gateway.networking.k8s.io/v1", SHOP)
-    rewritten = spec(found.body)
+    run_object = REWRITING.rewrite_http_route(route)
+    assert (run_object.body["apiVersion"], run_object.namespace) == (
+        "gateway.networking.k8s.io/v1",
+        SHOP,
+    )
+    rewritten = spec(run_object.body)
     assert set(rewritten) == {"parentRefs", "rules"}
     parent = {"group": "", "kind": "Service", "name": "books", "port": 80, "namespace": SHOP}
     assert rewritten["parentRefs"] == [parent]

@@ -45,18 +45,18 @@ def cluster(folder: Path, *pods: dict[str, Any]) -> Any:
 
 def in_turn(*lists: list[Proxy]) -> Callable[[], list[Proxy]]:
     """Return what lists each of these in turn, the last one from then on."""
-    left = list(lists)
-    return lambda: left.pop(0) if len(left) > 1 else left[0]
+    remaining = list(lists)
+    return lambda: remaining.pop(0) if len(remaining) > 1 else remaining[0]
 
 
 def test_a_pod_that_joins_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    kube, listed = cluster(tmp_path), in_turn([GATEWAY], [GATEWAY, JOINED])
+    kube, list_proxies = cluster(tmp_path), in_turn([GATEWAY], [GATEWAY, JOINED])
     serve(monkeypatch, {"gw-1": [routes(SOURCE)], "gw-2": [routes()]})
     with pytest.raises(NotReady, match=r"gw-2\.istio-system does not have VirtualService cart$"):
-        wait_served(kube, listed, [RULE])
-    listed = in_turn([GATEWAY], [GATEWAY, JOINED])
+        wait_served(kube, list_proxies, [RULE])
+    list_proxies = in_turn([GATEWAY], [GATEWAY, JOINED])
     serve(monkeypatch, {"gw-1": [routes(SOURCE)], "gw-2": [routes(), routes(SOURCE)]})
-    assert wait_served(kube, listed, [RULE]).proxies == 2
+    assert wait_served(kube, list_proxies, [RULE]).proxies == 2
 
 
 @pytest.mark.parametrize("gone", [(), (pod(JOINED, ends=True),)])
@@ -69,13 +69,13 @@ def test_a_pod_that_goes_during_a_look_is_left_out(
 
 
 def test_a_pod_that_is_there_must_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    listed = in_turn([GATEWAY, JOINED])
+    list_proxies = in_turn([GATEWAY, JOINED])
     serve(monkeypatch, {"gw-1": [routes(SOURCE)]})
     with pytest.raises(NotReady, match=r"^cannot forward port 15000 of gw-2"):
-        wait_served(cluster(tmp_path, pod(GATEWAY), pod(JOINED)), listed, [RULE])
+        wait_served(cluster(tmp_path, pod(GATEWAY), pod(JOINED)), list_proxies, [RULE])
     starting = cluster(tmp_path, pod(GATEWAY), pod(JOINED, ready=False))
     with pytest.raises(NotReady, match=r"gw-2\.istio-system does not answer yet: cannot forward"):
-        wait_served(starting, listed, [RULE])
+        wait_served(starting, list_proxies, [RULE])
 
 
 def test_a_pod_by_name_must_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -116,13 +116,13 @@ def test_a_gateway_that_goes_is_not_missed_by_istiod(
 ) -> None:
     kube = cluster(tmp_path, pod(ISTIOD), pod(GATEWAY), pod(JOINED))
 
-    def syncz(*asked: object) -> str:
+    def syncz(*arguments: object) -> str:
         kube.delete("v1", "Pod", JOINED.pod, JOINED.namespace)
         return connected("gw-1")
 
     monkeypatch.setattr(control_plane, "get_from_pod", syncz)
-    found = plane(kube).inspect(Aspect.IN_SYNC)
-    assert (found.things, found.wrong) == (1, ())
+    report = plane(kube).inspect(Aspect.IN_SYNC)
+    assert (report.things, report.wrong) == (1, ())
 
 
 def test_a_gateway_that_stays_must_be_connected(
@@ -130,25 +130,25 @@ def test_a_gateway_that_stays_must_be_connected(
 ) -> None:
     kube = cluster(tmp_path, pod(ISTIOD), pod(GATEWAY), pod(JOINED))
     monkeypatch.setattr(control_plane, "get_from_pod", lambda *_: connected("gw-1"))
-    found = plane(kube).inspect(Aspect.IN_SYNC)
-    assert found.wrong == ("gw-2.istio-system is not connected to istiod",)
+    report = plane(kube).inspect(Aspect.IN_SYNC)
+    assert report.wrong == ("gw-2.istio-system is not connected to istiod",)
 
 
 def test_a_pod_that_starts_is_waited_for_until_it_is_ready(tmp_path: Path) -> None:
     starting = pod(JOINED, ready=False)
     kube = cluster(tmp_path, pod(ISTIOD), pod(GATEWAY), starting, pod(SECOND, ends=True))
-    there, listed = plane(kube), kube.list
+    control, list_bodies = plane(kube), kube.list
 
-    def soon(*asked: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = listed(*asked)
+    def soon(*arguments: str) -> list[dict[str, Any]]:
+        bodies: list[dict[str, Any]] = list_bodies(*arguments)
         kube.apply(pod(JOINED))
-        return found
+        return bodies
 
-    late = there.inspect(Aspect.READY)
+    late = control.inspect(Aspect.READY)
     assert late.things == 3
     assert late.wrong == ("istio-system/gw-2: Running, not ready: no container yet",)
     kube.list = soon
-    assert there.inspect(Aspect.READY).wrong == ()
+    assert control.inspect(Aspect.READY).wrong == ()
 
 
 def test_a_gateway_whose_pods_all_end_is_none(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_what_a_gateway_that_goes_has_refused_is_not_asked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     kube = cluster(tmp_path, pod(GATEWAY), pod(JOINED))
-    there = plane(kube)
+    control = plane(kube)
 
     def dumped(_: object, name: str, *__: object) -> str:
         if name == JOINED.pod:
@@ -184,6 +184,6 @@ def test_what_a_gateway_that_goes_has_refused_is_not_asked(
         return json.dumps({"error_state": {"details": "no such filter"}})
 
     monkeypatch.setattr(control_plane, "get_from_pod", dumped)
-    found = there.inspect(Aspect.ACCEPTED)
-    assert found.things == 1
-    assert found.wrong == ("gw-1.istio-system: it refuses an update: no such filter",)
+    report = control.inspect(Aspect.ACCEPTED)
+    assert report.things == 1
+    assert report.wrong == ("gw-1.istio-system: it refuses an update: no such filter",)

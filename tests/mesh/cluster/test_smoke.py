@@ -14,25 +14,31 @@ from meshproof.cli import main
 from meshproof.mesh.cluster.api.objects import RunObject, RunScope
 
 
-def placed(small: bool) -> list[RunObject]:
+def make_run_objects(small: bool) -> list[RunObject]:
     documents = manifests.smoke()
-    place = RunScope("ab12", small=small)
-    names = place.file_namespaces(documents)
+    scope = RunScope("ab12", small=small)
+    names = scope.file_namespaces(documents)
     assert names == ["default"], "one namespace is what a quota is for"
-    return [one for document in documents for one in place.make_objects(document, names)]
+    return [
+        run_object for document in documents for run_object in scope.make_objects(document, names)
+    ]
 
 
 def test_what_it_stands_up_is_one_of_each() -> None:
-    kinds = Counter(one.kind for one in placed(small=True))
+    kinds = Counter(run_object.kind for run_object in make_run_objects(small=True))
     assert kinds["Deployment"] == 6
     assert kinds["VirtualService"] == 2, "the way in, and the one rule"
-    for one in placed(small=True):
-        if one.kind == "Deployment":
-            assert one.body["spec"]["replicas"] == 1
+    for run_object in make_run_objects(small=True):
+        if run_object.kind == "Deployment":
+            assert run_object.body["spec"]["replicas"] == 1
 
 
 def test_every_pod_has_small_requests_and_limits() -> None:
-    deployments = [one.body for one in placed(small=True) if one.kind == "Deployment"]
+    deployments = [
+        run_object.body
+        for run_object in make_run_objects(small=True)
+        if run_object.kind == "Deployment"
+    ]
     assert deployments
     for body in deployments:
         template = body["spec"]["template"]
@@ -45,7 +51,11 @@ def test_every_pod_has_small_requests_and_limits() -> None:
 
 
 def test_the_gate_leaves_containers_as_their_files_have_them() -> None:
-    deployments = [one.body for one in placed(small=False) if one.kind == "Deployment"]
+    deployments = [
+        run_object.body
+        for run_object in make_run_objects(small=False)
+        if run_object.kind == "Deployment"
+    ]
     assert deployments
     for body in deployments:
         pod = body["spec"]["template"]["spec"]
@@ -54,14 +64,14 @@ def test_the_gate_leaves_containers_as_their_files_have_them() -> None:
             assert "resources" not in container
 
 
-@pytest.mark.parametrize("given", ["other/shop", ""])
-def test_a_namespace_is_a_name(given: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["smoke", "--rules-from", given]) == 64
+@pytest.mark.parametrize("namespace", ["other/shop", ""])
+def test_a_namespace_is_a_name(namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["smoke", "--rules-from", namespace]) == 64
     assert "expected the name of a namespace" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "words"),
+    ("option", "value", "message"),
     [
         ("ingress", "nowhere", "expected NAMESPACE/NAME of a Service"),
         ("image-map", "a", "expected IMAGE=IMAGE"),
@@ -71,28 +81,28 @@ def test_a_namespace_is_a_name(given: str, capsys: pytest.CaptureFixture[str]) -
     ],
 )
 def test_what_cannot_be_used_is_told_once(
-    option: str, value: str, words: str, tmp_path: Path
+    option: str, value: str, message: str, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "meshproof", "smoke", f"--{option}", value]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 64, done.stdout
-    assert (done.stdout + done.stderr).count(f"--mesh-{option} {value}: {words}") == 1
+    assert (done.stdout + done.stderr).count(f"--mesh-{option} {value}: {message}") == 1
 
 
-@pytest.mark.parametrize("more", [[], ["--rules-from", "shop"]])
+@pytest.mark.parametrize("arguments", [[], ["--rules-from", "shop"]])
 def test_no_cluster_is_not_ready(
-    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     none = str(tmp_path / "none")
     report = str(tmp_path / "report")
-    assert main(["smoke", "--kubeconfig", none, "--report", report, *more]) == 69
+    assert main(["smoke", "--kubeconfig", none, "--report", report, *arguments]) == 69
     captured = capsys.readouterr()
     assert "no cluster" in captured.out + captured.err
 
 
 @pytest.mark.parametrize("smoke", [True, False])
 def test_its_tests_are_run_by_it_alone(smoke: bool, pytester: pytest.Pytester) -> None:
-    words = ["--collect-only", "-q", "--pyargs", "meshproof.suites"]
-    done = pytester.runpytest_subprocess(*words, *(["--mesh-smoke"] if smoke else []))
+    arguments = ["--collect-only", "-q", "--pyargs", "meshproof.suites"]
+    done = pytester.runpytest_subprocess(*arguments, *(["--mesh-smoke"] if smoke else []))
     assert ("test_smoke.py::test_others_are_split" in done.stdout.str()) == smoke
     assert "test_productpage.py" in done.stdout.str()

@@ -21,10 +21,10 @@ def entry(name: str, **listeners: str) -> dict[str, Any]:
 
 
 def sync(*answers: list[dict[str, Any]]) -> SyncStatus:
-    found = SyncStatus()
-    for one in answers:
-        found.add(json.dumps(one))
-    return found
+    sync_status = SyncStatus()
+    for answer in answers:
+        sync_status.add(json.dumps(answer))
+    return sync_status
 
 
 def test_a_proxy_that_has_acknowledged_all_is_in_sync() -> None:

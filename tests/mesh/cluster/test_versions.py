@@ -8,7 +8,7 @@ from meshproof.mesh.cluster.istio.versions import find_skew, parse_minor, summar
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "minor"),
     [
         ("1.31.2", (1, 31)),
         ("v1.35.4", (1, 35)),
@@ -18,8 +18,8 @@ from meshproof.mesh.cluster.istio.versions import find_skew, parse_minor, summar
         ("", None),
     ],
 )
-def test_the_minor_version_is_read(text: str, found: tuple[int, int] | None) -> None:
-    assert parse_minor(text) == found
+def test_the_minor_version_is_read(text: str, minor: tuple[int, int] | None) -> None:
+    assert parse_minor(text) == minor
 
 
 def test_what_fits_is_not_named() -> None:
@@ -28,7 +28,7 @@ def test_what_fits_is_not_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("proxy", "istioctl", "words"),
+    ("proxy", "istioctl", "message"),
     [
         (
             "1.29.1",
@@ -42,14 +42,14 @@ def test_what_fits_is_not_named() -> None:
         ("1.31.0", "1.33.0", "istioctl 1.33.0 is more than one minor version from istiod 1.31.0"),
     ],
 )
-def test_skew_is_named(proxy: str, istioctl: str, words: str) -> None:
-    (said,) = find_skew("1.31.0", {"a.x": proxy}, istioctl)
-    assert words in said
+def test_skew_is_named(proxy: str, istioctl: str, message: str) -> None:
+    (difference,) = find_skew("1.31.0", {"a.x": proxy}, istioctl)
+    assert message in difference
 
 
 def test_proxies_of_one_version_are_named_together() -> None:
-    (said,) = find_skew("1.31.0", {"b.x": "1.28.0", "a.x": "1.28.0", "c.x": "1.31.0"}, "")
-    assert "(a.x, b.x)" in said
+    (difference,) = find_skew("1.31.0", {"b.x": "1.28.0", "a.x": "1.28.0", "c.x": "1.31.0"}, "")
+    assert "(a.x, b.x)" in difference
     assert (
         summarize_versions(["1.31.0", "1.28.0", "1.31.0", ""])
         == "1.31.0 (2), 1.28.0 (1), unknown (1)"

@@ -24,15 +24,15 @@ from meshproof.mesh.protocol import ClusterOptions, Options
 def config(folder: Path, *names: str, current: str = "") -> str:
     """Write a kubeconfig with contexts; return its path."""
     file = folder / f"config-{'-'.join(names) or 'none'}"
-    made = {
+    kubeconfig = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": one, "cluster": {"server": f"http://{one}"}} for one in names],
+        "clusters": [{"name": name, "cluster": {"server": f"http://{name}"}} for name in names],
         "users": [{"name": "me", "user": {}}],
-        "contexts": [{"name": one, "context": {"cluster": one, "user": "me"}} for one in names],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": "me"}} for name in names],
         **({"current-context": current} if current else {}),
     }
-    file.write_text(yaml.safe_dump(made))
+    file.write_text(yaml.safe_dump(kubeconfig))
     return str(file)
 
 
@@ -62,8 +62,8 @@ NONE = ClusterOptions()
 
 def reached(options: ClusterOptions = NONE) -> tuple[str, str]:
     """Return the address that a client takes and what it calls the cluster."""
-    api, place = make_client(options)
-    return api.configuration.host, place
+    api, cluster_name = make_client(options)
+    return api.configuration.host, cluster_name
 
 
 @pytest.mark.usefixtures("pod")
@@ -141,11 +141,11 @@ def test_istioctl_acts_on_the_cluster_of_the_client(
     class Stopped(MeshproofError):
         """What ends the run once istioctl is known."""
 
-    def made(options: ClusterOptions, folder: Path) -> Istioctl:
+    def make_istioctl(options: ClusterOptions, folder: Path) -> Istioctl:
         used.append(options)
         raise Stopped("seen")
 
-    monkeypatch.setattr(mesh, "Istioctl", made)
+    monkeypatch.setattr(mesh, "Istioctl", make_istioctl)
     monkeypatch.setattr(Kube, "__init__", lambda *_: None)
     monkeypatch.setattr(leftovers, "clear_dead_runs", lambda *_: [])
     monkeypatch.setattr(install, "add_missing_install", lambda _, options: options)

@@ -22,7 +22,7 @@ LOG = (
 class Cluster:
     """Stands in for the client: one pod, which crashes."""
 
-    def get(self, *_asked: str) -> dict[str, Any]:
+    def get(self, *_arguments: str) -> dict[str, Any]:
         crashing = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
         app = {"name": "app", "ready": False, "restartCount": 2, "state": crashing}
         return {
@@ -35,12 +35,12 @@ class Cluster:
 
 
 def test_the_end_of_the_log_is_told_without_secrets() -> None:
-    with pytest.raises(NotReady) as found:
+    with pytest.raises(NotReady) as excinfo:
         workloads.wait_running(cast("Kube", Cluster()), "shop", "shop-0")
-    said = str(found.value)
-    assert PLANTED not in said
-    assert "CrashLoopBackOff: back-off\nlast lines of app:\n" in said
-    assert said.endswith("password=[redacted]\nno database")
+    message = str(excinfo.value)
+    assert PLANTED not in message
+    assert "CrashLoopBackOff: back-off\nlast lines of app:\n" in message
+    assert message.endswith("password=[redacted]\nno database")
 
 
 QUOTA = 'pods "shop-1" is forbidden: exceeded quota: strict, requested: pods=1, used: pods=2'
@@ -51,28 +51,28 @@ WEBHOOK = 'Internal error occurred: failed calling webhook "injector.istio.io": 
 class Deployments:
     """Stands in for the client: one Deployment, whose pod is refused with each of some words."""
 
-    def __init__(self, *said: str) -> None:
-        self._messages = list(said)
+    def __init__(self, *messages: str) -> None:
+        self._messages = list(messages)
 
-    def list(self, _version: str, kind: str, *_asked: str) -> list[dict[str, Any]]:
+    def list(self, _version: str, kind: str, *_arguments: str) -> list[dict[str, Any]]:
         if kind != "Deployment":
             return []
-        said = self._messages.pop(0) if len(self._messages) > 1 else self._messages[0]
-        status: dict[str, Any] = {"conditions": [{"type": "ReplicaFailure", "message": said}]}
-        if not said:
+        message = self._messages.pop(0) if len(self._messages) > 1 else self._messages[0]
+        status: dict[str, Any] = {"conditions": [{"type": "ReplicaFailure", "message": message}]}
+        if not message:
             ready = ("updatedReplicas", "availableReplicas", "replicas", "observedGeneration")
             status = dict.fromkeys(ready, 1)
         return [{"metadata": {"name": "shop", "generation": 1}, "spec": {}, "status": status}]
 
 
-def waited(monkeypatch: pytest.MonkeyPatch, *said: str) -> None:
+def wait_for_pods(monkeypatch: pytest.MonkeyPatch, *messages: str) -> None:
     monkeypatch.setattr(timeouts, "REFUSED", 0.5)
     monkeypatch.setattr(timeouts, "APPS_START", 2.0)
-    workloads.wait_available(cast("Kube", Deployments(*said)), ["ns"], "a=b")
+    workloads.wait_available(cast("Kube", Deployments(*messages)), ["ns"], "a=b")
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("message", "expected"),
     [
         (QUOTA, f"ns/shop: {QUOTA}"),
         (SIDECAR, "namespace ns does not take a sidecar: .*Istio's CNI plugin"),
@@ -81,12 +81,12 @@ def waited(monkeypatch: pytest.MonkeyPatch, *said: str) -> None:
     ids=["quota", "sidecar", "webhook"],
 )
 def test_pods_that_admission_goes_on_refusing(
-    words: str, told: str, monkeypatch: pytest.MonkeyPatch
+    message: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(NotReady, match=told):
-        waited(monkeypatch, words)
+    with pytest.raises(NotReady, match=expected):
+        wait_for_pods(monkeypatch, message)
 
 
 def test_pods_that_are_taken_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    waited(monkeypatch, QUOTA, QUOTA, "")
-    waited(monkeypatch, QUOTA, WEBHOOK, QUOTA, "")
+    wait_for_pods(monkeypatch, QUOTA, QUOTA, "")
+    wait_for_pods(monkeypatch, QUOTA, WEBHOOK, QUOTA, "")

@@ -229,8 +229,7 @@ class ClusterMesh:
             if not self._kube.is_namespaced(*run_object.key[:2]):
                 raise BadRules(
                     f"{run_object.at}: {run_object.kind} {run_object.name} is an object of the "
-                    "whole cluster; a run "
-                    "makes only what lies in its own namespaces: leave it out"
+                    "whole cluster; a run makes only what lies in its own namespaces: leave it out"
                 )
 
     @property
@@ -300,11 +299,11 @@ class ClusterMesh:
         sandbox = self._sandbox
         if sandbox is None:
             raise self._sandbox_error or NotReady("no sandbox was begun")
-        with contextlib.ExitStack() as ending:
+        with contextlib.ExitStack() as stack:
             try:
                 if self._sandbox_error is not None:
                     raise self._sandbox_error
-                ending.enter_context(sandbox.serve(self._kube, self._find_ingress_address))
+                stack.enter_context(sandbox.serve(self._kube, self._find_ingress_address))
             except BaseException as error:
                 self._save_evidence(error)
                 raise

@@ -298,9 +298,8 @@ class Kube:
             raise self._explain_error(action, error, prefix) from None
         except ResourceNotFoundError:
             raise NotReady(
-                f"{self.cluster_name}: cannot {action}: the cluster does not know that kind: "
-                "are the custom "
-                "resource definitions (of Istio, of Gateway API) installed?"
+                f"{self.cluster_name}: cannot {action}: the cluster does not know that kind: are "
+                "the custom resource definitions (of Istio, of Gateway API) installed?"
             ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise NotReady(
@@ -313,8 +312,7 @@ class Kube:
         if error.status == 401:
             return NotReady(
                 f"{self.cluster_name}: the credentials are refused (expired, or of another "
-                "cluster): "
-                f"cannot {action}: {message}"
+                f"cluster): cannot {action}: {message}"
             )
         if error.status == 403 and _NO_RIGHT_TEXT in message.lower():
             return NotReady(

@@ -26,8 +26,8 @@ def require_supported(kube: Kube, run_objects: Sequence[RunObject]) -> None:
         if version.startswith(f"{GROUP}/") and not kube.has_kind(version, run_object.kind):
             raise NotReady(
                 f"{run_object.at}: {kube.cluster_name} does not know {run_object.kind} of "
-                f"{version}: it lacks Gateway "
-                "API, whose definitions are applied once for a cluster (Gateway API docs, "
+                f"{version}: it lacks Gateway API, whose definitions are applied once for a "
+                "cluster (Gateway API docs, "
                 '"Installing Gateway API")'
             )
 
@@ -58,8 +58,8 @@ def wait_for_ingress(kube: Kube, run_objects: Sequence[RunObject]) -> str:
             or "the cluster says nothing of it"
         )
         return (
-            f"{gateway.at}: Gateway {gateway.name} has no proxy after "
-            f"{timeouts.CONFIG_SERVED:.0f} s: {conditions}"
+            f"{gateway.at}: Gateway {gateway.name} has no proxy after {timeouts.CONFIG_SERVED:.0f} "
+            f"s: {conditions}"
         )
 
     service = wait_for(poll, timeouts.CONFIG_SERVED, explain, timeouts.POLL_SLOW)

@@ -186,9 +186,9 @@ def _require_single_root(kube: Kube, options: ClusterOptions, settings: Sequence
     ):
         raise NotReady(
             f"there is an Istio in namespace {other_namespaces[0]}: another in "
-            f"{options.istio_namespace} "
-            "would write its root certificate in the place of that one's, in every namespace; "
-            f"install it beside that: --mesh-istio-namespace {other_namespaces[0]}"
+            f"{options.istio_namespace} would write its root certificate in the place of that "
+            "one's, in every namespace; install it beside that: --mesh-istio-namespace "
+            f"{other_namespaces[0]}"
         )
 
 

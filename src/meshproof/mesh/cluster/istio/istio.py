@@ -46,9 +46,9 @@ class Istio:
         pods = list_istiods(kube, namespace)
         if not pods:
             raise NotReady(
-                f"{kube.cluster_name}: there is no istiod in namespace {namespace}: install "
-                "Istio (for "
-                "the run alone: --mesh-install), or name its namespace with --mesh-istio-namespace"
+                f"{kube.cluster_name}: there is no istiod in namespace {namespace}: install Istio "
+                "(for the run alone: --mesh-install), or name its namespace with "
+                "--mesh-istio-namespace"
             )
         revision = revisions.find_injecting_revision(kube, namespace, pods, options.revision)
         fitting = _filter_by_revision(pods, revision)

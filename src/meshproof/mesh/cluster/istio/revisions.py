@@ -50,10 +50,9 @@ def find_injecting_revision(
             f"the tag {revision} names revision {tagged_revision}, of which there is no istiod"
         )
     raise NotReady(
-        f"{kube.cluster_name}: in namespace {namespace} are istiods of the revisions "
-        f"{choices}, and none of "
-        "them is the default, which injects into namespaces with istio-injection=enabled: say "
-        "which is meant with --mesh-revision NAME"
+        f"{kube.cluster_name}: in namespace {namespace} are istiods of the revisions {choices}, "
+        "and none of them is the default, which injects into namespaces with "
+        "istio-injection=enabled: say which is meant with --mesh-revision NAME"
     )
 
 

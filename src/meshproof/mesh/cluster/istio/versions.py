@@ -32,10 +32,9 @@ def require_supported(kube: Kube, istiod: str) -> None:
     """Raise NotReady if Istio is too old; `istiod` is its version."""
     if not kube.has_kind(_API, "VirtualService"):
         raise NotReady(
-            f"{kube.cluster_name}: it does not serve {_API}, which Istio has since {OLDEST}, "
-            "the oldest "
-            f"that is supported (istiod is {istiod}): upgrade Istio, or only its custom resource "
-            "definitions where it is newer"
+            f"{kube.cluster_name}: it does not serve {_API}, which Istio has since {OLDEST}, the "
+            f"oldest that is supported (istiod is {istiod}): upgrade Istio, or only its custom "
+            "resource definitions where it is newer"
         )
 
 

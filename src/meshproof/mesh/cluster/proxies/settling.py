@@ -154,13 +154,13 @@ class _Rounds:
 
     def _find_missing_endpoints(self, dumps: Sequence[ConfigDump]) -> dict[Proxy, str]:
         """Return the proxies that lack an endpoint, each with a description."""
-        awaited = endpoints.read_expected_pods(
+        expected = endpoints.read_expected_pods(
             self.kube, {name for dump in dumps for name in dump.endpoints}
         )
         return {
             dump.proxy: fault
             for dump in dumps
-            if (fault := endpoints.describe_missing_endpoint(dump.endpoints, awaited))
+            if (fault := endpoints.describe_missing_endpoint(dump.endpoints, expected))
         }
 
     def _read_dump(self, proxy: Proxy) -> ConfigDump:

@@ -120,8 +120,8 @@ class ClusterAddons:
             f"{name} is not in this cluster: no Service called {' or '.join(in_cluster.services)} "
             f"(or labelled app={in_cluster.services[0]}) with port "
             f"{' or '.join(map(str, in_cluster.ports))} in any namespace. Install it with "
-            f"`{in_cluster.install}` from the release of Istio, or say where it is: "
-            f"--mesh-addon {name}=URL"
+            f"`{in_cluster.install}` from the release of Istio, or say where it is: --mesh-addon "
+            f"{name}=URL"
         )
 
     def ready(self, name: str) -> Addon:

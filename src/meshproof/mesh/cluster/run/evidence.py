@@ -200,9 +200,8 @@ def find_hosts_without_service(kube: Kube, run_objects: Iterable[RunObject]) -> 
             if "." in host or host == "*" or kube.get("v1", "Service", host, run_object.namespace):
                 continue
             yield (
-                f"{run_object.at}: there is no Service {host} in namespace "
-                f"{run_object.namespace}: is "
-                f"VirtualService {run_object.name} in the wrong namespace?"
+                f"{run_object.at}: there is no Service {host} in namespace {run_object.namespace}: "
+                f"is VirtualService {run_object.name} in the wrong namespace?"
             )
 
 
@@ -230,8 +229,8 @@ def _find_pod_faults(pod: Object) -> Iterable[str]:
     for container in (pod.get("status") or {}).get("containerStatuses") or ():
         if container.get("restartCount"):
             yield (
-                f"{name}: container {container['name']} was restarted "
-                f"{container['restartCount']} times"
+                f"{name}: container {container['name']} was restarted {container['restartCount']} "
+                "times"
             )
         elif not container.get("ready"):
             yield f"{name}: container {container['name']} is not ready"

@@ -118,8 +118,8 @@ def check_injected(kube: Kube, namespaces: Sequence[str], labels: str) -> None:
     if uninjected:
         raise NotReady(
             f"no sidecar was injected into {', '.join(uninjected)}: look at the labels of the "
-            "namespace "
-            "(istio-injection, istio.io/rev) and at the sidecar injector of that revision"
+            "namespace (istio-injection, istio.io/rev) and at the sidecar injector of that "
+            "revision"
         )
 
 

@@ -151,7 +151,7 @@ class Sandbox:
             watched.append((None, lambda: self._istio.list_gateways(kube)))
         served = [
             settling.wait_served(
-                kube, proxies, self._select_awaited(run_objects, caller), run_name=self._scope.run
+                kube, proxies, self._select_expected(run_objects, caller), run_name=self._scope.run
             )
             for caller, proxies in watched
         ]
@@ -249,7 +249,7 @@ class Sandbox:
                 run_objects.append(self._rewriter.rewrite_gateway(document, hosts, selector))
         return run_objects
 
-    def _select_awaited(
+    def _select_expected(
         self, run_objects: Sequence[RunObject], caller: Caller | None
     ) -> list[RunObject]:
         """Return the objects that a client must show by name, None: a gateway.
@@ -267,7 +267,7 @@ class Sandbox:
             for host in map(read_host, self._destination_rules)
             if self._client_namespaces.visible_rules(host, namespace)
         }
-        rules = [
+        return [
             run_object
             for run_object in run_objects
             if run_object.kind == "HTTPRoute"
@@ -278,7 +278,6 @@ class Sandbox:
                 and run_object.at in routed_places
             )
         ]
-        return rules
 
     # How requests reach it.
 
