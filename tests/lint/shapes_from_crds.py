@@ -1,10 +1,10 @@
-"""Makes src/meshproof/lint/shapes/<group>/<Kind>.yaml from the CRDs of Istio and Gateway API.
+"""Makes src/meshproof/documents/shapes/<group>/<Kind>.yaml from the CRDs of Istio and Gateway API.
 
     python tests/lint/shapes_from_crds.py
 
 Both are read from the Go module cache (`go mod download istio.io/istio@VERSION` and
-`sigs.k8s.io/gateway-api@VERSION` fill it). The notation is explained in lint/schema.py; what the
-CRDs do not say, and older words for today's keys, stand in the tables below.
+`sigs.k8s.io/gateway-api@VERSION` fill it). documents/schema.py explains the notation. The tables
+below hold what the CRDs do not say, and the keys of earlier versions.
 """
 
 from __future__ import annotations
@@ -116,30 +116,30 @@ OLD = {
 GONE = {"gateway.networking.k8s.io": ["v1alpha2"]}
 
 
-def shape(schema: dict[str, Any], kind: str, key: str = "") -> Any:
+def build_shape(schema: dict[str, Any], kind: str, key: str = "") -> Any:
     """Return an OpenAPI schema in our notation."""
     leaf = TIGHTER.get((kind, key)) or TIGHTER.get(("", key))
     if schema.get("type") in ("integer", "number") and leaf:
         return leaf
     if schema.get("type") == "string":
-        fits = leaf in ("protocol", "duration or 0s") and "pattern" not in schema
-        return leaf if fits else _text(schema)
+        is_special = leaf in ("protocol", "duration or 0s") and "pattern" not in schema
+        return leaf if is_special else _build_text(schema)
     if schema.get("x-kubernetes-int-or-string"):
         return "integer or text"
     if schema.get("type") in ("integer", "number"):
-        return _number(schema)
+        return _build_number(schema)
     if schema.get("type") == "boolean":
         return "boolean"
     if schema.get("type") == "array":
-        return [shape(schema["items"], kind, key)]
+        return [build_shape(schema["items"], kind, key)]
     if "additionalProperties" in schema:
-        return {"$each": shape(schema["additionalProperties"], kind)}
+        return {"$each": build_shape(schema["additionalProperties"], kind)}
     if "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
-        return _mapping(schema, kind, key)
+        return _build_mapping(schema, kind, key)
     return "any"
 
 
-def _text(schema: dict[str, Any]) -> str:
+def _build_text(schema: dict[str, Any]) -> str:
     rules = json.dumps(schema.get("x-kubernetes-validations", [])) + schema.get("pattern", "")
     if "duration(self)" in rules:
         return "duration"
@@ -149,7 +149,7 @@ def _text(schema: dict[str, Any]) -> str:
     return f"one of {' '.join(choices)}" if choices else "text"
 
 
-def _number(schema: dict[str, Any]) -> str:
+def _build_number(schema: dict[str, Any]) -> str:
     least, most = schema.get("minimum"), schema.get("maximum")
     most = None if most is not None and most >= 2**32 - 1 else most
     if least is None and most is None:
@@ -158,7 +158,7 @@ def _number(schema: dict[str, Any]) -> str:
     return f"{schema['type']} {low}..{high}"
 
 
-def _mapping(schema: dict[str, Any], kind: str, key: str) -> dict[str, Any]:
+def _build_mapping(schema: dict[str, Any], kind: str, key: str) -> dict[str, Any]:
     keys = schema["properties"]
     notation: dict[str, Any] = {
         "$required": {*schema.get("required", [])}
@@ -167,7 +167,7 @@ def _mapping(schema: dict[str, Any], kind: str, key: str) -> dict[str, Any]:
         | {name for name in FILLED.get((kind, key), []) if name in keys},
         "$exclusive": [
             group
-            for group in _exclusive(schema) + EXCLUSIVE.get((kind, key), [])
+            for group in _find_exclusive_keys(schema) + EXCLUSIVE.get((kind, key), [])
             if set(group) <= set(keys)
         ],
         "$old": OLD.get((kind, "destination" if {"host", "subset"} <= set(keys) else key)),
@@ -178,13 +178,13 @@ def _mapping(schema: dict[str, Any], kind: str, key: str) -> dict[str, Any]:
         if keys_of_group
     }
     for name, child in sorted(keys.items()):
-        notation[name] = shape(child, kind, name)
+        notation[name] = build_shape(child, kind, name)
     if key in PERCENTAGES:
         notation["value"] = "number 0..100"
     return notation
 
 
-def _exclusive(schema: dict[str, Any]) -> list[list[str]]:
+def _find_exclusive_keys(schema: dict[str, Any]) -> list[list[str]]:
     """Return the groups of keys of which only one may be there (a oneOf of `required`)."""
     groups = [
         sorted(branch["required"][0] for branch in part.get("oneOf", []) if "required" in branch)
@@ -193,16 +193,18 @@ def _exclusive(schema: dict[str, Any]) -> list[list[str]]:
     return [group for group in groups if len(group) > 1]
 
 
-def text(kind: str, group: str, versions: list[dict[str, Any]], source: str) -> str:
+def build_text(kind: str, group: str, versions: list[dict[str, Any]], source: str) -> str:
     """Return the file of one kind."""
-    served = sorted((version["name"] for version in versions if version["served"]), key=_age)
-    gone = {version["name"] for version in versions if not version["served"]} | {
+    served = sorted(
+        (version["name"] for version in versions if version["served"]), key=_rank_version
+    )
+    removed = {version["name"] for version in versions if not version["served"]} | {
         *GONE.get(group, [])
     }
     schema = next(version for version in versions if version["name"] == served[0])["schema"][
         "openAPIV3Schema"
     ]
-    spec = shape(schema["properties"]["spec"], kind, "spec")
+    spec = build_shape(schema["properties"]["spec"], kind, "spec")
     needed = "spec" in schema.get("required", []) or not spec.keys().isdisjoint(
         ("$required", "$filled")
     )
@@ -211,14 +213,14 @@ def text(kind: str, group: str, versions: list[dict[str, Any]], source: str) -> 
         f"# {source}",
         "# Made by tests/lint/shapes_from_crds.py; documents/schema.py explains the notation.",
         f"versions: [{', '.join(served)}]",
-        *([f"gone: [{', '.join(sorted(gone, key=_age))}]"] if gone else []),
+        *([f"gone: [{', '.join(sorted(removed, key=_rank_version))}]"] if removed else []),
         f"needs_spec: {json.dumps(needed)}",
         "spec:",
     ]
     return "\n".join([*lines, *Writer(spec).lines(spec, 1)]) + "\n"
 
 
-def _age(version: str) -> tuple[int, str]:
+def _rank_version(version: str) -> tuple[int, str]:
     """Sort v1 before v1beta1 before v1alpha3."""
     return ("alpha" in version) * 2 + ("beta" in version), version
 
@@ -226,10 +228,10 @@ def _age(version: str) -> tuple[int, str]:
 class Writer:
     """Writes a shape as YAML in which what stands twice is an anchor and its aliases."""
 
-    def __init__(self, whole: Any) -> None:
+    def __init__(self, notation: Any) -> None:
         self.counts: dict[str, int] = {}
         self.anchors: dict[str, str] = {}
-        self._count(whole)
+        self._count(notation)
 
     def _count(self, part: Any) -> None:
         if isinstance(part, list):
@@ -256,9 +258,9 @@ class Writer:
             else:
                 yield from self._value(f"{pad}{name}:", name, child, depth)
 
-    def _list(self, name: str, item: Any, depth: int) -> Iterator[str]:
+    def _list(self, name: str, element: Any, depth: int) -> Iterator[str]:
         pad = "  " * depth
-        first, *other_lines = self._value("", name, item, depth)
+        first, *other_lines = self._value("", name, element, depth)
         if not other_lines:
             yield f"{pad}{name}: [{first.strip()}]"
             return
@@ -285,12 +287,12 @@ class Writer:
         if self.counts[content] == 1:
             return ""
         label = "stringMatch" if {"exact", "prefix"} <= set(child) else name.strip("$")
-        taken = sum(anchor.rstrip("23456789") == label for anchor in self.anchors.values())
-        self.anchors[content] = f"{label}{taken + 1}" if taken else label
+        label_count = sum(anchor.rstrip("23456789") == label for anchor in self.anchors.values())
+        self.anchors[content] = f"{label}{label_count + 1}" if label_count else label
         return f" &{self.anchors[content]}"
 
 
-def modules(newest: bool = False) -> dict[str, Path]:
+def find_modules(newest: bool = False) -> dict[str, Path]:
     """Return the copy of each module in the Go module cache that the files were made from.
 
     With `newest` it is the newest copy there is. A module without one is absent.
@@ -303,7 +305,7 @@ def modules(newest: bool = False) -> dict[str, Path]:
             folder for folder in sorted(Path(cache, parent).glob(f"{last}@*")) if folder.is_dir()
         ]
         pinned_versions = {
-            source.partition("@")[2] for source in sources() if source.startswith(f"{name}@")
+            source.partition("@")[2] for source in read_sources() if source.startswith(f"{name}@")
         }
         copies = [
             folder
@@ -315,16 +317,16 @@ def modules(newest: bool = False) -> dict[str, Path]:
     return folders
 
 
-def sources() -> set[str]:
+def read_sources() -> set[str]:
     """Return module@version of every module that the files were made from, as their heads say."""
     heads = [file.read_text().splitlines()[1] for file in SHAPES.glob("*/*.yaml")]
     return {head.removeprefix("# ") for head in heads if "@" in head}
 
 
-def files(newest: bool = False) -> dict[Path, str]:
+def build_files(newest: bool = False) -> dict[Path, str]:
     """Return path and text of every shape file that can be made from the module cache."""
     texts = {}
-    for name, folder in modules(newest).items():
+    for name, folder in find_modules(newest).items():
         for file in sorted(folder.glob(CRDS[name])):
             source = f"{name}@{folder.name.partition('@')[2]}"
             for crd in yaml.load_all(file.read_text(), Loader=yaml.CSafeLoader):
@@ -332,13 +334,13 @@ def files(newest: bool = False) -> dict[Path, str]:
                     continue
                 group, kind = crd["spec"]["group"], crd["spec"]["names"]["kind"]
                 if kind in KINDS.get(group, ()):
-                    texts[SHAPES / group / f"{kind}.yaml"] = text(
+                    texts[SHAPES / group / f"{kind}.yaml"] = build_text(
                         kind, group, crd["spec"]["versions"], source
                     )
     return texts
 
 
 if __name__ == "__main__":
-    for path, content in files(newest=True).items():
+    for path, content in build_files(newest=True).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)

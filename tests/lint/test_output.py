@@ -49,9 +49,9 @@ def test_the_last_line_counts(reading: LintInput) -> None:
 
 
 def test_a_finding_without_source_or_repair_is_one_line(reading: LintInput) -> None:
-    gone = Finding(At("gone.yaml", 1), "MP0100", Level.ERROR, "cannot be read")
+    without_source = Finding(At("gone.yaml", 1), "MP0100", Level.ERROR, "cannot be read")
     beyond = replace(ONE, at=At("a.yaml", 99), suggestion="")
-    for finding in (gone, beyond):
+    for finding in (without_source, beyond):
         assert as_text([finding], reading).count("\n") == 2
 
 

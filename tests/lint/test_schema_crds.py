@@ -15,7 +15,7 @@ from meshproof.documents.manifest import parse
 from meshproof.lint import Level, lint
 from tests.lint import shapes_from_crds
 
-MODULES = shapes_from_crds.modules()
+MODULES = shapes_from_crds.find_modules()
 needs_crds = pytest.mark.skipif(
     len(MODULES) < len(shapes_from_crds.CRDS), reason="no CRDs in the Go module cache"
 )
@@ -26,7 +26,7 @@ OLD_FORMS = ("bookinfo-ingress.yaml", "bookinfo-certificate.yaml", "certmanager-
 
 @needs_crds
 def test_shapes_are_what_the_crds_say() -> None:
-    texts = shapes_from_crds.files()
+    texts = shapes_from_crds.build_files()
     assert texts
     for path, content in texts.items():
         assert path.read_text() == content, f"{path.name}: run tests/lint/shapes_from_crds.py"

@@ -63,9 +63,9 @@ def test_a_subset_that_is_not_there_is_named_with_the_nearest() -> None:
 
 
 def test_a_subset_of_a_wildcard_rule_is_found() -> None:
-    wide = RULE.replace("host: reviews", "host: '*.shop.svc.cluster.local'")
-    assert codes(wide, route("{host: reviews, subset: v2}")) == []
-    assert codes(wide, route("{host: reviews, subset: v3}")) == ["MP0501"]
+    wildcard_rule = RULE.replace("host: reviews", "host: '*.shop.svc.cluster.local'")
+    assert codes(wildcard_rule, route("{host: reviews, subset: v2}")) == []
+    assert codes(wildcard_rule, route("{host: reviews, subset: v3}")) == ["MP0501"]
 
 
 def test_of_a_rule_that_could_not_be_read_no_subset_is_missed() -> None:
@@ -109,11 +109,11 @@ def test_subsets_are_held_against_the_workloads_of_their_service() -> None:
 
 
 def test_a_subset_of_common_labels_selects_all() -> None:
-    wide = RULE.replace("{version: v2}", "{app: reviews}")
-    (finding,) = lint_hosts(SERVICE, V1, V2, wide)
+    wide_rule = RULE.replace("{version: v2}", "{app: reviews}")
+    (finding,) = lint_hosts(SERVICE, V1, V2, wide_rule)
     assert finding.code == "MP0505"
     assert finding.suggestion == "the label that tells them apart: version (v1, v2)"
-    assert codes(SERVICE, V1, wide) == []
+    assert codes(SERVICE, V1, wide_rule) == []
 
 
 def test_a_workload_without_the_label_is_reported_once_and_its_subset_not() -> None:

@@ -39,8 +39,8 @@ def format_match(match: str) -> str:
     return f"match: [{{{match}}}]"
 
 
-def cookie(sort: str, text: str) -> str:
-    return f"headers: {{cookie: {{{sort}: '{text}'}}}}"
+def cookie(match_type: str, text: str) -> str:
+    return f"headers: {{cookie: {{{match_type}: '{text}'}}}}"
 
 
 @pytest.mark.parametrize(

@@ -265,11 +265,11 @@ def http_route(*matches: str) -> str:
 
 
 def test_in_an_http_route_the_closest_match_wins_whatever_the_order() -> None:
-    wide, narrow = (
+    catch_all, narrow = (
         "{path: {type: PathPrefix, value: /api}}",
         "{path: {type: Exact, value: /api/v2}}",
     )
-    assert lint_routes(http_route(wide, narrow)) == []
+    assert lint_routes(http_route(catch_all, narrow)) == []
     assert lint_routes(http_route("{path: {value: /}}", narrow)) == []
 
 

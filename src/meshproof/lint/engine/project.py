@@ -186,10 +186,6 @@ class Project:
             for subset in _read_all_if_possible(_read_subsets, document)
         ]
 
-    def find_service(self, host: str) -> ServiceObject | None:
-        """Return the Service with this full host name, or None."""
-        return next((service for service in self.services if service.host == host), None)
-
 
 def read_kind(document: Document) -> str:
     """Return a document's kind, or an empty text."""
@@ -247,6 +243,25 @@ def find_values(parent: Value | None, *path: str) -> list[Value]:
         if not values:
             return values
     return values
+
+
+def find_unclear_paths(project: Project, document: Document) -> tuple[str, ...]:
+    """Return the paths in a document whose intended content is unclear."""
+    if not project.has_defects(document):
+        return ()
+    paths = [
+        f"{defect.path}."
+        for defect in project.find_defects(DefectKind.UNKNOWN_KEY, document)
+        if not defect.expected
+    ]
+    for kind in (DefectKind.NO_VALUE, DefectKind.WRONG_TYPE, DefectKind.EXCLUSIVE_KEYS):
+        paths += [f"{defect.path}." for defect in project.find_defects(kind, document)]
+    return tuple(paths)
+
+
+def is_unclear(path: str, unclear_paths: tuple[str, ...]) -> bool:
+    """Say whether something at or below a path is unclear."""
+    return any(unclear_path.startswith((f"{path}.", f"{path}[")) for unclear_path in unclear_paths)
 
 
 def read_spec(document: Document) -> Value | None:

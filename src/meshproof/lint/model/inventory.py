@@ -17,12 +17,13 @@ from meshproof.lint.engine.project import (
     Project,
     ServiceObject,
     Workload,
+    find_unclear_paths,
     find_values,
+    is_unclear,
     read_spec,
     read_text,
 )
 from meshproof.lint.model.conditions import is_host_within
-from meshproof.lint.model.virtual_service_routes import find_unclear_paths, is_unclear
 
 _ISTIO, _GATEWAY_API = "networking.istio.io", "gateway.networking.k8s.io"
 
@@ -150,7 +151,6 @@ class Inventory:
             self._workloads_by_namespace.setdefault(workload.document.namespace, []).append(
                 workload
             )
-        self.has_workloads = bool(self._workloads_by_namespace)
         self._workloads_by_host: dict[str, list[Workload]] = {}
 
     def find_workloads(self, host: str) -> list[Workload]:

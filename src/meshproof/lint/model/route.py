@@ -38,11 +38,6 @@ class Destination:
     labels: Labels = ()
     port: Value | None = None
 
-    @property
-    def host_and_subset(self) -> tuple[str, str]:
-        """Host and subset."""
-        return self.host, _text(self.subset)
-
 
 @dataclass(eq=False, slots=True)
 class Route:
@@ -127,7 +122,3 @@ def find_contradiction(match: Match) -> tuple[Condition, Condition] | None:
 def format_place(at: At, message_at: At) -> str:
     """Return a place for a message about another one: the line, with the file if it differs."""
     return f"line {at.line}" if at.file == message_at.file else str(at)
-
-
-def _text(value: Value | None) -> str:
-    return value.content if value is not None and isinstance(value.content, str) else ""

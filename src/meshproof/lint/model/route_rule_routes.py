@@ -6,10 +6,16 @@ from collections.abc import Iterator
 
 from meshproof.base.names import CLUSTER_DOMAIN, Labels, full_name, labels
 from meshproof.documents.manifest import Document, Value
-from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
+from meshproof.lint.engine.project import (
+    Project,
+    find_unclear_paths,
+    find_values,
+    is_unclear,
+    read_spec,
+    read_text,
+)
 from meshproof.lint.model.conditions import Condition, MatchType, simplify_condition
 from meshproof.lint.model.route import Destination, Match, Reference, Route, RouteTable
-from meshproof.lint.model.virtual_service_routes import find_unclear_paths, is_unclear
 
 #: Keys of request.headers that are not headers but parts of the request.
 _PART_HEADERS = ("uri", "scheme", "method", "authority")

@@ -24,5 +24,5 @@ def list_destinations(project: Project) -> Iterator[tuple[RouteTable, Route, Des
     """Yield every destination and mirror with its table and route."""
     for table in read_route_tables(project):
         for route in table.routes:
-            for target in (*route.destinations, *route.mirrors):
-                yield table, route, target
+            for destination in (*route.destinations, *route.mirrors):
+                yield table, route, destination

@@ -66,10 +66,10 @@ def _find_rules_by_host(project: Project) -> dict[str, tuple[str, set[int]]]:
     for table in read_route_tables(project):
         for route in table.routes_of("http"):
             rule = f"{table.dialect} '{route.document.name}'"
-            for target in (*route.destinations, *route.mirrors):
-                _, ports = rules_by_host.setdefault(target.host, (rule, set()))
-                if target.port is not None and isinstance(target.port.content, int):
-                    ports.add(target.port.content)
+            for destination in (*route.destinations, *route.mirrors):
+                _, ports = rules_by_host.setdefault(destination.host, (rule, set()))
+                if destination.port is not None and isinstance(destination.port.content, int):
+                    ports.add(destination.port.content)
     return rules_by_host
 
 

@@ -7,8 +7,14 @@ from typing import Literal
 
 from meshproof.base.names import MESH, full_name
 from meshproof.documents.manifest import Document, Value
-from meshproof.lint.engine.defect import DefectKind as Defects
-from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
+from meshproof.lint.engine.project import (
+    Project,
+    find_unclear_paths,
+    find_values,
+    is_unclear,
+    read_spec,
+    read_text,
+)
 from meshproof.lint.model.conditions import Condition, MatchType, simplify_condition
 from meshproof.lint.model.route import Destination, Match, Reference, Route, RouteTable
 
@@ -59,25 +65,6 @@ def _read_table(project: Project, document: Document) -> RouteTable:
         gateways or (Reference(MESH, MESH, document.at),),
         tuple(routes),
     )
-
-
-def find_unclear_paths(project: Project, document: Document) -> tuple[str, ...]:
-    """Return the paths in a document whose intended content is unclear."""
-    if not project.has_defects(document):
-        return ()
-    paths = [
-        f"{defect.path}."
-        for defect in project.find_defects(Defects.UNKNOWN_KEY, document)
-        if not defect.expected
-    ]
-    for kind in (Defects.NO_VALUE, Defects.WRONG_TYPE, Defects.EXCLUSIVE_KEYS):
-        paths += [f"{defect.path}." for defect in project.find_defects(kind, document)]
-    return tuple(paths)
-
-
-def is_unclear(path: str, unclear_paths: tuple[str, ...]) -> bool:
-    """Say whether something at or below a path is unclear."""
-    return any(unclear_path.startswith((f"{path}.", f"{path}[")) for unclear_path in unclear_paths)
 
 
 def _read_hosts(values: list[Value], namespace: str) -> Iterator[Reference]:

@@ -62,21 +62,21 @@ class _Walk:
                 for entry in content
                 if entry.content is None
             ]
-            items = [
+            entries = [
                 self.check_value(entry, element, above)
                 for entry in content
                 if entry.content is not None
             ]
-            return value if _are_identical(items, content) else replace(value, content=items)
+            return value if _are_identical(entries, content) else replace(value, content=entries)
         if isinstance(content, str) and (shape.text_key or shape.old_text_keys):
             return self._expand_text(value, content, shape, above)
         defects = check_leaf(value, shape)
         self.defects += defects
         repaired = repair_value(value, shape) if defects else value
-        is_new_mapping = repaired is not value and shape.can_hold(repaired.content)
+        is_repaired = repaired is not value and shape.can_hold(repaired.content)
         return (
             self._check_value(repaired, shape, above)
-            if is_new_mapping and shape.is_container
+            if is_repaired and shape.is_container
             else repaired
         )
 
