@@ -142,7 +142,7 @@ def test_the_wheel_has_what_git_has(
     wanted = {installed_as(project, name) for name in in_git} - {None}
     assert there == wanted
     assert {
-        "meshproof/bundled_pytest.ini",
+        "meshproof/cli/bundled_pytest.ini",
         "meshproof/py.typed",
         "meshproof/manifests/apps/bookinfo.yaml",
         "meshproof/manifests/rules/v3_only/v1alpha2.yaml",
