@@ -165,7 +165,7 @@ def test_a_wrong_conversion_is_named_by_rule_and_line(
 
 def test_without_a_fault_it_is_the_same(converted: Any) -> None:
     found = compared(converted(SHOP))
-    assert not found.different + found.unproven
+    assert not found.different + found.not_compared
     assert list(found.lines()) == [
         "the same in the routing model: 2 routes of shop.default.svc.cluster.local"
     ]
@@ -184,7 +184,7 @@ def test_what_is_hardly_said_or_newly_read_is_the_same(
     converted: Any, rule: Any, spec: str
 ) -> None:
     found = compared(converted(rule(spec, ROUTE)))
-    assert not found.different + found.unproven
+    assert not found.different + found.not_compared
     assert found.same
 
 
@@ -202,29 +202,29 @@ def test_what_is_not_converted_is_not_claimed(converted: Any, rule: Any) -> None
     other = rule(ROUTE).replace("name: shop", "name: other").replace("name: r}", "name: s}")
     found = compared(converted(f"{wrong}---\n{other}"))
     assert [part.hosts for part in found.same] == [("other.default.svc.cluster.local",)]
-    assert len(found.unproven) == 1
-    assert found.unproven[0].startswith("old.yaml:6:")
-    assert found.unproven[0].endswith(" (not proven: RouteRule 'r')")
+    assert len(found.not_compared) == 1
+    assert found.not_compared[0].startswith("old.yaml:6:")
+    assert found.not_compared[0].endswith(" (not proven: RouteRule 'r')")
 
 
 def test_what_the_model_does_not_know_is_not_claimed(converted: Any, rule: Any) -> None:
     found = compared(converted(rule(ROUTE, "l4Fault: {terminate: {percent: 1}}")))
     assert not found.same
-    (said,) = found.unproven
+    (said,) = found.not_compared
     assert "of which no HTTP request tells (not proven: RouteRule 'r')" in said
 
 
 def test_an_order_that_was_not_specified_is_not_claimed(converted: Any, rule: Any) -> None:
     found = compared(converted("---\n".join([rule(ROUTE, name="a"), rule(ROUTE, name="b")])))
     assert not found.same
-    assert "same precedence" in found.unproven[0]
+    assert "same precedence" in found.not_compared[0]
 
 
 def test_ways_out_are_compared_and_what_no_request_tells_is_named(
     converted: Any, rule: Any
 ) -> None:
     found = compared(converted(f"{rule(ROUTE)}---\n{EGRESS}"))
-    assert [said.partition(": ")[2] for said in found.outside] == [
+    assert [said.partition(": ")[2] for said in found.unproven_fields] == [
         "spec.ports[1].protocol is not proven by requests: the workload that stands for the host "
         "speaks plaintext (EgressRule 'out')",
         "spec.ports[2].protocol is not proven by requests: only HTTP is asked for (EgressRule "
@@ -271,7 +271,7 @@ def test_rules_behind_an_ingress_are_not_claimed_there(converted: Any, rule: Any
     assert [part.hosts for part in found.same] == [("shop.default.svc.cluster.local",)]
     assert (
         "held behind it; the model has no such rules (not proven: Ingress 'gate')"
-        in (found.unproven[0])
+        in (found.not_compared[0])
     )
 
 
@@ -370,7 +370,7 @@ def rule_sets(draw: st.DrawFn) -> str:
 def test_any_legal_rules_mean_the_same(converted: Any, text: str) -> None:
     found = converted(text)
     result = compared(found)
-    assert not result.different + result.unproven, found.text
+    assert not result.different + result.not_compared, found.text
     hosts = {one["spec"]["destination"]["name"] for one in yaml.safe_load_all(text)}
     assert len(result.same) == len(hosts)
     assert sum(len(part.source.tables[0].routes) for part in result.same) == text.count("kind: ")

@@ -102,7 +102,7 @@ def _proven(source: Source, found: Conversion, options: argparse.Namespace) -> i
     left_out = [part for part in compared.same if not proof.is_provable_on_mesh(part)]
     for part in left_out:
         _tell(f"not proven on the mesh: {', '.join(part.hosts)} (only services of the cluster)")
-    proven = directions and not left_out and not compared.unproven
+    proven = directions and not left_out and not compared.not_compared
     return errors.EXIT_PASSED if proven else errors.EXIT_INCONCLUSIVE
 
 
@@ -133,7 +133,11 @@ def _prove(direction: Direction, source: Source) -> int:
     for one in results:
         if one.outcome is not Outcome.PASSED:
             _tell(f"{proof.describe_place(one.rule, source)}: {one.outcome}: {one.promise}")
-    _tell(f"not the same: {direction.description}" if code == 1 else f"not proven: {direction.description}")
+    _tell(
+        f"not the same: {direction.description}"
+        if code == 1
+        else f"not proven: {direction.description}"
+    )
     return code
 
 

@@ -1,7 +1,8 @@
-"""From the rules of Istio 0.2 to 0.8 to those of today, which say the same.
+"""Converts the rules of Istio 0.2 to 0.8 to today's rules with the same meaning.
 
 RouteRule, DestinationPolicy, EgressRule and Ingress of Istio's class become VirtualService,
-DestinationRule, ServiceEntry and Gateway of networking.istio.io/v1. What they cannot say is named.
+DestinationRule, ServiceEntry and Gateway of networking.istio.io/v1. Parts that these cannot express
+are noted.
 """
 
 from __future__ import annotations
@@ -18,59 +19,61 @@ from meshproof.convert import (
     route_rule,
     unconverted,
 )
+from meshproof.convert.context import Context
 from meshproof.convert.nodes import Node
 from meshproof.convert.notes import Level, Note
-from meshproof.convert.route_rule import Context
 from meshproof.convert.source import Source
 from meshproof.convert.yaml_writer import write_documents
 from meshproof.documents.manifest import Document
 
 __all__ = ["Conversion", "Level", "Note", "convert"]
 
-#: Keys of metadata that no object of today has any use for.
+#: Metadata keys about the old object, which a new one must not have.
 _DROPPED_METADATA = ("finalizers", "generateName", "ownerReferences")
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """The converted rules as YAML, and what is to be said of them, in order of place."""
+    """The converted rules as YAML, with notes in the order of the source."""
 
     text: str
     notes: tuple[Note, ...]
 
     @property
     def is_complete(self) -> bool:
-        """True when the output says all that the source says."""
+        """True if every part of the source is converted."""
         return all(note.level is not Level.ERROR for note in self.notes)
 
 
 def convert(source: Source, old_defaults: bool = False) -> Conversion:
-    """Return what the legacy rules of a source say, in the words of today.
+    """Convert the legacy rules of a source.
 
-    `old_defaults` also writes out the timeout and the retries that the old mesh had by itself.
-    Raises BadRules for what cannot be read, and when there is nothing to convert.
+    `old_defaults` also writes out the timeout and the retries that the old mesh had by default.
+    Raises BadRules for rules that cannot be read or converted.
     """
     context = Context(
         selectors=unconverted.read_selectors(source.unconverted), old_defaults=old_defaults
     )
     rules_by_host = route_rule.group_by_host(
-        one for one in source.legacy if one.kind == "RouteRule"
+        document for document in source.legacy if document.kind == "RouteRule"
     )
     documents_of_kind = {
-        kind: [one for one in source.legacy if one.kind == kind]
+        kind: [document for document in source.legacy if document.kind == kind]
         for kind in ("DestinationPolicy", "EgressRule", "Ingress")
     }
     for document in documents_of_kind["DestinationPolicy"]:
         destination_policy.convert(document, context)
-    service_entries = [egress_rule.convert(one, context) for one in documents_of_kind["EgressRule"]]
+    service_entries = [
+        egress_rule.convert(document, context) for document in documents_of_kind["EgressRule"]
+    ]
     routes = [route_rule.convert_rules(group, context) for group in rules_by_host.values()]
     ingress_context = ingress.IngressContext(
         rules_by_host, unconverted.read_named_ports(source.unconverted)
     )
     ingress_objects = [
         node
-        for one in documents_of_kind["Ingress"]
-        for node in ingress.convert(one, ingress_context, context)
+        for document in documents_of_kind["Ingress"]
+        for node in ingress.convert(document, ingress_context, context)
     ]
     objects = [
         *service_entries,
@@ -92,7 +95,7 @@ def convert(source: Source, old_defaults: bool = False) -> Conversion:
 
 
 def _check_unique_names(objects: Sequence[Node]) -> None:
-    """Raise BadRules for two objects of one name: one would replace the other."""
+    """Raise BadRules for two objects of the same name: one would replace the other."""
     keys: set[tuple[str, str, str]] = set()
     for node in objects:
         content = node.to_python()
@@ -108,6 +111,7 @@ def _check_unique_names(objects: Sequence[Node]) -> None:
 
 
 def _note_dropped_metadata(documents: Iterable[Document], context: Context) -> None:
+    """Add a hint for each metadata key that is dropped."""
     for document in documents:
         for key in _DROPPED_METADATA:
             value = document.metadata.get(key)

@@ -1,4 +1,4 @@
-"""What a RouteRule does beside routing -> the same keys of a VirtualService's route.
+"""Converts what a RouteRule does beside routing to the keys of a VirtualService's route.
 
 Source: routing/v1alpha1/route_rule.proto of Istio 0.2 to 0.8 and Istio's page on VirtualService.
 """
@@ -9,15 +9,15 @@ from meshproof.convert.nodes import Node, copy_value, make_mapping, make_scalar
 from meshproof.convert.notes import Notes
 from meshproof.documents.manifest import Value
 
-#: Istio up to 0.8 ended a request after this time where no rule said otherwise.
+#: Default timeout of Istio up to 0.8, in seconds.
 OLD_SECONDS = 15.0
 OLD_TIMEOUT = f"{OLD_SECONDS:g}s"
-#: What a retry was made for then; today's default leaves out answers of 500 and above.
+#: Conditions of a retry then; today's default leaves out responses of 500 and above.
 OLD_RETRY_ON = "5xx,connect-failure,refused-stream"
 
 
 def convert_redirect(value: Value | None) -> Node | None:
-    """Return the redirect; it was a 302, where a VirtualService says 301 unless told otherwise."""
+    """Return the redirect with status 302, the old default; a VirtualService's default is 301."""
     if value is None:
         return None
     node = copy_value(value)
@@ -26,12 +26,12 @@ def convert_redirect(value: Value | None) -> Node | None:
 
 
 def convert_rewrite(value: Value | None) -> Node | None:
-    """Return the rewrite, which has the same keys and meaning."""
+    """Return the rewrite, whose keys and meaning are the same."""
     return copy_value(value) if value is not None else None
 
 
 def put_policies(spec: Value, route: Node, notes: Notes) -> None:
-    """Put timeout, retries, fault, corsPolicy and headers into a route; name what has no key."""
+    """Put timeout, retries, fault, corsPolicy and headers into a route; note what has no key."""
     route.put("timeout", _convert_timeout(spec.get("httpReqTimeout"), route, notes))
     route.put("retries", _convert_retries(spec.get("httpReqRetries"), route, notes))
     route.put("fault", _convert_fault(spec, route, notes))
@@ -50,7 +50,7 @@ def put_policies(spec: Value, route: Node, notes: Notes) -> None:
 
 
 def put_old_defaults(route: Node, is_enabled: bool) -> None:
-    """Put the timeout and the retries of the old mesh into a route that has none."""
+    """Put the old default timeout and retries into a route that has none."""
     if is_enabled and isinstance(route.content, dict):
         if "timeout" not in route.content:
             route.put("timeout", make_scalar(OLD_TIMEOUT))
@@ -86,7 +86,7 @@ def _convert_retries(value: Value | None, route: Node, notes: Notes) -> Node | N
 
 
 def _get_simple_policy(value: Value | None, key: str, route: Node, notes: Notes) -> Value | None:
-    """Return the simple form of a policy; the custom one was never more than a name for Envoy's."""
+    """Return the simple form of a policy; note a custom one, which cannot be converted."""
     if value is None:
         return None
     custom = value.get("custom")
@@ -98,6 +98,7 @@ def _get_simple_policy(value: Value | None, key: str, route: Node, notes: Notes)
 
 
 def _note_override_header(value: Value, route: Node, notes: Notes) -> None:
+    """Note a request header that would override the policy."""
     header = value.get("overrideHeaderName")
     if header is not None:
         notes.add_unconverted(
@@ -155,13 +156,13 @@ def _convert_abort(value: Value | None, route: Node, notes: Notes) -> Node | Non
 
 
 def _convert_percentage(value: Value) -> Node:
-    """Return the share of requests; without one it was 0, where a VirtualService means all."""
+    """Return the share of requests; the old default was 0, a VirtualService's is all."""
     percent = value.get("percent")
     return make_mapping(value=copy_value(percent) if percent is not None else make_scalar(0))
 
 
 def _convert_cors(value: Value | None) -> Node | None:
-    """Return the policy: the same keys, but origins are conditions on strings today."""
+    """Return the CORS policy; its origins become conditions on strings."""
     if value is None:
         return None
     policy = Node({}, (value,))

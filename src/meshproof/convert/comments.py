@@ -1,8 +1,8 @@
-"""Finds the comments of YAML files and carries each to what says the same in the output.
+"""Finds the comments of YAML files and carries each to the matching place of the output.
 
-A comment in the line of a value belongs to that value; one in a line of its own to what comes next
-in its document, at the end of a document to the document. It is carried to the node that says that
-value, or the nearest value above it: there always is one, so that none is lost.
+A comment after a value belongs to that value. A comment on its own line belongs to the next value
+of its document, at the end of a document to the document. It is carried to the node made from that
+value, or from the nearest value that contains it: there always is one, so no comment is lost.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ Position = tuple[int, int]
 
 @dataclass(frozen=True)
 class Comment:
-    """A comment: where it begins (line and column, from 1), what it says, whether it is alone."""
+    """A comment with its position (line and column, from 1); `is_alone` on a line of its own."""
 
-    place: Position
+    position: Position
     text: str
-    alone: bool
+    is_alone: bool
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A key or a list's entry: where it begins, and its value below all values above it.
+    """A key or a list entry with its position, and its value followed by all that contain it.
 
-    A comment further to the right than `column`, before it, belongs to what stands before.
+    A comment before it that is further right than `column` belongs to the entry before.
     """
 
-    place: Position
+    position: Position
     chain: tuple[Value, ...]
     column: int
 
@@ -46,10 +46,10 @@ def carry_comments(
 ) -> None:
     """Put the comments of `converted` documents into the objects that were made of them.
 
-    `texts` are the files by name. A document that is not converted keeps its comments to itself.
+    `texts` are the files by name. Comments of documents that are not converted stay behind.
     """
     node_of_value: dict[int, Node] = {}
-    for node in (value for tree in objects for value in tree.iter_nodes()):
+    for node in (node for tree in objects for node in tree.list_nodes()):
         for value in node.origins:
             node_of_value.setdefault(id(value), node)
     files: dict[str, list[Document]] = {}
@@ -61,11 +61,12 @@ def carry_comments(
                 (node_of_value[id(value)] for value in chain if id(value) in node_of_value), None
             )
             if owner is not None:
-                _put_comment(owner, comment, exact=id(chain[0]) in node_of_value)
+                _put_comment(owner, comment, is_exact=id(chain[0]) in node_of_value)
 
 
-def _put_comment(node: Node, comment: Comment, exact: bool) -> None:
-    if comment.alone or not exact or node.line_comment:
+def _put_comment(node: Node, comment: Comment, is_exact: bool) -> None:
+    """Add a comment to a node, in its line if it belongs to exactly this value."""
+    if comment.is_alone or not is_exact or node.line_comment:
         node.comments_above.append(comment.text)
     else:
         node.line_comment = comment.text
@@ -74,19 +75,19 @@ def _put_comment(node: Node, comment: Comment, exact: bool) -> None:
 def _find_owners(
     text: str, documents: list[Document]
 ) -> Iterator[tuple[Comment, tuple[Value, ...]]]:
-    """Yield each comment of the documents with what it belongs to, the innermost value first."""
+    """Yield each comment with the values that it belongs to, the innermost first."""
     comments, parts = _scan_comments(text)
     entries = sorted(
         (entry for document in documents for entry in _iter_entries(document)),
-        key=lambda entry: entry.place,
+        key=lambda entry: entry.position,
     )
-    positions = [entry.place for entry in entries]
+    positions = [entry.position for entry in entries]
     for comment in comments:
-        index = bisect.bisect_left(positions, comment.place)
-        start, end = _find_document_range(comment.place, parts)
+        index = bisect.bisect_left(positions, comment.position)
+        start, end = _find_document_range(comment.position, parts)
         neighbours = (entries[index] if index < len(entries) else None), entries[index - 1]
         after, before = (
-            entry if entry is not None and start <= entry.place < end else None
+            entry if entry is not None and start <= entry.position < end else None
             for entry in neighbours
         )
         chain = _choose_chain(comment, before if index else None, after)
@@ -97,26 +98,26 @@ def _find_owners(
 def _choose_chain(
     comment: Comment, before: _Entry | None, after: _Entry | None
 ) -> tuple[Value, ...]:
-    """Return what a comment between two entries belongs to, the innermost value first."""
-    if after is not None and (before is None or not comment.alone):
+    """Return the values that a comment between two entries belongs to, the innermost first."""
+    if after is not None and (before is None or not comment.is_alone):
         return before.chain if before is not None else after.chain
     if before is None:
         return ()
-    if not comment.alone:
+    if not comment.is_alone:
         return before.chain
     if after is None:
         return before.chain[-1:]
-    inside = before.chain[0] in after.chain
-    closes = comment.place[1] > after.column and not inside and len(before.chain) > 1
-    return before.chain[1:] if closes else after.chain
+    is_inside = before.chain[0] in after.chain
+    is_after_end = comment.position[1] > after.column and not is_inside and len(before.chain) > 1
+    return before.chain[1:] if is_after_end else after.chain
 
 
 def _find_document_range(
     position: Position, parts: list[tuple[Position, bool]]
 ) -> tuple[Position, Position]:
-    """Return from where to where the document reaches that a comment belongs to.
+    """Return start and end of the document that a position belongs to.
 
-    A part that holds comments only belongs to the document after it.
+    A part without values, only comments, belongs to the document after it.
     """
     starts = [start for start, _ in parts]
     index = max(0, bisect.bisect_right(starts, position) - 1)
@@ -128,7 +129,7 @@ def _find_document_range(
 
 
 def _iter_entries(document: Document) -> Iterator[_Entry]:
-    """Yield every key and every list's entry of a document, the outermost first."""
+    """Yield every key and list entry of a document, the outermost first."""
     root = document.root
     yield _Entry((root.at.line, root.at.column), (root,), root.at.column)
     pending: list[tuple[Value, tuple[Value, ...]]] = [(root, (root,))]
@@ -151,9 +152,9 @@ def _iter_entries(document: Document) -> Iterator[_Entry]:
 
 
 def _scan_comments(text: str) -> tuple[list[Comment], list[tuple[Position, bool]]]:
-    """Return the comments of a text; where its documents begin, and whether each holds a value.
+    """Return the comments of a text, and where its documents begin and whether each has a value.
 
-    A comment stands between two tokens; the first line of a block scalar may have one, too.
+    A comment stands between two tokens, or on the first line of a block scalar.
     """
     gaps: list[tuple[int, int]] = []
     parts: list[tuple[Position, bool]] = [((1, 1), False)]
@@ -177,7 +178,7 @@ def _scan_comments(text: str) -> tuple[list[Comment], list[tuple[Position, bool]
 
 
 def _iter_comments(text: str, start: int, end: int, lines: list[int]) -> Iterator[Comment]:
-    """Yield the comments of a stretch of text without values; `lines` are where lines begin."""
+    """Yield the comments between two offsets without values; `lines` are where lines begin."""
     position = start
     while (hash_at := text.find("#", position, end)) >= 0:
         line_end = text.find("\n", hash_at)

@@ -1,4 +1,4 @@
-"""DestinationPolicy -> the traffic policy of a DestinationRule, of the whole service or a subset.
+"""Converts a DestinationPolicy to the traffic policy of a DestinationRule or of one of its subsets.
 
 Source: routing/v1alpha1/destination_policy.proto of Istio 0.2 to 0.8 and Istio's page on
 DestinationRule.
@@ -6,14 +6,14 @@ DestinationRule.
 
 from __future__ import annotations
 
+from meshproof.convert.context import Context
 from meshproof.convert.nodes import Node, copy_value, make_mapping, make_scalar
-from meshproof.convert.route_rule import Context
 from meshproof.convert.services import read_service
 from meshproof.convert.yaml_writer import iter_lines
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.legacy import destination_policy
 
-#: The same algorithm has another name today.
+#: Old name of a load balancing algorithm -> today's name.
 _BALANCERS = {"LEAST_CONN": "LEAST_REQUEST"}
 #: Key of simpleCb -> where it stands in a traffic destination_rule.
 _KEYS = {
@@ -30,9 +30,9 @@ _KEYS = {
 
 
 def convert(document: Document, context: Context) -> None:
-    """Put what a destination_rule says into the DestinationRule of its service.
+    """Put a policy into the DestinationRule of its service.
 
-    Raises BadRules with its place for what a destination_rule cannot say.
+    Raises BadRules with its place for values that a policy cannot have.
     """
     destination_policy.check_policy(document)
     spec, notes = document.spec, context.notes
@@ -68,6 +68,7 @@ def convert(document: Document, context: Context) -> None:
 
 
 def _convert_balancer(value: Value | None, traffic_policy: Node, context: Context) -> Node | None:
+    """Return the load balancer settings."""
     if value is None:
         return None
     custom, name = value.get("custom"), value.get("name")
@@ -80,6 +81,7 @@ def _convert_balancer(value: Value | None, traffic_policy: Node, context: Contex
 
 
 def _convert_breaker(value: Value | None, traffic_policy: Node, context: Context) -> None:
+    """Put the limits of a circuit breaker into the traffic policy."""
     if value is None:
         return
     custom, simple = value.get("custom"), value.get("simpleCb")
@@ -93,7 +95,7 @@ def _convert_breaker(value: Value | None, traffic_policy: Node, context: Context
 
 
 def _put_at_path(node: Node, path: tuple[str, ...], leaf: Node) -> None:
-    """Put a value at a path, making the mappings on the way."""
+    """Put a value at a path, creating the mappings on the way."""
     for key in path[:-1]:
         content = node.content if isinstance(node.content, dict) else {}
         if key not in content:

@@ -1,7 +1,7 @@
-"""The way out of the mesh, as EgressRules and as ServiceEntries say it: which host at which port.
+"""Reads which external hosts and ports EgressRules and ServiceEntries open, to compare both.
 
-Each dialect is read by itself, so that a converter that loses a host, a port or the TLS of one is
-seen: in the comparison, and by requests that are to reach the host.
+Each dialect is read on its own. So a converter that loses a host, a port or its TLS shows in the
+comparison, and in requests to the host.
 Source: routing/v1alpha1/egress_rule.proto of Istio 0.3 to 0.8; Istio reference, ServiceEntry and
 DestinationRule (ClientTLSSettings).
 """
@@ -20,7 +20,7 @@ from meshproof.rules.model import Route, RouteTable, RuleSet, Target
 
 @dataclass(frozen=True)
 class EgressEndpoint:
-    """A host (or its addresses) outside, a port of it, what is spoken there, who opens TLS."""
+    """A port of an external host or address: its protocol, and whether the sidecar opens TLS."""
 
     host: str
     port: int
@@ -33,12 +33,12 @@ class EgressEndpoint:
 
     @property
     def is_reachable_by_http(self) -> bool:
-        """Say whether a request can be sent there."""
+        """Say whether HTTP requests can be sent there."""
         return self.protocol in HTTP_PROTOCOLS and egress_rule.is_single_name(self.host)
 
 
 def read_egress_rules(documents: Iterable[Document]) -> Iterator[EgressEndpoint]:
-    """Yield what EgressRules let out. `https` there: callers speak HTTP, the sidecar opens TLS."""
+    """Yield the endpoints of EgressRules; for `https` the sidecar opens TLS."""
     for document in documents:
         if document.kind == egress_rule.KIND:
             host = document.spec.need("destination").need("service")
@@ -52,15 +52,15 @@ def read_egress_rules(documents: Iterable[Document]) -> Iterator[EgressEndpoint]
 
 
 def read_service_entries(documents: Iterable[Document]) -> Iterator[EgressEndpoint]:
-    """Yield what ServiceEntries let out, with the TLS that DestinationRules open there."""
-    documents_list = list(documents)
+    """Yield the endpoints of ServiceEntries, with the TLS that DestinationRules open."""
+    document_list = list(documents)
     tls_targets = {
         key
-        for document in documents_list
+        for document in document_list
         if document.kind == "DestinationRule"
         for key in _iter_tls_targets(document)
     }
-    for document in documents_list:
+    for document in document_list:
         if document.kind == "ServiceEntry":
             addresses = document.spec.get("addresses")
             hosts = addresses if addresses is not None else document.spec.need("hosts")
@@ -73,6 +73,7 @@ def read_service_entries(documents: Iterable[Document]) -> Iterator[EgressEndpoi
 
 
 def _iter_tls_targets(rule: Document) -> Iterator[tuple[str, int]]:
+    """Yield host and port of each port for which a DestinationRule opens TLS."""
     policy = rule.spec.get("trafficPolicy")
     ports = policy.get("portLevelSettings") if policy is not None else None
     for port_settings in ports.items() if ports is not None else ():
@@ -85,18 +86,18 @@ def _iter_tls_targets(rule: Document) -> Iterator[tuple[str, int]]:
 
 
 def find_differences(
-    theirs: Iterable[EgressEndpoint], ours: Iterable[EgressEndpoint]
+    source_endpoints: Iterable[EgressEndpoint], converted_endpoints: Iterable[EgressEndpoint]
 ) -> Iterator[str]:
-    """Yield what is let out by one side and not by the other, with its place."""
-    before, after = set(theirs), set(ours)
-    for endpoint in sorted(before - after, key=lambda endpoint: endpoint.at):
+    """Yield the endpoints that only one side has, with their places."""
+    source_set, converted_set = set(source_endpoints), set(converted_endpoints)
+    for endpoint in sorted(source_set - converted_set, key=lambda endpoint: endpoint.at):
         yield f"{endpoint.at}: the converted rules do not let out {endpoint}"
-    for endpoint in sorted(after - before, key=lambda endpoint: endpoint.at):
+    for endpoint in sorted(converted_set - source_set, key=lambda endpoint: endpoint.at):
         yield f"{endpoint.at}: the converted rules let out {endpoint}, which no rule did"
 
 
 def build_rule_set(endpoints: Iterable[EgressEndpoint]) -> RuleSet:
-    """Return a route to each host that requests can be sent to, for its ports."""
+    """Return a route to each host that HTTP requests can be sent to, for its ports."""
     endpoints_by_host: dict[str, list[EgressEndpoint]] = {}
     for endpoint in filter(lambda endpoint: endpoint.is_reachable_by_http, endpoints):
         endpoints_by_host.setdefault(endpoint.host, []).append(endpoint)
@@ -108,13 +109,14 @@ def build_rule_set(endpoints: Iterable[EgressEndpoint]) -> RuleSet:
 
 
 def _build_table(host: str, endpoints: list[EgressEndpoint]) -> RouteTable:
+    """Return the route table of one external host."""
     at, ports = endpoints[0].at, sorted({endpoint.port for endpoint in endpoints})
     route = Route((), (Target(host, (), 100, at=at),), at, f"way out to {host}")
     return RouteTable((host,), (route,), None, at, route.name, ports=tuple(ports))
 
 
 def add_to_inventory(inventory: Inventory, rule_set: RuleSet) -> Inventory:
-    """Return the surroundings in which the hosts of these ways out are known, at their ports."""
+    """Return the inventory with the external hosts and ports of `rule_set`."""
     ports = {host: table.ports for table in rule_set.tables for host in table.hosts}
     return replace(
         inventory,

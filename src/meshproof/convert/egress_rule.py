@@ -1,4 +1,4 @@
-"""EgressRule -> ServiceEntry; where Istio opened TLS for the caller, a DestinationRule does it.
+"""Converts an EgressRule to a ServiceEntry, with a DestinationRule where the sidecar opens TLS.
 
 Source: routing/v1alpha1/egress_rule.proto of Istio 0.3 to 0.8, Istio 0.x's page on egress and
 today's pages on ServiceEntry and on TLS origination.
@@ -6,21 +6,21 @@ today's pages on ServiceEntry and on TLS origination.
 
 from __future__ import annotations
 
+from meshproof.convert.context import Context
 from meshproof.convert.nodes import Node, make_list, make_mapping, make_scalar
-from meshproof.convert.route_rule import Context
-from meshproof.convert.services import (
+from meshproof.convert.objects import (
     build_metadata,
-    build_service,
     complete_object,
     has_explicit_namespace,
     merge_metadata,
 )
+from meshproof.convert.services import build_service
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.legacy import egress_rule
 
 
 def convert(document: Document, context: Context) -> Node:
-    """Return the ServiceEntry of a rule. Raises BadRules for what a rule cannot say."""
+    """Return the ServiceEntry of a rule. Raises BadRules for values that a rule cannot have."""
     egress_rule.check_rule(document)
     spec = document.spec
     destination = spec.need("destination")
@@ -49,14 +49,14 @@ def convert(document: Document, context: Context) -> Node:
 
 
 def _is_wildcard(host: str) -> bool:
-    """Say whether a host stands for many, so that the caller's address must be taken."""
+    """Say whether a host stands for many, so that requests keep the address of the caller."""
     return not egress_rule.is_single_name(host)
 
 
 def _convert_host(
     host: Value, destination: Value, document: Document, context: Context
 ) -> dict[str, Node]:
-    """Return the hosts of the entry, or the addresses under a name that nobody asks for."""
+    """Return the hosts of the entry; for an address a made-up host with `addresses`."""
     if egress_rule.ADDRESS.fullmatch(host.text()) is None:
         return {"hosts": make_list(make_scalar(host.text(), destination, host))}
     name = f"{document.name}.{document.namespace}.egress"
@@ -70,6 +70,7 @@ def _convert_host(
 
 
 def _convert_port(port: Value, host: Value, document: Document, context: Context) -> Node:
+    """Return a port of the entry; https becomes http with TLS opened by the sidecar."""
     number, protocol = port.need("port"), port.need("protocol")
     protocol_name = protocol.text().upper()
     if protocol_name == "HTTPS":
@@ -87,7 +88,7 @@ def _convert_port(port: Value, host: Value, document: Document, context: Context
 def _originate_tls(
     number: Value, protocol: Value, host: Value, document: Document, context: Context
 ) -> None:
-    """Let the caller's sidecar open TLS: callers said http://host:443, and may go on so."""
+    """Let the caller's sidecar open TLS: callers use http://host:443, and may continue to do so."""
     destination_rule = context.destination_rules.get_or_add(build_service(host.text()), document)
     port = number.integer(1, 65535)
     destination_rule.add_port_settings(

@@ -1,12 +1,13 @@
-"""What a RouteRule says of requests that come in through a path of an Ingress."""
+"""Converts RouteRules for requests that enter through a path of an Ingress."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from meshproof.convert.context import Context
 from meshproof.convert.nodes import Node, make_list, make_mapping, make_scalar
 from meshproof.convert.notes import Notes
-from meshproof.convert.route_rule import Context, LegacyRule, convert_route
+from meshproof.convert.route_rule import LegacyRule, convert_route
 from meshproof.rules.legacy.ingress import Path
 from meshproof.rules.model import StringMatch
 
@@ -14,10 +15,10 @@ from meshproof.rules.model import StringMatch
 def convert_route_below(
     rule: LegacyRule, namespace: str, path: Path, port: int | None, root: Node, context: Context
 ) -> Node | None:
-    """Return the route of a rule for requests that a path of an Ingress takes, None without any.
+    """Return the route of a rule for requests to a path of an Ingress, None if it gets none.
 
-    `port` is the one of the service that they go to. What the rule cannot say is named where it is
-    converted for the sidecars; here, above `root`, only what comes of both together.
+    `port` is the service's port of the path. Parts of the rule that cannot be converted are noted
+    where it is converted for sidecars; here, above `root`, only problems of both together.
     """
     route = convert_route(rule, namespace, replace(context, notes=Notes()))
     content = route.node.content if isinstance(route.node.content, dict) else {}
@@ -39,6 +40,7 @@ def convert_route_below(
 
 
 def _read_first_match(match: Node | None) -> dict[str, Node]:
+    """Return the conditions of the first match, by key."""
     if match is None or not isinstance(match.content, list):
         return {}
     content = match.content[0].content
@@ -48,7 +50,10 @@ def _read_first_match(match: Node | None) -> dict[str, Node]:
 def _combine_matches(
     conditions: dict[str, Node], path: Path, rule: LegacyRule, root: Node, context: Context
 ) -> list[Node] | None:
-    """Return the rule's match with each condition of the path; [] for none that could hold."""
+    """Return the rule's match combined with each condition of the path.
+
+    None without any condition, [] if no request can satisfy both.
+    """
     other_conditions = {
         key: _copy_without_origins(node) for key, node in conditions.items() if key != "uri"
     }
@@ -63,7 +68,7 @@ def _combine_matches(
     for path_uri in path.conditions:
         if rule_uri is not None and "regex" in (rule_uri.kind, path_uri.kind):
             context.notes.add_doubt(
-                path.at.at,
+                path.entry.at,
                 f"'{rule.document.name}' at {rule.document.at} has a regex for the path: what "
                 "both take cannot be written; its route is left out at the gateway",
                 root,
@@ -83,7 +88,7 @@ def _combine_matches(
 def _check_rewrite(
     rule: LegacyRule, path: Path, rule_uri: StringMatch | None, root: Node, context: Context
 ) -> None:
-    """Name a rewrite that would replace the prefix of the path where it replaced the rule's."""
+    """Note a rewrite that would replace the path's prefix instead of the rule's."""
     rewrite = rule.document.spec.get("rewrite")
     uri = rewrite.get("uri") if rewrite is not None else None
     is_same_prefix = all(
@@ -93,21 +98,22 @@ def _check_rewrite(
     )
     if uri is not None and not is_same_prefix:
         context.notes.add_doubt(
-            uri.at, f"{uri.path} replaces what the Ingress at {path.at.at} takes of the path", root
+            uri.at, f"{uri.path} replaces what the Ingress at {path.entry.at} takes of the path", root
         )
 
 
 def _read_condition(node: Node | None, path: Path) -> StringMatch | None:
+    """Return the condition on the URI, None if there is none."""
     if node is None:
         return None
     (kind, value), *_ = node.to_python().items()
-    return StringMatch(kind, value, path.at.at)
+    return StringMatch(kind, value, path.entry.at)
 
 
 def intersect(first: StringMatch, second: StringMatch | None) -> StringMatch | None:
-    """Return the condition that holds where two of exact and prefix hold, None where that is never.
+    """Return the condition that holds where both hold, None if that is impossible.
 
-    (`second` None is a condition that always holds.)
+    Both are of kind exact or prefix; `second` None always holds.
     """
     if second is None:
         return first
@@ -120,7 +126,7 @@ def intersect(first: StringMatch, second: StringMatch | None) -> StringMatch | N
 
 
 def _copy_without_origins(node: Node) -> Node:
-    """Return a copy that says nothing of its source: comments stay with the sidecars' rules."""
+    """Return a copy without origins, so that comments stay with the sidecars' rules."""
     if isinstance(node.content, dict):
         return Node({key: _copy_without_origins(child) for key, child in node.content.items()})
     if isinstance(node.content, list):
@@ -129,6 +135,7 @@ def _copy_without_origins(node: Node) -> Node:
 
 
 def _put_split_with_port(split: Node | None, route: Node, port: int | None) -> None:
+    """Put the destinations into a route, each with the port."""
     bare_split = _copy_without_origins(split) if split is not None else None
     for entry in (
         bare_split.content

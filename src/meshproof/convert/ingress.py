@@ -1,7 +1,7 @@
-"""Ingress of Istio's class -> Gateway, and a VirtualService for each host.
+"""Converts an Ingress of Istio's class to a Gateway and a VirtualService for each host.
 
-What RouteRules of the same input say of a backend held for requests through the ingress, too; so
-their routes stand below its paths. Source: Istio 0.x's page on ingress, today's on Gateway.
+RouteRules of the same input applied to requests through the ingress, too. So their routes come
+below the paths of the Ingress. Source: Istio 0.x's page on ingress, today's on Gateway.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from meshproof.base.names import INGRESS_ANNOTATION, full_name
+from meshproof.convert.context import Context
 from meshproof.convert.gateway_routes import convert_route_below
 from meshproof.convert.nodes import Node, make_list, make_mapping, make_scalar
-from meshproof.convert.route_rule import Context, LegacyRule
-from meshproof.convert.services import (
-    Service,
+from meshproof.convert.objects import (
     build_metadata,
-    build_service,
     complete_object,
     has_explicit_namespace,
     merge_judge_options,
     merge_metadata,
 )
+from meshproof.convert.route_rule import LegacyRule
+from meshproof.convert.services import Service, build_service
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.legacy import ingress
 from meshproof.rules.legacy.ingress import Path
@@ -30,7 +30,7 @@ from meshproof.rules.model import StringMatch
 
 @dataclass(frozen=True)
 class IngressContext:
-    """What is known beside an Ingress: rules of services by host, their ports by host and name."""
+    """What an Ingress refers to: rules of services by host, their ports by host and name."""
 
     rules: Mapping[str, list[LegacyRule]]
     ports: Mapping[tuple[str, str], int]
@@ -39,7 +39,7 @@ class IngressContext:
 def convert(document: Document, ingress_context: IngressContext, context: Context) -> list[Node]:
     """Return the Gateway and the VirtualServices of an Ingress.
 
-    Raises BadRules with its place for what an Ingress cannot say.
+    Raises BadRules with its place for values that an Ingress cannot have.
     """
     hosts = ingress.read_paths(document)
     gateway = _convert_gateway(document, list(hosts), context)
@@ -51,6 +51,7 @@ def convert(document: Document, ingress_context: IngressContext, context: Contex
 
 
 def _convert_gateway(document: Document, hosts: list[str], context: Context) -> Node:
+    """Return the Gateway with a server for HTTP and one for each TLS entry."""
     metadata_node = build_metadata(
         document.name, document.namespace, has_explicit_namespace(document)
     )
@@ -78,6 +79,7 @@ def _convert_gateway(document: Document, hosts: list[str], context: Context) -> 
 
 
 def _carry_annotations(document: Document, metadata_node: Node, context: Context) -> None:
+    """Copy the annotations that are not for an ingress controller."""
     annotations, _ = merge_metadata([document], "annotations")
     if annotations is None or not isinstance(annotations.content, dict):
         return
@@ -93,7 +95,7 @@ def _carry_annotations(document: Document, metadata_node: Node, context: Context
 
 
 def _convert_tls(entry: Value, index: int, hosts: list[str], context: Context) -> Node:
-    """Return the server for TLS; its certificate must now lie beside the gateway's workload."""
+    """Return the server for TLS; its Secret must now be in the gateway's namespace."""
     entry.check_keys("hosts", "secretName")
     hosts_value, secret = entry.get("hosts"), entry.get("secretName")
     host_nodes = (
@@ -131,6 +133,7 @@ def _convert_host(
     ingress_context: IngressContext,
     context: Context,
 ) -> Node:
+    """Return the VirtualService for one host of an Ingress."""
     suffix = "" if is_only_host else f"-{build_service(host).name if host != '*' else 'all'}"
     metadata_node = build_metadata(
         f"{document.name}{suffix}", document.namespace, has_explicit_namespace(document)
@@ -158,7 +161,7 @@ def _convert_host(
 def _convert_path(
     path: Path, document: Document, ingress_context: IngressContext, context: Context, root: Node
 ) -> list[Node]:
-    """Return a path's routes: those of its service's rules below it, then the service itself."""
+    """Return the routes of a path: those of the service's rules, then one to the service itself."""
     service = build_service(full_name(path.service.text(), document.namespace))
     number = _find_port(path, service, ingress_context, context, root)
     routes = []
@@ -168,7 +171,7 @@ def _convert_path(
             routes.append(route)
     port = make_mapping(number=make_scalar(number)) if number is not None else None
     host = make_scalar(service.host_within(document.namespace), path.service)
-    default_route = make_mapping(path.at)
+    default_route = make_mapping(path.entry)
     if path.conditions:
         default_route.put(
             "match",
@@ -184,12 +187,14 @@ def _convert_path(
 
 
 def _build_condition(condition: StringMatch) -> Node:
+    """Return a condition on a string."""
     return make_mapping(**{condition.kind: make_scalar(condition.value)})
 
 
 def _find_port(
     path: Path, service: Service, ingress_context: IngressContext, context: Context, root: Node
 ) -> int | None:
+    """Return the port number of a path, None if it has none or its name is unknown."""
     if path.port is None or isinstance(path.port.content, int):
         return path.port.integer(1, 65535) if path.port is not None else None
     name = path.port.text()

@@ -1,7 +1,7 @@
-"""The match of a RouteRule -> the match of a VirtualService.
+"""Converts the match of a RouteRule to the match of a VirtualService.
 
-A condition that cannot be said is named, and the match is then not whole: its route is left out,
-since without that condition it would take requests that the rule did not take.
+A condition that cannot be converted is noted and makes the match incomplete. Its route is then left
+out: without that condition it would take requests that the rule did not take.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KINDS = ("exact", "prefix", "regex")
 
 @dataclass
 class Conditions:
-    """A match in the making; `is_complete` while every condition of the source is in it."""
+    """A match that is being built; `is_complete` while no condition is missing."""
 
     node: Node
     route: Node
@@ -50,7 +50,7 @@ class Conditions:
             self.node.put("headers", self._headers)
 
     def _convert_string(self, name: str, value: Value) -> Node | None:
-        """Return a condition on a string (a bare text means exact), None for one that is lost."""
+        """Return a condition on a string (a bare text means exact), None if impossible."""
         if isinstance(value.content, str):
             kind, text = "exact", value
             node = Node({"exact": copy_value(value)})
@@ -69,7 +69,7 @@ class Conditions:
         return node
 
     def _note_missed_cookie(self, name: str, kind: str, text: Value) -> None:
-        """Name a cookie match that misses the cookie among others; it is converted as it is."""
+        """Note a cookie match that misses the cookie among others; it is converted as it is."""
         if name != "cookie":
             return
         missed_cookie = cookies.find_missed_header(
@@ -85,7 +85,7 @@ class Conditions:
 
 
 def _explain_regex_fault(pattern: str) -> str:
-    """Return what is wrong with a regex that RE2 does not take, empty for a good one."""
+    """Return what is wrong with a regex for RE2, empty for a valid one."""
     error = regexes.find_error(pattern)
     if not error:
         return ""
@@ -104,9 +104,9 @@ def convert_match(
     notes: Notes,
     route: Node,
 ) -> Conditions:
-    """Return the match that says the same; what it cannot say is noted above `route`.
+    """Return the converted match; conditions that cannot be converted are noted above `route`.
 
-    Raises BadRules for conditions that are none, or two on one header.
+    Raises BadRules for invalid conditions, or two on one header.
     """
     conditions = Conditions(Node({}, (match_value,)), route, notes, document)
     if not match_value.mapping():
@@ -122,6 +122,7 @@ def convert_match(
 
 
 def _convert_request(match_value: Value, conditions: Conditions) -> None:
+    """Convert the conditions on headers and parts of the request."""
     request = match_value.get("request")
     headers = request.get("headers") if request is not None else None
     if headers is None:
@@ -174,6 +175,7 @@ def _convert_source(source: Value, selectors: Mapping[str, Labels], conditions: 
 def _check_selector_agrees(
     selector: Labels, labels_value: Value | None, conditions: Conditions, value: Value
 ) -> None:
+    """Note labels of the caller that differ from what its Service selects."""
     caller_labels = dict(labels(labels_value.text_mapping())) if labels_value is not None else {}
     for name, label_value in selector:
         if caller_labels.get(name, label_value) != label_value:

@@ -1,4 +1,4 @@
-"""What is written: a tree of values that know which values of the source they say."""
+"""The output tree: values that remember the values of the source they were made from."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from meshproof.documents.manifest import Scalar, Value
 
 @dataclass
 class Node:
-    """A value to be written.
+    """A value of the output.
 
     `origins` are the values of the source that it was made from: their comments go with it.
-    `comments_above` are lines of comment before it, `line_comment` is the comment in its line.
+    `comments_above` are lines of comment before it, `line_comment` is the comment on its own line.
     """
 
     content: dict[str, Node] | list[Node] | Scalar
@@ -23,7 +23,7 @@ class Node:
 
     @property
     def is_composed(self) -> bool:
-        """True for a mapping or list that has entries, and so lines of its own."""
+        """True for a mapping or list with entries, which takes several lines."""
         return isinstance(self.content, (dict, list)) and bool(self.content)
 
     def put(self, key: str, node: Node | None) -> None:
@@ -34,30 +34,30 @@ class Node:
     def to_python(self) -> Any:
         """Return the tree as ordinary Python values."""
         if isinstance(self.content, dict):
-            return {key: one.to_python() for key, one in self.content.items()}
+            return {key: child.to_python() for key, child in self.content.items()}
         if isinstance(self.content, list):
-            return [one.to_python() for one in self.content]
+            return [child.to_python() for child in self.content]
         return self.content
 
-    def iter_nodes(self) -> list[Node]:
-        """Return this node and all below it, from the top."""
+    def list_nodes(self) -> list[Node]:
+        """Return this node and all nodes below it, from the top."""
         nodes = [self]
         if isinstance(self.content, dict):
             nodes += [
-                descendant for child in self.content.values() for descendant in child.iter_nodes()
+                descendant for child in self.content.values() for descendant in child.list_nodes()
             ]
         elif isinstance(self.content, list):
-            nodes += [descendant for child in self.content for descendant in child.iter_nodes()]
+            nodes += [descendant for child in self.content for descendant in child.list_nodes()]
         return nodes
 
 
 def make_scalar(content: Scalar, *origins: Value) -> Node:
-    """Return the node of a text, number or truth value that says `origins`."""
+    """Return the node of a text, number or truth value that was made from `origins`."""
     return Node(content, origins)
 
 
 def copy_value(value: Value) -> Node:
-    """Return the node that says the same as a value of the source, all of it."""
+    """Return a node with the whole content of a value of the source."""
     content = value.content
     if isinstance(content, dict):
         entries = {
@@ -70,10 +70,10 @@ def copy_value(value: Value) -> Node:
 
 
 def make_mapping(*origins: Value, **entries: Node | None) -> Node:
-    """Return a mapping of those entries that are there."""
+    """Return a mapping of the entries that are not None."""
     return Node({key: node for key, node in entries.items() if node is not None}, origins)
 
 
 def make_list(*entries: Node) -> Node:
-    """Return a list."""
+    """Return a list of nodes."""
     return Node(list(entries))

@@ -1,4 +1,4 @@
-"""What a conversion has to say beside its output: what it could not say, and what to know."""
+"""Notes of a conversion: what could not be converted, and what is worth knowing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from meshproof.documents.manifest import At, Value
 
 
 class Level(StrEnum):
-    """An error is a part that is not converted; a note says the same and is worth knowing."""
+    """An error is a part that is not converted; a note is worth knowing, nothing is lost."""
 
     ERROR = "error"
     NOTE = "note"
@@ -18,7 +18,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Note:
-    """One thing to say about a place of the source."""
+    """A message about a place of the source."""
 
     at: At
     level: Level
@@ -29,19 +29,19 @@ class Note:
 
 
 class Notes:
-    """Collects notes; what is not converted also stands as a comment in the output."""
+    """Collects notes; errors also become comments in the output."""
 
     def __init__(self) -> None:
         self.entries: list[Note] = []
 
     def add_unconverted(self, value: Value, reason: str, node: Node, at: At | None = None) -> None:
-        """Note that `value` is not converted, and why, above `node`."""
+        """Note above `node` that `value` is not converted, and why."""
         position, message = at or value.at, f"{value.described_path} is not converted: {reason}"
         self.entries.append(Note(position, Level.ERROR, message))
         node.comments_above.append(f"{position}: {message}")
 
     def add_doubt(self, at: At, message: str, node: Node) -> None:
-        """Note that the output may say something else than the source, above `node`."""
+        """Note above `node` that the output may mean something else than the source."""
         self.entries.append(Note(at, Level.ERROR, message))
         node.comments_above.append(f"{at}: {message}")
 

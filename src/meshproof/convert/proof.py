@@ -1,9 +1,8 @@
-"""The proof of a conversion: both sides read into the routing model, and the cases of each.
+"""Proves a conversion: compares both sides in the routing model, and builds their cases.
 
-The sides are compared service by service, so that a part which the model cannot hold is named and
-takes nothing else with it. On the mesh the cases that follow from the source are sent to Envoys
-with the converted rules, and the other way round: a reader that is wrong about one dialect, or a
-translation of it, shows as a red case.
+The sides are compared service by service. So a part that the model cannot hold is reported alone.
+On the mesh the cases of the source are sent to Envoys with the converted rules, and the other way
+round: a wrong reader of one dialect, or a wrong translation, shows as a red case.
 """
 
 from __future__ import annotations
@@ -34,55 +33,56 @@ from meshproof.rules.model import Route, RouteTable, RuleSet, Target
 if TYPE_CHECKING:
     from meshproof.user_rules.loading import UserRules
 
-#: What a reader says of a true key that the model does not hold.
-_UNSUPPORTED = "is not supported"
-#: So much of what differs is shown.
+#: Words of a reader about a valid key that the model does not have.
+_UNSUPPORTED_MARK = "is not supported"
+#: Longest text of a value in a message.
 _MAX_LENGTH = 160
 
 
 @dataclass(frozen=True)
 class Part:
-    """The routes of one host or of one Ingress, as both sides read."""
+    """The routes of one host or of one Ingress, read from both sides."""
 
     source: RuleSet
     converted: RuleSet
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The hosts of its routes."""
+        """The hosts of the routes."""
         return tuple(host for table in self.source.tables for host in table.hosts)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of a comparison: parts that are the same, what differs, what is not compared.
+    """The result of a comparison: equal parts, differences, and parts that were not compared.
 
-    `outside` are fields that no request proves; `exits` what is let out of the mesh, as both say.
+    `unproven_fields` are fields that no request can prove. `endpoints` are the external endpoints
+    of both sides.
     """
 
     same: tuple[Part, ...]
     different: tuple[str, ...]
-    unproven: tuple[str, ...]
-    outside: tuple[str, ...]
-    exits: tuple[tuple[EgressEndpoint, ...], tuple[EgressEndpoint, ...]] = ((), ())
+    not_compared: tuple[str, ...]
+    unproven_fields: tuple[str, ...]
+    endpoints: tuple[tuple[EgressEndpoint, ...], tuple[EgressEndpoint, ...]] = ((), ())
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person should read."""
+        """Yield the lines to print."""
         yield from self.different
-        yield from self.unproven
-        yield from self.outside
+        yield from self.not_compared
+        yield from self.unproven_fields
         routes = sum(len(table.routes) for part in self.same for table in part.source.tables)
         if self.same:
             hosts = list(dict.fromkeys(host for part in self.same for host in part.hosts))
             hosts_text = ", ".join(hosts[:3]) + (f" and {len(hosts) - 3} more" * (len(hosts) > 3))
             yield f"the same in the routing model: {plural(routes, 'route')} of {hosts_text}"
-        if self.exits[0] and not self.different:
-            yield f"the same ways out of the mesh: {', '.join(map(str, self.exits[0]))}"
+        if self.endpoints[0] and not self.different:
+            yield f"the same ways out of the mesh: {', '.join(map(str, self.endpoints[0]))}"
 
 
 @dataclass(frozen=True)
 class Direction:
-    """Cases of one side, to be answered by Envoys with the rules of the other."""
+    """Cases of one side, to be sent to Envoys with the rules of the other."""
 
     description: str
     user_rules: UserRules
@@ -95,11 +95,11 @@ def compare(
     notes: Sequence[Note],
     old_defaults: bool = False,
 ) -> Comparison:
-    """Return what both sides mean, part by part; `name` is that of the output in messages.
+    """Compare both sides, part by part; `name` is that of the output in messages.
 
-    With `old_defaults` the source also means what the old mesh did by itself.
-    A part that is not converted as a whole (`notes`), that the model cannot hold, or of which the
-    order is not specified, is not compared.
+    With `old_defaults` the source also has the defaults of the old mesh. Parts that are not
+    converted completely (see `notes`), that the model cannot hold, or whose order was not
+    specified, are not compared.
     """
     converted_documents = manifest.parse(text, name)
     index = _Index(converted_documents)
@@ -123,7 +123,7 @@ def _compare_part(
     notes: Sequence[Note],
     old_defaults: bool,
 ) -> Comparison:
-    """Return what is known with one part more."""
+    """Return the comparison with one more part."""
     names = documents[0].kind + " " + ", ".join(f"'{document.name}'" for document in documents)
     try:
         source_rules = rules.read_rules(
@@ -135,16 +135,16 @@ def _compare_part(
         _check_complete(documents, source, notes)
     except BadRules as error:
         return replace(
-            comparison, unproven=(*comparison.unproven, f"{error} (not proven: {names})")
+            comparison, not_compared=(*comparison.not_compared, f"{error} (not proven: {names})")
         )
-    counterparts = index.counterpart(source_rules, documents)
+    counterparts = index.find_counterparts(source_rules, documents)
     try:
         has_routes = any(document.kind != "DestinationRule" for document in counterparts)
         converted_rules = rules.read_rules(counterparts) if has_routes else RuleSet()
     except BadRules as error:
         message = f"{error} (converted from {names})"
-        if _UNSUPPORTED in str(error):
-            return replace(comparison, unproven=(*comparison.unproven, message))
+        if _UNSUPPORTED_MARK in str(error):
+            return replace(comparison, not_compared=(*comparison.not_compared, message))
         return replace(comparison, different=(*comparison.different, message))
     if rule_differences := list(find_differences(source_rules, converted_rules)):
         return replace(comparison, different=(*comparison.different, *rule_differences))
@@ -152,7 +152,7 @@ def _compare_part(
 
 
 def _add_old_defaults(rule_set: RuleSet) -> RuleSet:
-    """Return rules with the timeout that the old mesh had by itself, and without retries."""
+    """Return rules with the default timeout and retries of the old mesh."""
     tables = []
     for table in rule_set.tables:
         routes = table.routes
@@ -168,11 +168,13 @@ def _add_old_defaults(rule_set: RuleSet) -> RuleSet:
 
 
 def _add_old_defaults_to_route(route: Route) -> Route:
+    """Return a route with the old defaults where it has no value of its own."""
     timeout = OLD_SECONDS if route.timeout is None else route.timeout
     return replace(route, timeout=timeout, retries=route.retries or Retries(0))
 
 
 def _list_unproven_fields(source: Source) -> Iterator[str]:
+    """Yield the fields of the source that no request can prove."""
     classes = [
         document for document in source.inventory_documents if document.kind == ingress.CLASS_KIND
     ]
@@ -182,7 +184,7 @@ def _list_unproven_fields(source: Source) -> Iterator[str]:
 
 
 def _group_parts(documents: Iterable[Document]) -> list[list[Document]]:
-    """Return the RouteRules of each host, and each Ingress by itself."""
+    """Return the RouteRules of each host as one part, and each Ingress as one."""
     parts: dict[str, list[Document]] = {}
     for document in documents:
         if document.kind == "RouteRule":
@@ -194,7 +196,7 @@ def _group_parts(documents: Iterable[Document]) -> list[list[Document]]:
 
 
 def _check_complete(documents: list[Document], source: Source, notes: Sequence[Note]) -> None:
-    """Raise BadRules for a part of which something is not converted."""
+    """Raise BadRules for a part that is not converted completely."""
     for note in notes:
         if note.level is not Level.ERROR:
             continue
@@ -226,15 +228,15 @@ def _check_complete(documents: list[Document], source: Source, notes: Sequence[N
 
 
 class _Index:
-    """The converted objects: those of routes by host, DestinationRules by theirs."""
+    """The converted objects: VirtualServices and DestinationRules by host, Gateways by name."""
 
     def __init__(self, converted: Iterable[Document]) -> None:
         self._routes: dict[str, list[Document]] = {}
         self._subsets: dict[str, list[Document]] = {}
-        self._entrances: dict[tuple[str, str], Document] = {}
+        self._gateways: dict[tuple[str, str], Document] = {}
         for document in converted:
             if document.kind == "Gateway":
-                self._entrances[document.namespace, document.name] = document
+                self._gateways[document.namespace, document.name] = document
             elif document.kind == "DestinationRule":
                 host = full_name(document.spec.need("host").text(), document.namespace)
                 self._subsets.setdefault(host, []).append(document)
@@ -243,8 +245,8 @@ class _Index:
                     host = full_name(value.text(), document.namespace)
                     self._routes.setdefault(host, []).append(document)
 
-    def counterpart(self, source_rules: RuleSet, documents: list[Document]) -> list[Document]:
-        """Return the converted objects that a part became, with what they send to."""
+    def find_counterparts(self, source_rules: RuleSet, documents: list[Document]) -> list[Document]:
+        """Return the converted objects of a part, with the DestinationRules of its destinations."""
         ingress_keys = {
             (document.namespace, document.name)
             for document in documents
@@ -268,12 +270,12 @@ class _Index:
             for destination_host in destination_hosts
             for document in self._subsets.get(destination_host, [])
         ]
-        gateways = [document for key, document in self._entrances.items() if key in ingress_keys]
+        gateways = [document for key, document in self._gateways.items() if key in ingress_keys]
         return [*subsets, *gateways, *tables]
 
 
 def _is_for_gateways(document: Document, ingress_keys: set[tuple[str, str]]) -> bool:
-    """Say whether a VirtualService is at one of these gateways, or in sidecars if there is none."""
+    """Say whether a VirtualService is for these Gateways, or for sidecars if there are none."""
     gateways = document.spec.get("gateways")
     names = (
         {(document.namespace, gateway.text()) for gateway in gateways.items()}
@@ -297,7 +299,7 @@ def _iter_destination_hosts(document: Document) -> Iterator[str]:
 
 
 def find_differences(source_rules: RuleSet, converted_rules: RuleSet) -> Iterator[str]:
-    """Yield where the converted rules mean something else, each with rule and line."""
+    """Yield each difference of the converted rules, with rule and line."""
     if source_rules.gateways != converted_rules.gateways:
         yield f"{source_rules.gateways[0].at}: the converted Gateway has other ports or hosts"
     for table in source_rules.tables:
@@ -307,7 +309,8 @@ def find_differences(source_rules: RuleSet, converted_rules: RuleSet) -> Iterato
             if converted_table.hosts == table.hosts and _have_same_gateways(converted_table, table)
         ]
         if len(counterparts) != 1:
-            yield f"{table.at}: {len(counterparts)} converted rules are for {', '.join(table.hosts)}"
+            hosts = ", ".join(table.hosts)
+            yield f"{table.at}: {len(counterparts)} converted rules are for {hosts}"
             continue
         yield from _compare_routes(
             table, _drop_implied_route(table, counterparts[0]), counterparts[0]
@@ -315,22 +318,24 @@ def find_differences(source_rules: RuleSet, converted_rules: RuleSet) -> Iterato
 
 
 def _have_same_gateways(converted: RouteTable, source: RouteTable) -> bool:
+    """Say whether two tables have the same Gateways; none on the legacy side means sidecars."""
     return converted.gateways == ((MESH,) if source.gateways is None else source.gateways)
 
 
 def _drop_implied_route(source: RouteTable, converted: RouteTable) -> tuple[Route, ...]:
-    """Return the converted routes but for the last where it says what RouteRules imply."""
+    """Return the converted routes without the last one if RouteRules imply it."""
     if source.gateways is not None or any(not route.matches for route in source.routes):
         return converted.routes
     last = converted.routes[-1]
     implied = Route((), (replace(last.split[0], host=source.hosts[0], labels=()),), last.at)
-    implied = replace(implied, options=last.options)  # there is nothing to judge there
+    implied = replace(implied, options=last.options)  # it has nothing to judge
     return converted.routes[:-1] if last.split and last == implied else converted.routes
 
 
 def _compare_routes(
     table: RouteTable, converted_routes: tuple[Route, ...], converted_table: RouteTable
 ) -> Iterator[str]:
+    """Yield the differences of a table's routes, in their order."""
     for index, route in enumerate(table.routes):
         name = f"'{route.name}'" if route.name else f"route {index + 1}"
         if index >= len(converted_routes):
@@ -355,13 +360,14 @@ def _compare_routes(
 
 
 def _format_value(value: object) -> str:
-    """Return a part of a route in words."""
+    """Return a field of a route as a message says it."""
     if isinstance(value, tuple):
         return " or ".join(_format_element(element) for element in value) or "none"
     return str(value)[:_MAX_LENGTH]
 
 
 def _format_element(element: object) -> str:
+    """Return a match, a destination or another element as a message says it."""
     if isinstance(element, rules.model.Match):
         return " and ".join(condition.text for condition in list_conditions(element))[:_MAX_LENGTH]
     if isinstance(element, rules.model.Target):
@@ -369,16 +375,17 @@ def _format_element(element: object) -> str:
     return str(element)[:_MAX_LENGTH]
 
 
-def build_directions(source: Source, text: str, name: str, compared: Comparison) -> list[Direction]:
-    """Return both directions of the proof on the mesh, for the parts that are the same.
+def build_directions(
+    source: Source, text: str, name: str, comparison: Comparison
+) -> list[Direction]:
+    """Return both directions of the proof on the mesh, for the parts that are equal.
 
-    Parts that are about hosts outside the cluster are left out. Raises BadRules when no case
-    follows.
+    Parts about hosts outside the cluster are left out. Raises BadRules when no case follows.
     """
     from meshproof.user_rules.loading import UserRules
 
-    parts = [part for part in compared.same if is_provable_on_mesh(part)]
-    source_egress, converted_egress = map(egress.build_rule_set, compared.exits)
+    parts = [part for part in comparison.same if is_provable_on_mesh(part)]
+    source_egress, converted_egress = map(egress.build_rule_set, comparison.endpoints)
     if not parts and not source_egress.tables:
         return []
     source_rules = sum((part.source for part in parts), source_egress)
@@ -414,7 +421,7 @@ def build_directions(source: Source, text: str, name: str, compared: Comparison)
 
 
 def describe_place(position: str, source: Source) -> str:
-    """Return a place (`file:line`) with the name of the legacy rule that stands there, if any."""
+    """Return a place (`file:line`) with the name of the legacy rule there, if any."""
     file, _, line = position.rpartition(":")
     documents = [
         document for document in source.legacy if document.at.file == file and line.isdigit()

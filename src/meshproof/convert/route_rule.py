@@ -1,64 +1,52 @@
-"""RouteRule -> VirtualService, one for each destination; labels become subsets.
+"""Converts RouteRules: one VirtualService for each destination; labels become subsets.
 
 Source: routing/v1alpha1/route_rule.proto of Istio 0.2 to 0.8 and Istio's page on VirtualService.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 
-from meshproof.base.names import Labels
 from meshproof.convert import actions, match
+from meshproof.convert.context import Context
 from meshproof.convert.nodes import Node, make_list, make_mapping, make_scalar
 from meshproof.convert.notes import Notes
-from meshproof.convert.services import (
-    DestinationRules,
-    Service,
+from meshproof.convert.objects import (
     build_metadata,
     complete_object,
     has_explicit_namespace,
     merge_judge_options,
     merge_metadata,
-    read_service,
 )
+from meshproof.convert.services import Service, read_service
 from meshproof.convert.yaml_writer import iter_lines
 from meshproof.documents.manifest import Document, Value
 
 
-@dataclass
-class Context:
-    """What a conversion shares: DestinationRules, notes, selectors of known Services by host."""
-
-    destination_rules: DestinationRules = field(default_factory=DestinationRules)
-    notes: Notes = field(default_factory=Notes)
-    selectors: Mapping[str, Labels] = field(default_factory=dict)
-    old_defaults: bool = False
-
-
 @dataclass(frozen=True)
 class LegacyRule:
-    """A RouteRule and the service that it is about."""
+    """A RouteRule and the service that it routes."""
 
     document: Document
     service: Service
 
     @property
     def precedence(self) -> int:
-        """The higher comes first; 0 where nothing is written."""
+        """The precedence, 0 by default; higher ones come first."""
         value = self.document.spec.get("precedence")
         return value.integer(-(2**31), 2**31 - 1) if value else 0
 
     @property
     def is_catch_all(self) -> bool:
-        """True without a match."""
+        """True for a rule without a match."""
         return self.document.spec.get("match") is None
 
 
 @dataclass(frozen=True)
 class ConvertedRoute:
-    """A route of a VirtualService, and whether it says all that its rule's match says."""
+    """A route of a VirtualService; `is_complete` if its match has all conditions of the rule's."""
 
     node: Node
     rule: LegacyRule
@@ -68,7 +56,7 @@ class ConvertedRoute:
 def group_by_host(documents: Iterable[Document]) -> dict[str, list[LegacyRule]]:
     """Return the rules by host, those of the highest precedence first.
 
-    Among equals those without a match come last: any other order would leave nothing for the rest.
+    Among equals rules without a match come last: otherwise no request would reach the others.
     """
     rules_by_host: dict[str, list[LegacyRule]] = {}
     for document in documents:
@@ -81,14 +69,14 @@ def group_by_host(documents: Iterable[Document]) -> dict[str, list[LegacyRule]]:
 
 
 def convert_rules(rules: list[LegacyRule], context: Context) -> Node:
-    """Return the VirtualService that says what the rules of one service say, in their order."""
+    """Return the VirtualService for the rules of one service, in their order."""
     service = rules[0].service
-    documents_at_home = [
-        document.document for document in rules if document.document.namespace == service.namespace
+    documents_in_namespace = [
+        rule.document for rule in rules if rule.document.namespace == service.namespace
     ]
-    home_document = (documents_at_home or [rules[0].document])[0]
+    home_document = (documents_in_namespace or [rules[0].document])[0]
     has_namespace = any(
-        has_explicit_namespace(document) for document in documents_at_home or [home_document]
+        has_explicit_namespace(document) for document in documents_in_namespace or [home_document]
     )
     root = Node({}, (rules[0].document.root,) if len(rules) == 1 else ())
     routes: list[Node] = []
@@ -104,9 +92,9 @@ def convert_rules(rules: list[LegacyRule], context: Context) -> Node:
     _merge_metadata(rules, metadata_node, context.notes)
     destinations = [rule.document.spec.need("destination") for rule in rules]
     origins = [
-        document
+        value
         for destination in destinations
-        for document in (destination, *destination.mapping().values())
+        for value in (destination, *destination.mapping().values())
     ]
     spec = make_mapping(
         hosts=make_list(make_scalar(service.host_within(home_document.namespace), *origins)),
@@ -116,6 +104,7 @@ def convert_rules(rules: list[LegacyRule], context: Context) -> Node:
 
 
 def _merge_metadata(rules: list[LegacyRule], metadata_node: Node, notes: Notes) -> None:
+    """Merge labels, annotations and judge options of the rules into the new object."""
     documents = [rule.document for rule in rules]
     for key in ("labels", "annotations"):
         merged, conflicts = merge_metadata(documents, key)
@@ -128,7 +117,7 @@ def _merge_metadata(rules: list[LegacyRule], metadata_node: Node, notes: Notes) 
 
 
 def _check_order(rules: list[LegacyRule], routes: list[Node], notes: Notes) -> None:
-    """Name neighbours of equal precedence: Istio never said which of them comes first."""
+    """Note neighbours of equal precedence: Istio never specified which comes first."""
     node_of_value = {id(value): node for node in routes for value in node.origins}
     for first, second in pairwise(rules):
         if first.precedence != second.precedence:
@@ -144,7 +133,7 @@ def _check_order(rules: list[LegacyRule], routes: list[Node], notes: Notes) -> N
 
 
 def _write_as_comment(route: ConvertedRoute, root: Node) -> None:
-    """Write a route as a comment: without a condition of its match it would take too much."""
+    """Write a route as a comment: without part of its match it would take too many requests."""
     name = route.rule.document.name
     root.origins += (route.rule.document.root,)
     root.comments_above += route.node.comments_above
@@ -155,6 +144,7 @@ def _write_as_comment(route: ConvertedRoute, root: Node) -> None:
 
 
 def _build_default_route(service: Service, namespace: str, context: Context) -> Node:
+    """Return the route for requests that no rule matches: to every version."""
     host = make_scalar(service.host_within(namespace))
     route = make_mapping(route=make_list(make_mapping(destination=make_mapping(host=host))))
     actions.put_old_defaults(route, context.old_defaults)
@@ -163,7 +153,7 @@ def _build_default_route(service: Service, namespace: str, context: Context) -> 
 
 
 def convert_route(rule: LegacyRule, namespace: str, context: Context) -> ConvertedRoute:
-    """Return the route of a VirtualService in `namespace` that says what a rule says."""
+    """Return the route for a rule, as a VirtualService in `namespace` writes it."""
     document, notes = rule.document, context.notes
     spec = document.spec
     node = Node(
@@ -189,7 +179,7 @@ def convert_route(rule: LegacyRule, namespace: str, context: Context) -> Convert
 
 
 def _convert_split(rule: LegacyRule, namespace: str, context: Context) -> Node:
-    """Return the split; without `route` all requests go to the destination."""
+    """Return the weighted destinations; without `route` all requests go to the rule's service."""
     split = rule.document.spec.get("route")
     if split is None:
         host = make_scalar(rule.service.host_within(namespace))
@@ -214,17 +204,17 @@ def _convert_split(rule: LegacyRule, namespace: str, context: Context) -> Node:
 
 
 def _convert_weight(weight: Value | None, is_single: bool) -> Node | None:
+    """Return the weight, None for a single entry whose weight does not count."""
     if weight is None or (is_single and weight.content != 100):
         return None
     return make_scalar(weight.integer(0, 100), weight)
 
 
 def _check_weights(split: Value, entries: list[Value]) -> None:
+    """Raise BadRules for several weights that do not sum to 100."""
     weights = [entry.get("weight") for entry in entries]
-    if (
-        len(entries) > 1
-        and (total := sum(weight.integer(0, 100) for weight in weights if weight)) != 100
-    ):
+    total = sum(weight.integer(0, 100) for weight in weights if weight) if len(entries) > 1 else 100
+    if total != 100:
         raise split.at.error(f"{split.path}: weights must sum to 100, found {total}")
 
 
@@ -238,7 +228,7 @@ def _convert_destination(
 ) -> Node:
     """Return a destination: the service that `value` names (else the rule's) and its subset.
 
-    The labels of the subset are those in `entry_labels`, else those beside the service's name.
+    The labels of the subset are `entry_labels`, else those in `value`.
     """
     service = read_service(value, rule.document.namespace) if value is not None else rule.service
     service_labels = value.get("labels") if value is not None else None

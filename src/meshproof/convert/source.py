@@ -1,4 +1,4 @@
-"""What is converted, and what stands beside it: checked for its form before anything is written."""
+"""Reads the objects to convert and all others, and checks the form of legacy rules first."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from meshproof.rules.legacy import ingress
 
 _GROUP = "config.istio.io"
 KINDS = ("RouteRule", "DestinationPolicy", "EgressRule")
-#: Findings that stand in the way: what has no form has no meaning either.
+#: Lint findings about the form of a rule: a rule without a valid form cannot be converted.
 _FORM_CODES = ("MP01", "MP02")
-#: But for these: that a kind is gone is why it is converted, that order is unspecified is noted.
+#: Exceptions: a removed kind is the reason to convert, an unspecified order is noted.
 _ACCEPTED_CODES = ("MP0111", "MP0203", "MP0204", "MP0206", "MP0207", "MP0211")
 
 
 @dataclass(frozen=True)
 class Source:
-    """The objects to convert, the others among them, and the text of every file by name."""
+    """The objects to convert, the unconverted ones, and the text of every file by name."""
 
     legacy: list[Document]
     unconverted: list[Document]
@@ -32,7 +32,7 @@ class Source:
 
     @property
     def inventory_documents(self) -> list[Document]:
-        """Those of the others that say what the rules are about."""
+        """The unconverted objects that tell about services of the rules."""
         return [
             document
             for document in self.unconverted
@@ -41,19 +41,19 @@ class Source:
 
 
 def read_source(paths: Iterable[str]) -> Source:
-    """Return what stands at `paths` (files, folders, `-` for standard input).
+    """Read the objects at `paths` (files, folders, `-` for standard input).
 
-    Raises BadRules with every place where a legacy rule, or what may be one, is wrong in its form;
-    for what cannot be read; and when there is no legacy rule.
+    Raises BadRules with every place where a legacy rule, or what may be one, has a wrong form; for
+    files that cannot be read; and when there is no legacy rule.
     """
     path_list = list(paths)
     lint_input = read_files(path_list)
     suspects = [document for document in lint_input.documents if _may_be_legacy(document.root)]
     findings = lint(suspects, unreadable=lint_input.unreadable)
     form_faults = [
-        document
-        for document in findings
-        if document.code.startswith(_FORM_CODES) and document.code not in _ACCEPTED_CODES
+        finding
+        for finding in findings
+        if finding.code.startswith(_FORM_CODES) and finding.code not in _ACCEPTED_CODES
     ]
     if form_faults:
         raise BadRules("not converted:\n" + "\n".join(map(str, form_faults)))
@@ -90,18 +90,19 @@ def _may_be_legacy(root: Value) -> bool:
 
 
 def has_kind_and_version(document: Document) -> bool:
-    """Say whether a document tells its kind and its version, so that both can be asked for."""
+    """Say whether a document has both `kind` and `apiVersion`."""
     content = document.root.mapping()
     return all(content.get(key) is not None for key in ("apiVersion", "kind"))
 
 
 def _read_kind(root: Value) -> str:
+    """Return the kind of a document, empty if it has none."""
     kind = root.mapping().get("kind")
     return str(kind.content) if kind is not None else ""
 
 
 def _check_convertible(suspects: Iterable[Document]) -> None:
-    """Raise BadRules for a rule of the old group that nothing of today stands for."""
+    """Raise BadRules for a kind of the legacy group that has no successor."""
     for document in suspects:
         kind = _read_kind(document.root)
         if kind and kind not in KINDS and document.root.mapping().get("apiVersion") is not None:

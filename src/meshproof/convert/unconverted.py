@@ -1,4 +1,4 @@
-"""What objects beside the legacy rules tell: Services of their hosts, rules of today of a clash."""
+"""Reads the objects that are not converted: Services, and rules that clash with converted ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshproof.convert.source import has_kind_and_version
 from meshproof.documents.manifest import Document
 
 _GROUP = "networking.istio.io"
-#: Kinds of which one host has one object for sidecars; of more, parts are not seen.
+#: Kinds of which a host can have one object for sidecars; Istio ignores parts of a second one.
 _UNIQUE_KINDS = ("VirtualService", "DestinationRule")
 
 
@@ -34,7 +34,7 @@ def read_named_ports(documents: Iterable[Document]) -> dict[tuple[str, str], int
 
 
 def note_clashes(objects: Sequence[Node], documents: Iterable[Document], notes: Notes) -> None:
-    """Name objects of today that are for the same host as a converted one, or of its name."""
+    """Note existing objects with the name or the host of a converted one."""
     existing = [
         document
         for document in documents
@@ -56,6 +56,7 @@ def note_clashes(objects: Sequence[Node], documents: Iterable[Document], notes: 
 
 
 def _iter_services(documents: Iterable[Document]) -> Iterator[Document]:
+    """Yield the Services among the documents."""
     return (
         document
         for document in documents
@@ -64,15 +65,18 @@ def _iter_services(documents: Iterable[Document]) -> Iterator[Document]:
 
 
 def _build_host(service: Document) -> str:
+    """Return the full host of a Service."""
     return f"{service.name}.{service.namespace}.{CLUSTER_DOMAIN}"
 
 
-def _list_node_hosts(plain: dict[str, dict[str, object]]) -> list[str]:
-    hosts = plain["spec"].get("hosts", [plain["spec"].get("host", "")])
+def _list_node_hosts(content: dict[str, dict[str, object]]) -> list[str]:
+    """Return the hosts of a converted object."""
+    hosts = content["spec"].get("hosts", [content["spec"].get("host", "")])
     return [str(host) for host in hosts] if isinstance(hosts, list) else []
 
 
 def _read_hosts(document: Document) -> set[str]:
+    """Return the full hosts of an existing object."""
     hosts, host = document.spec.get("hosts"), document.spec.get("host")
     values = [*(hosts.items() if hosts is not None else []), *([host] if host is not None else [])]
     return {full_name(value.text(), document.namespace) for value in values}

@@ -1,6 +1,6 @@
-"""Writes trees as YAML: block style, keys in the order in which they were put, comments in place.
+"""Writes trees as YAML: block style, keys in their order, comments in place.
 
-A text stands without quotes only where every YAML reader (1.1 and 1.2, Go's and Python's) takes it
+A text is written without quotes only if every YAML reader (1.1 and 1.2, Go's and Python's) reads it
 as that text.
 """
 
@@ -14,7 +14,7 @@ from meshproof.convert.nodes import Node
 from meshproof.documents.manifest import Scalar
 
 _PLAIN_TEXT = re.compile(r"/?[A-Za-z][\w./-]*|\d+(?:\.\d+)?(?:ms|s|m|h)|/", re.A)
-#: Texts that some YAML reader takes as a truth value or as nothing (YAML 1.1, type repository).
+#: Texts that some YAML reader reads as a truth value, null or a number (YAML 1.1, type repository).
 _AMBIGUOUS_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"}
 _PRINTABLE = re.compile(r"[\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*")
 #: What a text in double quotes must escape: all that is not printable ASCII.
@@ -33,7 +33,7 @@ def iter_lines(node: Node) -> Iterator[str]:
 
 
 def _iter_block_lines(node: Node, indent: str) -> Iterator[str]:
-    """Yield the lines of what stands in a mapping or a list."""
+    """Yield the lines of a mapping, list or scalar at an indent."""
     if isinstance(node.content, dict) and node.content:
         for key, child in node.content.items():
             yield from _iter_comment_lines(child, indent)
@@ -47,6 +47,7 @@ def _iter_block_lines(node: Node, indent: str) -> Iterator[str]:
 
 
 def _iter_entry_lines(head: str, node: Node, indent: str) -> Iterator[str]:
+    """Yield the lines of an entry of a mapping; `head` is its key with the colon."""
     if not node.is_composed:
         yield f"{head} {_format_leaf(node)}"
         return
@@ -55,7 +56,7 @@ def _iter_entry_lines(head: str, node: Node, indent: str) -> Iterator[str]:
 
 
 def _iter_item_lines(node: Node, indent: str) -> Iterator[str]:
-    """Yield an entry of a list: its first line that is no comment has the dash."""
+    """Yield the lines of a list item: its first line that is no comment has the dash."""
     if not node.is_composed:
         yield f"{indent}- {_format_leaf(node)}"
         return
@@ -71,16 +72,19 @@ def _iter_item_lines(node: Node, indent: str) -> Iterator[str]:
 
 
 def _iter_comment_lines(node: Node, indent: str) -> Iterator[str]:
+    """Yield the comments above a node."""
     yield from (f"{indent}# {line}".rstrip() for line in node.comments_above)
 
 
 def _format_leaf(node: Node) -> str:
+    """Return a scalar or an empty collection, with its comment."""
     content = node.content
     text_of_content = {dict: "{}", list: "[]"}.get(type(content)) or _format_scalar(content)  # type: ignore[arg-type]
     return f"{text_of_content} # {node.line_comment}" if node.line_comment else text_of_content
 
 
 def _format_scalar(content: Scalar) -> str:
+    """Return a scalar as YAML."""
     if isinstance(content, str):
         return format_text(content)
     number = json.dumps(content)
@@ -99,5 +103,6 @@ def format_text(content: str) -> str:
 
 
 def _escape_character(match: re.Match[str]) -> str:
+    """Return the escape sequence of a character for double quotes."""
     code = ord(match[0])
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
