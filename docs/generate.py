@@ -1,0 +1,313 @@
+"""Fills in what the docs take from the code: `python docs/generate.py`, or `--check` to only look.
+
+A page says where by a pair of comments, and everything between them is written here:
+
+    <!-- generated: options -->
+    <!-- end -->
+
+`generated: output LINES meshproof COMMAND ...` is what that command prints: `all` of it, or so many
+lines and the last two. It runs in a folder with the page's YAML blocks, each in the file that its
+`title="NAME"` names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import inspect
+import io
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from meshproof import cli, plugin
+from meshproof.base import errors
+from meshproof.mesh.protocol import Served
+from meshproof.rules import judge_options
+from meshproof.run.failure import Failure
+from meshproof.run.record import Check, Outcome, Result, Run
+from meshproof.verdict import Settings, Verdict, WrongSplit
+from meshproof.verdict.settings import Origin
+
+DOCS = Path(__file__).parent
+#: Only `meshproof test` itself gives it.
+INTERNAL_OPTIONS = {"--mesh-cli"}
+#: Groups of pytest's options, as headings.
+_GROUP_TITLES = {
+    "meshproof: does the mesh route as its rules say?": "The run",
+    "meshproof: --mesh cluster": "The cluster",
+    "meshproof: error rates of the verdicts": "The judge",
+}
+#: In the order in which people meet them.
+COMMANDS = "test plan lint convert smoke rbac cleanup images mesh judge".split()
+RECORDS = (Run, Result, Failure, Check, Served, Verdict, Settings, Origin, WrongSplit)
+
+_NO_ROW = (argparse._HelpAction, argparse._SubParsersAction)
+_BLOCK = re.compile(
+    r"^(?P<begin><!-- generated: (?P<what>.+?) -->)\n.*?^(?P<end><!-- end -->)$", re.M | re.S
+)
+_FILE = re.compile(r'^```yaml title="(?P<name>[\w./-]+)"\n(?P<text>.*?)^```$', re.M | re.S)
+
+
+class Option(NamedTuple):
+    """An option as a table row shows it; `group` is the heading that it stands under."""
+
+    group: str
+    names: str
+    metavar: str
+    default: str
+    help: str
+
+
+def read_pytest_options() -> list[Option]:
+    """Return our options of pytest: the one place to change when they move to a table."""
+    parser = _OptionCollector()
+    plugin.pytest_addoption(cast("Any", parser))
+    return [option for option in parser.options if option.names not in INTERNAL_OPTIONS]
+
+
+class _OptionCollector:
+    """Stands in for pytest's parser and its groups, and keeps what they are given."""
+
+    def __init__(self) -> None:
+        self.options: list[Option] = []
+        self._titles: dict[str, str] = {}
+        self._title = ""
+
+    def getgroup(self, name: str, title: str = "") -> _OptionCollector:
+        group = _OptionCollector()
+        group.options = self.options
+        group._title = self._titles.setdefault(name, title)
+        return group
+
+    def addoption(self, *names: str, **settings: Any) -> None:
+        choices = settings.get("choices")
+        takes_value = settings.get("action") != "store_true"
+        metavar = settings.get("metavar") or names[0].removeprefix("--mesh-").upper()
+        if choices:
+            metavar = ", ".join(choices)
+        if settings.get("nargs") == "?":
+            metavar = f"[{metavar}]"
+        self.options.append(
+            Option(
+                self._title,
+                ", ".join(names),
+                metavar if takes_value else "",
+                _describe_default(settings.get("default")),
+                settings.get("help", ""),
+            )
+        )
+
+
+def _describe_default(value: object) -> str:
+    return "" if value in (None, False, "") or value == [] else f"{value}"
+
+
+def escape(text: str) -> str:
+    """Return text as Markdown that shows it letter by letter; `code` stays code."""
+    parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
+    plain = [re.sub(r"([*_])", r"\\\1", part).replace("<", "&lt;") for part in parts[::2]]
+    return "".join(part for pair in zip(plain, [*parts[1::2], ""], strict=True) for part in pair)
+
+
+def render_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table."""
+    names = list(header)
+    cells = ([cell.replace("|", r"\|") for cell in row] for row in rows)
+    lines = [names, ["---"] * len(names), *cells]
+    return "\n".join(f"| {' | '.join(line)} |".replace("  ", " ") for line in lines)
+
+
+def render_options() -> str:
+    """Return the options of pytest, one table for each group."""
+    options = read_pytest_options()
+    parts = []
+    for group in dict.fromkeys(option.group for option in options):
+        rows = [_render_option(option) for option in options if option.group == group]
+        table = render_table(("option", "default", ""), rows)
+        parts += [f"## {_GROUP_TITLES.get(group, group)}", table]
+    return "\n\n".join(parts)
+
+
+def _render_option(option: Option) -> tuple[str, str, str]:
+    name = f"`{option.names} {option.metavar}`" if option.metavar else f"`{option.names}`"
+    default = f"`{option.default}`" if option.default else ""
+    return name, default, escape(option.help)
+
+
+def render_commands() -> str:
+    """Return every command with its arguments and options."""
+    parts: list[str] = []
+    for name in COMMANDS:
+        action = _find_subparsers(cli._parser(name))
+        parts += _render_command(action, name, "##")
+    return "\n\n".join(parts)
+
+
+def _render_command(subparsers: Any, name: str, level: str) -> Iterator[str]:
+    parser = subparsers.choices[name]
+    summary = next(action.help for action in subparsers._choices_actions if action.dest == name)
+    yield f"{level} `{parser.prog}`"
+    yield escape(parser.description or _to_sentence(summary or ""))
+    actions = [action for action in parser._actions if not isinstance(action, _NO_ROW)]
+    if actions:
+        rows = [_render_action(parser, action) for action in actions]
+        yield render_table(("argument", ""), rows)
+    if parser.epilog:
+        yield escape(parser.epilog)
+    if nested := _find_subparsers(parser):
+        for choice in nested.choices:
+            yield from _render_command(nested, choice, f"{level}#")
+
+
+def _to_sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _find_subparsers(parser: argparse.ArgumentParser) -> Any:
+    """Return the action that has the commands below a parser, None where it has none."""
+    return next((action for action in parser._actions if isinstance(action, _NO_ROW[1])), None)
+
+
+def _render_action(parser: argparse.ArgumentParser, action: argparse.Action) -> tuple[str, str]:
+    metavar = action.metavar or (action.dest.upper() if action.nargs != 0 else "")
+    if action.choices:
+        metavar = ", ".join(str(choice) for choice in action.choices)
+    if not action.option_strings:
+        name = f"{metavar} ..." if action.nargs == "*" else f"{metavar}"
+    else:
+        name = f"{', '.join(action.option_strings)} {metavar}".strip()
+    text = parser._get_formatter()._expand_help(action) if action.help else ""
+    return f"`{name}`", escape(text)
+
+
+def render_exit_codes() -> str:
+    """Return the exit codes, and which counts where several hold."""
+    rows = [(f"{code}", meaning) for code, meaning in errors.EXIT_CODES.items()]
+    order = ", ".join(f"{code}" for code in errors.PRECEDENCE)
+    return (
+        f"{render_table(('exit code', ''), rows)}\n\n"
+        f"Where several hold, the first of these counts: {order}."
+    )
+
+
+def render_report_fields() -> str:
+    """Return the fields of `run.json`, one table for each object in it."""
+    parts = [f"Outcomes: {', '.join(f'`{outcome}`' for outcome in Outcome)}."]
+    for record in RECORDS:
+        text = inspect.cleandoc(record.__doc__ or "")
+        rows = [
+            (f"`{field.name}`", f"`{field.type}`", _describe_field(text, field))
+            for field in dataclasses.fields(record)
+        ]
+        parts += [f"## {record.__name__}", escape(text.partition("\n\n")[0])]
+        if not any(description for *_, description in rows):
+            parts += [escape(paragraph) for paragraph in text.split("\n\n")[1:]]
+            rows = [row[:2] for row in rows]
+        parts.append(render_table(("field", "type", "")[: len(rows[0])], rows))
+    return "\n\n".join(parts)
+
+
+def _describe_field(docstring: str, field: dataclasses.Field[Any]) -> str:
+    """Return what a docstring with lines of `name: text` says of a field."""
+    lines = re.split(r"(?:^|(?<=\. ))(?=\w+(?:, \w+)*: )", docstring, flags=re.M)
+    for entry in lines:
+        names, colon, text = entry.partition(": ")
+        if colon and field.name in names.split(", "):
+            return escape(text.partition("\n\n")[0])
+    return ""
+
+
+def render_annotations() -> str:
+    """Return the limits that a rule may set for itself, with their ranges."""
+    rows = [
+        (f"`{judge_options.ANNOTATION_PREFIX}{name}`", escape(valid.description))
+        for name, valid in judge_options._RANGES.items()
+    ]
+    kinds = ", ".join(judge_options.ROUTING_KINDS)
+    return f"{render_table(('annotation', 'value'), rows)}\n\nKinds that may have them: {kinds}."
+
+
+def write_files(page: str, folder: Path) -> list[Path]:
+    """Write the YAML blocks of a page that have a file name; return their paths."""
+    paths = []
+    for file in _FILE.finditer(page):
+        path = folder / file["name"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file["text"], encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def render_output(page: str, most_lines: str, command: str) -> str:
+    """Return a command and what it prints of the YAML blocks of a page."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_files(page, Path(folder))
+        with contextlib.chdir(folder):
+            lines = _run(command.split()[1:]).rstrip().splitlines()
+    if most_lines != "all" and len(lines) > int(most_lines) + 2:
+        lines[int(most_lines) : -2] = ["..."]
+    return "\n".join(("```text", f"$ {command}", *lines, "```"))
+
+
+def _run(arguments: list[str]) -> str:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        cli.main(arguments)
+    return output.getvalue()
+
+
+RENDERERS: dict[str, Callable[[], str]] = {
+    "options": render_options,
+    "commands": render_commands,
+    "exit codes": render_exit_codes,
+    "report fields": render_report_fields,
+    "annotations": render_annotations,
+}
+
+
+def fill(page: str) -> str:
+    """Return a page with every generated block as the code has it now."""
+
+    def replace(block: re.Match[str]) -> str:
+        kind, _, rest = block["what"].partition(" ")
+        if kind == "output":
+            lines, _, command = rest.partition(" ")
+            text = render_output(page, lines, command)
+        else:
+            text = RENDERERS[block["what"]]()
+        return f"{block['begin']}\n\n{text}\n\n{block['end']}"
+
+    return _BLOCK.sub(replace, page)
+
+
+def list_generated_pages() -> list[Path]:
+    """Return the pages that have a generated block."""
+    pages = sorted(DOCS.rglob("*.md"))
+    return [page for page in pages if _BLOCK.search(page.read_text(encoding="utf-8"))]
+
+
+def main() -> int:
+    """Write every page anew, or say with --check which of them are stale."""
+    check = "--check" in sys.argv[1:]
+    os.environ.setdefault("COLUMNS", "80")
+    stale = 0
+    for page in list_generated_pages():
+        text = page.read_text(encoding="utf-8")
+        filled = fill(text)
+        if filled == text:
+            continue
+        stale += 1
+        sys.stdout.write(f"{page.relative_to(DOCS)} {'is stale' if check else 'written'}\n")
+        if not check:
+            page.write_text(filled, encoding="utf-8")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
