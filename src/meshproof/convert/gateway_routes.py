@@ -97,9 +97,8 @@ def _check_rewrite(
         if intersect(path_uri, rule_uri)
     )
     if uri is not None and not is_same_prefix:
-        context.notes.add_doubt(
-            uri.at, f"{uri.path} replaces what the Ingress at {path.entry.at} takes of the path", root
-        )
+        message = f"{uri.path} replaces what the Ingress at {path.entry.at} takes of the path"
+        context.notes.add_doubt(uri.at, message, root)
 
 
 def _read_condition(node: Node | None, path: Path) -> StringMatch | None:

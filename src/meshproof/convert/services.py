@@ -32,8 +32,8 @@ class Service:
 def read_service(value: Value, namespace: str) -> Service:
     """Return the service that an IstioService of a rule in `namespace` names.
 
-    Source: IstioService in routing/v1alpha1/route_rule.proto. Raises BadRules for a missing or empty
-    name.
+    Source: IstioService in routing/v1alpha1/route_rule.proto. Raises BadRules for a missing or
+    empty name.
     """
     full_value, namespace_value, domain_value = (
         value.get(key) for key in ("service", "namespace", "domain")

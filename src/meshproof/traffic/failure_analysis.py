@@ -17,7 +17,7 @@ from meshproof.base.errors import Inconclusive, NotReady
 from meshproof.traffic.http import Request, Visit
 from meshproof.traffic.visits import Visits
 from meshproof.verdict import Outcome, Verdict
-from meshproof.verdict.phrases import join_names, find_only_version
+from meshproof.verdict.phrases import find_only_version, join_names
 
 #: This many visits show how a fault is spread; the judge may decide after fewer.
 _MIN_VISITS = 200
