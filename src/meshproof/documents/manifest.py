@@ -118,9 +118,9 @@ def _read_text(file: Path) -> str:
         raise BadRules(f"{file}: cannot be read: {error.strerror}") from None
 
 
-def _decode(data: bytes, file: str) -> str:
+def _decode(content: bytes, file: str) -> str:
     try:
-        return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+        return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         at = locate_byte(error.object, error.start, file)
         raise at.error(f"not a text file (byte {error.start} is not UTF-8)") from None

@@ -57,9 +57,9 @@ def parse_values(text: str, file: str) -> list[Value]:
         raise BadRules(f"{file}: not readable as YAML: {error.reason}") from None
 
 
-def locate_byte(data: bytes, offset: int, file: str) -> At:
+def locate_byte(encoded: bytes, offset: int, file: str) -> At:
     """Return the position of a byte, given by its offset."""
-    preceding = data[:offset]
+    preceding = encoded[:offset]
     column = len(preceding[preceding.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
     return At(file, preceding.count(b"\n") + 1, column)
 
@@ -70,6 +70,7 @@ def _locate_mark(file: str, mark: Any) -> At:
 
 
 def _too_deep_error(at: At) -> BadRules:
+    """Return the error for a value that nests too deeply."""
     return at.error(f"nested more than {_MAX_DEPTH} levels deep")
 
 
@@ -77,42 +78,42 @@ def _too_deep_error(at: At) -> BadRules:
 class _OpenCollection:
     """A mapping (`pairs`) or a list (`items`) that is still open.
 
-    `key` is the key that waits for its value. `before` is the number of values at the start.
-    `merges` says whether the mapping has a merge key.
+    `key` is the key that waits for its value. `count_before` is the number of values at the start.
+    `has_merge_key` is true for a mapping with a merge key.
     """
 
     value: Value
     pairs: dict[str, Value] | None
     items: list[Value]
     anchor: str | None
-    before: int
+    count_before: int
     key: str | None = None
-    merges: bool = False
+    has_merge_key: bool = False
 
 
 class _EventReader:
-    """Turns the events of one file into values.
+    """Turns the YAML events of one file into values.
 
-    An anchored value is made once. `_sizes` has, by anchor, how many values are reached through it;
-    none yet while it is open. `_scalars` has the events of anchored scalars: an alias may be a key.
+    An anchored value is made once. `_sizes` counts the values below each anchor; an anchor that is
+    still open has none. `_scalars` are the events of anchored scalars: an alias may be a key.
     """
 
     def __init__(self, file: str) -> None:
         self._file = file
-        #: What is open, the innermost last; the outermost stands for the file, a list of documents.
-        self._open = [_OpenCollection(Value(At(file, 1), "", None), None, [], None, 0)]
-        self._count = 0
-        self._aliased = 0
+        #: Open collections, the innermost last. The outermost is the file, a list of documents.
+        self._open_collections = [_OpenCollection(Value(At(file, 1), "", None), None, [], None, 0)]
+        self._value_count = 0
+        self._aliased_count = 0
         self._values: dict[str, Value] = {}
         self._sizes: dict[str, int] = {}
         self._scalars: dict[str, Any] = {}
-        #: What a plain scalar without a tag is, by its text.
-        self._plain: dict[str, Scalar] = {}
+        #: The content of plain scalars without a tag, by their text.
+        self._plain_scalars: dict[str, Scalar] = {}
         self._loader: Any = yaml.SafeLoader("")
 
     def check_remaining(self, events: Iterator[Any]) -> None:
-        """Read on to the end, only to see whether it is YAML, and not too deep."""
-        depth = len(self._open) - 1
+        """Read to the end. Raises for text that is not YAML, or nests too deeply."""
+        depth = len(self._open_collections) - 1
         for event in events:
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
@@ -123,7 +124,7 @@ class _EventReader:
 
     def read_values(self, events: Iterator[Any]) -> list[Value]:
         """Return the root value of each document."""
-        top = self._open[0]
+        top = self._open_collections[0]
         for event in events:
             kind = type(event)
             if kind is yaml.ScalarEvent:
@@ -133,7 +134,7 @@ class _EventReader:
                 continue
             elif kind in _END_EVENTS:
                 value = self._close_collection()
-                top = self._open[-1]
+                top = self._open_collections[-1]
             elif kind is yaml.AliasEvent:
                 value = self._read_alias(event, top)
             else:
@@ -153,7 +154,7 @@ class _EventReader:
         above, key = top.value.path, top.key
         if key is not None:
             return f"{above}.{key}" if above else key
-        return f"{above}[{len(top.items)}]" if len(self._open) > 1 else ""
+        return f"{above}[{len(top.items)}]" if len(self._open_collections) > 1 else ""
 
     def _read_scalar(self, event: Any, top: _OpenCollection) -> Value | None:
         """Return the value of a scalar. A key is stored and gives None."""
@@ -166,11 +167,11 @@ class _EventReader:
             self._add_key(top, event, at)
             return None
         path = self._next_path(top)
-        if event.implicit[0] and text in self._plain:
-            value = Value(at, path, self._plain[text], {})
+        if event.implicit[0] and text in self._plain_scalars:
+            value = Value(at, path, self._plain_scalars[text], {})
         else:
             value = Value(at, path, self._parse_content(event, at, path), {})
-        self._count += 1
+        self._value_count += 1
         if event.anchor is not None:
             self._values[event.anchor], self._sizes[event.anchor] = value, 1
         return value
@@ -186,11 +187,11 @@ class _EventReader:
         keys[key] = at
         top.key = key
         if key == "<<":
-            top.merges = self._find_tag(event) == _MERGE_TAG
+            top.has_merge_key = self._find_tag(event) == _MERGE_TAG
 
     def _open_collection(self, event: Any, top: _OpenCollection) -> _OpenCollection:
         """Open a mapping or a list."""
-        mark, open_collections = event.start_mark, self._open
+        mark, open_collections = event.start_mark, self._open_collections
         at = _new_tuple(At, (self._file, mark.line + 1, mark.column + 1))
         if len(open_collections) > _MAX_DEPTH:
             raise _too_deep_error(at)
@@ -202,18 +203,18 @@ class _EventReader:
         if event.anchor is not None:
             self._check_anchor(event)
             self._values[event.anchor] = value
-        collection = _OpenCollection(value, pairs, items, event.anchor, self._count)
+        collection = _OpenCollection(value, pairs, items, event.anchor, self._value_count)
         open_collections.append(collection)
-        self._count += 1
+        self._value_count += 1
         return collection
 
     def _close_collection(self) -> Value:
         """Close a mapping or a list, and return it."""
-        collection = self._open.pop()
-        if collection.merges and collection.pairs is not None:
+        collection = self._open_collections.pop()
+        if collection.has_merge_key and collection.pairs is not None:
             _apply_merge_key(collection.pairs["<<"], collection.pairs, collection.value.keys)
         if collection.anchor is not None:
-            self._sizes[collection.anchor] = self._count - collection.before
+            self._sizes[collection.anchor] = self._value_count - collection.count_before
         return collection.value
 
     def _check_anchor(self, event: Any) -> None:
@@ -252,9 +253,9 @@ class _EventReader:
         value = self._values[name]
         if name not in self._sizes:
             raise value.at.error(f"{describe_path(path)}: the alias contains itself")
-        self._count += self._sizes[name]
-        self._aliased += self._sizes[name]
-        if self._aliased > _MAX_ALIASED:
+        self._value_count += self._sizes[name]
+        self._aliased_count += self._sizes[name]
+        if self._aliased_count > _MAX_ALIASED:
             message = f"{describe_path(path)}: the aliases make more than {_MAX_ALIASED} values"
             raise value.at.error(message)
         return value
@@ -287,7 +288,7 @@ class _EventReader:
                     f"{describe_path(path)}: {text[:40]!r} is not readable as {tag_name}"
                 ) from None
         if event.implicit[0]:
-            self._plain[text] = content
+            self._plain_scalars[text] = content
         return content
 
 

@@ -55,11 +55,8 @@ def read_ranked_routes(http_route: Document, grants: ReferenceGrants | None) -> 
     Without `grants` backends may be in any namespace. Raises BadRules with file and line for
     unknown or unsupported values.
     """
-    spec, is_grpc, options = (
-        http_route.spec,
-        http_route.kind == "GRPCRoute",
-        judge_options.read_options(http_route),
-    )
+    spec, is_grpc = http_route.spec, http_route.kind == "GRPCRoute"
+    options = judge_options.read_options(http_route)
     spec.check_keys("hostnames", "parentRefs", "rules", unsupported=("useDefaultGateways",))
     if spec.get("rules") is None and not is_grpc:
         # The API server adds one rule that takes everything.

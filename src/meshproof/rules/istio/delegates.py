@@ -34,14 +34,17 @@ Pairs = tuple[tuple[str, StringMatch], ...]
 
 @dataclass(frozen=True)
 class Delegates:
-    """The VirtualServices without hosts, by namespace and name; `read` returns their routes."""
+    """The VirtualServices without hosts, by namespace and name.
+
+    `with_hosts` are the others. `read_delegate` reads the routes of a delegate.
+    """
 
     delegates: dict[tuple[str, str], Document]
     with_hosts: dict[tuple[str, str], Document]
     read_delegate: Callable[[Document], tuple[Route, ...]]
 
     @classmethod
-    def group(
+    def from_documents(
         cls, documents: Iterable[Document], read_delegate: Callable[[Document], tuple[Route, ...]]
     ) -> Delegates:
         """Sort VirtualServices into delegates and those with hosts."""

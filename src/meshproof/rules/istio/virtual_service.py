@@ -61,7 +61,7 @@ def read_rules(documents: Iterable[Document]) -> RuleSet:
     for document in documents:
         documents_by_kind[document.kind].append(document)
     subsets = Subsets.from_rules(documents_by_kind["DestinationRule"])
-    delegates = Delegates.group(
+    delegates = Delegates.from_documents(
         documents_by_kind["VirtualService"], lambda delegate: _read_delegate(delegate, subsets)
     )
     return RuleSet(

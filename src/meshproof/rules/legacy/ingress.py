@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from meshproof.base.names import INGRESS_ANNOTATION, INGRESS_CLASS, INGRESS_CONTROLLER, full_name
 from meshproof.documents.manifest import Document, Value
-from meshproof.rules import judge_options as rule_options
+from meshproof.rules import judge_options
 from meshproof.rules.judge_options import Options
 from meshproof.rules.model import (
     Gateway,
@@ -39,10 +39,11 @@ _WILDCARD_END = re.compile(r"\.\*$")
 class Path:
     """A path of an Ingress. One of its `conditions` must hold; without any it takes all requests.
 
-    `service` is the name of the backend's Service, `port` its port: a number or a name.
+    `entry` is the path in the document. `service` is the name of the backend's Service, `port` its
+    port: a number or a name.
     """
 
-    at: Value
+    entry: Value
     conditions: tuple[StringMatch, ...]
     service: Value
     port: Value | None
@@ -84,9 +85,9 @@ def find_istio_classes(documents: Iterable[Document]) -> frozenset[str]:
     Raises BadRules with file and line for an IngressClass without name or controller.
     """
     class_names = {INGRESS_CLASS}
-    for document in (
-        ingress_class for ingress_class in documents if ingress_class.kind == CLASS_KIND
-    ):
+    for document in documents:
+        if document.kind != CLASS_KIND:
+            continue
         if document.spec.need("controller").text() == INGRESS_CONTROLLER:
             class_names.add(document.name)
         else:
@@ -107,7 +108,10 @@ def read_rules(documents: Iterable[Document]) -> RuleSet:
         if tls is not None:
             raise document.spec.keys["tls"].unsupported(f"{tls.path} is not supported yet")
         paths_by_host = read_paths(document)
-        name, options = f"{document.namespace}/{document.name}", rule_options.read_options(document)
+        name, options = (
+            f"{document.namespace}/{document.name}",
+            judge_options.read_options(document),
+        )
         gateways.append(Gateway(name, (Server(HTTP_PORT, tuple(paths_by_host)),), document.at))
         for host, host_paths in paths_by_host.items():
             routes = tuple(_make_route(path, document.namespace, options) for path in host_paths)
@@ -126,10 +130,10 @@ def _make_route(path: Path, namespace: str, options: Options) -> Route:
         (),
         100,
         path.port.integer(1, 65535) if path.port is not None else None,
-        path.at.at,
+        path.entry.at,
     )
     matches = tuple(Match(condition.at, uri=condition) for condition in path.conditions)
-    return Route(matches, (target,), path.at.at, options=options)
+    return Route(matches, (target,), path.entry.at, options=options)
 
 
 def read_paths(document: Document) -> dict[str, list[Path]]:
