@@ -166,8 +166,8 @@ def test_the_oracle_and_what_envoy_does_share_nothing_but_the_model() -> None:
             pending += [one.module for one in engine() if _name(one.file) == name]
         return {name for name in found if name.startswith("meshproof.")}
 
-    envoy = reached("meshproof.mesh.envoy.envoy.translate")
-    assert {"meshproof.rules.model", "meshproof.mesh.envoy.envoy.matching"} <= _bare(envoy)
+    envoy = reached("meshproof.mesh.envoy.translate")
+    assert {"meshproof.rules.model", "meshproof.mesh.envoy.matching"} <= _bare(envoy)
     oracle = reached("meshproof.oracle.derive")
     assert {"meshproof.rules.model", "meshproof.oracle.conditions"} <= _bare(oracle)
     assert not [name for name in envoy if name.startswith("meshproof.oracle")]
