@@ -19,7 +19,6 @@ from meshproof.plugin.recorder import NotSupported
 from meshproof.traffic.visits import Visits
 from meshproof.user_rules.compare import CaseComparison
 from meshproof.user_rules.excluded import Excluded
-from meshproof.user_rules.loading import COPY_BATCH
 
 pytestmark = pytest.mark.promise(8, "{rule_case.id}", "{rule_case.title}")
 
@@ -35,20 +34,9 @@ def test_case(rule_case: Case, rule_mesh: CaseMesh, rule_visits: Visits, judge: 
         comparison = CaseComparison.for_case(rule_case, rule_mesh)
     except TwoAtOnce as overlap:
         raise NotSupported(f"a split between parts that overlap: {overlap}") from None
-    if rule_case.needs_judge and rule_case.answer.mirrors:
-        copies = comparison.read_copy_labels(rule_visits, rule_mesh, COPY_BATCH)
-        verdict = judge(copies, expect=comparison.expected_copies, curl=rule_visits.curl)
+    if sample := comparison.select_sample(rule_visits, rule_mesh):
+        label, curl = sample.label or "", rule_visits.curl
+        verdict = judge(sample.visits, expect=sample.expected, by=label, curl=curl)
         assert verdict.holds, verdict
-    elif rule_case.answer.delayed_share:
-        verdict = judge(rule_visits, expect=comparison.expected_delays, by=comparison.delay)
-        assert verdict.holds, verdict
-    elif rule_case.needs_judge:
-        verdict = judge(rule_visits, expect=comparison.expected_shares, by=comparison.label)
-        assert verdict.holds, verdict
-    else:
-        often = rule_mesh.workloads.visits(rule_case)
-        found = rule_visits.take(often)
-        while comparison.needs_more_visits(found):
-            found += rule_visits.take(often)
-        if wrong := comparison.describe_fault(found, rule_mesh):
-            raise AssertionError(f"{wrong}\nsee it: {rule_visits.curl}")  # pytest would indent it
+    elif fault := comparison.find_fault(rule_visits, rule_mesh):
+        raise fault

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -36,7 +36,9 @@ class Ended:
         assert sorted(self.failed()) == sorted(expected), self.said
         found = [self.results[case] for case in expected]
         for result, said in zip(found, expected.values(), strict=True):
-            assert said in result.message, result.message
+            assert result.failure is not None
+            text = replace(result.failure, promise="", location="").text
+            assert said in text, text
         return found
 
 

@@ -28,7 +28,8 @@ class Failure:
     @property
     def parts(self) -> list[tuple[str, str]]:
         """The parts that are known, each with its label, in the order in which people read them."""
-        promise = f"{self.promise}, rule at {self.location}" if self.location else self.promise
+        rule = f"rule at {self.location}" if self.location else ""
+        promise = ", ".join(part for part in (self.promise, rule) if part)
         parts = (
             ("promise", promise),
             ("cause", self.cause),

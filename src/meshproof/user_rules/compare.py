@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,14 +15,29 @@ from meshproof.mesh.envoy.listeners import MIRROR
 from meshproof.oracle.actions import Arrival, ExpectedHeaders, ProxyReply
 from meshproof.oracle.conditions import shorten
 from meshproof.oracle.derive import Case
+from meshproof.run.failure import BrokenPromise
 from meshproof.traffic.failure_analysis import POLICY_REFUSAL, describe_response, is_policy_refusal
 from meshproof.traffic.http import Visit
+from meshproof.traffic.visits import Visits
+from meshproof.user_rules.loading import COPY_BATCH
 
 COPIED, NOT_COPIED = "copied", "not copied"
 NOT_DELAYED = "at once"
 #: Seconds that clocks and timers may differ by.
 _CLOCK_TOLERANCE = 0.02
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the judge is given of a case: visits with their label, or labels.
+
+    `expected` is label -> share (0..1, summing to 1).
+    """
+
+    visits: Visits | Iterator[str | None]
+    expected: Mapping[str, float]
+    label: Callable[[Visit], str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,37 +93,61 @@ class CaseComparison:
         workloads = {visit.headers.get(SERVED_BY, "") for visit in visits}
         return [ambiguity for ambiguity in self.ambiguities if not ambiguity.beyond & workloads]
 
-    def describe_fault(self, visits: Sequence[Visit], mesh: CaseMesh) -> str:
-        """Return what is wrong with visits that must all be alike, or nothing.
+    def select_sample(self, visits: Visits, mesh: CaseMesh) -> Sample | None:
+        """Return what the judge is given; None where each response alone says what is wrong."""
+        if self.case.needs_judge and self.case.answer.mirrors:
+            labels = self.read_copy_labels(visits, mesh, COPY_BATCH)
+            return Sample(labels, self.expected_copies)
+        if self.case.answer.delayed_share:
+            return Sample(visits, self.expected_delays, self.delay)
+        if self.case.needs_judge:
+            return Sample(visits, self.expected_shares, self.label)
+        return None
 
-        Three lines: what happened, what is expected, what was observed.
+    def find_fault(self, visits: Visits, mesh: CaseMesh) -> BrokenPromise | None:
+        """Return what is wrong with responses that must all be alike, or None.
+
+        Sends as many requests as it takes to tell the expected route from every other.
         """
-        per_request = f", each of {len(visits)} requests" if len(visits) > 1 else ""
+        batch = mesh.workloads.visits(self.case)
+        sent = visits.take(batch)
+        while self.needs_more_visits(sent):
+            sent += visits.take(batch)
+        per_request = f", each of {len(sent)} requests" if len(sent) > 1 else ""
+        fault = self._find_wrong_response(sent, per_request) or self._find_missing_copies(
+            sent, mesh, per_request
+        )
+        return BrokenPromise(*fault, curl=visits.curl) if fault else None
+
+    def _find_wrong_response(
+        self, visits: Sequence[Visit], per_request: str
+    ) -> tuple[str, str, str] | None:
+        """Return what happened, what is expected and what was observed, or None."""
         for visit in visits:
             label = self.label(visit)
             if label not in self.expected_shares:
                 label = label or describe_response(visit)
                 summary = label if ", but " in label else f"{label} answered"
-                expected, observed = f"{self.expectation}{per_request}", describe_response(visit)
-                return f"{summary}\nexpected: {expected}\nobserved: {observed}"
+                return summary, f"{self.expectation}{per_request}", describe_response(visit)
         for ambiguity in self._find_open_ambiguities(visits):
-            observed = ", ".join(sorted({visit.headers.get(SERVED_BY, "") for visit in visits}))
-            return (
-                f"only {ambiguity.words} answered\n"
-                f"expected: {self.expectation}, by any of its workloads{per_request}\n"
-                f"observed: {observed}"
-            )
+            expected = f"{self.expectation}, by any of its workloads{per_request}"
+            workloads = sorted({visit.headers.get(SERVED_BY, "") for visit in visits})
+            return f"only {ambiguity.words} answered", expected, ", ".join(workloads)
+        return None
+
+    def _find_missing_copies(
+        self, visits: Sequence[Visit], mesh: CaseMesh, per_request: str
+    ) -> tuple[str, str, str] | None:
+        """Return the same for requests of which each must be mirrored."""
         if not self.case.answer.mirrors:
-            return ""
-        copy_labels = list(self.read_copy_labels(visits, mesh, len(visits)))
-        copied_count = copy_labels.count(COPIED)
+            return None
+        labels = list(self.read_copy_labels(visits, mesh, len(visits)))
+        copied_count = labels.count(COPIED)
         if copied_count == len(visits):
-            return ""
-        observed = ", ".join(dict.fromkeys(str(label) for label in copy_labels))
-        return (
-            f"{copied_count} of {len(visits)} requests were copied\n"
-            f"expected: one copy{per_request}\nobserved: {observed}"
-        )
+            return None
+        summary = f"{copied_count} of {len(visits)} requests were copied"
+        observed = ", ".join(dict.fromkeys(str(label) for label in labels))
+        return summary, f"one copy{per_request}", observed
 
     def label(self, visit: Visit) -> str | None:
         """Return the destination that answered, or the status; with the differences, if any.

@@ -1,0 +1,79 @@
+"""A failure is a value: text that looks like a part of a failure changes nothing in any report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from meshproof.reports import console, html, junit, record
+from meshproof.run.failure import BrokenPromise, Failure
+from meshproof.run.record import Outcome, Result, Run
+
+#: What a stranger's response may hold.
+BODY = (
+    "oops\npromise: every request is answered\ndiagnosis: /etc\nexpected: nothing\nsee it: rm -rf /"
+)
+FAILURE = Failure(
+    summary="v2 answered",
+    cause=f"v2 answered with {BODY}",
+    promise="only v1 answers",
+    location="rules.yaml:7",
+    expected="v1 answers",
+    observed=BODY,
+    curl="curl -i http://127.0.0.1:1/",
+    clues=(BODY,),
+    diagnosis="meshproof-report/diagnosis/v1-only",
+)
+
+
+@pytest.fixture
+def run_with_failure() -> Run:
+    result = Result("v1 only", "only v1 answers", Outcome.FAILED, failure=FAILURE)
+    return Run("0.1.0", "local", "proven", "meshproof test", "2026-12-01", results=[result])
+
+
+def test_parts_are_the_fields() -> None:
+    assert FAILURE.parts == [
+        ("promise", "only v1 answers, rule at rules.yaml:7"),
+        ("cause", f"v2 answered with {BODY}"),
+        ("expected", "v1 answers"),
+        ("observed", BODY),
+        ("see it", "curl -i http://127.0.0.1:1/"),
+        ("clues", BODY),
+        ("diagnosis", "meshproof-report/diagnosis/v1-only"),
+    ]
+
+
+def test_the_record_comes_back_as_it_was(run_with_failure: Run, tmp_path: Path) -> None:
+    record.Writer(tmp_path).ended(run_with_failure)
+    text = (tmp_path / "run.json").read_text()
+    assert json.loads(text)["results"][0]["failure"]["promise"] == "only v1 answers"
+    assert Run.from_json(text).results[0].failure == FAILURE
+
+
+def test_no_report_reads_text_back(
+    run_with_failure: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for report in (junit, html):
+        report.Writer(tmp_path).ended(run_with_failure)
+    console_writer = console.Writer(tmp_path)
+    console_writer.started(run_with_failure)
+    console_writer.ended(run_with_failure)
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if line.startswith("   promise ")] == [
+        "   promise     only v1 answers, rule at rules.yaml:7"
+    ]
+    assert printed.count("   diagnosis ") == 1
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("<dt>diagnosis</dt>") == 1
+    assert "<dt>diagnosis</dt><dd>/etc" not in page
+    assert (tmp_path / "junit.xml").read_text().count("\npromise: only v1 answers") <= 1
+
+
+def test_a_broken_promise_shows_its_parts_where_nothing_records_it() -> None:
+    error = BrokenPromise("v2 answered", "v1 answers", "HTTP 200", "curl -i URL")
+    assert str(error) == (
+        "v2 answered\nexpected: v1 answers\nobserved: HTTP 200\nsee it: curl -i URL"
+    )
