@@ -84,10 +84,15 @@ def test_a_comment_that_takes_away_nothing_is_an_info(
     codes: str, message: str, repair: str
 ) -> None:
     hits = lint_text(with_comment(f"# meshproof: ignore{codes}", above=True))
-    (one,) = [finding for finding in hits if finding.code != "MP0304"]
-    assert (one.code, one.level, one.at.line, one.at.column) == ("MP0001", "info", 9, 5)
-    assert message in one.message
-    assert repair in one.suggestion
+    (idle_finding,) = [finding for finding in hits if finding.code != "MP0304"]
+    assert (
+        idle_finding.code,
+        idle_finding.level,
+        idle_finding.at.line,
+        idle_finding.at.column,
+    ) == ("MP0001", "info", 9, 5)
+    assert message in idle_finding.message
+    assert repair in idle_finding.suggestion
 
 
 def test_a_comment_for_a_suppressed_code_is_not_idle() -> None:
