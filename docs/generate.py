@@ -13,12 +13,11 @@ lines and the last two. It runs in a folder with the page's YAML blocks, each in
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import inspect
-import io
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -44,7 +43,10 @@ _GROUP_TITLES = {
     "meshproof: error rates of the verdicts": "The judge",
 }
 #: In the order in which people meet them.
-COMMANDS = "test plan lint convert smoke rbac cleanup images mesh judge".split()
+COMMANDS = (
+    *("test", "plan", "lint", "convert", "smoke"),
+    *("rbac", "cleanup", "images", "mesh", "judge"),
+)
 RECORDS = (Run, Result, Failure, Check, Served, Verdict, Settings, Origin, WrongSplit)
 
 _NO_ROW = (argparse._HelpAction, argparse._SubParsersAction)
@@ -202,14 +204,14 @@ def render_report_fields() -> str:
     for record in RECORDS:
         text = inspect.cleandoc(record.__doc__ or "")
         rows = [
-            (f"`{field.name}`", f"`{field.type}`", _describe_field(text, field))
+            [f"`{field.name}`", f"`{field.type}`", _describe_field(text, field)]
             for field in dataclasses.fields(record)
         ]
         parts += [f"## {record.__name__}", escape(text.partition("\n\n")[0])]
-        if not any(description for *_, description in rows):
+        width = 3 if any(description for *_, description in rows) else 2
+        if width == 2:
             parts += [escape(paragraph) for paragraph in text.split("\n\n")[1:]]
-            rows = [row[:2] for row in rows]
-        parts.append(render_table(("field", "type", "")[: len(rows[0])], rows))
+        parts.append(render_table(("field", "type", "")[:width], (row[:width] for row in rows)))
     return "\n\n".join(parts)
 
 
@@ -248,18 +250,26 @@ def render_output(page: str, most_lines: str, command: str) -> str:
     """Return a command and what it prints of the YAML blocks of a page."""
     with tempfile.TemporaryDirectory() as folder:
         write_files(page, Path(folder))
-        with contextlib.chdir(folder):
-            lines = _run(command.split()[1:]).rstrip().splitlines()
+        lines = _run(command.split()[1:], folder).rstrip().splitlines()
     if most_lines != "all" and len(lines) > int(most_lines) + 2:
         lines[int(most_lines) : -2] = ["..."]
     return "\n".join(("```text", f"$ {command}", *lines, "```"))
 
 
-def _run(arguments: list[str]) -> str:
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        cli.main(arguments)
-    return output.getvalue()
+def _run(arguments: list[str], folder: str) -> str:
+    """Return what a command prints. Raises RuntimeError where it ends by an internal error."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "meshproof", *arguments],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "100"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if ended.returncode == errors.EXIT_INTERNAL:
+        raise RuntimeError(ended.stdout)
+    return ended.stdout
 
 
 RENDERERS: dict[str, Callable[[], str]] = {
@@ -295,7 +305,6 @@ def list_generated_pages() -> list[Path]:
 def main() -> int:
     """Write every page anew, or say with --check which of them are stale."""
     check = "--check" in sys.argv[1:]
-    os.environ.setdefault("COLUMNS", "80")
     stale = 0
     for page in list_generated_pages():
         text = page.read_text(encoding="utf-8")
