@@ -70,7 +70,7 @@ def app(name: str, *versions: str, namespace: str = "default") -> str:
 
 def ruleset(text: str) -> RuleSet:
     """Return the rules in a text."""
-    return rules.read(manifest.parse(text, "r.yaml"))
+    return rules.read_rules(manifest.parse(text, "r.yaml"))
 
 
 @dataclass(frozen=True)

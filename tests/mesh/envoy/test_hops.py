@@ -40,7 +40,7 @@ ARRIVAL = replace(CALL, direction="inbound", cluster="inbound|9080||", route="-"
 
 
 def tables() -> tuple[rules.model.RouteTable, ...]:
-    return rules.read(manifest.parse(RULE, "r.yaml")).tables
+    return rules.read_rules(manifest.parse(RULE, "r.yaml")).tables
 
 
 def test_a_log_line_is_a_hop(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ SHOP = "---\n".join(
 
 def ruleset(text: str) -> RuleSet:
     """Return the rules in a text; none for an empty one."""
-    return rules.read(manifest.parse(text, "r.yaml")) if text else RuleSet()
+    return rules.read_rules(manifest.parse(text, "r.yaml")) if text else RuleSet()
 
 
 def snapshot(text: str = "", mtls: MtlsMode = "PERMISSIVE", apps: str = SHOP) -> Snapshot:

@@ -53,7 +53,7 @@ def named_in(host: str) -> tuple[str, str]:
 def check_hosts(rules: RuleSet, around: Inventory) -> None:
     """Raise BadRules for a host that is no service of the cluster, nor of a ServiceEntry."""
     for host, at in _hosts(rules).items():
-        if not is_service(host) and host not in around.outside:
+        if not is_service(host) and host not in around.external_hosts:
             raise at.unsupported(
                 f"{host}: only services of the cluster get an echo workload yet, and hosts of "
                 "a ServiceEntry"

@@ -154,7 +154,7 @@ def _service(document: Document) -> Service:
     return Service(
         name=document.name,
         namespace=document.namespace,
-        selector=labels(spec.need("selector").texts()),
+        selector=labels(spec.need("selector").text_mapping()),
         ports=ports,
         at=document.at,
     )
@@ -167,7 +167,7 @@ def _target_port(target: Value) -> int | str:
 def _pods(document: Document) -> list[Pod]:
     spec = document.spec
     template = spec.need("template")
-    pod_labels = labels(template.need("metadata").need("labels").texts())
+    pod_labels = labels(template.need("metadata").need("labels").text_mapping())
     _check_selector(spec, pod_labels)
     pod_spec = template.need("spec")
     account, count = pod_spec.get("serviceAccountName"), spec.get("replicas")
@@ -193,7 +193,7 @@ def _pods(document: Document) -> list[Pod]:
 
 def _check_selector(spec: Value, pod_labels: Labels) -> None:
     selector = spec.need("selector").need("matchLabels")
-    if not set(labels(selector.texts())) <= set(pod_labels):
+    if not set(labels(selector.text_mapping())) <= set(pod_labels):
         raise selector.at.error(f"{selector.path} does not match the labels of the template")
 
 
@@ -208,7 +208,7 @@ def _env(container: Value) -> dict[str, str]:
     found = container.get("env")
     env: dict[str, str] = {}
     for entry in found.items() if found else []:
-        entry.allow("name", "value", unsupported=("valueFrom",))
+        entry.check_keys("name", "value", unsupported=("valueFrom",))
         value = entry.get("value")
         env[entry.need("name").text()] = value.text() if value else ""
     return env

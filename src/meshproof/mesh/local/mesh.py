@@ -122,7 +122,7 @@ class LocalMesh:
         )
         for pod in workloads.pods:
             _require_standin(pod)
-        self._base = self._base + rules.read(routing) if routing else self._base
+        self._base = self._base + rules.read_rules(routing) if routing else self._base
         self._topology = self._topology + workloads
         added = [self._sidecar(pod) for pod in workloads.pods]
         self._sidecars += added
