@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from meshproof.mesh.envoy import listeners
 from meshproof.mesh.envoy.envoy import Resource
-from meshproof.oracle.actions import RESPONSE_HEADER_PREFIX, FAILURE_HEADER
+from meshproof.oracle.actions import FAILURE_HEADER, RESPONSE_HEADER_PREFIX
 from meshproof.oracle.derive import Case
 
 #: Header by which an echo workload says who it is.
@@ -44,9 +44,13 @@ class EchoBehaviour:
         for case in cases:
             arrivals = case.answer.arrivals
             told |= dict.fromkeys(name for one in arrivals for name, _ in one.request_headers)
-            names = [name for name, _ in case.call.headers if name.startswith(RESPONSE_HEADER_PREFIX)]
+            names = [
+                name for name, _ in case.call.headers if name.startswith(RESPONSE_HEADER_PREFIX)
+            ]
             answering |= dict.fromkeys(name.removeprefix(RESPONSE_HEADER_PREFIX) for name in names)
-            asked = [value for name, value in case.answer.instruction_headers if name == FAILURE_HEADER]
+            asked = [
+                value for name, value in case.answer.instruction_headers if name == FAILURE_HEADER
+            ]
             failing |= dict.fromkeys(asked)
         return cls(tuple(told), tuple(answering), tuple(failing))
 

@@ -155,7 +155,10 @@ def _fault(wanted: Fault) -> Resource:
             "percentage": _fraction(wanted.delay_percent),
         }
     if wanted.abort_status and wanted.abort_percent:
-        found["abort"] = {"http_status": wanted.abort_status, "percentage": _fraction(wanted.abort_percent)}
+        found["abort"] = {
+            "http_status": wanted.abort_status,
+            "percentage": _fraction(wanted.abort_percent),
+        }
     return found
 
 
