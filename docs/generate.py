@@ -146,7 +146,7 @@ def render_commands() -> str:
     """Return every command with its arguments and options."""
     parts: list[str] = []
     for name in COMMANDS:
-        action = _find_subparsers(cli._parser(name))
+        action = _find_subparsers(cli._build_parser(name))
         parts += _render_command(action, name, "##")
     return "\n\n".join(parts)
 

@@ -64,7 +64,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     """Return the parser of each command, `mesh up` and the like among them."""
     found: dict[str, argparse.ArgumentParser] = {}
     for name in GENERATE["COMMANDS"]:
-        top = _subparsers(cli._parser(name))[name]
+        top = _subparsers(cli._build_parser(name))[name]
         found[name] = top
         found |= {f"{name} {action}": parser for action, parser in _subparsers(top).items()}
     return found
@@ -80,18 +80,15 @@ def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
 
 
 @cache
-def mesh_options() -> set[str]:
-    """Return our options of pytest, as pytest itself tells them."""
-    command = [sys.executable, "-m", "pytest", "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    return set(re.findall(r"(?<![\w-])--mesh[\w-]*", text))
-
-
-@cache
 def pytest_options() -> set[str]:
+    """Return the options that pytest itself tells, ours among them."""
     command = [sys.executable, "-m", "pytest", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     return set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", text))
+
+
+def mesh_options() -> set[str]:
+    return {name for name in pytest_options() if name.startswith("--mesh")}
 
 
 def command_lines(page: Path) -> Iterator[str]:
@@ -205,7 +202,7 @@ def test_every_option_shown_exists(page: Path) -> None:
 @pages
 def test_every_link_leads_somewhere(page: Path) -> None:
     text = FENCE.sub("", page.read_text("utf-8"))
-    for link in re.findall(r"(?<!`)\]\(([^)\s]+)\)", text):
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"https?:", link):
             continue
         path, _, anchor = link.partition("#")

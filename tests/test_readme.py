@@ -118,3 +118,12 @@ def test_no_path_of_somebodys_machine_is_named() -> None:
 def test_every_recipe_of_contributing_is_short() -> None:
     for recipe in (ROOT / "CONTRIBUTING.md").read_text().split("\n## ")[1:]:
         assert len(recipe.strip().splitlines()) <= 13, recipe
+
+
+def test_every_path_of_contributing_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    paths = set(re.findall(r"`([\w.]+/[\w./*]*\w(?:\.\w+)?)(?::\w+)?`", text))
+    assert len(paths) > 15
+    for path in paths - {"k8s/shop.yaml"}:
+        there = re.sub(r"/[^/]*(NAME|NNNN).*", "", path)
+        assert [*ROOT.glob(there), *(ROOT / "src" / "meshproof").glob(there)], path
