@@ -16,7 +16,7 @@ EXIT_NOT_READY = 69
 EXIT_INTERNAL = 70
 EXIT_FINDINGS = 79
 
-#: What each exit code of the command means. README.md has the same table, `--help` prints it.
+#: What each exit code of the command means; `--help` and docs/reference/exit-codes.md show it.
 EXIT_CODES = {
     EXIT_PASSED: "passed",
     EXIT_FAILED: "failed",
@@ -137,5 +137,5 @@ def plural(count: int, noun: str, several: str = "") -> str:
 
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the valid word closest to `word`, or an empty string."""
-    found = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
-    return f"; did you mean '{found[0]}'?" if found else ""
+    matches = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
+    return f"; did you mean '{matches[0]}'?" if matches else ""
