@@ -56,6 +56,7 @@ class _Parser(argparse.ArgumentParser):
         self.set_defaults(parser=self)
 
     def error(self, message: str) -> NoReturn:
+        """Name the nearest word, print the usage and end with EXIT_USAGE."""
         choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if choice:
             message += nearest(choice[1], re.findall(r"[\w-]+", choice[2]))
@@ -75,24 +76,25 @@ class _Parser(argparse.ArgumentParser):
 _Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 
-def _parser(chosen: str) -> _Parser:
-    """Return the parser; of the commands with a module the arguments of the chosen one alone."""
-    parser = _Parser(prog="meshproof", description=__doc__.split(".")[0])
+def _build_parser(command_name: str) -> _Parser:
+    """Return the parser of all commands; only `command_name` has its arguments, to start fast."""
+    parser = _Parser(prog="meshproof")
     parser.description = "Proves that a service mesh routes as its rules say."
     parser.add_argument("--version", action="version", version=f"meshproof {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    _add_test(commands)
-    for name, words in _MODULES.items():
-        command = commands.add_parser(name, help=words)
-        if name == chosen:
+    _add_test_command(commands)
+    for name, summary in _MODULES.items():
+        command = commands.add_parser(name, help=summary)
+        if name == command_name:
             module = importlib.import_module(f"meshproof.cli.{name}")
             command.description = module.DESCRIPTION
             module.add_arguments(command)
-    _add_mesh(commands)
+    _add_mesh_command(commands)
     return parser
 
 
-def _add_test(commands: _Commands) -> None:
+def _add_test_command(commands: _Commands) -> None:
+    """Add the arguments of `meshproof test`."""
     test = commands.add_parser(
         "test",
         help="check every promise; reports go to ./meshproof-report/",
@@ -117,7 +119,8 @@ def _add_test(commands: _Commands) -> None:
     )
 
 
-def _add_mesh(commands: _Commands) -> None:
+def _add_mesh_command(commands: _Commands) -> None:
+    """Add `meshproof mesh` with its actions up, status and down."""
     mesh = commands.add_parser("mesh", help="keep a mesh up: up, status, down")
     actions = mesh.add_subparsers(
         dest="action", metavar="ACTION", required=True, parser_class=_Parser
@@ -137,95 +140,99 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (default: sys.argv); return the exit code."""
     if arguments is not None:
         with signals.interruptible():
-            return _guarded(list(arguments))
+            return _run_guarded(list(arguments))
     signals.take()
-    code = _guarded(sys.argv[1:])
+    code = _run_guarded(sys.argv[1:])
     signals.ignore()
     return code
 
 
-def _guarded(given: list[str]) -> int:
+def _run_guarded(arguments: list[str]) -> int:
     """Run the command; turn what ends it early into a line on standard error and an exit code."""
     try:
-        code = _run(given)
-    except SystemExit as ended:  # argparse has said all: --help, a wrong word
-        raise SystemExit(_flushed(int(ended.code or 0))) from None
+        code = _run_command(arguments)
+    except SystemExit as exit_request:  # argparse has printed everything: --help, a wrong word
+        raise SystemExit(_flush_stdout(int(exit_request.code or 0))) from None
     except MeshproofError as error:
-        _complain(str(error))
+        _print_error(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted")
+        _print_error("interrupted")
         return errors.EXIT_INTERRUPTED
     except BrokenPipeError:
-        _leave_stdout()
+        _discard_stdout()
         return errors.EXIT_FAILED
     except Exception as error:  # ours, or of this machine: no space left, no more threads
-        _complain(f"{describe_internal_error(error)}\n{_show_traceback()}")
+        _print_error(f"{describe_internal_error(error)}\n{_format_traceback()}")
         return errors.EXIT_INTERNAL
-    return _flushed(code)
+    return _flush_stdout(code)
 
 
-def _show_traceback() -> str:
-    """Return where the error at hand was raised, for whoever is to mend it."""
+def _format_traceback() -> str:
+    """Return the traceback of the current exception."""
     return traceback.format_exc().rstrip()
 
 
-def _flushed(code: int) -> int:
-    """Return `code` once everything is written, or that of an output that takes no more."""
+def _flush_stdout(code: int) -> int:
+    """Flush standard output and return `code`, or EXIT_NOT_READY where that fails."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:  # `| head`: whoever reads has seen enough
-        _leave_stdout()
+    except BrokenPipeError:  # `| head` closes the pipe early
+        _discard_stdout()
     except OSError as error:
-        _complain(f"standard output: {error.strerror}")
-        _leave_stdout()
+        _print_error(f"standard output: {error.strerror}")
+        _discard_stdout()
         return errors.EXIT_NOT_READY
     return code
 
 
-def _leave_stdout() -> None:
-    """Send what is still buffered to nowhere, so that nothing fails again on exit."""
+def _discard_stdout() -> None:
+    """Send buffered output to os.devnull, so that the flush on exit cannot fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _complain(text: str) -> None:
+def _print_error(message: str) -> None:
+    """Write a line to standard error; do nothing where it takes none."""
     with contextlib.suppress(OSError, AttributeError):
-        sys.stderr.write(f"meshproof: {text}\n")
+        sys.stderr.write(f"meshproof: {message}\n")
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
+    """Write a line to standard output. Raises NotReady where it takes no more."""
     try:
         if sys.stdout is not None:  # closed by the caller: `>&-`
             sys.stdout.write(f"{text}\n")
     except BrokenPipeError:
-        _leave_stdout()
+        _discard_stdout()
     except OSError as error:
         raise NotReady(f"standard output: {error.strerror}") from None
 
 
-def _run(given: list[str]) -> int:
-    first = next((word for word in given if not word.startswith("-")), "test")
-    parser = _parser(first)
-    if first not in _COMMANDS:
-        parser.error(f"unknown command '{first}'{nearest(first, _COMMANDS)}")
-    options, rest = parser.parse_known_args(given)
-    if rest and options.command != "test":
-        chosen: _Parser = options.parser
-        chosen.error(f"unknown argument {rest[0]}{nearest(rest[0], chosen.options())}")
+def _run_command(arguments: list[str]) -> int:
+    """Parse the command line and run its command; return the exit code."""
+    command_name = next((word for word in arguments if not word.startswith("-")), "test")
+    parser = _build_parser(command_name)
+    if command_name not in _COMMANDS:
+        parser.error(f"unknown command '{command_name}'{nearest(command_name, _COMMANDS)}")
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown and options.command != "test":
+        subparser: _Parser = options.parser
+        subparser.error(f"unknown argument {unknown[0]}{nearest(unknown[0], subparser.options())}")
     if options.command is None:
         parser.print_help()
         return errors.EXIT_USAGE
     if options.command == "test":
-        return _test(options, rest)
+        return _run_test(options, unknown)
     if options.command == "mesh":
-        return _mesh(options)
+        return _run_mesh(options)
     module = importlib.import_module(f"meshproof.cli.{options.command}")
     code: int = module.run(options)
     return code
 
 
-def _test(options: argparse.Namespace, rest: list[str]) -> int:
+def _run_test(options: argparse.Namespace, extra_arguments: list[str]) -> int:
+    """Run `meshproof test` in pytest, with `extra_arguments` passed on to it."""
     from meshproof.cli.test import run_suites
     from meshproof.mesh.protocol import check_name
 
@@ -234,82 +241,88 @@ def _test(options: argparse.Namespace, rest: list[str]) -> int:
         from meshproof.mesh.protocol import ClusterOptions
         from meshproof.user_rules.loading import load
 
-        reach = ClusterOptions(options.kubeconfig or "", options.context or "")
-        # What is wrong with them ends the run here, with its own exit code.
-        load(options.rules, reach)
-    own = [f"--mesh-rules={path}" for path in options.rules]
-    chosen = ["--mesh", options.mesh, "--mesh-report", options.report, *own]
+        cluster_options = ClusterOptions(options.kubeconfig or "", options.context or "")
+        # Bad rules end the run here, with their own exit code.
+        load(options.rules, cluster_options)
+    rules_arguments = [f"--mesh-rules={path}" for path in options.rules]
+    pytest_arguments = ["--mesh", options.mesh, "--mesh-report", options.report, *rules_arguments]
     for name in ("context", "kubeconfig", "provider"):
         if getattr(options, name):
-            chosen.append(f"--mesh-{name}={getattr(options, name)}")
-    code = run_suites([*chosen, *rest])
+            pytest_arguments.append(f"--mesh-{name}={getattr(options, name)}")
+    code = run_suites([*pytest_arguments, *extra_arguments])
     if code == errors.EXIT_USAGE:
-        _hint(rest, options.parser)
+        _suggest_options(extra_arguments, options.parser)
     return code
 
 
-def _hint(rest: list[str], parser: _Parser) -> None:
-    """Name the option that was meant where pytest says that it does not know one of ours."""
+def _suggest_options(arguments: list[str], parser: _Parser) -> None:
+    """Suggest the nearest option for each argument that no parser knows."""
     from meshproof import plugin
 
-    names = _Names()
-    plugin.pytest_addoption(cast("Any", names))
-    known = [*parser.options(), *names.found]
-    for word in (word.partition("=")[0] for word in rest if word.startswith("--")):
-        if word not in known and (said := nearest(word, known)):
-            _complain(f"{word}{said}")
+    collector = _OptionNames()
+    plugin.pytest_addoption(cast("Any", collector))
+    option_names = [*parser.options(), *collector.names]
+    for word in (word.partition("=")[0] for word in arguments if word.startswith("--")):
+        if word not in option_names and (suggestion := nearest(word, option_names)):
+            _print_error(f"{word}{suggestion}")
 
 
-class _Names:
-    """Stands in for pytest's parser to learn the names of our options."""
+class _OptionNames:
+    """Stands in for pytest's parser and collects the names of our options."""
 
     def __init__(self) -> None:
-        self.found: list[str] = []
+        self.names: list[str] = []
 
-    def getgroup(self, *words: str) -> _Names:
+    def getgroup(self, *arguments: str) -> _OptionNames:
+        """Return itself as the option group."""
         return self
 
     def addoption(self, name: str, **settings: object) -> None:
-        self.found.append(name)
+        """Store the name of an option."""
+        self.names.append(name)
 
 
-def _mesh(options: argparse.Namespace) -> int:
-    actions = {"up": _up, "status": _status, "down": _down}
+def _run_mesh(options: argparse.Namespace) -> int:
+    """Run one action of `meshproof mesh`."""
+    actions = {"up": _start_mesh, "status": _print_meshes, "down": _stop_meshes}
     return actions[options.action](options)
 
 
-def _up(options: argparse.Namespace) -> int:
+def _start_mesh(options: argparse.Namespace) -> int:
+    """Start the local mesh, leave it running and print its addresses."""
     from meshproof.mesh.local import keep
 
-    kept, new = keep.up(options.mtls.upper(), options.port, options.envoy)
-    _say(
-        f"The local mesh is up{'' if new else ' already'}: {kept.pods} pods behind {kept.url}\n"
-        f"  productpage   {kept.url}/productpage\n"
-        f"  orders        {kept.url}/orders\n"
+    mesh, is_new = keep.up(options.mtls.upper(), options.port, options.envoy)
+    _print(
+        f"The local mesh is up{'' if is_new else ' already'}: {mesh.pods} pods behind {mesh.url}\n"
+        f"  productpage   {mesh.url}/productpage\n"
+        f"  orders        {mesh.url}/orders\n"
         "End it with `meshproof mesh down`."
     )
     return errors.EXIT_PASSED
 
 
-def _status(options: argparse.Namespace) -> int:
+def _print_meshes(options: argparse.Namespace) -> int:
+    """Print each running mesh; return EXIT_NOT_READY unless all of each is up."""
     from meshproof.mesh.local import keep
 
-    found = keep.status()
+    meshes = keep.status()
     if options.output == "json":
-        _say(json.dumps([{**asdict(kept), "whole": kept.whole} for kept in found], indent=1))
+        _print(json.dumps([{**asdict(mesh), "whole": mesh.whole} for mesh in meshes], indent=1))
     else:
-        for kept in found:
-            _say(str(kept))
-        _say("End it with `meshproof mesh down`." if found else "No mesh was left running.")
-    whole = [kept.whole for kept in found]
-    return errors.EXIT_PASSED if whole and all(whole) else errors.EXIT_NOT_READY
+        for mesh in meshes:
+            _print(str(mesh))
+        _print("End it with `meshproof mesh down`." if meshes else "No mesh was left running.")
+    are_whole = [mesh.whole for mesh in meshes]
+    return errors.EXIT_PASSED if are_whole and all(are_whole) else errors.EXIT_NOT_READY
 
 
-def _down(options: argparse.Namespace) -> int:
+def _stop_meshes(options: argparse.Namespace) -> int:
+    """Stop every running mesh and print how many there were."""
     from meshproof.mesh.local import keep
 
-    ended = keep.down()
-    _say(f"Ended {ended} mesh{'' if ended == 1 else 'es'}." if ended else "No mesh was up.")
+    count = keep.down()
+    _print(f"Ended {count} mesh{'' if count == 1 else 'es'}." if count else "No mesh was up.")
     return errors.EXIT_PASSED
 
 

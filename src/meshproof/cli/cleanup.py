@@ -1,4 +1,4 @@
-"""`meshproof cleanup`: removes what killed runs have left, in a cluster and on this machine."""
+"""`meshproof cleanup`: removes leftovers of killed runs, in a cluster and on this machine."""
 
 from __future__ import annotations
 
@@ -40,16 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--context", default="", metavar="NAME", help="context of the kubeconfig")
     add("--kubeconfig", default="", metavar="PATH", help="default: as kubectl finds it")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--all-runs", action="store_true", help="every dead run (default)")
-    which.add_argument("--run", default="", metavar="ID", help="this run only, unless it goes on")
+    selection = parser.add_mutually_exclusive_group()
+    selection.add_argument("--all-runs", action="store_true", help="every dead run (default)")
+    selection.add_argument(
+        "--run", default="", metavar="ID", help="this run only, unless it goes on"
+    )
     add("--dry-run", action="store_true", help="say what would be deleted, delete nothing")
     add("-o", "--output", choices=["text", "json"], default="text", help="default: text")
 
 
 @dataclass
-class Cleaned:
-    """What became of one run: its objects `deleted` (or to be), and what is `left` of it, why."""
+class RunCleanup:
+    """The cleanup of one run: objects `deleted` (or to be deleted), objects `left`, and why."""
 
     run: str
     state: str
@@ -59,22 +61,24 @@ class Cleaned:
 
 
 @dataclass
-class Report:
-    """What the command has done: `folders` are those of runs of this machine."""
+class CleanupReport:
+    """The result of the command. `folders` belong to runs on this machine."""
 
     dry_run: bool
     folders: list[str] = field(default_factory=list)
     cluster: str = ""
-    runs: list[Cleaned] = field(default_factory=list)
+    runs: list[RunCleanup] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     not_looked_at: dict[str, str] = field(default_factory=dict)
 
     @property
-    def code(self) -> int:
-        """The exit code."""
+    def exit_code(self) -> int:
+        """The exit code of the command."""
         if self.stuck:
             return errors.EXIT_NOT_READY
-        unclear = any(one.left and one.state == "unknown" for one in self.runs)
+        unclear = any(
+            run_cleanup.left and run_cleanup.state == "unknown" for run_cleanup in self.runs
+        )
         return errors.EXIT_FAILED if unclear else errors.EXIT_PASSED
 
 
@@ -87,129 +91,153 @@ def run(options: argparse.Namespace) -> int:
     from meshproof.mesh.process import processes
     from meshproof.mesh.protocol import ClusterOptions
 
-    report = Report(options.dry_run)
+    report = CleanupReport(options.dry_run)
     if not options.run:
         report.folders = [str(path) for path in processes.sweep(options.dry_run)]
     try:
-        with _connected(
+        with _connect_client(
             ClusterOptions(kubeconfig=options.kubeconfig, context=options.context), options.dry_run
         ) as kube:
             report.cluster = kube.cluster_name
-            _clean(kube, report, options.run)
+            _clean_cluster(kube, report, options.run)
     except NotReady as error:
         if _needs_no_cluster(options, error):
-            _say(report, options.output)
-            return report.code
+            _print_report(report, options.output)
+            return report.exit_code
         if options.output == "text":
-            _write(_local(report))  # what has been done is said, whatever comes after it
+            _print_lines(_render_local(report))  # report the local part before the error
         raise
-    _say(report, options.output)
-    return report.code
+    _print_report(report, options.output)
+    return report.exit_code
 
 
 def _needs_no_cluster(options: argparse.Namespace, error: NotReady) -> bool:
-    """Say whether nobody has asked for a cluster, and there is none."""
+    """Return whether there is no cluster and no option or variable names one."""
     from meshproof.mesh.cluster.api.kubeconfig import NoCluster
 
-    asked = options.kubeconfig or options.context or options.run or os.environ.get("KUBECONFIG")
-    return isinstance(error, NoCluster) and not asked
+    cluster_option = (
+        options.kubeconfig or options.context or options.run or os.environ.get("KUBECONFIG")
+    )
+    return isinstance(error, NoCluster) and not cluster_option
 
 
-def _say(report: Report, output: str) -> None:
+def _print_report(report: CleanupReport, output: str) -> None:
+    """Print the report as text or JSON."""
     if output == "json":
-        _write([json.dumps({**asdict(report), "exit_code": report.code}, indent=1)])
+        _print_lines([json.dumps({**asdict(report), "exit_code": report.exit_code}, indent=1)])
     else:
-        _write([*_local(report), *_told(report)])
+        _print_lines([*_render_local(report), *_render_cluster(report)])
 
 
 @contextlib.contextmanager
-def _connected(options: ClusterOptions, dry_run: bool) -> Iterator[Kube]:
+def _connect_client(options: ClusterOptions, dry_run: bool) -> Iterator[Kube]:
+    """Yield a client of the cluster; its files live in a folder of their own."""
     from meshproof.mesh.cluster.api.client import Kube
     from meshproof.mesh.process.processes import Workspace
 
     with contextlib.ExitStack() as stack:
-        if dry_run:  # a workspace would clear what others have left
+        if dry_run:  # creating a workspace sweeps leftovers
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="meshproof-")))
         else:
             folder = stack.enter_context(Workspace.create()).path
         yield stack.enter_context(Kube.connected(options, folder))
 
 
-def _clean(kube: Kube, report: Report, chosen: str) -> None:
-    """Find what runs have left, delete what may be deleted, and note all of it."""
+def _clean_cluster(kube: Kube, report: CleanupReport, run_id: str) -> None:
+    """Find leftovers of `run_id` ("": all runs), delete those of dead runs, fill the report."""
     from meshproof.mesh.cluster.run import leftovers
     from meshproof.mesh.cluster.run.ownership import RunState
 
-    found = leftovers.find_leftovers(kube, run=chosen)
+    all_leftovers = leftovers.find_leftovers(kube, run=run_id)
     report.not_looked_at = {
-        f"{one.kind} ({one.api_version})": why.splitlines()[0]  # a run's Role is not for all kinds
-        for one, why in found.unseen.items()
+        f"{kind.kind} ({kind.api_version})": reason.splitlines()[
+            0
+        ]  # a run's Role is not for all kinds
+        for kind, reason in all_leftovers.unseen.items()
     }
-    if chosen:
-        _require_ended(kube, found, chosen)
-    for left in found.runs:
-        done = Cleaned(left.run, str(left.status.state), left.status.reason)
-        report.runs.append(done)
-        removed = left.status.state is RunState.GONE or (chosen and left.to_delete)
-        known = leftovers.read_install_records(kube, left) if removed else []
-        istio = [f"Istio of revision {one.revision}" for one in known]
-        if removed and not report.dry_run:
+    if run_id:
+        _require_ended(kube, all_leftovers, run_id)
+    for run_leftovers in all_leftovers.runs:
+        run_cleanup = RunCleanup(
+            run_leftovers.run, str(run_leftovers.status.state), run_leftovers.status.reason
+        )
+        report.runs.append(run_cleanup)
+        is_removed = run_leftovers.status.state is RunState.GONE or (
+            run_id and run_leftovers.to_delete
+        )
+        records = leftovers.read_install_records(kube, run_leftovers) if is_removed else []
+        installations = [f"Istio of revision {record.revision}" for record in records]
+        if is_removed and not report.dry_run:
             try:
-                leftovers.uninstall_istio(kube, left)
-                leftovers.delete_objects(kube, left.to_delete)
+                leftovers.uninstall_istio(kube, run_leftovers)
+                leftovers.delete_objects(kube, run_leftovers.to_delete)
             except NotReady as error:
                 report.stuck += str(error).splitlines()
-                done.left = [str(one) for one in leftovers.filter_existing(kube, left.to_delete)]
-        if removed:
-            names = [*istio, *(str(one) for one in left.to_delete)]
-            done.deleted = [one for one in names if one not in done.left]
-            done.left += [str(one) for one in left.foreign]
+                run_cleanup.left = [
+                    str(reference)
+                    for reference in leftovers.filter_existing(kube, run_leftovers.to_delete)
+                ]
+        if is_removed:
+            names = [*installations, *(str(reference) for reference in run_leftovers.to_delete)]
+            run_cleanup.deleted = [name for name in names if name not in run_cleanup.left]
+            run_cleanup.left += [str(reference) for reference in run_leftovers.foreign]
         else:
-            done.left = [str(one) for one in left.roots]
+            run_cleanup.left = [str(reference) for reference in run_leftovers.roots]
 
 
-def _require_ended(kube: Kube, found: Leftovers, chosen: str) -> None:
+def _require_ended(kube: Kube, all_leftovers: Leftovers, run_id: str) -> None:
+    """Raise UsageError when `run_id` does not exist or is still running."""
     from meshproof.mesh.cluster.run import leftovers
     from meshproof.mesh.cluster.run.ownership import RunState
 
-    if not found.runs:
-        names = [one.run for one in leftovers.find_leftovers(kube).runs]
-        known = f"; there are {', '.join(names)}" if names else "; there is none"
-        raise UsageError(f"--run {chosen}: no such run{nearest(chosen, names) or known}")
-    (left,) = found.runs
-    if left.status.state is RunState.LIVES:
+    if not all_leftovers.runs:
+        names = [run_leftovers.run for run_leftovers in leftovers.find_leftovers(kube).runs]
+        hint = f"; there are {', '.join(names)}" if names else "; there is none"
+        raise UsageError(f"--run {run_id}: no such run{nearest(run_id, names) or hint}")
+    (run_leftovers,) = all_leftovers.runs
+    if run_leftovers.status.state is RunState.LIVES:
         raise UsageError(
-            f"--run {chosen}: it goes on: {left.status.reason}. Ctrl-C ends it in good order; if "
-            f"you know that it is dead: kubectl delete namespace {' '.join(left.namespaces)}"
+            f"--run {run_id}: it goes on: {run_leftovers.status.reason}. Ctrl-C ends it in good "
+            "order; if you know that it is dead: "
+            f"kubectl delete namespace {' '.join(run_leftovers.namespaces)}"
         )
 
 
-def _local(report: Report) -> list[str]:
-    done = "to be removed" if report.dry_run else "removed"
-    return [f"{done}: folder and processes of the run {path}" for path in report.folders]
+def _render_local(report: CleanupReport) -> list[str]:
+    """Return a line for each folder of a run on this machine."""
+    action = "to be removed" if report.dry_run else "removed"
+    return [f"{action}: folder and processes of the run {path}" for path in report.folders]
 
 
-def _told(report: Report) -> Iterator[str]:
-    done = "to be deleted" if report.dry_run else "deleted"
-    for one in report.runs:
-        yield from (f"{done}: {name} (run {one.run}: {one.why})" for name in one.deleted)
-        words = {"lives": "goes on, not touched", "unknown": "unclear, not touched"}.get(
-            one.state, "left"
+def _render_cluster(report: CleanupReport) -> Iterator[str]:
+    """Yield the lines about the cluster: each object, errors, and a summary."""
+    action = "to be deleted" if report.dry_run else "deleted"
+    for run_cleanup in report.runs:
+        yield from (
+            f"{action}: {name} (run {run_cleanup.run}: {run_cleanup.why})"
+            for name in run_cleanup.deleted
         )
-        yield from (f"{words}: {name} (run {one.run}: {one.why})" for name in one.left)
-        if one.left and one.state == "unknown" and not report.stuck:
-            yield f"look at it, then: meshproof cleanup --run {one.run}"
+        state = {"lives": "goes on, not touched", "unknown": "unclear, not touched"}.get(
+            run_cleanup.state, "left"
+        )
+        yield from (
+            f"{state}: {name} (run {run_cleanup.run}: {run_cleanup.why})"
+            for name in run_cleanup.left
+        )
+        if run_cleanup.left and run_cleanup.state == "unknown" and not report.stuck:
+            yield f"look at it, then: meshproof cleanup --run {run_cleanup.run}"
     yield from report.stuck
     if report.not_looked_at:
-        first = next(iter(report.not_looked_at.values()))
-        yield f"not looked at: {', '.join(report.not_looked_at)}: {first}"
+        reason = next(iter(report.not_looked_at.values()))
+        yield f"not looked at: {', '.join(report.not_looked_at)}: {reason}"
     if not report.cluster:
         yield "there is no kubeconfig: only this machine was looked at"
         return
-    count = sum(len(one.deleted) for one in report.runs)
-    yield f"{report.cluster}: {plural(count, 'object')} of dead runs {done}"
+    count = sum(len(run_cleanup.deleted) for run_cleanup in report.runs)
+    yield f"{report.cluster}: {plural(count, 'object')} of dead runs {action}"
 
 
-def _write(lines: Sequence[str] | Iterator[str]) -> None:
+def _print_lines(lines: Sequence[str] | Iterator[str]) -> None:
+    """Print each line."""
     for line in lines:
         sys.stdout.write(f"{line}\n")

@@ -1,4 +1,4 @@
-"""`meshproof convert`: legacy rules in the words of today, proven to say the same."""
+"""`meshproof convert`: turns legacy rules into current ones and proves that they agree."""
 
 from __future__ import annotations
 
@@ -68,49 +68,53 @@ def run(options: argparse.Namespace) -> int:
     from meshproof.convert.source import read_source
 
     source = read_source(options.paths)
-    found = convert(source, options.old_defaults)
-    for note in found.notes:
-        _tell(str(note))
-    code = _proven(source, found, options)
+    conversion = convert(source, options.old_defaults)
+    for note in conversion.notes:
+        _print_note(str(note))
+    code = _verify_conversion(source, conversion, options)
     if code not in (errors.EXIT_PASSED, errors.EXIT_INCONCLUSIVE):
         return code
-    _write(found.text, options.output)
-    if code == errors.EXIT_PASSED and not found.is_complete:
+    _write_output(conversion.text, options.output)
+    if code == errors.EXIT_PASSED and not conversion.is_complete:
         return errors.EXIT_FINDINGS
     return code
 
 
-def _proven(source: Source, found: Conversion, options: argparse.Namespace) -> int:
-    """Compare both sides, and prove it on the mesh if that is wanted; say what came of it."""
+def _verify_conversion(source: Source, conversion: Conversion, options: argparse.Namespace) -> int:
+    """Compare source and conversion, with --prove on the mesh, too; return the exit code."""
     from meshproof.convert import proof
 
     name = "<converted>" if options.output == _STDOUT else options.output
-    compared = proof.compare(source, found.text, name, found.notes, options.old_defaults)
-    for line in compared.lines():
-        _tell(line)
-    if compared.different:
-        _tell("meshproof: nothing is written: the converted rules would not say the same")
+    comparison = proof.compare(
+        source, conversion.text, name, conversion.notes, options.old_defaults
+    )
+    for line in comparison.lines():
+        _print_note(line)
+    if comparison.different:
+        _print_note("meshproof: nothing is written: the converted rules would not say the same")
         return errors.EXIT_FAILED
     if not options.prove:
         return errors.EXIT_PASSED
-    directions = proof.build_directions(source, found.text, name, compared)
+    directions = proof.build_directions(source, conversion.text, name, comparison)
     if not directions:
-        _tell("not proven on the mesh: there is no rule that it can answer")
+        _print_note("not proven on the mesh: there is no rule that it can answer")
     for direction in directions:
-        if code := _prove(direction, source):
+        if code := _prove_direction(direction, source):
             return code
-    left_out = [part for part in compared.same if not proof.is_provable_on_mesh(part)]
-    for part in left_out:
-        _tell(f"not proven on the mesh: {', '.join(part.hosts)} (only services of the cluster)")
-    proven = directions and not left_out and not compared.not_compared
-    return errors.EXIT_PASSED if proven else errors.EXIT_INCONCLUSIVE
+    unproven_parts = [part for part in comparison.same if not proof.is_provable_on_mesh(part)]
+    for part in unproven_parts:
+        _print_note(
+            f"not proven on the mesh: {', '.join(part.hosts)} (only services of the cluster)"
+        )
+    is_proven = directions and not unproven_parts and not comparison.not_compared
+    return errors.EXIT_PASSED if is_proven else errors.EXIT_INCONCLUSIVE
 
 
-def _prove(direction: Direction, source: Source) -> int:
-    """Send the cases of a direction; return the exit code of the run.
+def _prove_direction(direction: Direction, source: Source) -> int:
+    """Send the cases of one direction to the local mesh; return the exit code of the run.
 
-    It is a run as `meshproof test --rules` makes it: the same suite, the same judge. One that is
-    red is shown, and its reports are kept.
+    The run uses the suite and the judge of `meshproof test --rules`. When it fails, its output is
+    printed and its reports stay.
     """
     from meshproof.cli.test import run_suites
     from meshproof.convert import proof
@@ -118,22 +122,30 @@ def _prove(direction: Direction, source: Source) -> int:
     from meshproof.user_rules import loading
 
     loading.cache_rules([direction.description], direction.user_rules)
-    said = io.StringIO()
+    output = io.StringIO()
     folder = tempfile.mkdtemp(prefix="meshproof-proof-")
-    given = ["--mesh", "local", "--mesh-report", folder, f"--mesh-rules={direction.description}"]
-    with contextlib.redirect_stdout(said):
-        code = run_suites(given)
+    arguments = [
+        "--mesh",
+        "local",
+        "--mesh-report",
+        folder,
+        f"--mesh-rules={direction.description}",
+    ]
+    with contextlib.redirect_stdout(output):
+        code = run_suites(arguments)
     record = Path(folder) / "run.json"
     results = Run.from_json(record.read_text()).results if record.exists() else []
     if code == errors.EXIT_PASSED:
         shutil.rmtree(folder, ignore_errors=True)
-        _tell(f"the same on the local mesh: {direction.description}: {len(results)} cases")
+        _print_note(f"the same on the local mesh: {direction.description}: {len(results)} cases")
         return code
-    _tell(said.getvalue())
-    for one in results:
-        if one.outcome is not Outcome.PASSED:
-            _tell(f"{proof.describe_place(one.rule, source)}: {one.outcome}: {one.promise}")
-    _tell(
+    _print_note(output.getvalue())
+    for result in results:
+        if result.outcome is not Outcome.PASSED:
+            _print_note(
+                f"{proof.describe_place(result.rule, source)}: {result.outcome}: {result.promise}"
+            )
+    _print_note(
         f"not the same: {direction.description}"
         if code == 1
         else f"not proven: {direction.description}"
@@ -142,7 +154,7 @@ def _prove(direction: Direction, source: Source) -> int:
 
 
 def _check_output(output: str, paths: list[str]) -> None:
-    """Raise UsageError for an output that would replace what is converted."""
+    """Raise UsageError for an output that would overwrite a source file, or is a folder."""
     if output == _STDOUT:
         return
     for path in paths:
@@ -153,20 +165,21 @@ def _check_output(output: str, paths: list[str]) -> None:
         raise UsageError(f"convert: -o {output}: this is a folder; name a file in it")
 
 
-def _write(text: str, output: str) -> None:
-    """Write the output as a whole or not at all. Raises UsageError where that cannot be."""
-    data = text.encode()
+def _write_output(text: str, output: str) -> None:
+    """Write the file whole or not at all. Raises UsageError when it cannot be written."""
+    content = text.encode()
     if output == _STDOUT:
         if sys.stdout is not None:
             sys.stdout.flush()
-            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.write(content)
         return
     try:
-        files.write_whole(Path(output), data)
+        files.write_whole(Path(output), content)
     except OSError as error:
         raise UsageError(f"convert: -o {output}: cannot be written: {error.strerror}") from None
 
 
-def _tell(text: str) -> None:
+def _print_note(message: str) -> None:
+    """Write a line to standard error, which carries everything but the result."""
     if sys.stderr is not None:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{message}\n")

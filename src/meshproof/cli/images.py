@@ -1,4 +1,4 @@
-"""`meshproof images`: which images a run on a cluster needs, fetched, put into a mirror."""
+"""`meshproof images`: lists, pulls and mirrors the images that a run on a cluster needs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _REFERENCE = re.compile(r"[A-Za-z0-9][\w.:/@+-]*")
 
 @dataclass(frozen=True)
 class Image:
-    """An image that is needed: as manifests name it, as it is pulled, and by which objects."""
+    """A needed image: its name in manifests, its name when pulled, the objects that use it."""
 
     official: str
     image: str
@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(
         dest="action", metavar="ACTION", required=True, parser_class=type(parser)
     )
-    for name, words in _ACTIONS.items():
-        action = actions.add_parser(name, help=words)
+    for name, summary in _ACTIONS.items():
+        action = actions.add_parser(name, help=summary)
         add = action.add_argument
         add("paths", nargs="*", metavar="PATH", help="your own Kubernetes files, not the apps")
         add("--image-prefix", metavar="PREFIX", default="", help="registry and path of your mirror")
@@ -70,47 +70,56 @@ def run(options: argparse.Namespace) -> int:
     Raises UsageError for options that do not fit, BadRules for files that cannot be read, NotReady
     when there is no tool or when an image cannot be moved (the others are, all the same).
     """
-    found = needed(
+    needed_images = find_needed_images(
         options.paths, images.read_image_changes(options.image_map, "--image-map"), options
     )
     if options.action == "list":
-        _list(found, options.output)
+        _print_images(needed_images, options.output)
         return errors.EXIT_PASSED
     if options.action == "pull":
-        return _pull(found, options)
-    return _push(found, options)
+        return _pull_images(needed_images, options)
+    return _push_images(needed_images, options)
 
 
-def needed(
+def find_needed_images(
     paths: Sequence[str], changes: dict[str, str], options: argparse.Namespace
 ) -> list[Image]:
-    """Return the images of the files at `paths` (none: of the apps) and of the probe, by name.
+    """Return the images of the files at `paths` (default: of the apps) and of the probe, sorted.
 
-    Raises UsageError for a change of an image that nothing names.
+    Raises UsageError when `changes` has an image that nothing uses.
     """
     from meshproof.documents import manifest
 
-    by: dict[str, dict[str, None]] = {}
-    for document in manifest.read(paths) if paths else _apps():
-        for value in _named(document):
-            by.setdefault(_reference(value), {})[f"{document.kind} {document.name}"] = None
-    if not by:
+    users_by_image: dict[str, dict[str, None]] = {}
+    for document in manifest.read(paths) if paths else _read_apps():
+        for value in _find_image_values(document):
+            users_by_image.setdefault(_read_reference(value), {})[
+                f"{document.kind} {document.name}"
+            ] = None
+    if not users_by_image:
         raise UsageError(f"images: {', '.join(paths)}: no object there names an image")
-    by.setdefault(images.PROBE_IMAGE, {})["probe"] = None
-    for old in changes:
-        if old not in by:
-            raise UsageError(f"--image-map {old}: nothing needs that image{nearest(old, by)}")
-    image = images.make_image_mapper(changes, options.image_prefix)
-    return [Image(one, image(one), tuple(by[one])) for one in sorted(by)]
+    users_by_image.setdefault(images.PROBE_IMAGE, {})["probe"] = None
+    for official in changes:
+        if official not in users_by_image:
+            raise UsageError(
+                f"--image-map {official}: nothing needs that image"
+                f"{nearest(official, users_by_image)}"
+            )
+    map_image = images.make_image_mapper(changes, options.image_prefix)
+    return [
+        Image(official, map_image(official), tuple(users_by_image[official]))
+        for official in sorted(users_by_image)
+    ]
 
 
-def _apps() -> list[Document]:
-    found: list[Document] = importlib.import_module("meshproof.manifests").apps()
-    return found
+def _read_apps() -> list[Document]:
+    """Return the objects of the demo apps."""
+    documents: list[Document] = importlib.import_module("meshproof.manifests").apps()
+    return documents
 
 
-def _named(document: Document) -> Iterator[Value]:
-    """Yield the image of each container of an object, wherever its pod template stands."""
+def _find_image_values(document: Document) -> Iterator[Value]:
+    """Yield the image of each container of an object, at any depth."""
     pending = [document.root]
     while pending:
         content = pending.pop().content
@@ -124,89 +133,99 @@ def _named(document: Document) -> Iterator[Value]:
             pending += content.values()
 
 
-def _reference(value: Value) -> str:
+def _read_reference(value: Value) -> str:
+    """Return the image reference in `value`. Raises BadRules when it is none."""
     text = value.text()
     if not _REFERENCE.fullmatch(text):
         raise value.error("the reference of an image, such as docker.io/library/python:3-alpine")
     return text
 
 
-def _list(found: Sequence[Image], output: str) -> None:
+def _print_images(needed_images: Sequence[Image], output: str) -> None:
+    """Print the names under which the images are pulled, or all of it as JSON."""
     if output == "json":
-        _say(json.dumps([asdict(one) for one in found], indent=1))
+        _print(json.dumps([asdict(image) for image in needed_images], indent=1))
         return
-    for name in dict.fromkeys(one.image for one in found):
-        _say(name)
+    for name in dict.fromkeys(image.image for image in needed_images):
+        _print(name)
 
 
-def _pull(found: Sequence[Image], options: argparse.Namespace) -> int:
+def _pull_images(needed_images: Sequence[Image], options: argparse.Namespace) -> int:
+    """Pull every image, with --folder into files; return the exit code."""
     tool = image_tools.find_tool(options.tool)
     if tool in image_tools.COPIERS and not options.folder:
         raise UsageError(f"images pull: {tool} keeps no images on this machine: give --folder DIR")
-    folder = _folder(options.folder, make=True)
+    folder = _open_folder(options.folder, create=True)
 
     def move(image: str) -> str:
-        archive = folder / _file(image) if folder else None
+        archive = folder / _build_archive_name(image) if folder else None
         image_tools.pull(tool, image, archive)
         return f"{image}{f' -> {archive}' if archive else ''}"
 
-    return _all(list({one.image: None for one in found}), move, f"pulled with {tool}")
+    return _move_images(
+        list({image.image: None for image in needed_images}), move, f"pulled with {tool}"
+    )
 
 
-def _push(found: Sequence[Image], options: argparse.Namespace) -> int:
-    moved = {one.official: one.image for one in found if one.image != one.official}
-    if not moved:
+def _push_images(needed_images: Sequence[Image], options: argparse.Namespace) -> int:
+    """Push every image whose name changes to the mirror; return the exit code."""
+    targets = {
+        image.official: image.image for image in needed_images if image.image != image.official
+    }
+    if not targets:
         raise UsageError(
             "images push: nothing says where to: give --image-prefix PREFIX or --image-map "
             "IMAGE=IMAGE"
         )
     tool = image_tools.find_tool(options.tool)
-    folder = _folder(options.folder, make=False)
+    folder = _open_folder(options.folder, create=False)
 
     def move(official: str) -> str:
-        archive = folder / _file(official) if folder else None
+        archive = folder / _build_archive_name(official) if folder else None
         if archive and not archive.is_file():
             raise NotReady(f"{archive} is not there: fetch it with `images pull --folder {folder}`")
-        image_tools.push(tool, official, moved[official], archive)
-        return f"{official} -> {moved[official]}"
+        image_tools.push(tool, official, targets[official], archive)
+        return f"{official} -> {targets[official]}"
 
-    return _all(list(moved), move, f"pushed with {tool}")
+    return _move_images(list(targets), move, f"pushed with {tool}")
 
 
-def _all(names: Sequence[str], move: Callable[[str], str], what: str) -> int:
-    """Move every image; one that cannot be moved does not keep the others. Raises NotReady."""
-    wrong: list[str] = []
+def _move_images(names: Sequence[str], move: Callable[[str], str], action: str) -> int:
+    """Move every image, also after a failure. Raises NotReady at the end if any failed."""
+    failures: list[str] = []
     for name in names:
         try:
-            _say(move(name))
+            _print(move(name))
         except NotReady as error:
-            wrong.append(str(error))
-    if wrong:
-        done = f"{len(names) - len(wrong)} of {plural(len(names), 'image')} {what}"
-        raise NotReady("\n".join([f"images: {done}", *wrong]))
-    _say(f"{plural(len(names), 'image')} {what}")
+            failures.append(str(error))
+    if failures:
+        summary = f"{len(names) - len(failures)} of {plural(len(names), 'image')} {action}"
+        raise NotReady("\n".join([f"images: {summary}", *failures]))
+    _print(f"{plural(len(names), 'image')} {action}")
     return errors.EXIT_PASSED
 
 
-def _folder(given: str | None, make: bool) -> Path | None:
-    if not given:
+def _open_folder(path: str | None, create: bool) -> Path | None:
+    """Return the folder at `path`, made when `create`; None without a path."""
+    if not path:
         return None
-    folder = Path(given)
+    folder = Path(path)
     try:
-        if make:
+        if create:
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--folder {given}: cannot be made: {error.strerror}") from None
+        raise UsageError(f"--folder {path}: cannot be made: {error.strerror}") from None
     if not folder.is_dir():
-        raise UsageError(f"--folder {given}: no such folder")
+        raise UsageError(f"--folder {path}: no such folder")
     return folder
 
 
-def _file(reference: str) -> str:
-    """Return the file name of an image: its reference without what no file system takes."""
+def _build_archive_name(reference: str) -> str:
+    """Return the archive's file name: the image reference without `/`, `:` and `@`."""
     return f"{re.sub('[/:@]', '_', reference)}.tar"
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
+    """Print a line at once: moving an image takes long."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()

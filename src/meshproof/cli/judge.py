@@ -1,4 +1,4 @@
-"""`meshproof judge`: the judge for labels from any log, for plans and for replays of a report."""
+"""`meshproof judge`: judges labels from any log, plans a check, or replays a report."""
 
 from __future__ import annotations
 
@@ -57,31 +57,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Carry out the command; return its exit code. Raises UsageError for unusable options."""
     if options.replay:
-        return _replay(Path(options.replay), options.output)
+        return _replay_report(Path(options.replay), options.output)
     if not options.expect:
         raise UsageError("judge: --expect is missing, e.g. --expect v1=50,v2=50")
-    expect = _expect(options.expect)
+    expect = _parse_expect(options.expect)
     try:
-        settings = _settings(options)
+        settings = _build_settings(options)
         if options.plan:
-            return _plan(expect, settings, options.output)
-        verdict = judge(_labels(sys.stdin), expect, settings)
+            return _print_plan(expect, settings, options.output)
+        verdict = judge(_read_labels(sys.stdin), expect, settings)
     except ValueError as error:
         raise UsageError(f"judge: {error}") from None
-    _show([verdict], options.output)
+    _print_verdicts([verdict], options.output)
     return _CODES[verdict.outcome]
 
 
-def _expect(text: str) -> Expect:
-    """Read `v1=50,v2=50` as weights, `v1,v2` as versions of which each must be seen."""
+def _parse_expect(text: str) -> Expect:
+    """Parse `v1=50,v2=50` as weights, `v1,v2` as versions that must each answer."""
     parts = [part.strip() for part in text.split(",")]
     if not any("=" in part for part in parts):
-        return [_name(part, text) for part in parts]
+        return [_require_name(part, text) for part in parts]
     weights: dict[str, float] = {}
     for part in parts:
         name, _, weight = part.rpartition("=")
         try:
-            weights[_name(name.strip(), text)] = float(weight)
+            weights[_require_name(name.strip(), text)] = float(weight)
         except ValueError:
             raise UsageError(
                 f"judge: --expect {text}: expected NAME=WEIGHT, found '{part}'"
@@ -91,13 +91,15 @@ def _expect(text: str) -> Expect:
     return weights
 
 
-def _name(name: str, text: str) -> str:
+def _require_name(name: str, text: str) -> str:
+    """Return `name`. Raises UsageError when it is empty."""
     if not name:
         raise UsageError(f"judge: --expect {text}: a version has no name")
     return name
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def _build_settings(options: argparse.Namespace) -> Settings:
+    """Return the judge's settings: the profile, changed by the options."""
     alpha, independence = share_alpha(options.alpha, 1)
     settings = replace(
         PROFILES[options.profile],
@@ -111,7 +113,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     return settings
 
 
-def _labels(lines: TextIO) -> Iterator[str | None]:
+def _read_labels(lines: TextIO) -> Iterator[str | None]:
     """Yield the labels of lines of text; None where a line names no version."""
     try:
         for line in lines:
@@ -121,72 +123,80 @@ def _labels(lines: TextIO) -> Iterator[str | None]:
         raise UsageError(f"judge: standard input is no text: {error.reason}") from None
 
 
-def _plan(expect: Expect, settings: Settings, output: str) -> int:
-    found = plan(expect, settings)
+def _print_plan(expect: Expect, settings: Settings, output: str) -> int:
+    """Print how many answers the check needs; return the exit code."""
+    check_plan = plan(expect, settings)
     if output == "json":
-        scenarios = [vars(scenario) for scenario in found.scenarios]
+        scenarios = [vars(scenario) for scenario in check_plan.scenarios]
         text = json.dumps(
             {
-                "n_max": found.n_max,
-                "limit": found.limit,
-                "basis": found.basis,
+                "n_max": check_plan.n_max,
+                "limit": check_plan.limit,
+                "basis": check_plan.basis,
                 "scenarios": scenarios,
-                "limits": limits.to_json_values(found.kind, found.expected, found.settings),
+                "limits": limits.to_json_values(
+                    check_plan.kind, check_plan.expected, check_plan.settings
+                ),
             }
         )
     else:
-        text = str(found)
+        text = str(check_plan)
     sys.stdout.write(f"{text}\n")
     return errors.EXIT_PASSED
 
 
-def _summary(verdict: Verdict) -> dict[str, object]:
-    """Return what machines want of a verdict; the whole is in the report's run.json."""
-    stored = verdict.to_dict()
-    del stored["labels"]
-    return {**stored, "text": verdict.paragraph()}
+def _verdict_to_json(verdict: Verdict) -> dict[str, object]:
+    """Return the JSON value of a verdict, without its labels and with its paragraph."""
+    fields = verdict.to_dict()
+    del fields["labels"]
+    return {**fields, "text": verdict.paragraph()}
 
 
-def _show(verdicts: list[Verdict], output: str, names: list[str] | None = None) -> None:
+def _print_verdicts(verdicts: list[Verdict], output: str, names: list[str] | None = None) -> None:
+    """Print verdicts as text or JSON, each with its name if there are `names`."""
     if output == "json":
-        found = [_summary(verdict) for verdict in verdicts]
-        for name, summary in zip(names or [], found, strict=True) if names else ():
+        summaries = [_verdict_to_json(verdict) for verdict in verdicts]
+        for name, summary in zip(names or [], summaries, strict=True) if names else ():
             summary["name"] = name
-        sys.stdout.write(json.dumps(found if names else found[0], indent=1) + "\n")
+        sys.stdout.write(json.dumps(summaries if names else summaries[0], indent=1) + "\n")
         return
     for index, verdict in enumerate(verdicts):
-        lead = f"{names[index]}: " if names else ""
-        sys.stdout.write(f"{lead}{verdict}\n")
+        prefix = f"{names[index]}: " if names else ""
+        sys.stdout.write(f"{prefix}{verdict}\n")
         if not names:
             sys.stdout.write(f"{verdict.paragraph()}\n")
 
 
-def _replay(report: Path, output: str) -> int:
+def _replay_report(report: Path, output: str) -> int:
     """Judge every stored verdict again from its labels; return the exit code of the worst."""
     from meshproof.run.record import Run
 
-    place = report / "run.json" if report.is_dir() else report
+    path = report / "run.json" if report.is_dir() else report
     try:
-        record = Run.from_json(place.read_text(encoding="utf-8"))
+        record = Run.from_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"judge: --replay {place}: {error.strerror}") from None
+        raise UsageError(f"judge: --replay {path}: {error.strerror}") from None
     except (KeyError, TypeError, ValueError) as error:
-        raise BadRules(f"{place}: not a run record: {error}") from None
-    stored = [(result.name, check) for result in record.results for check in result.checks]
-    if not stored:
-        raise BadRules(f"{place}: holds no verdict")
-    again = [replay(check.verdict) for _, check in stored]
-    names = [f"{name}, {check.name}" if check.name else name for name, check in stored]
-    for name, (_, check), found in zip(names, stored, again, strict=True):
-        if (found.outcome, found.n, found.reason) != (
+        raise BadRules(f"{path}: not a run record: {error}") from None
+    named_checks = [(result.name, check) for result in record.results for check in result.checks]
+    if not named_checks:
+        raise BadRules(f"{path}: holds no verdict")
+    verdicts = [replay(check.verdict) for _, check in named_checks]
+    names = [f"{name}, {check.name}" if check.name else name for name, check in named_checks]
+    for name, (_, check), verdict in zip(names, named_checks, verdicts, strict=True):
+        if (verdict.outcome, verdict.n, verdict.reason) != (
             check.verdict.outcome,
             check.verdict.n,
             check.verdict.reason,
         ):
-            raise BadRules(f"{place}: {name}: recorded '{check.verdict}', the labels say '{found}'")
-    _show(again, output, names)
-    outcomes = {found.outcome for found in again}
+            raise BadRules(
+                f"{path}: {name}: recorded '{check.verdict}', the labels say '{verdict}'"
+            )
+    _print_verdicts(verdicts, output, names)
+    outcomes = {verdict.outcome for verdict in verdicts}
     worst = next(
-        one for one in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.PASSED) if one in outcomes
+        outcome
+        for outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.PASSED)
+        if outcome in outcomes
     )
     return _CODES[worst]

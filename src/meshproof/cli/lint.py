@@ -1,4 +1,4 @@
-"""`meshproof lint`: says what is wrong with rule files, with line and repair, without a mesh."""
+"""`meshproof lint`: finds mistakes in rule files, with line and repair, without a mesh."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ EPILOG = (
 )
 _LEVELS = ("info", "warning", "error")
 _UNREADABLE = "MP0100"
-#: What was read last, in a circle: to free it piece by piece at the end takes a tenth of the run.
-_KEPT: list[object] = []
+#: Keeps the last input alive in a reference cycle: freeing it at exit takes a tenth of the run.
+_LAST_INPUT: list[object] = []
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,15 +58,16 @@ def run(options: argparse.Namespace) -> int:
     """Carry out the command; return its exit code. Raises UsageError for unusable options."""
     _make_printable()
     if options.list:
-        return _list(options.output)
+        return _print_codes(options.output)
     if options.explain:
-        return _explain(options.explain)
+        return _print_page(options.explain)
     if not options.paths:
         raise UsageError("lint: PATH is missing, e.g. `meshproof lint istio/`, or - for stdin")
-    return _lint(options)
+    return _lint_paths(options)
 
 
-def _lint(options: argparse.Namespace) -> int:
+def _lint_paths(options: argparse.Namespace) -> int:
+    """Lint the files and live namespaces, print the findings, return the exit code."""
     import gc
 
     from meshproof.lint import lint
@@ -74,100 +75,112 @@ def _lint(options: argparse.Namespace) -> int:
     from meshproof.lint.engine.lint_input import read_input
     from meshproof.user_rules import live
 
-    left_out = _suppressed(options.suppress)
-    gc.disable()  # many small objects, of which none is freed before the end: nor looked at then
+    suppressed_codes = _read_suppressed_codes(options.suppress)
+    gc.disable()  # no garbage before the end: collections would only cost time
     try:
-        reading = read_input(
-            [one for one in options.paths if not live.is_live(one)], options.exclude
+        lint_input = read_input(
+            [path for path in options.paths if not live.is_live(path)], options.exclude
         )
-        _add_live(reading, [one for one in options.paths if live.is_live(one)])
-        found = lint(reading.documents, left_out, reading.unreadable)
+        _add_live_objects(lint_input, [path for path in options.paths if live.is_live(path)])
+        findings = lint(lint_input.documents, suppressed_codes, lint_input.unreadable)
     finally:
         gc.freeze()
         gc.enable()
-    _KEPT[:] = [reading, _KEPT]
-    found = ignore_comments.apply_ignore_comments(found, reading, _codes(), left_out)
-    code = _exit_code(found, options.fail_on)
+    _LAST_INPUT[:] = [lint_input, _LAST_INPUT]
+    findings = ignore_comments.apply_ignore_comments(
+        findings, lint_input, _list_codes(), suppressed_codes
+    )
+    code = _choose_exit_code(findings, options.fail_on)
     if options.output == "text":
-        output.write_parts(output.render_text(found, reading), sys.stdout)
+        output.write_parts(output.render_text(findings, lint_input), sys.stdout)
     elif options.output == "json":
-        sys.stdout.write(f"{output.render_json(found)}\n")
+        sys.stdout.write(f"{output.render_json(findings)}\n")
     else:
-        sys.stdout.write(f"{output.render_sarif(found, reading, _pages(), code)}\n")
+        sys.stdout.write(f"{output.render_sarif(findings, lint_input, _read_pages(), code)}\n")
     return code
 
 
-def _add_live(reading: LintInput, paths: list[str]) -> None:
-    """Take the objects of live namespaces: they hold for the server that has them already."""
+def _add_live_objects(lint_input: LintInput, paths: list[str]) -> None:
+    """Add the objects of live namespaces; the API server has validated them already."""
     from meshproof.documents.manifest import parse
     from meshproof.user_rules import live
 
-    for place, text in live.read_texts(paths).items() if paths else ():
-        reading.texts[place] = text
-        reading.documents += parse(text, place)
+    for source, text in live.read_texts(paths).items() if paths else ():
+        lint_input.texts[source] = text
+        lint_input.documents += parse(text, source)
 
 
-def _exit_code(findings: Sequence[Finding], fail_on: str) -> int:
-    if any(one.code == _UNREADABLE for one in findings):
+def _choose_exit_code(findings: Sequence[Finding], fail_on: str) -> int:
+    """Return the exit code for the findings and --fail-on."""
+    if any(finding.code == _UNREADABLE for finding in findings):
         return errors.EXIT_BAD_RULES
-    least = _LEVELS.index(fail_on)
-    failing = any(_LEVELS.index(one.level) >= least for one in findings)
-    return errors.EXIT_FINDINGS if failing else errors.EXIT_PASSED
+    lowest = _LEVELS.index(fail_on)
+    is_failing = any(_LEVELS.index(finding.level) >= lowest for finding in findings)
+    return errors.EXIT_FINDINGS if is_failing else errors.EXIT_PASSED
 
 
-def _codes() -> list[str]:
+def _list_codes() -> list[str]:
+    """Return all lint codes, with that of the ignore comments."""
     from meshproof.lint import load_checks
     from meshproof.lint.engine import ignore_comments
 
     return [ignore_comments.CODE, *(check.code for check in load_checks())]
 
 
-def _pages() -> list[Page]:
+def _read_pages() -> list[Page]:
+    """Return the doc page of every code."""
     from meshproof.lint import read_page
 
-    return [read_page(code) for code in _codes()]
+    return [read_page(code) for code in _list_codes()]
 
 
-def _suppressed(given: list[str]) -> set[str]:
-    """Return the codes to leave out. Raises UsageError for one that does not exist."""
-    found = {one.strip().upper() for part in given for one in part.split(",") if one.strip()}
-    for code in sorted(found):
-        _known(code, "--suppress")
+def _read_suppressed_codes(values: list[str]) -> set[str]:
+    """Parse --suppress. Raises UsageError for an unknown code and for MP0100."""
+    codes = {code.strip().upper() for value in values for code in value.split(",") if code.strip()}
+    for code in sorted(codes):
+        _require_known_code(code, "--suppress")
         if code == _UNREADABLE:
             raise UsageError(
                 f"lint: --suppress {code}: what cannot be read cannot be suppressed, since nothing "
                 "was checked there; leave the file out (--exclude PATTERN)"
             )
-    return found
+    return codes
 
 
-def _known(code: str, option: str) -> None:
-    if code not in _codes():
-        raise UsageError(f"lint: {option} {code}: there is no such code{nearest(code, _codes())}")
+def _require_known_code(code: str, option: str) -> None:
+    """Raise UsageError when there is no such code."""
+    if code not in _list_codes():
+        raise UsageError(
+            f"lint: {option} {code}: there is no such code{nearest(code, _list_codes())}"
+        )
 
 
-def _explain(given: str) -> int:
+def _print_page(text: str) -> int:
+    """Print the doc page of a code. Raises UsageError when there is no such code."""
     from meshproof.lint.engine.output import render_page_text
 
-    code = given.strip().upper()
-    _known(code, "--explain")
-    sys.stdout.write(next(render_page_text(page) for page in _pages() if page.code == code))
+    code = text.strip().upper()
+    _require_known_code(code, "--explain")
+    sys.stdout.write(next(render_page_text(page) for page in _read_pages() if page.code == code))
     return errors.EXIT_PASSED
 
 
-def _list(output: str) -> int:
+def _print_codes(output: str) -> int:
+    """Print code, level and title of every check."""
     if output == "json":
         import json
 
-        found = [{"code": page.code, "level": page.level, "title": page.title} for page in _pages()]
-        sys.stdout.write(f"{json.dumps(found, indent=1)}\n")
+        codes = [
+            {"code": page.code, "level": page.level, "title": page.title} for page in _read_pages()
+        ]
+        sys.stdout.write(f"{json.dumps(codes, indent=1)}\n")
     else:
-        for page in _pages():
+        for page in _read_pages():
             sys.stdout.write(f"{page.code}  {page.level:<8} {page.title}\n")
     return errors.EXIT_PASSED
 
 
 def _make_printable() -> None:
-    """Let a stream that cannot write a character write its number instead of failing."""
+    """Make standard output write characters outside its encoding as escapes."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""`meshproof plan`: the cases that follow from rule files and what they cover, without a mesh."""
+"""`meshproof plan`: lists the cases derived from rule files and their coverage, without a mesh."""
 
 from __future__ import annotations
 
@@ -35,15 +35,18 @@ _ALPHA = 1e-4
 
 @dataclass(frozen=True)
 class Cost:
-    """Requests of a case: expected while it is kept, and at most; the limits it is judged by."""
+    """Requests that a case costs: expected for a kept promise, and at most; with its limits.
+
+    `json_limits` are the limits as `-o json` has them.
+    """
 
     expected: int
     most: int
     limits: tuple[str, ...] = ()
-    stored: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    json_limits: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.expected + other.expected, self.most + other.most)
+    def __add__(self, cost: Cost) -> Cost:
+        return Cost(self.expected + cost.expected, self.most + cost.most)
 
     def __str__(self) -> str:
         if self.expected == self.most:
@@ -80,14 +83,14 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"plan: --fail-under {options.fail_under:g}: expected 0 to 100")
     from meshproof.user_rules import loading
 
-    found = loading.load(options.paths)
-    costs = _costs(found, options.profile)
+    user_rules = loading.load(options.paths)
+    costs = _estimate_costs(user_rules, options.profile)
     if options.output == "json":
-        text = json.dumps(_json(found, costs), indent=1)
+        text = json.dumps(_plan_to_json(user_rules, costs), indent=1)
     else:
-        text = "\n".join(_lines(found, costs))
+        text = "\n".join(_render_text(user_rules, costs))
     sys.stdout.write(f"{text}\n")
-    share = found.plan.coverage_share * 100
+    share = user_rules.plan.coverage_share * 100
     if share < options.fail_under:
         sys.stderr.write(
             f"meshproof: {share:.4g} % of the routes are reached, less than "
@@ -97,95 +100,105 @@ def run(options: argparse.Namespace) -> int:
     return errors.EXIT_PASSED
 
 
-def _costs(found: UserRules, profile: str) -> dict[str, Cost]:
-    """Return the requests of each case by its id. A split costs what its judge needs."""
-    from meshproof.plugin.settings import of_rules
+def _estimate_costs(user_rules: UserRules, profile: str) -> dict[str, Cost]:
+    """Return the cost of each case by its id; a split costs what the judge needs."""
+    from meshproof.plugin.settings import apply_rule_options
     from meshproof.verdict import PROFILES, share_alpha
 
-    splits = sum(case.needs_judge for case in found.plan.cases)
+    splits = sum(case.needs_judge for case in user_rules.plan.cases)
     alpha, independence = share_alpha(_ALPHA, max(1, splits))
     settings = replace(PROFILES[profile], alpha=alpha, alpha_independence=independence)
-    known: dict[tuple[tuple[float, ...], Options], Cost] = {}
+    judged_costs: dict[tuple[tuple[float, ...], Options], Cost] = {}
     costs: dict[str, Cost] = {}
-    for case in found.plan.cases:
+    for case in user_rules.plan.cases:
         if not case.needs_judge:
-            costs[case.id] = _cost(case, found.workloads)
+            costs[case.id] = _estimate_unjudged_cost(case, user_rules.workloads)
             continue
         key = case.outcome_shares, case.options
-        if key not in known:
-            known[key] = _judged(case.outcome_shares, of_rules(settings, [case.options]))
-        costs[case.id] = known[key]
+        if key not in judged_costs:
+            judged_costs[key] = _estimate_judged_cost(
+                case.outcome_shares, apply_rule_options(settings, [case.options])
+            )
+        costs[case.id] = judged_costs[key]
     return costs
 
 
-def _cost(case: Case, workloads: Workloads) -> Cost:
-    """Return the requests of a case that is not judged."""
-    often = workloads.visits(case)
-    most = max((one.max_requests for one in workloads.hiding(case)), default=often)
-    return Cost(often, often * math.ceil(most / often))
+def _estimate_unjudged_cost(case: Case, workloads: Workloads) -> Cost:
+    """Return the cost of a case without a statistical verdict."""
+    visits = workloads.visits(case)
+    max_visits = max(
+        (ambiguity.max_requests for ambiguity in workloads.hiding(case)), default=visits
+    )
+    return Cost(visits, visits * math.ceil(max_visits / visits))
 
 
-def _judged(shares: tuple[float, ...], settings: Settings) -> Cost:
+def _estimate_judged_cost(shares: tuple[float, ...], settings: Settings) -> Cost:
+    """Return the cost of judging a split with these shares."""
     from meshproof.verdict import limits, plan
 
-    judged = plan({str(number): share for number, share in enumerate(shares)}, settings)
-    given = judged.kind, judged.expected, settings
+    check_plan = plan({str(number): share for number, share in enumerate(shares)}, settings)
+    limit_inputs = check_plan.kind, check_plan.expected, settings
     return Cost(
-        round(judged.scenarios[0].mean),
-        judged.limit,
-        tuple(limits.describe_limits(*given)),
-        limits.to_json_values(*given),
+        round(check_plan.scenarios[0].mean),
+        check_plan.limit,
+        tuple(limits.describe_limits(*limit_inputs)),
+        limits.to_json_values(*limit_inputs),
     )
 
 
-def _lines(found: UserRules, costs: dict[str, Cost]) -> Iterator[str]:
-    for number, coverage in enumerate(found.plan.coverage):
+def _render_text(user_rules: UserRules, costs: dict[str, Cost]) -> Iterator[str]:
+    """Yield the lines of the report: each route table, its routes, their cases, a summary."""
+    for number, coverage in enumerate(user_rules.plan.coverage):
         table = coverage.table
         yield f"{table.name} ({', '.join(table.hosts)}), {table.at}"
-        own_cases = [case for case in found.plan.cases if case.table_index == number]
+        table_cases = [case for case in user_rules.plan.cases if case.table_index == number]
         for index, route in enumerate(table.routes):
-            yield f"  {_name(index, route)}, {route.at}"
-            reached = [case for case in own_cases if case.route_index == index]
-            yield from _case_lines(reached, costs)
-            if not reached:
-                yield f"    not reached: {_reason(coverage, index)}"
-        rest = [case for case in own_cases if case.route_index is None]
-        if rest:
+            yield f"  {_name_route(index, route)}, {route.at}"
+            route_cases = [case for case in table_cases if case.route_index == index]
+            yield from _render_cases(route_cases, costs)
+            if not route_cases:
+                yield f"    not reached: {_explain_unreached(coverage, index)}"
+        unrouted_cases = [case for case in table_cases if case.route_index is None]
+        if unrouted_cases:
             yield "  no route"
-        yield from _case_lines(rest, costs)
+        yield from _render_cases(unrouted_cases, costs)
         yield ""
-    yield from _summary(found, costs)
+    yield from _render_summary(user_rules, costs)
 
 
-def _case_lines(cases: list[Case], costs: dict[str, Cost]) -> Iterator[str]:
+def _render_cases(cases: list[Case], costs: dict[str, Cost]) -> Iterator[str]:
+    """Yield the lines of cases: id, cost, limits and what they leave unproven."""
     for case in cases:
         yield f"    {case.id}"
         yield f"      {costs[case.id]}, {case.at}"
         if costs[case.id].limits:
             yield f"      judged with {'; '.join(costs[case.id].limits)}"
-        for words in case.answer.unproven:
-            yield f"      not proven: {words}"
+        for gap in case.answer.unproven:
+            yield f"      not proven: {gap}"
 
 
-def _name(index: int, route: Route) -> str:
+def _name_route(index: int, route: Route) -> str:
+    """Return `route 1`, with the name of the route if it has one."""
     return f"route {index + 1} '{route.name}'" if route.name else f"route {index + 1}"
 
 
-def _reason(coverage: Coverage, index: int) -> str:
-    """Return why no case reaches a route: by default, rules at other places have its cases."""
+def _explain_unreached(coverage: Coverage, index: int) -> str:
+    """Return why no case reaches a route; by default another rule has the same requests."""
     return dict(coverage.unreached).get(index, "another rule has the same requests")
 
 
-def _summary(found: UserRules, costs: dict[str, Cost]) -> Iterator[str]:
-    cases = found.plan.cases
+def _render_summary(user_rules: UserRules, costs: dict[str, Cost]) -> Iterator[str]:
+    """Yield the totals, then everything that is not proven or not reached."""
+    cases = user_rules.plan.cases
     splits = sum(case.needs_judge for case in cases)
     total = sum(costs.values(), Cost(0, 0))
-    judged = f", of which {plural(splits, 'split')} to be judged" if splits else ""
-    yield f"{plural(len(cases), 'case')}{judged}: {total}"
-    routes = sum(len(one.table.routes) for one in found.plan.coverage)
-    reached = sum(len(one.reached) for one in found.plan.coverage)
-    yield f"{reached} of {plural(routes, 'route')} reached ({found.plan.coverage_share * 100:.4g} %)"
-    for coverage in found.plan.coverage:
+    judged_splits = f", of which {plural(splits, 'split')} to be judged" if splits else ""
+    yield f"{plural(len(cases), 'case')}{judged_splits}: {total}"
+    route_count = sum(len(coverage.table.routes) for coverage in user_rules.plan.coverage)
+    reached_count = sum(len(coverage.reached) for coverage in user_rules.plan.coverage)
+    percent = user_rules.plan.coverage_share * 100
+    yield f"{reached_count} of {plural(route_count, 'route')} reached ({percent:.4g} %)"
+    for coverage in user_rules.plan.coverage:
         if coverage.unchecked_pairs:
             pairs = plural(coverage.unchecked_pairs, "pair")
             yield (
@@ -194,33 +207,37 @@ def _summary(found: UserRules, costs: dict[str, Cost]) -> Iterator[str]:
             )
         for index, reason in coverage.unreached:
             route = coverage.table.routes[index]
-            name = f"{_name(index, route)} of {coverage.table.name}"
+            name = f"{_name_route(index, route)} of {coverage.table.name}"
             yield f"{route.at}: {name} is not reached: {reason}"
-    yield from map(str, (*found.unproven, *found.excluded))
+    yield from map(str, (*user_rules.unproven, *user_rules.excluded))
 
 
-def _json(found: UserRules, costs: dict[str, Cost]) -> dict[str, Any]:
+def _plan_to_json(user_rules: UserRules, costs: dict[str, Cost]) -> dict[str, Any]:
+    """Return the JSON value of the whole plan."""
     total = sum(costs.values(), Cost(0, 0))
     return {
-        "cases": [_case(case, found, costs) for case in found.plan.cases],
-        "routes": [_route(coverage) for coverage in found.plan.coverage],
-        "coverage": found.plan.coverage_share,
-        "requests": _requests(total),
+        "cases": [_case_to_json(case, user_rules, costs) for case in user_rules.plan.cases],
+        "routes": [_table_to_json(coverage) for coverage in user_rules.plan.coverage],
+        "coverage": user_rules.plan.coverage_share,
+        "requests": _cost_to_json(total),
         "not_proven": [
-            {**_at(field.at), "path": field.path, "because": field.reason} for field in found.unproven
+            {**_position_to_json(field.at), "path": field.path, "because": field.reason}
+            for field in user_rules.unproven
         ],
         "not_checked": [
-            {**_at(one.at), "object": one.name, "because": one.because} for one in found.excluded
+            {**_position_to_json(excluded.at), "object": excluded.name, "because": excluded.because}
+            for excluded in user_rules.excluded
         ],
     }
 
 
-def _case(case: Case, found: UserRules, costs: dict[str, Cost]) -> dict[str, Any]:
-    request = found.build_request(case)
+def _case_to_json(case: Case, user_rules: UserRules, costs: dict[str, Cost]) -> dict[str, Any]:
+    """Return the JSON value of a case: request, expected answer and cost."""
+    request = user_rules.build_request(case)
     return {
         "id": case.id,
         "title": case.title,
-        **_at(case.at),
+        **_position_to_json(case.at),
         "table": str(case.table_at),
         "route": case.route_index,
         "request": {
@@ -233,59 +250,61 @@ def _case(case: Case, found: UserRules, costs: dict[str, Cost]) -> dict[str, Any
         },
         "status": case.status,
         "shares": [
-            {"host": one.host, "labels": dict(one.labels), "share": share}
-            for one, share in case.shares
+            {"host": destination.host, "labels": dict(destination.labels), "share": share}
+            for destination, share in case.shares
         ],
-        "answer": _answer(case),
-        "requests": _requests(costs[case.id]),
-        **({"limits": costs[case.id].stored} if case.needs_judge else {}),
+        "answer": _answer_to_json(case),
+        "requests": _cost_to_json(costs[case.id]),
+        **({"limits": costs[case.id].json_limits} if case.needs_judge else {}),
     }
 
 
-def _requests(cost: Cost) -> dict[str, int]:
+def _cost_to_json(cost: Cost) -> dict[str, int]:
+    """Return the JSON value of a cost."""
     return {"expected": cost.expected, "most": cost.most}
 
 
-def _answer(case: Case) -> dict[str, Any]:
-    """Return what is looked at beside who answers; what is not looked at is left out."""
+def _answer_to_json(case: Case) -> dict[str, Any]:
+    """Return the JSON value of the expected answer, without the parts that nobody checks."""
     answer = case.answer
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     if answer.proxy_reply:
         reply = answer.proxy_reply
-        found["replied"] = answer.proxy_reply_share
-        found["reply"] = {"status": reply.status, "location": reply.location, "body": reply.body}
+        values["replied"] = answer.proxy_reply_share
+        values["reply"] = {"status": reply.status, "location": reply.location, "body": reply.body}
     if answer.arrivals:
-        found["arrivals"] = [
+        values["arrivals"] = [
             {
-                "path": one.path,
-                "authority": one.authority,
-                "request_headers": dict(one.request_headers),
-                "response_headers": dict(one.response_headers),
+                "path": arrival.path,
+                "authority": arrival.authority,
+                "request_headers": dict(arrival.request_headers),
+                "response_headers": dict(arrival.response_headers),
             }
-            for one in answer.arrivals
+            for arrival in answer.arrivals
         ]
     if answer.mirrors:
-        found["mirrors"] = [
-            {"host": one.host, "labels": dict(one.labels), "share": share}
-            for one, share in answer.mirrors
+        values["mirrors"] = [
+            {"host": destination.host, "labels": dict(destination.labels), "share": share}
+            for destination, share in answer.mirrors
         ]
     if answer.delayed_share:
-        found["delayed"] = {"share": answer.delayed_share, "seconds": answer.extra_seconds}
-    plain = {"least_seconds": answer.min_seconds, "not_proven": list(answer.unproven)}
-    return found | {key: value for key, value in plain.items() if value}
+        values["delayed"] = {"share": answer.delayed_share, "seconds": answer.extra_seconds}
+    further_values = {"least_seconds": answer.min_seconds, "not_proven": list(answer.unproven)}
+    return values | {key: value for key, value in further_values.items() if value}
 
 
-def _route(coverage: Coverage) -> dict[str, Any]:
+def _table_to_json(coverage: Coverage) -> dict[str, Any]:
+    """Return the JSON value of a route table and the coverage of its routes."""
     reasons = dict(coverage.unreached)
     return {
         "name": coverage.table.name,
         "hosts": list(coverage.table.hosts),
-        **_at(coverage.table.at),
+        **_position_to_json(coverage.table.at),
         "unordered_pairs": coverage.unchecked_pairs,
         "routes": [
             {
                 "name": route.name,
-                **_at(route.at),
+                **_position_to_json(route.at),
                 "reached": index in coverage.reached,
                 "reason": reasons.get(index, ""),
             }
@@ -294,5 +313,6 @@ def _route(coverage: Coverage) -> dict[str, Any]:
     }
 
 
-def _at(at: At) -> dict[str, Any]:
+def _position_to_json(at: At) -> dict[str, Any]:
+    """Return file, line and column as a JSON value."""
     return {"file": at.file, "line": at.line, "column": at.column}

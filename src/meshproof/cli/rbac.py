@@ -1,4 +1,4 @@
-"""`meshproof rbac`: prints the rights that a run needs, and the CronJob of the nightly one."""
+"""`meshproof rbac`: prints the rights that a run needs, and the CronJob of the nightly run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMESPACE",
         help="read the live rules of this namespace, too; may be repeated",
     )
-    cluster_settings.add_reach(parser)
+    cluster_settings.add_target_options(parser)
     add(
         "--without-policy",
         action="store_true",
@@ -62,34 +62,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the manifest. Raises UsageError for an option that cannot be used."""
-    namespace = _checked(options)
+    namespace = _check_options(options)
     from meshproof.cli import rights
 
-    purpose, live = options.purpose, list(dict.fromkeys(options.rules_from))
-    found = [] if options.namespace else [rights.own_namespace()]
-    found += rights.objects(purpose, namespace, live)
+    purpose, rules_namespaces = options.purpose, list(dict.fromkeys(options.rules_from))
+    objects = [] if options.namespace else [rights.build_namespace()]
+    objects += rights.build_account_objects(purpose, namespace, rules_namespaces)
     if not options.without_policy:
-        found += rights.policy(purpose, namespace, cluster_settings.reached(options))
+        objects += rights.build_policy_objects(
+            purpose, namespace, cluster_settings.list_target_namespaces(options)
+        )
     if options.cronjob:
-        words = [word for one in live for word in ("--rules-from", one)]
-        words += cluster_settings.reach(options)
+        smoke_arguments = [
+            argument
+            for rules_namespace in rules_namespaces
+            for argument in ("--rules-from", rules_namespace)
+        ]
+        smoke_arguments += cluster_settings.list_target_arguments(options)
         schedule = options.schedule or "17 3 * * *"
-        found.append(rights.cron_job(namespace, options.image, schedule, words))
-    why = {tuple(map(str, one.rule.values())): one.why for one in rights.for_cluster(purpose, live)}
-    why |= {tuple(map(str, one.rule.values())): one.why for one in rights.reading()}
-    sys.stdout.write("---\n".join("".join(_text(body, why)) for body in found))
+        objects.append(rights.build_cron_job(namespace, options.image, schedule, smoke_arguments))
+    comments = {
+        tuple(map(str, right.rule.values())): right.reason
+        for right in rights.list_cluster_rights(purpose, rules_namespaces)
+    }
+    comments |= {
+        tuple(map(str, right.rule.values())): right.reason for right in rights.list_reading_rights()
+    }
+    sys.stdout.write("---\n".join("".join(_render_object(body, comments)) for body in objects))
     return errors.EXIT_PASSED
 
 
-def _checked(options: argparse.Namespace) -> str:
-    """Return the namespace of the ServiceAccount. Raises UsageError for what does not fit."""
-    for option, given in (
+def _check_options(options: argparse.Namespace) -> str:
+    """Return the ServiceAccount's namespace. Raises UsageError for options that do not fit."""
+    for option, value in (
         ("--namespace", options.namespace),
-        *(("--rules-from", one) for one in options.rules_from),
+        *(("--rules-from", rules_namespace) for rules_namespace in options.rules_from),
     ):
-        if given is not None and not _LABEL.fullmatch(given):
+        if value is not None and not _LABEL.fullmatch(value):
             raise UsageError(
-                f"rbac: {option} {given}: no name of a namespace: a-z, 0-9 and -, at most 63"
+                f"rbac: {option} {value}: no name of a namespace: a-z, 0-9 and -, at most 63"
             )
     if not options.cronjob and (options.image or options.schedule):
         raise UsageError("rbac: --image and --schedule are for --cronjob")
@@ -107,19 +118,19 @@ def _checked(options: argparse.Namespace) -> str:
     return str(options.namespace or "meshproof")
 
 
-def _text(body: Object, why: dict[tuple[str, ...], str]) -> Iterator[str]:
-    """Yield an object as YAML, each rule of a role below a comment on what it is for."""
+def _render_object(body: Object, comments: dict[tuple[str, ...], str]) -> Iterator[str]:
+    """Yield an object as YAML; above each rule of a role stands a comment with its reason."""
     import yaml
 
-    def dumped(value: object) -> str:
+    def dump_yaml(value: object) -> str:
         return yaml.safe_dump(value, sort_keys=False, width=1000)
 
     rules = body.get("rules")
     if rules is None:
-        yield dumped(body)
+        yield dump_yaml(body)
         return
-    yield dumped({key: one for key, one in body.items() if key != "rules"})
+    yield dump_yaml({key: value for key, value in body.items() if key != "rules"})
     yield "rules:\n"
     for rule in rules:
-        yield f"# {why[tuple(map(str, rule.values()))]}\n"
-        yield dumped([rule])
+        yield f"# {comments[tuple(map(str, rule.values()))]}\n"
+        yield dump_yaml([rule])

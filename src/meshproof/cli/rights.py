@@ -1,8 +1,8 @@
 """The rights that a run needs, no more: what `meshproof rbac` prints.
 
-A run makes its own namespaces, whose names nobody knows before, and RBAC grants by no prefix of a
-name: what it does in them is granted for the cluster, and a policy of admission keeps it to them.
-Rules of users are read in namespaces that are named. Source: Kubernetes docs, "Using RBAC
+A run creates namespaces whose names nobody knows beforehand, and RBAC cannot grant by prefix. So
+the rights hold for the whole cluster, and an admission policy limits them to namespaces of runs.
+Live rules are read in the namespaces that the user names. Source: Kubernetes docs, "Using RBAC
 Authorization", "Validating Admission Policy", "Pod Security Standards", "CronJob".
 """
 
@@ -17,26 +17,26 @@ from meshproof.user_rules.live import KINDS, build_resource_name
 
 Object = dict[str, Any]
 
-#: Name of everything that is printed.
+#: Name of all printed objects.
 NAME = "meshproof"
 _RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io/v1"
-#: Whether a request is about a namespace of a run (CEL): see `meshproof.mesh.cluster.api.objects`.
-_OF_RUN = (
+#: CEL: whether a request is about a namespace of a run. See `meshproof.mesh.cluster.api.objects`.
+_IN_RUN_NAMESPACE = (
     "(request.resource.resource == 'namespaces' ? request.name : request.namespace)"
     f".startsWith('{NAME}-')"
 )
-#: To make objects, to see (and to save, where a run fails) what there is of them.
-_MAKE = ("list", "create", "patch")
+#: To create objects, and to list them (for the diagnosis, too).
+_CREATE_VERBS = ("list", "create", "patch")
 #: Kubernetes up to 1.34 asks for `get` where a websocket is opened, later ones for `create`.
-_STREAM = ("create", "get")
+_STREAM_VERBS = ("create", "get")
 
 
 @dataclass(frozen=True)
 class Right:
-    """One rule of a Role, and what it is for."""
+    """One rule of a Role, and why a run needs it."""
 
-    why: str
+    reason: str
     group: str
     resources: tuple[str, ...]
     verbs: tuple[str, ...]
@@ -44,14 +44,14 @@ class Right:
 
     @property
     def rule(self) -> Object:
-        """The rule as RBAC has it."""
-        found: Object = {"apiGroups": [self.group], "resources": list(self.resources)}
+        """The rule as a value of a Role's `rules`."""
+        rule: Object = {"apiGroups": [self.group], "resources": list(self.resources)}
         if self.names:
-            found["resourceNames"] = list(self.names)
-        return {**found, "verbs": list(self.verbs)}
+            rule["resourceNames"] = list(self.names)
+        return {**rule, "verbs": list(self.verbs)}
 
 
-_BOTH = (
+_SHARED_RIGHTS = (
     Right(
         "the namespaces of a run, and those that a killed run has left",
         "",
@@ -62,10 +62,10 @@ _BOTH = (
         "the apps in them; the Services of the ingress gateway and of addons",
         "",
         ("services",),
-        ("get", *_MAKE),
+        ("get", *_CREATE_VERBS),
     ),
-    Right("the apps in them", "", ("serviceaccounts",), _MAKE),
-    Right("the apps in them, and whether they are up", "apps", ("deployments",), _MAKE),
+    Right("the apps in them", "", ("serviceaccounts",), _CREATE_VERBS),
+    Right("the apps in them, and whether they are up", "apps", ("deployments",), _CREATE_VERBS),
     Right(
         "what a killed run has installed (its record)",
         "",
@@ -74,7 +74,9 @@ _BOTH = (
         ("installed",),
     ),
     Right("pods of the run, of istiod, of the ingress gateway", "", ("pods",), ("get", "list")),
-    Right("the config of proxies, what istiod says of them", "", ("pods/portforward",), _STREAM),
+    Right(
+        "the config of proxies, what istiod says of them", "", ("pods/portforward",), _STREAM_VERBS
+    ),
     Right("why an app does not come up", "", ("pods/log",), ("get",)),
     Right("why an app does not come up", "", ("events",), ("list",)),
     Right(
@@ -87,7 +89,7 @@ _BOTH = (
         "rules, in the namespaces of the run",
         "networking.istio.io",
         ("destinationrules", "gateways", "virtualservices"),
-        (*_MAKE, "delete"),
+        (*_CREATE_VERBS, "delete"),
     ),
 )
 _PODS = Right(
@@ -100,108 +102,134 @@ _HTTP_ROUTES = Right(
     "HTTPRoutes of a sandbox, in the namespaces of the run",
     "gateway.networking.k8s.io",
     ("httproutes",),
-    _MAKE,
+    _CREATE_VERBS,
 )
-_TEST = (
+_TEST_RIGHTS = (
     _PODS,
     Right("where spans are sent (mesh config)", "", ("configmaps",), ("get",)),
     Right(
         "the promise mtls, in the namespaces of the run",
         "security.istio.io",
         ("peerauthentications",),
-        (*_MAKE, "delete"),
+        (*_CREATE_VERBS, "delete"),
     ),
     Right(
         "tags of spans, in the namespaces of the run",
         "telemetry.istio.io",
         ("telemetries",),
-        _MAKE,
+        _CREATE_VERBS,
     ),
     Right(
         "--mesh-way-in gateway-api, in the namespaces of the run",
         "gateway.networking.k8s.io",
         ("gateways", "httproutes"),
-        ("get", *_MAKE, "delete"),
+        ("get", *_CREATE_VERBS, "delete"),
     ),
 )
-#: What a run is for -> what it needs in the cluster.
-RIGHTS = {"smoke": _BOTH, "test": (*_BOTH, *_TEST)}
-#: Where live rules are read: IngressClasses lie in no namespace.
-_OF_INGRESSES = Right(
+#: Purpose of a run -> the rights it needs in the cluster.
+RIGHTS = {"smoke": _SHARED_RIGHTS, "test": (*_SHARED_RIGHTS, *_TEST_RIGHTS)}
+#: Needed to read live rules: IngressClasses are not namespaced.
+_INGRESS_CLASSES = Right(
     "whether Istio serves an Ingress", "networking.k8s.io", ("ingressclasses",), ("get",)
 )
 
 
-def for_cluster(purpose: str, live: Sequence[str]) -> tuple[Right, ...]:
-    """Return the rights in the whole cluster for a purpose; `live` as for `objects`."""
+def list_cluster_rights(purpose: str, rules_namespaces: Sequence[str]) -> tuple[Right, ...]:
+    """Return the cluster-wide rights for a purpose; more if live rules are read."""
     rights = RIGHTS[purpose]
-    more = (_OF_INGRESSES, _PODS, *((_HTTP_ROUTES,) if purpose == "smoke" else ()))
-    return (*rights, *(one for one in more if live and one not in rights))
+    live_rights = (_INGRESS_CLASSES, _PODS, *((_HTTP_ROUTES,) if purpose == "smoke" else ()))
+    return (*rights, *(right for right in live_rights if rules_namespaces and right not in rights))
 
 
-def reading() -> tuple[Right, ...]:
-    """Return what reading the rules of a namespace needs there, by API group."""
-    found: dict[str, list[str]] = {}
+def list_reading_rights() -> tuple[Right, ...]:
+    """Return the rights to read the live rules of a namespace, one for each API group."""
+    resources_by_group: dict[str, list[str]] = {}
     for group, kind, _ in KINDS:
-        found.setdefault(group, []).append(build_resource_name(kind))
+        resources_by_group.setdefault(group, []).append(build_resource_name(kind))
     rights = [
         Right("live rules and what they are about", group, tuple(names), ("list",))
-        for group, names in found.items()
+        for group, names in resources_by_group.items()
     ]
     return (*rights, Right("whether the namespace is there", "", ("namespaces",), ("get",)))
 
 
-def objects(purpose: str, namespace: str, live: Sequence[str]) -> list[Object]:
-    """Return ServiceAccount, ClusterRole and binding; a Role for each namespace of live rules."""
+def build_account_objects(
+    purpose: str, namespace: str, rules_namespaces: Sequence[str]
+) -> list[Object]:
+    """Return ServiceAccount, ClusterRole and binding; per namespace of live rules a Role, too."""
     subject = {"kind": "ServiceAccount", "name": NAME, "namespace": namespace}
     cluster_name = f"{NAME}-{purpose}"
-    found = [
-        {"apiVersion": "v1", **_head("ServiceAccount", NAME, namespace)},
-        _role("ClusterRole", cluster_name, "", for_cluster(purpose, live)),
-        _binding("ClusterRole", cluster_name, "", subject),
+    account_objects = [
+        {"apiVersion": "v1", **_build_header("ServiceAccount", NAME, namespace)},
+        _build_role(
+            "ClusterRole", cluster_name, "", list_cluster_rights(purpose, rules_namespaces)
+        ),
+        _build_binding("ClusterRole", cluster_name, "", subject),
     ]
-    for one in live:
-        found.append(_role("Role", f"{NAME}-rules", one, reading()))
-        found.append(_binding("Role", f"{NAME}-rules", one, subject))
-    return found
+    for rules_namespace in rules_namespaces:
+        account_objects.append(
+            _build_role("Role", f"{NAME}-rules", rules_namespace, list_reading_rights())
+        )
+        account_objects.append(_build_binding("Role", f"{NAME}-rules", rules_namespace, subject))
+    return account_objects
 
 
-def policy(purpose: str, namespace: str, reached: Sequence[str]) -> list[Object]:
-    """Return the policy, and its binding, by which the account changes nothing of others.
+def build_policy_objects(
+    purpose: str, namespace: str, reachable_namespaces: Sequence[str]
+) -> list[Object]:
+    """Return the admission policy, and its binding, that protects the objects of others.
 
-    What it creates, changes and deletes is in namespaces of a run, by their names. The nightly run
-    reaches pods there and in the namespaces `reached` (those of istiod and of the gateway) alone;
-    the gate's addons may be anywhere. It takes Kubernetes 1.30.
+    The account creates, changes and deletes objects in namespaces of runs alone. The nightly run
+    opens port forwards to pods there and in `reachable_namespaces` (of istiod and of the gateway)
+    alone; `meshproof test` may reach addons anywhere. The policy needs Kubernetes 1.30.
     """
     groups = sorted({right.group for right in RIGHTS["test"]})
-    matched = [_matched(groups, ["CREATE", "UPDATE", "DELETE"], ["*"])]
-    checks = [(f"request.operation == 'CONNECT' || {_OF_RUN}", "changes objects of its own runs")]
+    resource_rules = [_build_resource_rule(groups, ["CREATE", "UPDATE", "DELETE"], ["*"])]
+    checks = [
+        (
+            f"request.operation == 'CONNECT' || {_IN_RUN_NAMESPACE}",
+            "changes objects of its own runs",
+        )
+    ]
     if purpose == "smoke":
-        matched.append(_matched([""], ["CONNECT"], ["pods/portforward"]))
-        listed = ", ".join(f"'{one}'" for one in dict.fromkeys(reached))
-        there = f"request.operation != 'CONNECT' || {_OF_RUN} || request.namespace in [{listed}]"
-        checks.append((there, f"reaches pods of its own runs and of {', '.join(reached)}"))
-    name, user = f"{NAME}-{purpose}", f"system:serviceaccount:{namespace}:{NAME}"
+        resource_rules.append(_build_resource_rule([""], ["CONNECT"], ["pods/portforward"]))
+        reachable_list = ", ".join(
+            f"'{reachable}'" for reachable in dict.fromkeys(reachable_namespaces)
+        )
+        connect_check = (
+            f"request.operation != 'CONNECT' || {_IN_RUN_NAMESPACE} "
+            f"|| request.namespace in [{reachable_list}]"
+        )
+        checks.append(
+            (
+                connect_check,
+                f"reaches pods of its own runs and of {', '.join(reachable_namespaces)}",
+            )
+        )
+    name, account = f"{NAME}-{purpose}", f"system:serviceaccount:{namespace}:{NAME}"
     spec = {
         "failurePolicy": "Fail",
-        "matchConstraints": {"resourceRules": matched},
+        "matchConstraints": {"resourceRules": resource_rules},
         "matchConditions": [
-            {"name": "who", "expression": f"request.userInfo.username == '{user}'"}
+            {"name": "who", "expression": f"request.userInfo.username == '{account}'"}
         ],
         "validations": [
-            {"expression": one, "message": f"{NAME} {words} alone", "reason": "Forbidden"}
-            for one, words in checks
+            {"expression": expression, "message": f"{NAME} {claim} alone", "reason": "Forbidden"}
+            for expression, claim in checks
         ],
     }
-    bound = {"policyName": name, "validationActions": ["Deny"]}
+    binding_spec = {"policyName": name, "validationActions": ["Deny"]}
     kind = "ValidatingAdmissionPolicy"
     return [
-        {"apiVersion": _ADMISSION, **_head(kind, name), "spec": spec},
-        {"apiVersion": _ADMISSION, **_head(f"{kind}Binding", name), "spec": bound},
+        {"apiVersion": _ADMISSION, **_build_header(kind, name), "spec": spec},
+        {"apiVersion": _ADMISSION, **_build_header(f"{kind}Binding", name), "spec": binding_spec},
     ]
 
 
-def _matched(groups: Sequence[str], operations: list[str], resources: list[str]) -> Object:
+def _build_resource_rule(
+    groups: Sequence[str], operations: list[str], resources: list[str]
+) -> Object:
+    """Return a match rule of an admission policy, for all API versions."""
     return {
         "apiGroups": list(groups),
         "apiVersions": ["*"],
@@ -210,43 +238,48 @@ def _matched(groups: Sequence[str], operations: list[str], resources: list[str])
     }
 
 
-def own_namespace() -> Object:
-    """Return the namespace that everything is in where no other is named."""
+def build_namespace() -> Object:
+    """Return the default Namespace, with PodSecurity `restricted`."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    body = {"apiVersion": "v1", **_head("Namespace", NAME)}
+    body = {"apiVersion": "v1", **_build_header("Namespace", NAME)}
     body["metadata"]["labels"] = {**body["metadata"]["labels"], **labels}
     return body
 
 
-def _head(kind: str, name: str, namespace: str = "") -> Object:
+def _build_header(kind: str, name: str, namespace: str = "") -> Object:
+    """Return kind and metadata of an object."""
     metadata: Object = {"name": name, "labels": {"app.kubernetes.io/name": NAME}}
     if namespace:
         metadata["namespace"] = namespace
     return {"kind": kind, "metadata": metadata}
 
 
-def _role(kind: str, name: str, namespace: str, rights: Sequence[Right]) -> Object:
+def _build_role(kind: str, name: str, namespace: str, rights: Sequence[Right]) -> Object:
+    """Return a Role or ClusterRole with these rights."""
     return {
         "apiVersion": f"{_RBAC}/v1",
-        **_head(kind, name, namespace),
+        **_build_header(kind, name, namespace),
         "rules": [right.rule for right in rights],
     }
 
 
-def _binding(kind: str, name: str, namespace: str, subject: Object) -> Object:
+def _build_binding(kind: str, name: str, namespace: str, subject: Object) -> Object:
+    """Return the binding of a Role or ClusterRole to `subject`."""
     return {
         "apiVersion": f"{_RBAC}/v1",
-        **_head(f"{kind}Binding", name, namespace),
+        **_build_header(f"{kind}Binding", name, namespace),
         "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": name},
         "subjects": [subject],
     }
 
 
-def cron_job(namespace: str, image: str, schedule: str, words: Sequence[str]) -> Object:
+def build_cron_job(
+    namespace: str, image: str, schedule: str, smoke_arguments: Sequence[str]
+) -> Object:
     """Return the CronJob that runs `meshproof smoke`, within PodSecurity `restricted`.
 
-    One run at a time, never repeated by itself: a run that is red is to be seen. Its pod stays
-    outside the mesh, where a job with a sidecar would not end.
+    One run at a time, without retries: a failed run must be seen. Its pod has no sidecar, with
+    which the job would not end.
     """
     pod: Object = {
         "metadata": {
@@ -261,13 +294,13 @@ def cron_job(namespace: str, image: str, schedule: str, words: Sequence[str]) ->
                 **pod_security.POD_CONTEXT,
                 "fsGroup": pod_security.POD_CONTEXT["runAsGroup"],
             },
-            "containers": [_container(image, words)],
+            "containers": [_build_container(image, smoke_arguments)],
             "volumes": [{"name": "tmp", "emptyDir": {}}],
         },
     }
     return {
         "apiVersion": "batch/v1",
-        **_head("CronJob", f"{NAME}-smoke", namespace),
+        **_build_header("CronJob", f"{NAME}-smoke", namespace),
         "spec": {
             "schedule": schedule,
             "concurrencyPolicy": "Forbid",
@@ -281,12 +314,21 @@ def cron_job(namespace: str, image: str, schedule: str, words: Sequence[str]) ->
     }
 
 
-def _container(image: str, words: Sequence[str]) -> dict[str, Any]:
+def _build_container(image: str, smoke_arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the container that runs `meshproof smoke` with these arguments."""
     return {
         "name": NAME,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python3", "-m", "meshproof", "smoke", "--report", "/tmp/report", *words],
+        "command": [
+            "python3",
+            "-m",
+            "meshproof",
+            "smoke",
+            "--report",
+            "/tmp/report",
+            *smoke_arguments,
+        ],
         "workingDir": "/tmp",
         "env": [
             {"name": "HOME", "value": "/tmp"},

@@ -1,4 +1,4 @@
-"""`meshproof smoke`: the nightly run against a live cluster, small, and read only for its users."""
+"""`meshproof smoke`: the small nightly run on a live cluster; it changes nothing of others."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DESCRIPTION = (
     "from them, in a sandbox: on this cluster's istiod and proxies, with echo workloads in "
     "namespaces of the run."
 )
-#: Requests at a time, and the most for each check: it is a small run on somebody's cluster.
+#: Requests at a time, and the most for each check: small, since the cluster is in use.
 _WORKERS, _BUDGET = 8, 3000
-#: Pods of a sandbox, each with an echo and a sidecar, that no quota should mind.
+#: Pods of a sandbox, each with an echo and a sidecar: few enough for any quota.
 _MOST_WORKLOADS = 16
 
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="so many echo workloads at most in the sandbox of --rules-from; more, or 0: the cases "
         "run on a local mesh as a stand-in (default: %(default)s)",
     )
-    cluster_settings.add_reach(parser)
+    cluster_settings.add_target_options(parser)
     add("--report", default="meshproof-report", metavar="DIR", help="default: %(default)s")
 
 
@@ -54,17 +54,17 @@ def run(options: argparse.Namespace) -> int:
     from meshproof.cli.test import run_suites
     from meshproof.plugin.placement import MOST_WORKLOADS
 
-    chosen = ["--mesh", "cluster", "--mesh-smoke", "--mesh-report", options.report]
-    chosen += [f"--mesh-workers={_WORKERS}", f"--mesh-budget={_BUDGET}"]
-    chosen += [
-        f"--mesh-{name}={given}"
-        for name, given in (("context", options.context), ("kubeconfig", options.kubeconfig))
-        if given
+    arguments = ["--mesh", "cluster", "--mesh-smoke", "--mesh-report", options.report]
+    arguments += [f"--mesh-workers={_WORKERS}", f"--mesh-budget={_BUDGET}"]
+    arguments += [
+        f"--mesh-{name}={limit}"
+        for name, limit in (("context", options.context), ("kubeconfig", options.kubeconfig))
+        if limit
     ]
-    chosen += cluster_settings.reach(options)
+    arguments += cluster_settings.list_target_arguments(options)
     if not 0 <= options.most_workloads <= MOST_WORKLOADS:
-        given = options.most_workloads
-        raise UsageError(f"smoke: --most-workloads {given}: expected 0 to {MOST_WORKLOADS}")
+        limit = options.most_workloads
+        raise UsageError(f"smoke: --most-workloads {limit}: expected 0 to {MOST_WORKLOADS}")
     if options.rules_from:
         from meshproof.mesh.protocol import ClusterOptions
         from meshproof.user_rules import loading
@@ -73,9 +73,9 @@ def run(options: argparse.Namespace) -> int:
             if "/" in name or not name:
                 raise UsageError(f"smoke: --rules-from {name}: expected the name of a namespace")
         path = f"cluster:{','.join(options.rules_from)}"
-        reach = ClusterOptions(options.kubeconfig or "", options.context or "")
-        # What is wrong with them has an exit code of its own.
-        loading.load([path], reach, allow_empty=True)
-        chosen.append(f"--mesh-rules={path}")
-        chosen += [f"--mesh-sandbox={options.most_workloads}"] if options.most_workloads else []
-    return run_suites(chosen)
+        cluster_options = ClusterOptions(options.kubeconfig or "", options.context or "")
+        # Bad rules end the run here, with their own exit code.
+        loading.load([path], cluster_options, allow_empty=True)
+        arguments.append(f"--mesh-rules={path}")
+        arguments += [f"--mesh-sandbox={options.most_workloads}"] if options.most_workloads else []
+    return run_suites(arguments)

@@ -1,7 +1,7 @@
 """`meshproof test`: promises under pytest, with our console in place of pytest's.
 
-The promises that meshproof brings have a pytest configuration of their own: nothing of the folder
-in which the command runs takes part. A user's own tests, given by their path, have the user's.
+The bundled promises run with their own pytest configuration: nothing in the current folder takes
+part. Tests of the user, selected by path, run with the user's configuration.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from meshproof.plugin.recorder import Recorder
 
 #: pytest's configuration for the bundled promises.
 _CONFIGURATION = Path(__file__).with_name("bundled_pytest.ini")
-#: Variables by which pytest takes options and plugins from the environment.
-_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
-#: Loaded by name, too: a user's environment may keep pytest from loading installed plugins.
-_OURS = ("--mesh-cli", "-p", "meshproof.plugin", "-s")
+#: Variables from which pytest reads options and plugins.
+_PYTEST_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+#: Names the plugin: a user's environment may keep pytest from loading installed plugins.
+_PLUGIN_OPTIONS = ("--mesh-cli", "-p", "meshproof.plugin", "-s")
 _NOT_FOR_BUNDLED = (
     "the bundled promises have a pytest configuration of their own; give the PATH of your tests "
     "to run them with yours"
@@ -40,23 +40,28 @@ def run_suites(arguments: list[str]) -> int:
     Paths in `arguments` are run in place of the packaged suites, with the configuration that
     pytest finds for them. Returns the exit code of `meshproof` (errors.EXIT_CODES).
     """
-    keeper = _BundledKeeper()
+    observer = _BundledRunObserver()
     try:
-        with _without_variables():
-            status = pytest.main([*_bundled_options(), *_OURS, *arguments], plugins=[keeper])
-    except _OwnTests:
-        own_keeper = _Keeper()
-        return own_keeper.exit_code(pytest.main([*_OURS, *arguments], plugins=[own_keeper]))
-    return keeper.exit_code(status)
+        with _hide_pytest_variables():
+            status = pytest.main(
+                [*_list_bundled_options(), *_PLUGIN_OPTIONS, *arguments], plugins=[observer]
+            )
+    except _UserTestsNamed:
+        user_observer = _RunObserver()
+        return user_observer.choose_exit_code(
+            pytest.main([*_PLUGIN_OPTIONS, *arguments], plugins=[user_observer])
+        )
+    return observer.choose_exit_code(status)
 
 
-def _bundled_options() -> tuple[str, ...]:
-    configuration = f"--config-file={_CONFIGURATION}", f"--rootdir={_suites_folder()}"
+def _list_bundled_options() -> tuple[str, ...]:
+    """Return the pytest options that select our configuration and no other."""
+    configuration = f"--config-file={_CONFIGURATION}", f"--rootdir={_find_suites_folder()}"
     return *configuration, "--noconftest", "-p", "no:cacheprovider"
 
 
-def _suites_folder() -> Path:
-    """Return the folder of the bundled suites: a folder of its own in a checkout."""
+def _find_suites_folder() -> Path:
+    """Return the folder of the bundled suites, which in a checkout is outside the package."""
     spec = find_spec("meshproof.suites")
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("meshproof.suites is not installed")
@@ -64,23 +69,26 @@ def _suites_folder() -> Path:
 
 
 @contextlib.contextmanager
-def _without_variables() -> Iterator[None]:
-    """Hide the environment's options for pytest from the bundled promises."""
-    hidden = {name: os.environ.pop(name) for name in _VARIABLES if name in os.environ}
+def _hide_pytest_variables() -> Iterator[None]:
+    """Unset the variables from which pytest reads options, and restore them at the end."""
+    hidden = {name: os.environ.pop(name) for name in _PYTEST_VARIABLES if name in os.environ}
     try:
         yield
     finally:
         os.environ.update(hidden)
 
 
-class _OwnTests(Exception):
-    """The arguments name tests of the user's own: their configuration is to be read."""
+class _UserTestsNamed(Exception):
+    """The arguments name tests of the user, which need the user's configuration."""
 
 
-class _Keeper:
-    """Keeps pytest's own output for the case that pytest has an error to tell."""
+class _RunObserver:
+    """A pytest plugin: holds back pytest's output and turns its status into our exit code.
 
-    #: Whether the tests are those that meshproof brings.
+    The output is printed only when pytest reports an error.
+    """
+
+    #: Whether the run is over the bundled promises.
     bundled = False
 
     def __init__(self) -> None:
@@ -90,9 +98,9 @@ class _Keeper:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Iterator[None]:
-        """Run in this process alone, whatever pytest-xdist was asked for: before it looks."""
-        if distribution := settings.distribution(config):
-            settings.stop_distribution(config)
+        """Switch pytest-xdist off, before it reads its options: a run is one process."""
+        if distribution := settings.describe_distribution(config):
+            settings.disable_distribution(config)
             settings.add_note(
                 config,
                 f"{distribution} is not used: one mesh and one error budget are shared by all "
@@ -102,101 +110,101 @@ class _Keeper:
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Turn pytest's terminal reporter aside, take hold of the recorder."""
+        """Store the recorder; redirect pytest's terminal reporter to a buffer."""
         self.recorder = config.pluginmanager.get_plugin("meshproof.plugin.recorder")
         if config.pluginmanager.unregister(name="terminalreporter") is not None:
-            quiet = TerminalReporter(config, self.output)
-            quiet.__dict__["pytest_keyboard_interrupt"] = _Interrupted(quiet).show
-            config.pluginmanager.register(quiet, "terminalreporter")
+            reporter = TerminalReporter(config, self.output)
+            reporter.__dict__["pytest_keyboard_interrupt"] = _InterruptPrinter(reporter).show
+            config.pluginmanager.register(reporter, "terminalreporter")
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Remember what has ended the whole run."""
+        """Store the error that ended the whole run."""
         self.error = excinfo.value
 
-    def exit_code(self, status: int) -> int:
-        """Return the exit code of a run that ended with `status`; say why where pytest knows."""
+    def choose_exit_code(self, status: int) -> int:
+        """Return the exit code for pytest's `status`; print pytest's output if it has an error."""
         recorder = self.recorder
         if recorder and recorder.run.interrupted:
             return recorder.run.exit_code
         if signals.ending():
-            raise KeyboardInterrupt  # before there was a run to tell of
+            raise KeyboardInterrupt  # before the run began
         if isinstance(self.error, MeshproofError):
-            return self.error.exit_code  # endings.py has said it
+            return self.error.exit_code  # endings.py has printed it
         if status == pytest.ExitCode.INTERNAL_ERROR:
             return self._end_by_internal_error(self.error or RuntimeError("pytest cannot begin"))
         if recorder is None or status == pytest.ExitCode.USAGE_ERROR:
             sys.stderr.write(self.output.getvalue())
             return UsageError.exit_code
-        if recorder.broken and self.bundled:
+        if recorder.collection_failed and self.bundled:
             return self._end_by_internal_error(RuntimeError("a promise cannot be collected"))
-        if recorder.broken:
+        if recorder.collection_failed:
             sys.stderr.write(self.output.getvalue())
             return UsageError.exit_code
         if not recorder.run.results and status != pytest.ExitCode.INTERRUPTED:
             sys.stderr.write(self.output.getvalue())
             sys.stderr.write("meshproof: no promise was selected: nothing was checked\n")
             return UsageError.exit_code
-        if recorder.unwritten and not recorder.run.exit_code:
+        if recorder.write_error and not recorder.run.exit_code:
             return UsageError.exit_code  # as if the folder had been unusable from the start
         return recorder.run.exit_code
 
     def _end_by_internal_error(self, error: BaseException) -> int:
-        """Say what went wrong in a few words; what pytest says of it comes after them."""
+        """Print the error in one line, then pytest's output; return EXIT_INTERNAL."""
         sys.stderr.write(f"meshproof: {errors.describe_internal_error(error)}\n")
         sys.stderr.write(self.output.getvalue())
         return errors.EXIT_INTERNAL
 
 
-class _BundledKeeper(_Keeper):
-    """Selects the bundled promises, unless the arguments name tests of the user's own."""
+class _BundledRunObserver(_RunObserver):
+    """Selects the bundled promises, unless the arguments name tests of the user."""
 
     bundled = True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_load_initial_conftests(self, early_config: pytest.Config, args: list[str]) -> None:
-        """Add the promises to the arguments, now that every option is known.
+        """Add the bundled suites to the arguments, once all options are parsed.
 
         Raises _OwnTests, or UsageError for an option that the bundled promises do not take.
         """
         options = early_config.known_args_namespace
         if options.pyargs or any(_is_path(argument) for argument in options.file_or_dir):
-            raise _OwnTests
+            raise _UserTestsNamed
         for name, value, expected in (
             ("-c", options.inifilename, str(_CONFIGURATION)),
-            ("--rootdir", options.rootdir, str(_suites_folder())),
+            ("--rootdir", options.rootdir, str(_find_suites_folder())),
             ("--confcutdir", options.confcutdir, str(_CONFIGURATION.parent)),
             ("--override-ini", options.override_ini or None, None),
         ):
             if value != expected:
                 raise pytest.UsageError(f"{name}: {_NOT_FOR_BUNDLED}")
         if not options.file_or_dir:
-            suites = _bundled_suites(options.mesh_smoke, bool(options.mesh_rules))
+            suites = _select_suites(options.mesh_smoke, bool(options.mesh_rules))
             args += ["--pyargs", *suites]
             options.pyargs, options.file_or_dir = True, suites
 
 
 def _is_path(argument: str) -> bool:
-    """Say whether an argument is the path of tests; else it is a value of an unknown option."""
+    """Return whether an argument is a path of tests, not the value of an unknown option."""
     return Path(argument.partition("::")[0]).exists()
 
 
-def _bundled_suites(smoke: bool, own_rules: bool) -> Sequence[str]:
-    """Return the modules of the bundled suites that a run is about."""
-    parts = ["productpage", "smoke", "control_plane"] if smoke else []
-    parts += ["own_rules"] if own_rules else []
-    return [f"meshproof.suites.test_{name}" for name in parts] or ["meshproof.suites"]
+def _select_suites(is_smoke: bool, has_user_rules: bool) -> Sequence[str]:
+    """Return the modules of the bundled suites to run."""
+    names = ["productpage", "smoke", "control_plane"] if is_smoke else []
+    names += ["own_rules"] if has_user_rules else []
+    return [f"meshproof.suites.test_{name}" for name in names] or ["meshproof.suites"]
 
 
-class _Interrupted:
-    """Keeps pytest from picturing the place where it was interrupted: that takes it a second."""
+class _InterruptPrinter:
+    """Prints an interrupt without its traceback, which takes pytest a second to render."""
 
     def __init__(self, reporter: TerminalReporter) -> None:
         self._reporter = reporter
 
     def show(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Picture an interrupt of no place in place of `excinfo`."""
+        """Print a new, bare KeyboardInterrupt instead of `excinfo`."""
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt:
-            nowhere = pytest.ExceptionInfo.from_current()
-        TerminalReporter.pytest_keyboard_interrupt(self._reporter, nowhere)
+            bare_interrupt = pytest.ExceptionInfo.from_current()
+        TerminalReporter.pytest_keyboard_interrupt(self._reporter, bare_interrupt)
