@@ -1,4 +1,4 @@
-"""The way to the terminal: our own handle on standard output, past anyone who captures it."""
+"""Our own handle on standard output, which pytest's capturing does not touch."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import IO
 
 
 def open_stdout() -> Stdout:
-    """Return a stream to what is standard output now, whatever a test runner does to it later."""
+    """Return a stream to the current standard output, whatever replaces `sys.stdout` later."""
     try:
         handle = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    except (OSError, ValueError):  # standard output is no file: a test has put its own in place
+    except (OSError, ValueError):  # no file: a test has replaced it
         return Stdout(sys.stdout, None)
     return Stdout(sys.stdout, handle)
 
 
 class Stdout(io.TextIOBase):
-    """Writes at once, in order with `sys.stdout`; ends quietly when the reader has gone.
+    """Writes without delay, in order with `sys.stdout`; drops output when the reader is closed.
 
-    Characters that the terminal's encoding lacks are spelled out, never an error.
+    Characters outside the terminal's encoding are written as escapes.
     """
 
     encoding = "utf-8"
@@ -28,31 +28,31 @@ class Stdout(io.TextIOBase):
     def __init__(self, shared: IO[str], handle: IO[bytes] | None) -> None:
         self._shared = shared
         self._handle = handle
-        self._gone = False
+        self._is_closed = False
         self.encoding = getattr(shared, "encoding", None) or "utf-8"
 
     def fileno(self) -> int:
-        """Return the descriptor that is written to."""
+        """Return the file descriptor of the output."""
         return self._handle.fileno() if self._handle else self._shared.fileno()
 
     def isatty(self) -> bool:
-        """Return whether a person may be looking."""
+        """Return whether the output is a terminal."""
         return self._handle.isatty() if self._handle else self._shared.isatty()
 
     def write(self, text: str) -> int:
-        """Write `text`, after what others have left in the buffer of `sys.stdout`."""
-        if self._gone:
+        """Write `text`, after flushing the buffer of `sys.stdout`."""
+        if self._is_closed:
             return len(text)
-        known = text.encode(self.encoding, "backslashreplace")
+        encoded = text.encode(self.encoding, "backslashreplace")
         try:
             self._shared.flush()
             if self._handle:
-                self._handle.write(known)
+                self._handle.write(encoded)
                 self._handle.flush()
             else:
-                self._shared.write(known.decode(self.encoding))
-        except (BrokenPipeError, ValueError):  # ValueError: closed under us
-            self._leave()
+                self._shared.write(encoded.decode(self.encoding))
+        except (BrokenPipeError, ValueError):  # ValueError: closed by somebody else
+            self._discard_output()
         return len(text)
 
     def close(self) -> None:
@@ -61,12 +61,12 @@ class Stdout(io.TextIOBase):
             try:
                 self._handle.close()
             except BrokenPipeError:
-                self._leave()
-        self._gone = True
+                self._discard_output()
+        self._is_closed = True
 
-    def _leave(self) -> None:
-        """Send all that is still buffered to nowhere, so that nothing fails again on exit."""
-        self._gone = True
+    def _discard_output(self) -> None:
+        """Send buffered output to os.devnull, so that the flush on exit cannot fail again."""
+        self._is_closed = True
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (self._handle, self._shared):
             try:

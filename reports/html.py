@@ -1,4 +1,4 @@
-"""One self-contained page, `index.html`: the verdict first, every figure one click behind it."""
+"""One self-contained page, `index.html`: the verdict first, every figure one click away."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from meshproof.base.errors import plural
 from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict.phrases import format_percent
 
-from . import _files, _words
+from . import _files, _phrases
 
 TRACK = 240  # width of a bar in pixels; 100 % is at its right end
 
-_LOOK = {
+_MARKS_AND_TONES = {
     Outcome.PASSED: ("✓", "good"),
     Outcome.FAILED: ("✗", "bad"),
     Outcome.INCONCLUSIVE: ("?", "open"),
@@ -49,60 +49,60 @@ class Writer:
         environment = jinja2.Environment(
             autoescape=True,
             undefined=jinja2.StrictUndefined,
-            finalize=_printable,
+            finalize=_escape_value,
             trim_blocks=True,
             lstrip_blocks=True,
         )
         source = files("meshproof.reports").joinpath("templates/run.html").read_text("utf-8")
         page = environment.from_string(source).render(
             run=run,
-            words=_words,
+            phrases=_phrases,
             percent=format_percent,
             plural=plural,
-            look=_LOOK,
-            shares=lambda check: list(_shares(check)),
-            link=self._link,
+            marks=_MARKS_AND_TONES,
+            build_rows=lambda check: list(_build_share_rows(check)),
+            build_link=self._build_link,
             track=TRACK,
         )
-        _files.write(self._folder / "index.html", page + "\n")
+        _files.write_report(self._folder / "index.html", page + "\n")
 
-    def _link(self, diagnosis: str) -> str:
-        """Return the address of the evidence, "" where it is not beside the page."""
+    def _build_link(self, diagnosis: str) -> str:
+        """Return the relative address of a diagnosis, "" when it is outside the report folder."""
         try:
-            beside = Path(diagnosis).resolve().relative_to(self._folder.resolve())
+            relative_path = Path(diagnosis).resolve().relative_to(self._folder.resolve())
         except (OSError, ValueError):
             return ""
-        return f"./{quote(beside.as_posix())}"
+        return f"./{quote(relative_path.as_posix())}"
 
 
 @dataclass(frozen=True)
-class Share:
-    """One version in one check. Shares are 0 to 1; `low` to `high` is the interval.
+class ShareRow:
+    """The row of one version in one check. Shares are 0 to 1; `low` to `high` is the interval.
 
-    `promised` is None where no share is declared; `band` is what the check tolerates then.
+    `promised` is None where no share is declared; `band` is the tolerated range in both cases.
     """
 
     label: str
     promised: float | None
     count: int
-    seen: float
+    observed: float
     low: float
     high: float
     band: tuple[float, float]
     wrong: bool
 
-    def at(self, share: float) -> float:
-        """Return where `share` lies on the bar, in pixels."""
+    def to_pixels(self, share: float) -> float:
+        """Return the position of `share` on the bar, in pixels."""
         return round(TRACK * share, 1)
 
     @property
     def interval(self) -> str:
-        """The interval as people read it."""
+        """The interval as text."""
         return f"{format_percent(self.low)} to {format_percent(self.high)}"
 
 
-def _shares(check: Check) -> Iterator[Share]:
-    """Yield a row for every version that was promised or seen."""
+def _build_share_rows(check: Check) -> Iterator[ShareRow]:
+    """Yield a row for every version that was promised or observed."""
     verdict = check.verdict
     intervals = verdict.intervals()
     for label in {**verdict.expected, **verdict.counts}:
@@ -110,12 +110,14 @@ def _shares(check: Check) -> Iterator[Share]:
         promised = verdict.expected.get(label, 0.0)
         declared = verdict.kind != "presence" or label not in verdict.expected
         low, high = intervals.get(label, (0.0, 1.0))
-        band = _band(check, promised) if declared else (verdict.settings.present, 1.0)
-        yield Share(
+        band = (
+            _find_tolerated_band(check, promised) if declared else (verdict.settings.present, 1.0)
+        )
+        yield ShareRow(
             label=label,
             promised=promised if declared else None,
             count=count,
-            seen=count / verdict.n if verdict.n else 0.0,
+            observed=count / verdict.n if verdict.n else 0.0,
             low=low,
             high=high,
             band=band,
@@ -123,8 +125,8 @@ def _shares(check: Check) -> Iterator[Share]:
         )
 
 
-def _band(check: Check, promised: float) -> tuple[float, float]:
-    """Return the shares that the check lets through for a version of this promised share."""
+def _find_tolerated_band(check: Check, promised: float) -> tuple[float, float]:
+    """Return the lowest and highest share that the check tolerates for this promised share."""
     settings = check.verdict.settings
     if promised <= 0:
         return 0.0, settings.leak
@@ -133,6 +135,6 @@ def _band(check: Check, promised: float) -> tuple[float, float]:
     return max(promised - settings.tolerance, 0.0), min(promised + settings.tolerance, 1.0)
 
 
-def _printable(value: object) -> object:
-    """Spell out control characters of plain text on its way into the page."""
-    return _words.clean(value) if type(value) is str else value
+def _escape_value(value: object) -> object:
+    """Escape the control characters of a template value that is plain text."""
+    return _phrases.escape(value) if type(value) is str else value

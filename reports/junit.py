@@ -1,4 +1,4 @@
-"""JUnit XML: `junit.xml` for CI servers, one test case per promise, never green without proof."""
+"""JUnit XML: `junit.xml` for CI servers, one test case per promise."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from meshproof.run.failure import Failure
 from meshproof.run.record import Check, Outcome, Result, Run
 
-from . import _files, _words
+from . import _files, _phrases
 
 if TYPE_CHECKING:
     import junitparser
@@ -37,19 +37,22 @@ class Writer:
         import junitparser
 
         suite = junitparser.TestSuite("meshproof")
-        suite.timestamp = _words.clean(run.started)
-        for name, value in _facts(run):
-            suite.add_property(name, _words.clean(value))
-        suite.add_testcases([_case(result) for result in run.results] + _unproven(run))
+        suite.timestamp = _phrases.escape(run.started)
+        for name, value in _list_run_properties(run):
+            suite.add_property(name, _phrases.escape(value))
+        suite.add_testcases(
+            [_build_case(result) for result in run.results] + _build_unproven_cases(run)
+        )
         suite.time = round(run.seconds, 3)
         document = junitparser.JUnitXml("meshproof")
         document.add_testsuite(suite)
         xml = io.BytesIO()
         document.write(xml, pretty=True)
-        _files.write(self._path, xml.getvalue().decode())
+        _files.write_report(self._path, xml.getvalue().decode())
 
 
-def _facts(run: Run) -> list[tuple[str, str]]:
+def _list_run_properties(run: Run) -> list[tuple[str, str]]:
+    """Return name and value of each property of the run."""
     return [
         ("version", run.version),
         ("mesh", run.mesh),
@@ -61,72 +64,77 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def _case(result: Result) -> junitparser.TestCase:
-    """Return the test case of one promise, under its own name: CI follows it over the years."""
+def _build_case(result: Result) -> junitparser.TestCase:
+    """Return the test case of one promise. Its name is stable, so that CI can track it."""
     import junitparser
 
     case = junitparser.TestCase(
-        name=_words.clean(result.name),
-        classname=_words.clean(f"meshproof.{result.promise}"),
+        name=_phrases.escape(result.name),
+        classname=_phrases.escape(f"meshproof.{result.promise}"),
         time=round(result.seconds, 3),
     )
     properties = junitparser.Properties()  # type: ignore[no-untyped-call]  # bare in junitparser
     for check in result.checks:
-        for name, value in _figures(check):
-            label = _words.clean(f"{_words.name(check)}: {name}")
-            properties.add_property(junitparser.Property(label, _words.clean(value)))
+        for name, value in _list_check_figures(check):
+            label = _phrases.escape(f"{_phrases.name_check(check)}: {name}")
+            properties.add_property(junitparser.Property(label, _phrases.escape(value)))
     if result.rule:
-        properties.add_property(junitparser.Property("rule", _words.clean(result.rule)))
+        properties.add_property(junitparser.Property("rule", _phrases.escape(result.rule)))
     if result.served:
-        settled = _words.clean(_words.settled(result.served))
-        properties.add_property(junitparser.Property("settled", settled))
+        settling = _phrases.escape(_phrases.describe_settling(result.served))
+        properties.add_property(junitparser.Property("settled", settling))
     if result.checks or result.rule or result.served:
         case.append(properties)  # type: ignore[no-untyped-call]  # bare in junitparser
     if result.outcome is not Outcome.PASSED:
-        case.result = [_ending(result)]
+        case.result = [_build_outcome_element(result)]
     return case
 
 
-def _ending(result: Result) -> FinalResult:
-    """Map the outcome. Inconclusive is a failure here: JUnit knows no third, green is wrong."""
+def _build_outcome_element(result: Result) -> FinalResult:
+    """Return the failure, error or skip. Inconclusive is a failure: JUnit has no third state."""
     import junitparser
 
-    kind = {
+    element_class = {
         Outcome.INTERNAL_ERROR: junitparser.Error,
         Outcome.MESH_NOT_READY: junitparser.Error,
         Outcome.NOT_SUPPORTED: junitparser.Skipped,
         Outcome.SKIPPED: junitparser.Skipped,
     }.get(result.outcome, junitparser.Failure)
-    ending = kind(_words.clean(result.summary or result.outcome), result.outcome.value)
-    ending.text = _words.clean(_words.failure(result))
+    ending = element_class(_phrases.escape(result.summary or result.outcome), result.outcome.value)
+    ending.text = _phrases.escape(_phrases.render_failure(result))
     return ending
 
 
-def _unproven(run: Run) -> list[junitparser.TestCase]:
-    """Return a red case for a run that is not green though no promise of it is red."""
+def _build_unproven_cases(run: Run) -> list[junitparser.TestCase]:
+    """Return a failed case for a run that did not pass although no promise failed."""
     green = (Outcome.PASSED, Outcome.NOT_SUPPORTED, Outcome.SKIPPED)
     if run.outcome is Outcome.PASSED or any(result.outcome not in green for result in run.results):
         return []
     title = "the run proves something"
-    return [_case(Result("run", title, run.outcome, failure=Failure(_words.headline(run))))]
+    return [
+        _build_case(
+            Result("run", title, run.outcome, failure=Failure(_phrases.render_headline(run)))
+        )
+    ]
 
 
-def _figures(check: Check) -> list[tuple[str, str]]:
-    """Return what a dashboard may want to plot of one check."""
+def _list_check_figures(check: Check) -> list[tuple[str, str]]:
+    """Return the figures of one check that a dashboard may plot."""
     verdict = check.verdict
     return [
         ("outcome", verdict.outcome),
         ("code", verdict.code),
         ("n", str(verdict.n)),
-        ("counts", _pairs(verdict.counts)),
-        ("expected", _pairs(verdict.expected)),
-        ("bound", _words.bound(check)),
-        ("alpha", _words.alpha(check)),
+        ("counts", _format_pairs(verdict.counts)),
+        ("expected", _format_pairs(verdict.expected)),
+        ("bound", _phrases.describe_bound(check)),
+        ("alpha", _phrases.format_alpha(check)),
         ("beta", f"{verdict.settings.beta:.3g}"),
         ("limits", "; ".join(verdict.limits())),
         ("without an answer", str(check.transport_errors)),
     ]
 
 
-def _pairs(values: Mapping[str, float]) -> str:
+def _format_pairs(values: Mapping[str, float]) -> str:
+    """Return `v1=0.5 v2=0.5`."""
     return " ".join(f"{label}={value:.6g}" for label, value in values.items())

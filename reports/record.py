@@ -1,4 +1,4 @@
-"""The record itself as `run.json`: what `meshproof judge --replay` and other tools read."""
+"""The run record as `run.json`, which `meshproof judge --replay` and other tools read."""
 
 from __future__ import annotations
 
@@ -26,4 +26,4 @@ class Writer:
 
     def ended(self, run: Run) -> None:
         """Write the whole record."""
-        _files.write(self._path, run.to_json() + "\n")
+        _files.write_report(self._path, run.to_json() + "\n")

@@ -62,11 +62,11 @@ def test_it_says_how_the_mesh_settled(green_run: Run, tmp_path: Path) -> None:
 
 def test_a_bar_shows_promise_tolerance_and_interval(mixed_run: Run, tmp_path: Path) -> None:
     check = mixed_run.results[2].checks[0]
-    first, second = html._shares(check)
+    first, second = html._build_share_rows(check)
     assert (first.promised, first.count, first.band) == (0.5, 595, (0.4, 0.6))
-    assert first.low < first.seen < first.high
+    assert first.low < first.observed < first.high
     assert first.wrong
-    assert first.at(0.5) + second.at(0.5) == html.TRACK
+    assert first.to_pixels(0.5) + second.to_pixels(0.5) == html.TRACK
     labels = [attrs.get("aria-label") for tag, attrs in written(mixed_run, tmp_path).tags]
     assert f"v1: seen {format_percent(595 / 1010)}, tolerated 40 % to 60 %" in labels
 

@@ -32,11 +32,11 @@ def test_odd_runs_survive_too(name: str, request: pytest.FixtureRequest, tmp_pat
 
 def test_a_failed_write_leaves_the_old_report_and_no_draft(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
-    _files.write(folder / "page", "old")
+    _files.write_report(folder / "page", "old")
     (folder / "page.d").mkdir()
     with pytest.raises(IsADirectoryError):
-        _files.write(folder / "page.d", "a folder is in the way")
-    _files.write(folder / "page", "new \udc80")
+        _files.write_report(folder / "page.d", "a folder is in the way")
+    _files.write_report(folder / "page", "new \udc80")
     assert (folder / "page").read_text("utf-8") == "new \\udc80"
     assert sorted(path.name for path in folder.iterdir()) == ["page", "page.d"]
 

@@ -1,0 +1,165 @@
+"""Texts that several reports share, so that they cannot disagree."""
+
+from __future__ import annotations
+
+import re
+
+from meshproof.base.errors import plural
+from meshproof.mesh.protocol import Served
+from meshproof.run.failure import Failure
+from meshproof.run.record import Check, Outcome, Result, Run
+from meshproof.verdict.phrases import describe_promise, format_percent, format_points
+from meshproof.verdict.report import compute_false_alarm_rate
+
+_UNPRINTABLE = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: Labels of a failure that come before the parts of its checks.
+_BEFORE_CHECKS = ("promise", "cause")
+
+
+def escape(text: str) -> str:
+    r"""Return `text` with control characters as escapes, such as `\x1b`.
+
+    XML 1.0 forbids them and a terminal would obey them; names and responses are not trusted.
+    """
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def _is_or_are(count: int) -> str:
+    """Return the verb for `count` promises."""
+    return "is" if count == 1 else "are"
+
+
+def render_headline(run: Run) -> str:
+    """Return the verdict on the run as one sentence without its full stop."""
+    total = len(run.results)
+    if run.interrupted:
+        return f"Interrupted after {plural(total, 'promise')}"
+    if not total:
+        return "Inconclusive: nothing was checked"
+    count = run.count(run.outcome)
+    promises = f"{count} of {plural(total, 'promise')}"
+    if run.outcome is Outcome.INTERNAL_ERROR:
+        return f"Internal error: {promises} could not be checked"
+    if run.outcome is Outcome.FAILED:
+        return f"Failed: {promises} {_is_or_are(count)} broken"
+    if run.outcome is Outcome.MESH_NOT_READY:
+        return f"Mesh not ready: {promises} could not be checked"
+    if run.outcome is Outcome.PASSED:
+        return f"Passed: {promises} {_is_or_are(count)} kept"
+    if not count:
+        return f"Inconclusive: none of {plural(total, 'promise')} was checked"
+    return f"Inconclusive: {promises} {_is_or_are(count)} undecided"
+
+
+def render_counts(run: Run) -> str:
+    """Return `6 passed, 1 failed`: how many results ended with each outcome that occurs."""
+    counts_by_outcome = [(run.count(outcome), outcome) for outcome in Outcome]
+    return (
+        ", ".join(f"{count} {outcome}" for count, outcome in counts_by_outcome if count)
+        or "0 promises"
+    )
+
+
+def count_requests(run: Run) -> int:
+    """Return how many requests the verdicts rest on, counting those without a response."""
+    checks = [check for result in run.results for check in result.checks]
+    return sum(check.verdict.n + check.transport_errors for check in checks)
+
+
+def format_duration(duration: float) -> str:
+    """Return a duration in seconds as text: `0.4 s`, `14 s`, `2 min 5 s`."""
+    if duration < 9.95:
+        return f"{duration:.1f} s"
+    minutes, remainder = divmod(round(duration), 60)
+    return f"{minutes} min {remainder} s" if minutes else f"{remainder} s"
+
+
+def describe_settling(served: Served) -> str:
+    """Return how the mesh took the config before the first judged request."""
+    sent = plural(served.requests, "request")
+    return (
+        f"{plural(served.proxies, 'proxy', 'proxies')} took version {served.version[:8]} in "
+        f"{served.seconds:.2f} s; {sent} before that, none counted"
+    )
+
+
+def name_check(check: Check) -> str:
+    """Return the name of the check, or the app that it judges if it has none."""
+    return check.name or check.by
+
+
+def describe_expected(check: Check) -> str:
+    """Return the promised shares: `v1 50 %, v3 50 % (within 10 points)`."""
+    return (
+        f"{describe_promise(check.verdict.kind, check.verdict.expected)} ({describe_bound(check)})"
+    )
+
+
+def describe_bound(check: Check) -> str:
+    """Return the errors that the check detects: `within 10 points, leak below 1 %`."""
+    settings, shares = check.verdict.settings, check.verdict.expected.values()
+    if check.verdict.kind == "presence":
+        return f"a share of {format_percent(settings.present)} or more is seen"
+    bounds = []
+    if any(0 < share < 1 for share in shares):
+        bounds.append(f"within {format_points(settings.tolerance)}")
+    if any(share in (0, 1) for share in shares):
+        bounds.append(f"leak below {format_percent(settings.leak)}")
+    return ", ".join(bounds)
+
+
+def format_alpha(check: Check) -> str:
+    """Return the highest chance that a kept promise fails this check, by shares or order."""
+    return f"{compute_false_alarm_rate(check.verdict):.2g}"
+
+
+def describe_observed(check: Check) -> str:
+    """Return the observation: counts with intervals, the reason, n and the error rates."""
+    unanswered = f" {check.transport_errors} more had no answer." if check.transport_errors else ""
+    return check.verdict.paragraph() + unanswered
+
+
+def list_statements(result: Result) -> list[str]:
+    """Return the statements of a result: its summary, or one for each check. No outcome."""
+    if result.failure or result.reason:
+        return [result.summary]
+    if len(result.checks) == 1:
+        return [result.checks[0].verdict.statement]
+    return [f"{name_check(check)}: {check.verdict.statement}" for check in result.checks]
+
+
+def list_parts(result: Result) -> list[tuple[str, str]]:
+    """Return the labelled parts of a failure, with those of each failed check.
+
+    Without a failure the parts are those of the result: summary, promise, rule and checks.
+    """
+    failure = result.failure or Failure(
+        result.summary, cause=result.reason, promise=result.title, location=result.rule
+    )
+    if failure.observed:
+        return failure.parts
+    check_parts: list[tuple[str, str]] = []
+    for check in result.checks:
+        if not check.verdict.holds:
+            check_parts.append(("expected", f"{name_check(check)}: {describe_expected(check)}"))
+            check_parts.append(("observed", describe_observed(check)))
+            check_parts.append(("see it", check.curl))
+    failure_parts = failure.parts
+    position = next(
+        (
+            position
+            for position, (label, _) in enumerate(failure_parts)
+            if label not in _BEFORE_CHECKS
+        ),
+        len(failure_parts),
+    )
+    return [
+        part
+        for part in (*failure_parts[:position], *check_parts, *failure_parts[position:])
+        if part[1]
+    ]
+
+
+def render_failure(result: Result) -> str:
+    """Return the parts of a failure as lines of text."""
+    return "\n".join(f"{label}: {text}" for label, text in list_parts(result))
