@@ -1,6 +1,6 @@
 """The pytest plugin: options, marks and the record of a run. Imports nothing heavy.
 
-Without our options and fixtures a run does not change.
+Without our options and fixtures a run does not change. PYTEST_DONT_REWRITE: see meshproof/__init__.
 """
 
 from __future__ import annotations
@@ -51,10 +51,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--mesh-report", metavar="DIR", help="write the reports to this folder")
     add("--mesh-format", metavar="NAME", action="append", help="reports to write (default: all)")
     add("--mesh-cli", action="store_true", help="print verdicts in place of pytest's own output")
-    _add_cluster(parser.getgroup("meshproof-cluster", "meshproof: --mesh cluster").addoption)
-    _add_install(parser.getgroup("meshproof-cluster").addoption)
-    judge = parser.getgroup("meshproof-judge", "meshproof: error rates of the verdicts")
-    add = judge.addoption
+    _add_cluster_options(
+        parser.getgroup("meshproof-cluster", "meshproof: --mesh cluster").addoption
+    )
+    _add_install_options(parser.getgroup("meshproof-cluster").addoption)
+    judge_group = parser.getgroup("meshproof-judge", "meshproof: error rates of the verdicts")
+    add = judge_group.addoption
     add("--mesh-profile", choices=["gate", "nightly"], default="gate", help="set of defaults")
     add("--mesh-alpha", type=float, default=1e-4, help="chance of any false FAIL in the whole run")
     add("--mesh-beta", type=float, help="chance to miss a fault of the tolerated size, per check")
@@ -66,8 +68,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--mesh-fresh-connections", action="store_true", help="a new connection for each request")
 
 
-def _add_install(add: Callable[..., None]) -> None:
-    """Add the options of a cluster, and of an Istio, that are made for the run."""
+def _add_install_options(add: Callable[..., None]) -> None:
+    """Add the options for making a cluster and installing an Istio for the run."""
     add(
         "--mesh-provider",
         metavar="NAME",
@@ -94,7 +96,7 @@ def _add_install(add: Callable[..., None]) -> None:
     )
 
 
-def _add_cluster(add: Callable[..., None]) -> None:
+def _add_cluster_options(add: Callable[..., None]) -> None:
     """Add the options of the cluster mesh."""
     add("--mesh-kubeconfig", metavar="PATH", help="default: as kubectl finds it")
     add("--mesh-context", metavar="NAME", help="context of the kubeconfig (default: the current)")
@@ -141,37 +143,40 @@ def _add_cluster(add: Callable[..., None]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register marks, every module of the fixtures folder and, if asked for, the recorder."""
+    """Register our marks and fixtures and, with --mesh-report, the recorder."""
     for line in _MARKS:
         config.addinivalue_line("markers", line)
-    for path in _fixture_folders():
+    for path in _find_fixture_folders():
         for module in pkgutil.iter_modules([str(path)]):
             config.pluginmanager.import_plugin(f"meshproof.fixtures.{module.name}")
     config.pluginmanager.import_plugin("meshproof.plugin.endings")
     try:
-        _begin(config)
+        _check_options(config)
     except MeshproofError as error:
         raise pytest.UsageError(str(error)) from None
 
 
-def _begin(config: pytest.Config) -> None:
-    """Look at what was given before anything is collected: what is wrong is said at once."""
+def _check_options(config: pytest.Config) -> None:
+    """Report invalid options before the collection; start the recorder for --mesh-report.
+
+    Raises MeshproofError for the first invalid option.
+    """
     if config.getoption("mesh_cli"):
         from meshproof.plugin import settings
 
-        settings.mesh_options(config)
+        settings.read_mesh_options(config)
     if config.getoption("mesh_sandbox") is not None:
         from meshproof.plugin import placement
 
-        placement.sandbox(config)
+        placement.read_sandbox_limit(config)
     if config.getoption("mesh_rules"):
         from meshproof.plugin import settings
 
-        settings.own_rules(config)
+        settings.load_user_rules(config)
     if config.getoption("mesh_report"):
         from meshproof.plugin import recorder, settings
 
-        if distribution := settings.distribution(config):
+        if distribution := settings.describe_distribution(config):
             raise UsageError(
                 f"{distribution} with --mesh-report: each worker would write the same reports; "
                 "give -n 0, or leave --mesh-report out"
@@ -180,11 +185,12 @@ def _begin(config: pytest.Config) -> None:
         config.add_cleanup(signals.take())
 
 
-def _fixture_folders() -> list[Path]:
+def _find_fixture_folders() -> list[Path]:
+    """Return the folders of the package meshproof.fixtures, without importing it."""
     from importlib.util import find_spec
 
     spec = find_spec("meshproof.fixtures")
-    return [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
+    return [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -197,57 +203,62 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "rule_case" in metafunc.fixturenames and metafunc.config.getoption("mesh_rules"):
         from meshproof.plugin import settings
 
-        cases = settings.own_rules(metafunc.config).plan.cases
+        cases = settings.load_user_rules(metafunc.config).plan.cases
         ids = [case.id for case in cases]
         metafunc.parametrize("rule_case", cases, ids=ids, indirect=True)
     if "rule_aside" in metafunc.fixturenames and metafunc.config.getoption("mesh_rules"):
         from meshproof.plugin import settings
 
-        asides = settings.own_rules(metafunc.config).excluded
-        metafunc.parametrize("rule_aside", asides, ids=[one.name for one in asides], indirect=True)
+        excluded = settings.load_user_rules(metafunc.config).excluded
+        metafunc.parametrize(
+            "rule_aside",
+            excluded,
+            ids=[live_object.name for live_object in excluded],
+            indirect=True,
+        )
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put promises in the order of their numbers; fix how many checks share the run's alpha.
 
-    Without --mesh-rules there is no case, and a test of cases is left out; so is one of what was
-    set aside where nothing was, and those of the nightly run without --mesh-smoke.
+    Deselect tests of cases without --mesh-rules, tests of excluded objects where there are none,
+    and tests of the nightly run without --mesh-smoke.
     """
-    left_out: list[pytest.Item] = []
-    for name in _without_values(config):
-        left_out += [one for one in items if name in getattr(one, "fixturenames", ())]
+    deselected: list[pytest.Item] = []
+    for name in _list_empty_parameters(config):
+        deselected += [item for item in items if name in getattr(item, "fixturenames", ())]
     if not config.getoption("mesh_smoke"):
-        left_out += [one for one in items if one.get_closest_marker("smoke")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        deselected += [item for item in items if item.get_closest_marker("smoke")]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = [item for item in items if item not in deselected]
     if any({"judge", "mesh"} & set(getattr(item, "fixturenames", ())) for item in items):
         from meshproof.plugin import settings
 
-        items.sort(key=_number)
+        items.sort(key=_read_promise_number)
         settings.plan_run(config, items)
 
 
-def _without_values(config: pytest.Config) -> list[str]:
-    """Return the parameters of tests of own rules that have no value in this run."""
+def _list_empty_parameters(config: pytest.Config) -> list[str]:
+    """Return the parameters of tests of user rules that have no value in this run."""
     if not config.getoption("mesh_rules"):
         return ["rule_case", "rule_aside"]
     from meshproof.plugin import settings
 
-    own = settings.own_rules(config)
-    given = {"rule_case": own.plan.cases, "rule_aside": own.excluded}
-    return [name for name, values in given.items() if not values]
+    user_rules = settings.load_user_rules(config)
+    values_by_parameter = {"rule_case": user_rules.plan.cases, "rule_aside": user_rules.excluded}
+    return [name for name, values in values_by_parameter.items() if not values]
 
 
-def _number(item: pytest.Item) -> int:
-    """Return the number of a test's promise; other tests keep their place, before all promises."""
+def _read_promise_number(item: pytest.Item) -> int:
+    """Return the number of a test's promise; 0, so before all promises, for other tests."""
     mark = item.get_closest_marker("promise")
     return int(mark.args[0]) if mark else 0
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Leave out a test whose mesh lacks a feature that it needs, by the feature's name."""
+    """Report a test as not supported if the mesh lacks a feature of its mark `needs`."""
     mark = item.get_closest_marker("needs")
     if mark is not None:
         from meshproof.plugin.recorder import require_features
