@@ -1,4 +1,4 @@
-"""The addons are reachable and hold our own tagged traffic, not just an open port."""
+"""Every addon is reachable and holds our own tagged traffic; an open port is not enough."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from meshproof.base.errors import Inconclusive
 from meshproof.fixtures.visit import Visitor
-from meshproof.mesh.addons import Addon, names, wait_for_traffic
+from meshproof.mesh.addons import Addon, list_addons, wait_for_traffic
 from meshproof.traffic.failure_analysis import describe_response
 from meshproof.traffic.http import RUN_HEADER
 
@@ -17,18 +17,18 @@ pytestmark = pytest.mark.promise(
 VISITS = 20
 
 
-@pytest.mark.parametrize("addon", names(), indirect=True)
+@pytest.mark.parametrize("addon", list_addons(), indirect=True)
 def test_addon_holds_our_traffic(addon: Addon, visit: Visitor, tag: str) -> None:
-    before = addon.before()
+    count_before = addon.before()
     visits = visit("/productpage", {RUN_HEADER: tag}).take(VISITS)
     assert len(visits) == VISITS
-    lost = [one for one in visits if one.status != 200]
-    if lost:
+    failures = [response for response in visits if response.status != 200]
+    if failures:
         raise Inconclusive(
-            f"{len(lost)} of {VISITS} visits got {describe_response(lost[0])}: "
+            f"{len(failures)} of {VISITS} visits got {describe_response(failures[0])}: "
             f"{addon.url} cannot be expected to hold them"
         )
-    seen = wait_for_traffic(addon, tag, before + VISITS)
-    assert seen.count >= before + VISITS, (
-        f"{addon.url} answers but does not hold our {VISITS} requests: {seen.words}"
+    traffic = wait_for_traffic(addon, tag, count_before + VISITS)
+    assert traffic.count >= count_before + VISITS, (
+        f"{addon.url} answers but does not hold our {VISITS} requests: {traffic.words}"
     )

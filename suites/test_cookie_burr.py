@@ -1,4 +1,4 @@
-"""The cookie user=burr goes to reviews v3, and nobody else is moved.
+"""The cookie user=burr goes to reviews v3; everybody else still sees every version.
 
 Rules: manifests/rules/cookie_burr/ (the same promise in each dialect).
 """
@@ -17,9 +17,9 @@ pytestmark = [
 ]
 
 #: RFC 6265, section 4.2.1: a browser joins its cookies by a semicolon and a space.
-AMONG_OTHERS = ("a=b; user=burr", "user=burr; a=b", "a=b; user=burr; theme=dark")
+BURR_AMONG_COOKIES = ("a=b; user=burr", "user=burr; a=b", "a=b; user=burr; theme=dark")
 #: No cookie, another user, and near misses of the name, the value and the case.
-OTHERS = ("", "user=jason", "user=burrito", "xuser=burr", "user=Burr", "a=user=burr")
+OTHER_COOKIES = ("", "user=jason", "user=burrito", "xuser=burr", "user=Burr", "a=user=burr")
 
 
 @pytest.mark.promise(4, "cookie user=burr", "burr alone goes to v3")
@@ -30,15 +30,15 @@ def test_burr_goes_to_v3(visit: Visitor, judge: Judge) -> None:
 
 @pytest.mark.promise(4, "cookie among others", "burr goes to v3 as a browser sends it")
 def test_burr_among_other_cookies_goes_to_v3(visit: Visitor, judge: Judge) -> None:
-    visits = visit("/productpage", *({"Cookie": cookie} for cookie in AMONG_OTHERS))
+    visits = visit("/productpage", *({"Cookie": cookie} for cookie in BURR_AMONG_COOKIES))
     verdict = judge(visits, by="reviews", expect={"v3": 1})
     assert verdict.holds, verdict
 
 
 @pytest.mark.promise(4, "cookie: others stay", "who is not burr still sees every version")
-@pytest.mark.checks(len(OTHERS))
+@pytest.mark.checks(len(OTHER_COOKIES))
 def test_others_are_not_moved(visit: Visitor, judge: Judge) -> None:
-    for cookie in OTHERS:
+    for cookie in OTHER_COOKIES:
         visits = visit("/productpage", {"Cookie": cookie} if cookie else {})
         verdict = judge(
             visits, by="reviews", expect=["v1", "v2", "v3"], name=f"Cookie: {cookie or '(none)'}"

@@ -1,4 +1,4 @@
-"""Sidecars take plaintext or refuse it, as declared; the mesh itself works either way.
+"""Sidecars accept or refuse plaintext as declared; the mesh works either way.
 
 Rules: manifests/rules/mtls_strict/.
 """
@@ -18,35 +18,41 @@ VISITS = 20
 pytestmark = pytest.mark.needs("mtls", "plaintext-probe")
 
 
-def answers(mesh: Mesh) -> dict[str, int | None]:
-    """Return pod name -> status of its answer to plaintext, None where it was refused."""
-    found = {pod.name: mesh.plaintext(pod.name) for pod in mesh.replicas()}
-    assert found, "there is no pod in the mesh"
-    return found
+def read_plaintext_statuses(mesh: Mesh) -> dict[str, int | None]:
+    """Return pod name -> HTTP status of its response to plaintext, None where it refused."""
+    statuses = {pod.name: mesh.plaintext(pod.name) for pod in mesh.replicas()}
+    assert statuses, "there is no pod in the mesh"
+    return statuses
 
 
 @pytest.fixture
 def page_before(visit: Visitor) -> Visit:
-    """Return a visit from before the policy is served."""
+    """Send one visit before the policy is served; return its response."""
     return visit("/productpage").take(1)[0]
 
 
 @pytest.mark.promise(7, "mtls as declared", "without a policy, plaintext is as --mesh-mtls says")
 def test_plaintext_is_as_declared(mesh: Mesh, mesh_mtls: str) -> None:
-    strict = mesh_mtls == "STRICT"
-    wrong = [name for name, status in answers(mesh).items() if (status is None) != strict]
-    assert not wrong, f"{mesh_mtls} is declared, but not so at: {', '.join(wrong)}"
+    is_strict = mesh_mtls == "STRICT"
+    statuses = read_plaintext_statuses(mesh)
+    pods = [name for name, status in statuses.items() if (status is None) != is_strict]
+    assert not pods, f"{mesh_mtls} is declared, but not so at: {', '.join(pods)}"
 
 
 @pytest.mark.promise(7, "mtls strict", "a STRICT policy refuses plaintext, the mesh goes on")
 @pytest.mark.rules("mtls_strict")
 @pytest.mark.usefixtures("page_before", "routed")
 def test_strict_refuses_plaintext(mesh: Mesh, visit: Visitor, page_before: Visit) -> None:
-    accepted = [f"{name} ({status})" for name, status in answers(mesh).items() if status]
+    statuses = read_plaintext_statuses(mesh)
+    accepted = [f"{name} ({status})" for name, status in statuses.items() if status]
     assert not accepted, f"STRICT is declared, but plaintext was answered by {', '.join(accepted)}"
     if page_before.status != 200:
-        raise Inconclusive(f"without the policy, too, a visit gets {describe_response(page_before)}")
-    wrong = [one for one in visit("/productpage").take(VISITS) if one.status != 200]
-    assert not wrong, (
-        f"STRICT stops the mesh itself: {len(wrong)} of {VISITS} visits got {describe_response(wrong[0])}"
+        raise Inconclusive(
+            f"without the policy, too, a visit gets {describe_response(page_before)}"
+        )
+    visits = visit("/productpage").take(VISITS)
+    failures = [response for response in visits if response.status != 200]
+    assert not failures, (
+        f"STRICT stops the mesh itself: {len(failures)} of {VISITS} visits got "
+        f"{describe_response(failures[0])}"
     )

@@ -1,10 +1,9 @@
-"""Every case that follows from the user's own rules is answered as they say.
+"""Every case of the user's own rules gets the response that the rules say.
 
-Rules: --mesh-rules PATH. A request that one destination must answer is sent three times: Envoy's
-choice of a route is no matter of chance, and every route has several cases. It is sent more often
-where another route could give the same answers by chance, and once, ahead of the others, where an
-answer takes its time. A split is judged, and so are a mirror that copies a
-share and a fault that delays one.
+Rules: --mesh-rules PATH. A case with one destination is sent three times: Envoy chooses a route
+without chance, and every route has several cases. It is sent more often where another route could
+give the same responses by chance. A slow response is asked for once, ahead of the other cases.
+A split is judged; so are a mirror that copies a share, and a fault that delays a share.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import pytest
 
 from meshproof.fixtures.judge import Judge
 from meshproof.mesh.echo.case_mesh import CaseMesh
-from meshproof.mesh.echo.workloads import TwoAtOnce
+from meshproof.mesh.echo.workloads import OverlappingShares
 from meshproof.oracle.derive import Case
 from meshproof.plugin.recorder import NotSupported
 from meshproof.traffic.visits import Visits
@@ -25,14 +24,14 @@ pytestmark = pytest.mark.promise(8, "{rule_case.id}", "{rule_case.title}")
 
 @pytest.mark.promise(8, "{rule_aside.name}", "{rule_aside.title}")
 def test_aside(rule_aside: Excluded) -> None:
-    """A live object that is beyond meshproof is named, with the reason: nothing is proven of it."""
+    """Report a live object that meshproof cannot check as not supported, with the reason."""
     raise NotSupported(rule_aside.because)
 
 
 def test_case(rule_case: Case, rule_mesh: CaseMesh, rule_visits: Visits, judge: Judge) -> None:
     try:
         comparison = CaseComparison.for_case(rule_case, rule_mesh)
-    except TwoAtOnce as overlap:
+    except OverlappingShares as overlap:
         raise NotSupported(f"a split between parts that overlap: {overlap}") from None
     if sample := comparison.select_sample(rule_visits, rule_mesh):
         label, curl = sample.label or "", rule_visits.curl

@@ -1,6 +1,6 @@
-"""The productpage answers 200 and holds its reviews and details.
+"""The productpage answers 200 and contains its reviews and details.
 
-The page also answers 200 when reviews or details are down; then it lacks them, and this fails.
+The page also answers 200 when reviews or details are down, but without them: then this fails.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PARTS = {
 
 
 def page(visit: Visit) -> str:
-    """Return COMPLETE or what is wrong with the page."""
+    """Return COMPLETE, or the fault of the page."""
     if visit.status != 200:
         return describe_response(visit)
     for part, (heading, error) in PARTS.items():

@@ -1,4 +1,4 @@
-"""A nightly look at a cluster (`meshproof smoke`): one rule with a cookie and a split is kept.
+"""The nightly check of a cluster (`meshproof smoke`): one rule with a cookie and a split holds.
 
 Rules: manifests/rules/smoke/, applied with the apps, once for the whole run.
 """

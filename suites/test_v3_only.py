@@ -1,4 +1,4 @@
-"""A rule with all weight on v3 lets no other version of reviews answer.
+"""With all weight on v3, no other version of reviews answers.
 
 Rules: manifests/rules/v3_only/ (the same promise in each dialect).
 """

@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[2]
 TRACKER = "report it to this project's issue tracker"
 
 
-def run_with(
+def run_spoiled(
     pytester: pytest.Pytester, code: str, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `meshproof` with a plugin that spoils it by `code`, as tests/faults does."""
+    """Run `meshproof test` with `code` as a pytest plugin, as tests/faults does."""
     pytester.makepyfile(spoiling=code)
     command = [sys.executable, "-m", "meshproof", "test", "-p", "spoiling", *arguments]
     return subprocess.run(
@@ -29,20 +29,20 @@ def run_with(
     )
 
 
-def assert_internal_error(ended: subprocess.CompletedProcess[str], summary: str) -> None:
-    text = ended.stdout + ended.stderr
+def assert_internal_error(process: subprocess.CompletedProcess[str], summary: str) -> None:
+    text = process.stdout + process.stderr
     flat = " ".join(text.split())
-    assert ended.returncode == errors.EXIT_INTERNAL, text
+    assert process.returncode == errors.EXIT_INTERNAL, text
     assert f"internal error: {summary}" in flat, text
     assert TRACKER in flat, text
     assert "broken" not in text
     assert "Failed:" not in text
-    assert "site-packages/_pytest/runner.py" not in ended.stdout
+    assert "site-packages/_pytest/runner.py" not in process.stdout
     before = text.partition("Traceback")[0].partition("INTERNALERROR")[0]
     assert summary in " ".join(before.split()), text
 
 
-def spoil(raised: str, *, where: str = "meshproof.fixtures.mesh.open_mesh") -> str:
+def write_spoiling_plugin(raised: str, *, where: str = "meshproof.fixtures.mesh.open_mesh") -> str:
     """Return the code of a plugin that has a function of ours raise."""
     return f"""
 import importlib
@@ -70,22 +70,24 @@ def pytest_configure():
 def test_a_mesh_that_cannot_be_started_for_reasons_of_this_machine(
     pytester: pytest.Pytester, raised: str, summary: str
 ) -> None:
-    code = spoil(raised, where="meshproof.mesh.protocol.open_mesh")
-    assert_internal_error(run_with(pytester, code, "-k", "rotation"), summary)
+    code = write_spoiling_plugin(raised, where="meshproof.mesh.protocol.open_mesh")
+    assert_internal_error(run_spoiled(pytester, code, "-k", "rotation"), summary)
 
 
 def test_our_fixture_under_a_test_of_the_users_own(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_own="def test_own(visit): pass\n")
-    code = spoil("KeyError('v1')", where="meshproof.mesh.protocol.open_mesh")
-    assert_internal_error(run_with(pytester, code, "test_own.py"), "KeyError: 'v1'")
+    code = write_spoiling_plugin("KeyError('v1')", where="meshproof.mesh.protocol.open_mesh")
+    assert_internal_error(run_spoiled(pytester, code, "test_own.py"), "KeyError: 'v1'")
 
 
 @pytest.mark.local
 def test_an_error_within_a_bundled_promise(pytester: pytest.Pytester) -> None:
-    code = spoil("RuntimeError('what is this')", where="meshproof.plugin.settings.labels")
-    ended = run_with(pytester, code, "-k", "rotation")
-    assert_internal_error(ended, "RuntimeError: what is this")
-    assert "Internal error: 1 of 1 promise could not be checked" in ended.stdout
+    code = write_spoiling_plugin(
+        "RuntimeError('what is this')", where="meshproof.plugin.settings.label_sample"
+    )
+    process = run_spoiled(pytester, code, "-k", "rotation")
+    assert_internal_error(process, "RuntimeError: what is this")
+    assert "Internal error: 1 of 1 promise could not be checked" in process.stdout
 
 
 @pytest.mark.parametrize(
@@ -101,24 +103,26 @@ def test_an_error_of_a_users_own_test_is_a_failed_test(
     pytester: pytest.Pytester, code: str
 ) -> None:
     pytester.makepyfile(test_own=code)
-    ended = run_with(pytester, "", "test_own.py")
-    assert ended.returncode == errors.EXIT_FAILED, ended.stdout + ended.stderr
-    assert TRACKER not in ended.stdout + ended.stderr
+    process = run_spoiled(pytester, "", "test_own.py")
+    assert process.returncode == errors.EXIT_FAILED, process.stdout + process.stderr
+    assert TRACKER not in process.stdout + process.stderr
 
 
 @pytest.mark.parametrize("hook", ["pytest_collection_finish(session)", "pytest_sessionstart()"])
 def test_an_error_between_the_tests(pytester: pytest.Pytester, hook: str) -> None:
     code = f"def {hook}:\n    raise RuntimeError('what is this')\n"
-    assert_internal_error(run_with(pytester, code, "-k", "rotation"), "RuntimeError: what is this")
+    assert_internal_error(
+        run_spoiled(pytester, code, "-k", "rotation"), "RuntimeError: what is this"
+    )
 
 
 def test_a_bundled_promise_that_cannot_be_collected(pytester: pytest.Pytester) -> None:
     code = (
         "def pytest_pycollect_makemodule(module_path, parent):\n    raise ValueError('spoiled')\n"
     )
-    ended = run_with(pytester, code)
-    assert_internal_error(ended, "RuntimeError: a promise cannot be collected")
-    assert "ValueError: spoiled" in ended.stderr
+    process = run_spoiled(pytester, code)
+    assert_internal_error(process, "RuntimeError: a promise cannot be collected")
+    assert "ValueError: spoiled" in process.stderr
 
 
 def test_an_error_of_ours_between_the_tests_keeps_its_exit_code(pytester: pytest.Pytester) -> None:
@@ -128,9 +132,9 @@ from meshproof.base.errors import BadRules
 def pytest_collection_finish(session):
     raise BadRules("rules.yaml:1: unreadable")
 """
-    ended = run_with(pytester, code, "-k", "rotation")
-    assert ended.returncode == errors.EXIT_BAD_RULES
-    assert ended.stderr == "meshproof: rules.yaml:1: unreadable\n"
+    process = run_spoiled(pytester, code, "-k", "rotation")
+    assert process.returncode == errors.EXIT_BAD_RULES
+    assert process.stderr == "meshproof: rules.yaml:1: unreadable\n"
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyError("v1")])
@@ -150,8 +154,10 @@ def test_an_error_of_another_command(
 def test_a_machine_on_which_no_file_can_be_written(pytester: pytest.Pytester) -> None:
     line = f"ulimit -f 0; {sys.executable} -m meshproof mesh up 2>&1 | cat"
     command = ["bash", "-c", f"set -o pipefail; {line}"]
-    ended = subprocess.run(command, cwd=pytester.path, capture_output=True, text=True, check=False)
-    assert_internal_error(ended, "FileNotFoundError: [Errno 2] No usable temporary directory")
+    process = subprocess.run(
+        command, cwd=pytester.path, capture_output=True, text=True, check=False
+    )
+    assert_internal_error(process, "FileNotFoundError: [Errno 2] No usable temporary directory")
 
 
 def test_every_exit_code_has_its_meaning_and_its_rank() -> None:

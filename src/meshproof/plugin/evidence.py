@@ -1,4 +1,4 @@
-"""What a test leaves for its report, and the failure that follows from it."""
+"""The evidence that a test collects for its report, and the failure built from it."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ _EVIDENCE = pytest.StashKey["Evidence"]()
 
 @dataclass
 class Evidence:
-    """What a test leaves for its report: its rule, its checks and why each came out as it did.
+    """What a test collects for its report: its rule, its checks and the reason of each verdict.
 
-    `rule` is the file:line of the rule, `matching` says that it holds for some requests alone.
-    `options` are those that each of its rules sets for the judge. `explanations` has one entry for
-    each check, None where the judged labels came from elsewhere.
+    `rule`: file:line of the rule. `has_match`: the rule holds for some requests only.
+    `options`: for each of its rules, the options that it sets for the judge.
+    `explanations`: one for each check, None where a check had labels and no visits.
     """
 
     dialect: str = ""
     rule: str = ""
-    matching: bool = False
+    has_match: bool = False
     options: list[Options] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     explanations: list[Explanation | None] = field(default_factory=list)
 
     def add(self, check: Check, explanation: Explanation | None = None) -> None:
-        """Keep a check with the explanation of its verdict."""
+        """Add a check with the explanation of its verdict."""
         if explanation and explanation.curl:
             check = replace(check, curl=explanation.curl)
         self.checks.append(check)
         self.explanations.append(explanation)
 
 
-def evidence(item: pytest.Item) -> Evidence:
-    """Return the evidence of a test, to be added to."""
+def get_evidence(item: pytest.Item) -> Evidence:
+    """Return the evidence of a test; the caller may add to it."""
     return item.stash.setdefault(_EVIDENCE, Evidence())
 
 
-def reason_of(call: pytest.CallInfo[None]) -> str:
-    """Return why a test was skipped, or is not supported; empty for any other ending."""
+def read_skip_reason(call: pytest.CallInfo[None]) -> str:
+    """Return why a test was skipped or is not supported; empty for any other outcome."""
     if call.excinfo is None or not isinstance(call.excinfo.value, Skipped):
         return ""
     return str(call.excinfo.value).strip() or "skipped"
@@ -67,8 +67,8 @@ def build_failure(
 ) -> Failure | None:
     """Return the failure of a test that ended with an exception; None where nothing failed.
 
-    `title` is what it promises, `clues` what the mesh itself knows, `diagnosis` the folder of the
-    evidence. A check that does not hold says what was expected and observed; else the error does.
+    `title` is the promise, `clues` are facts from the mesh, `diagnosis` is the folder with its
+    state. A check that does not hold gives what was expected and observed; else the error does.
     """
     if call.excinfo is None or isinstance(call.excinfo.value, Skipped):
         return None
@@ -79,12 +79,12 @@ def build_failure(
         if not check.verdict.holds
     ]
     if outcome is Outcome.INTERNAL_ERROR:
-        failure = _failure_of(describe_internal_error(error))
+        failure = _build_error_failure(describe_internal_error(error))
         clues = _describe_trace(call.excinfo)
     elif isinstance(error, MeshproofError) or not failed:
-        failure = _failure_of(_describe(call.excinfo), error)
+        failure = _build_error_failure(_describe_error(call.excinfo), error)
     else:
-        failure = _failure_of_check(*failed[0])
+        failure = _build_check_failure(*failed[0])
     return replace(
         failure,
         promise=title,
@@ -94,25 +94,25 @@ def build_failure(
     )
 
 
-def _failure_of(text: str, error: BaseException | None = None) -> Failure:
-    """Return the failure of an error that says `text`, with what the error itself knows."""
+def _build_error_failure(message: str, error: BaseException | None = None) -> Failure:
+    """Return the failure of an error that says `message`, with what the error itself knows."""
     return Failure(
-        summary=text.splitlines()[0],
-        cause=text,
+        summary=message.splitlines()[0],
+        cause=message,
         expected=getattr(error, "expected", ""),
         observed=getattr(error, "observed", ""),
         curl=getattr(error, "curl", ""),
     )
 
 
-def _failure_of_check(check: Check, explanation: Explanation | None) -> Failure:
+def _build_check_failure(check: Check, explanation: Explanation | None) -> Failure:
     """Return the failure of a check that does not hold."""
     verdict = check.verdict
     summary = explanation.summary if explanation else verdict.statement
-    named = f"{check.name}: {summary}" if check.name else summary
+    full_summary = f"{check.name}: {summary}" if check.name else summary
     return Failure(
-        summary=named,
-        cause="" if summary == verdict.statement else named,
+        summary=full_summary,
+        cause="" if summary == verdict.statement else full_summary,
         expected=_describe_expected(verdict),
         observed=verdict.paragraph(),
         curl=check.curl,
@@ -120,20 +120,20 @@ def _failure_of_check(check: Check, explanation: Explanation | None) -> Failure:
     )
 
 
-def _describe(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
-    """Return what an error says; with its place in the code where it is none of ours."""
+def _describe_error(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    """Return the message of an error; with a traceback where the error is not ours."""
     error = excinfo.value
     if isinstance(error, (BrokenPromise, Inconclusive)):
-        return str(error.args[0])  # its other parts are fields
+        return str(error.args[0])  # its other arguments become fields of the failure
     if isinstance(error, (MeshproofError, AssertionError)):
-        # pytest adds the values below an assertion's own text: that text is for the user.
+        # pytest appends the compared values: the assertion's own message is enough for the user.
         text = str(error).partition("\nassert ")[0].strip()
         return text or str(error).strip() or type(error).__name__
     return f"{excinfo.exconly()}\n{excinfo.getrepr(style='short')}"
 
 
 def _describe_trace(excinfo: pytest.ExceptionInfo[BaseException]) -> tuple[str, ...]:
-    """Return where an error was raised, without the many frames of pytest that lead there."""
+    """Return the frames that lead to an error, without those of pytest."""
     lines = (
         f"{entry.path}:{entry.lineno + 1}: in {entry.name}"
         for entry in excinfo.traceback
@@ -143,7 +143,7 @@ def _describe_trace(excinfo: pytest.ExceptionInfo[BaseException]) -> tuple[str, 
 
 
 def _describe_expected(verdict: Verdict) -> str:
-    """Return what was promised with the error that must be caught: `only v3 (leak below 1 %)`."""
+    """Return the promise with the error that must be caught: `only v3 (leak below 1 %)`."""
     shares, settings = verdict.expected.values(), verdict.settings
     if verdict.kind == "presence":
         return f"each of {join_names(list(verdict.expected))} is seen, nothing else"

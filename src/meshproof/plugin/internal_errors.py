@@ -1,4 +1,4 @@
-"""Which exception of a test is an error of our own: no verdict, but exit code 70."""
+"""Tells errors of our own code from verdicts: they end a run with exit code 70."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _CALLERS = ("call_fixture_func", "_teardown_yield_fixture")
 def is_internal(
     item: pytest.Item, phase: str, excinfo: pytest.ExceptionInfo[BaseException]
 ) -> bool:
-    """Say whether a test was ended by an error of our own code, or of this machine below it.
+    """Return whether an error of our own code, or of this machine below it, ended a test.
 
-    In a bundled test that is every exception that is no verdict. Around any test it is one that a
-    fixture of ours raised. What a user's own test or fixture raises is the user's.
+    In a bundled test that is every exception except a verdict. In setup and teardown it is an
+    exception from a fixture of ours. Exceptions of a user's test or fixture are the user's.
     """
     if isinstance(excinfo.value, (AssertionError, OutcomeException, MeshproofError)):
         return False
@@ -28,19 +28,20 @@ def is_internal(
         return False
     if phase == "call":
         return _is_bundled(item)
-    return _raised_by(excinfo).partition(".")[0] == "meshproof"
+    return _find_raising_module(excinfo).partition(".")[0] == "meshproof"
 
 
 def _is_bundled(item: pytest.Item) -> bool:
+    """Return whether a test is one of meshproof.suites."""
     spec = find_spec("meshproof.suites")
     folders = (spec.submodule_search_locations or []) if spec else []
     return any(item.path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders)
 
 
-def _raised_by(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
-    """Return the name of the module of the fixture that raised, else of the last function.
+def _find_raising_module(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    """Return the module of the fixture that raised, else the module of the last function.
 
-    Hooks of any plugin may stand above the fixture: its function is the one that pytest called.
+    Hooks of any plugin may call the fixture: its function is the one that pytest called last.
     """
     frames = [entry.frame for entry in excinfo.traceback]
     modules = [str(frame.f_globals.get("__name__", "")) for frame in frames]

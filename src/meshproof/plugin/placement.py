@@ -1,6 +1,6 @@
-"""Where the cases of own rules run, and what a report says of that: on this machine, or a cluster.
+"""Decides where the cases of user rules run, and says so for the report.
 
-In a run on a cluster it is a sandbox there (--mesh-sandbox), else a local mesh as a stand-in.
+With --mesh-sandbox they run in a sandbox of the cluster, else on a local mesh as its stand-in.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from meshproof.plugin import settings
 if TYPE_CHECKING:
     import pytest
 
-#: More echo workloads than this are no small sandbox.
+#: Most echo workloads that a sandbox may have: it shall stay small.
 MOST_WORKLOADS = 200
 _LOCAL = (
     "the cases of your rules ran on a local mesh of real Envoys with echo workloads: meshproof's "
@@ -27,42 +27,43 @@ _SANDBOX = (
 _PROVEN_SANDBOX = "; of the cases of your rules, that it does so in a sandbox"
 
 
-def sandbox(config: pytest.Config) -> int:
-    """Return how many echo workloads a sandbox may have (--mesh-sandbox); 0: there is none.
+def read_sandbox_limit(config: pytest.Config) -> int:
+    """Return how many echo workloads a sandbox may have (--mesh-sandbox); 0 for no sandbox.
 
     Raises UsageError for a number out of its range, and without --mesh cluster.
     """
-    most = config.getoption("mesh_sandbox")
-    if most is None:
+    limit = config.getoption("mesh_sandbox")
+    if limit is None:
         return 0
-    if not 1 <= most <= MOST_WORKLOADS:
-        raise UsageError(f"--mesh-sandbox {most}: expected 1 to {MOST_WORKLOADS}")
+    if not 1 <= limit <= MOST_WORKLOADS:
+        raise UsageError(f"--mesh-sandbox {limit}: expected 1 to {MOST_WORKLOADS}")
     if config.getoption("mesh") != "cluster":
         raise UsageError("--mesh-sandbox: a sandbox is in a cluster: it needs --mesh cluster")
-    return int(most)
+    return int(limit)
 
 
-def in_sandbox(config: pytest.Config) -> bool:
+def uses_sandbox(config: pytest.Config) -> bool:
     """Say whether the cases of --mesh-rules run in a sandbox of the cluster."""
-    most = sandbox(config) if config.getoption("mesh_rules") else 0
-    return bool(most) and 0 < needed(config) <= most
+    limit = read_sandbox_limit(config) if config.getoption("mesh_rules") else 0
+    return bool(limit) and 0 < count_echo_workloads(config) <= limit
 
 
-def needed(config: pytest.Config) -> int:
-    """Return how many echo workloads stand for the services of --mesh-rules."""
-    return len(settings.own_rules(config).workloads.echoes)
+def count_echo_workloads(config: pytest.Config) -> int:
+    """Return how many echo workloads the services of --mesh-rules need."""
+    return len(settings.load_user_rules(config).workloads.echoes)
 
 
-def told(config: pytest.Config) -> tuple[str, list[str]]:
-    """Return what a run on a cluster proves of own rules, and what stands in for what there."""
+def describe_proof_and_standins(config: pytest.Config) -> tuple[str, list[str]]:
+    """Return what a run on a cluster proves of user rules, and sentences about its stand-ins."""
     name = config.getoption("mesh") or "local"
     if name == "local" or not config.getoption("mesh_rules"):
         return "", []
-    if not settings.own_rules(config).plan.cases:
+    if not settings.load_user_rules(config).plan.cases:
         return "", []
-    if in_sandbox(config):
+    if uses_sandbox(config):
         return _PROVEN_SANDBOX, [_SANDBOX]
-    most, why = sandbox(config), ""
-    if most:
-        why = f"; a sandbox would need {needed(config)} echo workloads, and {most} are allowed"
-    return _PROVEN_LOCAL, [_LOCAL + why]
+    limit, addition = read_sandbox_limit(config), ""
+    if limit:
+        needed = count_echo_workloads(config)
+        addition = f"; a sandbox would need {needed} echo workloads, and {limit} are allowed"
+    return _PROVEN_LOCAL, [_LOCAL + addition]

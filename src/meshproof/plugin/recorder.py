@@ -1,4 +1,4 @@
-"""Fills the run record from pytest's hooks and passes every event on to the report writers."""
+"""Fills the run record from pytest's hooks and passes every event to the report writers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from meshproof.base.errors import (
     plural,
 )
 from meshproof.plugin import placement, settings
-from meshproof.plugin.evidence import Evidence, build_failure, evidence, reason_of
+from meshproof.plugin.evidence import Evidence, build_failure, get_evidence, read_skip_reason
 from meshproof.plugin.internal_errors import is_internal
 from meshproof.run.record import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
     from meshproof.traffic.http import Visit
     from meshproof.verdict import Verdict
 
-#: Bytes that must fit into the folder for the reports.
+#: Bytes that must fit into the report folder.
 _PROBE = 1 << 18
-#: What the evidence of cases of own rules is about.
-_OWN = "your rules"
+#: Subject of the one diagnosis that all cases of user rules share.
+_USER_RULES = "your rules"
 
 
 class NotSupported(Skipped):
-    """The mesh lacks something that the test needs; reported by name, never as passed."""
+    """The mesh lacks something that the test needs: reported by name, never as passed."""
 
 
-def check_of(
+def build_check(
     verdict: Verdict, sample: object, by: str | Callable[[Visit], str | None], name: str
 ) -> Check:
-    """Return the record of a verdict; of visits it keeps how they were sent and one as curl."""
+    """Return the record of a verdict; for visits with their sampling and a curl command."""
     from meshproof.traffic.visits import Visits
 
     by = by if isinstance(by, str) else by.__name__
@@ -72,7 +72,7 @@ def require_features(item: pytest.Item, features: Iterable[str]) -> None:
 
     name = item.config.getoption("mesh") or "local"
     supports = mesh_class(name).supports
-    valid = [str(known) for known in Feature]
+    valid = [str(feature) for feature in Feature]
     for feature in features:
         if feature not in valid:
             raise UsageError(f"needs('{feature}'): no such feature{nearest(feature, valid)}")
@@ -81,7 +81,7 @@ def require_features(item: pytest.Item, features: Iterable[str]) -> None:
 
 
 class Recorder:
-    """A pytest plugin: one Result for each test, passed to every writer as it comes."""
+    """A pytest plugin that makes one Result for each test and passes it to every writer."""
 
     def __init__(self, config: pytest.Config) -> None:
         from meshproof import __version__
@@ -89,26 +89,26 @@ class Recorder:
 
         name = config.getoption("mesh") or "local"
         self._config = config
-        self._folder = _usable(Path(config.getoption("mesh_report")))
-        self._began = time.monotonic()
+        self._folder = _create_report_folder(Path(config.getoption("mesh_report")))
+        self._start_time = time.monotonic()
         self._mesh: Mesh | None = None
-        #: The evidence of all cases of own rules: it is of one state of a mesh.
-        self._saved: dict[str, tuple[str, tuple[str, ...]]] = {}
-        self.broken = False
-        self.unwritten = ""
-        proven, self._standins = placement.told(config)
-        self._seen: dict[str, str] = {}
-        self._writers = self._chosen_writers()
+        #: Subject -> folder and clues; all cases of user rules share one state of the mesh.
+        self._saved_diagnoses: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.collection_failed = False
+        self.write_error = ""
+        proven, self._standins = placement.describe_proof_and_standins(config)
+        self._writers = self._choose_writers()
         self.run = Run(
             version=__version__,
             mesh=name,
             proven=mesh_class(name).proven + proven,
-            command=_command(config),
+            command=_format_command_line(config),
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            notes=settings.notes(config),
+            notes=settings.list_notes(config),
         )
 
-    def _chosen_writers(self) -> list[Writer]:
+    def _choose_writers(self) -> list[Writer]:
+        """Return the writers of --mesh-format, by default all. Raises pytest.UsageError."""
         valid = formats()
         chosen = self._config.getoption("mesh_format") or [
             name for name in valid if name != "console" or self._config.getoption("mesh_cli")
@@ -123,35 +123,35 @@ class Recorder:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Tell the writers that the run begins."""
-        settings.tell_by(self._config, self._progress)
-        self._tell(lambda writer: writer.started(self.run))
+        settings.set_progress_callback(self._config, self._report_progress)
+        self._notify_writers(lambda writer: writer.started(self.run))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Remember that something could not be collected: pytest then calls itself interrupted."""
-        self.broken = self.broken or report.failed
+        """Remember a collection error: pytest then reports the run as interrupted."""
+        self.collection_failed = self.collection_failed or report.failed
 
-    def _progress(self, text: str) -> None:
-        self._tell(lambda writer: writer.progress(text))
+    def _report_progress(self, text: str) -> None:
+        self._notify_writers(lambda writer: writer.progress(text))
 
-    def _tell(self, told: Callable[[Writer], None]) -> None:
-        """Tell every writer something. One that cannot write is left out from there on."""
+    def _notify_writers(self, notify: Callable[[Writer], None]) -> None:
+        """Call `notify` with every writer; drop a writer that cannot write."""
         for writer in list(self._writers):
             try:
-                told(writer)
+                notify(writer)
             except OSError as error:
                 self._writers.remove(writer)
-                self.unwritten = f"a report cannot be written: {error}"
+                self.write_error = f"a report cannot be written: {error}"
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[Any]:
-        """Remember the mesh: a sandbox of it is what a test of own rules takes."""
-        found = yield
+        """Remember the mesh: a test of user rules takes only a sandbox of it."""
+        value = yield
         if fixturedef.argname == "mesh":
-            self._mesh = found
-        return found
+            self._mesh = value
+        return value
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        """Forget the mesh once it is gone."""
+        """Forget the mesh once it has ended."""
         if fixturedef.argname == "mesh":
             self._mesh = None
 
@@ -159,7 +159,7 @@ class Recorder:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Iterator[Any]:
-        """Make a Result of the test's call, or of a setup that did not get so far."""
+        """Record the Result of a test's call, or of a setup or teardown that failed."""
         report = yield
         failed = call.excinfo is not None
         if (
@@ -167,40 +167,42 @@ class Recorder:
             or (call.when == "setup" and failed)
             or (failed and call.when == "teardown")
         ):
-            self._finish(self._result(item, call))
+            self._add_result(self._build_result(item, call))
         return report
 
-    def _finish(self, result: Result) -> None:
+    def _add_result(self, result: Result) -> None:
         self.run.results.append(result)
-        self._tell(lambda writer: writer.finished(result))
+        self._notify_writers(lambda writer: writer.finished(result))
 
-    def _result(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Result:
-        noted = evidence(item)
+    def _build_result(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Result:
+        evidence = get_evidence(item)
         promise = item.get_closest_marker("promise")
-        name, title = _names(item, promise.args[1:3]) if promise else (item.name, item.nodeid)
+        name, title = (
+            _format_promise(item, promise.args[1:3]) if promise else (item.name, item.nodeid)
+        )
         internal = call.excinfo is not None and is_internal(item, call.when, call.excinfo)
-        outcome = Outcome.INTERNAL_ERROR if internal else self._outcome(call, noted)
-        self._meet_mesh()
+        outcome = Outcome.INTERNAL_ERROR if internal else self._determine_outcome(call, evidence)
+        self._update_run_notes()
         diagnosis, clues = "", tuple[str, ...]()
         if outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.MESH_NOT_READY):
-            own = "rule_case" in getattr(item, "fixturenames", ())
-            about = _OWN if own else f"{name} {noted.dialect}".strip()
-            diagnosis, clues = self._diagnose(about, call)
+            is_user_rule_case = "rule_case" in getattr(item, "fixturenames", ())
+            subject = _USER_RULES if is_user_rule_case else f"{name} {evidence.dialect}".strip()
+            diagnosis, clues = self._save_diagnosis(subject, call)
         return Result(
             promise=name,
             title=title,
             outcome=outcome,
-            dialect=noted.dialect,
-            failure=build_failure(outcome, title, call, noted, clues, diagnosis),
-            reason=reason_of(call),
-            rule=noted.rule,
-            checks=tuple(noted.checks),
+            dialect=evidence.dialect,
+            failure=build_failure(outcome, title, call, evidence, clues, diagnosis),
+            reason=read_skip_reason(call),
+            rule=evidence.rule,
+            checks=tuple(evidence.checks),
             seconds=round(call.duration, 3),
-            exit_code=EXIT_INTERNAL if internal else _exit_code(call),
-            served=_served(item) if call.when == "call" else None,
+            exit_code=EXIT_INTERNAL if internal else _read_exit_code(call),
+            served=_find_served_state(item) if call.when == "call" else None,
         )
 
-    def _outcome(self, call: pytest.CallInfo[None], noted: Evidence) -> Outcome:
+    def _determine_outcome(self, call: pytest.CallInfo[None], evidence: Evidence) -> Outcome:
         if call.excinfo is None:
             return Outcome.PASSED
         error = call.excinfo.value
@@ -212,86 +214,90 @@ class Recorder:
             return Outcome.INCONCLUSIVE
         if isinstance(error, MeshproofError):
             return Outcome.MESH_NOT_READY
-        judged = [check.verdict.outcome for check in noted.checks]
-        if isinstance(error, AssertionError) and Judged.INCONCLUSIVE in judged:
-            return Outcome.FAILED if Judged.FAILED in judged else Outcome.INCONCLUSIVE
+        verdict_outcomes = [check.verdict.outcome for check in evidence.checks]
+        if isinstance(error, AssertionError) and Judged.INCONCLUSIVE in verdict_outcomes:
+            return Outcome.FAILED if Judged.FAILED in verdict_outcomes else Outcome.INCONCLUSIVE
         return Outcome.FAILED
 
-    def _meet_mesh(self) -> None:
+    def _update_run_notes(self) -> None:
+        """Copy the stand-ins and notes of the mesh into the run record."""
         if self._mesh is not None:
             self.run.standins = self._mesh.standins
-            self.run.notes = [*settings.notes(self._config), *self._mesh.notes]
-        more = [one for one in self._standins if one not in self.run.standins]
-        self.run.standins = [*self.run.standins, *more]
+            self.run.notes = [*settings.list_notes(self._config), *self._mesh.notes]
+        standins = [standin for standin in self._standins if standin not in self.run.standins]
+        self.run.standins = [*self.run.standins, *standins]
 
-    def _diagnose(self, name: str, call: pytest.CallInfo[None]) -> tuple[str, tuple[str, ...]]:
-        """Save the evidence; return its folder and what the mesh itself knows.
+    def _save_diagnosis(
+        self, subject: str, call: pytest.CallInfo[None]
+    ) -> tuple[str, tuple[str, ...]]:
+        """Save the state of the mesh; return its folder and clues to the failure.
 
-        A mesh that did not come up is gone already: its error says what it has saved before.
+        A mesh that failed to start has ended already: its error has the folder and the clues.
         """
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, MeshproofError) and error.diagnosis:
             return error.diagnosis, tuple(error.clues.splitlines())
-        if self._mesh is None or name in self._saved:
-            return self._saved.get(name, ("", ()))
-        place = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-        folder = self._folder / settings.DIAGNOSIS / place
+        if self._mesh is None or subject in self._saved_diagnoses:
+            return self._saved_diagnoses.get(subject, ("", ()))
+        folder_name = re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-")
+        folder = self._folder / settings.DIAGNOSIS / folder_name
         try:
             clues = tuple(self._mesh.diagnose(folder).splitlines())
         except (MeshproofError, OSError) as error:
             clues = (f"the diagnosis is not complete: {error}",)
-        if name == _OWN:
-            self._saved[name] = str(folder), clues
+        if subject == _USER_RULES:
+            self._saved_diagnoses[subject] = str(folder), clues
         return str(folder), clues
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Close the record and let every writer write its report."""
-        stopped = exitstatus == pytest.ExitCode.INTERRUPTED and not self.broken
+        """Complete the record and let every writer write its report."""
+        stopped = exitstatus == pytest.ExitCode.INTERRUPTED and not self.collection_failed
         self.run.interrupted = stopped or signals.ending()
-        self.run.notes = [*self.run.notes, *_loosened(self.run.results)]
-        self.run.seconds = round(time.monotonic() - self._began, 2)
-        self._tell(lambda writer: writer.ended(self.run))
-        if self.unwritten:
-            sys.stderr.write(f"meshproof: {self.unwritten}\n")
+        self.run.notes = [*self.run.notes, *_describe_looser_limits(self.run.results)]
+        self.run.seconds = round(time.monotonic() - self._start_time, 2)
+        self._notify_writers(lambda writer: writer.ended(self.run))
+        if self.write_error:
+            sys.stderr.write(f"meshproof: {self.write_error}\n")
 
 
-def _loosened(results: Iterable[Result]) -> list[str]:
-    """Return what rules and checks have set that lets more through than the run's options."""
+def _describe_looser_limits(results: Iterable[Result]) -> list[str]:
+    """Return notes on limits of rules and checks that are looser than the run's options."""
     checks = [check for result in results for check in result.checks]
-    counts = Counter(words for check in checks for words in check.verdict.loosened())
+    counts = Counter(description for check in checks for description in check.verdict.loosened())
     return [
-        f"looser than the run in {plural(count, 'check')}: {it}" for it, count in counts.items()
+        f"looser than the run in {plural(count, 'check')}: {description}"
+        for description, count in counts.items()
     ]
 
 
-def _usable(folder: Path) -> Path:
-    """Return the folder for the reports, made and tried: later, a whole run would be in vain.
+def _create_report_folder(folder: Path) -> Path:
+    """Create the folder for the reports, try to write there and return it.
 
-    Raises UsageError when nothing can be written there.
+    Tried before the run, which would else be in vain. Raises UsageError for a failed write.
     """
     probe = folder / f".probe.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(bytes(_PROBE))
     except OSError as error:
-        said = f"{folder}: reports cannot be written there: {error.strerror}"
-        raise UsageError(said) from None
+        message = f"{folder}: reports cannot be written there: {error.strerror}"
+        raise UsageError(message) from None
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()
     return folder
 
 
-def _command(config: pytest.Config) -> str:
-    """Return the command line that makes this run again."""
+def _format_command_line(config: pytest.Config) -> str:
+    """Return the command line that repeats this run."""
     if config.getoption("mesh_cli"):
         return shlex.join(["meshproof", *sys.argv[1:]])
     return shlex.join(["pytest", *map(str, config.invocation_params.args)])
 
 
-def _names(item: pytest.Item, texts: tuple[str, str]) -> tuple[str, str]:
-    """Put a test's parameters into its promise's name and title: `addon {addon}`."""
+def _format_promise(item: pytest.Item, texts: tuple[str, str]) -> tuple[str, str]:
+    """Fill a test's parameters into the name and title of its promise: `addon {addon}`."""
     parameters = (
         item.callspec.params
         if isinstance(item, pytest.Function) and hasattr(item, "callspec")
@@ -300,17 +306,17 @@ def _names(item: pytest.Item, texts: tuple[str, str]) -> tuple[str, str]:
     return texts[0].format(**parameters), texts[1].format(**parameters)
 
 
-def _served(item: pytest.Item) -> Served | None:
-    """Return how the mesh of a test had settled when the test began."""
-    found = getattr(item, "funcargs", {})
-    mesh = found.get("mesh") or found.get("rule_mesh")
+def _find_served_state(item: pytest.Item) -> Served | None:
+    """Return what the mesh of a test served when the test began."""
+    fixture_values = getattr(item, "funcargs", {})
+    mesh = fixture_values.get("mesh") or fixture_values.get("rule_mesh")
     served: Served | None = getattr(mesh, "served", None)
     return served
 
 
-def _exit_code(call: pytest.CallInfo[None]) -> int:
+def _read_exit_code(call: pytest.CallInfo[None]) -> int:
     error = call.excinfo.value if call.excinfo else None
     return error.exit_code if isinstance(error, MeshproofError) else 0
 
 
-__all__ = ["NotSupported", "Recorder", "evidence", "require_features"]
+__all__ = ["NotSupported", "Recorder", "require_features"]

@@ -183,7 +183,7 @@ def test_the_cron_job_is_for_the_istio_and_the_images_that_are_said(
     parser = argparse.ArgumentParser()
     smoke_command.add_arguments(parser)
     options = parser.parse_args(container["command"][4:])
-    assert cluster_settings.reach(options) == container["command"][-3:]
+    assert cluster_settings.list_target_arguments(options) == container["command"][-3:]
 
 
 @pytest.mark.parametrize(

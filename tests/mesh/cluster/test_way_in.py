@@ -230,8 +230,8 @@ def test_a_url_that_cannot_be_used_is_said(gateway_url: str) -> None:
 def test_the_url_comes_from_the_option_or_the_environment(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not settings.cluster_options(pytester.parseconfig()).gateway_url
+    assert not settings.read_cluster_options(pytester.parseconfig()).gateway_url
     monkeypatch.setenv("GATEWAY_URL", "10.0.0.1:31380")
-    assert settings.cluster_options(pytester.parseconfig()).gateway_url == "10.0.0.1:31380"
+    assert settings.read_cluster_options(pytester.parseconfig()).gateway_url == "10.0.0.1:31380"
     config = pytester.parseconfig("--mesh-gateway-url=http://gate.example")
-    assert settings.cluster_options(config).gateway_url == "http://gate.example"
+    assert settings.read_cluster_options(config).gateway_url == "http://gate.example"
