@@ -1,4 +1,4 @@
-"""Kubernetes files of the apps, and the rules of every promise in each dialect."""
+"""Reads the Kubernetes files of the demo apps, and the rules of every promise by dialect."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _HERE = Path(str(files("meshproof.manifests")))
 
 
 def apps() -> list[Document]:
-    """Return the objects of all demo apps and of the way in to them."""
+    """Return the objects of all demo apps and of their ingress gateways."""
     return read([_HERE / "apps"])
 
 
 def apps_by_gateway_api() -> list[Document]:
-    """Return the same with a way in that is written in Gateway API."""
+    """Return the same objects, with ingress through the Gateway API."""
     files = [path for path in (_HERE / "apps").glob("*.yaml") if "-gateway" not in path.name]
     return read([*sorted(files), _HERE / "gateway-api"])
 
 
 def smoke() -> list[Document]:
-    """Return what `meshproof smoke` stands up: Bookinfo, the way in to it, and its one rule."""
+    """Return the objects that `meshproof smoke` deploys: Bookinfo, its gateway and its one rule."""
     files = [_HERE / "apps" / "bookinfo.yaml", _HERE / "apps" / "bookinfo-gateway.yaml"]
     return [*read(files), *rules("smoke", "v1")]
 
@@ -30,12 +30,12 @@ def smoke() -> list[Document]:
 def dialects(promise: str) -> list[str]:
     """Return the dialects in which a promise's rules are written: `v1`, `v1alpha2`.
 
-    Raises LookupError when there are none: a promise over no rules must not pass.
+    Raises LookupError when there are none: a promise without rules must not pass.
     """
-    found = sorted(path.stem for path in (_HERE / "rules" / promise).glob("*.yaml"))
-    if not found:
+    names = sorted(path.stem for path in (_HERE / "rules" / promise).glob("*.yaml"))
+    if not names:
         raise LookupError(f"no rules in manifests/rules/{promise}")
-    return found
+    return names
 
 
 def rules(promise: str, dialect: str) -> list[Document]:

@@ -45,10 +45,10 @@ def test_the_first_screen_is_the_command_and_what_it_prints() -> None:
 
 
 def test_ci_runs_the_two_commands_word_for_word() -> None:
-    ended = subprocess.run(
+    process = subprocess.run(
         ["bash", str(ROOT / ".ci" / "run"), "commands"], capture_output=True, text=True, check=True
     )
-    commands = ended.stdout.splitlines()
+    commands = process.stdout.splitlines()
     assert commands == ["pip install . && meshproof test", "pip install tox && tox"]
     assert all(f"\n    {command} " in README for command in commands)
 
@@ -72,28 +72,28 @@ def test_the_korean_one_shows_the_same() -> None:
 
 def test_the_commands_are_there() -> None:
     usage = python("meshproof", "--help")
-    told = set(re.findall(r"`meshproof (\w+)", README))
-    assert told
-    assert all(re.search(rf"^    {command} ", usage, re.M) for command in told)
+    commands = set(re.findall(r"`meshproof (\w+)", README))
+    assert commands
+    assert all(re.search(rf"^    {command} ", usage, re.M) for command in commands)
 
 
 def test_the_judge_example_passes(examples: pytest.Pytester) -> None:
     (examples.path / "conftest.py").unlink()
-    done = examples.runpytest_subprocess("test_labels.py")
-    done.assert_outcomes(passed=1)
+    result = examples.runpytest_subprocess("test_labels.py")
+    result.assert_outcomes(passed=1)
 
 
 @pytest.mark.local
 def test_the_example_of_an_own_test_passes(examples: pytest.Pytester) -> None:
     shutil.copytree(SHOP, examples.path / "k8s")
-    done = examples.runpytest_subprocess("test_shop.py")
-    done.assert_outcomes(passed=1)
+    result = examples.runpytest_subprocess("test_shop.py")
+    result.assert_outcomes(passed=1)
 
 
 def test_the_example_for_ci_is_yaml_with_our_commands() -> None:
     (text,) = [text for language, text in BLOCKS if language == "yaml"]
-    said = [step["run"] for step in yaml.safe_load(text)["steps"]]
-    assert any(line.startswith("meshproof test ") for line in said)
+    command_lines = [step["run"] for step in yaml.safe_load(text)["steps"]]
+    assert any(line.startswith("meshproof test ") for line in command_lines)
 
 
 def test_the_architecture_is_short() -> None:
@@ -105,9 +105,9 @@ def test_every_room_is_in_the_architecture() -> None:
     section = README.partition("\n## How it is made\n")[2].partition("\n## ")[0]
     source = ROOT / "src" / "meshproof"
     rooms = {path.parent.name for path in source.glob("*/__init__.py")}
-    named = set(re.findall(r"(?<![\w./])(\w+)/(?![\w.])", section))
-    assert rooms - {"base"} <= named
-    assert all(list(ROOT.glob(f"**/{name}/")) for name in named)
+    folders = set(re.findall(r"(?<![\w./])(\w+)/(?![\w.])", section))
+    assert rooms - {"base"} <= folders
+    assert all(list(ROOT.glob(f"**/{name}/")) for name in folders)
 
 
 def test_no_path_of_somebodys_machine_is_named() -> None:
@@ -125,5 +125,5 @@ def test_every_path_of_contributing_is_there() -> None:
     paths = set(re.findall(r"`([\w.]+/[\w./*]*\w(?:\.\w+)?)(?::\w+)?`", text))
     assert len(paths) > 15
     for path in paths - {"k8s/shop.yaml"}:
-        there = re.sub(r"/[^/]*(NAME|NNNN).*", "", path)
-        assert [*ROOT.glob(there), *(ROOT / "src" / "meshproof").glob(there)], path
+        pattern = re.sub(r"/[^/]*(NAME|NNNN).*", "", path)
+        assert [*ROOT.glob(pattern), *(ROOT / "src" / "meshproof").glob(pattern)], path

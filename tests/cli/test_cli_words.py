@@ -13,7 +13,7 @@ COMMAND = (sys.executable, "-m", "meshproof")
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         ("tset", "unknown command 'tset'; did you mean 'test'?"),
         ("xyz", "unknown command 'xyz'"),
@@ -46,35 +46,35 @@ COMMAND = (sys.executable, "-m", "meshproof")
     ],
 )
 def test_a_wrong_word_is_64_and_answered_with_the_nearest(
-    pytester: pytest.Pytester, words: str, said: str
+    pytester: pytest.Pytester, arguments: str, message: str
 ) -> None:
-    ended = pytester.run(*COMMAND, *words.split())
-    text = "\n".join(ended.errlines).replace("'up', 'status', 'down'", "up, status, down")
-    assert said in text
+    result = pytester.run(*COMMAND, *arguments.split())
+    text = "\n".join(result.errlines).replace("'up', 'status', 'down'", "up, status, down")
+    assert message in text
     assert "Traceback" not in text
-    assert ended.ret == 64
+    assert result.ret == 64
 
 
 def test_alone_it_says_how_to_use_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 64
-    said = capsys.readouterr().out
-    assert "check every promise; reports go to ./meshproof-report/" in said
-    assert "exit codes: 0 passed, 1 failed, 2 interrupted, 3 inconclusive" in said
+    output = capsys.readouterr().out
+    assert "check every promise; reports go to ./meshproof-report/" in output
+    assert "exit codes: 0 passed, 1 failed, 2 interrupted, 3 inconclusive" in output
 
 
 @pytest.mark.parametrize(
-    "words", ["--help", "mesh --help", "test --help", "convert --help", "--version"]
+    "arguments", ["--help", "mesh --help", "test --help", "convert --help", "--version"]
 )
-def test_what_was_asked_for_is_no_error(words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(words.split())
-    assert ended.value.code == 0
+def test_what_was_asked_for_is_no_error(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        main(arguments.split())
+    assert exit_info.value.code == 0
     assert "meshproof" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
-    ("words", "out", "code"),
+    ("arguments", "redirection", "code"),
     [
         ("mesh status", "| head -0", 69),
         ("mesh status", ">&-", 69),
@@ -86,15 +86,15 @@ def test_what_was_asked_for_is_no_error(words: str, capsys: pytest.CaptureFixtur
 def test_an_output_that_takes_nothing(
     pytester: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
-    words: str,
-    out: str,
+    arguments: str,
+    redirection: str,
     code: int,
     unbuffered: str,
 ) -> None:
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     monkeypatch.setenv("TMPDIR", str(pytester.path))
-    line = f"set -o pipefail; {' '.join(COMMAND)} {words} {out}"
-    ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
-    assert "Exception" not in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert ended.returncode == code, ended.stderr
+    line = f"set -o pipefail; {' '.join(COMMAND)} {arguments} {redirection}"
+    process = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert "Exception" not in process.stderr
+    assert "Traceback" not in process.stderr
+    assert process.returncode == code, process.stderr

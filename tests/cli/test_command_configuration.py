@@ -64,10 +64,10 @@ def write(folder: Path, files: dict[str, str]) -> None:
         (folder / name).write_text(text)
 
 
-def assert_all_promises_were_collected(ended: subprocess.CompletedProcess[str]) -> None:
-    assert "no promise was selected" in ended.stdout, ended.stdout
-    assert re.search(r"collected (\d+) items / \1 deselected", ended.stdout), ended.stdout
-    assert ended.returncode == 64
+def assert_all_promises_were_collected(process: subprocess.CompletedProcess[str]) -> None:
+    assert "no promise was selected" in process.stdout, process.stdout
+    assert re.search(r"collected (\d+) items / \1 deselected", process.stdout), process.stdout
+    assert process.returncode == 64
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -78,24 +78,24 @@ def test_bundled_promises_do_not_read_files_of_the_folder(tmp_path: Path, name: 
 
 @pytest.mark.parametrize("name", VARIABLES)
 def test_bundled_promises_do_not_read_variables_of_pytest(tmp_path: Path, name: str) -> None:
-    ended = run(tmp_path, *SELECT_NONE, **{name: VARIABLES[name]})
-    assert_all_promises_were_collected(ended)
+    process = run(tmp_path, *SELECT_NONE, **{name: VARIABLES[name]})
+    assert_all_promises_were_collected(process)
 
 
 @pytest.mark.parametrize("name", ["unknown option in addopts", "a conftest.py"])
 def test_cases_of_rules_do_not_read_files_of_the_folder(tmp_path: Path, name: str) -> None:
     write(tmp_path, FILES[name])
-    ended = run(tmp_path, "--rules", str(RULES), *SELECT_NONE)
-    assert "no promise was selected" in ended.stdout, ended.stdout
+    process = run(tmp_path, "--rules", str(RULES), *SELECT_NONE)
+    assert "no promise was selected" in process.stdout, process.stdout
 
 
 @pytest.mark.local
 def test_promises_pass_whatever_the_folder_says(tmp_path: Path) -> None:
     write(tmp_path, FILES["warnings are errors"] | FILES["a conftest.py"])
     write(tmp_path, {"tox.ini": FILES["processes in addopts"]["tox.ini"]})
-    ended = run(tmp_path, "-k", "rotation", "-W", "error", **VARIABLES)
-    assert ended.returncode == 0, ended.stdout
-    assert "Passed: 1 of 1 promise is kept" in ended.stdout
+    process = run(tmp_path, "-k", "rotation", "-W", "error", **VARIABLES)
+    assert process.returncode == 0, process.stdout
+    assert "Passed: 1 of 1 promise is kept" in process.stdout
 
 
 @pytest.mark.parametrize(
@@ -113,11 +113,11 @@ def test_configuration_of_another_is_refused_for_bundled_promises(
     tmp_path: Path, arguments: list[str], option: str
 ) -> None:
     write(tmp_path, {"mine.ini": "[pytest]\n"})
-    ended = run(tmp_path, *SELECT_NONE, *arguments)
+    process = run(tmp_path, *SELECT_NONE, *arguments)
     assert f"{option}: the bundled promises have a pytest configuration of their own" in (
-        ended.stdout
+        process.stdout
     )
-    assert ended.returncode == 64
+    assert process.returncode == 64
 
 
 def test_own_tests_have_the_configuration_of_their_folder(tmp_path: Path) -> None:
@@ -127,29 +127,29 @@ def test_own_tests_have_the_configuration_of_their_folder(tmp_path: Path) -> Non
     marked = "import pytest\n\n@pytest.mark.coin\n@pytest.mark.usefixtures('ready')"
     (tmp_path / "checks").mkdir()
     (tmp_path / "checks" / "check_coin.py").write_text(f"{marked}{COIN}")
-    ended = run(tmp_path, "checks")
-    assert "Passed: 1 of 1 promise is kept" in ended.stdout, ended.stdout
-    assert ended.returncode == 0
+    process = run(tmp_path, "checks")
+    assert "Passed: 1 of 1 promise is kept" in process.stdout, process.stdout
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("argument", ["--override-ini=python_functions=flip_*", "-c=mine.ini"])
 def test_own_tests_take_a_configuration_by_name(tmp_path: Path, argument: str) -> None:
     write(tmp_path, {"mine.ini": "[pytest]\npython_functions = flip_*\n"})
     write(tmp_path, {"test_coin.py": COIN.replace("test_coin", "flip_coin")})
-    ended = run(tmp_path, *argument.split("=", 1), "test_coin.py")
-    assert "Passed: 1 of 1 promise is kept" in ended.stdout, ended.stdout
+    process = run(tmp_path, *argument.split("=", 1), "test_coin.py")
+    assert "Passed: 1 of 1 promise is kept" in process.stdout, process.stdout
 
 
 def test_own_tests_where_pytest_loads_no_installed_plugin(tmp_path: Path) -> None:
     write(tmp_path, {"test_coin.py": COIN})
-    ended = run(tmp_path, "test_coin.py", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
-    assert "Passed: 1 of 1 promise is kept" in ended.stdout, ended.stdout
+    process = run(tmp_path, "test_coin.py", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    assert "Passed: 1 of 1 promise is kept" in process.stdout, process.stdout
 
 
 def test_bundled_promises_by_pyargs_have_the_conftest_of_the_folder(tmp_path: Path) -> None:
     write(tmp_path, FILES["a conftest.py"])
-    ended = run(tmp_path, "--pyargs", "meshproof.suites")
-    assert "the conftest.py of this folder" in ended.stdout
+    process = run(tmp_path, "--pyargs", "meshproof.suites")
+    assert "the conftest.py of this folder" in process.stdout
 
 
 def test_the_value_of_an_option_is_no_path_of_own_tests(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict import judge
 
 
-def meshproof_judge(*arguments: str, labels: str = "") -> subprocess.CompletedProcess[str]:
+def run_judge(*arguments: str, labels: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "meshproof", "judge", *arguments],
         input=labels,
@@ -24,7 +24,7 @@ def meshproof_judge(*arguments: str, labels: str = "") -> subprocess.CompletedPr
     )
 
 
-def draws(shares: dict[str, float], count: int = 3000, seed: int = 7) -> str:
+def draw_labels(shares: dict[str, float], count: int = 3000, seed: int = 7) -> str:
     chosen = random.Random(seed).choices(list(shares), list(shares.values()), k=count)
     return "\n".join(chosen) + "\n"
 
@@ -32,29 +32,29 @@ def draws(shares: dict[str, float], count: int = 3000, seed: int = 7) -> str:
 @pytest.mark.parametrize(
     ("labels", "code", "outcome"),
     [
-        (draws({"v1": 50, "v2": 50}), 0, "passed"),
-        (draws({"v1": 65, "v2": 35}), 1, "failed"),
-        (draws({"v1": 100}), 1, "failed"),
+        (draw_labels({"v1": 50, "v2": 50}), 0, "passed"),
+        (draw_labels({"v1": 65, "v2": 35}), 1, "failed"),
+        (draw_labels({"v1": 100}), 1, "failed"),
         ("v1\nv2\n" * 1000, 1, "failed"),
-        (draws({"v1": 50, "v2": 50}, count=40), 3, "inconclusive"),
+        (draw_labels({"v1": 50, "v2": 50}, count=40), 3, "inconclusive"),
         ("-\n\n" * 400, 3, "inconclusive"),
         ("", 3, "inconclusive"),
     ],
     ids=["half", "65-35", "100-0", "round-robin", "too-few", "no-version-named", "nothing"],
 )
 def test_exit_code_and_json_tell_the_verdict(labels: str, code: int, outcome: str) -> None:
-    done = meshproof_judge("--expect", "v1=50,v2=50", "-o", "json", labels=labels)
-    assert done.returncode == code, done.stderr
-    found = json.loads(done.stdout)
-    assert found["outcome"] == outcome
-    assert found["n"] == sum(found["counts"].values())
-    assert found["expected"] == {"v1": 0.5, "v2": 0.5}
-    assert found["reason"]
+    process = run_judge("--expect", "v1=50,v2=50", "-o", "json", labels=labels)
+    assert process.returncode == code, process.stderr
+    verdict = json.loads(process.stdout)
+    assert verdict["outcome"] == outcome
+    assert verdict["n"] == sum(verdict["counts"].values())
+    assert verdict["expected"] == {"v1": 0.5, "v2": 0.5}
+    assert verdict["reason"]
 
 
 def test_text_and_json_end_with_the_same_code() -> None:
-    labels = draws({"v1": 100})
-    text = meshproof_judge("--expect", "v1=50,v2=50", labels=labels)
+    labels = draw_labels({"v1": 100})
+    text = run_judge("--expect", "v1=50,v2=50", labels=labels)
     assert text.returncode == 1
     assert text.stdout.startswith("failed: ")
     assert "Promised: v1 50 %, v2 50 %" in text.stdout
@@ -62,19 +62,19 @@ def test_text_and_json_end_with_the_same_code() -> None:
 
 def test_a_regular_split_passes_without_the_order() -> None:
     labels = "v1\nv2\n" * 1000
-    done = meshproof_judge("--expect", "v1=50,v2=50", "--no-independence", labels=labels)
-    assert done.returncode == 0, done.stdout
+    process = run_judge("--expect", "v1=50,v2=50", "--no-independence", labels=labels)
+    assert process.returncode == 0, process.stdout
 
 
 def test_names_alone_ask_for_presence() -> None:
-    assert meshproof_judge("--expect", "v1,v2", labels=draws({"v1": 1, "v2": 1})).returncode == 0
-    missing = meshproof_judge("--expect", "v1,v2,v3", labels=draws({"v1": 1, "v2": 1}))
+    assert run_judge("--expect", "v1,v2", labels=draw_labels({"v1": 1, "v2": 1})).returncode == 0
+    missing = run_judge("--expect", "v1,v2,v3", labels=draw_labels({"v1": 1, "v2": 1}))
     assert missing.returncode == 1
     assert "v3 never answered" in missing.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "--expect is missing"),
         (["--expect", "v1=half,v2=50"], "expected NAME=WEIGHT, found 'v1=half'"),
@@ -87,34 +87,34 @@ def test_names_alone_ask_for_presence() -> None:
         (["--replay", "no-such-report"], "No such file"),
     ],
 )
-def test_unusable_options_end_with_64(arguments: list[str], said: str) -> None:
-    done = meshproof_judge(*arguments, labels="v1\n")
-    assert done.returncode == 64
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+def test_unusable_options_end_with_64(arguments: list[str], message: str) -> None:
+    process = run_judge(*arguments, labels="v1\n")
+    assert process.returncode == 64
+    assert message in process.stderr
+    assert "Traceback" not in process.stderr
 
 
 def test_a_plan_tells_the_cost_beforehand() -> None:
-    done = meshproof_judge("--plan", "--expect", "v1=50,v2=50")
-    assert done.returncode == 0
-    assert "never more than" in done.stdout
-    assert "no v1" in done.stdout
-    found = json.loads(meshproof_judge("--plan", "--expect", "v1=1,v2=1", "-o", "json").stdout)
-    assert found["scenarios"][0]["mean"] < found["n_max"]
+    process = run_judge("--plan", "--expect", "v1=50,v2=50")
+    assert process.returncode == 0
+    assert "never more than" in process.stdout
+    assert "no v1" in process.stdout
+    plan = json.loads(run_judge("--plan", "--expect", "v1=1,v2=1", "-o", "json").stdout)
+    assert plan["scenarios"][0]["mean"] < plan["n_max"]
 
 
 def test_plan_and_verdict_say_where_the_limits_come_from() -> None:
-    given = ["--expect", "v1=50,v2=50", "--tolerance", "0.2", "--look-every", "20"]
-    done = meshproof_judge("--plan", *given)
-    assert "  tolerance 20 points (--tolerance)\n" in done.stdout
-    assert "  beta 1 time in 1000 (profile gate)\n" in done.stdout
-    found = json.loads(meshproof_judge("--plan", *given, "-o", "json").stdout)
-    assert found["limits"]["tolerance"] == {"value": 0.2, "by": "--tolerance", "run": None}
-    text = meshproof_judge(*given, labels=draws({"v1": 50, "v2": 50})).stdout
+    arguments = ["--expect", "v1=50,v2=50", "--tolerance", "0.2", "--look-every", "20"]
+    process = run_judge("--plan", *arguments)
+    assert "  tolerance 20 points (--tolerance)\n" in process.stdout
+    assert "  beta 1 time in 1000 (profile gate)\n" in process.stdout
+    plan = json.loads(run_judge("--plan", *arguments, "-o", "json").stdout)
+    assert plan["limits"]["tolerance"] == {"value": 0.2, "by": "--tolerance", "run": None}
+    text = run_judge(*arguments, labels=draw_labels({"v1": 50, "v2": 50})).stdout
     assert "Limits: tolerance 20 points (--tolerance); beta 1 time in 1000 (profile gate);" in text
 
 
-def report(folder: Path, labels: list[str]) -> Path:
+def write_report(folder: Path, labels: list[str]) -> Path:
     verdict = judge(labels, {"v1": 50, "v2": 50})
     check = Check(name="", by="orders", curl="", verdict=verdict)
     result = Result("split half", "half each", Outcome(str(verdict.outcome)), checks=(check,))
@@ -127,25 +127,25 @@ def report(folder: Path, labels: list[str]) -> Path:
 def test_a_report_is_judged_again_with_the_same_answer(
     tmp_path: Path, share: int, code: int
 ) -> None:
-    labels = draws({"v1": share, "v2": 100 - share}).split()
-    done = meshproof_judge("--replay", str(report(tmp_path, labels)))
-    assert done.returncode == code, done.stderr
-    assert done.stdout.startswith("split half: ")
+    labels = draw_labels({"v1": share, "v2": 100 - share}).split()
+    process = run_judge("--replay", str(write_report(tmp_path, labels)))
+    assert process.returncode == code, process.stderr
+    assert process.stdout.startswith("split half: ")
 
 
 def test_a_report_whose_labels_say_otherwise_is_refused(tmp_path: Path) -> None:
-    report(tmp_path, draws({"v1": 50, "v2": 50}).split())
+    write_report(tmp_path, draw_labels({"v1": 50, "v2": 50}).split())
     stored = json.loads((tmp_path / "run.json").read_text())
     verdict = stored["results"][0]["checks"][0]["verdict"]
     verdict["labels"] = list(itertools.repeat("v1", len(verdict["labels"])))
     (tmp_path / "run.json").write_text(json.dumps(stored))
-    done = meshproof_judge("--replay", str(tmp_path))
-    assert done.returncode == 65
-    assert "recorded 'passed" in done.stderr
+    process = run_judge("--replay", str(tmp_path))
+    assert process.returncode == 65
+    assert "recorded 'passed" in process.stderr
 
 
 def test_a_file_that_is_no_report_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
-    done = meshproof_judge("--replay", str(tmp_path))
-    assert done.returncode == 65
-    assert "not a run record" in done.stderr
+    process = run_judge("--replay", str(tmp_path))
+    assert process.returncode == 65
+    assert "not a run record" in process.stderr

@@ -17,7 +17,7 @@ SERVED = Served("3f2a19c8d7e6b5a4", 11, 0.214)
 CURL = "curl -s -H 'Host: bookinfo.local' http://127.0.0.1:32801/productpage"
 
 
-def check(
+def build_check(
     name: str,
     answers: Iterable[str | None],
     expect: Mapping[str, float] | Iterable[str],
@@ -27,14 +27,16 @@ def check(
     return Check(name, by, curl, judge(answers, expect, SETTINGS), sampling="2 workers")
 
 
-def drawn(seed: int, **weights: int) -> list[str]:
+def draw_labels(seed: int, **weights: int) -> list[str]:
     return random.Random(seed).choices(list(weights), list(weights.values()), k=5000)
 
 
-def kept() -> list[Result]:
+def build_kept_results() -> list[Result]:
     only_v3 = {"v1": 0, "v2": 0, "v3": 100}
-    burr = check("user=burr goes to v3", ["v3"] * 2000, only_v3, f"{CURL} -b 'user=burr'")
-    others = check("everyone else is not moved", drawn(3, v1=1, v2=1, v3=1), ["v1", "v2", "v3"])
+    burr = build_check("user=burr goes to v3", ["v3"] * 2000, only_v3, f"{CURL} -b 'user=burr'")
+    everyone_else = build_check(
+        "everyone else is not moved", draw_labels(3, v1=1, v2=1, v3=1), ["v1", "v2", "v3"]
+    )
     return [
         Result(
             promise="v3 only",
@@ -42,7 +44,7 @@ def kept() -> list[Result]:
             outcome=Outcome.PASSED,
             dialect="VirtualService",
             rule="manifests/rules/v3_only/v1.yaml:8",
-            checks=(check("reviews is v3 only", ["v3"] * 2000, only_v3),),
+            checks=(build_check("reviews is v3 only", ["v3"] * 2000, only_v3),),
             seconds=1.34,
             served=SERVED,
         ),
@@ -52,15 +54,15 @@ def kept() -> list[Result]:
             outcome=Outcome.PASSED,
             dialect="RouteRule",
             rule="manifests/rules/cookie_burr/v1alpha2.yaml:14",
-            checks=(burr, others),
+            checks=(burr, everyone_else),
             seconds=2.71,
         ),
     ]
 
 
-def broken() -> list[Result]:
+def build_broken_results() -> list[Result]:
     half = {"v1": 50, "v2": 50}
-    turns = check("orders is half and half", ["v1", "v2"] * 900, half, by="orders")
+    turns = build_check("orders is half and half", ["v1", "v2"] * 900, half, by="orders")
     return [
         Result(
             promise="split half",
@@ -68,7 +70,11 @@ def broken() -> list[Result]:
             outcome=Outcome.FAILED,
             dialect="VirtualService",
             rule="manifests/rules/split_half/v1.yaml:21",
-            checks=(check("orders is half and half", drawn(1, v1=60, v2=40), half, by="orders"),),
+            checks=(
+                build_check(
+                    "orders is half and half", draw_labels(1, v1=60, v2=40), half, by="orders"
+                ),
+            ),
             failure=Failure(
                 "the shares are off",
                 promise="half of the orders go to each version",
@@ -99,13 +105,15 @@ def broken() -> list[Result]:
     ]
 
 
-def undecided() -> list[Result]:
+def build_undecided_results() -> list[Result]:
     return [
         Result(
             promise="default rotation",
             title="without a rule v1, v2 and v3 are all seen",
             outcome=Outcome.INCONCLUSIVE,
-            checks=(check("all versions are seen", ["v1", "v2", "v3"] * 5, ["v1", "v2", "v3"]),),
+            checks=(
+                build_check("all versions are seen", ["v1", "v2", "v3"] * 5, ["v1", "v2", "v3"]),
+            ),
             seconds=0.2,
         ),
         Result(
@@ -135,7 +143,7 @@ def undecided() -> list[Result]:
     ]
 
 
-def sample(results: Iterable[Result]) -> Run:
+def build_run(results: Iterable[Result]) -> Run:
     return Run(
         version="0.1.0",
         mesh="local",
@@ -150,25 +158,25 @@ def sample(results: Iterable[Result]) -> Run:
 
 @pytest.fixture(scope="session")
 def mixed_run() -> Run:
-    return sample([*kept(), *broken(), *undecided()])
+    return build_run([*build_kept_results(), *build_broken_results(), *build_undecided_results()])
 
 
 @pytest.fixture(scope="session")
 def green_run() -> Run:
-    return sample(kept())
+    return build_run(build_kept_results())
 
 
 @pytest.fixture(scope="session")
 def empty_run() -> Run:
-    return sample([])
+    return build_run([])
 
 
 @pytest.fixture(scope="session")
 def hostile_run() -> Run:
     """Names and answers as a stranger may choose them: markup, escapes, half a surrogate pair."""
     nasty = "<script>alert(1)</script> & \x1b[31m\x00 \ud800"
-    judged = check(nasty, [nasty, "v1"] * 500, {"v1": 50, nasty: 50}, nasty)
-    return sample(
+    judged = build_check(nasty, [nasty, "v1"] * 500, {"v1": 50, nasty: 50}, nasty)
+    return build_run(
         [
             Result(
                 promise=nasty,

@@ -19,7 +19,7 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def report(run: Run, folder: Path, *progress: str) -> None:
+def write_report(run: Run, folder: Path, *progress: str) -> None:
     writer = console.Writer(folder)
     writer.started(Run.from_json(run.to_json()))
     for text in progress:
@@ -29,21 +29,21 @@ def report(run: Run, folder: Path, *progress: str) -> None:
     writer.ended(run)
 
 
-def printed(run: Run, capsys: pytest.CaptureFixture[str], *progress: str) -> list[str]:
-    report(run, Path("meshproof-report"), *progress)
+def print_run(run: Run, capsys: pytest.CaptureFixture[str], *progress: str) -> list[str]:
+    write_report(run, Path("meshproof-report"), *progress)
     return capsys.readouterr().out.splitlines()
 
 
 def test_exact_lines_without_a_terminal(mixed_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(mixed_run, capsys)
+    lines = print_run(mixed_run, capsys)
     assert lines[:3] == [
         "meshproof 0.1.0, local mesh",
         f"  proves    {mixed_run.proven}",
         f"  stand-in  {mixed_run.standins[0]}",
     ]
     at = lines.index("+ v3 only (VirtualService)                         passed             1.3 s")
-    said = str(mixed_run.results[0].checks[0].verdict).removeprefix("passed: ")
-    assert " ".join(lines[at + 1 : at + 3]).startswith(f"  {said}")
+    statement = str(mixed_run.results[0].checks[0].verdict).removeprefix("passed: ")
+    assert " ".join(lines[at + 1 : at + 3]).startswith(f"  {statement}")
     assert lines[-1] == (
         "Failed: 2 of 8 promises are broken. 2 passed, 2 failed, 1 inconclusive, "
         "1 not supported, 1 skipped, 1 mesh not ready; 2501 requests judged in 30 s; "
@@ -58,26 +58,28 @@ def test_how_the_mesh_settled_is_said_once(
     green_run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     twice = [replace(result, served=green_run.results[0].served) for result in green_run.results]
-    lines = printed(replace(green_run, results=twice), capsys)
+    lines = print_run(replace(green_run, results=twice), capsys)
     assert [line for line in lines if "settled" in line] == [f"  settled   {SETTLED}"]
     assert lines.index(f"  settled   {SETTLED}") > lines.index(
         "+ v3 only (VirtualService)                         passed             1.3 s"
     )
 
 
-def block(lines: list[str], first: str) -> list[tuple[str, str]]:
+def read_failure_parts(lines: list[str], first: str) -> list[tuple[str, str]]:
     """The parts below `first`, each unwrapped: [("promise", "..."), ...]."""
     at = lines.index(first)
-    found: list[tuple[str, str]] = []
+    parts: list[tuple[str, str]] = []
     for line in lines[at + 1 : lines.index("", at)]:
         label, text = line[3:15].strip(), line[15:]
-        found.append((label, text) if label else (found[-1][0], f"{found.pop()[1]} {text}"))
-    return found
+        parts.append((label, text) if label else (parts[-1][0], f"{parts.pop()[1]} {text}"))
+    return parts
 
 
 def test_a_failure_has_its_parts(mixed_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     failed = mixed_run.results[2]
-    assert block(printed(mixed_run, capsys), "1. split half (VirtualService): failed") == [
+    assert read_failure_parts(
+        print_run(mixed_run, capsys), "1. split half (VirtualService): failed"
+    ) == [
         ("promise", f"{failed.title}, rule at {failed.rule}"),
         ("expected", "orders is half and half: v1 50 %, v2 50 % (within 10 points)"),
         ("observed", failed.checks[0].verdict.paragraph()),
@@ -90,9 +92,9 @@ def test_a_message_that_holds_the_parts_is_not_said_twice(
     mixed_run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed = mixed_run.results[3]
-    lines = printed(mixed_run, capsys)
+    lines = print_run(mixed_run, capsys)
     assert [line for line in lines if line.startswith("  orders is half and half: the shares fit")]
-    assert block(lines, "2. split half (RouteRule): failed") == [
+    assert read_failure_parts(lines, "2. split half (RouteRule): failed") == [
         ("promise", f"{failed.title}, rule at v1alpha2.yaml:11"),
         ("expected", "v1 0.5, v2 0.5"),
         ("observed", failed.checks[0].verdict.paragraph()),
@@ -105,7 +107,7 @@ def test_a_message_that_holds_the_parts_is_not_said_twice(
 def test_not_supported_names_the_feature_and_how_to_get_it(
     mixed_run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = printed(mixed_run, capsys)
+    lines = print_run(mixed_run, capsys)
     at = next(number for number, line in enumerate(lines) if "addon grafana" in line)
     assert lines[at + 1 : at + 3] == [
         "  grafana is not installed",
@@ -116,7 +118,7 @@ def test_not_supported_names_the_feature_and_how_to_get_it(
 def test_a_log_gets_a_line_that_counts_on_once(
     empty_run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = printed(empty_run, capsys, "starting 8 Envoys", "starting 9 Envoys", "sending")
+    lines = print_run(empty_run, capsys, "starting 8 Envoys", "starting 9 Envoys", "sending")
     assert [line for line in lines if line.startswith("...")] == [
         "... starting 8 Envoys",
         "... sending",
@@ -126,7 +128,7 @@ def test_a_log_gets_a_line_that_counts_on_once(
 def test_a_run_over_nothing_is_not_green(
     empty_run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    last = printed(empty_run, capsys)[-1]
+    last = print_run(empty_run, capsys)[-1]
     assert last == (
         "Inconclusive: nothing was checked. 0 promises; 0 requests judged in 30 s; "
         "reports in meshproof-report"
@@ -141,7 +143,7 @@ def test_a_narrow_terminal_breaks_everything_but_the_curl(
     columns: int,
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    lines = printed(mixed_run, capsys)
+    lines = print_run(mixed_run, capsys)
     assert [line for line in lines[:-1] if len(line) > columns and "curl" not in line] == []
     assert sum(CURL in line for line in lines) == 3
     assert [line for line in lines if line != line.rstrip()] == []
@@ -150,7 +152,7 @@ def test_a_narrow_terminal_breaks_everything_but_the_curl(
 def test_a_name_cannot_steer_the_terminal(
     hostile_run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = "\n".join(printed(hostile_run, capsys))
+    out = "\n".join(print_run(hostile_run, capsys))
     assert r"x <script>alert(1)</script> & \x1b[31m\x00 \ud800" in out
     assert "\x1b" not in out
 
@@ -201,7 +203,7 @@ def test_a_reader_that_leaves_is_no_error(script: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "shown", "hidden"),
+    ("environment", "expected", "unexpected"),
     [
         ({"TERM": "xterm"}, ["✓ v3 only", "\x1b[?25l", "\x1b[?25h"], ["... waiting"]),
         ({"TERM": "dumb"}, ["+ v3 only", "... waiting"], ["\x1b", "✓"]),
@@ -211,7 +213,7 @@ def test_a_reader_that_leaves_is_no_error(script: list[str]) -> None:
     ],
 )
 def test_a_terminal(
-    script: list[str], environment: dict[str, str], shown: list[str], hidden: list[str]
+    script: list[str], environment: dict[str, str], expected: list[str], unexpected: list[str]
 ) -> None:
     keeper, terminal = pty.openpty()
     env = {**os.environ, **environment}
@@ -226,5 +228,5 @@ def test_a_terminal(
     os.close(keeper)
     assert running.wait(60) == 0
     text = out.decode()
-    assert [part for part in shown if part not in text] == []
-    assert [part for part in hidden if part in text] == []
+    assert [part for part in expected if part not in text] == []
+    assert [part for part in unexpected if part in text] == []

@@ -38,16 +38,16 @@ class Page(HTMLParser):
         return sum(name == tag for name, _ in self.tags)
 
 
-def written(run: Run, folder: Path) -> Page:
+def write_page(run: Run, folder: Path) -> Page:
     html.Writer(folder).ended(run)
     return Page((folder / "index.html").read_text("utf-8"))
 
 
 def test_the_verdict_comes_first_and_every_check_is_there(mixed_run: Run, tmp_path: Path) -> None:
-    page = written(mixed_run, tmp_path)
+    page = write_page(mixed_run, tmp_path)
     assert page.text.index("2 of 8 promises are broken") < page.text.index("v3 only")
-    for words in (mixed_run.proven, mixed_run.command, mixed_run.standins[0], "1 not supported"):
-        assert words in page.text
+    for text in (mixed_run.proven, mixed_run.command, mixed_run.standins[0], "1 not supported"):
+        assert text in page.text
     assert page.count("details") == len(mixed_run.results)
     for result in mixed_run.results:
         for check in result.checks:
@@ -56,8 +56,8 @@ def test_the_verdict_comes_first_and_every_check_is_there(mixed_run: Run, tmp_pa
 
 
 def test_it_says_how_the_mesh_settled(green_run: Run, tmp_path: Path) -> None:
-    words = "11 proxies took version 3f2a19c8 in 0.21 s; 0 requests before that, none counted"
-    assert written(green_run, tmp_path).text.count(f"Settled first: {words}") == 1
+    settling = "11 proxies took version 3f2a19c8 in 0.21 s; 0 requests before that, none counted"
+    assert write_page(green_run, tmp_path).text.count(f"Settled first: {settling}") == 1
 
 
 def test_a_bar_shows_promise_tolerance_and_interval(mixed_run: Run, tmp_path: Path) -> None:
@@ -67,25 +67,25 @@ def test_a_bar_shows_promise_tolerance_and_interval(mixed_run: Run, tmp_path: Pa
     assert first.low < first.observed < first.high
     assert first.wrong
     assert first.to_pixels(0.5) + second.to_pixels(0.5) == html.TRACK
-    labels = [attrs.get("aria-label") for tag, attrs in written(mixed_run, tmp_path).tags]
+    labels = [attrs.get("aria-label") for tag, attrs in write_page(mixed_run, tmp_path).tags]
     assert f"v1: seen {format_percent(595 / 1010)}, tolerated 40 % to 60 %" in labels
 
 
 def test_it_needs_nothing_from_elsewhere(mixed_run: Run, tmp_path: Path) -> None:
-    page = written(mixed_run, tmp_path)
+    page = write_page(mixed_run, tmp_path)
     assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in page.tags}
     assert not [attrs for _, attrs in page.tags if "src" in attrs or "onclick" in attrs]
     assert "url(" not in page.text
 
 
 def test_a_run_over_nothing_is_not_green(empty_run: Run, tmp_path: Path) -> None:
-    page = written(empty_run, tmp_path)
+    page = write_page(empty_run, tmp_path)
     assert "Inconclusive: nothing was checked" in page.text
     assert ("header", {"class": "verdict open"}) in page.tags
 
 
 def test_names_from_strangers_stay_text(hostile_run: Run, tmp_path: Path) -> None:
-    page = written(hostile_run, tmp_path)
+    page = write_page(hostile_run, tmp_path)
     assert "script" not in {tag for tag, _ in page.tags}
     assert r"<script>alert(1)</script> & \x1b[31m\x00 \ud800" in page.text
     assert "\x1b" not in page.text
@@ -102,5 +102,5 @@ def test_only_a_diagnosis_beside_the_page_is_linked(
     run.results.append(
         Result("p", "", Outcome.FAILED, failure=Failure("f", diagnosis=str(tmp_path / folder)))
     )
-    links = [attrs["href"] for tag, attrs in written(run, tmp_path).tags if tag == "a"]
+    links = [attrs["href"] for tag, attrs in write_page(run, tmp_path).tags if tag == "a"]
     assert links == ([address] if address else [])

@@ -8,13 +8,13 @@ from meshproof.reports import junit
 from meshproof.run.record import Outcome, Result, Run
 
 
-def written(run: Run, folder: Path) -> ET.Element:
+def write_junit(run: Run, folder: Path) -> ET.Element:
     junit.Writer(folder).ended(run)
     return ET.parse(folder / "junit.xml").getroot()
 
 
 def test_each_outcome_has_its_element(mixed_run: Run, tmp_path: Path) -> None:
-    suite = written(mixed_run, tmp_path)[0]
+    suite = write_junit(mixed_run, tmp_path)[0]
     cases = {case.attrib["name"]: case for case in suite.iter("testcase")}
     endings = {
         name: [(end.tag, end.attrib["type"]) for end in case if end.tag != "properties"]
@@ -38,8 +38,8 @@ def test_junitparser_reads_it_back(mixed_run: Run, tmp_path: Path) -> None:
     junit.Writer(tmp_path).ended(mixed_run)
     (suite,) = junitparser.JUnitXml.fromfile(str(tmp_path / "junit.xml"))
     assert [case.name for case in suite] == [result.name for result in mixed_run.results]
-    found = suite.properties()  # type: ignore[no-untyped-call]  # bare in junitparser
-    assert {item.name: item.value for item in found}["mesh"] == "local"
+    properties = suite.properties()  # type: ignore[no-untyped-call]  # bare in junitparser
+    assert {item.name: item.value for item in properties}["mesh"] == "local"
     failed = next(case for case in suite if case.is_failure)
     assert failed.classname == "meshproof.split half"
     assert failed.time == 3.02
@@ -48,7 +48,7 @@ def test_junitparser_reads_it_back(mixed_run: Run, tmp_path: Path) -> None:
 
 
 def test_every_check_has_its_figures(green_run: Run, tmp_path: Path) -> None:
-    case = next(written(green_run, tmp_path).iter("testcase"))
+    case = next(write_junit(green_run, tmp_path).iter("testcase"))
     figures = {item.attrib["name"]: item.attrib["value"] for item in case.iter("property")}
     assert figures["reviews is v3 only: n"] == "688"
     assert figures["reviews is v3 only: counts"] == "v1=0 v2=0 v3=688"
@@ -58,7 +58,7 @@ def test_every_check_has_its_figures(green_run: Run, tmp_path: Path) -> None:
 
 
 def test_a_run_over_nothing_is_red(empty_run: Run, tmp_path: Path) -> None:
-    (failure,) = written(empty_run, tmp_path).iter("failure")
+    (failure,) = write_junit(empty_run, tmp_path).iter("failure")
     assert failure.attrib["message"] == "Inconclusive: nothing was checked"
 
 
@@ -66,16 +66,16 @@ def test_a_run_that_only_skips_is_red(empty_run: Run, tmp_path: Path) -> None:
     skipped = Result("own rules", "", Outcome.SKIPPED, reason="no --rules given")
     run = Run.from_json(empty_run.to_json())
     run.results.append(skipped)
-    assert len(list(written(run, tmp_path).iter("failure"))) == 1
+    assert len(list(write_junit(run, tmp_path).iter("failure"))) == 1
 
 
 def test_a_green_run_has_nothing_red(green_run: Run, tmp_path: Path) -> None:
-    root = written(green_run, tmp_path)
+    root = write_junit(green_run, tmp_path)
     assert not [*root.iter("failure"), *root.iter("error"), *root.iter("skipped")]
 
 
 @pytest.mark.parametrize("spelled", [r"\x1b[31m", r"\x00", r"\ud800", "<script>"])
 def test_what_xml_forbids_is_spelled_out(hostile_run: Run, tmp_path: Path, spelled: str) -> None:
-    case = next(written(hostile_run, tmp_path).iter("testcase"))
+    case = next(write_junit(hostile_run, tmp_path).iter("testcase"))
     assert spelled in case.attrib["name"]
     assert spelled in case.findtext("failure", "")

@@ -9,9 +9,9 @@ from meshproof.run.record import Run, formats, writers
 
 def test_run_json_reads_back_as_the_same_run(mixed_run: Run, tmp_path: Path) -> None:
     record.Writer(tmp_path).ended(mixed_run)
-    again = Run.from_json((tmp_path / "run.json").read_text("utf-8"))
-    assert again == mixed_run
-    assert again.exit_code == mixed_run.exit_code
+    run = Run.from_json((tmp_path / "run.json").read_text("utf-8"))
+    assert run == mixed_run
+    assert run.exit_code == mixed_run.exit_code
 
 
 def test_a_record_says_how_the_mesh_settled_or_is_read_without(green_run: Run) -> None:

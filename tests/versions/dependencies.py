@@ -23,22 +23,22 @@ HEAD = """\
 """
 
 
-def dependencies() -> list[Requirement]:
+def read_dependencies() -> list[Requirement]:
     """Return what pyproject.toml names as needed at run time."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     return [Requirement(text) for text in project["dependencies"]]
 
 
-def lowest() -> Iterator[str]:
+def list_lowest_versions() -> Iterator[str]:
     """Yield each dependency with the lowest version that is allowed."""
-    for dependency in dependencies():
+    for dependency in read_dependencies():
         (version,) = [bound.version for bound in dependency.specifier if bound.operator == ">="]
         yield f"{dependency.name}=={version}"
 
 
-def installed() -> Iterator[str]:
+def list_installed_versions() -> Iterator[str]:
     """Yield each distribution that meshproof needs, directly or not, with its version here."""
-    pending, names = dependencies(), set[str]()
+    pending, names = read_dependencies(), set[str]()
     while pending:
         requirement = pending.pop()
         marker, name = requirement.marker, canonicalize_name(requirement.name)
@@ -48,11 +48,13 @@ def installed() -> Iterator[str]:
     yield from (f"{name}=={distribution(name).version}" for name in sorted(names))
 
 
-def write(which: str, path: Path) -> None:
-    """Write the constraints that are called `which` to a file."""
-    lines, head = (lowest(), "") if which == "lowest" else (installed(), HEAD)
+def write_constraints(kind: str, path: Path) -> None:
+    """Write the constraints that are called `kind` to a file."""
+    lines, head = (
+        (list_lowest_versions(), "") if kind == "lowest" else (list_installed_versions(), HEAD)
+    )
     path.write_text(head + "".join(f"{line}\n" for line in lines))
 
 
 if __name__ == "__main__":
-    write(sys.argv[1], Path(sys.argv[2]))
+    write_constraints(sys.argv[1], Path(sys.argv[2]))

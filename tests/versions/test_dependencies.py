@@ -28,8 +28,10 @@ def test_the_constraints_fit_the_dependencies() -> None:
 
 
 def test_the_lowest_versions_are_those_of_the_project() -> None:
-    lowest = [Requirement(text) for text in dependencies.lowest()]
-    assert [each.name for each in lowest] == [each.name for each in DECLARED]
+    lowest = [Requirement(text) for text in dependencies.list_lowest_versions()]
+    assert [requirement.name for requirement in lowest] == [
+        requirement.name for requirement in DECLARED
+    ]
     for pinned, dependency in zip(lowest, DECLARED, strict=True):
         (version,) = [bound.version for bound in pinned.specifier]
         assert dependency.specifier.contains(version)
@@ -37,7 +39,7 @@ def test_the_lowest_versions_are_those_of_the_project() -> None:
 
 
 def test_what_is_installed_is_pinned_with_all_that_it_needs() -> None:
-    lines = list(dependencies.installed())
+    lines = list(dependencies.list_installed_versions())
     names = [line.partition("==")[0] for line in lines]
     assert {dependency.name for dependency in DECLARED} < set(names)
     assert "numpy" in names
@@ -45,9 +47,9 @@ def test_what_is_installed_is_pinned_with_all_that_it_needs() -> None:
     assert names == sorted(names)
 
 
-@pytest.mark.parametrize(("which", "first"), [("lowest", "cryptography=="), ("installed", "# ")])
-def test_the_file_is_written(tmp_path: Path, which: str, first: str) -> None:
-    dependencies.write(which, tmp_path / "constraints.txt")
+@pytest.mark.parametrize(("kind", "first"), [("lowest", "cryptography=="), ("installed", "# ")])
+def test_the_file_is_written(tmp_path: Path, kind: str, first: str) -> None:
+    dependencies.write_constraints(kind, tmp_path / "constraints.txt")
     lines = (tmp_path / "constraints.txt").read_text().splitlines()
     assert lines[0].startswith(first)
     assert any(line.startswith("scipy==") for line in lines)

@@ -292,7 +292,7 @@ def _start_mesh(options: argparse.Namespace) -> int:
     """Start the local mesh, leave it running and print its addresses."""
     from meshproof.mesh.local import keep
 
-    mesh, is_new = keep.up(options.mtls.upper(), options.port, options.envoy)
+    mesh, is_new = keep.start_kept_mesh(options.mtls.upper(), options.port, options.envoy)
     _print(
         f"The local mesh is up{'' if is_new else ' already'}: {mesh.pods} pods behind {mesh.url}\n"
         f"  productpage   {mesh.url}/productpage\n"
@@ -306,14 +306,14 @@ def _print_meshes(options: argparse.Namespace) -> int:
     """Print each running mesh; return EXIT_NOT_READY unless all of each is up."""
     from meshproof.mesh.local import keep
 
-    meshes = keep.status()
+    meshes = keep.list_kept_meshes()
     if options.output == "json":
-        _print(json.dumps([{**asdict(mesh), "whole": mesh.whole} for mesh in meshes], indent=1))
+        _print(json.dumps([{**asdict(mesh), "whole": mesh.is_whole} for mesh in meshes], indent=1))
     else:
         for mesh in meshes:
             _print(str(mesh))
         _print("End it with `meshproof mesh down`." if meshes else "No mesh was left running.")
-    are_whole = [mesh.whole for mesh in meshes]
+    are_whole = [mesh.is_whole for mesh in meshes]
     return errors.EXIT_PASSED if are_whole and all(are_whole) else errors.EXIT_NOT_READY
 
 
@@ -321,7 +321,7 @@ def _stop_meshes(options: argparse.Namespace) -> int:
     """Stop every running mesh and print how many there were."""
     from meshproof.mesh.local import keep
 
-    count = keep.down()
+    count = keep.end_kept_meshes()
     _print(f"Ended {count} mesh{'' if count == 1 else 'es'}." if count else "No mesh was up.")
     return errors.EXIT_PASSED
 

@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
 
     report = CleanupReport(options.dry_run)
     if not options.run:
-        report.folders = [str(path) for path in processes.sweep(options.dry_run)]
+        report.folders = [str(path) for path in processes.clear_dead_runs(options.dry_run)]
     try:
         with _connect_client(
             ClusterOptions(kubeconfig=options.kubeconfig, context=options.context), options.dry_run

@@ -127,7 +127,7 @@ def _estimate_unjudged_cost(case: Case, workloads: Workloads) -> Cost:
     """Return the cost of a case without a statistical verdict."""
     visits = workloads.visits(case)
     max_visits = max(
-        (ambiguity.max_requests for ambiguity in workloads.hiding(case)), default=visits
+        (ambiguity.max_requests for ambiguity in workloads.find_ambiguities(case)), default=visits
     )
     return Cost(visits, visits * math.ceil(max_visits / visits))
 
