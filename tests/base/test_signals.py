@@ -32,15 +32,15 @@ def send(number: int) -> None:
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     """Every test gives the signals back as it found them: Python's own, though run by `nohup`."""
-    outside = [signal.getsignal(number) for number in ALL]
+    outer_handlers = [signal.getsignal(number) for number in ALL]
     before: list[object] = [signal.default_int_handler, signal.SIG_DFL, signal.SIG_DFL]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     after = [signal.getsignal(number) for number in ALL]
-    for number, found in zip(ALL, outside, strict=True):
-        signal.signal(number, found)
+    for number, handler in zip(ALL, outer_handlers, strict=True):
+        signal.signal(number, handler)
     assert after == before
 
 
@@ -132,13 +132,13 @@ def test_it_waits_through_a_failing_cleanup() -> None:
 
 
 def test_it_goes_to_whoever_had_the_signals_before() -> None:
-    seen = []
-    signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    numbers = []
+    signal.signal(signal.SIGTERM, lambda number, frame: numbers.append(number))
     before = signal.getsignal(signal.SIGTERM)
     with uninterrupted():
         send(signal.SIGTERM)
-        assert seen == []
-    assert seen == [signal.SIGTERM]
+        assert numbers == []
+    assert numbers == [signal.SIGTERM]
     assert signal.getsignal(signal.SIGTERM) is before
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -222,10 +222,10 @@ def test_it_leaves_no_file_where_the_folder_for_temporary_ones_is_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python writes a file there and removes it: raised in between, the file would stay."""
-    real = os.open
+    real_open = os.open
 
-    def opened(*given: Any) -> int:
-        handle = real(*given)
+    def opened(*arguments: Any) -> int:
+        handle = real_open(*arguments)
         send(signal.SIGTERM)
         return handle
 

@@ -1,4 +1,4 @@
-"""Waiting for an answer: asked again until it is there, its last words told where it is not."""
+"""Waiting for a service: it is tried until it answers; the last error is in the message."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from meshproof.base.waiting import wait_answered
 
 
 def test_it_is_asked_until_it_answers() -> None:
-    said = ["refused", "starting"]
+    errors = ["refused", "starting"]
 
     def ask() -> None:
-        if said:
-            raise NotReady(said.pop(0))
+        if errors:
+            raise NotReady(errors.pop(0))
 
     wait_answered(ask, 10, lambda last: f"it was {last} to the end")
-    assert said == []
+    assert errors == []
 
 
 def test_the_last_words_are_told() -> None:
-    said = ["refused"]
+    errors = ["refused"]
 
     def ask() -> None:
-        raise NotReady(said.pop() if said else "starting")
+        raise NotReady(errors.pop() if errors else "starting")
 
     with pytest.raises(NotReady, match=r"^no answer: starting$"):
         wait_answered(ask, 0.5, lambda last: f"no answer: {last}")

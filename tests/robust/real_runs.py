@@ -1,4 +1,4 @@
-"""Runs of the real commands in a place of their own, and what they leave there."""
+"""Runs real commands in a folder of their own and checks for leftovers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from meshproof.mesh.process.processes import MARK
+from meshproof.mesh.process.processes import RUN_VARIABLE
 
 MESHPROOF = (sys.executable, "-m", "meshproof")
 SUITES = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--pyargs", "meshproof.suites")
@@ -21,15 +21,15 @@ DEADLINE = 120.0
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a command ended; `said` is standard output and standard error."""
+class CommandResult:
+    """Exit code of a command, with its standard output and standard error in `output`."""
 
     code: int
-    said: str
+    output: str
 
 
-class Place:
-    """A folder to run commands in; runs of other places do not see its runs."""
+class CommandRunner:
+    """Runs commands in a folder; runs started elsewhere do not see its runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -39,9 +39,9 @@ class Place:
     def start(
         self, *command: str, ignored: Collection[int] = (), **env: str
     ) -> subprocess.Popen[str]:
-        """Start a command; its output is read by `end`.
+        """Start a command; `wait_for_end` reads its output.
 
-        It ignores the signals of `ignored` and no others, whatever these tests were started with.
+        It ignores only the signals of `ignored`, whatever these tests ignore.
         """
 
         def set_signals() -> None:
@@ -59,43 +59,43 @@ class Place:
             preexec_fn=set_signals,
         )
 
-    def run(self, *command: str, **env: str) -> Ended:
-        """Run a command to its end."""
-        return end(self.start(*command, ignored=(), **env))
+    def run(self, *command: str, **env: str) -> CommandResult:
+        """Run a command and wait for its end."""
+        return wait_for_end(self.start(*command, ignored=(), **env))
 
-    def runs(self) -> list[Path]:
-        """Return the folders of the runs that are there."""
+    def find_run_folders(self) -> list[Path]:
+        """Return the folders of all runs."""
         return sorted(self.tmp.glob("meshproof-*/run-*"))
 
     def processes(self) -> list[psutil.Process]:
-        """Return every live process of a run of this place."""
-        found = []
+        """Return every live process of the runs in this folder."""
+        run_processes = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get(MARK, "").startswith(str(self.tmp)):
-                    found.append(process)
-            except (psutil.Error, OSError):  # it has just ended, or it is another user's
+                if process.environ().get(RUN_VARIABLE, "").startswith(str(self.tmp)):
+                    run_processes.append(process)
+            except (psutil.Error, OSError):  # it has just ended, or belongs to another user
                 continue
-        return found
+        return run_processes
 
-    def assert_nothing_left(self) -> None:
-        """No process (so no port either) and no file of a run."""
+    def assert_no_leftovers(self) -> None:
+        """Assert that the runs have left no process (so no port either) and no file."""
         assert [process.cmdline() for process in self.processes()] == []
         assert list(self.tmp.iterdir()) == []
 
 
-def end(started: subprocess.Popen[str]) -> Ended:
-    """Wait for the end of a command that was started."""
-    with started:
+def wait_for_end(process: subprocess.Popen[str]) -> CommandResult:
+    """Wait for the end of a command that was started; kill it after DEADLINE seconds."""
+    with process:
         try:
-            said, _ = started.communicate(timeout=DEADLINE)
+            output, _ = process.communicate(timeout=DEADLINE)
         finally:
-            started.kill()
-    return Ended(started.returncode, said)
+            process.kill()
+    return CommandResult(process.returncode, output)
 
 
-def until(look: Callable[[], object], started: subprocess.Popen[str]) -> None:
-    """Wait until `look` is true or the command has ended."""
+def wait_until(is_reached: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait until `is_reached` is true or the command has ended."""
     deadline = time.monotonic() + DEADLINE
-    while not look() and started.poll() is None and time.monotonic() < deadline:
+    while not is_reached() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)

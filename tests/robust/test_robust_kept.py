@@ -1,4 +1,4 @@
-"""`meshproof mesh up`, `status` and `down`: what they say, their exit codes, what they leave."""
+"""`meshproof mesh up`, `status` and `down`: their messages, exit codes and leftovers."""
 
 from __future__ import annotations
 
@@ -8,94 +8,103 @@ import time
 import urllib.request
 from typing import Any
 
-from tests.robust.real_runs import MESHPROOF, Ended, Place
+from tests.robust.real_runs import MESHPROOF, CommandResult, CommandRunner
 
-NONE = Ended(69, "No mesh was left running.\n")
-
-
-def mesh(place: Place, *arguments: str) -> Ended:
-    return place.run(*MESHPROOF, "mesh", *arguments)
+NO_MESH = CommandResult(69, "No mesh was left running.\n")
 
 
-def kept(place: Place) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(mesh(place, "status", "-o", "json").said)
-    return found
+def run_mesh_command(runner: CommandRunner, *arguments: str) -> CommandResult:
+    return runner.run(*MESHPROOF, "mesh", *arguments)
 
 
-def url(ended: Ended) -> str:
-    found = re.search(r"http://127\.0\.0\.1:\d+", ended.said)
-    assert found, ended.said
-    return found[0]
+def read_kept_meshes(runner: CommandRunner) -> list[dict[str, Any]]:
+    meshes: list[dict[str, Any]] = json.loads(
+        run_mesh_command(runner, "status", "-o", "json").output
+    )
+    return meshes
 
 
-def page(address: str) -> str:
-    with urllib.request.urlopen(f"{address}/productpage", timeout=10) as answer:
-        return str(answer.read().decode())
+def find_url(result: CommandResult) -> str:
+    match = re.search(r"http://127\.0\.0\.1:\d+", result.output)
+    assert match, result.output
+    return match[0]
 
 
-def test_up_status_down(place: Place) -> None:
-    assert mesh(place, "status") == NONE
-    assert mesh(place, "down") == Ended(0, "No mesh was up.\n")
-    up = mesh(place, "up")
-    assert up.code == 0, up.said
-    assert "Book" in page(url(up))
-    again = mesh(place, "up")
-    assert again == Ended(0, up.said.replace("is up:", "is up already:"))
-    status = mesh(place, "status")
+def fetch_page(address: str) -> str:
+    with urllib.request.urlopen(f"{address}/productpage", timeout=10) as response:
+        return str(response.read().decode())
+
+
+def test_up_status_down(runner: CommandRunner) -> None:
+    assert run_mesh_command(runner, "status") == NO_MESH
+    assert run_mesh_command(runner, "down") == CommandResult(0, "No mesh was up.\n")
+    up = run_mesh_command(runner, "up")
+    assert up.code == 0, up.output
+    assert "Book" in fetch_page(find_url(up))
+    second_up = run_mesh_command(runner, "up")
+    assert second_up == CommandResult(0, up.output.replace("is up:", "is up already:"))
+    status = run_mesh_command(runner, "status")
     assert status.code == 0
-    said = f"The local mesh at {url(up)} is up: 9 pods, 19 processes, mTLS permissive."
-    assert status.said.splitlines()[0] == said
-    assert [one["url"] for one in kept(place)] == [url(up)]
-    assert mesh(place, "down") == Ended(0, "Ended 1 mesh.\n")
-    assert mesh(place, "status") == NONE
-    place.assert_nothing_left()
+    first_line = f"The local mesh at {find_url(up)} is up: 9 pods, 19 processes, mTLS permissive."
+    assert status.output.splitlines()[0] == first_line
+    assert [live_mesh["url"] for live_mesh in read_kept_meshes(runner)] == [find_url(up)]
+    assert run_mesh_command(runner, "down") == CommandResult(0, "Ended 1 mesh.\n")
+    assert run_mesh_command(runner, "status") == NO_MESH
+    runner.assert_no_leftovers()
 
 
-def test_another_mesh_beside_it_and_its_port(place: Place) -> None:
-    first = url(mesh(place, "up"))
-    taken = first.rpartition(":")[2]
-    refused = mesh(place, "up", "--mtls", "strict", "--port", taken)
+def test_another_mesh_beside_it_and_its_port(runner: CommandRunner) -> None:
+    first_url = find_url(run_mesh_command(runner, "up"))
+    port = first_url.rpartition(":")[2]
+    refused = run_mesh_command(runner, "up", "--mtls", "strict", "--port", port)
     assert refused.code == 69
-    assert f"port {taken} is taken by envoy" in refused.said
-    assert "`meshproof mesh status` tells which" in refused.said
-    strict = mesh(place, "up", "--mtls", "strict")
-    assert strict.code == 0, strict.said
-    assert url(strict) != first
-    assert [page(one["url"]) != "" for one in kept(place)] == [True, True]
-    assert mesh(place, "down").said == "Ended 2 meshes.\n"
-    place.assert_nothing_left()
+    assert f"port {port} is taken by envoy" in refused.output
+    assert "`meshproof mesh status` tells which" in refused.output
+    strict = run_mesh_command(runner, "up", "--mtls", "strict")
+    assert strict.code == 0, strict.output
+    assert find_url(strict) != first_url
+    assert [fetch_page(live_mesh["url"]) != "" for live_mesh in read_kept_meshes(runner)] == [
+        True,
+        True,
+    ]
+    assert run_mesh_command(runner, "down").output == "Ended 2 meshes.\n"
+    runner.assert_no_leftovers()
 
 
-def kill(place: Place, pids: set[int]) -> None:
-    for process in place.processes():
+def kill_processes(runner: CommandRunner, pids: set[int]) -> None:
+    for process in runner.processes():
         if process.pid in pids:
             process.kill()
-    while pids & {process.pid for process in place.processes()}:
+    while pids & {process.pid for process in runner.processes()}:
         time.sleep(0.01)
 
 
-def test_status_names_what_has_ended(place: Place) -> None:
-    assert mesh(place, "up").code == 0
-    (found,) = kept(place)
-    victims = {found["processes"][name] for name in ("ratings-v1-0", "reviews-v3-0.envoy")}
-    kill(place, victims)
-    status = mesh(place, "status")
+def test_status_names_what_has_ended(runner: CommandRunner) -> None:
+    assert run_mesh_command(runner, "up").code == 0
+    (live_mesh,) = read_kept_meshes(runner)
+    victims = {live_mesh["processes"][name] for name in ("ratings-v1-0", "reviews-v3-0.envoy")}
+    kill_processes(runner, victims)
+    status = run_mesh_command(runner, "status")
     assert status.code == 69
-    broken = f"The local mesh at {found['url']} is broken: reviews-v3-0.envoy, ratings-v1-0 have"
-    assert status.said.startswith(broken)
-    assert f"Last lines of {found['folder']}/ratings-v1-0.log:\n    listening on " in status.said
-    assert kept(place)[0]["ended"] == ["reviews-v3-0.envoy", "ratings-v1-0"]
-    kill(place, set(found["processes"].values()))
-    assert "has ended: none of its processes runs." in mesh(place, "status").said
-    up = mesh(place, "up")  # clears the one that has ended
-    assert [one["url"] for one in kept(place)] == [url(up)]
-    assert mesh(place, "down").said == "Ended 1 mesh.\n"
-    place.assert_nothing_left()
+    message = (
+        f"The local mesh at {live_mesh['url']} is broken: reviews-v3-0.envoy, ratings-v1-0 have"
+    )
+    assert status.output.startswith(message)
+    assert (
+        f"Last lines of {live_mesh['folder']}/ratings-v1-0.log:\n    listening on " in status.output
+    )
+    assert read_kept_meshes(runner)[0]["ended"] == ["reviews-v3-0.envoy", "ratings-v1-0"]
+    kill_processes(runner, set(live_mesh["processes"].values()))
+    assert "has ended: none of its processes runs." in run_mesh_command(runner, "status").output
+    up = run_mesh_command(runner, "up")  # clears the one that has ended
+    assert [entry["url"] for entry in read_kept_meshes(runner)] == [find_url(up)]
+    assert run_mesh_command(runner, "down").output == "Ended 1 mesh.\n"
+    runner.assert_no_leftovers()
 
 
-def test_what_another_version_has_kept_is_ended_too(place: Place) -> None:
-    assert mesh(place, "up").code == 0
-    (place.runs()[0] / "kept").write_text("not JSON")
-    assert mesh(place, "status").code == 69
-    assert mesh(place, "down").said == "Ended 1 mesh.\n"
-    place.assert_nothing_left()
+def test_what_another_version_has_kept_is_ended_too(runner: CommandRunner) -> None:
+    assert run_mesh_command(runner, "up").code == 0
+    (runner.find_run_folders()[0] / "kept").write_text("not JSON")
+    assert run_mesh_command(runner, "status").code == 69
+    assert run_mesh_command(runner, "down").output == "Ended 1 mesh.\n"
+    runner.assert_no_leftovers()

@@ -1,4 +1,4 @@
-"""After kill -9 the next run works and clears what was left; what lives is never touched."""
+"""After kill -9 the next run works and clears the leftovers; it never touches a live run."""
 
 from __future__ import annotations
 
@@ -15,140 +15,144 @@ import pytest
 
 from meshproof.mesh.process import processes
 from meshproof.mesh.process.processes import Process, Workspace
-from tests.robust.real_runs import MESHPROOF, Place, end, until
+from tests.robust.real_runs import MESHPROOF, CommandRunner, wait_for_end, wait_until
 
 
-def delays(seed: int, count: int) -> list[float]:
+def draw_delays(seed: int, count: int) -> list[float]:
     draw = random.Random(seed)
     return [0.2 * number + 0.2 * draw.random() for number in range(count)]
 
 
-def kill(place: Place, delay: float) -> None:
-    """Kill a run so long after it has made its folder."""
-    started = place.start(*MESHPROOF, "test")
-    until(place.runs, started)
+def kill_run(runner: CommandRunner, delay: float) -> None:
+    """Kill a run `delay` seconds after it has made its folder."""
+    process = runner.start(*MESHPROOF, "test")
+    wait_until(runner.find_run_folders, process)
     time.sleep(delay)
-    started.kill()
-    started.communicate()
+    process.kill()
+    process.communicate()
 
 
-@pytest.mark.parametrize("delay", delays(4, 6))
-def test_the_next_run_works_and_clears_what_was_left(place: Place, delay: float) -> None:
-    kill(place, delay)
-    assert place.runs()
-    ended = place.run(*MESHPROOF, "test", "-k", "rotation")
-    assert ended.code == 0, ended.said
-    place.assert_nothing_left()
+@pytest.mark.parametrize("delay", draw_delays(4, 6))
+def test_the_next_run_works_and_clears_what_was_left(runner: CommandRunner, delay: float) -> None:
+    kill_run(runner, delay)
+    assert runner.find_run_folders()
+    result = runner.run(*MESHPROOF, "test", "-k", "rotation")
+    assert result.code == 0, result.output
+    runner.assert_no_leftovers()
 
 
-def test_mesh_commands_do_not_take_what_was_left_for_a_mesh(place: Place) -> None:
-    kill(place, 0.5)
-    assert place.run(*MESHPROOF, "mesh", "status").said == "No mesh was left running.\n"
-    assert place.run(*MESHPROOF, "mesh", "up").code == 0
-    assert len(place.runs()) == 1
-    assert place.run(*MESHPROOF, "mesh", "down").said == "Ended 1 mesh.\n"
-    place.assert_nothing_left()
+def test_mesh_commands_do_not_take_what_was_left_for_a_mesh(runner: CommandRunner) -> None:
+    kill_run(runner, 0.5)
+    assert runner.run(*MESHPROOF, "mesh", "status").output == "No mesh was left running.\n"
+    assert runner.run(*MESHPROOF, "mesh", "up").code == 0
+    assert len(runner.find_run_folders()) == 1
+    assert runner.run(*MESHPROOF, "mesh", "down").output == "Ended 1 mesh.\n"
+    runner.assert_no_leftovers()
 
 
 @pytest.fixture
-def own_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of all runs, elsewhere than that of this machine's other runs."""
+def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of all runs of this test, apart from the other runs of this machine."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     yield tmp_path / f"meshproof-{os.getuid()}"
-    for workspace in processes.runs():
+    for workspace in processes.list_runs():
         workspace.close()
 
 
-def sleep(workspace: Workspace) -> Process:
+def start_sleep(workspace: Workspace) -> Process:
     return workspace.start("sleep", ["sleep", "99"])
 
 
-def abandon(workspace: Workspace) -> None:
-    """Let go of a run as the kernel does for an owner that was killed."""
+def release_lock(workspace: Workspace) -> None:
+    """Release the lock of a run, as the kernel does for an owner that was killed."""
     assert workspace._lock is not None
     os.close(workspace._lock)
     workspace._lock = workspace.owner = None
 
 
-def test_a_run_whose_owner_lives_is_not_touched(own_tmp: Path) -> None:
+def test_a_run_whose_owner_lives_is_not_touched(runs_folder: Path) -> None:
     with Workspace.create() as workspace:
-        sleeping = sleep(workspace)
+        sleeping = start_sleep(workspace)
         code = "from meshproof.mesh.process.processes import Workspace; Workspace.create().close()"
-        env = {**os.environ, "TMPDIR": str(own_tmp.parent)}
+        env = {**os.environ, "TMPDIR": str(runs_folder.parent)}
         subprocess.run([sys.executable, "-c", code], check=True, env=env)
-        processes.sweep()
-        assert sleeping.alive
+        processes.clear_dead_runs()
+        assert sleeping.is_alive
         assert workspace.path.is_dir()
-    assert not own_tmp.exists()
+    assert not runs_folder.exists()
 
 
-def test_a_run_whose_owner_is_gone_is_cleared_whoever_has_its_pid_now(own_tmp: Path) -> None:
+def test_a_run_whose_owner_is_gone_is_cleared_whoever_has_its_pid_now(runs_folder: Path) -> None:
     workspace = Workspace.create()  # its name has the pid of this process, which lives
     assert workspace.path.name.startswith(f"run-{os.getpid()}-")
-    sleeping = sleep(workspace)
-    abandon(workspace)
-    processes.sweep()
+    sleeping = start_sleep(workspace)
+    release_lock(workspace)
+    processes.clear_dead_runs()
     assert not workspace.path.exists()
     sleeping.wait(5)
-    assert not sleeping.alive
+    assert not sleeping.is_alive
 
 
-def test_a_kept_run_is_cleared_only_when_nothing_of_it_lives(own_tmp: Path) -> None:
+def test_a_kept_run_is_cleared_only_when_nothing_of_it_lives(runs_folder: Path) -> None:
     workspace = Workspace.create()
-    sleeping = sleep(workspace)
+    sleeping = start_sleep(workspace)
     workspace.keep("{}")
-    abandon(workspace)
-    processes.sweep()
-    assert sleeping.alive
+    release_lock(workspace)
+    processes.clear_dead_runs()
+    assert sleeping.is_alive
     assert workspace.kept == "{}"
     sleeping.terminate()
     sleeping.wait(5)
-    processes.sweep()
+    processes.clear_dead_runs()
     assert not workspace.path.exists()
 
 
-def test_what_has_lost_its_folder_and_its_owner_is_ended(place: Place) -> None:
-    kill(place, 1.0)
-    left = place.processes()
-    assert left
-    shutil.rmtree(place.runs()[0])
-    assert place.run(*MESHPROOF, "mesh", "up").code == 0
-    assert not {one.pid for one in left} & {one.pid for one in place.processes()}
-    assert place.run(*MESHPROOF, "mesh", "down").code == 0
-    place.assert_nothing_left()
+def test_what_has_lost_its_folder_and_its_owner_is_ended(runner: CommandRunner) -> None:
+    kill_run(runner, 1.0)
+    orphans = runner.processes()
+    assert orphans
+    shutil.rmtree(runner.find_run_folders()[0])
+    assert runner.run(*MESHPROOF, "mesh", "up").code == 0
+    assert not {process.pid for process in orphans} & {
+        process.pid for process in runner.processes()
+    }
+    assert runner.run(*MESHPROOF, "mesh", "down").code == 0
+    runner.assert_no_leftovers()
 
 
-def test_a_folder_of_another_name_is_left_alone(own_tmp: Path) -> None:
+def test_a_folder_of_another_name_is_left_alone(runs_folder: Path) -> None:
     with Workspace.create():
-        (own_tmp / "run-of-somebody").mkdir()
-        processes.sweep()
-        assert (own_tmp / "run-of-somebody").is_dir()
-        (own_tmp / "run-of-somebody").rmdir()
+        (runs_folder / "run-of-somebody").mkdir()
+        processes.clear_dead_runs()
+        assert (runs_folder / "run-of-somebody").is_dir()
+        (runs_folder / "run-of-somebody").rmdir()
 
 
-def test_what_a_process_has_started_is_cleared_too(own_tmp: Path) -> None:
+def test_what_a_process_has_started_is_cleared_too(runs_folder: Path) -> None:
     with Workspace.create() as workspace:
         code = "import os, time; os.setsid() if os.fork() == 0 else None; time.sleep(99)"
         workspace.start("forks", [sys.executable, "-c", code])
         deadline = time.monotonic() + 10
-        while len(processes.marked(workspace.path)) < 2 and time.monotonic() < deadline:
+        while len(processes.find_run_processes(workspace.path)) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        started = processes.marked(workspace.path)
-        assert len(started) == 2
-    assert not any(one.is_running() and one.status() != "zombie" for one in started)
+        started_processes = processes.find_run_processes(workspace.path)
+        assert len(started_processes) == 2
+    assert not any(
+        process.is_running() and process.status() != "zombie" for process in started_processes
+    )
 
 
-def test_an_exit_without_an_end_ends_the_run(place: Place) -> None:
+def test_an_exit_without_an_end_ends_the_run(runner: CommandRunner) -> None:
     code = (
         "from meshproof.mesh.process.processes import Workspace\n"
         "workspace = Workspace.create()\n"
         "workspace.start('sleep', ['sleep', '99'])\n"
     )
-    assert place.run(sys.executable, "-c", code).code == 0
-    place.assert_nothing_left()
+    assert runner.run(sys.executable, "-c", code).code == 0
+    runner.assert_no_leftovers()
 
 
-def test_a_child_that_was_forked_does_not_end_its_parents_run(place: Place) -> None:
+def test_a_child_that_was_forked_does_not_end_its_parents_run(runner: CommandRunner) -> None:
     code = (
         "import os, sys\n"
         "from meshproof.mesh.process import processes as process\n"
@@ -161,6 +165,6 @@ def test_a_child_that_was_forked_does_not_end_its_parents_run(place: Place) -> N
         "    os.waitpid(child, 0)\n"
         "    assert len(process.marked(workspace.path)) == 1\n"
     )
-    ended = end(place.start(sys.executable, "-c", code))
-    assert ended.code == 0, ended.said
-    place.assert_nothing_left()
+    result = wait_for_end(runner.start(sys.executable, "-c", code))
+    assert result.code == 0, result.output
+    runner.assert_no_leftovers()

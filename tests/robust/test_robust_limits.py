@@ -1,4 +1,4 @@
-"""Where the machine has no more to give, the message names the limit and what to do."""
+"""Where a limit of the machine is reached, the message names the limit and what to do."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ import pytest
 from meshproof.base.errors import NotReady
 from meshproof.mesh.process import limits, logs
 from meshproof.mesh.process.processes import Workspace
-from tests.robust.real_runs import MESHPROOF, Place
+from tests.robust.real_runs import MESHPROOF, CommandRunner
 
 #: What Envoy 1.40 writes when it gets no inotify instance, cut to a few lines of each stack.
-ABORTED = """\
+ABORT_LOG = """\
 [2026-11-28 20:23:48.437][26900][critical][assert] [source/common/filesystem/inotify/watcher_impl\
 .cc:25] assert failure: inotify_fd_ >= 0. Details: Consider increasing value of [...] via sysctl
 [2026-11-28 20:23:48.437][26900][error][envoy_bug] [./source/common/common/assert.h:60] stacktrace \
 for envoy bug
 """ + "".join(
-    f"[2026-11-28 20:23:48.44{at}][26900][error][envoy_bug] [./source/common/common/assert.h:66] "
-    f"#{at} UNKNOWN [0x55652b96b22c]\n"
-    for at in range(10)
+    f"[2026-11-28 20:23:48.44{row}][26900][error][envoy_bug] [./source/common/common/assert.h:66] "
+    f"#{row} UNKNOWN [0x55652b96b22c]\n"
+    for row in range(10)
 )
 
 
 def with_sysctl(name: str, value: int) -> tuple[str, ...]:
-    """Return how to run a command for which a setting is lower than for the rest of the machine.
+    """Return a command prefix that lowers a kernel setting for the command alone.
 
-    In a user namespace of its own: others lose nothing by it.
+    It runs in a user namespace of its own, so the rest of the machine keeps its setting.
     """
     path = f"/proc/sys/{name.replace('.', '/')}"
     lower = f'echo {value} > {path} && exec "$@"'
@@ -39,18 +39,18 @@ def with_sysctl(name: str, value: int) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def namespaces() -> None:
-    """A machine where a user may make a namespace of its own (Linux, unless it is forbidden)."""
-    tried = shutil.which("unshare") and subprocess.run(
+def user_namespaces() -> None:
+    """Skip the test where a user may not make a user namespace (or outside Linux)."""
+    attempt = shutil.which("unshare") and subprocess.run(
         [*with_sysctl("user.max_inotify_instances", 20), "true"], capture_output=True, check=False
     )
-    if not tried or tried.returncode:
+    if not attempt or attempt.returncode:
         pytest.skip("this machine lets nobody make a user namespace: its limits cannot be lowered")
 
 
-@pytest.mark.usefixtures("namespaces")
+@pytest.mark.usefixtures("user_namespaces")
 @pytest.mark.parametrize(
-    ("setting", "value", "words"),
+    ("setting", "value", "pattern"),
     [
         (
             "user.max_inotify_instances",
@@ -68,12 +68,14 @@ def namespaces() -> None:
         ),
     ],
 )
-def test_an_envoy_that_gets_no_watch(place: Place, setting: str, value: int, words: str) -> None:
-    ended = place.run(*with_sysctl(setting, value), *MESHPROOF, "mesh", "up")
-    place.assert_nothing_left()
-    assert ended.code == 69, ended.said
-    assert re.search(words, re.sub(r"\s+", " ", ended.said)), ended.said
-    assert "Traceback" not in ended.said
+def test_an_envoy_that_gets_no_watch(
+    runner: CommandRunner, setting: str, value: int, pattern: str
+) -> None:
+    result = runner.run(*with_sysctl(setting, value), *MESHPROOF, "mesh", "up")
+    runner.assert_no_leftovers()
+    assert result.code == 69, result.output
+    assert re.search(pattern, re.sub(r"\s+", " ", result.output)), result.output
+    assert "Traceback" not in result.output
 
 
 def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,47 +86,47 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9))
 opened = [socket.socket() for _ in range(9)]
 """
     with Workspace.create() as workspace:
-        started = workspace.start("greedy", [sys.executable, "-c", program])
-        assert started.ends_within(20)
+        process = workspace.start("greedy", [sys.executable, "-c", program])
+        assert process.does_end_within(20)
         with pytest.raises(NotReady, match=r"Too many open files\n.*`ulimit -n 4096`"):
-            started.require_alive()
+            process.require_alive()
 
 
 def test_the_cause_is_kept_with_the_end_of_a_log(tmp_path: Path) -> None:
     log = tmp_path / "reviews.envoy.log"
-    log.write_text(ABORTED + "".join(f"[warning] more of it {at}\n" for at in range(20)))
-    cause, gap, *end = logs.tail(log, 8).splitlines()
+    log.write_text(ABORT_LOG + "".join(f"[warning] more of it {row}\n" for row in range(20)))
+    cause, gap, *last_lines = logs.format_tail(log, 8).splitlines()
     assert "assert failure: inotify_fd_ >= 0" in cause
     assert gap.strip() == "..."
-    assert end == [f"    [warning] more of it {at}" for at in range(12, 20)]
+    assert last_lines == [f"    [warning] more of it {row}" for row in range(12, 20)]
 
 
 def test_the_addresses_of_a_stack_tell_nobody_anything(tmp_path: Path) -> None:
     log = tmp_path / "reviews.envoy.log"
-    log.write_text(ABORTED)
-    told = logs.tail(log, 8).splitlines()
-    assert len(told) == 2
-    assert "assert failure" in told[0]
-    assert not any("UNKNOWN" in line for line in told)
+    log.write_text(ABORT_LOG)
+    lines = logs.format_tail(log, 8).splitlines()
+    assert len(lines) == 2
+    assert "assert failure" in lines[0]
+    assert not any("UNKNOWN" in line for line in lines)
 
 
 @pytest.mark.parametrize(
-    ("said", "first"),
+    ("log_text", "first_line"),
     [
         (
             "panic: no space left\n\ngoroutine 1:\n" + "main.main()\n" * 30,
             "    panic: no space left",
         ),
-        ("\n".join(f"line {at}" for at in range(30)), "    line 22"),
+        ("\n".join(f"line {row}" for row in range(30)), "    line 22"),
         ("", "    (its log is empty)"),
     ],
 )
-def test_what_comes_first(tmp_path: Path, said: str, first: str) -> None:
+def test_what_comes_first(tmp_path: Path, log_text: str, first_line: str) -> None:
     log = tmp_path / "prometheus.log"
-    log.write_text(said)
-    assert logs.tail(log, 8).splitlines()[0] == first
+    log.write_text(log_text)
+    assert logs.format_tail(log, 8).splitlines()[0] == first_line
 
 
-@pytest.mark.parametrize("said", ["", "error: no route", "[critical][main] bad config"])
-def test_other_words_are_no_limit(said: str) -> None:
-    assert limits.hints(said) == []
+@pytest.mark.parametrize("log_text", ["", "error: no route", "[critical][main] bad config"])
+def test_other_words_are_no_limit(log_text: str) -> None:
+    assert limits.suggest_fixes(log_text) == []

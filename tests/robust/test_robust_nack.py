@@ -1,4 +1,4 @@
-"""Rules that Envoy rejects: the place is named, and the rules of before are served again."""
+"""Rules that Envoy rejects: the error names file:line, and the previous rules are served again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from meshproof.rules import RuleSet
 from meshproof.traffic.attribution import Attribution
 from meshproof.traffic.http import Request
 from meshproof.traffic.visits import Visits
-from tests.robust.real_runs import MESHPROOF, Place
+from tests.robust.real_runs import MESHPROOF, CommandRunner
 
 VIRTUAL_SERVICE = """\
 apiVersion: networking.istio.io/v1
@@ -52,20 +52,20 @@ DIALECTS = [
     pytest.param(VIRTUAL_SERVICE, 10, id="VirtualService"),
     pytest.param(ROUTE_RULE, 11, id="RouteRule"),
 ]
-# What RE2 refuses -> what it says.
+# A regex that RE2 refuses -> pattern of its message.
 REGEXES = {
     "^(?!.*user=bob).*$": r"invalid perl operator: \(\?!",
     "a{2000}": r"invalid repetition size: \{2000\}",
 }
 
 
-def versions(mesh: LocalMesh, count: int) -> set[str | None]:
+def read_versions(mesh: LocalMesh, count: int) -> set[str | None]:
     attribution = Attribution({pod.name: pod.version for pod in mesh.replicas()})
     visits = Visits(mesh.address("ingress"), [Request("/productpage")], "nack")
     return {attribution.read_reviews_version(visit) for visit in visits.take(count)}
 
 
-def bad(text: str, regex: str) -> RuleSet:
+def read_bad_rules(text: str, regex: str) -> RuleSet:
     return rules.read_rules(parse(text.replace("REGEX", regex), "bad.yaml"))
 
 
@@ -74,16 +74,16 @@ def bad(text: str, regex: str) -> RuleSet:
 def test_the_place_is_named_and_the_rules_of_before_are_served(
     bookinfo: LocalMesh, text: str, line: int, regex: str
 ) -> None:
-    words = rf"bad\.yaml:{line}: Envoy of \S+ rejected the config: {REGEXES[regex]}"
+    pattern = rf"bad\.yaml:{line}: Envoy of \S+ rejected the config: {REGEXES[regex]}"
     before = rules.read_rules(manifests.rules("v3_only", "v1"))
     with bookinfo.applied(before):
-        with pytest.raises(BadRules, match=words), bookinfo.applied(bad(text, regex)):
+        with pytest.raises(BadRules, match=pattern), bookinfo.applied(read_bad_rules(text, regex)):
             pytest.fail("the rules count as served")
-        assert versions(bookinfo, 30) == {"v3"}
+        assert read_versions(bookinfo, 30) == {"v3"}
         with bookinfo.applied(rules.read_rules(manifests.rules("cookie_burr", "v1alpha2"))):
-            assert versions(bookinfo, 60) == {"v1", "v2", "v3"}
-        assert versions(bookinfo, 30) == {"v3"}
-    assert versions(bookinfo, 60) == {"v1", "v2", "v3"}
+            assert read_versions(bookinfo, 60) == {"v1", "v2", "v3"}
+        assert read_versions(bookinfo, 30) == {"v3"}
+    assert read_versions(bookinfo, 60) == {"v1", "v2", "v3"}
 
 
 OWN_TEST = """\
@@ -94,19 +94,19 @@ from meshproof.documents.manifest import read
 @pytest.mark.promise(1, "own", "bob is served")
 @pytest.mark.parametrize("file", ["bad.yaml", "good.yaml"])
 def test_own(mesh, visit, file):
-    with mesh.applied(rules.read(read([file]))):
+    with mesh.applied(rules.read_rules(read([file]))):
         assert visit("/productpage").take(1)[0].status == 200
 """
 
 
-def test_a_users_own_test_ends_with_the_code_of_bad_rules(place: Place) -> None:
+def test_a_users_own_test_ends_with_the_code_of_bad_rules(runner: CommandRunner) -> None:
     for name, regex in (("bad", "(?!a)"), ("good", "a")):
         text = VIRTUAL_SERVICE.replace("REGEX", regex)
-        (place.folder / f"{name}.yaml").write_text(text)
-    (place.folder / "test_own.py").write_text(OWN_TEST)
-    ended = place.run(*MESHPROOF, "test", "test_own.py", COLUMNS="200")
-    place.assert_nothing_left()
-    assert "bad.yaml:10: Envoy of " in ended.said
-    assert "1 passed, 1 mesh not ready" in ended.said
-    assert ended.code == 65
-    assert "Traceback" not in ended.said
+        (runner.folder / f"{name}.yaml").write_text(text)
+    (runner.folder / "test_own.py").write_text(OWN_TEST)
+    result = runner.run(*MESHPROOF, "test", "test_own.py", COLUMNS="200")
+    runner.assert_no_leftovers()
+    assert "bad.yaml:10: Envoy of " in result.output
+    assert "1 passed, 1 mesh not ready" in result.output
+    assert result.code == 65
+    assert "Traceback" not in result.output

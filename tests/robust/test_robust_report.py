@@ -1,4 +1,4 @@
-"""A folder in which no report can be written: said before the mesh is started, exit code 64."""
+"""A folder that takes no report: an error before the mesh is started, exit code 64."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from pathlib import Path
 
 import pytest
 
-from tests.robust.real_runs import MESHPROOF, Place
+from tests.robust.real_runs import MESHPROOF, CommandRunner
 
 
-def refused(place: Place, report: str, reason: str, *command: str) -> None:
+def assert_refused(runner: CommandRunner, report: str, reason: str, *command: str) -> None:
     command = command or (*MESHPROOF, "test", "--report", report)
-    ended = place.run(*command)
-    said = rf"ERROR: {re.escape(report)}: reports cannot be written there: {reason}\n"
-    assert re.search(said, ended.said), ended.said
-    assert "proves" not in ended.said, "the run has begun"
-    assert "Traceback" not in ended.said
-    assert ended.code == 64
-    place.assert_nothing_left()
+    result = runner.run(*command)
+    pattern = rf"ERROR: {re.escape(report)}: reports cannot be written there: {reason}\n"
+    assert re.search(pattern, result.output), result.output
+    assert "proves" not in result.output, "the run has begun"
+    assert "Traceback" not in result.output
+    assert result.code == 64
+    runner.assert_no_leftovers()
 
 
-def test_a_file_is_there(place: Place) -> None:
-    (place.folder / "report").touch()
-    refused(place, "report", "File exists")
+def test_a_file_is_there(runner: CommandRunner) -> None:
+    (runner.folder / "report").touch()
+    assert_refused(runner, "report", "File exists")
 
 
-def test_a_place_where_nothing_can_be_made(place: Place) -> None:
-    refused(place, "/proc/report", "No such file or directory")
+def test_a_place_where_nothing_can_be_made(runner: CommandRunner) -> None:
+    assert_refused(runner, "/proc/report", "No such file or directory")
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_is_not_ours(place: Place) -> None:
-    (place.folder / "report").mkdir(mode=0o500)
-    refused(place, "report", "Permission denied")
+def test_a_folder_that_is_not_ours(runner: CommandRunner) -> None:
+    (runner.folder / "report").mkdir(mode=0o500)
+    assert_refused(runner, "report", "Permission denied")
 
 
-def test_a_disk_that_takes_no_more(place: Place) -> None:
+def test_a_disk_that_takes_no_more(runner: CommandRunner) -> None:
     command = shlex.join([*MESHPROOF, "test", "--report", "report"])
-    refused(place, "report", "File too large", "sh", "-c", f"ulimit -f 16; exec {command}")
-    assert list((place.folder / "report").iterdir()) == []
+    assert_refused(runner, "report", "File too large", "sh", "-c", f"ulimit -f 16; exec {command}")
+    assert list((runner.folder / "report").iterdir()) == []
 
 
 OWN_TEST = """\
@@ -53,10 +53,10 @@ def test_own():
 """
 
 
-def test_a_report_that_cannot_be_written_in_the_end_is_not_green(place: Place) -> None:
-    Path(place.folder / "test_own.py").write_text(OWN_TEST)
-    ended = place.run(*MESHPROOF, "test", "--report", "report", "test_own.py")
-    assert "meshproof: a report cannot be written: " in ended.said
-    assert "Passed: 1 of 1" in ended.said
-    assert "Traceback" not in ended.said
-    assert ended.code == 64
+def test_a_report_that_cannot_be_written_in_the_end_is_not_green(runner: CommandRunner) -> None:
+    Path(runner.folder / "test_own.py").write_text(OWN_TEST)
+    result = runner.run(*MESHPROOF, "test", "--report", "report", "test_own.py")
+    assert "meshproof: a report cannot be written: " in result.output
+    assert "Passed: 1 of 1" in result.output
+    assert "Traceback" not in result.output
+    assert result.code == 64

@@ -33,8 +33,8 @@ def shop(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def lines(done: pytest.RunResult) -> list[str]:
     """Return the output without what differs between any two runs: plugins, durations."""
-    unlike = ("plugins: ", "===")
-    return [line for line in done.outlines if not line.startswith(unlike)]
+    prefixes = ("plugins: ", "===")
+    return [line for line in done.outlines if not line.startswith(prefixes)]
 
 
 @pytest.mark.local
