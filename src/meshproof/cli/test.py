@@ -41,7 +41,7 @@ def run_suites(arguments: list[str]) -> int:
     pytest finds for them. Returns the exit code of `meshproof` (errors.EXIT_CODES).
     """
     observer: _RunObserver = _BundledRunObserver()
-    # Not in an `except`: whatever a user's test raises would be shown as if our exception led to it.
+    # Not in an `except`: what a user's test raises would be shown as if our exception led to it.
     with contextlib.suppress(_UserTestsNamed), _hide_pytest_variables():
         options = [*_list_bundled_options(), *_PLUGIN_OPTIONS]
         status = pytest.main([*options, *arguments], plugins=[observer])
