@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from _pytest.assertion.rewrite import AssertionRewriter
 
-import meshproof
+import meshproof.plugin
 
 COMMAND = (sys.executable, "-m", "meshproof", "test")
 #: Collects the bundled promises and runs none of them: no mesh is started.
@@ -161,4 +161,5 @@ def test_the_value_of_an_option_is_no_path_of_own_tests(tmp_path: Path) -> None:
 
 def test_nothing_warns_that_the_package_was_imported_before_pytest() -> None:
     """The wheel's own modules are marked for rewriting; the command has imported one already."""
-    assert AssertionRewriter.is_rewrite_disabled(meshproof.__doc__ or "")
+    for module in (meshproof, meshproof.plugin):
+        assert AssertionRewriter.is_rewrite_disabled(module.__doc__ or "")

@@ -106,6 +106,8 @@ def test_an_error_of_a_users_own_test_is_a_failed_test(
     process = run_spoiled(pytester, "", "test_own.py")
     assert process.returncode == errors.EXIT_FAILED, process.stdout + process.stderr
     assert TRACKER not in process.stdout + process.stderr
+    assert "During handling of" not in process.stdout
+    assert "run_suites" not in process.stdout
 
 
 @pytest.mark.parametrize("hook", ["pytest_collection_finish(session)", "pytest_sessionstart()"])

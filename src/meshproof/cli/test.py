@@ -40,17 +40,14 @@ def run_suites(arguments: list[str]) -> int:
     Paths in `arguments` are run in place of the packaged suites, with the configuration that
     pytest finds for them. Returns the exit code of `meshproof` (errors.EXIT_CODES).
     """
-    observer = _BundledRunObserver()
-    try:
-        with _hide_pytest_variables():
-            status = pytest.main(
-                [*_list_bundled_options(), *_PLUGIN_OPTIONS, *arguments], plugins=[observer]
-            )
-    except _UserTestsNamed:
-        user_observer = _RunObserver()
-        return user_observer.choose_exit_code(
-            pytest.main([*_PLUGIN_OPTIONS, *arguments], plugins=[user_observer])
-        )
+    observer: _RunObserver = _BundledRunObserver()
+    # Not in an `except`: what a user's test raises would be shown as if our exception led to it.
+    with contextlib.suppress(_UserTestsNamed), _hide_pytest_variables():
+        options = [*_list_bundled_options(), *_PLUGIN_OPTIONS]
+        status = pytest.main([*options, *arguments], plugins=[observer])
+        return observer.choose_exit_code(status)
+    observer = _RunObserver()
+    status = pytest.main([*_PLUGIN_OPTIONS, *arguments], plugins=[observer])
     return observer.choose_exit_code(status)
 
 
