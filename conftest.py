@@ -19,7 +19,13 @@ ENVIRONMENTS = {"lab": "cluster", "bare": "bare"}
 BARE = "test_lab_bare"
 #: Where every test stands up a mesh or runs the command: beginnings of paths in tests/.
 LOCAL = (
-    *("base/test_signals", "cli/test_cli_words", "faults/", "mesh/addons/", "mesh/envoy/test_xds"),
+    *(
+        "base/test_signals",
+        "cli/test_usage_errors",
+        "faults/",
+        "mesh/addons/",
+        "mesh/envoy/test_xds",
+    ),
     *("mesh/local/", "robust/", "test_installed"),
 )
 #: Files of tests/lab that take minutes each, or change the whole mesh for a time.

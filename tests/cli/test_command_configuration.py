@@ -1,4 +1,4 @@
-"""Whose pytest configuration `meshproof test` has: its own for what it brings, else the user's."""
+"""Which pytest configuration `meshproof test` reads: its own, or that of the user's tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exit codes, and what is said of an error that nobody expected: exit code 70, no verdict."""
+"""Internal errors (exit code 70, no verdict), and the order of the exit codes."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_every_help_ends_with_the_exit_codes(
 
 @pytest.mark.parametrize(("worse", "better"), [*itertools.pairwise(errors.PRECEDENCE)])
 def test_of_two_exit_codes_the_worse_counts(worse: int, better: int) -> None:
-    assert errors.exit_code_of([better, worse, better]) == worse
+    assert errors.choose_exit_code([better, worse, better]) == worse
 
 
 @pytest.mark.parametrize(

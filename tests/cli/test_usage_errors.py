@@ -1,4 +1,4 @@
-"""What the command says to a wrong word, and its exit codes."""
+"""Usage errors of the command, `--help`, and a standard output that takes nothing."""
 
 from __future__ import annotations
 
