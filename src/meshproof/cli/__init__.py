@@ -23,7 +23,7 @@ from meshproof.base.errors import (
     NotReady,
     describe_exit_codes,
     describe_internal_error,
-    nearest,
+    suggest_nearest,
 )
 
 #: Commands with a module of their own, `<command>.py`, and what `--help` says of each.
@@ -59,7 +59,7 @@ class _Parser(argparse.ArgumentParser):
         """Name the nearest word, print the usage and end with EXIT_USAGE."""
         choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if choice:
-            message += nearest(choice[1], re.findall(r"[\w-]+", choice[2]))
+            message += suggest_nearest(choice[1], re.findall(r"[\w-]+", choice[2]))
         self.print_usage(sys.stderr)
         self.exit(errors.EXIT_USAGE, f"{self.prog}: {message}\n")
 
@@ -141,9 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is not None:
         with signals.interruptible():
             return _run_guarded(list(arguments))
-    signals.take()
+    signals.take_over()
     code = _run_guarded(sys.argv[1:])
-    signals.ignore()
+    signals.ignore_until_exit()
     return code
 
 
@@ -214,11 +214,13 @@ def _run_command(arguments: list[str]) -> int:
     command_name = next((word for word in arguments if not word.startswith("-")), "test")
     parser = _build_parser(command_name)
     if command_name not in _COMMANDS:
-        parser.error(f"unknown command '{command_name}'{nearest(command_name, _COMMANDS)}")
+        parser.error(f"unknown command '{command_name}'{suggest_nearest(command_name, _COMMANDS)}")
     options, unknown = parser.parse_known_args(arguments)
     if unknown and options.command != "test":
         subparser: _Parser = options.parser
-        subparser.error(f"unknown argument {unknown[0]}{nearest(unknown[0], subparser.options())}")
+        subparser.error(
+            f"unknown argument {unknown[0]}{suggest_nearest(unknown[0], subparser.options())}"
+        )
     if options.command is None:
         parser.print_help()
         return errors.EXIT_USAGE
@@ -263,7 +265,7 @@ def _suggest_options(arguments: list[str], parser: _Parser) -> None:
     plugin.pytest_addoption(cast("Any", collector))
     option_names = [*parser.options(), *collector.names]
     for word in (word.partition("=")[0] for word in arguments if word.startswith("--")):
-        if word not in option_names and (suggestion := nearest(word, option_names)):
+        if word not in option_names and (suggestion := suggest_nearest(word, option_names)):
             _print_error(f"{word}{suggestion}")
 
 
@@ -290,9 +292,9 @@ def _run_mesh(options: argparse.Namespace) -> int:
 
 def _start_mesh(options: argparse.Namespace) -> int:
     """Start the local mesh, leave it running and print its addresses."""
-    from meshproof.mesh.local import keep
+    from meshproof.mesh.local import kept_mesh
 
-    mesh, is_new = keep.start_kept_mesh(options.mtls.upper(), options.port, options.envoy)
+    mesh, is_new = kept_mesh.start_kept_mesh(options.mtls.upper(), options.port, options.envoy)
     _print(
         f"The local mesh is up{'' if is_new else ' already'}: {mesh.pods} pods behind {mesh.url}\n"
         f"  productpage   {mesh.url}/productpage\n"
@@ -304,9 +306,9 @@ def _start_mesh(options: argparse.Namespace) -> int:
 
 def _print_meshes(options: argparse.Namespace) -> int:
     """Print each running mesh; return EXIT_NOT_READY unless all of each is up."""
-    from meshproof.mesh.local import keep
+    from meshproof.mesh.local import kept_mesh
 
-    meshes = keep.list_kept_meshes()
+    meshes = kept_mesh.list_kept_meshes()
     if options.output == "json":
         _print(json.dumps([{**asdict(mesh), "whole": mesh.is_whole} for mesh in meshes], indent=1))
     else:
@@ -319,9 +321,9 @@ def _print_meshes(options: argparse.Namespace) -> int:
 
 def _stop_meshes(options: argparse.Namespace) -> int:
     """Stop every running mesh and print how many there were."""
-    from meshproof.mesh.local import keep
+    from meshproof.mesh.local import kept_mesh
 
-    count = keep.end_kept_meshes()
+    count = kept_mesh.end_kept_meshes()
     _print(f"Ended {count} mesh{'' if count == 1 else 'es'}." if count else "No mesh was up.")
     return errors.EXIT_PASSED
 

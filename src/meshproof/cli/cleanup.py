@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshproof.base import errors
-from meshproof.base.errors import NotReady, UsageError, nearest, plural
+from meshproof.base.errors import NotReady, UsageError, suggest_nearest, pluralize
 
 if TYPE_CHECKING:
     from meshproof.mesh.cluster.api.client import Kube
@@ -193,7 +193,7 @@ def _require_ended(kube: Kube, all_leftovers: Leftovers, run_id: str) -> None:
     if not all_leftovers.runs:
         names = [run_leftovers.run for run_leftovers in leftovers.find_leftovers(kube).runs]
         hint = f"; there are {', '.join(names)}" if names else "; there is none"
-        raise UsageError(f"--run {run_id}: no such run{nearest(run_id, names) or hint}")
+        raise UsageError(f"--run {run_id}: no such run{suggest_nearest(run_id, names) or hint}")
     (run_leftovers,) = all_leftovers.runs
     if run_leftovers.status.state is RunState.LIVES:
         raise UsageError(
@@ -234,7 +234,7 @@ def _render_cluster(report: CleanupReport) -> Iterator[str]:
         yield "there is no kubeconfig: only this machine was looked at"
         return
     count = sum(len(run_cleanup.deleted) for run_cleanup in report.runs)
-    yield f"{report.cluster}: {plural(count, 'object')} of dead runs {action}"
+    yield f"{report.cluster}: {pluralize(count, 'object')} of dead runs {action}"
 
 
 def _print_lines(lines: Sequence[str] | Iterator[str]) -> None:

@@ -174,7 +174,7 @@ def _write_output(text: str, output: str) -> None:
             sys.stdout.buffer.write(content)
         return
     try:
-        files.write_whole(Path(output), content)
+        files.write_atomically(Path(output), content)
     except OSError as error:
         raise UsageError(f"convert: -o {output}: cannot be written: {error.strerror}") from None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshproof.base import errors
-from meshproof.base.errors import NotReady, UsageError, nearest, plural
+from meshproof.base.errors import NotReady, UsageError, suggest_nearest, pluralize
 from meshproof.mesh.cluster.api import image_tools, images
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def find_needed_images(
         if official not in users_by_image:
             raise UsageError(
                 f"--image-map {official}: nothing needs that image"
-                f"{nearest(official, users_by_image)}"
+                f"{suggest_nearest(official, users_by_image)}"
             )
     map_image = images.make_image_mapper(changes, options.image_prefix)
     return [
@@ -157,13 +157,13 @@ def _pull_images(needed_images: Sequence[Image], options: argparse.Namespace) ->
         raise UsageError(f"images pull: {tool} keeps no images on this machine: give --folder DIR")
     folder = _open_folder(options.folder, create=True)
 
-    def move(image: str) -> str:
+    def pull_image(image: str) -> str:
         archive = folder / _build_archive_name(image) if folder else None
         image_tools.pull(tool, image, archive)
         return f"{image}{f' -> {archive}' if archive else ''}"
 
     return _move_images(
-        list({image.image: None for image in needed_images}), move, f"pulled with {tool}"
+        list({image.image: None for image in needed_images}), pull_image, f"pulled with {tool}"
     )
 
 
@@ -180,14 +180,14 @@ def _push_images(needed_images: Sequence[Image], options: argparse.Namespace) ->
     tool = image_tools.find_tool(options.tool)
     folder = _open_folder(options.folder, create=False)
 
-    def move(official: str) -> str:
+    def push_image(official: str) -> str:
         archive = folder / _build_archive_name(official) if folder else None
         if archive and not archive.is_file():
             raise NotReady(f"{archive} is not there: fetch it with `images pull --folder {folder}`")
         image_tools.push(tool, official, targets[official], archive)
         return f"{official} -> {targets[official]}"
 
-    return _move_images(list(targets), move, f"pushed with {tool}")
+    return _move_images(list(targets), push_image, f"pushed with {tool}")
 
 
 def _move_images(names: Sequence[str], move: Callable[[str], str], action: str) -> int:
@@ -199,9 +199,9 @@ def _move_images(names: Sequence[str], move: Callable[[str], str], action: str) 
         except NotReady as error:
             failures.append(str(error))
     if failures:
-        summary = f"{len(names) - len(failures)} of {plural(len(names), 'image')} {action}"
+        summary = f"{len(names) - len(failures)} of {pluralize(len(names), 'image')} {action}"
         raise NotReady("\n".join([f"images: {summary}", *failures]))
-    _print(f"{plural(len(names), 'image')} {action}")
+    _print(f"{pluralize(len(names), 'image')} {action}")
     return errors.EXIT_PASSED
 
 

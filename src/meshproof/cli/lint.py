@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from meshproof.base import errors
-from meshproof.base.errors import UsageError, nearest
+from meshproof.base.errors import UsageError, suggest_nearest
 
 if TYPE_CHECKING:
     from meshproof.lint import Page
@@ -151,7 +151,7 @@ def _require_known_code(code: str, option: str) -> None:
     """Raise UsageError when there is no such code."""
     if code not in _list_codes():
         raise UsageError(
-            f"lint: {option} {code}: there is no such code{nearest(code, _list_codes())}"
+            f"lint: {option} {code}: there is no such code{suggest_nearest(code, _list_codes())}"
         )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from meshproof.base import errors
-from meshproof.base.errors import UsageError, plural
+from meshproof.base.errors import UsageError, pluralize
 
 if TYPE_CHECKING:
     from meshproof.documents.manifest import At
@@ -125,7 +125,7 @@ def _estimate_costs(user_rules: UserRules, profile: str) -> dict[str, Cost]:
 
 def _estimate_unjudged_cost(case: Case, workloads: Workloads) -> Cost:
     """Return the cost of a case without a statistical verdict."""
-    visits = workloads.visits(case)
+    visits = workloads.count_visits(case)
     max_visits = max(
         (ambiguity.max_requests for ambiguity in workloads.find_ambiguities(case)), default=visits
     )
@@ -192,15 +192,15 @@ def _render_summary(user_rules: UserRules, costs: dict[str, Cost]) -> Iterator[s
     cases = user_rules.plan.cases
     splits = sum(case.needs_judge for case in cases)
     total = sum(costs.values(), Cost(0, 0))
-    judged_splits = f", of which {plural(splits, 'split')} to be judged" if splits else ""
-    yield f"{plural(len(cases), 'case')}{judged_splits}: {total}"
+    judged_splits = f", of which {pluralize(splits, 'split')} to be judged" if splits else ""
+    yield f"{pluralize(len(cases), 'case')}{judged_splits}: {total}"
     route_count = sum(len(coverage.table.routes) for coverage in user_rules.plan.coverage)
     reached_count = sum(len(coverage.reached) for coverage in user_rules.plan.coverage)
     percent = user_rules.plan.coverage_share * 100
-    yield f"{reached_count} of {plural(route_count, 'route')} reached ({percent:.4g} %)"
+    yield f"{reached_count} of {pluralize(route_count, 'route')} reached ({percent:.4g} %)"
     for coverage in user_rules.plan.coverage:
         if coverage.unchecked_pairs:
-            pairs = plural(coverage.unchecked_pairs, "pair")
+            pairs = pluralize(coverage.unchecked_pairs, "pair")
             yield (
                 f"{coverage.table.at}: not proven: the order of {pairs} of routes of "
                 f"{coverage.table.name} for requests that both match"

@@ -123,7 +123,7 @@ class _RunObserver:
         recorder = self.recorder
         if recorder and recorder.run.interrupted:
             return recorder.run.exit_code
-        if signals.ending():
+        if signals.is_ending():
             raise KeyboardInterrupt  # before the run began
         if isinstance(self.error, MeshproofError):
             return self.error.exit_code  # endings.py has printed it
