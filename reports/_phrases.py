@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from meshproof.base.errors import plural
+from meshproof.base.errors import pluralize
 from meshproof.mesh.protocol import Served
 from meshproof.run.failure import Failure
 from meshproof.run.record import Check, Outcome, Result, Run
@@ -33,11 +33,11 @@ def render_headline(run: Run) -> str:
     """Return the verdict on the run as one sentence without its full stop."""
     total = len(run.results)
     if run.interrupted:
-        return f"Interrupted after {plural(total, 'promise')}"
+        return f"Interrupted after {pluralize(total, 'promise')}"
     if not total:
         return "Inconclusive: nothing was checked"
     count = run.count(run.outcome)
-    promises = f"{count} of {plural(total, 'promise')}"
+    promises = f"{count} of {pluralize(total, 'promise')}"
     if run.outcome is Outcome.INTERNAL_ERROR:
         return f"Internal error: {promises} could not be checked"
     if run.outcome is Outcome.FAILED:
@@ -47,7 +47,7 @@ def render_headline(run: Run) -> str:
     if run.outcome is Outcome.PASSED:
         return f"Passed: {promises} {_is_or_are(count)} kept"
     if not count:
-        return f"Inconclusive: none of {plural(total, 'promise')} was checked"
+        return f"Inconclusive: none of {pluralize(total, 'promise')} was checked"
     return f"Inconclusive: {promises} {_is_or_are(count)} undecided"
 
 
@@ -76,9 +76,9 @@ def format_duration(duration: float) -> str:
 
 def describe_settling(served: Served) -> str:
     """Return how the mesh took the config before the first judged request."""
-    sent = plural(served.requests, "request")
+    sent = pluralize(served.requests, "request")
     return (
-        f"{plural(served.proxies, 'proxy', 'proxies')} took version {served.version[:8]} in "
+        f"{pluralize(served.proxies, 'proxy', 'proxies')} took version {served.version[:8]} in "
         f"{served.seconds:.2f} s; {sent} before that, none counted"
     )
 

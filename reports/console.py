@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from meshproof.base.errors import plural
+from meshproof.base.errors import pluralize
 from meshproof.run.record import Outcome, Result, Run
 
 from . import _phrases, _terminal
@@ -120,7 +120,7 @@ class Writer:
         duration, requests = _phrases.format_duration(run.seconds), _phrases.count_requests(run)
         verdict_line = (  # one line however long: it is what `| tail -1` shows
             f"{_phrases.render_headline(run)}. {_phrases.render_counts(run)}; "
-            f"{plural(requests, 'request')} judged in {duration}; reports in {self._folder}"
+            f"{pluralize(requests, 'request')} judged in {duration}; reports in {self._folder}"
         )
         self._console.print(
             _phrases.escape(verdict_line), style=_MARKS[run.outcome][2], soft_wrap=True

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
-from meshproof.base.errors import plural
+from meshproof.base.errors import pluralize
 from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict.phrases import format_percent
 
@@ -58,7 +58,7 @@ class Writer:
             run=run,
             phrases=_phrases,
             percent=format_percent,
-            plural=plural,
+            plural=pluralize,
             marks=_MARKS_AND_TONES,
             build_rows=lambda check: list(_build_share_rows(check)),
             build_link=self._build_link,

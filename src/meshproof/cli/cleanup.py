@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshproof.base import errors
-from meshproof.base.errors import NotReady, UsageError, suggest_nearest, pluralize
+from meshproof.base.errors import NotReady, UsageError, pluralize, suggest_nearest
 
 if TYPE_CHECKING:
     from meshproof.mesh.cluster.api.client import Kube

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshproof.base import errors
-from meshproof.base.errors import NotReady, UsageError, suggest_nearest, pluralize
+from meshproof.base.errors import NotReady, UsageError, pluralize, suggest_nearest
 from meshproof.mesh.cluster.api import image_tools, images
 
 if TYPE_CHECKING:
