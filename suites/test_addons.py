@@ -19,7 +19,7 @@ VISITS = 20
 
 @pytest.mark.parametrize("addon", list_addons(), indirect=True)
 def test_addon_holds_our_traffic(addon: Addon, visit: Visitor, tag: str) -> None:
-    count_before = addon.before()
+    count_before = addon.read_baseline()
     visits = visit("/productpage", {RUN_HEADER: tag}).take(VISITS)
     assert len(visits) == VISITS
     failures = [response for response in visits if response.status != 200]
@@ -30,5 +30,5 @@ def test_addon_holds_our_traffic(addon: Addon, visit: Visitor, tag: str) -> None
         )
     traffic = wait_for_traffic(addon, tag, count_before + VISITS)
     assert traffic.count >= count_before + VISITS, (
-        f"{addon.url} answers but does not hold our {VISITS} requests: {traffic.words}"
+        f"{addon.url} answers but does not hold our {VISITS} requests: {traffic.description}"
     )

@@ -23,5 +23,5 @@ PROMISES = {
 @pytest.mark.parametrize(("aspect", "statement"), PROMISES.items(), ids=list(PROMISES))
 def test_control_plane(look: Look, aspect: Aspect, statement: str) -> None:
     report = look(aspect)
-    assert report.things, f"there was nothing to look at, so nothing shows that {statement}"
-    assert not report.wrong, f"not so that {statement}:\n" + "\n".join(report.wrong)
+    assert report.inspected, f"there was nothing to look at, so nothing shows that {statement}"
+    assert not report.faults, f"not so that {statement}:\n" + "\n".join(report.faults)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.needs("mtls", "plaintext-probe")
 
 def read_plaintext_statuses(mesh: Mesh) -> dict[str, int | None]:
     """Return pod name -> HTTP status of its response to plaintext, None where it refused."""
-    statuses = {pod.name: mesh.plaintext(pod.name) for pod in mesh.replicas()}
+    statuses = {pod.name: mesh.probe_plaintext(pod.name) for pod in mesh.replicas()}
     assert statuses, "there is no pod in the mesh"
     return statuses
 

@@ -82,7 +82,7 @@ class Recorder:
     def _serve(self, sock: socket.socket, number: int) -> None:
         reader = Reader(sock)
         with sock, suppress(OSError, BadMessage):
-            while head := reader.head():
+            while head := reader.read_head():
                 self.asked.append((*head, number))
                 answer = self.reply(len(self.asked))
                 sock.sendall(answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from meshproof.apps.calls import passed_on, service
+from meshproof.apps.calls import build_service_url, select_forwarded_headers
 
 if TYPE_CHECKING:
     import pytest
@@ -47,7 +47,7 @@ def test_headers_of_the_visit_reach_the_last_service(
 
 def test_only_the_named_headers_are_passed_on() -> None:
     given = {**SENT, "x-b3-parentspanid": "p", "accept": "*/*", "connection": "keep-alive"}
-    assert passed_on(given) == {**SENT, "x-b3-parentspanid": "p"}
+    assert select_forwarded_headers(given) == {**SENT, "x-b3-parentspanid": "p"}
 
 
 def test_proxy_gets_the_absolute_form_on_kept_connections(start: Start, record: Record) -> None:
@@ -109,8 +109,8 @@ def test_chunked_and_unmeasured_answers_are_read(start: Start, record: Record, a
 
 
 def test_service_address_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert service("details", 9080) == "http://details:9080"
+    assert build_service_url("details", 9080) == "http://details:9080"
     monkeypatch.setenv("SERVICES_DOMAIN", "bookinfo.svc")
     monkeypatch.setenv("DETAILS_SERVICE_PORT", "81")
-    assert service("details", 9080) == "http://details.bookinfo.svc:81"
-    assert service("orders", 80) == "http://orders.bookinfo.svc"
+    assert build_service_url("details", 9080) == "http://details.bookinfo.svc:81"
+    assert build_service_url("orders", 80) == "http://orders.bookinfo.svc"

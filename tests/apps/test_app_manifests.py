@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from meshproof.apps import find
+from meshproof.apps import find_standin
 from tests import ROOT
 
 FOLDER = ROOT / "manifests" / "apps"
@@ -52,7 +52,7 @@ def test_deployment_is_complete(deployment: dict[str, Any]) -> None:
     assert deployment["spec"]["selector"]["matchLabels"] == labels
     assert deployment["spec"]["replicas"] == 1
     (container,) = template["spec"]["containers"]
-    standin = find(container["image"])
+    standin = find_standin(container["image"])
     assert standin.env["SERVICE_VERSION"] == labels["version"]
     assert standin.args == (labels["app"],)
     assert template["spec"]["securityContext"]["runAsNonRoot"] is True

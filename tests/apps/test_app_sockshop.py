@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshproof.apps import find
+from meshproof.apps import find_standin
 
 if TYPE_CHECKING:
     from tests.apps.conftest import Start
@@ -22,7 +22,7 @@ At = Callable[..., dict[str, str]]
 def test_front_end_passes_on_the_orders_of_each_build(
     start: Start, at: At, image: str, total: float
 ) -> None:
-    build = find(image)
+    build = find_standin(image)
     orders = start("sockshop", *build.args, **build.env)
     front = start("sockshop", "front-end", **at(orders=orders.port))
     answer = front.ask("/orders")

@@ -66,7 +66,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def prober() -> Iterator[str]:
-    with probe.server(0) as server:
+    with probe.make_server(0) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}/"
@@ -155,7 +155,7 @@ def test_a_batch_that_cannot_be_read_is_answered_so(prober: str) -> None:
 
 def test_it_shows_one_request_as_curl_does(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     url = f"http://127.0.0.1:{site.server_address[1]}/teapot?x=1"
-    assert probe.show(["-i", "-H", "Cookie: user=burr", "-H", "User-Agent:", url]) == 0
+    assert probe.run_command_line(["-i", "-H", "Cookie: user=burr", "-H", "User-Agent:", url]) == 0
     head, _, body = capsys.readouterr().out.partition("\n\n")
     assert head.startswith("HTTP/1.1 200\n")
     path, headers = json.loads(body)
@@ -164,5 +164,5 @@ def test_it_shows_one_request_as_curl_does(site: Site, capsys: pytest.CaptureFix
         "user=burr",
         False,
     )
-    assert probe.show([url.replace("/teapot?x=1", "/silent")]) == 1
+    assert probe.run_command_line([url.replace("/teapot?x=1", "/silent")]) == 1
     assert capsys.readouterr().err.startswith("ended: ")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshproof import apps
-from meshproof.apps import STANDINS, UnknownImage, find
+from meshproof.apps import STANDINS, UnknownImage, find_standin
 
 if TYPE_CHECKING:
     from tests.apps.conftest import Start
@@ -29,14 +29,14 @@ FILES = sorted(Path(apps.__file__).parent.glob("*.py"))
     ],
 )
 def test_registry_tag_and_digest_do_not_matter(image: str) -> None:
-    found = find(image)
+    found = find_standin(image)
     assert (found.module, found.args) == ("meshproof.apps.bookinfo", ("reviews",))
     assert found.env == {"SERVICE_VERSION": "v3", "ENABLE_RATINGS": "true", "STAR_COLOR": "red"}
 
 
 def test_near_miss_names_the_image_and_the_nearest() -> None:
     with pytest.raises(UnknownImage) as told:
-        find("docker.io/istio/examples-bookinfo-review-v3:1.20.3")
+        find_standin("docker.io/istio/examples-bookinfo-review-v3:1.20.3")
     assert str(told.value) == (
         "no stand-in for image 'docker.io/istio/examples-bookinfo-review-v3:1.20.3'; "
         "the nearest known one is 'istio/examples-bookinfo-reviews-v3'"

@@ -56,11 +56,11 @@ def test_more_of_them_are_the_same_wish() -> None:
             send(signal.SIGINT)
         for number in ALL:
             send(number)
-        assert signals.ending()
+        assert signals.is_ending()
 
 
 def test_one_that_was_swallowed_can_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signals, "_AGAIN", 0.0)
+    monkeypatch.setattr(signals, "_REPEAT_SECONDS", 0.0)
     with interruptible():
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
@@ -72,7 +72,7 @@ def test_it_comes_a_moment_later_where_the_code_has_no_line() -> None:
     came = False
     with interruptible():
         try:
-            signals._handle(signal.SIGINT, cast("FrameType", SimpleNamespace(f_lineno=None)))
+            signals._handle_signal(signal.SIGINT, cast("FrameType", SimpleNamespace(f_lineno=None)))
             threading.Event().wait(5)
         except KeyboardInterrupt as interrupt:
             came = interrupt.__traceback__ is not None
@@ -88,7 +88,7 @@ def test_it_leaves_no_lock_of_python_locked() -> None:
             with contextlib.suppress(KeyboardInterrupt):
                 sender.start()
                 until = time.monotonic() + 5
-                while not signals.ending() and time.monotonic() < until:
+                while not signals.is_ending() and time.monotonic() < until:
                     with lock:
                         pass
         sender.join()
@@ -112,7 +112,7 @@ def test_it_waits_for_what_must_not_be_cut_short() -> None:
             with uninterrupted():
                 send(signal.SIGTERM)
                 send(signal.SIGINT)
-            done.append(signals.pending())
+            done.append(signals.is_pending())
 
     with interruptible():
         with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
@@ -146,7 +146,7 @@ def test_it_goes_to_whoever_had_the_signals_before() -> None:
 def test_what_is_settled_is_not_interrupted() -> None:
     with interruptible(), uninterrupted():
         send(signal.SIGINT)
-        signals.settle()
+        signals.ignore_from_now()
         send(signal.SIGTERM)
 
 
@@ -188,7 +188,7 @@ def test_an_interrupt_within_an_exec_does_not_change_the_exit_code(
         try:
             exec("raise KeyboardInterrupt")
         except KeyboardInterrupt:
-            interrupts.settle()
+            interrupts.ignore_from_now()
         sys.exit(2)
         """
     )

@@ -6,11 +6,11 @@ import argparse
 import json
 from collections.abc import Iterator
 
-from meshproof.mesh.addons import names
+from meshproof.mesh.addons import list_addons
 from tests.bench.measuring import Row, empty_folder, in_turn, median, python, timed
 
 ROUNDS = 5
-OFF = [f"--mesh-addon={name}=off" for name in names()]
+OFF = [f"--mesh-addon={name}=off" for name in list_addons()]
 
 
 def whole() -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from meshproof.mesh.process.processes import MARK
+from meshproof.mesh.process.processes import RUN_VARIABLE
 from tests.bench.measuring import Row, empty_folder, environment, python
 
 
@@ -20,7 +20,7 @@ def left_by(temporary: Path) -> list[str]:
     left = [str(path) for path in temporary.rglob("*")]
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK, "").startswith(f"{temporary}/"):
+            if process.environ().get(RUN_VARIABLE, "").startswith(f"{temporary}/"):
                 left.append(" ".join(process.cmdline()))
         except (psutil.Error, OSError):  # it has just ended, or it is not ours
             continue

@@ -41,7 +41,7 @@ def survives(text: str) -> None:
         documents = manifest.parse(text, "f.yaml")
         with contextlib.suppress(BadRules):
             rules.read_rules(documents)
-        topology.read(documents)
+        topology.read_topology(documents)
 
 
 @example("a: &a\n  <<: *a\n")

@@ -18,7 +18,7 @@ from tests.faults.planting import fault
     needs="prometheus",
 )
 def scrapes_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(prometheus.Addon, "watch", lambda addon: None)
+    patch.setattr(prometheus.Addon, "update_targets", lambda addon: None)
     patch.setattr(timeouts, "TELEMETRY", 3.0)
 
 
@@ -29,7 +29,7 @@ def scrapes_nothing(patch: pytest.MonkeyPatch) -> None:
     needs="zipkin",
 )
 def spans_go_nowhere(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LocalMesh, "trace_to", lambda mesh, port: None)
+    patch.setattr(LocalMesh, "send_traces_to", lambda mesh, port: None)
     patch.setattr(timeouts, "TELEMETRY", 3.0)
 
 

@@ -11,20 +11,20 @@ _count = itertools.count(1)
 
 
 def without_cookie(request: serve.Request) -> serve.Response:
-    calls.PASSED_ON.discard("cookie")
-    return bookinfo.productpage(request)
+    calls.FORWARDED_HEADERS.discard("cookie")
+    return bookinfo.answer_productpage(request)
 
 
 def without_trace(request: serve.Request) -> serve.Response:
     for name in [name for name in request.headers if name.startswith("x-b3-")]:
         del request.headers[name]
-    return bookinfo.productpage(request)
+    return bookinfo.answer_productpage(request)
 
 
 def one_in_fifty(request: serve.Request) -> serve.Response:
     if next(_count) % 50 == 0:
-        return serve.answer({"error": "no connection to the database left"}, 503)
-    return bookinfo.details(request)
+        return serve.make_json_response({"error": "no connection to the database left"}, 503)
+    return bookinfo.answer_details(request)
 
 
 ROLES = {
@@ -34,4 +34,4 @@ ROLES = {
 }
 
 if __name__ == "__main__":
-    serve.main(ROLES, sys.argv[1:])
+    serve.run_role(ROLES, sys.argv[1:])

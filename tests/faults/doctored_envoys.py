@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshproof.base import timeouts
-from meshproof.mesh.process.processes import write_whole
+from meshproof.mesh.process.processes import write_atomically
 from tests.faults.doctored_manifests import after_deploy, two_productpages
 from tests.faults.planting import fault
 
@@ -21,18 +21,18 @@ def keep_old_routes(patch: pytest.MonkeyPatch, lying: bool) -> None:
 
     def stale(path: Path, text: str) -> None:
         if path.parent.name != STALE or path.name != "rds.outbound.json":
-            write_whole(path, text)
+            write_atomically(path, text)
             return
         config = json.loads(text)
         if not kept and config["resources"][0]["virtual_hosts"]:
             kept.append(text)
         if kept and lying:
             told = {"version_info": config["version_info"]}
-            write_whole(path, json.dumps(json.loads(kept[0]) | told))
+            write_atomically(path, json.dumps(json.loads(kept[0]) | told))
         elif not kept or text == kept[0]:
-            write_whole(path, text)
+            write_atomically(path, text)
 
-    patch.setattr("meshproof.mesh.envoy.envoy.write_whole", stale)
+    patch.setattr("meshproof.mesh.envoy.envoy.write_atomically", stale)
 
 
 @fault(

@@ -64,7 +64,7 @@ def kill(mesh: LocalMesh, workload: str) -> None:
     """Kill the apps of the pods whose name begins so; their sidecars live on."""
     apps = [
         one
-        for one in processes.marked(mesh.workspace.path)
+        for one in processes.find_run_processes(mesh.workspace.path)
         if one.environ().get("HOSTNAME", "").startswith(workload) and "envoy" not in one.name()
     ]
     assert apps, f"no app of {workload} runs"

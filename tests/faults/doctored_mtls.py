@@ -16,7 +16,7 @@ from tests.faults.planting import fault
     },
 )
 def accepts_plaintext(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Snapshot, "mtls", lambda snapshot, pod: "PERMISSIVE")
+    patch.setattr(Snapshot, "resolve_mtls", lambda snapshot, pod: "PERMISSIVE")
 
 
 @fault(
@@ -25,4 +25,4 @@ def accepts_plaintext(patch: pytest.MonkeyPatch) -> None:
     failed={"mtls as declared": "PERMISSIVE is declared, but not so at: productpage-v1-0"},
 )
 def refuses_plaintext(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Snapshot, "mtls", lambda snapshot, pod: "STRICT")
+    patch.setattr(Snapshot, "resolve_mtls", lambda snapshot, pod: "STRICT")

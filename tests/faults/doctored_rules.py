@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from meshproof.base.names import labels
+from meshproof.base.names import sort_labels
 from meshproof.documents.manifest import Document, parse, read
 from meshproof.mesh.envoy import translate
 from meshproof.mesh.envoy.envoy import Resource
@@ -43,7 +43,7 @@ def split(folder: str, **weights: int) -> Callable[[RuleSet], RuleSet]:
         if Path(given.at.file).parent.name != folder:
             return given
         targets = (
-            replace(given.split[0], labels=labels({"version": version}), weight=weight)
+            replace(given.split[0], labels=sort_labels({"version": version}), weight=weight)
             for version, weight in weights.items()
         )
         return replace(given, split=tuple(targets))
@@ -96,9 +96,9 @@ def not_applied(patch: pytest.MonkeyPatch) -> None:
 )
 def nothing_served(patch: pytest.MonkeyPatch) -> None:
     def no_routes(snapshot: translate.Snapshot, port: int) -> Resource:
-        return {"name": translate.gateway_route_name(port), "virtual_hosts": []}
+        return {"name": translate.format_gateway_route_name(port), "virtual_hosts": []}
 
-    patch.setattr(translate, "gateway_routes", no_routes)
+    patch.setattr(translate, "translate_gateway_routes", no_routes)
 
 
 # At 60/40 the tolerance of 10 points is just reached: with the usual beta such a split passes one
@@ -133,11 +133,11 @@ def round_robin(patch: pytest.MonkeyPatch) -> None:
         everyone = Route((), (Target(host, (), 100),), table.at)
         return replace(table, routes=(everyone,)) if host.startswith("orders.") else table
 
-    clusters = translate.clusters
+    clusters = translate.translate_clusters
     served(patch, lambda rules: replace(rules, tables=tuple(map(unsplit, rules.tables))))
     patch.setattr(
         translate,
-        "clusters",
+        "translate_clusters",
         lambda *given: [{**one, "lb_policy": "ROUND_ROBIN"} for one in clusters(*given)],
     )
 

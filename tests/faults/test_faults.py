@@ -49,12 +49,14 @@ def run(fault: Fault, folder: Path) -> Ended:
 
 def assert_nothing_left(pid: int) -> None:
     """A run's folder is called after its process; every process of it names the folder."""
-    run_of = f"{processes.home()}/run-{pid}-"
-    assert [str(one.path) for one in processes.runs() if str(one.path).startswith(run_of)] == []
+    run_of = f"{processes.ensure_runs_folder()}/run-{pid}-"
+    assert [
+        str(one.path) for one in processes.list_runs() if str(one.path).startswith(run_of)
+    ] == []
     left = []
     for one in psutil.process_iter():
         try:
-            if one.environ().get(processes.MARK, "").startswith(run_of):
+            if one.environ().get(processes.RUN_VARIABLE, "").startswith(run_of):
                 left.append(one.cmdline())
         except psutil.Error:  # it has just ended, or it is not ours
             continue
@@ -78,7 +80,7 @@ def expected(fault: Fault, result: Result) -> tuple[Outcome, str]:
 @pytest.mark.parametrize("name", found())
 def test_fault(name: str, tmp_path: Path) -> None:
     fault = found()[name]
-    if fault.needs and importlib.import_module(ADDON + fault.needs).find(None) is None:
+    if fault.needs and importlib.import_module(ADDON + fault.needs).find_command(None) is None:
         assert "CI" not in os.environ, f"{fault.needs} must be there in CI"
         pytest.skip(f"{fault.needs} is not on this machine")
     ended = run(fault, tmp_path)

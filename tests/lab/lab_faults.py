@@ -107,8 +107,8 @@ def untold_addons(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tracing, "send_spans", lambda *_: "")
     for name, seconds in (("SPANS_SENT", 0.5), ("TRACED", 3.0), ("SCRAPED", 8.0)):
         patch.setattr(timeouts, name, seconds)
-    patch.setattr(zipkin.Remote, "patience", timeouts.TRACED)
-    patch.setattr(prometheus.Remote, "patience", timeouts.SCRAPED)
+    patch.setattr(zipkin.Remote, "evidence_timeout", timeouts.TRACED)
+    patch.setattr(prometheus.Remote, "evidence_timeout", timeouts.SCRAPED)
 
 
 def served_otherwise(*changes: tuple[str, str]) -> Plant:

@@ -57,7 +57,7 @@ def load_images(lab: str) -> None:
         shutil.copytree(APPS, package / "apps", ignore=shutil.ignore_patterns("__pycache__"))
         (package / "__init__.py").touch()
         for image in images():
-            image_apps = apps.find(image)
+            image_apps = apps.find_standin(image)
             environment = {"PYTHONPATH": "/opt", "PYTHONUNBUFFERED": "1", **image_apps.env}
             options = [
                 word for key, value in environment.items() for word in ("--env", f"{key}={value}")

@@ -17,7 +17,7 @@ from meshproof.base import timeouts
 from meshproof.base.waiting import wait_for
 from meshproof.cli import main
 from meshproof.mesh.cluster.mesh import ClusterMesh
-from meshproof.mesh.process.processes import runs
+from meshproof.mesh.process.processes import list_runs
 from tests.lab.commands import LONGEST, PLANTED, begun, everything, kubectl, meshproof, of_process
 from tests.lab.test_lab_faults import run_with
 
@@ -45,7 +45,7 @@ def wait_for_namespace(run: subprocess.Popen[str]) -> str:
 def left_locally(run: subprocess.Popen[str]) -> list[str]:
     return [
         run_folder.path.name
-        for run_folder in runs()
+        for run_folder in list_runs()
         if run_folder.path.name.startswith(f"run-{run.pid}-")
     ]
 

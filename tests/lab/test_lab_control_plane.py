@@ -65,18 +65,18 @@ def until_wrong(mesh: ClusterMesh, aspect: Aspect, *words: str) -> None:
     reports: list[AspectReport] = []
 
     def look() -> bool | None:
-        reports.append(mesh.control_plane(aspect))
-        return any(all(word in fault for word in words) for fault in reports[-1].wrong) or None
+        reports.append(mesh.inspect_control_plane(aspect))
+        return any(all(word in fault for word in words) for fault in reports[-1].faults) or None
 
     wait_for(look, 20, lambda: f"{aspect}: {reports[-1]}", 0.2)
 
 
 @pytest.mark.parametrize("aspect", list(Aspect))
 def test_every_aspect_is_green_and_was_looked_at(shop: ClusterMesh, aspect: Aspect) -> None:
-    report = shop.control_plane(aspect)
-    assert not report.lacking
-    assert report.things
-    assert not report.wrong
+    report = shop.inspect_control_plane(aspect)
+    assert not report.unavailable
+    assert report.inspected
+    assert not report.faults
 
 
 def test_versions_are_those_that_the_parts_tell_themselves(shop: ClusterMesh) -> None:
@@ -94,15 +94,19 @@ def test_a_refused_config_is_named_with_the_proxy_and_its_reason(shop: ClusterMe
     with planted(shop, REFUSED):
         until_wrong(shop, Aspect.ACCEPTED, "orders-v1", "it refuses", "script load error")
         until_wrong(shop, Aspect.IN_SYNC, "orders-v1", "NACK: it refuses Listener")
-    wait_for(lambda: not shop.control_plane(Aspect.ACCEPTED).wrong or None, 20, lambda: "stays red")
-    assert not shop.control_plane(Aspect.IN_SYNC).wrong
+    wait_for(
+        lambda: not shop.inspect_control_plane(Aspect.ACCEPTED).faults or None,
+        20,
+        lambda: "stays red",
+    )
+    assert not shop.inspect_control_plane(Aspect.IN_SYNC).faults
 
 
 def test_an_error_of_the_analyzers_is_told(shop: ClusterMesh) -> None:
     with planted(shop, NO_GATEWAY) as namespace:
-        report = shop.control_plane(Aspect.ANALYSIS)
+        report = shop.inspect_control_plane(Aspect.ANALYSIS)
     origin = f"IST0101 VirtualService {namespace}/planted"
-    assert f'{origin}: Referenced gateway not found: "absent"' in report.wrong
+    assert f'{origin}: Referenced gateway not found: "absent"' in report.faults
 
 
 def test_a_pod_without_a_sidecar_is_named(shop: ClusterMesh) -> None:
@@ -119,19 +123,19 @@ def test_a_pod_without_a_sidecar_is_named(shop: ClusterMesh) -> None:
     metadata = {"name": "planted", "namespace": namespace, "labels": labels}
     kubectl("apply", "-f", "-", text=json.dumps({**bare, "metadata": metadata}))
     try:
-        report = shop.control_plane(Aspect.INJECTION)
+        report = shop.inspect_control_plane(Aspect.INJECTION)
     finally:
         kubectl("delete", "pod", "planted", "-n", namespace, "--wait")
-    assert f"{namespace}/planted has no sidecar" in report.wrong
-    assert not shop.control_plane(Aspect.INJECTION).wrong
+    assert f"{namespace}/planted has no sidecar" in report.faults
+    assert not shop.inspect_control_plane(Aspect.INJECTION).faults
 
 
 def test_without_istioctl_the_analysis_is_not_supported_and_says_how_to_get_it(
     shop: ClusterMesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    report = shop.control_plane(Aspect.ANALYSIS)
-    assert report.lacking.startswith(
+    report = shop.inspect_control_plane(Aspect.ANALYSIS)
+    assert report.unavailable.startswith(
         "istioctl is not on PATH: take the one of your Istio's version"
     )
-    assert not report.things
+    assert not report.inspected

@@ -29,7 +29,7 @@ def visits(mesh: ClusterMesh) -> Visits:
         [Request("/orders")],
         "lab",
         Sampling(),
-        attribution=Attribution(versions, mesh.counters),
+        attribution=Attribution(versions, mesh.start_counters),
     )
 
 
@@ -65,10 +65,10 @@ def test_a_split_as_the_app_tells_it(shop: ClusterMesh) -> None:
         verdict = judge(visits(shop).label_by_app(ORDERS), {"v1": 50, "v2": 50}, Settings())
         assert verdict.holds, verdict
         sample, versions = visits(shop), Counter[str | None]()
-        begun = shop.counters("orders.sock-shop")
+        begun = shop.start_counters("orders.sock-shop")
         for batch in (sample.take(10) for _ in range(5)):
             batch_versions = Counter(map(sample.attribution.read_orders_version, batch))
-            assert begun.since(10) == batch_versions
+            assert begun.count_new(10) == batch_versions
             versions += batch_versions
         assert set(versions) == {"v1", "v2"}
 

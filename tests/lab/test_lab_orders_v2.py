@@ -48,7 +48,7 @@ class Client:
         finally:
             connection.close()
 
-    def since(self, begin: float) -> list[str]:
+    def count_new(self, begin: float) -> list[str]:
         return [who for when, who in list(self.seen) if when >= begin]
 
     def longest_silence(self, begin: float) -> float:
@@ -93,9 +93,11 @@ def pods(namespace: str, version: str) -> set[str]:
 
 def until_both(client: Client, begin: float) -> None:
     def look() -> bool | None:
-        return True if {"v1", "v2"} <= set(client.since(begin)) else None
+        return True if {"v1", "v2"} <= set(client.count_new(begin)) else None
 
-    wait_for(look, BACK, lambda: f"not both of v1 and v2 answer: {client.since(begin)[-5:]}", 0.1)
+    wait_for(
+        look, BACK, lambda: f"not both of v1 and v2 answer: {client.count_new(begin)[-5:]}", 0.1
+    )
 
 
 def test_the_service_is_not_lost(
@@ -112,7 +114,7 @@ def test_the_service_is_not_lost(
     until_both(client, time.monotonic())
     back = time.monotonic() - begin
     client.ended.set()
-    answers = client.since(begin)
+    answers = client.count_new(begin)
     errors = [who for who in answers if who not in TOTALS.values()]
     summary = f"{len(errors)} errors in {len(answers)} answers, v2 is back after {back:.1f} s"
     record_property("replaced", summary)

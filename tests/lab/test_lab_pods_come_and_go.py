@@ -54,7 +54,7 @@ def test_a_pod_that_comes_is_waited_for_and_one_that_goes_is_not(
         assert second_gateway in gateways(shop)
         assert served.proxies == len(shop.proxies())
     for aspect in (Aspect.READY, Aspect.IN_SYNC, Aspect.ACCEPTED):
-        assert shop.control_plane(aspect).wrong == ()
+        assert shop.inspect_control_plane(aspect).faults == ()
     looks, last = 0, 0
     scale(1)
     with Kube.connected(ClusterOptions(), tmp_path) as kube:
@@ -64,7 +64,7 @@ def test_a_pod_that_comes_is_waited_for_and_one_that_goes_is_not(
             last = wait_served(kube, shop.proxies, []).proxies
             looks += 1
             for aspect in (Aspect.READY, Aspect.IN_SYNC, Aspect.ACCEPTED):
-                assert shop.control_plane(aspect).wrong == ()
+                assert shop.inspect_control_plane(aspect).faults == ()
     assert looks > 1
     assert last == len(shop.proxies())
     assert second_gateway not in gateways(shop)

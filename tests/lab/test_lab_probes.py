@@ -25,9 +25,9 @@ HALF = {"v1": 50.0, "v2": 50.0}
 
 def judged(mesh: ClusterMesh, weights: dict[str, float], by: str = "orders") -> Verdict:
     """Judge orders from a client inside the mesh against weights."""
-    address, client = mesh.inside("orders.sock-shop")
+    address, client = mesh.find_inside_client("orders.sock-shop")
     versions = {pod.name: pod.version for pod in mesh.replicas()}
-    attribution = Attribution(versions, mesh.counters)
+    attribution = Attribution(versions, mesh.start_counters)
     sample = Visits(
         address,
         [Request("/orders")],
@@ -49,24 +49,24 @@ def test_a_split_is_judged_from_inside(shop: ClusterMesh) -> None:
         assert counted.holds, counted
         wrong = judged(shop, {"v1": 70, "v2": 30}, by="counters:orders.sock-shop")
         assert wrong.outcome is Outcome.FAILED, wrong
-        address, client = shop.inside("orders.sock-shop")
-        command = client.shown(Request("/orders").build_curl(address)).split()
+        address, client = shop.find_inside_client("orders.sock-shop")
+        command = client.describe_command(Request("/orders").build_curl(address)).split()
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
         assert done.stdout.startswith("HTTP/1.1 200\n")
 
 
 def test_probes_are_no_pods_of_the_mesh(shop: ClusterMesh) -> None:
-    shop.inside("orders.sock-shop")
+    shop.find_inside_client("orders.sock-shop")
     assert {pod.app for pod in shop.replicas()} == {"front-end", "orders"}
 
 
 def test_plaintext_is_answered_until_a_policy_refuses_it(shop: ClusterMesh) -> None:
     pods = [pod.name for pod in shop.replicas()]
-    assert all(shop.plaintext(pod) for pod in pods)
+    assert all(shop.probe_plaintext(pod) for pod in pods)
     with shop.applied(rules.read_rules(manifests.rules("mtls_strict", "v1"))):
-        assert [shop.plaintext(pod) for pod in pods] == [None] * len(pods)
+        assert [shop.probe_plaintext(pod) for pod in pods] == [None] * len(pods)
         assert judged(shop, {"v1": 1, "v2": 1}).n > 0, "the mesh itself goes on"
-    assert all(shop.plaintext(pod) for pod in pods)
+    assert all(shop.probe_plaintext(pod) for pod in pods)
 
 
 def test_a_restricted_namespace_takes_a_probe_without_a_sidecar(

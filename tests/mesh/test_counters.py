@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from meshproof.base.errors import Inconclusive
-from meshproof.mesh.counters import NO_SUBSET, Counters, labels
+from meshproof.mesh.counters import NO_SUBSET, Counters, label_requests
 from meshproof.verdict import Outcome, Settings, judge
 
 HOST = "reviews.ours.svc.cluster.local"
@@ -55,10 +55,10 @@ def test_only_what_was_counted_since_and_for_the_service(end: str) -> None:
     proxy = Proxy(end)
     proxy.counted.update(v1=5)
     counters = Counters({"page": proxy.read}, HOST)
-    assert counters.since(3) == {}
+    assert counters.count_new(3) == {}
     proxy.counted.update({"v1": 2, "": 1})
-    assert counters.since(3) == {"v1": 2, NO_SUBSET: 1}
-    assert counters.since(3) == {}
+    assert counters.count_new(3) == {"v1": 2, NO_SUBSET: 1}
+    assert counters.count_new(3) == {}
 
 
 def test_5xx_are_nobodys_answers() -> None:
@@ -66,26 +66,28 @@ def test_5xx_are_nobodys_answers() -> None:
     counters = Counters({"page": proxy.read}, HOST)
     proxy.counted.update(v1=4)
     proxy.failed.update(v1=3)
-    assert counters.since(4) == {"v1": 1, None: 3}
+    assert counters.count_new(4) == {"v1": 1, None: 3}
 
 
 def test_others_are_asked_only_when_something_is_missing() -> None:
     page, other = Proxy(), Proxy()
     counters = Counters({"page": page.read, "other": other.read}, HOST)
     page.counted.update(v1=10)
-    assert counters.since(10) == {"v1": 10}
+    assert counters.count_new(10) == {"v1": 10}
     asked = other.asked
     page.counted.update(v1=10)
-    assert counters.since(10) == {"v1": 10}
+    assert counters.count_new(10) == {"v1": 10}
     assert other.asked == asked
     page.counted.update(v1=6)
     other.counted.update(v2=4)
-    assert counters.since(10) == {"v1": 6, "v2": 4}
+    assert counters.count_new(10) == {"v1": 6, "v2": 4}
 
 
 def verdict_of(source: Iterator[str], size: int = 10, **settings: float) -> Outcome:
     proxy = Proxy()
-    found = labels(visited(proxy, source, size), lambda: Counters({"page": proxy.read}, HOST))
+    found = label_requests(
+        visited(proxy, source, size), lambda: Counters({"page": proxy.read}, HOST)
+    )
     return judge(found, {"v1": 50, "v2": 50}, Settings(**settings)).outcome  # type: ignore[arg-type]
 
 
@@ -117,13 +119,13 @@ def test_too_many_or_none_at_all_is_inconclusive() -> None:
         return Counters({"page": proxy.read}, HOST)
 
     with pytest.raises(Inconclusive, match=r"20 requests to .* were counted for 10"):
-        next(labels(([object()] * 10 for _ in visited(proxy, draws({"v1": 1}), 20)), begin))
+        next(label_requests(([object()] * 10 for _ in visited(proxy, draws({"v1": 1}), 20)), begin))
     with pytest.raises(Inconclusive, match=r"statsInclusionPrefixes: cluster\.outbound"):
-        next(labels([[object()] * 10], begin))
+        next(label_requests([[object()] * 10], begin))
 
 
 def test_too_few_name_no_version() -> None:
     proxy = Proxy()
     batches = ([object()] * 12 for _ in visited(proxy, draws({"v1": 1}), 10))
-    found = labels(batches, lambda: Counters({"page": proxy.read}, HOST))
+    found = label_requests(batches, lambda: Counters({"page": proxy.read}, HOST))
     assert Counter(itertools.islice(found, 24)) == {"v1": 20, None: 4}

@@ -100,7 +100,7 @@ def test_a_kept_run_is_cleared_only_when_nothing_of_it_lives(runs_folder: Path) 
     release_lock(workspace)
     processes.clear_dead_runs()
     assert sleeping.is_alive
-    assert workspace.kept == "{}"
+    assert workspace.kept_state == "{}"
     sleeping.terminate()
     sleeping.wait(5)
     processes.clear_dead_runs()
@@ -160,10 +160,10 @@ def test_a_child_that_was_forked_does_not_end_its_parents_run(runner: CommandRun
         "    workspace.start('sleep', ['sleep', '99'])\n"
         "    child = os.fork()\n"
         "    if child == 0:\n"
-        "        process._close_open()\n"
+        "        process._close_open_workspaces()\n"
         "        os._exit(0)\n"
         "    os.waitpid(child, 0)\n"
-        "    assert len(process.marked(workspace.path)) == 1\n"
+        "    assert len(process.find_run_processes(workspace.path)) == 1\n"
     )
     result = wait_for_end(runner.start(sys.executable, "-c", code))
     assert result.code == 0, result.output

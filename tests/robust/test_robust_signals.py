@@ -61,7 +61,7 @@ def check_report(runner: CommandRunner) -> None:
     if not any(folder.glob("*.*")):
         return
     record = Run.from_json((folder / "run.json").read_text())
-    assert record.interrupt_run
+    assert record.interrupted
     assert record.exit_code == 2
     assert (folder / "junit.xml").read_text().rstrip().endswith("</testsuites>")
     assert (folder / "index.html").read_text().rstrip().endswith("</html>")

@@ -6,7 +6,7 @@ import pytest
 
 from meshproof import rules
 from meshproof.base.errors import BadRules
-from meshproof.base.names import full_name
+from meshproof.base.names import qualify_host
 from meshproof.documents import manifest
 from meshproof.rules.model import RuleSet
 
@@ -159,4 +159,4 @@ def test_what_routes_nothing_is_no_green_light() -> None:
     ],
 )
 def test_only_names_without_a_dot_are_made_full(host: str, full: str) -> None:
-    assert full_name(host, "shop") == full
+    assert qualify_host(host, "shop") == full

@@ -112,7 +112,7 @@ def test_renamed_both_hold_burr_first() -> None:
 
 def test_the_deployment_is_of_an_api_that_is_gone() -> None:
     with pytest.raises(BadRules) as error:
-        topology.read(manifest.parse(text(DEPLOYMENT), DEPLOYMENT))
+        topology.read_topology(manifest.parse(text(DEPLOYMENT), DEPLOYMENT))
     assert str(error.value) == (
         f"{DEPLOYMENT}:1:1: Deployment of extensions/v1beta1 is not an object that the local mesh "
         "can stand up (it takes Service of v1 and Deployment of apps/v1)"
@@ -122,5 +122,5 @@ def test_the_deployment_is_of_an_api_that_is_gone() -> None:
 def test_with_the_api_of_today_it_lacks_a_selector() -> None:
     content = text(DEPLOYMENT).replace("extensions/v1beta1", "apps/v1")
     with pytest.raises(BadRules) as error:
-        topology.read(manifest.parse(content, DEPLOYMENT))
+        topology.read_topology(manifest.parse(content, DEPLOYMENT))
     assert str(error.value) == f"{DEPLOYMENT}:7:3: spec: 'selector' is missing"

@@ -33,10 +33,10 @@ class Elsewhere:
     def _answer(self, asked: Asked) -> Answer:
         self._number += 1
         if self._number - 1 in self._lost:
-            return Answer(lost="ended", why="connection reset")
+            return Answer(failure="ended", failure_detail="connection reset")
         return Answer(200, {"x-number": str(self._number - 1)}, asked.path.encode(), 0.1)
 
-    def shown(self, curl: str) -> str:
+    def describe_command(self, curl: str) -> str:
         return f"elsewhere {curl}"
 
 

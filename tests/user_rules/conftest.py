@@ -66,12 +66,14 @@ def meshproof(tmp_path: Path) -> Callable[..., Ended]:
 
 def assert_nothing_left(pid: int) -> None:
     """A run's folder is called after its process; every process of it names the folder."""
-    run_of = f"{processes.home()}/run-{pid}-"
-    assert [str(one.path) for one in processes.runs() if str(one.path).startswith(run_of)] == []
+    run_of = f"{processes.ensure_runs_folder()}/run-{pid}-"
+    assert [
+        str(one.path) for one in processes.list_runs() if str(one.path).startswith(run_of)
+    ] == []
     left = []
     for one in psutil.process_iter():
         try:
-            if one.environ().get(processes.MARK, "").startswith(run_of):
+            if one.environ().get(processes.RUN_VARIABLE, "").startswith(run_of):
                 left.append(one.cmdline())
         except psutil.Error:  # it has just ended, or it is not ours
             continue

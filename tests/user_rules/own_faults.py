@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from meshproof.base.names import labels
+from meshproof.base.names import sort_labels
 from meshproof.documents.manifest import At
 from meshproof.mesh.envoy import actions, translate
-from meshproof.mesh.envoy.matching import route_match
+from meshproof.mesh.envoy.matching import translate_match
 from meshproof.rules.actions import HeaderChanges, Headers
 from meshproof.rules.model import Match, Route, RouteTable, StringMatch
 
@@ -23,34 +23,34 @@ def matched(doctor: Callable[[Match], Match]) -> Plant:
 
     def plant(patch: pytest.MonkeyPatch) -> None:
         def wrong(match: Match | None) -> Any:
-            return route_match(doctor(match) if match else None)
+            return translate_match(doctor(match) if match else None)
 
-        patch.setattr(translate, "route_match", wrong)
+        patch.setattr(translate, "translate_match", wrong)
 
     return plant
 
 
 def sent(doctor: Callable[[Route], Route]) -> Plant:
     """Serve another route in the place of each."""
-    table = translate._route
+    table = translate._translate_route
 
     def plant(patch: pytest.MonkeyPatch) -> None:
         def wrong(snapshot: translate.Snapshot, route: Route, *rest: Any) -> Any:
             return table(snapshot, doctor(route), *rest)
 
-        patch.setattr(translate, "_route", wrong)
+        patch.setattr(translate, "_translate_route", wrong)
 
     return plant
 
 
 def first_route_last(patch: pytest.MonkeyPatch) -> None:
-    tables = translate._envoy_routes
-    patch.setattr(translate, "_envoy_routes", lambda *given: list(reversed(tables(*given))))
+    tables = translate._translate_routes
+    patch.setattr(translate, "_translate_routes", lambda *given: list(reversed(tables(*given))))
 
 
 def swapped(first: int, second: int) -> Plant:
     """Serve two routes of every rule in each other's place."""
-    tables = translate._envoy_routes
+    tables = translate._translate_routes
 
     def plant(patch: pytest.MonkeyPatch) -> None:
         def wrong(snapshot: translate.Snapshot, rule: RouteTable, caller: Any) -> Any:
@@ -58,19 +58,19 @@ def swapped(first: int, second: int) -> Plant:
             routes[first], routes[second] = routes[second], routes[first]
             return tables(snapshot, replace(rule, routes=tuple(routes)), caller)
 
-        patch.setattr(translate, "_envoy_routes", wrong)
+        patch.setattr(translate, "_translate_routes", wrong)
 
     return plant
 
 
 def as_in_the_file(patch: pytest.MonkeyPatch) -> None:
     """Try routes in the order in which they are written."""
-    tables = translate._envoy_routes
+    tables = translate._translate_routes
 
     def wrong(snapshot: translate.Snapshot, rule: RouteTable, *rest: Any) -> Any:
         return tables(snapshot, replace(rule, routes=tuple(sorted(rule.routes, key=_line))), *rest)
 
-    patch.setattr(translate, "_envoy_routes", wrong)
+    patch.setattr(translate, "_translate_routes", wrong)
 
 
 def _line(route: Route) -> int:
@@ -79,7 +79,7 @@ def _line(route: Route) -> int:
 
 def moved_by_letters(patch: pytest.MonkeyPatch) -> None:
     """Replace a prefix as if it were no path."""
-    patch.setattr(actions, "_moved", lambda match, to: {"prefix_rewrite": to})
+    patch.setattr(actions, "_replace_prefix", lambda match, to: {"prefix_rewrite": to})
 
 
 def elements_as_letters(match: Match) -> Match:
@@ -88,12 +88,12 @@ def elements_as_letters(match: Match) -> Match:
 
 
 def callers_ignored(patch: pytest.MonkeyPatch) -> None:
-    right = translate._Caller.may
+    right = translate._Caller.can_match
 
     def wrong(caller: Any, match: Match | None) -> bool:
         return right(caller, replace(match, source=()) if match else None)
 
-    patch.setattr(translate._Caller, "may", wrong)
+    patch.setattr(translate._Caller, "can_match", wrong)
 
 
 def prefix_as_exact(match: Match) -> Match:
@@ -139,7 +139,7 @@ def canary_for_all(match: Match) -> Match:
 def default_to_v3(route: Route) -> Route:
     if route.matches:
         return route
-    version = labels({"version": "v3"})
+    version = sort_labels({"version": "v3"})
     return replace(route, split=tuple(replace(one, labels=version) for one in route.split))
 
 
@@ -203,7 +203,7 @@ def without_own_headers(route: Route) -> Route:
 
 def mirror_to_v1(route: Route) -> Route:
     (mirror,) = route.mirrors
-    target = replace(mirror.target, labels=labels({"version": "v1"}))
+    target = replace(mirror.target, labels=sort_labels({"version": "v1"}))
     return replace(route, mirrors=(replace(mirror, target=target),))
 
 

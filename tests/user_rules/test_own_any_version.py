@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshproof.mesh.echo.workloads import Workloads, echoes
+from meshproof.mesh.echo.workloads import Workloads, plan_echo_workloads
 from meshproof.user_rules import loading
 
 RULES = Path(__file__).with_name("any_version.yaml")
@@ -49,14 +49,17 @@ def test_a_condition_that_leaks_is_seen(meshproof: Run, fault: str, spared: str,
 def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_route() -> None:
     found = loading.load([str(RULES)])
     often = {
-        case.id: found.workloads.visits(case) for case in found.plan.cases if not case.needs_judge
+        case.id: found.workloads.count_visits(case)
+        for case in found.plan.cases
+        if not case.needs_judge
     }
     assert often["shop: x-user burr -> v3"] == 5  # one of four answers any version, too
     assert often["shop: path /v1 -> v1"] == 66  # and 90 of 100 are v1 where the canary is
     assert often["shop: no x-user -> any version"] == 3
     (case,) = [case for case in found.plan.cases if case.id.startswith("shop: no x-user ->")]
     hiding = {
-        one.words: (len(one.beyond), one.max_requests) for one in found.workloads.hiding(case)
+        one.description: (len(one.deciding_workloads), one.max_requests)
+        for one in found.workloads.find_ambiguities(case)
     }
     assert hiding == {
         "shop v3": (3, 15),
@@ -68,8 +71,8 @@ def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_route() -> None
 def test_the_chance_to_miss_another_route_is_the_run_s() -> None:
     found = loading.load([str(RULES)])
     (case,) = [one for one in found.plan.cases if one.id == "shop: path /v1 -> v1"]
-    workloads = Workloads(echoes(found.rules, found.inventory), 1e-6)
-    assert 0.9 ** workloads.visits(case) <= 1e-6 < 0.9 ** (workloads.visits(case) - 1)
+    workloads = Workloads(plan_echo_workloads(found.rules, found.inventory), 1e-6)
+    assert 0.9 ** workloads.count_visits(case) <= 1e-6 < 0.9 ** (workloads.count_visits(case) - 1)
 
 
 def test_a_weight_of_zero_hides_nothing(tmp_path: Path) -> None:
@@ -78,4 +81,7 @@ def test_a_weight_of_zero_hides_nothing(tmp_path: Path) -> None:
     rules.write_text(text.replace("weight: 90\n", "weight: 100\n"))
     found = loading.load([str(rules)])
     (case,) = [case for case in found.plan.cases if case.id.startswith("shop: no x-user ->")]
-    assert {one.words for one in found.workloads.hiding(case)} == {"shop v3", "shop v1"}
+    assert {one.description for one in found.workloads.find_ambiguities(case)} == {
+        "shop v3",
+        "shop v1",
+    }

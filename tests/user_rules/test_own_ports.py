@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshproof.mesh.echo.workloads import ports
+from meshproof.mesh.echo.workloads import collect_ports
 from meshproof.user_rules import loading
 
 Run = Callable[..., Any]
@@ -51,7 +51,8 @@ def test_a_service_that_nobody_describes_has_the_ports_that_are_called(tmp_path:
     path.write_text(RULES)
     found = loading.load([str(path)])
     listed = {
-        host.partition(".")[0]: said for host, said in ports(found.rules, found.inventory).items()
+        host.partition(".")[0]: said
+        for host, said in collect_ports(found.rules, found.inventory).items()
     }
     assert listed == {"reviews": (9080,), "ratings": (80, 9080), "stars": (80, 9080)}
 

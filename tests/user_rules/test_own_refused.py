@@ -38,7 +38,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CaseCompariso
 
     def of(case: Case) -> CaseComparison:
         known = found.workloads
-        return CaseComparison(case, known.names(case), known.expected(case))
+        return CaseComparison(case, known.map_destinations(case), known.expected_shares(case))
 
     return {case.call.path: of(case) for case in reversed(found.plan.cases)}
 

@@ -1,6 +1,6 @@
 """Stand-ins for the demo apps: standard library only, one process per workload.
 
-`find(image)` answers which module, arguments and environment stand in for an official image.
+`find_standin(image)` answers which module, arguments and environment stand in for an official image.
 The files also run without the rest of meshproof, mounted as `meshproof/apps/*.py`.
 """
 
@@ -22,34 +22,34 @@ class UnknownImage(LookupError):
     """No stand-in has this image name."""
 
 
-def _bookinfo(role: str, version: str = "v1", **env: str) -> StandIn:
+def _make_bookinfo(role: str, version: str = "v1", **env: str) -> StandIn:
     return StandIn("meshproof.apps.bookinfo", (role,), {"SERVICE_VERSION": version, **env})
 
 
-def _sockshop(role: str, version: str = "v1", **env: str) -> StandIn:
+def _make_sockshop(role: str, version: str = "v1", **env: str) -> StandIn:
     return StandIn("meshproof.apps.sockshop", (role,), {"SERVICE_VERSION": version, **env})
 
 
 # Keyed by repository, without registry, tag and digest; the variant is part of the name.
 STANDINS: dict[str, StandIn] = {
-    "istio/examples-bookinfo-productpage-v1": _bookinfo("productpage"),
-    "istio/examples-bookinfo-details-v1": _bookinfo("details"),
-    "istio/examples-bookinfo-ratings-v1": _bookinfo("ratings"),
-    "istio/examples-bookinfo-reviews-v1": _bookinfo("reviews", ENABLE_RATINGS="false"),
-    "istio/examples-bookinfo-reviews-v2": _bookinfo(
+    "istio/examples-bookinfo-productpage-v1": _make_bookinfo("productpage"),
+    "istio/examples-bookinfo-details-v1": _make_bookinfo("details"),
+    "istio/examples-bookinfo-ratings-v1": _make_bookinfo("ratings"),
+    "istio/examples-bookinfo-reviews-v1": _make_bookinfo("reviews", ENABLE_RATINGS="false"),
+    "istio/examples-bookinfo-reviews-v2": _make_bookinfo(
         "reviews", "v2", ENABLE_RATINGS="true", STAR_COLOR="black"
     ),
-    "istio/examples-bookinfo-reviews-v3": _bookinfo(
+    "istio/examples-bookinfo-reviews-v3": _make_bookinfo(
         "reviews", "v3", ENABLE_RATINGS="true", STAR_COLOR="red"
     ),
-    "weaveworksdemos/orders": _sockshop("orders"),
-    "namoo4u/orders": _sockshop("orders", "v2", ORDER_TOTAL="1000"),
-    "weaveworksdemos/front-end": _sockshop("front-end"),
+    "weaveworksdemos/orders": _make_sockshop("orders"),
+    "namoo4u/orders": _make_sockshop("orders", "v2", ORDER_TOTAL="1000"),
+    "weaveworksdemos/front-end": _make_sockshop("front-end"),
     "meshproof/echo": StandIn("meshproof.apps.echo"),
 }
 
 
-def repository(image: str) -> str:
+def parse_repository(image: str) -> str:
     """Return the repository of an image reference, as the table writes it.
 
     `docker.io/istio/x:1.20.3` -> `istio/x`; `registry.istio.io/release/x@sha256:...` -> `istio/x`.
@@ -57,19 +57,19 @@ def repository(image: str) -> str:
     name = image.partition("@")[0]
     head, slash, tail = name.rpartition("/")
     name = head + slash + tail.partition(":")[0]
-    host, slash, rest = name.partition("/")
+    host, slash, path = name.partition("/")
     if slash and ("." in host or ":" in host or host == "localhost"):
         # Since Istio 1.28 the samples come from registry.istio.io/release.
-        return "istio/" + rest.removeprefix("release/") if host == "registry.istio.io" else rest
+        return "istio/" + path.removeprefix("release/") if host == "registry.istio.io" else path
     return name
 
 
-def find(image: str) -> StandIn:
+def find_standin(image: str) -> StandIn:
     """Return the stand-in of an image, or raise UnknownImage naming the nearest known one."""
-    name = repository(image)
+    name = parse_repository(image)
     if name in STANDINS:
         return STANDINS[name]
     import difflib
 
-    (near,) = difflib.get_close_matches(name, STANDINS, n=1, cutoff=0.0)
-    raise UnknownImage(f"no stand-in for image '{image}'; the nearest known one is '{near}'")
+    (nearest,) = difflib.get_close_matches(name, STANDINS, n=1, cutoff=0.0)
+    raise UnknownImage(f"no stand-in for image '{image}'; the nearest known one is '{nearest}'")

@@ -12,7 +12,7 @@ import sys
 from urllib.parse import parse_qs, quote
 
 from meshproof.apps import page, serve
-from meshproof.apps.calls import CallFailed, Reply, call, service
+from meshproof.apps.calls import CallFailed, Reply, build_service_url, send_request
 from meshproof.apps.http1 import Headers
 
 PORT = 9080
@@ -23,11 +23,11 @@ REVIEWS = (
 )
 
 
-def details(request: serve.Request) -> serve.Response:
+def answer_details(request: serve.Request) -> serve.Response:
     """GET /details/{id}: the facts about one book."""
-    match request.parts:
+    match request.path_parts:
         case ["details", number] if number.isdecimal():
-            return serve.answer(
+            return serve.make_json_response(
                 {
                     "id": int(number),
                     "author": "William Shakespeare",
@@ -41,117 +41,123 @@ def details(request: serve.Request) -> serve.Response:
                 }
             )
         case ["details", *_]:
-            return serve.answer({"error": "please provide numeric product id"}, 400)
-    return serve.missing(request)
+            return serve.make_json_response({"error": "please provide numeric product id"}, 400)
+    return serve.make_not_found(request)
 
 
-def ratings(request: serve.Request) -> serve.Response:
+def answer_ratings(request: serve.Request) -> serve.Response:
     """GET /ratings/{id}: the stars that each reviewer gave."""
-    match request.parts:
+    match request.path_parts:
         case ["ratings", number] if number.isdecimal():
-            return serve.answer({"id": int(number), "ratings": {"Reviewer1": 5, "Reviewer2": 4}})
+            return serve.make_json_response(
+                {"id": int(number), "ratings": {"Reviewer1": 5, "Reviewer2": 4}}
+            )
         case ["ratings", *_]:
-            return serve.answer({"error": "please provide numeric product ID"}, 400)
-    return serve.missing(request)
+            return serve.make_json_response({"error": "please provide numeric product ID"}, 400)
+    return serve.make_not_found(request)
 
 
-def reviews(request: serve.Request) -> serve.Response:
+def answer_reviews(request: serve.Request) -> serve.Response:
     """GET /reviews/{id}: v1 has no stars and asks nobody; v2 and v3 ask ratings for theirs."""
-    match request.parts:
+    match request.path_parts:
         case ["reviews", number] if number.isdecimal():
-            return _reviews(number, request.passed_on)
-    return serve.missing(request)
+            return _make_reviews(number, request.forwarded_headers)
+    return serve.make_not_found(request)
 
 
-def _reviews(number: str, headers: Headers) -> serve.Response:
-    written: list[dict[str, object]] = [{"reviewer": who, "text": text} for who, text in REVIEWS]
+def _make_reviews(number: str, headers: Headers) -> serve.Response:
+    entries: list[dict[str, object]] = [{"reviewer": who, "text": text} for who, text in REVIEWS]
     if os.environ.get("ENABLE_RATINGS", "").lower() == "true":
         color = os.environ.get("STAR_COLOR", "black")
-        stars = _stars(number, headers, timeout=10.0 if color == "black" else 2.5)
-        for review in written:
-            given = stars.get(str(review["reviewer"]))
-            rating = {"stars": given, "color": color} if given is not None else RATINGS_DOWN
+        stars = _request_stars(number, headers, timeout=10.0 if color == "black" else 2.5)
+        for review in entries:
+            rating_stars = stars.get(str(review["reviewer"]))
+            rating = (
+                {"stars": rating_stars, "color": color}
+                if rating_stars is not None
+                else RATINGS_DOWN
+            )
             review["rating"] = rating
-    return serve.answer(
+    return serve.make_json_response(
         {
             "id": number,
-            "podname": serve.pod(),
+            "podname": serve.read_pod_name(),
             "clustername": os.environ.get("CLUSTER_NAME", "null"),
-            "reviews": written,
+            "reviews": entries,
         }
     )
 
 
-def _stars(number: str, headers: Headers, *, timeout: float) -> dict[str, int]:
+def _request_stars(number: str, headers: Headers, *, timeout: float) -> dict[str, int]:
     """Return reviewer -> stars, empty if ratings has no usable answer."""
-    url = f"{service('ratings', PORT)}/ratings/{number}"
+    url = f"{build_service_url('ratings', PORT)}/ratings/{number}"
     try:
-        reply = call(url, headers, timeout=timeout)
+        reply = send_request(url, headers, timeout=timeout)
         if reply.status != 200:
             raise CallFailed(f"GET {url}: status {reply.status}")
-        given = json.loads(reply.body)["ratings"]
-        return {str(who): int(stars) for who, stars in given.items()}
+        ratings = json.loads(reply.body)["ratings"]
+        return {str(who): int(stars) for who, stars in ratings.items()}
     except (CallFailed, ValueError, KeyError, AttributeError, TypeError) as error:
         sys.stderr.write(f"no ratings: {error}\n")
         return {}
 
 
-def productpage(request: serve.Request) -> serve.Response:
+def answer_productpage(request: serve.Request) -> serve.Response:
     """Show the page, sign users in and out, and offer the API in front of the other services."""
-    match (request.method, request.parts):
+    match (request.method, request.path_parts):
         case ("POST", ["login"]):
-            return _login(request)
+            return _sign_in(request)
         case (_, ["login"]):
-            return serve.not_allowed(request, "POST")
+            return serve.make_not_allowed(request, "POST")
         case (_, ["logout"]):
-            return _to_page("user=; Path=/; HttpOnly; Max-Age=0")
+            return _redirect_to_page("user=; Path=/; HttpOnly; Max-Age=0")
         case ("GET" | "HEAD", parts):
-            return _read(request, parts)
-    return serve.not_allowed(request, "GET")
+            return _answer_get(request, parts)
+    return serve.make_not_allowed(request, "GET")
 
 
-def _read(request: serve.Request, parts: list[str]) -> serve.Response:
+def _answer_get(request: serve.Request, parts: list[str]) -> serve.Response:
     match parts:
         case [] | ["index.html"]:
-            return serve.Response(page.index(), kind=serve.HTML)
+            return serve.Response(page.render_index(), content_type=serve.HTML)
         case ["productpage"]:
-            return _front(request)
+            return _make_front_page(request)
         case ["api", "v1", "products"]:
-            return serve.answer([page.PRODUCT])
+            return serve.make_json_response([page.PRODUCT])
         case ["api", "v1", "products", number]:
-            return _pass_on(_ask(request, "details", number))
+            return _forward_reply(_request_part(request, "details", number))
         case ["api", "v1", "products", number, ("reviews" | "ratings") as part]:
-            return _pass_on(_ask(request, part, number))
-    return serve.missing(request)
+            return _forward_reply(_request_part(request, part, number))
+    return serve.make_not_found(request)
 
 
-def _front(request: serve.Request) -> serve.Response:
+def _make_front_page(request: serve.Request) -> serve.Response:
     """Answer 200 whatever the other services do; what is missing is told on the page."""
-    html = page.productpage(
+    html = page.render_productpage(
         user=request.cookie("user"),
-        details=page.Part(_ask(request, "details", "0")),
-        reviews=page.Part(_ask(request, "reviews", "0")),
-        pod=serve.pod(),
-        version=serve.version(),
+        details=page.Part(_request_part(request, "details", "0")),
+        reviews=page.Part(_request_part(request, "reviews", "0")),
+        pod=serve.read_pod_name(),
+        version=serve.read_version(),
     )
-    return serve.Response(html, kind=serve.HTML, headers={"cache-control": "no-store"})
+    return serve.Response(html, content_type=serve.HTML, headers={"cache-control": "no-store"})
 
 
-def _ask(request: serve.Request, name: str, number: str) -> Reply:
+def _request_part(request: serve.Request, name: str, number: str) -> Reply:
     """Return what a service answers; if it does not answer 200, an error in its place.
 
     Reviews are asked for twice, with 3 s each: a known flaw of the official page that the
     fault-injection task of Istio's documentation relies on.
     """
-    headers = request.passed_on
+    headers = request.forwarded_headers
     user = request.cookie("user")
     if user:
         headers["end-user"] = user
-    url = f"{service(name, PORT)}/{name}/{number}"
+    url = f"{build_service_url(name, PORT)}/{name}/{number}"
     status = 500
     for _ in range(2 if name == "reviews" else 1):
         try:
-            reply = call(url, headers)
+            reply = send_request(url, headers)
             if reply.status == 200:
                 return reply
             status, reason = reply.status, f"GET {url}: status {reply.status}"
@@ -162,18 +168,18 @@ def _ask(request: serve.Request, name: str, number: str) -> Reply:
     return Reply(status, {}, json.dumps({"error": error_text}).encode())
 
 
-def _pass_on(reply: Reply) -> serve.Response:
-    return serve.Response(reply.body, status=reply.status, kind=serve.JSON)
+def _forward_reply(reply: Reply) -> serve.Response:
+    return serve.Response(reply.body, status=reply.status, content_type=serve.JSON)
 
 
-def _login(request: serve.Request) -> serve.Response:
+def _sign_in(request: serve.Request) -> serve.Response:
     """Sign in as anybody: the name becomes the cookie that the user's rules route on."""
     names = parse_qs(request.body.decode("utf-8", "replace")).get("username", [""])
     name = quote(names[0].strip()[:64], safe="@")
-    return _to_page(f"user={name}; Path=/; HttpOnly" if name else None)
+    return _redirect_to_page(f"user={name}; Path=/; HttpOnly" if name else None)
 
 
-def _to_page(cookie: str | None) -> serve.Response:
+def _redirect_to_page(cookie: str | None) -> serve.Response:
     headers = {"location": "/productpage"}
     if cookie:
         headers["set-cookie"] = cookie
@@ -181,11 +187,11 @@ def _to_page(cookie: str | None) -> serve.Response:
 
 
 ROLES = {
-    "productpage": (productpage, PORT),
-    "details": (details, PORT),
-    "reviews": (reviews, PORT),
-    "ratings": (ratings, PORT),
+    "productpage": (answer_productpage, PORT),
+    "details": (answer_details, PORT),
+    "reviews": (answer_reviews, PORT),
+    "ratings": (answer_ratings, PORT),
 }
 
 if __name__ == "__main__":
-    serve.main(ROLES, sys.argv[1:])
+    serve.run_role(ROLES, sys.argv[1:])

@@ -9,7 +9,7 @@ from meshproof.apps.http1 import BadMessage, Headers, Reader
 
 # What an app hands on so that a trace stays one trace and a rule sees the same user at each hop:
 # https://istio.io/latest/docs/tasks/observability/distributed-tracing/overview/
-PASSED_ON = {
+FORWARDED_HEADERS = {
     "authorization",
     "b3",
     "cookie",
@@ -37,7 +37,7 @@ class CallFailed(Exception):
     """No usable answer: refused, timed out, cut off or not HTTP."""
 
 
-class _Stale(Exception):
+class _StaleConnection(Exception):
     """The connection ended before a byte of the answer came."""
 
 
@@ -52,12 +52,12 @@ class Reply:
         self.body = body
 
 
-def passed_on(headers: Headers) -> Headers:
+def select_forwarded_headers(headers: Headers) -> Headers:
     """Return those headers of an incoming request that every outgoing one carries too."""
-    return {k: v for k, v in headers.items() if k in PASSED_ON or k.startswith("x-b3-")}
+    return {k: v for k, v in headers.items() if k in FORWARDED_HEADERS or k.startswith("x-b3-")}
 
 
-def call(
+def send_request(
     url: str,
     headers: Headers,
     *,
@@ -72,7 +72,7 @@ def call(
     """
     authority, _, path = url.removeprefix("http://").partition("/")
     proxy = os.environ.get("HTTP_PROXY", "")
-    address = _address(proxy.removeprefix("http://").rstrip("/") or authority)
+    address = _parse_address(proxy.removeprefix("http://").rstrip("/") or authority)
     target = f"http://{authority}/{path}" if proxy else f"/{path}"
     lines = [f"{method} {target} HTTP/1.1", f"host: {authority}", "accept: */*"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -80,24 +80,24 @@ def call(
         lines.append(f"content-length: {len(body)}")
     message = "\r\n".join([*lines, "", ""]).encode("latin-1") + body
     try:
-        return _exchange(address, message, method, timeout)
+        return _exchange_pooled(address, message, method, timeout)
     except TimeoutError:
         raise CallFailed(f"{method} {url}: no answer within {timeout:g} s") from None
-    except (OSError, BadMessage, _Stale) as error:
+    except (OSError, BadMessage, _StaleConnection) as error:
         raise CallFailed(f"{method} {url}: {error}") from None
 
 
-def _address(authority: str) -> Address:
+def _parse_address(authority: str) -> Address:
     host, _, port = authority.rpartition(":")
     return (host.strip("[]"), int(port)) if port.isdigit() and host else (authority, 80)
 
 
 # Idle connections by address. list.append and list.pop are atomic; no lock is needed.
-_idle: dict[Address, list[Reader]] = {}
+_idle_connections: dict[Address, list[Reader]] = {}
 
 
-def _exchange(address: Address, message: bytes, method: str, timeout: float) -> Reply:
-    idle = _idle.setdefault(address, [])
+def _exchange_pooled(address: Address, message: bytes, method: str, timeout: float) -> Reply:
+    idle = _idle_connections.setdefault(address, [])
     try:
         reader = idle.pop()
     except IndexError:
@@ -105,18 +105,18 @@ def _exchange(address: Address, message: bytes, method: str, timeout: float) -> 
     if reader is not None:
         reader.sock.settimeout(timeout)
         try:
-            return _over(reader, message, method, idle)
-        except _Stale:
+            return _exchange_on(reader, message, method, idle)
+        except _StaleConnection:
             pass
     sock = socket.create_connection(address, timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return _over(Reader(sock), message, method, idle)
+    return _exchange_on(Reader(sock), message, method, idle)
 
 
-def _over(reader: Reader, message: bytes, method: str, idle: list[Reader]) -> Reply:
+def _exchange_on(reader: Reader, message: bytes, method: str, idle: list[Reader]) -> Reply:
     """Send and receive on one connection; give it back to the pool if it may live on."""
     try:
-        reply = _answer(reader, message, method)
+        reply = _read_reply(reader, message, method)
     except BaseException:
         reader.sock.close()
         raise
@@ -127,16 +127,16 @@ def _over(reader: Reader, message: bytes, method: str, idle: list[Reader]) -> Re
     return reply
 
 
-def _answer(reader: Reader, message: bytes, method: str) -> Reply:
+def _read_reply(reader: Reader, message: bytes, method: str) -> Reply:
     try:
         reader.sock.sendall(message)
-        head = reader.head()
+        head = reader.read_head()
     except (BrokenPipeError, ConnectionResetError) as error:
         if reader.buffer:
             raise
-        raise _Stale(error.strerror) from None
+        raise _StaleConnection(error.strerror) from None
     if head is None:
-        raise _Stale("connection closed without an answer")
+        raise _StaleConnection("connection closed without an answer")
     line, headers = head
     code = line[9:12]
     if not (line.startswith("HTTP/1.") and code.isdigit()):
@@ -144,14 +144,14 @@ def _answer(reader: Reader, message: bytes, method: str) -> Reply:
     status = int(code)
     if method == "HEAD" or status in (204, 304):
         return Reply(status, headers, b"")
-    ends = not ("content-length" in headers or "transfer-encoding" in headers)
-    body = reader.body(headers, until_close=ends)
-    if ends or (line.startswith("HTTP/1.0") and "connection" not in headers):
+    until_close = not ("content-length" in headers or "transfer-encoding" in headers)
+    body = reader.read_body(headers, until_close=until_close)
+    if until_close or (line.startswith("HTTP/1.0") and "connection" not in headers):
         headers["connection"] = "close"
     return Reply(status, headers, body)
 
 
-def service(name: str, default_port: int) -> str:
+def build_service_url(name: str, default_port: int) -> str:
     """Return the base URL of a service, from NAME_HOSTNAME, NAME_SERVICE_PORT, SERVICES_DOMAIN.
 
     The names are those of the official images; Kubernetes sets NAME_SERVICE_PORT by itself.

@@ -12,13 +12,13 @@ import sys
 from meshproof.apps import serve
 
 
-def echo(request: serve.Request) -> serve.Response:
+def answer_echo(request: serve.Request) -> serve.Response:
     """Answer any method and path, /health too, with 200 and the request as JSON."""
-    return serve.answer(
+    return serve.make_json_response(
         {
             "service": os.environ.get("SERVICE_NAME", "echo"),
-            "version": serve.version(),
-            "pod": serve.pod(),
+            "version": serve.read_version(),
+            "pod": serve.read_pod_name(),
             "method": request.method,
             "path": request.path + (f"?{request.query}" if request.query else ""),
             "headers": request.headers,
@@ -29,4 +29,4 @@ def echo(request: serve.Request) -> serve.Response:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         os.environ["SERVICE_NAME"] = sys.argv[1]
-    serve.run(echo, default_port=8080, health=False)
+    serve.run_server(answer_echo, default_port=8080, health=False)

@@ -18,21 +18,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 #: By which a request asks for an answer that is late (milliseconds), that fails (`503 x2`: at the
 #: first two attempts; `gRPC 14 x1`), or that has a header (`x-meshproof-answers-NAME`).
-LATE = "x-envoy-fault-delay-request"
-FAILING = "x-meshproof-fails"
-ANSWERING = "x-meshproof-answers-"
-ATTEMPT = "x-envoy-attempt-count"
-SERVED_BY = "x-served-by"
-SEEN_PATH = "x-seen-path"
-SEEN_AUTHORITY = "x-seen-authority"
-SEEN_HEADER = "x-seen-header-"
+DELAY_HEADER = "x-envoy-fault-delay-request"
+FAILURE_HEADER = "x-meshproof-fails"
+RESPONSE_HEADER_PREFIX = "x-meshproof-answers-"
+ATTEMPT_HEADER = "x-envoy-attempt-count"
+SERVED_BY_HEADER = "x-served-by"
+SEEN_PATH_HEADER = "x-seen-path"
+SEEN_AUTHORITY_HEADER = "x-seen-authority"
+SEEN_HEADER_PREFIX = "x-seen-header-"
 #: By which a request is noted, for it may be mirrored.
-MIRROR = "x-meshproof-mirror"
+MIRROR_HEADER = "x-meshproof-mirror"
 #: Where the kubelet asks whether it is up; where it tells how often it has got which of those.
-HEALTH = "/meshproof-health"
-COPIES = "/meshproof-copies"
+HEALTH_PATH = "/meshproof-health"
+COPIES_PATH = "/meshproof-copies"
 PORT = 8080
-_LONGEST = 120.0
+_MAX_DELAY_SECONDS = 120.0
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -40,35 +40,39 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1  # an answer leaves in one piece
     disable_nagle_algorithm = True
 
-    def _told(self) -> None:
+    def _answer_request(self) -> None:
         """Answer any method and path."""
         self.rfile.read(int(self.headers.get("content-length") or 0))
         server: _Server = self.server  # type: ignore[assignment]
-        if self.path == COPIES:
-            self._answer(200, {}, json.dumps(server.copies()).encode())
+        if self.path == COPIES_PATH:
+            self._send_answer(200, {}, json.dumps(server.read_copies()).encode())
             return
-        server.note(self.headers.get(MIRROR))
-        late = self.headers.get(LATE, "")
-        if late.isdigit():
-            time.sleep(min(int(late) / 1000, _LONGEST))
-        kind, number = _failing(self.headers.get(FAILING, ""), self.headers.get(ATTEMPT, "1"))
+        server.count_copy(self.headers.get(MIRROR_HEADER))
+        delay = self.headers.get(DELAY_HEADER, "")
+        if delay.isdigit():
+            time.sleep(min(int(delay) / 1000, _MAX_DELAY_SECONDS))
+        kind, number = _parse_failure(
+            self.headers.get(FAILURE_HEADER, ""), self.headers.get(ATTEMPT_HEADER, "1")
+        )
         if number:
-            more = {"grpc-status": number} if kind else {}
-            self._answer(200 if kind else int(number), more, b"")
+            failure_headers = {"grpc-status": number} if kind else {}
+            self._send_answer(200 if kind else int(number), failure_headers, b"")
             return
-        told = {SERVED_BY: server.name, SEEN_PATH: self.path}
-        told[SEEN_AUTHORITY] = self.headers.get("host", "")
+        headers = {SERVED_BY_HEADER: server.name, SEEN_PATH_HEADER: self.path}
+        headers[SEEN_AUTHORITY_HEADER] = self.headers.get("host", "")
         for header, value in self.headers.items():
             header = header.lower()
-            if header.startswith(ANSWERING):
-                told.setdefault(header[len(ANSWERING) :], value)
+            if header.startswith(RESPONSE_HEADER_PREFIX):
+                headers.setdefault(header[len(RESPONSE_HEADER_PREFIX) :], value)
             else:
-                told.setdefault(SEEN_HEADER + header, value)
-        self._answer(200, told, f"{server.name}\n".encode())
+                headers.setdefault(SEEN_HEADER_PREFIX + header, value)
+        self._send_answer(200, headers, f"{server.name}\n".encode())
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = _told
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = (
+        _answer_request
+    )
 
-    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _send_answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -81,15 +85,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Write no line for each request."""
 
 
-def _failing(asked: str, attempt: str) -> tuple[str, str]:
+def _parse_failure(instruction: str, attempt: str) -> tuple[str, str]:
     """Return how an attempt fails, as kind (`gRPC` or nothing) and number; nothing if it does not.
 
     `503 x2` fails the first two attempts.
     """
-    how, _, often = asked.rpartition(" x")
-    if not often.isdigit() or not attempt.isdigit() or int(attempt) > int(often):
+    failure, _, count = instruction.rpartition(" x")
+    if not count.isdigit() or not attempt.isdigit() or int(attempt) > int(count):
         return "", ""
-    kind, _, number = how.rpartition(" ")
+    kind, _, number = failure.rpartition(" ")
     return kind, number
 
 
@@ -99,26 +103,26 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, name: str, port: int, host: str) -> None:
         super().__init__((host, port), _Handler)
         self.name = name
-        self._noted: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def note(self, value: str | None) -> None:
+    def count_copy(self, value: str | None) -> None:
         """Count a request that has a value of MIRROR, before it is answered."""
         if value is not None:
             with self._lock:
-                self._noted[value] += 1
+                self._counts[value] += 1
 
-    def copies(self) -> dict[str, int]:
+    def read_copies(self) -> dict[str, int]:
         """Return how often each value has come, since the start."""
         with self._lock:
-            return dict(self._noted)
+            return dict(self._counts)
 
 
-def server(name: str, port: int, host: str = "") -> ThreadingHTTPServer:
+def make_server(name: str, port: int, host: str = "") -> ThreadingHTTPServer:
     """Return an echo workload of that name: `port` 0 is a free one, no `host` every address."""
     return _Server(name, port, host)
 
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        server(sys.argv[1], int(sys.argv[2]) if sys.argv[2:] else PORT).serve_forever()
+        make_server(sys.argv[1], int(sys.argv[2]) if sys.argv[2:] else PORT).serve_forever()

@@ -22,7 +22,7 @@ class Reader:
         self.sock = sock
         self.buffer = b""
 
-    def head(self) -> tuple[str, Headers] | None:
+    def read_head(self) -> tuple[str, Headers] | None:
         """Return the start line and the headers (names in lower case); None at a clean end.
 
         A header that comes more than once is joined, cookies by `; ` (RFC 9113, 8.2.3).
@@ -30,7 +30,7 @@ class Reader:
         while (end := self.buffer.find(b"\r\n\r\n")) < 0:
             if len(self.buffer) > MAX_HEAD:
                 raise BadMessage("headers longer than 64 KiB")
-            if not self._more():
+            if not self._receive():
                 if self.buffer:
                     raise BadMessage("connection closed within the headers")
                 return None
@@ -50,60 +50,60 @@ class Reader:
             headers[name] = value
         return lines[0], headers
 
-    def body(self, headers: Headers, *, until_close: bool = False) -> bytes:
+    def read_body(self, headers: Headers, *, until_close: bool = False) -> bytes:
         """Return the body that the headers announce; all until the end if `until_close`."""
         if headers.get("transfer-encoding", "").lower().endswith("chunked"):
-            return self._chunked()
+            return self._read_chunked()
         length = headers.get("content-length")
         if length is not None:
             if not (length.isascii() and length.isdigit()):
                 raise BadMessage(f"malformed content-length {length[:80]!r}")
-            return self._exactly(int(length))
+            return self._read_exactly(int(length))
         if until_close:
-            while self._more():
-                self._check(len(self.buffer))
+            while self._receive():
+                self._check_size(len(self.buffer))
             body, self.buffer = self.buffer, b""
             return body
         return b""
 
-    def _chunked(self) -> bytes:
+    def _read_chunked(self) -> bytes:
         parts: list[bytes] = []
         total = 0
         while True:
-            size_text = self._line().partition(b";")[0].strip()
+            size_text = self._read_line().partition(b";")[0].strip()
             try:
                 size = int(size_text, 16)
             except ValueError:
                 raise BadMessage(f"malformed chunk size {size_text[:80]!r}") from None
             if size == 0:
-                while self._line():  # trailers
+                while self._read_line():  # trailers
                     pass
                 return b"".join(parts)
             total += size
-            self._check(total)
-            parts.append(self._exactly(size))
-            self._line()
+            self._check_size(total)
+            parts.append(self._read_exactly(size))
+            self._read_line()
 
-    def _exactly(self, size: int) -> bytes:
-        self._check(size)
+    def _read_exactly(self, size: int) -> bytes:
+        self._check_size(size)
         while len(self.buffer) < size:
-            if not self._more():
+            if not self._receive():
                 raise BadMessage("connection closed within the body")
         body, self.buffer = self.buffer[:size], self.buffer[size:]
         return body
 
-    def _line(self) -> bytes:
+    def _read_line(self) -> bytes:
         while (end := self.buffer.find(b"\r\n")) < 0:
-            if len(self.buffer) > MAX_HEAD or not self._more():
+            if len(self.buffer) > MAX_HEAD or not self._receive():
                 raise BadMessage("connection closed within a chunk")
         line, self.buffer = self.buffer[:end], self.buffer[end + 2 :]
         return line
 
-    def _check(self, size: int) -> None:
+    def _check_size(self, size: int) -> None:
         if not 0 <= size <= MAX_BODY:
             raise BadMessage("body longer than 4 MiB")
 
-    def _more(self) -> bool:
-        data = self.sock.recv(_CHUNK)
-        self.buffer += data
-        return bool(data)
+    def _receive(self) -> bool:
+        chunk = self.sock.recv(_CHUNK)
+        self.buffer += chunk
+        return bool(chunk)

@@ -84,46 +84,46 @@ _SIGN_IN = (
 class Part:
     """What another service gave to the page: its data, or the error, and who served it."""
 
-    __slots__ = ("data", "error", "ok", "pod", "version")
+    __slots__ = ("content", "error", "ok", "pod", "version")
 
     def __init__(self, reply: Reply) -> None:
-        content = _json(reply.body)
+        content = _parse_json(reply.body)
         self.ok = reply.status == 200 and isinstance(content, dict)
-        self.data: Mapping[str, object] = content if isinstance(content, dict) else {}
-        self.error = str(self.data.get("error", "")) or "The answer could not be read."
-        self.pod = str(self.data.get("podname") or reply.headers.get("x-served-by", ""))
+        self.content: Mapping[str, object] = content if isinstance(content, dict) else {}
+        self.error = str(self.content.get("error", "")) or "The answer could not be read."
+        self.pod = str(self.content.get("podname") or reply.headers.get("x-served-by", ""))
         self.version = reply.headers.get("x-served-version", "")
 
 
-def _json(body: bytes) -> object:
+def _parse_json(body: bytes) -> object:
     try:
         return json.loads(body)
     except ValueError:
         return None
 
 
-def escape(text: object) -> str:
+def escape_html(text: object) -> str:
     """Return text as it may stand in HTML, in attributes too."""
     safe = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return safe.replace('"', "&quot;").replace("'", "&#39;")
 
 
-def productpage(*, user: str, details: Part, reviews: Part, pod: str, version: str) -> str:
+def render_productpage(*, user: str, details: Part, reviews: Part, pod: str, version: str) -> str:
     """Return the page; `user` is the signed-in one as the cookie holds it, or empty."""
     body = (
-        f'{_author(details)}<p class="lead">{PRODUCT["descriptionHtml"]}</p>'
-        f"{_hint(user)}{_details(details)}{_reviews(reviews)}"
+        f'{_render_author(details)}<p class="lead">{PRODUCT["descriptionHtml"]}</p>'
+        f"{_render_hint(user)}{_render_details(details)}{_render_reviews(reviews)}"
         '<h2>Who served this page</h2><ul class="hops">'
-        f"{_hop('productpage', pod, version)}"
-        f"{_hop('details', details.pod, details.version, down=not details.ok)}"
-        f"{_hop('reviews', reviews.pod, reviews.version, down=not reviews.ok)}</ul>"
+        f"{_render_hop('productpage', pod, version)}"
+        f"{_render_hop('details', details.pod, details.version, down=not details.ok)}"
+        f"{_render_hop('reviews', reviews.pod, reviews.version, down=not reviews.ok)}</ul>"
     )
-    return _document(f"<h1>{PRODUCT['title']}</h1>{body}", _user(user))
+    return _render_document(f"<h1>{PRODUCT['title']}</h1>{body}", _render_user(user))
 
 
-def index() -> str:
+def render_index() -> str:
     """Return the small page at `/`."""
-    return _document(
+    return _render_document(
         "<h1>Bookinfo</h1>"
         '<p class="lead" style="margin-top:1rem">One page made by four services: '
         '<a href="/productpage">the productpage</a> asks details and reviews, and reviews v2 and '
@@ -132,7 +132,7 @@ def index() -> str:
     )
 
 
-def _document(main: str, right: str) -> str:
+def _render_document(main: str, right: str) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -141,17 +141,17 @@ def _document(main: str, right: str) -> str:
     )
 
 
-def _user(user: str) -> str:
+def _render_user(user: str) -> str:
     if not user:
         return _SIGN_IN
-    name = escape(unquote(user))
+    name = escape_html(unquote(user))
     return f'<p class="user">signed in as {name} <a href="/logout">sign out</a></p>'
 
 
-def _hint(user: str) -> str:
+def _render_hint(user: str) -> str:
     if user:
         return (
-            f'<p class="hint">The cookie <code>user={escape(user)}</code> goes along to every '
+            f'<p class="hint">The cookie <code>user={escape_html(user)}</code> goes along to every '
             "service. A rule on it decides which reviews you see.</p>"
         )
     return (
@@ -161,64 +161,70 @@ def _hint(user: str) -> str:
     )
 
 
-def _author(details: Part) -> str:
+def _render_author(details: Part) -> str:
     if not details.ok:
         return '<p class="by"></p>'
-    author, year = details.data.get("author"), details.data.get("year")
-    return f'<p class="by">{escape(author)}, {escape(year)}</p>'
+    author, year = details.content.get("author"), details.content.get("year")
+    return f'<p class="by">{escape_html(author)}, {escape_html(year)}</p>'
 
 
-def _details(details: Part) -> str:
+def _render_details(details: Part) -> str:
     if not details.ok:
-        return _error("Error fetching product details!", details.error)
+        return _render_error("Error fetching product details!", details.error)
     fields = ("type", "pages", "publisher", "language", "ISBN-10", "ISBN-13")
     facts = "".join(
-        f"<div><dt>{name[0].upper() + name[1:]}</dt><dd>{escape(details.data.get(name))}</dd></div>"
+        f"<div><dt>{name[0].upper() + name[1:]}</dt><dd>{escape_html(details.content.get(name))}</dd></div>"
         for name in fields
     )
     return f'<h2>Book Details</h2><dl class="card facts">{facts}</dl>'
 
 
-def _reviews(reviews: Part) -> str:
+def _render_reviews(reviews: Part) -> str:
     if not reviews.ok:
-        return _error("Error fetching product reviews!", reviews.error)
-    written = reviews.data.get("reviews")
-    known = [one for one in written if isinstance(one, dict)] if isinstance(written, list) else []
-    cards = "".join(_review(one) for one in known)
-    cluster = reviews.data.get("clustername", "null")
-    where = "" if cluster in ("null", None) else f" on cluster <u>{escape(cluster)}</u>"
+        return _render_error("Error fetching product reviews!", reviews.error)
+    entries = reviews.content.get("reviews")
+    reviews_read = (
+        [review for review in entries if isinstance(review, dict)]
+        if isinstance(entries, list)
+        else []
+    )
+    cards = "".join(_render_review(review) for review in reviews_read)
+    cluster = reviews.content.get("clustername", "null")
+    cluster_note = "" if cluster in ("null", None) else f" on cluster <u>{escape_html(cluster)}</u>"
     return (
         f'<h2>Book Reviews</h2><div class="row">{cards}</div>'
-        f'<p class="served">Reviews served by: <u>{escape(reviews.pod)}</u>{where}</p>'
+        f'<p class="served">Reviews served by: <u>{escape_html(reviews.pod)}</u>{cluster_note}</p>'
     )
 
 
-def _review(review: Mapping[str, object]) -> str:
+def _render_review(review: Mapping[str, object]) -> str:
     return (
-        f'<section class="card">{_stars(review.get("rating"))}'
-        f"<blockquote>{escape(review.get('text'))}</blockquote>"
-        f"<cite>{escape(review.get('reviewer'))}</cite></section>"
+        f'<section class="card">{_render_stars(review.get("rating"))}'
+        f"<blockquote>{escape_html(review.get('text'))}</blockquote>"
+        f"<cite>{escape_html(review.get('reviewer'))}</cite></section>"
     )
 
 
-def _stars(rating: object) -> str:
+def _render_stars(rating: object) -> str:
     if not isinstance(rating, dict):
         return '<p class="none">no stars in this version</p>'
-    given = rating.get("stars")
-    if not isinstance(given, int):
-        return f'<p class="none">{escape(rating.get("error", "no stars given"))}</p>'
-    count, color = max(0, min(given, 5)), escape(rating.get("color", "black"))
+    stars = rating.get("stars")
+    if not isinstance(stars, int):
+        return f'<p class="none">{escape_html(rating.get("error", "no stars given"))}</p>'
+    count, color = max(0, min(stars, 5)), escape_html(rating.get("color", "black"))
     on, off = "<span>★</span>" * count, '<span class="off">★</span>' * (5 - count)
     label = f'role="img" aria-label="{count} of 5 stars, {color}"'
     return f'<div class="flex gap-x-1 text-{color}-500" {label}>{on}{off}</div>'
 
 
-def _error(title: str, text: str) -> str:
-    return f'<div class="card error"><b>{title}</b>{escape(text)}</div>'
+def _render_error(title: str, text: str) -> str:
+    return f'<div class="card error"><b>{title}</b>{escape_html(text)}</div>'
 
 
-def _hop(service: str, pod: str, version: str, *, down: bool = False) -> str:
-    badge = f'<span class="v">{escape(version)}</span>' if version else ""
-    shown = "not available" if down else escape(pod) or "pod not told"
+def _render_hop(service: str, pod: str, version: str, *, down: bool = False) -> str:
+    badge = f'<span class="v">{escape_html(version)}</span>' if version else ""
+    pod_text = "not available" if down else escape_html(pod) or "pod not told"
     style = " error" if down else ""
-    return f'<li class="card{style}">{badge}<b>{service}</b><span class="pod">{shown}</span></li>'
+    return (
+        f'<li class="card{style}">{badge}<b>{service}</b><span class="pod">{pod_text}</span></li>'
+    )

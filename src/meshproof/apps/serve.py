@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from meshproof.apps.calls import passed_on
+from meshproof.apps.calls import select_forwarded_headers
 from meshproof.apps.http1 import BadMessage, Headers, Reader
 
 JSON = "application/json"
@@ -51,14 +51,14 @@ class Request:
         self.body = body
 
     @property
-    def parts(self) -> list[str]:
+    def path_parts(self) -> list[str]:
         """The path's parts, for `match`: `/reviews/0` is `["reviews", "0"]`, `/` is `[]`."""
         return [part for part in self.path.split("/") if part]
 
     @property
-    def passed_on(self) -> Headers:
+    def forwarded_headers(self) -> Headers:
         """The headers that every call made for this request carries."""
-        return passed_on(self.headers)
+        return select_forwarded_headers(self.headers)
 
     def cookie(self, name: str) -> str:
         """Return the value of the first cookie of this name, or an empty string."""
@@ -72,70 +72,72 @@ class Request:
 class Response:
     """One answer; `headers` are added to content-type, content-length and x-served-by."""
 
-    __slots__ = ("body", "headers", "kind", "status")
+    __slots__ = ("body", "content_type", "headers", "status")
 
     def __init__(
         self,
         body: str | bytes,
         *,
         status: int = 200,
-        kind: str = TEXT,
+        content_type: str = TEXT,
         headers: Headers | None = None,
     ) -> None:
         self.body = body.encode() if isinstance(body, str) else body
         self.status = status
-        self.kind = kind
+        self.content_type = content_type
         self.headers = headers or {}
 
 
 Handler = Callable[[Request], Response]
 
 
-def answer(content: object, status: int = 200) -> Response:
+def make_json_response(content: object, status: int = 200) -> Response:
     """Return `content` as a JSON answer."""
-    return Response(json.dumps(content), status=status, kind=JSON)
+    return Response(json.dumps(content), status=status, content_type=JSON)
 
 
-def missing(request: Request) -> Response:
+def make_not_found(request: Request) -> Response:
     """Return the 404 for a path that the app does not have."""
-    return answer({"error": f"no such path: {request.path}"}, 404)
+    return make_json_response({"error": f"no such path: {request.path}"}, 404)
 
 
-def not_allowed(request: Request, allowed: str) -> Response:
+def make_not_allowed(request: Request, allowed: str) -> Response:
     """Return the 405 for a path that is there, but not with this method."""
-    response = answer({"error": f"{request.method} is not allowed, {allowed} is"}, 405)
+    response = make_json_response({"error": f"{request.method} is not allowed, {allowed} is"}, 405)
     response.headers["allow"] = allowed
     return response
 
 
-def pod() -> str:
+def read_pod_name() -> str:
     """Return the name of this pod."""
     return os.environ.get("HOSTNAME") or socket.gethostname()
 
 
-def version() -> str:
+def read_version() -> str:
     """Return the version of this build, an empty string if the mesh did not tell."""
     return os.environ.get("SERVICE_VERSION", "")
 
 
-def main(roles: Mapping[str, tuple[Handler, int]], argv: list[str]) -> None:
+def run_role(roles: Mapping[str, tuple[Handler, int]], argv: list[str]) -> None:
     """Run the role named on the command line; `roles` gives each its handler and usual port."""
     if len(argv) != 1 or argv[0] not in roles:
         sys.stderr.write(f"usage: one role of {', '.join(roles)}, not {' '.join(argv)!r}\n")
         raise SystemExit(64)
     handler, port = roles[argv[0]]
-    run(handler, default_port=port)
+    run_server(handler, default_port=port)
 
 
-def run(handler: Handler, *, default_port: int, health: bool = True) -> None:
+def run_server(handler: Handler, *, default_port: int, health: bool = True) -> None:
     """Serve until SIGTERM or SIGINT. With `health`, GET /health is answered here.
 
     A port that cannot be had ends the process with one line on standard error and exit code 1.
     """
     host = os.environ.get("HOST") or "0.0.0.0"
     port = os.environ.get("PORT") or str(default_port)
-    ending = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ending)  # for every thread; sigwait below takes them
+    end_signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, end_signals
+    )  # for every thread; sigwait below takes them
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, int(port)), family=family, backlog=512)
@@ -147,8 +149,8 @@ def run(handler: Handler, *, default_port: int, health: bool = True) -> None:
     sys.stdout.write(f"listening on {host}:{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     server = _Server(handler, health=health)
-    threading.Thread(target=server.accept, args=(listener,), daemon=True).start()
-    signal.sigwait(ending)
+    threading.Thread(target=server.accept_connections, args=(listener,), daemon=True).start()
+    signal.sigwait(end_signals)
     os._exit(0)
 
 
@@ -156,11 +158,13 @@ class _Server:
     def __init__(self, handler: Handler, *, health: bool) -> None:
         self.handler = handler
         self.health = health
-        self.log = os.environ.get("ACCESS_LOG") == "1"
-        served_by = f"x-served-by: {pod()}\r\n"
-        self.identity = served_by + (f"x-served-version: {version()}\r\n" if version() else "")
+        self.logs_requests = os.environ.get("ACCESS_LOG") == "1"
+        served_by = f"x-served-by: {read_pod_name()}\r\n"
+        self.identity_headers = served_by + (
+            f"x-served-version: {read_version()}\r\n" if read_version() else ""
+        )
 
-    def accept(self, listener: socket.socket) -> None:
+    def accept_connections(self, listener: socket.socket) -> None:
         while True:
             try:
                 sock, _ = listener.accept()
@@ -169,58 +173,63 @@ class _Server:
                 time.sleep(0.05)
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self.connection, args=(sock,), daemon=True).start()
+            threading.Thread(target=self.serve_connection, args=(sock,), daemon=True).start()
 
-    def connection(self, sock: socket.socket) -> None:
+    def serve_connection(self, sock: socket.socket) -> None:
         reader = Reader(sock)
         with sock:
             try:
-                while self.exchange(sock, reader):
+                while self.answer_request(sock, reader):
                     pass
             except BadMessage as error:
-                _send_quietly(sock, self.message(answer({"error": str(error)}, 400), close=True))
+                _send_quietly(
+                    sock,
+                    self.format_response(
+                        make_json_response({"error": str(error)}, 400), close=True
+                    ),
+                )
             except OSError:
                 pass  # the client has gone
 
-    def exchange(self, sock: socket.socket, reader: Reader) -> bool:
+    def answer_request(self, sock: socket.socket, reader: Reader) -> bool:
         """Answer one request; tell whether the connection stays open."""
-        head = reader.head()
+        head = reader.read_head()
         if head is None:
             return False
         started = time.perf_counter()
         line, headers = head
-        method, target, protocol = _request_line(line)
+        method, target, protocol = _parse_request_line(line)
         if headers.get("expect", "").lower() == "100-continue":
             sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request = Request(method, target, headers, reader.body(headers))
-        response = self.handle(request)
+        request = Request(method, target, headers, reader.read_body(headers))
+        response = self.call_handler(request)
         option = headers.get("connection", "").lower()
         close = option == "close" or (protocol == "HTTP/1.0" and option != "keep-alive")
-        if self.log:
-            took = (time.perf_counter() - started) * 1000
-            sys.stdout.write(f"{method} {target} {response.status} {took:.1f}ms\n")
+        if self.logs_requests:
+            milliseconds = (time.perf_counter() - started) * 1000
+            sys.stdout.write(f"{method} {target} {response.status} {milliseconds:.1f}ms\n")
             sys.stdout.flush()
-        sock.sendall(self.message(response, close=close, bodiless=method == "HEAD"))
+        sock.sendall(self.format_response(response, close=close, bodiless=method == "HEAD"))
         return not close
 
-    def handle(self, request: Request) -> Response:
+    def call_handler(self, request: Request) -> Response:
         if self.health and request.path == "/health":
-            return answer({"status": f"{pod()} is healthy"})
+            return make_json_response({"status": f"{read_pod_name()} is healthy"})
         try:
             return self.handler(request)
         except Exception as error:
-            what = f"{type(error).__name__}: {error}"
-            sys.stderr.write(f"{request.method} {request.path} failed: {what}\n")
+            message = f"{type(error).__name__}: {error}"
+            sys.stderr.write(f"{request.method} {request.path} failed: {message}\n")
             sys.stderr.flush()
-            return answer({"error": what}, 500)
+            return make_json_response({"error": message}, 500)
 
-    def message(self, response: Response, *, close: bool, bodiless: bool = False) -> bytes:
+    def format_response(self, response: Response, *, close: bool, bodiless: bool = False) -> bytes:
         status = response.status
         head = (
             f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}\r\n"
-            f"content-type: {response.kind}\r\n"
+            f"content-type: {response.content_type}\r\n"
             f"content-length: {len(response.body)}\r\n"
-            f"{self.identity}"
+            f"{self.identity_headers}"
         )
         for name, value in response.headers.items():
             head += f"{name}: {value}\r\n"
@@ -228,11 +237,11 @@ class _Server:
         return head.encode("latin-1", "replace") + (b"" if bodiless else response.body)
 
 
-def _request_line(line: str) -> tuple[str, str, str]:
-    words = line.split(" ")
-    if len(words) != 3 or not words[2].startswith("HTTP/1."):
+def _parse_request_line(line: str) -> tuple[str, str, str]:
+    parts = line.split(" ")
+    if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
         raise BadMessage(f"malformed request line {line[:80]!r}")
-    return words[0], words[1], words[2]
+    return parts[0], parts[1], parts[2]
 
 
 def _send_quietly(sock: socket.socket, message: bytes) -> None:

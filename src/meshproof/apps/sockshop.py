@@ -9,7 +9,7 @@ import os
 import sys
 
 from meshproof.apps import serve
-from meshproof.apps.calls import CallFailed, call, service
+from meshproof.apps.calls import CallFailed, build_service_url, send_request
 
 SHIPPING = 4.99
 SOCKS = (("holy", 1, 69.99), ("colourful", 2, 15.00))  # item, quantity, unit price
@@ -30,21 +30,23 @@ build, v2. Reload to see the split.</p>
 """
 
 
-def orders(request: serve.Request) -> serve.Response:
+def answer_orders(request: serve.Request) -> serve.Response:
     """GET /orders lists the orders in HAL; POST /orders answers 201 with a new one."""
-    match (request.method, request.parts):
+    match (request.method, request.path_parts):
         case ("GET" | "HEAD", ["orders"]):
-            placed = [_order("57a98d98e4b00679b4a830af")]
+            customer_orders = [_make_order("57a98d98e4b00679b4a830af")]
             links = {"self": {"href": "/orders"}}
-            return serve.answer({"_embedded": {"customerOrders": placed}, "_links": links})
+            return serve.make_json_response(
+                {"_embedded": {"customerOrders": customer_orders}, "_links": links}
+            )
         case ("POST", ["orders"]):
-            return serve.answer(_order(os.urandom(12).hex()), 201)
+            return serve.make_json_response(_make_order(os.urandom(12).hex()), 201)
         case (_, ["orders"]):
-            return serve.not_allowed(request, "GET, POST")
-    return serve.missing(request)
+            return serve.make_not_allowed(request, "GET, POST")
+    return serve.make_not_found(request)
 
 
-def _order(number: str) -> dict[str, object]:
+def _make_order(number: str) -> dict[str, object]:
     changed = os.environ.get("ORDER_TOTAL")
     total = round(sum(count * price for _, count, price in SOCKS) + SHIPPING, 2)
     return {
@@ -58,30 +60,30 @@ def _order(number: str) -> dict[str, object]:
     }
 
 
-def front_end(request: serve.Request) -> serve.Response:
+def answer_front_end(request: serve.Request) -> serve.Response:
     """/orders passes on what the orders service answers, 502 if it cannot be reached."""
-    match request.parts:
+    match request.path_parts:
         case []:
-            return serve.Response(_INDEX, kind=serve.HTML)
+            return serve.Response(_INDEX, content_type=serve.HTML)
         case ["orders"]:
-            return _ask_orders(request)
-    return serve.missing(request)
+            return _request_orders(request)
+    return serve.make_not_found(request)
 
 
-def _ask_orders(request: serve.Request) -> serve.Response:
-    url = service("orders", 80) + "/orders"
-    headers = request.passed_on
+def _request_orders(request: serve.Request) -> serve.Response:
+    url = build_service_url("orders", 80) + "/orders"
+    headers = request.forwarded_headers
     if request.body:
         headers["content-type"] = request.headers.get("content-type", serve.JSON)
     try:
-        reply = call(url, headers, method=request.method, body=request.body)
+        reply = send_request(url, headers, method=request.method, body=request.body)
     except CallFailed as error:
-        return serve.answer({"error": f"orders cannot be reached: {error}"}, 502)
+        return serve.make_json_response({"error": f"orders cannot be reached: {error}"}, 502)
     kind = reply.headers.get("content-type", serve.TEXT)
-    return serve.Response(reply.body, status=reply.status, kind=kind)
+    return serve.Response(reply.body, status=reply.status, content_type=kind)
 
 
-ROLES = {"orders": (orders, 80), "front-end": (front_end, 8079)}
+ROLES = {"orders": (answer_orders, 80), "front-end": (answer_front_end, 8079)}
 
 if __name__ == "__main__":
-    serve.main(ROLES, sys.argv[1:])
+    serve.run_role(ROLES, sys.argv[1:])

@@ -112,7 +112,7 @@ class NotReady(MeshproofError):
     exit_code = EXIT_NOT_READY
 
 
-def exit_code_of(codes: Iterable[int]) -> int:
+def choose_exit_code(codes: Iterable[int]) -> int:
     """Return the exit code of what ended with all of `codes`: the first by precedence."""
     return min(codes, key=PRECEDENCE.index)
 
@@ -130,12 +130,12 @@ def describe_internal_error(error: BaseException) -> str:
     return f"internal error: {summary}\n{REPORT_IT}"
 
 
-def plural(count: int, noun: str, several: str = "") -> str:
+def pluralize(count: int, noun: str, several: str = "") -> str:
     """Return `1 promise`, `2 promises`; `several` is a plural that does not just add an s."""
     return f"{count} {noun}" if count == 1 else f"{count} {several or f'{noun}s'}"
 
 
-def nearest(word: str, valid: Iterable[str]) -> str:
+def suggest_nearest(word: str, valid: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the valid word closest to `word`, or an empty string."""
     matches = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.6)
     return f"; did you mean '{matches[0]}'?" if matches else ""

@@ -7,14 +7,14 @@ import threading
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Write a file, replacing one that is there in one step.
 
     Raises OSError when that cannot be done; then an old file is as it was.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
-        draft.write_bytes(data)
+        draft.write_bytes(content)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ def is_service(host: str) -> bool:
     return host.endswith(f".{CLUSTER_DOMAIN}") and host.count(".") == 4
 
 
-def full_name(host: str, namespace: str) -> str:
+def qualify_host(host: str, namespace: str) -> str:
     """Return the full name of a service's short name as seen from `namespace`.
 
     A name with a dot is taken as it is, `reviews.default` too (Istio reference, Destination.host).
@@ -32,17 +32,17 @@ def full_name(host: str, namespace: str) -> str:
     return f"{host}.{namespace}.{CLUSTER_DOMAIN}"
 
 
-def labels(mapping: dict[str, str]) -> Labels:
+def sort_labels(mapping: dict[str, str]) -> Labels:
     """Return labels in a fixed order, so that equal sets compare equal."""
     return tuple(sorted(mapping.items()))
 
 
-def gateway_name(name: str, namespace: str) -> str:
+def qualify_gateway(name: str, namespace: str) -> str:
     """Return namespace/name for the ways to write it: name, ns/name, ./name, name.ns.svc.*."""
     if name == MESH:
         return name
     owner, slash, short = name.rpartition("/")
     if slash:
         return f"{namespace if owner == '.' else owner}/{short}"
-    short, dot, rest = name.partition(".")
-    return f"{rest.partition('.')[0] if dot else namespace}/{short}"
+    short, dot, suffix = name.partition(".")
+    return f"{suffix.partition('.')[0] if dot else namespace}/{short}"

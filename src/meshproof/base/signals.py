@@ -20,21 +20,21 @@ from typing import Any
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: So long after it has ended the run a further signal is the same wish; later it interrupts again,
 #: since somebody may have swallowed the first.
-_AGAIN = 5.0
+_REPEAT_SECONDS = 5.0
 #: So long a signal waits for a moment in which it does no harm, looking again after _MOMENT.
-_PATIENCE = 3.0
-_MOMENT = 0.002
+_MAX_POSTPONE_SECONDS = 3.0
+_RETRY_PAUSE = 0.002
 #: Functions of `threading` in which a thread waits.
-_WAITS = ("wait", "join", "_wait_for_tstate_lock")
-_LIBRARY = os.path.dirname(threading.__file__)
+_WAIT_FUNCTIONS = ("wait", "join", "_wait_for_tstate_lock")
+_LIBRARY_FOLDER = os.path.dirname(threading.__file__)
 #: Files of code in the midst of which nothing may be raised.
-_NOT_IN = {contextlib.__file__, __file__}
+_UNSAFE_FILES = {contextlib.__file__, __file__}
 #: Files of code that must have returned before: what uses locks that are written in Python;
 #: `tempfile`, which tries its folder by a file that would stay; and imports, since what is raised
 #: while a class is made comes out of 3.11 as a RuntimeError (`__set_name__`), and a module that is
 #: half there breaks whoever imports it again.
-_NOT_BELOW = {"<frozen importlib._bootstrap>"} | {
-    os.path.join(_LIBRARY, *file.split("/"))
+_UNSAFE_CALLER_FILES = {"<frozen importlib._bootstrap>"} | {
+    os.path.join(_LIBRARY_FOLDER, *file.split("/"))
     for file in (
         "threading.py",
         "queue.py",
@@ -47,7 +47,7 @@ _NOT_BELOW = {"<frozen importlib._bootstrap>"} | {
 
 
 @dataclass
-class _Watch:
+class _SignalState:
     """The state of signals in this process. Only the main thread changes it.
 
     `depth` counts the contexts that want the signals, `held` those that hold them back; `waiting`
@@ -55,46 +55,46 @@ class _Watch:
     `raised` the time at which one ended the run, `seen` where the main thread was last.
     """
 
-    before: dict[int, Any] = field(default_factory=dict)
-    depth: int = 0
-    held: int = 0
-    waiting: int = 0
-    asked: float | None = None
-    raised: float | None = None
-    settled: bool = False
-    seen: tuple[str, int] = ("", 0)
+    previous_handlers: dict[int, Any] = field(default_factory=dict)
+    context_depth: int = 0
+    hold_depth: int = 0
+    held_signal: int = 0
+    postponed_since: float | None = None
+    raised_at: float | None = None
+    ignores_signals: bool = False
+    last_position: tuple[str, int] = ("", 0)
 
 
-_watch = _Watch()
+_state = _SignalState()
 
 
 def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _handle(number: int, frame: FrameType | None) -> None:
-    if _watch.settled:
+def _handle_signal(number: int, frame: FrameType | None) -> None:
+    if _state.ignores_signals:
         return
-    if _watch.held:
-        _watch.waiting = _watch.waiting or number
+    if _state.hold_depth:
+        _state.held_signal = _state.held_signal or number
         return
     now = time.monotonic()
-    if _watch.raised is not None and now - _watch.raised <= _AGAIN:
+    if _state.raised_at is not None and now - _state.raised_at <= _REPEAT_SECONDS:
         return
-    _watch.asked = _watch.asked or now
-    if now - _watch.asked < _PATIENCE and not _harmless(frame):
+    _state.postponed_since = _state.postponed_since or now
+    if now - _state.postponed_since < _MAX_POSTPONE_SECONDS and not _is_harmless(frame):
         _thread.start_new_thread(_send_again, (number,))  # not `threading`: see _harmless
         return
-    _watch.raised, _watch.asked = now, None
+    _state.raised_at, _state.postponed_since = now, None
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _send_again(number: int) -> None:
-    threading.Event().wait(_MOMENT)
+    threading.Event().wait(_RETRY_PAUSE)
     os.kill(os.getpid(), number)
 
 
-def _harmless(frame: FrameType | None) -> bool:
+def _is_harmless(frame: FrameType | None) -> bool:
     """Say whether an exception may be raised at this point of the main thread.
 
     In the midst of Python's own locks it would leave one locked for ever (a thread pool then hangs
@@ -103,62 +103,72 @@ def _harmless(frame: FrameType | None) -> bool:
     """
     if frame is None:
         return True
-    if frame.f_lineno is None or frame.f_code.co_filename in _NOT_IN:
+    if frame.f_lineno is None or frame.f_code.co_filename in _UNSAFE_FILES:
         return False
-    if _blocked(frame):
+    if _is_waiting_in_lock(frame):
         return True
-    below: FrameType | None = frame
-    while below is not None:
-        if below.f_code.co_filename in _NOT_BELOW:
+    outer: FrameType | None = frame
+    while outer is not None:
+        if outer.f_code.co_filename in _UNSAFE_CALLER_FILES:
             return False
-        below = below.f_back
+        outer = outer.f_back
     return True
 
 
-def _install() -> None:
+def _install_handlers() -> None:
     """Take the signals over, but for those that are ignored (`nohup`, a shell's background job)."""
     for number in _SIGNALS:
-        before = signal.getsignal(number)
-        if before not in (signal.SIG_IGN, None):
-            _watch.before[number] = before
-            signal.signal(number, _handle)
+        handler = signal.getsignal(number)
+        if handler not in (signal.SIG_IGN, None):
+            _state.previous_handlers[number] = handler
+            signal.signal(number, _handle_signal)
 
 
-def _restore() -> None:
+def _restore_handlers() -> None:
     """Give the signals back; one that still waits is for whoever had them before."""
-    waiting = 0 if _watch.raised else _watch.waiting
-    for number, handler in _watch.before.items():
+    waiting = 0 if _state.raised_at else _state.held_signal
+    for number, handler in _state.previous_handlers.items():
         signal.signal(number, handler)
-    _watch.before.clear()
-    _watch.waiting, _watch.asked, _watch.raised, _watch.settled = 0, None, None, False
+    _state.previous_handlers.clear()
+    _state.held_signal, _state.postponed_since, _state.raised_at, _state.ignores_signals = (
+        0,
+        None,
+        None,
+        False,
+    )
     if waiting:
         os.kill(os.getpid(), waiting)
 
 
-def take() -> Callable[[], None]:
+def take_over() -> Callable[[], None]:
     """Take the signals over as `interruptible` does, until what is returned is called, if ever."""
     if not _in_main_thread():
         return lambda: None
-    if not _watch.depth:
-        _install()
-    _watch.depth += 1
+    if not _state.context_depth:
+        _install_handlers()
+    _state.context_depth += 1
     return _give_back
 
 
 def _give_back() -> None:
-    _watch.depth -= 1
-    if not _watch.depth:
-        _restore()
+    _state.context_depth -= 1
+    if not _state.context_depth:
+        _restore_handlers()
 
 
-def _blocked(frame: FrameType) -> bool:
+def _is_waiting_in_lock(frame: FrameType) -> bool:
     """Say whether the main thread waits in one of Python's locks, still where it was last time.
 
     These waits are written to be interrupted.
     """
-    seen, _watch.seen = _watch.seen, (frame.f_code.co_name, frame.f_lasti)
-    ours = frame.f_code.co_filename == threading.__file__ and frame.f_code.co_name in _WAITS
-    return ours and seen == _watch.seen
+    last_position, _state.last_position = (
+        _state.last_position,
+        (frame.f_code.co_name, frame.f_lasti),
+    )
+    is_waiting = (
+        frame.f_code.co_filename == threading.__file__ and frame.f_code.co_name in _WAIT_FUNCTIONS
+    )
+    return is_waiting and last_position == _state.last_position
 
 
 @contextlib.contextmanager
@@ -167,7 +177,7 @@ def interruptible() -> Iterator[None]:
 
     Contexts may be nested; in a thread other than the main one this changes nothing.
     """
-    give_back = take()
+    give_back = take_over()
     try:
         yield
     finally:
@@ -181,45 +191,45 @@ def uninterrupted() -> Iterator[None]:
         yield
         return
     with interruptible():
-        _watch.held += 1
+        _state.hold_depth += 1
         try:
             yield
         finally:
-            _watch.held -= 1
-            _deliver()
+            _state.hold_depth -= 1
+            _deliver_held_signal()
 
 
-def _deliver() -> None:
+def _deliver_held_signal() -> None:
     """Interrupt for a signal that was held back, unless that is left to an outer context."""
-    if _watch.waiting and not _watch.held and _watch.depth > 1:
-        number, _watch.waiting = _watch.waiting, 0
-        _handle(number, None)
+    if _state.held_signal and not _state.hold_depth and _state.context_depth > 1:
+        number, _state.held_signal = _state.held_signal, 0
+        _handle_signal(number, None)
 
 
-def pending() -> bool:
+def is_pending() -> bool:
     """Say whether a signal was held back and waits."""
-    return bool(_watch.waiting)
+    return bool(_state.held_signal)
 
 
-def ending() -> bool:
+def is_ending() -> bool:
     """Say whether a signal has ended the run, or will as soon as it is let."""
-    return pending() or _watch.raised is not None
+    return is_pending() or _state.raised_at is not None
 
 
-def ignore() -> None:
+def ignore_until_exit() -> None:
     """Ignore signals for the little that is left of this process, even while Python ends itself."""
-    settle()
-    for number in _watch.before:
+    ignore_from_now()
+    for number in _state.previous_handlers:
         signal.signal(number, signal.SIG_IGN)
 
 
-def settle() -> None:
+def ignore_from_now() -> None:
     """Ignore signals from here on, also one that waits: what was asked for is done.
 
     Holds until the outermost `interruptible` ends.
     """
-    _watch.waiting = 0
-    _watch.settled = True
+    _state.held_signal = 0
+    _state.ignores_signals = True
     # An interrupt inside an `exec` (a dataclass is made by one) leaves a mark in CPython, caught or
     # not, by which the process ends itself with SIGINT, whatever its exit code. This unmarks it.
     exec("")

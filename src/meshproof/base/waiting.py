@@ -23,19 +23,19 @@ def wait_answered(
     Raises NotReady with the words of `failure`, which gets those of the last one. `watch`, called
     before each, may raise to end the waiting early.
     """
-    last = ""
+    last_error = ""
 
     def look() -> bool | None:
-        nonlocal last
+        nonlocal last_error
         watch()
         try:
             ask()
         except NotReady as error:
-            last = str(error)
+            last_error = str(error)
             return None
         return True
 
-    wait_for(look, seconds, lambda: failure(last), timeouts.POLL_SLOW)
+    wait_for(look, seconds, lambda: failure(last_error), timeouts.POLL_SLOW)
 
 
 def wait_for(
@@ -43,31 +43,31 @@ def wait_for(
     seconds: float,
     failure: Callable[[], str],
     poll: float = 0,
-    one_more: Callable[[], bool] = lambda: False,
+    may_look_again: Callable[[], bool] = lambda: False,
 ) -> T:
     """Return what `look` returns once that is not None; look again until `seconds` are over.
 
-    When they are, `one_more` says after each look whether there is another one all the same.
+    When they are, `may_look_again` says after each look whether there is another one all the same.
     Raises NotReady with the words of `failure`. `look` may raise to end the waiting early.
     """
     import tenacity
 
-    over = tenacity.stop_after_delay(seconds)
+    is_over = tenacity.stop_after_delay(seconds)
 
     def watched() -> T | None:
-        if signals.ending() and threading.current_thread() is not threading.main_thread():
+        if signals.is_ending() and threading.current_thread() is not threading.main_thread():
             raise NotReady("interrupted")  # a signal reaches the main thread only
         return look()
 
     retrying = tenacity.Retrying(
-        stop=lambda state: over(state) and not one_more(),
+        stop=lambda state: is_over(state) and not may_look_again(),
         wait=tenacity.wait_fixed(poll or timeouts.POLL),
-        retry=tenacity.retry_if_result(lambda found: found is None),
+        retry=tenacity.retry_if_result(lambda result: result is None),
     )
     try:
-        found = retrying(watched)
+        result = retrying(watched)
     except tenacity.RetryError:
-        found = None
-    if found is None:
+        result = None
+    if result is None:
         raise NotReady(failure())
-    return found
+    return result

@@ -10,7 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
-from meshproof.base.names import Labels, labels
+from meshproof.base.names import Labels, sort_labels
 from meshproof.convert.nodes import Node, copy_value, make_list, make_mapping, make_scalar
 from meshproof.convert.objects import (
     build_metadata,
@@ -62,7 +62,7 @@ class DestinationRules:
         if value is None or not value.mapping():
             return None
         self.get_or_add(service, document).add_subset(value)
-        name = build_subset_name(labels(value.text_mapping()))
+        name = build_subset_name(sort_labels(value.text_mapping()))
         return make_scalar(name, value, *value.mapping().values())
 
     def build_objects(self) -> list[Node]:
@@ -86,7 +86,7 @@ class DestinationRule:
 
     def add_subset(self, value: Value) -> Node:
         """Add the subset with the labels in `value`, or return it if it exists."""
-        subset_labels = labels(value.text_mapping())
+        subset_labels = sort_labels(value.text_mapping())
         if subset_labels not in self._subsets:
             entry = Node(
                 {"name": make_scalar(build_subset_name(subset_labels)), "labels": copy_value(value)}
@@ -99,7 +99,7 @@ class DestinationRule:
 
         Raises BadRules for a policy of a second `document`: which one applies is not specified.
         """
-        subset_labels = labels(value.text_mapping()) if value is not None else ()
+        subset_labels = sort_labels(value.text_mapping()) if value is not None else ()
         first_document = self._policy_documents.setdefault(subset_labels, document)
         if first_document is not document:
             raise document.at.error(

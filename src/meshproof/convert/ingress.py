@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from meshproof.base.names import INGRESS_ANNOTATION, full_name
+from meshproof.base.names import INGRESS_ANNOTATION, qualify_host
 from meshproof.convert.context import Context
 from meshproof.convert.gateway_routes import convert_route_below
 from meshproof.convert.nodes import Node, make_list, make_mapping, make_scalar
@@ -140,7 +140,7 @@ def _convert_host(
     )
     merge_judge_options([document], metadata_node, context.notes)
     root = Node({})
-    if full_name(host, document.namespace) != host:
+    if qualify_host(host, document.namespace) != host:
         message = (
             f"the host '{host}' without a dot is taken for a Service's name by a VirtualService"
         )
@@ -162,7 +162,7 @@ def _convert_path(
     path: Path, document: Document, ingress_context: IngressContext, context: Context, root: Node
 ) -> list[Node]:
     """Return the routes of a path: those of the service's rules, then one to the service itself."""
-    service = build_service(full_name(path.service.text(), document.namespace))
+    service = build_service(qualify_host(path.service.text(), document.namespace))
     number = _find_port(path, service, ingress_context, context, root)
     routes = []
     for rule in ingress_context.rules.get(service.host, []):

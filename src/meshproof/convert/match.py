@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from meshproof.base.names import Labels, labels
+from meshproof.base.names import Labels, sort_labels
 from meshproof.convert.nodes import Node, copy_value, make_scalar
 from meshproof.convert.notes import Notes
 from meshproof.convert.services import read_service
@@ -176,7 +176,9 @@ def _check_selector_agrees(
     selector: Labels, labels_value: Value | None, conditions: Conditions, value: Value
 ) -> None:
     """Note labels of the caller that differ from what its Service selects."""
-    caller_labels = dict(labels(labels_value.text_mapping())) if labels_value is not None else {}
+    caller_labels = (
+        dict(sort_labels(labels_value.text_mapping())) if labels_value is not None else {}
+    )
     for name, label_value in selector:
         if caller_labels.get(name, label_value) != label_value:
             conditions.note_unconverted(

@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from meshproof import inventory, rules
-from meshproof.base.errors import BadRules, plural
-from meshproof.base.names import MESH, full_name, is_service
+from meshproof.base.errors import BadRules, pluralize
+from meshproof.base.names import MESH, is_service, qualify_host
 from meshproof.convert import egress, unconverted
 from meshproof.convert.actions import OLD_SECONDS
 from meshproof.convert.egress import EgressEndpoint
@@ -75,7 +75,7 @@ class Comparison:
         if self.same:
             hosts = list(dict.fromkeys(host for part in self.same for host in part.hosts))
             hosts_text = ", ".join(hosts[:3]) + (f" and {len(hosts) - 3} more" * (len(hosts) > 3))
-            yield f"the same in the routing model: {plural(routes, 'route')} of {hosts_text}"
+            yield f"the same in the routing model: {pluralize(routes, 'route')} of {hosts_text}"
         if self.endpoints[0] and not self.different:
             yield f"the same ways out of the mesh: {', '.join(map(str, self.endpoints[0]))}"
 
@@ -211,7 +211,7 @@ def _check_complete(documents: list[Document], source: Source, notes: Sequence[N
         ):
             raise note.at.error("what is not converted is not compared")
     ingress_of_host = {
-        full_name(path.service.text(), document.namespace): document
+        qualify_host(path.service.text(), document.namespace): document
         for document in documents
         if document.kind == "Ingress"
         for host_paths in read_paths(document).values()
@@ -238,11 +238,11 @@ class _Index:
             if document.kind == "Gateway":
                 self._gateways[document.namespace, document.name] = document
             elif document.kind == "DestinationRule":
-                host = full_name(document.spec.need("host").text(), document.namespace)
+                host = qualify_host(document.spec.need("host").text(), document.namespace)
                 self._subsets.setdefault(host, []).append(document)
             elif document.kind == "VirtualService":
                 for value in document.spec.need("hosts").items():
-                    host = full_name(value.text(), document.namespace)
+                    host = qualify_host(value.text(), document.namespace)
                     self._routes.setdefault(host, []).append(document)
 
     def find_counterparts(self, source_rules: RuleSet, documents: list[Document]) -> list[Document]:
@@ -295,7 +295,7 @@ def _iter_destination_hosts(document: Document) -> Iterator[str]:
             else []
         )
         for destination in [*destinations, *([mirror] if mirror is not None else [])]:
-            yield full_name(destination.need("host").text(), document.namespace)
+            yield qualify_host(destination.need("host").text(), document.namespace)
 
 
 def find_differences(source_rules: RuleSet, converted_rules: RuleSet) -> Iterator[str]:

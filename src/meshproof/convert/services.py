@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from meshproof.base.names import CLUSTER_DOMAIN, full_name
+from meshproof.base.names import CLUSTER_DOMAIN, qualify_host
 from meshproof.documents.manifest import Value
 
 
@@ -42,7 +42,7 @@ def read_service(value: Value, namespace: str) -> Service:
         if field_value is not None:
             field_value.non_empty_text()
     if full_value is not None:
-        return build_service(full_name(full_value.text(), namespace))
+        return build_service(qualify_host(full_value.text(), namespace))
     name = value.need("name").text()
     service_namespace = namespace_value.text() if namespace_value else namespace
     return build_service(

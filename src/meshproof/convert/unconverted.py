@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from meshproof import inventory
-from meshproof.base.names import CLUSTER_DOMAIN, Labels, full_name
+from meshproof.base.names import CLUSTER_DOMAIN, Labels, qualify_host
 from meshproof.convert.nodes import Node
 from meshproof.convert.notes import Notes
 from meshproof.convert.source import has_kind_and_version
@@ -48,7 +48,7 @@ def note_clashes(objects: Sequence[Node], documents: Iterable[Document], notes: 
             if document.kind != content["kind"]:
                 continue
             has_same_name = (document.namespace, document.name) == (namespace, metadata["name"])
-            hosts = {full_name(host, namespace) for host in _list_node_hosts(content)}
+            hosts = {qualify_host(host, namespace) for host in _list_node_hosts(content)}
             is_only_one = content["kind"] in _UNIQUE_KINDS and "gateways" not in content["spec"]
             if has_same_name or (is_only_one and hosts & _read_hosts(document)):
                 message = f"there is a {document.kind} '{document.name}' already; make one of both"
@@ -79,4 +79,4 @@ def _read_hosts(document: Document) -> set[str]:
     """Return the full hosts of an existing object."""
     hosts, host = document.spec.get("hosts"), document.spec.get("host")
     values = [*(hosts.items() if hosts is not None else []), *([host] if host is not None else [])]
-    return {full_name(value.text(), document.namespace) for value in values}
+    return {qualify_host(value.text(), document.namespace) for value in values}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from meshproof.base.errors import BadRules, Missing, Unsupported, nearest
+from meshproof.base.errors import BadRules, Missing, Unsupported, suggest_nearest
 
 E = TypeVar("E", bound=BadRules)
 Scalar = str | int | float | bool | None
@@ -143,7 +143,7 @@ class Value:
         """Return the content as one of `valid`. Raises BadRules with the nearest one."""
         text = self.text()
         if text not in valid:
-            hint = nearest(text, valid)
+            hint = suggest_nearest(text, valid)
             raise self.at.error(
                 f"{self.described_path}: '{text}' is not one of {', '.join(valid)}{hint}"
             )
@@ -164,7 +164,7 @@ class Value:
                 reason = f": {reasons[key]}" if reasons[key] else " yet"
                 raise self.keys[key].unsupported(f"{path} is not supported{reason}")
             if key not in valid:
-                hint = nearest(key, [*valid, *reasons])
+                hint = suggest_nearest(key, [*valid, *reasons])
                 raise self.keys[key].error(f"{path}: unknown key '{key}'{hint}")
 
     def to_python(self) -> Any:

@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels, full_name, labels
+from meshproof.base.names import (
+    CLUSTER_DOMAIN,
+    MESH,
+    ROOT_NAMESPACE,
+    Labels,
+    qualify_host,
+    sort_labels,
+)
 from meshproof.documents.manifest import Document
 from meshproof.rules.model import RuleSet
 
@@ -122,7 +129,9 @@ def _read_entry_labels(entry: Document) -> tuple[Labels, ...]:
     endpoints = entry.spec.get("endpoints")
     label_values = [endpoint.get("labels") for endpoint in endpoints.items()] if endpoints else []
     return tuple(
-        dict.fromkeys(labels(value.text_mapping()) for value in label_values if value is not None)
+        dict.fromkeys(
+            sort_labels(value.text_mapping()) for value in label_values if value is not None
+        )
     )
 
 
@@ -170,13 +179,13 @@ def _service_host(service: Document) -> str:
 def _read_labels(document: Document, key: str) -> Labels:
     """Return the labels under `key` of an object's spec, () without any."""
     value = document.spec.get(key)
-    return labels(value.text_mapping()) if value else ()
+    return sort_labels(value.text_mapping()) if value else ()
 
 
 def _read_pod_labels(workload: Document) -> Labels:
     metadata = workload.spec.need("template").get("metadata")
     value = metadata.get("labels") if metadata else None
-    return labels(value.text_mapping()) if value else ()
+    return sort_labels(value.text_mapping()) if value else ()
 
 
 def _read_ports(service: Document) -> Iterator[int]:
@@ -201,10 +210,10 @@ def _read_subsets(rules: Iterable[Document]) -> dict[str, tuple[Labels, ...]]:
     """Return the labels of the subsets of DestinationRules, by full host."""
     subsets: dict[str, tuple[Labels, ...]] = {}
     for document in rules:
-        host = full_name(document.spec.need("host").text(), document.namespace)
+        host = qualify_host(document.spec.need("host").text(), document.namespace)
         entries = document.spec.get("subsets")
         label_sets = (
-            [labels(subset.need("labels").text_mapping()) for subset in entries.items()]
+            [sort_labels(subset.need("labels").text_mapping()) for subset in entries.items()]
             if entries
             else []
         )

@@ -18,7 +18,7 @@ from meshproof.base.errors import Inconclusive
 #: What a request is counted as that went to a service by no subset: no rule sent it to one.
 NO_SUBSET = "no subset"
 #: How many proxies are asked at a time.
-_AT_ONCE = 8
+_PARALLEL_READS = 8
 #: Order of a batch is drawn by this, so that a stored run can be made again.
 _SEED = 20260
 #: Requests of a batch at most: as many as the judge's smaller block (statistics.md, section 5), so
@@ -38,7 +38,7 @@ class Counters:
 
     def __init__(self, readers: Mapping[str, Reader], host: str) -> None:
         self.host = host
-        self._readers = dict(readers)
+        self._admin_readers = dict(readers)
         # Some write a name with `_` for each dot, and `;` at its end.
         name = re.escape(host).replace(r"\.", "[._]") + ";?"
         kinds = r"\.upstream_rq_(completed|5xx)"
@@ -47,53 +47,57 @@ class Counters:
         )
         pattern = rf"^cluster\.outbound\|[0-9]+\|[^|]*\|{name}{kinds}$"
         self._path = f"/stats?usedonly&filter={quote(pattern)}"
-        self._clients: list[str] = []
-        self._last = dict(zip(self._readers, self._read(list(self._readers)), strict=True))
+        self._active_proxies: list[str] = []
+        self._last_counts = dict(
+            zip(self._admin_readers, self._read_counts(list(self._admin_readers)), strict=True)
+        )
 
-    def since(self, expected: int) -> Counter[str | None]:
+    def count_new(self, expected: int) -> Counter[str | None]:
         """Return the requests that were answered since the last call, by subset.
 
         None are answers 5xx, which may be the proxy's own: no version is known to have given them.
         Proxies that have sent none before are asked only when fewer than `expected` are found.
         """
-        found = self._moved(self._clients)
-        if found.total() < expected:
-            rest = [name for name in self._readers if name not in self._clients]
-            found += self._moved(rest)
-        return found
+        counts = self._count_increase(self._active_proxies)
+        if counts.total() < expected:
+            idle_proxies = [
+                name for name in self._admin_readers if name not in self._active_proxies
+            ]
+            counts += self._count_increase(idle_proxies)
+        return counts
 
-    def _moved(self, names: Sequence[str]) -> Counter[str | None]:
-        found: Counter[str | None] = Counter()
-        for name, now in zip(names, self._read(names), strict=True):
-            moved = now - self._last[name]
-            self._last[name] = now
-            found += moved
-            if moved and name not in self._clients:
-                self._clients.append(name)
-        return found
+    def _count_increase(self, names: Sequence[str]) -> Counter[str | None]:
+        total: Counter[str | None] = Counter()
+        for name, counts in zip(names, self._read_counts(names), strict=True):
+            increase = counts - self._last_counts[name]
+            self._last_counts[name] = counts
+            total += increase
+            if increase and name not in self._active_proxies:
+                self._active_proxies.append(name)
+        return total
 
-    def _read(self, names: Sequence[str]) -> list[Counter[str | None]]:
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            texts = pool.map(lambda name: self._readers[name](self._path), names)
-            return [self._parsed(text) for text in texts]
+    def _read_counts(self, names: Sequence[str]) -> list[Counter[str | None]]:
+        with ThreadPoolExecutor(_PARALLEL_READS) as pool:
+            texts = pool.map(lambda name: self._admin_readers[name](self._path), names)
+            return [self._parse_counts(text) for text in texts]
 
-    def _parsed(self, text: str) -> Counter[str | None]:
-        found: Counter[str | None] = Counter()
-        for subset, kind, number in self._stats.findall(text):
+    def _parse_counts(self, text: str) -> Counter[str | None]:
+        counts: Counter[str | None] = Counter()
+        for subset, suffix, number in self._stats.findall(text):
             count = int(number)
-            if kind == "5xx":
-                found[None] += count
+            if suffix == "5xx":
+                counts[None] += count
                 count = -count
-            found[subset or NO_SUBSET] += count
-        return found
+            counts[subset or NO_SUBSET] += count
+        return counts
 
 
-def labels(
-    batches: Iterable[Sequence[object]], begin: Callable[[], Counters]
+def label_requests(
+    batches: Iterable[Sequence[object]], start_counters: Callable[[], Counters]
 ) -> Generator[str | None]:
     """Yield, for each request of each batch, the subset that answered it; None where none is known.
 
-    `begin` begins to count. Each request must make its client call the service once. Counters say
+    `start_counters` begins to count. Each request must make its client call the service once. Counters say
     how many each subset got, not in which order: the order within a batch is drawn at random.
     Under independent draws every order of given counts is equally likely, so what is yielded has
     the distribution of the answers themselves, and every error rate of the judge holds as it
@@ -106,24 +110,24 @@ def labels(
     or none at all.
     """
     shuffle = random.Random(_SEED).shuffle
-    counters = begin()
-    seen = False
+    counters = start_counters()
+    any_counted = False
     for batch in batches:
-        found = counters.since(len(batch))
-        if found.total() > len(batch):
+        counts = counters.count_new(len(batch))
+        if counts.total() > len(batch):
             raise Inconclusive(
-                f"{found.total()} requests to {counters.host} were counted for {len(batch)} that "
+                f"{counts.total()} requests to {counters.host} were counted for {len(batch)} that "
                 "were sent: others call it from the same clients, or one request calls it more "
                 "than once; counters cannot tell which are ours"
             )
-        seen = seen or bool(found)
-        if not seen:
+        any_counted = any_counted or bool(counts)
+        if not any_counted:
             raise Inconclusive(
                 f"no proxy has counted a request to {counters.host}: either nothing calls it, or "
                 "the clients' proxies do not keep the counters of clusters; on their pods, the "
                 "annotation `sidecar.istio.io/statsInclusionPrefixes: cluster.outbound` lets them"
             )
-        known = list(found.elements())
-        known += [None] * (len(batch) - len(known))
-        shuffle(known)
-        yield from known
+        subsets = list(counts.elements())
+        subsets += [None] * (len(batch) - len(subsets))
+        shuffle(subsets)
+        yield from subsets

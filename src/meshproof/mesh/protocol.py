@@ -11,14 +11,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from meshproof.base.errors import UsageError, nearest
+from meshproof.base.errors import UsageError, suggest_nearest
 from meshproof.base.names import ROOT_NAMESPACE
 from meshproof.documents.manifest import Document
 from meshproof.rules.model import MtlsMode, RuleSet
 
 if TYPE_CHECKING:
+    from meshproof.inventory import Inventory
     from meshproof.mesh.addons import Addon
     from meshproof.mesh.counters import Counters
+    from meshproof.mesh.echo.case_mesh import CaseMesh
+    from meshproof.oracle.derive import Case
 
 #: Name of a mesh -> "module:class"; imported only when asked for.
 MESHES = {
@@ -41,6 +44,7 @@ class Feature(StrEnum):
     INSIDE = "inside"
     COUNTERS = "counters"
     ROUTE_RULE = "route-rule"
+    SANDBOX = "sandbox"
 
 
 class Aspect(StrEnum):
@@ -63,9 +67,9 @@ class AspectReport:
     get what it needs.
     """
 
-    things: int
-    wrong: tuple[str, ...] = ()
-    lacking: str = ""
+    inspected: int
+    faults: tuple[str, ...] = ()
+    unavailable: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -104,7 +108,7 @@ class Asked:
     method: str
     path: str
     headers: tuple[tuple[str, str], ...]
-    without: tuple[str, ...]
+    suppressed_headers: tuple[str, ...]
     seconds: float
 
 
@@ -120,19 +124,19 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     seconds: float = 0.0
-    lost: str = ""
-    why: str = ""
+    failure: str = ""
+    failure_detail: str = ""
 
 
 class Sender(Protocol):
     """Sends requests from elsewhere than this machine, a batch at a time."""
 
     def send(
-        self, address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
+        self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
     ) -> list[Answer]:
         """Send a batch, `workers` at a time; return what became of each, in send order."""
 
-    def shown(self, curl: str) -> str:
+    def describe_command(self, curl: str) -> str:
         """Return the command line that sends what `curl` would send, from where this sends."""
 
 
@@ -195,6 +199,15 @@ class ClusterOptions:
 
 
 @dataclass(frozen=True)
+class SandboxRules:
+    """A user's rules for a sandbox, the cases to check there, and what exists beside the rules."""
+
+    rules: RuleSet
+    cases: Sequence[Case]
+    inventory: Inventory
+
+
+@dataclass(frozen=True)
 class Options:
     """How the mesh is to be stood up.
 
@@ -203,7 +216,8 @@ class Options:
     user (or `off`), `with_addons` whether to start those that the machine has; `cluster` is for the
     cluster mesh. `evidence` is the folder for what a mesh saves that ends by an error, before it
     takes all down (None: nothing). `beta` is the chance to miss a fault (0..1, both excluded; None:
-    the default). `meanwhile` is called once while pods start, where that takes seconds.
+    the default). `while_pods_start` is called once while pods start, where that takes seconds.
+    `sandbox` has the rules of a sandbox that starts beside the apps (None: no sandbox).
     """
 
     mtls: MtlsMode = "PERMISSIVE"
@@ -214,7 +228,8 @@ class Options:
     cluster: ClusterOptions = ClusterOptions()
     evidence: Path | None = None
     beta: float | None = None
-    meanwhile: Callable[[], None] = lambda: None
+    while_pods_start: Callable[[], None] = lambda: None
+    sandbox: SandboxRules | None = None
 
 
 @dataclass(frozen=True)
@@ -234,18 +249,18 @@ class Served:
     requests: int = 0
 
 
-def one_version(lines: Iterable[str]) -> str:
+def combine_versions(lines: Iterable[str]) -> str:
     """Return one version that stands for all of `lines`, whatever their order."""
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
 
 class AddonSet(Protocol):
-    """The addons of a mesh, by name (see `meshproof.mesh.addons.names`)."""
+    """The addons of a mesh, by name (see `meshproof.mesh.addons.list_addons`)."""
 
-    def missing(self, name: str) -> str:
+    def explain_missing(self, name: str) -> str:
         """Return why an addon is not there and how to get it; an empty string when it is."""
 
-    def ready(self, name: str) -> Addon:
+    def get_ready(self, name: str) -> Addon:
         """Return an addon once it answers. Raises NotReady when it does not."""
 
 
@@ -295,17 +310,17 @@ class Mesh(Protocol):
         Raises NotReady for one that cannot be reached from outside.
         """
 
-    def plaintext(self, replica: str) -> int | None:
+    def probe_plaintext(self, replica: str) -> int | None:
         """Ask a pod past the client's sidecar, in plaintext, as a client outside the mesh would.
 
         Returns the HTTP status, or None when the pod's sidecar ends the connection without an
         answer, as a STRICT one must. Raises NotReady when nobody listens there.
         """
 
-    def control_plane(self, aspect: Aspect) -> AspectReport:
+    def inspect_control_plane(self, aspect: Aspect) -> AspectReport:
         """Look at one aspect of the control plane. Raises NotReady when it does not answer."""
 
-    def inside(self, service: str) -> tuple[Address, Sender | None]:
+    def find_inside_client(self, service: str) -> tuple[Address, Sender | None]:
         """Where a client inside the mesh reaches `service` or `service.namespace`, and that client.
 
         The client's own sidecar routes what it sends. None stands for this process, where it can be
@@ -313,10 +328,17 @@ class Mesh(Protocol):
         `inside`.
         """
 
-    def counters(self, service: str) -> Counters:
+    def start_counters(self, service: str) -> Counters:
         """Begin to count the requests to `service` or `service.namespace`, as its clients do.
 
         For a mesh with the feature `counters`.
+        """
+
+    def sandbox(self) -> AbstractContextManager[CaseMesh]:
+        """Serve the rules of `Options.sandbox` to echo workloads, while the context lasts.
+
+        Raises NotReady for a sandbox that does not start, BadRules for rules that are refused. For
+        a mesh with the feature `sandbox`.
         """
 
     def replicas(self) -> list[Replica]:
@@ -350,4 +372,4 @@ def check_name(name: str) -> None:
             f"--mesh {name}: this mesh is not supported yet; there are: {', '.join(MESHES)}"
         )
     if name not in MESHES:
-        raise UsageError(f"--mesh {name}: no such mesh{nearest(name, [*MESHES, *PLANNED])}")
+        raise UsageError(f"--mesh {name}: no such mesh{suggest_nearest(name, [*MESHES, *PLANNED])}")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from meshproof.base.errors import BadRules, nearest
+from meshproof.base.errors import BadRules, suggest_nearest
 from meshproof.base.names import CLUSTER_DOMAIN, MESH
 from meshproof.documents.manifest import At
 from meshproof.oracle import actions, cors, overlaps, timeouts_and_retries
@@ -90,7 +90,8 @@ def _find_entrances(
             continue
         if name not in gateways:
             raise table.at.missing(
-                f"there is no Gateway {name}{nearest(name, gateways)}", name.partition("/")[0]
+                f"there is no Gateway {name}{suggest_nearest(name, gateways)}",
+                name.partition("/")[0],
             )
         for server in gateways[name].servers:
             for table_host, server_host in itertools.product(table.hosts, server.hosts):

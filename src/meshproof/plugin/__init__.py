@@ -182,7 +182,7 @@ def _check_options(config: pytest.Config) -> None:
                 "give -n 0, or leave --mesh-report out"
             )
         config.pluginmanager.register(recorder.Recorder(config), "meshproof.plugin.recorder")
-        config.add_cleanup(signals.take())
+        config.add_cleanup(signals.take_over())
 
 
 def _find_fixture_folders() -> list[Path]:

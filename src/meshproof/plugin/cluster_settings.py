@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from meshproof.base.errors import UsageError, nearest
+from meshproof.base.errors import UsageError, suggest_nearest
 
 if TYPE_CHECKING:
     import argparse
@@ -133,7 +133,9 @@ def read_provider(config: pytest.Config) -> Provider | None:
         return None
     if name not in PROVIDERS:
         valid = ", ".join(PROVIDERS)
-        raise UsageError(f"--mesh-provider {name}: not one of {valid}{nearest(name, PROVIDERS)}")
+        raise UsageError(
+            f"--mesh-provider {name}: not one of {valid}{suggest_nearest(name, PROVIDERS)}"
+        )
     if name == "external" and not config.getoption("mesh_kubeconfig"):
         raise UsageError("--mesh-provider external: which one? Give --mesh-kubeconfig PATH")
     if name == "external" and option_names:
@@ -178,7 +180,7 @@ def read_install(config: pytest.Config) -> Install | None:
     if profile not in PROFILES:
         valid = ", ".join(PROFILES)
         raise UsageError(
-            f"--mesh-install {profile}: not one of {valid}{nearest(profile, PROFILES)}"
+            f"--mesh-install {profile}: not one of {valid}{suggest_nearest(profile, PROFILES)}"
         )
     if config.getoption("mesh_revision"):
         raise UsageError(

@@ -20,13 +20,13 @@ _REPORTED_ERRORS = pytest.StashKey[dict[int, str]]()
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Turn signals into interrupts from before a mesh starts until after it has ended."""
     if any(_MESH_FIXTURES & set(getattr(item, "fixturenames", ())) for item in items):
-        config.add_cleanup(signals.take())
+        config.add_cleanup(signals.take_over())
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
     """Start no test after a signal, even if somebody has swallowed its interrupt."""
-    if signals.ending():
+    if signals.is_ending():
         raise KeyboardInterrupt
 
 
@@ -39,9 +39,9 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
         return
     with signals.uninterrupted():
         yield
-        if signals.pending():
+        if signals.is_pending():
             session.exitstatus = pytest.ExitCode.INTERRUPTED
-        signals.settle()
+        signals.ignore_from_now()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -13,6 +13,8 @@ from meshproof.plugin import settings
 if TYPE_CHECKING:
     import pytest
 
+    from meshproof.mesh.protocol import SandboxRules
+
 #: Most echo workloads that a sandbox may have: it shall stay small.
 MOST_WORKLOADS = 200
 _LOCAL = (
@@ -46,6 +48,16 @@ def uses_sandbox(config: pytest.Config) -> bool:
     """Say whether the cases of --mesh-rules run in a sandbox of the cluster."""
     limit = read_sandbox_limit(config) if config.getoption("mesh_rules") else 0
     return bool(limit) and 0 < count_echo_workloads(config) <= limit
+
+
+def read_sandbox_rules(config: pytest.Config) -> SandboxRules | None:
+    """Return the rules of --mesh-rules for a sandbox; None where the run uses no sandbox."""
+    from meshproof.mesh.protocol import SandboxRules
+
+    if not uses_sandbox(config):
+        return None
+    user_rules = settings.load_user_rules(config)
+    return SandboxRules(user_rules.rules, user_rules.plan.cases, user_rules.inventory)
 
 
 def count_echo_workloads(config: pytest.Config) -> int:

@@ -23,8 +23,8 @@ from meshproof.base.errors import (
     Inconclusive,
     MeshproofError,
     UsageError,
-    nearest,
-    plural,
+    pluralize,
+    suggest_nearest,
 )
 from meshproof.plugin import placement, settings
 from meshproof.plugin.evidence import Evidence, build_failure, get_evidence, read_skip_reason
@@ -75,7 +75,9 @@ def require_features(item: pytest.Item, features: Iterable[str]) -> None:
     valid = [str(feature) for feature in Feature]
     for feature in features:
         if feature not in valid:
-            raise UsageError(f"needs('{feature}'): no such feature{nearest(feature, valid)}")
+            raise UsageError(
+                f"needs('{feature}'): no such feature{suggest_nearest(feature, valid)}"
+            )
         if feature not in supports:
             raise NotSupported(f"the {name} mesh does not support {feature}")
 
@@ -115,8 +117,9 @@ class Recorder:
         ]
         for name in chosen:
             if name not in valid:
+                hint = suggest_nearest(name, valid)
                 raise pytest.UsageError(
-                    f"--mesh-format {name}: not one of {', '.join(valid)}{nearest(name, valid)}"
+                    f"--mesh-format {name}: not one of {', '.join(valid)}{hint}"
                 )
         return writers(chosen, self._folder)
 
@@ -253,7 +256,7 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Complete the record and let every writer write its report."""
         stopped = exitstatus == pytest.ExitCode.INTERRUPTED and not self.collection_failed
-        self.run.interrupted = stopped or signals.ending()
+        self.run.interrupted = stopped or signals.is_ending()
         self.run.notes = [*self.run.notes, *_describe_looser_limits(self.run.results)]
         self.run.seconds = round(time.monotonic() - self._start_time, 2)
         self._notify_writers(lambda writer: writer.ended(self.run))
@@ -266,7 +269,7 @@ def _describe_looser_limits(results: Iterable[Result]) -> list[str]:
     checks = [check for result in results for check in result.checks]
     counts = Counter(description for check in checks for description in check.verdict.loosened())
     return [
-        f"looser than the run in {plural(count, 'check')}: {description}"
+        f"looser than the run in {pluralize(count, 'check')}: {description}"
         for description, count in counts.items()
     ]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from meshproof.base.errors import UsageError, nearest
+from meshproof.base.errors import UsageError, suggest_nearest
 
 if TYPE_CHECKING:
     import pytest
@@ -53,7 +53,7 @@ def read_mesh_options(config: pytest.Config) -> MeshOptions:
                 cluster=read_cluster_options(config),
                 evidence=_find_evidence_folder(config),
                 beta=_read_beta(config),
-                meanwhile=_prepare_intervals,
+                while_pods_start=_prepare_intervals,
             )
     valid = [str(mtls_mode).lower() for mtls_mode in get_args(MtlsMode)]
     raise UsageError(f"--mesh-mtls {mode.lower()}: not one of {', '.join(valid)}")
@@ -124,7 +124,7 @@ def _read_addon_option(text: str) -> tuple[str, str]:
     if name not in list_addons() or not equals:
         raise UsageError(
             f"--mesh-addon {text}: expected NAME=PATH or NAME=off with a NAME of "
-            f"{', '.join(list_addons())}{nearest(name, list_addons())}"
+            f"{', '.join(list_addons())}{suggest_nearest(name, list_addons())}"
         )
     return name, path
 
@@ -154,9 +154,8 @@ def build_judge_settings(
                 raise UsageError(f"the judge's options: {error}") from None
     unknown_names = [name for name in check_values if name not in OPTION_NAMES]
     if unknown_names:
-        raise UsageError(
-            f"judge: no setting '{unknown_names[0]}'{nearest(unknown_names[0], OPTION_NAMES)}"
-        )
+        hint = suggest_nearest(unknown_names[0], OPTION_NAMES)
+        raise UsageError(f"judge: no setting '{unknown_names[0]}'{hint}")
     return apply_rule_options(settings, rules).with_values(
         "the check itself", check_values, is_local=True
     )

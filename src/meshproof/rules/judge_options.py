@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from meshproof.base.errors import nearest
+from meshproof.base.errors import suggest_nearest
 from meshproof.documents.value import At, Value
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def find_invalid_annotations(annotations: Value, kind: str) -> Iterator[InvalidA
             reason = "the alpha is shared over all checks of a run, so that no rule has its own"
             yield InvalidAnnotation(at, f"{key}: {reason}", "--mesh-alpha")
         elif name not in _RANGES:
-            reason = f"meshproof has no option '{name}'{nearest(name, _RANGES)}"
+            reason = f"meshproof has no option '{name}'{suggest_nearest(name, _RANGES)}"
             yield InvalidAnnotation(at, f"{key}: {reason}", f"one of {', '.join(_RANGES)}")
         elif kind not in ROUTING_KINDS:
             reason = f"it holds for nothing in a {kind}, which says of no request where it goes"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType, ModuleType
 
-from meshproof.base.errors import BadRules, nearest
+from meshproof.base.errors import BadRules, suggest_nearest
 from meshproof.base.names import INGRESS_CLASS, Labels
 from meshproof.documents.manifest import Document
 from meshproof.rules import judge_options
@@ -86,7 +86,7 @@ def _find_reader(document: Document, classes: Collection[str]) -> ModuleType:
             return reader
     raise document.at.error(
         f"{document.kind} of {document.api_version} is not a rule that meshproof "
-        f"reads{nearest(document.kind, _KINDS)}"
+        f"reads{suggest_nearest(document.kind, _KINDS)}"
     )
 
 

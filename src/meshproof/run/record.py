@@ -142,7 +142,7 @@ class Run:
             return errors.EXIT_INTERRUPTED
         if self.outcome is Outcome.MESH_NOT_READY:
             codes = [result.exit_code for result in self.results if result.exit_code]
-            return errors.exit_code_of(codes or [errors.EXIT_NOT_READY])
+            return errors.choose_exit_code(codes or [errors.EXIT_NOT_READY])
         return {
             Outcome.PASSED: errors.EXIT_PASSED,
             Outcome.FAILED: errors.EXIT_FAILED,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from meshproof.base.errors import UsageError, nearest
+from meshproof.base.errors import UsageError, suggest_nearest
 
 if TYPE_CHECKING:
     from meshproof.mesh.counters import Counters
@@ -60,7 +60,7 @@ class Attribution:
         }
         if app not in readers:
             raise UsageError(
-                f"answers do not tell versions of '{app}'{nearest(app, readers)}; "
+                f"answers do not tell versions of '{app}'{suggest_nearest(app, readers)}; "
                 f"where they do not, by='{BY_COUNTERS}{app}' asks its clients' proxies"
             )
         return readers[app]

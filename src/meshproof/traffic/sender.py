@@ -77,7 +77,7 @@ class RequestSender:
     def build_curl(self, request: Request) -> str:
         """Return the command line that sends a request from where this sends it."""
         curl = request.build_curl(self.address)
-        return self.remote_sender.shown(curl) if self.remote_sender else curl
+        return self.remote_sender.describe_command(curl) if self.remote_sender else curl
 
     def send(self, request: Request, number: int) -> Visit:
         """Send the request with this number in the sample, again if it gets no response.
@@ -144,7 +144,7 @@ class RequestSender:
         attempts = [request.with_next_number() for request in requests]
         answers = send_batch(attempts)
         for _attempt in range(_MAX_ATTEMPTS - 1):
-            lost = [index for index, answer in enumerate(answers) if answer.lost]
+            lost = [index for index, answer in enumerate(answers) if answer.failure]
             for index in lost:
                 self._count_lost_request()
                 attempts[index] = requests[index].with_next_number()
@@ -152,8 +152,8 @@ class RequestSender:
             for index, answer in zip(lost, retried, strict=True):
                 answers[index] = answer
         for request, answer in zip(attempts, answers, strict=True):
-            if answer.lost:
-                reason = f"{answer.lost}: {answer.why}"
+            if answer.failure:
+                reason = f"{answer.failure}: {answer.failure_detail}"
                 raise NotReady(f"{self.address.url}{request.path}: no answer: {reason}")
         return [
             Visit(request, answer.status, answer.headers, answer.body, answer.seconds)

@@ -100,7 +100,7 @@ class Visits:
 
         `app` is a name, whose version the response tells, or `counters:SERVICE[.NAMESPACE]`: then
         a version is the name of a subset, and the order within a batch is not the real one (see
-        `mesh.counters.labels`). Raises UsageError for an app of neither.
+        `mesh.counters.label_requests`). Raises UsageError for an app of neither.
         """
         service = app.removeprefix(BY_COUNTERS)
         if service == app:
@@ -112,7 +112,7 @@ class Visits:
 
         size = min(self.sampling.batch, counters.BATCH)
         self.sampling = replace(self.sampling, batch=size)
-        return counters.labels(self.iter_batches(), lambda: start_counters(service))
+        return counters.label_requests(self.iter_batches(), lambda: start_counters(service))
 
     def label_by(self, read_label: ReadLabel) -> Generator[str | None]:
         """Yield the label of each visit of `stream`; close it in the same way."""

@@ -9,9 +9,14 @@ from functools import cached_property
 
 from meshproof.base.errors import Inconclusive
 from meshproof.mesh.echo.case_mesh import CaseMesh
-from meshproof.mesh.echo.listener import SEEN_AUTHORITY, SEEN_HEADER, SEEN_PATH, SERVED_BY
+from meshproof.mesh.echo.listener import (
+    SEEN_AUTHORITY_HEADER,
+    SEEN_HEADER_PREFIX,
+    SEEN_PATH_HEADER,
+    SERVED_BY_HEADER,
+)
 from meshproof.mesh.echo.workloads import Ambiguity
-from meshproof.mesh.envoy.listeners import MIRROR
+from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 from meshproof.oracle.actions import Arrival, ExpectedHeaders, ProxyReply
 from meshproof.oracle.conditions import shorten
 from meshproof.oracle.derive import Case
@@ -58,8 +63,10 @@ class CaseComparison:
     def for_case(cls, case: Case, mesh: CaseMesh) -> CaseComparison:
         """Return the comparison for a case. Raises TwoAtOnce as `Workloads.names` does."""
         workloads = mesh.workloads
-        destinations = workloads.names(case)
-        return cls(case, destinations, workloads.expected(case), workloads.hiding(case))
+        destinations = workloads.map_destinations(case)
+        return cls(
+            case, destinations, workloads.expected_shares(case), workloads.find_ambiguities(case)
+        )
 
     @cached_property
     def expected_shares(self) -> dict[str, float]:
@@ -90,8 +97,12 @@ class CaseComparison:
 
     def _find_open_ambiguities(self, visits: Sequence[Visit]) -> list[Ambiguity]:
         """Return the ambiguities that these visits do not rule out."""
-        workloads = {visit.headers.get(SERVED_BY, "") for visit in visits}
-        return [ambiguity for ambiguity in self.ambiguities if not ambiguity.beyond & workloads]
+        workloads = {visit.headers.get(SERVED_BY_HEADER, "") for visit in visits}
+        return [
+            ambiguity
+            for ambiguity in self.ambiguities
+            if not ambiguity.deciding_workloads & workloads
+        ]
 
     def select_sample(self, visits: Visits, mesh: CaseMesh) -> Sample | None:
         """Return what the judge is given; None where each response alone says what is wrong."""
@@ -109,7 +120,7 @@ class CaseComparison:
 
         Sends as many requests as it takes to tell the expected route from every other.
         """
-        batch = mesh.workloads.visits(self.case)
+        batch = mesh.workloads.count_visits(self.case)
         sent = visits.take(batch)
         while self.needs_more_visits(sent):
             sent += visits.take(batch)
@@ -131,8 +142,8 @@ class CaseComparison:
                 return summary, f"{self.expectation}{per_request}", describe_response(visit)
         for ambiguity in self._find_open_ambiguities(visits):
             expected = f"{self.expectation}, by any of its workloads{per_request}"
-            workloads = sorted({visit.headers.get(SERVED_BY, "") for visit in visits})
-            return f"only {ambiguity.words} answered", expected, ", ".join(workloads)
+            workloads = sorted({visit.headers.get(SERVED_BY_HEADER, "") for visit in visits})
+            return f"only {ambiguity.description} answered", expected, ", ".join(workloads)
         return None
 
     def _find_missing_copies(
@@ -155,7 +166,7 @@ class CaseComparison:
         None if no workload answered although one must. Raises Inconclusive for a response that
         a policy of the mesh gave.
         """
-        workload = visit.headers.get(SERVED_BY)
+        workload = visit.headers.get(SERVED_BY_HEADER)
         if workload is not None:
             destination = self.destinations.get(workload, workload)
             arrivals = dict(zip(self.shares, self.case.answer.arrivals, strict=False))
@@ -205,10 +216,15 @@ class CaseComparison:
         visits = iter(sample)
         while batch_visits := list(itertools.islice(visits, batch)):
             sent_copies = [
-                (dict(visit.request.headers)[MIRROR], visit.headers.get(SERVED_BY, ""))
+                (
+                    dict(visit.request.headers)[MIRROR_HEADER],
+                    visit.headers.get(SERVED_BY_HEADER, ""),
+                )
                 for visit in batch_visits
             ]
-            for visit, count in zip(batch_visits, mesh.copied(self.case, sent_copies), strict=True):
+            for visit, count in zip(
+                batch_visits, mesh.count_copies(self.case, sent_copies), strict=True
+            ):
                 label = self.label(visit)
                 copy_label = {0: NOT_COPIED, 1: COPIED}.get(count, f"copied {count} times")
                 yield copy_label if label in self.expected_shares else label
@@ -247,16 +263,16 @@ def _strip_default_port(url: str) -> str:
 def _compare_arrival(arrival: Arrival, visit: Visit) -> Iterator[str]:
     """Yield how the request that the workload received, or its response, differs."""
     for part, header, expected in (
-        ("path", SEEN_PATH, arrival.path),
-        ("authority", SEEN_AUTHORITY, arrival.authority),
+        ("path", SEEN_PATH_HEADER, arrival.path),
+        ("authority", SEEN_AUTHORITY_HEADER, arrival.authority),
     ):
         value = visit.headers.get(header, "")
         if value != expected:
             yield f"{part} arrived as {shorten(value)}, not {shorten(expected)}"
     request_headers = {
-        name.removeprefix(SEEN_HEADER): value
+        name.removeprefix(SEEN_HEADER_PREFIX): value
         for name, value in visit.headers.items()
-        if name.startswith(SEEN_HEADER)
+        if name.startswith(SEEN_HEADER_PREFIX)
     }
     yield from _compare_headers("arrived", arrival.request_headers, request_headers)
     yield from _compare_headers("came back", arrival.response_headers, visit.headers)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from meshproof.base.errors import BadRules, Missing, Unsupported
-from meshproof.base.names import MESH, full_name, gateway_name
+from meshproof.base.names import MESH, qualify_gateway, qualify_host
 from meshproof.documents.manifest import At, Document
 from meshproof.documents.value import Value
 
@@ -121,7 +121,7 @@ def _describe_object(document: Document) -> str:
 
 def _read_gateways(parent: Value, namespace: str) -> list[str]:
     """Return the Gateways that a VirtualService or a match names, as `namespace/name`."""
-    return [gateway_name(gateway.text(), namespace) for gateway in parent.entries("gateways")]
+    return [qualify_gateway(gateway.text(), namespace) for gateway in parent.entries("gateways")]
 
 
 def _remove_gateways_from(
@@ -182,7 +182,7 @@ def _is_excluded_gateway(
     gateway: Value, namespace: str, is_excluded: Callable[[str], bool]
 ) -> bool:
     """Say whether a Gateway is excluded; sidecars (`mesh`) never are."""
-    name = gateway_name(gateway.text(), namespace)
+    name = qualify_gateway(gateway.text(), namespace)
     return name != MESH and is_excluded(name)
 
 
@@ -206,9 +206,10 @@ def _depends_on(document: Document, excluded: Document) -> bool:
     if document.kind != "VirtualService":
         return False
     if excluded.kind == "DestinationRule":
-        host = full_name(excluded.spec.need("host").text(), excluded.namespace)
+        host = qualify_host(excluded.spec.need("host").text(), excluded.namespace)
         return any(
-            "subset" in mapping and full_name(str(mapping.get("host")), document.namespace) == host
+            "subset" in mapping
+            and qualify_host(str(mapping.get("host")), document.namespace) == host
             for mapping in _iter_mappings(document.spec.to_python())
         )
     if excluded.kind != "VirtualService":
@@ -248,7 +249,7 @@ def _read_parents(http_route: Document) -> set[tuple[str, str, str]]:
 
 def _read_hosts(rule: Document) -> set[str]:
     """Return the full hosts of a VirtualService."""
-    return {full_name(host.text(), rule.namespace) for host in rule.spec.entries("hosts")}
+    return {qualify_host(host.text(), rule.namespace) for host in rule.spec.entries("hosts")}
 
 
 def _read_attached_gateways(rule: Document) -> set[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meshproof.base.errors import BadRules, NotReady, UsageError, nearest
+from meshproof.base.errors import BadRules, NotReady, UsageError, suggest_nearest
 from meshproof.base.names import INGRESS_ANNOTATION, INGRESS_CLASS, INGRESS_CONTROLLER
 from meshproof.documents.manifest import Document, parse
 
@@ -240,7 +240,7 @@ def _explain_empty_namespace(kube: Kube, source: LiveSource, namespace: str) -> 
             namespaces = [str(body["metadata"]["name"]) for body in kube.list("v1", "Namespace")]
             return UsageError(
                 f"{source.path}: {kube.cluster_name} has no namespace {namespace}"
-                f"{nearest(namespace, namespaces)}"
+                f"{suggest_nearest(namespace, namespaces)}"
             )
     except NotReady:  # not allowed to list namespaces: the general message must do
         pass

@@ -11,8 +11,8 @@ from meshproof import inventory, rules
 from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
 from meshproof.inventory import Inventory
-from meshproof.mesh.echo.workloads import Workloads, check_hosts, echoes
-from meshproof.mesh.envoy.listeners import MIRROR
+from meshproof.mesh.echo.workloads import Workloads, check_hosts, plan_echo_workloads
+from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 from meshproof.oracle import derive
 from meshproof.oracle import gaps as unproven
 from meshproof.oracle.derive import Case, Plan
@@ -55,7 +55,7 @@ class UserRules:
     @cached_property
     def workloads(self) -> Workloads:
         """The echo workloads that stand for the services of the rules."""
-        return Workloads(echoes(self.rules, self.inventory))
+        return Workloads(plan_echo_workloads(self.rules, self.inventory))
 
     @cached_property
     def _omitted_headers(self) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ class UserRules:
             call.method,
             tuple(name for name in self._omitted_headers if call.header(name) is None),
             case.answer.extra_seconds,
-            (MIRROR, case.token) if case.answer.mirrors else None,
+            (MIRROR_HEADER, case.token) if case.answer.mirrors else None,
         )
 
 

@@ -15,24 +15,24 @@ from meshproof.run.record import Result, Run
 
 
 @dataclass
-class Ended:
+class FinishedRun:
     code: int
-    said: str
+    output: str
     results: dict[str, Result]
 
 
 @pytest.fixture
-def addon_run(tmp_path: Path) -> Callable[..., Ended]:
+def addon_run(tmp_path: Path) -> Callable[..., FinishedRun]:
     """Run `meshproof test -k NAMES` in an empty folder; return what became of each addon."""
 
-    def run(select: str, *options: str) -> Ended:
+    def run(select: str, *options: str) -> FinishedRun:
         command = [sys.executable, "-m", "meshproof", "test", "-k", select, *options]
         done = subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
         )
         record = tmp_path / "meshproof-report" / "run.json"
         results = Run.from_json(record.read_text()).results if record.exists() else []
-        return Ended(
+        return FinishedRun(
             done.returncode,
             done.stdout + done.stderr,
             {result.promise.removeprefix("addon "): result for result in results},
@@ -46,8 +46,8 @@ def needs_program() -> Callable[[str], None]:
     """Skip where a program is lacking, except in CI: there it must be."""
 
     def need(name: str) -> None:
-        there = "ZIPKIN_JAR" in os.environ if name == "zipkin" else shutil.which(name)
-        if there:
+        is_installed = "ZIPKIN_JAR" in os.environ if name == "zipkin" else shutil.which(name)
+        if is_installed:
             return
         if "CI" in os.environ:
             pytest.fail(f"{name} must be there in CI")

@@ -26,17 +26,17 @@ def data_source() -> str:
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        known = self.path == "/api/health"
-        self._answer(200 if known else 404, {"database": "ok", "version": "stand-in"})
+        is_health = self.path == "/api/health"
+        self._answer(200 if is_health else 404, {"database": "ok", "version": "stand-in"})
 
     def do_POST(self) -> None:
         query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["queries"][0]
         if self.path != "/api/ds/query" or query["datasource"]["uid"] != "meshproof":
             self._answer(404, {"message": "Data source not found"})
             return
-        asked = urllib.parse.urlencode({"query": query["expr"]})
-        with urllib.request.urlopen(f"{data_source()}/api/v1/query?{asked}") as answer:
-            result = json.load(answer)["data"]["result"]
+        parameters = urllib.parse.urlencode({"query": query["expr"]})
+        with urllib.request.urlopen(f"{data_source()}/api/v1/query?{parameters}") as response:
+            result = json.load(response)["data"]["result"]
         values = [[result[0]["value"][0] * 1000], [float(result[0]["value"][1])]] if result else []
         frames = [{"schema": {}, "data": {"values": values}}] if values else []
         self._answer(200, {"results": {query["refId"]: {"status": 200, "frames": frames}}})
@@ -54,5 +54,5 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    place = (os.environ["GF_SERVER_HTTP_ADDR"], int(os.environ["GF_SERVER_HTTP_PORT"]))
-    ThreadingHTTPServer(place, Handler).serve_forever()
+    address = (os.environ["GF_SERVER_HTTP_ADDR"], int(os.environ["GF_SERVER_HTTP_PORT"]))
+    ThreadingHTTPServer(address, Handler).serve_forever()

@@ -5,20 +5,20 @@ from typing import Any
 
 import pytest
 
-from meshproof.mesh.addons import names
+from meshproof.mesh.addons import list_addons
 from meshproof.run.record import Outcome
 
-OFF = [part for name in names() for part in ("--mesh-addon", f"{name}=off")]
+OFF = [part for name in list_addons() for part in ("--mesh-addon", f"{name}=off")]
 
 
 def test_every_addon_of_the_design_is_known() -> None:
-    assert set(names()) == {"prometheus", "grafana", "service-graph", "zipkin", "jaeger"}
+    assert set(list_addons()) == {"prometheus", "grafana", "service-graph", "zipkin", "jaeger"}
 
 
 def test_one_that_is_missing_is_named_and_never_passed(addon_run: Callable[..., Any]) -> None:
     ended = addon_run("rotation or addon", *OFF)
-    assert ended.code == 0, ended.said
-    for name in names():
+    assert ended.code == 0, ended.output
+    for name in list_addons():
         assert ended.results[name].outcome is Outcome.NOT_SUPPORTED
         assert "switched off" in ended.results[name].message
 
@@ -32,17 +32,17 @@ def test_how_to_get_it_is_said(
     assert ended.code == 3, "nothing was checked, so nothing is green"
     assert "apt-get install prometheus" in ended.results["prometheus"].message
     assert "mvn dependency:copy" in ended.results["zipkin"].message
-    assert "needs" in ended.results["service-graph"].message or "cluster" in ended.said
+    assert "needs" in ended.results["service-graph"].message or "cluster" in ended.output
 
 
 def test_one_that_is_required_must_be_there(addon_run: Callable[..., Any]) -> None:
     ended = addon_run("grafana", "--mesh-addon", "grafana=off", "--mesh-require-addon", "grafana")
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     assert ended.results["grafana"].outcome is Outcome.MESH_NOT_READY
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("option", "message"),
     [
         ("promtheus=off", "did you mean 'prometheus'?"),
         ("prometheus", "expected NAME=PATH"),
@@ -50,8 +50,10 @@ def test_one_that_is_required_must_be_there(addon_run: Callable[..., Any]) -> No
         ("zipkin=/nowhere/zipkin.jar", "there is no file"),
     ],
 )
-def test_a_wrong_option_ends_with_64(addon_run: Callable[..., Any], given: str, said: str) -> None:
-    ended = addon_run("addon", "--mesh-addon", given)
-    assert ended.code == 64, ended.said
-    assert said in ended.said
-    assert "Traceback" not in ended.said
+def test_a_wrong_option_ends_with_64(
+    addon_run: Callable[..., Any], option: str, message: str
+) -> None:
+    ended = addon_run("addon", "--mesh-addon", option)
+    assert ended.code == 64, ended.output
+    assert message in ended.output
+    assert "Traceback" not in ended.output

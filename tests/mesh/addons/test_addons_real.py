@@ -15,7 +15,7 @@ def test_a_real_one_holds_our_traffic(
 ) -> None:
     needs_program(name)
     ended = addon_run(name, "--mesh-require-addon", name)
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert ended.results[name].outcome is Outcome.PASSED
 
 
@@ -26,7 +26,7 @@ def test_grafana_is_asked_through_its_data_source(
     ended = addon_run(
         "grafana", "--mesh-addon", f"grafana={grafana}", "--mesh-require-addon", "grafana"
     )
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert ended.results["grafana"].outcome is Outcome.PASSED
 
 
@@ -36,7 +36,7 @@ def test_grafana_without_prometheus_is_not_passed(
     ended = addon_run(
         "grafana", "--mesh-addon", f"grafana={grafana}", "--mesh-addon", "prometheus=off"
     )
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     assert "needs prometheus" in ended.results["grafana"].message
 
 
@@ -47,6 +47,6 @@ def test_one_that_dies_at_start_is_named_with_its_last_words(
     broken.write_text("#!/bin/sh\necho 'error: cannot open the database' >&2\nexit 3\n")
     broken.chmod(0o755)
     ended = addon_run("prometheus", "--mesh-addon", f"prometheus={broken}")
-    assert ended.code == 69, ended.said
+    assert ended.code == 69, ended.output
     assert "ended with exit code 3" in ended.results["prometheus"].message
     assert "cannot open the database" in ended.results["prometheus"].message

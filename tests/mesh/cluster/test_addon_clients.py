@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from meshproof.base.errors import NotReady
-from meshproof.mesh.addons import UNCOUNTED, module, names, service_graph
+from meshproof.mesh.addons import UNCOUNTED, list_addons, load_addon, service_graph
 from meshproof.mesh.addons import grafana as grafana_addon
 from meshproof.mesh.addons import jaeger as jaeger_addon
 from meshproof.mesh.addons import prometheus as prometheus_addon
@@ -41,10 +41,10 @@ class Run:
 
     namespace = "ours"
 
-    def requests(self) -> int:
+    def count_requests(self) -> int:
         return 40
 
-    def sidecars(self) -> int:
+    def count_sidecars(self) -> int:
         return 6
 
 
@@ -58,62 +58,62 @@ Serve = Callable[[Answers], str]
 
 
 def test_every_addon_has_a_client() -> None:
-    for name in names():
-        assert module(name).IN_CLUSTER.services
-        assert module(name).Remote("http://x", Run()).url == "http://x"
+    for name in list_addons():
+        assert load_addon(name).IN_CLUSTER.services
+        assert load_addon(name).Remote("http://x", Run()).url == "http://x"
 
 
 def test_prometheus_counts_as_clients_do(serve: Serve) -> None:
     url = serve(prometheus({"count(up": 6, "istio_requests_total": 60, "vector(1)": 1}))
     addon = prometheus_addon.Remote(url, Run())
-    addon.answers()
-    assert addon.before() == 40
-    evidence = addon.seen(TAG)
+    addon.require_answer()
+    assert addon.read_baseline() == 40
+    evidence = addon.read_evidence(TAG)
     assert evidence.count == 60
-    assert "6 of 6 sidecars of namespace ours are scraped" in evidence.words
+    assert "6 of 6 sidecars of namespace ours are scraped" in evidence.description
 
 
 def test_a_prometheus_that_scrapes_others_is_red(serve: Serve) -> None:
-    evidence = prometheus_addon.Remote(serve(prometheus({})), Run()).seen(TAG)
+    evidence = prometheus_addon.Remote(serve(prometheus({})), Run()).read_evidence(TAG)
     assert evidence.count == 0
-    assert "0 of 6 sidecars" in evidence.words
+    assert "0 of 6 sidecars" in evidence.description
 
 
 def test_grafana_answers_through_its_data_source(serve: Serve) -> None:
     addon = grafana_addon.Remote(serve(grafana(60, grafana_addon.DASHBOARDS)), Run())
-    addon.answers()
-    assert (addon.before(), addon.seen(TAG).count) == (40, 60)
+    addon.require_answer()
+    assert (addon.read_baseline(), addon.read_evidence(TAG).count) == (40, 60)
 
 
 def test_a_grafana_without_dashboards_is_red(serve: Serve) -> None:
     addon = grafana_addon.Remote(serve(grafana(60, ("Istio Mesh Dashboard", "Nodes"))), Run())
-    evidence = addon.seen(TAG)
+    evidence = addon.read_evidence(TAG)
     assert evidence.count == 0
     assert (
         "dashboards are missing: Istio Service Dashboard, Istio Workload Dashboard"
-        in evidence.words
+        in evidence.description
     )
 
 
 def test_a_grafana_without_our_traffic_or_a_data_source_is_red(serve: Serve) -> None:
     answers = grafana(None, grafana_addon.DASHBOARDS)
-    assert grafana_addon.Remote(serve(answers), Run()).seen(TAG).count == 0
+    assert grafana_addon.Remote(serve(answers), Run()).read_evidence(TAG).count == 0
     evidence = grafana_addon.Remote(
         serve({**answers, "/api/datasources": lambda *_: []}), Run()
-    ).seen(TAG)
-    assert (evidence.count, evidence.words) == (0, "it has no data source of type prometheus")
+    ).read_evidence(TAG)
+    assert (evidence.count, evidence.description) == (0, "it has no data source of type prometheus")
 
 
 def test_a_grafana_that_is_not_healthy_is_red(serve: Serve) -> None:
     with pytest.raises(NotReady, match="not healthy"):
-        grafana_addon.Remote(serve(grafana(60, (), "failing")), Run()).answers()
+        grafana_addon.Remote(serve(grafana(60, (), "failing")), Run()).require_answer()
 
 
 @pytest.mark.parametrize("answers", [kiali(EDGES), servicegraph(NODES)])
 def test_a_graph_with_every_edge_is_enough(serve: Serve, answers: Answers) -> None:
     addon = service_graph.Remote(serve(answers), Run())
-    addon.answers()
-    assert (addon.before(), addon.seen(TAG).count) == (0, UNCOUNTED)
+    addon.require_answer()
+    assert (addon.read_baseline(), addon.read_evidence(TAG).count) == (0, UNCOUNTED)
 
 
 @pytest.mark.parametrize(
@@ -126,22 +126,22 @@ def test_a_graph_with_every_edge_is_enough(serve: Serve, answers: Answers) -> No
 )
 def test_a_graph_without_an_edge_is_red(serve: Serve, answers: Answers) -> None:
     addon = service_graph.Remote(serve(answers), Run())
-    addon.answers()
-    evidence = addon.seen(TAG)
+    addon.require_answer()
+    evidence = addon.read_evidence(TAG)
     assert evidence.count == 0
-    assert evidence.words == "no traffic on productpage -> reviews in namespace ours"
+    assert evidence.description == "no traffic on productpage -> reviews in namespace ours"
 
 
 def test_a_graph_of_another_namespace_is_red(serve: Serve) -> None:
     addon = service_graph.Remote(serve(kiali(EDGES, "theirs")), Run())
-    addon.answers()
-    assert addon.seen(TAG).count == 0
+    addon.require_answer()
+    assert addon.read_evidence(TAG).count == 0
 
 
 def test_what_is_no_graph_is_named(serve: Serve) -> None:
     for answers in (prometheus({}), servicegraph(NODES, picture=False)):
         with pytest.raises(NotReady, match="neither Kiali nor ServiceGraph answers"):
-            service_graph.Remote(serve(answers), Run()).answers()
+            service_graph.Remote(serve(answers), Run()).require_answer()
 
 
 def test_traces_begin_at_the_productpage(serve: Serve) -> None:
@@ -151,9 +151,9 @@ def test_traces_begin_at_the_productpage(serve: Serve) -> None:
         jaeger_addon.Remote(serve(jaeger(traces, TAG)), Run()),
         jaeger_addon.Remote(serve(jaeger(traces, TAG, base="")), Run()),
     ):
-        addon.answers()
-        assert (addon.before(), addon.seen(TAG).count) == (0, 2)
-        assert addon.seen("check-2").count == 0
+        addon.require_answer()
+        assert (addon.read_baseline(), addon.read_evidence(TAG).count) == (0, 2)
+        assert addon.read_evidence("check-2").count == 0
 
 
 def test_a_trace_that_breaks_off_is_red(serve: Serve) -> None:
@@ -162,15 +162,15 @@ def test_a_trace_that_breaks_off_is_red(serve: Serve) -> None:
         zipkin_addon.Remote(serve(zipkin(traces, TAG)), Run()),
         jaeger_addon.Remote(serve(jaeger(traces, TAG, base="")), Run()),
     ):
-        addon.answers()
-        evidence = addon.seen(TAG)
+        addon.require_answer()
+        evidence = addon.read_evidence(TAG)
         assert evidence.count == 1
-        assert "spans are missing from: reviews" in evidence.words
+        assert "spans are missing from: reviews" in evidence.description
 
 
 def test_a_jaeger_that_does_not_answer_is_named(serve: Serve) -> None:
     with pytest.raises(NotReady, match="/jaeger/api/services"):
-        jaeger_addon.Remote(serve({}), Run()).answers()
+        jaeger_addon.Remote(serve({}), Run()).require_answer()
 
 
 CLUSTER = 'cluster_name="outbound|9080||productpage.ours.svc.cluster.local"'

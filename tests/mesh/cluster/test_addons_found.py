@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from meshproof.base.errors import NotReady, UsageError
-from meshproof.mesh.addons import jaeger, module, zipkin
+from meshproof.mesh.addons import jaeger, load_addon, zipkin
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.istio.istio import Istio
 from meshproof.mesh.cluster.run.addons import ClusterAddons, find_addon_service
@@ -57,7 +57,7 @@ def addons(*services: dict[str, Any], **urls: str) -> ClusterAddons:
 
 
 def find_name(*services: dict[str, Any], of: str) -> str:
-    best = find_addon_service(services, module(of).IN_CLUSTER, "istio-system")
+    best = find_addon_service(services, load_addon(of).IN_CLUSTER, "istio-system")
     return f"{best['metadata']['namespace']}/{best['metadata']['name']}" if best else ""
 
 
@@ -90,23 +90,23 @@ def test_the_collector_of_jaeger_is_neither_zipkin_nor_jaegers_api() -> None:
 
 
 def test_what_is_missing_says_where_it_was_looked_for_and_how_to_install_it() -> None:
-    reason = addons().missing("zipkin")
+    reason = addons().explain_missing("zipkin")
     assert (
         "no Service called zipkin or zipkin-query (or labelled app=zipkin) with port 9411" in reason
     )
     assert zipkin.IN_CLUSTER.install in reason
     assert "--mesh-addon zipkin=URL" in reason
-    assert addons(zipkin="off").missing("zipkin") == "zipkin was switched off"
-    assert addons(zipkin="http://zipkin.test").missing("zipkin") == ""
-    assert addons(service("zipkin", COLLECTOR)).missing("zipkin") == ""
+    assert addons(zipkin="off").explain_missing("zipkin") == "zipkin was switched off"
+    assert addons(zipkin="http://zipkin.test").explain_missing("zipkin") == ""
+    assert addons(service("zipkin", COLLECTOR)).explain_missing("zipkin") == ""
 
 
 def test_a_service_without_endpoints_is_not_ready() -> None:
     cluster_addons = addons(service("tracing", QUERY))
-    assert cluster_addons.missing("jaeger") == ""
+    assert cluster_addons.explain_missing("jaeger") == ""
     with pytest.raises(NotReady, match="jaeger: Service istio-system/tracing has no endpoints"):
-        cluster_addons.ready("jaeger")
-    assert jaeger.IN_CLUSTER.traces
+        cluster_addons.get_ready("jaeger")
+    assert jaeger.IN_CLUSTER.needs_spans
 
 
 def test_a_program_is_no_address_of_an_addon() -> None:

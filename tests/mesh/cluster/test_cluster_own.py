@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from meshproof.mesh.cluster.istio.istio import Istio
 from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.mesh.cluster.run import workloads
 from meshproof.mesh.cluster.run.ownership import UNTIL, RunState, read_run_status
-from meshproof.mesh.protocol import ClusterOptions, Options
+from meshproof.mesh.protocol import ClusterOptions, Options, SandboxRules
 from meshproof.user_rules import loading
 from tests.mesh.cluster.api_server import Cluster, served
 
@@ -57,13 +58,17 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def mesh(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterMesh]:
+def options(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Options:
     istio = Istio("istio-system", "", "1.31", (), "istio-system/istio-ingressgateway")
     monkeypatch.setattr(Istio, "find", lambda *_: istio)
     cluster_options = ClusterOptions(
         kubeconfig=str(cluster.kubeconfig), namespace_labels={"team": "a"}
     )
-    options = Options(cluster=cluster_options)
+    return Options(cluster=cluster_options)
+
+
+@pytest.fixture
+def mesh(options: Options) -> Iterator[ClusterMesh]:
     with ClusterMesh.opened(options) as mesh:
         yield mesh
 
@@ -97,17 +102,16 @@ def test_an_istio_that_is_too_old_is_said_before_anything_is_made(
 
 
 def test_rules_of_which_nothing_can_be_proven_are_told_where_a_sandbox_is_asked_for(
-    cluster: Cluster, mesh: ClusterMesh, tmp_path: Path
+    cluster: Cluster, options: Options, tmp_path: Path
 ) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(OUTSIDE)
     user_rules = loading.load([str(file)])
-    mesh.begin_sandbox(
-        user_rules.rules, user_rules.plan.cases, user_rules.inventory
-    )  # what else is asked goes on
-    with pytest.raises(BadRules, match="no case of these rules"), mesh.sandbox():
-        pass
-    assert not [key for key in cluster.objects if "-rules-" in str(key)]
+    sandbox = SandboxRules(user_rules.rules, user_rules.plan.cases, user_rules.inventory)
+    with ClusterMesh.opened(replace(options, sandbox=sandbox)) as mesh:  # the mesh itself works
+        with pytest.raises(BadRules, match="no case of these rules"), mesh.sandbox():
+            pass
+        assert not [key for key in cluster.objects if "-rules-" in str(key)]
 
 
 def test_a_run_says_anew_that_it_goes_on(cluster: Cluster, mesh: ClusterMesh) -> None:

@@ -247,7 +247,7 @@ def test_what_cannot_be_saved_keeps_nothing_from_being_deleted(
     events: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_arguments: object) -> str:
-        assert not signals.pending()
+        assert not signals.is_pending()
         raise OSError("disk is full")
 
     monkeypatch.setattr(evidence, "save", refused)

@@ -82,7 +82,7 @@ def test_without_a_gateway_no_look_is_a_pass(
     kube: FakeKube, aspect: Aspect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = look(kube, aspect, "istio-system/istio-ingressgateway", monkeypatch)
-    assert report.wrong == (MISSING,)
+    assert report.faults == (MISSING,)
 
 
 @pytest.mark.parametrize("aspect", LOOKS)
@@ -90,7 +90,7 @@ def test_one_that_is_named_is_looked_at(
     kube: FakeKube, aspect: Aspect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = look(kube, aspect, "istio-ingress/istio-ingress", monkeypatch)
-    assert (report.things, report.wrong) == (2, ())
+    assert (report.inspected, report.faults) == (2, ())
 
 
 @pytest.mark.parametrize("aspect", LOOKS)
@@ -99,7 +99,7 @@ def test_one_without_a_running_pod_is_none(
 ) -> None:
     kube.apply(pod("istio-ingress-0", "istio-ingress", "Succeeded", istio="ingress"))
     report = look(kube, aspect, "istio-ingress/istio-ingress", monkeypatch)
-    assert report.wrong == ("no pod runs behind the ingress gateway istio-ingress/istio-ingress",)
+    assert report.faults == ("no pod runs behind the ingress gateway istio-ingress/istio-ingress",)
 
 
 def test_rules_are_not_waited_for_without_the_gateway(kube: FakeKube) -> None:

@@ -76,7 +76,7 @@ class Cluster:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    with script.server(0) as server:
+    with script.make_server(0) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield int(server.server_address[1])
@@ -139,14 +139,15 @@ def test_a_connection_that_ended_is_made_again(port: int) -> None:
 
 
 def test_a_batch_whose_answers_are_lost_is_not_sent_again(port: int) -> None:
-    with echo_pod.server("cart.v1", 0, "127.0.0.1") as echo:
+    with echo_pod.make_server("cart.v1", 0, "127.0.0.1") as echo:
         threading.Thread(target=echo.serve_forever, args=(0.01,), daemon=True).start()
         cluster = Cluster(port)
         probe = start_probe(cluster)
         cluster.lost = [len(cluster.streams)]
         probe.close()  # the next batch has a connection of its own
         requests = [
-            Asked("GET", "/", ((echo_pod.MIRROR, f"a-{number}"),), (), 2.0) for number in range(3)
+            Asked("GET", "/", ((echo_pod.MIRROR_HEADER, f"a-{number}"),), (), 2.0)
+            for number in range(3)
         ]
         address = Address("127.0.0.1", int(echo.server_address[1]))
         assert [answer.status for answer in probe.send(address, requests, 1, True)] == [
@@ -156,7 +157,7 @@ def test_a_batch_whose_answers_are_lost_is_not_sent_again(port: int) -> None:
         ]
         assert len(cluster.streams) == 3, "the answers were not lost"
         assert [answer.status for answer in probe.send(address, requests[:1], 1, True)] == [200]
-        (counts,) = probe.send(address, [make_request(echo_pod.COPIES)], 1, True)
+        (counts,) = probe.send(address, [make_request(echo_pod.COPIES_PATH)], 1, True)
         assert json.loads(counts.body) == {"a-0": 2, "a-1": 1, "a-2": 1}
         probe.close()
         echo.shutdown()
@@ -193,18 +194,18 @@ def test_plaintext_is_answered_refused_or_hung_up(port: int) -> None:
             "spec": {"containers": containers},
         }
 
-    assert probes.plaintext(pod(port)) == 200
+    assert probes.probe_plaintext(pod(port)) == 200
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hangs_up = threading.Thread(target=lambda: silent.accept()[0].close(), daemon=True)
         hangs_up.start()
-        assert probes.plaintext(pod(silent.getsockname()[1])) is None
+        assert probes.probe_plaintext(pod(silent.getsockname()[1])) is None
         nobody = silent.getsockname()[1]
     with pytest.raises(NotReady, match=r"ours/cart-1: http://127.*: refused"):
-        probes.plaintext(pod(nobody))
+        probes.probe_plaintext(pod(nobody))
     silent_pod = pod(port)
     del silent_pod["spec"]["containers"][1]["ports"]
     with pytest.raises(NotReady, match="declare no port"):
-        probes.plaintext(silent_pod)
+        probes.probe_plaintext(silent_pod)
     probes.close()
 
 
@@ -213,17 +214,17 @@ def test_a_client_is_beside_the_service_that_it_asks(port: int) -> None:
     cluster = Cluster(port, services=services)
     probes = Probes(cluster, RunScope("1"), {})  # type: ignore[arg-type]
     namespaces = ["default", "shop"]
-    address, client = probes.inside("reviews", namespaces)
+    address, client = probes.find_inside_client("reviews", namespaces)
     assert address == Address("reviews.meshproof-1.svc.cluster.local", 9080)
-    assert client.shown("curl -i http://x/").startswith(
+    assert client.describe_command("curl -i http://x/").startswith(
         "kubectl -n meshproof-1 exec meshproof-probe-inside -c probe -- python3 /meshproof/probe.py"
     )
-    address, other_client = probes.inside("orders.shop", namespaces)
+    address, other_client = probes.find_inside_client("orders.shop", namespaces)
     assert address.host == "orders.meshproof-1-shop.svc.cluster.local"
     assert other_client is not client
-    assert probes.inside("reviews", namespaces)[1] is client
+    assert probes.find_inside_client("reviews", namespaces)[1] is client
     with pytest.raises(NotReady, match="there is no Service cart in meshproof-1"):
-        probes.inside("cart", namespaces)
+        probes.find_inside_client("cart", namespaces)
     with pytest.raises(NotReady, match="the run has no namespace shp: default, shop"):
-        probes.inside("orders.shp", namespaces)
+        probes.find_inside_client("orders.shp", namespaces)
     probes.close()

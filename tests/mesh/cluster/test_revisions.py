@@ -107,7 +107,7 @@ def test_a_canary_that_injects_nothing_of_the_run_is_not_its_istiod(
     assert istio.notes[1] == "istiod istiod-7f (namespace istio-system, revision default)"
     assert istio.injection_labels == {"istio-injection": "enabled"}
     plane = ControlPlane(cast("Any", kube), istio, Istioctl(ClusterOptions(), Path()), [], "")
-    wrong = plane.inspect(Aspect.READY).wrong
+    wrong = plane.inspect(Aspect.READY).faults
     assert not [fault for fault in wrong if "istiod-" in fault]
     assert plane._read_sync().proxies == {}
 
@@ -123,7 +123,7 @@ def test_the_one_that_is_asked_for_is_looked_at(kube: Reader) -> None:
         [],
         "",
     )
-    wrong = plane.inspect(Aspect.READY).wrong
+    wrong = plane.inspect(Aspect.READY).faults
     assert [fault for fault in wrong if "istiod-1-31-canary-0: " in fault]
 
 

@@ -22,7 +22,7 @@ from meshproof.mesh.cluster.sandbox.echo_pods import EchoPlacement, make_objects
 from meshproof.mesh.cluster.sandbox.rule_rewriter import SandboxNames
 from meshproof.mesh.cluster.sandbox.sandbox import Sandbox
 from meshproof.mesh.echo import listener
-from meshproof.mesh.echo.workloads import ports
+from meshproof.mesh.echo.workloads import collect_ports
 from meshproof.mesh.protocol import Address, Answer, Asked
 from meshproof.user_rules import loading
 from meshproof.user_rules.loading import UserRules
@@ -93,7 +93,7 @@ def test_what_it_cannot_prove_is_named(spec: str, why: str, tmp_path: Path) -> N
         tmp_path, f"hosts: [web], gateways: [mesh, in], http: [{{{spec}}}, {{route: [{CART}]}}]"
     )
     box = sandbox(user_rules)
-    reasons = {case.id: box.unproven(case) for case in user_rules.plan.cases}
+    reasons = {case.id: box.explain_unproven(case) for case in user_rules.plan.cases}
     assert any(why in reason for reason in reasons.values()), reasons
     assert any(not reason for reason in reasons.values()), reasons
 
@@ -125,8 +125,8 @@ def test_http_routes_of_services(spec: str, why: str, tmp_path: Path) -> None:
     )
     box = sandbox(user_rules)
     (case,) = [case for case in user_rules.plan.cases if case.call.host.startswith("books.")]
-    assert box.unproven(case).startswith(why)
-    assert bool(box.unproven(case)) == bool(why)
+    assert box.explain_unproven(case).startswith(why)
+    assert bool(box.explain_unproven(case)) == bool(why)
 
 
 def test_callers_with_labels_are_few(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_callers_with_labels_are_few(tmp_path: Path) -> None:
     box = sandbox(user_rules)
     sources = [case for case in user_rules.plan.cases if case.call.source]
     assert len(sources) == MAX_LABELLED_CLIENTS + 1
-    reasons = [box.unproven(case) for case in sources]
+    reasons = [box.explain_unproven(case) for case in sources]
     assert reasons == [
         *[""] * MAX_LABELLED_CLIENTS,
         f"a sandbox has at most {MAX_LABELLED_CLIENTS} clients with labels of their own",
@@ -154,7 +154,7 @@ def test_a_port_of_a_gateway_that_is_not_there_is_named(tmp_path: Path) -> None:
     box = sandbox(user_rules)
     at_gateway = [case for case in user_rules.plan.cases if case.call.gateway != "mesh"]
     assert at_gateway
-    assert {box.unproven(case) for case in at_gateway} == {
+    assert {box.explain_unproven(case) for case in at_gateway} == {
         "it asks for port 8080; the way in to a sandbox is 80"
     }
 
@@ -250,7 +250,7 @@ def test_clients_stand_where_the_subsets_are_known(
     user_rules = loading.load([str(file)])
     box = sandbox(user_rules)
     assert probes(box) == where
-    assert not any(map(box.unproven, user_rules.plan.cases))
+    assert not any(map(box.explain_unproven, user_rules.plan.cases))
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_subsets_that_no_client_knows_are_named(text: str, why: str, tmp_path: P
     file.write_text(text + to_subsets("zeta", "cart.zeta.svc.cluster.local"))
     user_rules = loading.load([str(file)])
     box = sandbox(user_rules)
-    reasons = {box.unproven(case) for case in user_rules.plan.cases}
+    reasons = {box.explain_unproven(case) for case in user_rules.plan.cases}
     assert reasons == {"", why}
 
 
@@ -301,7 +301,7 @@ def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> Non
         make_objects(
             box.echoes,
             user_rules.inventory,
-            make_placement(box.names, ports(user_rules.rules, user_rules.inventory)),
+            make_placement(box.names, collect_ports(user_rules.rules, user_rules.inventory)),
         )
     )
     found_pods = [body for body in bodies if body["kind"] == "Pod"]
@@ -330,7 +330,7 @@ def test_its_services_select_what_stands_behind_them_alone() -> None:
         make_objects(
             box.echoes,
             user_rules.inventory,
-            make_placement(box.names, ports(user_rules.rules, user_rules.inventory)),
+            make_placement(box.names, collect_ports(user_rules.rules, user_rules.inventory)),
         )
     )
     services = {body["metadata"]["name"]: body for body in bodies if body["kind"] == "Service"}
@@ -371,7 +371,9 @@ def test_a_service_that_nobody_describes_has_the_ports_that_are_called(
     bodies = make_objects(
         sandbox(user_rules).echoes,
         user_rules.inventory,
-        make_placement(sandbox(user_rules).names, ports(user_rules.rules, user_rules.inventory)),
+        make_placement(
+            sandbox(user_rules).names, collect_ports(user_rules.rules, user_rules.inventory)
+        ),
     )
     assert {
         body["metadata"]["name"]: tuple(port["port"] for port in body["spec"]["ports"])
@@ -393,7 +395,7 @@ class RecordingSender:
         self.requests += requests
         return [self._answer for _ in requests]
 
-    def shown(self, curl: str) -> str:
+    def describe_command(self, curl: str) -> str:
         return f"shown {curl}"
 
 
@@ -416,7 +418,7 @@ def test_requests_have_names_of_the_run_and_answers_those_of_the_user() -> None:
         "location": f"http://{theirs}:8080/new?a={ours}",
         "x-other": ours,
     }
-    command = sender.shown(f"curl -i -H 'Host: {theirs}' -H 'x-a: b' http://{ours}/")
+    command = sender.describe_command(f"curl -i -H 'Host: {theirs}' -H 'x-a: b' http://{ours}/")
     assert command == f"shown curl -i -H 'Host: {ours}' -H 'x-a: b' http://{ours}/"
 
 
@@ -430,7 +432,7 @@ def test_a_redirect_to_nowhere_else_is_told_as_it_is() -> None:
 @pytest.fixture
 def echo() -> Iterator[http.client.HTTPConnection]:
     """A connection to the script of an echo workload, which runs here."""
-    with echo_pod.server("cart.shop.v1", 0, "127.0.0.1") as server:
+    with echo_pod.make_server("cart.shop.v1", 0, "127.0.0.1") as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         connection = http.client.HTTPConnection("127.0.0.1", int(server.server_address[1]))
@@ -452,24 +454,24 @@ def asked_of(
 def test_the_echo_tells_who_it_is_and_what_arrived(echo: http.client.HTTPConnection) -> None:
     answer = asked_of(echo, Host="cart.shop", X_A="1", X_Meshproof_Answers_X_B="2")
     assert answer.status == 200
-    assert answer.getheader(listener.SERVED_BY) == "cart.shop.v1"
-    assert answer.getheader(listener.SEEN_PATH) == "/a?b=c"
-    assert answer.getheader(listener.SEEN_AUTHORITY) == "cart.shop"
-    assert answer.getheader(f"{listener.SEEN_HEADER}x-a") == "1"
+    assert answer.getheader(listener.SERVED_BY_HEADER) == "cart.shop.v1"
+    assert answer.getheader(listener.SEEN_PATH_HEADER) == "/a?b=c"
+    assert answer.getheader(listener.SEEN_AUTHORITY_HEADER) == "cart.shop"
+    assert answer.getheader(f"{listener.SEEN_HEADER_PREFIX}x-a") == "1"
     assert answer.getheader("x-b") == "2"
 
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "DELETE", "OPTIONS", "PATCH"])
 def test_the_echo_answers_any_method(echo: http.client.HTTPConnection, method: str) -> None:
     for _ in range(2):  # the connection is as good as new after an answer
-        assert asked_of(echo, method).getheader(listener.SERVED_BY) == "cart.shop.v1"
+        assert asked_of(echo, method).getheader(listener.SERVED_BY_HEADER) == "cart.shop.v1"
 
 
 def test_the_echo_notes_what_may_be_mirrored(echo: http.client.HTTPConnection) -> None:
     for value in ("a-1", "a-2", "a-1"):
         asked_of(echo, X_Meshproof_Mirror=value)
     asked_of(echo)
-    echo.request("GET", echo_pod.COPIES)
+    echo.request("GET", echo_pod.COPIES_PATH)
     assert json.loads(echo.getresponse().read()) == {"a-1": 2, "a-2": 1}
 
 

@@ -51,7 +51,7 @@ class Cluster:
 
 
 def _echo() -> ThreadingHTTPServer:
-    return echo_pod.server("cart.v1", 0, "127.0.0.1")
+    return echo_pod.make_server("cart.v1", 0, "127.0.0.1")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def copies(servers: dict[int, int]) -> Iterator[MirroredCopies]:
 
 def ask(servers: dict[int, int], value: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", servers[echo_pod.PORT])
-    connection.request("GET", "/", headers={echo_pod.MIRROR: value})
+    connection.request("GET", "/", headers={echo_pod.MIRROR_HEADER: value})
     connection.getresponse().read()
     connection.close()
 

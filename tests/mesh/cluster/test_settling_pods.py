@@ -122,7 +122,7 @@ def test_a_gateway_that_goes_is_not_missed_by_istiod(
 
     monkeypatch.setattr(control_plane, "get_from_pod", syncz)
     report = plane(kube).inspect(Aspect.IN_SYNC)
-    assert (report.things, report.wrong) == (1, ())
+    assert (report.inspected, report.faults) == (1, ())
 
 
 def test_a_gateway_that_stays_must_be_connected(
@@ -131,7 +131,7 @@ def test_a_gateway_that_stays_must_be_connected(
     kube = cluster(tmp_path, pod(ISTIOD), pod(GATEWAY), pod(JOINED))
     monkeypatch.setattr(control_plane, "get_from_pod", lambda *_: connected("gw-1"))
     report = plane(kube).inspect(Aspect.IN_SYNC)
-    assert report.wrong == ("gw-2.istio-system is not connected to istiod",)
+    assert report.faults == ("gw-2.istio-system is not connected to istiod",)
 
 
 def test_a_pod_that_starts_is_waited_for_until_it_is_ready(tmp_path: Path) -> None:
@@ -145,15 +145,15 @@ def test_a_pod_that_starts_is_waited_for_until_it_is_ready(tmp_path: Path) -> No
         return bodies
 
     late = control.inspect(Aspect.READY)
-    assert late.things == 3
-    assert late.wrong == ("istio-system/gw-2: Running, not ready: no container yet",)
+    assert late.inspected == 3
+    assert late.faults == ("istio-system/gw-2: Running, not ready: no container yet",)
     kube.list = soon
-    assert control.inspect(Aspect.READY).wrong == ()
+    assert control.inspect(Aspect.READY).faults == ()
 
 
 def test_a_gateway_whose_pods_all_end_is_none(tmp_path: Path) -> None:
     kube = cluster(tmp_path, pod(ISTIOD, ends=True), pod(GATEWAY, ends=True))
-    none, no_gateway = plane(kube).inspect(Aspect.READY).wrong
+    none, no_gateway = plane(kube).inspect(Aspect.READY).faults
     assert none == "there is no istiod in namespace istio-system"
     assert "istio-system/ingress" in no_gateway
 
@@ -168,7 +168,7 @@ def test_an_istiod_that_goes_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_p
         return connected("gw-1")
 
     monkeypatch.setattr(control_plane, "get_from_pod", syncz)
-    assert plane(kube).inspect(Aspect.IN_SYNC).wrong == ()
+    assert plane(kube).inspect(Aspect.IN_SYNC).faults == ()
 
 
 def test_what_a_gateway_that_goes_has_refused_is_not_asked(
@@ -185,5 +185,5 @@ def test_what_a_gateway_that_goes_has_refused_is_not_asked(
 
     monkeypatch.setattr(control_plane, "get_from_pod", dumped)
     report = control.inspect(Aspect.ACCEPTED)
-    assert report.things == 1
-    assert report.wrong == ("gw-1.istio-system: it refuses an update: no such filter",)
+    assert report.inspected == 1
+    assert report.faults == ("gw-1.istio-system: it refuses an update: no such filter",)

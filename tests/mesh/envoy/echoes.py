@@ -111,8 +111,8 @@ class Client:
         self._connection.request(method, path, headers={"Host": host, **(headers or {})})
         response = self._connection.getresponse()
         body = response.read()
-        told = response.getheader("content-type") == "application/json"
-        return Answer(response.status, json.loads(body) if told else {})
+        is_echo = response.getheader("content-type") == "application/json"
+        return Answer(response.status, json.loads(body) if is_echo else {})
 
 
 class Echoes:
@@ -123,16 +123,18 @@ class Echoes:
 
     def admin(self, pod: str, path: str) -> str:
         """Return what a pod's Envoy says of itself."""
-        connection = http.client.HTTPConnection(*self.mesh.admins()[pod], timeout=timeouts.ADMIN)
+        connection = http.client.HTTPConnection(
+            *self.mesh.list_admin_addresses()[pod], timeout=timeouts.ADMIN
+        )
         with contextlib.closing(connection):
             connection.request("GET", path)
             return connection.getresponse().read().decode()
 
     def listener(self, pod: str, name: str) -> Address:
         """Return where a listener of a pod's sidecar is: `inbound` or `outbound`."""
-        for one in json.loads(self.admin(pod, "/listeners?format=json"))["listener_statuses"]:
-            if one["name"] == name:
-                socket = one["local_address"]["socket_address"]
+        for status in json.loads(self.admin(pod, "/listeners?format=json"))["listener_statuses"]:
+            if status["name"] == name:
+                socket = status["local_address"]["socket_address"]
                 return Address(socket["address"], socket["port_value"])
         raise LookupError(f"{pod} has no listener {name}")
 
@@ -143,7 +145,7 @@ class Echoes:
     def count(self, pod: str, cluster: str) -> int:
         """Return how many requests a pod's Envoy has sent to a cluster."""
         text = self.admin(pod, f"/stats?format=json&filter=^cluster.{cluster}.*upstream_rq_total$")
-        return sum(one["value"] for one in json.loads(text)["stats"])
+        return sum(statistic["value"] for statistic in json.loads(text)["stats"])
 
 
 @dataclass
@@ -161,7 +163,9 @@ class Load:
     ended: bool = False
 
     def __enter__(self) -> Load:
-        self._threads = [threading.Thread(target=self._ask, args=(one,)) for one in self.clients]
+        self._threads = [
+            threading.Thread(target=self._ask, args=(client,)) for client in self.clients
+        ]
         for thread in self._threads:
             thread.start()
         return self

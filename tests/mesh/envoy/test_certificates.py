@@ -31,35 +31,35 @@ def test_a_spiffe_id_is_that_of_istio() -> None:
 
 
 def test_the_id_is_the_only_name_of_a_workload(authority: Authority) -> None:
-    identity, found = issued(authority)
-    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    identity, leaf = issued(authority)
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     assert list(names.value) == [x509.UniformResourceIdentifier(identity.uri)]
     assert names.critical, "RFC 5280, 4.2.1.6: critical where the subject is empty"
-    assert found.subject == x509.Name([])
+    assert leaf.subject == x509.Name([])
 
 
 def test_the_ca_has_signed_it_and_another_ca_has_not(authority: Authority, tmp_path: Path) -> None:
-    identity, found = issued(authority)
-    found.verify_directly_issued_by(certificate(identity.ca))
-    other = Authority(tmp_path / "other")
+    identity, leaf = issued(authority)
+    leaf.verify_directly_issued_by(certificate(identity.ca))
+    other_authority = Authority(tmp_path / "other")
     with pytest.raises(InvalidSignature):
-        found.verify_directly_issued_by(certificate(other.certificate))
+        leaf.verify_directly_issued_by(certificate(other_authority.certificate))
 
 
 def test_only_the_ca_may_sign(authority: Authority) -> None:
-    identity, found = issued(authority)
+    identity, leaf = issued(authority)
     constraints = certificate(identity.ca).extensions.get_extension_for_class(x509.BasicConstraints)
     assert constraints.value.ca
     assert constraints.value.path_length == 0
     with pytest.raises(x509.ExtensionNotFound):
-        found.extensions.get_extension_for_class(x509.BasicConstraints)
+        leaf.extensions.get_extension_for_class(x509.BasicConstraints)
 
 
 def test_it_holds_now_and_for_a_day_at_most(authority: Authority) -> None:
-    _, found = issued(authority)
+    _, leaf = issued(authority)
     now = datetime.datetime.now(datetime.UTC)
-    assert found.not_valid_before_utc < now < found.not_valid_after_utc
-    assert found.not_valid_after_utc - now <= datetime.timedelta(days=1)
+    assert leaf.not_valid_before_utc < now < leaf.not_valid_after_utc
+    assert leaf.not_valid_after_utc - now <= datetime.timedelta(days=1)
 
 
 def test_keys_are_for_the_owner_alone(authority: Authority) -> None:
@@ -70,9 +70,9 @@ def test_keys_are_for_the_owner_alone(authority: Authority) -> None:
 
 
 def test_an_identity_is_made_once_and_each_account_has_its_own(authority: Authority) -> None:
-    identity, found = issued(authority)
-    again, same = issued(authority)
-    assert (again, same) == (identity, found)
-    _, other = issued(authority, "other")
-    assert other.public_key() != found.public_key()
-    assert other.serial_number != found.serial_number
+    identity, leaf = issued(authority)
+    second_identity, second_leaf = issued(authority)
+    assert (second_identity, second_leaf) == (identity, leaf)
+    _, other_leaf = issued(authority, "other")
+    assert other_leaf.public_key() != leaf.public_key()
+    assert other_leaf.serial_number != leaf.serial_number

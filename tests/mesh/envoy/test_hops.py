@@ -6,7 +6,7 @@ from pathlib import Path
 
 from meshproof import rules
 from meshproof.documents import manifest
-from meshproof.mesh.envoy.hops import Hop, read, said
+from meshproof.mesh.envoy.hops import Hop, describe_hops, read_hops
 
 LINE = (
     "[2026-11-24T11:44:35.519Z] outbound GET reviews:9080/reviews/0?a=b 200 - via_upstream -> "
@@ -28,7 +28,7 @@ spec:
 CALL = Hop(
     pod="page-0",
     direction="outbound",
-    asked="reviews:9080/reviews/0?a=b",
+    host_and_path="reviews:9080/reviews/0?a=b",
     status="200",
     flags="-",
     cluster="outbound|9080|v3|reviews_default_svc_cluster_local",
@@ -45,37 +45,41 @@ def tables() -> tuple[rules.model.RouteTable, ...]:
 
 def test_a_log_line_is_a_hop(tmp_path: Path) -> None:
     (tmp_path / "page-0.access.log").write_text("not a line of ours\n" + LINE)
-    assert list(read(tmp_path, datetime(2026, 11, 24, 11, 44, tzinfo=UTC))) == [CALL]
+    assert list(read_hops(tmp_path, datetime(2026, 11, 24, 11, 44, tzinfo=UTC))) == [CALL]
 
 
 def test_hops_of_before_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "page-0.access.log").write_text(LINE)
-    assert list(read(tmp_path, datetime(2026, 11, 24, 11, 45, tzinfo=UTC))) == []
+    assert list(read_hops(tmp_path, datetime(2026, 11, 24, 11, 45, tzinfo=UTC))) == []
 
 
 def test_calls_are_told_by_the_route_that_took_them() -> None:
-    other = replace(CALL, pod="page-1", route="default")
-    assert said([CALL, CALL, replace(CALL, route="reviews-burr"), other], tables()) == [
+    other_call = replace(CALL, pod="page-1", route="default")
+    assert describe_hops(
+        [CALL, CALL, replace(CALL, route="reviews-burr"), other_call], tables()
+    ) == [
         "calls to reviews by the rule that took them: page-0 2 by 'burr' at r.yaml:8; "
         "page-0 1 by 'reviews-burr' at r.yaml:2; page-1 1 by no rule"
     ]
 
 
 def test_a_lost_cookie_is_told_with_the_pod_that_lost_it() -> None:
-    assert said([ARRIVAL, CALL], tables())[1:] == []
-    (line,) = said([ARRIVAL, replace(CALL, cookie="-")], tables())[1:]
+    assert describe_hops([ARRIVAL, CALL], tables())[1:] == []
+    (line,) = describe_hops([ARRIVAL, replace(CALL, cookie="-")], tables())[1:]
     assert line.startswith("page-0 got 1 requests with a cookie and called reviews without")
 
 
 def test_a_call_without_a_cookie_lost_none_if_none_came() -> None:
-    assert said([replace(ARRIVAL, cookie="-"), replace(CALL, cookie="-")], tables())[1:] == []
+    assert (
+        describe_hops([replace(ARRIVAL, cookie="-"), replace(CALL, cookie="-")], tables())[1:] == []
+    )
 
 
 def test_answers_of_the_proxy_and_of_the_app_are_told_apart() -> None:
     unrouted = replace(CALL, status="404", flags="NR", cluster="-", route="-")
     broken = replace(ARRIVAL, pod="details-0", status="503")
     refused = replace(broken, flags="UF")
-    assert said([unrouted, broken, refused, replace(broken, status="200")], ()) == [
+    assert describe_hops([unrouted, broken, refused, replace(broken, status="200")], ()) == [
         "the Envoy of page-0 has no route for reviews:9080/reviews/0: 1 of 1 requests",
         "the app of details-0 answered 503: 1 of 3 requests",
         "the Envoy of details-0 cannot connect to what is behind reviews:9080/reviews/0: "

@@ -43,7 +43,7 @@ spec:
 
 
 def read(*texts: str) -> Topology:
-    return topology.read(manifest.parse("---\n".join(texts), "a.yaml"))
+    return topology.read_topology(manifest.parse("---\n".join(texts), "a.yaml"))
 
 
 def refused(*texts: str) -> str:
@@ -96,25 +96,27 @@ def test_a_service_has_its_ports_and_names() -> None:
         "reviews", "shop", (("app", "reviews"),), {80: 9080, 8080: "web"}, At("a.yaml", 1, 1)
     )
     assert service.host == "reviews.shop.svc.cluster.local"
-    assert service.names_from("shop") == ["reviews", *service.names_from("other")]
-    assert service.names_from("other") == ["reviews.shop", "reviews.shop.svc", service.host]
+    assert service.list_names_from("shop") == ["reviews", *service.list_names_from("other")]
+    assert service.list_names_from("other") == ["reviews.shop", "reviews.shop.svc", service.host]
 
 
 def test_pods_behind_a_service_by_subset() -> None:
     second = DEPLOYMENT.replace("v1", "v2").replace("apps/v2", "apps/v1")
-    found = read(SERVICE, DEPLOYMENT, second)
-    (service,) = found.services
-    assert [pod.name for pod in found.behind(service)] == [
+    mesh = read(SERVICE, DEPLOYMENT, second)
+    (service,) = mesh.services
+    assert [pod.name for pod in mesh.select_pods(service)] == [
         *("reviews-v1-0", "reviews-v1-1", "reviews-v2-0", "reviews-v2-1"),
     ]
-    assert {pod.workload for pod in found.behind(service, (("version", "v2"),))} == {"reviews-v2"}
-    assert found.behind(service, (("version", "v9"),)) == []
+    assert {pod.workload for pod in mesh.select_pods(service, (("version", "v2"),))} == {
+        "reviews-v2"
+    }
+    assert mesh.select_pods(service, (("version", "v9"),)) == []
 
 
 def test_a_service_reaches_pods_of_its_own_namespace_only() -> None:
-    said = "a.yaml:1:1: service reviews selects no pod"
-    assert refused(SERVICE, DEPLOYMENT.replace("namespace: shop", "namespace: other")) == said
-    assert refused(SERVICE, DEPLOYMENT.replace("replicas: 2", "replicas: 0")) == said
+    message = "a.yaml:1:1: service reviews selects no pod"
+    assert refused(SERVICE, DEPLOYMENT.replace("namespace: shop", "namespace: other")) == message
+    assert refused(SERVICE, DEPLOYMENT.replace("replicas: 2", "replicas: 0")) == message
 
 
 def test_what_only_a_cluster_needs_is_passed_over() -> None:
@@ -189,9 +191,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)
-def test_refused_with_its_place(text: str, said: str) -> None:
-    assert refused(text) == f"a.yaml:{said}"
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused_with_its_place(text: str, message: str) -> None:
+    assert refused(text) == f"a.yaml:{message}"
 
 
 @pytest.mark.parametrize(
@@ -209,8 +211,8 @@ def test_names_are_taken_once() -> None:
     assert refused(SERVICE, DEPLOYMENT, SERVICE) == (
         "a.yaml:29:1: the name reviews.shop.svc.cluster.local is taken, by what stands at a.yaml:1"
     )
-    other = DEPLOYMENT.replace("namespace: shop", "namespace: other")
-    assert refused(DEPLOYMENT, other) == (
+    second = DEPLOYMENT.replace("namespace: shop", "namespace: other")
+    assert refused(DEPLOYMENT, second) == (
         "a.yaml:32:16: the name reviews-v1-0 is taken, by what stands at a.yaml:13"
     )
 

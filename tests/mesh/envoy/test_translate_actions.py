@@ -19,8 +19,8 @@ TO = "route: [{destination: {host: reviews}}]"
 
 def route(actions: str, port: int = 80, host: str = "reviews") -> dict[str, Any]:
     text = HEAD.replace("[reviews]", f"[{host}]")
-    (found,) = routes(f"{text}  - {{{actions}}}\n", host=host, port=port)
-    return found
+    (only_route,) = routes(f"{text}  - {{{actions}}}\n", host=host, port=port)
+    return only_route
 
 
 REDIRECTS = {
@@ -33,27 +33,27 @@ REDIRECTS = {
 }
 
 
-@pytest.mark.parametrize(("text", "wanted"), REDIRECTS.items(), ids=REDIRECTS)
-def test_a_redirect_names_no_port_that_is_implied(text: str, wanted: dict[str, Any]) -> None:
-    found = route(f"redirect: {{{text}}}", 8080, "ratings")
-    assert found["redirect"] == {"response_code": "MOVED_PERMANENTLY", **wanted}
-    assert "route" not in found
+@pytest.mark.parametrize(("text", "expected"), REDIRECTS.items(), ids=REDIRECTS)
+def test_a_redirect_names_no_port_that_is_implied(text: str, expected: dict[str, Any]) -> None:
+    config = route(f"redirect: {{{text}}}", 8080, "ratings")
+    assert config["redirect"] == {"response_code": "MOVED_PERMANENTLY", **expected}
+    assert "route" not in config
 
 
 def test_direct_responses_may_be_long() -> None:
-    found = route("directResponse: {status: 418, body: {string: tea}}")
-    assert found["direct_response"] == {"status": 418, "body": {"inline_string": "tea"}}
-    given = snapshot()
+    response = route("directResponse: {status: 418, body: {string: tea}}")
+    assert response["direct_response"] == {"status": 418, "body": {"inline_string": "tea"}}
+    shop = snapshot()
     for config in (
-        translate.sidecar_routes(given, pod(given)),
-        translate.gateway_routes(given, 80),
+        translate.translate_sidecar_routes(shop, pod(shop)),
+        translate.translate_gateway_routes(shop, 80),
     ):
         assert config["max_direct_response_body_size_bytes"] == 1 << 20
 
 
 def test_every_host_tells_which_attempt_it_is() -> None:
-    given = snapshot()
-    hosts = translate.sidecar_routes(given, pod(given))["virtual_hosts"]
+    shop = snapshot()
+    hosts = translate.translate_sidecar_routes(shop, pod(shop))["virtual_hosts"]
     assert {host["include_request_attempt_count"] for host in hosts} == {True}
 
 
@@ -62,14 +62,14 @@ def test_headers_of_an_route_and_of_a_single_destination() -> None:
         "headers: {request: {set: {a: b}, remove: [c]}}, route: "
         "[{destination: {host: reviews}, headers: {response: {add: {d: e}}}}]"
     )
-    found = route(text)
-    assert found["request_headers_to_add"] == [
+    config = route(text)
+    assert config["request_headers_to_add"] == [
         {"header": {"key": "a", "value": "b"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     ]
-    assert found["request_headers_to_remove"] == ["c"]
-    (only,) = found["route"]["weighted_clusters"]["clusters"]
-    assert (only["name"], only["weight"]) == (cluster(""), 100)
-    assert only["response_headers_to_add"] == [
+    assert config["request_headers_to_remove"] == ["c"]
+    (destination,) = config["route"]["weighted_clusters"]["clusters"]
+    assert (destination["name"], destination["weight"]) == (cluster(""), 100)
+    assert destination["response_headers_to_add"] == [
         {"header": {"key": "d", "value": "e"}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
     ]
 
@@ -97,8 +97,8 @@ def test_cors() -> None:
         "allowMethods: [GET, POST], maxAge: 1m, allowCredentials: true, "
         "unmatchedPreflights: IGNORE}"
     )
-    (found,) = route(f"{policy}, {TO}")["typed_per_filter_config"].values()
-    assert found == {
+    (config,) = route(f"{policy}, {TO}")["typed_per_filter_config"].values()
+    assert config == {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
         "allow_origin_string_match": [
             {"exact": "a"},
@@ -113,10 +113,10 @@ def test_cors() -> None:
 
 
 def test_every_way_out_has_the_filters_of_faults_and_cors_before_the_router() -> None:
-    listener = listeners.outbound("a", 1, "/a.json", Telemetry("/dev/null", False))
+    listener = listeners.make_outbound_listener("a", 1, "/a.json", Telemetry("/dev/null", False))
     (chain,) = listener["filter_chains"]
     filters = chain["filters"][0]["typed_config"]["http_filters"]
-    assert [one["name"] for one in filters] == [
+    assert [http_filter["name"] for http_filter in filters] == [
         "envoy.filters.http.fault",
         "envoy.filters.http.cors",
         "envoy.filters.http.router",
@@ -124,13 +124,13 @@ def test_every_way_out_has_the_filters_of_faults_and_cors_before_the_router() ->
 
 
 def test_retries() -> None:
-    usual = route(TO)["route"]["retry_policy"]
-    assert (usual["retry_on"], usual["num_retries"]) == (
+    default_policy = route(TO)["route"]["retry_policy"]
+    assert (default_policy["retry_on"], default_policy["num_retries"]) == (
         "connect-failure,refused-stream,unavailable,cancelled",
         2,
     )
-    own = route(f"retries: {{attempts: 3, perTryTimeout: 2s, retryOn: '503,reset'}}, {TO}")
-    policy = own["route"]["retry_policy"]
+    custom = route(f"retries: {{attempts: 3, perTryTimeout: 2s, retryOn: '503,reset'}}, {TO}")
+    policy = custom["route"]["retry_policy"]
     assert policy["retry_on"] == "reset,retriable-status-codes"
     assert policy["retriable_status_codes"] == [503]
     assert (policy["num_retries"], policy["per_try_timeout"]) == (3, "2s")
@@ -138,17 +138,17 @@ def test_retries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"), [("timeout: 10s, ", "10s"), ("timeout: 0.25s, ", "0.25s"), ("", "0s")]
+    ("text", "expected"), [("timeout: 10s, ", "10s"), ("timeout: 0.25s, ", "0.25s"), ("", "0s")]
 )
-def test_timeout(text: str, wanted: str) -> None:
-    assert route(text + TO)["route"]["timeout"] == wanted
+def test_timeout(text: str, expected: str) -> None:
+    assert route(text + TO)["route"]["timeout"] == expected
 
 
 def test_mirrors() -> None:
-    found = route(
+    config = route(
         f"mirror: {{host: many, port: {{number: 81}}}}, mirrorPercentage: {{value: 5}}, {TO}"
     )
-    (policy,) = found["route"]["request_mirror_policies"]
+    (policy,) = config["route"]["request_mirror_policies"]
     assert policy["cluster"] == cluster("", "many", 81)
     assert policy["runtime_fraction"]["default_value"]["numerator"] == 50_000
 
@@ -156,11 +156,11 @@ def test_mirrors() -> None:
 def test_callers_on_other_ports_and_of_other_namespaces_do_not_get_the_route() -> None:
     def count(match: str, caller: str = "page-v1-0") -> int:
         text = f"{HEAD}  - {{match: [{{{match}}}], {TO}}}\n"
-        found = routes(text, "reviews.default", caller)
+        envoy_routes = routes(text, "reviews.default", caller)
         # Without a route that can hold here it is as without the rule.
-        return len([one for one in found if one["name"] != "default"])
+        return len([config for config in envoy_routes if config["name"] != "default"])
 
-    assert [one["name"] for one in routes("", "reviews.default")] == ["default"]
+    assert [config["name"] for config in routes("", "reviews.default")] == ["default"]
     assert (count("port: 80"), count("port: 81")) == (1, 0)
     assert (count("sourceNamespace: default"), count("sourceNamespace: shop")) == (1, 0)
     assert count("sourceNamespace: shop", "orders-v1-0") == 1

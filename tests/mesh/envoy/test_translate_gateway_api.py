@@ -7,7 +7,7 @@ import pytest
 from meshproof.base.errors import BadRules
 from meshproof.mesh.envoy import translate
 from meshproof.mesh.envoy.envoy import Resource
-from tests.mesh.envoy.translating import cluster, goals, routes, snapshot
+from tests.mesh.envoy.translating import cluster, read_destinations, routes, snapshot
 
 GATEWAY = """\
 apiVersion: gateway.networking.k8s.io/v1
@@ -41,10 +41,10 @@ def gateway(host: str = "*.example") -> str:
 def served(rule: str) -> Resource:
     """Return Envoy's route of a rule at a gateway."""
     text = gateway() + AT_GATE.replace("RULE", f"{{matches: [{{path: {{value: /a/}}}}], {rule}}}")
-    (host,) = translate.gateway_routes(snapshot(text), 80)["virtual_hosts"]
+    (host,) = translate.translate_gateway_routes(snapshot(text), 80)["virtual_hosts"]
     assert host["domains"] == ["*.example"]
-    (found,) = host["routes"]
-    return dict(found)
+    (routes,) = host["routes"]
+    return dict(routes)
 
 
 def test_a_prefix_takes_whole_elements() -> None:
@@ -64,14 +64,14 @@ PREFIXES = {"/b": {"prefix_rewrite": "/b"}, "/b/": {"prefix_rewrite": "/b"}, "/"
 def test_a_prefix_is_replaced_by_whole_elements(to: str) -> None:
     action = served(f"{replaced('URLRewrite', 'urlRewrite', to)}, {TO_PAGE}")["route"]
     redirect = served(replaced("RequestRedirect", "requestRedirect", to))["redirect"]
-    for found in (action, redirect):
-        changes = {key: value for key, value in found.items() if key.endswith("_rewrite")}
+    for routes in (action, redirect):
+        changes = {key: value for key, value in routes.items() if key.endswith("_rewrite")}
         assert changes == PREFIXES[to]
 
 
 def test_other_ports_of_the_service_are_as_without_a_route() -> None:
     text = IN_MESH.replace("RULE", f"{{matches: [{{path: {{value: /a}}}}], {TO_PAGE}}}")
-    assert goals(text, "many", port=81) == [cluster("", "page")]
+    assert read_destinations(text, "many", port=81) == [cluster("", "page")]
     (default,) = routes(text, "many", port=80)
     assert default["match"] == {"prefix": "/"}
     assert default["route"]["cluster"] == cluster("", "many")
@@ -100,5 +100,5 @@ def test_a_narrower_listener_without_routes_answers_404() -> None:
     narrow = "  - {name: narrow, port: 80, protocol: HTTP, hostname: a.example}\n---\n"
     wide = AT_GATE.replace("{name: gate}", "{name: gate, sectionName: web}")
     text = gateway().replace("---\n", narrow, 1) + wide.replace("RULE", f"{{{TO_PAGE}}}")
-    hosts = translate.gateway_routes(snapshot(text), 80)["virtual_hosts"]
-    assert {one["name"]: len(one["routes"]) for one in hosts} == {"*.example": 1, "a.example": 0}
+    hosts = translate.translate_gateway_routes(snapshot(text), 80)["virtual_hosts"]
+    assert {host["name"]: len(host["routes"]) for host in hosts} == {"*.example": 1, "a.example": 0}

@@ -6,7 +6,7 @@ import pytest
 
 from meshproof.base.errors import BadRules
 from meshproof.mesh.envoy import translate
-from tests.mesh.envoy.translating import cluster, goal, goals, snapshot
+from tests.mesh.envoy.translating import cluster, read_destination, read_destinations, snapshot
 
 GATEWAY = """\
 apiVersion: networking.istio.io/v1
@@ -40,23 +40,23 @@ def rule(hosts: str = "'*'", target: str = "page", match: str = "", name: str = 
 
 
 def hosts(text: str, port: int = 80) -> dict[str, list[object]]:
-    config = translate.gateway_routes(snapshot(text), port)
+    config = translate.translate_gateway_routes(snapshot(text), port)
     assert config["name"] == f"http.{port}"
-    found = {
-        one["domains"][0]: [goal(route) for route in one["routes"]]
-        for one in config["virtual_hosts"]
+    virtual_hosts = {
+        host["domains"][0]: [read_destination(route) for route in host["routes"]]
+        for host in config["virtual_hosts"]
     }
-    assert all(one["domains"] == [one["name"]] for one in config["virtual_hosts"])
-    return found
+    assert all(host["domains"] == [host["name"]] for host in config["virtual_hosts"])
+    return virtual_hosts
 
 
 def test_a_rule_holds_at_its_gateway_and_not_in_sidecars() -> None:
     text = gateway() + rule(target="reviews", hosts="reviews.default.svc.cluster.local")
     assert hosts(text) == {"reviews.default.svc.cluster.local": [cluster("")]}
-    assert goals(
+    assert read_destinations(
         text + rule("page", "many", name="other").replace("[entry]", "[mesh]"), "page"
     ) == [cluster("", "many", 80)]
-    assert goals(text) == [cluster("")], "as without a rule"
+    assert read_destinations(text) == [cluster("")], "as without a rule"
 
 
 def test_a_rule_of_the_mesh_does_not_hold_at_the_gateway() -> None:
@@ -69,7 +69,7 @@ def test_without_a_rule_nothing_comes_in() -> None:
 
 
 @pytest.mark.parametrize(
-    ("served", "wanted", "common"),
+    ("served", "expected", "common"),
     [
         ("'*'", "'*'", ["*"]),
         ("'*'", "a.com, b.com", ["a.com", "b.com"]),
@@ -80,8 +80,8 @@ def test_without_a_rule_nothing_comes_in() -> None:
         ("'*.a.com'", "'*.x.a.com'", ["*.x.a.com"]),
     ],
 )
-def test_hosts_are_those_that_both_name(served: str, wanted: str, common: list[str]) -> None:
-    assert list(hosts(gateway(served) + rule(wanted))) == common
+def test_hosts_are_those_that_both_name(served: str, expected: str, common: list[str]) -> None:
+    assert list(hosts(gateway(served) + rule(expected))) == common
 
 
 def test_another_port_has_its_own_hosts() -> None:
@@ -106,8 +106,8 @@ def test_rules_of_one_host_follow_each_other() -> None:
     ],
 )
 def test_matches_that_hold_elsewhere_are_left_out(match: str, count: int) -> None:
-    found = hosts(gateway() + rule(match=f"match: [{{{match}}}],"))
-    assert found == {"*": [cluster("", "page")] * count}
+    config = hosts(gateway() + rule(match=f"match: [{{{match}}}],"))
+    assert config == {"*": [cluster("", "page")] * count}
 
 
 REFUSED = {
@@ -139,11 +139,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)
-def test_refused_with_its_place(text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused_with_its_place(text: str, message: str) -> None:
     with pytest.raises(BadRules) as error:
-        translate.gateway_routes(snapshot(text), 80)
-    assert str(error.value) == f"r.yaml:{said}"
+        translate.translate_gateway_routes(snapshot(text), 80)
+    assert str(error.value) == f"r.yaml:{message}"
 
 
 def test_a_gateway_takes_the_only_port_of_a_target() -> None:

@@ -18,8 +18,8 @@ spec:
 ANY: Resource = {"prefix": "/"}
 
 
-def header(name: str, **rest: object) -> Resource:
-    return {"prefix": "/", "headers": [{"name": name, **rest}]}
+def header(name: str, **matcher: object) -> Resource:
+    return {"prefix": "/", "headers": [{"name": name, **matcher}]}
 
 
 MATCHES: dict[str, tuple[str, Resource]] = {
@@ -90,7 +90,7 @@ MATCHES: dict[str, tuple[str, Resource]] = {
 }
 
 
-@pytest.mark.parametrize(("match", "wanted"), MATCHES.values(), ids=MATCHES)
-def test_a_match(match: str, wanted: Resource) -> None:
-    (found,) = routes(TEXT.format(match=match))
-    assert found["match"] == wanted
+@pytest.mark.parametrize(("match", "expected"), MATCHES.values(), ids=MATCHES)
+def test_a_match(match: str, expected: Resource) -> None:
+    (config,) = routes(TEXT.format(match=match))
+    assert config["match"] == expected

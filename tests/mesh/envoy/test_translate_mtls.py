@@ -32,10 +32,11 @@ MESH, NAMESPACE, WORKLOAD = (
 )
 
 
-def modes(given: Snapshot) -> list[str]:
+def modes(snapshot: Snapshot) -> list[str]:
     """Return what reviews v1, reviews v2 and orders (in another namespace) take."""
     return [
-        given.mtls(pod(given, name)) for name in ("reviews-v1-0", "reviews-v2-0", "orders-v1-0")
+        snapshot.resolve_mtls(pod(snapshot, name))
+        for name in ("reviews-v1-0", "reviews-v2-0", "orders-v1-0")
     ]
 
 
@@ -45,7 +46,7 @@ def test_without_a_policy_the_default_holds(mode: MtlsMode) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         (MESH, ["STRICT", "STRICT", "STRICT"]),
         (NAMESPACE, ["DISABLE", "DISABLE", "PERMISSIVE"]),
@@ -57,8 +58,8 @@ def test_without_a_policy_the_default_holds(mode: MtlsMode) -> None:
     ],
     ids=["mesh", "namespace", "workload", "m+n", "n+m", "m+w", "w+n+m"],
 )
-def test_the_narrowest_policy_decides(text: str, wanted: list[str]) -> None:
-    assert modes(snapshot(text)) == wanted
+def test_the_narrowest_policy_decides(text: str, expected: list[str]) -> None:
+    assert modes(snapshot(text)) == expected
 
 
 def test_what_says_nothing_leaves_it_to_the_wider_one() -> None:
@@ -74,8 +75,8 @@ def test_a_policy_of_the_root_namespace_holds_for_its_own_pods_too() -> None:
         "spec: {selector: {matchLabels: {app: own}}, template: {metadata: {labels: {app: own}}, "
         "spec: {containers: [{image: a, ports: [{containerPort: 1}]}]}}}\n"
     )
-    given = snapshot(MESH, apps=apps)
-    assert given.mtls(pod(given, "own-0")) == "STRICT"
+    mesh = snapshot(MESH, apps=apps)
+    assert mesh.resolve_mtls(pod(mesh, "own-0")) == "STRICT"
 
 
 @pytest.mark.parametrize(
@@ -88,20 +89,22 @@ def test_a_policy_of_the_root_namespace_holds_for_its_own_pods_too() -> None:
     ids=["mesh", "namespace", "workload"],
 )
 def test_two_policies_of_the_same_width_are_refused(first: str, second: str) -> None:
-    given = snapshot(first + second)
+    mesh = snapshot(first + second)
     with pytest.raises(BadRules) as error:
-        given.mtls(pod(given, "reviews-v2-0"))
+        mesh.resolve_mtls(pod(mesh, "reviews-v2-0"))
     assert str(error.value) == (
         "r.yaml:7:1: a second policy for reviews-v2-0, as wide as the one at r.yaml:2"
     )
 
 
-def transports(given: Snapshot, name: str) -> list[bool]:
+def transports(snapshot: Snapshot, name: str) -> list[bool]:
     """Return, for each endpoint of a cluster, whether callers use mutual TLS."""
-    clusters = {one["name"]: one for one in translate.clusters(given, IDENTITY)}
+    clusters = {
+        config["name"]: config for config in translate.translate_clusters(snapshot, IDENTITY)
+    }
     (endpoints,) = clusters[name]["load_assignment"]["endpoints"]
     tls = {"filter_metadata": {"envoy.transport_socket_match": {"tlsMode": "istio"}}}
-    return [one.get("metadata") == tls for one in endpoints["lb_endpoints"]]
+    return [endpoint.get("metadata") == tls for endpoint in endpoints["lb_endpoints"]]
 
 
 def test_callers_use_tls_unless_the_pod_takes_none() -> None:
@@ -111,7 +114,9 @@ def test_callers_use_tls_unless_the_pod_takes_none() -> None:
 
 
 def test_callers_take_only_the_identities_of_the_pods_behind_a_cluster() -> None:
-    clusters = {one["name"]: one for one in translate.clusters(snapshot(), IDENTITY)}
+    clusters = {
+        config["name"]: config for config in translate.translate_clusters(snapshot(), IDENTITY)
+    }
     tls, plain = clusters[cluster("")]["transport_socket_matches"]
     context = tls["transport_socket"]["typed_config"]["common_tls_context"]
     names = context["validation_context"]["match_typed_subject_alt_names"]
@@ -119,4 +124,4 @@ def test_callers_take_only_the_identities_of_the_pods_behind_a_cluster() -> None
         {"san_type": "URI", "matcher": {"exact": "spiffe://cluster.local/ns/default/sa/reviews"}}
     ]
     assert plain["match"] == {}
-    assert plain["transport_socket"] == translate.RAW
+    assert plain["transport_socket"] == translate.PLAINTEXT_SOCKET

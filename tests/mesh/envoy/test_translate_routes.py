@@ -6,7 +6,7 @@ import pytest
 
 from meshproof.base.errors import BadRules
 from meshproof.mesh.envoy import translate
-from tests.mesh.envoy.translating import cluster, goals, pod, routes, snapshot
+from tests.mesh.envoy.translating import cluster, pod, read_destinations, routes, snapshot
 
 SUBSETS = """\
 apiVersion: networking.istio.io/v1
@@ -51,11 +51,11 @@ def old(name: str, precedence: int, version: str) -> str:
 def test_without_rules_every_version_is_reached() -> None:
     (route,) = routes("")
     assert route["match"] == {"prefix": "/"}
-    assert goals("") == [cluster("")]
+    assert read_destinations("") == [cluster("")]
 
 
 def test_each_match_is_a_route_in_the_order_of_the_routes() -> None:
-    assert goals(SUBSETS + HEAD + BURR) == [
+    assert read_destinations(SUBSETS + HEAD + BURR) == [
         cluster("v3"),
         cluster("v3"),
         {cluster("v1"): 75, cluster("v2"): 25},
@@ -78,23 +78,23 @@ def test_a_route_is_named_by_its_rule_and_route() -> None:
 
 def test_a_weight_of_0_stays_in_the_split() -> None:
     text = SUBSETS + HEAD + BURR.replace("75", "100").replace("25", "0")
-    assert goals(text)[-1] == {cluster("v1"): 100, cluster("v2"): 0}
+    assert read_destinations(text)[-1] == {cluster("v1"): 100, cluster("v2"): 0}
 
 
 def test_what_no_virtual_service_matches_gets_no_route() -> None:
     text = SUBSETS + HEAD + BURR.partition("  - route")[0]
-    assert goals(text) == [cluster("v3"), cluster("v3")]
+    assert read_destinations(text) == [cluster("v3"), cluster("v3")]
 
 
 def test_what_no_route_rule_matches_goes_to_all_versions() -> None:
     text = old("low", 1, "v1") + "---\n" + old("high", 2, "v2")
-    assert goals(text) == [cluster("v2"), cluster("v1"), cluster("")]
+    assert read_destinations(text) == [cluster("v2"), cluster("v1"), cluster("")]
 
 
 def test_other_services_and_names_are_not_touched() -> None:
-    given = snapshot(SUBSETS + HEAD + BURR)
-    config = translate.sidecar_routes(given, pod(given))
-    by_name = {one["name"]: one for one in config["virtual_hosts"]}
+    mesh = snapshot(SUBSETS + HEAD + BURR)
+    config = translate.translate_sidecar_routes(mesh, pod(mesh))
+    by_name = {host["name"]: host for host in config["virtual_hosts"]}
     assert by_name["reviews.default.svc.cluster.local:80"]["domains"] == [
         *("reviews:80", "reviews.default:80", "reviews.default.svc:80"),
         "reviews.default.svc.cluster.local:80",
@@ -103,12 +103,14 @@ def test_other_services_and_names_are_not_touched() -> None:
     ]
     assert by_name["ratings.default.svc.cluster.local:8080"]["domains"][0] == "ratings:8080"
     assert by_name["orders.shop.svc.cluster.local:80"]["domains"][0] == "orders.shop:80"
-    assert goals(SUBSETS + HEAD + BURR, "ratings", port=8080) == [cluster("", "ratings", 8080)]
+    assert read_destinations(SUBSETS + HEAD + BURR, "ratings", port=8080) == [
+        cluster("", "ratings", 8080)
+    ]
 
 
 def test_what_is_no_service_of_the_mesh_is_refused_by_the_sidecar() -> None:
-    given = snapshot()
-    last = translate.sidecar_routes(given, pod(given))["virtual_hosts"][-1]
+    mesh = snapshot()
+    last = translate.translate_sidecar_routes(mesh, pod(mesh))["virtual_hosts"][-1]
     assert last["domains"] == ["*"]
     assert last["routes"][0]["direct_response"] == {"status": 502}
 
@@ -123,10 +125,14 @@ def test_what_is_no_service_of_the_mesh_is_refused_by_the_sidecar() -> None:
     ],
 )
 def test_source_labels_choose_the_callers(labels: str, caller: str, reached: bool) -> None:
-    new = SUBSETS + HEAD + BURR.replace("{uri: {prefix: /burr}}", f"{{sourceLabels: {labels}}}")
-    assert len(goals(new, caller=caller)) == (3 if reached else 2)
-    one = old("burr", 1, "v3").replace("match: {", f"match: {{source: {{labels: {labels}}}, ")
-    assert len(goals(one, caller=caller)) == (2 if reached else 1)
+    virtual_service = (
+        SUBSETS + HEAD + BURR.replace("{uri: {prefix: /burr}}", f"{{sourceLabels: {labels}}}")
+    )
+    assert len(read_destinations(virtual_service, caller=caller)) == (3 if reached else 2)
+    route_rule = old("burr", 1, "v3").replace(
+        "match: {", f"match: {{source: {{labels: {labels}}}, "
+    )
+    assert len(read_destinations(route_rule, caller=caller)) == (2 if reached else 1)
 
 
 def test_a_second_rule_for_a_host_is_refused() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from meshproof.base.errors import BadRules
 from meshproof.mesh.envoy import translate
-from tests.mesh.envoy.translating import IDENTITY, cluster, goals, routes, snapshot
+from tests.mesh.envoy.translating import IDENTITY, cluster, read_destinations, routes, snapshot
 
 TEXT = """\
 apiVersion: networking.istio.io/v1
@@ -23,7 +23,7 @@ def rule(destination: str, host: str = "reviews") -> str:
 
 
 @pytest.mark.parametrize(
-    ("destination", "goal"),
+    ("destination", "target_cluster"),
     [
         ("{host: ratings, port: {number: 8080}}", cluster("", "ratings", 8080)),
         ("{host: many}", cluster("", "many", 80)),
@@ -32,8 +32,8 @@ def rule(destination: str, host: str = "reviews") -> str:
     ],
     ids=["said", "the asked one", "another", "other namespace"],
 )
-def test_the_port_of_a_target(destination: str, goal: str) -> None:
-    assert goals(rule(destination)) == [goal]
+def test_the_port_of_a_target(destination: str, target_cluster: str) -> None:
+    assert read_destinations(rule(destination)) == [target_cluster]
 
 
 REFUSED = {
@@ -79,11 +79,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)
-def test_refused_with_its_place(text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused_with_its_place(text: str, message: str) -> None:
     with pytest.raises(BadRules) as error:
         routes(text)
-    assert str(error.value) == f"r.yaml:{said}"
+    assert str(error.value) == f"r.yaml:{message}"
 
 
 def test_a_route_rule_to_nowhere_is_told_too() -> None:
@@ -98,11 +98,13 @@ def test_a_route_rule_to_nowhere_is_told_too() -> None:
 
 
 def ports(name: str, text: str) -> list[int]:
-    clusters = {one["name"]: one for one in translate.clusters(snapshot(text), IDENTITY)}
+    clusters = {
+        config["name"]: config for config in translate.translate_clusters(snapshot(text), IDENTITY)
+    }
     (endpoints,) = clusters[name]["load_assignment"]["endpoints"]
     return [
-        one["endpoint"]["address"]["socket_address"]["port_value"]
-        for one in endpoints["lb_endpoints"]
+        config["endpoint"]["address"]["socket_address"]["port_value"]
+        for config in endpoints["lb_endpoints"]
     ]
 
 
@@ -128,7 +130,9 @@ def test_a_subset_that_selects_no_pod_is_an_empty_cluster() -> None:
 
 def test_clusters_are_there_for_every_port_and_for_named_subsets_only() -> None:
     text = rule("{host: reviews, subset: a}") + SUBSET.replace("VERSION", "v2")
-    assert [one["name"] for one in translate.clusters(snapshot(text), IDENTITY)] == [
+    assert [
+        config["name"] for config in translate.translate_clusters(snapshot(text), IDENTITY)
+    ] == [
         cluster(""),
         cluster("v2"),
         cluster("", "ratings", 8080),

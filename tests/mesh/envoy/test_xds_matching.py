@@ -184,7 +184,10 @@ ROWS: dict[str, tuple[str, list[Request], list[Request]]] = {
 
 
 def versions(client: Client, requests: list[Request]) -> list[str]:
-    return [client.ask(one.path, one.method, one.host, one.headers).version for one in requests]
+    return [
+        client.ask(request.path, request.method, request.host, request.headers).version
+        for request in requests
+    ]
 
 
 @pytest.mark.parametrize(("match", "taken", "missed"), ROWS.values(), ids=ROWS)
@@ -198,9 +201,9 @@ def test_condition(
 
 def test_source_labels_are_those_of_the_asking_pod(echoes: Echoes, client: Client) -> None:
     text = RULE.replace("MATCH", "sourceLabels: {app: client}")
-    with echoes.mesh.applied(ruleset(text)), echoes.client("other-v1-0") as other:
+    with echoes.mesh.applied(ruleset(text)), echoes.client("other-v1-0") as other_client:
         assert client.ask().version == "v2"
-        assert other.ask().version == "v1"
+        assert other_client.ask().version == "v1"
 
 
 def test_the_first_route_that_matches_decides(echoes: Echoes, client: Client) -> None:
@@ -210,9 +213,9 @@ def test_the_first_route_that_matches_decides(echoes: Echoes, client: Client) ->
         "  - match: [{uri: {prefix: /a/b}}]\n"
         "    route: [{destination: {host: reviews, subset: v2}}]\n",
     )
-    for order, wanted in ((routes, "v1"), (routes[::-1], "v2")):
+    for order, version in ((routes, "v1"), (routes[::-1], "v2")):
         with echoes.mesh.applied(ruleset(f"{SUBSETS}  http:\n{''.join(order)}")):
-            assert client.ask("/a/b").version == wanted
+            assert client.ask("/a/b").version == version
 
 
 def test_what_no_route_of_a_virtual_service_takes_gets_a_404(

@@ -40,33 +40,33 @@ def echoes() -> Iterator[Echoes]:
 def policies(mesh: str = "", namespace: str = "", workload: str = "") -> RuleSet:
     """Return the policies for the mesh, for the default namespace, and for reviews v2 there."""
     version = "selector: {matchLabels: {version: v2}}, "
-    given = (
+    rows = (
         (mesh, "istio-system", "", "default"),
         (namespace, "default", "", "default"),
         (workload, "default", version, "v2"),
     )
     return ruleset(
         "".join(
-            POLICY.format(name=name, namespace=where, selector=selector, mode=mode)
-            for mode, where, selector, name in given
+            POLICY.format(name=name, namespace=policy_namespace, selector=selector, mode=mode)
+            for mode, policy_namespace, selector, name in rows
             if mode
         )
     )
 
 
 def plaintext(echoes: Echoes) -> list[int | None]:
-    return [echoes.mesh.plaintext(pod) for pod in PODS]
+    return [echoes.mesh.probe_plaintext(pod) for pod in PODS]
 
 
 def callers(echoes: Echoes) -> dict[str, str]:
     """Return, by the host that was asked through the mesh, who asked as its echoes saw it."""
     with echoes.client() as client:
-        found = {}
+        ids = {}
         for host in dict.fromkeys(HOSTS.values()):
             answers = [client.ask(host=host) for _ in range(8)]
-            assert {one.status for one in answers} == {200}
-            found[host] = " and ".join(sorted({caller(one) for one in answers}))
-        return found
+            assert {answer.status for answer in answers} == {200}
+            ids[host] = " and ".join(sorted({caller(answer) for answer in answers}))
+        return ids
 
 
 def caller(answer: Answer) -> str:
@@ -97,16 +97,16 @@ MODES: dict[str, tuple[dict[str, str], list[int | None], tuple[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize(("given", "probes", "seen"), MODES.values(), ids=MODES)
+@pytest.mark.parametrize(("modes", "probes", "caller_ids"), MODES.values(), ids=MODES)
 def test_what_is_taken_is_what_the_policies_say(
     echoes: Echoes,
-    given: dict[str, str],
+    modes: dict[str, str],
     probes: list[int | None],
-    seen: tuple[str, str],
+    caller_ids: tuple[str, str],
 ) -> None:
-    with echoes.mesh.applied(policies(**given)):
+    with echoes.mesh.applied(policies(**modes)):
         assert plaintext(echoes) == probes
-        assert tuple(callers(echoes).values()) == seen
+        assert tuple(callers(echoes).values()) == caller_ids
     assert plaintext(echoes) == [200, 200, 200], "as before the policies"
 
 
@@ -188,16 +188,16 @@ def test_a_server_that_is_somebody_else_is_refused_by_the_asking_sidecar(
             monkeypatch.setattr(sidecar, "identity", of_the_mesh(echoes, "client"))
     with echoes.client() as client:
         with echoes.mesh.applied(policies(mesh="DISABLE")):
-            assert asked(client) == {200}, "without TLS nobody looks"
-        assert asked(client) == {503}
+            assert ask_statuses(client) == {200}, "without TLS nobody looks"
+        assert ask_statuses(client) == {503}
         assert client.ask(host="orders.shop").status == 200
         stats = echoes.admin("client-v1-0", "/stats?filter=^cluster.*reviews.*fail_verify_san$")
         assert sum(int(line.rpartition(": ")[2]) for line in stats.splitlines()) > 0
         monkeypatch.undo()
         with echoes.mesh.applied(policies(mesh="DISABLE")):
-            assert asked(client) == {200}
-        assert asked(client) == {200}, "the right one is taken again"
+            assert ask_statuses(client) == {200}
+        assert ask_statuses(client) == {200}, "the right one is taken again"
 
 
-def asked(client: Client) -> set[int]:
+def ask_statuses(client: Client) -> set[int]:
     return {client.ask().status for _ in range(8)}

@@ -60,10 +60,14 @@ def test_fifty_switches_under_load(echoes: Echoes) -> None:
 
         def served(version: str) -> None:
             load.allowed = frozenset((version,))
-            late.extend(f"{one} after {version}" for one in first(probes) if one != version)
+            late.extend(
+                f"{answer} after {version}" for answer in first(probes) if answer != version
+            )
             with ExitStack() as new:
                 fresh = [new.enter_context(client) for client in clients(echoes)]
-                late.extend(f"{one} after {version}" for one in first(fresh) if one != version)
+                late.extend(
+                    f"{answer} after {version}" for answer in first(fresh) if answer != version
+                )
 
         while switches < SWITCHES:
             load.allowed = BOTH

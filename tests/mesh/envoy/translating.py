@@ -64,43 +64,49 @@ def ruleset(text: str) -> RuleSet:
 
 def snapshot(text: str = "", mtls: MtlsMode = "PERMISSIVE", apps: str = SHOP) -> Snapshot:
     """Return the snapshot of some rules; the pods listen on 15001 and up."""
-    found = topology.read(manifest.parse(apps, "apps.yaml"))
+    mesh = topology.read_topology(manifest.parse(apps, "apps.yaml"))
     endpoints = tuple(
-        Endpoint(pod, "127.0.0.1", port) for port, pod in enumerate(found.pods, start=15001)
+        Endpoint(pod, "127.0.0.1", port) for port, pod in enumerate(mesh.pods, start=15001)
     )
-    return Snapshot(found, ruleset(text), endpoints, mtls)
+    return Snapshot(mesh, ruleset(text), endpoints, mtls)
 
 
 def pod(snapshot: Snapshot, name: str = "page-v1-0") -> Pod:
     """Return a pod by its name."""
-    (found,) = (one for one in snapshot.topology.pods if one.name == name)
-    return found
+    (match,) = (candidate for candidate in snapshot.topology.pods if candidate.name == name)
+    return match
 
 
 def routes(
     text: str, host: str = "reviews", caller: str = "page-v1-0", port: int = 80
 ) -> list[Resource]:
     """Return Envoy's routes for a service as the sidecar of `caller` has them."""
-    given = snapshot(text)
-    config = translate.sidecar_routes(given, pod(given, caller))
-    (found,) = (one for one in config["virtual_hosts"] if f"{host}:{port}" in one["domains"])
-    matched: list[Resource] = found["routes"]
+    mesh = snapshot(text)
+    config = translate.translate_sidecar_routes(mesh, pod(mesh, caller))
+    (virtual_host,) = (
+        host_config
+        for host_config in config["virtual_hosts"]
+        if f"{host}:{port}" in host_config["domains"]
+    )
+    matched: list[Resource] = virtual_host["routes"]
     return matched
 
 
-def goals(
+def read_destinations(
     text: str, host: str = "reviews", caller: str = "page-v1-0", port: int = 80
 ) -> list[object]:
     """Return where each route leads, in order: a cluster's name, or cluster -> weight."""
-    return [goal(route) for route in routes(text, host, caller, port)]
+    return [read_destination(route) for route in routes(text, host, caller, port)]
 
 
-def goal(route: Resource) -> object:
+def read_destination(route: Resource) -> object:
     """Return where a route leads: a cluster's name, or cluster -> weight."""
     action = route["route"]
     if "cluster" in action:
         return action["cluster"]
-    return {one["name"]: one["weight"] for one in action["weighted_clusters"]["clusters"]}
+    return {
+        weighted["name"]: weighted["weight"] for weighted in action["weighted_clusters"]["clusters"]
+    }
 
 
 def cluster(subset: str, host: str = "reviews", port: int = 80, namespace: str = "default") -> str:

@@ -30,9 +30,11 @@ def shop() -> Iterator[LocalMesh]:
 
 
 def visits(mesh: LocalMesh) -> Visits:
-    address, sender = mesh.inside("orders.sock-shop")
-    attribution = Attribution(start_counters=mesh.counters)
-    return Visits(address, [Request("/orders")], "run", attribution=attribution, remote_sender=sender)
+    address, sender = mesh.find_inside_client("orders.sock-shop")
+    attribution = Attribution(start_counters=mesh.start_counters)
+    return Visits(
+        address, [Request("/orders")], "run", attribution=attribution, remote_sender=sender
+    )
 
 
 @pytest.mark.parametrize("by", ["orders", "counters:orders.sock-shop"])
@@ -51,6 +53,6 @@ def test_without_the_rule_it_is_no_split(shop: LocalMesh) -> None:
 
 def test_what_is_not_there_is_named(shop: LocalMesh) -> None:
     with pytest.raises(NotReady, match=r"did you mean 'orders\.sock-shop'"):
-        shop.inside("order.sock-shop")
+        shop.find_inside_client("order.sock-shop")
     with pytest.raises(NotReady, match="no service reviews in the mesh"):
-        shop.counters("reviews")
+        shop.start_counters("reviews")

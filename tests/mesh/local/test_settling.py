@@ -23,7 +23,9 @@ def all_to(version: str) -> RuleSet:
 
 def requests(echoes: Echoes) -> int:
     """Return how many requests the Envoys have got from anyone, their admins left out."""
-    texts = [envoy.get("/stats?filter=downstream_rq_total$") for envoy in echoes.mesh._envoys()]
+    texts = [
+        envoy.get("/stats?filter=downstream_rq_total$") for envoy in echoes.mesh._list_envoys()
+    ]
     lines = [line for text in texts for line in text.splitlines() if ".admin." not in line]
     return sum(int(line.rpartition(": ")[2]) for line in lines)
 
@@ -38,11 +40,11 @@ def test_it_names_version_and_proxies_and_sends_nothing(echoes: Echoes) -> None:
     assert mesh.served.version == before.version
     with mesh.applied(all_to("v2")) as second:
         pass
-    with mesh.applied(all_to("v1")) as again:
+    with mesh.applied(all_to("v1")) as later:
         pass
     assert len({before.version, first.version, second.version}) == 3
-    assert again.version == first.version
-    assert first.proxies == len(mesh.admins()) == 4
+    assert later.version == first.version
+    assert first.proxies == len(mesh.list_admin_addresses()) == 4
     assert 0 < first.seconds < 15
     assert (first.requests, requests(echoes)) == (0, sent)
     with echoes.client("client-v1-0") as client:

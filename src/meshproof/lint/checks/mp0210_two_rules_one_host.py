@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from meshproof.base.names import MESH, full_name
+from meshproof.base.names import MESH, qualify_host
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
@@ -45,7 +45,7 @@ def _list_claims(document: Document) -> Iterator[_Claim]:
     spec = read_spec(document)
     gateways = [_resolve_gateway(name, document) for name in find_values(spec, "gateways")]
     for host in find_values(spec, "hosts"):
-        full_host = full_name(read_text(host), document.namespace)
+        full_host = qualify_host(read_text(host), document.namespace)
         for gateway in dict.fromkeys(gateways or [MESH]):
             for protocol in ("http", "tls", "tcp"):
                 if find_values(spec, protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.base.names import CLUSTER_DOMAIN, full_name
+from meshproof.base.names import CLUSTER_DOMAIN, qualify_host
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
@@ -46,7 +46,7 @@ def _resolve_host(destination: Value, namespace: str) -> str:
         return ""
     service = read_text(destination.get("service"))
     if service:
-        return full_name(service, namespace)
+        return qualify_host(service, namespace)
     destination_namespace = read_text(destination.get("namespace")) or namespace
     domain = read_text(destination.get("domain")) or CLUSTER_DOMAIN
     return f"{read_text(destination.get('name'))}.{destination_namespace}.{domain}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from meshproof.base.errors import nearest
+from meshproof.base.errors import suggest_nearest
 from meshproof.documents.manifest import At
 from meshproof.lint.engine.finding import Finding
 from meshproof.lint.engine.lint_input import LintInput
@@ -93,7 +93,7 @@ def _build_idle_finding(ignored_code: IgnoredCode, codes: Collection[str]) -> Fi
             "drop the comment",
         )
     elif ignored_code.code not in codes:
-        message = f"there is no code {ignored_code.code}{nearest(ignored_code.code, codes)}"
+        message = f"there is no code {ignored_code.code}{suggest_nearest(ignored_code.code, codes)}"
         repair = "the right code, or drop the comment"
     else:
         message, repair = f"no {ignored_code.code} is here to ignore", "drop the comment"

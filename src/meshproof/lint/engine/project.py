@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from meshproof.base.errors import BadRules
-from meshproof.base.names import CLUSTER_DOMAIN, Labels, full_name, labels
+from meshproof.base.names import CLUSTER_DOMAIN, Labels, qualify_host, sort_labels
 from meshproof.documents.manifest import At, Document, Value
 from meshproof.lint.engine.defect import Defect, DefectKind
 from meshproof.lint.engine.finding import Hit
@@ -295,7 +295,7 @@ def _read_service(document: Document) -> ServiceObject:
         ports.append(ServicePort(number, read_text(name), read_text(protocol), port))
     selector = document.spec.get("selector")
     return ServiceObject(
-        document, tuple(ports), labels(selector.text_mapping()) if selector else ()
+        document, tuple(ports), sort_labels(selector.text_mapping()) if selector else ()
     )
 
 
@@ -303,18 +303,18 @@ def _read_workload(document: Document) -> Workload:
     """Return a workload with its pod labels. Raises BadRules if it cannot be read."""
     template = document.root if read_kind(document) == "Pod" else document.spec.need("template")
     pod_labels = template.need("metadata").get("labels")
-    return Workload(document, labels(pod_labels.text_mapping()) if pod_labels else ())
+    return Workload(document, sort_labels(pod_labels.text_mapping()) if pod_labels else ())
 
 
 def _read_subsets(document: Document) -> Iterator[SubsetEntry]:
     """Yield the subsets of a DestinationRule. Raises BadRules if it cannot be read."""
-    host = full_name(document.spec.need("host").text(), document.namespace)
+    host = qualify_host(document.spec.need("host").text(), document.namespace)
     for entry in find_values(document.spec, "subsets"):
         subset_labels = entry.get("labels")
         yield SubsetEntry(
             host,
             entry.need("name").text(),
-            labels(subset_labels.text_mapping()) if subset_labels else (),
+            sort_labels(subset_labels.text_mapping()) if subset_labels else (),
             entry,
             document,
         )

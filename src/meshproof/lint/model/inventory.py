@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from meshproof.base.names import CLUSTER_DOMAIN, Labels, full_name, labels
+from meshproof.base.names import CLUSTER_DOMAIN, Labels, qualify_host, sort_labels
 from meshproof.documents.manifest import At, Document, Value
 from meshproof.lint.engine.project import (
     Project,
@@ -256,7 +256,7 @@ def read_protocol(service: ServiceObject, number: int) -> str:
 def _read_labels(value: Value | None) -> Labels:
     """Return the labels in a mapping, none if it is no mapping."""
     content = value.content if value is not None and isinstance(value.content, dict) else {}
-    return labels({key: read_text(value) for key, value in content.items()})
+    return sort_labels({key: read_text(value) for key, value in content.items()})
 
 
 def _read_destination_rule(project: Project, document: Document) -> Iterator[DestinationRule]:
@@ -276,7 +276,7 @@ def _read_destination_rule(project: Project, document: Document) -> Iterator[Des
         is_clear = not is_unclear("spec", find_unclear_paths(project, document))
         yield DestinationRule(
             document,
-            full_name(read_text(host), document.namespace),
+            qualify_host(read_text(host), document.namespace),
             read_text(host),
             host.at,
             tuple(subsets),

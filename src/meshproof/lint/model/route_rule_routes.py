@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.base.names import CLUSTER_DOMAIN, Labels, full_name, labels
+from meshproof.base.names import CLUSTER_DOMAIN, Labels, qualify_host, sort_labels
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.project import (
     Project,
@@ -48,7 +48,7 @@ def read_service_host(value: Value, namespace: str) -> str:
         read_text(value.content.get("name")),
     )
     if full_name_text:
-        return full_name(full_name_text, namespace)
+        return qualify_host(full_name_text, namespace)
     service_namespace = read_text(value.content.get("namespace")) or namespace
     domain = read_text(value.content.get("domain")) or CLUSTER_DOMAIN
     return f"{name}.{service_namespace}.{domain}" if name else ""
@@ -64,7 +64,7 @@ def _read_labels(value: Value | None) -> Labels:
     """Return the labels in a mapping, none if it is no mapping."""
     if value is None or not isinstance(value.content, dict):
         return ()
-    return labels({key: read_text(label) for key, label in value.content.items()})
+    return sort_labels({key: read_text(label) for key, label in value.content.items()})
 
 
 def _read_route(project: Project, document: Document, host: str) -> Route:

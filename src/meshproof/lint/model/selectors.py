@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from meshproof.base.names import Labels, labels
+from meshproof.base.names import Labels, sort_labels
 from meshproof.documents.manifest import At, Document
 from meshproof.lint.engine.project import Project, Workload, find_values, read_spec
 
@@ -44,7 +44,7 @@ def read_selectors(project: Project, *kinds: str) -> Iterator[Selector]:
         }
         if len(texts) == len(values):
             at = labels_value.at if labels_value is not None else document.metadata.need("name").at
-            yield Selector(document, labels(texts), at)
+            yield Selector(document, sort_labels(texts), at)
 
 
 @lru_cache(maxsize=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from meshproof.base.names import MESH, full_name
+from meshproof.base.names import MESH, qualify_host
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.project import (
     Project,
@@ -71,7 +71,7 @@ def _read_hosts(values: list[Value], namespace: str) -> Iterator[Reference]:
     """Yield the hosts of a VirtualService."""
     for value in values:
         if read_text(value):
-            yield Reference(full_name(read_text(value), namespace), read_text(value), value.at)
+            yield Reference(qualify_host(read_text(value), namespace), read_text(value), value.at)
 
 
 def read_gateways(values: list[Value], namespace: str) -> Iterator[Reference]:
@@ -149,7 +149,7 @@ def _read_destinations(values: list[Value], namespace: str) -> Iterator[Destinat
             continue
         numbers = find_values(value, "port", "number")
         yield Destination(
-            full_name(read_text(host), namespace),
+            qualify_host(read_text(host), namespace),
             read_text(host),
             host.at,
             namespace,

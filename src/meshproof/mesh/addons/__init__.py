@@ -32,16 +32,16 @@ UNCOUNTED = sys.maxsize
 class MeshView(Protocol):
     """What an addon needs to know of the mesh."""
 
-    def admins(self) -> dict[str, tuple[str, int]]:
+    def list_admin_addresses(self) -> dict[str, tuple[str, int]]:
         """Return pod name -> admin address of every proxy."""
 
-    def ingress_requests(self) -> int:
+    def count_ingress_requests(self) -> int:
         """Return how many requests the ingress has sent to the productpage so far."""
 
     def addon_url(self, name: str) -> str:
         """Return the URL of another addon that runs, or an empty string."""
 
-    def trace_to(self, port: int) -> None:
+    def send_traces_to(self, port: int) -> None:
         """Let every proxy send its spans (Zipkin v2) to that port of this machine."""
 
 
@@ -51,10 +51,10 @@ class ClusterView(Protocol):
     #: The namespace that the productpage is in; nobody else sends requests to it.
     namespace: str
 
-    def requests(self) -> int:
+    def count_requests(self) -> int:
         """Return how many requests to the productpage the proxies themselves have counted."""
 
-    def sidecars(self) -> int:
+    def count_sidecars(self) -> int:
         """Return how many sidecars are in that namespace."""
 
 
@@ -69,8 +69,8 @@ class InCluster:
     services: tuple[str, ...]
     ports: tuple[int | str, ...]
     install: str
-    not_of: tuple[str, ...] = ()
-    traces: bool = False
+    excluded_selectors: tuple[str, ...] = ()
+    needs_spans: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class AddonEvidence:
     """
 
     count: int
-    words: str
+    description: str
 
 
 class Addon(Protocol):
@@ -91,16 +91,16 @@ class Addon(Protocol):
     """
 
     url: str
-    patience: float
+    evidence_timeout: float
 
-    def before(self) -> int:
+    def read_baseline(self) -> int:
         """Return the count from which requests that are sent now add up."""
 
-    def seen(self, tag: str) -> AddonEvidence:
+    def read_evidence(self, tag: str) -> AddonEvidence:
         """Return what the addon shows of requests with our tag."""
 
 
-def names() -> list[str]:
+def list_addons() -> list[str]:
     """Return the names of all addons: the modules of this folder."""
     return sorted(
         module.name.replace("_", "-")
@@ -109,7 +109,7 @@ def names() -> list[str]:
     )
 
 
-def module(name: str) -> ModuleType:
+def load_addon(name: str) -> ModuleType:
     """Return the module of an addon."""
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
@@ -117,35 +117,35 @@ def module(name: str) -> ModuleType:
 class Addons:
     """The addons of one mesh: those that the machine has are started, the others are named."""
 
-    def __init__(self, workspace: Workspace, mesh: MeshView, given: dict[str, str]) -> None:
+    def __init__(self, workspace: Workspace, mesh: MeshView, programs: dict[str, str]) -> None:
         self._workspace = workspace
         self._mesh = mesh
-        self._given = given
+        self._given = programs
         self._started: dict[str, Any] = {}
 
     def start(self) -> None:
         """Start every addon that the machine has; they come up while the mesh does."""
-        for name in names():
-            given = self._given.get(name)
-            command = None if given == OFF else module(name).find(given)
+        for name in list_addons():
+            program = self._given.get(name)
+            command = None if program == OFF else load_addon(name).find_command(program)
             if command is not None and name not in self._started:
-                self._started[name] = module(name).Addon(self._workspace, self._mesh, command)
+                self._started[name] = load_addon(name).Addon(self._workspace, self._mesh, command)
 
-    def watch(self) -> None:
+    def update_targets(self) -> None:
         """Tell the addons that look at every proxy which there are now."""
         for addon in self._started.values():
-            if hasattr(addon, "watch"):
-                addon.watch()
+            if hasattr(addon, "update_targets"):
+                addon.update_targets()
 
-    def missing(self, name: str) -> str:
+    def explain_missing(self, name: str) -> str:
         """Return why an addon does not run and how to get it; an empty string when it does."""
         if name in self._started:
             return ""
         if self._given.get(name) == OFF:
             return f"{name} was switched off"
-        return f"{name} is not installed. {module(name).HOW_TO_GET}"
+        return f"{name} is not installed. {load_addon(name).HOW_TO_GET}"
 
-    def ready(self, name: str) -> Addon:
+    def get_ready(self, name: str) -> Addon:
         """Return a started addon once it answers. Raises NotReady with its last log lines."""
         addon: Addon = self._started[name]
         self._started[name].wait_ready()
@@ -153,24 +153,24 @@ class Addons:
 
     def url(self, name: str) -> str:
         """Return the URL of an addon, once it answers; empty when it does not run."""
-        return self.ready(name).url if name in self._started else ""
+        return self.get_ready(name).url if name in self._started else ""
 
 
-def program(given: str | None, *called: str) -> list[str] | None:
+def find_program(path: str | None, *names: str) -> list[str] | None:
     """Return the command of a program: the given path, or one of the names on PATH, or None.
 
     Raises UsageError when the given path is no program.
     """
-    if given is None:
-        found = next((path for path in map(shutil.which, called) if path), None)
-        return [found] if found else None
-    found = shutil.which(given)
-    if found is None:
-        raise UsageError(f"--mesh-addon: {given} is not a program that can be run")
-    return [found]
+    if path is None:
+        executable = next((path for path in map(shutil.which, names) if path), None)
+        return [executable] if executable else None
+    executable = shutil.which(path)
+    if executable is None:
+        raise UsageError(f"--mesh-addon: {path} is not a program that can be run")
+    return [executable]
 
 
-def jar(path: str) -> list[str]:
+def find_jar(path: str) -> list[str]:
     """Return the command of a jar. Raises UsageError when the file or Java is not there."""
     java = shutil.which("java")
     if not Path(path).is_file():
@@ -180,18 +180,24 @@ def jar(path: str) -> list[str]:
     return [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-jar", path]
 
 
-def listening(process: Process, wanted: int = 1) -> list[int]:
-    """Return the ports on which a process listens once there are `wanted` of them, sorted."""
+def wait_listening(process: Process, count: int = 1) -> list[int]:
+    """Return the ports on which a process listens once there are `count` of them, sorted."""
     import psutil
 
     def look() -> list[int] | None:
         process.require_alive()
         try:
-            found = psutil.Process(process.pid).net_connections("tcp")
+            connections = psutil.Process(process.pid).net_connections("tcp")
         except psutil.NoSuchProcess:
             return None
-        ports = sorted({one.laddr.port for one in found if one.status == psutil.CONN_LISTEN})
-        return ports if len(ports) >= wanted else None
+        ports = sorted(
+            {
+                connection.laddr.port
+                for connection in connections
+                if connection.status == psutil.CONN_LISTEN
+            }
+        )
+        return ports if len(ports) >= count else None
 
     return wait_for(
         look,
@@ -219,11 +225,11 @@ def get_text(url: str, **parameters: str) -> str:
     import requests
 
     try:
-        answer = requests.get(url, params=parameters, timeout=timeouts.ADMIN)
-        answer.raise_for_status()
+        response = requests.get(url, params=parameters, timeout=timeouts.ADMIN)
+        response.raise_for_status()
     except (requests.RequestException, ValueError) as error:
         raise NotReady(f"{url}: {error}") from None
-    return answer.text
+    return response.text
 
 
 def wait_answering(process: Process, look: Callable[[], Any]) -> None:
@@ -237,22 +243,22 @@ def wait_answering(process: Process, look: Callable[[], Any]) -> None:
 
 
 def wait_for_traffic(
-    addon: Addon, tag: str, wanted: int, patience: float | None = None
+    addon: Addon, tag: str, expected: int, seconds: float | None = None
 ) -> AddonEvidence:
-    """Return what an addon shows once it holds `wanted` requests, or when the deadline is over.
+    """Return what an addon shows once it holds `expected` requests, or when the deadline is over.
 
-    The deadline is the addon's own unless `patience` is given.
+    The deadline is the addon's own unless `seconds` is given.
     """
-    last = AddonEvidence(0, "nothing")
+    evidence = AddonEvidence(0, "nothing")
 
     def look() -> AddonEvidence | None:
-        nonlocal last
-        last = addon.seen(tag)
-        return last if last.count >= wanted else None
+        nonlocal evidence
+        evidence = addon.read_evidence(tag)
+        return evidence if evidence.count >= expected else None
 
     try:
-        return wait_for(look, patience or addon.patience, lambda: "", timeouts.POLL_SLOW)
+        return wait_for(look, seconds or addon.evidence_timeout, lambda: "", timeouts.POLL_SLOW)
     except NotReady as error:
         if str(error):
             raise
-        return last
+        return evidence

@@ -17,12 +17,12 @@ from meshproof.mesh.addons import (
     ClusterView,
     InCluster,
     MeshView,
+    find_program,
     get_json,
-    listening,
-    program,
     wait_answering,
+    wait_listening,
 )
-from meshproof.mesh.addons.prometheus import QUERY, query_of
+from meshproof.mesh.addons.prometheus import QUERY, build_query
 from meshproof.mesh.process.processes import Workspace
 
 HOW_TO_GET = (
@@ -39,18 +39,18 @@ _DATASOURCE = "meshproof"
 DASHBOARDS = ("Istio Mesh Dashboard", "Istio Service Dashboard", "Istio Workload Dashboard")
 
 
-def find(given: str | None) -> list[str] | None:
+def find_command(path: str | None) -> list[str] | None:
     """Return the command that starts Grafana, or None."""
-    found = program(given, "grafana-server", "grafana")
-    if found and Path(found[0]).name == "grafana":
-        return [*found, "server"]
-    return found
+    command = find_program(path, "grafana-server", "grafana")
+    if command and Path(command[0]).name == "grafana":
+        return [*command, "server"]
+    return command
 
 
 class Addon:
     """A Grafana of this run, whose one data source is this run's Prometheus."""
 
-    patience = timeouts.TELEMETRY
+    evidence_timeout = timeouts.TELEMETRY
 
     def __init__(self, workspace: Workspace, mesh: MeshView, command: list[str]) -> None:
         self.url = ""
@@ -68,12 +68,12 @@ class Addon:
             raise NotReady("grafana needs prometheus as its data source, which is not installed")
         self._provision(source)
         paths = {"GF_PATHS_DATA": "data", "GF_PATHS_LOGS": "logs", "GF_PATHS_PROVISIONING": "etc"}
-        home = _home(self._command[0])
+        home = _find_home(self._command[0])
         process = self._workspace.start(
             "grafana",
             [*self._command, *(["--homepath", str(home)] if home else [])],
             {
-                **{name: str(self._folder / place) for name, place in paths.items()},
+                **{name: str(self._folder / folder) for name, folder in paths.items()},
                 "GF_SERVER_HTTP_ADDR": "127.0.0.1",
                 "GF_SERVER_HTTP_PORT": "0",
                 "GF_AUTH_ANONYMOUS_ENABLED": "true",
@@ -82,7 +82,7 @@ class Addon:
                 "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
             },
         )
-        self.url = f"http://127.0.0.1:{listening(process)[0]}"
+        self.url = f"http://127.0.0.1:{wait_listening(process)[0]}"
         wait_answering(process, lambda: _require_healthy(self.url))
 
     def _provision(self, source: str) -> None:
@@ -92,60 +92,63 @@ class Addon:
         text = yaml.safe_dump({"apiVersion": 1, "datasources": [{**entry, "access": "proxy"}]})
         (folder / "prometheus.yaml").write_text(text, encoding="utf-8")
 
-    def before(self) -> int:
+    def read_baseline(self) -> int:
         """Return what the ingress's Envoy itself has counted."""
-        return self._mesh.ingress_requests()
+        return self._mesh.count_ingress_requests()
 
-    def seen(self, tag: str) -> AddonEvidence:
+    def read_evidence(self, tag: str) -> AddonEvidence:
         """Return the count of our requests that the data source answers through Grafana."""
-        count = _queried(self.url, _DATASOURCE, QUERY)
+        count = _query_datasource(self.url, _DATASOURCE, QUERY)
         return AddonEvidence(count, f"its data source answers {count} requests to productpage")
 
 
 class Remote:
     """A Grafana of a cluster, whose data source is that cluster's Prometheus."""
 
-    patience = timeouts.SCRAPED
+    evidence_timeout = timeouts.SCRAPED
 
     def __init__(self, url: str, view: ClusterView) -> None:
         self.url = url
         self._view = view
 
-    def answers(self) -> None:
+    def require_answer(self) -> None:
         """Raise NotReady unless Grafana calls itself healthy."""
         _require_healthy(self.url)
 
-    def before(self) -> int:
+    def read_baseline(self) -> int:
         """Return what the proxies themselves have counted."""
-        return self._view.requests()
+        return self._view.count_requests()
 
-    def seen(self, tag: str) -> AddonEvidence:
+    def read_evidence(self, tag: str) -> AddonEvidence:
         """Return the count of our requests that a data source answers; 0 without the dashboards."""
         sources = [
-            str(one["uid"])
-            for one in get_json(f"{self.url}/api/datasources")
-            if one.get("type") == "prometheus"
+            str(source["uid"])
+            for source in get_json(f"{self.url}/api/datasources")
+            if source.get("type") == "prometheus"
         ]
         if not sources:
             return AddonEvidence(0, "it has no data source of type prometheus")
-        count = max(_queried(self.url, one, query_of(self._view.namespace)) for one in sources)
-        words = f"its data source answers {count} requests to productpage"
-        found = get_json(f"{self.url}/api/search", type="dash-db", query="Istio")
-        lacking = set(DASHBOARDS) - {str(one.get("title")) for one in found}
-        if lacking:
+        count = max(
+            _query_datasource(self.url, source, build_query(self._view.namespace))
+            for source in sources
+        )
+        description = f"its data source answers {count} requests to productpage"
+        dashboards = get_json(f"{self.url}/api/search", type="dash-db", query="Istio")
+        missing = set(DASHBOARDS) - {str(source.get("title")) for source in dashboards}
+        if missing:
             return AddonEvidence(
-                0, f"{words}, but dashboards are missing: {', '.join(sorted(lacking))}"
+                0, f"{description}, but dashboards are missing: {', '.join(sorted(missing))}"
             )
-        return AddonEvidence(count, words)
+        return AddonEvidence(count, description)
 
 
 def _require_healthy(url: str) -> None:
-    found = get_json(f"{url}/api/health")
-    if found.get("database") != "ok":
-        raise NotReady(f"grafana is not healthy: {found}")
+    health = get_json(f"{url}/api/health")
+    if health.get("database") != "ok":
+        raise NotReady(f"grafana is not healthy: {health}")
 
 
-def _queried(url: str, source: str, expression: str) -> int:
+def _query_datasource(url: str, source: str, expression: str) -> int:
     """Return the number that a data source answers to a query. Raises NotReady."""
     import requests
 
@@ -157,21 +160,23 @@ def _queried(url: str, source: str, expression: str) -> int:
         "range": False,
     }
     try:
-        answer = requests.post(
+        response = requests.post(
             f"{url}/api/ds/query",
             json={"queries": [query], "from": "now-5m", "to": "now"},
             timeout=timeouts.ADMIN,
         )
-        answer.raise_for_status()
-        frames = answer.json()["results"]["A"].get("frames", [])
+        response.raise_for_status()
+        frames = response.json()["results"]["A"].get("frames", [])
         values = frames[0]["data"]["values"] if frames else []
     except (requests.RequestException, ValueError, KeyError) as error:
         raise NotReady(f"grafana does not answer a query of its data source: {error}") from None
     return int(float(values[-1][-1])) if values and values[-1] else 0
 
 
-def _home(program_path: str) -> Path | None:
+def _find_home(program_path: str) -> Path | None:
     """Return Grafana's home: where its `public` and `conf` folders are."""
-    near = Path(shutil.which(program_path) or program_path).resolve().parent.parent
-    places = (near, Path("/usr/share/grafana"))
-    return next((place for place in places if (place / "conf" / "defaults.ini").is_file()), None)
+    program_folder = Path(shutil.which(program_path) or program_path).resolve().parent.parent
+    folders = (program_folder, Path("/usr/share/grafana"))
+    return next(
+        (folder for folder in folders if (folder / "conf" / "defaults.ini").is_file()), None
+    )

@@ -16,11 +16,11 @@ from meshproof.mesh.addons import (
     ClusterView,
     InCluster,
     MeshView,
+    find_program,
     get_json,
-    program,
     wait_answering,
 )
-from meshproof.mesh.addons.zipkin import SERVICES, SERVICES_INSIDE, whole_traces
+from meshproof.mesh.addons.zipkin import SERVICES, SERVICES_INSIDE, count_whole_traces
 from meshproof.mesh.envoy.listeners import RUN_TAG
 from meshproof.mesh.process.processes import Workspace
 
@@ -33,10 +33,10 @@ IN_CLUSTER = InCluster(
     ("tracing", "jaeger-query", "jaeger"),
     (16686, "http-query", 80),
     "kubectl apply -f samples/addons/jaeger.yaml",
-    traces=True,
+    needs_spans=True,
 )
 #: Where Jaeger's API is: Istio's sample sets the base path `/jaeger`, Jaeger's default is none.
-_BASES = ("/jaeger", "")
+_BASE_PATHS = ("/jaeger", "")
 _LISTENERS = (
     "query.http-server.host-port",
     "collector.zipkin.host-port",
@@ -50,24 +50,24 @@ _LISTENERS = (
 )
 
 
-def find(given: str | None) -> list[str] | None:
+def find_command(path: str | None) -> list[str] | None:
     """Return the command that starts Jaeger all-in-one, or None."""
-    return program(given, "jaeger-all-in-one")
+    return find_program(path, "jaeger-all-in-one")
 
 
 def _free_ports(count: int) -> list[int]:
     """Return free ports; held together while they are chosen, so that they differ."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in sockets]
+    for listener in sockets:
+        listener.close()
     return ports
 
 
 class Addon:
     """A Jaeger all-in-one of this run, with its storage in memory."""
 
-    patience = timeouts.TELEMETRY
+    evidence_timeout = timeouts.TELEMETRY
 
     def __init__(self, workspace: Workspace, mesh: MeshView, command: list[str]) -> None:
         self._mesh = mesh
@@ -88,62 +88,64 @@ class Addon:
     def wait_ready(self) -> None:
         """Wait until Jaeger answers, then have the spans sent there."""
         wait_answering(self._process, lambda: get_json(f"{self.url}/api/services"))
-        self._mesh.trace_to(self._collector)
+        self._mesh.send_traces_to(self._collector)
 
-    def before(self) -> int:
+    def read_baseline(self) -> int:
         """Return 0: each check has a tag of its own."""
         return 0
 
-    def seen(self, tag: str) -> AddonEvidence:
+    def read_evidence(self, tag: str) -> AddonEvidence:
         """Return how many whole traces have our tag."""
-        return whole_traces(_tagged(self.url, "istio-ingressgateway", tag), SERVICES)
+        return count_whole_traces(
+            _read_tagged_traces(self.url, "istio-ingressgateway", tag), SERVICES
+        )
 
 
 class Remote:
     """A Jaeger of a cluster, to which the sidecars of the run send their spans."""
 
-    patience = timeouts.TRACED
+    evidence_timeout = timeouts.TRACED
 
     def __init__(self, url: str, view: ClusterView) -> None:
         self.url = url
         self._given = url
         self._view = view
 
-    def answers(self) -> None:
+    def require_answer(self) -> None:
         """Raise NotReady unless Jaeger's API answers, with its usual base path or without."""
-        said = []
-        for base in _BASES:
+        errors = []
+        for base in _BASE_PATHS:
             try:
                 get_json(f"{self._given}{base}/api/services")
             except NotReady as error:
-                said.append(str(error))
+                errors.append(str(error))
             else:
                 self.url = f"{self._given}{base}"
                 return
-        raise NotReady("; ".join(said))
+        raise NotReady("; ".join(errors))
 
-    def before(self) -> int:
+    def read_baseline(self) -> int:
         """Return 0: each check has a tag of its own."""
         return 0
 
-    def seen(self, tag: str) -> AddonEvidence:
+    def read_evidence(self, tag: str) -> AddonEvidence:
         """Return how many whole traces have our tag: from the productpage through every app."""
         first = f"productpage.{self._view.namespace}"  # Istio's name: app and namespace
-        return whole_traces(_tagged(self.url, first, tag), SERVICES_INSIDE)
+        return count_whole_traces(_read_tagged_traces(self.url, first, tag), SERVICES_INSIDE)
 
 
-def _tagged(url: str, service: str, tag: str) -> list[set[str]]:
+def _read_tagged_traces(url: str, service: str, tag: str) -> list[set[str]]:
     """Return, for each trace of a service with the tag, the services that have sent spans of it."""
-    found = get_json(
+    response = get_json(
         f"{url}/api/traces",
         service=service,
         tags=json.dumps({RUN_TAG: tag}),
         limit="1000",
         lookback="1h",
     )
-    return [_services(trace) for trace in found.get("data") or []]
+    return [_read_services(trace) for trace in response.get("data") or []]
 
 
-def _services(trace: dict[str, Any]) -> set[str]:
+def _read_services(trace: dict[str, Any]) -> set[str]:
     processes = trace["processes"]
     return {processes[span["processID"]]["serviceName"] for span in trace["spans"]}

@@ -15,12 +15,12 @@ from meshproof.mesh.addons import (
     ClusterView,
     InCluster,
     MeshView,
+    find_program,
     get_json,
-    listening,
-    program,
     wait_answering,
+    wait_listening,
 )
-from meshproof.mesh.process.processes import Workspace, write_whole
+from meshproof.mesh.process.processes import Workspace, write_atomically
 
 HOW_TO_GET = (
     "Get it with `apt-get install prometheus` or `brew install prometheus`, "
@@ -39,22 +39,22 @@ QUERY = (
 )
 
 
-def find(given: str | None) -> list[str] | None:
+def find_command(path: str | None) -> list[str] | None:
     """Return the command that starts Prometheus, or None."""
-    return program(given, "prometheus")
+    return find_program(path, "prometheus")
 
 
 class Addon:
     """A Prometheus of this run; its targets are the proxies' admin addresses."""
 
-    patience = timeouts.TELEMETRY
+    evidence_timeout = timeouts.TELEMETRY
 
     def __init__(self, workspace: Workspace, mesh: MeshView, command: list[str]) -> None:
         self._mesh = mesh
         folder = workspace.path / "prometheus"
         folder.mkdir()
         self._targets = folder / "targets.json"
-        write_whole(self._targets, "[]")
+        write_atomically(self._targets, "[]")
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
             "scrape_configs": [
@@ -81,60 +81,62 @@ class Addon:
     def wait_ready(self) -> None:
         """Wait until Prometheus answers."""
         if not self.url:
-            self.url = f"http://127.0.0.1:{listening(self._process)[0]}"
-        wait_answering(self._process, lambda: ask(self.url, "vector(1)"))
+            self.url = f"http://127.0.0.1:{wait_listening(self._process)[0]}"
+        wait_answering(self._process, lambda: query_number(self.url, "vector(1)"))
 
-    def watch(self) -> None:
+    def update_targets(self) -> None:
         """Make the proxies that run now the targets (Prometheus takes them up within 5 s)."""
         targets = [
             {"targets": [f"{host}:{port}"], "labels": {"pod": pod}}
-            for pod, (host, port) in self._mesh.admins().items()
+            for pod, (host, port) in self._mesh.list_admin_addresses().items()
         ]
-        write_whole(self._targets, json.dumps(targets))
+        write_atomically(self._targets, json.dumps(targets))
 
-    def before(self) -> int:
+    def read_baseline(self) -> int:
         """Return what the ingress's Envoy itself has counted; Prometheus lags by a scrape."""
-        return self._mesh.ingress_requests()
+        return self._mesh.count_ingress_requests()
 
-    def seen(self, tag: str) -> AddonEvidence:
+    def read_evidence(self, tag: str) -> AddonEvidence:
         """Return the count of requests to the productpage; 0 unless every proxy is scraped."""
-        proxies = len(self._mesh.admins())
-        up = ask(self.url, 'sum(up{job="envoy"})')
-        count = ask(self.url, QUERY)
-        words = f"{up} of {proxies} proxies are scraped, {count} requests to productpage counted"
-        return AddonEvidence(count if up >= proxies else 0, words)
+        proxies = len(self._mesh.list_admin_addresses())
+        up = query_number(self.url, 'sum(up{job="envoy"})')
+        count = query_number(self.url, QUERY)
+        description = (
+            f"{up} of {proxies} proxies are scraped, {count} requests to productpage counted"
+        )
+        return AddonEvidence(count if up >= proxies else 0, description)
 
 
 class Remote:
     """A Prometheus of a cluster, which must scrape the proxies of the run by itself."""
 
-    patience = timeouts.SCRAPED
+    evidence_timeout = timeouts.SCRAPED
 
     def __init__(self, url: str, view: ClusterView) -> None:
         self.url = url
         self._view = view
 
-    def answers(self) -> None:
+    def require_answer(self) -> None:
         """Raise NotReady unless Prometheus answers a query."""
-        ask(self.url, "vector(1)")
+        query_number(self.url, "vector(1)")
 
-    def before(self) -> int:
+    def read_baseline(self) -> int:
         """Return what the proxies themselves have counted; Prometheus lags by a scrape."""
-        return self._view.requests()
+        return self._view.count_requests()
 
-    def seen(self, tag: str) -> AddonEvidence:
+    def read_evidence(self, tag: str) -> AddonEvidence:
         """Return the count of requests to the run's productpage."""
         namespace = self._view.namespace
-        count = ask(self.url, query_of(namespace))
-        up = ask(self.url, f'count(up{{namespace="{namespace}"}} == 1)')
-        words = (
-            f"{up} of {self._view.sidecars()} sidecars of namespace {namespace} are scraped, "
+        count = query_number(self.url, build_query(namespace))
+        up = query_number(self.url, f'count(up{{namespace="{namespace}"}} == 1)')
+        description = (
+            f"{up} of {self._view.count_sidecars()} sidecars of namespace {namespace} are scraped, "
             f"{count} requests to its productpage counted"
         )
-        return AddonEvidence(count, words)
+        return AddonEvidence(count, description)
 
 
-def query_of(namespace: str) -> str:
+def build_query(namespace: str) -> str:
     """Return the query for all requests to the productpage of a namespace, as clients count them.
 
     Istio's standard metric where its proxies have it, else Envoy's own counter of the cluster
@@ -151,8 +153,8 @@ def query_of(namespace: str) -> str:
     return f"sum({istio}) or sum({envoy})"
 
 
-def ask(url: str, query: str) -> int:
+def query_number(url: str, query: str) -> int:
     """Return the number that a query answers, 0 for nothing. Raises NotReady."""
-    answer = get_json(f"{url}/api/v1/query", query=query)
-    result = answer["data"]["result"]
+    response = get_json(f"{url}/api/v1/query", query=query)
+    result = response["data"]["result"]
     return int(float(result[0]["value"][1])) if result else 0

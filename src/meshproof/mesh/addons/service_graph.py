@@ -34,7 +34,7 @@ VISIT = (("productpage", "details"), ("productpage", "reviews"))
 Edges = dict[tuple[str, str], float]
 
 
-def find(given: str | None) -> None:
+def find_command(path: str | None) -> None:
     """Return None: on a mesh without Kubernetes there is nothing that it could show."""
 
 
@@ -45,16 +45,16 @@ class Remote:
     the graph holds our traffic when each edge of a visit carries some there.
     """
 
-    patience = timeouts.GRAPHED
+    evidence_timeout = timeouts.GRAPHED
 
     def __init__(self, url: str, view: ClusterView) -> None:
         self.url = url
         self._view = view
         self._edges: Callable[[], Edges] = self._servicegraph
 
-    def answers(self) -> None:
+    def require_answer(self) -> None:
         """Raise NotReady unless one of the two answers; from then on that one is asked."""
-        said = []
+        errors = []
         for look, edges in (
             (self._kiali_status, self._kiali),
             (self._servicegraph_page, self._servicegraph),
@@ -62,51 +62,51 @@ class Remote:
             try:
                 look()
             except NotReady as error:
-                said.append(str(error))
+                errors.append(str(error))
             else:
                 self._edges = edges
                 return
-        raise NotReady(f"neither Kiali nor ServiceGraph answers: {'; '.join(said)}")
+        raise NotReady(f"neither Kiali nor ServiceGraph answers: {'; '.join(errors)}")
 
-    def before(self) -> int:
+    def read_baseline(self) -> int:
         """Return 0: a graph does not count."""
         return 0
 
-    def seen(self, tag: str) -> AddonEvidence:
+    def read_evidence(self, tag: str) -> AddonEvidence:
         """Return UNCOUNTED once every edge of a visit has traffic in our namespace, else 0."""
         edges = self._edges()
-        lacking = [
+        idle = [
             f"{source} -> {target}" for source, target in VISIT if not edges.get((source, target))
         ]
-        if lacking:
-            words = f"no traffic on {', '.join(lacking)} in namespace {self._view.namespace}"
-            return AddonEvidence(0, words)
+        if idle:
+            description = f"no traffic on {', '.join(idle)} in namespace {self._view.namespace}"
+            return AddonEvidence(0, description)
         return AddonEvidence(UNCOUNTED, "every edge of a visit has traffic")
 
     def _kiali_status(self) -> None:
-        found = get_json(f"{self.url}/kiali/api/status")
-        if "status" not in found:
-            raise NotReady(f"{self.url}/kiali/api/status: that is no Kiali: {found}")
+        status = get_json(f"{self.url}/kiali/api/status")
+        if "status" not in status:
+            raise NotReady(f"{self.url}/kiali/api/status: that is no Kiali: {status}")
 
     def _kiali(self) -> Edges:
-        found = get_json(
+        graph = get_json(
             f"{self.url}/kiali/api/namespaces/graph",
             namespaces=self._view.namespace,
             graphType="app",
             duration="60s",
             injectServiceNodes="false",
         )
-        elements = found.get("elements") or {}
+        elements = graph.get("elements") or {}
         nodes = {
             node["data"]["id"]: str(node["data"].get("app", ""))
             for node in elements.get("nodes") or ()
             if node["data"].get("namespace") == self._view.namespace
         }
         edges: Edges = {}
-        for one in elements.get("edges") or ():
-            data = one["data"]
-            rate = (data.get("traffic", {}).get("rates") or {}).get("http", "0")
-            ends = nodes.get(data["source"], ""), nodes.get(data["target"], "")
+        for edge in elements.get("edges") or ():
+            fields = edge["data"]
+            rate = (fields.get("traffic", {}).get("rates") or {}).get("http", "0")
+            ends = nodes.get(fields["source"], ""), nodes.get(fields["target"], "")
             edges[ends] = edges.get(ends, 0.0) + float(rate)
         return edges
 
@@ -116,7 +116,7 @@ class Remote:
         get_text(f"{self.url}/dotviz")
 
     def _servicegraph(self) -> Edges:
-        found = get_json(
+        graph = get_json(
             f"{self.url}/graph",
             time_horizon="1m",
             filter_empty="true",
@@ -124,13 +124,13 @@ class Remote:
             source_namespace=self._view.namespace,
         )
         edges: Edges = {}
-        for one in found.get("edges") or ():
-            ends = _app(one["source"]), _app(one["target"])
-            rate = (one.get("labels") or {}).get("reqs/sec", "0")
+        for edge in graph.get("edges") or ():
+            ends = _read_app(edge["source"]), _read_app(edge["target"])
+            rate = (edge.get("labels") or {}).get("reqs/sec", "0")
             edges[ends] = edges.get(ends, 0.0) + float(rate)
         return edges
 
 
-def _app(node: str) -> str:
+def _read_app(node: str) -> str:
     """Return the app of a node: `reviews (reviews-v1)` is of `reviews`."""
     return str(node).partition(" ")[0]

@@ -14,11 +14,11 @@ from meshproof.mesh.addons import (
     ClusterView,
     InCluster,
     MeshView,
+    find_jar,
+    find_program,
     get_json,
-    jar,
-    listening,
-    program,
     wait_answering,
+    wait_listening,
 )
 from meshproof.mesh.envoy.listeners import RUN_TAG
 from meshproof.mesh.process.processes import Workspace
@@ -32,8 +32,10 @@ IN_CLUSTER = InCluster(
     ("zipkin", "zipkin-query"),
     (9411, "http-query"),
     "kubectl apply -f samples/addons/extras/zipkin.yaml",
-    not_of=("jaeger",),  # samples/addons/jaeger.yaml has a Service `zipkin` that takes spans only
-    traces=True,
+    excluded_selectors=(
+        "jaeger",
+    ),  # samples/addons/jaeger.yaml has a Service `zipkin` that takes spans only
+    needs_spans=True,
 )
 #: Who must have sent a span for a trace to be whole: one visit to the productpage passes them all.
 SERVICES = frozenset({"istio-ingressgateway", "productpage-v1", "details-v1", "reviews"})
@@ -41,18 +43,18 @@ SERVICES = frozenset({"istio-ingressgateway", "productpage-v1", "details-v1", "r
 SERVICES_INSIDE = frozenset({"productpage", "details", "reviews"})
 
 
-def find(given: str | None) -> list[str] | None:
+def find_command(path: str | None) -> list[str] | None:
     """Return the command that starts Zipkin, or None."""
-    place = given or os.environ.get("ZIPKIN_JAR")
-    if not place:
-        return program(None, "zipkin", "zipkin-server")
-    return jar(place) if place.endswith(".jar") else program(place)
+    program_path = path or os.environ.get("ZIPKIN_JAR")
+    if not program_path:
+        return find_program(None, "zipkin", "zipkin-server")
+    return find_jar(program_path) if program_path.endswith(".jar") else find_program(program_path)
 
 
 class Addon:
     """A Zipkin of this run, with its storage in memory."""
 
-    patience = timeouts.TELEMETRY
+    evidence_timeout = timeouts.TELEMETRY
 
     def __init__(self, workspace: Workspace, mesh: MeshView, command: list[str]) -> None:
         self.url = ""
@@ -71,68 +73,70 @@ class Addon:
         """Wait until Zipkin answers, then have the spans sent there."""
         if self.url:
             return
-        port = listening(self._process)[0]
+        port = wait_listening(self._process)[0]
         url = f"http://127.0.0.1:{port}"
         wait_answering(self._process, lambda: get_json(f"{url}/api/v2/services"))
-        self._mesh.trace_to(port)
+        self._mesh.send_traces_to(port)
         self.url = url
 
-    def before(self) -> int:
+    def read_baseline(self) -> int:
         """Return 0: each check has a tag of its own."""
         return 0
 
-    def seen(self, tag: str) -> AddonEvidence:
+    def read_evidence(self, tag: str) -> AddonEvidence:
         """Return how many whole traces have our tag: from the ingress through every app."""
-        return whole_traces(_tagged(self.url, tag), SERVICES)
+        return count_whole_traces(_read_tagged_traces(self.url, tag), SERVICES)
 
 
 class Remote:
     """A Zipkin of a cluster, to which the sidecars of the run send their spans."""
 
-    patience = timeouts.TRACED
+    evidence_timeout = timeouts.TRACED
 
     def __init__(self, url: str, view: ClusterView) -> None:
         self.url = url
 
-    def answers(self) -> None:
+    def require_answer(self) -> None:
         """Raise NotReady unless Zipkin answers."""
         get_json(f"{self.url}/api/v2/services")
 
-    def before(self) -> int:
+    def read_baseline(self) -> int:
         """Return 0: each check has a tag of its own."""
         return 0
 
-    def seen(self, tag: str) -> AddonEvidence:
+    def read_evidence(self, tag: str) -> AddonEvidence:
         """Return how many whole traces have our tag: from the productpage through every app."""
-        return whole_traces(_tagged(self.url, tag), SERVICES_INSIDE)
+        return count_whole_traces(_read_tagged_traces(self.url, tag), SERVICES_INSIDE)
 
 
-def _tagged(url: str, tag: str) -> list[set[str]]:
+def _read_tagged_traces(url: str, tag: str) -> list[set[str]]:
     """Return, for each trace with the tag, the services that have sent spans of it."""
     query = f"{RUN_TAG}={tag}"
-    found = get_json(f"{url}/api/v2/traces", annotationQuery=query, limit="1000")
-    return [_services(trace) for trace in found]
+    traces = get_json(f"{url}/api/v2/traces", annotationQuery=query, limit="1000")
+    return [_read_services(trace) for trace in traces]
 
 
-def _services(trace: list[dict[str, Any]]) -> set[str]:
+def _read_services(trace: list[dict[str, Any]]) -> set[str]:
     return {span.get("localEndpoint", {}).get("serviceName", "") for span in trace}
 
 
-def whole_traces(traces: list[set[str]], visit: frozenset[str]) -> AddonEvidence:
+def count_whole_traces(traces: list[set[str]], prefixes: frozenset[str]) -> AddonEvidence:
     """Return how many of the traces, each a set of service names, pass every app of a visit.
 
-    `visit` are the beginnings of the names that a whole trace has.
+    `prefixes` are the beginnings of the names that a whole trace has.
     """
 
-    def lacking(services: set[str]) -> set[str]:
+    def find_missing(services: set[str]) -> set[str]:
         return {
-            wanted
-            for wanted in visit
-            if not any(service.startswith(wanted) for service in services)
+            prefix
+            for prefix in prefixes
+            if not any(service.startswith(prefix) for service in services)
         }
 
-    broken = [lacking(services) for services in traces if lacking(services)]
-    words = f"{len(traces)} traces have our tag, {len(traces) - len(broken)} of them are whole"
+    broken = [find_missing(services) for services in traces if find_missing(services)]
+    description = (
+        f"{len(traces)} traces have our tag, {len(traces) - len(broken)} of them are whole"
+    )
     if broken:
-        words += f"; spans are missing from: {', '.join(sorted(broken[0]))}"
-    return AddonEvidence(len(traces) - len(broken), words)
+        description += f"; spans are missing from: {', '.join(sorted(broken[0]))}"
+    return AddonEvidence(len(traces) - len(broken), description)

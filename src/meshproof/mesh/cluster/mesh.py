@@ -12,7 +12,6 @@ from pathlib import Path
 from meshproof.base import signals, timeouts
 from meshproof.base.errors import BadRules, MeshproofError, NotReady
 from meshproof.documents.manifest import Document
-from meshproof.inventory import Inventory
 from meshproof.mesh.cluster.api import images, kubeconfig
 from meshproof.mesh.cluster.api.client import Kube, Object
 from meshproof.mesh.cluster.api.objects import RUN_LABEL, RunObject, RunScope
@@ -34,8 +33,16 @@ from meshproof.mesh.cluster.sandbox.sandbox import Sandbox
 from meshproof.mesh.counters import Counters
 from meshproof.mesh.process import processes
 from meshproof.mesh.process.processes import Workspace
-from meshproof.mesh.protocol import Address, Aspect, AspectReport, Feature, Options, Replica, Served
-from meshproof.oracle.derive import Case
+from meshproof.mesh.protocol import (
+    Address,
+    Aspect,
+    AspectReport,
+    Feature,
+    Options,
+    Replica,
+    SandboxRules,
+    Served,
+)
 from meshproof.rules.model import RuleSet
 
 _ROUTING = ("networking.istio.io", "security.istio.io", gateway_api.GROUP)
@@ -56,13 +63,14 @@ class ClusterMesh:
             Feature.PLAINTEXT_PROBE,
             Feature.INSIDE,
             Feature.COUNTERS,
+            Feature.SANDBOX,
         }
     )
 
     def __init__(self, options: Options, workspace: Workspace, kube: Kube, run: str) -> None:
         self._options, self._beta = options.cluster, options.beta
         self._evidence = options.evidence
-        self._meanwhile = options.meanwhile
+        self._meanwhile = options.while_pods_start
         #: The folder of evidence that is not complete yet.
         self._unfinished_evidence: Path | None = None
         self._workspace = workspace
@@ -111,6 +119,8 @@ class ClusterMesh:
                 mesh = cls(replace(options, cluster=cluster), workspace, kube, run)
                 mesh._notes = leftover_notes
                 try:
+                    if options.sandbox is not None:
+                        mesh._start_sandbox(options.sandbox)
                     yield mesh
                 except BaseException as error:
                     mesh._save_evidence(error)
@@ -239,7 +249,7 @@ class ClusterMesh:
             self._kube, self._istio, self._istioctl, self._app_namespaces, self._app_selector
         )
 
-    def control_plane(self, aspect: Aspect) -> AspectReport:
+    def inspect_control_plane(self, aspect: Aspect) -> AspectReport:
         """Check one aspect of the control plane."""
         report = self._control_plane.inspect(aspect)
         self._notes += [note for note in report.notes if note not in self._notes]
@@ -275,15 +285,22 @@ class ClusterMesh:
         else:
             self._withdraw(run_objects, mtls)
 
-    def begin_sandbox(self, rules: RuleSet, cases: Sequence[Case], inventory: Inventory) -> None:
+    def _start_sandbox(self, user_rules: SandboxRules) -> None:
         """Start the pods of a sandbox for a user's rules, in further namespaces of the run.
 
-        `sandbox` raises the error if that fails.
+        They start while the apps do. `sandbox` raises the error if that fails.
         """
         labels, folder = self._scope.labels, self._workspace.path
         extra_labels = {**self._options.namespace_labels, **self._istio.injection_labels}
         try:
-            sandbox = Sandbox(rules, cases, inventory, self._scope, self._istio, self._beta)
+            sandbox = Sandbox(
+                user_rules.rules,
+                user_rules.cases,
+                user_rules.inventory,
+                self._scope,
+                self._istio,
+                self._beta,
+            )
             self._sandbox = sandbox
             namespaces.create(self._kube, sandbox.namespaces, labels, folder, **extra_labels)
             sandbox.create_workloads(self._kube)
@@ -350,7 +367,7 @@ class ClusterMesh:
 
     def _withdraw(self, run_objects: Sequence[RunObject], mtls: MtlsExpectation | None) -> None:
         """Delete the rules; return when no proxy serves them any more."""
-        if signals.ending():
+        if signals.is_ending():
             return  # the namespaces are deleted anyway
         for run_object in run_objects:
             api_version, kind, namespace, name = run_object.key
@@ -363,20 +380,20 @@ class ClusterMesh:
             raise NotReady(f"{service} is not reached from outside the mesh, only `ingress` is")
         return self._ingress.address
 
-    def plaintext(self, replica: str) -> int | None:
+    def probe_plaintext(self, replica: str) -> int | None:
         """Send plaintext to a pod from a probe without a sidecar; see `Mesh.plaintext`."""
         for pod in self._app_pods():
             if pod["metadata"]["name"] == replica:
-                return self._probes.plaintext(pod)
+                return self._probes.probe_plaintext(pod)
         raise NotReady(f"there is no pod {replica} in the mesh")
 
-    def inside(self, service: str) -> tuple[Address, Probe]:
+    def find_inside_client(self, service: str) -> tuple[Address, Probe]:
         """Return a service's address inside the mesh, and a probe with a sidecar as sender."""
-        return self._probes.inside(service, self._file_namespaces())
+        return self._probes.find_inside_client(service, self._file_namespaces())
 
-    def counters(self, service: str) -> Counters:
+    def start_counters(self, service: str) -> Counters:
         """Begin to count the requests to a service at every sidecar of the run and the gateway."""
-        return self._probes.counters(service, self._file_namespaces(), self.proxies())
+        return self._probes.start_counters(service, self._file_namespaces(), self.proxies())
 
     def replicas(self) -> list[Replica]:
         """Return the pods of the run's apps."""

@@ -18,7 +18,7 @@ class CaseMesh(Protocol):
     #: The echo workloads, and what their answers tell.
     workloads: Workloads
 
-    def unproven(self, case: Case) -> str:
+    def explain_unproven(self, case: Case) -> str:
         """Return why a case cannot be proven here; empty when it can."""
 
     def address(self, call: Call) -> Address:
@@ -27,8 +27,8 @@ class CaseMesh(Protocol):
     def sender(self, case: Case) -> Sender | None:
         """Return the client that sends a case, None where it is this process."""
 
-    def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
+    def count_copies(self, case: Case, requests: Sequence[tuple[str, str]]) -> list[int]:
         """Return how many copies the mirror of a case has got of each of some requests.
 
-        `asked` are, for each, the value of its header MIRROR and the workload that answered it.
+        `requests` are, for each, the value of its header MIRROR and the workload that answered it.
         """

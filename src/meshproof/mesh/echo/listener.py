@@ -15,12 +15,12 @@ from meshproof.oracle.actions import FAILURE_HEADER, RESPONSE_HEADER_PREFIX
 from meshproof.oracle.derive import Case
 
 #: Header by which an echo workload says who it is.
-SERVED_BY = "x-served-by"
-SEEN_PATH = "x-seen-path"
-SEEN_AUTHORITY = "x-seen-authority"
+SERVED_BY_HEADER = "x-served-by"
+SEEN_PATH_HEADER = "x-seen-path"
+SEEN_AUTHORITY_HEADER = "x-seen-authority"
 #: Before the name of a header of the request.
-SEEN_HEADER = "x-seen-header-"
-_ATTEMPT = "x-envoy-attempt-count"
+SEEN_HEADER_PREFIX = "x-seen-header-"
+_ATTEMPT_HEADER = "x-envoy-attempt-count"
 
 
 @dataclass(frozen=True)
@@ -31,63 +31,76 @@ class EchoBehaviour:
     (`503 x2`: the first two attempts).
     """
 
-    told: tuple[str, ...]
-    answering: tuple[str, ...]
-    failing: tuple[str, ...]
+    reported_headers: tuple[str, ...]
+    response_headers: tuple[str, ...]
+    failures: tuple[str, ...]
 
     @classmethod
-    def of(cls, cases: Iterable[Case]) -> EchoBehaviour:
+    def from_cases(cls, cases: Iterable[Case]) -> EchoBehaviour:
         """Return what the cases ask for."""
-        told: dict[str, None] = {}
-        answering: dict[str, None] = {}
-        failing: dict[str, None] = {}
+        reported_headers: dict[str, None] = {}
+        response_headers: dict[str, None] = {}
+        failures: dict[str, None] = {}
         for case in cases:
             arrivals = case.answer.arrivals
-            told |= dict.fromkeys(name for one in arrivals for name, _ in one.request_headers)
+            reported_headers |= dict.fromkeys(
+                name for arrival in arrivals for name, _ in arrival.request_headers
+            )
             names = [
                 name for name, _ in case.call.headers if name.startswith(RESPONSE_HEADER_PREFIX)
             ]
-            answering |= dict.fromkeys(name.removeprefix(RESPONSE_HEADER_PREFIX) for name in names)
-            asked = [
+            response_headers |= dict.fromkeys(
+                name.removeprefix(RESPONSE_HEADER_PREFIX) for name in names
+            )
+            instructions = [
                 value for name, value in case.answer.instruction_headers if name == FAILURE_HEADER
             ]
-            failing |= dict.fromkeys(asked)
-        return cls(tuple(told), tuple(answering), tuple(failing))
+            failures |= dict.fromkeys(instructions)
+        return cls(tuple(reported_headers), tuple(response_headers), tuple(failures))
 
 
-def listener(name: str, lesson: EchoBehaviour, copies: str) -> Resource:
-    """Return the listener of a workload; copies of requests are noted in the file `copies`."""
-    seen = {SEEN_PATH: "%REQ(:PATH)%", SEEN_AUTHORITY: "%REQ(:AUTHORITY)%"}
-    seen |= {f"{SEEN_HEADER}{header}": f"%REQ({header})%" for header in lesson.told}
-    seen |= {header: f"%REQ({RESPONSE_HEADER_PREFIX}{header})%" for header in lesson.answering}
+def make_echo_listener(name: str, behaviour: EchoBehaviour, copies_path: str) -> Resource:
+    """Return the listener of a workload; copies of requests are noted in the file `copies_path`."""
+    response_headers = {
+        SEEN_PATH_HEADER: "%REQ(:PATH)%",
+        SEEN_AUTHORITY_HEADER: "%REQ(:AUTHORITY)%",
+    }
+    response_headers |= {
+        f"{SEEN_HEADER_PREFIX}{header}": f"%REQ({header})%" for header in behaviour.reported_headers
+    }
+    response_headers |= {
+        header: f"%REQ({RESPONSE_HEADER_PREFIX}{header})%" for header in behaviour.response_headers
+    }
     answer = {
         "match": {"prefix": "/"},
         "direct_response": {"status": 200, "body": {"inline_string": f"{name}\n"}},
         "response_headers_to_add": [
             {"header": {"key": key, "value": value}}
-            for key, value in {SERVED_BY: name, **seen}.items()
+            for key, value in {SERVED_BY_HEADER: name, **response_headers}.items()
         ],
     }
-    routes = [*map(_failing, lesson.failing), answer]
+    routes = [*map(_make_failure_route, behaviour.failures), answer]
     host = {"name": name, "domains": ["*"], "routes": routes}
-    return listeners.answering(name, {"name": name, "virtual_hosts": [host]}, copies)
+    return listeners.make_answering_listener(
+        name, {"name": name, "virtual_hosts": [host]}, copies_path
+    )
 
 
-def _failing(asked: str) -> Resource:
-    how, _, often = asked.rpartition(" x")
-    kind, _, number = how.rpartition(" ")
-    attempts = {"start": 0, "end": int(often) + 1}
-    found: Resource = {
+def _make_failure_route(instruction: str) -> Resource:
+    failure, _, count = instruction.rpartition(" x")
+    kind, _, number = failure.rpartition(" ")
+    attempts = {"start": 0, "end": int(count) + 1}
+    route: Resource = {
         "match": {
             "prefix": "/",
             "headers": [
-                {"name": FAILURE_HEADER, "string_match": {"exact": asked}},
-                {"name": _ATTEMPT, "range_match": attempts},
+                {"name": FAILURE_HEADER, "string_match": {"exact": instruction}},
+                {"name": _ATTEMPT_HEADER, "range_match": attempts},
             ],
         },
         "direct_response": {"status": 200 if kind else int(number)},
     }
     if kind:
         status = {"header": {"key": "grpc-status", "value": number}}
-        found["response_headers_to_add"] = [status]
-    return found
+        route["response_headers_to_add"] = [status]
+    return route

@@ -15,25 +15,25 @@ from meshproof.base.errors import NotReady
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
 from meshproof.documents.manifest import At
 from meshproof.inventory import Inventory
-from meshproof.mesh.echo.listener import EchoBehaviour, listener
-from meshproof.mesh.echo.mirrored import Copies
+from meshproof.mesh.echo.listener import EchoBehaviour, make_echo_listener
+from meshproof.mesh.echo.mirrored_copies import MirroredCopies
 from meshproof.mesh.echo.workloads import (
+    DEFAULT_BETA,
     DEFAULT_PORTS,
-    MISSED,
-    OUTSIDE,
-    Echo,
+    EXTERNAL_NAMESPACE,
+    EchoWorkload,
     Workloads,
     check_hosts,
-    echoes,
-    named_in,
-    ports,
+    collect_ports,
+    plan_echo_workloads,
+    split_host,
 )
 from meshproof.mesh.envoy import ingress, listeners, translate
 from meshproof.mesh.envoy.certificates import Authority
-from meshproof.mesh.envoy.envoy import Envoy, Rejected, Resource, find_binary
+from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy, Resource, find_binary
 from meshproof.mesh.envoy.ingress import Ingress
 from meshproof.mesh.envoy.listeners import Telemetry
-from meshproof.mesh.envoy.rollout import Plan, rollout
+from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.topology import Pod, Service, Topology
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
 from meshproof.mesh.process import processes
@@ -57,12 +57,12 @@ class EchoMesh:
         workspace: Workspace,
         rules: RuleSet,
         cases: Iterable[Case],
-        around: Inventory,
+        inventory: Inventory,
     ) -> None:
         binary = find_binary(options.envoy)
         self._workspace = workspace
         self._rules = rules
-        self._around = around
+        self._inventory = inventory
         self._identity = Authority(workspace.path / "certificates").issue(
             ROOT_NAMESPACE, ingress.NAME
         )
@@ -71,111 +71,126 @@ class EchoMesh:
         self._ingress = Ingress(workspace, binary, self._identity, options.ingress_port)
         cases = list(cases)
         calls = [case.call for case in cases if case.call.gateway == MESH]
-        sources = sorted({_source(call) for call in calls})
-        self._sources = {one: f"source-{at}" for at, one in enumerate(sources)}
-        self._lesson = EchoBehaviour.of(cases)
-        self._copies = Copies(
+        sources = sorted({_find_source(call) for call in calls})
+        self._listener_names = {source: f"source-{index}" for index, source in enumerate(sources)}
+        self._behaviour = EchoBehaviour.from_cases(cases)
+        self._mirrored_copies = MirroredCopies(
             workspace.path / "copies.log", self._servers, (self._clients, self._ingress.envoy)
         )
-        check_hosts(rules, around)
-        self.echoes = echoes(rules, around)
-        self.workloads = Workloads(self.echoes, options.beta or MISSED)
+        check_hosts(rules, inventory)
+        self.echoes = plan_echo_workloads(rules, inventory)
+        self.workloads = Workloads(self.echoes, options.beta or DEFAULT_BETA)
         self.served: Served | None = None
 
     @classmethod
     @contextlib.contextmanager
     def opened(
-        cls, options: Options, rules: RuleSet, cases: Iterable[Case], around: Inventory
+        cls, options: Options, rules: RuleSet, cases: Iterable[Case], inventory: Inventory
     ) -> Iterator[EchoMesh]:
         """Serve the rules to the clients that the cases need; end everything with the context.
 
         Raises BadRules when an Envoy rejects the rules.
         """
         with processes.interruptible(), Workspace.create() as workspace:
-            mesh = cls(options, workspace, rules, cases, around)
+            mesh = cls(options, workspace, rules, cases, inventory)
             mesh._serve()
             yield mesh
 
     def _serve(self) -> None:
         self._start()
-        opened = self._servers.listeners()
-        pods = {one.name: _pod(one, _selector(self._around, one.host)) for one in self.echoes}
-        endpoints = tuple(Endpoint(pods[name], "127.0.0.1", opened[name]) for name in pods)
-        topology = Topology(tuple(self._services()), tuple(pods.values()))
+        ports = self._servers.read_listener_ports()
+        pods = {
+            echo.name: _make_pod(echo, _find_selector(self._inventory, echo.host))
+            for echo in self.echoes
+        }
+        endpoints = tuple(Endpoint(pods[name], "127.0.0.1", ports[name]) for name in pods)
+        topology = Topology(tuple(self._iter_services()), tuple(pods.values()))
         snapshot = Snapshot(topology, self._rules, endpoints, "DISABLE")
         self._ingress.open(self._rules.gateways)
-        plans = [self._client_plan(snapshot), self._ingress.plan(snapshot)]
-        self.served = rollout(plans, self._rules)
+        plans = [self._make_client_plan(snapshot), self._ingress.make_plan(snapshot)]
+        self.served = roll_out(plans, self._rules)
 
     def _start(self) -> None:
         self._servers.serve("cds", [])
-        self._servers.serve("lds", [self._listener(echo) for echo in self.echoes])
+        self._servers.serve("lds", [self._make_listener(echo) for echo in self.echoes])
         self._clients.serve("cds", [])
-        for name in self._sources.values():
+        for name in self._listener_names.values():
             self._clients.serve(f"rds.{name}", [{"name": name, "virtual_hosts": []}])
-        self._clients.serve("lds", [self._client_listener(name) for name in self._sources.values()])
+        self._clients.serve(
+            "lds", [self._make_client_listener(name) for name in self._listener_names.values()]
+        )
         for envoy in (self._servers, self._clients):
             envoy.start()
         self._ingress.start()
         for envoy in (self._servers, self._clients):
             envoy.wait_started()
-            self._wait(envoy)
+            self._wait_acknowledged(envoy)
 
-    def _listener(self, echo: Echo) -> Resource:
-        return listener(echo.name, self._lesson, str(self._copies.path))
+    def _make_listener(self, echo: EchoWorkload) -> Resource:
+        return make_echo_listener(echo.name, self._behaviour, str(self._mirrored_copies.path))
 
-    def _wait(self, envoy: Envoy) -> None:
+    def _wait_acknowledged(self, envoy: Envoy) -> None:
         try:
             wait_for(
-                lambda: envoy.acknowledged() or None,
+                lambda: envoy.has_acknowledged() or None,
                 timeouts.ENVOY_START,
                 lambda: f"{envoy.name}: does not listen; its log:\n{envoy.process.tail()}",
             )
-        except Rejected as rejected:
+        except ConfigRejected as rejected:
             raise NotReady(str(rejected)) from None
 
-    def _client_listener(self, name: str) -> Resource:
+    def _make_client_listener(self, name: str) -> Resource:
         telemetry = Telemetry(str(self._workspace.path / "client.access.log"), False)
-        return listeners.outbound(name, 0, str(self._clients.config_path(f"rds.{name}")), telemetry)
+        return listeners.make_outbound_listener(
+            name, 0, str(self._clients.config_path(f"rds.{name}")), telemetry
+        )
 
-    def _client_plan(self, snapshot: Snapshot) -> Plan:
+    def _make_client_plan(self, snapshot: Snapshot) -> ProxyPlan:
         routes = {
-            name: {**translate.sidecar_routes(snapshot, _client(*source)), "name": name}
-            for source, name in self._sources.items()
+            name: {
+                **translate.translate_sidecar_routes(snapshot, _make_client_pod(*source)),
+                "name": name,
+            }
+            for source, name in self._listener_names.items()
         }
-        return Plan(self._clients, translate.clusters(snapshot, self._identity), routes)
+        return ProxyPlan(
+            self._clients, translate.translate_clusters(snapshot, self._identity), routes
+        )
 
-    def _services(self) -> Iterator[Service]:
-        listed = ports(self._rules, self._around)
+    def _iter_services(self) -> Iterator[Service]:
+        host_ports = collect_ports(self._rules, self._inventory)
         for host in dict.fromkeys(echo.host for echo in self.echoes):
-            name, namespace = named_in(host)
-            selector = _selector(self._around, host)
+            name, namespace = split_host(host)
+            selector = _find_selector(self._inventory, host)
             yield Service(
                 name,
                 namespace,
                 selector,
-                {one: one for one in listed[host]},
+                {port: port for port in host_ports[host]},
                 At("echo", 1),
-                namespace == OUTSIDE,
+                namespace == EXTERNAL_NAMESPACE,
             )
 
     def address(self, call: Call) -> Address:
         """Return where a client sends a call: a sidecar's listener, or the ingress."""
         if call.gateway == MESH:
-            return self._sidecars[_source(call)]
-        return self._gateways[call.port]
+            return self._sidecar_addresses[_find_source(call)]
+        return self._gateway_addresses[call.port]
 
     @cached_property
-    def _sidecars(self) -> dict[_Source, Address]:
-        opened = self._clients.listeners()
-        return {one: Address("127.0.0.1", opened[name]) for one, name in self._sources.items()}
+    def _sidecar_addresses(self) -> dict[_Source, Address]:
+        ports = self._clients.read_listener_ports()
+        return {
+            source: Address("127.0.0.1", ports[name])
+            for source, name in self._listener_names.items()
+        }
 
     @cached_property
-    def _gateways(self) -> dict[int, Address]:
+    def _gateway_addresses(self) -> dict[int, Address]:
         servers = [server for gateway in self._rules.gateways for server in gateway.servers]
         return {server.port: self._ingress.address(server.port) for server in servers}
 
-    def unproven(self, case: Case) -> str:
+    def explain_unproven(self, case: Case) -> str:
         """Return why a case cannot be proven here: each can."""
         return ""
 
@@ -183,20 +198,20 @@ class EchoMesh:
         """Return what sends a case: this process, None."""
         return None
 
-    def copied(self, case: Case, asked: Sequence[tuple[str, str]]) -> list[int]:
+    def count_copies(self, case: Case, requests: Sequence[tuple[str, str]]) -> list[int]:
         """Return how many copies the mirror of a case has got of each of some requests.
 
-        `asked` are, for each, the value of its header MIRROR and the workload that answered it.
+        `requests` are, for each, the value of its header MIRROR and the workload that answered it.
         """
-        return self.workloads.copied(case, asked, self._copies.noted())
+        return self.workloads.count_copies(case, requests, self._mirrored_copies.count_copies())
 
 
-def _selector(around: Inventory, host: str) -> Labels:
-    return around.selectors.get(host) or (("app", named_in(host)[0]),)
+def _find_selector(inventory: Inventory, host: str) -> Labels:
+    return inventory.selectors.get(host) or (("app", split_host(host)[0]),)
 
 
-def _pod(echo: Echo, selector: Labels) -> Pod:
-    namespace = named_in(echo.host)[1]
+def _make_pod(echo: EchoWorkload, selector: Labels) -> Pod:
+    namespace = split_host(echo.host)[1]
     return Pod(
         name=echo.name,
         workload=echo.name,
@@ -215,9 +230,9 @@ def _pod(echo: Echo, selector: Labels) -> Pod:
 _Source = tuple[str, Labels]
 
 
-def _source(call: Call) -> _Source:
+def _find_source(call: Call) -> _Source:
     return call.namespace, call.source
 
 
-def _client(namespace: str, labels: Labels) -> Pod:
-    return _pod(Echo("client", f"client.{namespace}.{CLUSTER_DOMAIN}", labels), ())
+def _make_client_pod(namespace: str, labels: Labels) -> Pod:
+    return _make_pod(EchoWorkload("client", f"client.{namespace}.{CLUSTER_DOMAIN}", labels), ())

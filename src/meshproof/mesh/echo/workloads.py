@@ -16,19 +16,19 @@ from meshproof.oracle.derive import Case, Destination
 from meshproof.rules.model import RouteTable, RuleSet
 
 #: Label of the workload that no subset of the rules selects: it shows that others are not moved.
-OTHER: Labels = (("version", "other"),)
+OTHER_LABELS: Labels = (("version", "other"),)
 #: So often at least the request of a case is sent that one destination must answer.
-VISITS = 3
+MIN_VISITS = 3
 #: How often the answers of another route may be taken for those of a case's own, if none is said.
-MISSED = 1e-3
+DEFAULT_BETA = 1e-3
 #: A route is told from one of whose requests its own workloads get this part at most.
-LARGEST = 0.9
+MAX_OVERLAP = 0.9
 #: How often workloads may stay unseen by chance though they are asked.
 FALSE_ALARM = 1e-9
 
 
 @dataclass(frozen=True)
-class Echo:
+class EchoWorkload:
     """An echo workload: the service it belongs to and its labels; `name` is what it answers."""
 
     name: str
@@ -39,92 +39,109 @@ class Echo:
 #: The ports of a service of which nothing else is known.
 DEFAULT_PORTS = (80,)
 #: Where hosts are that are no services of the cluster.
-OUTSIDE = "outside"
+EXTERNAL_NAMESPACE = "outside"
 
 
-def named_in(host: str) -> tuple[str, str]:
+def split_host(host: str) -> tuple[str, str]:
     """Return name and namespace of a service."""
     if not host.endswith(f".{CLUSTER_DOMAIN}"):
-        return host, OUTSIDE
+        return host, EXTERNAL_NAMESPACE
     name, namespace = host.split(".")[:2]
     return name, namespace
 
 
-def check_hosts(rules: RuleSet, around: Inventory) -> None:
+def check_hosts(rules: RuleSet, inventory: Inventory) -> None:
     """Raise BadRules for a host that is no service of the cluster, nor of a ServiceEntry."""
-    for host, at in _hosts(rules).items():
-        if not is_service(host) and host not in around.external_hosts:
+    for host, at in _collect_hosts(rules).items():
+        if not is_service(host) and host not in inventory.external_hosts:
             raise at.unsupported(
                 f"{host}: only services of the cluster get an echo workload yet, and hosts of "
                 "a ServiceEntry"
             )
 
 
-def _hosts(rules: RuleSet) -> dict[str, At]:
+def _collect_hosts(rules: RuleSet) -> dict[str, At]:
     """Return every host that the rules are about or send to, in order, with a place of it."""
-    found: dict[str, At] = {}
+    hosts: dict[str, At] = {}
     for table in rules.tables:
-        for host, at in _named(table):
-            found.setdefault(host, at)
-    return found
+        for host, at in _iter_hosts(table):
+            hosts.setdefault(host, at)
+    return hosts
 
 
-def _named(table: RouteTable) -> Iterator[tuple[str, At]]:
+def _iter_hosts(table: RouteTable) -> Iterator[tuple[str, At]]:
     if table.gateways is None or MESH in table.gateways:
         yield from ((host, table.at) for host in table.hosts)
     for target in (target for route in table.routes for target in route.targets):
         yield target.host, target.at or table.at
 
 
-def echoes(rules: RuleSet, around: Inventory) -> list[Echo]:
+def plan_echo_workloads(rules: RuleSet, inventory: Inventory) -> list[EchoWorkload]:
     """Return the echo workloads: those that are known, else one for each subset and one of none."""
-    found: dict[str, Echo] = {}
-    for host in _hosts(rules):
-        name, namespace = named_in(host)
-        for labels in around.workloads.get(host) or _subsets(rules, around, host):
-            base = called = f"{name}.{namespace}.{_words(labels, around.selectors.get(host, ()))}"
+    workloads: dict[str, EchoWorkload] = {}
+    for host in _collect_hosts(rules):
+        name, namespace = split_host(host)
+        for labels in inventory.workloads.get(host) or _collect_subsets(rules, inventory, host):
+            base_name = workload_name = (
+                f"{name}.{namespace}.{_join_label_values(labels, inventory.selectors.get(host, ()))}"
+            )
             for number in itertools.count(2):
-                if found.setdefault(called, Echo(called, host, labels)).labels == labels:
+                if (
+                    workloads.setdefault(
+                        workload_name, EchoWorkload(workload_name, host, labels)
+                    ).labels
+                    == labels
+                ):
                     break
-                called = f"{base}-{number}"
-    return list(found.values())
+                workload_name = f"{base_name}-{number}"
+    return list(workloads.values())
 
 
-def ports(rules: RuleSet, around: Inventory) -> dict[str, tuple[int, ...]]:
+def collect_ports(rules: RuleSet, inventory: Inventory) -> dict[str, tuple[int, ...]]:
     """Return the ports of each host that the rules name: those that its Service describes.
 
     Where none does, those that rules name, or the default one, and every port of which a rule sends
     there without naming one: a sidecar sends on to the port that was called.
     """
-    found = {host: set(around.ports.get(host) or DEFAULT_PORTS) for host in _hosts(rules)}
-    servers = {one.name: [server.port for server in one.servers] for one in rules.gateways}
-    sent = [
+    host_ports = {
+        host: set(inventory.ports.get(host) or DEFAULT_PORTS) for host in _collect_hosts(rules)
+    }
+    gateway_ports = {
+        gateway.name: [server.port for server in gateway.servers] for gateway in rules.gateways
+    }
+    forwards = [
         (table, target.host)
         for table in rules.tables
         for route in table.routes
         for target in route.targets
-        if target.port is None and target.host not in around.workloads
+        if target.port is None and target.host not in inventory.workloads
     ]
-    grown = True
-    while grown:
-        grown = False
-        for table, host in sent:
-            called = {port for name in table.gateways or () for port in servers.get(name, ())}
+    has_grown = True
+    while has_grown:
+        has_grown = False
+        for table, host in forwards:
+            called_ports = {
+                port for name in table.gateways or () for port in gateway_ports.get(name, ())
+            }
             if table.gateways is None or MESH in table.gateways:
-                called |= {port for one in table.hosts for port in found.get(one, ())}
-            grown = grown or not called <= found[host]
-            found[host] |= called
-    return {host: tuple(sorted(listed)) for host, listed in found.items()}
+                called_ports |= {
+                    port for table_host in table.hosts for port in host_ports.get(table_host, ())
+                }
+            has_grown = has_grown or not called_ports <= host_ports[host]
+            host_ports[host] |= called_ports
+    return {host: tuple(sorted(ports)) for host, ports in host_ports.items()}
 
 
-def _subsets(rules: RuleSet, around: Inventory, host: str) -> list[Labels]:
+def _collect_subsets(rules: RuleSet, inventory: Inventory, host: str) -> list[Labels]:
     routes = [route for table in rules.tables for route in table.routes]
-    used = [target.labels for route in routes for target in route.targets if target.host == host]
-    named = [labels for labels in (*used, *around.subsets.get(host, ())) if labels]
-    return list(dict.fromkeys([OTHER, *named]))
+    target_labels = [
+        target.labels for route in routes for target in route.targets if target.host == host
+    ]
+    subsets = [labels for labels in (*target_labels, *inventory.subsets.get(host, ())) if labels]
+    return list(dict.fromkeys([OTHER_LABELS, *subsets]))
 
 
-def _words(labels: Labels, selector: Labels) -> str:
+def _join_label_values(labels: Labels, selector: Labels) -> str:
     return "-".join(value for key, value in labels if (key, value) not in selector) or "plain"
 
 
@@ -136,52 +153,56 @@ class Ambiguity:
     after how many answers none of `beyond` is no chance any more.
     """
 
-    beyond: frozenset[str]
-    words: str
+    deciding_workloads: frozenset[str]
+    description: str
     max_requests: int
 
 
-class TwoAtOnce(Exception):
+class OverlappingShares(Exception):
     """A split between parts that overlap, as a service and one of its subsets."""
 
 
 class Workloads:
     """Which echo workloads may answer a case, and how many requests tell that from other routes."""
 
-    def __init__(self, echoes: Sequence[Echo], missed: float = MISSED) -> None:
+    def __init__(self, echoes: Sequence[EchoWorkload], missed: float = DEFAULT_BETA) -> None:
         self.echoes = tuple(echoes)
-        self._missed = missed
-        self._behind: dict[Destination, frozenset[str]] = {}
+        self._beta = missed
+        self._workload_names: dict[Destination, frozenset[str]] = {}
         self._visits: dict[tuple[int, Destination], int] = {}
 
-    def behind(self, one: Destination) -> frozenset[str]:
+    def find_workloads(self, destination: Destination) -> frozenset[str]:
         """Return the names of the workloads of a destination."""
-        if one not in self._behind:
-            self._behind[one] = frozenset(
+        if destination not in self._workload_names:
+            self._workload_names[destination] = frozenset(
                 echo.name
                 for echo in self.echoes
-                if echo.host == one.host and set(one.labels) <= set(echo.labels)
+                if echo.host == destination.host and set(destination.labels) <= set(echo.labels)
             )
-        return self._behind[one]
+        return self._workload_names[destination]
 
-    def names(self, case: Case) -> dict[str, str]:
+    def map_destinations(self, case: Case) -> dict[str, str]:
         """Return name of an echo workload -> destination of the case that it belongs to.
 
         Raises TwoAtOnce for one that belongs to two: an answer of it does not tell which was meant.
         """
-        found: dict[str, str] = {}
-        for one, _ in case.shares:
-            named = _destination(one, case)
-            for name in self.behind(one):
-                if found.setdefault(name, named) != named:
-                    raise TwoAtOnce(f"{name} is in {found[name]} and in {named}")
-        return found
+        destinations: dict[str, str] = {}
+        for destination, _ in case.shares:
+            description = _describe_destination(destination, case)
+            for name in self.find_workloads(destination):
+                if destinations.setdefault(name, description) != description:
+                    raise OverlappingShares(
+                        f"{name} is in {destinations[name]} and in {description}"
+                    )
+        return destinations
 
-    def expected(self, case: Case) -> dict[str, float]:
+    def expected_shares(self, case: Case) -> dict[str, float]:
         """Return destination -> share (0..1) of a case, by the names that `names` gives."""
-        return {_destination(one, case): share for one, share in case.shares}
+        return {
+            _describe_destination(destination, case): share for destination, share in case.shares
+        }
 
-    def visits(self, case: Case) -> int:
+    def count_visits(self, case: Case) -> int:
         """Return how often the request of a case is sent that is not judged; see `hiding`.
 
         A route of which the case's workloads get a part of the requests is not taken for the
@@ -190,61 +211,75 @@ class Workloads:
         if case.answer.extra_seconds or case.answer.min_seconds:
             return 1
         if not _is_plain(case):
-            return VISITS
+            return MIN_VISITS
         key = case.table_index, case.shares[0][0]
         if key not in self._visits:
-            parts = [self._part(key[1], one) for one in case.alternative_shares]
-            largest = max((min(one, LARGEST) for one in parts if 0 < one < 1), default=0.0)
-            needed = math.log(self._missed) / math.log(largest) if largest else 0
-            self._visits[key] = max(VISITS, math.ceil(needed))
+            overlaps = [self._measure_overlap(key[1], share) for share in case.alternative_shares]
+            largest = max(
+                (min(share, MAX_OVERLAP) for share in overlaps if 0 < share < 1), default=0.0
+            )
+            requests = math.log(self._beta) / math.log(largest) if largest else 0
+            self._visits[key] = max(MIN_VISITS, math.ceil(requests))
         return self._visits[key]
 
-    def copied(
-        self, case: Case, asked: Sequence[tuple[str, str]], seen: Counter[tuple[str, str]]
+    def count_copies(
+        self, case: Case, requests: Sequence[tuple[str, str]], counts: Counter[tuple[str, str]]
     ) -> list[int]:
         """Return how many copies the mirror of a case has got of each of some requests.
 
-        `asked` are, for each, the value of its header MIRROR and the workload that answered it,
-        `seen` such pairs -> how often that workload has seen that value.
+        `requests` are, for each, the value of its header MIRROR and the workload that answered it,
+        `counts` such pairs -> how often that workload has seen that value.
         """
-        (goal, _), *_ = case.answer.mirrors
-        behind = self.behind(goal)
+        (destination, _), *_ = case.answer.mirrors
+        workloads = self.find_workloads(destination)
         return [
-            sum(seen[token, name] for name in behind) - (answered in behind)
-            for token, answered in asked
+            sum(counts[token, name] for name in workloads) - (workload in workloads)
+            for token, workload in requests
         ]
 
-    def _part(self, own: Destination, rival: Shares) -> float:
-        """Return which part (0..1) of the requests of a rival goes to workloads of `own`."""
+    def _measure_overlap(self, destination: Destination, shares: Shares) -> float:
+        """Return which part (0..1) of the requests of a rival goes to workloads of `destination`."""
         total = 0.0
-        for one, share in rival:
-            behind = self.behind(one)
-            total += share * len(behind & self.behind(own)) / len(behind) if behind else 0
+        for target, share in shares:
+            workloads = self.find_workloads(target)
+            total += (
+                share * len(workloads & self.find_workloads(destination)) / len(workloads)
+                if workloads
+                else 0
+            )
         return total
 
-    def hiding(self, case: Case) -> list[Ambiguity]:
+    def find_ambiguities(self, case: Case) -> list[Ambiguity]:
         """Return the other routes that send to some of a case's workloads and to nothing else."""
         if not _is_plain(case) or case.answer.extra_seconds or case.answer.min_seconds:
             return []
-        own = self.behind(case.shares[0][0])
-        found = []
-        for rival in case.alternative_shares:
-            parts = [self.behind(one) for one, share in rival if share]
-            used = frozenset[str]().union(*parts)
-            if all(parts) and used < own and math.isclose(sum(share for _, share in rival), 1):
-                share = (len(own) - len(used)) / len(own)
-                words = " or ".join(dict.fromkeys(str(one) for one, share in rival if share))
-                enough = math.ceil(math.log(FALSE_ALARM) / math.log1p(-share))
-                found.append(Ambiguity(own - used, words, enough))
-        return found
+        workloads = self.find_workloads(case.shares[0][0])
+        ambiguities = []
+        for alternative in case.alternative_shares:
+            reachable = [
+                self.find_workloads(destination) for destination, share in alternative if share
+            ]
+            common = frozenset[str]().union(*reachable)
+            if (
+                all(reachable)
+                and common < workloads
+                and math.isclose(sum(share for _, share in alternative), 1)
+            ):
+                share = (len(workloads) - len(common)) / len(workloads)
+                description = " or ".join(
+                    dict.fromkeys(str(destination) for destination, share in alternative if share)
+                )
+                max_requests = math.ceil(math.log(FALSE_ALARM) / math.log1p(-share))
+                ambiguities.append(Ambiguity(workloads - common, description, max_requests))
+        return ambiguities
 
 
 def _is_plain(case: Case) -> bool:
     return len(case.shares) == 1 and not case.needs_judge and not case.answer.proxy_reply_share
 
 
-def _destination(one: Destination, case: Case) -> str:
+def _describe_destination(destination: Destination, case: Case) -> str:
     """Return a destination in words: with its namespace where the case has two of that name."""
-    name, namespace = named_in(one.host)
-    hosts = {other.host for other, _ in case.shares if named_in(other.host)[0] == name}
-    return f"{name}{f'.{namespace}' if len(hosts) > 1 else ''} {one.subset}".strip()
+    name, namespace = split_host(destination.host)
+    hosts = {target.host for target, _ in case.shares if split_host(target.host)[0] == name}
+    return f"{name}{f'.{namespace}' if len(hosts) > 1 else ''} {destination.subset}".strip()

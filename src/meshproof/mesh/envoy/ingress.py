@@ -9,9 +9,9 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.envoy import listeners, translate
 from meshproof.mesh.envoy.certificates import Identity
-from meshproof.mesh.envoy.envoy import Envoy, Rejected, Resource
+from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy, Resource
 from meshproof.mesh.envoy.listeners import Telemetry
-from meshproof.mesh.envoy.rollout import Plan
+from meshproof.mesh.envoy.rollout import ProxyPlan
 from meshproof.mesh.envoy.translate import Snapshot
 from meshproof.mesh.process.ports import require_free
 from meshproof.mesh.process.processes import Workspace, wait_for
@@ -42,53 +42,55 @@ class Ingress:
         if self._started:
             return
         self._started = True
-        self.envoy.serve("cds", self._own_clusters())
+        self.envoy.serve("cds", self._list_own_clusters())
         self.envoy.serve("lds", [])
         self.envoy.start()
 
     def open(self, gateways: Iterable[Gateway]) -> None:
         """Listen on every port of the gateways. Raises NotReady when a port is taken."""
         self.envoy.wait_started()
-        wanted = {server.port for gateway in gateways for server in gateway.servers}
-        self._ports += sorted(wanted - set(self._ports))
+        ports = {server.port for gateway in gateways for server in gateway.servers}
+        self._ports += sorted(ports - set(self._ports))
         for port in self._ports:
-            name = translate.gateway_route_name(port)
-            if not self.envoy.serving(f"rds.{name}"):
+            name = translate.format_gateway_route_name(port)
+            if not self.envoy.get_served(f"rds.{name}"):
                 self.envoy.serve(f"rds.{name}", [{"name": name, "virtual_hosts": []}])
-        self.envoy.serve("lds", [self._listener(port) for port in self._ports])
+        self.envoy.serve("lds", [self._make_listener(port) for port in self._ports])
         try:
             wait_for(
-                lambda: self.envoy.acknowledged() or None,
+                lambda: self.envoy.has_acknowledged() or None,
                 timeouts.ENVOY_START,
                 lambda: f"{NAME}: does not listen; its log:\n{self.envoy.process.tail()}",
             )
-        except Rejected as rejected:
-            taken = "in use" in rejected.reason.lower()
+        except ConfigRejected as rejected:
+            is_taken = "in use" in rejected.reason.lower()
             raise NotReady(
-                f"{f'port {self._port} is taken: ' if taken else ''}{rejected}"
+                f"{f'port {self._port} is taken: ' if is_taken else ''}{rejected}"
             ) from None
 
-    def _listener(self, port: int) -> Resource:
-        name = translate.gateway_route_name(port)
-        wanted = self._port if port == self._ports[0] else 0
+    def _make_listener(self, port: int) -> Resource:
+        name = translate.format_gateway_route_name(port)
+        listen_port = self._port if port == self._ports[0] else 0
         telemetry = Telemetry(self._log, self.collector is not None)
-        listener = listeners.outbound(
-            name, wanted, str(self.envoy.config_path(f"rds.{name}")), telemetry
+        listener = listeners.make_outbound_listener(
+            name, listen_port, str(self.envoy.config_path(f"rds.{name}")), telemetry
         )
         # Envoys share a port without a word unless told not to: two meshes would mix.
         return {**listener, "enable_reuse_port": False}
 
-    def _own_clusters(self) -> list[Resource]:
+    def _list_own_clusters(self) -> list[Resource]:
         return [self.collector] if self.collector else []
 
-    def plan(self, snapshot: Snapshot) -> Plan:
+    def make_plan(self, snapshot: Snapshot) -> ProxyPlan:
         """Return what the ingress is to serve."""
         routes = {
-            translate.gateway_route_name(port): translate.gateway_routes(snapshot, port)
+            translate.format_gateway_route_name(port): translate.translate_gateway_routes(
+                snapshot, port
+            )
             for port in self._ports
         }
-        clusters = translate.clusters(snapshot, self._identity)
-        return Plan(self.envoy, [*clusters, *self._own_clusters()], routes)
+        clusters = translate.translate_clusters(snapshot, self._identity)
+        return ProxyPlan(self.envoy, [*clusters, *self._list_own_clusters()], routes)
 
     def address(self, gateway_port: int | None = None) -> Address:
         """Return where a gateway's port (None: the first one) is reached on this machine.
@@ -98,4 +100,6 @@ class Ingress:
         port = gateway_port or next(iter(self._ports), None)
         if port is None or port not in self._ports:
             raise NotReady(f"the ingress does not listen: no Gateway has port {port or 'at all'}")
-        return Address("127.0.0.1", self.envoy.listeners()[translate.gateway_route_name(port)])
+        return Address(
+            "127.0.0.1", self.envoy.read_listener_ports()[translate.format_gateway_route_name(port)]
+        )

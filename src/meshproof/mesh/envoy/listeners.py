@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meshproof.mesh.envoy import hops
-from meshproof.mesh.envoy.actions import cors_filter, fault_filter
+from meshproof.mesh.envoy.actions import make_cors_filter, make_fault_filter
 from meshproof.mesh.envoy.certificates import Identity
-from meshproof.mesh.envoy.envoy import Resource, path_source, socket_address
+from meshproof.mesh.envoy.envoy import Resource, make_path_source, make_socket_address
 from meshproof.rules.model import MtlsMode
 
 _API = "type.googleapis.com/envoy"
@@ -21,7 +21,7 @@ _ALPN = ["istio"]
 #: Header by which our requests are told apart, in traces too.
 RUN_HEADER = "x-meshproof-run"
 #: Header of requests whose copies are looked for at the workloads.
-MIRROR = "x-meshproof-mirror"
+MIRROR_HEADER = "x-meshproof-mirror"
 RUN_TAG = "meshproof.run.record"
 TRACE_CLUSTER = "trace_collector"
 
@@ -34,24 +34,24 @@ class Telemetry:
     tracing: bool
 
 
-def inbound(
+def make_inbound_listener(
     port: int, cluster: str, mode: MtlsMode, identity: Identity, telemetry: Telemetry
 ) -> Resource:
     """Return the listener where the mesh reaches the pod: plaintext, mutual TLS or both."""
     chains = []
     if mode != "DISABLE":
         tls = {"transport_protocol": "tls"}
-        chains.append({"filter_chain_match": tls, "transport_socket": _server_tls(identity)})
+        chains.append({"filter_chain_match": tls, "transport_socket": _make_server_tls(identity)})
     if mode != "STRICT":
         chains.append({"filter_chain_match": {"transport_protocol": "raw_buffer"}})
-    manager = _manager("inbound", telemetry, "INBOUND") | {
+    manager = _make_http_manager("inbound", telemetry, "INBOUND") | {
         "forward_client_cert_details": "SANITIZE_SET",
         "set_current_client_cert_details": {"uri": True},
-        "route_config": _everything_to(cluster),
+        "route_config": _route_all_to(cluster),
     }
     return {
         "name": "inbound",
-        "address": socket_address("127.0.0.1", port),
+        "address": make_socket_address("127.0.0.1", port),
         "traffic_direction": "INBOUND",
         "listener_filters": [
             {
@@ -61,11 +61,13 @@ def inbound(
                 },
             }
         ],
-        "filter_chains": [{**chain, "filters": [_network_filter(manager)]} for chain in chains],
+        "filter_chains": [
+            {**chain, "filters": [_make_network_filter(manager)]} for chain in chains
+        ],
     }
 
 
-def _everything_to(cluster: str) -> Resource:
+def _route_all_to(cluster: str) -> Resource:
     route = {
         "match": {"prefix": "/"},
         "route": {"cluster": cluster, "timeout": "0s"},
@@ -78,53 +80,58 @@ def _everything_to(cluster: str) -> Resource:
     }
 
 
-def outbound(name: str, port: int, routes_path: str, telemetry: Telemetry) -> Resource:
+def make_outbound_listener(
+    name: str, port: int, routes_path: str, telemetry: Telemetry
+) -> Resource:
     """Return the listener through which the app (as HTTP proxy) or an outside client comes."""
-    manager = _manager(name, telemetry, "OUTBOUND") | _routes(name, routes_path)
-    manager["http_filters"][:0] = [fault_filter(), cors_filter()]  # in istiod's order
+    manager = _make_http_manager(name, telemetry, "OUTBOUND") | _make_rds_source(name, routes_path)
+    manager["http_filters"][:0] = [make_fault_filter(), make_cors_filter()]  # in istiod's order
     return {
         "name": name,
-        "address": socket_address("127.0.0.1", port),
+        "address": make_socket_address("127.0.0.1", port),
         "traffic_direction": "OUTBOUND",
-        "filter_chains": [{"filters": [_network_filter(manager)]}],
+        "filter_chains": [{"filters": [_make_network_filter(manager)]}],
     }
 
 
-def answering(name: str, routes: Resource, seen: str) -> Resource:
+def make_answering_listener(name: str, routes: Resource, copies_path: str) -> Resource:
     """Return a listener that answers by itself, without an app.
 
     By Envoy's own headers a request asks for a late answer (its docs, "Fault injection"). One with
-    the header MIRROR is noted in the file `seen`: a line of its value and the name.
+    the header MIRROR is noted in the file `copies_path`: a line of its value and the name.
     """
-    manager = {**_manager(name, Telemetry(seen, False), "INBOUND"), "route_config": routes}
-    late = {"header_delay": {}, "percentage": {"numerator": 100}}
-    manager["http_filters"].insert(0, fault_filter({"delay": late}))
-    line = f"%REQ({MIRROR})% {name}\n"
+    manager = {
+        **_make_http_manager(name, Telemetry(copies_path, False), "INBOUND"),
+        "route_config": routes,
+    }
+    delay = {"header_delay": {}, "percentage": {"numerator": 100}}
+    manager["http_filters"].insert(0, make_fault_filter({"delay": delay}))
+    line = f"%REQ({MIRROR_HEADER})% {name}\n"
     (log,) = manager["access_log"]
     log["typed_config"]["log_format"]["text_format_source"]["inline_string"] = line
-    log["filter"] = {"header_filter": {"header": {"name": MIRROR, "present_match": True}}}
+    log["filter"] = {"header_filter": {"header": {"name": MIRROR_HEADER, "present_match": True}}}
     return {
         "name": name,
-        "address": socket_address("127.0.0.1", 0),
-        "filter_chains": [{"filters": [_network_filter(manager)]}],
+        "address": make_socket_address("127.0.0.1", 0),
+        "filter_chains": [{"filters": [_make_network_filter(manager)]}],
     }
 
 
-def _routes(name: str, path: str) -> Resource:
-    return {"rds": {"route_config_name": name, "config_source": path_source(Path(path))}}
+def _make_rds_source(name: str, path: str) -> Resource:
+    return {"rds": {"route_config_name": name, "config_source": make_path_source(Path(path))}}
 
 
-def _network_filter(manager: Resource) -> Resource:
+def _make_network_filter(manager: Resource) -> Resource:
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
 
-def _manager(prefix: str, telemetry: Telemetry, direction: str) -> Resource:
+def _make_http_manager(prefix: str, telemetry: Telemetry, direction: str) -> Resource:
     manager: Resource = {
         "@type": f"{_API}.extensions.filters.network.http_connection_manager.v3"
         ".HttpConnectionManager",
         "stat_prefix": prefix,
         "server_name": "istio-envoy",
-        "access_log": [_access_log(telemetry.access_log, direction)],
+        "access_log": [_make_access_log(telemetry.access_log, direction)],
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
@@ -133,12 +140,12 @@ def _manager(prefix: str, telemetry: Telemetry, direction: str) -> Resource:
         ],
     }
     if telemetry.tracing:
-        manager["tracing"] = _tracing()
+        manager["tracing"] = _make_tracing()
     return manager
 
 
-def _access_log(path: str, direction: str) -> Resource:
-    line = hops.LINE.format(direction=direction.lower(), run_header=RUN_HEADER)
+def _make_access_log(path: str, direction: str) -> Resource:
+    line = hops.LOG_FORMAT.format(direction=direction.lower(), run_header=RUN_HEADER)
     return {
         "name": "envoy.access_loggers.file",
         "typed_config": {
@@ -149,7 +156,7 @@ def _access_log(path: str, direction: str) -> Resource:
     }
 
 
-def _tracing() -> Resource:
+def _make_tracing() -> Resource:
     return {
         "random_sampling": {"value": 100.0},
         "custom_tags": [{"tag": RUN_TAG, "request_header": {"name": RUN_HEADER}}],
@@ -167,7 +174,7 @@ def _tracing() -> Resource:
     }
 
 
-def _common_tls(identity: Identity, validation: Resource) -> Resource:
+def _make_common_tls(identity: Identity, validation: Resource) -> Resource:
     return {
         "alpn_protocols": _ALPN,
         "tls_certificates": [
@@ -180,18 +187,18 @@ def _common_tls(identity: Identity, validation: Resource) -> Resource:
     }
 
 
-def _server_tls(identity: Identity) -> Resource:
+def _make_server_tls(identity: Identity) -> Resource:
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
             "@type": f"{_API}.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
             "require_client_certificate": True,
-            "common_tls_context": _common_tls(identity, {}),
+            "common_tls_context": _make_common_tls(identity, {}),
         },
     }
 
 
-def client_tls(identity: Identity, peers: list[str], sni: str) -> Resource:
+def make_client_tls(identity: Identity, peers: list[str], sni: str) -> Resource:
     """Return the transport that shows `identity` and takes only servers that are one of `peers`."""
     names = [{"san_type": "URI", "matcher": {"exact": peer}} for peer in peers]
     return {
@@ -199,6 +206,8 @@ def client_tls(identity: Identity, peers: list[str], sni: str) -> Resource:
         "typed_config": {
             "@type": f"{_API}.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
             "sni": sni,
-            "common_tls_context": _common_tls(identity, {"match_typed_subject_alt_names": names}),
+            "common_tls_context": _make_common_tls(
+                identity, {"match_typed_subject_alt_names": names}
+            ),
         },
     }

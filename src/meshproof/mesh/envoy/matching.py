@@ -9,57 +9,59 @@ from meshproof.mesh.envoy.envoy import Resource
 from meshproof.rules.model import Match, StringMatch
 
 
-def route_match(match: Match | None) -> Resource:
+def translate_match(match: Match | None) -> Resource:
     """Return what Envoy matches a request by; None takes every request."""
     if match is None:
         return {"prefix": "/"}
-    found = _path(match)
-    headers = [_header(name, condition) for name, condition in match.headers]
-    headers += [_absent(name, condition) for name, condition in match.without_headers]
+    config = _translate_path(match)
+    headers = [_translate_condition(name, condition) for name, condition in match.headers]
+    headers += [_translate_absence(name, condition) for name, condition in match.without_headers]
     if match.method:
-        headers.append(_header(":method", match.method))
+        headers.append(_translate_condition(":method", match.method))
     if match.scheme:
-        headers.append(_header(":scheme", match.scheme))
+        headers.append(_translate_condition(":scheme", match.scheme))
     if match.authority:
-        headers.append(_header(":authority", match.authority))
+        headers.append(_translate_condition(":authority", match.authority))
     if headers:
-        found["headers"] = headers
+        config["headers"] = headers
     if match.query:
-        found["query_parameters"] = [_header(name, condition) for name, condition in match.query]
-    return found
+        config["query_parameters"] = [
+            _translate_condition(name, condition) for name, condition in match.query
+        ]
+    return config
 
 
-_PATHS = {"exact": "path", "prefix": "prefix", "path_prefix": "path_separated_prefix"}
+_PATH_FIELDS = {"exact": "path", "prefix": "prefix", "path_prefix": "path_separated_prefix"}
 
 
-def _path(match: Match) -> Resource:
+def _translate_path(match: Match) -> Resource:
     uri = match.uri
     if uri is None or uri.kind == "present":
         return {"prefix": "/"}
     if uri.kind == "regex":
         return {"safe_regex": {"regex": uri.value}}
-    found: Resource = {_PATHS[uri.kind]: uri.value}
+    config: Resource = {_PATH_FIELDS[uri.kind]: uri.value}
     if match.ignore_uri_case:
-        found["case_sensitive"] = False
-    return found
+        config["case_sensitive"] = False
+    return config
 
 
-def _header(name: str, condition: StringMatch) -> Resource:
+def _translate_condition(name: str, condition: StringMatch) -> Resource:
     """Return a matcher of a header or, in the same words, of a query parameter."""
     if condition.kind == "present":
         return {"name": name, "present_match": True}
-    return {"name": name, "string_match": string_match(condition)}
+    return {"name": name, "string_match": translate_string_match(condition)}
 
 
-def string_match(condition: StringMatch) -> Resource:
+def translate_string_match(condition: StringMatch) -> Resource:
     """Return a matcher of a string that is exact, a prefix or a regex."""
     if condition.kind == "regex":
         return {"safe_regex": {"regex": condition.value}}
     return {condition.kind: condition.value}
 
 
-def _absent(name: str, condition: StringMatch) -> Resource:
-    found = {**_header(name, condition), "invert_match": True}
+def _translate_absence(name: str, condition: StringMatch) -> Resource:
+    matcher = {**_translate_condition(name, condition), "invert_match": True}
     if condition.kind != "present":
-        found["treat_missing_header_as_empty"] = True
-    return found
+        matcher["treat_missing_header_as_empty"] = True
+    return matcher

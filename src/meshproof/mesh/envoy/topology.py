@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from meshproof.base.names import CLUSTER_DOMAIN, Labels, labels
+from meshproof.base.names import CLUSTER_DOMAIN, Labels, sort_labels
 from meshproof.documents.manifest import At, Document, Value
 
 #: Kinds that a cluster needs and the local mesh has no use for.
-_PASSED_OVER = ("Namespace", "ServiceAccount")
+_IGNORED_KINDS = ("Namespace", "ServiceAccount")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Pod:
         """Value of the label `version`, or an empty string."""
         return dict(self.labels).get("version", "")
 
-    def selected(self, selector: Labels) -> bool:
+    def is_selected_by(self, selector: Labels) -> bool:
         """Say whether every label of `selector` is on this pod."""
         return set(selector) <= set(self.labels)
 
@@ -50,18 +50,18 @@ class Service:
     selector: Labels
     ports: Mapping[int, int | str]
     at: At
-    outside: bool = False
+    is_external: bool = False
 
     @property
     def host(self) -> str:
         """Full name in the cluster; outside of it, the name alone."""
-        if self.outside:
+        if self.is_external:
             return self.name
         return f"{self.name}.{self.namespace}.{CLUSTER_DOMAIN}"
 
-    def names_from(self, namespace: str) -> list[str]:
+    def list_names_from(self, namespace: str) -> list[str]:
         """Return every name by which a pod in `namespace` may call the service."""
-        if self.outside:
+        if self.is_external:
             return [self.name]
         qualified = f"{self.name}.{self.namespace}"
         short = [self.name] if namespace == self.namespace else []
@@ -80,29 +80,29 @@ class Topology:
         # Each pod has a folder of its name, of whatever namespace it is.
         _check_names((pod.name, pod.at) for pod in self.pods)
 
-    def __add__(self, other: Topology) -> Topology:
-        return Topology(self.services + other.services, self.pods + other.pods)
+    def __add__(self, addition: Topology) -> Topology:
+        return Topology(self.services + addition.services, self.pods + addition.pods)
 
-    def behind(self, service: Service, subset: Labels = ()) -> list[Pod]:
+    def select_pods(self, service: Service, subset: Labels = ()) -> list[Pod]:
         """Return the pods that a service selects, narrowed to a subset's labels."""
         return [
             pod
             for pod in self.pods
             if pod.namespace == service.namespace
-            and pod.selected(service.selector)
-            and pod.selected(subset)
+            and pod.is_selected_by(service.selector)
+            and pod.is_selected_by(subset)
         ]
 
 
-def _check_names(named: Iterable[tuple[str, At]]) -> None:
-    known: dict[str, At] = {}
-    for name, at in named:
-        if name in known:
-            raise at.error(f"the name {name} is taken, by what stands at {known[name]}")
-        known[name] = at
+def _check_names(names: Iterable[tuple[str, At]]) -> None:
+    places: dict[str, At] = {}
+    for name, at in names:
+        if name in places:
+            raise at.error(f"the name {name} is taken, by what stands at {places[name]}")
+        places[name] = at
 
 
-def read(documents: Iterable[Document]) -> Topology:
+def read_topology(documents: Iterable[Document]) -> Topology:
     """Return the services and pods in `documents`.
 
     Raises BadRules with its place for a kind that the local mesh cannot stand up, a workload of
@@ -112,21 +112,21 @@ def read(documents: Iterable[Document]) -> Topology:
     pods: list[Pod] = []
     for document in documents:
         if document.kind == "Service" and document.api_version == "v1":
-            services.append(_service(document))
+            services.append(_read_service(document))
         elif document.kind == "Deployment" and document.api_version == "apps/v1":
-            pods.extend(_pods(document))
-        elif document.kind not in _PASSED_OVER:
+            pods.extend(_read_pods(document))
+        elif document.kind not in _IGNORED_KINDS:
             raise document.at.error(
                 f"{document.kind} of {document.api_version} is not an object that the local mesh "
                 "can stand up (it takes Service of v1 and Deployment of apps/v1)"
             )
     topology = Topology(tuple(services), tuple(pods))
     for service in services:
-        _check_reached(service, topology.behind(service))
+        _check_target_ports(service, topology.select_pods(service))
     return topology
 
 
-def _check_reached(service: Service, pods: Iterable[Pod]) -> None:
+def _check_target_ports(service: Service, pods: Iterable[Pod]) -> None:
     pod = None
     for pod in pods:
         for target in service.ports.values():
@@ -139,7 +139,7 @@ def _check_reached(service: Service, pods: Iterable[Pod]) -> None:
         raise service.at.error(f"service {service.name} selects no pod")
 
 
-def _service(document: Document) -> Service:
+def _read_service(document: Document) -> Service:
     spec = document.spec
     entries = spec.need("ports")
     if not entries.items():
@@ -150,71 +150,71 @@ def _service(document: Document) -> Service:
         number = port.integer(1, 65535)
         if number in ports:
             raise port.at.error(f"{port.path}: {number} stands twice")
-        ports[number] = _target_port(target) if target else number
+        ports[number] = _read_target_port(target) if target else number
     return Service(
         name=document.name,
         namespace=document.namespace,
-        selector=labels(spec.need("selector").text_mapping()),
+        selector=sort_labels(spec.need("selector").text_mapping()),
         ports=ports,
         at=document.at,
     )
 
 
-def _target_port(target: Value) -> int | str:
+def _read_target_port(target: Value) -> int | str:
     return target.text() if isinstance(target.content, str) else target.integer(1, 65535)
 
 
-def _pods(document: Document) -> list[Pod]:
+def _read_pods(document: Document) -> list[Pod]:
     spec = document.spec
     template = spec.need("template")
-    pod_labels = labels(template.need("metadata").need("labels").text_mapping())
+    pod_labels = sort_labels(template.need("metadata").need("labels").text_mapping())
     _check_selector(spec, pod_labels)
     pod_spec = template.need("spec")
     account, count = pod_spec.get("serviceAccountName"), spec.get("replicas")
-    container = _only(pod_spec.need("containers"), "container")
-    port = _only(container.need("ports"), "port of a container")
+    container = _require_single(pod_spec.need("containers"), "container")
+    port = _require_single(container.need("ports"), "port of a container")
     image, port_name = container.need("image"), port.get("name")
-    first = Pod(
+    template_pod = Pod(
         name="",
         workload=document.name,
         namespace=document.namespace,
         labels=pod_labels,
         service_account=account.text() if account else "default",
         image=image.text(),
-        env=_env(container),
+        env=_read_env(container),
         port=port.need("containerPort").integer(1, 65535),
-        readiness=_readiness(container),
+        readiness=_read_readiness_path(container),
         at=image.at,
         port_name=port_name.text() if port_name else "",
     )
     replicas = range(count.integer(0, 100) if count else 1)
-    return [replace(first, name=f"{document.name}-{index}") for index in replicas]
+    return [replace(template_pod, name=f"{document.name}-{index}") for index in replicas]
 
 
 def _check_selector(spec: Value, pod_labels: Labels) -> None:
     selector = spec.need("selector").need("matchLabels")
-    if not set(labels(selector.text_mapping())) <= set(pod_labels):
+    if not set(sort_labels(selector.text_mapping())) <= set(pod_labels):
         raise selector.at.error(f"{selector.path} does not match the labels of the template")
 
 
-def _only(values: Value, what: str) -> Value:
-    found = values.items()
-    if len(found) != 1:
-        raise values.at.error(f"{values.path}: the local mesh takes exactly one {what}")
-    return found[0]
+def _require_single(values: Value, noun: str) -> Value:
+    items = values.items()
+    if len(items) != 1:
+        raise values.at.error(f"{values.path}: the local mesh takes exactly one {noun}")
+    return items[0]
 
 
-def _env(container: Value) -> dict[str, str]:
-    found = container.get("env")
+def _read_env(container: Value) -> dict[str, str]:
+    entries = container.get("env")
     env: dict[str, str] = {}
-    for entry in found.items() if found else []:
+    for entry in entries.items() if entries else []:
         entry.check_keys("name", "value", unsupported=("valueFrom",))
         value = entry.get("value")
         env[entry.need("name").text()] = value.text() if value else ""
     return env
 
 
-def _readiness(container: Value) -> str | None:
+def _read_readiness_path(container: Value) -> str | None:
     probe = container.get("readinessProbe")
     request = probe.get("httpGet") if probe else None
     return request.need("path").text() if request else None

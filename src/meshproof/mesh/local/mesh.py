@@ -11,7 +11,7 @@ from pathlib import Path
 
 from meshproof import apps, rules
 from meshproof.base import signals, timeouts
-from meshproof.base.errors import BadRules, MeshproofError, NotReady, nearest
+from meshproof.base.errors import BadRules, MeshproofError, NotReady, suggest_nearest
 from meshproof.base.names import ROOT_NAMESPACE
 from meshproof.documents.manifest import Document
 from meshproof.mesh.addons import Addons
@@ -20,7 +20,7 @@ from meshproof.mesh.envoy import hops, ingress, listeners, topology, translate
 from meshproof.mesh.envoy.certificates import Authority
 from meshproof.mesh.envoy.envoy import Envoy, Resource, find_binary
 from meshproof.mesh.envoy.ingress import Ingress
-from meshproof.mesh.envoy.rollout import Plan, rollout
+from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
 from meshproof.mesh.local.sidecar import Sidecar
 from meshproof.mesh.process import processes
@@ -39,7 +39,7 @@ class LocalMesh:
         "the rules mean what you think and a real Envoy does it; "
         "the control plane is meshproof's own translator, not istiod"
     )
-    supports = frozenset(Feature) - {Feature.CONTROL_PLANE}
+    supports = frozenset(Feature) - {Feature.CONTROL_PLANE, Feature.SANDBOX}
 
     def __init__(self, options: Options, workspace: Workspace) -> None:
         self._options = options
@@ -55,7 +55,7 @@ class LocalMesh:
         self._current = RuleSet()
         self.served: Served | None = None
         self._served_at = datetime.now(UTC)
-        self._collector = _collector(_NOBODY) if options.with_addons else None
+        self._collector = _make_collector_cluster(_NO_COLLECTOR) if options.with_addons else None
         self._ingress.collector = self._collector
         self.addons = Addons(workspace, self, options.addons)
 
@@ -79,7 +79,9 @@ class LocalMesh:
         """What stands in for an official part."""
         modules: dict[str, list[str]] = {}
         for image in sorted({sidecar.pod.image for sidecar in self._sidecars}):
-            modules.setdefault(apps.find(image).module, []).append(apps.repository(image))
+            modules.setdefault(apps.find_standin(image).module, []).append(
+                apps.parse_repository(image)
+            )
         return [
             "meshproof's translator for istiod",
             "upstream Envoy for istio-proxy",
@@ -91,19 +93,19 @@ class LocalMesh:
         """What a report says of this mesh: nothing beyond its name."""
         return []
 
-    def trace_to(self, port: int) -> None:
+    def send_traces_to(self, port: int) -> None:
         """Let every Envoy send its spans (Zipkin v2) to that port of this machine."""
-        self._collector = _collector(Address("127.0.0.1", port))
+        self._collector = _make_collector_cluster(Address("127.0.0.1", port))
         self._ingress.collector = self._collector
         for sidecar in self._sidecars:
             sidecar.collector = self._collector
         self._serve(self._base + self._current)
 
-    def admins(self) -> dict[str, tuple[str, int]]:
+    def list_admin_addresses(self) -> dict[str, tuple[str, int]]:
         """Return pod name -> admin address of its Envoy."""
-        return {envoy.name: envoy.admin for envoy in self._envoys()}
+        return {envoy.name: envoy.admin for envoy in self._list_envoys()}
 
-    def ingress_requests(self) -> int:
+    def count_ingress_requests(self) -> int:
         """Return how many requests the ingress's Envoy has sent to the productpage."""
         text = self._ingress.envoy.get(
             "/stats?filter=^cluster.outbound.*productpage.*upstream_rq_total$"
@@ -117,34 +119,34 @@ class LocalMesh:
     def deploy(self, documents: Sequence[Document]) -> None:
         """Stand up the apps in `documents` and serve the rules of their way in."""
         routing = [document for document in documents if document.group in _RULE_GROUPS]
-        workloads = topology.read(
+        workloads = topology.read_topology(
             document for document in documents if document.group not in _RULE_GROUPS
         )
         for pod in workloads.pods:
             _require_standin(pod)
         self._base = self._base + rules.read_rules(routing) if routing else self._base
         self._topology = self._topology + workloads
-        added = [self._sidecar(pod) for pod in workloads.pods]
-        self._sidecars += added
+        new_sidecars = [self._make_sidecar(pod) for pod in workloads.pods]
+        self._sidecars += new_sidecars
         self._ingress.start()
-        for sidecar in added:
+        for sidecar in new_sidecars:
             sidecar.start_envoy()
         self._ingress.open(self._base.gateways)
-        for sidecar in added:
+        for sidecar in new_sidecars:
             sidecar.start_app()
-        for sidecar in added:
+        for sidecar in new_sidecars:
             sidecar.wait_app()
         self._serve(self._base + self._current)
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(Sidecar.wait_ready, added))
-        self.addons.watch()
+            list(pool.map(Sidecar.wait_ready, new_sidecars))
+        self.addons.update_targets()
 
-    def _sidecar(self, pod: topology.Pod) -> Sidecar:
+    def _make_sidecar(self, pod: topology.Pod) -> Sidecar:
         identity = self._authority.issue(pod.namespace, pod.service_account)
         envoy = Envoy(pod.name, self._workspace, self._binary)
         return Sidecar(pod, envoy, identity, self._workspace, self._collector)
 
-    def _envoys(self) -> list[Envoy]:
+    def _list_envoys(self) -> list[Envoy]:
         return [self._ingress.envoy, *(sidecar.envoy for sidecar in self._sidecars)]
 
     @contextlib.contextmanager
@@ -165,31 +167,34 @@ class LocalMesh:
     def _return_to(self, before: RuleSet) -> None:
         """Serve the rules of before; after a signal that is left out, since the mesh will go."""
         self._current = before
-        if not signals.ending():
+        if not signals.is_ending():
             self._serve(self._base + before)
 
-    def _serve(self, wanted: RuleSet) -> Served:
-        """Serve `wanted` everywhere; return when every Envoy has acknowledged it."""
-        snapshot = self._snapshot(wanted)
-        plans = [self._plan(sidecar, snapshot) for sidecar in self._sidecars]
-        self.served = served = rollout([*plans, self._ingress.plan(snapshot)], wanted)
+    def _serve(self, rules: RuleSet) -> Served:
+        """Serve `rules` everywhere; return when every Envoy has acknowledged it."""
+        snapshot = self._make_snapshot(rules)
+        plans = [self._make_plan(sidecar, snapshot) for sidecar in self._sidecars]
+        self.served = served = roll_out([*plans, self._ingress.make_plan(snapshot)], rules)
         self._served_at = datetime.now(UTC)
         return served
 
-    def _snapshot(self, wanted: RuleSet) -> Snapshot:
+    def _make_snapshot(self, rules: RuleSet) -> Snapshot:
         endpoints = tuple(
             Endpoint(sidecar.pod, "127.0.0.1", sidecar.inbound_port) for sidecar in self._sidecars
         )
-        return Snapshot(self._topology, wanted, endpoints, self._options.mtls)
+        return Snapshot(self._topology, rules, endpoints, self._options.mtls)
 
-    def _plan(self, sidecar: Sidecar, snapshot: Snapshot) -> Plan:
-        clusters = [*sidecar.own_clusters(), *translate.clusters(snapshot, sidecar.identity)]
-        routes = {"outbound": translate.sidecar_routes(snapshot, sidecar.pod)}
-        mode = snapshot.mtls(sidecar.pod)
+    def _make_plan(self, sidecar: Sidecar, snapshot: Snapshot) -> ProxyPlan:
+        clusters = [
+            *sidecar.list_own_clusters(),
+            *translate.translate_clusters(snapshot, sidecar.identity),
+        ]
+        routes = {"outbound": translate.translate_sidecar_routes(snapshot, sidecar.pod)}
+        mode = snapshot.resolve_mtls(sidecar.pod)
         before = self._modes.get(sidecar.pod.name, mode)
         self._modes[sidecar.pod.name] = mode
-        widened = sidecar.listeners(mode if mode == before else "PERMISSIVE")
-        return Plan(sidecar.envoy, clusters, routes, sidecar.listeners(mode), widened)
+        widened = sidecar.make_listeners(mode if mode == before else "PERMISSIVE")
+        return ProxyPlan(sidecar.envoy, clusters, routes, sidecar.make_listeners(mode), widened)
 
     def address(self, service: str) -> Address:
         """Return where a client outside the mesh reaches the way in, `ingress`."""
@@ -197,9 +202,9 @@ class LocalMesh:
             raise NotReady(f"{service} is not reached from outside the mesh, only `ingress` is")
         return self._ingress.address()
 
-    def plaintext(self, replica: str) -> int | None:
+    def probe_plaintext(self, replica: str) -> int | None:
         """Ask a pod's sidecar in plaintext; return the HTTP status, None when it hangs up."""
-        sidecar = next((one for one in self._sidecars if one.pod.name == replica), None)
+        sidecar = next((sidecar for sidecar in self._sidecars if sidecar.pod.name == replica), None)
         if sidecar is None:
             raise NotReady(f"there is no pod {replica} in the mesh")
         connection = http.client.HTTPConnection(
@@ -216,33 +221,36 @@ class LocalMesh:
         finally:
             connection.close()
 
-    def inside(self, service: str) -> tuple[Address, None]:
+    def find_inside_client(self, service: str) -> tuple[Address, None]:
         """Return where a pod beside a service calls it from: that pod's sidecar, by its own rules.
 
         A client of this machine may use it: nothing but the name tells it from the pod's app.
         """
-        found = self._service(service)
-        port = min(found.ports)
+        callee = self._find_service(service)
+        port = min(callee.ports)
         for sidecar in self._sidecars:
-            if sidecar.pod.namespace == found.namespace:
-                authority = f"{found.host}:{port}"
+            if sidecar.pod.namespace == callee.namespace:
+                authority = f"{callee.host}:{port}"
                 return Address("127.0.0.1", sidecar.outbound_port, authority), None
-        raise NotReady(f"there is no pod in namespace {found.namespace} that could call {service}")
+        raise NotReady(f"there is no pod in namespace {callee.namespace} that could call {service}")
 
-    def counters(self, service: str) -> Counters:
+    def start_counters(self, service: str) -> Counters:
         """Begin to count the requests to a service, at every Envoy."""
-        host = self._service(service).host
-        return Counters({envoy.name: envoy.get for envoy in self._envoys()}, host)
+        host = self._find_service(service).host
+        return Counters({envoy.name: envoy.get for envoy in self._list_envoys()}, host)
 
-    def _service(self, service: str) -> topology.Service:
+    def _find_service(self, service: str) -> topology.Service:
         """Return `service[.namespace]`. Raises NotReady with the nearest name when it is none."""
         name, _, namespace = service.partition(".")
-        known = {(one.name, one.namespace): one for one in self._topology.services}
-        found = known.get((name, namespace or "default"))
-        if found is None:
-            near = nearest(service, [".".join(one) for one in known])
-            raise NotReady(f"there is no service {service} in the mesh{near}")
-        return found
+        services = {
+            (candidate.name, candidate.namespace): candidate
+            for candidate in self._topology.services
+        }
+        match = services.get((name, namespace or "default"))
+        if match is None:
+            hint = suggest_nearest(service, [".".join(key) for key in services])
+            raise NotReady(f"there is no service {service} in the mesh{hint}")
+        return match
 
     def replicas(self) -> list[Replica]:
         """Return the pods of the mesh."""
@@ -259,39 +267,43 @@ class LocalMesh:
 
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(NotReady):
-            wait_for(self._logs_written, timeouts.ACCESS_LOGS, lambda: "access logs not written")
+            wait_for(
+                self._are_logs_written, timeouts.ACCESS_LOGS, lambda: "access logs not written"
+            )
         for log in self._workspace.path.glob("*.log"):
             shutil.copy(log, folder / log.name)
-        said = []
-        for envoy in self._envoys():
+        lines = []
+        for envoy in self._list_envoys():
             try:
                 text = envoy.get("/config_dump")
                 (folder / f"{envoy.name}.config_dump.json").write_text(text, encoding="utf-8")
             except NotReady as error:
-                said.append(str(error))
+                lines.append(str(error))
         for sidecar in self._sidecars:
-            if not sidecar.app_alive:
-                said.append(f"{sidecar.pod.name}: its app has ended")
-        said += hops.said(hops.read(self._workspace.path, self._served_at), self._current.tables)
-        return "\n".join(said)
+            if not sidecar.is_app_alive:
+                lines.append(f"{sidecar.pod.name}: its app has ended")
+        lines += hops.describe_hops(
+            hops.read_hops(self._workspace.path, self._served_at), self._current.tables
+        )
+        return "\n".join(lines)
 
-    def _logs_written(self) -> bool | None:
+    def _are_logs_written(self) -> bool | None:
         """Say whether no Envoy has lines of its access log left to write."""
         name = "filesystem.write_total_buffered"
-        texts = [envoy.get(f"/stats?filter=^{name}$") for envoy in self._envoys()]
+        texts = [envoy.get(f"/stats?filter=^{name}$") for envoy in self._list_envoys()]
         return True if all(text.strip().endswith(" 0") for text in texts) else None
 
 
 #: Where spans go before a collector is up: port 9 (discard), where nobody listens.
-_NOBODY = Address("127.0.0.1", 9)
+_NO_COLLECTOR = Address("127.0.0.1", 9)
 
 
-def _collector(address: Address) -> Resource:
-    return translate.local_cluster(listeners.TRACE_CLUSTER, address.host, address.port)
+def _make_collector_cluster(address: Address) -> Resource:
+    return translate.make_local_cluster(listeners.TRACE_CLUSTER, address.host, address.port)
 
 
 def _require_standin(pod: topology.Pod) -> None:
     try:
-        apps.find(pod.image)
+        apps.find_standin(pod.image)
     except LookupError as error:
         raise BadRules(f"{pod.at}: {pod.workload}: {error}") from None

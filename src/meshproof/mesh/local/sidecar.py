@@ -11,7 +11,7 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.envoy import listeners, translate
 from meshproof.mesh.envoy.certificates import Identity
-from meshproof.mesh.envoy.envoy import Envoy, Rejected, Resource
+from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy, Resource
 from meshproof.mesh.envoy.listeners import Telemetry
 from meshproof.mesh.envoy.topology import Pod
 from meshproof.mesh.process.processes import Process, Workspace, wait_for
@@ -65,26 +65,28 @@ class Sidecar:
             raise NotReady(f"{self.pod.name}: its app was not started")
         return self._app
 
-    def listeners(self, mode: MtlsMode) -> list[Resource]:
+    def make_listeners(self, mode: MtlsMode) -> list[Resource]:
         """Return the inbound and outbound listener for an mTLS mode."""
         log = self._workspace.path / f"{self.pod.name}.access.log"
         telemetry = Telemetry(str(log), self.collector is not None)
         routes = str(self.envoy.config_path("rds.outbound"))
         return [
-            listeners.inbound(0, self._inbound_cluster, mode, self.identity, telemetry),
-            listeners.outbound("outbound", 0, routes, telemetry),
+            listeners.make_inbound_listener(
+                0, self._inbound_cluster, mode, self.identity, telemetry
+            ),
+            listeners.make_outbound_listener("outbound", 0, routes, telemetry),
         ]
 
-    def own_clusters(self) -> list[Resource]:
+    def list_own_clusters(self) -> list[Resource]:
         """Return the clusters that no rule is about: the app, and the trace collector."""
-        app = translate.local_cluster(self._inbound_cluster, "127.0.0.1", self._app_port)
+        app = translate.make_local_cluster(self._inbound_cluster, "127.0.0.1", self._app_port)
         return [app, *([self.collector] if self.collector else [])]
 
     def start_envoy(self) -> None:
         """Start the Envoy with its listeners open and nothing behind them."""
         self.envoy.serve("rds.outbound", [{"name": "outbound", "virtual_hosts": []}])
         self.envoy.serve("cds", [self.collector] if self.collector else [])
-        self.envoy.serve("lds", self.listeners("PERMISSIVE"))
+        self.envoy.serve("lds", self.make_listeners("PERMISSIVE"))
         self.envoy.start()
 
     def start_app(self) -> None:
@@ -92,26 +94,26 @@ class Sidecar:
         self.envoy.wait_started()
         try:
             wait_for(
-                lambda: self.envoy.acknowledged() or None,
+                lambda: self.envoy.has_acknowledged() or None,
                 timeouts.ENVOY_START,
                 lambda: (
                     f"{self.pod.name}: its Envoy does not listen; "
                     f"last lines of its log:\n{self.envoy.process.tail()}"
                 ),
             )
-        except Rejected as rejected:
+        except ConfigRejected as rejected:
             raise NotReady(str(rejected)) from None
-        self._ports = self.envoy.listeners()
-        standin = apps.find(self.pod.image)
+        self._ports = self.envoy.read_listener_ports()
+        standin = apps.find_standin(self.pod.image)
         # -P: no file in the user's folder may stand in for a module that the app imports.
         command = [sys.executable, "-P", "-m", standin.module, *standin.args]
-        given = {
+        settings = {
             "HOST": "127.0.0.1",
             "PORT": "0",
             "HOSTNAME": self.pod.name,
             "HTTP_PROXY": f"http://127.0.0.1:{self._ports['outbound']}",
         }
-        env = {**standin.env, **self.pod.env, **given}
+        env = {**standin.env, **self.pod.env, **settings}
         try:
             self._app = self._workspace.start(self.pod.name, command, env)
         except NotReady as error:
@@ -121,18 +123,20 @@ class Sidecar:
         """Wait until the app has said which port it listens on."""
 
         def look() -> int | None:
-            said = _LISTENING.search(self.app.said())
-            if said is None:
+            match = _LISTENING.search(self.app.read_log())
+            if match is None:
                 self.app.require_alive(f"{self.pod.at}")
-            return int(said[2]) if said else None
+            return int(match[2]) if match else None
 
         self._app_port = wait_for(
-            look, timeouts.APP_START, lambda: self._late("has not said `listening on HOST:PORT`")
+            look,
+            timeouts.APP_START,
+            lambda: self._describe_timeout("has not said `listening on HOST:PORT`"),
         )
 
-    def _late(self, what: str) -> str:
+    def _describe_timeout(self, problem: str) -> str:
         return (
-            f"{self.pod.name} ({self.pod.at}) {what} after {timeouts.APP_START:.0f} s; "
+            f"{self.pod.name} ({self.pod.at}) {problem} after {timeouts.APP_START:.0f} s; "
             f"last lines of its log:\n{self.app.tail()}"
         )
 
@@ -143,7 +147,9 @@ class Sidecar:
         wait_for(
             self._probe,
             timeouts.APP_START,
-            lambda: self._late(f"does not answer its readiness probe GET {self.pod.readiness}"),
+            lambda: self._describe_timeout(
+                f"does not answer its readiness probe GET {self.pod.readiness}"
+            ),
         )
 
     def _probe(self) -> bool | None:
@@ -158,6 +164,6 @@ class Sidecar:
             connection.close()
 
     @property
-    def app_alive(self) -> bool:
+    def is_app_alive(self) -> bool:
         """Whether the app's process runs."""
-        return self._app is not None and self._app.alive
+        return self._app is not None and self._app.is_alive

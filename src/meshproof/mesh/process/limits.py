@@ -14,62 +14,62 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PROC = Path("/proc")
-_SHOWN = 3
-_ENOUGH = 1024
+_MAX_HOLDERS = 3
+_MIN_SUGGESTED = 1024
 
 
-def hints(log: str) -> list[str]:
+def suggest_fixes(log: str) -> list[str]:
     """Return what to do where a log says that the machine had no more to give, else nothing."""
     if "inotify_fd_ >= 0" in log:
-        return [_instances()]
+        return [_describe_inotify_use()]
     if "unable to add filesystem watch" in log and "No space left" in log:
-        name, limit = _limit("watches")
-        raised = f"`sudo sysctl {name}={_more(limit)}`"
-        return [f"This user may watch no more folders: {name} is {limit}. Raise it: {raised}."]
+        name, limit = _read_inotify_limit("watches")
+        command = f"`sudo sysctl {name}={_suggest_limit(limit)}`"
+        return [f"This user may watch no more folders: {name} is {limit}. Raise it: {command}."]
     if "Too many open files" in log:
         return ["It may open no more files: raise the limit (`ulimit -n 4096`) and run again."]
     return []
 
 
-def _instances() -> str:
-    name, limit = _limit("instances")
-    held = Counter(_holders())
-    by = ", ".join(f"{program} {count}" for program, count in held.most_common(_SHOWN))
+def _describe_inotify_use() -> str:
+    name, limit = _read_inotify_limit("instances")
+    counts = Counter(_find_inotify_holders())
+    holders = ", ".join(f"{program} {count}" for program, count in counts.most_common(_MAX_HOLDERS))
     return (
         "This user's inotify instances are used up: an Envoy takes one for each file that it reads "
-        f"its config from, and {name} is {limit}{f' (held now: {by})' if by else ''}. End another "
-        f"mesh (`meshproof mesh status`) or raise the limit: `sudo sysctl {name}={_more(limit)}`."
+        f"its config from, and {name} is {limit}{f' (held now: {holders})' if holders else ''}. End another "
+        f"mesh (`meshproof mesh status`) or raise the limit: `sudo sysctl {name}={_suggest_limit(limit)}`."
     )
 
 
-def _limit(kind: str) -> tuple[str, str]:
+def _read_inotify_limit(kind: str) -> tuple[str, str]:
     """Return the setting that is in force for inotify's instances or watches, and its value.
 
     A container may have a lower one of its own.
     """
     names = (f"fs.inotify.max_user_{kind}", f"user.max_inotify_{kind}")
-    found = []
+    limits = []
     for name in names:
         with contextlib.suppress(OSError, ValueError):
-            found.append((int((_PROC / "sys" / name.replace(".", "/")).read_text()), name))
-    if not found:
+            limits.append((int((_PROC / "sys" / name.replace(".", "/")).read_text()), name))
+    if not limits:
         return names[0], "not known"
-    least, name = min(found, key=lambda one: one[0])
-    return name, str(least)
+    value, name = min(limits, key=lambda limit: limit[0])
+    return name, str(value)
 
 
-def _more(limit: str) -> int:
-    return max(_ENOUGH, 2 * int(limit)) if limit.isdigit() else _ENOUGH
+def _suggest_limit(limit: str) -> int:
+    return max(_MIN_SUGGESTED, 2 * int(limit)) if limit.isdigit() else _MIN_SUGGESTED
 
 
-def _holders() -> Iterator[str]:
+def _find_inotify_holders() -> Iterator[str]:
     """Yield, for each inotify instance of this user that can be seen, the program that holds it."""
     for folder in _PROC.glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if folder.stat().st_uid != os.getuid():
                 continue
             program = (folder / "comm").read_text().strip()
-            for opened in os.scandir(folder / "fd"):
+            for descriptor in os.scandir(folder / "fd"):
                 with contextlib.suppress(OSError):
-                    if os.readlink(opened.path) == "anon_inode:inotify":
+                    if os.readlink(descriptor.path) == "anon_inode:inotify":
                         yield program

@@ -17,11 +17,11 @@ _CAUSE = re.compile(
 )
 #: A line of a stack that is nothing but an address, or a function at one.
 _STACK = re.compile(r"#\d+:? .*\[0x[0-9a-f]+\]\s*$")
-_LONGEST = 300
-_CAUSES = 2
+_MAX_LINE_LENGTH = 300
+_MAX_CAUSES = 2
 
 
-def text(log: Path) -> str:
+def read_log(log: Path) -> str:
     """Return a log, or in brackets why it cannot be read."""
     try:
         return log.read_text(encoding="utf-8", errors="replace")
@@ -29,16 +29,20 @@ def text(log: Path) -> str:
         return f"(its log cannot be read: {error.strerror})"
 
 
-def tail(log: Path, lines: int) -> str:
+def format_tail(log: Path, lines: int) -> str:
     """Return for a message, indented, the end of a log and above it what names the cause.
 
     The end is the last `lines` lines without those of a stack. What names the cause are the first
     two lines by which a program gives up; where they are not in the end, `...` stands between.
     """
-    written = [line.rstrip()[:_LONGEST] for line in text(log).splitlines() if line.strip()]
-    told = [line for line in written if not _STACK.search(line)] or written
-    begin = max(len(told) - lines, 0)
-    causes = [at for at, line in enumerate(told) if _CAUSE.search(line)][:_CAUSES]
-    above = [told[at] for at in causes if at < begin]
-    shown = [*above, *(["..."] if above else []), *told[begin:]]
-    return "\n".join(f"    {line}" for line in shown) or "    (its log is empty)"
+    log_lines = [
+        line.rstrip()[:_MAX_LINE_LENGTH] for line in read_log(log).splitlines() if line.strip()
+    ]
+    message_lines = [line for line in log_lines if not _STACK.search(line)] or log_lines
+    begin = max(len(message_lines) - lines, 0)
+    cause_indexes = [index for index, line in enumerate(message_lines) if _CAUSE.search(line)][
+        :_MAX_CAUSES
+    ]
+    earlier_causes = [message_lines[index] for index in cause_indexes if index < begin]
+    excerpt = [*earlier_causes, *(["..."] if earlier_causes else []), *message_lines[begin:]]
+    return "\n".join(f"    {line}" for line in excerpt) or "    (its log is empty)"

@@ -11,7 +11,7 @@ from meshproof.base.errors import NotReady
 from meshproof.mesh.process import processes
 
 HOST = "127.0.0.1"
-_SHOWN = 60
+_MAX_COMMAND_LENGTH = 60
 
 
 def require_free(port: int) -> None:
@@ -22,24 +22,32 @@ def require_free(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise NotReady(f"port {port} is taken{_holder(port)}") from None
+                raise NotReady(f"port {port} is taken{_describe_holder(port)}") from None
             raise NotReady(f"port {port} cannot be had: {os.strerror(error.errno or 0)}") from None
 
 
-def _holder(port: int) -> str:
+def _describe_holder(port: int) -> str:
     """Return ` by NAME (pid N: COMMAND)`, or nothing where this user may not know."""
     import psutil
 
     try:
-        found = psutil.net_connections("tcp")
-        pid = next(one.pid for one in found if one.laddr and one.laddr.port == port and one.pid)
+        connections = psutil.net_connections("tcp")
+        pid = next(
+            connection.pid
+            for connection in connections
+            if connection.laddr and connection.laddr.port == port and connection.pid
+        )
         holder = psutil.Process(pid)
-        name, command = holder.name(), shlex.join(holder.cmdline())[:_SHOWN]
+        name, command = holder.name(), shlex.join(holder.cmdline())[:_MAX_COMMAND_LENGTH]
     except (psutil.Error, OSError, StopIteration):
         return ""
-    said = f" by {name} (pid {pid}: {command})"
+    description = f" by {name} (pid {pid}: {command})"
     try:
-        ours = processes.MARK in holder.environ()
+        is_ours = processes.RUN_VARIABLE in holder.environ()
     except (psutil.Error, OSError):
-        ours = False
-    return f"{said}, of another mesh; `meshproof mesh status` tells which" if ours else said
+        is_ours = False
+    return (
+        f"{description}, of another mesh; `meshproof mesh status` tells which"
+        if is_ours
+        else description
+    )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from meshproof.base.errors import nearest
-from meshproof.base.names import full_name
+from meshproof.base.errors import suggest_nearest
+from meshproof.base.names import qualify_host
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.actions import UNCHANGED, Headers
 from meshproof.rules.gateway_api.listeners import GROUP, ROUTE_KINDS
@@ -104,7 +104,7 @@ class BackendReader:
         kind, name = entry.get("kind"), entry.need("name")
         kind_name = kind.text() if kind else "Service"
         if (kind_name, _read_group(entry)) != ("Service", ""):
-            hint = nearest(kind_name, ("Service",)) if kind_name != "Service" else ""
+            hint = suggest_nearest(kind_name, ("Service",)) if kind_name != "Service" else ""
             raise (kind or entry).at.unsupported(
                 f"{entry.path}: only a Service as backend is supported yet, found a {kind_name} of "
                 f"group '{_read_group(entry)}'{hint}"
@@ -121,7 +121,7 @@ class BackendReader:
                 namespace,
             )
         return Target(
-            full_name(name.text(), namespace),
+            qualify_host(name.text(), namespace),
             (),
             weight,
             entry.need("port").integer(1, 65535),

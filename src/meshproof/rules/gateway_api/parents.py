@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from meshproof.base.errors import nearest
-from meshproof.base.names import MESH, full_name
+from meshproof.base.errors import suggest_nearest
+from meshproof.base.names import MESH, qualify_host
 from meshproof.documents.manifest import At, Document, Value
 from meshproof.rules.gateway_api.listeners import GROUP, Listener, intersect_hosts
 
@@ -45,7 +45,7 @@ def find_attachments(route: Document, listeners: Sequence[Listener]) -> Iterator
             yield _attach_to_service(route, parent)
             continue
         if (group, kind) != (GROUP, "Gateway"):
-            hint = nearest(kind, ("Gateway", "Service")) if group in (GROUP, "") else ""
+            hint = suggest_nearest(kind, ("Gateway", "Service")) if group in (GROUP, "") else ""
             group_name = f"'{group}'" if group else "Kubernetes' own objects"
             raise parent.at.unsupported(
                 f"{parent.path}: a {kind} of {group_name} as parent is not supported yet{hint}"
@@ -85,7 +85,7 @@ def _attach_to_service(route: Document, parent: Value) -> Attachment:
             f"{parent.path}: a route for a Service of another namespace holds for callers of its "
             "own (a consumer route); that is not supported yet"
         )
-    host = full_name(parent.need("name").non_empty_text(), namespace)
+    host = qualify_host(parent.need("name").non_empty_text(), namespace)
     return Attachment(MESH, host, port.integer(1, 65535) if port else None)
 
 
@@ -97,7 +97,7 @@ def _find_listeners(
     gateway = f"{_read_text(parent, 'namespace', route.namespace)}/{name.non_empty_text()}"
     matching = [listener for listener in listeners if listener.gateway == gateway]
     if not matching:
-        hint = nearest(gateway, [listener.gateway for listener in listeners])
+        hint = suggest_nearest(gateway, [listener.gateway for listener in listeners])
         raise name.at.missing(
             f"{name.path}: there is no Gateway {gateway}{hint}", gateway.partition("/")[0]
         )

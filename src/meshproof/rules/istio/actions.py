@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from meshproof.base.errors import nearest
+from meshproof.base.errors import suggest_nearest
 from meshproof.documents.manifest import At, Value
 from meshproof.rules import cors
 from meshproof.rules.actions import (
@@ -285,7 +285,7 @@ def _read_retry_conditions(retry_on: Value) -> tuple[str, ...]:
         if condition not in _RETRY_CONDITIONS and not (
             condition.isdigit() and 200 <= int(condition) <= 599
         ):
-            hint = nearest(condition, _RETRY_CONDITIONS)
+            hint = suggest_nearest(condition, _RETRY_CONDITIONS)
             raise retry_on.at.error(
                 f"{retry_on.path}: '{condition}' is no condition of a retry, nor a status{hint}"
             )

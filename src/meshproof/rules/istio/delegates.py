@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from meshproof.base.errors import nearest
+from meshproof.base.errors import suggest_nearest
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules import judge_options
 from meshproof.rules.actions import UNCHANGED
@@ -87,7 +87,9 @@ class Delegates:
                 "that nothing can be delegated to it"
             )
         if key not in self.delegates:
-            hint = nearest(name, ["/".join(delegate_key) for delegate_key in self.delegates])
+            hint = suggest_nearest(
+                name, ["/".join(delegate_key) for delegate_key in self.delegates]
+            )
             raise delegate.at.missing(
                 f"{delegate.path}: there is no VirtualService {name}{hint}", key[0]
             )

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from meshproof.base.errors import nearest
-from meshproof.base.names import Labels, full_name, is_service, labels
+from meshproof.base.errors import suggest_nearest
+from meshproof.base.names import Labels, is_service, qualify_host, sort_labels
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules.istio import actions, policies
 from meshproof.rules.model import Target
@@ -32,7 +32,7 @@ class Subsets:
             )
             policies.check_export(spec)
             policies.check_policy(spec.get("trafficPolicy"))
-            host = full_name(spec.need("host").text(), document.namespace)
+            host = qualify_host(spec.need("host").text(), document.namespace)
             subsets = spec.get("subsets")
             for entry in subsets.items() if subsets else []:
                 entry.check_keys("labels", "name", "trafficPolicy")
@@ -42,7 +42,7 @@ class Subsets:
                     raise name.at.error(f"subset '{name.text()}' of {host} is defined twice")
                 subset_labels = entry.get("labels")
                 labels_by_subset[host, name.text()] = (
-                    labels(subset_labels.text_mapping()) if subset_labels else ()
+                    sort_labels(subset_labels.text_mapping()) if subset_labels else ()
                 )
         return cls(labels_by_subset)
 
@@ -59,7 +59,7 @@ class Subsets:
             )
             raise subset.at.missing(
                 f"subset '{name}' of {host} is not defined by any DestinationRule; "
-                f"defined: {', '.join(defined) or 'none'}{nearest(name, defined)}",
+                f"defined: {', '.join(defined) or 'none'}{suggest_nearest(name, defined)}",
                 host.split(".")[1] if is_service(host) else "",
             )
         return self.labels_by_subset[host, name]
@@ -111,7 +111,7 @@ class DestinationReader:
     def _read_destination(self, destination: Value) -> tuple[str, Labels, int | None]:
         """Return host, labels of the subset, and port of a Destination."""
         destination.check_keys("host", "port", "subset")
-        host = full_name(destination.need("host").text(), self.namespace)
+        host = qualify_host(destination.need("host").text(), self.namespace)
         port = destination.get("port")
         if port is not None:
             port.check_keys("number")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import get_args
 
-from meshproof.base.names import MESH, ROOT_NAMESPACE, full_name, gateway_name, labels
+from meshproof.base.names import MESH, ROOT_NAMESPACE, qualify_gateway, qualify_host, sort_labels
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules import judge_options
 from meshproof.rules.common_fields import read_string_match
@@ -93,7 +93,7 @@ def _read_route_table(document: Document, subsets: Subsets, delegates: Delegates
     spec.check_keys("exportTo", "gateways", "hosts", "http", unsupported=("tcp", "tls"))
     check_export(spec)
     namespace = document.namespace
-    hosts = tuple(full_name(host.text(), namespace) for host in spec.need("hosts").items())
+    hosts = tuple(qualify_host(host.text(), namespace) for host in spec.need("hosts").items())
     routes = spec.need("http").items()
     if not hosts:
         raise spec.need("hosts").error("at least one host")
@@ -116,7 +116,7 @@ def _read_route_table(document: Document, subsets: Subsets, delegates: Delegates
 def _read_gateway_names(parent: Value, namespace: str) -> tuple[str, ...]:
     """Return the names of gateways as namespace/name, `mesh` as it is."""
     names = [entry.text() for entry in parent.entries("gateways")]
-    return tuple(gateway_name(name, namespace) for name in names)
+    return tuple(qualify_gateway(name, namespace) for name in names)
 
 
 def _read_routes(
@@ -178,7 +178,7 @@ def _read_match(match: Value, namespace: str) -> Match:
         without_headers=_read_string_matches(match, "withoutHeaders"),
         query=_read_string_matches(match, "queryParams"),
         gateways=_read_gateway_names(match, namespace),
-        source=labels(source.text_mapping()) if source else (),
+        source=sort_labels(source.text_mapping()) if source else (),
         source_namespace=source_namespace.text() if source_namespace else "",
         port=port.integer(1, 65535) if port else None,
         scheme=_read_string_match(match, "scheme"),
@@ -265,7 +265,7 @@ def _read_peer_policy(document: Document) -> PeerPolicy:
         selector.check_keys("matchLabels")
         match_labels = selector.get("matchLabels")
         policy = replace(
-            policy, selector=labels(match_labels.text_mapping()) if match_labels else ()
+            policy, selector=sort_labels(match_labels.text_mapping()) if match_labels else ()
         )
     if policy.selector and policy.namespace == ROOT_NAMESPACE:
         raise document.at.error(f"in {ROOT_NAMESPACE} a policy with a selector has no effect")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from meshproof.base.names import INGRESS_ANNOTATION, INGRESS_CLASS, INGRESS_CONTROLLER, full_name
+from meshproof.base.names import INGRESS_ANNOTATION, INGRESS_CLASS, INGRESS_CONTROLLER, qualify_host
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules import judge_options
 from meshproof.rules.judge_options import Options
@@ -126,7 +126,7 @@ def _make_route(path: Path, namespace: str, options: Options) -> Route:
     if path.port is not None and not isinstance(path.port.content, int):
         raise path.port.at.unsupported(f"{path.port.path}: a port by its name is not supported yet")
     target = Target(
-        full_name(path.service.text(), namespace),
+        qualify_host(path.service.text(), namespace),
         (),
         100,
         path.port.integer(1, 65535) if path.port is not None else None,

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from meshproof.base.errors import nearest
-from meshproof.base.names import CLUSTER_DOMAIN, Labels, full_name, labels
+from meshproof.base.errors import suggest_nearest
+from meshproof.base.names import CLUSTER_DOMAIN, Labels, qualify_host, sort_labels
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules import judge_options
 from meshproof.rules.common_fields import read_string_match
@@ -102,7 +102,7 @@ def _read_mirror_target(destination: Value, namespace: str) -> Target:
     """Return the target of a mirror, which may have labels."""
     destination.check_keys("domain", "labels", "name", "namespace", "service")
     labels_value = destination.get("labels")
-    target_labels = labels(labels_value.text_mapping()) if labels_value else ()
+    target_labels = sort_labels(labels_value.text_mapping()) if labels_value else ()
     return Target(_read_service(destination, namespace), target_labels, 100, at=destination.at)
 
 
@@ -116,7 +116,7 @@ def _read_service(destination: Value, namespace: str) -> str:
     """Return the full host that an IstioService names."""
     service = destination.get("service")
     if service is not None:
-        return full_name(service.text(), namespace)
+        return qualify_host(service.text(), namespace)
     namespace_value, domain = destination.get("namespace"), destination.get("domain")
     return ".".join(
         (
@@ -142,7 +142,7 @@ class _CallerReader:
         """
         source.check_keys("domain", "labels", "name", "namespace", "service")
         labels_value, namespace_value = source.get("labels"), source.get("namespace")
-        source_labels = labels(labels_value.text_mapping()) if labels_value else ()
+        source_labels = sort_labels(labels_value.text_mapping()) if labels_value else ()
         service_value = source.get("service") or source.get("name")
         if service_value is None:
             if not source_labels and namespace_value is None:
@@ -151,7 +151,7 @@ class _CallerReader:
         host = _read_service(source, self.namespace)
         selector = self.selectors.get(host)
         if not selector:
-            hint = nearest(host, self.selectors)
+            hint = suggest_nearest(host, self.selectors)
             raise service_value.at.error(
                 f"{service_value.path}: the labels of callers tell them apart: give the Service "
                 f"{host} too, whose selector says which{hint}"
@@ -163,7 +163,7 @@ class _CallerReader:
                     f"{service_value.path}: the Service {host} selects {key}={value}, the labels "
                     f"beside say {key}={caller_labels[key]}: nobody is both"
                 )
-        return labels({**dict(selector), **caller_labels}), host.split(".")[1]
+        return sort_labels({**dict(selector), **caller_labels}), host.split(".")[1]
 
 
 def _read_match(match: Value, callers: _CallerReader) -> Match:
@@ -242,7 +242,7 @@ def _read_target(entry: Value, host: str, namespace: str, is_single: bool) -> Ta
     share = weight.integer(0, 100) if weight else 100
     return Target(
         host=_read_host(destination, namespace) if destination else host,
-        labels=labels(labels_value.text_mapping()) if labels_value else (),
+        labels=sort_labels(labels_value.text_mapping()) if labels_value else (),
         weight=100 if is_single else share,  # a single entry counts as 100, whatever it says
         at=entry.at,
     )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from meshproof.base import timeouts
-from meshproof.base.errors import NotReady, UsageError, nearest
+from meshproof.base.errors import NotReady, UsageError, suggest_nearest
 
 Command = Sequence[str]
 
@@ -29,7 +29,9 @@ def find_tool(preferred: str = "") -> str:
     """
     if preferred and preferred not in TOOLS:
         choices = ", ".join(TOOLS)
-        raise UsageError(f"--tool {preferred}: not one of {choices}{nearest(preferred, TOOLS)}")
+        raise UsageError(
+            f"--tool {preferred}: not one of {choices}{suggest_nearest(preferred, TOOLS)}"
+        )
     for tool in [preferred] if preferred else TOOLS:
         if shutil.which(tool):
             return tool

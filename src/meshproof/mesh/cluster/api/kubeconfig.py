@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from meshproof.base.errors import NotReady, UsageError, nearest
+from meshproof.base.errors import NotReady, UsageError, suggest_nearest
 from meshproof.mesh.protocol import ClusterOptions
 
 _DEFAULT = "~/.kube/config"
@@ -47,7 +47,7 @@ def choose_context(options: ClusterOptions) -> ClusterOptions:
         raise NoCluster(f"no cluster: {files}: it has no current-context: name one with --context")
     if name not in names:
         source = f"--context {name}" if options.context else f"{files}: current-context {name}"
-        raise UsageError(f"{source}: no such context{nearest(name, names)}")
+        raise UsageError(f"{source}: no such context{suggest_nearest(name, names)}")
     return replace(options, context=name)
 
 

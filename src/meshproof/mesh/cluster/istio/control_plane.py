@@ -180,9 +180,9 @@ class ControlPlane:
     def _check_analysis(self) -> AspectReport:
         """Run `istioctl analyze` on the namespaces: errors are faults, warnings are notes."""
         if not self.istioctl.path:
-            return AspectReport(0, lacking=HOW_TO_GET)
+            return AspectReport(0, unavailable=HOW_TO_GET)
         if not all(self.kube.has_right("list", *resource) for resource in _ANALYZED):
-            return AspectReport(0, lacking=_NO_RIGHT_TO_ANALYZE)
+            return AspectReport(0, unavailable=_NO_RIGHT_TO_ANALYZE)
         messages = [
             analysis
             for name in self.namespaces

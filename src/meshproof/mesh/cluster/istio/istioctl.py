@@ -13,7 +13,7 @@ from pathlib import Path
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.api.client import Object
-from meshproof.mesh.process.processes import MARK
+from meshproof.mesh.process.processes import RUN_VARIABLE
 from meshproof.mesh.protocol import ClusterOptions
 
 HOW_TO_GET = (
@@ -66,7 +66,7 @@ class Istioctl:
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                env={**os.environ, MARK: str(self._folder)},
+                env={**os.environ, RUN_VARIABLE: str(self._folder)},
             ) as process:
                 out, err = _communicate(process, text, seconds, watch)
         except subprocess.TimeoutExpired:

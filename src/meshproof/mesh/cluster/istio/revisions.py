@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from meshproof.base.errors import NotReady, nearest
+from meshproof.base.errors import NotReady, suggest_nearest
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
 
 REVISION_LABEL = "istio.io/rev"
@@ -43,7 +43,7 @@ def find_injecting_revision(
         return tagged_revision
     choices = ", ".join(revisions)
     if revision and not tagged_revision:
-        hint = nearest(revision, revisions)
+        hint = suggest_nearest(revision, revisions)
         raise NotReady(f"no istiod of revision {revision}; there are {choices}{hint}")
     if revision:
         raise NotReady(

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from meshproof.base.names import full_name
+from meshproof.base.names import qualify_host
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.proxies.proxies import Endpoints, is_running
 from meshproof.mesh.cluster.run import workloads
@@ -69,7 +69,7 @@ def _read_subset_labels(
     for api_version, kind in sorted(kube.applied_kinds):
         for namespace in namespaces if kind == "DestinationRule" else ():
             for rule in kube.list(api_version, kind, namespace):
-                host = full_name(str(rule["spec"]["host"]), namespace)
+                host = qualify_host(str(rule["spec"]["host"]), namespace)
                 for subset in rule["spec"].get("subsets") or ():
                     subset_labels.setdefault((host, subset["name"]), []).append(
                         subset.get("labels") or {}

@@ -16,7 +16,7 @@ from typing import Any
 from meshproof.mesh.cluster.api.client import Kube, Object
 from meshproof.mesh.cluster.api.objects import RunObject
 from meshproof.mesh.cluster.api.port_forward import Channel
-from meshproof.mesh.protocol import one_version
+from meshproof.mesh.protocol import combine_versions
 
 CONTAINER = "istio-proxy"
 ADMIN_PORT = 15000
@@ -143,7 +143,7 @@ def read_dump(
 
 def _config_version(parts: Iterable[Any], strict_line: str) -> str:
     """Return one version for virtual hosts and clusters."""
-    return one_version([strict_line, *(json.dumps(part, sort_keys=True) for part in parts)])
+    return combine_versions([strict_line, *(json.dumps(part, sort_keys=True) for part in parts)])
 
 
 def _select_run_parts(dumps: Iterable[str], run_name: str) -> Iterator[Any]:

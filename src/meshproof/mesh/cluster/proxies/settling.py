@@ -24,7 +24,7 @@ from meshproof.mesh.cluster.proxies.proxies import (
     read_dump,
     source_marks,
 )
-from meshproof.mesh.protocol import Served, one_version
+from meshproof.mesh.protocol import Served, combine_versions
 
 
 def _must_serve(run_object: RunObject, proxy: Proxy) -> bool:
@@ -90,7 +90,7 @@ def wait_served(
         timeouts.POLL_SLOW,
         rounds.needs_another,
     )
-    version = one_version(f"{dump.proxy} {dump.version}" for dump in dumps)
+    version = combine_versions(f"{dump.proxy} {dump.version}" for dump in dumps)
     return Served(version, len(dumps), round(time.monotonic() - started, 3))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady, UsageError
 from meshproof.base.waiting import wait_answered
-from meshproof.mesh.addons import OFF, Addon, InCluster, module, wait_for_traffic
+from meshproof.mesh.addons import OFF, Addon, InCluster, load_addon, wait_for_traffic
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.api.port_forward import Forwarder, get_from_pod
@@ -49,7 +49,7 @@ class RunView:
         self._run = run
         self.namespace = namespace
 
-    def requests(self) -> int:
+    def count_requests(self) -> int:
         """Return how many productpage requests the proxies themselves have counted."""
         texts = [
             get_from_pod(self._kube, proxy.pod, proxy.namespace, ADMIN_PORT, _STATS)
@@ -57,7 +57,7 @@ class RunView:
         ]
         return sum_requests("\n".join(texts), self.namespace)
 
-    def sidecars(self) -> int:
+    def count_sidecars(self) -> int:
         """Return the number of sidecars in the productpage's namespace."""
         return len(self.inside())
 
@@ -108,14 +108,14 @@ class ClusterAddons:
             if url != OFF and not url.startswith(("http://", "https://")):
                 raise UsageError(f"--mesh-addon {name}={url}: in a cluster, expected a URL or off")
 
-    def missing(self, name: str) -> str:
+    def explain_missing(self, name: str) -> str:
         """Return why an addon is missing, what was searched, and how to install it."""
         url = self._urls.get(name)
         if url == OFF:
             return f"{name} was switched off"
         if url or self._find_service(name) is not None:
             return ""
-        in_cluster: InCluster = module(name).IN_CLUSTER
+        in_cluster: InCluster = load_addon(name).IN_CLUSTER
         return (
             f"{name} is not in this cluster: no Service called {' or '.join(in_cluster.services)} "
             f"(or labelled app={in_cluster.services[0]}) with port "
@@ -124,7 +124,7 @@ class ClusterAddons:
             f"{name}=URL"
         )
 
-    def ready(self, name: str) -> Addon:
+    def get_ready(self, name: str) -> Addon:
         """Return an addon once it answers and gets the data that it needs.
 
         Raises NotReady if no pod runs behind its Service, or if it does not answer.
@@ -134,7 +134,7 @@ class ClusterAddons:
             url = self._forward_port(name, service) if service else self._urls[name]
             self._ready[name] = self._connect(name, url.rstrip("/"))
         addon: Addon = self._ready[name]
-        if module(name).IN_CLUSTER.traces and self._traced != name:
+        if load_addon(name).IN_CLUSTER.needs_spans and self._traced != name:
             self._send_spans(service)
             with contextlib.suppress(NotReady):  # the check itself reports missing spans
                 self._wait_for_spans(addon)
@@ -155,9 +155,9 @@ class ClusterAddons:
 
     def _connect(self, name: str, url: str) -> Any:
         """Return the addon at a URL once it answers."""
-        addon = module(name).Remote(url, self._view)
+        addon = load_addon(name).Remote(url, self._view)
         wait_answered(
-            addon.answers,
+            addon.require_answer,
             timeouts.ADDON_ANSWERS,
             lambda last: f"{name} does not answer at {url}: {last}",
         )
@@ -185,7 +185,7 @@ class ClusterAddons:
         if not pods:
             raise NotReady(f"{name}: {service_name} has no endpoints: no pod runs behind it")
         pod = pods[0]
-        port = _find_port(service, module(name).IN_CLUSTER.ports) or service["spec"]["ports"][0]
+        port = _find_port(service, load_addon(name).IN_CLUSTER.ports) or service["spec"]["ports"][0]
         target = find_target_port(service, port, pod)
         pod_metadata = pod["metadata"]
         forwarder = Forwarder(self._kube, pod_metadata["name"], pod_metadata["namespace"], target)
@@ -193,7 +193,7 @@ class ClusterAddons:
 
     def _find_service(self, name: str) -> Object | None:
         """Return an addon's Service: in Istio's namespace first, then in any other."""
-        in_cluster: InCluster = module(name).IN_CLUSTER
+        in_cluster: InCluster = load_addon(name).IN_CLUSTER
         namespace = self._istio.namespace
         return find_addon_service(self._kube.list("v1", "Service"), in_cluster, namespace)
 
@@ -237,7 +237,7 @@ def find_addon_service(
 def _fits_addon(service: Object, in_cluster: InCluster) -> bool:
     """Say whether a Service has a name or label of the addon, and one of its ports."""
     selector = service["spec"].get("selector") or {}
-    if not selector or set(selector.values()) & set(in_cluster.not_of):
+    if not selector or set(selector.values()) & set(in_cluster.excluded_selectors):
         return False
     labels = labels_of(service)
     is_named = service["metadata"]["name"] in in_cluster.services or any(

@@ -116,7 +116,7 @@ class Probe:
         outcomes = json.loads(self._channel.ask("/", json.dumps(batch), seconds))
         return [parse_answer(outcome) for outcome in outcomes]
 
-    def shown(self, curl: str) -> str:
+    def describe_command(self, curl: str) -> str:
         """Return the command that sends what `curl` would send, from the probe's pod."""
         arguments = curl.removeprefix("curl ")
         kubectl_exec = f"kubectl -n {self.namespace} exec {self.pod} -c {CONTAINER}"
@@ -145,7 +145,7 @@ def make_batch(
                 "method": request.method,
                 "path": request.path,
                 "headers": request.headers,
-                "without": request.without,
+                "without": request.suppressed_headers,
                 "seconds": request.seconds,
             }
             for request in requests
@@ -156,7 +156,7 @@ def make_batch(
 def parse_answer(outcome: dict[str, Any]) -> Answer:
     """Return the outcome of a request from what `meshproof.apps.probe` reports."""
     if "lost" in outcome:
-        return Answer(lost=str(outcome["lost"]), why=str(outcome["why"]))
+        return Answer(failure=str(outcome["lost"]), failure_detail=str(outcome["why"]))
     headers: dict[str, str] = {}
     for name, value in outcome["headers"]:
         name = str(name).lower()

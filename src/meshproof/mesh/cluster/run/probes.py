@@ -43,7 +43,7 @@ class Probes:
         for admin in self._admins.values():
             admin.close()
 
-    def plaintext(self, pod: Object) -> int | None:
+    def probe_plaintext(self, pod: Object) -> int | None:
         """Send plaintext to a pod; return the status, None if the connection ends unanswered.
 
         Raises NotReady if nobody listens or no answer arrives in time.
@@ -52,10 +52,12 @@ class Probes:
         address = Address(str(pod["status"]["podIP"]), _find_app_port(pod))
         request = Asked("GET", "/", (), (), timeouts.REQUEST)
         (answer,) = self.probe_in(namespace, sidecar=False).send(address, [request], 1, False)
-        if answer.lost == "ended":
+        if answer.failure == "ended":
             return None
-        if answer.lost:
-            raise NotReady(f"{namespace}/{name}: {address.url}: {answer.lost}: {answer.why}")
+        if answer.failure:
+            raise NotReady(
+                f"{namespace}/{name}: {address.url}: {answer.failure}: {answer.failure_detail}"
+            )
         return answer.status
 
     def resolve_service(self, service: str, file_namespaces: list[str]) -> tuple[str, str]:
@@ -72,7 +74,9 @@ class Probes:
             )
         return name, self._scope.namespace_for(file_namespace)
 
-    def counters(self, service: str, file_namespaces: list[str], proxies: list[Proxy]) -> Counters:
+    def start_counters(
+        self, service: str, file_namespaces: list[str], proxies: list[Proxy]
+    ) -> Counters:
         """Begin to count the requests to `service[.namespace]` at these proxies."""
         name, namespace = self.resolve_service(service, file_namespaces)
         for proxy in proxies:
@@ -81,7 +85,7 @@ class Probes:
         readers = {str(proxy): self._admins[proxy].ask for proxy in proxies}
         return Counters(readers, f"{name}.{namespace}.{CLUSTER_DOMAIN}")
 
-    def inside(self, service: str, file_namespaces: list[str]) -> tuple[Address, Probe]:
+    def find_inside_client(self, service: str, file_namespaces: list[str]) -> tuple[Address, Probe]:
         """Return the address of the files' `service[.namespace]` inside the mesh, and a client.
 
         The client is in the service's namespace, so it sees the service whatever its export. Raises

@@ -21,7 +21,7 @@ from typing import Any
 from meshproof.base import signals, timeouts
 from meshproof.base.errors import MeshproofError, NotReady, UsageError
 from meshproof.mesh.cluster.run import ownership
-from meshproof.mesh.process.processes import MARK, write_whole
+from meshproof.mesh.process.processes import RUN_VARIABLE, write_atomically
 from meshproof.mesh.protocol import ClusterOptions, Provider
 
 #: Providers that create a cluster; `external` uses an existing one.
@@ -84,7 +84,7 @@ class _ProvidedCluster:
             _copy_kubeconfig(self._external_kubeconfig, self.kubeconfig)
         else:
             self.kubeconfig.touch(mode=0o600)
-            write_whole(
+            write_atomically(
                 _record_path(self.name),
                 json.dumps([self._provider.name, ownership.owner_annotations(self._folder)]),
             )
@@ -213,7 +213,7 @@ def _translate_errors(failure: str, folder: Path, hint: str = "") -> Iterator[No
     `hint` follows the output of a failed program.
     """
     environment = dict(os.environ)
-    os.environ[MARK] = str(folder)
+    os.environ[RUN_VARIABLE] = str(folder)
     try:
         yield
     except subprocess.CalledProcessError as error:

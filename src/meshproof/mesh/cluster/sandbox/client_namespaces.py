@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from meshproof.base.names import Labels, full_name, is_service, labels
+from meshproof.base.names import Labels, is_service, qualify_host, sort_labels
 from meshproof.documents.manifest import Document
-from meshproof.mesh.echo.workloads import named_in
+from meshproof.mesh.echo.workloads import split_host
 from meshproof.rules.model import RouteTable
 
 
 def read_host(rule: Document) -> str:
     """Return the full name of a DestinationRule's host."""
-    return full_name(rule.spec.need("host").text(), rule.namespace)
+    return qualify_host(rule.spec.need("host").text(), rule.namespace)
 
 
 class ClientNamespaces:
@@ -33,7 +33,7 @@ class ClientNamespaces:
         host_rules = [rule for rule in self._rules if read_host(rule) == host]
         namespace_rules = [rule for rule in host_rules if rule.namespace == namespace]
         return namespace_rules or [
-            rule for rule in host_rules if rule.namespace == named_in(host)[1]
+            rule for rule in host_rules if rule.namespace == split_host(host)[1]
         ]
 
     def find_namespace(self, table: RouteTable) -> str | None:
@@ -77,7 +77,7 @@ class ClientNamespaces:
 
 def _hosts_in(namespace: str, hosts: Iterable[str]) -> set[str]:
     """Return the hosts that are services of a namespace."""
-    return {host for host in hosts if named_in(host)[1] == namespace}
+    return {host for host in hosts if split_host(host)[1] == namespace}
 
 
 def _read_subset_labels(rule: Document) -> Iterator[Labels]:
@@ -85,4 +85,4 @@ def _read_subset_labels(rule: Document) -> Iterator[Labels]:
     subsets = rule.spec.get("subsets")
     for subset in subsets.items() if subsets else ():
         subset_labels = subset.get("labels")
-        yield labels(subset_labels.text_mapping()) if subset_labels else ()
+        yield sort_labels(subset_labels.text_mapping()) if subset_labels else ()

@@ -19,7 +19,7 @@ from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.proxies.proxies import Proxy
 from meshproof.mesh.cluster.run.probe import Probe, make_batch, parse_answer
 from meshproof.mesh.cluster.sandbox.rule_rewriter import SandboxNames
-from meshproof.mesh.echo.listener import SEEN_AUTHORITY
+from meshproof.mesh.echo.listener import SEEN_AUTHORITY_HEADER
 from meshproof.mesh.protocol import Address, Answer, Asked, Sender
 
 #: The most clients with source labels.
@@ -62,9 +62,9 @@ class ProbePool:
             self._probes.append(self._probe.clone())
             return self._probes[-1]
 
-    def shown(self, curl: str) -> str:
+    def describe_command(self, curl: str) -> str:
         """Return the command that sends what `curl` would send from the probe's pod."""
-        return self._probe.shown(curl)
+        return self._probe.describe_command(curl)
 
     def close(self) -> None:
         """End the connections to the pod."""
@@ -83,9 +83,11 @@ class LocalSender:
     ) -> list[Answer]:
         """Send a batch as a probe does, from this process."""
         batch = make_batch(address, requests, workers, keep_alive)
-        return [parse_answer(outcome) for outcome in probe_script.batch(batch, self._connections)]
+        return [
+            parse_answer(outcome) for outcome in probe_script.send_batch(batch, self._connections)
+        ]
 
-    def shown(self, curl: str) -> str:
+    def describe_command(self, curl: str) -> str:
         """Return the command line as it is."""
         return curl
 
@@ -114,7 +116,7 @@ class RenamingSender:
             for response in responses
         ]
 
-    def shown(self, curl: str) -> str:
+    def describe_command(self, curl: str) -> str:
         """Return the command line with the names of the sandbox."""
         arguments = []
         for argument in shlex.split(curl):
@@ -122,7 +124,7 @@ class RenamingSender:
             if colon and name.lower() == _HOST:
                 argument = f"{name}: {self._names.rewrite_authority(value)}"
             arguments.append(argument)
-        return self._sender.shown(shlex.join(arguments))
+        return self._sender.describe_command(shlex.join(arguments))
 
     def _rename_request_headers(
         self, headers: Sequence[tuple[str, str]]
@@ -136,7 +138,7 @@ class RenamingSender:
     def _restore_response_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of a response with the user's names."""
         restorers: dict[str, Callable[[str], str]] = {
-            SEEN_AUTHORITY: self._names.restore_authority,
+            SEEN_AUTHORITY_HEADER: self._names.restore_authority,
             _LOCATION: self._restore_location,
         }
         return {

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from meshproof.apps.echo_pod import HEALTH, PORT
+from meshproof.apps.echo_pod import HEALTH_PATH, PORT
 from meshproof.base.names import Labels, is_service
 from meshproof.inventory import Inventory
 from meshproof.mesh.cluster.api import images, pod_security
 from meshproof.mesh.cluster.api.client import Object
 from meshproof.mesh.cluster.api.objects import SMALL_RESOURCES, SMALL_SIDECAR_ANNOTATIONS
 from meshproof.mesh.cluster.run.probe import INJECT_LABEL, RESTRICTED_POD
-from meshproof.mesh.echo.workloads import Echo, named_in
+from meshproof.mesh.echo.workloads import EchoWorkload, split_host
 
 #: The label of an echo workload; its value is the name of its Service.
 LABEL = "meshproof/echo"
@@ -46,18 +46,18 @@ class EchoPlacement:
     exports: Callable[[str], Sequence[str]]
 
 
-def select_services(echoes: Sequence[Echo]) -> list[Echo]:
+def select_services(echoes: Sequence[EchoWorkload]) -> list[EchoWorkload]:
     """Return the echo workloads whose host is a service: hosts outside get no pod."""
     return [echo for echo in echoes if is_service(echo.host)]
 
 
 def make_objects(
-    echoes: Sequence[Echo], inventory: Inventory, placement: EchoPlacement
+    echoes: Sequence[EchoWorkload], inventory: Inventory, placement: EchoPlacement
 ) -> Iterator[Object]:
     """Yield the ConfigMap of each namespace, then the Services, then the pods."""
     services = select_services(echoes)
     script = (files("meshproof.apps") / "echo_pod.py").read_text(encoding="utf-8")
-    for namespace in dict.fromkeys(named_in(echo.host)[1] for echo in services):
+    for namespace in dict.fromkeys(split_host(echo.host)[1] for echo in services):
         metadata = _make_metadata(_CONFIG, placement.namespaces[namespace], placement.labels)
         script_data = {"echo_pod.py": script}
         yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": script_data}
@@ -67,17 +67,19 @@ def make_objects(
         yield _make_pod(echo, number, inventory.selectors.get(echo.host, ()), placement)
 
 
-def name_pods(echoes: Sequence[Echo], namespaces: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+def name_pods(
+    echoes: Sequence[EchoWorkload], namespaces: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
     """Return echo workload -> (namespace, name) of its pod."""
     return {
-        echo.name: (namespaces[named_in(echo.host)[1]], _pod_name(echo, number))
+        echo.name: (namespaces[split_host(echo.host)[1]], _pod_name(echo, number))
         for number, echo in enumerate(select_services(echoes))
     }
 
 
-def _pod_name(echo: Echo, number: int) -> str:
+def _pod_name(echo: EchoWorkload, number: int) -> str:
     """Return the name of an echo workload's pod."""
-    return f"{named_in(echo.host)[0][:_LONGEST]}-{number}"
+    return f"{split_host(echo.host)[0][:_LONGEST]}-{number}"
 
 
 def _make_metadata(name: str, namespace: str, labels: Mapping[str, str]) -> Object:
@@ -87,7 +89,7 @@ def _make_metadata(name: str, namespace: str, labels: Mapping[str, str]) -> Obje
 
 def _make_service(host: str, placement: EchoPlacement) -> Object:
     """Return a Service with the user's ports, all HTTP; one port of the echo serves each."""
-    name, namespace = named_in(host)
+    name, namespace = split_host(host)
     metadata = _make_metadata(name, placement.namespaces[namespace], placement.labels)
     metadata["annotations"] = {EXPORT_TO: ",".join(placement.exports(host))}
     port_specs = [
@@ -97,9 +99,11 @@ def _make_service(host: str, placement: EchoPlacement) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
-def _make_pod(echo: Echo, number: int, selector: Labels, placement: EchoPlacement) -> Object:
+def _make_pod(
+    echo: EchoWorkload, number: int, selector: Labels, placement: EchoPlacement
+) -> Object:
     """Return the pod of an echo workload, with the labels that the user's Service selects."""
-    service, namespace = named_in(echo.host)
+    service, namespace = split_host(echo.host)
     all_labels = {**dict(selector), **dict(echo.labels)}
     user_labels = {
         key: value for key, value in all_labels.items() if not key.startswith(_INJECTION_PREFIXES)
@@ -129,7 +133,7 @@ def _make_container(name: str, image: str) -> Object:
         "command": ["python3", f"{_FOLDER}/echo_pod.py", name],
         "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
         "ports": [{"containerPort": PORT}],
-        "readinessProbe": {"httpGet": {"path": HEALTH, "port": PORT}, "periodSeconds": 1},
+        "readinessProbe": {"httpGet": {"path": HEALTH_PATH, "port": PORT}, "periodSeconds": 1},
         "resources": SMALL_RESOURCES,
         "securityContext": pod_security.CONTAINER_CONTEXT,
         "volumeMounts": [{"name": "script", "mountPath": _FOLDER, "readOnly": True}],

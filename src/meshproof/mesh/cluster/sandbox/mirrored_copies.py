@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from meshproof.apps.echo_pod import COPIES, PORT
+from meshproof.apps.echo_pod import COPIES_PATH, PORT
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.base.waiting import wait_for
@@ -51,7 +51,7 @@ class MirroredCopies:
         )
         counts: Counter[tuple[str, str]] = Counter()
         for name, channel in self._echoes.items():
-            for value, count in json.loads(channel.ask(COPIES)).items():
+            for value, count in json.loads(channel.ask(COPIES_PATH)).items():
                 counts[value, name] = int(count)
         return counts
 

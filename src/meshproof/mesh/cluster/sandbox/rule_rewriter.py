@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshproof.base.names import CLUSTER_DOMAIN, MESH, full_name, gateway_name
+from meshproof.base.names import CLUSTER_DOMAIN, MESH, qualify_gateway, qualify_host
 from meshproof.documents.manifest import Document
 from meshproof.mesh.cluster.api.objects import RunObject, RunScope
 
@@ -107,7 +107,9 @@ class RuleRewriter:
         if gateways:
             spec["gateways"] = gateways
         if "hosts" in spec:
-            hosts = [self.names.rewrite_host(full_name(host, namespace)) for host in spec["hosts"]]
+            hosts = [
+                self.names.rewrite_host(qualify_host(host, namespace)) for host in spec["hosts"]
+            ]
             spec["hosts"] = list(dict.fromkeys(hosts))
         spec["exportTo"] = self.list_exports(
             any(gateway != MESH for gateway in gateways) or "hosts" not in spec
@@ -161,7 +163,7 @@ class RuleRewriter:
     def rewrite_destination_rule(self, document: Document) -> RunObject:
         """Return a DestinationRule with nothing but its host and subsets."""
         spec = document.spec.to_python()
-        host = full_name(spec["host"], document.namespace)
+        host = qualify_host(spec["host"], document.namespace)
         subsets = [
             {key: subset[key] for key in _SUBSET if key in subset}
             for subset in spec.get("subsets") or ()
@@ -204,7 +206,7 @@ class RuleRewriter:
         """Return the name of a Gateway in the sandbox; `mesh` stays."""
         if gateway == MESH:
             return gateway
-        gateway_namespace, _, name = gateway_name(gateway, namespace).partition("/")
+        gateway_namespace, _, name = qualify_gateway(gateway, namespace).partition("/")
         return f"{self.names.namespaces[gateway_namespace]}/{name}"
 
     def _rewrite_route(self, route: Mapping[str, Any], namespace: str) -> dict[str, Any]:
@@ -252,5 +254,5 @@ class RuleRewriter:
         """Return a destination with the sandbox's host."""
         return {
             **destination,
-            "host": self.names.rewrite_host(full_name(destination["host"], namespace)),
+            "host": self.names.rewrite_host(qualify_host(destination["host"], namespace)),
         }

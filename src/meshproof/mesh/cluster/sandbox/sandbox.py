@@ -28,8 +28,15 @@ from meshproof.mesh.cluster.sandbox.clients import Caller, SandboxClients
 from meshproof.mesh.cluster.sandbox.mirrored_copies import MirroredCopies
 from meshproof.mesh.cluster.sandbox.provable_cases import ProvableCases
 from meshproof.mesh.cluster.sandbox.rule_rewriter import ROUTING, RuleRewriter, SandboxNames
-from meshproof.mesh.echo.workloads import MISSED, Workloads, check_hosts, echoes, named_in, ports
-from meshproof.mesh.protocol import Address, Sender, Served, one_version
+from meshproof.mesh.echo.workloads import (
+    DEFAULT_BETA,
+    Workloads,
+    check_hosts,
+    collect_ports,
+    plan_echo_workloads,
+    split_host,
+)
+from meshproof.mesh.protocol import Address, Sender, Served, combine_versions
 from meshproof.oracle.derive import Call, Case
 from meshproof.rules.model import RouteTable, RuleSet
 
@@ -52,15 +59,15 @@ class Sandbox:
         self._inventory = inventory
         self._scope = scope
         self._istio = istio
-        self.echoes = echoes(rules, inventory)
-        self.workloads = Workloads(self.echoes, beta or MISSED)
+        self.echoes = plan_echo_workloads(rules, inventory)
+        self.workloads = Workloads(self.echoes, beta or DEFAULT_BETA)
         user_namespaces = self._list_user_namespaces()
         self.names = SandboxNames.for_namespaces(scope, user_namespaces)
         # Prefer `default`: there its services have short names.
         home_namespace = "default" if "default" in user_namespaces else user_namespaces[0]
         self._client_namespaces = ClientNamespaces(self._destination_rules, home_namespace)
         self._provable = ProvableCases(rules, cases, self._client_namespaces)
-        self._cases = [case for case in cases if not self.unproven(case)]
+        self._cases = [case for case in cases if not self.explain_unproven(case)]
         self._require_provable_cases(cases)
         self._labels = {**scope.labels, **istio.revision_labels}
         callers = [caller for caller in map(self._find_caller, self._cases) if caller is not None]
@@ -74,14 +81,14 @@ class Sandbox:
     def _require_provable_cases(self, cases: Sequence[Case]) -> None:
         """Raise BadRules, with the reason for each case, if no case can be proven."""
         if not self._cases:
-            reasons = dict.fromkeys(f"{case.at}: {self.unproven(case)}" for case in cases)
+            reasons = dict.fromkeys(f"{case.at}: {self.explain_unproven(case)}" for case in cases)
             raise BadRules(
                 "no case of these rules can be proven in a sandbox:\n" + "\n".join(reasons)
             )
 
     def _list_user_namespaces(self) -> list[str]:
         """Return the user's namespaces: those of the rules and of the services that they name."""
-        namespaces = {named_in(echo.host)[1] for echo in echo_pods.select_services(self.echoes)}
+        namespaces = {split_host(echo.host)[1] for echo in echo_pods.select_services(self.echoes)}
         namespaces |= {document.namespace for document in self._rules.documents}
         return sorted(namespaces)
 
@@ -104,7 +111,7 @@ class Sandbox:
             )
         return notes
 
-    def unproven(self, case: Case) -> str:
+    def explain_unproven(self, case: Case) -> str:
         """Return why a case cannot be proven here; empty if it can."""
         return self._provable.explain_unprovable(case)
 
@@ -156,7 +163,7 @@ class Sandbox:
             for caller, proxies in watched
         ]
         return Served(
-            one_version(result.version for result in served),
+            combine_versions(result.version for result in served),
             sum(result.proxies for result in served),
             round(sum(result.seconds for result in served), 3),
         )
@@ -166,7 +173,7 @@ class Sandbox:
         """Where and how to create the echo workloads."""
         return echo_pods.EchoPlacement(
             self.names.namespaces,
-            ports(self._rules, self._inventory),
+            collect_ports(self._rules, self._inventory),
             self._labels,
             self._scope.map_image,
             lambda host: self._rewriter.list_exports(host in self._rewriter.gateway_hosts),
@@ -300,8 +307,8 @@ class Sandbox:
         namespace = self._client_namespaces.find_namespace(self._rules.tables[case.table_index])
         return namespace or self._client_namespaces.home, case.call.source
 
-    def copied(self, case: Case, sent: Sequence[tuple[str, str]]) -> list[int]:
+    def count_copies(self, case: Case, sent: Sequence[tuple[str, str]]) -> list[int]:
         """Return how many copies each of some requests has had; see `CaseMesh.copied`."""
         if self._copies is None:
             raise NotReady("the sandbox is not served yet")
-        return self.workloads.copied(case, sent, self._copies.count())
+        return self.workloads.count_copies(case, sent, self._copies.count())

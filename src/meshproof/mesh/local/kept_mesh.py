@@ -16,11 +16,11 @@ from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Options
 from meshproof.rules.model import MtlsMode
 
-_LAST_LINES = 4
+_MAX_LOG_LINES = 4
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptMesh:
     """A mesh that was left running: where it answers, and its processes (name -> process id).
 
     `ended` names those that do not run any more, `folder` has every log as NAME.log.
@@ -34,13 +34,13 @@ class Kept:
     ended: list[str] = field(default_factory=list)
 
     @property
-    def whole(self) -> bool:
+    def is_whole(self) -> bool:
         """Whether everything of it runs."""
         return bool(self.processes) and not self.ended
 
     def __str__(self) -> str:
         """Say in a few lines how it is."""
-        if self.whole:
+        if self.is_whole:
             count = len(self.processes)
             return (
                 f"The local mesh at {self.url} is up: {self.pods} pods, {count} processes, "
@@ -48,18 +48,18 @@ class Kept:
             )
         if len(self.ended) == len(self.processes):
             return f"The local mesh at {self.url} has ended: none of its processes runs."
-        lines = [f"The local mesh at {self.url} is broken: {_those(self.ended)} ended."]
-        for name in self.ended[:_LAST_LINES]:
+        lines = [f"The local mesh at {self.url} is broken: {_join_names(self.ended)} ended."]
+        for name in self.ended[:_MAX_LOG_LINES]:
             lines.append(f"  Last lines of {self.folder}/{name}.log:")
-            lines.append(logs.tail(Path(self.folder) / f"{name}.log", _LAST_LINES))
+            lines.append(logs.format_tail(Path(self.folder) / f"{name}.log", _MAX_LOG_LINES))
         return "\n".join(lines)
 
 
-def _those(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     return f"{', '.join(names)} {'has' if len(names) == 1 else 'have'}"
 
 
-def up(mtls: MtlsMode, port: int, envoy: str | None) -> tuple[Kept, bool]:
+def start_kept_mesh(mtls: MtlsMode, port: int, envoy: str | None) -> tuple[KeptMesh, bool]:
     """Start a mesh with all demo apps and leave it running; return it and True.
 
     One that was left running with the same options is returned with False. Raises UsageError,
@@ -68,16 +68,18 @@ def up(mtls: MtlsMode, port: int, envoy: str | None) -> tuple[Kept, bool]:
     """
     if not 0 <= port <= 65535:
         raise UsageError(f"--port {port}: not a port (0 to 65535)")
-    for kept in status():
-        same = kept.mtls == mtls and (not port or kept.url.endswith(f":{port}"))
-        if same and kept.whole and envoy is None:
-            return kept, False
+    for mesh_state in list_kept_meshes():
+        has_same_options = mesh_state.mtls == mtls and (
+            not port or mesh_state.url.endswith(f":{port}")
+        )
+        if has_same_options and mesh_state.is_whole and envoy is None:
+            return mesh_state, False
     # By name: nothing in the engine imports the data folders by statement.
     manifests = importlib.import_module("meshproof.manifests")
     options = Options(mtls=mtls, ingress_port=port, envoy=envoy)
     with LocalMesh.opened(options) as mesh:
         mesh.deploy(manifests.apps())
-        kept = Kept(
+        mesh_state = KeptMesh(
             url=mesh.address("ingress").url,
             pods=len(mesh.replicas()),
             mtls=mtls,
@@ -85,31 +87,37 @@ def up(mtls: MtlsMode, port: int, envoy: str | None) -> tuple[Kept, bool]:
             processes=mesh.workspace.processes,
         )
         with process.uninterrupted():
-            if signals.pending():
+            if signals.is_pending():
                 raise KeyboardInterrupt
-            mesh.workspace.keep(json.dumps(asdict(kept)))
-            signals.settle()
-    return kept, True
+            mesh.workspace.keep(json.dumps(asdict(mesh_state)))
+            signals.ignore_from_now()
+    return mesh_state, True
 
 
-def status() -> list[Kept]:
+def list_kept_meshes() -> list[KeptMesh]:
     """Return every mesh that was left running, with those of its processes that have ended."""
-    return [_look(workspace) for workspace in process.runs() if workspace.kept is not None]
+    return [
+        _read_kept_mesh(workspace)
+        for workspace in process.list_runs()
+        if workspace.kept_state is not None
+    ]
 
 
-def _look(workspace: Workspace) -> Kept:
+def _read_kept_mesh(workspace: Workspace) -> KeptMesh:
     try:
-        kept = Kept(**json.loads(workspace.kept or ""))
+        mesh_state = KeptMesh(**json.loads(workspace.kept_state or ""))
     except (TypeError, ValueError):  # another version of meshproof wrote it
-        kept = Kept(folder=str(workspace.path))
-    alive = {found.pid for found in process.marked(workspace.path)}
-    kept.ended[:] = [name for name, pid in kept.processes.items() if pid not in alive]
-    return kept
+        mesh_state = KeptMesh(folder=str(workspace.path))
+    alive = {process.pid for process in process.find_run_processes(workspace.path)}
+    mesh_state.ended[:] = [name for name, pid in mesh_state.processes.items() if pid not in alive]
+    return mesh_state
 
 
-def down() -> int:
+def end_kept_meshes() -> int:
     """End every mesh that was left running; return how many."""
-    kept = [workspace for workspace in process.runs() if workspace.kept is not None]
-    for workspace in kept:
+    workspaces = [
+        workspace for workspace in process.list_runs() if workspace.kept_state is not None
+    ]
+    for workspace in workspaces:
         workspace.close()
-    return len(kept)
+    return len(workspaces)

@@ -16,15 +16,15 @@ from pathlib import Path
 
 from meshproof.base import timeouts
 from meshproof.mesh.envoy.envoy import Envoy
-from meshproof.mesh.envoy.listeners import MIRROR
+from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 from meshproof.mesh.process.processes import wait_for
 
 #: Requests that are sent or wait to be (Envoy's docs, cluster statistics).
-_UNDER_WAY = r"^cluster\.outbound.*upstream_rq_(pending_)?active$"
+_ACTIVE_REQUESTS_STATS = r"^cluster\.outbound.*upstream_rq_(pending_)?active$"
 _COUNT = re.compile(r": (\d+)$", re.M)
 
 
-class Copies:
+class MirroredCopies:
     """What echo workloads have noted in a file of requests with the header MIRROR."""
 
     def __init__(self, path: Path, servers: Envoy, callers: Sequence[Envoy]) -> None:
@@ -32,46 +32,46 @@ class Copies:
         self._servers = servers
         self._callers = callers
         self._fences = (f"fence-{number}" for number in itertools.count())
-        self._read = 0
-        self._noted: Counter[tuple[str, str]] = Counter()
+        self._offset = 0
+        self._counts: Counter[tuple[str, str]] = Counter()
 
-    def noted(self) -> Counter[tuple[str, str]]:
+    def count_copies(self) -> Counter[tuple[str, str]]:
         """Return (value of the header, workload) -> how often, since the start.
 
         Raises NotReady when copies are still on their way after their time.
         """
-        wait_for(self._idle, timeouts.COPIES, lambda: "copies of requests do not get anywhere")
+        wait_for(self._is_idle, timeouts.COPIES, lambda: "copies of requests do not get anywhere")
         fence = next(self._fences)
-        name, port = next(iter(self._servers.listeners().items()))
+        name, port = next(iter(self._servers.read_listener_ports().items()))
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeouts.REQUEST)
-        connection.request("GET", "/", headers={MIRROR: fence})
+        connection.request("GET", "/", headers={MIRROR_HEADER: fence})
         connection.getresponse().read()
         connection.close()
         lines = wait_for(
-            lambda: self._until(f"{fence} {name}"),
+            lambda: self._read_until(f"{fence} {name}"),
             timeouts.COPIES,
             lambda: "the workloads do not note what they get",
             timeouts.POLL_SLOW / 4,
         )
         pairs = (line.partition(" ") for line in lines)
-        self._noted.update((value, workload) for value, _, workload in pairs)
-        return self._noted
+        self._counts.update((value, workload) for value, _, workload in pairs)
+        return self._counts
 
-    def _idle(self) -> bool | None:
+    def _is_idle(self) -> bool | None:
         for envoy in self._callers:
-            found = _COUNT.findall(envoy.get(f"/stats?filter={_UNDER_WAY}"))
-            if any(map(int, found)):
+            counts = _COUNT.findall(envoy.get(f"/stats?filter={_ACTIVE_REQUESTS_STATS}"))
+            if any(map(int, counts)):
                 return None
         return True
 
-    def _until(self, last: str) -> list[str] | None:
+    def _read_until(self, last: str) -> list[str] | None:
         if not self.path.exists():
             return None
         with self.path.open("rb") as file:
-            file.seek(self._read)
+            file.seek(self._offset)
             text = file.read()
         whole, fence, _ = b"\n".join((b"", text)).partition(f"\n{last}\n".encode())
         if not fence:
             return None
-        self._read += len(whole) + len(fence) - 1  # what came after the fence is news yet
+        self._offset += len(whole) + len(fence) - 1  # what came after the fence is news yet
         return whole.decode().split("\n")[1:]
