@@ -97,7 +97,7 @@ def test_its_pod_is_restricted_labelled_and_not_injected(port: int) -> None:
         cluster, image=lambda reference: reference.replace("docker.io", "mirror.example")
     ).close()
     config, pod = cluster.applied
-    assert "def batch(" in config["data"]["probe.py"]
+    assert "def send_batch(" in config["data"]["probe.py"]
     assert (
         pod["metadata"]["labels"].items()
         >= {

@@ -64,8 +64,8 @@ PREFIXES = {"/b": {"prefix_rewrite": "/b"}, "/b/": {"prefix_rewrite": "/b"}, "/"
 def test_a_prefix_is_replaced_by_whole_elements(to: str) -> None:
     action = served(f"{replaced('URLRewrite', 'urlRewrite', to)}, {TO_PAGE}")["route"]
     redirect = served(replaced("RequestRedirect", "requestRedirect", to))["redirect"]
-    for routes in (action, redirect):
-        changes = {key: value for key, value in routes.items() if key.endswith("_rewrite")}
+    for envoy_action in (action, redirect):
+        changes = {key: value for key, value in envoy_action.items() if key.endswith("_rewrite")}
         assert changes == PREFIXES[to]
 
 

@@ -19,7 +19,7 @@ LOG_FORMAT = (
     "route=%ROUTE_NAME% cookie=%REQ(COOKIE):100%\n"
 )
 _LOG_LINE = re.compile(
-    r"\[(?P<time>\S+)\] (?P<direction>\w+) \S+ (?P<asked>\S*) (?P<status>\d+) (?P<flags>\S+) .*"
+    r"\[(?P<time>\S+)\] (?P<direction>\w+) \S+ (?P<host_and_path>\S*) (?P<status>\d+) (?P<flags>\S+) .*"
     r" -> (?P<cluster>\S+) .* id=(?P<id>\S+) route=(?P<route>\S+) cookie=(?P<cookie>.*)"
 )
 #: Envoy's response flags for answers that it gave itself (its docs, "Access logging").
