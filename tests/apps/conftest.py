@@ -48,9 +48,9 @@ class App:
         client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             client.request(method, path, body or None, headers or {})
-            got = client.getresponse()
-            named = {name.lower(): value for name, value in got.getheaders()}
-            return Answer(got.status, named, got.read().decode())
+            response = client.getresponse()
+            received_headers = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, received_headers, response.read().decode())
         finally:
             client.close()
 

@@ -59,14 +59,16 @@ def test_each_version_of_reviews_shows_on_the_page(
 def test_api_answers_what_the_services_answer(shop: Callable[..., App]) -> None:
     page = shop("v3", ENABLE_RATINGS="TRUE", STAR_COLOR="red")
     products = json.loads(page.ask("/api/v1/products").text)
-    assert [(one["id"], one["title"]) for one in products] == [(0, "The Comedy of Errors")]
+    assert [(product["id"], product["title"]) for product in products] == [
+        (0, "The Comedy of Errors")
+    ]
     details = json.loads(page.ask("/api/v1/products/0").text)
     assert details["ISBN-13"] == "123-1234567890"
     assert details["author"] == "William Shakespeare"
     reviews = json.loads(page.ask("/api/v1/products/0/reviews").text)
     assert (reviews["id"], reviews["podname"]) == ("0", "reviews-v3-xyz")
     assert reviews["clustername"] == "null"
-    assert [one["rating"] for one in reviews["reviews"]] == [
+    assert [review["rating"] for review in reviews["reviews"]] == [
         {"stars": 5, "color": "red"},
         {"stars": 4, "color": "red"},
     ]
@@ -77,7 +79,7 @@ def test_api_answers_what_the_services_answer(shop: Callable[..., App]) -> None:
 def test_reviews_v1_asks_nobody(start: Start, record: Record, at: At) -> None:
     ratings = record()
     answer = start("bookinfo", "reviews", **at(ratings=ratings.port)).ask("/reviews/0")
-    assert all("rating" not in one for one in json.loads(answer.text)["reviews"])
+    assert all("rating" not in review for review in json.loads(answer.text)["reviews"])
     assert ratings.asked == []
 
 
@@ -90,7 +92,7 @@ def test_ratings_without_a_usable_answer(
     reviews = start("bookinfo", "reviews", ENABLE_RATINGS="true", **at(ratings=port))
     answer = reviews.ask("/reviews/0")
     assert answer.status == 200
-    assert [one["rating"] for one in json.loads(answer.text)["reviews"]] == [
+    assert [review["rating"] for review in json.loads(answer.text)["reviews"]] == [
         {"error": "Ratings service is currently unavailable"}
     ] * 2
 
@@ -125,7 +127,7 @@ def test_reviews_that_are_not_json_are_an_error_on_the_page(
 
 
 @pytest.mark.parametrize(
-    ("typed", "cookie", "shown"),
+    ("typed", "cookie", "name_on_page"),
     [
         ("username=burr&passwd=x", "user=burr", "burr"),
         ("username=a%3Cb%3E%26%22", "user=a%3Cb%3E%26%22", "a&lt;b&gt;&amp;&quot;"),
@@ -133,13 +135,13 @@ def test_reviews_that_are_not_json_are_an_error_on_the_page(
     ],
 )
 def test_sign_in_sets_the_cookie_and_the_page_shows_it(
-    start: Start, at: At, nowhere: int, typed: str, cookie: str, shown: str
+    start: Start, at: At, nowhere: int, typed: str, cookie: str, name_on_page: str
 ) -> None:
     page = start("bookinfo", "productpage", **at(details=nowhere, reviews=nowhere))
     answer = page.ask("/login", method="POST", body=typed)
     assert (answer.status, answer.headers["location"]) == (302, "/productpage")
     assert answer.headers["set-cookie"] == f"{cookie}; Path=/; HttpOnly"
-    assert f"signed in as {shown} <a" in page.ask("/productpage", {"cookie": cookie}).text
+    assert f"signed in as {name_on_page} <a" in page.ask("/productpage", {"cookie": cookie}).text
 
 
 def test_sign_out_and_what_is_not_there(start: Start) -> None:

@@ -46,8 +46,8 @@ def test_headers_of_the_visit_reach_the_last_service(
 
 
 def test_only_the_named_headers_are_passed_on() -> None:
-    given = {**SENT, "x-b3-parentspanid": "p", "accept": "*/*", "connection": "keep-alive"}
-    assert select_forwarded_headers(given) == {**SENT, "x-b3-parentspanid": "p"}
+    headers = {**SENT, "x-b3-parentspanid": "p", "accept": "*/*", "connection": "keep-alive"}
+    assert select_forwarded_headers(headers) == {**SENT, "x-b3-parentspanid": "p"}
 
 
 def test_proxy_gets_the_absolute_form_on_kept_connections(start: Start, record: Record) -> None:
@@ -55,8 +55,8 @@ def test_proxy_gets_the_absolute_form_on_kept_connections(start: Start, record: 
     page = start("bookinfo", "productpage", HTTP_PROXY=f"http://127.0.0.1:{proxy.port}")
     for _ in range(3):
         page.ask("/productpage")
-    seen = [(line, headers["host"]) for line, headers, _ in proxy.asked]
-    assert seen == 3 * [
+    request_lines = [(line, headers["host"]) for line, headers, _ in proxy.asked]
+    assert request_lines == 3 * [
         ("GET http://details:9080/details/0 HTTP/1.1", "details:9080"),
         ("GET http://reviews:9080/reviews/0 HTTP/1.1", "reviews:9080"),
     ]

@@ -23,10 +23,10 @@ def objects(file: Path) -> list[dict[str, Any]]:
 def of_kind(kind: str) -> list[Any]:
     """One parameter for each object of this kind in all files."""
     return [
-        pytest.param(one, id=one["metadata"]["name"])
+        pytest.param(manifest, id=manifest["metadata"]["name"])
         for file in FILES
-        for one in objects(file)
-        if one["kind"] == kind
+        for manifest in objects(file)
+        if manifest["kind"] == kind
     ]
 
 
@@ -38,8 +38,8 @@ def test_the_four_files_are_there() -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_namespace_is_set_in_the_sock_shop_only(file: Path) -> None:
     expected = "sock-shop" if file.stem.startswith("sock-shop") else None
-    kept = [one for one in objects(file) if one["kind"] != "Namespace"]
-    assert {one["metadata"].get("namespace") for one in kept} == {expected}
+    namespaced = [manifest for manifest in objects(file) if manifest["kind"] != "Namespace"]
+    assert {manifest["metadata"].get("namespace") for manifest in namespaced} == {expected}
     if file.stem == "sock-shop":
         assert objects(file)[0]["kind"] == "Namespace"
 
@@ -62,13 +62,25 @@ def test_deployment_is_complete(deployment: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("file", APPS, ids=lambda file: file.name)
 def test_service_selects_pods_that_listen_on_its_target_port(file: Path) -> None:
-    pods = [one["spec"]["template"] for one in objects(file) if one["kind"] == "Deployment"]
-    accounts = {one["metadata"]["name"] for one in objects(file) if one["kind"] == "ServiceAccount"}
+    pods = [
+        manifest["spec"]["template"]
+        for manifest in objects(file)
+        if manifest["kind"] == "Deployment"
+    ]
+    accounts = {
+        manifest["metadata"]["name"]
+        for manifest in objects(file)
+        if manifest["kind"] == "ServiceAccount"
+    }
     assert {pod["spec"]["serviceAccountName"] for pod in pods} == accounts
-    for service in (one for one in objects(file) if one["kind"] == "Service"):
+    for service in (manifest for manifest in objects(file) if manifest["kind"] == "Service"):
         selector, (port,) = service["spec"]["selector"], service["spec"]["ports"]
-        chosen = [pod for pod in pods if selector.items() <= pod["metadata"]["labels"].items()]
-        listening = {pod["spec"]["containers"][0]["ports"][0]["containerPort"] for pod in chosen}
+        selected_pods = [
+            pod for pod in pods if selector.items() <= pod["metadata"]["labels"].items()
+        ]
+        listening = {
+            pod["spec"]["containers"][0]["ports"][0]["containerPort"] for pod in selected_pods
+        }
         assert (port["name"], {port["targetPort"]}) == ("http", listening)
 
 
@@ -77,11 +89,11 @@ def test_the_way_in_leads_to_a_service_of_the_same_app(file: Path) -> None:
     gateway, tables = objects(file.with_name(f"{file.stem}-gateway.yaml"))
     assert tables["spec"]["gateways"] == [gateway["metadata"]["name"]]
     ports = {
-        one["metadata"]["name"]: one["spec"]["ports"][0]["port"]
-        for one in objects(file)
-        if one["kind"] == "Service"
+        manifest["metadata"]["name"]: manifest["spec"]["ports"][0]["port"]
+        for manifest in objects(file)
+        if manifest["kind"] == "Service"
     }
     for route in tables["spec"]["http"]:
         for table in route["route"]:
-            to = table["destination"]
-            assert ports[to["host"]] == to["port"]["number"]
+            destination = table["destination"]
+            assert ports[destination["host"]] == destination["port"]["number"]

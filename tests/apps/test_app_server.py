@@ -84,8 +84,8 @@ def test_health_and_identity(start: Start) -> None:
 
 def test_keep_alive_and_pipelining_on_one_connection(start: Start) -> None:
     app = start("bookinfo", "ratings")
-    one = b"GET /ratings/%d HTTP/1.1\r\nhost: ratings\r\n\r\n"
-    got = raw(app, one % 1, one % 2, one % 3)
+    template = b"GET /ratings/%d HTTP/1.1\r\nhost: ratings\r\n\r\n"
+    got = raw(app, template % 1, template % 2, template % 3)
     assert got.count(b"HTTP/1.1 200 OK") == 3
     assert got.index(b'{"id": 1') < got.index(b'{"id": 2') < got.index(b'{"id": 3')
 

@@ -15,12 +15,12 @@ PAGE = (ROOT / "docs" / "orders-v2.md").read_text()
 
 
 def orders_v2(file: Path) -> dict[str, Any]:
-    (found,) = [
-        one
-        for one in yaml.safe_load_all(file.read_text())
-        if (one["kind"], one["metadata"]["name"]) == ("Deployment", "orders-v2")
+    (deployment,) = [
+        document
+        for document in yaml.safe_load_all(file.read_text())
+        if (document["kind"], document["metadata"]["name"]) == ("Deployment", "orders-v2")
     ]
-    return dict(found)
+    return dict(deployment)
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def now() -> dict[str, Any]:
 
 
 def container(deployment: dict[str, Any]) -> dict[str, Any]:
-    (found,) = deployment["spec"]["template"]["spec"]["containers"]
-    return dict(found)
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return dict(container)
 
 
 def test_it_keeps_what_the_user_wrote(was: dict[str, Any], now: dict[str, Any]) -> None:
@@ -46,13 +46,15 @@ def test_it_keeps_what_the_user_wrote(was: dict[str, Any], now: dict[str, Any]) 
     assert now["spec"]["replicas"] == was["spec"]["replicas"]
     labels = was["spec"]["template"]["metadata"]["labels"].items()
     assert labels <= now["spec"]["template"]["metadata"]["labels"].items()
-    environment = {one["name"]: one["value"] for one in old["env"]}
+    environment = {variable["name"]: variable["value"] for variable in old["env"]}
     options = environment.pop("JAVA_OPTS").split()
-    kept = {one["name"]: one["value"] for one in new["env"]}
-    assert kept.pop("JAVA_OPTS").split() == [one for one in options if "PermSize" not in one]
-    assert kept == environment == {"ZIPKIN": "zipkin.jaeger.svc.cluster.local"}
-    assert [one["containerPort"] for one in new["ports"]] == [80]
-    assert [one["mountPath"] for one in new["volumeMounts"]] == ["/tmp"]
+    new_environment = {variable["name"]: variable["value"] for variable in new["env"]}
+    assert new_environment.pop("JAVA_OPTS").split() == [
+        option for option in options if "PermSize" not in option
+    ]
+    assert new_environment == environment == {"ZIPKIN": "zipkin.jaeger.svc.cluster.local"}
+    assert [port["containerPort"] for port in new["ports"]] == [80]
+    assert [mount["mountPath"] for mount in new["volumeMounts"]] == ["/tmp"]
     assert now["spec"]["template"]["spec"]["volumes"][0]["emptyDir"] == {"medium": "Memory"}
 
 
@@ -76,9 +78,9 @@ def test_it_is_of_today(now: dict[str, Any]) -> None:
 def test_the_page_tells_every_change(was: dict[str, Any], now: dict[str, Any]) -> None:
     rows = re.findall(r"^\| (.+?) \| (.+?) \|", PAGE, re.M)[1:]
     assert len(rows) >= 8
-    told = " ".join(" ".join(row) for row in rows)
+    page_rows = " ".join(" ".join(row) for row in rows)
     for word in (was["apiVersion"], now["apiVersion"], "PermSize", "startupProbe", "/health"):
-        assert word in told
+        assert word in page_rows
     for key in (*was["spec"]["template"]["spec"]["nodeSelector"], "kubernetes.io/os"):
-        assert f"`{key}`" in told
+        assert f"`{key}`" in page_rows
     assert container(now)["image"] in PAGE

@@ -73,19 +73,21 @@ def prober() -> Iterator[str]:
         server.shutdown()
 
 
-def request(path: str, *headers: tuple[str, str], **more: Any) -> dict[str, Any]:
-    return {"method": "GET", "path": path, "headers": headers, "seconds": 2, **more}
+def request(path: str, *headers: tuple[str, str], **options: Any) -> dict[str, Any]:
+    return {"method": "GET", "path": path, "headers": headers, "seconds": 2, **options}
 
 
-def batch(site: Site, *requests: dict[str, Any], workers: int = 4, **more: Any) -> dict[str, Any]:
-    place = {"host": "127.0.0.1", "port": site.server_address[1]}
-    return {**place, "workers": workers, "keep_alive": True, "requests": requests, **more}
+def batch(
+    site: Site, *requests: dict[str, Any], workers: int = 4, **options: Any
+) -> dict[str, Any]:
+    address = {"host": "127.0.0.1", "port": site.server_address[1]}
+    return {**address, "workers": workers, "keep_alive": True, "requests": requests, **options}
 
 
-def sent(prober: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
-    with urllib.request.urlopen(prober, json.dumps(asked).encode()) as answer:
-        found: list[dict[str, Any]] = json.load(answer)
-        return found
+def sent(prober: str, batch: dict[str, Any]) -> list[dict[str, Any]]:
+    with urllib.request.urlopen(prober, json.dumps(batch).encode()) as response:
+        answers: list[dict[str, Any]] = json.load(response)
+        return answers
 
 
 def echoed(answer: dict[str, Any]) -> tuple[str, dict[str, str]]:
@@ -95,18 +97,18 @@ def echoed(answer: dict[str, Any]) -> tuple[str, dict[str, str]]:
 
 def test_answers_come_in_send_order_with_status_and_headers(site: Site, prober: str) -> None:
     paths = [f"/{number}" for number in range(19)] + ["/teapot"]
-    found = sent(prober, batch(site, *(request(path) for path in paths)))
-    assert [echoed(one)[0] for one in found] == paths
-    assert [one["status"] for one in found] == [200] * 19 + [418]
-    assert [pair for pair in found[0]["headers"] if pair[0] == "Set-Cookie"] == [
+    answers = sent(prober, batch(site, *(request(path) for path in paths)))
+    assert [echoed(answer)[0] for answer in answers] == paths
+    assert [answer["status"] for answer in answers] == [200] * 19 + [418]
+    assert [pair for pair in answers[0]["headers"] if pair[0] == "Set-Cookie"] == [
         ["Set-Cookie", "a=1"],
         ["Set-Cookie", "b=2"],
     ]
-    assert all(one["seconds"] >= 0 for one in found)
+    assert all(answer["seconds"] >= 0 for answer in answers)
 
 
 def test_headers_are_sent_as_given(site: Site, prober: str) -> None:
-    plain, named, bare = sent(
+    plain, custom, suppressed = sent(
         prober,
         batch(
             site,
@@ -117,13 +119,13 @@ def test_headers_are_sent_as_given(site: Site, prober: str) -> None:
     )
     assert echoed(plain)[1]["host"] == f"127.0.0.1:{site.server_address[1]}"
     assert echoed(plain)[1]["user-agent"] == "meshproof-probe"
-    assert echoed(named)[1] == {
+    assert echoed(custom)[1] == {
         "host": "shop.test",
         "user-agent": "me",
         "x-meshproof-run": "7",
         "accept-encoding": "identity",
     }
-    assert set(echoed(bare)[1]) == {"host"}
+    assert set(echoed(suppressed)[1]) == {"host"}
 
 
 def test_connections_are_kept_if_asked_for(site: Site, prober: str) -> None:

@@ -29,19 +29,19 @@ FILES = sorted(Path(apps.__file__).parent.glob("*.py"))
     ],
 )
 def test_registry_tag_and_digest_do_not_matter(image: str) -> None:
-    found = find_standin(image)
-    assert (found.module, found.args) == ("meshproof.apps.bookinfo", ("reviews",))
-    assert found.env == {"SERVICE_VERSION": "v3", "ENABLE_RATINGS": "true", "STAR_COLOR": "red"}
+    standin = find_standin(image)
+    assert (standin.module, standin.args) == ("meshproof.apps.bookinfo", ("reviews",))
+    assert standin.env == {"SERVICE_VERSION": "v3", "ENABLE_RATINGS": "true", "STAR_COLOR": "red"}
 
 
 def test_near_miss_names_the_image_and_the_nearest() -> None:
-    with pytest.raises(UnknownImage) as told:
+    with pytest.raises(UnknownImage) as error:
         find_standin("docker.io/istio/examples-bookinfo-review-v3:1.20.3")
-    assert str(told.value) == (
+    assert str(error.value) == (
         "no stand-in for image 'docker.io/istio/examples-bookinfo-review-v3:1.20.3'; "
         "the nearest known one is 'istio/examples-bookinfo-reviews-v3'"
     )
-    assert isinstance(told.value, LookupError)
+    assert isinstance(error.value, LookupError)
 
 
 def test_every_standin_is_a_module_with_that_role() -> None:

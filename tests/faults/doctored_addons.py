@@ -7,7 +7,7 @@ import pytest
 from meshproof.base import timeouts
 from meshproof.mesh.addons import prometheus
 from meshproof.mesh.local.mesh import LocalMesh
-from tests.faults.doctored_apps import built
+from tests.faults.doctored_apps import replace_build
 from tests.faults.planting import fault
 
 
@@ -42,5 +42,5 @@ def spans_go_nowhere(patch: pytest.MonkeyPatch) -> None:
     needs="zipkin",
 )
 def trace_lost(patch: pytest.MonkeyPatch) -> None:
-    built(patch, "istio/examples-bookinfo-productpage-v1", "productpage-without-trace")
+    replace_build(patch, "istio/examples-bookinfo-productpage-v1", "productpage-without-trace")
     patch.setattr(timeouts, "TELEMETRY", 6.0)

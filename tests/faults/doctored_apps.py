@@ -9,10 +9,10 @@ from meshproof.apps import StandIn
 from tests.faults.planting import fault
 
 
-def built(patch: pytest.MonkeyPatch, image: str, role: str) -> None:
+def replace_build(patch: pytest.MonkeyPatch, image: str, role: str) -> None:
     """Run `role` of doctored_builds where the app of `image` is asked for."""
     env = apps.STANDINS[image].env
-    patch.setitem(apps.STANDINS, image, StandIn("doctored_builds", (role,), env))
+    patch.setitem(apps.STANDINS, image, StandIn("tests.faults.doctored_builds", (role,), env))
 
 
 @fault(
@@ -24,7 +24,7 @@ def built(patch: pytest.MonkeyPatch, image: str, role: str) -> None:
     ),
 )
 def cookie_lost(patch: pytest.MonkeyPatch) -> None:
-    built(patch, "istio/examples-bookinfo-productpage-v1", "productpage-without-cookie")
+    replace_build(patch, "istio/examples-bookinfo-productpage-v1", "productpage-without-cookie")
 
 
 @fault(
@@ -33,4 +33,4 @@ def cookie_lost(patch: pytest.MonkeyPatch) -> None:
     failed={"productpage": r"without details.*app of details-v1-0 answered 503: \d+ of"},
 )
 def one_in_fifty(patch: pytest.MonkeyPatch) -> None:
-    built(patch, "istio/examples-bookinfo-details-v1", "details-503-one-in-fifty")
+    replace_build(patch, "istio/examples-bookinfo-details-v1", "details-503-one-in-fifty")

@@ -1,4 +1,4 @@
-"""Builds with a bug: `python -m doctored_builds ROLE`, run as an app of the mesh."""
+"""Builds with a bug: `python -m tests.faults.doctored_builds ROLE`, run as an app of the mesh."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 
 from meshproof.base import timeouts
 from meshproof.mesh.process.processes import write_atomically
-from tests.faults.doctored_manifests import after_deploy, two_productpages
+from tests.faults.doctored_manifests import run_after_deploy, two_productpages
 from tests.faults.planting import fault
 
 STALE = "productpage-v1-1"
@@ -17,19 +17,19 @@ STALE = "productpage-v1-1"
 
 def keep_old_routes(patch: pytest.MonkeyPatch, lying: bool) -> None:
     """Keep the routes of the first deployment; if lying, under the version of the new ones."""
-    kept: list[str] = []
+    first_routes: list[str] = []
 
     def stale(path: Path, text: str) -> None:
         if path.parent.name != STALE or path.name != "rds.outbound.json":
             write_atomically(path, text)
             return
         config = json.loads(text)
-        if not kept and config["resources"][0]["virtual_hosts"]:
-            kept.append(text)
-        if kept and lying:
-            told = {"version_info": config["version_info"]}
-            write_atomically(path, json.dumps(json.loads(kept[0]) | told))
-        elif not kept or text == kept[0]:
+        if not first_routes and config["resources"][0]["virtual_hosts"]:
+            first_routes.append(text)
+        if first_routes and lying:
+            version = {"version_info": config["version_info"]}
+            write_atomically(path, json.dumps(json.loads(first_routes[0]) | version))
+        elif not first_routes or text == first_routes[0]:
             write_atomically(path, text)
 
     patch.setattr("meshproof.mesh.envoy.envoy.write_atomically", stale)
@@ -47,7 +47,7 @@ def keep_old_routes(patch: pytest.MonkeyPatch, lying: bool) -> None:
 def unacknowledged(patch: pytest.MonkeyPatch) -> None:
     two_productpages(patch)
     keep_old_routes(patch, lying=False)
-    after_deploy(patch, lambda mesh: patch.setattr(timeouts, "CONFIG_SERVED", 1.5))
+    run_after_deploy(patch, lambda mesh: patch.setattr(timeouts, "CONFIG_SERVED", 1.5))
 
 
 @fault(

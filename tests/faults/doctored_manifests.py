@@ -27,7 +27,7 @@ READS_REVIEWS = (
 )
 
 
-def edited(patch: pytest.MonkeyPatch, file: str, old: str, new: str) -> None:
+def edit_manifest(patch: pytest.MonkeyPatch, file: str, old: str, new: str) -> None:
     """Deploy `file` with `new` in the place of `old`."""
 
     def apps() -> list[Document]:
@@ -46,10 +46,12 @@ def edited(patch: pytest.MonkeyPatch, file: str, old: str, new: str) -> None:
 def two_productpages(patch: pytest.MonkeyPatch) -> None:
     """Deploy productpage twice."""
     deployment = "  name: productpage-v1\n  labels:\n    app: productpage\n    version: v1\nspec:\n"
-    edited(patch, "bookinfo.yaml", f"{deployment}  replicas: 1", f"{deployment}  replicas: 2")
+    edit_manifest(
+        patch, "bookinfo.yaml", f"{deployment}  replicas: 1", f"{deployment}  replicas: 2"
+    )
 
 
-def after_deploy(patch: pytest.MonkeyPatch, then: Callable[[LocalMesh], None]) -> None:
+def run_after_deploy(patch: pytest.MonkeyPatch, then: Callable[[LocalMesh], None]) -> None:
     """Call `then` once the apps are up."""
     deploy = LocalMesh.deploy
 
@@ -60,12 +62,13 @@ def after_deploy(patch: pytest.MonkeyPatch, then: Callable[[LocalMesh], None]) -
     patch.setattr(LocalMesh, "deploy", deploy_then)
 
 
-def kill(mesh: LocalMesh, workload: str) -> None:
+def kill_apps(mesh: LocalMesh, workload: str) -> None:
     """Kill the apps of the pods whose name begins so; their sidecars live on."""
     apps = [
-        one
-        for one in processes.find_run_processes(mesh.workspace.path)
-        if one.environ().get("HOSTNAME", "").startswith(workload) and "envoy" not in one.name()
+        process
+        for process in processes.find_run_processes(mesh.workspace.path)
+        if process.environ().get("HOSTNAME", "").startswith(workload)
+        and "envoy" not in process.name()
     ]
     assert apps, f"no app of {workload} runs"
     for app in apps:
@@ -79,7 +82,7 @@ def kill(mesh: LocalMesh, workload: str) -> None:
     inconclusive=dict.fromkeys(READS_REVIEWS, NO_REVIEWS),
 )
 def reviews_down(patch: pytest.MonkeyPatch) -> None:
-    after_deploy(patch, lambda mesh: kill(mesh, "reviews-"))
+    run_after_deploy(patch, lambda mesh: kill_apps(mesh, "reviews-"))
 
 
 @fault(
@@ -88,7 +91,7 @@ def reviews_down(patch: pytest.MonkeyPatch) -> None:
     failed={"productpage": "HTTP 200 without details.*details-v1-0: its app has ended"},
 )
 def details_down(patch: pytest.MonkeyPatch) -> None:
-    after_deploy(patch, lambda mesh: kill(mesh, "details-"))
+    run_after_deploy(patch, lambda mesh: kill_apps(mesh, "details-"))
 
 
 @fault(
@@ -101,4 +104,4 @@ def details_down(patch: pytest.MonkeyPatch) -> None:
     ),
 )
 def no_ingress_route(patch: pytest.MonkeyPatch) -> None:
-    edited(patch, "bookinfo-gateway.yaml", "    - uri:\n        exact: /productpage\n", "")
+    edit_manifest(patch, "bookinfo-gateway.yaml", "    - uri:\n        exact: /productpage\n", "")

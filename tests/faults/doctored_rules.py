@@ -26,7 +26,7 @@ BURR_MOVED = ("cookie user=burr", "cookie among others")
 ORDERS = "-k=split_half or rotation"
 
 
-def served(patch: pytest.MonkeyPatch, doctor: Callable[[RuleSet], RuleSet]) -> None:
+def doctor_rules(patch: pytest.MonkeyPatch, doctor: Callable[[RuleSet], RuleSet]) -> None:
     """Serve what `doctor` makes of the rules in the place of them."""
     applied = LocalMesh.applied
 
@@ -36,27 +36,29 @@ def served(patch: pytest.MonkeyPatch, doctor: Callable[[RuleSet], RuleSet]) -> N
     patch.setattr(LocalMesh, "applied", apply)
 
 
-def split(folder: str, **weights: int) -> Callable[[RuleSet], RuleSet]:
+def change_weights(folder: str, **weights: int) -> Callable[[RuleSet], RuleSet]:
     """Return what gives the rules of a folder other weights, by version."""
 
-    def route(given: Route) -> Route:
-        if Path(given.at.file).parent.name != folder:
-            return given
+    def reweight(route: Route) -> Route:
+        if Path(route.at.file).parent.name != folder:
+            return route
         targets = (
-            replace(given.split[0], labels=sort_labels({"version": version}), weight=weight)
+            replace(route.split[0], labels=sort_labels({"version": version}), weight=weight)
             for version, weight in weights.items()
         )
-        return replace(given, split=tuple(targets))
+        return replace(route, split=tuple(targets))
 
     return lambda rules: replace(
         rules,
         tables=tuple(
-            replace(table, routes=tuple(map(route, table.routes))) for table in rules.tables
+            replace(table, routes=tuple(map(reweight, table.routes))) for table in rules.tables
         ),
     )
 
 
-def written(patch: pytest.MonkeyPatch, promise: str, text: Callable[[str], list[Document]]) -> None:
+def replace_rules(
+    patch: pytest.MonkeyPatch, promise: str, text: Callable[[str], list[Document]]
+) -> None:
     """Take what `text` returns for a dialect in the place of the rules of `promise`."""
     rules: Callable[[str, str], list[Document]]
     rules = importlib.import_module("meshproof.manifests").rules
@@ -73,7 +75,7 @@ def written(patch: pytest.MonkeyPatch, promise: str, text: Callable[[str], list[
     failed={"v3 only": r"v1 gave \d+ of \d+ answers though only v3 is declared"},
 )
 def leak(patch: pytest.MonkeyPatch) -> None:
-    served(patch, split("v3_only", v3=98, v1=2))
+    doctor_rules(patch, change_weights("v3_only", v3=98, v1=2))
 
 
 @fault(
@@ -85,7 +87,7 @@ def not_applied(patch: pytest.MonkeyPatch) -> None:
     def drop(rules: RuleSet) -> RuleSet:
         return RuleSet() if rules.tables and rules.tables[0].name == "reviews-default" else rules
 
-    served(patch, drop)
+    doctor_rules(patch, drop)
 
 
 @fault(
@@ -110,7 +112,7 @@ def nothing_served(patch: pytest.MonkeyPatch) -> None:
     failed={"split half": r"(v1 gave [56]\d|v2 gave [34]\d).* % of \d+ answers where 50 % was"},
 )
 def sixty_forty(patch: pytest.MonkeyPatch) -> None:
-    served(patch, split("split_half", v1=60, v2=40))
+    doctor_rules(patch, change_weights("split_half", v1=60, v2=40))
 
 
 @fault(
@@ -119,7 +121,7 @@ def sixty_forty(patch: pytest.MonkeyPatch) -> None:
     failed={"split half": "v2 never answered .* looks like 100/0"},
 )
 def hundred_zero(patch: pytest.MonkeyPatch) -> None:
-    served(patch, split("split_half", v1=100, v2=0))
+    doctor_rules(patch, change_weights("split_half", v1=100, v2=0))
 
 
 @fault(
@@ -134,11 +136,13 @@ def round_robin(patch: pytest.MonkeyPatch) -> None:
         return replace(table, routes=(everyone,)) if host.startswith("orders.") else table
 
     clusters = translate.translate_clusters
-    served(patch, lambda rules: replace(rules, tables=tuple(map(unsplit, rules.tables))))
+    doctor_rules(patch, lambda rules: replace(rules, tables=tuple(map(unsplit, rules.tables))))
     patch.setattr(
         translate,
         "translate_clusters",
-        lambda *given: [{**one, "lb_policy": "ROUND_ROBIN"} for one in clusters(*given)],
+        lambda *arguments: [
+            {**cluster, "lb_policy": "ROUND_ROBIN"} for cluster in clusters(*arguments)
+        ],
     )
 
 
@@ -152,7 +156,9 @@ def round_robin(patch: pytest.MonkeyPatch) -> None:
     ),
 )
 def route_order(patch: pytest.MonkeyPatch) -> None:
-    written(patch, "cookie_burr", lambda dialect: read([_HERE / "route_order" / f"{dialect}.yaml"]))
+    replace_rules(
+        patch, "cookie_burr", lambda dialect: read([_HERE / "route_order" / f"{dialect}.yaml"])
+    )
 
 
 @fault(
@@ -169,7 +175,7 @@ def no_space(patch: pytest.MonkeyPatch) -> None:
         assert before.count(good) == 1, f"{path}: the regex must stand there once"
         return parse(before.replace(good, seed), str(path))
 
-    written(patch, "cookie_burr", text)
+    replace_rules(patch, "cookie_burr", text)
 
 
 @fault(
@@ -179,4 +185,4 @@ def no_space(patch: pytest.MonkeyPatch) -> None:
     not_ready={"v3 only": r"empty/v1\w*\.yaml: no Kubernetes objects found"},
 )
 def no_rules(patch: pytest.MonkeyPatch) -> None:
-    written(patch, "v3_only", lambda dialect: read([_HERE / "empty" / f"{dialect}.yaml"]))
+    replace_rules(patch, "v3_only", lambda dialect: read([_HERE / "empty" / f"{dialect}.yaml"]))

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.planting import found
+from tests.faults.planting import load_faults
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fault", metavar="NAME", required=True, choices=sorted(found()))
+    parser.addoption("--fault", metavar="NAME", required=True, choices=sorted(load_faults()))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        found()[session.config.getoption("fault")].plant(patch)
+        load_faults()[session.config.getoption("fault")].plant(patch)
         return (yield)

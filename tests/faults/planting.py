@@ -63,7 +63,7 @@ def fault(
     return add
 
 
-def found() -> dict[str, Fault]:
+def load_faults() -> dict[str, Fault]:
     """Return every fault by its name."""
     for path in sorted(Path(__file__).parent.glob("doctored_*.py")):
         importlib.import_module(f"tests.faults.{path.stem}")

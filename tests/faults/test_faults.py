@@ -14,21 +14,21 @@ import pytest
 from meshproof.mesh.process import processes
 from meshproof.run.record import Outcome, Result, Run
 from tests import ROOT
-from tests.faults.planting import Fault, found
+from tests.faults.planting import Fault, load_faults
 
 ADDON = "meshproof.mesh.addons."
 PARTS = ("promise: ", "expected: ", "observed: ", "see it: curl ", "diagnosis: ")
 
 
 @dataclass
-class Ended:
+class FinishedRun:
     code: int
-    said: str
+    output: str
     folder: Path
     results: list[Result]
 
 
-def run(fault: Fault, folder: Path) -> Ended:
+def run(fault: Fault, folder: Path) -> FinishedRun:
     """Run `meshproof test` with a fault in it, in an empty folder; nothing of it may be left."""
     command = [sys.executable, "-m", "meshproof", "test", "--report", "report"]
     command += ["-p", "tests.faults.fault_plugin", "--fault", fault.name, *fault.arguments]
@@ -40,27 +40,31 @@ def run(fault: Fault, folder: Path) -> Ended:
         stderr=subprocess.STDOUT,
         text=True,
     ) as started:
-        said, _ = started.communicate(timeout=180)
-    assert_nothing_left(started.pid)
+        output, _ = started.communicate(timeout=180)
+    assert_nothing_survives(started.pid)
     record = folder / "report" / "run.json"
-    assert record.exists(), said
-    return Ended(started.returncode, said, folder, Run.from_json(record.read_text()).results)
+    assert record.exists(), output
+    return FinishedRun(
+        started.returncode, output, folder, Run.from_json(record.read_text()).results
+    )
 
 
-def assert_nothing_left(pid: int) -> None:
+def assert_nothing_survives(pid: int) -> None:
     """A run's folder is called after its process; every process of it names the folder."""
     run_of = f"{processes.ensure_runs_folder()}/run-{pid}-"
     assert [
-        str(one.path) for one in processes.list_runs() if str(one.path).startswith(run_of)
+        str(process.path)
+        for process in processes.list_runs()
+        if str(process.path).startswith(run_of)
     ] == []
-    left = []
-    for one in psutil.process_iter():
+    survivors = []
+    for process in psutil.process_iter():
         try:
-            if one.environ().get(processes.RUN_VARIABLE, "").startswith(run_of):
-                left.append(one.cmdline())
+            if process.environ().get(processes.RUN_VARIABLE, "").startswith(run_of):
+                survivors.append(process.cmdline())
         except psutil.Error:  # it has just ended, or it is not ours
             continue
-    assert left == []
+    assert survivors == []
 
 
 def expected(fault: Fault, result: Result) -> tuple[Outcome, str]:
@@ -77,21 +81,21 @@ def expected(fault: Fault, result: Result) -> tuple[Outcome, str]:
     return Outcome.NOT_SUPPORTED if missing else Outcome.PASSED, ""
 
 
-@pytest.mark.parametrize("name", found())
+@pytest.mark.parametrize("name", load_faults())
 def test_fault(name: str, tmp_path: Path) -> None:
-    fault = found()[name]
+    fault = load_faults()[name]
     if fault.needs and importlib.import_module(ADDON + fault.needs).find_command(None) is None:
         assert "CI" not in os.environ, f"{fault.needs} must be there in CI"
         pytest.skip(f"{fault.needs} is not on this machine")
     ended = run(fault, tmp_path)
     for result in ended.results:
-        outcome, words = expected(fault, result)
-        assert result.outcome is outcome, f"{result.name} is {result.outcome}:\n{ended.said}"
-        assert re.search(words, result.message, re.S), f"{result.name}: {result.message}"
+        outcome, pattern = expected(fault, result)
+        assert result.outcome is outcome, f"{result.name} is {result.outcome}:\n{ended.output}"
+        assert re.search(pattern, result.message, re.S), f"{result.name}: {result.message}"
     assert {*fault.failed, *fault.inconclusive, *fault.not_ready} <= {
         result.promise for result in ended.results
     }
-    assert ended.code == fault.exit_code, ended.said
+    assert ended.code == fault.exit_code, ended.output
     for result in ended.results:
         if result.outcome is Outcome.FAILED and result.checks:
             assert_complete(result, ended)
@@ -107,11 +111,11 @@ def assert_settled_first(result: Result) -> None:
         assert result.served.requests == 0
 
 
-def assert_complete(result: Result, ended: Ended) -> None:
+def assert_complete(result: Result, ended: FinishedRun) -> None:
     """A failure has its parts: they are in the record and on the terminal."""
     for part in PARTS:
         assert f"\n{part}" in result.message, result.message
     if result.rule:
         assert f", rule at {result.rule}" in result.message
     assert list((ended.folder / result.diagnosis).glob("*.config_dump.json"))
-    assert result.name in ended.said
+    assert result.name in ended.output

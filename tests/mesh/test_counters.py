@@ -70,25 +70,25 @@ def test_5xx_are_nobodys_answers() -> None:
 
 
 def test_others_are_asked_only_when_something_is_missing() -> None:
-    page, other = Proxy(), Proxy()
-    counters = Counters({"page": page.read, "other": other.read}, HOST)
+    page, other_proxy = Proxy(), Proxy()
+    counters = Counters({"page": page.read, "other": other_proxy.read}, HOST)
     page.counted.update(v1=10)
     assert counters.count_new(10) == {"v1": 10}
-    asked = other.asked
+    reads_before = other_proxy.asked
     page.counted.update(v1=10)
     assert counters.count_new(10) == {"v1": 10}
-    assert other.asked == asked
+    assert other_proxy.asked == reads_before
     page.counted.update(v1=6)
-    other.counted.update(v2=4)
+    other_proxy.counted.update(v2=4)
     assert counters.count_new(10) == {"v1": 6, "v2": 4}
 
 
 def verdict_of(source: Iterator[str], size: int = 10, **settings: float) -> Outcome:
     proxy = Proxy()
-    found = label_requests(
+    labels = label_requests(
         visited(proxy, source, size), lambda: Counters({"page": proxy.read}, HOST)
     )
-    return judge(found, {"v1": 50, "v2": 50}, Settings(**settings)).outcome  # type: ignore[arg-type]
+    return judge(labels, {"v1": 50, "v2": 50}, Settings(**settings)).outcome  # type: ignore[arg-type]
 
 
 def test_a_split_is_judged_as_from_answers() -> None:
@@ -103,13 +103,13 @@ def test_round_robin_is_no_split() -> None:
 
 def test_no_false_alarm_in_many_runs() -> None:
     """At alpha 0.05 for each part (shares, order), fewer than 0.2 of 100 runs may not pass."""
-    found = Counter(
+    outcomes = Counter(
         verdict_of(
             draws({"v1": 0.5, "v2": 0.5}, seed), tolerance=0.2, alpha=0.05, alpha_independence=0.05
         )
         for seed in range(100)
     )
-    assert found[Outcome.PASSED] > 80, found
+    assert outcomes[Outcome.PASSED] > 80, outcomes
 
 
 def test_too_many_or_none_at_all_is_inconclusive() -> None:
@@ -127,5 +127,5 @@ def test_too_many_or_none_at_all_is_inconclusive() -> None:
 def test_too_few_name_no_version() -> None:
     proxy = Proxy()
     batches = ([object()] * 12 for _ in visited(proxy, draws({"v1": 1}), 10))
-    found = label_requests(batches, lambda: Counters({"page": proxy.read}, HOST))
-    assert Counter(itertools.islice(found, 24)) == {"v1": 20, None: 4}
+    labels = label_requests(batches, lambda: Counters({"page": proxy.read}, HOST))
+    assert Counter(itertools.islice(labels, 24)) == {"v1": 20, None: 4}
