@@ -18,8 +18,8 @@ from meshproof.mesh.addons import prometheus, zipkin
 from meshproof.mesh.cluster.api.objects import RunObject
 from meshproof.mesh.cluster.run import tracing, workloads
 from meshproof.mesh.cluster.sandbox.rule_rewriter import RuleRewriter
-from tests.faults.doctored_manifests import MANIFESTS, edited
-from tests.faults.doctored_rules import written
+from tests.faults.doctored_manifests import MANIFESTS, edit_manifest
+from tests.faults.doctored_rules import replace_rules
 from tests.lab.commands import PLANTED
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -42,7 +42,7 @@ def rewritten(patch: pytest.MonkeyPatch, promise: str, *changes: tuple[str, str]
             changed = changed.replace(old, new)
         return parse(changed, str(path))
 
-    written(patch, promise, text)
+    replace_rules(patch, promise, text)
 
 
 def wrong_rules(patch: pytest.MonkeyPatch) -> None:
@@ -63,14 +63,14 @@ def no_sidecar(patch: pytest.MonkeyPatch) -> None:
     """reviews-v2 asks not to be injected."""
     label = "        app: reviews\n        version: v2\n    spec:"
     bare = label.replace("    spec:", '        sidecar.istio.io/inject: "false"\n    spec:')
-    edited(patch, "bookinfo.yaml", label, bare)
+    edit_manifest(patch, "bookinfo.yaml", label, bare)
 
 
 def crash_loop(patch: pytest.MonkeyPatch) -> None:
     """The app of reviews-v2 ends at once."""
     image = "        image: docker.io/istio/examples-bookinfo-reviews-v2:1.20.3\n"
     command = "        command: [python3, -c, \"raise SystemExit('no database')\"]\n"
-    edited(patch, "bookinfo.yaml", image, image + command)
+    edit_manifest(patch, "bookinfo.yaml", image, image + command)
 
 
 def leaking_crash(patch: pytest.MonkeyPatch) -> None:
@@ -83,14 +83,14 @@ def leaking_crash(patch: pytest.MonkeyPatch) -> None:
     command = json.dumps(["python3", "-c", f"raise SystemExit({script!r})"])
     args = json.dumps(["--db-password", PLANTED])
     fields = f"        command: {command}\n        args: {args}\n"
-    edited(patch, "bookinfo.yaml", image, image + fields)
+    edit_manifest(patch, "bookinfo.yaml", image, image + fields)
 
 
 def bare_client(patch: pytest.MonkeyPatch) -> None:
     """productpage has no sidecar, which nobody notices, and reviews takes mutual TLS alone."""
     label = "        app: productpage\n        version: v1\n    spec:"
     bare = label.replace("    spec:", '        sidecar.istio.io/inject: "false"\n    spec:')
-    edited(patch, "bookinfo.yaml", label, bare)
+    edit_manifest(patch, "bookinfo.yaml", label, bare)
     apps = manifests.apps
     policy = parse(STRICT, "strict.yaml")
     patch.setattr(manifests, "apps", lambda: [*apps(), *policy])
@@ -107,8 +107,8 @@ def untold_addons(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(tracing, "send_spans", lambda *_: "")
     for name, seconds in (("SPANS_SENT", 0.5), ("TRACED", 3.0), ("SCRAPED", 8.0)):
         patch.setattr(timeouts, name, seconds)
-    patch.setattr(zipkin.Remote, "evidence_timeout", timeouts.TRACED)
-    patch.setattr(prometheus.Remote, "evidence_timeout", timeouts.SCRAPED)
+    patch.setattr(zipkin.ClusterAddon, "evidence_timeout", timeouts.TRACED)
+    patch.setattr(prometheus.ClusterAddon, "evidence_timeout", timeouts.SCRAPED)
 
 
 def served_otherwise(*changes: tuple[str, str]) -> Plant:

@@ -96,7 +96,7 @@ def test_a_run_whose_owner_is_gone_is_cleared_whoever_has_its_pid_now(runs_folde
 def test_a_kept_run_is_cleared_only_when_nothing_of_it_lives(runs_folder: Path) -> None:
     workspace = Workspace.create()
     sleeping = start_sleep(workspace)
-    workspace.keep("{}")
+    workspace.leave_running("{}")
     release_lock(workspace)
     processes.clear_dead_runs()
     assert sleeping.is_alive

@@ -1,4 +1,4 @@
-"""Who answered, by the counters of the clients' proxies: for apps that do not tell their version.
+"""Tell which subset answered by the counters of the clients' proxies, for apps without a version.
 
 Source: Envoy docs, "Cluster manager: Statistics" (upstream_rq_completed, upstream_rq_5xx), and
 istiod's names of clusters: `outbound|port|subset|host`.
@@ -15,31 +15,31 @@ from urllib.parse import quote
 
 from meshproof.base.errors import Inconclusive
 
-#: What a request is counted as that went to a service by no subset: no rule sent it to one.
+#: The label of a request that no rule sent to a subset.
 NO_SUBSET = "no subset"
-#: How many proxies are asked at a time.
+#: How many proxies are read at the same time.
 _PARALLEL_READS = 8
-#: Order of a batch is drawn by this, so that a stored run can be made again.
+#: The seed of the random order within batches, so that a stored run can be repeated.
 _SEED = 20260
-#: Requests of a batch at most: as many as the judge's smaller block (statistics.md, section 5), so
-#: that round robin is seen as fast as it can be.
+#: Most requests in a batch: the judge's smaller block (statistics.md, section 5), so
+#: that round robin is seen as early as possible.
 BATCH = 10
 
-#: Returns the body of a path of a proxy's admin interface.
+#: Reads a path of a proxy's admin interface and returns the body.
 Reader = Callable[[str], str]
 
 
 class Counters:
-    """The requests to one service, as the proxies of its clients count them.
+    """The requests to one service, as its clients' proxies count them.
 
-    `readers` are the admin interfaces of all proxies that may be clients, `host` is the service's
-    full name. Counting begins now.
+    `readers` read the admin interfaces of all proxies that may be clients; `host` is the service's
+    full name. Counting starts with the constructor.
     """
 
     def __init__(self, readers: Mapping[str, Reader], host: str) -> None:
         self.host = host
         self._admin_readers = dict(readers)
-        # Some write a name with `_` for each dot, and `;` at its end.
+        # Some proxies write `_` for each dot of a name and `;` at its end.
         name = re.escape(host).replace(r"\.", "[._]") + ";?"
         kinds = r"\.upstream_rq_(completed|5xx)"
         self._stats = re.compile(
@@ -53,10 +53,11 @@ class Counters:
         )
 
     def count_new(self, expected: int) -> Counter[str | None]:
-        """Return the requests that were answered since the last call, by subset.
+        """Return the requests answered since the last call, by subset.
 
-        None are answers 5xx, which may be the proxy's own: no version is known to have given them.
-        Proxies that have sent none before are asked only when fewer than `expected` are found.
+        Responses 5xx count as None: the proxy itself may have sent them, so no version is known.
+        Proxies without a request so far are read only if the active ones count fewer than
+        `expected`.
         """
         counts = self._count_increase(self._active_proxies)
         if counts.total() < expected:
@@ -67,6 +68,7 @@ class Counters:
         return counts
 
     def _count_increase(self, names: Sequence[str]) -> Counter[str | None]:
+        """Read some proxies; return how much their counts have grown since the last read."""
         total: Counter[str | None] = Counter()
         for name, counts in zip(names, self._read_counts(names), strict=True):
             increase = counts - self._last_counts[name]
@@ -77,11 +79,13 @@ class Counters:
         return total
 
     def _read_counts(self, names: Sequence[str]) -> list[Counter[str | None]]:
+        """Read the statistics of some proxies at the same time; return the counts of each."""
         with ThreadPoolExecutor(_PARALLEL_READS) as pool:
             texts = pool.map(lambda name: self._admin_readers[name](self._path), names)
             return [self._parse_counts(text) for text in texts]
 
     def _parse_counts(self, text: str) -> Counter[str | None]:
+        """Return the requests by subset in a proxy's statistics, with responses 5xx as None."""
         counts: Counter[str | None] = Counter()
         for subset, suffix, number in self._stats.findall(text):
             count = int(number)
@@ -95,19 +99,20 @@ class Counters:
 def label_requests(
     batches: Iterable[Sequence[object]], start_counters: Callable[[], Counters]
 ) -> Generator[str | None]:
-    """Yield, for each request of each batch, the subset that answered it; None where none is known.
+    """Yield the subset that answered each request of each batch; None if no subset is known.
 
-    `start_counters` begins to count. Each request must make its client call the service once. Counters say
-    how many each subset got, not in which order: the order within a batch is drawn at random.
-    Under independent draws every order of given counts is equally likely, so what is yielded has
-    the distribution of the answers themselves, and every error rate of the judge holds as it
-    stands, looks within a batch and the judgement of the order included. What is lost is power:
-    regularity within a batch goes unseen, that of the batches' counts does not, and it is by those
-    that round robin is told from weights (blocks of 10 and 50, statistics.md, section 5): batches
-    are to have BATCH requests at most.
+    `start_counters` starts the counting. Each request must make its client call the service once. A
+    batch must have at most BATCH requests.
 
-    Raises Inconclusive when more requests are counted than were sent (others use the same clients),
-    or none at all.
+    Counters tell how many requests each subset got, but not in which order. So the order within a
+    batch is drawn at random. Under independent draws every order of given counts is equally likely;
+    the labels therefore have the same distribution as the responses. All error rates of the judge
+    hold unchanged, also for looks within a batch and for the judgement of the order. Only power is
+    lost: regularity within a batch goes unseen. Regularity of the batches' counts is seen, and that
+    is what tells round robin from weights (blocks of 10 and 50, statistics.md, section 5).
+
+    Raises Inconclusive if more requests are counted than were sent (others use the same clients),
+    or if none is counted.
     """
     shuffle = random.Random(_SEED).shuffle
     counters = start_counters()

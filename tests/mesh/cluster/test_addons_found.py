@@ -57,7 +57,7 @@ def addons(*services: dict[str, Any], **urls: str) -> ClusterAddons:
 
 
 def find_name(*services: dict[str, Any], of: str) -> str:
-    best = find_addon_service(services, load_addon(of).IN_CLUSTER, "istio-system")
+    best = find_addon_service(services, load_addon(of).CLUSTER_LOOKUP, "istio-system")
     return f"{best['metadata']['namespace']}/{best['metadata']['name']}" if best else ""
 
 
@@ -94,7 +94,7 @@ def test_what_is_missing_says_where_it_was_looked_for_and_how_to_install_it() ->
     assert (
         "no Service called zipkin or zipkin-query (or labelled app=zipkin) with port 9411" in reason
     )
-    assert zipkin.IN_CLUSTER.install in reason
+    assert zipkin.CLUSTER_LOOKUP.install in reason
     assert "--mesh-addon zipkin=URL" in reason
     assert addons(zipkin="off").explain_missing("zipkin") == "zipkin was switched off"
     assert addons(zipkin="http://zipkin.test").explain_missing("zipkin") == ""
@@ -106,7 +106,7 @@ def test_a_service_without_endpoints_is_not_ready() -> None:
     assert cluster_addons.explain_missing("jaeger") == ""
     with pytest.raises(NotReady, match="jaeger: Service istio-system/tracing has no endpoints"):
         cluster_addons.get_ready("jaeger")
-    assert jaeger.IN_CLUSTER.needs_spans
+    assert jaeger.CLUSTER_LOOKUP.needs_spans
 
 
 def test_a_program_is_no_address_of_an_addon() -> None:

@@ -59,7 +59,7 @@ class ClusterView(Protocol):
 
 
 @dataclass(frozen=True)
-class InCluster:
+class ClusterLookup:
     """How an addon is found in a cluster: its Services by name, their ports by number or name.
 
     The first one that fits is taken. `not_of` are values of a selector that lead elsewhere;

@@ -14,8 +14,8 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.addons import (
     AddonEvidence,
+    ClusterLookup,
     ClusterView,
-    InCluster,
     MeshView,
     find_program,
     get_json,
@@ -29,7 +29,7 @@ HOW_TO_GET = (
     "Get it from Grafana's package repository (`grafana-server` on PATH, or "
     "--mesh-addon grafana=PATH); it needs Prometheus beside it"
 )
-IN_CLUSTER = InCluster(
+CLUSTER_LOOKUP = ClusterLookup(
     ("grafana",),
     (3000, "service", "http", 80),
     "kubectl apply -f samples/addons/grafana.yaml",
@@ -102,7 +102,7 @@ class Addon:
         return AddonEvidence(count, f"its data source answers {count} requests to productpage")
 
 
-class Remote:
+class ClusterAddon:
     """A Grafana of a cluster, whose data source is that cluster's Prometheus."""
 
     evidence_timeout = timeouts.SCRAPED

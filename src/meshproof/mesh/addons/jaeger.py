@@ -13,8 +13,8 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.addons import (
     AddonEvidence,
+    ClusterLookup,
     ClusterView,
-    InCluster,
     MeshView,
     find_program,
     get_json,
@@ -29,7 +29,7 @@ HOW_TO_GET = (
     "github.com/jaegertracing/jaeger/cmd/all-in-one@v1.76.0`) "
     "and name it with --mesh-addon jaeger=PATH"
 )
-IN_CLUSTER = InCluster(
+CLUSTER_LOOKUP = ClusterLookup(
     ("tracing", "jaeger-query", "jaeger"),
     (16686, "http-query", 80),
     "kubectl apply -f samples/addons/jaeger.yaml",
@@ -101,7 +101,7 @@ class Addon:
         )
 
 
-class Remote:
+class ClusterAddon:
     """A Jaeger of a cluster, to which the sidecars of the run send their spans."""
 
     evidence_timeout = timeouts.TRACED

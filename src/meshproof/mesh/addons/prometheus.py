@@ -12,8 +12,8 @@ import yaml
 from meshproof.base import timeouts
 from meshproof.mesh.addons import (
     AddonEvidence,
+    ClusterLookup,
     ClusterView,
-    InCluster,
     MeshView,
     find_program,
     get_json,
@@ -26,7 +26,7 @@ HOW_TO_GET = (
     "Get it with `apt-get install prometheus` or `brew install prometheus`, "
     "or name one with --mesh-addon prometheus=PATH"
 )
-IN_CLUSTER = InCluster(
+CLUSTER_LOOKUP = ClusterLookup(
     ("prometheus", "prometheus-server", "prometheus-k8s", "prometheus-operated"),
     (9090, "http", "web", "http-web", 80),
     "kubectl apply -f samples/addons/prometheus.yaml",
@@ -107,7 +107,7 @@ class Addon:
         return AddonEvidence(count if up >= proxies else 0, description)
 
 
-class Remote:
+class ClusterAddon:
     """A Prometheus of a cluster, which must scrape the proxies of the run by itself."""
 
     evidence_timeout = timeouts.SCRAPED

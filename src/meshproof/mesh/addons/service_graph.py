@@ -13,8 +13,8 @@ from meshproof.base.errors import NotReady
 from meshproof.mesh.addons import (
     UNCOUNTED,
     AddonEvidence,
+    ClusterLookup,
     ClusterView,
-    InCluster,
     get_json,
     get_text,
 )
@@ -23,7 +23,7 @@ HOW_TO_GET = (
     "ServiceGraph and Kiali read a Kubernetes cluster: the local mesh has none, "
     "the cluster mesh checks them"
 )
-IN_CLUSTER = InCluster(
+CLUSTER_LOOKUP = ClusterLookup(
     ("kiali", "servicegraph"),
     (20001, 8088, "http"),
     "kubectl apply -f samples/addons/kiali.yaml",
@@ -38,7 +38,7 @@ def find_command(path: str | None) -> None:
     """Return None: on a mesh without Kubernetes there is nothing that it could show."""
 
 
-class Remote:
+class ClusterAddon:
     """A service graph of a cluster: Kiali, or ServiceGraph of Istio 1.0 and before.
 
     It has rates, no counts and no tags. Nobody but us sends requests in the namespace of the run:

@@ -11,8 +11,8 @@ from typing import Any
 from meshproof.base import timeouts
 from meshproof.mesh.addons import (
     AddonEvidence,
+    ClusterLookup,
     ClusterView,
-    InCluster,
     MeshView,
     find_jar,
     find_program,
@@ -28,7 +28,7 @@ HOW_TO_GET = (
     "-DoutputDirectory=DIR` and name it with --mesh-addon zipkin=DIR/zipkin-server-3.5.1-exec.jar "
     "or $ZIPKIN_JAR (it needs Java 17)"
 )
-IN_CLUSTER = InCluster(
+CLUSTER_LOOKUP = ClusterLookup(
     ("zipkin", "zipkin-query"),
     (9411, "http-query"),
     "kubectl apply -f samples/addons/extras/zipkin.yaml",
@@ -88,7 +88,7 @@ class Addon:
         return count_whole_traces(_read_tagged_traces(self.url, tag), SERVICES)
 
 
-class Remote:
+class ClusterAddon:
     """A Zipkin of a cluster, to which the sidecars of the run send their spans."""
 
     evidence_timeout = timeouts.TRACED

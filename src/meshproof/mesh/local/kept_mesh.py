@@ -89,7 +89,7 @@ def start_kept_mesh(mtls: MtlsMode, port: int, envoy: str | None) -> tuple[KeptM
         with process.uninterrupted():
             if signals.is_pending():
                 raise KeyboardInterrupt
-            mesh.workspace.keep(json.dumps(asdict(mesh_state)))
+            mesh.workspace.leave_running(json.dumps(asdict(mesh_state)))
             signals.ignore_from_now()
     return mesh_state, True
 

@@ -1,8 +1,8 @@
-"""Limits of the machine that end an Envoy, and what the user can do about each.
+"""Machine limits that end an Envoy, and what the user can do about each.
 
-Source: inotify(7) and sysctl/fs of the kernel's documentation. Envoy has an inotify instance for
-each file that it reads its config from, and aborts when it gets none
-(its source/common/filesystem/inotify/watcher_impl.cc).
+Source: inotify(7) and sysctl/fs of the kernel's documentation. Envoy uses one inotify instance for
+each config file that it reads, and aborts if it gets none (its
+source/common/filesystem/inotify/watcher_impl.cc).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MIN_SUGGESTED = 1024
 
 
 def suggest_fixes(log: str) -> list[str]:
-    """Return what to do where a log says that the machine had no more to give, else nothing."""
+    """Return what to do if a log says that the machine has reached a limit, else nothing."""
     if "inotify_fd_ >= 0" in log:
         return [_describe_inotify_use()]
     if "unable to add filesystem watch" in log and "No space left" in log:
@@ -32,6 +32,7 @@ def suggest_fixes(log: str) -> list[str]:
 
 
 def _describe_inotify_use() -> str:
+    """Say that the inotify instances are used up, by which programs, and how to raise the limit."""
     name, limit = _read_inotify_limit("instances")
     counts = Counter(_find_inotify_holders())
     holders = ", ".join(f"{program} {count}" for program, count in counts.most_common(_MAX_HOLDERS))
@@ -43,9 +44,9 @@ def _describe_inotify_use() -> str:
 
 
 def _read_inotify_limit(kind: str) -> tuple[str, str]:
-    """Return the setting that is in force for inotify's instances or watches, and its value.
+    """Return the name and value of the setting that limits inotify `instances` or `watches`.
 
-    A container may have a lower one of its own.
+    A container may have a lower limit of its own; the lowest is in force.
     """
     names = (f"fs.inotify.max_user_{kind}", f"user.max_inotify_{kind}")
     limits = []
@@ -59,11 +60,12 @@ def _read_inotify_limit(kind: str) -> tuple[str, str]:
 
 
 def _suggest_limit(limit: str) -> int:
+    """Return a higher limit: twice the present one, at least _MIN_SUGGESTED."""
     return max(_MIN_SUGGESTED, 2 * int(limit)) if limit.isdigit() else _MIN_SUGGESTED
 
 
 def _find_inotify_holders() -> Iterator[str]:
-    """Yield, for each inotify instance of this user that can be seen, the program that holds it."""
+    """Yield the program that holds each visible inotify instance of this user."""
     for folder in _PROC.glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if folder.stat().st_uid != os.getuid():

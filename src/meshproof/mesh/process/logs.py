@@ -1,8 +1,8 @@
-"""What a process wrote in its log, as far as a message needs it: the cause first, then the end.
+"""Read a process's log and cut it for a message: the lines with the cause, then the end.
 
 Source: Envoy writes `assert failure: ...` and then the stack, twice, by address (its
-source/common/common/assert.h and source/server/backtrace.h); a Go program `panic: ...` and then
-every goroutine.
+source/common/common/assert.h and source/server/backtrace.h). A Go program writes `panic: ...` and
+then every goroutine.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-#: What a program says when it gives up; what is written after it tells only where it did.
+#: What a program writes when it gives up. The lines after it only say where that happened.
 _CAUSE = re.compile(
     r"\[critical\]\[(?!backtrace\])|assert failure|envoy bug failure|"
     r"^\[err\]|^panic: |^fatal error: "
 )
-#: A line of a stack that is nothing but an address, or a function at one.
+#: A stack line with only an address, or with a function and its address.
 _STACK = re.compile(r"#\d+:? .*\[0x[0-9a-f]+\]\s*$")
 _MAX_LINE_LENGTH = 300
 _MAX_CAUSES = 2
 
 
 def read_log(log: Path) -> str:
-    """Return a log, or in brackets why it cannot be read."""
+    """Return the text of a log, or in brackets why it cannot be read."""
     try:
         return log.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -30,10 +30,10 @@ def read_log(log: Path) -> str:
 
 
 def format_tail(log: Path, lines: int) -> str:
-    """Return for a message, indented, the end of a log and above it what names the cause.
+    """Return the end of a log for a message, indented, below the lines that name the cause.
 
-    The end is the last `lines` lines without those of a stack. What names the cause are the first
-    two lines by which a program gives up; where they are not in the end, `...` stands between.
+    The end is the last `lines` lines, without stack lines. The cause is named by the first two
+    lines in which a program gives up; `...` separates them from the end if they come earlier.
     """
     log_lines = [
         line.rstrip()[:_MAX_LINE_LENGTH] for line in read_log(log).splitlines() if line.strip()

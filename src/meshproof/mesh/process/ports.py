@@ -1,4 +1,4 @@
-"""Whether a port of loopback can be had and, where that can be known, who has it."""
+"""Check that a port of loopback is free, and name the process that holds it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_COMMAND_LENGTH = 60
 
 
 def require_free(port: int) -> None:
-    """Raise NotReady, with the process that holds it, when nobody else may listen on `port`."""
+    """Raise NotReady if `port` is in use; the message names the process that holds it, if known."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Envoy does
         try:
@@ -27,7 +27,7 @@ def require_free(port: int) -> None:
 
 
 def _describe_holder(port: int) -> str:
-    """Return ` by NAME (pid N: COMMAND)`, or nothing where this user may not know."""
+    """Return ` by NAME (pid N: COMMAND)`, or nothing if this user may not see the process."""
     import psutil
 
     try:

@@ -1,8 +1,8 @@
-"""Processes and folders of a run, so made that none outlives it, whatever ends the run.
+"""The processes and folders of a run. None of them outlives the run, however it ends.
 
-A run owns one folder and holds a lock on it; every process that it starts carries the folder's path
-in its environment. So the next run can tell, after this one was killed (SIGKILL), that its owner
-is gone (the kernel has dropped the lock, whatever pid or clock says) and what it left.
+A run owns one folder and locks it. Each process that it starts carries the folder's path in its
+environment. After a SIGKILL the kernel drops the lock, so the next run sees that the owner is gone,
+whatever process ids and clocks say, and finds its processes and its folder.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from meshproof.base.signals import interruptible, uninterrupted
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.process import limits, logs
 
-#: Name of the variable that marks our processes.
+#: The environment variable that marks the processes of a run.
 RUN_VARIABLE = "MESHPROOF_RUN"
 _STATE_FILE = "kept"
 _RUN_NAME = re.compile(r"run-(\d+)-[0-9a-f]{8}")
 
 
 def ensure_runs_folder() -> Path:
-    """Return the folder of all runs of this user, made if needed, closed to others.
+    """Return the folder of all runs of this user; create it if needed, closed to others.
 
-    Raises NotReady when it cannot be made, or when somebody else owns a folder of that name.
+    Raises NotReady if it cannot be created, or if somebody else owns a folder of that name.
     """
     path = _runs_folder_path()
     try:
@@ -56,15 +56,16 @@ def ensure_runs_folder() -> Path:
 
 
 def _runs_folder_path() -> Path:
-    # Resolved: by another name of the same folder nobody would find the processes of its runs.
+    # Resolved: the processes of a run are found by this path, so it must be the same each time.
+    """Return the path of the folder of all runs of this user."""
     return Path(tempfile.gettempdir()).resolve() / f"meshproof-{os.getuid()}"
 
 
 @contextlib.contextmanager
 def _lock_runs() -> Iterator[Path]:
-    """Let one process at a time make, judge or remove runs; the last one removes their folder.
+    """Let one process at a time create, judge or remove runs; the last one removes their folder.
 
-    Raises NotReady when another does not come to an end with it.
+    Raises NotReady if another process holds the lock too long.
     """
     handle = wait_for(
         _try_lock_runs,
@@ -82,6 +83,7 @@ def _lock_runs() -> Iterator[Path]:
 
 
 def _try_lock_runs() -> int | None:
+    """Return a handle that locks the folder of all runs; None if another process holds it."""
     handle = _lock_folder(ensure_runs_folder())
     if handle is not None and not _is_folder_at(handle, _runs_folder_path()):
         os.close(handle)
@@ -90,7 +92,7 @@ def _try_lock_runs() -> int | None:
 
 
 def _lock_folder(folder: Path) -> int | None:
-    """Return a handle that locks a folder until it is closed; None when the folder is locked."""
+    """Return a handle that locks a folder until it is closed; None if the folder is locked or gone."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -104,6 +106,7 @@ def _lock_folder(folder: Path) -> int | None:
 
 
 def _is_folder_at(handle: int, path: Path) -> bool:
+    """Say whether `path` is still the folder that `handle` has opened."""
     try:
         return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
@@ -111,9 +114,9 @@ def _is_folder_at(handle: int, path: Path) -> bool:
 
 
 class Workspace:
-    """The folder of one run and the processes that belong to it. As a context it ends with it.
+    """The folder and the processes of one run; as a context it ends the run.
 
-    `lock` is the handle by which this process owns the run; None for a look at another's.
+    `lock` is the handle by which this process owns the run; None to look at another process's run.
     """
 
     def __init__(self, path: Path, lock: int | None = None) -> None:
@@ -121,12 +124,12 @@ class Workspace:
         self.owner = os.getpid() if lock is not None else None
         self._lock = lock
         self._processes: list[Process] = []
-        self._starting = threading.Lock()
+        self._start_lock = threading.Lock()
         self._closed = False
 
     @classmethod
     def create(cls) -> Workspace:
-        """Make a folder for this process's run. First clears what runs left whose owner is gone."""
+        """Create the folder of this process's run. First clears the runs whose owner is gone."""
         with uninterrupted(), _lock_runs() as folder:
             _clear_dead_runs()
             path = folder / f"run-{os.getpid()}-{secrets.token_hex(4)}"
@@ -147,33 +150,33 @@ class Workspace:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the run, unless it is kept and nothing went wrong."""
+        """Close the run, unless it was left running and no error came."""
         if error is not None or self.kept_state is None:
             self.close()
 
-    def keep(self, state: str) -> None:
-        """Let the processes live on when this one ends; `state` is kept for whoever comes next."""
+    def leave_running(self, state: str) -> None:
+        """Let the processes outlive this one; store `state` for the next command."""
         with uninterrupted():
             write_atomically(self.path / _STATE_FILE, state)
             _forget(self)
 
     @property
     def kept_state(self) -> str | None:
-        """The state given to `keep`, or None."""
+        """The state given to `leave_running`, or None."""
         with contextlib.suppress(OSError):
             return (self.path / _STATE_FILE).read_text(encoding="utf-8")
         return None
 
     @property
     def processes(self) -> dict[str, int]:
-        """Name -> process id of everything that was started here."""
+        """Name -> process id of every process that this run has started."""
         return {process.name: process.pid for process in self._processes}
 
     def start(
         self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None
     ) -> Process:
-        """Start a process whose output goes to the log `name`. Raises NotReady if it cannot run."""
-        with uninterrupted(), self._starting:
+        """Start a process with its output in the log `name`. Raises NotReady if it cannot run."""
+        with uninterrupted(), self._start_lock:
             if self._closed:
                 raise NotReady(f"{name}: not started, the run is over")
             process = Process(name, command, self.path, env or {})
@@ -181,9 +184,9 @@ class Workspace:
         return process
 
     def close(self) -> None:
-        """End every process of the run and remove its folder. Signals wait until that is done."""
+        """End all processes of the run and remove its folder. Signals are held back until then."""
         with uninterrupted():
-            with self._starting:
+            with self._start_lock:
                 self._closed = True
             for process in self._processes:
                 process.terminate()
@@ -199,18 +202,19 @@ class Workspace:
                 pass  # if this was the last run, the folder of all runs is gone now
 
 
-#: Runs that this process has begun and not ended.
+#: The runs that this process has created and not closed.
 _open_workspaces: list[Workspace] = []
 
 
 def _forget(workspace: Workspace) -> None:
+    """Stop to track a workspace as open in this process."""
     if workspace in _open_workspaces:
         _open_workspaces.remove(workspace)
 
 
 @atexit.register
 def _close_open_workspaces() -> None:
-    """End what an exception between a start and its `with` has left open."""
+    """Close the workspaces that an exception between their creation and their `with` has left open."""
     for workspace in [
         workspace for workspace in _open_workspaces if workspace.owner == os.getpid()
     ]:
@@ -218,7 +222,7 @@ def _close_open_workspaces() -> None:
 
 
 class Process:
-    """A child process with a log file; it is in a session of its own, so Ctrl-C is ours alone."""
+    """A child process with a log file, in a session of its own: Ctrl-C reaches only this process."""
 
     def __init__(
         self, name: str, command: Sequence[str | Path], folder: Path, env: Mapping[str, str]
@@ -250,17 +254,17 @@ class Process:
         return self._popen.poll() is None
 
     def read_log(self) -> str:
-        """Return its log so far."""
+        """Return the process's log so far."""
         return logs.read_log(self.log)
 
     def tail(self, lines: int = 8) -> str:
-        """Return the last lines of the log, indented, for a message: see `logs.format_tail`."""
+        """Return the last lines of the log for a message; see `logs.format_tail`."""
         return logs.format_tail(self.log, lines)
 
     def require_alive(self, source: str = "") -> None:
-        """Raise NotReady with the telling log lines when the process has ended.
+        """Raise NotReady with the important log lines if the process has ended.
 
-        `source` says where it was asked for (file:line).
+        `source` is the place (file:line) that asks for the process.
         """
         if not self.is_alive:
             code = self._popen.returncode
@@ -272,18 +276,18 @@ class Process:
             raise NotReady("\n".join(lines + limits.suggest_fixes(self.read_log())))
 
     def does_end_within(self, seconds: float) -> bool:
-        """Wait so long at most for its end; say whether it has come."""
+        """Wait for the end of the process, at most `seconds`; say whether it has ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(seconds)
         return not self.is_alive
 
     def terminate(self) -> None:
-        """Ask the process to end."""
+        """Send SIGTERM to the process if it runs."""
         if self.is_alive:
             self._popen.terminate()
 
     def wait(self, seconds: float) -> None:
-        """Wait for the end; after `seconds` kill."""
+        """Wait for the end of the process; kill it after `seconds`."""
         try:
             self._popen.wait(max(seconds, 0))
         except subprocess.TimeoutExpired:
@@ -292,12 +296,12 @@ class Process:
 
 
 def find_run_processes(path: Path) -> list[psutil.Process]:
-    """Return the live processes that belong to the run in folder `path`."""
+    """Return the live processes of the run in folder `path`."""
     return [process for process, mark in _find_all_run_processes() if mark == path]
 
 
 def _find_all_run_processes() -> Iterator[tuple[psutil.Process, Path]]:
-    """Yield every live process but this one that belongs to a run, with the run's folder."""
+    """Yield each live process of any run, with the run's folder; leave out this process."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             mark = process.environ().get(RUN_VARIABLE)
@@ -306,7 +310,7 @@ def _find_all_run_processes() -> Iterator[tuple[psutil.Process, Path]]:
 
 
 def clear_run(path: Path) -> None:
-    """Kill what still runs for the run in folder `path` and remove the folder."""
+    """Kill all processes of the run in folder `path` and remove the folder."""
     deadline = time.monotonic() + timeouts.PROCESS_END
     survivors = {*find_run_processes(path)}
     while survivors and time.monotonic() < deadline:
@@ -314,12 +318,13 @@ def clear_run(path: Path) -> None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         time.sleep(timeouts.POLL)
-        # One may have started another since the last look; one that dies still has its ports.
+        # A process may have started another one meanwhile; a dying one still has its ports.
         survivors = {*find_run_processes(path), *filter(_is_running, survivors)}
     shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_running(process: psutil.Process) -> bool:
+    """Say whether a process runs and is no zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -327,7 +332,10 @@ def _is_running(process: psutil.Process) -> bool:
 
 
 def list_runs() -> list[Workspace]:
-    """Return the workspaces that exist, of whatever owner. Raises NotReady as `ensure_runs_folder` does."""
+    """Return the workspaces of all runs of this user.
+
+    Raises NotReady as `ensure_runs_folder` does.
+    """
     if not os.path.lexists(_runs_folder_path()):
         return []
     folders = sorted(
@@ -337,16 +345,17 @@ def list_runs() -> list[Workspace]:
 
 
 def clear_dead_runs(dry_run: bool = False) -> list[Path]:
-    """Clear the runs whose owner is gone, unless they were kept and still have processes.
+    """Clear the runs whose owner is gone, unless they were left running and still have processes.
 
-    Ends processes, too, whose run has lost its folder (a cleaner of temporary files) and its owner.
-    Returns the folders of those runs; `dry_run` clears none.
+    Also ends processes whose owner is gone and whose folder was removed (by a cleaner of temporary
+    files). Returns the folders of the dead runs; `dry_run` clears none.
     """
     with uninterrupted(), _lock_runs():
         return _clear_dead_runs(dry_run)
 
 
 def _clear_dead_runs(dry_run: bool = False) -> list[Path]:
+    """Do as `clear_dead_runs` does; the caller holds the lock."""
     dead: list[Path] = []
     for workspace in list_runs():
         handle = _lock_folder(workspace.path)
@@ -369,9 +378,9 @@ def _clear_dead_runs(dry_run: bool = False) -> list[Path]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part.
+    """Write a file so that readers see the old text or the new one, never a part of it.
 
-    Raises NotReady when that cannot be done, as on a full disk.
+    Raises NotReady if that fails, for example on a full disk.
     """
     try:
         files.write_atomically(path, text.encode())

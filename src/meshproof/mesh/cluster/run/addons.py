@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady, UsageError
 from meshproof.base.waiting import wait_answered
-from meshproof.mesh.addons import OFF, Addon, InCluster, load_addon, wait_for_traffic
+from meshproof.mesh.addons import OFF, Addon, ClusterLookup, load_addon, wait_for_traffic
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.api.port_forward import Forwarder, get_from_pod
@@ -115,7 +115,7 @@ class ClusterAddons:
             return f"{name} was switched off"
         if url or self._find_service(name) is not None:
             return ""
-        in_cluster: InCluster = load_addon(name).IN_CLUSTER
+        in_cluster: ClusterLookup = load_addon(name).CLUSTER_LOOKUP
         return (
             f"{name} is not in this cluster: no Service called {' or '.join(in_cluster.services)} "
             f"(or labelled app={in_cluster.services[0]}) with port "
@@ -134,7 +134,7 @@ class ClusterAddons:
             url = self._forward_port(name, service) if service else self._urls[name]
             self._ready[name] = self._connect(name, url.rstrip("/"))
         addon: Addon = self._ready[name]
-        if load_addon(name).IN_CLUSTER.needs_spans and self._traced != name:
+        if load_addon(name).CLUSTER_LOOKUP.needs_spans and self._traced != name:
             self._send_spans(service)
             with contextlib.suppress(NotReady):  # the check itself reports missing spans
                 self._wait_for_spans(addon)
@@ -155,7 +155,7 @@ class ClusterAddons:
 
     def _connect(self, name: str, url: str) -> Any:
         """Return the addon at a URL once it answers."""
-        addon = load_addon(name).Remote(url, self._view)
+        addon = load_addon(name).ClusterAddon(url, self._view)
         wait_answered(
             addon.require_answer,
             timeouts.ADDON_ANSWERS,
@@ -185,7 +185,10 @@ class ClusterAddons:
         if not pods:
             raise NotReady(f"{name}: {service_name} has no endpoints: no pod runs behind it")
         pod = pods[0]
-        port = _find_port(service, load_addon(name).IN_CLUSTER.ports) or service["spec"]["ports"][0]
+        port = (
+            _find_port(service, load_addon(name).CLUSTER_LOOKUP.ports)
+            or service["spec"]["ports"][0]
+        )
         target = find_target_port(service, port, pod)
         pod_metadata = pod["metadata"]
         forwarder = Forwarder(self._kube, pod_metadata["name"], pod_metadata["namespace"], target)
@@ -193,7 +196,7 @@ class ClusterAddons:
 
     def _find_service(self, name: str) -> Object | None:
         """Return an addon's Service: in Istio's namespace first, then in any other."""
-        in_cluster: InCluster = load_addon(name).IN_CLUSTER
+        in_cluster: ClusterLookup = load_addon(name).CLUSTER_LOOKUP
         namespace = self._istio.namespace
         return find_addon_service(self._kube.list("v1", "Service"), in_cluster, namespace)
 
@@ -213,7 +216,7 @@ def _send_visits(address: Address, tag: str) -> None:
 
 
 def find_addon_service(
-    services: Sequence[Object], in_cluster: InCluster, first_namespace: str
+    services: Sequence[Object], in_cluster: ClusterLookup, first_namespace: str
 ) -> Object | None:
     """Return the Service that fits an addon best, by name, else by label; None without one.
 
@@ -234,7 +237,7 @@ def find_addon_service(
     return min(candidates, key=rank, default=None)
 
 
-def _fits_addon(service: Object, in_cluster: InCluster) -> bool:
+def _fits_addon(service: Object, in_cluster: ClusterLookup) -> bool:
     """Say whether a Service has a name or label of the addon, and one of its ports."""
     selector = service["spec"].get("selector") or {}
     if not selector or set(selector.values()) & set(in_cluster.excluded_selectors):
