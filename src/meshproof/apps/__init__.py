@@ -1,7 +1,7 @@
-"""Stand-ins for the demo apps: standard library only, one process per workload.
+"""Stand-ins for the demo apps: standard library only, one process for each workload.
 
-`find_standin(image)` answers which module, arguments and environment stand in for an official image.
-The files also run without the rest of meshproof, mounted as `meshproof/apps/*.py`.
+`find_standin(image)` returns the module, arguments and environment for an official image. The files
+also run without the rest of meshproof, mounted as `meshproof/apps/*.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class StandIn:
-    """What to run for one image: `python -m MODULE *ARGS`, with what the image bakes in."""
+    """The program for one image: `python -m MODULE *ARGS`, with the image's environment."""
 
     module: str
     args: tuple[str, ...] = ()
@@ -19,14 +19,16 @@ class StandIn:
 
 
 class UnknownImage(LookupError):
-    """No stand-in has this image name."""
+    """There is no stand-in for this image."""
 
 
 def _make_bookinfo(role: str, version: str = "v1", **env: str) -> StandIn:
+    """Return the stand-in of a Bookinfo image."""
     return StandIn("meshproof.apps.bookinfo", (role,), {"SERVICE_VERSION": version, **env})
 
 
 def _make_sockshop(role: str, version: str = "v1", **env: str) -> StandIn:
+    """Return the stand-in of a sock shop image."""
     return StandIn("meshproof.apps.sockshop", (role,), {"SERVICE_VERSION": version, **env})
 
 
@@ -50,7 +52,7 @@ STANDINS: dict[str, StandIn] = {
 
 
 def parse_repository(image: str) -> str:
-    """Return the repository of an image reference, as the table writes it.
+    """Return the repository of an image reference, as STANDINS writes it.
 
     `docker.io/istio/x:1.20.3` -> `istio/x`; `registry.istio.io/release/x@sha256:...` -> `istio/x`.
     """
@@ -65,7 +67,7 @@ def parse_repository(image: str) -> str:
 
 
 def find_standin(image: str) -> StandIn:
-    """Return the stand-in of an image, or raise UnknownImage naming the nearest known one."""
+    """Return the stand-in for an image. Raises UnknownImage with the nearest known name."""
     name = parse_repository(image)
     if name in STANDINS:
         return STANDINS[name]

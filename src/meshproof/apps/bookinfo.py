@@ -1,7 +1,7 @@
 """The Bookinfo services: `python -m meshproof.apps.bookinfo productpage|details|reviews|ratings`.
 
-Paths, JSON, environment and behaviour under failure are those of the official images, so that
-the same check reads both. Text and page are our own.
+Paths, JSON, environment and failures are those of the official images, so that the same check works
+for both. Texts and page are our own.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def answer_ratings(request: serve.Request) -> serve.Response:
 
 
 def answer_reviews(request: serve.Request) -> serve.Response:
-    """GET /reviews/{id}: v1 has no stars and asks nobody; v2 and v3 ask ratings for theirs."""
+    """GET /reviews/{id}: v1 has no stars; v2 and v3 get theirs from ratings."""
     match request.path_parts:
         case ["reviews", number] if number.isdecimal():
             return _make_reviews(number, request.forwarded_headers)
@@ -66,6 +66,7 @@ def answer_reviews(request: serve.Request) -> serve.Response:
 
 
 def _make_reviews(number: str, headers: Headers) -> serve.Response:
+    """Return the reviews of a book, with stars if this version has them."""
     entries: list[dict[str, object]] = [{"reviewer": who, "text": text} for who, text in REVIEWS]
     if os.environ.get("ENABLE_RATINGS", "").lower() == "true":
         color = os.environ.get("STAR_COLOR", "black")
@@ -89,7 +90,7 @@ def _make_reviews(number: str, headers: Headers) -> serve.Response:
 
 
 def _request_stars(number: str, headers: Headers, *, timeout: float) -> dict[str, int]:
-    """Return reviewer -> stars, empty if ratings has no usable answer."""
+    """Return reviewer -> stars; empty if ratings has no usable response."""
     url = f"{build_service_url('ratings', PORT)}/ratings/{number}"
     try:
         reply = send_request(url, headers, timeout=timeout)
@@ -103,7 +104,7 @@ def _request_stars(number: str, headers: Headers, *, timeout: float) -> dict[str
 
 
 def answer_productpage(request: serve.Request) -> serve.Response:
-    """Show the page, sign users in and out, and offer the API in front of the other services."""
+    """Show the page, sign users in and out, and offer the API of the other services."""
     match (request.method, request.path_parts):
         case ("POST", ["login"]):
             return _sign_in(request)
@@ -117,6 +118,7 @@ def answer_productpage(request: serve.Request) -> serve.Response:
 
 
 def _answer_get(request: serve.Request, parts: list[str]) -> serve.Response:
+    """Answer a GET: the index, the page or the API."""
     match parts:
         case [] | ["index.html"]:
             return serve.Response(page.render_index(), content_type=serve.HTML)
@@ -132,7 +134,7 @@ def _answer_get(request: serve.Request, parts: list[str]) -> serve.Response:
 
 
 def _make_front_page(request: serve.Request) -> serve.Response:
-    """Answer 200 whatever the other services do; what is missing is told on the page."""
+    """Answer 200 whatever the other services do; the page says what is missing."""
     html = page.render_productpage(
         user=request.cookie("user"),
         details=page.Part(_request_part(request, "details", "0")),
@@ -144,9 +146,9 @@ def _make_front_page(request: serve.Request) -> serve.Response:
 
 
 def _request_part(request: serve.Request, name: str, number: str) -> Reply:
-    """Return what a service answers; if it does not answer 200, an error in its place.
+    """Return a service's response; an error instead if its status is not 200.
 
-    Reviews are asked for twice, with 3 s each: a known flaw of the official page that the
+    Reviews are requested twice, with 3 s each: a known flaw of the official page that the
     fault-injection task of Istio's documentation relies on.
     """
     headers = request.forwarded_headers
@@ -169,17 +171,19 @@ def _request_part(request: serve.Request, name: str, number: str) -> Reply:
 
 
 def _forward_reply(reply: Reply) -> serve.Response:
+    """Return another service's JSON as our response."""
     return serve.Response(reply.body, status=reply.status, content_type=serve.JSON)
 
 
 def _sign_in(request: serve.Request) -> serve.Response:
-    """Sign in as anybody: the name becomes the cookie that the user's rules route on."""
+    """Sign in as anybody: the name becomes the cookie that users' rules route on."""
     names = parse_qs(request.body.decode("utf-8", "replace")).get("username", [""])
     name = quote(names[0].strip()[:64], safe="@")
     return _redirect_to_page(f"user={name}; Path=/; HttpOnly" if name else None)
 
 
 def _redirect_to_page(cookie: str | None) -> serve.Response:
+    """Redirect to the page, with a cookie if there is one."""
     headers = {"location": "/productpage"}
     if cookie:
         headers["set-cookie"] = cookie

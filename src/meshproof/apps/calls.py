@@ -1,4 +1,4 @@
-"""Calls from one service to another: pooled, through HTTP_PROXY if set, with headers passed on."""
+"""Send requests to other services: pooled, through HTTP_PROXY if set, with forwarded headers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 from meshproof.apps.http1 import BadMessage, Headers, Reader
 
-# What an app hands on so that a trace stays one trace and a rule sees the same user at each hop:
+# Forwarded so that a trace stays one trace and a rule sees the same user at each hop:
 # https://istio.io/latest/docs/tasks/observability/distributed-tracing/overview/
 FORWARDED_HEADERS = {
     "authorization",
@@ -34,15 +34,15 @@ Address = tuple[str, int]
 
 
 class CallFailed(Exception):
-    """No usable answer: refused, timed out, cut off or not HTTP."""
+    """No usable response: refused, timed out, cut off or not HTTP."""
 
 
 class _StaleConnection(Exception):
-    """The connection ended before a byte of the answer came."""
+    """The connection ended before a byte of the response came."""
 
 
 class Reply:
-    """An answer: status, headers (names in lower case) and body."""
+    """A response: status, headers (names in lower case) and body."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -53,7 +53,7 @@ class Reply:
 
 
 def select_forwarded_headers(headers: Headers) -> Headers:
-    """Return those headers of an incoming request that every outgoing one carries too."""
+    """Return the headers of an incoming request that every outgoing one gets, too."""
     return {k: v for k, v in headers.items() if k in FORWARDED_HEADERS or k.startswith("x-b3-")}
 
 
@@ -65,10 +65,10 @@ def send_request(
     body: bytes = b"",
     timeout: float = TIMEOUT,
 ) -> Reply:
-    """Send one request (`http://HOST[:PORT]/PATH`) and return the answer of whatever status.
+    """Send one request (`http://HOST[:PORT]/PATH`); return the response of any status.
 
-    A pooled connection that the other end has closed is replaced once by a fresh one, and only
-    if nothing of an answer had come. Raises CallFailed.
+    If the other end has closed a pooled connection before any byte of the response, a new one is
+    tried once. Raises CallFailed.
     """
     authority, _, path = url.removeprefix("http://").partition("/")
     proxy = os.environ.get("HTTP_PROXY", "")
@@ -88,6 +88,7 @@ def send_request(
 
 
 def _parse_address(authority: str) -> Address:
+    """Return host and port of an authority; the default port is 80."""
     host, _, port = authority.rpartition(":")
     return (host.strip("[]"), int(port)) if port.isdigit() and host else (authority, 80)
 
@@ -97,6 +98,7 @@ _idle_connections: dict[Address, list[Reader]] = {}
 
 
 def _exchange_pooled(address: Address, message: bytes, method: str, timeout: float) -> Reply:
+    """Send a message on an idle connection, else on a new one; return the response."""
     idle = _idle_connections.setdefault(address, [])
     try:
         reader = idle.pop()
@@ -114,7 +116,7 @@ def _exchange_pooled(address: Address, message: bytes, method: str, timeout: flo
 
 
 def _exchange_on(reader: Reader, message: bytes, method: str, idle: list[Reader]) -> Reply:
-    """Send and receive on one connection; give it back to the pool if it may live on."""
+    """Send and receive on one connection; return it to the pool if it stays open."""
     try:
         reply = _read_reply(reader, message, method)
     except BaseException:
@@ -128,6 +130,7 @@ def _exchange_on(reader: Reader, message: bytes, method: str, idle: list[Reader]
 
 
 def _read_reply(reader: Reader, message: bytes, method: str) -> Reply:
+    """Send a message and read its response. Raises _StaleConnection if it was closed."""
     try:
         reader.sock.sendall(message)
         head = reader.read_head()
@@ -154,7 +157,7 @@ def _read_reply(reader: Reader, message: bytes, method: str) -> Reply:
 def build_service_url(name: str, default_port: int) -> str:
     """Return the base URL of a service, from NAME_HOSTNAME, NAME_SERVICE_PORT, SERVICES_DOMAIN.
 
-    The names are those of the official images; Kubernetes sets NAME_SERVICE_PORT by itself.
+    The official images use these names; Kubernetes sets NAME_SERVICE_PORT by itself.
     """
     prefix = name.upper().replace("-", "_")
     host = os.environ.get(f"{prefix}_HOSTNAME") or name

@@ -1,7 +1,7 @@
-"""The echo workload: answers any request with what it got and who it is.
+"""The echo workload: it answers any request with that request and its own name.
 
-Stands in for hosts that only rules mention. `python -m meshproof.apps.echo [SERVICE]`; the
-service is named by the argument, else by SERVICE_NAME.
+It stands in for hosts that only rules mention. `python -m meshproof.apps.echo [SERVICE]`; the
+argument, else SERVICE_NAME, is the service's name.
 """
 
 from __future__ import annotations

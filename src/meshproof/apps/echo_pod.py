@@ -1,4 +1,4 @@
-"""An echo workload of a cluster's sandbox: its answer tells who it is and what arrived.
+"""An echo workload of a cluster's sandbox: its response says who it is and what arrived.
 
     python3 echo_pod.py NAME [PORT]
 
@@ -16,8 +16,8 @@ import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-#: By which a request asks for an answer that is late (milliseconds), that fails (`503 x2`: at the
-#: first two attempts; `gRPC 14 x1`), or that has a header (`x-meshproof-answers-NAME`).
+#: The headers by which a request asks for a delay (milliseconds), a failure (`503 x2`: at the
+#: first two attempts; `gRPC 14 x1`) or a response header (`x-meshproof-answers-NAME`).
 DELAY_HEADER = "x-envoy-fault-delay-request"
 FAILURE_HEADER = "x-meshproof-fails"
 RESPONSE_HEADER_PREFIX = "x-meshproof-answers-"
@@ -26,9 +26,9 @@ SERVED_BY_HEADER = "x-served-by"
 SEEN_PATH_HEADER = "x-seen-path"
 SEEN_AUTHORITY_HEADER = "x-seen-authority"
 SEEN_HEADER_PREFIX = "x-seen-header-"
-#: By which a request is noted, for it may be mirrored.
+#: Header of requests that may be mirrored; each of its values is counted.
 MIRROR_HEADER = "x-meshproof-mirror"
-#: Where the kubelet asks whether it is up; where it tells how often it has got which of those.
+#: The path of the kubelet's probe, and the path that returns these counts.
 HEALTH_PATH = "/meshproof-health"
 COPIES_PATH = "/meshproof-copies"
 PORT = 8080
@@ -36,12 +36,14 @@ _MAX_DELAY_SECONDS = 120.0
 
 
 class _Handler(BaseHTTPRequestHandler):
+    """Answers one connection's requests."""
+
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # an answer leaves in one piece
     disable_nagle_algorithm = True
 
     def _answer_request(self) -> None:
-        """Answer any method and path."""
+        """Answer any method and path: with a delay or a failure if the request asks for it."""
         self.rfile.read(int(self.headers.get("content-length") or 0))
         server: _Server = self.server  # type: ignore[assignment]
         if self.path == COPIES_PATH:
@@ -73,6 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
     )
 
     def _send_answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Send a response; no body for HEAD."""
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -86,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _parse_failure(instruction: str, attempt: str) -> tuple[str, str]:
-    """Return how an attempt fails, as kind (`gRPC` or nothing) and number; nothing if it does not.
+    """Return how an attempt must fail, as kind (`gRPC` or empty) and number; empty if not.
 
     `503 x2` fails the first two attempts.
     """
@@ -98,6 +101,8 @@ def _parse_failure(instruction: str, attempt: str) -> tuple[str, str]:
 
 
 class _Server(ThreadingHTTPServer):
+    """The server of one echo workload, with the counts of mirrored copies."""
+
     request_queue_size = 128
 
     def __init__(self, name: str, port: int, host: str) -> None:
@@ -107,19 +112,19 @@ class _Server(ThreadingHTTPServer):
         self._lock = threading.Lock()
 
     def count_copy(self, value: str | None) -> None:
-        """Count a request that has a value of MIRROR, before it is answered."""
+        """Count a request that has a value of MIRROR_HEADER, before it is answered."""
         if value is not None:
             with self._lock:
                 self._counts[value] += 1
 
     def read_copies(self) -> dict[str, int]:
-        """Return how often each value has come, since the start."""
+        """Return how often each value has come since the start."""
         with self._lock:
             return dict(self._counts)
 
 
 def make_server(name: str, port: int, host: str = "") -> ThreadingHTTPServer:
-    """Return an echo workload of that name: `port` 0 is a free one, no `host` every address."""
+    """Return the server of an echo workload; `port` 0: a free one, no `host`: all addresses."""
     return _Server(name, port, host)
 
 

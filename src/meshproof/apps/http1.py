@@ -1,4 +1,4 @@
-"""HTTP/1.1 messages on a socket: reads start line, headers and body; used by both ends."""
+"""Read HTTP/1.1 messages from a socket: start line, headers and body. Both ends use it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Headers = dict[str, str]
 
 
 class BadMessage(Exception):
-    """The peer sent what is not HTTP/1.1, too much of it, or stopped in the middle."""
+    """The peer sent something that is not HTTP/1.1, is too long or stops in the middle."""
 
 
 class Reader:
-    """The incoming half of one connection; keeps what was read beyond the current message."""
+    """The incoming half of one connection; it keeps bytes beyond the current message."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -25,7 +25,7 @@ class Reader:
     def read_head(self) -> tuple[str, Headers] | None:
         """Return the start line and the headers (names in lower case); None at a clean end.
 
-        A header that comes more than once is joined, cookies by `; ` (RFC 9113, 8.2.3).
+        A repeated header is joined by commas, cookies by `; ` (RFC 9113, 8.2.3).
         """
         while (end := self.buffer.find(b"\r\n\r\n")) < 0:
             if len(self.buffer) > MAX_HEAD:
@@ -51,7 +51,7 @@ class Reader:
         return lines[0], headers
 
     def read_body(self, headers: Headers, *, until_close: bool = False) -> bytes:
-        """Return the body that the headers announce; all until the end if `until_close`."""
+        """Return the body that the headers announce; everything until the end if `until_close`."""
         if headers.get("transfer-encoding", "").lower().endswith("chunked"):
             return self._read_chunked()
         length = headers.get("content-length")
@@ -67,6 +67,7 @@ class Reader:
         return b""
 
     def _read_chunked(self) -> bytes:
+        """Return a chunked body."""
         parts: list[bytes] = []
         total = 0
         while True:
@@ -85,6 +86,7 @@ class Reader:
             self._read_line()
 
     def _read_exactly(self, size: int) -> bytes:
+        """Return the next `size` bytes."""
         self._check_size(size)
         while len(self.buffer) < size:
             if not self._receive():
@@ -93,6 +95,7 @@ class Reader:
         return body
 
     def _read_line(self) -> bytes:
+        """Return the next line without its end."""
         while (end := self.buffer.find(b"\r\n")) < 0:
             if len(self.buffer) > MAX_HEAD or not self._receive():
                 raise BadMessage("connection closed within a chunk")
@@ -100,10 +103,12 @@ class Reader:
         return line
 
     def _check_size(self, size: int) -> None:
+        """Raise BadMessage for a body that is too long."""
         if not 0 <= size <= MAX_BODY:
             raise BadMessage("body longer than 4 MiB")
 
     def _receive(self) -> bool:
+        """Read more bytes into the buffer; return False at the end of the connection."""
         chunk = self.sock.recv(_CHUNK)
         self.buffer += chunk
         return bool(chunk)

@@ -1,7 +1,7 @@
 """The HTML of the productpage: one file, no external assets, light and dark.
 
-The marks that checks read are those of the official page: the headings, the error texts,
-`Reviews served by: <u>POD</u>`, and the class `text-COLOR-500` on the row of stars.
+Checks read the marks of the official page: the headings, the error texts, `Reviews served by:
+<u>POD</u>`, and the class `text-COLOR-500` on the row of stars.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ _SIGN_IN = (
 
 
 class Part:
-    """What another service gave to the page: its data, or the error, and who served it."""
+    """Another service's part of the page: its content or error, and the pod that served it."""
 
     __slots__ = ("content", "error", "ok", "pod", "version")
 
@@ -96,6 +96,7 @@ class Part:
 
 
 def _parse_json(body: bytes) -> object:
+    """Return the JSON of a body, or None."""
     try:
         return json.loads(body)
     except ValueError:
@@ -103,13 +104,13 @@ def _parse_json(body: bytes) -> object:
 
 
 def escape_html(text: object) -> str:
-    """Return text as it may stand in HTML, in attributes too."""
+    """Return text escaped for HTML, also for attributes."""
     safe = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return safe.replace('"', "&quot;").replace("'", "&#39;")
 
 
 def render_productpage(*, user: str, details: Part, reviews: Part, pod: str, version: str) -> str:
-    """Return the page; `user` is the signed-in one as the cookie holds it, or empty."""
+    """Return the page; `user` is the cookie's value of a signed-in user, or empty."""
     body = (
         f'{_render_author(details)}<p class="lead">{PRODUCT["descriptionHtml"]}</p>'
         f"{_render_hint(user)}{_render_details(details)}{_render_reviews(reviews)}"
@@ -133,6 +134,7 @@ def render_index() -> str:
 
 
 def _render_document(main: str, right: str) -> str:
+    """Return a whole HTML document."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -142,6 +144,7 @@ def _render_document(main: str, right: str) -> str:
 
 
 def _render_user(user: str) -> str:
+    """Return the user's name, or the form to sign in."""
     if not user:
         return _SIGN_IN
     name = escape_html(unquote(user))
@@ -149,6 +152,7 @@ def _render_user(user: str) -> str:
 
 
 def _render_hint(user: str) -> str:
+    """Return the hint about rules on the user's cookie."""
     if user:
         return (
             f'<p class="hint">The cookie <code>user={escape_html(user)}</code> goes along to every '
@@ -162,6 +166,7 @@ def _render_hint(user: str) -> str:
 
 
 def _render_author(details: Part) -> str:
+    """Return the author and the year of the book."""
     if not details.ok:
         return '<p class="by"></p>'
     author, year = details.content.get("author"), details.content.get("year")
@@ -169,17 +174,20 @@ def _render_author(details: Part) -> str:
 
 
 def _render_details(details: Part) -> str:
+    """Return the facts about the book, or the error."""
     if not details.ok:
         return _render_error("Error fetching product details!", details.error)
     fields = ("type", "pages", "publisher", "language", "ISBN-10", "ISBN-13")
     facts = "".join(
-        f"<div><dt>{name[0].upper() + name[1:]}</dt><dd>{escape_html(details.content.get(name))}</dd></div>"
+        f"<div><dt>{name[0].upper() + name[1:]}</dt>"
+        f"<dd>{escape_html(details.content.get(name))}</dd></div>"
         for name in fields
     )
     return f'<h2>Book Details</h2><dl class="card facts">{facts}</dl>'
 
 
 def _render_reviews(reviews: Part) -> str:
+    """Return the reviews and who served them, or the error."""
     if not reviews.ok:
         return _render_error("Error fetching product reviews!", reviews.error)
     entries = reviews.content.get("reviews")
@@ -198,6 +206,7 @@ def _render_reviews(reviews: Part) -> str:
 
 
 def _render_review(review: Mapping[str, object]) -> str:
+    """Return the card of one review."""
     return (
         f'<section class="card">{_render_stars(review.get("rating"))}'
         f"<blockquote>{escape_html(review.get('text'))}</blockquote>"
@@ -206,6 +215,7 @@ def _render_review(review: Mapping[str, object]) -> str:
 
 
 def _render_stars(rating: object) -> str:
+    """Return the stars of a rating, or why there are none."""
     if not isinstance(rating, dict):
         return '<p class="none">no stars in this version</p>'
     stars = rating.get("stars")
@@ -218,10 +228,12 @@ def _render_stars(rating: object) -> str:
 
 
 def _render_error(title: str, text: str) -> str:
+    """Return the box of an error."""
     return f'<div class="card error"><b>{title}</b>{escape_html(text)}</div>'
 
 
 def _render_hop(service: str, pod: str, version: str, *, down: bool = False) -> str:
+    """Return the line about a service: its pod and its version."""
     badge = f'<span class="v">{escape_html(version)}</span>' if version else ""
     pod_text = "not available" if down else escape_html(pod) or "pod not told"
     style = " error" if down else ""

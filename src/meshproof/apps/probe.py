@@ -1,15 +1,15 @@
-"""A probe: sends batches of requests from where it runs and tells every answer, in send order.
+"""A probe: it sends batches of requests from its place and returns all responses in order.
 
     python3 probe.py serve PORT                          take batches, on loopback alone
     python3 probe.py [-X METHOD] [-H 'NAME: VALUE'] URL  send one request, show it as `curl -i` does
 
 One file and the standard library: it runs from a ConfigMap on any Python image.
 
-`POST /` takes {"host", "port", "workers", "keep_alive", "requests": [{"method", "path",
-"headers": [[name, value]], "without": [name], "seconds"}]} and answers a list with one entry for
-each request, in the order given: {"status", "headers": [[name, value]], "body" (base64),
-"seconds"}, or {"lost": kind, "why"} for one that got no answer. It may have a {"line", "number"},
-too: the last batch of a line, asked for again, is not sent again, and has the same answer.
+`POST /` takes {"host", "port", "workers", "keep_alive", "requests": [{"method", "path", "headers":
+[[name, value]], "without": [name], "seconds"}]}. It answers a list with one entry for each request,
+in the same order: {"status", "headers": [[name, value]], "body" (base64), "seconds"}, or {"lost":
+kind, "why"} for a request without a response. A batch may also have {"line", "number"}. If the last
+batch of a line is posted again, it is not sent again and has the same answer.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-#: Headers that are sent unless a request has its own or is to be without.
+#: Headers that are sent unless a request has its own or suppresses them.
 AUTOMATIC_HEADERS = (("user-agent", "meshproof-probe"), ("accept-encoding", "identity"))
 
 Address = tuple[str, int]
 
 
 class Connections:
-    """Connections that are kept between batches, by host and port."""
+    """Idle connections between batches, by host and port."""
 
     def __init__(self) -> None:
         self._idle: dict[Address, list[http.client.HTTPConnection]] = {}
         self._lock = threading.Lock()
 
     def borrow(self, address: Address) -> http.client.HTTPConnection:
-        """Return a kept connection that the other end has not closed, or one to be opened."""
+        """Return an idle connection that is still open, or a new one to be opened."""
         while True:
             with self._lock:
                 idle = self._idle.get(address)
@@ -62,7 +62,7 @@ class Connections:
 def send_request(
     address: Address, request: dict[str, Any], connections: Connections, keep_alive: bool
 ) -> dict[str, Any]:
-    """Send one request; return its answer, or what became of it."""
+    """Send one request; return its response, or why there is none."""
     connection = connections.borrow(address) if keep_alive else http.client.HTTPConnection(*address)
     began = time.monotonic()
     try:
@@ -86,6 +86,7 @@ def send_request(
 def _send_and_receive(
     connection: http.client.HTTPConnection, request: dict[str, Any], keep_alive: bool
 ) -> http.client.HTTPResponse:
+    """Send one request on a connection; return the response."""
     connection.timeout = float(request["seconds"])
     if connection.sock is None:
         connection.connect()  # it sets TCP_NODELAY
@@ -110,7 +111,7 @@ def _send_and_receive(
 
 
 def _classify_error(error: BaseException) -> str:
-    """Return in a word what became of a request without an answer."""
+    """Return the kind of an error, in a word."""
     if isinstance(error, ConnectionRefusedError):
         return "refused"
     if isinstance(error, socket.gaierror):
@@ -123,7 +124,7 @@ def _classify_error(error: BaseException) -> str:
 
 
 def send_batch(batch: dict[str, Any], connections: Connections) -> list[dict[str, Any]]:
-    """Send a batch, `workers` requests at a time; return what came of each, in send order."""
+    """Send a batch, `workers` requests at a time; return the outcomes in send order."""
     address = str(batch["host"]), int(batch["port"])
     with ThreadPoolExecutor(int(batch["workers"])) as pool:
         return list(
@@ -137,14 +138,14 @@ def send_batch(batch: dict[str, Any], connections: Connections) -> list[dict[str
 
 
 class BatchLines:
-    """The last batch of each line: one whose answer was lost is asked for again, not sent again."""
+    """The last batch of each line. A client that has lost the answer gets it without a resend."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[int, Future[list[dict[str, Any]]]]] = {}
         self._lock = threading.Lock()
 
     def send_once(self, batch: dict[str, Any], connections: Connections) -> list[dict[str, Any]]:
-        """Send a batch, unless that is done or under way; return its answers in both cases."""
+        """Send a batch, unless it was sent or is under way; return its outcomes in each case."""
         if "line" not in batch:
             return send_batch(batch, connections)
         line, number = str(batch["line"]), int(batch["number"])
@@ -162,14 +163,18 @@ class BatchLines:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    """Answers GET with readiness and POST with the outcomes of a batch."""
+
     protocol_version = "HTTP/1.1"
     connections = Connections()
     batch_lines = BatchLines()
 
     def do_GET(self) -> None:
+        """Answer the readiness probe."""
         self._send_json(200, {"ready": True})
 
     def do_POST(self) -> None:
+        """Send the batch in the body; answer 400 if it is malformed."""
         text = self.rfile.read(int(self.headers.get("content-length") or 0))
         try:
             self._send_json(200, self.batch_lines.send_once(json.loads(text), self.connections))
@@ -177,6 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(400, {"error": f"{type(error).__name__}: {error}"})
 
     def _send_json(self, status: int, content: object) -> None:
+        """Send a JSON response."""
         body = json.dumps(content).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
@@ -189,12 +195,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def make_server(port: int) -> ThreadingHTTPServer:
-    """Return what takes batches, on loopback alone: only a port-forward reaches it."""
+    """Return the server that takes batches, on loopback alone: only a port-forward reaches it."""
     return ThreadingHTTPServer(("127.0.0.1", port), _Handler)
 
 
 def run_command_line(arguments: list[str]) -> int:
-    """Send the one request that the words of a command line say; print its answer."""
+    """Send the one request that the arguments describe; print its response."""
     method, headers, url = "GET", [], ""
     remaining = iter(arguments)
     for argument in remaining:

@@ -1,8 +1,8 @@
-"""A small HTTP/1.1 server: one process per workload, one thread per connection.
+"""A small HTTP/1.1 server: one process for each workload, one thread for each connection.
 
-The mesh sets HOST, PORT (0: a free one), HOSTNAME (the pod), SERVICE_VERSION and reads one line
-of standard output, `listening on HOST:PORT`. ACCESS_LOG=1 adds one line per request.
-SIGTERM and SIGINT end the process at once with exit code 0.
+The mesh sets HOST, PORT (0: a free one), HOSTNAME (the pod) and SERVICE_VERSION. It reads one line
+of standard output, `listening on HOST:PORT`. ACCESS_LOG=1 adds one line for each request. SIGTERM
+and SIGINT end the process at once with exit code 0.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Request:
 
     @property
     def forwarded_headers(self) -> Headers:
-        """The headers that every call made for this request carries."""
+        """The headers that every request to another service carries."""
         return select_forwarded_headers(self.headers)
 
     def cookie(self, name: str) -> str:
@@ -70,7 +70,7 @@ class Request:
 
 
 class Response:
-    """One answer; `headers` are added to content-type, content-length and x-served-by."""
+    """One response; `headers` are added to content-type, content-length and x-served-by."""
 
     __slots__ = ("body", "content_type", "headers", "status")
 
@@ -92,17 +92,17 @@ Handler = Callable[[Request], Response]
 
 
 def make_json_response(content: object, status: int = 200) -> Response:
-    """Return `content` as a JSON answer."""
+    """Return `content` as a JSON response."""
     return Response(json.dumps(content), status=status, content_type=JSON)
 
 
 def make_not_found(request: Request) -> Response:
-    """Return the 404 for a path that the app does not have."""
+    """Return the 404 for an unknown path."""
     return make_json_response({"error": f"no such path: {request.path}"}, 404)
 
 
 def make_not_allowed(request: Request, allowed: str) -> Response:
-    """Return the 405 for a path that is there, but not with this method."""
+    """Return the 405 for a path that does not take this method."""
     response = make_json_response({"error": f"{request.method} is not allowed, {allowed} is"}, 405)
     response.headers["allow"] = allowed
     return response
@@ -114,7 +114,7 @@ def read_pod_name() -> str:
 
 
 def read_version() -> str:
-    """Return the version of this build, an empty string if the mesh did not tell."""
+    """Return the version of this build; an empty string if the mesh has not set it."""
     return os.environ.get("SERVICE_VERSION", "")
 
 
@@ -128,9 +128,9 @@ def run_role(roles: Mapping[str, tuple[Handler, int]], argv: list[str]) -> None:
 
 
 def run_server(handler: Handler, *, default_port: int, health: bool = True) -> None:
-    """Serve until SIGTERM or SIGINT. With `health`, GET /health is answered here.
+    """Serve until SIGTERM or SIGINT. With `health`, this module answers GET /health.
 
-    A port that cannot be had ends the process with one line on standard error and exit code 1.
+    If the port cannot be used, ends the process with one line on standard error and exit code 1.
     """
     host = os.environ.get("HOST") or "0.0.0.0"
     port = os.environ.get("PORT") or str(default_port)
@@ -155,6 +155,8 @@ def run_server(handler: Handler, *, default_port: int, health: bool = True) -> N
 
 
 class _Server:
+    """Serves a handler to connections."""
+
     def __init__(self, handler: Handler, *, health: bool) -> None:
         self.handler = handler
         self.health = health
@@ -165,6 +167,7 @@ class _Server:
         )
 
     def accept_connections(self, listener: socket.socket) -> None:
+        """Accept connections for ever, each in a thread of its own."""
         while True:
             try:
                 sock, _ = listener.accept()
@@ -176,6 +179,7 @@ class _Server:
             threading.Thread(target=self.serve_connection, args=(sock,), daemon=True).start()
 
     def serve_connection(self, sock: socket.socket) -> None:
+        """Answer the requests of one connection until it ends."""
         reader = Reader(sock)
         with sock:
             try:
@@ -192,7 +196,7 @@ class _Server:
                 pass  # the client has gone
 
     def answer_request(self, sock: socket.socket, reader: Reader) -> bool:
-        """Answer one request; tell whether the connection stays open."""
+        """Answer one request; say whether the connection stays open."""
         head = reader.read_head()
         if head is None:
             return False
@@ -213,6 +217,7 @@ class _Server:
         return not close
 
     def call_handler(self, request: Request) -> Response:
+        """Return the handler's response; 500 if it raises."""
         if self.health and request.path == "/health":
             return make_json_response({"status": f"{read_pod_name()} is healthy"})
         try:
@@ -224,6 +229,7 @@ class _Server:
             return make_json_response({"error": message}, 500)
 
     def format_response(self, response: Response, *, close: bool, bodiless: bool = False) -> bytes:
+        """Return a response as bytes; `bodiless` for HEAD."""
         status = response.status
         head = (
             f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}\r\n"
@@ -238,6 +244,7 @@ class _Server:
 
 
 def _parse_request_line(line: str) -> tuple[str, str, str]:
+    """Return method, target and protocol of a request line."""
     parts = line.split(" ")
     if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
         raise BadMessage(f"malformed request line {line[:80]!r}")
@@ -245,5 +252,6 @@ def _parse_request_line(line: str) -> tuple[str, str, str]:
 
 
 def _send_quietly(sock: socket.socket, message: bytes) -> None:
+    """Send a message; ignore a client that has disconnected."""
     with contextlib.suppress(OSError):
         sock.sendall(message)

@@ -47,6 +47,7 @@ def answer_orders(request: serve.Request) -> serve.Response:
 
 
 def _make_order(number: str) -> dict[str, object]:
+    """Return an order as JSON; ORDER_TOTAL changes its total."""
     changed = os.environ.get("ORDER_TOTAL")
     total = round(sum(count * price for _, count, price in SOCKS) + SHIPPING, 2)
     return {
@@ -61,7 +62,7 @@ def _make_order(number: str) -> dict[str, object]:
 
 
 def answer_front_end(request: serve.Request) -> serve.Response:
-    """/orders passes on what the orders service answers, 502 if it cannot be reached."""
+    """Forward /orders to the orders service; answer 502 if it cannot be reached."""
     match request.path_parts:
         case []:
             return serve.Response(_INDEX, content_type=serve.HTML)
@@ -71,6 +72,7 @@ def answer_front_end(request: serve.Request) -> serve.Response:
 
 
 def _request_orders(request: serve.Request) -> serve.Response:
+    """Return the response of the orders service."""
     url = build_service_url("orders", 80) + "/orders"
     headers = request.forwarded_headers
     if request.body:

@@ -1,4 +1,4 @@
-"""Errors that end a run, each with the exit code of the `meshproof` command."""
+"""The errors that end a run, each with the exit code of the `meshproof` command."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ EXIT_CODES = {
     EXIT_INTERNAL: "internal error",
     EXIT_FINDINGS: "lint findings",
 }
-#: Where several of them hold, the first of these counts: what was cut short or went wrong in our
-#: own code comes before a verdict, since the verdicts beside it may be wrong, too.
+#: If several of them hold, the first of these counts. An interruption or an error of our own code
+#: comes before a verdict, since the verdicts beside it may be wrong, too.
 PRECEDENCE = (
     EXIT_INTERRUPTED,
     EXIT_INTERNAL,
@@ -41,7 +41,7 @@ PRECEDENCE = (
     EXIT_INCONCLUSIVE,
     EXIT_PASSED,
 )
-#: What is said of an error of our own code, in every report and on standard error.
+#: The text about an error of our own code, in every report and on standard error.
 REPORT_IT = (
     "This is an error of meshproof or of this machine: it says nothing about your mesh. If this "
     "machine is not short of disk space, memory or threads, please report it to this project's "
@@ -50,11 +50,11 @@ REPORT_IT = (
 
 
 class MeshproofError(Exception):
-    """Something the user can act on; printed as one message, without a traceback."""
+    """An error that the user can act on; printed as one message, without a traceback."""
 
     exit_code = EXIT_FAILED
-    #: The folder of the evidence that was saved before all was taken down, and lines on what looked
-    #: wrong then; empty when there is none.
+    #: The folder of the evidence that was saved before the mesh ended, and lines on what looked
+    #: wrong then; empty if there is none.
     diagnosis = ""
     clues = ""
 
@@ -69,28 +69,28 @@ class BadRules(MeshproofError):
     """A rule or manifest that cannot be read or served (exit code 65, sysexits EX_DATAERR)."""
 
     exit_code = EXIT_BAD_RULES
-    #: The file that it is about, as messages have it; empty where it is about none.
+    #: The file with the error, as messages name it; empty if it is about no file.
     file = ""
 
 
 class Unsupported(BadRules):
-    """A rule that may well be right, of which meshproof does not know how to prove something."""
+    """A rule that may be right, but that meshproof cannot prove in full."""
 
 
 class Missing(BadRules):
-    """A rule that names an object which was not read; `namespace` is where that would be."""
+    """A rule that names an object which was not read; `namespace` is the object's."""
 
     namespace = ""
 
 
-#: How the parts of an error begin where it is shown as text.
+#: The labels before the parts of an error in text.
 _LABELS = ("", "observed: ", "see it: ")
 
 
 class Inconclusive(MeshproofError):
-    """A promise that cannot be judged: what it needs is broken elsewhere (exit code 3).
+    """A promise that cannot be judged, because what it needs is broken elsewhere (exit code 3).
 
-    `observed` is what came in place of it, `curl` a command line that shows one such response.
+    `observed` is the response that came instead, `curl` a command line that shows one.
     """
 
     exit_code = EXIT_INCONCLUSIVE
@@ -107,31 +107,31 @@ class Inconclusive(MeshproofError):
 
 
 class NotReady(MeshproofError):
-    """The mesh, an app or an addon did not come up (exit code 69, sysexits EX_UNAVAILABLE)."""
+    """The mesh, an app or an addon did not start (exit code 69, sysexits EX_UNAVAILABLE)."""
 
     exit_code = EXIT_NOT_READY
 
 
 def choose_exit_code(codes: Iterable[int]) -> int:
-    """Return the exit code of what ended with all of `codes`: the first by precedence."""
+    """Return the exit code for a run that ended with all of `codes`: the first by precedence."""
     return min(codes, key=PRECEDENCE.index)
 
 
 def describe_exit_codes() -> str:
-    """Return what the epilog of every `--help` says of the exit codes."""
+    """Return the text about exit codes at the end of every `--help`."""
     meanings = ", ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())
     order = ", ".join(str(code) for code in PRECEDENCE)
     return f"exit codes: {meanings}. Where several hold, the first of these counts: {order}."
 
 
 def describe_internal_error(error: BaseException) -> str:
-    """Return what is said of an exception that nobody expected: what it is, and what to do."""
+    """Return the message about an unexpected exception: what it is, and what to do."""
     summary = traceback.format_exception_only(error)[-1].strip()
     return f"internal error: {summary}\n{REPORT_IT}"
 
 
 def pluralize(count: int, noun: str, several: str = "") -> str:
-    """Return `1 promise`, `2 promises`; `several` is a plural that does not just add an s."""
+    """Return `1 promise`, `2 promises`; `several` is an irregular plural."""
     return f"{count} {noun}" if count == 1 else f"{count} {several or f'{noun}s'}"
 
 

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all, so that nobody ever reads a part of one."""
+"""Write a file as a whole, so that nobody ever reads a part of it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file, replacing one that is there in one step.
+    """Write a file; replace an old one in one step.
 
-    Raises OSError when that cannot be done; then an old file is as it was.
+    Raises OSError if that fails; then an old file stays as it was.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:

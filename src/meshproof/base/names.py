@@ -1,4 +1,4 @@
-"""Names that every dialect shares, apart from the routing model: lint needs no more than these."""
+"""Names that all dialects share, apart from the routing model; lint needs only these."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ MESH = "mesh"
 CLUSTER_DOMAIN = "svc.cluster.local"
 #: Policies of this namespace hold for the whole mesh (Istio reference, PeerAuthentication).
 ROOT_NAMESPACE = "istio-system"
-#: By which an Ingress says whose it is; it decides before the field ingressClassName.
+#: The annotation with an Ingress's class; it has precedence over the field ingressClassName.
 INGRESS_ANNOTATION = "kubernetes.io/ingress.class"
-#: The class that is Istio's as long as no IngressClass of that name says otherwise.
+#: Istio's class, unless an IngressClass of that name has another controller.
 INGRESS_CLASS = "istio"
-#: What an IngressClass of Istio's has as its controller.
+#: The controller of Istio's IngressClass.
 INGRESS_CONTROLLER = "istio.io/ingress-controller"
 
 
@@ -25,7 +25,7 @@ def is_service(host: str) -> bool:
 def qualify_host(host: str, namespace: str) -> str:
     """Return the full name of a service's short name as seen from `namespace`.
 
-    A name with a dot is taken as it is, `reviews.default` too (Istio reference, Destination.host).
+    A name with a dot stays as it is, `reviews.default` too (Istio reference, Destination.host).
     """
     if "." in host or host == "*":
         return host
@@ -38,7 +38,7 @@ def sort_labels(mapping: dict[str, str]) -> Labels:
 
 
 def qualify_gateway(name: str, namespace: str) -> str:
-    """Return namespace/name for the ways to write it: name, ns/name, ./name, name.ns.svc.*."""
+    """Return namespace/name of a gateway, written as name, ns/name, ./name or name.ns.svc.*."""
     if name == MESH:
         return name
     owner, slash, short = name.rpartition("/")

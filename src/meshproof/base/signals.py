@@ -1,7 +1,7 @@
-"""Ctrl-C, SIGTERM and SIGHUP: each ends the run in good order, once, and cuts no cleanup short.
+"""Ctrl-C, SIGTERM and SIGHUP: each ends the run in good order, once, and interrupts no cleanup.
 
-A signal becomes a KeyboardInterrupt in the main thread, whichever of the three it is. While
-something must not be cut short it waits. After it has ended the run, more of them change nothing.
+Each of the three becomes a KeyboardInterrupt in the main thread. A signal waits while an
+interruption would do harm. After one has ended the run, more of them change nothing.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: So long after it has ended the run a further signal is the same wish; later it interrupts again,
-#: since somebody may have swallowed the first.
+#: For so long after the first signal, more signals are the same request. A later one interrupts
+#: again, since somebody may have swallowed the first.
 _REPEAT_SECONDS = 5.0
-#: So long a signal waits for a moment in which it does no harm, looking again after _MOMENT.
+#: The longest time that a signal waits for a harmless moment; it tries again after _RETRY_PAUSE.
 _MAX_POSTPONE_SECONDS = 3.0
 _RETRY_PAUSE = 0.002
-#: Functions of `threading` in which a thread waits.
+#: The functions of `threading` in which a thread waits.
 _WAIT_FUNCTIONS = ("wait", "join", "_wait_for_tstate_lock")
 _LIBRARY_FOLDER = os.path.dirname(threading.__file__)
-#: Files of code in the midst of which nothing may be raised.
+#: Code in these files must not be interrupted.
 _UNSAFE_FILES = {contextlib.__file__, __file__}
-#: Files of code that must have returned before: what uses locks that are written in Python;
-#: `tempfile`, which tries its folder by a file that would stay; and imports, since what is raised
-#: while a class is made comes out of 3.11 as a RuntimeError (`__set_name__`), and a module that is
-#: half there breaks whoever imports it again.
+#: Code that these files call must not be interrupted either. They use locks written in Python;
+#: `tempfile` tries its folder with a file that would stay; in imports, an exception
+#: while a class is made comes out of 3.11 as a RuntimeError (`__set_name__`), and a module of which
+#: only half is there breaks the next import of it.
 _UNSAFE_CALLER_FILES = {"<frozen importlib._bootstrap>"} | {
     os.path.join(_LIBRARY_FOLDER, *file.split("/"))
     for file in (
@@ -50,9 +50,10 @@ _UNSAFE_CALLER_FILES = {"<frozen importlib._bootstrap>"} | {
 class _SignalState:
     """The state of signals in this process. Only the main thread changes it.
 
-    `depth` counts the contexts that want the signals, `held` those that hold them back; `waiting`
-    is a signal that was held back, `asked` the time of one that waits for a harmless moment,
-    `raised` the time at which one ended the run, `seen` where the main thread was last.
+    `context_depth` counts the contexts that handle signals, `hold_depth` those that hold them back.
+    `held_signal` is the number of a signal that was held back. `postponed_since` is the time since
+    which a signal waits for a harmless moment, `raised_at` the time at which one ended the run.
+    `last_position` is the function and instruction of the main thread at the last look.
     """
 
     previous_handlers: dict[int, Any] = field(default_factory=dict)
@@ -69,10 +70,12 @@ _state = _SignalState()
 
 
 def _in_main_thread() -> bool:
+    """Say whether this is the main thread."""
     return threading.current_thread() is threading.main_thread()
 
 
 def _handle_signal(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt for a signal, or hold it back, postpone it or ignore it."""
     if _state.ignores_signals:
         return
     if _state.hold_depth:
@@ -90,6 +93,7 @@ def _handle_signal(number: int, frame: FrameType | None) -> None:
 
 
 def _send_again(number: int) -> None:
+    """Send a postponed signal again after a pause."""
     threading.Event().wait(_RETRY_PAUSE)
     os.kill(os.getpid(), number)
 
@@ -97,9 +101,9 @@ def _send_again(number: int) -> None:
 def _is_harmless(frame: FrameType | None) -> bool:
     """Say whether an exception may be raised at this point of the main thread.
 
-    In the midst of Python's own locks it would leave one locked for ever (a thread pool then hangs
-    at its end), in that of a context manager it would pass its end by, in that of an import it may
-    come out as another error. Where an instruction has no line, pytest fails to show the traceback.
+    Inside Python's own locks it would leave one locked for ever; a thread pool then hangs at its
+    end. Inside a context manager it would skip the cleanup, inside an import it may come out as
+    another error. Where an instruction has no line number, pytest cannot show the traceback.
     """
     if frame is None:
         return True
@@ -116,7 +120,7 @@ def _is_harmless(frame: FrameType | None) -> bool:
 
 
 def _install_handlers() -> None:
-    """Take the signals over, but for those that are ignored (`nohup`, a shell's background job)."""
+    """Handle the signals, except those that are ignored (`nohup`, a shell's background job)."""
     for number in _SIGNALS:
         handler = signal.getsignal(number)
         if handler not in (signal.SIG_IGN, None):
@@ -125,7 +129,7 @@ def _install_handlers() -> None:
 
 
 def _restore_handlers() -> None:
-    """Give the signals back; one that still waits is for whoever had them before."""
+    """Give the signals back to the former handlers, with one that still waits."""
     waiting = 0 if _state.raised_at else _state.held_signal
     for number, handler in _state.previous_handlers.items():
         signal.signal(number, handler)
@@ -141,7 +145,7 @@ def _restore_handlers() -> None:
 
 
 def take_over() -> Callable[[], None]:
-    """Take the signals over as `interruptible` does, until what is returned is called, if ever."""
+    """Handle the signals as `interruptible` does; return a function that ends that."""
     if not _in_main_thread():
         return lambda: None
     if not _state.context_depth:
@@ -151,15 +155,16 @@ def take_over() -> Callable[[], None]:
 
 
 def _give_back() -> None:
+    """End one context; the outermost one gives the signals back."""
     _state.context_depth -= 1
     if not _state.context_depth:
         _restore_handlers()
 
 
 def _is_waiting_in_lock(frame: FrameType) -> bool:
-    """Say whether the main thread waits in one of Python's locks, still where it was last time.
+    """Say whether the main thread waits in one of Python's locks, at the same place as last time.
 
-    These waits are written to be interrupted.
+    These waits are made to be interrupted.
     """
     last_position, _state.last_position = (
         _state.last_position,
@@ -173,9 +178,9 @@ def _is_waiting_in_lock(frame: FrameType) -> bool:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end what is done here as Ctrl-C does, so that it is cleaned up.
+    """Let SIGTERM and SIGHUP end the context as Ctrl-C does, so that cleanups run.
 
-    Contexts may be nested; in a thread other than the main one this changes nothing.
+    Contexts may be nested. In a thread other than the main one this changes nothing.
     """
     give_back = take_over()
     try:
@@ -186,7 +191,7 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold signals back while something must not be cut short; the first one comes after it."""
+    """Hold signals back while the context lasts; the first one comes after it."""
     if not _in_main_thread():
         yield
         return
@@ -200,7 +205,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _deliver_held_signal() -> None:
-    """Interrupt for a signal that was held back, unless that is left to an outer context."""
+    """Interrupt for a signal that was held back, unless an outer context does that."""
     if _state.held_signal and not _state.hold_depth and _state.context_depth > 1:
         number, _state.held_signal = _state.held_signal, 0
         _handle_signal(number, None)
@@ -212,19 +217,19 @@ def is_pending() -> bool:
 
 
 def is_ending() -> bool:
-    """Say whether a signal has ended the run, or will as soon as it is let."""
+    """Say whether a signal has ended the run, or will end it when it is let through."""
     return is_pending() or _state.raised_at is not None
 
 
 def ignore_until_exit() -> None:
-    """Ignore signals for the little that is left of this process, even while Python ends itself."""
+    """Ignore signals until the process has ended, also while Python shuts down."""
     ignore_from_now()
     for number in _state.previous_handlers:
         signal.signal(number, signal.SIG_IGN)
 
 
 def ignore_from_now() -> None:
-    """Ignore signals from here on, also one that waits: what was asked for is done.
+    """Ignore signals from now on, also one that waits: the work is done.
 
     Holds until the outermost `interruptible` ends.
     """

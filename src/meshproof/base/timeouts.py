@@ -1,10 +1,10 @@
-"""Every deadline in one table, in seconds. Waiting ends as soon as the state is there."""
+"""All time limits in one table, in seconds. Waiting ends as soon as the state is reached."""
 
 from __future__ import annotations
 
 #: An Envoy answers on its admin address after its start.
 ENVOY_START = 20.0
-#: An app says which port it listens on, then answers its readiness probe.
+#: An app prints the port that it listens on, then answers its readiness probe.
 APP_START = 20.0
 #: Every Envoy has acknowledged a new config version.
 CONFIG_SERVED = 15.0
@@ -12,61 +12,61 @@ CONFIG_SERVED = 15.0
 REQUEST = 10.0
 #: One request to an admin address or an addon's API.
 ADMIN = 5.0
-#: Every Envoy has written what it has of its access log (it does so each 0.2 s).
+#: Every Envoy has written all lines of its access log (it does so every 0.2 s).
 ACCESS_LOGS = 1.0
-#: A workload has got the copy of a request that a mirror makes, and written so.
+#: A workload has got a mirrored copy of a request, and has noted it.
 COPIES = 5.0
 #: A process ends by itself after SIGTERM; after that it is killed.
 PROCESS_END = 2.0
-#: A process that has hung up on us is gone, if it is its end that it did so for.
+#: A process that has closed its connection has ended, if that was the cause.
 PROCESS_DIES = 0.5
-#: Another meshproof has made or cleared its run (it may have to kill processes that it finds).
+#: Another meshproof has created or cleared its run (it may have to kill processes).
 RUNS_LOCKED = 20.0
 #: An addon answers after its start (Zipkin is a JVM: about 6 s, more on a busy machine).
 ADDON_START = 60.0
-#: An addon of a cluster, which runs already, answers.
+#: An addon of a cluster answers; it runs already.
 ADDON_ANSWERS = 15.0
-#: Our tagged traffic shows up in an addon (Prometheus scrapes each second, spans are sent in 1 s).
+#: Our tagged traffic shows up in an addon (Prometheus scrapes every second, spans take 1 s).
 TELEMETRY = 20.0
 
 #: The same in an addon of a cluster: Istio's sample Prometheus scrapes every 15 s, Envoy sends
-#: spans every 5 s, a graph is made of what Prometheus has.
+#: spans every 5 s, a graph is made from the data of Prometheus.
 SCRAPED = 45.0
 TRACED = 30.0
 SPANS_SENT = 8.0
 GRAPHED = 60.0
 
-#: A cluster's API server answers at first, and again after it was away.
+#: A cluster's API server answers at the start, and again after an outage.
 API_START = 5.0
 API_AWAY = 60.0
 #: istioctl has answered.
 ISTIOCTL = 60.0
-#: A provider has made or deleted a cluster (it pulls the node's image); the cluster answers then.
+#: A provider has made or deleted a cluster (it pulls the node's image); then the cluster answers.
 CLUSTER_START = 600.0
 CLUSTER_ANSWERS = 60.0
-#: An Istio is installed and ready (images are pulled); what it consists of is gone again.
+#: An Istio is installed and ready (images are pulled); all its objects are deleted again.
 ISTIO_INSTALL = 300.0
 ISTIO_END = 90.0
 #: One image is pulled or pushed (a JVM's is some 200 MB, over a slow line).
 IMAGE_MOVED = 900.0
-#: A TCP connection to a way in.
+#: A TCP connection to an ingress address.
 CONNECT = 2.0
 #: Every Deployment of the run is available (images are pulled, sidecars start).
 APPS_START = 180.0
-#: Pods of a Deployment are refused: the cluster tries again, the quota of a namespace that is new
-#: is not counted yet.
+#: Pods of a Deployment are refused: the cluster tries again, since the quota of a new namespace
+#: is not counted at once.
 REFUSED = 20.0
-#: A deleted namespace is gone.
+#: A namespace is deleted.
 NAMESPACE_END = 90.0
-#: What dead runs have left is gone, before a run begins: it does so without that, too.
+#: The objects of dead runs are deleted before a run starts; after that it starts without it.
 LEFTOVERS_END = 60.0
-#: The evidence of a run in a cluster is saved: what takes longer is left out.
+#: The evidence of a run in a cluster is saved; the rest is left out.
 EVIDENCE = 30.0
-#: A run in a cluster lasts at most so long from its last change of rules, at which it says so
-#: anew: from then on other machines take it for dead.
+#: The life of a run in a cluster, from its last change of rules; each change renews it. After
+#: that, other machines take the run for dead.
 RUN_LIFE = 7200.0
 
-#: Pause between two looks at a state that is waited for.
+#: The pause between two looks at a state.
 POLL = 0.01
-#: The same for states that take seconds to come.
+#: The same for states that take seconds.
 POLL_SLOW = 0.2

@@ -1,4 +1,4 @@
-"""Waiting for a state: look again until it is there, or say what was seen last."""
+"""Wait for a state: look again until it is reached, or report the last failure."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def wait_answered(
     failure: Callable[[str], str],
     watch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Wait until `ask` no longer raises NotReady; ask again until `seconds` are over.
+    """Wait until `ask` no longer raises NotReady; call it again until `seconds` are over.
 
-    Raises NotReady with the words of `failure`, which gets those of the last one. `watch`, called
-    before each, may raise to end the waiting early.
+    Then raises NotReady with the message of `failure`, which gets the last error's text. `watch` is
+    called before each try and may raise to end the waiting early.
     """
     last_error = ""
 
@@ -45,10 +45,10 @@ def wait_for(
     poll: float = 0,
     may_look_again: Callable[[], bool] = lambda: False,
 ) -> T:
-    """Return what `look` returns once that is not None; look again until `seconds` are over.
+    """Return the first result of `look` that is not None; try again until `seconds` are over.
 
-    When they are, `may_look_again` says after each look whether there is another one all the same.
-    Raises NotReady with the words of `failure`. `look` may raise to end the waiting early.
+    After that, `may_look_again` is called after each try and may allow another one. Raises NotReady
+    with the message of `failure`. `look` may raise to end the waiting early.
     """
     import tenacity
 

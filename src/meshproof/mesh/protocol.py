@@ -33,7 +33,7 @@ PLANNED = ("istiod",)
 
 
 class Feature(StrEnum):
-    """A feature that a suite may need. A test that needs a missing one is reported as not supported."""
+    """A feature that a suite may need. Without it, the test is reported as not supported."""
 
     CONTROL_PLANE = "control-plane"
     HTTP_WEIGHTS = "http-weights"
@@ -75,7 +75,10 @@ class AspectReport:
 
 @dataclass(frozen=True)
 class Address:
-    """A host and port to connect to; `authority` is the host name that requests carry, if a different one."""
+    """A host and port to connect to.
+
+    `authority` is the host name that requests carry, if it is a different one.
+    """
 
     host: str
     port: int
@@ -144,9 +147,10 @@ class Sender(Protocol):
 
 @dataclass(frozen=True)
 class Install:
-    """An Istio to install for a run, in the terms of `istioctl install`; empty fields take its defaults.
+    """An Istio to install for a run, in the terms of `istioctl install`.
 
-    `settings` are the values of --set, `KEY=VALUE`. A run without a revision makes one up.
+    Empty fields take its defaults. `settings` are the values of --set, `KEY=VALUE`. A run without a
+    revision makes one up.
     """
 
     profile: str
@@ -158,11 +162,12 @@ class Install:
 
 @dataclass(frozen=True)
 class Provider:
-    """The tool that makes a cluster for the run: kind, minikube or k3d; `external` for an existing one.
+    """The tool that makes a cluster for the run: kind, minikube, k3d, or `external` for none.
 
-    `config` is the path of the provider's own config file, which then sets the version. `version`
-    is that of Kubernetes. All three tools have the default: it is kind v0.31.0's own (release
-    notes: kindest/node:v1.35.0), and k3s was released for it (v1.35.0+k3s1).
+    `external` takes an existing cluster. `config` is the path of the tool's own config file, which
+    then sets the version. `version` is that of Kubernetes. All three tools have the default: it is
+    kind v0.31.0's own (release notes: kindest/node:v1.35.0), and k3s was released for it
+    (v1.35.0+k3s1).
     """
 
     name: str
@@ -266,7 +271,7 @@ class AddonSet(Protocol):
 
 
 class Mesh(Protocol):
-    """A mesh that runs apps and serves rules. Backends differ in how they do it, never in what they do."""
+    """A mesh that runs apps and serves rules. Backends differ in how, never in what they do."""
 
     name: str
     #: What a green run proves; printed in every report.
@@ -280,7 +285,7 @@ class Mesh(Protocol):
 
     @property
     def supports(self) -> frozenset[Feature]:
-        """The features that suites may use; a test that needs another is reported as not supported."""
+        """The features that suites may use; tests that need others are "not supported"."""
 
     @property
     def standins(self) -> list[str]:
@@ -288,7 +293,7 @@ class Mesh(Protocol):
 
     @property
     def notes(self) -> list[str]:
-        """The facts about this mesh for reports, such as versions and ingress; one sentence each."""
+        """The facts about this mesh for reports, such as versions and ingress; a sentence each."""
 
     def deploy(self, documents: Sequence[Document]) -> None:
         """Start the apps in Kubernetes manifests and serve the ingress rules among them.
@@ -307,9 +312,10 @@ class Mesh(Protocol):
         """
 
     def address(self, service: str) -> Address:
-        """Return the address at which clients outside the mesh reach `service`, or the gateway (`ingress`).
+        """Return the address where clients outside the mesh reach `service` or the gateway.
 
-        Raises NotReady for a service that cannot be reached from outside.
+        The gateway's name is `ingress`. Raises NotReady for a service that cannot be reached from
+        outside.
         """
 
     def probe_plaintext(self, replica: str) -> int | None:
@@ -323,7 +329,7 @@ class Mesh(Protocol):
         """Inspect one aspect of the control plane. Raises NotReady if it does not answer."""
 
     def find_inside_client(self, service: str) -> tuple[Address, Sender | None]:
-        """Return the address of `service` or `service.namespace` inside the mesh, and a client there.
+        """Return the address of `service[.namespace]` inside the mesh, and a client there.
 
         The client's own sidecar routes its requests. None instead of a client means that this
         process can be it. Raises NotReady for an unknown service. Only for a mesh with the feature

@@ -1,9 +1,9 @@
-"""Addons of a mesh: each is asked for our traffic, not for an open port. One module for each.
+"""Addons of a mesh, one module for each. A check asks for our own traffic, not for an open port.
 
-A module has `HOW_TO_GET` (a sentence), `find(given)` (the command that starts it, None where the
-machine lacks it) and a class `Addon` (see `Addon` here); for a cluster, where the addon is already,
-`IN_CLUSTER` (see `InCluster`) and a class `Remote`: an `Addon` made of a URL and a `ClusterView`,
-whose `answers` raises NotReady while the addon does not answer.
+A module has `HOW_TO_GET` (a sentence), `find_command(path)` (the command that starts the addon,
+None if the machine lacks it) and a class `Addon` (see `Addon` here). For an addon that runs in a
+cluster it has `CLUSTER_LOOKUP` (see `ClusterLookup`) and a class `ClusterAddon`: an `Addon` made of
+a URL and a `ClusterView`. Its `require_answer` raises NotReady while the addon does not answer.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from meshproof.base.errors import NotReady, UsageError
 from meshproof.base.waiting import wait_answered, wait_for
 from meshproof.mesh.process.processes import Process, Workspace
 
-#: Value of an option that leaves an addon out.
+#: Value of an option that switches an addon off.
 OFF = "off"
-#: Count of an addon that shows rates, not counts, and shows all of a visit.
+#: Count of an addon that shows rates instead of counts, and shows every edge of a visit.
 UNCOUNTED = sys.maxsize
 
 
 class MeshView(Protocol):
-    """What an addon needs to know of the mesh."""
+    """The part of a local mesh that its addons need."""
 
     def list_admin_addresses(self) -> dict[str, tuple[str, int]]:
         """Return pod name -> admin address of every proxy."""
@@ -39,14 +39,14 @@ class MeshView(Protocol):
         """Return how many requests the ingress has sent to the productpage so far."""
 
     def addon_url(self, name: str) -> str:
-        """Return the URL of another addon that runs, or an empty string."""
+        """Return the URL of another running addon, or an empty string."""
 
     def send_traces_to(self, port: int) -> None:
-        """Let every proxy send its spans (Zipkin v2) to that port of this machine."""
+        """Make every proxy send its spans (Zipkin v2) to a port of this machine."""
 
 
 class ClusterView(Protocol):
-    """What an addon of a cluster needs to know of the mesh of a run."""
+    """The part of a run in a cluster that its addons need."""
 
     #: The namespace that the productpage is in; nobody else sends requests to it.
     namespace: str
@@ -55,15 +55,16 @@ class ClusterView(Protocol):
         """Return how many requests to the productpage the proxies themselves have counted."""
 
     def count_sidecars(self) -> int:
-        """Return how many sidecars are in that namespace."""
+        """Return the number of sidecars in that namespace."""
 
 
 @dataclass(frozen=True)
 class ClusterLookup:
-    """How an addon is found in a cluster: its Services by name, their ports by number or name.
+    """How to find an addon in a cluster: its Services by name, their ports by number or name.
 
-    The first one that fits is taken. `not_of` are values of a selector that lead elsewhere;
-    `traces` says that spans must be sent to it.
+    The first Service that fits is taken. `install` is the command that installs the addon.
+    `excluded_selectors` are selector values of other programs' Services. `needs_spans` says that
+    spans must be sent to the addon.
     """
 
     services: tuple[str, ...]
@@ -75,9 +76,9 @@ class ClusterLookup:
 
 @dataclass(frozen=True)
 class AddonEvidence:
-    """What an addon shows: how many of our requests it holds, and in words what that looks like.
+    """What an addon shows: the number of our requests in it, and a description of that.
 
-    `count` is UNCOUNTED where it holds them but does not count.
+    `count` is UNCOUNTED if it holds them but does not count.
     """
 
     count: int
@@ -85,16 +86,16 @@ class AddonEvidence:
 
 
 class Addon(Protocol):
-    """An addon that answers: where it is and what it has seen of our traffic.
+    """An addon that answers: its URL and what it shows of our traffic.
 
-    What is sent now shows up within `patience` seconds.
+    Requests show up in it within `evidence_timeout` seconds.
     """
 
     url: str
     evidence_timeout: float
 
     def read_baseline(self) -> int:
-        """Return the count from which requests that are sent now add up."""
+        """Return the count to which requests that are sent now will be added."""
 
     def read_evidence(self, tag: str) -> AddonEvidence:
         """Return what the addon shows of requests with our tag."""
@@ -115,7 +116,7 @@ def load_addon(name: str) -> ModuleType:
 
 
 class Addons:
-    """The addons of one mesh: those that the machine has are started, the others are named."""
+    """The addons of one mesh; it starts those that the machine has."""
 
     def __init__(self, workspace: Workspace, mesh: MeshView, programs: dict[str, str]) -> None:
         self._workspace = workspace
@@ -124,7 +125,7 @@ class Addons:
         self._started: dict[str, Any] = {}
 
     def start(self) -> None:
-        """Start every addon that the machine has; they come up while the mesh does."""
+        """Start every addon that the machine has; they start while the mesh does."""
         for name in list_addons():
             program = self._given.get(name)
             command = None if program == OFF else load_addon(name).find_command(program)
@@ -132,13 +133,13 @@ class Addons:
                 self._started[name] = load_addon(name).Addon(self._workspace, self._mesh, command)
 
     def update_targets(self) -> None:
-        """Tell the addons that look at every proxy which there are now."""
+        """Tell the addons that read every proxy which proxies run now."""
         for addon in self._started.values():
             if hasattr(addon, "update_targets"):
                 addon.update_targets()
 
     def explain_missing(self, name: str) -> str:
-        """Return why an addon does not run and how to get it; an empty string when it does."""
+        """Return why an addon does not run and how to get it; an empty string if it runs."""
         if name in self._started:
             return ""
         if self._given.get(name) == OFF:
@@ -152,14 +153,14 @@ class Addons:
         return addon
 
     def url(self, name: str) -> str:
-        """Return the URL of an addon, once it answers; empty when it does not run."""
+        """Return the URL of an addon once it answers; empty if it does not run."""
         return self.get_ready(name).url if name in self._started else ""
 
 
 def find_program(path: str | None, *names: str) -> list[str] | None:
-    """Return the command of a program: the given path, or one of the names on PATH, or None.
+    """Return the command of a program: `path`, else one of `names` on PATH, else None.
 
-    Raises UsageError when the given path is no program.
+    Raises UsageError if `path` is no program.
     """
     if path is None:
         executable = next((path for path in map(shutil.which, names) if path), None)
@@ -171,7 +172,7 @@ def find_program(path: str | None, *names: str) -> list[str] | None:
 
 
 def find_jar(path: str) -> list[str]:
-    """Return the command of a jar. Raises UsageError when the file or Java is not there."""
+    """Return the command that runs a jar. Raises UsageError without the file or Java."""
     java = shutil.which("java")
     if not Path(path).is_file():
         raise UsageError(f"--mesh-addon: there is no file {path}")
@@ -181,7 +182,7 @@ def find_jar(path: str) -> list[str]:
 
 
 def wait_listening(process: Process, count: int = 1) -> list[int]:
-    """Return the ports on which a process listens once there are `count` of them, sorted."""
+    """Return the ports that a process listens on, sorted, once it has `count` of them."""
     import psutil
 
     def look() -> list[int] | None:
@@ -211,7 +212,7 @@ def wait_listening(process: Process, count: int = 1) -> list[int]:
 
 
 def get_json(url: str, **parameters: str) -> Any:
-    """Return the JSON that a GET of `url` answers. Raises NotReady for any other answer."""
+    """Return the JSON of GET `url`. Raises NotReady if the response is anything else."""
     import json
 
     try:
@@ -221,7 +222,7 @@ def get_json(url: str, **parameters: str) -> Any:
 
 
 def get_text(url: str, **parameters: str) -> str:
-    """Return the body that a GET of `url` answers with 200. Raises NotReady for anything else."""
+    """Return the body of GET `url`. Raises NotReady unless the status is 200."""
     import requests
 
     try:
@@ -233,7 +234,7 @@ def get_text(url: str, **parameters: str) -> str:
 
 
 def wait_answering(process: Process, look: Callable[[], Any]) -> None:
-    """Wait until `look` no longer raises NotReady. Raises NotReady when the process ends."""
+    """Wait until `look` no longer raises NotReady. Raises NotReady if the process ends."""
     wait_answered(
         look,
         timeouts.ADDON_START,
@@ -245,9 +246,9 @@ def wait_answering(process: Process, look: Callable[[], Any]) -> None:
 def wait_for_traffic(
     addon: Addon, tag: str, expected: int, seconds: float | None = None
 ) -> AddonEvidence:
-    """Return what an addon shows once it holds `expected` requests, or when the deadline is over.
+    """Return what an addon shows once it holds `expected` requests, or after the timeout.
 
-    The deadline is the addon's own unless `seconds` is given.
+    The timeout is the addon's own unless `seconds` is given.
     """
     evidence = AddonEvidence(0, "nothing")
 

@@ -1,4 +1,4 @@
-"""Grafana: healthy, and its data source answers a query for our requests.
+"""Grafana: it is healthy, and its data source answers a query for our requests.
 
 Source: Grafana docs, "HTTP API" (/api/health, /api/ds/query) and "Provision Grafana".
 """
@@ -35,7 +35,7 @@ CLUSTER_LOOKUP = ClusterLookup(
     "kubectl apply -f samples/addons/grafana.yaml",
 )
 _DATASOURCE = "meshproof"
-#: The dashboards of Istio's sample by which users look at their apps.
+#: The dashboards of Istio's sample that show apps.
 DASHBOARDS = ("Istio Mesh Dashboard", "Istio Service Dashboard", "Istio Workload Dashboard")
 
 
@@ -60,7 +60,7 @@ class Addon:
         self._command = command
 
     def wait_ready(self) -> None:
-        """Start Grafana beside the Prometheus that runs by now, and wait until it is healthy."""
+        """Start Grafana with the running Prometheus as data source; wait until it is healthy."""
         if self.url:
             return
         source = self._mesh.addon_url("prometheus")
@@ -86,6 +86,7 @@ class Addon:
         wait_answering(process, lambda: _require_healthy(self.url))
 
     def _provision(self, source: str) -> None:
+        """Write the data source's config."""
         folder = self._folder / "etc" / "datasources"
         folder.mkdir(parents=True)
         entry = {"name": _DATASOURCE, "uid": _DATASOURCE, "type": "prometheus", "url": source}
@@ -93,11 +94,11 @@ class Addon:
         (folder / "prometheus.yaml").write_text(text, encoding="utf-8")
 
     def read_baseline(self) -> int:
-        """Return what the ingress's Envoy itself has counted."""
+        """Return the requests that the ingress's Envoy itself has counted."""
         return self._mesh.count_ingress_requests()
 
     def read_evidence(self, tag: str) -> AddonEvidence:
-        """Return the count of our requests that the data source answers through Grafana."""
+        """Return the count of our requests, read through Grafana's data source."""
         count = _query_datasource(self.url, _DATASOURCE, QUERY)
         return AddonEvidence(count, f"its data source answers {count} requests to productpage")
 
@@ -112,15 +113,15 @@ class ClusterAddon:
         self._view = view
 
     def require_answer(self) -> None:
-        """Raise NotReady unless Grafana calls itself healthy."""
+        """Raise NotReady unless Grafana says that it is healthy."""
         _require_healthy(self.url)
 
     def read_baseline(self) -> int:
-        """Return what the proxies themselves have counted."""
+        """Return the requests that the proxies themselves have counted."""
         return self._view.count_requests()
 
     def read_evidence(self, tag: str) -> AddonEvidence:
-        """Return the count of our requests that a data source answers; 0 without the dashboards."""
+        """Return the largest count of any data source; 0 if a dashboard is missing."""
         sources = [
             str(source["uid"])
             for source in get_json(f"{self.url}/api/datasources")
@@ -143,6 +144,7 @@ class ClusterAddon:
 
 
 def _require_healthy(url: str) -> None:
+    """Raise NotReady unless Grafana's health check says `ok`."""
     health = get_json(f"{url}/api/health")
     if health.get("database") != "ok":
         raise NotReady(f"grafana is not healthy: {health}")
@@ -174,7 +176,7 @@ def _query_datasource(url: str, source: str, expression: str) -> int:
 
 
 def _find_home(program_path: str) -> Path | None:
-    """Return Grafana's home: where its `public` and `conf` folders are."""
+    """Return Grafana's home, the folder with `public` and `conf`, or None."""
     program_folder = Path(shutil.which(program_path) or program_path).resolve().parent.parent
     folders = (program_folder, Path("/usr/share/grafana"))
     return next(

@@ -1,4 +1,4 @@
-"""Jaeger: the same as Zipkin, asked by Jaeger's own API; takes spans in Zipkin's format.
+"""Jaeger: as Zipkin, but with Jaeger's own API; it accepts spans in Zipkin's format.
 
 Source: Jaeger 1 docs, "APIs" (/api/traces) and "CLI flags" of all-in-one.
 """
@@ -56,7 +56,7 @@ def find_command(path: str | None) -> list[str] | None:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Return free ports; held together while they are chosen, so that they differ."""
+    """Return different free ports: all are held until the last one is chosen."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [listener.getsockname()[1] for listener in sockets]
     for listener in sockets:
@@ -86,12 +86,12 @@ class Addon:
         self._collector = ports[1]
 
     def wait_ready(self) -> None:
-        """Wait until Jaeger answers, then have the spans sent there."""
+        """Wait until Jaeger answers, then make the mesh send its spans there."""
         wait_answering(self._process, lambda: get_json(f"{self.url}/api/services"))
         self._mesh.send_traces_to(self._collector)
 
     def read_baseline(self) -> int:
-        """Return 0: each check has a tag of its own."""
+        """Return 0: each check has its own tag."""
         return 0
 
     def read_evidence(self, tag: str) -> AddonEvidence:
@@ -112,7 +112,7 @@ class ClusterAddon:
         self._view = view
 
     def require_answer(self) -> None:
-        """Raise NotReady unless Jaeger's API answers, with its usual base path or without."""
+        """Raise NotReady unless Jaeger's API answers, with or without Istio's base path."""
         errors = []
         for base in _BASE_PATHS:
             try:
@@ -125,7 +125,7 @@ class ClusterAddon:
         raise NotReady("; ".join(errors))
 
     def read_baseline(self) -> int:
-        """Return 0: each check has a tag of its own."""
+        """Return 0: each check has its own tag."""
         return 0
 
     def read_evidence(self, tag: str) -> AddonEvidence:
@@ -135,7 +135,7 @@ class ClusterAddon:
 
 
 def _read_tagged_traces(url: str, service: str, tag: str) -> list[set[str]]:
-    """Return, for each trace of a service with the tag, the services that have sent spans of it."""
+    """Return, for each trace of a service with the tag, the services that sent its spans."""
     response = get_json(
         f"{url}/api/traces",
         service=service,
@@ -147,5 +147,6 @@ def _read_tagged_traces(url: str, service: str, tag: str) -> list[set[str]]:
 
 
 def _read_services(trace: dict[str, Any]) -> set[str]:
+    """Return the services that sent spans of a trace."""
     processes = trace["processes"]
     return {processes[span["processID"]]["serviceName"] for span in trace["spans"]}

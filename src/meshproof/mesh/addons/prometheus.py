@@ -1,4 +1,4 @@
-"""Prometheus: scrapes every proxy; its counter of our requests must be that of the proxy itself.
+"""Prometheus: it scrapes every proxy, and its count of our requests is the proxies' own.
 
 Source: Prometheus docs, "Configuration" (file_sd_config) and "HTTP API" (instant queries).
 """
@@ -85,7 +85,7 @@ class Addon:
         wait_answering(self._process, lambda: query_number(self.url, "vector(1)"))
 
     def update_targets(self) -> None:
-        """Make the proxies that run now the targets (Prometheus takes them up within 5 s)."""
+        """Make the running proxies the targets (Prometheus reads them within 5 s)."""
         targets = [
             {"targets": [f"{host}:{port}"], "labels": {"pod": pod}}
             for pod, (host, port) in self._mesh.list_admin_addresses().items()
@@ -93,7 +93,7 @@ class Addon:
         write_atomically(self._targets, json.dumps(targets))
 
     def read_baseline(self) -> int:
-        """Return what the ingress's Envoy itself has counted; Prometheus lags by a scrape."""
+        """Return the requests that the ingress's Envoy has counted; Prometheus lags by a scrape."""
         return self._mesh.count_ingress_requests()
 
     def read_evidence(self, tag: str) -> AddonEvidence:
@@ -121,7 +121,7 @@ class ClusterAddon:
         query_number(self.url, "vector(1)")
 
     def read_baseline(self) -> int:
-        """Return what the proxies themselves have counted; Prometheus lags by a scrape."""
+        """Return the requests that the proxies have counted; Prometheus lags by a scrape."""
         return self._view.count_requests()
 
     def read_evidence(self, tag: str) -> AddonEvidence:
@@ -137,9 +137,9 @@ class ClusterAddon:
 
 
 def build_query(namespace: str) -> str:
-    """Return the query for all requests to the productpage of a namespace, as clients count them.
+    """Return the query for all requests to a namespace's productpage, as clients count them.
 
-    Istio's standard metric where its proxies have it, else Envoy's own counter of the cluster
+    It takes Istio's standard metric if the proxies have it, else Envoy's own counter of the cluster
     (Istio docs, "Istio Standard Metrics" and "Envoy Statistics").
     """
     istio = (
@@ -154,7 +154,7 @@ def build_query(namespace: str) -> str:
 
 
 def query_number(url: str, query: str) -> int:
-    """Return the number that a query answers, 0 for nothing. Raises NotReady."""
+    """Return the number that a query answers, 0 for no result. Raises NotReady."""
     response = get_json(f"{url}/api/v1/query", query=query)
     result = response["data"]["result"]
     return int(float(result[0]["value"][1])) if result else 0

@@ -1,4 +1,4 @@
-"""The service graph (ServiceGraph of old, Kiali today): only a cluster has it.
+"""The service graph: Kiali, or ServiceGraph in old Istio. Only a cluster has it.
 
 Source: Kiali docs, "Graph" and its API (/api/namespaces/graph); README of Istio 1.0's
 addons/servicegraph (/graph, /dotviz, time_horizon, filter_empty).
@@ -28,21 +28,21 @@ CLUSTER_LOOKUP = ClusterLookup(
     (20001, 8088, "http"),
     "kubectl apply -f samples/addons/kiali.yaml",
 )
-#: Apps by apps: whom one visit to the productpage calls.
+#: The calls between apps that one visit to the productpage makes.
 VISIT = (("productpage", "details"), ("productpage", "reviews"))
-#: Requests a second between apps.
+#: (Calling app, called app) -> requests per second.
 Edges = dict[tuple[str, str], float]
 
 
 def find_command(path: str | None) -> None:
-    """Return None: on a mesh without Kubernetes there is nothing that it could show."""
+    """Return None: without Kubernetes there is nothing that it could show."""
 
 
 class ClusterAddon:
     """A service graph of a cluster: Kiali, or ServiceGraph of Istio 1.0 and before.
 
-    It has rates, no counts and no tags. Nobody but us sends requests in the namespace of the run:
-    the graph holds our traffic when each edge of a visit carries some there.
+    It has rates, but no counts and no tags. Nobody else sends requests in the namespace of the run,
+    so the graph holds our traffic if each edge of a visit carries some there.
     """
 
     evidence_timeout = timeouts.GRAPHED
@@ -53,7 +53,7 @@ class ClusterAddon:
         self._edges: Callable[[], Edges] = self._servicegraph
 
     def require_answer(self) -> None:
-        """Raise NotReady unless one of the two answers; from then on that one is asked."""
+        """Raise NotReady unless one of the two answers; later calls use that one."""
         errors = []
         for look, edges in (
             (self._kiali_status, self._kiali),
@@ -84,11 +84,13 @@ class ClusterAddon:
         return AddonEvidence(UNCOUNTED, "every edge of a visit has traffic")
 
     def _kiali_status(self) -> None:
+        """Raise NotReady unless Kiali answers."""
         status = get_json(f"{self.url}/kiali/api/status")
         if "status" not in status:
             raise NotReady(f"{self.url}/kiali/api/status: that is no Kiali: {status}")
 
     def _kiali(self) -> Edges:
+        """Return the edges of Kiali's graph of the namespace."""
         graph = get_json(
             f"{self.url}/kiali/api/namespaces/graph",
             namespaces=self._view.namespace,
@@ -116,6 +118,7 @@ class ClusterAddon:
         get_text(f"{self.url}/dotviz")
 
     def _servicegraph(self) -> Edges:
+        """Return the edges of ServiceGraph's graph of the namespace."""
         graph = get_json(
             f"{self.url}/graph",
             time_horizon="1m",
@@ -132,5 +135,5 @@ class ClusterAddon:
 
 
 def _read_app(node: str) -> str:
-    """Return the app of a node: `reviews (reviews-v1)` is of `reviews`."""
+    """Return the app of a node: `reviews (reviews-v1)` gives `reviews`."""
     return str(node).partition(" ")[0]

@@ -1,4 +1,4 @@
-"""Zipkin: must hold a whole trace of each of our requests, through every app.
+"""Zipkin: it holds a whole trace of each of our requests, through every app.
 
 Source: Zipkin's API v2 (/api/v2/traces, annotationQuery) and Istio's page on trace propagation.
 """
@@ -37,9 +37,9 @@ CLUSTER_LOOKUP = ClusterLookup(
     ),  # samples/addons/jaeger.yaml has a Service `zipkin` that takes spans only
     needs_spans=True,
 )
-#: Who must have sent a span for a trace to be whole: one visit to the productpage passes them all.
+#: The services of a whole trace: one visit to the productpage passes them all.
 SERVICES = frozenset({"istio-ingressgateway", "productpage-v1", "details-v1", "reviews"})
-#: The same in a cluster: its gateway belongs to all, so it may send no spans of a run.
+#: The same in a cluster. Its gateway is shared, so it may send no spans of a run.
 SERVICES_INSIDE = frozenset({"productpage", "details", "reviews"})
 
 
@@ -70,7 +70,7 @@ class Addon:
         )
 
     def wait_ready(self) -> None:
-        """Wait until Zipkin answers, then have the spans sent there."""
+        """Wait until Zipkin answers, then make the mesh send its spans there."""
         if self.url:
             return
         port = wait_listening(self._process)[0]
@@ -80,7 +80,7 @@ class Addon:
         self.url = url
 
     def read_baseline(self) -> int:
-        """Return 0: each check has a tag of its own."""
+        """Return 0: each check has its own tag."""
         return 0
 
     def read_evidence(self, tag: str) -> AddonEvidence:
@@ -101,7 +101,7 @@ class ClusterAddon:
         get_json(f"{self.url}/api/v2/services")
 
     def read_baseline(self) -> int:
-        """Return 0: each check has a tag of its own."""
+        """Return 0: each check has its own tag."""
         return 0
 
     def read_evidence(self, tag: str) -> AddonEvidence:
@@ -110,23 +110,25 @@ class ClusterAddon:
 
 
 def _read_tagged_traces(url: str, tag: str) -> list[set[str]]:
-    """Return, for each trace with the tag, the services that have sent spans of it."""
+    """Return, for each trace with the tag, the services that sent its spans."""
     query = f"{RUN_TAG}={tag}"
     traces = get_json(f"{url}/api/v2/traces", annotationQuery=query, limit="1000")
     return [_read_services(trace) for trace in traces]
 
 
 def _read_services(trace: list[dict[str, Any]]) -> set[str]:
+    """Return the services that sent spans of a trace."""
     return {span.get("localEndpoint", {}).get("serviceName", "") for span in trace}
 
 
 def count_whole_traces(traces: list[set[str]], prefixes: frozenset[str]) -> AddonEvidence:
-    """Return how many of the traces, each a set of service names, pass every app of a visit.
+    """Return how many traces, each a set of service names, pass every app of a visit.
 
-    `prefixes` are the beginnings of the names that a whole trace has.
+    A whole trace has a service name for each of `prefixes` that begins with it.
     """
 
     def find_missing(services: set[str]) -> set[str]:
+        """Return the prefixes without a service."""
         return {
             prefix
             for prefix in prefixes

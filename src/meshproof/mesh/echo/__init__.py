@@ -1,1 +1,1 @@
-"""A local mesh of echo workloads, for rules without their apps."""
+"""A local mesh of echo workloads, to prove rules without their apps."""

@@ -1,4 +1,4 @@
-"""What the suite of own rules may ask of a mesh that serves them to echo workloads."""
+"""The interface of a mesh that serves a user's rules to echo workloads."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from meshproof.oracle.derive import Call, Case
 
 
 class CaseMesh(Protocol):
-    """Rules served to echo workloads: on this machine (`mesh.echo`), or in a cluster's sandbox."""
+    """Serves rules to echo workloads: on this machine (`mesh.echo`) or in a cluster's sandbox."""
 
-    #: How the mesh has settled on the rules; nothing before that is judged.
+    #: The rules that the mesh has settled on; None before.
     served: Served | None
-    #: The echo workloads, and what their answers tell.
+    #: The echo workloads, and what their responses can prove.
     workloads: Workloads
 
     def explain_unproven(self, case: Case) -> str:
-        """Return why a case cannot be proven here; empty when it can."""
+        """Return why a case cannot be proven here; empty if it can."""
 
     def address(self, call: Call) -> Address:
-        """Return where a call is sent."""
+        """Return the address to send a call to."""
 
     def sender(self, case: Case) -> Sender | None:
-        """Return the client that sends a case, None where it is this process."""
+        """Return the client that sends a case; None for this process."""
 
     def count_copies(self, case: Case, requests: Sequence[tuple[str, str]]) -> list[int]:
-        """Return how many copies the mirror of a case has got of each of some requests.
+        """Return, for each request, how many copies of it the case's mirror destination got.
 
-        `requests` are, for each, the value of its header MIRROR and the workload that answered it.
+        `requests` has a pair for each: the value of its header MIRROR_HEADER and the workload that
+        answered.
         """

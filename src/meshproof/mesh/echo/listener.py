@@ -1,7 +1,7 @@
-"""The listener of an echo workload: it says who answered and what arrived, and fails when asked to.
+"""Make the listener of an echo workload: it says who answered and what arrived, or fails.
 
-Sources: Envoy's docs on access log operators (`%REQ()%`), and istiod's own config, by which every
-request tells its number among the attempts.
+It fails only the requests that ask for it. Sources: Envoy's docs on access log operators
+(`%REQ()%`), and istiod's own config: with it each request has the number of its attempt.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from meshproof.mesh.envoy.envoy import Resource
 from meshproof.oracle.actions import FAILURE_HEADER, RESPONSE_HEADER_PREFIX
 from meshproof.oracle.derive import Case
 
-#: Header by which an echo workload says who it is.
+#: Header with the name of the echo workload that answered.
 SERVED_BY_HEADER = "x-served-by"
 SEEN_PATH_HEADER = "x-seen-path"
 SEEN_AUTHORITY_HEADER = "x-seen-authority"
-#: Before the name of a header of the request.
+#: Prefix to the name of a request header that arrived.
 SEEN_HEADER_PREFIX = "x-seen-header-"
 _ATTEMPT_HEADER = "x-envoy-attempt-count"
 
 
 @dataclass(frozen=True)
 class EchoBehaviour:
-    """What the workloads must be able to do for some cases.
+    """What the echo workloads must be able to do for some cases.
 
-    They tell the headers `told`, answer with the headers `answering` and fail as in `failing`
-    (`503 x2`: the first two attempts).
+    They report the request headers `reported_headers`, answer with the headers `response_headers`
+    and fail as in `failures` (`503 x2`: the first two attempts).
     """
 
     reported_headers: tuple[str, ...]
@@ -37,7 +37,7 @@ class EchoBehaviour:
 
     @classmethod
     def from_cases(cls, cases: Iterable[Case]) -> EchoBehaviour:
-        """Return what the cases ask for."""
+        """Return the behaviour that the cases need."""
         reported_headers: dict[str, None] = {}
         response_headers: dict[str, None] = {}
         failures: dict[str, None] = {}
@@ -60,7 +60,7 @@ class EchoBehaviour:
 
 
 def make_echo_listener(name: str, behaviour: EchoBehaviour, copies_path: str) -> Resource:
-    """Return the listener of a workload; copies of requests are noted in the file `copies_path`."""
+    """Return the listener of a workload; it notes mirrored copies in the file `copies_path`."""
     response_headers = {
         SEEN_PATH_HEADER: "%REQ(:PATH)%",
         SEEN_AUTHORITY_HEADER: "%REQ(:AUTHORITY)%",
@@ -87,6 +87,7 @@ def make_echo_listener(name: str, behaviour: EchoBehaviour, copies_path: str) ->
 
 
 def _make_failure_route(instruction: str) -> Resource:
+    """Return the route that fails the first attempts of requests with an instruction (`503 x2`)."""
     failure, _, count = instruction.rpartition(" x")
     kind, _, number = failure.rpartition(" ")
     attempts = {"start": 0, "end": int(count) + 1}

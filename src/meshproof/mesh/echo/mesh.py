@@ -1,7 +1,7 @@
-"""A local mesh for rules alone: echo workloads for every host that the rules name, no apps.
+"""A local mesh that needs only rules: echo workloads for every host that the rules name, no apps.
 
-Three Envoys do it, however many rules there are: one answers for all workloads (a listener for
-each), one is every client's sidecar (a listener for each set of source labels), one is the ingress.
+It takes three Envoys for any number of rules. One answers for all workloads (a listener for each),
+one is every client's sidecar (a listener for each set of source labels), one is the ingress.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from meshproof.rules.model import RuleSet
 
 
 class EchoMesh:
-    """Rules served by real Envoys to echo workloads; see `opened`."""
+    """Real Envoys that serve rules to echo workloads; see `opened`."""
 
     proven = (
         "a real Envoy routes as these rules say, to workloads that only echo; "
@@ -89,7 +89,7 @@ class EchoMesh:
     ) -> Iterator[EchoMesh]:
         """Serve the rules to the clients that the cases need; end everything with the context.
 
-        Raises BadRules when an Envoy rejects the rules.
+        Raises BadRules if an Envoy rejects the rules.
         """
         with processes.interruptible(), Workspace.create() as workspace:
             mesh = cls(options, workspace, rules, cases, inventory)
@@ -97,6 +97,7 @@ class EchoMesh:
             yield mesh
 
     def _serve(self) -> None:
+        """Start the Envoys and serve the rules to clients and ingress."""
         self._start()
         ports = self._servers.read_listener_ports()
         pods = {
@@ -111,6 +112,7 @@ class EchoMesh:
         self.served = roll_out(plans, self._rules)
 
     def _start(self) -> None:
+        """Start the three Envoys with the workloads' listeners and the clients' ones."""
         self._servers.serve("cds", [])
         self._servers.serve("lds", [self._make_listener(echo) for echo in self.echoes])
         self._clients.serve("cds", [])
@@ -127,9 +129,11 @@ class EchoMesh:
             self._wait_acknowledged(envoy)
 
     def _make_listener(self, echo: EchoWorkload) -> Resource:
+        """Return the listener of an echo workload."""
         return make_echo_listener(echo.name, self._behaviour, str(self._mirrored_copies.path))
 
     def _wait_acknowledged(self, envoy: Envoy) -> None:
+        """Wait until an Envoy listens. Raises NotReady with its log."""
         try:
             wait_for(
                 lambda: envoy.has_acknowledged() or None,
@@ -140,12 +144,14 @@ class EchoMesh:
             raise NotReady(str(rejected)) from None
 
     def _make_client_listener(self, name: str) -> Resource:
+        """Return the outbound listener of a client."""
         telemetry = Telemetry(str(self._workspace.path / "client.access.log"), False)
         return listeners.make_outbound_listener(
             name, 0, str(self._clients.config_path(f"rds.{name}")), telemetry
         )
 
     def _make_client_plan(self, snapshot: Snapshot) -> ProxyPlan:
+        """Return the config of the Envoy with all clients' sidecars."""
         routes = {
             name: {
                 **translate.translate_sidecar_routes(snapshot, _make_client_pod(*source)),
@@ -158,6 +164,7 @@ class EchoMesh:
         )
 
     def _iter_services(self) -> Iterator[Service]:
+        """Yield a service for each host that has echo workloads."""
         host_ports = collect_ports(self._rules, self._inventory)
         for host in dict.fromkeys(echo.host for echo in self.echoes):
             name, namespace = split_host(host)
@@ -172,13 +179,14 @@ class EchoMesh:
             )
 
     def address(self, call: Call) -> Address:
-        """Return where a client sends a call: a sidecar's listener, or the ingress."""
+        """Return the address to send a call to: a sidecar's listener, or the ingress."""
         if call.gateway == MESH:
             return self._sidecar_addresses[_find_source(call)]
         return self._gateway_addresses[call.port]
 
     @cached_property
     def _sidecar_addresses(self) -> dict[_Source, Address]:
+        """The address of each client's sidecar."""
         ports = self._clients.read_listener_ports()
         return {
             source: Address("127.0.0.1", ports[name])
@@ -187,30 +195,34 @@ class EchoMesh:
 
     @cached_property
     def _gateway_addresses(self) -> dict[int, Address]:
+        """The address of each Gateway port."""
         servers = [server for gateway in self._rules.gateways for server in gateway.servers]
         return {server.port: self._ingress.address(server.port) for server in servers}
 
     def explain_unproven(self, case: Case) -> str:
-        """Return why a case cannot be proven here: each can."""
+        """Return why a case cannot be proven here: never."""
         return ""
 
     def sender(self, case: Case) -> Sender | None:
-        """Return what sends a case: this process, None."""
+        """Return the client that sends a case: None, this process."""
         return None
 
     def count_copies(self, case: Case, requests: Sequence[tuple[str, str]]) -> list[int]:
-        """Return how many copies the mirror of a case has got of each of some requests.
+        """Return, for each request, how many copies of it the case's mirror destination got.
 
-        `requests` are, for each, the value of its header MIRROR and the workload that answered it.
+        `requests` has a pair for each: the value of its header MIRROR_HEADER and the workload that
+        answered.
         """
         return self.workloads.count_copies(case, requests, self._mirrored_copies.count_copies())
 
 
 def _find_selector(inventory: Inventory, host: str) -> Labels:
+    """Return the selector of a host's Service, else the label app with the host's name."""
     return inventory.selectors.get(host) or (("app", split_host(host)[0]),)
 
 
 def _make_pod(echo: EchoWorkload, selector: Labels) -> Pod:
+    """Return the pod of an echo workload."""
     namespace = split_host(echo.host)[1]
     return Pod(
         name=echo.name,
@@ -231,8 +243,10 @@ _Source = tuple[str, Labels]
 
 
 def _find_source(call: Call) -> _Source:
+    """Return the namespace and the labels of a call's client."""
     return call.namespace, call.source
 
 
 def _make_client_pod(namespace: str, labels: Labels) -> Pod:
+    """Return the pod of a client."""
     return _make_pod(EchoWorkload("client", f"client.{namespace}.{CLUSTER_DOMAIN}", labels), ())

@@ -1,8 +1,8 @@
-"""Copies of requests that mirrors make: whether and how often a workload has got one.
+"""Count the mirrored copies of requests that each echo workload got.
 
-Nobody hears a copy, so what is looked at is what the echo workloads have noted. Nothing is guessed
-from a time that has passed: the callers' Envoys say that no copy is on its way, and a request of
-our own that is in the notes says that all before it are.
+Nobody gets the response to a copy, so the count comes from what the workloads note. It does not
+rest on a waiting time: the clients' Envoys show that no copy is under way, and a request of our own
+in the notes shows that all earlier ones are there.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from meshproof.mesh.envoy.envoy import Envoy
 from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 from meshproof.mesh.process.processes import wait_for
 
-#: Requests that are sent or wait to be (Envoy's docs, cluster statistics).
+#: Requests under way or waiting to be sent (Envoy's docs, cluster statistics).
 _ACTIVE_REQUESTS_STATS = r"^cluster\.outbound.*upstream_rq_(pending_)?active$"
 _COUNT = re.compile(r": (\d+)$", re.M)
 
 
 class MirroredCopies:
-    """What echo workloads have noted in a file of requests with the header MIRROR."""
+    """The requests with the header MIRROR_HEADER that echo workloads note in a file."""
 
     def __init__(self, path: Path, servers: Envoy, callers: Sequence[Envoy]) -> None:
         self.path = path
@@ -36,9 +36,9 @@ class MirroredCopies:
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def count_copies(self) -> Counter[tuple[str, str]]:
-        """Return (value of the header, workload) -> how often, since the start.
+        """Return (value of the header, workload) -> number of requests, since the start.
 
-        Raises NotReady when copies are still on their way after their time.
+        Raises NotReady if copies are still under way after COPIES seconds.
         """
         wait_for(self._is_idle, timeouts.COPIES, lambda: "copies of requests do not get anywhere")
         fence = next(self._fences)
@@ -58,6 +58,7 @@ class MirroredCopies:
         return self._counts
 
     def _is_idle(self) -> bool | None:
+        """Return True once no client's Envoy has a request under way, else None."""
         for envoy in self._callers:
             counts = _COUNT.findall(envoy.get(f"/stats?filter={_ACTIVE_REQUESTS_STATS}"))
             if any(map(int, counts)):
@@ -65,6 +66,7 @@ class MirroredCopies:
         return True
 
     def _read_until(self, last: str) -> list[str] | None:
+        """Return the new lines before the line `last`; None until that line is there."""
         if not self.path.exists():
             return None
         with self.path.open("rb") as file:
@@ -73,5 +75,7 @@ class MirroredCopies:
         whole, fence, _ = b"\n".join((b"", text)).partition(f"\n{last}\n".encode())
         if not fence:
             return None
-        self._offset += len(whole) + len(fence) - 1  # what came after the fence is news yet
+        self._offset += (
+            len(whole) + len(fence) - 1
+        )  # what comes after the fence is for the next call
         return whole.decode().split("\n")[1:]

@@ -1,4 +1,4 @@
-"""The echo workloads that stand for the services of rules, and what their answers can tell."""
+"""The echo workloads that stand for the rules' services, and what their responses can prove."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from meshproof.oracle.actions import Shares
 from meshproof.oracle.derive import Case, Destination
 from meshproof.rules.model import RouteTable, RuleSet
 
-#: Label of the workload that no subset of the rules selects: it shows that others are not moved.
+#: Labels of the workload that no subset selects: it gets only requests to the whole service.
 OTHER_LABELS: Labels = (("version", "other"),)
-#: So often at least the request of a case is sent that one destination must answer.
+#: Fewest requests for a case with one destination.
 MIN_VISITS = 3
-#: How often the answers of another route may be taken for those of a case's own, if none is said.
+#: The default chance that another route's responses pass for those of the case.
 DEFAULT_BETA = 1e-3
-#: A route is told from one of whose requests its own workloads get this part at most.
+#: The largest part of another route's requests, to the case's workloads, that is told apart.
 MAX_OVERLAP = 0.9
-#: How often workloads may stay unseen by chance though they are asked.
+#: The chance that workloads do not answer although the route sends to them.
 FALSE_ALARM = 1e-9
 
 
 @dataclass(frozen=True)
 class EchoWorkload:
-    """An echo workload: the service it belongs to and its labels; `name` is what it answers."""
+    """An echo workload: its service's host and its labels; its responses carry `name`."""
 
     name: str
     host: str
     labels: Labels
 
 
-#: The ports of a service of which nothing else is known.
+#: The ports of a service with unknown ports.
 DEFAULT_PORTS = (80,)
-#: Where hosts are that are no services of the cluster.
+#: The namespace of hosts that are no services of the cluster.
 EXTERNAL_NAMESPACE = "outside"
 
 
 def split_host(host: str) -> tuple[str, str]:
-    """Return name and namespace of a service."""
+    """Return name and namespace of a host; an external host is in EXTERNAL_NAMESPACE."""
     if not host.endswith(f".{CLUSTER_DOMAIN}"):
         return host, EXTERNAL_NAMESPACE
     name, namespace = host.split(".")[:2]
@@ -61,7 +61,7 @@ def check_hosts(rules: RuleSet, inventory: Inventory) -> None:
 
 
 def _collect_hosts(rules: RuleSet) -> dict[str, At]:
-    """Return every host that the rules are about or send to, in order, with a place of it."""
+    """Return every host that the rules apply to or send to, in order, with a place of it."""
     hosts: dict[str, At] = {}
     for table in rules.tables:
         for host, at in _iter_hosts(table):
@@ -70,6 +70,7 @@ def _collect_hosts(rules: RuleSet) -> dict[str, At]:
 
 
 def _iter_hosts(table: RouteTable) -> Iterator[tuple[str, At]]:
+    """Yield the hosts of a table and of its targets, each with its place."""
     if table.gateways is None or MESH in table.gateways:
         yield from ((host, table.at) for host in table.hosts)
     for target in (target for route in table.routes for target in route.targets):
@@ -77,31 +78,30 @@ def _iter_hosts(table: RouteTable) -> Iterator[tuple[str, At]]:
 
 
 def plan_echo_workloads(rules: RuleSet, inventory: Inventory) -> list[EchoWorkload]:
-    """Return the echo workloads: those that are known, else one for each subset and one of none."""
+    """Return the echo workloads of all hosts: the known workloads of the inventory.
+
+    For a host without known ones: one for each subset, and one that is in no subset.
+    """
     workloads: dict[str, EchoWorkload] = {}
     for host in _collect_hosts(rules):
         name, namespace = split_host(host)
+        selector = inventory.selectors.get(host, ())
         for labels in inventory.workloads.get(host) or _collect_subsets(rules, inventory, host):
-            base_name = workload_name = (
-                f"{name}.{namespace}.{_join_label_values(labels, inventory.selectors.get(host, ()))}"
-            )
+            base_name = workload_name = f"{name}.{namespace}.{_join_label_values(labels, selector)}"
             for number in itertools.count(2):
-                if (
-                    workloads.setdefault(
-                        workload_name, EchoWorkload(workload_name, host, labels)
-                    ).labels
-                    == labels
-                ):
+                workload = EchoWorkload(workload_name, host, labels)
+                if workloads.setdefault(workload_name, workload).labels == labels:
                     break
                 workload_name = f"{base_name}-{number}"
     return list(workloads.values())
 
 
 def collect_ports(rules: RuleSet, inventory: Inventory) -> dict[str, tuple[int, ...]]:
-    """Return the ports of each host that the rules name: those that its Service describes.
+    """Return the ports of each host that the rules name: those of its Service.
 
-    Where none does, those that rules name, or the default one, and every port of which a rule sends
-    there without naming one: a sidecar sends on to the port that was called.
+    For a host without a Service: the ports that rules name, else the default one. In addition every
+    port of which a rule sends there without a port of its own: a sidecar forwards to the called
+    port.
     """
     host_ports = {
         host: set(inventory.ports.get(host) or DEFAULT_PORTS) for host in _collect_hosts(rules)
@@ -133,6 +133,7 @@ def collect_ports(rules: RuleSet, inventory: Inventory) -> dict[str, tuple[int, 
 
 
 def _collect_subsets(rules: RuleSet, inventory: Inventory, host: str) -> list[Labels]:
+    """Return the label sets of a host's subsets; the first is in no subset."""
     routes = [route for table in rules.tables for route in table.routes]
     target_labels = [
         target.labels for route in routes for target in route.targets if target.host == host
@@ -142,15 +143,17 @@ def _collect_subsets(rules: RuleSet, inventory: Inventory, host: str) -> list[La
 
 
 def _join_label_values(labels: Labels, selector: Labels) -> str:
+    """Return the values of labels that are not in the selector, as a part of a name."""
     return "-".join(value for key, value in labels if (key, value) not in selector) or "plain"
 
 
 @dataclass(frozen=True)
 class Ambiguity:
-    """A way to answer that some of a case's workloads could hide: only others tell that it is none.
+    """Another route whose responses would look like those of the case.
 
-    `beyond` are the names of those others, `words` what would answer in that way, `max_requests`
-    after how many answers none of `beyond` is no chance any more.
+    Some workloads of the case could answer in the same way under that route. Only responses of
+    `deciding_workloads` rule it out. `description` says what would answer under that route. After
+    `max_requests` responses without any of them, chance is ruled out.
     """
 
     deciding_workloads: frozenset[str]
@@ -159,11 +162,11 @@ class Ambiguity:
 
 
 class OverlappingShares(Exception):
-    """A split between parts that overlap, as a service and one of its subsets."""
+    """A split between destinations that overlap, such as a service and one of its subsets."""
 
 
 class Workloads:
-    """Which echo workloads may answer a case, and how many requests tell that from other routes."""
+    """The echo workloads that may answer a case, and the requests needed to prove that."""
 
     def __init__(self, echoes: Sequence[EchoWorkload], missed: float = DEFAULT_BETA) -> None:
         self.echoes = tuple(echoes)
@@ -182,9 +185,10 @@ class Workloads:
         return self._workload_names[destination]
 
     def map_destinations(self, case: Case) -> dict[str, str]:
-        """Return name of an echo workload -> destination of the case that it belongs to.
+        """Return the name of each echo workload of a case -> the destination it belongs to.
 
-        Raises TwoAtOnce for one that belongs to two: an answer of it does not tell which was meant.
+        Raises OverlappingShares for a workload of two destinations: its response does not tell
+        which one.
         """
         destinations: dict[str, str] = {}
         for destination, _ in case.shares:
@@ -197,16 +201,17 @@ class Workloads:
         return destinations
 
     def expected_shares(self, case: Case) -> dict[str, float]:
-        """Return destination -> share (0..1) of a case, by the names that `names` gives."""
+        """Return destination -> share (0..1) of a case, by the names of `map_destinations`."""
         return {
             _describe_destination(destination, case): share for destination, share in case.shares
         }
 
     def count_visits(self, case: Case) -> int:
-        """Return how often the request of a case is sent that is not judged; see `hiding`.
+        """Return how often to send the request of a case that is not judged.
 
-        A route of which the case's workloads get a part of the requests is not taken for the
-        case's own, but for `missed` of the runs; one of which they get more than LARGEST may be.
+        Another route may send a part of its requests to the case's workloads. With this many
+        requests it passes for the case's route with a chance of `beta` at most. That does not hold
+        for routes that send more than MAX_OVERLAP there; see `find_ambiguities`.
         """
         if case.answer.extra_seconds or case.answer.min_seconds:
             return 1
@@ -225,10 +230,10 @@ class Workloads:
     def count_copies(
         self, case: Case, requests: Sequence[tuple[str, str]], counts: Counter[tuple[str, str]]
     ) -> list[int]:
-        """Return how many copies the mirror of a case has got of each of some requests.
+        """Return, for each request, how many copies of it the case's mirror destination got.
 
-        `requests` are, for each, the value of its header MIRROR and the workload that answered it,
-        `counts` such pairs -> how often that workload has seen that value.
+        `requests` has a pair for each: the value of its header MIRROR_HEADER and the workload that
+        answered. `counts` maps (value, workload) -> how often that workload got that value.
         """
         (destination, _), *_ = case.answer.mirrors
         workloads = self.find_workloads(destination)
@@ -238,7 +243,7 @@ class Workloads:
         ]
 
     def _measure_overlap(self, destination: Destination, shares: Shares) -> float:
-        """Return which part (0..1) of the requests of a rival goes to workloads of `destination`."""
+        """Return the part (0..1) of another route's requests that `destination` would get."""
         total = 0.0
         for target, share in shares:
             workloads = self.find_workloads(target)
@@ -250,7 +255,7 @@ class Workloads:
         return total
 
     def find_ambiguities(self, case: Case) -> list[Ambiguity]:
-        """Return the other routes that send to some of a case's workloads and to nothing else."""
+        """Return the other routes that send only to some of the case's workloads."""
         if not _is_plain(case) or case.answer.extra_seconds or case.answer.min_seconds:
             return []
         workloads = self.find_workloads(case.shares[0][0])
@@ -275,11 +280,12 @@ class Workloads:
 
 
 def _is_plain(case: Case) -> bool:
+    """Say whether a case has one destination and nothing that needs the judge."""
     return len(case.shares) == 1 and not case.needs_judge and not case.answer.proxy_reply_share
 
 
 def _describe_destination(destination: Destination, case: Case) -> str:
-    """Return a destination in words: with its namespace where the case has two of that name."""
+    """Return name and subset of a destination, with its namespace if the case needs it."""
     name, namespace = split_host(destination.host)
     hosts = {target.host for target, _ in case.shares if split_host(target.host)[0] == name}
     return f"{name}{f'.{namespace}' if len(hosts) > 1 else ''} {destination.subset}".strip()

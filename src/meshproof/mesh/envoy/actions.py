@@ -1,7 +1,7 @@
-"""From the actions of a route to Envoy's words for them.
+"""Translate the actions of a route to Envoy's config.
 
 Sources: Envoy's v3 API reference (route components, HTTP fault filter) and Istio's page on
-VirtualService for what is left open there.
+VirtualService for defaults.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _DEFAULT_ATTEMPTS = 2
 
 
 def translate_extras(route: Route) -> Resource:
-    """Return what a route has beside its match and its action: header changes, faults, CORS."""
+    """Return the config of a route beside match and action: header changes, fault, CORS."""
     filters: Resource = {}
     if route.fault is not None and (fault := _translate_fault(route.fault)):
         filters[FAULT_FILTER] = {"@type": _FAULT_TYPE, **fault}
@@ -51,19 +51,19 @@ def translate_extras(route: Route) -> Resource:
 
 
 def make_cors_filter() -> Resource:
-    """Return the filter that carries out the CORS policies of routes."""
+    """Return the filter that applies the CORS policies of routes."""
     return {"name": CORS_FILTER, "typed_config": {"@type": _CORS_TYPE}}
 
 
 def make_fault_filter(defaults: Resource | None = None) -> Resource:
-    """Return the filter that carries out the faults of routes, and `defaults` for every route."""
+    """Return the filter that injects the faults of routes, and `defaults` on every route."""
     return {"name": FAULT_FILTER, "typed_config": {"@type": _FAULT_TYPE, **(defaults or {})}}
 
 
 def translate_redirect(rule: Redirect, match: Match | None, port: int) -> Resource:
-    """Return Envoy's redirect of what `match` took.
+    """Return Envoy's redirect of the requests that `match` takes.
 
-    The port that was asked is that of the listener, as with istiod.
+    The requested port is that of the listener, as with istiod.
     """
     action: Resource = {"response_code": _REDIRECT_CODES[rule.code]}
     parts = (
@@ -81,15 +81,15 @@ def translate_redirect(rule: Redirect, match: Match | None, port: int) -> Resour
 
 
 def translate_direct_response(response: DirectResponse) -> Resource:
-    """Return Envoy's answer of its own."""
+    """Return Envoy's direct response."""
     action: Resource = {"status": response.status}
     return {**action, "body": {"inline_string": response.body}} if response.body else action
 
 
 def translate_forwarding(route: Route, match: Match | None) -> Resource:
-    """Return what an action that sends on has beside its clusters and its mirrors.
+    """Return the config of a forwarding action without its clusters and mirrors.
 
-    `match` is what took the request: its prefix is what a rewrite replaces.
+    `match` is the match that took the request: a rewrite replaces its prefix.
     """
     action: Resource = {
         "timeout": format_duration(route.timeout or 0.0),
@@ -101,7 +101,7 @@ def translate_forwarding(route: Route, match: Match | None) -> Resource:
 
 
 def translate_mirror(mirror: Mirror, cluster: str) -> Resource:
-    """Return Envoy's policy of a mirror."""
+    """Return Envoy's mirror policy."""
     return {
         "cluster": cluster,
         "runtime_fraction": {"default_value": _format_fraction(mirror.percent)},
@@ -109,7 +109,7 @@ def translate_mirror(mirror: Mirror, cluster: str) -> Resource:
 
 
 def translate_headers(headers: Headers) -> Resource:
-    """Return the changes of headers in the words that routes and weighted clusters have."""
+    """Return header changes in the fields that routes and weighted clusters share."""
     return {
         **_translate_header_changes("request", headers.request),
         **_translate_header_changes("response", headers.response),
@@ -117,7 +117,10 @@ def translate_headers(headers: Headers) -> Resource:
 
 
 def _translate_header_changes(side: str, changes: HeaderChanges) -> Resource:
+    """Return the changes to the headers of one `side`, `request` or `response`."""
+
     def option(name: str, value: str, append_action: str) -> Resource:
+        """Return Envoy's option to set or append one header."""
         return {"header": {"key": name, "value": value}, "append_action": append_action}
 
     added = [option(name, value, "OVERWRITE_IF_EXISTS_OR_ADD") for name, value in changes.set]
@@ -127,6 +130,7 @@ def _translate_header_changes(side: str, changes: HeaderChanges) -> Resource:
 
 
 def _translate_rewrite(rewrite: Rewrite, match: Match | None) -> Resource:
+    """Return Envoy's rewrite of path and host; `match` decides how the path is replaced."""
     action: Resource = {}
     if rewrite.pattern:
         action["regex_rewrite"] = {
@@ -143,9 +147,9 @@ def _translate_rewrite(rewrite: Rewrite, match: Match | None) -> Resource:
 
 
 def _replace_prefix(match: Match | None, replacement: str) -> Resource:
-    """Return the words that put `replacement` in the place of a prefix of whole elements.
+    """Return the rewrite that replaces a prefix of whole path elements.
 
-    A prefix that is replaced by nothing would leave no slash, or two: that takes a regex.
+    An empty replacement would leave no slash, or two; that takes a regex.
     """
     if replacement.rstrip("/"):
         return {"prefix_rewrite": replacement.rstrip("/")}
@@ -154,6 +158,7 @@ def _replace_prefix(match: Match | None, replacement: str) -> Resource:
 
 
 def _translate_fault(fault: Fault) -> Resource:
+    """Return the config of a delay and an abort; a fault for 0 % is left out."""
     config: Resource = {}
     if fault.delay_seconds and fault.delay_percent:
         config["delay"] = {
@@ -169,6 +174,7 @@ def _translate_fault(fault: Fault) -> Resource:
 
 
 def _translate_cors(cors: Cors) -> Resource:
+    """Return Envoy's CORS policy."""
     fields = {
         "allow_methods": ",".join(cors.methods),
         "allow_headers": ",".join(cors.headers),
@@ -186,6 +192,7 @@ def _translate_cors(cors: Cors) -> Resource:
 
 
 def _translate_retries(retries: Retries | None) -> Resource:
+    """Return Envoy's retry policy; None gives Istio's default retries."""
     conditions = (retries and retries.conditions) or _DEFAULT_RETRY_ON
     statuses = [int(condition) for condition in conditions if condition.isdigit()]
     retry_on = [condition for condition in conditions if not condition.isdigit()]
@@ -213,9 +220,10 @@ def _translate_retries(retries: Retries | None) -> Resource:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a time in protobuf's JSON form."""
+    """Return a duration in protobuf's JSON form."""
     return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 
 
 def _format_fraction(percent: float) -> Resource:
+    """Return a percentage as Envoy's fraction of a million."""
     return {"numerator": round(percent * 10_000), "denominator": "MILLION"}

@@ -1,4 +1,4 @@
-"""A throw-away certificate authority that gives workloads SPIFFE identities."""
+"""A certificate authority for one run that gives workloads SPIFFE identities."""
 
 from __future__ import annotations
 
@@ -78,6 +78,7 @@ class Authority:
 
 
 def _write_key(key: ec.EllipticCurvePrivateKey, path: Path) -> None:
+    """Write a private key so that only this user can read it."""
     path.touch(mode=0o600)
     path.write_bytes(
         key.private_bytes(

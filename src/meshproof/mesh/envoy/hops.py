@@ -1,4 +1,4 @@
-"""Hops: what the sidecars' access logs say of requests, to name where something went wrong."""
+"""Read the hops of requests from the sidecars' access logs, to name where they went wrong."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ LOG_FORMAT = (
     "route=%ROUTE_NAME% cookie=%REQ(COOKIE):100%\n"
 )
 _LOG_LINE = re.compile(
-    r"\[(?P<time>\S+)\] (?P<direction>\w+) \S+ (?P<host_and_path>\S*) (?P<status>\d+) (?P<flags>\S+) .*"
+    r"\[(?P<time>\S+)\] (?P<direction>\w+) \S+ (?P<host_and_path>\S*) (?P<status>\d+) "
+    r"(?P<flags>\S+) .*"
     r" -> (?P<cluster>\S+) .* id=(?P<id>\S+) route=(?P<route>\S+) cookie=(?P<cookie>.*)"
 )
-#: Envoy's response flags for answers that it gave itself (its docs, "Access logging").
+#: Envoy's response flags for errors of its own (its docs, "Access logging").
 _PROXY_ERRORS = {
     "NR": "has no route for",
     "NC": "has a route to a cluster that is not there for",
@@ -34,11 +35,11 @@ _MAX_COUNTS = 4
 
 @dataclass(frozen=True)
 class Hop:
-    """One request at one sidecar: as it came in (`inbound`) or as the app sent it (`outbound`).
+    """One request at one sidecar: `inbound` as it arrived, `outbound` as the app sent it.
 
-    `asked` is host and path, `cluster` where it went, `flags` Envoy's (`-` for none), `route` the
-    name of the rule's route that took it, `id` is the same at every hop of a request if the apps
-    pass it on, `cookie` is `-` without one.
+    `cluster` is its destination, `flags` are Envoy's response flags (`-` for none), `route` is the
+    name of the rule's route that took it. `id` is the same at every hop of a request if the apps
+    forward it. `cookie` is `-` without one.
     """
 
     pod: str
@@ -53,7 +54,7 @@ class Hop:
 
 
 def read_hops(folder: Path, since: datetime) -> Iterator[Hop]:
-    """Return the hops in every `POD.access.log` of a folder that began at `since` or later."""
+    """Yield the hops that began at `since` or later, from every `POD.access.log` of a folder."""
     for log in sorted(folder.glob("*.access.log")):
         pod = log.name.removesuffix(".access.log")
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -80,12 +81,12 @@ def describe_hops(all_hops: Iterable[Hop], tables: Iterable[RouteTable]) -> list
 
 
 def _statistics_name(cluster: str) -> str:
-    """Envoy logs a cluster by its name in statistics: an underscore stands for each dot."""
+    """Return a cluster's name as Envoy logs it: with an underscore for each dot."""
     return cluster.replace(".", "_")
 
 
 def _describe_errors(hops: Iterable[Hop]) -> list[str]:
-    """Name the pods whose sidecar, or whose app, answered with an error, the most first."""
+    """Name the pods whose sidecar or app answered with an error, the most frequent first."""
     totals: Counter[tuple[str, str]] = Counter()
     errors: Counter[tuple[str, str, str]] = Counter()
     for hop in hops:
@@ -106,6 +107,7 @@ def _describe_errors(hops: Iterable[Hop]) -> list[str]:
 
 
 def _describe_used_routes(calls: Iterable[Hop], table: RouteTable, service: str) -> list[str]:
+    """Say which pod's calls to `service` were taken by which route, the most frequent first."""
     used = Counter((hop.pod, hop.route) for hop in calls).most_common(_MAX_COUNTS)
     counts = "; ".join(
         f"{pod} {count} by {_describe_route(table, name)}" for (pod, name), count in used
@@ -114,7 +116,7 @@ def _describe_used_routes(calls: Iterable[Hop], table: RouteTable, service: str)
 
 
 def _describe_route(table: RouteTable, name: str) -> str:
-    """Return words and place of what Envoy calls `RULE.ARM` or `RULE`, `default` without a rule."""
+    """Return name and place of a route that Envoy logs as `TABLE.ROUTE` or `TABLE`."""
     if name == "default":
         return "no rule"
     for route in table.routes:

@@ -1,4 +1,4 @@
-"""Hosts with wildcards, as gateways and rules name them: which of them have requests in common.
+"""Intersect the hosts of gateways and rules, which may have wildcards.
 
 Source: Istio reference, Gateway (Server.hosts).
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 
 def intersect_hosts(hosts: Iterable[str], served: Iterable[str]) -> list[str]:
-    """Return the hosts that both name: of two where one is within the other, the narrower."""
+    """Return the hosts that both sides cover; of a host and its wildcard, the narrower."""
     pairs = itertools.product(hosts, dict.fromkeys(served))
     common = [
         host if _is_within(host, other_host) else other_host
@@ -21,9 +21,10 @@ def intersect_hosts(hosts: Iterable[str], served: Iterable[str]) -> list[str]:
 
 
 def _do_overlap(first: str, second: str) -> bool:
+    """Say whether one of two hosts is within the other."""
     return _is_within(first, second) or _is_within(second, first)
 
 
 def _is_within(host: str, pattern: str) -> bool:
-    """Say whether `pattern` is `host`, or a wildcard (`*`, `*.example.com`) that takes it."""
+    """Say whether `pattern` is `host`, or a wildcard (`*`, `*.example.com`) that covers it."""
     return host == pattern or (pattern.startswith("*") and host.endswith(pattern[1:]))

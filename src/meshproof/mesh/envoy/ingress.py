@@ -1,4 +1,4 @@
-"""The ingress of the local mesh: an Envoy with a listener for each port of the Gateways."""
+"""The ingress gateway of the local mesh: an Envoy with a listener for each Gateway port."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ NAME = "istio-ingressgateway"
 
 
 class Ingress:
-    """The way in. Gateway ports become ports of loopback: the first is `port` (0: a free one)."""
+    """The ingress gateway. Gateway ports become ports of loopback.
+
+    The first Gateway port listens on `port` (0: a free one), the others on free ones.
+    """
 
     def __init__(
         self, workspace: Workspace, binary: Path, identity: Identity, port: int = 0
@@ -38,7 +41,7 @@ class Ingress:
         self._started = False
 
     def start(self) -> None:
-        """Start the Envoy with nothing to listen on, unless it runs."""
+        """Start the Envoy without listeners, unless it runs."""
         if self._started:
             return
         self._started = True
@@ -47,7 +50,7 @@ class Ingress:
         self.envoy.start()
 
     def open(self, gateways: Iterable[Gateway]) -> None:
-        """Listen on every port of the gateways. Raises NotReady when a port is taken."""
+        """Listen on every port of the gateways. Raises NotReady if a port is in use."""
         self.envoy.wait_started()
         ports = {server.port for gateway in gateways for server in gateway.servers}
         self._ports += sorted(ports - set(self._ports))
@@ -69,6 +72,7 @@ class Ingress:
             ) from None
 
     def _make_listener(self, port: int) -> Resource:
+        """Return the listener of a Gateway port."""
         name = translate.format_gateway_route_name(port)
         listen_port = self._port if port == self._ports[0] else 0
         telemetry = Telemetry(self._log, self.collector is not None)
@@ -79,10 +83,11 @@ class Ingress:
         return {**listener, "enable_reuse_port": False}
 
     def _list_own_clusters(self) -> list[Resource]:
+        """Return the clusters that no rule needs: the trace collector, if there is one."""
         return [self.collector] if self.collector else []
 
     def make_plan(self, snapshot: Snapshot) -> ProxyPlan:
-        """Return what the ingress is to serve."""
+        """Return the config that the ingress is to serve."""
         routes = {
             translate.format_gateway_route_name(port): translate.translate_gateway_routes(
                 snapshot, port
@@ -93,9 +98,9 @@ class Ingress:
         return ProxyPlan(self.envoy, [*clusters, *self._list_own_clusters()], routes)
 
     def address(self, gateway_port: int | None = None) -> Address:
-        """Return where a gateway's port (None: the first one) is reached on this machine.
+        """Return the local address of a Gateway port (None: the first one).
 
-        Raises NotReady when no Gateway has it.
+        Raises NotReady if no Gateway has that port.
         """
         port = gateway_port or next(iter(self._ports), None)
         if port is None or port not in self._ports:

@@ -1,8 +1,8 @@
-"""Envoy's listeners: the sidecar's inbound and outbound ones and the gateway's.
+"""Make Envoy's listeners: inbound and outbound ones of sidecars, and those of the gateway.
 
-Source: Envoy's v3 API reference (listener, HTTP connection manager, TLS) and Istio's page on
-mutual TLS: a PERMISSIVE sidecar tells TLS from plaintext by the first bytes, a STRICT one takes
-TLS with a certificate of the mesh only.
+Source: Envoy's v3 API reference (listener, HTTP connection manager, TLS) and Istio's page on mutual
+TLS: a PERMISSIVE sidecar tells TLS from plaintext by the first bytes; a STRICT one accepts only TLS
+with a certificate of the mesh.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from meshproof.rules.model import MtlsMode
 
 _API = "type.googleapis.com/envoy"
 _ALPN = ["istio"]
-#: Header by which our requests are told apart, in traces too.
+#: Header with the run's id in our requests; traces have it, too.
 RUN_HEADER = "x-meshproof-run"
-#: Header of requests whose copies are looked for at the workloads.
+#: Header of requests whose mirrored copies are counted at the workloads.
 MIRROR_HEADER = "x-meshproof-mirror"
 RUN_TAG = "meshproof.run.record"
 TRACE_CLUSTER = "trace_collector"
@@ -28,7 +28,7 @@ TRACE_CLUSTER = "trace_collector"
 
 @dataclass(frozen=True)
 class Telemetry:
-    """What every listener does beside routing: write an access log and, maybe, send spans."""
+    """The telemetry of a listener: where it logs requests, and whether it sends spans."""
 
     access_log: str
     tracing: bool
@@ -68,6 +68,7 @@ def make_inbound_listener(
 
 
 def _route_all_to(cluster: str) -> Resource:
+    """Return a route configuration that sends every request to one cluster."""
     route = {
         "match": {"prefix": "/"},
         "route": {"cluster": cluster, "timeout": "0s"},
@@ -83,7 +84,7 @@ def _route_all_to(cluster: str) -> Resource:
 def make_outbound_listener(
     name: str, port: int, routes_path: str, telemetry: Telemetry
 ) -> Resource:
-    """Return the listener through which the app (as HTTP proxy) or an outside client comes."""
+    """Return the listener for the app (as its HTTP proxy) or for clients outside the mesh."""
     manager = _make_http_manager(name, telemetry, "OUTBOUND") | _make_rds_source(name, routes_path)
     manager["http_filters"][:0] = [make_fault_filter(), make_cors_filter()]  # in istiod's order
     return {
@@ -97,8 +98,9 @@ def make_outbound_listener(
 def make_answering_listener(name: str, routes: Resource, copies_path: str) -> Resource:
     """Return a listener that answers by itself, without an app.
 
-    By Envoy's own headers a request asks for a late answer (its docs, "Fault injection"). One with
-    the header MIRROR is noted in the file `copies_path`: a line of its value and the name.
+    A request may ask for a late response by Envoy's own headers (its docs, "Fault injection"). For
+    a request with the header MIRROR_HEADER, one line with its value and `name` goes to the file
+    `copies_path`.
     """
     manager = {
         **_make_http_manager(name, Telemetry(copies_path, False), "INBOUND"),
@@ -118,14 +120,17 @@ def make_answering_listener(name: str, routes: Resource, copies_path: str) -> Re
 
 
 def _make_rds_source(name: str, path: str) -> Resource:
+    """Return the setting that reads the routes from a file."""
     return {"rds": {"route_config_name": name, "config_source": make_path_source(Path(path))}}
 
 
 def _make_network_filter(manager: Resource) -> Resource:
+    """Return the network filter that holds an HTTP connection manager."""
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
 
 
 def _make_http_manager(prefix: str, telemetry: Telemetry, direction: str) -> Resource:
+    """Return an HTTP connection manager with access log, router and tracing."""
     manager: Resource = {
         "@type": f"{_API}.extensions.filters.network.http_connection_manager.v3"
         ".HttpConnectionManager",
@@ -145,6 +150,7 @@ def _make_http_manager(prefix: str, telemetry: Telemetry, direction: str) -> Res
 
 
 def _make_access_log(path: str, direction: str) -> Resource:
+    """Return the access log in the format of `hops`."""
     line = hops.LOG_FORMAT.format(direction=direction.lower(), run_header=RUN_HEADER)
     return {
         "name": "envoy.access_loggers.file",
@@ -157,6 +163,7 @@ def _make_access_log(path: str, direction: str) -> Resource:
 
 
 def _make_tracing() -> Resource:
+    """Return the tracing config: all requests, sent to the trace collector."""
     return {
         "random_sampling": {"value": 100.0},
         "custom_tags": [{"tag": RUN_TAG, "request_header": {"name": RUN_HEADER}}],
@@ -175,6 +182,7 @@ def _make_tracing() -> Resource:
 
 
 def _make_common_tls(identity: Identity, validation: Resource) -> Resource:
+    """Return the part of a TLS context that clients and servers share."""
     return {
         "alpn_protocols": _ALPN,
         "tls_certificates": [
@@ -188,6 +196,7 @@ def _make_common_tls(identity: Identity, validation: Resource) -> Resource:
 
 
 def _make_server_tls(identity: Identity) -> Resource:
+    """Return the transport that requires a client certificate of the mesh."""
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
@@ -199,7 +208,7 @@ def _make_server_tls(identity: Identity) -> Resource:
 
 
 def make_client_tls(identity: Identity, peers: list[str], sni: str) -> Resource:
-    """Return the transport that shows `identity` and takes only servers that are one of `peers`."""
+    """Return the transport that shows `identity` and accepts only `peers` as servers."""
     names = [{"san_type": "URI", "matcher": {"exact": peer}} for peer in peers]
     return {
         "name": "envoy.transport_sockets.tls",

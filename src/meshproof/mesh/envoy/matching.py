@@ -1,4 +1,4 @@
-"""From a match of the rules to Envoy's route match.
+"""Translate a match of the rules to Envoy's route match.
 
 Source: Envoy's v3 API reference (RouteMatch, HeaderMatcher, QueryParameterMatcher).
 """
@@ -10,7 +10,7 @@ from meshproof.rules.model import Match, StringMatch
 
 
 def translate_match(match: Match | None) -> Resource:
-    """Return what Envoy matches a request by; None takes every request."""
+    """Return Envoy's route match; None matches every request."""
     if match is None:
         return {"prefix": "/"}
     config = _translate_path(match)
@@ -35,6 +35,7 @@ _PATH_FIELDS = {"exact": "path", "prefix": "prefix", "path_prefix": "path_separa
 
 
 def _translate_path(match: Match) -> Resource:
+    """Return the path part of Envoy's route match."""
     uri = match.uri
     if uri is None or uri.kind == "present":
         return {"prefix": "/"}
@@ -47,20 +48,21 @@ def _translate_path(match: Match) -> Resource:
 
 
 def _translate_condition(name: str, condition: StringMatch) -> Resource:
-    """Return a matcher of a header or, in the same words, of a query parameter."""
+    """Return Envoy's matcher of a header; query parameters have the same form."""
     if condition.kind == "present":
         return {"name": name, "present_match": True}
     return {"name": name, "string_match": translate_string_match(condition)}
 
 
 def translate_string_match(condition: StringMatch) -> Resource:
-    """Return a matcher of a string that is exact, a prefix or a regex."""
+    """Return Envoy's matcher of a string: exact, prefix or regex."""
     if condition.kind == "regex":
         return {"safe_regex": {"regex": condition.value}}
     return {condition.kind: condition.value}
 
 
 def _translate_absence(name: str, condition: StringMatch) -> Resource:
+    """Return a header matcher for requests that do not meet a condition."""
     matcher = {**_translate_condition(name, condition), "invert_match": True}
     if condition.kind != "present":
         matcher["treat_missing_header_as_empty"] = True

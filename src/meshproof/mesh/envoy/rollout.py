@@ -1,4 +1,4 @@
-"""A change of config over all Envoys: step by step, each acknowledged by every one of them."""
+"""Roll out a change of config to all Envoys, step by step; all acknowledge each step."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from meshproof.rules.model import RuleSet, StringMatch
 
 
 class ProxyPlan:
-    """What one Envoy is to serve, in the steps of a change.
+    """The config that one Envoy is to serve, in the steps of a change.
 
-    `opened` are its listeners (None: they stay), `widened` such as take both what those of before
-    and what those of after take.
+    `opened` are its new listeners (None: it keeps the old ones). `widened` are listeners for the
+    change itself; they accept the connections of both the old and the new ones.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class ProxyPlan:
         self._widened_listeners = widened
 
     def widen_listeners(self) -> bool:
-        """Let callers come in the old way or the new one; say if that is a change."""
+        """Serve listeners for the old and the new mTLS mode; say whether that is a change."""
         return self._widened_listeners is not None and self.envoy.serve(
             "lds", self._widened_listeners
         )
 
     def add_clusters(self) -> None:
-        """Add the clusters that the new routes need, keep those of the old routes."""
+        """Add the clusters of the new routes; keep those of the old routes."""
         names = {cluster["name"] for cluster in self._clusters}
         old_clusters = [
             cluster for cluster in self.envoy.get_served("cds") if cluster["name"] not in names
@@ -50,25 +50,27 @@ class ProxyPlan:
         self.envoy.serve("cds", [*self._clusters, *old_clusters])
 
     def switch_routes(self) -> None:
-        """Switch the routes, and the listeners where they differ."""
+        """Serve the new routes, and the new listeners if there are any."""
         for name, routes in self._routes.items():
             self.envoy.serve(f"rds.{name}", [routes])
         if self._listeners is not None:
             self.envoy.serve("lds", self._listeners)
 
     def drop_old_clusters(self) -> None:
-        """Drop the clusters that no route needs any more."""
+        """Remove the clusters that no route needs any more."""
         self.envoy.serve("cds", self._clusters)
 
 
 def roll_out(plans: Sequence[ProxyPlan], rules: RuleSet) -> Served:
-    """Serve the plans: clusters first, then routes, then unused clusters away; return what came.
+    """Serve the plans in steps: new clusters, then routes, then drop unused clusters.
 
-    The order is istiod's (make before break): no route ever names a cluster that is not there, and
-    where mTLS goes on or off, listeners take both before any caller changes its way.
-    Raises BadRules, with the place in `rules` if Envoy quotes it, when an Envoy rejects its plan;
-    NotReady, naming the Envoys, when some have not acknowledged it in time. Either way each Envoy
-    is asked to go on with what it has; serving what was there before is up to the caller.
+    This is istiod's order (make before break): no route ever names a missing cluster. If mTLS
+    changes, listeners accept both modes before any caller changes its mode.
+
+    Raises BadRules if an Envoy rejects its plan, with the place in `rules` if Envoy quotes a value
+    of them. Raises NotReady with the names of the Envoys that have not acknowledged it in time. In
+    both cases each Envoy is told to keep what it has accepted; the caller serves the former rules
+    again.
     """
     began = time.monotonic()
     try:
@@ -89,7 +91,7 @@ def roll_out(plans: Sequence[ProxyPlan], rules: RuleSet) -> Served:
 
 
 def _run_steps(plans: Sequence[ProxyPlan], steps: Sequence[Callable[[], None]]) -> None:
-    """Take one step on every Envoy, then wait until each has acknowledged it."""
+    """Take each step on every Envoy, then wait until all Envoys have acknowledged them."""
     for step in steps:
         step()
     waiting = [plan.envoy for plan in plans]
@@ -102,6 +104,7 @@ def _run_steps(plans: Sequence[ProxyPlan], steps: Sequence[Callable[[], None]]) 
 
 
 def _describe_stale(waiting: list[Envoy]) -> str:
+    """Return the message about Envoys that have not acknowledged their config in time."""
     lines = []
     for envoy in waiting:
         kinds = (
@@ -116,10 +119,10 @@ def _describe_stale(waiting: list[Envoy]) -> str:
 
 
 def _locate_rejected_value(rules: RuleSet, reason: str) -> str:
-    """Return `file:line: ` of the value that Envoy's words are about, if there is one.
+    """Return `file:line: ` of the rules' value that Envoy rejects, or an empty string.
 
-    RE2 ends its words with the part of a regex that it refuses, `invalid perl operator: (?!`, and
-    so does Envoy for the operators in a header's value.
+    Envoy's message may contain the value. Or it ends with the refused part of it: RE2 does so for a
+    regex (`invalid perl operator: (?!`), Envoy for the operators in a header's value.
     """
     strings = list(_iter_strings(rules))
     part = reason.rpartition(": ")[2].strip()
@@ -133,7 +136,7 @@ def _locate_rejected_value(rules: RuleSet, reason: str) -> str:
 
 
 def _iter_strings(rules: RuleSet) -> Iterator[StringMatch]:
-    """Yield every string that a match of the rules compares with, and those that headers get."""
+    """Yield every string that the rules match with or write into headers."""
     for route in (route for table in rules.tables for route in table.routes):
         for headers in route.all_headers:
             for changes in (headers.request, headers.response):

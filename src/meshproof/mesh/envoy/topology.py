@@ -1,4 +1,4 @@
-"""What is in the mesh: services and pods, read from Kubernetes manifests."""
+"""Read the services and pods of the local mesh from Kubernetes manifests."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from meshproof.base.names import CLUSTER_DOMAIN, Labels, sort_labels
 from meshproof.documents.manifest import At, Document, Value
 
-#: Kinds that a cluster needs and the local mesh has no use for.
+#: Kinds that only a cluster needs; the local mesh ignores them.
 _IGNORED_KINDS = ("Namespace", "ServiceAccount")
 
 
 @dataclass(frozen=True)
 class Pod:
-    """One replica of a workload: where it came from, what it runs and who it is in the mesh."""
+    """One replica of a workload: its origin, its container and its identity in the mesh."""
 
     name: str
     workload: str
@@ -34,15 +34,15 @@ class Pod:
         return dict(self.labels).get("version", "")
 
     def is_selected_by(self, selector: Labels) -> bool:
-        """Say whether every label of `selector` is on this pod."""
+        """Say whether the pod has every label of `selector`."""
         return set(selector) <= set(self.labels)
 
 
 @dataclass(frozen=True)
 class Service:
-    """A Kubernetes Service: its ports are port number -> the pods' port, by number or name.
+    """A Kubernetes Service; `ports` maps port number -> the pods' port, by number or name.
 
-    One that is `outside` is no part of the cluster: its name is its host (a ServiceEntry's).
+    An `is_external` service is not in the cluster: its name is its host (of a ServiceEntry).
     """
 
     name: str
@@ -54,7 +54,7 @@ class Service:
 
     @property
     def host(self) -> str:
-        """Full name in the cluster; outside of it, the name alone."""
+        """The full name in the cluster; the name alone for an external service."""
         if self.is_external:
             return self.name
         return f"{self.name}.{self.namespace}.{CLUSTER_DOMAIN}"
@@ -70,7 +70,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Topology:
-    """All services and pods."""
+    """All services and pods of a mesh."""
 
     services: tuple[Service, ...] = ()
     pods: tuple[Pod, ...] = field(default=())
@@ -95,6 +95,7 @@ class Topology:
 
 
 def _check_names(names: Iterable[tuple[str, At]]) -> None:
+    """Raise BadRules if a name occurs twice."""
     places: dict[str, At] = {}
     for name, at in names:
         if name in places:
@@ -105,8 +106,8 @@ def _check_names(names: Iterable[tuple[str, At]]) -> None:
 def read_topology(documents: Iterable[Document]) -> Topology:
     """Return the services and pods in `documents`.
 
-    Raises BadRules with its place for a kind that the local mesh cannot stand up, a workload of
-    several containers or ports, a name that is taken, and a service that reaches no pod.
+    Raises BadRules with its place for a kind that the local mesh cannot run, a workload with
+    several containers or ports, a name that occurs twice, and a service that reaches no pod.
     """
     services: list[Service] = []
     pods: list[Pod] = []
@@ -127,6 +128,7 @@ def read_topology(documents: Iterable[Document]) -> Topology:
 
 
 def _check_target_ports(service: Service, pods: Iterable[Pod]) -> None:
+    """Raise BadRules if a service selects no pod or targets a port that its pods do not have."""
     pod = None
     for pod in pods:
         for target in service.ports.values():
@@ -140,6 +142,7 @@ def _check_target_ports(service: Service, pods: Iterable[Pod]) -> None:
 
 
 def _read_service(document: Document) -> Service:
+    """Return the Service in a document."""
     spec = document.spec
     entries = spec.need("ports")
     if not entries.items():
@@ -161,10 +164,12 @@ def _read_service(document: Document) -> Service:
 
 
 def _read_target_port(target: Value) -> int | str:
+    """Return a targetPort, as a number or as a name."""
     return target.text() if isinstance(target.content, str) else target.integer(1, 65535)
 
 
 def _read_pods(document: Document) -> list[Pod]:
+    """Return the pods of a Deployment, one for each replica."""
     spec = document.spec
     template = spec.need("template")
     pod_labels = sort_labels(template.need("metadata").need("labels").text_mapping())
@@ -192,12 +197,14 @@ def _read_pods(document: Document) -> list[Pod]:
 
 
 def _check_selector(spec: Value, pod_labels: Labels) -> None:
+    """Raise BadRules if a Deployment does not select its own pods."""
     selector = spec.need("selector").need("matchLabels")
     if not set(sort_labels(selector.text_mapping())) <= set(pod_labels):
         raise selector.at.error(f"{selector.path} does not match the labels of the template")
 
 
 def _require_single(values: Value, noun: str) -> Value:
+    """Return the only element of a list; `noun` names the elements in the error."""
     items = values.items()
     if len(items) != 1:
         raise values.at.error(f"{values.path}: the local mesh takes exactly one {noun}")
@@ -205,6 +212,7 @@ def _require_single(values: Value, noun: str) -> Value:
 
 
 def _read_env(container: Value) -> dict[str, str]:
+    """Return the environment variables of a container."""
     entries = container.get("env")
     env: dict[str, str] = {}
     for entry in entries.items() if entries else []:
@@ -215,6 +223,7 @@ def _read_env(container: Value) -> dict[str, str]:
 
 
 def _read_readiness_path(container: Value) -> str | None:
+    """Return the path of a container's HTTP readiness probe, or None."""
     probe = container.get("readinessProbe")
     request = probe.get("httpGet") if probe else None
     return request.need("path").text() if request else None

@@ -1,8 +1,8 @@
-"""From the rules to Envoy's routes and clusters: what we make each Envoy do.
+"""Translate the rules to the routes and clusters of each Envoy.
 
-Pure functions over the topology and the rules. What should happen is not decided here: `cases.py`
-does that and the two never import each other. Sources: Envoy's v3 API reference (route, cluster)
-and, for defaults, Istio's pages on VirtualService and traffic management.
+Pure functions over the topology and the rules. What should happen is decided elsewhere, in
+`oracle`; the two never import each other. Sources: Envoy's v3 API reference (route, cluster) and,
+for defaults, Istio's pages on VirtualService and traffic management.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_BODY_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a pod's sidecar listens for the mesh."""
+    """The address where a pod's sidecar listens for the mesh."""
 
     pod: Pod
     host: str
@@ -41,9 +41,10 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything the config of all Envoys follows from.
+    """Everything that decides the config of all Envoys.
 
-    Raises BadRules, with its place, for a rule that could not hold anywhere: it would pass unseen.
+    Raises BadRules, with its place, for a rule that cannot take effect anywhere: nobody would
+    notice.
     """
 
     topology: Topology
@@ -59,12 +60,13 @@ class Snapshot:
         self._check_proxies()
 
     def _check_ports(self, table: RouteTable, service: Service) -> None:
+        """Raise BadRules if a table is for a port that the service does not have."""
         for port in set(table.ports) - set(service.ports):
             ports = ", ".join(map(str, service.ports))
             raise table.at.error(f"{service.name} has no port {port}; it has: {ports}")
 
     def _check_proxies(self) -> None:
-        """Refuse hosts of one port that different proxies serve: here there is one ingress."""
+        """Raise BadRules if different proxies serve a host and port: this mesh has one ingress."""
         for gateway, other_gateway in itertools.combinations(self.rules.gateways, 2):
             servers = (
                 itertools.product(gateway.servers, other_gateway.servers)
@@ -76,11 +78,13 @@ class Snapshot:
                     server.hosts, other_server.hosts
                 ):
                     raise other_gateway.at.error(
-                        f"{other_gateway.name} and {gateway.name} at {gateway.at} have hosts of port {server.port} in "
+                        f"{other_gateway.name} and {gateway.name} at {gateway.at} "
+                        f"have hosts of port {server.port} in "
                         "common, but not the proxy; that is not supported yet"
                     )
 
     def _check_gateways(self, table: RouteTable) -> None:
+        """Raise BadRules for an unknown Gateway, or one that serves none of the table's hosts."""
         references = {name: table.at for name in table.gateways or ()}
         for match in (match for route in table.routes for match in route.matches):
             references |= dict.fromkeys(match.gateways, match.at)
@@ -97,20 +101,20 @@ class Snapshot:
                 )
 
     def find_service(self, host: str, at: At | None) -> Service:
-        """Return the service called `host`. Raises BadRules with `at`, the place of the rule."""
+        """Return the service with the full name `host`. Raises BadRules at the place `at`."""
         for service in self.topology.services:
             if service.host == host:
                 return service
-        # By the short names: the long ones are all alike, since they end alike.
+        # By the short names: long ones are all similar, since they have the same end.
         hosts = {service.name: service.host for service in self.topology.services}
         matches = difflib.get_close_matches(host.partition(".")[0], hosts, n=1)
         hint = f"; did you mean '{hosts[matches[0]]}'?" if matches else ""
         raise _make_error(at, f"there is no service {host}{hint}")
 
     def resolve_mtls(self, pod: Pod) -> MtlsMode:
-        """Return what the pod's sidecar accepts: the narrowest policy that says it decides.
+        """Return the mTLS mode of a pod's sidecar: the narrowest policy with a mode decides.
 
-        Raises BadRules for two policies of the same width: which of them holds is not specified.
+        Raises BadRules for two policies of the same scope: which of them holds is not specified.
         """
         policies: dict[int, PeerPolicy] = {}
         for policy in self.rules.policies:
@@ -124,11 +128,12 @@ class Snapshot:
 
 
 def _make_error(at: At | None, message: str) -> BadRules:
+    """Return BadRules with its place, if there is one."""
     return at.error(message) if at else BadRules(message)
 
 
 def _rank_policy(policy: PeerPolicy, pod: Pod) -> int | None:
-    """Return 0 for a policy of this workload, 1 of its namespace, 2 of the mesh, None of others."""
+    """Return the scope of a policy: 0 workload, 1 namespace, 2 mesh, None if not for the pod."""
     if policy.namespace == pod.namespace and policy.selector:
         return 0 if pod.is_selected_by(policy.selector) else None
     if policy.namespace == ROOT_NAMESPACE:
@@ -142,7 +147,7 @@ def format_cluster_name(service: Service, port: int, subset: str) -> str:
 
 
 def translate_sidecar_routes(snapshot: Snapshot, pod: Pod) -> Resource:
-    """Return the route configuration of a pod's outbound listener: one virtual host per service."""
+    """Return the route configuration of a pod's sidecar: one virtual host for each service."""
     hosts = [
         _translate_service(snapshot, pod, service, port)
         for service in snapshot.topology.services
@@ -152,7 +157,8 @@ def translate_sidecar_routes(snapshot: Snapshot, pod: Pod) -> Resource:
 
 
 def _make_route_configuration(name: str, hosts: list[Resource]) -> Resource:
-    # Workloads are told which attempt it is, as with istiod.
+    # Tells workloads the number of the attempt, as istiod does.
+    """Return a route configuration with the settings that all of them share."""
     hosts = [{**host, "include_request_attempt_count": True} for host in hosts]
     return {
         "name": name,
@@ -170,24 +176,27 @@ _UNKNOWN_HOST: Resource = {
 
 
 def _translate_service(snapshot: Snapshot, pod: Pod, service: Service, port: int) -> Resource:
+    """Return the virtual host of a service's port, as the sidecar of `pod` has it."""
     names = service.list_names_from(pod.namespace)
     domains = [f"{name}:{port}" for name in names] + (names if port == 80 else [])
     table = _find_table(snapshot.rules, service, port)
     caller = _Caller(MESH, pod.labels, pod.namespace, port)
     routes = _translate_routes(snapshot, table, caller) if table else []
     if table is None or table.gateways is None or not routes:
-        # What no RouteRule matches goes to all versions; what no VirtualService does gets a 404,
-        # unless each of its matches is for other callers: then istiod leaves it out.
+        # What no RouteRule matches goes to all versions. What no VirtualService matches gets a 404,
+        # unless all its matches are for other callers: then istiod leaves it out.
         everyone = Route((), (Target(service.host, (), 100),), service.at)
         routes.append(_translate_route(snapshot, everyone, None, "default", caller))
     return {"name": f"{service.host}:{port}", "domains": domains, "routes": routes}
 
 
 def _applies_to_sidecars(table: RouteTable) -> bool:
+    """Say whether a table is for the sidecars of the mesh."""
     return table.gateways is None or MESH in table.gateways
 
 
 def _find_table(rules: RuleSet, service: Service, port: int) -> RouteTable | None:
+    """Return the table for a service's port, or None. Raises BadRules for a second one."""
     candidates = (
         table
         for table in rules.tables
@@ -230,12 +239,14 @@ def format_gateway_route_name(port: int) -> str:
 def _translate_gateway_table(
     snapshot: Snapshot, table: RouteTable, gateway: str, port: int
 ) -> list[Resource]:
+    """Return Envoy's routes of a table at a gateway port."""
     for target in (target for route in table.routes for target in route.targets):
         _check_ingress_target(snapshot.rules, target)
     return _translate_routes(snapshot, table, _Caller(gateway, _INGRESS_LABELS, "", port))
 
 
 def _check_ingress_target(rules: RuleSet, target: Target) -> None:
+    """Raise BadRules if a RouteRule is for a target of the ingress."""
     for table in rules.tables:
         if table.gateways is None and target.host in table.hosts:
             raise table.at.error(
@@ -246,7 +257,10 @@ def _check_ingress_target(rules: RuleSet, target: Target) -> None:
 
 @dataclass(frozen=True)
 class _Caller:
-    """Who calls and by which way: `where` is `mesh` or a gateway, which is of no namespace."""
+    """A caller: its labels, namespace and the port it calls.
+
+    `gateway` is `mesh` for a sidecar, else the name of a gateway, which has no namespace.
+    """
 
     gateway: str
     labels: Labels
@@ -264,7 +278,7 @@ class _Caller:
 
 
 def _translate_routes(snapshot: Snapshot, table: RouteTable, caller: _Caller) -> list[Resource]:
-    """Return Envoy's routes of a table: one for each match of its routes that can hold here."""
+    """Return Envoy's routes of a table: one for each match that can hold for the caller."""
     routes = []
     for route in table.routes:
         name = f"{table.name}.{route.name}" if route.name else table.name
@@ -276,6 +290,7 @@ def _translate_routes(snapshot: Snapshot, table: RouteTable, caller: _Caller) ->
 def _translate_route(
     snapshot: Snapshot, route: Route, match: Match | None, name: str, caller: _Caller
 ) -> Resource:
+    """Return Envoy's route for one match of a route."""
     config: Resource = {
         "name": name,
         "match": translate_match(match),
@@ -304,6 +319,7 @@ def _translate_route(
 
 
 def _translate_destination(snapshot: Snapshot, route: Route, caller: _Caller) -> Resource:
+    """Return the clusters of a route's action: one, or several with weights."""
     weighted_clusters = [
         {
             "name": _find_cluster_name(snapshot, target, caller),
@@ -318,11 +334,11 @@ def _translate_destination(snapshot: Snapshot, route: Route, caller: _Caller) ->
 
 
 def _find_cluster_name(snapshot: Snapshot, target: Target, caller: _Caller) -> str:
-    """Return the cluster of a target: its port, else the called one.
+    """Return the name of a target's cluster: the port is the target's, else the called one.
 
     A gateway takes the service's only port instead. A sidecar does not, whatever the reference of
-    `Destination` says of it: istiod gives its routes those services only that have the called port,
-    and the others' clusters are not found (503; seen on Istio 1.31).
+    `Destination` says: istiod gives its routes only those services that have the called port. The
+    clusters of other services are not found (503; seen on Istio 1.31).
     """
     service = snapshot.find_service(target.host, target.at)
     first_port = next(iter(service.ports))
@@ -336,7 +352,7 @@ def _find_cluster_name(snapshot: Snapshot, target: Target, caller: _Caller) -> s
 
 
 def translate_clusters(snapshot: Snapshot, identity: Identity) -> list[Resource]:
-    """Return the outbound clusters: each service port, whole and by the subsets that rules name."""
+    """Return the outbound clusters: each service port, whole and by the rules' subsets."""
     subsets: dict[str, dict[str, Labels]] = {
         service.host: {"": ()} for service in snapshot.topology.services
     }
@@ -361,6 +377,7 @@ def _translate_cluster(
     labels: Labels,
     identity: Identity,
 ) -> Resource:
+    """Return the cluster of a service's port and subset, with its endpoints and mTLS."""
     pods = {pod.name for pod in snapshot.topology.select_pods(service, labels)}
     endpoints = [endpoint for endpoint in snapshot.endpoints if endpoint.pod.name in pods]
     accounts = {
@@ -405,6 +422,7 @@ PLAINTEXT_SOCKET: Resource = {
 
 
 def _translate_endpoint(snapshot: Snapshot, endpoint: Endpoint) -> Resource:
+    """Return Envoy's endpoint, marked for mutual TLS unless its pod disables that."""
     config: Resource = {
         "endpoint": {"address": make_socket_address(endpoint.host, endpoint.port)},
     }
@@ -418,7 +436,7 @@ def _translate_endpoint(snapshot: Snapshot, endpoint: Endpoint) -> Resource:
 def make_local_cluster(
     name: str, host: str, port: int, extra: Mapping[str, object] = {}
 ) -> Resource:
-    """Return a cluster of one plain address: the app behind a sidecar, or a trace collector."""
+    """Return a cluster of one plain address: the app of a sidecar, or a trace collector."""
     return {
         "name": name,
         "type": "STATIC",

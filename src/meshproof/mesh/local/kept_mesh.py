@@ -1,4 +1,4 @@
-"""A local mesh that stays up after the command that started it, to be looked at and played with."""
+"""A local mesh that outlives the command that started it, for users to look at and try out."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _MAX_LOG_LINES = 4
 
 @dataclass(frozen=True)
 class KeptMesh:
-    """A mesh that was left running: where it answers, and its processes (name -> process id).
+    """A mesh that was left running: its URL and its processes (name -> process id).
 
-    `ended` names those that do not run any more, `folder` has every log as NAME.log.
+    `ended` names the processes that have ended; `folder` has every log as NAME.log.
     """
 
     url: str = ""
@@ -35,11 +35,11 @@ class KeptMesh:
 
     @property
     def is_whole(self) -> bool:
-        """Whether everything of it runs."""
+        """Whether all its processes run."""
         return bool(self.processes) and not self.ended
 
     def __str__(self) -> str:
-        """Say in a few lines how it is."""
+        """Describe the state of the mesh in a few lines."""
         if self.is_whole:
             count = len(self.processes)
             return (
@@ -56,15 +56,16 @@ class KeptMesh:
 
 
 def _join_names(names: list[str]) -> str:
+    """Return names with `has` or `have`."""
     return f"{', '.join(names)} {'has' if len(names) == 1 else 'have'}"
 
 
 def start_kept_mesh(mtls: MtlsMode, port: int, envoy: str | None) -> tuple[KeptMesh, bool]:
     """Start a mesh with all demo apps and leave it running; return it and True.
 
-    One that was left running with the same options is returned with False. Raises UsageError,
-    NotReady or BadRules, then nothing is left; so it is after a signal, until the mesh is kept:
-    from then on signals are ignored, since the mesh is up.
+    If one with the same options runs already, returns that one and False. Raises UsageError,
+    NotReady or BadRules; then nothing is left. A signal does the same until the mesh is up; from
+    then on signals are ignored.
     """
     if not 0 <= port <= 65535:
         raise UsageError(f"--port {port}: not a port (0 to 65535)")
@@ -74,7 +75,7 @@ def start_kept_mesh(mtls: MtlsMode, port: int, envoy: str | None) -> tuple[KeptM
         )
         if has_same_options and mesh_state.is_whole and envoy is None:
             return mesh_state, False
-    # By name: nothing in the engine imports the data folders by statement.
+    # By name: the engine has no import statement for the data folders.
     manifests = importlib.import_module("meshproof.manifests")
     options = Options(mtls=mtls, ingress_port=port, envoy=envoy)
     with LocalMesh.opened(options) as mesh:
@@ -95,7 +96,7 @@ def start_kept_mesh(mtls: MtlsMode, port: int, envoy: str | None) -> tuple[KeptM
 
 
 def list_kept_meshes() -> list[KeptMesh]:
-    """Return every mesh that was left running, with those of its processes that have ended."""
+    """Return all meshes that were left running, each with its ended processes."""
     return [
         _read_kept_mesh(workspace)
         for workspace in process.list_runs()
@@ -104,6 +105,7 @@ def list_kept_meshes() -> list[KeptMesh]:
 
 
 def _read_kept_mesh(workspace: Workspace) -> KeptMesh:
+    """Return the mesh of a run; compare its processes with those that run now."""
     try:
         mesh_state = KeptMesh(**json.loads(workspace.kept_state or ""))
     except (TypeError, ValueError):  # another version of meshproof wrote it
@@ -114,7 +116,7 @@ def _read_kept_mesh(workspace: Workspace) -> KeptMesh:
 
 
 def end_kept_meshes() -> int:
-    """End every mesh that was left running; return how many."""
+    """End all meshes that were left running; return their number."""
     workspaces = [
         workspace for workspace in process.list_runs() if workspace.kept_state is not None
     ]

@@ -62,7 +62,7 @@ class LocalMesh:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, options: Options) -> Iterator[LocalMesh]:
-        """Start an empty mesh and end it, with everything in it, when the context ends."""
+        """Start an empty mesh; end it with everything in it when the context ends."""
         with processes.interruptible(), Workspace.create() as workspace:
             mesh = cls(options, workspace)
             if options.with_addons:
@@ -76,7 +76,7 @@ class LocalMesh:
 
     @property
     def standins(self) -> list[str]:
-        """What stands in for an official part."""
+        """The stand-ins for official parts, one sentence each."""
         modules: dict[str, list[str]] = {}
         for image in sorted({sidecar.pod.image for sidecar in self._sidecars}):
             modules.setdefault(apps.find_standin(image).module, []).append(
@@ -90,11 +90,11 @@ class LocalMesh:
 
     @property
     def notes(self) -> list[str]:
-        """What a report says of this mesh: nothing beyond its name."""
+        """The facts about this mesh for reports: none."""
         return []
 
     def send_traces_to(self, port: int) -> None:
-        """Let every Envoy send its spans (Zipkin v2) to that port of this machine."""
+        """Make every Envoy send its spans (Zipkin v2) to a port of this machine."""
         self._collector = _make_collector_cluster(Address("127.0.0.1", port))
         self._ingress.collector = self._collector
         for sidecar in self._sidecars:
@@ -113,11 +113,11 @@ class LocalMesh:
         return sum(int(line.rpartition(": ")[2]) for line in text.splitlines() if line)
 
     def addon_url(self, name: str) -> str:
-        """Return the URL of an addon that runs, or an empty string."""
+        """Return the URL of a running addon, or an empty string."""
         return self.addons.url(name)
 
     def deploy(self, documents: Sequence[Document]) -> None:
-        """Stand up the apps in `documents` and serve the rules of their way in."""
+        """Start the apps in `documents` and serve the ingress rules among them."""
         routing = [document for document in documents if document.group in _RULE_GROUPS]
         workloads = topology.read_topology(
             document for document in documents if document.group not in _RULE_GROUPS
@@ -142,16 +142,18 @@ class LocalMesh:
         self.addons.update_targets()
 
     def _make_sidecar(self, pod: topology.Pod) -> Sidecar:
+        """Return the sidecar of a pod, not started yet."""
         identity = self._authority.issue(pod.namespace, pod.service_account)
         envoy = Envoy(pod.name, self._workspace, self._binary)
         return Sidecar(pod, envoy, identity, self._workspace, self._collector)
 
     def _list_envoys(self) -> list[Envoy]:
+        """Return all Envoys, the ingress's first."""
         return [self._ingress.envoy, *(sidecar.envoy for sidecar in self._sidecars)]
 
     @contextlib.contextmanager
     def applied(self, rules: RuleSet) -> Iterator[Served]:
-        """Serve `rules` beside those of the way in while the context lasts."""
+        """Serve `rules` beside the ingress rules while the context lasts."""
         before = self._current
         try:
             served = self._serve(self._base + rules)
@@ -165,13 +167,13 @@ class LocalMesh:
             self._return_to(before)
 
     def _return_to(self, before: RuleSet) -> None:
-        """Serve the rules of before; after a signal that is left out, since the mesh will go."""
+        """Serve the former rules; skip that after a signal, since the mesh will end."""
         self._current = before
         if not signals.is_ending():
             self._serve(self._base + before)
 
     def _serve(self, rules: RuleSet) -> Served:
-        """Serve `rules` everywhere; return when every Envoy has acknowledged it."""
+        """Serve `rules` everywhere; return when every Envoy has acknowledged them."""
         snapshot = self._make_snapshot(rules)
         plans = [self._make_plan(sidecar, snapshot) for sidecar in self._sidecars]
         self.served = served = roll_out([*plans, self._ingress.make_plan(snapshot)], rules)
@@ -179,12 +181,14 @@ class LocalMesh:
         return served
 
     def _make_snapshot(self, rules: RuleSet) -> Snapshot:
+        """Return the snapshot of these rules and all pods."""
         endpoints = tuple(
             Endpoint(sidecar.pod, "127.0.0.1", sidecar.inbound_port) for sidecar in self._sidecars
         )
         return Snapshot(self._topology, rules, endpoints, self._options.mtls)
 
     def _make_plan(self, sidecar: Sidecar, snapshot: Snapshot) -> ProxyPlan:
+        """Return the config that a sidecar is to serve."""
         clusters = [
             *sidecar.list_own_clusters(),
             *translate.translate_clusters(snapshot, sidecar.identity),
@@ -197,13 +201,13 @@ class LocalMesh:
         return ProxyPlan(sidecar.envoy, clusters, routes, sidecar.make_listeners(mode), widened)
 
     def address(self, service: str) -> Address:
-        """Return where a client outside the mesh reaches the way in, `ingress`."""
+        """Return the address of the ingress; `service` must be `ingress`."""
         if service != "ingress":
             raise NotReady(f"{service} is not reached from outside the mesh, only `ingress` is")
         return self._ingress.address()
 
     def probe_plaintext(self, replica: str) -> int | None:
-        """Ask a pod's sidecar in plaintext; return the HTTP status, None when it hangs up."""
+        """Send plaintext to a pod's sidecar; return the HTTP status, None if it hangs up."""
         sidecar = next((sidecar for sidecar in self._sidecars if sidecar.pod.name == replica), None)
         if sidecar is None:
             raise NotReady(f"there is no pod {replica} in the mesh")
@@ -222,9 +226,9 @@ class LocalMesh:
             connection.close()
 
     def find_inside_client(self, service: str) -> tuple[Address, None]:
-        """Return where a pod beside a service calls it from: that pod's sidecar, by its own rules.
+        """Return the listener by which a pod in the service's namespace calls that service.
 
-        A client of this machine may use it: nothing but the name tells it from the pod's app.
+        This process may use it as a client: only the name tells the two apart.
         """
         callee = self._find_service(service)
         port = min(callee.ports)
@@ -235,12 +239,12 @@ class LocalMesh:
         raise NotReady(f"there is no pod in namespace {callee.namespace} that could call {service}")
 
     def start_counters(self, service: str) -> Counters:
-        """Begin to count the requests to a service, at every Envoy."""
+        """Start to count the requests to a service, at every Envoy."""
         host = self._find_service(service).host
         return Counters({envoy.name: envoy.get for envoy in self._list_envoys()}, host)
 
     def _find_service(self, service: str) -> topology.Service:
-        """Return `service[.namespace]`. Raises NotReady with the nearest name when it is none."""
+        """Return `service[.namespace]`. Raises NotReady with the nearest name if it is unknown."""
         name, _, namespace = service.partition(".")
         services = {
             (candidate.name, candidate.namespace): candidate
@@ -262,7 +266,7 @@ class LocalMesh:
         ]
 
     def diagnose(self, folder: Path) -> str:
-        """Save every log and Envoy config dump in `folder`; name the processes that have ended."""
+        """Save all logs and Envoy configs in `folder`; return what looks wrong."""
         import shutil
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -288,21 +292,23 @@ class LocalMesh:
         return "\n".join(lines)
 
     def _are_logs_written(self) -> bool | None:
-        """Say whether no Envoy has lines of its access log left to write."""
+        """Return True once no Envoy holds back lines of its access log, else None."""
         name = "filesystem.write_total_buffered"
         texts = [envoy.get(f"/stats?filter=^{name}$") for envoy in self._list_envoys()]
         return True if all(text.strip().endswith(" 0") for text in texts) else None
 
 
-#: Where spans go before a collector is up: port 9 (discard), where nobody listens.
+#: The destination of spans before a collector is up: port 9 (discard), where nobody listens.
 _NO_COLLECTOR = Address("127.0.0.1", 9)
 
 
 def _make_collector_cluster(address: Address) -> Resource:
+    """Return the cluster of the trace collector."""
     return translate.make_local_cluster(listeners.TRACE_CLUSTER, address.host, address.port)
 
 
 def _require_standin(pod: topology.Pod) -> None:
+    """Raise BadRules if no stand-in runs for the pod's image."""
     try:
         apps.find_standin(pod.image)
     except LookupError as error:

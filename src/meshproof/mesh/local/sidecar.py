@@ -1,4 +1,4 @@
-"""A pod of the local mesh: an app process and the Envoy through which everything passes."""
+"""A pod of the local mesh: an app process, and the Envoy that all its traffic passes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LISTENING = re.compile(r"^listening on (\S+):(\d+)$", re.M)
 
 
 class Sidecar:
-    """One replica: started in the order that its ports become known.
+    """One replica. Its parts start in the order in which their ports become known.
 
-    First the Envoy (its outbound listener is the app's HTTP proxy), then the app, then the cluster
-    from the Envoy to the app.
+    First comes the Envoy (its outbound listener is the app's HTTP proxy), then the app, then the
+    Envoy's cluster of the app.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Sidecar:
 
     @property
     def _inbound_cluster(self) -> str:
+        """The name of the app's cluster."""
         return f"inbound|{self.pod.port}||"
 
     @property
@@ -55,12 +56,12 @@ class Sidecar:
 
     @property
     def outbound_port(self) -> int:
-        """Port of the listener by which this pod calls others, by their names."""
+        """Port of the listener by which this pod calls services, by their names."""
         return self._ports["outbound"]
 
     @property
     def app(self) -> Process:
-        """The app's process; only after `start_app`."""
+        """The app's process. Raises NotReady before `start_app`."""
         if self._app is None:
             raise NotReady(f"{self.pod.name}: its app was not started")
         return self._app
@@ -78,12 +79,12 @@ class Sidecar:
         ]
 
     def list_own_clusters(self) -> list[Resource]:
-        """Return the clusters that no rule is about: the app, and the trace collector."""
+        """Return the clusters that no rule needs: the app and the trace collector."""
         app = translate.make_local_cluster(self._inbound_cluster, "127.0.0.1", self._app_port)
         return [app, *([self.collector] if self.collector else [])]
 
     def start_envoy(self) -> None:
-        """Start the Envoy with its listeners open and nothing behind them."""
+        """Start the Envoy with open listeners and no routes."""
         self.envoy.serve("rds.outbound", [{"name": "outbound", "virtual_hosts": []}])
         self.envoy.serve("cds", [self.collector] if self.collector else [])
         self.envoy.serve("lds", self.make_listeners("PERMISSIVE"))
@@ -105,7 +106,7 @@ class Sidecar:
             raise NotReady(str(rejected)) from None
         self._ports = self.envoy.read_listener_ports()
         standin = apps.find_standin(self.pod.image)
-        # -P: no file in the user's folder may stand in for a module that the app imports.
+        # -P: the app must not import modules from the user's folder.
         command = [sys.executable, "-P", "-m", standin.module, *standin.args]
         settings = {
             "HOST": "127.0.0.1",
@@ -120,7 +121,7 @@ class Sidecar:
             raise NotReady(f"{self.pod.at}: {error}") from None
 
     def wait_app(self) -> None:
-        """Wait until the app has said which port it listens on."""
+        """Wait until the app has printed the port that it listens on."""
 
         def look() -> int | None:
             match = _LISTENING.search(self.app.read_log())
@@ -135,13 +136,14 @@ class Sidecar:
         )
 
     def _describe_timeout(self, problem: str) -> str:
+        """Return the message about a `problem` of the app after APP_START, with its log's end."""
         return (
             f"{self.pod.name} ({self.pod.at}) {problem} after {timeouts.APP_START:.0f} s; "
             f"last lines of its log:\n{self.app.tail()}"
         )
 
     def wait_ready(self) -> None:
-        """Wait until the app answers its readiness probe, as a kubelet would ask it."""
+        """Wait until the app answers its readiness probe, as a kubelet would send it."""
         if self.pod.readiness is None:
             return
         wait_for(
@@ -153,6 +155,7 @@ class Sidecar:
         )
 
     def _probe(self) -> bool | None:
+        """Return True once the readiness probe succeeds, else None."""
         self.app.require_alive(f"{self.pod.at}")
         connection = http.client.HTTPConnection("127.0.0.1", self._app_port, timeout=1)
         try:

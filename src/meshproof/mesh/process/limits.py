@@ -38,8 +38,9 @@ def _describe_inotify_use() -> str:
     holders = ", ".join(f"{program} {count}" for program, count in counts.most_common(_MAX_HOLDERS))
     return (
         "This user's inotify instances are used up: an Envoy takes one for each file that it reads "
-        f"its config from, and {name} is {limit}{f' (held now: {holders})' if holders else ''}. End another "
-        f"mesh (`meshproof mesh status`) or raise the limit: `sudo sysctl {name}={_suggest_limit(limit)}`."
+        f"its config from, and {name} is {limit}{f' (held now: {holders})' if holders else ''}. "
+        "End another mesh (`meshproof mesh status`) or raise the limit: "
+        f"`sudo sysctl {name}={_suggest_limit(limit)}`."
     )
 
 

@@ -92,7 +92,7 @@ def _try_lock_runs() -> int | None:
 
 
 def _lock_folder(folder: Path) -> int | None:
-    """Return a handle that locks a folder until it is closed; None if the folder is locked or gone."""
+    """Return a handle that locks a folder until it is closed; None if it is locked or gone."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -214,7 +214,7 @@ def _forget(workspace: Workspace) -> None:
 
 @atexit.register
 def _close_open_workspaces() -> None:
-    """Close the workspaces that an exception between their creation and their `with` has left open."""
+    """Close the workspaces that an exception has left open, between `create` and `with`."""
     for workspace in [
         workspace for workspace in _open_workspaces if workspace.owner == os.getpid()
     ]:
@@ -222,7 +222,7 @@ def _close_open_workspaces() -> None:
 
 
 class Process:
-    """A child process with a log file, in a session of its own: Ctrl-C reaches only this process."""
+    """A child process with a log file; in its own session, so Ctrl-C reaches only us."""
 
     def __init__(
         self, name: str, command: Sequence[str | Path], folder: Path, env: Mapping[str, str]
