@@ -20,7 +20,7 @@ import pytest
 from meshproof.base import signals, timeouts
 from meshproof.base.errors import NotReady
 from meshproof.base.signals import interruptible, uninterrupted
-from meshproof.mesh.process.processes import wait_for
+from meshproof.base.waiting import wait_for
 
 ALL = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -36,8 +36,9 @@ from meshproof.mesh.envoy.listeners import Telemetry
 from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.topology import Pod, Service, Topology
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
-from meshproof.mesh.process import processes
-from meshproof.mesh.process.processes import Workspace, wait_for
+from meshproof.base.signals import interruptible
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Address, Options, Sender, Served
 from meshproof.oracle.derive import Call, Case
 from meshproof.rules.model import RuleSet
@@ -91,7 +92,7 @@ class EchoMesh:
 
         Raises BadRules if an Envoy rejects the rules.
         """
-        with processes.interruptible(), Workspace.create() as workspace:
+        with interruptible(), Workspace.create() as workspace:
             mesh = cls(options, workspace, rules, cases, inventory)
             mesh._serve()
             yield mesh

@@ -17,7 +17,7 @@ from pathlib import Path
 from meshproof.base import timeouts
 from meshproof.mesh.envoy.envoy import Envoy
 from meshproof.mesh.envoy.listeners import MIRROR_HEADER
-from meshproof.mesh.process.processes import wait_for
+from meshproof.base.waiting import wait_for
 
 #: Requests under way or waiting to be sent (Envoy's docs, cluster statistics).
 _ACTIVE_REQUESTS_STATS = r"^cluster\.outbound.*upstream_rq_(pending_)?active$"

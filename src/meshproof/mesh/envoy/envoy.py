@@ -24,13 +24,9 @@ from typing import Any
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.process import limits
-from meshproof.mesh.process.processes import (
-    Process,
-    Workspace,
-    uninterrupted,
-    wait_for,
-    write_atomically,
-)
+from meshproof.base.signals import uninterrupted
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.process.processes import Process, Workspace, write_atomically
 
 Resource = dict[str, Any]
 _TYPE_PREFIX = "type.googleapis.com/envoy.config."

@@ -14,7 +14,8 @@ from meshproof.mesh.envoy.listeners import Telemetry
 from meshproof.mesh.envoy.rollout import ProxyPlan
 from meshproof.mesh.envoy.translate import Snapshot
 from meshproof.mesh.process.ports import require_free
-from meshproof.mesh.process.processes import Workspace, wait_for
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Address
 from meshproof.rules.model import Gateway
 

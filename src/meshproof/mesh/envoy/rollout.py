@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from meshproof.base import timeouts
 from meshproof.base.errors import BadRules, NotReady
 from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy, Resource
-from meshproof.mesh.process.processes import wait_for
+from meshproof.base.waiting import wait_for
 from meshproof.mesh.protocol import Served, combine_versions
 from meshproof.rules.model import RuleSet, StringMatch
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from meshproof.base import signals
 from meshproof.base.errors import UsageError
 from meshproof.mesh.local.mesh import LocalMesh
-from meshproof.mesh.process import logs
-from meshproof.mesh.process import processes as process
+from meshproof.mesh.process import logs, processes
 from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Options
 from meshproof.rules.model import MtlsMode
@@ -87,7 +86,7 @@ def start_kept_mesh(mtls: MtlsMode, port: int, envoy: str | None) -> tuple[KeptM
             folder=str(mesh.workspace.path),
             processes=mesh.workspace.processes,
         )
-        with process.uninterrupted():
+        with signals.uninterrupted():
             if signals.is_pending():
                 raise KeyboardInterrupt
             mesh.workspace.leave_running(json.dumps(asdict(mesh_state)))
@@ -99,7 +98,7 @@ def list_kept_meshes() -> list[KeptMesh]:
     """Return all meshes that were left running, each with its ended processes."""
     return [
         _read_kept_mesh(workspace)
-        for workspace in process.list_runs()
+        for workspace in processes.list_runs()
         if workspace.kept_state is not None
     ]
 
@@ -110,7 +109,7 @@ def _read_kept_mesh(workspace: Workspace) -> KeptMesh:
         mesh_state = KeptMesh(**json.loads(workspace.kept_state or ""))
     except (TypeError, ValueError):  # another version of meshproof wrote it
         mesh_state = KeptMesh(folder=str(workspace.path))
-    alive = {process.pid for process in process.find_run_processes(workspace.path)}
+    alive = {process.pid for process in processes.find_run_processes(workspace.path)}
     mesh_state.ended[:] = [name for name, pid in mesh_state.processes.items() if pid not in alive]
     return mesh_state
 
@@ -118,7 +117,7 @@ def _read_kept_mesh(workspace: Workspace) -> KeptMesh:
 def end_kept_meshes() -> int:
     """End all meshes that were left running; return their number."""
     workspaces = [
-        workspace for workspace in process.list_runs() if workspace.kept_state is not None
+        workspace for workspace in processes.list_runs() if workspace.kept_state is not None
     ]
     for workspace in workspaces:
         workspace.close()

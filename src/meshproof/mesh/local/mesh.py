@@ -23,8 +23,9 @@ from meshproof.mesh.envoy.ingress import Ingress
 from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
 from meshproof.mesh.local.sidecar import Sidecar
-from meshproof.mesh.process import processes
-from meshproof.mesh.process.processes import Workspace, wait_for
+from meshproof.base.signals import interruptible
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Address, Feature, Options, Replica, Served
 from meshproof.rules.model import MtlsMode, RuleSet
 
@@ -63,7 +64,7 @@ class LocalMesh:
     @contextlib.contextmanager
     def opened(cls, options: Options) -> Iterator[LocalMesh]:
         """Start an empty mesh; end it with everything in it when the context ends."""
-        with processes.interruptible(), Workspace.create() as workspace:
+        with interruptible(), Workspace.create() as workspace:
             mesh = cls(options, workspace)
             if options.with_addons:
                 mesh.addons.start()

@@ -14,7 +14,8 @@ from meshproof.mesh.envoy.certificates import Identity
 from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy, Resource
 from meshproof.mesh.envoy.listeners import Telemetry
 from meshproof.mesh.envoy.topology import Pod
-from meshproof.mesh.process.processes import Process, Workspace, wait_for
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.process.processes import Process, Workspace
 from meshproof.rules.model import MtlsMode
 
 _LISTENING = re.compile(r"^listening on (\S+):(\d+)$", re.M)

@@ -28,7 +28,7 @@ import psutil
 
 from meshproof.base import files, timeouts
 from meshproof.base.errors import NotReady
-from meshproof.base.signals import interruptible, uninterrupted
+from meshproof.base.signals import uninterrupted
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.process import limits, logs
 
@@ -387,18 +387,3 @@ def write_atomically(path: Path, text: str) -> None:
     except OSError as error:
         raise NotReady(f"{path}: cannot be written: {error.strerror}") from None
 
-
-__all__ = [
-    "RUN_VARIABLE",
-    "Process",
-    "Workspace",
-    "clear_dead_runs",
-    "clear_run",
-    "ensure_runs_folder",
-    "find_run_processes",
-    "interruptible",
-    "list_runs",
-    "uninterrupted",
-    "wait_for",
-    "write_atomically",
-]
