@@ -191,12 +191,12 @@ def _render_reviews(reviews: Part) -> str:
     if not reviews.ok:
         return _render_error("Error fetching product reviews!", reviews.error)
     entries = reviews.content.get("reviews")
-    reviews_read = (
+    readable_reviews = (
         [review for review in entries if isinstance(review, dict)]
         if isinstance(entries, list)
         else []
     )
-    cards = "".join(_render_review(review) for review in reviews_read)
+    cards = "".join(_render_review(review) for review in readable_reviews)
     cluster = reviews.content.get("clustername", "null")
     cluster_note = "" if cluster in ("null", None) else f" on cluster <u>{escape_html(cluster)}</u>"
     return (

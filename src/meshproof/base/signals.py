@@ -151,10 +151,10 @@ def take_over() -> Callable[[], None]:
     if not _state.context_depth:
         _install_handlers()
     _state.context_depth += 1
-    return _give_back
+    return _release
 
 
-def _give_back() -> None:
+def _release() -> None:
     """End one context; the outermost one gives the signals back."""
     _state.context_depth -= 1
     if not _state.context_depth:

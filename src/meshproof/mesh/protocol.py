@@ -362,11 +362,11 @@ def open_mesh(name: str, options: Options) -> Iterator[Mesh]:
 
     Raises UsageError for an unknown name, with the nearest one.
     """
-    with mesh_class(name).opened(options) as mesh:
+    with load_mesh_class(name).opened(options) as mesh:
         yield mesh
 
 
-def mesh_class(name: str) -> Any:
+def load_mesh_class(name: str) -> Any:
     """Return the class of the mesh called `name`. Raises UsageError with the nearest name."""
     check_name(name)
     module, _, cls = MESHES[name].partition(":")

@@ -68,10 +68,10 @@ def build_check(
 
 def require_features(item: pytest.Item, features: Iterable[str]) -> None:
     """Raise NotSupported when the chosen mesh lacks one of `features`, UsageError for a typo."""
-    from meshproof.mesh.protocol import Feature, mesh_class
+    from meshproof.mesh.protocol import Feature, load_mesh_class
 
     name = item.config.getoption("mesh") or "local"
-    supports = mesh_class(name).supports
+    supports = load_mesh_class(name).supports
     valid = [str(feature) for feature in Feature]
     for feature in features:
         if feature not in valid:
@@ -87,7 +87,7 @@ class Recorder:
 
     def __init__(self, config: pytest.Config) -> None:
         from meshproof import __version__
-        from meshproof.mesh.protocol import mesh_class
+        from meshproof.mesh.protocol import load_mesh_class
 
         name = config.getoption("mesh") or "local"
         self._config = config
@@ -103,7 +103,7 @@ class Recorder:
         self.run = Run(
             version=__version__,
             mesh=name,
-            proven=mesh_class(name).proven + proven,
+            proven=load_mesh_class(name).proven + proven,
             command=_format_command_line(config),
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             notes=settings.list_notes(config),

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from meshproof.mesh.envoy.certificates import Authority, Identity, spiffe_id
+from meshproof.mesh.envoy.certificates import Authority, Identity, format_spiffe_id
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def issued(authority: Authority, account: str = "reviewer") -> tuple[Identity, x
 
 
 def test_a_spiffe_id_is_that_of_istio() -> None:
-    assert spiffe_id("shop", "reviewer") == "spiffe://cluster.local/ns/shop/sa/reviewer"
+    assert format_spiffe_id("shop", "reviewer") == "spiffe://cluster.local/ns/shop/sa/reviewer"
 
 
 def test_the_id_is_the_only_name_of_a_workload(authority: Authority) -> None:

@@ -24,7 +24,8 @@ def all_to(version: str) -> RuleSet:
 def requests(echoes: Echoes) -> int:
     """Return how many requests the Envoys have got from anyone, their admins left out."""
     texts = [
-        envoy.get("/stats?filter=downstream_rq_total$") for envoy in echoes.mesh._list_envoys()
+        envoy.read_admin("/stats?filter=downstream_rq_total$")
+        for envoy in echoes.mesh._list_envoys()
     ]
     lines = [line for text in texts for line in text.splitlines() if ".admin." not in line]
     return sum(int(line.rpartition(": ")[2]) for line in lines)

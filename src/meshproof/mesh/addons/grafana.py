@@ -66,7 +66,7 @@ class Addon:
         source = self._mesh.addon_url("prometheus")
         if not source:
             raise NotReady("grafana needs prometheus as its data source, which is not installed")
-        self._provision(source)
+        self._write_datasource(source)
         paths = {"GF_PATHS_DATA": "data", "GF_PATHS_LOGS": "logs", "GF_PATHS_PROVISIONING": "etc"}
         home = _find_home(self._command[0])
         process = self._workspace.start(
@@ -85,7 +85,7 @@ class Addon:
         self.url = f"http://127.0.0.1:{wait_listening(process)[0]}"
         wait_answering(process, lambda: _require_healthy(self.url))
 
-    def _provision(self, source: str) -> None:
+    def _write_datasource(self, source: str) -> None:
         """Write the data source's config."""
         folder = self._folder / "etc" / "datasources"
         folder.mkdir(parents=True)

@@ -50,21 +50,21 @@ class ClusterAddon:
     def __init__(self, url: str, view: ClusterView) -> None:
         self.url = url
         self._view = view
-        self._edges: Callable[[], Edges] = self._servicegraph
+        self._read_edges: Callable[[], Edges] = self._read_servicegraph_edges
 
     def require_answer(self) -> None:
         """Raise NotReady unless one of the two answers; later calls use that one."""
         errors = []
         for look, edges in (
-            (self._kiali_status, self._kiali),
-            (self._servicegraph_page, self._servicegraph),
+            (self._check_kiali, self._read_kiali_edges),
+            (self._check_servicegraph, self._read_servicegraph_edges),
         ):
             try:
                 look()
             except NotReady as error:
                 errors.append(str(error))
             else:
-                self._edges = edges
+                self._read_edges = edges
                 return
         raise NotReady(f"neither Kiali nor ServiceGraph answers: {'; '.join(errors)}")
 
@@ -74,7 +74,7 @@ class ClusterAddon:
 
     def read_evidence(self, tag: str) -> AddonEvidence:
         """Return UNCOUNTED once every edge of a visit has traffic in our namespace, else 0."""
-        edges = self._edges()
+        edges = self._read_edges()
         idle = [
             f"{source} -> {target}" for source, target in VISIT if not edges.get((source, target))
         ]
@@ -83,13 +83,13 @@ class ClusterAddon:
             return AddonEvidence(0, description)
         return AddonEvidence(UNCOUNTED, "every edge of a visit has traffic")
 
-    def _kiali_status(self) -> None:
+    def _check_kiali(self) -> None:
         """Raise NotReady unless Kiali answers."""
         status = get_json(f"{self.url}/kiali/api/status")
         if "status" not in status:
             raise NotReady(f"{self.url}/kiali/api/status: that is no Kiali: {status}")
 
-    def _kiali(self) -> Edges:
+    def _read_kiali_edges(self) -> Edges:
         """Return the edges of Kiali's graph of the namespace."""
         graph = get_json(
             f"{self.url}/kiali/api/namespaces/graph",
@@ -112,12 +112,12 @@ class ClusterAddon:
             edges[ends] = edges.get(ends, 0.0) + float(rate)
         return edges
 
-    def _servicegraph_page(self) -> None:
+    def _check_servicegraph(self) -> None:
         """Raise NotReady unless the graph and its picture answer."""
-        self._servicegraph()
+        self._read_servicegraph_edges()
         get_text(f"{self.url}/dotviz")
 
-    def _servicegraph(self) -> Edges:
+    def _read_servicegraph_edges(self) -> Edges:
         """Return the edges of ServiceGraph's graph of the namespace."""
         graph = get_json(
             f"{self.url}/graph",

@@ -31,7 +31,6 @@ from meshproof.mesh.cluster.run.probes import Probes
 from meshproof.mesh.cluster.run.provider import provide_cluster
 from meshproof.mesh.cluster.sandbox.sandbox import Sandbox
 from meshproof.mesh.counters import Counters
-from meshproof.mesh.process import processes
 from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import (
     Address,
@@ -103,7 +102,7 @@ class ClusterMesh:
     def opened(cls, options: Options) -> Iterator[ClusterMesh]:
         """Connect to the cluster, clear what killed runs left; at the end delete this run."""
         with (
-            processes.interruptible(),
+            signals.interruptible(),
             Workspace.create() as workspace,
             provide_cluster(options.cluster, workspace.path) as provided_options,
             Kube.connected(

@@ -13,6 +13,8 @@ from functools import cached_property
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
+from meshproof.base.signals import interruptible
+from meshproof.base.waiting import wait_for
 from meshproof.documents.manifest import At
 from meshproof.inventory import Inventory
 from meshproof.mesh.echo.listener import EchoBehaviour, make_echo_listener
@@ -36,8 +38,6 @@ from meshproof.mesh.envoy.listeners import Telemetry
 from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.topology import Pod, Service, Topology
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
-from meshproof.base.signals import interruptible
-from meshproof.base.waiting import wait_for
 from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Address, Options, Sender, Served
 from meshproof.oracle.derive import Call, Case

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from meshproof.base import timeouts
+from meshproof.base.waiting import wait_for
 from meshproof.mesh.envoy.envoy import Envoy
 from meshproof.mesh.envoy.listeners import MIRROR_HEADER
-from meshproof.base.waiting import wait_for
 
 #: Requests under way or waiting to be sent (Envoy's docs, cluster statistics).
 _ACTIVE_REQUESTS_STATS = r"^cluster\.outbound.*upstream_rq_(pending_)?active$"
@@ -60,7 +60,7 @@ class MirroredCopies:
     def _is_idle(self) -> bool | None:
         """Return True once no client's Envoy has a request under way, else None."""
         for envoy in self._callers:
-            counts = _COUNT.findall(envoy.get(f"/stats?filter={_ACTIVE_REQUESTS_STATS}"))
+            counts = _COUNT.findall(envoy.read_admin(f"/stats?filter={_ACTIVE_REQUESTS_STATS}"))
             if any(map(int, counts)):
                 return None
         return True

@@ -15,7 +15,7 @@ _LIFETIME = datetime.timedelta(days=1)
 _SKEW = datetime.timedelta(minutes=5)
 
 
-def spiffe_id(namespace: str, service_account: str) -> str:
+def format_spiffe_id(namespace: str, service_account: str) -> str:
     """Return the SPIFFE id of a service account, in Istio's form (SPIFFE spec, section 2)."""
     return f"spiffe://{TRUST_DOMAIN}/ns/{namespace}/sa/{service_account}"
 
@@ -44,7 +44,7 @@ class Authority:
 
     def issue(self, namespace: str, service_account: str) -> Identity:
         """Return the identity of a service account, made at its first use."""
-        uri = spiffe_id(namespace, service_account)
+        uri = format_spiffe_id(namespace, service_account)
         stem = f"{namespace}.{service_account}"
         chain, private = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
         if not private.exists():

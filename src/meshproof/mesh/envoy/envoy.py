@@ -23,9 +23,9 @@ from typing import Any
 
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
-from meshproof.mesh.process import limits
 from meshproof.base.signals import uninterrupted
 from meshproof.base.waiting import wait_for
+from meshproof.mesh.process import limits
 from meshproof.mesh.process.processes import Process, Workspace, write_atomically
 
 Resource = dict[str, Any]
@@ -211,7 +211,7 @@ class Envoy:
             ),
         )
 
-    def get(self, path: str) -> str:
+    def read_admin(self, path: str) -> str:
         """Return the body of GET `path` at the admin interface. Raises NotReady if it fails."""
         connection = http.client.HTTPConnection(*self.admin, timeout=timeouts.ADMIN)
         try:
@@ -226,7 +226,7 @@ class Envoy:
 
     def read_state(self) -> ConfigState:
         """Read the state of the config from Envoy's statistics."""
-        text = self.get(f"/stats?filter={_STATE_STATS}")
+        text = self.read_admin(f"/stats?filter={_STATE_STATS}")
         versions: dict[str, str] = {}
         rejected: Counter[str] = Counter()
         unsettled = 0
@@ -283,7 +283,9 @@ class Envoy:
 
     def read_listener_ports(self) -> dict[str, int]:
         """Return name -> port of the open listeners."""
-        statuses = json.loads(self.get("/listeners?format=json")).get("listener_statuses", [])
+        statuses = json.loads(self.read_admin("/listeners?format=json")).get(
+            "listener_statuses", []
+        )
         return {
             status["name"]: status["local_address"]["socket_address"]["port_value"]
             for status in statuses

@@ -70,8 +70,8 @@ def describe_hops(all_hops: Iterable[Hop], tables: Iterable[RouteTable]) -> list
     hops = list(all_hops)
     lines = _describe_errors(hops)
     for table in tables:
-        hosts = tuple(f"|{_statistics_name(host)}" for host in table.hosts)
-        calls = [hop for hop in hops if _statistics_name(hop.cluster).endswith(hosts)]
+        hosts = tuple(f"|{_to_statistics_name(host)}" for host in table.hosts)
+        calls = [hop for hop in hops if _to_statistics_name(hop.cluster).endswith(hosts)]
         service = table.hosts[0].partition(".")[0]
         lines += _describe_used_routes(calls, table, service)
         matches = [match for route in table.routes for match in route.matches]
@@ -80,7 +80,7 @@ def describe_hops(all_hops: Iterable[Hop], tables: Iterable[RouteTable]) -> list
     return lines
 
 
-def _statistics_name(cluster: str) -> str:
+def _to_statistics_name(cluster: str) -> str:
     """Return a cluster's name as Envoy logs it: with an underscore for each dot."""
     return cluster.replace(".", "_")
 
@@ -108,11 +108,11 @@ def _describe_errors(hops: Iterable[Hop]) -> list[str]:
 
 def _describe_used_routes(calls: Iterable[Hop], table: RouteTable, service: str) -> list[str]:
     """Say which pod's calls to `service` were taken by which route, the most frequent first."""
-    used = Counter((hop.pod, hop.route) for hop in calls).most_common(_MAX_COUNTS)
-    counts = "; ".join(
-        f"{pod} {count} by {_describe_route(table, name)}" for (pod, name), count in used
+    counts = Counter((hop.pod, hop.route) for hop in calls).most_common(_MAX_COUNTS)
+    routes_text = "; ".join(
+        f"{pod} {count} by {_describe_route(table, name)}" for (pod, name), count in counts
     )
-    return [f"calls to {service} by the rule that took them: {counts}"] if used else []
+    return [f"calls to {service} by the rule that took them: {routes_text}"] if counts else []
 
 
 def _describe_route(table: RouteTable, name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
+from meshproof.base.waiting import wait_for
 from meshproof.mesh.envoy import listeners, translate
 from meshproof.mesh.envoy.certificates import Identity
 from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy, Resource
@@ -14,7 +15,6 @@ from meshproof.mesh.envoy.listeners import Telemetry
 from meshproof.mesh.envoy.rollout import ProxyPlan
 from meshproof.mesh.envoy.translate import Snapshot
 from meshproof.mesh.process.ports import require_free
-from meshproof.base.waiting import wait_for
 from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Address
 from meshproof.rules.model import Gateway

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from meshproof.base import timeouts
 from meshproof.base.errors import BadRules, NotReady
-from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy, Resource
 from meshproof.base.waiting import wait_for
+from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy, Resource
 from meshproof.mesh.protocol import Served, combine_versions
 from meshproof.rules.model import RuleSet, StringMatch
 
@@ -26,14 +26,14 @@ class ProxyPlan:
         envoy: Envoy,
         clusters: list[Resource],
         routes: dict[str, Resource],
-        opened: list[Resource] | None = None,
-        widened: list[Resource] | None = None,
+        listeners: list[Resource] | None = None,
+        widened_listeners: list[Resource] | None = None,
     ) -> None:
         self.envoy = envoy
         self._clusters = clusters
         self._routes = routes
-        self._listeners = opened
-        self._widened_listeners = widened
+        self._listeners = listeners
+        self._widened_listeners = widened_listeners
 
     def widen_listeners(self) -> bool:
         """Serve listeners for the old and the new mTLS mode; say whether that is a change."""
@@ -94,19 +94,19 @@ def _run_steps(plans: Sequence[ProxyPlan], steps: Sequence[Callable[[], None]]) 
     """Take each step on every Envoy, then wait until all Envoys have acknowledged them."""
     for step in steps:
         step()
-    waiting = [plan.envoy for plan in plans]
+    pending_envoys = [plan.envoy for plan in plans]
 
     def look() -> bool | None:
-        waiting[:] = [envoy for envoy in waiting if not envoy.has_acknowledged()]
-        return True if not waiting else None
+        pending_envoys[:] = [envoy for envoy in pending_envoys if not envoy.has_acknowledged()]
+        return True if not pending_envoys else None
 
-    wait_for(look, timeouts.CONFIG_SERVED, lambda: _describe_stale(waiting))
+    wait_for(look, timeouts.CONFIG_SERVED, lambda: _describe_stale(pending_envoys))
 
 
-def _describe_stale(waiting: list[Envoy]) -> str:
+def _describe_stale(envoys: list[Envoy]) -> str:
     """Return the message about Envoys that have not acknowledged their config in time."""
     lines = []
-    for envoy in waiting:
+    for envoy in envoys:
         kinds = (
             ", ".join(envoy.find_stale_kinds(envoy.read_state()))
             or "listeners or clusters not settled"

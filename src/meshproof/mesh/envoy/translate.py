@@ -16,7 +16,7 @@ from meshproof.base.errors import BadRules, suggest_nearest
 from meshproof.base.names import MESH, ROOT_NAMESPACE, Labels
 from meshproof.documents.manifest import At
 from meshproof.mesh.envoy import actions
-from meshproof.mesh.envoy.certificates import Identity, spiffe_id
+from meshproof.mesh.envoy.certificates import Identity, format_spiffe_id
 from meshproof.mesh.envoy.envoy import Resource, make_socket_address
 from meshproof.mesh.envoy.hosts import intersect_hosts
 from meshproof.mesh.envoy.listeners import make_client_tls
@@ -381,7 +381,8 @@ def _translate_cluster(
     pods = {pod.name for pod in snapshot.topology.select_pods(service, labels)}
     endpoints = [endpoint for endpoint in snapshot.endpoints if endpoint.pod.name in pods]
     accounts = {
-        spiffe_id(endpoint.pod.namespace, endpoint.pod.service_account) for endpoint in endpoints
+        format_spiffe_id(endpoint.pod.namespace, endpoint.pod.service_account)
+        for endpoint in endpoints
     }
     name = format_cluster_name(service, port, subset)
     sni = f"outbound_.{port}_.{subset}_.{service.host}"

@@ -13,6 +13,8 @@ from meshproof import apps, rules
 from meshproof.base import signals, timeouts
 from meshproof.base.errors import BadRules, MeshproofError, NotReady, suggest_nearest
 from meshproof.base.names import ROOT_NAMESPACE
+from meshproof.base.signals import interruptible
+from meshproof.base.waiting import wait_for
 from meshproof.documents.manifest import Document
 from meshproof.mesh.addons import Addons
 from meshproof.mesh.counters import Counters
@@ -23,8 +25,6 @@ from meshproof.mesh.envoy.ingress import Ingress
 from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
 from meshproof.mesh.local.sidecar import Sidecar
-from meshproof.base.signals import interruptible
-from meshproof.base.waiting import wait_for
 from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Address, Feature, Options, Replica, Served
 from meshproof.rules.model import MtlsMode, RuleSet
@@ -51,9 +51,9 @@ class LocalMesh:
         self._ingress = Ingress(workspace, self._binary, identity, options.ingress_port)
         self._sidecars: list[Sidecar] = []
         self._topology = topology.Topology()
-        self._modes: dict[str, MtlsMode] = {}
-        self._base = RuleSet()
-        self._current = RuleSet()
+        self._mtls_modes: dict[str, MtlsMode] = {}
+        self._ingress_rules = RuleSet()
+        self._current_rules = RuleSet()
         self.served: Served | None = None
         self._served_at = datetime.now(UTC)
         self._collector = _make_collector_cluster(_NO_COLLECTOR) if options.with_addons else None
@@ -100,7 +100,7 @@ class LocalMesh:
         self._ingress.collector = self._collector
         for sidecar in self._sidecars:
             sidecar.collector = self._collector
-        self._serve(self._base + self._current)
+        self._serve(self._ingress_rules + self._current_rules)
 
     def list_admin_addresses(self) -> dict[str, tuple[str, int]]:
         """Return pod name -> admin address of its Envoy."""
@@ -108,7 +108,7 @@ class LocalMesh:
 
     def count_ingress_requests(self) -> int:
         """Return how many requests the ingress's Envoy has sent to the productpage."""
-        text = self._ingress.envoy.get(
+        text = self._ingress.envoy.read_admin(
             "/stats?filter=^cluster.outbound.*productpage.*upstream_rq_total$"
         )
         return sum(int(line.rpartition(": ")[2]) for line in text.splitlines() if line)
@@ -125,19 +125,21 @@ class LocalMesh:
         )
         for pod in workloads.pods:
             _require_standin(pod)
-        self._base = self._base + rules.read_rules(routing) if routing else self._base
+        self._ingress_rules = (
+            self._ingress_rules + rules.read_rules(routing) if routing else self._ingress_rules
+        )
         self._topology = self._topology + workloads
         new_sidecars = [self._make_sidecar(pod) for pod in workloads.pods]
         self._sidecars += new_sidecars
         self._ingress.start()
         for sidecar in new_sidecars:
             sidecar.start_envoy()
-        self._ingress.open(self._base.gateways)
+        self._ingress.open(self._ingress_rules.gateways)
         for sidecar in new_sidecars:
             sidecar.start_app()
         for sidecar in new_sidecars:
             sidecar.wait_app()
-        self._serve(self._base + self._current)
+        self._serve(self._ingress_rules + self._current_rules)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(Sidecar.wait_ready, new_sidecars))
         self.addons.update_targets()
@@ -155,23 +157,23 @@ class LocalMesh:
     @contextlib.contextmanager
     def applied(self, rules: RuleSet) -> Iterator[Served]:
         """Serve `rules` beside the ingress rules while the context lasts."""
-        before = self._current
+        former_rules = self._current_rules
         try:
-            served = self._serve(self._base + rules)
-            self._current = rules
+            served = self._serve(self._ingress_rules + rules)
+            self._current_rules = rules
             yield served
         except BaseException:
             with contextlib.suppress(MeshproofError):  # the first error is the one to be told
-                self._return_to(before)
+                self._return_to(former_rules)
             raise
         else:
-            self._return_to(before)
+            self._return_to(former_rules)
 
-    def _return_to(self, before: RuleSet) -> None:
+    def _return_to(self, former_rules: RuleSet) -> None:
         """Serve the former rules; skip that after a signal, since the mesh will end."""
-        self._current = before
+        self._current_rules = former_rules
         if not signals.is_ending():
-            self._serve(self._base + before)
+            self._serve(self._ingress_rules + former_rules)
 
     def _serve(self, rules: RuleSet) -> Served:
         """Serve `rules` everywhere; return when every Envoy has acknowledged them."""
@@ -196,9 +198,9 @@ class LocalMesh:
         ]
         routes = {"outbound": translate.translate_sidecar_routes(snapshot, sidecar.pod)}
         mode = snapshot.resolve_mtls(sidecar.pod)
-        before = self._modes.get(sidecar.pod.name, mode)
-        self._modes[sidecar.pod.name] = mode
-        widened = sidecar.make_listeners(mode if mode == before else "PERMISSIVE")
+        former_mode = self._mtls_modes.get(sidecar.pod.name, mode)
+        self._mtls_modes[sidecar.pod.name] = mode
+        widened = sidecar.make_listeners(mode if mode == former_mode else "PERMISSIVE")
         return ProxyPlan(sidecar.envoy, clusters, routes, sidecar.make_listeners(mode), widened)
 
     def address(self, service: str) -> Address:
@@ -242,7 +244,7 @@ class LocalMesh:
     def start_counters(self, service: str) -> Counters:
         """Start to count the requests to a service, at every Envoy."""
         host = self._find_service(service).host
-        return Counters({envoy.name: envoy.get for envoy in self._list_envoys()}, host)
+        return Counters({envoy.name: envoy.read_admin for envoy in self._list_envoys()}, host)
 
     def _find_service(self, service: str) -> topology.Service:
         """Return `service[.namespace]`. Raises NotReady with the nearest name if it is unknown."""
@@ -280,7 +282,7 @@ class LocalMesh:
         lines = []
         for envoy in self._list_envoys():
             try:
-                text = envoy.get("/config_dump")
+                text = envoy.read_admin("/config_dump")
                 (folder / f"{envoy.name}.config_dump.json").write_text(text, encoding="utf-8")
             except NotReady as error:
                 lines.append(str(error))
@@ -288,14 +290,14 @@ class LocalMesh:
             if not sidecar.is_app_alive:
                 lines.append(f"{sidecar.pod.name}: its app has ended")
         lines += hops.describe_hops(
-            hops.read_hops(self._workspace.path, self._served_at), self._current.tables
+            hops.read_hops(self._workspace.path, self._served_at), self._current_rules.tables
         )
         return "\n".join(lines)
 
     def _are_logs_written(self) -> bool | None:
         """Return True once no Envoy holds back lines of its access log, else None."""
         name = "filesystem.write_total_buffered"
-        texts = [envoy.get(f"/stats?filter=^{name}$") for envoy in self._list_envoys()]
+        texts = [envoy.read_admin(f"/stats?filter=^{name}$") for envoy in self._list_envoys()]
         return True if all(text.strip().endswith(" 0") for text in texts) else None
 
 

@@ -9,12 +9,12 @@ import sys
 from meshproof import apps
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
+from meshproof.base.waiting import wait_for
 from meshproof.mesh.envoy import listeners, translate
 from meshproof.mesh.envoy.certificates import Identity
 from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy, Resource
 from meshproof.mesh.envoy.listeners import Telemetry
 from meshproof.mesh.envoy.topology import Pod
-from meshproof.base.waiting import wait_for
 from meshproof.mesh.process.processes import Process, Workspace
 from meshproof.rules.model import MtlsMode
 
@@ -148,14 +148,14 @@ class Sidecar:
         if self.pod.readiness is None:
             return
         wait_for(
-            self._probe,
+            self._answers_probe,
             timeouts.APP_START,
             lambda: self._describe_timeout(
                 f"does not answer its readiness probe GET {self.pod.readiness}"
             ),
         )
 
-    def _probe(self) -> bool | None:
+    def _answers_probe(self) -> bool | None:
         """Return True once the readiness probe succeeds, else None."""
         self.app.require_alive(f"{self.pod.at}")
         connection = http.client.HTTPConnection("127.0.0.1", self._app_port, timeout=1)

@@ -158,7 +158,7 @@ class Workspace:
         """Let the processes outlive this one; store `state` for the next command."""
         with uninterrupted():
             write_atomically(self.path / _STATE_FILE, state)
-            _forget(self)
+            _untrack(self)
 
     @property
     def kept_state(self) -> str | None:
@@ -197,7 +197,7 @@ class Workspace:
             if self._lock is not None:
                 os.close(self._lock)
                 self._lock = None
-            _forget(self)
+            _untrack(self)
             with contextlib.suppress(NotReady), _lock_runs():
                 pass  # if this was the last run, the folder of all runs is gone now
 
@@ -206,7 +206,7 @@ class Workspace:
 _open_workspaces: list[Workspace] = []
 
 
-def _forget(workspace: Workspace) -> None:
+def _untrack(workspace: Workspace) -> None:
     """Stop to track a workspace as open in this process."""
     if workspace in _open_workspaces:
         _open_workspaces.remove(workspace)
@@ -386,4 +386,3 @@ def write_atomically(path: Path, text: str) -> None:
         files.write_atomically(path, text.encode())
     except OSError as error:
         raise NotReady(f"{path}: cannot be written: {error.strerror}") from None
-
