@@ -89,7 +89,7 @@ def name_check(check: Check) -> str:
 
 
 def describe_expected(check: Check) -> str:
-    """Return the promised shares: `v1 50 %, v3 50 % (within 10 points)`."""
+    """Return what was promised: `v1 50 %, v3 50 % (within 10 points)`, `only v3 (leak ...)`."""
     return (
         f"{describe_promise(check.verdict.kind, check.verdict.expected)} ({describe_bound(check)})"
     )

@@ -38,6 +38,7 @@ def test_burr_among_other_cookies_goes_to_v3(visit: Visitor, judge: Judge) -> No
 @pytest.mark.promise(4, "cookie: others stay", "who is not burr still sees every version")
 @pytest.mark.checks(len(OTHER_COOKIES))
 def test_others_are_not_moved(visit: Visitor, judge: Judge) -> None:
+    """With no cookie, or one that is nearly burr's, v1, v2 and v3 all still answer."""
     for cookie in OTHER_COOKIES:
         visits = visit("/productpage", {"Cookie": cookie} if cookie else {})
         verdict = judge(

@@ -88,7 +88,7 @@ def send_request(
 
 
 def _parse_address(authority: str) -> Address:
-    """Return host and port of an authority; the default port is 80."""
+    """Return host and port of an authority; 80 without a port, or where it is no number."""
     host, _, port = authority.rpartition(":")
     return (host.strip("[]"), int(port)) if port.isdigit() and host else (authority, 80)
 

@@ -161,7 +161,10 @@ def _convert_host(
 def _convert_path(
     path: Path, document: Document, ingress_context: IngressContext, context: Context, root: Node
 ) -> list[Node]:
-    """Return the routes of a path: those of the service's rules, then one to the service itself."""
+    """Return the routes of a path: those of the service's rules that the Ingress can reach.
+
+    Unless one of them takes every request, a route to the service itself comes last.
+    """
     service = build_service(qualify_host(path.service.text(), document.namespace))
     number = _find_port(path, service, ingress_context, context, root)
     routes = []

@@ -109,14 +109,14 @@ def read_selectors(services: Iterable[Document]) -> dict[str, Labels]:
 
 
 def _read_entry_hosts(entry: Document) -> Iterator[str]:
-    """Yield the hosts of a ServiceEntry that are outside the cluster."""
+    """Yield the hosts of a ServiceEntry that are no names of cluster Services."""
     for host in entry.spec.need("hosts").items():
         if not host.text().endswith(f".{CLUSTER_DOMAIN}"):
             yield host.text()
 
 
 def _read_entry_ports(entry: Document) -> Iterator[int]:
-    """Yield the HTTP ports of a ServiceEntry."""
+    """Yield the ports of a ServiceEntry that speak HTTP or gRPC, or name no protocol."""
     ports = entry.spec.get("ports")
     for port in ports.items() if ports else []:
         protocol = port.get("protocol")

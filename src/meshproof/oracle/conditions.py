@@ -345,7 +345,7 @@ def _make_query_condition(name: str, string_match: StringMatch) -> Condition:
 
 
 def _make_source_condition(labels: Labels, at: At) -> Condition:
-    """Return the condition on the labels of the calling workload."""
+    """Return the condition on the caller's labels, with calls that meet it and that just miss."""
     text = ",".join(f"{key}={value}" for key, value in labels)
 
     def satisfy(call: Call) -> Iterator[Call]:

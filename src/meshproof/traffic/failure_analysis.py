@@ -155,7 +155,10 @@ class FailureAnalysis:
         )
 
     def _send_more(self) -> None:
-        """Send visits until there are enough to show how they are spread, if that is quick."""
+        """Send visits up to _MIN_VISITS, unless that would take over _MAX_SECONDS at this pace.
+
+        Stops at one that gets no answer.
+        """
         seconds = time.monotonic() - self._start
         missing = _MIN_VISITS - len(self._visits)
         if missing <= 0 or seconds / max(1, len(self._visits)) * missing > _MAX_SECONDS:
@@ -209,7 +212,7 @@ def _read_pod(visit: _LabelledVisit) -> str:
 
 
 def _describe_request(visit: _LabelledVisit) -> str:
-    """Return the headers of a visit's request, by which the kinds of request differ."""
+    """Return the request's headers as text, `no header` without any: equal text is one kind."""
     return ", ".join(f"{name}: {value}" for name, value in visit.request.headers) or "no header"
 
 

@@ -89,7 +89,10 @@ class CaseComparison:
         return {COPIED: share, NOT_COPIED: 1 - share}
 
     def needs_more_visits(self, visits: Sequence[Visit]) -> bool:
-        """Say whether more visits are needed to rule out that another route answered."""
+        """Say whether more visits can still tell the case's route from every other.
+
+        They cannot after a wrong response, nor after an ambiguity's `max_requests`.
+        """
         if any(self.label(visit) not in self.expected_shares for visit in visits):
             return False
         ambiguities = self._find_open_ambiguities(visits)

@@ -40,7 +40,10 @@ def describe_limits(kind: str, expected: Mapping[str, float], settings: Settings
 
 
 def describe_loosened(kind: str, expected: Mapping[str, float], settings: Settings) -> list[str]:
-    """Return the limits of a rule or a check that let more through than the run's options."""
+    """Return each limit in `settings` that is looser than the run's: what both are, and who set it.
+
+    `kind` and the shares `expected` of the check say which limits matter to it.
+    """
     return [
         f"{_format_setting(name, getattr(settings, name))}, not {_format_value(name, run)} "
         f"({settings.origins[name].by})"

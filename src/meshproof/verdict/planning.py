@@ -132,7 +132,10 @@ def _compute_courses(
     limit: int,
     true_shares: Sequence[float],
 ) -> list[Course]:
-    """Return the courses of one version against all others, as two versions with traffic."""
+    """Return how the check ends for each of the true shares of `version`: chances and mean length.
+
+    All other versions with traffic are taken as one; those that must get none stay.
+    """
     zero = {v: 0.0 for v, share in shares.items() if share <= 0}
     remainder = "\0".join(v for v in shares if v != version)  # a name that no version has
     test = StrikeOff({version: shares[version], remainder: 1 - shares[version], **zero}, settings)

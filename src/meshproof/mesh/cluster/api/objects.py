@@ -128,7 +128,7 @@ COUNTING_ANNOTATIONS = {"sidecar.istio.io/statsInclusionPrefixes": "cluster.outb
 
 
 def _label_pods(body: dict[str, Any], labels: dict[str, str]) -> None:
-    """Label the pods of a workload, too, so that they belong to the run.
+    """Label the pods of a Deployment as the run's; other kinds are left alone.
 
     Their sidecars count requests by cluster, unless the file says what they count.
     """
