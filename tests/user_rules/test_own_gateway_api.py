@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,10 @@ def test_a_fault_fails_its_cases_and_no_others(meshproof: Run, name: str) -> Non
     assert ended.failed()
     assert ended.failed() == [case for case in ended.results if re.fullmatch(shown.fails, case)]
     for case, said in shown.said.items():
-        assert said in ended.results[case].message, ended.results[case].message
+        failure = ended.results[case].failure
+        assert failure is not None
+        text = replace(failure, promise="", location="").text
+        assert said in text, text
 
 
 def test_a_regex_behind_a_prefix_of_everything_is_not_reached(meshproof: Run) -> None:

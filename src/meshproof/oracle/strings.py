@@ -42,7 +42,9 @@ def matches(string_match: StringMatch, value: str) -> bool:
 def describe_condition(string_match: StringMatch) -> str:
     """Return a string match in words: `prefix '/a'`, or `present`."""
     return (
-        f"{string_match.kind} '{string_match.value}'" if string_match.value else string_match.kind
+        f"{string_match.kind_in_words} '{string_match.value}'"
+        if string_match.value
+        else string_match.kind_in_words
     )
 
 

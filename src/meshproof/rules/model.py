@@ -35,7 +35,12 @@ class StringMatch:
     at: At = field(compare=False)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.value!r}"
+        return f"{self.kind_in_words} {self.value!r}"
+
+    @property
+    def kind_in_words(self) -> str:
+        """The kind as messages say it."""
+        return "below" if self.kind == "path_prefix" else self.kind
 
 
 @dataclass(frozen=True)
