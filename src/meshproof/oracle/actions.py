@@ -83,7 +83,7 @@ class ProxyReply:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ExpectedAnswer:
     """The expected answer to a request, except who gives it.
 
     The proxy gives `proxy_reply` for the share `proxy_reply_share` (0..1) of the requests.
@@ -113,10 +113,10 @@ class Variant:
 
     description: str
     call: Call
-    answer: Answer
+    answer: ExpectedAnswer
 
 
-def expect_answer(route: Route, match: Match | None, call: Call) -> Answer:
+def expect_answer(route: Route, match: Match | None, call: Call) -> ExpectedAnswer:
     """Return the expected answer to a call that a route takes because of a match."""
     fault = route.fault or Fault()
     reply, replied = _expect_proxy_reply(route, match, call), 1.0
@@ -128,7 +128,7 @@ def expect_answer(route: Route, match: Match | None, call: Call) -> Answer:
         for targets in group_by_destination(route).values()
     )
     certain_delay = fault.delay_seconds if fault.delay_percent == 100 else 0.0
-    return Answer(
+    return ExpectedAnswer(
         proxy_reply=reply,
         proxy_reply_share=replied if reply else 0.0,
         arrivals=arrivals if replied < 1 else (),
@@ -143,9 +143,9 @@ def compute_abort_share(route: Route) -> float:
     return route.fault.abort_percent / 100 if route.fault and route.fault.abort_status else 0.0
 
 
-def expect_passthrough(call: Call) -> Answer:
+def expect_passthrough(call: Call) -> ExpectedAnswer:
     """Return the expected answer to a call that passes unchanged."""
-    return Answer(arrivals=(Arrival(call.request_target, call.host_header),))
+    return ExpectedAnswer(arrivals=(Arrival(call.request_target, call.host_header),))
 
 
 def group_by_destination(route: Route) -> dict[Destination, list[Target]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from meshproof.base.names import MESH
 from meshproof.documents.manifest import At
-from meshproof.oracle.actions import Answer, Shares
+from meshproof.oracle.actions import ExpectedAnswer, Shares
 from meshproof.oracle.conditions import Call, shorten
 from meshproof.rules.judge_options import Options
 from meshproof.rules.model import RouteTable
@@ -37,7 +37,7 @@ class Case:
     route_index: int | None
     at: At
     table_at: At = field(compare=False)
-    answer: Answer = field(default_factory=Answer)
+    answer: ExpectedAnswer = field(default_factory=ExpectedAnswer)
     options: Options = ()
     table_index: int = field(default=0, compare=False)
     alternative_shares: tuple[Shares, ...] = field(default=(), compare=False)
@@ -153,7 +153,7 @@ def _describe_rewrite(case: Case) -> str:
     return description
 
 
-def describe_header_changes(answer: Answer) -> list[str]:
+def describe_header_changes(answer: ExpectedAnswer) -> list[str]:
     """Return in words which headers must reach destinations, and which must come back."""
     changes: dict[str, None] = {}
     for arrival in answer.arrivals:

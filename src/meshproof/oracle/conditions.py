@@ -32,7 +32,10 @@ _MAX_ID_LENGTH = 48
 
 @dataclass(frozen=True)
 class Call:
-    """A request as the rules see it.
+    """A request as the rules see it: who calls which service, and how.
+
+    It is no `HttpRequest`: it names its caller and entrance, which no request carries, and the
+    query by its parts. `UserRules.build_request` makes the request that is sent.
 
     `host` is the full name of the called service, at a gateway the host of a rule. `port` is the
     port of the service or gateway. `authority` is the Host header, "" for host and port. `source`

@@ -12,7 +12,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from meshproof.oracle import strings
-from meshproof.oracle.actions import Answer, ExpectedHeaders, ProxyReply, Variant, expect_answer
+from meshproof.oracle.actions import (
+    ExpectedAnswer,
+    ExpectedHeaders,
+    ProxyReply,
+    Variant,
+    expect_answer,
+)
 from meshproof.oracle.conditions import UNMATCHED_VALUE, Call, shorten
 from meshproof.rules.actions import Cors
 from meshproof.rules.model import Match, Route, StringMatch
@@ -121,7 +127,7 @@ def _make_origin_variant(
     )
 
 
-def _add_response_headers(expected: Answer, headers: ExpectedHeaders) -> Answer:
+def _add_response_headers(expected: ExpectedAnswer, headers: ExpectedHeaders) -> ExpectedAnswer:
     """Return an answer that also has `headers`."""
     arrivals = tuple(
         replace(
@@ -158,7 +164,7 @@ def _derive_preflights(policy: Cors, call: Call, origin: str) -> Iterator[Varian
         ("access-control-max-age", str(policy.max_age) if policy.max_age is not None else None),
     )
     reply = ProxyReply(200, "200 to its preflight", response_headers=headers)
-    yield Variant(f"preflight from {shorten(origin)}", preflight, Answer(reply, 1.0))
+    yield Variant(f"preflight from {shorten(origin)}", preflight, ExpectedAnswer(reply, 1.0))
 
 
 def _format_allowed(allowed: tuple[str, ...], requested: str | None) -> str | None:
@@ -180,5 +186,7 @@ def _make_foreign_preflight(route: Route, match: Match | None, call: Call, polic
     return Variant(
         description,
         call,
-        Answer(ProxyReply(200, "200", response_headers=_expect_no_cors_headers(policy)), 1.0),
+        ExpectedAnswer(
+            ProxyReply(200, "200", response_headers=_expect_no_cors_headers(policy)), 1.0
+        ),
     )

@@ -18,7 +18,7 @@ from meshproof.base.errors import BadRules, suggest_nearest
 from meshproof.base.names import CLUSTER_DOMAIN, MESH
 from meshproof.documents.manifest import At
 from meshproof.oracle import actions, cors, overlaps, timeouts_and_retries
-from meshproof.oracle.actions import Answer, Destination, ProxyReply, Shares
+from meshproof.oracle.actions import Destination, ExpectedAnswer, ProxyReply, Shares
 from meshproof.oracle.case import (
     Case,
     Coverage,
@@ -374,7 +374,12 @@ class _TableDeriver:
         return description
 
     def _make_case(
-        self, call: Call, description: str, at: At, remark: str = "", answer: Answer | None = None
+        self,
+        call: Call,
+        description: str,
+        at: At,
+        remark: str = "",
+        answer: ExpectedAnswer | None = None,
     ) -> Case:
         """Return the case of a call. `answer` replaces the one that its route gives."""
         index, match = _find_match(self._table, call)
@@ -394,7 +399,7 @@ class _TableDeriver:
             shares = ((Destination(call.host, (), ""), 1.0),)
         else:
             status = 404
-            answer = Answer(ProxyReply(status, str(status)), 1.0)
+            answer = ExpectedAnswer(ProxyReply(status, str(status)), 1.0)
         options = self._table.routes[index].options if index is not None else ()
         case = Case("", "", call, shares, status, index, at, self._table.at, answer, options)
         answered_by = describe_answer(case, service)

@@ -13,7 +13,7 @@ from meshproof.oracle.actions import (
     DELAY_HEADER,
     FAILURE_HEADER,
     MAX_JUDGED_DELAY,
-    Answer,
+    ExpectedAnswer,
     ProxyReply,
     Variant,
     expect_answer,
@@ -91,7 +91,9 @@ def _compute_time_limit(route: Route) -> float:
     return min(limits, default=0.0)
 
 
-def _derive_timeout_variants(route: Route, call: Call, expected: Answer) -> Iterator[Variant]:
+def _derive_timeout_variants(
+    route: Route, call: Call, expected: ExpectedAnswer
+) -> Iterator[Variant]:
     """Yield a request that a workload answers too late."""
     limit = _compute_time_limit(route)
     if not limit or limit > MAX_WAIT:
@@ -127,7 +129,7 @@ def _pick_failure(retries: Retries) -> str:
     return ""
 
 
-def _derive_retry_variants(route: Route, call: Call, expected: Answer) -> Iterator[Variant]:
+def _derive_retry_variants(route: Route, call: Call, expected: ExpectedAnswer) -> Iterator[Variant]:
     """Yield a request that fails as often as retries allow, and one that fails once more."""
     retries = route.retries
     if retries is None or not _can_prove_retries(retries, route.timeout):
