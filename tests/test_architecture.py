@@ -23,8 +23,8 @@ SRC = ROOT / "src" / "meshproof"
 ORDER = (
     ("__init__", "apps", "base"),
     ("documents",),
-    ("rules",),
     ("inventory",),
+    ("rules",),
     ("oracle", "lint", "verdict"),
     ("mesh",),
     ("traffic",),

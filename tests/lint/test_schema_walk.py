@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, Project, lint
-from meshproof.lint.engine.project import find_values, read_spec, read_text
 
 MANIFESTS = Path(str(files("meshproof.manifests")))
 HEAD = {

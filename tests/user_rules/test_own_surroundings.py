@@ -11,7 +11,8 @@ import pytest
 from meshproof import inventory, rules
 from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
-from meshproof.inventory import Inventory
+from meshproof.inventory import KnownHosts
+from meshproof.rules.known_hosts import read_known_hosts
 
 Run = Callable[..., Any]
 ENTRY = """\
@@ -45,10 +46,10 @@ spec: {egress: [{hosts: [HOSTS]}]}
 """
 
 
-def read(text: str) -> Inventory:
+def read(text: str) -> KnownHosts:
     documents = manifest.parse(text, "r.yaml")
     found = rules.read_rules(one for one in documents if one.kind not in inventory.INVENTORY_KINDS)
-    return inventory.read_inventory(documents, found)
+    return read_known_hosts(documents, found)
 
 
 def test_hosts_of_a_service_entry_with_the_ports_of_http() -> None:

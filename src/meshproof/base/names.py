@@ -46,3 +46,10 @@ def qualify_gateway(name: str, namespace: str) -> str:
         return f"{namespace if owner == '.' else owner}/{short}"
     short, dot, suffix = name.partition(".")
     return f"{suffix.partition('.')[0] if dot else namespace}/{short}"
+
+
+def is_host_within(host: str, pattern: str) -> bool:
+    """Say whether `pattern` (`*.example.com`, `*`) covers a host, or all hosts of a pattern."""
+    if pattern == "*" or host == pattern:
+        return True
+    return pattern.startswith("*") and host.endswith(pattern[1:]) and host != pattern[1:]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from meshproof.documents.manifest import At, Document
-from meshproof.inventory import Inventory
+from meshproof.inventory import KnownHosts
 from meshproof.oracle.gaps import HTTP_PROTOCOLS
 from meshproof.rules.legacy import egress_rule
 from meshproof.rules.model import Route, RouteTable, RuleSet, Target
@@ -115,7 +115,7 @@ def _build_table(host: str, endpoints: list[EgressEndpoint]) -> RouteTable:
     return RouteTable((host,), (route,), None, at, route.name, ports=tuple(ports))
 
 
-def add_to_inventory(inventory: Inventory, rule_set: RuleSet) -> Inventory:
+def add_to_inventory(inventory: KnownHosts, rule_set: RuleSet) -> KnownHosts:
     """Return the inventory with the external hosts and ports of `rule_set`."""
     ports = {host: table.ports for table in rule_set.tables for host in table.hosts}
     return replace(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from meshproof import inventory, rules
+from meshproof import rules
 from meshproof.base.errors import BadRules, pluralize
 from meshproof.base.names import MESH, is_service, qualify_host
 from meshproof.convert import egress, unconverted
@@ -26,6 +26,7 @@ from meshproof.oracle import derive
 from meshproof.oracle import gaps as unproven
 from meshproof.oracle.conditions import list_conditions
 from meshproof.rules.actions import Retries
+from meshproof.rules.known_hosts import read_known_hosts
 from meshproof.rules.legacy import ingress
 from meshproof.rules.legacy.ingress import read_paths
 from meshproof.rules.model import Route, RouteTable, RuleSet, Target
@@ -393,9 +394,7 @@ def build_directions(
     subsets = [
         document for document in manifest.parse(text, name) if document.kind == "DestinationRule"
     ]
-    shared_inventory = inventory.read_inventory(
-        [*source.inventory_documents, *subsets], converted_rules
-    )
+    shared_inventory = read_known_hosts([*source.inventory_documents, *subsets], converted_rules)
     source_inventory, converted_inventory = (
         egress.add_to_inventory(shared_inventory, source_egress),
         egress.add_to_inventory(shared_inventory, converted_egress),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from meshproof import inventory
-from meshproof.base.names import CLUSTER_DOMAIN, Labels, qualify_host
+from meshproof.base.names import Labels, qualify_host
 from meshproof.convert.nodes import Node
 from meshproof.convert.notes import Notes
 from meshproof.convert.source import has_kind_and_version
 from meshproof.documents.manifest import Document
+from meshproof.inventory import services
 
 _GROUP = "networking.istio.io"
 #: Kinds of which a host can have one object for sidecars; Istio ignores parts of a second one.
@@ -18,19 +18,17 @@ _UNIQUE_KINDS = ("VirtualService", "DestinationRule")
 
 def read_selectors(documents: Iterable[Document]) -> dict[str, Labels]:
     """Return the labels that Services select, by host."""
-    return inventory.read_selectors(_iter_services(documents))
+    return services.read_selectors(_iter_services(documents))
 
 
 def read_named_ports(documents: Iterable[Document]) -> dict[tuple[str, str], int]:
     """Return the ports of Services by host and name."""
-    ports: dict[tuple[str, str], int] = {}
-    for service in _iter_services(documents):
-        entries = service.spec.get("ports")
-        for port in entries.items() if entries is not None else []:
-            name = port.get("name")
-            if name is not None:
-                ports[_build_host(service), name.text()] = port.need("port").integer(1, 65535)
-    return ports
+    return {
+        (service.host, port.name): port.number
+        for service in services.read_services(_iter_services(documents))
+        for port in service.ports
+        if port.name
+    }
 
 
 def note_clashes(objects: Sequence[Node], documents: Iterable[Document], notes: Notes) -> None:
@@ -62,11 +60,6 @@ def _iter_services(documents: Iterable[Document]) -> Iterator[Document]:
         for document in documents
         if has_kind_and_version(document) and document.kind == "Service"
     )
-
-
-def _build_host(service: Document) -> str:
-    """Return the full host of a Service."""
-    return f"{service.name}.{service.namespace}.{CLUSTER_DOMAIN}"
 
 
 def _list_node_hosts(content: dict[str, dict[str, object]]) -> list[str]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from meshproof import inventory, rules
 from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
-from meshproof.inventory import Inventory
+from meshproof.inventory import KnownHosts
+from meshproof.inventory.services import read_selectors
 from meshproof.mesh.echo.workloads import Workloads, check_hosts, plan_echo_workloads
 from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 from meshproof.oracle import derive
@@ -18,6 +19,7 @@ from meshproof.oracle import gaps as unproven
 from meshproof.oracle.derive import Case, Plan
 from meshproof.oracle.gaps import UnprovenField
 from meshproof.rules import judge_options
+from meshproof.rules.known_hosts import read_known_hosts
 from meshproof.rules.legacy import ingress
 from meshproof.rules.model import RuleSet
 from meshproof.traffic.http import Request
@@ -48,7 +50,7 @@ class UserRules:
 
     rules: RuleSet
     plan: Plan
-    inventory: Inventory
+    inventory: KnownHosts
     unproven: tuple[UnprovenField, ...] = ()
     excluded: tuple[Excluded, ...] = ()
 
@@ -106,7 +108,7 @@ def load(
     user_rules: UserRules | None = None
     while user_rules is None:
         if allow_empty and live_objects.excluded and not (files or live_objects.has_routes):
-            user_rules = UserRules(RuleSet(), Plan((), ()), Inventory())
+            user_rules = UserRules(RuleSet(), Plan((), ()), KnownHosts())
             break
         try:
             user_rules = _build_user_rules([*files, *live_objects.documents], bool(live_paths))
@@ -127,10 +129,10 @@ def _build_user_rules(documents: Sequence[Document], are_live: bool) -> UserRule
             judge_options.read_options(document)  # an option there holds for nothing
     rule_set = rules.read_rules(
         (document for document in documents if document.kind not in inventory.INVENTORY_KINDS),
-        inventory.read_selectors(document for document in documents if document.kind == "Service"),
+        read_selectors(document for document in documents if document.kind == "Service"),
         ingress.find_istio_classes(documents),
     )
-    known_inventory = inventory.read_inventory(documents, rule_set)
+    known_inventory = read_known_hosts(documents, rule_set)
     if are_live:
         check_hosts(rule_set, known_inventory)
     plan = derive.derive(rule_set, known_inventory.ports)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.documents.lookup import find_values, read_kind, read_spec
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, find_values, read_kind, read_spec
+from meshproof.lint.engine.project import Project
 
 CODE = "MP0109"
 

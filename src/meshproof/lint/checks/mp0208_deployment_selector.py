@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.documents.lookup import find_values, locate_spec, read_spec, read_text
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, find_values, locate_spec, read_spec, read_text
+from meshproof.lint.engine.project import Project
 
 CODE = "MP0208"
 

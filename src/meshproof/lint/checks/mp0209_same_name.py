@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.documents.lookup import read_api_group, read_kind
 from meshproof.documents.manifest import Document
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, read_api_group, read_kind
+from meshproof.lint.engine.project import Project
 
 CODE = "MP0209"
 

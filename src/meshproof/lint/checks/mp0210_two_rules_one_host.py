@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from meshproof.base.names import MESH, qualify_host
+from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
+from meshproof.lint.engine.project import Project
 
 CODE = "MP0210"
 

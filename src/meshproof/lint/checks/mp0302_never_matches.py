@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.base.names import MESH
+from meshproof.base.names import MESH, is_host_within
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import regexes
-from meshproof.lint.model.conditions import Condition, is_host_within
+from meshproof.lint.model.conditions import Condition
 from meshproof.lint.model.route import Match, Reference, Route, RouteTable, find_contradiction
 from meshproof.lint.model.route_tables import read_route_tables
 

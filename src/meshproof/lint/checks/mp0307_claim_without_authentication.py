@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.base.names import MESH, ROOT_NAMESPACE
+from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.documents.manifest import Document
+from meshproof.inventory.workloads import Workload
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, Workload, find_values, read_spec, read_text
-from meshproof.lint.model.inventory import read_inventory
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import RouteTable
 from meshproof.lint.model.route_tables import read_route_tables
 
@@ -37,7 +38,7 @@ def _find_missing_authentication(project: Project, table: RouteTable) -> tuple[s
     if all(name == MESH for name in names):
         reason = "claims are matched at gateways only, and this rule is for sidecars"
         return reason, "spec.gateways: the gateway that the requests come in by"
-    inventory = read_inventory(project)
+    inventory = project.inventory
     policies = project.named_documents("RequestAuthentication")
     for name in names:
         gateway = inventory.gateways.get(name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.documents.lookup import read_text
 from meshproof.documents.schema import find_closest_word
+from meshproof.inventory.destination_rules import DestinationRule
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, read_text
-from meshproof.lint.model.inventory import read_inventory
+from meshproof.lint.engine.project import Project, find_unclear_paths, is_unclear
 from meshproof.lint.model.route import format_place
 from meshproof.lint.model.route_tables import list_destinations
 
@@ -16,14 +17,14 @@ CODE = "MP0501"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each subset that the DestinationRules of its host do not have."""
-    inventory = read_inventory(project)
+    inventory = project.inventory
     for _, _, destination in list_destinations(project):
         rules = inventory.find_destination_rules(destination.host)
         subset_name = read_text(destination.subset)
         if destination.subset is None or not subset_name or not rules:
             continue
         subset_names = [subset.name for rule in rules for subset in rule.subsets]
-        if subset_name in subset_names or not all(rule.is_complete for rule in rules):
+        if subset_name in subset_names or not all(_is_clear(project, rule) for rule in rules):
             continue
         first_rule = rules[0]
         contents = f"has {', '.join(subset_names)}" if subset_names else "has no subsets"
@@ -36,3 +37,9 @@ def check(project: Project) -> Iterator[Hit]:
             find_closest_word(subset_name, subset_names)
             or f"add it to the subsets of '{rule_name}'",
         )
+
+
+def _is_clear(project: Project, rule: DestinationRule) -> bool:
+    """Say whether all subsets of a rule could be read as they were meant."""
+    unclear_paths = find_unclear_paths(project, rule.document)
+    return rule.is_complete and not is_unclear("spec", unclear_paths)

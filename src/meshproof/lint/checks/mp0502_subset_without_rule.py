@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.documents.lookup import read_text
 from meshproof.documents.schema import find_closest_word
+from meshproof.inventory.destination_rules import DestinationRule
+from meshproof.inventory.index import namespace_of, shorten_host
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, read_text
-from meshproof.lint.model.inventory import (
-    DestinationRule,
-    namespace_of,
-    read_inventory,
-    shorten_host,
-)
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route_tables import list_destinations
 
 CODE = "MP0502"
@@ -20,7 +17,7 @@ CODE = "MP0502"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each subset of a host for which no DestinationRule is among the documents."""
-    inventory = read_inventory(project)
+    inventory = project.inventory
     for _, _, destination in list_destinations(project):
         subset, host = destination.subset, destination.host
         if subset is None or not read_text(subset) or inventory.find_destination_rules(host):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.inventory.destination_rules import DestinationRule, Subset
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import DestinationRule, Subset, read_inventory
 from meshproof.lint.model.route import format_place
 
 CODE = "MP0503"
@@ -15,7 +15,7 @@ CODE = "MP0503"
 def check(project: Project) -> Iterator[Hit]:
     """Report each subset whose host has an earlier one of its name."""
     first_subsets: dict[tuple[str, str], tuple[DestinationRule, Subset]] = {}
-    for rule in read_inventory(project).destination_rules:
+    for rule in project.inventory.destination_rules:
         for subset in rule.subsets:
             first_rule, first_subset = first_subsets.setdefault(
                 (rule.host, subset.name), (rule, subset)

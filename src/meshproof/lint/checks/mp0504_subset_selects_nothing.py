@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from meshproof.base.names import Labels
 from meshproof.documents.manifest import At
+from meshproof.inventory.workloads import Workload
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, Workload
-from meshproof.lint.model.inventory import read_inventory
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route_tables import list_destinations
 
 CODE = "MP0504"
@@ -19,7 +19,7 @@ _TOPOLOGY_PREFIX = "topology."
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each set of labels that none of the host's workloads has."""
-    inventory = read_inventory(project)
+    inventory = project.inventory
     for host, description, selector, at in list_label_selectors(project):
         workloads = inventory.find_workloads(host)
         if not workloads or any(workload.is_selected_by(selector) for workload in workloads):
@@ -33,7 +33,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 def list_label_selectors(project: Project) -> Iterator[tuple[str, str, Labels, At]]:
     """Yield each set of labels that selects pods of a host: host, description, labels, place."""
-    for rule in read_inventory(project).destination_rules:
+    for rule in project.inventory.destination_rules:
         for subset in rule.subsets:
             if not any(key.startswith(_TOPOLOGY_PREFIX) for key, _ in subset.labels):
                 yield rule.host, f"subset '{subset.name}'", subset.labels, subset.at

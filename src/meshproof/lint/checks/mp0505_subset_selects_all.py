@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.inventory.workloads import Workload
 from meshproof.lint.checks.mp0504_subset_selects_nothing import list_label_selectors
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, Workload
-from meshproof.lint.model.inventory import read_inventory
+from meshproof.lint.engine.project import Project
 
 CODE = "MP0505"
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each set of labels that all workloads of a host have, though other labels differ."""
-    inventory = read_inventory(project)
+    inventory = project.inventory
     for host, description, selector, at in list_label_selectors(project):
         workloads = inventory.find_workloads(host)
         label_sets = {workload.pod_labels for workload in workloads}

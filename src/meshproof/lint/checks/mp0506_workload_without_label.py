@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.documents.lookup import find_values
 from meshproof.documents.manifest import At
+from meshproof.inventory.workloads import Workload
 from meshproof.lint.checks.mp0504_subset_selects_nothing import list_label_selectors
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, Workload, find_values
-from meshproof.lint.model.inventory import read_inventory
+from meshproof.lint.engine.project import Project
 
 CODE = "MP0506"
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each workload whose pods lack a label that subsets of its host select by."""
-    inventory = read_inventory(project)
+    inventory = project.inventory
     reported: set[tuple[int, str]] = set()
     for host, description, selector, _ in list_label_selectors(project):
         for workload in inventory.find_workloads(host):

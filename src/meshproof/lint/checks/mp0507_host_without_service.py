@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from meshproof.base.names import CLUSTER_DOMAIN
 from meshproof.documents.schema import find_closest_word
+from meshproof.inventory import Inventory
+from meshproof.inventory.index import namespace_of, shorten_host
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Inventory, namespace_of, read_inventory, shorten_host
 from meshproof.lint.model.route import Reference
 from meshproof.lint.model.route_tables import list_destinations
 
@@ -20,7 +21,7 @@ _PLATFORM_NAMESPACES = ("istio-ingress", "istio-system", "kube-system")
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each destination that is no service's host, where services are known."""
-    inventory = read_inventory(project)
+    inventory = project.inventory
     if not _knows_hosts(inventory):
         return
     for reference, _, rule_namespace in list_mentioned_hosts(project):
@@ -43,7 +44,7 @@ def list_mentioned_hosts(project: Project) -> Iterator[tuple[Reference, str, str
     for table, _, destination in list_destinations(project):
         reference = Reference(destination.host, destination.source_text, destination.at)
         yield reference, table.dialect, table.document.namespace
-    for rule in read_inventory(project).destination_rules:
+    for rule in project.inventory.destination_rules:
         reference = Reference(rule.host, rule.source_text, rule.at)
         yield reference, "DestinationRule", rule.document.namespace
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.inventory.index import namespace_of
 from meshproof.lint.checks.mp0507_host_without_service import (
     find_host_elsewhere,
     list_mentioned_hosts,
 )
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import namespace_of, read_inventory
 from meshproof.lint.model.route import Reference
 from meshproof.lint.model.route_tables import read_route_tables
 
@@ -19,7 +19,7 @@ CODE = "MP0508"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each host that is no service in its own namespace, and one in another."""
-    inventory = read_inventory(project)
+    inventory = project.inventory
     for reference, kind, rule_namespace in _list_hosts(project) if inventory.namespaces else ():
         host = reference.full_name
         if host.startswith("*") or inventory.has_host(host, rule_namespace):

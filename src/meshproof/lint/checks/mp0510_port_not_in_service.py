@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.base.names import MESH
+from meshproof.documents.lookup import find_values, read_spec
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, find_values, read_spec
-from meshproof.lint.model.inventory import read_inventory
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import RouteTable
 from meshproof.lint.model.route_tables import list_destinations, read_route_tables
 
@@ -18,7 +18,7 @@ CODE = "MP0510"
 def check(project: Project) -> Iterator[Hit]:
     """Report each port of a rule that the service of its host does not have."""
     for host, port in _list_used_ports(project):
-        service_ports = read_inventory(project).list_ports(host)
+        service_ports = project.inventory.list_ports(host)
         if service_ports and isinstance(port.content, int) and port.content not in service_ports:
             port_list = ", ".join(map(str, service_ports))
             repair = str(service_ports[0]) if len(service_ports) == 1 else f"one of {port_list}"
@@ -33,7 +33,7 @@ def _list_used_ports(project: Project) -> Iterator[tuple[str, Value]]:
     for _, _, destination in list_destinations(project):
         if destination.port is not None:
             yield destination.host, destination.port
-    for rule in read_inventory(project).destination_rules:
+    for rule in project.inventory.destination_rules:
         settings = find_values(read_spec(rule.document), "trafficPolicy", "portLevelSettings")
         for setting in settings:
             for port in find_values(setting, "port", "number"):
@@ -42,7 +42,7 @@ def _list_used_ports(project: Project) -> Iterator[tuple[str, Value]]:
 
 def _check_matched_ports(project: Project, table: RouteTable) -> Iterator[Hit]:
     """Report each match on a port that none of the rule's hosts has."""
-    ports_by_host = [read_inventory(project).list_ports(host.full_name) for host in table.hosts]
+    ports_by_host = [project.inventory.list_ports(host.full_name) for host in table.hosts]
     if not ports_by_host or not all(ports_by_host):
         return
     known_ports = sorted({number for host_ports in ports_by_host for number in host_ports})

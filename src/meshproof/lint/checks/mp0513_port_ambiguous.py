@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.base.names import MESH
+from meshproof.inventory import Inventory
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Inventory, read_inventory
 from meshproof.lint.model.route import Route, RouteTable
 from meshproof.lint.model.route_tables import list_destinations
 
@@ -16,7 +16,7 @@ CODE = "MP0513"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each destination without a port, where proxies do not know which one to take."""
-    inventory = read_inventory(project)
+    inventory = project.inventory
     for table, route, destination in list_destinations(project):
         ports = inventory.list_ports(destination.host)
         if table.dialect != "VirtualService" or destination.port is not None or not ports:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.base.names import MESH
+from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.documents.manifest import Document, Value
+from meshproof.inventory import Inventory
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
-from meshproof.lint.model.inventory import Inventory, read_inventory
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route_tables import read_route_tables
 from meshproof.lint.model.virtual_service_routes import read_gateways
 
@@ -17,7 +18,7 @@ CODE = "MP0514"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each exportTo that hides a rule from all namespaces that are known to need it."""
-    inventory = read_inventory(project)
+    inventory = project.inventory
     for document in project.named_documents(
         "VirtualService", "DestinationRule", group="networking.istio.io"
     ):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.base.names import is_host_within
+from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.documents.schema import find_closest_word
+from meshproof.inventory import Inventory
+from meshproof.inventory.gateways import Gateway
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
-from meshproof.lint.model.conditions import is_host_within
-from meshproof.lint.model.inventory import Gateway, Inventory, read_inventory
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import Reference, RouteTable, format_place
 from meshproof.lint.model.route_tables import read_route_tables
 
@@ -17,7 +19,7 @@ CODE = "MP0515"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each host and each listener of a rule that its gateway does not have."""
-    inventory = read_inventory(project)
+    inventory = project.inventory
     for table in read_route_tables(project):
         for reference in table.gateways:
             gateway = inventory.gateways.get(reference.full_name)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
+from meshproof.inventory.gateways import Gateway, Server
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Gateway, Server, read_inventory
 from meshproof.lint.model.route import format_place
 
 CODE = "MP0516"
@@ -19,7 +19,7 @@ _HTTP = ("GRPC", "GRPC-WEB", "HTTP", "HTTP2", "HTTP_PROXY")
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two servers that cannot both be on one port of the same proxies."""
     claims: dict[int, list[tuple[Gateway, Server]]] = {}
-    for gateway in read_inventory(project).gateways.values():
+    for gateway in project.inventory.gateways.values():
         for server in gateway.servers if gateway.is_istio and gateway.selector else ():
             claims.setdefault(server.number, []).append((gateway, server))
     for number, rivals in claims.items():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.inventory.gateways import Gateway
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Gateway, read_inventory
 from meshproof.lint.model.service_ports import ServedPort, read_served_ports
 
 CODE = "MP0518"
@@ -14,7 +14,7 @@ CODE = "MP0518"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each port of a gateway that the services of its workloads do not have."""
-    for gateway in read_inventory(project).gateways.values():
+    for gateway in project.inventory.gateways.values():
         ports = _list_ports(project, gateway) if gateway.is_istio and gateway.selector else []
         if not ports or any(not port.target_port.isdigit() for port in ports):
             continue  # a target port by name may be any number

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.documents.lookup import read_text
+from meshproof.inventory.gateways import Gateway, Server
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, read_text
-from meshproof.lint.model.inventory import Gateway, Server, read_inventory
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import format_place
 
 CODE = "MP0519"
@@ -15,7 +16,7 @@ CODE = "MP0519"
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two gateways of the same proxies that have one certificate."""
     servers_by_certificate: dict[tuple[str, ...], list[tuple[Gateway, Server]]] = {}
-    for gateway in read_inventory(project).gateways.values():
+    for gateway in project.inventory.gateways.values():
         for server in gateway.servers if gateway.is_istio and gateway.selector else ():
             certificate = _identify_certificate(server)
             earlier_servers = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.inventory.service_entries import ServiceEntry
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import ServiceEntry, read_inventory
 
 CODE = "MP0521"
 
@@ -14,7 +14,7 @@ CODE = "MP0521"
 def check(project: Project) -> Iterator[Hit]:
     """Report the later of two ServiceEntries with one host and port and two protocols."""
     entries_by_port: dict[tuple[str, int], list[tuple[ServiceEntry, str]]] = {}
-    for entry in read_inventory(project).service_entries:
+    for entry in project.inventory.service_entries:
         for number, protocol, _, at in entry.ports:
             for host in entry.hosts:
                 earlier_entries = entries_by_port.setdefault((host, number), [])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.inventory.workloads import Workload
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, Workload
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import format_place
 from meshproof.lint.model.service_ports import ServedPort, read_served_ports
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
+from meshproof.inventory.gateways import are_nested
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import are_nested
 from meshproof.lint.model.route import format_place
 from meshproof.lint.model.selectors import Selector, find_selected_workloads, read_selectors
 

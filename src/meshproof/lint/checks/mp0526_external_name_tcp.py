@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
-from meshproof.lint.model.inventory import read_protocol
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.routed_ports import PROTOCOLS
 
 CODE = "MP0526"
@@ -14,12 +14,12 @@ CODE = "MP0526"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each port of an ExternalName service that is TCP, or declares no protocol."""
-    for service in project.services:
+    for service in project.inventory.readable_services:
         types = [read_text(value) for value in find_values(read_spec(service.document), "type")]
         if types != ["ExternalName"]:
             continue
         for port in service.ports:
-            protocol = read_protocol(service, port.number)
+            protocol = service.find_protocol(port.number)
             if protocol == "tcp" or protocol not in PROTOCOLS:
                 description = f"named '{port.name}'" if port.name else "without a name"
                 name = f"ExternalName service '{service.document.name}'"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from meshproof.documents.lookup import find_values, read_text
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, find_values, read_text
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import Route, RouteTable
 from meshproof.lint.model.route_tables import read_route_tables
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.documents.lookup import read_text
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, read_text
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import Destination, Route
 from meshproof.lint.model.route_tables import read_route_tables
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import read_inventory
 from meshproof.lint.model.redirects import find_redirect_loop, read_redirect
 from meshproof.lint.model.route_tables import read_route_tables
 
@@ -15,7 +14,7 @@ CODE = "MP0604"
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each redirect that leads back to itself."""
-    inventory = read_inventory(project)
+    inventory = project.inventory
     for table in read_route_tables(project):
         reported_routes: set[int] = set()
         for route in table.routes_of("http"):

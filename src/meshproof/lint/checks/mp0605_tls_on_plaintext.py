@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.inventory import Inventory
+from meshproof.inventory.gateways import Server
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Inventory, Server, read_inventory, read_protocol
 from meshproof.lint.model.tls import TlsSettings, read_tls_settings
 
 CODE = "MP0605"
@@ -21,7 +22,7 @@ _PLAIN_PORTS = (80, 8080)
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each TLS setting for a port that is plain, and HTTPS servers without any."""
-    inventory = read_inventory(project)
+    inventory = project.inventory
     for gateway in inventory.gateways.values():
         for server in gateway.servers if gateway.is_istio else ():
             yield from _check_server(server)
@@ -50,7 +51,7 @@ def _check_client(inventory: Inventory, setting: TlsSettings) -> Iterator[Hit]:
     if service is not None:
         numbers = [port.number for port in service.ports]
         plain_ports = [
-            number for number in numbers if read_protocol(service, number) in _PLAIN_PROTOCOLS
+            number for number in numbers if service.find_protocol(number) in _PLAIN_PROTOCOLS
         ]
     elif entry is not None:
         plain_ports = [

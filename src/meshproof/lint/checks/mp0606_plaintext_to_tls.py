@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.inventory import Inventory
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.inventory import Inventory, read_inventory, read_protocol
 from meshproof.lint.model.route import Destination
 from meshproof.lint.model.route_tables import read_route_tables
 from meshproof.lint.model.tls import read_tls_settings
@@ -18,7 +18,7 @@ _TLS = ("https", "tls")
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each destination of an HTTP route that expects TLS and gets none."""
-    inventory = read_inventory(project)
+    inventory = project.inventory
     hosts_with_tls = {
         setting.host
         for setting in read_tls_settings(inventory)
@@ -46,7 +46,7 @@ def _find_protocol(inventory: Inventory, destination: Destination) -> str:
     service = inventory.services.get(destination.host)
     entry = inventory.find_service_entry(destination.host)
     if service is not None:
-        return read_protocol(service, number)
+        return service.find_protocol(number)
     for port in entry.ports if entry is not None else ():
         if port.number == number:
             return port.protocol.lower()

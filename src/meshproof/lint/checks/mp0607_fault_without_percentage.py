@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.documents.lookup import find_values
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, find_values
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route_tables import read_route_tables
 
 CODE = "MP0607"

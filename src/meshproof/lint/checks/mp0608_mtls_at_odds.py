@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.base.names import ROOT_NAMESPACE
+from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.documents.manifest import Document
+from meshproof.inventory.index import namespace_of
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.engine.project import Project, find_values, read_spec, read_text
-from meshproof.lint.model.inventory import namespace_of, read_inventory
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import format_place
 from meshproof.lint.model.tls import read_tls_settings
 
@@ -20,7 +21,7 @@ _REFUSED_MODES = {"STRICT": ("DISABLE", "SIMPLE", "MUTUAL"), "DISABLE": ("ISTIO_
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each TLS mode of callers that the service's sidecars refuse."""
-    for setting in read_tls_settings(read_inventory(project)):
+    for setting in read_tls_settings(project.inventory):
         namespace = namespace_of(setting.host)
         policy = _find_policy(project, namespace) if namespace else None
         if policy is None:

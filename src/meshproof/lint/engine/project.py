@@ -1,80 +1,24 @@
-"""What checks read: all documents, and the Services, workloads and subsets among them."""
+"""What checks read: all documents, their defects, and the inventory among them."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import cached_property
-from typing import TypeVar
 
 from meshproof.base.errors import BadRules
-from meshproof.base.names import CLUSTER_DOMAIN, Labels, qualify_host, sort_labels
-from meshproof.documents.manifest import At, Document, Value
+from meshproof.documents.lookup import read_api_group, read_kind
+from meshproof.documents.manifest import Document, Value
+from meshproof.inventory import Inventory
 from meshproof.lint.engine.defect import Defect, DefectKind
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.shapes.walk import check_document
-
-T = TypeVar("T")
-_WORKLOAD_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod")
-
-
-@dataclass(frozen=True)
-class ServicePort:
-    """A port of a Service. `name` and `app_protocol` are empty if not set.
-
-    `value` is the port in the file.
-    """
-
-    number: int
-    name: str
-    app_protocol: str
-    value: Value
-
-
-@dataclass(frozen=True)
-class ServiceObject:
-    """A Service among the documents."""
-
-    document: Document
-    ports: tuple[ServicePort, ...]
-    selector: Labels
-
-    @property
-    def host(self) -> str:
-        """Full name in the cluster."""
-        return f"{self.document.name}.{self.document.namespace}.{CLUSTER_DOMAIN}"
-
-
-@dataclass(frozen=True)
-class Workload:
-    """A workload among the documents, with the labels of its pods."""
-
-    document: Document
-    pod_labels: Labels
-
-    def is_selected_by(self, selector: Labels) -> bool:
-        """Say whether the pods have every label of `selector`."""
-        return set(selector) <= set(self.pod_labels)
-
-
-@dataclass(frozen=True)
-class SubsetEntry:
-    """A subset of a DestinationRule: full host, name, labels, and where it stands."""
-
-    host: str
-    name: str
-    labels: Labels
-    value: Value
-    document: Document
 
 
 class Project:
     """All documents that are linted together. `unreadable` are hits for files without a document.
 
-    The properties leave out what cannot be read; it has a finding of its own. A check that
-    compares with Services or workloads should be silent if the documents have none at all: the
-    files may be one part of many.
+    What cannot be read has a finding of its own. A check that compares with Services or workloads
+    should be silent if the documents have none at all: the files may be one part of many.
     """
 
     def __init__(self, documents: Iterable[Document], unreadable: Iterable[Hit] = ()) -> None:
@@ -159,37 +103,9 @@ class Project:
         return {id(document) for document in self.documents if _has_readable_name(document)}
 
     @cached_property
-    def services(self) -> list[ServiceObject]:
-        """Every Service that can be read."""
-        return [
-            service
-            for document in self.named_documents("Service")
-            for service in _read_if_possible(_read_service, document)
-        ]
-
-    @cached_property
-    def workloads(self) -> list[Workload]:
-        """Every workload that can be read."""
-        return [
-            workload
-            for document in self.named_documents(*_WORKLOAD_KINDS)
-            for workload in _read_if_possible(_read_workload, document)
-        ]
-
-    @cached_property
-    def subsets(self) -> list[SubsetEntry]:
-        """Every subset of every DestinationRule that can be read."""
-        rules = self.named_documents("DestinationRule")
-        return [
-            subset
-            for document in rules
-            for subset in _read_all_if_possible(_read_subsets, document)
-        ]
-
-
-def read_kind(document: Document) -> str:
-    """Return a document's kind, or an empty text."""
-    return read_text(document.root.mapping().get("kind"))
+    def inventory(self) -> Inventory:
+        """Services, workloads, DestinationRules, gateways and entries among the documents."""
+        return Inventory(self.documents)
 
 
 def _position(positioned: tuple[int, Document]) -> int:
@@ -204,45 +120,6 @@ def _has_readable_name(document: Document) -> bool:
     except BadRules:
         return False
     return True
-
-
-def _read_if_possible(read: Callable[[Document], T], document: Document) -> Iterator[T]:
-    """Yield what `read` returns for a document, nothing if it raises BadRules."""
-    with contextlib.suppress(BadRules):
-        yield read(document)
-
-
-def _read_all_if_possible(
-    read: Callable[[Document], Iterator[T]], document: Document
-) -> Iterator[T]:
-    """Yield what `read` yields for a document until it raises BadRules."""
-    with contextlib.suppress(BadRules):
-        yield from read(document)
-
-
-def find_values(parent: Value | None, *path: str) -> list[Value]:
-    """Return the values at a path below `parent`, going into every list on the way.
-
-    `find_values(spec, "http", "route", "destination")` returns all destinations. Values of another
-    shape are left out: they have a finding of their own.
-    """
-    if parent is None:
-        return []
-    values = [parent]
-    for key in path:
-        parents, values = values, []
-        for value in parents:
-            content = value.content
-            if content.__class__ is dict and key in content:  # quicker than isinstance
-                child = content[key]
-                child_content = child.content
-                if child_content.__class__ is list:
-                    values = [*values, *child_content] if values else child_content[:]
-                else:
-                    values.append(child)
-        if not values:
-            return values
-    return values
 
 
 def find_unclear_paths(project: Project, document: Document) -> tuple[str, ...]:
@@ -262,59 +139,3 @@ def find_unclear_paths(project: Project, document: Document) -> tuple[str, ...]:
 def is_unclear(path: str, unclear_paths: tuple[str, ...]) -> bool:
     """Say whether something at or below a path is unclear."""
     return any(unclear_path.startswith((f"{path}.", f"{path}[")) for unclear_path in unclear_paths)
-
-
-def read_spec(document: Document) -> Value | None:
-    """Return a document's spec, or None."""
-    content = document.root.content
-    spec = content.get("spec") if isinstance(content, dict) else None
-    return spec if spec is not None and isinstance(spec.content, dict) else None
-
-
-def read_api_group(document: Document) -> str:
-    """Return the API group of a document, or an empty text."""
-    return read_text(document.root.mapping().get("apiVersion")).rpartition("/")[0]
-
-
-def locate_spec(document: Document) -> At:
-    """Return where a document's spec stands (its key), or where the document begins."""
-    return document.root.keys.get("spec", document.at)
-
-
-def read_text(value: Value | None) -> str:
-    """Return the value if it is text, else an empty string."""
-    return value.content if value is not None and isinstance(value.content, str) else ""
-
-
-def _read_service(document: Document) -> ServiceObject:
-    """Return a Service with its ports. Raises BadRules if it cannot be read."""
-    ports = []
-    for port in document.spec.need("ports").items():
-        name, protocol = port.get("name"), port.get("appProtocol")
-        number = port.need("port").integer(1, 65535)
-        ports.append(ServicePort(number, read_text(name), read_text(protocol), port))
-    selector = document.spec.get("selector")
-    return ServiceObject(
-        document, tuple(ports), sort_labels(selector.text_mapping()) if selector else ()
-    )
-
-
-def _read_workload(document: Document) -> Workload:
-    """Return a workload with its pod labels. Raises BadRules if it cannot be read."""
-    template = document.root if read_kind(document) == "Pod" else document.spec.need("template")
-    pod_labels = template.need("metadata").get("labels")
-    return Workload(document, sort_labels(pod_labels.text_mapping()) if pod_labels else ())
-
-
-def _read_subsets(document: Document) -> Iterator[SubsetEntry]:
-    """Yield the subsets of a DestinationRule. Raises BadRules if it cannot be read."""
-    host = qualify_host(document.spec.need("host").text(), document.namespace)
-    for entry in find_values(document.spec, "subsets"):
-        subset_labels = entry.get("labels")
-        yield SubsetEntry(
-            host,
-            entry.need("name").text(),
-            sort_labels(subset_labels.text_mapping()) if subset_labels else (),
-            entry,
-            document,
-        )

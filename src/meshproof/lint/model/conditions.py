@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from meshproof.base.names import is_host_within
 from meshproof.documents.manifest import At
 from meshproof.lint.model import regexes
 
@@ -109,13 +110,6 @@ def are_exclusive(first: Condition, second: Condition) -> bool:
         positive, negative = (second, first) if first.negated else (first, second)
         return _covers(positive, negative)
     return _are_disjoint(first, second)
-
-
-def is_host_within(host: str, pattern: str) -> bool:
-    """Say whether `pattern` (`*.example.com`, `*`) covers a host, or all hosts of a pattern."""
-    if pattern == "*" or host == pattern:
-        return True
-    return pattern.startswith("*") and host.endswith(pattern[1:]) and host != pattern[1:]
 
 
 def _covers(inner: Condition, outer: Condition) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.documents.manifest import Value
-from meshproof.lint.engine.project import find_values, read_spec, read_text
+from meshproof.inventory import Inventory
 from meshproof.lint.model.conditions import Condition, accepts_value
-from meshproof.lint.model.inventory import Inventory
 from meshproof.lint.model.route import Match, Route, RouteTable
 
 #: So many redirects are followed.

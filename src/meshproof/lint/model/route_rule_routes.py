@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.base.names import CLUSTER_DOMAIN, Labels, qualify_host, sort_labels
+from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.documents.manifest import Document, Value
-from meshproof.lint.engine.project import (
-    Project,
-    find_unclear_paths,
-    find_values,
-    is_unclear,
-    read_spec,
-    read_text,
-)
+from meshproof.lint.engine.project import Project, find_unclear_paths, is_unclear
 from meshproof.lint.model.conditions import Condition, MatchType, simplify_condition
 from meshproof.lint.model.route import Destination, Match, Reference, Route, RouteTable
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from meshproof.documents.manifest import At
-from meshproof.lint.engine.project import Project, ServiceObject, read_text
-from meshproof.lint.model.inventory import read_inventory, read_protocol, shorten_host
+from meshproof.inventory.index import shorten_host
+from meshproof.inventory.services import Service
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route_tables import read_route_tables
 
 #: What Istio knows as a protocol (istio.io, "Protocol Selection").
@@ -45,7 +46,7 @@ def find_routed_ports(project: Project) -> Iterator[RoutedPort]:
     Those are the ports that a rule names. If no rule names one, they are all ports, but only if
     none of them declares HTTP.
     """
-    inventory = read_inventory(project)
+    inventory = project.inventory
     for host, (rule, named_ports) in _find_rules_by_host(project).items():
         service = inventory.services.get(host)
         if service is None:
@@ -54,7 +55,7 @@ def find_routed_ports(project: Project) -> Iterator[RoutedPort]:
         routed_numbers = (
             [number for number in numbers if number in named_ports] if named_ports else numbers
         )
-        protocols = {read_protocol(service, number) for number in routed_numbers}
+        protocols = {service.find_protocol(number) for number in routed_numbers}
         if named_ports or not protocols & {"http", "http2", "grpc", "grpc-web", "https"}:
             for number in routed_numbers:
                 yield from _read_routed_port(service, number, rule)
@@ -73,15 +74,15 @@ def _find_rules_by_host(project: Project) -> dict[str, tuple[str, set[int]]]:
     return rules_by_host
 
 
-def _read_routed_port(service: ServiceObject, number: int, rule: str) -> Iterator[RoutedPort]:
+def _read_routed_port(service: Service, number: int, rule: str) -> Iterator[RoutedPort]:
     """Yield the port with this number, unless it is UDP."""
     for port in service.ports:
         content = port.value.mapping()
-        if port.number != number or read_text(content.get("protocol")) == "UDP":
+        if port.number != number or port.transport == "UDP":
             continue
         name, app_protocol = port.name, port.app_protocol
         key = "appProtocol" if app_protocol else "name"
         at = content[key].at if key in content else port.value.at
         declaration = f"{key} '{app_protocol or name}'" if app_protocol or name else ""
-        protocol = read_protocol(service, number)
+        protocol = service.find_protocol(number)
         yield RoutedPort(shorten_host(service.host), number, name, protocol, declaration, at, rule)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from meshproof.base.names import Labels, sort_labels
+from meshproof.documents.lookup import find_values, read_spec
 from meshproof.documents.manifest import At, Document
-from meshproof.lint.engine.project import Project, Workload, find_values, read_spec
+from meshproof.inventory.workloads import Workload
+from meshproof.lint.engine.project import Project
 
 #: Kind -> the way to the labels.
 LABEL_PATHS = {
@@ -51,7 +53,7 @@ def read_selectors(project: Project, *kinds: str) -> Iterator[Selector]:
 def _index_workloads(project: Project) -> dict[tuple[str, tuple[str, str] | None], list[Workload]]:
     """Return the workloads by namespace and label. Under None are all of a namespace."""
     index: dict[tuple[str, tuple[str, str] | None], list[Workload]] = {}
-    for workload in project.workloads:
+    for workload in project.inventory.workloads:
         for label in (None, *workload.pod_labels):
             index.setdefault((workload.document.namespace, label), []).append(workload)
     return index

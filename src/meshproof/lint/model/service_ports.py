@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from meshproof.documents.manifest import At
-from meshproof.lint.engine.project import Project, ServiceObject, Workload, read_text
-from meshproof.lint.model.inventory import read_protocol
+from meshproof.inventory.services import Service
+from meshproof.inventory.workloads import Workload
+from meshproof.lint.engine.project import Project
 from meshproof.lint.model.routed_ports import PROTOCOLS
 
 #: Pods with such a label (or annotation) have no proxy.
@@ -32,8 +33,8 @@ class ServedPort:
 @lru_cache(maxsize=2)
 def read_served_ports(project: Project) -> tuple[tuple[Workload, tuple[ServedPort, ...]], ...]:
     """Return every workload with a proxy that Services select, with all their ports."""
-    by_label: dict[tuple[str, tuple[str, str]], list[ServiceObject]] = {}
-    for service in project.services:
+    by_label: dict[tuple[str, tuple[str, str]], list[Service]] = {}
+    for service in project.inventory.readable_services:
         if service.selector:
             index_key = service.document.namespace, service.selector[0]
             by_label.setdefault(index_key, []).append(service)
@@ -42,14 +43,14 @@ def read_served_ports(project: Project) -> tuple[tuple[Workload, tuple[ServedPor
     }
     return tuple(
         (workload, tuple(port for service in services for port in ports[id(service)]))
-        for workload in project.workloads
+        for workload in project.inventory.workloads
         if (services := _find_services(workload, by_label))
     )
 
 
 def _find_services(
-    workload: Workload, by_label: dict[tuple[str, tuple[str, str]], list[ServiceObject]]
-) -> list[ServiceObject]:
+    workload: Workload, by_label: dict[tuple[str, tuple[str, str]], list[Service]]
+) -> list[Service]:
     """Return the Services that select a workload, none if it has no proxy."""
     if (_INJECT_LABEL, "false") in workload.pod_labels:
         return []
@@ -63,25 +64,18 @@ def _find_services(
     )
 
 
-def _read_ports(service: ServiceObject) -> list[ServedPort]:
+def _read_ports(service: Service) -> list[ServedPort]:
     """Return the ports of a Service."""
     served_ports = []
     for port in service.ports:
-        content = port.value.mapping()
-        target_value, transport = content.get("targetPort"), read_text(content.get("protocol"))
-        target_port = (
-            str(target_value.content)
-            if target_value is not None and target_value.content
-            else str(port.number)
-        )
-        declared = read_protocol(service, port.number)
+        declared = service.find_protocol(port.number)
         protocol = declared if declared in PROTOCOLS else ""
         served_ports.append(
             ServedPort(
                 service.document.name,
                 port.number,
-                target_port,
-                transport or "TCP",
+                str(port.target),
+                port.transport,
                 protocol,
                 port.value.at,
             )

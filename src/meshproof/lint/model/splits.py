@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from meshproof.documents.lookup import find_values, read_kind, read_spec
 from meshproof.documents.manifest import At, Document, Value
-from meshproof.lint.engine.project import Project, find_values, read_kind, read_spec
+from meshproof.lint.engine.project import Project
 
 #: Kind -> (way to the mappings that hold a split, its key, weight of an entry that has none).
 _SPLIT_PATHS: dict[str, tuple[tuple[tuple[str, ...], str, int], ...]] = {

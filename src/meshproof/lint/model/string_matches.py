@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from meshproof.documents.lookup import find_values, read_kind, read_spec, read_text
 from meshproof.documents.manifest import At, Document, Value
-from meshproof.lint.engine.project import Project, find_values, read_kind, read_spec, read_text
+from meshproof.lint.engine.project import Project
 
 _STRING_PARTS = ("uri", "scheme", "method", "authority")
 _MAP_PARTS = {"headers": "header", "withoutHeaders": "header", "queryParams": "query"}

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.documents.manifest import At, Value
-from meshproof.lint.engine.project import find_values, read_spec, read_text
-from meshproof.lint.model.inventory import DestinationRule, Inventory
+from meshproof.inventory import Inventory
+from meshproof.inventory.destination_rules import DestinationRule
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,15 +6,9 @@ from collections.abc import Iterator
 from typing import Literal
 
 from meshproof.base.names import MESH, qualify_host
+from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.documents.manifest import Document, Value
-from meshproof.lint.engine.project import (
-    Project,
-    find_unclear_paths,
-    find_values,
-    is_unclear,
-    read_spec,
-    read_text,
-)
+from meshproof.lint.engine.project import Project, find_unclear_paths, is_unclear
 from meshproof.lint.model.conditions import Condition, MatchType, simplify_condition
 from meshproof.lint.model.route import Destination, Match, Reference, Route, RouteTable
 

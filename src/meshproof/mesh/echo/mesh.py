@@ -16,7 +16,7 @@ from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
 from meshproof.base.signals import interruptible
 from meshproof.base.waiting import wait_for
 from meshproof.documents.manifest import At
-from meshproof.inventory import Inventory
+from meshproof.inventory import KnownHosts
 from meshproof.mesh.echo.listener import EchoBehaviour, make_echo_listener
 from meshproof.mesh.echo.mirrored_copies import MirroredCopies
 from meshproof.mesh.echo.workloads import (
@@ -58,7 +58,7 @@ class EchoMesh:
         workspace: Workspace,
         rules: RuleSet,
         cases: Iterable[Case],
-        inventory: Inventory,
+        inventory: KnownHosts,
     ) -> None:
         binary = find_binary(options.envoy)
         self._workspace = workspace
@@ -86,7 +86,7 @@ class EchoMesh:
     @classmethod
     @contextlib.contextmanager
     def opened(
-        cls, options: Options, rules: RuleSet, cases: Iterable[Case], inventory: Inventory
+        cls, options: Options, rules: RuleSet, cases: Iterable[Case], inventory: KnownHosts
     ) -> Iterator[EchoMesh]:
         """Serve the rules to the clients that the cases need; end everything with the context.
 
@@ -217,7 +217,7 @@ class EchoMesh:
         return self.workloads.count_copies(case, requests, self._mirrored_copies.count_copies())
 
 
-def _find_selector(inventory: Inventory, host: str) -> Labels:
+def _find_selector(inventory: KnownHosts, host: str) -> Labels:
     """Return the selector of a host's Service, else the label app with the host's name."""
     return inventory.selectors.get(host) or (("app", split_host(host)[0]),)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, Labels, is_service
 from meshproof.documents.manifest import At
-from meshproof.inventory import Inventory
+from meshproof.inventory import KnownHosts
 from meshproof.oracle.actions import Shares
 from meshproof.oracle.derive import Case, Destination
 from meshproof.rules.model import RouteTable, RuleSet
@@ -50,7 +50,7 @@ def split_host(host: str) -> tuple[str, str]:
     return name, namespace
 
 
-def check_hosts(rules: RuleSet, inventory: Inventory) -> None:
+def check_hosts(rules: RuleSet, inventory: KnownHosts) -> None:
     """Raise BadRules for a host that is no service of the cluster, nor of a ServiceEntry."""
     for host, at in _collect_hosts(rules).items():
         if not is_service(host) and host not in inventory.external_hosts:
@@ -77,7 +77,7 @@ def _iter_hosts(table: RouteTable) -> Iterator[tuple[str, At]]:
         yield target.host, target.at or table.at
 
 
-def plan_echo_workloads(rules: RuleSet, inventory: Inventory) -> list[EchoWorkload]:
+def plan_echo_workloads(rules: RuleSet, inventory: KnownHosts) -> list[EchoWorkload]:
     """Return the echo workloads of all hosts: the known workloads of the inventory.
 
     For a host without known ones: one for each subset, and one that is in no subset.
@@ -96,7 +96,7 @@ def plan_echo_workloads(rules: RuleSet, inventory: Inventory) -> list[EchoWorklo
     return list(workloads.values())
 
 
-def collect_ports(rules: RuleSet, inventory: Inventory) -> dict[str, tuple[int, ...]]:
+def collect_ports(rules: RuleSet, inventory: KnownHosts) -> dict[str, tuple[int, ...]]:
     """Return the ports of each host that the rules name: those of its Service.
 
     For a host without a Service: the ports that rules name, else the default one. In addition every
@@ -132,7 +132,7 @@ def collect_ports(rules: RuleSet, inventory: Inventory) -> dict[str, tuple[int, 
     return {host: tuple(sorted(ports)) for host, ports in host_ports.items()}
 
 
-def _collect_subsets(rules: RuleSet, inventory: Inventory, host: str) -> list[Labels]:
+def _collect_subsets(rules: RuleSet, inventory: KnownHosts, host: str) -> list[Labels]:
     """Return the label sets of a host's subsets; the first is in no subset."""
     routes = [route for table in rules.tables for route in table.routes]
     target_labels = [

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from meshproof.apps.echo_pod import HEALTH_PATH, PORT
 from meshproof.base.names import Labels, is_service
-from meshproof.inventory import Inventory
+from meshproof.inventory import KnownHosts
 from meshproof.mesh.cluster.api import images, pod_security
 from meshproof.mesh.cluster.api.client import Object
 from meshproof.mesh.cluster.api.objects import SMALL_RESOURCES, SMALL_SIDECAR_ANNOTATIONS
@@ -52,7 +52,7 @@ def select_services(echoes: Sequence[EchoWorkload]) -> list[EchoWorkload]:
 
 
 def make_objects(
-    echoes: Sequence[EchoWorkload], inventory: Inventory, placement: EchoPlacement
+    echoes: Sequence[EchoWorkload], inventory: KnownHosts, placement: EchoPlacement
 ) -> Iterator[Object]:
     """Yield the ConfigMap of each namespace, then the Services, then the pods."""
     services = select_services(echoes)

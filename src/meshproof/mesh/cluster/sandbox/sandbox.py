@@ -14,7 +14,7 @@ from functools import cached_property
 from meshproof.base.errors import BadRules, NotReady
 from meshproof.base.names import MESH
 from meshproof.documents.manifest import Document
-from meshproof.inventory import Inventory
+from meshproof.inventory import KnownHosts
 from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.api.objects import RunObject, RunScope
 from meshproof.mesh.cluster.istio.istio import Istio
@@ -48,7 +48,7 @@ class Sandbox:
         self,
         rules: RuleSet,
         cases: Sequence[Case],
-        inventory: Inventory,
+        inventory: KnownHosts,
         scope: RunScope,
         istio: Istio,
         beta: float | None = None,

@@ -1,0 +1,95 @@
+"""Reads DestinationRules: their host and their subsets.
+
+Source: Istio reference, DestinationRule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshproof.base.errors import BadRules
+from meshproof.base.names import Labels, qualify_host
+from meshproof.documents.lookup import find_values, read_labels, read_spec, read_text
+from meshproof.documents.manifest import At, Document, Value
+from meshproof.inventory.problems import Problems
+
+KIND = "DestinationRule"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Subset:
+    """A subset of a DestinationRule: its name with its place, and its labels, () without any."""
+
+    name: str
+    labels: Labels
+    at: At
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class DestinationRule:
+    """A DestinationRule with its full host and subsets; what could be read of them.
+
+    `source_text` is the host as written, at `at`. `is_complete` if all subsets have a name.
+    """
+
+    document: Document
+    host: str
+    source_text: str
+    at: At
+    subsets: tuple[Subset, ...]
+    is_complete: bool
+    problems: tuple[BadRules, ...] = ()
+
+
+def read_destination_rules(documents: Iterable[Document]) -> tuple[DestinationRule, ...]:
+    """Return the DestinationRules of documents of that kind, with problems instead of raising.
+
+    A trafficPolicy is not read. The host of one without any is empty.
+    """
+    return tuple(map(_read_destination_rule, documents))
+
+
+def _read_destination_rule(document: Document) -> DestinationRule:
+    spec = read_spec(document)
+    entries = [entry for entry in find_values(spec, "subsets") if isinstance(entry.content, dict)]
+    subsets = [subset for entry in entries for subset in _read_subset(entry)]
+    hosts = find_values(spec, "host")
+    host_text = read_text(hosts[0]) if hosts else ""
+    return DestinationRule(
+        document,
+        qualify_host(host_text, document.namespace) if hosts else "",
+        host_text,
+        hosts[0].at if hosts else document.at,
+        tuple(subsets),
+        len(subsets) == len(entries),
+        tuple(_find_problems(document)),
+    )
+
+
+def _read_subset(entry: Value) -> list[Subset]:
+    """Return the subset of an entry, none without a name."""
+    name = entry.mapping().get("name")
+    if name is None or not read_text(name):
+        return []
+    return [Subset(read_text(name), read_labels(entry.mapping().get("labels")), name.at)]
+
+
+def _find_problems(document: Document) -> Problems:
+    """Return what is wrong with the keys, the host and the subsets of a DestinationRule."""
+    problems = Problems()
+    with problems:
+        document.spec.check_keys(
+            "exportTo", "host", "subsets", "trafficPolicy", unsupported=("workloadSelector",)
+        )
+    with problems:
+        document.spec.need("host").text()
+    with problems:
+        for entry in document.spec.entries("subsets"):
+            with problems:
+                entry.check_keys("labels", "name", "trafficPolicy")
+                entry.need("name").text()
+                labels = entry.get("labels")
+                if labels is not None:
+                    labels.text_mapping()
+    return problems

@@ -1,0 +1,77 @@
+"""What exists of each host, for whoever serves the rules: ports, selectors, workloads, subsets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from meshproof.base.names import Labels
+from meshproof.inventory.index import Inventory
+
+
+@dataclass(frozen=True)
+class KnownHosts:
+    """What exists beside the rules, by full host.
+
+    `ports` are the ports of every host that is defined, or that rules name with a port.
+    `selectors` are the labels that Services select. `workloads` are the labels of the workloads
+    behind each Service or ServiceEntry. `subsets` are the labels of all subsets of
+    DestinationRules. `external_hosts` are the hosts of ServiceEntries outside the cluster.
+    """
+
+    ports: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    selectors: dict[str, Labels] = field(default_factory=dict)
+    workloads: dict[str, tuple[Labels, ...]] = field(default_factory=dict)
+    subsets: dict[str, tuple[Labels, ...]] = field(default_factory=dict)
+    external_hosts: tuple[str, ...] = ()
+
+    def add_ports(self, named_ports: Iterable[tuple[str, int]]) -> KnownHosts:
+        """Return the same with the ports (1 to 65535) that rules name of hosts without any here."""
+        ports = dict(self.ports)
+        for host, port in named_ports:
+            if host not in self.ports:
+                ports[host] = tuple(sorted({*ports.get(host, ()), port}))
+        return replace(self, ports=ports)
+
+
+def list_known_hosts(inventory: Inventory) -> KnownHosts:
+    """Return what an inventory knows of each host.
+
+    Raises BadRules with file and line for the first object that is wrong.
+    """
+    for problem in inventory.host_problems:
+        raise problem
+    services = inventory.services.values()
+    ports = {
+        service.host: tuple(sorted(port.number for port in service.ports)) for service in services
+    }
+    workloads = {
+        service.host: tuple(
+            workload.pod_labels for workload in inventory.find_workloads(service.host)
+        )
+        for service in services
+    }
+    for entry in inventory.service_entries:
+        for host in entry.external_hosts:
+            ports.setdefault(host, entry.http_ports)
+            workloads.setdefault(host, entry.endpoint_labels)
+    return KnownHosts(
+        ports,
+        {service.host: service.selector for service in services if service.selector},
+        workloads,
+        _list_subsets(inventory),
+        tuple(
+            dict.fromkeys(
+                host for entry in inventory.service_entries for host in entry.external_hosts
+            )
+        ),
+    )
+
+
+def _list_subsets(inventory: Inventory) -> dict[str, tuple[Labels, ...]]:
+    """Return the labels of the subsets of DestinationRules, by full host."""
+    subsets: dict[str, tuple[Labels, ...]] = {}
+    for rule in inventory.destination_rules:
+        labels = (subset.labels for subset in rule.subsets)
+        subsets[rule.host] = (*subsets.get(rule.host, ()), *labels)
+    return subsets

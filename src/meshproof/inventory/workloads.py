@@ -1,0 +1,48 @@
+"""Reads workloads: whatever has pods, with the labels of these.
+
+Source: Kubernetes API reference, PodTemplateSpec and Pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshproof.base.errors import BadRules
+from meshproof.base.names import Labels, sort_labels
+from meshproof.documents.manifest import Document
+from meshproof.inventory.problems import Problems
+
+#: Kinds whose pods answer requests. A Pod is its own template.
+WORKLOAD_KINDS = ("DaemonSet", "Deployment", "Pod", "ReplicaSet", "StatefulSet")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Workload:
+    """A workload with the labels of its pods, () if they cannot be read."""
+
+    document: Document
+    pod_labels: Labels
+    problems: tuple[BadRules, ...] = ()
+
+    def is_selected_by(self, selector: Labels) -> bool:
+        """Say whether the pods have every label of `selector`."""
+        return set(selector) <= set(self.pod_labels)
+
+
+def read_workloads(documents: Iterable[Document]) -> tuple[Workload, ...]:
+    """Return the workloads of documents of these kinds, with problems instead of raising."""
+    return tuple(map(_read_workload, documents))
+
+
+def _read_workload(document: Document) -> Workload:
+    problems = Problems()
+    pod_labels: Labels = ()
+    with problems:
+        _ = document.name, document.namespace
+        is_pod = document.kind == "Pod"
+        template = document.root if is_pod else document.spec.need("template")
+        metadata = template.get("metadata")
+        labels = metadata.get("labels") if metadata else None
+        pod_labels = sort_labels(labels.text_mapping()) if labels else ()
+    return Workload(document, pod_labels, tuple(problems))

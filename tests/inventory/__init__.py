@@ -1,0 +1,1 @@
+"""Tests of what exists beside the rules."""
