@@ -124,8 +124,8 @@ def list_statements(result: Result) -> list[str]:
     if result.failure or result.reason:
         return [result.summary]
     if len(result.checks) == 1:
-        return [result.checks[0].verdict.statement]
-    return [f"{name_check(check)}: {check.verdict.statement}" for check in result.checks]
+        return [result.checks[0].statement]
+    return [f"{name_check(check)}: {check.statement}" for check in result.checks]
 
 
 def list_parts(result: Result) -> list[tuple[str, str]]:
@@ -140,7 +140,7 @@ def list_parts(result: Result) -> list[tuple[str, str]]:
         return failure.parts
     check_parts: list[tuple[str, str]] = []
     for check in result.checks:
-        if not check.verdict.holds:
+        if not check.is_as_expected:
             check_parts.append(("expected", f"{name_check(check)}: {describe_expected(check)}"))
             check_parts.append(("observed", describe_observed(check)))
             check_parts.append(("see it", check.curl))

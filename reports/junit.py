@@ -123,6 +123,7 @@ def _list_check_figures(check: Check) -> list[tuple[str, str]]:
     verdict = check.verdict
     return [
         ("outcome", verdict.outcome),
+        *([("expected", "a failed verdict")] if check.expects_failure else []),
         ("code", verdict.code),
         ("n", str(verdict.n)),
         ("counts", _format_pairs(verdict.counts)),

@@ -193,7 +193,7 @@ def _replay_report(report: Path, output: str) -> int:
                 f"{path}: {name}: recorded '{check.verdict}', the labels say '{verdict}'"
             )
     _print_verdicts(verdicts, output, names)
-    outcomes = {verdict.outcome for verdict in verdicts}
+    outcomes = {check.outcome_for_test for _, check in named_checks}
     worst = next(
         outcome
         for outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.PASSED)

@@ -149,7 +149,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for path in _find_fixture_folders():
         for module in pkgutil.iter_modules([str(path)]):
             config.pluginmanager.import_plugin(f"meshproof.fixtures.{module.name}")
-    config.pluginmanager.import_plugin("meshproof.plugin.endings")
+    for name in ("verdicts", "endings"):
+        config.pluginmanager.import_plugin(f"meshproof.plugin.{name}")
     try:
         _check_options(config)
         if config.getoption("mesh_report"):

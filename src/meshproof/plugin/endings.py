@@ -9,6 +9,7 @@ import pytest
 
 from meshproof.base import signals
 from meshproof.base.errors import MeshproofError
+from meshproof.plugin.verdicts import UnmetVerdict
 
 #: Fixtures that start a mesh.
 _MESH_FIXTURES = {"mesh", "rule_mesh"}
@@ -53,7 +54,9 @@ def pytest_runtest_makereport(
     excinfo = call.excinfo
     if report.failed and excinfo is not None and item.config.getoption("tbstyle") == "auto":
         error = excinfo.value
-        if isinstance(error, MeshproofError):
+        if isinstance(error, UnmetVerdict):
+            report.longrepr = excinfo.getrepr(style="value", chain=False)
+        elif isinstance(error, MeshproofError):
             reported_by = item.config.stash.setdefault(_REPORTED_ERRORS, {})
             if id(error) in reported_by:
                 shortened = type(error)(

@@ -11,6 +11,7 @@ from _pytest.outcomes import Skipped
 from meshproof.base.errors import Inconclusive, MeshproofError, describe_internal_error
 from meshproof.run.failure import BrokenPromise, Failure
 from meshproof.run.record import Check, Outcome
+from meshproof.verdict import Outcome as Judged
 from meshproof.verdict.phrases import describe_promise, format_percent, format_points, join_names
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Evidence:
     `rule`: file:line of the rule. `has_match`: the rule holds for some requests only.
     `options`: for each of its rules, the options that it sets for the judge.
     `explanations`: one for each check, None where a check had labels and no visits.
+    `max_checks`: how often the test may judge; 0 if it has no judge.
     """
 
     dialect: str = ""
@@ -36,6 +38,7 @@ class Evidence:
     options: list[Options] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     explanations: list[Explanation | None] = field(default_factory=list)
+    max_checks: int = 0
 
     def add(self, check: Check, explanation: Explanation | None = None) -> None:
         """Add a check with the explanation of its verdict."""
@@ -43,6 +46,10 @@ class Evidence:
             check = replace(check, curl=explanation.curl)
         self.checks.append(check)
         self.explanations.append(explanation)
+
+    def since(self, count: int) -> Evidence:
+        """Return the evidence without its first `count` checks."""
+        return replace(self, checks=self.checks[count:], explanations=self.explanations[count:])
 
 
 def get_evidence(item: pytest.Item) -> Evidence:
@@ -68,23 +75,24 @@ def build_failure(
     """Return the failure of a test that ended with an exception; None where nothing failed.
 
     `title` is the promise, `clues` are facts from the mesh, `diagnosis` is the folder with its
-    state. A check that does not hold gives what was expected and observed; else the error does.
+    state. A check that is not as expected gives
+    what was expected and observed; else the error does.
     """
     if call.excinfo is None or isinstance(call.excinfo.value, Skipped):
         return None
     error = call.excinfo.value
-    failed = [
+    unmet = [
         (check, explanation)
         for check, explanation in zip(evidence.checks, evidence.explanations, strict=True)
-        if not check.verdict.holds
+        if not check.is_as_expected
     ]
     if outcome is Outcome.INTERNAL_ERROR:
         failure = _build_error_failure(describe_internal_error(error))
         clues = _describe_trace(call.excinfo)
-    elif isinstance(error, MeshproofError) or not failed:
+    elif not unmet or (isinstance(error, MeshproofError) and outcome is not Outcome.FAILED):
         failure = _build_error_failure(_describe_error(call.excinfo), error)
     else:
-        failure = _build_check_failure(*failed[0])
+        failure = _build_check_failure(*min(unmet, key=_is_inconclusive))
     return replace(
         failure,
         promise=title,
@@ -92,6 +100,10 @@ def build_failure(
         clues=(*failure.clues, *clues),
         diagnosis=diagnosis,
     )
+
+
+def _is_inconclusive(explained_check: tuple[Check, Explanation | None]) -> bool:
+    return explained_check[0].verdict.outcome is Judged.INCONCLUSIVE
 
 
 def _build_error_failure(message: str, error: BaseException | None = None) -> Failure:
@@ -106,8 +118,15 @@ def _build_error_failure(message: str, error: BaseException | None = None) -> Fa
 
 
 def _build_check_failure(check: Check, explanation: Explanation | None) -> Failure:
-    """Return the failure of a check that does not hold."""
+    """Return the failure of a check that is not as the test expects it."""
     verdict = check.verdict
+    if check.expects_failure:
+        return Failure(
+            summary=f"{check.name}: {check.statement}" if check.name else check.statement,
+            expected=f"a failure of: {_describe_expected(verdict)}",
+            observed=verdict.paragraph(),
+            curl=check.curl,
+        )
     summary = explanation.summary if explanation else verdict.statement
     full_summary = f"{check.name}: {summary}" if check.name else summary
     return Failure(

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from meshproof.base.errors import (
     Inconclusive,
     MeshproofError,
     UsageError,
+    choose_exit_code,
     pluralize,
     suggest_nearest,
 )
@@ -41,6 +43,16 @@ if TYPE_CHECKING:
 _PROBE = 1 << 18
 #: Subject of the one diagnosis that all cases of user rules share.
 _USER_RULES = "your rules"
+#: The outcomes, the worst first: a test with two of them has the worse one.
+_SEVERITY = (
+    Outcome.INTERNAL_ERROR,
+    Outcome.FAILED,
+    Outcome.MESH_NOT_READY,
+    Outcome.INCONCLUSIVE,
+    Outcome.NOT_SUPPORTED,
+    Outcome.SKIPPED,
+    Outcome.PASSED,
+)
 
 
 class NotSupported(Skipped):
@@ -96,6 +108,8 @@ class Recorder:
         self._mesh: Mesh | None = None
         #: Subject -> folder and clues; all cases of user rules share one state of the mesh.
         self._saved_diagnoses: dict[str, tuple[str, tuple[str, ...]]] = {}
+        #: The result of the test that runs; its end may still change it.
+        self._unfinished: Result | None = None
         self.collection_failed = False
         self.write_error = ""
         proven, self._standins = placement.describe_proof_and_standins(config)
@@ -162,23 +176,27 @@ class Recorder:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Iterator[Any]:
-        """Record the Result of a test's call, or of a setup or teardown that failed."""
+        """Record one Result for each test: of its call or failed setup, and of its teardown."""
         report = yield
-        failed = call.excinfo is not None
-        if (
-            call.when == "call"
-            or (call.when == "setup" and failed)
-            or (failed and call.when == "teardown")
-        ):
-            self._add_result(self._build_result(item, call))
+        if call.when == "call" or call.excinfo is not None:
+            former = self._unfinished
+            evidence = get_evidence(item).since(len(former.checks) if former else 0)
+            result = self._build_result(item, call, evidence)
+            self._unfinished = _merge_teardown(former, result) if former else result
+        if call.when == "teardown":
+            self._finish_result()
         return report
 
-    def _add_result(self, result: Result) -> None:
-        self.run.results.append(result)
-        self._notify_writers(lambda writer: writer.finished(result))
+    def _finish_result(self) -> None:
+        """Add the result of the test that has ended, if there is one."""
+        result, self._unfinished = self._unfinished, None
+        if result is not None:
+            self.run.results.append(result)
+            self._notify_writers(lambda writer: writer.finished(result))
 
-    def _build_result(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Result:
-        evidence = get_evidence(item)
+    def _build_result(
+        self, item: pytest.Item, call: pytest.CallInfo[None], evidence: Evidence
+    ) -> Result:
         promise = item.get_closest_marker("promise")
         name, title = (
             _format_promise(item, promise.args[1:3]) if promise else (item.name, item.nodeid)
@@ -206,9 +224,13 @@ class Recorder:
         )
 
     def _determine_outcome(self, call: pytest.CallInfo[None], evidence: Evidence) -> Outcome:
+        """Return how a test has ended; a failed verdict outweighs what came after it."""
         if call.excinfo is None:
             return Outcome.PASSED
         error = call.excinfo.value
+        unmet = [check.outcome_for_test for check in evidence.checks if not check.is_as_expected]
+        if Judged.FAILED in unmet:
+            return Outcome.FAILED
         if isinstance(error, NotSupported):
             return Outcome.NOT_SUPPORTED
         if isinstance(error, Skipped):
@@ -217,10 +239,8 @@ class Recorder:
             return Outcome.INCONCLUSIVE
         if isinstance(error, MeshproofError):
             return Outcome.MESH_NOT_READY
-        verdict_outcomes = [check.verdict.outcome for check in evidence.checks]
-        if isinstance(error, AssertionError) and Judged.INCONCLUSIVE in verdict_outcomes:
-            return Outcome.FAILED if Judged.FAILED in verdict_outcomes else Outcome.INCONCLUSIVE
-        return Outcome.FAILED
+        is_verdict = isinstance(error, AssertionError)
+        return Outcome.INCONCLUSIVE if is_verdict and unmet else Outcome.FAILED
 
     def _update_run_notes(self) -> None:
         """Copy the stand-ins and notes of the mesh into the run record."""
@@ -255,6 +275,7 @@ class Recorder:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Complete the record and let every writer write its report."""
+        self._finish_result()
         stopped = exitstatus == pytest.ExitCode.INTERRUPTED and not self.collection_failed
         self.run.interrupted = stopped or signals.is_ending()
         self.run.notes = [*self.run.notes, *_describe_looser_limits(self.run.results)]
@@ -262,6 +283,27 @@ class Recorder:
         self._notify_writers(lambda writer: writer.ended(self.run))
         if self.write_error:
             sys.stderr.write(f"meshproof: {self.write_error}\n")
+
+
+def _merge_teardown(result: Result, teardown: Result) -> Result:
+    """Return the one result of a test whose teardown failed: the worse outcome, both reasons."""
+    if _SEVERITY.index(teardown.outcome) < _SEVERITY.index(result.outcome):
+        worse, other = teardown, result
+    else:
+        worse, other = result, teardown
+    failure = worse.failure
+    if failure is not None and other.failure is not None:
+        clue = f"the test's {'teardown' if other is teardown else 'call'} failed, too: "
+        failure = replace(failure, clues=(*failure.clues, f"{clue}{other.failure.summary}"))
+    codes = [part.exit_code for part in (result, teardown) if part.exit_code]
+    return replace(
+        worse,
+        failure=failure,
+        checks=result.checks + teardown.checks,
+        seconds=round(result.seconds + teardown.seconds, 3),
+        exit_code=choose_exit_code(codes) if codes else 0,
+        served=result.served,
+    )
 
 
 def _describe_looser_limits(results: Iterable[Result]) -> list[str]:

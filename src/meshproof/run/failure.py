@@ -55,7 +55,9 @@ class BrokenPromise(AssertionError):
     came, `curl` is a command line that shows it.
     """
 
-    def __init__(self, summary: str, expected: str, observed: str, curl: str) -> None:
+    def __init__(
+        self, summary: str, expected: str = "", observed: str = "", curl: str = ""
+    ) -> None:
         super().__init__(summary)
         self.expected, self.observed, self.curl = expected, observed, curl
 

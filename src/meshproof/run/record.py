@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from meshproof.base import errors
 from meshproof.mesh.protocol import Served
 from meshproof.run.failure import Failure
+from meshproof.verdict import Outcome as Judged
 from meshproof.verdict import Verdict
 
 
@@ -36,7 +37,8 @@ class Check:
     `name` says what was judged ("user=burr goes to v3"), `by` which app's answer gave the label,
     `curl` is a command line that shows one such request, `transport_errors` counts requests that
     got no answer at all (they are never judged as versions), `sampling` says how the requests
-    were sent (connections, workers).
+    were sent (connections, workers). `expects_failure` says that the verdict must be failed: the
+    test shows what does not hold.
     """
 
     name: str
@@ -45,6 +47,28 @@ class Check:
     verdict: Verdict
     transport_errors: int = 0
     sampling: str = ""
+    expects_failure: bool = False
+
+    @property
+    def is_as_expected(self) -> bool:
+        """Whether the verdict is the one that the test expects; an inconclusive one never is."""
+        return self.outcome_for_test is Judged.PASSED
+
+    @property
+    def outcome_for_test(self) -> Judged:
+        """What the verdict means for the test: where it expects a failure, that is a pass."""
+        if not self.expects_failure:
+            return self.verdict.outcome
+        swapped = {Judged.FAILED: Judged.PASSED, Judged.PASSED: Judged.FAILED}
+        return swapped.get(self.verdict.outcome, self.verdict.outcome)
+
+    @property
+    def statement(self) -> str:
+        """What the verdict rests on, in one line; with its outcome where a failure is expected."""
+        if not self.expects_failure:
+            return self.verdict.statement
+        outcome = f"{self.verdict.outcome}, " + ("as" if self.is_as_expected else "not failed as")
+        return f"{outcome} this test expects: {self.verdict.statement}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +107,7 @@ class Result:
             return self.failure.summary
         if self.reason:
             return self.reason.splitlines()[0]
-        return "; ".join(check.verdict.statement for check in self.checks)
+        return "; ".join(check.statement for check in self.checks)
 
     @property
     def message(self) -> str:
