@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from meshproof.base.errors import Inconclusive
+from meshproof.base.names import RUN_HEADER
 from meshproof.fixtures.visit import Visitor
 from meshproof.mesh.addons import Addon, list_addons, wait_for_traffic
 from meshproof.run.failure import BrokenPromise
 from meshproof.traffic.failure_analysis import describe_response
-from meshproof.traffic.http import RUN_HEADER
 
 pytestmark = pytest.mark.promise(
     6, "addon {addon}", "{addon} is reachable and holds our own traffic"

@@ -9,9 +9,9 @@ import pytest
 
 from meshproof.base.errors import Inconclusive
 from meshproof.fixtures.visit import Visitor
+from meshproof.mesh.http import HttpResponse
 from meshproof.mesh.protocol import Mesh
 from meshproof.traffic.failure_analysis import describe_response
-from meshproof.traffic.http import Visit
 
 VISITS = 20
 
@@ -26,7 +26,7 @@ def read_plaintext_statuses(mesh: Mesh) -> dict[str, int | None]:
 
 
 @pytest.fixture
-def page_before(visit: Visitor) -> Visit:
+def page_before(visit: Visitor) -> HttpResponse:
     """Send one visit before the policy is served; return its response."""
     return visit("/productpage").take(1)[0]
 
@@ -42,7 +42,7 @@ def test_plaintext_is_as_declared(mesh: Mesh, mesh_mtls: str) -> None:
 @pytest.mark.promise(7, "mtls strict", "a STRICT policy refuses plaintext, the mesh goes on")
 @pytest.mark.rules("mtls_strict")
 @pytest.mark.usefixtures("page_before", "routed")
-def test_strict_refuses_plaintext(mesh: Mesh, visit: Visitor, page_before: Visit) -> None:
+def test_strict_refuses_plaintext(mesh: Mesh, visit: Visitor, page_before: HttpResponse) -> None:
     statuses = read_plaintext_statuses(mesh)
     accepted = [f"{name} ({status})" for name, status in statuses.items() if status]
     assert not accepted, f"STRICT is declared, but plaintext was answered by {', '.join(accepted)}"

@@ -9,8 +9,8 @@ import pytest
 
 from meshproof.fixtures.judge import Judge
 from meshproof.fixtures.visit import Visitor
+from meshproof.mesh.http import HttpResponse
 from meshproof.traffic.failure_analysis import describe_response
-from meshproof.traffic.http import Visit
 
 pytestmark = pytest.mark.promise(1, "productpage", "answers 200 with its reviews and details")
 
@@ -21,7 +21,7 @@ PARTS = {
 }
 
 
-def page(visit: Visit) -> str:
+def page(visit: HttpResponse) -> str:
     """Return COMPLETE, or the fault of the page."""
     if visit.status != 200:
         return describe_response(visit)

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 
 from meshproof import manifests
+from meshproof.mesh.http import HttpRequest
 from meshproof.mesh.protocol import Address, Options, open_mesh
-from meshproof.traffic.http import Request
 from meshproof.traffic.sender import Sampling
 from meshproof.traffic.visits import Visits
 from tests.bench.measuring import Row, empty_folder
@@ -25,7 +25,7 @@ WAYS = {
 
 def send(address: Address, path: str, sampling: Sampling) -> tuple[float, float]:
     """Return visits per second, and the client's own microseconds of CPU per visit."""
-    visits = Visits(address, [Request(path)], "bench", sampling)
+    visits = Visits(address, [HttpRequest(path)], "bench", sampling)
     cpu, began = time.process_time(), time.perf_counter()
     visits.take(VISITS)
     took = time.perf_counter() - began

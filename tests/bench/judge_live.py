@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, replace
 
 from meshproof import rules
 from meshproof.documents import manifest
+from meshproof.mesh.http import HttpRequest
 from meshproof.mesh.protocol import Mesh, Options, open_mesh
-from meshproof.traffic.http import Request
 from meshproof.traffic.sender import Sampling
 from meshproof.traffic.visits import Visits
 from meshproof.verdict import PROFILES, Outcome, Settings, judge, plan, share_alpha
@@ -222,7 +222,9 @@ def bench(mesh: Mesh, runs: int) -> None:
     line("scenario", "rule", "runs", "wrong", "inconclusive", "requests")
     for scenario in SCENARIOS:
         with mesh.applied(serve(mesh, scenario)):
-            visits = Visits(mesh.address("ingress"), [Request("/")], "bench", Sampling(workers=4))
+            visits = Visits(
+                mesh.address("ingress"), [HttpRequest("/")], "bench", Sampling(workers=4)
+            )
             stream = Stream(visits)
             began = time.monotonic()
             mine = score(ours(settings), stream, scenario, runs, None)

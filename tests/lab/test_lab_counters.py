@@ -11,9 +11,9 @@ from meshproof.base.errors import Inconclusive
 from meshproof.documents import manifest
 from meshproof.mesh import counters
 from meshproof.mesh.cluster.mesh import ClusterMesh
+from meshproof.mesh.http import HttpRequest
 from meshproof.rules.model import RuleSet
 from meshproof.traffic.attribution import Attribution
-from meshproof.traffic.http import Request
 from meshproof.traffic.sender import Sampling
 from meshproof.traffic.visits import Visits
 from meshproof.verdict import Outcome, Settings, judge
@@ -26,7 +26,7 @@ def visits(mesh: ClusterMesh) -> Visits:
     versions = {pod.name: pod.version for pod in mesh.replicas()}
     return Visits(
         mesh.address("ingress"),
-        [Request("/orders")],
+        [HttpRequest("/orders")],
         "lab",
         Sampling(),
         attribution=Attribution(versions, mesh.start_counters),

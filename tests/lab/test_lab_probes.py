@@ -12,9 +12,9 @@ from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.mesh import ClusterMesh
 from meshproof.mesh.cluster.run.probe import Probe
-from meshproof.mesh.protocol import Address, Asked, ClusterOptions
+from meshproof.mesh.http import HttpRequest, HttpResponse
+from meshproof.mesh.protocol import Address, ClusterOptions
 from meshproof.traffic.attribution import Attribution
-from meshproof.traffic.http import Request
 from meshproof.traffic.sender import Sampling
 from meshproof.traffic.visits import Visits
 from meshproof.verdict import Outcome, Settings, Verdict, judge
@@ -30,11 +30,11 @@ def judged(mesh: ClusterMesh, weights: dict[str, float], by: str = "orders") -> 
     attribution = Attribution(versions, mesh.start_counters)
     sample = Visits(
         address,
-        [Request("/orders")],
+        [HttpRequest("/orders")],
         "lab",
         Sampling(batch=50),
         attribution=attribution,
-        remote_sender=client,
+        sender=client,
     )
     return judge(sample.label_by_app(by), weights, Settings())
 
@@ -50,7 +50,7 @@ def test_a_split_is_judged_from_inside(shop: ClusterMesh) -> None:
         wrong = judged(shop, {"v1": 70, "v2": 30}, by="counters:orders.sock-shop")
         assert wrong.outcome is Outcome.FAILED, wrong
         address, client = shop.find_inside_client("orders.sock-shop")
-        command = client.describe_command(Request("/orders").build_curl(address)).split()
+        command = client.describe_command(HttpRequest("/orders").build_curl(address)).split()
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
         assert done.stdout.startswith("HTTP/1.1 200\n")
 
@@ -81,8 +81,9 @@ def test_a_restricted_namespace_takes_a_probe_without_a_sidecar(
     )
     with Kube.connected(ClusterOptions(), tmp_path) as kube:
         probe = Probe.start(kube, name, shop.labels)
-        ask = Asked("GET", "/version", (), (), 5)
-        (answer,) = probe.send(Address("kubernetes.default.svc", 443), [ask], 1, False)
+        request = HttpRequest("/version")
+        (answer,) = probe.send(Address("kubernetes.default.svc", 443), [request], 1, False)
+        assert isinstance(answer, HttpResponse), answer
         assert answer.status == 400, "plaintext at a TLS port, answered by the API server"
         probe.close()
         with pytest.raises(NotReady, match=r"istio-init needs NET_ADMIN .* CNI plugin"):

@@ -7,10 +7,10 @@ import pytest
 from meshproof import manifests, rules
 from meshproof.base.errors import BadRules
 from meshproof.documents.manifest import parse
+from meshproof.mesh.http import HttpRequest
 from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.rules import RuleSet
 from meshproof.traffic.attribution import Attribution
-from meshproof.traffic.http import Request
 from meshproof.traffic.visits import Visits
 from tests.robust.real_runs import MESHPROOF, CommandRunner
 
@@ -61,7 +61,7 @@ REGEXES = {
 
 def read_versions(mesh: LocalMesh, count: int) -> set[str | None]:
     attribution = Attribution({pod.name: pod.version for pod in mesh.replicas()})
-    visits = Visits(mesh.address("ingress"), [Request("/productpage")], "nack")
+    visits = Visits(mesh.address("ingress"), [HttpRequest("/productpage")], "nack")
     return {attribution.read_reviews_version(visit) for visit in visits.take(count)}
 
 

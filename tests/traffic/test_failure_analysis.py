@@ -6,31 +6,31 @@ from itertools import cycle
 import pytest
 
 from meshproof.base.errors import Inconclusive, NotReady
+from meshproof.mesh.http import HttpRequest, HttpResponse
 from meshproof.mesh.protocol import Address
 from meshproof.traffic.failure_analysis import FailureAnalysis, describe_response, is_policy_refusal
-from meshproof.traffic.http import Request, Visit
 from meshproof.traffic.visits import Visits
 from meshproof.verdict import Verdict, judge
 
-PLAIN = Request("/productpage")
+PLAIN = HttpRequest("/productpage")
 Answer = Callable[[int], tuple[str, str]]
 
 
 class Scripted(Visits):
     """Visits without a mesh: `answer` gives version and pod of each by its number."""
 
-    def __init__(self, answer: Answer, requests: Sequence[Request] = (PLAIN,)) -> None:
+    def __init__(self, answer: Answer, requests: Sequence[HttpRequest] = (PLAIN,)) -> None:
         super().__init__(Address("127.0.0.1", 1), requests, "run")
         self._answer = answer
 
-    def __iter__(self) -> Iterator[Visit]:
+    def __iter__(self) -> Iterator[HttpResponse]:
         while True:
             version, pod = self._answer(self.sent)
             request = self.requests[self.sent % len(self.requests)]
             self.sent += 1
             status = 200 if version else 404
             body = f"Reviews served by: {version}" if version else ""
-            yield Visit(request, status, {"x-served-by": pod}, body.encode())
+            yield HttpResponse(request, status, {"x-served-by": pod}, body.encode())
 
 
 def seen(sample: Visits, expect: dict[str, float]) -> tuple[FailureAnalysis, Verdict]:
@@ -85,7 +85,7 @@ def test_a_pod_is_not_cleared_by_luck() -> None:
 
 
 def test_the_requests_that_are_answered_wrong_are_named_and_shown() -> None:
-    kinds = [Request("/productpage", (("Cookie", value),)) for value in ("user=burr", "a=b")]
+    kinds = [HttpRequest("/productpage", (("Cookie", value),)) for value in ("user=burr", "a=b")]
     sample = Scripted(lambda number: ("v1" if number % 2 else "v3", "p0"), kinds)
     watch, verdict = seen(sample, {"v3": 1})
     clues = watch.explain(verdict)
@@ -127,7 +127,7 @@ def test_what_is_no_version_is_not_spoken_of_as_one() -> None:
     ],
 )
 def test_words_of_an_answer(body: str, said: str) -> None:
-    assert describe_response(Visit(PLAIN, 503, {}, body.encode())) == said
+    assert describe_response(HttpResponse(PLAIN, 503, {}, body.encode())) == said
 
 
 class Refusing(Scripted):
@@ -137,22 +137,22 @@ class Refusing(Scripted):
         super().__init__(lambda number: (version, "p0"))
         self._refused = range(first, last)
 
-    def __iter__(self) -> Iterator[Visit]:
+    def __iter__(self) -> Iterator[HttpResponse]:
         for number, visit in enumerate(super().__iter__()):
             if number in self._refused:
-                yield Visit(visit.request, 403, {}, b"RBAC: access denied")
+                yield HttpResponse(visit.request, 403, {}, b"RBAC: access denied")
             else:
                 yield visit
 
 
-def page(visit: Visit) -> str:
+def page(visit: HttpResponse) -> str:
     return "page" if visit.status == 200 else describe_response(visit)
 
 
 @pytest.mark.parametrize("by", ["reviews", page], ids=["by an app", "by a function"])
 @pytest.mark.parametrize("first", [0, 5])
 def test_what_a_policy_of_the_mesh_refuses_tells_nothing_of_a_rule(
-    by: str | Callable[[Visit], str], first: int
+    by: str | Callable[[HttpResponse], str], first: int
 ) -> None:
     sample = Refusing(first, 10_000)
     watch = FailureAnalysis(sample, by)
@@ -187,4 +187,4 @@ def test_a_verdict_that_holds_or_fails_without_a_refusal_stays(version: str) -> 
     ],
 )
 def test_a_refusal_has_exactly_the_words_of_envoy(status: int, body: bytes, is_one: bool) -> None:
-    assert is_policy_refusal(Visit(PLAIN, status, {}, body)) == is_one
+    assert is_policy_refusal(HttpResponse(PLAIN, status, {}, body)) == is_one

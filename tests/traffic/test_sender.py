@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from meshproof.base.errors import NotReady
-from meshproof.mesh.protocol import Address, Answer, Asked
-from meshproof.traffic.http import Request
+from meshproof.mesh.http import HttpRequest, HttpResponse, LossReason, NoResponse
+from meshproof.mesh.protocol import Address
 from meshproof.traffic.sender import Sampling
 from meshproof.traffic.visits import Visits
 
@@ -16,46 +16,49 @@ THERE = Address("reviews.shop", 9080)
 
 
 class Elsewhere:
-    """Answers with the path and a number; loses the requests of these numbers."""
+    """Responds with the path and a number; loses the requests of these numbers."""
+
+    sends_whole_batches = True
 
     def __init__(self, *lost: int) -> None:
-        self.batches: list[list[Asked]] = []
+        self.batches: list[list[HttpRequest]] = []
         self._lost = set(lost)
         self._number = 0
 
     def send(
-        self, address: Address, asked: Sequence[Asked], workers: int, keep_alive: bool
-    ) -> list[Answer]:
+        self, address: Address, requests: Sequence[HttpRequest], workers: int, keep_alive: bool
+    ) -> list[HttpResponse | NoResponse]:
         assert (address, workers, keep_alive) == (THERE, 4, True)
-        self.batches.append(list(asked))
-        return [self._answer(one) for one in asked]
+        self.batches.append(list(requests))
+        return [self._respond(request) for request in requests]
 
-    def _answer(self, asked: Asked) -> Answer:
+    def _respond(self, request: HttpRequest) -> HttpResponse | NoResponse:
         self._number += 1
         if self._number - 1 in self._lost:
-            return Answer(failure="ended", failure_detail="connection reset")
-        return Answer(200, {"x-number": str(self._number - 1)}, asked.path.encode(), 0.1)
+            return NoResponse(LossReason.ENDED, "connection reset")
+        headers = {"x-number": str(self._number - 1)}
+        return HttpResponse(request, 200, headers, request.path.encode(), 0.1)
 
     def describe_command(self, curl: str) -> str:
         return f"elsewhere {curl}"
 
 
-def visits(sender: Elsewhere, *kinds: Request, batch: int = 4) -> Visits:
-    kinds = kinds or (Request("/"),)
-    return Visits(THERE, kinds, "run-1", Sampling(batch=batch), remote_sender=sender)
+def visits(sender: Elsewhere, *kinds: HttpRequest, batch: int = 4) -> Visits:
+    kinds = kinds or (HttpRequest("/"),)
+    return Visits(THERE, kinds, "run-1", Sampling(batch=batch), sender=sender)
 
 
 def test_a_batch_is_one_call_and_kinds_take_turns() -> None:
     sender = Elsewhere()
     sample = visits(
-        sender, Request("/a", (("Cookie", "user=burr"),)), Request("/b", extra_seconds=3.0)
+        sender, HttpRequest("/a", (("Cookie", "user=burr"),)), HttpRequest("/b", extra_seconds=3.0)
     )
     found = sample.take(6)
     assert [one.text for one in found] == ["/a", "/b"] * 3
     assert [len(one) for one in sender.batches] == [4, 4]
     first, second = sender.batches[0][:2]
     assert first.headers == (("x-meshproof-run", "run-1"), ("Cookie", "user=burr"))
-    assert second.seconds == first.seconds + 3.0
+    assert second.max_seconds == first.max_seconds + 3.0
     assert sample.curl == "elsewhere curl -i -H 'Cookie: user=burr' http://reviews.shop:9080/a"
 
 
@@ -68,7 +71,7 @@ def test_what_is_lost_is_sent_again_and_counted() -> None:
 
 def test_what_tells_a_request_from_others_is_new_when_it_is_sent_again() -> None:
     sender = Elsewhere(1, 3)
-    found = visits(sender, Request("/", numbered_header=("x-name", "mine"))).take(4)
+    found = visits(sender, HttpRequest("/", numbered_header=("x-name", "mine"))).take(4)
     first, again = ([dict(one.headers)["x-name"] for one in batch] for batch in sender.batches)
     assert len({*first, *again}) == 6
     names = [dict(one.request.headers)["x-name"] for one in found]

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from meshproof.base.errors import NotReady, UsageError
+from meshproof.mesh.http import HttpRequest, HttpResponse
 from meshproof.mesh.protocol import Address
 from meshproof.traffic.attribution import Attribution
-from meshproof.traffic.http import Request, Visit
 from meshproof.traffic.sender import Sampling
 from meshproof.traffic.visits import Visits
 
@@ -72,7 +72,7 @@ def site() -> Iterator[Site]:
 
 
 def test_kinds_of_request_take_turns_in_send_order(site: Site) -> None:
-    kinds = [Request("/a", (("Cookie", "user=burr"),)), Request("/b")]
+    kinds = [HttpRequest("/a", (("Cookie", "user=burr"),)), HttpRequest("/b")]
     visits = Visits(site.address, kinds, "run-1").take(25)
     assert [visit.request.path for visit in visits] == ["/a", "/b"] * 12 + ["/a"]
     assert visits[0].text == "/a user=burr run-1"
@@ -80,14 +80,14 @@ def test_kinds_of_request_take_turns_in_send_order(site: Site) -> None:
 
 
 def test_a_request_is_sent_only_when_its_batch_is_asked_for(site: Site) -> None:
-    visits = Visits(site.address, [Request("/")], "r")
+    visits = Visits(site.address, [HttpRequest("/")], "r")
     assert next(site.numbers) == 0
     visits.take(11)
     assert visits.sent == 20
 
 
 def test_one_batch_is_under_way_while_another_is_judged(site: Site) -> None:
-    visits = Visits(site.address, [Request("/a"), Request("/b")], "r", Sampling(batch=3))
+    visits = Visits(site.address, [HttpRequest("/a"), HttpRequest("/b")], "r", Sampling(batch=3))
     with contextlib.closing(visits.stream()) as stream:
         seen = [next(stream) for _ in range(12)]
     assert [visit.request.path for visit in seen] == ["/a", "/b"] * 6
@@ -100,7 +100,7 @@ def test_one_batch_is_under_way_while_another_is_judged(site: Site) -> None:
 
 def test_what_nobody_looks_at_may_get_no_answer(site: Site) -> None:
     site.silent = set(range(6, 30))
-    visits = Visits(site.address, [Request("/")], "r", Sampling(batch=3, errors_allowed=0))
+    visits = Visits(site.address, [HttpRequest("/")], "r", Sampling(batch=3, errors_allowed=0))
     with contextlib.closing(visits.stream()) as stream:
         assert len([next(stream) for _ in range(3)]) == 3
     with pytest.raises(NotReady):
@@ -108,7 +108,7 @@ def test_what_nobody_looks_at_may_get_no_answer(site: Site) -> None:
 
 
 def test_what_is_begun_is_sent_ahead_once(site: Site) -> None:
-    visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1, batch=3))
+    visits = Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=1, batch=3))
     with ThreadPoolExecutor(1) as executor:
         visits.send_ahead(3, executor)
     assert next(site.numbers) == 3
@@ -120,7 +120,7 @@ def test_what_is_begun_is_sent_ahead_once(site: Site) -> None:
 
 def test_what_is_begun_and_gets_no_answer_is_told_when_it_is_taken(site: Site) -> None:
     site.silent = set(range(10))
-    visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1, batch=1))
+    visits = Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=1, batch=1))
     with ThreadPoolExecutor(1) as executor:
         visits.send_ahead(1, executor)
     with pytest.raises(NotReady):
@@ -128,28 +128,28 @@ def test_what_is_begun_and_gets_no_answer_is_told_when_it_is_taken(site: Site) -
 
 
 def test_connections_are_kept_or_fresh_as_asked(site: Site) -> None:
-    Visits(site.address, [Request("/")], "r", Sampling(workers=2)).take(40)
+    Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=2)).take(40)
     kept = site.connections
     assert kept <= 2
-    Visits(site.address, [Request("/")], "r", Sampling(workers=2, keep_alive=False)).take(40)
+    Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=2, keep_alive=False)).take(40)
     assert site.connections - kept == 40
 
 
 def test_clients_take_turns(site: Site) -> None:
-    Visits(site.address, [Request("/")], "r", Sampling(workers=1, clients=3)).take(9)
+    Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=1, clients=3)).take(9)
     assert site.clients[:9] == ["127.0.0.1", "127.0.0.2", "127.0.0.3"] * 3
 
 
 def test_no_answer_is_asked_again_counted_and_not_judged(site: Site) -> None:
     site.silent = {3, 7}
-    visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1))
+    visits = Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=1))
     assert len(visits.take(20)) == 20
     assert visits.transport_errors == 2
 
 
 def test_what_tells_a_request_from_others_is_new_each_time_it_is_sent(site: Site) -> None:
     site.silent = {3, 7}
-    kind = Request("/", (("Cookie", "a=b"),), numbered_header=("x-name", "mine"))
+    kind = HttpRequest("/", (("Cookie", "a=b"),), numbered_header=("x-name", "mine"))
     visits = Visits(site.address, [kind], "r", Sampling(workers=1))
     found = visits.take(20)
     assert visits.transport_errors == 2
@@ -164,7 +164,7 @@ def test_what_tells_a_request_from_others_is_new_each_time_it_is_sent(site: Site
 
 def test_what_is_begun_is_waited_for_and_told_later(site: Site) -> None:
     site.silent = set(range(10))
-    visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1, batch=1))
+    visits = Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=1, batch=1))
     visits.wait_for_sent_ahead()
     with ThreadPoolExecutor(1) as executor:
         visits.send_ahead(1, executor)
@@ -177,7 +177,7 @@ def test_what_is_begun_is_waited_for_and_told_later(site: Site) -> None:
 
 def test_too_many_without_an_answer_end_the_sample(site: Site) -> None:
     site.silent = set(range(0, 100, 2))
-    visits = Visits(site.address, [Request("/")], "r", Sampling(workers=1, errors_allowed=3))
+    visits = Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=1, errors_allowed=3))
     with pytest.raises(NotReady, match="4 requests got no answer at all"):
         visits.take(50)
 
@@ -185,7 +185,7 @@ def test_too_many_without_an_answer_end_the_sample(site: Site) -> None:
 def test_nobody_there_is_said_with_the_address(site: Site) -> None:
     nobody = Address("127.0.0.1", 9)
     with pytest.raises(NotReady, match=r"http://127\.0\.0\.1:9/x: no answer"):
-        Visits(nobody, [Request("/x")], "r", Sampling(workers=1)).take(1)
+        Visits(nobody, [HttpRequest("/x")], "r", Sampling(workers=1)).take(1)
 
 
 def test_an_empty_sample_is_refused(site: Site) -> None:
@@ -194,13 +194,13 @@ def test_an_empty_sample_is_refused(site: Site) -> None:
 
 
 def test_curl_shows_the_request() -> None:
-    request = Request("/productpage", (("Cookie", "a=b; user=burr"),))
+    request = HttpRequest("/productpage", (("Cookie", "a=b; user=burr"),))
     shown = request.build_curl(Address("127.0.0.1", 80))
     assert shown == "curl -i -H 'Cookie: a=b; user=burr' http://127.0.0.1:80/productpage"
 
 
-def answer(body: str, status: int = 200) -> Visit:
-    return Visit(Request("/"), status, {}, body.encode())
+def answer(body: str, status: int = 200) -> HttpResponse:
+    return HttpResponse(HttpRequest("/"), status, {}, body.encode())
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from meshproof.base.errors import Inconclusive
+from meshproof.mesh.http import HttpRequest, HttpResponse
 from meshproof.oracle.derive import Case
-from meshproof.traffic.http import Request, Visit
 from meshproof.user_rules import loading
 from meshproof.user_rules.compare import CaseComparison
 
@@ -43,9 +43,9 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CaseCompariso
     return {case.call.path: of(case) for case in reversed(found.plan.cases)}
 
 
-def visit(answers: CaseComparison, status: int, body: str) -> Visit:
+def visit(answers: CaseComparison, status: int, body: str) -> HttpResponse:
     path = answers.case.call.path
-    return Visit(Request(path), status, {}, body.encode())
+    return HttpResponse(HttpRequest(path), status, {}, body.encode())
 
 
 @pytest.mark.parametrize("path", ["/aborted", "/denied", "/meshproof-other"])

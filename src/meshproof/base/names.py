@@ -4,6 +4,8 @@ from __future__ import annotations
 
 Labels = tuple[tuple[str, str], ...]
 
+#: Header that marks the requests of a run: in access logs, in traces.
+RUN_HEADER = "x-meshproof-run"
 #: The gateway name that stands for all sidecars (Istio reference, VirtualService.gateways).
 MESH = "mesh"
 CLUSTER_DOMAIN = "svc.cluster.local"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from meshproof.mesh.addons import Addon
     from meshproof.mesh.counters import Counters
     from meshproof.mesh.echo.case_mesh import CaseMesh
+    from meshproof.mesh.http import Sender
     from meshproof.oracle.derive import Case
 
 #: Name of a mesh -> "module:class"; only the chosen one is imported.
@@ -99,50 +100,6 @@ class Replica:
     namespace: str
     app: str
     version: str
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request to send.
-
-    `suppressed_headers` are headers that a client adds by itself and must not send here. `seconds`
-    is the time limit for the response.
-    """
-
-    method: str
-    path: str
-    headers: tuple[tuple[str, str], ...]
-    suppressed_headers: tuple[str, ...]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The outcome of a request: a response or, if `failure` is set, the reason why none came.
-
-    `failure` is `refused`, `ended` (the connection closed without a response), `late`, `unknown
-    host` or `unreachable`; `failure_detail` is the system's error text. Header names are in lower
-    case.
-    """
-
-    status: int = 0
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    seconds: float = 0.0
-    failure: str = ""
-    failure_detail: str = ""
-
-
-class Sender(Protocol):
-    """A client on another machine or in a pod that sends requests in batches."""
-
-    def send(
-        self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
-    ) -> list[Answer]:
-        """Send a batch, `workers` requests at a time; return each outcome, in send order."""
-
-    def describe_command(self, curl: str) -> str:
-        """Return the command line that sends the request of `curl` from this sender's place."""
 
 
 @dataclass(frozen=True)
@@ -328,12 +285,11 @@ class Mesh(Protocol):
     def inspect_control_plane(self, aspect: Aspect) -> AspectReport:
         """Inspect one aspect of the control plane. Raises NotReady if it does not answer."""
 
-    def find_inside_client(self, service: str) -> tuple[Address, Sender | None]:
+    def find_inside_client(self, service: str) -> tuple[Address, Sender]:
         """Return the address of `service[.namespace]` inside the mesh, and a client there.
 
-        The client's own sidecar routes its requests. None instead of a client means that this
-        process can be it. Raises NotReady for an unknown service. Only for a mesh with the feature
-        `inside`.
+        The client's own sidecar routes its requests. Raises NotReady for an unknown service. Only
+        for a mesh with the feature `inside`.
         """
 
     def start_counters(self, service: str) -> Counters:

@@ -35,8 +35,8 @@ from meshproof.run.record import Check, Outcome, Result, Run, Writer, formats, w
 from meshproof.verdict import Outcome as Judged
 
 if TYPE_CHECKING:
+    from meshproof.mesh.http import HttpResponse
     from meshproof.mesh.protocol import Mesh, Served
-    from meshproof.traffic.http import Visit
     from meshproof.verdict import Verdict
 
 #: Bytes that must fit into the report folder.
@@ -60,7 +60,7 @@ class NotSupported(Skipped):
 
 
 def build_check(
-    verdict: Verdict, sample: object, by: str | Callable[[Visit], str | None], name: str
+    verdict: Verdict, sample: object, by: str | Callable[[HttpResponse], str | None], name: str
 ) -> Check:
     """Return the record of a verdict; for visits with their sampling and a curl command."""
     from meshproof.traffic.visits import Visits

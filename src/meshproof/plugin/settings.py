@@ -17,10 +17,10 @@ from meshproof.base.errors import UsageError, suggest_nearest
 if TYPE_CHECKING:
     import pytest
 
+    from meshproof.mesh.http import HttpResponse
     from meshproof.mesh.protocol import ClusterOptions
     from meshproof.mesh.protocol import Options as MeshOptions
     from meshproof.rules.judge_options import Option, Options
-    from meshproof.traffic.http import Visit
     from meshproof.traffic.sender import Sampling
     from meshproof.traffic.visits import Visits
     from meshproof.user_rules.loading import UserRules
@@ -199,7 +199,7 @@ def _rank_strictness(name: str, option: Option | None, run_settings: Settings) -
 
 
 def label_sample(
-    sample: Visits | Iterable[str | None], by: str | Callable[[Visit], str | None]
+    sample: Visits | Iterable[str | None], by: str | Callable[[HttpResponse], str | None]
 ) -> Generator[str | None]:
     """Return the labels of a sample: visits are labelled by `by`, labels stay as they are.
 

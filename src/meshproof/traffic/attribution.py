@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from meshproof.base.errors import UsageError, suggest_nearest
+from meshproof.mesh.http import HttpResponse
 
 if TYPE_CHECKING:
     from meshproof.mesh.counters import Counters
@@ -22,23 +23,7 @@ _REVIEWS_POD = re.compile(r"Reviews served by:(?:\s|</?\w[^>]*>)*([\w.-]+)")
 _TOTAL = re.compile(rb'"total"\s*:\s*([0-9.]+)')
 
 
-class Response(Protocol):
-    """The parts of a response that versions are read from."""
-
-    @property
-    def status(self) -> int:
-        """HTTP status (100..599)."""
-
-    @property
-    def body(self) -> bytes:
-        """Body as received."""
-
-    @property
-    def text(self) -> str:
-        """Body as text."""
-
-
-ReadVersion = Callable[[Response], str | None]
+ReadVersion = Callable[[HttpResponse], str | None]
 
 
 @dataclass(frozen=True)
@@ -65,7 +50,7 @@ class Attribution:
             )
         return readers[app]
 
-    def read_reviews_version(self, response: Response) -> str | None:
+    def read_reviews_version(self, response: HttpResponse) -> str | None:
         """Return the version of the reviews pod that the productpage names, None if it names none.
 
         The name of an unknown pod is returned as it is: it is no declared version, so the judge
@@ -74,7 +59,7 @@ class Attribution:
         match = _REVIEWS_POD.search(response.text) if response.status == 200 else None
         return self.versions.get(match[1], match[1]) if match else None
 
-    def read_orders_version(self, response: Response) -> str | None:
+    def read_orders_version(self, response: HttpResponse) -> str | None:
         """Return v2 for the changed build's total, v1 for another, None without a total."""
         match = _TOTAL.search(response.body) if response.status == 200 else None
         if match is None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from meshproof.base.errors import Inconclusive, NotReady
-from meshproof.traffic.http import Request, Visit
+from meshproof.mesh.http import HttpRequest, HttpResponse
 from meshproof.traffic.visits import Visits
 from meshproof.verdict import Outcome, Verdict
 from meshproof.verdict.phrases import find_only_version, join_names
@@ -69,19 +69,19 @@ class Explanation:
 class _LabelledVisit:
     """What is kept of a visit; `description` is empty where it has a label."""
 
-    request: Request
+    request: HttpRequest
     pod: str
     label: str | None
     description: str
     is_refusal: bool
 
 
-def is_policy_refusal(visit: Visit) -> bool:
+def is_policy_refusal(visit: HttpResponse) -> bool:
     """Say whether an AuthorizationPolicy of the mesh refused the request."""
     return visit.status == 403 and visit.text == _RBAC_BODY
 
 
-def describe_response(visit: Visit) -> str:
+def describe_response(visit: HttpResponse) -> str:
     """Return the status and the first words of a response, from the first line about an error.
 
     `HTTP 404, empty`, `HTTP 200, "Error fetching product reviews! Sorry, ..."`.
@@ -101,14 +101,14 @@ class FailureAnalysis:
     `by` reads the label of a visit, or names the app whose version is the label.
     """
 
-    def __init__(self, visits: Visits, by: str | Callable[[Visit], str | None]) -> None:
+    def __init__(self, visits: Visits, by: str | Callable[[HttpResponse], str | None]) -> None:
         self._sample = visits
         self._read_label = visits.attribution.find_reader(by) if isinstance(by, str) else by
         self._reads_versions = isinstance(by, str)
         self._visits: list[_LabelledVisit] = []
         self._start = time.monotonic()
 
-    def __call__(self, visit: Visit) -> str | None:
+    def __call__(self, visit: HttpResponse) -> str | None:
         """Return the label of a visit."""
         label = self._read_label(visit)
         pod = visit.headers.get(_POD_HEADER, "")

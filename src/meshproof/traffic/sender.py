@@ -1,25 +1,16 @@
-"""Sends requests over HTTP connections or through a remote sender, and counts the lost ones."""
+"""Sends the requests of a sample, again those that get no response, and counts these."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
 
-from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
-from meshproof.mesh.protocol import Address, Answer, Asked, Sender
-from meshproof.traffic.http import RUN_HEADER, Request, Visit
-
-if TYPE_CHECKING:
-    import urllib3
+from meshproof.mesh.http import HttpRequest, HttpResponse, NoResponse, Sender
+from meshproof.mesh.protocol import Address
 
 #: How often a request is sent until it gets a response. More would hide a mesh that loses some.
 _MAX_ATTEMPTS = 3
-#: Headers that urllib3 adds by itself.
-_URLLIB3_HEADERS = ("accept-encoding", "user-agent")
 
 
 @dataclass(frozen=True)
@@ -48,162 +39,61 @@ class Sampling:
         )
 
 
-#: Kept-alive connections by address, client and number of workers.
-Pools = dict[tuple[Address, int, int], "urllib3.HTTPConnectionPool"]
+class RetryingSender:
+    """Sends the requests of one sample by `sender`, marked with `run_id`, and counts lost ones."""
 
-
-class RequestSender:
-    """Sends the requests of one sample to one address, marked with `run_id`.
-
-    `send` uses connections of this process, from `pools`, which samples may share. `send_remotely`
-    lets `remote_sender` send a whole batch from elsewhere.
-    """
-
-    def __init__(
-        self,
-        address: Address,
-        run_id: str,
-        sampling: Sampling,
-        pools: Pools | None = None,
-        remote_sender: Sender | None = None,
-    ) -> None:
-        self.address = address
-        self.remote_sender = remote_sender
+    def __init__(self, address: Address, run_id: str, sampling: Sampling, sender: Sender) -> None:
         self.transport_errors = 0
+        self._address = address
         self._run_id = run_id
         self._sampling = sampling
-        self._pools: Pools = {} if pools is None else pools
+        self._sender = sender
 
-    def build_curl(self, request: Request) -> str:
+    @property
+    def sends_whole_batches(self) -> bool:
+        """True where a batch should be sent whole; else its requests one by one."""
+        return self._sender.sends_whole_batches
+
+    def build_curl(self, request: HttpRequest) -> str:
         """Return the command line that sends a request from where this sends it."""
-        curl = request.build_curl(self.address)
-        return self.remote_sender.describe_command(curl) if self.remote_sender else curl
+        return self._sender.describe_command(request.build_curl(self._address))
 
-    def send(self, request: Request, number: int) -> Visit:
-        """Send the request with this number in the sample, again if it gets no response.
+    def send(self, requests: Sequence[HttpRequest]) -> list[HttpResponse]:
+        """Send requests, again those that get no response; return the responses in send order.
 
-        Raises NotReady when it never gets one, or when too many requests got none.
+        Raises NotReady when one never gets a response, or when too many got none.
         """
-        import urllib3
-
-        pool = self._choose_pool(number)
-        try:
-            return self._send_once(pool, request)
-        except urllib3.exceptions.HTTPError:
-            self._count_lost_request()
-            return self._retry(pool, request)
-
-    def _retry(self, pool: urllib3.HTTPConnectionPool, request: Request) -> Visit:
-        """Send a lost request again. Raises NotReady when it never gets a response."""
-        import tenacity
-        import urllib3
-
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(_MAX_ATTEMPTS - 1),
-            retry=tenacity.retry_if_exception_type(urllib3.exceptions.HTTPError),
-            after=lambda state: self._count_lost_request(),
-            reraise=True,
-        )
-        try:
-            return retrying(self._send_once, pool, request)
-        except urllib3.exceptions.HTTPError as error:
-            raise NotReady(f"{self.address.url}{request.path}: no answer: {error}") from None
-
-    def _send_once(self, pool: urllib3.HTTPConnectionPool, request: Request) -> Visit:
-        from urllib3.util import SKIP_HEADER
-
-        request = request.with_next_number()
-        headers = [(RUN_HEADER, self._run_id), *request.headers_for(self.address)]
-        headers += [
-            (name, SKIP_HEADER) for name in request.omitted_headers if name in _URLLIB3_HEADERS
-        ]
-        if not self._sampling.keep_alive:
-            headers.append(("connection", "close"))
-        start = time.monotonic()
-        response = pool.request(
-            request.method,
-            request.path,
-            headers=dict(headers),
-            redirect=False,
-            timeout=timeouts.REQUEST + request.extra_seconds,
-        )
-        seconds = time.monotonic() - start
-        if not self._sampling.keep_alive:
-            pool.close()
-        response_headers = {name.lower(): value for name, value in response.headers.itermerged()}
-        return Visit(request, response.status, response_headers, response.data, seconds)
-
-    def send_remotely(self, requests: Sequence[Request]) -> list[Visit]:
-        """Have the remote sender send a batch; return its visits, in send order.
-
-        Lost requests are sent again. Raises NotReady as `send` does.
-        """
-        if self.remote_sender is None:
-            raise ValueError("there is no remote sender")
-        send_batch = partial(self._send_batch_by, self.remote_sender)
         attempts = [request.with_next_number() for request in requests]
-        answers = send_batch(attempts)
+        outcomes = self._send_once(attempts)
         for _attempt in range(_MAX_ATTEMPTS - 1):
-            lost = [index for index, answer in enumerate(answers) if answer.failure]
+            lost = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, NoResponse)]
             for index in lost:
                 self._count_lost_request()
                 attempts[index] = requests[index].with_next_number()
-            retried = send_batch([attempts[index] for index in lost]) if lost else []
-            for index, answer in zip(lost, retried, strict=True):
-                answers[index] = answer
-        for request, answer in zip(attempts, answers, strict=True):
-            if answer.failure:
-                reason = f"{answer.failure}: {answer.failure_detail}"
-                raise NotReady(f"{self.address.url}{request.path}: no answer: {reason}")
-        return [
-            Visit(request, answer.status, answer.headers, answer.body, answer.seconds)
-            for request, answer in zip(attempts, answers, strict=True)
-        ]
+            retried = self._send_once([attempts[index] for index in lost]) if lost else []
+            for index, outcome in zip(lost, retried, strict=True):
+                outcomes[index] = outcome
+        responses = []
+        for request, outcome in zip(attempts, outcomes, strict=True):
+            if isinstance(outcome, NoResponse):
+                raise NotReady(f"{self._address.url}{request.path}: no answer: {outcome}")
+            responses.append(replace(outcome, request=request))
+        return responses
 
-    def _send_batch_by(self, sender: Sender, requests: Sequence[Request]) -> list[Answer]:
-        """Have `sender` send a batch once; return what became of each request."""
-        batch = [
-            Asked(
-                request.method,
-                request.path,
-                ((RUN_HEADER, self._run_id), *request.headers_for(self.address)),
-                request.omitted_headers,
-                timeouts.REQUEST + request.extra_seconds,
-            )
-            for request in requests
-        ]
-        return sender.send(self.address, batch, self._sampling.workers, self._sampling.keep_alive)
+    def _send_once(self, requests: Sequence[HttpRequest]) -> list[HttpResponse | NoResponse]:
+        """Send requests once, marked; return what became of each."""
+        return self._sender.send(
+            self._address,
+            [request.for_run(self._address, self._run_id) for request in requests],
+            self._sampling.workers,
+            self._sampling.keep_alive,
+        )
 
     def _count_lost_request(self) -> None:
         """Count a request without a response. Raises NotReady when there are too many."""
         self.transport_errors += 1
         if self.transport_errors > self._sampling.errors_allowed:
             raise NotReady(
-                f"{self.address.url}: {self.transport_errors} requests got no answer at all "
+                f"{self._address.url}: {self.transport_errors} requests got no answer at all "
                 f"(allowed: {self._sampling.errors_allowed}); they are never judged as versions"
             )
-
-    def _choose_pool(self, number: int) -> urllib3.HTTPConnectionPool:
-        """Return the connections of the client whose turn it is."""
-        client = number % self._sampling.clients
-        if not self._sampling.keep_alive:
-            # A server may close a connection without notice: a fresh one is never handed back.
-            return self._open_pool(client)
-        key = self.address, client, self._sampling.workers
-        if key not in self._pools:
-            self._pools.setdefault(key, self._open_pool(client))
-        return self._pools[key]
-
-    def _open_pool(self, client: int) -> urllib3.HTTPConnectionPool:
-        """Open connections from the source address of a client (0 is the default address)."""
-        import urllib3
-
-        source: dict[str, Any] = {"source_address": (f"127.0.0.{client + 1}", 0)} if client else {}
-        return urllib3.HTTPConnectionPool(
-            self.address.host,
-            self.address.port,
-            maxsize=self._sampling.workers,
-            timeout=urllib3.Timeout(timeouts.REQUEST),
-            retries=False,
-            **source,
-        )

@@ -7,32 +7,32 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from meshproof.base.errors import UsageError
-from meshproof.mesh.protocol import Address, Sender
+from meshproof.mesh.http import HttpRequest, HttpResponse, Sender
+from meshproof.mesh.local_sender import LocalSender
+from meshproof.mesh.protocol import Address
 from meshproof.traffic.attribution import BY_COUNTERS, Attribution
-from meshproof.traffic.http import Request, Visit
-from meshproof.traffic.sender import Pools, RequestSender, Sampling
+from meshproof.traffic.sender import RetryingSender, Sampling
 
-ReadLabel = Callable[[Visit], str | None]
+ReadLabel = Callable[[HttpResponse], str | None]
 
 
 class Visits:
     """An endless, lazy sample of one or several kinds of request, sent in turn.
 
     Iterate to send: each batch is sent when its first visit is needed. `attribution` reads from a
-    visit which version responded. `run_id` is the value of the header that marks the requests. A
-    `remote_sender` sends the batches from elsewhere; without one they are sent from here.
+    visit which version responded. `run_id` is the value of the header that marks the requests.
+    `sender` sends them; by default they are sent from here, over connections of their own.
     """
 
     def __init__(
         self,
         address: Address,
-        requests: Sequence[Request],
+        requests: Sequence[HttpRequest],
         run_id: str,
         sampling: Sampling | None = None,
         report_progress: Callable[[str], None] = lambda text: None,
         attribution: Attribution | None = None,
-        pools: Pools | None = None,
-        remote_sender: Sender | None = None,
+        sender: Sender | None = None,
     ) -> None:
         if not requests:
             raise UsageError("no request to send")
@@ -42,8 +42,8 @@ class Visits:
         self.attribution = attribution or Attribution()
         self.sent = 0
         self._report_progress = report_progress
-        self._sender = RequestSender(address, run_id, self.sampling, pools, remote_sender)
-        self._sent_ahead: Future[list[Visit]] | None = None
+        self._sender = RetryingSender(address, run_id, self.sampling, sender or LocalSender())
+        self._sent_ahead: Future[list[HttpResponse]] | None = None
 
     @property
     def transport_errors(self) -> int:
@@ -55,30 +55,33 @@ class Visits:
         """A command line that shows the first kind of request."""
         return self.build_curl(self.requests[0])
 
-    def build_curl(self, request: Request) -> str:
+    def build_curl(self, request: HttpRequest) -> str:
         """Return the command line that sends a request as this sample sends it."""
         return self._sender.build_curl(request)
 
-    def __iter__(self) -> Iterator[Visit]:
+    def __iter__(self) -> Iterator[HttpResponse]:
         for batch in self.iter_batches():
             yield from batch
 
-    def iter_batches(self) -> Iterator[list[Visit]]:
+    def iter_batches(self) -> Iterator[list[HttpResponse]]:
         """Yield whole batches, without end; each is sent when it is needed."""
-        if self._sender.remote_sender is not None:
-            yield from self._send_batches(self._send_remotely)
-        if self.sampling.workers == 1:
-            yield from self._send_batches(lambda numbers: map(self._send, numbers))
+        if not self._is_parallel:
+            yield from self._send_batches(lambda parts: map(self._sender.send, parts))
         with ThreadPoolExecutor(self.sampling.workers) as executor:
-            yield from self._send_batches(lambda numbers: executor.map(self._send, numbers))
+            yield from self._send_batches(lambda parts: executor.map(self._sender.send, parts))
 
-    def stream(self) -> Generator[Visit]:
+    @property
+    def _is_parallel(self) -> bool:
+        """True when several threads of this process send the parts of a batch."""
+        return self.sampling.workers > 1 and not self._sender.sends_whole_batches
+
+    def stream(self) -> Generator[HttpResponse]:
         """Yield visits in send order, without end, while the next batch is already under way.
 
         So no worker waits for the slowest response of a batch. Close the generator when enough was
         read: it then waits for the requests that are under way and ignores their responses.
         """
-        if self._sender.remote_sender is not None or self.sampling.workers == 1:
+        if not self._is_parallel:
             yield from self
             return
         with ThreadPoolExecutor(self.sampling.workers) as executor:
@@ -86,9 +89,9 @@ class Visits:
             try:
                 while True:
                     batch = next_batch
-                    self.sent += len(batch)
+                    self.sent += self.sampling.batch
                     next_batch = self._submit_batch(executor)
-                    visits = [future.result() for future in batch]
+                    visits = _join(future.result() for future in batch)
                     self._report_sent()
                     yield from visits
             finally:
@@ -127,7 +130,7 @@ class Visits:
         if self._sent_ahead is not None:
             self._sent_ahead.exception()
 
-    def take(self, count: int) -> list[Visit]:
+    def take(self, count: int) -> list[HttpResponse]:
         """Send `count` requests and return their visits, in send order, or those of `send_ahead`.
 
         Raises NotReady for a request that gets no response at all.
@@ -135,37 +138,44 @@ class Visits:
         sent_ahead, self._sent_ahead = self._sent_ahead, None
         return sent_ahead.result() if sent_ahead else self._take_now(count)
 
-    def _take_now(self, count: int) -> list[Visit]:
+    def _take_now(self, count: int) -> list[HttpResponse]:
         """Send `count` requests and return their visits."""
-        visits: list[Visit] = []
+        visits: list[HttpResponse] = []
         for visit in self:
             visits.append(visit)
             if len(visits) == count:
                 break
         return visits
 
-    def _submit_batch(self, executor: Executor) -> list[Future[Visit]]:
+    def _submit_batch(self, executor: Executor) -> list[Future[list[HttpResponse]]]:
         """Let `executor` send the next batch."""
-        numbers = range(self.sent, self.sent + self.sampling.batch)
-        return [executor.submit(self._send, number) for number in numbers]
+        return [executor.submit(self._sender.send, part) for part in self._split_next_batch()]
 
-    def _send_batches(self, send: Callable[[range], Iterable[Visit]]) -> Iterator[list[Visit]]:
-        """Yield batch after batch, each sent by `send`, which takes the numbers of its requests."""
+    def _send_batches(self, send_parts: _SendParts) -> Iterator[list[HttpResponse]]:
+        """Yield batch after batch, each sent by `send_parts`."""
         while True:
-            numbers = range(self.sent, self.sent + self.sampling.batch)
+            parts = self._split_next_batch()
             self.sent += self.sampling.batch
-            yield list(send(numbers))
+            yield _join(send_parts(parts))
             self._report_sent()
 
-    def _send(self, number: int) -> Visit:
-        return self._sender.send(self._request(number), number)
+    def _split_next_batch(self) -> list[list[HttpRequest]]:
+        """Return the requests of the next batch, in the parts that the sender is given at once."""
+        batch = [self._request(self.sent + offset) for offset in range(self.sampling.batch)]
+        return [batch] if self._sender.sends_whole_batches else [[request] for request in batch]
 
-    def _send_remotely(self, numbers: range) -> list[Visit]:
-        return self._sender.send_remotely([self._request(number) for number in numbers])
-
-    def _request(self, number: int) -> Request:
-        """Return the request with this number (from 0): the kinds take turns."""
-        return self.requests[number % len(self.requests)]
+    def _request(self, number: int) -> HttpRequest:
+        """Return the request with this number (from 0): kinds and clients take turns."""
+        kind = self.requests[number % len(self.requests)]
+        return replace(kind, client=number % self.sampling.clients)
 
     def _report_sent(self) -> None:
         self._report_progress(f"{self.sent} visits to {self.requests[0].path}")
+
+
+_SendParts = Callable[[list[list[HttpRequest]]], Iterable[list[HttpResponse]]]
+
+
+def _join(parts: Iterable[list[HttpResponse]]) -> list[HttpResponse]:
+    """Return the responses of all parts of a batch."""
+    return [response for part in parts for response in part]

@@ -17,12 +17,12 @@ from meshproof.mesh.echo.listener import (
 )
 from meshproof.mesh.echo.workloads import Ambiguity
 from meshproof.mesh.envoy.listeners import MIRROR_HEADER
+from meshproof.mesh.http import HttpResponse
 from meshproof.oracle.actions import Arrival, ExpectedHeaders, ProxyReply
 from meshproof.oracle.conditions import shorten
 from meshproof.oracle.derive import Case
 from meshproof.run.failure import BrokenPromise
 from meshproof.traffic.failure_analysis import POLICY_REFUSAL, describe_response, is_policy_refusal
-from meshproof.traffic.http import Visit
 from meshproof.traffic.visits import Visits
 from meshproof.user_rules.loading import COPY_BATCH
 
@@ -42,7 +42,7 @@ class Sample:
 
     visits: Visits | Iterator[str | None]
     expected: Mapping[str, float]
-    label: Callable[[Visit], str | None] | None = None
+    label: Callable[[HttpResponse], str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class CaseComparison:
         share = self.case.answer.mirrors[0][1]
         return {COPIED: share, NOT_COPIED: 1 - share}
 
-    def needs_more_visits(self, visits: Sequence[Visit]) -> bool:
+    def needs_more_visits(self, visits: Sequence[HttpResponse]) -> bool:
         """Say whether more visits can still tell the case's route from every other.
 
         They cannot after a wrong response, nor after an ambiguity's `max_requests`.
@@ -98,7 +98,7 @@ class CaseComparison:
         ambiguities = self._find_open_ambiguities(visits)
         return any(len(visits) < ambiguity.max_requests for ambiguity in ambiguities)
 
-    def _find_open_ambiguities(self, visits: Sequence[Visit]) -> list[Ambiguity]:
+    def _find_open_ambiguities(self, visits: Sequence[HttpResponse]) -> list[Ambiguity]:
         """Return the ambiguities that these visits do not rule out."""
         workloads = {visit.headers.get(SERVED_BY_HEADER, "") for visit in visits}
         return [
@@ -134,7 +134,7 @@ class CaseComparison:
         return BrokenPromise(*fault, curl=visits.curl) if fault else None
 
     def _find_wrong_response(
-        self, visits: Sequence[Visit], per_request: str
+        self, visits: Sequence[HttpResponse], per_request: str
     ) -> tuple[str, str, str] | None:
         """Return what happened, what is expected and what was observed, or None."""
         for visit in visits:
@@ -150,7 +150,7 @@ class CaseComparison:
         return None
 
     def _find_missing_copies(
-        self, visits: Sequence[Visit], mesh: CaseMesh, per_request: str
+        self, visits: Sequence[HttpResponse], mesh: CaseMesh, per_request: str
     ) -> tuple[str, str, str] | None:
         """Return the same for requests of which each must be mirrored."""
         if not self.case.answer.mirrors:
@@ -163,7 +163,7 @@ class CaseComparison:
         observed = ", ".join(dict.fromkeys(str(label) for label in labels))
         return summary, f"one copy{per_request}", observed
 
-    def label(self, visit: Visit) -> str | None:
+    def label(self, visit: HttpResponse) -> str | None:
         """Return the destination that answered, or the status; with the differences, if any.
 
         None if no workload answered although one must. Raises Inconclusive for a response that
@@ -201,7 +201,7 @@ class CaseComparison:
     def _delayed_label(self) -> str:
         return f"after {self.case.answer.extra_seconds:.4g} s"
 
-    def delay(self, visit: Visit) -> str | None:
+    def delay(self, visit: HttpResponse) -> str | None:
         """Return whether the response was delayed; `label` if it was not an expected one."""
         label = self.label(visit)
         if label not in self.expected_shares:
@@ -210,7 +210,7 @@ class CaseComparison:
         return self._delayed_label if is_delayed else NOT_DELAYED
 
     def read_copy_labels(
-        self, sample: Iterable[Visit], mesh: CaseMesh, batch: int
+        self, sample: Iterable[HttpResponse], mesh: CaseMesh, batch: int
     ) -> Iterator[str | None]:
         """Yield for each visit, in send order, whether it was copied; see `CaseMesh.copied`.
 
@@ -232,7 +232,7 @@ class CaseComparison:
                 copy_label = {0: NOT_COPIED, 1: COPIED}.get(count, f"copied {count} times")
                 yield copy_label if label in self.expected_shares else label
 
-    def _describe_early(self, visit: Visit) -> Iterator[str]:
+    def _describe_early(self, visit: HttpResponse) -> Iterator[str]:
         """Yield a difference if the response came too early."""
         if visit.seconds < self.case.answer.min_seconds - _CLOCK_TOLERANCE:
             yield f"after {visit.seconds:.2g} s, not {self.case.answer.min_seconds:.4g} s"
@@ -246,7 +246,7 @@ def _describe_reply(reply: ProxyReply) -> str:
     return f"{text} with '{shorten(reply.body)}'" if reply.body else text
 
 
-def _compare_reply(reply: ProxyReply, visit: Visit) -> Iterator[str]:
+def _compare_reply(reply: ProxyReply, visit: HttpResponse) -> Iterator[str]:
     """Yield how a response differs from the expected one of a proxy."""
     location = visit.headers.get("location", "")
     if reply.location and _strip_default_port(location) != reply.location:
@@ -263,7 +263,7 @@ def _strip_default_port(url: str) -> str:
     return f"{scheme}://{authority.removesuffix(_DEFAULT_PORTS.get(scheme, ''))}{slash}{path}"
 
 
-def _compare_arrival(arrival: Arrival, visit: Visit) -> Iterator[str]:
+def _compare_arrival(arrival: Arrival, visit: HttpResponse) -> Iterator[str]:
     """Yield how the request that the workload received, or its response, differs."""
     for part, header, expected in (
         ("path", SEEN_PATH_HEADER, arrival.path),

@@ -14,6 +14,7 @@ from meshproof.inventory import KnownHosts
 from meshproof.inventory.services import read_selectors
 from meshproof.mesh.echo.workloads import Workloads, check_hosts, plan_echo_workloads
 from meshproof.mesh.envoy.listeners import MIRROR_HEADER
+from meshproof.mesh.http import HttpRequest
 from meshproof.oracle import derive
 from meshproof.oracle import gaps as unproven
 from meshproof.oracle.derive import Case, Plan
@@ -22,7 +23,6 @@ from meshproof.rules import judge_options
 from meshproof.rules.known_hosts import read_known_hosts
 from meshproof.rules.legacy import ingress
 from meshproof.rules.model import RuleSet
-from meshproof.traffic.http import Request
 from meshproof.user_rules import live
 from meshproof.user_rules.excluded import Excluded, LiveObjects
 
@@ -71,10 +71,10 @@ class UserRules:
                 used_names |= set(changes.request.names)
         return tuple(name for name in _CLIENT_HEADERS if name in used_names)
 
-    def build_request(self, case: Case) -> Request:
+    def build_request(self, case: Case) -> HttpRequest:
         """Return the HTTP request of a case; if mirrored, it has a new number each time."""
         call = case.call
-        return Request(
+        return HttpRequest(
             call.request_target,
             (("Host", call.host_header), *call.headers, *case.answer.instruction_headers),
             call.method,

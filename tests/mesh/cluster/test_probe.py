@@ -19,7 +19,8 @@ from meshproof.mesh.cluster.api.images import PROBE_IMAGE
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.run.probe import Probe
 from meshproof.mesh.cluster.run.probes import Probes
-from meshproof.mesh.protocol import Address, Asked
+from meshproof.mesh.http import HttpRequest, HttpResponse, NoResponse
+from meshproof.mesh.protocol import Address
 
 LABELS = {"meshproof/run": "1"}
 REFUSED = (
@@ -87,8 +88,18 @@ def start_probe(cluster: Cluster, **options: Any) -> Probe:
     return Probe.start(cluster, "ours", LABELS, **options)  # type: ignore[arg-type]
 
 
-def make_request(path: str = "/") -> Asked:
-    return Asked("GET", path, (), (), 2.0)
+def require_responses(outcomes: list[HttpResponse | NoResponse]) -> list[HttpResponse]:
+    """Return the outcomes of requests that all got a response."""
+    responses = [outcome for outcome in outcomes if isinstance(outcome, HttpResponse)]
+    assert len(responses) == len(outcomes), outcomes
+    return responses
+
+
+def send(
+    probe: Probe, address: Address, requests: list[HttpRequest], workers: int = 1
+) -> list[HttpResponse]:
+    """Return the responses to requests that a probe sends over kept connections."""
+    return require_responses(probe.send(address, requests, workers, True))
 
 
 def test_its_pod_is_restricted_labelled_and_not_injected(port: int) -> None:
@@ -122,7 +133,7 @@ def test_a_batch_goes_through_one_connection(port: int) -> None:
     probe = start_probe(cluster, sidecar=True)
     address = Address("127.0.0.1", port)
     for _ in range(2):
-        answers = probe.send(address, [make_request(), make_request("/x")], 2, True)
+        answers = send(probe, address, [HttpRequest("/"), HttpRequest("/x")], 2)
         assert [answer.status for answer in answers] == [200, 200]
         assert answers[0].headers["content-type"] == "application/json"
     assert len(cluster.streams) == 1
@@ -133,7 +144,7 @@ def test_a_connection_that_ended_is_made_again(port: int) -> None:
     cluster = Cluster(port)
     probe = start_probe(cluster)
     cluster.streams[0].shutdown(socket.SHUT_RDWR)
-    assert probe.send(Address("127.0.0.1", port), [make_request()], 1, True)[0].status == 200
+    assert send(probe, Address("127.0.0.1", port), [HttpRequest("/")])[0].status == 200
     assert len(cluster.streams) == 2
     probe.close()
 
@@ -146,18 +157,17 @@ def test_a_batch_whose_answers_are_lost_is_not_sent_again(port: int) -> None:
         cluster.lost = [len(cluster.streams)]
         probe.close()  # the next batch has a connection of its own
         requests = [
-            Asked("GET", "/", ((echo_pod.MIRROR_HEADER, f"a-{number}"),), (), 2.0)
-            for number in range(3)
+            HttpRequest("/", ((echo_pod.MIRROR_HEADER, f"a-{number}"),)) for number in range(3)
         ]
         address = Address("127.0.0.1", int(echo.server_address[1]))
-        assert [answer.status for answer in probe.send(address, requests, 1, True)] == [
+        assert [answer.status for answer in send(probe, address, requests)] == [
             200,
             200,
             200,
         ]
         assert len(cluster.streams) == 3, "the answers were not lost"
-        assert [answer.status for answer in probe.send(address, requests[:1], 1, True)] == [200]
-        (counts,) = probe.send(address, [make_request(echo_pod.COPIES_PATH)], 1, True)
+        assert [answer.status for answer in send(probe, address, requests[:1])] == [200]
+        (counts,) = send(probe, address, [HttpRequest(echo_pod.COPIES_PATH)])
         assert json.loads(counts.body) == {"a-0": 2, "a-1": 1, "a-2": 1}
         probe.close()
         echo.shutdown()

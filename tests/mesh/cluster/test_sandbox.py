@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from meshproof.mesh.cluster.sandbox.rule_rewriter import SandboxNames
 from meshproof.mesh.cluster.sandbox.sandbox import Sandbox
 from meshproof.mesh.echo import listener
 from meshproof.mesh.echo.workloads import collect_ports
-from meshproof.mesh.protocol import Address, Answer, Asked
+from meshproof.mesh.http import HttpRequest, HttpResponse, NoResponse
+from meshproof.mesh.protocol import Address
 from meshproof.user_rules import loading
 from meshproof.user_rules.loading import UserRules
 from tests import TESTS
@@ -383,17 +384,19 @@ def test_a_service_that_nobody_describes_has_the_ports_that_are_called(
 
 
 class RecordingSender:
-    """A sender that keeps what it is asked and answers the same to each."""
+    """A sender that keeps the requests and answers each with a redirect with these headers."""
 
-    def __init__(self, answer: Answer) -> None:
-        self.requests: list[Asked] = []
-        self._answer = answer
+    sends_whole_batches = True
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self.requests: list[HttpRequest] = []
+        self._headers = headers
 
     def send(
-        self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
-    ) -> list[Answer]:
+        self, address: Address, requests: Sequence[HttpRequest], workers: int, keep_alive: bool
+    ) -> list[HttpResponse | NoResponse]:
         self.requests += requests
-        return [self._answer for _ in requests]
+        return [HttpResponse(request, 301, self._headers, b"") for request in requests]
 
     def describe_command(self, curl: str) -> str:
         return f"shown {curl}"
@@ -408,11 +411,12 @@ def test_requests_have_names_of_the_run_and_answers_those_of_the_user() -> None:
         "location": f"http://{ours}:8080/new?a={ours}",
         "x-other": ours,
     }
-    recorder = RecordingSender(Answer(301, sent_headers))
+    recorder = RecordingSender(sent_headers)
     sender = RenamingSender(recorder, names)
-    request = Asked("GET", "/", (("Host", theirs), ("x-a", theirs)), (), 1.0)
+    request = HttpRequest("/", (("Host", theirs), ("x-a", theirs)))
     (answer,) = sender.send(Address("cart", 80), [request], 1, True)
     assert recorder.requests == [replace(request, headers=(("Host", ours), ("x-a", theirs)))]
+    assert isinstance(answer, HttpResponse)
     assert answer.headers == {
         "x-seen-authority": theirs,
         "location": f"http://{theirs}:8080/new?a={ours}",
@@ -423,9 +427,10 @@ def test_requests_have_names_of_the_run_and_answers_those_of_the_user() -> None:
 
 
 def test_a_redirect_to_nowhere_else_is_told_as_it_is() -> None:
-    recorder = RecordingSender(Answer(301, {"location": "/new"}))
+    recorder = RecordingSender({"location": "/new"})
     sender = RenamingSender(recorder, SandboxNames.for_namespaces(PLACE, ["shop"]))
-    (answer,) = sender.send(Address("cart", 80), [Asked("GET", "/", (), (), 1.0)], 1, True)
+    (answer,) = sender.send(Address("cart", 80), [HttpRequest("/")], 1, True)
+    assert isinstance(answer, HttpResponse)
     assert answer.headers == {"location": "/new"}
 
 

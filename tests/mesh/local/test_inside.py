@@ -11,10 +11,10 @@ import pytest
 from meshproof import manifests, rules
 from meshproof.base.errors import NotReady
 from meshproof.documents.manifest import read
+from meshproof.mesh.http import HttpRequest
 from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.mesh.protocol import Options
 from meshproof.traffic.attribution import Attribution
-from meshproof.traffic.http import Request
 from meshproof.traffic.visits import Visits
 from meshproof.verdict import Outcome, judge
 
@@ -32,9 +32,7 @@ def shop() -> Iterator[LocalMesh]:
 def visits(mesh: LocalMesh) -> Visits:
     address, sender = mesh.find_inside_client("orders.sock-shop")
     attribution = Attribution(start_counters=mesh.start_counters)
-    return Visits(
-        address, [Request("/orders")], "run", attribution=attribution, remote_sender=sender
-    )
+    return Visits(address, [HttpRequest("/orders")], "run", attribution=attribution, sender=sender)
 
 
 @pytest.mark.parametrize("by", ["orders", "counters:orders.sock-shop"])

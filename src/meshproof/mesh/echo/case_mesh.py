@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from meshproof.mesh.echo.workloads import Workloads
-from meshproof.mesh.protocol import Address, Sender, Served
+from meshproof.mesh.http import Sender
+from meshproof.mesh.protocol import Address, Served
 from meshproof.oracle.derive import Call, Case
 
 
@@ -24,8 +25,8 @@ class CaseMesh(Protocol):
     def address(self, call: Call) -> Address:
         """Return the address to send a call to."""
 
-    def sender(self, case: Case) -> Sender | None:
-        """Return the client that sends a case; None for this process."""
+    def sender(self, case: Case) -> Sender:
+        """Return the client that sends a case."""
 
     def count_copies(self, case: Case, requests: Sequence[tuple[str, str]]) -> list[int]:
         """Return, for each request, how many copies of it the case's mirror destination got.

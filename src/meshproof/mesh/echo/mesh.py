@@ -38,8 +38,9 @@ from meshproof.mesh.envoy.listeners import Telemetry
 from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.topology import Pod, Service, Topology
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
+from meshproof.mesh.local_sender import LocalSender
 from meshproof.mesh.process.processes import Workspace
-from meshproof.mesh.protocol import Address, Options, Sender, Served
+from meshproof.mesh.protocol import Address, Options, Served
 from meshproof.oracle.derive import Call, Case
 from meshproof.rules.model import RuleSet
 
@@ -82,6 +83,7 @@ class EchoMesh:
         self.echoes = plan_echo_workloads(rules, inventory)
         self.workloads = Workloads(self.echoes, options.beta or DEFAULT_BETA)
         self.served: Served | None = None
+        self._sender = LocalSender()
 
     @classmethod
     @contextlib.contextmanager
@@ -95,7 +97,8 @@ class EchoMesh:
         with interruptible(), Workspace.create() as workspace:
             mesh = cls(options, workspace, rules, cases, inventory)
             mesh._serve()
-            yield mesh
+            with contextlib.closing(mesh._sender):
+                yield mesh
 
     def _serve(self) -> None:
         """Start the Envoys and serve the rules to clients and ingress."""
@@ -204,9 +207,9 @@ class EchoMesh:
         """Return why a case cannot be proven here: never."""
         return ""
 
-    def sender(self, case: Case) -> Sender | None:
-        """Return the client that sends a case: None, this process."""
-        return None
+    def sender(self, case: Case) -> LocalSender:
+        """Return the client that sends a case: this process, over connections that cases share."""
+        return self._sender
 
     def count_copies(self, case: Case, requests: Sequence[tuple[str, str]]) -> list[int]:
         """Return, for each request, how many copies of it the case's mirror destination got.

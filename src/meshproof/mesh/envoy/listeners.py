@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from meshproof.base.names import RUN_HEADER
 from meshproof.mesh.envoy import hops
 from meshproof.mesh.envoy.actions import make_cors_filter, make_fault_filter
 from meshproof.mesh.envoy.certificates import Identity
@@ -18,8 +19,6 @@ from meshproof.rules.model import MtlsMode
 
 _API = "type.googleapis.com/envoy"
 _ALPN = ["istio"]
-#: Header with the run's id in our requests; traces have it, too.
-RUN_HEADER = "x-meshproof-run"
 #: Header of requests whose mirrored copies are counted at the workloads.
 MIRROR_HEADER = "x-meshproof-mirror"
 RUN_TAG = "meshproof.run.record"

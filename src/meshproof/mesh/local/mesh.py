@@ -25,6 +25,7 @@ from meshproof.mesh.envoy.ingress import Ingress
 from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
 from meshproof.mesh.local.sidecar import Sidecar
+from meshproof.mesh.local_sender import LocalSender
 from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Address, Feature, Options, Replica, Served
 from meshproof.rules.model import MtlsMode, RuleSet
@@ -228,7 +229,7 @@ class LocalMesh:
         finally:
             connection.close()
 
-    def find_inside_client(self, service: str) -> tuple[Address, None]:
+    def find_inside_client(self, service: str) -> tuple[Address, LocalSender]:
         """Return the listener by which a pod in the service's namespace calls that service.
 
         This process may use it as a client: only the name tells the two apart.
@@ -238,7 +239,7 @@ class LocalMesh:
         for sidecar in self._sidecars:
             if sidecar.pod.namespace == callee.namespace:
                 authority = f"{callee.host}:{port}"
-                return Address("127.0.0.1", sidecar.outbound_port, authority), None
+                return Address("127.0.0.1", sidecar.outbound_port, authority), LocalSender()
         raise NotReady(f"there is no pod in namespace {callee.namespace} that could call {service}")
 
     def start_counters(self, service: str) -> Counters:

@@ -6,7 +6,6 @@ import contextlib
 import re
 import secrets
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from meshproof.base import timeouts
@@ -20,7 +19,8 @@ from meshproof.mesh.cluster.ingress.address import find_target_port, list_servic
 from meshproof.mesh.cluster.istio.istio import Istio
 from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy, is_running
 from meshproof.mesh.cluster.run import tracing
-from meshproof.mesh.envoy.listeners import RUN_HEADER
+from meshproof.mesh.http import HttpRequest
+from meshproof.mesh.local_sender import LocalSender
 from meshproof.mesh.protocol import Address
 
 _APP_LABELS = ("app", "app.kubernetes.io/name")
@@ -203,16 +203,8 @@ class ClusterAddons:
 
 def _send_visits(address: Address, tag: str) -> None:
     """Visit the productpage with a tag, several at a time, and ignore the responses."""
-    import requests
-
-    headers = {RUN_HEADER: tag, **({"Host": address.authority} if address.authority else {})}
-
-    def get(_number: int) -> None:
-        with contextlib.suppress(requests.RequestException):
-            requests.get(f"{address.url}/productpage", headers=headers, timeout=timeouts.REQUEST)
-
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        list(pool.map(get, range(_VISITS)))
+    request = HttpRequest("/productpage").for_run(address, tag)
+    LocalSender().send(address, [request] * _VISITS, _WORKERS, keep_alive=False)
 
 
 def find_addon_service(

@@ -23,7 +23,8 @@ from meshproof.mesh.cluster.api.client import Kube, Object
 from meshproof.mesh.cluster.api.objects import COUNTING_ANNOTATIONS, SMALL_SIDECAR_ANNOTATIONS
 from meshproof.mesh.cluster.api.port_forward import Channel
 from meshproof.mesh.cluster.run import workloads
-from meshproof.mesh.protocol import Address, Answer, Asked
+from meshproof.mesh.http import HttpRequest, HttpResponse, LossReason, NoResponse
+from meshproof.mesh.protocol import Address
 
 #: The label of a probe, and the selector that excludes probes.
 LABEL = "meshproof/probe"
@@ -44,7 +45,9 @@ _FOLDER = "/meshproof"
 
 
 class Probe:
-    """A running probe; see `start`. A `meshproof.mesh.protocol.Sender`."""
+    """A running probe; see `start`. A `meshproof.mesh.http.Sender`."""
+
+    sends_whole_batches = True
 
     def __init__(self, kube: Kube, pod: str, namespace: str) -> None:
         self._kube, self.pod, self.namespace = kube, pod, namespace
@@ -100,8 +103,8 @@ class Probe:
         return probe
 
     def send(
-        self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
-    ) -> list[Answer]:
+        self, address: Address, requests: Sequence[HttpRequest], workers: int, keep_alive: bool
+    ) -> list[HttpResponse | NoResponse]:
         """Send a batch; return the outcome of each request, in send order.
 
         If the answer to a batch is lost, the probe is asked again; it sends the requests only once.
@@ -111,10 +114,14 @@ class Probe:
         batch |= {"line": self._session, "number": next(self._batch_numbers)}
         rounds = -(-len(requests) // max(1, workers))
         seconds = (
-            rounds * max((request.seconds for request in requests), default=0.0) + timeouts.ADMIN
+            rounds * max((request.max_seconds for request in requests), default=0.0)
+            + timeouts.ADMIN
         )
         outcomes = json.loads(self._channel.ask("/", json.dumps(batch), seconds))
-        return [parse_answer(outcome) for outcome in outcomes]
+        return [
+            parse_outcome(request, outcome)
+            for request, outcome in zip(requests, outcomes, strict=True)
+        ]
 
     def describe_command(self, curl: str) -> str:
         """Return the command that sends what `curl` would send, from the probe's pod."""
@@ -132,7 +139,7 @@ class Probe:
 
 
 def make_batch(
-    address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
+    address: Address, requests: Sequence[HttpRequest], workers: int, keep_alive: bool
 ) -> dict[str, Any]:
     """Return a batch in the format of `meshproof.apps.probe`."""
     return {
@@ -145,24 +152,24 @@ def make_batch(
                 "method": request.method,
                 "path": request.path,
                 "headers": request.headers,
-                "without": request.suppressed_headers,
-                "seconds": request.seconds,
+                "without": request.omitted_headers,
+                "seconds": request.max_seconds,
             }
             for request in requests
         ],
     }
 
 
-def parse_answer(outcome: dict[str, Any]) -> Answer:
+def parse_outcome(request: HttpRequest, outcome: dict[str, Any]) -> HttpResponse | NoResponse:
     """Return the outcome of a request from what `meshproof.apps.probe` reports."""
     if "lost" in outcome:
-        return Answer(failure=str(outcome["lost"]), failure_detail=str(outcome["why"]))
+        return NoResponse(LossReason(outcome["lost"]), str(outcome["why"]))
     headers: dict[str, str] = {}
     for name, value in outcome["headers"]:
         name = str(name).lower()
         headers[name] = f"{headers[name]}, {value}" if name in headers else str(value)
     body = base64.b64decode(outcome["body"])
-    return Answer(int(outcome["status"]), headers, body, float(outcome["seconds"]))
+    return HttpResponse(request, int(outcome["status"]), headers, body, float(outcome["seconds"]))
 
 
 def _make_objects(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.base.names import CLUSTER_DOMAIN
 from meshproof.mesh.cluster.api.client import Kube, Object
@@ -13,7 +12,8 @@ from meshproof.mesh.cluster.api.port_forward import Channel
 from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, CONTAINER, Proxy
 from meshproof.mesh.cluster.run.probe import Probe
 from meshproof.mesh.counters import Counters
-from meshproof.mesh.protocol import Address, Asked
+from meshproof.mesh.http import HttpRequest, LossReason, NoResponse
+from meshproof.mesh.protocol import Address
 
 
 class Probes:
@@ -50,15 +50,13 @@ class Probes:
         """
         name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
         address = Address(str(pod["status"]["podIP"]), _find_app_port(pod))
-        request = Asked("GET", "/", (), (), timeouts.REQUEST)
-        (answer,) = self.probe_in(namespace, sidecar=False).send(address, [request], 1, False)
-        if answer.failure == "ended":
+        probe = self.probe_in(namespace, sidecar=False)
+        (outcome,) = probe.send(address, [HttpRequest("/")], 1, False)
+        if not isinstance(outcome, NoResponse):
+            return outcome.status
+        if outcome.reason is LossReason.ENDED:
             return None
-        if answer.failure:
-            raise NotReady(
-                f"{namespace}/{name}: {address.url}: {answer.failure}: {answer.failure_detail}"
-            )
-        return answer.status
+        raise NotReady(f"{namespace}/{name}: {address.url}: {outcome}")
 
     def resolve_service(self, service: str, file_namespaces: list[str]) -> tuple[str, str]:
         """Return name and cluster namespace of the files' `service[.namespace]`.

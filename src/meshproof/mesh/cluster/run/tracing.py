@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from meshproof.base import timeouts
-from meshproof.base.names import CLUSTER_DOMAIN
+from meshproof.base.names import CLUSTER_DOMAIN, RUN_HEADER
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.cluster.api.client import Kube, Object
 from meshproof.mesh.cluster.api.port_forward import get_from_pod
 from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy
-from meshproof.mesh.envoy.listeners import RUN_HEADER, RUN_TAG
+from meshproof.mesh.envoy.listeners import RUN_TAG
 
 NAME = "meshproof"
 _INBOUND = "/config_dump?resource=dynamic_listeners&name_regex=^virtualInbound$"

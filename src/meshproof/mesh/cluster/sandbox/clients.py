@@ -12,15 +12,16 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from meshproof.apps import probe as probe_script
 from meshproof.base.errors import NotReady
 from meshproof.base.names import Labels
 from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.proxies.proxies import Proxy
-from meshproof.mesh.cluster.run.probe import Probe, make_batch, parse_answer
+from meshproof.mesh.cluster.run.probe import Probe
 from meshproof.mesh.cluster.sandbox.rule_rewriter import SandboxNames
 from meshproof.mesh.echo.listener import SEEN_AUTHORITY_HEADER
-from meshproof.mesh.protocol import Address, Answer, Asked, Sender
+from meshproof.mesh.http import HttpRequest, HttpResponse, NoResponse, Sender
+from meshproof.mesh.local_sender import LocalSender
+from meshproof.mesh.protocol import Address
 
 #: The most clients with source labels.
 MAX_LABELLED_CLIENTS = 4
@@ -35,6 +36,8 @@ _LOCATION = "location"
 class ProbePool:
     """One probe for several threads: each uses its own connection while it sends."""
 
+    sends_whole_batches = True
+
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
         self._idle = [probe]
@@ -43,8 +46,8 @@ class ProbePool:
         self._lock = threading.Lock()
 
     def send(
-        self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
-    ) -> list[Answer]:
+        self, address: Address, requests: Sequence[HttpRequest], workers: int, keep_alive: bool
+    ) -> list[HttpResponse | NoResponse]:
         """Send a batch from the probe; see `Probe.send`."""
         with self._slots:
             probe = self._take_probe()
@@ -72,26 +75,6 @@ class ProbePool:
             probe.close()
 
 
-class LocalSender:
-    """Sends from this process, for requests to the ingress address."""
-
-    def __init__(self) -> None:
-        self._connections = probe_script.Connections()
-
-    def send(
-        self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
-    ) -> list[Answer]:
-        """Send a batch as a probe does, from this process."""
-        batch = make_batch(address, requests, workers, keep_alive)
-        return [
-            parse_answer(outcome) for outcome in probe_script.send_batch(batch, self._connections)
-        ]
-
-    def describe_command(self, curl: str) -> str:
-        """Return the command line as it is."""
-        return curl
-
-
 class RenamingSender:
     """Sends with the sandbox's names in place of the user's, and restores them in responses.
 
@@ -102,18 +85,22 @@ class RenamingSender:
         self._sender = sender
         self._names = names
 
+    @property
+    def sends_whole_batches(self) -> bool:
+        """What is true of the sender behind."""
+        return self._sender.sends_whole_batches
+
     def send(
-        self, address: Address, requests: Sequence[Asked], workers: int, keep_alive: bool
-    ) -> list[Answer]:
+        self, address: Address, requests: Sequence[HttpRequest], workers: int, keep_alive: bool
+    ) -> list[HttpResponse | NoResponse]:
         """Send a batch; see `Sender.send`."""
         renamed = [
             replace(request, headers=self._rename_request_headers(request.headers))
             for request in requests
         ]
-        responses = self._sender.send(address, renamed, workers, keep_alive)
         return [
-            replace(response, headers=self._restore_response_headers(response.headers))
-            for response in responses
+            self._restore_names(outcome)
+            for outcome in self._sender.send(address, renamed, workers, keep_alive)
         ]
 
     def describe_command(self, curl: str) -> str:
@@ -134,6 +121,12 @@ class RenamingSender:
         return tuple(
             (name, rewrite(value) if name.lower() == _HOST else value) for name, value in headers
         )
+
+    def _restore_names(self, outcome: HttpResponse | NoResponse) -> HttpResponse | NoResponse:
+        """Return a response with the user's names; the lack of one as it is."""
+        if isinstance(outcome, NoResponse):
+            return outcome
+        return replace(outcome, headers=self._restore_response_headers(outcome.headers))
 
     def _restore_response_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of a response with the user's names."""
@@ -168,6 +161,7 @@ class SandboxClients:
         self._pods: dict[Caller, tuple[str, str]] = {}
         self._senders: dict[Caller | None, Sender] = {}
         self._probe_pools: list[ProbePool] = []
+        self._outside_sender = LocalSender()
         #: The sidecar of each probe.
         self.proxies: dict[Caller, Proxy] = {}
 
@@ -186,7 +180,7 @@ class SandboxClients:
             self._probe_pools.append(ProbePool(probe))
             self._senders[caller] = RenamingSender(self._probe_pools[-1], names)
             self.proxies[caller] = Proxy(probe.pod, probe.namespace)
-        self._senders[None] = RenamingSender(LocalSender(), names)
+        self._senders[None] = RenamingSender(self._outside_sender, names)
 
     def sender(self, caller: Caller | None) -> Sender:
         """Return the sender of a caller; None stands for the client outside the mesh."""
@@ -198,3 +192,4 @@ class SandboxClients:
         """End the connections to the probes."""
         for pool in self._probe_pools:
             pool.close()
+        self._outside_sender.close()

@@ -36,7 +36,8 @@ from meshproof.mesh.echo.workloads import (
     plan_echo_workloads,
     split_host,
 )
-from meshproof.mesh.protocol import Address, Sender, Served, combine_versions
+from meshproof.mesh.http import Sender
+from meshproof.mesh.protocol import Address, Served, combine_versions
 from meshproof.oracle.derive import Call, Case
 from meshproof.rules.model import RouteTable, RuleSet
 
@@ -296,7 +297,7 @@ class Sandbox:
             raise NotReady("the sandbox is not served yet")
         return self._ingress_address
 
-    def sender(self, case: Case) -> Sender | None:
+    def sender(self, case: Case) -> Sender:
         """Return the client of a case: a probe in the mesh, or this process outside."""
         return self._clients.sender(self._find_caller(case))
 
