@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from meshproof.documents.manifest import At, Document
-from meshproof.inventory import KnownHosts
+from meshproof.inventory import KnownHosts, service_entries
+from meshproof.inventory.problems import raise_first_problem
 from meshproof.oracle.gaps import HTTP_PROTOCOLS
 from meshproof.rules.legacy import egress_rule
 from meshproof.rules.model import Route, RouteTable, RuleSet, Target
@@ -60,16 +61,16 @@ def read_service_entries(documents: Iterable[Document]) -> Iterator[EgressEndpoi
         if document.kind == "DestinationRule"
         for key in _iter_tls_targets(document)
     }
-    for document in document_list:
-        if document.kind == "ServiceEntry":
-            addresses = document.spec.get("addresses")
-            hosts = addresses if addresses is not None else document.spec.need("hosts")
-            for host in hosts.items():
-                for port in document.spec.need("ports").items():
-                    number = port.need("number").integer(1, 65535)
-                    has_tls = (host.text(), number) in tls_targets
-                    protocol = port.need("protocol").text().lower()
-                    yield EgressEndpoint(host.text(), number, protocol, has_tls, port.at)
+    entries = service_entries.read_service_entries(
+        document for document in document_list if document.kind == service_entries.KIND
+    )
+    raise_first_problem(entries)
+    for entry in entries:
+        for host in entry.addresses or entry.hosts:
+            for port in entry.ports:
+                has_tls = (host, port.number) in tls_targets
+                protocol = port.protocol.lower()
+                yield EgressEndpoint(host, port.number, protocol, has_tls, port.value.at)
 
 
 def _iter_tls_targets(rule: Document) -> Iterator[tuple[str, int]]:

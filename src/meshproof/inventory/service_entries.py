@@ -18,7 +18,7 @@ from meshproof.documents.lookup import (
     read_spec,
     read_text,
 )
-from meshproof.documents.manifest import At, Document
+from meshproof.documents.manifest import Document, Value
 from meshproof.inventory.problems import Problems
 
 KIND = "ServiceEntry"
@@ -27,24 +27,29 @@ _HTTP_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
 
 
 class ServiceEntryPort(NamedTuple):
-    """A port of a ServiceEntry. `protocol` is upper case; 0 and empty mean not set."""
+    """A port of a ServiceEntry. `protocol` is upper case; 0 and empty mean not set.
+
+    `value` is the port in the file.
+    """
 
     number: int
     protocol: str
     target_port: int
-    at: At
+    value: Value
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ServiceEntry:
     """A ServiceEntry with its hosts and ports; what could be read of them.
 
-    `export_to` is empty if not set. `endpoint_labels` are the labels of each endpoint with labels.
+    `addresses` are those of the spec. `export_to` is empty if not set. `endpoint_labels` are the
+    labels of each endpoint with labels.
     """
 
     document: Document
     hosts: tuple[str, ...]
     ports: tuple[ServiceEntryPort, ...]
+    addresses: tuple[str, ...] = ()
     export_to: frozenset[str] = frozenset()
     endpoint_labels: tuple[Labels, ...] = ()
     problems: tuple[BadRules, ...] = ()
@@ -78,7 +83,7 @@ def _read_service_entry(document: Document) -> ServiceEntry:
             read_number(port.content.get("number")),
             read_text(port.content.get("protocol")).upper(),
             read_number(port.content.get("targetPort")),
-            port.at,
+            port,
         )
         for port in find_values(spec, "ports")
         if isinstance(port.content, dict)
@@ -88,6 +93,7 @@ def _read_service_entry(document: Document) -> ServiceEntry:
         document,
         tuple(read_text(host) for host in find_values(spec, "hosts")),
         tuple(ports),
+        tuple(read_text(address) for address in find_values(spec, "addresses")),
         frozenset(document.namespace if namespace == "." else namespace for namespace in export_to),
         tuple(
             dict.fromkeys(

@@ -15,6 +15,7 @@ from meshproof.base.errors import BadRules, Missing, Unsupported
 from meshproof.base.names import MESH, qualify_gateway, qualify_host
 from meshproof.documents.manifest import At, Document
 from meshproof.documents.value import Value
+from meshproof.inventory.destination_rules import read_destination_rules
 
 _ISTIO, _GATEWAY_API = "networking.istio.io", "gateway.networking.k8s.io"
 _ROUTE_KINDS = ("GRPCRoute", "HTTPRoute", "Ingress", "VirtualService")
@@ -206,10 +207,10 @@ def _depends_on(document: Document, excluded: Document) -> bool:
     if document.kind != "VirtualService":
         return False
     if excluded.kind == "DestinationRule":
-        host = qualify_host(excluded.spec.need("host").text(), excluded.namespace)
+        (rule,) = read_destination_rules([excluded])
         return any(
             "subset" in mapping
-            and qualify_host(str(mapping.get("host")), document.namespace) == host
+            and qualify_host(str(mapping.get("host")), document.namespace) == rule.host
             for mapping in _iter_mappings(document.spec.to_python())
         )
     if excluded.kind != "VirtualService":

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from meshproof import manifests
 from meshproof.documents.manifest import parse
+from meshproof.inventory.workloads import WORKLOAD_KINDS
 from meshproof.mesh.cluster.api import images
-from meshproof.mesh.cluster.api.objects import RUN_LABEL, RunObject, RunScope
+from meshproof.mesh.cluster.api.objects import (
+    COUNTING_ANNOTATIONS,
+    RUN_LABEL,
+    SMALL_RESOURCES,
+    RunObject,
+    RunScope,
+)
 
 SCOPE = RunScope("ab12")
 RULES = """
@@ -120,3 +129,31 @@ def test_images_come_from_a_mirror() -> None:
     pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{image: a/b}]}"
     (run_object,) = make_run_objects(pod, RunScope("ab12", image))
     assert run_object.body["spec"]["containers"][0]["image"] == "mirror.example/team/a/b"
+
+
+WORKLOAD = """
+apiVersion: apps/v1
+kind: KIND
+metadata: {name: cart}
+spec:
+  template:
+    metadata: {labels: {app: cart}}
+    spec: {containers: [{name: cart, image: cart}]}
+"""
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: cart, labels: {app: cart}}
+spec: {containers: [{name: cart, image: cart}]}
+"""
+
+
+@pytest.mark.parametrize("kind", WORKLOAD_KINDS)
+def test_the_pods_of_every_workload_are_the_runs(kind: str) -> None:
+    text = POD if kind == "Pod" else WORKLOAD.replace("KIND", kind)
+    (run_object,) = make_run_objects(text, RunScope("ab12", small=True))
+    template = run_object.body if kind == "Pod" else run_object.body["spec"]["template"]
+    assert template["metadata"]["labels"].items() >= {RUN_LABEL: "ab12", "app": "cart"}.items()
+    assert template["metadata"]["annotations"].keys() >= COUNTING_ANNOTATIONS.keys()
+    assert template["spec"]["terminationGracePeriodSeconds"] == 1
+    assert template["spec"]["containers"][0]["resources"] == SMALL_RESOURCES

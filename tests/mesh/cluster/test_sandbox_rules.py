@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from meshproof.documents.manifest import Document, parse
+from meshproof.inventory.destination_rules import read_destination_rules
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.sandbox.rule_rewriter import RuleRewriter, SandboxNames
 
@@ -147,7 +148,8 @@ def test_what_is_not_for_a_gateway_is_seen_by_the_run_alone() -> None:
 
 
 def test_of_a_destination_rule_the_subsets_stay() -> None:
-    _, rule, _ = documents()
+    _, document, _ = documents()
+    (rule,) = read_destination_rules([document])
     assert spec(REWRITING.rewrite_destination_rule(rule).body) == {
         "host": f"cart.{SHOP}.svc.cluster.local",
         "subsets": [{"name": "v1", "labels": {"version": "v1"}}],
@@ -173,7 +175,8 @@ def test_the_users_documents_stay_as_they_are() -> None:
     before = [document.root.to_python() for document in documents()]
     service, rule, gateway = documents()
     REWRITING.rewrite_virtual_service(service)
-    REWRITING.rewrite_destination_rule(rule)
+    for destination_rule in read_destination_rules([rule]):
+        REWRITING.rewrite_destination_rule(destination_rule)
     REWRITING.rewrite_gateway(gateway, ["*"], {})
     assert [document.root.to_python() for document in (service, rule, gateway)] == before
 

@@ -15,13 +15,14 @@ def check(project: Project) -> Iterator[Hit]:
     """Report the later of two ServiceEntries with one host and port and two protocols."""
     entries_by_port: dict[tuple[str, int], list[tuple[ServiceEntry, str]]] = {}
     for entry in project.inventory.service_entries:
-        for number, protocol, _, at in entry.ports:
+        for port in entry.ports:
+            number, protocol = port.number, port.protocol
             for host in entry.hosts:
                 earlier_entries = entries_by_port.setdefault((host, number), [])
                 for earlier_entry, earlier_protocol in earlier_entries if number else ():
                     if earlier_protocol != protocol and _share_namespace(entry, earlier_entry):
                         yield Hit(
-                            at,
+                            port.value.at,
                             f"port {number} of {host} is {protocol or 'without protocol'} here and "
                             f"{earlier_protocol or 'without protocol'} in ServiceEntry "
                             f"'{earlier_entry.document.namespace}/{earlier_entry.document.name}' "

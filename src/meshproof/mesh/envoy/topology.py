@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from meshproof.base.names import CLUSTER_DOMAIN, Labels, sort_labels
 from meshproof.documents.manifest import At, Document, Value
+from meshproof.inventory.problems import raise_first_problem
+from meshproof.inventory.services import read_services
+from meshproof.inventory.workloads import read_workloads
 
 #: Kinds that only a cluster needs; the local mesh ignores them.
 _IGNORED_KINDS = ("Namespace", "ServiceAccount")
@@ -143,38 +146,28 @@ def _check_target_ports(service: Service, pods: Iterable[Pod]) -> None:
 
 def _read_service(document: Document) -> Service:
     """Return the Service in a document."""
-    spec = document.spec
-    entries = spec.need("ports")
-    if not entries.items():
-        raise entries.error("at least one port")
+    (service,) = read_services([document])
+    raise_first_problem([service])
+    if not service.ports:
+        raise document.spec.need("ports").error("at least one port")
     ports: dict[int, int | str] = {}
-    for entry in entries.items():
-        port, target = entry.need("port"), entry.get("targetPort")
-        number = port.integer(1, 65535)
-        if number in ports:
-            raise port.at.error(f"{port.path}: {number} stands twice")
-        ports[number] = _read_target_port(target) if target else number
-    return Service(
-        name=document.name,
-        namespace=document.namespace,
-        selector=sort_labels(spec.need("selector").text_mapping()),
-        ports=ports,
-        at=document.at,
-    )
-
-
-def _read_target_port(target: Value) -> int | str:
-    """Return a targetPort, as a number or as a name."""
-    return target.text() if isinstance(target.content, str) else target.integer(1, 65535)
+    for port in service.ports:
+        if port.number in ports:
+            number = port.value.need("port")
+            raise number.at.error(f"{number.path}: {port.number} stands twice")
+        ports[port.number] = port.target
+    if not service.selector:
+        document.spec.need("selector")
+    return Service(document.name, document.namespace, service.selector, ports, document.at)
 
 
 def _read_pods(document: Document) -> list[Pod]:
     """Return the pods of a Deployment, one for each replica."""
     spec = document.spec
-    template = spec.need("template")
-    pod_labels = sort_labels(template.need("metadata").need("labels").text_mapping())
-    _check_selector(spec, pod_labels)
-    pod_spec = template.need("spec")
+    (workload,) = read_workloads([document])
+    raise_first_problem([workload])
+    _check_selector(spec, workload.pod_labels)
+    pod_spec = spec.need("template").need("spec")
     account, count = pod_spec.get("serviceAccountName"), spec.get("replicas")
     container = _require_single(pod_spec.need("containers"), "container")
     port = _require_single(container.need("ports"), "port of a container")
@@ -183,7 +176,7 @@ def _read_pods(document: Document) -> list[Pod]:
         name="",
         workload=document.name,
         namespace=document.namespace,
-        labels=pod_labels,
+        labels=workload.pod_labels,
         service_account=account.text() if account else "default",
         image=image.text(),
         env=_read_env(container),

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from meshproof.base.errors import suggest_nearest
-from meshproof.base.names import Labels, is_service, qualify_host, sort_labels
+from meshproof.base.names import Labels, is_service, qualify_host
 from meshproof.documents.manifest import Document, Value
+from meshproof.inventory.destination_rules import read_destination_rules
+from meshproof.inventory.problems import raise_first_problem
 from meshproof.rules.istio import actions, policies
 from meshproof.rules.model import Target
 
@@ -23,27 +25,19 @@ class Subsets:
 
     @classmethod
     def from_rules(cls, documents: Iterable[Document]) -> Subsets:
-        """Return the subsets of DestinationRules. Raises BadRules for one defined twice."""
+        """Return the subsets of DestinationRules.
+
+        Raises BadRules with file and line for a rule that is wrong or not supported, and for a
+        subset that is defined twice.
+        """
         labels_by_subset: dict[tuple[str, str], Labels] = {}
-        for document in documents:
-            spec = document.spec
-            spec.check_keys(
-                "exportTo", "host", "subsets", "trafficPolicy", unsupported=("workloadSelector",)
-            )
-            policies.check_export(spec)
-            policies.check_policy(spec.get("trafficPolicy"))
-            host = qualify_host(spec.need("host").text(), document.namespace)
-            subsets = spec.get("subsets")
-            for entry in subsets.items() if subsets else []:
-                entry.check_keys("labels", "name", "trafficPolicy")
-                policies.check_policy(entry.get("trafficPolicy"))
-                name = entry.need("name")
-                if (host, name.text()) in labels_by_subset:
-                    raise name.at.error(f"subset '{name.text()}' of {host} is defined twice")
-                subset_labels = entry.get("labels")
-                labels_by_subset[host, name.text()] = (
-                    sort_labels(subset_labels.text_mapping()) if subset_labels else ()
-                )
+        for rule in read_destination_rules(documents):
+            raise_first_problem([rule])
+            _check_policies(rule.document.spec)
+            for subset in rule.subsets:
+                if (rule.host, subset.name) in labels_by_subset:
+                    raise subset.at.error(f"subset '{subset.name}' of {rule.host} is defined twice")
+                labels_by_subset[rule.host, subset.name] = subset.labels
         return cls(labels_by_subset)
 
     def find_labels(self, host: str, subset: Value | None) -> Labels:
@@ -63,6 +57,14 @@ class Subsets:
                 host.split(".")[1] if is_service(host) else "",
             )
         return self.labels_by_subset[host, name]
+
+
+def _check_policies(spec: Value) -> None:
+    """Raise BadRules for a DestinationRule that reroutes by policy, or is not exported to all."""
+    policies.check_export(spec)
+    policies.check_policy(spec.get("trafficPolicy"))
+    for entry in spec.entries("subsets"):
+        policies.check_policy(entry.get("trafficPolicy"))
 
 
 @dataclass(frozen=True)

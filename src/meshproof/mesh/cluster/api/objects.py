@@ -12,6 +12,7 @@ from typing import Any
 
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE
 from meshproof.documents.manifest import At, Document
+from meshproof.inventory.workloads import WORKLOAD_KINDS
 
 #: The label of everything that a run creates; its value is the run's name.
 RUN_LABEL = "meshproof/run"
@@ -127,13 +128,20 @@ def _narrow_host(host: str, run_host: str) -> str:
 COUNTING_ANNOTATIONS = {"sidecar.istio.io/statsInclusionPrefixes": "cluster.outbound"}
 
 
+def _get_pod_template(body: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the template of a workload's pods, a Pod itself, None for any other object."""
+    if body["kind"] not in WORKLOAD_KINDS:
+        return None
+    return body if body["kind"] == "Pod" else body.get("spec", {}).get("template")
+
+
 def _label_pods(body: dict[str, Any], labels: dict[str, str]) -> None:
-    """Label the pods of a Deployment as the run's; other kinds are left alone.
+    """Label the pods of a workload as the run's; other kinds are left alone.
 
     Their sidecars count requests by cluster, unless the file says what they count.
     """
-    template = body.get("spec", {}).get("template")
-    if body["kind"] == "Deployment" and template:
+    template = _get_pod_template(body)
+    if template:
         metadata = template.setdefault("metadata", {})
         metadata["labels"] = {**metadata.get("labels", {}), **labels}
         metadata["annotations"] = {**COUNTING_ANNOTATIONS, **metadata.get("annotations", {})}
@@ -162,15 +170,15 @@ def _shorten_grace_period(body: dict[str, Any]) -> None:
 
     When a run deletes them, no request is under way.
     """
-    template = body.get("spec", {}).get("template")
-    if body["kind"] == "Deployment" and template:
+    template = _get_pod_template(body)
+    if template:
         template["spec"].setdefault("terminationGracePeriodSeconds", _GRACE_SECONDS)
 
 
 def _set_small_resources(body: dict[str, Any]) -> None:
     """Give each container of a workload, and its sidecar, small requests and limits."""
-    template = body.get("spec", {}).get("template")
-    if body["kind"] != "Deployment" or not template:
+    template = _get_pod_template(body)
+    if not template:
         return
     metadata = template.setdefault("metadata", {})
     metadata["annotations"] = {**SMALL_SIDECAR_ANNOTATIONS, **metadata.get("annotations", {})}

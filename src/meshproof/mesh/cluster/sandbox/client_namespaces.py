@@ -9,31 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from meshproof.base.names import Labels, is_service, qualify_host, sort_labels
-from meshproof.documents.manifest import Document
+from meshproof.base.names import is_service
+from meshproof.inventory.destination_rules import DestinationRule
 from meshproof.mesh.echo.workloads import split_host
 from meshproof.rules.model import RouteTable
-
-
-def read_host(rule: Document) -> str:
-    """Return the full name of a DestinationRule's host."""
-    return qualify_host(rule.spec.need("host").text(), rule.namespace)
 
 
 class ClientNamespaces:
     """The user's namespaces and what a client in each sees; `home` is the usual one."""
 
-    def __init__(self, rules: Iterable[Document], home: str) -> None:
+    def __init__(self, rules: Iterable[DestinationRule], home: str) -> None:
         """`rules` are the DestinationRules that a sandbox serves."""
         self._rules = list(rules)
         self.home = home
 
-    def visible_rules(self, host: str, namespace: str | None) -> list[Document]:
+    def visible_rules(self, host: str, namespace: str | None) -> list[DestinationRule]:
         """Return a host's DestinationRules for clients in a namespace, None: for a gateway."""
-        host_rules = [rule for rule in self._rules if read_host(rule) == host]
-        namespace_rules = [rule for rule in host_rules if rule.namespace == namespace]
+        host_rules = [rule for rule in self._rules if rule.host == host]
+        namespace_rules = [rule for rule in host_rules if rule.document.namespace == namespace]
         return namespace_rules or [
-            rule for rule in host_rules if rule.namespace == split_host(host)[1]
+            rule for rule in host_rules if rule.document.namespace == split_host(host)[1]
         ]
 
     def find_namespace(self, table: RouteTable) -> str | None:
@@ -43,12 +38,10 @@ class ClientNamespaces:
         that namespace only.
         """
         hosts = {target.host for route in table.routes for target in route.targets}
-        local_rules = [rule for rule in self._rules if rule.namespace == table.namespace]
-        if any(
-            read_host(rule) in hosts - _hosts_in(table.namespace, hosts) for rule in local_rules
-        ):
+        local_rules = [rule for rule in self._rules if rule.document.namespace == table.namespace]
+        if any(rule.host in hosts - _hosts_in(table.namespace, hosts) for rule in local_rules):
             return table.namespace
-        rule_namespaces = [rule.namespace for rule in self._rules if read_host(rule) in hosts]
+        rule_namespaces = [rule.document.namespace for rule in self._rules if rule.host in hosts]
         for namespace in (self.home, table.namespace, *rule_namespaces):
             if not self.find_missing_subset(table, namespace):
                 return namespace
@@ -67,9 +60,9 @@ class ClientNamespaces:
             if not is_service(target.host):
                 continue  # a host outside has no echo workload
             visible_labels = [
-                subset_labels
+                subset.labels
                 for rule in self.visible_rules(target.host, namespace)
-                for subset_labels in _read_subset_labels(rule)
+                for subset in rule.subsets
             ]
             if target.labels and target.labels not in visible_labels:
                 yield f"{target.host} {target.subset}"
@@ -78,11 +71,3 @@ class ClientNamespaces:
 def _hosts_in(namespace: str, hosts: Iterable[str]) -> set[str]:
     """Return the hosts that are services of a namespace."""
     return {host for host in hosts if split_host(host)[1] == namespace}
-
-
-def _read_subset_labels(rule: Document) -> Iterator[Labels]:
-    """Yield the labels of each subset of a DestinationRule."""
-    subsets = rule.spec.get("subsets")
-    for subset in subsets.items() if subsets else ():
-        subset_labels = subset.get("labels")
-        yield sort_labels(subset_labels.text_mapping()) if subset_labels else ()

@@ -14,6 +14,7 @@ from typing import Any
 
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, qualify_gateway, qualify_host
 from meshproof.documents.manifest import Document
+from meshproof.inventory.destination_rules import DestinationRule
 from meshproof.mesh.cluster.api.objects import RunObject, RunScope
 
 ROUTING = "networking.istio.io"
@@ -22,9 +23,6 @@ _VERSION = f"{ROUTING}/v1"
 _LONGEST = 63
 #: What may follow the namespace in the name of a service.
 _TAILS: tuple[list[str], ...] = ([], ["svc"], CLUSTER_DOMAIN.split("."))
-#: The keys of a subset that a request can prove. The others are about load, failures and
-#: certificates, which a sandbox does not have.
-_SUBSET = ("name", "labels")
 
 
 @dataclass(frozen=True)
@@ -160,20 +158,22 @@ class RuleRewriter:
         reference_namespace = reference.get("namespace") or namespace
         return {**reference, "namespace": self.names.namespaces[reference_namespace]}
 
-    def rewrite_destination_rule(self, document: Document) -> RunObject:
-        """Return a DestinationRule with nothing but its host and subsets."""
-        spec = document.spec.to_python()
-        host = qualify_host(spec["host"], document.namespace)
+    def rewrite_destination_rule(self, rule: DestinationRule) -> RunObject:
+        """Return a DestinationRule with nothing but its host and the labels of its subsets.
+
+        The other keys of a subset are about load, failures and certificates, which a sandbox does
+        not have.
+        """
         subsets = [
-            {key: subset[key] for key in _SUBSET if key in subset}
-            for subset in spec.get("subsets") or ()
+            {"name": subset.name, **({"labels": dict(subset.labels)} if subset.labels else {})}
+            for subset in rule.subsets
         ]
         return self._make_object(
-            document,
+            rule.document,
             {
-                "host": self.names.rewrite_host(host),
+                "host": self.names.rewrite_host(rule.host),
                 "subsets": subsets,
-                "exportTo": self.list_exports(host in self.gateway_hosts),
+                "exportTo": self.list_exports(rule.host in self.gateway_hosts),
             },
         )
 

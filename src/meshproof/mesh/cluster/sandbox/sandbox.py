@@ -15,6 +15,7 @@ from meshproof.base.errors import BadRules, NotReady
 from meshproof.base.names import MESH
 from meshproof.documents.manifest import Document
 from meshproof.inventory import KnownHosts
+from meshproof.inventory.destination_rules import DestinationRule, read_destination_rules
 from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.api.objects import RunObject, RunScope
 from meshproof.mesh.cluster.istio.istio import Istio
@@ -23,7 +24,7 @@ from meshproof.mesh.cluster.proxies.proxies import Proxy
 from meshproof.mesh.cluster.proxies.settling import ListProxies
 from meshproof.mesh.cluster.run import workloads
 from meshproof.mesh.cluster.sandbox import echo_pods
-from meshproof.mesh.cluster.sandbox.client_namespaces import ClientNamespaces, read_host
+from meshproof.mesh.cluster.sandbox.client_namespaces import ClientNamespaces
 from meshproof.mesh.cluster.sandbox.clients import Caller, SandboxClients
 from meshproof.mesh.cluster.sandbox.mirrored_copies import MirroredCopies
 from meshproof.mesh.cluster.sandbox.provable_cases import ProvableCases
@@ -234,14 +235,11 @@ class Sandbox:
         return [*services, *map(self._rewriter.rewrite_http_route, routes)]
 
     @cached_property
-    def _destination_rules(self) -> list[Document]:
+    def _destination_rules(self) -> list[DestinationRule]:
         """The DestinationRules with subsets of services that have an echo workload."""
         hosts = {echo.host for echo in echo_pods.select_services(self.echoes)}
-        return [
-            document
-            for document in self._documents_of_kind("DestinationRule")
-            if document.spec.get("subsets") is not None and read_host(document) in hosts
-        ]
+        rules = read_destination_rules(self._documents_of_kind("DestinationRule"))
+        return [rule for rule in rules if rule.subsets and rule.host in hosts]
 
     def _make_gateways(self, kube: Kube) -> list[RunObject]:
         """Return the Gateways of the cases, for the hosts of their routes only."""
@@ -271,9 +269,9 @@ class Sandbox:
             if self._provable.has_route_for(document, source)
         }
         visible_places = {
-            self._client_namespaces.visible_rules(host, namespace)[0].at
-            for host in map(read_host, self._destination_rules)
-            if self._client_namespaces.visible_rules(host, namespace)
+            visible_rules[0].document.at
+            for rule in self._destination_rules
+            if (visible_rules := self._client_namespaces.visible_rules(rule.host, namespace))
         }
         return [
             run_object
