@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from meshproof.base.errors import pluralize
 from meshproof.mesh.protocol import Served
 from meshproof.run.failure import Failure
@@ -11,17 +9,8 @@ from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict.phrases import describe_promise, format_percent, format_points
 from meshproof.verdict.report import compute_false_alarm_rate
 
-_UNPRINTABLE = re.compile(r"[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: Labels of a failure that come before the parts of its checks.
 _BEFORE_CHECKS = ("promise", "cause")
-
-
-def escape(text: str) -> str:
-    r"""Return `text` with control characters as escapes, such as `\x1b`.
-
-    XML 1.0 forbids them and a terminal would obey them; names and responses are not trusted.
-    """
-    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def _is_or_are(count: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from meshproof.base.errors import pluralize
+from meshproof.base.escaping import escape_line, escape_text
 from meshproof.run.record import Outcome, Result, Run
 
 from . import _phrases, _terminal
@@ -83,7 +84,7 @@ class Writer:
 
     def progress(self, text: str) -> None:
         """Show `text` in the status line, or print it if there is no status line."""
-        if self._status.update(_phrases.escape(text)) and not self._has_status_line:
+        if self._status.update(escape_line(text)) and not self._has_status_line:
             self._print(text, "... ", "dim")
 
     def finished(self, result: Result) -> None:
@@ -95,12 +96,12 @@ class Writer:
         duration = _phrases.format_duration(result.seconds)
         name_width = min(self._console.width - 2 - 25, NAME_WIDTH)
         is_user_case = result.rule and not result.dialect  # one of many cases of a user's own rules
-        if len(result.name) <= name_width and not is_user_case:
-            line = f"{result.name:<{name_width}} {result.outcome:<14} {duration:>9}"
+        name = escape_line(result.name)
+        if len(name) <= name_width and not is_user_case:
+            line = f"{name:<{name_width}} {result.outcome:<14} {duration:>9}"
         else:
-            line = "  ".join(
-                [result.name, result.outcome, duration, *([result.rule] if is_user_case else [])]
-            )
+            place = [escape_line(result.rule)] if is_user_case else []
+            line = "  ".join([name, result.outcome, duration, *place])
         self._print(line, f"{mark} ", colour)
         lines = _phrases.list_statements(result)
         if result.outcome is Outcome.NOT_SUPPORTED:
@@ -122,17 +123,16 @@ class Writer:
             f"{_phrases.render_headline(run)}. {_phrases.render_counts(run)}; "
             f"{pluralize(requests, 'request')} judged in {duration}; reports in {self._folder}"
         )
-        self._console.print(
-            _phrases.escape(verdict_line), style=_MARKS[run.outcome][2], soft_wrap=True
-        )
+        self._console.print(escape_line(verdict_line), style=_MARKS[run.outcome][2], soft_wrap=True)
         self._stdout.close()
 
     def _print_failure(self, number: int, result: Result) -> None:
         """Print one failure with its parts. A curl command is not wrapped, so it can be copied."""
-        self._print(f"{result.name}: {result.outcome}", f"{number}. ", _MARKS[result.outcome][2])
+        name = escape_line(result.name)
+        self._print(f"{name}: {result.outcome}", f"{number}. ", _MARKS[result.outcome][2])
         for label, text in _phrases.list_parts(result):
             if label == "see it":
-                self._console.print(f"   {label:<11} {_phrases.escape(text)}", soft_wrap=True)
+                self._console.print(f"   {label:<11} {escape_line(text)}", soft_wrap=True)
             else:
                 self._print(text, f"   {label:<11} ")
 
@@ -155,9 +155,10 @@ class Writer:
         from rich.text import Text
 
         width = max(self._console.width - len(lead), 10)
-        for paragraph in _phrases.escape(text).splitlines():
+        for paragraph in escape_text(text).splitlines():
             for line in Text(paragraph).wrap(self._console, width):
-                self._console.print(Text(lead + line.plain.rstrip(), style), soft_wrap=True)
+                escaped = escape_text(lead + line.plain.rstrip())  # wrapped, it may be a command
+                self._console.print(Text(escaped, style), soft_wrap=True)
                 lead = " " * len(lead)
 
     def _measure_width(self) -> int:

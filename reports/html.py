@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from meshproof.base.errors import pluralize
+from meshproof.base.escaping import escape_text
 from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict.phrases import format_percent
 
@@ -137,4 +138,4 @@ def _find_tolerated_band(check: Check, promised: float) -> tuple[float, float]:
 
 def _escape_value(value: object) -> object:
     """Escape the control characters of a template value that is plain text."""
-    return _phrases.escape(value) if type(value) is str else value
+    return escape_text(value) if type(value) is str else value

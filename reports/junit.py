@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meshproof.base.escaping import escape_line, escape_text
 from meshproof.run.failure import Failure
 from meshproof.run.record import Check, Outcome, Result, Run
 
@@ -37,9 +38,9 @@ class Writer:
         import junitparser
 
         suite = junitparser.TestSuite("meshproof")
-        suite.timestamp = _phrases.escape(run.started)
+        suite.timestamp = escape_line(run.started)
         for name, value in _list_run_properties(run):
-            suite.add_property(name, _phrases.escape(value))
+            suite.add_property(name, escape_line(value))
         suite.add_testcases(
             [_build_case(result) for result in run.results] + _build_unproven_cases(run)
         )
@@ -69,19 +70,19 @@ def _build_case(result: Result) -> junitparser.TestCase:
     import junitparser
 
     case = junitparser.TestCase(
-        name=_phrases.escape(result.name),
-        classname=_phrases.escape(f"meshproof.{result.promise}"),
+        name=escape_line(result.name),
+        classname=escape_line(f"meshproof.{result.promise}"),
         time=round(result.seconds, 3),
     )
     properties = junitparser.Properties()  # type: ignore[no-untyped-call]  # bare in junitparser
     for check in result.checks:
         for name, value in _list_check_figures(check):
-            label = _phrases.escape(f"{_phrases.name_check(check)}: {name}")
-            properties.add_property(junitparser.Property(label, _phrases.escape(value)))
+            label = escape_line(f"{_phrases.name_check(check)}: {name}")
+            properties.add_property(junitparser.Property(label, escape_line(value)))
     if result.rule:
-        properties.add_property(junitparser.Property("rule", _phrases.escape(result.rule)))
+        properties.add_property(junitparser.Property("rule", escape_line(result.rule)))
     if result.served:
-        settling = _phrases.escape(_phrases.describe_settling(result.served))
+        settling = escape_line(_phrases.describe_settling(result.served))
         properties.add_property(junitparser.Property("settled", settling))
     if result.checks or result.rule or result.served:
         case.append(properties)  # type: ignore[no-untyped-call]  # bare in junitparser
@@ -100,8 +101,8 @@ def _build_outcome_element(result: Result) -> FinalResult:
         Outcome.NOT_SUPPORTED: junitparser.Skipped,
         Outcome.SKIPPED: junitparser.Skipped,
     }.get(result.outcome, junitparser.Failure)
-    ending = element_class(_phrases.escape(result.summary or result.outcome), result.outcome.value)
-    ending.text = _phrases.escape(_phrases.render_failure(result))
+    ending = element_class(escape_line(result.summary or result.outcome), result.outcome.value)
+    ending.text = escape_text(_phrases.render_failure(result))
     return ending
 
 

@@ -173,8 +173,8 @@ def empty_run() -> Run:
 
 @pytest.fixture(scope="session")
 def hostile_run() -> Run:
-    """Names and answers as a stranger may choose them: markup, escapes, half a surrogate pair."""
-    nasty = "<script>alert(1)</script> & \x1b[31m\x00 \ud800"
+    """Names and answers as a stranger may choose them: markup, escapes, commands, surrogates."""
+    nasty = "<script>alert(1)</script> & \x1b[31m\x00 \ud800\r\n::error::x\n##vso[x]\u202e\u2028"
     judged = build_check(nasty, [nasty, "v1"] * 500, {"v1": 50, nasty: 50}, nasty)
     return build_run(
         [

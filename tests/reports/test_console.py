@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from meshproof.reports import console
-from meshproof.run.record import Run
+from meshproof.run.record import Outcome, Result, Run
+from tests.obeyed import find_obeyed
+from tests.reports.conftest import build_run
 
 CURL = "see it      curl -s -H 'Host: bookinfo.local' http://127.0.0.1:32801/productpage"
 
@@ -135,6 +137,16 @@ def test_a_run_over_nothing_is_not_green(
     )
 
 
+@pytest.mark.parametrize("columns", [30, 31, 32, 33, 40, 41, 42, 43])
+def test_no_line_becomes_a_command_where_it_is_wrapped(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    reason = "the label was a::error::b ::warning::c and ##vso[task]d " * 3
+    run = build_run([Result("one", "one", Outcome.SKIPPED, reason=reason)])
+    assert find_obeyed("\n".join(print_run(run, capsys))) == []
+
+
 @pytest.mark.parametrize("columns", [30, 50, 80])
 def test_a_narrow_terminal_breaks_everything_but_the_curl(
     mixed_run: Run,
@@ -154,14 +166,16 @@ def test_a_name_cannot_steer_the_terminal(
 ) -> None:
     out = "\n".join(print_run(hostile_run, capsys))
     assert r"x <script>alert(1)</script> & \x1b[31m\x00 \ud800" in out
-    assert "\x1b" not in out
+    assert find_obeyed(out) == []
 
 
 SCRIPT = """
 import sys
 from pathlib import Path
 from meshproof.reports.console import Writer
-from meshproof.run.record import Run
+from meshproof.run.record import Outcome, Result, Run
+from tests.obeyed import find_obeyed
+from tests.reports.conftest import build_run
 run = Run.from_json(Path(sys.argv[1]).read_text())
 results, run.results = run.results, []
 writer = Writer(Path("out"))

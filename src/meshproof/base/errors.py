@@ -6,6 +6,8 @@ import difflib
 import traceback
 from collections.abc import Iterable
 
+from meshproof.base.escaping import escape_text
+
 EXIT_PASSED = 0
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 2
@@ -50,13 +52,19 @@ REPORT_IT = (
 
 
 class MeshproofError(Exception):
-    """An error that the user can act on; printed as one message, without a traceback."""
+    """An error that the user can act on; printed as one message, without a traceback.
+
+    Its text has nothing that a terminal or a CI log would obey.
+    """
 
     exit_code = EXIT_FAILED
     #: The folder of the evidence that was saved before the mesh ended, and lines on what looked
     #: wrong then; empty if there is none.
     diagnosis = ""
     clues = ""
+
+    def __str__(self) -> str:
+        return escape_text(super().__str__())
 
 
 class UsageError(MeshproofError):
@@ -101,8 +109,8 @@ class Inconclusive(MeshproofError):
 
     def __str__(self) -> str:
         parts = (self.args[0], self.observed, self.curl)
-        return "\n".join(
-            f"{label}{part}" for label, part in zip(_LABELS, parts, strict=True) if part
+        return escape_text(
+            "\n".join(f"{label}{part}" for label, part in zip(_LABELS, parts, strict=True) if part)
         )
 
 

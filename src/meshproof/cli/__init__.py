@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
-import json
-import os
 import re
 import shutil
 import sys
@@ -17,12 +14,13 @@ from dataclasses import asdict
 from typing import Any, NoReturn, TypeAlias, cast
 
 from meshproof import __version__
-from meshproof.base import errors, signals
+from meshproof.base import errors, output, signals
 from meshproof.base.errors import (
     MeshproofError,
     NotReady,
     describe_exit_codes,
     describe_internal_error,
+    pluralize,
     suggest_nearest,
 )
 
@@ -142,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with signals.interruptible():
             return _run_guarded(list(arguments))
     signals.take_over()
+    output.prepare_streams()
     code = _run_guarded(sys.argv[1:])
     signals.ignore_until_exit()
     return code
@@ -160,7 +159,7 @@ def _run_guarded(arguments: list[str]) -> int:
         _print_error("interrupted")
         return errors.EXIT_INTERRUPTED
     except BrokenPipeError:
-        _discard_stdout()
+        output.discard(sys.stdout)
         return errors.EXIT_FAILED
     except Exception as error:  # ours, or of this machine: no space left, no more threads
         _print_error(f"{describe_internal_error(error)}\n{_format_traceback()}")
@@ -176,37 +175,16 @@ def _format_traceback() -> str:
 def _flush_stdout(code: int) -> int:
     """Flush standard output and return `code`, or EXIT_NOT_READY where that fails."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:  # `| head` closes the pipe early
-        _discard_stdout()
-    except OSError as error:
-        _print_error(f"standard output: {error.strerror}")
-        _discard_stdout()
+        output.write("")
+    except NotReady as error:
+        _print_error(str(error))
         return errors.EXIT_NOT_READY
     return code
 
 
-def _discard_stdout() -> None:
-    """Send buffered output to os.devnull, so that the flush on exit cannot fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _print_error(message: str) -> None:
-    """Write a line to standard error; do nothing where it takes none."""
-    with contextlib.suppress(OSError, AttributeError):
-        sys.stderr.write(f"meshproof: {message}\n")
-
-
-def _print(text: str) -> None:
-    """Write a line to standard output. Raises NotReady where it takes no more."""
-    try:
-        if sys.stdout is not None:  # closed by the caller: `>&-`
-            sys.stdout.write(f"{text}\n")
-    except BrokenPipeError:
-        _discard_stdout()
-    except OSError as error:
-        raise NotReady(f"standard output: {error.strerror}") from None
+    """Write a message to standard error; do nothing where it takes none."""
+    output.print_message(f"meshproof: {message}")
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -295,11 +273,11 @@ def _start_mesh(options: argparse.Namespace) -> int:
     from meshproof.mesh.local import kept_mesh
 
     mesh, is_new = kept_mesh.start_kept_mesh(options.mtls.upper(), options.port, options.envoy)
-    _print(
+    output.write(
         f"The local mesh is up{'' if is_new else ' already'}: {mesh.pods} pods behind {mesh.url}\n"
         f"  productpage   {mesh.url}/productpage\n"
         f"  orders        {mesh.url}/orders\n"
-        "End it with `meshproof mesh down`."
+        "End it with `meshproof mesh down`.\n"
     )
     return errors.EXIT_PASSED
 
@@ -310,11 +288,12 @@ def _print_meshes(options: argparse.Namespace) -> int:
 
     meshes = kept_mesh.list_kept_meshes()
     if options.output == "json":
-        _print(json.dumps([{**asdict(mesh), "whole": mesh.is_whole} for mesh in meshes], indent=1))
+        output.print_json([{**asdict(mesh), "whole": mesh.is_whole} for mesh in meshes])
     else:
         for mesh in meshes:
-            _print(str(mesh))
-        _print("End it with `meshproof mesh down`." if meshes else "No mesh was left running.")
+            output.write(f"{mesh}\n")
+        hint = "End it with `meshproof mesh down`." if meshes else "No mesh was left running."
+        output.print_line(hint)
     are_whole = [mesh.is_whole for mesh in meshes]
     return errors.EXIT_PASSED if are_whole and all(are_whole) else errors.EXIT_NOT_READY
 
@@ -324,7 +303,8 @@ def _stop_meshes(options: argparse.Namespace) -> int:
     from meshproof.mesh.local import kept_mesh
 
     count = kept_mesh.end_kept_meshes()
-    _print(f"Ended {count} mesh{'' if count == 1 else 'es'}." if count else "No mesh was up.")
+    ended = pluralize(count, "mesh", "meshes")
+    output.print_line(f"Ended {ended}." if count else "No mesh was up.")
     return errors.EXIT_PASSED
 
 

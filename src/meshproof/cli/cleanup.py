@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from meshproof.base import errors
 from meshproof.base.errors import NotReady, UsageError, pluralize, suggest_nearest
+from meshproof.base.output import print_line
 
 if TYPE_CHECKING:
     from meshproof.mesh.cluster.api.client import Kube
@@ -240,4 +240,4 @@ def _render_cluster(report: CleanupReport) -> Iterator[str]:
 def _print_lines(lines: Sequence[str] | Iterator[str]) -> None:
     """Print each line."""
     for line in lines:
-        sys.stdout.write(f"{line}\n")
+        print_line(line)

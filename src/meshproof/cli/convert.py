@@ -7,13 +7,13 @@ import contextlib
 import io
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshproof.base import errors, files
 from meshproof.base.errors import UsageError
+from meshproof.base.output import print_message, write_bytes
 
 if TYPE_CHECKING:
     from meshproof.convert import Conversion
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     source = read_source(options.paths)
     conversion = convert(source, options.old_defaults)
     for note in conversion.notes:
-        _print_note(str(note))
+        print_message(str(note))
     code = _verify_conversion(source, conversion, options)
     if code not in (errors.EXIT_PASSED, errors.EXIT_INCONCLUSIVE):
         return code
@@ -89,21 +89,21 @@ def _verify_conversion(source: Source, conversion: Conversion, options: argparse
         source, conversion.text, name, conversion.notes, options.old_defaults
     )
     for line in comparison.lines():
-        _print_note(line)
+        print_message(line)
     if comparison.different:
-        _print_note("meshproof: nothing is written: the converted rules would not say the same")
+        print_message("meshproof: nothing is written: the converted rules would not say the same")
         return errors.EXIT_FAILED
     if not options.prove:
         return errors.EXIT_PASSED
     directions = proof.build_directions(source, conversion.text, name, comparison)
     if not directions:
-        _print_note("not proven on the mesh: there is no rule that it can answer")
+        print_message("not proven on the mesh: there is no rule that it can answer")
     for direction in directions:
         if code := _prove_direction(direction, source):
             return code
     unproven_parts = [part for part in comparison.same if not proof.is_provable_on_mesh(part)]
     for part in unproven_parts:
-        _print_note(
+        print_message(
             f"not proven on the mesh: {', '.join(part.hosts)} (only services of the cluster)"
         )
     is_proven = directions and not unproven_parts and not comparison.not_compared
@@ -137,15 +137,15 @@ def _prove_direction(direction: Direction, source: Source) -> int:
     results = Run.from_json(record.read_text()).results if record.exists() else []
     if code == errors.EXIT_PASSED:
         shutil.rmtree(folder, ignore_errors=True)
-        _print_note(f"the same on the local mesh: {direction.description}: {len(results)} cases")
+        print_message(f"the same on the local mesh: {direction.description}: {len(results)} cases")
         return code
-    _print_note(output.getvalue())
+    print_message(output.getvalue())
     for result in results:
         if result.outcome is not Outcome.PASSED:
-            _print_note(
+            print_message(
                 f"{proof.describe_place(result.rule, source)}: {result.outcome}: {result.promise}"
             )
-    _print_note(
+    print_message(
         f"not the same: {direction.description}"
         if code == 1
         else f"not proven: {direction.description}"
@@ -169,17 +169,9 @@ def _write_output(text: str, output: str) -> None:
     """Write the file whole or not at all. Raises UsageError when it cannot be written."""
     content = text.encode()
     if output == _STDOUT:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(content)
+        write_bytes(content)
         return
     try:
         files.write_atomically(Path(output), content)
     except OSError as error:
         raise UsageError(f"convert: -o {output}: cannot be written: {error.strerror}") from None
-
-
-def _print_note(message: str) -> None:
-    """Write a line to standard error, which carries everything but the result."""
-    if sys.stderr is not None:
-        sys.stderr.write(f"{message}\n")

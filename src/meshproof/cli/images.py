@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from meshproof.base import errors
 from meshproof.base.errors import NotReady, UsageError, pluralize, suggest_nearest
+from meshproof.base.output import print_json, print_line
 from meshproof.mesh.cluster.api import image_tools, images
 
 if TYPE_CHECKING:
@@ -144,10 +143,10 @@ def _read_reference(value: Value) -> str:
 def _print_images(needed_images: Sequence[Image], output: str) -> None:
     """Print the names under which the images are pulled, or all of it as JSON."""
     if output == "json":
-        _print(json.dumps([asdict(image) for image in needed_images], indent=1))
+        print_json([asdict(image) for image in needed_images])
         return
     for name in dict.fromkeys(image.image for image in needed_images):
-        _print(name)
+        print_line(name)
 
 
 def _pull_images(needed_images: Sequence[Image], options: argparse.Namespace) -> int:
@@ -195,13 +194,13 @@ def _move_images(names: Sequence[str], move: Callable[[str], str], action: str) 
     failures: list[str] = []
     for name in names:
         try:
-            _print(move(name))
+            print_line(move(name))
         except NotReady as error:
             failures.append(str(error))
     if failures:
         summary = f"{len(names) - len(failures)} of {pluralize(len(names), 'image')} {action}"
         raise NotReady("\n".join([f"images: {summary}", *failures]))
-    _print(f"{pluralize(len(names), 'image')} {action}")
+    print_line(f"{pluralize(len(names), 'image')} {action}")
     return errors.EXIT_PASSED
 
 
@@ -223,9 +222,3 @@ def _open_folder(path: str | None, create: bool) -> Path | None:
 def _build_archive_name(reference: str) -> str:
     """Return the archive's file name: the image reference without `/`, `:` and `@`."""
     return f"{re.sub('[/:@]', '_', reference)}.tar"
-
-
-def _print(text: str) -> None:
-    """Print a line at once: moving an image takes long."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()

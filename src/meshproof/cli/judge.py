@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import TextIO
 
 from meshproof.base import errors
 from meshproof.base.errors import BadRules, UsageError
+from meshproof.base.output import print_json, print_line, write
 from meshproof.verdict import (
     PROFILES,
     Expect,
@@ -128,7 +128,7 @@ def _print_plan(expect: Expect, settings: Settings, output: str) -> int:
     check_plan = plan(expect, settings)
     if output == "json":
         scenarios = [vars(scenario) for scenario in check_plan.scenarios]
-        text = json.dumps(
+        print_json(
             {
                 "n_max": check_plan.n_max,
                 "limit": check_plan.limit,
@@ -140,8 +140,7 @@ def _print_plan(expect: Expect, settings: Settings, output: str) -> int:
             }
         )
     else:
-        text = str(check_plan)
-    sys.stdout.write(f"{text}\n")
+        write(f"{check_plan}\n")
     return errors.EXIT_PASSED
 
 
@@ -158,13 +157,13 @@ def _print_verdicts(verdicts: list[Verdict], output: str, names: list[str] | Non
         summaries = [_verdict_to_json(verdict) for verdict in verdicts]
         for name, summary in zip(names or [], summaries, strict=True) if names else ():
             summary["name"] = name
-        sys.stdout.write(json.dumps(summaries if names else summaries[0], indent=1) + "\n")
+        print_json(summaries if names else summaries[0])
         return
     for index, verdict in enumerate(verdicts):
         prefix = f"{names[index]}: " if names else ""
-        sys.stdout.write(f"{prefix}{verdict}\n")
+        print_line(f"{prefix}{verdict}")
         if not names:
-            sys.stdout.write(f"{verdict.paragraph()}\n")
+            print_line(verdict.paragraph())
 
 
 def _replay_report(report: Path, output: str) -> int:

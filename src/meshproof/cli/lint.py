@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from meshproof.base import errors
 from meshproof.base.errors import UsageError, suggest_nearest
+from meshproof.base.output import print_json, print_line, write
 
 if TYPE_CHECKING:
     from meshproof.lint import Page
@@ -56,7 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Carry out the command; return its exit code. Raises UsageError for unusable options."""
-    _make_printable()
     if options.list:
         return _print_codes(options.output)
     if options.explain:
@@ -94,9 +93,9 @@ def _lint_paths(options: argparse.Namespace) -> int:
     if options.output == "text":
         output.write_parts(output.render_text(findings, lint_input), sys.stdout)
     elif options.output == "json":
-        sys.stdout.write(f"{output.render_json(findings)}\n")
+        write(f"{output.render_json(findings)}\n")
     else:
-        sys.stdout.write(f"{output.render_sarif(findings, lint_input, _read_pages(), code)}\n")
+        write(f"{output.render_sarif(findings, lint_input, _read_pages(), code)}\n")
     return code
 
 
@@ -161,26 +160,18 @@ def _print_page(text: str) -> int:
 
     code = text.strip().upper()
     _require_known_code(code, "--explain")
-    sys.stdout.write(next(render_page_text(page) for page in _read_pages() if page.code == code))
+    write(next(render_page_text(page) for page in _read_pages() if page.code == code))
     return errors.EXIT_PASSED
 
 
 def _print_codes(output: str) -> int:
     """Print code, level and title of every check."""
     if output == "json":
-        import json
-
         codes = [
             {"code": page.code, "level": page.level, "title": page.title} for page in _read_pages()
         ]
-        sys.stdout.write(f"{json.dumps(codes, indent=1)}\n")
+        print_json(codes)
     else:
         for page in _read_pages():
-            sys.stdout.write(f"{page.code}  {page.level:<8} {page.title}\n")
+            print_line(f"{page.code}  {page.level:<8} {page.title}")
     return errors.EXIT_PASSED
-
-
-def _make_printable() -> None:
-    """Make standard output write characters outside its encoding as escapes."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from meshproof.base import errors
 from meshproof.base.errors import UsageError, pluralize
+from meshproof.base.escaping import escape_line
+from meshproof.base.output import print_json, print_message, write
 
 if TYPE_CHECKING:
     from meshproof.documents.manifest import At
@@ -86,15 +86,14 @@ def run(options: argparse.Namespace) -> int:
     user_rules = loading.load(options.paths)
     costs = _estimate_costs(user_rules, options.profile)
     if options.output == "json":
-        text = json.dumps(_plan_to_json(user_rules, costs), indent=1)
+        print_json(_plan_to_json(user_rules, costs))
     else:
-        text = "\n".join(_render_text(user_rules, costs))
-    sys.stdout.write(f"{text}\n")
+        write("".join(f"{escape_line(line)}\n" for line in _render_text(user_rules, costs)))
     share = user_rules.plan.coverage_share * 100
     if share < options.fail_under:
-        sys.stderr.write(
+        print_message(
             f"meshproof: {share:.4g} % of the routes are reached, less than "
-            f"--fail-under {options.fail_under:g}\n"
+            f"--fail-under {options.fail_under:g}"
         )
         return errors.EXIT_FAILED
     return errors.EXIT_PASSED

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from typing import TYPE_CHECKING
 
 from meshproof.base import errors
 from meshproof.base.errors import UsageError
+from meshproof.base.output import write
 from meshproof.plugin import cluster_settings
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     comments |= {
         tuple(map(str, right.rule.values())): right.reason for right in rights.list_reading_rights()
     }
-    sys.stdout.write("---\n".join("".join(_render_object(body, comments)) for body in objects))
+    write("---\n".join("".join(_render_object(body, comments)) for body in objects))
     return errors.EXIT_PASSED
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +18,7 @@ from _pytest.terminal import TerminalReporter
 
 from meshproof.base import errors, signals
 from meshproof.base.errors import MeshproofError, UsageError
+from meshproof.base.output import print_message
 from meshproof.plugin import settings
 from meshproof.plugin.recorder import Recorder
 
@@ -130,16 +130,16 @@ class _RunObserver:
         if status == pytest.ExitCode.INTERNAL_ERROR:
             return self._end_by_internal_error(self.error or RuntimeError("pytest cannot begin"))
         if recorder is None or status == pytest.ExitCode.USAGE_ERROR:
-            sys.stderr.write(self.output.getvalue())
+            print_message(self.output.getvalue().rstrip())
             return UsageError.exit_code
         if recorder.collection_failed and self.bundled:
             return self._end_by_internal_error(RuntimeError("a promise cannot be collected"))
         if recorder.collection_failed:
-            sys.stderr.write(self.output.getvalue())
+            print_message(self.output.getvalue().rstrip())
             return UsageError.exit_code
         if not recorder.run.results and status != pytest.ExitCode.INTERRUPTED:
-            sys.stderr.write(self.output.getvalue())
-            sys.stderr.write("meshproof: no promise was selected: nothing was checked\n")
+            print_message(self.output.getvalue().rstrip())
+            print_message("meshproof: no promise was selected: nothing was checked")
             return UsageError.exit_code
         if recorder.write_error and not recorder.run.exit_code:
             return UsageError.exit_code  # as if the folder had been unusable from the start
@@ -147,8 +147,8 @@ class _RunObserver:
 
     def _end_by_internal_error(self, error: BaseException) -> int:
         """Print the error in one line, then pytest's output; return EXIT_INTERNAL."""
-        sys.stderr.write(f"meshproof: {errors.describe_internal_error(error)}\n")
-        sys.stderr.write(self.output.getvalue())
+        print_message(f"meshproof: {errors.describe_internal_error(error)}")
+        print_message(self.output.getvalue().rstrip())
         return errors.EXIT_INTERNAL
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from meshproof.base.errors import BadRules, Missing, Unsupported, suggest_nearest
+from meshproof.base.escaping import escape_line
 
 E = TypeVar("E", bound=BadRules)
 Scalar = str | int | float | bool | None
@@ -38,7 +39,7 @@ class At(NamedTuple):
         return error
 
     def _make_error(self, kind: type[E], message: str) -> E:
-        error = kind(f"{self.file}:{self.line}:{self.column}: {message}")
+        error = kind(escape_line(f"{self.file}:{self.line}:{self.column}: {message}"))
         error.file = self.file
         return error
 

@@ -9,6 +9,7 @@ import pytest
 
 from meshproof.base import signals
 from meshproof.base.errors import MeshproofError
+from meshproof.base.output import print_message
 from meshproof.plugin.verdicts import UnmetVerdict
 
 #: Fixtures that start a mesh.
@@ -72,6 +73,6 @@ def pytest_runtest_makereport(
 def pytest_internalerror(excinfo: pytest.ExceptionInfo[BaseException]) -> bool | None:
     """Show the message of an error of ours that ends the whole run."""
     if isinstance(excinfo.value, MeshproofError):
-        sys.stderr.write(f"meshproof: {excinfo.value}\n")
+        print_message(f"meshproof: {excinfo.value}")
         return True
     return None

@@ -28,6 +28,7 @@ from meshproof.base.errors import (
     pluralize,
     suggest_nearest,
 )
+from meshproof.base.output import print_message
 from meshproof.plugin import placement, settings
 from meshproof.plugin.evidence import Evidence, build_failure, get_evidence, read_skip_reason
 from meshproof.plugin.internal_errors import is_internal_error
@@ -282,7 +283,7 @@ class Recorder:
         self.run.seconds = round(time.monotonic() - self._start_time, 2)
         self._notify_writers(lambda writer: writer.ended(self.run))
         if self.write_error:
-            sys.stderr.write(f"meshproof: {self.write_error}\n")
+            print_message(f"meshproof: {self.write_error}")
 
 
 def _merge_teardown(result: Result, teardown: Result) -> Result:

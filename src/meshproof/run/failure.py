@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from meshproof.base.escaping import escape_text
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -45,7 +47,7 @@ class Failure:
     def text(self) -> str:
         """The failure as lines of text: what happened, then its parts."""
         lines = [f"{label}: {text}" for label, text in self.parts if label != "cause"]
-        return "\n".join([self.cause or self.summary, *lines])
+        return escape_text("\n".join([self.cause or self.summary, *lines]))
 
 
 class BrokenPromise(AssertionError):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from meshproof.base.escaping import escape_line
 from meshproof.verdict import limits, report
 from meshproof.verdict.intervals import compute_share_intervals
 from meshproof.verdict.settings import Origin, Outcome, Settings
@@ -86,15 +87,15 @@ class Verdict:
         Failed: v2 never answered in 20 answers where 50 % was declared, which looks like 100/0:
         the weights are ignored or traffic is pinned to v1. ..."
         """
-        return report.format_paragraph(self)
+        return escape_line(report.format_paragraph(self))
 
     def __str__(self) -> str:
-        return report.format_line(self)
+        return escape_line(report.format_line(self))
 
     @property
     def statement(self) -> str:
         """What the verdict rests on, in one line, without the outcome."""
-        return report.format_statement(self)
+        return escape_line(report.format_statement(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as plain JSON values; nothing is lost."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +9,8 @@ from pathlib import PurePath
 from typing import Any, TextIO
 
 from meshproof import __version__
+from meshproof.base import output
+from meshproof.base.escaping import escape_line
 from meshproof.documents.manifest import STDIN_NAME
 from meshproof.lint import Page
 from meshproof.lint.engine.finding import Finding, Level
@@ -62,9 +63,9 @@ def render_text(findings: Sequence[Finding], lint_input: LintInput) -> Iterator[
 
 def _render_finding(finding: Finding, lines: Sequence[str]) -> Iterator[Part]:
     """Yield one finding: its place, message, source line with a caret, and suggestion."""
-    yield f"{_make_printable(finding.at.file)}:{finding.at.line}:{finding.at.column}: ", "bold"
+    yield f"{escape_line(finding.at.file)}:{finding.at.line}:{finding.at.column}: ", "bold"
     yield f"{finding.level} {finding.code}", _STYLES[finding.level]
-    yield f": {_make_printable(finding.message)}\n", ""
+    yield f": {escape_line(finding.message)}\n", ""
     margin = " " * len(str(finding.at.line))
     source = lines[finding.at.line - 1] if finding.at.line <= len(lines) else ""
     if source.strip():
@@ -75,31 +76,28 @@ def _render_finding(finding: Finding, lines: Sequence[str]) -> Iterator[Part]:
         yield f"{' ' * caret}^\n", _STYLES[finding.level]
     if finding.suggestion:
         yield f"  {margin} = ", "dim"
-        yield f"{_make_printable(finding.suggestion)}\n", "green"
+        yield f"{escape_line(finding.suggestion)}\n", "green"
 
 
 def _fit_line(source: str, column: int) -> tuple[str, int]:
     """Return a line cut to the width around `column`, and the caret's position below it."""
-    source = _make_printable(source.rstrip())
-    caret = min(column - 1, len(source))
+    source = source.rstrip()
+    caret = len(escape_line(source[: column - 1]))
+    source = escape_line(source)
     start = max(0, caret - _MAX_WIDTH // 2) if len(source) > _MAX_WIDTH else 0
     snippet = source[start : start + _MAX_WIDTH]
     prefix, suffix = "..." * (start > 0), "..." * (start + _MAX_WIDTH < len(source))
     return f"{prefix}{snippet}{suffix}", caret - start + len(prefix)
 
 
-def _make_printable(text: str) -> str:
-    """Replace what is not printable, so that text from a file cannot control a terminal."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
-
-
 def write_parts(parts: Iterator[Part], stream: TextIO) -> None:
-    """Write text to a stream, in colour if that is a terminal and NO_COLOR is unset."""
+    """Write text to a stream, in colour if that is a terminal and NO_COLOR is unset.
+
+    Raises NotReady where the stream takes no more.
+    """
     is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     if is_plain or not stream.isatty():
-        stream.writelines(part for part, _ in parts)
+        output.write("".join(part for part, _ in parts), stream)
         return
     from rich.console import Console
     from rich.text import Text
@@ -110,7 +108,7 @@ def write_parts(parts: Iterator[Part], stream: TextIO) -> None:
 
 def render_json(findings: Sequence[Finding]) -> str:
     """Return the findings as a JSON list of objects."""
-    return json.dumps([finding.to_dict() for finding in findings], indent=1)
+    return output.encode_json([finding.to_dict() for finding in findings])
 
 
 def render_sarif(
@@ -140,7 +138,7 @@ def render_sarif(
         "invocations": [{"executionSuccessful": exit_code in (0, 79), "exitCode": exit_code}],
         "results": results,
     }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
+    return output.encode_json({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def _build_rule(page: Page) -> dict[str, Any]:
