@@ -31,6 +31,7 @@ class DestinationRule:
     """A DestinationRule with its full host and subsets; what could be read of them.
 
     `source_text` is the host as written, at `at`. `is_complete` if all subsets have a name.
+    `traffic_policies` are that of the rule, if any, and those of its subsets.
     """
 
     document: Document
@@ -39,13 +40,14 @@ class DestinationRule:
     at: At
     subsets: tuple[Subset, ...]
     is_complete: bool
+    traffic_policies: tuple[Value, ...] = ()
     problems: tuple[BadRules, ...] = ()
 
 
 def read_destination_rules(documents: Iterable[Document]) -> tuple[DestinationRule, ...]:
     """Return the DestinationRules of documents of that kind, with problems instead of raising.
 
-    A trafficPolicy is not read. The host of one without any is empty.
+    A trafficPolicy is handed on as it is. The host of a rule without any is empty.
     """
     return tuple(map(_read_destination_rule, documents))
 
@@ -63,6 +65,12 @@ def _read_destination_rule(document: Document) -> DestinationRule:
         hosts[0].at if hosts else document.at,
         tuple(subsets),
         len(subsets) == len(entries),
+        tuple(
+            policy
+            for path in (("trafficPolicy",), ("subsets", "trafficPolicy"))
+            for policy in find_values(spec, *path)
+            if policy.content is not None
+        ),
         tuple(_find_problems(document)),
     )
 

@@ -8,17 +8,19 @@ from meshproof.base.errors import BadRules
 from meshproof.base.names import CLUSTER_DOMAIN, Labels, is_host_within
 from meshproof.documents.lookup import read_api_group, read_kind
 from meshproof.documents.manifest import Document
-from meshproof.inventory import destination_rules, gateways, service_entries, services
+from meshproof.inventory import destination_rules, gateways, policies, service_entries, services
 from meshproof.inventory.destination_rules import DestinationRule, read_destination_rules
 from meshproof.inventory.gateways import Gateway, read_gateways
+from meshproof.inventory.policies import read_peer_authentications
 from meshproof.inventory.problems import Problems, ReadObject
+from meshproof.inventory.selectors import LABEL_PATHS, Selector, read_selectors
 from meshproof.inventory.service_entries import ServiceEntry, read_service_entries
 from meshproof.inventory.services import read_services
 from meshproof.inventory.workloads import WORKLOAD_KINDS, Workload, read_workloads
 
 
 class Inventory:
-    """An index of Services, workloads, DestinationRules, gateways and ServiceEntries.
+    """An index of Services, workloads, DestinationRules, gateways, entries and policies.
 
     It is made of any documents, and leaves out those of other kinds. `problems` are those of
     objects without a readable name, which are left out, too. The other objects have their own. A
@@ -56,11 +58,14 @@ class Inventory:
         self.gateways: dict[str, Gateway] = {
             gateway.name: gateway for gateway in read_gateways(self._of_kind(gateways.KIND))
         }
+        self.peer_authentications = read_peer_authentications(self._of_kind(policies.KIND))
         self._workloads_by_namespace: dict[str, list[Workload]] = {}
+        self._workloads_by_label: dict[tuple[str, tuple[str, str]], list[Workload]] = {}
         for workload in self.workloads:
-            self._workloads_by_namespace.setdefault(workload.document.namespace, []).append(
-                workload
-            )
+            namespace = workload.document.namespace
+            self._workloads_by_namespace.setdefault(namespace, []).append(workload)
+            for label in workload.pod_labels:
+                self._workloads_by_label.setdefault((namespace, label), []).append(workload)
         self._workloads_by_host: dict[str, list[Workload]] = {}
 
     def _group_documents(
@@ -118,6 +123,23 @@ class Inventory:
             workload for workload in workloads if selector and workload.is_selected_by(selector)
         ]
 
+    def list_selectors(self, *kinds: str) -> tuple[Selector, ...]:
+        """Return the selectors of the objects of these kinds (of `LABEL_PATHS`), in order."""
+        return read_selectors(self._of_kind(*kinds))
+
+    def find_selected_workloads(self, selector: Selector) -> list[Workload]:
+        """Return the workloads that a selector with labels selects in its namespace."""
+        index_key = selector.document.namespace, selector.labels[0]
+        return [
+            workload
+            for workload in self._workloads_by_label.get(index_key, ())
+            if workload.is_selected_by(selector.labels)
+        ]
+
+    def list_workloads(self, namespace: str) -> list[Workload]:
+        """Return the workloads of a namespace."""
+        return self._workloads_by_namespace.get(namespace, [])
+
     def list_workload_namespaces(self) -> set[str]:
         """Return the namespaces that have a workload."""
         return set(self._workloads_by_namespace)
@@ -166,7 +188,9 @@ _KINDS = (
     destination_rules.KIND,
     gateways.KIND,
     service_entries.KIND,
+    policies.KIND,
     services.KIND,
+    *LABEL_PATHS,
 )
 
 

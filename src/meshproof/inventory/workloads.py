@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from meshproof.base.errors import BadRules
 from meshproof.base.names import Labels, sort_labels
-from meshproof.documents.manifest import Document
+from meshproof.documents.manifest import At, Document
 from meshproof.inventory.problems import Problems
 
 #: Kinds whose pods answer requests. A Pod is its own template.
@@ -19,10 +19,14 @@ WORKLOAD_KINDS = ("DaemonSet", "Deployment", "Pod", "ReplicaSet", "StatefulSet")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Workload:
-    """A workload with the labels of its pods, () if they cannot be read."""
+    """A workload with the labels of its pods, () if they cannot be read.
+
+    `labels_at` is where these stand, or where the document begins.
+    """
 
     document: Document
     pod_labels: Labels
+    labels_at: At
     problems: tuple[BadRules, ...] = ()
 
     def is_selected_by(self, selector: Labels) -> bool:
@@ -36,7 +40,7 @@ def read_workloads(documents: Iterable[Document]) -> tuple[Workload, ...]:
 
 
 def _read_workload(document: Document) -> Workload:
-    problems = Problems()
+    problems, labels_at = Problems(), document.at
     pod_labels: Labels = ()
     with problems:
         _ = document.name, document.namespace
@@ -44,5 +48,7 @@ def _read_workload(document: Document) -> Workload:
         template = document.root if is_pod else document.spec.need("template")
         metadata = template.get("metadata")
         labels = metadata.get("labels") if metadata else None
-        pod_labels = sort_labels(labels.text_mapping()) if labels else ()
-    return Workload(document, pod_labels, tuple(problems))
+        if labels is not None:
+            labels_at = labels.at
+            pod_labels = sort_labels(labels.text_mapping())
+    return Workload(document, pod_labels, labels_at, tuple(problems))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.base.names import MESH, ROOT_NAMESPACE
-from meshproof.documents.lookup import find_values, read_spec, read_text
-from meshproof.documents.manifest import Document
+from meshproof.inventory.selectors import Selector
 from meshproof.inventory.workloads import Workload
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
@@ -39,7 +38,7 @@ def _find_missing_authentication(project: Project, table: RouteTable) -> tuple[s
         reason = "claims are matched at gateways only, and this rule is for sidecars"
         return reason, "spec.gateways: the gateway that the requests come in by"
     inventory = project.inventory
-    policies = project.named_documents("RequestAuthentication")
+    policies = inventory.list_selectors("RequestAuthentication")
     for name in names:
         gateway = inventory.gateways.get(name)
         workloads = inventory.select_workloads(gateway.selector) if gateway is not None else []
@@ -50,11 +49,7 @@ def _find_missing_authentication(project: Project, table: RouteTable) -> tuple[s
     return "", ""
 
 
-def _applies_to(policy: Document, workload: Workload) -> bool:
+def _applies_to(policy: Selector, workload: Workload) -> bool:
     """Say whether a RequestAuthentication is for a workload."""
-    if policy.namespace not in (ROOT_NAMESPACE, workload.document.namespace):
-        return False
-    match_labels = find_values(read_spec(policy), "selector", "matchLabels")
-    content = match_labels[0].content if match_labels else {}
-    labels = content.items() if isinstance(content, dict) else ()
-    return workload.is_selected_by(tuple((key, read_text(value)) for key, value in labels))
+    namespaces = (ROOT_NAMESPACE, workload.document.namespace)
+    return policy.document.namespace in namespaces and workload.is_selected_by(policy.labels)

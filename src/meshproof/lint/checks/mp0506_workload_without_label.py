@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.documents.lookup import find_values
-from meshproof.documents.manifest import At
-from meshproof.inventory.workloads import Workload
 from meshproof.lint.checks.mp0504_subset_selects_nothing import list_label_selectors
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
@@ -25,18 +22,8 @@ def check(project: Project) -> Iterator[Hit]:
                 if key not in pod_keys and (id(workload), key) not in reported:
                     reported.add((id(workload), key))
                     yield Hit(
-                        _locate_labels(workload),
+                        workload.labels_at,
                         f"the pods of '{workload.document.name}' have no label '{key}', by which "
                         f"{description} of {host} selects",
                         f"{key}: {value}",
                     )
-
-
-def _locate_labels(workload: Workload) -> At:
-    """Return the place of the labels of the pods, or of the document without any."""
-    root = workload.document.root
-    for path in (("spec", "template", "metadata", "labels"), ("metadata", "labels")):
-        labels = find_values(root, *path)
-        if labels:
-            return labels[0].at
-    return root.at

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from itertools import chain
 
 from meshproof.inventory.gateways import are_nested
+from meshproof.inventory.selectors import Selector
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import format_place
-from meshproof.lint.model.selectors import Selector, find_selected_workloads, read_selectors
 
 CODE = "MP0524"
 
@@ -34,7 +34,7 @@ def check(project: Project) -> Iterator[Hit]:
 def _find_namespace_collisions(project: Project) -> Iterator[tuple[Selector, Selector, str]]:
     """Yield each two Sidecars that are both for all of a namespace, and that in words."""
     first_selectors: dict[str, Selector] = {}
-    for selector in read_selectors(project, "Sidecar"):
+    for selector in project.inventory.list_selectors("Sidecar"):
         namespace = selector.document.namespace
         if not selector.labels and first_selectors.setdefault(namespace, selector) is not selector:
             yield first_selectors[namespace], selector, f"all of namespace {namespace}"
@@ -48,7 +48,7 @@ def _find_label_collisions(project: Project) -> Iterator[tuple[Selector, Selecto
     """
     selectors_by_label: dict[tuple[str, tuple[str, str]], list[Selector]] = {}
     selector_by_workload: dict[int, Selector] = {}
-    for selector in read_selectors(project, "Sidecar"):
+    for selector in project.inventory.list_selectors("Sidecar"):
         for label in selector.labels:
             earlier = selectors_by_label.setdefault((selector.document.namespace, label), [])
             for rival in earlier:
@@ -58,7 +58,8 @@ def _find_label_collisions(project: Project) -> Iterator[tuple[Selector, Selecto
                     yield rival, selector, f"pods with {label_text}"
                     break
             earlier.append(selector)
-        for workload in find_selected_workloads(project, selector) if selector.labels else ():
+        workloads = project.inventory.find_selected_workloads(selector) if selector.labels else ()
+        for workload in workloads:
             rival = selector_by_workload.setdefault(id(workload.document), selector)
             if rival is not selector:
                 yield rival, selector, f"{workload.document.kind} '{workload.document.name}'"

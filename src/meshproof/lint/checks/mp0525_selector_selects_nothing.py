@@ -6,28 +6,22 @@ from collections.abc import Iterator
 
 from meshproof.base.names import ROOT_NAMESPACE
 from meshproof.documents.schema import find_closest_word
+from meshproof.inventory.selectors import LABEL_PATHS, Selector
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.selectors import (
-    LABEL_PATHS,
-    Selector,
-    find_selected_workloads,
-    list_workloads,
-    read_selectors,
-)
 
 CODE = "MP0525"
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each selector whose labels no workload of its namespace has."""
-    for selector in read_selectors(project, *LABEL_PATHS):
+    for selector in project.inventory.list_selectors(*LABEL_PATHS):
         if not selector.labels or selector.document.namespace == ROOT_NAMESPACE:
             continue  # it is for all namespaces
         namespace = selector.document.namespace
-        if find_selected_workloads(project, selector):
+        if project.inventory.find_selected_workloads(selector):
             continue
-        if list_workloads(project, namespace):
+        if project.inventory.list_workloads(namespace):
             label_text = ", ".join(f"{key}: {value}" for key, value in selector.labels)
             message = f"no workload of namespace {namespace} has {label_text}"
             yield Hit(
@@ -39,7 +33,7 @@ def check(project: Project) -> Iterator[Hit]:
 
 def _suggest_labels(project: Project, selector: Selector) -> str:
     """Suggest the labels of workloads that are most like those of the selector."""
-    workloads = list_workloads(project, selector.document.namespace)
+    workloads = project.inventory.list_workloads(selector.document.namespace)
     known_labels = {
         f"{key}: {value}" for workload in workloads for key, value in workload.pod_labels
     }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.base.names import ROOT_NAMESPACE
-from meshproof.documents.lookup import find_values, read_spec, read_text
-from meshproof.documents.manifest import Document
+from meshproof.inventory import Inventory
 from meshproof.inventory.index import namespace_of
+from meshproof.inventory.policies import PeerAuthentication
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import format_place
@@ -23,33 +23,30 @@ def check(project: Project) -> Iterator[Hit]:
     """Report each TLS mode of callers that the service's sidecars refuse."""
     for setting in read_tls_settings(project.inventory):
         namespace = namespace_of(setting.host)
-        policy = _find_policy(project, namespace) if namespace else None
+        policy = _find_policy(project.inventory, namespace) if namespace else None
         if policy is None:
             continue
-        mode = read_text(find_values(read_spec(policy), "mtls", "mode")[0])
+        mode, document = policy.mode, policy.document
         if setting.mode in _REFUSED_MODES.get(mode, ()):
             yield Hit(
                 setting.at,
                 f"callers of {setting.host} use {setting.mode}, and PeerAuthentication "
-                f"'{policy.name}' ({format_place(policy.at, setting.at)}) says {mode}",
+                f"'{document.name}' ({format_place(document.at, setting.at)}) says {mode}",
                 "mode: ISTIO_MUTUAL" if mode == "STRICT" else "mode: DISABLE",
             )
 
 
-def _find_policy(project: Project, namespace: str) -> Document | None:
+def _find_policy(inventory: Inventory, namespace: str) -> PeerAuthentication | None:
     """Return the PeerAuthentication that holds for all of a namespace, None if there is doubt.
 
     There is doubt if another one is for single workloads or ports: these may be the service's.
     """
-    policies = project.named_documents("PeerAuthentication")
-    namespace_policies = [policy for policy in policies if policy.namespace == namespace]
-    for policy in namespace_policies:
-        spec = read_spec(policy)
-        if find_values(spec, "selector") or find_values(spec, "portLevelMtls"):
-            return None
-    mesh_policies = [policy for policy in policies if policy.namespace == ROOT_NAMESPACE]
+    policies = inventory.peer_authentications
+    namespace_policies = [policy for policy in policies if policy.document.namespace == namespace]
+    if any(policy.selector is not None or policy.has_port_modes for policy in namespace_policies):
+        return None
+    mesh_policies = [policy for policy in policies if policy.document.namespace == ROOT_NAMESPACE]
     for policy in (*namespace_policies, *mesh_policies):
-        spec = read_spec(policy)
-        if find_values(spec, "mtls", "mode") and not find_values(spec, "selector"):
+        if policy.mode and policy.selector is None:
             return policy
     return None

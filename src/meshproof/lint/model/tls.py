@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from meshproof.documents.lookup import find_values, read_spec, read_text
+from meshproof.documents.lookup import find_values, read_text
 from meshproof.documents.manifest import At, Value
 from meshproof.inventory import Inventory
 from meshproof.inventory.destination_rules import DestinationRule
@@ -35,9 +35,8 @@ def read_tls_settings(inventory: Inventory) -> tuple[TlsSettings, ...]:
     return tuple(
         setting
         for rule in inventory.destination_rules
-        for holder_path in (("trafficPolicy",), ("subsets", "trafficPolicy"))
-        for holder in find_values(read_spec(rule.document), *holder_path)
-        for setting in _read_settings(rule, holder)
+        for policy in rule.traffic_policies
+        for setting in _read_settings(rule, policy)
     )
 
 

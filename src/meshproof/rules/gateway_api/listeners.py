@@ -1,4 +1,4 @@
-"""Reads the listeners of Gateway API's Gateways.
+"""The listeners of Gateway API's Gateways, and which routes each of them takes.
 
 Source: Gateway API reference, Gateway (Listener, AllowedRoutes).
 """
@@ -9,16 +9,12 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from meshproof.documents.manifest import At, Document, Value
+from meshproof.documents.manifest import At, Document
+from meshproof.inventory import gateways as inventory
+from meshproof.inventory.problems import raise_first_problem
 
-GROUP = "gateway.networking.k8s.io"
-#: The class of Istio's gateways; others belong to other controllers.
-GATEWAY_CLASS = "istio"
-ROUTE_KINDS = ("HTTPRoute", "GRPCRoute")
-#: The label of every namespace with its name (Kubernetes reference, well-known labels).
-_NAMESPACE_LABEL = "kubernetes.io/metadata.name"
-_PROTOCOLS = ("HTTP", "HTTPS", "TCP", "TLS", "UDP")
-_OTHER_ROUTE_KINDS = ("TCPRoute", "TLSRoute", "UDPRoute")
+GROUP = inventory.GATEWAY_API_GROUP
+ROUTE_KINDS = inventory.ROUTE_KINDS
 
 
 @dataclass(frozen=True)
@@ -69,89 +65,19 @@ def read_listeners(gateway: Document) -> Iterator[Listener]:
 
     Raises BadRules with file and line for unknown or unsupported values: another class, TLS.
     """
-    spec = gateway.spec
-    spec.check_keys(
-        *("addresses", "gatewayClassName", "infrastructure", "listeners"),
-        unsupported=("allowedListeners", "defaultScope", "tls"),
-    )
-    name = spec.need("gatewayClassName")
-    if name.text() != GATEWAY_CLASS:
-        raise name.at.unsupported(
-            f"{name.path}: only '{GATEWAY_CLASS}' is supported, found '{name.text()}'"
-        )
-    entries = spec.need("listeners")
-    if not entries.items():
-        raise entries.error("at least one listener")
-    for entry in entries.items():
-        yield _read_listener(gateway, entry)
-
-
-def _read_listener(gateway: Document, entry: Value) -> Listener:
-    entry.check_keys("allowedRoutes", "hostname", "name", "port", "protocol", unsupported=("tls",))
-    protocol, hostname = entry.need("protocol"), entry.get("hostname")
-    if protocol.choice(*_PROTOCOLS) != "HTTP":
-        raise protocol.at.unsupported(f"{protocol.path}: {protocol.text()} is not supported yet")
-    allowed = entry.get("allowedRoutes")
-    if allowed is not None:
-        allowed.check_keys("kinds", "namespaces")
-    return Listener(
-        gateway=f"{gateway.namespace}/{gateway.name}",
-        name=entry.need("name").non_empty_text(),
-        host=hostname.text() or "*" if hostname else "*",
-        port=entry.need("port").integer(1, 65535),
-        namespaces=_read_namespaces(allowed.get("namespaces") if allowed else None, gateway),
-        kinds=_read_route_kinds(allowed.get("kinds") if allowed else None),
-        at=entry.at,
-    )
-
-
-def _read_namespaces(namespaces: Value | None, gateway: Document) -> tuple[str, ...] | None:
-    """Return the namespaces whose routes may attach, None for all."""
-    if namespaces is None:
-        return (gateway.namespace,)
-    namespaces.check_keys("from", "selector")
-    source = namespaces.get("from")
-    choice = source.choice("All", "Same", "Selector") if source else "Same"
-    if choice == "Selector":
-        return _read_selector(namespaces.need("selector"))
-    return None if choice == "All" else (gateway.namespace,)
-
-
-def _read_selector(selector: Value) -> tuple[str, ...]:
-    """Return the namespaces that a selector names. Only the label with the name is known."""
-    selector.check_keys("matchExpressions", "matchLabels")
-    labels, expressions = selector.get("matchLabels"), selector.get("matchExpressions")
-    required_labels = labels.text_mapping() if labels else {}
-    requirements: list[tuple[str, list[str]]] = [
-        (key, [value]) for key, value in required_labels.items()
-    ]
-    for expression in expressions.items() if expressions else ():
-        expression.check_keys("key", "operator", "values")
-        if expression.need("operator").choice("DoesNotExist", "Exists", "In", "NotIn") != "In":
-            raise expression.need("operator").error("In, the only one that is supported yet")
-        requirements.append(
-            (
-                expression.need("key").text(),
-                [value.text() for value in expression.need("values").items()],
+    gateways = inventory.read_gateways([gateway])
+    raise_first_problem(gateways)
+    for read_gateway in gateways:
+        for server in read_gateway.servers:
+            yield Listener(
+                gateway=read_gateway.name,
+                name=server.name,
+                host=server.hosts[0],
+                port=server.number,
+                namespaces=server.route_namespaces,
+                kinds=server.route_kinds,
+                at=server.at,
             )
-        )
-    if not requirements or {key for key, _ in requirements} != {_NAMESPACE_LABEL}:
-        raise selector.at.unsupported(
-            f"{selector.path}: only the label {_NAMESPACE_LABEL} is supported yet"
-        )
-    allowed, *further = (set(names) for _, names in requirements)
-    return tuple(sorted(allowed.intersection(*further)))
-
-
-def _read_route_kinds(kinds: Value | None) -> tuple[str, ...]:
-    names = []
-    for kind in kinds.items() if kinds else ():
-        kind.check_keys("group", "kind")
-        group = kind.get("group")
-        if group is not None:
-            group.choice(GROUP)
-        names.append(kind.need("kind").choice(*ROUTE_KINDS, *_OTHER_ROUTE_KINDS))
-    return tuple(names) or ROUTE_KINDS
 
 
 def check_distinct(listeners: Iterable[Listener]) -> None:

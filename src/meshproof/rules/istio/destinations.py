@@ -33,7 +33,9 @@ class Subsets:
         labels_by_subset: dict[tuple[str, str], Labels] = {}
         for rule in read_destination_rules(documents):
             raise_first_problem([rule])
-            _check_policies(rule.document.spec)
+            policies.check_export(rule.document.spec)
+            for policy in rule.traffic_policies:
+                policies.check_policy(policy)
             for subset in rule.subsets:
                 if (rule.host, subset.name) in labels_by_subset:
                     raise subset.at.error(f"subset '{subset.name}' of {rule.host} is defined twice")
@@ -57,14 +59,6 @@ class Subsets:
                 host.split(".")[1] if is_service(host) else "",
             )
         return self.labels_by_subset[host, name]
-
-
-def _check_policies(spec: Value) -> None:
-    """Raise BadRules for a DestinationRule that reroutes by policy, or is not exported to all."""
-    policies.check_export(spec)
-    policies.check_policy(spec.get("trafficPolicy"))
-    for entry in spec.entries("subsets"):
-        policies.check_policy(entry.get("trafficPolicy"))
 
 
 @dataclass(frozen=True)

@@ -7,27 +7,23 @@ PeerAuthentication.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from typing import get_args
 
-from meshproof.base.names import MESH, ROOT_NAMESPACE, qualify_gateway, qualify_host, sort_labels
+from meshproof.base.names import MESH, qualify_gateway, qualify_host, sort_labels
 from meshproof.documents.manifest import Document, Value
 from meshproof.rules import judge_options
 from meshproof.rules.common_fields import read_string_match
 from meshproof.rules.istio import actions
 from meshproof.rules.istio.delegates import Delegates
 from meshproof.rules.istio.destinations import DestinationReader, Subsets
+from meshproof.rules.istio.gateways import read_gateways
+from meshproof.rules.istio.peer_policies import read_peer_policies
 from meshproof.rules.istio.policies import check_export
 from meshproof.rules.judge_options import Options
 from meshproof.rules.model import (
-    Gateway,
     Match,
-    MtlsMode,
-    PeerPolicy,
     Route,
     RouteTable,
     RuleSet,
-    Server,
     StringMatch,
 )
 
@@ -43,7 +39,6 @@ DIALECT = "VirtualService"
 
 #: Keys that Istio ignores in `headers`: they have their own conditions (HTTPMatchRequest).
 PSEUDO_HEADERS = ("uri", "scheme", "method", "authority")
-_PROTOCOLS = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTPS", "TLS", "TCP", "MONGO")
 
 
 def handles(document: Document) -> bool:
@@ -68,10 +63,8 @@ def read_rules(documents: Iterable[Document]) -> RuleSet:
         tables=tuple(
             _read_route_table(document, subsets, delegates) for document in delegates.list_roots()
         ),
-        gateways=tuple(_read_gateway(document) for document in documents_by_kind["Gateway"]),
-        policies=tuple(
-            _read_peer_policy(document) for document in documents_by_kind["PeerAuthentication"]
-        ),
+        gateways=read_gateways(documents_by_kind["Gateway"]),
+        policies=read_peer_policies(documents_by_kind["PeerAuthentication"]),
         dialect=DIALECT if documents_by_kind["VirtualService"] else "",
     )
 
@@ -211,68 +204,3 @@ def _read_string_matches(match: Value, key: str) -> tuple[tuple[str, StringMatch
 def _read_condition(value: Value) -> StringMatch:
     """Return a string match. An empty mapping means that the header is present."""
     return read_string_match(value) if value.mapping() else StringMatch("present", "", value.at)
-
-
-def _read_gateway(document: Document) -> Gateway:
-    spec = document.spec
-    spec.check_keys("selector", "servers")
-    selector, servers = spec.need("selector"), spec.need("servers")
-    if selector.text_mapping() != {"istio": "ingressgateway"}:
-        raise selector.at.unsupported(f"{selector.path}: only 'istio: ingressgateway' is supported")
-    if not servers.items():
-        raise servers.error("at least one server")
-    return Gateway(
-        name=f"{document.namespace}/{document.name}",
-        servers=tuple(_read_server(server) for server in servers.items()),
-        at=document.at,
-    )
-
-
-def _read_server(server: Value) -> Server:
-    server.check_keys("hosts", "name", "port", unsupported=("bind", "defaultEndpoint", "tls"))
-    port, hosts = server.need("port"), server.need("hosts")
-    port.check_keys("name", "number", "protocol", unsupported=("targetPort",))
-    protocol = port.need("protocol")
-    if protocol.choice(*_PROTOCOLS) not in ("HTTP", "HTTP2"):
-        raise protocol.at.unsupported(f"{protocol.path}: {protocol.text()} is not supported yet")
-    if not hosts.items():
-        raise hosts.error("at least one host")
-    return Server(
-        port.need("number").integer(1, 65535),
-        tuple(_read_server_host(host) for host in hosts.items()),
-    )
-
-
-def _read_server_host(host: Value) -> str:
-    """Return a host of a server, without `*/` (rules of every namespace, the default)."""
-    namespace, _, name = host.text().rpartition("/")
-    if namespace not in ("", "*"):
-        raise host.at.unsupported(f"{host.path}: a namespace of its rules is not supported yet")
-    return name
-
-
-def _read_peer_policy(document: Document) -> PeerPolicy:
-    policy = PeerPolicy(document.namespace, None, at=document.at)
-    spec = document.root.get("spec")
-    if spec is None:
-        return policy
-    spec.check_keys("mtls", "selector", unsupported=("portLevelMtls",))
-    mtls, selector = spec.get("mtls"), spec.get("selector")
-    if mtls is not None:
-        mtls.check_keys("mode")
-        policy = replace(policy, mode=_read_mode(mtls.get("mode")))
-    if selector is not None:
-        selector.check_keys("matchLabels")
-        match_labels = selector.get("matchLabels")
-        policy = replace(
-            policy, selector=sort_labels(match_labels.text_mapping()) if match_labels else ()
-        )
-    if policy.selector and policy.namespace == ROOT_NAMESPACE:
-        raise document.at.error(f"in {ROOT_NAMESPACE} a policy with a selector has no effect")
-    return policy
-
-
-def _read_mode(mode: Value | None) -> MtlsMode | None:
-    """Return the mTLS mode, None for UNSET."""
-    choice = mode.choice(*get_args(MtlsMode), "UNSET") if mode else "UNSET"
-    return next((valid for valid in get_args(MtlsMode) if choice == valid), None)

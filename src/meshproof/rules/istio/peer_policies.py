@@ -1,0 +1,34 @@
+"""Makes peer policies of the model from Istio's PeerAuthentications."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import get_args
+
+from meshproof.documents.manifest import Document
+from meshproof.inventory.policies import read_peer_authentications
+from meshproof.inventory.problems import raise_first_problem
+from meshproof.rules.model import MtlsMode, PeerPolicy
+
+
+def read_peer_policies(documents: Iterable[Document]) -> tuple[PeerPolicy, ...]:
+    """Return the policies in documents of that kind.
+
+    Raises BadRules with file and line for one that is wrong or not supported.
+    """
+    policies = read_peer_authentications(documents)
+    raise_first_problem(policies)
+    return tuple(
+        PeerPolicy(
+            policy.document.namespace,
+            _find_mode(policy.mode),
+            policy.document.at,
+            policy.selector or (),
+        )
+        for policy in policies
+    )
+
+
+def _find_mode(text: str) -> MtlsMode | None:
+    """Return the mTLS mode, None for UNSET and for none."""
+    return next((mode for mode in get_args(MtlsMode) if mode == text), None)
