@@ -46,7 +46,7 @@ def test_a_gateway_of_istio() -> None:
     assert [str(problem) for problem in gateway.problems] == [
         "g.yaml:5:13: spec.selector: only 'istio: ingressgateway' is supported",
         "g.yaml:7:55: spec.servers[0].tls is not supported yet",
-        "g.yaml:8:71: spec.servers[1].hosts[1]: a namespace of its rules is not supported yet",
+        "g.yaml:8:73: spec.servers[1].hosts[1]: a namespace of its rules is not supported yet",
     ]
     assert all(isinstance(problem, Unsupported) for problem in gateway.problems)
     tls, http = gateway.servers
