@@ -23,6 +23,8 @@ def render_headline(run: Run) -> str:
     total = len(run.results)
     if run.interrupted:
         return f"Interrupted after {pluralize(total, 'promise')}"
+    if run.error:
+        return f"Ended by an error after {pluralize(total, 'promise')}"
     if not total:
         return "Inconclusive: nothing was checked"
     count = run.count(run.outcome)

@@ -27,6 +27,9 @@ _MARKS_AND_TONES = {
     Outcome.INTERNAL_ERROR: ("!", "bad"),
 }
 
+#: The files that it writes into the report folder.
+FILES = ("index.html",)
+
 
 class Writer:
     """Writes `index.html` into `folder`."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import junitparser
     from junitparser.junitparser import FinalResult
 
+#: The files that it writes into the report folder.
+FILES = ("junit.xml",)
+
 
 class Writer:
     """Writes `junit.xml` into `folder`."""

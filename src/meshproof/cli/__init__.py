@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+import shlex
 import shutil
 import sys
 import textwrap
 import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NoReturn, TypeAlias, cast
 
 from meshproof import __version__
@@ -213,10 +215,21 @@ def _run_command(arguments: list[str]) -> int:
 
 def _run_test(options: argparse.Namespace, extra_arguments: list[str]) -> int:
     """Run `meshproof test` in pytest, with `extra_arguments` passed on to it."""
-    from meshproof.cli.test import run_suites
     from meshproof.mesh.protocol import check_name
+    from meshproof.run import report_folder
 
     check_name(options.mesh)
+    command = shlex.join(["meshproof", *sys.argv[1:]])
+    with report_folder.claimed(Path(options.report), options.mesh, command) as folder:
+        if folder.note:
+            _print_error(f"{folder.note}: those of this run are in {folder.path}")
+        return _run_promises(options, extra_arguments)
+
+
+def _run_promises(options: argparse.Namespace, extra_arguments: list[str]) -> int:
+    """Run the promises in pytest; read --rules first."""
+    from meshproof.cli.test import run_suites
+
     if options.rules:
         from meshproof.mesh.protocol import ClusterOptions
         from meshproof.user_rules.loading import load

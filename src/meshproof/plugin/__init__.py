@@ -152,11 +152,28 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("verdicts", "endings"):
         config.pluginmanager.import_plugin(f"meshproof.plugin.{name}")
     try:
+        if config.getoption("mesh_report"):
+            _claim_report_folder(config)
         _check_options(config)
         if config.getoption("mesh_report"):
             _start_recorder(config)
     except MeshproofError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _claim_report_folder(config: pytest.Config) -> None:
+    """Claim the folder of --mesh-report before anything can fail; older reports are removed.
+
+    The option has the claimed folder from now on. Raises UsageError where none can be written.
+    """
+    from meshproof.plugin import settings
+    from meshproof.run import report_folder
+
+    folder = report_folder.claim(Path(config.getoption("mesh_report")))
+    config.add_cleanup(folder.release)
+    config.option.mesh_report = str(folder.path)
+    if folder.note:
+        settings.add_note(config, f"{folder.note}: those of this run are in {folder.path}")
 
 
 def _check_options(config: pytest.Config) -> None:

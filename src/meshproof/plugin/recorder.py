@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import os
 import re
 import shlex
 import sys
@@ -32,6 +30,7 @@ from meshproof.base.output import print_message
 from meshproof.plugin import placement, settings
 from meshproof.plugin.evidence import Evidence, build_failure, get_evidence, read_skip_reason
 from meshproof.plugin.internal_errors import is_internal_error
+from meshproof.run import report_folder
 from meshproof.run.record import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
 
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from meshproof.mesh.protocol import Mesh, Served
     from meshproof.verdict import Verdict
 
-#: Bytes that must fit into the report folder.
-_PROBE = 1 << 18
 #: Subject of the one diagnosis that all cases of user rules share.
 _USER_RULES = "your rules"
 #: The outcomes, the worst first: a test with two of them has the worse one.
@@ -104,7 +101,8 @@ class Recorder:
 
         name = config.getoption("mesh") or "local"
         self._config = config
-        self._folder = _create_report_folder(Path(config.getoption("mesh_report")))
+        self._report_folder = report_folder.claim(Path(config.getoption("mesh_report")))
+        self._folder = self._report_folder.path
         self._start_time = time.monotonic()
         self._mesh: Mesh | None = None
         #: Subject -> folder and clues; all cases of user rules share one state of the mesh.
@@ -273,6 +271,10 @@ class Recorder:
             self._saved_diagnoses[subject] = str(folder), clues
         return str(folder), clues
 
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Record the error that ends the whole run."""
+        self.run.error = report_folder.describe_error(excinfo.value)
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Complete the record and let every writer write its report."""
@@ -281,6 +283,7 @@ class Recorder:
         self.run.interrupted = stopped or signals.is_ending()
         self.run.notes = [*self.run.notes, *_describe_looser_limits(self.run.results)]
         self.run.seconds = round(time.monotonic() - self._start_time, 2)
+        self._report_folder.is_reported = True
         self._notify_writers(lambda writer: writer.ended(self.run))
         if self.write_error:
             print_message(f"meshproof: {self.write_error}")
@@ -315,24 +318,6 @@ def _describe_looser_limits(results: Iterable[Result]) -> list[str]:
         f"looser than the run in {pluralize(count, 'check')}: {description}"
         for description, count in counts.items()
     ]
-
-
-def _create_report_folder(folder: Path) -> Path:
-    """Create the folder for the reports, try to write there and return it.
-
-    Tried before the run, which would else be in vain. Raises UsageError for a failed write.
-    """
-    probe = folder / f".probe.{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(bytes(_PROBE))
-    except OSError as error:
-        message = f"{folder}: reports cannot be written there: {error.strerror}"
-        raise UsageError(message) from None
-    finally:
-        with contextlib.suppress(OSError):
-            probe.unlink()
-    return folder
 
 
 def _format_command_line(config: pytest.Config) -> str:

@@ -126,7 +126,7 @@ class Run:
 
     `proven` is the backend's sentence on what a green run proves, `standins` names each part that
     stands in for an official one, `command` reproduces the run, `started` is an ISO 8601 time,
-    `seconds` the wall time.
+    `seconds` the wall time, `error` the message of an error that ended the whole run, else empty.
     """
 
     version: str
@@ -139,6 +139,7 @@ class Run:
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False
+    error: str = ""
 
     def count(self, outcome: Outcome) -> int:
         """Return how many results ended with `outcome`."""
@@ -155,7 +156,7 @@ class Run:
         ):
             if self.count(outcome):
                 return outcome
-        if self.interrupted or not self.count(Outcome.PASSED):
+        if self.interrupted or self.error or not self.count(Outcome.PASSED):
             return Outcome.INCONCLUSIVE
         return Outcome.PASSED
 
@@ -228,3 +229,9 @@ def formats() -> list[str]:
     package = importlib.import_module("meshproof.reports")
     names = (module.name for module in pkgutil.iter_modules(package.__path__))
     return sorted(name for name in names if not name.startswith("_"))
+
+
+def list_report_files() -> list[str]:
+    """Return the names of the files that a run of any format writes into the report folder."""
+    modules = [importlib.import_module(f"meshproof.reports.{name}") for name in formats()]
+    return [file for module in modules for file in getattr(module, "FILES", ())]
