@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from meshproof import inventory
 from meshproof.base.errors import BadRules
 from meshproof.base.names import INGRESS_ANNOTATION
+from meshproof.documents.form.identity import identify_document
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint import lint
 from meshproof.lint.engine.lint_input import read_input as read_files
-from meshproof.lint.shapes.identity import identify_document
 from meshproof.rules.legacy import ingress
 
 _GROUP = "config.istio.io"

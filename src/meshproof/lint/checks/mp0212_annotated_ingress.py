@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.base.names import INGRESS_ANNOTATION, INGRESS_CLASS
+from meshproof.documents.form.defect import DefectKind
 from meshproof.documents.lookup import find_values, read_text
-from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshproof.documents.form.defect import DefectKind
 from meshproof.documents.lookup import find_values, read_kind
-from meshproof.lint.engine.defect import DefectKind
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.rules import judge_options

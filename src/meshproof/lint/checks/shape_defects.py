@@ -1,6 +1,6 @@
 """The checks that put one kind of shape defect into words, as a table: code -> ShapeCheck.
 
-The shapes find these defects (`meshproof.lint.shapes`); a check here adds nothing but the words.
+The shapes find these defects (`meshproof.documents.form`); a check here adds nothing but the words.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from meshproof.lint.engine.defect import Defect, DefectKind
+from meshproof.documents.form.defect import Defect, DefectKind
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from meshproof.base.errors import BadRules
+from meshproof.documents.form.defect import Defect, DefectKind
+from meshproof.documents.form.walk import check_document
 from meshproof.documents.lookup import read_api_group, read_kind
 from meshproof.documents.manifest import Document, Value
 from meshproof.inventory import Inventory
-from meshproof.lint.engine.defect import Defect, DefectKind
 from meshproof.lint.engine.finding import Hit
-from meshproof.lint.shapes.walk import check_document
 
 
 class Project:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from meshproof.documents.form.defect import Defect, DefectKind
 from meshproof.documents.manifest import Scalar, Value
 from meshproof.documents.schema import Shape, find_closest_word
-from meshproof.lint.engine.defect import Defect, DefectKind
 
 #: Go's notation, which Kubernetes and Istio read: 1h30m, 5s, 250ms.
 _DURATION = re.compile(r"\d+(\.\d+)?(ns|us|µs|ms|s|m|h)(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))*")

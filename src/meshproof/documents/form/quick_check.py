@@ -6,9 +6,9 @@ that the walk must look; it may find nothing.
 
 from __future__ import annotations
 
+from meshproof.documents.form.leaves import check_leaf
 from meshproof.documents.manifest import Value
 from meshproof.documents.schema import Shape
-from meshproof.lint.shapes.leaves import check_leaf
 
 #: Needed texts that no server takes empty.
 NONEMPTY_TEXTS = ("host", "name")

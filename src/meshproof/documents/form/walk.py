@@ -10,13 +10,13 @@ import operator
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
+from meshproof.documents.form.defect import Defect, DefectKind
+from meshproof.documents.form.identity import identify_document
+from meshproof.documents.form.leaves import check_leaf, repair_value
+from meshproof.documents.form.quick_check import NONEMPTY_TEXTS, fits_shape
+from meshproof.documents.form.unknown_key import IntendedKey, RepairedMapping, find_intended_key
 from meshproof.documents.manifest import At, Document, Value
 from meshproof.documents.schema import Kind, Shape
-from meshproof.lint.engine.defect import Defect, DefectKind
-from meshproof.lint.shapes.identity import identify_document
-from meshproof.lint.shapes.leaves import check_leaf, repair_value
-from meshproof.lint.shapes.quick_check import NONEMPTY_TEXTS, fits_shape
-from meshproof.lint.shapes.unknown_key import IntendedKey, RepairedMapping, find_intended_key
 
 
 def check_document(document: Document) -> tuple[Document, list[Defect]]:

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import PurePath
 
 from meshproof.documents import schema
+from meshproof.documents.form.defect import Defect, DefectKind
 from meshproof.documents.manifest import Value
 from meshproof.documents.schema import Kind, find_closest_word
-from meshproof.lint.engine.defect import Defect, DefectKind
 
 #: Istio 0.1 said `type: route-rule` where there is an apiVersion and a kind today.
 _KIND_OF_TYPE = {

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from meshproof.documents.form.defect import DefectKind
 from meshproof.documents.manifest import At, Value
 from meshproof.documents.schema import Shape, find_closest_word
-from meshproof.lint.engine.defect import DefectKind
 
 #: More keys than any mapping of a rule has: such a file is something else.
 _MOST_KEYS = 200

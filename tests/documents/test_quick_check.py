@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshproof.base.errors import BadRules
+from meshproof.documents.form.identity import identify_document
+from meshproof.documents.form.quick_check import fits_shape
+from meshproof.documents.form.walk import _Walk
 from meshproof.documents.manifest import Document, parse
 from meshproof.lint import Page, load_checks, read_page
-from meshproof.lint.shapes.identity import identify_document
-from meshproof.lint.shapes.quick_check import fits_shape
-from meshproof.lint.shapes.walk import _Walk
 
 MANIFESTS = Path(str(files("meshproof.manifests")))
 SHIPPED = [path.read_text() for path in sorted(MANIFESTS.rglob("*.yaml"))]
