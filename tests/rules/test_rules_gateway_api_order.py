@@ -198,7 +198,7 @@ def test_a_wrong_order_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_wrong_age_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway_api, "_age_key", lambda document: document.name)
+    monkeypatch.setattr(gateway_api, "_age_key", lambda checked: checked.document.name)
     assert differences(write_objects(EXAMPLE), lambda call: expected(EXAMPLE, call))
 
 

@@ -141,7 +141,7 @@ OF_GRPC = {
     "- {matches: [{method: {}}]}": "expected at least one of method, service",
     "- {matches: [{method: {service: a/b}}]}": "expected a name of gRPC",
     "- {matches: [{method: {method: a.b}}]}": "expected a name of gRPC",
-    "- {filters: [{type: URLRewrite, urlRewrite: {}}]}": "URLRewrite is not supported yet here",
+    "- {filters: [{type: URLRewrite, urlRewrite: {}}]}": "unknown key 'urlRewrite'",
 }
 
 

@@ -64,7 +64,7 @@ REFUSED = {
     ),
     "unknown key": (
         "spec: {mTLS: {mode: STRICT}}",
-        "4:8: spec.mTLS: unknown key 'mTLS'",
+        "4:8: spec.mTLS: unknown key 'mTLS'; did you mean 'mtls'?",
     ),
     "unknown key of the selector": (
         "spec: {selector: {matchLabel: {}}}",

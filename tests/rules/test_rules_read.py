@@ -110,7 +110,7 @@ OUTERMOST = {
     "empty spec": (f"{NEW.partition('spec')[0]}spec:\n", "4:1: the document: 'spec' is empty"),
     "key beside spec": (
         f"{NEW}gateways: [a]\n",
-        "5:1: gateways: unknown key 'gateways'",
+        "5:1: gateways: unknown key 'gateways'; did you mean 'spec.gateways'?",
     ),
     "namespace misspelt": (
         POLICY.replace("{name: a}", "{name: a, namepsace: b}"),

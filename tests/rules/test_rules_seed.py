@@ -31,15 +31,15 @@ DEFECTS: dict[str, list[tuple[str, str, str]]] = {
             "apiVersion:",
         ),
         (
-            "12:3: spec.percendence: unknown key 'percendence'; did you mean 'precedence'?",
-            "percendence",
-            "precedence",
-        ),
-        (
-            "9:5: spec.match.httpHeaders is the v1alpha1 spelling; "
-            "v1alpha2 has match.request.headers",
+            "9:5: spec.match.httpHeaders: 'httpHeaders' is the spelling of an earlier version; "
+            "today it is 'request.headers'",
             "    httpHeaders:\n      cookie:\n        regex:",
             "    request:\n     headers:\n      cookie:\n        regex:",
+        ),
+        (
+            "13:3: spec.percendence: unknown key 'percendence'; did you mean 'precedence'?",
+            "percendence",
+            "precedence",
         ),
     ],
     V3: [],

@@ -175,7 +175,8 @@ WRONG = {
     ),
     "gateways of the other": (
         f"{ROOT}{TO}{PART.replace('  http', '  gateways: [a]' + chr(10) + '  http')}  -{ROUTE[3:]}",
-        "13:3: spec.gateways: unknown key 'gateways'",
+        "13:13: spec.gateways: team/part is delegated to, and a delegate has no gateways of its "
+        "own",
     ),
     "a fault for a redirect": (
         f"{ROOT}{TO}    fault: {{abort: {{httpStatus: 500}}}}\n{PART}  - redirect: {{uri: /a}}\n",

@@ -84,11 +84,13 @@ REFUSED = {
     ),
     "httpHeaders": (
         f"{HEAD}  match: {{httpHeaders: {{}}}}\n",
-        "6:11: spec.match.httpHeaders is the v1alpha1 spelling; v1alpha2 has match.request.headers",
+        "6:11: spec.match.httpHeaders: 'httpHeaders' is the spelling of an earlier version; "
+        "today it is 'request.headers'",
     ),
     "tags": (
         f"{HEAD}  route: [{{tags: {{version: v1}}}}]\n",
-        "6:12: spec.route[0].tags is the v1alpha1 spelling; v1alpha2 has labels",
+        "6:12: spec.route[0].tags: 'tags' is the spelling of an earlier version; "
+        "today it is 'labels'",
     ),
     "empty match": (
         f"{HEAD}  match: {{}}\n{ROUTE}",

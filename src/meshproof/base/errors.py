@@ -77,8 +77,12 @@ class BadRules(MeshproofError):
     """A rule or manifest that cannot be read or served (exit code 65, sysexits EX_DATAERR)."""
 
     exit_code = EXIT_BAD_RULES
-    #: The file with the error, as messages name it; empty if it is about no file.
+    #: The file with the error, as messages name it, and the place in it (from 1), empty and 0 if it
+    #: is about no file; what is wrong there.
     file = ""
+    line = 0
+    column = 0
+    reason = ""
 
 
 class Unsupported(BadRules):

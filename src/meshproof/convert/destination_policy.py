@@ -11,7 +11,6 @@ from meshproof.convert.nodes import Node, copy_value, make_mapping, make_scalar
 from meshproof.convert.services import read_service
 from meshproof.convert.yaml_writer import iter_lines
 from meshproof.documents.manifest import Document, Value
-from meshproof.rules.legacy import destination_policy
 
 #: Old name of a load balancing algorithm -> today's name.
 _BALANCERS = {"LEAST_CONN": "LEAST_REQUEST"}
@@ -34,7 +33,6 @@ def convert(document: Document, context: Context) -> None:
 
     Raises BadRules with its place for values that a policy cannot have.
     """
-    destination_policy.check_policy(document)
     spec, notes = document.spec, context.notes
     destination = spec.need("destination")
     service = read_service(destination, document.namespace)

@@ -96,7 +96,6 @@ def _carry_annotations(document: Document, metadata_node: Node, context: Context
 
 def _convert_tls(entry: Value, index: int, hosts: list[str], context: Context) -> Node:
     """Return the server for TLS; its Secret must now be in the gateway's namespace."""
-    entry.check_keys("hosts", "secretName")
     hosts_value, secret = entry.get("hosts"), entry.get("secretName")
     host_nodes = (
         [make_scalar(host.text(), host) for host in hosts_value.items()]

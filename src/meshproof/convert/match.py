@@ -55,7 +55,6 @@ class Conditions:
             kind, text = "exact", value
             node = Node({"exact": copy_value(value)})
         else:
-            value.check_keys(*_KINDS)
             kinds = [key for key in _KINDS if value.get(key) is not None]
             if len(kinds) != 1:
                 raise value.error("one of exact, prefix, regex")

@@ -28,6 +28,8 @@ from typing import Any, Literal
 
 import yaml
 
+from meshproof.documents import durations
+
 ShapeType = Literal[
     "any",
     "boolean",
@@ -92,8 +94,8 @@ class Shape:
         return {
             "any": "anything",
             "boolean": "true or false",
-            "duration": "a duration such as 5s",
-            "duration or 0s": "a duration such as 5s",
+            "duration": durations.EXAMPLES,
+            "duration or 0s": durations.EXAMPLES,
             "integer": "a whole number",
             "integer or text": "a whole number or text",
             "list": "a list",

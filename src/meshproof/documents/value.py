@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -40,7 +39,7 @@ class At(NamedTuple):
 
     def _make_error(self, kind: type[E], message: str) -> E:
         error = kind(escape_line(f"{self.file}:{self.line}:{self.column}: {message}"))
-        error.file = self.file
+        error.file, error.line, error.column, error.reason = *self, escape_line(message)
         return error
 
 
@@ -149,24 +148,6 @@ class Value:
                 f"{self.described_path}: '{text}' is not one of {', '.join(valid)}{hint}"
             )
         return text
-
-    def check_keys(self, *valid: str, unsupported: Mapping[str, str] | Iterable[str] = ()) -> None:
-        """Check the keys of a mapping: those in `valid` pass, everything else raises BadRules.
-
-        A key in `unsupported` is valid, but meshproof cannot serve it: a rule that is served only
-        in part proves nothing. The error has the reason, if there is one. The error about an
-        unknown key has the nearest valid key.
-        """
-        reasons = dict(unsupported) if isinstance(unsupported, Mapping) else {}
-        reasons = reasons or dict.fromkeys(unsupported, "")
-        for key in self.mapping():
-            path = f"{self.path}.{key}" if self.path else key
-            if key in reasons:
-                reason = f": {reasons[key]}" if reasons[key] else " yet"
-                raise self.keys[key].unsupported(f"{path} is not supported{reason}")
-            if key not in valid:
-                hint = suggest_nearest(key, [*valid, *reasons])
-                raise self.keys[key].error(f"{path}: unknown key '{key}'{hint}")
 
     def to_python(self) -> Any:
         """Return the content as ordinary Python values (dict, list, scalars)."""

@@ -84,18 +84,13 @@ def _read_subset(entry: Value) -> list[Subset]:
 
 
 def _find_problems(document: Document) -> Problems:
-    """Return what is wrong with the keys, the host and the subsets of a DestinationRule."""
+    """Return what is wrong with the host and the subsets of a DestinationRule."""
     problems = Problems()
-    with problems:
-        document.spec.check_keys(
-            "exportTo", "host", "subsets", "trafficPolicy", unsupported=("workloadSelector",)
-        )
     with problems:
         document.spec.need("host").text()
     with problems:
         for entry in document.spec.entries("subsets"):
             with problems:
-                entry.check_keys("labels", "name", "trafficPolicy")
                 entry.need("name").text()
                 labels = entry.get("labels")
                 if labels is not None:

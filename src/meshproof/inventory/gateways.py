@@ -102,7 +102,6 @@ def read_gateways(documents: Iterable[Document]) -> tuple[Gateway, ...]:
 def _read_istio_gateway(document: Document) -> Gateway:
     spec, problems = read_spec(document), Problems()
     with problems:
-        document.spec.check_keys("selector", "servers")
         selector, servers = document.spec.need("selector"), document.spec.need("servers")
         if selector.text_mapping() != _SELECTOR:
             raise selector.at.unsupported(
@@ -146,9 +145,7 @@ def _read_server(value: Value, namespace: str, problems: Problems) -> Server:
 
 def _check_server(server: Value) -> None:
     """Raise BadRules for a server that is wrong or not supported."""
-    server.check_keys("hosts", "name", "port", unsupported=("bind", "defaultEndpoint", "tls"))
     port, hosts = server.need("port"), server.need("hosts")
-    port.check_keys("name", "number", "protocol", unsupported=("targetPort",))
     protocol = port.need("protocol")
     if protocol.choice(*_ISTIO_PROTOCOLS) not in ("HTTP", "HTTP2"):
         raise protocol.at.unsupported(f"{protocol.path}: {protocol.text()} is not supported yet")
@@ -163,10 +160,6 @@ def _check_server(server: Value) -> None:
 def _read_gateway_api_gateway(document: Document) -> Gateway:
     problems = Problems()
     with problems:
-        document.spec.check_keys(
-            *("addresses", "gatewayClassName", "infrastructure", "listeners"),
-            unsupported=("allowedListeners", "defaultScope", "tls"),
-        )
         name = document.spec.need("gatewayClassName")
         if name.text() != GATEWAY_CLASS:
             raise name.at.unsupported(
@@ -197,7 +190,6 @@ def _read_listener(value: Value, namespace: str, problems: Problems) -> Server:
         _check_listener(value)
         allowed = value.get("allowedRoutes")
         if allowed is not None:
-            allowed.check_keys("kinds", "namespaces")
             route_namespaces = _read_route_namespaces(allowed.get("namespaces"), namespace)
             route_kinds = _read_route_kinds(allowed)
     content = value.mapping()
@@ -216,9 +208,6 @@ def _read_listener(value: Value, namespace: str, problems: Problems) -> Server:
 
 def _check_listener(listener: Value) -> None:
     """Raise BadRules for a listener that is wrong or not supported, apart from its routes."""
-    listener.check_keys(
-        *("allowedRoutes", "hostname", "name", "port", "protocol"), unsupported=("tls",)
-    )
     protocol, hostname = listener.need("protocol"), listener.get("hostname")
     if protocol.choice(*_LISTENER_PROTOCOLS) != "HTTP":
         raise protocol.at.unsupported(f"{protocol.path}: {protocol.text()} is not supported yet")
@@ -232,7 +221,6 @@ def _read_route_namespaces(namespaces: Value | None, own_namespace: str) -> tupl
     """Return the namespaces whose routes may attach, None for all."""
     if namespaces is None:
         return (own_namespace,)
-    namespaces.check_keys("from", "selector")
     source = namespaces.get("from")
     choice = source.choice("All", "Same", "Selector") if source else "Same"
     if choice == "Selector":
@@ -242,14 +230,12 @@ def _read_route_namespaces(namespaces: Value | None, own_namespace: str) -> tupl
 
 def _read_namespace_selector(selector: Value) -> tuple[str, ...]:
     """Return the namespaces that a selector names. Only the label with the name is known."""
-    selector.check_keys("matchExpressions", "matchLabels")
     labels = selector.get("matchLabels")
     required_labels = labels.text_mapping() if labels else {}
     requirements: list[tuple[str, list[str]]] = [
         (key, [value]) for key, value in required_labels.items()
     ]
     for expression in selector.entries("matchExpressions"):
-        expression.check_keys("key", "operator", "values")
         if expression.need("operator").choice("DoesNotExist", "Exists", "In", "NotIn") != "In":
             raise expression.need("operator").error("In, the only one that is supported yet")
         values = [value.text() for value in expression.need("values").items()]
@@ -266,7 +252,6 @@ def _read_route_kinds(allowed_routes: Value) -> tuple[str, ...]:
     """Return the kinds of routes that may attach."""
     names = []
     for kind in allowed_routes.entries("kinds"):
-        kind.check_keys("group", "kind")
         group = kind.get("group")
         if group is not None:
             group.choice(GATEWAY_API_GROUP)

@@ -8,11 +8,12 @@ from meshproof.base.errors import BadRules
 from meshproof.base.names import CLUSTER_DOMAIN, Labels, is_host_within
 from meshproof.documents.lookup import read_api_group, read_kind
 from meshproof.documents.manifest import Document
+from meshproof.documents.problems import ReadObject
 from meshproof.inventory import destination_rules, gateways, policies, service_entries, services
 from meshproof.inventory.destination_rules import DestinationRule, read_destination_rules
 from meshproof.inventory.gateways import Gateway, read_gateways
 from meshproof.inventory.policies import read_peer_authentications
-from meshproof.inventory.problems import Problems, ReadObject
+from meshproof.inventory.problems import Problems
 from meshproof.inventory.selectors import LABEL_PATHS, Selector, read_selectors
 from meshproof.inventory.service_entries import ServiceEntry, read_service_entries
 from meshproof.inventory.services import read_services

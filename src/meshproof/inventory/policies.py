@@ -57,15 +57,12 @@ def _find_problems(document: Document) -> Problems:
         spec = document.root.get("spec")
         if spec is None:
             return problems
-        spec.check_keys("mtls", "selector", unsupported=("portLevelMtls",))
         mtls, selector = spec.get("mtls"), spec.get("selector")
         if mtls is not None:
-            mtls.check_keys("mode")
             mode = mtls.get("mode")
             if mode is not None:
                 mode.choice(*_MODES)
         if selector is not None:
-            selector.check_keys("matchLabels")
             labels = selector.get("matchLabels")
             has_labels = labels is not None and bool(labels.text_mapping())
             if has_labels and document.namespace == ROOT_NAMESPACE:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Protocol
 
 from meshproof.base.errors import BadRules
+from meshproof.documents.problems import ReadObject
 
 
 class Problems(list[BadRules]):
@@ -25,14 +25,6 @@ class Problems(list[BadRules]):
         if isinstance(error, BadRules):
             self.append(error)
         return isinstance(error, BadRules)
-
-
-class ReadObject(Protocol):
-    """An object that was read, with its problems; the first is the first in its file."""
-
-    @property
-    def problems(self) -> tuple[BadRules, ...]:
-        """What is wrong or not supported, each with file and line."""
 
 
 def raise_first_problem(objects: Iterable[ReadObject]) -> None:

@@ -12,7 +12,6 @@ from meshproof.rules.common_fields import read_seconds, read_string_match
 from meshproof.rules.model import StringMatch
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE", "*")
-_COMMON_KEYS = ("allowCredentials", "allowHeaders", "allowMethods", "exposeHeaders", "maxAge")
 
 
 def read_virtual_service_cors(route: Value) -> Cors | None:
@@ -20,7 +19,6 @@ def read_virtual_service_cors(route: Value) -> Cors | None:
     policy = route.get("corsPolicy")
     if policy is None:
         return None
-    policy.check_keys(*_COMMON_KEYS, "allowOrigin", "allowOrigins", "unmatchedPreflights")
     origins, unmatched = policy.get("allowOrigins"), policy.get("unmatchedPreflights")
     choice = unmatched.choice("UNSPECIFIED", "FORWARD", "IGNORE") if unmatched else ""
     if origins is None:
@@ -33,7 +31,6 @@ def read_route_rule_cors(spec: Value) -> Cors | None:
     policy = spec.get("corsPolicy")
     if policy is None:
         return None
-    policy.check_keys(*_COMMON_KEYS, "allowOrigin")
     return _read_policy(policy, _read_exact_origins(policy), forwards_unmatched=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from meshproof.base.errors import BadRules
 from meshproof.base.names import Labels
 from meshproof.documents.manifest import At, Document
 from meshproof.rules.actions import (
@@ -105,6 +106,8 @@ class Route:
 
     Exactly one of `split`, `redirect` and `direct_response` says where its requests go. `timeout`
     is in seconds; None and 0 mean no limit. `options` are the judge's options that its rule sets.
+    With `problems` a part of it could not be read or is not supported: it may do something else,
+    and where none of the three is there, what it does is unknown.
     """
 
     matches: tuple[Match, ...]
@@ -121,6 +124,7 @@ class Route:
     mirrors: tuple[Mirror, ...] = ()
     cors: Cors | None = None
     options: Options = ()
+    problems: tuple[BadRules, ...] = field(default=(), compare=False)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -202,7 +206,8 @@ class PeerPolicy:
 class RuleSet:
     """All rules that are served together, and the dialect of their routes (for reports).
 
-    `documents` are the objects that the rules come from; a cluster gets these.
+    `documents` are the objects that the rules come from; a cluster gets these. `problems` is what
+    could not be read or is not supported, with its place: without any, the rules are complete.
     """
 
     tables: tuple[RouteTable, ...] = ()
@@ -210,6 +215,7 @@ class RuleSet:
     policies: tuple[PeerPolicy, ...] = ()
     dialect: str = field(default="", compare=False)
     documents: tuple[Document, ...] = field(default=(), compare=False, repr=False)
+    problems: tuple[BadRules, ...] = field(default=(), compare=False)
 
     def __add__(self, added: RuleSet) -> RuleSet:
         return RuleSet(
@@ -218,6 +224,7 @@ class RuleSet:
             self.policies + added.policies,
             self.dialect or added.dialect,
             self.documents + added.documents,
+            self.problems + added.problems,
         )
 
     @property

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType, ModuleType
 
 from meshproof.base.errors import BadRules, suggest_nearest
 from meshproof.base.names import INGRESS_CLASS, Labels
 from meshproof.documents.manifest import Document
+from meshproof.documents.problems import CheckedDocument, check
 from meshproof.rules import judge_options
 from meshproof.rules.gateway_api import reader as gateway_api
 from meshproof.rules.istio import virtual_service
 from meshproof.rules.legacy import destination_policy, egress_rule, ingress, route_rule
 from meshproof.rules.model import RuleSet
+from meshproof.rules.support import find_support
 
 _LEGACY_READERS = (route_rule, destination_policy, egress_rule, ingress)
 _READERS = (virtual_service, gateway_api, *_LEGACY_READERS)
-_KINDS = (*virtual_service.KINDS, *gateway_api.KINDS, *(reader.KIND for reader in _LEGACY_READERS))
-#: The keys of every object (Kubernetes API reference, ObjectMeta).
-_OBJECT_KEYS = ("apiVersion", "kind", "metadata", "spec", "status")
-_METADATA_KEYS = (
-    "annotations",
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "finalizers",
-    "generateName",
-    "generation",
-    "labels",
-    "managedFields",
-    "name",
-    "namespace",
-    "ownerReferences",
-    "resourceVersion",
-    "selfLink",
-    "uid",
+#: (group, kind) of objects without which a route refers to something that is not there.
+_EXPLAINING_KINDS = (
+    ("networking.istio.io", "DestinationRule"),
+    ("gateway.networking.k8s.io", "Gateway"),
+    ("gateway.networking.k8s.io", "ReferenceGrant"),
 )
+_KINDS = (*virtual_service.KINDS, *gateway_api.KINDS, *(reader.KIND for reader in _LEGACY_READERS))
 
 
 def read_rules(
@@ -44,38 +34,96 @@ def read_rules(
     selectors: Mapping[str, Labels] = MappingProxyType({}),
     classes: Collection[str] = (INGRESS_CLASS,),
 ) -> RuleSet:
-    """Return the rules in `documents`, whatever dialect each is written in.
+    """Return the rules in `documents`, which must all be valid and supported.
 
-    `selectors` are the labels that Services select, by full host: RouteRules name callers by
-    Service. `classes` are the names of Istio's IngressClasses.
-
-    Raises BadRules with file and line for a document of no known dialect (none is ever ignored),
-    for one that is invalid, for two of one name, and when there is no rule at all.
+    See `collect_rules`. Raises BadRules with file and line for the first problem, and when there
+    is no rule at all.
     """
-    all_documents = list(documents)
-    readers = [_find_reader(document, classes) for document in all_documents]
-    _check_objects(all_documents)
-    rules = RuleSet()
-    for reader in _READERS:
-        reader_documents = (
-            document
-            for document, document_reader in zip(all_documents, readers, strict=True)
-            if document_reader is reader
-        )
-        rules += (
-            route_rule.read_rules(reader_documents, selectors)
-            if reader is route_rule
-            else reader.read_rules(reader_documents)
-        )
+    rules = collect_rules(documents, selectors, classes)
+    for problem in rules.problems:
+        raise problem
     if rules.is_empty:
         message = "no rules found"
         raise (
-            all_documents[0].at.error(f"{message}: subsets alone route nothing")
-            if all_documents
+            rules.documents[0].at.error(f"{message}: subsets alone route nothing")
+            if rules.documents
             else BadRules(message)
         )
-    _check_options(all_documents, rules)
-    return replace(rules, documents=tuple(all_documents))
+    return rules
+
+
+def collect_rules(
+    documents: Iterable[Document],
+    selectors: Mapping[str, Labels] = MappingProxyType({}),
+    classes: Collection[str] = (INGRESS_CLASS,),
+) -> RuleSet:
+    """Return the rules in `documents`, whatever dialect each is written in, and their problems.
+
+    `selectors` are the labels that Services select, by full host: RouteRules name callers by
+    Service. `classes` are the names of Istio's IngressClasses. What is not valid, not supported or
+    of no known dialect, and a second object of one name, is in `problems` of the rules and of its
+    route; nothing is ever passed over.
+    """
+    all_documents = list(documents)
+    unread = _UnreadDocuments()
+    documents_by_reader: dict[ModuleType, list[CheckedDocument]] = {}
+    for document in all_documents:
+        with unread.collect():
+            reader = _find_reader(document, classes)
+            unread.check_name(document)
+            checked = check(document, find_support(document.group, document.kind))
+            documents_by_reader.setdefault(reader, []).append(checked)
+    rules = RuleSet()
+    for reader in _READERS:
+        checked_documents = documents_by_reader.get(reader, [])
+        rules += (
+            route_rule.read_rules(checked_documents, selectors)
+            if reader is route_rule
+            else reader.read_rules(checked_documents)
+        )
+    problems = [
+        problem.error
+        for checked_documents in documents_by_reader.values()
+        for checked in sorted(checked_documents, key=_explains_nothing)
+        for problem in checked.problems
+    ]
+    problems = [*unread.problems, *problems]
+    return replace(
+        rules,
+        documents=tuple(all_documents),
+        problems=(*problems, *(() if problems else _find_unused_options(all_documents, rules))),
+    )
+
+
+def _explains_nothing(checked: CheckedDocument) -> bool:
+    """Say whether no route can be wrong because this object is: those that can come first."""
+    return (checked.document.group, checked.document.kind) not in _EXPLAINING_KINDS
+
+
+class _UnreadDocuments:
+    """Collects why documents are not read, and finds second objects of one name."""
+
+    def __init__(self) -> None:
+        self.problems: list[BadRules] = []
+        self._first_by_name: dict[tuple[str, str, str, str], Document] = {}
+
+    @contextlib.contextmanager
+    def collect(self) -> Iterator[None]:
+        """Turn a BadRules raised in this context into a problem."""
+        try:
+            yield
+        except BadRules as error:
+            self.problems.append(error)
+
+    def check_name(self, document: Document) -> None:
+        """Raise BadRules for a document whose kind, namespace and name another one has."""
+        name = (document.group, document.kind, document.namespace, document.name)
+        twin = self._first_by_name.setdefault(name, document)
+        if twin is not document:
+            raise document.at.error(
+                f"two objects of kind {document.kind} are named '{document.name}'; this one would "
+                f"replace the one at {twin.at}"
+            )
 
 
 def _find_reader(document: Document, classes: Collection[str]) -> ModuleType:
@@ -90,8 +138,8 @@ def _find_reader(document: Document, classes: Collection[str]) -> ModuleType:
     )
 
 
-def _check_options(documents: Iterable[Document], rules: RuleSet) -> None:
-    """Check that each option for the judge applies to a route of the rules."""
+def _find_unused_options(documents: Iterable[Document], rules: RuleSet) -> Iterator[BadRules]:
+    """Yield an error for each option for the judge that applies to no route of the rules."""
     routes = [route for table in rules.tables for route in table.routes]
     used = {option.at for route in routes for option in route.options}
     for option in (
@@ -100,21 +148,6 @@ def _check_options(documents: Iterable[Document], rules: RuleSet) -> None:
         for rule_document in judge_options.read_options(document)
     ):
         if option.at not in used:
-            raise option.at.error(
+            yield option.at.error(
                 f"{option.name.replace('_', '-')} holds for no route of the rules"
-            )
-
-
-def _check_objects(documents: Iterable[Document]) -> None:
-    """Check what does not depend on the dialect: top-level keys, metadata, unique names."""
-    first_by_name: dict[tuple[str, str, str, str], Document] = {}
-    for document in documents:
-        document.root.check_keys(*_OBJECT_KEYS)
-        document.metadata.check_keys(*_METADATA_KEYS)
-        name = (document.group, document.kind, document.namespace, document.name)
-        twin = first_by_name.setdefault(name, document)
-        if twin is not document:
-            raise document.at.error(
-                f"two objects of kind {document.kind} are named '{document.name}'; this one would "
-                f"replace the one at {twin.at}"
             )

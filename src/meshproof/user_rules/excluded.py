@@ -66,10 +66,10 @@ class LiveObjects:
         is_outside = isinstance(error, Missing) and error.namespace not in self._namespaces
         if not matching or not (is_outside or isinstance(error, Unsupported)):
             return False
-        line, column, reason = str(error).removeprefix(f"{error.file}:").split(":", 2)
+        reason = error.reason
         if is_outside:
             reason = f"{reason} (in the namespaces that are read)"
-        self._exclude(matching[0], At(error.file, int(line), int(column)), reason.strip())
+        self._exclude(matching[0], At(error.file, error.line, error.column), reason)
         return True
 
     def _exclude(self, document: Document, at: At, because: str) -> None:

@@ -34,7 +34,8 @@ class Defect:
     """A place whose form is wrong.
 
     `path` is where it stands (`spec.http[0]`), `actual` the text there. `expected` is the right
-    text or type, empty where unknown. `repair` says in one line what to write.
+    text or type, empty where unknown. `repair` says in one line what to write. `choices` are the
+    valid words where the text is none of them.
     """
 
     kind: DefectKind
@@ -43,3 +44,4 @@ class Defect:
     actual: str
     expected: str = ""
     repair: str = ""
+    choices: tuple[str, ...] = ()

@@ -6,12 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from meshproof.documents.durations import parse_duration
 from meshproof.documents.form.defect import Defect, DefectKind
 from meshproof.documents.manifest import Scalar, Value
 from meshproof.documents.schema import Shape, find_closest_word
 
-#: Go's notation, which Kubernetes and Istio read: 1h30m, 5s, 250ms.
-_DURATION = re.compile(r"\d+(\.\d+)?(ns|us|µs|ms|s|m|h)(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))*")
 _SPELT_OUT = re.compile(r"(\d+(?:\.\d+)?) *(h|m|s|ms)?[a-z]*", re.I)
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -160,14 +159,14 @@ def _check_duration(value: Value, content: Scalar, shape: Shape) -> Iterator[Def
     if not isinstance(content, str):
         repair = f"{content}s" if isinstance(content, (int, float)) else ""
         yield _build_type_defect(value, shape, "" if isinstance(content, bool) else repair)
-    elif not _DURATION.fullmatch(content):
+    elif (seconds := parse_duration(content)) is None:
         spelt_out = _SPELT_OUT.fullmatch(content)
         yield _build_range_defect(
             value,
             shape.description,
             f"{spelt_out[1]}{(spelt_out[2] or 's').lower()}" if spelt_out else "",
         )
-    elif shape.type == "duration" and not re.search("[1-9]", content):
+    elif shape.type == "duration" and not seconds:
         yield _build_range_defect(value, "a duration of 1ms or more")
 
 
@@ -194,7 +193,9 @@ def _check_choice(
     elif content and as_read(content) not in choices:
         nearest_choice = find_closest_word(content, choices)
         repair = nearest_choice or f"one of {', '.join(choices)}"
-        yield Defect(DefectKind.WRONG_WORD, value.at, value.path, content, nearest_choice, repair)
+        yield Defect(
+            DefectKind.WRONG_WORD, value.at, value.path, content, nearest_choice, repair, choices
+        )
 
 
 def _check_name(value: Value, content: Scalar, shape: Shape) -> Iterator[Defect]:

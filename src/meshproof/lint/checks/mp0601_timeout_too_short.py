@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from meshproof.documents.durations import parse_duration
 from meshproof.documents.lookup import find_values, read_text
 from meshproof.documents.manifest import Value
 from meshproof.lint.engine.finding import Hit
@@ -24,8 +24,6 @@ _PATHS = {
     ),
     "HTTPRoute": (("timeouts", "request"), ("timeouts", "backendRequest"), ("retry", "attempts")),
 }
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
 #: Seconds that a RouteRule without a timeout has.
 _LEGACY_TIMEOUT = 15.0
 
@@ -45,8 +43,8 @@ def _check_retries(table: RouteTable, route: Route) -> Iterator[Hit]:
     attempts = attempts_value.content if attempts_value is not None else 0
     if try_timeout is None or isinstance(attempts, bool) or not isinstance(attempts, int):
         return
-    try_seconds = _parse_seconds(read_text(try_timeout))
-    timeout_seconds = _parse_seconds(read_text(timeout)) if timeout is not None else 0.0
+    try_seconds = parse_duration(read_text(try_timeout)) or 0.0
+    timeout_seconds = parse_duration(read_text(timeout)) or 0.0
     if timeout is None and table.dialect == "RouteRule":
         timeout_seconds = _LEGACY_TIMEOUT
     needed_seconds = try_seconds * (attempts + 1)
@@ -68,14 +66,6 @@ def _check_retries(table: RouteTable, route: Route) -> Iterator[Hit]:
 
 def _get_first(values: list[Value]) -> Value | None:
     return values[0] if values else None
-
-
-def _parse_seconds(duration: str) -> float:
-    """Return a duration such as 1m30s in seconds, 0 for a text that is none."""
-    parts = _DURATION_PART.findall(duration)
-    if "".join(number + unit for number, unit in parts) != duration:
-        return 0.0
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 def _format_seconds(duration: float) -> str:

@@ -209,7 +209,10 @@ def _read_env(container: Value) -> dict[str, str]:
     entries = container.get("env")
     env: dict[str, str] = {}
     for entry in entries.items() if entries else []:
-        entry.check_keys("name", "value", unsupported=("valueFrom",))
+        if entry.get("valueFrom") is not None:
+            raise entry.keys["valueFrom"].unsupported(
+                f"{entry.path}.valueFrom is not supported yet"
+            )
         value = entry.get("value")
         env[entry.need("name").text()] = value.text() if value else ""
     return env

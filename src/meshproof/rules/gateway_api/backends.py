@@ -5,18 +5,19 @@ Source: Gateway API reference, BackendRef and ReferenceGrant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from meshproof.base.errors import suggest_nearest
 from meshproof.base.names import qualify_host
 from meshproof.documents.manifest import Document, Value
+from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules.actions import UNCHANGED, Headers
 from meshproof.rules.gateway_api.listeners import GROUP, ROUTE_KINDS
 from meshproof.rules.model import Target
 
 _MAX_WEIGHT = 1_000_000
-_REFERENCE_KEYS = ("group", "kind", "name", "namespace", "port")
 
 
 @dataclass(frozen=True)
@@ -30,29 +31,10 @@ class ReferenceGrants:
     grants: frozenset[tuple[str, str, str, str]]
 
     @classmethod
-    def from_documents(cls, documents: Iterable[Document]) -> ReferenceGrants:
+    def from_documents(cls, documents: Iterable[CheckedDocument]) -> ReferenceGrants:
         """Return the grants of ReferenceGrants for routes to Services; others are ignored."""
-        grants: set[tuple[str, str, str, str]] = set()
-        for document in documents:
-            spec = document.spec
-            spec.check_keys("from", "to")
-            service_names = []
-            for target in spec.need("to").items():
-                target.check_keys("group", "kind", "name")
-                name = target.get("name")
-                if (target.need("kind").text(), _read_group(target)) == ("Service", ""):
-                    service_names.append(name.text() if name else "")
-            for source in spec.need("from").items():
-                source.check_keys("group", "kind", "namespace")
-                kind, namespace = (
-                    source.need("kind").text(),
-                    source.need("namespace").non_empty_text(),
-                )
-                if kind in ROUTE_KINDS and _read_group(source) == GROUP:
-                    grants |= {
-                        (kind, namespace, document.namespace, name) for name in service_names
-                    }
-        return cls(frozenset(grants))
+        grants = read_each(documents, lambda checked: list(_read_grants(checked.document)))
+        return cls(frozenset(itertools.chain.from_iterable(grants)))
 
     def allows(self, route: Document, namespace: str, name: str) -> bool:
         """Say whether a route may send to a Service."""
@@ -60,6 +42,19 @@ class ReferenceGrants:
         return namespace == route.namespace or not self.grants.isdisjoint(
             {(*route_key, name), (*route_key, "")}
         )
+
+
+def _read_grants(document: Document) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the grants of a ReferenceGrant for routes to Services."""
+    service_names = []
+    for target in document.spec.need("to").items():
+        name = target.get("name")
+        if (target.need("kind").text(), _read_group(target)) == ("Service", ""):
+            service_names.append(name.text() if name else "")
+    for source in document.spec.need("from").items():
+        kind, namespace = source.need("kind").text(), source.need("namespace").non_empty_text()
+        if kind in ROUTE_KINDS and _read_group(source) == GROUP:
+            yield from ((kind, namespace, document.namespace, name) for name in service_names)
 
 
 def _read_group(entry: Value) -> str:
@@ -88,7 +83,6 @@ class BackendReader:
         backend_refs = rule.get("backendRefs")
         targets = []
         for entry in backend_refs.items() if backend_refs else []:
-            entry.check_keys(*_REFERENCE_KEYS, "filters", "weight")
             weight = entry.get("weight")
             share = weight.integer(0, _MAX_WEIGHT) if weight else 1
             targets.append(self._read_target(entry, share, read_changes(entry)))
@@ -96,7 +90,6 @@ class BackendReader:
 
     def read_mirror_target(self, entry: Value) -> Target:
         """Return the backend of a RequestMirror."""
-        entry.check_keys(*_REFERENCE_KEYS)
         return self._read_target(entry, 100, UNCHANGED)
 
     def _read_target(self, entry: Value, weight: int, headers: Headers) -> Target:

@@ -96,7 +96,6 @@ def _read_filters(parent: Value, types: tuple[str, ...]) -> Iterator[tuple[str, 
         for key in entry.mapping():
             if key != _FILTER_KEYS[kind] and key in _FILTER_KEYS.values():
                 raise entry.keys[key].error(f"{entry.path}: '{key}' has no place in a {kind}")
-        entry.check_keys("type", _FILTER_KEYS[kind])
         if kind in seen_kinds and kind != _MIRROR:
             raise entry.at.error(f"{entry.path}: a second {kind}")
         seen_kinds.add(kind)
@@ -128,7 +127,6 @@ def _read_headers(filter_by_type: dict[str, Value]) -> Headers:
 def _read_header_changes(modifier: Value | None) -> HeaderChanges:
     if modifier is None:
         return HeaderChanges()
-    modifier.check_keys("add", "remove", "set")
     changed_names: set[str] = set()
     removals = modifier.get("remove")
     pairs = {key: _read_header_pairs(modifier.get(key), changed_names) for key in ("set", "add")}
@@ -144,7 +142,6 @@ def _read_header_pairs(
     """Return (name, value) of each header, and add the names to `changed_names`."""
     pairs = []
     for entry in entries.items() if entries else []:
-        entry.check_keys("name", "value")
         name = entry.need("name")
         check_changed_header(name.non_empty_text(), name.at, changed_names, entry.path)
         pairs.append((name.text().lower(), entry.need("value").text()))
@@ -152,7 +149,6 @@ def _read_header_pairs(
 
 
 def _read_redirect(redirect: Value) -> Redirect:
-    redirect.check_keys("hostname", "path", "port", "scheme", "statusCode")
     code, port, scheme = (redirect.get(key) for key in ("statusCode", "port", "scheme"))
     if code is not None and code.content not in REDIRECT_CODES:
         raise code.error(f"one of {', '.join(map(str, REDIRECT_CODES))}")
@@ -169,7 +165,6 @@ def _read_redirect(redirect: Value) -> Redirect:
 
 
 def _read_rewrite(content: Value) -> Rewrite:
-    content.check_keys("hostname", "path")
     full_path, prefix = _read_path_change(content)
     rewrite = Rewrite(prefix, _read_hostname(content), at=content.at)
     if full_path:
@@ -190,7 +185,6 @@ def _read_path_change(content: Value) -> tuple[str, str]:
     path = content.get("path")
     if path is None:
         return "", ""
-    path.check_keys("replaceFullPath", "replacePrefixMatch", "type")
     is_full_path = (
         path.need("type").choice("ReplaceFullPath", "ReplacePrefixMatch") == "ReplaceFullPath"
     )
@@ -205,13 +199,11 @@ def _read_path_change(content: Value) -> tuple[str, str]:
 
 
 def _read_mirror(content: Value, read_backend: Callable[[Value], Target]) -> Mirror:
-    content.check_keys("backendRef", "fraction", "percent")
     percent, fraction = content.get("percent"), content.get("fraction")
     share = float(percent.integer(0, 100)) if percent else 100.0
     if percent is not None and fraction is not None:
         raise fraction.at.error(f"{content.path}: 'fraction' has no place beside 'percent'")
     if fraction is not None:
-        fraction.check_keys("denominator", "numerator")
         denominator = fraction.get("denominator")
         total = denominator.integer(1, 2**31 - 1) if denominator else 100
         share = 100 * fraction.need("numerator").integer(0, total) / total
@@ -223,7 +215,6 @@ def _read_limits(rule: Value) -> tuple[float | None, Retries | None]:
     timeouts, retry = rule.get("timeouts"), rule.get("retry")
     timeout = per_try = None
     if timeouts is not None:
-        timeouts.check_keys("backendRequest", "request")
         timeout, per_try = (
             _read_duration(timeouts.get(key)) for key in ("request", "backendRequest")
         )
@@ -233,7 +224,6 @@ def _read_limits(rule: Value) -> tuple[float | None, Retries | None]:
             )
     if retry is None:
         return per_try or timeout, None
-    retry.check_keys("attempts", "codes", unsupported=("backoff",))
     attempts, codes = retry.get("attempts"), retry.get("codes")
     status_codes = [str(code.integer(400, 599)) for code in codes.items()] if codes else []
     return timeout, Retries(

@@ -6,12 +6,12 @@ Source: Gateway API reference, Gateway (Listener, AllowedRoutes).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from meshproof.documents.manifest import At, Document
+from meshproof.documents.problems import CheckedDocument, read_valid
 from meshproof.inventory import gateways as inventory
-from meshproof.inventory.problems import raise_first_problem
 
 GROUP = inventory.GATEWAY_API_GROUP
 ROUTE_KINDS = inventory.ROUTE_KINDS
@@ -60,31 +60,31 @@ def intersect_hosts(first: str, second: str) -> str:
     return ""
 
 
-def read_listeners(gateway: Document) -> Iterator[Listener]:
-    """Yield the listeners of a Gateway.
+def read_listeners(checked: CheckedDocument) -> list[Listener]:
+    """Return the listeners of a Gateway, none of one with a problem.
 
-    Raises BadRules with file and line for unknown or unsupported values: another class, TLS.
+    Raises BadRules for two listeners with one name, or with one port and host.
     """
-    gateways = inventory.read_gateways([gateway])
-    raise_first_problem(gateways)
-    for read_gateway in gateways:
-        for server in read_gateway.servers:
-            yield Listener(
-                gateway=read_gateway.name,
-                name=server.name,
-                host=server.hosts[0],
-                port=server.number,
-                namespaces=server.route_namespaces,
-                kinds=server.route_kinds,
-                at=server.at,
-            )
+    listeners = [
+        Listener(
+            gateway=gateway.name,
+            name=server.name,
+            host=server.hosts[0],
+            port=server.number,
+            namespaces=server.route_namespaces,
+            kinds=server.route_kinds,
+            at=server.at,
+        )
+        for gateway in read_valid([checked], inventory.read_gateways)
+        for server in gateway.servers
+    ]
+    _check_distinct(listeners)
+    return listeners
 
 
-def check_distinct(listeners: Iterable[Listener]) -> None:
+def _check_distinct(listeners: Iterable[Listener]) -> None:
     """Raise BadRules for two listeners of a Gateway with one name, or one port and host."""
     for first, second in itertools.combinations(listeners, 2):
-        if first.gateway != second.gateway:
-            continue
         if first.name == second.name:
             raise second.at.error(f"a second listener '{second.name}'; the first is at {first.at}")
         if (first.port, first.host) == (second.port, second.host):

@@ -39,7 +39,6 @@ def find_attachments(route: Document, listeners: Sequence[Listener]) -> Iterator
     served_hosts: set[str] = set()
     has_gateway = False
     for parent in parents.items():
-        parent.check_keys("group", "kind", "name", "namespace", "port", "sectionName")
         group, kind = _read_text(parent, "group", GROUP), _read_text(parent, "kind", "Gateway")
         if (group, kind) == ("", "Service"):
             yield _attach_to_service(route, parent)

@@ -8,12 +8,15 @@ written; a route without one is the youngest.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 
+from meshproof.base.errors import BadRules
 from meshproof.base.names import MESH
 from meshproof.documents.manifest import Document
+from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules.gateway_api.backends import ReferenceGrants
-from meshproof.rules.gateway_api.listeners import GROUP, Listener, check_distinct, read_listeners
+from meshproof.rules.gateway_api.listeners import GROUP, Listener, read_listeners
 from meshproof.rules.gateway_api.parents import Attachment, find_attachments
 from meshproof.rules.gateway_api.routes import RankedRoute, read_ranked_routes
 from meshproof.rules.model import Gateway, RouteTable, RuleSet, Server
@@ -34,34 +37,38 @@ def handles(document: Document) -> bool:
     return group == GROUP and version in KINDS.get(document.kind, ())
 
 
-def read_rules(documents: Iterable[Document]) -> RuleSet:
+def read_rules(documents: Iterable[CheckedDocument]) -> RuleSet:
     """Return a gateway for each listener, and a route table for hosts with the same objects.
 
     A table has the routes of all HTTPRoutes of a host at a listener, or of a Service, in the order
-    in which they are tried. Raises BadRules with file and line for missing, unknown or unsupported
-    values, and for a rule that applies nowhere.
+    in which they are tried. What cannot be read, is not supported or applies nowhere becomes a
+    problem of its document.
     """
-    documents_by_kind: dict[str, list[Document]] = {kind: [] for kind in KINDS}
-    for document in documents:
-        documents_by_kind[document.kind].append(document)
-    listeners = [
-        listener for gateway in documents_by_kind["Gateway"] for listener in read_listeners(gateway)
-    ]
-    check_distinct(listeners)
+    documents_by_kind: dict[str, list[CheckedDocument]] = {kind: [] for kind in KINDS}
+    for checked in documents:
+        documents_by_kind[checked.document.kind].append(checked)
+    gateways = documents_by_kind["Gateway"]
+    listeners_by_gateway = read_each(gateways, read_listeners)
+    listeners = list(itertools.chain.from_iterable(listeners_by_gateway))
     grants = ReferenceGrants.from_documents(documents_by_kind["ReferenceGrant"])
     attached_routes: dict[Attachment, list[Document]] = {}
     routes_by_document: dict[Document, list[RankedRoute]] = {}
-    for document in sorted(
-        (*documents_by_kind["HTTPRoute"], *documents_by_kind["GRPCRoute"]), key=_age_key
-    ):
+    checked_by_document: dict[Document, CheckedDocument] = {}
+
+    def read_route(checked: CheckedDocument) -> None:
+        document = checked.document
         attachments = list(dict.fromkeys(find_attachments(document, listeners)))
         needs_grants = any(attachment.gateway != MESH for attachment in attachments)
-        routes_by_document[document] = read_ranked_routes(
-            document, grants if needs_grants else None
-        )
+        routes_by_document[document] = read_ranked_routes(checked, grants if needs_grants else None)
+        checked_by_document[document] = checked
         for attachment in attachments:
             attached_routes.setdefault(attachment, []).append(document)
-    _check_attachments(attached_routes)
+
+    routes = (*documents_by_kind["HTTPRoute"], *documents_by_kind["GRPCRoute"])
+    read_each(sorted(routes, key=_age_key), read_route)
+    for document, error in _find_attachment_errors(attached_routes):
+        with checked_by_document[document].collect(document.root):
+            raise error
     return RuleSet(
         (
             *_build_tables(attached_routes, routes_by_document),
@@ -72,8 +79,9 @@ def read_rules(documents: Iterable[Document]) -> RuleSet:
     )
 
 
-def _age_key(document: Document) -> tuple[str, str, str]:
+def _age_key(checked: CheckedDocument) -> tuple[str, str, str]:
     """Return the sort key that orders routes with equal matches: by creation time, then name."""
+    document = checked.document
     created = document.metadata.get("creationTimestamp")
     return created.text() if created else "later", document.namespace, document.name
 
@@ -83,24 +91,32 @@ def _make_gateway(listener: Listener) -> Gateway:
     return Gateway(listener.full_name, servers, listener.at, proxy=listener.gateway)
 
 
-def _check_attachments(attached_routes: dict[Attachment, list[Document]]) -> None:
-    """Raise BadRules for two kinds of route at one attachment, and for ports beside all ports."""
+def _find_attachment_errors(
+    attached_routes: dict[Attachment, list[Document]],
+) -> Iterator[tuple[Document, BadRules]]:
+    """Yield the errors of routes of two kinds at one attachment, and of ports beside all ports."""
     ports_by_host: dict[str, set[int | None]] = {}
     for attachment, routes in attached_routes.items():
         first_route, *later_routes = routes
         for route in later_routes:
             if route.kind != first_route.kind:
-                raise route.at.error(
-                    f"{attachment.host} has a {route.kind} here and a {first_route.kind} at "
-                    f"{first_route.at}; which of them holds is not specified"
+                yield (
+                    route,
+                    route.at.error(
+                        f"{attachment.host} has a {route.kind} here and a {first_route.kind} at "
+                        f"{first_route.at}; which of them holds is not specified"
+                    ),
                 )
         if attachment.gateway == MESH:
             attached_ports = ports_by_host.setdefault(attachment.host, set())
             attached_ports.add(attachment.port)
             if None in attached_ports and len(attached_ports) > 1:
-                raise first_route.at.unsupported(
-                    f"{attachment.host} has routes for all of its ports and for one; that is not "
-                    "supported yet"
+                yield (
+                    first_route,
+                    first_route.at.unsupported(
+                        f"{attachment.host} has routes for all of its ports and for one; that is "
+                        "not supported yet"
+                    ),
                 )
 
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from meshproof.documents.manifest import Document, Value
+from meshproof.documents.manifest import Value
+from meshproof.documents.problems import CheckedDocument
 from meshproof.rules import judge_options
 from meshproof.rules.actions import DirectResponse
 from meshproof.rules.gateway_api import filters
@@ -49,15 +50,17 @@ class RankedRoute:
         return tuple(-criterion for criterion in (self.rank, self.length, *counts))
 
 
-def read_ranked_routes(http_route: Document, grants: ReferenceGrants | None) -> list[RankedRoute]:
+def read_ranked_routes(
+    checked: CheckedDocument, grants: ReferenceGrants | None
+) -> list[RankedRoute]:
     """Return a route for each match of an HTTPRoute's rules, in the order of the document.
 
-    Without `grants` backends may be in any namespace. Raises BadRules with file and line for
-    unknown or unsupported values.
+    Without `grants` backends may be in any namespace. Raises BadRules with file and line where
+    there is no rule; what of a rule is not valid or not supported is in the problems of its routes.
     """
-    spec, is_grpc = http_route.spec, http_route.kind == "GRPCRoute"
+    http_route, spec = checked.document, checked.document.spec
+    is_grpc = http_route.kind == "GRPCRoute"
     options = judge_options.read_options(http_route)
-    spec.check_keys("hostnames", "parentRefs", "rules", unsupported=("useDefaultGateways",))
     if spec.get("rules") is None and not is_grpc:
         # The API server adds one rule that takes everything.
         catch_all = Route((), (), spec.at, direct_response=DirectResponse(500), options=options)
@@ -66,36 +69,36 @@ def read_ranked_routes(http_route: Document, grants: ReferenceGrants | None) -> 
     if not rules.items():
         raise rules.error("at least one rule")
     backends = BackendReader(http_route, grants)
-    ranked_routes = [
-        ranked for rule in rules.items() for ranked in _read_rule(rule, backends, is_grpc)
-    ]
     return [
-        replace(ranked, route=replace(ranked.route, options=options)) for ranked in ranked_routes
+        ranked
+        for rule in rules.items()
+        for ranked in _read_rule(checked, rule, Route((), (), rule.at, options=options), backends)
     ]
 
 
-def _read_rule(rule: Value, backends: BackendReader, is_grpc: bool) -> Iterator[RankedRoute]:
-    """Yield a ranked route for each match of a rule."""
-    http_keys = () if is_grpc else ("retry", "timeouts")
-    rule.check_keys(
-        *("backendRefs", "filters", "matches", "name", *http_keys),
-        unsupported=("sessionPersistence",),
-    )
-    name, matches_value = rule.get("name"), rule.get("matches")
-    route = Route(
-        matches=(),
-        split=backends.read_split(rule, filters.read_backend_headers),
-        at=rule.at,
-        name=name.text() if name else "",
-    )
-    filter_types = filters.GRPC_FILTERS if is_grpc else filters.HTTP_FILTERS
-    route = filters.add_filters(route, rule, filter_types, backends.read_mirror_target)
-    check_header_changes(route)
-    matches = (
-        [_read_match(match, is_grpc) for match in matches_value.items()] if matches_value else []
-    )
+def _read_rule(
+    checked: CheckedDocument, rule: Value, route: Route, backends: BackendReader
+) -> Iterator[RankedRoute]:
+    """Yield a ranked route for each match of a rule; `route` has nothing of it yet."""
+    is_grpc = checked.document.kind == "GRPCRoute"
+    matches: tuple[Match, ...] = ()
+    with checked.collect(rule):
+        name, split = rule.get("name"), backends.read_split(rule, filters.read_backend_headers)
+        complete_route = filters.add_filters(
+            replace(route, name=name.text() if name else "", split=split),
+            rule,
+            filters.GRPC_FILTERS if is_grpc else filters.HTTP_FILTERS,
+            backends.read_mirror_target,
+        )
+        check_header_changes(complete_route)
+        route = complete_route
+    with checked.collect(rule):
+        entries = rule.entries("matches")
+        matches = checked.read_each(entries, lambda match: _read_match(match, is_grpc))
+        for match in matches or [Match(rule.at)]:
+            _check_replaced_prefix(route, match, rule)
+    route = replace(route, problems=checked.list_errors(rule))
     for match in matches or [Match(rule.at)]:
-        _check_replaced_prefix(route, match, rule)
         matched_route = replace(route, matches=(match,)) if match != Match(match.at) else route
         uri = match.uri.value if match.uri else ("" if is_grpc else _ROOT_PATH)
         rank = (
@@ -123,11 +126,9 @@ def _check_replaced_prefix(route: Route, match: Match, rule: Value) -> None:
 
 def _read_match(match: Value, is_grpc: bool) -> Match:
     if is_grpc:
-        match.check_keys("headers", "method")
         return Match(
             match.at, uri=_read_grpc_method(match.get("method")), headers=_read_headers(match)
         )
-    match.check_keys("headers", "method", "path", "queryParams")
     method = match.get("method")
     return Match(
         at=match.at,
@@ -142,7 +143,6 @@ def _read_path(path: Value | None) -> StringMatch | None:
     """Return the condition on a path, None for the prefix `/`, which every path has."""
     if path is None:
         return None
-    path.check_keys("type", "value")
     path_type, value = path.get("type"), path.get("value")
     kind = (
         path_type.choice("Exact", "PathPrefix", "RegularExpression") if path_type else "PathPrefix"
@@ -162,7 +162,6 @@ def _read_grpc_method(method: Value | None) -> StringMatch | None:
     """Return the condition on the path of a gRPC call: /service/method, built as in istiod."""
     if method is None:
         return None
-    method.check_keys("method", "service", "type")
     match_type, method_value, service = (method.get(key) for key in ("type", "method", "service"))
     is_exact = match_type is None or match_type.choice("Exact", "RegularExpression") == "Exact"
     for value, pattern in ((service, _GRPC_SERVICE), (method_value, _GRPC_METHOD)):
@@ -198,7 +197,6 @@ def _read_pairs(match: Value, key: str) -> tuple[tuple[str, StringMatch], ...]:
     pairs: dict[str, StringMatch] = {}
     entries = match.get(key)
     for entry in entries.items() if entries else []:
-        entry.check_keys("name", "type", "value")
         name, match_type, value = entry.need("name"), entry.get("type"), entry.need("value")
         is_regex = (
             match_type is not None

@@ -23,21 +23,6 @@ from meshproof.rules.actions import (
 from meshproof.rules.common_fields import read_percentage_field, read_seconds
 from meshproof.rules.model import Mirror, Route, Target
 
-#: The keys of a route that this module reads.
-ACTION_KEYS = (
-    "corsPolicy",
-    "directResponse",
-    "fault",
-    "headers",
-    "mirror",
-    "mirrorPercent",
-    "mirrorPercentage",
-    "mirrors",
-    "redirect",
-    "retries",
-    "rewrite",
-    "timeout",
-)
 #: Keys that make no sense in a route that forwards nothing. Istio rejects them, too.
 _FORWARDING_KEYS = ("fault", "mirror", "mirrors", "rewrite", "route")
 _ANSWER_KEYS = ("redirect", "directResponse")
@@ -118,7 +103,6 @@ def _read_redirect(route: Value) -> Redirect | None:
     redirect = route.get("redirect")
     if redirect is None:
         return None
-    redirect.check_keys("authority", "derivePort", "port", "redirectCode", "scheme", "uri")
     if not set(redirect.mapping()) - {"redirectCode"}:
         raise redirect.error("at least one of authority, port, scheme, uri")
     code, port, derive = (redirect.get(key) for key in ("redirectCode", "port", "derivePort"))
@@ -142,10 +126,7 @@ def _read_direct_response(route: Value) -> DirectResponse | None:
     response = route.get("directResponse")
     if response is None:
         return None
-    response.check_keys("body", "status")
     body = response.get("body")
-    if body is not None:
-        body.check_keys("string", unsupported=("bytes",))
     return DirectResponse(
         response.need("status").integer(200, 599), _read_text(body, "string") if body else ""
     )
@@ -155,11 +136,9 @@ def _read_rewrite(route: Value) -> Rewrite | None:
     value = route.get("rewrite")
     if value is None:
         return None
-    value.check_keys("authority", "uri", "uriRegexRewrite")
     regex = value.get("uriRegexRewrite")
     rewrite = Rewrite(_read_text(value, "uri"), _read_text(value, "authority"), at=value.at)
     if regex is not None:
-        regex.check_keys("match", "rewrite")
         if rewrite.uri:
             raise regex.at.error(f"{value.path}: 'uriRegexRewrite' has no place beside 'uri'")
         match = regex.need("match")
@@ -179,7 +158,6 @@ def read_headers(parent: Value) -> Headers:
     headers = parent.get("headers")
     if headers is None:
         return Headers()
-    headers.check_keys("request", "response")
     return Headers(
         _read_header_changes(headers.get("request")), _read_header_changes(headers.get("response"))
     )
@@ -205,7 +183,6 @@ def check_header_changes(route: Route) -> None:
 def _read_header_changes(changes: Value | None) -> HeaderChanges:
     if changes is None:
         return HeaderChanges()
-    changes.check_keys("add", "remove", "set")
     changed_names: set[str] = set()
     removals = changes.get("remove")
     pairs = {key: _read_header_pairs(changes, key, changed_names) for key in ("set", "add")}
@@ -244,18 +221,15 @@ def _read_fault(route: Value) -> Fault | None:
     value = route.get("fault")
     if value is None:
         return None
-    value.check_keys("abort", "delay")
     delay, abort = value.get("delay"), value.get("abort")
     fault = Fault()
     if delay is not None:
-        delay.check_keys("fixedDelay", "percent", "percentage", unsupported=("exponentialDelay",))
         fault = replace(
             fault,
             delay_seconds=read_seconds(delay.need("fixedDelay")),
             delay_percent=read_percentage_field(delay, "percentage", "percent", 0.0),
         )
     if abort is not None:
-        abort.check_keys("httpStatus", "percentage", unsupported=("grpcStatus", "http2Error"))
         fault = replace(
             fault,
             abort_status=abort.need("httpStatus").integer(200, 599),
@@ -268,8 +242,6 @@ def _read_retries(route: Value) -> Retries | None:
     retries = route.get("retries")
     if retries is None:
         return None
-    ignored = ("retryIgnorePreviousHosts", "retryRemoteLocalities")
-    retries.check_keys("attempts", "perTryTimeout", "retryOn", *ignored, unsupported=("backoff",))
     attempts, retry_on = retries.get("attempts"), retries.get("retryOn")
     return Retries(
         attempts=attempts.integer(0, 2**31 - 1) if attempts else 0,
@@ -297,11 +269,11 @@ def _read_mirrors(route: Value, read_target: TargetReader) -> tuple[Mirror, ...]
     if mirror is not None and mirrors is not None:
         raise mirrors.at.error(f"{route.path}: 'mirrors' has no place beside 'mirror'")
     if mirror is not None:
-        percent = read_percentage_field(route, "mirrorPercentage", "mirrorPercent", 100.0)
+        deprecated_key = "mirror_percent" if route.get("mirror_percent") else "mirrorPercent"
+        percent = read_percentage_field(route, "mirrorPercentage", deprecated_key, 100.0)
         return (Mirror(read_target(mirror), percent),)
     results = []
     for entry in mirrors.items() if mirrors else ():
-        entry.check_keys("destination", "percentage")
         target = read_target(entry.need("destination"))
         results.append(Mirror(target, read_percentage_field(entry, "percentage", "", 100.0)))
     return tuple(results)

@@ -7,11 +7,14 @@ here they raise BadRules. Like istiod, this compares exact values and prefixes, 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from meshproof.base.errors import suggest_nearest
-from meshproof.documents.manifest import Document, Value
+from meshproof.base.errors import BadRules, suggest_nearest
+from meshproof.documents.lookup import find_values
+from meshproof.documents.manifest import Value
+from meshproof.documents.problems import CheckedDocument
 from meshproof.rules import judge_options
 from meshproof.rules.actions import UNCHANGED
 from meshproof.rules.istio import actions
@@ -39,38 +42,42 @@ class Delegates:
     `with_hosts` are the others. `read_delegate` reads the routes of a delegate.
     """
 
-    delegates: dict[tuple[str, str], Document]
-    with_hosts: dict[tuple[str, str], Document]
-    read_delegate: Callable[[Document], tuple[Route, ...]]
+    delegates: dict[tuple[str, str], CheckedDocument]
+    with_hosts: dict[tuple[str, str], CheckedDocument]
+    read_delegate: Callable[[CheckedDocument], tuple[Route, ...]]
 
     @classmethod
     def from_documents(
-        cls, documents: Iterable[Document], read_delegate: Callable[[Document], tuple[Route, ...]]
+        cls,
+        documents: Iterable[CheckedDocument],
+        read_delegate: Callable[[CheckedDocument], tuple[Route, ...]],
     ) -> Delegates:
         """Sort VirtualServices into delegates and those with hosts."""
-        delegates: dict[tuple[str, str], Document] = {}
-        with_hosts: dict[tuple[str, str], Document] = {}
-        for document in documents:
-            hosts = document.spec.get("hosts")
-            target_map = with_hosts if hosts is not None and hosts.items() else delegates
-            target_map[document.namespace, document.name] = document
+        delegates: dict[tuple[str, str], CheckedDocument] = {}
+        with_hosts: dict[tuple[str, str], CheckedDocument] = {}
+        for checked in documents:
+            document = checked.document
+            with checked.collect(document.root):
+                hosts = document.spec.get("hosts")
+                target_map = with_hosts if hosts is not None and hosts.items() else delegates
+                target_map[document.namespace, document.name] = checked
         return cls(delegates, with_hosts, read_delegate)
 
-    def list_roots(self) -> list[Document]:
+    def list_roots(self) -> list[CheckedDocument]:
         """Return the VirtualServices that no other one delegates to, in order.
 
         They include those without hosts: their rules would apply nowhere, which is an error.
         """
-        referenced = {
-            _read_delegate_name(delegate, document.namespace)
-            for document in self.with_hosts.values()
-            for route in document.spec.entries("http")
-            if (delegate := route.get("delegate")) is not None
-        }
-        unreferenced = [
-            document for key, document in self.delegates.items() if key not in referenced
-        ]
-        return sorted([*self.with_hosts.values(), *unreferenced], key=lambda document: document.at)
+        referenced = set()
+        for checked in self.with_hosts.values():
+            document = checked.document
+            for delegate in find_values(document.spec, "http", "delegate"):
+                with contextlib.suppress(BadRules):  # it is a problem of its route
+                    referenced.add(_read_delegate_name(delegate, document.namespace))
+        unreferenced = [checked for key, checked in self.delegates.items() if key not in referenced]
+        return sorted(
+            [*self.with_hosts.values(), *unreferenced], key=lambda checked: checked.document.at
+        )
 
     def read_routes(self, root: Route, value: Value, namespace: str) -> Iterator[Route]:
         """Yield the routes of a delegate, which replace the route `root`.
@@ -83,8 +90,8 @@ class Delegates:
         name = "/".join(key)
         if key in self.with_hosts:
             raise delegate.at.error(
-                f"{delegate.path}: {name} at {self.with_hosts[key].at} has hosts of its own, so "
-                "that nothing can be delegated to it"
+                f"{delegate.path}: {name} at {self.with_hosts[key].document.at} has hosts of its "
+                "own, so that nothing can be delegated to it"
             )
         if key not in self.delegates:
             hint = suggest_nearest(
@@ -93,10 +100,16 @@ class Delegates:
             raise delegate.at.missing(
                 f"{delegate.path}: there is no VirtualService {name}{hint}", key[0]
             )
-        document = self.delegates[key]
-        document.spec.check_keys("exportTo", "hosts", "http")
+        checked = self.delegates[key]
+        document = checked.document
+        gateways = document.spec.get("gateways")
+        if gateways is not None:
+            raise gateways.at.error(
+                f"{gateways.path}: {name} is delegated to, and a delegate has no gateways of its "
+                "own"
+            )
         for route, delegate_route in zip(
-            document.spec.need("http").items(), self.read_delegate(document), strict=True
+            document.spec.need("http").items(), self.read_delegate(checked), strict=True
         ):
             if (nested := route.get("delegate")) is not None:
                 raise nested.at.error(
@@ -107,7 +120,6 @@ class Delegates:
 
 def _read_delegate_name(delegate: Value, namespace: str) -> tuple[str, str]:
     """Return namespace and name of the VirtualService that a route delegates to."""
-    delegate.check_keys("name", "namespace")
     namespace_value = delegate.get("namespace")
     return namespace_value.text() if namespace_value else namespace, delegate.need(
         "name"
@@ -131,6 +143,7 @@ def _merge_routes(root: Route, delegate_route: Route) -> Route:
         matches=tuple(_merge_matches(root, delegate_route)),
         name="-".join(filter(None, (root.name, delegate_route.name))),
         options=judge_options.merge_options(delegate_route.options, root.options),
+        problems=root.problems + delegate_route.problems,
         **inherited,
     )
     actions.check_header_changes(merged)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from meshproof.base.errors import suggest_nearest
 from meshproof.base.names import Labels, is_service, qualify_host
-from meshproof.documents.manifest import Document, Value
+from meshproof.documents.manifest import Value
+from meshproof.documents.problems import CheckedDocument
 from meshproof.inventory.destination_rules import read_destination_rules
-from meshproof.inventory.problems import raise_first_problem
 from meshproof.rules.istio import actions, policies
 from meshproof.rules.model import Target
 
@@ -24,22 +24,12 @@ class Subsets:
     labels_by_subset: dict[tuple[str, str], Labels]
 
     @classmethod
-    def from_rules(cls, documents: Iterable[Document]) -> Subsets:
-        """Return the subsets of DestinationRules.
-
-        Raises BadRules with file and line for a rule that is wrong or not supported, and for a
-        subset that is defined twice.
-        """
+    def from_rules(cls, documents: Iterable[CheckedDocument]) -> Subsets:
+        """Return the subsets of DestinationRules; one defined twice is a problem."""
         labels_by_subset: dict[tuple[str, str], Labels] = {}
-        for rule in read_destination_rules(documents):
-            raise_first_problem([rule])
-            policies.check_export(rule.document.spec)
-            for policy in rule.traffic_policies:
-                policies.check_policy(policy)
-            for subset in rule.subsets:
-                if (rule.host, subset.name) in labels_by_subset:
-                    raise subset.at.error(f"subset '{subset.name}' of {rule.host} is defined twice")
-                labels_by_subset[rule.host, subset.name] = subset.labels
+        for checked in documents:
+            with checked.collect(checked.document.root):
+                _add_subsets(checked, labels_by_subset)
         return cls(labels_by_subset)
 
     def find_labels(self, host: str, subset: Value | None) -> Labels:
@@ -59,6 +49,20 @@ class Subsets:
                 host.split(".")[1] if is_service(host) else "",
             )
         return self.labels_by_subset[host, name]
+
+
+def _add_subsets(checked: CheckedDocument, labels_by_subset: dict[tuple[str, str], Labels]) -> None:
+    """Add the subsets of a DestinationRule to `labels_by_subset`."""
+    spec = checked.document.spec
+    with checked.collect(spec):
+        policies.check_export(spec)
+    for rule in read_destination_rules([checked.document]):
+        checked.add_errors(rule.problems)
+        for subset in rule.subsets:
+            with checked.collect(spec):
+                if (rule.host, subset.name) in labels_by_subset:
+                    raise subset.at.error(f"subset '{subset.name}' of {rule.host} is defined twice")
+                labels_by_subset[rule.host, subset.name] = subset.labels
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,6 @@ class DestinationReader:
 
     def _read_weighted_target(self, entry: Value, is_single: bool) -> Target:
         """Return a target of a split; one of several needs a weight."""
-        entry.check_keys("destination", "headers", "weight")
         destination, weight = entry.need("destination"), entry.get("weight")
         if weight is None and not is_single:
             raise entry.at.error(f"{entry.path}: a split of several needs a weight on each")
@@ -106,11 +109,8 @@ class DestinationReader:
 
     def _read_destination(self, destination: Value) -> tuple[str, Labels, int | None]:
         """Return host, labels of the subset, and port of a Destination."""
-        destination.check_keys("host", "port", "subset")
         host = qualify_host(destination.need("host").text(), self.namespace)
         port = destination.get("port")
-        if port is not None:
-            port.check_keys("number")
         return (
             host,
             self.subsets.find_labels(host, destination.get("subset")),

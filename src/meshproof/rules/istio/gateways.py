@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshproof.documents.manifest import Document
+from meshproof.documents.problems import CheckedDocument, read_valid
 from meshproof.inventory import gateways as inventory
-from meshproof.inventory.problems import raise_first_problem
 from meshproof.rules.model import Gateway, Server
 
 
-def read_gateways(documents: Iterable[Document]) -> tuple[Gateway, ...]:
-    """Return the gateways in documents of Istio's kind.
-
-    Raises BadRules with file and line for one that is wrong or not supported.
-    """
-    gateways = inventory.read_gateways(documents)
-    raise_first_problem(gateways)
+def read_gateways(documents: Iterable[CheckedDocument]) -> tuple[Gateway, ...]:
+    """Return the gateways in documents of Istio's kind that have no problem."""
     return tuple(
         Gateway(
             gateway.name,
             tuple(Server(server.number, server.hosts) for server in gateway.servers),
             gateway.document.at,
         )
-        for gateway in gateways
+        for gateway in read_valid(documents, inventory.read_gateways)
     )

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import get_args
 
-from meshproof.documents.manifest import Document
+from meshproof.documents.problems import CheckedDocument, read_valid
 from meshproof.inventory.policies import read_peer_authentications
-from meshproof.inventory.problems import raise_first_problem
 from meshproof.rules.model import MtlsMode, PeerPolicy
 
 
-def read_peer_policies(documents: Iterable[Document]) -> tuple[PeerPolicy, ...]:
-    """Return the policies in documents of that kind.
-
-    Raises BadRules with file and line for one that is wrong or not supported.
-    """
-    policies = read_peer_authentications(documents)
-    raise_first_problem(policies)
+def read_peer_policies(documents: Iterable[CheckedDocument]) -> tuple[PeerPolicy, ...]:
+    """Return the policies in documents of that kind that have no problem."""
     return tuple(
         PeerPolicy(
             policy.document.namespace,
@@ -25,7 +19,7 @@ def read_peer_policies(documents: Iterable[Document]) -> tuple[PeerPolicy, ...]:
             policy.document.at,
             policy.selector or (),
         )
-        for policy in policies
+        for policy in read_valid(documents, read_peer_authentications)
     )
 
 

@@ -7,9 +7,12 @@ PeerAuthentication.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache, partial
 
 from meshproof.base.names import MESH, qualify_gateway, qualify_host, sort_labels
 from meshproof.documents.manifest import Document, Value
+from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules import judge_options
 from meshproof.rules.common_fields import read_string_match
 from meshproof.rules.istio import actions
@@ -47,21 +50,22 @@ def handles(document: Document) -> bool:
     return KINDS.get(document.kind) == group and version in VERSIONS
 
 
-def read_rules(documents: Iterable[Document]) -> RuleSet:
+def read_rules(documents: Iterable[CheckedDocument]) -> RuleSet:
     """Return the rules in `documents`. Subsets are resolved to their labels.
 
-    Raises BadRules with file and line for missing, unknown or unsupported values.
+    What cannot be read becomes a problem of its document; all else is in the rules.
     """
-    documents_by_kind: dict[str, list[Document]] = {kind: [] for kind in KINDS}
-    for document in documents:
-        documents_by_kind[document.kind].append(document)
+    documents_by_kind: dict[str, list[CheckedDocument]] = {kind: [] for kind in KINDS}
+    for checked in documents:
+        documents_by_kind[checked.document.kind].append(checked)
     subsets = Subsets.from_rules(documents_by_kind["DestinationRule"])
     delegates = Delegates.from_documents(
-        documents_by_kind["VirtualService"], lambda delegate: _read_delegate(delegate, subsets)
+        documents_by_kind["VirtualService"],
+        cache(lambda delegate: _read_delegate(delegate, subsets)),
     )
     return RuleSet(
-        tables=tuple(
-            _read_route_table(document, subsets, delegates) for document in delegates.list_roots()
+        tables=read_each(
+            delegates.list_roots(), lambda checked: _read_route_table(checked, subsets, delegates)
         ),
         gateways=read_gateways(documents_by_kind["Gateway"]),
         policies=read_peer_policies(documents_by_kind["PeerAuthentication"]),
@@ -69,21 +73,24 @@ def read_rules(documents: Iterable[Document]) -> RuleSet:
     )
 
 
-def _read_delegate(document: Document, subsets: Subsets) -> tuple[Route, ...]:
+def _read_delegate(checked: CheckedDocument, subsets: Subsets) -> tuple[Route, ...]:
     """Return the routes of a delegate."""
+    document = checked.document
     check_export(document.spec)
     destinations, options = (
         DestinationReader(subsets, document.namespace),
         judge_options.read_options(document),
     )
     return tuple(
-        _read_route(route, destinations, options) for route in document.spec.need("http").items()
+        _read_route(checked, route, destinations, options)
+        for route in document.spec.need("http").items()
     )
 
 
-def _read_route_table(document: Document, subsets: Subsets, delegates: Delegates) -> RouteTable:
-    spec = document.spec
-    spec.check_keys("exportTo", "gateways", "hosts", "http", unsupported=("tcp", "tls"))
+def _read_route_table(
+    checked: CheckedDocument, subsets: Subsets, delegates: Delegates
+) -> RouteTable:
+    document, spec = checked.document, checked.document.spec
     check_export(spec)
     namespace = document.namespace
     hosts = tuple(qualify_host(host.text(), namespace) for host in spec.need("hosts").items())
@@ -98,7 +105,7 @@ def _read_route_table(document: Document, subsets: Subsets, delegates: Delegates
     )
     return RouteTable(
         hosts=hosts,
-        routes=tuple(_read_routes(routes, destinations, options, delegates)),
+        routes=tuple(_read_routes(checked, destinations, options, delegates)),
         gateways=_read_gateway_names(spec, namespace) or (MESH,),
         at=document.at,
         name=document.name,
@@ -113,52 +120,57 @@ def _read_gateway_names(parent: Value, namespace: str) -> tuple[str, ...]:
 
 
 def _read_routes(
-    routes: Iterable[Value], destinations: DestinationReader, options: Options, delegates: Delegates
+    checked: CheckedDocument,
+    destinations: DestinationReader,
+    options: Options,
+    delegates: Delegates,
 ) -> Iterator[Route]:
     """Yield the routes of a table, with those of delegates in place of routes that delegate."""
-    for value in routes:
-        root = _read_route(value, destinations, options)
-        if value.get("delegate") is None:
-            yield root
+    for value in checked.document.spec.need("http").items():
+        route = _read_route(checked, value, destinations, options)
+        if isinstance(value.content, dict) and "delegate" in value.content:
+            yield from _read_delegated_routes(checked, route, value, delegates)
         else:
-            yield from delegates.read_routes(root, value, destinations.namespace)
+            yield route
 
 
-def _read_route(value: Value, destinations: DestinationReader, options: Options) -> Route:
-    value.check_keys("delegate", "match", "name", "route", *actions.ACTION_KEYS)
-    name = value.get("name")
-    has_split = actions.needs_destinations(value)
-    result = Route(
-        matches=tuple(
-            _read_match(match, destinations.namespace) for match in value.entries("match")
-        ),
-        split=destinations.read_split(value.need("route")) if has_split else (),
-        at=value.at,
-        name=name.text() if name else "",
-        options=options,
-    )
-    result = actions.add_actions(result, value, destinations.read_target)
-    actions.check_header_changes(result)
-    return result
+def _read_delegated_routes(
+    checked: CheckedDocument, root: Route, value: Value, delegates: Delegates
+) -> Iterable[Route]:
+    """Return the routes of the delegate that a route names; the route itself if there is none."""
+    with checked.collect(value):
+        return list(delegates.read_routes(root, value, checked.document.namespace))
+    return [replace(root, problems=checked.list_errors(value))]
 
 
-def _read_match(match: Value, namespace: str) -> Match:
-    match.check_keys(
-        "authority",
-        "gateways",
-        "headers",
-        "ignoreUriCase",
-        "method",
-        "name",
-        "port",
-        "queryParams",
-        "scheme",
-        "sourceLabels",
-        "sourceNamespace",
-        "statPrefix",
-        "uri",
-        "withoutHeaders",
-    )
+def _read_route(
+    checked: CheckedDocument, value: Value, destinations: DestinationReader, options: Options
+) -> Route:
+    """Return a route; what of it cannot be read is in its problems."""
+    route = Route(matches=(), split=(), at=value.at, options=options)
+    with checked.collect(value):
+        matches = value.entries("match")
+        route = replace(
+            route, matches=checked.read_each(matches, partial(_read_match, destinations.namespace))
+        )
+    with checked.collect(value):
+        name = value.get("name")
+        has_split = actions.needs_destinations(value)
+        complete_route = actions.add_actions(
+            replace(
+                route,
+                name=name.text() if name else "",
+                split=destinations.read_split(value.need("route")) if has_split else (),
+            ),
+            value,
+            destinations.read_target,
+        )
+        actions.check_header_changes(complete_route)
+        route = complete_route
+    return replace(route, problems=checked.list_errors(value))
+
+
+def _read_match(namespace: str, match: Value) -> Match:
     ignore_case, source = match.get("ignoreUriCase"), match.get("sourceLabels")
     source_namespace, port = match.get("sourceNamespace"), match.get("port")
     return Match(

@@ -24,27 +24,7 @@ from meshproof.rules.actions import (
 from meshproof.rules.common_fields import read_percent, read_seconds
 from meshproof.rules.model import Mirror, Route, Target
 
-#: The keys of a spec that this module reads. Envoy upgrades to WebSocket on every request for it.
-ACTION_KEYS = (
-    "appendHeaders",
-    "corsPolicy",
-    "httpFault",
-    "httpReqRetries",
-    "httpReqTimeout",
-    "mirror",
-    "redirect",
-    "rewrite",
-    "websocketUpgrade",
-)
 _RETRY_CONDITIONS = ("5xx", "connect-failure", "refused-stream")
-#: Key -> why today's proxies do not support it.
-_OVERRIDE_REASONS = {"overrideHeaderName": "Envoy lets no header of a request decide it"}
-_CUSTOM_REASONS = {"custom": "it was never more than a name for config of Envoy's own"}
-_DELAY_REASONS = {"exponentialDelay": "Envoy delays by a fixed time only"}
-_ABORT_REASONS = {
-    "grpcStatus": "the echo workloads are asked by HTTP",
-    "http2Error": "Envoy aborts with a status, not with an error of HTTP/2",
-}
 _FORWARDING_KEYS = ("httpFault", "mirror", "rewrite", "route")
 
 
@@ -55,7 +35,7 @@ def add_actions(route: Route, spec: Value, read_target: Callable[[Value], Target
     """
     mirror, upgrade = spec.get("mirror"), spec.get("websocketUpgrade")
     if upgrade is not None:
-        upgrade.boolean()
+        upgrade.boolean()  # Envoy upgrades to WebSocket on every request for it
     return replace(
         route,
         redirect=_read_redirect(spec),
@@ -83,7 +63,6 @@ def needs_route(spec: Value) -> bool:
 
 def _read_uri_and_authority(value: Value) -> tuple[str, str]:
     """Return the keys uri and authority. Raises BadRules if both are missing."""
-    value.check_keys("authority", "uri")
     uri, authority = value.get("uri"), value.get("authority")
     if uri is None and authority is None:
         raise value.error("at least one of authority, uri")
@@ -112,17 +91,14 @@ def _read_fault(spec: Value) -> Fault | None:
     value = spec.get("httpFault")
     if value is None:
         return None
-    value.check_keys("abort", "delay")
     delay, abort = value.get("delay"), value.get("abort")
     fault = Fault()
     if delay is not None:
-        delay.check_keys("fixedDelay", "percent", unsupported=_DELAY_REASONS | _OVERRIDE_REASONS)
         delay_seconds = read_seconds(delay.need("fixedDelay"))
         fault = replace(
             fault, delay_seconds=delay_seconds, delay_percent=_read_fault_percent(delay)
         )
     if abort is not None:
-        abort.check_keys("httpStatus", "percent", unsupported=_ABORT_REASONS | _OVERRIDE_REASONS)
         status = abort.need("httpStatus").integer(200, 599)
         fault = replace(fault, abort_status=status, abort_percent=_read_fault_percent(abort))
     return fault if fault != Fault() else None
@@ -133,27 +109,19 @@ def _read_fault_percent(fault: Value) -> float:
     return read_percent(value) if value else 0.0
 
 
-def _get_simple_policy(spec: Value, key: str, simple_key: str, *valid_keys: str) -> Value | None:
-    """Return the simple variant of the policy under `key`, None without one.
-
-    Raises BadRules for a `custom` variant: it was never specified.
-    """
+def _get_simple_policy(spec: Value, key: str, simple_key: str) -> Value | None:
+    """Return the simple variant of the policy under `key`, None without a policy."""
     policy = spec.get(key)
-    if policy is None:
-        return None
-    policy.check_keys(simple_key, unsupported=_CUSTOM_REASONS)
-    simple = policy.need(simple_key)
-    simple.check_keys(*valid_keys, unsupported=_OVERRIDE_REASONS)
-    return simple
+    return policy.need(simple_key) if policy else None
 
 
 def _read_timeout(spec: Value) -> float | None:
-    timeout = _get_simple_policy(spec, "httpReqTimeout", "simpleTimeout", "timeout")
+    timeout = _get_simple_policy(spec, "httpReqTimeout", "simpleTimeout")
     return read_seconds(timeout.need("timeout")) if timeout else None
 
 
 def _read_retries(spec: Value) -> Retries | None:
-    retries = _get_simple_policy(spec, "httpReqRetries", "simpleRetry", "attempts", "perTryTimeout")
+    retries = _get_simple_policy(spec, "httpReqRetries", "simpleRetry")
     if retries is None:
         return None
     per_try = retries.get("perTryTimeout")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 
 from meshproof.documents.manifest import Document
+from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules.legacy.route_rule import API_VERSION
 from meshproof.rules.model import RuleSet
 
@@ -30,40 +31,34 @@ def handles(document: Document) -> bool:
     return document.api_version == API_VERSION and document.kind == KIND
 
 
-def read_rules(documents: Iterable[Document]) -> RuleSet:
+def read_rules(documents: Iterable[CheckedDocument]) -> RuleSet:
     """Check rules and return none: they route nothing inside the mesh.
 
-    Raises BadRules with file and line for unknown keys and wrong values, and for two rules of one
-    host.
+    Two rules of one host are a problem.
     """
     first_by_host: dict[str, Document] = {}
-    for document in documents:
+
+    def check_document(checked: CheckedDocument) -> None:
+        document = checked.document
         check_rule(document)
         host = document.spec.need("destination").need("service")
         first = first_by_host.setdefault(host.text(), document)
         if first is not document:
             raise host.at.error(f"a second rule for '{host.text()}', which has one at {first.at}")
+
+    read_each(documents, check_document)
     return RuleSet()
 
 
 def check_rule(document: Document) -> None:
-    """Check one rule. Raises BadRules with file and line for unknown keys and wrong values."""
+    """Check one rule. Raises BadRules with file and line for wrong values."""
     spec = document.spec
-    spec.check_keys("destination", "ports", "useEgressProxy")
-    destination, ports, proxy = (
-        spec.need("destination"),
-        spec.need("ports"),
-        spec.get("useEgressProxy"),
-    )
-    destination.check_keys("service")
+    destination, ports = spec.need("destination"), spec.need("ports")
     destination.need("service").non_empty_text()
     if not ports.items():
         raise ports.error("at least one port")
     for port in ports.items():
-        port.check_keys("port", "protocol")
         port.need("port").integer(1, 65535)
         protocol = port.need("protocol")
         if protocol.text().lower() not in PROTOCOLS:
             protocol.choice(*PROTOCOLS)
-    if proxy is not None:
-        proxy.boolean()

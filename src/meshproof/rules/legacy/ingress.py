@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshproof.base.names import INGRESS_ANNOTATION, INGRESS_CLASS, INGRESS_CONTROLLER, qualify_host
 from meshproof.documents.manifest import Document, Value
+from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules import judge_options
 from meshproof.rules.judge_options import Options
 from meshproof.rules.model import (
@@ -95,45 +96,48 @@ def find_istio_classes(documents: Iterable[Document]) -> frozenset[str]:
     return frozenset(class_names)
 
 
-def read_rules(documents: Iterable[Document]) -> RuleSet:
+def read_rules(documents: Iterable[CheckedDocument]) -> RuleSet:
     """Return a gateway for each Ingress and a route table for each of its hosts.
 
-    Raises BadRules with file and line for unknown values, and for TLS and ports by name, which are
-    not supported.
+    A port by name is a problem: it is not supported.
     """
-    tables: list[RouteTable] = []
-    gateways: list[Gateway] = []
-    for document in documents:
-        tls = document.spec.get("tls")
-        if tls is not None:
-            raise document.spec.keys["tls"].unsupported(f"{tls.path} is not supported yet")
-        paths_by_host = read_paths(document)
-        name, options = (
-            f"{document.namespace}/{document.name}",
-            judge_options.read_options(document),
+    rules = sum(read_each(documents, _read_ingress), RuleSet())
+    return replace(rules, dialect=DIALECT if rules.tables else "")
+
+
+def _read_ingress(checked: CheckedDocument) -> RuleSet:
+    """Return the gateway of an Ingress, and a route table for each of its hosts."""
+    document = checked.document
+    paths_by_host = read_paths(document)
+    name, options = f"{document.namespace}/{document.name}", judge_options.read_options(document)
+    tables = (
+        RouteTable(
+            (host,),
+            tuple(_make_route(path, checked, options) for path in host_paths),
+            (name,),
+            document.at,
+            document.name,
+            document.namespace,
         )
-        gateways.append(Gateway(name, (Server(HTTP_PORT, tuple(paths_by_host)),), document.at))
-        for host, host_paths in paths_by_host.items():
-            routes = tuple(_make_route(path, document.namespace, options) for path in host_paths)
-            tables.append(
-                RouteTable((host,), routes, (name,), document.at, document.name, document.namespace)
-            )
-    return RuleSet(tuple(tables), tuple(gateways), dialect=DIALECT if tables else "")
-
-
-def _make_route(path: Path, namespace: str, options: Options) -> Route:
-    """Return the route of a path. Raises Unsupported for a port by name."""
-    if path.port is not None and not isinstance(path.port.content, int):
-        raise path.port.at.unsupported(f"{path.port.path}: a port by its name is not supported yet")
-    target = Target(
-        qualify_host(path.service.text(), namespace),
-        (),
-        100,
-        path.port.integer(1, 65535) if path.port is not None else None,
-        path.entry.at,
+        for host, host_paths in paths_by_host.items()
     )
+    servers = (Server(HTTP_PORT, tuple(paths_by_host)),)
+    return RuleSet(tuple(tables), (Gateway(name, servers, document.at),))
+
+
+def _make_route(path: Path, checked: CheckedDocument, options: Options) -> Route:
+    """Return the route of a path. A port by name is a problem of it."""
     matches = tuple(Match(condition.at, uri=condition) for condition in path.conditions)
-    return Route(matches, (target,), path.entry.at, options=options)
+    route = Route(matches, (), path.entry.at, options=options)
+    with checked.collect(path.entry):
+        if path.port is not None and not isinstance(path.port.content, int):
+            raise path.port.at.unsupported(
+                f"{path.port.path}: a port by its name is not supported yet"
+            )
+        host = qualify_host(path.service.text(), checked.document.namespace)
+        port = path.port.integer(1, 65535) if path.port is not None else None
+        route = replace(route, split=(Target(host, (), 100, port, path.entry.at),))
+    return replace(route, problems=checked.list_errors(path.entry))
 
 
 def read_paths(document: Document) -> dict[str, list[Path]]:
@@ -143,11 +147,9 @@ def read_paths(document: Document) -> dict[str, list[Path]]:
     """
     spec = document.spec
     document.metadata.need("name").non_empty_text()
-    spec.check_keys("backend", "defaultBackend", "ingressClassName", "rules", "tls")
     paths_by_host: dict[str, list[Path]] = {}
     rules = spec.get("rules")
     for rule in rules.items() if rules is not None else []:
-        rule.check_keys("host", "http")
         host = rule.get("host")
         name = host.non_empty_text() if host is not None else "*"
         http = rule.get("http")
@@ -170,9 +172,7 @@ def read_paths(document: Document) -> dict[str, list[Path]]:
 
 def _read_http_paths(http: Value) -> Iterator[Path]:
     """Yield the paths of a rule, in the order of the document."""
-    http.check_keys("paths")
     for entry in http.need("paths").items():
-        entry.check_keys("backend", "path", "pathType")
         backend, path, path_type = entry.need("backend"), entry.get("path"), entry.get("pathType")
         kind = path_type.choice(*_PATH_TYPES) if path_type is not None else ""
         yield Path(entry, _make_conditions(path, kind), *_read_backend(backend))
@@ -196,15 +196,11 @@ def _read_backend(backend: Value) -> tuple[Value, Value | None]:
     """Return the service and the port of a backend, in the syntax of either version."""
     service = backend.get("service")
     if service is None:
-        backend.check_keys("serviceName", "servicePort", unsupported=("resource",))
         name = backend.need("serviceName")
         name.non_empty_text()
         return name, backend.get("servicePort")
-    backend.check_keys("service")
-    service.check_keys("name", "port")
     port = service.get("port")
     if port is not None:
-        port.check_keys("name", "number")
         port = port.get("number") or port.get("name")
     name = service.need("name")
     name.non_empty_text()

@@ -8,12 +8,13 @@ takes all requests.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from meshproof.base.errors import suggest_nearest
 from meshproof.base.names import CLUSTER_DOMAIN, Labels, qualify_host, sort_labels
 from meshproof.documents.manifest import Document, Value
+from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules import judge_options
 from meshproof.rules.common_fields import read_string_match
 from meshproof.rules.legacy import actions
@@ -22,9 +23,6 @@ from meshproof.rules.model import Match, Route, RouteTable, RuleSet, StringMatch
 API_VERSION = "config.istio.io/v1alpha2"
 KIND = DIALECT = "RouteRule"
 
-#: Key -> why no request can prove it.
-_UNSUPPORTED_KEYS = {"l4Fault": "it is about connections of TCP, of which no HTTP request tells"}
-_UNSUPPORTED_PROTOCOLS = dict.fromkeys(("tcp", "udp"), "only HTTP requests are sent and served")
 #: Keys of request.headers that are not headers but parts of the request.
 _PSEUDO_HEADERS = ("uri", "scheme", "method", "authority")
 
@@ -34,7 +32,12 @@ class _RankedRule:
     host: str
     precedence: int
     route: Route
-    document: Document
+    checked: CheckedDocument
+
+    @property
+    def document(self) -> Document:
+        """The document of the rule."""
+        return self.checked.document
 
 
 def handles(document: Document) -> bool:
@@ -42,29 +45,29 @@ def handles(document: Document) -> bool:
     return document.api_version == API_VERSION and document.kind == KIND
 
 
-def read_rules(documents: Iterable[Document], selectors: Mapping[str, Labels]) -> RuleSet:
+def read_rules(documents: Iterable[CheckedDocument], selectors: Mapping[str, Labels]) -> RuleSet:
     """Return the rules in `documents`: a route table per destination, in order of precedence.
 
-    `selectors` are the labels that Services select, by full host: they identify callers. Raises
-    BadRules for two rules of one destination and precedence: their order is unspecified.
+    `selectors` are the labels that Services select, by full host: they identify callers. Two rules
+    of one destination and precedence are a problem: their order is unspecified.
     """
     hosts: dict[str, list[_RankedRule]] = {}
-    for document in documents:
-        rule = _read_rule(document, selectors)
+    for rule in read_each(documents, lambda checked: _read_rule(checked, selectors)):
         hosts.setdefault(rule.host, []).append(rule)
     tables = tuple(_make_route_table(host, rules) for host, rules in hosts.items())
     return RuleSet(tables=tables, dialect=DIALECT if tables else "")
 
 
 def _make_route_table(host: str, rules: list[_RankedRule]) -> RouteTable:
-    """Return the table of a host's rules. Raises BadRules for two of the same precedence."""
+    """Return the table of a host's rules. Two of the same precedence are a problem."""
     ordered = sorted(rules, key=lambda rule: -rule.precedence)
     for first, second in pairwise(ordered):
-        if first.precedence == second.precedence:
-            raise second.document.at.error(
-                f"'{second.document.name}' has the same precedence ({second.precedence}) as "
-                f"'{first.document.name}' at {first.document.at}; their order is unspecified"
-            )
+        with second.checked.collect(second.document.root):
+            if first.precedence == second.precedence:
+                raise second.document.at.error(
+                    f"'{second.document.name}' has the same precedence ({second.precedence}) as "
+                    f"'{first.document.name}' at {first.document.at}; their order is unspecified"
+                )
     return RouteTable(
         hosts=(host,),
         routes=tuple(rule.route for rule in ordered),
@@ -75,41 +78,37 @@ def _make_route_table(host: str, rules: list[_RankedRule]) -> RouteTable:
     )
 
 
-def _read_rule(document: Document, selectors: Mapping[str, Labels]) -> _RankedRule:
+def _read_rule(checked: CheckedDocument, selectors: Mapping[str, Labels]) -> _RankedRule:
     """Return the rule of a RouteRule with its precedence."""
-    spec = document.spec
-    routing_keys = ("destination", "match", "precedence", "route")
-    spec.check_keys(*routing_keys, *actions.ACTION_KEYS, unsupported=_UNSUPPORTED_KEYS)
-    precedence, match = spec.get("precedence"), spec.get("match")
+    document, spec = checked.document, checked.document.spec
+    precedence = spec.get("precedence")
     namespace = document.namespace
-    host = _read_host(spec.need("destination"), namespace)
-    has_route = actions.needs_route(spec)
-    route = Route(
-        matches=(_read_match(match, _CallerReader(namespace, selectors)),) if match else (),
-        split=_read_split(spec.need("route"), host, namespace) if has_route else (),
-        at=document.at,
-        name=document.name,
-        options=judge_options.read_options(document),
-    )
-    route = actions.add_actions(
-        route, spec, lambda destination: _read_mirror_target(destination, namespace)
-    )
+    host = _read_service(spec.need("destination"), namespace)
     rank = precedence.integer(-(2**31), 2**31 - 1) if precedence else 0
-    return _RankedRule(host, rank, route, document)
+    options = judge_options.read_options(document)
+    route = Route((), (), document.at, document.name, options=options)
+    with checked.collect(spec):
+        match = spec.get("match")
+        callers = _CallerReader(namespace, selectors)
+        route = replace(route, matches=(_read_match(match, callers),) if match else ())
+    with checked.collect(spec):
+        has_route = actions.needs_route(spec)
+        split = _read_split(spec.need("route"), host, namespace) if has_route else ()
+        route = actions.add_actions(
+            replace(route, split=split),
+            spec,
+            lambda destination: _read_mirror_target(destination, namespace),
+        )
+    return _RankedRule(
+        host, rank, replace(route, problems=checked.list_errors(document.root)), checked
+    )
 
 
 def _read_mirror_target(destination: Value, namespace: str) -> Target:
     """Return the target of a mirror, which may have labels."""
-    destination.check_keys("domain", "labels", "name", "namespace", "service")
     labels_value = destination.get("labels")
     target_labels = sort_labels(labels_value.text_mapping()) if labels_value else ()
     return Target(_read_service(destination, namespace), target_labels, 100, at=destination.at)
-
-
-def _read_host(destination: Value, namespace: str) -> str:
-    """Return the full host of a destination without labels."""
-    destination.check_keys("domain", "name", "namespace", "service", unsupported=("labels",))
-    return _read_service(destination, namespace)
 
 
 def _read_service(destination: Value, namespace: str) -> str:
@@ -140,7 +139,6 @@ class _CallerReader:
         Raises BadRules for a Service with an unknown selector, and for labels that exclude its
         selector.
         """
-        source.check_keys("domain", "labels", "name", "namespace", "service")
         labels_value, namespace_value = source.get("labels"), source.get("namespace")
         source_labels = sort_labels(labels_value.text_mapping()) if labels_value else ()
         service_value = source.get("service") or source.get("name")
@@ -169,8 +167,6 @@ class _CallerReader:
 def _read_match(match: Value, callers: _CallerReader) -> Match:
     if not match.mapping():
         raise match.error("conditions (a match may be absent, but not empty)")
-    _refuse_old_key(match, "httpHeaders", "match.request.headers")
-    match.check_keys("request", "source", unsupported=_UNSUPPORTED_PROTOCOLS)
     request, source = match.get("request"), match.get("source")
     source_labels, source_namespace = callers.read(source) if source else ((), "")
     strings = _read_string_matches(request) if request else {}
@@ -186,17 +182,8 @@ def _read_match(match: Value, callers: _CallerReader) -> Match:
     )
 
 
-def _refuse_old_key(value: Value, key: str, new: str) -> None:
-    """Raise BadRules for a key that v1alpha2 has renamed to `new`."""
-    if key in value.mapping():
-        raise value.keys[key].error(
-            f"{value.path}.{key} is the v1alpha1 spelling; v1alpha2 has {new}"
-        )
-
-
 def _read_string_matches(request: Value) -> dict[str, StringMatch]:
     """Return the conditions by header name (lower case) or pseudo-header (`uri`, `method`)."""
-    request.check_keys("headers")
     headers = request.need("headers")
     conditions: dict[str, StringMatch] = {}
     for name, value in headers.mapping().items():
@@ -230,8 +217,6 @@ def _read_split(entries_value: Value, host: str, namespace: str) -> tuple[Target
 
 
 def _read_target(entry: Value, host: str, namespace: str, is_single: bool) -> Target:
-    _refuse_old_key(entry, "tags", "labels")
-    entry.check_keys("destination", "labels", "weight")
     weight, labels_value, destination = (
         entry.get("weight"),
         entry.get("labels"),
@@ -241,7 +226,7 @@ def _read_target(entry: Value, host: str, namespace: str, is_single: bool) -> Ta
         raise entry.at.error(f"{entry.path}: a split of several needs a weight on each")
     share = weight.integer(0, 100) if weight else 100
     return Target(
-        host=_read_host(destination, namespace) if destination else host,
+        host=_read_service(destination, namespace) if destination else host,
         labels=sort_labels(labels_value.text_mapping()) if labels_value else (),
         weight=100 if is_single else share,  # a single entry counts as 100, whatever it says
         at=entry.at,
