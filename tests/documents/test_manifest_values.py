@@ -87,14 +87,6 @@ REFUSED: dict[str, tuple[Callable[[Value], object], str]] = {
         "7:1: the document: 'mappings' is missing; is 'mapping' a misspelling of it?",
     ),
     "key empty": (lambda root: root.need("nothing"), "5:1: the document: 'nothing' is empty"),
-    "key unknown": (
-        lambda root: root.need("mapping").check_keys("a", "cc"),
-        "7:17: mapping.c: unknown key 'c'; did you mean 'cc'?",
-    ),
-    "key not supported": (
-        lambda root: root.need("mapping").check_keys("a", unsupported=("c",)),
-        "7:17: mapping.c is not supported yet",
-    ),
 }
 
 
