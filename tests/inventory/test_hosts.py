@@ -85,10 +85,10 @@ def test_a_subset_without_labels() -> None:
 def test_all_problems_are_collected_and_the_rest_is_used() -> None:
     text = SERVICE.replace("[{port: 80", "[{port: none}, {port: 70000}, {port: 80")
     text += WORKLOAD.replace("KIND", "Deployment").replace("version: v1", "version: 1")
-    text += POD.replace("name: shop-v1, ", "")
+    text += SUBSETS + POD.replace("name: shop-v1, ", "")
     inventory = Inventory(manifest.parse(text, "r.yaml"))
     assert [str(problem) for problem in inventory.host_problems] == [
-        "r.yaml:13:11: metadata: 'name' is missing",
+        "r.yaml:18:11: metadata: 'name' is missing",
         "r.yaml:4:46: spec.ports[0].port: expected a whole number from 1 to 65535, found 'none'",
         "r.yaml:4:60: spec.ports[1].port: expected a whole number from 1 to 65535, found 70000",
         "r.yaml:9:59: spec.template.metadata.labels.version: expected text, found 1",
