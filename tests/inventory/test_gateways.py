@@ -45,7 +45,7 @@ def test_a_gateway_of_istio() -> None:
     gateway = read(ISTIO)
     assert [str(problem) for problem in gateway.problems] == [
         "g.yaml:5:13: spec.selector: only 'istio: ingressgateway' is supported",
-        "g.yaml:7:55: spec.servers[0].tls is not supported yet",
+        "g.yaml:7:47: spec.servers[0].port.protocol: HTTPS is not supported yet",
         "g.yaml:8:73: spec.servers[1].hosts[1]: a namespace of its rules is not supported yet",
     ]
     assert all(isinstance(problem, Unsupported) for problem in gateway.problems)
@@ -59,7 +59,7 @@ def test_a_gateway_of_gateway_api() -> None:
     gateway = read(GATEWAY_API)
     assert [str(problem) for problem in gateway.problems] == [
         "g.yaml:5:21: spec.gatewayClassName: only 'istio' is supported, found 'nginx'",
-        "g.yaml:7:45: spec.listeners[0].tls is not supported yet",
+        "g.yaml:7:38: spec.listeners[0].protocol: HTTPS is not supported yet",
         "g.yaml:9:23: spec.listeners[2].port: expected a whole number from 1 to 65535, found 0",
     ]
     assert [(server.name, server.hosts, server.route_namespaces) for server in gateway.servers] == [
