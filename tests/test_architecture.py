@@ -40,7 +40,8 @@ DATA = ("fixtures", "manifests", "reports", "suites")
 #: Modules that are pytest's side of the engine; the rest of `plugin` names its types alone.
 PYTEST = (
     *("plugin/__init__.py", "plugin/endings.py", "plugin/evidence.py"),
-    *("plugin/internal_errors.py", "plugin/recorder.py", "plugin/verdicts.py", "cli/test.py"),
+    *("plugin/internal_errors.py", "plugin/own_processes.py", "plugin/recorder.py"),
+    *("plugin/verdicts.py", "cli/test.py"),
 )
 HEAVY = (
     *("cryptography", "jinja2", "kubernetes", "numpy", "psutil", "pytest_kubernetes", "requests"),

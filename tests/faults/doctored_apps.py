@@ -6,6 +6,7 @@ import pytest
 
 from meshproof import apps
 from meshproof.apps import StandIn
+from tests.faults.doctored_manifests import READS_REVIEWS
 from tests.faults.planting import fault
 
 
@@ -34,3 +35,25 @@ def cookie_lost(patch: pytest.MonkeyPatch) -> None:
 )
 def one_in_fifty(patch: pytest.MonkeyPatch) -> None:
     replace_build(patch, "istio/examples-bookinfo-details-v1", "details-503-one-in-fifty")
+
+
+@fault(
+    "reviews down while productpage says 200",
+    failed={"productpage": r"HTTP 200 without reviews.*app of reviews-v\d-0 answered 503: \d+ of"},
+    inconclusive={
+        **dict.fromkeys(READS_REVIEWS, 'HTTP 200, "Error fetching product reviews!'),
+        "mtls strict": "without the policy, too, a visit gets HTTP 200 without reviews",
+    },
+)
+def reviews_down(patch: pytest.MonkeyPatch) -> None:
+    for version in ("v1", "v2", "v3"):
+        replace_build(patch, f"istio/examples-bookinfo-reviews-{version}", "always-503")
+
+
+@fault(
+    "ratings that answers 503 while productpage says 200",
+    "-k=productpage or rotation or v3_only",
+    failed={"productpage": r"HTTP 200 without stars.*app of ratings-v1-0 answered 503: \d+ of"},
+)
+def ratings_down(patch: pytest.MonkeyPatch) -> None:
+    replace_build(patch, "istio/examples-bookinfo-ratings-v1", "always-503")

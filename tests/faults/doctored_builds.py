@@ -27,10 +27,15 @@ def one_in_fifty(request: serve.Request) -> serve.Response:
     return bookinfo.answer_details(request)
 
 
+def always_503(request: serve.Request) -> serve.Response:
+    return serve.make_json_response({"error": "no connection to the database left"}, 503)
+
+
 ROLES = {
     "productpage-without-cookie": (without_cookie, bookinfo.PORT),
     "productpage-without-trace": (without_trace, bookinfo.PORT),
     "details-503-one-in-fifty": (one_in_fifty, bookinfo.PORT),
+    "always-503": (always_503, bookinfo.PORT),
 }
 
 if __name__ == "__main__":

@@ -6,17 +6,14 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-import psutil
 import pytest
 
 from meshproof.documents.manifest import Document, parse
 from meshproof.mesh.local.mesh import LocalMesh
-from meshproof.mesh.process import processes
 from tests.faults.planting import fault
 
 MANIFESTS = Path(str(files("meshproof.manifests")))
 
-NO_REVIEWS = 'HTTP 200, "Error fetching product reviews!'
 NOT_FOUND = "HTTP 404, empty"
 READS_REVIEWS = (
     "default rotation",
@@ -60,38 +57,6 @@ def run_after_deploy(patch: pytest.MonkeyPatch, then: Callable[[LocalMesh], None
         then(mesh)
 
     patch.setattr(LocalMesh, "deploy", deploy_then)
-
-
-def kill_apps(mesh: LocalMesh, workload: str) -> None:
-    """Kill the apps of the pods whose name begins so; their sidecars live on."""
-    apps = [
-        process
-        for process in processes.find_run_processes(mesh.workspace.path)
-        if process.environ().get("HOSTNAME", "").startswith(workload)
-        and "envoy" not in process.name()
-    ]
-    assert apps, f"no app of {workload} runs"
-    for app in apps:
-        app.kill()
-    psutil.wait_procs(apps)
-
-
-@fault(
-    "reviews down while productpage says 200",
-    failed={"productpage": "HTTP 200 without reviews.*reviews-v1-0: its app has ended"},
-    inconclusive=dict.fromkeys(READS_REVIEWS, NO_REVIEWS),
-)
-def reviews_down(patch: pytest.MonkeyPatch) -> None:
-    run_after_deploy(patch, lambda mesh: kill_apps(mesh, "reviews-"))
-
-
-@fault(
-    "details down",
-    "-k=productpage or rotation or v3_only or plaintext or prometheus",
-    failed={"productpage": "HTTP 200 without details.*details-v1-0: its app has ended"},
-)
-def details_down(patch: pytest.MonkeyPatch) -> None:
-    run_after_deploy(patch, lambda mesh: kill_apps(mesh, "details-"))
 
 
 @fault(

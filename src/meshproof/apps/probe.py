@@ -6,7 +6,8 @@
 One file and the standard library: it runs from a ConfigMap on any Python image.
 
 `POST /` takes {"host", "port", "workers", "keep_alive", "requests": [{"method", "path", "headers":
-[[name, value]], "without": [name], "seconds"}]}. It answers a list with one entry for each request,
+[[name, value]], "without": [name], "seconds"}]}; with "tls" it sends them by TLS without a client
+certificate. It answers a list with one entry for each request,
 in the same order: {"status", "headers": [[name, value]], "body" (base64), "seconds"}, or {"lost":
 kind, "why"} for a request without a response. A batch may also have {"line", "number"}. If the last
 batch of a line is posted again, it is not sent again and has the same answer.
@@ -20,6 +21,7 @@ import http.client
 import json
 import select
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -32,6 +34,8 @@ from urllib.parse import urlsplit
 AUTOMATIC_HEADERS = (("user-agent", "meshproof-probe"), ("accept-encoding", "identity"))
 
 Address = tuple[str, int]
+#: The protocols that a client's sidecar offers by TLS (istiod's clusters).
+_MESH_PROTOCOLS = ("istio-http/1.1", "istio")
 
 
 class Connections:
@@ -59,11 +63,29 @@ class Connections:
             self._idle.setdefault(address, []).append(connection)
 
 
+def make_anonymous_tls() -> ssl.SSLContext:
+    """Return the TLS of a client without a certificate, which takes any server's one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(_MESH_PROTOCOLS)
+    return context
+
+
 def send_request(
-    address: Address, request: dict[str, Any], connections: Connections, keep_alive: bool
+    address: Address,
+    request: dict[str, Any],
+    connections: Connections,
+    keep_alive: bool,
+    tls: bool = False,
 ) -> dict[str, Any]:
     """Send one request; return its response, or why there is none."""
-    connection = connections.borrow(address) if keep_alive else http.client.HTTPConnection(*address)
+    connection: http.client.HTTPConnection
+    if tls:
+        connection = http.client.HTTPSConnection(*address, context=make_anonymous_tls())
+    elif keep_alive:
+        connection = connections.borrow(address)
+    else:
+        connection = http.client.HTTPConnection(*address)
     began = time.monotonic()
     try:
         response = _send_and_receive(connection, request, keep_alive)
@@ -71,7 +93,7 @@ def send_request(
     except (OSError, http.client.HTTPException) as error:
         connection.close()
         return {"lost": _classify_error(error), "why": str(error) or type(error).__name__}
-    if keep_alive and connection.sock is not None:
+    if keep_alive and not tls and connection.sock is not None:
         connections.give_back(address, connection)
     else:
         connection.close()
@@ -118,7 +140,7 @@ def _classify_error(error: BaseException) -> str:
         return "unknown host"
     if isinstance(error, TimeoutError):
         return "late"
-    if isinstance(error, (ConnectionError, http.client.HTTPException)):
+    if isinstance(error, (ConnectionError, ssl.SSLError, http.client.HTTPException)):
         return "ended"
     return "unreachable"
 
@@ -130,7 +152,11 @@ def send_batch(batch: dict[str, Any], connections: Connections) -> list[dict[str
         return list(
             pool.map(
                 lambda request: send_request(
-                    address, request, connections, bool(batch["keep_alive"])
+                    address,
+                    request,
+                    connections,
+                    bool(batch["keep_alive"]),
+                    bool(batch.get("tls")),
                 ),
                 batch["requests"],
             )

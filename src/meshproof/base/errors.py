@@ -124,6 +124,14 @@ class NotReady(MeshproofError):
     exit_code = EXIT_NOT_READY
 
 
+class ProcessEnded(NotReady):
+    """A process of the run's own (an app, a proxy, a probe) has ended: nothing is known since."""
+
+
+class ProxyCrashed(MeshproofError):
+    """A proxy has crashed by itself while it served the rules it was given: a finding."""
+
+
 def choose_exit_code(codes: Iterable[int]) -> int:
     """Return the exit code for a run that ended with all of `codes`: the first by precedence."""
     return min(codes, key=PRECEDENCE.index)

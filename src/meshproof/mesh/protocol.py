@@ -78,17 +78,19 @@ class AspectReport:
 class Address:
     """A host and port to connect to.
 
-    `authority` is the host name that requests carry, if it is a different one.
+    `authority` is the host name that requests carry, if it is a different one. `tls` asks for TLS
+    without a client certificate; the server's one is not verified.
     """
 
     host: str
     port: int
     authority: str = ""
+    tls: bool = False
 
     @property
     def url(self) -> str:
-        """The address as an http URL without a slash at its end."""
-        return f"http://{self.host}:{self.port}"
+        """The address as a URL without a slash at its end."""
+        return f"http{'s' if self.tls else ''}://{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -282,6 +284,9 @@ class Mesh(Protocol):
         response, as a STRICT one must. Raises NotReady if nothing listens there.
         """
 
+    def probe_tls(self, replica: str) -> int | None:
+        """Do as `probe_plaintext`, by TLS without a client certificate."""
+
     def inspect_control_plane(self, aspect: Aspect) -> AspectReport:
         """Inspect one aspect of the control plane. Raises NotReady if it does not answer."""
 
@@ -307,6 +312,13 @@ class Mesh(Protocol):
 
     def replicas(self) -> list[Replica]:
         """Return the running pods."""
+
+    def require_processes(self) -> None:
+        """Raise an error if a process of the run's own has ended, so that nothing can be judged.
+
+        That is ProxyCrashed for a proxy that crashed by itself, else ProcessEnded with its name. A
+        pod of a cluster that dies is no process of the run's own: it is a finding.
+        """
 
     def diagnose(self, folder: Path) -> str:
         """Save logs and proxy configs in `folder`; return a few lines on what looks wrong."""

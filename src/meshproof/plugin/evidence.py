@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from _pytest.outcomes import Skipped
 
-from meshproof.base.errors import Inconclusive, MeshproofError, describe_internal_error
+from meshproof.base.errors import (
+    Inconclusive,
+    MeshproofError,
+    ProxyCrashed,
+    describe_internal_error,
+)
 from meshproof.run.failure import BrokenPromise, Failure
 from meshproof.run.record import Check, Outcome
 from meshproof.verdict import Outcome as Judged
@@ -89,7 +94,7 @@ def build_failure(
     if outcome is Outcome.INTERNAL_ERROR:
         failure = _build_error_failure(describe_internal_error(error))
         clues = _describe_trace(call.excinfo)
-    elif not unmet or (isinstance(error, MeshproofError) and outcome is not Outcome.FAILED):
+    elif not unmet or isinstance(error, ProxyCrashed) or _outweighs_verdicts(error, outcome):
         failure = _build_error_failure(_describe_error(call.excinfo), error)
     else:
         failure = _build_check_failure(*min(unmet, key=_is_inconclusive))
@@ -100,6 +105,11 @@ def build_failure(
         clues=(*failure.clues, *clues),
         diagnosis=diagnosis,
     )
+
+
+def _outweighs_verdicts(error: BaseException, outcome: Outcome) -> bool:
+    """Return whether an error of ours says more of the outcome than the verdicts do."""
+    return isinstance(error, MeshproofError) and outcome is not Outcome.FAILED
 
 
 def _is_inconclusive(explained_check: tuple[Check, Explanation | None]) -> bool:

@@ -21,6 +21,8 @@ from meshproof.base.errors import (
     EXIT_INTERNAL,
     Inconclusive,
     MeshproofError,
+    ProcessEnded,
+    ProxyCrashed,
     UsageError,
     choose_exit_code,
     pluralize,
@@ -109,6 +111,7 @@ class Recorder:
         self._saved_diagnoses: dict[str, tuple[str, tuple[str, ...]]] = {}
         #: The result of the test that runs; its end may still change it.
         self._unfinished: Result | None = None
+        self._recorded_checks = 0
         self.collection_failed = False
         self.write_error = ""
         proven, self._standins = placement.describe_proof_and_standins(config)
@@ -178,9 +181,9 @@ class Recorder:
         """Record one Result for each test: of its call or failed setup, and of its teardown."""
         report = yield
         if call.when == "call" or call.excinfo is not None:
-            former = self._unfinished
-            evidence = get_evidence(item).since(len(former.checks) if former else 0)
-            result = self._build_result(item, call, evidence)
+            former, evidence = self._unfinished, get_evidence(item)
+            result = self._build_result(item, call, evidence.since(self._recorded_checks))
+            self._recorded_checks = len(evidence.checks)
             self._unfinished = _merge_teardown(former, result) if former else result
         if call.when == "teardown":
             self._finish_result()
@@ -188,7 +191,7 @@ class Recorder:
 
     def _finish_result(self) -> None:
         """Add the result of the test that has ended, if there is one."""
-        result, self._unfinished = self._unfinished, None
+        result, self._unfinished, self._recorded_checks = self._unfinished, None, 0
         if result is not None:
             self.run.results.append(result)
             self._notify_writers(lambda writer: writer.finished(result))
@@ -208,6 +211,8 @@ class Recorder:
             is_user_rule_case = "rule_case" in getattr(item, "fixturenames", ())
             subject = _USER_RULES if is_user_rule_case else f"{name} {evidence.dialect}".strip()
             diagnosis, clues = self._save_diagnosis(subject, call)
+        # What was judged while a process of our own was dying says nothing of the mesh.
+        is_void = call.excinfo is not None and isinstance(call.excinfo.value, ProcessEnded)
         return Result(
             promise=name,
             title=title,
@@ -216,10 +221,10 @@ class Recorder:
             failure=build_failure(outcome, title, call, evidence, clues, diagnosis),
             reason=read_skip_reason(call),
             rule=evidence.rule,
-            checks=tuple(evidence.checks),
+            checks=() if is_void else tuple(evidence.checks),
             seconds=round(call.duration, 3),
             exit_code=EXIT_INTERNAL if is_internal else _read_exit_code(call),
-            served=_find_served_state(item) if call.when == "call" else None,
+            served=_find_served_state(item) if call.when == "call" and not is_void else None,
         )
 
     def _determine_outcome(self, call: pytest.CallInfo[None], evidence: Evidence) -> Outcome:
@@ -228,7 +233,9 @@ class Recorder:
             return Outcome.PASSED
         error = call.excinfo.value
         unmet = [check.outcome_for_test for check in evidence.checks if not check.is_as_expected]
-        if Judged.FAILED in unmet:
+        if isinstance(error, ProcessEnded):
+            return Outcome.MESH_NOT_READY
+        if Judged.FAILED in unmet or isinstance(error, ProxyCrashed):
             return Outcome.FAILED
         if isinstance(error, NotSupported):
             return Outcome.NOT_SUPPORTED

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import io
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from meshproof.mesh.cluster.api.images import PROBE_IMAGE
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.run.probe import Probe
 from meshproof.mesh.cluster.run.probes import Probes
+from meshproof.mesh.envoy.certificates import Authority
 from meshproof.mesh.http import HttpRequest, HttpResponse, NoResponse
 from meshproof.mesh.protocol import Address
 
@@ -37,6 +41,15 @@ class LostAnswer(socket.socket):
         self.recv(1)
         self.close()
         return io.BytesIO()
+
+
+class EmptyAnswers(http.server.BaseHTTPRequestHandler):
+    """Answers each GET with 200 and an empty body."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
 
 
 class Cluster:
@@ -217,6 +230,33 @@ def test_plaintext_is_answered_refused_or_hung_up(port: int) -> None:
     with pytest.raises(NotReady, match="declare no port"):
         probes.probe_plaintext(silent_pod)
     probes.close()
+
+
+@pytest.mark.parametrize(
+    ("verify_mode", "status"), [(ssl.CERT_REQUIRED, None), (ssl.CERT_NONE, 200)]
+)
+def test_tls_without_a_certificate_is_answered_or_refused(
+    port: int, tmp_path: Path, verify_mode: ssl.VerifyMode, status: int | None
+) -> None:
+    identity = Authority(tmp_path / "certificates").issue("ours", "cart")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity.chain, identity.key)
+    context.load_verify_locations(identity.ca)
+    context.verify_mode = verify_mode
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), EmptyAnswers)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    probes = Probes(Cluster(port), RunScope("1"), {})  # type: ignore[arg-type]
+    containers = [{"name": "app", "ports": [{"containerPort": server.server_address[1]}]}]
+    pod = {
+        "metadata": {"name": "cart-1", "namespace": "ours"},
+        "status": {"podIP": "127.0.0.1"},
+        "spec": {"containers": containers},
+    }
+    assert probes.probe_tls(pod) == status
+    probes.close()
+    server.shutdown()
+    server.server_close()
 
 
 def test_a_client_is_beside_the_service_that_it_asks(port: int) -> None:

@@ -380,10 +380,18 @@ class ClusterMesh:
         return self._ingress.address
 
     def probe_plaintext(self, replica: str) -> int | None:
-        """Send plaintext to a pod from a probe without a sidecar; see `Mesh.plaintext`."""
+        """Send plaintext to a pod from a probe without a sidecar; see `Mesh.probe_plaintext`."""
+        return self._probes.probe_plaintext(self._find_app_pod(replica))
+
+    def probe_tls(self, replica: str) -> int | None:
+        """Do as `probe_plaintext`, by TLS without a client certificate."""
+        return self._probes.probe_tls(self._find_app_pod(replica))
+
+    def _find_app_pod(self, replica: str) -> Object:
+        """Return the object of a pod by its name. Raises NotReady if there is none."""
         for pod in self._app_pods():
             if pod["metadata"]["name"] == replica:
-                return self._probes.probe_plaintext(pod)
+                return pod
         raise NotReady(f"there is no pod {replica} in the mesh")
 
     def find_inside_client(self, service: str) -> tuple[Address, Probe]:

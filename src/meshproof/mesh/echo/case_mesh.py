@@ -22,6 +22,9 @@ class CaseMesh(Protocol):
     def explain_unproven(self, case: Case) -> str:
         """Return why a case cannot be proven here; empty if it can."""
 
+    def require_processes(self) -> None:
+        """Raise an error if a process of the run's own has ended; see `Mesh.require_processes`."""
+
     def address(self, call: Call) -> Address:
         """Return the address to send a call to."""
 

@@ -203,6 +203,11 @@ class EchoMesh:
         servers = [server for gateway in self._rules.gateways for server in gateway.servers]
         return {server.port: self._ingress.address(server.port) for server in servers}
 
+    def require_processes(self) -> None:
+        """Raise an error if one of the Envoys has ended; see `CaseMesh.require_processes`."""
+        for envoy in (self._servers, self._clients, self._ingress.envoy):
+            envoy.require_alive()
+
     def explain_unproven(self, case: Case) -> str:
         """Return why a case cannot be proven here: never."""
         return ""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from meshproof.base import timeouts
-from meshproof.base.errors import NotReady
+from meshproof.base.errors import NotReady, ProcessEnded, ProxyCrashed
 from meshproof.base.signals import uninterrupted
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.process import limits
@@ -185,6 +185,18 @@ class Envoy:
             raise NotReady(f"{self.name}: its Envoy was not started")
         return self._process
 
+    def require_alive(self) -> None:
+        """Raise an error if the process has ended, with the important lines of its log.
+
+        That is ProxyCrashed for a crash while it served the rules, else ProcessEnded.
+        """
+        try:
+            self.process.require_alive()
+        except ProcessEnded as ended:
+            if self._admin_address is not None and self.process.has_crashed:
+                raise ProxyCrashed(f"the proxy crashed on these rules: {ended}") from None
+            raise
+
     @property
     def admin(self) -> tuple[str, int]:
         """Host and port of the admin interface. Raises NotReady before `wait_started`."""
@@ -212,14 +224,17 @@ class Envoy:
         )
 
     def read_admin(self, path: str) -> str:
-        """Return the body of GET `path` at the admin interface. Raises NotReady if it fails."""
+        """Return the body of GET `path` at the admin interface.
+
+        Raises NotReady if it fails, ProxyCrashed as `require_alive` does.
+        """
         connection = http.client.HTTPConnection(*self.admin, timeout=timeouts.ADMIN)
         try:
             connection.request("GET", path)
             return connection.getresponse().read().decode()
         except (OSError, http.client.HTTPException) as error:
             self.process.does_end_within(timeouts.PROCESS_DIES)
-            self.process.require_alive()
+            self.require_alive()
             raise NotReady(f"{self.name}: its admin interface does not answer: {error}") from None
         finally:
             connection.close()
@@ -244,9 +259,10 @@ class Envoy:
     def has_acknowledged(self) -> bool:
         """Say whether Envoy uses everything that was served. Raises ConfigRejected on a NACK.
 
-        Raises NotReady if the process has ended, or if a limit of this machine causes the NACK.
+        Raises NotReady if the process has ended, or if a limit of this machine causes the NACK, and
+        ProxyCrashed as `require_alive` does.
         """
-        self.process.require_alive()
+        self.require_alive()
         state = self.read_state()
         stale = self.find_stale_kinds(state)
         # A NACK that is counted late, of a config that was replaced meanwhile, does not matter.

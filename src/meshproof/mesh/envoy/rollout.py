@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from meshproof.base import timeouts
-from meshproof.base.errors import BadRules, NotReady
+from meshproof.base.errors import BadRules, MeshproofError
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy, Resource
 from meshproof.mesh.protocol import Served, combine_versions
@@ -68,9 +68,9 @@ def roll_out(plans: Sequence[ProxyPlan], rules: RuleSet) -> Served:
     changes, listeners accept both modes before any caller changes its mode.
 
     Raises BadRules if an Envoy rejects its plan, with the place in `rules` if Envoy quotes a value
-    of them. Raises NotReady with the names of the Envoys that have not acknowledged it in time. In
-    both cases each Envoy is told to keep what it has accepted; the caller serves the former rules
-    again.
+    of them. Raises NotReady with the names of the Envoys that have not acknowledged it in time, and
+    ProxyCrashed if one crashes on it. In each case each Envoy is told to keep what it has accepted;
+    the caller serves the former rules again.
     """
     began = time.monotonic()
     try:
@@ -79,9 +79,9 @@ def roll_out(plans: Sequence[ProxyPlan], rules: RuleSet) -> Served:
         _run_steps(plans, [plan.add_clusters for plan in plans])
         _run_steps(plans, [plan.switch_routes for plan in plans])
         _run_steps(plans, [plan.drop_old_clusters for plan in plans])
-    except (ConfigRejected, NotReady) as error:
+    except (ConfigRejected, MeshproofError) as error:
         for plan in plans:
-            with contextlib.suppress(NotReady):
+            with contextlib.suppress(MeshproofError):
                 plan.envoy.return_to_accepted()
         if isinstance(error, ConfigRejected):
             raise BadRules(f"{_locate_rejected_value(rules, error.reason)}{error}") from None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-from collections.abc import Iterator, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from meshproof import apps, rules
+from meshproof.apps.probe import make_anonymous_tls
 from meshproof.base import signals, timeouts
 from meshproof.base.errors import BadRules, MeshproofError, NotReady, suggest_nearest
 from meshproof.base.names import ROOT_NAMESPACE
@@ -212,19 +215,28 @@ class LocalMesh:
 
     def probe_plaintext(self, replica: str) -> int | None:
         """Send plaintext to a pod's sidecar; return the HTTP status, None if it hangs up."""
+        return self._probe(replica, http.client.HTTPConnection)
+
+    def probe_tls(self, replica: str) -> int | None:
+        """Do as `probe_plaintext`, by TLS without a client certificate."""
+        connect = partial(http.client.HTTPSConnection, context=make_anonymous_tls())
+        return self._probe(replica, connect)
+
+    def _probe(
+        self, replica: str, connect: Callable[..., http.client.HTTPConnection]
+    ) -> int | None:
+        """Send a request to a pod's sidecar past the client's one, by `connect`."""
         sidecar = next((sidecar for sidecar in self._sidecars if sidecar.pod.name == replica), None)
         if sidecar is None:
             raise NotReady(f"there is no pod {replica} in the mesh")
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", sidecar.inbound_port, timeout=timeouts.REQUEST
-        )
+        connection = connect("127.0.0.1", sidecar.inbound_port, timeout=timeouts.REQUEST)
         try:
             connection.connect()
             connection.request("GET", sidecar.pod.readiness or "/")
             return connection.getresponse().status
         except ConnectionRefusedError:
             raise NotReady(f"{replica}: nobody listens at its sidecar") from None
-        except (ConnectionError, http.client.HTTPException):
+        except (ConnectionError, ssl.SSLError, http.client.HTTPException):
             return None
         finally:
             connection.close()
@@ -260,6 +272,13 @@ class LocalMesh:
             raise NotReady(f"there is no service {service} in the mesh{hint}")
         return match
 
+    def require_processes(self) -> None:
+        """Raise an error if an Envoy or an app has ended; see `Mesh.require_processes`."""
+        for envoy in self._list_envoys():
+            envoy.require_alive()
+        for sidecar in self._sidecars:
+            sidecar.app.require_alive()
+
     def replicas(self) -> list[Replica]:
         """Return the pods of the mesh."""
         return [
@@ -274,7 +293,7 @@ class LocalMesh:
         import shutil
 
         folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(NotReady):
+        with contextlib.suppress(MeshproofError):
             wait_for(
                 self._are_logs_written, timeouts.ACCESS_LOGS, lambda: "access logs not written"
             )
@@ -285,7 +304,7 @@ class LocalMesh:
             try:
                 text = envoy.read_admin("/config_dump")
                 (folder / f"{envoy.name}.config_dump.json").write_text(text, encoding="utf-8")
-            except NotReady as error:
+            except MeshproofError as error:
                 lines.append(str(error))
         for sidecar in self._sidecars:
             if not sidecar.is_app_alive:

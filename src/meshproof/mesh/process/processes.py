@@ -27,7 +27,7 @@ from types import TracebackType
 import psutil
 
 from meshproof.base import files, timeouts
-from meshproof.base.errors import NotReady
+from meshproof.base.errors import NotReady, ProcessEnded
 from meshproof.base.signals import uninterrupted
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.process import limits, logs
@@ -35,6 +35,10 @@ from meshproof.mesh.process import limits, logs
 #: The environment variable that marks the processes of a run.
 RUN_VARIABLE = "MESHPROOF_RUN"
 _STATE_FILE = "kept"
+#: Signals that a process gets for a fault of its own (signal(7)).
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+#: What a process writes that gets no memory, before it aborts.
+_OUT_OF_MEMORY = re.compile(r"bad_alloc|out of memory|unable to allocate", re.I)
 _RUN_NAME = re.compile(r"run-(\d+)-[0-9a-f]{8}")
 
 
@@ -262,7 +266,7 @@ class Process:
         return logs.format_tail(self.log, lines)
 
     def require_alive(self, source: str = "") -> None:
-        """Raise NotReady with the important log lines if the process has ended.
+        """Raise ProcessEnded with the important log lines if the process has ended.
 
         `source` is the place (file:line) that asks for the process.
         """
@@ -273,7 +277,14 @@ class Process:
                 ending = f"was ended by signal {-code} ({signal.strsignal(-code)})"
             origin = f" ({source})" if source else ""
             lines = [f"{self.name}{origin} {ending}; last lines of its log:", self.tail()]
-            raise NotReady("\n".join(lines + limits.suggest_fixes(self.read_log())))
+            raise ProcessEnded("\n".join(lines + limits.suggest_fixes(self.read_log())))
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether a fault of its own ended the process, and no limit of this machine."""
+        log = self.read_log()
+        is_limited = limits.suggest_fixes(log) or _OUT_OF_MEMORY.search(log)
+        return not self.is_alive and -self._popen.returncode in _CRASHES and not is_limited
 
     def does_end_within(self, seconds: float) -> bool:
         """Wait for the end of the process, at most `seconds`; say whether it has ended."""

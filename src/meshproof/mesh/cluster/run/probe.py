@@ -147,6 +147,7 @@ def make_batch(
         "port": address.port,
         "workers": workers,
         "keep_alive": keep_alive,
+        "tls": address.tls,
         "requests": [
             {
                 "method": request.method,

@@ -48,8 +48,16 @@ class Probes:
 
         Raises NotReady if nobody listens or no answer arrives in time.
         """
+        return self._probe(pod, tls=False)
+
+    def probe_tls(self, pod: Object) -> int | None:
+        """Do as `probe_plaintext`, by TLS without a client certificate."""
+        return self._probe(pod, tls=True)
+
+    def _probe(self, pod: Object, tls: bool) -> int | None:
+        """Send a request to a pod past every sidecar but its own."""
         name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
-        address = Address(str(pod["status"]["podIP"]), _find_app_port(pod))
+        address = Address(str(pod["status"]["podIP"]), _find_app_port(pod), tls=tls)
         probe = self.probe_in(namespace, sidecar=False)
         (outcome,) = probe.send(address, [HttpRequest("/")], 1, False)
         if not isinstance(outcome, NoResponse):
