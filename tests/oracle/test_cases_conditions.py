@@ -18,6 +18,7 @@ TABLE = {
             "path /LOGIN (in other case) -> v1",
             "path /x/login (with something before it) -> v1",
             "path /meshproof-other (something else) -> v1",
+            "path /login/x (below it) -> v1",
             "any other request -> v1",
         ],
     ),
@@ -38,10 +39,18 @@ TABLE = {
         [
             "path /v0/ -> v3",
             "path /v9/x (another that fits) -> v3",
+            "path /v9/ (at its most) -> v3",
             "path /v0 (one character short) -> v1",
             "path /V0/ (in other case) -> v1",
             "path /x/v0/ (with something before it) -> v1",
             "path /meshproof-other (something else) -> v1",
+            "path /va/ (a for 0) -> v1",
+            "path /vA/ (A for 0) -> v1",
+            "path /v-/ (- for 0) -> v1",
+            "path /v_/ (_ for 0) -> v1",
+            "path /v./ (. for 0) -> v1",
+            "path /v00/ (one too many) -> v1",
+            "path /v/ (one too few) -> v1",
             "any other request -> v1",
         ],
     ),
@@ -59,11 +68,20 @@ TABLE = {
     ),
     "method": (
         "{method: {exact: POST}}",
-        ["method POST -> v3", "method GET -> v1", "method PUT -> v1"],
+        [
+            "method POST -> v3",
+            *[
+                f"method {method} -> v1"
+                for method in ("GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+            ],
+        ],
     ),
     "methods by regex": (
         "{method: {regex: GET|HEAD}}",
-        ["method GET -> v3", "method POST -> v1", "method PUT -> v1"],
+        [
+            "method GET -> v3",
+            *[f"method {method} -> v1" for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS")],
+        ],
     ),
     "authority": (
         "{authority: {exact: reviews}}",
@@ -102,14 +120,17 @@ TABLE = {
             "user-agent Firefox/1 -> v3",
             "no user-agent -> v1",
             "user-agent yFirefox/160 (another that fits) -> v3",
+            "user-agent Firefox/0 (at its least) -> v3",
+            "user-agent Firefox/909090909090909090909090909...9090909090 (at its most) -> v3",
             "user-agent Firefox/ (one character short) -> v1",
             "user-agent fIREFOX/1 (in other case) -> v1",
             "user-agent meshproof-other (something else) -> v1",
+            *[f"user-agent Firefox/{letter} ({letter} for 1) -> v1" for letter in "aA-_."],
         ],
     ),
     "header that is there": (
         "{headers: {x-debug: {}}}",
-        ["x-debug 1 -> v3", "no x-debug -> v1"],
+        ["x-debug 1 -> v3", "no x-debug -> v1", "x-debug meshproof-other (of any value) -> v3"],
     ),
     "header that is not there": (
         "{withoutHeaders: {x-debug: {}}}",
@@ -135,6 +156,15 @@ TABLE = {
         "{sourceLabels: {app: productpage}}",
         ["from app=productpage -> v3", "from another workload -> v1"],
     ),
+    "two labels of the caller": (
+        "{sourceLabels: {app: productpage, tier: web}}",
+        [
+            "from app=productpage,tier=web -> v3",
+            "from another workload -> v1",
+            "from a workload without app=productpage -> v1",
+            "from a workload without tier=web -> v1",
+        ],
+    ),
     "two at once": (
         "{uri: {exact: /a}, method: {exact: GET}}",
         [
@@ -144,8 +174,11 @@ TABLE = {
             "path /A (in other case) -> v1",
             "path /x/a (with something before it) -> v1",
             "path /meshproof-other (something else) -> v1",
-            "method POST -> v1",
-            "method PUT -> v1",
+            "path /a/x (below it) -> v1",
+            *[
+                f"method {method} -> v1"
+                for method in ("POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+            ],
         ],
     ),
 }
@@ -182,6 +215,7 @@ def test_a_cookie_alone_first_last_and_between_others(
         "cookie USER=BURR (in other case) -> v1",
         "cookie xuser=burr (with something before it) -> v1",
         "cookie meshproof-other (something else) -> v1",
+        "cookie user=burr.x (with a dot after it) -> v1",
         "cookie user=burr; a=b (first of two) -> v3",
         f"cookie a=b; user=burr (last of two) -> {among}",
         f"cookie a=b; user=burr; c=d (between two) -> {among}",

@@ -47,6 +47,8 @@ def test_a_prefix_of_whole_elements_and_its_near_misses() -> None:
         "path /FOO/BAR (in other case) -> 404",
         "path /x/foo/bar (with something before it) -> 404",
         "path /meshproof-other (something else) -> 404",
+        "host shop -> any version",
+        "host shop:80 -> any version",
     ]
 
 
@@ -120,5 +122,9 @@ def test_a_port_that_the_service_has_not_is_named() -> None:
 def test_a_host_without_routes_is_answered_404() -> None:
     gate = Gateway("default/gate/web", (Server(80, ("a.example",)),), HERE)
     plan = derive(RuleSet((RouteTable(("a.example",), (), (gate.name,), HERE),), (gate,)))
-    assert [case.id for case in plan.cases] == ["a.example: any other request -> 404"]
+    assert [case.id for case in plan.cases] == [
+        "a.example: any other request -> 404",
+        "a.example: host meshproof-other.example (no rule names it) -> 404",
+        "a.example: host meshproof-other.a.example (no rule names it) -> 404",
+    ]
     assert plan.coverage_share == 0.0

@@ -218,6 +218,9 @@ spec:
             "reviews: any request on port 9080 -> any version",
             "reviews.default.svc.cluster.local:9080",
         ),
+        ("reviews: host reviews on port 80 -> any version", "reviews"),
+        ("reviews: host reviews:80 on port 80 -> any version", "reviews:80"),
+        ("reviews: host reviews:9080 on port 9080 -> any version", "reviews:9080"),
     ]
 
 

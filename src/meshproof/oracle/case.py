@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from meshproof.base.names import MESH
 from meshproof.documents.manifest import At
+from meshproof.oracle import hosts
 from meshproof.oracle.actions import ExpectedAnswer, Shares
 from meshproof.oracle.conditions import Call, shorten
 from meshproof.rules.judge_options import Options
@@ -118,6 +119,12 @@ def is_hidden_from_caller(table: RouteTable, call: Call) -> bool:
         )
         for match in matches
     )
+
+
+def is_named_host(table: RouteTable, call: Call) -> bool:
+    """Say whether a table has the host of a call's Host header, or a wildcard that covers it."""
+    name = call.host_header.partition(":")[0]
+    return any(hosts.covers(host, name) for host in table.hosts)
 
 
 def describe_answer(case: Case, service: str) -> str:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, Labels
 from meshproof.documents.manifest import At
-from meshproof.oracle import strings
+from meshproof.oracle import hosts, strings
 from meshproof.rules.model import Match, StringMatch
 
 Pairs = tuple[tuple[str, str], ...]
-#: A header, value or path that no sensible rule matches.
-UNMATCHED_VALUE = "meshproof-other"
+UNMATCHED_VALUE = strings.UNMATCHED_VALUE
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 #: Paths that reach Envoy as they are: no character that a client encodes, no dots to resolve.
 _SENDABLE_PATH = re.compile(r"/(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-F]{2})*", re.A)
@@ -193,7 +192,7 @@ def _make_method_condition(string_match: StringMatch) -> Condition:
 
     def find_similar(call: Call) -> Iterator[SimilarCall]:
         unmatched = (method for method in _METHODS if not strings.matches(string_match, method))
-        for method in itertools.islice(unmatched, 2):
+        for method in unmatched:
             yield SimilarCall(f"method {method}", replace(call, method=method))
 
     return Condition(
@@ -210,7 +209,15 @@ def _make_authority_condition(string_match: StringMatch) -> Condition:
     """Return the condition on the Host header."""
 
     def calls_where(call: Call, holds: bool) -> Iterator[Call]:
-        for host_name in _list_host_names(call):
+        below_wildcard = (
+            name
+            for name in (
+                *strings.generate_matches(string_match, call.host_header),
+                hosts.make_example(call.host),
+            )
+            if "*" in call.host and hosts.covers(call.host, name)
+        )
+        for host_name in (*list_host_names(call), *below_wildcard):
             if strings.matches(string_match, host_name) is holds:
                 yield replace(call, authority=host_name)
 
@@ -228,7 +235,7 @@ def _make_authority_condition(string_match: StringMatch) -> Condition:
     )
 
 
-def _list_host_names(call: Call) -> Iterator[str]:
+def list_host_names(call: Call) -> Iterator[str]:
     """Yield the Host headers that reach the host of a call; others never reach its rules."""
     yield call.host_header
     if call.gateway != MESH or not call.host.endswith(CLUSTER_DOMAIN):
@@ -326,16 +333,14 @@ def _make_query_condition(name: str, string_match: StringMatch) -> Condition:
 
     def find_similar(call: Call) -> Iterator[SimilarCall]:
         yield SimilarCall(f"no query {name}", call.with_query(name, None))
+        current = get_value(call) or ""
+        values = list(strings.generate_similar_matches(string_match, current))
         if string_match.kind != "present":
-            current = get_value(call) or ""
-            values = [
-                *strings.generate_similar_matches(string_match, current),
-                *strings.generate_near_misses(string_match, current),
-            ]
-            for description, value in values:
-                if _QUERY_TEXT.fullmatch(value):
-                    changed = call.with_query(name, value)
-                    yield SimilarCall(f"query {name}={shorten(value)} ({description})", changed)
+            values += strings.generate_near_misses(string_match, current)
+        for description, value in values:
+            if _QUERY_TEXT.fullmatch(value):
+                changed = call.with_query(name, value)
+                yield SimilarCall(f"query {name}={shorten(value)} ({description})", changed)
 
     return Condition(
         f"query {name} {strings.describe_condition(string_match)}",
@@ -355,12 +360,21 @@ def _make_source_condition(labels: Labels, at: At) -> Condition:
         if call.gateway == MESH:  # a client outside the mesh has no labels
             yield replace(call, source=labels)
 
+    def find_similar(call: Call) -> Iterator[SimilarCall]:
+        yield SimilarCall("from another workload", replace(call, source=()))
+        for label in labels if len(labels) > 1 else ():
+            remaining = tuple(pair for pair in labels if pair != label)
+            yield SimilarCall(
+                f"from a workload without {shorten('='.join(label))}",
+                replace(call, source=remaining),
+            )
+
     return Condition(
         f"from a workload with {text}",
         at,
         lambda call: set(labels) <= set(call.source),
         satisfy,
-        lambda call: [SimilarCall("from another workload", replace(call, source=()))],
+        find_similar,
         lambda call: f"from {shorten(text)}",
     )
 

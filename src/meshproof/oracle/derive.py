@@ -17,7 +17,7 @@ from functools import cached_property
 from meshproof.base.errors import BadRules, suggest_nearest
 from meshproof.base.names import CLUSTER_DOMAIN, MESH
 from meshproof.documents.manifest import At
-from meshproof.oracle import actions, cors, overlaps, timeouts_and_retries
+from meshproof.oracle import actions, cors, hosts, overlaps, timeouts_and_retries
 from meshproof.oracle.actions import Destination, ExpectedAnswer, ProxyReply, Shares
 from meshproof.oracle.case import (
     Case,
@@ -28,7 +28,13 @@ from meshproof.oracle.case import (
     drop_repeats,
     is_hidden_from_caller,
 )
-from meshproof.oracle.conditions import UNMATCHED_VALUE, Call, Condition, list_conditions
+from meshproof.oracle.conditions import (
+    Call,
+    Condition,
+    list_conditions,
+    list_host_names,
+    shorten,
+)
 from meshproof.rules.model import Match, Route, RouteTable, RuleSet
 
 __all__ = ["Call", "Case", "Coverage", "Destination", "Plan", "derive", "find_route", "match_holds"]
@@ -54,6 +60,8 @@ def derive(rules: RuleSet, ports: Mapping[str, Sequence[int]] | None = None) -> 
     for table_index, (table, table_entrances) in enumerate(with_entrances):
         rivals = [pair for pair in with_entrances if pair[0] is not table]
         table_cases, table_coverage = _TableDeriver(table, table_entrances, rivals).derive()
+        if table_cases:
+            table_cases += _derive_unnamed_host_cases(table, table_entrances, entrances)
         cases += (replace(case, table_index=table_index) for case in table_cases)
         coverage.append(table_coverage)
     if not cases:
@@ -84,7 +92,7 @@ def _find_entrances(
         if name == MESH:
             for host in table.hosts:
                 host_ports = ports.get(host, table.ports or _DEFAULT_PORTS)
-                authority = _make_example_host(host) if "*" in host else ""
+                authority = hosts.make_example(host) if "*" in host else ""
                 for port in filter(table.applies_to_port, host_ports):
                     yield Call(host, authority=authority, port=port)
             continue
@@ -95,24 +103,29 @@ def _find_entrances(
             )
         for server in gateways[name].servers:
             for table_host, server_host in itertools.product(table.hosts, server.hosts):
-                if host := _intersect_hosts(table_host, server_host):
-                    authority = _make_example_host(host)
+                if host := hosts.intersect(table_host, server_host):
+                    authority = hosts.make_example(host)
                     yield Call(host, authority=authority, gateway=name, port=server.port)
 
 
-def _intersect_hosts(first: str, second: str) -> str:
-    """Return the narrower host if the other one contains it, else "". `*` is a wildcard."""
-    for wide, host in ((first, second), (second, first)):
-        if wide == host or (wide.startswith("*") and host.endswith(wide[1:])):
-            return host
-    return ""
+def _derive_unnamed_host_cases(
+    table: RouteTable, entrances: Iterable[Call], all_entrances: Iterable[Iterable[Call]]
+) -> Iterator[Case]:
+    """Yield a case for each host near one of the table's that no rule names at its gateway.
 
-
-def _make_example_host(host: str) -> str:
-    """Return a concrete name that a host with a wildcard matches."""
-    if host == "*":
-        return f"{UNMATCHED_VALUE}.example"
-    return UNMATCHED_VALUE + host[1:] if host.startswith("*") else host
+    Gateways may share a proxy: a host counts as named if any gateway with that port has it.
+    """
+    unnamed = _TableDeriver(replace(table, hosts=(), routes=()), [], [])
+    named_hosts: dict[int, set[str]] = defaultdict(set)
+    for call in itertools.chain(*all_entrances):
+        if call.gateway != MESH:
+            named_hosts[call.port].add(call.host)
+    for entrance in entrances:
+        if entrance.gateway == MESH:
+            continue
+        for name in hosts.generate_unnamed(entrance.host, named_hosts[entrance.port]):
+            call = replace(entrance, authority=name)
+            yield unnamed.make_case(call, f"host {shorten(name)} (no rule names it)", table.at)
 
 
 def find_route(table: RouteTable, call: Call) -> int | None:
@@ -152,6 +165,18 @@ class _TableDeriver:
             entrance: [rival for rival, keys in rival_keys if _make_entrance_key(entrance) in keys]
             for entrance in entrances
         }
+        rival_entrances = list(itertools.chain(*(calls for _, calls in rivals)))
+        self._narrower_hosts = {
+            entrance: [
+                rival.host
+                for rival in rival_entrances
+                if rival.port == entrance.port
+                and MESH not in (rival.gateway, entrance.gateway)
+                and rival.host != entrance.host
+                and hosts.covers(entrance.host, rival.host)
+            ]
+            for entrance in entrances
+        }
 
     def derive(self) -> tuple[list[Case], Coverage]:
         """Return the cases, and which routes they reach."""
@@ -164,6 +189,7 @@ class _TableDeriver:
             cases += itertools.chain(*cases_by_match)
             if not any(cases_by_match):
                 unreached.append((index, self._explain_unreached(index, route)))
+        cases += self._derive_host_cases()
         cases += self._derive_no_route_case(cases)
         overlap_cases, unchecked_pairs = self._derive_overlap_cases(cases)
         cases += overlap_cases
@@ -196,12 +222,41 @@ class _TableDeriver:
             is_first = not cases
             description, demands = self._describe_match(entrance, call, index, match)
             at = route.at if match is None else match.at
-            cases.append(self._make_case(call, description, at, demands))
+            cases.append(self.make_case(call, description, at, demands))
             if is_first:
                 cases += self._derive_action_cases(route, match, call, description)
             if is_first and match is not None:
                 cases += self._derive_condition_cases(entrance, call, match)
         return cases
+
+    def _derive_host_cases(self) -> Iterator[Case]:
+        """Yield cases of each entrance by the other names of its host, with and without a port."""
+        for entrance in self._entrances:
+            call = self._find_reaching_call(entrance)
+            if call is None:
+                continue
+            names = list(list_host_names(entrance))
+            with_port = [name for name in names if ":" in name and name != entrance.host_header]
+            without_port = [name for name in names if ":" not in name][1:]
+            for name in (*without_port[:1], *with_port[:1]):
+                changed = replace(call, authority=name)
+                index, match = _find_match(self._table, changed)
+                if index is not None and not self._is_contested(entrance, changed):
+                    answer = actions.expect_answer(self._table.routes[index], match, changed)
+                    answer = replace(answer, ignores_shares=True)
+                    description = f"host {shorten(name)}{self._describe_entrance(entrance)}"
+                    yield self.make_case(changed, description, self._table.at, answer=answer)
+
+    def _find_reaching_call(self, entrance: Call) -> Call | None:
+        """Return a call at an entrance that some route takes, None if none is found.
+
+        The last routes demand least.
+        """
+        for index, route in reversed(list(enumerate(self._table.routes))):
+            for match in route.matches or (None,):
+                if call := self._find_call(entrance, index, match):
+                    return call
+        return None
 
     def _describe_match(
         self, entrance: Call, call: Call, index: int, match: Match | None
@@ -224,7 +279,7 @@ class _TableDeriver:
             *(source.derive_variants(route, match, call) for source in sources)
         ):
             if _find_match(self._table, variant.call) == _find_match(self._table, call):
-                yield self._make_case(
+                yield self.make_case(
                     variant.call,
                     f"{description}, {variant.description}",
                     route.at,
@@ -236,7 +291,7 @@ class _TableDeriver:
         for condition in list_conditions(match):
             for similar in condition.similar_calls(call):
                 if not self._is_contested(entrance, similar.call):
-                    yield self._make_case(similar.call, similar.description, condition.at)
+                    yield self.make_case(similar.call, similar.description, condition.at)
 
     def _derive_overlap_cases(self, cases: list[Case]) -> tuple[list[Case], int]:
         """Return cases of requests that a route and a later one match but answer differently.
@@ -274,7 +329,7 @@ class _TableDeriver:
                 description = description or _describe_call(call, entrance, index)
                 description += f"{self._describe_entrance(entrance)}, first match"
                 remark = f" (the route at {later_match.at} matches it too, but is later)"
-                return self._make_case(call, description, match.at, remark)
+                return self.make_case(call, description, match.at, remark)
         return None
 
     def _find_later_match(self, index: int, later: int, call: Call) -> Match | None:
@@ -300,6 +355,8 @@ class _TableDeriver:
             if not queue:
                 return None
             call = queue.popleft()
+            if self._belongs_to_narrower_host(entrance, call):
+                continue
             blocking = self._find_blocking_match(entrance, call, index)
             if blocking is None:
                 return call
@@ -329,8 +386,15 @@ class _TableDeriver:
         return None
 
     def _is_contested(self, entrance: Call, call: Call) -> bool:
-        """Say whether a rival table takes the call, too."""
-        return any(find_route(rival, call) is not None for rival in self._rival_tables[entrance])
+        """Say whether a rival table takes the call, too, or has a host that is nearer to it."""
+        return self._belongs_to_narrower_host(entrance, call) or any(
+            find_route(rival, call) is not None for rival in self._rival_tables[entrance]
+        )
+
+    def _belongs_to_narrower_host(self, entrance: Call, call: Call) -> bool:
+        """Say whether a rival table at the gateway has a narrower host for the call: it decides."""
+        name = call.host_header.partition(":")[0]
+        return any(hosts.covers(host, name) for host in self._narrower_hosts[entrance])
 
     def _derive_no_route_case(self, cases: list[Case]) -> Iterator[Case]:
         """Yield the case of a call that no route takes, unless one of `cases` is such a call."""
@@ -339,7 +403,7 @@ class _TableDeriver:
         for entrance in self._entrances:
             call = self._find_call(entrance, None, None)
             if call is not None:
-                yield self._make_case(call, _describe_call(call, entrance, 1), self._table.at)
+                yield self.make_case(call, _describe_call(call, entrance, 1), self._table.at)
                 return
 
     def _explain_unreached(self, index: int, route: Route) -> str:
@@ -373,7 +437,7 @@ class _TableDeriver:
             description += f" on port {entrance.port}"
         return description
 
-    def _make_case(
+    def make_case(
         self,
         call: Call,
         description: str,

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
+from meshproof.oracle import regex_variants
 from meshproof.rules.model import StringMatch
 
+#: A header, value or path that no sensible rule matches.
+UNMATCHED_VALUE = "meshproof-other"
 _MAX_SAMPLES = 40
 #: The maximum length of a value generated from a regex: a longer one proves no more.
 _MAX_LENGTH = 512
@@ -174,14 +177,18 @@ def generate_near_misses(
     `is_match` says which values are taken (default: `matches`).
     """
     is_path = value.startswith("/")
-    candidates = (
+    is_match = is_match or functools.partial(matches, string_match)
+    candidates = [
         ("one character short", value[:-1]),
         ("one character more", f"{value}x"),
         ("in other case", value.swapcase()),
         ("with something before it", f"/x{value}" if is_path else f"x{value}"),
-        ("something else", "/meshproof-other" if is_path else "meshproof-other"),
-    )
-    is_match = is_match or functools.partial(matches, string_match)
+        ("something else", f"/{UNMATCHED_VALUE}" if is_path else UNMATCHED_VALUE),
+    ]
+    if is_path:
+        candidates.append(("below it", f"{value.rstrip('/')}/x"))
+    if string_match.kind == "regex":
+        candidates += regex_variants.generate_near_misses(value, is_match)
     tried = {value}
     for description, near_miss in candidates:
         if (
@@ -200,11 +207,15 @@ def generate_similar_matches(string_match: StringMatch, value: str) -> Iterator[
     elif string_match.kind == "path_prefix":
         yield "with a slash after it", f"{string_match.value}/"
         yield "and what is below it", f"{string_match.value}/x"
+    elif string_match.kind == "present":
+        yield "of any value", UNMATCHED_VALUE
     elif string_match.kind == "regex":
         for sample in [match for match in generate_matches(string_match, "") if match != value][
             -1:
         ]:
             yield "another that fits", sample
+        is_match = functools.partial(matches, string_match)
+        yield from regex_variants.generate_extremes(value, is_match)
 
 
 def generate_cookie_variants(value: str) -> Iterator[tuple[str, str]]:

@@ -125,7 +125,7 @@ def test_http_routes_of_services(spec: str, why: str, tmp_path: Path) -> None:
         tmp_path, f"hosts: [web], http: [{{route: [{CART}]}}]", other_documents=documents
     )
     box = sandbox(user_rules)
-    (case,) = [case for case in user_rules.plan.cases if case.call.host.startswith("books.")]
+    case, *_ = [case for case in user_rules.plan.cases if case.call.host.startswith("books.")]
     assert box.explain_unproven(case).startswith(why)
     assert bool(box.explain_unproven(case)) == bool(why)
 
@@ -139,7 +139,8 @@ def test_callers_with_labels_are_few(tmp_path: Path) -> None:
         tmp_path, f"hosts: [web], http: [{', '.join(routes)}, {{route: [{CART}]}}]"
     )
     box = sandbox(user_rules)
-    sources = [case for case in user_rules.plan.cases if case.call.source]
+    cases = [case for case in user_rules.plan.cases if ": host " not in case.id]
+    sources = [case for case in cases if case.call.source]
     assert len(sources) == MAX_LABELLED_CLIENTS + 1
     reasons = [box.explain_unproven(case) for case in sources]
     assert reasons == [
@@ -158,6 +159,31 @@ def test_a_port_of_a_gateway_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert {box.explain_unproven(case) for case in at_gateway} == {
         "it asks for port 8080; the way in to a sandbox is 80"
     }
+
+
+def test_a_host_that_no_rule_names_is_not_asked_for(tmp_path: Path) -> None:
+    """Others may share the gateway of the cluster, and name it."""
+    spec = f"hosts: [www.shop.example], gateways: [in], http: [{{route: [{CART}]}}]"
+    user_rules = load_rules(tmp_path, spec)
+    box = sandbox(user_rules)
+    unnamed = [case for case in user_rules.plan.cases if "no rule names it" in case.id]
+    assert {box.explain_unproven(case) for case in unnamed} == {
+        "other rules at the gateway of the cluster may name a host that these do not"
+    }
+
+
+def test_callers_of_a_rule_come_before_those_that_just_miss_it(tmp_path: Path) -> None:
+    labels = ", ".join(f"l{number}: x" for number in range(MAX_LABELLED_CLIENTS + 1))
+    routes = [
+        f"{{match: [{{sourceLabels: {{{labels}}}}}], route: [{CART}]}}",
+        f"{{match: [{{sourceLabels: {{app: b}}}}], route: [{CART}]}}",
+    ]
+    user_rules = load_rules(
+        tmp_path, f"hosts: [web], http: [{', '.join(routes)}, {{route: [{CART}]}}]"
+    )
+    box = sandbox(user_rules)
+    case = next(case for case in user_rules.plan.cases if case.call.source == (("app", "b"),))
+    assert box.explain_unproven(case) == ""
 
 
 def subsets(namespace: str, host: str, *names: str) -> str:

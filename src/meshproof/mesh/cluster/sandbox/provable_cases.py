@@ -9,7 +9,7 @@ from meshproof.documents.manifest import Document
 from meshproof.mesh.cluster.sandbox.client_namespaces import ClientNamespaces
 from meshproof.mesh.cluster.sandbox.clients import MAX_LABELLED_CLIENTS
 from meshproof.mesh.cluster.sandbox.rule_rewriter import ROUTING
-from meshproof.oracle.derive import Case
+from meshproof.oracle.case import Case, is_named_host
 from meshproof.rules.model import RouteTable, RuleSet
 
 #: A sandbox is reached at this port of the cluster's ingress gateway.
@@ -30,7 +30,7 @@ class ProvableCases:
         self._rules = rules
         self._client_namespaces = client_namespaces
         sources = dict.fromkeys(case.call.source for case in cases if case.call.source)
-        self._sources = list(sources)[:MAX_LABELLED_CLIENTS]
+        self._sources = sorted(sources, key=self._is_near_miss)[:MAX_LABELLED_CLIENTS]
         self._services = {
             (document.namespace, document.name, document.at.file): document
             for document in rules.documents
@@ -41,6 +41,15 @@ class ProvableCases:
             for document in rules.documents
             if document.kind == "HTTPRoute"
         }
+
+    def _is_near_miss(self, source: Labels) -> bool:
+        """Say whether no match is for callers with exactly the labels `source`."""
+        return not any(
+            match.source == source
+            for table in self._rules.tables
+            for route in table.routes
+            for match in route.matches
+        )
 
     def has_route_for(self, document: Document, source: Labels) -> bool:
         """Say whether a VirtualService has a route for callers with the labels `source`."""
@@ -87,6 +96,8 @@ class ProvableCases:
                 one.use_request_port for one in redirects
             ):
                 yield f"it asks for port {request.port}; the way in to a sandbox is {GATEWAY_PORT}"
+        if request.gateway != MESH and not is_named_host(table, request):
+            yield "other rules at the gateway of the cluster may name a host that these do not"
 
     def _document_reasons(self, case: Case) -> Iterator[str]:
         """Yield the reasons that lie in the kind of the case's documents."""
