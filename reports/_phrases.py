@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from meshproof.base.errors import pluralize
 from meshproof.mesh.protocol import Served
-from meshproof.run.failure import Failure
 from meshproof.run.record import Check, Outcome, Result, Run
-from meshproof.verdict.phrases import describe_promise, format_percent, format_points
+from meshproof.verdict.phrases import describe_expected
 from meshproof.verdict.report import compute_false_alarm_rate
 
 #: Labels of a failure that come before the parts of its checks.
@@ -79,26 +78,6 @@ def name_check(check: Check) -> str:
     return check.name or check.by
 
 
-def describe_expected(check: Check) -> str:
-    """Return what was promised: `v1 50 %, v3 50 % (within 10 points)`, `only v3 (leak ...)`."""
-    return (
-        f"{describe_promise(check.verdict.kind, check.verdict.expected)} ({describe_bound(check)})"
-    )
-
-
-def describe_bound(check: Check) -> str:
-    """Return the errors that the check detects: `within 10 points, leak below 1 %`."""
-    settings, shares = check.verdict.settings, check.verdict.expected.values()
-    if check.verdict.kind == "presence":
-        return f"a share of {format_percent(settings.present)} or more is seen"
-    bounds = []
-    if any(0 < share < 1 for share in shares):
-        bounds.append(f"within {format_points(settings.tolerance)}")
-    if any(share in (0, 1) for share in shares):
-        bounds.append(f"leak below {format_percent(settings.leak)}")
-    return ", ".join(bounds)
-
-
 def format_alpha(check: Check) -> str:
     """Return the highest chance that a kept promise fails this check, by shares or order."""
     return f"{compute_false_alarm_rate(check.verdict):.2g}"
@@ -124,31 +103,20 @@ def list_parts(result: Result) -> list[tuple[str, str]]:
 
     Without a failure the parts are those of the result: summary, promise, rule and checks.
     """
-    failure = result.failure or Failure(
-        result.summary, cause=result.reason, promise=result.title, location=result.rule
-    )
-    if failure.observed:
-        return failure.parts
+    parts = result.parts
+    if result.failure and result.failure.observed:
+        return parts
     check_parts: list[tuple[str, str]] = []
     for check in result.checks:
         if not check.is_as_expected:
-            check_parts.append(("expected", f"{name_check(check)}: {describe_expected(check)}"))
+            check_parts.append(
+                ("expected", f"{name_check(check)}: {describe_expected(check.verdict)}")
+            )
             check_parts.append(("observed", describe_observed(check)))
             check_parts.append(("see it", check.curl))
-    failure_parts = failure.parts
-    position = next(
-        (
-            position
-            for position, (label, _) in enumerate(failure_parts)
-            if label not in _BEFORE_CHECKS
-        ),
-        len(failure_parts),
-    )
-    return [
-        part
-        for part in (*failure_parts[:position], *check_parts, *failure_parts[position:])
-        if part[1]
-    ]
+    before = [part for part in parts if part[0] in _BEFORE_CHECKS]
+    after = [part for part in parts if part[0] not in _BEFORE_CHECKS]
+    return [part for part in (*before, *check_parts, *after) if part[1]]
 
 
 def render_failure(result: Result) -> str:

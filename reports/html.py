@@ -11,7 +11,7 @@ from urllib.parse import quote
 from meshproof.base.errors import pluralize
 from meshproof.base.escaping import escape_text
 from meshproof.run.record import Check, Outcome, Result, Run
-from meshproof.verdict.phrases import format_percent
+from meshproof.verdict.phrases import describe_bound, format_percent
 
 from . import _files, _phrases
 
@@ -61,6 +61,7 @@ class Writer:
         page = environment.from_string(source).render(
             run=run,
             phrases=_phrases,
+            describe_bound=describe_bound,
             percent=format_percent,
             plural=pluralize,
             marks=_MARKS_AND_TONES,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from meshproof.base.escaping import escape_line, escape_text
 from meshproof.run.failure import Failure
 from meshproof.run.record import Check, Outcome, Result, Run
+from meshproof.verdict.phrases import describe_bound
 
 from . import _files, _phrases
 
@@ -132,7 +133,7 @@ def _list_check_figures(check: Check) -> list[tuple[str, str]]:
         ("n", str(verdict.n)),
         ("counts", _format_pairs(verdict.counts)),
         ("expected", _format_pairs(verdict.expected)),
-        ("bound", _phrases.describe_bound(check)),
+        ("bound", describe_bound(check.verdict)),
         ("alpha", _phrases.format_alpha(check)),
         ("beta", f"{verdict.settings.beta:.3g}"),
         ("limits", "; ".join(verdict.limits())),

@@ -3,68 +3,25 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
-from meshproof.mesh.process import processes
-from meshproof.run.record import Outcome, Result, Run
-from tests import ROOT
+from meshproof.run.record import Outcome, Result
+from tests.command import EndedCommand, run_command
 from tests.faults.planting import Fault, load_faults
 
 ADDON = "meshproof.mesh.addons."
 PARTS = ("promise: ", "expected: ", "observed: ", "see it: curl ", "diagnosis: ")
 
 
-@dataclass
-class FinishedRun:
-    code: int
-    output: str
-    folder: Path
-    results: list[Result]
-
-
-def run(fault: Fault, folder: Path) -> FinishedRun:
+def run(fault: Fault, folder: Path) -> EndedCommand:
     """Run `meshproof test` with a fault in it, in an empty folder; nothing of it may be left."""
-    command = [sys.executable, "-m", "meshproof", "test", "--report", "report"]
-    command += ["-p", "tests.faults.fault_plugin", "--fault", fault.name, *fault.arguments]
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as started:
-        output, _ = started.communicate(timeout=180)
-    assert_nothing_survives(started.pid)
-    record = folder / "report" / "run.json"
-    assert record.exists(), output
-    return FinishedRun(
-        started.returncode, output, folder, Run.from_json(record.read_text()).results
-    )
-
-
-def assert_nothing_survives(pid: int) -> None:
-    """A run's folder is called after its process; every process of it names the folder."""
-    run_of = f"{processes.ensure_runs_folder()}/run-{pid}-"
-    assert [
-        str(process.path)
-        for process in processes.list_runs()
-        if str(process.path).startswith(run_of)
-    ] == []
-    survivors = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(processes.RUN_VARIABLE, "").startswith(run_of):
-                survivors.append(process.cmdline())
-        except psutil.Error:  # it has just ended, or it is not ours
-            continue
-    assert survivors == []
+    plugin = ("-p", "tests.faults.fault_plugin", "--fault", fault.name)
+    options = ("--report", "report", *plugin, *fault.arguments)
+    ended = run_command("test", *options, folder=folder, report="report")
+    assert (folder / "report" / "run.json").exists(), ended.output
+    return ended
 
 
 def expected(fault: Fault, result: Result) -> tuple[Outcome, str]:
@@ -88,17 +45,17 @@ def test_fault(name: str, tmp_path: Path) -> None:
         assert "CI" not in os.environ, f"{fault.needs} must be there in CI"
         pytest.skip(f"{fault.needs} is not on this machine")
     ended = run(fault, tmp_path)
-    for result in ended.results:
+    for result in ended.all_results:
         outcome, pattern = expected(fault, result)
         assert result.outcome is outcome, f"{result.name} is {result.outcome}:\n{ended.output}"
         assert re.search(pattern, result.message, re.S), f"{result.name}: {result.message}"
     assert {*fault.failed, *fault.inconclusive, *fault.not_ready} <= {
-        result.promise for result in ended.results
+        result.promise for result in ended.all_results
     }
     assert ended.code == fault.exit_code, ended.output
-    for result in ended.results:
+    for result in ended.all_results:
         if result.outcome is Outcome.FAILED and result.checks:
-            assert_complete(result, ended)
+            assert_complete(result, ended, tmp_path)
         assert_settled_first(result)
 
 
@@ -111,11 +68,11 @@ def assert_settled_first(result: Result) -> None:
         assert result.served.requests == 0
 
 
-def assert_complete(result: Result, ended: FinishedRun) -> None:
+def assert_complete(result: Result, ended: EndedCommand, folder: Path) -> None:
     """A failure has its parts: they are in the record and on the terminal."""
     for part in PARTS:
         assert f"\n{part}" in result.message, result.message
     if result.rule:
         assert f", rule at {result.rule}" in result.message
-    assert list((ended.folder / result.diagnosis).glob("*.config_dump.json"))
+    assert list((folder / result.diagnosis).glob("*.config_dump.json"))
     assert result.name in ended.output

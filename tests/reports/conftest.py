@@ -77,8 +77,6 @@ def build_broken_results() -> list[Result]:
             ),
             failure=Failure(
                 "the shares are off",
-                promise="half of the orders go to each version",
-                location="manifests/rules/split_half/v1.yaml:21",
                 diagnosis="meshproof-report/diagnosis/split-half",
             ),
             seconds=3.02,
@@ -92,8 +90,6 @@ def build_broken_results() -> list[Result]:
             checks=(turns,),
             failure=Failure(
                 f"orders is half and half: {turns.verdict.statement}",
-                promise="half of the orders go to each version",
-                location="v1alpha2.yaml:11",
                 expected="v1 0.5, v2 0.5",
                 observed=turns.verdict.paragraph(),
                 curl=CURL,
@@ -135,7 +131,6 @@ def build_undecided_results() -> list[Result]:
             failure=Failure(
                 "ratings-v1 did not answer within 20 s",
                 cause="ratings-v1 did not answer within 20 s\nlast log line: address in use",
-                promise="the productpage holds its reviews and details",
                 diagnosis="meshproof-report/diagnosis/productpage",
             ),
             seconds=20.0,
@@ -183,7 +178,7 @@ def hostile_run() -> Run:
                 title=nasty,
                 outcome=Outcome.FAILED,
                 rule=nasty,
-                failure=Failure(nasty, promise=nasty, location=nasty, diagnosis=nasty),
+                failure=Failure(nasty, diagnosis=nasty),
                 checks=(judged,),
             )
         ]

@@ -97,7 +97,7 @@ def test_a_message_that_holds_the_parts_is_not_said_twice(
     lines = print_run(mixed_run, capsys)
     assert [line for line in lines if line.startswith("  orders is half and half: the shares fit")]
     assert read_failure_parts(lines, "2. split half (RouteRule): failed") == [
-        ("promise", f"{failed.title}, rule at v1alpha2.yaml:11"),
+        ("promise", f"{failed.title}, rule at {failed.rule}"),
         ("expected", "v1 0.5, v2 0.5"),
         ("observed", failed.checks[0].verdict.paragraph()),
         ("see it", failed.checks[0].curl),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from meshproof.base.errors import Inconclusive
 from meshproof.reports import console, html, junit, record
 from meshproof.run.failure import BrokenPromise, Failure
 from meshproof.run.record import Outcome, Result, Run
@@ -18,8 +19,6 @@ BODY = (
 FAILURE = Failure(
     summary="v2 answered",
     cause=f"v2 answered with {BODY}",
-    promise="only v1 answers",
-    location="rules.yaml:7",
     expected="v1 answers",
     observed=BODY,
     curl="curl -i http://127.0.0.1:1/",
@@ -30,12 +29,14 @@ FAILURE = Failure(
 
 @pytest.fixture
 def run_with_failure() -> Run:
-    result = Result("v1 only", "only v1 answers", Outcome.FAILED, failure=FAILURE)
+    result = Result(
+        "v1 only", "only v1 answers", Outcome.FAILED, failure=FAILURE, rule="rules.yaml:7"
+    )
     return Run("0.1.0", "local", "proven", "meshproof test", "2026-12-01", results=[result])
 
 
-def test_parts_are_the_fields() -> None:
-    assert FAILURE.parts == [
+def test_parts_are_the_fields(run_with_failure: Run) -> None:
+    assert run_with_failure.results[0].parts == [
         ("promise", "only v1 answers, rule at rules.yaml:7"),
         ("cause", f"v2 answered with {BODY}"),
         ("expected", "v1 answers"),
@@ -49,7 +50,7 @@ def test_parts_are_the_fields() -> None:
 def test_the_record_comes_back_as_it_was(run_with_failure: Run, tmp_path: Path) -> None:
     record.Writer(tmp_path).ended(run_with_failure)
     text = (tmp_path / "run.json").read_text()
-    assert json.loads(text)["results"][0]["failure"]["promise"] == "only v1 answers"
+    assert json.loads(text)["results"][0]["title"] == "only v1 answers"
     assert Run.from_json(text).results[0].failure == FAILURE
 
 
@@ -77,3 +78,8 @@ def test_a_broken_promise_shows_its_parts_where_nothing_records_it() -> None:
     assert str(error) == (
         "v2 answered\nexpected: v1 answers\nobserved: HTTP 200\nsee it: curl -i URL"
     )
+
+
+def test_an_inconclusive_promise_shows_its_parts_alike() -> None:
+    error = Inconclusive("a policy refuses", observed="HTTP 403", curl="curl -i URL")
+    assert str(error) == "a policy refuses\nobserved: HTTP 403\nsee it: curl -i URL"

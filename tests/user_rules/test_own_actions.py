@@ -95,14 +95,14 @@ def command(fault: str) -> list[str]:
 
 def test_every_action_is_proven(meshproof: Run) -> None:
     ended = meshproof(*command("nothing"))
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     named = {MOVED, DOCS, TEAPOT, API, HEADERS, ABORTED, SOMETIMES, DELAYED, LATE, MIRRORED, PARTLY}
     assert named <= set(ended.results)
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_wrong_action_fails_its_cases_and_no_others(meshproof: Run, name: str) -> None:
-    for result in meshproof(*command(name)).failed_as(FAULTS[name]):
+    for result in meshproof(*command(name)).require_failed(FAULTS[name]):
         assert result.rule.startswith(f"{RULES}:"), result.rule
         curl = "see it: curl -i -H 'Host: shop.default.svc.cluster.local'"
         assert curl in result.message
@@ -110,7 +110,7 @@ def test_a_wrong_action_fails_its_cases_and_no_others(meshproof: Run, name: str)
 
 def test_actions_at_a_gateway_and_of_route_rules(meshproof: Run) -> None:
     ended = meshproof("test", "--rules", str(RULES.with_name("gate.yaml")))
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert {
         "shop.example: path /here -> 301 to /there",
         "shop.example: path /api/x (and more) -> shop as /x at shop",

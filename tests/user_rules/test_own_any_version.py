@@ -24,7 +24,7 @@ def command(fault: str) -> list[str]:
 @pytest.mark.local
 def test_every_case_passes_without_a_fault(meshproof: Run) -> None:
     ended = meshproof(*command("nothing"))
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert sum("-> any version" in case for case in ended.results) > 10
 
 
@@ -38,9 +38,9 @@ def test_every_case_passes_without_a_fault(meshproof: Run) -> None:
 )
 def test_a_condition_that_leaks_is_seen(meshproof: Run, fault: str, spared: str, only: str) -> None:
     ended = meshproof(*command(fault))
-    assert ended.code == 1, ended.said
-    assert ended.failed() == [case for case in ended.results if not re.search(spared, case)]
-    for case in (case for case in ended.failed() if case.endswith("-> any version")):
+    assert ended.code == 1, ended.output
+    assert ended.list_failed() == [case for case in ended.results if not re.search(spared, case)]
+    for case in (case for case in ended.list_failed() if case.endswith("-> any version")):
         message = ended.results[case].message
         assert f"only {only} answered\n" in message, message
         assert "expected: shop answers, by any of its workloads, each of " in message, message

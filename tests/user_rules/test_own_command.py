@@ -73,33 +73,33 @@ def test_rules_that_prove_nothing_end_with_65(
     (tmp_path / "rule.yaml").write_text(text)
     given = ["--rules", "rule.yaml"] if command == "test" else ["rule.yaml"]
     ended = meshproof(command, *given)
-    assert ended.code == 65, ended.said
-    assert words in ended.said
-    assert "Traceback" not in ended.said
+    assert ended.code == 65, ended.output
+    assert words in ended.output
+    assert "Traceback" not in ended.output
     assert not ended.results
 
 
 def test_a_path_that_is_not_there_ends_with_65(meshproof: Run) -> None:
     ended = meshproof("test", "--rules", "nowhere.yaml")
     assert ended.code == 65
-    assert ended.said == "meshproof: nowhere.yaml: cannot be read: No such file or directory\n"
+    assert ended.output == "meshproof: nowhere.yaml: cannot be read: No such file or directory\n"
 
 
 def test_a_host_outside_the_cluster_is_named(meshproof: Run, tmp_path: Path) -> None:
     (tmp_path / "rule.yaml").write_text(OUTSIDE)
     ended = meshproof("test", "--rules", "rule.yaml")
-    assert ended.code == 65, ended.said
-    said = " ".join(ended.said.split())
+    assert ended.code == 65, ended.output
+    said = " ".join(ended.output.split())
     assert "shop.example: only services of the cluster get an echo workload yet, and hosts" in said
 
 
 def test_what_only_envoy_refuses_ends_with_65(meshproof: Run) -> None:
     faults = ("-p", "tests.user_rules.own_faults", "--own-fault", "regex that is none")
     ended = meshproof("test", "--rules", str(RULES), *faults)
-    assert ended.code == 65, ended.said
-    assert "rejected the config" in ended.said
-    assert f"{RULES.name}:51" in ended.said
-    assert "Traceback" not in ended.said
+    assert ended.code == 65, ended.output
+    assert "rejected the config" in ended.output
+    assert f"{RULES.name}:51" in ended.output
+    assert "Traceback" not in ended.output
 
 
 def test_a_header_value_that_envoy_refuses_is_told_with_its_line(
@@ -111,9 +111,9 @@ def test_a_header_value_that_envoy_refuses_is_told_with_its_line(
     )
     (tmp_path / "rule.yaml").write_text(text)
     ended = meshproof("test", "--rules", "rule.yaml")
-    assert ended.code == 65, ended.said
-    assert "rule.yaml:8" in ended.said
-    assert "NO_SUCH" in ended.said
+    assert ended.code == 65, ended.output
+    assert "rule.yaml:8" in ended.output
+    assert "NO_SUCH" in ended.output
 
 
 OWN = """
@@ -190,8 +190,8 @@ def test_known_workloads_stand_for_the_subsets(meshproof: Run, tmp_path: Path) -
 """
     )
     ended = meshproof("test", "--rules", "shop.yaml")
-    assert ended.code == 1, ended.said
-    assert ended.failed() == [
+    assert ended.code == 1, ended.output
+    assert ended.list_failed() == [
         "shop: path /two on port 80 -> v2",
         "shop: path /two on port 9080 -> v2",
     ]
@@ -213,8 +213,8 @@ def test_a_split_between_parts_that_overlap_is_not_supported(
 ) -> None:
     (tmp_path / "shop.yaml").write_text(CONTEXT + HEAD + OVERLAP)
     ended = meshproof("test", "--rules", "shop.yaml")
-    assert ended.code == 3, ended.said
-    assert "a split between parts that overlap" in ended.said
+    assert ended.code == 3, ended.output
+    assert "a split between parts that overlap" in ended.output
 
 
 def test_rules_through_the_door_of_pytest_that_cannot_be_read(pytester: pytest.Pytester) -> None:
@@ -230,8 +230,8 @@ def test_on_a_cluster_the_cases_run_on_a_local_mesh_and_the_report_says_so(
 ) -> None:
     (tmp_path / "rule.yaml").write_text(HEAD + "  http: [{route: [{destination: {host: shop}}]}]\n")
     ended = meshproof("test", "--mesh", "cluster", "--rules", "rule.yaml")
-    assert ended.code == 0, ended.said
-    said = " ".join(ended.said.split())
+    assert ended.code == 0, ended.output
+    said = " ".join(ended.output.split())
     assert "of the cases of your rules, that a real Envoy on this machine does it" in said
     assert "own translator stands in for the istiod of this cluster" in said
 

@@ -77,7 +77,7 @@ def test_what_a_policy_cannot_do_is_named() -> None:
 @pytest.mark.local
 def test_every_policy_is_proven(meshproof: Run) -> None:
     ended = meshproof(*command("nothing"))
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     named = {A, B, C, OTHER, ASKED, UNMATCHED, IGNORED, IGNORING, GETS, ANYTHING, OLD, OLD_ASKED}
     assert named <= set(ended.results), sorted(ended.results)
 
@@ -85,5 +85,5 @@ def test_every_policy_is_proven(meshproof: Run) -> None:
 @pytest.mark.local
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_wrong_policy_fails_its_cases_and_no_others(meshproof: Run, name: str) -> None:
-    for result in meshproof(*command(name)).failed_as(FAULTS[name]):
+    for result in meshproof(*command(name)).require_failed(FAULTS[name]):
         assert result.rule.startswith(f"{RULES}:"), result.rule

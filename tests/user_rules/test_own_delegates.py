@@ -35,7 +35,7 @@ def command(fault: str) -> list[str]:
 
 def test_the_merged_routes_and_the_callers_are_proven(meshproof: Run) -> None:
     ended = meshproof(*command("nothing"))
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     named = {CART, CART_MISSED, STOCK, CALLED, OTHER_CALLER, OTHER_NAMESPACE}
     assert named <= set(ended.results), sorted(ended.results)
     assert ended.results[CART].rule == f"{RULES}:27"
@@ -44,7 +44,7 @@ def test_the_merged_routes_and_the_callers_are_proven(meshproof: Run) -> None:
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_fails_its_cases_and_no_others(meshproof: Run, name: str) -> None:
     ended = meshproof(*command(name))
-    assert ended.code == 1, ended.said
+    assert ended.code == 1, ended.output
     expected = [case for case in ended.results if FAULTS[name](case)]
     assert expected
-    assert sorted(ended.failed()) == sorted(expected)
+    assert sorted(ended.list_failed()) == sorted(expected)

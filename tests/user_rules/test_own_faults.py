@@ -107,13 +107,13 @@ def command(fault: str) -> list[str]:
 
 def test_every_case_passes_without_a_fault_and_names_its_line(meshproof: Run) -> None:
     ended = meshproof(*command("nothing"))
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert len(ended.results) > 25
     for result in ended.results.values():
         assert result.rule.startswith(f"{RULES}:"), result
         assert result.served is not None
         assert (result.served.proxies, result.served.requests) == (2, 0)
-    assert ended.said.count("  settled   2 proxies took version ") == 1
+    assert ended.output.count("  settled   2 proxies took version ") == 1
     assert {int(one.rule.rpartition(":")[2]) for one in ended.results.values()} >= {29, 38, 41, 43}
 
 
@@ -121,8 +121,8 @@ def test_every_case_passes_without_a_fault_and_names_its_line(meshproof: Run) ->
 def test_a_fault_fails_its_cases_and_no_others(meshproof: Run, name: str) -> None:
     shown = FAULTS[name]
     ended = meshproof(*command(name))
-    assert ended.code == 1, ended.said
-    assert ended.failed() == [case for case in ended.results if shown.fails(case)]
+    assert ended.code == 1, ended.output
+    assert ended.list_failed() == [case for case in ended.results if shown.fails(case)]
     result = ended.results[shown.case]
     assert result.rule == f"{RULES}:{shown.line}"
     message = f"{result.message}\n"
@@ -135,4 +135,4 @@ def test_a_fault_fails_its_cases_and_no_others(meshproof: Run, name: str) -> Non
     assert shown.observed in message.partition("\nobserved: ")[2].partition("\n")[0], message
     curl = message.partition("see it: ")[2].partition("\n")[0]
     assert curl.rstrip("'").endswith(shown.curl), curl
-    assert shown.case in ended.said
+    assert shown.case in ended.output

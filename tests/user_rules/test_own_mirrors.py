@@ -31,7 +31,7 @@ def command(fault: str) -> list[str]:
 
 def test_copies_of_requests_that_are_sent_ahead_are_each_case_s_own(meshproof: Run) -> None:
     ended = meshproof(*command("nothing"))
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert {FIRST, SECOND, LONG} <= set(ended.results)
 
 
@@ -45,4 +45,4 @@ def test_a_mirror_that_is_missing_and_one_that_copies_twice_fail(
         missing: "0 of 1 requests were copied\nexpected: one copy\nobserved: not copied",
         twice: "0 of 1 requests were copied\nexpected: one copy\nobserved: copied 2 times",
     }
-    assert meshproof(*command(name)).failed_as(expected)
+    assert meshproof(*command(name)).require_failed(expected)

@@ -40,7 +40,7 @@ def judged(meshproof: Run, tmp_path: Path) -> Callable[[str], Any]:
 
 def test_a_stricter_rule_fails(judged: Callable[[str], Any]) -> None:
     ended = judged("0.05")
-    assert ended.code == 1, ended.said
+    assert ended.code == 1, ended.output
     message = ended.results[CASE].message
     assert "shop 50 %, other 50 % (within 5 points)" in message
     assert "tolerance 5 points (rule.yaml:6, stricter than the run's 10 points)" in message
@@ -48,8 +48,8 @@ def test_a_stricter_rule_fails(judged: Callable[[str], Any]) -> None:
 
 def test_a_looser_rule_passes_and_is_named(judged: Callable[[str], Any], tmp_path: Path) -> None:
     ended = judged("0.25")
-    assert ended.code == 0, ended.said
-    said = " ".join(ended.said.split())
+    assert ended.code == 0, ended.output
+    said = " ".join(ended.output.split())
     assert f"; looser than the run: {LOOSER}" in said
     assert f"note looser than the run in 1 check: {LOOSER}" in said
     report = tmp_path / "meshproof-report"

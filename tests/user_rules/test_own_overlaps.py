@@ -27,7 +27,7 @@ def command(fault: str) -> list[str]:
 
 def test_in_their_order_every_case_passes(meshproof: Callable[..., Any]) -> None:
     ended = meshproof(*command("nothing"))
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert {BOTH, BURR_HALF, BETA_HALF} <= set(ended.results)
 
 
@@ -37,8 +37,8 @@ def test_swapped_the_requests_fail_that_both_match(
 ) -> None:
     fails, seen = FAULTS[name]
     ended = meshproof(*command(name))
-    assert ended.code == 1, ended.said
-    assert ended.failed() == fails
+    assert ended.code == 1, ended.output
+    assert ended.list_failed() == fails
     result = ended.results[fails[0]]
     assert result.rule.startswith(f"{RULES}:")
     assert "(the route at " in result.message

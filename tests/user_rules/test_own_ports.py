@@ -61,7 +61,7 @@ def test_a_service_that_nobody_describes_has_the_ports_that_are_called(tmp_path:
 def test_it_is_proven_where_ports_may_be_the_same(meshproof: Run, tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(RULES)
     ended = meshproof("test", "--rules", "rules.yaml")
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert "reviews: any request -> ratings" in ended.results
 
 
@@ -69,8 +69,8 @@ def test_it_is_proven_where_ports_may_be_the_same(meshproof: Run, tmp_path: Path
 def test_another_port_is_refused_with_its_place(meshproof: Run, tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(RULES + RATINGS)
     ended = meshproof("test", "--rules", "rules.yaml")
-    assert ended.code == 65, ended.said
-    assert SAID in " ".join(ended.said.split())
+    assert ended.code == 65, ended.output
+    assert SAID in " ".join(ended.output.split())
     text = (RULES + RATINGS).replace("{host: ratings}", "{host: ratings, port: {number: 8080}}")
     (tmp_path / "rules.yaml").write_text(text)
     assert meshproof("test", "--rules", "rules.yaml").code == 0

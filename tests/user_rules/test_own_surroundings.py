@@ -99,7 +99,7 @@ def test_hosts_outside_get_echo_workloads(meshproof: Run, tmp_path: Path) -> Non
     text = text.replace("name: outside", "name: wide", 2).replace("name: wide", "name: api", 1)
     (tmp_path / "rule.yaml").write_text(ENTRY + text)
     ended = meshproof("test", "--rules", "rule.yaml")
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert {
         "api.example: path /late -> any version",
         "api.example: path /late, answered too late -> 504 after 0.2 s",

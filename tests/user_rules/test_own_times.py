@@ -39,7 +39,7 @@ def command(fault: str) -> list[str]:
 def test_times_are_proven_and_long_ones_together(meshproof: Run) -> None:
     began = time.monotonic()
     ended = meshproof(*command("nothing"))
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert {SOMETIMES, SPLIT, LONG, ALSO} <= set(ended.results)
     spent = sum(one.seconds for one in ended.results.values())
     assert spent < 28, "two answers of 15 s, one after the other, would take 30 s"
@@ -48,4 +48,4 @@ def test_times_are_proven_and_long_ones_together(meshproof: Run) -> None:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_wrong_time_fails_its_cases_and_no_others(meshproof: Run, name: str) -> None:
-    assert meshproof(*command(name)).failed_as(FAULTS[name])
+    assert meshproof(*command(name)).require_failed(FAULTS[name])

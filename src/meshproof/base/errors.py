@@ -95,27 +95,35 @@ class Missing(BadRules):
     namespace = ""
 
 
-#: The labels before the parts of an error in text.
-_LABELS = ("", "observed: ", "see it: ")
+def label_evidence(expected: str, observed: str, curl: str) -> list[tuple[str, str]]:
+    """Return what is known of a failure, each part with its label, in reading order."""
+    parts = (("expected", expected), ("observed", observed), ("see it", curl))
+    return [(label, text) for label, text in parts if text]
 
 
-class Inconclusive(MeshproofError):
-    """A promise that cannot be judged, because what it needs is broken elsewhere (exit code 3).
+class EvidenceError(Exception):
+    """An error with its evidence as fields; text of them is for where nothing records it.
 
-    `observed` is the response that came instead, `curl` a command line that shows one.
+    `summary` says in one line what happened, `expected` and `observed` what was to come and what
+    came, `curl` is a command line that shows it. All but `summary` may be empty.
     """
 
-    exit_code = EXIT_INCONCLUSIVE
-
-    def __init__(self, message: str, observed: str = "", curl: str = "") -> None:
-        super().__init__(message)
-        self.observed, self.curl = observed, curl
+    def __init__(
+        self, summary: str, expected: str = "", observed: str = "", curl: str = ""
+    ) -> None:
+        super().__init__(summary)
+        self.summary, self.expected, self.observed, self.curl = summary, expected, observed, curl
 
     def __str__(self) -> str:
-        parts = (self.args[0], self.observed, self.curl)
-        return escape_text(
-            "\n".join(f"{label}{part}" for label, part in zip(_LABELS, parts, strict=True) if part)
-        )
+        parts = label_evidence(self.expected, self.observed, self.curl)
+        lines = [self.summary, *(f"{label}: {text}" for label, text in parts)]
+        return escape_text("\n".join(lines))
+
+
+class Inconclusive(EvidenceError, MeshproofError):
+    """A promise that cannot be judged, because what it needs is broken elsewhere (exit code 3)."""
+
+    exit_code = EXIT_INCONCLUSIVE
 
 
 class NotReady(MeshproofError):

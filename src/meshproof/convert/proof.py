@@ -22,8 +22,7 @@ from meshproof.convert.services import read_service
 from meshproof.convert.source import Source
 from meshproof.documents import manifest
 from meshproof.documents.manifest import Document
-from meshproof.oracle import derive
-from meshproof.oracle import gaps as unproven
+from meshproof.oracle import derive, gaps
 from meshproof.oracle.conditions import list_conditions
 from meshproof.rules.actions import Retries
 from meshproof.rules.known_hosts import read_known_hosts
@@ -180,7 +179,7 @@ def _list_unproven_fields(source: Source) -> Iterator[str]:
         document for document in source.inventory_documents if document.kind == ingress.CLASS_KIND
     ]
     for document in source.legacy:
-        for field in unproven.find_unproven_fields([document, *classes]):
+        for field in gaps.find_unproven_fields([document, *classes]):
             yield f"{field} ({document.kind} '{document.name}')"
 
 

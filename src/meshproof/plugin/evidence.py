@@ -9,20 +9,19 @@ import pytest
 from _pytest.outcomes import Skipped
 
 from meshproof.base.errors import (
-    Inconclusive,
+    EvidenceError,
     MeshproofError,
     ProxyCrashed,
     describe_internal_error,
 )
-from meshproof.run.failure import BrokenPromise, Failure
+from meshproof.run.failure import Failure
 from meshproof.run.record import Check, Outcome
 from meshproof.verdict import Outcome as Judged
-from meshproof.verdict.phrases import describe_promise, format_percent, format_points, join_names
+from meshproof.verdict.phrases import describe_expected
 
 if TYPE_CHECKING:
     from meshproof.rules.judge_options import Options
     from meshproof.traffic.failure_analysis import Explanation
-    from meshproof.verdict import Verdict
 
 _EVIDENCE = pytest.StashKey["Evidence"]()
 
@@ -71,7 +70,6 @@ def read_skip_reason(call: pytest.CallInfo[None]) -> str:
 
 def build_failure(
     outcome: Outcome,
-    title: str,
     call: pytest.CallInfo[None],
     evidence: Evidence,
     clues: tuple[str, ...],
@@ -79,9 +77,8 @@ def build_failure(
 ) -> Failure | None:
     """Return the failure of a test that ended with an exception; None where nothing failed.
 
-    `title` is the promise, `clues` are facts from the mesh, `diagnosis` is the folder with its
-    state. A check that is not as expected gives
-    what was expected and observed; else the error does.
+    `clues` are facts from the mesh, `diagnosis` is the folder with its state. A check that is not
+    as expected gives what was expected and observed; else the error does.
     """
     if call.excinfo is None or isinstance(call.excinfo.value, Skipped):
         return None
@@ -98,13 +95,7 @@ def build_failure(
         failure = _build_error_failure(_describe_error(call.excinfo), error)
     else:
         failure = _build_check_failure(*min(unmet, key=_is_inconclusive))
-    return replace(
-        failure,
-        promise=title,
-        location=evidence.rule,
-        clues=(*failure.clues, *clues),
-        diagnosis=diagnosis,
-    )
+    return replace(failure, clues=(*failure.clues, *clues), diagnosis=diagnosis)
 
 
 def _outweighs_verdicts(error: BaseException, outcome: Outcome) -> bool:
@@ -118,13 +109,10 @@ def _is_inconclusive(explained_check: tuple[Check, Explanation | None]) -> bool:
 
 def _build_error_failure(message: str, error: BaseException | None = None) -> Failure:
     """Return the failure of an error with `message`, with the fields that the error has."""
-    return Failure(
-        summary=message.splitlines()[0],
-        cause=message,
-        expected=getattr(error, "expected", ""),
-        observed=getattr(error, "observed", ""),
-        curl=getattr(error, "curl", ""),
-    )
+    failure = Failure(summary=message.splitlines()[0], cause=message)
+    if not isinstance(error, EvidenceError):
+        return failure
+    return replace(failure, expected=error.expected, observed=error.observed, curl=error.curl)
 
 
 def _build_check_failure(check: Check, explanation: Explanation | None) -> Failure:
@@ -133,7 +121,7 @@ def _build_check_failure(check: Check, explanation: Explanation | None) -> Failu
     if check.expects_failure:
         return Failure(
             summary=f"{check.name}: {check.statement}" if check.name else check.statement,
-            expected=f"a failure of: {_describe_expected(verdict)}",
+            expected=f"a failure of: {describe_expected(verdict)}",
             observed=verdict.paragraph(),
             curl=check.curl,
         )
@@ -142,7 +130,7 @@ def _build_check_failure(check: Check, explanation: Explanation | None) -> Failu
     return Failure(
         summary=full_summary,
         cause="" if summary == verdict.statement else full_summary,
-        expected=_describe_expected(verdict),
+        expected=describe_expected(verdict),
         observed=verdict.paragraph(),
         curl=check.curl,
         clues=explanation.lines if explanation else (),
@@ -152,8 +140,8 @@ def _build_check_failure(check: Check, explanation: Explanation | None) -> Failu
 def _describe_error(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
     """Return the message of an error; with a traceback where the error is not ours."""
     error = excinfo.value
-    if isinstance(error, (BrokenPromise, Inconclusive)):
-        return str(error.args[0])  # its other arguments become fields of the failure
+    if isinstance(error, EvidenceError):
+        return error.summary
     if isinstance(error, (MeshproofError, AssertionError)):
         # pytest appends the compared values: the assertion's own message is enough for the user.
         text = str(error).partition("\nassert ")[0].strip()
@@ -169,16 +157,3 @@ def _describe_trace(excinfo: pytest.ExceptionInfo[BaseException]) -> tuple[str, 
         if str(entry.frame.f_globals.get("__name__")).partition(".")[0] not in ("_pytest", "pluggy")
     )
     return ("it was raised by way of", *lines)
-
-
-def _describe_expected(verdict: Verdict) -> str:
-    """Return the promise with the error that must be caught: `only v3 (leak below 1 %)`."""
-    shares, settings = verdict.expected.values(), verdict.settings
-    if verdict.kind == "presence":
-        return f"each of {join_names(list(verdict.expected))} is seen, nothing else"
-    bounds = []
-    if any(0 < share < 1 for share in shares):
-        bounds.append(f"within {format_points(settings.tolerance)}")
-    if any(share in (0, 1) for share in shares):
-        bounds.append(f"leak below {format_percent(settings.leak)}")
-    return f"{describe_promise(verdict.kind, verdict.expected)} ({', '.join(bounds)})"

@@ -218,7 +218,7 @@ class Recorder:
             title=title,
             outcome=outcome,
             dialect=evidence.dialect,
-            failure=build_failure(outcome, title, call, evidence, clues, diagnosis),
+            failure=build_failure(outcome, call, evidence, clues, diagnosis),
             reason=read_skip_reason(call),
             rule=evidence.rule,
             checks=() if is_void else tuple(evidence.checks),

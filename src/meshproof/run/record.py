@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from meshproof.base import errors
+from meshproof.base.escaping import escape_text
 from meshproof.mesh.protocol import Served
 from meshproof.run.failure import Failure
 from meshproof.verdict import Outcome as Judged
@@ -110,9 +111,20 @@ class Result:
         return "; ".join(check.statement for check in self.checks)
 
     @property
+    def parts(self) -> list[tuple[str, str]]:
+        """What is known of the result, each part with its label, in reading order."""
+        rule = f"rule at {self.rule}" if self.rule else ""
+        promise = ", ".join(part for part in (self.title, rule) if part)
+        known = self.failure.parts if self.failure else [("cause", self.reason)]
+        return [(label, text) for label, text in [("promise", promise), *known] if text]
+
+    @property
     def message(self) -> str:
         """The whole text of the failure, or the reason; empty where the promise was kept."""
-        return self.failure.text if self.failure else self.reason
+        if self.failure is None:
+            return self.reason
+        lines = [f"{label}: {text}" for label, text in self.parts if label != "cause"]
+        return escape_text("\n".join([self.failure.cause or self.failure.summary, *lines]))
 
     @property
     def diagnosis(self) -> str:

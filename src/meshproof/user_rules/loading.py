@@ -15,8 +15,7 @@ from meshproof.inventory.services import read_selectors
 from meshproof.mesh.echo.workloads import Workloads, check_hosts, plan_echo_workloads
 from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 from meshproof.mesh.http import HttpRequest
-from meshproof.oracle import derive
-from meshproof.oracle import gaps as unproven
+from meshproof.oracle import derive, gaps
 from meshproof.oracle.derive import Case, Plan
 from meshproof.oracle.gaps import UnprovenField
 from meshproof.rules import judge_options
@@ -136,9 +135,7 @@ def _build_user_rules(documents: Sequence[Document], are_live: bool) -> UserRule
     if are_live:
         check_hosts(rule_set, known_inventory)
     plan = derive.derive(rule_set, known_inventory.ports)
-    return UserRules(
-        rule_set, plan, known_inventory, tuple(unproven.find_unproven_fields(documents))
-    )
+    return UserRules(rule_set, plan, known_inventory, tuple(gaps.find_unproven_fields(documents)))
 
 
 def cache_rules(paths: Sequence[str], user_rules: UserRules) -> None:

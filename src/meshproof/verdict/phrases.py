@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from meshproof.verdict.settings import EPS
+
+if TYPE_CHECKING:
+    from meshproof.verdict.record import Verdict
 
 
 def format_percent(share: float) -> str:
@@ -73,6 +77,24 @@ def describe_promise(kind: str, expected: Mapping[str, float]) -> str:
     if alone := find_only_version(expected):
         return f"only {alone}"
     return ", ".join(f"{version} {format_percent(share)}" for version, share in expected.items())
+
+
+def describe_expected(verdict: Verdict) -> str:
+    """Return what was promised: `v1 50 %, v3 50 % (within 10 points)`, `only v3 (leak ...)`."""
+    return f"{describe_promise(verdict.kind, verdict.expected)} ({describe_bound(verdict)})"
+
+
+def describe_bound(verdict: Verdict) -> str:
+    """Return the errors that a check detects: `within 10 points, leak below 1 %`."""
+    settings, shares = verdict.settings, verdict.expected.values()
+    if verdict.kind == "presence":
+        return f"a share of {format_percent(settings.present)} or more is seen"
+    bounds = []
+    if any(0 < share < 1 for share in shares):
+        bounds.append(f"within {format_points(settings.tolerance)}")
+    if any(share in (0, 1) for share in shares):
+        bounds.append(f"leak below {format_percent(settings.leak)}")
+    return ", ".join(bounds)
 
 
 def describe_wrong_split(expected: Mapping[str, float], version: str, share: float) -> str:

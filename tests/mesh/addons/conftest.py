@@ -3,42 +3,19 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from meshproof.run.record import Result, Run
-
-
-@dataclass
-class FinishedRun:
-    code: int
-    output: str
-    results: dict[str, Result]
+from tests.command import EndedCommand, run_command
 
 
 @pytest.fixture
-def addon_run(tmp_path: Path) -> Callable[..., FinishedRun]:
+def addon_run(tmp_path: Path) -> Callable[..., EndedCommand]:
     """Run `meshproof test -k NAMES` in an empty folder; return what became of each addon."""
-
-    def run(select: str, *options: str) -> FinishedRun:
-        command = [sys.executable, "-m", "meshproof", "test", "-k", select, *options]
-        done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
-        )
-        record = tmp_path / "meshproof-report" / "run.json"
-        results = Run.from_json(record.read_text()).results if record.exists() else []
-        return FinishedRun(
-            done.returncode,
-            done.stdout + done.stderr,
-            {result.promise.removeprefix("addon "): result for result in results},
-        )
-
-    return run
+    return lambda names, *options: run_command("test", "-k", names, *options, folder=tmp_path)
 
 
 @pytest.fixture

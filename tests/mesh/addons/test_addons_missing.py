@@ -19,8 +19,8 @@ def test_one_that_is_missing_is_named_and_never_passed(addon_run: Callable[..., 
     ended = addon_run("rotation or addon", *OFF)
     assert ended.code == 0, ended.output
     for name in list_addons():
-        assert ended.results[name].outcome is Outcome.NOT_SUPPORTED
-        assert "switched off" in ended.results[name].message
+        assert ended.results[f"addon {name}"].outcome is Outcome.NOT_SUPPORTED
+        assert "switched off" in ended.results[f"addon {name}"].message
 
 
 def test_how_to_get_it_is_said(
@@ -30,15 +30,15 @@ def test_how_to_get_it_is_said(
     monkeypatch.delenv("ZIPKIN_JAR", raising=False)
     ended = addon_run("addon")
     assert ended.code == 3, "nothing was checked, so nothing is green"
-    assert "apt-get install prometheus" in ended.results["prometheus"].message
-    assert "mvn dependency:copy" in ended.results["zipkin"].message
-    assert "needs" in ended.results["service-graph"].message or "cluster" in ended.output
+    assert "apt-get install prometheus" in ended.results["addon prometheus"].message
+    assert "mvn dependency:copy" in ended.results["addon zipkin"].message
+    assert "needs" in ended.results["addon service-graph"].message or "cluster" in ended.output
 
 
 def test_one_that_is_required_must_be_there(addon_run: Callable[..., Any]) -> None:
     ended = addon_run("grafana", "--mesh-addon", "grafana=off", "--mesh-require-addon", "grafana")
     assert ended.code == 69, ended.output
-    assert ended.results["grafana"].outcome is Outcome.MESH_NOT_READY
+    assert ended.results["addon grafana"].outcome is Outcome.MESH_NOT_READY
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def test_a_real_one_holds_our_traffic(
     needs_program(name)
     ended = addon_run(name, "--mesh-require-addon", name)
     assert ended.code == 0, ended.output
-    assert ended.results[name].outcome is Outcome.PASSED
+    assert ended.results[f"addon {name}"].outcome is Outcome.PASSED
 
 
 def test_grafana_is_asked_through_its_data_source(
@@ -27,7 +27,7 @@ def test_grafana_is_asked_through_its_data_source(
         "grafana", "--mesh-addon", f"grafana={grafana}", "--mesh-require-addon", "grafana"
     )
     assert ended.code == 0, ended.output
-    assert ended.results["grafana"].outcome is Outcome.PASSED
+    assert ended.results["addon grafana"].outcome is Outcome.PASSED
 
 
 def test_grafana_without_prometheus_is_not_passed(
@@ -37,7 +37,7 @@ def test_grafana_without_prometheus_is_not_passed(
         "grafana", "--mesh-addon", f"grafana={grafana}", "--mesh-addon", "prometheus=off"
     )
     assert ended.code == 69, ended.output
-    assert "needs prometheus" in ended.results["grafana"].message
+    assert "needs prometheus" in ended.results["addon grafana"].message
 
 
 def test_one_that_dies_at_start_is_named_with_its_last_words(
@@ -48,5 +48,5 @@ def test_one_that_dies_at_start_is_named_with_its_last_words(
     broken.chmod(0o755)
     ended = addon_run("prometheus", "--mesh-addon", f"prometheus={broken}")
     assert ended.code == 69, ended.output
-    assert "ended with exit code 3" in ended.results["prometheus"].message
-    assert "cannot open the database" in ended.results["prometheus"].message
+    assert "ended with exit code 3" in ended.results["addon prometheus"].message
+    assert "cannot open the database" in ended.results["addon prometheus"].message
