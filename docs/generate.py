@@ -22,11 +22,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
-from meshproof import cli, plugin
+from meshproof import cli
 from meshproof.base import errors
 from meshproof.mesh.protocol import Served
+from meshproof.options import table
 from meshproof.rules import judge_options
 from meshproof.run.failure import Failure
 from meshproof.run.record import Check, Outcome, Result, Run
@@ -34,13 +35,12 @@ from meshproof.verdict import Settings, Verdict, WrongSplit
 from meshproof.verdict.settings import Origin
 
 DOCS = Path(__file__).parent
-#: Only `meshproof test` itself gives it.
-INTERNAL_OPTIONS = {"--mesh-cli"}
-#: Groups of pytest's options, as headings.
+#: Groups of options, and their headings.
 _GROUP_TITLES = {
-    "meshproof: does the mesh route as its rules say?": "The run",
-    "meshproof: --mesh cluster": "The cluster",
-    "meshproof: error rates of the verdicts": "The judge",
+    "run": "The run",
+    "cluster": "The cluster",
+    "judge": "The judge",
+    "command": "Of one command",
 }
 #: In the order in which people meet them.
 COMMANDS = (
@@ -54,60 +54,6 @@ _BLOCK = re.compile(
     r"^(?P<begin><!-- generated: (?P<what>.+?) -->)\n.*?^(?P<end><!-- end -->)$", re.M | re.S
 )
 _FILE = re.compile(r'^```yaml title="(?P<name>[\w./-]+)"\n(?P<text>.*?)^```$', re.M | re.S)
-
-
-class Option(NamedTuple):
-    """An option as a table row shows it; `group` is the heading that it stands under."""
-
-    group: str
-    names: str
-    metavar: str
-    default: str
-    help: str
-
-
-def read_pytest_options() -> list[Option]:
-    """Return our options of pytest: the one place to change when they move to a table."""
-    parser = _OptionCollector()
-    plugin.pytest_addoption(cast("Any", parser))
-    return [option for option in parser.options if option.names not in INTERNAL_OPTIONS]
-
-
-class _OptionCollector:
-    """Stands in for pytest's parser and its groups, and keeps what they are given."""
-
-    def __init__(self) -> None:
-        self.options: list[Option] = []
-        self._titles: dict[str, str] = {}
-        self._title = ""
-
-    def getgroup(self, name: str, title: str = "") -> _OptionCollector:
-        group = _OptionCollector()
-        group.options = self.options
-        group._title = self._titles.setdefault(name, title)
-        return group
-
-    def addoption(self, *names: str, **settings: Any) -> None:
-        choices = settings.get("choices")
-        takes_value = settings.get("action") != "store_true"
-        metavar = settings.get("metavar") or names[0].removeprefix("--mesh-").upper()
-        if choices:
-            metavar = ", ".join(choices)
-        if settings.get("nargs") == "?":
-            metavar = f"[{metavar}]"
-        self.options.append(
-            Option(
-                self._title,
-                ", ".join(names),
-                metavar if takes_value else "",
-                _describe_default(settings.get("default")),
-                settings.get("help", ""),
-            )
-        )
-
-
-def _describe_default(value: object) -> str:
-    return "" if value in (None, False, "") or value == [] else f"{value}"
 
 
 def escape(text: str) -> str:
@@ -126,20 +72,31 @@ def render_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def render_options() -> str:
-    """Return the options of pytest, one table for each group."""
-    options = read_pytest_options()
+    """Return the table of options, one Markdown table for each group."""
     parts = []
-    for group in dict.fromkeys(option.group for option in options):
-        rows = [_render_option(option) for option in options if option.group == group]
-        table = render_table(("option", "default", ""), rows)
-        parts += [f"## {_GROUP_TITLES.get(group, group)}", table]
+    for group, heading in _GROUP_TITLES.items():
+        rows = [_render_option(option) for option in table.OPTIONS if option.group == group]
+        header = ("option", "value", "default", "for", "variable", "")
+        parts += [f"## {heading}", render_table(header, rows)]
     return "\n\n".join(parts)
 
 
-def _render_option(option: Option) -> tuple[str, str, str]:
-    name = f"`{option.names} {option.metavar}`" if option.metavar else f"`{option.names}`"
-    default = f"`{option.default}`" if option.default else ""
-    return name, default, escape(option.help)
+def _render_option(option: table.Option) -> tuple[str, ...]:
+    takers = [taker for taker in option.commands if taker in table.TAKERS]
+    return (
+        f"`{option.name}`" + (", may be repeated" if option.is_repeatable else ""),
+        escape(option.kind.expected or f"`{option.kind.metavar}`"),
+        escape(option.describe_default()),
+        escape(", ".join(takers) or "rules"),
+        escape(", ".join(_list_variables(option))),
+        escape(option.help),
+    )
+
+
+def _list_variables(option: table.Option) -> list[str]:
+    """Return the variables of an option; none where only the command line gives it."""
+    variables = [*option.variables, option.hidden_by] if option.is_setting else []
+    return [f"`{variable}`" for variable in variables if variable]
 
 
 def render_commands() -> str:
@@ -228,8 +185,8 @@ def _describe_field(docstring: str, field: dataclasses.Field[Any]) -> str:
 def render_annotations() -> str:
     """Return the limits that a rule may set for itself, with their ranges."""
     rows = [
-        (f"`{judge_options.ANNOTATION_PREFIX}{name}`", escape(valid.description))
-        for name, valid in judge_options._RANGES.items()
+        (f"`{judge_options.ANNOTATION_PREFIX}{name}`", escape(description))
+        for name, description in judge_options.RANGES.items()
     ]
     kinds = ", ".join(judge_options.ROUTING_KINDS)
     return f"{render_table(('annotation', 'value'), rows)}\n\nKinds that may have them: {kinds}."

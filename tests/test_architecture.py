@@ -22,7 +22,7 @@ SRC = ROOT / "src" / "meshproof"
 #: Each room of src/meshproof imports only from the rows above its own.
 ORDER = (
     ("__init__", "apps", "base"),
-    ("documents",),
+    ("documents", "options"),
     ("inventory",),
     ("rules",),
     ("oracle", "lint", "verdict"),
@@ -41,6 +41,7 @@ DATA = ("fixtures", "manifests", "reports", "suites")
 PYTEST = (
     *("plugin/__init__.py", "plugin/endings.py", "plugin/evidence.py"),
     *("plugin/internal_errors.py", "plugin/own_processes.py", "plugin/recorder.py"),
+    *("plugin/run_context.py",),
     *("plugin/verdicts.py", "cli/test.py"),
 )
 HEAVY = (

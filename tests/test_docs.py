@@ -19,6 +19,7 @@ import yaml
 
 from meshproof import cli, lint
 from meshproof.base import errors
+from meshproof.options.table import OPTIONS, RUN_OPTIONS
 from meshproof.run import record
 from tests import ROOT
 
@@ -150,8 +151,13 @@ def test_every_generated_kind_is_on_a_page() -> None:
 
 
 def test_the_options_are_those_that_pytest_has() -> None:
-    told = {option.names for option in GENERATE["read_pytest_options"]()}
-    assert told == mesh_options() - GENERATE["INTERNAL_OPTIONS"]
+    assert {option.mesh_flag for option in RUN_OPTIONS} == mesh_options()
+
+
+def test_every_option_has_its_row() -> None:
+    page = (DOCS / "reference" / "options.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w-]+)`", page, re.M)
+    assert sorted(rows) == sorted(option.name for option in OPTIONS)
 
 
 def test_every_command_is_generated() -> None:

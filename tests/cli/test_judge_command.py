@@ -82,8 +82,11 @@ def test_names_alone_ask_for_presence() -> None:
         (["--expect", "v1=50,v1=50"], "named twice"),
         (["--expect", "v1=0,v2=0"], "all weights are 0"),
         (["--expect", "v1=50,=50"], "has no name"),
-        (["--expect", "v1=50,v2=50", "--tolerance", "2"], "tolerance must lie between 0 and 1"),
-        (["--expect", "v1=50,v2=50", "--alpha", "0"], "alpha"),
+        (["--expect", "v1=50,v2=50", "--tolerance", "2"], "expected a number from 0.001 to 0.999"),
+        (
+            ["--expect", "v1=50,v2=50", "--alpha", "0"],
+            "--alpha 0: expected a number from 1e-12",
+        ),
         (["--replay", "no-such-report"], "No such file"),
     ],
 )

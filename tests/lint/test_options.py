@@ -31,7 +31,7 @@ def lint_text(text: str) -> list[tuple[int, str, str]]:
     ("annotation", "message_part"),
     [
         ('meshproof/buget: "5"', "meshproof has no option 'buget'; did you mean 'budget'?"),
-        ('meshproof/budget: "5.5"', "expected a whole number from 1 as text"),
+        ('meshproof/budget: "5.5"', "expected a whole number from 1 to 1000000000 as text"),
         ('meshproof/alpha: "0.1"', "shared over all checks"),
         ('Meshproof/leak: "0.1"', "options of meshproof are written meshproof/NAME"),
     ],

@@ -45,7 +45,7 @@ def test_each_format_says_what_it_writes() -> None:
     [
         (["--rules", "no-such-file.yaml"], 65, "no-such-file.yaml"),
         (["--no-such-option"], 64, "standard error says why"),
-        (["--mesh-mtls", "no-such-mode"], 64, "standard error says why"),
+        (["--mesh-mtls", "no-such-mode"], 64, "--mesh-mtls no-such-mode: not one of"),
     ],
 )
 def test_a_run_that_cannot_begin_is_what_the_folder_shows(

@@ -10,6 +10,8 @@ import pytest
 from meshproof import rules
 from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
+from meshproof.options.kinds import Number, Whole
+from meshproof.options.table import OPTIONS
 from meshproof.oracle import derive
 from meshproof.rules import judge_options
 from meshproof.rules.judge_options import ROUTING_KINDS, Options
@@ -227,19 +229,18 @@ def test_every_dialect_that_routes_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("name", judge_options.OPTION_NAMES)
-@pytest.mark.parametrize("value", ["0", "1e-9", "0.5", "0.999", "1", "2", "2.5", "1e3", "1e999"])
-def test_ranges_are_those_of_the_judge(name: str, value: str) -> None:
-    key = f"meshproof/{name.replace('_', '-')}"
+@pytest.mark.parametrize(
+    "value", ["0", "1e-300", "1e-9", "0.5", "0.999", "1", "2", "2.5", "1e3", "1e10", "1e999"]
+)
+def test_ranges_are_those_of_the_table_and_hold_for_the_judge(name: str, value: str) -> None:
+    key = name.replace("_", "-")
     try:
-        (route, _) = routes(SUBSETS + VIRTUAL_SERVICE % f'{key}: "{value}"')
+        (route, _) = routes(SUBSETS + VIRTUAL_SERVICE % f'meshproof/{key}: "{value}"')
         taken = [option.value for option in route.options]
     except BadRules:
         taken = []
-    whole = name in ("budget", "look_every")
-    number = float(value)
-    try:
-        Settings().with_values("", {name: number})
-        judged = not whole or number.is_integer()
-    except ValueError:
-        judged = False
-    assert taken == ([number] if judged else [])
+    (kind,) = (option.kind for option in OPTIONS if option.name == key)
+    assert isinstance(kind, (Whole, Number))
+    assert taken == ([float(value)] if kind.contains(float(value)) else [])
+    for number in taken:
+        assert getattr(Settings().with_values("", {name: number}), name) == number

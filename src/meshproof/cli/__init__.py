@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias, cast
+from typing import Any, NoReturn
 
 from meshproof import __version__
 from meshproof.base import errors, output, signals
@@ -38,9 +38,10 @@ _MODULES = {
     "images": "the images that a run on a cluster needs: list, pull, push [--image-prefix PREFIX]",
 }
 _COMMANDS = ("test", *_MODULES, "mesh")
+_TEST_SUMMARY = "check every promise; reports go to ./meshproof-report/"
 _TEST_EPILOG = (
-    "Every other argument goes to pytest: -k, -m, -x, --maxfail, -v, -q, --junitxml, -p, -W, and "
-    "every --mesh-... (`pytest --help` lists them). The bundled promises, and the cases of "
+    "Every other argument goes to pytest: -k, -m, -x, --maxfail, -v, -q, --junitxml, -p, -W. The "
+    "bundled promises, and the cases of "
     "--rules, have a pytest configuration of their own: ini files, conftest.py and PYTEST_... "
     "variables of this place are not read, and -c, --rootdir, --confcutdir and -o are refused. "
     "With a PATH of your own tests, or --pyargs MODULE, your configuration holds in full. A run is "
@@ -73,62 +74,41 @@ class _Parser(argparse.ArgumentParser):
         return re.findall(r"(?<!\w)--[\w-]+", self.format_help())
 
 
-_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
-
-
 def _build_parser(command_name: str) -> _Parser:
     """Return the parser of all commands; only `command_name` has its arguments, to start fast."""
     parser = _Parser(prog="meshproof")
     parser.description = "Proves that a service mesh routes as its rules say."
     parser.add_argument("--version", action="version", version=f"meshproof {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    _add_test_command(commands)
+    test = commands.add_parser("test", help=_TEST_SUMMARY, epilog=_TEST_EPILOG)
+    if command_name == "test":
+        _add_options(test, "test")
     for name, summary in _MODULES.items():
         command = commands.add_parser(name, help=summary)
         if name == command_name:
             module = importlib.import_module(f"meshproof.cli.{name}")
             command.description = module.DESCRIPTION
             module.add_arguments(command)
-    _add_mesh_command(commands)
+    mesh = commands.add_parser("mesh", help="keep a mesh up: up, status, down")
+    if command_name == "mesh":
+        _add_mesh_actions(mesh)
     return parser
 
 
-def _add_test_command(commands: _Commands) -> None:
-    """Add the arguments of `meshproof test`."""
-    test = commands.add_parser(
-        "test",
-        help="check every promise; reports go to ./meshproof-report/",
-        epilog=_TEST_EPILOG,
-    )
-    test.add_argument("--mesh", default="local", metavar="NAME", help="local (default) or cluster")
-    test.add_argument("--context", metavar="NAME", help="cluster: context of the kubeconfig")
-    test.add_argument("--kubeconfig", metavar="PATH", help="cluster: default as kubectl finds it")
-    test.add_argument(
-        "--provider", metavar="NAME", help="cluster: make one by kind, minikube or k3d; or external"
-    )
-    test.add_argument(
-        "--rules",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="check your own rules instead: every case that follows from these files, or from "
-        "those of a live namespace, cluster:[CONTEXT/]NAMESPACE",
-    )
-    test.add_argument(
-        "--report", default="meshproof-report", metavar="DIR", help="default: %(default)s"
-    )
+def _add_options(parser: _Parser, command: str) -> None:
+    """Add the options of the table that a command takes."""
+    from meshproof.options.command_line import add_options
+
+    add_options(parser, command)
 
 
-def _add_mesh_command(commands: _Commands) -> None:
-    """Add `meshproof mesh` with its actions up, status and down."""
-    mesh = commands.add_parser("mesh", help="keep a mesh up: up, status, down")
+def _add_mesh_actions(mesh: _Parser) -> None:
+    """Add the actions of `meshproof mesh`: up, status and down."""
     actions = mesh.add_subparsers(
         dest="action", metavar="ACTION", required=True, parser_class=_Parser
     )
     up = actions.add_parser("up", help="start the local mesh with its apps and leave it running")
-    up.add_argument("--port", type=int, default=0, help="ingress port (default: a free one)")
-    up.add_argument("--mtls", default="permissive", choices=["permissive", "strict", "disable"])
-    up.add_argument("--envoy", metavar="PATH", help="the Envoy to run (default: the wheel's)")
+    _add_options(up, "mesh")
     status = actions.add_parser(
         "status", help="say which meshes are up, and whether all of each is"
     )
@@ -191,9 +171,9 @@ def _print_error(message: str) -> None:
 
 def _run_command(arguments: list[str]) -> int:
     """Parse the command line and run its command; return the exit code."""
-    command_name = next((word for word in arguments if not word.startswith("-")), "test")
+    command_name = next((word for word in arguments if not word.startswith("-")), "")
     parser = _build_parser(command_name)
-    if command_name not in _COMMANDS:
+    if command_name and command_name not in _COMMANDS:
         parser.error(f"unknown command '{command_name}'{suggest_nearest(command_name, _COMMANDS)}")
     options, unknown = parser.parse_known_args(arguments)
     if unknown and options.command != "test":
@@ -215,34 +195,34 @@ def _run_command(arguments: list[str]) -> int:
 
 def _run_test(options: argparse.Namespace, extra_arguments: list[str]) -> int:
     """Run `meshproof test` in pytest, with `extra_arguments` passed on to it."""
-    from meshproof.mesh.protocol import check_name
+    from meshproof.options.sources import find_report_folder
     from meshproof.run import report_folder
 
-    check_name(options.mesh)
     command = shlex.join(["meshproof", *sys.argv[1:]])
-    with report_folder.claimed(Path(options.report), options.mesh, command) as folder:
+    path = Path(find_report_folder("test", options))
+    with report_folder.claimed(path, options.mesh or "local", command) as folder:
         if folder.note:
             _print_error(f"{folder.note}: those of this run are in {folder.path}")
-        return _run_promises(options, extra_arguments)
+        return _run_promises(options, path, extra_arguments)
 
 
-def _run_promises(options: argparse.Namespace, extra_arguments: list[str]) -> int:
-    """Run the promises in pytest; read --rules first."""
-    from meshproof.cli.test import run_suites
+def _run_promises(options: argparse.Namespace, report: Path, extra_arguments: list[str]) -> int:
+    """Run the promises in pytest; read the options and --rules first."""
+    from meshproof.options import command_line, sources
 
+    arguments = [*command_line.list_run_arguments(options), f"--mesh-report={report}"]
+    sources.fill_in("test", options)
+    loaded_rules = None
     if options.rules:
         from meshproof.mesh.protocol import ClusterOptions
         from meshproof.user_rules.loading import load
 
         cluster_options = ClusterOptions(options.kubeconfig or "", options.context or "")
         # Bad rules end the run here, with their own exit code.
-        load(options.rules, cluster_options)
-    rules_arguments = [f"--mesh-rules={path}" for path in options.rules]
-    pytest_arguments = ["--mesh", options.mesh, "--mesh-report", options.report, *rules_arguments]
-    for name in ("context", "kubeconfig", "provider"):
-        if getattr(options, name):
-            pytest_arguments.append(f"--mesh-{name}={getattr(options, name)}")
-    code = run_suites([*pytest_arguments, *extra_arguments])
+        loaded_rules = options.rules, load(options.rules, cluster_options)
+    from meshproof.cli.test import run_suites
+
+    code = run_suites([*arguments, *extra_arguments], "test", loaded_rules)
     if code == errors.EXIT_USAGE:
         _suggest_options(extra_arguments, options.parser)
     return code
@@ -250,29 +230,10 @@ def _run_promises(options: argparse.Namespace, extra_arguments: list[str]) -> in
 
 def _suggest_options(arguments: list[str], parser: _Parser) -> None:
     """Suggest the nearest option for each argument that no parser knows."""
-    from meshproof import plugin
-
-    collector = _OptionNames()
-    plugin.pytest_addoption(cast("Any", collector))
-    option_names = [*parser.options(), *collector.names]
+    option_names = parser.options()
     for word in (word.partition("=")[0] for word in arguments if word.startswith("--")):
         if word not in option_names and (suggestion := suggest_nearest(word, option_names)):
             _print_error(f"{word}{suggestion}")
-
-
-class _OptionNames:
-    """Stands in for pytest's parser and collects the names of our options."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def getgroup(self, *arguments: str) -> _OptionNames:
-        """Return itself as the option group."""
-        return self
-
-    def addoption(self, name: str, **settings: object) -> None:
-        """Store the name of an option."""
-        self.names.append(name)
 
 
 def _run_mesh(options: argparse.Namespace) -> int:
@@ -283,6 +244,9 @@ def _run_mesh(options: argparse.Namespace) -> int:
 
 def _start_mesh(options: argparse.Namespace) -> int:
     """Start the local mesh, leave it running and print its addresses."""
+    from meshproof.options.sources import fill_in
+
+    fill_in("mesh", options)
     from meshproof.mesh.local import kept_mesh
 
     mesh, is_new = kept_mesh.start_kept_mesh(options.mtls.upper(), options.port, options.envoy)

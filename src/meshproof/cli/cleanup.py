@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from meshproof.base import errors
 from meshproof.base.errors import NotReady, UsageError, pluralize, suggest_nearest
 from meshproof.base.output import print_line
+from meshproof.options import command_line, sources
 
 if TYPE_CHECKING:
     from meshproof.mesh.cluster.api.client import Kube
@@ -38,8 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("--context", default="", metavar="NAME", help="context of the kubeconfig")
-    add("--kubeconfig", default="", metavar="PATH", help="default: as kubectl finds it")
+    command_line.add_options(parser, "cleanup")
     selection = parser.add_mutually_exclusive_group()
     selection.add_argument("--all-runs", action="store_true", help="every dead run (default)")
     selection.add_argument(
@@ -88,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
     Raises UsageError for a run that is not there or goes on, NotReady when the cluster that was
     asked for does not answer.
     """
+    sources.fill_in("cleanup", options)
     from meshproof.mesh.process import processes
     from meshproof.mesh.protocol import ClusterOptions
 
@@ -96,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         report.folders = [str(path) for path in processes.clear_dead_runs(options.dry_run)]
     try:
         with _connect_client(
-            ClusterOptions(kubeconfig=options.kubeconfig, context=options.context), options.dry_run
+            ClusterOptions(options.kubeconfig or "", options.context or ""), options.dry_run
         ) as kube:
             report.cluster = kube.cluster_name
             _clean_cluster(kube, report, options.run)

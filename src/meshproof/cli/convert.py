@@ -119,9 +119,7 @@ def _prove_direction(direction: Direction, source: Source) -> int:
     from meshproof.cli.test import run_suites
     from meshproof.convert import proof
     from meshproof.run.record import Outcome, Run
-    from meshproof.user_rules import loading
 
-    loading.cache_rules([direction.description], direction.user_rules)
     output = io.StringIO()
     folder = tempfile.mkdtemp(prefix="meshproof-proof-")
     arguments = [
@@ -132,7 +130,7 @@ def _prove_direction(direction: Direction, source: Source) -> int:
         f"--mesh-rules={direction.description}",
     ]
     with contextlib.redirect_stdout(output):
-        code = run_suites(arguments)
+        code = run_suites(arguments, "convert", ((direction.description,), direction.user_rules))
     record = Path(folder) / "run.json"
     results = Run.from_json(record.read_text()).results if record.exists() else []
     if code == errors.EXIT_PASSED:

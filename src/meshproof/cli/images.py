@@ -14,6 +14,7 @@ from meshproof.base import errors
 from meshproof.base.errors import NotReady, UsageError, pluralize, suggest_nearest
 from meshproof.base.output import print_json, print_line
 from meshproof.mesh.cluster.api import image_tools, images
+from meshproof.options import command_line, sources
 
 if TYPE_CHECKING:
     from meshproof.documents.manifest import Document
@@ -54,8 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action = actions.add_parser(name, help=summary)
         add = action.add_argument
         add("paths", nargs="*", metavar="PATH", help="your own Kubernetes files, not the apps")
-        add("--image-prefix", metavar="PREFIX", default="", help="registry and path of your mirror")
-        add("--image-map", metavar="IMAGE=IMAGE", action="append", default=[], help="pull instead")
+        command_line.add_options(action, "images")
         if name == "list":
             add("-o", "--output", choices=["text", "json"], default="text", help="default: text")
             continue
@@ -69,9 +69,9 @@ def run(options: argparse.Namespace) -> int:
     Raises UsageError for options that do not fit, BadRules for files that cannot be read, NotReady
     when there is no tool or when an image cannot be moved (the others are, all the same).
     """
-    needed_images = find_needed_images(
-        options.paths, images.read_image_changes(options.image_map, "--image-map"), options
-    )
+    sources.fill_in("images", options)
+    changes = images.read_image_changes(options.image_map, "--image-map")
+    needed_images = find_needed_images(options.paths, changes, options)
     if options.action == "list":
         _print_images(needed_images, options.output)
         return errors.EXIT_PASSED
@@ -85,7 +85,7 @@ def find_needed_images(
 ) -> list[Image]:
     """Return the images of the files at `paths` (default: of the apps) and of the probe, sorted.
 
-    Raises UsageError when `changes` has an image that nothing uses.
+    Raises UsageError when `changes` of the command line have an image that nothing uses.
     """
     from meshproof.documents import manifest
 
@@ -98,13 +98,15 @@ def find_needed_images(
     if not users_by_image:
         raise UsageError(f"images: {', '.join(paths)}: no object there names an image")
     users_by_image.setdefault(images.PROBE_IMAGE, {})["probe"] = None
+    # A map of the project's file is for all commands: some images may be needed elsewhere.
+    is_for_this_call = options.labels.get("image-map", "").startswith("--")
     for official in changes:
-        if official not in users_by_image:
+        if is_for_this_call and official not in users_by_image:
             raise UsageError(
                 f"--image-map {official}: nothing needs that image"
                 f"{suggest_nearest(official, users_by_image)}"
             )
-    map_image = images.make_image_mapper(changes, options.image_prefix)
+    map_image = images.make_image_mapper(changes, options.image_prefix or "")
     return [
         Image(official, map_image(official), tuple(users_by_image[official]))
         for official in sorted(users_by_image)

@@ -12,6 +12,8 @@ from typing import TextIO
 from meshproof.base import errors
 from meshproof.base.errors import BadRules, UsageError
 from meshproof.base.output import print_json, print_line, write
+from meshproof.options import command_line, sources
+from meshproof.options.kinds import Number
 from meshproof.verdict import (
     PROFILES,
     Expect,
@@ -30,6 +32,8 @@ DESCRIPTION = (
     "`meshproof judge --expect v1=50,v2=50 < labels.txt`. An empty line or `-` is an answer that "
     "names no version."
 )
+#: A weight of --expect.
+_WEIGHT = Number("WEIGHT", 0, 1_000_000)
 _CODES = {
     Outcome.PASSED: errors.EXIT_PASSED,
     Outcome.FAILED: errors.EXIT_FAILED,
@@ -39,23 +43,12 @@ _CODES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    add = parser.add_argument
-    add("--expect", metavar="SHARES", help="v1=50,v2=50 (weights), or v1,v2,v3 (each is seen)")
-    add("--plan", action="store_true", help="say what the check will cost, judge nothing")
-    add("--replay", metavar="REPORT", help="judge a report's verdicts again (folder or run.json)")
-    add("--profile", choices=sorted(PROFILES), default="gate", help="defaults (default: gate)")
-    add("--tolerance", type=float, metavar="SHARE", help="share error that must be caught, 0.10")
-    add("--leak", type=float, metavar="SHARE", help="share of a version of weight 0 to be caught")
-    add("--alpha", type=float, default=1e-4, help="chance of a false alarm (default 1e-4)")
-    add("--beta", type=float, help="chance to miss a fault of the tolerated size (default 1e-3)")
-    add("--look-every", type=int, metavar="N", help="answers per look (default 10)")
-    add("--budget", type=int, metavar="N", help="most answers to judge")
-    add("--no-independence", action="store_true", help="do not judge the order of the answers")
-    add("-o", "--output", choices=["text", "json"], default="text", help="default: text")
+    command_line.add_options(parser, "judge")
 
 
 def run(options: argparse.Namespace) -> int:
     """Carry out the command; return its exit code. Raises UsageError for unusable options."""
+    sources.fill_in("judge", options)
     if options.replay:
         return _replay_report(Path(options.replay), options.output)
     if not options.expect:
@@ -81,10 +74,11 @@ def _parse_expect(text: str) -> Expect:
     for part in parts:
         name, _, weight = part.rpartition("=")
         try:
-            weights[_require_name(name.strip(), text)] = float(weight)
+            weights[_require_name(name.strip(), text)] = _WEIGHT.read_text(weight.strip())
         except ValueError:
             raise UsageError(
-                f"judge: --expect {text}: expected NAME=WEIGHT, found '{part}'"
+                f"judge: --expect {text}: expected NAME=WEIGHT, found '{part}'; a WEIGHT is "
+                f"{_WEIGHT.expected}"
             ) from None
     if len(weights) < len(parts):
         raise UsageError(f"judge: --expect {text}: a version is named twice")
@@ -109,7 +103,8 @@ def _build_settings(options: argparse.Namespace) -> Settings:
     )
     for name in ("tolerance", "leak", "beta", "look_every", "budget"):
         if (value := getattr(options, name)) is not None:
-            settings = settings.with_values(f"--{name.replace('_', '-')}", {name: value})
+            label = options.labels[name.replace("_", "-")]
+            settings = settings.with_values(label, {name: value})
     return settings
 
 

@@ -12,6 +12,7 @@ from meshproof.base import errors
 from meshproof.base.errors import UsageError, pluralize
 from meshproof.base.escaping import escape_line
 from meshproof.base.output import print_json, print_message, write
+from meshproof.options import command_line, sources
 
 if TYPE_CHECKING:
     from meshproof.documents.manifest import At
@@ -67,16 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         help="end with 1 when requests reach fewer of the routes (0 to 100)",
     )
-    add(
-        "--profile",
-        choices=["gate", "nightly"],
-        default="gate",
-        help="of the judge (default: gate)",
-    )
+    command_line.add_options(parser, "plan")
 
 
 def run(options: argparse.Namespace) -> int:
     """Carry out the command; return its exit code. Raises UsageError for unusable options."""
+    sources.fill_in("plan", options)
     if not options.paths:
         raise UsageError("plan: no PATH given, e.g. `meshproof plan rules/`")
     if not 0 <= options.fail_under <= 100:

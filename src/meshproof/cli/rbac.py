@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import TYPE_CHECKING
 
 from meshproof.base import errors
 from meshproof.base.errors import UsageError
 from meshproof.base.output import write
+from meshproof.options import command_line, sources
 from meshproof.plugin import cluster_settings
 
 if TYPE_CHECKING:
@@ -20,49 +20,18 @@ DESCRIPTION = (
     "Prints a manifest: a ServiceAccount with exactly the rights that a run needs, and the CronJob "
     "of the nightly run. `meshproof rbac | kubectl apply -f -`"
 )
-#: RFC 1123, as Kubernetes takes it for the name of a namespace.
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_SCHEDULE = re.compile(r"@(hourly|daily|midnight|weekly|monthly|yearly|annually)|\S+( +\S+){4}")
-_IMAGE = re.compile(r"[\w.-]+(:\d+)?(/[\w.-]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    add = parser.add_argument
-    add(
-        "--for",
-        dest="purpose",
-        choices=["smoke", "test"],
-        default="smoke",
-        help="of which command (default: smoke)",
-    )
-    add(
-        "--namespace",
-        metavar="NAME",
-        help="of the ServiceAccount and the CronJob (default: meshproof, made by the manifest)",
-    )
-    add(
-        "--rules-from",
-        action="append",
-        default=[],
-        metavar="NAMESPACE",
-        help="read the live rules of this namespace, too; may be repeated",
-    )
-    cluster_settings.add_target_options(parser)
-    add(
-        "--without-policy",
-        action="store_true",
-        help="leave out the policy that keeps the account to namespaces of its runs (it takes "
-        "Kubernetes 1.30)",
-    )
-    add("--cronjob", action="store_true", help="with the CronJob of `meshproof smoke`")
-    add("--image", metavar="IMAGE", help="--cronjob: an image with Python and meshproof")
-    add("--schedule", metavar="CRON", help='--cronjob: when (default: "17 3 * * *")')
+    command_line.add_options(parser, "rbac")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the manifest. Raises UsageError for an option that cannot be used."""
-    namespace = _check_options(options)
+    sources.fill_in("rbac", options)
+    _check_options(options)
+    namespace = str(options.namespace or "meshproof")
     from meshproof.cli import rights
 
     purpose, rules_namespaces = options.purpose, list(dict.fromkeys(options.rules_from))
@@ -92,30 +61,14 @@ def run(options: argparse.Namespace) -> int:
     return errors.EXIT_PASSED
 
 
-def _check_options(options: argparse.Namespace) -> str:
-    """Return the ServiceAccount's namespace. Raises UsageError for options that do not fit."""
-    for option, value in (
-        ("--namespace", options.namespace),
-        *(("--rules-from", rules_namespace) for rules_namespace in options.rules_from),
-    ):
-        if value is not None and not _LABEL.fullmatch(value):
-            raise UsageError(
-                f"rbac: {option} {value}: no name of a namespace: a-z, 0-9 and -, at most 63"
-            )
+def _check_options(options: argparse.Namespace) -> None:
+    """Raise UsageError for options that do not fit."""
     if not options.cronjob and (options.image or options.schedule):
         raise UsageError("rbac: --image and --schedule are for --cronjob")
     if options.cronjob and options.purpose != "smoke":
         raise UsageError("rbac: --cronjob runs `meshproof smoke`: leave out --for test")
     if options.cronjob and not options.image:
         raise UsageError("rbac: --cronjob needs --image, an image with Python and meshproof")
-    if options.image and not _IMAGE.fullmatch(options.image):
-        raise UsageError(f"rbac: --image {options.image}: expected [HOST/]NAME[:TAG][@DIGEST]")
-    if options.schedule and not _SCHEDULE.fullmatch(options.schedule):
-        raise UsageError(
-            f'rbac: --schedule "{options.schedule}": expected five fields, e.g. "17 3 * * *", '
-            "or @daily"
-        )
-    return str(options.namespace or "meshproof")
 
 
 def _render_object(body: Object, comments: dict[tuple[str, ...], str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.terminal import TerminalReporter
@@ -19,35 +20,50 @@ from _pytest.terminal import TerminalReporter
 from meshproof.base import errors, signals
 from meshproof.base.errors import MeshproofError, UsageError
 from meshproof.base.output import print_message
+from meshproof.options.sources import read_run_options
+from meshproof.options.table import RunOptions
 from meshproof.plugin import settings
 from meshproof.plugin.recorder import Recorder
+from meshproof.plugin.run_context import get_context
+
+if TYPE_CHECKING:
+    import argparse
+
+    from meshproof.user_rules.loading import UserRules
 
 #: pytest's configuration for the bundled promises.
 _CONFIGURATION = Path(__file__).with_name("bundled_pytest.ini")
 #: Variables from which pytest reads options and plugins.
 _PYTEST_VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
 #: Names the plugin: a user's environment may keep pytest from loading installed plugins.
-_PLUGIN_OPTIONS = ("--mesh-cli", "-p", "meshproof.plugin", "-s")
+_PLUGIN_OPTIONS = ("-p", "meshproof.plugin", "-s")
 _NOT_FOR_BUNDLED = (
     "the bundled promises have a pytest configuration of their own; give the PATH of your tests "
     "to run them with yours"
 )
 
 
-def run_suites(arguments: list[str]) -> int:
+def run_suites(
+    arguments: list[str],
+    command: str = "test",
+    loaded_rules: tuple[Sequence[str], UserRules] | None = None,
+) -> int:
     """Run the suites with pytest `arguments`, our console in place of pytest's.
 
-    Paths in `arguments` are run in place of the packaged suites, with the configuration that
-    pytest finds for them. Returns the exit code of `meshproof` (errors.EXIT_CODES).
+    `command` is the command that runs them: variables and files set what that one takes.
+    `loaded_rules` are the paths of rules that were read already, and what was read. Paths in
+    `arguments` are run in place of the packaged suites, with the configuration that pytest finds
+    for them. Returns the exit code of `meshproof` (errors.EXIT_CODES).
     """
-    observer: _RunObserver = _BundledRunObserver()
+    plugin_options = [f"--mesh-cli={command}", *_PLUGIN_OPTIONS]
+    observer: _RunObserver = _BundledRunObserver(loaded_rules)
     # Not in an `except`: what a user's test raises would be shown as if our exception led to it.
     with contextlib.suppress(_UserTestsNamed), _hide_pytest_variables():
-        options = [*_list_bundled_options(), *_PLUGIN_OPTIONS]
+        options = [*_list_bundled_options(), *plugin_options]
         status = pytest.main([*options, *arguments], plugins=[observer])
         return observer.choose_exit_code(status)
-    observer = _RunObserver()
-    status = pytest.main([*_PLUGIN_OPTIONS, *arguments], plugins=[observer])
+    observer = _RunObserver(loaded_rules)
+    status = pytest.main([*plugin_options, *arguments], plugins=[observer])
     return observer.choose_exit_code(status)
 
 
@@ -88,20 +104,29 @@ class _RunObserver:
     #: Whether the run is over the bundled promises.
     bundled = False
 
-    def __init__(self) -> None:
+    def __init__(self, loaded_rules: tuple[Sequence[str], UserRules] | None) -> None:
+        self.loaded_rules = loaded_rules
         self.recorder: Recorder | None = None
         self.output = io.StringIO()
         self.error: BaseException | None = None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Iterator[None]:
-        """Switch pytest-xdist off, before it reads its options: a run is one process."""
+        """Hand on the rules that were read; switch pytest-xdist off before it reads its options.
+
+        A run is one process. Raises pytest.UsageError for an option that cannot be used.
+        """
+        try:
+            context = get_context(config)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+        if self.loaded_rules and tuple(self.loaded_rules[0]) == context.options.rules:
+            context.user_rules = self.loaded_rules[1]
         if distribution := settings.describe_distribution(config):
             settings.disable_distribution(config)
-            settings.add_note(
-                config,
+            context.notes.append(
                 f"{distribution} is not used: one mesh and one error budget are shared by all "
-                "checks; --mesh-workers sets how many requests go out at a time",
+                "checks; --mesh-workers sets how many requests go out at a time"
             )
         return (yield)
 
@@ -175,7 +200,7 @@ class _BundledRunObserver(_RunObserver):
             if value != expected:
                 raise pytest.UsageError(f"{name}: {_NOT_FOR_BUNDLED}")
         if not options.file_or_dir:
-            suites = _select_suites(options.mesh_smoke, bool(options.mesh_rules))
+            suites = _select_suites(_read_options(options))
             args += ["--pyargs", *suites]
             options.pyargs, options.file_or_dir = True, suites
 
@@ -185,10 +210,18 @@ def _is_path(argument: str) -> bool:
     return Path(argument.partition("::")[0]).exists()
 
 
-def _select_suites(is_smoke: bool, has_user_rules: bool) -> Sequence[str]:
+def _read_options(namespace: argparse.Namespace) -> RunOptions:
+    """Return the options of the run. Raises pytest.UsageError for one that cannot be used."""
+    try:
+        return read_run_options(namespace.mesh_cli, namespace)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _select_suites(options: RunOptions) -> Sequence[str]:
     """Return the modules of the bundled suites to run."""
-    names = ["productpage", "smoke", "control_plane"] if is_smoke else []
-    names += ["own_rules"] if has_user_rules else []
+    names = ["productpage", "smoke", "control_plane"] if options.smoke else []
+    names += ["own_rules"] if options.rules else []
     return [f"meshproof.suites.test_{name}" for name in names] or ["meshproof.suites"]
 
 

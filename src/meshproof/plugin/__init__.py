@@ -5,14 +5,19 @@ Without our options and fixtures a run does not change. PYTEST_DONT_REWRITE: see
 
 from __future__ import annotations
 
+import argparse
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meshproof.base import signals
 from meshproof.base.errors import MeshproofError, UsageError
+from meshproof.options.command_line import add_pytest_options
+from meshproof.plugin.run_context import get_context, get_options
 
 _MARKS = (
     "promise(number, name, title): what this test proves to the user; names it in every report "
@@ -22,124 +27,15 @@ _MARKS = (
     "smoke: a test of the nightly run alone (`meshproof smoke`)",
     "checks(n): how many times this test judges (1 where it is not said); shares the run's alpha",
 )
+#: What a test of user rules takes: a case, or an object that is not checked.
+_USER_RULE_PARAMETERS = ("rule_case", "rule_aside")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options; all begin with --mesh."""
-    group = parser.getgroup("meshproof", "meshproof: does the mesh route as its rules say?")
-    add = group.addoption
-    add("--mesh", metavar="NAME", help="the mesh: local (default) or cluster")
-    add(
-        "--mesh-rules",
-        metavar="PATH",
-        action="append",
-        default=[],
-        help="your own rule files, or cluster:NAMESPACE: every test that takes `rule_case` runs "
-        "once for each case",
-    )
-    add("--mesh-mtls", metavar="MODE", default="permissive", help="permissive, strict or disable")
-    add("--mesh-port", metavar="PORT", type=int, default=0, help="ingress port (0: a free one)")
-    add("--mesh-envoy", metavar="PATH", help="the Envoy to run (default: the wheel's)")
-    add(
-        "--mesh-addon",
-        metavar="NAME=PATH",
-        action="append",
-        default=[],
-        help="where an addon's program is, or NAME=off; else it is looked for on PATH",
-    )
-    add("--mesh-require-addon", metavar="NAME", action="append", default=[], help="fail without it")
-    add("--mesh-report", metavar="DIR", help="write the reports to this folder")
-    add("--mesh-format", metavar="NAME", action="append", help="reports to write (default: all)")
-    add("--mesh-cli", action="store_true", help="print verdicts in place of pytest's own output")
-    _add_cluster_options(
-        parser.getgroup("meshproof-cluster", "meshproof: --mesh cluster").addoption
-    )
-    _add_install_options(parser.getgroup("meshproof-cluster").addoption)
-    judge_group = parser.getgroup("meshproof-judge", "meshproof: error rates of the verdicts")
-    add = judge_group.addoption
-    add("--mesh-profile", choices=["gate", "nightly"], default="gate", help="set of defaults")
-    add("--mesh-alpha", type=float, default=1e-4, help="chance of any false FAIL in the whole run")
-    add("--mesh-beta", type=float, help="chance to miss a fault of the tolerated size, per check")
-    add("--mesh-tolerance", type=float, help="share error that must be caught (0.10: 10 points)")
-    add("--mesh-leak", type=float, help="share of a version of weight 0 that must be caught")
-    add("--mesh-budget", type=int, help="most requests per check; too few: inconclusive")
-    add("--mesh-workers", type=int, default=4, help="requests at a time (default 4)")
-    add("--mesh-clients", type=int, default=1, help="source addresses that take turns (default 1)")
-    add("--mesh-fresh-connections", action="store_true", help="a new connection for each request")
-
-
-def _add_install_options(add: Callable[..., None]) -> None:
-    """Add the options for making a cluster and installing an Istio for the run."""
-    add(
-        "--mesh-provider",
-        metavar="NAME",
-        help="make a cluster for the run: kind, minikube or k3d; external: use --mesh-kubeconfig",
-    )
-    add("--mesh-provider-config", metavar="PATH", help="the provider's own config file")
-    add("--mesh-provider-version", metavar="VERSION", help="of Kubernetes (default: 1.35.0)")
-    add(
-        "--mesh-install",
-        metavar="PROFILE",
-        nargs="?",
-        const="default",
-        help="install Istio for the run with istioctl, and remove it at the end",
-    )
-    add("--mesh-install-revision", metavar="NAME", help="its revision (default: one of the run's)")
-    add("--mesh-install-hub", metavar="HUB", help="where its images come from")
-    add("--mesh-install-tag", metavar="TAG", help="the tag of its images")
-    add(
-        "--mesh-install-set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="what `istioctl install --set` takes",
-    )
-
-
-def _add_cluster_options(add: Callable[..., None]) -> None:
-    """Add the options of the cluster mesh."""
-    add("--mesh-kubeconfig", metavar="PATH", help="default: as kubectl finds it")
-    add("--mesh-context", metavar="NAME", help="context of the kubeconfig (default: the current)")
-    add("--mesh-istio-namespace", metavar="NAME", help="where istiod runs (istio-system)")
-    add(
-        "--mesh-smoke",
-        action="store_true",
-        help="stand up what `meshproof smoke` does: few pods, with small requests and limits",
-    )
-    add(
-        "--mesh-sandbox",
-        metavar="N",
-        type=int,
-        help="check the cases of --mesh-rules in a sandbox of the cluster, with at most N echo "
-        "workloads (more: on a local mesh)",
-    )
-    add("--mesh-revision", metavar="NAME", help="the revision of Istio that injects")
-    add(
-        "--mesh-injection",
-        choices=["namespace", "istioctl"],
-        default="namespace",
-        help="sidecars by a label of the namespace (default) or by `istioctl kube-inject`",
-    )
-    add(
-        "--mesh-way-in",
-        choices=["istio", "gateway-api"],
-        default="istio",
-        help="how the way in to our apps is written: Istio's Gateway (default) or Gateway API",
-    )
-    add("--mesh-ingress", metavar="NAMESPACE/NAME", help="Service of the ingress gateway")
-    add(
-        "--mesh-gateway-url", metavar="URL", help="the way in (default: GATEWAY_URL, or looked for)"
-    )
-    add("--mesh-image-map", metavar="IMAGE=IMAGE", action="append", default=[], help="pull instead")
-    add(
-        "--mesh-namespace-label",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="the run's namespaces have this label, too: one that istiod's discoverySelectors ask "
-        "for, say",
-    )
-    add("--mesh-image-prefix", metavar="PREFIX", help="registry and path that all images come from")
+    """Add the options of the table; all begin with --mesh."""
+    add_pytest_options(parser)
+    # Which command runs pytest, if one does: it prints verdicts in place of pytest's own output.
+    parser.getgroup("meshproof-run").addoption("--mesh-cli", default="", help=argparse.SUPPRESS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -152,10 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("own_processes", "verdicts", "endings"):
         config.pluginmanager.import_plugin(f"meshproof.plugin.{name}")
     try:
-        if config.getoption("mesh_report"):
+        if config.option.mesh_report:
             _claim_report_folder(config)
         _check_options(config)
-        if config.getoption("mesh_report"):
+        if config.option.mesh_report:
             _start_recorder(config)
     except MeshproofError as error:
         raise pytest.UsageError(str(error)) from None
@@ -164,32 +60,40 @@ def pytest_configure(config: pytest.Config) -> None:
 def _claim_report_folder(config: pytest.Config) -> None:
     """Claim the folder of --mesh-report before anything can fail; older reports are removed.
 
-    The option has the claimed folder from now on. Raises UsageError where none can be written.
+    The run's options have the claimed folder from now on. Raises UsageError where none can be
+    written, and for other options that cannot be used.
     """
-    from meshproof.plugin import settings
     from meshproof.run import report_folder
 
-    folder = report_folder.claim(Path(config.getoption("mesh_report")))
+    folder = report_folder.claim(Path(config.option.mesh_report))
     config.add_cleanup(folder.release)
-    config.option.mesh_report = str(folder.path)
+    context = get_context(config)
+    context.options = replace(context.options, report=str(folder.path))
     if folder.note:
-        settings.add_note(config, f"{folder.note}: those of this run are in {folder.path}")
+        context.notes.append(f"{folder.note}: those of this run are in {folder.path}")
 
 
 def _check_options(config: pytest.Config) -> None:
-    """Raise MeshproofError for an invalid option, before the tests are collected."""
-    if config.getoption("mesh_cli"):
-        from meshproof.plugin import settings
+    """Raise MeshproofError for an invalid option, before the tests are collected.
 
+    A run that is given none of our options reads them when a test first needs one: so a mistake in
+    a file does not end a run that does not use us.
+    """
+    if not any(getattr(config.option, name) for name in vars(config.option) if _is_ours(name)):
+        return
+    from meshproof.plugin import placement, settings
+
+    options = get_options(config)
+    if config.option.mesh_cli:
         settings.read_mesh_options(config)
-    if config.getoption("mesh_sandbox") is not None:
-        from meshproof.plugin import placement
-
-        placement.read_sandbox_limit(config)
-    if config.getoption("mesh_rules"):
-        from meshproof.plugin import settings
-
+    placement.check_sandbox(options)
+    if options.rules and (config.option.mesh_cli or config.option.mesh_rules):
         settings.load_user_rules(config)
+
+
+def _is_ours(name: str) -> bool:
+    """Say whether an attribute of pytest's options is one of ours."""
+    return name == "mesh" or name.startswith("mesh_")
 
 
 def _start_recorder(config: pytest.Config) -> None:
@@ -223,22 +127,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         from meshproof import manifests
 
         metafunc.parametrize("routed", manifests.dialects(mark.args[0]), indirect=True)
-    if "rule_case" in metafunc.fixturenames and metafunc.config.getoption("mesh_rules"):
-        from meshproof.plugin import settings
+    for name in set(_USER_RULE_PARAMETERS) & set(metafunc.fixturenames):
+        try:
+            values = _list_values(metafunc.config, name)
+        except MeshproofError as error:
+            raise pytest.Collector.CollectError(str(error)) from None
+        if values:
+            ids = [getattr(value, "id", None) or value.name for value in values]
+            metafunc.parametrize(name, values, ids=ids, indirect=True)
 
-        cases = settings.load_user_rules(metafunc.config).plan.cases
-        ids = [case.id for case in cases]
-        metafunc.parametrize("rule_case", cases, ids=ids, indirect=True)
-    if "rule_aside" in metafunc.fixturenames and metafunc.config.getoption("mesh_rules"):
-        from meshproof.plugin import settings
 
-        excluded = settings.load_user_rules(metafunc.config).excluded
-        metafunc.parametrize(
-            "rule_aside",
-            excluded,
-            ids=[live_object.name for live_object in excluded],
-            indirect=True,
-        )
+def _list_values(config: pytest.Config, parameter: str) -> Sequence[Any]:
+    """Return the cases of --mesh-rules for `rule_case`, excluded objects for `rule_aside`."""
+    if not get_options(config).rules:
+        return ()
+    from meshproof.plugin import settings
+
+    user_rules = settings.load_user_rules(config)
+    return user_rules.plan.cases if parameter == "rule_case" else user_rules.excluded
 
 
 @pytest.hookimpl(trylast=True)
@@ -248,14 +154,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Deselect tests of cases without --mesh-rules, tests of excluded objects where there are none,
     and tests of the nightly run without --mesh-smoke.
     """
-    deselected: list[pytest.Item] = []
-    for name in _list_empty_parameters(config):
-        deselected += [item for item in items if name in getattr(item, "fixturenames", ())]
-    if not config.getoption("mesh_smoke"):
-        deselected += [item for item in items if item.get_closest_marker("smoke")]
-    if deselected:
-        config.hook.pytest_deselected(items=deselected)
-        items[:] = [item for item in items if item not in deselected]
+    try:
+        deselected = [item for item in items if _lacks_parameter(item) or _is_nightly(item)]
+        if deselected:
+            config.hook.pytest_deselected(items=deselected)
+            items[:] = [item for item in items if item not in deselected]
+        _plan_run(config, items)
+    except MeshproofError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _plan_run(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sort the tests that judge or need a mesh, and count their checks."""
     if any({"judge", "mesh"} & set(getattr(item, "fixturenames", ())) for item in items):
         from meshproof.plugin import settings
 
@@ -263,15 +173,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         settings.plan_run(config, items)
 
 
-def _list_empty_parameters(config: pytest.Config) -> list[str]:
-    """Return the parameters of tests of user rules that have no value in this run."""
-    if not config.getoption("mesh_rules"):
-        return ["rule_case", "rule_aside"]
-    from meshproof.plugin import settings
+def _lacks_parameter(item: pytest.Item) -> bool:
+    """Say whether a test takes a parameter of user rules that has no value in this run."""
+    names = set(_USER_RULE_PARAMETERS) & set(getattr(item, "fixturenames", ()))
+    return any(not _list_values(item.config, name) for name in names)
 
-    user_rules = settings.load_user_rules(config)
-    values_by_parameter = {"rule_case": user_rules.plan.cases, "rule_aside": user_rules.excluded}
-    return [name for name, values in values_by_parameter.items() if not values]
+
+def _is_nightly(item: pytest.Item) -> bool:
+    """Say whether a test is one of the nightly run, and this run is none."""
+    return item.get_closest_marker("smoke") is not None and not get_options(item.config).smoke
 
 
 def _read_promise_number(item: pytest.Item) -> int:

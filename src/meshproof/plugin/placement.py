@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from meshproof.base.errors import UsageError
 from meshproof.plugin import settings
+from meshproof.plugin.run_context import get_options
 
 if TYPE_CHECKING:
     import pytest
 
     from meshproof.mesh.protocol import SandboxRules
+    from meshproof.options.table import RunOptions
 
-#: Most echo workloads that a sandbox may have: it shall stay small.
-MOST_WORKLOADS = 200
 _LOCAL = (
     "the cases of your rules ran on a local mesh of real Envoys with echo workloads: meshproof's "
     "own translator stands in for the istiod of this cluster"
@@ -29,25 +29,19 @@ _SANDBOX = (
 _PROVEN_SANDBOX = "; of the cases of your rules, that it does so in a sandbox"
 
 
-def read_sandbox_limit(config: pytest.Config) -> int:
-    """Return how many echo workloads a sandbox may have (--mesh-sandbox); 0 for no sandbox.
-
-    Raises UsageError for a number out of its range, and without --mesh cluster.
-    """
-    limit = config.getoption("mesh_sandbox")
-    if limit is None:
-        return 0
-    if not 1 <= limit <= MOST_WORKLOADS:
-        raise UsageError(f"--mesh-sandbox {limit}: expected 1 to {MOST_WORKLOADS}")
-    if config.getoption("mesh") != "cluster":
-        raise UsageError("--mesh-sandbox: a sandbox is in a cluster: it needs --mesh cluster")
-    return int(limit)
+def check_sandbox(options: RunOptions) -> None:
+    """Raise UsageError for a sandbox (--mesh-sandbox) without --mesh cluster."""
+    if options.sandbox is not None and options.mesh != "cluster":
+        raise UsageError(
+            f"{options.label('sandbox')}: a sandbox is in a cluster: it needs --mesh cluster"
+        )
 
 
 def uses_sandbox(config: pytest.Config) -> bool:
     """Say whether the cases of --mesh-rules run in a sandbox of the cluster."""
-    limit = read_sandbox_limit(config) if config.getoption("mesh_rules") else 0
-    return bool(limit) and 0 < count_echo_workloads(config) <= limit
+    options = get_options(config)
+    limit = options.sandbox if options.rules else None
+    return limit is not None and 0 < count_echo_workloads(config) <= limit
 
 
 def read_sandbox_rules(config: pytest.Config) -> SandboxRules | None:
@@ -67,15 +61,17 @@ def count_echo_workloads(config: pytest.Config) -> int:
 
 def describe_proof_and_standins(config: pytest.Config) -> tuple[str, list[str]]:
     """Return what a run on a cluster proves of user rules, and sentences about its stand-ins."""
-    name = config.getoption("mesh") or "local"
-    if name == "local" or not config.getoption("mesh_rules"):
+    options = get_options(config)
+    if options.mesh == "local" or not options.rules:
         return "", []
     if not settings.load_user_rules(config).plan.cases:
         return "", []
     if uses_sandbox(config):
         return _PROVEN_SANDBOX, [_SANDBOX]
-    limit, addition = read_sandbox_limit(config), ""
-    if limit:
+    addition = ""
+    if options.sandbox:
         needed = count_echo_workloads(config)
-        addition = f"; a sandbox would need {needed} echo workloads, and {limit} are allowed"
+        addition = (
+            f"; a sandbox would need {needed} echo workloads, and {options.sandbox} are allowed"
+        )
     return _PROVEN_LOCAL, [_LOCAL + addition]

@@ -32,6 +32,7 @@ from meshproof.base.output import print_message
 from meshproof.plugin import placement, settings
 from meshproof.plugin.evidence import Evidence, build_failure, get_evidence, read_skip_reason
 from meshproof.plugin.internal_errors import is_internal_error
+from meshproof.plugin.run_context import get_context, get_options
 from meshproof.run import report_folder
 from meshproof.run.record import Check, Outcome, Result, Run, Writer, formats, writers
 from meshproof.verdict import Outcome as Judged
@@ -82,7 +83,7 @@ def require_features(item: pytest.Item, features: Iterable[str]) -> None:
     """Raise NotSupported when the chosen mesh lacks one of `features`, UsageError for a typo."""
     from meshproof.mesh.protocol import Feature, load_mesh_class
 
-    name = item.config.getoption("mesh") or "local"
+    name = get_options(item.config).mesh
     supports = load_mesh_class(name).supports
     valid = [str(feature) for feature in Feature]
     for feature in features:
@@ -101,9 +102,10 @@ class Recorder:
         from meshproof import __version__
         from meshproof.mesh.protocol import load_mesh_class
 
-        name = config.getoption("mesh") or "local"
         self._config = config
-        self._report_folder = report_folder.claim(Path(config.getoption("mesh_report")))
+        self._context = get_context(config)
+        name = self._context.options.mesh
+        self._report_folder = report_folder.claim(Path(self._context.options.report or ""))
         self._folder = self._report_folder.path
         self._start_time = time.monotonic()
         self._mesh: Mesh | None = None
@@ -122,27 +124,28 @@ class Recorder:
             proven=load_mesh_class(name).proven + proven,
             command=_format_command_line(config),
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            notes=settings.list_notes(config),
+            notes=list(self._context.notes),
         )
 
     def _choose_writers(self) -> list[Writer]:
         """Return the writers of --mesh-format, by default all. Raises pytest.UsageError."""
         valid = formats()
-        chosen = self._config.getoption("mesh_format") or [
+        chosen = self._context.options.format or [
             name for name in valid if name != "console" or self._config.getoption("mesh_cli")
         ]
         for name in chosen:
             if name not in valid:
                 hint = suggest_nearest(name, valid)
                 raise pytest.UsageError(
-                    f"--mesh-format {name}: not one of {', '.join(valid)}{hint}"
+                    f"{self._context.options.label('format')} {name}: not one of "
+                    f"{', '.join(valid)}{hint}"
                 )
         return writers(chosen, self._folder)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Tell the writers that the run begins."""
-        settings.set_progress_callback(self._config, self._report_progress)
+        self._context.report_progress = self._report_progress
         self._notify_writers(lambda writer: writer.started(self.run))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -252,7 +255,7 @@ class Recorder:
         """Copy the stand-ins and notes of the mesh into the run record."""
         if self._mesh is not None:
             self.run.standins = self._mesh.standins
-            self.run.notes = [*settings.list_notes(self._config), *self._mesh.notes]
+            self.run.notes = [*self._context.notes, *self._mesh.notes]
         standins = [standin for standin in self._standins if standin not in self.run.standins]
         self.run.standins = [*self.run.standins, *standins]
 

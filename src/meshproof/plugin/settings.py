@@ -1,18 +1,17 @@
 """Turns pytest's options into the options of the engine.
 
-Imported late: without our options a run loads nothing heavy. Values of the run are attributes of
-pytest's config.
+Imported late: without our options a run loads nothing heavy.
 """
 
 from __future__ import annotations
 
 import math
-import secrets
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, cast
 
 from meshproof.base.errors import UsageError, suggest_nearest
+from meshproof.plugin.run_context import get_context
 
 if TYPE_CHECKING:
     import pytest
@@ -20,7 +19,9 @@ if TYPE_CHECKING:
     from meshproof.mesh.http import HttpResponse
     from meshproof.mesh.protocol import ClusterOptions
     from meshproof.mesh.protocol import Options as MeshOptions
+    from meshproof.options.table import RunOptions
     from meshproof.rules.judge_options import Option, Options
+    from meshproof.rules.model import MtlsMode
     from meshproof.traffic.sender import Sampling
     from meshproof.traffic.visits import Visits
     from meshproof.user_rules.loading import UserRules
@@ -28,69 +29,47 @@ if TYPE_CHECKING:
 
 #: Folder below the report folder for the evidence of failures.
 DIAGNOSIS = "diagnosis"
-_PROGRESS = "_meshproof_told"
-_RUN_ID = "_meshproof_run_id"
-_CHECKS = "_meshproof_checks"
-_ADDONS = "_meshproof_addons"
-_USER_RULES = "_meshproof_own_rules"
-_NOTES = "_meshproof_notes"
 
 
 def read_mesh_options(config: pytest.Config) -> MeshOptions:
-    """Return the options of the mesh. Raises UsageError for an option out of its range."""
+    """Return the options of the mesh. Raises UsageError for options that do not fit."""
     from meshproof.mesh.protocol import Options
-    from meshproof.rules.model import MtlsMode
 
-    mode = str(config.getoption("mesh_mtls")).upper()
-    for mtls_mode in get_args(MtlsMode):
-        if mode == mtls_mode:
-            return Options(
-                mtls=mtls_mode,
-                ingress_port=_check_port(config.getoption("mesh_port")),
-                envoy=config.getoption("mesh_envoy"),
-                addons=dict(_read_addon_option(text) for text in config.getoption("mesh_addon")),
-                with_addons=getattr(config, _ADDONS, False),
-                cluster=read_cluster_options(config),
-                evidence=_find_evidence_folder(config),
-                beta=_read_beta(config),
-                while_pods_start=_prepare_intervals,
-            )
-    valid = [str(mtls_mode).lower() for mtls_mode in get_args(MtlsMode)]
-    raise UsageError(f"--mesh-mtls {mode.lower()}: not one of {', '.join(valid)}")
+    context = get_context(config)
+    options = context.options
+    return Options(
+        mtls=cast("MtlsMode", options.mtls.upper()),
+        ingress_port=options.port,
+        envoy=options.envoy,
+        addons=dict(_read_addon_option(text, options) for text in options.addon),
+        with_addons=context.needs_addons,
+        cluster=read_cluster_options(options),
+        evidence=Path(options.report) / DIAGNOSIS if options.report else None,
+        beta=options.beta,
+        while_pods_start=_prepare_intervals,
+    )
 
 
-def _find_evidence_folder(config: pytest.Config) -> Path | None:
-    """Return the folder for the evidence of failures, None without --mesh-report."""
-    report = config.getoption("mesh_report")
-    return Path(report) / DIAGNOSIS if report else None
-
-
-def read_cluster_options(config: pytest.Config) -> ClusterOptions:
-    """Return the options of the cluster. Raises UsageError for an invalid option."""
-    import os
-
+def read_cluster_options(options: RunOptions) -> ClusterOptions:
+    """Return the options of the cluster. Raises UsageError for options that do not fit."""
     from meshproof.mesh.cluster.api import images
     from meshproof.mesh.protocol import ClusterOptions
     from meshproof.plugin import cluster_settings
 
-    default = ClusterOptions()
-    ingress = config.getoption("mesh_ingress") or default.ingress
-    if ingress.count("/") != 1:
-        raise UsageError(f"--mesh-ingress {ingress}: expected NAMESPACE/NAME of a Service")
     return ClusterOptions(
-        kubeconfig=config.getoption("mesh_kubeconfig") or "",
-        context=config.getoption("mesh_context") or "",
-        istio_namespace=config.getoption("mesh_istio_namespace") or default.istio_namespace,
-        revision=config.getoption("mesh_revision") or "",
-        ingress=ingress,
-        gateway_url=config.getoption("mesh_gateway_url") or os.environ.get("GATEWAY_URL", ""),
-        install=cluster_settings.read_install(config),
-        provider=cluster_settings.read_provider(config),
-        injection=config.getoption("mesh_injection"),
-        image_map=images.read_image_changes(config.getoption("mesh_image_map"), "--mesh-image-map"),
-        image_prefix=config.getoption("mesh_image_prefix") or "",
-        small=bool(config.getoption("mesh_smoke")),
-        namespace_labels=cluster_settings.read_namespace_labels(config),
+        kubeconfig=options.kubeconfig or "",
+        context=options.context or "",
+        istio_namespace=options.istio_namespace,
+        revision=options.revision or "",
+        ingress=options.ingress,
+        gateway_url=options.gateway_url or "",
+        install=cluster_settings.read_install(options),
+        provider=cluster_settings.read_provider(options),
+        injection=cast('Literal["namespace", "istioctl"]', options.injection),
+        image_map=images.read_image_changes(options.image_map, options.label("image-map")),
+        image_prefix=options.image_prefix or "",
+        small=options.smoke,
+        namespace_labels=cluster_settings.read_namespace_labels(options),
     )
 
 
@@ -101,29 +80,14 @@ def _prepare_intervals() -> None:
     intervals.preload()
 
 
-def _read_beta(config: pytest.Config) -> float | None:
-    """Return --mesh-beta. Raises UsageError unless it is between 0 and 1."""
-    beta: float | None = config.getoption("mesh_beta")
-    if beta is not None and not 0 < beta < 1:
-        raise UsageError(f"--mesh-beta {beta:g}: not a chance (between 0 and 1)")
-    return beta
-
-
-def _check_port(number: int) -> int:
-    """Return a port; 0 stands for a free one. Raises UsageError for any other number."""
-    if not 0 <= number <= 65535:
-        raise UsageError(f"--mesh-port {number}: not a port (0 to 65535)")
-    return number
-
-
-def _read_addon_option(text: str) -> tuple[str, str]:
-    """Split NAME=PATH or NAME=off of --mesh-addon. Raises UsageError for anything else."""
+def _read_addon_option(text: str, options: RunOptions) -> tuple[str, str]:
+    """Split NAME=PATH or NAME=off of --mesh-addon. Raises UsageError for an unknown addon."""
     from meshproof.mesh.addons import list_addons
 
-    name, equals, path = text.partition("=")
-    if name not in list_addons() or not equals:
+    name, _, path = text.partition("=")
+    if name not in list_addons():
         raise UsageError(
-            f"--mesh-addon {text}: expected NAME=PATH or NAME=off with a NAME of "
+            f"{options.label('addon')} {text}: expected NAME=PATH or NAME=off with a NAME of "
             f"{', '.join(list_addons())}{suggest_nearest(name, list_addons())}"
         )
     return name, path
@@ -136,26 +100,27 @@ def build_judge_settings(
 
     `check_values` are the settings of the check itself, `rules` the options of each rule that it
     tests. All collected checks share the run's alpha, before the first request. Raises UsageError
-    for an option of the run that is out of its range, ValueError for a setting of the check.
+    for a setting that no check has, ValueError for one that is out of its range.
     """
     from dataclasses import replace
 
-    from meshproof.rules.judge_options import OPTION_NAMES
+    from meshproof.rules.judge_options import OPTION_NAMES, check_range
     from meshproof.verdict import PROFILES, share_alpha
 
-    profile = PROFILES[config.getoption("mesh_profile")]
-    alpha, independence = share_alpha(config.getoption("mesh_alpha"), count_run_checks(config))
-    settings = replace(profile, alpha=alpha, alpha_independence=independence)
+    context = get_context(config)
+    options = context.options
+    alpha, independence = share_alpha(options.alpha, context.check_count)
+    settings = replace(PROFILES[options.profile], alpha=alpha, alpha_independence=independence)
     for name in ("tolerance", "leak", "beta", "budget"):
-        if (value := config.getoption(f"mesh_{name}")) is not None:
-            try:
-                settings = settings.with_values(f"--mesh-{name}", {name: value})
-            except ValueError as error:
-                raise UsageError(f"the judge's options: {error}") from None
+        value: float | None = getattr(options, name)
+        if value is not None:
+            settings = settings.with_values(options.label(name), {name: value})
     unknown_names = [name for name in check_values if name not in OPTION_NAMES]
     if unknown_names:
         hint = suggest_nearest(unknown_names[0], OPTION_NAMES)
         raise UsageError(f"judge: no setting '{unknown_names[0]}'{hint}")
+    for name, value in check_values.items():
+        check_range(name, value)
     return apply_rule_options(settings, rules).with_values(
         "the check itself", check_values, is_local=True
     )
@@ -219,15 +184,13 @@ def label_sample(
 
 def load_user_rules(config: pytest.Config) -> UserRules:
     """Return the rules of --mesh-rules and their cases, read once. Raises BadRules."""
-    user_rules: UserRules | None = getattr(config, _USER_RULES, None)
-    if user_rules is None:
+    context = get_context(config)
+    if context.user_rules is None:
         from meshproof.user_rules import loading
 
-        user_rules = loading.load_cached(
-            config.getoption("mesh_rules"), read_cluster_options(config)
-        )
-        setattr(config, _USER_RULES, user_rules)
-    return user_rules
+        cluster_options = read_cluster_options(context.options)
+        context.user_rules = loading.load(context.options.rules, cluster_options)
+    return context.user_rules
 
 
 def count_item_checks(item: pytest.Item) -> int:
@@ -244,33 +207,21 @@ def count_item_checks(item: pytest.Item) -> int:
 
 def plan_run(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Store the number of checks of the collected tests, and whether a test needs addons."""
-    setattr(config, _ADDONS, any("addon" in getattr(item, "fixturenames", ()) for item in items))
+    context = get_context(config)
+    context.needs_addons = any("addon" in getattr(item, "fixturenames", ()) for item in items)
     judging_items = [item for item in items if "judge" in getattr(item, "fixturenames", ())]
-    setattr(config, _CHECKS, sum(count_item_checks(item) for item in judging_items))
+    context.check_count = max(1, sum(count_item_checks(item) for item in judging_items))
 
 
-def count_run_checks(config: pytest.Config) -> int:
-    """Return the number of checks that share the run's alpha, at least 1."""
-    return max(1, int(getattr(config, _CHECKS, 1)))
-
-
-def read_sampling(config: pytest.Config) -> Sampling:
+def read_sampling(options: RunOptions) -> Sampling:
     """Return how requests are sent: workers, connections and source addresses."""
     from meshproof.traffic.sender import Sampling
 
     return Sampling(
-        workers=_read_count(config, "workers", 64),
-        keep_alive=not config.getoption("mesh_fresh_connections"),
-        clients=_read_count(config, "clients", 200),
+        workers=options.workers,
+        keep_alive=not options.fresh_connections,
+        clients=options.clients,
     )
-
-
-def _read_count(config: pytest.Config, name: str, maximum: int) -> int:
-    """Return --mesh-NAME. Raises UsageError unless it is from 1 to `maximum`."""
-    count = int(config.getoption(f"mesh_{name}"))
-    if not 1 <= count <= maximum:
-        raise UsageError(f"--mesh-{name} {count}: expected 1 to {maximum}")
-    return count
 
 
 def describe_distribution(config: pytest.Config) -> str:
@@ -288,38 +239,3 @@ def disable_distribution(config: pytest.Config) -> None:
     """Reset the options of pytest-xdist to their defaults."""
     config.option.numprocesses, config.option.dist, config.option.tx = None, "no", []
     config.option.distload = False
-
-
-def add_note(config: pytest.Config, note: str) -> None:
-    """Add a note on how the run is made to its reports."""
-    setattr(config, _NOTES, [*list_notes(config), note])
-
-
-def list_notes(config: pytest.Config) -> list[str]:
-    """Return the notes on how the run is made."""
-    run_notes: list[str] = getattr(config, _NOTES, [])
-    return run_notes
-
-
-def get_run_id(config: pytest.Config) -> str:
-    """Return the id that marks every request of this run."""
-    run_id = getattr(config, _RUN_ID, None)
-    if run_id is None:
-        run_id = secrets.token_hex(6)
-        setattr(config, _RUN_ID, run_id)
-    return str(run_id)
-
-
-def set_progress_callback(config: pytest.Config, callback: Callable[[str], None]) -> None:
-    """Make `callback` receive each line of progress from now on."""
-    setattr(config, _PROGRESS, callback)
-
-
-def get_progress_callback(config: pytest.Config) -> Callable[[str], None]:
-    """Return the function that receives each line of progress."""
-    callback: Callable[[str], None] = getattr(config, _PROGRESS, _ignore_progress)
-    return callback
-
-
-def _ignore_progress(text: str) -> None:
-    """Drop a line of progress: the run has no report writers."""

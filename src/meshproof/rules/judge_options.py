@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from meshproof.base.errors import suggest_nearest
 from meshproof.documents.value import At, Value
+from meshproof.options import table
+from meshproof.options.kinds import Number, Whole
 
 if TYPE_CHECKING:
     from meshproof.documents.manifest import Document
@@ -24,30 +26,17 @@ ROUTING_KINDS = ("VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute", "Ingre
 _NUMBER = re.compile(r"[0-9]*\.?[0-9]+(e[+-]?[0-9]+)?", re.I)
 
 
-class _Range(NamedTuple):
-    """The valid values of an option, in words and as a function."""
+def _describe_range(option: table.Option) -> str:
+    """Return the range of an annotation in words: its value is text, unlike that of a file."""
+    example = "500" if isinstance(option.kind, Whole) else "0.05"
+    return f'{option.kind.expected} as text, such as "{example}"'
 
-    description: str
-    contains: Callable[[float], bool]
 
-
-_SHARES = _Range('a number between 0 and 1 as text, such as "0.05"', lambda value: 0 < value < 1)
-_COUNTS = _Range(
-    'a whole number from 1 as text, such as "500"',
-    lambda value: value >= 1 and value.is_integer(),
-)
-_AMOUNTS = _Range('a number from 0 as text, such as "3"', lambda value: value < float("inf"))
-_RANGES = {
-    "tolerance": _SHARES,
-    "leak": _SHARES,
-    "beta": _SHARES,
-    "present": _SHARES,
-    "budget": _COUNTS,
-    "look-every": _COUNTS,
-    "unnamed-budget": _AMOUNTS,
-}
+_OPTIONS = {option.name: option for option in table.list_options("rule")}
+#: Annotation -> its range in words.
+RANGES = {name: _describe_range(option) for name, option in _OPTIONS.items()}
 #: The options that a rule or a check may set, by the judge's names. The alpha is the run's.
-OPTION_NAMES = tuple(name.replace("-", "_") for name in _RANGES)
+OPTION_NAMES = tuple(name.replace("-", "_") for name in _OPTIONS)
 
 
 @dataclass(frozen=True)
@@ -107,19 +96,26 @@ def find_invalid_annotations(annotations: Value, kind: str) -> Iterator[InvalidA
         elif name == "alpha":
             reason = "the alpha is shared over all checks of a run, so that no rule has its own"
             yield InvalidAnnotation(at, f"{key}: {reason}", "--mesh-alpha")
-        elif name not in _RANGES:
-            reason = f"meshproof has no option '{name}'{suggest_nearest(name, _RANGES)}"
-            yield InvalidAnnotation(at, f"{key}: {reason}", f"one of {', '.join(_RANGES)}")
+        elif name not in _OPTIONS:
+            reason = f"meshproof has no option '{name}'{suggest_nearest(name, _OPTIONS)}"
+            yield InvalidAnnotation(at, f"{key}: {reason}", f"one of {', '.join(_OPTIONS)}")
         elif kind not in ROUTING_KINDS:
             reason = f"it holds for nothing in a {kind}, which says of no request where it goes"
             yield InvalidAnnotation(
                 at, f"{key}: {reason}", f"in the rule ({', '.join(ROUTING_KINDS)})"
             )
-        elif not _is_in_range(value.content, _RANGES[name]):
-            expected = _RANGES[name].description
+        elif not _is_in_range(value.content, _OPTIONS[name]):
+            expected = RANGES[name]
             yield InvalidAnnotation(
                 value.at, f"{key}: expected {expected}, found {value.content!r}", expected
             )
+
+
+def check_range(name: str, value: float) -> None:
+    """Raise ValueError for a setting of a check, by the judge's name, that is out of its range."""
+    kind = _OPTIONS[name.replace("_", "-")].kind
+    if isinstance(kind, (Whole, Number)) and not kind.contains(value):
+        raise ValueError(f"{name} {value!r}: expected {kind.expected}")
 
 
 def _get_annotations(document: Document) -> Value | None:
@@ -135,14 +131,15 @@ def _list_meshproof_annotations(annotations: Value | None) -> Iterator[tuple[str
             yield key, value
 
 
-def _is_in_range(content: object, valid_range: _Range) -> bool:
-    """Say whether the content of an annotation is a number in a range."""
-    is_number = isinstance(content, str) and _NUMBER.fullmatch(content)
-    return bool(is_number) and valid_range.contains(float(str(content)))
+def _is_in_range(content: object, option: table.Option) -> bool:
+    """Say whether the content of an annotation is a number in the range of an option."""
+    if not isinstance(content, str) or not _NUMBER.fullmatch(content):
+        return False
+    return isinstance(option.kind, (Whole, Number)) and option.kind.contains(float(content))
 
 
 def _make_option(name: str, value: Value) -> Option:
     """Return the option of a valid annotation."""
     number = float(value.text())
-    is_count = _RANGES[name] is _COUNTS
+    is_count = isinstance(_OPTIONS[name].kind, Whole)
     return Option(name.replace("-", "_"), int(number) if is_count else number, value.at)

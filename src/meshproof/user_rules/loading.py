@@ -99,7 +99,6 @@ def load(
     file and line for what cannot be read and when no case follows; for live rules it raises as
     `live.read_texts` does.
     """
-    _cache.clear()
     files = manifest.read(path for path in paths if not live.is_live(path))
     live_paths = [path for path in paths if live.is_live(path)]
     namespaces = {name for path in live_paths for name in live.parse_source(path).namespaces}
@@ -114,8 +113,7 @@ def load(
         except BadRules as error:
             if not live_objects.exclude_cause_of(error):
                 raise BadRules("\n".join(map(str, [error, *live_objects.excluded]))) from None
-    _cache[tuple(paths)] = replace(user_rules, excluded=tuple(live_objects.excluded))
-    return _cache[tuple(paths)]
+    return replace(user_rules, excluded=tuple(live_objects.excluded))
 
 
 def _build_user_rules(documents: Sequence[Document], are_live: bool) -> UserRules:
@@ -136,18 +134,3 @@ def _build_user_rules(documents: Sequence[Document], are_live: bool) -> UserRule
         check_hosts(rule_set, known_inventory)
     plan = derive.derive(rule_set, known_inventory.ports)
     return UserRules(rule_set, plan, known_inventory, tuple(gaps.find_unproven_fields(documents)))
-
-
-def cache_rules(paths: Sequence[str], user_rules: UserRules) -> None:
-    """Let `load_cached` return these rules for `paths`: their cases may come from elsewhere."""
-    _cache.clear()
-    _cache[tuple(paths)] = user_rules
-
-
-#: The rules that were loaded last: the command loads them before pytest does.
-_cache: dict[tuple[str, ...], UserRules] = {}
-
-
-def load_cached(paths: Sequence[str], cluster_options: ClusterOptions | None = None) -> UserRules:
-    """Return the rules that were just loaded from these paths, or load them."""
-    return _cache.get(tuple(paths)) or load(paths, cluster_options)

@@ -420,5 +420,5 @@ def test_a_word_that_cannot_be_used_is_said(
 ) -> None:
     pytester.makepyfile("def test_it(mesh):\n    pass\n")
     done = pytester.runpytest_subprocess("--mesh", "cluster", *option_text.split())
-    assert message in done.stdout.str()
+    assert message in done.stdout.str() + done.stderr.str()
     assert done.ret != 0

@@ -288,8 +288,11 @@ def test_ctrl_c_while_it_starts_deletes_it(
         ("--mesh-provider external", "which one? Give --mesh-kubeconfig PATH"),
         ("--mesh-provider kind --mesh-context x", "makes a cluster of its own"),
         ("--mesh-provider-config x", "--mesh-provider-config says nothing without"),
-        ("--mesh-provider kind --mesh-provider-version new", "expected such as 1.35.0"),
-        ("--mesh-provider kind --mesh-provider-version v1.35.0", "expected such as 1.35.0"),
+        ("--mesh-provider kind --mesh-provider-version new", "a version such as 1.35.0"),
+        (
+            "--mesh-provider kind --mesh-provider-version v1.35.0",
+            "a version such as 1.35.0",
+        ),
         (
             "--mesh-provider kind --mesh-provider-version 1.35.1 --mesh-provider-config x",
             "--mesh-provider-version says nothing beside --mesh-provider-config",
@@ -305,5 +308,5 @@ def test_a_word_that_cannot_be_used_is_said(
 ) -> None:
     pytester.makepyfile("def test_it(mesh):\n    pass\n")
     done = pytester.runpytest_inprocess("--mesh", "cluster", *option_text.split())
-    assert message in done.stdout.str()
+    assert message in done.stdout.str() + done.stderr.str()
     assert done.ret != 0

@@ -525,9 +525,18 @@ def test_the_echo_fails_as_it_is_asked(
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["smoke", "--most-workloads", "-1", "--rules-from", "shop"], "expected 0 to 200"),
-        (["smoke", "--most-workloads", "201", "--rules-from", "shop"], "expected 0 to 200"),
-        (["test", "--mesh-sandbox", "0", "--mesh", "cluster"], "expected 1 to 200"),
+        (
+            ["smoke", "--most-workloads", "-1", "--rules-from", "shop"],
+            "number from 0 to 200",
+        ),
+        (
+            ["smoke", "--most-workloads", "201", "--rules-from", "shop"],
+            "number from 0 to 200",
+        ),
+        (
+            ["test", "--mesh-sandbox", "0", "--mesh", "cluster"],
+            "number from 1 to 200",
+        ),
         (["test", "--mesh-sandbox", "5"], "it needs --mesh cluster"),
     ],
 )

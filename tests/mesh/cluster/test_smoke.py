@@ -86,7 +86,7 @@ def test_what_cannot_be_used_is_told_once(
     command = [sys.executable, "-m", "meshproof", "smoke", f"--{option}", value]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 64, done.stdout
-    assert (done.stdout + done.stderr).count(f"--mesh-{option} {value}: {message}") == 1
+    assert (done.stdout + done.stderr).count(f"{option} {value}: {message}") == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["--rules-from", "shop"]])

@@ -15,7 +15,9 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady, UsageError
 from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.ingress.address import IngressAddress, open_ingress
+from meshproof.mesh.protocol import ClusterOptions
 from meshproof.plugin import settings
+from meshproof.plugin.run_context import get_options
 
 #: The module; the package has the function under that name.
 address_module = importlib.import_module("meshproof.mesh.cluster.ingress.address")
@@ -227,11 +229,15 @@ def test_a_url_that_cannot_be_used_is_said(gateway_url: str) -> None:
         pass
 
 
+def read_cluster_options(config: pytest.Config) -> ClusterOptions:
+    return settings.read_cluster_options(get_options(config))
+
+
 def test_the_url_comes_from_the_option_or_the_environment(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not settings.read_cluster_options(pytester.parseconfig()).gateway_url
+    assert not read_cluster_options(pytester.parseconfig()).gateway_url
     monkeypatch.setenv("GATEWAY_URL", "10.0.0.1:31380")
-    assert settings.read_cluster_options(pytester.parseconfig()).gateway_url == "10.0.0.1:31380"
+    assert read_cluster_options(pytester.parseconfig()).gateway_url == "10.0.0.1:31380"
     config = pytester.parseconfig("--mesh-gateway-url=http://gate.example")
-    assert settings.read_cluster_options(config).gateway_url == "http://gate.example"
+    assert read_cluster_options(config).gateway_url == "http://gate.example"
