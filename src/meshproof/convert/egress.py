@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from meshproof.documents.manifest import At, Document
-from meshproof.inventory import KnownHosts, service_entries
+from meshproof.inventory import KnownHosts, destination_rules, service_entries
 from meshproof.inventory.problems import raise_first_problem
+from meshproof.inventory.tls import read_tls_settings
 from meshproof.oracle.gaps import HTTP_PROTOCOLS
 from meshproof.rules.legacy import egress_rule
 from meshproof.rules.model import Route, RouteTable, RuleSet, Target
@@ -55,11 +56,13 @@ def read_egress_rules(documents: Iterable[Document]) -> Iterator[EgressEndpoint]
 def read_service_entries(documents: Iterable[Document]) -> Iterator[EgressEndpoint]:
     """Yield the endpoints of ServiceEntries, with the TLS that DestinationRules open."""
     document_list = list(documents)
+    rules = destination_rules.read_destination_rules(
+        document for document in document_list if document.kind == destination_rules.KIND
+    )
     tls_targets = {
-        key
-        for document in document_list
-        if document.kind == "DestinationRule"
-        for key in _iter_tls_targets(document)
+        (setting.host, setting.port)
+        for setting in read_tls_settings(rules)
+        if setting.mode == "SIMPLE" and setting.port is not None
     }
     entries = service_entries.read_service_entries(
         document for document in document_list if document.kind == service_entries.KIND
@@ -71,19 +74,6 @@ def read_service_entries(documents: Iterable[Document]) -> Iterator[EgressEndpoi
                 has_tls = (host, port.number) in tls_targets
                 protocol = port.protocol.lower()
                 yield EgressEndpoint(host, port.number, protocol, has_tls, port.value.at)
-
-
-def _iter_tls_targets(rule: Document) -> Iterator[tuple[str, int]]:
-    """Yield host and port of each port for which a DestinationRule opens TLS."""
-    policy = rule.spec.get("trafficPolicy")
-    ports = policy.get("portLevelSettings") if policy is not None else None
-    for port_settings in ports.items() if ports is not None else ():
-        tls = port_settings.get("tls")
-        if tls is not None and tls.need("mode").text() == "SIMPLE":
-            yield (
-                rule.spec.need("host").text(),
-                port_settings.need("port").need("number").integer(1, 65535),
-            )
 
 
 def find_differences(

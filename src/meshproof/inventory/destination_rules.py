@@ -17,7 +17,7 @@ from meshproof.inventory.problems import Problems
 KIND = "DestinationRule"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Subset:
     """A subset of a DestinationRule: its name with its place, and its labels, () without any."""
 
@@ -26,7 +26,7 @@ class Subset:
     at: At
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class DestinationRule:
     """A DestinationRule with its full host and subsets; what could be read of them.
 

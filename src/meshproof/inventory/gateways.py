@@ -35,7 +35,7 @@ _OTHER_ROUTE_KINDS = ("TCPRoute", "TLSRoute", "UDPRoute")
 _NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Server:
     """A port of a gateway: a server of Istio's Gateway or a listener of Gateway API's.
 
@@ -60,7 +60,7 @@ class Server:
         return [host for host, owner in pairs if owner in ("*", namespace)]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Gateway:
     """A Gateway of Istio or Gateway API with its servers; what could be read of them.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from meshproof.base.errors import BadRules
 from meshproof.base.names import CLUSTER_DOMAIN, Labels, is_host_within
@@ -17,6 +18,7 @@ from meshproof.inventory.problems import Problems
 from meshproof.inventory.selectors import LABEL_PATHS, Selector, read_selectors
 from meshproof.inventory.service_entries import ServiceEntry, read_service_entries
 from meshproof.inventory.services import read_services
+from meshproof.inventory.tls import TlsSettings, read_tls_settings
 from meshproof.inventory.workloads import WORKLOAD_KINDS, Workload, read_workloads
 
 
@@ -87,6 +89,11 @@ class Inventory:
         positioned = [pair for kind in kinds for pair in self._documents.get(kind, ())]
         return [document for _, document in sorted(positioned, key=lambda pair: pair[0])]
 
+    @cached_property
+    def tls_settings(self) -> tuple[TlsSettings, ...]:
+        """The TLS settings of every DestinationRule and its subsets."""
+        return tuple(read_tls_settings(self.destination_rules))
+
     @property
     def host_problems(self) -> list[BadRules]:
         """The problems of names, and of all objects that tell about hosts; not of gateways."""
@@ -102,16 +109,17 @@ class Inventory:
         """Return the workloads that the Service of this host selects, none if it is unknown."""
         if host not in self._workloads_by_host:
             service = self.services.get(host)
-            candidates = (
-                self._workloads_by_namespace.get(service.document.namespace, []) if service else []
+            self._workloads_by_host[host] = (
+                self._find_workloads_with(service.document.namespace, service.selector)
+                if service is not None and service.selector
+                else []
             )
-            selector = service.selector if service else ()
-            self._workloads_by_host[host] = [
-                workload
-                for workload in candidates
-                if selector and workload.is_selected_by(selector)
-            ]
         return self._workloads_by_host[host]
+
+    def _find_workloads_with(self, namespace: str, labels: Labels) -> list[Workload]:
+        """Return the workloads of a namespace that have all these labels, at least one."""
+        candidates = self._workloads_by_label.get((namespace, labels[0]), ())
+        return [workload for workload in candidates if workload.is_selected_by(labels)]
 
     def select_workloads(self, selector: Labels) -> list[Workload]:
         """Return the workloads of all namespaces that have these labels."""
@@ -130,12 +138,7 @@ class Inventory:
 
     def find_selected_workloads(self, selector: Selector) -> list[Workload]:
         """Return the workloads that a selector with labels selects in its namespace."""
-        index_key = selector.document.namespace, selector.labels[0]
-        return [
-            workload
-            for workload in self._workloads_by_label.get(index_key, ())
-            if workload.is_selected_by(selector.labels)
-        ]
+        return self._find_workloads_with(selector.document.namespace, selector.labels)
 
     def list_workloads(self, namespace: str) -> list[Workload]:
         """Return the workloads of a namespace."""

@@ -18,7 +18,7 @@ KIND = "PeerAuthentication"
 _MODES = ("DISABLE", "PERMISSIVE", "STRICT", "UNSET")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class PeerAuthentication:
     """A PeerAuthentication: its mode, and the labels of the workloads that it is for.
 

@@ -23,7 +23,7 @@ LABEL_PATHS = {
 }
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Selector:
     """A document with the labels that it selects by, () for all of its namespace."""
 

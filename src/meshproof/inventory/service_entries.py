@@ -38,7 +38,7 @@ class ServiceEntryPort(NamedTuple):
     value: Value
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class ServiceEntry:
     """A ServiceEntry with its hosts and ports; what could be read of them.
 

@@ -18,7 +18,7 @@ KIND = "Service"
 _MAX_PORT = 65535
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class ServicePort:
     """A port of a Service: 1 to 65535, and the number or name of the pods' port.
 
@@ -34,7 +34,7 @@ class ServicePort:
     value: Value
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Service:
     """A Service with its ports and selector, () without one; what could be read of them."""
 

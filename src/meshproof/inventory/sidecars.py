@@ -15,7 +15,7 @@ from meshproof.inventory.problems import Problems
 KIND = "Sidecar"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Sidecar:
     """A Sidecar with the hosts of its egress, each `namespace/host`.
 

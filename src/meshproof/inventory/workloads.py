@@ -17,7 +17,7 @@ from meshproof.inventory.problems import Problems
 WORKLOAD_KINDS = ("DaemonSet", "Deployment", "Pod", "ReplicaSet", "StatefulSet")
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Workload:
     """A workload with the labels of its pods, () if they cannot be read.
 

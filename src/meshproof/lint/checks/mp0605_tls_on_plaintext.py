@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from meshproof.inventory import Inventory
 from meshproof.inventory.gateways import Server
+from meshproof.inventory.tls import TlsSettings
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.tls import TlsSettings, read_tls_settings
 
 CODE = "MP0605"
 
@@ -26,7 +26,7 @@ def check(project: Project) -> Iterator[Hit]:
     for gateway in inventory.gateways.values():
         for server in gateway.servers if gateway.is_istio else ():
             yield from _check_server(server)
-    for setting in read_tls_settings(inventory):
+    for setting in inventory.tls_settings:
         if setting.mode in _ORIGINATING_MODES:
             yield from _check_client(inventory, setting)
 

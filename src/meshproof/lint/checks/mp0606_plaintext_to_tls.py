@@ -9,7 +9,6 @@ from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import Destination
 from meshproof.lint.model.route_tables import read_route_tables
-from meshproof.lint.model.tls import read_tls_settings
 
 CODE = "MP0606"
 
@@ -20,9 +19,7 @@ def check(project: Project) -> Iterator[Hit]:
     """Report each destination of an HTTP route that expects TLS and gets none."""
     inventory = project.inventory
     hosts_with_tls = {
-        setting.host
-        for setting in read_tls_settings(inventory)
-        if setting.mode not in ("", "DISABLE")
+        setting.host for setting in inventory.tls_settings if setting.mode not in ("", "DISABLE")
     }
     for table in read_route_tables(project):
         for route in table.routes_of("http"):

@@ -11,7 +11,6 @@ from meshproof.inventory.policies import PeerAuthentication
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import format_place
-from meshproof.lint.model.tls import read_tls_settings
 
 CODE = "MP0608"
 
@@ -21,7 +20,7 @@ _REFUSED_MODES = {"STRICT": ("DISABLE", "SIMPLE", "MUTUAL"), "DISABLE": ("ISTIO_
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each TLS mode of callers that the service's sidecars refuse."""
-    for setting in read_tls_settings(project.inventory):
+    for setting in project.inventory.tls_settings:
         namespace = namespace_of(setting.host)
         policy = _find_policy(project.inventory, namespace) if namespace else None
         if policy is None:

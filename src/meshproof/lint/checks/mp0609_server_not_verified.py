@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.documents.lookup import find_values, read_spec
+from meshproof.inventory.tls import TlsSettings
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.tls import TlsSettings, read_tls_settings
 
 CODE = "MP0609"
 
 
 def check(project: Project) -> Iterator[Hit]:
     """Report each TLS setting that accepts any certificate of the server."""
-    for setting in read_tls_settings(project.inventory):
+    for setting in project.inventory.tls_settings:
         content = setting.value.content if isinstance(setting.value.content, dict) else {}
         if setting.mode not in ("SIMPLE", "MUTUAL"):
             continue

@@ -1,14 +1,15 @@
-"""The TLS settings of DestinationRules, each with its host and port."""
+"""Reads the TLS settings of DestinationRules, each with its host and port.
+
+Source: Istio reference, DestinationRule (ClientTLSSettings).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 from meshproof.documents.lookup import find_values, read_text
 from meshproof.documents.manifest import At, Value
-from meshproof.inventory import Inventory
 from meshproof.inventory.destination_rules import DestinationRule
 
 
@@ -29,15 +30,11 @@ class TlsSettings:
         return self.rule.host
 
 
-@lru_cache(maxsize=2)
-def read_tls_settings(inventory: Inventory) -> tuple[TlsSettings, ...]:
-    """Return the TLS settings of every DestinationRule and its subsets."""
-    return tuple(
-        setting
-        for rule in inventory.destination_rules
-        for policy in rule.traffic_policies
-        for setting in _read_settings(rule, policy)
-    )
+def read_tls_settings(rules: Iterable[DestinationRule]) -> Iterator[TlsSettings]:
+    """Yield the TLS settings of DestinationRules and of their subsets."""
+    for rule in rules:
+        for policy in rule.traffic_policies:
+            yield from _read_settings(rule, policy)
 
 
 def _read_settings(rule: DestinationRule, holder: Value) -> Iterator[TlsSettings]:
