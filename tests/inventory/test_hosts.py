@@ -7,8 +7,8 @@ import pytest
 from meshproof import rules
 from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
-from meshproof.inventory import INVENTORY_KINDS, Inventory, KnownHosts
-from meshproof.inventory.known_hosts import list_known_hosts
+from meshproof.inventory import INVENTORY_KINDS, Inventory
+from meshproof.inventory.known_hosts import KnownHosts, list_known_hosts
 from meshproof.inventory.workloads import WORKLOAD_KINDS
 from meshproof.rules.known_hosts import read_known_hosts
 

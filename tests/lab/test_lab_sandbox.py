@@ -141,7 +141,7 @@ def test_its_pods_keep_to_restricted(changed: bool) -> None:
     namespaces = dict.fromkeys(("default", "warehouse"), name)
     standing = EchoPlacement(namespaces, ports, {}, str, lambda host: ["."])
     pods = [
-        body for body in make_objects(user_rules.workloads.echoes, user_rules.inventory, standing)
+        body for body in make_objects(user_rules.workloads.echoes, user_rules.known_hosts, standing)
     ]
     pods = [body for body in pods if body["kind"] == "Pod"]
     assert pods

@@ -71,7 +71,7 @@ def test_a_case_is_asked_often_enough_to_tell_it_from_each_other_route() -> None
 def test_the_chance_to_miss_another_route_is_the_run_s() -> None:
     found = loading.load([str(RULES)])
     (case,) = [one for one in found.plan.cases if one.id == "shop: path /v1 -> v1"]
-    workloads = Workloads(plan_echo_workloads(found.rules, found.inventory), 1e-6)
+    workloads = Workloads(plan_echo_workloads(found.rules, found.known_hosts), 1e-6)
     assert 0.9 ** workloads.count_visits(case) <= 1e-6 < 0.9 ** (workloads.count_visits(case) - 1)
 
 

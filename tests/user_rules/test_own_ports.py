@@ -52,7 +52,7 @@ def test_a_service_that_nobody_describes_has_the_ports_that_are_called(tmp_path:
     found = loading.load([str(path)])
     listed = {
         host.partition(".")[0]: said
-        for host, said in collect_ports(found.rules, found.inventory).items()
+        for host, said in collect_ports(found.rules, found.known_hosts).items()
     }
     assert listed == {"reviews": (9080,), "ratings": (80, 9080), "stars": (80, 9080)}
 

@@ -11,7 +11,7 @@ import pytest
 from meshproof import inventory, rules
 from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
-from meshproof.inventory import KnownHosts
+from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.rules.known_hosts import read_known_hosts
 
 Run = Callable[..., Any]

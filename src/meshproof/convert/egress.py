@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from meshproof.documents.manifest import At, Document
-from meshproof.inventory import KnownHosts, destination_rules, service_entries
+from meshproof.inventory import destination_rules, service_entries
+from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.problems import raise_first_problem
 from meshproof.inventory.tls import read_tls_settings
 from meshproof.oracle.gaps import HTTP_PROTOCOLS
@@ -106,11 +107,11 @@ def _build_table(host: str, endpoints: list[EgressEndpoint]) -> RouteTable:
     return RouteTable((host,), (route,), None, at, route.name, ports=tuple(ports))
 
 
-def add_to_inventory(inventory: KnownHosts, rule_set: RuleSet) -> KnownHosts:
-    """Return the inventory with the external hosts and ports of `rule_set`."""
+def add_external_hosts(known_hosts: KnownHosts, rule_set: RuleSet) -> KnownHosts:
+    """Return the known hosts with the external hosts and ports of `rule_set`."""
     ports = {host: table.ports for table in rule_set.tables for host in table.hosts}
     return replace(
-        inventory,
-        ports={**inventory.ports, **ports},
-        external_hosts=tuple(dict.fromkeys((*inventory.external_hosts, *ports))),
+        known_hosts,
+        ports={**known_hosts.ports, **ports},
+        external_hosts=tuple(dict.fromkeys((*known_hosts.external_hosts, *ports))),
     )

@@ -393,26 +393,26 @@ def build_directions(
     subsets = [
         document for document in manifest.parse(text, name) if document.kind == "DestinationRule"
     ]
-    shared_inventory = read_known_hosts([*source.inventory_documents, *subsets], converted_rules)
-    source_inventory, converted_inventory = (
-        egress.add_to_inventory(shared_inventory, source_egress),
-        egress.add_to_inventory(shared_inventory, converted_egress),
+    shared_hosts = read_known_hosts([*source.inventory_documents, *subsets], converted_rules)
+    source_hosts, converted_hosts = (
+        egress.add_external_hosts(shared_hosts, source_egress),
+        egress.add_external_hosts(shared_hosts, converted_egress),
     )
     return [
         Direction(
             "the cases of the source, answered by the converted rules",
             UserRules(
                 converted_rules,
-                derive.derive(source_rules, source_inventory.ports),
-                converted_inventory,
+                derive.derive(source_rules, source_hosts.ports),
+                converted_hosts,
             ),
         ),
         Direction(
             "the cases of the converted rules, answered by the source",
             UserRules(
                 source_rules,
-                derive.derive(converted_rules, converted_inventory.ports),
-                source_inventory,
+                derive.derive(converted_rules, converted_hosts.ports),
+                source_hosts,
             ),
         ),
     ]

@@ -8,10 +8,9 @@ raises the first of these; lint reads around them.
 from __future__ import annotations
 
 from meshproof.inventory.index import Inventory
-from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.workloads import WORKLOAD_KINDS
 
-__all__ = ["INVENTORY_KINDS", "Inventory", "KnownHosts"]
+__all__ = ["INVENTORY_KINDS", "Inventory"]
 
 #: Kinds that the rules refer to; they contain no rule.
 INVENTORY_KINDS = (

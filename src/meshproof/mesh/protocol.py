@@ -17,7 +17,7 @@ from meshproof.documents.manifest import Document
 from meshproof.rules.model import MtlsMode, RuleSet
 
 if TYPE_CHECKING:
-    from meshproof.inventory import KnownHosts
+    from meshproof.inventory.known_hosts import KnownHosts
     from meshproof.mesh.addons import Addon
     from meshproof.mesh.counters import Counters
     from meshproof.mesh.echo.case_mesh import CaseMesh
@@ -170,7 +170,7 @@ class SandboxRules:
 
     rules: RuleSet
     cases: Sequence[Case]
-    inventory: KnownHosts
+    known_hosts: KnownHosts
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def read_sandbox_rules(config: pytest.Config) -> SandboxRules | None:
     if not uses_sandbox(config):
         return None
     user_rules = settings.load_user_rules(config)
-    return SandboxRules(user_rules.rules, user_rules.plan.cases, user_rules.inventory)
+    return SandboxRules(user_rules.rules, user_rules.plan.cases, user_rules.known_hosts)
 
 
 def count_echo_workloads(config: pytest.Config) -> int:

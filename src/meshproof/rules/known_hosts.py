@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE
 from meshproof.documents.manifest import Document
-from meshproof.inventory import Inventory, KnownHosts
+from meshproof.inventory import Inventory
 from meshproof.inventory import sidecars as sidecar_reader
-from meshproof.inventory.known_hosts import list_known_hosts
+from meshproof.inventory.known_hosts import KnownHosts, list_known_hosts
 from meshproof.inventory.problems import raise_first_problem
 from meshproof.inventory.sidecars import Sidecar, read_sidecars
 from meshproof.rules.model import RouteTable, RuleSet

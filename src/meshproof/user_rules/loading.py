@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from meshproof import inventory, rules
 from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
-from meshproof.inventory import KnownHosts
+from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.services import read_selectors
 from meshproof.mesh.echo.workloads import Workloads, check_hosts, plan_echo_workloads
 from meshproof.mesh.envoy.listeners import MIRROR_HEADER
@@ -41,7 +41,7 @@ _CLIENT_HEADERS = ("accept", "accept-encoding", "user-agent")
 
 @dataclass(frozen=True)
 class UserRules:
-    """A user's rules and their cases, with the inventory of the mesh.
+    """A user's rules and their cases, with what is known of their hosts.
 
     `unproven` are fields of the rules that no case can prove, `excluded` are live objects that are
     not checked at all.
@@ -49,14 +49,14 @@ class UserRules:
 
     rules: RuleSet
     plan: Plan
-    inventory: KnownHosts
+    known_hosts: KnownHosts
     unproven: tuple[UnprovenField, ...] = ()
     excluded: tuple[Excluded, ...] = ()
 
     @cached_property
     def workloads(self) -> Workloads:
         """The echo workloads that stand for the services of the rules."""
-        return Workloads(plan_echo_workloads(self.rules, self.inventory))
+        return Workloads(plan_echo_workloads(self.rules, self.known_hosts))
 
     @cached_property
     def _omitted_headers(self) -> tuple[str, ...]:
@@ -117,7 +117,7 @@ def load(
 
 
 def _build_user_rules(documents: Sequence[Document], are_live: bool) -> UserRules:
-    """Read rules and inventory from documents and derive the cases.
+    """Read rules and known hosts from documents and derive the cases.
 
     Raises BadRules with file and line, `are_live` also for hosts without a Service.
     """
@@ -129,8 +129,8 @@ def _build_user_rules(documents: Sequence[Document], are_live: bool) -> UserRule
         read_selectors(document for document in documents if document.kind == "Service"),
         ingress.find_istio_classes(documents),
     )
-    known_inventory = read_known_hosts(documents, rule_set)
+    known_hosts = read_known_hosts(documents, rule_set)
     if are_live:
-        check_hosts(rule_set, known_inventory)
-    plan = derive.derive(rule_set, known_inventory.ports)
-    return UserRules(rule_set, plan, known_inventory, tuple(gaps.find_unproven_fields(documents)))
+        check_hosts(rule_set, known_hosts)
+    plan = derive.derive(rule_set, known_hosts.ports)
+    return UserRules(rule_set, plan, known_hosts, tuple(gaps.find_unproven_fields(documents)))

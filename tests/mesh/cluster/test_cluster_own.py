@@ -107,7 +107,7 @@ def test_rules_of_which_nothing_can_be_proven_are_told_where_a_sandbox_is_asked_
     file = tmp_path / "rules.yaml"
     file.write_text(OUTSIDE)
     user_rules = loading.load([str(file)])
-    sandbox = SandboxRules(user_rules.rules, user_rules.plan.cases, user_rules.inventory)
+    sandbox = SandboxRules(user_rules.rules, user_rules.plan.cases, user_rules.known_hosts)
     with ClusterMesh.opened(replace(options, sandbox=sandbox)) as mesh:  # the mesh itself works
         with pytest.raises(BadRules, match="no case of these rules"), mesh.sandbox():
             pass

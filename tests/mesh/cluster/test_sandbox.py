@@ -67,7 +67,7 @@ def load_rules(folder: Path, spec: str, other_documents: str = GOOD) -> UserRule
 
 
 def sandbox(user_rules: UserRules) -> Sandbox:
-    return Sandbox(user_rules.rules, user_rules.plan.cases, user_rules.inventory, PLACE, ISTIO)
+    return Sandbox(user_rules.rules, user_rules.plan.cases, user_rules.known_hosts, PLACE, ISTIO)
 
 
 @pytest.mark.parametrize(
@@ -327,8 +327,8 @@ def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> Non
     bodies = list(
         make_objects(
             box.echoes,
-            user_rules.inventory,
-            make_placement(box.names, collect_ports(user_rules.rules, user_rules.inventory)),
+            user_rules.known_hosts,
+            make_placement(box.names, collect_ports(user_rules.rules, user_rules.known_hosts)),
         )
     )
     found_pods = [body for body in bodies if body["kind"] == "Pod"]
@@ -356,8 +356,8 @@ def test_its_services_select_what_stands_behind_them_alone() -> None:
     bodies = list(
         make_objects(
             box.echoes,
-            user_rules.inventory,
-            make_placement(box.names, collect_ports(user_rules.rules, user_rules.inventory)),
+            user_rules.known_hosts,
+            make_placement(box.names, collect_ports(user_rules.rules, user_rules.known_hosts)),
         )
     )
     services = {body["metadata"]["name"]: body for body in bodies if body["kind"] == "Service"}
@@ -397,9 +397,9 @@ def test_a_service_that_nobody_describes_has_the_ports_that_are_called(
     user_rules = load_rules(tmp_path, spec, other_documents=service("web", 9080) + other_service)
     bodies = make_objects(
         sandbox(user_rules).echoes,
-        user_rules.inventory,
+        user_rules.known_hosts,
         make_placement(
-            sandbox(user_rules).names, collect_ports(user_rules.rules, user_rules.inventory)
+            sandbox(user_rules).names, collect_ports(user_rules.rules, user_rules.known_hosts)
         ),
     )
     assert {

@@ -295,7 +295,7 @@ class ClusterMesh:
             sandbox = Sandbox(
                 user_rules.rules,
                 user_rules.cases,
-                user_rules.inventory,
+                user_rules.known_hosts,
                 self._scope,
                 self._istio,
                 self._beta,

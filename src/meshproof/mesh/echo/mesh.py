@@ -16,7 +16,7 @@ from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
 from meshproof.base.signals import interruptible
 from meshproof.base.waiting import wait_for
 from meshproof.documents.manifest import At
-from meshproof.inventory import KnownHosts
+from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.mesh.echo.listener import EchoBehaviour, make_echo_listener
 from meshproof.mesh.echo.mirrored_copies import MirroredCopies
 from meshproof.mesh.echo.workloads import (
@@ -59,12 +59,12 @@ class EchoMesh:
         workspace: Workspace,
         rules: RuleSet,
         cases: Iterable[Case],
-        inventory: KnownHosts,
+        known_hosts: KnownHosts,
     ) -> None:
         binary = find_binary(options.envoy)
         self._workspace = workspace
         self._rules = rules
-        self._inventory = inventory
+        self._known_hosts = known_hosts
         self._identity = Authority(workspace.path / "certificates").issue(
             ROOT_NAMESPACE, ingress.NAME
         )
@@ -79,8 +79,8 @@ class EchoMesh:
         self._mirrored_copies = MirroredCopies(
             workspace.path / "copies.log", self._servers, (self._clients, self._ingress.envoy)
         )
-        check_hosts(rules, inventory)
-        self.echoes = plan_echo_workloads(rules, inventory)
+        check_hosts(rules, known_hosts)
+        self.echoes = plan_echo_workloads(rules, known_hosts)
         self.workloads = Workloads(self.echoes, options.beta or DEFAULT_BETA)
         self.served: Served | None = None
         self._sender = LocalSender()
@@ -88,14 +88,14 @@ class EchoMesh:
     @classmethod
     @contextlib.contextmanager
     def opened(
-        cls, options: Options, rules: RuleSet, cases: Iterable[Case], inventory: KnownHosts
+        cls, options: Options, rules: RuleSet, cases: Iterable[Case], known_hosts: KnownHosts
     ) -> Iterator[EchoMesh]:
         """Serve the rules to the clients that the cases need; end everything with the context.
 
         Raises BadRules if an Envoy rejects the rules.
         """
         with interruptible(), Workspace.create() as workspace:
-            mesh = cls(options, workspace, rules, cases, inventory)
+            mesh = cls(options, workspace, rules, cases, known_hosts)
             mesh._serve()
             with contextlib.closing(mesh._sender):
                 yield mesh
@@ -105,7 +105,7 @@ class EchoMesh:
         self._start()
         ports = self._servers.read_listener_ports()
         pods = {
-            echo.name: _make_pod(echo, _find_selector(self._inventory, echo.host))
+            echo.name: _make_pod(echo, _find_selector(self._known_hosts, echo.host))
             for echo in self.echoes
         }
         endpoints = tuple(Endpoint(pods[name], "127.0.0.1", ports[name]) for name in pods)
@@ -169,10 +169,10 @@ class EchoMesh:
 
     def _iter_services(self) -> Iterator[Service]:
         """Yield a service for each host that has echo workloads."""
-        host_ports = collect_ports(self._rules, self._inventory)
+        host_ports = collect_ports(self._rules, self._known_hosts)
         for host in dict.fromkeys(echo.host for echo in self.echoes):
             name, namespace = split_host(host)
-            selector = _find_selector(self._inventory, host)
+            selector = _find_selector(self._known_hosts, host)
             yield Service(
                 name,
                 namespace,
@@ -225,9 +225,9 @@ class EchoMesh:
         return self.workloads.count_copies(case, requests, self._mirrored_copies.count_copies())
 
 
-def _find_selector(inventory: KnownHosts, host: str) -> Labels:
+def _find_selector(known_hosts: KnownHosts, host: str) -> Labels:
     """Return the selector of a host's Service, else the label app with the host's name."""
-    return inventory.selectors.get(host) or (("app", split_host(host)[0]),)
+    return known_hosts.selectors.get(host) or (("app", split_host(host)[0]),)
 
 
 def _make_pod(echo: EchoWorkload, selector: Labels) -> Pod:

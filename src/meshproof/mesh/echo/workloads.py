@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, Labels, is_service
 from meshproof.documents.manifest import At
-from meshproof.inventory import KnownHosts
+from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.oracle.actions import Shares
 from meshproof.oracle.derive import Case, Destination
 from meshproof.rules.model import RouteTable, RuleSet
@@ -50,10 +50,10 @@ def split_host(host: str) -> tuple[str, str]:
     return name, namespace
 
 
-def check_hosts(rules: RuleSet, inventory: KnownHosts) -> None:
+def check_hosts(rules: RuleSet, known_hosts: KnownHosts) -> None:
     """Raise BadRules for a host that is no service of the cluster, nor of a ServiceEntry."""
     for host, at in _collect_hosts(rules).items():
-        if not is_service(host) and host not in inventory.external_hosts:
+        if not is_service(host) and host not in known_hosts.external_hosts:
             raise at.unsupported(
                 f"{host}: only services of the cluster get an echo workload yet, and hosts of "
                 "a ServiceEntry"
@@ -77,16 +77,16 @@ def _iter_hosts(table: RouteTable) -> Iterator[tuple[str, At]]:
         yield target.host, target.at or table.at
 
 
-def plan_echo_workloads(rules: RuleSet, inventory: KnownHosts) -> list[EchoWorkload]:
-    """Return the echo workloads of all hosts: the known workloads of the inventory.
+def plan_echo_workloads(rules: RuleSet, known_hosts: KnownHosts) -> list[EchoWorkload]:
+    """Return the echo workloads of all hosts: their known workloads.
 
     For a host without known ones: one for each subset, and one that is in no subset.
     """
     workloads: dict[str, EchoWorkload] = {}
     for host in _collect_hosts(rules):
         name, namespace = split_host(host)
-        selector = inventory.selectors.get(host, ())
-        for labels in inventory.workloads.get(host) or _collect_subsets(rules, inventory, host):
+        selector = known_hosts.selectors.get(host, ())
+        for labels in known_hosts.workloads.get(host) or _collect_subsets(rules, known_hosts, host):
             base_name = workload_name = f"{name}.{namespace}.{_join_label_values(labels, selector)}"
             for number in itertools.count(2):
                 workload = EchoWorkload(workload_name, host, labels)
@@ -96,7 +96,7 @@ def plan_echo_workloads(rules: RuleSet, inventory: KnownHosts) -> list[EchoWorkl
     return list(workloads.values())
 
 
-def collect_ports(rules: RuleSet, inventory: KnownHosts) -> dict[str, tuple[int, ...]]:
+def collect_ports(rules: RuleSet, known_hosts: KnownHosts) -> dict[str, tuple[int, ...]]:
     """Return the ports of each host that the rules name: those of its Service.
 
     For a host without a Service: the ports that rules name, else the default one. In addition every
@@ -104,7 +104,7 @@ def collect_ports(rules: RuleSet, inventory: KnownHosts) -> dict[str, tuple[int,
     port.
     """
     host_ports = {
-        host: set(inventory.ports.get(host) or DEFAULT_PORTS) for host in _collect_hosts(rules)
+        host: set(known_hosts.ports.get(host) or DEFAULT_PORTS) for host in _collect_hosts(rules)
     }
     gateway_ports = {
         gateway.name: [server.port for server in gateway.servers] for gateway in rules.gateways
@@ -114,7 +114,7 @@ def collect_ports(rules: RuleSet, inventory: KnownHosts) -> dict[str, tuple[int,
         for table in rules.tables
         for route in table.routes
         for target in route.targets
-        if target.port is None and target.host not in inventory.workloads
+        if target.port is None and target.host not in known_hosts.workloads
     ]
     has_grown = True
     while has_grown:
@@ -132,13 +132,13 @@ def collect_ports(rules: RuleSet, inventory: KnownHosts) -> dict[str, tuple[int,
     return {host: tuple(sorted(ports)) for host, ports in host_ports.items()}
 
 
-def _collect_subsets(rules: RuleSet, inventory: KnownHosts, host: str) -> list[Labels]:
+def _collect_subsets(rules: RuleSet, known_hosts: KnownHosts, host: str) -> list[Labels]:
     """Return the label sets of a host's subsets; the first is in no subset."""
     routes = [route for table in rules.tables for route in table.routes]
     target_labels = [
         target.labels for route in routes for target in route.targets if target.host == host
     ]
-    subsets = [labels for labels in (*target_labels, *inventory.subsets.get(host, ())) if labels]
+    subsets = [labels for labels in (*target_labels, *known_hosts.subsets.get(host, ())) if labels]
     return list(dict.fromkeys([OTHER_LABELS, *subsets]))
 
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 
 from meshproof.apps.echo_pod import HEALTH_PATH, PORT
 from meshproof.base.names import Labels, is_service
-from meshproof.inventory import KnownHosts
+from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.mesh.cluster.api import images, pod_security
 from meshproof.mesh.cluster.api.client import Object
 from meshproof.mesh.cluster.api.objects import SMALL_RESOURCES, SMALL_SIDECAR_ANNOTATIONS
@@ -52,7 +52,7 @@ def select_services(echoes: Sequence[EchoWorkload]) -> list[EchoWorkload]:
 
 
 def make_objects(
-    echoes: Sequence[EchoWorkload], inventory: KnownHosts, placement: EchoPlacement
+    echoes: Sequence[EchoWorkload], known_hosts: KnownHosts, placement: EchoPlacement
 ) -> Iterator[Object]:
     """Yield the ConfigMap of each namespace, then the Services, then the pods."""
     services = select_services(echoes)
@@ -64,7 +64,7 @@ def make_objects(
     for host in dict.fromkeys(echo.host for echo in services):
         yield _make_service(host, placement)
     for number, echo in enumerate(services):
-        yield _make_pod(echo, number, inventory.selectors.get(echo.host, ()), placement)
+        yield _make_pod(echo, number, known_hosts.selectors.get(echo.host, ()), placement)
 
 
 def name_pods(

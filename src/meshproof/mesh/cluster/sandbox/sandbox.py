@@ -14,8 +14,8 @@ from functools import cached_property
 from meshproof.base.errors import BadRules, NotReady
 from meshproof.base.names import MESH
 from meshproof.documents.manifest import Document
-from meshproof.inventory import KnownHosts
 from meshproof.inventory.destination_rules import DestinationRule, read_destination_rules
+from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.mesh.cluster.api.client import Kube
 from meshproof.mesh.cluster.api.objects import RunObject, RunScope
 from meshproof.mesh.cluster.istio.istio import Istio
@@ -50,18 +50,18 @@ class Sandbox:
         self,
         rules: RuleSet,
         cases: Sequence[Case],
-        inventory: KnownHosts,
+        known_hosts: KnownHosts,
         scope: RunScope,
         istio: Istio,
         beta: float | None = None,
     ) -> None:
         """Raise BadRules for a host that is no service, and if no case can be proven."""
-        check_hosts(rules, inventory)
+        check_hosts(rules, known_hosts)
         self._rules = rules
-        self._inventory = inventory
+        self._known_hosts = known_hosts
         self._scope = scope
         self._istio = istio
-        self.echoes = plan_echo_workloads(rules, inventory)
+        self.echoes = plan_echo_workloads(rules, known_hosts)
         self.workloads = Workloads(self.echoes, beta or DEFAULT_BETA)
         user_namespaces = self._list_user_namespaces()
         self.names = SandboxNames.for_namespaces(scope, user_namespaces)
@@ -138,7 +138,7 @@ class Sandbox:
 
     def create_workloads(self, kube: Kube) -> None:
         """Create everything but the rules, in the sandbox's existing namespaces."""
-        for body in echo_pods.make_objects(self.echoes, self._inventory, self._echo_placement):
+        for body in echo_pods.make_objects(self.echoes, self._known_hosts, self._echo_placement):
             try:
                 kube.apply(body)
             except NotReady as error:
@@ -175,7 +175,7 @@ class Sandbox:
         """Where and how to create the echo workloads."""
         return echo_pods.EchoPlacement(
             self.names.namespaces,
-            collect_ports(self._rules, self._inventory),
+            collect_ports(self._rules, self._known_hosts),
             self._labels,
             self._scope.map_image,
             lambda host: self._rewriter.list_exports(host in self._rewriter.gateway_hosts),
