@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
+from meshproof.base.clues import Clue
 from meshproof.mesh.protocol import Served
 from meshproof.run.failure import Failure
 from meshproof.run.record import Check, Outcome, Result, Run
@@ -93,7 +94,7 @@ def build_broken_results() -> list[Result]:
                 expected="v1 0.5, v2 0.5",
                 observed=turns.verdict.paragraph(),
                 curl=CURL,
-                clues=("no route weighs the versions",),
+                clues=(Clue("reviews", "no route weighs the versions"),),
                 diagnosis="meshproof-report/diagnosis/split-half-routerule",
             ),
             seconds=0.41,

@@ -101,7 +101,7 @@ def test_a_message_that_holds_the_parts_is_not_said_twice(
         ("expected", "v1 0.5, v2 0.5"),
         ("observed", failed.checks[0].verdict.paragraph()),
         ("see it", failed.checks[0].curl),
-        ("clues", "no route weighs the versions"),
+        ("clues", "reviews: no route weighs the versions"),
         ("diagnosis", failed.diagnosis),
     ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from meshproof.base.clues import Clue
 from meshproof.base.errors import Inconclusive
 from meshproof.reports import console, html, junit, record
 from meshproof.run.failure import BrokenPromise, Failure
@@ -22,7 +23,7 @@ FAILURE = Failure(
     expected="v1 answers",
     observed=BODY,
     curl="curl -i http://127.0.0.1:1/",
-    clues=(BODY,),
+    clues=(Clue("reviews-v2", BODY),),
     diagnosis="meshproof-report/diagnosis/v1-only",
 )
 
@@ -42,7 +43,7 @@ def test_parts_are_the_fields(run_with_failure: Run) -> None:
         ("expected", "v1 answers"),
         ("observed", BODY),
         ("see it", "curl -i http://127.0.0.1:1/"),
-        ("clues", BODY),
+        ("clues", f"reviews-v2: {BODY}"),
         ("diagnosis", "meshproof-report/diagnosis/v1-only"),
     ]
 

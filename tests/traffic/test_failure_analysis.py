@@ -5,6 +5,7 @@ from itertools import cycle
 
 import pytest
 
+from meshproof.base.clues import Clue
 from meshproof.base.errors import Inconclusive, NotReady
 from meshproof.mesh.http import HttpRequest, HttpResponse
 from meshproof.mesh.protocol import Address
@@ -40,24 +41,25 @@ def seen(sample: Visits, expect: dict[str, float]) -> tuple[FailureAnalysis, Ver
 
 def test_a_promise_kept_needs_no_clue() -> None:
     watch, verdict = seen(Scripted(lambda number: ("v3", "p0")), {"v3": 1})
-    assert watch.explain(verdict).lines == ()
+    assert watch.explain(verdict).clues == ()
 
 
 def test_a_verdict_after_few_answers_is_looked_at_further() -> None:
     versions = cycle(["v1", "v2", "v3"])
     sample = Scripted(lambda number: (next(versions), "p0"))
     watch, verdict = seen(sample, {"v3": 1})
-    (line,) = watch.explain(verdict).lines
+    (clue,) = watch.explain(verdict).clues
     assert verdict.n == 10
-    assert line.startswith("of 200 visits in all: v1 67, v2 67, v3 66; all versions answer about")
-    assert line.endswith("or a route before it takes everything (route order)")
+    assert clue.subject == "of 200 visits in all"
+    assert clue.fact.startswith("v1 67, v2 67, v3 66; all versions answer about")
+    assert clue.fact.endswith("or a route before it takes everything (route order)")
 
 
 def test_a_rule_with_a_match_may_also_not_fit() -> None:
     versions = cycle(["v1", "v2", "v3"])
     watch, verdict = seen(Scripted(lambda number: (next(versions), "p0")), {"v3": 1})
-    (line,) = watch.explain(verdict, has_match=True).lines
-    assert "its match does not fit" in line
+    (clue,) = watch.explain(verdict, has_match=True).clues
+    assert "its match does not fit" in clue.fact
 
 
 def test_a_mesh_that_no_longer_answers_is_no_error_of_the_verdict() -> None:
@@ -67,33 +69,33 @@ def test_a_mesh_that_no_longer_answers_is_no_error_of_the_verdict() -> None:
         return "v1", "p0"
 
     watch, verdict = seen(Scripted(answer), {"v3": 1})
-    assert watch.explain(verdict).lines == ()
+    assert watch.explain(verdict).clues == ()
 
 
 def test_the_pod_that_all_wrong_answers_came_through_is_named() -> None:
     sample = Scripted(lambda number: ("v1", "p1") if number % 2 else ("v3", "p0"))
     watch, verdict = seen(sample, {"v3": 1})
-    assert watch.explain(verdict).lines[1] == (
-        "only some pods give wrong answers: p1: 100 of 100 wrong; p0: none"
+    assert watch.explain(verdict).clues[1] == Clue(
+        "only some pods give wrong answers", "p1: 100 of 100 wrong; p0: none"
     )
 
 
 def test_a_pod_is_not_cleared_by_luck() -> None:
     sample = Scripted(lambda number: ("v1" if number == 1 else "v3", f"p{number % 2}"))
     watch, verdict = seen(sample, {"v3": 1})
-    assert watch.explain(verdict).lines == ("of 200 visits in all: v1 1, v3 199",)
+    assert watch.explain(verdict).clues == (Clue("of 200 visits in all", "v1 1, v3 199"),)
 
 
 def test_the_requests_that_are_answered_wrong_are_named_and_shown() -> None:
     kinds = [HttpRequest("/productpage", (("Cookie", value),)) for value in ("user=burr", "a=b")]
     sample = Scripted(lambda number: ("v1" if number % 2 else "v3", "p0"), kinds)
     watch, verdict = seen(sample, {"v3": 1})
-    clues = watch.explain(verdict)
-    assert clues.lines[1] == (
-        "only some requests give wrong answers: Cookie: a=b: 100 of 100 wrong; "
-        "Cookie: user=burr: none"
+    explanation = watch.explain(verdict)
+    assert explanation.clues[1] == Clue(
+        "only some requests give wrong answers",
+        "Cookie: a=b: 100 of 100 wrong; Cookie: user=burr: none",
     )
-    assert clues.curl == "curl -i -H 'Cookie: a=b' http://127.0.0.1:1/productpage"
+    assert explanation.curl == "curl -i -H 'Cookie: a=b' http://127.0.0.1:1/productpage"
 
 
 def test_answers_without_a_version_are_told() -> None:
@@ -108,9 +110,9 @@ def test_what_is_no_version_is_not_spoken_of_as_one() -> None:
     sample = Scripted(lambda number: ("v3", "p0"))
     watch = FailureAnalysis(sample, lambda visit: "half a page")
     verdict = judge(map(watch, sample), {"whole page": 1})
-    clues = watch.explain(verdict)
-    assert clues.summary == "10 of 10 answers: half a page"
-    assert clues.lines == ("of 200 visits in all: half a page 200",)
+    explanation = watch.explain(verdict)
+    assert explanation.summary == "10 of 10 answers: half a page"
+    assert explanation.clues == (Clue("of 200 visits in all", "half a page 200"),)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import difflib
 import traceback
 from collections.abc import Iterable
 
+from meshproof.base.clues import Clue
 from meshproof.base.escaping import escape_text
 
 EXIT_PASSED = 0
@@ -58,10 +59,10 @@ class MeshproofError(Exception):
     """
 
     exit_code = EXIT_FAILED
-    #: The folder of the evidence that was saved before the mesh ended, and lines on what looked
+    #: The folder of the evidence that was saved before the mesh ended, and what looked
     #: wrong then; empty if there is none.
     diagnosis = ""
-    clues = ""
+    clues: tuple[Clue, ...] = ()
 
     def __str__(self) -> str:
         return escape_text(super().__str__())

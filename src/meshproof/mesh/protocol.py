@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from meshproof.base.clues import Clue
 from meshproof.base.errors import UsageError, suggest_nearest
 from meshproof.base.names import ROOT_NAMESPACE
 from meshproof.documents.manifest import Document
@@ -320,8 +321,8 @@ class Mesh(Protocol):
         pod of a cluster that dies is no process of the run's own: it is a finding.
         """
 
-    def diagnose(self, folder: Path) -> str:
-        """Save logs and proxy configs in `folder`; return a few lines on what looks wrong."""
+    def diagnose(self, folder: Path) -> Sequence[Clue]:
+        """Save logs and proxy configs in `folder`; return what looks wrong."""
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from _pytest.outcomes import Skipped
 
+from meshproof.base.clues import Clue
 from meshproof.base.errors import (
     EvidenceError,
     MeshproofError,
@@ -72,7 +73,7 @@ def build_failure(
     outcome: Outcome,
     call: pytest.CallInfo[None],
     evidence: Evidence,
-    clues: tuple[str, ...],
+    clues: tuple[Clue, ...],
     diagnosis: str,
 ) -> Failure | None:
     """Return the failure of a test that ended with an exception; None where nothing failed.
@@ -133,7 +134,7 @@ def _build_check_failure(check: Check, explanation: Explanation | None) -> Failu
         expected=describe_expected(verdict),
         observed=verdict.paragraph(),
         curl=check.curl,
-        clues=explanation.lines if explanation else (),
+        clues=explanation.clues if explanation else (),
     )
 
 
@@ -149,11 +150,11 @@ def _describe_error(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
     return f"{excinfo.exconly()}\n{excinfo.getrepr(style='short')}"
 
 
-def _describe_trace(excinfo: pytest.ExceptionInfo[BaseException]) -> tuple[str, ...]:
+def _describe_trace(excinfo: pytest.ExceptionInfo[BaseException]) -> tuple[Clue, ...]:
     """Return the frames that lead to an error, without those of pytest."""
-    lines = (
-        f"{entry.path}:{entry.lineno + 1}: in {entry.name}"
+    frames = (
+        Clue(f"{entry.path}:{entry.lineno + 1}", f"in {entry.name}")
         for entry in excinfo.traceback
         if str(entry.frame.f_globals.get("__name__")).partition(".")[0] not in ("_pytest", "pluggy")
     )
-    return ("it was raised by way of", *lines)
+    return (Clue("", "it was raised by way of"), *frames)

@@ -17,6 +17,7 @@ import pytest
 from _pytest.outcomes import Skipped
 
 from meshproof.base import signals
+from meshproof.base.clues import Clue
 from meshproof.base.errors import (
     EXIT_INTERNAL,
     Inconclusive,
@@ -110,7 +111,7 @@ class Recorder:
         self._start_time = time.monotonic()
         self._mesh: Mesh | None = None
         #: Subject -> folder and clues; all cases of user rules share one state of the mesh.
-        self._saved_diagnoses: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._saved_diagnoses: dict[str, tuple[str, tuple[Clue, ...]]] = {}
         #: The result of the test that runs; its end may still change it.
         self._unfinished: Result | None = None
         self._recorded_checks = 0
@@ -209,7 +210,7 @@ class Recorder:
         is_internal = call.excinfo is not None and is_internal_error(item, call.when, call.excinfo)
         outcome = Outcome.INTERNAL_ERROR if is_internal else self._determine_outcome(call, evidence)
         self._update_run_notes()
-        diagnosis, clues = "", tuple[str, ...]()
+        diagnosis, clues = "", tuple[Clue, ...]()
         if outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.MESH_NOT_READY):
             is_user_rule_case = "rule_case" in getattr(item, "fixturenames", ())
             subject = _USER_RULES if is_user_rule_case else f"{name} {evidence.dialect}".strip()
@@ -261,22 +262,28 @@ class Recorder:
 
     def _save_diagnosis(
         self, subject: str, call: pytest.CallInfo[None]
-    ) -> tuple[str, tuple[str, ...]]:
+    ) -> tuple[str, tuple[Clue, ...]]:
         """Save the state of the mesh; return its folder and clues to the failure.
 
         A mesh that failed to start has ended already: its error has the folder and the clues.
         """
         error = call.excinfo.value if call.excinfo else None
+        error_clues = error.clues if isinstance(error, MeshproofError) else ()
         if isinstance(error, MeshproofError) and error.diagnosis:
-            return error.diagnosis, tuple(error.clues.splitlines())
+            return error.diagnosis, error_clues
+        folder, clues = self._diagnose_mesh(subject)
+        return folder, (*error_clues, *clues)
+
+    def _diagnose_mesh(self, subject: str) -> tuple[str, tuple[Clue, ...]]:
+        """Save the state of the mesh, if there is one; return the folder and what looks wrong."""
         if self._mesh is None or subject in self._saved_diagnoses:
             return self._saved_diagnoses.get(subject, ("", ()))
         folder_name = re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-")
         folder = self._folder / settings.DIAGNOSIS / folder_name
         try:
-            clues = tuple(self._mesh.diagnose(folder).splitlines())
+            clues = tuple(self._mesh.diagnose(folder))
         except (MeshproofError, OSError) as error:
-            clues = (f"the diagnosis is not complete: {error}",)
+            clues = (Clue("the diagnosis is not complete", str(error)),)
         if subject == _USER_RULES:
             self._saved_diagnoses[subject] = str(folder), clues
         return str(folder), clues
@@ -307,8 +314,9 @@ def _merge_teardown(result: Result, teardown: Result) -> Result:
         worse, other = result, teardown
     failure = worse.failure
     if failure is not None and other.failure is not None:
-        clue = f"the test's {'teardown' if other is teardown else 'call'} failed, too: "
-        failure = replace(failure, clues=(*failure.clues, f"{clue}{other.failure.summary}"))
+        phase = "teardown" if other is teardown else "call"
+        clue = Clue(f"the test's {phase} failed, too", other.failure.summary)
+        failure = replace(failure, clues=(*failure.clues, clue))
     codes = [part.exit_code for part in (result, teardown) if part.exit_code]
     return replace(
         worse,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from meshproof.base.clues import Clue
 from meshproof.base.errors import EvidenceError, label_evidence
 
 
@@ -13,7 +14,7 @@ class Failure:
 
     `summary` says in one line what happened. `cause` says it whole; it is empty where `expected`
     and `observed` say all of it. `curl` is a command line that shows one of the requests, `clues`
-    are lines on what may be behind it, `diagnosis` is the folder with the evidence. What was
+    are facts that may be behind it, `diagnosis` is the folder with the evidence. What was
     promised, and where, is in the `Result`.
     """
 
@@ -22,7 +23,7 @@ class Failure:
     expected: str = ""
     observed: str = ""
     curl: str = ""
-    clues: tuple[str, ...] = ()
+    clues: tuple[Clue, ...] = ()
     diagnosis: str = ""
 
     @property
@@ -31,7 +32,7 @@ class Failure:
         parts = (
             ("cause", self.cause),
             *label_evidence(self.expected, self.observed, self.curl),
-            ("clues", "\n".join(self.clues)),
+            ("clues", "\n".join(map(str, self.clues))),
             ("diagnosis", self.diagnosis),
         )
         return [(label, text) for label, text in parts if text]

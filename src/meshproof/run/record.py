@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from meshproof.base import errors
+from meshproof.base.clues import Clue
 from meshproof.base.escaping import escape_text
 from meshproof.mesh.protocol import Served
 from meshproof.run.failure import Failure
@@ -207,7 +208,8 @@ class Run:
             served = item.pop("served", None)
             item |= {"outcome": Outcome(item["outcome"]), "checks": tuple(checks)}
             if failure := item.pop("failure", None):
-                item["failure"] = Failure(**{**failure, "clues": tuple(failure["clues"])})
+                clues = tuple(Clue(**clue) for clue in failure["clues"])
+                item["failure"] = Failure(**{**failure, "clues": clues})
             results.append(Result(**item, served=Served(**served) if served else None))
         return cls(**record, results=results)
 

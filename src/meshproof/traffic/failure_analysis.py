@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from meshproof.base.clues import Clue
 from meshproof.base.errors import Inconclusive, NotReady
 from meshproof.mesh.http import HttpRequest, HttpResponse
 from meshproof.traffic.visits import Visits
@@ -56,12 +57,12 @@ _TROUBLE_WORD = re.compile(r"\b(error|sorry|unavailable|timeout|refused)\b", re.
 class Explanation:
     """What the analysis adds to a verdict.
 
-    `summary` says in one line what happened, `lines` say what the wrong responses have in common,
+    `summary` says in one line what happened, `clues` say what the wrong responses have in common,
     `curl` is a command line that shows one of them.
     """
 
     summary: str
-    lines: tuple[str, ...] = ()
+    clues: tuple[Clue, ...] = ()
     curl: str = ""
 
 
@@ -143,14 +144,14 @@ class FailureAnalysis:
             self._send_more()
         wrong = [visit for visit in judged if _is_wrong(visit.label, verdict)]
         shown_request = wrong[0].request if wrong else self._sample.requests[0]
-        lines = [
+        clues = [
             self._describe_shares(verdict, has_match),
             _describe_faulty_groups("pod", self._count_groups(verdict, _read_pod)),
             _describe_faulty_groups("request", self._count_groups(verdict, _describe_request)),
         ]
         return Explanation(
             self._summarize(verdict),
-            tuple(line for line in lines if line),
+            tuple(clue for clue in clues if clue),
             self._sample.build_curl(shown_request),
         )
 
@@ -185,16 +186,17 @@ class FailureAnalysis:
             return f"{wrong_counts[label]} of {verdict.n} answers: {label}"
         return verdict.statement
 
-    def _describe_shares(self, verdict: Verdict, has_match: bool) -> str:
+    def _describe_shares(self, verdict: Verdict, has_match: bool) -> Clue | None:
         """Say how many visits each label has, and whether that looks like no rule at all."""
         if verdict.code not in ("undeclared", "weight-zero") or len(self._visits) < _MIN_VISITS:
-            return ""
+            return None
         counts = Counter(visit.label for visit in self._visits if visit.label is not None)
         shares = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
-        line = f"of {sum(counts.values())} visits in all: {shares}"
+        subject = f"of {sum(counts.values())} visits in all"
         if not self._reads_versions or not _are_even(counts):
-            return line
-        return f"{line}; {_RULE_NOT_APPLIED}{_MATCH_NOT_FITTING if has_match else ''}"
+            return Clue(subject, shares)
+        cause = f"{_RULE_NOT_APPLIED}{_MATCH_NOT_FITTING if has_match else ''}"
+        return Clue(subject, f"{shares}; {cause}")
 
     def _count_groups(
         self, verdict: Verdict, key: Callable[[_LabelledVisit], str]
@@ -231,11 +233,11 @@ def _are_even(counts: Mapping[str, int]) -> bool:
     )
 
 
-def _describe_faulty_groups(noun: str, groups: Mapping[str, tuple[int, int]]) -> str:
+def _describe_faulty_groups(noun: str, groups: Mapping[str, tuple[int, int]]) -> Clue | None:
     """Say which groups have all the wrong visits, if the others are surely free of them."""
     faulty = {name: group for name, group in groups.items() if group[0]}
     if not faulty or len(faulty) == len(groups) or not all(groups):
-        return ""
+        return None
     share = min(wrong / total for wrong, total in faulty.values())
     faultless = [
         name
@@ -243,8 +245,9 @@ def _describe_faulty_groups(noun: str, groups: Mapping[str, tuple[int, int]]) ->
         if not wrong and (1 - share) ** total <= _MAX_MISTAKE
     ]
     if len(faultless) + len(faulty) < len(groups):
-        return ""
+        return None
     counts = "; ".join(
         f"{name}: {wrong} of {total} wrong" for name, (wrong, total) in faulty.items()
     )
-    return f"only some {noun}s give wrong answers: {counts}; {join_names(faultless)}: none"
+    subject = f"only some {noun}s give wrong answers"
+    return Clue(subject, f"{counts}; {join_names(faultless)}: none")

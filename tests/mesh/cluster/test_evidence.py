@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from meshproof.base import signals, timeouts
+from meshproof.base.clues import Clue
 from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.api import kubeconfig
 from meshproof.mesh.cluster.api.client import Kube
@@ -96,7 +97,7 @@ def kube(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     return Cluster()
 
 
-def saved(kube: Cluster, folder: Path) -> str:
+def saved(kube: Cluster, folder: Path) -> list[Clue]:
     gateway = proxies.Proxy("gateway-0", "istio-system", gateway=True)
     run = evidence.EvidenceSources(
         [NAMESPACE], "a=b", "x", lambda: ["good.x 1.31 SYNCED"], lambda: [gateway]
@@ -105,8 +106,8 @@ def saved(kube: Cluster, folder: Path) -> str:
 
 
 def test_all_that_tells_is_saved_without_a_secret(kube: Cluster, tmp_path: Path) -> None:
-    faults = saved(kube, tmp_path)
-    assert "meshproof-x/bad: container app was restarted 3 times" in faults
+    clues = saved(kube, tmp_path)
+    assert Clue("meshproof-x/bad", "container app was restarted 3 times") in clues
     files = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert set(files) == {
         "pods.json",
@@ -160,7 +161,8 @@ def test_what_cannot_be_had_is_said_and_the_rest_is_saved(
         raise NotReady("port 15000 does not answer")
 
     monkeypatch.setattr(evidence, "get_from_pod", refused)
-    assert "port 15000" not in saved(kube, tmp_path), "that is nothing of the mesh"
+    facts = " ".join(clue.fact for clue in saved(kube, tmp_path))
+    assert "port 15000" not in facts, "that is nothing of the mesh"
     lines = (tmp_path / "not-saved.txt").read_text().splitlines()
     assert lines == ["port 15000 does not answer"] * 2
     assert (tmp_path / "good.app.log").exists()
@@ -171,7 +173,7 @@ def test_saving_comes_to_an_end(
     kube: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timeouts, "EVIDENCE", -1.0)
-    assert saved(kube, tmp_path) == "the evidence is not complete after -1 s"
+    assert saved(kube, tmp_path) == [Clue("", "the evidence is not complete after -1 s")]
     assert not kube.logs
 
 
@@ -181,9 +183,9 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     happened: list[str] = []
     istio = Istio("istio-system", "", "1.31", (), "istio-system/istio-ingressgateway")
 
-    def save(_kube: object, _run: object, folder: Path) -> str:
+    def save(_kube: object, _run: object, folder: Path) -> list[Clue]:
         happened.append(f"saved {folder.name[:5]}")
-        return "something looks wrong"
+        return [Clue("a pod", "something looks wrong")]
 
     monkeypatch.setattr(kubeconfig, "choose_context", lambda options: options)
     monkeypatch.setattr(Kube, "connected", lambda *_: contextlib.nullcontext(Cluster()))
@@ -215,7 +217,7 @@ def test_evidence_is_saved_before_all_goes(
     assert events == ["saved mesh-", "deleted"]
     if isinstance(raised, NotReady):
         assert Path(raised.diagnosis).parent == tmp_path
-        assert raised.clues == "something looks wrong"
+        assert raised.clues == (Clue("a pod", "something looks wrong"),)
 
 
 def test_nothing_is_saved_where_nothing_was_made_or_is_asked_for(
@@ -231,7 +233,7 @@ def test_evidence_that_a_signal_cuts_short_is_completed(
 ) -> None:
     whole = evidence.save
 
-    def cut_short(*_arguments: object) -> str:
+    def cut_short(*_arguments: object) -> list[Clue]:
         monkeypatch.setattr(evidence, "save", whole)
         raise KeyboardInterrupt
 
@@ -246,7 +248,7 @@ def test_evidence_that_a_signal_cuts_short_is_completed(
 def test_what_cannot_be_saved_keeps_nothing_from_being_deleted(
     events: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_arguments: object) -> str:
+    def refused(*_arguments: object) -> list[Clue]:
         assert not signals.is_pending()
         raise OSError("disk is full")
 
@@ -260,12 +262,14 @@ import contextlib
 
 import pytest
 
+from meshproof.base.clues import Clue
 from meshproof.base.errors import NotReady
 
 @pytest.fixture(scope="session")
 def mesh():
     error = NotReady("reviews does not come up")
-    error.diagnosis, error.clues = "report/diagnosis/mesh-x", "shop/reviews has no sidecar"
+    error.diagnosis = "report/diagnosis/mesh-x"
+    error.clues = (Clue("shop/reviews", "it has no sidecar"),)
     raise error
 """
 
@@ -279,4 +283,43 @@ def test_a_mesh_that_does_not_come_up_leads_to_its_evidence(pytester: pytest.Pyt
     for result in results:
         assert result["outcome"] == "mesh not ready"
         assert result["failure"]["diagnosis"] == "report/diagnosis/mesh-x"
-        assert "shop/reviews has no sidecar" in result["failure"]["clues"]
+        assert {"subject": "shop/reviews", "fact": "it has no sidecar"} in result["failure"][
+            "clues"
+        ]
+
+
+CONFTEST_WITH_MESH = """
+import pytest
+
+from meshproof.base.clues import Clue
+
+class Mesh:
+    name, served, standins, notes = "local", None, [], []
+
+    def diagnose(self, folder):
+        return [Clue("shop/reviews", "its app has ended")]
+
+@pytest.fixture(scope="session")
+def mesh():
+    return Mesh()
+"""
+REFUSED = """
+from meshproof.base.clues import Clue
+from meshproof.base.errors import NotReady
+
+def test_one(mesh):
+    error = NotReady("no proxy serves the rules")
+    error.clues = (Clue("v1.yaml:3", "there is no Service reviews"),)
+    raise error
+"""
+
+
+def test_the_clues_of_an_error_come_before_those_of_its_mesh(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(CONFTEST_WITH_MESH)
+    pytester.makepyfile(REFUSED)
+    pytester.runpytest_subprocess("--mesh-report=report")
+    (result,) = json.loads((pytester.path / "report" / "run.json").read_text())["results"]
+    assert result["failure"]["clues"] == [
+        {"subject": "v1.yaml:3", "fact": "there is no Service reviews"},
+        {"subject": "shop/reviews", "fact": "its app has ended"},
+    ]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from meshproof import rules
+from meshproof.base.clues import Clue
 from meshproof.documents import manifest
 from meshproof.mesh.envoy.hops import Hop, describe_hops, read_hops
 
@@ -58,15 +59,18 @@ def test_calls_are_told_by_the_route_that_took_them() -> None:
     assert describe_hops(
         [CALL, CALL, replace(CALL, route="reviews-burr"), other_call], tables()
     ) == [
-        "calls to reviews by the rule that took them: page-0 2 by 'burr' at r.yaml:8; "
-        "page-0 1 by 'reviews-burr' at r.yaml:2; page-1 1 by no rule"
+        Clue(
+            "calls to reviews by the rule that took them",
+            "page-0 2 by 'burr' at r.yaml:8; page-0 1 by 'reviews-burr' at r.yaml:2; "
+            "page-1 1 by no rule",
+        )
     ]
 
 
 def test_a_lost_cookie_is_told_with_the_pod_that_lost_it() -> None:
     assert describe_hops([ARRIVAL, CALL], tables())[1:] == []
-    (line,) = describe_hops([ARRIVAL, replace(CALL, cookie="-")], tables())[1:]
-    assert line.startswith("page-0 got 1 requests with a cookie and called reviews without")
+    (clue,) = describe_hops([ARRIVAL, replace(CALL, cookie="-")], tables())[1:]
+    assert clue.subject.startswith("page-0 got 1 requests with a cookie and called reviews without")
 
 
 def test_a_call_without_a_cookie_lost_none_if_none_came() -> None:
@@ -80,8 +84,10 @@ def test_answers_of_the_proxy_and_of_the_app_are_told_apart() -> None:
     broken = replace(ARRIVAL, pod="details-0", status="503")
     refused = replace(broken, flags="UF")
     assert describe_hops([unrouted, broken, refused, replace(broken, status="200")], ()) == [
-        "the Envoy of page-0 has no route for reviews:9080/reviews/0: 1 of 1 requests",
-        "the app of details-0 answered 503: 1 of 3 requests",
-        "the Envoy of details-0 cannot connect to what is behind reviews:9080/reviews/0: "
-        "1 of 3 requests",
+        Clue("the Envoy of page-0 has no route for reviews:9080/reviews/0", "1 of 1 requests"),
+        Clue("the app of details-0 answered 503", "1 of 3 requests"),
+        Clue(
+            "the Envoy of details-0 cannot connect to what is behind reviews:9080/reviews/0",
+            "1 of 3 requests",
+        ),
     ]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from meshproof.base import signals, timeouts
+from meshproof.base.clues import Clue
 from meshproof.base.errors import BadRules, MeshproofError, NotReady
 from meshproof.documents.manifest import Document
 from meshproof.mesh.cluster.api import images, kubeconfig
@@ -353,8 +354,10 @@ class ClusterMesh:
         try:
             return settling.wait_served(self._kube, self.proxies, run_objects, present, strict, run)
         except NotReady as error:
-            hints = evidence.find_hosts_without_service(self._kube, run_objects) if present else ()
-            raise NotReady("\n".join([str(error), *hints])) from None
+            if present:
+                clues = evidence.find_hosts_without_service(self._kube, run_objects)
+                error.clues = (*error.clues, *clues)
+            raise
 
     def _file_namespaces(self) -> list[str]:
         """Return the files' names of the run's namespaces."""
@@ -410,8 +413,8 @@ class ClusterMesh:
         """Return the pods of the run's apps."""
         return workloads.list_pods(self._kube, self._app_namespaces, self._app_selector)
 
-    def diagnose(self, folder: Path) -> str:
-        """Save logs, events and proxy configs in `folder`; return lines on what looks wrong."""
+    def diagnose(self, folder: Path) -> list[Clue]:
+        """Save logs, events and proxy configs in `folder`; return what looks wrong."""
         self._unfinished_evidence = folder
         sources = evidence.EvidenceSources(
             self._all_namespaces,
@@ -420,15 +423,15 @@ class ClusterMesh:
             lambda: self._control_plane.proxy_status(),
             lambda: self._istio.list_gateways(self._kube),
         )
-        faults = evidence.save(self._kube, sources, folder)
+        clues = evidence.save(self._kube, sources, folder)
         self._unfinished_evidence = None
-        return faults
+        return clues
 
     def _save_evidence(self, error: BaseException | None = None) -> None:
         """Save the evidence of a failed run before its namespaces go; a signal waits until then.
 
         Also finishes what a signal has interrupted. An error of ours gets the folder and the
-        faults.
+        clues.
         """
         folder, self._unfinished_evidence = self._unfinished_evidence, None
         if error is not None and self._evidence is not None:
@@ -436,6 +439,6 @@ class ClusterMesh:
         if folder is None or not self._all_namespaces:
             return
         with signals.uninterrupted(), contextlib.suppress(MeshproofError, OSError):
-            faults = self.diagnose(folder)
+            clues = self.diagnose(folder)
             if isinstance(error, MeshproofError):
-                error.diagnosis, error.clues = str(folder), faults
+                error.diagnosis, error.clues = str(folder), (*error.clues, *clues)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from meshproof.base.clues import Clue
 from meshproof.rules.model import RouteTable
 
 #: Format of an access log line, in Envoy's command operators. The cookie is last: it has spaces.
@@ -65,19 +66,19 @@ def read_hops(folder: Path, since: datetime) -> Iterator[Hop]:
                 yield Hop(pod, **fields)
 
 
-def describe_hops(all_hops: Iterable[Hop], tables: Iterable[RouteTable]) -> list[str]:
+def describe_hops(all_hops: Iterable[Hop], tables: Iterable[RouteTable]) -> list[Clue]:
     """Return what went wrong at which pod, and which routes of `tables` took whose calls."""
     hops = list(all_hops)
-    lines = _describe_errors(hops)
+    clues = _describe_errors(hops)
     for table in tables:
         hosts = tuple(f"|{_to_statistics_name(host)}" for host in table.hosts)
         calls = [hop for hop in hops if _to_statistics_name(hop.cluster).endswith(hosts)]
         service = table.hosts[0].partition(".")[0]
-        lines += _describe_used_routes(calls, table, service)
+        clues += _describe_used_routes(calls, table, service)
         matches = [match for route in table.routes for match in route.matches]
         if any(name == "cookie" for match in matches for name, _ in match.headers):
-            lines += _describe_lost_cookies(hops, calls, service)
-    return lines
+            clues += _describe_lost_cookies(hops, calls, service)
+    return clues
 
 
 def _to_statistics_name(cluster: str) -> str:
@@ -85,7 +86,7 @@ def _to_statistics_name(cluster: str) -> str:
     return cluster.replace(".", "_")
 
 
-def _describe_errors(hops: Iterable[Hop]) -> list[str]:
+def _describe_errors(hops: Iterable[Hop]) -> list[Clue]:
     """Name the pods whose sidecar or app answered with an error, the most frequent first."""
     totals: Counter[tuple[str, str]] = Counter()
     errors: Counter[tuple[str, str, str]] = Counter()
@@ -101,18 +102,19 @@ def _describe_errors(hops: Iterable[Hop]) -> list[str]:
             error = f"the app of {hop.pod} answered {hop.status}"
             errors[hop.pod, hop.direction, error] += 1
     return [
-        f"{error}: {count} of {totals[pod, direction]} requests"
+        Clue(error, f"{count} of {totals[pod, direction]} requests")
         for (pod, direction, error), count in errors.most_common(_MAX_COUNTS)
     ]
 
 
-def _describe_used_routes(calls: Iterable[Hop], table: RouteTable, service: str) -> list[str]:
+def _describe_used_routes(calls: Iterable[Hop], table: RouteTable, service: str) -> list[Clue]:
     """Say which pod's calls to `service` were taken by which route, the most frequent first."""
     counts = Counter((hop.pod, hop.route) for hop in calls).most_common(_MAX_COUNTS)
     routes_text = "; ".join(
         f"{pod} {count} by {_describe_route(table, name)}" for (pod, name), count in counts
     )
-    return [f"calls to {service} by the rule that took them: {routes_text}"] if counts else []
+    subject = f"calls to {service} by the rule that took them"
+    return [Clue(subject, routes_text)] if counts else []
 
 
 def _describe_route(table: RouteTable, name: str) -> str:
@@ -125,7 +127,7 @@ def _describe_route(table: RouteTable, name: str) -> str:
     return f"'{name}' at {table.at}"
 
 
-def _describe_lost_cookies(hops: Iterable[Hop], calls: Iterable[Hop], service: str) -> list[str]:
+def _describe_lost_cookies(hops: Iterable[Hop], calls: Iterable[Hop], service: str) -> list[Clue]:
     """Name the pods that got a request with a cookie and made a call for it without one."""
     with_cookie = {
         (hop.pod, hop.id) for hop in hops if hop.direction == "inbound" and hop.cookie != "-"
@@ -134,7 +136,9 @@ def _describe_lost_cookies(hops: Iterable[Hop], calls: Iterable[Hop], service: s
         call.pod for call in calls if call.cookie == "-" and (call.pod, call.id) in with_cookie
     )
     return [
-        f"{pod} got {count} requests with a cookie and called {service} without the cookie: "
-        "its app does not pass it on, so no rule on it can match there"
+        Clue(
+            f"{pod} got {count} requests with a cookie and called {service} without the cookie",
+            "its app does not pass it on, so no rule on it can match there",
+        )
         for pod, count in counts.items()
     ]

@@ -14,6 +14,7 @@ from pathlib import Path
 from meshproof import apps, rules
 from meshproof.apps.probe import make_anonymous_tls
 from meshproof.base import signals, timeouts
+from meshproof.base.clues import Clue
 from meshproof.base.errors import BadRules, MeshproofError, NotReady, suggest_nearest
 from meshproof.base.names import ROOT_NAMESPACE
 from meshproof.base.signals import interruptible
@@ -288,7 +289,7 @@ class LocalMesh:
             for pod in (sidecar.pod for sidecar in self._sidecars)
         ]
 
-    def diagnose(self, folder: Path) -> str:
+    def diagnose(self, folder: Path) -> list[Clue]:
         """Save all logs and Envoy configs in `folder`; return what looks wrong."""
         import shutil
 
@@ -299,20 +300,20 @@ class LocalMesh:
             )
         for log in self._workspace.path.glob("*.log"):
             shutil.copy(log, folder / log.name)
-        lines = []
+        clues = []
         for envoy in self._list_envoys():
             try:
                 text = envoy.read_admin("/config_dump")
                 (folder / f"{envoy.name}.config_dump.json").write_text(text, encoding="utf-8")
             except MeshproofError as error:
-                lines.append(str(error))
+                clues.append(Clue("", str(error)))
         for sidecar in self._sidecars:
             if not sidecar.is_app_alive:
-                lines.append(f"{sidecar.pod.name}: its app has ended")
-        lines += hops.describe_hops(
+                clues.append(Clue(sidecar.pod.name, "its app has ended"))
+        clues += hops.describe_hops(
             hops.read_hops(self._workspace.path, self._served_at), self._current_rules.tables
         )
-        return "\n".join(lines)
+        return clues
 
     def _are_logs_written(self) -> bool | None:
         """Return True once no Envoy holds back lines of its access log, else None."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from meshproof.base import timeouts
+from meshproof.base.clues import Clue
 from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.api import describe
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
@@ -48,16 +49,16 @@ class EvidenceSources:
     gateways: Callable[[], Iterable[proxies.Proxy]] = tuple
 
 
-def save(kube: Kube, sources: EvidenceSources, folder: Path) -> str:
-    """Save the evidence of a run in `folder`; return lines on what looks wrong.
+def save(kube: Kube, sources: EvidenceSources, folder: Path) -> list[Clue]:
+    """Save the evidence of a run in `folder`; return what looks wrong.
 
     `not-saved.txt` lists what could not be read, for example without the right. What takes longer
-    than `timeouts.EVIDENCE` is skipped; a line says so.
+    than `timeouts.EVIDENCE` is skipped; a clue says so.
     """
     folder.mkdir(parents=True, exist_ok=True)
     saver = _Saver(kube, sources, folder)
     with kube.retrying_for(timeouts.ADMIN):
-        return "\n".join(saver.save_all())
+        return saver.save_all()
 
 
 class _Saver:
@@ -71,15 +72,15 @@ class _Saver:
         self._is_late = False
         self._unsaved: list[str] = []
 
-    def save_all(self) -> list[str]:
-        """Save everything; return lines on what looks wrong."""
+    def save_all(self) -> list[Clue]:
+        """Save everything; return what looks wrong."""
         kube, sources = self._kube, self._sources
         pods = (
             self._try_read(lambda: workloads.list_pods(kube, sources.namespaces, sources.labels))
             or []
         )
-        faults = [fault for pod in pods for fault in _find_pod_faults(pod)]
-        faults += (
+        clues = [clue for pod in pods for clue in _find_pod_faults(pod)]
+        clues += (
             self._try_read(lambda: [*_find_empty_subsets(kube, sources.namespaces, pods)]) or []
         )
         self._write("pods.json", pods)
@@ -96,8 +97,8 @@ class _Saver:
         if self._unsaved:
             self._write("not-saved.txt", "\n".join([*self._unsaved, ""]))
         if self._is_late:
-            faults.append(f"the evidence is not complete after {timeouts.EVIDENCE:.0f} s")
-        return faults
+            clues.append(Clue("", f"the evidence is not complete after {timeouts.EVIDENCE:.0f} s"))
+        return clues
 
     def _try_read(self, read: Callable[[], Any]) -> Any:
         """Return what `read` returns; None if it fails or the time is over."""
@@ -188,8 +189,8 @@ class _Saver:
         self._write(f"{proxy.pod}.own_config.json", run_parts)
 
 
-def find_hosts_without_service(kube: Kube, run_objects: Iterable[RunObject]) -> Iterable[str]:
-    """Yield a line for each short host of a VirtualService that is no Service there.
+def find_hosts_without_service(kube: Kube, run_objects: Iterable[RunObject]) -> Iterable[Clue]:
+    """Yield a clue for each short host of a VirtualService that is no Service there.
 
     A short name belongs to the rule's namespace (Istio reference, VirtualService.hosts).
     """
@@ -199,38 +200,37 @@ def find_hosts_without_service(kube: Kube, run_objects: Iterable[RunObject]) -> 
         for host in run_object.body["spec"].get("hosts") or ():
             if "." in host or host == "*" or kube.get("v1", "Service", host, run_object.namespace):
                 continue
-            yield (
-                f"{run_object.at}: there is no Service {host} in namespace {run_object.namespace}: "
-                f"is VirtualService {run_object.name} in the wrong namespace?"
+            yield Clue(
+                str(run_object.at),
+                f"there is no Service {host} in namespace {run_object.namespace}: "
+                f"is VirtualService {run_object.name} in the wrong namespace?",
             )
 
 
 def _find_empty_subsets(
     kube: Kube, namespaces: Sequence[str], pods: Sequence[Object]
-) -> Iterable[str]:
-    """Yield a line for each subset of the run's DestinationRules that selects no pod."""
+) -> Iterable[Clue]:
+    """Yield a clue for each subset of the run's DestinationRules that selects no pod."""
     for name in namespaces:
         for rule in kube.list("networking.istio.io/v1", "DestinationRule", name):
             for subset in rule["spec"].get("subsets") or ():
                 subset_labels = (subset.get("labels") or {}).items()
                 if not any(subset_labels <= labels_of(pod).items() for pod in pods):
                     label_list = ", ".join(f"{key}={value}" for key, value in subset_labels)
-                    yield (
-                        f"DestinationRule {rule['metadata']['name']}: subset {subset['name']} "
-                        f"({label_list}) selects no pod"
+                    yield Clue(
+                        f"DestinationRule {rule['metadata']['name']}",
+                        f"subset {subset['name']} ({label_list}) selects no pod",
                     )
 
 
-def _find_pod_faults(pod: Object) -> Iterable[str]:
-    """Yield a line for a missing sidecar and for each container that restarted or is not ready."""
+def _find_pod_faults(pod: Object) -> Iterable[Clue]:
+    """Yield a clue for a missing sidecar and for each container that restarted or is not ready."""
     name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
     if not proxies.has_sidecar(pod) and labels_of(pod).get(INJECT_LABEL) != "false":
-        yield f"{name} has no sidecar"
+        yield Clue(name, "it has no sidecar")
     for container in (pod.get("status") or {}).get("containerStatuses") or ():
         if container.get("restartCount"):
-            yield (
-                f"{name}: container {container['name']} was restarted {container['restartCount']} "
-                "times"
-            )
+            restarts = container["restartCount"]
+            yield Clue(name, f"container {container['name']} was restarted {restarts} times")
         elif not container.get("ready"):
-            yield f"{name}: container {container['name']} is not ready"
+            yield Clue(name, f"container {container['name']} is not ready")
