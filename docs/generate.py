@@ -45,7 +45,7 @@ _GROUP_TITLES = {
 #: In the order in which people meet them.
 COMMANDS = (
     *("test", "plan", "lint", "convert", "smoke"),
-    *("rbac", "cleanup", "images", "mesh", "judge"),
+    *("rbac", "cleanup", "images", "mesh", "judge", "completion"),
 )
 RECORDS = (Run, Result, Failure, Check, Served, Verdict, Settings, Origin, WrongSplit)
 

@@ -287,6 +287,19 @@ def test_nobody_sleeps() -> None:
     assert not wrong
 
 
+def test_what_a_run_knows_is_in_its_context() -> None:
+    """And not in attributes of pytest's configuration, where no type holds it."""
+    wrong = [
+        f"{file.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
+        for file in python_files("src", "fixtures", "reports")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("setattr", "getattr")
+        and ast.unparse(node.args[0]) in ("config", "self._config", "item.config", "request.config")
+    ]
+    assert not wrong
+
+
 READS = {"load", "load_all", "compose", "compose_all", "parse", "scan"}
 SAFE = {"yaml.SafeLoader", "yaml.CSafeLoader"}
 UNSAFE = {"Loader", "CLoader", "FullLoader", "CFullLoader", "UnsafeLoader", "CUnsafeLoader"}

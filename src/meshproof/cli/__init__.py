@@ -36,16 +36,17 @@ _MODULES = {
     "cleanup": "remove what killed runs have left, in a cluster and on this machine",
     "convert": "turn rules of Istio 0.x into those of today, proven the same: PATH ... [-o FILE]",
     "images": "the images that a run on a cluster needs: list, pull, push [--image-prefix PREFIX]",
+    "completion": "print the script that completes commands and options: bash, zsh or fish",
 }
 _COMMANDS = ("test", *_MODULES, "mesh")
 _TEST_SUMMARY = "check every promise; reports go to ./meshproof-report/"
 _TEST_EPILOG = (
-    "Every other argument goes to pytest: -k, -m, -x, --maxfail, -v, -q, --junitxml, -p, -W. The "
-    "bundled promises, and the cases of "
-    "--rules, have a pytest configuration of their own: ini files, conftest.py and PYTEST_... "
-    "variables of this place are not read, and -c, --rootdir, --confcutdir and -o are refused. "
-    "With a PATH of your own tests, or --pyargs MODULE, your configuration holds in full. A run is "
-    "one process: -n of pytest-xdist is not used."
+    "Every other argument goes to pytest: -k, -m, -x, --maxfail, -v, -q, --junitxml, -p, -W. "
+    "Options may also come from the environment or from a file (docs/reference/options.md). The "
+    "bundled promises, and the cases of --rules, have a pytest configuration of their own: ini "
+    "files, conftest.py and PYTEST_... variables of this place are not read, and -c, --rootdir, "
+    "--confcutdir and -o are refused. With a PATH of your own tests, or --pyargs MODULE, your "
+    "configuration holds in full. A run is one process: -n of pytest-xdist is not used."
 )
 
 
@@ -74,23 +75,28 @@ class _Parser(argparse.ArgumentParser):
         return re.findall(r"(?<!\w)--[\w-]+", self.format_help())
 
 
-def _build_parser(command_name: str) -> _Parser:
-    """Return the parser of all commands; only `command_name` has its arguments, to start fast."""
+def build_whole_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands, each with its arguments."""
+    return _build_parser(*_COMMANDS)
+
+
+def _build_parser(*command_names: str) -> _Parser:
+    """Return the parser of all commands; only those named have their arguments, to start fast."""
     parser = _Parser(prog="meshproof")
     parser.description = "Proves that a service mesh routes as its rules say."
     parser.add_argument("--version", action="version", version=f"meshproof {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     test = commands.add_parser("test", help=_TEST_SUMMARY, epilog=_TEST_EPILOG)
-    if command_name == "test":
+    if "test" in command_names:
         _add_options(test, "test")
     for name, summary in _MODULES.items():
         command = commands.add_parser(name, help=summary)
-        if name == command_name:
+        if name in command_names:
             module = importlib.import_module(f"meshproof.cli.{name}")
             command.description = module.DESCRIPTION
             module.add_arguments(command)
     mesh = commands.add_parser("mesh", help="keep a mesh up: up, status, down")
-    if command_name == "mesh":
+    if "mesh" in command_names:
         _add_mesh_actions(mesh)
     return parser
 
