@@ -26,6 +26,7 @@ from typing import Any
 
 from meshproof import cli
 from meshproof.base import errors
+from meshproof.base.clues import Clue
 from meshproof.mesh.protocol import Served
 from meshproof.options import table
 from meshproof.rules import judge_options
@@ -47,7 +48,7 @@ COMMANDS = (
     *("test", "plan", "lint", "convert", "smoke"),
     *("rbac", "cleanup", "images", "mesh", "judge", "completion"),
 )
-RECORDS = (Run, Result, Failure, Check, Served, Verdict, Settings, Origin, WrongSplit)
+RECORDS = (Run, Result, Failure, Clue, Check, Served, Verdict, Settings, Origin, WrongSplit)
 
 _NO_ROW = (argparse._HelpAction, argparse._SubParsersAction)
 _BLOCK = re.compile(

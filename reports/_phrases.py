@@ -9,7 +9,7 @@ from meshproof.verdict.phrases import describe_expected
 from meshproof.verdict.report import compute_false_alarm_rate
 
 #: Labels of a failure that come before the parts of its checks.
-_BEFORE_CHECKS = ("promise", "cause")
+_BEFORE_CHECKS = ("promise", "cause", "get it")
 
 
 def _is_or_are(count: int) -> str:

@@ -105,7 +105,7 @@ class Writer:
         self._print(line, f"{mark} ", colour)
         lines = _phrases.list_statements(result)
         if result.outcome is Outcome.NOT_SUPPORTED:
-            lines = result.reason.splitlines()  # the feature, and how to get it
+            lines = [result.message]  # the feature, and how to get it
         self._print("\n".join(lines), "  ")
         if result.served:
             self._print_once("settled", _phrases.describe_settling(result.served))

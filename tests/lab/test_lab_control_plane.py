@@ -74,7 +74,7 @@ def until_wrong(mesh: ClusterMesh, aspect: Aspect, *words: str) -> None:
 @pytest.mark.parametrize("aspect", list(Aspect))
 def test_every_aspect_is_green_and_was_looked_at(shop: ClusterMesh, aspect: Aspect) -> None:
     report = shop.inspect_control_plane(aspect)
-    assert not report.unavailable
+    assert report.lack is None
     assert report.inspected
     assert not report.faults
 
@@ -135,7 +135,7 @@ def test_without_istioctl_the_analysis_is_not_supported_and_says_how_to_get_it(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     report = shop.inspect_control_plane(Aspect.ANALYSIS)
-    assert report.unavailable.startswith(
-        "istioctl is not on PATH: take the one of your Istio's version"
+    assert str(report.lack).startswith(
+        "istioctl is not on PATH. Take the one of your Istio's version"
     )
     assert not report.inspected

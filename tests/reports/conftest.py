@@ -117,7 +117,8 @@ def build_undecided_results() -> list[Result]:
             promise="addon grafana",
             title="Grafana is reachable and shows our requests",
             outcome=Outcome.NOT_SUPPORTED,
-            reason="grafana is not installed\nget it: apt-get install grafana, or --grafana PATH",
+            reason="grafana is not installed",
+            how_to_get="Get it with apt-get install grafana, or name one with --grafana PATH",
         ),
         Result(
             promise="own rules",

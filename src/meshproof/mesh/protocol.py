@@ -61,17 +61,28 @@ class Aspect(StrEnum):
 
 
 @dataclass(frozen=True)
+class Lack:
+    """Why a mesh cannot do something, and how to get what that needs; empty: nothing to get."""
+
+    reason: str
+    how_to_get: str = ""
+
+    def __str__(self) -> str:
+        return ". ".join(part for part in (self.reason, self.how_to_get) if part)
+
+
+@dataclass(frozen=True)
 class AspectReport:
     """The result of inspecting one aspect of a control plane.
 
     `inspected` counts the objects that were inspected; a report over none must not pass. `faults`
-    has one sentence for each fault, `notes` one for each oddity that is no fault. `unavailable`
-    says why the aspect was not inspected and how to get what that needs; empty when it was.
+    has one sentence for each fault, `notes` one for each oddity that is no fault. `lack`
+    says why the aspect was not inspected; None when it was.
     """
 
     inspected: int
     faults: tuple[str, ...] = ()
-    unavailable: str = ""
+    lack: Lack | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -223,8 +234,8 @@ def combine_versions(lines: Iterable[str]) -> str:
 class AddonSet(Protocol):
     """The addons of a mesh, by name (see `meshproof.mesh.addons.list_addons`)."""
 
-    def explain_missing(self, name: str) -> str:
-        """Return why an addon does not run and how to get it; an empty string if it runs."""
+    def find_lack(self, name: str) -> Lack | None:
+        """Return why an addon does not run and how to get it; None if it runs."""
 
     def get_ready(self, name: str) -> Addon:
         """Return an addon once it answers. Raises NotReady if it does not."""

@@ -62,11 +62,11 @@ def get_evidence(item: pytest.Item) -> Evidence:
     return item.stash.setdefault(_EVIDENCE, Evidence())
 
 
-def read_skip_reason(call: pytest.CallInfo[None]) -> str:
-    """Return why a test was skipped or is not supported; empty for any other outcome."""
-    if call.excinfo is None or not isinstance(call.excinfo.value, Skipped):
+def read_skip_reason(error: BaseException | None) -> str:
+    """Return why a test was skipped or is not supported; empty for any other ending."""
+    if not isinstance(error, Skipped):
         return ""
-    return str(call.excinfo.value).strip() or "skipped"
+    return str(getattr(error, "reason", error)).strip() or "skipped"
 
 
 def build_failure(

@@ -58,7 +58,14 @@ _SEVERITY = (
 
 
 class NotSupported(Skipped):
-    """The mesh lacks something that the test needs: reported by name, never as passed."""
+    """The mesh lacks something that the test needs: reported by name, never as passed.
+
+    `reason` says what is lacking, `how_to_get` what to do; empty where nothing can be done.
+    """
+
+    def __init__(self, reason: str, how_to_get: str = "") -> None:
+        super().__init__(". ".join(part for part in (reason, how_to_get) if part))
+        self.reason, self.how_to_get = reason, how_to_get
 
 
 def build_check(
@@ -215,15 +222,17 @@ class Recorder:
             is_user_rule_case = "rule_case" in getattr(item, "fixturenames", ())
             subject = _USER_RULES if is_user_rule_case else f"{name} {evidence.dialect}".strip()
             diagnosis, clues = self._save_diagnosis(subject, call)
+        error = call.excinfo.value if call.excinfo else None
         # What was judged while a process of our own was dying says nothing of the mesh.
-        is_void = call.excinfo is not None and isinstance(call.excinfo.value, ProcessEnded)
+        is_void = isinstance(error, ProcessEnded)
         return Result(
             promise=name,
             title=title,
             outcome=outcome,
             dialect=evidence.dialect,
             failure=build_failure(outcome, call, evidence, clues, diagnosis),
-            reason=read_skip_reason(call),
+            reason=read_skip_reason(error),
+            how_to_get=error.how_to_get if isinstance(error, NotSupported) else "",
             rule=evidence.rule,
             checks=() if is_void else tuple(evidence.checks),
             seconds=round(call.duration, 3),

@@ -80,9 +80,9 @@ class Result:
     `promise` is its name ("v3 only"), `title` the sentence that it keeps, `dialect` the language of
     its rules ("VirtualService", "RouteRule" or "" without rules), `rule` the file:line of the rule,
     `failure` says why it was not kept (None where it was), `reason` why it was skipped or is not
-    supported ("" else), `seconds` the time it took, `exit_code` that of the error that ended it (0:
-    none of its own), `served` how the mesh had settled before the first request was judged (None:
-    it had not, or the test has no mesh).
+    supported ("" else), `how_to_get` what to do about that ("" for nothing), `seconds` the time it
+    took, `exit_code` that of the error that ended it (0: none of its own), `served` how the mesh
+    had settled before the first request was judged (None: it had not, or the test has no mesh).
     """
 
     promise: str
@@ -91,6 +91,7 @@ class Result:
     dialect: str = ""
     failure: Failure | None = None
     reason: str = ""
+    how_to_get: str = ""
     rule: str = ""
     checks: tuple[Check, ...] = ()
     seconds: float = 0.0
@@ -116,14 +117,15 @@ class Result:
         """What is known of the result, each part with its label, in reading order."""
         rule = f"rule at {self.rule}" if self.rule else ""
         promise = ", ".join(part for part in (self.title, rule) if part)
-        known = self.failure.parts if self.failure else [("cause", self.reason)]
+        lack = [("cause", self.reason), ("get it", self.how_to_get)]
+        known = self.failure.parts if self.failure else lack
         return [(label, text) for label, text in [("promise", promise), *known] if text]
 
     @property
     def message(self) -> str:
         """The whole text of the failure, or the reason; empty where the promise was kept."""
         if self.failure is None:
-            return self.reason
+            return ". ".join(part for part in (self.reason, self.how_to_get) if part)
         lines = [f"{label}: {text}" for label, text in self.parts if label != "cause"]
         return escape_text("\n".join([self.failure.cause or self.failure.summary, *lines]))
 

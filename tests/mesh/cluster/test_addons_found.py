@@ -12,6 +12,7 @@ from meshproof.mesh.addons import jaeger, load_addon, zipkin
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.istio.istio import Istio
 from meshproof.mesh.cluster.run.addons import ClusterAddons, find_addon_service
+from meshproof.mesh.protocol import Lack
 
 ISTIO = Istio("istio-system", "", "1.31", (), "istio-system/istio-ingressgateway")
 
@@ -90,20 +91,22 @@ def test_the_collector_of_jaeger_is_neither_zipkin_nor_jaegers_api() -> None:
 
 
 def test_what_is_missing_says_where_it_was_looked_for_and_how_to_install_it() -> None:
-    reason = addons().explain_missing("zipkin")
+    lack = addons().find_lack("zipkin")
+    assert lack is not None
     assert (
-        "no Service called zipkin or zipkin-query (or labelled app=zipkin) with port 9411" in reason
+        "no Service called zipkin or zipkin-query (or labelled app=zipkin) with port 9411"
+        in lack.reason
     )
-    assert zipkin.CLUSTER_LOOKUP.install in reason
-    assert "--mesh-addon zipkin=URL" in reason
-    assert addons(zipkin="off").explain_missing("zipkin") == "zipkin was switched off"
-    assert addons(zipkin="http://zipkin.test").explain_missing("zipkin") == ""
-    assert addons(service("zipkin", COLLECTOR)).explain_missing("zipkin") == ""
+    assert zipkin.CLUSTER_LOOKUP.install in lack.how_to_get
+    assert "--mesh-addon zipkin=URL" in lack.how_to_get
+    assert addons(zipkin="off").find_lack("zipkin") == Lack("zipkin was switched off")
+    assert addons(zipkin="http://zipkin.test").find_lack("zipkin") is None
+    assert addons(service("zipkin", COLLECTOR)).find_lack("zipkin") is None
 
 
 def test_a_service_without_endpoints_is_not_ready() -> None:
     cluster_addons = addons(service("tracing", QUERY))
-    assert cluster_addons.explain_missing("jaeger") == ""
+    assert cluster_addons.find_lack("jaeger") is None
     with pytest.raises(NotReady, match="jaeger: Service istio-system/tracing has no endpoints"):
         cluster_addons.get_ready("jaeger")
     assert jaeger.CLUSTER_LOOKUP.needs_spans

@@ -37,11 +37,12 @@ def inspect_analysis(*missing_rights: str) -> Any:
 def test_it_is_run_with_the_rights_that_it_needs() -> None:
     report = inspect_analysis()
     assert report.faults == ("IST0101 cart: shop",)
-    assert not report.unavailable
+    assert report.lack is None
 
 
 @pytest.mark.parametrize("resource", ["secrets", "configmaps", "pods"])
 def test_a_right_that_it_lacks_is_named_and_no_pass(resource: str) -> None:
     report = inspect_analysis(resource)
     assert (report.inspected, report.faults) == (0, ())
-    assert "no right to list Secrets" in report.unavailable
+    assert report.lack is not None
+    assert "no right to list Secrets" in report.lack.reason

@@ -95,7 +95,7 @@ def test_without_istioctl_it_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(NotReady, match="istioctl is not on PATH: take the one of your Istio's"):
+    with pytest.raises(NotReady, match=r"istioctl is not on PATH\. Take the one of your Istio's"):
         by_hand(placed(make_workload()), tmp_path)
 
 

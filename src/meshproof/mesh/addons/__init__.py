@@ -22,6 +22,7 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady, UsageError
 from meshproof.base.waiting import wait_answered, wait_for
 from meshproof.mesh.process.processes import Process, Workspace
+from meshproof.mesh.protocol import Lack
 
 #: Value of an option that switches an addon off.
 OFF = "off"
@@ -138,13 +139,13 @@ class Addons:
             if hasattr(addon, "update_targets"):
                 addon.update_targets()
 
-    def explain_missing(self, name: str) -> str:
-        """Return why an addon does not run and how to get it; an empty string if it runs."""
+    def find_lack(self, name: str) -> Lack | None:
+        """Return why an addon does not run and how to get it; None if it runs."""
         if name in self._started:
-            return ""
+            return None
         if self._given.get(name) == OFF:
-            return f"{name} was switched off"
-        return f"{name} is not installed. {load_addon(name).HOW_TO_GET}"
+            return Lack(f"{name} was switched off")
+        return Lack(f"{name} is not installed", load_addon(name).HOW_TO_GET)
 
     def get_ready(self, name: str) -> Addon:
         """Return a started addon once it answers. Raises NotReady with its last log lines."""

@@ -14,11 +14,11 @@ from meshproof.mesh.cluster.api.client import Kube, Object
 from meshproof.mesh.cluster.api.port_forward import get_from_pod
 from meshproof.mesh.cluster.istio import versions
 from meshproof.mesh.cluster.istio.istio import Istio, list_istiods
-from meshproof.mesh.cluster.istio.istioctl import HOW_TO_GET, Istioctl
+from meshproof.mesh.cluster.istio.istioctl import NO_ISTIOCTL, Istioctl
 from meshproof.mesh.cluster.proxies import proxies, query
 from meshproof.mesh.cluster.proxies.sync import MONITORING_PORT, SyncStatus
 from meshproof.mesh.cluster.run import workloads
-from meshproof.mesh.protocol import Aspect, AspectReport
+from meshproof.mesh.protocol import Aspect, AspectReport, Lack
 
 #: "Conflicting gateways", which is ignored: a run's gateways share one host, and the ingress merges
 #: them. Next to another run, the analyzer even reports gateways of other hosts.
@@ -27,7 +27,7 @@ _CONFLICTING_GATEWAYS = "IST0145"
 
 #: What `istioctl analyze` reads besides routing; without the rights it only times out.
 _ANALYZED = (("", "secrets"), ("", "configmaps"), ("", "pods"))
-_NO_RIGHT_TO_ANALYZE = (
+_NO_RIGHT_TO_ANALYZE = Lack(
     "istioctl analyze was not run: this user has no right to list Secrets, ConfigMaps and pods of "
     "the whole cluster, which it reads"
 )
@@ -180,9 +180,9 @@ class ControlPlane:
     def _check_analysis(self) -> AspectReport:
         """Run `istioctl analyze` on the namespaces: errors are faults, warnings are notes."""
         if not self.istioctl.path:
-            return AspectReport(0, unavailable=HOW_TO_GET)
+            return AspectReport(0, lack=NO_ISTIOCTL)
         if not all(self.kube.has_right("list", *resource) for resource in _ANALYZED):
-            return AspectReport(0, unavailable=_NO_RIGHT_TO_ANALYZE)
+            return AspectReport(0, lack=_NO_RIGHT_TO_ANALYZE)
         messages = [
             analysis
             for name in self.namespaces

@@ -14,11 +14,12 @@ from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
 from meshproof.mesh.cluster.api.client import Object
 from meshproof.mesh.process.processes import RUN_VARIABLE
-from meshproof.mesh.protocol import ClusterOptions
+from meshproof.mesh.protocol import ClusterOptions, Lack
 
-HOW_TO_GET = (
-    "istioctl is not on PATH: take the one of your Istio's version from its release "
-    '(Istio docs, "Download the Istio release")'
+NO_ISTIOCTL = Lack(
+    "istioctl is not on PATH",
+    "Take the one of your Istio's version from its release "
+    '(Istio docs, "Download the Istio release")',
 )
 
 
@@ -48,7 +49,7 @@ class Istioctl:
         longer than `seconds`.
         """
         if not self.path:
-            raise NotReady(HOW_TO_GET)
+            raise NotReady(str(NO_ISTIOCTL))
         cluster_flags = [
             f"--{name}={value}"
             for name, value in (

@@ -21,7 +21,7 @@ from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy, is_running
 from meshproof.mesh.cluster.run import tracing
 from meshproof.mesh.http import HttpRequest
 from meshproof.mesh.local_sender import LocalSender
-from meshproof.mesh.protocol import Address
+from meshproof.mesh.protocol import Address, Lack
 
 _APP_LABELS = ("app", "app.kubernetes.io/name")
 _STATS = "/stats/prometheus?filter=istio_requests_total|upstream_rq_total"
@@ -108,20 +108,20 @@ class ClusterAddons:
             if url != OFF and not url.startswith(("http://", "https://")):
                 raise UsageError(f"--mesh-addon {name}={url}: in a cluster, expected a URL or off")
 
-    def explain_missing(self, name: str) -> str:
+    def find_lack(self, name: str) -> Lack | None:
         """Return why an addon is missing, what was searched, and how to install it."""
         url = self._urls.get(name)
         if url == OFF:
-            return f"{name} was switched off"
+            return Lack(f"{name} was switched off")
         if url or self._find_service(name) is not None:
-            return ""
+            return None
         in_cluster: ClusterLookup = load_addon(name).CLUSTER_LOOKUP
-        return (
+        return Lack(
             f"{name} is not in this cluster: no Service called {' or '.join(in_cluster.services)} "
             f"(or labelled app={in_cluster.services[0]}) with port "
-            f"{' or '.join(map(str, in_cluster.ports))} in any namespace. Install it with "
-            f"`{in_cluster.install}` from the release of Istio, or say where it is: --mesh-addon "
-            f"{name}=URL"
+            f"{' or '.join(map(str, in_cluster.ports))} in any namespace",
+            f"Install it with `{in_cluster.install}` from the release of Istio, or say where it "
+            f"is: --mesh-addon {name}=URL",
         )
 
     def get_ready(self, name: str) -> Addon:
