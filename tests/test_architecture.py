@@ -181,6 +181,26 @@ def _bare(names: set[str]) -> set[str]:
     return names | {name.rpartition(".")[0] for name in names}
 
 
+#: Keys that only objects beside the rules have, and the functions that look into documents.
+INVENTORY_KEYS = {"subsets", "servers", "listeners", "targetPort", "workloadSelector"}
+LOOKS = {"entries", "find_values", "get", "need"}
+
+
+def test_objects_beside_the_rules_are_read_in_one_room() -> None:
+    """Apart from mesh/cluster, which also looks into plain answers of a cluster's API."""
+    readers = {
+        str(file.relative_to(SRC))
+        for file in python_files("src")
+        if not file.is_relative_to(SRC / "mesh" / "cluster")
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in LOOKS
+        and {word.value for word in node.args if isinstance(word, ast.Constant)} & INVENTORY_KEYS
+    }
+    assert {"inventory/destination_rules.py", "inventory/services.py"} <= readers
+    assert not {file for file in readers if not file.startswith("inventory/")}
+
+
 def test_the_verdict_knows_neither_meshes_nor_traffic() -> None:
     imported = {one.imported for one in engine() if one.importer == "verdict"}
     assert "verdict" in imported

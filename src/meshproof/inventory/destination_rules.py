@@ -31,7 +31,8 @@ class DestinationRule:
     """A DestinationRule with its full host and subsets; what could be read of them.
 
     `source_text` is the host as written, at `at`. `is_complete` if all subsets have a name.
-    `traffic_policies` are that of the rule, if any, and those of its subsets.
+    `has_selector` if it is for some workloads of its namespace alone. `traffic_policies` are that
+    of the rule, if any, and those of its subsets.
     """
 
     document: Document
@@ -40,6 +41,7 @@ class DestinationRule:
     at: At
     subsets: tuple[Subset, ...]
     is_complete: bool
+    has_selector: bool = False
     traffic_policies: tuple[Value, ...] = ()
     problems: tuple[BadRules, ...] = ()
 
@@ -65,6 +67,7 @@ def _read_destination_rule(document: Document) -> DestinationRule:
         hosts[0].at if hosts else document.at,
         tuple(subsets),
         len(subsets) == len(entries),
+        bool(find_values(spec, "workloadSelector")),
         tuple(
             policy
             for path in (("trafficPolicy",), ("subsets", "trafficPolicy"))

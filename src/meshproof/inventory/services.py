@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from meshproof.base.errors import BadRules
 from meshproof.base.names import CLUSTER_DOMAIN, Labels, sort_labels
-from meshproof.documents.lookup import read_text
+from meshproof.documents.lookup import read_spec, read_text
 from meshproof.documents.manifest import Document, Value
 from meshproof.inventory.problems import Problems, raise_first_problem
 
@@ -36,11 +36,15 @@ class ServicePort:
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """A Service with its ports and selector, () without one; what could be read of them."""
+    """A Service with its ports and selector, () without one; what could be read of them.
+
+    `type` is as written (`ExternalName`), empty if not set.
+    """
 
     document: Document
     ports: tuple[ServicePort, ...]
     selector: Labels
+    type: str = ""
     problems: tuple[BadRules, ...] = ()
 
     @property
@@ -92,7 +96,9 @@ def _read_service(document: Document) -> Service:
         for port in document.spec.entries("ports"):
             with problems:
                 ports.append(_read_port(port))
-    return Service(document, tuple(ports), selector, tuple(problems))
+    spec = read_spec(document)
+    service_type = read_text(spec.mapping().get("type")) if spec is not None else ""
+    return Service(document, tuple(ports), selector, service_type, tuple(problems))
 
 
 def _may_lack_ports(spec: Value) -> bool:

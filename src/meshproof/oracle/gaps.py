@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from meshproof.documents.manifest import At, Document, Value
+from meshproof.inventory.destination_rules import read_destination_rules
+from meshproof.inventory.service_entries import read_service_entries
 from meshproof.rules.legacy import egress_rule, ingress
 
 _EQUAL_WORKLOADS = "which of several equal workloads answers says nothing of who may answer"
@@ -64,7 +66,7 @@ def find_unproven_fields(documents: Iterable[Document]) -> Iterator[UnprovenFiel
             yield from _check_ingress_class(document, class_names)
         check = _CHECKS.get(document.kind)
         if check is not None:
-            yield from check(document.spec)
+            yield from check(document)
 
 
 def _check_ingress_class(
@@ -79,17 +81,13 @@ def _check_ingress_class(
         yield UnprovenField(class_name.at, class_name.path, reason)
 
 
-def _check_destination_rule(spec: Value) -> Iterator[UnprovenField]:
+def _check_destination_rule(document: Document) -> Iterator[UnprovenField]:
     """Yield the unproven fields of a DestinationRule's traffic policies."""
-    subsets = spec.get("subsets")
-    for holder in (spec, *(subsets.items() if subsets is not None else ())):
-        policy = holder.get("trafficPolicy")
-        if policy is None:
-            continue
-        yield from _check_policy(policy)
-        ports = policy.get("portLevelSettings")
-        for port in ports.items() if ports is not None else ():
-            yield from _check_policy(port)
+    for rule in read_destination_rules([document]):
+        for policy in rule.traffic_policies:
+            yield from _check_policy(policy)
+            for port in policy.entries("portLevelSettings"):
+                yield from _check_policy(port)
 
 
 def _check_policy(policy: Value) -> Iterator[UnprovenField]:
@@ -98,8 +96,9 @@ def _check_policy(policy: Value) -> Iterator[UnprovenField]:
         yield from _list_leaf_fields(policy.get(key), reason)
 
 
-def _check_destination_policy(spec: Value) -> Iterator[UnprovenField]:
+def _check_destination_policy(document: Document) -> Iterator[UnprovenField]:
     """Yield the unproven fields of a DestinationPolicy."""
+    spec = document.spec
     yield from _list_leaf_fields(spec.get("loadBalancing"), _EQUAL_WORKLOADS)
     breaker = spec.get("circuitBreaker")
     for value in breaker.mapping().values() if breaker is not None else ():
@@ -110,8 +109,9 @@ def _check_destination_policy(spec: Value) -> Iterator[UnprovenField]:
             )
 
 
-def _check_egress_rule(spec: Value) -> Iterator[UnprovenField]:
+def _check_egress_rule(document: Document) -> Iterator[UnprovenField]:
     """Yield the unproven fields of an EgressRule."""
+    spec = document.spec
     host = spec.need("destination").need("service")
     if not egress_rule.is_single_name(host.text()):
         yield UnprovenField(host.at, host.path, _MANY_HOSTS)
@@ -124,15 +124,15 @@ def _check_egress_rule(spec: Value) -> Iterator[UnprovenField]:
             yield from _check_protocol(protocol)
 
 
-def _check_service_entry(spec: Value) -> Iterator[UnprovenField]:
+def _check_service_entry(document: Document) -> Iterator[UnprovenField]:
     """Yield the unproven fields of a ServiceEntry."""
-    ports = spec.get("ports")
-    for port in ports.items() if ports is not None else ():
-        protocol = port.get("protocol")
-        if protocol is not None:
-            yield from _check_protocol(protocol)
+    for entry in read_service_entries([document]):
+        for port in entry.ports:
+            protocol = port.value.get("protocol")
+            if protocol is not None:
+                yield from _check_protocol(protocol)
     for key in ("addresses", "endpoints", "resolution"):
-        value = spec.get(key)
+        value = document.spec.get(key)
         if value is not None:
             yield UnprovenField(value.at, value.path, _NEEDS_ADDRESS)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.routed_ports import PROTOCOLS
@@ -15,8 +14,7 @@ CODE = "MP0526"
 def check(project: Project) -> Iterator[Hit]:
     """Report each port of an ExternalName service that is TCP, or declares no protocol."""
     for service in project.inventory.readable_services:
-        types = [read_text(value) for value in find_values(read_spec(service.document), "type")]
-        if types != ["ExternalName"]:
+        if service.type != "ExternalName":
             continue
         for port in service.ports:
             protocol = service.find_protocol(port.number)

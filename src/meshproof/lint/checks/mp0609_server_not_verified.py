@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.documents.lookup import find_values, read_spec
 from meshproof.inventory.tls import TlsSettings
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
@@ -32,5 +31,6 @@ def check(project: Project) -> Iterator[Hit]:
 def _names_authority(setting: TlsSettings) -> bool:
     """Say whether a setting has CA certificates, of its own or in a secret that is read."""
     content = setting.value.content if isinstance(setting.value.content, dict) else {}
-    has_selector = bool(find_values(read_spec(setting.rule.document), "workloadSelector"))
-    return "caCertificates" in content or ("credentialName" in content and has_selector)
+    return "caCertificates" in content or (
+        "credentialName" in content and setting.rule.has_selector
+    )

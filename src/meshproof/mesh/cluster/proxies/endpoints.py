@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from meshproof.base.names import qualify_host
+from meshproof.documents.plain import make_document
+from meshproof.inventory.destination_rules import read_destination_rules
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.proxies.proxies import Endpoints, is_running
 from meshproof.mesh.cluster.run import workloads
@@ -68,12 +69,11 @@ def _read_subset_labels(
     subset_labels: dict[tuple[str, str], list[Labels]] = {}
     for api_version, kind in sorted(kube.applied_kinds):
         for namespace in namespaces if kind == "DestinationRule" else ():
-            for rule in kube.list(api_version, kind, namespace):
-                host = qualify_host(str(rule["spec"]["host"]), namespace)
-                for subset in rule["spec"].get("subsets") or ():
-                    subset_labels.setdefault((host, subset["name"]), []).append(
-                        subset.get("labels") or {}
-                    )
+            bodies = kube.list(api_version, kind, namespace)
+            for rule in read_destination_rules(make_document(body, kind) for body in bodies):
+                for subset in rule.subsets:
+                    key = (rule.host, subset.name)
+                    subset_labels.setdefault(key, []).append(dict(subset.labels))
     return subset_labels
 
 

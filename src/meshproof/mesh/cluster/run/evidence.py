@@ -18,6 +18,8 @@ from typing import Any
 from meshproof.base import timeouts
 from meshproof.base.clues import Clue
 from meshproof.base.errors import NotReady
+from meshproof.documents.plain import make_document
+from meshproof.inventory.destination_rules import read_destination_rules
 from meshproof.mesh.cluster.api import describe
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.api.objects import RunObject
@@ -212,14 +214,14 @@ def _find_empty_subsets(
 ) -> Iterable[Clue]:
     """Yield a clue for each subset of the run's DestinationRules that selects no pod."""
     for name in namespaces:
-        for rule in kube.list("networking.istio.io/v1", "DestinationRule", name):
-            for subset in rule["spec"].get("subsets") or ():
-                subset_labels = (subset.get("labels") or {}).items()
-                if not any(subset_labels <= labels_of(pod).items() for pod in pods):
-                    label_list = ", ".join(f"{key}={value}" for key, value in subset_labels)
+        bodies = kube.list("networking.istio.io/v1", "DestinationRule", name)
+        for rule in read_destination_rules(make_document(body, name) for body in bodies):
+            for subset in rule.subsets:
+                if not any(set(subset.labels) <= labels_of(pod).items() for pod in pods):
+                    label_list = ", ".join(f"{key}={value}" for key, value in subset.labels)
                     yield Clue(
-                        f"DestinationRule {rule['metadata']['name']}",
-                        f"subset {subset['name']} ({label_list}) selects no pod",
+                        f"DestinationRule {rule.document.name}",
+                        f"subset {subset.name} ({label_list}) selects no pod",
                     )
 
 
