@@ -119,7 +119,7 @@ def expected(table: RouteTable, call: Call) -> tuple[int, dict[str, float]]:
             for target in route.split:
                 shares.setdefault(target.subset, 0)
                 shares[target.subset] += target.weight / total
-            return 200, shares
+            return 200, {subset: round(share, 9) for subset, share in shares.items()}
     foreign = [
         [label for label in match.source if label not in call.source]
         for route in table.routes

@@ -7,7 +7,8 @@ import pytest
 from meshproof import rules
 from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
-from meshproof.rules.model import RuleSet
+from meshproof.documents.manifest import At
+from meshproof.rules.model import Route, RuleSet, Target
 
 V1 = """\
 apiVersion: networking.istio.io/v1
@@ -118,3 +119,9 @@ def test_entries_of_a_route_rule_must_differ() -> None:
     assert refused(OLD.replace("{version: v2}", "{version: v1}"), 50, 50) == (
         "r.yaml:7:5: spec.route[0]: nothing tells it from another entry: add labels"
     )
+
+
+def test_a_subset_that_is_named_three_times_has_exactly_all() -> None:
+    here = At("r.yaml", 1)
+    split = tuple(Target("shop", (("version", "v1"),), weight) for weight in (2, 3, 1))
+    assert Route((), split, here).shares() == {"v1": 1.0}

@@ -16,12 +16,12 @@ def read_string_match(value: Value) -> StringMatch:
 
     Raises BadRules for none or several, and for an empty string.
     """
-    content = value.mapping()
-    for kind in _STRING_MATCH_KINDS:
-        if kind in content and len(content) == 1:
-            condition = content[kind]
-            return StringMatch(kind, condition.non_empty_text(), condition.at)
-    raise value.error("one of exact, prefix, regex")
+    conditions = [(kind, value.get(kind)) for kind in _STRING_MATCH_KINDS]
+    given = [(kind, condition) for kind, condition in conditions if condition is not None]
+    if len(given) != 1:
+        raise value.error("one of exact, prefix, regex")
+    ((kind, condition),) = given
+    return StringMatch(kind, condition.non_empty_text(), condition.at)
 
 
 def read_seconds(value: Value) -> float:

@@ -138,11 +138,11 @@ class Route:
 
     def shares(self) -> dict[str, float]:
         """Return the declared share of each subset (0..1); the shares sum to 1."""
-        total = sum(target.weight for target in self.split)
-        shares: dict[str, float] = {}
-        for target in self.split:
-            shares[target.subset] = shares.get(target.subset, 0.0) + target.weight / total
-        return shares
+        weights: dict[str, int] = {}
+        for target in self.split:  # whole numbers first: three sixths of one subset are exactly 1
+            weights[target.subset] = weights.get(target.subset, 0) + target.weight
+        total = sum(weights.values())
+        return {subset: weight / total for subset, weight in weights.items()}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,321 @@
+"""Every key that the shape of a rule knows is read into the model, or named as not supported.
+
+For each key a small valid object gets the key with a valid value and is read. The reader must have
+asked for the key, or refuse it by name, or it must be listed as one without effect.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from meshproof.documents import schema
+from meshproof.documents.manifest import parse
+from meshproof.documents.schema import Shape
+from meshproof.documents.value import Value
+from meshproof.rules import reading
+from meshproof.rules.support import SUPPORT, find_support
+
+DESTINATION = {"destination": {"host": "shop"}}
+EXPRESSION = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["a"]}
+PREFIX = {"path": {"type": "ReplacePrefixMatch"}}
+BACKEND = {"name": "shop", "port": 80}
+#: (group, kind) -> specs that are valid; a key is put into each in turn until it is read.
+SPECS: dict[tuple[str, str], list[dict[str, Any]]] = {
+    ("networking.istio.io", "VirtualService"): [
+        {"hosts": ["shop"], "http": [{"route": [DESTINATION]}]},
+        {"hosts": ["shop"], "http": [{}]},
+        {"hosts": ["shop"], "http": [{"redirect": {"uri": "/a"}}]},
+        {
+            "hosts": ["shop"],
+            "http": [
+                {
+                    "route": [DESTINATION],
+                    "fault": {"abort": {"httpStatus": 500}, "delay": {"fixedDelay": "1s"}},
+                    "mirror": {"host": "shop"},
+                    "rewrite": {"uriRegexRewrite": {"match": "a"}},
+                }
+            ],
+        },
+    ],
+    ("networking.istio.io", "DestinationRule"): [{"host": "shop", "subsets": [{"name": "v1"}]}],
+    ("networking.istio.io", "Gateway"): [
+        {
+            "selector": {"istio": "ingressgateway"},
+            "servers": [{"port": {"number": 80, "protocol": "HTTP"}, "hosts": ["*"]}],
+        }
+    ],
+    ("security.istio.io", "PeerAuthentication"): [{}],
+    ("gateway.networking.k8s.io", "Gateway"): [
+        {
+            "gatewayClassName": "istio",
+            "listeners": [{"name": "web", "port": 80, "protocol": "HTTP"}],
+        },
+        {
+            "gatewayClassName": "istio",
+            "listeners": [
+                {
+                    "name": "web",
+                    "port": 80,
+                    "protocol": "HTTP",
+                    "allowedRoutes": {
+                        "namespaces": {
+                            "from": "Selector",
+                            "selector": {"matchExpressions": [EXPRESSION]},
+                        }
+                    },
+                }
+            ],
+        },
+    ],
+    ("gateway.networking.k8s.io", "HTTPRoute"): [
+        {"parentRefs": [{"kind": "Service", "group": "", "name": "shop"}], "rules": [{}]},
+        *(
+            {
+                "parentRefs": [{"kind": "Service", "group": "", "name": "shop"}],
+                "rules": [
+                    {
+                        "filters": [{"type": kind, key: content}],
+                        "backendRefs": [] if kind == "RequestRedirect" else [BACKEND],
+                    }
+                ],
+            }
+            for kind, key, content in (
+                ("RequestHeaderModifier", "requestHeaderModifier", {}),
+                ("ResponseHeaderModifier", "responseHeaderModifier", {}),
+                ("RequestMirror", "requestMirror", {"backendRef": BACKEND}),
+                ("RequestRedirect", "requestRedirect", {}),
+                ("URLRewrite", "urlRewrite", {"hostname": "a"}),
+                ("RequestRedirect", "requestRedirect", PREFIX),
+                ("URLRewrite", "urlRewrite", PREFIX),
+            )
+        ),
+        *(
+            {
+                "parentRefs": [{"kind": "Service", "group": "", "name": "shop"}],
+                "rules": [{"backendRefs": [{**BACKEND, "filters": [{"type": kind, key: {}}]}]}],
+            }
+            for kind, key in (
+                ("RequestHeaderModifier", "requestHeaderModifier"),
+                ("ResponseHeaderModifier", "responseHeaderModifier"),
+            )
+        ),
+    ],
+    ("gateway.networking.k8s.io", "ReferenceGrant"): [
+        {
+            "from": [{"group": "", "kind": "HTTPRoute", "namespace": "a"}],
+            "to": [{"group": "", "kind": "Service"}],
+        }
+    ],
+    ("config.istio.io", "RouteRule"): [
+        {"destination": {"name": "shop"}, "route": [{"weight": 100}]},
+        {"destination": {"name": "shop"}, "redirect": {}},
+        {"destination": {"name": "shop"}, "route": [{}], "match": {"source": {"name": "a"}}},
+        {
+            "destination": {"name": "shop"},
+            "route": [{}],
+            "httpReqTimeout": {"simpleTimeout": {"timeout": "1s"}},
+            "httpReqRetries": {"simpleRetry": {"attempts": 1}},
+            "httpFault": {"abort": {"httpStatus": 500}, "delay": {"fixedDelay": "1s"}},
+            "match": {"source": {"labels": {"a": "b"}}},
+        },
+    ],
+    ("config.istio.io", "DestinationPolicy"): [{"destination": {"name": "shop"}}],
+    ("config.istio.io", "EgressRule"): [
+        {"destination": {"service": "a.example"}, "ports": [{"port": 80, "protocol": "http"}]}
+    ],
+    ("networking.k8s.io", "Ingress"): [
+        {"rules": [{"http": {"paths": [{"backend": {"service": {"name": "shop"}}}]}}]},
+        {"defaultBackend": {"service": {"name": "shop"}}},
+    ],
+}
+SPECS["gateway.networking.k8s.io", "GRPCRoute"] = [
+    spec
+    for spec in SPECS["gateway.networking.k8s.io", "HTTPRoute"]
+    if "Redirect" not in str(spec) and "URLRewrite" not in str(spec)
+]
+#: Kind -> the content of filters whose type is refused: nothing of them is read, all is refused.
+REFUSED_FILTERS = re.compile(r"\.filters\.(cors|extensionRef|externalAuth)\b")
+#: Filters of a backend of which the type is refused there.
+REFUSED_BACKEND_FILTERS = re.compile(
+    r"backendRefs\.filters\.(requestMirror|requestRedirect|urlRewrite)\b"
+)
+
+
+def list_paths(shape: Shape, path: str) -> Iterator[tuple[str, Shape]]:
+    """Yield every path of keys below a shape, and the shape of what stands there."""
+    shape = shape.mapping_shape
+    for key, child in shape.keys.items():
+        yield f"{path}.{key}", child
+        yield from list_paths(child, f"{path}.{key}")
+    if shape.element is not None and shape.type == "mapping":
+        yield from list_paths(shape.element, f"{path}.*")
+
+
+def make_value(shape: Shape) -> Any:
+    """Return a small valid value for a shape."""
+    if shape.type == "mapping":
+        if shape.element is not None:
+            return {"a": make_value(shape.element)}
+        exclusive = {key for group in shape.exclusive_keys for key in group[1:]}
+        required = [key for key in shape.required_keys if key not in exclusive]
+        return {key: make_value(shape.keys[key]) for key in required}
+    if shape.type == "list" and shape.element is not None:
+        return [make_value(shape.element)]
+    if shape.type in ("integer", "number"):
+        return int(shape.minimum or 1)
+    if shape.type == "word":
+        return shape.choices[0]
+    return {
+        "boolean": True,
+        "duration": "1s",
+        "duration or 0s": "1s",
+        "integer or text": 80,
+        "protocol": "HTTP",
+        "any": {},
+    }.get(shape.type, "a")
+
+
+def insert(content: Any, keys: list[str], shape: Shape, root: Shape) -> None:
+    """Put a valid value at a path, with the mappings and lists above it."""
+    if isinstance(content, list):
+        if not content:
+            content.append({})
+        insert(content[0], keys, shape, root)
+        return
+    key = "a" if keys[0] == "*" else keys[0]
+    child = (root.mapping_shape.element if keys[0] == "*" else None) or root.mapping_shape.keys[key]
+    if len(keys) == 1:
+        content.setdefault(key, make_value(shape))
+        return
+    if not isinstance(content.get(key), (dict, list)):
+        content[key] = make_value(child)
+    insert(content[key], keys[1:], shape, child)
+
+
+def cases() -> list[tuple[str, str, str]]:
+    """Return (group, kind, path) of every key of every kind that rules are read from."""
+    result = []
+    for group, name in SPECS:
+        kind = schema.load_kind(group, name)
+        assert kind is not None
+        result += [(group, name, path) for path, _ in list_paths(kind.root.keys["spec"], "spec")]
+    return result
+
+
+CASES = cases()
+
+
+class Recorder:
+    """Records the paths of the keys that a reader asks for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.paths: set[str] = set()
+        for name in ("get", "need"):
+            self._record(monkeypatch, name)
+        self.whole_paths: set[str] = set()
+        to_python = Value.to_python
+
+        def read_whole(value: Value) -> Any:
+            self.whole_paths.add(normalize(value.path))
+            return to_python(value)
+
+        monkeypatch.setattr(Value, "to_python", read_whole)
+
+    def has_read(self, path: str) -> bool:
+        """Say whether a key was asked for, or is part of what was compared as a whole."""
+        return path in self.paths or not self.whole_paths.isdisjoint(list_parents(path))
+
+    def _record(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        original = getattr(Value, name)
+
+        def ask(value: Value, key: str) -> Value | None:
+            result: Value | None = original(value, key)
+            if result is not None:
+                self.paths.add(normalize(result.path))
+            return result
+
+        monkeypatch.setattr(Value, name, ask)
+
+
+def normalize(path: str) -> str:
+    return re.sub(r"\[\d+\]", "", path)
+
+
+def is_accounted_for(
+    group: str, kind_name: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> bool:
+    """Say whether a key is read, refused by name, or listed as one without effect."""
+    if find_support(group, kind_name).ignores(path):
+        return True
+    kind = schema.load_kind(group, kind_name)
+    assert kind is not None
+    spec_shape = kind.root.keys["spec"]
+    shape = dict(list_paths(spec_shape, "spec"))[path]
+    concrete = path.replace(".*", ".a")
+    for spec in SPECS[group, kind_name]:
+        content = json.loads(json.dumps(spec))
+        insert(content, path.split(".")[1:], shape, spec_shape)
+        annotations = {"kubernetes.io/ingress.class": "istio"} if kind_name == "Ingress" else {}
+        if path == "spec.ingressClassName":
+            annotations = {}  # the annotation would decide before it
+        text = json.dumps(
+            {
+                "apiVersion": kind.api_version,
+                "kind": kind_name,
+                "metadata": {"name": "shop", "annotations": annotations},
+                "spec": content,
+            }
+        )
+        with monkeypatch.context() as patch:
+            recorder = Recorder(patch)
+            rules = reading.collect_rules(parse(text, "r.yaml"))
+        messages = " ".join(map(normalize, map(str, rules.problems)))
+        if recorder.has_read(concrete) or f"{concrete} is not supported" in messages:
+            return True
+        if any(f"{parent} is not supported" in messages for parent in list_parents(concrete)):
+            return True
+        if REFUSED_FILTERS.search(path) or REFUSED_BACKEND_FILTERS.search(path):
+            return "is not supported yet here" in messages or bool(rules.problems)
+    return False
+
+
+def list_parents(path: str) -> Iterator[str]:
+    """Yield the paths above a path."""
+    while "." in path:
+        path = path.rpartition(".")[0]
+        yield path
+
+
+def test_every_kind_of_rule_is_here() -> None:
+    assert set(SPECS) >= set(SUPPORT)
+    assert len(CASES) > 400
+
+
+@pytest.mark.parametrize(("group", "kind"), SPECS, ids=map("/".join, SPECS))
+def test_every_key_is_read_or_refused_by_name(
+    group: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [path for case_group, name, path in CASES if (case_group, name) == (group, kind)]
+    lost = [path for path in paths if not is_accounted_for(group, kind, path, monkeypatch)]
+    assert not lost
+
+
+def test_a_key_that_a_reader_forgets_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    from meshproof.rules.istio import actions
+
+    monkeypatch.setattr(actions, "_read_retries", lambda route: None)
+    virtual_service = ("networking.istio.io", "VirtualService")
+    assert not is_accounted_for(*virtual_service, "spec.http.retries.attempts", monkeypatch)
+
+
+def test_an_unsupported_key_that_is_no_longer_listed_is_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(SUPPORT, ("networking.istio.io", "VirtualService"))
+    virtual_service = ("networking.istio.io", "VirtualService")
+    assert not is_accounted_for(*virtual_service, "spec.http.retries.backoff", monkeypatch)
