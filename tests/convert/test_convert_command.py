@@ -17,6 +17,7 @@ from meshproof.convert import proof
 from meshproof.documents.manifest import parse
 from meshproof.lint import Level, lint
 from tests import TESTS
+from tests.manifest_text import write_head
 
 SEED = TESTS / "rules" / "seed"
 PROMISES = ("cookie_burr", "split_half", "v3_only")
@@ -75,7 +76,7 @@ BAD = {
     "not there": (None, "cannot be read: No such file"),
     "no YAML": ("a: [b\n", "MP0100"),
     "empty": ("# nothing\n", "MP0100"),
-    "no legacy rule": ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n", "nothing to convert"),
+    "no legacy rule": (write_head("Pod", "a"), "nothing to convert"),
     "a rule of Mixer": (
         "apiVersion: config.istio.io/v1alpha2\nkind: rule\nmetadata: {name: a}\nspec: {}\n",
         "old.yaml:2:7: a rule of config.istio.io is not converted",
@@ -179,7 +180,7 @@ def test_it_starts_light() -> None:
         "print(cli.main(sys.argv[1:]), sorted({'pytest', 'kubernetes', 'statsmodels', 'requests', "
         "'cryptography'} & set(sys.modules)))"
     )
-    text = "apiVersion: config.istio.io/v1alpha2\nkind: RouteRule\nmetadata: {name: r}\n"
+    text = write_head("RouteRule", "r")
     done = subprocess.run(
         [sys.executable, "-c", code],
         input=f"{text}spec: {{destination: {{name: a}}, {ROUTE}}}\n",

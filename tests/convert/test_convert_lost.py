@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.manifest_text import write_head
+
 ROUTE = "route: [{labels: {version: v2}}]"
 TIMES = "httpReqTimeout: {simpleTimeout: {timeout: 7s, overrideHeaderName: x}}"
 TRIES = "httpReqRetries: {simpleRetry: {attempts: 1, overrideHeaderName: x}}"
@@ -147,8 +149,7 @@ def test_without_a_condition_the_route_is_left_out(
 
 def test_labels_that_no_caller_of_the_service_has(converted: Any, rule: Any) -> None:
     service = (
-        "apiVersion: v1\nkind: Service\nmetadata: {name: page}\n"
-        "spec: {selector: {app: page}, ports: [{port: 80}]}\n---\n"
+        write_head("Service", "page") + "spec: {selector: {app: page}, ports: [{port: 80}]}\n---\n"
     )
     found = converted(service + rule("match: {source: {name: page, labels: {app: x}}}"))
     (said,) = found.said

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.convert.old_texts import EGRESS, INGRESS
+from tests.manifest_text import write_head
 
 pytestmark = pytest.mark.local
 
@@ -214,8 +215,8 @@ def test_a_part_that_is_not_compared_ends_with_3(tmp_path: Path) -> None:
 
 def test_nothing_to_answer_is_no_proof(tmp_path: Path) -> None:
     text = (
-        "apiVersion: config.istio.io/v1alpha2\nkind: EgressRule\nmetadata: {name: out}\n"
-        "spec: {destination: {service: a.example}, ports: [{port: 9, protocol: tcp}]}\n"
+        write_head("EgressRule", "out")
+        + "spec: {destination: {service: a.example}, ports: [{port: 9, protocol: tcp}]}\n"
     )
     done = plain(tmp_path, text)
     assert done.returncode == 3, done.stderr

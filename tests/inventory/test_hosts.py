@@ -11,6 +11,7 @@ from meshproof.inventory import INVENTORY_KINDS, Inventory
 from meshproof.inventory.known_hosts import KnownHosts, list_known_hosts
 from meshproof.inventory.workloads import WORKLOAD_KINDS
 from meshproof.rules.known_hosts import read_known_hosts
+from tests.manifest_text import write_head
 
 SHOP = "shop.default.svc.cluster.local"
 SERVICE = """\
@@ -68,7 +69,7 @@ def test_whatever_has_pods_is_a_workload(kind: str) -> None:
     "spec", ["{type: ExternalName, externalName: a.example}", "{clusterIP: None}"]
 )
 def test_a_service_that_needs_no_ports(spec: str) -> None:
-    text = f"apiVersion: v1\nkind: Service\nmetadata: {{name: shop}}\nspec: {spec}\n---\n"
+    text = write_head("Service", "shop") + f"spec: {spec}\n---\n"
     assert read(text + RULE).ports == {SHOP: ()}
 
 

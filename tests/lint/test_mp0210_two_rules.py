@@ -7,15 +7,14 @@ import pytest
 from meshproof.documents.manifest import parse
 from meshproof.lint import Project
 from meshproof.lint.checks.mp0210_two_rules_one_host import check
+from tests.manifest_text import write_head
 
 
 def _rule(name: str, host: str = "shop", where: str = "", route: str = "") -> str:
     """Return a VirtualService: more of its spec, and the match of its route."""
     match = f"match: [{{{route}}}], " if route else ""
     return (
-        "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
-        f"metadata: {{name: {name}, namespace: default}}\n"
-        f"spec: {{hosts: [{host}], {where}"
+        write_head("VirtualService", name, "default") + f"spec: {{hosts: [{host}], {where}"
         f"http: [{{{match}route: [{{destination: {{host: a}}}}]}}]}}\n"
     )
 

@@ -6,6 +6,7 @@ import pytest
 
 from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, lint
+from tests.manifest_text import write_head
 
 SERVICE = """\
 apiVersion: v1
@@ -29,16 +30,15 @@ spec:
 
 def route(destination: str, head: str = "", namespace: str = "shop") -> str:
     return (
-        "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
-        f"metadata: {{name: a, namespace: {namespace}}}\nspec:\n  hosts: [a.example.com]\n{head}"
+        write_head("VirtualService", "a", namespace) + f"spec:\n  hosts: [a.example.com]\n{head}"
         f"  http:\n  - route:\n    - destination: {destination}\n"
     )
 
 
 def deployment(name: str, labels: str) -> str:
     return (
-        f"apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: shop}}\n"
-        f"spec:\n  selector: {{matchLabels: {labels}}}\n  template:\n"
+        write_head("Deployment", name, "shop")
+        + f"spec:\n  selector: {{matchLabels: {labels}}}\n  template:\n"
         f"    metadata: {{labels: {labels}}}\n"
         "    spec: {containers: [{name: a, image: 'a:1'}]}\n"
     )
@@ -128,8 +128,7 @@ def test_labels_that_istio_adds_are_not_missed() -> None:
 
 def test_labels_of_a_route_rule_are_held_against_the_workloads_too() -> None:
     rule = (
-        "apiVersion: config.istio.io/v1alpha2\nkind: RouteRule\n"
-        "metadata: {name: a, namespace: shop}\nspec:\n  destination: {name: reviews}\n"
+        write_head("RouteRule", "a", "shop") + "spec:\n  destination: {name: reviews}\n"
         "  route: [{labels: {version: v3}}]\n"
     )
     assert codes(SERVICE, V1, rule) == ["MP0504"]
@@ -177,8 +176,7 @@ def test_a_short_host_means_the_namespace_of_the_rule() -> None:
 
 def http_route(backend: str, namespace: str = "shop") -> str:
     return (
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n"
-        f"metadata: {{name: a, namespace: {namespace}}}\nspec:\n  parentRefs: [{{name: gateway}}]\n"
+        write_head("HTTPRoute", "a", namespace) + f"spec:\n  parentRefs: [{{name: gateway}}]\n"
         f"  rules:\n  - backendRefs: [{backend}]\n"
     )
 

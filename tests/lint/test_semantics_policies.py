@@ -6,14 +6,12 @@ import pytest
 
 from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, lint
+from tests.manifest_text import write_head
 
 
 def rule(route: str, *more_routes: str, head: str = "  hosts: [reviews]\n") -> str:
     routes = "".join(f"  - {entry}\n" for entry in (route, *more_routes))
-    return (
-        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec:\n"
-        f"{head}  http:\n{routes}"
-    )
+    return write_head("VirtualService", "a") + f"spec:\n{head}  http:\n{routes}"
 
 
 def lint_policies(*documents: str) -> list[Finding]:
@@ -50,7 +48,7 @@ def test_all_tries_fit_into_the_timeout(timeout: str, retries: str, message: str
 
 def test_a_route_rule_has_fifteen_seconds() -> None:
     text = (
-        "apiVersion: config.istio.io/v1alpha2\nkind: RouteRule\nmetadata: {name: a}\nspec:\n"
+        write_head("RouteRule", "a") + "spec:\n"
         "  destination: {name: reviews}\n"
         "  httpReqRetries: {simpleRetry: {attempts: 3, perTryTimeout: 5s}}\n"
         "  route: [{labels: {version: v1}}]\n"
@@ -62,7 +60,7 @@ def test_a_route_rule_has_fifteen_seconds() -> None:
 
 def test_the_tries_of_an_http_route_fit_into_its_timeout() -> None:
     text = (
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\nspec:\n"
+        write_head("HTTPRoute", "a") + "spec:\n"
         "  parentRefs: [{name: gateway}]\n  rules:\n"
         "  - timeouts: {request: 3s, backendRequest: 2s}\n    retry: {attempts: 2}\n"
         "    backendRefs: [{name: a, port: 80}]\n"
@@ -143,7 +141,7 @@ def test_redirects_are_followed_to_their_end(routes: list[str], expected: list[s
 def gateway(*ports: str) -> str:
     servers = "".join(f"  - {{port: {port}, hosts: [a.example.com]}}\n" for port in ports)
     return (
-        "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: front}\nspec:\n"
+        write_head("Gateway", "front") + "spec:\n"
         f"  selector: {{istio: ingressgateway}}\n  servers:\n{servers}"
     )
 
@@ -165,7 +163,7 @@ def test_a_redirect_to_https_comes_back_where_the_rule_is_served_there_too() -> 
 
 def test_redirects_of_gateway_api_are_followed_by_the_closest_match() -> None:
     text = (
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\nspec:\n"
+        write_head("HTTPRoute", "a") + "spec:\n"
         "  parentRefs: [{name: gateway}]\n  rules:\n"
         "  - matches: [{path: {value: /a}}]\n"
         "    filters:\n    - type: RequestRedirect\n"
@@ -195,14 +193,14 @@ def test_a_gateways_tls_fits_its_protocol(server: str, expected: list[str]) -> N
 
 def service(port: str) -> str:
     return (
-        "apiVersion: v1\nkind: Service\nmetadata: {name: reviews}\nspec:\n"
+        write_head("Service", "reviews") + "spec:\n"
         f"  selector: {{app: reviews}}\n  ports: [{port}]\n"
     )
 
 
 def policy(settings: str, host: str = "reviews") -> str:
     return (
-        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n"
+        write_head("DestinationRule", "a") + "spec:\n"
         f"  host: {host}\n  trafficPolicy: {{{settings}}}\n"
     )
 
@@ -267,9 +265,8 @@ def test_plain_http_does_not_go_to_a_tls_port() -> None:
 
 def peers(mode: str, namespace: str = "istio-system", extra_spec: str = "") -> str:
     return (
-        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
-        f"metadata: {{name: default, namespace: {namespace}}}\n"
-        f"spec: {{mtls: {{mode: {mode}}}{extra_spec}}}\n"
+        write_head("PeerAuthentication", "default", namespace)
+        + f"spec: {{mtls: {{mode: {mode}}}{extra_spec}}}\n"
     )
 
 

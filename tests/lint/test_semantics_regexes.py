@@ -7,6 +7,7 @@ import pytest
 from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, lint
 from meshproof.lint.model import regexes
+from tests.manifest_text import write_head
 
 HEAD = """\
 apiVersion: networking.istio.io/v1
@@ -85,14 +86,14 @@ def test_regexes_are_found_wherever_they_stand(route_line: str) -> None:
 
 def test_gateway_api_and_route_rules_have_regexes_too() -> None:
     route = (
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\nspec:\n"
+        write_head("HTTPRoute", "a") + "spec:\n"
         "  parentRefs: [{name: gateway}]\n  rules:\n"
         "  - matches: [{headers: [{name: Cookie, type: RegularExpression, value: 'user=burr'}]}]\n"
         "    backendRefs: [{name: a, port: 80}]\n"
     )
     assert [finding.code for finding in lint(parse(route, "a.yaml"))] == ["MP0403"]
     rule = (
-        "apiVersion: config.istio.io/v1alpha2\nkind: RouteRule\nmetadata: {name: a}\nspec:\n"
+        write_head("RouteRule", "a") + "spec:\n"
         "  destination: {name: reviews}\n  precedence: 1\n"
         f"  match: {{request: {{headers: {{cookie: {{regex: '{SEED}'}}}}}}}}\n"
         "  route: [{labels: {version: v3}}]\n"

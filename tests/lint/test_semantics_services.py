@@ -6,18 +6,13 @@ import pytest
 
 from meshproof.documents.manifest import parse
 from meshproof.lint import Finding, lint
+from tests.manifest_text import write_head
 
 SERVICE_CODES = ("MP0213", *(f"MP05{number}" for number in range(18, 27)))
 
 
 def format_object(kind: str, name: str, spec: str, namespace: str = "shop") -> str:
-    group = {"Service": "v1", "Deployment": "apps/v1", "Pod": "v1"}.get(kind)
-    secure = kind.endswith(("Authentication", "Policy"))
-    istio = "security.istio.io/v1" if secure else "networking.istio.io/v1"
-    return (
-        f"apiVersion: {group or istio}\nkind: {kind}\n"
-        f"metadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
-    )
+    return f"{write_head(kind, name, namespace)}spec: {spec}\n"
 
 
 def service(name: str, ports: str, selector: str = "{app: a}", namespace: str = "shop") -> str:

@@ -16,6 +16,7 @@ from meshproof.rules.actions import (
     Rewrite,
 )
 from meshproof.rules.model import Gateway, Match, Mirror, Server, StringMatch, Target
+from tests.manifest_text import write_head
 from tests.rules.gateway_api_texts import TO_SHOP, gateway, http_route, only, read, refused, route
 
 NOWHERE = At("", 0)
@@ -228,8 +229,8 @@ def test_every_value_keeps_its_place() -> None:
 
 def test_older_versions_and_istios_own_gateways_stand_beside() -> None:
     istio = (
-        "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: gate}\n"
-        "spec: {selector: {istio: ingressgateway}, servers: [{hosts: [a.example], "
+        write_head("Gateway", "gate")
+        + "spec: {selector: {istio: ingressgateway}, servers: [{hosts: [a.example], "
         "port: {number: 81, name: http, protocol: HTTP}}]}\n"
     )
     rules = read((gateway() + http_route()).replace("k8s.io/v1", "k8s.io/v1beta1") + istio)

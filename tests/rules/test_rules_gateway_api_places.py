@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshproof.rules.model import RouteTable
+from tests.manifest_text import write_head
 from tests.rules.gateway_api_texts import TO_SHOP, gateway, http_route, read, refused
 
 GATE = "default/gate"
@@ -192,8 +193,8 @@ def test_in_the_mesh_nobody_asks_for_a_grant() -> None:
 
 def test_objects_of_one_name_in_two_groups_are_two() -> None:
     istio = (
-        "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: gate}\n"
-        "spec: {selector: {istio: ingressgateway}, servers: [{hosts: ['*'], "
+        write_head("Gateway", "gate")
+        + "spec: {selector: {istio: ingressgateway}, servers: [{hosts: ['*'], "
         "port: {number: 81, name: http, protocol: HTTP}}]}\n---\n"
     )
     assert len(read(istio + gateway() + http_route()).gateways) == 2

@@ -10,6 +10,7 @@ from meshproof import rules
 from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
 from meshproof.rules.model import RuleSet
+from tests.manifest_text import write_head
 
 
 def rule(
@@ -17,9 +18,7 @@ def rule(
 ) -> str:
     order = "" if precedence is None else f", precedence: {precedence}"
     return (
-        "apiVersion: config.istio.io/v1alpha2\nkind: RouteRule\n"
-        f"metadata: {{name: {name}, namespace: {namespace}}}\n"
-        f"spec: {{destination: {{name: {host}}}{order}, "
+        write_head("RouteRule", name, namespace) + f"spec: {{destination: {{name: {host}}}{order}, "
         f"route: [{{labels: {{version: {name}}}}}]}}\n"
     )
 

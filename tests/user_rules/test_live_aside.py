@@ -9,6 +9,7 @@ import pytest
 from meshproof.base.errors import BadRules
 from meshproof.user_rules import loading
 from meshproof.user_rules.loading import UserRules
+from tests.manifest_text import write_head
 from tests.user_rules.live_objects import ISTIO, SHOP, SUBSETS, Cluster, service, split, stored
 
 API = "gateway.networking.k8s.io/v1"
@@ -218,9 +219,6 @@ def test_where_all_is_set_aside_nothing_is_proven(cluster: Cluster) -> None:
 
 def test_in_a_file_it_is_an_error(tmp_path: Any) -> None:
     file = tmp_path / "rules.yaml"
-    file.write_text(
-        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: db}\n"
-        "spec: {hosts: [db], tcp: []}\n"
-    )
+    file.write_text(write_head("VirtualService", "db") + "spec: {hosts: [db], tcp: []}\n")
     with pytest.raises(BadRules, match=r"rules\.yaml:4:.*spec\.tcp is not supported yet"):
         loading.load([str(file)])

@@ -16,6 +16,7 @@ from meshproof.base import timeouts
 from meshproof.cli import main
 from meshproof.mesh.cluster.api import image_tools
 from meshproof.mesh.cluster.api.images import PROBE_IMAGE
+from tests.manifest_text import write_head
 
 FAKE = Path(__file__).parent / "fake_image_tool.py"
 MIRROR = "mirror.example/team"
@@ -264,6 +265,6 @@ def test_files_that_name_no_image_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manifest = tmp_path / "own.yaml"
-    manifest.write_text("apiVersion: v1\nkind: Service\nmetadata: {name: x}\n")
+    manifest.write_text(write_head("Service", "x"))
     assert main(["images", "list", str(manifest)]) == 64
     assert "no object there names an image" in capsys.readouterr().err

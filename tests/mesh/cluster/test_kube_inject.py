@@ -15,6 +15,7 @@ from meshproof.mesh.cluster.istio.istioctl import Istioctl
 from meshproof.mesh.cluster.istio.kube_inject import inject_sidecars
 from meshproof.mesh.cluster.proxies.proxies import has_sidecar
 from meshproof.mesh.protocol import ClusterOptions
+from tests.manifest_text import write_head
 
 Calls = Callable[[], list[list[str]]]
 SCOPE = RunScope("ab12")
@@ -103,5 +104,5 @@ def test_files_without_a_workload_need_no_istioctl(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    service = placed("apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {ports: []}\n")
+    service = placed(write_head("Service", "x") + "spec: {ports: []}\n")
     assert by_hand(service, tmp_path) == service

@@ -17,6 +17,7 @@ from meshproof.mesh.cluster.api.objects import (
     RunObject,
     RunScope,
 )
+from tests.manifest_text import write_head
 
 SCOPE = RunScope("ab12")
 RULES = """
@@ -126,7 +127,7 @@ def test_images_come_from_a_mirror() -> None:
     assert image("localhost:5000/y@sha256:ab") == "mirror.example/team/y@sha256:ab"
     assert image("istio/y") == "mirror.example/team/istio/y"
     assert images.make_image_mapper({}, "")("docker.io/istio/y:1") == "docker.io/istio/y:1"
-    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{image: a/b}]}"
+    pod = write_head("Pod", "p") + "spec: {containers: [{image: a/b}]}"
     (run_object,) = make_run_objects(pod, RunScope("ab12", image))
     assert run_object.body["spec"]["containers"][0]["image"] == "mirror.example/team/a/b"
 

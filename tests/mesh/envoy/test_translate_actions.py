@@ -8,12 +8,10 @@ import pytest
 
 from meshproof.mesh.envoy import listeners, translate
 from meshproof.mesh.envoy.listeners import Telemetry
+from tests.manifest_text import write_head
 from tests.mesh.envoy.translating import cluster, pod, routes, snapshot
 
-HEAD = (
-    "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: reviews}\n"
-    "spec:\n  hosts: [reviews]\n  http:\n"
-)
+HEAD = write_head("VirtualService", "reviews") + "spec:\n  hosts: [reviews]\n  http:\n"
 TO = "route: [{destination: {host: reviews}}]"
 
 

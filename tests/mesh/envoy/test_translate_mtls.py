@@ -8,6 +8,7 @@ from meshproof.base.errors import BadRules
 from meshproof.mesh.envoy import translate
 from meshproof.mesh.envoy.translate import Snapshot
 from meshproof.rules.model import MtlsMode
+from tests.manifest_text import write_head
 from tests.mesh.envoy.translating import IDENTITY, cluster, pod, snapshot
 
 TEXT = """\
@@ -70,7 +71,7 @@ def test_what_says_nothing_leaves_it_to_the_wider_one() -> None:
 
 
 def test_a_policy_of_the_root_namespace_holds_for_its_own_pods_too() -> None:
-    apps = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: own, namespace: istio-system}\n"
+    apps = write_head("Deployment", "own", "istio-system")
     apps += (
         "spec: {selector: {matchLabels: {app: own}}, template: {metadata: {labels: {app: own}}, "
         "spec: {containers: [{image: a, ports: [{containerPort: 1}]}]}}}\n"

@@ -6,6 +6,7 @@ import pytest
 
 from meshproof.base.errors import BadRules
 from meshproof.mesh.envoy import translate
+from tests.manifest_text import write_head
 from tests.mesh.envoy.translating import cluster, pod, read_destinations, routes, snapshot
 
 SUBSETS = """\
@@ -20,7 +21,7 @@ spec:
   - {name: v3, labels: {version: v3}}
 ---
 """
-HEAD = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: reviews}\n"
+HEAD = write_head("VirtualService", "reviews")
 BURR = """\
 spec:
   hosts: [reviews]

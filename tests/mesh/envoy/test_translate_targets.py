@@ -6,6 +6,7 @@ import pytest
 
 from meshproof.base.errors import BadRules
 from meshproof.mesh.envoy import translate
+from tests.manifest_text import write_head
 from tests.mesh.envoy.translating import IDENTITY, cluster, read_destinations, routes, snapshot
 
 TEXT = """\
@@ -88,8 +89,8 @@ def test_refused_with_its_place(text: str, message: str) -> None:
 
 def test_a_route_rule_to_nowhere_is_told_too() -> None:
     text = (
-        "apiVersion: config.istio.io/v1alpha2\nkind: RouteRule\nmetadata: {name: a}\n"
-        "spec: {destination: {name: revews}, route: [{labels: {version: v1}}]}\n"
+        write_head("RouteRule", "a")
+        + "spec: {destination: {name: revews}, route: [{labels: {version: v1}}]}\n"
     )
     with pytest.raises(
         BadRules, match=r"^r\.yaml:1:1: there is no service revews\.default.*reviews"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.manifest_text import write_head
 from tests.mesh.envoy.echoes import SUBSETS, Client, Echoes, app, echo_mesh, ruleset
 
 RULE = SUBSETS + (
@@ -229,8 +230,8 @@ def test_what_no_route_of_a_virtual_service_takes_gets_a_404(
 
 def test_what_no_route_rule_takes_goes_to_every_version(echoes: Echoes, client: Client) -> None:
     text = (
-        "apiVersion: config.istio.io/v1alpha2\nkind: RouteRule\nmetadata: {name: a}\n"
-        "spec: {destination: {name: reviews}, match: {request: {headers: {uri: {exact: /a}}}}, "
+        write_head("RouteRule", "a")
+        + "spec: {destination: {name: reviews}, match: {request: {headers: {uri: {exact: /a}}}}, "
         "route: [{labels: {version: v2}}]}\n"
     )
     with echoes.mesh.applied(ruleset(text)):

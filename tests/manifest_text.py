@@ -1,0 +1,30 @@
+"""The heads of Kubernetes objects in tests: what is the same in each is written here, once."""
+
+from __future__ import annotations
+
+#: Kind -> the apiVersion that tests write, unless it is what they are about.
+API_VERSIONS = {
+    "AuthorizationPolicy": "security.istio.io/v1",
+    "Deployment": "apps/v1",
+    "DestinationPolicy": "config.istio.io/v1alpha2",
+    "DestinationRule": "networking.istio.io/v1",
+    "EgressRule": "config.istio.io/v1alpha2",
+    "GRPCRoute": "gateway.networking.k8s.io/v1",
+    "Gateway": "networking.istio.io/v1",
+    "HTTPRoute": "gateway.networking.k8s.io/v1",
+    "Ingress": "networking.k8s.io/v1",
+    "PeerAuthentication": "security.istio.io/v1",
+    "Pod": "v1",
+    "RequestAuthentication": "security.istio.io/v1",
+    "RouteRule": "config.istio.io/v1alpha2",
+    "Service": "v1",
+    "ServiceEntry": "networking.istio.io/v1",
+    "Sidecar": "networking.istio.io/v1",
+    "VirtualService": "networking.istio.io/v1",
+}
+
+
+def write_head(kind: str, name: str, namespace: str = "") -> str:
+    """Return apiVersion, kind and metadata of an object: always three lines."""
+    place = f", namespace: {namespace}" if namespace else ""
+    return f"apiVersion: {API_VERSIONS[kind]}\nkind: {kind}\nmetadata: {{name: {name}{place}}}\n"
