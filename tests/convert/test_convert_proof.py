@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -243,3 +244,30 @@ def test_requests_get_out_of_the_mesh_in_both_directions(tmp_path: Path) -> None
     assert done.returncode == 1, done.stderr
     assert "failed: a.example: any request on port 443 -> any version" in done.stderr
     shutil.rmtree(Path(done.stderr.partition("; reports in ")[2].split()[0]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_the_second_direction_ends_it_and_leaves_nothing(
+    tmp_path: Path, number: int
+) -> None:
+    (tmp_path / "old.yaml").write_text(SHOP)
+    (tmp_path / "tmp").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "meshproof", "convert", "old.yaml", "--prove"],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
+    with process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("the same on the local mesh"):  # in the first direction
+                break
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+    assert stderr.splitlines()[-1] == "meshproof: interrupted"
+    assert (process.returncode, stdout) == (2, "")
+    assert list((tmp_path / "tmp").iterdir()) == []

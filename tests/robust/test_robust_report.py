@@ -15,7 +15,7 @@ from tests.robust.real_runs import MESHPROOF, CommandRunner
 def assert_refused(runner: CommandRunner, report: str, reason: str, *command: str) -> None:
     command = command or (*MESHPROOF, "test", "--report", report)
     result = runner.run(*command)
-    pattern = rf"ERROR: {re.escape(report)}: reports cannot be written there: {reason}\n"
+    pattern = rf"meshproof: {re.escape(report)}: reports cannot be written there: {reason}\n"
     assert re.search(pattern, result.output), result.output
     assert "proves" not in result.output, "the run has begun"
     assert "Traceback" not in result.output

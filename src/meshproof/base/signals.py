@@ -53,6 +53,7 @@ class _SignalState:
     `context_depth` counts the contexts that handle signals, `hold_depth` those that hold them back.
     `held_signal` is the number of a signal that was held back. `postponed_since` is the time since
     which a signal waits for a harmless moment, `raised_at` the time at which one ended the run.
+    `ignored_signal` is the number of one that came while signals were ignored.
     `last_position` is the function and instruction of the main thread at the last look.
     """
 
@@ -63,6 +64,7 @@ class _SignalState:
     postponed_since: float | None = None
     raised_at: float | None = None
     ignores_signals: bool = False
+    ignored_signal: int = 0
     last_position: tuple[str, int] = ("", 0)
 
 
@@ -77,6 +79,7 @@ def _in_main_thread() -> bool:
 def _handle_signal(number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt for a signal, or hold it back, postpone it or ignore it."""
     if _state.ignores_signals:
+        _state.ignored_signal = number
         return
     if _state.hold_depth:
         _state.held_signal = _state.held_signal or number
@@ -134,14 +137,16 @@ def _restore_handlers() -> None:
     for number, handler in _state.previous_handlers.items():
         signal.signal(number, handler)
     _state.previous_handlers.clear()
-    _state.held_signal, _state.postponed_since, _state.raised_at, _state.ignores_signals = (
-        0,
-        None,
-        None,
-        False,
-    )
+    _forget_signals()
     if waiting:
         os.kill(os.getpid(), waiting)
+
+
+def _forget_signals() -> None:
+    """Forget the signals that have come, and ignore none from now on."""
+    _state.held_signal = _state.ignored_signal = 0
+    _state.postponed_since = _state.raised_at = None
+    _state.ignores_signals = False
 
 
 def take_over() -> Callable[[], None]:
@@ -238,3 +243,14 @@ def ignore_from_now() -> None:
     # An interrupt inside an `exec` (a dataclass is made by one) leaves a mark in CPython, caught or
     # not, by which the process ends itself with SIGINT, whatever its exit code. This unmarks it.
     exec("")
+
+
+def heed_again() -> None:
+    """Heed signals again after `ignore_from_now`: there is more to do.
+
+    Raises KeyboardInterrupt if one came meanwhile.
+    """
+    number = _state.ignored_signal
+    _forget_signals()
+    if number:
+        raise KeyboardInterrupt(signal.Signals(number).name)

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshproof.base import errors, files
+from meshproof.base import errors, files, signals
 from meshproof.base.errors import UsageError
 from meshproof.base.output import print_message, write_bytes
 
@@ -114,41 +114,57 @@ def _prove_direction(direction: Direction, source: Source) -> int:
     """Send the cases of one direction to the local mesh; return the exit code of the run.
 
     The run uses the suite and the judge of `meshproof test --rules`. When it fails, its output is
-    printed and its reports stay.
+    printed and its reports stay. Raises KeyboardInterrupt for a signal.
     """
+    folder: Path | None = None
+    keeps_reports = False
+    try:
+        with signals.uninterrupted():
+            folder = Path(tempfile.mkdtemp(prefix="meshproof-proof-"))
+        code, output = _run_cases(direction, folder)
+        if code == errors.EXIT_INTERRUPTED:
+            raise KeyboardInterrupt
+        if code == errors.EXIT_PASSED:
+            signals.heed_again()  # the run ignores them at its end
+        keeps_reports = code != errors.EXIT_PASSED
+        _print_proof(direction, source, code, output, folder)
+    finally:
+        with signals.uninterrupted():
+            if folder and not keeps_reports:
+                shutil.rmtree(folder, ignore_errors=True)
+    return code
+
+
+def _run_cases(direction: Direction, folder: Path) -> tuple[int, str]:
+    """Run the cases of one direction; return the exit code and the output."""
     from meshproof.cli.test import run_suites
+
+    output = io.StringIO()
+    arguments = ["--mesh=local", f"--mesh-report={folder}", f"--mesh-rules={direction.description}"]
+    with contextlib.redirect_stdout(output):
+        code = run_suites(arguments, "convert", ((direction.description,), direction.user_rules))
+    return code, output.getvalue()
+
+
+def _print_proof(
+    direction: Direction, source: Source, code: int, output: str, folder: Path
+) -> None:
+    """Print what the run of one direction has shown."""
     from meshproof.convert import proof
     from meshproof.run.record import Outcome, Run
 
-    output = io.StringIO()
-    folder = tempfile.mkdtemp(prefix="meshproof-proof-")
-    arguments = [
-        "--mesh",
-        "local",
-        "--mesh-report",
-        folder,
-        f"--mesh-rules={direction.description}",
-    ]
-    with contextlib.redirect_stdout(output):
-        code = run_suites(arguments, "convert", ((direction.description,), direction.user_rules))
-    record = Path(folder) / "run.json"
+    record = folder / "run.json"
     results = Run.from_json(record.read_text()).results if record.exists() else []
     if code == errors.EXIT_PASSED:
-        shutil.rmtree(folder, ignore_errors=True)
         print_message(f"the same on the local mesh: {direction.description}: {len(results)} cases")
-        return code
-    print_message(output.getvalue())
+        return
+    print_message(output)
     for result in results:
         if result.outcome is not Outcome.PASSED:
-            print_message(
-                f"{proof.describe_place(result.rule, source)}: {result.outcome}: {result.promise}"
-            )
-    print_message(
-        f"not the same: {direction.description}"
-        if code == 1
-        else f"not proven: {direction.description}"
-    )
-    return code
+            place = proof.describe_place(result.rule, source)
+            print_message(f"{place}: {result.outcome}: {result.promise}")
+    verb = "not the same" if code == errors.EXIT_FAILED else "not proven"
+    print_message(f"{verb}: {direction.description}")
 
 
 def _check_output(output: str, paths: list[str]) -> None:
