@@ -227,3 +227,32 @@ def test_standard_input_that_cannot_be_read(
     code, out, error = plan("-")
     assert (code, out) == (65, "")
     assert error.startswith(f"meshproof: {said}"), error
+
+
+WRONG_TWICE = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: [shop]
+  http:
+  - timeout: soon
+    route: [{destination: {host: shop}}]
+  - retries: {backoff: 1s}
+    route: [{destination: {host: shop, subset: v9}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: cart}
+spec: {hosts: [cart], http: [{rout: []}]}
+"""
+
+
+def test_all_that_is_wrong_is_told_at_once(plan: Plan, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(WRONG_TWICE)
+    code, out, err = plan(str(file))
+    assert (code, out) == (65, "")
+    lines = [line.rpartition("wrong.yaml:")[2] for line in err.splitlines()]
+    assert [line.split(":")[0] for line in lines] == ["9", "7", "10", "15", "15"]
+    assert "did you mean 'route'?" in lines[3]

@@ -9,7 +9,7 @@ from meshproof.base.names import INGRESS_CLASS, Labels
 from meshproof.documents.manifest import Document
 from meshproof.rules.model import RuleSet
 
-__all__ = ["RuleSet", "read_rules"]
+__all__ = ["RuleSet", "check_complete", "collect_rules", "read_rules"]
 
 
 def read_rules(
@@ -21,3 +21,21 @@ def read_rules(
     from meshproof.rules import reading  # late: the model alone needs no dialect
 
     return reading.read_rules(documents, selectors, classes)
+
+
+def collect_rules(
+    documents: Iterable[Document],
+    selectors: Mapping[str, Labels] = MappingProxyType({}),
+    classes: Collection[str] = (INGRESS_CLASS,),
+) -> RuleSet:
+    """Return the rules in `documents`; see `meshproof.rules.reading.collect_rules`."""
+    from meshproof.rules import reading
+
+    return reading.collect_rules(documents, selectors, classes)
+
+
+def check_complete(rules: RuleSet) -> None:
+    """Raise the first problem of rules; see `meshproof.rules.reading.check_complete`."""
+    from meshproof.rules import reading
+
+    reading.check_complete(rules)

@@ -40,6 +40,12 @@ def read_rules(
     is no rule at all.
     """
     rules = collect_rules(documents, selectors, classes)
+    check_complete(rules)
+    return rules
+
+
+def check_complete(rules: RuleSet) -> None:
+    """Raise the first problem of rules as BadRules, and BadRules when there is no rule at all."""
     for problem in rules.problems:
         raise problem
     if rules.is_empty:
@@ -49,7 +55,6 @@ def read_rules(
             if rules.documents
             else BadRules(message)
         )
-    return rules
 
 
 def collect_rules(

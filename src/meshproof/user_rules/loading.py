@@ -124,11 +124,15 @@ def _build_user_rules(documents: Sequence[Document], are_live: bool) -> UserRule
     for document in documents:
         if document.kind in inventory.INVENTORY_KINDS:
             judge_options.read_options(document)  # an option there holds for nothing
-    rule_set = rules.read_rules(
+    rule_set = rules.collect_rules(
         (document for document in documents if document.kind not in inventory.INVENTORY_KINDS),
         read_selectors(document for document in documents if document.kind == "Service"),
         ingress.find_istio_classes(documents),
     )
+    # The first one may be of a live object that is excluded then; a user's files are told in full.
+    if len(rule_set.problems) > 1 and not are_live:
+        raise BadRules("\n".join(map(str, rule_set.problems)))
+    rules.check_complete(rule_set)
     known_hosts = read_known_hosts(documents, rule_set)
     if are_live:
         check_hosts(rule_set, known_hosts)
