@@ -187,7 +187,7 @@ def render_annotations() -> str:
     """Return the limits that a rule may set for itself, with their ranges."""
     rows = [
         (f"`{judge_options.ANNOTATION_PREFIX}{name}`", escape(description))
-        for name, description in judge_options.RANGES.items()
+        for name, description in judge_options.describe_ranges().items()
     ]
     kinds = ", ".join(judge_options.ROUTING_KINDS)
     return f"{render_table(('annotation', 'value'), rows)}\n\nKinds that may have them: {kinds}."

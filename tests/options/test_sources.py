@@ -10,6 +10,7 @@ import pytest
 from meshproof.base.errors import UsageError
 from meshproof.options.sources import read_run_options
 from meshproof.options.table import OPTIONS, RunOptions
+from tests import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -222,3 +223,12 @@ def test_no_file_above_the_repository_is_read(project: Path, tmp_path: Path) -> 
     write(tmp_path / "meshproof.toml", "workers = 3")
     (project / ".git").mkdir()
     assert read().workers == 4
+
+
+def test_the_file_of_the_docs_is_one(project: Path) -> None:
+    page = (ROOT / "docs" / "reference" / "options.md").read_text()
+    block = page.partition("```toml\n")[2].partition("```")[0]
+    (project / "pyproject.toml").write_text(block)
+    options = read()
+    assert (options.rules, options.profile) == (("istio",), "nightly")
+    assert options.require_addon == ("prometheus",)

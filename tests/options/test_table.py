@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args
@@ -15,7 +17,7 @@ from meshproof.options import table
 from meshproof.options.kinds import Choice, Flag, Kind, Number, Text, Whole
 from meshproof.options.sources import read_run_options
 from meshproof.options.table import OPTIONS, RUN_OPTIONS, Option, RunOptions
-from meshproof.rules.judge_options import OPTION_NAMES
+from meshproof.rules.judge_options import list_option_names
 from meshproof.rules.model import MtlsMode
 from meshproof.verdict import PROFILES, Settings
 
@@ -124,7 +126,7 @@ def test_a_value_has_the_type_of_its_field() -> None:
 
 
 def test_rules_set_what_the_judge_has() -> None:
-    assert set(OPTION_NAMES) <= {field.name for field in fields(Settings)}
+    assert set(list_option_names()) <= {field.name for field in fields(Settings)}
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if isinstance(o.kind, (Whole, Number))])
@@ -158,3 +160,19 @@ def test_nothing_given_is_the_default(tmp_path: Path, monkeypatch: pytest.Monkey
     options = read_run_options("pytest", argparse.Namespace())
     assert options == RunOptions()
     assert not options.labels
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["lint", "rules.yaml"]])
+def test_a_command_without_options_of_the_table_does_not_load_it(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "rules.yaml").write_text("")
+    code = (
+        "import sys; from meshproof.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in sys.modules if name.startswith('meshproof.options')])"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from meshproof.base import errors
 from meshproof.base.errors import NotReady, UsageError, pluralize, suggest_nearest
-from meshproof.base.output import print_line
+from meshproof.base.output import print_json, print_line
 from meshproof.options import command_line, sources
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def _needs_no_cluster(options: argparse.Namespace, error: NotReady) -> bool:
 def _print_report(report: CleanupReport, output: str) -> None:
     """Print the report as text or JSON."""
     if output == "json":
-        _print_lines([json.dumps({**asdict(report), "exit_code": report.exit_code}, indent=1)])
+        print_json({**asdict(report), "exit_code": report.exit_code})
     else:
         _print_lines([*_render_local(report), *_render_cluster(report)])
 

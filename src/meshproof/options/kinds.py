@@ -45,7 +45,7 @@ class Kind(Protocol):
         """Return the value that a file in `folder` gives."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Flag:
     """A switch: on the command line it has no value, in a file it is true or false."""
 
@@ -65,7 +65,7 @@ class Flag:
         return content
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Whole:
     """A whole number from `lowest` to `highest`, both included."""
 
@@ -95,7 +95,7 @@ class Whole:
         return content
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Number:
     """A number from `lowest` to `highest`, both included and finite."""
 
@@ -126,7 +126,7 @@ class Number:
         return float(content)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Choice:
     """One word of a list, in upper or lower case. `planned` words get a message of their own."""
 
@@ -158,7 +158,7 @@ class Choice:
         return self.read_text(_read_string(content))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Text:
     """Text that matches `pattern` in full, if there is one; `expected` says so in words."""
 
@@ -177,7 +177,7 @@ class Text:
         return self.read_text(_read_string(content))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PathText:
     """A path; in a file it is relative to the folder of that file.
 

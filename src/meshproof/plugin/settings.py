@@ -104,7 +104,7 @@ def build_judge_settings(
     """
     from dataclasses import replace
 
-    from meshproof.rules.judge_options import OPTION_NAMES, check_range
+    from meshproof.rules.judge_options import check_range, list_option_names
     from meshproof.verdict import PROFILES, share_alpha
 
     context = get_context(config)
@@ -115,9 +115,10 @@ def build_judge_settings(
         value: float | None = getattr(options, name)
         if value is not None:
             settings = settings.with_values(options.label(name), {name: value})
-    unknown_names = [name for name in check_values if name not in OPTION_NAMES]
+    valid_names = list_option_names()
+    unknown_names = [name for name in check_values if name not in valid_names]
     if unknown_names:
-        hint = suggest_nearest(unknown_names[0], OPTION_NAMES)
+        hint = suggest_nearest(unknown_names[0], valid_names)
         raise UsageError(f"judge: no setting '{unknown_names[0]}'{hint}")
     for name, value in check_values.items():
         check_range(name, value)

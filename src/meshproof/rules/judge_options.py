@@ -9,15 +9,15 @@ import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from meshproof.base.errors import suggest_nearest
 from meshproof.documents.value import At, Value
-from meshproof.options import table
-from meshproof.options.kinds import Number, Whole
 
 if TYPE_CHECKING:
     from meshproof.documents.manifest import Document
+    from meshproof.options import table
 
 ANNOTATION_PREFIX = "meshproof/"
 #: Kinds that route requests: an option has an effect only there.
@@ -26,17 +26,36 @@ ROUTING_KINDS = ("VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute", "Ingre
 _NUMBER = re.compile(r"[0-9]*\.?[0-9]+(e[+-]?[0-9]+)?", re.I)
 
 
-def _describe_range(option: table.Option) -> str:
-    """Return the range of an annotation in words: its value is text, unlike that of a file."""
-    example = "500" if isinstance(option.kind, Whole) else "0.05"
-    return f'{option.kind.expected} as text, such as "{example}"'
+@cache
+def _read_table() -> dict[str, table.Option]:
+    """Return name -> option, of those that a rule may set. Late: few rules have an annotation."""
+    from meshproof.options import table
+
+    return {option.name: option for option in table.list_options("rule")}
 
 
-_OPTIONS = {option.name: option for option in table.list_options("rule")}
-#: Annotation -> its range in words.
-RANGES = {name: _describe_range(option) for name, option in _OPTIONS.items()}
-#: The options that a rule or a check may set, by the judge's names. The alpha is the run's.
-OPTION_NAMES = tuple(name.replace("-", "_") for name in _OPTIONS)
+def list_option_names() -> list[str]:
+    """Return the options that a rule or a check may set, by the judge's names.
+
+    The alpha is the run's.
+    """
+    return [name.replace("-", "_") for name in _read_table()]
+
+
+def describe_ranges() -> dict[str, str]:
+    """Return annotation -> its range in words: its value is text, unlike that of a file."""
+    examples = {name: "500" if _is_count(name) else "0.05" for name in _read_table()}
+    return {
+        name: f'{option.kind.expected} as text, such as "{examples[name]}"'
+        for name, option in _read_table().items()
+    }
+
+
+def _is_count(name: str) -> bool:
+    """Say whether an option has whole numbers."""
+    from meshproof.options.kinds import Whole
+
+    return isinstance(_read_table()[name].kind, Whole)
 
 
 @dataclass(frozen=True)
@@ -96,16 +115,16 @@ def find_invalid_annotations(annotations: Value, kind: str) -> Iterator[InvalidA
         elif name == "alpha":
             reason = "the alpha is shared over all checks of a run, so that no rule has its own"
             yield InvalidAnnotation(at, f"{key}: {reason}", "--mesh-alpha")
-        elif name not in _OPTIONS:
-            reason = f"meshproof has no option '{name}'{suggest_nearest(name, _OPTIONS)}"
-            yield InvalidAnnotation(at, f"{key}: {reason}", f"one of {', '.join(_OPTIONS)}")
+        elif name not in _read_table():
+            reason = f"meshproof has no option '{name}'{suggest_nearest(name, _read_table())}"
+            yield InvalidAnnotation(at, f"{key}: {reason}", f"one of {', '.join(_read_table())}")
         elif kind not in ROUTING_KINDS:
             reason = f"it holds for nothing in a {kind}, which says of no request where it goes"
             yield InvalidAnnotation(
                 at, f"{key}: {reason}", f"in the rule ({', '.join(ROUTING_KINDS)})"
             )
-        elif not _is_in_range(value.content, _OPTIONS[name]):
-            expected = RANGES[name]
+        elif not _is_in_range(value.content, _read_table()[name]):
+            expected = describe_ranges()[name]
             yield InvalidAnnotation(
                 value.at, f"{key}: expected {expected}, found {value.content!r}", expected
             )
@@ -113,9 +132,16 @@ def find_invalid_annotations(annotations: Value, kind: str) -> Iterator[InvalidA
 
 def check_range(name: str, value: float) -> None:
     """Raise ValueError for a setting of a check, by the judge's name, that is out of its range."""
-    kind = _OPTIONS[name.replace("_", "-")].kind
-    if isinstance(kind, (Whole, Number)) and not kind.contains(value):
-        raise ValueError(f"{name} {value!r}: expected {kind.expected}")
+    option = _read_table()[name.replace("_", "-")]
+    if not _contains(option, value):
+        raise ValueError(f"{name} {value!r}: expected {option.kind.expected}")
+
+
+def _contains(option: table.Option, number: float) -> bool:
+    """Say whether an option takes a number."""
+    from meshproof.options.kinds import Number, Whole
+
+    return isinstance(option.kind, (Whole, Number)) and option.kind.contains(number)
 
 
 def _get_annotations(document: Document) -> Value | None:
@@ -135,11 +161,10 @@ def _is_in_range(content: object, option: table.Option) -> bool:
     """Say whether the content of an annotation is a number in the range of an option."""
     if not isinstance(content, str) or not _NUMBER.fullmatch(content):
         return False
-    return isinstance(option.kind, (Whole, Number)) and option.kind.contains(float(content))
+    return _contains(option, float(content))
 
 
 def _make_option(name: str, value: Value) -> Option:
     """Return the option of a valid annotation."""
     number = float(value.text())
-    is_count = isinstance(_OPTIONS[name].kind, Whole)
-    return Option(name.replace("-", "_"), int(number) if is_count else number, value.at)
+    return Option(name.replace("-", "_"), int(number) if _is_count(name) else number, value.at)
