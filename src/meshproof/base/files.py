@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 import secrets
 from pathlib import Path
 
+#: What any file system takes as a name; no `..`, and room for an ending within its 255 bytes.
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -28,3 +32,16 @@ def write_new(path: Path, content: bytes) -> None:
     """Write a file that is not there yet. Raises FileExistsError for a file or a link there."""
     with os.fdopen(os.open(path, _NEW, 0o666), "wb") as file:
         file.write(content)
+
+
+def name_file(name: str) -> str:
+    """Return the file name for an object: its name, where that is one.
+
+    In any other name (`../x`, `/etc/x`, one of 300 characters) every other character is replaced;
+    the hash at its end keeps two objects apart.
+    """
+    if _SAFE_NAME.fullmatch(name):
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:12]
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:100]
+    return f"{readable or 'unnamed'}-{digest}"

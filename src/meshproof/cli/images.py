@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from meshproof.base import errors
 from meshproof.base.errors import NotReady, UsageError, pluralize, suggest_nearest
+from meshproof.base.files import name_file
 from meshproof.base.output import print_json, print_line
 from meshproof.mesh.cluster.api import image_tools, images
 from meshproof.options import command_line, sources
@@ -223,4 +224,4 @@ def _open_folder(path: str | None, create: bool) -> Path | None:
 
 def _build_archive_name(reference: str) -> str:
     """Return the archive's file name: the image reference without `/`, `:` and `@`."""
-    return f"{re.sub('[/:@]', '_', reference)}.tar"
+    return f"{name_file(re.sub('[/:@]', '_', reference))}.tar"

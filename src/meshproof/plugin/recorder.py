@@ -29,6 +29,7 @@ from meshproof.base.errors import (
     pluralize,
     suggest_nearest,
 )
+from meshproof.base.files import name_file
 from meshproof.base.output import print_message
 from meshproof.plugin import placement, settings
 from meshproof.plugin.evidence import Evidence, build_failure, get_evidence, read_skip_reason
@@ -287,7 +288,7 @@ class Recorder:
         """Save the state of the mesh, if there is one; return the folder and what looks wrong."""
         if self._mesh is None or subject in self._saved_diagnoses:
             return self._saved_diagnoses.get(subject, ("", ()))
-        folder_name = re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-")
+        folder_name = name_file(re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-"))
         folder = self._folder / settings.DIAGNOSIS / folder_name
         try:
             clues = tuple(self._mesh.diagnose(folder))

@@ -10,6 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from meshproof.base.files import name_file
+
 TRUST_DOMAIN = "cluster.local"
 _LIFETIME = datetime.timedelta(days=1)
 _SKEW = datetime.timedelta(minutes=5)
@@ -45,8 +47,8 @@ class Authority:
     def issue(self, namespace: str, service_account: str) -> Identity:
         """Return the identity of a service account, made at its first use."""
         uri = format_spiffe_id(namespace, service_account)
-        stem = f"{namespace}.{service_account}"
-        chain, private = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
+        file_name = name_file(f"{namespace}.{service_account}")
+        chain, private = self._folder / f"{file_name}.pem", self._folder / f"{file_name}.key"
         if not private.exists():
             key = ec.generate_private_key(ec.SECP256R1())
             name = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])

@@ -23,6 +23,7 @@ from typing import Any
 
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady, ProcessEnded, ProxyCrashed
+from meshproof.base.files import name_file
 from meshproof.base.signals import uninterrupted
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.process import limits
@@ -80,7 +81,7 @@ class Envoy:
 
     def __init__(self, name: str, workspace: Workspace, binary: Path) -> None:
         self.name = name
-        self.folder = workspace.path / name
+        self.folder = workspace.path / name_file(name)
         self.folder.mkdir()
         self._workspace = workspace
         self._binary = binary

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from meshproof.base import signals
 from meshproof.base.errors import UsageError
+from meshproof.base.files import name_file
 from meshproof.mesh.local.mesh import LocalMesh
 from meshproof.mesh.process import logs, processes
 from meshproof.mesh.process.processes import Workspace
@@ -50,7 +51,9 @@ class KeptMesh:
         lines = [f"The local mesh at {self.url} is broken: {_join_names(self.ended)} ended."]
         for name in self.ended[:_MAX_LOG_LINES]:
             lines.append(f"  Last lines of {self.folder}/{name}.log:")
-            lines.append(logs.format_tail(Path(self.folder) / f"{name}.log", _MAX_LOG_LINES))
+            lines.append(
+                logs.format_tail(Path(self.folder) / f"{name_file(name)}.log", _MAX_LOG_LINES)
+            )
         return "\n".join(lines)
 
 

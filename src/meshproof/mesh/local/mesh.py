@@ -16,6 +16,7 @@ from meshproof.apps.probe import make_anonymous_tls
 from meshproof.base import signals, timeouts
 from meshproof.base.clues import Clue
 from meshproof.base.errors import BadRules, MeshproofError, NotReady, suggest_nearest
+from meshproof.base.files import name_file
 from meshproof.base.names import ROOT_NAMESPACE
 from meshproof.base.signals import interruptible
 from meshproof.base.waiting import wait_for
@@ -304,7 +305,8 @@ class LocalMesh:
         for envoy in self._list_envoys():
             try:
                 text = envoy.read_admin("/config_dump")
-                (folder / f"{envoy.name}.config_dump.json").write_text(text, encoding="utf-8")
+                dump = folder / f"{name_file(envoy.name)}.config_dump.json"
+                dump.write_text(text, encoding="utf-8")
             except MeshproofError as error:
                 clues.append(Clue("", str(error)))
         for sidecar in self._sidecars:

@@ -9,6 +9,7 @@ import sys
 from meshproof import apps
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady
+from meshproof.base.files import name_file
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.envoy import listeners, translate
 from meshproof.mesh.envoy.certificates import Identity
@@ -69,7 +70,7 @@ class Sidecar:
 
     def make_listeners(self, mode: MtlsMode) -> list[Resource]:
         """Return the inbound and outbound listener for an mTLS mode."""
-        log = self._workspace.path / f"{self.pod.name}.access.log"
+        log = self._workspace.path / f"{name_file(self.pod.name)}.access.log"
         telemetry = Telemetry(str(log), self.collector is not None)
         routes = str(self.envoy.config_path("rds.outbound"))
         return [

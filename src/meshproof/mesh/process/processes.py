@@ -232,7 +232,7 @@ class Process:
         self, name: str, command: Sequence[str | Path], folder: Path, env: Mapping[str, str]
     ) -> None:
         self.name = name
-        self.log = folder / f"{name}.log"
+        self.log = folder / f"{files.name_file(name)}.log"
         try:
             with self.log.open("wb") as log:
                 self._popen = subprocess.Popen(

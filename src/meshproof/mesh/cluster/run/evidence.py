@@ -18,6 +18,7 @@ from typing import Any
 from meshproof.base import timeouts
 from meshproof.base.clues import Clue
 from meshproof.base.errors import NotReady
+from meshproof.base.files import name_file
 from meshproof.documents.plain import make_document
 from meshproof.inventory.destination_rules import read_destination_rules
 from meshproof.mesh.cluster.api import describe
@@ -121,7 +122,7 @@ class _Saver:
             text = redaction.redact_text(content)
         else:
             text = json.dumps(redaction.redact_value(content), indent=1)
-        (self._folder / name).write_text(text, encoding="utf-8")
+        (self._folder / name_file(name)).write_text(text, encoding="utf-8")
 
     def _save_events(self, namespace: str) -> list[Object]:
         """Save and return the events of a namespace."""
