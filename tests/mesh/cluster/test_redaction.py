@@ -44,6 +44,29 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJwbGFudGVkIn0.c2lnbmF0dXJlLXBsYW50ZWQ"
         f"mysql --db-password={PLANTED} -h db",
         f"aws_secret_access_key={PLANTED}",
         f"sent with Bearer {PLANTED}",
+        f"DB_PASS={PLANTED}",
+        f"dbPass: {PLANTED}",
+        f"GITHUB_PAT={PLANTED}",
+        f"DB_CREDS={PLANTED}",
+        f"AUTH={PLANTED}",
+        f"AUTH_KEY={PLANTED}",
+        f"SLACK_WEBHOOK=https://hooks.slack.com/services/{PLANTED}",
+        f"GET http://x/cb?code={PLANTED}&a=b",
+        f"GET http://x/?sig={PLANTED}",
+        f"mysql://root:p/{PLANTED}@db/x",
+        f"mysql -h db -p{PLANTED}",
+        f"curl -u user:{PLANTED} http://x",
+        f"curl --user=user:{PLANTED} http://x",
+        f"password: >\n  {PLANTED}\n  {PLANTED}",
+        f"password: |\n    {PLANTED}\n\n    {PLANTED}",
+        f"tokens:\n- {PLANTED}\n- {PLANTED}",
+        f"- name: DB_PASSWORD\n  value: {PLANTED}",
+        f"- name: DB_PASS\n  value: '{PLANTED} x'",
+        f"user:$apr1${PLANTED}",
+        f"bindpw {PLANTED}",
+        f"sent with ApiKey {PLANTED}",
+        f"login with password {PLANTED}",
+        f"user=bob pass={PLANTED}",
     ],
 )
 def test_no_secret_stays_in_a_line(line: str) -> None:
@@ -76,8 +99,54 @@ def test_no_block_stays(planted: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "token",
+    [
+        "ghp_" + "aB3" * 12,
+        "AKIAIOSFODNN7EXAMPLE",
+        "xoxb-123456789012-abcdefghijkl",
+        "glpat-" + "x" * 20,
+        "AIza" + "x" * 35,
+    ],
+)
+def test_no_token_of_a_known_form_stays(token: str) -> None:
+    assert redaction.redact_text(f"sent {token} today") == f"sent {HIDDEN} today"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"auths": {"registry": {"auth": PLANTED}}},
+        {"kind": "Secret", "metadata": {}, "data": {"x": PLANTED}},
+        {"tokens": [PLANTED]},
+        {"args": ["-p", PLANTED]},
+        {"env": [{"name": "DB_PASS", "value": PLANTED}]},
+        {".dockerconfigjson": PLANTED},
+        {
+            "last-applied-configuration": json.dumps(
+                {"env": [{"name": "A_PASSWORD", "value": PLANTED}]}
+            )
+        },
+        {"m": json.dumps({"m": json.dumps({"password": [PLANTED, 12345678]})})},
+    ],
+)
+def test_json_is_read_as_json_wherever_it_is(value: dict[str, Any]) -> None:
+    for redacted in (
+        redaction.redact_text(json.dumps(value)),
+        redaction.redact_json(json.dumps(value)),
+    ):
+        assert PLANTED not in redacted
+        assert "12345678" not in redacted
+        assert list(json.loads(redacted))[:1] == list(value)[:1] or "Secret" in redacted
+
+
+@pytest.mark.parametrize(
     "line",
     [
+        "compass: north",
+        "path: /api",
+        "- name: MODE\n  value: fast",
+        "key:\n  nested: 1",
+        '{"unfinished": ',
         "GET /productpage HTTP/1.1 200 via reviews-v3",
         "secretName: reviews-certificate",
         "tokenPath: /var/run/secrets/tokens/istio-token",

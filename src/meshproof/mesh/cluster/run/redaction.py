@@ -1,21 +1,25 @@
 """Removes secrets from evidence: logs, objects, config dumps.
 
-It removes PEM blocks (also in base64), JSON web tokens, credentials after Bearer or Basic,
-passwords in URLs, and every value under the name of a secret: passwords, tokens, API keys,
-authorization, cookies. It removes too much rather than too little. Cookie conditions of rules stay,
-as they are what is judged.
+It removes PEM blocks (also in base64), JSON web tokens, tokens of known forms, credentials after
+Bearer or Basic, passwords in URLs and after flags, and every value under the name of a secret:
+passwords, tokens, API keys, authorization, cookies. It removes too much rather than too little.
+Cookie conditions of rules stay, as they are what is judged.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 HIDDEN = "[redacted]"
 _WORDS = (
     r"pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key"
-    r"|authorization|credential|cookie|session[_-]?id|signature|jwt"
+    r"|authorization|credential|cookie|session[_-]?id|signature|jwt|dockerconfigjson|dockercfg"
+    # Short words are names of secrets only where a word of the name begins: not `compass`.
+    r"|(?<![a-z])(?:pass|pat|creds?|auth|pw|bindpw|sig|webhook)"
+    r"|(?-i:(?<=[a-z])(?:Pass|Pat|Creds?|Auth|Sig|Webhook))"
 )
 #: The end of a name such as `DB_PASSWORD`, `clientSecret`, `x-api-key`, `secret_key_base`.
 _SECRET_NAME = rf"(?:{_WORDS})s?(?:[_-](?:base|hash|id|key|value))*"
@@ -28,8 +32,19 @@ _PEM = re.compile(
 #: `-----BEGIN` in base64.
 _PEM64 = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/=_-]*")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
-_SCHEME = re.compile(r"\b(Bearer|Basic|Digest|Negotiate)(\s+)[A-Za-z0-9._~+/=-]{6,}", re.I)
-_URL = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)[^\s/@\"']+@", re.I)
+#: Tokens that their form gives away, as in gitleaks/gitleaks, config/gitleaks.toml: GitHub, GitLab,
+#: AWS, Slack, Google, Stripe and npm; then the hashes of crypt(5).
+_KNOWN_TOKEN = re.compile(
+    r"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{20,}|glpat-[\w-]{20,}"
+    r"|(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}|xox[a-z]-[\w-]{10,}"
+    r"|AIza[\w-]{35}|[sr]k_(?:live|test|prod)_\w{10,}|npm_[A-Za-z0-9]{36})"
+    r"|hooks\.slack\.com/(?:services|workflows)/[\w/+-]+"
+    r"|\$(?:apr1|1|2[abxy]?|5|6|y)\$[^\s:\"']+"
+)
+_SCHEME = re.compile(r"\b(Bearer|Basic|Digest|Negotiate|ApiKey)(\s+)[A-Za-z0-9._~+/=-]{6,}", re.I)
+#: A password may have a `/`.
+_URL = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)(?:[^\s/@\"']+|[^\s/@:\"']*:[^\s@\"']+)@", re.I)
+_URL_PARAMETER = re.compile(r"([?&](?:code|sig|key|state)=)[^&\s\"']+", re.I)
 _IS = r"""\\?["']?[ \t]*[:=][ \t]*"""
 #: Headers whose value is the rest of the line or of the quoted text.
 _HEADER = re.compile(
@@ -42,6 +57,19 @@ _PAIR = re.compile(
     re.I,
 )
 _FLAG = re.compile(rf"(--[\w-]{{0,40}}?{_SECRET_NAME}[ ]+)\S+", re.I)
+#: `-u USER:PASSWORD` of curl and `-pPASSWORD` of mysql; words of a command line before a secret.
+_SHORT_FLAG = re.compile(
+    r"((?:^|\s)(?:-u|--user)[ =]+[^\s:]+:)\S+|(\bm(?:ysql|ariadb)\w*\b.*?\s-p)\S+"
+)
+_SHORT_FLAGS = ("-p", "-u", "--user")
+#: In a log: `login with password X`.
+_AFTER_WORD = re.compile(r"(\b(?:password|passwd|passphrase|bindpw)[ \t]+)[^\s:=,;\[]{6,}", re.I)
+#: In YAML: a name whose value is in the lines below it, and a name beside its value.
+_YAML_SECRET = rf"""["']?[\w.-]*?{_SECRET_NAME}["']?"""
+_YAML_KEY = re.compile(rf"(\s*)(?:- )?{_YAML_SECRET}:\s*(?:[|>][-+0-9]*)?\s*$", re.I)
+_YAML_NAME = re.compile(rf"\s*(?:- )?(?:name|key):\s*{_YAML_SECRET}\s*$", re.I)
+_YAML_VALUE = re.compile(r"(\s*(?:- )?value:\s*)\S.*")
+_YAML_ITEM = re.compile(r"(\s*(?:- )?)\S.*")
 #: Keys of an object with a name and a value: an env variable, a header to add, a matcher.
 _NAMES = ("name", "key", "headerName", "header_name")
 _VALUES = ("value", "raw_value", "inline_string", "inline_bytes", "data")
@@ -50,11 +78,38 @@ _MATCHERS = ("string_match", "exact_match", "prefix_match", "safe_regex_match")
 
 
 def redact_text(content: str) -> str:
-    """Return a text without secrets."""
+    """Return a text without secrets. JSON stays JSON, and so does JSON within JSON."""
+    if content.lstrip()[:1] in ("{", "["):
+        try:
+            return json.dumps(redact_value(json.loads(content)))
+        except (ValueError, RecursionError):
+            pass  # it only begins like JSON
     redacted = _PEM64.sub(HIDDEN, _PEM.sub(HIDDEN, content))
-    redacted = _URL.sub(rf"\1{HIDDEN}@", _JWT.sub(HIDDEN, redacted))
+    redacted = _KNOWN_TOKEN.sub(HIDDEN, _JWT.sub(HIDDEN, redacted))
+    redacted = _URL_PARAMETER.sub(rf"\1{HIDDEN}", _URL.sub(rf"\1{HIDDEN}@", redacted))
     redacted = _HEADER.sub(rf"\1{HIDDEN}", _SCHEME.sub(rf"\1\2{HIDDEN}", redacted))
-    return _FLAG.sub(rf"\1{HIDDEN}", _PAIR.sub(_hide_value, redacted))
+    redacted = _SHORT_FLAG.sub(lambda match: f"{match[1] or match[2]}{HIDDEN}", redacted)
+    redacted = "\n".join(_redact_yaml(redacted.split("\n")))
+    redacted = _FLAG.sub(rf"\1{HIDDEN}", _PAIR.sub(_hide_value, redacted))
+    return _AFTER_WORD.sub(rf"\1{HIDDEN}", redacted)
+
+
+def _redact_yaml(lines: list[str]) -> Iterator[str]:
+    """Yield lines of text; values in lines below the name of a secret are hidden, as in YAML."""
+    key_indent: int | None = None
+    follows_name = False
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        is_below = key_indent is not None and (
+            indent > key_indent or (indent == key_indent and line.lstrip().startswith("- "))
+        )
+        if is_below or not line.strip():
+            yield _YAML_ITEM.sub(rf"\1{HIDDEN}", line) if is_below else line
+            continue
+        key = _YAML_KEY.match(line)
+        key_indent = len(key[1]) if key else None
+        yield _YAML_VALUE.sub(rf"\1{HIDDEN}", line) if follows_name else line
+        follows_name = _YAML_NAME.match(line) is not None
 
 
 def _hide_value(match: re.Match[str]) -> str:
@@ -73,7 +128,9 @@ def names_a_secret(name: str) -> bool:
 
 def _is_flag(word: str) -> bool:
     """Say whether the next word of a command line is a secret: `--password`."""
-    return word.startswith("-") and "=" not in word and names_a_secret(word)
+    return word in _SHORT_FLAGS or (
+        word.startswith("-") and "=" not in word and names_a_secret(word)
+    )
 
 
 def redact_value(node: Any) -> Any:
