@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
 import pytest
 
 from meshproof.base.errors import Inconclusive
 from meshproof.mesh.http import HttpRequest, HttpResponse
-from meshproof.oracle.derive import Case
+from meshproof.mesh.protocol import Address
+from meshproof.traffic.visits import Visits
 from meshproof.user_rules import loading
 from meshproof.user_rules.compare import CaseComparison
+from meshproof.user_rules.loading import UserRules
+
+if TYPE_CHECKING:
+    from meshproof.mesh.echo.case_mesh import CaseMesh
 
 RULES = """
 apiVersion: networking.istio.io/v1
@@ -30,39 +38,67 @@ REFUSAL = "RBAC: access denied"
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CaseComparison]:
-    """Path -> the answers to the case of that path."""
+def user_rules(tmp_path_factory: pytest.TempPathFactory) -> UserRules:
     file = tmp_path_factory.mktemp("rules") / "rules.yaml"
     file.write_text(RULES)
-    found = loading.load([str(file)])
-
-    def of(case: Case) -> CaseComparison:
-        known = found.workloads
-        return CaseComparison(case, known.map_destinations(case), known.expected_shares(case))
-
-    return {case.call.path: of(case) for case in reversed(found.plan.cases)}
+    return loading.load([str(file)])
 
 
-def visit(answers: CaseComparison, status: int, body: str) -> HttpResponse:
-    path = answers.case.call.path
+@pytest.fixture(scope="module")
+def comparisons(user_rules: UserRules) -> dict[str, CaseComparison]:
+    """Path -> the comparison for the case of that path."""
+    workloads = user_rules.workloads
+    return {
+        case.call.path: CaseComparison(
+            case, workloads.map_destinations(case), workloads.expected_shares(case)
+        )
+        for case in reversed(user_rules.plan.cases)
+    }
+
+
+def make_response(comparison: CaseComparison, status: int, body: str) -> HttpResponse:
+    path = comparison.case.call.path
     return HttpResponse(HttpRequest(path), status, {}, body.encode())
 
 
 @pytest.mark.parametrize("path", ["/aborted", "/denied", "/meshproof-other"])
 def test_a_refusal_is_neither_what_was_expected_nor_wrong(
-    path: str, answers: dict[str, CaseComparison]
+    path: str, comparisons: dict[str, CaseComparison]
 ) -> None:
     with pytest.raises(Inconclusive, match="AuthorizationPolicy of the mesh refuses the caller"):
-        answers[path].label(visit(answers[path], 403, REFUSAL))
+        comparisons[path].label(make_response(comparisons[path], 403, REFUSAL))
 
 
-def test_a_rule_that_says_the_same_is_kept(answers: dict[str, CaseComparison]) -> None:
-    one = answers["/same"]
-    assert one.label(visit(one, 403, REFUSAL)) in one.expected_shares
+class AnsweredVisits(Visits):
+    """Visits that all get the same response."""
+
+    def __init__(self, response: HttpResponse) -> None:
+        super().__init__(Address("127.0.0.1", 1), [response.request], "run")
+        self._response = response
+
+    def take(self, count: int) -> list[HttpResponse]:
+        return [self._response] * count
+
+
+def test_the_words_of_a_response_are_no_difference(
+    user_rules: UserRules, comparisons: dict[str, CaseComparison]
+) -> None:
+    comparison = comparisons["/meshproof-other"]
+    visits = AnsweredVisits(make_response(comparison, 404, "sorry, but no"))
+    mesh = cast("CaseMesh", SimpleNamespace(workloads=user_rules.workloads))
+    fault = comparison.find_fault(visits, mesh)
+    assert fault is not None
+    assert fault.summary == 'HTTP 404, "sorry, but no" answered'
+
+
+def test_a_rule_that_says_the_same_is_kept(comparisons: dict[str, CaseComparison]) -> None:
+    comparison = comparisons["/same"]
+    label = comparison.label(make_response(comparison, 403, REFUSAL))
+    assert label in comparison.expected_shares
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "said"),
+    ("path", "body", "label"),
     [
         ("/aborted", "fault filter abort", "HTTP 403"),
         ("/denied", "ask", "HTTP 403, but with 'ask', not 'ask the shop'"),
@@ -70,6 +106,6 @@ def test_a_rule_that_says_the_same_is_kept(answers: dict[str, CaseComparison]) -
     ],
 )
 def test_any_other_403_is_told_as_it_is(
-    path: str, body: str, said: str | None, answers: dict[str, CaseComparison]
+    path: str, body: str, label: str | None, comparisons: dict[str, CaseComparison]
 ) -> None:
-    assert answers[path].label(visit(answers[path], 403, body)) == said
+    assert comparisons[path].label(make_response(comparisons[path], 403, body)) == label

@@ -46,6 +46,24 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class ObservedAnswer:
+    """Who answered, and how the answer differs from the expected one, in words."""
+
+    responder: str
+    differences: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.differences:
+            return self.responder
+        return f"{self.responder}, but {', '.join(self.differences)}"
+
+    @property
+    def summary(self) -> str:
+        """What happened, in one line."""
+        return str(self) if self.differences else f"{self.responder} answered"
+
+
+@dataclass(frozen=True)
 class CaseComparison:
     """Compares the visits of one case with its expected answer.
 
@@ -138,11 +156,11 @@ class CaseComparison:
     ) -> tuple[str, str, str] | None:
         """Return what happened, what is expected and what was observed, or None."""
         for visit in visits:
-            label = self.label(visit)
-            if label not in self.expected_shares:
-                label = label or describe_response(visit)
-                summary = label if ", but " in label else f"{label} answered"
-                return summary, f"{self.expectation}{per_request}", describe_response(visit)
+            answer = self._read_answer(visit)
+            if answer is None or str(answer) not in self.expected_shares:
+                answer = answer or ObservedAnswer(describe_response(visit))
+                expected = f"{self.expectation}{per_request}"
+                return answer.summary, expected, describe_response(visit)
         for ambiguity in self._find_open_ambiguities(visits):
             expected = f"{self.expectation}, by any of its workloads{per_request}"
             workloads = sorted({visit.headers.get(SERVED_BY_HEADER, "") for visit in visits})
@@ -169,6 +187,11 @@ class CaseComparison:
         None if no workload answered although one must. Raises Inconclusive for a response that
         a policy of the mesh gave.
         """
+        answer = self._read_answer(visit)
+        return str(answer) if answer else None
+
+    def _read_answer(self, visit: HttpResponse) -> ObservedAnswer | None:
+        """Return who answered, and the differences; None and raises as `label` does."""
         workload = visit.headers.get(SERVED_BY_HEADER)
         if workload is not None:
             destination = self.destinations.get(workload, workload)
@@ -176,18 +199,18 @@ class CaseComparison:
             differences = list(self._describe_early(visit))
             if arrival := arrivals.get(destination):
                 differences += _compare_arrival(arrival, visit)
-            return f"{destination}, but {', '.join(differences)}" if differences else destination
+            return ObservedAnswer(destination, tuple(differences))
         reply = self.case.answer.proxy_reply
         if is_policy_refusal(visit) and (reply is None or reply.body != visit.text):
             raise Inconclusive(POLICY_REFUSAL)
         if reply is None:
             return None
-        differences = [*self._describe_early(visit), *_compare_reply(reply, visit)]
         if visit.status != reply.status:
-            return f"HTTP {visit.status}"
+            return ObservedAnswer(f"HTTP {visit.status}")
+        differences = [*self._describe_early(visit), *_compare_reply(reply, visit)]
         if differences:
-            return f"HTTP {visit.status}, but {', '.join(differences)}"
-        return _describe_reply(reply)
+            return ObservedAnswer(f"HTTP {visit.status}", tuple(differences))
+        return ObservedAnswer(_describe_reply(reply))
 
     @property
     def expected_delays(self) -> dict[str, float]:
