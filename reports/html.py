@@ -11,6 +11,7 @@ from urllib.parse import quote
 from meshproof.base.errors import pluralize
 from meshproof.base.escaping import escape_text
 from meshproof.run.record import Check, Outcome, Result, Run
+from meshproof.verdict.comparison import CAUGHT
 from meshproof.verdict.phrases import describe_bound, format_percent
 
 from . import _files, _phrases
@@ -133,6 +134,8 @@ def _build_share_rows(check: Check) -> Iterator[ShareRow]:
 def _find_tolerated_band(check: Check, promised: float) -> tuple[float, float]:
     """Return the lowest and highest share that the check tolerates for this promised share."""
     settings = check.verdict.settings
+    if check.verdict.kind == "comparison":
+        return max(promised - CAUGHT, 0.0), min(promised + CAUGHT, 1.0)
     if promised <= 0:
         return 0.0, settings.leak
     if promised >= 1:

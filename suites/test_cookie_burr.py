@@ -1,14 +1,19 @@
-"""The cookie user=burr goes to reviews v3; everybody else still sees every version.
+"""The cookie user=burr goes to reviews v3; everybody else still sees every version as often.
 
 Rules: manifests/rules/cookie_burr/ (the same promise in each dialect).
 """
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
+
 import pytest
 
 from meshproof.fixtures.judge import Judge
 from meshproof.fixtures.visit import Visitor
+from meshproof.plugin import settings
+from meshproof.verdict import Baseline, count_baseline_answers
 
 pytestmark = [
     pytest.mark.needs("header-match"),
@@ -20,6 +25,8 @@ pytestmark = [
 BURR_AMONG_COOKIES = ("a=b; user=burr", "user=burr; a=b", "a=b; user=burr; theme=dark")
 #: No cookie, another user, and near misses of the name, the value and the case.
 OTHER_COOKIES = ("", "user=jason", "user=burrito", "xuser=burr", "user=Burr", "a=user=burr")
+OTHER_HEADERS = tuple({"Cookie": cookie} if cookie else {} for cookie in OTHER_COOKIES)
+VERSIONS = ("v1", "v2", "v3")
 
 
 @pytest.mark.promise(4, "cookie user=burr", "burr alone goes to v3")
@@ -35,13 +42,42 @@ def test_burr_among_other_cookies_goes_to_v3(visit: Visitor, judge: Judge) -> No
     assert verdict.holds, verdict
 
 
-@pytest.mark.promise(4, "cookie: others stay", "who is not burr still sees every version")
-@pytest.mark.checks(len(OTHER_COOKIES))
-def test_others_are_not_moved(visit: Visitor, judge: Judge) -> None:
-    """With no cookie, or one that is nearly burr's, v1, v2 and v3 all still answer."""
-    for cookie in OTHER_COOKIES:
-        visits = visit("/productpage", {"Cookie": cookie} if cookie else {})
-        verdict = judge(
-            visits, by="reviews", expect=["v1", "v2", "v3"], name=f"Cookie: {cookie or '(none)'}"
-        )
+@pytest.fixture(scope="session")
+def known_baselines() -> list[Baseline]:
+    """The baseline of this run, once it is known: it holds for each dialect."""
+    return []
+
+
+@pytest.fixture
+def baseline(
+    request: pytest.FixtureRequest, visit: Visitor, known_baselines: list[Baseline]
+) -> Baseline:
+    """Count which versions the others get without the rule; sent before the rule is served."""
+    if not known_baselines:
+        beta = settings.build_judge_settings(request.config, {}).beta
+        labels = visit("/productpage", *OTHER_HEADERS).label_by_app("reviews")
+        named = (label for label in labels if label)
+        seen = Counter(itertools.islice(named, count_baseline_answers(beta)))
+        labels.close()
+        known_baselines.append(Baseline({**dict.fromkeys(VERSIONS, 0), **seen}))
+    return known_baselines[0]
+
+
+@pytest.mark.promise(4, "cookie: others stay", "who is not burr still sees every version as often")
+@pytest.mark.checks(len(OTHER_COOKIES) + 1)
+@pytest.mark.usefixtures("baseline", "routed")
+def test_others_are_not_moved(visit: Visitor, judge: Judge, baseline: Baseline) -> None:
+    """With no cookie, or one that is nearly burr's, v1, v2 and v3 all still answer, as before."""
+    labels_by_cookie = []
+    for cookie, headers in zip(OTHER_COOKIES, OTHER_HEADERS, strict=True):
+        visits = visit("/productpage", headers)
+        name = f"Cookie: {cookie or '(none)'}"
+        verdict = judge(visits, by="reviews", expect=VERSIONS, name=name)
         assert verdict.holds, verdict
+        labels_by_cookie.append(verdict.labels)
+    in_turn = itertools.chain.from_iterable(zip(*labels_by_cookie, strict=False))
+    visits = visit("/productpage", *OTHER_HEADERS)  # sent only if the answers so far are too few
+    answers = itertools.chain(in_turn, visits.label_by_app("reviews"))
+    name = "all of them, as often as without the rule"
+    verdict = judge(answers, expect=baseline, name=name, curl=visits.curl)
+    assert verdict.holds, verdict

@@ -162,6 +162,24 @@ def route_order(patch: pytest.MonkeyPatch) -> None:
 
 
 @fault(
+    "half of all others moved to v3",
+    "-k=cookie or v3_only",
+    failed={
+        "cookie: others stay": r"as often as without the rule: v[123] gave \d.* of as many before"
+    },
+)
+def half_of_others_moved(patch: pytest.MonkeyPatch) -> None:
+    def move_half(table: RouteTable) -> RouteTable:
+        if Path(table.at.file).parent.name != "cookie_burr":
+            return table
+        host, v3 = table.hosts[0], sort_labels({"version": "v3"})
+        others = Route((), (Target(host, (), 50), Target(host, v3, 50)), table.at)
+        return replace(table, routes=(*(route for route in table.routes if route.matches), others))
+
+    doctor_rules(patch, lambda rules: replace(rules, tables=tuple(map(move_half, rules.tables))))
+
+
+@fault(
     "cookie regex without the space case",
     "-k=cookie or v3_only",
     failed={"cookie among others": "only some requests give wrong .*Cookie: user=burr; a=b: none"},

@@ -16,7 +16,7 @@ from meshproof.options import command_line, sources
 from meshproof.options.kinds import Number
 from meshproof.verdict import (
     PROFILES,
-    Expect,
+    Declared,
     Outcome,
     Settings,
     Verdict,
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     return _CODES[verdict.outcome]
 
 
-def _parse_expect(text: str) -> Expect:
+def _parse_expect(text: str) -> Declared:
     """Parse `v1=50,v2=50` as weights, `v1,v2` as versions that must each answer."""
     parts = [part.strip() for part in text.split(",")]
     if not any("=" in part for part in parts):
@@ -118,7 +118,7 @@ def _read_labels(lines: TextIO) -> Iterator[str | None]:
         raise UsageError(f"judge: standard input is no text: {error.reason}") from None
 
 
-def _print_plan(expect: Expect, settings: Settings, output: str) -> int:
+def _print_plan(expect: Declared, settings: Settings, output: str) -> int:
     """Print how many answers the check needs; return the exit code."""
     check_plan = plan(expect, settings)
     if output == "json":

@@ -2,13 +2,15 @@
 
     judge(["v1", "v2", ...], {"v1": 50, "v2": 50})     weights
     judge(["v1", "v2", ...], ["v1", "v2", "v3"])       each is seen, no other
+    judge(["v1", "v2", ...], Baseline({"v1": 180, ...}))  as often as before
     plan({"v1": 50, "v2": 50})                         what that will cost, beforehand
 
 It knows nothing of meshes or HTTP and imports only the standard library; the maths is
 specified in statistics.md.
 """
 
-from meshproof.verdict.judging import Expect, Judge, judge, replay
+from meshproof.verdict.comparison import Baseline, count_baseline_answers
+from meshproof.verdict.judging import Declared, Expect, Judge, judge, replay
 from meshproof.verdict.planning import Plan, Scenario, plan
 from meshproof.verdict.record import Verdict
 from meshproof.verdict.settings import PROFILES, Outcome, Settings, share_alpha
@@ -16,6 +18,8 @@ from meshproof.verdict.strikeoff import WrongSplit
 
 __all__ = [
     "PROFILES",
+    "Baseline",
+    "Declared",
     "Expect",
     "Judge",
     "Outcome",
@@ -24,6 +28,7 @@ __all__ = [
     "Settings",
     "Verdict",
     "WrongSplit",
+    "count_baseline_answers",
     "judge",
     "plan",
     "replay",

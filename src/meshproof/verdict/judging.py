@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 
+from meshproof.verdict.comparison import Baseline, Comparison
 from meshproof.verdict.independence import Independence, measure_misfit
 from meshproof.verdict.presence import Presence
 from meshproof.verdict.reasons import explain_verdict
@@ -15,7 +16,8 @@ from meshproof.verdict.record import Verdict
 from meshproof.verdict.settings import Outcome, Settings, read_names, read_shares
 from meshproof.verdict.strikeoff import StrikeOff
 
-Expect = Mapping[str, float] | Iterable[str]
+Declared = Mapping[str, float] | Iterable[str]
+Expect = Declared | Baseline
 Decision = tuple[Outcome, str]
 
 _CODES = {
@@ -24,6 +26,9 @@ _CODES = {
     ("weights", Outcome.INCONCLUSIVE): "budget",
     ("presence", Outcome.PASSED): "all-seen",
     ("presence", Outcome.FAILED): "missing",
+    ("comparison", Outcome.PASSED): "unmoved",
+    ("comparison", Outcome.FAILED): "moved",
+    ("comparison", Outcome.INCONCLUSIVE): "unclear",
 }
 
 
@@ -32,7 +37,8 @@ class Judge:
 
     expect: weights by version (any scale, 0 allowed), or names of versions of which each
         must be seen and no other. A version that is not named must not answer at all; name
-        it with weight 0 to have a leak of `settings.leak` ruled out as well.
+        it with weight 0 to have a leak of `settings.leak` ruled out as well. Or a Baseline: the
+        shares of its answers hold still.
     settings: error rates and limits.
 
     Looks fall after every `look_every` answers and at the answer that reaches n_max or the
@@ -43,14 +49,20 @@ class Judge:
     def __init__(self, expect: Expect, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.independence: Independence | None = None
-        self.kind = "weights" if isinstance(expect, Mapping) else "presence"
-        if isinstance(expect, Mapping):
-            self.expected = read_shares(expect)
-            self.test: StrikeOff | Presence = StrikeOff(self.expected, self.settings)
+        self.baseline: dict[str, int] = {}
+        self.test: StrikeOff | Presence | Comparison
+        if isinstance(expect, Baseline):
+            self.kind, self.baseline = "comparison", dict(expect.counts)
+            self.expected = read_shares(expect.counts)
+            self.test = Comparison(expect, self.settings)
+        elif isinstance(expect, Mapping):
+            self.kind, self.expected = "weights", read_shares(expect)
+            self.test = StrikeOff(self.expected, self.settings)
             if self.settings.independence and max(self.expected.values()) < 1:
                 self.independence = Independence(self.expected)
         else:
             names = read_names(expect, self.settings.present)
+            self.kind = "presence"
             self.expected = dict.fromkeys(names, self.settings.present)
             self.test = Presence(names, self.settings)
         self.limit = min(self.test.n_max, self.settings.budget or self.test.n_max)
@@ -121,6 +133,8 @@ class Judge:
 
     def _find_certain_fault(self) -> Decision | None:
         """Return the failure for an answer that must never come."""
+        if self.kind == "comparison":
+            return None
         if len(self.counts) > len(self.expected):
             return Outcome.FAILED, "undeclared"
         if any(self.counts[version] for version, share in self.expected.items() if share <= 0):
@@ -179,6 +193,7 @@ class Judge:
             over=over,
             under=under,
             splits=self.test.splits() if isinstance(self.test, StrikeOff) else (),
+            baseline=self.baseline,
         )
         return replace(verdict, reason=explain_verdict(verdict))
 
@@ -201,4 +216,6 @@ def judge(
 def replay(verdict: Verdict) -> Verdict:
     """Judge the stored answers again: the same outcome, n and reason, or it was tampered with."""
     expect: Expect = verdict.expected if verdict.kind == "weights" else tuple(verdict.expected)
+    if verdict.kind == "comparison":
+        expect = Baseline(verdict.baseline)
     return judge(verdict.labels, expect, verdict.settings)

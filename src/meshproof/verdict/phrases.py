@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from meshproof.verdict.comparison import CAUGHT
 from meshproof.verdict.settings import EPS
 
 if TYPE_CHECKING:
@@ -71,12 +72,17 @@ def find_versions_without_weight(expected: Mapping[str, float]) -> list[str]:
 
 
 def describe_promise(kind: str, expected: Mapping[str, float]) -> str:
-    """Return a promise in words: `v1 50 %, v2 50 %`, `only v3`, `v1 and v2, no other`."""
+    """Return a promise in words: `v1 50 %, v2 50 %`, `only v3`, `v1 and v2, no other`.
+
+    Of a comparison: `v1 34 %, v2 66 %, as before`.
+    """
     if kind == "presence":
         return f"{join_names(list(expected))}, no other"
-    if alone := find_only_version(expected):
-        return f"only {alone}"
-    return ", ".join(f"{version} {format_percent(share)}" for version, share in expected.items())
+    shares = ", ".join(f"{version} {format_percent(share)}" for version, share in expected.items())
+    if kind == "comparison":
+        return f"{shares}, as before"
+    alone = find_only_version(expected)
+    return f"only {alone}" if alone else shares
 
 
 def describe_expected(verdict: Verdict) -> str:
@@ -89,6 +95,8 @@ def describe_bound(verdict: Verdict) -> str:
     settings, shares = verdict.settings, verdict.expected.values()
     if verdict.kind == "presence":
         return f"a share of {format_percent(settings.present)} or more is seen"
+    if verdict.kind == "comparison":
+        return f"within {format_points(CAUGHT)}"
     bounds = []
     if any(0 < share < 1 for share in shares):
         bounds.append(f"within {format_points(settings.tolerance)}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from meshproof.verdict.judging import Expect
+from meshproof.verdict.judging import Declared
 from meshproof.verdict.limits import describe_limits
 from meshproof.verdict.nmax import count_clean_answers
 from meshproof.verdict.phrases import describe_promise, format_percent
@@ -82,7 +82,7 @@ def _format_chance(chance: float) -> str:
     return format_percent(chance)
 
 
-def plan(expect: Expect, settings: Settings | None = None) -> Plan:
+def plan(expect: Declared, settings: Settings | None = None) -> Plan:
     """Return what judging `expect` will cost; arguments and errors as for `Judge`."""
     settings = settings or Settings()
     if not isinstance(expect, Mapping):

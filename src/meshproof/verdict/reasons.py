@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from meshproof.verdict.comparison import CAUGHT, find_moved_version
 from meshproof.verdict.independence import measure_misfit
 from meshproof.verdict.phrases import (
     describe_wrong_split,
@@ -101,6 +102,24 @@ def _explain_missing(verdict: Verdict) -> str:
     )
 
 
+def _explain_unmoved(verdict: Verdict) -> str:
+    caught = format_points(CAUGHT)
+    return f"the shares are as before: no version is off by {caught} or more"
+
+
+def _explain_moved(verdict: Verdict) -> str:
+    version = find_moved_version(verdict.baseline, verdict.counts)
+    share = format_percent(verdict.counts.get(version, 0) / verdict.n)
+    before = format_percent(verdict.expected.get(version, 0.0))
+    return f"{version} gave {share} of {format_answers(verdict.n)}, and {before} of as many before"
+
+
+def _explain_unclear(verdict: Verdict) -> str:
+    version = find_moved_version(verdict.baseline, verdict.counts)
+    caught = format_points(CAUGHT)
+    return f"the share of {version} may be off by {caught}, as far as {verdict.n_max} answers tell"
+
+
 def _explain_correlated(verdict: Verdict) -> str:
     return (
         "the same version answers in runs, more often than independent draws would "
@@ -137,6 +156,9 @@ _REASONS: Mapping[str, Callable[[Verdict], str]] = {
     "wrong-split": _explain_wrong_split,
     "round-robin": _explain_round_robin,
     "missing": _explain_missing,
+    "unmoved": _explain_unmoved,
+    "moved": _explain_moved,
+    "unclear": _explain_unclear,
     "correlated": _explain_correlated,
     "budget": _explain_budget,
     "errors": _explain_errors,
@@ -146,7 +168,7 @@ _REASONS: Mapping[str, Callable[[Verdict], str]] = {
 
 def _guess_cause(verdict: Verdict) -> str:
     """Return a likely cause of a wrong split, or nothing. It is a guess and worded as one."""
-    if verdict.kind == "presence":
+    if verdict.kind != "weights":
         return ""
     n, counts, expected = verdict.n, verdict.counts, verdict.expected
     top = max(counts, key=lambda version: counts[version])

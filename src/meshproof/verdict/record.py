@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from meshproof.base.escaping import escape_line
@@ -21,19 +21,21 @@ class Verdict:
     """What a judge found about one promise.
 
     outcome: passed, failed or inconclusive.
-    code: why, as one word for machines: "struck-off" or "all-seen" (passed); "undeclared",
-        "weight-zero", "wrong-split", "round-robin" or "missing" (failed); "correlated",
-        "budget", "errors" or "empty" (inconclusive).
+    code: why, as one word for machines: "struck-off", "all-seen" or "unmoved" (passed);
+        "undeclared", "weight-zero", "wrong-split", "round-robin", "missing" or "moved" (failed);
+        "correlated", "budget", "errors", "unclear" or "empty" (inconclusive).
     reason: why, as one sentence that names the version at fault.
-    kind: "weights" or "presence".
+    kind: "weights", "presence" or "comparison".
     n: answers judged, those that name a version. counts: the same by version.
     unnamed: answers that name no version; they are no part of n.
-    expected: declared shares (weights) or the smallest share that counts (presence).
+    expected: declared shares (weights), the smallest share that counts (presence) or the shares
+        of the baseline (comparison).
     n_max: answers after which the check is decided, whatever comes.
     labels: every answer in send order, None where unnamed.
     over, under: log e-values of independence against repeats and against regularity;
         0 where not computed.
     splits: the wrong splits that were tried (weights only), with the odds against each.
+    baseline: the answers by version that came before (comparison only).
     """
 
     outcome: Outcome
@@ -50,6 +52,7 @@ class Verdict:
     over: float = 0.0
     under: float = 0.0
     splits: tuple[WrongSplit, ...] = ()
+    baseline: dict[str, int] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:

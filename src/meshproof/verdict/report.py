@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from meshproof.verdict.comparison import CAUGHT
 from meshproof.verdict.intervals import compute_share_intervals, name_method
 from meshproof.verdict.phrases import (
     describe_promise,
@@ -33,7 +34,7 @@ def format_line(verdict: Verdict) -> str:
 def format_statement(verdict: Verdict) -> str:
     """Return in one line what a verdict is based on: n, counts, bound and error rates."""
     if verdict.outcome is Outcome.PASSED:
-        shares = verdict.kind == "weights" and not find_only_version(verdict.expected)
+        shares = verdict.kind == "comparison" or _is_split(verdict)
         declared = (
             f"; declared {describe_promise(verdict.kind, verdict.expected)}" if shares else ""
         )
@@ -93,10 +94,14 @@ def compute_false_alarm_rate(verdict: Verdict) -> float:
     return verdict.settings.alpha + judged
 
 
+def _is_split(verdict: Verdict) -> bool:
+    """Say whether weights were declared for several versions."""
+    return verdict.kind == "weights" and not find_only_version(verdict.expected)
+
+
 def _judges_order(verdict: Verdict) -> bool:
     """Say whether the order of the answers is judged, too."""
-    weights = verdict.kind == "weights" and not find_only_version(verdict.expected)
-    return weights and verdict.settings.independence
+    return _is_split(verdict) and verdict.settings.independence
 
 
 def _describe_counts(verdict: Verdict) -> str:
@@ -121,6 +126,8 @@ def _describe_fault(verdict: Verdict) -> str:
     settings = verdict.settings
     if verdict.kind == "presence":
         return f"another version with {format_percent(settings.present)} or more"
+    if verdict.kind == "comparison":
+        return f"a share off by {format_points(CAUGHT)} or more"
     if find_only_version(verdict.expected):
         return f"a leak of {format_percent(settings.leak)} or more"
     leak = (
@@ -196,7 +203,7 @@ def _describe_small_weights(verdict: Verdict) -> str:
     """Name the versions whose weight is below the tolerance: the check says little about them."""
     tolerance = verdict.settings.tolerance
     small = [v for v, share in verdict.expected.items() if 0 < share < tolerance + EPS]
-    if verdict.kind == "presence" or not small:
+    if verdict.kind != "weights" or not small:
         return ""
     return (
         f"The weight of {join_names(small)} is no more than the tolerance: only its absence and "
