@@ -51,7 +51,7 @@ SHOP = [service("cart"), deployment("v1"), deployment("v2"), SUBSETS, split(v1=5
 class Cluster:
     """What Kube gives of a cluster; it can list and get, and nothing else."""
 
-    cluster_name = "context lab"
+    context, cluster_name = "lab", "context lab"
 
     def __init__(self, *objects: dict[str, Any]) -> None:
         self.objects = objects

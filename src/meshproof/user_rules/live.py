@@ -149,8 +149,7 @@ def _read_source(source: LiveSource, options: ClusterOptions, folder: Path) -> d
 
 def _build_name_prefix(kube: Kube) -> str:
     """Return `cluster:CONTEXT/`; without the context for the cluster that this process runs in."""
-    own_cluster, _, context = kube.cluster_name.partition("context ")
-    return PREFIX if own_cluster else f"{PREFIX}{context}/"
+    return f"{PREFIX}{kube.context}/" if kube.context else PREFIX
 
 
 def iter_objects(kube: Kube, namespace: str) -> Iterator[dict[str, Any]]:

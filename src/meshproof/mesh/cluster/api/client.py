@@ -39,10 +39,13 @@ class Kube:
     seconds.
     """
 
-    def __init__(self, api: Any, cluster_name: str, folder: Path) -> None:
+    def __init__(self, api: Any, context: str, folder: Path) -> None:
         from kubernetes.dynamic import DynamicClient
 
-        self.cluster_name = cluster_name
+        #: The context of kubectl; empty for the cluster that this process runs in.
+        self.context = context
+        #: What messages call the cluster.
+        self.cluster_name = f"context {context}" if context else "this cluster"
         self._configuration = api.configuration
         #: The kinds that were applied, as `(apiVersion, kind)`.
         self.applied_kinds: set[tuple[str, str]] = set()
@@ -58,10 +61,10 @@ class Kube:
 
         Raises UsageError for an unknown context, NotReady when no cluster answers.
         """
-        api, cluster_name = make_client(options)
+        api, context = make_client(options)
         api.configuration.retries = False  # `_call` repeats by time
         try:
-            yield cls(api, cluster_name, folder)
+            yield cls(api, context, folder)
         finally:
             with contextlib.suppress(Exception):
                 api.close()

@@ -52,7 +52,7 @@ def choose_context(options: ClusterOptions) -> ClusterOptions:
 
 
 def make_client(options: ClusterOptions) -> tuple[Any, str]:
-    """Return an API client and the cluster's name for messages.
+    """Return an API client and the context it is for; empty for the cluster of this pod.
 
     Raises what `choose_context` raises, and NotReady for an incomplete context.
     """
@@ -62,12 +62,13 @@ def make_client(options: ClusterOptions) -> tuple[Any, str]:
     if not options.context:
         configuration = client.Configuration()
         config.load_incluster_config(configuration)
-        return client.ApiClient(configuration), "this cluster"
-    cluster_name = f"context {options.context}"
+        return client.ApiClient(configuration), ""
     try:
-        return config.new_client_from_config(_file_list(options), options.context), cluster_name
+        api = config.new_client_from_config(_file_list(options), options.context)
     except (config.ConfigException, OSError, ValueError) as error:
-        raise NotReady(f"{cluster_name}: {str(error).rpartition(': ')[2]}") from None
+        reason = str(error).rpartition(": ")[2]
+        raise NotReady(f"context {options.context}: {reason}") from None
+    return api, options.context
 
 
 def in_pod() -> bool:
