@@ -44,7 +44,7 @@ def test_a_promise_kept_needs_no_clue() -> None:
     assert watch.explain(verdict).clues == ()
 
 
-def test_a_verdict_after_few_answers_is_looked_at_further() -> None:
+def test_more_visits_explain_a_verdict_after_few() -> None:
     versions = cycle(["v1", "v2", "v3"])
     sample = Scripted(lambda number: (next(versions), "p0"))
     watch, verdict = seen(sample, {"v3": 1})
@@ -55,14 +55,14 @@ def test_a_verdict_after_few_answers_is_looked_at_further() -> None:
     assert clue.fact.endswith("or a route before it takes everything (route order)")
 
 
-def test_a_rule_with_a_match_may_also_not_fit() -> None:
+def test_a_match_is_named_as_a_possible_cause() -> None:
     versions = cycle(["v1", "v2", "v3"])
     watch, verdict = seen(Scripted(lambda number: (next(versions), "p0")), {"v3": 1})
     (clue,) = watch.explain(verdict, has_match=True).clues
     assert "its match does not fit" in clue.fact
 
 
-def test_a_mesh_that_no_longer_answers_is_no_error_of_the_verdict() -> None:
+def test_a_mesh_that_no_longer_responds_changes_no_verdict() -> None:
     def answer(number: int) -> tuple[str, str]:
         if number >= 10:
             raise NotReady("gone")
@@ -72,7 +72,7 @@ def test_a_mesh_that_no_longer_answers_is_no_error_of_the_verdict() -> None:
     assert watch.explain(verdict).clues == ()
 
 
-def test_the_pod_that_all_wrong_answers_came_through_is_named() -> None:
+def test_the_pod_with_all_wrong_responses_is_named() -> None:
     sample = Scripted(lambda number: ("v1", "p1") if number % 2 else ("v3", "p0"))
     watch, verdict = seen(sample, {"v3": 1})
     assert watch.explain(verdict).clues[1] == Clue(
@@ -86,7 +86,7 @@ def test_a_pod_is_not_cleared_by_luck() -> None:
     assert watch.explain(verdict).clues == (Clue("of 200 visits in all", "v1 1, v3 199"),)
 
 
-def test_the_requests_that_are_answered_wrong_are_named_and_shown() -> None:
+def test_the_kind_of_request_with_wrong_responses_is_named() -> None:
     kinds = [HttpRequest("/productpage", (("Cookie", value),)) for value in ("user=burr", "a=b")]
     sample = Scripted(lambda number: ("v1" if number % 2 else "v3", "p0"), kinds)
     watch, verdict = seen(sample, {"v3": 1})
@@ -98,7 +98,7 @@ def test_the_requests_that_are_answered_wrong_are_named_and_shown() -> None:
     assert explanation.curl == "curl -i -H 'Cookie: a=b' http://127.0.0.1:1/productpage"
 
 
-def test_answers_without_a_version_are_told() -> None:
+def test_responses_without_a_version_are_described() -> None:
     watch, verdict = seen(Scripted(lambda number: ("", "p0")), {"v3": 1})
     assert watch.explain(verdict).summary == (
         "10 of 10 answers named no version, too many to judge by the others; "
@@ -106,7 +106,7 @@ def test_answers_without_a_version_are_told() -> None:
     )
 
 
-def test_what_is_no_version_is_not_spoken_of_as_one() -> None:
+def test_a_label_that_is_no_version_is_not_called_one() -> None:
     sample = Scripted(lambda number: ("v3", "p0"))
     watch = FailureAnalysis(sample, lambda visit: "half a page")
     verdict = judge(map(watch, sample), {"whole page": 1})

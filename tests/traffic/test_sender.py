@@ -48,37 +48,39 @@ def visits(sender: Elsewhere, *kinds: HttpRequest, batch: int = 4) -> Visits:
     return Visits(THERE, kinds, "run-1", Sampling(batch=batch), sender=sender)
 
 
-def test_a_batch_is_one_call_and_kinds_take_turns() -> None:
+def test_a_batch_is_sent_at_once_and_kinds_take_turns() -> None:
     sender = Elsewhere()
     sample = visits(
         sender, HttpRequest("/a", (("Cookie", "user=burr"),)), HttpRequest("/b", extra_seconds=3.0)
     )
-    found = sample.take(6)
-    assert [one.text for one in found] == ["/a", "/b"] * 3
-    assert [len(one) for one in sender.batches] == [4, 4]
+    responses = sample.take(6)
+    assert [response.text for response in responses] == ["/a", "/b"] * 3
+    assert [len(batch) for batch in sender.batches] == [4, 4]
     first, second = sender.batches[0][:2]
     assert first.headers == (("x-meshproof-run", "run-1"), ("Cookie", "user=burr"))
     assert second.max_seconds == first.max_seconds + 3.0
     assert sample.curl == "elsewhere curl -i -H 'Cookie: user=burr' http://reviews.shop:9080/a"
 
 
-def test_what_is_lost_is_sent_again_and_counted() -> None:
+def test_lost_requests_are_sent_again_and_counted() -> None:
     sample = visits(Elsewhere(1, 3))
-    found = sample.take(4)
-    assert [one.headers["x-number"] for one in found] == ["0", "4", "2", "5"]
+    responses = sample.take(4)
+    assert [response.headers["x-number"] for response in responses] == ["0", "4", "2", "5"]
     assert sample.transport_errors == 2
 
 
-def test_what_tells_a_request_from_others_is_new_when_it_is_sent_again() -> None:
+def test_a_resent_request_gets_a_new_number() -> None:
     sender = Elsewhere(1, 3)
-    found = visits(sender, HttpRequest("/", numbered_header=("x-name", "mine"))).take(4)
-    first, again = ([dict(one.headers)["x-name"] for one in batch] for batch in sender.batches)
+    responses = visits(sender, HttpRequest("/", numbered_header=("x-name", "mine"))).take(4)
+    first, again = (
+        [dict(request.headers)["x-name"] for request in batch] for batch in sender.batches
+    )
     assert len({*first, *again}) == 6
-    names = [dict(one.request.headers)["x-name"] for one in found]
+    names = [dict(response.request.headers)["x-name"] for response in responses]
     assert names == [first[0], again[0], first[2], again[1]]
 
 
-def test_what_is_never_answered_ends_the_sample() -> None:
+def test_a_request_without_any_response_ends_the_sample() -> None:
     with pytest.raises(NotReady, match=r"reviews\.shop:9080/: no answer: ended: connection reset"):
         visits(Elsewhere(0, 1, 2), batch=1).take(1)
     with pytest.raises(NotReady, match="6 requests got no answer at all"):

@@ -79,7 +79,7 @@ def test_kinds_of_request_take_turns_in_send_order(site: Site) -> None:
     assert visits[1].text == "/b None run-1"
 
 
-def test_a_request_is_sent_only_when_its_batch_is_asked_for(site: Site) -> None:
+def test_a_batch_is_sent_only_when_it_is_needed(site: Site) -> None:
     visits = Visits(site.address, [HttpRequest("/")], "r")
     assert next(site.numbers) == 0
     visits.take(11)
@@ -98,7 +98,7 @@ def test_one_batch_is_under_way_while_another_is_judged(site: Site) -> None:
     assert next(site.numbers) - arrived == 4, "nothing was under way any more"
 
 
-def test_what_nobody_looks_at_may_get_no_answer(site: Site) -> None:
+def test_a_lost_request_that_is_not_read_is_no_error(site: Site) -> None:
     site.silent = set(range(6, 30))
     visits = Visits(site.address, [HttpRequest("/")], "r", Sampling(batch=3, errors_allowed=0))
     with contextlib.closing(visits.stream()) as stream:
@@ -107,7 +107,7 @@ def test_what_nobody_looks_at_may_get_no_answer(site: Site) -> None:
         list(itertools.islice(visits.stream(), 6))
 
 
-def test_what_is_begun_is_sent_ahead_once(site: Site) -> None:
+def test_requests_sent_ahead_are_sent_once(site: Site) -> None:
     visits = Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=1, batch=3))
     with ThreadPoolExecutor(1) as executor:
         visits.send_ahead(3, executor)
@@ -118,7 +118,7 @@ def test_what_is_begun_is_sent_ahead_once(site: Site) -> None:
     assert next(site.numbers) == 8
 
 
-def test_what_is_begun_and_gets_no_answer_is_told_when_it_is_taken(site: Site) -> None:
+def test_take_raises_when_a_request_sent_ahead_got_no_response(site: Site) -> None:
     site.silent = set(range(10))
     visits = Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=1, batch=1))
     with ThreadPoolExecutor(1) as executor:
@@ -127,7 +127,7 @@ def test_what_is_begun_and_gets_no_answer_is_told_when_it_is_taken(site: Site) -
         visits.take(1)
 
 
-def test_connections_are_kept_or_fresh_as_asked(site: Site) -> None:
+def test_connections_are_kept_or_fresh(site: Site) -> None:
     Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=2)).take(40)
     kept = site.connections
     assert kept <= 2
@@ -140,29 +140,29 @@ def test_clients_take_turns(site: Site) -> None:
     assert site.clients[:9] == ["127.0.0.1", "127.0.0.2", "127.0.0.3"] * 3
 
 
-def test_no_answer_is_asked_again_counted_and_not_judged(site: Site) -> None:
+def test_a_lost_request_is_sent_again_and_not_judged(site: Site) -> None:
     site.silent = {3, 7}
     visits = Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=1))
     assert len(visits.take(20)) == 20
     assert visits.transport_errors == 2
 
 
-def test_what_tells_a_request_from_others_is_new_each_time_it_is_sent(site: Site) -> None:
+def test_each_sent_request_has_its_own_number(site: Site) -> None:
     site.silent = {3, 7}
     kind = HttpRequest("/", (("Cookie", "a=b"),), numbered_header=("x-name", "mine"))
     visits = Visits(site.address, [kind], "r", Sampling(workers=1))
-    found = visits.take(20)
+    responses = visits.take(20)
     assert visits.transport_errors == 2
-    names = [dict(visit.request.headers)["x-name"] for visit in found]
-    assert all(one.startswith("mine-") for one in names)
+    names = [dict(response.request.headers)["x-name"] for response in responses]
+    assert all(name.startswith("mine-") for name in names)
     assert len(set(site.names)) == len(site.names) == 22
-    assert names == [one for at, one in enumerate(site.names) if at not in site.silent]
+    assert names == [name for at, name in enumerate(site.names) if at not in site.silent]
     again = Visits(site.address, [kind], "r", Sampling(workers=1)).take(20)
     assert not {dict(visit.request.headers)["x-name"] for visit in again} & set(names)
     assert "x-name" not in visits.curl
 
 
-def test_what_is_begun_is_waited_for_and_told_later(site: Site) -> None:
+def test_waiting_for_requests_sent_ahead_raises_nothing(site: Site) -> None:
     site.silent = set(range(10))
     visits = Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=1, batch=1))
     visits.wait_for_sent_ahead()
@@ -175,14 +175,14 @@ def test_what_is_begun_is_waited_for_and_told_later(site: Site) -> None:
         visits.take(1)
 
 
-def test_too_many_without_an_answer_end_the_sample(site: Site) -> None:
+def test_too_many_lost_requests_end_the_sample(site: Site) -> None:
     site.silent = set(range(0, 100, 2))
     visits = Visits(site.address, [HttpRequest("/")], "r", Sampling(workers=1, errors_allowed=3))
     with pytest.raises(NotReady, match="4 requests got no answer at all"):
         visits.take(50)
 
 
-def test_nobody_there_is_said_with_the_address(site: Site) -> None:
+def test_an_address_without_a_server_is_named(site: Site) -> None:
     nobody = Address("127.0.0.1", 9)
     with pytest.raises(NotReady, match=r"http://127\.0\.0\.1:9/x: no answer"):
         Visits(nobody, [HttpRequest("/x")], "r", Sampling(workers=1)).take(1)
@@ -211,7 +211,7 @@ def answer(body: str, status: int = 200) -> HttpResponse:
         "Reviews served by: reviews-v3-0 on cluster",
     ],
 )
-def test_reviews_are_told_by_the_pod_that_the_page_names(page: str) -> None:
+def test_the_version_of_reviews_is_that_of_the_named_pod(page: str) -> None:
     by = Attribution({"reviews-v3-0": "v3"}).find_reader("reviews")
     assert by(answer(page)) == "v3"
     assert by(answer(page, 503)) is None
@@ -219,7 +219,7 @@ def test_reviews_are_told_by_the_pod_that_the_page_names(page: str) -> None:
     assert by(answer("Reviews served by: <u>somebody-else</u>")) == "somebody-else"
 
 
-def test_orders_are_told_by_their_total() -> None:
+def test_the_version_of_orders_is_read_from_the_total() -> None:
     by = Attribution().find_reader("orders")
     assert by(answer('{"total": 1000}')) == "v2"
     assert by(answer('{"total": 1000.0}')) == "v2"
@@ -227,6 +227,6 @@ def test_orders_are_told_by_their_total() -> None:
     assert by(answer("{}")) is None
 
 
-def test_an_app_whose_answers_tell_nothing_is_refused() -> None:
+def test_an_app_without_a_reader_is_refused() -> None:
     with pytest.raises(UsageError, match="did you mean 'reviews'"):
         Attribution().find_reader("review")

@@ -62,7 +62,7 @@ def make_response(comparison: CaseComparison, status: int, body: str) -> HttpRes
 
 
 @pytest.mark.parametrize("path", ["/aborted", "/denied", "/meshproof-other"])
-def test_a_refusal_is_neither_what_was_expected_nor_wrong(
+def test_a_refusal_by_a_policy_is_inconclusive(
     path: str, comparisons: dict[str, CaseComparison]
 ) -> None:
     with pytest.raises(Inconclusive, match="AuthorizationPolicy of the mesh refuses the caller"):
@@ -91,7 +91,9 @@ def test_the_words_of_a_response_are_no_difference(
     assert fault.summary == 'HTTP 404, "sorry, but no" answered'
 
 
-def test_a_rule_that_says_the_same_is_kept(comparisons: dict[str, CaseComparison]) -> None:
+def test_a_rule_that_expects_the_same_response_is_kept(
+    comparisons: dict[str, CaseComparison],
+) -> None:
     comparison = comparisons["/same"]
     label = comparison.label(make_response(comparison, 403, REFUSAL))
     assert label in comparison.expected_shares
@@ -105,7 +107,7 @@ def test_a_rule_that_says_the_same_is_kept(comparisons: dict[str, CaseComparison
         ("/meshproof-other", "no", None),
     ],
 )
-def test_any_other_403_is_told_as_it_is(
+def test_any_other_403_is_labelled(
     path: str, body: str, label: str | None, comparisons: dict[str, CaseComparison]
 ) -> None:
     assert comparisons[path].label(make_response(comparisons[path], 403, body)) == label

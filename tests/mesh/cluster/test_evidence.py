@@ -105,7 +105,7 @@ def saved(kube: Cluster, folder: Path) -> list[Clue]:
     return evidence.save(cast("Kube", kube), run, folder)
 
 
-def test_all_that_tells_is_saved_without_a_secret(kube: Cluster, tmp_path: Path) -> None:
+def test_evidence_is_saved_without_secrets(kube: Cluster, tmp_path: Path) -> None:
     clues = saved(kube, tmp_path)
     assert Clue("meshproof-x/bad", "container app was restarted 3 times") in clues
     files = {path.name: path.read_text() for path in tmp_path.iterdir()}
@@ -154,7 +154,7 @@ def test_a_failing_pod_is_described(kube: Cluster, tmp_path: Path) -> None:
     assert "Warning R: Error: Authorization: [redacted]" in text
 
 
-def test_what_cannot_be_had_is_said_and_the_rest_is_saved(
+def test_unreadable_parts_are_listed_and_the_rest_is_saved(
     kube: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_arguments: object) -> str:
@@ -220,9 +220,7 @@ def test_evidence_is_saved_before_all_goes(
         assert raised.clues == (Clue("a pod", "something looks wrong"),)
 
 
-def test_nothing_is_saved_where_nothing_was_made_or_is_asked_for(
-    events: list[str], tmp_path: Path
-) -> None:
+def test_nothing_is_saved_without_namespaces_or_a_folder(events: list[str], tmp_path: Path) -> None:
     assert not cast("NotReady", stopped(NotReady("x"), tmp_path, [])).diagnosis
     assert not cast("NotReady", stopped(NotReady("x"), None, [NAMESPACE])).diagnosis
     assert events == ["deleted", "deleted"]
@@ -245,7 +243,7 @@ def test_evidence_that_a_signal_cuts_short_is_completed(
     assert events == ["saved first", "deleted"]
 
 
-def test_what_cannot_be_saved_keeps_nothing_from_being_deleted(
+def test_a_failed_save_prevents_no_deletion(
     events: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_arguments: object) -> list[Clue]:

@@ -49,12 +49,12 @@ def test_a_log_line_is_a_hop(tmp_path: Path) -> None:
     assert list(read_hops(tmp_path, datetime(2026, 11, 24, 11, 44, tzinfo=UTC))) == [CALL]
 
 
-def test_hops_of_before_are_left_out(tmp_path: Path) -> None:
+def test_earlier_hops_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "page-0.access.log").write_text(LINE)
     assert list(read_hops(tmp_path, datetime(2026, 11, 24, 11, 45, tzinfo=UTC))) == []
 
 
-def test_calls_are_told_by_the_route_that_took_them() -> None:
+def test_calls_are_counted_by_route() -> None:
     other_call = replace(CALL, pod="page-1", route="default")
     assert describe_hops(
         [CALL, CALL, replace(CALL, route="reviews-burr"), other_call], tables()
@@ -67,7 +67,7 @@ def test_calls_are_told_by_the_route_that_took_them() -> None:
     ]
 
 
-def test_a_lost_cookie_is_told_with_the_pod_that_lost_it() -> None:
+def test_the_pod_that_lost_a_cookie_is_named() -> None:
     assert describe_hops([ARRIVAL, CALL], tables())[1:] == []
     (clue,) = describe_hops([ARRIVAL, replace(CALL, cookie="-")], tables())[1:]
     assert clue.subject.startswith("page-0 got 1 requests with a cookie and called reviews without")
@@ -79,7 +79,7 @@ def test_a_call_without_a_cookie_lost_none_if_none_came() -> None:
     )
 
 
-def test_answers_of_the_proxy_and_of_the_app_are_told_apart() -> None:
+def test_errors_of_proxy_and_app_are_distinguished() -> None:
     unrouted = replace(CALL, status="404", flags="NR", cluster="-", route="-")
     broken = replace(ARRIVAL, pod="details-0", status="503")
     refused = replace(broken, flags="UF")
