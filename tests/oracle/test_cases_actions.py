@@ -67,6 +67,37 @@ def test_a_redirect_keeps_the_query(of: Of) -> None:
     assert case.answer.proxy_reply.location == f"http://{HOST}/b?q=1"
 
 
+def test_a_query_is_asked_for_where_no_condition_does(of: Of) -> None:
+    case = of("redirect: {uri: /b}", "")["path /a, with a query -> 301 to /b"]
+    assert case.answer.proxy_reply is not None
+    assert case.answer.proxy_reply.location == f"http://{HOST}/b?meshproof-other=1"
+
+
+def test_a_regex_rewrite_is_asked_for_by_paths_that_its_pattern_takes(of: Of) -> None:
+    rewrite = r"{uriRegexRewrite: {match: '^/a/([a-z]+)/([a-z]+)', rewrite: '/\2/\1'}}"
+    cases = of(f"rewrite: {rewrite}", match="uri: {prefix: /a/}").values()
+    arrivals = {case.call.path: case.answer.arrivals[0].path for case in cases}
+    swapped = [path for path in arrivals if path.count("/") == 3]
+    assert len(swapped) >= 3
+    first = next(path.split("/")[2:] for path in swapped)
+    assert first[0] != first[1]
+    assert all(arrivals[path] != path for path in swapped)
+
+
+def test_a_regex_rewrite_that_no_path_shows_is_named(of: Of) -> None:
+    rewrite = "{uriRegexRewrite: {match: '^/b', rewrite: /c}}"
+    case, *_ = of(f"rewrite: {rewrite}", match="uri: {prefix: /a}").values()
+    (reason,) = case.answer.unproven
+    assert reason == "its uriRegexRewrite: no path was found that its pattern takes"
+
+
+def test_a_condition_on_the_scheme_is_named(of: Of) -> None:
+    case, *_ = of("name: a", match="scheme: {exact: http}").values()
+    assert case.answer.unproven == (
+        "the scheme of its match: every request of a run is plain HTTP",
+    )
+
+
 def test_direct_response(of: Of) -> None:
     cases = of("directResponse: {status: 503, body: {string: later}}", "")
     assert list(cases) == ["path /a -> 503", "path /ax (and more) -> 503"]
@@ -95,7 +126,12 @@ REWRITES = {
 @pytest.mark.parametrize(("text", "match", "paths"), REWRITES.values(), ids=REWRITES)
 def test_rewrite(of: Of, text: str, match: str, paths: list[str]) -> None:
     cases = of(f"rewrite: {text}", match=match).values()
-    assert [case.answer.arrivals[0].path for case in cases] == paths
+    first, *others = paths
+    assert [case.answer.arrivals[0].path for case in cases] == [
+        first,
+        f"{first}?meshproof-other=1",
+        *others,
+    ]
     assert {case.answer.arrivals[0].authority for case in cases} == {HOST}
 
 
@@ -258,8 +294,8 @@ def test_timeout(of: Of) -> None:
     answer = cases["path /a, answered too late -> 504 after 1 s"].answer
     assert (answer.min_seconds, answer.extra_seconds, answer.instruction_headers) == (
         1,
-        4,
-        ((DELAY_HEADER, "4000"),),
+        2.5,
+        ((DELAY_HEADER, "2500"),),
     )
 
 
@@ -270,35 +306,72 @@ def test_a_timeout_that_is_waited_for_and_one_that_is_not(of: Of) -> None:
 
 
 def test_time_for_each_try(of: Of) -> None:
-    cases = of("retries: {attempts: 1, perTryTimeout: 1s}", match="uri: {exact: /a}")
-    late = cases["path /a, answered too late -> 504 after 1 s"]
-    assert late.answer.instruction_headers == ((DELAY_HEADER, "6000"),)
+    """Istio's default conditions do not retry what was cut off; 5xx does (Envoy's docs)."""
+    for conditions, seconds in (("", 1), (", retryOn: 5xx", 2)):
+        text = f"retries: {{attempts: 1, perTryTimeout: 1s{conditions}}}"
+        cases = of(text, match="uri: {exact: /a}")
+        late = cases[f"path /a, answered too late for a try -> 504 after {seconds} s"]
+        assert late.answer.instruction_headers == ((DELAY_HEADER, "2500"),)
+        assert late.answer.min_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("timeout", "unproven"),
+    [
+        ("10s", ("the timeout of 10 s: its tries are over before",)),
+        ("1.2s", ("the perTryTimeout of 1 s",)),
+        ("1m", ("the timeout of 60 s: its tries are over before",)),
+    ],
+)
+def test_a_timeout_and_one_of_each_try_are_proven_apart(
+    of: Of, timeout: str, unproven: tuple[str, ...]
+) -> None:
+    retries = "retries: {attempts: 1, perTryTimeout: 1s, retryOn: 5xx}"
+    case, *_ = of(f"{retries}\n  timeout: {timeout}", match="uri: {exact: /a}").values()
+    assert case.answer.unproven == unproven
 
 
 RETRIES = {
-    "{attempts: 1, retryOn: 5xx}": ("once with 503", "twice with 503", "503", "503 x1"),
-    "{attempts: 2, retryOn: 'reset,409'}": ("twice with 409", "3 times with 409", "409", "409 x2"),
-    "{attempts: 1}": ("once with gRPC 14", "twice with gRPC 14", "gRPC 14", "gRPC 14 x1"),
+    "{attempts: 1, retryOn: 5xx}": {
+        "once with 500 -> v1": "500 x1",
+        "twice with 500 -> 500": "500 x2",
+        "once with 409 -> 409": "409 x1",
+    },
+    "{attempts: 2, retryOn: 'reset,409'}": {
+        "twice with 409 -> v1": "409 x2",
+        "3 times with 409 -> 409": "409 x3",
+        "once with 500 -> 500": "500 x1",
+    },
+    "{attempts: 1, retryOn: 'gateway-error,retriable-4xx'}": {
+        "once with 503 -> v1": "503 x1",
+        "once with 409 -> v1": "409 x1",
+        "twice with 503 -> 503": "503 x2",
+        "once with 500 -> 500": "500 x1",
+    },
+    "{attempts: 1}": {
+        "once with gRPC 14 -> v1": "gRPC 14 x1",
+        "once with gRPC 1 -> v1": "gRPC 1 x1",
+        "twice with gRPC 14 -> gRPC 14": "gRPC 14 x2",
+        "once with 500 -> 500": "500 x1",
+    },
 }
 
 
-@pytest.mark.parametrize(("text", "expected"), RETRIES.items(), ids=RETRIES)
-def test_retries(of: Of, text: str, expected: tuple[str, str, str, str]) -> None:
-    allowed, too_many, status, instruction = expected
-    cases = of(f"retries: {text}", match="uri: {exact: /a}")
-    assert list(cases) == [
-        "path /a -> v1",
-        f"path /a, failing {allowed} -> v1",
-        f"path /a, failing {too_many} -> {status}",
-    ]
-    assert cases[f"path /a, failing {allowed} -> v1"].answer.instruction_headers == (
-        (FAILURE_HEADER, instruction),
-    )
+@pytest.mark.parametrize(("text", "failures"), RETRIES.items(), ids=RETRIES)
+def test_retries(of: Of, text: str, failures: dict[str, str]) -> None:
+    plain, *failing = of(f"retries: {text}", match="uri: {exact: /a}").items()
+    assert plain[0] == "path /a -> v1"
+    assert {
+        name.removeprefix("path /a, failing "): dict(case.answer.instruction_headers)[
+            FAILURE_HEADER
+        ]
+        for name, case in failing
+    } == failures
 
 
 def test_no_retries(of: Of) -> None:
     cases = of("retries: {attempts: 0, retryOn: 5xx}", match="uri: {exact: /a}")
-    assert list(cases) == ["path /a -> v1", "path /a, failing once with 503 -> 503"]
+    assert list(cases) == ["path /a -> v1", "path /a, failing once with 500 -> 500"]
 
 
 def test_mirrors(of: Of) -> None:

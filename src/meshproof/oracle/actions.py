@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 
 from meshproof.base.names import CLUSTER_DOMAIN, Labels
 from meshproof.oracle import strings
-from meshproof.oracle.conditions import UNMATCHED_VALUE, Call, Pairs, shorten
+from meshproof.oracle.conditions import (
+    UNMATCHED_VALUE,
+    Call,
+    Pairs,
+    is_sendable_path,
+    list_conditions,
+    shorten,
+)
 from meshproof.rules.actions import Fault, HeaderChanges, Redirect, Rewrite
 from meshproof.rules.model import Match, Route, StringMatch, Target
 
@@ -177,8 +184,16 @@ def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[V
     expected = expect_answer(route, match, call)
     if changed_names := _list_changed_headers(route):
         yield from _derive_preset_headers(route, match, call, changed_names)
+    if (route.redirect or route.rewrite) and not call.query:
+        with_query = call.with_query(UNMATCHED_VALUE, "1")
+        kept = replace(expect_answer(route, match, with_query), ignores_shares=True)
+        yield Variant("with a query", with_query, kept)
     if expected.proxy_reply_share == 1:
         return
+    for path in list_rewritten_paths(route, match, call):
+        changed = replace(call, path=path)
+        rewritten = replace(expect_answer(route, match, changed), ignores_shares=True)
+        yield Variant(f"path {shorten(path)}, which its pattern takes", changed, rewritten)
     mirrors = tuple(
         (to_destination(mirror.target), mirror.percent / 100) for mirror in route.mirrors
     )
@@ -187,6 +202,27 @@ def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[V
             portion = "" if share == 1 else f" for {share * 100:.4g} %"
             changed = replace(expected, mirrors=((target, share),), ignores_shares=True)
             yield Variant(f"mirrored to {target}{portion}", call, changed)
+
+
+def list_unproven(route: Route, match: Match | None, call: Call) -> Iterator[str]:
+    """Yield in words which actions of a route no request proves."""
+    if route.rewrite and route.rewrite.pattern and not list_rewritten_paths(route, match, call):
+        yield "its uriRegexRewrite: no path was found that its pattern takes"
+
+
+def list_rewritten_paths(route: Route, match: Match | None, call: Call) -> list[str]:
+    """Return paths of calls that a match takes and whose path uriRegexRewrite changes."""
+    rewrite = route.rewrite
+    if rewrite is None or not rewrite.pattern or not route.split:
+        return []
+    conditions = list_conditions(match) if match else []
+
+    def is_taken(path: str) -> bool:
+        changed = replace(call, path=path)
+        return is_sendable_path(path) and all(condition.holds(changed) for condition in conditions)
+
+    pattern = StringMatch("regex", rewrite.pattern, rewrite.at)
+    return strings.generate_paths_with(pattern, call.path, is_taken)
 
 
 def _expect_proxy_reply(route: Route, match: Match | None, call: Call) -> ProxyReply | None:

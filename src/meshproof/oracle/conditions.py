@@ -141,6 +141,12 @@ def list_conditions(match: Match) -> list[Condition]:
     return conditions
 
 
+def list_unproven(match: Match | None) -> Iterator[str]:
+    """Yield in words which conditions of a match no request proves."""
+    if match is not None and match.scheme is not None:
+        yield "the scheme of its match: every request of a run is plain HTTP"
+
+
 def _make_path_condition(string_match: StringMatch, ignore_case: bool) -> Condition:
     """Return the condition on the path."""
     lowered = replace(string_match, value=string_match.value.lower())

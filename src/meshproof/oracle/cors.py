@@ -29,6 +29,8 @@ _REQUESTED_HEADERS = "access-control-request-headers"
 _ALLOWED_ORIGIN = "access-control-allow-origin"
 #: The maximum number of a policy's origins that are tried.
 _MAX_ORIGINS = 6
+#: The maximum number of origins that are tried though a policy does not allow them.
+_MAX_FOREIGN_ORIGINS = 40
 _EXAMPLE_ORIGIN = "https://shop.example"
 _FOREIGN_ORIGIN = f"https://{UNMATCHED_VALUE}.example"
 
@@ -57,11 +59,12 @@ def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[V
         )
         if not number:
             yield from _derive_preflights(policy, call, origin)
-    for origin in _generate_foreign_origins(policy):
+    foreign_origins = itertools.islice(_generate_foreign_origins(policy), _MAX_FOREIGN_ORIGINS)
+    for number, origin in enumerate(foreign_origins):
         changed = call.with_header(_ORIGIN, origin)
         yield _make_origin_variant(route, match, changed, _expect_no_cors_headers(policy))
-        yield _make_foreign_preflight(route, match, _make_preflight(changed, policy), policy)
-        break
+        if not number:
+            yield _make_foreign_preflight(route, match, _make_preflight(changed, policy), policy)
 
 
 def _pick_allowed_origins(policy: Cors) -> Iterator[str]:

@@ -33,6 +33,7 @@ from meshproof.oracle.conditions import (
     Condition,
     list_conditions,
     list_host_names,
+    list_unproven,
     shorten,
 )
 from meshproof.rules.model import Match, Route, RouteTable, RuleSet
@@ -241,17 +242,21 @@ class _TableDeriver:
             for name in (*without_port[:1], *with_port[:1]):
                 changed = replace(call, authority=name)
                 index, match = _find_match(self._table, changed)
-                if index is not None and not self._is_contested(entrance, changed):
-                    answer = actions.expect_answer(self._table.routes[index], match, changed)
-                    answer = replace(answer, ignores_shares=True)
+                if not self._is_contested(entrance, changed):
+                    answer = None
+                    if index is not None:
+                        answer = actions.expect_answer(self._table.routes[index], match, changed)
+                        answer = replace(answer, ignores_shares=True)
                     description = f"host {shorten(name)}{self._describe_entrance(entrance)}"
                     yield self.make_case(changed, description, self._table.at, answer=answer)
 
     def _find_reaching_call(self, entrance: Call) -> Call | None:
-        """Return a call at an entrance that some route takes, None if none is found.
+        """Return a call at an entrance that is not refused, None if none is found.
 
-        The last routes demand least.
+        The plainest call is best, else the last routes demand least.
         """
+        if self._table.gateways is None or find_route(self._table, entrance) is not None:
+            return entrance
         for index, route in reversed(list(enumerate(self._table.routes))):
             for match in route.matches or (None,):
                 if call := self._find_call(entrance, index, match):
@@ -454,7 +459,12 @@ class _TableDeriver:
         if index is not None:
             route = self._table.routes[index]
             answer = answer or actions.expect_answer(route, match, call)
-            unproven = *timeouts_and_retries.list_unproven(route), *cors.list_unproven(route, match)
+            unproven = (
+                *list_unproven(match),
+                *actions.list_unproven(route, match, call),
+                *timeouts_and_retries.list_unproven(route),
+                *cors.list_unproven(route, match),
+            )
             answer = replace(answer, unproven=unproven)
             shares = actions.compute_shares(route, 1 - answer.proxy_reply_share)
             status = answer.proxy_reply.status if answer.proxy_reply and not shares else 200

@@ -88,6 +88,37 @@ def replace_matches(string_match: StringMatch, substitution: str, value: str) ->
         raise string_match.at.error(f"RE2 does not take '{substitution}': {error}") from None
 
 
+def generate_paths_with(
+    string_match: StringMatch, path: str, is_taken: Callable[[str], bool]
+) -> list[str]:
+    """Return paths that have a part that a regex takes, and for which `is_taken` is true.
+
+    The groups of the first are as different as can be, the others are at the edges of the regex.
+    Raises BadRules for a regex that RE2 rejects.
+    """
+    compiled = _compile_regex(string_match)
+    candidates: dict[str, tuple[str, str]] = {}
+    for sample in _generate_from_regex(string_match.value):
+        starts = ("",) if sample.startswith("/") else (path, f"{path.rstrip('/')}/", "/")
+        for start in (*starts, path.rstrip("/")):
+            candidates[start + sample] = start, sample
+    fitting = [
+        candidate
+        for candidate in candidates
+        if is_taken(candidate) and compiled.search(candidate) is not None
+    ]
+    if not fitting:
+        return []
+    chosen = max(fitting, key=lambda text: len(set(compiled.search(text).groups())))
+    start, sample = candidates[chosen]
+
+    def takes_whole(part: str) -> bool:
+        return is_taken(start + part) and compiled.fullmatch(part) is not None
+
+    extremes = regex_variants.generate_extremes(sample, takes_whole)
+    return [chosen, *(start + extreme for _, extreme in extremes)]
+
+
 def replace_prefix(prefix: str, replacement: str, path: str) -> str:
     """Return a path below `prefix` as a path below `replacement`.
 

@@ -27,14 +27,18 @@ from meshproof.rules.model import Match, Route
 MAX_WAIT = 30.0
 #: On a busy machine a shorter delay (seconds) cannot be told from a slow answer.
 _MIN_MEASURABLE_DELAY = 0.4
-#: A late answer takes twice the limit and this much more (seconds).
-_EXTRA_DELAY = 2.0
+#: A late answer takes this many times the limit, and _EXTRA_DELAY more (seconds): a limit that is
+#: served longer than that lets the answer pass.
+_LATE_FACTOR = 1.5
+_EXTRA_DELAY = 1.0
+#: Conditions on which Envoy retries a try that was cut off (its docs, x-envoy-retry-on).
+_RETRIES_TIMEOUTS = frozenset({"5xx", "gateway-error", "reset"})
 _MAX_ATTEMPTS = 10
 #: Envoy's longest pause before a retry, in seconds (its docs, retry_back_off).
 _MAX_PAUSE = 0.25
 #: Retry condition -> the failure that meets it: a status, or a grpc-status (`gRPC 14`).
 _FAILURES = {
-    "5xx": "503",
+    "5xx": "500",
     "gateway-error": "503",
     "retriable-4xx": "409",
     "unavailable": "gRPC 14",
@@ -53,6 +57,7 @@ def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[V
     fault = route.fault
     if fault is None and expected.proxy_reply_share < 1:
         yield from _derive_timeout_variants(route, call, expected)
+        yield from _derive_try_variants(route, call, expected)
         yield from _derive_retry_variants(route, call, expected)
     if fault is not None and 0 < fault.delay_percent < 100 and _is_measurable(fault):
         delayed = replace(expected, delayed_share=fault.delay_percent / 100, ignores_shares=False)
@@ -73,85 +78,156 @@ def list_unproven(route: Route) -> Iterator[str]:
         yield f"that {fault.delay_percent:.4g} % are delayed by {fault.delay_seconds:.4g} s"
     if len(route.split) > 1 and fault.delay_percent and fault.delay_seconds > MAX_JUDGED_DELAY:
         yield f"its shares: answers take {fault.delay_seconds:.4g} s"
-    if route.timeout and (route.fault or _compute_time_limit(route) > MAX_WAIT):
+    limit = _compute_time_limit(route)
+    if route.timeout and (route.fault or limit > MAX_WAIT):
         yield f"the timeout of {route.timeout:.4g} s"
-    if route.retries is not None and (
-        route.fault or not _can_prove_retries(route.retries, route.timeout)
-    ):
-        yield f"the {route.retries.attempts} retries"
+    elif route.timeout and limit < route.timeout:
+        yield f"the timeout of {route.timeout:.4g} s: its tries are over before"
+    if route.retries is not None:
+        if route.fault or not _can_prove_retries(route.retries, route.timeout):
+            yield f"the {route.retries.attempts} retries"
+        if route.retries.per_try_seconds and (route.fault or not _compute_try_delay(route)):
+            yield f"the perTryTimeout of {route.retries.per_try_seconds:.4g} s"
     if fault.abort_percent:
         yield from (f"the copies for {to_destination(mirror.target)}" for mirror in route.mirrors)
+
+
+def _count_cut_tries(route: Route) -> int:
+    """Return how many tries of a request may be cut off by perTryTimeout, one after the other."""
+    retries = route.retries
+    if retries is None or not _RETRIES_TIMEOUTS & set(retries.conditions):
+        return 1
+    return 1 + retries.attempts
 
 
 def _compute_time_limit(route: Route) -> float:
     """Return the seconds after which the proxy gives up on a silent workload, 0 for never."""
     per_try = route.retries.per_try_seconds if route.retries else 0.0
-    tries = 1 + (route.retries.attempts if route.retries else 0)
-    limits = [limit for limit in (route.timeout or 0.0, per_try * tries) if limit]
+    limits = [limit for limit in (route.timeout or 0.0, per_try * _count_cut_tries(route)) if limit]
     return min(limits, default=0.0)
 
 
 def _derive_timeout_variants(
     route: Route, call: Call, expected: ExpectedAnswer
 ) -> Iterator[Variant]:
-    """Yield a request that a workload answers too late."""
+    """Yield a request that a workload answers too late for the timeout."""
     limit = _compute_time_limit(route)
-    if not limit or limit > MAX_WAIT:
-        return
-    per_try = route.retries.per_try_seconds if route.retries else 0.0
-    delay = 2 * limit + _EXTRA_DELAY
-    yield Variant(
-        "answered too late",
-        call,
-        replace(
+    if route.timeout == limit and 0 < limit <= MAX_WAIT:
+        yield _make_late_variant("answered too late", call, expected, limit, limit)
+
+
+def _derive_try_variants(route: Route, call: Call, expected: ExpectedAnswer) -> Iterator[Variant]:
+    """Yield a request that a workload answers too late for perTryTimeout, but not the timeout."""
+    if route.retries and (delay := _compute_try_delay(route)):
+        yield _make_late_variant(
+            "answered too late for a try",
+            call,
             expected,
-            proxy_reply=ProxyReply(504, "504"),
-            proxy_reply_share=1.0,
-            arrivals=(),
-            min_seconds=min(limit, per_try) if per_try else limit,
-            extra_seconds=delay,
-            instruction_headers=((DELAY_HEADER, str(round(delay * 1000))),),
-        ),
+            _compute_time_limit(route),
+            route.retries.per_try_seconds,
+            delay,
+        )
+
+
+def _compute_try_delay(route: Route) -> float:
+    """Return the seconds after which a workload answers too late for a try, 0 if that is unproven.
+
+    The timeout must not come first: it would cut the request off in the same way.
+    """
+    per_try = route.retries.per_try_seconds if route.retries else 0.0
+    delay = _LATE_FACTOR * per_try + _EXTRA_DELAY
+    is_alone = not route.timeout or delay + _EXTRA_DELAY <= route.timeout
+    return delay if per_try and is_alone and _compute_time_limit(route) <= MAX_WAIT else 0.0
+
+
+def _make_late_variant(
+    description: str,
+    call: Call,
+    expected: ExpectedAnswer,
+    min_seconds: float,
+    limit: float,
+    delay: float = 0.0,
+) -> Variant:
+    """Return a request that is cut off after `min_seconds`; its workload answers after `delay`."""
+    delay = delay or _LATE_FACTOR * limit + _EXTRA_DELAY
+    answer = replace(
+        expected,
+        proxy_reply=ProxyReply(504, "504"),
+        proxy_reply_share=1.0,
+        arrivals=(),
+        min_seconds=min_seconds,
+        extra_seconds=max(delay, min_seconds),
+        instruction_headers=((DELAY_HEADER, str(round(delay * 1000))),),
     )
+    return Variant(description, call, answer)
 
 
 def _can_prove_retries(retries: Retries, timeout: float | None) -> bool:
     """Say whether a workload can fail so often, in that way, before the timeout (seconds)."""
     has_time = not timeout or timeout >= _MAX_PAUSE * (retries.attempts + 2)
-    return bool(_pick_failure(retries)) and retries.attempts <= _MAX_ATTEMPTS and has_time
+    return bool(_list_failures(retries)) and retries.attempts <= _MAX_ATTEMPTS and has_time
 
 
-def _pick_failure(retries: Retries) -> str:
-    """Return a failure that makes the proxy retry, "" where no workload can fail that way."""
-    for word in retries.conditions or _DEFAULT_CONDITIONS:
-        if word in _FAILURES or word.isdigit():
-            return _FAILURES.get(word, word)
+def _list_failures(retries: Retries) -> list[str]:
+    """Return a failure for each condition on which the proxy retries and a workload can fail."""
+    conditions = retries.conditions or _DEFAULT_CONDITIONS
+    failures = (
+        _FAILURES.get(word, word) for word in conditions if word in _FAILURES or word.isdigit()
+    )
+    return list(dict.fromkeys(failures))
+
+
+def _pick_unretried_failure(retries: Retries) -> str:
+    """Return a status that no condition retries, the nearest first; "" if there is none."""
+    conditions = retries.conditions or _DEFAULT_CONDITIONS
+    retried = {
+        "5xx": range(500, 600),
+        "gateway-error": (502, 503, 504),
+        "retriable-4xx": (409,),
+    }
+    for status in (500, 502, 409):
+        if str(status) not in conditions and not any(
+            status in retried.get(word, ()) for word in conditions
+        ):
+            return str(status)
     return ""
 
 
 def _derive_retry_variants(route: Route, call: Call, expected: ExpectedAnswer) -> Iterator[Variant]:
-    """Yield a request that fails as often as retries allow, and one that fails once more."""
+    """Yield requests that fail as often as retries allow, once more, and in a way not retried."""
     retries = route.retries
     if retries is None or not _can_prove_retries(retries, route.timeout):
         return
-    failure = _pick_failure(retries)
-    attempts, too_many = retries.attempts, retries.attempts + 1
-    if attempts:
-        instructions = ((FAILURE_HEADER, f"{failure} x{attempts}"),)
-        forgiven = replace(expected, instruction_headers=instructions, ignores_shares=True)
-        yield Variant(f"failing {_spell_count(attempts)} with {failure}", call, forgiven)
+    failure, *other_failures = _list_failures(retries)
+    attempts = retries.attempts
+    forgiven = replace(expected, ignores_shares=True)
+    for repeated in (failure, *other_failures) if attempts else ():
+        count = attempts if repeated == failure else 1
+        instructions = ((FAILURE_HEADER, f"{repeated} x{count}"),)
+        yield Variant(
+            f"failing {_spell_count(count)} with {repeated}",
+            call,
+            replace(forgiven, instruction_headers=instructions),
+        )
+    yield _make_failing_variant(call, expected, failure, attempts + 1)
+    unretried = _pick_unretried_failure(retries)
+    if attempts and unretried:
+        yield _make_failing_variant(call, expected, unretried, 1)
+
+
+def _make_failing_variant(
+    call: Call, expected: ExpectedAnswer, failure: str, count: int
+) -> Variant:
+    """Return a request that fails `count` times, after which the proxy passes the failure on."""
     status = 200 if failure.startswith("gRPC") else int(failure)
-    yield Variant(
-        f"failing {_spell_count(too_many)} with {failure}",
-        call,
-        replace(
-            expected,
-            proxy_reply=ProxyReply(status, failure),
-            proxy_reply_share=1.0,
-            arrivals=(),
-            instruction_headers=((FAILURE_HEADER, f"{failure} x{too_many}"),),
-        ),
+    answer = replace(
+        expected,
+        proxy_reply=ProxyReply(status, failure),
+        proxy_reply_share=1.0,
+        arrivals=(),
+        instruction_headers=((FAILURE_HEADER, f"{failure} x{count}"),),
     )
+    return Variant(f"failing {_spell_count(count)} with {failure}", call, answer)
 
 
 def _spell_count(count: int) -> str:
