@@ -230,12 +230,26 @@ def _run(arguments: list[str], folder: str) -> str:
     return ended.stdout
 
 
+def render_wrong_servings() -> str:
+    """Return what tests/faults serves wrongly for each field of the model, and what comes of it."""
+    sys.path.insert(0, str(DOCS.parent))
+    from tests.faults.liar.wrong_servings import NOT_SERVED, WRONG_SERVINGS
+
+    rows = [
+        (f"`{wrong.field}`", escape(wrong.name), escape(wrong.unseen) or "red")
+        for wrong in WRONG_SERVINGS.values()
+    ]
+    others = [(f"`{field}`", "", escape(reason)) for field, reason in NOT_SERVED.items()]
+    return render_table(("field", "wrong serving", "seen"), [*sorted(rows), *sorted(others)])
+
+
 RENDERERS: dict[str, Callable[[], str]] = {
     "options": render_options,
     "commands": render_commands,
     "exit codes": render_exit_codes,
     "report fields": render_report_fields,
     "annotations": render_annotations,
+    "wrong servings": render_wrong_servings,
 }
 
 

@@ -141,6 +141,7 @@ class Writer:
         lines = [("proves", run.proven)]
         lines += [("stand-in", standin) for standin in run.standins]
         lines += [("note", note) for note in run.notes]
+        lines += [("unproven", line) for line in run.not_proven]
         for name, text in lines:
             self._print_once(name, text)
 

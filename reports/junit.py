@@ -66,6 +66,7 @@ def _list_run_properties(run: Run) -> list[tuple[str, str]]:
         ("command", run.command),
         *(("stand-in", standin) for standin in run.standins),
         *(("note", note) for note in run.notes),
+        *(("not proven", line) for line in run.not_proven),
     ]
 
 

@@ -226,7 +226,6 @@ def test_a_cookie_alone_first_last_and_between_others(
 @pytest.mark.parametrize(
     "conditions",
     [
-        "{uri: {exact: '/a b'}}",
         "{uri: {exact: /a/../b}}",
         "{uri: {prefix: '/a?b'}}",
         "{method: {exact: get}}",

@@ -27,8 +27,15 @@ ABORTED = "shop: path /aborted -> 503"
 SOMETIMES = "shop: path /sometimes -> v1 60 %, 500 (aborted) 40 %"
 DELAYED = "shop: path /delayed -> v1 after 0.4 s"
 LATE = "shop: path /timeout, answered too late -> 504 after 0.5 s"
-FORGIVEN = "shop: path /retries, failing 3 times with 503 -> v1"
-UNFORGIVEN = "shop: path /retries, failing 4 times with 503 -> 503"
+FORGIVEN = "shop: path /retries, failing 3 times with 500 -> v1"
+UNFORGIVEN = "shop: path /retries, failing 4 times with 500 -> 500"
+MOVED_QUERY = "shop: path /old, with a query -> 302 to /new"
+DOCS_QUERY = (
+    "shop: path /docs/, with a query -> 301 to https://docs.example:8443/docs/?mes...of-other=1"
+)
+API_QUERY = "shop: path /api/, with a query -> v1 as /v2/ at api.example"
+WHOLE_QUERY = "shop: path /whole, with a query -> v1 as /all/of/it"
+BY_REGEX = "shop: path /item/, path /item/item/, which its pattern takes -> v1"
 MIRRORED = "shop: path /mirrored, mirrored to shop v2 -> v1"
 PARTLY = "shop: path /partly, mirrored to audit for 50 % -> v1"
 
@@ -36,10 +43,15 @@ PARTLY = "shop: path /partly, mirrored to audit for 50 % -> v1"
 FAULTS = {
     "actions, first": {
         MOVED: "HTTP 301 answered\nexpected: HTTP 302 to http://shop.default.svc.cluster.local/new",
+        MOVED_QUERY: "HTTP 301 answered",
         DOCS: "but to https://docs.example/docs/, not https://docs.example:8443/docs/",
+        DOCS_QUERY: "but to https://docs.example/docs/?meshproof-other=1, not https://docs.example:8443",
         DOCS_MORE: "but to https://docs.example/docs/x, not https://docs.example:8443/docs/x",
         TEAPOT: "HTTP 418, but with 'tall and stout', not 'short and stout'",
         API: "path arrived as /v2, not /v2/",
+        API_QUERY: "path arrived as /v2?meshproof-other=1, not /v2/?meshproof-other=1",
+        WHOLE_QUERY: "path arrived as /whole?meshproof-other=1, not /all/of/it?",
+        BY_REGEX: "path arrived as /item/, not /item/item/",
         API_MORE: "path arrived as /v2x, not /v2/x",
         "shop: path /whole -> v1 as /all/of/it": "path arrived as /whole, not /all/of/it",
         "shop: path /item/x (and more) -> v1 as /x/item": "path arrived as /x, not /x/item",
@@ -49,11 +61,14 @@ FAULTS = {
         SOMETIMES: "where 60 % was declared",
         DELAYED: ", not 0.4 s\nexpected: shop v1 answers after 0.4 s\nobserved: HTTP 200",
         LATE: "shop.default.v1 answered\nexpected: HTTP 504 answers after 0.5 s\n",
-        FORGIVEN: "HTTP 503, empty answered\nexpected: shop v1 answers, each of 28 requests\n",
+        FORGIVEN: "HTTP 500, empty answered\nexpected: shop v1 answers, each of 28 requests\n",
         MIRRORED: "0 of 28 requests were copied\nexpected: one copy, each of 28 requests\n",
     },
     "actions, second": {
         MOVED: "to http://shop.default.svc.cluster.local/newer, not http://",
+        MOVED_QUERY: "/newer?meshproof-other=1, not http://",
+        DOCS_QUERY: "but to http://docs.example:8443/docs/?meshproof-other=1, not https://",
+        API_QUERY: "authority arrived as shop.default.svc.cluster.local, not api.example",
         DOCS: "HTTP 301, but to http://docs.example:8443/docs/, not https://docs.example:8443",
         DOCS_MORE: "HTTP 301, but to http://docs.example:8443/docs/x, not https://docs.example",
         TEAPOT: "content-type came back as 'text/plain', not 'text/tea'",
@@ -65,16 +80,17 @@ FAULTS = {
         SOMETIMES: "HTTP 503 gave",
         DELAYED: ", not 0.4 s\nexpected: shop v1 answers after 0.4 s\n",
         LATE: " s, not 0.5 s\nexpected: HTTP 504 answers after 0.5 s\n",
-        UNFORGIVEN: "shop.default.v1 answered\nexpected: HTTP 503 answers, each of 3 requests\n",
+        UNFORGIVEN: "shop.default.v1 answered\nexpected: HTTP 500 answers, each of 3 requests\n",
         MIRRORED: "0 of 28 requests were copied\n",
     },
     "actions, third": {
         DOCS: "to https://shop.default.svc.cluster.local:8443/docs/, not https://docs.example",
+        DOCS_QUERY: "to https://shop.default.svc.cluster.local:8443/docs/?meshproof-other=1, not",
         DOCS_MORE: "to https://shop.default.svc.cluster.local:8443/docs/x, not https://docs",
         TEAPOT: "HTTP 200 answered\nexpected: HTTP 418 with 'short and stout' answers",
         HEADERS_THERE: "x-add arrived as 'two', not 'meshproof-other', "
         "x-back-add came back as 'four', not 'meshproof-other, four'",
-        FORGIVEN: "HTTP 503, empty answered",
+        FORGIVEN: "HTTP 500, empty answered",
         PARTLY: "copied gave",
     },
     "actions, fourth": {
@@ -122,7 +138,7 @@ def test_actions_at_a_gateway_and_of_route_rules(meshproof: Run) -> None:
         "old: any other request -> v1 at older",
         "old: any other request, x-old already there -> v1 at older",
         "old: any other request, answered too late -> 504 after 1 s",
-        "old: any other request, failing once with 503 -> v1 at older",
-        "old: any other request, failing twice with 503 -> 503",
+        "old: any other request, failing once with 500 -> v1 at older",
+        "old: any other request, failing twice with 500 -> 500",
         "old: any other request, mirrored to copy v2 -> v1 at older",
     } <= set(ended.results)

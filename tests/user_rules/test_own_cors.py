@@ -17,6 +17,7 @@ A = "shop: path /api, from https://a.example -> any version"
 B = "shop: path /api, from https://b. -> any version"
 C = "shop: path /api, from https://e.c.example -> any version"
 OTHER = "shop: path /api, from https://a.exampl -> any version"
+OTHER_LONGER = "shop: path /api, from https://a.examplex -> any version"
 ASKED = "shop: path /api, preflight from https://a.example -> 200 to its preflight"
 UNMATCHED = "shop: path /api, preflight from https://a.exampl -> any version"
 IGNORED = "shop: path /ignoring, preflight from https://a.exampl -> 200"
@@ -48,6 +49,7 @@ FAULTS = {
         C: "access-control-allow-credentials is missing",
         ASKED: "access-control-allow-credentials is missing",
         OTHER: "access-control-allow-origin came back as 'https://a.exampl', not removed",
+        OTHER_LONGER: "access-control-allow-origin came back as 'https://a.examplex', not removed",
         UNMATCHED: "HTTP 200",
     },
     "cors, fourth": {

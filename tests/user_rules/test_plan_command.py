@@ -105,7 +105,7 @@ def test_json_says_what_is_looked_at_beside_who_answers(plan: Plan) -> None:
     assert first["response_headers"]["x-back-remove"] is None
     late = found["path /timeout, answered too late -> 504 after 0.5 s"]
     assert late["answer"]["least_seconds"] == 0.5
-    assert late["request"]["headers"]["x-envoy-fault-delay-request"] == "3000"
+    assert late["request"]["headers"]["x-envoy-fault-delay-request"] == "1750"
     assert late["requests"] == {"expected": 1, "most": 1}
     partly = found["path /partly, mirrored to audit for 50 % -> v1"]
     assert [one["share"] for one in partly["answer"]["mirrors"]] == [0.5]

@@ -13,13 +13,13 @@ from meshproof.base.errors import UsageError, pluralize
 from meshproof.base.escaping import escape_line
 from meshproof.base.output import print_json, print_message, write
 from meshproof.options import command_line, sources
+from meshproof.user_rules.not_proven import list_uncovered, name_route
 
 if TYPE_CHECKING:
     from meshproof.documents.manifest import At
     from meshproof.mesh.echo.workloads import Workloads
     from meshproof.oracle.derive import Case, Coverage
     from meshproof.rules.judge_options import Options
-    from meshproof.rules.model import Route
     from meshproof.user_rules.loading import UserRules
     from meshproof.verdict import Settings
 
@@ -149,7 +149,7 @@ def _render_text(user_rules: UserRules, costs: dict[str, Cost]) -> Iterator[str]
         yield f"{table.name} ({', '.join(table.hosts)}), {table.at}"
         table_cases = [case for case in user_rules.plan.cases if case.table_index == number]
         for index, route in enumerate(table.routes):
-            yield f"  {_name_route(index, route)}, {route.at}"
+            yield f"  {name_route(index, route)}, {route.at}"
             route_cases = [case for case in table_cases if case.route_index == index]
             yield from _render_cases(route_cases, costs)
             if not route_cases:
@@ -173,11 +173,6 @@ def _render_cases(cases: list[Case], costs: dict[str, Cost]) -> Iterator[str]:
             yield f"      not proven: {gap}"
 
 
-def _name_route(index: int, route: Route) -> str:
-    """Return `route 1`, with the name of the route if it has one."""
-    return f"route {index + 1} '{route.name}'" if route.name else f"route {index + 1}"
-
-
 def _explain_unreached(coverage: Coverage, index: int) -> str:
     """Return why no case reaches a route; by default another rule has the same requests."""
     return dict(coverage.unreached).get(index, "another rule has the same requests")
@@ -194,17 +189,7 @@ def _render_summary(user_rules: UserRules, costs: dict[str, Cost]) -> Iterator[s
     reached_count = sum(len(coverage.reached) for coverage in user_rules.plan.coverage)
     percent = user_rules.plan.coverage_share * 100
     yield f"{reached_count} of {pluralize(route_count, 'route')} reached ({percent:.4g} %)"
-    for coverage in user_rules.plan.coverage:
-        if coverage.unchecked_pairs:
-            pairs = pluralize(coverage.unchecked_pairs, "pair")
-            yield (
-                f"{coverage.table.at}: not proven: the order of {pairs} of routes of "
-                f"{coverage.table.name} for requests that both match"
-            )
-        for index, reason in coverage.unreached:
-            route = coverage.table.routes[index]
-            name = f"{_name_route(index, route)} of {coverage.table.name}"
-            yield f"{route.at}: {name} is not reached: {reason}"
+    yield from list_uncovered(user_rules)
     yield from map(str, (*user_rules.unproven, *user_rules.excluded))
 
 

@@ -67,6 +67,8 @@ class HttpRequest:
     def build_curl(self, address: Address) -> str:
         """Return the curl command line that sends this request to `address`."""
         arguments = ["curl", "-i", *(["-X", self.method] if self.method != "GET" else [])]
+        if any(character in self.path for character in "[]{}"):
+            arguments.append("-g")  # else curl takes them for several URLs
         for name, value in self.headers_for(address):
             arguments += ["-H", f"{name}: {value}"]
         for name in self.omitted_headers:

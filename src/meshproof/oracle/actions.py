@@ -191,9 +191,9 @@ def derive_variants(route: Route, match: Match | None, call: Call) -> Iterator[V
     if expected.proxy_reply_share == 1:
         return
     for path in list_rewritten_paths(route, match, call):
-        changed = replace(call, path=path)
-        rewritten = replace(expect_answer(route, match, changed), ignores_shares=True)
-        yield Variant(f"path {shorten(path)}, which its pattern takes", changed, rewritten)
+        to_path = replace(call, path=path)
+        rewritten = replace(expect_answer(route, match, to_path), ignores_shares=True)
+        yield Variant(f"path {shorten(path)}, which its pattern takes", to_path, rewritten)
     mirrors = tuple(
         (to_destination(mirror.target), mirror.percent / 100) for mirror in route.mirrors
     )

@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, Labels
 from meshproof.documents.manifest import At
@@ -18,8 +19,11 @@ from meshproof.rules.model import Match, StringMatch
 Pairs = tuple[tuple[str, str], ...]
 UNMATCHED_VALUE = strings.UNMATCHED_VALUE
 _METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
-#: Paths that reach Envoy as they are: no character that a client encodes, no dots to resolve.
-_SENDABLE_PATH = re.compile(r"/(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-F]{2})*", re.A)
+#: Paths that reach Envoy as they are: no character that a browser encodes (URL Standard, path
+#: percent-encode set), no dots to resolve.
+_SENDABLE_PATH = re.compile(r"/(?:[\w.~!$&'()*+,;=:@/|\[\]-]|%[0-9A-Fa-f]{2})*", re.A)
+#: What a browser leaves as it is in a path, beside letters and digits.
+_UNENCODED = "/.~!$&'()*+,;=:@|[]%-_"
 _DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|$)")
 #: Names of headers (RFC 9110, section 5.6.2).
 _HEADER_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.A)
@@ -181,6 +185,24 @@ def _make_path_condition(string_match: StringMatch, ignore_case: bool) -> Condit
         find_similar,
         lambda call: f"path {shorten(call.path)}",
     )
+
+
+def encode_path(path: str) -> str:
+    """Return a path as a browser sends it: UTF-8, percent-encoded (URL Standard)."""
+    return quote(path, safe=_UNENCODED)
+
+
+def explain_unsendable_path(match: Match | None) -> str:
+    """Return why no browser sends a path that the match takes, "" if one does or none is needed."""
+    uri = match.uri if match else None
+    if uri is None or uri.kind in ("regex", "present") or is_sendable_path(uri.value):
+        return ""
+    sent = encode_path(uri.value)
+    if "?" in uri.value or "#" in uri.value:
+        return f"no path has a ? or #: the path '{uri.value}' is none"
+    if not is_sendable_path(sent):
+        return f"a browser resolves the dots of the path '{uri.value}' before it asks"
+    return f"a browser asks for '{sent}' in place of '{uri.value}', and that is not matched"
 
 
 def is_sendable_path(path: str) -> bool:

@@ -31,6 +31,9 @@ from meshproof.oracle.case import (
 from meshproof.oracle.conditions import (
     Call,
     Condition,
+    encode_path,
+    explain_unsendable_path,
+    is_sendable_path,
     list_conditions,
     list_host_names,
     list_unproven,
@@ -190,6 +193,7 @@ class _TableDeriver:
             cases += itertools.chain(*cases_by_match)
             if not any(cases_by_match):
                 unreached.append((index, self._explain_unreached(index, route)))
+        cases += self._derive_encoded_path_cases()
         cases += self._derive_host_cases()
         cases += self._derive_no_route_case(cases)
         overlap_cases, unchecked_pairs = self._derive_overlap_cases(cases)
@@ -229,6 +233,19 @@ class _TableDeriver:
             if is_first and match is not None:
                 cases += self._derive_condition_cases(entrance, call, match)
         return cases
+
+    def _derive_encoded_path_cases(self) -> Iterator[Case]:
+        """Yield a case for each path that a browser encodes: what is asked for in its place."""
+        for match in (match for route in self._table.routes for match in route.matches):
+            if match.uri is None or not explain_unsendable_path(match):
+                continue
+            path = encode_path(match.uri.value)
+            is_asked = is_sendable_path(path) and not set("?#") & set(match.uri.value)
+            for entrance in self._entrances[:1] if is_asked else ():
+                call = replace(entrance, path=path)
+                if not self._is_contested(entrance, call):
+                    description = f"path {shorten(path)} (as a browser sends it)"
+                    yield self.make_case(call, description, match.uri.at)
 
     def _derive_host_cases(self) -> Iterator[Case]:
         """Yield cases of each entrance by the other names of its host, with and without a port."""
@@ -423,7 +440,8 @@ class _TableDeriver:
             for call in itertools.islice(_generate_calls(entrance, match), 1):
                 if blocking := self._find_blocking_match(entrance, call, index):
                     return self._explain_blocked(blocking, index)
-        return "no request was found that satisfies its match"
+        reasons = filter(None, map(explain_unsendable_path, route.matches))
+        return next(reasons, "no request was found that satisfies its match")
 
     def _explain_blocked(self, blocking: Match, index: int) -> str:
         """Return in words which route keeps requests from the route `index`."""

@@ -37,6 +37,7 @@ from meshproof.plugin.internal_errors import is_internal_error
 from meshproof.plugin.run_context import get_context, get_options
 from meshproof.run import report_folder
 from meshproof.run.record import Check, Outcome, Result, Run, Writer, formats, writers
+from meshproof.user_rules.not_proven import list_not_proven
 from meshproof.verdict import Outcome as Judged
 
 if TYPE_CHECKING:
@@ -309,6 +310,8 @@ class Recorder:
         stopped = exitstatus == pytest.ExitCode.INTERRUPTED and not self.collection_failed
         self.run.interrupted = stopped or signals.is_ending()
         self.run.notes = [*self.run.notes, *_describe_looser_limits(self.run.results)]
+        if self._context.user_rules is not None:
+            self.run.not_proven = list_not_proven(self._context.user_rules)
         self.run.seconds = round(time.monotonic() - self._start_time, 2)
         self._report_folder.is_reported = True
         self._notify_writers(lambda writer: writer.ended(self.run))

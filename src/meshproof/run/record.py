@@ -141,7 +141,8 @@ class Run:
 
     `proven` is the backend's sentence on what a green run proves, `standins` names each part that
     stands in for an official one, `command` reproduces the run, `started` is an ISO 8601 time,
-    `seconds` the wall time, `error` the message of an error that ended the whole run, else empty.
+    `seconds` the wall time, `not_proven` has a line for each part of the user's rules that no
+    request proves, `error` the message of an error that ended the whole run, else empty.
     """
 
     version: str
@@ -151,6 +152,7 @@ class Run:
     started: str
     standins: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    not_proven: list[str] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False

@@ -18,6 +18,7 @@ from meshproof.mesh.echo.listener import (
 from meshproof.mesh.echo.workloads import Ambiguity
 from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 from meshproof.mesh.http import HttpResponse
+from meshproof.mesh.local_sender import LocalSender
 from meshproof.oracle.actions import Arrival, ExpectedHeaders, ProxyReply
 from meshproof.oracle.conditions import shorten
 from meshproof.oracle.derive import Case
@@ -30,6 +31,12 @@ COPIED, NOT_COPIED = "copied", "not copied"
 NOT_DELAYED = "at once"
 #: Seconds that clocks and timers may differ by.
 _CLOCK_TOLERANCE = 0.02
+#: Something delays all requests of a case if the fastest of several takes this many seconds longer
+#: than the rules say. A busy machine delays some, not all.
+_MAX_LATENESS = 1.0
+#: How many requests must all be late, and how many where the rules delay each.
+_LATE_REQUESTS = 10
+_LATE_DELAYED_REQUESTS = 3
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -145,9 +152,14 @@ class CaseComparison:
         sent = visits.take(batch)
         while self.needs_more_visits(sent):
             sent += visits.take(batch)
+        is_near = isinstance(mesh.sender(self.case), LocalSender)  # others may be far
+        while is_near and self._find_lateness(sent) and len(sent) < self._late_requests:
+            sent += visits.take(batch)
         per_request = f", each of {len(sent)} requests" if len(sent) > 1 else ""
-        fault = self._find_wrong_response(sent, per_request) or self._find_missing_copies(
-            sent, mesh, per_request
+        fault = (
+            self._find_wrong_response(sent, per_request)
+            or (self._describe_lateness(sent) if is_near else None)
+            or self._find_missing_copies(sent, mesh, per_request)
         )
         return BrokenPromise(*fault, curl=visits.curl) if fault else None
 
@@ -166,6 +178,36 @@ class CaseComparison:
             workloads = sorted({visit.headers.get(SERVED_BY_HEADER, "") for visit in visits})
             return f"only {ambiguity.description} answered", expected, ", ".join(workloads)
         return None
+
+    @property
+    def _late_requests(self) -> int:
+        return _LATE_DELAYED_REQUESTS if self.case.answer.min_seconds else _LATE_REQUESTS
+
+    @property
+    def _max_seconds(self) -> float | None:
+        """How long the fastest answer may take, None where an answer may be late."""
+        answer = self.case.answer
+        if answer.extra_seconds > answer.min_seconds:
+            return None
+        return answer.min_seconds + max(_MAX_LATENESS, answer.min_seconds / 2)
+
+    def _find_lateness(self, visits: Sequence[HttpResponse]) -> float:
+        """Return how many seconds the fastest response took if that is too long, else 0."""
+        if any(self.label(visit) not in self.expected_shares for visit in visits):
+            return 0.0
+        fastest = min(visit.seconds for visit in visits)
+        return fastest if self._max_seconds is not None and fastest > self._max_seconds else 0.0
+
+    def _describe_lateness(self, visits: Sequence[HttpResponse]) -> tuple[str, str, str] | None:
+        """Return what happened, what is expected and what was observed if all are late, or None."""
+        seconds = self._find_lateness(visits)
+        if not seconds:
+            return None
+        return (
+            f"delayed: the fastest of {len(visits)} requests took {seconds:.2g} s",
+            f"{self.expectation}, within {self._max_seconds:.4g} s at least once",
+            describe_response(visits[0]),
+        )
 
     def _find_missing_copies(
         self, visits: Sequence[HttpResponse], mesh: CaseMesh, per_request: str

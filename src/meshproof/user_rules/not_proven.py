@@ -1,0 +1,64 @@
+"""What a green run of a user's rules does not prove, with its place and the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from meshproof.base.errors import pluralize
+
+if TYPE_CHECKING:
+    from meshproof.rules.model import Route
+    from meshproof.user_rules.loading import UserRules
+
+
+def list_not_proven(user_rules: UserRules) -> list[str]:
+    """Return a line for each part of the rules that no case proves, and for what none looks for."""
+    lines = (
+        *list_uncovered(user_rules),
+        *map(str, user_rules.unproven),
+        *_list_unproven_actions(user_rules),
+        *_list_unasked(user_rules),
+    )
+    return list(dict.fromkeys(lines))
+
+
+def list_uncovered(user_rules: UserRules) -> Iterator[str]:
+    """Yield a line for each route that no case reaches, and for pairs of routes without one."""
+    for coverage in user_rules.plan.coverage:
+        if coverage.unchecked_pairs:
+            pairs = pluralize(coverage.unchecked_pairs, "pair")
+            yield (
+                f"{coverage.table.at}: not proven: the order of {pairs} of routes of "
+                f"{coverage.table.name} for requests that both match"
+            )
+        for index, reason in coverage.unreached:
+            route = coverage.table.routes[index]
+            name = f"{name_route(index, route)} of {coverage.table.name}"
+            yield f"{route.at}: {name} is not reached: {reason}"
+
+
+def name_route(index: int, route: Route) -> str:
+    """Return `route 1`, with the name of the route if it has one."""
+    return f"route {index + 1} '{route.name}'" if route.name else f"route {index + 1}"
+
+
+def _list_unproven_actions(user_rules: UserRules) -> Iterator[str]:
+    """Yield a line for each part of a route that its cases leave unproven."""
+    for case in user_rules.plan.cases:
+        if case.route_index is not None:
+            route = user_rules.rules.tables[case.table_index].routes[case.route_index]
+            yield from (f"{route.at}: not proven: {part}" for part in case.answer.unproven)
+
+
+def _list_unasked(user_rules: UserRules) -> Iterator[str]:
+    """Yield what no case looks for: nothing in the rules asks for it."""
+    routes = [route for table in user_rules.rules.tables for route in table.routes if route.split]
+    for part, count in (
+        ("a timeout", sum(not route.timeout for route in routes)),
+        ("retries", sum(route.retries is None for route in routes)),
+        ("mirrored copies", sum(not route.mirrors for route in routes)),
+    ):
+        if count:
+            yield f"not looked for: {part} on {pluralize(count, 'route')} without"
+    yield "not looked for: delays of less than 1 s, and delays of some requests only"

@@ -1,0 +1,75 @@
+"""A run says which parts of the rules no request proves, in every report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshproof.run.record import Run
+from meshproof.user_rules import loading
+from meshproof.user_rules.not_proven import list_not_proven
+
+RULES = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: shop}
+spec:
+  host: shop
+  trafficPolicy: {loadBalancer: {simple: RANDOM}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: [shop]
+  http:
+  - match: [{scheme: {exact: http}}]
+    route: [{destination: {host: shop}}]
+    timeout: 60s
+  - name: dead
+    match: [{uri: {exact: /a}}]
+    route: [{destination: {host: shop}}]
+"""
+UNPROVEN = (
+    "6: spec.trafficPolicy.loadBalancer.simple is not proven by requests: which of several",
+    "14: not proven: the scheme of its match: every request of a run is plain HTTP",
+    "14: not proven: the timeout of 60 s",
+    "17: route 2 'dead' of shop is not reached: the route at",
+)
+UNASKED = (
+    "not looked for: a timeout on 1 route without",
+    "not looked for: retries on 2 routes without",
+    "not looked for: mirrored copies on 2 routes without",
+    "not looked for: delays of less than 1 s, and delays of some requests only",
+)
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    return path
+
+
+def test_what_no_request_proves_is_listed_with_its_place(rules: Path) -> None:
+    lines = list_not_proven(loading.load([str(rules)]))
+    for expected in UNPROVEN:
+        assert any(line.startswith(f"{rules}:{expected}") for line in lines), (expected, lines)
+    assert set(UNASKED) <= set(lines)
+    assert len(lines) == len(UNPROVEN) + len(UNASKED)
+
+
+@pytest.mark.local
+def test_a_run_reports_it(meshproof: Callable[..., Any], rules: Path, tmp_path: Path) -> None:
+    ended = meshproof("test", "--rules", "rules.yaml")
+    assert ended.code == 0, ended.output
+    folder = tmp_path / "meshproof-report"
+    record = Run.from_json((folder / "run.json").read_text())
+    assert len(record.not_proven) == len(UNPROVEN) + len(UNASKED)
+    texts = [(folder / name).read_text() for name in ("index.html", "junit.xml")]
+    for text in (*texts, ended.output):
+        assert "rules.yaml:14: not proven: the timeout of 60 s" in text
+        assert "not looked for: retries on 2 routes without" in text
