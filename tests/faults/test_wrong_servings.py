@@ -120,7 +120,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LyingMesh]:
         patch.setenv("MESHPROOF_REAL_ENVOY", str(find_binary()))
         rules = loading.load([str(RULES)])
         options = Options(envoy=str(FOLDER / "envoy"))
-        opened = EchoMesh.opened(options, rules.rules, rules.plan.cases, rules.inventory)
+        opened = EchoMesh.opened(options, rules.rules, rules.plan.cases, rules.known_hosts)
         yield LyingMesh(stack.enter_context(opened), rules, lie)
 
 

@@ -74,6 +74,13 @@ def test_a_service_is_asked_for_by_its_short_name_and_with_its_port(read: Read) 
     assert hosts_of(read, virtual_service("shop", "shop", "mesh")) == {"shop": 200, "shop:80": 200}
 
 
+def test_a_condition_on_the_port_is_missed_by_each_other_port(read: Read) -> None:
+    text = virtual_service("shop", "shop", "mesh", "{uri: {exact: /a}, port: 8080}")
+    cases = derive(read(text), {"shop.default.svc.cluster.local": (80, 8080)}).cases
+    routes = {case.call.port: case.route_index for case in cases if case.call.path == "/a"}
+    assert routes == {80: None, 8080: 0}
+
+
 def test_an_authority_below_a_wildcard_is_reached(read: Read) -> None:
     match = "{authority: {exact: a.shop.example}}"
     text = GATE + virtual_service("shop", "*.shop.example", match=match)

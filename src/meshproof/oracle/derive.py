@@ -314,6 +314,12 @@ class _TableDeriver:
             for similar in condition.similar_calls(call):
                 if not self._is_contested(entrance, similar.call):
                     yield self.make_case(similar.call, similar.description, condition.at)
+        for other in self._entrances if match.port else ():
+            other_port = replace(call, port=other.port)
+            is_near = (other.host, other.gateway) == (entrance.host, entrance.gateway)
+            if is_near and other.port != call.port and not self._is_contested(other, other_port):
+                description = f"path {shorten(call.path)} on port {other.port}, another one"
+                yield self.make_case(other_port, description, match.at)
 
     def _derive_overlap_cases(self, cases: list[Case]) -> tuple[list[Case], int]:
         """Return cases of requests that a route and a later one match but answer differently.

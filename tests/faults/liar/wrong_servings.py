@@ -322,7 +322,7 @@ add(
     "port ignored",
     "Match.port",
     "exact",
-    lambda host: insert_route("/port")(host) if ":80" in host["name"] else None,
+    lambda host: insert_route("/port")(host) if host["name"].endswith(":80") else None,
     edits_host=True,
 )
 add(
