@@ -40,7 +40,8 @@ class Check:
     `curl` is a command line that shows one such request, `transport_errors` counts requests that
     got no answer at all (they are never judged as versions), `sampling` says how the requests
     were sent (connections, workers). `expects_failure` says that the verdict must be failed: the
-    test shows what does not hold.
+    test shows what does not hold. `unnamed` says what the answers without a version were ("3 were
+    HTTP 503, empty").
     """
 
     name: str
@@ -50,6 +51,7 @@ class Check:
     transport_errors: int = 0
     sampling: str = ""
     expects_failure: bool = False
+    unnamed: str = ""
 
     @property
     def is_as_expected(self) -> bool:
@@ -67,10 +69,11 @@ class Check:
     @property
     def statement(self) -> str:
         """What the verdict rests on, in one line; with its outcome where a failure is expected."""
+        statement = "; ".join(part for part in (self.verdict.statement, self.unnamed) if part)
         if not self.expects_failure:
-            return self.verdict.statement
+            return statement
         outcome = f"{self.verdict.outcome}, " + ("as" if self.is_as_expected else "not failed as")
-        return f"{outcome} this test expects: {self.verdict.statement}"
+        return f"{outcome} this test expects: {statement}"
 
 
 @dataclass(frozen=True)

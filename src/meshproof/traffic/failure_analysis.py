@@ -155,6 +155,15 @@ class FailureAnalysis:
             self._sample.build_curl(shown_request),
         )
 
+    def describe_unnamed(self, verdict: Verdict) -> str:
+        """Return what the judged answers without a label were: `3 were HTTP 503, empty`."""
+        judged = self._visits[: len(verdict.labels)]
+        descriptions = Counter(visit.description for visit in judged if visit.label is None)
+        return ", ".join(
+            f"{count} {'was' if count == 1 else 'were'} {description}"
+            for description, count in descriptions.most_common()
+        )
+
     def _send_more(self) -> None:
         """Send visits up to _MIN_VISITS, unless that would take over _MAX_SECONDS at this pace.
 

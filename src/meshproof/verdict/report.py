@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from meshproof.verdict.comparison import CAUGHT
+from meshproof.verdict.comparison import CAUGHT, find_upper_limit
 from meshproof.verdict.intervals import compute_share_intervals, name_method
 from meshproof.verdict.phrases import (
     describe_promise,
@@ -117,8 +117,16 @@ def _describe_counts(verdict: Verdict) -> str:
 
 
 def _describe_unnamed(verdict: Verdict) -> str:
-    """Return how many answers named no version, as the end of a sentence."""
-    return f", and {verdict.unnamed} that named no version" if verdict.unnamed else ""
+    """Return how many answers named no version, as the end of a sentence.
+
+    With their share of all answers and its upper limit (Clopper-Pearson, wrong at most beta).
+    """
+    if not verdict.unnamed:
+        return ""
+    total = len(verdict.labels)
+    limit = find_upper_limit(verdict.unnamed, total, verdict.settings.beta)
+    share = f"{format_percent(verdict.unnamed / total)}, at most {format_percent(limit)}"
+    return f", and {verdict.unnamed} that named no version ({share})"
 
 
 def _describe_fault(verdict: Verdict) -> str:
