@@ -90,7 +90,10 @@ def describe_observed(check: Check) -> str:
 
 
 def list_statements(result: Result) -> list[str]:
-    """Return the statements of a result: its summary, or one for each check. No outcome."""
+    """Return what a result says, without its outcome: one statement for each check.
+
+    With a failure or a reason (of a skip ...) it is the summary alone; without checks nothing.
+    """
     if result.failure or result.reason:
         return [result.summary]
     if len(result.checks) == 1:

@@ -62,7 +62,13 @@ def test_plaintext_is_as_declared(mesh: Mesh, mesh_mtls: str) -> None:
 )
 @pytest.mark.rules("mtls_strict")
 @pytest.mark.usefixtures("page_before", "routed")
-def test_strict_refuses_plaintext(mesh: Mesh, visit: Visitor, page_before: HttpResponse) -> None:
+def test_strict_refuses_all_but_mutual_tls(
+    mesh: Mesh, visit: Visitor, page_before: HttpResponse
+) -> None:
+    """Pods refuse plaintext and TLS without a client certificate; visits get whole pages.
+
+    Inconclusive if the page was not whole before the policy, either.
+    """
     require_refused("plaintext", probe_pods(mesh, mesh.probe_plaintext))
     require_refused("TLS without a client certificate", probe_pods(mesh, mesh.probe_tls))
     before = describe_page(page_before)

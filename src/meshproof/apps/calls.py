@@ -130,7 +130,11 @@ def _exchange_on(reader: Reader, message: bytes, method: str, idle: list[Reader]
 
 
 def _read_reply(reader: Reader, message: bytes, method: str) -> Reply:
-    """Send a message and read its response. Raises _StaleConnection if it was closed."""
+    """Send a message and read its response; no body for HEAD, 204 and 304.
+
+    The header `connection: close` is set if the peer keeps the connection no longer.
+    Raises _StaleConnection if it was closed before a response, BadMessage for no HTTP response.
+    """
     try:
         reader.sock.sendall(message)
         head = reader.read_head()

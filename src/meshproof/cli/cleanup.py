@@ -82,10 +82,11 @@ class CleanupReport:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry out the command; return its exit code.
+    """Remove what dead runs left, print a report, return its exit code (see EPILOG).
 
-    Raises UsageError for a run that is not there or goes on, NotReady when the cluster that was
-    asked for does not answer.
+    With --dry-run removes nothing. No cluster is needed if no option and no KUBECONFIG names one.
+    Raises UsageError for a --run that is not there or goes on, NotReady when the cluster does not
+    answer (after the report on this machine).
     """
     sources.fill_in("cleanup", options)
     from meshproof.mesh.process import processes

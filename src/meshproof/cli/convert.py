@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry out the command; return its exit code.
+    """Convert the rules, compare, and write them unless they differ; return the exit code.
 
     Raises UsageError for unusable options, BadRules for rules that cannot be converted.
     """

@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry out the command; return its exit code.
+    """List, pull or push the images that the apps or the files need; return the exit code.
 
     Raises UsageError for options that do not fit, BadRules for files that cannot be read, NotReady
     when there is no tool or when an image cannot be moved (the others are, all the same).

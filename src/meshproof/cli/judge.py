@@ -47,7 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry out the command; return its exit code. Raises UsageError for unusable options."""
+    """Judge the labels on standard input, print the verdict, return the exit code for it.
+
+    With --replay judges those of a report again, with --plan prints how many answers it takes.
+    Raises UsageError for unusable options and input, BadRules for a file that is no report.
+    """
     sources.fill_in("judge", options)
     if options.replay:
         return _replay_report(Path(options.replay), options.output)

@@ -55,7 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry out the command; return its exit code. Raises UsageError for unusable options."""
+    """Lint the paths, print the findings, return the exit code (see EPILOG).
+
+    With --list prints all codes instead, with --explain the page of one.
+    Raises UsageError for unusable options; an unreadable file is a finding.
+    """
     if options.list:
         return _print_codes(options.output)
     if options.explain:

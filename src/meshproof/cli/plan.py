@@ -72,7 +72,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry out the command; return its exit code. Raises UsageError for unusable options."""
+    """Print the cases of the rules and what they cost; return the exit code (see EPILOG).
+
+    Raises UsageError for unusable options, BadRules for rules that cannot be read.
+    """
     sources.fill_in("plan", options)
     if not options.paths:
         raise UsageError("plan: no PATH given, e.g. `meshproof plan rules/`")

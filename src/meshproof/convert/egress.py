@@ -108,7 +108,7 @@ def _build_table(host: str, endpoints: list[EgressEndpoint]) -> RouteTable:
 
 
 def add_external_hosts(known_hosts: KnownHosts, rule_set: RuleSet) -> KnownHosts:
-    """Return the known hosts with the external hosts and ports of `rule_set`."""
+    """Return `known_hosts` and all hosts of `rule_set`, as external hosts with its ports."""
     ports = {host: table.ports for table in rule_set.tables for host in table.hosts}
     return replace(
         known_hosts,

@@ -27,7 +27,7 @@ class Node:
         return isinstance(self.content, (dict, list)) and bool(self.content)
 
     def put(self, key: str, node: Node | None) -> None:
-        """Add an entry to a mapping; None adds nothing."""
+        """Add an entry to this mapping; nothing if `node` is None or this is no mapping."""
         if node is not None and isinstance(self.content, dict):
             self.content[key] = node
 

@@ -123,7 +123,7 @@ class Value:
         return self.text()
 
     def integer(self, minimum: int, maximum: int) -> int:
-        """Return the content as a whole number in [least, most]. Raises BadRules otherwise."""
+        """Return the content as a whole number in [minimum, maximum]. Raises BadRules otherwise."""
         value = self.content
         if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
             raise self.error(f"a whole number from {minimum} to {maximum}")

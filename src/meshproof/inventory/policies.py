@@ -38,6 +38,7 @@ def read_peer_authentications(documents: Iterable[Document]) -> tuple[PeerAuthen
 
 
 def _read_peer_authentication(document: Document) -> PeerAuthentication:
+    """Return the policy of one document; a wrong field is a problem of it, not raised."""
     spec = read_spec(document)
     modes, selectors = find_values(spec, "mtls", "mode"), find_values(spec, "selector")
     match_labels = find_values(spec, "selector", "matchLabels")

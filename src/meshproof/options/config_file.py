@@ -84,7 +84,7 @@ def _read_file(path: Path, keys: tuple[str, ...]) -> ConfigFile | None:
     """Return the table at `keys` of a file, None where it has none."""
     if not path.is_file():
         return None
-    shown_path = _shorten(path)
+    shown_path = _make_relative(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -101,8 +101,8 @@ def _read_file(path: Path, keys: tuple[str, ...]) -> ConfigFile | None:
     return ConfigFile(shown_path, table, keys, text)
 
 
-def _shorten(path: Path) -> Path:
-    """Return a path relative to the current folder, if that folder is its own or is below it."""
+def _make_relative(path: Path) -> Path:
+    """Return a path relative to the current folder, with `..` for a file in a folder above."""
     import os
 
     return Path(os.path.relpath(path))

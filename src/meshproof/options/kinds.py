@@ -195,7 +195,11 @@ class PathText:
         return text
 
     def read_toml(self, content: object, folder: Path) -> str:
-        """Return the path of a TOML string, relative to the current folder or absolute."""
+        """Return the path of a TOML string, relative to the current folder or absolute.
+
+        `folder` is that of the file. `-` and `cluster:NAMESPACE` stay, with `takes_live_rules`.
+        Raises ValueError for anything but text.
+        """
         text = self.read_text(_read_string(content))
         if self.takes_live_rules and (text == "-" or text.startswith("cluster:")):
             return text

@@ -58,7 +58,7 @@ class Call:
     namespace: str = "default"
 
     def header(self, name: str) -> str | None:
-        """Return the value of a header, None when it is absent."""
+        """Return the value of a header (`name` in lower case), None when it is absent."""
         return dict(self.headers).get(name)
 
     @property

@@ -195,7 +195,10 @@ def _generate_from_regex(pattern: str) -> tuple[str, ...]:
 
 
 def _strip_operators(pattern: str) -> str:
-    """Return a regex without its operators: for many regexes this is the intended value."""
+    r"""Return a regex without operators and without `[...]`, `\d` (any letter), `(?...)`, `(.*)`.
+
+    For many regexes this is the intended value: `^v1\.2[a-z]*$` gives `v1.2`.
+    """
     stripped = re.sub(r"\(\?[^)]*\)|\[[^\]]*\]|\(\.[^)]*\)\??|[\^$]|\\[a-zA-Z]", "", pattern)
     return re.sub(r"[*+?(){}|]|(?<!\\)\.|\\(?=\W)", "", stripped)
 

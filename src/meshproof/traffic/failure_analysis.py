@@ -243,7 +243,11 @@ def _are_even(counts: Mapping[str, int]) -> bool:
 
 
 def _describe_faulty_groups(noun: str, groups: Mapping[str, tuple[int, int]]) -> Clue | None:
-    """Say which groups have all the wrong visits, if the others are surely free of them."""
+    """Say which groups have all the wrong visits, if the others are surely free of them.
+
+    `groups` are counts of wrong and of all visits by name. None if it is not so, if no group or
+    every group has wrong visits, and if a group has no name.
+    """
     faulty = {name: group for name, group in groups.items() if group[0]}
     if not faulty or len(faulty) == len(groups) or not all(groups):
         return None

@@ -44,7 +44,7 @@ class IntendedKey:
 def find_intended_key(
     key: str, parent: Value, content: dict[str, Value], shape: Shape, above: RepairedMapping | None
 ) -> IntendedKey:
-    """Return the key that was intended by `key` of `parent`: the surest guess."""
+    """Return the surest guess at what `key` of `parent` means; without one, the valid keys."""
     value = parent.mapping()[key]
     for match_key in (
         _match_other_case,

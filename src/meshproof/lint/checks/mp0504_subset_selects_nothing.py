@@ -18,7 +18,10 @@ _TOPOLOGY_PREFIX = "topology."
 
 
 def check(project: Project) -> Iterator[Hit]:
-    """Report each set of labels that none of the host's workloads has."""
+    """Report each set of labels that none of the host's workloads has.
+
+    No hit for a host without known workloads, nor where a workload lacks a key (MP0506).
+    """
     inventory = project.inventory
     for host, description, selector, at in list_label_selectors(project):
         workloads = inventory.find_workloads(host)
@@ -32,7 +35,10 @@ def check(project: Project) -> Iterator[Hit]:
 
 
 def list_label_selectors(project: Project) -> Iterator[tuple[str, str, Labels, At]]:
-    """Yield each set of labels that selects pods of a host: host, description, labels, place."""
+    """Yield each set of labels that selects pods of a host: host, description, labels, place.
+
+    Subsets with topology labels are left out.
+    """
     for rule in project.inventory.destination_rules:
         for subset in rule.subsets:
             if not any(key.startswith(_TOPOLOGY_PREFIX) for key, _ in subset.labels):

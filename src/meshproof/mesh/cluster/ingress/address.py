@@ -69,7 +69,10 @@ def open_ingress(
 
 
 def explain_missing_gateway(kube: Kube, namespace: str, name: str) -> str:
-    """Explain why no pod of the ingress gateway runs, and which option helps."""
+    """Explain why no pod of the ingress gateway runs, by the Service `namespace`/`name`.
+
+    If that is missing or has no selector: names the option --mesh-ingress, and Services that fit.
+    """
     service = kube.get("v1", "Service", name, namespace)
     if service is None:
         reason = f"Service {namespace}/{name} is missing"

@@ -110,7 +110,7 @@ class Istio:
         return proxies.gateway_proxies(self.list_gateway_pods(kube))
 
     def explain_missing_gateway(self, kube: Kube) -> str:
-        """Explain why no pod of the ingress gateway runs, and which option helps."""
+        """Explain why no pod of the ingress gateway runs; name the option for a wrong Service."""
         namespace, _, name = self.ingress.partition("/")
         return explain_missing_gateway(kube, namespace, name)
 
