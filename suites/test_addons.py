@@ -25,8 +25,9 @@ def test_addon_holds_our_traffic(addon: Addon, visit: Visitor, tag: str) -> None
     failures = [response for response in visits if response.status != 200]
     if failures:
         raise Inconclusive(
-            f"{len(failures)} of {VISITS} visits got {describe_response(failures[0])}: "
-            f"{addon.url} cannot be expected to hold them"
+            f"{addon.url} cannot be expected to hold visits that got no page",
+            expected=f"HTTP 200 for each of {VISITS} visits",
+            observed=f"{len(failures)} of them got {describe_response(failures[0])}",
         )
     traffic = wait_for_traffic(addon, tag, count_before + VISITS)
     if traffic.count < count_before + VISITS:

@@ -27,4 +27,4 @@ def test_control_plane(look: Look, aspect: Aspect, statement: str) -> None:
     if not report.inspected:
         raise BrokenPromise(f"there was nothing to look at, so nothing shows that {statement}")
     if report.faults:
-        raise BrokenPromise(f"not so that {statement}:\n" + "\n".join(report.faults))
+        raise BrokenPromise(f"not so that {statement}", observed="\n".join(report.faults))
