@@ -2,15 +2,21 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import os
 import random
 import subprocess
 import sys
+import tracemalloc
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from meshproof.cli import main
 from meshproof.run.record import Check, Outcome, Result, Run
-from meshproof.verdict import judge
+from meshproof.verdict import Judge, Settings, judge
 
 
 def run_judge(*arguments: str, labels: str = "") -> subprocess.CompletedProcess[str]:
@@ -152,3 +158,78 @@ def test_a_file_that_is_no_report_is_refused(tmp_path: Path) -> None:
     process = run_judge("--replay", str(tmp_path))
     assert process.returncode == 65
     assert "not a run record" in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"v1\n\xff\xfe\n", "is no text"),
+        (b"v1\nv\0\n", "is no text"),
+        (bytes(range(256)) * 9000, "is no text"),
+        (b"v" * 10_000_000, "a line of more than 4096 bytes"),
+    ],
+)
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_input_that_is_no_labels_is_refused(content: bytes, message: str, locale: str) -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "meshproof", "judge", "--expect", "v1=50,v2=50"],
+        input=content,
+        capture_output=True,
+        env={**os.environ, "LC_ALL": locale},
+        timeout=60,
+    )
+    assert process.returncode == 64
+    assert message in process.stderr.decode()
+    assert b"Traceback" not in process.stderr
+
+
+def test_memory_does_not_grow_with_the_labels() -> None:
+    settings = Settings(tolerance=1e-4, leak=1e-4, look_every=10**6)
+    judge = Judge({"v1": 50, "v2": 50}, settings, keeps_labels=False)
+    tracemalloc.start()
+    for label in itertools.islice(itertools.cycle(["v1", "v2", "v2", "v1"]), 300_000):
+        judge.feed([label])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200_000
+    assert judge.verdict().n == 300_000
+    assert judge.verdict().labels == ()
+
+
+FIELDS = [None, True, 0, -1, 1e308, math.inf, math.nan, "", "x", [], {}, [1], {"a": 1}, 10**400]
+
+
+def damage(record: dict[str, Any], draw: random.Random) -> bytes:
+    """Return a record with a field removed, added or set, or with some of its bytes changed."""
+    if draw.random() < 0.3:
+        text = bytearray(json.dumps(record).encode())
+        for _ in range(draw.randint(1, 3)):
+            position = draw.randrange(len(text))
+            text[position : position + draw.randrange(200)] = draw.randbytes(draw.randrange(3))
+        return bytes(text)
+    node: Any = record
+    while True:
+        keys = list(node) if isinstance(node, dict) else list(range(min(len(node), 3)))
+        key = draw.choice(keys)
+        if isinstance(node[key], (dict, list)) and node[key] and draw.random() < 0.9:
+            node = node[key]
+        elif isinstance(node, dict) and draw.random() < 0.3:
+            del node[key]
+            return json.dumps(record).encode()
+        else:
+            node[key] = draw.choice(FIELDS)
+            return json.dumps(record).encode()
+
+
+def test_no_damaged_report_ends_in_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (write_report(tmp_path, ["v1"] * 30) / "run.json").read_text()
+    draw = random.Random(11)
+    codes = Counter[int]()
+    for _ in range(3000):
+        (tmp_path / "run.json").write_bytes(damage(json.loads(text), draw))
+        codes[main(["judge", "--replay", str(tmp_path)])] += 1
+        assert "Traceback" not in capsys.readouterr().err
+    assert set(codes) <= {0, 1, 3, 65}
+    assert codes[65] > 1000

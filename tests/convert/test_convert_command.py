@@ -189,3 +189,16 @@ def test_it_starts_light() -> None:
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_a_pipe_is_written_to_and_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text(
+        "apiVersion: config.istio.io/v1alpha2\nkind: RouteRule\nmetadata: {name: r}\n"
+        "spec: {destination: {name: shop}, route: [{labels: {version: v1}}]}\n"
+    )
+    os.mkfifo(tmp_path / "pipe")
+    handle = os.open(tmp_path / "pipe", os.O_RDWR)  # opened so, neither side waits for the other
+    assert main(["convert", str(tmp_path / "old.yaml"), "-o", str(tmp_path / "pipe")]) == 0
+    assert (tmp_path / "pipe").is_fifo()
+    assert b"kind: VirtualService" in os.read(handle, 10_000)
+    os.close(handle)

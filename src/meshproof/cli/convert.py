@@ -185,7 +185,11 @@ def _write_output(text: str, output: str) -> None:
     if output == _STDOUT:
         write_bytes(content)
         return
+    target = Path(output)
     try:
-        files.write_atomically(Path(output), content)
+        if target.exists() and not target.is_file():  # a device or a pipe: never replaced
+            target.write_bytes(content)
+        else:
+            files.write_atomically(target, content)
     except OSError as error:
         raise UsageError(f"convert: -o {output}: cannot be written: {error.strerror}") from None

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from meshproof.base import errors
 from meshproof.base.errors import BadRules, UsageError
+from meshproof.base.escaping import escape_line
 from meshproof.base.output import print_json, print_line, write
 from meshproof.options import command_line, sources
 from meshproof.options.kinds import Number
@@ -27,6 +28,9 @@ from meshproof.verdict import (
     share_alpha,
 )
 
+if TYPE_CHECKING:
+    from meshproof.run.record import Check
+
 DESCRIPTION = (
     "Judges labels, one per line on standard input, in the order in which they were answered: "
     "`meshproof judge --expect v1=50,v2=50 < labels.txt`. An empty line or `-` is an answer that "
@@ -39,6 +43,14 @@ _CODES = {
     Outcome.FAILED: errors.EXIT_FAILED,
     Outcome.INCONCLUSIVE: errors.EXIT_INCONCLUSIVE,
 }
+
+#: A longer line is no label; a line without an end would fill the memory.
+_MAX_LABEL_BYTES = 4096
+#: What a record raises that was damaged: a field that is missing, or is of another type or size.
+_DAMAGED = (
+    *(ArithmeticError, AttributeError, KeyError, LookupError, MemoryError),
+    *(RecursionError, TypeError, ValueError),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
         settings = _build_settings(options)
         if options.plan:
             return _print_plan(expect, settings, options.output)
-        verdict = judge(_read_labels(sys.stdin), expect, settings)
+        verdict = judge(_read_labels(sys.stdin), expect, settings, keeps_labels=False)
     except ValueError as error:
         raise UsageError(f"judge: {error}") from None
     _print_verdicts([verdict], options.output)
@@ -112,14 +124,25 @@ def _build_settings(options: argparse.Namespace) -> Settings:
     return settings
 
 
-def _read_labels(lines: TextIO) -> Iterator[str | None]:
-    """Yield the labels of lines of text; None where a line names no version."""
-    try:
-        for line in lines:
-            label = line.strip()
-            yield None if label in ("", "-") else label
-    except UnicodeDecodeError as error:
-        raise UsageError(f"judge: standard input is no text: {error.reason}") from None
+def _read_labels(stream: TextIO | None) -> Iterator[str | None]:
+    """Yield the labels of the lines of a stream; None where a line names no version.
+
+    Raises UsageError for input that is no text. A closed stream (`<&-`) has no lines.
+    """
+    lines: BinaryIO | None = getattr(stream, "buffer", None)
+    while lines is not None and (line := lines.readline(_MAX_LABEL_BYTES + 1)):
+        if len(line) > _MAX_LABEL_BYTES:
+            raise UsageError(
+                f"judge: standard input has a line of more than {_MAX_LABEL_BYTES} bytes: expected "
+                "one label in each line"
+            )
+        try:
+            label = line.decode("utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"judge: standard input is no text: {error.reason}") from None
+        if "\0" in label:
+            raise UsageError("judge: standard input is no text: it has a NUL byte")
+        yield None if label in ("", "-") else label
 
 
 def _print_plan(expect: Declared, settings: Settings, output: str) -> int:
@@ -167,34 +190,45 @@ def _print_verdicts(verdicts: list[Verdict], output: str, names: list[str] | Non
 
 def _replay_report(report: Path, output: str) -> int:
     """Judge every stored verdict again from its labels; return the exit code of the worst."""
-    from meshproof.run.record import Run
-
     path = report / "run.json" if report.is_dir() else report
     try:
-        record = Run.from_json(path.read_text(encoding="utf-8"))
+        replayed_checks = _replay_checks(path.read_text(encoding="utf-8"), path)
     except OSError as error:
         raise UsageError(f"judge: --replay {path}: {error.strerror}") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadRules(f"{path}: not a run record: {error}") from None
-    named_checks = [(result.name, check) for result in record.results for check in result.checks]
-    if not named_checks:
+    except _DAMAGED as error:
+        reason = str(error) or type(error).__name__
+        raise BadRules(escape_line(f"{path}: not a run record: {reason}")) from None
+    if not replayed_checks:
         raise BadRules(f"{path}: holds no verdict")
-    verdicts = [replay(check.verdict) for _, check in named_checks]
-    names = [f"{name}, {check.name}" if check.name else name for name, check in named_checks]
-    for name, (_, check), verdict in zip(names, named_checks, verdicts, strict=True):
-        if (verdict.outcome, verdict.n, verdict.reason) != (
-            check.verdict.outcome,
-            check.verdict.n,
-            check.verdict.reason,
-        ):
-            raise BadRules(
-                f"{path}: {name}: recorded '{check.verdict}', the labels say '{verdict}'"
-            )
-    _print_verdicts(verdicts, output, names)
-    outcomes = {check.outcome_for_test for _, check in named_checks}
+    names = [name for name, _, _ in replayed_checks]
+    _print_verdicts([verdict for _, _, verdict in replayed_checks], output, names)
+    outcomes = {check.outcome_for_test for _, check, _ in replayed_checks}
     worst = next(
         outcome
         for outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.PASSED)
         if outcome in outcomes
     )
     return _CODES[worst]
+
+
+def _replay_checks(text: str, path: Path) -> list[tuple[str, Check, Verdict]]:
+    """Return the name of each check of a record, the check and the verdict that its labels give.
+
+    Raises BadRules where that is another verdict than the recorded one, and one of _DAMAGED for a
+    text that is no record.
+    """
+    from meshproof.run.record import Run
+
+    replayed_checks = []
+    for result in Run.from_json(text).results:
+        for check in result.checks:
+            name = f"{result.name}, {check.name}" if check.name else result.name
+            verdict, recorded = replay(check.verdict), check.verdict
+            if (verdict.outcome, verdict.n, verdict.reason) != (
+                recorded.outcome,
+                recorded.n,
+                recorded.reason,
+            ):
+                raise BadRules(f"{path}: {name}: recorded '{recorded}', the labels say '{verdict}'")
+            replayed_checks.append((name, check, verdict))
+    return replayed_checks

@@ -40,14 +40,18 @@ class Judge:
         it with weight 0 to have a leak of `settings.leak` ruled out as well. Or a Baseline: the
         shares of its answers hold still.
     settings: error rates and limits.
+    keeps_labels: whether the verdict has the labels, to be judged again.
 
     Looks fall after every `look_every` answers and at the answer that reaches n_max or the
     budget, however the answers are cut into batches. Raises ValueError if nothing sensible
     is expected.
     """
 
-    def __init__(self, expect: Expect, settings: Settings | None = None) -> None:
+    def __init__(
+        self, expect: Expect, settings: Settings | None = None, keeps_labels: bool = True
+    ) -> None:
         self.settings = settings or Settings()
+        self.keeps_labels = keeps_labels
         self.independence: Independence | None = None
         self.baseline: dict[str, int] = {}
         self.test: StrikeOff | Presence | Comparison
@@ -68,7 +72,7 @@ class Judge:
         self.limit = min(self.test.n_max, self.settings.budget or self.test.n_max)
         self.counts = dict.fromkeys(self.expected, 0)
         self.labels: list[str | None] = []
-        self.n = self.unnamed = self.evaluated_count = 0
+        self.n = self.unnamed = self.answer_count = self.evaluated_count = 0
         self.decided: Verdict | None = None
 
     def feed(self, batch: Iterable[str | None]) -> Verdict | None:
@@ -81,7 +85,7 @@ class Judge:
             if self.decided:
                 break
             self._count_label(label or None)
-            if len(self.labels) % self.settings.look_every == 0 or self.n == self.limit:
+            if self.answer_count % self.settings.look_every == 0 or self.n == self.limit:
                 self._evaluate()
         return self.decided
 
@@ -90,13 +94,13 @@ class Judge:
         if self.decided:
             return self.decided
         judge = copy.deepcopy(self)
-        if judge.evaluated_count < len(judge.labels):
+        if judge.evaluated_count < judge.answer_count:
             judge._evaluate()
         if judge.decided:
             return judge.decided
-        if not self.labels:
+        if not self.answer_count:
             code = "empty"
-        elif self.n == 0 or self.unnamed > self._unnamed_allowed(len(self.labels)):
+        elif self.n == 0 or self.unnamed > self._unnamed_allowed(self.answer_count):
             code = "errors"
         else:
             code = "budget"
@@ -104,7 +108,9 @@ class Judge:
 
     def _count_label(self, label: str | None) -> None:
         """Add one answer to the counts."""
-        self.labels.append(label)
+        self.answer_count += 1
+        if self.keeps_labels:
+            self.labels.append(label)
         if label is None:
             self.unnamed += 1
             return
@@ -115,7 +121,7 @@ class Judge:
 
     def _evaluate(self) -> None:
         """Decide by the answers so far, if they are enough."""
-        self.evaluated_count = len(self.labels)
+        self.evaluated_count = self.answer_count
         if decision := self._decide():
             self.decided = self._build_verdict(*decision)
 
@@ -123,11 +129,11 @@ class Judge:
         """Return what these answers decide. An answer that must never come beats all else."""
         if certain := self._find_certain_fault():
             return certain
-        if self.unnamed > self._unnamed_allowed(len(self.labels) + self.limit - self.n):
+        if self.unnamed > self._unnamed_allowed(self.answer_count + self.limit - self.n):
             return Outcome.INCONCLUSIVE, "errors"
         outcome = self.test.look(self.counts, self.n)
         decision = self._judge_order(outcome) or self._judge_shares(outcome)
-        if decision and self.unnamed > self._unnamed_allowed(len(self.labels)):
+        if decision and self.unnamed > self._unnamed_allowed(self.answer_count):
             return Outcome.INCONCLUSIVE, "errors"
         return decision
 
@@ -199,13 +205,19 @@ class Judge:
 
 
 def judge(
-    labels: Iterable[str | None], expect: Expect, settings: Settings | None = None
+    labels: Iterable[str | None],
+    expect: Expect,
+    settings: Settings | None = None,
+    keeps_labels: bool = True,
 ) -> Verdict:
     """Judge answers in send order, pulling them lazily and stopping once decided.
 
+    Without `keeps_labels` the verdict has no labels, and cannot be replayed: the memory does not
+    grow with the answers.
+
     Labels that run out too early give an inconclusive verdict, never a pass.
     """
-    judge = Judge(expect, settings)
+    judge = Judge(expect, settings, keeps_labels)
     source = iter(labels)
     while batch := list(islice(source, judge.settings.look_every)):
         if verdict := judge.feed(batch):
