@@ -53,7 +53,7 @@ class Reply:
 
 
 def select_forwarded_headers(headers: Headers) -> Headers:
-    """Return the headers of an incoming request that every outgoing one gets, too."""
+    """Return the headers (names in lower case) of a request that each further call gets, too."""
     return {k: v for k, v in headers.items() if k in FORWARDED_HEADERS or k.startswith("x-b3-")}
 
 

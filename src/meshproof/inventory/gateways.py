@@ -87,9 +87,9 @@ def are_nested(first: Labels, second: Labels) -> bool:
 
 
 def read_gateways(documents: Iterable[Document]) -> tuple[Gateway, ...]:
-    """Return the gateways of documents of that kind, with problems instead of raising.
+    """Return the Gateways of Istio and of Gateway API, with problems instead of raising.
 
-    Gateways of other API groups are left out.
+    `documents` are of that kind. Gateways of other API groups are left out.
     """
     readers = {ISTIO_GROUP: _read_istio_gateway, GATEWAY_API_GROUP: _read_gateway_api_gateway}
     return tuple(

@@ -313,7 +313,11 @@ def _expect_arrival(
 
 
 def _rewrite(rewrite: Rewrite, match: Match | None, call: Call) -> tuple[str, str]:
-    """Return path and authority after a rewrite. A match without a path counts as prefix /."""
+    """Return the path, with the query of the call, and the authority after a rewrite.
+
+    A regex rewrite replaces what its pattern matches. A `uri` replaces the prefix of the match, or
+    the whole path after an exact or regex match; a match without a path counts as prefix /.
+    """
     path, condition = call.path, match.uri if match else None
     if rewrite.pattern:
         pattern = StringMatch("regex", rewrite.pattern, rewrite.at)

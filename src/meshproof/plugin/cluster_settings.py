@@ -44,7 +44,7 @@ def list_target_arguments(options: argparse.Namespace) -> list[str]:
 
 
 def list_target_namespaces(options: argparse.Namespace) -> list[str]:
-    """Return the namespaces of istiod and of the ingress gateway."""
+    """Return the namespaces of istiod and of the ingress gateway; they may be the same."""
     return [options.istio_namespace, options.ingress.partition("/")[0]]
 
 

@@ -228,7 +228,7 @@ def _describe_request(visit: _LabelledVisit) -> str:
 
 
 def _is_wrong(label: str | None, verdict: Verdict) -> bool:
-    """Say whether the rule promised no response with this label."""
+    """Say whether the rule promised no response with this label; None (no version) is wrong."""
     if verdict.kind == "presence":
         return label not in verdict.expected
     return label is None or verdict.expected.get(label, 0.0) <= 0

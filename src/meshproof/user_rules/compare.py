@@ -102,7 +102,7 @@ class CaseComparison:
 
     @property
     def expectation(self) -> str:
-        """The expected answer in words."""
+        """The expected answer in words: `A or B answers after 2 s`. Without shares."""
         min_seconds = self.case.answer.min_seconds
         after = f" after {min_seconds:.4g} s" if min_seconds else ""
         return f"{' or '.join(self.expected_shares)} answers{after}"

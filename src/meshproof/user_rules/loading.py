@@ -84,7 +84,7 @@ class UserRules:
 
 
 def is_sent_ahead(case: Case) -> bool:
-    """Say whether the request of a case is sent before others, because its response is slow."""
+    """Say whether a case has a slow response and is sent before others; never one for the judge."""
     seconds = max(case.answer.extra_seconds, case.answer.min_seconds)
     return not case.needs_judge and seconds > _MIN_SLOW_SECONDS
 

@@ -214,7 +214,10 @@ def _look_up_kind(identity: Identity) -> None:
 
 
 def _check_version(identity: Identity, kind: Kind, group: str, version: str) -> None:
-    """Check the version of a kind with a shape."""
+    """Add a defect for a removed, unknown or older version of a kind with a shape.
+
+    An unknown version is repaired: `apiVersion` gets the nearest served one.
+    """
     if group != kind.group or version in kind.removed_versions:
         identity.add_defect(
             DefectKind.GONE_VERSION,
@@ -247,7 +250,10 @@ def _check_version(identity: Identity, kind: Kind, group: str, version: str) -> 
 
 
 def _check_unshaped_kind(identity: Identity, group: str, name: str, version: str) -> None:
-    """Check the version of a known kind without a shape."""
+    """Add a defect for a removed or unknown version of a known kind without a shape.
+
+    A kind of the mesh in a served version gets one, too: meshproof does not read it.
+    """
     unshaped_kinds = schema.find_unshaped_kinds(group)
     newest_version = _find_newest_version(schema.MOVED_KINDS.get((group, name), group))
     if version in unshaped_kinds.removed_versions:

@@ -54,7 +54,7 @@ def _list_removed_headers(route: Route) -> list[Value]:
 
 
 def _share_host(table: RouteTable, matching_table: RouteTable) -> bool:
-    """Say whether two route tables are for a common host."""
+    """Say whether two route tables name a common host; a wildcard is only the same wildcard."""
     if table is matching_table:
         return True
     return bool(

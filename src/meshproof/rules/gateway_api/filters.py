@@ -211,7 +211,11 @@ def _read_mirror(content: Value, read_backend: Callable[[Value], Target]) -> Mir
 
 
 def _read_limits(rule: Value) -> tuple[float | None, Retries | None]:
-    """Return the timeout of a request and its retries; `backendRequest` limits each try."""
+    """Return the timeout of a request in seconds and its retries, None where not set.
+
+    `backendRequest` limits each try; without `retry` it is the timeout. Raises BadRules if it is
+    longer than `request`.
+    """
     timeouts, retry = rule.get("timeouts"), rule.get("retry")
     timeout = per_try = None
     if timeouts is not None:
