@@ -38,8 +38,9 @@ spec:
       withoutHeaders: {x-bot: {prefix: b}}
       queryParams: {Page: {exact: "1"}, all: {}}
       gateways: [entry, mesh]
-      sourceLabels: {app: page, version: v1}
+      sourceLabels: {app: ignored-beside-gateways}
     - uri: {exact: /other}
+      sourceLabels: {app: page, version: v1}
     route:
     - destination: {host: reviews, subset: new, port: {number: 9080}}
       weight: 75
@@ -89,9 +90,13 @@ def test_a_match_has_every_condition() -> None:
         without_headers=(("x-bot", compared("prefix", "b")),),
         query=(("Page", compared("exact", "1")), ("all", compared("present", ""))),
         gateways=("shop/entry", "mesh"),
+    )
+    assert second == Match(
+        At("", 0),
+        uri=compared("exact", "/other"),
+        gateways=("mesh",),
         source=(("app", "page"), ("version", "v1")),
     )
-    assert second == Match(At("", 0), uri=compared("exact", "/other"))
 
 
 def test_conditions_know_their_place() -> None:
@@ -114,7 +119,7 @@ def test_an_route_has_its_split_in_order() -> None:
         at=At("", 0),
     )
     assert (first.name, first.at.line, last.name) == ("picky", 17, "")
-    assert [target.at and target.at.line for target in first.split] == [34, 36, 38]
+    assert [target.at and target.at.line for target in first.split] == [35, 37, 39]
     assert (last.matches, last.split) == ((), (Target(HOST, (), 100),))
 
 

@@ -136,8 +136,8 @@ WRONG = {
         "8:12: spec.http[0].match[0].uri: expected a mapping, found '/'",
     ),
     "empty string": (
-        in_match("uri: {prefix: ''}"),
-        "8:21: spec.http[0].match[0].uri.prefix: expected text that is not empty, found ''",
+        in_match("uri: {exact: ''}"),
+        "8:20: spec.http[0].match[0].uri.exact: expected text that is not empty, found ''",
     ),
     "number": (
         in_match("headers: {a: {exact: 1}}"),

@@ -80,7 +80,8 @@ def _convert_retries(value: Value | None, route: Node, notes: Notes) -> Node | N
         simple,
         value,
         attempts=make_scalar(count, *([attempts] if attempts is not None else [])),
-        perTryTimeout=copy_value(per_try_timeout) if per_try_timeout is not None else None,
+        # Without attempts it says nothing, and a VirtualService with it is refused.
+        perTryTimeout=copy_value(per_try_timeout) if per_try_timeout and count else None,
         retryOn=make_scalar(OLD_RETRY_ON) if count else None,
     )
 

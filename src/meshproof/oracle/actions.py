@@ -256,7 +256,7 @@ def _build_location(redirect: Redirect, match: Match | None, call: Call) -> str:
         authority += f":{port}"
     path, _, query = call.request_target.partition("?")
     if redirect.prefix and match and match.uri:
-        path = strings.replace_prefix(match.uri.value, redirect.prefix, path)
+        path = redirect.prefix + path[len(match.uri.value) :]  # istiod: also `//x` for a `/`
     return f"{scheme}://{authority}{_append_query(redirect.uri or path, query)}"
 
 

@@ -63,10 +63,15 @@ PREFIXES = {"/b": {"prefix_rewrite": "/b"}, "/b/": {"prefix_rewrite": "/b"}, "/"
 @pytest.mark.parametrize("to", PREFIXES)
 def test_a_prefix_is_replaced_by_whole_elements(to: str) -> None:
     action = served(f"{replaced('URLRewrite', 'urlRewrite', to)}, {TO_PAGE}")["route"]
+    changes = {key: value for key, value in action.items() if key.endswith("_rewrite")}
+    assert changes == PREFIXES[to]
+
+
+@pytest.mark.parametrize("to", ["/b", "/b/", "/"])
+def test_a_redirect_replaces_a_prefix_as_it_is_written(to: str) -> None:
+    """As istiod has it: `/` before `/x` is `//x`."""
     redirect = served(replaced("RequestRedirect", "requestRedirect", to))["redirect"]
-    for envoy_action in (action, redirect):
-        changes = {key: value for key, value in envoy_action.items() if key.endswith("_rewrite")}
-        assert changes == PREFIXES[to]
+    assert redirect["prefix_rewrite"] == to
 
 
 def test_other_ports_of_the_service_are_as_without_a_route() -> None:

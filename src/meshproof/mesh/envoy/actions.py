@@ -73,7 +73,7 @@ def translate_redirect(rule: Redirect, match: Match | None, port: int) -> Resour
     )
     action |= {key: value for key, value in parts if value}
     if rule.prefix:
-        action |= _replace_prefix(match, rule.prefix)
+        action["prefix_rewrite"] = rule.prefix  # as it is: `/` before `/x` becomes `//x` in istiod
     redirect_port = port if rule.use_request_port else rule.port
     if redirect_port and redirect_port != _DEFAULT_PORTS[rule.scheme or "http"]:
         action["port_redirect"] = redirect_port

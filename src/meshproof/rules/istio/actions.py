@@ -48,6 +48,13 @@ _RETRY_CONDITIONS = (
     "unavailable",
 )
 
+#: Statuses that have a name (Go, net/http).
+_KNOWN_STATUSES = (
+    *(range(100, 104), range(200, 209), range(226, 227), range(300, 306), range(307, 309)),
+    *(range(400, 419), range(421, 427), range(428, 430), range(431, 432), range(451, 452)),
+    *(range(500, 509), range(510, 512)),
+)
+
 TargetReader = Callable[[Value], Target]
 
 
@@ -243,8 +250,14 @@ def _read_retries(route: Value) -> Retries | None:
     if retries is None:
         return None
     attempts, retry_on = retries.get("attempts"), retries.get("retryOn")
+    count = attempts.integer(0, 2**31 - 1) if attempts else 0
+    for key in ("perTryTimeout", "retryOn"):
+        if not count and retries.get(key) is not None:
+            raise retries.keys[key].error(
+                f"{retries.path}: '{key}' says nothing without attempts above 0; Istio refuses it"
+            )
     return Retries(
-        attempts=attempts.integer(0, 2**31 - 1) if attempts else 0,
+        attempts=count,
         per_try_seconds=_read_seconds(retries, "perTryTimeout") or 0.0,
         conditions=_read_retry_conditions(retry_on) if retry_on else (),
     )
@@ -254,14 +267,17 @@ def _read_retry_conditions(retry_on: Value) -> tuple[str, ...]:
     """Return the conditions of a retry: names that Envoy knows, and statuses."""
     conditions = tuple(condition.strip() for condition in retry_on.text().split(","))
     for condition in conditions:
-        if condition not in _RETRY_CONDITIONS and not (
-            condition.isdigit() and 200 <= int(condition) <= 599
-        ):
+        if condition not in _RETRY_CONDITIONS and not _is_known_status(condition):
             hint = suggest_nearest(condition, _RETRY_CONDITIONS)
             raise retry_on.at.error(
                 f"{retry_on.path}: '{condition}' is no condition of a retry, nor a status{hint}"
             )
     return conditions
+
+
+def _is_known_status(text: str) -> bool:
+    """Say whether text is a status with a name: Istio takes no other as a condition of a retry."""
+    return text.isdigit() and any(int(text) in statuses for statuses in _KNOWN_STATUSES)
 
 
 def _read_mirrors(route: Value, read_target: TargetReader) -> tuple[Mirror, ...]:

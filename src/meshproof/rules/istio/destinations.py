@@ -88,15 +88,14 @@ class DestinationReader:
         return targets
 
     def _read_weighted_target(self, entry: Value, is_single: bool) -> Target:
-        """Return a target of a split; one of several needs a weight."""
+        """Return a target of a split. The weight of a single one says nothing, none is 0."""
         destination, weight = entry.need("destination"), entry.get("weight")
-        if weight is None and not is_single:
-            raise entry.at.error(f"{entry.path}: a split of several needs a weight on each")
+        share = weight.integer(0, 2**31 - 1) if weight is not None else 0
         host, subset, port = self._read_destination(destination)
         return Target(
             host,
             subset,
-            _read_weight(weight),
+            100 if is_single else share,
             port,
             at=entry.at,
             headers=actions.read_headers(entry),
@@ -116,8 +115,3 @@ class DestinationReader:
             self.subsets.find_labels(host, destination.get("subset")),
             port.need("number").integer(1, 65535) if port else None,
         )
-
-
-def _read_weight(weight: Value | None) -> int:
-    """Return the weight; a single destination may have none."""
-    return 100 if weight is None else weight.integer(0, 2**31 - 1)

@@ -16,6 +16,7 @@ from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules import judge_options
 from meshproof.rules.common_fields import read_string_match
 from meshproof.rules.istio import actions
+from meshproof.rules.istio.callers import place_callers
 from meshproof.rules.istio.delegates import Delegates
 from meshproof.rules.istio.destinations import DestinationReader, Subsets
 from meshproof.rules.istio.gateways import read_gateways
@@ -103,10 +104,12 @@ def _read_route_table(
         DestinationReader(subsets, namespace),
         judge_options.read_options(document),
     )
+    gateways = _read_gateway_names(spec, namespace) or (MESH,)
+    read_routes = _read_routes(checked, destinations, options, delegates)
     return RouteTable(
         hosts=hosts,
-        routes=tuple(_read_routes(checked, destinations, options, delegates)),
-        gateways=_read_gateway_names(spec, namespace) or (MESH,),
+        routes=tuple(place_callers(route, gateways) for route in read_routes),
+        gateways=gateways,
         at=document.at,
         name=document.name,
         namespace=namespace,
@@ -175,7 +178,7 @@ def _read_match(namespace: str, match: Value) -> Match:
     source_namespace, port = match.get("sourceNamespace"), match.get("port")
     return Match(
         at=match.at,
-        uri=_read_string_match(match, "uri"),
+        uri=_read_uri(match),
         ignore_uri_case=ignore_case.boolean() if ignore_case else False,
         method=_read_string_match(match, "method"),
         authority=_read_string_match(match, "authority"),
@@ -188,6 +191,13 @@ def _read_match(namespace: str, match: Value) -> Match:
         port=port.integer(1, 65535) if port else None,
         scheme=_read_string_match(match, "scheme"),
     )
+
+
+def _read_uri(match: Value) -> StringMatch | None:
+    """Return the condition on the path, None without one and for a prefix that all paths have."""
+    uri = match.get("uri")
+    prefix = uri.get("prefix") if uri is not None else None
+    return None if prefix and not prefix.text() else _read_string_match(match, "uri")
 
 
 def _read_string_match(match: Value, key: str) -> StringMatch | None:
@@ -214,5 +224,11 @@ def _read_string_matches(match: Value, key: str) -> tuple[tuple[str, StringMatch
 
 
 def _read_condition(value: Value) -> StringMatch:
-    """Return a string match. An empty mapping means that the header is present."""
-    return read_string_match(value) if value.mapping() else StringMatch("present", "", value.at)
+    """Return a string match. An empty mapping means that the header is present.
+
+    So does the regex `*`, which is none (istiod, canBeConvertedToPresentMatch).
+    """
+    regex = value.get("regex")
+    if not value.mapping() or (regex is not None and regex.content == "*"):
+        return StringMatch("present", "", value.at)
+    return read_string_match(value)

@@ -126,6 +126,6 @@ def _read_retries(spec: Value) -> Retries | None:
         return None
     per_try = retries.get("perTryTimeout")
     attempts = retries.need("attempts").integer(0, 2**31 - 1)
-    return Retries(
-        attempts, read_seconds(per_try) if per_try else 0.0, _RETRY_CONDITIONS if attempts else ()
-    )
+    seconds = read_seconds(per_try) if per_try else 0.0
+    # The limit of a try says nothing where there is no second one.
+    return Retries(attempts, seconds, _RETRY_CONDITIONS) if attempts else Retries(0)
