@@ -85,7 +85,7 @@ def test_the_words_of_a_response_are_no_difference(
 ) -> None:
     comparison = comparisons["/meshproof-other"]
     visits = AnsweredVisits(make_response(comparison, 404, "sorry, but no"))
-    mesh = cast("CaseMesh", SimpleNamespace(workloads=user_rules.workloads))
+    mesh = cast("CaseMesh", SimpleNamespace(workloads=user_rules.workloads, sender=str))
     fault = comparison.find_fault(visits, mesh)
     assert fault is not None
     assert fault.summary == 'HTTP 404, "sorry, but no" answered'
