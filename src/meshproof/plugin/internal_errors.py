@@ -20,14 +20,15 @@ def is_internal_error(
     """Return whether an error of our own code, or of this machine below it, ended a test.
 
     In a bundled test that is every exception except a verdict. In setup and teardown it is an
-    exception from a fixture of ours. Exceptions of a user's test or fixture are the user's.
+    exception from a fixture of ours. Exceptions of a user's test or fixture are the user's, except
+    for a lack of this machine (no more threads, a full disk) below a call of ours.
     """
     if isinstance(excinfo.value, (AssertionError, OutcomeException, MeshproofError)):
         return False
     if not isinstance(excinfo.value, Exception):
         return False
     if phase == "call":
-        return _is_bundled(item)
+        return _is_bundled(item) or _is_lack_of_machine(item, excinfo)
     return _find_raising_module(excinfo).partition(".")[0] == "meshproof"
 
 
@@ -36,6 +37,18 @@ def _is_bundled(item: pytest.Item) -> bool:
     spec = find_spec("meshproof.suites")
     folders = (spec.submodule_search_locations or []) if spec else []
     return any(item.path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders)
+
+
+def _is_lack_of_machine(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    """Return whether this machine refused something to our code, not to the user's own."""
+    if not isinstance(excinfo.value, (OSError, MemoryError, RuntimeError)):
+        return False
+    for entry in reversed(excinfo.traceback):
+        if str(entry.frame.f_globals.get("__name__", "")).partition(".")[0] == "meshproof":
+            return True
+        if Path(entry.path) == item.path or Path(entry.path).name == "conftest.py":
+            return False
+    return False
 
 
 def _find_raising_module(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
