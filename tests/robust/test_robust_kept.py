@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import time
 import urllib.request
 from typing import Any
@@ -106,5 +108,19 @@ def test_what_another_version_has_kept_is_ended_too(runner: CommandRunner) -> No
     assert run_mesh_command(runner, "up").code == 0
     (runner.find_run_folders()[0] / "kept").write_text("not JSON")
     assert run_mesh_command(runner, "status").code == 69
+    assert run_mesh_command(runner, "down").output == "Ended 1 mesh.\n"
+    runner.assert_no_leftovers()
+
+
+def test_status_asks_a_request(runner: CommandRunner) -> None:
+    assert run_mesh_command(runner, "up").code == 0
+    (live_mesh,) = read_kept_meshes(runner)
+    pid = live_mesh["processes"]["istio-ingressgateway.envoy"]
+    os.kill(pid, signal.SIGSTOP)  # it runs, and answers nothing
+    status = run_mesh_command(runner, "status")
+    os.kill(pid, signal.SIGCONT)
+    assert status.code == 69
+    assert "is broken: its processes run, but /productpage is not answered: " in status.output
+    assert run_mesh_command(runner, "status").code == 0
     assert run_mesh_command(runner, "down").output == "Ended 1 mesh.\n"
     runner.assert_no_leftovers()

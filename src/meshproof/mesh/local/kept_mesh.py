@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from meshproof.base import signals
+from meshproof.base import signals, timeouts
 from meshproof.base.errors import UsageError
 from meshproof.base.files import name_file
 from meshproof.mesh.local.mesh import LocalMesh
@@ -17,13 +17,16 @@ from meshproof.mesh.protocol import Options
 from meshproof.rules.model import MtlsMode
 
 _MAX_LOG_LINES = 4
+#: The page that shows that a mesh answers: it needs every hop and its certificates.
+_PATH = "/productpage"
 
 
 @dataclass(frozen=True)
 class KeptMesh:
     """A mesh that was left running: its URL and its processes (name -> process id).
 
-    `ended` names the processes that have ended; `folder` has every log as NAME.log.
+    `ended` names the processes that have ended; `folder` has every log as NAME.log. `fault` says
+    how a request through the mesh failed; empty where it was answered or where a process has ended.
     """
 
     url: str = ""
@@ -32,11 +35,12 @@ class KeptMesh:
     folder: str = ""
     processes: dict[str, int] = field(default_factory=dict)
     ended: list[str] = field(default_factory=list)
+    fault: str = ""
 
     @property
     def is_whole(self) -> bool:
-        """Whether all its processes run."""
-        return bool(self.processes) and not self.ended
+        """Whether all its processes run and a request is answered."""
+        return bool(self.processes) and not self.ended and not self.fault
 
     def __str__(self) -> str:
         """Describe the state of the mesh in a few lines."""
@@ -45,6 +49,11 @@ class KeptMesh:
             return (
                 f"The local mesh at {self.url} is up: {self.pods} pods, {count} processes, "
                 f"mTLS {self.mtls.lower()}."
+            )
+        if self.fault:
+            return (
+                f"The local mesh at {self.url} is broken: its processes run, but {_PATH} is not "
+                f"answered: {self.fault}."
             )
         if len(self.ended) == len(self.processes):
             return f"The local mesh at {self.url} has ended: none of its processes runs."
@@ -114,7 +123,20 @@ def _read_kept_mesh(workspace: Workspace) -> KeptMesh:
         mesh_state = KeptMesh(folder=str(workspace.path))
     alive = {process.pid for process in processes.find_run_processes(workspace.path)}
     mesh_state.ended[:] = [name for name, pid in mesh_state.processes.items() if pid not in alive]
-    return mesh_state
+    return replace(mesh_state, fault=_find_fault(mesh_state) if mesh_state.is_whole else "")
+
+
+def _find_fault(mesh_state: KeptMesh) -> str:
+    """Return how a request through the mesh fails; empty where it is answered with 200."""
+    import requests
+
+    try:
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy between us and this machine
+            status = session.get(f"{mesh_state.url}{_PATH}", timeout=timeouts.REQUEST).status_code
+    except requests.RequestException as error:
+        return f"{type(error).__name__}"
+    return "" if status == 200 else f"status {status}"
 
 
 def end_kept_meshes() -> int:
