@@ -132,7 +132,7 @@ def run_server(handler: Handler, *, default_port: int, health: bool = True) -> N
 
     If the port cannot be used, ends the process with one line on standard error and exit code 1.
     """
-    host = os.environ.get("HOST") or "0.0.0.0"
+    host = os.environ.get("HOST") or "0.0.0.0"  # nosec B104: in a pod; a local mesh sets HOST
     port = os.environ.get("PORT") or str(default_port)
     end_signals = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(

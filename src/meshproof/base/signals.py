@@ -242,7 +242,7 @@ def ignore_from_now() -> None:
     _state.ignores_signals = True
     # An interrupt inside an `exec` (a dataclass is made by one) leaves a mark in CPython, caught or
     # not, by which the process ends itself with SIGINT, whatever its exit code. This unmarks it.
-    exec("")
+    exec("")  # nosec B102: empty
 
 
 def heed_again() -> None:

@@ -326,12 +326,12 @@ def _build_container(image: str, smoke_arguments: Sequence[str]) -> dict[str, An
             "meshproof",
             "smoke",
             "--report",
-            "/tmp/report",
+            "/tmp/report",  # nosec B108: of the pod
             *smoke_arguments,
         ],
-        "workingDir": "/tmp",
+        "workingDir": "/tmp",  # nosec B108: of the pod
         "env": [
-            {"name": "HOME", "value": "/tmp"},
+            {"name": "HOME", "value": "/tmp"},  # nosec B108: of the pod
             {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
         ],
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -340,5 +340,5 @@ def _build_container(image: str, smoke_arguments: Sequence[str]) -> dict[str, An
             "limits": {"cpu": "2", "memory": "1Gi"},
         },
         "securityContext": pod_security.CONTAINER_CONTEXT,
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # nosec B108: of the pod
     }
