@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from meshproof.base.errors import Inconclusive
 from meshproof.mesh.echo.case_mesh import CaseMesh
-from meshproof.mesh.echo.listener import (
-    SEEN_AUTHORITY_HEADER,
-    SEEN_HEADER_PREFIX,
-    SEEN_PATH_HEADER,
-    SERVED_BY_HEADER,
-)
+from meshproof.mesh.echo.listener import MarkerHeaders
 from meshproof.mesh.echo.workloads import Ambiguity
 from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 from meshproof.mesh.http import HttpResponse
@@ -76,13 +71,14 @@ class CaseComparison:
 
     `destinations` maps the name of an echo workload -> description of its destination, `shares`
     destination -> share. `ambiguities` are workloads that could answer instead of the case's own
-    route without any visible difference.
+    route without any visible difference. `markers` are the headers in which workloads tell.
     """
 
     case: Case
     destinations: Mapping[str, str]
     shares: Mapping[str, float]
     ambiguities: Sequence[Ambiguity] = ()
+    markers: MarkerHeaders = field(default_factory=MarkerHeaders)
 
     @classmethod
     def for_case(cls, case: Case, mesh: CaseMesh) -> CaseComparison:
@@ -90,7 +86,11 @@ class CaseComparison:
         workloads = mesh.workloads
         destinations = workloads.map_destinations(case)
         return cls(
-            case, destinations, workloads.expected_shares(case), workloads.find_ambiguities(case)
+            case,
+            destinations,
+            workloads.expected_shares(case),
+            workloads.find_ambiguities(case),
+            mesh.markers,
         )
 
     @cached_property
@@ -125,7 +125,7 @@ class CaseComparison:
 
     def _find_open_ambiguities(self, visits: Sequence[HttpResponse]) -> list[Ambiguity]:
         """Return the ambiguities that these visits do not rule out."""
-        workloads = {visit.headers.get(SERVED_BY_HEADER, "") for visit in visits}
+        workloads = {visit.headers.get(self.markers.served_by, "") for visit in visits}
         return [
             ambiguity
             for ambiguity in self.ambiguities
@@ -175,7 +175,7 @@ class CaseComparison:
                 return answer.summary, expected, describe_response(visit)
         for ambiguity in self._find_open_ambiguities(visits):
             expected = f"{self.expectation}, by any of its workloads{per_request}"
-            workloads = sorted({visit.headers.get(SERVED_BY_HEADER, "") for visit in visits})
+            workloads = sorted({visit.headers.get(self.markers.served_by, "") for visit in visits})
             return f"only {ambiguity.description} answered", expected, ", ".join(workloads)
         return None
 
@@ -234,13 +234,13 @@ class CaseComparison:
 
     def _read_answer(self, visit: HttpResponse) -> ObservedAnswer | None:
         """Return who answered, and the differences; None and raises as `label` does."""
-        workload = visit.headers.get(SERVED_BY_HEADER)
+        workload = visit.headers.get(self.markers.served_by)
         if workload is not None:
             destination = self.destinations.get(workload, workload)
             arrivals = dict(zip(self.shares, self.case.answer.arrivals, strict=False))
             differences = list(self._describe_early(visit))
             if arrival := arrivals.get(destination):
-                differences += _compare_arrival(arrival, visit)
+                differences += _compare_arrival(arrival, visit, self.markers)
             return ObservedAnswer(destination, tuple(differences))
         reply = self.case.answer.proxy_reply
         if is_policy_refusal(visit) and (reply is None or reply.body != visit.text):
@@ -286,7 +286,7 @@ class CaseComparison:
             sent_copies = [
                 (
                     dict(visit.request.headers)[MIRROR_HEADER],
-                    visit.headers.get(SERVED_BY_HEADER, ""),
+                    visit.headers.get(self.markers.served_by, ""),
                 )
                 for visit in batch_visits
             ]
@@ -328,19 +328,21 @@ def _strip_default_port(url: str) -> str:
     return f"{scheme}://{authority.removesuffix(_DEFAULT_PORTS.get(scheme, ''))}{slash}{path}"
 
 
-def _compare_arrival(arrival: Arrival, visit: HttpResponse) -> Iterator[str]:
+def _compare_arrival(
+    arrival: Arrival, visit: HttpResponse, markers: MarkerHeaders
+) -> Iterator[str]:
     """Yield how the request that the workload received, or its response, differs."""
     for part, header, expected in (
-        ("path", SEEN_PATH_HEADER, arrival.path),
-        ("authority", SEEN_AUTHORITY_HEADER, arrival.authority),
+        ("path", markers.path, arrival.path),
+        ("authority", markers.authority, arrival.authority),
     ):
         value = visit.headers.get(header, "")
         if value != expected:
             yield f"{part} arrived as {shorten(value)}, not {shorten(expected)}"
     request_headers = {
-        name.removeprefix(SEEN_HEADER_PREFIX): value
+        name.removeprefix(markers.request_header_prefix): value
         for name, value in visit.headers.items()
-        if name.startswith(SEEN_HEADER_PREFIX)
+        if name.startswith(markers.request_header_prefix)
     }
     yield from _compare_headers("arrived", arrival.request_headers, request_headers)
     yield from _compare_headers("came back", arrival.response_headers, visit.headers)

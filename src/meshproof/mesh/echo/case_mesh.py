@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from meshproof.mesh.echo.listener import MarkerHeaders
 from meshproof.mesh.echo.workloads import Workloads
 from meshproof.mesh.http import Sender
 from meshproof.mesh.protocol import Address, Served
@@ -18,6 +19,8 @@ class CaseMesh(Protocol):
     served: Served | None
     #: The echo workloads, and what their responses can prove.
     workloads: Workloads
+    #: The headers in which the echo workloads tell who answered and what arrived.
+    markers: MarkerHeaders
 
     def explain_unproven(self, case: Case) -> str:
         """Return why a case cannot be proven here; empty if it can."""

@@ -6,6 +6,7 @@ It fails only the requests that ask for it. Sources: Envoy's docs on access log 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from meshproof.mesh.envoy import listeners
 from meshproof.mesh.envoy.envoy import Resource
 from meshproof.oracle.actions import FAILURE_HEADER, RESPONSE_HEADER_PREFIX
 from meshproof.oracle.derive import Case
+from meshproof.rules.model import RuleSet
 
 #: Header with the name of the echo workload that answered.
 SERVED_BY_HEADER = "x-served-by"
@@ -21,6 +23,57 @@ SEEN_AUTHORITY_HEADER = "x-seen-authority"
 #: Prefix to the name of a request header that arrived.
 SEEN_HEADER_PREFIX = "x-seen-header-"
 _ATTEMPT_HEADER = "x-envoy-attempt-count"
+
+
+@dataclass(frozen=True)
+class MarkerHeaders:
+    """The names of the headers by which echo workloads tell who answered and what arrived.
+
+    `suffix` follows each name; it sets them apart from headers that the rules change.
+    """
+
+    suffix: str = ""
+
+    @classmethod
+    def for_rules(cls, rules: RuleSet) -> MarkerHeaders:
+        """Return names that no rule changes in a response."""
+        routes = (route for table in rules.tables for route in table.routes)
+        changes = [headers.response for route in routes for headers in route.all_headers]
+        changed_names = {
+            name.lower()
+            for change in changes
+            for name in (*(name for name, _ in change.set + change.add), *change.remove)
+        }
+        suffixes = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+        return next(markers for markers in map(cls, suffixes) if not markers._meets(changed_names))
+
+    def _meets(self, names: Iterable[str]) -> bool:
+        """Return whether one of the names is one of these headers."""
+        return any(
+            name in (self.served_by, self.path, self.authority)
+            or name.startswith(self.request_header_prefix)
+            for name in names
+        )
+
+    @property
+    def served_by(self) -> str:
+        """The header with the name of the echo workload that answered."""
+        return f"{SERVED_BY_HEADER}{self.suffix}"
+
+    @property
+    def path(self) -> str:
+        """The header with the path that arrived."""
+        return f"{SEEN_PATH_HEADER}{self.suffix}"
+
+    @property
+    def authority(self) -> str:
+        """The header with the authority that arrived."""
+        return f"{SEEN_AUTHORITY_HEADER}{self.suffix}"
+
+    @property
+    def request_header_prefix(self) -> str:
+        """What comes before the name of a request header that arrived."""
+        return f"{SEEN_HEADER_PREFIX.removesuffix('-')}{self.suffix}-"
 
 
 @dataclass(frozen=True)
@@ -59,14 +112,17 @@ class EchoBehaviour:
         return cls(tuple(reported_headers), tuple(response_headers), tuple(failures))
 
 
-def make_echo_listener(name: str, behaviour: EchoBehaviour, copies_path: str) -> Resource:
+def make_echo_listener(
+    name: str, behaviour: EchoBehaviour, markers: MarkerHeaders, copies_path: str
+) -> Resource:
     """Return the listener of a workload; it notes mirrored copies in the file `copies_path`."""
     response_headers = {
-        SEEN_PATH_HEADER: "%REQ(:PATH)%",
-        SEEN_AUTHORITY_HEADER: "%REQ(:AUTHORITY)%",
+        markers.path: "%REQ(:PATH)%",
+        markers.authority: "%REQ(:AUTHORITY)%",
     }
     response_headers |= {
-        f"{SEEN_HEADER_PREFIX}{header}": f"%REQ({header})%" for header in behaviour.reported_headers
+        f"{markers.request_header_prefix}{header}": f"%REQ({header})%"
+        for header in behaviour.reported_headers
     }
     response_headers |= {
         header: f"%REQ({RESPONSE_HEADER_PREFIX}{header})%" for header in behaviour.response_headers
@@ -76,7 +132,7 @@ def make_echo_listener(name: str, behaviour: EchoBehaviour, copies_path: str) ->
         "direct_response": {"status": 200, "body": {"inline_string": f"{name}\n"}},
         "response_headers_to_add": [
             {"header": {"key": key, "value": value}}
-            for key, value in {SERVED_BY_HEADER: name, **response_headers}.items()
+            for key, value in {markers.served_by: name, **response_headers}.items()
         ],
     }
     routes = [*map(_make_failure_route, behaviour.failures), answer]

@@ -17,7 +17,7 @@ from meshproof.base.signals import interruptible
 from meshproof.base.waiting import wait_for
 from meshproof.documents.manifest import At
 from meshproof.inventory.known_hosts import KnownHosts
-from meshproof.mesh.echo.listener import EchoBehaviour, make_echo_listener
+from meshproof.mesh.echo.listener import EchoBehaviour, MarkerHeaders, make_echo_listener
 from meshproof.mesh.echo.mirrored_copies import MirroredCopies
 from meshproof.mesh.echo.workloads import (
     DEFAULT_BETA,
@@ -76,6 +76,7 @@ class EchoMesh:
         sources = sorted({_find_source(call) for call in calls})
         self._listener_names = {source: f"source-{index}" for index, source in enumerate(sources)}
         self._behaviour = EchoBehaviour.from_cases(cases)
+        self.markers = MarkerHeaders.for_rules(rules)
         self._mirrored_copies = MirroredCopies(
             workspace.path / "copies.log", self._servers, (self._clients, self._ingress.envoy)
         )
@@ -134,7 +135,8 @@ class EchoMesh:
 
     def _make_listener(self, echo: EchoWorkload) -> Resource:
         """Return the listener of an echo workload."""
-        return make_echo_listener(echo.name, self._behaviour, str(self._mirrored_copies.path))
+        copies_path = str(self._mirrored_copies.path)
+        return make_echo_listener(echo.name, self._behaviour, self.markers, copies_path)
 
     def _wait_acknowledged(self, envoy: Envoy) -> None:
         """Wait until an Envoy listens. Raises NotReady with its log."""

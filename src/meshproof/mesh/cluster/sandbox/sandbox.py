@@ -29,6 +29,7 @@ from meshproof.mesh.cluster.sandbox.clients import Caller, SandboxClients
 from meshproof.mesh.cluster.sandbox.mirrored_copies import MirroredCopies
 from meshproof.mesh.cluster.sandbox.provable_cases import ProvableCases
 from meshproof.mesh.cluster.sandbox.rule_rewriter import ROUTING, RuleRewriter, SandboxNames
+from meshproof.mesh.echo.listener import MarkerHeaders
 from meshproof.mesh.echo.workloads import (
     DEFAULT_BETA,
     Workloads,
@@ -63,6 +64,7 @@ class Sandbox:
         self._istio = istio
         self.echoes = plan_echo_workloads(rules, known_hosts)
         self.workloads = Workloads(self.echoes, beta or DEFAULT_BETA)
+        self.markers = MarkerHeaders()
         user_namespaces = self._list_user_namespaces()
         self.names = SandboxNames.for_namespaces(scope, user_namespaces)
         # Prefer `default`: there its services have short names.
