@@ -66,6 +66,12 @@ def test_text_and_json_end_with_the_same_code() -> None:
     assert "Promised: v1 50 %, v2 50 %" in text.stdout
 
 
+def test_answers_without_a_version_are_counted_among_all() -> None:
+    text = run_judge("--expect", "v1=50,v2=50", labels="-\n" * 400).stdout
+    assert "20 of 20 answers named no version" in text
+    assert "and 20 that named no version (100 %, at most 100 %)" in text
+
+
 def test_a_regular_split_passes_without_the_order() -> None:
     labels = "v1\nv2\n" * 1000
     process = run_judge("--expect", "v1=50,v2=50", "--no-independence", labels=labels)

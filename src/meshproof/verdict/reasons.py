@@ -140,7 +140,7 @@ def _explain_budget(verdict: Verdict) -> str:
 
 
 def _explain_errors(verdict: Verdict) -> str:
-    total = format_answers(len(verdict.labels))
+    total = format_answers(verdict.n + verdict.unnamed)
     return f"{verdict.unnamed} of {total} named no version, too many to judge by the others"
 
 

@@ -123,7 +123,7 @@ def _describe_unnamed(verdict: Verdict) -> str:
     """
     if not verdict.unnamed:
         return ""
-    total = len(verdict.labels)
+    total = verdict.n + verdict.unnamed
     limit = find_upper_limit(verdict.unnamed, total, verdict.settings.beta)
     share = f"{format_percent(verdict.unnamed / total)}, at most {format_percent(limit)}"
     return f", and {verdict.unnamed} that named no version ({share})"
