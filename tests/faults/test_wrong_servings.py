@@ -81,12 +81,15 @@ class LyingMesh:
             yield from filter(None, (self._judge(case) for case in cases if not is_slow(case)))
             yield from filter(None, (outcome.result() for outcome in slow_outcomes))
 
+    def _count_batch(self, case: Case) -> int:
+        """Return how many requests of a case are sent at once, as in a run."""
+        if not case.needs_judge:
+            return self._mesh.workloads.count_visits(case)
+        return loading.COPY_BATCH if case.answer.mirrors else 10
+
     def _judge(self, case: Case) -> str:
         """Return what is wrong with the responses of a case, "" if nothing is."""
-        sampling = Sampling(
-            batch=loading.COPY_BATCH if case.answer.mirrors and case.needs_judge else 10,
-            workers=4 if case.needs_judge else 1,
-        )
+        sampling = Sampling(batch=self._count_batch(case), workers=4 if case.needs_judge else 1)
         request = self.rules.build_request(case)
         visits = Visits(
             self._mesh.address(case.call),
