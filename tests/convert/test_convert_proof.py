@@ -237,7 +237,7 @@ spec:
 def test_requests_get_out_of_the_mesh_in_both_directions(tmp_path: Path) -> None:
     done = plain(tmp_path, f"{EGRESS}---\n{MANY}")
     assert done.returncode == 0, done.stderr
-    assert [line.split()[-2] for line in done.stderr.splitlines()[-2:]] == ["2", "2"]
+    assert [line.split()[-2] for line in done.stderr.splitlines()[-2:]] == ["3", "3"]
     assert "old.yaml:9: spec.ports[2].protocol is not proven by requests: only HTTP" in done.stderr
     assert "old.yaml:15: spec.destination.service is not proven by requests: it" in done.stderr
     done = run(tmp_path, EGRESS, "port_lost")
