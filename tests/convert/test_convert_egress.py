@@ -77,6 +77,11 @@ def test_the_sidecar_goes_on_to_open_tls(converted: Any) -> None:
     assert "callers say http://a.example:443, and their sidecar opens TLS, as before" in said
 
 
+def test_tls_to_a_host_without_a_dot_is_refused(converted: Any) -> None:
+    with pytest.raises(BadRules, match=r"old.yaml:5:26: .*takes it for a Service of"):
+        converted(egress("legacy", "{port: 443, protocol: https}"))
+
+
 def test_the_egress_proxy_is_named(converted: Any) -> None:
     found = converted(egress("a.example", "{port: 80, protocol: http}", "useEgressProxy: true"))
     (said,) = found.said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from meshproof.base.errors import Unsupported
 from meshproof.documents import manifest
 from meshproof.inventory import Inventory
@@ -75,3 +77,14 @@ def test_a_policy() -> None:
     assert [str(problem) for problem in policy.problems] == [
         "p.yaml:1:1: in istio-system a policy with a selector has no effect"
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (ISTIO.replace("servers:", "servers:\n  - web"), "spec.servers[0]"),
+        (GATEWAY_API.replace("listeners:", "listeners:\n  -"), "spec.listeners[0]"),
+    ],
+)
+def test_an_entry_that_is_no_mapping_is_a_problem(text: str, place: str) -> None:
+    assert any(f"{place}: expected a mapping" in str(problem) for problem in read(text).problems)

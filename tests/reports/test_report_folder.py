@@ -17,6 +17,9 @@ from meshproof.reports import record
 from meshproof.run import report_folder
 from meshproof.run.record import Outcome, Result, Run, list_report_files
 
+#: As much of a record as says that it is ours.
+RECORD = '{"standins": []}'
+
 
 @pytest.fixture
 def older(tmp_path: Path, green_run: Run) -> Path:
@@ -111,7 +114,7 @@ def test_the_second_of_two_runs_says_so_and_takes_another_folder(
 
 def test_a_run_claims_its_folder_once(tmp_path: Path) -> None:
     folder = report_folder.claim(tmp_path / "report")
-    (folder.path / "run.json").touch()
+    (folder.path / "run.json").write_text(RECORD)
     assert report_folder.claim(tmp_path / "report") is folder
     assert (folder.path / "run.json").exists()
     folder.release()
@@ -149,3 +152,15 @@ def test_what_ended_a_run_is_no_pass(green_run: Run) -> None:
     assert run.outcome is Outcome.INCONCLUSIVE
     assert Run.from_json(run.to_json()).error == "no more threads"
     assert isinstance(run.results[0], Result)
+
+
+def test_files_of_somebody_else_with_our_names_stay(tmp_path: Path, green_run: Run) -> None:
+    (tmp_path / "diagnosis").mkdir()
+    (tmp_path / "diagnosis" / "mine.txt").touch()
+    (tmp_path / "junit.xml").write_text("<testsuites/>")
+    report_folder._remove_older_reports(tmp_path)
+    assert (tmp_path / "diagnosis" / "mine.txt").exists()
+    assert (tmp_path / "junit.xml").exists()
+    (tmp_path / "run.json").write_text(green_run.to_json())
+    report_folder._remove_older_reports(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == []

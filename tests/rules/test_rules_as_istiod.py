@@ -58,11 +58,31 @@ def test_callers_of_sidecars_alone_stay_as_they_are() -> None:
     assert (match.gateways, match.source) == ((), (("app", "web"),))
 
 
-@pytest.mark.parametrize("key", ["headers", "withoutHeaders"])
-def test_the_regex_star_means_any_value(key: str) -> None:
-    (match,) = read_matches(f'{{{key}: {{x-a: {{regex: "*"}}}}}}', "mesh")
-    ((_, condition),) = match.headers + match.without_headers
+def test_the_regex_star_of_without_headers_means_any_value() -> None:
+    (match,) = read_matches('{withoutHeaders: {x-a: {regex: "*"}}}', "mesh")
+    ((_, condition),) = match.without_headers
     assert condition.kind == "present"
+
+
+@pytest.mark.parametrize(
+    "match", ['headers: {x-a: {regex: "*"}}', 'uri: {regex: "*"}', 'queryParams: {q: {regex: "*"}}']
+)
+def test_the_regex_star_elsewhere_stays_a_regex(match: str) -> None:
+    (parsed,) = read_matches(f"{{{match}}}", "mesh")
+    conditions = [condition for _, condition in parsed.headers + parsed.query]
+    assert [condition.kind for condition in [*conditions, *filter(None, [parsed.uri])]] == ["regex"]
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        'uri: {prefix: "", exact: /admin}',
+        'withoutHeaders: {x-a: {regex: "*", exact: a}}',
+    ],
+)
+def test_a_shortcut_beside_another_condition_is_refused(match: str) -> None:
+    text = f"{HEAD}  http:\n  - match: [{{{match}}}]\n{TO}"
+    assert "expected one of exact, prefix, regex" in refused(text)
 
 
 def test_an_empty_prefix_is_one_of_every_path() -> None:

@@ -169,3 +169,20 @@ def test_an_ingress_class_without_a_controller_is_named_by_its_place() -> None:
 def test_an_ingress_of_another_class_is_not_read() -> None:
     with pytest.raises(BadRules, match="Ingress of extensions/v1beta1 is not a rule that"):
         read(INGRESS.replace("class: istio", "class: nginx"))
+
+
+@pytest.mark.parametrize("key", ["destination", "source"])
+def test_a_policy_for_a_text_is_refused(key: str) -> None:
+    text = (
+        "apiVersion: config.istio.io/v1alpha2\nkind: DestinationPolicy\nmetadata: {name: a}\n"
+        f"spec: {{destination: {{name: b}}, {key}: shop}}\n"
+    ).replace("destination: {name: b}, destination", "destination")
+    with pytest.raises(BadRules, match=f"spec.{key}: expected a mapping, found 'shop'"):
+        rules.read_rules(manifest.parse(text, "old.yaml"))
+
+
+def test_a_backend_of_both_versions_is_refused() -> None:
+    text = INGRESS.replace("serviceName:", "service: {name: a}, serviceName:")
+    assert text != INGRESS
+    with pytest.raises(BadRules, match="'serviceName' has no place beside 'service'"):
+        read(text)

@@ -88,7 +88,15 @@ def _convert_port(port: Value, host: Value, document: Document, context: Context
 def _originate_tls(
     number: Value, protocol: Value, host: Value, document: Document, context: Context
 ) -> None:
-    """Let the caller's sidecar open TLS: callers use http://host:443, and may continue to do so."""
+    """Let the caller's sidecar open TLS: callers use http://host:443, and may continue to do so.
+
+    Raises BadRules for a host without a dot: a DestinationRule takes it for a Service.
+    """
+    if "." not in host.text():
+        raise host.at.error(
+            f"{host.path}: TLS to '{host.text()}' cannot be converted: without a dot, a "
+            f"DestinationRule takes it for a Service of namespace {document.namespace}"
+        )
     destination_rule = context.destination_rules.get_or_add(build_service(host.text()), document)
     port = number.integer(1, 65535)
     destination_rule.add_port_settings(

@@ -102,13 +102,17 @@ def read_gateways(documents: Iterable[Document]) -> tuple[Gateway, ...]:
 def _read_istio_gateway(document: Document) -> Gateway:
     spec, problems = read_spec(document), Problems()
     with problems:
-        selector, servers = document.spec.need("selector"), document.spec.need("servers")
+        selector = document.spec.need("selector")
         if selector.text_mapping() != _SELECTOR:
             raise selector.at.unsupported(
                 f"{selector.path}: only 'istio: ingressgateway' is supported"
             )
+    with problems:
+        servers = document.spec.need("servers")
         if not servers.items():
             raise servers.error("at least one server")
+        for server in servers.items():
+            server.mapping()
     return Gateway(
         document,
         f"{document.namespace}/{document.name}",
@@ -165,9 +169,12 @@ def _read_gateway_api_gateway(document: Document) -> Gateway:
             raise name.at.unsupported(
                 f"{name.path}: only '{GATEWAY_CLASS}' is supported, found '{name.text()}'"
             )
+    with problems:
         listeners = document.spec.need("listeners")
         if not listeners.items():
             raise listeners.error("at least one listener")
+        for listener in listeners.items():
+            listener.mapping()
     return Gateway(
         document,
         f"{document.namespace}/{document.name}",

@@ -7,6 +7,7 @@ a file above may be somebody else's.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -68,10 +69,22 @@ def _list_folders(folder: Path) -> Iterator[Path]:
     """Yield the folders to look in, nearest first."""
     folders = [folder, *folder.parents]
     for index, candidate in enumerate(folders):
-        if (candidate / ".git").exists():
+        if _is_own_repository(candidate):
             yield from folders[: index + 1]
             return
     yield folder
+
+
+def _is_own_repository(folder: Path) -> bool:
+    """Say whether a folder is the root of a git repository of this user's, or of root's.
+
+    The file of another user's (in /tmp, say) could name a program to run, as git's own could.
+    """
+    try:
+        owner = (folder / ".git").lstat().st_uid
+    except OSError:
+        return False
+    return owner in (os.getuid(), 0) and folder.stat().st_uid in (os.getuid(), 0)
 
 
 def _read_files(folder: Path) -> Iterator[ConfigFile | None]:

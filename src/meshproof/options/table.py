@@ -497,6 +497,7 @@ _COMMAND_OPTIONS = (
         False,
         name="no-independence",
         group="judge",
+        command_line_only=TAKERS,
     ),
     Option(
         Choice(("text", "json")),

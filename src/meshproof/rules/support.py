@@ -55,7 +55,7 @@ SUPPORT = {
                 *(
                     f"{policy}.loadBalancer.{key}"
                     for policy in _POLICIES
-                    for key in ("consistentHash", "localityLbSetting")
+                    for key in ("consistentHash", "localityLbSetting", "zoneAwareLbSetting")
                 ),
             ),
             "",

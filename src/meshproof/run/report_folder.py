@@ -20,6 +20,8 @@ from meshproof.run.record import Run, formats, list_report_files, writers
 DIAGNOSIS = "diagnosis"
 #: Bytes that must fit into the folder.
 _PROBE = bytes(1 << 18)
+#: So much of a run.json says whose it is.
+_HEAD_BYTES = 1 << 16
 #: So many runs at the same time find a folder of their own.
 _MAX_FOLDERS = 100
 
@@ -157,11 +159,24 @@ def _describe_unusable(folder: Path, error: OSError) -> UsageError:
     return UsageError(f"{folder}: reports cannot be written there: {error.strerror}")
 
 
+def _has_our_record(folder: Path) -> bool:
+    """Say whether the run.json of a folder is one that meshproof writes, of any version."""
+    if (folder / "run.json").is_symlink():
+        return True  # removed without a look at what it points to
+    try:
+        with (folder / "run.json").open("rb") as record:
+            return b'"standins"' in record.read(_HEAD_BYTES)
+    except OSError:
+        return False
+
+
 def _remove_older_reports(folder: Path) -> None:
     """Remove the reports and the evidence of an older run; everything else stays.
 
-    A folder `diagnosis` without a report beside it is not ours. Links are removed, not followed.
+    Without a record of ours beside them they are not ours. Links are removed, not followed.
     """
+    if not _has_our_record(folder):
+        return
     reports = [folder / name for name in list_report_files() if os.path.lexists(folder / name)]
     try:
         if reports and os.path.lexists(folder / DIAGNOSIS):

@@ -29,6 +29,8 @@ _CLOCK_TOLERANCE = 0.02
 #: Something delays all requests of a case if the fastest of several takes this many seconds longer
 #: than the rules say. A busy machine delays some, not all.
 _MAX_LATENESS = 1.0
+#: How many seconds Envoy may wait between the tries of a request that fails 10 times, 0.25 each.
+_MAX_PAUSES = 2.5
 #: How many requests must all be late, and how many where the rules delay each.
 _LATE_REQUESTS = 10
 _LATE_DELAYED_REQUESTS = 3
@@ -189,7 +191,9 @@ class CaseComparison:
         answer = self.case.answer
         if answer.extra_seconds > answer.min_seconds:
             return None
-        return answer.min_seconds + max(_MAX_LATENESS, answer.min_seconds / 2)
+        is_retried = bool(answer.instruction_headers) and not answer.min_seconds
+        pauses = _MAX_PAUSES if is_retried else 0.0
+        return answer.min_seconds + max(_MAX_LATENESS, answer.min_seconds / 2) + pauses
 
     def _find_lateness(self, visits: Sequence[HttpResponse]) -> float:
         """Return how many seconds the fastest response took if that is too long, else 0."""

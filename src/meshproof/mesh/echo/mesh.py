@@ -207,7 +207,8 @@ class EchoMesh:
 
     def require_processes(self) -> None:
         """Raise an error if one of the Envoys has ended; see `CaseMesh.require_processes`."""
-        for envoy in (self._servers, self._clients, self._ingress.envoy):
+        self._servers.process.require_alive()  # our workloads: no rule of the user's is in it
+        for envoy in (self._clients, self._ingress.envoy):
             envoy.require_alive()
 
     def explain_unproven(self, case: Case) -> str:

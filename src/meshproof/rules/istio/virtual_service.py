@@ -196,8 +196,8 @@ def _read_match(namespace: str, match: Value) -> Match:
 def _read_uri(match: Value) -> StringMatch | None:
     """Return the condition on the path, None without one and for a prefix that all paths have."""
     uri = match.get("uri")
-    prefix = uri.get("prefix") if uri is not None else None
-    return None if prefix and not prefix.text() else _read_string_match(match, "uri")
+    takes_all = uri is not None and uri.to_python() == {"prefix": ""}
+    return None if takes_all else _read_string_match(match, "uri")
 
 
 def _read_string_match(match: Value, key: str) -> StringMatch | None:
@@ -207,7 +207,11 @@ def _read_string_match(match: Value, key: str) -> StringMatch | None:
 
 
 def _read_string_matches(match: Value, key: str) -> tuple[tuple[str, StringMatch], ...]:
-    """Return the conditions on headers or query parameters, by name."""
+    """Return the conditions on headers or query parameters, by name.
+
+    In withoutHeaders the regex `*`, which is none, means any value (istiod,
+    canBeConvertedToPresentMatch); elsewhere Istio refuses it.
+    """
     entries = match.get(key)
     if entries is None:
         return ()
@@ -219,16 +223,13 @@ def _read_string_matches(match: Value, key: str) -> tuple[tuple[str, StringMatch
             raise entries.keys[name].error(f"{value.path}: Istio ignores '{name}' among {key}")
         if name.lower() in conditions:
             raise entries.keys[name].error(f"{value.path}: a second condition on this header")
-        conditions[name.lower()] = _read_condition(value)
+        is_any = key == "withoutHeaders" and value.to_python() == {"regex": "*"}
+        conditions[name.lower()] = (
+            StringMatch("present", "", value.at) if is_any else _read_condition(value)
+        )
     return tuple(conditions.items())
 
 
 def _read_condition(value: Value) -> StringMatch:
-    """Return a string match. An empty mapping means that the header is present.
-
-    So does the regex `*`, which is none (istiod, canBeConvertedToPresentMatch).
-    """
-    regex = value.get("regex")
-    if not value.mapping() or (regex is not None and regex.content == "*"):
-        return StringMatch("present", "", value.at)
-    return read_string_match(value)
+    """Return a string match. An empty mapping means that the header is present."""
+    return read_string_match(value) if value.mapping() else StringMatch("present", "", value.at)

@@ -47,4 +47,5 @@ def _policy_key(document: Document) -> object:
     return document.namespace, *(
         str(sorted(service.to_python().items(), key=str)) if service is not None else ""
         for service in (spec.need("destination"), spec.get("source"))
+        if service is None or service.mapping() is not None
     )

@@ -199,6 +199,9 @@ def _read_backend(backend: Value) -> tuple[Value, Value | None]:
         name = backend.need("serviceName")
         name.non_empty_text()
         return name, backend.get("servicePort")
+    for key in ("serviceName", "servicePort"):
+        if backend.get(key) is not None:
+            raise backend.keys[key].error(f"{backend.path}: '{key}' has no place beside 'service'")
     port = service.get("port")
     if port is not None:
         port = port.get("number") or port.get("name")
