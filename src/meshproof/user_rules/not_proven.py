@@ -47,7 +47,8 @@ def _list_unproven_actions(user_rules: UserRules) -> Iterator[str]:
     """Yield a line for each part of a route that its cases leave unproven."""
     for case in user_rules.plan.cases:
         if case.route_index is not None:
-            route = user_rules.rules.tables[case.table_index].routes[case.route_index]
+            # The cases of `convert --prove` are of other rules than those that are served.
+            route = user_rules.plan.coverage[case.table_index].table.routes[case.route_index]
             yield from (f"{route.at}: not proven: {part}" for part in case.answer.unproven)
 
 
