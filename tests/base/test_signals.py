@@ -30,8 +30,12 @@ def send(number: int) -> None:
 
 
 @pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    """Every test gives the signals back as it found them: Python's own, though run by `nohup`."""
+def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test gives the signals back as it found them: Python's own, though run by `nohup`.
+
+    The session of the tests may have taken the signals over itself, for its meshes.
+    """
+    monkeypatch.setattr(signals, "_state", signals._SignalState())
     outer_handlers = [signal.getsignal(number) for number in ALL]
     before: list[object] = [signal.default_int_handler, signal.SIG_DFL, signal.SIG_DFL]
     signal.signal(signal.SIGINT, signal.default_int_handler)
