@@ -14,6 +14,7 @@ from meshproof.base.errors import Inconclusive
 from meshproof.fixtures.judge import Judge
 from meshproof.fixtures.visit import Visitor
 from meshproof.plugin import settings
+from meshproof.traffic.failure_analysis import describe_response
 from meshproof.verdict import Baseline, count_baseline_answers
 
 pytestmark = [
@@ -57,14 +58,16 @@ def baseline(
     if not known_baselines:
         beta = settings.build_judge_settings(request.config, {}).beta
         count = count_baseline_answers(beta)
-        labels = visit("/productpage", *OTHER_HEADERS).label_by_app("reviews")
+        visits = visit("/productpage", *OTHER_HEADERS)
+        labels = visits.label_by_app("reviews")
         named = (label for label in itertools.islice(labels, 2 * count) if label)
         seen = Counter(itertools.islice(named, count))
         labels.close()
         if seen.total() < count:
             raise Inconclusive(
                 "without the rule most answers to the others name no version of reviews, so that "
-                f"there is nothing to compare with: {seen.total()} of {2 * count} do"
+                f"there is nothing to compare with: {seen.total()} of {2 * count} do",
+                observed=describe_response(visits.take(1)[0]),
             )
         known_baselines.append(Baseline({**dict.fromkeys(VERSIONS, 0), **seen}))
     return known_baselines[0]

@@ -82,6 +82,8 @@ def sidecar_killed(patch: pytest.MonkeyPatch) -> None:
             "cart: path /x/sale (with something before it) -> any version",
             "cart: path /meshproof-other (something else) -> any version",
             "cart: any other request -> any version",
+            "cart: host cart -> any version",
+            "cart: host cart:80 -> any version",
         ),
         r"^echo\.envoy was ended by signal 9 \(Killed\)",
     ),
