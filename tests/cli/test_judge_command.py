@@ -174,6 +174,8 @@ def test_a_file_that_is_no_report_is_refused(tmp_path: Path) -> None:
         (bytes(range(256)) * 9000, "is no text"),
         (b"v" * 10_000_000, "a line of more than 4096 bytes"),
     ],
+    # pytest puts an id into the environment of the process that is started.
+    ids=["no UTF-8", "a zero", "all bytes", "one long line"],
 )
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 def test_input_that_is_no_labels_is_refused(content: bytes, message: str, locale: str) -> None:
