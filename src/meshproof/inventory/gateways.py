@@ -108,11 +108,7 @@ def _read_istio_gateway(document: Document) -> Gateway:
                 f"{selector.path}: only 'istio: ingressgateway' is supported"
             )
     with problems:
-        servers = document.spec.need("servers")
-        if not servers.items():
-            raise servers.error("at least one server")
-        for server in servers.items():
-            server.mapping()
+        _check_entries(document.spec.need("servers"), "server")
     return Gateway(
         document,
         f"{document.namespace}/{document.name}",
@@ -125,6 +121,14 @@ def _read_istio_gateway(document: Document) -> Gateway:
         True,
         tuple(problems),
     )
+
+
+def _check_entries(entries: Value, noun: str) -> None:
+    """Raise BadRules unless there is at least one server or listener, and each is a mapping."""
+    if not entries.items():
+        raise entries.error(f"at least one {noun}")
+    for entry in entries.items():
+        entry.mapping()
 
 
 def _read_server(value: Value, namespace: str, problems: Problems) -> Server:
@@ -170,11 +174,7 @@ def _read_gateway_api_gateway(document: Document) -> Gateway:
                 f"{name.path}: only '{GATEWAY_CLASS}' is supported, found '{name.text()}'"
             )
     with problems:
-        listeners = document.spec.need("listeners")
-        if not listeners.items():
-            raise listeners.error("at least one listener")
-        for listener in listeners.items():
-            listener.mapping()
+        _check_entries(document.spec.need("listeners"), "listener")
     return Gateway(
         document,
         f"{document.namespace}/{document.name}",

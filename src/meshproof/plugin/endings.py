@@ -10,10 +10,9 @@ import pytest
 from meshproof.base import signals
 from meshproof.base.errors import MeshproofError
 from meshproof.base.output import print_message
+from meshproof.plugin.run_context import MESH_FIXTURES
 from meshproof.plugin.verdicts import UnmetVerdict
 
-#: Fixtures that start a mesh.
-_MESH_FIXTURES = {"mesh", "rule_mesh"}
 #: id() of an error that was reported -> node id of the test that reported it.
 _REPORTED_ERRORS = pytest.StashKey[dict[int, str]]()
 
@@ -21,7 +20,7 @@ _REPORTED_ERRORS = pytest.StashKey[dict[int, str]]()
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Turn signals into interrupts from before a mesh starts until after it has ended."""
-    if any(_MESH_FIXTURES & set(getattr(item, "fixturenames", ())) for item in items):
+    if any(MESH_FIXTURES & set(getattr(item, "fixturenames", ())) for item in items):
         config.add_cleanup(signals.take_over())
 
 

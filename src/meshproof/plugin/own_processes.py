@@ -6,6 +6,7 @@ that is the test's error, and no later test uses that mesh: it has the same erro
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -13,12 +14,12 @@ import pytest
 from _pytest.outcomes import Failed
 
 from meshproof.base.errors import MeshproofError, ProcessEnded
+from meshproof.plugin.run_context import MESH_FIXTURES
 
 #: Fixture -> the mesh that it has made, while it lives.
 _MESHES = pytest.StashKey[dict[str, Any]]()
 #: Fixture -> the error of its mesh, since a process of it has ended.
 _ERRORS = pytest.StashKey[dict[str, ProcessEnded]]()
-_MESH_FIXTURES = ("mesh", "rule_mesh")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -27,7 +28,7 @@ def pytest_fixture_setup(
 ) -> Generator[None, Any, Any]:
     """Remember a mesh once it has started."""
     value = yield
-    if fixturedef.argname in _MESH_FIXTURES:
+    if fixturedef.argname in MESH_FIXTURES:
         request.config.stash.setdefault(_MESHES, {})[fixturedef.argname] = value
     return value
 
@@ -36,7 +37,7 @@ def pytest_fixture_post_finalizer(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> None:
     """Forget a mesh once it has ended."""
-    if fixturedef.argname in _MESH_FIXTURES:
+    if fixturedef.argname in MESH_FIXTURES:
         request.config.stash.get(_MESHES, {}).pop(fixturedef.argname, None)
 
 
@@ -51,16 +52,20 @@ def pytest_refuse_ended_mesh(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """Look at the processes of the meshes of a test whose setup failed."""
-    try:
+    with _looking_at_processes(item):
         yield
-    except (Exception, Failed):
-        _require_processes(item)
-        raise
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     """Look at the processes of the meshes of a test that failed."""
+    with _looking_at_processes(item):
+        yield
+
+
+@contextlib.contextmanager
+def _looking_at_processes(item: pytest.Item) -> Iterator[None]:
+    """Replace a failure in this context by the error of a mesh whose processes have ended."""
     try:
         yield
     except (Exception, Failed):

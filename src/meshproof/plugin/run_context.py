@@ -20,6 +20,10 @@ def _ignore_progress(text: str) -> None:
     """Drop a line of progress: the run has no report writers."""
 
 
+#: Fixtures that start a mesh.
+MESH_FIXTURES = frozenset({"mesh", "rule_mesh"})
+
+
 @dataclass
 class RunContext:
     """The state of a run.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType, ModuleType
@@ -11,6 +10,7 @@ from meshproof.base.errors import BadRules, suggest_nearest
 from meshproof.base.names import INGRESS_CLASS, Labels
 from meshproof.documents.manifest import Document
 from meshproof.documents.problems import CheckedDocument, check
+from meshproof.inventory.problems import Problems
 from meshproof.rules import judge_options
 from meshproof.rules.gateway_api import reader as gateway_api
 from meshproof.rules.istio import virtual_service
@@ -73,7 +73,7 @@ def collect_rules(
     unread = _UnreadDocuments()
     documents_by_reader: dict[ModuleType, list[CheckedDocument]] = {}
     for document in all_documents:
-        with unread.collect():
+        with unread.problems:
             reader = _find_reader(document, classes)
             unread.check_name(document)
             checked = check(document, find_support(document.group, document.kind))
@@ -109,16 +109,8 @@ class _UnreadDocuments:
     """Collects why documents are not read, and finds second objects of one name."""
 
     def __init__(self) -> None:
-        self.problems: list[BadRules] = []
+        self.problems = Problems()
         self._first_by_name: dict[tuple[str, str, str, str], Document] = {}
-
-    @contextlib.contextmanager
-    def collect(self) -> Iterator[None]:
-        """Turn a BadRules raised in this context into a problem."""
-        try:
-            yield
-        except BadRules as error:
-            self.problems.append(error)
 
     def check_name(self, document: Document) -> None:
         """Raise BadRules for a document whose kind, namespace and name another one has."""
