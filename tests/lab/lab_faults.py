@@ -105,7 +105,7 @@ def refused_rule(patch: pytest.MonkeyPatch) -> None:
 def untold_addons(patch: pytest.MonkeyPatch) -> None:
     """No Telemetry is applied: nobody sends spans of ours. Nothing is waited for long."""
     patch.setattr(tracing, "send_spans", lambda *_: "")
-    for name, seconds in (("SPANS_SENT", 0.5), ("TRACED", 3.0), ("SCRAPED", 8.0)):
+    for name, seconds in (("TRACED", 3.0), ("SCRAPED", 8.0)):
         patch.setattr(timeouts, name, seconds)
     patch.setattr(zipkin.ClusterAddon, "evidence_timeout", timeouts.TRACED)
     patch.setattr(prometheus.ClusterAddon, "evidence_timeout", timeouts.SCRAPED)

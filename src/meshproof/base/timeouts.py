@@ -33,7 +33,9 @@ TELEMETRY = 20.0
 #: spans every 5 s, a graph is made from the data of Prometheus.
 SCRAPED = 45.0
 TRACED = 30.0
-SPANS_SENT = 8.0
+#: A sidecar has closed the connections that it serves as before a change (Istio's drainDuration is
+#: 45 s; sidecars of a run have 1 s).
+DRAINED = 60.0
 GRAPHED = 60.0
 
 #: A cluster's API server answers at the start, and again after an outage.

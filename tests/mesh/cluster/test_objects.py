@@ -11,8 +11,8 @@ from meshproof.documents.manifest import parse
 from meshproof.inventory.workloads import WORKLOAD_KINDS
 from meshproof.mesh.cluster.api import images
 from meshproof.mesh.cluster.api.objects import (
-    COUNTING_ANNOTATIONS,
     RUN_LABEL,
+    SIDECAR_ANNOTATIONS,
     SMALL_RESOURCES,
     RunObject,
     RunScope,
@@ -155,6 +155,6 @@ def test_the_pods_of_every_workload_are_the_runs(kind: str) -> None:
     (run_object,) = make_run_objects(text, RunScope("ab12", small=True))
     template = run_object.body if kind == "Pod" else run_object.body["spec"]["template"]
     assert template["metadata"]["labels"].items() >= {RUN_LABEL: "ab12", "app": "cart"}.items()
-    assert template["metadata"]["annotations"].keys() >= COUNTING_ANNOTATIONS.keys()
+    assert template["metadata"]["annotations"].keys() >= SIDECAR_ANNOTATIONS.keys()
     assert template["spec"]["terminationGracePeriodSeconds"] == 1
     assert template["spec"]["containers"][0]["resources"] == SMALL_RESOURCES

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-import secrets
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from meshproof.base import timeouts
 from meshproof.base.errors import NotReady, UsageError
 from meshproof.base.waiting import wait_answered
-from meshproof.mesh.addons import OFF, Addon, ClusterLookup, load_addon, wait_for_traffic
+from meshproof.mesh.addons import OFF, Addon, ClusterLookup, load_addon
 from meshproof.mesh.cluster.api.client import Kube, Object, labels_of
 from meshproof.mesh.cluster.api.objects import RunScope
 from meshproof.mesh.cluster.api.port_forward import Forwarder, get_from_pod
@@ -19,14 +18,10 @@ from meshproof.mesh.cluster.ingress.address import find_target_port, list_servic
 from meshproof.mesh.cluster.istio.istio import Istio
 from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy, is_running
 from meshproof.mesh.cluster.run import tracing
-from meshproof.mesh.http import HttpRequest
-from meshproof.mesh.local_sender import LocalSender
 from meshproof.mesh.protocol import Address, Lack
 
 _APP_LABELS = ("app", "app.kubernetes.io/name")
 _STATS = "/stats/prometheus?filter=istio_requests_total|upstream_rq_total"
-#: Visits per round that show whether spans arrive, how many at once, and rounds.
-_VISITS, _WORKERS, _ROUNDS = 20, 8, 3
 #: The request counters of clients; the first is preferred.
 _ISTIO_COUNTER, _ENVOY_COUNTER = "istio_requests_total", "envoy_cluster_upstream_rq_total"
 
@@ -136,22 +131,8 @@ class ClusterAddons:
         addon: Addon = self._ready[name]
         if load_addon(name).CLUSTER_LOOKUP.needs_spans and self._traced != name:
             self._send_spans(service)
-            with contextlib.suppress(NotReady):  # the check itself reports missing spans
-                self._wait_for_spans(addon)
             self._traced = name
         return addon
-
-    def _wait_for_spans(self, addon: Addon) -> None:
-        """Send uncounted visits until the addon holds the spans of all visits of a round.
-
-        An older connection serves one more request before the sidecar closes it (Envoy docs,
-        "Draining"). Nothing else shows that none is left.
-        """
-        for _round in range(_ROUNDS):
-            tag = f"settling-{secrets.token_hex(8)}"
-            _send_visits(self._run.address("ingress"), tag)
-            if wait_for_traffic(addon, tag, _VISITS, timeouts.SPANS_SENT).count >= _VISITS:
-                return
 
     def _connect(self, name: str, url: str) -> Any:
         """Return the addon at a URL once it answers."""
@@ -199,12 +180,6 @@ class ClusterAddons:
         in_cluster: ClusterLookup = load_addon(name).CLUSTER_LOOKUP
         namespace = self._istio.namespace
         return find_addon_service(self._kube.list("v1", "Service"), in_cluster, namespace)
-
-
-def _send_visits(address: Address, tag: str) -> None:
-    """Visit the productpage with a tag, several at a time, and ignore the responses."""
-    request = HttpRequest("/productpage").for_run(address, tag)
-    LocalSender().send(address, [request] * _VISITS, _WORKERS, keep_alive=False)
 
 
 def find_addon_service(

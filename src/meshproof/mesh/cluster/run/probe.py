@@ -20,7 +20,7 @@ from meshproof.base.errors import NotReady
 from meshproof.base.waiting import wait_answered
 from meshproof.mesh.cluster.api import images, pod_security
 from meshproof.mesh.cluster.api.client import Kube, Object
-from meshproof.mesh.cluster.api.objects import COUNTING_ANNOTATIONS, SMALL_SIDECAR_ANNOTATIONS
+from meshproof.mesh.cluster.api.objects import SIDECAR_ANNOTATIONS, SMALL_SIDECAR_ANNOTATIONS
 from meshproof.mesh.cluster.api.port_forward import Channel
 from meshproof.mesh.cluster.run import workloads
 from meshproof.mesh.http import HttpRequest, HttpResponse, LossReason, NoResponse
@@ -198,7 +198,7 @@ def _make_objects(
             "metadata": {
                 **metadata,
                 "labels": pod_labels,
-                "annotations": {**COUNTING_ANNOTATIONS, **SMALL_SIDECAR_ANNOTATIONS},
+                "annotations": {**SIDECAR_ANNOTATIONS, **SMALL_SIDECAR_ANNOTATIONS},
             },
             "spec": {
                 **RESTRICTED_POD,

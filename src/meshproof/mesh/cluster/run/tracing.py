@@ -1,7 +1,7 @@
 """Makes a run's sidecars send every span, tagged, to the collector that is queried.
 
 Changes only namespaces of the run. Source: Istio docs, "Telemetry API" and "Custom tags", "Mesh
-Config" (extensionProviders).
+Config" (extensionProviders); Envoy docs, "Draining" and "Listener manager" (statistics).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from meshproof.mesh.envoy.listeners import RUN_TAG
 
 NAME = "meshproof"
 _INBOUND = "/config_dump?resource=dynamic_listeners&name_regex=^virtualInbound$"
+#: Gauges of listeners and filter chains whose connections are still served as before a change.
+_DRAINING = r"/stats?filter=^listener_manager\.total_(listeners|filter_chains)_draining$"
 #: Kinds of extension providers that send spans to a service.
 _KINDS = ("zipkin", "opentelemetry")
 
@@ -34,22 +36,28 @@ def send_spans(
     """Make the sidecars of `namespaces` send all spans to the pods behind `service`.
 
     `config_map` holds the mesh's config. If none of its providers leads there, spans go where the
-    mesh sends them anyway. Returns a sentence on where they go, once every sidecar does so.
+    mesh sends them anyway. Returns a sentence on where they go, once every sidecar does so, also on
+    the connections that were open before.
     """
     provider, collector = _find_provider(kube, config_map, service) if service else ("", "")
     for namespace in namespaces:
         kube.apply(_make_telemetry(namespace, labels, provider))
+    _wait_served(kube, sidecars, collector)
+    _wait_drained(kube, sidecars)
+    if provider:
+        return f"sidecars send their spans to the extension provider {provider}"
+    return "no extension provider of the mesh's config leads there"
+
+
+def _wait_served(kube: Kube, sidecars: Sequence[Proxy], collector: str) -> None:
+    """Wait until every sidecar tags the spans of new connections and sends them to a cluster."""
     pending = list(sidecars)
 
     def poll() -> bool | None:
         pending[:] = [
             sidecar
             for sidecar in pending
-            if not {RUN_TAG, collector}
-            <= _present_texts(
-                get_from_pod(kube, sidecar.pod, sidecar.namespace, ADMIN_PORT, _INBOUND),
-                (RUN_TAG, collector),
-            )
+            if not _contains(_ask(kube, sidecar, _INBOUND), RUN_TAG, collector)
         ]
         return None if pending else True
 
@@ -59,14 +67,40 @@ def send_spans(
         lambda: f"Telemetry {NAME} is not served by {', '.join(map(str, pending))}",
         timeouts.POLL_SLOW,
     )
-    if provider:
-        return f"sidecars send their spans to the extension provider {provider}"
-    return "no extension provider of the mesh's config leads there"
 
 
-def _present_texts(dump: str, candidates: Sequence[str]) -> set[str]:
-    """Return the candidates that a config dump contains."""
-    return {candidate for candidate in candidates if candidate in dump}
+def _wait_drained(kube: Kube, sidecars: Sequence[Proxy]) -> None:
+    """Wait until every sidecar has closed the connections that it serves as before a change."""
+    pending = list(sidecars)
+
+    def poll() -> bool | None:
+        pending[:] = [sidecar for sidecar in pending if is_draining(_ask(kube, sidecar, _DRAINING))]
+        return None if pending else True
+
+    wait_for(
+        poll,
+        timeouts.DRAINED,
+        lambda: f"older connections are still served by {', '.join(map(str, pending))}",
+        timeouts.POLL_SLOW,
+    )
+
+
+def _ask(kube: Kube, sidecar: Proxy, path: str) -> str:
+    """Return the answer of a sidecar's admin interface."""
+    return get_from_pod(kube, sidecar.pod, sidecar.namespace, ADMIN_PORT, path)
+
+
+def _contains(dump: str, *texts: str) -> bool:
+    """Say whether a config dump contains every text."""
+    return all(text in dump for text in texts)
+
+
+def is_draining(gauges: str) -> bool:
+    """Say whether one of the gauges, lines of `NAME: COUNT`, is above 0.
+
+    A proxy that does not show them is taken as drained.
+    """
+    return any(int(line.rpartition(": ")[2]) for line in gauges.splitlines() if line)
 
 
 def _find_provider(kube: Kube, config_map: Object | None, service: Object) -> tuple[str, str]:
