@@ -244,13 +244,8 @@ def wait_answering(process: Process, look: Callable[[], Any]) -> None:
     )
 
 
-def wait_for_traffic(
-    addon: Addon, tag: str, expected: int, seconds: float | None = None
-) -> AddonEvidence:
-    """Return what an addon shows once it holds `expected` requests, or after the timeout.
-
-    The timeout is the addon's own unless `seconds` is given.
-    """
+def wait_for_traffic(addon: Addon, tag: str, expected: int) -> AddonEvidence:
+    """Return what an addon shows once it holds `expected` requests, or after its timeout."""
     evidence = AddonEvidence(0, "nothing")
 
     def look() -> AddonEvidence | None:
@@ -259,7 +254,7 @@ def wait_for_traffic(
         return evidence if evidence.count >= expected else None
 
     try:
-        return wait_for(look, seconds or addon.evidence_timeout, lambda: "", timeouts.POLL_SLOW)
+        return wait_for(look, addon.evidence_timeout, lambda: "", timeouts.POLL_SLOW)
     except NotReady as error:
         if str(error):
             raise

@@ -18,7 +18,7 @@ from meshproof.mesh.cluster.ingress.address import find_target_port, list_servic
 from meshproof.mesh.cluster.istio.istio import Istio
 from meshproof.mesh.cluster.proxies.proxies import ADMIN_PORT, Proxy, is_running
 from meshproof.mesh.cluster.run import tracing
-from meshproof.mesh.protocol import Address, Lack
+from meshproof.mesh.protocol import Lack
 
 _APP_LABELS = ("app", "app.kubernetes.io/name")
 _STATS = "/stats/prometheus?filter=istio_requests_total|upstream_rq_total"
@@ -31,9 +31,6 @@ class RunMesh(Protocol):
 
     def proxies(self) -> list[Proxy]:
         """Return the sidecars of the run and the gateway."""
-
-    def address(self, service: str) -> Address:
-        """Return the ingress address."""
 
 
 class RunView:
@@ -94,7 +91,6 @@ class ClusterAddons:
         self._istio = istio
         self._scope = scope
         self._stack = stack
-        self._run = run
         self._view = RunView(kube, scope.namespace_for("default"), run)
         self._urls = addon_urls
         self._ready: dict[str, Any] = {}

@@ -6,7 +6,7 @@ Config" (extensionProviders); Envoy docs, "Draining" and "Listener manager" (sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from meshproof.base import timeouts
@@ -42,57 +42,50 @@ def send_spans(
     provider, collector = _find_provider(kube, config_map, service) if service else ("", "")
     for namespace in namespaces:
         kube.apply(_make_telemetry(namespace, labels, provider))
-    _wait_served(kube, sidecars, collector)
-    _wait_drained(kube, sidecars)
+    _wait_for_all(
+        kube,
+        sidecars,
+        _INBOUND,
+        lambda dump: RUN_TAG in dump and collector in dump,
+        timeouts.CONFIG_SERVED,
+        f"Telemetry {NAME} is not served by",
+    )
+    _wait_for_all(
+        kube,
+        sidecars,
+        _DRAINING,
+        lambda gauges: not is_draining(gauges),
+        timeouts.DRAINED,
+        "older connections are still served by",
+    )
     if provider:
         return f"sidecars send their spans to the extension provider {provider}"
     return "no extension provider of the mesh's config leads there"
 
 
-def _wait_served(kube: Kube, sidecars: Sequence[Proxy], collector: str) -> None:
-    """Wait until every sidecar tags the spans of new connections and sends them to a cluster."""
+def _wait_for_all(
+    kube: Kube,
+    sidecars: Sequence[Proxy],
+    path: str,
+    is_reached: Callable[[str], bool],
+    seconds: float,
+    problem: str,
+) -> None:
+    """Wait until what each sidecar's admin interface answers to GET `path` is as wanted.
+
+    Raises NotReady after that many seconds: the problem, then the sidecars that are left.
+    """
     pending = list(sidecars)
 
     def poll() -> bool | None:
         pending[:] = [
             sidecar
             for sidecar in pending
-            if not _contains(_ask(kube, sidecar, _INBOUND), RUN_TAG, collector)
+            if not is_reached(get_from_pod(kube, sidecar.pod, sidecar.namespace, ADMIN_PORT, path))
         ]
         return None if pending else True
 
-    wait_for(
-        poll,
-        timeouts.CONFIG_SERVED,
-        lambda: f"Telemetry {NAME} is not served by {', '.join(map(str, pending))}",
-        timeouts.POLL_SLOW,
-    )
-
-
-def _wait_drained(kube: Kube, sidecars: Sequence[Proxy]) -> None:
-    """Wait until every sidecar has closed the connections that it serves as before a change."""
-    pending = list(sidecars)
-
-    def poll() -> bool | None:
-        pending[:] = [sidecar for sidecar in pending if is_draining(_ask(kube, sidecar, _DRAINING))]
-        return None if pending else True
-
-    wait_for(
-        poll,
-        timeouts.DRAINED,
-        lambda: f"older connections are still served by {', '.join(map(str, pending))}",
-        timeouts.POLL_SLOW,
-    )
-
-
-def _ask(kube: Kube, sidecar: Proxy, path: str) -> str:
-    """Return the answer of a sidecar's admin interface."""
-    return get_from_pod(kube, sidecar.pod, sidecar.namespace, ADMIN_PORT, path)
-
-
-def _contains(dump: str, *texts: str) -> bool:
-    """Say whether a config dump contains every text."""
-    return all(text in dump for text in texts)
+    wait_for(poll, seconds, lambda: f"{problem} {', '.join(map(str, pending))}", timeouts.POLL_SLOW)
 
 
 def is_draining(gauges: str) -> bool:
