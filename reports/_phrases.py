@@ -34,6 +34,8 @@ def render_headline(run: Run) -> str:
         return f"Failed: {promises} {_is_or_are(count)} broken"
     if run.outcome is Outcome.MESH_NOT_READY:
         return f"Mesh not ready: {promises} could not be checked"
+    if run.unreached and run.outcome is Outcome.INCONCLUSIVE and not count:
+        return f"Inconclusive: no request reaches {pluralize(len(run.unreached), 'route')}"
     if run.outcome is Outcome.PASSED:
         return f"Passed: {promises} {_is_or_are(count)} kept"
     if not count:
@@ -51,9 +53,11 @@ def render_counts(run: Run) -> str:
 
 
 def count_requests(run: Run) -> int:
-    """Return how many requests the verdicts rest on, counting those without a response."""
-    checks = [check for result in run.results for check in result.checks]
-    return sum(check.verdict.n + check.transport_errors for check in checks)
+    """Return how many requests the outcomes rest on, counting those without a response."""
+    return sum(
+        sum(check.verdict.n + check.transport_errors for check in result.checks) or result.requests
+        for result in run.results
+    )
 
 
 def format_duration(duration: float) -> str:

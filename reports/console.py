@@ -142,6 +142,7 @@ class Writer:
         lines += [("stand-in", standin) for standin in run.standins]
         lines += [("note", note) for note in run.notes]
         lines += [("unproven", line) for line in run.not_proven]
+        lines += [("unreached", line) for line in run.unreached]
         for name, text in lines:
             self._print_once(name, text)
 

@@ -67,6 +67,7 @@ def _list_run_properties(run: Run) -> list[tuple[str, str]]:
         *(("stand-in", standin) for standin in run.standins),
         *(("note", note) for note in run.notes),
         *(("not proven", line) for line in run.not_proven),
+        *(("unreached", line) for line in run.unreached),
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from meshproof.run.record import Run
 from meshproof.user_rules import loading
-from meshproof.user_rules.not_proven import list_not_proven
+from meshproof.user_rules.not_proven import list_not_proven, list_unreached
 
 RULES = """\
 apiVersion: networking.istio.io/v1
@@ -37,7 +37,6 @@ UNPROVEN = (
     "6: spec.trafficPolicy.loadBalancer.simple is not proven by requests: which of several",
     "14: not proven: the scheme of its match: every request of a run is plain HTTP",
     "14: not proven: the timeout of 60 s",
-    "17: route 2 'dead' of shop is not reached: the route at",
 )
 UNASKED = (
     "not looked for: a timeout on 1 route without",
@@ -54,6 +53,20 @@ def rules(tmp_path: Path) -> Path:
     return path
 
 
+UNREACHED = "17: route 2 'dead' of shop is unreached: the route at"
+SPLIT_OF_NOTHING = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop}
+spec:
+  hosts: [shop]
+  http:
+  - route:
+    - {destination: {host: shop}, weight: 90}
+    - {destination: {host: shop}, weight: 10}
+"""
+
+
 def test_what_no_request_proves_is_listed_with_its_place(rules: Path) -> None:
     lines = list_not_proven(loading.load([str(rules)]))
     for expected in UNPROVEN:
@@ -62,10 +75,22 @@ def test_what_no_request_proves_is_listed_with_its_place(rules: Path) -> None:
     assert len(lines) == len(UNPROVEN) + len(UNASKED)
 
 
+def test_a_route_that_no_case_reaches_is_named_apart(rules: Path) -> None:
+    (line,) = list_unreached(loading.load([str(rules)]))
+    assert line.startswith(f"{rules}:{UNREACHED}")
+
+
+def test_a_split_between_equal_destinations_is_not_proven(rules: Path) -> None:
+    rules.write_text(SPLIT_OF_NOTHING)
+    lines = list_not_proven(loading.load([str(rules)]))
+    assert f"{rules}:8: not proven: its split: all 2 of its destinations are shop" in lines
+
+
 @pytest.mark.local
 def test_a_run_reports_it(meshproof: Callable[..., Any], rules: Path, tmp_path: Path) -> None:
     ended = meshproof("test", "--rules", "rules.yaml")
-    assert ended.code == 0, ended.output
+    assert ended.code == 3, ended.output
+    assert "Inconclusive: no request reaches 1 route" in ended.output
     folder = tmp_path / "meshproof-report"
     record = Run.from_json((folder / "run.json").read_text())
     assert len(record.not_proven) == len(UNPROVEN) + len(UNASKED)
@@ -73,3 +98,4 @@ def test_a_run_reports_it(meshproof: Callable[..., Any], rules: Path, tmp_path: 
     for text in (*texts, ended.output):
         assert "rules.yaml:14: not proven: the timeout of 60 s" in text
         assert "not looked for: retries on 2 routes without" in text
+        assert UNREACHED.partition("'dead'")[2] in text

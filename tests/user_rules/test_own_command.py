@@ -144,9 +144,28 @@ def test_without_rules_a_test_of_cases_is_left_out(pytester: pytest.Pytester) ->
 
 def test_every_case_is_the_same_for_each_worker(pytester: pytest.Pytester) -> None:
     """pytest-xdist ends a run whose workers do not collect the same tests."""
-    pytester.makepyfile(test_it="def test_own(rule_case):\n    assert rule_case.id\n")
+    pytester.makepyfile(test_it=OWN)
     done = pytester.runpytest_subprocess("--mesh-rules", str(RULES), "-n", "2")
     assert done.ret == 0, done.outlines
+
+
+IDLE = """
+def test_asks_for_a_case_alone(rule_case):
+    assert rule_case.id
+
+def test_reads_no_answer(rule_case, rule_visits):
+    assert rule_visits.requests
+"""
+
+
+def test_a_test_of_a_case_that_sends_nothing_is_never_green(meshproof: Run, tmp_path: Path) -> None:
+    (tmp_path / "test_idle.py").write_text(IDLE)
+    (tmp_path / "shop.yaml").write_text(HEAD + "  http: [{route: [{destination: {host: shop}}]}]\n")
+    ended = meshproof("test", "--rules", "shop.yaml", "test_idle.py")
+    assert ended.code == 3, ended.output
+    assert {result.outcome for result in ended.all_results} == {"inconclusive"}
+    words = "sent nothing: the test takes `rule_case` and has read no answer"
+    assert all(words in result.summary for result in ended.all_results)
 
 
 CONTEXT = """

@@ -13,7 +13,11 @@ from meshproof.base.errors import UsageError, pluralize
 from meshproof.base.escaping import escape_line
 from meshproof.base.output import print_json, print_message, write
 from meshproof.options import command_line, sources
-from meshproof.user_rules.not_proven import list_uncovered, name_route
+from meshproof.user_rules.not_proven import (
+    list_unchecked_orders,
+    list_unreached,
+    name_route,
+)
 
 if TYPE_CHECKING:
     from meshproof.documents.manifest import At
@@ -29,7 +33,10 @@ DESCRIPTION = (
     "request reaches. PATH is a file, a folder (all of its *.yaml and *.yml), - for standard "
     "input, or a live namespace: cluster:[CONTEXT/]NAMESPACE[,NAMESPACE]."
 )
-EPILOG = "It ends with 1 where fewer routes are reached than --fail-under says."
+EPILOG = (
+    "It ends with 3 where no request reaches some route, and with 1 where fewer routes are reached "
+    "than --fail-under says."
+)
 #: The chance of a false alarm in a run, as `meshproof test` has it.
 _ALPHA = 1e-4
 
@@ -96,7 +103,8 @@ def run(options: argparse.Namespace) -> int:
             f"--fail-under {options.fail_under:g}"
         )
         return errors.EXIT_FAILED
-    return errors.EXIT_PASSED
+    has_unreached = any(coverage.unreached for coverage in user_rules.plan.coverage)
+    return errors.EXIT_INCONCLUSIVE if has_unreached else errors.EXIT_PASSED
 
 
 def _estimate_costs(user_rules: UserRules, profile: str) -> dict[str, Cost]:
@@ -156,7 +164,7 @@ def _render_text(user_rules: UserRules, costs: dict[str, Cost]) -> Iterator[str]
             route_cases = [case for case in table_cases if case.route_index == index]
             yield from _render_cases(route_cases, costs)
             if not route_cases:
-                yield f"    not reached: {_explain_unreached(coverage, index)}"
+                yield f"    unreached: {_explain_unreached(coverage, index)}"
         unrouted_cases = [case for case in table_cases if case.route_index is None]
         if unrouted_cases:
             yield "  no route"
@@ -192,7 +200,8 @@ def _render_summary(user_rules: UserRules, costs: dict[str, Cost]) -> Iterator[s
     reached_count = sum(len(coverage.reached) for coverage in user_rules.plan.coverage)
     percent = user_rules.plan.coverage_share * 100
     yield f"{reached_count} of {pluralize(route_count, 'route')} reached ({percent:.4g} %)"
-    yield from list_uncovered(user_rules)
+    yield from list_unchecked_orders(user_rules)
+    yield from list_unreached(user_rules)
     yield from map(str, (*user_rules.unproven, *user_rules.excluded))
 
 

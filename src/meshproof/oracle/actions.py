@@ -208,6 +208,10 @@ def list_unproven(route: Route, match: Match | None, call: Call) -> Iterator[str
     """Yield in words which actions of a route no request proves."""
     if route.rewrite and route.rewrite.pattern and not list_rewritten_paths(route, match, call):
         yield "its uriRegexRewrite: no path was found that its pattern takes"
+    destinations = group_by_destination(route)
+    if len(destinations) == 1 < len(route.split):
+        (destination,) = destinations
+        yield f"its split: all {len(route.split)} of its destinations are {destination}"
 
 
 def list_rewritten_paths(route: Route, match: Match | None, call: Call) -> list[str]:

@@ -23,6 +23,7 @@ from meshproof.verdict.phrases import describe_expected
 if TYPE_CHECKING:
     from meshproof.rules.judge_options import Options
     from meshproof.traffic.failure_analysis import Explanation
+    from meshproof.traffic.visits import Visits
 
 _EVIDENCE = pytest.StashKey["Evidence"]()
 
@@ -35,6 +36,7 @@ class Evidence:
     `options`: for each of its rules, the options that it sets for the judge.
     `explanations`: one for each check, None where a check had labels and no visits.
     `max_checks`: how often the test may judge; 0 if it has no judge.
+    `samples`: the samples of requests that it may send.
     """
 
     dialect: str = ""
@@ -44,6 +46,12 @@ class Evidence:
     checks: list[Check] = field(default_factory=list)
     explanations: list[Explanation | None] = field(default_factory=list)
     max_checks: int = 0
+    samples: list[Visits] = field(default_factory=list)
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether the test has had answers to requests that it sent."""
+        return any(sample.is_read for sample in self.samples)
 
     def add(self, check: Check, explanation: Explanation | None = None) -> None:
         """Add a check with the explanation of its verdict."""

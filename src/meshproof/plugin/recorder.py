@@ -37,7 +37,7 @@ from meshproof.plugin.internal_errors import is_internal_error
 from meshproof.plugin.run_context import get_context, get_options
 from meshproof.run import report_folder
 from meshproof.run.record import Check, Outcome, Result, Run, Writer, formats, writers
-from meshproof.user_rules.not_proven import list_not_proven
+from meshproof.user_rules.not_proven import list_not_proven, list_unreached
 from meshproof.verdict import Outcome as Judged
 
 if TYPE_CHECKING:
@@ -240,6 +240,7 @@ class Recorder:
             seconds=round(call.duration, 3),
             exit_code=EXIT_INTERNAL if is_internal else _read_exit_code(call),
             served=_find_served_state(item) if call.when == "call" and not is_void else None,
+            requests=sum(sample.sent for sample in evidence.samples),
         )
 
     def _determine_outcome(self, call: pytest.CallInfo[None], evidence: Evidence) -> Outcome:
@@ -312,6 +313,7 @@ class Recorder:
         self.run.notes = [*self.run.notes, *_describe_looser_limits(self.run.results)]
         if self._context.user_rules is not None:
             self.run.not_proven = list_not_proven(self._context.user_rules)
+            self.run.unreached = list(list_unreached(self._context.user_rules))
         self.run.seconds = round(time.monotonic() - self._start_time, 2)
         self._report_folder.is_reported = True
         self._notify_writers(lambda writer: writer.ended(self.run))

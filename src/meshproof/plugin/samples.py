@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from meshproof.mesh.http import HttpRequest
 from meshproof.plugin import settings
+from meshproof.plugin.evidence import get_evidence
 from meshproof.plugin.run_context import get_context
 from meshproof.traffic.attribution import Attribution
 from meshproof.traffic.visits import Visits
@@ -34,7 +35,7 @@ def make_attribution(mesh: Mesh) -> Attribution:
 
 
 def build_visits(
-    config: pytest.Config,
+    request: pytest.FixtureRequest,
     address: Address,
     requests: Sequence[HttpRequest],
     sender: Sender | None = None,
@@ -44,14 +45,15 @@ def build_visits(
 ) -> Visits:
     """Return a lazy sample of requests that take turns, marked as those of the run.
 
+    It is part of the evidence of the test that `request` is for.
     `sender` is by default this process. `workers` and `batch` are those of `Sampling`; with 0 the
     run's options and the sender decide.
     """
-    context = get_context(config)
+    context = get_context(request.config)
     sampling = settings.read_sampling(context.options)
     if not batch:
         batch = BATCH if sender and sender.sends_whole_batches else sampling.batch
-    return Visits(
+    visits = Visits(
         address,
         requests,
         context.run_id,
@@ -60,3 +62,5 @@ def build_visits(
         attribution,
         sender,
     )
+    get_evidence(request.node).samples.append(visits)
+    return visits

@@ -14,11 +14,17 @@ from typing import TYPE_CHECKING
 import pytest
 from _pytest.outcomes import Skipped, XFailed
 
+from meshproof.base.errors import Inconclusive
+
 if TYPE_CHECKING:
     from meshproof.plugin.evidence import Evidence
 
 #: Exceptions that end a test without a failure.
 _HARMLESS_ENDINGS = (Skipped, XFailed, unittest.SkipTest)
+
+
+class NothingSent(Inconclusive):
+    """A test of a case that has read no answer to a request: it shows nothing of the case."""
 
 
 class UnmetVerdict(AssertionError):
@@ -45,6 +51,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
         raise
     _require_expected_verdicts(item)
     _require_verdict(item)
+    _require_answers(item)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -78,4 +85,14 @@ def _require_verdict(item: pytest.Item) -> None:
         raise UnmetVerdict(
             "judged nothing: the test takes `judge` and ended without a verdict; call it, or take "
             "`judge` from the test's arguments"
+        )
+
+
+def _require_answers(item: pytest.Item) -> None:
+    """Raise NothingSent if a test takes a case of the rules and has read no answer to it."""
+    evidence = _find_evidence(item)
+    if "rule_case" in getattr(item, "fixturenames", ()) and evidence and not evidence.has_answers:
+        raise NothingSent(
+            "sent nothing: the test takes `rule_case` and has read no answer; send its requests "
+            "by `rule_visits`"
         )

@@ -85,7 +85,8 @@ class Result:
     `failure` says why it was not kept (None where it was), `reason` why it was skipped or is not
     supported ("" else), `how_to_get` what to do about that ("" for nothing), `seconds` the time it
     took, `exit_code` that of the error that ended it (0: none of its own), `served` how the mesh
-    had settled before the first request was judged (None: it had not, or the test has no mesh).
+    had settled before the first request was judged (None: it had not, or the test has no mesh),
+    `requests` how many requests the test sent for its samples.
     """
 
     promise: str
@@ -100,6 +101,7 @@ class Result:
     seconds: float = 0.0
     exit_code: int = 0
     served: Served | None = None
+    requests: int = 0
 
     @property
     def name(self) -> str:
@@ -145,7 +147,8 @@ class Run:
     `proven` is the backend's sentence on what a green run proves, `standins` names each part that
     stands in for an official one, `command` reproduces the run, `started` is an ISO 8601 time,
     `seconds` the wall time, `not_proven` has a line for each part of the user's rules that no
-    request proves, `error` the message of an error that ended the whole run, else empty.
+    request proves, `unreached` one for each route that no request reaches, `error` the message of
+    an error that ended the whole run, else empty.
     """
 
     version: str
@@ -156,6 +159,7 @@ class Run:
     standins: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     not_proven: list[str] = field(default_factory=list)
+    unreached: list[str] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False
@@ -167,7 +171,10 @@ class Run:
 
     @property
     def outcome(self) -> Outcome:
-        """The verdict on the run: the worst that happened; a run without a result is not green."""
+        """The verdict on the run: the worst that happened.
+
+        A run without a result is not green, nor one with a route that no request reaches.
+        """
         for outcome in (
             Outcome.INTERNAL_ERROR,
             Outcome.FAILED,
@@ -176,7 +183,7 @@ class Run:
         ):
             if self.count(outcome):
                 return outcome
-        if self.interrupted or self.error or not self.count(Outcome.PASSED):
+        if self.interrupted or self.error or self.unreached or not self.count(Outcome.PASSED):
             return Outcome.INCONCLUSIVE
         return Outcome.PASSED
 

@@ -46,6 +46,11 @@ class Visits:
         self._sent_ahead: Future[list[HttpResponse]] | None = None
 
     @property
+    def is_read(self) -> bool:
+        """Whether requests were sent for somebody who reads the answers: not ahead for nobody."""
+        return self.sent > 0 and self._sent_ahead is None
+
+    @property
     def transport_errors(self) -> int:
         """How many requests got no response at all; they are sent again and never judged."""
         return self._sender.transport_errors

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def list_not_proven(user_rules: UserRules) -> list[str]:
     """Return a line for each part of the rules that no case proves, and for what none looks for."""
     lines = (
-        *list_uncovered(user_rules),
+        *list_unchecked_orders(user_rules),
         *map(str, user_rules.unproven),
         *_list_unproven_actions(user_rules),
         *_list_unasked(user_rules),
@@ -23,8 +23,8 @@ def list_not_proven(user_rules: UserRules) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def list_uncovered(user_rules: UserRules) -> Iterator[str]:
-    """Yield a line for each route that no case reaches, and for pairs of routes without one."""
+def list_unchecked_orders(user_rules: UserRules) -> Iterator[str]:
+    """Yield a line for each table with pairs of routes whose order no case shows."""
     for coverage in user_rules.plan.coverage:
         if coverage.unchecked_pairs:
             pairs = pluralize(coverage.unchecked_pairs, "pair")
@@ -32,10 +32,15 @@ def list_uncovered(user_rules: UserRules) -> Iterator[str]:
                 f"{coverage.table.at}: not proven: the order of {pairs} of routes of "
                 f"{coverage.table.name} for requests that both match"
             )
+
+
+def list_unreached(user_rules: UserRules) -> Iterator[str]:
+    """Yield a line for each route that no case reaches, with the reason."""
+    for coverage in user_rules.plan.coverage:
         for index, reason in coverage.unreached:
             route = coverage.table.routes[index]
             name = f"{name_route(index, route)} of {coverage.table.name}"
-            yield f"{route.at}: {name} is not reached: {reason}"
+            yield f"{route.at}: {name} is unreached: {reason}"
 
 
 def name_route(index: int, route: Route) -> str:
