@@ -180,28 +180,6 @@ def test_a_gateway_that_is_not_there_is_named(gateway: Callable[..., list[str]])
         gateway("shop.example", "gate-1", "*")
 
 
-def test_no_case_follows_where_two_rules_take_the_same_request(
-    gateway: Callable[..., list[str]],
-) -> None:
-    other_rule = """
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: other}
-spec:
-  hosts: [shop.example]
-  gateways: [gate-0]
-  http:
-  - match: [{uri: {prefix: /own}}]
-    route: [{destination: {host: reviews, subset: v2}}]
-"""
-    assert gateway("shop.example", "gate-0", "*", rules=other_rule) == [
-        "shop.example | shop.example: any request -> reviews v1"  # not /own: both take it
-    ]
-    with pytest.raises(BadRules, match="takes it too; which comes first is not specified"):
-        gateway("shop.example", "gate-0", "*", rules=other_rule.replace("match", "name: all #"))
-
-
 def test_both_ports_of_a_service_are_called(routes: Routes, read: Callable[[str], RuleSet]) -> None:
     text = """
 apiVersion: networking.istio.io/v1

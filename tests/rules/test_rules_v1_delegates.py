@@ -201,3 +201,31 @@ def test_delegates_may_stand_in_files_of_their_own(tmp_path: Path) -> None:
     (table,) = rules.read_rules(manifest.read([tmp_path])).tables
     assert table.routes[0].at.file.endswith("a.yaml")
     assert table.at.file.endswith("b.yaml")
+
+
+def read_merged_mirrors(root: str, part: str) -> list[tuple[str, float]]:
+    (route,) = routes(f"{ROOT}{TO}{root}{PART}  -{ROUTE[3:]}{part}")
+    return [(mirror.target.host.partition(".")[0], mirror.percent) for mirror in route.mirrors]
+
+
+def test_the_percentage_of_a_mirror_is_inherited_apart_from_the_mirror() -> None:
+    share = "    mirrorPercentage: {value: 20}\n"
+    a, b = ("    mirror: {host: a}\n", "    mirror: {host: b}\n")
+    assert read_merged_mirrors(a + share, b) == [("b", 20)]
+    assert read_merged_mirrors(share, b) == [("b", 20)]
+    assert read_merged_mirrors(a, share) == [("a", 20)]
+    assert read_merged_mirrors(a + share, b + share.replace("20", "5")) == [("b", 5)]
+
+
+def test_mirror_and_mirrors_are_inherited_each_on_its_own() -> None:
+    several = "    mirrors: [{destination: {host: b}, percentage: {value: 5}}]\n"
+    merged_mirrors = read_merged_mirrors("    mirror: {host: a}\n", several)
+    assert merged_mirrors == [("a", 100), ("b", 5)]
+
+
+def test_headers_without_a_change_keep_those_of_the_root_away() -> None:
+    head = "    headers: {request: {set: {x-root: '1'}}}\n"
+    (route,) = routes(f"{ROOT}{TO}{head}{PART}  -{ROUTE[3:]}    headers: {{}}\n")
+    assert route.headers.request.names == ()
+    (route,) = routes(f"{ROOT}{TO}{head}{PART}  -{ROUTE[3:]}")
+    assert route.headers.request.names == ("x-root",)

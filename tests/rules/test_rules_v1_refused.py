@@ -46,12 +46,16 @@ def test_keys_of_a_destination_rule_that_are_not_served() -> None:
     assert refused(text) == "r.yaml:12:3: spec.workloadSelector is not supported yet"
 
 
-@pytest.mark.parametrize("head", [HEAD + "  exportTo: [.]\n" + ROUTE, None])
-def test_a_rule_that_is_not_exported_everywhere(head: str | None) -> None:
-    text = head or f"{HEAD}{ROUTE}{SUBSETS}  exportTo: [.]\n  host: reviews\n"
-    line = 5 if head else 12
-    message = f"r.yaml:{line}:13: spec.exportTo is not supported yet, but for ['*']"
-    assert refused(text) == message
+def test_a_rule_that_is_exported_to_nobody() -> None:
+    assert refused(f"{HEAD}  exportTo: ['~']\n{ROUTE}") == (
+        "r.yaml:5:13: spec.exportTo: '~' exports the rule to no namespace, so that it has no effect"
+    )
+
+
+def test_a_destination_rule_that_is_not_exported_everywhere() -> None:
+    assert refused(f"{HEAD}{ROUTE}{SUBSETS}  exportTo: [.]\n  host: reviews\n") == (
+        "r.yaml:12:13: spec.exportTo is not supported yet, but for ['*']"
+    )
 
 
 UNKNOWN = {

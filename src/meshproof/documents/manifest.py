@@ -62,6 +62,12 @@ class Document:
         return namespace.text() if namespace else "default"
 
     @cached_property
+    def created(self) -> str:
+        """When the object was made (RFC 3339), "" if it does not say."""
+        created = self.metadata.get("creationTimestamp")
+        return created.text() if created is not None and created.content is not None else ""
+
+    @cached_property
     def spec(self) -> Value:
         """The object's spec. Raises BadRules if missing."""
         return self.root.need("spec")

@@ -15,9 +15,9 @@ from dataclasses import replace
 from functools import cached_property
 
 from meshproof.base.errors import BadRules, suggest_nearest
-from meshproof.base.names import CLUSTER_DOMAIN, MESH
+from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE
 from meshproof.documents.manifest import At
-from meshproof.oracle import actions, cors, hosts, overlaps, timeouts_and_retries
+from meshproof.oracle import actions, cors, hosts, overlaps, precedence, timeouts_and_retries
 from meshproof.oracle.actions import Destination, ExpectedAnswer, ProxyReply, Shares
 from meshproof.oracle.case import (
     Case,
@@ -39,7 +39,7 @@ from meshproof.oracle.conditions import (
     list_unproven,
     shorten,
 )
-from meshproof.rules.model import Match, Route, RouteTable, RuleSet
+from meshproof.rules.model import Gateway, Match, Route, RouteTable, RuleSet
 
 __all__ = ["Call", "Case", "Coverage", "Destination", "Plan", "derive", "find_route", "match_holds"]
 
@@ -50,6 +50,8 @@ _MAX_STARTS = 60
 #: At most this many values are tried for each condition of a match.
 _MAX_VALUES = 8
 _DEFAULT_PORTS = (80,)
+#: The namespace of callers, where no rule names another.
+_NAMESPACE = Call("").namespace
 
 
 def derive(rules: RuleSet, ports: Mapping[str, Sequence[int]] | None = None) -> Plan:
@@ -63,7 +65,8 @@ def derive(rules: RuleSet, ports: Mapping[str, Sequence[int]] | None = None) -> 
     coverage: list[Coverage] = []
     for table_index, (table, table_entrances) in enumerate(with_entrances):
         rivals = [pair for pair in with_entrances if pair[0] is not table]
-        table_cases, table_coverage = _TableDeriver(table, table_entrances, rivals).derive()
+        deriver = _TableDeriver(table, table_entrances, rivals, rules.gateways)
+        table_cases, table_coverage = deriver.derive()
         if table_cases:
             table_cases += _derive_unnamed_host_cases(table, table_entrances, entrances)
         cases += (replace(case, table_index=table_index) for case in table_cases)
@@ -94,22 +97,40 @@ def _find_entrances(
     gateways = {gateway.name: gateway for gateway in rules.gateways}
     for name in (MESH,) if table.gateways is None else table.gateways:
         if name == MESH:
-            for host in table.hosts:
+            for namespace, host in itertools.product(_list_callers(rules, table), table.hosts):
                 host_ports = ports.get(host, table.ports or _DEFAULT_PORTS)
                 authority = hosts.make_example(host) if "*" in host else ""
                 for port in filter(table.applies_to_port, host_ports):
-                    yield Call(host, authority=authority, port=port)
+                    yield Call(host, authority=authority, port=port, namespace=namespace)
             continue
         if name not in gateways:
             raise table.at.missing(
                 f"there is no Gateway {name}{suggest_nearest(name, gateways)}",
                 name.partition("/")[0],
             )
-        for server in gateways[name].servers:
+        is_served = gateways[name].proxy or table.is_visible_from(ROOT_NAMESPACE)
+        for server in gateways[name].servers if is_served else ():
             for table_host, server_host in itertools.product(table.hosts, server.hosts):
                 if host := hosts.intersect(table_host, server_host):
                     authority = hosts.make_example(host)
                     yield Call(host, authority=authority, gateway=name, port=server.port)
+
+
+def _list_callers(rules: RuleSet, table: RouteTable) -> list[str]:
+    """Return the namespaces to call a table's hosts from: those that get its routes.
+
+    That is the usual one, except for a table that is exported elsewhere. An HTTPRoute beside a
+    VirtualService for its host comes first for callers of its own namespace.
+    """
+    if table.export_to:
+        return list(table.export_to)
+    has_rival = any(
+        rule.gateways is not None and MESH in rule.gateways and set(rule.hosts) & set(table.hosts)
+        for rule in rules.tables
+        if rule.is_gateway_api != table.is_gateway_api
+    )
+    is_nearer = table.is_gateway_api and has_rival
+    return list(dict.fromkeys([_NAMESPACE, *([table.namespace] if is_nearer else [])]))
 
 
 def _derive_unnamed_host_cases(
@@ -119,7 +140,7 @@ def _derive_unnamed_host_cases(
 
     Gateways may share a proxy: a host counts as named if any gateway with that port has it.
     """
-    unnamed = _TableDeriver(replace(table, hosts=(), routes=()), [], [])
+    unnamed = _TableDeriver(replace(table, hosts=(), routes=()), [], [], ())
     named_hosts: dict[int, set[str]] = defaultdict(set)
     for call in itertools.chain(*all_entrances):
         if call.gateway != MESH:
@@ -155,18 +176,31 @@ class _TableDeriver:
     """Derives the cases of one route table.
 
     `entrances` are the plainest calls that come to the table. `rivals` are the other tables with
-    their entrances. Where two tables share an entrance, no rule says whose routes come first: no
-    case follows from a call that both take.
+    their entrances. Where two tables share an entrance, `precedence` says whose routes come first.
+    Where nothing says it, no case follows from a call that both take.
     """
 
     def __init__(
-        self, table: RouteTable, entrances: list[Call], rivals: list[tuple[RouteTable, list[Call]]]
+        self,
+        table: RouteTable,
+        entrances: list[Call],
+        rivals: list[tuple[RouteTable, list[Call]]],
+        gateways: Iterable[Gateway],
     ) -> None:
         self._table = table
         self._entrances = entrances
-        rival_keys = [(rival, set(map(_make_entrance_key, calls))) for rival, calls in rivals]
-        self._rival_tables = {
-            entrance: [rival for rival, keys in rival_keys if _make_entrance_key(entrance) in keys]
+        self._gateways = {gateway.name: gateway for gateway in gateways}
+        rivals_by_key: dict[tuple[str, str, int], dict[str, tuple[RouteTable, str]]] = {}
+        for rival, calls in rivals:
+            for call in calls:
+                key = self._make_entrance_key(call)
+                rivals_by_key.setdefault(key, {})[f"{id(rival)} {call.gateway}"] = (
+                    rival,
+                    call.gateway,
+                )
+        #: At each entrance, the other tables that are there, and through which gateway.
+        self._rivals = {
+            entrance: list(rivals_by_key.get(self._make_entrance_key(entrance), {}).values())
             for entrance in entrances
         }
         rival_entrances = list(itertools.chain(*(calls for _, calls in rivals)))
@@ -182,6 +216,12 @@ class _TableDeriver:
             for entrance in entrances
         }
 
+    def _make_entrance_key(self, entrance: Call) -> tuple[str, str, int]:
+        """Return what two tables share when they serve the same entrance: proxy, host and port."""
+        gateway = self._gateways.get(entrance.gateway)
+        is_shared = gateway is not None and not gateway.proxy
+        return "" if is_shared else entrance.gateway, entrance.host, entrance.port
+
     def derive(self) -> tuple[list[Case], Coverage]:
         """Return the cases, and which routes they reach."""
         cases: list[Case] = []
@@ -196,6 +236,7 @@ class _TableDeriver:
         cases += self._derive_encoded_path_cases()
         cases += self._derive_host_cases()
         cases += self._derive_no_route_case(cases)
+        cases += self._derive_export_case()
         overlap_cases, unchecked_pairs = self._derive_overlap_cases(cases)
         cases += overlap_cases
         reached = {case.route_index for case in cases if case.route_index is not None}
@@ -404,19 +445,44 @@ class _TableDeriver:
         An `index` of None stands for the end of the table. Rival tables block, too. For a route
         without a match this is a match without conditions.
         """
-        routes = list(self._table.routes if index is None else self._table.routes[:index])
-        for rival in self._rival_tables[entrance]:
-            routes += rival.routes
-        for route in routes:
+        for route in self._table.routes[:index]:
             for match in route.matches or (Match(route.at),):
                 if match_holds(match, call):
                     return match
+        return self._find_rival_match(entrance, call)
+
+    def _find_rival_match(self, entrance: Call, call: Call) -> Match | None:
+        """Return the match of a rival table that decides a call, or may decide it, or None.
+
+        For a rival that has the host alone it is a match without conditions.
+        """
+        if not self._is_visible(call):
+            return Match(self._table.at)
+        own_index, own_match = _find_match(self._table, call)
+        for rival, gateway in self._rivals[entrance]:
+            index, match = _find_match(rival, replace(call, gateway=gateway))
+            if call.gateway == MESH:
+                if not precedence.owns_mesh_host(self._table, rival, call):
+                    return match or Match(rival.at)
+            elif index is not None and not (
+                own_index is not None
+                and precedence.comes_first_at_gateway(
+                    precedence.Taker(self._table, own_match, self._gateways[call.gateway]),
+                    precedence.Taker(rival, match, self._gateways[gateway]),
+                )
+            ):
+                return match or Match(rival.routes[index].at)
         return None
 
+    def _is_visible(self, call: Call) -> bool:
+        """Say whether the sidecar of a call's caller gets the table; a gateway's always does."""
+        return call.gateway != MESH or self._table.is_visible_from(call.namespace)
+
     def _is_contested(self, entrance: Call, call: Call) -> bool:
-        """Say whether a rival table takes the call, too, or has a host that is nearer to it."""
-        return self._belongs_to_narrower_host(entrance, call) or any(
-            find_route(rival, call) is not None for rival in self._rival_tables[entrance]
+        """Say whether a rival table decides the call, or has a host that is nearer to it."""
+        return (
+            self._belongs_to_narrower_host(entrance, call)
+            or self._find_rival_match(entrance, call) is not None
         )
 
     def _belongs_to_narrower_host(self, entrance: Call, call: Call) -> bool:
@@ -434,6 +500,19 @@ class _TableDeriver:
                 yield self.make_case(call, _describe_call(call, entrance, 1), self._table.at)
                 return
 
+    def _derive_export_case(self) -> Iterator[Case]:
+        """Yield the case of a caller in a namespace that the table is not exported to."""
+        if not self._table.is_visible_from(_NAMESPACE):
+            for entrance in self._entrances:
+                call = replace(entrance, namespace=_NAMESPACE)
+                is_taken = any(
+                    rival.is_visible_from(_NAMESPACE) for rival, _ in self._rivals[entrance]
+                )
+                if entrance.gateway == MESH and not is_taken:
+                    description = f"from namespace {_NAMESPACE} (it is not exported there)"
+                    yield self.make_case(call, description, self._table.at)
+                    return
+
     def _explain_unreached(self, index: int, route: Route) -> str:
         """Return why no case reaches a route."""
         if not self._entrances:
@@ -441,20 +520,41 @@ class _TableDeriver:
                 ports = ", ".join(map(str, self._table.ports))
                 return f"{', '.join(self._table.hosts)} has no port {ports}"
             names = ", ".join(self._table.gateways or ())
+            if not self._table.is_visible_from(ROOT_NAMESPACE):
+                return f"it is not exported to {ROOT_NAMESPACE}, where the proxy of {names} is"
             return f"{names} serves none of the hosts {', '.join(self._table.hosts)}"
         for entrance, match in itertools.product(self._entrances, route.matches or (None,)):
             for call in itertools.islice(_generate_calls(entrance, match), 1):
                 if blocking := self._find_blocking_match(entrance, call, index):
-                    return self._explain_blocked(blocking, index)
+                    return self._explain_blocked(blocking, index, entrance, call)
         reasons = filter(None, map(explain_unsendable_path, route.matches))
         return next(reasons, "no request was found that satisfies its match")
 
-    def _explain_blocked(self, blocking: Match, index: int) -> str:
+    def _explain_blocked(self, blocking: Match, index: int, entrance: Call, call: Call) -> str:
         """Return in words which route keeps requests from the route `index`."""
         for route in self._table.routes[:index]:
             if route.at == blocking.at or blocking in route.matches:
                 return f"the route at {route.at} takes everything that it matches"
-        return f"the rule at {blocking.at} takes it too; which comes first is not specified"
+        for rival, _ in self._rivals[entrance] if call.gateway == MESH else ():
+            order = precedence.owns_mesh_host(self._table, rival, call)
+            if order is False:
+                return f"the rule at {rival.at} has {call.host} alone: it is older or nearer"
+            if order is None:
+                return (
+                    f"the rule at {rival.at} is for {call.host}, too; which of them has it alone "
+                    "is not specified: the older one, and no creationTimestamp tells it"
+                )
+        return (
+            f"the rule at {blocking.at} takes it too; which comes first is not specified: the "
+            "older one, and no creationTimestamp tells it"
+            if self._is_order_unknown(entrance)
+            else f"the rule at {blocking.at} takes it too, and comes first"
+        )
+
+    def _is_order_unknown(self, entrance: Call) -> bool:
+        """Say whether the table or a rival at an entrance does not say when it was made."""
+        tables = (self._table, *(rival for rival, _ in self._rivals[entrance]))
+        return not all(table.created for table in tables)
 
     def _describe_entrance(self, entrance: Call) -> str:
         """Return gateway and port in words, where the host has several of them."""
@@ -464,6 +564,8 @@ class _TableDeriver:
             description += f" through {entrance.gateway}"
         if len({call.port for call in same_host if call.gateway == entrance.gateway}) > 1:
             description += f" on port {entrance.port}"
+        if entrance.gateway == MESH and entrance.namespace != _NAMESPACE:
+            description += f" from namespace {entrance.namespace}"
         return description
 
     def make_case(
@@ -475,7 +577,7 @@ class _TableDeriver:
         answer: ExpectedAnswer | None = None,
     ) -> Case:
         """Return the case of a call. `answer` replaces the one that its route gives."""
-        index, match = _find_match(self._table, call)
+        index, match = _find_match(self._table, call) if self._is_visible(call) else (None, None)
         is_service = call.gateway == MESH and call.host.endswith(CLUSTER_DOMAIN)
         service = call.host.split(".")[0] if is_service else call.host
         shares: Shares = ()
@@ -492,7 +594,11 @@ class _TableDeriver:
             answer = replace(answer, unproven=unproven)
             shares = actions.compute_shares(route, 1 - answer.proxy_reply_share)
             status = answer.proxy_reply.status if answer.proxy_reply and not shares else 200
-        elif self._table.gateways is None or is_hidden_from_caller(self._table, call):
+        elif (
+            self._table.gateways is None
+            or not self._is_visible(call)
+            or is_hidden_from_caller(self._table, call)
+        ):
             answer = actions.expect_passthrough(call)
             shares = ((Destination(call.host, (), ""), 1.0),)
         else:
@@ -510,11 +616,6 @@ class _TableDeriver:
             id=f"{service}: {description} -> {answered_by}",
             title=f"{service}: {description}{remark} {ending}",
         )
-
-
-def _make_entrance_key(entrance: Call) -> tuple[str, str, int]:
-    """Return what two tables share when they serve the same entrance."""
-    return entrance.gateway, entrance.host, entrance.port
 
 
 def _describe_call(call: Call, entrance: Call, index: int) -> str:

@@ -50,7 +50,8 @@ class Match:
 
     Header names are lower case. `gateways` restricts the match to requests that come in there
     (empty: as the table says). `source` and `source_namespace` restrict it to calling workloads
-    with these labels, of this namespace. `port` restricts it to that port of the host.
+    with these labels, of this namespace. `port` restricts it to that port of the host. With
+    `has_empty_prefix` its path is a prefix that is empty: every path has it.
     """
 
     at: At = field(compare=False)
@@ -66,6 +67,7 @@ class Match:
     source_namespace: str = ""
     port: int | None = None
     scheme: StringMatch | None = None
+    has_empty_prefix: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,8 @@ class RouteTable:
 
     `gateways` are names as in `Gateway`; None means everywhere (RouteRule knew no gateways). In
     sidecars the routes apply to `ports` of the hosts alone, without any to every port.
+    `export_to` are the namespaces whose proxies get the routes, () for all. `created` is when the
+    object was made, "" if it does not say. `is_gateway_api` for a table of HTTPRoutes and the like.
     """
 
     hosts: tuple[str, ...]
@@ -160,6 +164,13 @@ class RouteTable:
     name: str = field(default="", compare=False)
     namespace: str = "default"
     ports: tuple[int, ...] = ()
+    export_to: tuple[str, ...] = ()
+    created: str = field(default="", compare=False)
+    is_gateway_api: bool = field(default=False, compare=False)
+
+    def is_visible_from(self, namespace: str) -> bool:
+        """Say whether proxies of a namespace get the routes."""
+        return not self.export_to or namespace in self.export_to
 
     def applies_to_port(self, port: int) -> bool:
         """Say whether the routes apply to a port of the hosts, in sidecars."""
@@ -180,13 +191,14 @@ class Gateway:
 
     Each listener of Gateway API is a gateway here, named namespace/name/listener. `proxy` is the
     proxy that serves it: a Gateway of Gateway API has its own (namespace/name), those of Istio
-    share one ("").
+    share one (""). `created` is when the object was made, "" if it does not say.
     """
 
     name: str
     servers: tuple[Server, ...]
     at: At = field(compare=False)
     proxy: str = ""
+    created: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

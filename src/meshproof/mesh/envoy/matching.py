@@ -38,7 +38,7 @@ def _translate_path(match: Match) -> Resource:
     """Return the path part of Envoy's route match."""
     uri = match.uri
     if uri is None or uri.kind == "present":
-        return {"prefix": "/"}
+        return {"prefix": "" if match.has_empty_prefix else "/"}
     if uri.kind == "regex":
         return {"safe_regex": {"regex": uri.value}}
     config: Resource = {_PATH_FIELDS[uri.kind]: uri.value}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from meshproof.base.errors import BadRules, suggest_nearest
@@ -23,7 +23,16 @@ from meshproof.mesh.envoy.listeners import make_client_tls
 from meshproof.mesh.envoy.matching import translate_match
 from meshproof.mesh.envoy.topology import Pod, Service, Topology
 from meshproof.rules.actions import UNCHANGED
-from meshproof.rules.model import Match, MtlsMode, PeerPolicy, Route, RouteTable, RuleSet, Target
+from meshproof.rules.model import (
+    Gateway,
+    Match,
+    MtlsMode,
+    PeerPolicy,
+    Route,
+    RouteTable,
+    RuleSet,
+    Target,
+)
 
 _INGRESS_LABELS: Labels = (("istio", "ingressgateway"),)
 #: istiod's limit for the bodies of direct responses; Envoy's own is 4096.
@@ -179,9 +188,12 @@ def _translate_service(snapshot: Snapshot, pod: Pod, service: Service, port: int
     """Return the virtual host of a service's port, as the sidecar of `pod` has it."""
     names = service.list_names_from(pod.namespace)
     domains = [f"{name}:{port}" for name in names] + (names if port == 80 else [])
-    table = _find_table(snapshot.rules, service, port)
     caller = _Caller(MESH, pod.labels, pod.namespace, port)
-    routes = _translate_routes(snapshot, table, caller) if table else []
+    table, routes = None, list[Resource]()
+    for table in _rank_tables(snapshot.rules, service, caller):
+        routes = _translate_routes(snapshot, table, caller)
+        if routes:  # it has the host alone
+            break
     if table is None or table.gateways is None or not routes:
         # What no RouteRule matches goes to all versions. What no VirtualService matches gets a 404,
         # unless all its matches are for other callers: then istiod leaves it out.
@@ -195,40 +207,78 @@ def _applies_to_sidecars(table: RouteTable) -> bool:
     return table.gateways is None or MESH in table.gateways
 
 
-def _find_table(rules: RuleSet, service: Service, port: int) -> RouteTable | None:
-    """Return the table for a service's port, or None. Raises BadRules for a second one."""
-    candidates = (
+def _rank_tables(rules: RuleSet, service: Service, caller: _Caller) -> list[RouteTable]:
+    """Return the tables for a service's port that a sidecar gets, the one that holds first.
+
+    istiod takes those exported to the namespace before those for all, then the oldest; of equal age
+    the first by name. Raises BadRules for a second one where one is a RouteRule.
+    """
+    tables = [
         table
         for table in rules.tables
-        if _applies_to_sidecars(table) and table.applies_to_port(port)
-    )
-    tables = [table for table in candidates if service.host in table.hosts]
-    if len(tables) > 1:
+        if _applies_to_sidecars(table)
+        and service.host in table.hosts
+        and table.applies_to_port(caller.port)
+        and table.is_visible_from(caller.namespace)
+    ]
+    if len(tables) > 1 and any(table.gateways is None for table in tables):
         raise tables[1].at.error(
             f"a second rule for {service.host}, which has one at {tables[0].at}; "
             "which routes come first is not specified"
         )
-    return tables[0] if tables else None
+    return _sort_tables(tables, caller.namespace)
+
+
+def _sort_tables(tables: Iterable[RouteTable], namespace: str) -> list[RouteTable]:
+    """Return tables as istiod sorts them for a proxy of a namespace."""
+
+    def make_key(table: RouteTable) -> tuple[int, str, str, str]:
+        is_own = table.namespace == namespace
+        if table.export_to:
+            tier = 0 if is_own else 1
+        else:
+            tier = 2 if is_own and table.is_gateway_api else 3
+        return tier, table.created, table.name, table.namespace
+
+    return sorted(tables, key=make_key)
 
 
 def translate_gateway_routes(snapshot: Snapshot, port: int) -> Resource:
     """Return the route configuration of a port of the ingress gateway."""
     domains: dict[str, list[Resource]] = {}
-    for table in snapshot.rules.tables:
-        for gateway in snapshot.rules.gateways:
+    tables = _sort_tables(snapshot.rules.tables, ROOT_NAMESPACE)
+    for gateway in sorted(snapshot.rules.gateways, key=_make_gateway_key):
+        served = [
+            host for server in gateway.servers if server.port == port for host in server.hosts
+        ]
+        for table in tables:
             if gateway.name not in (table.gateways or ()):
                 continue
-            served = [
-                host for server in gateway.servers if server.port == port for host in server.hosts
-            ]
+            if not gateway.proxy and not table.is_visible_from(ROOT_NAMESPACE):
+                continue
             routes = _translate_gateway_table(snapshot, table, gateway.name, port)
             for host in intersect_hosts(table.hosts, served):
                 domains.setdefault(host, []).extend(routes)
     hosts = [
-        {"name": host, "domains": [host], "routes": routes} for host, routes in domains.items()
+        {"name": host, "domains": [host], "routes": sorted(routes, key=_is_catch_all)}
+        for host, routes in domains.items()
     ]
     config = _make_route_configuration(format_gateway_route_name(port), hosts)
     return {**config, "ignore_port_in_host_matching": True}
+
+
+def _make_gateway_key(gateway: Gateway) -> tuple[str, ...]:
+    """Return the key by which istiod sorts Gateways: age, then name."""
+    return gateway.created, *reversed(gateway.name.split("/"))
+
+
+def _is_catch_all(route: Resource) -> bool:
+    """Say whether an Envoy route takes every request, by istiod's criteria (IsCatchAllRoute)."""
+    match = route["match"]
+    takes_every_path = match.get("prefix") == "/" or (
+        match.get("safe_regex", {}).get("regex") == ".*"
+    )
+    return takes_every_path and not match.get("headers") and not match.get("query_parameters")
 
 
 def format_gateway_route_name(port: int) -> str:
@@ -242,7 +292,10 @@ def _translate_gateway_table(
     """Return Envoy's routes of a table at a gateway port."""
     for target in (target for route in table.routes for target in route.targets):
         _check_ingress_target(snapshot.rules, target)
-    return _translate_routes(snapshot, table, _Caller(gateway, _INGRESS_LABELS, "", port))
+    routes = _translate_routes(snapshot, table, _Caller(gateway, _INGRESS_LABELS, "", port))
+    # A catch-all ends the routes of its own table; those of others may come before it.
+    end = next((index for index, route in enumerate(routes) if _is_catch_all(route)), len(routes))
+    return routes[: end + 1]
 
 
 def _check_ingress_target(rules: RuleSet, target: Target) -> None:

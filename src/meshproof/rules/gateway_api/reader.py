@@ -82,8 +82,7 @@ def read_rules(documents: Iterable[CheckedDocument]) -> RuleSet:
 def _age_key(checked: CheckedDocument) -> tuple[str, str, str]:
     """Return the sort key that orders routes with equal matches: by creation time, then name."""
     document = checked.document
-    created = document.metadata.get("creationTimestamp")
-    return created.text() if created else "later", document.namespace, document.name
+    return document.created or "later", document.namespace, document.name
 
 
 def _make_gateway(listener: Listener) -> Gateway:
@@ -146,6 +145,8 @@ def _build_tables(
             name=" + ".join(document.name for document in merged),
             namespace=merged[0].namespace,
             ports=(port,) if port else (),
+            created=merged[0].created,
+            is_gateway_api=True,
         )
 
 

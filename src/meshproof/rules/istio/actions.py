@@ -285,11 +285,18 @@ def _read_mirrors(route: Value, read_target: TargetReader) -> tuple[Mirror, ...]
     if mirror is not None and mirrors is not None:
         raise mirrors.at.error(f"{route.path}: 'mirrors' has no place beside 'mirror'")
     if mirror is not None:
-        deprecated_key = "mirror_percent" if route.get("mirror_percent") else "mirrorPercent"
-        percent = read_percentage_field(route, "mirrorPercentage", deprecated_key, 100.0)
-        return (Mirror(read_target(mirror), percent),)
+        return (Mirror(read_target(mirror), read_mirror_percent(route)),)
     results = []
     for entry in mirrors.items() if mirrors else ():
         target = read_target(entry.need("destination"))
         results.append(Mirror(target, read_percentage_field(entry, "percentage", "", 100.0)))
     return tuple(results)
+
+
+def read_mirror_percent(*routes: Value) -> float:
+    """Return the percentage of `mirror`: of the first route that has one in the form of today."""
+    for key in ("mirrorPercentage", "mirror_percent", "mirrorPercent"):
+        for route in routes:
+            if route.get(key) is not None:
+                return read_percentage_field(route, "mirrorPercentage", key, 100.0)
+    return 100.0

@@ -18,7 +18,7 @@ from meshproof.documents.problems import CheckedDocument
 from meshproof.rules import judge_options
 from meshproof.rules.actions import UNCHANGED
 from meshproof.rules.istio import actions
-from meshproof.rules.model import Match, Route, StringMatch
+from meshproof.rules.model import Match, Mirror, Route, StringMatch
 
 #: Field that a delegate's route inherits from the root's route -> its value when it is not set.
 _INHERITED = {
@@ -27,7 +27,6 @@ _INHERITED = {
     "fault": None,
     "timeout": None,
     "retries": None,
-    "mirrors": (),
     "cors": None,
 }
 #: Fields that make sense only in a route that forwards requests.
@@ -115,7 +114,7 @@ class Delegates:
                 raise nested.at.error(
                     f"{nested.path}: {name} is delegated to itself, and Istio delegates once"
                 )
-            yield _merge_routes(root, delegate_route)
+            yield _merge_routes(root, value, delegate_route, route)
 
 
 def _read_delegate_name(delegate: Value, namespace: str) -> tuple[str, str]:
@@ -126,13 +125,20 @@ def _read_delegate_name(delegate: Value, namespace: str) -> tuple[str, str]:
     ).non_empty_text()
 
 
-def _merge_routes(root: Route, delegate_route: Route) -> Route:
+def _merge_routes(
+    root: Route, root_value: Value, delegate_route: Route, delegate_value: Value
+) -> Route:
     """Return a delegate's route with the matches and fields that it inherits from the root's."""
     inherited = {
         key: getattr(root, key)
         for key, nothing in _INHERITED.items()
         if getattr(delegate_route, key) == nothing and getattr(root, key) != nothing
     }
+    if delegate_value.get("headers") is not None:  # even without a change in it
+        inherited.pop("headers", None)
+    mirrors = _merge_mirrors(root, root_value, delegate_route, delegate_value)
+    if mirrors != delegate_route.mirrors:
+        inherited["mirrors"] = mirrors
     for key in (key for key in _FORWARDING_FIELDS if key in inherited and not delegate_route.split):
         raise delegate_route.at.error(
             f"the route at {root.at} delegates to this one and has '{key}', which makes no sense "
@@ -148,6 +154,22 @@ def _merge_routes(root: Route, delegate_route: Route) -> Route:
     )
     actions.check_header_changes(merged)
     return merged
+
+
+def _merge_mirrors(
+    root: Route, root_value: Value, delegate_route: Route, delegate_value: Value
+) -> tuple[Mirror, ...]:
+    """Return the mirrors of a merged route: `mirror`, its percentage and `mirrors` are inherited.
+
+    Each of them alone, so that a root's percentage holds for the mirror of a delegate.
+    """
+    sources = ((delegate_route, delegate_value), (root, root_value))
+    single, several = (
+        next((route.mirrors for route, value in sources if value.get(key) is not None), ())
+        for key in ("mirror", "mirrors")
+    )
+    percent = actions.read_mirror_percent(delegate_value, root_value)
+    return (*(replace(mirror, percent=percent) for mirror in single[:1]), *several)
 
 
 def _merge_matches(root: Route, delegate_route: Route) -> Iterator[Match]:
@@ -173,7 +195,8 @@ def _conflicts(root_match: Match, delegate_match: Match) -> bool:
     pair_fields = ("headers", "without_headers", "query")
     labels = dict(root_match.source)
     return (
-        any(
+        (delegate_match.has_empty_prefix and root_match.uri is not None)
+        or any(
             _string_conflicts(getattr(root_match, key), getattr(delegate_match, key))
             for key in string_fields
         )
@@ -219,6 +242,8 @@ def _combine_matches(root_match: Match, delegate_match: Match) -> Match:
         source=tuple(sorted({**dict(root_match.source), **dict(delegate_match.source)}.items())),
         source_namespace=delegate_match.source_namespace or root_match.source_namespace,
         port=delegate_match.port or root_match.port,
+        has_empty_prefix=delegate_match.has_empty_prefix
+        or (root_match.has_empty_prefix and delegate_match.uri is None),
     )
 
 

@@ -16,6 +16,7 @@ def read_gateways(documents: Iterable[CheckedDocument]) -> tuple[Gateway, ...]:
             gateway.name,
             tuple(Server(server.number, server.hosts) for server in gateway.servers),
             gateway.document.at,
+            created=gateway.document.created,
         )
         for gateway in read_valid(documents, inventory.read_gateways)
     )

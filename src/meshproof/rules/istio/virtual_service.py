@@ -21,7 +21,7 @@ from meshproof.rules.istio.delegates import Delegates
 from meshproof.rules.istio.destinations import DestinationReader, Subsets
 from meshproof.rules.istio.gateways import read_gateways
 from meshproof.rules.istio.peer_policies import read_peer_policies
-from meshproof.rules.istio.policies import check_export
+from meshproof.rules.istio.policies import read_export
 from meshproof.rules.judge_options import Options
 from meshproof.rules.model import (
     Match,
@@ -77,7 +77,6 @@ def read_rules(documents: Iterable[CheckedDocument]) -> RuleSet:
 def _read_delegate(checked: CheckedDocument, subsets: Subsets) -> tuple[Route, ...]:
     """Return the routes of a delegate."""
     document = checked.document
-    check_export(document.spec)
     destinations, options = (
         DestinationReader(subsets, document.namespace),
         judge_options.read_options(document),
@@ -92,7 +91,6 @@ def _read_route_table(
     checked: CheckedDocument, subsets: Subsets, delegates: Delegates
 ) -> RouteTable:
     document, spec = checked.document, checked.document.spec
-    check_export(spec)
     namespace = document.namespace
     hosts = tuple(qualify_host(host.text(), namespace) for host in spec.need("hosts").items())
     routes = spec.need("http").items()
@@ -113,6 +111,8 @@ def _read_route_table(
         at=document.at,
         name=document.name,
         namespace=namespace,
+        export_to=read_export(spec, namespace),
+        created=document.created,
     )
 
 
@@ -178,7 +178,7 @@ def _read_match(namespace: str, match: Value) -> Match:
     source_namespace, port = match.get("sourceNamespace"), match.get("port")
     return Match(
         at=match.at,
-        uri=_read_uri(match),
+        uri=None if _has_empty_prefix(match) else _read_string_match(match, "uri"),
         ignore_uri_case=ignore_case.boolean() if ignore_case else False,
         method=_read_string_match(match, "method"),
         authority=_read_string_match(match, "authority"),
@@ -190,14 +190,14 @@ def _read_match(namespace: str, match: Value) -> Match:
         source_namespace=source_namespace.text() if source_namespace else "",
         port=port.integer(1, 65535) if port else None,
         scheme=_read_string_match(match, "scheme"),
+        has_empty_prefix=_has_empty_prefix(match),
     )
 
 
-def _read_uri(match: Value) -> StringMatch | None:
-    """Return the condition on the path, None without one and for a prefix that all paths have."""
+def _has_empty_prefix(match: Value) -> bool:
+    """Say whether the condition on the path is a prefix that all paths have."""
     uri = match.get("uri")
-    takes_all = uri is not None and uri.to_python() == {"prefix": ""}
-    return None if takes_all else _read_string_match(match, "uri")
+    return uri is not None and uri.to_python() == {"prefix": ""}
 
 
 def _read_string_match(match: Value, key: str) -> StringMatch | None:

@@ -96,6 +96,14 @@ class ProvableCases:
                 one.use_request_port for one in redirects
             ):
                 yield f"it asks for port {request.port}; the way in to a sandbox is {GATEWAY_PORT}"
+        if table.export_to:
+            yield "its rule is exported to some namespaces alone, and those of a sandbox are others"
+        if table.created and any(
+            rival.created and set(rival.hosts) & set(table.hosts)
+            for rival in self._rules.tables
+            if rival is not table
+        ):
+            yield "which of several rules for a host comes first is their age, and here all are new"
         if request.gateway != MESH and not is_named_host(table, request):
             yield "other rules at the gateway of the cluster may name a host that these do not"
 
