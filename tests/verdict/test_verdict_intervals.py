@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats import proportion
 
-from meshproof.verdict import judge
+from meshproof.verdict import intervals, judge
 
 
 @pytest.fixture
@@ -23,6 +23,19 @@ def test_two_versions_get_exact_intervals(half):
     assert stats.binom.cdf(14, 22, high) == pytest.approx(0.025)
     other = half.intervals(0.95)["v2"]
     assert other == pytest.approx((1 - high, 1 - low))
+
+
+@pytest.mark.parametrize(
+    ("count", "n", "alpha"),
+    [(0, 7, 0.05), (7, 7, 0.05), (1, 2, 0.5), (3, 1000, 1e-9), (500_000, 1_000_000, 1e-3)],
+)
+def test_exact_intervals_are_those_of_statsmodels(count, n, alpha):
+    rows = intervals._compute_clopper_pearson([count, n - count], n, alpha)
+    low, high = proportion.proportion_confint(count, n, alpha=alpha, method="beta")
+    assert rows == [
+        pytest.approx((low, high), rel=1e-8, abs=1e-12),
+        pytest.approx((1 - high, 1 - low), rel=1e-8, abs=1e-12),
+    ]
 
 
 def test_the_default_confidence_is_1_minus_beta(half):

@@ -1,9 +1,10 @@
-"""Confidence intervals for display; statsmodels is imported only when one is asked for."""
+"""Confidence intervals for display; statsmodels is imported where three versions ask for it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from meshproof.verdict.binomial import probability_at_least
 from meshproof.verdict.phrases import find_only_version
 
 if TYPE_CHECKING:
@@ -49,17 +50,36 @@ def compute_share_intervals(
 
 
 def _compute_clopper_pearson(counts: list[int], n: int, alpha: float) -> list[tuple[float, float]]:
-    # statsmodels has no types; its import takes 2 s
-    from statsmodels.stats.proportion import proportion_confint
+    """Return the exact interval of each count of n (Clopper and Pearson 1934), alpha / 2 a side."""
+    return [
+        (_find_lower_end(count, n, alpha / 2), 1 - _find_lower_end(n - count, n, alpha / 2))
+        for count in counts
+    ]
 
-    pairs = (proportion_confint(count, n, alpha=alpha, method="beta") for count in counts)
-    return [(float(low), float(high)) for low, high in pairs]
+
+def _find_lower_end(count: int, n: int, level: float) -> float:
+    """Return the share p, 0 to 1, at which `count` of n or more has the probability `level`.
+
+    Found by halving, as this probability grows with p. Importing statsmodels for it took four
+    seconds of processor time, more than a whole check.
+    """
+    if not count:
+        return 0.0
+    low, high = 0.0, count / n
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        if probability_at_least(count, n, middle) < level:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def _compute_goodman(counts: list[int], alpha: float) -> list[tuple[float, float]]:
-    from statsmodels.stats.proportion import (  # as above
-        multinomial_proportions_confint,
-    )
+    # statsmodels has no types; its import takes 2 s
+    from statsmodels.stats.proportion import multinomial_proportions_confint
 
     rows = multinomial_proportions_confint(counts, alpha=alpha, method="goodman")
     return [(max(0.0, float(low)), min(1.0, float(high))) for low, high in rows]
