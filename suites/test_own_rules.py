@@ -33,6 +33,8 @@ def test_case(rule_case: Case, rule_mesh: CaseMesh, rule_visits: Visits, judge: 
         comparison = CaseComparison.for_case(rule_case, rule_mesh)
     except OverlappingShares as overlap:
         raise NotSupported(f"a split between parts that overlap: {overlap}") from None
+    if fault := comparison.find_dead_end(rule_visits, rule_mesh):
+        raise fault
     if sample := comparison.select_sample(rule_visits, rule_mesh):
         label, curl = sample.label or "", rule_visits.curl
         verdict = judge(sample.visits, expect=sample.expected, by=label, curl=curl)

@@ -10,6 +10,7 @@ from meshproof.documents import manifest
 from meshproof.inventory import INVENTORY_KINDS, Inventory
 from meshproof.inventory.known_hosts import KnownHosts, list_known_hosts
 from meshproof.inventory.workloads import WORKLOAD_KINDS
+from meshproof.inventory.world import World
 from meshproof.rules.known_hosts import read_known_hosts
 from tests.manifest_text import write_head
 
@@ -99,4 +100,4 @@ def test_all_problems_are_collected_and_the_rest_is_used() -> None:
     assert service.selector == (("app", "shop"),)
     assert [subset.name for subset in inventory.destination_rules[0].subsets] == ["all", "v1"]
     with pytest.raises(BadRules, match=r":18:11: metadata: 'name' is missing"):
-        list_known_hosts(inventory)
+        list_known_hosts(inventory, World())

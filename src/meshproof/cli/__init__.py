@@ -225,7 +225,10 @@ def _run_promises(options: argparse.Namespace, report: Path, extra_arguments: li
 
         cluster_options = ClusterOptions(options.kubeconfig or "", options.context or "")
         # Bad rules end the run here, with their own exit code.
-        loaded_rules = options.rules, load(options.rules, cluster_options)
+        loaded_rules = (
+            options.rules,
+            load(options.rules, cluster_options, inventory_paths=options.inventory),
+        )
     from meshproof.cli.test import run_suites
 
     code = run_suites([*arguments, *extra_arguments], "test", loaded_rules)

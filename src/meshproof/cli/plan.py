@@ -13,6 +13,7 @@ from meshproof.base.errors import UsageError, pluralize
 from meshproof.base.escaping import escape_line
 from meshproof.base.output import print_json, print_message, write
 from meshproof.options import command_line, sources
+from meshproof.user_rules.causes import explain_dead_end
 from meshproof.user_rules.not_proven import (
     list_unchecked_orders,
     list_unreached,
@@ -90,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"plan: --fail-under {options.fail_under:g}: expected 0 to 100")
     from meshproof.user_rules import loading
 
-    user_rules = loading.load(options.paths)
+    user_rules = loading.load(options.paths, inventory_paths=options.inventory)
     costs = _estimate_costs(user_rules, options.profile)
     if options.output == "json":
         print_json(_plan_to_json(user_rules, costs))
@@ -154,7 +155,9 @@ def _estimate_judged_cost(shares: tuple[float, ...], settings: Settings) -> Cost
 
 
 def _render_text(user_rules: UserRules, costs: dict[str, Cost]) -> Iterator[str]:
-    """Yield the lines of the report: each route table, its routes, their cases, a summary."""
+    """Yield the lines of the report: the world, each route table with its cases, a summary."""
+    yield from user_rules.world_notes
+    yield from [""] if user_rules.world_notes else []
     for number, coverage in enumerate(user_rules.plan.coverage):
         table = coverage.table
         yield f"{table.name} ({', '.join(table.hosts)}), {table.at}"
@@ -180,6 +183,9 @@ def _render_cases(cases: list[Case], costs: dict[str, Cost]) -> Iterator[str]:
         yield f"      {costs[case.id]}, {case.at}"
         if costs[case.id].limits:
             yield f"      judged with {'; '.join(costs[case.id].limits)}"
+        for dead_end in case.dead_ends:
+            cause = explain_dead_end(dead_end)
+            yield f"      will fail: {cause.what} ({cause.detail}), {cause.place}"
         for gap in case.answer.unproven:
             yield f"      not proven: {gap}"
 
@@ -213,6 +219,7 @@ def _plan_to_json(user_rules: UserRules, costs: dict[str, Cost]) -> dict[str, An
         "routes": [_table_to_json(coverage) for coverage in user_rules.plan.coverage],
         "coverage": user_rules.plan.coverage_share,
         "requests": _cost_to_json(total),
+        "world": list(user_rules.world_notes),
         "not_proven": [
             {**_position_to_json(field.at), "path": field.path, "because": field.reason}
             for field in user_rules.unproven
@@ -247,6 +254,7 @@ def _case_to_json(case: Case, user_rules: UserRules, costs: dict[str, Cost]) -> 
             for destination, share in case.shares
         ],
         "answer": _answer_to_json(case),
+        "dead_ends": [explain_dead_end(dead_end).what for dead_end in case.dead_ends],
         "requests": _cost_to_json(costs[case.id]),
         **({"limits": costs[case.id].json_limits} if case.needs_judge else {}),
     }

@@ -122,6 +122,7 @@ class _RunObserver:
             raise pytest.UsageError(str(error)) from None
         if self.loaded_rules and tuple(self.loaded_rules[0]) == context.options.rules:
             context.user_rules = self.loaded_rules[1]
+            context.notes += context.user_rules.world_notes
         if distribution := settings.describe_distribution(config):
             settings.disable_distribution(config)
             context.notes.append(

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from meshproof.base.names import Labels
+from meshproof.documents.manifest import At
 from meshproof.inventory.index import Inventory
+from meshproof.inventory.world import World
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class KnownHosts:
     `ports` are the ports of every host that is defined, or that rules name with a port.
     `selectors` are the labels that Services select. `workloads` are the labels of the workloads
     behind each Service or ServiceEntry. `subsets` are the labels of all subsets of
-    DestinationRules. `external_hosts` are the hosts of ServiceEntries outside the cluster.
+    DestinationRules, `subset_places` where each is defined. `external_hosts` are the hosts of
+    ServiceEntries outside the cluster. `world` says of any host whether it exists.
     """
 
     ports: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -24,6 +27,8 @@ class KnownHosts:
     workloads: dict[str, tuple[Labels, ...]] = field(default_factory=dict)
     subsets: dict[str, tuple[Labels, ...]] = field(default_factory=dict)
     external_hosts: tuple[str, ...] = ()
+    world: World = field(default_factory=World)
+    subset_places: dict[tuple[str, Labels], At] = field(default_factory=dict)
 
     def add_ports(self, named_ports: Iterable[tuple[str, int]]) -> KnownHosts:
         """Return the same with the ports (1 to 65535) that rules name of hosts without any here."""
@@ -34,8 +39,8 @@ class KnownHosts:
         return replace(self, ports=ports)
 
 
-def list_known_hosts(inventory: Inventory) -> KnownHosts:
-    """Return what an inventory knows of each host.
+def list_known_hosts(inventory: Inventory, world: World) -> KnownHosts:
+    """Return what an inventory, and the world that it is of, know of each host.
 
     Raises BadRules with file and line for the first object that is wrong.
     """
@@ -45,12 +50,7 @@ def list_known_hosts(inventory: Inventory) -> KnownHosts:
     ports = {
         service.host: tuple(sorted(port.number for port in service.ports)) for service in services
     }
-    workloads = {
-        service.host: tuple(
-            workload.pod_labels for workload in inventory.find_workloads(service.host)
-        )
-        for service in services
-    }
+    workloads = {service.host: world.describe_host(service.host).pods for service in services}
     for entry in inventory.service_entries:
         for host in entry.external_hosts:
             ports.setdefault(host, entry.http_ports)
@@ -65,6 +65,12 @@ def list_known_hosts(inventory: Inventory) -> KnownHosts:
                 host for entry in inventory.service_entries for host in entry.external_hosts
             )
         ),
+        world,
+        {
+            (rule.host, subset.labels): subset.at
+            for rule in reversed(inventory.destination_rules)
+            for subset in rule.subsets
+        },
     )
 
 

@@ -144,6 +144,14 @@ class RunOptions:
         _RUN,
         is_repeatable=True,
     )
+    inventory: tuple[str, ...] = _option(
+        (),
+        PathText("PATH", takes_live_rules=True),
+        "where Services, workloads and ServiceEntries are that the rules send to: files, folders "
+        "or cluster:[CONTEXT/]NAMESPACE, beside those that the files of the rules have",
+        (*_RUN, "plan"),
+        is_repeatable=True,
+    )
     mtls: str = _option(
         "permissive", Choice(("permissive", "strict", "disable")), "the mesh's mTLS", _LOCAL
     )

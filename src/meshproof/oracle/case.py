@@ -12,6 +12,7 @@ from meshproof.documents.manifest import At
 from meshproof.oracle import hosts
 from meshproof.oracle.actions import ExpectedAnswer, Shares
 from meshproof.oracle.conditions import Call, shorten
+from meshproof.oracle.dead_ends import DeadEnd
 from meshproof.rules.judge_options import Options
 from meshproof.rules.model import RouteTable
 
@@ -27,7 +28,8 @@ class Case:
     route. `at` is the position of the route or condition that the case is about. `table_at` is
     that of its route table, `table_index` the table's index in the rule set. `options` are the
     judge's options that its rule sets. `alternative_shares` are the shares of every route of the
-    table, and of no route: who answers if the wrong route takes the call.
+    table, and of no route: who answers if the wrong route takes the call. `dead_ends` are its
+    destinations that cannot answer.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Case:
     options: Options = ()
     table_index: int = field(default=0, compare=False)
     alternative_shares: tuple[Shares, ...] = field(default=(), compare=False)
+    dead_ends: tuple[DeadEnd, ...] = field(default=(), compare=False)
 
     @property
     def token(self) -> str:

@@ -15,7 +15,7 @@ from meshproof.base.errors import (
     ProxyCrashed,
     describe_internal_error,
 )
-from meshproof.run.failure import Failure
+from meshproof.run.failure import BrokenPromise, Failure
 from meshproof.run.record import Check, Outcome
 from meshproof.verdict import Outcome as Judged
 from meshproof.verdict.phrases import describe_expected
@@ -32,7 +32,8 @@ _EVIDENCE = pytest.StashKey["Evidence"]()
 class Evidence:
     """What a test collects for its report: its rule, its checks and the reason of each verdict.
 
-    `rule`: file:line of the rule. `has_match`: the rule holds for some requests only.
+    `rule`: file:line of the rule. `route`: which route a case is of. `has_match`: the rule holds
+    for some requests only.
     `options`: for each of its rules, the options that it sets for the judge.
     `explanations`: one for each check, None where a check had labels and no visits.
     `max_checks`: how often the test may judge; 0 if it has no judge.
@@ -41,6 +42,7 @@ class Evidence:
 
     dialect: str = ""
     rule: str = ""
+    route: str = ""
     has_match: bool = False
     options: list[Options] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
@@ -121,7 +123,10 @@ def _build_error_failure(message: str, error: BaseException | None = None) -> Fa
     failure = Failure(summary=message.splitlines()[0], cause=message)
     if not isinstance(error, EvidenceError):
         return failure
-    return replace(failure, expected=error.expected, observed=error.observed, curl=error.curl)
+    failure = replace(failure, expected=error.expected, observed=error.observed, curl=error.curl)
+    if not isinstance(error, BrokenPromise):
+        return failure
+    return replace(failure, root_cause=error.cause, broken_share=error.share)
 
 
 def _build_check_failure(check: Check, explanation: Explanation | None) -> Failure:

@@ -241,6 +241,7 @@ class Recorder:
             exit_code=EXIT_INTERNAL if is_internal else _read_exit_code(call),
             served=_find_served_state(item) if call.when == "call" and not is_void else None,
             requests=sum(sample.sent for sample in evidence.samples),
+            route=evidence.route,
         )
 
     def _determine_outcome(self, call: pytest.CallInfo[None], evidence: Evidence) -> Outcome:

@@ -190,7 +190,10 @@ def load_user_rules(config: pytest.Config) -> UserRules:
         from meshproof.user_rules import loading
 
         cluster_options = read_cluster_options(context.options)
-        context.user_rules = loading.load(context.options.rules, cluster_options)
+        context.user_rules = loading.load(
+            context.options.rules, cluster_options, inventory_paths=context.options.inventory
+        )
+        context.notes += context.user_rules.world_notes
     return context.user_rules
 
 

@@ -11,14 +11,22 @@ from meshproof.inventory import sidecars as sidecar_reader
 from meshproof.inventory.known_hosts import KnownHosts, list_known_hosts
 from meshproof.inventory.problems import raise_first_problem
 from meshproof.inventory.sidecars import Sidecar, read_sidecars
+from meshproof.inventory.world import read_world
 from meshproof.rules.model import RouteTable, RuleSet
 
 #: Sidecar objects in these namespaces apply to the callers.
 _CALLER_NAMESPACES = ("default", ROOT_NAMESPACE)
 
 
-def read_known_hosts(documents: Sequence[Document], rules: RuleSet) -> KnownHosts:
+def read_known_hosts(
+    documents: Sequence[Document],
+    rules: RuleSet,
+    unread: Sequence[str] = (),
+    unread_workloads: Sequence[str] = (),
+) -> KnownHosts:
     """Return what the documents say of each host; `rules` add the ports that they name.
+
+    `unread` and `unread_workloads` are as `World` has them.
 
     Raises BadRules with file and line for invalid values, and for a Sidecar that hides a rule.
     """
@@ -29,7 +37,9 @@ def read_known_hosts(documents: Sequence[Document], rules: RuleSet) -> KnownHost
     raise_first_problem(callers)
     for sidecar in callers:
         _check_visible(sidecar, rules)
-    return list_known_hosts(Inventory(documents)).add_ports(_list_rule_ports(rules))
+    inventory = Inventory(documents)
+    world = read_world(documents, inventory, unread, unread_workloads)
+    return list_known_hosts(inventory, world).add_ports(_list_rule_ports(rules))
 
 
 def _check_visible(sidecar: Sidecar, rules: RuleSet) -> None:

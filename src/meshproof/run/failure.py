@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from meshproof.base.clues import Clue
 from meshproof.base.errors import EvidenceError, label_evidence
+from meshproof.run.cause import Cause
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,8 @@ class Failure:
     `summary` says in one line what happened. `cause` says it whole; it is empty where `expected`
     and `observed` say all of it. `curl` is a command line that shows one of the requests, `clues`
     are facts that may be behind it, `diagnosis` is the folder with the evidence. What was
-    promised, and where, is in the `Result`.
+    promised, and where, is in the `Result`. `root_cause` is what other promises break by, too;
+    `broken_share` (0..1) is the share of the requests that it breaks.
     """
 
     summary: str
@@ -25,6 +27,8 @@ class Failure:
     curl: str = ""
     clues: tuple[Clue, ...] = ()
     diagnosis: str = ""
+    root_cause: Cause | None = None
+    broken_share: float = 1.0
 
     @property
     def parts(self) -> list[tuple[str, str]]:
@@ -39,4 +43,20 @@ class Failure:
 
 
 class BrokenPromise(EvidenceError, AssertionError):
-    """A promise that was seen broken without a judge: some response decides it alone."""
+    """A promise that was seen broken without a judge: some response decides it alone.
+
+    `cause` is what breaks other promises, too, if that is known; `share` (0..1) is the share of
+    the requests that it breaks.
+    """
+
+    def __init__(
+        self,
+        summary: str,
+        expected: str = "",
+        observed: str = "",
+        curl: str = "",
+        cause: Cause | None = None,
+        share: float = 1.0,
+    ) -> None:
+        super().__init__(summary, expected, observed, curl)
+        self.cause, self.share = cause, share

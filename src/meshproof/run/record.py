@@ -15,6 +15,7 @@ from meshproof.base import errors
 from meshproof.base.clues import Clue
 from meshproof.base.escaping import escape_text
 from meshproof.mesh.protocol import Served
+from meshproof.run.cause import Cause
 from meshproof.run.failure import Failure
 from meshproof.verdict import Outcome as Judged
 from meshproof.verdict import Verdict
@@ -86,7 +87,8 @@ class Result:
     supported ("" else), `how_to_get` what to do about that ("" for nothing), `seconds` the time it
     took, `exit_code` that of the error that ended it (0: none of its own), `served` how the mesh
     had settled before the first request was judged (None: it had not, or the test has no mesh),
-    `requests` how many requests the test sent for its samples.
+    `requests` how many requests the test sent for its samples, `route` names the route of the
+    user's rules that its case is of ("" for none).
     """
 
     promise: str
@@ -102,6 +104,7 @@ class Result:
     exit_code: int = 0
     served: Served | None = None
     requests: int = 0
+    route: str = ""
 
     @property
     def name(self) -> str:
@@ -222,10 +225,18 @@ class Run:
             served = item.pop("served", None)
             item |= {"outcome": Outcome(item["outcome"]), "checks": tuple(checks)}
             if failure := item.pop("failure", None):
-                clues = tuple(Clue(**clue) for clue in failure["clues"])
-                item["failure"] = Failure(**{**failure, "clues": clues})
+                item["failure"] = _read_failure(failure)
             results.append(Result(**item, served=Served(**served) if served else None))
         return cls(**record, results=results)
+
+
+def _read_failure(values: dict[str, Any]) -> Failure:
+    """Return the failure of a record."""
+    clues = tuple(Clue(**clue) for clue in values["clues"])
+    cause = values.get("root_cause")
+    if cause:
+        cause = Cause(**{**cause, "repairs": tuple(cause["repairs"])})
+    return Failure(**{**values, "clues": clues, "root_cause": cause})
 
 
 class Writer(Protocol):

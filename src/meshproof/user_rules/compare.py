@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from meshproof.base.errors import Inconclusive
+from meshproof.base.errors import Inconclusive, pluralize
 from meshproof.mesh.echo.case_mesh import CaseMesh
 from meshproof.mesh.echo.listener import MarkerHeaders
-from meshproof.mesh.echo.workloads import Ambiguity
+from meshproof.mesh.echo.workloads import FALSE_ALARM, Ambiguity
 from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 from meshproof.mesh.http import HttpResponse
 from meshproof.mesh.local_sender import LocalSender
 from meshproof.oracle.actions import Arrival, ExpectedHeaders, ProxyReply
 from meshproof.oracle.conditions import shorten
+from meshproof.oracle.dead_ends import DeadEnd
 from meshproof.oracle.derive import Case
 from meshproof.run.failure import BrokenPromise
 from meshproof.traffic.failure_analysis import POLICY_REFUSAL, describe_response, is_policy_refusal
 from meshproof.traffic.visits import Visits
+from meshproof.user_rules.causes import explain_dead_end
 from meshproof.user_rules.loading import COPY_BATCH
 
 COPIED, NOT_COPIED = "copied", "not copied"
@@ -34,6 +37,12 @@ _MAX_PAUSES = 2.5
 #: How many requests must all be late, and how many where the rules delay each.
 _LATE_REQUESTS = 10
 _LATE_DELAYED_REQUESTS = 3
+#: How many requests show a dead end that all go to, how many at most one that a share goes to, and
+#: how many of these are sent at once.
+_MIN_DEAD_VISITS = 3
+_MAX_DEAD_VISITS = 20_000
+_DEAD_BATCH = 50
+_ERROR_STATUS = 500
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -164,6 +173,50 @@ class CaseComparison:
             or self._find_missing_copies(sent, mesh, per_request)
         )
         return BrokenPromise(*fault, curl=visits.curl) if fault else None
+
+    def find_dead_end(self, visits: Visits, mesh: CaseMesh) -> BrokenPromise | None:
+        """Return what is wrong with a case whose requests, or copies, end at a dead end, or None.
+
+        Sends as many requests as it takes to see one of them end there.
+        """
+        for dead_end in self.case.dead_ends:
+            count = _MIN_DEAD_VISITS
+            if dead_end.share < 1:
+                count = math.ceil(math.log(FALSE_ALARM) / math.log1p(-dead_end.share))
+            find = self._count_copied if dead_end.is_mirror else self._count_unanswered
+            sent: list[HttpResponse] = []
+            while len(sent) < min(count, _MAX_DEAD_VISITS):
+                sent += visits.take(min(count, _DEAD_BATCH))
+                if fault := find(sent, dead_end, mesh):
+                    cause = explain_dead_end(dead_end)
+                    return BrokenPromise(*fault, visits.curl, cause, dead_end.share)
+        return None
+
+    def _count_unanswered(
+        self, sent: Sequence[HttpResponse], dead_end: DeadEnd, mesh: CaseMesh
+    ) -> tuple[str, str, str] | None:
+        """Return what happened, what is expected and what was observed if a proxy gave an error."""
+        refused = [
+            visit
+            for visit in sent
+            if visit.status >= _ERROR_STATUS and self.markers.served_by not in visit.headers
+        ]
+        if not refused:
+            return None
+        response = describe_response(refused[0])
+        share = "" if dead_end.share == 1 else f" to {dead_end.share * 100:.4g} % of the requests"
+        observed = f"{len(refused)} of {pluralize(len(sent), 'request')}: {response}"
+        return f"{response}{share}", self.expectation, observed
+
+    def _count_copied(
+        self, sent: Sequence[HttpResponse], dead_end: DeadEnd, mesh: CaseMesh
+    ) -> tuple[str, str, str] | None:
+        """Return the same if no request was copied."""
+        labels = list(self.read_copy_labels(sent, mesh, len(sent)))
+        if COPIED in labels:
+            return None
+        expected = f"copies of {dead_end.share * 100:.4g} % of the requests"
+        return "no request was copied", expected, f"0 of {pluralize(len(sent), 'request')}"
 
     def _find_wrong_response(
         self, visits: Sequence[HttpResponse], per_request: str

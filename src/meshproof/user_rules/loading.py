@@ -12,10 +12,16 @@ from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.services import read_selectors
-from meshproof.mesh.echo.workloads import Workloads, check_hosts, plan_echo_workloads
+from meshproof.mesh.echo.workloads import (
+    Workloads,
+    check_hosts,
+    merge_twins,
+    plan_echo_workloads,
+)
 from meshproof.mesh.envoy.listeners import MIRROR_HEADER
 from meshproof.mesh.http import HttpRequest
 from meshproof.oracle import derive, gaps
+from meshproof.oracle.dead_ends import mark_dead_ends
 from meshproof.oracle.derive import Case, Plan
 from meshproof.oracle.gaps import UnprovenField
 from meshproof.rules import judge_options
@@ -24,6 +30,7 @@ from meshproof.rules.legacy import ingress
 from meshproof.rules.model import RuleSet
 from meshproof.user_rules import live
 from meshproof.user_rules.excluded import Excluded, LiveObjects
+from meshproof.user_rules.surroundings import Surroundings, describe_world, read_surroundings
 
 if TYPE_CHECKING:
     from meshproof.documents.manifest import Document
@@ -35,6 +42,8 @@ COPY_BATCH = 200
 SLOW_WORKERS = 100
 #: A response is slow from this many seconds on: its request is sent ahead of others.
 _MIN_SLOW_SECONDS = 0.9
+#: What of a live namespace is not read.
+_UNREAD_LIVE = "pods of kinds other than Deployment, StatefulSet and DaemonSet"
 #: Headers that HTTP clients add by themselves.
 _CLIENT_HEADERS = ("accept", "accept-encoding", "user-agent")
 
@@ -59,6 +68,11 @@ class UserRules:
         return Workloads(plan_echo_workloads(self.rules, self.known_hosts))
 
     @cached_property
+    def world_notes(self) -> tuple[str, ...]:
+        """What of the world around the rules is stood in for, and what could not be read."""
+        return tuple(describe_world(self.rules, self.known_hosts))
+
+    @cached_property
     def _omitted_headers(self) -> tuple[str, ...]:
         """The headers of HTTP clients that the rules match or change."""
         routes = [route for table in self.rules.tables for route in table.routes]
@@ -69,6 +83,14 @@ class UserRules:
             for changes in route.all_headers:
                 used_names |= set(changes.request.names)
         return tuple(name for name in _CLIENT_HEADERS if name in used_names)
+
+    def name_route(self, case: Case) -> str:
+        """Return the name of a case's route for reports, "" for a case of no route."""
+        if case.route_index is None:
+            return ""
+        table = self.plan.coverage[case.table_index].table
+        route = table.routes[case.route_index]
+        return route.name or f"{table.name} route {case.route_index + 1}"
 
     def build_request(self, case: Case) -> HttpRequest:
         """Return the HTTP request of a case; if mirrored, it has a new number each time."""
@@ -90,10 +112,14 @@ def is_sent_ahead(case: Case) -> bool:
 
 
 def load(
-    paths: Sequence[str], cluster_options: ClusterOptions | None = None, allow_empty: bool = False
+    paths: Sequence[str],
+    cluster_options: ClusterOptions | None = None,
+    allow_empty: bool = False,
+    inventory_paths: Sequence[str] = (),
 ) -> UserRules:
     """Read rule files, folders and live namespaces; derive their cases.
 
+    `inventory_paths` are where Services, workloads and entries are that the rules stand on.
     `cluster_options` say which cluster where `cluster:NAMESPACE` does not. Live objects that are
     not supported are excluded; `allow_empty` allows that no other is left. Raises BadRules with
     file and line for what cannot be read and when no case follows; for live rules it raises as
@@ -102,6 +128,7 @@ def load(
     files = manifest.read(path for path in paths if not live.is_live(path))
     live_paths = [path for path in paths if live.is_live(path)]
     namespaces = {name for path in live_paths for name in live.parse_source(path).namespaces}
+    surroundings = read_surroundings(inventory_paths, cluster_options)
     live_objects = LiveObjects(live.read_documents(live_paths, cluster_options), namespaces)
     user_rules: UserRules | None = None
     while user_rules is None:
@@ -109,14 +136,17 @@ def load(
             user_rules = UserRules(RuleSet(), Plan((), ()), KnownHosts())
             break
         try:
-            user_rules = _build_user_rules([*files, *live_objects.documents], bool(live_paths))
+            documents = [*files, *live_objects.documents]
+            user_rules = _build_user_rules(documents, bool(live_paths), surroundings)
         except BadRules as error:
             if not live_objects.exclude_cause_of(error):
                 raise BadRules("\n".join(map(str, [error, *live_objects.excluded]))) from None
     return replace(user_rules, excluded=tuple(live_objects.excluded))
 
 
-def _build_user_rules(documents: Sequence[Document], are_live: bool) -> UserRules:
+def _build_user_rules(
+    documents: Sequence[Document], are_live: bool, surroundings: Surroundings
+) -> UserRules:
     """Read rules and known hosts from documents and derive the cases.
 
     Raises BadRules with file and line, `are_live` also for hosts without a Service.
@@ -133,8 +163,14 @@ def _build_user_rules(documents: Sequence[Document], are_live: bool) -> UserRule
     if len(rule_set.problems) > 1 and not are_live:
         raise BadRules("\n".join(map(str, rule_set.problems)))
     rules.check_complete(rule_set)
-    known_hosts = read_known_hosts(documents, rule_set)
+    known_hosts = read_known_hosts(
+        [*documents, *surroundings.documents],
+        rule_set,
+        surroundings.unread,
+        (_UNREAD_LIVE,) if are_live else (),
+    )
     if are_live:
         check_hosts(rule_set, known_hosts)
-    plan = derive.derive(rule_set, known_hosts.ports)
+    plan = mark_dead_ends(derive.derive(rule_set, known_hosts.ports), known_hosts)
+    plan = merge_twins(plan, Workloads(plan_echo_workloads(rule_set, known_hosts)))
     return UserRules(rule_set, plan, known_hosts, tuple(gaps.find_unproven_fields(documents)))

@@ -25,6 +25,7 @@ from meshproof.mesh.echo import listener
 from meshproof.mesh.echo.workloads import collect_ports
 from meshproof.mesh.http import HttpRequest, HttpResponse, NoResponse
 from meshproof.mesh.protocol import Address
+from meshproof.oracle.dead_ends import DeadEndKind
 from meshproof.user_rules import loading
 from meshproof.user_rules.loading import UserRules
 from tests import TESTS
@@ -321,8 +322,8 @@ def make_placement(names: SandboxNames, ports: dict[str, tuple[int, ...]]) -> Ec
     )
 
 
-def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> None:
-    user_rules = loading.load([str(LAB)])
+def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users(tmp_path: Path) -> None:
+    user_rules = load_lab(tmp_path)
     box = sandbox(user_rules)
     bodies = list(
         make_objects(
@@ -350,8 +351,35 @@ def test_its_pods_are_small_restricted_and_have_the_labels_of_the_users() -> Non
         assert pod["metadata"]["annotations"]["sidecar.istio.io/proxyCPU"] == "10m"
 
 
-def test_its_services_select_what_stands_behind_them_alone() -> None:
-    user_rules = loading.load([str(LAB)])
+def test_a_destination_without_pods_has_a_service_and_an_absent_one_has_none(
+    tmp_path: Path,
+) -> None:
+    lab = LAB.read_text()  # its workloads have 0 replicas
+    (tmp_path / "lab.yaml").write_text(lab.replace("host: pay}}]", "host: pya}}]"))
+    user_rules = loading.load([str(tmp_path / "lab.yaml")])
+    kinds = {dead.kind for case in user_rules.plan.cases for dead in case.dead_ends}
+    assert kinds == {DeadEndKind.PODS, DeadEndKind.SERVICE}
+    box = sandbox(user_rules)
+    ports = collect_ports(user_rules.rules, user_rules.known_hosts)
+    bodies = list(
+        make_objects(box.echoes, user_rules.known_hosts, make_placement(box.names, ports))
+    )
+    names = {body["metadata"]["name"] for body in bodies if body["kind"] == "Service"}
+    assert {"cart", "web"} <= names
+    assert "pya" not in names
+    labels = [body["metadata"]["labels"] for body in bodies if body["kind"] == "Pod"]
+    assert {pod_labels["app"] for pod_labels in labels} == {"stock"}
+
+
+def load_lab(folder: Path) -> UserRules:
+    """Load the rules of the lab as if their workloads had pods."""
+    file = folder / "lab.yaml"
+    file.write_text(LAB.read_text().replace("replicas: 0", "replicas: 1"))
+    return loading.load([str(file)])
+
+
+def test_its_services_select_what_stands_behind_them_alone(tmp_path: Path) -> None:
+    user_rules = load_lab(tmp_path)
     box = sandbox(user_rules)
     bodies = list(
         make_objects(
@@ -388,12 +416,17 @@ def service(name: str, port: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("other_service", "of_other"), [("", (80, 9080)), (service("other", 8080), (8080,))]
+    ("other", "other_service", "of_other"),
+    [
+        ("other", service("other", 8080), {"other": (8080,)}),
+        ("other", "", {}),  # it does not exist: another Service of its namespace is known
+        ("other.far.svc.cluster.local", "", {"other": (80, 9080)}),
+    ],
 )
 def test_a_service_that_nobody_describes_has_the_ports_that_are_called(
-    other_service: str, of_other: tuple[int, ...], tmp_path: Path
+    other: str, other_service: str, of_other: dict[str, tuple[int, ...]], tmp_path: Path
 ) -> None:
-    spec = "hosts: [web], http: [{route: [{destination: {host: other}}]}]"
+    spec = f"hosts: [web], http: [{{route: [{{destination: {{host: {other}}}}}]}}]"
     user_rules = load_rules(tmp_path, spec, other_documents=service("web", 9080) + other_service)
     bodies = make_objects(
         sandbox(user_rules).echoes,
@@ -406,7 +439,7 @@ def test_a_service_that_nobody_describes_has_the_ports_that_are_called(
         body["metadata"]["name"]: tuple(port["port"] for port in body["spec"]["ports"])
         for body in bodies
         if body["kind"] == "Service"
-    } == {"web": (9080,), "other": of_other}
+    } == {"web": (9080,), **of_other}
 
 
 class RecordingSender:

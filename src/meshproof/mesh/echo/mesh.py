@@ -17,6 +17,7 @@ from meshproof.base.signals import interruptible
 from meshproof.base.waiting import wait_for
 from meshproof.documents.manifest import At
 from meshproof.inventory.known_hosts import KnownHosts
+from meshproof.inventory.world import Presence
 from meshproof.mesh.echo.listener import EchoBehaviour, MarkerHeaders, make_echo_listener
 from meshproof.mesh.echo.mirrored_copies import MirroredCopies
 from meshproof.mesh.echo.workloads import (
@@ -25,8 +26,8 @@ from meshproof.mesh.echo.workloads import (
     EXTERNAL_NAMESPACE,
     EchoWorkload,
     Workloads,
-    check_hosts,
     collect_ports,
+    find_selector,
     plan_echo_workloads,
     split_host,
 )
@@ -80,7 +81,6 @@ class EchoMesh:
         self._mirrored_copies = MirroredCopies(
             workspace.path / "copies.log", self._servers, (self._clients, self._ingress.envoy)
         )
-        check_hosts(rules, known_hosts)
         self.echoes = plan_echo_workloads(rules, known_hosts)
         self.workloads = Workloads(self.echoes, options.beta or DEFAULT_BETA)
         self.served: Served | None = None
@@ -105,13 +105,10 @@ class EchoMesh:
         """Start the Envoys and serve the rules to clients and ingress."""
         self._start()
         ports = self._servers.read_listener_ports()
-        pods = {
-            echo.name: _make_pod(echo, _find_selector(self._known_hosts, echo.host))
-            for echo in self.echoes
-        }
+        pods = {echo.name: _make_pod(echo) for echo in self.echoes}
         endpoints = tuple(Endpoint(pods[name], "127.0.0.1", ports[name]) for name in pods)
         topology = Topology(tuple(self._iter_services()), tuple(pods.values()))
-        snapshot = Snapshot(topology, self._rules, endpoints, "DISABLE")
+        snapshot = Snapshot(topology, self._rules, endpoints, "DISABLE", serves_dead_ends=True)
         self._ingress.open(self._rules.gateways)
         plans = [self._make_client_plan(snapshot), self._ingress.make_plan(snapshot)]
         self.served = roll_out(plans, self._rules)
@@ -170,18 +167,19 @@ class EchoMesh:
         )
 
     def _iter_services(self) -> Iterator[Service]:
-        """Yield a service for each host that has echo workloads."""
+        """Yield a service for each host of the rules; one that does not exist has no clusters."""
         host_ports = collect_ports(self._rules, self._known_hosts)
-        for host in dict.fromkeys(echo.host for echo in self.echoes):
+        for host, ports in host_ports.items():
             name, namespace = split_host(host)
-            selector = _find_selector(self._known_hosts, host)
+            state = self._known_hosts.world.describe_host(host)
             yield Service(
                 name,
                 namespace,
-                selector,
-                {port: port for port in host_ports[host]},
+                find_selector(self._known_hosts, host),
+                {port: port for port in ports},
                 At("echo", 1),
                 namespace == EXTERNAL_NAMESPACE,
+                state.presence is not Presence.ABSENT,
             )
 
     def address(self, call: Call) -> Address:
@@ -228,19 +226,14 @@ class EchoMesh:
         return self.workloads.count_copies(case, requests, self._mirrored_copies.count_copies())
 
 
-def _find_selector(known_hosts: KnownHosts, host: str) -> Labels:
-    """Return the selector of a host's Service, else the label app with the host's name."""
-    return known_hosts.selectors.get(host) or (("app", split_host(host)[0]),)
-
-
-def _make_pod(echo: EchoWorkload, selector: Labels) -> Pod:
+def _make_pod(echo: EchoWorkload) -> Pod:
     """Return the pod of an echo workload."""
     namespace = split_host(echo.host)[1]
     return Pod(
         name=echo.name,
         workload=echo.name,
         namespace=namespace,
-        labels=tuple(sorted({*selector, *echo.labels})),
+        labels=echo.labels,
         service_account="default",
         image="meshproof/echo",
         env={},
@@ -261,4 +254,4 @@ def _find_source(call: Call) -> _Source:
 
 def _make_client_pod(namespace: str, labels: Labels) -> Pod:
     """Return the pod of a client."""
-    return _make_pod(EchoWorkload("client", f"client.{namespace}.{CLUSTER_DOMAIN}", labels), ())
+    return _make_pod(EchoWorkload("client", f"client.{namespace}.{CLUSTER_DOMAIN}", labels))

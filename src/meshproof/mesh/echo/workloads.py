@@ -5,15 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, Labels, is_service
 from meshproof.documents.manifest import At
 from meshproof.inventory.known_hosts import KnownHosts
-from meshproof.oracle.actions import Shares
-from meshproof.oracle.derive import Case, Destination
-from meshproof.rules.model import RouteTable, RuleSet
+from meshproof.inventory.world import Presence
+from meshproof.oracle.actions import Arrival, Shares
+from meshproof.oracle.derive import Case, Destination, Plan
+from meshproof.rules.model import RouteTable, RuleSet, Target
 
 #: Labels of the workload that no subset selects: it gets only requests to the whole service.
 OTHER_LABELS: Labels = (("version", "other"),)
@@ -29,11 +30,19 @@ FALSE_ALARM = 1e-9
 
 @dataclass(frozen=True)
 class EchoWorkload:
-    """An echo workload: its service's host and its labels; its responses carry `name`."""
+    """An echo workload: the pods of its labels; its responses carry `name`.
+
+    `hosts` are those of all Services that select it, `host` is the one that it was made for.
+    """
 
     name: str
     host: str
     labels: Labels
+    hosts: tuple[str, ...] = ()
+
+    def stands_for(self, host: str) -> bool:
+        """Say whether requests to a host may be answered by it."""
+        return host == self.host or host in self.hosts
 
 
 #: The ports of a service with unknown ports.
@@ -77,23 +86,80 @@ def _iter_hosts(table: RouteTable) -> Iterator[tuple[str, At]]:
         yield target.host, target.at or table.at
 
 
-def plan_echo_workloads(rules: RuleSet, known_hosts: KnownHosts) -> list[EchoWorkload]:
-    """Return the echo workloads of all hosts: their known workloads.
+def list_targets(rules: RuleSet) -> list[Target]:
+    """Return every destination of the rules that gets requests or copies, in order."""
+    routes = [route for table in rules.tables for route in table.routes]
+    return [target for route in routes for target in route.targets if target.weight]
 
-    For a host without known ones: one for each subset, and one that is in no subset.
+
+def list_hosts(rules: RuleSet) -> list[str]:
+    """Return every host that the rules apply to or send to, in order."""
+    return list(_collect_hosts(rules))
+
+
+def find_selector(known_hosts: KnownHosts, host: str) -> Labels:
+    """Return the selector of a host's Service, else the label app with the host's name."""
+    return known_hosts.selectors.get(host) or (("app", split_host(host)[0]),)
+
+
+def plan_echo_workloads(rules: RuleSet, known_hosts: KnownHosts) -> list[EchoWorkload]:
+    """Return the echo workloads of all hosts: one for each kind of pods that are known.
+
+    Where pods are not known, they are stood in for: one for each subset, and one that is in no
+    subset. A host that does not exist, or that no pod answers for, has none.
     """
+    hosts = list_hosts(rules)
     workloads: dict[str, EchoWorkload] = {}
-    for host in _collect_hosts(rules):
+    labels_by_namespace: dict[tuple[str, Labels], str] = {}
+    for host in hosts:
         name, namespace = split_host(host)
-        selector = known_hosts.selectors.get(host, ())
-        for labels in known_hosts.workloads.get(host) or _collect_subsets(rules, known_hosts, host):
+        selector = find_selector(known_hosts, host)
+        for labels in _list_pods(rules, known_hosts, host):
+            pod_labels = tuple(sorted({*selector, *labels}))
+            if (namespace, pod_labels) in labels_by_namespace:
+                continue  # pods of another Service's, too
             base_name = workload_name = f"{name}.{namespace}.{_join_label_values(labels, selector)}"
-            for number in itertools.count(2):
-                workload = EchoWorkload(workload_name, host, labels)
-                if workloads.setdefault(workload_name, workload).labels == labels:
-                    break
-                workload_name = f"{base_name}-{number}"
-    return list(workloads.values())
+            numbers = itertools.count(2)
+            while workload_name in workloads:
+                workload_name = f"{base_name}-{next(numbers)}"
+            workloads[workload_name] = EchoWorkload(workload_name, host, pod_labels)
+            labels_by_namespace[namespace, pod_labels] = workload_name
+    return [
+        replace(workload, hosts=tuple(_list_selecting(hosts, known_hosts, workload)))
+        for workload in workloads.values()
+    ]
+
+
+def _list_pods(rules: RuleSet, known_hosts: KnownHosts, host: str) -> list[Labels]:
+    """Return the labels of each kind of pods that a host has, or that stand in for them."""
+    state = known_hosts.world.describe_host(host)
+    if state.is_dead:
+        return []
+    pods = list(known_hosts.workloads.get(host, ()))
+    describe_subset = known_hosts.world.describe_subset
+    subsets = [
+        labels
+        for labels in _collect_subsets(rules, known_hosts, host)
+        if not describe_subset(host, labels).is_dead
+    ]
+    if not pods:
+        return [OTHER_LABELS, *subsets]
+    stood_in = (
+        labels for labels in subsets if describe_subset(host, labels).presence is Presence.STOOD_IN
+    )
+    return list(dict.fromkeys([*pods, *stood_in]))
+
+
+def _list_selecting(
+    hosts: Iterable[str], known_hosts: KnownHosts, workload: EchoWorkload
+) -> Iterator[str]:
+    """Yield the hosts whose Services select a workload."""
+    namespace = split_host(workload.host)[1]
+    for host in hosts:
+        selector = find_selector(known_hosts, host)
+        is_dead = known_hosts.world.describe_host(host).is_dead
+        if split_host(host)[1] == namespace and not is_dead and set(selector) <= {*workload.labels}:
+            yield host
 
 
 def collect_ports(rules: RuleSet, known_hosts: KnownHosts) -> dict[str, tuple[int, ...]]:
@@ -133,13 +199,13 @@ def collect_ports(rules: RuleSet, known_hosts: KnownHosts) -> dict[str, tuple[in
 
 
 def _collect_subsets(rules: RuleSet, known_hosts: KnownHosts, host: str) -> list[Labels]:
-    """Return the label sets of a host's subsets; the first is in no subset."""
+    """Return the label sets of a host's subsets."""
     routes = [route for table in rules.tables for route in table.routes]
     target_labels = [
         target.labels for route in routes for target in route.targets if target.host == host
     ]
     subsets = [labels for labels in (*target_labels, *known_hosts.subsets.get(host, ())) if labels]
-    return list(dict.fromkeys([OTHER_LABELS, *subsets]))
+    return list(dict.fromkeys(subsets))
 
 
 def _join_label_values(labels: Labels, selector: Labels) -> str:
@@ -180,7 +246,7 @@ class Workloads:
             self._workload_names[destination] = frozenset(
                 echo.name
                 for echo in self.echoes
-                if echo.host == destination.host and set(destination.labels) <= set(echo.labels)
+                if echo.stands_for(destination.host) and set(destination.labels) <= set(echo.labels)
             )
         return self._workload_names[destination]
 
@@ -277,6 +343,42 @@ class Workloads:
                 max_requests = math.ceil(math.log(FALSE_ALARM) / math.log1p(-share))
                 ambiguities.append(Ambiguity(workloads - common, description, max_requests))
         return ambiguities
+
+
+def merge_twins(plan: Plan, workloads: Workloads) -> Plan:
+    """Return the plan with one destination in each case for those that the same pods answer for.
+
+    Services of one selector are such twins, as Argo Rollouts has them at rest: which of them sent
+    a request to a pod, no answer can show.
+    """
+    return replace(plan, cases=tuple(_merge_twins(case, workloads) for case in plan.cases))
+
+
+def _merge_twins(case: Case, workloads: Workloads) -> Case:
+    """Return a case with its twins merged into the first of them with the largest share."""
+    arrivals = case.answer.arrivals
+    if len(case.shares) < 2 or len(arrivals) != len(case.shares):
+        return case
+    pairs = sorted(zip(case.shares, arrivals, strict=True), key=lambda pair: -pair[0][1])
+    merged: dict[frozenset[str], tuple[Destination, float, Arrival]] = {}
+    names: list[str] = []
+    for (destination, share), arrival in pairs:
+        key = workloads.find_workloads(destination) or frozenset({str(destination)})
+        first, total, first_arrival = merged.setdefault(key, (destination, 0.0, arrival))
+        if share and arrival != first_arrival:
+            return case
+        merged[key] = first, total + share, first_arrival
+        names += [] if first is destination else [f"{destination} from {first}"]
+    if not names:
+        return case
+    unproven = f"what tells {', '.join(names)}: the same pods answer for both"
+    answer = replace(
+        case.answer,
+        arrivals=tuple(arrival for _, _, arrival in merged.values()),
+        unproven=(*case.answer.unproven, unproven),
+    )
+    shares = tuple((destination, share) for destination, share, _ in merged.values())
+    return replace(case, shares=shares, answer=answer)
 
 
 def _is_plain(case: Case) -> bool:

@@ -45,7 +45,8 @@ class Pod:
 class Service:
     """A Kubernetes Service; `ports` maps port number -> the pods' port, by number or name.
 
-    An `is_external` service is not in the cluster: its name is its host (of a ServiceEntry).
+    An `is_external` service is not in the cluster: its name is its host (of a ServiceEntry). One
+    that does not `exist` is only a name that rules have: nothing can be sent to it.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Service:
     ports: Mapping[int, int | str]
     at: At
     is_external: bool = False
+    exists: bool = True
 
     @property
     def host(self) -> str:

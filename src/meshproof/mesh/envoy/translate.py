@@ -52,6 +52,8 @@ class Endpoint:
 class Snapshot:
     """Everything that decides the config of all Envoys.
 
+    With `serves_dead_ends` a destination that does not exist, or has no such port, is answered as
+    by istiod's config: its cluster is not there, and that is a 503.
     Raises BadRules, with its place, for a rule that cannot take effect anywhere: nobody would
     notice.
     """
@@ -60,6 +62,7 @@ class Snapshot:
     rules: RuleSet
     endpoints: tuple[Endpoint, ...]
     default_mtls: MtlsMode = "PERMISSIVE"
+    serves_dead_ends: bool = False
 
     def __post_init__(self) -> None:
         for table in self.rules.tables:
@@ -70,7 +73,8 @@ class Snapshot:
 
     def _check_ports(self, table: RouteTable, service: Service) -> None:
         """Raise BadRules if a table is for a port that the service does not have."""
-        for port in set(table.ports) - set(service.ports):
+        absent = set() if self.serves_dead_ends else set(table.ports) - set(service.ports)
+        for port in absent:
             ports = ", ".join(map(str, service.ports))
             raise table.at.error(f"{service.name} has no port {port}; it has: {ports}")
 
@@ -397,7 +401,7 @@ def _find_cluster_name(snapshot: Snapshot, target: Target, caller: _Caller) -> s
     first_port = next(iter(service.ports))
     default_port = first_port if caller.gateway != MESH and len(service.ports) == 1 else caller.port
     port = target.port or default_port
-    if port not in service.ports:
+    if port not in service.ports and not snapshot.serves_dead_ends:
         ports = ", ".join(map(str, service.ports))
         hint = "" if target.port else " (where no `port` is said, it is the one that was called)"
         raise _make_error(target.at, f"{service.name} has no port {port}; it has: {ports}{hint}")
@@ -417,6 +421,7 @@ def translate_clusters(snapshot: Snapshot, identity: Identity) -> list[Resource]
     return [
         _translate_cluster(snapshot, service, port, name, labels, identity)
         for service in snapshot.topology.services
+        if service.exists
         for port in service.ports
         for name, labels in subsets[service.host].items()
     ]

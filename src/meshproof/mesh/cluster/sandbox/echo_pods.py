@@ -6,21 +6,24 @@ the standard `restricted` (Kubernetes docs, "Pod Security Standards"), each with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
 from meshproof.apps.echo_pod import HEALTH_PATH, PORT
-from meshproof.base.names import Labels, is_service
+from meshproof.base.names import is_service
 from meshproof.inventory.known_hosts import KnownHosts
+from meshproof.inventory.world import Presence
 from meshproof.mesh.cluster.api import images, pod_security
 from meshproof.mesh.cluster.api.client import Object
 from meshproof.mesh.cluster.api.objects import SMALL_RESOURCES, SMALL_SIDECAR_ANNOTATIONS
 from meshproof.mesh.cluster.run.probe import INJECT_LABEL, RESTRICTED_POD
 from meshproof.mesh.echo.workloads import EchoWorkload, split_host
 
-#: The label of an echo workload; its value is the name of its Service.
+#: The label of an echo workload; its value is the name of the Service that it was made for.
 LABEL = "meshproof/echo"
+#: The prefix to the name of each Service that selects an echo workload, as the key of a label.
+_SERVICE_PREFIX = "echo.meshproof/"
 #: The namespaces that see a Service (Istio reference, "Resource Annotations").
 EXPORT_TO = "networking.istio.io/exportTo"
 CONTAINER = "echo"
@@ -51,20 +54,33 @@ def select_services(echoes: Sequence[EchoWorkload]) -> list[EchoWorkload]:
     return [echo for echo in echoes if is_service(echo.host)]
 
 
+def list_services(hosts: Iterable[str], known_hosts: KnownHosts) -> list[str]:
+    """Return the hosts that are Services which exist."""
+    return [
+        host
+        for host in hosts
+        if is_service(host)
+        and known_hosts.world.describe_host(host).presence is not Presence.ABSENT
+    ]
+
+
 def make_objects(
     echoes: Sequence[EchoWorkload], known_hosts: KnownHosts, placement: EchoPlacement
 ) -> Iterator[Object]:
-    """Yield the ConfigMap of each namespace, then the Services, then the pods."""
+    """Yield the ConfigMap of each namespace, then the Services, then the pods.
+
+    A host that does not exist has no Service here either, one without pods has one alone.
+    """
     services = select_services(echoes)
     script = (files("meshproof.apps") / "echo_pod.py").read_text(encoding="utf-8")
     for namespace in dict.fromkeys(split_host(echo.host)[1] for echo in services):
         metadata = _make_metadata(_CONFIG, placement.namespaces[namespace], placement.labels)
         script_data = {"echo_pod.py": script}
         yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": script_data}
-    for host in dict.fromkeys(echo.host for echo in services):
+    for host in list_services(placement.ports, known_hosts):
         yield _make_service(host, placement)
     for number, echo in enumerate(services):
-        yield _make_pod(echo, number, known_hosts.selectors.get(echo.host, ()), placement)
+        yield _make_pod(echo, number, placement)
 
 
 def name_pods(
@@ -95,21 +111,19 @@ def _make_service(host: str, placement: EchoPlacement) -> Object:
     port_specs = [
         {"name": f"http-{port}", "port": port, "targetPort": PORT} for port in placement.ports[host]
     ]
-    spec = {"selector": {LABEL: name}, "ports": port_specs}
+    spec = {"selector": {f"{_SERVICE_PREFIX}{name}": "true"}, "ports": port_specs}
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
-def _make_pod(
-    echo: EchoWorkload, number: int, selector: Labels, placement: EchoPlacement
-) -> Object:
-    """Return the pod of an echo workload, with the labels that the user's Service selects."""
+def _make_pod(echo: EchoWorkload, number: int, placement: EchoPlacement) -> Object:
+    """Return the pod of an echo workload, with the labels that the user's Services select."""
     service, namespace = split_host(echo.host)
-    all_labels = {**dict(selector), **dict(echo.labels)}
     user_labels = {
-        key: value for key, value in all_labels.items() if not key.startswith(_INJECTION_PREFIXES)
+        key: value for key, value in echo.labels if not key.startswith(_INJECTION_PREFIXES)
     }
     user_labels.setdefault("app", service)
-    labels = {**user_labels, **placement.labels, LABEL: service, INJECT_LABEL: "true"}
+    selected = {f"{_SERVICE_PREFIX}{split_host(host)[0]}": "true" for host in echo.hosts}
+    labels = {**user_labels, **selected, **placement.labels, LABEL: service, INJECT_LABEL: "true"}
     metadata = _make_metadata(_pod_name(echo, number), placement.namespaces[namespace], labels)
     metadata["annotations"] = dict(SMALL_SIDECAR_ANNOTATIONS)
     return {

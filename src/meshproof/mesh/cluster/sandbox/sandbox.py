@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 from meshproof.base.errors import BadRules, NotReady
-from meshproof.base.names import MESH
+from meshproof.base.names import MESH, is_service
 from meshproof.documents.manifest import Document
 from meshproof.inventory.destination_rules import DestinationRule, read_destination_rules
 from meshproof.inventory.known_hosts import KnownHosts
@@ -33,8 +33,8 @@ from meshproof.mesh.echo.listener import MarkerHeaders
 from meshproof.mesh.echo.workloads import (
     DEFAULT_BETA,
     Workloads,
-    check_hosts,
     collect_ports,
+    list_hosts,
     plan_echo_workloads,
     split_host,
 )
@@ -56,8 +56,7 @@ class Sandbox:
         istio: Istio,
         beta: float | None = None,
     ) -> None:
-        """Raise BadRules for a host that is no service, and if no case can be proven."""
-        check_hosts(rules, known_hosts)
+        """Raise BadRules if no case can be proven."""
         self._rules = rules
         self._known_hosts = known_hosts
         self._scope = scope
@@ -92,7 +91,7 @@ class Sandbox:
 
     def _list_user_namespaces(self) -> list[str]:
         """Return the user's namespaces: those of the rules and of the services that they name."""
-        namespaces = {split_host(echo.host)[1] for echo in echo_pods.select_services(self.echoes)}
+        namespaces = {split_host(host)[1] for host in list_hosts(self._rules) if is_service(host)}
         namespaces |= {document.namespace for document in self._rules.documents}
         return sorted(namespaces)
 
@@ -238,8 +237,8 @@ class Sandbox:
 
     @cached_property
     def _destination_rules(self) -> list[DestinationRule]:
-        """The DestinationRules with subsets of services that have an echo workload."""
-        hosts = {echo.host for echo in echo_pods.select_services(self.echoes)}
+        """The DestinationRules with subsets of services that exist."""
+        hosts = echo_pods.list_services(list_hosts(self._rules), self._known_hosts)
         rules = read_destination_rules(self._documents_of_kind("DestinationRule"))
         return [rule for rule in rules if rule.subsets and rule.host in hosts]
 

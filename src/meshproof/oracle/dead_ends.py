@@ -1,0 +1,138 @@
+"""Dead ends: destinations that cannot answer, as the files have the world.
+
+A destination that does not exist, has no pods or lacks the port is answered by the proxy with an
+error. No rule means that: it is a finding of each case whose requests go there. Nothing here is
+shared with `mesh/`. Source: istiod, pilot/pkg/networking/core/route, GetDestinationCluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from meshproof.base.names import MESH
+from meshproof.documents.manifest import At
+from meshproof.inventory.known_hosts import KnownHosts
+from meshproof.inventory.world import HostState, Presence
+from meshproof.oracle.actions import Destination, to_destination
+from meshproof.oracle.conditions import Call
+from meshproof.rules.model import Target
+
+if TYPE_CHECKING:
+    from meshproof.oracle.case import Case, Plan
+
+
+class DeadEndKind(Enum):
+    """What a destination lacks."""
+
+    SERVICE = "service"
+    PODS = "pods"
+    SUBSET = "subset"
+    PORT = "port"
+
+
+@dataclass(frozen=True)
+class DeadEnd:
+    """A destination that cannot answer: what it lacks, and which share of a case goes there.
+
+    `share` (0..1) is that of the case's requests, with `is_mirror` that of their copies. `at` is
+    where the rule names the destination. `state` is what is known of it. `port` is the one that it
+    lacks, `ports` are those of its Service; `is_called_port` if no rule names it. `subset_at` is
+    where its subset is defined.
+    """
+
+    kind: DeadEndKind
+    destination: Destination
+    share: float
+    at: At
+    state: HostState
+    is_mirror: bool = False
+    port: int = 0
+    ports: tuple[int, ...] = ()
+    is_called_port: bool = False
+    subset_at: At | None = None
+
+
+def mark_dead_ends(plan: Plan, known_hosts: KnownHosts) -> Plan:
+    """Return the plan with the dead ends of each case."""
+    cases = tuple(
+        replace(case, dead_ends=tuple(_join_shares(_find_dead_ends(case, plan, known_hosts))))
+        for case in plan.cases
+    )
+    return replace(plan, cases=cases)
+
+
+def _join_shares(dead_ends: Iterable[DeadEnd]) -> list[DeadEnd]:
+    """Return the dead ends with one for each thing that is lacking: several subsets lack a host."""
+    joined: dict[tuple[object, ...], DeadEnd] = {}
+    for dead_end in dead_ends:
+        subset = dead_end.destination.labels if dead_end.kind is DeadEndKind.SUBSET else ()
+        host = dead_end.destination.host
+        key = dead_end.kind, host, subset, dead_end.port, dead_end.is_mirror
+        first = joined.get(key)
+        share = min(1.0, dead_end.share + (first.share if first else 0.0))
+        joined[key] = replace(first or dead_end, share=share)
+    return list(joined.values())
+
+
+def _find_dead_ends(case: Case, plan: Plan, known_hosts: KnownHosts) -> Iterator[DeadEnd]:
+    """Yield the dead ends of a case: of its requests, then of their copies."""
+    if case.route_index is None:
+        for destination, share in case.shares:
+            target = Target(destination.host, destination.labels, 100, case.call.port)
+            yield from _check_target(target, case.call, share, case.table_at, known_hosts)
+        return
+    table = plan.coverage[case.table_index].table
+    route = table.routes[case.route_index]
+    total = sum(target.weight for target in route.split)
+    forwarded_share = sum(share for _, share in case.shares)
+    for target in route.split if forwarded_share else ():
+        if target.weight:
+            share = forwarded_share * target.weight / total
+            yield from _check_target(target, case.call, share, target.at or route.at, known_hosts)
+    mirrored = {destination for destination, _ in case.answer.mirrors}
+    for mirror in route.mirrors:
+        if to_destination(mirror.target) in mirrored:
+            at, share = mirror.target.at or route.at, mirror.percent / 100
+            for dead_end in _check_target(mirror.target, case.call, share, at, known_hosts):
+                yield replace(dead_end, is_mirror=True)
+
+
+def _check_target(
+    target: Target, call: Call, share: float, at: At, known_hosts: KnownHosts
+) -> Iterator[DeadEnd]:
+    """Yield the dead end of a target, if it is one, for the callers of a call."""
+    world, destination = known_hosts.world, to_destination(target)
+    state = world.describe_host(target.host)
+    if state.presence is Presence.ABSENT:
+        yield DeadEnd(DeadEndKind.SERVICE, destination, share, at, state)
+        return
+    service = world.services.get(target.host)
+    ports = tuple(port.number for port in service.ports) if service is not None else ()
+    port = target.port or _choose_port(ports, call)
+    if ports and port not in ports:
+        yield DeadEnd(
+            DeadEndKind.PORT,
+            destination,
+            share,
+            at,
+            state,
+            port=port,
+            ports=ports,
+            is_called_port=target.port is None,
+        )
+    elif state.is_dead:
+        yield DeadEnd(DeadEndKind.PODS, destination, share, at, state)
+    elif (subset_state := world.describe_subset(target.host, target.labels)).is_dead:
+        subset_at = known_hosts.subset_places.get((target.host, target.labels))
+        yield DeadEnd(DeadEndKind.SUBSET, destination, share, at, subset_state, subset_at=subset_at)
+
+
+def _choose_port(ports: tuple[int, ...], call: Call) -> int:
+    """Return the port of a destination that names none.
+
+    A gateway takes the Service's only port, a sidecar the one that was called.
+    """
+    return ports[0] if call.gateway != MESH and len(ports) == 1 else call.port

@@ -1,0 +1,20 @@
+"""The cause that several broken cases share: written once, with all that it breaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why cases are broken, as fields; equal causes are one.
+
+    `what` says in one line what is wrong, at `place` (file:line). `detail` says why, `repairs` are
+    the ways to mend it, `code` is that of the lint finding, each empty if there is none.
+    """
+
+    what: str
+    place: str
+    detail: str = ""
+    repairs: tuple[str, ...] = ()
+    code: str = ""

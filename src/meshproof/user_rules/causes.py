@@ -1,0 +1,84 @@
+"""Says in words what a dead end is, and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meshproof.base.names import CLUSTER_DOMAIN
+from meshproof.documents.manifest import At
+from meshproof.inventory.world import format_labels
+from meshproof.oracle.dead_ends import DeadEnd, DeadEndKind
+from meshproof.run.cause import Cause
+
+_ELSEWHERE = "if it is kept elsewhere: --inventory PATH"
+
+
+def explain_dead_end(dead_end: DeadEnd) -> Cause:
+    """Return the cause of the cases that end at a dead end."""
+    return _EXPLAIN[dead_end.kind](dead_end)
+
+
+def _explain_absent_service(dead_end: DeadEnd) -> Cause:
+    host, nearest = dead_end.destination.host, dead_end.state.nearest
+    repairs = (f"host: {_shorten(nearest, host)}", _ELSEWHERE) if nearest else (_ELSEWHERE,)
+    detail = f"other Services of its namespace are known{', such as ' if nearest else ''}"
+    return Cause(
+        f"no Service has the host {host}",
+        _format_place(dead_end.at),
+        detail + (_shorten(nearest, host) if nearest else ""),
+        repairs,
+        "MP0507",
+    )
+
+
+def _explain_no_pods(dead_end: DeadEnd) -> Cause:
+    return Cause(
+        f"Service {dead_end.destination.owner} has no pods",
+        _format_place(dead_end.state.at or dead_end.at),
+        dead_end.state.reason,
+        ("a selector that its pods' labels match", _ELSEWHERE.replace("it is", "they are")),
+    )
+
+
+def _explain_empty_subset(dead_end: DeadEnd) -> Cause:
+    destination, state = dead_end.destination, dead_end.state
+    pods = state.reason if not state.pods else f"its pods have {state.reason or 'none of these'}"
+    return Cause(
+        f"subset {destination.subset} of {destination.owner} selects no pod",
+        _format_place(dead_end.subset_at or dead_end.at),
+        f"wants {format_labels(destination.labels)}; {pods}",
+        ("labels that its pods have", _ELSEWHERE.replace("it is", "they are")),
+        "MP0504",
+    )
+
+
+def _explain_absent_port(dead_end: DeadEnd) -> Cause:
+    ports = ", ".join(map(str, dead_end.ports))
+    called = ", the one that was called" if dead_end.is_called_port else ""
+    return Cause(
+        f"{dead_end.destination.owner} has no port {dead_end.port}",
+        _format_place(dead_end.at),
+        f"its Service has {ports}; port {dead_end.port} is asked for{called}",
+        (f"port: {{number: {dead_end.ports[0]}}}",),
+        "MP0510",
+    )
+
+
+_EXPLAIN: dict[DeadEndKind, Callable[[DeadEnd], Cause]] = {
+    DeadEndKind.SERVICE: _explain_absent_service,
+    DeadEndKind.PODS: _explain_no_pods,
+    DeadEndKind.SUBSET: _explain_empty_subset,
+    DeadEndKind.PORT: _explain_absent_port,
+}
+
+
+def _format_place(at: At) -> str:
+    """Return file and line."""
+    return f"{at.file}:{at.line}"
+
+
+def _shorten(host: str, other_host: str) -> str:
+    """Return the short name of a host where the other one is of the same namespace."""
+    name, _, rest = host.partition(".")
+    is_near = rest == other_host.partition(".")[2] and rest.endswith(CLUSTER_DOMAIN)
+    return name if is_near else host

@@ -1,0 +1,92 @@
+"""What stands around a user's rules: what --inventory adds, and what is stood in for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshproof.base.errors import BadRules, pluralize
+from meshproof.base.names import is_service
+from meshproof.documents import manifest
+from meshproof.documents.manifest import Document
+from meshproof.inventory.known_hosts import KnownHosts
+from meshproof.inventory.world import Presence
+from meshproof.mesh.echo.workloads import list_hosts, list_targets, split_host
+from meshproof.rules.model import RuleSet
+from meshproof.user_rules import live
+
+if TYPE_CHECKING:
+    from meshproof.mesh.protocol import ClusterOptions
+
+#: At most this many hosts of one reason are named in a note.
+_MAX_NAMES = 8
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The objects of --inventory, and what of its files could not be read, by name with reason."""
+
+    documents: tuple[Document, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+def read_surroundings(
+    paths: Sequence[str], cluster_options: ClusterOptions | None = None
+) -> Surroundings:
+    """Read the objects at files, folders and `cluster:NAMESPACE`.
+
+    A file that cannot be read is named; a path without any object raises BadRules.
+    """
+    documents: list[Document] = []
+    unread: list[str] = []
+    for path in paths:
+        if live.is_live(path):
+            documents += live.read_documents([path], cluster_options)
+            continue
+        for file in _list_files(path):
+            try:
+                objects = manifest.read([file])
+                for document in objects:
+                    _ = document.kind, document.api_version, document.name, document.namespace
+                documents += objects
+            except BadRules as error:
+                unread.append(str(error))
+    if paths and not documents:
+        reasons = "".join(f"\n{reason}" for reason in unread)
+        raise BadRules(f"--inventory {', '.join(paths)}: no Kubernetes objects found{reasons}")
+    return Surroundings(tuple(documents), tuple(unread))
+
+
+def _list_files(path: str) -> list[str]:
+    """Return the YAML files of a folder; a file as it is."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return [path]
+    files = (*folder.rglob("*.yaml"), *folder.rglob("*.yml"))
+    return [str(file) for file in sorted(files) if file.is_file()]
+
+
+def describe_world(rules: RuleSet, known_hosts: KnownHosts) -> Iterator[str]:
+    """Yield a note for each reason why hosts of the rules are stood in for, and what is unread."""
+    world = known_hosts.world
+    names_by_reason: dict[str, dict[str, None]] = {}
+    for host in list_hosts(rules):
+        state = world.describe_host(host)
+        if not is_service(host) and state.presence is Presence.STOOD_IN:
+            names_by_reason.setdefault(state.reason, {})[host] = None
+    for target in list_targets(rules):
+        state = world.describe_subset(target.host, target.labels)
+        if state.presence is Presence.STOOD_IN:
+            names = names_by_reason.setdefault(state.reason, {})
+            is_of_subset = world.describe_host(target.host).presence is Presence.PRESENT
+            name = ".".join(split_host(target.host)) if is_service(target.host) else target.host
+            names[f"{name} {target.subset}" if is_of_subset else name] = None
+    for reason, names in names_by_reason.items():
+        shown = ", ".join(list(names)[:_MAX_NAMES])
+        more = (
+            f" and {pluralize(len(names) - _MAX_NAMES, 'other')}" if len(names) > _MAX_NAMES else ""
+        )
+        yield f"stood in for by echo workloads, as {reason}: {shown}{more}"
+    yield from (f"not read: {reason}" for reason in (*world.unread, *world.unread_workloads))
