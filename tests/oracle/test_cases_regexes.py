@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from meshproof.base.errors import BadRules
 from meshproof.documents.manifest import At
 from meshproof.oracle import strings
 from meshproof.rules.model import StringMatch
@@ -48,3 +49,10 @@ def test_near_misses_are_few() -> None:
     condition = StringMatch("regex", "/[a-z]+/[0-9]+/[A-F]{3}/[a-z_]+", At("a.yaml", 1))
     value = next(strings.generate_matches(condition, ""))
     assert len(list(strings.generate_near_misses(condition, value))) <= 18
+
+
+@pytest.mark.parametrize("pattern", ["(?:(?:(?:a?){100}){100}){100}", "a{1,1000}" * 100])
+def test_a_regex_that_istio_refuses_is_refused_before_a_value_is_made(pattern: str) -> None:
+    condition = StringMatch("regex", pattern, At("a.yaml", 1))
+    with pytest.raises(BadRules, match=r"a\.yaml:1:1: RE2 does not take the regex"):
+        list(strings.generate_matches(condition, ""))

@@ -155,8 +155,12 @@ def describe_exit_codes() -> str:
 
 def describe_internal_error(error: BaseException) -> str:
     """Return the message about an unexpected exception: what it is, and what to do."""
-    summary = traceback.format_exception_only(error)[-1].strip()
-    return f"internal error: {summary}\n{REPORT_IT}"
+    return f"internal error: {describe_exception(error)}\n{REPORT_IT}"
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return an exception in one line: its type and its text."""
+    return traceback.format_exception_only(error)[-1].strip()
 
 
 def pluralize(count: int, noun: str, several: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -287,6 +288,10 @@ class _EventReader:
                 raise at.error(
                     f"{describe_path(path)}: {text[:40]!r} is not readable as {tag_name}"
                 ) from None
+        if isinstance(content, (int, float)) and not abs(content) <= sys.float_info.max:
+            raise at.error(
+                f"{describe_path(path)}: {text[:40]!r} is no number that Kubernetes takes"
+            )
         if event.implicit[0]:
             self._plain_scalars[text] = content
         return content

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from meshproof.documents.manifest import Document
+from meshproof.documents.manifest import At, Document
 from meshproof.lint import checks
 from meshproof.lint.checks.shape_defects import SHAPE_CHECKS
-from meshproof.lint.engine.finding import Finding, Hit, Level
+from meshproof.lint.engine.finding import Finding, Hit, Level, build_unchecked_hit
 from meshproof.lint.engine.page import Page, read_page
 from meshproof.lint.engine.project import Project
 
@@ -33,6 +33,8 @@ __all__ = [
     "read_page",
 ]
 
+#: The code of what could not be read or checked.
+_UNREADABLE = "MP0100"
 _MODULE_NAME = re.compile(r"mp\d{4}_\w+")
 
 
@@ -79,7 +81,19 @@ def lint(
 
 
 def _run_check(check: Check, project: Project) -> Iterator[Finding]:
-    """Yield the findings of one check, with the level of its page."""
-    for hit in check.run(project):
-        level = read_page(check.code).level
-        yield Finding(hit.at, check.code, level, hit.message, hit.suggestion)
+    """Yield the findings of one check, with the level of its page.
+
+    A check that raises ends with a finding that says so: the other checks go on.
+    """
+    try:
+        for hit in check.run(project):
+            yield _make_finding(check.code, hit)
+    except Exception as error:
+        at = next((document.at for document in project.documents), At("", 1))
+        subject = f"{check.code} in every object"
+        yield _make_finding(_UNREADABLE, build_unchecked_hit(subject, error, at))
+
+
+def _make_finding(code: str, hit: Hit) -> Finding:
+    """Return a hit as a finding of a code, with the level of its page."""
+    return Finding(hit.at, code, read_page(code).level, hit.message, hit.suggestion)

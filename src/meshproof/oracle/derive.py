@@ -39,6 +39,7 @@ from meshproof.oracle.conditions import (
     list_unproven,
     shorten,
 )
+from meshproof.oracle.match_finder import MatchFinder, match_holds
 from meshproof.rules.model import Gateway, Match, Route, RouteTable, RuleSet
 
 __all__ = ["Call", "Case", "Coverage", "Destination", "Plan", "derive", "find_route", "match_holds"]
@@ -155,21 +156,7 @@ def _derive_unnamed_host_cases(
 
 def find_route(table: RouteTable, call: Call) -> int | None:
     """Return the index of the first route that takes the call, None when none does."""
-    return _find_match(table, call)[0]
-
-
-def _find_match(table: RouteTable, call: Call) -> tuple[int | None, Match | None]:
-    """Return the index of the route that takes the call, and its first match that holds."""
-    for index, route in enumerate(table.routes):
-        for match in route.matches or (None,):
-            if match is None or match_holds(match, call):
-                return index, match
-    return None, None
-
-
-def match_holds(match: Match, call: Call) -> bool:
-    """Say whether every condition of a match holds for the call."""
-    return all(condition.holds(call) for condition in list_conditions(match))
+    return MatchFinder(table).find(call)[0]
 
 
 class _TableDeriver:
@@ -202,6 +189,12 @@ class _TableDeriver:
         self._rivals = {
             entrance: list(rivals_by_key.get(self._make_entrance_key(entrance), {}).values())
             for entrance in entrances
+        }
+        self._finder = MatchFinder(table)
+        self._rival_finders = {
+            id(rival): MatchFinder(rival)
+            for entrance_rivals in self._rivals.values()
+            for rival, _ in entrance_rivals
         }
         rival_entrances = list(itertools.chain(*(calls for _, calls in rivals)))
         self._narrower_hosts = {
@@ -299,7 +292,7 @@ class _TableDeriver:
             without_port = [name for name in names if ":" not in name][1:]
             for name in (*without_port[:1], *with_port[:1]):
                 changed = replace(call, authority=name)
-                index, match = _find_match(self._table, changed)
+                index, match = self._finder.find(changed)
                 if not self._is_contested(entrance, changed):
                     answer = None
                     if index is not None:
@@ -313,7 +306,7 @@ class _TableDeriver:
 
         The plainest call is best, else the last routes demand least.
         """
-        if self._table.gateways is None or find_route(self._table, entrance) is not None:
+        if self._table.gateways is None or self._finder.find(entrance)[0] is not None:
             return entrance
         for index, route in reversed(list(enumerate(self._table.routes))):
             for match in route.matches or (None,):
@@ -341,7 +334,7 @@ class _TableDeriver:
         for variant in itertools.chain(
             *(source.derive_variants(route, match, call) for source in sources)
         ):
-            if _find_match(self._table, variant.call) == _find_match(self._table, call):
+            if self._finder.find(variant.call) == self._finder.find(call):
                 yield self.make_case(
                     variant.call,
                     f"{description}, {variant.description}",
@@ -370,7 +363,7 @@ class _TableDeriver:
         """
         calls_by_match: dict[tuple[int | None, Match | None], list[Call]] = defaultdict(list)
         for case in cases:
-            calls_by_match[_find_match(self._table, case.call)].append(case.call)
+            calls_by_match[self._finder.find(case.call)].append(case.call)
         overlap_cases: list[Case] = []
         pairs = overlaps.pair_with_later_routes(self._table)
         for index, match, later in itertools.islice(pairs, overlaps.MAX_PAIRS):
@@ -408,7 +401,7 @@ class _TableDeriver:
         later_match = next((match for match in matches if match_holds(match, call)), None)
         if later_match is None:
             return None
-        deciding_index, deciding_match = _find_match(self._table, call)
+        deciding_index, deciding_match = self._finder.find(call)
         answer = _extract_observable(self._table.routes[index], deciding_match, call)
         later_answer = _extract_observable(route, later_match, call)
         return later_match if deciding_index == index and answer != later_answer else None
@@ -445,10 +438,9 @@ class _TableDeriver:
         An `index` of None stands for the end of the table. Rival tables block, too. For a route
         without a match this is a match without conditions.
         """
-        for route in self._table.routes[:index]:
-            for match in route.matches or (Match(route.at),):
-                if match_holds(match, call):
-                    return match
+        own_index, match = self._finder.find(call)
+        if own_index is not None and (index is None or own_index < index):
+            return match or Match(self._table.routes[own_index].at)
         return self._find_rival_match(entrance, call)
 
     def _find_rival_match(self, entrance: Call, call: Call) -> Match | None:
@@ -458,9 +450,9 @@ class _TableDeriver:
         """
         if not self._is_visible(call):
             return Match(self._table.at)
-        own_index, own_match = _find_match(self._table, call)
+        own_index, own_match = self._finder.find(call)
         for rival, gateway in self._rivals[entrance]:
-            index, match = _find_match(rival, replace(call, gateway=gateway))
+            index, match = self._rival_finders[id(rival)].find(replace(call, gateway=gateway))
             if call.gateway == MESH:
                 if not precedence.owns_mesh_host(self._table, rival, call):
                     return match or Match(rival.at)
@@ -577,7 +569,7 @@ class _TableDeriver:
         answer: ExpectedAnswer | None = None,
     ) -> Case:
         """Return the case of a call. `answer` replaces the one that its route gives."""
-        index, match = _find_match(self._table, call) if self._is_visible(call) else (None, None)
+        index, match = self._finder.find(call) if self._is_visible(call) else (None, None)
         is_service = call.gateway == MESH and call.host.endswith(CLUSTER_DOMAIN)
         service = call.host.split(".")[0] if is_service else call.host
         shares: Shares = ()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
+from meshproof.base.regexes import compile_regex
 from meshproof.oracle import regex_variants
 from meshproof.rules.model import StringMatch
 
@@ -20,6 +21,8 @@ UNMATCHED_VALUE = "meshproof-other"
 _MAX_SAMPLES = 40
 #: The maximum length of a value generated from a regex: a longer one proves no more.
 _MAX_LENGTH = 512
+#: So much of a regex is shown in a message.
+_MAX_SHOWN = 100
 #: Preferred characters where a regex leaves the choice.
 _SIMPLE_CHARACTERS = frozenset(string.ascii_lowercase + string.digits)
 #: Values that a header carries without encoding or trimming.
@@ -53,26 +56,12 @@ def describe_condition(string_match: StringMatch) -> str:
 
 def _compile_regex(string_match: StringMatch) -> Any:
     """Return the compiled regex. Raises BadRules for one that RE2 rejects."""
-    compiled = _try_compile(string_match.value)
+    compiled = compile_regex(string_match.value)
     if isinstance(compiled, str):
         raise string_match.at.error(
-            f"RE2 does not take the regex '{string_match.value}': {compiled}"
+            f"RE2 does not take the regex '{string_match.value[:_MAX_SHOWN]}': {compiled}"
         )
     return compiled
-
-
-@functools.lru_cache(maxsize=4096)
-def _try_compile(pattern: str) -> Any:
-    """Return the compiled regex, or the reason why RE2 rejects it."""
-    import re2
-
-    options = re2.Options()
-    options.log_errors = False  # RE2 would write to standard error
-    try:
-        return re2.compile(pattern, options)
-    except re2.error as error:
-        message = error.args[0]
-        return message.decode(errors="replace") if isinstance(message, bytes) else str(message)
 
 
 def replace_matches(string_match: StringMatch, substitution: str, value: str) -> str:
@@ -144,6 +133,7 @@ def generate_matches(string_match: StringMatch, default: str) -> Iterator[str]:
         yield string_match.value
         yield f"{string_match.value}/x"
     elif string_match.kind == "regex":
+        _compile_regex(string_match)  # values of one that RE2 rejects may take hours to make
         yield from (
             value
             for value in _generate_from_regex(string_match.value)

@@ -143,6 +143,8 @@ def _check_number(value: Value, content: Scalar, shape: Shape) -> Iterator[Defec
 
 def _format_range(shape: Shape) -> str:
     """Return the range of a number in words."""
+    if shape.minimum is None and shape.maximum is None:
+        return "that is not as large"
     if shape.maximum is None:
         return f"of {shape.minimum:g} or more"
     return f"from {shape.minimum or 0:g} to {shape.maximum:g}"

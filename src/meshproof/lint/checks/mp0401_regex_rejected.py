@@ -10,6 +10,8 @@ from meshproof.lint.model import regexes
 from meshproof.lint.model.string_matches import read_regexes
 
 CODE = "MP0401"
+#: So much of a regex is shown in a message.
+_MAX_SHOWN = 100
 
 
 def check(project: Project) -> Iterator[Hit]:
@@ -19,6 +21,10 @@ def check(project: Project) -> Iterator[Hit]:
         if error:
             feature, repair = regexes.suggest_replacement(regex.text)
             reason = f"RE2 has no {feature}" if feature else error
-            yield Hit(regex.at, f"{regex.part}: regex '{regex.text}' is rejected: {reason}", repair)
+            yield Hit(
+                regex.at,
+                f"{regex.part}: regex '{regex.text[:_MAX_SHOWN]}' is rejected: {reason}",
+                repair,
+            )
         elif not regex.text:
             yield Hit(regex.at, f"{regex.part}: the regex is empty, which Istio rejects", "{}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.base.names import MESH
+from meshproof.documents.lookup import find_values
 from meshproof.inventory import Inventory
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
@@ -48,8 +49,8 @@ def _find_wrong_port(
 
 def _matches_on_port(route: Route) -> bool:
     """Say whether a match of the route has a condition on the port."""
-    matches = route.value.get("match")
-    return any(match.get("port") is not None for match in (matches.items() if matches else ()))
+    ports = find_values(route.value, "match", "port")
+    return any(port.content is not None for port in ports)
 
 
 def _is_port_clear(inventory: Inventory, gateway_name: str, ports: list[int]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from meshproof.base.errors import BadRules, describe_exception
 from meshproof.documents.manifest import At
 
 
@@ -26,6 +27,20 @@ class Hit:
     at: At
     message: str
     suggestion: str = ""
+
+
+def build_unchecked_hit(subject: str, error: Exception, at: At) -> Hit:
+    """Return the hit for an error that ended a check; `at` is its place if the error has none.
+
+    Raises MemoryError: that is no fault of the files.
+    """
+    if isinstance(error, MemoryError):
+        raise error
+    if isinstance(error, BadRules) and error.file:
+        at = At(error.file, error.line, error.column)
+        return Hit(at, f"could not check {subject}: {error.reason}")
+    summary = f"could not check {subject}: {describe_exception(error)}"
+    return Hit(at, summary, "report it to meshproof's issue tracker, with the object")
 
 
 @dataclass(frozen=True, order=True)

@@ -11,7 +11,7 @@ from meshproof.documents.form.walk import check_document
 from meshproof.documents.lookup import read_api_group, read_kind
 from meshproof.documents.manifest import Document, Value
 from meshproof.inventory import Inventory
-from meshproof.lint.engine.finding import Hit
+from meshproof.lint.engine.finding import Hit, build_unchecked_hit
 
 
 class Project:
@@ -22,8 +22,8 @@ class Project:
     """
 
     def __init__(self, documents: Iterable[Document], unreadable: Iterable[Hit] = ()) -> None:
-        self.unreadable = tuple(unreadable)
-        examined = [check_document(document) for document in documents]
+        examined, uncheckable = _examine(documents)
+        self.unreadable = (*unreadable, *uncheckable)
         #: The documents as they were meant: what is misspelt stands here under its right name.
         self.documents = [document for document, _ in examined]
         self._defects_by_document = {id(document): defects for document, defects in examined}
@@ -106,6 +106,19 @@ class Project:
     def inventory(self) -> Inventory:
         """Services, workloads, DestinationRules, gateways and entries among the documents."""
         return Inventory(self.documents)
+
+
+def _examine(
+    documents: Iterable[Document],
+) -> tuple[list[tuple[Document, list[Defect]]], list[Hit]]:
+    """Return each document with its defects, and a hit for each that could not be examined."""
+    examined, uncheckable = [], []
+    for document in documents:
+        try:
+            examined.append(check_document(document))
+        except Exception as error:  # one object must not hide what is wrong with the others
+            uncheckable.append(build_unchecked_hit("this object", error, document.at))
+    return examined, uncheckable
 
 
 def _position(positioned: tuple[int, Document]) -> int:

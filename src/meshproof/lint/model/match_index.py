@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -21,6 +21,8 @@ class MatchIndex:
 
     _numbers_by_key: dict[ConditionKey, list[int]] = field(default_factory=dict)
     _numbers_without_key: list[int] = field(default_factory=list)
+    #: The lengths of the beginnings that are keys: others need no lookup.
+    _beginning_lengths: set[int] = field(default_factory=set)
     _entries: list[tuple[Route, Match]] = field(default_factory=list)
 
     def add(self, route: Route, match: Match) -> None:
@@ -34,6 +36,8 @@ class MatchIndex:
         )
         for key in keys:
             self._numbers_by_key.setdefault(key, []).append(number)
+            if key[0] == "start":
+                self._beginning_lengths.add(len(key[2]))
         if not keys:
             self._numbers_without_key.append(number)
 
@@ -41,7 +45,7 @@ class MatchIndex:
         """Yield the matches that accept every request that `match` accepts, in order."""
         numbers = set(self._numbers_without_key)
         for condition in match.conditions:
-            for key in _list_lookup_keys(condition):
+            for key in _list_lookup_keys(condition, self._beginning_lengths):
                 numbers.update(self._numbers_by_key.get(key, ()))
         for number in sorted(numbers):
             route, indexed_match = self._entries[number]
@@ -64,8 +68,11 @@ def _list_keys(condition: Condition) -> Iterator[ConditionKey]:
         yield ("regex", condition.part, "")
 
 
-def _list_lookup_keys(condition: Condition) -> Iterator[ConditionKey]:
-    """Yield the keys under which conditions implied by this one are indexed."""
+def _list_lookup_keys(condition: Condition, lengths: Collection[int]) -> Iterator[ConditionKey]:
+    """Yield the keys under which conditions implied by this one are indexed.
+
+    `lengths` are those of the beginnings that are indexed.
+    """
     if condition.negated or condition.ignores_case:
         return
     beginning = condition.text
@@ -77,7 +84,7 @@ def _list_lookup_keys(condition: Condition) -> Iterator[ConditionKey]:
         beginning = regexes.find_leading_text(condition.text)
     elif condition.match_type not in ("prefix", "path"):
         return
-    for length in range(len(beginning) + 1):
+    for length in (length for length in lengths if length <= len(beginning)):
         yield ("start", condition.part, beginning[:length])
 
 

@@ -1,16 +1,15 @@
 r"""Regexes as Envoy reads them: RE2, compared with the whole value.
 
-google-re2 wraps the library that Envoy uses. It is one wheel of 0.6 MB for CPython 3.9 and later on
-Linux, macOS and Windows. It loads in 30 ms, and only if a rule has a regex. A list of what RE2
-lacks would be wrong about `{1001}` or `\Z`, and Python's `re` differs. The structure of a pattern
-is parsed here without guessing: what is not understood gives no answer.
+A list of what RE2 lacks would be wrong about `{1001}` or `\Z`, and Python's `re` differs. The
+structure of a pattern is parsed here without guessing: what is not understood gives no answer.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
-from typing import Any
+from functools import cache
+
+from meshproof.base.regexes import compile_regex
 
 _ESCAPE = re.compile(r"\\(?:x\{[0-9a-fA-F]+\}|x[0-9a-fA-F]{2}|[pP]\{\^?\w+\}|[pP]\w|.)", re.S)
 _CLASS = re.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", re.S)
@@ -30,23 +29,9 @@ _UNSUPPORTED = (
 )
 
 
-@lru_cache(maxsize=4096)
-def _compile(pattern: str) -> Any:
-    """Return the compiled pattern, or the error message of RE2."""
-    import re2
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        return re2.compile(pattern, options)
-    except re2.error as error:
-        reason = error.args[0] if error.args else "not a regex"
-        return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
-
-
 def find_error(pattern: str) -> str:
     """Return the error message of RE2 for a pattern, empty if it is valid."""
-    compiled = _compile(pattern)
+    compiled = compile_regex(pattern)
     return compiled if isinstance(compiled, str) else ""
 
 
@@ -60,13 +45,13 @@ def suggest_replacement(pattern: str) -> tuple[str, str]:
 
 def matches_whole(pattern: str, value: str) -> bool:
     """Say whether a pattern matches the whole of a value. An invalid one matches nothing."""
-    compiled = _compile(pattern)
+    compiled = compile_regex(pattern)
     return not isinstance(compiled, str) and compiled.fullmatch(value) is not None
 
 
 def matches_part(pattern: str, value: str) -> bool:
     """Say whether a pattern matches some part of a value."""
-    compiled = _compile(pattern)
+    compiled = compile_regex(pattern)
     return not isinstance(compiled, str) and compiled.search(value) is not None
 
 
