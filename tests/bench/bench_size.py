@@ -27,9 +27,13 @@ ROUTE = "    route: [{destination: {host: shop}}]\n"
 REGEX = "    - {headers: {cookie: {regex: '%s'}}}\n"
 
 
+#: Findings, and routes without a proof, are no failure here.
+TOLERANT = '"$@"; case $? in 0|3|79) ;; *) exit 1 ;; esac'
+
+
 def run(*command: str) -> float:
-    """Return the seconds of a command, whatever it says."""
-    return timed(python("-m", "meshproof", *command), may_fail=True)
+    """Return the seconds of a command that may have findings."""
+    return timed(["sh", "-c", TOLERANT, "sh", *python("-m", "meshproof", *command)])
 
 
 def rows(options: argparse.Namespace) -> Iterator[Row]:
