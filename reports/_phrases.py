@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from meshproof.base.errors import pluralize
 from meshproof.mesh.protocol import Served
+from meshproof.run.broken import BrokenByCause, count_without_cause, group_by_cause
 from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict.phrases import describe_expected
 from meshproof.verdict.report import compute_false_alarm_rate
@@ -31,7 +32,7 @@ def render_headline(run: Run) -> str:
     if run.outcome is Outcome.INTERNAL_ERROR:
         return f"Internal error: {promises} could not be checked"
     if run.outcome is Outcome.FAILED:
-        return f"Failed: {promises} {_is_or_are(count)} broken"
+        return f"Failed: {promises} {_is_or_are(count)} broken{_count_causes(run)}"
     if run.outcome is Outcome.MESH_NOT_READY:
         return f"Mesh not ready: {promises} could not be checked"
     if run.unreached and run.outcome is Outcome.INCONCLUSIVE and not count:
@@ -41,6 +42,26 @@ def render_headline(run: Run) -> str:
     if not count:
         return f"Inconclusive: none of {pluralize(total, 'promise')} was checked"
     return f"Inconclusive: {promises} {_is_or_are(count)} undecided"
+
+
+def _count_causes(run: Run) -> str:
+    """Return `, by 2 causes` where each failure has one that is known."""
+    groups = group_by_cause(run)
+    return f", by {pluralize(len(groups), 'cause')}" if not count_without_cause(run.results) else ""
+
+
+def list_cause_parts(group: BrokenByCause) -> list[tuple[str, str]]:
+    """Return the labelled parts of a cause: what it breaks, an example, how to mend it."""
+    failure = group.example.failure
+    parts = (
+        ("why", group.cause.why),
+        ("breaks", group.breaks),
+        ("shares", group.shares),
+        ("e.g.", f"{group.example.name}: {failure.observed if failure else ''}"),
+        ("repair", group.cause.repair),
+        ("see it", failure.curl if failure else ""),
+    )
+    return [(label, text) for label, text in parts if text]
 
 
 def render_counts(run: Run) -> str:

@@ -12,6 +12,8 @@ from typing import IO, TYPE_CHECKING, cast
 
 from meshproof.base.errors import pluralize
 from meshproof.base.escaping import escape_line, escape_text
+from meshproof.run.broken import BrokenByCause, group_by_cause, has_cause
+from meshproof.run.cause import Cause
 from meshproof.run.record import Outcome, Result, Run
 
 from . import _phrases, _terminal
@@ -52,6 +54,7 @@ class Writer:
         self._live: Live | None = None
         self._printed_facts: set[str] = set()
         self._run: Run | None = None
+        self._known_causes: set[Cause] = set()
 
     def started(self, run: Run) -> None:
         """Print the mesh and what a pass proves; start the status line."""
@@ -103,7 +106,7 @@ class Writer:
             place = [escape_line(result.rule)] if is_user_case else []
             line = "  ".join([name, result.outcome, duration, *place])
         self._print(line, f"{mark} ", colour)
-        lines = _phrases.list_statements(result)
+        lines = [] if self._is_known_cause(result) else _phrases.list_statements(result)
         if result.outcome is Outcome.NOT_SUPPORTED:
             lines = [result.message]  # the feature, and how to get it
         self._print("\n".join(lines), "  ")
@@ -114,6 +117,9 @@ class Writer:
         """Print every failure in full, then the verdict on the run as the last line."""
         self._stop_status_line()
         self._print_facts(run)
+        for group in group_by_cause(run):
+            self._console.print()
+            self._print_cause(group)
         for number, result in enumerate(_find_unsuccessful(run), start=1):
             self._console.print()
             self._print_failure(number, result)
@@ -125,6 +131,25 @@ class Writer:
         )
         self._console.print(escape_line(verdict_line), style=_MARKS[run.outcome][2], soft_wrap=True)
         self._stdout.close()
+
+    def _is_known_cause(self, result: Result) -> bool:
+        """Say whether an earlier result has failed by the same cause."""
+        cause = result.failure.root_cause if result.failure and has_cause(result) else None
+        is_known = cause in self._known_causes
+        self._known_causes |= {cause} if cause else set()
+        return is_known
+
+    def _print_cause(self, group: BrokenByCause) -> None:
+        """Print a cause once for all cases that it breaks: at most 12 lines."""
+        marks = _MARKS[Outcome.FAILED]
+        self._print(
+            f"{group.cause.what}  {group.cause.place}", f"{marks[self._mark_index] * 2}  ", marks[2]
+        )
+        for label, text in _phrases.list_cause_parts(group):
+            if label == "see it":
+                self._console.print(f"      {label:<8} {escape_line(text)}", soft_wrap=True)
+            else:
+                self._print(_shorten_lines(text, self._console.width), f"      {label:<8} ")
 
     def _print_failure(self, number: int, result: Result) -> None:
         """Print one failure with its parts. A curl command is not wrapped, so it can be copied."""
@@ -218,7 +243,20 @@ class _Status:
         )
 
 
+def _shorten_lines(text: str, width: int) -> str:
+    """Return a part of a cause in at most two lines."""
+    longest = max(2 * (width - 20), 20)
+    return text if len(text) <= longest else f"{text[: longest - 4]} ..."
+
+
 def _find_unsuccessful(run: Run) -> Iterator[Result]:
-    """Return the results to print in full: neither passed, unsupported nor skipped."""
+    """Return the results to print in full: neither passed, unsupported nor skipped.
+
+    Those of one known cause are told by it; where the run is verbose, in full, too.
+    """
     quiet = (Outcome.PASSED, Outcome.NOT_SUPPORTED, Outcome.SKIPPED)
-    return (result for result in run.results if result.outcome not in quiet)
+    return (
+        result
+        for result in run.results
+        if result.outcome not in quiet and (run.is_verbose or not has_cause(result))
+    )

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from meshproof.base.errors import pluralize
 from meshproof.base.escaping import escape_text
+from meshproof.run.broken import group_by_cause
 from meshproof.run.record import Check, Outcome, Result, Run
 from meshproof.verdict.comparison import CAUGHT
 from meshproof.verdict.phrases import describe_bound, format_percent
@@ -62,6 +63,7 @@ class Writer:
         page = environment.from_string(source).render(
             run=run,
             phrases=_phrases,
+            causes=group_by_cause(run),
             describe_bound=describe_bound,
             percent=format_percent,
             plural=pluralize,

@@ -135,6 +135,7 @@ class Recorder:
             command=_format_command_line(config),
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             notes=list(self._context.notes),
+            is_verbose=config.option.verbose > 0,
         )
 
     def _choose_writers(self) -> list[Writer]:

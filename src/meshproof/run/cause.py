@@ -18,3 +18,13 @@ class Cause:
     detail: str = ""
     repairs: tuple[str, ...] = ()
     code: str = ""
+
+    @property
+    def why(self) -> str:
+        """The detail with the code of the lint finding."""
+        return f"{self.detail} ({self.code})" if self.code else self.detail
+
+    @property
+    def repair(self) -> str:
+        """The ways to mend it, in one line."""
+        return "; or, ".join(self.repairs)

@@ -36,10 +36,20 @@ class Failure:
         parts = (
             ("cause", self.cause),
             *label_evidence(self.expected, self.observed, self.curl),
+            *self._cause_parts,
+            *self._cause_parts,
             ("clues", "\n".join(map(str, self.clues))),
             ("diagnosis", self.diagnosis),
         )
         return [(label, text) for label, text in parts if text]
+
+    @property
+    def _cause_parts(self) -> list[tuple[str, str]]:
+        """What the cause is that others break by, too, and its repair."""
+        if self.root_cause is None:
+            return []
+        because = f"{self.root_cause.what} ({self.root_cause.place}): {self.root_cause.why}"
+        return [("because", because), ("repair", self.root_cause.repair)]
 
 
 class BrokenPromise(EvidenceError, AssertionError):

@@ -151,7 +151,8 @@ class Run:
     stands in for an official one, `command` reproduces the run, `started` is an ISO 8601 time,
     `seconds` the wall time, `not_proven` has a line for each part of the user's rules that no
     request proves, `unreached` one for each route that no request reaches, `error` the message of
-    an error that ended the whole run, else empty.
+    an error that ended the whole run, else empty. With `is_verbose` every broken case is told in
+    full, also those of one cause.
     """
 
     version: str
@@ -163,6 +164,7 @@ class Run:
     notes: list[str] = field(default_factory=list)
     not_proven: list[str] = field(default_factory=list)
     unreached: list[str] = field(default_factory=list)
+    is_verbose: bool = False
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
     interrupted: bool = False
