@@ -30,6 +30,13 @@ def find_values(parent: Value | None, *path: str) -> list[Value]:
     return values
 
 
+def get_value(parent: Value | None, key: str) -> Value | None:
+    """Return the value under a key, None where it is absent or null, or `parent` no mapping."""
+    if parent is None or not isinstance(parent.content, dict):
+        return None
+    return parent.get(key)
+
+
 def read_kind(document: Document) -> str:
     """Return a document's kind, or an empty text."""
     return read_text(document.root.mapping().get("kind"))

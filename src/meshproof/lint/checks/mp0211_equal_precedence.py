@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.base.names import CLUSTER_DOMAIN, qualify_host
-from meshproof.documents.lookup import find_values, read_spec, read_text
-from meshproof.documents.manifest import Document, Value
+from meshproof.documents.lookup import find_values, read_spec
+from meshproof.documents.manifest import Document
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
+from meshproof.rules.legacy.written import find_service_host
 
 CODE = "MP0211"
 
@@ -25,7 +25,7 @@ def check(project: Project) -> Iterator[Hit]:
         if not isinstance(order, int):
             continue
         for destination in find_values(spec, "destination"):
-            host = _resolve_host(destination, document.namespace)
+            host = find_service_host(destination, document.namespace)
             first_document = first_documents.setdefault((host, order), document)
             if _identify(first_document) == _identify(document):
                 continue  # the same object, or one that replaces it: MP0209
@@ -39,15 +39,3 @@ def check(project: Project) -> Iterator[Hit]:
 
 def _identify(document: Document) -> tuple[str, str]:
     return document.namespace, document.name
-
-
-def _resolve_host(destination: Value, namespace: str) -> str:
-    """Return the full host of a destination, empty where it is no mapping."""
-    if not isinstance(destination.content, dict):
-        return ""
-    service = read_text(destination.get("service"))
-    if service:
-        return qualify_host(service, namespace)
-    destination_namespace = read_text(destination.get("namespace")) or namespace
-    domain = read_text(destination.get("domain")) or CLUSTER_DOMAIN
-    return f"{read_text(destination.get('name'))}.{destination_namespace}.{domain}"

@@ -9,8 +9,9 @@ from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model import regexes
 from meshproof.lint.model.conditions import Condition
-from meshproof.lint.model.route import Match, Reference, Route, RouteTable, find_contradiction
+from meshproof.lint.model.route import Match, Route, RouteTable, find_contradiction
 from meshproof.lint.model.route_tables import read_route_tables
+from meshproof.rules.written import Reference
 
 CODE = "MP0302"
 

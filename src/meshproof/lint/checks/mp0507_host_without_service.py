@@ -10,8 +10,8 @@ from meshproof.inventory import Inventory
 from meshproof.inventory.index import namespace_of, shorten_host
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.route import Reference
 from meshproof.lint.model.route_tables import list_destinations
+from meshproof.rules.written import Reference
 
 CODE = "MP0507"
 

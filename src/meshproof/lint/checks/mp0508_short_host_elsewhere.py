@@ -11,8 +11,8 @@ from meshproof.lint.checks.mp0507_host_without_service import (
 )
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.route import Reference
 from meshproof.lint.model.route_tables import read_route_tables
+from meshproof.rules.written import Reference
 
 CODE = "MP0508"
 

@@ -9,8 +9,9 @@ from meshproof.documents.schema import find_closest_word
 from meshproof.inventory.gateways import Gateway
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.route import Reference, RouteTable
+from meshproof.lint.model.route import RouteTable
 from meshproof.lint.model.route_tables import read_route_tables
+from meshproof.rules.written import Reference
 
 CODE = "MP0509"
 

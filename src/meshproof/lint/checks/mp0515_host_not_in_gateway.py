@@ -11,8 +11,9 @@ from meshproof.inventory import Inventory
 from meshproof.inventory.gateways import Gateway
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.route import Reference, RouteTable, format_place
+from meshproof.lint.model.route import RouteTable, format_place
 from meshproof.lint.model.route_tables import read_route_tables
+from meshproof.rules.written import Reference
 
 CODE = "MP0515"
 

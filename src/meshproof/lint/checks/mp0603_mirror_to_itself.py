@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from meshproof.documents.lookup import read_text
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.route import Destination, Route
+from meshproof.lint.model.route import Route
 from meshproof.lint.model.route_tables import read_route_tables
+from meshproof.rules.written import WrittenDestination
 
 CODE = "MP0603"
 
@@ -24,7 +25,7 @@ def check(project: Project) -> Iterator[Hit]:
                         break
 
 
-def _can_share_pod(destination: Destination, mirror: Destination) -> bool:
+def _can_share_pod(destination: WrittenDestination, mirror: WrittenDestination) -> bool:
     """Say whether some pod may get a request from both."""
     if destination.host != mirror.host or _get_port(destination) != _get_port(mirror):
         return False
@@ -34,11 +35,11 @@ def _can_share_pod(destination: Destination, mirror: Destination) -> bool:
     return destination_subset == mirror_subset or not (destination_subset and mirror_subset)
 
 
-def _get_port(destination: Destination) -> object:
+def _get_port(destination: WrittenDestination) -> object:
     return destination.port.content if destination.port is not None else None
 
 
-def _build_hit(route: Route, destination: Destination, mirror: Destination) -> Hit:
+def _build_hit(route: Route, destination: WrittenDestination, mirror: WrittenDestination) -> Hit:
     host, subset = destination.source_text, ""
     if destination.subset is not None:
         subset = f" subset '{read_text(destination.subset)}'"

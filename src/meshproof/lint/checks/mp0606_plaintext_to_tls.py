@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from meshproof.inventory import Inventory
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
-from meshproof.lint.model.route import Destination
 from meshproof.lint.model.route_tables import read_route_tables
+from meshproof.rules.written import WrittenDestination
 
 CODE = "MP0606"
 
@@ -35,7 +35,7 @@ def check(project: Project) -> Iterator[Hit]:
                 )
 
 
-def _find_protocol(inventory: Inventory, destination: Destination) -> str:
+def _find_protocol(inventory: Inventory, destination: WrittenDestination) -> str:
     """Return the protocol of the port of a destination, lower case, or "" where it is unknown."""
     ports = inventory.list_ports(destination.host)
     port_content = destination.port.content if destination.port is not None else None

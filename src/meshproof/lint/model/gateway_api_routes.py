@@ -9,7 +9,8 @@ from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.project import Project, find_unclear_paths, is_unclear
 from meshproof.lint.model.conditions import Condition, MatchType, simplify_condition
-from meshproof.lint.model.route import Destination, Match, Reference, Route, RouteTable
+from meshproof.lint.model.route import Match, Route, RouteTable
+from meshproof.rules.written import Reference, WrittenDestination
 
 _MATCH_TYPES: dict[str, MatchType] = {
     "Exact": "exact",
@@ -88,7 +89,7 @@ def _read_route(document: Document, rule: Value, unclear_paths: tuple[str, ...])
     )
 
 
-def _read_destinations(values: list[Value], namespace: str) -> Iterator[Destination]:
+def _read_destinations(values: list[Value], namespace: str) -> Iterator[WrittenDestination]:
     """Yield the backends that are Services."""
     for value in values:
         content = value.content if isinstance(value.content, dict) else {}
@@ -101,7 +102,7 @@ def _read_destinations(values: list[Value], namespace: str) -> Iterator[Destinat
             continue
         backend_namespace = read_text(content.get("namespace")) or namespace
         host = f"{read_text(name)}.{backend_namespace}.{CLUSTER_DOMAIN}"
-        yield Destination(
+        yield WrittenDestination(
             host, read_text(name), name.at, backend_namespace, port=content.get("port")
         )
 

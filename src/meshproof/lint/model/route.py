@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from meshproof.base.names import Labels
 from meshproof.documents.manifest import At, Document, Value
 from meshproof.lint.model.conditions import Condition, are_exclusive, implies
-
-Dialect = Literal["VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute"]
+from meshproof.rules.written import Dialect, Reference, WrittenDestination
 
 
 @dataclass(eq=False, slots=True)
@@ -27,19 +25,6 @@ class Match:
 
 
 @dataclass(eq=False, slots=True)
-class Destination:
-    """A destination: full host and its text in the file, subset or labels, port."""
-
-    host: str
-    source_text: str
-    at: At
-    namespace: str
-    subset: Value | None = None
-    labels: Labels = ()
-    port: Value | None = None
-
-
-@dataclass(eq=False, slots=True)
 class Route:
     """A route: matches and destinations. The one with the highest `precedence` is tried first."""
 
@@ -47,8 +32,8 @@ class Route:
     value: Value
     name: str
     matches: tuple[Match, ...]
-    destinations: tuple[Destination, ...] = ()
-    mirrors: tuple[Destination, ...] = ()
+    destinations: tuple[WrittenDestination, ...] = ()
+    mirrors: tuple[WrittenDestination, ...] = ()
     protocol: Literal["http", "tcp", "tls"] = "http"
     precedence: int = 0
 
@@ -66,15 +51,6 @@ class Route:
     def is_catch_all(self) -> bool:
         """True if it accepts every request."""
         return any(match.is_fully_read and not match.conditions for match in self.matches)
-
-
-@dataclass(eq=False, slots=True)
-class Reference:
-    """A name in a rule: in full, its text in the file, and where."""
-
-    full_name: str
-    source_text: str
-    at: At
 
 
 @dataclass(eq=False, slots=True)

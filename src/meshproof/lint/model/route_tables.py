@@ -1,28 +1,115 @@
-"""The route tables of all documents, in whatever dialect each is written."""
+"""The route tables of all documents, in whatever dialect each is written, for checks that compare.
+
+What is written is read in `rules/`; here its conditions become ones that can be compared. What
+could not be read is left out (another check reports it), and a match that was only partly read is
+marked so.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
 
-from meshproof.lint.engine.project import Project
-from meshproof.lint.model import gateway_api_routes, route_rule_routes, virtual_service_routes
-from meshproof.lint.model.route import Destination, Route, RouteTable
+from meshproof.documents.lookup import read_text
+from meshproof.lint.engine.project import Project, find_unclear_paths, is_unclear
+from meshproof.lint.model import gateway_api_routes, virtual_service_routes
+from meshproof.lint.model.conditions import Condition, MatchType, simplify_condition
+from meshproof.lint.model.route import Match, Route, RouteTable
+from meshproof.rules.legacy import written as route_rule
+from meshproof.rules.written import (
+    StringKind,
+    WrittenCondition,
+    WrittenDestination,
+    WrittenMatch,
+    WrittenRoute,
+    WrittenTable,
+)
+
+_MATCH_TYPES: dict[StringKind, MatchType] = {
+    "exact": "exact",
+    "prefix": "prefix",
+    "path_prefix": "path",
+    "regex": "regex",
+}
 
 
 @lru_cache(maxsize=2)
 def read_route_tables(project: Project) -> tuple[RouteTable, ...]:
     """Return every route table, read once for all checks of a project."""
-    return tuple(
-        table
-        for dialect in (virtual_service_routes, route_rule_routes, gateway_api_routes)
-        for table in dialect.read_tables(project)
+    return (
+        *virtual_service_routes.read_tables(project),
+        *(_build_table(project, table) for table in _read_written_tables(project)),
+        *gateway_api_routes.read_tables(project),
     )
 
 
-def list_destinations(project: Project) -> Iterator[tuple[RouteTable, Route, Destination]]:
+def _read_written_tables(project: Project) -> Iterator[WrittenTable]:
+    """Yield the tables of all dialects, as they are written."""
+    yield from route_rule.read_tables(project.named_documents("RouteRule"))
+
+
+def list_destinations(project: Project) -> Iterator[tuple[RouteTable, Route, WrittenDestination]]:
     """Yield every destination and mirror with its table and route."""
     for table in read_route_tables(project):
         for route in table.routes:
             for destination in (*route.destinations, *route.mirrors):
                 yield table, route, destination
+
+
+def _build_table(project: Project, written: WrittenTable) -> RouteTable:
+    """Return a table with conditions that can be compared."""
+    return RouteTable(
+        written.document,
+        written.dialect,
+        written.hosts,
+        written.gateways,
+        tuple(_build_route(project, route, written) for route in written.routes),
+        written.is_ordered,
+    )
+
+
+def _build_route(project: Project, written: WrittenRoute, table: WrittenTable) -> Route:
+    """Return a route of a table with conditions that can be compared."""
+    unclear_paths = find_unclear_paths(project, written.document)
+    matches = [_build_match(match, table, unclear_paths) for match in written.matches]
+    return Route(
+        written.document,
+        written.value,
+        written.name,
+        tuple(matches) or (Match((), written.value.at, written.takes_all),),
+        written.destinations,
+        written.mirrors,
+        written.protocol,
+        written.precedence,
+    )
+
+
+def _build_match(
+    written: WrittenMatch, table: WrittenTable, unclear_paths: tuple[str, ...]
+) -> Match:
+    """Return a match of a table, fully read if its form leaves no doubt of what is meant."""
+    conditions = [
+        condition
+        for written_condition in written.conditions
+        for condition in build_conditions(written_condition, written)
+    ]
+    is_clear = written.is_complete and not is_unclear(written.value.path, unclear_paths)
+    return Match(tuple(conditions), written.value.at, is_clear)
+
+
+def build_conditions(written: WrittenCondition, match: WrittenMatch) -> Iterator[Condition]:
+    """Yield what a condition of a match compares; several if it says several things."""
+    name = written.name.lower() if written.part == "header" else written.name
+    part = f"{written.part} {name}" if written.name else written.part
+    for kind, value in written.strings:
+        simplified = simplify_condition(
+            Condition(
+                part,
+                _MATCH_TYPES[kind],
+                read_text(value),
+                negated=written.negated,
+                at=value.at,
+            )
+        )
+        if simplified is not None:
+            yield simplified

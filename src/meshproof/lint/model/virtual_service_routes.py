@@ -10,7 +10,8 @@ from meshproof.documents.lookup import find_values, read_spec, read_text
 from meshproof.documents.manifest import Document, Value
 from meshproof.lint.engine.project import Project, find_unclear_paths, is_unclear
 from meshproof.lint.model.conditions import Condition, MatchType, simplify_condition
-from meshproof.lint.model.route import Destination, Match, Reference, Route, RouteTable
+from meshproof.lint.model.route import Match, Route, RouteTable
+from meshproof.rules.written import Reference, WrittenDestination
 
 _STRING_PARTS = ("uri", "scheme", "method", "authority")
 _MAP_PARTS = {"headers": "header", "withoutHeaders": "header", "queryParams": "query"}
@@ -133,7 +134,7 @@ def _drop_idle_gateways(match: Match, gateways: tuple[Reference, ...]) -> Match:
     return Match(tuple(conditions), match.at, match.is_fully_read)
 
 
-def _read_destinations(values: list[Value], namespace: str) -> Iterator[Destination]:
+def _read_destinations(values: list[Value], namespace: str) -> Iterator[WrittenDestination]:
     """Yield the destinations that have a host."""
     for value in values:
         if not isinstance(value.content, dict):
@@ -142,7 +143,7 @@ def _read_destinations(values: list[Value], namespace: str) -> Iterator[Destinat
         if host is None or not read_text(host):
             continue
         numbers = find_values(value, "port", "number")
-        yield Destination(
+        yield WrittenDestination(
             qualify_host(read_text(host), namespace),
             read_text(host),
             host.at,

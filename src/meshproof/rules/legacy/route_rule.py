@@ -12,19 +12,18 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from meshproof.base.errors import suggest_nearest
-from meshproof.base.names import CLUSTER_DOMAIN, Labels, qualify_host, sort_labels
+from meshproof.base.names import Labels, sort_labels
 from meshproof.documents.manifest import Document, Value
 from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules import judge_options
 from meshproof.rules.common_fields import read_string_match
 from meshproof.rules.legacy import actions
+from meshproof.rules.legacy.written import PSEUDO_HEADERS, find_service_host, read_match
 from meshproof.rules.model import Match, Route, RouteTable, RuleSet, StringMatch, Target
+from meshproof.rules.written import WrittenMatch
 
 API_VERSION = "config.istio.io/v1alpha2"
 KIND = DIALECT = "RouteRule"
-
-#: Keys of request.headers that are not headers but parts of the request.
-_PSEUDO_HEADERS = ("uri", "scheme", "method", "authority")
 
 
 @dataclass(frozen=True)
@@ -113,17 +112,13 @@ def _read_mirror_target(destination: Value, namespace: str) -> Target:
 
 def _read_service(destination: Value, namespace: str) -> str:
     """Return the full host that an IstioService names."""
-    service = destination.get("service")
-    if service is not None:
-        return qualify_host(service.text(), namespace)
-    namespace_value, domain = destination.get("namespace"), destination.get("domain")
-    return ".".join(
-        (
-            destination.need("name").text(),
-            namespace_value.text() if namespace_value else namespace,
-            domain.text() if domain else CLUSTER_DOMAIN,
-        )
-    )
+    parts = [destination.get(key) for key in ("service", "name", "namespace", "domain")]
+    for part in parts:
+        if part is not None:
+            part.non_empty_text()
+    if parts[0] is None:
+        destination.need("name")
+    return find_service_host(destination, namespace)
 
 
 @dataclass(frozen=True)
@@ -133,19 +128,22 @@ class _CallerReader:
     namespace: str
     selectors: Mapping[str, Labels]
 
-    def read(self, source: Value) -> tuple[Labels, str]:
+    def read(self, match: WrittenMatch, source: Value) -> tuple[Labels, str]:
         """Return the labels and the namespace of callers, empty for any.
 
         Raises BadRules for a Service with an unknown selector, and for labels that exclude its
         selector.
         """
-        labels_value, namespace_value = source.get("labels"), source.get("namespace")
-        source_labels = sort_labels(labels_value.text_mapping()) if labels_value else ()
-        service_value = source.get("service") or source.get("name")
-        if service_value is None:
-            if not source_labels and namespace_value is None:
+        source_labels = sort_labels(
+            {label.name: label.value.text() for label in match.list("source label")}
+        )
+        namespace_name = match.find("source", "namespace")
+        service_name = match.find("source", "service") or match.find("source", "name")
+        if service_name is None:
+            if not source_labels and namespace_name is None:
                 raise source.error("at least one of labels, name, namespace, service")
-            return source_labels, namespace_value.text() if namespace_value else ""
+            return source_labels, namespace_name.value.text() if namespace_name else ""
+        service_value = service_name.value
         host = _read_service(source, self.namespace)
         selector = self.selectors.get(host)
         if not selector:
@@ -164,32 +162,37 @@ class _CallerReader:
         return sort_labels({**dict(selector), **caller_labels}), host.split(".")[1]
 
 
-def _read_match(match: Value, callers: _CallerReader) -> Match:
-    if not match.mapping():
-        raise match.error("conditions (a match may be absent, but not empty)")
-    request, source = match.get("request"), match.get("source")
-    source_labels, source_namespace = callers.read(source) if source else ((), "")
-    strings = _read_string_matches(request) if request else {}
+def _read_match(value: Value, callers: _CallerReader) -> Match:
+    match = read_match(value)
+    match.check_form()
+    if not value.mapping():
+        raise value.error("conditions (a match may be absent, but not empty)")
+    source, request = value.get("source"), value.get("request")
+    source_labels, source_namespace = callers.read(match, source) if source else ((), "")
+    if request is not None:
+        request.need("headers")
+    strings = _read_string_matches(match)
     return Match(
-        at=match.at,
+        at=value.at,
         uri=strings.get("uri"),
         method=strings.get("method"),
         authority=strings.get("authority"),
-        headers=tuple((key, value) for key, value in strings.items() if key not in _PSEUDO_HEADERS),
+        headers=tuple((key, text) for key, text in strings.items() if key not in PSEUDO_HEADERS),
         source=source_labels,
         source_namespace=source_namespace,
         scheme=strings.get("scheme"),
     )
 
 
-def _read_string_matches(request: Value) -> dict[str, StringMatch]:
+def _read_string_matches(match: WrittenMatch) -> dict[str, StringMatch]:
     """Return the conditions by header name (lower case) or pseudo-header (`uri`, `method`)."""
-    headers = request.need("headers")
     conditions: dict[str, StringMatch] = {}
-    for name, value in headers.mapping().items():
-        key = name.lower()
+    for condition in match.conditions:
+        if condition.part not in ("header", *PSEUDO_HEADERS):
+            continue
+        key, value = condition.name.lower() or condition.part, condition.value
         if key in conditions:
-            raise headers.keys[name].error(f"{value.path}: a second condition on this header")
+            raise condition.at.error(f"{value.path}: a second condition on this header")
         is_plain = isinstance(value.content, str)
         conditions[key] = (
             StringMatch("exact", value.text(), value.at) if is_plain else read_string_match(value)

@@ -1,0 +1,149 @@
+"""Reads RouteRules as they are written. Those for one destination form a table, by precedence.
+
+Source: routing/v1alpha1/route_rule.proto of Istio 0.1 to 0.7 (MatchCondition, IstioService).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from meshproof.base.errors import BadRules
+from meshproof.base.names import CLUSTER_DOMAIN, qualify_host
+from meshproof.documents.lookup import (
+    find_values,
+    get_value,
+    read_labels,
+    read_number,
+    read_spec,
+    read_text,
+)
+from meshproof.documents.manifest import Document, Value
+from meshproof.rules.written import (
+    Reference,
+    WrittenCondition,
+    WrittenDestination,
+    WrittenMatch,
+    WrittenRoute,
+    WrittenTable,
+    read_mapping,
+    read_strings,
+)
+
+#: Keys of request.headers that are not headers but parts of the request.
+PSEUDO_HEADERS = ("uri", "scheme", "method", "authority")
+_SOURCE_KEYS = ("name", "namespace", "service", "domain")
+
+
+def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable]:
+    """Yield one route table for each destination."""
+    routes_by_host: dict[str, list[WrittenRoute]] = {}
+    references: dict[str, Reference] = {}
+    for document in documents:
+        for destination in find_values(read_spec(document), "destination"):
+            reference = _refer_to_service(destination, document.namespace)
+            if reference.full_name:
+                references.setdefault(reference.full_name, reference)
+                own_service = Reference(reference.full_name, reference.full_name, destination.at)
+                route = read_route(document, own_service)
+                routes_by_host.setdefault(reference.full_name, []).append(route)
+    for host, routes in routes_by_host.items():
+        ordered = tuple(sorted(routes, key=lambda route: -route.precedence))
+        yield WrittenTable(routes[0].document, "RouteRule", (references[host],), (), ordered)
+
+
+def find_service_host(value: Value, namespace: str) -> str:
+    """Return the full host that an IstioService names, empty if it names none."""
+    service, name = read_text(get_value(value, "service")), read_text(get_value(value, "name"))
+    if service:
+        return qualify_host(service, namespace)
+    service_namespace = read_text(get_value(value, "namespace")) or namespace
+    domain = read_text(get_value(value, "domain")) or CLUSTER_DOMAIN
+    return f"{name}.{service_namespace}.{domain}" if name else ""
+
+
+def _refer_to_service(value: Value, namespace: str) -> Reference:
+    """Return the service that an IstioService names; its full name is empty if it names none."""
+    host = find_service_host(value, namespace)
+    name_value = get_value(value, "service") or get_value(value, "name") or value
+    return Reference(host, read_text(name_value) or host, name_value.at)
+
+
+def read_route(document: Document, own_service: Reference) -> WrittenRoute:
+    """Return a RouteRule for `own_service` as a route."""
+    spec, namespace = read_spec(document) or document.root, document.namespace
+    match = get_value(spec, "match")
+    return WrittenRoute(
+        document,
+        spec,
+        f"'{document.name}'",
+        (read_match(match),) if match is not None else (),
+        takes_all=match is None,
+        destinations=tuple(
+            _read_destination(entry, own_service, namespace) for entry in find_values(spec, "route")
+        ),
+        mirrors=tuple(
+            WrittenDestination(
+                find_service_host(mirror, namespace),
+                "",
+                mirror.at,
+                namespace,
+                labels=read_labels(get_value(mirror, "labels")),
+            )
+            for mirror in find_values(spec, "mirror")
+        ),
+        precedence=read_number(get_value(spec, "precedence")),
+    )
+
+
+def _read_destination(entry: Value, own_service: Reference, namespace: str) -> WrittenDestination:
+    """Return one entry of `route`. Without a destination it is for the rule's own."""
+    destination = get_value(entry, "destination")
+    service = _refer_to_service(destination, namespace) if destination is not None else own_service
+    if not service.full_name:
+        service = own_service
+    return WrittenDestination(
+        service.full_name,
+        service.source_text,
+        service.at,
+        namespace,
+        labels=read_labels(get_value(entry, "labels")),
+    )
+
+
+def read_match(value: Value) -> WrittenMatch:
+    """Return the conditions of a RouteRule's match."""
+    problems: list[BadRules] = []
+    content = read_mapping(value, problems)
+    conditions = [*_read_headers(value, problems), *_read_source(value, problems)]
+    is_complete = bool(conditions) and set(content) <= {"request", "source"}
+    return WrittenMatch(value, tuple(conditions), is_complete, tuple(problems))
+
+
+def _read_headers(match: Value, problems: list[BadRules]) -> Iterator[WrittenCondition]:
+    """Yield the conditions on parts of the request and on headers. A bare text is an exact one."""
+    request = get_value(match, "request")
+    headers = get_value(request, "headers")
+    if request is None or headers is None:
+        return
+    for name, value in read_mapping(headers, problems).items():
+        part, at = name.lower(), headers.keys[name]
+        strings = read_strings(value) if isinstance(value.content, dict) else (("exact", value),)
+        if part in PSEUDO_HEADERS:
+            yield WrittenCondition(part, value, at, strings=strings)
+        else:
+            yield WrittenCondition("header", value, at, name, strings)
+
+
+def _read_source(match: Value, problems: list[BadRules]) -> Iterator[WrittenCondition]:
+    """Yield the conditions on the caller: its service, and the labels of its pods."""
+    source = get_value(match, "source")
+    if source is None:
+        return
+    read_mapping(source, problems)
+    for key in _SOURCE_KEYS:
+        value = get_value(source, key)
+        if value is not None:
+            yield WrittenCondition("source", value, value.at, key, (("exact", value),))
+    labels = get_value(source, "labels")
+    for name, value in read_mapping(labels, problems).items() if labels is not None else ():
+        yield WrittenCondition("source label", value, value.at, name, (("exact", value),))
