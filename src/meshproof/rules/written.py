@@ -16,6 +16,7 @@ from meshproof.base.names import MESH, Labels
 from meshproof.documents.manifest import At, Document, Value
 
 Dialect = Literal["VirtualService", "RouteRule", "HTTPRoute", "GRPCRoute"]
+Protocol = Literal["http", "tls", "tcp"]
 StringKind = Literal["exact", "prefix", "path_prefix", "regex"]
 #: The kinds of Istio's StringMatch, each its own key.
 STRING_KINDS: tuple[Literal["exact", "prefix", "regex"], ...] = ("exact", "prefix", "regex")
@@ -107,7 +108,7 @@ class WrittenRoute:
     takes_all: bool
     destinations: tuple[WrittenDestination, ...] = ()
     mirrors: tuple[WrittenDestination, ...] = ()
-    protocol: Literal["http", "tcp", "tls"] = "http"
+    protocol: Protocol = "http"
     precedence: int = 0
 
 

@@ -11,7 +11,7 @@ from meshproof.inventory import Inventory
 from meshproof.lint.engine.finding import Hit
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route_tables import read_route_tables
-from meshproof.lint.model.virtual_service_routes import read_gateways
+from meshproof.rules.istio.written import read_gateways
 
 CODE = "MP0514"
 

@@ -12,11 +12,13 @@ from functools import lru_cache
 
 from meshproof.documents.lookup import read_text
 from meshproof.lint.engine.project import Project, find_unclear_paths, is_unclear
-from meshproof.lint.model import gateway_api_routes, virtual_service_routes
+from meshproof.lint.model import gateway_api_routes
 from meshproof.lint.model.conditions import Condition, MatchType, simplify_condition
 from meshproof.lint.model.route import Match, Route, RouteTable
+from meshproof.rules.istio import written as virtual_service
 from meshproof.rules.legacy import written as route_rule
 from meshproof.rules.written import (
+    Dialect,
     StringKind,
     WrittenCondition,
     WrittenDestination,
@@ -37,7 +39,6 @@ _MATCH_TYPES: dict[StringKind, MatchType] = {
 def read_route_tables(project: Project) -> tuple[RouteTable, ...]:
     """Return every route table, read once for all checks of a project."""
     return (
-        *virtual_service_routes.read_tables(project),
         *(_build_table(project, table) for table in _read_written_tables(project)),
         *gateway_api_routes.read_tables(project),
     )
@@ -45,6 +46,8 @@ def read_route_tables(project: Project) -> tuple[RouteTable, ...]:
 
 def _read_written_tables(project: Project) -> Iterator[WrittenTable]:
     """Yield the tables of all dialects, as they are written."""
+    group = "networking.istio.io"
+    yield from virtual_service.read_tables(project.named_documents("VirtualService", group=group))
     yield from route_rule.read_tables(project.named_documents("RouteRule"))
 
 
@@ -91,25 +94,56 @@ def _build_match(
     conditions = [
         condition
         for written_condition in written.conditions
-        for condition in build_conditions(written_condition, written)
+        for condition in build_conditions(written_condition, written, table.dialect)
+        if condition.part != "gateway" or not _list_gateways(table) <= condition.values
     ]
     is_clear = written.is_complete and not is_unclear(written.value.path, unclear_paths)
     return Match(tuple(conditions), written.value.at, is_clear)
 
 
-def build_conditions(written: WrittenCondition, match: WrittenMatch) -> Iterator[Condition]:
+def _list_gateways(table: WrittenTable) -> set[str]:
+    """Return the gateways of a table. A condition that names them all always holds."""
+    return {gateway.full_name for gateway in table.gateways}
+
+
+def build_conditions(
+    written: WrittenCondition, match: WrittenMatch, dialect: Dialect
+) -> Iterator[Condition]:
     """Yield what a condition of a match compares; several if it says several things."""
     name = written.name.lower() if written.part == "header" else written.name
-    part = f"{written.part} {name}" if written.name else written.part
-    for kind, value in written.strings:
-        simplified = simplify_condition(
-            Condition(
-                part,
-                _MATCH_TYPES[kind],
-                read_text(value),
-                negated=written.negated,
-                at=value.at,
-            )
-        )
+    part = f"{written.part} {name}" if name else written.part
+    if written.values:
+        match_type: MatchType = "host" if part == "SNI" else "any of"
+        yield Condition(part, match_type, values=frozenset(written.values), at=written.at)
+        return
+    for condition in _list_comparisons(written, part, match, dialect):
+        simplified = simplify_condition(condition)
         if simplified is not None:
             yield simplified
+
+
+def _list_comparisons(
+    written: WrittenCondition, part: str, match: WrittenMatch, dialect: Dialect
+) -> Iterator[Condition]:
+    """Yield the strings of a condition. In a VirtualService, none or the regex `*` is: present."""
+    is_istio = dialect == "VirtualService"
+    folds_case = (
+        part == "uri"
+        and match.ignores_uri_case is not None
+        and match.ignores_uri_case.content is True
+    )
+    for kind, value in written.strings:
+        text = str(value.content) if part == "port" else read_text(value)
+        match_type, ignores_case = _MATCH_TYPES[kind], folds_case and kind != "regex"
+        if is_istio and kind == "regex" and text == "*":
+            match_type, text = "present", ""
+        yield Condition(
+            part,
+            match_type,
+            text,
+            negated=written.negated,
+            ignores_case=ignores_case,
+            at=value.at,
+        )
+    if is_istio and not written.strings:
+        yield Condition(part, "present", negated=written.negated, at=written.value.at)

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from meshproof.base.errors import suggest_nearest
-from meshproof.base.names import Labels, is_service, qualify_host
+from meshproof.base.names import Labels, is_service
 from meshproof.documents.manifest import Value
 from meshproof.documents.problems import CheckedDocument
 from meshproof.inventory.destination_rules import read_destination_rules
 from meshproof.rules.istio import actions, policies
+from meshproof.rules.istio.written import read_destination
 from meshproof.rules.model import Target
 
 
@@ -108,10 +109,15 @@ class DestinationReader:
 
     def _read_destination(self, destination: Value) -> tuple[str, Labels, int | None]:
         """Return host, labels of the subset, and port of a Destination."""
-        host = qualify_host(destination.need("host").text(), self.namespace)
-        port = destination.get("port")
+        host_name, port = destination.need("host"), destination.get("port")
+        host_name.non_empty_text()
+        if port is not None:
+            port.need("number")
+        written = read_destination(destination, self.namespace)
+        if written is None:
+            raise host_name.error("a host")
         return (
-            host,
-            self.subsets.find_labels(host, destination.get("subset")),
-            port.need("number").integer(1, 65535) if port else None,
+            written.host,
+            self.subsets.find_labels(written.host, written.subset),
+            written.port.integer(1, 65535) if written.port else None,
         )

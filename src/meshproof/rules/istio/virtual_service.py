@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache, partial
 
-from meshproof.base.names import MESH, qualify_gateway, qualify_host, sort_labels
+from meshproof.base.names import MESH, sort_labels
 from meshproof.documents.manifest import Document, Value
 from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules import judge_options
 from meshproof.rules.common_fields import read_string_match
-from meshproof.rules.istio import actions
+from meshproof.rules.istio import actions, written
 from meshproof.rules.istio.callers import place_callers
 from meshproof.rules.istio.delegates import Delegates
 from meshproof.rules.istio.destinations import DestinationReader, Subsets
@@ -30,6 +30,7 @@ from meshproof.rules.model import (
     RuleSet,
     StringMatch,
 )
+from meshproof.rules.written import WrittenCondition, WrittenMatch
 
 VERSIONS = ("v1", "v1beta1", "v1alpha3")
 #: Kind -> its API group.
@@ -92,7 +93,10 @@ def _read_route_table(
 ) -> RouteTable:
     document, spec = checked.document, checked.document.spec
     namespace = document.namespace
-    hosts = tuple(qualify_host(host.text(), namespace) for host in spec.need("hosts").items())
+    host_values = spec.need("hosts").items()
+    for host_value in host_values:
+        host_value.non_empty_text()
+    hosts = tuple(host.full_name for host in written.read_hosts(host_values, namespace))
     routes = spec.need("http").items()
     if not hosts:
         raise spec.need("hosts").error("at least one host")
@@ -118,8 +122,10 @@ def _read_route_table(
 
 def _read_gateway_names(parent: Value, namespace: str) -> tuple[str, ...]:
     """Return the names of gateways as namespace/name, `mesh` as it is."""
-    names = [entry.text() for entry in parent.entries("gateways")]
-    return tuple(qualify_gateway(name, namespace) for name in names)
+    names = parent.entries("gateways")
+    for name in names:
+        name.text()
+    return tuple(gateway.full_name for gateway in written.read_gateways(names, namespace))
 
 
 def _read_routes(
@@ -173,63 +179,65 @@ def _read_route(
     return replace(route, problems=checked.list_errors(value))
 
 
-def _read_match(namespace: str, match: Value) -> Match:
-    ignore_case, source = match.get("ignoreUriCase"), match.get("sourceLabels")
-    source_namespace, port = match.get("sourceNamespace"), match.get("port")
+def _read_match(namespace: str, value: Value) -> Match:
+    match = written.read_match(value, namespace)
+    match.check_form()
+    gateways, port = match.find("gateway"), match.find("port")
+    source_namespace = match.find("source namespace")
     return Match(
-        at=match.at,
-        uri=None if _has_empty_prefix(match) else _read_string_match(match, "uri"),
-        ignore_uri_case=ignore_case.boolean() if ignore_case else False,
-        method=_read_string_match(match, "method"),
-        authority=_read_string_match(match, "authority"),
-        headers=_read_string_matches(match, "headers"),
-        without_headers=_read_string_matches(match, "withoutHeaders"),
-        query=_read_string_matches(match, "queryParams"),
-        gateways=_read_gateway_names(match, namespace),
-        source=sort_labels(source.text_mapping()) if source else (),
-        source_namespace=source_namespace.text() if source_namespace else "",
-        port=port.integer(1, 65535) if port else None,
-        scheme=_read_string_match(match, "scheme"),
+        at=value.at,
+        uri=None if _has_empty_prefix(match) else _read_part(match, "uri"),
+        ignore_uri_case=match.ignores_uri_case.boolean() if match.ignores_uri_case else False,
+        method=_read_part(match, "method"),
+        authority=_read_part(match, "authority"),
+        headers=_read_headers(match, negated=False),
+        without_headers=_read_headers(match, negated=True),
+        query=tuple((query.name, _read_condition(query)) for query in match.list("query")),
+        gateways=gateways.values if gateways else (),
+        source=sort_labels(
+            {label.name: label.value.text() for label in match.list("source label")}
+        ),
+        source_namespace=source_namespace.value.text() if source_namespace else "",
+        port=port.value.integer(1, 65535) if port else None,
+        scheme=_read_part(match, "scheme"),
         has_empty_prefix=_has_empty_prefix(match),
     )
 
 
-def _has_empty_prefix(match: Value) -> bool:
+def _has_empty_prefix(match: WrittenMatch) -> bool:
     """Say whether the condition on the path is a prefix that all paths have."""
-    uri = match.get("uri")
-    return uri is not None and uri.to_python() == {"prefix": ""}
+    uri = match.find("uri")
+    return uri is not None and uri.value.to_python() == {"prefix": ""}
 
 
-def _read_string_match(match: Value, key: str) -> StringMatch | None:
-    """Return the string match under `key`, None without one."""
-    value = match.get(key)
-    return _read_condition(value) if value else None
+def _read_part(match: WrittenMatch, part: str) -> StringMatch | None:
+    """Return the string match of a part of the request, None without one."""
+    condition = match.find(part)
+    return _read_condition(condition) if condition else None
 
 
-def _read_string_matches(match: Value, key: str) -> tuple[tuple[str, StringMatch], ...]:
-    """Return the conditions on headers or query parameters, by name.
+def _read_headers(match: WrittenMatch, negated: bool) -> tuple[tuple[str, StringMatch], ...]:
+    """Return the conditions on headers by name; the negated ones are those of withoutHeaders.
 
-    In withoutHeaders the regex `*`, which is none, means any value (istiod,
-    canBeConvertedToPresentMatch); elsewhere Istio refuses it.
+    There the regex `*`, which is none, means any value (istiod, canBeConvertedToPresentMatch);
+    elsewhere Istio refuses it.
     """
-    entries = match.get(key)
-    if entries is None:
-        return ()
-    if key == "queryParams":
-        return tuple((name, _read_condition(value)) for name, value in entries.mapping().items())
     conditions: dict[str, StringMatch] = {}
-    for name, value in entries.mapping().items():
+    key = "withoutHeaders" if negated else "headers"
+    for condition in match.list("header", negated):
+        name, value = condition.name, condition.value
         if name in PSEUDO_HEADERS:
-            raise entries.keys[name].error(f"{value.path}: Istio ignores '{name}' among {key}")
+            raise condition.at.error(f"{value.path}: Istio ignores '{name}' among {key}")
         if name.lower() in conditions:
-            raise entries.keys[name].error(f"{value.path}: a second condition on this header")
-        is_any = key == "withoutHeaders" and value.to_python() == {"regex": "*"}
+            raise condition.at.error(f"{value.path}: a second condition on this header")
+        is_any = negated and value.to_python() == {"regex": "*"}
         conditions[name.lower()] = (
-            StringMatch("present", "", value.at) if is_any else _read_condition(value)
+            StringMatch("present", "", value.at) if is_any else _read_condition(condition)
         )
     return tuple(conditions.items())
 
 
-def _read_condition(value: Value) -> StringMatch:
+def _read_condition(condition: WrittenCondition) -> StringMatch:
     """Return a string match. An empty mapping means that the header is present."""
+    value = condition.value
     return read_string_match(value) if value.mapping() else StringMatch("present", "", value.at)

@@ -1,0 +1,209 @@
+"""Reads VirtualServices as they are written.
+
+Source: Istio reference, VirtualService (HTTPMatchRequest, L4MatchAttributes, TLSMatchAttributes,
+Destination).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from meshproof.base.errors import BadRules
+from meshproof.base.names import MESH, qualify_gateway, qualify_host
+from meshproof.documents.lookup import find_values, get_value, read_spec, read_text
+from meshproof.documents.manifest import Document, Value
+from meshproof.rules.written import (
+    Protocol,
+    Reference,
+    WrittenCondition,
+    WrittenDestination,
+    WrittenMatch,
+    WrittenRoute,
+    WrittenTable,
+    read_mapping,
+    read_strings,
+)
+
+_PROTOCOLS: tuple[Protocol, ...] = ("http", "tls", "tcp")
+_STRING_PARTS = ("uri", "scheme", "method", "authority")
+_MAP_PARTS = {"headers": "header", "withoutHeaders": "header", "queryParams": "query"}
+_LIST_PARTS = {"gateways": "gateway", "sniHosts": "SNI", "destinationSubnets": "subnet"}
+_SINGLE_PARTS = {
+    "port": "port",
+    "sourceNamespace": "source namespace",
+    "sourceSubnet": "source subnet",
+}
+_KEYS_WITHOUT_CONDITION = {"name", "statPrefix", "ignoreUriCase"}
+_READ_KEYS = {
+    *_STRING_PARTS,
+    *_MAP_PARTS,
+    *_LIST_PARTS,
+    *_SINGLE_PARTS,
+    *_KEYS_WITHOUT_CONDITION,
+    "sourceLabels",
+}
+
+
+def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable]:
+    """Yield the route table of each VirtualService."""
+    for document in documents:
+        spec, namespace = read_spec(document), document.namespace
+        gateways = tuple(read_gateways(find_values(spec, "gateways"), namespace))
+        yield WrittenTable(
+            document,
+            "VirtualService",
+            tuple(read_hosts(find_values(spec, "hosts"), namespace)),
+            gateways or (Reference(MESH, MESH, document.at),),
+            tuple(_read_routes(document, spec)),
+        )
+
+
+def read_hosts(values: Iterable[Value], namespace: str) -> Iterator[Reference]:
+    """Yield the hosts of a VirtualService in full."""
+    for value in values:
+        if text := read_text(value):
+            yield Reference(qualify_host(text, namespace), text, value.at)
+
+
+def read_gateways(values: Iterable[Value], namespace: str) -> Iterator[Reference]:
+    """Yield gateways as `namespace/name`, `mesh` as it is."""
+    for value in values:
+        if text := read_text(value):
+            yield Reference(qualify_gateway(text, namespace), text, value.at)
+
+
+def _read_routes(document: Document, spec: Value | None) -> Iterator[WrittenRoute]:
+    """Yield the routes of each protocol, in order."""
+    for protocol in _PROTOCOLS:
+        for index, value in enumerate(find_values(spec, protocol)):
+            if isinstance(value.content, dict):
+                yield _read_route(document, protocol, value, -index)
+
+
+def _read_route(
+    document: Document, protocol: Protocol, value: Value, precedence: int
+) -> WrittenRoute:
+    """Return one entry of `http`, `tls` or `tcp` as a route."""
+    content, namespace = value.mapping(), document.namespace
+    name = read_text(content.get("name"))
+    mirrors = [*find_values(value, "mirror"), *find_values(value, "mirrors", "destination")]
+    return WrittenRoute(
+        document,
+        value,
+        f"'{name}'" if name else value.path.removeprefix("spec."),
+        tuple(
+            read_match(match, namespace)
+            for match in find_values(value, "match")
+            if isinstance(match.content, dict)
+        ),
+        takes_all="match" not in content,
+        destinations=_read_destinations(find_values(value, "route", "destination"), namespace),
+        mirrors=_read_destinations(mirrors, namespace),
+        protocol=protocol,
+        precedence=precedence,
+    )
+
+
+def _read_destinations(values: Iterable[Value], namespace: str) -> tuple[WrittenDestination, ...]:
+    """Return the destinations that have a host."""
+    destinations = (read_destination(value, namespace) for value in values)
+    return tuple(destination for destination in destinations if destination is not None)
+
+
+def read_destination(value: Value, namespace: str) -> WrittenDestination | None:
+    """Return a Destination, None if it has no host."""
+    host = get_value(value, "host")
+    text = read_text(host)
+    if host is None or not text:
+        return None
+    return WrittenDestination(
+        qualify_host(text, namespace),
+        text,
+        host.at,
+        namespace,
+        get_value(value, "subset"),
+        port=get_value(get_value(value, "port"), "number"),
+    )
+
+
+def read_match(value: Value, namespace: str) -> WrittenMatch:
+    """Return the conditions of one match of a rule in `namespace`."""
+    problems: list[BadRules] = []
+    content = read_mapping(value, problems)
+    conditions = [
+        *_read_string_parts(value),
+        *_read_maps(value, problems),
+        *_read_lists(value, namespace, problems),
+        *_read_single_parts(value),
+        *_read_labels(value, problems),
+    ]
+    keys = set(content)
+    is_complete = keys <= _READ_KEYS and not keys <= _KEYS_WITHOUT_CONDITION
+    return WrittenMatch(
+        value,
+        tuple(conditions),
+        is_complete and all(content[key].content != {} for key in keys & {*_STRING_PARTS}),
+        tuple(problems),
+        get_value(value, "ignoreUriCase"),
+    )
+
+
+def _read_string_parts(match: Value) -> Iterator[WrittenCondition]:
+    """Yield the conditions on path, scheme, method and authority."""
+    for part in _STRING_PARTS:
+        value = get_value(match, part)
+        if value is not None:
+            yield WrittenCondition(part, value, value.at, strings=read_strings(value))
+
+
+def _read_maps(match: Value, problems: list[BadRules]) -> Iterator[WrittenCondition]:
+    """Yield the conditions on headers and query parameters."""
+    for key, part in _MAP_PARTS.items():
+        entries = get_value(match, key)
+        if entries is None:
+            continue
+        for name, value in read_mapping(entries, problems).items():
+            yield WrittenCondition(
+                part,
+                value,
+                entries.keys.get(name, value.at),
+                name,
+                read_strings(value),
+                negated=key == "withoutHeaders",
+            )
+
+
+def _read_lists(
+    match: Value, namespace: str, problems: list[BadRules]
+) -> Iterator[WrittenCondition]:
+    """Yield the conditions on gateways, SNI and subnets."""
+    for key, part in _LIST_PARTS.items():
+        value = get_value(match, key)
+        if value is None:
+            continue
+        if not isinstance(value.content, list):
+            problems.append(value.error("a list"))
+            continue
+        problems += [
+            entry.error("text") for entry in value.content if not isinstance(entry.content, str)
+        ]
+        texts = [read_text(entry) for entry in value.content]
+        if part == "gateway":
+            texts = [gateway.full_name for gateway in read_gateways(value.content, namespace)]
+        if texts:
+            yield WrittenCondition(part, value, value.at, values=tuple(texts))
+
+
+def _read_single_parts(match: Value) -> Iterator[WrittenCondition]:
+    """Yield the conditions on the port and on where the request comes from."""
+    for key, part in _SINGLE_PARTS.items():
+        value = get_value(match, key)
+        if value is not None:
+            yield WrittenCondition(part, value, value.at, strings=(("exact", value),))
+
+
+def _read_labels(match: Value, problems: list[BadRules]) -> Iterator[WrittenCondition]:
+    """Yield the conditions on the labels of the caller's pods."""
+    labels = get_value(match, "sourceLabels")
+    for name, value in read_mapping(labels, problems).items() if labels is not None else ():
+        yield WrittenCondition("source label", value, value.at, name, (("exact", value),))
