@@ -268,3 +268,31 @@ def test_right_rules_are_green_and_say_what_is_stood_in_for(
     ended = meshproof("test", "--rules", "rules.yaml")
     assert ended.code == 0, ended.output
     assert note in " ".join(ended.output.split())
+
+
+ROLLOUT = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: web}
+spec:
+  template: {metadata: {labels: {app: web}}}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly}
+spec: {jobTemplate: {spec: {template: {metadata: {labels: {app: nightly}}}}}}
+---
+"""
+
+
+def test_pods_of_kinds_that_others_define_answer_beside_the_rules(tmp_path: Path) -> None:
+    """Its pods may have further labels: neither red, nor without a word."""
+    start = SHOP.index("apiVersion: apps/v1")
+    path = tmp_path / "shop.yaml"
+    path.write_text(SHOP[:start] + ROLLOUT + RULES)
+    user_rules = loading.load([str(path)])
+    assert not [case for case in user_rules.plan.cases if case.dead_ends]
+    assert user_rules.world_notes == (
+        "stood in for by echo workloads, as the pods of Rollout web may have more labels than its "
+        "file: web.default v2, web.default v1",
+    )

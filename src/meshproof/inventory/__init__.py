@@ -16,6 +16,8 @@ __all__ = ["INVENTORY_KINDS", "Inventory"]
 INVENTORY_KINDS = (
     *WORKLOAD_KINDS,
     "ConfigMap",
+    "EndpointSlice",
+    "Endpoints",
     "HorizontalPodAutoscaler",
     "IngressClass",
     "Namespace",

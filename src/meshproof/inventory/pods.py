@@ -84,6 +84,11 @@ def read_pod_sources(documents: Iterable[Document]) -> list[PodSource]:
     return [source for document in all_documents for source in _read_sources(document, scaled)]
 
 
+def makes_pods(document: Document) -> bool:
+    """Say whether an object, of whatever kind, has pods: a Job, a Rollout, a CloneSet."""
+    return bool(read_pod_sources([document]))
+
+
 def _is_named(document: Document) -> bool:
     """Say whether an object has a kind, an apiVersion and a name that can be read."""
     content = document.root.content

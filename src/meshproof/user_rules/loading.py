@@ -11,6 +11,7 @@ from meshproof import inventory, rules
 from meshproof.base.errors import BadRules
 from meshproof.documents import manifest
 from meshproof.inventory.known_hosts import KnownHosts
+from meshproof.inventory.pods import makes_pods
 from meshproof.inventory.services import read_selectors
 from meshproof.mesh.echo.workloads import (
     Workloads,
@@ -151,11 +152,12 @@ def _build_user_rules(
 
     Raises BadRules with file and line, `are_live` also for hosts without a Service.
     """
+    rule_documents = [document for document in documents if _may_route(document)]
     for document in documents:
-        if document.kind in inventory.INVENTORY_KINDS:
+        if not _may_route(document):
             judge_options.read_options(document)  # an option there holds for nothing
     rule_set = rules.collect_rules(
-        (document for document in documents if document.kind not in inventory.INVENTORY_KINDS),
+        rule_documents,
         read_selectors(document for document in documents if document.kind == "Service"),
         ingress.find_istio_classes(documents),
     )
@@ -174,3 +176,8 @@ def _build_user_rules(
     plan = mark_dead_ends(derive.derive(rule_set, known_hosts.ports), known_hosts)
     plan = merge_twins(plan, Workloads(plan_echo_workloads(rule_set, known_hosts)))
     return UserRules(rule_set, plan, known_hosts, tuple(gaps.find_unproven_fields(documents)))
+
+
+def _may_route(document: Document) -> bool:
+    """Say whether an object is none of those that rules stand on: Services, whatever has pods."""
+    return document.kind not in inventory.INVENTORY_KINDS and not makes_pods(document)
