@@ -202,3 +202,18 @@ def test_a_pipe_is_written_to_and_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "pipe").is_fifo()
     assert b"kind: VirtualService" in os.read(handle, 10_000)
     os.close(handle)
+
+
+def test_a_match_without_any_condition_is_converted_as_no_match(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "old.yaml"
+    old.write_text(
+        f"{write_head('RouteRule', 'r')}spec:\n"
+        "  destination: {name: shop}\n  match: {request: {headers: {}}}\n"
+        "  redirect: {uri: /n}\n"
+    )
+    assert main(["convert", str(old)]) == 0
+    captured = capsys.readouterr()
+    assert "match:" not in captured.out
+    assert "1 route of shop.default" in captured.err

@@ -214,3 +214,13 @@ def test_the_same_input_gives_the_same_output(converted: Any) -> None:
     first = converted(OLD).text
     assert converted(OLD).text == first
     assert convert(read_source(["old.yaml"])).text == first
+
+
+@pytest.mark.parametrize("line_break", ["\r", "\r\n"])
+def test_a_file_with_other_line_breaks_gives_what_the_same_file_gives(
+    converted: Any, rule: Any, line_break: str
+) -> None:
+    text = "# why\n" + rule("route:  # to all", "- labels: {version: v2}")
+    expected = converted(text).text
+    assert "# why\n" in expected
+    assert converted(text.replace("\n", line_break)).text == expected

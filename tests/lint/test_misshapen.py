@@ -235,3 +235,21 @@ def test_a_number_that_json_does_not_have_is_refused_at_its_place(number: str) -
     (hit,) = refused.unreadable
     assert "is no number that Kubernetes takes" in hit.message
     assert (hit.at.line, len(refused.documents)) == (15, 2)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "trafficPolicy: {portLevelSettings: [{tls: {mode: SIMPLE}}]}",
+        "subsets: [{name: v1, trafficPolicy: {portLevelSettings: [{tls: {mode: SIMPLE}}]}}]",
+    ],
+)
+def test_a_policy_of_a_port_without_the_port_is_named(policy: str) -> None:
+    text = (
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: cart}\n"
+        f"spec:\n  host: cart\n  {policy}\n"
+    )
+    messages = [finding.message for finding in lint(parse(text, "a.yaml"))]
+    assert any("portLevelSettings[0]: 'port' is missing" in message for message in messages)
+    named = text.replace("[{tls", "[{port: {number: 80}, tls")
+    assert not any("'port' is missing" in f.message for f in lint(parse(named, "a.yaml")))

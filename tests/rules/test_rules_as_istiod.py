@@ -105,7 +105,9 @@ def test_a_destination_of_several_without_a_weight_takes_nothing() -> None:
     assert [target.weight for target in table.routes[0].split] == [3, 0]
 
 
-@pytest.mark.parametrize("rest", ["perTryTimeout: 1s", "retryOn: 5xx"])
+@pytest.mark.parametrize(
+    "rest", ["perTryTimeout: 1s", "retryOn: 5xx", "retryRemoteLocalities: true"]
+)
 @pytest.mark.parametrize("attempts", ["attempts: 0, ", ""])
 def test_details_of_no_retries_are_refused(attempts: str, rest: str) -> None:
     message = refused(f"{HEAD}  http:\n  - retries: {{{attempts}{rest}}}\n{TO}")

@@ -24,6 +24,9 @@ from meshproof.convert.services import Service, read_service
 from meshproof.convert.yaml_writer import iter_lines
 from meshproof.documents.manifest import Document, Value
 
+#: A match without any condition.
+_MATCH_OF_ALL: dict[str, object] = {"request": {"headers": {}}}
+
 
 @dataclass(frozen=True)
 class LegacyRule:
@@ -40,8 +43,9 @@ class LegacyRule:
 
     @property
     def is_catch_all(self) -> bool:
-        """True for a rule without a match."""
-        return self.document.spec.get("match") is None
+        """True for a rule without a match, or whose match has no condition."""
+        match_value = self.document.spec.get("match")
+        return match_value is None or match_value.to_python() == _MATCH_OF_ALL
 
 
 @dataclass(frozen=True)

@@ -74,9 +74,12 @@ def read_source(paths: Iterable[str]) -> Source:
     unconverted = [
         document for document in lint_input.documents if id(document) not in converted_ids
     ]
-    return Source(
-        sorted(legacy, key=lambda document: order[id(document)]), unconverted, lint_input.texts
-    )
+    # YAML counts a CR alone as a line break, too: lines and columns stay as they are.
+    texts = {
+        file: text.replace("\r\n", "\n").replace("\r", "\n")
+        for file, text in lint_input.texts.items()
+    }
+    return Source(sorted(legacy, key=lambda document: order[id(document)]), unconverted, texts)
 
 
 def _may_be_legacy(root: Value) -> bool:

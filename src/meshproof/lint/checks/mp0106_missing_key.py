@@ -31,11 +31,23 @@ def check(project: Project) -> Iterator[Hit]:
                 f"spec: 'hosts' is missing, and no VirtualService here delegates to {name[1]}",
                 "hosts: [the service's name]",
             )
+    yield from _check_port_policies(project)
     for document in project.documents_of_kind("RouteRule", "DestinationPolicy"):
         for destination in find_values(read_spec(document), "destination"):
             if project.lacks_keys(document, destination, "name", "service"):
                 at = document.spec.keys.get("destination", destination.at)
                 yield Hit(at, "spec.destination: 'name' is missing", "name: the service's name")
+
+
+def _check_port_policies(project: Project) -> Iterator[Hit]:
+    """Yield a hit for each policy of a port that names no port: istiod refuses the rule."""
+    for document in project.documents_of_kind("DestinationRule"):
+        spec = read_spec(document)
+        for path in (("trafficPolicy",), ("subsets", "trafficPolicy")):
+            for policy in find_values(spec, *path, "portLevelSettings"):
+                if project.lacks_keys(document, policy, "port"):
+                    message = f"{policy.path}: 'port' is missing: istiod refuses the rule"
+                    yield Hit(policy.at, message, "port: {number: the port of the service}")
 
 
 def _list_delegates(project: Project) -> set[tuple[str, str]]:

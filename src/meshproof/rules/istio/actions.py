@@ -251,7 +251,7 @@ def _read_retries(route: Value) -> Retries | None:
         return None
     attempts, retry_on = retries.get("attempts"), retries.get("retryOn")
     count = attempts.integer(0, 2**31 - 1) if attempts else 0
-    for key in ("perTryTimeout", "retryOn"):
+    for key in ("perTryTimeout", "retryOn", "retryRemoteLocalities"):
         if not count and retries.get(key) is not None:
             raise retries.keys[key].error(
                 f"{retries.path}: '{key}' says nothing without attempts above 0; Istio refuses it"

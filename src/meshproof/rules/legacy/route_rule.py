@@ -87,9 +87,11 @@ def _read_rule(checked: CheckedDocument, selectors: Mapping[str, Labels]) -> _Ra
     options = judge_options.read_options(document)
     route = Route((), (), document.at, document.name, options=options)
     with checked.collect(spec):
-        match = spec.get("match")
+        match_value = spec.get("match")
         callers = _CallerReader(namespace, selectors)
-        route = replace(route, matches=(_read_match(match, callers),) if match else ())
+        match = _read_match(match_value, callers) if match_value else None
+        # A match without any condition (`headers: {}`) takes every request, as no match does.
+        route = replace(route, matches=(match,) if match and match != Match(match.at) else ())
     with checked.collect(spec):
         has_route = actions.needs_route(spec)
         split = _read_split(spec.need("route"), host, namespace) if has_route else ()
