@@ -52,12 +52,6 @@ def test_a_rule_that_is_exported_to_nobody() -> None:
     )
 
 
-def test_a_destination_rule_that_is_not_exported_everywhere() -> None:
-    assert refused(f"{HEAD}{ROUTE}{SUBSETS}  exportTo: [.]\n  host: reviews\n") == (
-        "r.yaml:12:13: spec.exportTo is not supported yet, but for ['*']"
-    )
-
-
 UNKNOWN = {
     "spec": (
         f"{HEAD}  host: [reviews]\n",

@@ -19,11 +19,19 @@ spec:
 """
 
 
-def subsets(host: str, entries: str, name: str = "reviews") -> str:
+def subsets(
+    host: str,
+    entries: str,
+    name: str = "reviews",
+    *,
+    made: str = "",
+    export: str = "",
+    namespace: str = "shop",
+) -> str:
     return (
         "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\n"
-        f"metadata: {{name: {name}, namespace: shop}}\n"
-        f"spec: {{host: {host}, subsets: [{entries}]}}\n"
+        f"metadata: {{name: {name}, namespace: {namespace}{made}}}\n"
+        f"spec: {{host: '{host}', subsets: [{entries}]{export}}}\n"
     )
 
 
@@ -75,11 +83,51 @@ def test_one_that_nothing_defines(definitions: str, message: str) -> None:
     )
 
 
-def test_one_that_is_defined_twice() -> None:
-    text = TEXT + subsets("reviews", "{name: stable, labels: {a: b}}")
-    text += subsets("reviews", "{name: stable, labels: {a: c}}", name="more")
-    with pytest.raises(BadRules, match=r"^r\.yaml:16:40: subset 'stable' of .* is defined twice$"):
+OLD, NEW = (f', creationTimestamp: "2026-0{month}-01T00:00:00Z"' for month in (1, 2))
+FIRST, SECOND = "{name: stable, labels: {a: b}}", "{name: stable, labels: {a: c}}"
+
+
+def test_one_that_is_defined_twice_in_one_rule() -> None:
+    with pytest.raises(BadRules, match=r"^r\.yaml:11:74: subset 'stable' of .* is defined twice$"):
+        target(TEXT + subsets("reviews", f"{FIRST}, {SECOND}"))
+
+
+def test_one_that_two_rules_define_without_an_age() -> None:
+    text = TEXT + subsets("reviews", FIRST) + subsets("reviews", SECOND, name="more")
+    with pytest.raises(BadRules, match=r"which of them holds is not specified: the older one"):
         target(text)
+    assert target(text.replace("{a: c}", "{a: b}")).labels == (("a", "b"),)
+
+
+def test_of_two_definitions_the_older_one_holds() -> None:
+    for made, other_made, value in ((OLD, NEW, "b"), (NEW, OLD, "c")):
+        text = TEXT + subsets("reviews", FIRST, made=made)
+        text += subsets("reviews", SECOND, name="more", made=other_made)
+        assert target(text).labels == (("a", value),)
+
+
+def test_rules_that_are_exported_otherwise_stay_apart() -> None:
+    text = TEXT + subsets("reviews", FIRST, made=OLD)
+    text += subsets("reviews", SECOND, name="more", made=NEW, export=", exportTo: [.]")
+    read = rules.read_rules(manifest.parse(text, "r.yaml")).destination_rules
+    assert [(rule.export_to, rule.subsets) for rule in read] == [
+        ((), (("stable", (("a", "b"),)),)),
+        (("shop",), (("stable", (("a", "c"),)),)),
+    ]
+    with pytest.raises(BadRules, match="exported otherwise; which of them holds is not specified"):
+        target(text.replace(OLD, "").replace(NEW, ""))
+
+
+def test_the_namespace_of_the_service_says_what_a_subset_is() -> None:
+    full = "reviews.shop.svc.cluster.local"
+    text = TEXT + subsets(full, SECOND, namespace="bank") + subsets(full, FIRST)
+    assert target(text).labels == (("a", "b"),)
+    assert target(TEXT + subsets(full, SECOND, namespace="bank")).labels == (("a", "c"),)
+
+
+@pytest.mark.parametrize("host", ["*.shop.svc.cluster.local", "*.local", "*"])
+def test_a_wildcard_defines_the_subsets_of_the_services_below_it(host: str) -> None:
+    assert target(TEXT + subsets(host, FIRST)).labels == (("a", "b"),)
 
 
 def test_names_with_a_dot_are_not_made_longer() -> None:

@@ -17,7 +17,15 @@ from functools import cached_property
 from meshproof.base.errors import BadRules, suggest_nearest
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE
 from meshproof.documents.manifest import At
-from meshproof.oracle import actions, cors, hosts, overlaps, precedence, timeouts_and_retries
+from meshproof.oracle import (
+    actions,
+    cors,
+    hosts,
+    overlaps,
+    precedence,
+    subsets,
+    timeouts_and_retries,
+)
 from meshproof.oracle.actions import Destination, ExpectedAnswer, ProxyReply, Shares
 from meshproof.oracle.case import (
     Case,
@@ -40,7 +48,7 @@ from meshproof.oracle.conditions import (
     shorten,
 )
 from meshproof.oracle.match_finder import MatchFinder, match_holds
-from meshproof.rules.model import Gateway, Match, Route, RouteTable, RuleSet
+from meshproof.rules.model import Match, Route, RouteTable, RuleSet
 
 __all__ = ["Call", "Case", "Coverage", "Destination", "Plan", "derive", "find_route", "match_holds"]
 
@@ -66,7 +74,7 @@ def derive(rules: RuleSet, ports: Mapping[str, Sequence[int]] | None = None) -> 
     coverage: list[Coverage] = []
     for table_index, (table, table_entrances) in enumerate(with_entrances):
         rivals = [pair for pair in with_entrances if pair[0] is not table]
-        deriver = _TableDeriver(table, table_entrances, rivals, rules.gateways)
+        deriver = _TableDeriver(table, table_entrances, rivals, rules)
         table_cases, table_coverage = deriver.derive()
         if table_cases:
             table_cases += _derive_unnamed_host_cases(table, table_entrances, entrances)
@@ -120,11 +128,18 @@ def _find_entrances(
 def _list_callers(rules: RuleSet, table: RouteTable) -> list[str]:
     """Return the namespaces to call a table's hosts from: those that get its routes.
 
-    That is the usual one, except for a table that is exported elsewhere. An HTTPRoute beside a
-    VirtualService for its host comes first for callers of its own namespace.
+    That is the usual one, except for a table that is exported elsewhere, or whose subsets are those
+    of its own namespace alone. An HTTPRoute beside a VirtualService for its host comes first for
+    callers of its own namespace.
     """
     if table.export_to:
         return list(table.export_to)
+    for namespace in dict.fromkeys((_NAMESPACE, table.namespace)):
+        targets = (target for route in table.routes for target in route.targets)
+        if all(subsets.sees_subset(rules, target, namespace) for target in targets):
+            if namespace != _NAMESPACE:
+                return [namespace]
+            break
     has_rival = any(
         rule.gateways is not None and MESH in rule.gateways and set(rule.hosts) & set(table.hosts)
         for rule in rules.tables
@@ -141,7 +156,7 @@ def _derive_unnamed_host_cases(
 
     Gateways may share a proxy: a host counts as named if any gateway with that port has it.
     """
-    unnamed = _TableDeriver(replace(table, hosts=(), routes=()), [], [], ())
+    unnamed = _TableDeriver(replace(table, hosts=(), routes=()), [], [], RuleSet())
     named_hosts: dict[int, set[str]] = defaultdict(set)
     for call in itertools.chain(*all_entrances):
         if call.gateway != MESH:
@@ -172,11 +187,12 @@ class _TableDeriver:
         table: RouteTable,
         entrances: list[Call],
         rivals: list[tuple[RouteTable, list[Call]]],
-        gateways: Iterable[Gateway],
+        rules: RuleSet,
     ) -> None:
         self._table = table
         self._entrances = entrances
-        self._gateways = {gateway.name: gateway for gateway in gateways}
+        self._rules = rules
+        self._gateways = {gateway.name: gateway for gateway in rules.gateways}
         rivals_by_key: dict[tuple[str, str, int], dict[str, tuple[RouteTable, str]]] = {}
         for rival, calls in rivals:
             for call in calls:
@@ -602,11 +618,31 @@ class _TableDeriver:
         ending = f"goes to {answered_by}" if shares else f"is answered {answered_by}"
         ending += "".join(f"; {change}" for change in describe_header_changes(answer))
         ending += "".join(f"; not proven: {part}" for part in answer.unproven)
+        ending += self._describe_unseen(call, index)
         return replace(
             case,
             alternative_shares=self._outcome_shares,
             id=f"{service}: {description} -> {answered_by}",
             title=f"{service}: {description}{remark} {ending}",
+        )
+
+    def _describe_unseen(self, call: Call, index: int | None) -> str:
+        """Return in words which subsets of a route the caller has no DestinationRule for."""
+        if index is None:
+            return ""
+        caller = call.namespace
+        if call.gateway != MESH:
+            proxy = self._gateways[call.gateway].proxy
+            caller = proxy.partition("/")[0] or ROOT_NAMESPACE
+        unseen = [
+            f"subset {target.subset_name} of {target.host}"
+            for target in self._table.routes[index].targets
+            if not subsets.sees_subset(self._rules, target, caller)
+        ]
+        return "".join(
+            f"; no DestinationRule that callers of namespace {caller} see defines {name}: they get "
+            "a 503"
+            for name in dict.fromkeys(unseen)
         )
 
 

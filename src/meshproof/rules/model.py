@@ -76,7 +76,7 @@ class Target:
 
     `host` is the full name (`reviews.default.svc.cluster.local`). A `port` of None means the port
     of the request. `weight` is 0 or more; the share is its part of the split's sum. `headers`
-    change for this destination alone.
+    change for this destination alone. `subset_name` is that of a DestinationRule, "" without one.
     """
 
     host: str
@@ -85,6 +85,7 @@ class Target:
     port: int | None = None
     at: At | None = field(default=None, compare=False)
     headers: Headers = UNCHANGED
+    subset_name: str = field(default="", compare=False)
 
     @property
     def subset(self) -> str:
@@ -215,9 +216,29 @@ class PeerPolicy:
 
 
 @dataclass(frozen=True)
+class DestinationRule:
+    """The subsets of a host, or of a wildcard, that DestinationRules of one namespace define.
+
+    Several with the same `export_to` are one, as istiod merges them. A subset is its name and its
+    labels. `export_to` are the namespaces of the callers, () for all.
+    """
+
+    namespace: str
+    host: str
+    subsets: tuple[tuple[str, Labels], ...]
+    at: At = field(compare=False)
+    export_to: tuple[str, ...] = ()
+
+    def is_visible_from(self, namespace: str) -> bool:
+        """Say whether proxies of a namespace get the rule."""
+        return not self.export_to or namespace in self.export_to
+
+
+@dataclass(frozen=True)
 class RuleSet:
     """All rules that are served together, and the dialect of their routes (for reports).
 
+    `destination_rules` say which callers have which subsets, the oldest first.
     `documents` are the objects that the rules come from; a cluster gets these. `problems` is what
     could not be read or is not supported, with its place: without any, the rules are complete.
     """
@@ -228,6 +249,7 @@ class RuleSet:
     dialect: str = field(default="", compare=False)
     documents: tuple[Document, ...] = field(default=(), compare=False, repr=False)
     problems: tuple[BadRules, ...] = field(default=(), compare=False)
+    destination_rules: tuple[DestinationRule, ...] = field(default=(), compare=False)
 
     def __add__(self, added: RuleSet) -> RuleSet:
         return RuleSet(
@@ -237,6 +259,7 @@ class RuleSet:
             self.dialect or added.dialect,
             self.documents + added.documents,
             self.problems + added.problems,
+            self.destination_rules + added.destination_rules,
         )
 
     @property

@@ -24,6 +24,7 @@ from meshproof.mesh.envoy.matching import translate_match
 from meshproof.mesh.envoy.topology import Pod, Service, Topology
 from meshproof.rules.actions import UNCHANGED
 from meshproof.rules.model import (
+    DestinationRule,
     Gateway,
     Match,
     MtlsMode,
@@ -35,6 +36,8 @@ from meshproof.rules.model import (
 )
 
 _INGRESS_LABELS: Labels = (("istio", "ingressgateway"),)
+#: Ends the name of a cluster that no proxy of the caller's namespace has.
+_NO_SUBSET = "(no DestinationRule for this caller defines the subset)"
 #: istiod's limit for the bodies of direct responses; Envoy's own is 4096.
 _MAX_BODY_BYTES = 1 << 20
 
@@ -264,7 +267,7 @@ def translate_gateway_routes(snapshot: Snapshot, port: int) -> Resource:
             for host in intersect_hosts(table.hosts, served):
                 domains.setdefault(host, []).extend(routes)
     hosts = [
-        {"name": host, "domains": [host], "routes": sorted(routes, key=_is_catch_all)}
+        {"name": host, "domains": [host], "routes": _move_catch_alls(routes)}
         for host, routes in domains.items()
     ]
     config = _make_route_configuration(format_gateway_route_name(port), hosts)
@@ -274,6 +277,11 @@ def translate_gateway_routes(snapshot: Snapshot, port: int) -> Resource:
 def _make_gateway_key(gateway: Gateway) -> tuple[str, ...]:
     """Return the key by which istiod sorts Gateways: age, then name."""
     return gateway.created, *reversed(gateway.name.split("/"))
+
+
+def _move_catch_alls(routes: list[Resource]) -> list[Resource]:
+    """Return routes with those that take every request at the end, else in order."""
+    return sorted(routes, key=lambda route: _is_catch_all(route))
 
 
 def _is_catch_all(route: Resource) -> bool:
@@ -296,7 +304,10 @@ def _translate_gateway_table(
     """Return Envoy's routes of a table at a gateway port."""
     for target in (target for route in table.routes for target in route.targets):
         _check_ingress_target(snapshot.rules, target)
-    routes = _translate_routes(snapshot, table, _Caller(gateway, _INGRESS_LABELS, "", port))
+    proxies = {known.name: known.proxy for known in snapshot.rules.gateways}
+    namespace = proxies[gateway].partition("/")[0] or ROOT_NAMESPACE
+    caller = _Caller(gateway, _INGRESS_LABELS, namespace, port)
+    routes = _translate_routes(snapshot, table, caller)
     # A catch-all ends the routes of its own table; those of others may come before it.
     end = next((index for index, route in enumerate(routes) if _is_catch_all(route)), len(routes))
     return routes[: end + 1]
@@ -316,7 +327,7 @@ def _check_ingress_target(rules: RuleSet, target: Target) -> None:
 class _Caller:
     """A caller: its labels, namespace and the port it calls.
 
-    `gateway` is `mesh` for a sidecar, else the name of a gateway, which has no namespace.
+    `gateway` is `mesh` for a sidecar, else the name of a gateway, in its proxy's namespace.
     """
 
     gateway: str
@@ -405,7 +416,54 @@ def _find_cluster_name(snapshot: Snapshot, target: Target, caller: _Caller) -> s
         ports = ", ".join(map(str, service.ports))
         hint = "" if target.port else " (where no `port` is said, it is the one that was called)"
         raise _make_error(target.at, f"{service.name} has no port {port}; it has: {ports}{hint}")
+    if not _has_subset(snapshot.rules, service, target, caller.namespace):
+        # The route names a cluster that its proxy does not have: 503 (response flag NC).
+        return f"{format_cluster_name(service, port, target.subset_name)} {_NO_SUBSET}"
     return format_cluster_name(service, port, target.subset)
+
+
+def _has_subset(rules: RuleSet, service: Service, target: Target, namespace: str) -> bool:
+    """Say whether a proxy of a namespace gets the cluster of a target's subset.
+
+    istiod looks for a DestinationRule in the proxy's namespace, then in the service's, then in the
+    root namespace, and takes the first one it finds, whatever its subsets are.
+    """
+    if not target.subset_name:
+        return True
+    covering = [rule for rule in rules.destination_rules if _is_host_of(rule.host, service.host)]
+    if service.is_external:
+        return any(target.subset_name in dict(rule.subsets) for rule in covering)
+    for owner in (namespace, service.namespace, ROOT_NAMESPACE):
+        is_first = owner == namespace
+        in_owner = [rule for rule in covering if rule.namespace == owner]
+        private = [rule for rule in in_owner if rule.export_to == (owner,)]
+        if is_first and owner == ROOT_NAMESPACE:
+            usable = private
+        elif is_first:
+            usable = [rule for rule in in_owner if rule.is_visible_from(owner)]
+        else:
+            usable = [rule for rule in in_owner if rule not in private]
+        if rule := _find_nearest(usable, namespace):
+            return target.subset_name in dict(rule.subsets)
+    if namespace == ROOT_NAMESPACE:  # its rules for all, as other namespaces get them
+        usable = [rule for rule in covering if rule.namespace == namespace and not rule.export_to]
+        rule = _find_nearest(usable, namespace)
+        return rule is not None and target.subset_name in dict(rule.subsets)
+    return False
+
+
+def _find_nearest(rules: Iterable[DestinationRule], namespace: str) -> DestinationRule | None:
+    """Return the last visible rule for the narrowest host of some rules, or None."""
+    known = list(rules)
+    exact = [rule for rule in known if not rule.host.startswith("*")]
+    length = max((len(rule.host) for rule in exact or known), default=0)
+    nearest = [rule for rule in exact or known if len(rule.host) == length]
+    return next((rule for rule in reversed(nearest) if rule.is_visible_from(namespace)), None)
+
+
+def _is_host_of(pattern: str, host: str) -> bool:
+    """Say whether the host of a DestinationRule, maybe a wildcard, is for a service."""
+    return host == pattern or (pattern.startswith("*") and host.endswith(pattern[1:]))
 
 
 def translate_clusters(snapshot: Snapshot, identity: Identity) -> list[Resource]:

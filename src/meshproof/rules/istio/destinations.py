@@ -6,64 +6,54 @@ Source: Istio reference, DestinationRule and VirtualService (HTTPRouteDestinatio
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from meshproof.base.errors import suggest_nearest
-from meshproof.base.names import Labels, is_service
+from meshproof.base.names import ROOT_NAMESPACE, Labels, is_host_within, is_service
 from meshproof.documents.manifest import Value
 from meshproof.documents.problems import CheckedDocument
-from meshproof.inventory.destination_rules import read_destination_rules
-from meshproof.rules.istio import actions, policies
+from meshproof.rules.istio import actions
+from meshproof.rules.istio.destination_rules import read_merged_rules
 from meshproof.rules.istio.written import read_destination
-from meshproof.rules.model import Target
+from meshproof.rules.model import DestinationRule, Target
 
 
 @dataclass(frozen=True)
 class Subsets:
-    """The subsets of all DestinationRules: (full host, subset name) -> labels."""
+    """The DestinationRules of all namespaces, in which subsets are looked up."""
 
-    labels_by_subset: dict[tuple[str, str], Labels]
+    rules: tuple[DestinationRule, ...]
 
     @classmethod
     def from_rules(cls, documents: Iterable[CheckedDocument]) -> Subsets:
-        """Return the subsets of DestinationRules; one defined twice is a problem."""
-        labels_by_subset: dict[tuple[str, str], Labels] = {}
-        for checked in documents:
-            with checked.collect(checked.document.root):
-                _add_subsets(checked, labels_by_subset)
-        return cls(labels_by_subset)
+        """Return the subsets of DestinationRules, those of a namespace and host merged."""
+        return cls(read_merged_rules(documents))
 
     def find_labels(self, host: str, subset: Value | None) -> Labels:
-        """Return the labels of a subset. Raises BadRules, with the nearest, for an unknown one."""
+        """Return the labels that a rule means by a subset, whoever may see it.
+
+        The service's own namespace says it, else that of the mesh, else any. Raises BadRules, with
+        the nearest, for an unknown one.
+        """
         if subset is None:
             return ()
         name = subset.text()
-        if (host, name) not in self.labels_by_subset:
-            defined = sorted(
-                subset_name
-                for subset_host, subset_name in self.labels_by_subset
-                if subset_host == host
-            )
-            raise subset.at.missing(
-                f"subset '{name}' of {host} is not defined by any DestinationRule; "
-                f"defined: {', '.join(defined) or 'none'}{suggest_nearest(name, defined)}",
-                host.split(".")[1] if is_service(host) else "",
-            )
-        return self.labels_by_subset[host, name]
-
-
-def _add_subsets(checked: CheckedDocument, labels_by_subset: dict[tuple[str, str], Labels]) -> None:
-    """Add the subsets of a DestinationRule to `labels_by_subset`."""
-    spec = checked.document.spec
-    with checked.collect(spec):
-        policies.check_export(spec)
-    for rule in read_destination_rules([checked.document]):
-        checked.add_errors(rule.problems)
-        for subset in rule.subsets:
-            with checked.collect(spec):
-                if (rule.host, subset.name) in labels_by_subset:
-                    raise subset.at.error(f"subset '{subset.name}' of {rule.host} is defined twice")
-                labels_by_subset[rule.host, subset.name] = subset.labels
+        namespace = host.split(".")[1] if is_service(host) else ""
+        owners = (namespace, ROOT_NAMESPACE)
+        covering = [rule for rule in self.rules if is_host_within(host, rule.host)]
+        ranked = sorted(
+            covering,
+            key=lambda rule: owners.index(rule.namespace) if rule.namespace in owners else 2,
+        )
+        for rule in ranked:
+            if name in dict(rule.subsets):
+                return dict(rule.subsets)[name]
+        defined = sorted({defined_name for rule in covering for defined_name, _ in rule.subsets})
+        raise subset.at.missing(
+            f"subset '{name}' of {host} is not defined by any DestinationRule; "
+            f"defined: {', '.join(defined) or 'none'}{suggest_nearest(name, defined)}",
+            namespace,
+        )
 
 
 @dataclass(frozen=True)
@@ -92,23 +82,15 @@ class DestinationReader:
         """Return a target of a split. The weight of a single one says nothing, none is 0."""
         destination, weight = entry.need("destination"), entry.get("weight")
         share = weight.integer(0, 2**31 - 1) if weight is not None else 0
-        host, subset, port = self._read_destination(destination)
-        return Target(
-            host,
-            subset,
-            100 if is_single else share,
-            port,
+        return replace(
+            self.read_target(destination),
+            weight=100 if is_single else share,
             at=entry.at,
             headers=actions.read_headers(entry),
         )
 
     def read_target(self, destination: Value) -> Target:
         """Return a destination without a weight, as a mirror has it."""
-        host, subset, port = self._read_destination(destination)
-        return Target(host, subset, 100, port, at=destination.at)
-
-    def _read_destination(self, destination: Value) -> tuple[str, Labels, int | None]:
-        """Return host, labels of the subset, and port of a Destination."""
         host_name, port = destination.need("host"), destination.get("port")
         host_name.non_empty_text()
         if port is not None:
@@ -116,8 +98,11 @@ class DestinationReader:
         written = read_destination(destination, self.namespace)
         if written is None:
             raise host_name.error("a host")
-        return (
+        return Target(
             written.host,
             self.subsets.find_labels(written.host, written.subset),
+            100,
             written.port.integer(1, 65535) if written.port else None,
+            at=destination.at,
+            subset_name=written.subset.text() if written.subset is not None else "",
         )

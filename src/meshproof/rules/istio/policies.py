@@ -17,8 +17,7 @@ def read_export(spec: Value, namespace: str) -> tuple[str, ...]:
 
     Raises BadRules for one that is exported to none: it takes effect nowhere.
     """
-    entries = spec.entries("exportTo")
-    names = [entry.text() for entry in entries]
+    names = find_export(spec)
     if not names or _ALL in names:
         return ()
     if _NONE in names:
@@ -28,8 +27,6 @@ def read_export(spec: Value, namespace: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(namespace if name == _OWN else name for name in names))
 
 
-def check_export(spec: Value) -> None:
-    """Check that a rule is exported everywhere. Raises BadRules for one that is not."""
-    if read_export(spec, _OWN):
-        export_to = spec.need("exportTo")
-        raise export_to.at.unsupported(f"{export_to.path} is not supported yet, but for ['*']")
+def find_export(spec: Value) -> list[str]:
+    """Return the entries of exportTo as they are written."""
+    return [entry.text() for entry in spec.entries("exportTo")]

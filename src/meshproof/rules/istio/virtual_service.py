@@ -72,6 +72,7 @@ def read_rules(documents: Iterable[CheckedDocument]) -> RuleSet:
         gateways=read_gateways(documents_by_kind["Gateway"]),
         policies=read_peer_policies(documents_by_kind["PeerAuthentication"]),
         dialect=DIALECT if documents_by_kind["VirtualService"] else "",
+        destination_rules=subsets.rules,
     )
 
 

@@ -1,0 +1,57 @@
+"""Who sees which subset: the DestinationRule of a host that holds for a caller.
+
+It is one of the caller's namespace, else of the service's, else of the whole mesh; of several the
+one for the narrowest host. A subset that it lacks has no cluster, and the caller gets a 503.
+Source: istiod, PushContext.destinationRule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from meshproof.base.names import ROOT_NAMESPACE, is_service
+from meshproof.oracle import hosts
+from meshproof.rules.model import DestinationRule, RuleSet, Target
+
+
+def sees_subset(rules: RuleSet, target: Target, caller: str) -> bool:
+    """Say whether callers of a namespace have the subset of a target; true for a whole service.
+
+    Of a host outside the cluster every rule counts: its entry may be in any namespace.
+    """
+    if not target.subset_name:
+        return True
+    covering = [rule for rule in rules.destination_rules if hosts.covers(rule.host, target.host)]
+    if not is_service(target.host):
+        return any(target.subset_name in dict(rule.subsets) for rule in covering)
+    owner = target.host.split(".")[1]
+    if caller == ROOT_NAMESPACE:  # its rules for all come last, as for other callers
+        own_rules = [rule for rule in covering if _is_private(rule, caller)]
+    else:
+        own_rules = [rule for rule in covering if rule.namespace == caller]
+    candidates = [
+        _pick_narrowest(rule for rule in own_rules if rule.is_visible_from(caller)),
+        *(
+            _pick_narrowest(
+                rule
+                for rule in covering
+                if rule.namespace == namespace and not _is_private(rule, namespace)
+            )
+            for namespace in (owner, ROOT_NAMESPACE)
+        ),
+    ]
+    for narrowest_rules in candidates:
+        if visible := [rule for rule in narrowest_rules if rule.is_visible_from(caller)]:
+            return target.subset_name in dict(visible[-1].subsets)
+    return False
+
+
+def _is_private(rule: DestinationRule, namespace: str) -> bool:
+    """Say whether a rule is one of a namespace for its own callers alone."""
+    return rule.namespace == namespace and rule.export_to == (namespace,)
+
+
+def _pick_narrowest(rules: Iterable[DestinationRule]) -> list[DestinationRule]:
+    """Return the rules for the narrowest host among some that cover a service."""
+    ordered = sorted(rules, key=lambda rule: (not rule.host.startswith("*"), len(rule.host)))
+    return [rule for rule in ordered if rule.host == ordered[-1].host]

@@ -1,0 +1,75 @@
+"""A subset without a DestinationRule for the caller has no cluster: its route leads nowhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshproof.mesh.envoy import translate
+from tests.mesh.envoy.translating import IDENTITY, read_destinations, snapshot
+
+RULE = """\
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http: [{route: [{destination: {host: reviews, subset: v1}}]}]
+"""
+GATEWAY = """\
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: gw}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [reviews.example]}]
+"""
+FULL = "reviews.default.svc.cluster.local"
+
+
+def define(namespace: str, subset: str = "v1", host: str = FULL, export: str = "*") -> str:
+    return f"""\
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {subset}, namespace: {namespace}}}
+spec:
+  host: "{host}"
+  exportTo: ["{export}"]
+  subsets: [{{name: {subset}, labels: {{version: {subset}}}}}]
+"""
+
+
+#: Definitions -> whether callers of default and of shop, and a gateway, have the subset.
+HELD = {
+    (define("default"),): (True, True, True),
+    (define("shop"),): (False, True, False),
+    (define("istio-system"),): (True, True, True),
+    (define("default"), define("shop", "v2")): (True, False, True),
+    (define("istio-system"), define("default", "v2")): (False, False, False),
+    (define("shop"), define("default", export=".")): (True, True, False),
+    (define("default", export="shop"), define("shop", "v2")): (False, False, False),
+    (define("istio-system", export="."), define("shop", "v2")): (False, False, True),
+    (define("default", host="*.local"),): (True, True, True),
+    (define("default", host="*.local"), define("default", "v2")): (False, False, False),
+}
+
+
+def has_cluster(mesh: translate.Snapshot, name: object) -> bool:
+    return name in {made["name"] for made in translate.translate_clusters(mesh, IDENTITY)}
+
+
+@pytest.mark.parametrize("definitions", HELD)
+def test_only_callers_with_the_rule_have_the_cluster(definitions: tuple[str, ...]) -> None:
+    text = RULE + "".join(definitions)
+    mesh = snapshot(text)
+    held = [
+        has_cluster(mesh, destination)
+        for caller in ("page-v1-0", "orders-v1-0")
+        for destination in read_destinations(text, host=FULL, caller=caller)
+    ]
+    gateway_text = text.replace("hosts: [reviews]", "hosts: [reviews.example]\n  gateways: [gw]")
+    gateway_mesh = snapshot(gateway_text + GATEWAY)
+    (host,) = translate.translate_gateway_routes(gateway_mesh, 80)["virtual_hosts"]
+    held.append(has_cluster(gateway_mesh, host["routes"][0]["route"]["cluster"]))
+    assert tuple(held) == HELD[definitions]
