@@ -159,9 +159,14 @@ REFUSED = {
         "8:47: spec.http[0].headers.request: 'a' is changed twice; which comes first is not "
         "specified",
     ),
-    "host among headers": (
-        "headers: {request: {set: {Host: b}}}",
-        "8:31: spec.http[0].headers.request.set: 'Host' is no header; rewrite.authority changes "
+    "host among headers of the response": (
+        "headers: {response: {set: {Host: b}}}",
+        "8:32: spec.http[0].headers.response.set: 'Host' is no header; rewrite.authority changes "
+        "the host",
+    ),
+    "host that is removed": (
+        "headers: {request: {remove: [Host]}}",
+        "8:34: spec.http[0].headers.request: 'Host' is no header; rewrite.authority changes "
         "the host",
     ),
     "delay that is no duration": (
@@ -220,3 +225,22 @@ def test_a_header_that_an_route_and_its_destination_change() -> None:
         "r.yaml:9:13: 'a' is changed here and for the whole route at r.yaml:7; which change is the "
         "last one is not specified"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("headers: {request: {set: {Host: a.example}}}", "a.example"),
+        ("headers: {request: {add: {':authority': a.example}}}", "a.example"),
+        ("headers: {request: {add: {host: b.example}, set: {Host: a.example}}}", "a.example"),
+        (
+            "headers: {request: {set: {Host: b.example}}}\n    rewrite: {authority: a.example}",
+            "a.example",
+        ),
+    ],
+)
+def test_a_host_header_is_a_rewrite_of_the_host(text: str, host: str) -> None:
+    read_route = route(text)
+    assert read_route.rewrite is not None
+    assert read_route.rewrite.authority == host
+    assert read_route.headers.request.names == ()

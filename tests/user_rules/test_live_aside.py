@@ -120,7 +120,7 @@ BEYOND: dict[str, tuple[list[dict[str, Any]], list[tuple[str, str]]]] = {
         [("VirtualService shop/web", "there is no VirtualService other/part")],
     ),
     "a host outside": (
-        [virtual_service("api", hosts=["api.example.net"], http=[{"route": CART}])],
+        [virtual_service("api", http=[{"route": [{"destination": {"host": "api.example.net"}}]}])],
         [("VirtualService shop/api", "api.example.net: only services of the cluster")],
     ),
     "a Gateway of Gateway API of somebody else": (

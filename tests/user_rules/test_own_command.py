@@ -32,9 +32,7 @@ REWRITTEN = (
 )
 NO_GROUP = REWRITTEN.replace("(?!b)", "").replace("rewrite: c", "rewrite: '\\2'")
 NO_SUBSET = HEAD + "  http: [{route: [{destination: {host: shop, subset: v9}}]}]\n"
-OUTSIDE = (
-    HEAD.replace("[shop]", "[shop.example]") + "  http: [{route: [{destination: {host: a}}]}]\n"
-)
+OUTSIDE = HEAD + "  http: [{route: [{destination: {host: shop.example}}]}]\n"
 NO_ROUTE = """
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication

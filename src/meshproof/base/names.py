@@ -21,7 +21,7 @@ INGRESS_CONTROLLER = "istio.io/ingress-controller"
 
 def is_service(host: str) -> bool:
     """Say whether a host is the full name of a service of the cluster."""
-    return host.endswith(f".{CLUSTER_DOMAIN}") and host.count(".") == 4
+    return host.endswith(f".{CLUSTER_DOMAIN}") and host.count(".") == 4 and "*" not in host
 
 
 def qualify_host(host: str, namespace: str) -> str:

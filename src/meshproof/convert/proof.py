@@ -403,7 +403,7 @@ def build_directions(
             "the cases of the source, answered by the converted rules",
             UserRules(
                 converted_rules,
-                derive.derive(source_rules, source_hosts.ports),
+                derive.derive(source_rules, source_hosts.http_ports),
                 converted_hosts,
             ),
         ),
@@ -411,7 +411,7 @@ def build_directions(
             "the cases of the converted rules, answered by the source",
             UserRules(
                 source_rules,
-                derive.derive(converted_rules, converted_hosts.ports),
+                derive.derive(converted_rules, converted_hosts.http_ports),
                 source_hosts,
             ),
         ),

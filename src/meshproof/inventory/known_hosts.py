@@ -19,7 +19,8 @@ class KnownHosts:
     `selectors` are the labels that Services select. `workloads` are the labels of the workloads
     behind each Service or ServiceEntry. `subsets` are the labels of all subsets of
     DestinationRules, `subset_places` where each is defined. `external_hosts` are the hosts of
-    ServiceEntries outside the cluster. `world` says of any host whether it exists.
+    ServiceEntries outside the cluster. `world` says of any host whether it exists. `other_ports`
+    are ports of Services that are not HTTP: no HTTP route is served there.
     """
 
     ports: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -29,6 +30,15 @@ class KnownHosts:
     external_hosts: tuple[str, ...] = ()
     world: World = field(default_factory=World)
     subset_places: dict[tuple[str, Labels], At] = field(default_factory=dict)
+    other_ports: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def http_ports(self) -> dict[str, tuple[int, ...]]:
+        """The ports of each host without those that are not HTTP."""
+        return {
+            host: tuple(port for port in ports if port not in self.other_ports.get(host, ()))
+            for host, ports in self.ports.items()
+        }
 
     def add_ports(self, named_ports: Iterable[tuple[str, int]]) -> KnownHosts:
         """Return the same with the ports (1 to 65535) that rules name of hosts without any here."""
@@ -70,6 +80,12 @@ def list_known_hosts(inventory: Inventory, world: World) -> KnownHosts:
             (rule.host, subset.labels): subset.at
             for rule in reversed(inventory.destination_rules)
             for subset in rule.subsets
+        },
+        {
+            service.host: tuple(
+                port.number for port in service.ports if port.number not in service.http_ports
+            )
+            for service in services
         },
     )
 

@@ -16,6 +16,8 @@ from meshproof.inventory.problems import Problems, raise_first_problem
 
 KIND = "Service"
 _MAX_PORT = 65535
+#: Protocols of Istio that are not HTTP (pkg/config/protocol).
+_OTHER_PROTOCOLS = ("https", "hbone", "mongo", "mysql", "redis", "tcp", "tls", "udp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,23 @@ class Service:
     def host(self) -> str:
         """Full name in the cluster."""
         return f"{self.document.name}.{self.document.namespace}.{CLUSTER_DOMAIN}"
+
+    @property
+    def http_ports(self) -> tuple[int, ...]:
+        """The numbers of the ports that may be HTTP: those that declare nothing else.
+
+        istiod makes no HTTP routes for the others, and looks at the traffic of undeclared ones.
+        """
+        return tuple(
+            sorted(
+                {
+                    port.number
+                    for port in self.ports
+                    if port.transport == "TCP"
+                    and self.find_protocol(port.number) not in _OTHER_PROTOCOLS
+                }
+            )
+        )
 
     def find_protocol(self, number: int) -> str:
         """Return the protocol that a port declares in lower case, empty if none.

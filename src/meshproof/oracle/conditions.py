@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from meshproof.base.names import CLUSTER_DOMAIN, MESH, Labels
+from meshproof.base.names import CLUSTER_DOMAIN, MESH, Labels, is_service
 from meshproof.documents.manifest import At
 from meshproof.oracle import hosts, strings
 from meshproof.rules.model import Match, StringMatch
@@ -248,6 +248,11 @@ def _make_authority_condition(string_match: StringMatch) -> Condition:
         for host_name in (*list_host_names(call), *below_wildcard):
             if strings.matches(string_match, host_name) is holds:
                 yield replace(call, authority=host_name)
+        if holds and call.gateway == MESH and is_service(call.host):
+            neighbour = replace(call, authority="", namespace=call.host.split(".")[1])
+            for host_name in list_host_names(neighbour) if neighbour != call else ():
+                if strings.matches(string_match, host_name):
+                    yield replace(neighbour, authority=host_name)
 
     def find_similar(call: Call) -> Iterator[SimilarCall]:
         for changed in itertools.islice(calls_where(call, False), 2):
@@ -266,7 +271,7 @@ def _make_authority_condition(string_match: StringMatch) -> Condition:
 def list_host_names(call: Call) -> Iterator[str]:
     """Yield the Host headers that reach the host of a call; others never reach its rules."""
     yield call.host_header
-    if call.gateway != MESH or not call.host.endswith(CLUSTER_DOMAIN):
+    if call.gateway != MESH or not is_service(call.host):
         if ":" not in call.host_header:
             yield f"{call.host_header}:{call.port}"
         return

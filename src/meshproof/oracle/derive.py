@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from meshproof.base.errors import BadRules, suggest_nearest
-from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE
+from meshproof.base.names import MESH, ROOT_NAMESPACE, is_service
 from meshproof.documents.manifest import At
 from meshproof.oracle import (
     actions,
@@ -106,7 +106,7 @@ def _find_entrances(
     gateways = {gateway.name: gateway for gateway in rules.gateways}
     for name in (MESH,) if table.gateways is None else table.gateways:
         if name == MESH:
-            for namespace, host in itertools.product(_list_callers(rules, table), table.hosts):
+            for namespace, host in _list_mesh_hosts(rules, table, ports):
                 host_ports = ports.get(host, table.ports or _DEFAULT_PORTS)
                 authority = hosts.make_example(host) if "*" in host else ""
                 for port in filter(table.applies_to_port, host_ports):
@@ -123,6 +123,40 @@ def _find_entrances(
                 if host := hosts.intersect(table_host, server_host):
                     authority = hosts.make_example(host)
                     yield Call(host, authority=authority, gateway=name, port=server.port)
+
+
+def _list_mesh_hosts(
+    rules: RuleSet, table: RouteTable, ports: Mapping[str, Sequence[int]]
+) -> Iterator[tuple[str, str]]:
+    """Yield (caller's namespace, host) for each host of a table in the mesh.
+
+    A wildcard stands for the services below it, but for those that another rule names, or has a
+    narrower wildcard for. Where none is known it is a host of its own.
+    """
+    mesh_tables = [rule for rule in rules.tables if MESH in (rule.gateways or ())]
+    named_hosts = [host for rule in mesh_tables for host in rule.hosts]
+    targets = (
+        target.host for rule in rules.tables for route in rule.routes for target in route.targets
+    )
+    services = dict.fromkeys((*ports, *named_hosts, *targets))
+    for namespace, host in itertools.product(_list_callers(rules, table), table.hosts):
+        covered = [
+            service
+            for service in services
+            if "*" in host and "*" not in service and hosts.covers(host, service)
+        ]
+        if not covered:
+            yield namespace, host
+        nearer_hosts = {
+            other_host
+            for rule in mesh_tables
+            if rule.is_visible_from(namespace)
+            for other_host in rule.hosts
+            if hosts.covers(host, other_host) and other_host != host
+        }
+        for service in covered:
+            if not any(hosts.covers(nearer, service) for nearer in nearer_hosts):
+                yield namespace, service
 
 
 def _list_callers(rules: RuleSet, table: RouteTable) -> list[str]:
@@ -490,7 +524,24 @@ class _TableDeriver:
         """Say whether a rival table decides the call, or has a host that is nearer to it."""
         return (
             self._belongs_to_narrower_host(entrance, call)
+            or self._has_other_host_name(call)
             or self._find_rival_match(entrance, call) is not None
+        )
+
+    def _has_other_host_name(self, call: Call) -> bool:
+        """Say whether a rule names another host in the mesh as a call names its host.
+
+        `cart.shop` is such a host of a rule, and a name of the service of `cart` in `shop`.
+        """
+        name = call.host_header.partition(":")[0]
+        return (
+            call.gateway == MESH
+            and name != call.host
+            and any(
+                name in table.hosts
+                for table in self._rules.tables
+                if table.gateways is None or MESH in table.gateways
+            )
         )
 
     def _belongs_to_narrower_host(self, entrance: Call, call: Call) -> bool:
@@ -527,6 +578,8 @@ class _TableDeriver:
             if self._table.ports:
                 ports = ", ".join(map(str, self._table.ports))
                 return f"{', '.join(self._table.hosts)} has no port {ports}"
+            if self._table.gateways is not None and MESH in self._table.gateways:
+                return f"no port of {', '.join(self._table.hosts)} is one of HTTP"
             names = ", ".join(self._table.gateways or ())
             if not self._table.is_visible_from(ROOT_NAMESPACE):
                 return f"it is not exported to {ROOT_NAMESPACE}, where the proxy of {names} is"
@@ -586,8 +639,8 @@ class _TableDeriver:
     ) -> Case:
         """Return the case of a call. `answer` replaces the one that its route gives."""
         index, match = self._finder.find(call) if self._is_visible(call) else (None, None)
-        is_service = call.gateway == MESH and call.host.endswith(CLUSTER_DOMAIN)
-        service = call.host.split(".")[0] if is_service else call.host
+        is_mesh_service = call.gateway == MESH and is_service(call.host)
+        service = call.host.split(".")[0] if is_mesh_service else call.host
         shares: Shares = ()
         status = 200
         if index is not None:

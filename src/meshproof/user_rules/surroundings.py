@@ -72,7 +72,7 @@ def describe_world(rules: RuleSet, known_hosts: KnownHosts) -> Iterator[str]:
     """Yield a note for each reason why hosts of the rules are stood in for, and what is unread."""
     world = known_hosts.world
     names_by_reason: dict[str, dict[str, None]] = {}
-    for host in list_hosts(rules):
+    for host in list_hosts(rules, known_hosts):
         state = world.describe_host(host)
         if not is_service(host) and state.presence is Presence.STOOD_IN:
             names_by_reason.setdefault(state.reason, {})[host] = None

@@ -180,6 +180,7 @@ class EchoMesh:
                 At("echo", 1),
                 namespace == EXTERNAL_NAMESPACE,
                 state.presence is not Presence.ABSENT,
+                self._known_hosts.other_ports.get(host, ()),
             )
 
     def address(self, call: Call) -> Address:

@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from meshproof.base.names import CLUSTER_DOMAIN, MESH, Labels, is_service
-from meshproof.documents.manifest import At
+from meshproof.base.names import MESH, Labels, is_host_within, is_service
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.world import Presence
 from meshproof.oracle.actions import Arrival, Shares
@@ -53,48 +52,56 @@ EXTERNAL_NAMESPACE = "outside"
 
 def split_host(host: str) -> tuple[str, str]:
     """Return name and namespace of a host; an external host is in EXTERNAL_NAMESPACE."""
-    if not host.endswith(f".{CLUSTER_DOMAIN}"):
+    if not is_service(host):
         return host, EXTERNAL_NAMESPACE
     name, namespace = host.split(".")[:2]
     return name, namespace
 
 
 def check_hosts(rules: RuleSet, known_hosts: KnownHosts) -> None:
-    """Raise BadRules for a host that is no service of the cluster, nor of a ServiceEntry."""
-    for host, at in _collect_hosts(rules).items():
+    """Raise BadRules for a destination that is no service of the cluster, nor of a ServiceEntry."""
+    targets = (
+        target for table in rules.tables for route in table.routes for target in route.targets
+    )
+    for target in targets:
+        host = target.host
         if not is_service(host) and host not in known_hosts.external_hosts:
-            raise at.unsupported(
+            raise (target.at or rules.tables[0].at).unsupported(
                 f"{host}: only services of the cluster get an echo workload yet, and hosts of "
                 "a ServiceEntry"
             )
 
 
-def _collect_hosts(rules: RuleSet) -> dict[str, At]:
-    """Return every host that the rules apply to or send to, in order, with a place of it."""
-    hosts: dict[str, At] = {}
-    for table in rules.tables:
-        for host, at in _iter_hosts(table):
-            hosts.setdefault(host, at)
-    return hosts
+def list_hosts(rules: RuleSet, known_hosts: KnownHosts) -> list[str]:
+    """Return every host that the rules apply to or send to, in order.
+
+    In place of a wildcard the known services below it, if there are any.
+    """
+    hosts = list(dict.fromkeys(host for table in rules.tables for host in _iter_hosts(table)))
+    services = [host for host in (*hosts, *known_hosts.ports) if "*" not in host]
+    return list(
+        dict.fromkeys(
+            name
+            for host in hosts
+            for name in (
+                [service for service in services if is_host_within(service, host)] or [host]
+            )
+        )
+    )
 
 
-def _iter_hosts(table: RouteTable) -> Iterator[tuple[str, At]]:
-    """Yield the hosts of a table and of its targets, each with its place."""
+def _iter_hosts(table: RouteTable) -> Iterator[str]:
+    """Yield the hosts of a table and of its targets."""
     if table.gateways is None or MESH in table.gateways:
-        yield from ((host, table.at) for host in table.hosts)
+        yield from table.hosts
     for target in (target for route in table.routes for target in route.targets):
-        yield target.host, target.at or table.at
+        yield target.host
 
 
 def list_targets(rules: RuleSet) -> list[Target]:
     """Return every destination of the rules that gets requests or copies, in order."""
     routes = [route for table in rules.tables for route in table.routes]
     return [target for route in routes for target in route.targets if target.weight]
-
-
-def list_hosts(rules: RuleSet) -> list[str]:
-    """Return every host that the rules apply to or send to, in order."""
-    return list(_collect_hosts(rules))
 
 
 def find_selector(known_hosts: KnownHosts, host: str) -> Labels:
@@ -108,7 +115,7 @@ def plan_echo_workloads(rules: RuleSet, known_hosts: KnownHosts) -> list[EchoWor
     Where pods are not known, they are stood in for: one for each subset, and one that is in no
     subset. A host that does not exist, or that no pod answers for, has none.
     """
-    hosts = list_hosts(rules)
+    hosts = list_hosts(rules, known_hosts)
     workloads: dict[str, EchoWorkload] = {}
     labels_by_namespace: dict[tuple[str, Labels], str] = {}
     for host in hosts:
@@ -170,7 +177,8 @@ def collect_ports(rules: RuleSet, known_hosts: KnownHosts) -> dict[str, tuple[in
     port.
     """
     host_ports = {
-        host: set(known_hosts.ports.get(host) or DEFAULT_PORTS) for host in _collect_hosts(rules)
+        host: set(known_hosts.ports.get(host) or DEFAULT_PORTS)
+        for host in list_hosts(rules, known_hosts)
     }
     gateway_ports = {
         gateway.name: [server.port for server in gateway.servers] for gateway in rules.gateways
@@ -191,7 +199,10 @@ def collect_ports(rules: RuleSet, known_hosts: KnownHosts) -> dict[str, tuple[in
             }
             if table.gateways is None or MESH in table.gateways:
                 called_ports |= {
-                    port for table_host in table.hosts for port in host_ports.get(table_host, ())
+                    port
+                    for called_host, ports in host_ports.items()
+                    if any(is_host_within(called_host, table_host) for table_host in table.hosts)
+                    for port in ports - set(known_hosts.other_ports.get(called_host, ()))
                 }
             has_grown = has_grown or not called_ports <= host_ports[host]
             host_ports[host] |= called_ports

@@ -47,6 +47,7 @@ class Service:
 
     An `is_external` service is not in the cluster: its name is its host (of a ServiceEntry). One
     that does not `exist` is only a name that rules have: nothing can be sent to it.
+    `other_ports` are those that are not HTTP: they have no HTTP routes.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Service:
     at: At
     is_external: bool = False
     exists: bool = True
+    other_ports: tuple[int, ...] = ()
 
     @property
     def host(self) -> str:

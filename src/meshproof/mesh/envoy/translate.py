@@ -71,7 +71,8 @@ class Snapshot:
         for table in self.rules.tables:
             self._check_gateways(table)
             for host in table.hosts if _applies_to_sidecars(table) else ():
-                self._check_ports(table, self.find_service(host, table.at))
+                if "*" not in host or host == "*":  # Istio refuses the last one in the mesh
+                    self._check_ports(table, self.find_service(host, table.at))
         self._check_proxies()
 
     def _check_ports(self, table: RouteTable, service: Service) -> None:
@@ -163,13 +164,31 @@ def format_cluster_name(service: Service, port: int, subset: str) -> str:
 
 
 def translate_sidecar_routes(snapshot: Snapshot, pod: Pod) -> Resource:
-    """Return the route configuration of a pod's sidecar: one virtual host for each service."""
+    """Return the route configuration of a pod's sidecar: one virtual host for each service.
+
+    A name that two of them have belongs to the one with a table, as in istiod.
+    """
     hosts = [
-        _translate_service(snapshot, pod, service, port)
+        (bool(_rank_tables(snapshot.rules, service, _make_sidecar(pod, port))), service, port)
         for service in snapshot.topology.services
         for port in service.ports
+        if port not in service.other_ports
     ]
-    return _make_route_configuration("outbound", [*hosts, _UNKNOWN_HOST])
+    with_tables_first = sorted(hosts, key=lambda host: not host[0])
+    configs: list[Resource] = []
+    domains: set[str] = set()
+    for _, service, port in with_tables_first:
+        config = _translate_service(snapshot, pod, service, port)
+        own_domains = [domain for domain in config["domains"] if domain not in domains]
+        domains.update(own_domains)
+        if own_domains:
+            configs.append({**config, "domains": own_domains})
+    return _make_route_configuration("outbound", [*configs, _UNKNOWN_HOST])
+
+
+def _make_sidecar(pod: Pod, port: int) -> _Caller:
+    """Return a pod's sidecar as the caller of a port."""
+    return _Caller(MESH, pod.labels, pod.namespace, port)
 
 
 def _make_route_configuration(name: str, hosts: list[Resource]) -> Resource:
@@ -195,7 +214,7 @@ def _translate_service(snapshot: Snapshot, pod: Pod, service: Service, port: int
     """Return the virtual host of a service's port, as the sidecar of `pod` has it."""
     names = service.list_names_from(pod.namespace)
     domains = [f"{name}:{port}" for name in names] + (names if port == 80 else [])
-    caller = _Caller(MESH, pod.labels, pod.namespace, port)
+    caller = _make_sidecar(pod, port)
     table, routes = None, list[Resource]()
     for table in _rank_tables(snapshot.rules, service, caller):
         routes = _translate_routes(snapshot, table, caller)
@@ -218,22 +237,33 @@ def _rank_tables(rules: RuleSet, service: Service, caller: _Caller) -> list[Rout
     """Return the tables for a service's port that a sidecar gets, the one that holds first.
 
     istiod takes those exported to the namespace before those for all, then the oldest; of equal age
-    the first by name. Raises BadRules for a second one where one is a RouteRule.
+    the first by name. A wildcard holds only where no table names the service: the narrowest one,
+    and the first of its tables alone. Raises BadRules for a second one where one is a RouteRule.
     """
     tables = [
         table
         for table in rules.tables
         if _applies_to_sidecars(table)
-        and service.host in table.hosts
         and table.applies_to_port(caller.port)
         and table.is_visible_from(caller.namespace)
     ]
-    if len(tables) > 1 and any(table.gateways is None for table in tables):
-        raise tables[1].at.error(
-            f"a second rule for {service.host}, which has one at {tables[0].at}; "
+    named = [table for table in tables if service.host in table.hosts]
+    if len(named) > 1 and any(table.gateways is None for table in named):
+        raise named[1].at.error(
+            f"a second rule for {service.host}, which has one at {named[0].at}; "
             "which routes come first is not specified"
         )
-    return _sort_tables(tables, caller.namespace)
+    if named:
+        return _sort_tables(named, caller.namespace)
+    wildcards = [
+        host
+        for table in tables
+        for host in table.hosts
+        if host.startswith("*") and _is_host_of(host, service.host)
+    ]
+    narrowest = max(wildcards, key=len, default="")
+    covering = [table for table in tables if narrowest in table.hosts]
+    return _sort_tables(covering, caller.namespace)[:1]
 
 
 def _sort_tables(tables: Iterable[RouteTable], namespace: str) -> list[RouteTable]:

@@ -55,6 +55,8 @@ _KNOWN_STATUSES = (
     *(range(500, 509), range(510, 512)),
 )
 
+#: Names by which a header change means the authority (istiod, isAuthorityHeader).
+_HOST_HEADERS = (":authority", "host")
 TargetReader = Callable[[Value], Target]
 
 
@@ -68,7 +70,7 @@ def add_actions(route: Route, value: Value, read_target: TargetReader) -> Route:
         route,
         redirect=_read_redirect(value),
         direct_response=_read_direct_response(value),
-        rewrite=_read_rewrite(value),
+        rewrite=_add_host(_read_rewrite(value), value),
         headers=read_headers(value),
         fault=_read_fault(value),
         timeout=_read_seconds(value, "timeout"),
@@ -157,6 +159,37 @@ def _read_rewrite(route: Value) -> Rewrite | None:
     return rewrite
 
 
+def _add_host(rewrite: Rewrite | None, route: Value) -> Rewrite | None:
+    """Return the rewrite of a route with the Host header that it sets: istiod rewrites the host.
+
+    rewrite.authority wins, then the header of the route, then that of its only destination. Raises
+    BadRules for the header of one of several destinations.
+    """
+    hosts = [find_host_header(parent) for parent in (route, *route.entries("route"))]
+    own, *others = hosts
+    if any(others) and len(others) > 1:
+        at = next(filter(None, others)).at
+        raise at.unsupported(f"{route.path}: another host for some of its destinations")
+    authority = next(filter(None, (own, *others)), None)
+    if authority is None or (rewrite is not None and rewrite.authority):
+        return rewrite
+    return replace(rewrite or Rewrite("", ""), authority=authority.text(), at=authority.at)
+
+
+def find_host_header(parent: Value) -> Value | None:
+    """Return the Host header that a route or destination sets or adds, None without one."""
+    headers = parent.get("headers")
+    request = headers.get("request") if headers is not None else None
+    if request is None:
+        return None
+    for key in ("set", "add"):
+        changed = request.get(key)
+        for name, value in changed.mapping().items() if changed is not None else ():
+            if name.lower() in _HOST_HEADERS:
+                return value
+    return None
+
+
 def read_headers(parent: Value) -> Headers:
     """Return the header changes of a route or of a destination.
 
@@ -166,7 +199,8 @@ def read_headers(parent: Value) -> Headers:
     if headers is None:
         return Headers()
     return Headers(
-        _read_header_changes(headers.get("request")), _read_header_changes(headers.get("response"))
+        _read_header_changes(headers.get("request"), may_set_host=True),
+        _read_header_changes(headers.get("response")),
     )
 
 
@@ -187,12 +221,14 @@ def check_header_changes(route: Route) -> None:
                 )
 
 
-def _read_header_changes(changes: Value | None) -> HeaderChanges:
+def _read_header_changes(changes: Value | None, may_set_host: bool = False) -> HeaderChanges:
     if changes is None:
         return HeaderChanges()
     changed_names: set[str] = set()
     removals = changes.get("remove")
-    pairs = {key: _read_header_pairs(changes, key, changed_names) for key in ("set", "add")}
+    pairs = {
+        key: _read_header_pairs(changes, key, changed_names, may_set_host) for key in ("set", "add")
+    }
     names = [(name.text(), name.at) for name in removals.items()] if removals else []
     for name, at in names:
         check_changed_header(name, at, changed_names, changes.path)
@@ -200,15 +236,23 @@ def _read_header_changes(changes: Value | None) -> HeaderChanges:
 
 
 def _read_header_pairs(
-    changes: Value, key: str, changed_names: set[str]
+    changes: Value, key: str, changed_names: set[str], may_set_host: bool
 ) -> tuple[tuple[str, str], ...]:
-    """Return (name, value) of the headers under `key`, and add the names to `changed_names`."""
+    """Return (name, value) of the headers under `key`, and add the names to `changed_names`.
+
+    Without the host, if it may be set: that is a rewrite.
+    """
     headers = changes.get(key)
     if headers is None:
         return ()
-    for name in headers.mapping():
+    pairs = {
+        name: value
+        for name, value in headers.text_mapping().items()
+        if not (may_set_host and name.lower() in _HOST_HEADERS)
+    }
+    for name in pairs:
         check_changed_header(name, headers.keys[name], changed_names, headers.path)
-    return tuple((name.lower(), value) for name, value in headers.text_mapping().items())
+    return tuple((name.lower(), value) for name, value in pairs.items())
 
 
 def check_changed_header(name: str, at: At, changed_names: set[str], path: str) -> None:

@@ -136,6 +136,12 @@ def _merge_routes(
     }
     if delegate_value.get("headers") is not None:  # even without a change in it
         inherited.pop("headers", None)
+    host = actions.find_host_header(root_value)
+    if host is not None and {"headers", "rewrite"} & delegate_value.mapping().keys():
+        raise host.at.unsupported(
+            f"{host.path}: a Host header for a delegate that has headers or a rewrite of its own "
+            "is not supported yet"
+        )
     mirrors = _merge_mirrors(root, root_value, delegate_route, delegate_value)
     if mirrors != delegate_route.mirrors:
         inherited["mirrors"] = mirrors

@@ -32,6 +32,8 @@ from meshproof.rules.model import (
 )
 from meshproof.rules.written import WrittenCondition, WrittenMatch
 
+Headers = tuple[tuple[str, StringMatch], ...]
+
 VERSIONS = ("v1", "v1beta1", "v1alpha3")
 #: Kind -> its API group.
 KINDS = {
@@ -44,6 +46,8 @@ DIALECT = "VirtualService"
 
 #: Keys that Istio ignores in `headers`: they have their own conditions (HTTPMatchRequest).
 PSEUDO_HEADERS = ("uri", "scheme", "method", "authority")
+#: Names of the authority among headers, for Envoy and for istiod.
+AUTHORITY_HEADERS = (":authority", "host")
 
 
 def handles(document: Document) -> bool:
@@ -185,13 +189,14 @@ def _read_match(namespace: str, value: Value) -> Match:
     match.check_form()
     gateways, port = match.find("gateway"), match.find("port")
     source_namespace = match.find("source namespace")
+    headers = _read_headers(match, negated=False)
     return Match(
         at=value.at,
         uri=None if _has_empty_prefix(match) else _read_part(match, "uri"),
         ignore_uri_case=match.ignores_uri_case.boolean() if match.ignores_uri_case else False,
         method=_read_part(match, "method"),
-        authority=_read_part(match, "authority"),
-        headers=_read_headers(match, negated=False),
+        authority=_read_authority(match, headers, value.path),
+        headers=tuple(pair for pair in headers if pair[0] not in AUTHORITY_HEADERS),
         without_headers=_read_headers(match, negated=True),
         query=tuple((query.name, _read_condition(query)) for query in match.list("query")),
         gateways=gateways.values if gateways else (),
@@ -203,6 +208,17 @@ def _read_match(namespace: str, value: Value) -> Match:
         scheme=_read_part(match, "scheme"),
         has_empty_prefix=_has_empty_prefix(match),
     )
+
+
+def _read_authority(match: WrittenMatch, headers: Headers, path: str) -> StringMatch | None:
+    """Return the condition on the authority; Envoy looks it up for the header `host`, too."""
+    conditions = [condition for name, condition in headers if name in AUTHORITY_HEADERS]
+    own = _read_part(match, "authority")
+    if len(conditions) > (own is None):
+        raise conditions[-1].at.unsupported(
+            f"{path}: a second condition on the authority is not supported yet"
+        )
+    return conditions[0] if conditions else own
 
 
 def _has_empty_prefix(match: WrittenMatch) -> bool:
@@ -231,6 +247,10 @@ def _read_headers(match: WrittenMatch, negated: bool) -> tuple[tuple[str, String
             raise condition.at.error(f"{value.path}: Istio ignores '{name}' among {key}")
         if name.lower() in conditions:
             raise condition.at.error(f"{value.path}: a second condition on this header")
+        if negated and name.lower() in AUTHORITY_HEADERS:
+            raise condition.at.unsupported(
+                f"{value.path}: a host that must not be asked is not supported yet"
+            )
         is_any = negated and value.to_python() == {"regex": "*"}
         conditions[name.lower()] = (
             StringMatch("present", "", value.at) if is_any else _read_condition(condition)

@@ -91,7 +91,11 @@ class Sandbox:
 
     def _list_user_namespaces(self) -> list[str]:
         """Return the user's namespaces: those of the rules and of the services that they name."""
-        namespaces = {split_host(host)[1] for host in list_hosts(self._rules) if is_service(host)}
+        namespaces = {
+            split_host(host)[1]
+            for host in list_hosts(self._rules, self._known_hosts)
+            if is_service(host)
+        }
         namespaces |= {document.namespace for document in self._rules.documents}
         return sorted(namespaces)
 
@@ -238,7 +242,9 @@ class Sandbox:
     @cached_property
     def _destination_rules(self) -> list[DestinationRule]:
         """The DestinationRules with subsets of services that exist."""
-        hosts = echo_pods.list_services(list_hosts(self._rules), self._known_hosts)
+        hosts = echo_pods.list_services(
+            list_hosts(self._rules, self._known_hosts), self._known_hosts
+        )
         rules = read_destination_rules(self._documents_of_kind("DestinationRule"))
         return [rule for rule in rules if rule.subsets and rule.host in hosts]
 
