@@ -17,6 +17,8 @@ from meshproof.documents import schema
 from meshproof.documents.manifest import parse
 from meshproof.documents.schema import Shape
 from meshproof.documents.value import Value
+from meshproof.lint.engine.project import Project
+from meshproof.lint.model.route_tables import read_route_tables
 from meshproof.rules import reading
 from meshproof.rules.support import SUPPORT, find_support
 
@@ -319,3 +321,58 @@ def test_an_unsupported_key_that_is_no_longer_listed_is_seen(
     monkeypatch.delitem(SUPPORT, ("networking.istio.io", "VirtualService"))
     virtual_service = ("networking.istio.io", "VirtualService")
     assert not is_accounted_for(*virtual_service, "spec.http.retries.backoff", monkeypatch)
+
+
+#: (group, kind) -> the path of its matches.
+MATCHES = {
+    ("networking.istio.io", "VirtualService"): "spec.http.match",
+    ("gateway.networking.k8s.io", "HTTPRoute"): "spec.rules.matches",
+    ("gateway.networking.k8s.io", "GRPCRoute"): "spec.rules.matches",
+    ("config.istio.io", "RouteRule"): "spec.match",
+}
+#: Keys of a match that are no conditions.
+OPTIONS = {"ignoreUriCase", "name", "statPrefix"}
+
+
+@pytest.mark.parametrize(("group", "name"), MATCHES, ids=map("/".join, MATCHES))
+def test_lint_takes_no_match_for_one_of_every_request_because_of_a_key(
+    group: str, name: str
+) -> None:
+    """Each key of a match is a condition for lint, or lint knows that it did not read it all."""
+    kind = schema.load_kind(group, name)
+    assert kind is not None
+    spec_shape = kind.root.keys["spec"]
+    path = MATCHES[group, name]
+    match_shape = dict(list_paths(spec_shape, "spec"))[path].mapping_shape
+    keys = set(match_shape.keys) - OPTIONS - {"path"}  # a path without a value is every path
+    assert len(keys) >= 2
+    for key in sorted(keys):
+        content = json.loads(json.dumps(SPECS[group, name][0]))
+        key_path = f"{path}.{key}"
+        insert(content, key_path.split(".")[1:], match_shape.keys[key], spec_shape)
+        head = {"apiVersion": kind.api_version, "kind": name, "metadata": {"name": "shop"}}
+        documents = parse(json.dumps({**head, "spec": content}), "r.yaml")
+        ((route,),) = (table.routes for table in read_route_tables(Project(documents)))
+        assert not route.is_catch_all, key_path
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        (kind, spec)
+        for group, kind in MATCHES
+        for spec in SPECS[group, kind][:1]
+        if kind != "RouteRule"
+    ],
+    ids=[kind for _, kind in MATCHES if kind != "RouteRule"],
+)
+@pytest.mark.parametrize("match", [-1, "a", True, []], ids=repr)
+def test_a_match_that_is_no_mapping_is_refused(kind: str, spec: dict[str, Any], match: Any) -> None:
+    content = json.loads(json.dumps(spec))
+    holder, key = ("http", "match") if kind == "VirtualService" else ("rules", "matches")
+    content[holder][0][key] = [match]
+    group = "networking.istio.io" if kind == "VirtualService" else "gateway.networking.k8s.io"
+    head = {"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": "shop"}}
+    rules = reading.collect_rules(parse(json.dumps({**head, "spec": content}), "r.yaml"))
+    place = f"spec.{holder}[0].{key}[0]: expected a mapping"
+    assert place in " ".join(map(str, rules.problems))

@@ -12,9 +12,9 @@ from functools import lru_cache
 
 from meshproof.documents.lookup import read_text
 from meshproof.lint.engine.project import Project, find_unclear_paths, is_unclear
-from meshproof.lint.model import gateway_api_routes
 from meshproof.lint.model.conditions import Condition, MatchType, simplify_condition
 from meshproof.lint.model.route import Match, Route, RouteTable
+from meshproof.rules.gateway_api import written as gateway_api
 from meshproof.rules.istio import written as virtual_service
 from meshproof.rules.legacy import written as route_rule
 from meshproof.rules.written import (
@@ -38,10 +38,7 @@ _MATCH_TYPES: dict[StringKind, MatchType] = {
 @lru_cache(maxsize=2)
 def read_route_tables(project: Project) -> tuple[RouteTable, ...]:
     """Return every route table, read once for all checks of a project."""
-    return (
-        *(_build_table(project, table) for table in _read_written_tables(project)),
-        *gateway_api_routes.read_tables(project),
-    )
+    return tuple(_build_table(project, table) for table in _read_written_tables(project))
 
 
 def _read_written_tables(project: Project) -> Iterator[WrittenTable]:
@@ -49,6 +46,10 @@ def _read_written_tables(project: Project) -> Iterator[WrittenTable]:
     group = "networking.istio.io"
     yield from virtual_service.read_tables(project.named_documents("VirtualService", group=group))
     yield from route_rule.read_tables(project.named_documents("RouteRule"))
+    group = "gateway.networking.k8s.io"
+    yield from gateway_api.read_tables(
+        project.named_documents("HTTPRoute", "GRPCRoute", group=group)
+    )
 
 
 def list_destinations(project: Project) -> Iterator[tuple[RouteTable, Route, WrittenDestination]]:
@@ -74,12 +75,15 @@ def _build_table(project: Project, written: WrittenTable) -> RouteTable:
 def _build_route(project: Project, written: WrittenRoute, table: WrittenTable) -> Route:
     """Return a route of a table with conditions that can be compared."""
     unclear_paths = find_unclear_paths(project, written.document)
+    takes_all = written.takes_all and (
+        table.is_ordered or not is_unclear(written.value.path, unclear_paths)
+    )
     matches = [_build_match(match, table, unclear_paths) for match in written.matches]
     return Route(
         written.document,
         written.value,
         written.name,
-        tuple(matches) or (Match((), written.value.at, written.takes_all),),
+        tuple(matches) or (Match((), written.value.at, takes_all),),
         written.destinations,
         written.mirrors,
         written.protocol,

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from meshproof.base.errors import suggest_nearest
-from meshproof.base.names import qualify_host
 from meshproof.documents.manifest import Document, Value
 from meshproof.documents.problems import CheckedDocument, read_each
 from meshproof.rules.actions import UNCHANGED, Headers
 from meshproof.rules.gateway_api.listeners import GROUP, ROUTE_KINDS
+from meshproof.rules.gateway_api.written import read_backend
 from meshproof.rules.model import Target
 
 _MAX_WEIGHT = 1_000_000
@@ -113,8 +113,11 @@ class BackendReader:
                 "would be answered with 500",
                 namespace,
             )
+        backend = read_backend(entry, self.route.namespace)
+        if backend is None:
+            raise entry.error("a Service")
         return Target(
-            qualify_host(name.text(), namespace),
+            backend.host,
             (),
             weight,
             entry.need("port").integer(1, 65535),

@@ -16,9 +16,11 @@ from meshproof.rules import judge_options
 from meshproof.rules.actions import DirectResponse
 from meshproof.rules.gateway_api import filters
 from meshproof.rules.gateway_api.backends import BackendReader, ReferenceGrants
+from meshproof.rules.gateway_api.written import find_kind, read_match
 from meshproof.rules.istio.actions import check_header_changes
 from meshproof.rules.istio.virtual_service import PSEUDO_HEADERS
 from meshproof.rules.model import Match, Route, StringMatch
+from meshproof.rules.written import WrittenCondition, WrittenMatch
 
 _HTTP_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE")
 _VALID_PATH = re.compile(r"/(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})*")
@@ -124,35 +126,37 @@ def _check_replaced_prefix(route: Route, match: Match, rule: Value) -> None:
     raise match.uri.at.error(f"{rule.path}: ReplacePrefixMatch needs a PathPrefix in each match")
 
 
-def _read_match(match: Value, is_grpc: bool) -> Match:
+def _read_match(value: Value, is_grpc: bool) -> Match:
+    match = read_match(value, is_grpc)
+    match.check_form()
     if is_grpc:
-        return Match(
-            match.at, uri=_read_grpc_method(match.get("method")), headers=_read_headers(match)
-        )
-    method = match.get("method")
+        method_path = _read_grpc_method(value.get("method"))
+        return Match(value.at, uri=method_path, headers=_read_headers(match))
+    path, method = match.find("uri"), match.find("method")
     return Match(
-        at=match.at,
-        uri=_read_path(match.get("path")),
-        method=StringMatch("exact", method.choice(*_HTTP_METHODS), method.at) if method else None,
+        at=value.at,
+        uri=_read_path(path) if path else None,
+        method=StringMatch("exact", method.value.choice(*_HTTP_METHODS), method.at)
+        if method
+        else None,
         headers=_read_headers(match),
-        query=_read_pairs(match, "queryParams"),
+        query=_read_pairs(match, "query"),
     )
 
 
-def _read_path(path: Value | None) -> StringMatch | None:
+def _read_path(path: WrittenCondition) -> StringMatch | None:
     """Return the condition on a path, None for the prefix `/`, which every path has."""
-    if path is None:
-        return None
-    path_type, value = path.get("type"), path.get("value")
-    kind = (
-        path_type.choice("Exact", "PathPrefix", "RegularExpression") if path_type else "PathPrefix"
-    )
+    path_type = path.value.get("type")
+    if path_type is not None:
+        path_type.choice("Exact", "PathPrefix", "RegularExpression")
+    value = path.value.get("value")
+    kind = find_kind(path.value, "PathPrefix")
     at, text = (value.at, value.non_empty_text()) if value else (path.at, _ROOT_PATH)
-    if kind == "RegularExpression":
+    if kind == "regex":
         return StringMatch("regex", text, at)
     if value and (not _VALID_PATH.fullmatch(text) or _INVALID_PATH.search(text)):
         raise value.error("a path that begins with /, without //, dots for folders, %2f, ? and #")
-    if kind == "Exact":
+    if kind == "exact":
         return StringMatch("exact", text, at)
     prefix = text.rstrip("/")
     return StringMatch("path_prefix", prefix, at) if prefix else None
@@ -180,30 +184,30 @@ def _read_grpc_method(method: Value | None) -> StringMatch | None:
     return StringMatch("regex", f"/{service_name or '[^/]+'}/{method_name or '.+'}", method.at)
 
 
-def _read_headers(match: Value) -> tuple[tuple[str, StringMatch], ...]:
+def _read_headers(match: WrittenMatch) -> tuple[tuple[str, StringMatch], ...]:
     """Return the conditions on headers, by lower-case name."""
-    pairs = _read_pairs(match, "headers")
+    pairs = _read_pairs(match, "header")
     lower_pairs = tuple((name.lower(), condition) for name, condition in pairs)
+    path = match.value.path
     for number, (name, condition) in enumerate(lower_pairs):
         if name in (*PSEUDO_HEADERS, "host"):
-            raise condition.at.error(f"{match.path}: '{name}' is no header that Istio looks at")
+            raise condition.at.error(f"{path}: '{name}' is no header that Istio looks at")
         if name in dict(lower_pairs[:number]):
-            raise condition.at.error(f"{match.path}: a second condition on the header '{name}'")
+            raise condition.at.error(f"{path}: a second condition on the header '{name}'")
     return lower_pairs
 
 
-def _read_pairs(match: Value, key: str) -> tuple[tuple[str, StringMatch], ...]:
+def _read_pairs(match: WrittenMatch, part: str) -> tuple[tuple[str, StringMatch], ...]:
     """Return the conditions on headers or query parameters, by name."""
     pairs: dict[str, StringMatch] = {}
-    entries = match.get(key)
-    for entry in entries.items() if entries else []:
+    for condition in match.list(part):
+        entry = condition.value
         name, match_type, value = entry.need("name"), entry.get("type"), entry.need("value")
-        is_regex = (
-            match_type is not None
-            and match_type.choice("Exact", "RegularExpression") == "RegularExpression"
-        )
+        if match_type is not None:
+            match_type.choice("Exact", "RegularExpression")
         if name.non_empty_text() in pairs:
             raise name.at.error(f"{entry.path}: a second condition on '{name.text()}'")
+        is_regex = find_kind(entry, "Exact") == "regex"
         pairs[name.text()] = StringMatch(
             "regex" if is_regex else "exact", value.non_empty_text(), value.at
         )

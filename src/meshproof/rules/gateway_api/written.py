@@ -1,0 +1,168 @@
+"""Reads HTTPRoutes and GRPCRoutes as they are written.
+
+Source: Gateway API reference, HTTPRouteMatch, HTTPBackendRef and ParentReference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from meshproof.base.errors import BadRules
+from meshproof.base.names import CLUSTER_DOMAIN, MESH
+from meshproof.documents.lookup import find_values, get_value, read_spec, read_text
+from meshproof.documents.manifest import Document, Value
+from meshproof.rules.written import (
+    Reference,
+    StringKind,
+    WrittenCondition,
+    WrittenDestination,
+    WrittenMatch,
+    WrittenRoute,
+    WrittenTable,
+    read_mapping,
+)
+
+#: Type of a match -> its kind.
+_KINDS: dict[str, StringKind] = {
+    "Exact": "exact",
+    "PathPrefix": "path_prefix",
+    "RegularExpression": "regex",
+}
+_PAIR_PARTS = {"headers": "header", "queryParams": "query"}
+
+
+def read_tables(documents: Iterable[Document]) -> Iterator[WrittenTable]:
+    """Yield the route table of each HTTPRoute and GRPCRoute."""
+    for document in documents:
+        spec = read_spec(document)
+        hosts = [
+            Reference(read_text(host), read_text(host), host.at)
+            for host in find_values(spec, "hostnames")
+        ]
+        gateways: list[Reference] = []
+        for parent in find_values(spec, "parentRefs"):
+            _add_parent(parent, document.namespace, hosts, gateways)
+        yield WrittenTable(
+            document,
+            "HTTPRoute" if document.kind == "HTTPRoute" else "GRPCRoute",
+            tuple(hosts),
+            tuple(gateways),
+            tuple(
+                _read_route(document, rule)
+                for rule in find_values(spec, "rules")
+                if isinstance(rule.content, dict)
+            ),
+            is_ordered=False,
+        )
+
+
+def _add_parent(
+    parent: Value, namespace: str, hosts: list[Reference], gateways: list[Reference]
+) -> None:
+    """Add the gateway of a parentRef, or the mesh and the host of a Service."""
+    if not isinstance(parent.content, dict):
+        return
+    parent_namespace = read_text(get_value(parent, "namespace")) or namespace
+    name = parent.content.get("name", parent)
+    text, kind = read_text(name), read_text(get_value(parent, "kind"))
+    if kind in ("", "Gateway"):
+        gateways.append(Reference(f"{parent_namespace}/{text}", text, name.at))
+    elif kind == "Service":
+        gateways.append(Reference(MESH, text, name.at))
+        hosts.append(Reference(f"{text}.{parent_namespace}.{CLUSTER_DOMAIN}", text, name.at))
+
+
+def _read_route(document: Document, rule: Value) -> WrittenRoute:
+    """Return one rule of a document as a route."""
+    name, is_grpc = read_text(get_value(rule, "name")), document.kind == "GRPCRoute"
+    mirrors = find_values(rule, "filters", "requestMirror", "backendRef")
+    return WrittenRoute(
+        document,
+        rule,
+        f"'{name}'" if name else rule.path.removeprefix("spec."),
+        tuple(
+            read_match(match, is_grpc)
+            for match in find_values(rule, "matches")
+            if isinstance(match.content, dict)
+        ),
+        takes_all=True,
+        destinations=_read_backends(find_values(rule, "backendRefs"), document.namespace),
+        mirrors=_read_backends(mirrors, document.namespace),
+    )
+
+
+def _read_backends(values: Iterable[Value], namespace: str) -> tuple[WrittenDestination, ...]:
+    """Return the backends that are Services."""
+    backends = (read_backend(value, namespace) for value in values)
+    return tuple(backend for backend in backends if backend is not None)
+
+
+def read_backend(value: Value, namespace: str) -> WrittenDestination | None:
+    """Return a backendRef of a route in `namespace`, None if it is no Service or has no name."""
+    name = get_value(value, "name")
+    text = read_text(name)
+    if name is None or not text or read_text(get_value(value, "kind")) not in ("", "Service"):
+        return None
+    backend_namespace = read_text(get_value(value, "namespace")) or namespace
+    return WrittenDestination(
+        f"{text}.{backend_namespace}.{CLUSTER_DOMAIN}",
+        text,
+        name.at,
+        backend_namespace,
+        port=get_value(value, "port"),
+    )
+
+
+def read_match(value: Value, is_grpc: bool) -> WrittenMatch:
+    """Return the conditions of one match. The method of a gRPC call is not among them."""
+    problems: list[BadRules] = []
+    conditions = [
+        *_read_path(value),
+        *_read_pairs(value, problems),
+        *(() if is_grpc else _read_method(value)),
+    ]
+    is_complete = bool(read_mapping(value, problems)) and not is_grpc
+    return WrittenMatch(value, tuple(conditions), is_complete, tuple(problems))
+
+
+def _read_path(match: Value) -> Iterator[WrittenCondition]:
+    """Yield the condition on the path, without a string if it names none."""
+    path = get_value(match, "path")
+    if path is not None:
+        strings = _read_string(path, "PathPrefix")
+        yield WrittenCondition("uri", path, path.at, strings=strings)
+
+
+def _read_method(match: Value) -> Iterator[WrittenCondition]:
+    """Yield the condition on the method."""
+    method = get_value(match, "method")
+    if method is not None:
+        yield WrittenCondition("method", method, method.at, strings=(("exact", method),))
+
+
+def _read_pairs(match: Value, problems: list[BadRules]) -> Iterator[WrittenCondition]:
+    """Yield the conditions on headers and query parameters."""
+    for key, part in _PAIR_PARTS.items():
+        entries = get_value(match, key)
+        if entries is not None and not isinstance(entries.content, list):
+            problems.append(entries.error("a list"))
+        for entry in find_values(match, key):
+            name = get_value(entry, "name")
+            yield WrittenCondition(
+                part,
+                entry,
+                name.at if name is not None else entry.at,
+                read_text(name),
+                _read_string(entry, "Exact"),
+            )
+
+
+def _read_string(value: Value, default_type: str) -> tuple[tuple[StringKind, Value], ...]:
+    """Return what a part is compared with, nothing if the type is unknown."""
+    text, kind = get_value(value, "value"), find_kind(value, default_type)
+    return ((kind, text),) if kind is not None and text is not None else ()
+
+
+def find_kind(value: Value, default_type: str) -> StringKind | None:
+    """Return how a value is compared, None for an unknown type."""
+    return _KINDS.get(read_text(get_value(value, "type")) or default_type)
