@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from meshproof.documents.form.walk import check_document
 from meshproof.documents.manifest import At, parse
 from meshproof.lint import Check, Hit, Project, lint, load_checks
 from meshproof.lint.engine import lint_input
@@ -134,7 +135,7 @@ metadata: {name: in, annotations: {kubernetes.io/ingress.class: istio}}
 spec: {rules: [{host: a.example, http: {paths: [{path: /a, backend: {service: {name: shop}}}]}}]}
 """  # noqa: E501 - one object a line reads best
 #: What stands in place of any value.
-WRONG_VALUES = (
+WRONG_VALUES: tuple[object, ...] = (
     "x",
     "",
     "*",
@@ -212,16 +213,12 @@ def test_a_check_that_raises_becomes_a_finding_and_the_others_go_on(
 def test_an_object_that_cannot_be_examined_is_named_and_the_others_are_checked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from meshproof.lint.engine import project
-
-    examine = project.check_document
-
     def examine_all_but_the_first(document: Any) -> Any:
         if document.at.line == 1:
             raise RecursionError("too deep")
-        return examine(document)
+        return check_document(document)
 
-    monkeypatch.setattr(project, "check_document", examine_all_but_the_first)
+    monkeypatch.setattr("meshproof.lint.engine.project.check_document", examine_all_but_the_first)
     findings = [str(finding) for finding in lint(parse(MATCH_IS_TEXT, "rules.yaml"))]
     assert "could not check this object: RecursionError: too deep" in findings[0]
     assert any("'rout'" in finding for finding in findings)
