@@ -32,10 +32,18 @@ COMMAND = (sys.executable, "-m", "meshproof")
         ("mesh up --port 99999", "--port 99999: expected a whole number from 0 to 65535"),
         ("mesh up --mtls strct", "did you mean 'strict'?"),
         ("mesh status -o yaml", "invalid choice: 'yaml'"),
-        ("test --mesh locl", "--mesh locl: not one of cluster, local; did you mean 'local'?"),
+        (
+            "test --mesh locl",
+            "--mesh locl: not one of cluster, istiod, local; did you mean 'local'?",
+        ),
         (
             "test --mesh istiod",
-            "--mesh istiod: not supported yet; there are: cluster, local",
+            "--mesh istiod needs an istiod: name a pilot-discovery with --mesh-istiod",
+        ),
+        ("test --istiod pilot", "--mesh-istiod: it needs --mesh istiod"),
+        (
+            "test --mesh istiod --istiod pilot --mtls strict",
+            "--mesh-mtls strict: the istiod mesh has no mTLS yet",
         ),
         ("test --mesh-prot 80", "--mesh-prot; did you mean '--mesh-port'?"),
         ("test --mesh-mtsl strict", "--mesh-mtsl; did you mean '--mesh-mtls'?"),

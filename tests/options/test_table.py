@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 
 from meshproof import cli
-from meshproof.mesh.protocol import MESHES, PLANNED, ClusterOptions, Provider
+from meshproof.mesh.protocol import MESHES, ClusterOptions, Provider
 from meshproof.options import table
 from meshproof.options.kinds import Choice, Flag, Kind, Number, Text, Whole
 from meshproof.options.sources import read_run_options
@@ -23,7 +23,7 @@ from meshproof.verdict import PROFILES, Settings
 
 #: Options as they were before there was a table: each goes on working.
 OLD_RUN_OPTIONS = (
-    "mesh rules mtls port envoy addon require-addon report format kubeconfig context "
+    "mesh rules mtls port envoy istiod addon require-addon report format kubeconfig context "
     "istio-namespace smoke sandbox revision injection way-in ingress gateway-url image-map "
     "namespace-label image-prefix provider provider-config provider-version install "
     "install-revision install-hub install-tag install-set profile alpha beta tolerance leak budget "
@@ -89,7 +89,7 @@ def test_who_takes_an_option_is_somebody() -> None:
 def test_choices_are_those_of_the_engine() -> None:
     mesh, mtls, profile = (get_option(name).kind for name in ("mesh", "mtls", "profile"))
     assert isinstance(mesh, Choice)
-    assert (set(mesh.choices), mesh.planned) == (set(MESHES), PLANNED)
+    assert set(mesh.choices) == set(MESHES)
     assert isinstance(mtls, Choice)
     assert {choice.upper() for choice in mtls.choices} == set(get_args(MtlsMode))
     assert isinstance(profile, Choice)

@@ -22,6 +22,8 @@ PROCESS_END = 2.0
 PROCESS_DIES = 0.5
 #: Another meshproof has created or cleared its run (it may have to kill processes).
 RUNS_LOCKED = 20.0
+#: An API server, or an istiod, of the run's own answers after its start.
+CONTROL_PLANE_START = 60.0
 #: An addon answers after its start (Zipkin is a JVM: about 6 s, more on a busy machine).
 ADDON_START = 60.0
 #: An addon of a cluster answers; it runs already.

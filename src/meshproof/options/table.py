@@ -134,7 +134,7 @@ class RunOptions:
     `MESHPROOF_PORT`, `pyproject.toml:7: port`.
     """
 
-    mesh: str = _option("local", Choice(("cluster", "local"), ("istiod",)), "the mesh", _RUN)
+    mesh: str = _option("local", Choice(("cluster", "istiod", "local")), "the mesh", _RUN)
     rules: tuple[str, ...] = _option(
         (),
         PathText("PATH", takes_live_rules=True),
@@ -160,6 +160,9 @@ class RunOptions:
     )
     envoy: str | None = _option(
         None, PathText("PATH"), "the Envoy to run", _LOCAL, default_text="the wheel's"
+    )
+    istiod: str | None = _option(
+        None, PathText("PATH"), "the pilot-discovery to run, for --mesh istiod", _RUN
     )
     addon: tuple[str, ...] = _option(
         (),

@@ -87,8 +87,9 @@ def _check_options(config: pytest.Config) -> None:
     if config.option.mesh_cli:
         settings.read_mesh_options(config)
     placement.check_sandbox(options)
+    placement.check_istiod(options)
     if options.rules and (config.option.mesh_cli or config.option.mesh_rules):
-        settings.load_user_rules(config)
+        placement.check_rule_kinds(config)
 
 
 def _is_ours(name: str) -> bool:

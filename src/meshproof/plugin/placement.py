@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshproof.base.errors import UsageError
+from meshproof.mesh.istiod.binaries import HOW_TO_GET_ISTIOD
 from meshproof.plugin import settings
 from meshproof.plugin.run_context import get_options
 
@@ -29,12 +30,44 @@ _SANDBOX = (
 _PROVEN_SANDBOX = "; of the cases of your rules, that it does so in a sandbox"
 
 
+_ISTIOD = (
+    "echo workloads stand for the services of your rules, upstream Envoys for istio-proxy; "
+    "Gateways listen on loopback, and istiod's webhook alone checks the objects, no schema of the "
+    "API server"
+)
+
+
 def check_sandbox(options: RunOptions) -> None:
     """Raise UsageError for a sandbox (--mesh-sandbox) without --mesh cluster."""
     if options.sandbox is not None and options.mesh != "cluster":
         raise UsageError(
             f"{options.label('sandbox')}: a sandbox is in a cluster: it needs --mesh cluster"
         )
+
+
+def check_istiod(options: RunOptions) -> None:
+    """Raise UsageError for an istiod (--mesh-istiod) without --mesh istiod, and for mTLS there.
+
+    A variable or a file may name the istiod for those runs that use it.
+    """
+    label = options.label("istiod")
+    if options.istiod is not None and options.mesh != "istiod" and label.startswith("--"):
+        raise UsageError(f"{label}: it needs --mesh istiod")
+    if options.mesh == "istiod" and not options.istiod:
+        raise UsageError(f"--mesh istiod needs an istiod: {HOW_TO_GET_ISTIOD}")
+    if options.mesh == "istiod" and options.mtls == "strict":
+        raise UsageError(
+            f"{options.label('mtls')} strict: the istiod mesh has no mTLS yet (plaintext alone)"
+        )
+
+
+def check_rule_kinds(config: pytest.Config) -> None:
+    """Read --mesh-rules. Raises BadRules for rules that cannot be read, or not served there."""
+    from meshproof.mesh.istiod.objects import check_kinds
+
+    user_rules = settings.load_user_rules(config)
+    if get_options(config).mesh == "istiod":
+        check_kinds(user_rules.rules.documents)
 
 
 def uses_sandbox(config: pytest.Config) -> bool:
@@ -66,6 +99,8 @@ def describe_proof_and_standins(config: pytest.Config) -> tuple[str, list[str]]:
         return "", []
     if not settings.load_user_rules(config).plan.cases:
         return "", []
+    if options.mesh == "istiod":
+        return "", [_ISTIOD]
     if uses_sandbox(config):
         return _PROVEN_SANDBOX, [_SANDBOX]
     addition = ""

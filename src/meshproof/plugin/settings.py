@@ -41,6 +41,7 @@ def read_mesh_options(config: pytest.Config) -> MeshOptions:
         mtls=cast("MtlsMode", options.mtls.upper()),
         ingress_port=options.port,
         envoy=options.envoy,
+        istiod=options.istiod,
         addons=dict(_read_addon_option(text, options) for text in options.addon),
         with_addons=context.needs_addons,
         cluster=read_cluster_options(options),

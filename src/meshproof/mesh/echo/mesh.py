@@ -10,16 +10,14 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from meshproof.base import timeouts
-from meshproof.base.errors import NotReady
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
 from meshproof.base.signals import interruptible
-from meshproof.base.waiting import wait_for
 from meshproof.documents.manifest import At
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.world import Presence
-from meshproof.mesh.echo.listener import EchoBehaviour, MarkerHeaders, make_echo_listener
+from meshproof.mesh.echo.listener import EchoBehaviour, MarkerHeaders
 from meshproof.mesh.echo.mirrored_copies import MirroredCopies
+from meshproof.mesh.echo.servers import EchoServers, wait_acknowledged
 from meshproof.mesh.echo.workloads import (
     DEFAULT_BETA,
     DEFAULT_PORTS,
@@ -33,7 +31,7 @@ from meshproof.mesh.echo.workloads import (
 )
 from meshproof.mesh.envoy import ingress, listeners, translate
 from meshproof.mesh.envoy.certificates import Authority
-from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy, Resource, find_binary
+from meshproof.mesh.envoy.envoy import Envoy, Resource, find_binary
 from meshproof.mesh.envoy.ingress import Ingress
 from meshproof.mesh.envoy.listeners import Telemetry
 from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
@@ -69,17 +67,17 @@ class EchoMesh:
         self._identity = Authority(workspace.path / "certificates").issue(
             ROOT_NAMESPACE, ingress.NAME
         )
-        self._servers = Envoy("echo", workspace, binary)
+        self._servers = EchoServers(workspace, binary)
         self._clients = Envoy("client", workspace, binary)
         self._ingress = Ingress(workspace, binary, self._identity, options.ingress_port)
         cases = list(cases)
         calls = [case.call for case in cases if case.call.gateway == MESH]
-        sources = sorted({_find_source(call) for call in calls})
+        sources = sorted({find_source(call) for call in calls})
         self._listener_names = {source: f"source-{index}" for index, source in enumerate(sources)}
         self._behaviour = EchoBehaviour.from_cases(cases)
         self.markers = MarkerHeaders.for_rules(rules)
         self._mirrored_copies = MirroredCopies(
-            workspace.path / "copies.log", self._servers, (self._clients, self._ingress.envoy)
+            self._servers.copies_path, self._servers.envoy, (self._clients, self._ingress.envoy)
         )
         self.echoes = plan_echo_workloads(rules, known_hosts)
         self.workloads = Workloads(self.echoes, options.beta or DEFAULT_BETA)
@@ -103,8 +101,7 @@ class EchoMesh:
 
     def _serve(self) -> None:
         """Start the Envoys and serve the rules to clients and ingress."""
-        self._start()
-        ports = self._servers.read_listener_ports()
+        ports = self._start()
         pods = {echo.name: _make_pod(echo) for echo in self.echoes}
         endpoints = tuple(Endpoint(pods[name], "127.0.0.1", ports[name]) for name in pods)
         topology = Topology(tuple(self._iter_services()), tuple(pods.values()))
@@ -113,38 +110,21 @@ class EchoMesh:
         plans = [self._make_client_plan(snapshot), self._ingress.make_plan(snapshot)]
         self.served = roll_out(plans, self._rules)
 
-    def _start(self) -> None:
-        """Start the three Envoys with the workloads' listeners and the clients' ones."""
-        self._servers.serve("cds", [])
-        self._servers.serve("lds", [self._make_listener(echo) for echo in self.echoes])
+    def _start(self) -> dict[str, int]:
+        """Start the three Envoys; return the port of each workload."""
+        self._servers.start(self.echoes, self._behaviour, self.markers)
         self._clients.serve("cds", [])
         for name in self._listener_names.values():
             self._clients.serve(f"rds.{name}", [{"name": name, "virtual_hosts": []}])
         self._clients.serve(
             "lds", [self._make_client_listener(name) for name in self._listener_names.values()]
         )
-        for envoy in (self._servers, self._clients):
-            envoy.start()
+        self._clients.start()
         self._ingress.start()
-        for envoy in (self._servers, self._clients):
-            envoy.wait_started()
-            self._wait_acknowledged(envoy)
-
-    def _make_listener(self, echo: EchoWorkload) -> Resource:
-        """Return the listener of an echo workload."""
-        copies_path = str(self._mirrored_copies.path)
-        return make_echo_listener(echo.name, self._behaviour, self.markers, copies_path)
-
-    def _wait_acknowledged(self, envoy: Envoy) -> None:
-        """Wait until an Envoy listens. Raises NotReady with its log."""
-        try:
-            wait_for(
-                lambda: envoy.has_acknowledged() or None,
-                timeouts.ENVOY_START,
-                lambda: f"{envoy.name}: does not listen; its log:\n{envoy.process.tail()}",
-            )
-        except ConfigRejected as rejected:
-            raise NotReady(str(rejected)) from None
+        ports = self._servers.wait_started()
+        self._clients.wait_started()
+        wait_acknowledged(self._clients)
+        return ports
 
     def _make_client_listener(self, name: str) -> Resource:
         """Return the outbound listener of a client."""
@@ -186,11 +166,11 @@ class EchoMesh:
     def address(self, call: Call) -> Address:
         """Return the address to send a call to: a sidecar's listener, or the ingress."""
         if call.gateway == MESH:
-            return self._sidecar_addresses[_find_source(call)]
+            return self._sidecar_addresses[find_source(call)]
         return self._gateway_addresses[call.port]
 
     @cached_property
-    def _sidecar_addresses(self) -> dict[_Source, Address]:
+    def _sidecar_addresses(self) -> dict[Source, Address]:
         """The address of each client's sidecar."""
         ports = self._clients.read_listener_ports()
         return {
@@ -206,7 +186,7 @@ class EchoMesh:
 
     def require_processes(self) -> None:
         """Raise an error if one of the Envoys has ended; see `CaseMesh.require_processes`."""
-        self._servers.process.require_alive()  # our workloads: no rule of the user's is in it
+        self._servers.envoy.process.require_alive()  # our workloads: no rule of the user's is in it
         for envoy in (self._clients, self._ingress.envoy):
             envoy.require_alive()
 
@@ -245,10 +225,10 @@ def _make_pod(echo: EchoWorkload) -> Pod:
 
 
 #: The namespace and the labels of a calling workload.
-_Source = tuple[str, Labels]
+Source = tuple[str, Labels]
 
 
-def _find_source(call: Call) -> _Source:
+def find_source(call: Call) -> Source:
     """Return the namespace and the labels of a call's client."""
     return call.namespace, call.source
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -55,6 +56,15 @@ class Authority:
             self._sign(x509.Name([]), key, name, chain)
             _write_key(key, private)
         return Identity(uri, chain, private, self.certificate)
+
+    def issue_for_address(self, name: str, address: str) -> Identity:
+        """Return the certificate of a server, or of its client, at an IP address."""
+        chain, private = self._folder / f"{name}.pem", self._folder / f"{name}.key"
+        key = ec.generate_private_key(ec.SECP256R1())
+        address_name = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
+        self._sign(x509.Name([]), key, address_name, chain)
+        _write_key(key, private)
+        return Identity("", chain, private, self.certificate)
 
     def _sign(
         self,

@@ -84,7 +84,7 @@ def roll_out(plans: Sequence[ProxyPlan], rules: RuleSet) -> Served:
             with contextlib.suppress(MeshproofError):
                 plan.envoy.return_to_accepted()
         if isinstance(error, ConfigRejected):
-            raise BadRules(f"{_locate_rejected_value(rules, error.reason)}{error}") from None
+            raise BadRules(f"{locate_rejected_value(rules, error.reason)}{error}") from None
         raise
     version = combine_versions(f"{plan.envoy.name} {plan.envoy.version}" for plan in plans)
     return Served(version, len(plans), round(time.monotonic() - began, 3))
@@ -118,7 +118,7 @@ def _describe_stale(envoys: list[Envoy]) -> str:
     )
 
 
-def _locate_rejected_value(rules: RuleSet, reason: str) -> str:
+def locate_rejected_value(rules: RuleSet, reason: str) -> str:
     """Return `file:line: ` of the rules' value that Envoy rejects, or an empty string.
 
     Envoy's message may contain the value. Or it ends with the refused part of it: RE2 does so for a

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from meshproof.base.errors import NotReady, suggest_nearest
 from meshproof.base.names import CLUSTER_DOMAIN, Labels, sort_labels
 from meshproof.documents.manifest import At, Document, Value
 from meshproof.inventory.problems import raise_first_problem
 from meshproof.inventory.services import read_services
 from meshproof.inventory.workloads import read_workloads
 
+#: The groups of objects that are rules; all others are workloads and services.
+RULE_GROUPS = ("networking.istio.io", "security.istio.io", "config.istio.io")
 #: Kinds that only a cluster needs; the local mesh ignores them.
 _IGNORED_KINDS = ("Namespace", "ServiceAccount")
 
@@ -89,6 +92,16 @@ class Topology:
 
     def __add__(self, addition: Topology) -> Topology:
         return Topology(self.services + addition.services, self.pods + addition.pods)
+
+    def find_service(self, name: str) -> Service:
+        """Return the service `NAME[.NAMESPACE]`. Raises NotReady with the nearest known name."""
+        short_name, _, namespace = name.partition(".")
+        services = {(service.name, service.namespace): service for service in self.services}
+        match = services.get((short_name, namespace or "default"))
+        if match is None:
+            hint = suggest_nearest(name, [".".join(key) for key in services])
+            raise NotReady(f"there is no service {name} in the mesh{hint}")
+        return match
 
     def select_pods(self, service: Service, subset: Labels = ()) -> list[Pod]:
         """Return the pods that a service selects, narrowed to a subset's labels."""

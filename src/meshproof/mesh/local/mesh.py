@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from meshproof import apps, rules
+from meshproof import rules
 from meshproof.apps.probe import make_anonymous_tls
 from meshproof.base import signals, timeouts
 from meshproof.base.clues import Clue
-from meshproof.base.errors import BadRules, MeshproofError, NotReady, suggest_nearest
+from meshproof.base.errors import MeshproofError, NotReady
 from meshproof.base.files import name_file
 from meshproof.base.names import ROOT_NAMESPACE
 from meshproof.base.signals import interruptible
@@ -24,6 +24,7 @@ from meshproof.documents.manifest import Document
 from meshproof.mesh.addons import Addons
 from meshproof.mesh.counters import Counters
 from meshproof.mesh.envoy import hops, ingress, listeners, topology, translate
+from meshproof.mesh.envoy.app import App, describe_standins, make_replica, require_standin
 from meshproof.mesh.envoy.certificates import Authority
 from meshproof.mesh.envoy.envoy import Envoy, Resource, find_binary
 from meshproof.mesh.envoy.ingress import Ingress
@@ -34,8 +35,6 @@ from meshproof.mesh.local_sender import LocalSender
 from meshproof.mesh.process.processes import Workspace
 from meshproof.mesh.protocol import Address, Feature, Options, Replica, Served
 from meshproof.rules.model import MtlsMode, RuleSet
-
-_RULE_GROUPS = ("networking.istio.io", "security.istio.io", "config.istio.io")
 
 
 class LocalMesh:
@@ -84,15 +83,10 @@ class LocalMesh:
     @property
     def standins(self) -> list[str]:
         """The stand-ins for official parts, one sentence each."""
-        modules: dict[str, list[str]] = {}
-        for image in sorted({sidecar.pod.image for sidecar in self._sidecars}):
-            modules.setdefault(apps.find_standin(image).module, []).append(
-                apps.parse_repository(image)
-            )
         return [
             "meshproof's translator for istiod",
             "upstream Envoy for istio-proxy",
-            *(f"{module} for {', '.join(images)}" for module, images in modules.items()),
+            *describe_standins(sidecar.pod for sidecar in self._sidecars),
         ]
 
     @property
@@ -125,12 +119,12 @@ class LocalMesh:
 
     def deploy(self, documents: Sequence[Document]) -> None:
         """Start the apps in `documents` and serve the ingress rules among them."""
-        routing = [document for document in documents if document.group in _RULE_GROUPS]
+        routing = [document for document in documents if document.group in topology.RULE_GROUPS]
         workloads = topology.read_topology(
-            document for document in documents if document.group not in _RULE_GROUPS
+            document for document in documents if document.group not in topology.RULE_GROUPS
         )
         for pod in workloads.pods:
-            _require_standin(pod)
+            require_standin(pod)
         self._ingress_rules = (
             self._ingress_rules + rules.read_rules(routing) if routing else self._ingress_rules
         )
@@ -144,10 +138,10 @@ class LocalMesh:
         for sidecar in new_sidecars:
             sidecar.start_app()
         for sidecar in new_sidecars:
-            sidecar.wait_app()
+            sidecar.app.wait_listening()
         self._serve(self._ingress_rules + self._current_rules)
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(Sidecar.wait_ready, new_sidecars))
+            list(pool.map(App.wait_ready, [sidecar.app for sidecar in new_sidecars]))
         self.addons.update_targets()
 
     def _make_sidecar(self, pod: topology.Pod) -> Sidecar:
@@ -263,32 +257,18 @@ class LocalMesh:
 
     def _find_service(self, service: str) -> topology.Service:
         """Return `service[.namespace]`. Raises NotReady with the nearest name if it is unknown."""
-        name, _, namespace = service.partition(".")
-        services = {
-            (candidate.name, candidate.namespace): candidate
-            for candidate in self._topology.services
-        }
-        match = services.get((name, namespace or "default"))
-        if match is None:
-            hint = suggest_nearest(service, [".".join(key) for key in services])
-            raise NotReady(f"there is no service {service} in the mesh{hint}")
-        return match
+        return self._topology.find_service(service)
 
     def require_processes(self) -> None:
         """Raise an error if an Envoy or an app has ended; see `Mesh.require_processes`."""
         for envoy in self._list_envoys():
             envoy.require_alive()
         for sidecar in self._sidecars:
-            sidecar.app.require_alive()
+            sidecar.app.process.require_alive()
 
     def replicas(self) -> list[Replica]:
         """Return the pods of the mesh."""
-        return [
-            Replica(
-                pod.name, pod.workload, pod.namespace, dict(pod.labels).get("app", ""), pod.version
-            )
-            for pod in (sidecar.pod for sidecar in self._sidecars)
-        ]
+        return list(map(make_replica, (sidecar.pod for sidecar in self._sidecars)))
 
     def diagnose(self, folder: Path) -> list[Clue]:
         """Save all logs and Envoy configs in `folder`; return what looks wrong."""
@@ -310,7 +290,7 @@ class LocalMesh:
             except MeshproofError as error:
                 clues.append(Clue("", str(error)))
         for sidecar in self._sidecars:
-            if not sidecar.is_app_alive:
+            if not sidecar.app.is_alive:
                 clues.append(Clue(sidecar.pod.name, "its app has ended"))
         clues += hops.describe_hops(
             hops.read_hops(self._workspace.path, self._served_at), self._current_rules.tables
@@ -331,11 +311,3 @@ _NO_COLLECTOR = Address("127.0.0.1", 9)
 def _make_collector_cluster(address: Address) -> Resource:
     """Return the cluster of the trace collector."""
     return translate.make_local_cluster(listeners.TRACE_CLUSTER, address.host, address.port)
-
-
-def _require_standin(pod: topology.Pod) -> None:
-    """Raise BadRules if no stand-in runs for the pod's image."""
-    try:
-        apps.find_standin(pod.image)
-    except LookupError as error:
-        raise BadRules(f"{pod.at}: {pod.workload}: {error}") from None

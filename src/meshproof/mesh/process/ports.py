@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import random
 import shlex
 import socket
 
@@ -12,6 +14,8 @@ from meshproof.mesh.process import processes
 
 HOST = "127.0.0.1"
 _MAX_COMMAND_LENGTH = 60
+#: The ports that `find_free_ports` looks at (Linux gives 32768 and above to connections).
+_LOWEST_PORT, _HIGHEST_PORT = 20000, 32000
 
 
 def require_free(port: int) -> None:
@@ -24,6 +28,25 @@ def require_free(port: int) -> None:
             if error.errno == errno.EADDRINUSE:
                 raise NotReady(f"port {port} is taken{_describe_holder(port)}") from None
             raise NotReady(f"port {port} cannot be had: {os.strerror(error.errno or 0)}") from None
+
+
+def find_free_ports(count: int, host: str = HOST) -> list[int]:
+    """Return ports of `host` that nobody listens on, from a random one upward.
+
+    They are below those that the kernel gives to outgoing connections, which could take one before
+    its server does. Raises NotReady if there are too few.
+    """
+    found: list[int] = []
+    start = random.randrange(_LOWEST_PORT, _HIGHEST_PORT)
+    span = _HIGHEST_PORT - _LOWEST_PORT
+    for step in range(span):
+        port = _LOWEST_PORT + (start - _LOWEST_PORT + step) % span
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise NotReady(f"{host} has fewer than {count} free ports from {_LOWEST_PORT} on")
 
 
 def _describe_holder(port: int) -> str:

@@ -1,0 +1,51 @@
+"""The Envoy that answers for all echo workloads, at a listener for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.base.waiting import wait_for
+from meshproof.mesh.echo.listener import EchoBehaviour, MarkerHeaders, make_echo_listener
+from meshproof.mesh.echo.workloads import EchoWorkload
+from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy
+from meshproof.mesh.process.processes import Workspace
+
+
+class EchoServers:
+    """The echo workloads of this machine; `copies_path` is where they note mirrored copies."""
+
+    def __init__(self, workspace: Workspace, binary: Path) -> None:
+        self.envoy = Envoy("echo", workspace, binary)
+        self.copies_path = workspace.path / "copies.log"
+
+    def start(
+        self, echoes: Iterable[EchoWorkload], behaviour: EchoBehaviour, markers: MarkerHeaders
+    ) -> None:
+        """Start the Envoy with a listener for each workload; see `wait_started`."""
+        self.envoy.serve("cds", [])
+        path = str(self.copies_path)
+        self.envoy.serve(
+            "lds", [make_echo_listener(echo.name, behaviour, markers, path) for echo in echoes]
+        )
+        self.envoy.start()
+
+    def wait_started(self) -> dict[str, int]:
+        """Wait until each workload listens; return name -> port. Raises NotReady with its log."""
+        self.envoy.wait_started()
+        wait_acknowledged(self.envoy)
+        return self.envoy.read_listener_ports()
+
+
+def wait_acknowledged(envoy: Envoy) -> None:
+    """Wait until an Envoy listens. Raises NotReady with its log."""
+    try:
+        wait_for(
+            lambda: envoy.has_acknowledged() or None,
+            timeouts.ENVOY_START,
+            lambda: f"{envoy.name}: does not listen; its log:\n{envoy.process.tail()}",
+        )
+    except ConfigRejected as rejected:
+        raise NotReady(str(rejected)) from None

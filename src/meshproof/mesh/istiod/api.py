@@ -1,0 +1,115 @@
+"""A small client of the run's own API server: create, replace, delete and look.
+
+Source: Kubernetes API reference, "API concepts" (server-side apply, resource URIs).
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from meshproof.base import timeouts
+from meshproof.base.errors import NotReady
+from meshproof.mesh.istiod.definitions import KINDS
+
+Object = dict[str, Any]
+_MANAGER = "meshproof"
+
+
+class Refused(Exception):
+    """The API server, or istiod's webhook behind it, refused an object; its own words."""
+
+
+@dataclass(frozen=True)
+class ApiClient:
+    """The address of the API server, the CA of its certificate and the token of an admin."""
+
+    port: int
+    ca: Path
+    token: str
+
+    def is_ready(self) -> bool:
+        """Say whether the server answers that it is ready."""
+        try:
+            return self._exchange("GET", "/readyz")[0] == 200
+        except NotReady:
+            return False
+
+    def create(self, path: str, body: Object) -> Object:
+        """Create an object below `path`; one that is there already is no error."""
+        status, answer = self._exchange("POST", path, body)
+        if status not in (200, 201, 409):
+            raise NotReady(f"the run's API server refuses {path}: {_find_message(answer)}")
+        return answer
+
+    def get(self, path: str) -> Object:
+        """Return what is at a path. Raises NotReady if it is not there."""
+        status, answer = self._exchange("GET", path)
+        if status != 200:
+            raise NotReady(f"the run's API server has no {path}: {_find_message(answer)}")
+        return answer
+
+    def apply(self, body: Object) -> str:
+        """Create or replace an object; return its resource version. Raises Refused."""
+        path = make_path(body)
+        query = f"?fieldManager={_MANAGER}&force=true"
+        status, answer = self._exchange("PATCH", path + query, body)
+        if status not in (200, 201):
+            raise Refused(_find_message(answer))
+        return str(answer["metadata"]["resourceVersion"])
+
+    def delete(self, body: Object) -> None:
+        """Delete an object; one that is gone is no error. Raises Refused."""
+        status, answer = self._exchange("DELETE", make_path(body))
+        if status not in (200, 202, 404):
+            raise Refused(_find_message(answer))
+
+    def _exchange(self, method: str, path: str, body: Object | None = None) -> tuple[int, Object]:
+        """Send a request; return status and answer. Raises NotReady if there is none."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=timeouts.REQUEST, context=context
+        )
+        patch = "application/apply-patch+yaml"
+        headers = {
+            "Authorization": f"Bearer {self.token}",
+            "Content-Type": patch if method == "PATCH" else "application/json",
+        }
+        try:
+            connection.request(method, path, json.dumps(body) if body else None, headers)
+            response = connection.getresponse()
+            return response.status, _read_object(response.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise NotReady(f"the run's API server does not answer: {error}") from None
+        finally:
+            connection.close()
+
+
+def _read_object(content: bytes) -> Object:
+    """Return the JSON object of an answer; an answer that is none is its message."""
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        answer = None
+    return answer if isinstance(answer, dict) else {"message": content.decode(errors="replace")}
+
+
+def _find_message(answer: Object) -> str:
+    """Return the server's own words in an answer."""
+    return str(answer.get("message") or answer)
+
+
+def make_path(body: Object) -> str:
+    """Return the path of an object of one of Istio's kinds."""
+    group, _, version = body["apiVersion"].partition("/")
+    metadata = body["metadata"]
+    plural = KINDS[group][body["kind"]]
+    return (
+        f"/apis/{group}/{version}/namespaces/{quote(metadata['namespace'], safe='')}/{plural}/"
+        f"{quote(metadata['name'], safe='')}"
+    )
