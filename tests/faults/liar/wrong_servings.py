@@ -186,6 +186,7 @@ def mirror(cluster: str, percent: int = 100) -> Edit:
 _AUDIT = "outbound|80||audit.default.svc.cluster.local"
 _NAME = "a name changes no answer"
 _PLACE = "the place in the file changes no answer"
+_RANK = "it ranks rules of one host: on real Envoys in tests/user_rules/test_own_precedence.py"
 _ALL_PLAIN_HTTP = "every request of a run is plain HTTP"
 
 # Match
@@ -662,6 +663,12 @@ add("copies", "Route.mirrors", "plain", mirror(_AUDIT), unseen=_NOT_LOOKED_FOR)
 
 #: Field of the model -> why it has no wrong serving of its own.
 NOT_SERVED = {
+    "Match.has_empty_prefix": _RANK,
+    "RouteTable.created": _RANK,
+    "RouteTable.export_to": _RANK,
+    "RouteTable.is_gateway_api": _RANK,
+    "Gateway.created": _RANK,
+    "Target.subset_name": "its labels are served: see Target.labels",
     "Match.at": _PLACE,
     "RouteTable.name": _NAME,
     "RouteTable.namespace": _NAME,
