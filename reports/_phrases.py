@@ -35,13 +35,21 @@ def render_headline(run: Run) -> str:
         return f"Failed: {promises} {_is_or_are(count)} broken{_count_causes(run)}"
     if run.outcome is Outcome.MESH_NOT_READY:
         return f"Mesh not ready: {promises} could not be checked"
-    if run.unreached and run.outcome is Outcome.INCONCLUSIVE and not count:
-        return f"Inconclusive: no request reaches {pluralize(len(run.unreached), 'route')}"
     if run.outcome is Outcome.PASSED:
         return f"Passed: {promises} {_is_or_are(count)} kept"
-    if not count:
-        return f"Inconclusive: none of {pluralize(total, 'promise')} was checked"
-    return f"Inconclusive: {promises} {_is_or_are(count)} undecided"
+    return (
+        f"Inconclusive: {promises} {_is_or_are(count)} undecided" if count else _explain_open(run)
+    )
+
+
+def _explain_open(run: Run) -> str:
+    """Return why a run is inconclusive although no promise of it is undecided."""
+    if run.unreached:
+        return f"Inconclusive: no request reaches {pluralize(len(run.unreached), 'route')}"
+    if run.lacking:
+        objects = pluralize(len(run.lacking), "object")
+        return f"Inconclusive: {objects} of the rules {_is_or_are(len(run.lacking))} not supported"
+    return f"Inconclusive: none of {pluralize(len(run.results), 'promise')} was checked"
 
 
 def _count_causes(run: Run) -> str:

@@ -15,6 +15,7 @@ from meshproof.mesh.echo.case_mesh import CaseMesh
 from meshproof.mesh.echo.workloads import OverlappingShares
 from meshproof.oracle.derive import Case
 from meshproof.plugin.recorder import NotSupported
+from meshproof.run.failure import BrokenPromise
 from meshproof.traffic.visits import Visits
 from meshproof.user_rules.compare import CaseComparison
 from meshproof.user_rules.excluded import Excluded
@@ -24,8 +25,10 @@ pytestmark = pytest.mark.promise(8, "{rule_case.id}", "{rule_case.title}")
 
 @pytest.mark.promise(8, "{rule_aside.name}", "{rule_aside.title}")
 def test_aside(rule_aside: Excluded) -> None:
-    """Report a live object that meshproof cannot check as not supported, with the reason."""
-    raise NotSupported(rule_aside.because)
+    """Report an object that is not checked: as failed if it is wrong, else as not supported."""
+    if rule_aside.is_wrong:
+        raise BrokenPromise(rule_aside.because, "a rule that can be read", str(rule_aside.at))
+    raise NotSupported(rule_aside.because, exit_code=rule_aside.exit_code)
 
 
 def test_case(rule_case: Case, rule_mesh: CaseMesh, rule_visits: Visits, judge: Judge) -> None:

@@ -10,10 +10,8 @@ from collections import Counter
 
 import pytest
 
-from meshproof.base.errors import BadRules
-from meshproof.documents.manifest import Document, parse
-from meshproof.lint import Check, Finding, Hit, Page, lint, load_checks, read_page
-from meshproof.lint.checks.mp0100_unreadable import build_unreadable_hit
+from meshproof.documents.sources import parse_sources
+from meshproof.lint import Check, Finding, Page, lint, load_checks, read_page
 from meshproof.lint.checks.shape_defects import SHAPE_CHECKS
 from meshproof.lint.engine import ignore_comments
 from meshproof.lint.engine.page import PAGES_FOLDER
@@ -39,13 +37,8 @@ def page(check: Check) -> Page:
 
 
 def _lint_example(text: str, suppress: set[str]) -> list[Finding]:
-    documents: list[Document] = []
-    unreadable: list[Hit] = []
-    try:
-        documents = parse(text, "example.yaml")
-    except BadRules as error:
-        unreadable = [build_unreadable_hit(error, "example.yaml")]
-    return lint(documents, suppress, unreadable)
+    sources = parse_sources(text, "example.yaml")
+    return lint(sources.documents, suppress, sources.unreadable, sources.templates)
 
 
 def test_bad_example_gives_this_code_alone(page: Page) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from meshproof.documents.manifest import parse
+from meshproof.documents.sources import SourceFiles
 from meshproof.lint import Finding, lint, load_checks, read_page
 from meshproof.lint.engine import ignore_comments
-from meshproof.lint.engine.lint_input import LintInput
 
 RULE = """\
 apiVersion: networking.istio.io/v1
@@ -27,7 +27,7 @@ CODES = [ignore_comments.CODE, *(check.code for check in load_checks())]
 
 
 def lint_text(text: str, left_out: set[str] | None = None) -> list[Finding]:
-    reading = LintInput(parse(text, "rules.yaml"), [], {"rules.yaml": text})
+    reading = SourceFiles(parse(text, "rules.yaml"), [], {"rules.yaml": text})
     hits = lint(reading.documents, left_out or ())
     return ignore_comments.apply_ignore_comments(hits, reading, CODES, left_out or set())
 

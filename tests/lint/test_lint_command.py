@@ -82,7 +82,7 @@ def run_process(*arguments: str, stdin: str = "", env: dict[str, str] | None = N
     [
         (("-", "-o", "sarif"), CLEAN, 0),
         (("-", "--fail-on", "warning"), WARNING, 79),
-        (("-", "-o", "json"), f"{ERROR}---\n{BROKEN}", 65),
+        (("-", "-o", "json"), f"{ERROR}---\n{BROKEN}", 79),
         (("-", "--supress", "MP0304"), WARNING, 64),
         (("--help",), "", 0),
     ],
@@ -107,8 +107,8 @@ def test_a_process_ends_as_main_does(arguments: tuple[str, ...], stdin: str, cod
         (WARNING, "warning", 79),
         (WARNING, "error", 0),
         (ERROR, "error", 79),
-        (f"{CLEAN}---\n{BROKEN}", "error", 65),
-        (f"{ERROR}---\n{BROKEN}", "info", 65),
+        (f"{CLEAN}---\n{BROKEN}", "error", 79),
+        (f"{ERROR}---\n{BROKEN}", "info", 79),
         ("", "error", 65),
     ],
     ids=[
@@ -185,9 +185,11 @@ def test_comments_are_obeyed_and_idle_ones_named() -> None:
 
 def test_parts_of_folders_are_excluded(tmp_path: Path) -> None:
     (tmp_path / "templates").mkdir()
-    (tmp_path / "templates/a.yaml").write_text("{{ a }}: [")
+    (tmp_path / "templates/a.yaml").write_text("kind: VirtualService\n{{ a }}: [")
     (tmp_path / "b.yaml").write_text(CLEAN)
-    assert meshproof(str(tmp_path)).returncode == 65
+    outcome = meshproof(str(tmp_path))
+    assert outcome.returncode == 79
+    assert "MP0214: a template of VirtualService" in outcome.stdout
     assert meshproof(str(tmp_path), "--exclude", "templates").returncode == 0
 
 

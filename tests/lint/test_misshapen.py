@@ -13,8 +13,8 @@ import yaml
 
 from meshproof.documents.form.walk import check_document
 from meshproof.documents.manifest import At, parse
+from meshproof.documents.sources import SourceFiles, _add_documents
 from meshproof.lint import Check, Hit, Project, lint, load_checks
-from meshproof.lint.engine import lint_input
 
 MATCH_IS_TEXT = """\
 apiVersion: networking.istio.io/v1
@@ -227,8 +227,8 @@ def test_an_object_that_cannot_be_examined_is_named_and_the_others_are_checked(
 @pytest.mark.parametrize("number", [".nan", ".inf", "-.inf", "1.0e+999", f"0x{'f' * 300}"])
 def test_a_number_that_json_does_not_have_is_refused_at_its_place(number: str) -> None:
     text = MATCH_IS_TEXT.replace("port: 80", f"port: {number}")
-    refused = lint_input.LintInput()
-    lint_input._add_documents(refused, "rules.yaml", text.encode(), must_hold_object=True)
+    refused = SourceFiles()
+    _add_documents(refused, "rules.yaml", text.encode(), must_hold_object=True)
     (hit,) = refused.unreadable
     assert "is no number that Kubernetes takes" in hit.message
     assert (hit.at.line, len(refused.documents)) == (15, 2)

@@ -9,17 +9,17 @@ from dataclasses import replace
 import pytest
 
 from meshproof.documents.manifest import STDIN_NAME, At, parse
+from meshproof.documents.sources import SourceFiles
 from meshproof.lint import Finding, Level
 from meshproof.lint.engine import output
-from meshproof.lint.engine.lint_input import LintInput
 
 TEXT = "kind: A\nmetadata: {name: a}\nspec: {hosts: [reviews]}\n"
 ONE = Finding(At("a.yaml", 3, 15), "MP0301", Level.WARNING, "it is shadowed", "move it")
 
 
 @pytest.fixture
-def reading() -> LintInput:
-    return LintInput(parse(TEXT, "a.yaml"), [], {"a.yaml": TEXT})
+def reading() -> SourceFiles:
+    return SourceFiles(parse(TEXT, "a.yaml"), [], {"a.yaml": TEXT})
 
 
 class Terminal(io.StringIO):
@@ -27,11 +27,11 @@ class Terminal(io.StringIO):
         return True
 
 
-def as_text(findings: list[Finding], reading: LintInput) -> str:
+def as_text(findings: list[Finding], reading: SourceFiles) -> str:
     return "".join(part for part, _ in output.render_text(findings, reading))
 
 
-def test_a_finding_has_its_line_a_caret_and_a_repair(reading: LintInput) -> None:
+def test_a_finding_has_its_line_a_caret_and_a_repair(reading: SourceFiles) -> None:
     assert as_text([ONE], reading) == (
         "a.yaml:3:15: warning MP0301: it is shadowed\n"
         "  3 | spec: {hosts: [reviews]}\n"
@@ -41,24 +41,24 @@ def test_a_finding_has_its_line_a_caret_and_a_repair(reading: LintInput) -> None
     )
 
 
-def test_the_last_line_counts(reading: LintInput) -> None:
+def test_the_last_line_counts(reading: SourceFiles) -> None:
     assert as_text([], reading) == "Nothing found in 1 object in 1 file.\n"
     levels = [Level.ERROR, Level.ERROR, Level.INFO]
     findings = [replace(ONE, level=level) for level in levels]
     assert as_text(findings, reading).endswith("\n2 errors, 1 info. Checked: 1 object in 1 file.\n")
 
 
-def test_a_finding_without_source_or_repair_is_one_line(reading: LintInput) -> None:
+def test_a_finding_without_source_or_repair_is_one_line(reading: SourceFiles) -> None:
     without_source = Finding(At("gone.yaml", 1), "MP0100", Level.ERROR, "cannot be read")
     beyond = replace(ONE, at=At("a.yaml", 99), suggestion="")
     for finding in (without_source, beyond):
         assert as_text([finding], reading).count("\n") == 2
 
 
-def test_what_a_file_holds_does_nothing_to_the_terminal(reading: LintInput) -> None:
+def test_what_a_file_holds_does_nothing_to_the_terminal(reading: SourceFiles) -> None:
     evil = "\x1b[2J\u202e\x07\t"
     text = TEXT.replace("reviews", evil)
-    reading = LintInput([], [], {f"{evil}.yaml": text})
+    reading = SourceFiles([], [], {f"{evil}.yaml": text})
     at = At(f"{evil}.yaml", 3, 15)
     rendered = as_text([replace(ONE, at=at, message=evil, suggestion=evil)], reading)
     assert all(character.isprintable() or character == "\n" for character in rendered)
@@ -67,14 +67,16 @@ def test_what_a_file_holds_does_nothing_to_the_terminal(reading: LintInput) -> N
 @pytest.mark.parametrize("column", [1, 50, 100, 500, 999, 1000])
 def test_a_long_line_is_cut_around_the_caret(column: int) -> None:
     line = "".join(chr(ord("a") + index % 26) for index in range(1000))
-    reading = LintInput([], [], {"a.yaml": line})
+    reading = SourceFiles([], [], {"a.yaml": line})
     lines = as_text([replace(ONE, at=At("a.yaml", 1, column))], reading).splitlines()
     source, caret = lines[1][6:], lines[2][6:]
     assert len(source) <= 126
     assert source[caret.index("^")] == line[column - 1]
 
 
-def test_colour_is_only_for_terminals(reading: LintInput, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_is_only_for_terminals(
+    reading: SourceFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     file, terminal = io.StringIO(), Terminal()
@@ -90,7 +92,7 @@ def test_colour_is_only_for_terminals(reading: LintInput, monkeypatch: pytest.Mo
         monkeypatch.delenv(name)
 
 
-def test_markup_in_a_message_is_text(reading: LintInput) -> None:
+def test_markup_in_a_message_is_text(reading: SourceFiles) -> None:
     terminal = Terminal()
     output.write_parts(
         output.render_text([replace(ONE, message="[red]a[/red] [x]")], reading), terminal

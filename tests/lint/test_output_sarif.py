@@ -16,9 +16,9 @@ import pytest
 
 from meshproof import __version__
 from meshproof.documents.manifest import STDIN_NAME, At, parse
+from meshproof.documents.sources import SourceFiles
 from meshproof.lint import Finding, Level, Page, lint, load_checks, read_page
 from meshproof.lint.engine import ignore_comments, output
-from meshproof.lint.engine.lint_input import LintInput
 
 SCHEMA = Path(__file__).with_name("sarif-2.1.0-rtm.5.json")
 SHA256 = "2d99159ae54a3eea97f81781cff48780548657c35949f4b7f25e99a2ba4de4f8"
@@ -33,14 +33,14 @@ def validator() -> Any:
     return jsonschema.Draft4Validator(schema)
 
 
-def sarif(findings: list[Finding], reading: LintInput, code: int = 79) -> Any:
+def sarif(findings: list[Finding], reading: SourceFiles, code: int = 79) -> Any:
     return json.loads(output.render_sarif(findings, reading, PAGES, code))
 
 
 @pytest.fixture(scope="module")
 def valid_rules(validator: Any) -> list[Any]:
     """Return the rules that every log has, held against the schema once."""
-    log = sarif([], LintInput())
+    log = sarif([], SourceFiles())
     assert [error.message for error in validator.iter_errors(log)] == []
     rules: list[Any] = log["runs"][0]["tool"]["driver"]["rules"]
     return rules
@@ -51,7 +51,7 @@ def test_the_schema_is_the_official_one() -> None:
 
 
 def test_the_schema_refuses_what_is_no_log(validator: Any) -> None:
-    log = sarif([], LintInput())
+    log = sarif([], SourceFiles())
     assert validator.is_valid(log)
     log["runs"][0]["results"] = [{"message": "text"}]
     assert not validator.is_valid(log)
@@ -61,11 +61,11 @@ def test_the_schema_refuses_what_is_no_log(validator: Any) -> None:
 def test_every_code_makes_a_valid_log(
     validator: Any, valid_rules: list[Any], described: Page
 ) -> None:
-    if described.code in ("MP0001", "MP0100"):
+    if described.code in ("MP0001", "MP0100", "MP0214"):
         findings = [Finding(At("a.yaml", 1), described.code, described.level, "said", "repair")]
     else:
         findings = lint(parse(described.bad, "a.yaml"))
-    log = sarif(findings, LintInput([], [], {"a.yaml": described.bad}))
+    log = sarif(findings, SourceFiles([], [], {"a.yaml": described.bad}))
     driver = log["runs"][0]["tool"]["driver"]
     rules = driver["rules"]
     assert rules == valid_rules
@@ -78,7 +78,7 @@ def test_every_code_makes_a_valid_log(
 
 
 def test_rules_come_from_the_doc_pages() -> None:
-    driver = sarif([], LintInput(), 0)["runs"][0]["tool"]["driver"]
+    driver = sarif([], SourceFiles(), 0)["runs"][0]["tool"]["driver"]
     assert (driver["name"], driver["semanticVersion"]) == ("meshproof", __version__)
     assert [rule["id"] for rule in driver["rules"]] == [page.code for page in PAGES]
     for rule, described in zip(driver["rules"], PAGES, strict=True):
@@ -100,7 +100,7 @@ def test_rules_come_from_the_doc_pages() -> None:
     ],
 )
 def test_files_are_uris(validator: Any, file: str, uri: str) -> None:
-    log = sarif([Finding(At(file, 1), "MP0301", Level.WARNING, "said")], LintInput())
+    log = sarif([Finding(At(file, 1), "MP0301", Level.WARNING, "said")], SourceFiles())
     assert validator.is_valid(log)
     location = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
     assert location["artifactLocation"]["uri"] == uri
@@ -109,7 +109,7 @@ def test_files_are_uris(validator: Any, file: str, uri: str) -> None:
 def test_a_fingerprint_stays_when_lines_are_added_above() -> None:
     def fingerprint(text: str, line: int) -> str:
         finding = Finding(At("a.yaml", line), "MP0301", Level.WARNING, "said")
-        (result,) = sarif([finding], LintInput([], [], {"a.yaml": text}))["runs"][0]["results"]
+        (result,) = sarif([finding], SourceFiles([], [], {"a.yaml": text}))["runs"][0]["results"]
         return str(result["partialFingerprints"]["codeAndLine/v1"])
 
     assert fingerprint("a: 1\nb: 2\n", 2) == fingerprint("a: 1\n\n# more\nb: 2\n", 4)
@@ -118,5 +118,5 @@ def test_a_fingerprint_stays_when_lines_are_added_above() -> None:
 
 def test_a_run_that_could_not_read_was_no_success() -> None:
     for code, success in ((0, True), (79, True), (65, False)):
-        (invocation,) = sarif([], LintInput(), code)["runs"][0]["invocations"]
+        (invocation,) = sarif([], SourceFiles(), code)["runs"][0]["invocations"]
         assert (invocation["exitCode"], invocation["executionSuccessful"]) == (code, success)

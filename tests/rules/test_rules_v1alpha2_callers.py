@@ -30,7 +30,10 @@ spec: {{selector: {{app: page}}, ports: [{{port: 80}}]}}
 
 def match(tmp_path: Path, source: str) -> Match:
     (tmp_path / "r.yaml").write_text(RULE.format(source=source))
-    (table,) = loading.load([str(tmp_path)]).rules.tables
+    user_rules = loading.load([str(tmp_path)])
+    for entry in user_rules.excluded:
+        raise BadRules(f"{entry.at}: {entry.because}")
+    (table,) = user_rules.rules.tables
     (parsed,) = table.routes[0].matches
     return parsed
 
@@ -60,7 +63,7 @@ def test_a_service_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -
     with pytest.raises(BadRules) as error:
         match(tmp_path, "{name: pgae, namespace: web}")
     assert str(error.value).endswith(
-        "r.yaml:7:20: spec.match.source.name: the labels of callers tell them apart: give the "
+        "r.yaml:7: spec.match.source.name: the labels of callers tell them apart: give the "
         "Service pgae.web.svc.cluster.local too, whose selector says which; did you mean "
         "'page.web.svc.cluster.local'?"
     )

@@ -106,7 +106,6 @@ REFUSED = {
         f"{HEAD}  match: {{request: {{headers: {{a: b, A: c}}}}}}\n{ROUTE}",
         "6:37: spec.match.request.headers.A: a second condition on this header",
     ),
-    "no route": (HEAD, "5:3: spec: 'route' is missing"),
     "empty route": (f"{HEAD}  route: []", "6:10: spec.route: weights must sum to 100, found 0"),
     "no destination": (
         HEAD.replace("  destination: {name: reviews}", "  precedence: 1"),

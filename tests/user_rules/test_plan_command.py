@@ -150,7 +150,7 @@ def test_an_option_that_is_not_there_names_the_nearest(plan: Plan) -> None:
 def test_a_file_that_is_not_there(plan: Plan) -> None:
     code, _, error = plan("nowhere.yaml")
     assert code == 65
-    assert error == "meshproof: nowhere.yaml: cannot be read: No such file or directory\n"
+    assert error == "meshproof: nowhere.yaml:1:1: cannot be read: No such file or directory\n"
 
 
 LOOSE = """
@@ -184,8 +184,7 @@ def test_limits_that_a_rule_sets_are_used_and_named(plan: Plan, tmp_path: Path) 
     [
         (
             LOOSE.replace("tolerance", "tolerence"),
-            ":4:38: meshproof/tolerence: meshproof has no "
-            "option 'tolerence'; did you mean 'tolerance'?",
+            "meshproof/tolerence: meshproof has no option 'tolerence'; did you mean 'tolerance'?",
         ),
         (
             LOOSE
@@ -195,18 +194,18 @@ kind: Service
 metadata: {name: shop, annotations: {meshproof/leak: "0.1"}}
 spec: {selector: {app: shop}, ports: [{port: 80}]}
 """,
-            ":12:38: meshproof/leak: it holds for nothing in a Service",
+            "meshproof/leak: it holds for nothing in a Service",
         ),
     ],
 )
-def test_an_option_that_cannot_hold_ends_with_65(
+def test_an_option_that_cannot_hold_is_wrong(
     plan: Plan, tmp_path: Path, text: str, said: str
 ) -> None:
     rule = tmp_path / "rule.yaml"
     rule.write_text(text)
-    code, out, error = plan(str(rule))
-    assert (code, out) == (65, "")
-    assert said in error
+    code, out, _ = plan(str(rule))
+    assert code == 1
+    assert said in out
 
 
 def test_rules_from_standard_input(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +218,7 @@ def test_rules_from_standard_input(plan: Plan, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "<stdin>: no Kubernetes objects found"),
+        (b"", "<stdin>:1:1: there is no Kubernetes object in this file"),
         (b"kind: A\n\xff", "<stdin>:2:1: not a text file (byte 8 is not UTF-8)"),
         (b"a: [", "<stdin>:2:1: not readable as YAML: "),
     ],
@@ -255,8 +254,9 @@ spec: {hosts: [cart], http: [{rout: []}]}
 def test_all_that_is_wrong_is_told_at_once(plan: Plan, tmp_path: Path) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text(WRONG_TWICE)
-    code, out, err = plan(str(file))
-    assert (code, out) == (65, "")
-    lines = [line.rpartition("wrong.yaml:")[2] for line in err.splitlines()]
-    assert [line.split(":")[0] for line in lines] == ["9", "7", "10", "15", "15"]
-    assert "did you mean 'route'?" in lines[3]
+    code, out, _ = plan(str(file))
+    assert code == 1
+    shop, cart = (line for line in out.splitlines() if "is not checked" in line)
+    for reason in ("found 'soon'", "spec.http[1].retries.backoff is not", "subset 'v9' of"):
+        assert reason in shop
+    assert "did you mean 'route'?" in cart

@@ -221,13 +221,13 @@ def _run_promises(options: argparse.Namespace, report: Path, extra_arguments: li
     loaded_rules = None
     if options.rules:
         from meshproof.mesh.protocol import ClusterOptions
-        from meshproof.user_rules.loading import load
+        from meshproof.user_rules.loading import load, read_reading_options
 
         cluster_options = ClusterOptions(options.kubeconfig or "", options.context or "")
         # Bad rules end the run here, with their own exit code.
         loaded_rules = (
             options.rules,
-            load(options.rules, cluster_options, inventory_paths=options.inventory),
+            load(options.rules, cluster_options, read_reading_options(options)),
         )
     from meshproof.cli.test import run_suites
 

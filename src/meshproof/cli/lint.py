@@ -12,9 +12,9 @@ from meshproof.base.errors import UsageError, suggest_nearest
 from meshproof.base.output import print_json, print_line, write
 
 if TYPE_CHECKING:
+    from meshproof.documents.sources import SourceFiles
     from meshproof.lint import Page
     from meshproof.lint.engine.finding import Finding
-    from meshproof.lint.engine.lint_input import LintInput
 
 DESCRIPTION = (
     "Says what is wrong with rules, with line and repair: VirtualService, DestinationRule, "
@@ -25,7 +25,7 @@ DESCRIPTION = (
 )
 EPILOG = (
     "Whatever -o says, it ends with 0 where nothing is at or above --fail-on, with 79 where "
-    "something is, and with 65 where a file or a document could not be read."
+    "something is, and with 65 where nothing could be read."
 )
 _LEVELS = ("info", "warning", "error")
 _UNREADABLE = "MP0100"
@@ -73,49 +73,49 @@ def _lint_paths(options: argparse.Namespace) -> int:
     """Lint the files and live namespaces, print the findings, return the exit code."""
     import gc
 
+    from meshproof.documents.sources import read_sources
     from meshproof.lint import lint
     from meshproof.lint.engine import ignore_comments, output
-    from meshproof.lint.engine.lint_input import read_input
     from meshproof.user_rules import live
 
     suppressed_codes = _read_suppressed_codes(options.suppress)
     gc.disable()  # no garbage before the end: collections would only cost time
     try:
-        lint_input = read_input(
+        sources = read_sources(
             [path for path in options.paths if not live.is_live(path)], options.exclude
         )
-        _add_live_objects(lint_input, [path for path in options.paths if live.is_live(path)])
-        findings = lint(lint_input.documents, suppressed_codes, lint_input.unreadable)
+        _add_live_objects(sources, [path for path in options.paths if live.is_live(path)])
+        findings = lint(sources.documents, suppressed_codes, sources.unreadable, sources.templates)
     finally:
         gc.freeze()
         gc.enable()
-    _LAST_INPUT[:] = [lint_input, _LAST_INPUT]
+    _LAST_INPUT[:] = [sources, _LAST_INPUT]
     findings = ignore_comments.apply_ignore_comments(
-        findings, lint_input, _list_codes(), suppressed_codes
+        findings, sources, _list_codes(), suppressed_codes
     )
-    code = _choose_exit_code(findings, options.fail_on)
+    code = _choose_exit_code(findings, options.fail_on, bool(sources.documents))
     if options.output == "text":
-        output.write_parts(output.render_text(findings, lint_input), sys.stdout)
+        output.write_parts(output.render_text(findings, sources), sys.stdout)
     elif options.output == "json":
         write(f"{output.render_json(findings)}\n")
     else:
-        write(f"{output.render_sarif(findings, lint_input, _read_pages(), code)}\n")
+        write(f"{output.render_sarif(findings, sources, _read_pages(), code)}\n")
     return code
 
 
-def _add_live_objects(lint_input: LintInput, paths: list[str]) -> None:
+def _add_live_objects(sources: SourceFiles, paths: list[str]) -> None:
     """Add the objects of live namespaces; the API server has validated them already."""
     from meshproof.documents.manifest import parse
     from meshproof.user_rules import live
 
     for source, text in live.read_texts(paths).items() if paths else ():
-        lint_input.texts[source] = text
-        lint_input.documents += parse(text, source)
+        sources.texts[source] = text
+        sources.documents += parse(text, source)
 
 
-def _choose_exit_code(findings: Sequence[Finding], fail_on: str) -> int:
+def _choose_exit_code(findings: Sequence[Finding], fail_on: str, has_documents: bool) -> int:
     """Return the exit code for the findings and --fail-on."""
-    if any(finding.code == _UNREADABLE for finding in findings):
+    if not has_documents and any(finding.code == _UNREADABLE for finding in findings):
         return errors.EXIT_BAD_RULES
     lowest = _LEVELS.index(fail_on)
     is_failing = any(_LEVELS.index(finding.level) >= lowest for finding in findings)

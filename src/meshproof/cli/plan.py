@@ -35,8 +35,9 @@ DESCRIPTION = (
     "input, or a live namespace: cluster:[CONTEXT/]NAMESPACE[,NAMESPACE]."
 )
 EPILOG = (
-    "It ends with 3 where no request reaches some route, and with 1 where fewer routes are reached "
-    "than --fail-under says."
+    "It ends with 1 where an object is wrong or fewer routes are reached than --fail-under says, "
+    "and with 3 where no request reaches some route, or an object is not supported that "
+    "--allow-unsupported does not name."
 )
 #: The chance of a false alarm in a run, as `meshproof test` has it.
 _ALPHA = 1e-4
@@ -91,21 +92,38 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"plan: --fail-under {options.fail_under:g}: expected 0 to 100")
     from meshproof.user_rules import loading
 
-    user_rules = loading.load(options.paths, inventory_paths=options.inventory)
+    user_rules = loading.load(options.paths, reading=loading.read_reading_options(options))
     costs = _estimate_costs(user_rules, options.profile)
     if options.output == "json":
         print_json(_plan_to_json(user_rules, costs))
     else:
         write("".join(f"{escape_line(line)}\n" for line in _render_text(user_rules, costs)))
+    codes = [errors.EXIT_PASSED, *(excluded.exit_code for excluded in user_rules.excluded)]
+    if user_rules.excluded:
+        print_message(f"meshproof: {_summarize_excluded(user_rules)}")
     share = user_rules.plan.coverage_share * 100
     if share < options.fail_under:
         print_message(
             f"meshproof: {share:.4g} % of the routes are reached, less than "
             f"--fail-under {options.fail_under:g}"
         )
-        return errors.EXIT_FAILED
-    has_unreached = any(coverage.unreached for coverage in user_rules.plan.coverage)
-    return errors.EXIT_INCONCLUSIVE if has_unreached else errors.EXIT_PASSED
+        codes.append(errors.EXIT_FAILED)
+    if any(coverage.unreached for coverage in user_rules.plan.coverage):
+        codes.append(errors.EXIT_INCONCLUSIVE)
+    return errors.choose_exit_code(codes)
+
+
+def _summarize_excluded(user_rules: UserRules) -> str:
+    """Return how many objects the rules have that are not checked, in words."""
+    wrong = sum(excluded.is_wrong for excluded in user_rules.excluded)
+    allowed = sum(excluded.is_allowed for excluded in user_rules.excluded)
+    counts = (
+        (wrong, "wrong"),
+        (len(user_rules.excluded) - wrong - allowed, "not supported"),
+        (allowed, "not supported and allowed"),
+    )
+    parts = [f"{pluralize(count, 'object')} {what}" for count, what in counts if count]
+    return f"not checked: {', '.join(parts)}"
 
 
 def _estimate_costs(user_rules: UserRules, profile: str) -> dict[str, Cost]:
@@ -209,6 +227,7 @@ def _render_summary(user_rules: UserRules, costs: dict[str, Cost]) -> Iterator[s
     yield from list_unchecked_orders(user_rules)
     yield from list_unreached(user_rules)
     yield from map(str, (*user_rules.unproven, *user_rules.excluded))
+    yield from user_rules.notes
 
 
 def _plan_to_json(user_rules: UserRules, costs: dict[str, Cost]) -> dict[str, Any]:

@@ -37,7 +37,10 @@ def run(options: argparse.Namespace) -> int:
         path = f"cluster:{','.join(options.rules_from)}"
         cluster_options = ClusterOptions(options.kubeconfig or "", options.context or "")
         # Bad rules end the run here, with their own exit code.
-        loaded_rules = (path,), loading.load([path], cluster_options, allow_empty=True)
+        loaded_rules = (
+            (path,),
+            loading.load([path], cluster_options, loading.read_reading_options(options)),
+        )
         arguments.append(f"--mesh-rules={path}")
         arguments += [f"--mesh-sandbox={options.most_workloads}"] if options.most_workloads else []
     from meshproof.cli.test import run_suites

@@ -10,8 +10,8 @@ from meshproof.base.errors import BadRules
 from meshproof.base.names import INGRESS_ANNOTATION
 from meshproof.documents.form.identity import identify_document
 from meshproof.documents.manifest import Document, Value
+from meshproof.documents.sources import read_sources as read_files
 from meshproof.lint import lint
-from meshproof.lint.engine.lint_input import read_input as read_files
 from meshproof.rules.legacy import ingress
 
 _GROUP = "config.istio.io"
@@ -47,9 +47,9 @@ def read_source(paths: Iterable[str]) -> Source:
     files that cannot be read; and when there is no legacy rule.
     """
     path_list = list(paths)
-    lint_input = read_files(path_list)
-    suspects = [document for document in lint_input.documents if _may_be_legacy(document.root)]
-    findings = lint(suspects, unreadable=lint_input.unreadable)
+    sources = read_files(path_list)
+    suspects = [document for document in sources.documents if _may_be_legacy(document.root)]
+    findings = lint(suspects, unreadable=sources.unreadable)
     form_faults = [
         finding
         for finding in findings
@@ -58,9 +58,7 @@ def read_source(paths: Iterable[str]) -> Source:
     if form_faults:
         raise BadRules("not converted:\n" + "\n".join(map(str, form_faults)))
     legacy = [document for document in suspects if _read_kind(document.root) in KINDS]
-    typed_documents = [
-        document for document in lint_input.documents if has_kind_and_version(document)
-    ]
+    typed_documents = [document for document in sources.documents if has_kind_and_version(document)]
     classes = ingress.find_istio_classes(typed_documents)
     legacy += [document for document in typed_documents if ingress.handles(document, classes)]
     _check_convertible(suspects)
@@ -70,14 +68,11 @@ def read_source(paths: Iterable[str]) -> Source:
             f"Ingress with {INGRESS_ANNOTATION}: istio or a class of Istio's"
         )
     converted_ids = {id(document) for document in legacy}
-    order = {id(document): index for index, document in enumerate(lint_input.documents)}
-    unconverted = [
-        document for document in lint_input.documents if id(document) not in converted_ids
-    ]
+    order = {id(document): index for index, document in enumerate(sources.documents)}
+    unconverted = [document for document in sources.documents if id(document) not in converted_ids]
     # YAML counts a CR alone as a line break, too: lines and columns stay as they are.
     texts = {
-        file: text.replace("\r\n", "\n").replace("\r", "\n")
-        for file, text in lint_input.texts.items()
+        file: text.replace("\r\n", "\n").replace("\r", "\n") for file, text in sources.texts.items()
     }
     return Source(sorted(legacy, key=lambda document: order[id(document)]), unconverted, texts)
 

@@ -102,8 +102,8 @@ def read_gateways(documents: Iterable[Document]) -> tuple[Gateway, ...]:
 def _read_istio_gateway(document: Document) -> Gateway:
     spec, problems = read_spec(document), Problems()
     with problems:
-        selector = document.spec.need("selector")
-        if selector.text_mapping() != _SELECTOR:
+        selector = document.spec.get("selector")  # without one, it holds at every gateway
+        if selector is not None and selector.text_mapping() != _SELECTOR:
             raise selector.at.unsupported(
                 f"{selector.path}: only 'istio: ingressgateway' is supported"
             )
@@ -264,3 +264,13 @@ def _read_route_kinds(allowed_routes: Value) -> tuple[str, ...]:
             group.choice(GATEWAY_API_GROUP)
         names.append(kind.need("kind").choice(*ROUTE_KINDS, *_OTHER_ROUTE_KINDS))
     return tuple(names) or ROUTE_KINDS
+
+
+def is_ambient_gateway(document: Document) -> bool:
+    """Say whether a document is a waypoint, or another Gateway for connections of HBONE."""
+    if (read_api_group(document), document.kind) != (GATEWAY_API_GROUP, "Gateway"):
+        return False
+    classes = find_values(document.root, "spec", "gatewayClassName")
+    protocols = find_values(document.root, "spec", "listeners", "protocol")
+    is_ambient = any(read_text(value) in ("istio-waypoint", "istio-east-west") for value in classes)
+    return is_ambient or any(read_text(value) == "HBONE" for value in protocols)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from meshproof.documents.manifest import At, Document
+from meshproof.documents.sources import Template, Unreadable
 from meshproof.lint import checks
 from meshproof.lint.checks.shape_defects import SHAPE_CHECKS
 from meshproof.lint.engine.finding import Finding, Hit, Level, build_unchecked_hit
@@ -63,14 +64,16 @@ def load_checks() -> tuple[Check, ...]:
 def lint(
     documents: Iterable[Document],
     suppress: Iterable[str] = (),
-    unreadable: Iterable[Hit] = (),
+    unreadable: Iterable[Unreadable] = (),
+    templates: Iterable[Template] = (),
 ) -> list[Finding]:
     """Return what is wrong with `documents`, sorted by place; codes in `suppress` are left out.
 
-    `unreadable` are hits of files or parts of files that gave no document (reported as MP0100).
+    `unreadable` are files or parts of files that gave no document (reported as MP0100),
+    `templates` those that are not rendered.
     """
     suppressed_codes = set(suppress)
-    project = Project(documents, unreadable)
+    project = Project(documents, unreadable, templates)
     findings = {
         finding
         for check in load_checks()

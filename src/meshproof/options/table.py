@@ -152,6 +152,20 @@ class RunOptions:
         (*_RUN, "plan"),
         is_repeatable=True,
     )
+    exclude: tuple[str, ...] = _option(
+        (),
+        Text("GLOB"),
+        "files of the folders of rules that are passed over: charts/*",
+        (*_RUN, "plan"),
+        is_repeatable=True,
+    )
+    allow_unsupported: tuple[str, ...] = _option(
+        (),
+        Text("KIND/NAME[:FIELD]", r"[^/:]+/[^:]+(:.+)?", "KIND/NAME[:FIELD]"),
+        "an object of the rules that need not be supported: the run ends with 3 for any other",
+        (*_RUN, "plan", "smoke"),
+        is_repeatable=True,
+    )
     mtls: str = _option(
         "permissive", Choice(("permissive", "strict", "disable")), "the mesh's mTLS", _LOCAL
     )

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from meshproof.base import signals
-from meshproof.base.errors import MeshproofError, UsageError
+from meshproof.base.errors import BadRules, MeshproofError, UsageError
 from meshproof.options.command_line import add_pytest_options
 from meshproof.plugin.run_context import get_context, get_options
 
@@ -133,6 +133,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             values = _list_values(metafunc.config, name)
         except MeshproofError as error:
             raise pytest.Collector.CollectError(str(error)) from None
+        if name == "rule_aside":
+            get_context(metafunc.config).has_excluded_test = True
         if values:
             ids = [getattr(value, "id", None) or value.name for value in values]
             metafunc.parametrize(name, values, ids=ids, indirect=True)
@@ -160,9 +162,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if deselected:
             config.hook.pytest_deselected(items=deselected)
             items[:] = [item for item in items if item not in deselected]
+        _check_excluded_objects(config, items)
         _plan_run(config, items)
     except MeshproofError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _check_excluded_objects(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Raise BadRules for objects that are not checked if no test of this run reports them."""
+    takes_cases = any("rule_case" in getattr(item, "fixturenames", ()) for item in items)
+    if not takes_cases or get_context(config).has_excluded_test:
+        return
+    excluded = [entry for entry in _list_values(config, "rule_aside") if entry.exit_code]
+    if excluded:
+        raise BadRules("\n".join(map(str, excluded)))
 
 
 def _plan_run(config: pytest.Config, items: list[pytest.Item]) -> None:

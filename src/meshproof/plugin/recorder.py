@@ -63,11 +63,12 @@ class NotSupported(Skipped):
     """The mesh lacks something that the test needs: reported by name, never as passed.
 
     `reason` says what is lacking, `how_to_get` what to do; empty where nothing can be done.
+    `exit_code` is that of a run which must not be green without it, 0 where it may.
     """
 
-    def __init__(self, reason: str, how_to_get: str = "") -> None:
+    def __init__(self, reason: str, how_to_get: str = "", exit_code: int = 0) -> None:
         super().__init__(". ".join(part for part in (reason, how_to_get) if part))
-        self.reason, self.how_to_get = reason, how_to_get
+        self.reason, self.how_to_get, self.exit_code = reason, how_to_get, exit_code
 
 
 def build_check(
@@ -316,7 +317,10 @@ class Recorder:
         if self._context.user_rules is not None:
             self.run.not_proven = list_not_proven(self._context.user_rules)
             self.run.unreached = list(list_unreached(self._context.user_rules))
+            self.run.notes = [*self.run.notes, *self._context.user_rules.notes]
         self.run.seconds = round(time.monotonic() - self._start_time, 2)
+        if exitstatus == pytest.ExitCode.OK and self.run.lacking:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED  # pytest takes it for skipped
         self._report_folder.is_reported = True
         self._notify_writers(lambda writer: writer.ended(self.run))
         if self.write_error:
@@ -382,7 +386,7 @@ def _find_served_state(item: pytest.Item) -> Served | None:
 
 def _read_exit_code(call: pytest.CallInfo[None]) -> int:
     error = call.excinfo.value if call.excinfo else None
-    return error.exit_code if isinstance(error, MeshproofError) else 0
+    return error.exit_code if isinstance(error, (MeshproofError, NotSupported)) else 0
 
 
 __all__ = ["NotSupported", "Recorder", "require_features"]

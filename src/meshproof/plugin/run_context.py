@@ -31,7 +31,8 @@ class RunContext:
     options: its options, read from the command line, variables and the project's file.
     run_id: marks every request of the run. check_count: how many checks share the run's alpha, at
     least 1. needs_addons: whether a collected test needs addons. user_rules: the rules of
-    --mesh-rules, once they are read. notes: how the run is made, for its reports.
+    --mesh-rules, once they are read. has_excluded_test: whether a collected test reports what of
+    them is not checked. notes: how the run is made, for its reports.
     report_progress: receives each line of progress.
     """
 
@@ -40,6 +41,7 @@ class RunContext:
     check_count: int = 1
     needs_addons: bool = False
     user_rules: UserRules | None = None
+    has_excluded_test: bool = False
     notes: list[str] = field(default_factory=list)
     report_progress: Callable[[str], None] = _ignore_progress
 

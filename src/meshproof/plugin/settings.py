@@ -192,7 +192,7 @@ def load_user_rules(config: pytest.Config) -> UserRules:
 
         cluster_options = read_cluster_options(context.options)
         context.user_rules = loading.load(
-            context.options.rules, cluster_options, inventory_paths=context.options.inventory
+            context.options.rules, cluster_options, loading.read_reading_options(context.options)
         )
         context.notes += context.user_rules.world_notes
     return context.user_rules

@@ -112,6 +112,11 @@ class Result:
         return f"{self.promise} ({self.dialect})" if self.dialect else self.promise
 
     @property
+    def is_needed(self) -> bool:
+        """Whether a run without this promise must not be green, though nothing was broken."""
+        return self.exit_code == errors.EXIT_INCONCLUSIVE
+
+    @property
     def summary(self) -> str:
         """What happened, in one line: of the failure, the reason, or what the checks rest on."""
         if self.failure:
@@ -175,6 +180,15 @@ class Run:
         return sum(result.outcome is outcome for result in self.results)
 
     @property
+    def lacking(self) -> list[Result]:
+        """The promises that are not supported without which the run must not be green."""
+        return [
+            result
+            for result in self.results
+            if result.is_needed and result.outcome is Outcome.NOT_SUPPORTED
+        ]
+
+    @property
     def outcome(self) -> Outcome:
         """The verdict on the run: the worst that happened.
 
@@ -189,6 +203,8 @@ class Run:
             if self.count(outcome):
                 return outcome
         if self.interrupted or self.error or self.unreached or not self.count(Outcome.PASSED):
+            return Outcome.INCONCLUSIVE
+        if self.lacking:
             return Outcome.INCONCLUSIVE
         return Outcome.PASSED
 

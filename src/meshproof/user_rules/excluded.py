@@ -1,54 +1,137 @@
-"""Excludes live objects that meshproof cannot check, by name, so that it can check the others.
+"""Excludes objects that meshproof cannot check, by name, so that it can check the others.
 
-A namespace holds whatever its users need: a Gateway with certificates, a route for TCP, a Gateway
-of another team's namespace. In a user's file such an object is an error with its line. A live one
-is reported as not supported, together with all objects that depend on it.
+A namespace or a folder holds whatever its users need: a Gateway with certificates, a route for TCP,
+a Gateway of another team's namespace. Each is reported as not supported, together with all objects
+that depend on it. An object that is wrong is reported as failed, and hides no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
-from meshproof.base.errors import BadRules, Missing, Unsupported
+from meshproof.base.errors import (
+    EXIT_FAILED,
+    EXIT_INCONCLUSIVE,
+    EXIT_PASSED,
+    BadRules,
+    Missing,
+    Unsupported,
+)
 from meshproof.base.names import MESH, qualify_gateway, qualify_host
+from meshproof.documents.contents import Contents, name_object
+from meshproof.documents.lookup import find_values, read_text
 from meshproof.documents.manifest import At, Document
 from meshproof.documents.value import Value
-from meshproof.inventory.destination_rules import read_destination_rules
+from meshproof.inventory.workloads import WORKLOAD_KINDS
 
 _ISTIO, _GATEWAY_API = "networking.istio.io", "gateway.networking.k8s.io"
-_ROUTE_KINDS = ("GRPCRoute", "HTTPRoute", "Ingress", "VirtualService")
+_ROUTE_KINDS = ("GRPCRoute", "HTTPRoute", "Ingress", "RouteRule", "VirtualService")
+#: Kinds that others may be wrong for: what is wrong with them is looked at first.
+_EXPLAINING_KINDS = ("DestinationRule", "Gateway", "ReferenceGrant", "Service", "ServiceEntry")
+#: Beginnings of the names of what may hold Services and workloads.
+_WORLD_NAMES = ("template ", "document ", "Service", *WORKLOAD_KINDS)
+_FIELD = re.compile(r"(?:spec|metadata)(?:\.\w+|\[\d+\])*")
+_MISSING = re.compile(r"' is missing$|expected at least one")
+_INDEX = re.compile(r"\[\d+\]")
+LIVE_PREFIX = "cluster:"
 
 
 @dataclass(frozen=True)
 class Excluded:
-    """A live object, or a part of one, that is not checked: its place, its name, and why."""
+    """An object, or a part of one, that is not checked: its place, its name, and why.
+
+    `is_wrong` says that the object is an error, not only beyond meshproof. `cause` is the object
+    that it depends on. `is_allowed` says that the user has named it as known.
+    """
 
     at: At
     name: str
     because: str
+    is_wrong: bool = False
+    cause: Excluded | None = None
+    is_allowed: bool = False
 
     @property
     def title(self) -> str:
         """The promise that is not proven."""
         return f"{self.name} does as it says"
 
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a run that has it."""
+        if self.is_wrong:
+            return EXIT_FAILED
+        return EXIT_PASSED if self.is_allowed else EXIT_INCONCLUSIVE
+
+    @property
+    def field(self) -> str:
+        """The field that is not supported, without indexes; empty if it is the whole object."""
+        match = _FIELD.match(self.because)
+        return _INDEX.sub("", match[0]) if match else ""
+
+    def is_named_by(self, pattern: str) -> bool:
+        """Say whether `KIND/NAME[:FIELD]` means it; the name may have its namespace before it."""
+        name, _, field = pattern.partition(":")
+        kind, _, full_name = self.name.partition(" ")
+        names = (f"{kind}/{full_name}", f"{kind}/{full_name.rpartition('/')[2]}")
+        return any(fnmatchcase(own_name, name) for own_name in names) and field in ("", self.field)
+
     def __str__(self) -> str:
         return f"{self.at}: {self.name} is not checked: {self.because}"
 
 
-class LiveObjects:
-    """The objects of live namespaces, without the excluded ones."""
+def allow_named(
+    excluded: Sequence[Excluded], patterns: Iterable[str]
+) -> tuple[tuple[Excluded, ...], list[str]]:
+    """Return the same with those marked that a pattern names, or that depend on such a one.
 
-    def __init__(self, documents: Sequence[Document], namespaces: Collection[str]) -> None:
-        """`namespaces` are those that were read; Gateways of others are excluded at once."""
+    Also return the patterns that name nothing.
+    """
+    pattern_list = list(patterns)
+    unused = [
+        pattern
+        for pattern in pattern_list
+        if not any(entry.is_named_by(pattern) for entry in excluded)
+    ]
+
+    def is_allowed(entry: Excluded) -> bool:
+        if any(entry.is_named_by(pattern) for pattern in pattern_list):
+            return True
+        return entry.cause is not None and is_allowed(entry.cause)
+
+    return tuple(replace(entry, is_allowed=is_allowed(entry)) for entry in excluded), unused
+
+
+class RuleObjects:
+    """The objects of a user's rules, without the excluded ones."""
+
+    def __init__(
+        self, documents: Sequence[Document], live_namespaces: Collection[str] = ()
+    ) -> None:
+        """`live_namespaces` are those that were read; Gateways of others are excluded at once."""
         self.documents = list(documents)
         self.excluded: list[Excluded] = []
-        self._namespaces = frozenset(namespaces)
+        self._namespaces = frozenset(live_namespaces)
+        if live_namespaces:
+            self._remove_gateways(
+                lambda name: name.partition("/")[0] not in self._namespaces,
+                "namespace {} is not among those that are read",
+            )
+
+    def remove_unknown_gateways(self, contents: Contents) -> None:
+        """Remove Gateways that the files do not have from the rules of the files."""
+        namesakes = [variant for variants in contents.variants for variant in variants]
+        known = {
+            f"{document.namespace}/{document.name}"
+            for document in (*self.documents, *namesakes)
+            if (document.kind, document.group) == ("Gateway", _ISTIO)
+        }
         self._remove_gateways(
-            lambda name: name.partition("/")[0] not in self._namespaces,
-            "namespace {} is not among those that are read",
+            lambda name: name not in known, "there is no such Gateway in the files"
         )
 
     @property
@@ -56,41 +139,107 @@ class LiveObjects:
         """True while an object is left that routes requests."""
         return any(document.kind in _ROUTE_KINDS for document in self.documents)
 
-    def exclude_cause_of(self, error: BadRules) -> bool:
-        """Exclude the object that an error is about, and return whether that was possible.
+    def list_unread(self) -> list[str]:
+        """Return the names of what is not checked and may hold Services and workloads."""
+        return [entry.name for entry in self.excluded if entry.name.startswith(_WORLD_NAMES)]
 
-        Only objects that meshproof does not support, or that name an object of a namespace that was
-        not read, are excluded: a wrong rule stays an error.
+    def exclude_contents(self, contents: Contents) -> None:
+        """Exclude what was read and cannot be checked: unserved objects, variants, wrong ones."""
+        for unserved in contents.unserved:
+            self.excluded.append(Excluded(unserved.at, unserved.name, unserved.reason))
+        for problem in contents.problems:
+            at = At(problem.file, problem.line, problem.column)
+            self.excluded.append(Excluded(at, f"document {at}", problem.reason, is_wrong=True))
+        for variants in contents.variants:
+            places = ", ".join(str(variant.at) for variant in variants)
+            reason = (
+                f"{len(variants)} objects have this name ({places}), and none is guessed; give one "
+                "file by --rules, or leave the others out by --exclude"
+            )
+            entry = Excluded(variants[0].at, name_object(variants[0]), reason)
+            self.excluded.append(entry)
+            for variant in variants:
+                self._exclude_dependants(variant, entry)
+
+    def exclude_causes_of(self, errors: Sequence[BadRules]) -> bool:
+        """Exclude the objects that errors are about, and return whether that was possible.
+
+        What other objects depend on comes first: they may be right once it is gone.
         """
-        matching = [document for document in self.documents if document.at.file == error.file]
-        is_outside = isinstance(error, Missing) and error.namespace not in self._namespaces
-        if not matching or not (is_outside or isinstance(error, Unsupported)):
-            return False
-        reason = error.reason
-        if is_outside:
-            reason = f"{reason} (in the namespaces that are read)"
-        self._exclude(matching[0], At(error.file, error.line, error.column), reason)
-        return True
+        located = [(self._locate(error), error) for error in errors]
+        explaining = [
+            (document, error)
+            for document, error in located
+            if document is not None and document.kind in _EXPLAINING_KINDS
+        ]
+        reasons: dict[Document, list[BadRules]] = {}
+        for document, error in explaining or located:
+            if document is not None:
+                reasons.setdefault(document, []).append(error)
+        for document, its_errors in reasons.items():
+            if document in self.documents:
+                self._exclude_for(document, its_errors)
+        return bool(reasons)
 
-    def _exclude(self, document: Document, at: At, because: str) -> None:
+    def _locate(self, error: BadRules) -> Document | None:
+        """Return the object that an error is about: the last that begins above its line."""
+        candidates = [
+            document
+            for document in self.documents
+            if document.at.file == error.file and document.at.line <= max(error.line, 1)
+        ]
+        return max(candidates, key=lambda document: document.at.line, default=None)
+
+    def _exclude_for(self, document: Document, errors: Sequence[BadRules]) -> None:
+        """Exclude an object for its errors; it is wrong if one of them says so.
+
+        That something is missing may follow from what is not supported: a rule for TCP has no
+        `http`.
+        """
+        beyond = [error for error in errors if self._is_beyond(error)]
+        relevant = [
+            error
+            for error in errors
+            if error in beyond or not (beyond and _MISSING.search(error.reason))
+        ]
+        is_wrong = len(relevant) > len(beyond)
+        error = next(error for error in relevant if self._is_beyond(error) != is_wrong)
+        reason = "; ".join(dict.fromkeys(error.reason for error in relevant))
+        if isinstance(error, Missing) and not is_wrong:
+            reason = f"{reason} (in what is read)"
+        at = At(error.file, error.line, error.column)
+        self._exclude(document, Excluded(at, name_object(document), reason, is_wrong))
+
+    def _is_beyond(self, error: BadRules) -> bool:
+        """Say whether an object may be right, and only cannot be checked."""
+        is_outside = isinstance(error, Missing) and error.namespace not in self._namespaces
+        return is_outside or isinstance(error, Unsupported)
+
+    def _exclude(self, document: Document, entry: Excluded) -> None:
         """Exclude an object, and each object that depends on it."""
         self.documents.remove(document)
-        self.excluded.append(Excluded(at, _describe_object(document), because))
+        self.excluded.append(entry)
+        self._exclude_dependants(document, entry)
+
+    def _exclude_dependants(self, document: Document, entry: Excluded) -> None:
+        """Exclude each object that depends on one that is not checked."""
         if (document.kind, document.group) == ("Gateway", _ISTIO):
             gateway = f"{document.namespace}/{document.name}"
             self._remove_gateways(
-                lambda name: name == gateway, f"{_describe_object(document)} is not checked"
+                lambda name: name == gateway, f"{name_object(document)} is not checked", entry
             )
         for dependant in [
             dependant for dependant in self.documents if _depends_on(dependant, document)
         ]:
             if dependant in self.documents:  # it may have been excluded with another dependant
-                reason = (
-                    f"it does not hold without {_describe_object(document)}, which is not checked"
+                reason = f"it does not hold without {name_object(document)}, which is not checked"
+                self._exclude(
+                    dependant, Excluded(dependant.at, name_object(dependant), reason, cause=entry)
                 )
-                self._exclude(dependant, dependant.at, reason)
 
-    def _remove_gateways(self, is_excluded: Callable[[str], bool], because: str) -> None:
+    def _remove_gateways(
+        self, is_excluded: Callable[[str], bool], because: str, cause: Excluded | None = None
+    ) -> None:
         """Remove Gateways from VirtualServices: the routes of their sidecars are still checked.
 
         `because` may have a place `{}` for the namespace of the Gateway.
@@ -98,31 +247,31 @@ class LiveObjects:
         for document in self.documents[:]:
             if (document.kind, document.group) != ("VirtualService", _ISTIO):
                 continue
-            gateways = _read_gateways(document.spec, document.namespace)
+            try:
+                gateways = _read_gateways(document.spec, document.namespace)
+                remaining = _remove_gateways_from(document, is_excluded)
+            except BadRules:
+                continue  # it has an error of its own, which is told
             removed = [name for name in gateways if name != MESH and is_excluded(name)]
             for name in removed:
                 reason = because.format(name.partition("/")[0])
-                self.excluded.append(
-                    Excluded(document.at, f"{_describe_object(document)} at Gateway {name}", reason)
-                )
-            remaining = _remove_gateways_from(document, is_excluded)
+                part = f"{name_object(document)} at Gateway {name}"
+                self.excluded.append(Excluded(document.at, part, reason, cause=cause))
             if remaining is None:
                 self.documents.remove(document)
                 if not removed:
                     reason = "each of its routes is for a Gateway that is not checked"
-                    self.excluded.append(Excluded(document.at, _describe_object(document), reason))
+                    self.excluded.append(
+                        Excluded(document.at, name_object(document), reason, cause=cause)
+                    )
             elif remaining is not document:
                 self.documents[self.documents.index(document)] = remaining
 
 
-def _describe_object(document: Document) -> str:
-    """Return `Kind namespace/name`."""
-    return f"{document.kind} {document.namespace}/{document.name}"
-
-
 def _read_gateways(parent: Value, namespace: str) -> list[str]:
     """Return the Gateways that a VirtualService or a match names, as `namespace/name`."""
-    return [qualify_gateway(gateway.text(), namespace) for gateway in parent.entries("gateways")]
+    gateways = find_values(parent, "gateways")
+    return [qualify_gateway(read_text(gateway), namespace) for gateway in gateways]
 
 
 def _remove_gateways_from(
@@ -200,30 +349,37 @@ def _replace_spec(document: Document, spec: Value) -> Value:
 
 def _depends_on(document: Document, excluded: Document) -> bool:
     """Say whether an object does not hold, or not alone, without an excluded one."""
-    if document.group != excluded.group or "spec" not in document.root.mapping():
+    if "spec" not in document.root.mapping():
+        return False
+    if excluded.kind in ("Service", "ServiceEntry"):
+        return document.kind in _ROUTE_KINDS and bool(
+            _read_own_hosts(excluded) & _read_named_hosts(document)
+        )
+    if excluded.kind in WORKLOAD_KINDS:
+        return document.kind == "Service" and document.namespace == excluded.namespace
+    if document.group != excluded.group:
         return False
     if excluded.group == _GATEWAY_API:
         return bool(_read_parents(document) & (_read_parents(excluded) or {_identify(excluded)}))
     if document.kind != "VirtualService":
         return False
+    mappings = list(_iter_mappings(document.spec.to_python()))
     if excluded.kind == "DestinationRule":
-        (rule,) = read_destination_rules([excluded])
+        rule_host = qualify_host(_read_host(excluded), excluded.namespace)
         return any(
             "subset" in mapping
-            and qualify_host(str(mapping.get("host")), document.namespace) == rule.host
-            for mapping in _iter_mappings(document.spec.to_python())
+            and qualify_host(str(mapping.get("host")), document.namespace) == rule_host
+            for mapping in mappings
         )
     if excluded.kind != "VirtualService":
         return False
-    if excluded.spec.get("hosts") is None:
+    delegates = [mapping["delegate"] for mapping in mappings if "delegate" in mapping]
+    if not find_values(excluded.root, "spec", "hosts"):
         return any(
-            (
-                mapping["delegate"].get("namespace") or document.namespace,
-                mapping["delegate"].get("name"),
-            )
+            (delegate.get("namespace") or document.namespace, delegate.get("name"))
             == (excluded.namespace, excluded.name)
-            for mapping in _iter_mappings(document.spec.to_python())
-            if isinstance(mapping.get("delegate"), dict)
+            for delegate in delegates
+            if isinstance(delegate, dict)
         )
     return bool(
         _read_hosts(document) & _read_hosts(excluded)
@@ -238,24 +394,53 @@ def _identify(gateway: Document) -> tuple[str, str, str]:
 
 def _read_parents(http_route: Document) -> set[tuple[str, str, str]]:
     """Return kind, namespace and name of what a route of Gateway API attaches to."""
-    parents = set()
-    for parent in http_route.spec.to_python().get("parentRefs") or ():
-        kind, namespace = (
-            parent.get("kind", "Gateway"),
-            parent.get("namespace", http_route.namespace),
+    return {
+        (
+            read_text(parent.mapping().get("kind")) or "Gateway",
+            read_text(parent.mapping().get("namespace")) or http_route.namespace,
+            read_text(parent.mapping().get("name")),
         )
-        parents.add((kind, namespace, str(parent.get("name"))))
-    return parents
+        for parent in find_values(http_route.root, "spec", "parentRefs")
+        if isinstance(parent.content, dict)
+    }
+
+
+def _read_own_hosts(document: Document) -> set[str]:
+    """Return the full hosts of a Service or a ServiceEntry."""
+    if document.kind == "Service":
+        return {qualify_host(document.name, document.namespace)}
+    return {read_text(host) for host in find_values(document.root, "spec", "hosts")}
+
+
+def _read_named_hosts(rule: Document) -> set[str]:
+    """Return the full hosts that a rule is for or sends to."""
+    hosts = _read_hosts(rule)
+    for mapping in _iter_mappings(rule.spec.to_python()):
+        for key in ("host", "name", "serviceName"):
+            if isinstance(name := mapping.get(key), str):
+                namespace = mapping.get("namespace")
+                namespace = namespace if isinstance(namespace, str) else rule.namespace
+                hosts.add(qualify_host(name, namespace))
+    return hosts
+
+
+def _read_host(rule: Document) -> str:
+    """Return the host of a DestinationRule as it is written."""
+    return read_text(next(iter(find_values(rule.root, "spec", "host")), None))
 
 
 def _read_hosts(rule: Document) -> set[str]:
     """Return the full hosts of a VirtualService."""
-    return {qualify_host(host.text(), rule.namespace) for host in rule.spec.entries("hosts")}
+    return {
+        qualify_host(read_text(host), rule.namespace)
+        for host in find_values(rule.root, "spec", "hosts")
+    }
 
 
 def _read_attached_gateways(rule: Document) -> set[str]:
     """Return the Gateways of a VirtualService, or `mesh` if it names none."""
-    return set(_read_gateways(rule.spec, rule.namespace)) or {MESH}
+    gateways = find_values(rule.root, "spec", "gateways")
+    return {qualify_gateway(read_text(name), rule.namespace) for name in gateways} or {MESH}
 
 
 def _iter_mappings(content: Any) -> Iterator[dict[str, Any]]:

@@ -7,9 +7,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from meshproof import inventory, rules
+from meshproof import rules
 from meshproof.base.errors import BadRules
-from meshproof.documents import manifest
+from meshproof.documents.contents import (
+    Contents,
+    LeftOut,
+    Reason,
+    Unserved,
+    name_object,
+    read_contents,
+    summarize_left_out,
+)
+from meshproof.documents.kinds import Role, find_role
+from meshproof.inventory.gateways import is_ambient_gateway
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.pods import makes_pods
 from meshproof.inventory.services import read_selectors
@@ -30,7 +40,7 @@ from meshproof.rules.known_hosts import read_known_hosts
 from meshproof.rules.legacy import ingress
 from meshproof.rules.model import RuleSet
 from meshproof.user_rules import live
-from meshproof.user_rules.excluded import Excluded, LiveObjects
+from meshproof.user_rules.excluded import Excluded, RuleObjects, allow_named
 from meshproof.user_rules.surroundings import Surroundings, describe_world, read_surroundings
 
 if TYPE_CHECKING:
@@ -50,11 +60,34 @@ _CLIENT_HEADERS = ("accept", "accept-encoding", "user-agent")
 
 
 @dataclass(frozen=True)
+class ReadingOptions:
+    """How the files of rules are read.
+
+    `exclude` are patterns of files in folders that are passed over. `allow_unsupported` names
+    objects that need not be supported: `KIND/NAME[:FIELD]`. `inventory` are paths of what the rules
+    stand on.
+    """
+
+    exclude: tuple[str, ...] = ()
+    allow_unsupported: tuple[str, ...] = ()
+    inventory: tuple[str, ...] = ()
+
+
+def read_reading_options(options: object) -> ReadingOptions:
+    """Return the options about reading of a command's options, whatever of them it takes."""
+    return ReadingOptions(
+        tuple(getattr(options, "exclude", ())),
+        tuple(getattr(options, "allow_unsupported", ())),
+        tuple(getattr(options, "inventory", ())),
+    )
+
+
+@dataclass(frozen=True)
 class UserRules:
     """A user's rules and their cases, with what is known of their hosts.
 
-    `unproven` are fields of the rules that no case can prove, `excluded` are live objects that are
-    not checked at all.
+    `unproven` are fields of the rules that no case can prove, `excluded` are objects that are not
+    checked at all, `notes` say what of the files takes no part.
     """
 
     rules: RuleSet
@@ -62,6 +95,7 @@ class UserRules:
     known_hosts: KnownHosts
     unproven: tuple[UnprovenField, ...] = ()
     excluded: tuple[Excluded, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def workloads(self) -> Workloads:
@@ -115,34 +149,107 @@ def is_sent_ahead(case: Case) -> bool:
 def load(
     paths: Sequence[str],
     cluster_options: ClusterOptions | None = None,
-    allow_empty: bool = False,
+    reading: ReadingOptions | None = None,
     inventory_paths: Sequence[str] = (),
 ) -> UserRules:
     """Read rule files, folders and live namespaces; derive their cases.
 
-    `inventory_paths` are where Services, workloads and entries are that the rules stand on.
-    `cluster_options` say which cluster where `cluster:NAMESPACE` does not. Live objects that are
-    not supported are excluded; `allow_empty` allows that no other is left. Raises BadRules with
-    file and line for what cannot be read and when no case follows; for live rules it raises as
-    `live.read_texts` does.
+    `inventory_paths` are where Services, workloads and entries are that the rules stand on, beside
+    those of `reading`. `cluster_options` say which cluster where `cluster:NAMESPACE` does not.
+    What cannot be checked is excluded, with all that depends on it. Raises BadRules with file and
+    line where nothing can be read and nothing follows; for live rules as `live.read_texts` does.
     """
-    files = manifest.read(path for path in paths if not live.is_live(path))
+    reading = reading or ReadingOptions()
     live_paths = [path for path in paths if live.is_live(path)]
+    file_paths = [path for path in paths if not live.is_live(path)]
+    contents = read_contents(file_paths, reading.exclude)
+    contents.documents = [*_remove_foreign_ingresses(contents), *_take_pod_makers(contents)]
+    _set_ambient_gateways_apart(contents)
     namespaces = {name for path in live_paths for name in live.parse_source(path).namespaces}
-    surroundings = read_surroundings(inventory_paths, cluster_options)
-    live_objects = LiveObjects(live.read_documents(live_paths, cluster_options), namespaces)
-    user_rules: UserRules | None = None
-    while user_rules is None:
-        if allow_empty and live_objects.excluded and not (files or live_objects.has_routes):
-            user_rules = UserRules(RuleSet(), Plan((), ()), KnownHosts())
-            break
+    surroundings = read_surroundings([*inventory_paths, *reading.inventory], cluster_options)
+    objects = RuleObjects(
+        [*contents.documents, *live.read_documents(live_paths, cluster_options)], namespaces
+    )
+    objects.exclude_contents(contents)
+    if not live_paths:
+        objects.remove_unknown_gateways(contents)
+    user_rules = _check_objects(objects, contents, bool(live_paths), surroundings)
+    excluded, unused = allow_named(objects.excluded, reading.allow_unsupported)
+    notes = [f"left out: {', '.join(summarize_left_out(contents.left_out))}"]
+    notes += [f"--allow-unsupported {pattern}: nothing here has that name" for pattern in unused]
+    return replace(
+        user_rules,
+        excluded=excluded,
+        notes=tuple(notes if contents.left_out else notes[1:]),
+    )
+
+
+def _set_ambient_gateways_apart(contents: Contents) -> None:
+    """Take waypoints and the like from the objects: no mesh here serves them."""
+    ambient = [document for document in contents.documents if is_ambient_gateway(document)]
+    reason = "it is a proxy of the ambient mode, and the meshes here have sidecars"
+    contents.unserved += [
+        Unserved(document.at, name_object(document), reason, document) for document in ambient
+    ]
+    contents.documents = [document for document in contents.documents if document not in ambient]
+
+
+def _take_pod_makers(contents: Contents) -> list[Document]:
+    """Return objects of other kinds that have pods (a Rollout), which are not left out then."""
+    pod_makers = [document for document in contents.others if makes_pods(document)]
+    places = {document.at for document in pod_makers}
+    contents.left_out = [entry for entry in contents.left_out if entry.at not in places]
+    return pod_makers
+
+
+def _remove_foreign_ingresses(contents: Contents) -> list[Document]:
+    """Return the objects without the Ingresses of other controllers, which are left out."""
+    classes = ingress.find_istio_classes(contents.documents)
+    own_documents = []
+    for document in contents.documents:
+        if document.kind == "Ingress" and not ingress.handles(document, classes):
+            what = "Ingress of another controller"
+            contents.left_out.append(LeftOut(document.at, Reason.NO_EFFECT, what))
+        else:
+            own_documents.append(document)
+    return own_documents
+
+
+def _check_objects(
+    objects: RuleObjects, contents: Contents, are_live: bool, surroundings: Surroundings
+) -> UserRules:
+    """Return the rules that can be checked; exclude the others until no error is left.
+
+    Raises BadRules where nothing could be read, and for an error that no object can be blamed for.
+    """
+    while True:
+        if objects.excluded and not objects.has_routes:
+            if contents.is_empty and not are_live:
+                raise BadRules("\n".join(map(str, contents.problems)))
+            return UserRules(RuleSet(), Plan((), ()), KnownHosts())
         try:
-            documents = [*files, *live_objects.documents]
-            user_rules = _build_user_rules(documents, bool(live_paths), surroundings)
+            unread = (*surroundings.unread, *objects.list_unread())
+            known = replace(surroundings, unread=unread)
+            return _build_user_rules(objects.documents, are_live, known)
+        except _RefusedRules as refused:
+            errors: Sequence[BadRules] = refused.errors
         except BadRules as error:
-            if not live_objects.exclude_cause_of(error):
-                raise BadRules("\n".join(map(str, [error, *live_objects.excluded]))) from None
-    return replace(user_rules, excluded=tuple(live_objects.excluded))
+            errors = [error]
+        is_nothing = any(isinstance(error, _NoRules) for error in errors)
+        if is_nothing or not objects.exclude_causes_of(errors):
+            raise BadRules("\n".join(map(str, [*errors, *objects.excluded])))
+
+
+class _NoRules(BadRules):
+    """There is no rule at all."""
+
+
+class _RefusedRules(Exception):
+    """Rules with problems, each with its place."""
+
+    def __init__(self, errors: Sequence[BadRules]) -> None:
+        super().__init__(*map(str, errors))
+        self.errors = errors
 
 
 def _build_user_rules(
@@ -150,21 +257,24 @@ def _build_user_rules(
 ) -> UserRules:
     """Read rules and known hosts from documents and derive the cases.
 
-    Raises BadRules with file and line, `are_live` also for hosts without a Service.
+    Raises BadRules with file and line, or _RefusedRules; `are_live` also for hosts without a
+    Service.
     """
-    rule_documents = [document for document in documents if _may_route(document)]
+    rule_documents = [document for document in documents if _is_rule(document)]
     for document in documents:
-        if not _may_route(document):
+        if not _is_rule(document):
             judge_options.read_options(document)  # an option there holds for nothing
     rule_set = rules.collect_rules(
         rule_documents,
         read_selectors(document for document in documents if document.kind == "Service"),
         ingress.find_istio_classes(documents),
     )
-    # The first one may be of a live object that is excluded then; a user's files are told in full.
-    if len(rule_set.problems) > 1 and not are_live:
-        raise BadRules("\n".join(map(str, rule_set.problems)))
-    rules.check_complete(rule_set)
+    if rule_set.problems:
+        raise _RefusedRules(rule_set.problems)
+    try:
+        rules.check_complete(rule_set)
+    except BadRules as error:
+        raise _NoRules(str(error)) from None
     known_hosts = read_known_hosts(
         [*documents, *surroundings.documents],
         rule_set,
@@ -178,6 +288,7 @@ def _build_user_rules(
     return UserRules(rule_set, plan, known_hosts, tuple(gaps.find_unproven_fields(documents)))
 
 
-def _may_route(document: Document) -> bool:
-    """Say whether an object is none of those that rules stand on: Services, whatever has pods."""
-    return document.kind not in inventory.INVENTORY_KINDS and not makes_pods(document)
+def _is_rule(document: Document) -> bool:
+    """Say whether an object routes, and is no part of what rules stand on."""
+    role = find_role(document.group, document.kind)
+    return role is not Role.INVENTORY and not makes_pods(document)

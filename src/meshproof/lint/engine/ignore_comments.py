@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from meshproof.base.errors import suggest_nearest
 from meshproof.documents.manifest import At
+from meshproof.documents.sources import SourceFiles
 from meshproof.lint.engine.finding import Finding
-from meshproof.lint.engine.lint_input import LintInput
 from meshproof.lint.engine.page import read_page
 
 CODE = "MP0001"
@@ -30,7 +30,7 @@ class IgnoredCode:
 
 def apply_ignore_comments(
     findings: Collection[Finding],
-    lint_input: LintInput,
+    sources: SourceFiles,
     codes: Collection[str],
     suppressed_codes: Collection[str],
 ) -> list[Finding]:
@@ -46,9 +46,9 @@ def apply_ignore_comments(
         )
     ignored: set[Finding] = set()
     idle_findings: list[Finding] = []
-    for file, text in lint_input.texts.items():
+    for file, text in sources.texts.items():
         for ignored_code in (
-            _find_ignored_codes(file, lint_input.source_lines(file)) if "meshproof:" in text else ()
+            _find_ignored_codes(file, sources.source_lines(file)) if "meshproof:" in text else ()
         ):
             ignored_findings = findings_by_place.get(
                 (file, ignored_code.line, ignored_code.code), []

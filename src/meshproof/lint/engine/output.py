@@ -12,9 +12,9 @@ from meshproof import __version__
 from meshproof.base import output
 from meshproof.base.escaping import escape_line
 from meshproof.documents.manifest import STDIN_NAME
+from meshproof.documents.sources import SourceFiles
 from meshproof.lint import Page
 from meshproof.lint.engine.finding import Finding, Level
-from meshproof.lint.engine.lint_input import LintInput
 
 _STYLES = {Level.ERROR: "bold red", Level.WARNING: "bold yellow", Level.INFO: "bold cyan"}
 _SARIF_LEVELS = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
@@ -28,18 +28,18 @@ _MAX_WIDTH = 120
 Part = tuple[str, str]
 
 
-def summarize(findings: Sequence[Finding], lint_input: LintInput) -> str:
+def summarize(findings: Sequence[Finding], sources: SourceFiles) -> str:
     """Return the last line: the number of findings of each level, and what was checked."""
     counts = Counter(finding.level for finding in findings)
-    object_count, file_count = len(lint_input.documents), len(lint_input.texts)
-    live_count = sum(file_name.startswith("cluster:") for file_name in lint_input.texts)
-    sources = (
+    object_count, file_count = len(sources.documents), len(sources.texts)
+    live_count = sum(file_name.startswith("cluster:") for file_name in sources.texts)
+    places = (
         [_format_count(file_count - live_count, "file")]
         if file_count > live_count or not live_count
         else []
     )
-    sources += ["a cluster"] if live_count else []
-    scope = f"{_format_count(object_count, 'object')} in {' and '.join(sources)}"
+    places += ["a cluster"] if live_count else []
+    scope = f"{_format_count(object_count, 'object')} in {' and '.join(places)}"
     if not findings:
         return f"Nothing found in {scope}."
     levels = ", ".join(_format_count(counts[level], str(level)) for level in Level if counts[level])
@@ -51,14 +51,14 @@ def _format_count(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def render_text(findings: Sequence[Finding], lint_input: LintInput) -> Iterator[Part]:
+def render_text(findings: Sequence[Finding], sources: SourceFiles) -> Iterator[Part]:
     """Yield the findings with their source lines, then the summary."""
     lines_by_file: dict[str, list[str]] = {}
     for finding in findings:
         if finding.at.file not in lines_by_file:
-            lines_by_file[finding.at.file] = lint_input.source_lines(finding.at.file)
+            lines_by_file[finding.at.file] = sources.source_lines(finding.at.file)
         yield from _render_finding(finding, lines_by_file[finding.at.file])
-    yield summarize(findings, lint_input) + "\n", "bold"
+    yield summarize(findings, sources) + "\n", "bold"
 
 
 def _render_finding(finding: Finding, lines: Sequence[str]) -> Iterator[Part]:
@@ -113,7 +113,7 @@ def render_json(findings: Sequence[Finding]) -> str:
 
 def render_sarif(
     findings: Sequence[Finding],
-    lint_input: LintInput,
+    sources: SourceFiles,
     pages: Sequence[Page],
     exit_code: int,
 ) -> str:
@@ -123,7 +123,7 @@ def render_sarif(
     results = []
     for finding in findings:
         if finding.at.file not in lines_by_file:
-            lines_by_file[finding.at.file] = lint_input.source_lines(finding.at.file)
+            lines_by_file[finding.at.file] = sources.source_lines(finding.at.file)
         results.append(
             _build_result(finding, rule_indexes[finding.code], lines_by_file[finding.at.file])
         )

@@ -10,20 +10,28 @@ from meshproof.documents.form.defect import Defect, DefectKind
 from meshproof.documents.form.walk import check_document
 from meshproof.documents.lookup import read_api_group, read_kind
 from meshproof.documents.manifest import Document, Value
+from meshproof.documents.sources import Template, Unreadable
 from meshproof.inventory import Inventory
 from meshproof.lint.engine.finding import Hit, build_unchecked_hit
 
 
 class Project:
-    """All documents that are linted together. `unreadable` are hits for files without a document.
+    """All documents that are linted together. `unreadable` are files without a document.
 
     What cannot be read has a finding of its own. A check that compares with Services or workloads
     should be silent if the documents have none at all: the files may be one part of many.
     """
 
-    def __init__(self, documents: Iterable[Document], unreadable: Iterable[Hit] = ()) -> None:
+    def __init__(
+        self,
+        documents: Iterable[Document],
+        unreadable: Iterable[Unreadable] = (),
+        templates: Iterable[Template] = (),
+    ) -> None:
         examined, uncheckable = _examine(documents)
-        self.unreadable = (*unreadable, *uncheckable)
+        unreadable_hits = (Hit(part.at, part.message, part.suggestion) for part in unreadable)
+        self.unreadable = (*unreadable_hits, *uncheckable)
+        self.templates = tuple(templates)
         #: The documents as they were meant: what is misspelt stands here under its right name.
         self.documents = [document for document, _ in examined]
         self._defects_by_document = {id(document): defects for document, defects in examined}

@@ -94,7 +94,7 @@ def _read_rule(checked: CheckedDocument, selectors: Mapping[str, Labels]) -> _Ra
         route = replace(route, matches=(match,) if match and match != Match(match.at) else ())
     with checked.collect(spec):
         has_route = actions.needs_route(spec)
-        split = _read_split(spec.need("route"), host, namespace) if has_route else ()
+        split = _read_route(spec, host, namespace) if has_route else ()
         route = actions.add_actions(
             replace(route, split=split),
             spec,
@@ -200,6 +200,16 @@ def _read_string_matches(match: WrittenMatch) -> dict[str, StringMatch]:
             StringMatch("exact", value.text(), value.at) if is_plain else read_string_match(value)
         )
     return conditions
+
+
+def _read_route(spec: Value, host: str, namespace: str) -> tuple[Target, ...]:
+    """Return the split of a rule; without `route` it is all versions of the destination.
+
+    Source: Pilot of that time, proxy/envoy/route.go, buildHTTPRoute.
+    """
+    if "route" not in spec.mapping():
+        return (Target(host, (), 100, at=spec.need("destination").at),)
+    return _read_split(spec.need("route"), host, namespace)
 
 
 def _read_split(entries_value: Value, host: str, namespace: str) -> tuple[Target, ...]:

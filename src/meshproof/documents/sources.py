@@ -1,10 +1,9 @@
-"""Reads what is to be linted, however broken: files, folders, standard input.
+"""Reads files, folders and standard input, however broken.
 
-What cannot be read becomes a hit (MP0100); the rest is read all the same, down to the single
-document of a file. A file named on the command line must hold an object. In a folder, YAML
-without a Kubernetes object (Helm values, a playbook, a kustomization) is no error: it is reported
-as not checked (MP0203), since silence would look like a pass. Folders whose name begins with a dot
-are skipped. Links are followed; each file is read once.
+What cannot be read is collected; the rest is read all the same, down to the single document of a
+file. A file that is named must hold an object. In a folder, YAML without a Kubernetes object (Helm
+values, a playbook) is no error, and a template of YAML is kept as one. Folders whose name begins
+with a dot are skipped. Links are followed; each file is read once.
 """
 
 from __future__ import annotations
@@ -20,12 +19,22 @@ from pathlib import PurePath
 
 from meshproof.base.errors import BadRules
 from meshproof.documents.manifest import STDIN, STDIN_NAME, At, Document, Value, parse
-from meshproof.lint.checks.mp0100_unreadable import build_unreadable_hit
-from meshproof.lint.engine.finding import Hit
 
 #: The most that one file may hold. `helm template` of a large chart is 2 MB.
 MAX_BYTES = 20 * 1024 * 1024
-_SUFFIXES = (".yaml", ".yml")
+_YAML_SUFFIXES = (".yaml", ".yml")
+_SUFFIXES = (*_YAML_SUFFIXES, ".json")
+#: Files that other programs make YAML or JSON of.
+_TEMPLATE_SUFFIXES = (
+    *(".tpl", ".tmpl", ".gotmpl", ".template", ".j2", ".jinja", ".jinja2", ".erb", ".mustache"),
+    *(".jsonnet", ".libsonnet", ".cue"),
+)
+#: What begins an expression of Helm and Go, of Jinja, of ytt.
+_TEMPLATE_MARK = re.compile(r"\{\{|\{%|^[ \t]*#@", re.M)
+#: A kind that a template names; quoted in JSON, a variable in some templates.
+_TEMPLATE_KIND = re.compile(
+    r"""^[ \t-]*["']?kind["']?[ \t]*:+[ \t]*["']?(\w+|\{\{[^}\n]*\}\})""", re.M
+)
 _OBJECT_KEYS = {"apiVersion", "kind", "metadata", "spec"}
 _DOCUMENT_MARKER = re.compile(r"^---(?=[ \t\r\n]|$)", re.M)
 #: The line of a place that a message names beside its own.
@@ -50,44 +59,82 @@ _REPAIRS = (
 )
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A file or a part of one that gave no document: where, why, and what mostly is the repair."""
+
+    at: At
+    message: str
+    suggestion: str = ""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A file, or a part of one, that is YAML only once it is rendered.
+
+    `kinds` are the kinds of objects that it names, in order; a kind may itself be a variable.
+    """
+
+    at: At
+    kinds: tuple[str, ...]
+
+
 @dataclass
-class LintInput:
-    """The documents, hits for what could not be read, and the text of every file."""
+class SourceFiles:
+    """The documents, what could not be read, and the text of every file that was.
+
+    `other_files` are files of folders that are neither YAML nor JSON of Kubernetes nor templates,
+    `hidden_folders` those whose name begins with a dot: neither is looked into.
+    """
 
     documents: list[Document] = field(default_factory=list)
-    unreadable: list[Hit] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
+    templates: list[Template] = field(default_factory=list)
+    other_files: list[str] = field(default_factory=list)
+    hidden_folders: list[str] = field(default_factory=list)
+
+    def count_unread(self) -> int:
+        """Return how many parts gave no document although they are there."""
+        return len(self.unreadable) + len(self.templates)
 
     def source_lines(self, file: str) -> list[str]:
         """Return the lines of a file as YAML counts them, none if it is not text."""
         return _LINE_BREAK.split(self.texts.get(file, ""))
 
 
-def read_input(paths: Iterable[str], exclude: Iterable[str] = ()) -> LintInput:
-    """Read all that is at `paths` (`-` is standard input); what is unreadable becomes a hit.
+def read_sources(paths: Iterable[str], exclude: Iterable[str] = ()) -> SourceFiles:
+    """Read all that is at `paths` (`-` is standard input), down to each document that can be read.
 
     Files in folders that match a pattern of `exclude` (`charts/*`, `values.yaml`) are skipped.
     """
-    lint_input, file_ids, patterns = LintInput(), set[tuple[int, int]](), list(exclude)
+    sources, file_ids, patterns = SourceFiles(), set[tuple[int, int]](), list(exclude)
     for path in paths:
-        document_count, hit_count = len(lint_input.documents), len(lint_input.unreadable)
+        document_count, unread_count = len(sources.documents), sources.count_unread()
         is_folder, is_repeated = os.path.isdir(path), False
         if path == STDIN:
-            _add_documents(lint_input, STDIN_NAME, _read_stdin(), must_hold_object=True)
+            _add_documents(sources, STDIN_NAME, _read_stdin(), must_hold_object=True)
         elif is_folder:
-            for file in _find_yaml_files(path, lint_input, patterns):
-                is_repeated |= _read_file(lint_input, file, file_ids, must_hold_object=False)
+            for file in _find_files(path, sources, patterns):
+                is_repeated |= _read_file(sources, file, file_ids, must_hold_object=False)
         else:
-            is_repeated = _read_file(lint_input, path, file_ids, must_hold_object=True)
-        if is_repeated or len(lint_input.unreadable) > hit_count:
+            is_repeated = _read_file(sources, path, file_ids, must_hold_object=True)
+        if is_repeated or sources.count_unread() > unread_count:
             continue
-        if not any(map(_looks_like_object, lint_input.documents[document_count:])):
-            del lint_input.documents[document_count:]
+        if not any(map(_looks_like_object, sources.documents[document_count:])):
+            del sources.documents[document_count:]
             at = At(STDIN_NAME if path == STDIN else path, 1)
             path_type = "folder" if is_folder else "file"
             message = f"there is no Kubernetes object in this {path_type}: nothing was checked"
-            lint_input.unreadable.append(Hit(at, message))
-    return lint_input
+            sources.unreadable.append(Unreadable(at, message))
+    return sources
+
+
+def parse_sources(text: str, file: str) -> SourceFiles:
+    """Return what is in the text of a file of a folder; `file` is its name in messages."""
+    sources = SourceFiles()
+    _add_documents(sources, file, text.encode(), must_hold_object=False)
+    return sources
 
 
 def _looks_like_object(document: Document) -> bool:
@@ -100,10 +147,11 @@ def _looks_like_object(document: Document) -> bool:
     )
 
 
-def _find_yaml_files(
-    folder: str, lint_input: LintInput, exclude_patterns: list[str]
-) -> Iterator[str]:
-    """Yield the YAML files of a folder, sorted. A folder in a circle of links is walked once."""
+def _find_files(folder: str, sources: SourceFiles, exclude_patterns: list[str]) -> Iterator[str]:
+    """Yield the files of a folder that may hold objects, sorted; keep the names of the others.
+
+    A folder in a circle of links is walked once.
+    """
     folder_ids: set[tuple[int, int]] = set()
     errors: list[OSError] = []
     for current_folder, folders, files in os.walk(folder, followlinks=True, onerror=errors.append):
@@ -111,22 +159,26 @@ def _find_yaml_files(
         for name in sorted(folders):
             subfolder = os.path.join(current_folder, name)
             folder_id = _identify_file(subfolder)
-            if (
-                name[0] != "."
-                and folder_id not in folder_ids
-                and not _is_excluded(subfolder, folder, exclude_patterns)
-            ):
-                folder_ids.add(folder_id)
-                subfolders.append(name)
+            if folder_id in folder_ids or _is_excluded(subfolder, folder, exclude_patterns):
+                continue
+            if name[0] == ".":
+                sources.hidden_folders.append(subfolder)
+                continue
+            folder_ids.add(folder_id)
+            subfolders.append(name)
         folders[:] = subfolders
         folder_ids.add(_identify_file(current_folder))
         for name in sorted(files):
             file = os.path.join(current_folder, name)
-            if name.endswith(_SUFFIXES) and not _is_excluded(file, folder, exclude_patterns):
+            if _is_excluded(file, folder, exclude_patterns):
+                continue
+            if name.endswith((*_SUFFIXES, *_TEMPLATE_SUFFIXES)):
                 yield file
+            else:
+                sources.other_files.append(file)
     for error in errors:
         at = At(os.fsdecode(error.filename or folder), 1)
-        lint_input.unreadable.append(Hit(at, f"cannot be read: {error.strerror}"))
+        sources.unreadable.append(Unreadable(at, f"cannot be read: {error.strerror}"))
 
 
 def _is_excluded(path: str, folder: str, exclude_patterns: list[str]) -> bool:
@@ -149,7 +201,7 @@ def _identify_file(path: str) -> tuple[int, int]:
 
 
 def _read_file(
-    lint_input: LintInput, file: str, file_ids: set[tuple[int, int]], must_hold_object: bool
+    sources: SourceFiles, file: str, file_ids: set[tuple[int, int]], must_hold_object: bool
 ) -> bool:
     """Read one file. Return True if it was already read, under whatever name."""
     try:
@@ -160,15 +212,15 @@ def _read_file(
             return True
         file_ids.add((status.st_dev, status.st_ino))
         if status.st_size > MAX_BYTES:
-            lint_input.unreadable.append(_build_size_hit(file, status.st_size))
+            sources.unreadable.append(_describe_size(file, status.st_size))
             return False
         with open(file, "rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        lint_input.unreadable.append(Hit(At(file, 1), f"cannot be read: {reason}"))
+        sources.unreadable.append(Unreadable(At(file, 1), f"cannot be read: {reason}"))
         return False
-    _add_documents(lint_input, file, content, must_hold_object)
+    _add_documents(sources, file, content, must_hold_object)
     return False
 
 
@@ -179,35 +231,51 @@ def _read_stdin() -> bytes:
     return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
-def _build_size_hit(file: str, size: int) -> Hit:
-    """Return the hit for a file that is too large."""
+def _describe_size(file: str, size: int) -> Unreadable:
+    """Return the problem of a file that is too large."""
     message = f"{size / 1024 / 1024:.0f} MB is too large, {MAX_BYTES // 1024 // 1024} MB are read"
-    return Hit(At(file, 1), message, "is this a rule file? if so, split it")
+    return Unreadable(At(file, 1), message, "is this a rule file? if so, split it")
 
 
-def _add_documents(
-    lint_input: LintInput, file: str, content: bytes, must_hold_object: bool
-) -> None:
+def _add_documents(sources: SourceFiles, file: str, content: bytes, must_hold_object: bool) -> None:
     """Parse the content of one file and add its documents."""
     if len(content) > MAX_BYTES:
-        lint_input.unreadable.append(_build_size_hit(file, len(content)))
+        sources.unreadable.append(_describe_size(file, len(content)))
         return
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         message = f"not a text file (byte {error.start} is not UTF-8)"
-        lint_input.unreadable.append(Hit(At(file, line), message))
+        sources.unreadable.append(Unreadable(At(file, line), message))
         return
-    lint_input.texts[file] = text
+    if not must_hold_object and _is_other_file(file, text):
+        sources.other_files.append(file)
+        return
+    sources.texts[file] = text
+    if not must_hold_object and file.endswith(_TEMPLATE_SUFFIXES):
+        sources.templates.append(_build_template(At(file, 1), text))
+        return
     try:
-        lint_input.documents += parse(text, file)
+        sources.documents += parse(text, file)
     except (BadRules, RecursionError):
-        _add_readable_documents(lint_input, file, text, must_hold_object)
+        _add_readable_documents(sources, file, text, must_hold_object)
+
+
+def _is_other_file(file: str, text: str) -> bool:
+    """Say whether a JSON file is no object of Kubernetes, or a template names no kind."""
+    if file.endswith(".json"):
+        return not ('"apiVersion"' in text and '"kind"' in text)
+    return file.endswith(_TEMPLATE_SUFFIXES) and not _TEMPLATE_KIND.search(text)
+
+
+def _build_template(at: At, text: str) -> Template:
+    """Return the template with this text."""
+    return Template(at, tuple(dict.fromkeys(_TEMPLATE_KIND.findall(text))))
 
 
 def _add_readable_documents(
-    lint_input: LintInput, file: str, text: str, must_hold_object: bool
+    sources: SourceFiles, file: str, text: str, must_hold_object: bool
 ) -> None:
     """Parse a file document by document, since at least one of them is broken."""
     starts = [0, *(mark.start() for mark in _DOCUMENT_MARKER.finditer(text) if mark.start())]
@@ -221,34 +289,38 @@ def _add_readable_documents(
         document_text = text[start:end]
         body = _DOCUMENT_MARKER.sub("", document_text, count=1)
         if not _BLANK.fullmatch(body):
-            _add_document(lint_input, file, document_text, line_offset, must_hold_object)
+            _add_document(sources, file, document_text, line_offset, must_hold_object)
 
 
 def _add_document(
-    lint_input: LintInput, file: str, document_text: str, line_offset: int, must_hold_object: bool
+    sources: SourceFiles, file: str, document_text: str, line_offset: int, must_hold_object: bool
 ) -> None:
     """Parse one document that begins after `line_offset` lines; add it, or a hit."""
     try:
         documents = parse(document_text, file)
     except RecursionError:
-        lint_input.unreadable.append(Hit(At(file, line_offset + 1), "nested too deeply"))
+        sources.unreadable.append(Unreadable(At(file, line_offset + 1), "nested too deeply"))
     except BadRules as error:
-        parse_hit = build_unreadable_hit(error, file)
-        at = parse_hit.at._replace(line=parse_hit.at.line + line_offset)
+        line, message = error.line or 1, error.reason or str(error).removeprefix(f"{file}: ")
+        at = At(file, line + line_offset, error.column or 1)
+        if not must_hold_object and _TEMPLATE_MARK.search(document_text):
+            at = At(file, line_offset + 1)
+            sources.templates.append(_build_template(at, document_text))
+            return
         if (
             not must_hold_object
-            and "expected a mapping" in parse_hit.message
+            and "expected a mapping" in message
             and _is_list_or_text(document_text)
         ):
-            lint_input.documents.append(Document(Value(at, "", {})))  # reported as not checked
+            sources.documents.append(Document(Value(at, "", {})))  # reported as not checked
             return
         lines = _LINE_BREAK.split(document_text)
-        broken_line = lines[parse_hit.at.line - 1] if parse_hit.at.line <= len(lines) else ""
-        repair = _suggest_repair(parse_hit.message, broken_line)
-        message = _OTHER_LINE.sub(lambda match: str(int(match[0]) + line_offset), parse_hit.message)
-        lint_input.unreadable.append(Hit(at, message, repair))
+        broken_line = lines[line - 1] if line <= len(lines) else ""
+        repair = _suggest_repair(message, broken_line)
+        message = _OTHER_LINE.sub(lambda match: str(int(match[0]) + line_offset), message)
+        sources.unreadable.append(Unreadable(at, message, repair))
     else:
-        lint_input.documents += [_shift_lines(document, line_offset) for document in documents]
+        sources.documents += [_shift_lines(document, line_offset) for document in documents]
 
 
 def _is_list_or_text(document_text: str) -> bool:
