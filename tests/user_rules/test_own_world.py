@@ -81,6 +81,15 @@ DEFECTS = {
         "web has no port 81",
         {"rest"},
     ),
+    "third namespace": (
+        (
+            "metadata: {name: web}\nspec:\n  host: web\n",
+            "metadata: {name: web, namespace: bank}\n"
+            "spec:\n  host: web.default.svc.cluster.local\n",
+        ),
+        "callers of namespace default see no DestinationRule with the subset of web",
+        {"beta", "canary"},
+    ),
     "mirror": (
         (REST, f"{REST}\n    mirror: {{host: wbe}}"),
         "no Service has the host wbe.default.",
@@ -111,6 +120,7 @@ def test_the_shop_without_a_defect_has_no_dead_end(tmp_path: Path) -> None:
         ("subset", DeadEndKind.SUBSET, 0.1),
         ("replicas", DeadEndKind.SUBSET, 0.1),
         ("port", DeadEndKind.PORT, 1.0),
+        ("third namespace", DeadEndKind.SUBSET_RULE, 1.0),
         ("mirror", DeadEndKind.SERVICE, 1.0),
     ],
 )
@@ -146,7 +156,8 @@ def test_each_defect_is_red_as_one_cause(meshproof: Run, defect: str, tmp_path: 
     assert len(causes) == 1
     assert causes.pop().what.startswith(cause)
     shares = {result.failure.broken_share for result in failed if result.route == "canary"}
-    assert shares == ({1.0 if defect == "selector" else 0.1} if "canary" in routes else set())
+    of_all = defect in ("selector", "third namespace")
+    assert shares == ({1.0 if of_all else 0.1} if "canary" in routes else set())
 
 
 RULES = SHOP[SHOP.index("apiVersion: networking") :]

@@ -16,9 +16,10 @@ from meshproof.base.names import MESH
 from meshproof.documents.manifest import At
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.world import HostState, Presence
+from meshproof.oracle import subsets
 from meshproof.oracle.actions import Destination, to_destination
 from meshproof.oracle.conditions import Call
-from meshproof.rules.model import Target
+from meshproof.rules.model import RuleSet, Target
 
 if TYPE_CHECKING:
     from meshproof.oracle.case import Case, Plan
@@ -30,6 +31,7 @@ class DeadEndKind(Enum):
     SERVICE = "service"
     PODS = "pods"
     SUBSET = "subset"
+    SUBSET_RULE = "DestinationRule"
     PORT = "port"
 
 
@@ -40,7 +42,8 @@ class DeadEnd:
     `share` (0..1) is that of the case's requests, with `is_mirror` that of their copies. `at` is
     where the rule names the destination. `state` is what is known of it. `port` is the one that it
     lacks, `ports` are those of its Service; `is_called_port` if no rule names it. `subset_at` is
-    where its subset is defined.
+    where its subset is defined. `caller` is the namespace whose proxies have no DestinationRule
+    with the subset.
     """
 
     kind: DeadEndKind
@@ -53,12 +56,15 @@ class DeadEnd:
     ports: tuple[int, ...] = ()
     is_called_port: bool = False
     subset_at: At | None = None
+    caller: str = ""
 
 
-def mark_dead_ends(plan: Plan, known_hosts: KnownHosts) -> Plan:
+def mark_dead_ends(plan: Plan, known_hosts: KnownHosts, rules: RuleSet) -> Plan:
     """Return the plan with the dead ends of each case."""
     cases = tuple(
-        replace(case, dead_ends=tuple(_join_shares(_find_dead_ends(case, plan, known_hosts))))
+        replace(
+            case, dead_ends=tuple(_join_shares(_find_dead_ends(case, plan, known_hosts, rules)))
+        )
         for case in plan.cases
     )
     return replace(plan, cases=cases)
@@ -77,27 +83,43 @@ def _join_shares(dead_ends: Iterable[DeadEnd]) -> list[DeadEnd]:
     return list(joined.values())
 
 
-def _find_dead_ends(case: Case, plan: Plan, known_hosts: KnownHosts) -> Iterator[DeadEnd]:
+def _find_dead_ends(
+    case: Case, plan: Plan, known_hosts: KnownHosts, rules: RuleSet
+) -> Iterator[DeadEnd]:
     """Yield the dead ends of a case: of its requests, then of their copies."""
+    caller = subsets.find_caller_namespace(rules, case.call)
+    for target, share, at, is_mirror in _iter_targets(case, plan):
+        dead_end = next(_check_target(target, case.call, share, at, known_hosts), None)
+        is_service_absent = dead_end is not None and dead_end.kind is DeadEndKind.SERVICE
+        if not is_service_absent and not subsets.sees_subset(rules, target, caller):
+            state = known_hosts.world.describe_host(target.host)
+            destination = to_destination(target)
+            defined_at = subsets.find_definition(rules, target)
+            kind = DeadEndKind.SUBSET_RULE
+            dead_end = DeadEnd(
+                kind, destination, share, at, state, subset_at=defined_at, caller=caller
+            )
+        if dead_end is not None:
+            yield replace(dead_end, is_mirror=is_mirror)
+
+
+def _iter_targets(case: Case, plan: Plan) -> Iterator[tuple[Target, float, At, bool]]:
+    """Yield where requests of a case go: target, share (0..1), its place, and whether as a copy."""
     if case.route_index is None:
         for destination, share in case.shares:
             target = Target(destination.host, destination.labels, 100, case.call.port)
-            yield from _check_target(target, case.call, share, case.table_at, known_hosts)
+            yield target, share, case.table_at, False
         return
-    table = plan.coverage[case.table_index].table
-    route = table.routes[case.route_index]
+    route = plan.coverage[case.table_index].table.routes[case.route_index]
     total = sum(target.weight for target in route.split)
     forwarded_share = sum(share for _, share in case.shares)
     for target in route.split if forwarded_share else ():
         if target.weight:
-            share = forwarded_share * target.weight / total
-            yield from _check_target(target, case.call, share, target.at or route.at, known_hosts)
+            yield target, forwarded_share * target.weight / total, target.at or route.at, False
     mirrored = {destination for destination, _ in case.answer.mirrors}
     for mirror in route.mirrors:
         if to_destination(mirror.target) in mirrored:
-            at, share = mirror.target.at or route.at, mirror.percent / 100
-            for dead_end in _check_target(mirror.target, case.call, share, at, known_hosts):
-                yield replace(dead_end, is_mirror=True)
+            yield mirror.target, mirror.percent / 100, mirror.target.at or route.at, True
 
 
 def _check_target(

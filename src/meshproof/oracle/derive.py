@@ -683,10 +683,7 @@ class _TableDeriver:
         """Return in words which subsets of a route the caller has no DestinationRule for."""
         if index is None:
             return ""
-        caller = call.namespace
-        if call.gateway != MESH:
-            proxy = self._gateways[call.gateway].proxy
-            caller = proxy.partition("/")[0] or ROOT_NAMESPACE
+        caller = subsets.find_caller_namespace(self._rules, call)
         unseen = [
             f"subset {target.subset_name} of {target.host}"
             for target in self._table.routes[index].targets

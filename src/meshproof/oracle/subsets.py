@@ -9,9 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from meshproof.base.names import ROOT_NAMESPACE, is_service
+from meshproof.base.names import MESH, ROOT_NAMESPACE, is_service
+from meshproof.documents.manifest import At
 from meshproof.oracle import hosts
+from meshproof.oracle.conditions import Call
 from meshproof.rules.model import DestinationRule, RuleSet, Target
+
+
+def find_caller_namespace(rules: RuleSet, call: Call) -> str:
+    """Return the namespace of the proxy that sends a call on: the caller's, or the gateway's.
+
+    That of Istio's own gateways is the root namespace.
+    """
+    if call.gateway == MESH:
+        return call.namespace
+    proxies = {gateway.name: gateway.proxy for gateway in rules.gateways}
+    return proxies[call.gateway].partition("/")[0] or ROOT_NAMESPACE
 
 
 def sees_subset(rules: RuleSet, target: Target, caller: str) -> bool:
@@ -44,6 +57,16 @@ def sees_subset(rules: RuleSet, target: Target, caller: str) -> bool:
         if visible := [rule for rule in narrowest_rules if rule.is_visible_from(caller)]:
             return target.subset_name in dict(visible[-1].subsets)
     return False
+
+
+def find_definition(rules: RuleSet, target: Target) -> At | None:
+    """Return where a DestinationRule, seen or not, defines the subset of a target."""
+    places = (
+        rule.at
+        for rule in rules.destination_rules
+        if hosts.covers(rule.host, target.host) and target.subset_name in dict(rule.subsets)
+    )
+    return next(places, None)
 
 
 def _is_private(rule: DestinationRule, namespace: str) -> bool:

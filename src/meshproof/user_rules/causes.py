@@ -52,6 +52,17 @@ def _explain_empty_subset(dead_end: DeadEnd) -> Cause:
     )
 
 
+def _explain_unseen_subset(dead_end: DeadEnd) -> Cause:
+    return Cause(
+        f"callers of namespace {dead_end.caller} see no DestinationRule with the subset of "
+        f"{dead_end.destination.owner}",
+        _format_place(dead_end.subset_at or dead_end.at),
+        "a DestinationRule holds in its own namespace, or in that of the Service or of istiod for "
+        "all callers that its exportTo names",
+        ("the DestinationRule in the namespace of the Service", _ELSEWHERE),
+    )
+
+
 def _explain_absent_port(dead_end: DeadEnd) -> Cause:
     ports = ", ".join(map(str, dead_end.ports))
     called = ", the one that was called" if dead_end.is_called_port else ""
@@ -68,6 +79,7 @@ _EXPLAIN: dict[DeadEndKind, Callable[[DeadEnd], Cause]] = {
     DeadEndKind.SERVICE: _explain_absent_service,
     DeadEndKind.PODS: _explain_no_pods,
     DeadEndKind.SUBSET: _explain_empty_subset,
+    DeadEndKind.SUBSET_RULE: _explain_unseen_subset,
     DeadEndKind.PORT: _explain_absent_port,
 }
 

@@ -283,7 +283,7 @@ def _build_user_rules(
     )
     if are_live:
         check_hosts(rule_set, known_hosts)
-    plan = mark_dead_ends(derive.derive(rule_set, known_hosts.http_ports), known_hosts)
+    plan = mark_dead_ends(derive.derive(rule_set, known_hosts.http_ports), known_hosts, rule_set)
     plan = merge_twins(plan, Workloads(plan_echo_workloads(rule_set, known_hosts)))
     return UserRules(rule_set, plan, known_hosts, tuple(gaps.find_unproven_fields(documents)))
 
