@@ -158,11 +158,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     and tests of the nightly run without --mesh-smoke.
     """
     try:
+        _check_excluded_objects(config, items)
         deselected = [item for item in items if _lacks_parameter(item) or _is_nightly(item)]
         if deselected:
             config.hook.pytest_deselected(items=deselected)
             items[:] = [item for item in items if item not in deselected]
-        _check_excluded_objects(config, items)
         _plan_run(config, items)
     except MeshproofError as error:
         raise pytest.UsageError(str(error)) from None
