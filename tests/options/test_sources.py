@@ -55,7 +55,10 @@ def test_command_line_before_variable_before_file(
         ("tolerance = inf", "inf: expected a number"),
         ("beta = 1e-300", "1e-300: expected a number from 1e-12 to 0.5"),
         ("smoke = 'yes'", "'yes': expected true or false"),
-        ("mesh = 'clutser'", "'clutser': not one of cluster, local; did you mean 'cluster'?"),
+        (
+            "mesh = 'clutser'",
+            "'clutser': not one of cluster, istiod, local; did you mean 'cluster'?",
+        ),
         ("mesh = 5", "5: expected text in quotes"),
         ("rules = ['a', 5]", "['a', 5]: expected text in quotes"),
         ("ingress = 'x'", "'x': expected NAMESPACE/NAME of a Service"),
