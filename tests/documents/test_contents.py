@@ -122,6 +122,34 @@ def test_a_template_of_rules_is_not_merely_left_out(
     assert contents.problems == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "namespace: shop",
+        "namePrefix: a-",
+        "patches: [{path: weights.yaml}]",
+        "patchesStrategicMerge: [weights.yaml]",
+        "resources: ['https://github.com/a/b?ref=v1']",
+        "components: [../x]",
+    ],
+)
+def test_a_kustomization_that_changes_objects_is_not_merely_left_out(
+    change: str, write: Write, read: Callable[[], Contents]
+) -> None:
+    write("overlay/shop.yaml", RULE)
+    write("overlay/kustomization.yaml", f"{change}\n")
+    if "weights" in change:
+        write("overlay/weights.yaml", RULE.replace("host: shop", "host: cart"))
+    contents = read()
+    (unserved,) = contents.unserved
+    assert "kustomization.yaml:1" in unserved.name
+    assert f"by '{change.partition(':')[0]}', and was not rendered" in unserved.reason
+    assert [document.at.file.endswith("shop.yaml") for document in contents.documents] == [True]
+    assert contents.variants == []
+    reasons = [entry.what for entry in contents.left_out]
+    assert reasons == (["weights.yaml"] if "weights" in change else [])
+
+
 def test_wrong_and_unreadable_documents_hide_nothing(
     write: Write, read: Callable[[], Contents]
 ) -> None:

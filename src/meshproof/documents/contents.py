@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from os.path import normpath
 from pathlib import PurePath
 
 from meshproof.base.errors import BadRules, suggest_nearest
@@ -22,6 +23,12 @@ from meshproof.documents.sources import SourceFiles, Template, read_sources
 _CHART_FILES = re.compile(r"Chart\.ya?ml|Chart\.lock|values[-.\w]*\.ya?ml|requirements\.ya?ml")
 _KUSTOMIZE_GROUP = "kustomize.config.k8s.io"
 _KUSTOMIZATION_FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+#: What of a kustomization makes other objects than those of its files, or takes objects from afar.
+_KUSTOMIZE_CHANGES = (
+    *("components", "helmCharts", "namePrefix", "nameSuffix", "namespace", "patches"),
+    *("patchesJson6902", "patchesStrategicMerge", "replacements", "transformers", "vars"),
+)
+_REMOTE = re.compile(r"://|\?ref=|^github\.com/|^git@")
 _WORKLOADS = ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")
 _ROOT_NAMESPACE = "istio-system"
 
@@ -122,7 +129,12 @@ def sort_contents(files: SourceFiles) -> Contents:
         )
         for unreadable in files.unreadable
     ]
-    candidates = [document for document in files.documents if not _sort_out(contents, document)]
+    patches = set(_find_patch_files(files.documents))
+    candidates = [
+        document
+        for document in files.documents
+        if not _sort_patch(contents, document, patches) and not _sort_out(contents, document)
+    ]
     contents.documents += _remove_variants(contents, candidates)
     for template in files.templates:
         _sort_template(contents, template)
@@ -145,6 +157,13 @@ def _sort_out(contents: Contents, document: Document) -> bool:
     content = document.root.content
     mapping = content if isinstance(content, dict) else {}
     if reason := _find_reason(document, mapping):
+        if reason is Reason.KUSTOMIZATION and (change := _find_change(mapping)):
+            why = (
+                f"it changes objects of this folder by '{change}', and was not rendered; check "
+                "what `kustomize build` prints"
+            )
+            contents.unserved.append(Unserved(document.at, f"kustomization {document.at}", why))
+            return True
         what = PurePath(document.at.file).name
         contents.left_out.append(LeftOut(document.at, reason, what))
         return True
@@ -166,6 +185,41 @@ def _sort_out(contents: Contents, document: Document) -> bool:
         contents.unserved.append(Unserved(document.at, name, reason_unserved, document))
         contents.others.append(document)
     return bool(reason_unserved)
+
+
+def _find_change(kustomization: dict[str, Value]) -> str:
+    """Return the key by which a kustomization makes other objects than its files have; or empty."""
+    for key in _KUSTOMIZE_CHANGES:
+        if key in kustomization and kustomization[key].content:
+            return key
+    for key in ("resources", "bases"):
+        entries = kustomization[key].content if key in kustomization else None
+        for entry in entries if isinstance(entries, list) else ():
+            if _REMOTE.search(read_text(entry)):
+                return key
+    return ""
+
+
+def _find_patch_files(documents: Iterable[Document]) -> Iterator[str]:
+    """Yield the paths of the files that kustomizations take as patches."""
+    for document in documents:
+        content = document.root.content
+        mapping = content if isinstance(content, dict) else {}
+        if _find_reason(document, mapping) is not Reason.KUSTOMIZATION:
+            continue
+        paths = (("patches", "path"), ("patchesJson6902", "path"), ("patchesStrategicMerge",))
+        for value in (value for path in paths for value in find_values(document.root, *path)):
+            if name := read_text(value):
+                yield normpath(PurePath(document.at.file).parent / name)
+
+
+def _sort_patch(contents: Contents, document: Document, patches: set[str]) -> bool:
+    """Leave a document out if its file is a patch of a kustomization. Say if it is one."""
+    is_patch = normpath(document.at.file) in patches
+    if is_patch:
+        what = PurePath(document.at.file).name
+        contents.left_out.append(LeftOut(document.at, Reason.PATCH, what))
+    return is_patch
 
 
 def _explain_unserved(document: Document) -> str:

@@ -33,7 +33,7 @@ _ROUTE_KINDS = ("GRPCRoute", "HTTPRoute", "Ingress", "RouteRule", "VirtualServic
 #: Kinds that others may be wrong for: what is wrong with them is looked at first.
 _EXPLAINING_KINDS = ("DestinationRule", "Gateway", "ReferenceGrant", "Service", "ServiceEntry")
 #: Beginnings of the names of what may hold Services and workloads.
-_WORLD_NAMES = ("template ", "document ", "Service", *WORKLOAD_KINDS)
+_WORLD_NAMES = ("template ", "kustomization ", "document ", "Service", *WORKLOAD_KINDS)
 _FIELD = re.compile(r"(?:spec|metadata)(?:\.\w+|\[\d+\])*")
 _MISSING = re.compile(r"' is missing$|expected at least one")
 _INDEX = re.compile(r"\[\d+\]")
