@@ -139,7 +139,10 @@ def test_subsets_beside_the_callers_of_another_namespace_s_service(tmp_path: Pat
     )
     assert (ended.code, list_leftovers(ended)) == (0, []), ended.output
     outcomes = {result.promise: str(result.outcome) for result in ended.run.results}
-    for name in ("pay: path /new -> v2", "stock: path /new -> v2"):
+    for name in (
+        "pay: path /new from namespace alpha -> v2",
+        "stock: path /new from namespace zeta -> v2",
+    ):
         assert outcomes[name] == "passed", ended.output
     assert set(outcomes.values()) == {"passed"}, ended.output
 
