@@ -59,4 +59,6 @@ def test_a_subset_that_the_caller_does_not_see_is_red(
         "cart: path /two -> v2",
         "cart: path /twox (and more) -> v2",
     ]
-    assert "defines subset v2 of cart.shop.svc.cluster.local" in " ".join(ended.output.split())
+    assert "default see no DestinationRule with the subset of cart" in " ".join(
+        ended.output.split()
+    )
