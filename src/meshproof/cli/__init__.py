@@ -36,6 +36,7 @@ _MODULES = {
     "cleanup": "remove what killed runs have left, in a cluster and on this machine",
     "convert": "turn rules of Istio 0.x into those of today, proven the same: PATH ... [-o FILE]",
     "images": "the images that a run on a cluster needs: list, pull, push [--image-prefix PREFIX]",
+    "istiod": "the istiods for --mesh istiod on this machine: list, pull VERSION ...",
     "completion": "print the script that completes commands and options: bash, zsh or fish",
 }
 _COMMANDS = ("test", *_MODULES, "mesh")

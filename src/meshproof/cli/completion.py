@@ -13,7 +13,7 @@ DESCRIPTION = (
 )
 SHELLS = ("bash", "zsh", "fish")
 #: What an option or argument of this name takes -> how shtab completes it.
-_FILES = ("PATH", "FILE", "REPORT")
+_FILES = ("PATH", "PATH|VERSION", "FILE", "REPORT")
 _FOLDERS = ("DIR",)
 
 

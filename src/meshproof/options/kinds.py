@@ -178,12 +178,12 @@ class Text:
 class PathText:
     """A path; in a file it is relative to the folder of that file.
 
-    With `takes_live_rules`, `-` and `cluster:NAMESPACE` are no paths.
+    A value that matches `words` in full is no path.
     """
 
     metavar: str
     expected: str = ""
-    takes_live_rules: bool = False
+    words: str = ""
 
     def read_text(self, text: str) -> str:
         """Return the path."""
@@ -194,11 +194,11 @@ class PathText:
     def read_toml(self, content: object, folder: Path) -> str:
         """Return the path of a TOML string, relative to the current folder or absolute.
 
-        `folder` is that of the file. `-` and `cluster:NAMESPACE` stay, with `takes_live_rules`.
+        `folder` is that of the file. What matches `words` stays as it is.
         Raises ValueError for anything but text.
         """
         text = self.read_text(_read_string(content))
-        if self.takes_live_rules and (text == "-" or text.startswith("cluster:")):
+        if self.words and re.fullmatch(self.words, text):
             return text
         return str(Path(os.path.relpath(folder)) / Path(text).expanduser())
 

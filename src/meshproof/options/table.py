@@ -17,7 +17,9 @@ T = TypeVar("T")
 #: The folder that `meshproof test` and `meshproof smoke` write to, unless they are given another.
 REPORT_FOLDER = "meshproof-report"
 #: What takes options; `pytest` is pytest without the command. `mesh` is `meshproof mesh up`.
-TAKERS = ("pytest", "test", "smoke", "rbac", "judge", "plan", "cleanup", "images", "mesh")
+TAKERS = (
+    *("pytest", "test", "smoke", "rbac", "judge", "plan", "cleanup", "images", "istiod", "mesh"),
+)
 PROVIDERS = ("kind", "minikube", "k3d", "external")
 #: Profiles whose istiod injects sidecars (Istio docs, "Installation Configuration Profiles").
 PROFILES = ("default", "demo", "minimal", "openshift", "preview", "stable")
@@ -40,6 +42,10 @@ _LOCAL = (*_RUN, "mesh")
 _NAMESPACE = Text(
     "NAME", r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "the name of a namespace: a-z, 0-9 and -, 63"
 )
+#: Rules that are in no file: those of standard input, those of a live namespace.
+_LIVE_RULES = r"-|cluster:(?s:.*)"
+#: A version of Istio; the tag of its images.
+ISTIO_VERSION = r"[0-9]+\.[0-9]+[A-Za-z0-9_.-]{0,120}"
 _IMAGE = r"[\w.-]+(:\d+)?(/[\w.-]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?"
 #: Kubernetes docs, "Labels and Selectors"; a prefix is a DNS name.
 _LABEL = (
@@ -137,7 +143,7 @@ class RunOptions:
     mesh: str = _option("local", Choice(("cluster", "istiod", "local")), "the mesh", _RUN)
     rules: tuple[str, ...] = _option(
         (),
-        PathText("PATH", takes_live_rules=True),
+        PathText("PATH", words=_LIVE_RULES),
         "check your own rules: every case that follows from these files, or from those of a live "
         "namespace, cluster:[CONTEXT/]NAMESPACE; every test that takes `rule_case` runs once for "
         "each case",
@@ -146,7 +152,7 @@ class RunOptions:
     )
     inventory: tuple[str, ...] = _option(
         (),
-        PathText("PATH", takes_live_rules=True),
+        PathText("PATH", words=_LIVE_RULES),
         "where Services, workloads and ServiceEntries are that the rules send to: files, folders "
         "or cluster:[CONTEXT/]NAMESPACE, beside those that the files of the rules have",
         (*_RUN, "plan"),
@@ -176,7 +182,11 @@ class RunOptions:
         None, PathText("PATH"), "the Envoy to run", _LOCAL, default_text="the wheel's"
     )
     istiod: str | None = _option(
-        None, PathText("PATH"), "the pilot-discovery to run, for --mesh istiod", _RUN
+        None,
+        PathText("PATH|VERSION", words=ISTIO_VERSION),
+        "the istiod to run for --mesh istiod: a pilot-discovery, or a version such as 1.29.2, "
+        "taken out of its image",
+        _RUN,
     )
     addon: tuple[str, ...] = _option(
         (),
@@ -290,7 +300,7 @@ class RunOptions:
         None,
         Text("PREFIX"),
         "registry and path that all images come from",
-        _IMAGES,
+        (*_IMAGES, "istiod"),
         group="cluster",
     )
     provider: str | None = _option(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -17,8 +16,8 @@ from meshproof.cli import main
 from meshproof.mesh.cluster.api import image_tools
 from meshproof.mesh.cluster.api.images import PROBE_IMAGE
 from tests.manifest_text import write_head
+from tests.mesh.cluster.fake_image_tool import put_on_path
 
-FAKE = Path(__file__).parent / "fake_image_tool.py"
 MIRROR = "mirror.example/team"
 OWN = """
 apiVersion: batch/v1
@@ -67,8 +66,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
 
     def put(*names: str) -> None:
         for name in names:
-            (path / name).write_text(f"#!{sys.executable} -IS\n{FAKE.read_text()}")
-            (path / name).chmod(0o755)
+            put_on_path(path, name)
 
     return put
 

@@ -100,7 +100,7 @@ class IstiodMesh:
     supports = frozenset(_FEATURES)
 
     def __init__(self, options: Options, workspace: Workspace) -> None:
-        binaries = find_binaries(options.istiod)
+        binaries = find_binaries(options.istiod, options.cluster.image_prefix)
         self._binary = find_binary(options.envoy)
         self._workspace = workspace
         self._control_plane = ControlPlane(

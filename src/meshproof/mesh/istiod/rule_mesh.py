@@ -61,7 +61,7 @@ class IstiodRuleMesh:
         known_hosts: KnownHosts,
     ) -> None:
         """Raise BadRules for a host or a kind of rule that this mesh does not serve."""
-        binaries = find_binaries(options.istiod)
+        binaries = find_binaries(options.istiod, options.cluster.image_prefix)
         self._binary = binary = find_binary(options.envoy)
         self._rules = rules
         self._known_hosts = known_hosts

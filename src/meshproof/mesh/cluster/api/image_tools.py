@@ -40,10 +40,12 @@ def find_tool(preferred: str = "") -> str:
     raise NotReady(f"none of {', '.join(TOOLS)} is on PATH: install one of them to move images")
 
 
-def pull(tool: str, image: str, archive: Path | None) -> None:
+def pull(tool: str, image: str, archive: Path | None, platform: str = "") -> None:
     """Pull an image into the tool's store, or into a file as `docker save` makes it.
 
-    Raises NotReady with the tool's output. An incomplete file is removed.
+    `platform` (`linux/arm64`) is that of this machine, where one is needed; crane alone would
+    take another one by itself. Raises NotReady with the tool's output. An incomplete file is
+    removed.
     """
     if archive is None:
         _run_command([tool, "pull", image])
@@ -51,7 +53,7 @@ def pull(tool: str, image: str, archive: Path | None) -> None:
     part = archive.with_suffix(".part")
     part.unlink(missing_ok=True)
     try:
-        for command in _commands_to_file(tool, image, str(part)):
+        for command in _commands_to_file(tool, image, str(part), platform):
             _run_command(command)
         part.replace(archive)
     except OSError as error:
@@ -69,10 +71,10 @@ def push(tool: str, image: str, name: str, archive: Path | None) -> None:
         _run_command(command)
 
 
-def _commands_to_file(tool: str, image: str, file: str) -> Iterator[Command]:
+def _commands_to_file(tool: str, image: str, file: str, platform: str) -> Iterator[Command]:
     """Yield the commands that save an image to a file."""
     if tool == "crane":
-        yield [tool, "pull", image, file]
+        yield [tool, "pull", *(["--platform", platform] if platform else []), image, file]
     elif tool == "skopeo":
         yield [tool, "copy", f"docker://{image}", f"docker-archive:{file}:{image}"]
     else:
