@@ -6,6 +6,7 @@ Tests of a cluster run in the lab alone (`tox -e cluster`); elsewhere they are s
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,10 @@ LOCAL = (
     ),
     *("mesh/local/", "robust/", "test_installed"),
 )
+#: Marks of tests in which a real mesh draws at random. There a run's chance of a false alarm is
+#: this, not the 1e-4 of a user's run: in a hundred such tests that would be 1 red in 100.
+DRAWING = ("local", "lab", "bare", "istiod")
+ALPHA = ("MESHPROOF_ALPHA", "1e-9")
 #: Files of tests/lab that take minutes each, or change the whole mesh for a time.
 LONG = (
     *("cleanup", "install", "kube_inject", "nightly", "pods_come_and_go", "policies", "provider"),
@@ -53,3 +58,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.long)
             if here != of:
                 item.add_marker(pytest.mark.skip(f"needs a cluster: `tox -e {ENVIRONMENTS[of]}`"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Leave no room for chance to the runs of a test; one that says its own alpha has that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(ALPHA[0], raising=False)
+        if any(map(item.get_closest_marker, DRAWING)):
+            patch.setenv(*ALPHA)
+        return (yield)

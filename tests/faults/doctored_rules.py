@@ -70,12 +70,12 @@ def replace_rules(
 
 
 @fault(
-    "v3 only with 2 % leaking to v1",
+    "v3 only with 3 % leaking to v1",
     "-k=v3_only or rotation or split_half",
     failed={"v3 only": r"v1 gave \d+ of \d+ answers though only v3 is declared"},
 )
 def leak(patch: pytest.MonkeyPatch) -> None:
-    doctor_rules(patch, change_weights("v3_only", v3=98, v1=2))
+    doctor_rules(patch, change_weights("v3_only", v3=97, v1=3))
 
 
 @fault(
@@ -103,13 +103,13 @@ def nothing_served(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(translate, "translate_gateway_routes", no_routes)
 
 
-# At 60/40 the tolerance of 10 points is just reached: with the usual beta such a split passes one
-# time in 1000, and this test would, too.
+# At 60/40 the tolerance of 10 points is just reached: such a split passes with a chance of beta, in
+# each dialect. Until it fails its share may be far from 60 %.
 @fault(
     "50-50 that is 60-40",
     ORDERS,
-    "--mesh-beta=1e-6",
-    failed={"split half": r"(v1 gave [56]\d|v2 gave [34]\d).* % of \d+ answers where 50 % was"},
+    "--mesh-beta=1e-9",
+    failed={"split half": r"(v1 gave [5-8]\d|v2 gave [1-4]\d).* % of \d+ answers where 50 % was"},
 )
 def sixty_forty(patch: pytest.MonkeyPatch) -> None:
     doctor_rules(patch, change_weights("split_half", v1=60, v2=40))
@@ -164,6 +164,7 @@ def route_order(patch: pytest.MonkeyPatch) -> None:
 @fault(
     "half of all others moved to v3",
     "-k=cookie or v3_only",
+    "--mesh-beta=1e-6",
     failed={
         "cookie: others stay": r"as often as without the rule: v[123] gave \d.* of as many before"
     },

@@ -33,7 +33,8 @@ from meshproof.traffic.sender import Sampling
 from meshproof.traffic.visits import Visits
 from meshproof.user_rules import loading
 from meshproof.user_rules.compare import CaseComparison
-from meshproof.verdict import Settings, judge
+from meshproof.verdict import judge
+from tests.certain import CERTAIN
 from tests.command import run_command
 from tests.faults.liar.wrong_servings import NOT_SERVED, WRONG_SERVINGS, WrongServing
 
@@ -106,7 +107,7 @@ class LyingMesh:
                     if isinstance(sample.visits, Iterator)
                     else visits.label_by(sample.label or comparison.label)
                 )
-                verdict = judge(labels, sample.expected, Settings())
+                verdict = judge(labels, sample.expected, CERTAIN)
                 return "" if verdict.holds else f"{case.id}: {verdict}"
             fault = comparison.find_fault(visits, self._mesh)
         except MeshproofError as error:
@@ -122,7 +123,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LyingMesh]:
         patch.setenv("MESHPROOF_LIE", str(lie))
         patch.setenv("MESHPROOF_REAL_ENVOY", str(find_binary()))
         rules = loading.load([str(RULES)])
-        options = Options(envoy=str(FOLDER / "envoy"))
+        options = Options(envoy=str(FOLDER / "envoy"), beta=CERTAIN.beta)
         opened = EchoMesh.opened(options, rules.rules, rules.plan.cases, rules.known_hosts)
         yield LyingMesh(stack.enter_context(opened), rules, lie)
 

@@ -17,6 +17,7 @@ from meshproof.traffic.attribution import Attribution
 from meshproof.traffic.sender import Sampling
 from meshproof.traffic.visits import Visits
 from meshproof.verdict import Outcome, Settings, judge
+from tests.certain import CERTAIN
 
 ORDERS = "counters:orders.sock-shop"
 
@@ -56,13 +57,13 @@ def test_one_version_alone(shop: ClusterMesh) -> None:
         assert versions == {"v2": 50}
         verdict = judge(sample.label_by_app(ORDERS), {"v2": 100}, Settings(leak=0.1))
         assert verdict.holds, verdict
-        red = judge(visits(shop).label_by_app(ORDERS), {"v1": 100}, Settings())
+        red = judge(visits(shop).label_by_app(ORDERS), {"v1": 100}, CERTAIN)
         assert (red.outcome, red.code) == (Outcome.FAILED, "undeclared")
 
 
 def test_a_split_as_the_app_tells_it(shop: ClusterMesh) -> None:
     with shop.applied(split(v1=50, v2=50)):
-        verdict = judge(visits(shop).label_by_app(ORDERS), {"v1": 50, "v2": 50}, Settings())
+        verdict = judge(visits(shop).label_by_app(ORDERS), {"v1": 50, "v2": 50}, CERTAIN)
         assert verdict.holds, verdict
         sample, versions = visits(shop), Counter[str | None]()
         begun = shop.start_counters("orders.sock-shop")
@@ -75,15 +76,13 @@ def test_a_split_as_the_app_tells_it(shop: ClusterMesh) -> None:
 
 def test_sixty_to_forty_is_seen(shop: ClusterMesh) -> None:
     with shop.applied(split(v1=60, v2=40)):
-        verdict = judge(
-            visits(shop).label_by_app(ORDERS), {"v1": 50, "v2": 50}, Settings(beta=1e-6)
-        )
+        verdict = judge(visits(shop).label_by_app(ORDERS), {"v1": 50, "v2": 50}, CERTAIN)
         assert verdict.outcome is Outcome.FAILED, verdict
         assert verdict.code == "wrong-split"
 
 
 def test_without_a_rule_no_subset_has_answered(shop: ClusterMesh) -> None:
-    verdict = judge(visits(shop).label_by_app(ORDERS), {"v1": 50, "v2": 50}, Settings())
+    verdict = judge(visits(shop).label_by_app(ORDERS), {"v1": 50, "v2": 50}, CERTAIN)
     assert (verdict.outcome, set(verdict.counts) - {"v1", "v2"}) == (
         Outcome.FAILED,
         {counters.NO_SUBSET},
@@ -92,6 +91,4 @@ def test_without_a_rule_no_subset_has_answered(shop: ClusterMesh) -> None:
 
 def test_a_service_that_nobody_calls_is_inconclusive(shop: ClusterMesh) -> None:
     with pytest.raises(Inconclusive, match=r"no proxy has counted a request to nobody\."):
-        judge(
-            visits(shop).label_by_app("counters:nobody.sock-shop"), {"v1": 1, "v2": 1}, Settings()
-        )
+        judge(visits(shop).label_by_app("counters:nobody.sock-shop"), {"v1": 1, "v2": 1}, CERTAIN)

@@ -17,7 +17,8 @@ from meshproof.mesh.protocol import Address, ClusterOptions
 from meshproof.traffic.attribution import Attribution
 from meshproof.traffic.sender import Sampling
 from meshproof.traffic.visits import Visits
-from meshproof.verdict import Outcome, Settings, Verdict, judge
+from meshproof.verdict import Outcome, Verdict, judge
+from tests.certain import CERTAIN
 from tests.lab.commands import kubectl
 
 HALF = {"v1": 50.0, "v2": 50.0}
@@ -36,7 +37,7 @@ def judged(mesh: ClusterMesh, weights: dict[str, float], by: str = "orders") -> 
         attribution=attribution,
         sender=client,
     )
-    return judge(sample.label_by_app(by), weights, Settings())
+    return judge(sample.label_by_app(by), weights, CERTAIN)
 
 
 def test_a_split_is_judged_from_inside(shop: ClusterMesh) -> None:

@@ -20,8 +20,8 @@ from meshproof.verdict.settings import Outcome, Settings
 #: The smallest difference of shares (0 to 1) that must be caught. Where three versions answer
 #: equally often and half of the callers are moved to one of them, its share grows by this much.
 CAUGHT = 1 / 3
-#: Standard errors of a difference that equal shares may show and still pass: 3 in a million do not.
-_ROOM = 4.5
+#: Standard errors of a difference that equal shares may show and still pass: 2 in a billion do not.
+_ROOM = 6.0
 #: Halvings of an interval of length 1 that leave less than any float can tell.
 _HALVINGS = 60
 
