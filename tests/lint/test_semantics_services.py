@@ -229,7 +229,7 @@ def test_two_sidecars_for_a_namespace() -> None:
     assert codes(sidecar("a"), sidecar("b", namespace="other")) == []
     assert codes(sidecar("a"), sidecar("b", "{app: b}")) == []
     (finding,) = lint_services(sidecar("a"), sidecar("b"))
-    assert (finding.at.line, finding.level) == (8, "error")
+    assert (finding.at.line, finding.level) == (8, "warning")
     assert "all of namespace shop, as Sidecar 'a' is" in finding.message
 
 

@@ -84,7 +84,7 @@ def lint(
 
 
 def _run_check(check: Check, project: Project) -> Iterator[Finding]:
-    """Yield the findings of one check, with the level of its page.
+    """Yield the findings of one check.
 
     A check that raises ends with a finding that says so: the other checks go on.
     """
@@ -98,5 +98,6 @@ def _run_check(check: Check, project: Project) -> Iterator[Finding]:
 
 
 def _make_finding(code: str, hit: Hit) -> Finding:
-    """Return a hit as a finding of a code, with the level of its page."""
-    return Finding(hit.at, code, read_page(code).level, hit.message, hit.suggestion)
+    """Return a hit as a finding of a code, with its own level or that of the page."""
+    level = hit.level or read_page(code).level
+    return Finding(hit.at, code, level, hit.message, hit.suggestion)

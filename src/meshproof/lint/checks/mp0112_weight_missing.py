@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit
+from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.splits import Split, read_splits
 
@@ -21,6 +21,8 @@ def check(project: Project) -> Iterator[Hit]:
                 unweighted[0].at,
                 f"{split.path}: {counts} destinations have no weight",
                 _suggest_weight(split, len(unweighted)),
+                # Istio refuses a split whose weights sum to 0 (validation.go), and no other.
+                Level.ERROR if split.weights is not None and not any(split.weights) else None,
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshproof.lint.engine.finding import Hit
+from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.splits import read_splits
 
@@ -18,6 +18,10 @@ def check(project: Project) -> Iterator[Hit]:
             continue
         if len(split.entries) == 1 and split.kind in ("VirtualService", "RouteRule"):
             message = "a single destination of weight 0 gets every request, not none"
-            yield Hit(split.at, f"{split.path}: {message}", "drop the weight, or the route")
+            repair = "drop the weight, or the route"
+            yield Hit(split.at, f"{split.path}: {message}", repair, Level.WARNING)
         else:
-            yield Hit(split.at, f"{split.path}: no weight is above 0", "a weight above 0 on one")
+            # Gateway API takes it, and says that it answers 500.
+            level = Level.WARNING if split.kind in ("HTTPRoute", "GRPCRoute") else None
+            message = f"{split.path}: no weight is above 0"
+            yield Hit(split.at, message, "a weight above 0 on one", level)

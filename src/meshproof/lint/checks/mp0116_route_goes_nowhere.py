@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from meshproof.documents.lookup import find_values, read_spec
 from meshproof.documents.manifest import Value
-from meshproof.lint.engine.finding import Hit
+from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 
 CODE = "MP0116"
@@ -32,7 +32,8 @@ def check(project: Project) -> Iterator[Hit]:
         for rule in find_values(read_spec(document), "rules"):
             has_action = _has_answering_filter(rule)
             if not has_action and project.lacks_keys(document, rule, "backendRefs"):
-                yield Hit(rule.at, f"{rule.path}: there is no backend: status 500", "backendRefs:")
+                message = f"{rule.path}: there is no backend: status 500"
+                yield Hit(rule.at, message, "backendRefs:", Level.WARNING)  # Gateway API takes it
 
 
 def _has_answering_filter(rule: Value) -> bool:

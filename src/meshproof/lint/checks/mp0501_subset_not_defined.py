@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from meshproof.documents.lookup import read_text
 from meshproof.documents.schema import find_closest_word
 from meshproof.inventory.destination_rules import DestinationRule
-from meshproof.lint.engine.finding import Hit
+from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project, find_unclear_paths, is_unclear
 from meshproof.lint.model.route import format_place
-from meshproof.lint.model.route_tables import list_destinations
+from meshproof.lint.model.route_tables import gets_requests, list_destinations
 
 CODE = "MP0501"
 
@@ -18,7 +18,7 @@ CODE = "MP0501"
 def check(project: Project) -> Iterator[Hit]:
     """Report each subset that the DestinationRules of its host do not have."""
     inventory = project.inventory
-    for _, _, destination in list_destinations(project):
+    for _, route, destination in list_destinations(project):
         rules = inventory.find_destination_rules(destination.host)
         subset_name = read_text(destination.subset)
         if destination.subset is None or not subset_name or not rules:
@@ -36,6 +36,7 @@ def check(project: Project) -> Iterator[Hit]:
             f"DestinationRule '{rule_name}' ({location}) {contents}",
             find_closest_word(subset_name, subset_names)
             or f"add it to the subsets of '{rule_name}'",
+            None if gets_requests(route, destination) else Level.WARNING,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from meshproof.inventory.destination_rules import DestinationRule, Subset
-from meshproof.lint.engine.finding import Hit
+from meshproof.lint.engine.finding import Hit, Level
 from meshproof.lint.engine.project import Project
 from meshproof.lint.model.route import format_place
 
@@ -27,6 +27,8 @@ def check(project: Project) -> Iterator[Hit]:
                 f"subset '{subset.name}' of {rule.host} is defined before "
                 f"({format_place(first_subset.at, subset.at)})",
                 _suggest_repair(first_subset, subset),
+                # Istio merges two objects, and refuses the name twice in one.
+                None if first_rule.document is rule.document else Level.WARNING,
             )
 
 

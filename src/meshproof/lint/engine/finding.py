@@ -21,12 +21,14 @@ class Level(StrEnum):
 class Hit:
     """A place that a check complains about. The check has the code, its page the level.
 
-    `suggestion` is the text to write instead, or what to do, in one line.
+    `suggestion` is the text to write instead, or what to do, in one line. `level` is that of this
+    place where it is not the one of the page.
     """
 
     at: At
     message: str
     suggestion: str = ""
+    level: Level | None = None
 
 
 def build_unchecked_hit(subject: str, error: Exception, at: At) -> Hit:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from meshproof.documents.lookup import read_text
+from meshproof.documents.lookup import find_values, get_value, read_text
 from meshproof.lint.engine.project import Project, find_unclear_paths, is_unclear
 from meshproof.lint.model.conditions import Condition, MatchType, simplify_condition
 from meshproof.lint.model.route import Match, Route, RouteTable
@@ -33,6 +33,10 @@ _MATCH_TYPES: dict[StringKind, MatchType] = {
     "path_prefix": "path",
     "regex": "regex",
 }
+
+
+#: Key of the destinations of a route -> the weight of one of several that has none.
+_WEIGHT_DEFAULTS = {"route": 0, "backendRefs": 1}
 
 
 @lru_cache(maxsize=2)
@@ -58,6 +62,20 @@ def list_destinations(project: Project) -> Iterator[tuple[RouteTable, Route, Wri
         for route in table.routes:
             for destination in (*route.destinations, *route.mirrors):
                 yield table, route, destination
+
+
+def gets_requests(route: Route, destination: WrittenDestination) -> bool:
+    """Say whether some request of a route goes to a destination: no copy, and not of weight 0."""
+    if destination in route.mirrors:
+        return False
+    for key, default_weight in _WEIGHT_DEFAULTS.items():
+        entries = list(find_values(route.value, key))
+        for entry in entries if len(entries) > 1 else ():
+            host = get_value(get_value(entry, "destination"), "host") or get_value(entry, "name")
+            if host is not None and host.at == destination.at:
+                weight = get_value(entry, "weight")
+                return bool(default_weight if weight is None else weight.content)
+    return True
 
 
 def _build_table(project: Project, written: WrittenTable) -> RouteTable:
