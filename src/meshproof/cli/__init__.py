@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import keyword
 import re
 import shlex
 import shutil
@@ -13,6 +14,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 from meshproof import __version__
@@ -31,6 +33,9 @@ _MODULES = {
     "judge": "judge labels from any log: --expect v1=50,v2=50 < labels.txt",
     "lint": "say what is wrong with rule files: PATH ... [-o text|json|sarif]",
     "plan": "list the cases that follow from rule files, and the routes that they cover: PATH ...",
+    "explain": "say which route takes a request, and why the others do not: RULES URL [-H ...]",
+    "compare": "say which requests two sets of rules answer differently: RULES RULES",
+    "try": "keep a mesh of rules up for curl: RULES URL [-H ...]",
     "smoke": "look whether the mesh of a cluster works, every night: [--context NAME]",
     "rbac": "print the rights that a run needs: [--for smoke|test] [--cronjob --image IMAGE]",
     "cleanup": "remove what killed runs have left, in a cluster and on this machine",
@@ -93,7 +98,7 @@ def _build_parser(*command_names: str) -> _Parser:
     for name, summary in _MODULES.items():
         command = commands.add_parser(name, help=summary)
         if name in command_names:
-            module = importlib.import_module(f"meshproof.cli.{name}")
+            module = _import_command(name)
             command.description = module.DESCRIPTION
             module.add_arguments(command)
     mesh = commands.add_parser("mesh", help="keep a mesh up: up, status, down")
@@ -195,9 +200,13 @@ def _run_command(arguments: list[str]) -> int:
         return _run_test(options, unknown)
     if options.command == "mesh":
         return _run_mesh(options)
-    module = importlib.import_module(f"meshproof.cli.{options.command}")
-    code: int = module.run(options)
+    code: int = _import_command(options.command).run(options)
     return code
+
+
+def _import_command(name: str) -> ModuleType:
+    """Return the module of a command; `try` is a word of Python, so its module is `try_`."""
+    return importlib.import_module(f"meshproof.cli.{name}{'_' * keyword.iskeyword(name)}")
 
 
 def _run_test(options: argparse.Namespace, extra_arguments: list[str]) -> int:

@@ -18,7 +18,8 @@ T = TypeVar("T")
 REPORT_FOLDER = "meshproof-report"
 #: What takes options; `pytest` is pytest without the command. `mesh` is `meshproof mesh up`.
 TAKERS = (
-    *("pytest", "test", "smoke", "rbac", "judge", "plan", "cleanup", "images", "istiod", "mesh"),
+    *("pytest", "test", "smoke", "rbac", "judge", "plan", "explain", "compare", "try"),
+    *("cleanup", "images", "istiod", "mesh"),
 )
 PROVIDERS = ("kind", "minikube", "k3d", "external")
 #: Profiles whose istiod injects sidecars (Istio docs, "Installation Configuration Profiles").
@@ -37,6 +38,7 @@ _CLUSTER = (*_RUN, "smoke", "cleanup")
 _IMAGES = (*_TARGET, "images")
 _JUDGE = (*_RUN, "judge")
 _LOCAL = (*_RUN, "mesh")
+_READING = (*_RUN, "plan", "explain", "compare", "try")
 
 #: RFC 1123, as Kubernetes takes it for the name of a namespace.
 _NAMESPACE = Text(
@@ -155,14 +157,14 @@ class RunOptions:
         PathText("PATH", words=_LIVE_RULES),
         "where Services, workloads and ServiceEntries are that the rules send to: files, folders "
         "or cluster:[CONTEXT/]NAMESPACE, beside those that the files of the rules have",
-        (*_RUN, "plan"),
+        _READING,
         is_repeatable=True,
     )
     exclude: tuple[str, ...] = _option(
         (),
         Text("GLOB"),
         "files of the folders of rules that are passed over: charts/*",
-        (*_RUN, "plan"),
+        _READING,
         is_repeatable=True,
     )
     allow_unsupported: tuple[str, ...] = _option(
@@ -179,7 +181,11 @@ class RunOptions:
         0, Whole("PORT", 0, 65535), "ingress port", _LOCAL, default_text="0: a free one"
     )
     envoy: str | None = _option(
-        None, PathText("PATH"), "the Envoy to run", _LOCAL, default_text="the wheel's"
+        None,
+        PathText("PATH"),
+        "the Envoy to run",
+        (*_LOCAL, "explain", "compare", "try"),
+        default_text="the wheel's",
     )
     istiod: str | None = _option(
         None,

@@ -203,6 +203,12 @@ def _derive_unnamed_host_cases(
             yield unnamed.make_case(call, f"host {shorten(name)} (no rule names it)", table.at)
 
 
+def derive_single_case(rules: RuleSet, table: RouteTable, call: Call) -> Case:
+    """Return the case of one call that a table of the rules decides, whatever others say."""
+    description = _describe_call(call, Call(call.host), 0)
+    return _TableDeriver(table, [], [], rules).make_case(call, description, table.at)
+
+
 def find_route(table: RouteTable, call: Call) -> int | None:
     """Return the index of the first route that takes the call, None when none does."""
     return MatchFinder(table).find(call)[0]

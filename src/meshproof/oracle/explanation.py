@@ -1,0 +1,338 @@
+"""Explains one request: which routes a proxy asks, in which order, and why each takes it or not.
+
+Part of the oracle: nothing here is shared with `mesh/`. The order is that of `precedence`; which
+hosts of a gateway are asked is Envoy's (virtual host: the exact name, then the longest wildcard).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, is_service
+from meshproof.documents.manifest import At
+from meshproof.inventory.known_hosts import KnownHosts
+from meshproof.oracle import derive, hosts, precedence
+from meshproof.oracle.case import Case, Coverage, Plan, is_hidden_from_caller
+from meshproof.oracle.conditions import Call, Condition, list_conditions
+from meshproof.oracle.dead_ends import mark_dead_ends
+from meshproof.rules.model import Gateway, Match, Route, RouteTable, RuleSet
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One match of a route, held against a request.
+
+    `missed` is the first condition that does not hold, None where all do. With `is_asked` False an
+    earlier match has taken the request. A `match` of None takes every request.
+    """
+
+    match: Match | None
+    missed: Condition | None
+    is_asked: bool = True
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the request goes this way."""
+        return self.is_asked and self.missed is None
+
+
+@dataclass(frozen=True)
+class AskedRoute:
+    """A route of a table, with the matches that stand here in the order of the proxy."""
+
+    table: RouteTable
+    index: int
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def route(self) -> Route:
+        """The route itself."""
+        return self.table.routes[self.index]
+
+    @property
+    def taken(self) -> Attempt | None:
+        """The match that takes the request, None if none of these does."""
+        return next((attempt for attempt in self.attempts if attempt.is_taken), None)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the proxy comes as far as this route."""
+        return self.attempts[0].is_asked
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What becomes of a request.
+
+    `entrance` is the Gateway that it comes in at, None for a sidecar. `routes` are asked in this
+    order. `notes` say in words which tables have no part in it and what is not specified. `case` is
+    the expected answer; None where the request goes to its host as if there were no rule.
+    """
+
+    call: Call
+    entrance: Gateway | None
+    routes: tuple[AskedRoute, ...]
+    notes: tuple[str, ...] = ()
+    case: Case | None = None
+
+    @property
+    def taken(self) -> AskedRoute | None:
+        """The route that takes the request, None for no route."""
+        return next((asked for asked in self.routes if asked.taken), None)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One match of a table at an entrance."""
+
+    table: RouteTable
+    gateway: Gateway | None
+    number: int
+    index: int
+    match: Match | None
+
+
+def explain(call: Call, rules: RuleSet, known_hosts: KnownHosts) -> Explanation | None:
+    """Return what becomes of a call, whose `gateway` is the name of a Gateway or MESH.
+
+    The name that is called is its Host header. Returns None where the call comes in nowhere: the
+    gateway serves neither that port nor that host, or in the mesh no rule and no Service has it.
+    """
+    if call.gateway == MESH:
+        return _explain_in_mesh(call, rules, known_hosts)
+    return _explain_at_gateway(call, rules, known_hosts)
+
+
+def list_gateways(rules: RuleSet, host: str, port: int) -> list[Gateway]:
+    """Return the Gateways that serve a host at a port, of each proxy the first."""
+    serving: dict[str, Gateway] = {}
+    for gateway in rules.gateways:
+        if _serves(gateway, host, port):
+            serving.setdefault(gateway.proxy, gateway)
+    return list(serving.values())
+
+
+def _serves(gateway: Gateway, host: str, port: int) -> bool:
+    """Say whether a Gateway has a server for a host at a port."""
+    return any(
+        server.port == port and any(hosts.covers(name, host) for name in server.hosts)
+        for server in gateway.servers
+    )
+
+
+def find_mesh_host(rules: RuleSet, known_hosts: KnownHosts, name: str, namespace: str) -> str:
+    """Return the full host that a name means to a caller of a namespace, "" for none.
+
+    A name that a rule has as it is comes first, then the short names of services, last a wildcard.
+    """
+    rule_hosts = [host for table in rules.tables if _is_in_mesh(table) for host in table.hosts]
+    full = name if name.endswith(f".{CLUSTER_DOMAIN}") else ""
+    parts = name.removesuffix(".svc").split(".")
+    if not full and len(parts) <= 2:
+        full = f"{parts[0]}.{parts[1] if len(parts) == 2 else namespace}.{CLUSTER_DOMAIN}"
+    known = {*rule_hosts, *known_hosts.ports, *known_hosts.world.services}
+    for candidate in (name, full):
+        if candidate and candidate in known:
+            return candidate
+    wildcards = [host for host in rule_hosts if "*" in host]
+    for candidate in filter(None, (full, name)):
+        if any(hosts.covers(wildcard, candidate) for wildcard in wildcards):
+            return candidate
+    return ""
+
+
+def _is_in_mesh(table: RouteTable) -> bool:
+    return table.gateways is None or MESH in table.gateways
+
+
+def _explain_in_mesh(call: Call, rules: RuleSet, known_hosts: KnownHosts) -> Explanation | None:
+    """Return what a sidecar does with a call."""
+    name = call.host_header.partition(":")[0]
+    host = find_mesh_host(rules, known_hosts, name, call.namespace)
+    if not host:
+        return None
+    call = replace(call, host=host)
+    tables = _pick_nearest(
+        (table, table_host)
+        for table in rules.tables
+        if _is_in_mesh(table) and table.applies_to_port(call.port)
+        for table_host in table.hosts
+        if hosts.covers(table_host, host)
+    )
+    notes = []
+    candidates = []
+    for table in tables:
+        if reason := _explain_no_part(table, call):
+            notes.append(f"{_name(table)} has no part in it: {reason}")
+        else:
+            candidates.append(table)
+    owner, order_note = _find_owner(candidates, call)
+    if owner is None:
+        return Explanation(call, None, (), tuple(notes), _expect(call, None, rules, known_hosts))
+    entries = _list_entries(owner, None)
+    routes = tuple(_hold_against(entries, call))
+    notes += [order_note] if order_note else []
+    case = _expect(call, owner, rules, known_hosts)
+    return Explanation(call, None, routes, tuple(notes), case)
+
+
+def _explain_no_part(table: RouteTable, call: Call) -> str:
+    """Return why a table does not decide calls of this caller, "" if it may."""
+    if not table.is_visible_from(call.namespace):
+        return f"it is not exported to namespace {call.namespace}"
+    if is_hidden_from_caller(table, call):
+        return "each of its matches is for other callers"
+    return ""
+
+
+def _find_owner(tables: Sequence[RouteTable], call: Call) -> tuple[RouteTable | None, str]:
+    """Return the table that has a host of the mesh alone, and a note where nothing says which."""
+    for table in tables:
+        rivals = [rival for rival in tables if rival is not table]
+        orders = [precedence.owns_mesh_host(table, rival, call) for rival in rivals]
+        if all(orders):
+            losers = "".join(f"; {_name(rival)} is not asked" for rival in rivals)
+            return table, f"{_name(table)} has {call.host} alone{losers}" if rivals else ""
+    if not tables:
+        return None, ""
+    names = " and ".join(map(_name, tables))
+    return tables[0], (
+        f"which of {names} has {call.host} alone is not specified: the older one, and no "
+        "creationTimestamp tells it"
+    )
+
+
+def _explain_at_gateway(call: Call, rules: RuleSet, known_hosts: KnownHosts) -> Explanation | None:
+    """Return what the proxy of a Gateway does with a call."""
+    name = call.host_header.partition(":")[0]
+    entrance = next((gateway for gateway in rules.gateways if gateway.name == call.gateway), None)
+    if entrance is None or not _serves(entrance, name, call.port):
+        return None
+    # Gateways of one proxy share its ports: the virtual hosts of all of them are there.
+    gateways = [
+        gateway
+        for gateway in rules.gateways
+        if gateway == entrance or (gateway.proxy == entrance.proxy and not entrance.proxy)
+    ]
+    pairs = [
+        (table, gateway, virtual_host)
+        for gateway in gateways
+        for table in rules.tables
+        if gateway.name in (table.gateways or ())
+        and (gateway.proxy or table.is_visible_from(ROOT_NAMESPACE))
+        for virtual_host in _list_virtual_hosts(table, gateway, call.port)
+        if hosts.covers(virtual_host, name)
+    ]
+    nearest = _pick_nearest(((table, gateway), host) for table, gateway, host in pairs)
+    entries = [entry for table, gateway in nearest for entry in _list_entries(table, gateway)]
+    routes = tuple(_hold_against(sorted(entries, key=functools.cmp_to_key(_compare)), call))
+    notes = tuple(dict.fromkeys(_list_unordered(entries, call)))
+    taken = next((asked for asked in routes if asked.taken), None)
+    owner = taken.table if taken else (nearest[0][0] if nearest else None)
+    return Explanation(call, entrance, routes, notes, _expect(call, owner, rules, known_hosts))
+
+
+def _list_virtual_hosts(table: RouteTable, gateway: Gateway, port: int) -> Iterator[str]:
+    """Yield the hosts that a table has at a port of a gateway."""
+    for server in gateway.servers:
+        if server.port == port:
+            for table_host in table.hosts:
+                for server_host in server.hosts:
+                    if host := hosts.intersect(table_host, server_host):
+                        yield host
+
+
+def _pick_nearest(named: Iterable[tuple[T, str]]) -> list[T]:
+    """Return what has the nearest of some hosts that cover one name: no wildcard, the longest."""
+    pairs = list(named)
+    if not pairs:
+        return []
+    nearest = max((host for _, host in pairs), key=lambda host: ("*" not in host, len(host)))
+    return list({id(item): item for item, host in pairs if host == nearest}.values())
+
+
+def _list_entries(table: RouteTable, gateway: Gateway | None) -> list[_Entry]:
+    """Return the matches of a table in their order, up to the first that takes every request."""
+    entries: list[_Entry] = []
+    for index, route in enumerate(table.routes):
+        for match in route.matches or (None,):
+            entries.append(_Entry(table, gateway, len(entries), index, match))
+            if gateway is not None and not gateway.proxy and precedence.is_catch_all(match):
+                return entries
+    return entries
+
+
+def _compare(first: _Entry, second: _Entry) -> int:
+    """Return below 0 if the first comes before the second at a gateway."""
+    if first.table is second.table or first.gateway is None or second.gateway is None:
+        return first.number - second.number
+    order = _order_at_gateway(first, second)
+    return 0 if order is None else (-1 if order else 1)
+
+
+def _order_at_gateway(first: _Entry, second: _Entry) -> bool | None:
+    """Say whether a match of one table comes before that of another; None if nothing says."""
+    takers = [
+        precedence.Taker(entry.table, entry.match, entry.gateway)
+        for entry in (first, second)
+        if entry.gateway is not None
+    ]
+    return precedence.comes_first_at_gateway(*takers)
+
+
+def _list_unordered(entries: Sequence[_Entry], call: Call) -> Iterator[str]:
+    """Yield a note for each two tables that both take a call in an order that nothing says."""
+    taking = [entry for entry in entries if _find_missed(entry.match, call) is None]
+    for number, first in enumerate(taking):
+        for second in taking[number + 1 :]:
+            if first.table is not second.table and _order_at_gateway(first, second) is None:
+                yield (
+                    f"{_name(first.table)} and {_name(second.table)} both take it; which comes "
+                    "first is not specified: the older one, and no creationTimestamp tells it"
+                )
+
+
+def _hold_against(entries: Iterable[_Entry], call: Call) -> Iterator[AskedRoute]:
+    """Yield the routes of entries, each held against the call until one takes it."""
+    group: list[_Entry] = []
+    attempts: list[Attempt] = []
+    is_open = True
+    for entry in entries:
+        if group and (group[-1].table is not entry.table or group[-1].index != entry.index):
+            yield AskedRoute(group[-1].table, group[-1].index, tuple(attempts))
+            group, attempts = [], []
+        attempt = Attempt(entry.match, _find_missed(entry.match, call), is_open)
+        is_open = is_open and not attempt.is_taken
+        group.append(entry)
+        attempts.append(attempt)
+    if group:
+        yield AskedRoute(group[-1].table, group[-1].index, tuple(attempts))
+
+
+def _find_missed(match: Match | None, call: Call) -> Condition | None:
+    """Return the first condition of a match that does not hold for a call."""
+    conditions = list_conditions(match) if match is not None else []
+    return next((condition for condition in conditions if not condition.holds(call)), None)
+
+
+def _expect(
+    call: Call, table: RouteTable | None, rules: RuleSet, known_hosts: KnownHosts
+) -> Case | None:
+    """Return the case of a call that a table decides; without one, of a call to a known host."""
+    if table is None:
+        if call.gateway != MESH or not is_service(call.host):
+            return None
+        table = RouteTable((call.host,), (), None, At("", 1))
+    case = derive.derive_single_case(rules, table, call)
+    plan = Plan((case,), (Coverage(table, (), ()),))
+    return mark_dead_ends(plan, known_hosts, rules).cases[0]
+
+
+def _name(table: RouteTable) -> str:
+    """Return the name of a rule with its place."""
+    return f"{table.namespace}/{table.name} ({table.at.file}:{table.at.line})"

@@ -1,0 +1,122 @@
+"""One side of a comparison: rules from a folder, a git revision or a cluster, and their mesh."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshproof.base.errors import UsageError, suggest_nearest
+from meshproof.user_rules import live, loading
+from meshproof.user_rules.loading import ReadingOptions, UserRules
+
+_MESHES = ("local", "istiod")
+_GIT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class SideName:
+    """What a user writes for a side, `RULES[@MESH]`, by its parts.
+
+    `revision` is a git revision or "", `path` a file, a folder or cluster:NAMESPACE. `mesh` is
+    local or istiod, `binary` the pilot-discovery of `@istiod:PATH`.
+    """
+
+    text: str
+    path: str
+    revision: str = ""
+    mesh: str = "local"
+    binary: str = ""
+
+
+@dataclass(frozen=True)
+class Side:
+    """The rules of a side. `folder` is where a revision's files are, which messages do not name."""
+
+    name: SideName
+    user_rules: UserRules
+    folder: str = ""
+
+    def name_places(self, text: str) -> str:
+        """Return a text with the places of a revision as `REVISION:PATH`."""
+        return text.replace(f"{self.folder}/", f"{self.name.revision}:") if self.folder else text
+
+
+def parse_side(text: str) -> SideName:
+    """Return the parts of a side. Raises UsageError for a mesh that there is not."""
+    rules, at, mesh_text = text.rpartition("@")
+    mesh, _, binary = mesh_text.partition(":")
+    if not at or "/" in mesh or (mesh not in _MESHES and _exists(text)):
+        rules, mesh, binary = text, "local", ""
+    elif mesh not in _MESHES:
+        expected = ", ".join(_MESHES)
+        raise UsageError(f"{text}: no mesh '{mesh}'; expected one of {expected}"
+                         f"{suggest_nearest(mesh, _MESHES)}")  # fmt: skip
+    if not rules:
+        raise UsageError(f"{text}: expected RULES[@MESH]")
+    revision, colon, path = rules.partition(":")
+    if colon and not live.is_live(rules) and not _exists(rules):
+        return SideName(text, path or ".", revision, mesh, binary)
+    return SideName(text, rules, "", mesh, binary)
+
+
+def _exists(path: str) -> bool:
+    return path == "-" or Path(path).exists()
+
+
+@contextlib.contextmanager
+def opened_side(name: SideName, reading: ReadingOptions) -> Iterator[Side]:
+    """Read the rules of a side; the files of a revision are there until the context ends.
+
+    Raises UsageError for a revision that there is not, or that lacks the path, BadRules for rules
+    that cannot be read.
+    """
+    if not name.revision:
+        yield Side(name, loading.load([name.path], reading=reading))
+        return
+    with tempfile.TemporaryDirectory(prefix="meshproof-revision-") as folder:
+        _write_revision(name, Path(folder))
+        path = str(Path(folder, name.path))
+        yield Side(name, loading.load([path], reading=reading), folder)
+
+
+def _write_revision(name: SideName, folder: Path) -> None:
+    """Write the files of a revision, as `git archive` has them, below a folder."""
+    commit = _run_git(name, "rev-parse", "--verify", "--quiet", f"{name.revision}^{{commit}}")
+    if commit is None:
+        branches = _run_git(name, "for-each-ref", "--format=%(refname:short)") or b""
+        words = branches.decode(errors="replace").split()
+        raise UsageError(
+            f"{name.text}: no file of that name, and '{name.revision}' is no git revision here"
+            f"{suggest_nearest(name.revision, words)}"
+        )
+    archive = _run_git(name, "archive", "--format=tar", commit.decode().strip(), "--", name.path)
+    if archive is None:
+        tree = _run_git(name, "ls-tree", "-r", "-d", "--name-only", name.revision) or b""
+        words = tree.decode(errors="replace").split("\n")
+        raise UsageError(
+            f"{name.text}: revision {name.revision} has no {name.path}"
+            f"{suggest_nearest(name.path, words)}"
+        )
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(folder, filter="data")
+
+
+def _run_git(name: SideName, *arguments: str) -> bytes | None:
+    """Return what git prints, None where it fails. Raises UsageError where there is no git."""
+    try:
+        ended = subprocess.run(
+            ["git", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_GIT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UsageError(f"{name.text}: git: {error}") from None
+    return ended.stdout if ended.returncode == 0 else None
