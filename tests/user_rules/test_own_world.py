@@ -12,6 +12,7 @@ import pytest
 from meshproof import cli
 from meshproof.oracle.dead_ends import DeadEndKind
 from meshproof.user_rules import loading
+from tests.sidecar_texts import write_sidecar
 
 Run = Callable[..., Any]
 SHOP = """\
@@ -90,6 +91,11 @@ DEFECTS = {
         "callers of namespace default see no DestinationRule with the subset of web",
         {"beta", "canary"},
     ),
+    "sidecar": (
+        (REST, f"{REST}\n{write_sidecar('default', 'bank/*', 'istio-system/*')}"),
+        "a Sidecar hides web.default.svc.cluster.local, or the rule for it, from callers of",
+        {"beta", "canary", "rest"},
+    ),
     "mirror": (
         (REST, f"{REST}\n    mirror: {{host: wbe}}"),
         "no Service has the host wbe.default.",
@@ -121,6 +127,7 @@ def test_the_shop_without_a_defect_has_no_dead_end(tmp_path: Path) -> None:
         ("replicas", DeadEndKind.SUBSET, 0.1),
         ("port", DeadEndKind.PORT, 1.0),
         ("third namespace", DeadEndKind.SUBSET_RULE, 1.0),
+        ("sidecar", DeadEndKind.IMPORT, 1.0),
         ("mirror", DeadEndKind.SERVICE, 1.0),
     ],
 )
@@ -156,7 +163,7 @@ def test_each_defect_is_red_as_one_cause(meshproof: Run, defect: str, tmp_path: 
     assert len(causes) == 1
     assert causes.pop().what.startswith(cause)
     shares = {result.failure.broken_share for result in failed if result.route == "canary"}
-    of_all = defect in ("selector", "third namespace")
+    of_all = defect in ("selector", "third namespace", "sidecar")
     assert shares == ({1.0 if of_all else 0.1} if "canary" in routes else set())
 
 

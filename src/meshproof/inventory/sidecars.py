@@ -1,6 +1,6 @@
-"""Reads Sidecars: which hosts the proxies of a namespace see.
+"""Reads Sidecars: which services and rules the proxies of a namespace get.
 
-Source: Istio reference, Sidecar.
+Source: Istio reference, Sidecar (egress, workloadSelector, outboundTrafficPolicy).
 """
 
 from __future__ import annotations
@@ -9,53 +9,94 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from meshproof.base.errors import BadRules
-from meshproof.documents.manifest import Document, Value
+from meshproof.base.names import Labels, sort_labels
+from meshproof.documents.manifest import At, Document, Value
 from meshproof.inventory.problems import Problems
 
 KIND = "Sidecar"
+#: Before a namespace: its hosts are left out, whatever else names them.
+_EXCLUDED = "~"
+
+
+@dataclass(frozen=True)
+class Import:
+    """An entry of an egress listener, `namespace/host`.
+
+    `namespace` is as it is written: `.` is that of the caller, `*` any. With `is_excluded` (`~`)
+    its hosts are left out.
+    """
+
+    namespace: str
+    host: str
+    is_excluded: bool = False
+
+
+@dataclass(frozen=True)
+class EgressListener:
+    """A listener of a Sidecar: what calls of a port reach; a `port` of None takes all others."""
+
+    port: int | None
+    imports: tuple[Import, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Sidecar:
-    """A Sidecar with the hosts of its egress, each `namespace/host`.
+    """A Sidecar with its egress, at `at`; without any its proxies get everything.
 
-    `egress` is None without any: then the proxies see every host.
+    `selector` are the labels of its workloads, () for all of its namespace. With
+    `is_registry_only` a call of an unknown host is refused, without it goes on as it is.
     """
 
     document: Document
-    egress: Value | None
-    visible_hosts: tuple[str, ...]
+    at: At
+    listeners: tuple[EgressListener, ...] = ()
+    selector: Labels = ()
+    is_registry_only: bool = False
     problems: tuple[BadRules, ...] = ()
-
-    def shows(self, host: str, host_namespace: str) -> bool:
-        """Say whether the proxies of the Sidecar's namespace see a full host."""
-        return self.egress is None or any(
-            self._entry_shows(entry, host, host_namespace) for entry in self.visible_hosts
-        )
-
-    def _entry_shows(self, entry: str, host: str, host_namespace: str) -> bool:
-        """Say whether an entry of the egress, `namespace/host`, makes a host visible."""
-        namespace, _, name = entry.rpartition("/")
-        shows_namespace = namespace in ("", "*", host_namespace) or (
-            namespace == "." and host_namespace == self.document.namespace
-        )
-        return shows_namespace and (
-            name in ("*", host) or (name[:1] == "*" and host.endswith(name[1:]))
-        )
 
 
 def read_sidecars(documents: Iterable[Document]) -> tuple[Sidecar, ...]:
-    """Return the Sidecars of documents of that kind, with problems instead of raising."""
-    return tuple(map(_read_sidecar, documents))
+    """Return the Sidecars of documents of that kind, with problems instead of raising.
+
+    Those with a selector come first, then the oldest: the first that fits a workload holds.
+    """
+    sidecars = map(_read_sidecar, documents)
+    return tuple(sorted(sidecars, key=lambda item: (not item.selector, item.document.created)))
 
 
 def _read_sidecar(document: Document) -> Sidecar:
     problems = Problems()
-    egress: Value | None = None
-    hosts: list[str] = []
+    at, selector, is_registry_only = document.at, Labels(), False
+    listeners: list[EgressListener] = []
+    spec = document.root.get("spec")
     with problems:
-        spec = document.root.get("spec")
         egress = spec.get("egress") if spec is not None else None
-        for listener in egress.items() if egress is not None else ():
-            hosts += [host.text() for host in listener.need("hosts").items()]
-    return Sidecar(document, egress, tuple(hosts), tuple(problems))
+        if egress is not None:
+            at = egress.at
+            listeners += map(_read_listener, egress.items())
+    with problems:
+        chosen = spec.get("workloadSelector") if spec is not None else None
+        labels = chosen.get("labels") if chosen is not None else None
+        selector = sort_labels(labels.text_mapping()) if labels is not None else ()
+    with problems:
+        policy = spec.get("outboundTrafficPolicy") if spec is not None else None
+        mode = policy.get("mode") if policy is not None else None
+        is_registry_only = policy is not None and (mode is None or mode.text() == "REGISTRY_ONLY")
+    return Sidecar(document, at, tuple(listeners), selector, is_registry_only, tuple(problems))
+
+
+def _read_listener(value: Value) -> EgressListener:
+    """Return an egress listener."""
+    port = value.get("port")
+    number = port.need("number").integer(0, 65535) if port is not None else 0
+    return EgressListener(
+        number or None, tuple(_read_import(host) for host in value.need("hosts").items())
+    )
+
+
+def _read_import(value: Value) -> Import:
+    """Return an entry of an egress listener."""
+    namespace, slash, host = value.text().partition("/")
+    if not slash or not host or "/" in host:
+        raise value.error("namespace/host")
+    return Import(namespace.removeprefix(_EXCLUDED) or "*", host, namespace.startswith(_EXCLUDED))

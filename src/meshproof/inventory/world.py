@@ -121,6 +121,17 @@ class World:
         values = sorted({format_labels(_pick(pod, labels)) for pod in state.pods})
         return HostState(Presence.WITHOUT_PODS, state.pods, " or ".join(values), at=state.at)
 
+    def list_lone_namespaces(self) -> frozenset[str]:
+        """Return the namespaces whose known pods are all of one Service: none calls another."""
+        return frozenset(
+            namespace
+            for namespace, sources in self.pod_sources.items()
+            if any(
+                service.selector and all(pod.is_selected_by(service.selector) for pod in sources)
+                for service in self._list_services_of(namespace)
+            )
+        )
+
     def _describe_service(self, service: Service) -> HostState:
         """Return what is known of the pods of a Service."""
         namespace, at = service.document.namespace, service.document.at

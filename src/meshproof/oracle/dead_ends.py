@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from meshproof.base.names import MESH
 from meshproof.documents.manifest import At
 from meshproof.inventory.known_hosts import KnownHosts
+from meshproof.inventory.sidecars import Sidecar
 from meshproof.inventory.world import HostState, Presence
-from meshproof.oracle import subsets
+from meshproof.oracle import sidecars, subsets
 from meshproof.oracle.actions import Destination, to_destination
 from meshproof.oracle.conditions import Call
 from meshproof.rules.model import RuleSet, Target
@@ -33,6 +34,7 @@ class DeadEndKind(Enum):
     SUBSET = "subset"
     SUBSET_RULE = "DestinationRule"
     PORT = "port"
+    IMPORT = "import of a Sidecar"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class DeadEnd:
     where the rule names the destination. `state` is what is known of it. `port` is the one that it
     lacks, `ports` are those of its Service; `is_called_port` if no rule names it. `subset_at` is
     where its subset is defined. `caller` is the namespace whose proxies have no DestinationRule
-    with the subset.
+    with the subset, or whose `sidecar` hides the destination.
     """
 
     kind: DeadEndKind
@@ -57,6 +59,7 @@ class DeadEnd:
     is_called_port: bool = False
     subset_at: At | None = None
     caller: str = ""
+    sidecar: Sidecar | None = None
 
 
 def mark_dead_ends(plan: Plan, known_hosts: KnownHosts, rules: RuleSet) -> Plan:
@@ -88,6 +91,11 @@ def _find_dead_ends(
 ) -> Iterator[DeadEnd]:
     """Yield the dead ends of a case: of its requests, then of their copies."""
     caller = subsets.find_caller_namespace(rules, case.call)
+    if case.route_index is not None or case.shares:
+        table = plan.coverage[case.table_index].table
+        if sidecars.hides(rules, table, case.call):
+            yield _make_hidden(rules, case, Destination(case.call.host, (), ""), known_hosts)
+            return
     for target, share, at, is_mirror in _iter_targets(case, plan):
         dead_end = next(_check_target(target, case.call, share, at, known_hosts), None)
         is_service_absent = dead_end is not None and dead_end.kind is DeadEndKind.SERVICE
@@ -99,8 +107,27 @@ def _find_dead_ends(
             dead_end = DeadEnd(
                 kind, destination, share, at, state, subset_at=defined_at, caller=caller
             )
+        if dead_end is None and sidecars.lacks_target(rules, case.call, target):
+            hidden = _make_hidden(rules, case, to_destination(target), known_hosts)
+            dead_end = replace(hidden, share=share)
         if dead_end is not None:
             yield replace(dead_end, is_mirror=is_mirror)
+
+
+def _make_hidden(
+    rules: RuleSet, case: Case, destination: Destination, known_hosts: KnownHosts
+) -> DeadEnd:
+    """Return the dead end of a case at a host that the Sidecar of its caller hides."""
+    sidecar = sidecars.find_sidecar(rules, case.call)
+    return DeadEnd(
+        DeadEndKind.IMPORT,
+        destination,
+        1.0,
+        sidecar.at if sidecar is not None else case.at,
+        known_hosts.world.describe_host(destination.host),
+        caller=case.call.namespace,
+        sidecar=sidecar,
+    )
 
 
 def _iter_targets(case: Case, plan: Plan) -> Iterator[tuple[Target, float, At, bool]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -23,6 +23,7 @@ from meshproof.oracle import (
     hosts,
     overlaps,
     precedence,
+    sidecars,
     subsets,
     timeouts_and_retries,
 )
@@ -63,12 +64,19 @@ _DEFAULT_PORTS = (80,)
 _NAMESPACE = Call("").namespace
 
 
-def derive(rules: RuleSet, ports: Mapping[str, Sequence[int]] | None = None) -> Plan:
+def derive(
+    rules: RuleSet,
+    ports: Mapping[str, Sequence[int]] | None = None,
+    lone_namespaces: Collection[str] = (),
+) -> Plan:
     """Return the cases of all routes. `ports` are the ports of services by full host (else 80).
 
+    In `lone_namespaces` nobody calls the services of the namespace but, maybe, themselves.
     Raises BadRules for a gateway that does not exist, and when no case follows from the rules.
     """
-    entrances = [list(_find_entrances(rules, table, ports or {})) for table in rules.tables]
+    entrances = [
+        list(_find_entrances(rules, table, ports or {}, lone_namespaces)) for table in rules.tables
+    ]
     with_entrances = list(zip(rules.tables, entrances, strict=True))
     cases: list[Case] = []
     coverage: list[Coverage] = []
@@ -97,7 +105,10 @@ def _list_unreached(coverage: Iterable[Coverage]) -> Iterator[tuple[Route, str]]
 
 
 def _find_entrances(
-    rules: RuleSet, table: RouteTable, ports: Mapping[str, Sequence[int]]
+    rules: RuleSet,
+    table: RouteTable,
+    ports: Mapping[str, Sequence[int]],
+    lone_namespaces: Collection[str],
 ) -> Iterator[Call]:
     """Yield the plainest call for each host, gateway and port where a table's routes apply.
 
@@ -106,7 +117,8 @@ def _find_entrances(
     gateways = {gateway.name: gateway for gateway in rules.gateways}
     for name in (MESH,) if table.gateways is None else table.gateways:
         if name == MESH:
-            for namespace, host in _list_mesh_hosts(rules, table, ports):
+            callers = _list_callers(rules, table, ports, lone_namespaces)
+            for namespace, host in _list_mesh_hosts(rules, table, ports, callers):
                 host_ports = ports.get(host, table.ports or _DEFAULT_PORTS)
                 authority = hosts.make_example(host) if "*" in host else ""
                 for port in filter(table.applies_to_port, host_ports):
@@ -126,9 +138,12 @@ def _find_entrances(
 
 
 def _list_mesh_hosts(
-    rules: RuleSet, table: RouteTable, ports: Mapping[str, Sequence[int]]
+    rules: RuleSet,
+    table: RouteTable,
+    ports: Mapping[str, Sequence[int]],
+    callers: Iterable[str],
 ) -> Iterator[tuple[str, str]]:
-    """Yield (caller's namespace, host) for each host of a table in the mesh.
+    """Yield (caller's namespace, host) for each host of a table in the mesh, and each caller.
 
     A wildcard stands for the services below it, but for those that another rule names, or has a
     narrower wildcard for. Where none is known it is a host of its own.
@@ -139,7 +154,7 @@ def _list_mesh_hosts(
         target.host for rule in rules.tables for route in rule.routes for target in route.targets
     )
     services = dict.fromkeys((*ports, *named_hosts, *targets))
-    for namespace, host in itertools.product(_list_callers(rules, table), table.hosts):
+    for namespace, host in itertools.product(callers, table.hosts):
         covered = [
             service
             for service in services
@@ -159,7 +174,34 @@ def _list_mesh_hosts(
                 yield namespace, service
 
 
-def _list_callers(rules: RuleSet, table: RouteTable) -> list[str]:
+def _list_callers(
+    rules: RuleSet,
+    table: RouteTable,
+    ports: Mapping[str, Sequence[int]],
+    lone_namespaces: Collection[str],
+) -> list[str]:
+    """Return the namespaces to call a table's hosts from; see `_list_usual_callers`.
+
+    The rule's own namespace is one of them where a Sidecar says what its workloads see, unless
+    nobody there may call, and the only one where Sidecars hide the rule from the usual callers.
+    """
+    usual_callers = _list_usual_callers(rules, table)
+    if table.export_to or not rules.sidecars:
+        return usual_callers
+    calls = (
+        Call(host, namespace=caller, port=port)
+        for caller in usual_callers
+        for host in table.hosts
+        for port in ports.get(host, table.ports or _DEFAULT_PORTS)
+    )
+    if all(sidecars.hides(rules, table, call) for call in calls):
+        return [table.namespace]
+    sidecar = sidecars.find_sidecar(rules, Call("", namespace=table.namespace))
+    is_asked = sidecar is not None and table.namespace not in lone_namespaces
+    return list(dict.fromkeys([*usual_callers, *([table.namespace] if is_asked else [])]))
+
+
+def _list_usual_callers(rules: RuleSet, table: RouteTable) -> list[str]:
     """Return the namespaces to call a table's hosts from: those that get its routes.
 
     That is the usual one, except for a table that is exported elsewhere, or whose subsets are those
@@ -473,7 +515,9 @@ class _TableDeriver:
             if not queue:
                 return None
             call = queue.popleft()
-            if self._belongs_to_narrower_host(entrance, call):
+            if self._belongs_to_narrower_host(entrance, call) or (
+                self._is_hidden_by_chance(entrance, call, matches)
+            ):
                 continue
             blocking = self._find_blocking_match(entrance, call, index)
             if blocking is None:
@@ -532,7 +576,20 @@ class _TableDeriver:
             self._belongs_to_narrower_host(entrance, call)
             or self._has_other_host_name(call)
             or self._find_rival_match(entrance, call) is not None
+            or (self._is_hidden(call) and not self._is_hidden(entrance))
         )
+
+    def _is_hidden_by_chance(
+        self, entrance: Call, call: Call, matches: Iterable[Match | None]
+    ) -> bool:
+        """Say whether a Sidecar keeps a call from the table whose caller no match asks for."""
+        if not self._is_hidden(call) or self._is_hidden(entrance):
+            return False
+        return not any(match and match.source_namespace == call.namespace for match in matches)
+
+    def _is_hidden(self, call: Call) -> bool:
+        """Say whether a Sidecar keeps a call from the table."""
+        return sidecars.hides(self._rules, self._table, call)
 
     def _has_other_host_name(self, call: Call) -> bool:
         """Say whether a rule names another host in the mesh as a call names its host.

@@ -8,6 +8,7 @@ from typing import Literal
 from meshproof.base.errors import BadRules
 from meshproof.base.names import Labels
 from meshproof.documents.manifest import At, Document
+from meshproof.inventory.sidecars import Sidecar
 from meshproof.rules.actions import (
     UNCHANGED,
     Cors,
@@ -238,7 +239,8 @@ class DestinationRule:
 class RuleSet:
     """All rules that are served together, and the dialect of their routes (for reports).
 
-    `destination_rules` say which callers have which subsets, the oldest first.
+    `destination_rules` say which callers have which subsets, the oldest first. `sidecars` say which
+    hosts and rules the callers of a namespace get: the first that fits, else that of the mesh.
     `documents` are the objects that the rules come from; a cluster gets these. `problems` is what
     could not be read or is not supported, with its place: without any, the rules are complete.
     """
@@ -250,6 +252,7 @@ class RuleSet:
     documents: tuple[Document, ...] = field(default=(), compare=False, repr=False)
     problems: tuple[BadRules, ...] = field(default=(), compare=False)
     destination_rules: tuple[DestinationRule, ...] = field(default=(), compare=False)
+    sidecars: tuple[Sidecar, ...] = field(default=(), compare=False)
 
     def __add__(self, added: RuleSet) -> RuleSet:
         return RuleSet(
@@ -260,6 +263,7 @@ class RuleSet:
             self.documents + added.documents,
             self.problems + added.problems,
             self.destination_rules + added.destination_rules,
+            self.sidecars + added.sidecars,
         )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from meshproof.base.names import CLUSTER_DOMAIN
+from meshproof.base.names import CLUSTER_DOMAIN, is_service
 from meshproof.documents.manifest import At
 from meshproof.inventory.world import format_labels
 from meshproof.oracle.dead_ends import DeadEnd, DeadEndKind
@@ -75,12 +75,35 @@ def _explain_absent_port(dead_end: DeadEnd) -> Cause:
     )
 
 
+def _explain_hidden(dead_end: DeadEnd) -> Cause:
+    host, caller = dead_end.destination.host, dead_end.caller
+    is_refused = dead_end.sidecar is not None and dead_end.sidecar.is_registry_only
+    consequence = "refused" if is_refused else "sent past the rule (refused here)"
+    return Cause(
+        f"a Sidecar hides {host}, or the rule for it, from callers of namespace {caller}",
+        _format_place(dead_end.at),
+        "no entry of its egress imports both: to these callers it is an unknown host, to which "
+        f"requests are {consequence}",
+        (
+            f'egress: hosts: ["{_name_import(host, caller)}"]',
+            f"if nobody in {caller} calls it: exportTo the namespaces that do",
+        ),
+    )
+
+
+def _name_import(host: str, caller: str) -> str:
+    """Return the entry of an egress that imports a host and the rules of its namespace."""
+    namespace = host.split(".")[1] if is_service(host) else caller
+    return "./*" if namespace == caller else f"{namespace}/{host}"
+
+
 _EXPLAIN: dict[DeadEndKind, Callable[[DeadEnd], Cause]] = {
     DeadEndKind.SERVICE: _explain_absent_service,
     DeadEndKind.PODS: _explain_no_pods,
     DeadEndKind.SUBSET: _explain_empty_subset,
     DeadEndKind.SUBSET_RULE: _explain_unseen_subset,
     DeadEndKind.PORT: _explain_absent_port,
+    DeadEndKind.IMPORT: _explain_hidden,
 }
 
 

@@ -36,7 +36,7 @@ from meshproof.oracle.dead_ends import mark_dead_ends
 from meshproof.oracle.derive import Case, Plan
 from meshproof.oracle.gaps import UnprovenField
 from meshproof.rules import judge_options
-from meshproof.rules.known_hosts import read_known_hosts
+from meshproof.rules.known_hosts import read_known_hosts, read_valid_sidecars
 from meshproof.rules.legacy import ingress
 from meshproof.rules.model import RuleSet
 from meshproof.user_rules import live
@@ -275,6 +275,8 @@ def _build_user_rules(
         rules.check_complete(rule_set)
     except BadRules as error:
         raise _NoRules(str(error)) from None
+    sidecars = read_valid_sidecars([*documents, *surroundings.documents])
+    rule_set = replace(rule_set, sidecars=sidecars)
     known_hosts = read_known_hosts(
         [*documents, *surroundings.documents],
         rule_set,
@@ -283,7 +285,8 @@ def _build_user_rules(
     )
     if are_live:
         check_hosts(rule_set, known_hosts)
-    plan = mark_dead_ends(derive.derive(rule_set, known_hosts.http_ports), known_hosts, rule_set)
+    plan = derive.derive(rule_set, known_hosts.http_ports, known_hosts.world.list_lone_namespaces())
+    plan = mark_dead_ends(plan, known_hosts, rule_set)
     plan = merge_twins(plan, Workloads(plan_echo_workloads(rule_set, known_hosts)))
     return UserRules(rule_set, plan, known_hosts, tuple(gaps.find_unproven_fields(documents)))
 

@@ -13,7 +13,7 @@ def intersect_hosts(hosts: Iterable[str], served: Iterable[str]) -> list[str]:
     """Return the hosts that both sides cover; of a host and its wildcard, the narrower."""
     pairs = itertools.product(hosts, dict.fromkeys(served))
     common = [
-        host if _is_within(host, other_host) else other_host
+        host if is_within(host, other_host) else other_host
         for host, other_host in pairs
         if _do_overlap(host, other_host)
     ]
@@ -22,9 +22,9 @@ def intersect_hosts(hosts: Iterable[str], served: Iterable[str]) -> list[str]:
 
 def _do_overlap(first: str, second: str) -> bool:
     """Say whether one of two hosts is within the other."""
-    return _is_within(first, second) or _is_within(second, first)
+    return is_within(first, second) or is_within(second, first)
 
 
-def _is_within(host: str, pattern: str) -> bool:
+def is_within(host: str, pattern: str) -> bool:
     """Say whether `pattern` is `host`, or a wildcard (`*`, `*.example.com`) that covers it."""
     return host == pattern or (pattern.startswith("*") and host.endswith(pattern[1:]))

@@ -21,6 +21,7 @@ from meshproof.mesh.envoy.envoy import Resource, make_socket_address
 from meshproof.mesh.envoy.hosts import intersect_hosts
 from meshproof.mesh.envoy.listeners import make_client_tls
 from meshproof.mesh.envoy.matching import translate_match
+from meshproof.mesh.envoy.sidecar_scopes import SidecarScope
 from meshproof.mesh.envoy.topology import Pod, Service, Topology
 from meshproof.rules.actions import UNCHANGED
 from meshproof.rules.model import (
@@ -38,6 +39,8 @@ from meshproof.rules.model import (
 _INGRESS_LABELS: Labels = (("istio", "ingressgateway"),)
 #: Ends the name of a cluster that no proxy of the caller's namespace has.
 _NO_SUBSET = "(no DestinationRule for this caller defines the subset)"
+_NO_IMPORT = "(the Sidecar of this caller does not import it)"
+_HTTP_PORT = 80
 #: istiod's limit for the bodies of direct responses; Envoy's own is 4096.
 _MAX_BODY_BYTES = 1 << 20
 
@@ -174,16 +177,33 @@ def translate_sidecar_routes(snapshot: Snapshot, pod: Pod) -> Resource:
         for port in service.ports
         if port not in service.other_ports
     ]
+    scope = SidecarScope.for_proxy(snapshot.rules, pod.namespace, pod.labels)
     with_tables_first = sorted(hosts, key=lambda host: not host[0])
     configs: list[Resource] = []
     domains: set[str] = set()
     for _, service, port in with_tables_first:
-        config = _translate_service(snapshot, pod, service, port)
+        names = _list_names(snapshot.rules, scope, service, port)
+        config = _translate_service(snapshot, pod, service, port, names)
         own_domains = [domain for domain in config["domains"] if domain not in domains]
         domains.update(own_domains)
         if own_domains:
             configs.append({**config, "domains": own_domains})
     return _make_route_configuration("outbound", [*configs, _UNKNOWN_HOST])
+
+
+def _list_names(rules: RuleSet, scope: SidecarScope, service: Service, port: int) -> list[str]:
+    """Return the names by which a proxy knows a service at a port, none if it is hidden from it.
+
+    One that is not imported has, at port 80, the name that imported rules are for: to istiod they
+    are for a host outside.
+    """
+    if scope.has_service(service, port):
+        return service.list_names_from(scope.namespace)
+    has_table = any(
+        service.host in table.hosts and _applies_to_sidecars(table) and scope.has_table(table, port)
+        for table in rules.tables
+    )
+    return [service.host] if has_table and port == _HTTP_PORT else []
 
 
 def _make_sidecar(pod: Pod, port: int) -> _Caller:
@@ -210,10 +230,11 @@ _UNKNOWN_HOST: Resource = {
 }
 
 
-def _translate_service(snapshot: Snapshot, pod: Pod, service: Service, port: int) -> Resource:
-    """Return the virtual host of a service's port, as the sidecar of `pod` has it."""
-    names = service.list_names_from(pod.namespace)
-    domains = [f"{name}:{port}" for name in names] + (names if port == 80 else [])
+def _translate_service(
+    snapshot: Snapshot, pod: Pod, service: Service, port: int, names: list[str]
+) -> Resource:
+    """Return the virtual host of a service's port, as the sidecar of `pod` has it by some names."""
+    domains = [f"{name}:{port}" for name in names] + (names if port == _HTTP_PORT else [])
     caller = _make_sidecar(pod, port)
     table, routes = None, list[Resource]()
     for table in _rank_tables(snapshot.rules, service, caller):
@@ -240,12 +261,14 @@ def _rank_tables(rules: RuleSet, service: Service, caller: _Caller) -> list[Rout
     the first by name. A wildcard holds only where no table names the service: the narrowest one,
     and the first of its tables alone. Raises BadRules for a second one where one is a RouteRule.
     """
+    scope = SidecarScope.for_proxy(rules, caller.namespace, caller.labels)
     tables = [
         table
         for table in rules.tables
         if _applies_to_sidecars(table)
         and table.applies_to_port(caller.port)
         and table.is_visible_from(caller.namespace)
+        and scope.has_table(table, caller.port)
     ]
     named = [table for table in tables if service.host in table.hosts]
     if len(named) > 1 and any(table.gateways is None for table in named):
@@ -449,6 +472,9 @@ def _find_cluster_name(snapshot: Snapshot, target: Target, caller: _Caller) -> s
     if not _has_subset(snapshot.rules, service, target, caller.namespace):
         # The route names a cluster that its proxy does not have: 503 (response flag NC).
         return f"{format_cluster_name(service, port, target.subset_name)} {_NO_SUBSET}"
+    scope = SidecarScope.for_proxy(snapshot.rules, caller.namespace, caller.labels)
+    if caller.gateway == MESH and not scope.has_cluster(snapshot.rules, service, port):
+        return f"{format_cluster_name(service, port, target.subset)} {_NO_IMPORT}"
     return format_cluster_name(service, port, target.subset)
 
 

@@ -10,6 +10,7 @@ from meshproof.mesh.cluster.sandbox.client_namespaces import ClientNamespaces
 from meshproof.mesh.cluster.sandbox.clients import MAX_LABELLED_CLIENTS
 from meshproof.mesh.cluster.sandbox.rule_rewriter import ROUTING
 from meshproof.oracle.case import Case, is_named_host
+from meshproof.oracle.dead_ends import DeadEndKind
 from meshproof.rules.model import RouteTable, RuleSet
 
 #: A sandbox is reached at this port of the cluster's ingress gateway.
@@ -140,6 +141,8 @@ class ProvableCases:
         is_usual = request.namespace in (_NAMESPACE, client_namespace)
         if not is_usual or request.namespace in source_namespaces:
             yield "its caller has a namespace of a user, clients of a sandbox have one of the run"
+        if any(dead_end.kind is DeadEndKind.IMPORT for dead_end in case.dead_ends):
+            yield "a Sidecar decides what its caller sees, and the clients of a sandbox have none"
         yield from self._subset_reasons(self._route_table(case), request.gateway == MESH)
         if request.source and request.source not in self._sources:
             yield f"a sandbox has at most {MAX_LABELLED_CLIENTS} clients with labels of their own"
