@@ -25,7 +25,7 @@ def requests(echoes: Echoes) -> int:
     """Return how many requests the Envoys have got from anyone, their admins left out."""
     texts = [
         envoy.read_admin("/stats?filter=downstream_rq_total$")
-        for envoy in echoes.mesh._list_envoys()
+        for envoy in echoes.mesh._list_proxies()
     ]
     lines = [line for text in texts for line in text.splitlines() if ".admin." not in line]
     return sum(int(line.rpartition(": ")[2]) for line in lines)

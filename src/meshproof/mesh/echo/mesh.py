@@ -6,45 +6,38 @@ one is every client's sidecar (a listener for each set of source labels), one is
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 from meshproof.base.names import CLUSTER_DOMAIN, MESH, ROOT_NAMESPACE, Labels
-from meshproof.base.signals import interruptible
 from meshproof.documents.manifest import At
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.world import Presence
-from meshproof.mesh.echo.listener import EchoBehaviour, MarkerHeaders
-from meshproof.mesh.echo.mirrored_copies import MirroredCopies
-from meshproof.mesh.echo.servers import EchoServers, wait_acknowledged
+from meshproof.mesh.echo.rule_mesh import LocalRuleMesh, Source, find_source
+from meshproof.mesh.echo.servers import wait_acknowledged
 from meshproof.mesh.echo.workloads import (
-    DEFAULT_BETA,
     DEFAULT_PORTS,
     EXTERNAL_NAMESPACE,
     EchoWorkload,
-    Workloads,
     collect_ports,
     find_selector,
-    plan_echo_workloads,
     split_host,
 )
 from meshproof.mesh.envoy import ingress, listeners, translate
 from meshproof.mesh.envoy.certificates import Authority
-from meshproof.mesh.envoy.envoy import Envoy, Resource, find_binary
+from meshproof.mesh.envoy.envoy import Envoy, Resource
 from meshproof.mesh.envoy.ingress import Ingress
 from meshproof.mesh.envoy.listeners import Telemetry
 from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.topology import Pod, Service, Topology
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
-from meshproof.mesh.local_sender import LocalSender
 from meshproof.mesh.process.processes import Workspace
-from meshproof.mesh.protocol import Address, Options, Served
+from meshproof.mesh.protocol import Address, Options
 from meshproof.oracle.derive import Call, Case
 from meshproof.rules.model import RuleSet
 
 
-class EchoMesh:
+class EchoMesh(LocalRuleMesh):
     """Real Envoys that serve rules to echo workloads; see `opened`."""
 
     proven = (
@@ -60,44 +53,20 @@ class EchoMesh:
         cases: Iterable[Case],
         known_hosts: KnownHosts,
     ) -> None:
-        binary = find_binary(options.envoy)
+        super().__init__(options, workspace, rules, cases, known_hosts)
         self._workspace = workspace
-        self._rules = rules
-        self._known_hosts = known_hosts
         self._identity = Authority(workspace.path / "certificates").issue(
             ROOT_NAMESPACE, ingress.NAME
         )
-        self._servers = EchoServers(workspace, binary)
-        self._clients = Envoy("client", workspace, binary)
-        self._ingress = Ingress(workspace, binary, self._identity, options.ingress_port)
-        cases = list(cases)
-        calls = [case.call for case in cases if case.call.gateway == MESH]
-        sources = sorted({find_source(call) for call in calls})
-        self._listener_names = {source: f"source-{index}" for index, source in enumerate(sources)}
-        self._behaviour = EchoBehaviour.from_cases(cases)
-        self.markers = MarkerHeaders.for_rules(rules)
-        self._mirrored_copies = MirroredCopies(
-            self._servers.copies_path, self._servers.envoy, (self._clients, self._ingress.envoy)
-        )
-        self.echoes = plan_echo_workloads(rules, known_hosts)
-        self.workloads = Workloads(self.echoes, options.beta or DEFAULT_BETA)
-        self.served: Served | None = None
-        self._sender = LocalSender()
+        self._clients = Envoy("client", workspace, self._binary)
+        self._ingress = Ingress(workspace, self._binary, self._identity, options.ingress_port)
+        self._listener_names = {
+            source: f"source-{index}" for index, source in enumerate(self._sources)
+        }
 
-    @classmethod
-    @contextlib.contextmanager
-    def opened(
-        cls, options: Options, rules: RuleSet, cases: Iterable[Case], known_hosts: KnownHosts
-    ) -> Iterator[EchoMesh]:
-        """Serve the rules to the clients that the cases need; end everything with the context.
-
-        Raises BadRules if an Envoy rejects the rules.
-        """
-        with interruptible(), Workspace.create() as workspace:
-            mesh = cls(options, workspace, rules, cases, known_hosts)
-            mesh._serve()
-            with contextlib.closing(mesh._sender):
-                yield mesh
+    def _list_proxies(self) -> list[Envoy]:
+        """Return the Envoys that route: the one of all clients, and the ingress."""
+        return [self._clients, self._ingress.envoy]
 
     def _serve(self) -> None:
         """Start the Envoys and serve the rules to clients and ingress."""
@@ -184,28 +153,6 @@ class EchoMesh:
         servers = [server for gateway in self._rules.gateways for server in gateway.servers]
         return {server.port: self._ingress.address(server.port) for server in servers}
 
-    def require_processes(self) -> None:
-        """Raise an error if one of the Envoys has ended; see `CaseMesh.require_processes`."""
-        self._servers.envoy.process.require_alive()  # our workloads: no rule of the user's is in it
-        for envoy in (self._clients, self._ingress.envoy):
-            envoy.require_alive()
-
-    def explain_unproven(self, case: Case) -> str:
-        """Return why a case cannot be proven here: never."""
-        return ""
-
-    def sender(self, case: Case) -> LocalSender:
-        """Return the client that sends a case: this process, over connections that cases share."""
-        return self._sender
-
-    def count_copies(self, case: Case, requests: Sequence[tuple[str, str]]) -> list[int]:
-        """Return, for each request, how many copies of it the case's mirror destination got.
-
-        `requests` has a pair for each: the value of its header MIRROR_HEADER and the workload that
-        answered.
-        """
-        return self.workloads.count_copies(case, requests, self._mirrored_copies.count_copies())
-
 
 def _make_pod(echo: EchoWorkload) -> Pod:
     """Return the pod of an echo workload."""
@@ -222,15 +169,6 @@ def _make_pod(echo: EchoWorkload) -> Pod:
         readiness=None,
         at=At("echo", 1),
     )
-
-
-#: The namespace and the labels of a calling workload.
-Source = tuple[str, Labels]
-
-
-def find_source(call: Call) -> Source:
-    """Return the namespace and the labels of a call's client."""
-    return call.namespace, call.source
 
 
 def _make_client_pod(namespace: str, labels: Labels) -> Pod:

@@ -13,7 +13,7 @@ from meshproof.base.errors import BadRules, NotReady
 from meshproof.base.waiting import wait_for
 from meshproof.mesh.envoy.topology import Pod
 from meshproof.mesh.process.processes import Process, Workspace
-from meshproof.mesh.protocol import Replica
+from meshproof.mesh.protocol import Address, Replica
 
 _LISTENING = re.compile(r"^listening on (\S+):(\d+)$", re.M)
 
@@ -26,6 +26,8 @@ class App:
         self._workspace = workspace
         self._process: Process | None = None
         self.port = 0
+        #: Where it sends the requests that it makes: its sidecar.
+        self.proxy = Address("", 0)
 
     @property
     def process(self) -> Process:
@@ -39,8 +41,9 @@ class App:
         """Whether the process runs."""
         return self._process is not None and self._process.is_alive
 
-    def start(self, proxy: str) -> None:
-        """Start the app with the HTTP proxy `HOST:PORT`."""
+    def start(self, proxy: Address) -> None:
+        """Start the app with an HTTP proxy."""
+        self.proxy = proxy
         standin = apps.find_standin(self.pod.image)
         # -P: the app must not import modules from the user's folder.
         command = [sys.executable, "-P", "-m", standin.module, *standin.args]
@@ -48,7 +51,7 @@ class App:
             "HOST": "127.0.0.1",
             "PORT": "0",
             "HOSTNAME": self.pod.name,
-            "HTTP_PROXY": f"http://{proxy}",
+            "HTTP_PROXY": proxy.url,
         }
         env = {**standin.env, **self.pod.env, **settings}
         try:

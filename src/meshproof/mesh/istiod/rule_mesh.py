@@ -6,26 +6,17 @@ Envoy of its own, since istiod makes the config of a proxy from its namespace an
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from meshproof.base.names import MESH
-from meshproof.base.signals import interruptible
 from meshproof.inventory.known_hosts import KnownHosts
 from meshproof.inventory.world import Presence
-from meshproof.mesh.echo.listener import EchoBehaviour, MarkerHeaders
-from meshproof.mesh.echo.mesh import Source, find_source
-from meshproof.mesh.echo.mirrored_copies import MirroredCopies
-from meshproof.mesh.echo.servers import EchoServers
+from meshproof.mesh.echo.rule_mesh import LocalRuleMesh, Source, find_source
 from meshproof.mesh.echo.workloads import (
-    DEFAULT_BETA,
-    Workloads,
     collect_ports,
-    plan_echo_workloads,
     split_host,
 )
 from meshproof.mesh.envoy.certificates import Authority
-from meshproof.mesh.envoy.envoy import find_binary
 from meshproof.mesh.istiod.addresses import Addresses, choose_call_ports
 from meshproof.mesh.istiod.binaries import find_binaries
 from meshproof.mesh.istiod.control_plane import MESH_CONFIG, ControlPlane
@@ -41,15 +32,14 @@ from meshproof.mesh.istiod.objects import (
 )
 from meshproof.mesh.istiod.proxy import IstioProxy
 from meshproof.mesh.istiod.serving import Serving
-from meshproof.mesh.local_sender import LocalSender
 from meshproof.mesh.process.ports import HOST
 from meshproof.mesh.process.processes import Workspace
-from meshproof.mesh.protocol import Address, Options, Served
+from meshproof.mesh.protocol import Address, Options
 from meshproof.oracle.derive import Call, Case
 from meshproof.rules.model import RuleSet
 
 
-class IstiodRuleMesh:
+class IstiodRuleMesh(LocalRuleMesh):
     """Rules that istiod serves to echo workloads. A `meshproof.mesh.echo.case_mesh.CaseMesh`."""
 
     def __init__(
@@ -62,62 +52,29 @@ class IstiodRuleMesh:
     ) -> None:
         """Raise BadRules for a host or a kind of rule that this mesh does not serve."""
         binaries = find_binaries(options.istiod, options.cluster.image_prefix)
-        self._binary = binary = find_binary(options.envoy)
-        self._rules = rules
-        self._known_hosts = known_hosts
+        super().__init__(options, workspace, rules, cases, known_hosts)
         addresses = Addresses()
         self._control_plane = ControlPlane(
             workspace, binaries, Authority(workspace.path / "certificates")
         )
         self._serving = Serving(self._control_plane)
-        self._servers = EchoServers(workspace, binary)
         self._ingress = IstiodIngress(
-            workspace, binary, self._control_plane, addresses, options.ingress_port
+            workspace, self._binary, self._control_plane, addresses, options.ingress_port
         )
         self._rule_objects = read_rules(rules.documents, self._ingress.proxy.address)
-        cases = list(cases)
-        calls = [case.call for case in cases if case.call.gateway == MESH]
         self._clients = {
             source: self._make_client(f"client-{number}", source, workspace, addresses)
-            for number, source in enumerate(sorted({find_source(call) for call in calls}))
+            for number, source in enumerate(self._sources)
         }
-        self._behaviour = EchoBehaviour.from_cases(cases)
-        self.markers = MarkerHeaders.for_rules(rules)
-        self._copies = MirroredCopies(self._servers.copies_path, self._servers.envoy, self._proxies)
-        self.echoes = plan_echo_workloads(rules, known_hosts)
-        self.workloads = Workloads(self.echoes, options.beta or DEFAULT_BETA)
         self._host_ports = collect_ports(rules, known_hosts)
         all_ports = sorted({port for ports in self._host_ports.values() for port in ports})
         self._call_ports = {
             source: choose_call_ports(proxy.address, all_ports)
             for source, proxy in self._clients.items()
         }
-        self.served: Served | None = None
-        self._sender = LocalSender()
 
-    @classmethod
-    @contextlib.contextmanager
-    def opened(
-        cls, options: Options, rules: RuleSet, cases: Iterable[Case], known_hosts: KnownHosts
-    ) -> Iterator[IstiodRuleMesh]:
-        """Serve the rules to the clients that the cases need; end everything with the context.
-
-        Raises BadRules if istiod refuses the rules or an Envoy rejects what istiod makes of them.
-        """
-        with interruptible(), Workspace.create() as workspace:
-            mesh = cls(options, workspace, rules, cases, known_hosts)
-            mesh._serve()
-            with contextlib.closing(mesh._sender):
-                yield mesh
-
-    @property
-    def istiod_version(self) -> str:
-        """The version that istiod tells."""
-        return self._control_plane.version
-
-    @property
-    def _proxies(self) -> list[IstioProxy]:
-        """The proxies of istiod: those of the clients, and the ingress."""
+    def _list_proxies(self) -> list[IstioProxy]:
+        """Return the proxies of istiod: those of the clients, and the ingress."""
         return [*self._clients.values(), self._ingress.proxy]
 
     def _make_client(
@@ -139,13 +96,13 @@ class IstiodRuleMesh:
         """Start everything and serve the rules."""
         self._servers.start(self.echoes, self._behaviour, self.markers)
         self._control_plane.start(MESH_CONFIG)
-        for proxy in self._proxies:
+        for proxy in self._list_proxies():
             proxy.start()
         ports = self._servers.wait_started()
-        for proxy in self._proxies:
+        for proxy in self._list_proxies():
             proxy.wait_started()
         objects = [*self._make_own_objects(ports), *self._rule_objects]
-        self.served = self._serving.serve(objects, self._proxies, self._rules)
+        self.served = self._serving.serve(objects, self._list_proxies(), self._rules)
 
     def _make_own_objects(self, echo_ports: dict[str, int]) -> Iterator[Placed]:
         """Yield the objects beside the rules: services, the clients' listeners, the ingress."""
@@ -175,18 +132,4 @@ class IstiodRuleMesh:
     def require_processes(self) -> None:
         """Raise an error if a process of the mesh has ended; see `CaseMesh.require_processes`."""
         self._control_plane.require_alive()
-        self._servers.envoy.process.require_alive()
-        for proxy in self._proxies:
-            proxy.require_alive()
-
-    def explain_unproven(self, case: Case) -> str:
-        """Return why a case cannot be proven here: never."""
-        return ""
-
-    def sender(self, case: Case) -> LocalSender:
-        """Return the client that sends a case: this process, over connections that cases share."""
-        return self._sender
-
-    def count_copies(self, case: Case, requests: Sequence[tuple[str, str]]) -> list[int]:
-        """Return how many copies each of some requests has had; see `CaseMesh.count_copies`."""
-        return self.workloads.count_copies(case, requests, self._copies.count_copies())
+        super().require_processes()

@@ -5,39 +5,35 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from meshproof import rules
 from meshproof.apps.probe import make_anonymous_tls
-from meshproof.base import signals, timeouts
+from meshproof.base import timeouts
 from meshproof.base.clues import Clue
 from meshproof.base.errors import MeshproofError, NotReady
-from meshproof.base.files import name_file
 from meshproof.base.names import ROOT_NAMESPACE
-from meshproof.base.signals import interruptible
 from meshproof.base.waiting import wait_for
 from meshproof.documents.manifest import Document
 from meshproof.mesh.addons import Addons
-from meshproof.mesh.counters import Counters
+from meshproof.mesh.app_mesh import AppMesh
 from meshproof.mesh.envoy import hops, ingress, listeners, topology, translate
-from meshproof.mesh.envoy.app import App, describe_standins, make_replica, require_standin
+from meshproof.mesh.envoy.app import App
 from meshproof.mesh.envoy.certificates import Authority
 from meshproof.mesh.envoy.envoy import Envoy, Resource, find_binary
 from meshproof.mesh.envoy.ingress import Ingress
 from meshproof.mesh.envoy.rollout import ProxyPlan, roll_out
 from meshproof.mesh.envoy.translate import Endpoint, Snapshot
 from meshproof.mesh.local.sidecar import Sidecar
-from meshproof.mesh.local_sender import LocalSender
 from meshproof.mesh.process.processes import Workspace
-from meshproof.mesh.protocol import Address, Feature, Options, Replica, Served
+from meshproof.mesh.protocol import Address, Feature, Options, Served
 from meshproof.rules.model import MtlsMode, RuleSet
 
 
-class LocalMesh:
+class LocalMesh(AppMesh):
     """An ingress and, for each pod of the manifests, an app process with its sidecar Envoy."""
 
     name = "local"
@@ -46,53 +42,25 @@ class LocalMesh:
         "the control plane is meshproof's own translator, not istiod"
     )
     supports = frozenset(Feature) - {Feature.CONTROL_PLANE, Feature.SANDBOX}
+    _istiod_standin = "meshproof's translator for istiod"
 
     def __init__(self, options: Options, workspace: Workspace) -> None:
-        self._options = options
-        self._workspace = workspace
+        super().__init__(options, workspace)
         self._binary = find_binary(options.envoy)
         self._authority = Authority(workspace.path / "certificates")
         identity = self._authority.issue(ROOT_NAMESPACE, ingress.NAME)
-        self._ingress = Ingress(workspace, self._binary, identity, options.ingress_port)
+        self._ingress: Ingress = Ingress(workspace, self._binary, identity, options.ingress_port)
         self._sidecars: list[Sidecar] = []
-        self._topology = topology.Topology()
         self._mtls_modes: dict[str, MtlsMode] = {}
-        self._ingress_rules = RuleSet()
-        self._current_rules = RuleSet()
-        self.served: Served | None = None
         self._served_at = datetime.now(UTC)
         self._collector = _make_collector_cluster(_NO_COLLECTOR) if options.with_addons else None
         self._ingress.collector = self._collector
         self.addons = Addons(workspace, self, options.addons)
 
-    @classmethod
-    @contextlib.contextmanager
-    def opened(cls, options: Options) -> Iterator[LocalMesh]:
-        """Start an empty mesh; end it with everything in it when the context ends."""
-        with interruptible(), Workspace.create() as workspace:
-            mesh = cls(options, workspace)
-            if options.with_addons:
-                mesh.addons.start()
-            yield mesh
-
-    @property
-    def workspace(self) -> Workspace:
-        """Folder and processes of this mesh."""
-        return self._workspace
-
-    @property
-    def standins(self) -> list[str]:
-        """The stand-ins for official parts, one sentence each."""
-        return [
-            "meshproof's translator for istiod",
-            "upstream Envoy for istio-proxy",
-            *describe_standins(sidecar.pod for sidecar in self._sidecars),
-        ]
-
-    @property
-    def notes(self) -> list[str]:
-        """The facts about this mesh for reports: none."""
-        return []
+    def _start(self) -> None:
+        """Start the addons that the machine has."""
+        if self._options.with_addons:
+            self.addons.start()
 
     def send_traces_to(self, port: int) -> None:
         """Make every Envoy send its spans (Zipkin v2) to a port of this machine."""
@@ -104,7 +72,7 @@ class LocalMesh:
 
     def list_admin_addresses(self) -> dict[str, tuple[str, int]]:
         """Return pod name -> admin address of its Envoy."""
-        return {envoy.name: envoy.admin for envoy in self._list_envoys()}
+        return {envoy.name: envoy.admin for envoy in self._list_proxies()}
 
     def count_ingress_requests(self) -> int:
         """Return how many requests the ingress's Envoy has sent to the productpage."""
@@ -119,17 +87,7 @@ class LocalMesh:
 
     def deploy(self, documents: Sequence[Document]) -> None:
         """Start the apps in `documents` and serve the ingress rules among them."""
-        routing = [document for document in documents if document.group in topology.RULE_GROUPS]
-        workloads = topology.read_topology(
-            document for document in documents if document.group not in topology.RULE_GROUPS
-        )
-        for pod in workloads.pods:
-            require_standin(pod)
-        self._ingress_rules = (
-            self._ingress_rules + rules.read_rules(routing) if routing else self._ingress_rules
-        )
-        self._topology = self._topology + workloads
-        new_sidecars = [self._make_sidecar(pod) for pod in workloads.pods]
+        new_sidecars = [self._make_sidecar(pod) for pod in self._add_manifests(documents)]
         self._sidecars += new_sidecars
         self._ingress.start()
         for sidecar in new_sidecars:
@@ -150,30 +108,13 @@ class LocalMesh:
         envoy = Envoy(pod.name, self._workspace, self._binary)
         return Sidecar(pod, envoy, identity, self._workspace, self._collector)
 
-    def _list_envoys(self) -> list[Envoy]:
+    def _list_apps(self) -> list[App]:
+        """Return the apps of all pods."""
+        return [sidecar.app for sidecar in self._sidecars]
+
+    def _list_proxies(self) -> list[Envoy]:
         """Return all Envoys, the ingress's first."""
         return [self._ingress.envoy, *(sidecar.envoy for sidecar in self._sidecars)]
-
-    @contextlib.contextmanager
-    def applied(self, rules: RuleSet) -> Iterator[Served]:
-        """Serve `rules` beside the ingress rules while the context lasts."""
-        former_rules = self._current_rules
-        try:
-            served = self._serve(self._ingress_rules + rules)
-            self._current_rules = rules
-            yield served
-        except BaseException:
-            with contextlib.suppress(MeshproofError):  # the first error is the one to be told
-                self._return_to(former_rules)
-            raise
-        else:
-            self._return_to(former_rules)
-
-    def _return_to(self, former_rules: RuleSet) -> None:
-        """Serve the former rules; skip that after a signal, since the mesh will end."""
-        self._current_rules = former_rules
-        if not signals.is_ending():
-            self._serve(self._ingress_rules + former_rules)
 
     def _serve(self, rules: RuleSet) -> Served:
         """Serve `rules` everywhere; return when every Envoy has acknowledged them."""
@@ -203,12 +144,6 @@ class LocalMesh:
         widened = sidecar.make_listeners(mode if mode == former_mode else "PERMISSIVE")
         return ProxyPlan(sidecar.envoy, clusters, routes, sidecar.make_listeners(mode), widened)
 
-    def address(self, service: str) -> Address:
-        """Return the address of the ingress; `service` must be `ingress`."""
-        if service != "ingress":
-            raise NotReady(f"{service} is not reached from outside the mesh, only `ingress` is")
-        return self._ingress.address()
-
     def probe_plaintext(self, replica: str) -> int | None:
         """Send plaintext to a pod's sidecar; return the HTTP status, None if it hangs up."""
         return self._probe(replica, http.client.HTTPConnection)
@@ -237,70 +172,22 @@ class LocalMesh:
         finally:
             connection.close()
 
-    def find_inside_client(self, service: str) -> tuple[Address, LocalSender]:
-        """Return the listener by which a pod in the service's namespace calls that service.
-
-        This process may use it as a client: only the name tells the two apart.
-        """
-        callee = self._find_service(service)
-        port = min(callee.ports)
-        for sidecar in self._sidecars:
-            if sidecar.pod.namespace == callee.namespace:
-                authority = f"{callee.host}:{port}"
-                return Address("127.0.0.1", sidecar.outbound_port, authority), LocalSender()
-        raise NotReady(f"there is no pod in namespace {callee.namespace} that could call {service}")
-
-    def start_counters(self, service: str) -> Counters:
-        """Start to count the requests to a service, at every Envoy."""
-        host = self._find_service(service).host
-        return Counters({envoy.name: envoy.read_admin for envoy in self._list_envoys()}, host)
-
-    def _find_service(self, service: str) -> topology.Service:
-        """Return `service[.namespace]`. Raises NotReady with the nearest name if it is unknown."""
-        return self._topology.find_service(service)
-
-    def require_processes(self) -> None:
-        """Raise an error if an Envoy or an app has ended; see `Mesh.require_processes`."""
-        for envoy in self._list_envoys():
-            envoy.require_alive()
-        for sidecar in self._sidecars:
-            sidecar.app.process.require_alive()
-
-    def replicas(self) -> list[Replica]:
-        """Return the pods of the mesh."""
-        return list(map(make_replica, (sidecar.pod for sidecar in self._sidecars)))
-
     def diagnose(self, folder: Path) -> list[Clue]:
         """Save all logs and Envoy configs in `folder`; return what looks wrong."""
-        import shutil
-
-        folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(MeshproofError):
             wait_for(
                 self._are_logs_written, timeouts.ACCESS_LOGS, lambda: "access logs not written"
             )
-        for log in self._workspace.path.glob("*.log"):
-            shutil.copy(log, folder / log.name)
-        clues = []
-        for envoy in self._list_envoys():
-            try:
-                text = envoy.read_admin("/config_dump")
-                dump = folder / f"{name_file(envoy.name)}.config_dump.json"
-                dump.write_text(text, encoding="utf-8")
-            except MeshproofError as error:
-                clues.append(Clue("", str(error)))
-        for sidecar in self._sidecars:
-            if not sidecar.app.is_alive:
-                clues.append(Clue(sidecar.pod.name, "its app has ended"))
-        clues += hops.describe_hops(
-            hops.read_hops(self._workspace.path, self._served_at), self._current_rules.tables
-        )
-        return clues
+        recent_hops = hops.read_hops(self._workspace.path, self._served_at)
+        return [
+            *super().diagnose(folder),
+            *hops.describe_hops(recent_hops, self._current_rules.tables),
+        ]
 
     def _are_logs_written(self) -> bool | None:
         """Return True once no Envoy holds back lines of its access log, else None."""
         name = "filesystem.write_total_buffered"
-        texts = [envoy.read_admin(f"/stats?filter=^{name}$") for envoy in self._list_envoys()]
+        texts = [envoy.read_admin(f"/stats?filter=^{name}$") for envoy in self._list_proxies()]
         return True if all(text.strip().endswith(" 0") for text in texts) else None
 
 

@@ -13,6 +13,7 @@ from meshproof.mesh.envoy.envoy import ConfigRejected, Envoy, Resource
 from meshproof.mesh.envoy.listeners import Telemetry
 from meshproof.mesh.envoy.topology import Pod
 from meshproof.mesh.process.processes import Workspace
+from meshproof.mesh.protocol import Address
 from meshproof.rules.model import MtlsMode
 
 
@@ -48,11 +49,6 @@ class Sidecar:
     def inbound_port(self) -> int:
         """Port of the listener where the mesh reaches this pod."""
         return self._ports["inbound"]
-
-    @property
-    def outbound_port(self) -> int:
-        """Port of the listener by which this pod calls services, by their names."""
-        return self._ports["outbound"]
 
     def make_listeners(self, mode: MtlsMode) -> list[Resource]:
         """Return the inbound and outbound listener for an mTLS mode."""
@@ -93,4 +89,4 @@ class Sidecar:
         except ConfigRejected as rejected:
             raise NotReady(str(rejected)) from None
         self._ports = self.envoy.read_listener_ports()
-        self.app.start(f"127.0.0.1:{self._ports['outbound']}")
+        self.app.start(Address("127.0.0.1", self._ports["outbound"]))
