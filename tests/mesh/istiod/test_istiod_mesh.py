@@ -71,7 +71,7 @@ def test_istiod_itself_refuses_an_object_and_the_mesh_goes_on(pilot_discovery: s
         with pytest.raises(
             BadRules, match=r"^rules.yaml:3: .*istiod refuses it: .*missing closing \)"
         ):
-            mesh._serving.serve([wrong], mesh._proxies, RuleSet())
+            mesh._serving.serve([wrong], mesh._list_proxies(), RuleSet())
         with mesh.applied(RuleSet()) as served:
             assert served.proxies == 1
 
